@@ -1,0 +1,261 @@
+"""Files and folders that are whole or not there, on a disk or in a cloud bucket.
+
+The only module that knows clouds: everything else takes an `epath.Path` and asks this one to write. On a disk
+content is written beside its destination, flushed to the device and renamed, so a reader, or a run that starts
+after a SIGKILL, meets the old content or the new one, never a half. A bucket has no rename; there an object
+appears whole when its upload ends, and a folder's top-level files (manifest, summary) are uploaded last.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import math
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from etils import epath
+
+from retentionjax.errors import DataError, RetentionJaxError
+
+
+def as_path(path: str | os.PathLike[str]) -> epath.Path:
+    """`path` as the one path type of the project, `~` expanded; `gs://bucket/folder` is as good as a folder."""
+    return epath.Path(path).expanduser()
+
+
+def is_cloud(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` names an object in a bucket, where there is neither rename nor append."""
+    return "://" in os.fspath(path)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Puts `data` at `path`, replacing what is there in one step; makes missing parent folders."""
+    target = as_path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if is_cloud(target):
+        target.write_bytes(data)
+        return
+    _sweep(target)
+    partial = _sibling(target)
+    try:
+        with open(partial, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """`write_bytes` of the text in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike[str], obj: Any) -> None:
+    """Writes `obj` as JSON; arrays become lists and paths strings.
+
+    Raises DataError naming the place of a number that JSON cannot hold (NaN, Infinity); nothing is written then.
+    """
+    plain = json.loads(json.dumps(obj, default=_plain))
+    place = _not_finite(plain, "")
+    if place is not None:
+        raise DataError(f"{os.fspath(path)}: {place} is not a finite number, and JSON has no word for that")
+    write_text(path, json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value in a JSON file. Raises DataError naming the file, and line and column where it is no JSON."""
+    source = as_path(path)
+    try:
+        return json.loads(
+            source.read_bytes().decode(),
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            object_pairs_hook=_unique_keys,
+        )
+    except FileNotFoundError:
+        raise DataError(f"{source}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{source}: is a folder, not a JSON file") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source}: not UTF-8 text at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{source}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except ValueError as error:
+        raise DataError(f"{source}: {error}") from None
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterator[epath.Path]:
+    """Yields an empty temporary folder that becomes `path` when the block ends well, and is removed when it does not.
+
+    With `replace` an existing folder keeps its content until the new one takes its place, in one step where the
+    system can exchange two names (Linux) and with an instant in between where it cannot. Raises RetentionJaxError
+    when `path` exists and `replace` is false.
+    """
+    target = as_path(path)
+    _sweep(target)
+    _refuse_existing(target, replace)
+    partial = as_path(tempfile.mkdtemp(prefix="retentionjax-")) if is_cloud(target) else _sibling(target)
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        _refuse_existing(target, replace)
+        if is_cloud(target):
+            _upload(partial, target)
+        else:
+            _sync_tree(partial)
+            _move_folder(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with as_path(path).open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+# --- temporary siblings ---------------------------------------------------------------------------------------
+
+
+def _sibling(target: epath.Path) -> epath.Path:
+    """A hidden name beside `target` (same file system, so a rename is enough) that tells who made it."""
+    return target.parent / f".{target.name}.{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+
+
+def _sweep(target: epath.Path) -> None:
+    """Removes what killed processes of this machine left beside `target`; brings back a folder they had moved aside."""
+    if is_cloud(target) or not target.parent.is_dir():
+        return
+    prefix = f".{target.name}.{socket.gethostname()}-"
+    for entry in os.scandir(target.parent):
+        if not (entry.name.startswith(prefix) and entry.name.endswith((".partial", ".previous"))):
+            continue
+        if _alive(int(entry.name.removeprefix(prefix).split("-")[0])):
+            continue
+        if entry.name.endswith(".previous") and not target.exists():
+            os.rename(entry.path, target)
+        elif entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            os.unlink(entry.path)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _refuse_existing(target: epath.Path, replace: bool) -> None:
+    if not replace and target.exists():
+        raise RetentionJaxError(f"{target} exists already; name another folder or remove it first")
+
+
+# --- moving a folder into place -------------------------------------------------------------------------------
+
+
+def _move_folder(partial: epath.Path, target: epath.Path) -> None:
+    if not target.exists():
+        os.rename(partial, target)
+    elif not _exchange(partial, target):
+        previous = target.parent / (partial.name.removesuffix(".partial") + ".previous")
+        os.rename(target, previous)
+        os.rename(partial, target)
+        shutil.rmtree(previous)
+    _sync_folder(target.parent)
+
+
+def _exchange(one: epath.Path, other: epath.Path) -> bool:
+    """Swaps two names at once by Linux's renameat2(RENAME_EXCHANGE); False where system or file system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+
+
+def _upload(partial: epath.Path, target: epath.Path) -> None:
+    """Copies a finished folder into a bucket, nested files first; what was there before and is not now is removed."""
+    files = [path for path in partial.rglob("*") if path.is_file()]
+    if target.exists():
+        target.rmtree()
+    for file in sorted(files, key=lambda file: (file.parent == partial, os.fspath(file))):
+        write_bytes(target / file.relative_to(partial), file.read_bytes())
+
+
+def _sync_tree(folder: epath.Path) -> None:
+    for root, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            with open(os.path.join(root, name), "rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(as_path(root))
+
+
+def _sync_folder(folder: epath.Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):  # NumPy and JAX arrays and scalars
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+def _not_finite(value: Any, place: str) -> str | None:
+    """Where in `value` the first number stands that is not finite, as `key.key[3]`."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return place or "the value"
+    if isinstance(value, dict):
+        children = [(f"{place}.{key}" if place else str(key), child) for key, child in value.items()]
+    elif isinstance(value, list):
+        children = [(f"{place}[{index}]", child) for index, child in enumerate(value)]
+    else:
+        return None
+    return next((found for where, child in children if (found := _not_finite(child, where)) is not None), None)
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number that JSON allows")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large for a number")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return mapping

@@ -1,0 +1,206 @@
+"""What a run tells while it runs: metrics (JSON lines and TensorBoard) and progress bars."""
+
+import contextlib
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import IO, Protocol, Self, SupportsFloat
+
+from etils import epath
+from rich import progress as rich_progress
+from rich.console import Console
+
+from retentionjax import storage
+
+_RESERVED = ("step", "time")
+
+
+class Tracker:
+    """Appends metrics to `<folder>/metrics.jsonl` and to TensorBoard events in `<folder>/tensorboard`.
+
+    A line is {"step": int, "time": seconds since 1970, name: value, …}; a value that is not finite stands there
+    as null, since JSON has no word for it. The lines are the truth: with `resume_step` the ones after that step,
+    and a line a kill tore, are dropped, and the events are written anew from the lines that stay. Without it both
+    start empty.
+    """
+
+    def __init__(self, folder: str | epath.Path, resume_step: int | None = None) -> None:
+        self._folder = storage.as_path(folder)
+        self._path = self._folder / "metrics.jsonl"
+        kept = [] if resume_step is None else _read_until(self._path, resume_step)
+        self._lines = [json.dumps(record) for record in kept]
+        storage.write_text(self._path, "".join(line + "\n" for line in self._lines))
+        self._file: IO[str] | None = None if storage.is_cloud(self._path) else self._path.open("a")
+        events = self._folder / "tensorboard"
+        if events.exists():
+            events.rmtree()
+        # Imported here because it brings protobuf: half a second that a progress bar alone need not wait for.
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(logdir=str(events), flush_secs=10)
+        self._last_step = resume_step if resume_step is not None else -1
+        self._flushed = time.monotonic()
+        for record in kept:
+            self._add_scalars(record)
+
+    def log(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
+        """Records `metrics` of `step`. Raises ValueError when `step` goes back or a name is `step` or `time`."""
+        if step < self._last_step:
+            raise ValueError(f"step {step} comes after step {self._last_step}; steps never go back")
+        if reserved := [name for name in metrics if name in _RESERVED]:
+            raise ValueError(f"a metric cannot be named {reserved[0]!r}: each line holds that already")
+        self._last_step = step
+        values = {name: float(value) for name, value in metrics.items()}
+        record: dict[str, float | None] = {"step": step, "time": round(time.time(), 3)}
+        record |= {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._append(json.dumps(record, allow_nan=False))
+        self._add_scalars(record)
+
+    def close(self) -> None:
+        """Writes what is still held and closes the files; may be called twice."""
+        self._writer.close()
+        if self._file is not None:
+            self._file.close()
+        elif self._lines:
+            self._upload()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _append(self, line: str) -> None:
+        if self._file is not None:
+            self._file.write(line + "\n")
+            self._file.flush()
+            return
+        self._lines.append(line)  # a bucket cannot append: the whole text is written again, but not for every line
+        if time.monotonic() - self._flushed > 30:
+            self._upload()
+
+    def _upload(self) -> None:
+        storage.write_text(self._path, "".join(line + "\n" for line in self._lines))
+        self._flushed = time.monotonic()
+
+    def _add_scalars(self, record: Mapping[str, float | None]) -> None:
+        for name, value in record.items():
+            if name not in _RESERVED and value is not None:
+                self._writer.add_scalar(name, value, global_step=int(record["step"] or 0), walltime=record["time"])
+
+
+def read_metrics(path: str | epath.Path) -> list[dict[str, float | None]]:
+    """The records of a metrics.jsonl in the order written; a last line that a kill tore is left out."""
+    lines = storage.as_path(path).read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _read_until(path: epath.Path, step: int) -> list[dict[str, float | None]]:
+    if not path.exists():
+        return []
+    return [record for record in read_metrics(path) if (record["step"] or 0) <= step]
+
+
+# --- progress -------------------------------------------------------------------------------------------------
+
+
+class Bar(Protocol):
+    """A task under way."""
+
+    def advance(self, n: int = 1, **fields: float | str) -> None:
+        """`n` more units are done; `fields` are shown beside the bar until they change."""
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int, unit: str = "") -> Iterator[Bar]:
+    """A bar on stderr for `total` units of work: drawn on a terminal, a plain line every five seconds in a log."""
+    if sys.stderr.isatty():
+        with _drawn_bar(description, total, unit) as bar:
+            yield bar
+    else:
+        lines = _PlainBar(description, total, unit)
+        yield lines
+        lines.finish()
+
+
+class _PlainBar:
+    seconds_between_lines = 5.0
+
+    def __init__(self, description: str, total: int, unit: str) -> None:
+        self._description, self._total, self._unit = description, total, unit
+        self._done = 0
+        self._fields: dict[str, float | str] = {}
+        self._started = self._printed = time.monotonic()
+
+    def advance(self, n: int = 1, **fields: float | str) -> None:
+        self._done += n
+        self._fields |= fields
+        if time.monotonic() - self._printed >= self.seconds_between_lines:
+            self._print()
+
+    def finish(self) -> None:
+        self._print(final=True)
+
+    def _print(self, *, final: bool = False) -> None:
+        now = time.monotonic()
+        self._printed = now
+        elapsed = now - self._started
+        share = min(1.0, self._done / self._total) if self._total else 1.0
+        line = f"{self._description}: {share:4.0%}, {_count(self._done, self._total, self._unit)}, {duration(elapsed)}"
+        if not final and 0 < share < 1:
+            line += f", about {duration(elapsed * (1 - share) / share)} left"
+        print(", ".join([line, *_shown(self._fields)]), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _drawn_bar(description: str, total: int, unit: str) -> Iterator[Bar]:
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TaskProgressColumn(),
+        rich_progress.TextColumn("{task.fields[count]}"),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.fields[shown]}", style="dim"),
+    )
+    with rich_progress.Progress(*columns, console=Console(stderr=True)) as drawn:
+        task = drawn.add_task(description, total=total, count=_count(0, total, unit), shown="")
+        yield _DrawnBar(drawn, task, total, unit)
+
+
+class _DrawnBar:
+    def __init__(self, drawn: rich_progress.Progress, task: rich_progress.TaskID, total: int, unit: str) -> None:
+        self._drawn, self._task, self._total, self._unit = drawn, task, total, unit
+        self._done = 0
+        self._fields: dict[str, float | str] = {}
+
+    def advance(self, n: int = 1, **fields: float | str) -> None:
+        self._done += n
+        self._fields |= fields
+        count = _count(self._done, self._total, self._unit)
+        self._drawn.update(self._task, advance=n, count=count, shown=", ".join(_shown(self._fields)))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _count(done: int, total: int, unit: str) -> str:
+    return f"{done:,} of {total:,} {unit}".rstrip()
+
+
+def _shown(fields: Mapping[str, float | str]) -> list[str]:
+    return [f"{name} {value if isinstance(value, str) else format(value, '.4g')}" for name, value in fields.items()]

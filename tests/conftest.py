@@ -1,0 +1,39 @@
+"""What every test shares: the CPU, checked array shapes, fixed seeds, and the real data where there is any."""
+
+import os
+import random
+from pathlib import Path
+
+# Before anything imports JAX: tests run on the CPU unless the caller says otherwise.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import hypothesis
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+# Every annotation of the package, array shapes included, is checked on every call of every test.
+install_import_hook("retentionjax", "beartype.beartype")
+
+# The first call of a jitted function compiles, so a deadline would measure the compiler; derandomised: a failure
+# seen once is seen again.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    random.seed(42)
+    np.random.seed(42)  # noqa: NPY002 - a library that draws from the global state must repeat itself too
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data sets; skips the test, by name, where RETENTIONJAX_DATA names none."""
+    folder = os.environ.get("RETENTIONJAX_DATA")
+    if not folder:
+        pytest.skip("needs real data: set RETENTIONJAX_DATA to a folder laid out as <set>/<official file>")
+    if not Path(folder).is_dir():
+        pytest.fail(f"RETENTIONJAX_DATA={folder} is no folder")
+    return Path(folder)
