@@ -1,0 +1,76 @@
+"""What may not be done, or not too often: the costs by name, and the mask of hard limits.
+
+The same `action_mask` serves training, evaluation and the decision service. Average limits (`campaign_budget`)
+are met by a Lagrange multiplier on the cost of the same name.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from retentionjax.env import actions, dynamics
+from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
+
+NAMES = ("campaign_budget", "contact", "cooldown", "fatigue")
+DEFAULT_LIMITS = (
+    2.50,
+    float("inf"),
+    0.0,
+    0.0,
+)  # a customer and episode: $ on average, contacts, violations, violations
+RULES = ("pending", "cooldown", "fatigue", "account_cap")  # hard limits, in the order of `violations_by_rule`
+
+
+class Violations(NamedTuple):
+    """What a contact executed today breaks."""
+
+    cooldown: Bool[Array, ""]
+    fatigue: Bool[Array, ""]
+
+
+def cooldown_left(state: EnvState, params: EnvParams) -> Int[Array, ""]:
+    """Days from today until a contact is legal again; 0 when it is legal today."""
+    return jnp.maximum(0, params.cooldown_days - state.days_since_contact)
+
+
+def account_left(state: EnvState, params: EnvParams) -> Float[Array, ""]:
+    """$ of the account cap not yet paid for contacts or committed to accepted offers."""
+    return params.account_cap - state.account_used
+
+
+def violations(contact: Bool[Array, ""], state: EnvState, params: EnvParams) -> Violations:
+    """Violations of a contact executed today; none without a contact."""
+    return Violations(
+        cooldown=contact & (cooldown_left(state, params) > 0),
+        fatigue=contact & (dynamics.contacts_in_window(state, params) >= params.fatigue_cap),
+    )
+
+
+def costs(spend: jax.Array, contact: Bool[Array, ""], broken: Violations) -> Float[Array, " costs"]:
+    """One day's costs in the order of `NAMES`: $ spent, contacts, violations."""
+    return jnp.stack([spend, contact, broken.cooldown, broken.fatigue]).astype(jnp.float32)
+
+
+def removed_by_rule(state: EnvState, params: EnvParams) -> Bool[Array, "rules actions"]:
+    """True where the rule of that row (see `RULES`) forbids the action of that column; *wait* never is.
+
+    Cooldown and fatigue are judged on the day the contact would execute, today + delay: with one pending contact
+    at most, nothing can happen to them in between but the passing of days.
+    """
+    delays = jnp.asarray(params.delays)
+    size = offers_by_delays = (actions.NUM_OFFERS, actions.NUM_DELAYS)
+    pending = jnp.broadcast_to(state.pending_offer != NO_OFFER, size)
+    cooling = jnp.broadcast_to(cooldown_left(state, params) > delays, size)
+    contacts = jax.vmap(lambda delay: dynamics.contacts_in_window(state, params, delay))(delays)
+    tired = jnp.broadcast_to(contacts >= params.fatigue_cap, size)
+    full_cost = dynamics.offer_cost(params.offers, state.monthly_charge, params) + params.contact_cost
+    too_dear = jnp.broadcast_to((full_cost > account_left(state, params))[:, None], offers_by_delays)
+    removed = jnp.stack([pending, cooling, tired, too_dear]).reshape(len(RULES), actions.NUM_ACTIONS - 1)
+    return jnp.pad(removed, ((0, 0), (1, 0)))
+
+
+def action_mask(state: EnvState, params: EnvParams) -> Bool[Array, " actions"]:
+    """True for each legal action: no rule of `RULES` removes it. *Wait* is always legal."""
+    return ~removed_by_rule(state, params).any(axis=0)

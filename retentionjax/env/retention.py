@@ -1,0 +1,221 @@
+"""`RetentionEnv`: one customer, one day a step, as a gymnax environment.
+
+The order of a day: schedule → execute the contact that falls due → churn → earn → the risk moves. Mathematics in
+`dynamics`, legality in `constraints`; this file only puts them in order.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments import environment, spaces
+from jaxtyping import Array, Bool, Float, Int
+
+from retentionjax.env import actions, constraints, dynamics, observation
+from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState
+
+Info = dict[str, Any]
+
+
+class Draws(NamedTuple):
+    """The uniform draws of one day. Two policies stepped with the same key meet the same luck."""
+
+    accept: Float[Array, ""]
+    churn: Float[Array, ""]
+    risk: Float[Array, ""]
+
+
+class Contact(NamedTuple):
+    """What of contact happens today."""
+
+    executed: Bool[Array, ""]
+    accepted: Bool[Array, ""]
+    earlier: Int[Array, ""]  # contacts in the window before today's
+
+
+class RetentionEnv(environment.Environment[EnvState, EnvParams]):
+    """The retention campaign of one customer (see the package README for the mathematics).
+
+    Args:
+        expected_churn: never end an episode by churn; rewards and costs of a day are their expectation over
+            today's churn and `info["discount"]` is the probability s of staying, by which everything later is to
+            be discounted. The same objective with far less variance.
+        shaping: add s·E[Φ(next)] − Φ(now) to the reward, Φ the never-contact value (`potential.with_potential`).
+            The expectation is over the risk chain's move only, which no action influences, so the expected reward
+            equals that of plain potential shaping (Ng, Harada, Russell 1999), *wait* scores exactly 0 before the
+            first contact, and the optimal policy is unchanged.
+        masked: whether `action_mask` applies the hard limits; without it every action is legal, and a contact
+            asked for while one is pending is ignored.
+    """
+
+    def __init__(self, *, expected_churn: bool = False, shaping: bool = False, masked: bool = True) -> None:
+        super().__init__()
+        self.expected_churn = expected_churn
+        self.shaping = shaping
+        self.masked = masked
+
+    @property
+    def name(self) -> str:
+        return "Retention-v1"
+
+    @property
+    def num_actions(self) -> int:
+        return actions.NUM_ACTIONS
+
+    @property
+    def default_params(self) -> EnvParams:
+        return EnvParams()
+
+    def action_space(self, params: EnvParams | None = None) -> spaces.Discrete:
+        return spaces.Discrete(actions.NUM_ACTIONS)
+
+    def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
+        return spaces.Box(observation.LOW, observation.HIGH, (observation.SIZE,), jnp.float32)
+
+    def action_mask(self, state: EnvState, params: EnvParams) -> Bool[Array, " actions"]:
+        """True for each action the policy may take in `state`."""
+        if not self.masked:
+            return jnp.ones(actions.NUM_ACTIONS, bool)
+        return constraints.action_mask(state, params)
+
+    def is_truncated(self, state: EnvState, params: EnvParams) -> Bool[Array, ""]:
+        """Never: the horizon is a real end."""
+        return jnp.asarray(False)
+
+    @partial(jax.jit, static_argnames=("self",))
+    def step(
+        self, key: jax.Array, state: EnvState, action: int | float | jax.Array, params: EnvParams | None = None
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, Info]:
+        """gymnax's auto-resetting step, observing once after the reset is chosen instead of twice before."""
+        params = self.default_params if params is None else params
+        key_step, key_reset = jax.random.split(key)
+        final_observation, after, reward, terminated, info = self.step_env(key_step, state, action, params)
+        fresh = self._draw_customer(key_reset, params)
+        after = jax.tree.map(lambda new, old: jnp.where(terminated, new, old), fresh, after)
+        truncated = self.is_truncated(after, params)
+        info = info | {"terminated": terminated, "truncated": truncated, "final_observation": final_observation}
+        return observation.observe(after, params), after, reward, terminated, truncated, info
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
+        """A uniformly drawn customer on day 0, risk from its stationary distribution."""
+        state = self._draw_customer(key, params)
+        return observation.observe(state, params), state
+
+    def _draw_customer(self, key: jax.Array, params: EnvParams) -> EnvState:
+        draw = jax.random.uniform(key, (2,))
+        customer = (draw[0] * params.population.size).astype(jnp.int32)
+        customer = jnp.minimum(customer, params.population.size - 1)  # float32 can round up to the size
+        return new_customer(customer, draw[1] < dynamics.elevated_share(params), params)
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: int | float | jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, Info]:
+        """One day. `info`: costs f32[K] (`constraints.NAMES`), discount, value ($, unshaped), revenue, contact, …"""
+        draws = Draws(*jax.random.uniform(key, (3,)))
+        hazard = dynamics.daily_hazard(state.churn_probability, state.elevated, params)
+        scheduled = schedule(state, jnp.asarray(action), params)
+        broken = constraints.violations(scheduled.pending_days == 0, scheduled, params)
+        contacted, contact = execute_contact(scheduled, draws.accept, params)
+
+        stay = dynamics.survival(hazard, contacted.offer, contact.earlier + contact.executed, params)
+        is_last = state.time + 1 >= params.horizon_days
+        stays = stay if self.expected_churn else (draws.churn < stay).astype(jnp.float32)
+
+        is_running = contacted.offer != NO_OFFER
+        size = jnp.where(is_running, params.offers[jnp.maximum(contacted.offer, 0)], 0.0)
+        revenue = stays * (1 - size) * state.monthly_charge / 30
+        contact_cost = params.contact_cost * contact.executed
+        spend = stays * size * state.monthly_charge / 30 + contact_cost
+        residual = dynamics.residual_value(state.monthly_charge, state.churn_probability, params)
+        value = revenue - contact_cost + stays * is_last * residual
+        reward = value + self._shaping(state, stays, params) if self.shaping else value
+
+        following = next_day(contacted, contact.executed, draws.risk, params)
+        terminated = is_last if self.expected_churn else is_last | (stays == 0)
+        info = {
+            "costs": constraints.costs(spend, contact.executed, broken),
+            "discount": stays,
+            "value": value,
+            "revenue": revenue,
+            "contact": contact.executed,
+            "accepted": contact.accepted,
+            "offer": contacted.offer,
+            "is_last": is_last,
+        }
+        return observation.observe(following, params), following, reward, terminated, info
+
+    def _shaping(self, state: EnvState, stays: jax.Array, params: EnvParams) -> jax.Array:
+        if params.potential is None:
+            raise ValueError("shaping needs EnvParams.potential: use env.potential.with_potential(params)")
+        z = state.elevated.astype(jnp.int32)
+        now = params.potential[state.time, state.customer, z]
+        calm_next, elevated_next = params.potential[state.time + 1, state.customer]
+        rises = jnp.where(state.elevated, 1 - params.risk_recovery, params.risk_onset)
+        return stays * (calm_next + rises * (elevated_next - calm_next)) - now
+
+
+def new_customer(customer: jax.Array, elevated: jax.Array, params: EnvParams) -> EnvState:
+    """State on day 0 of row `customer` of the population, never contacted."""
+    zero = jnp.int32(0)
+    return EnvState(
+        time=zero,
+        customer=customer,
+        monthly_charge=params.population.monthly_charge[customer],
+        churn_probability=params.population.churn_probability[customer],
+        accept_probability=params.population.accept_probability[customer],
+        elevated=elevated,
+        contact_history=jnp.uint32(0),
+        days_since_contact=jnp.int32(NEVER),
+        pending_offer=jnp.int32(NO_OFFER),
+        pending_days=zero,
+        offer=jnp.int32(NO_OFFER),
+        offer_days_left=zero,
+        account_used=jnp.float32(0),
+    )
+
+
+def schedule(state: EnvState, action: jax.Array, params: EnvParams) -> EnvState:
+    """A contact asked for is pending from now on, unless one is already: then it is ignored.
+
+    Afterwards `pending_days == 0` together with a pending offer means that the contact falls due today; without a
+    pending offer the days are −1.
+    """
+    asked = actions.decode(action)
+    is_free = state.pending_offer == NO_OFFER
+    is_new = asked.contact & is_free
+    days = jnp.where(is_new, params.delays[asked.delay], jnp.where(is_free, -1, state.pending_days))
+    offer = jnp.where(is_new, asked.offer, state.pending_offer)
+    return state.replace(pending_offer=offer, pending_days=days)  # type: ignore[attr-defined,no-any-return]
+
+
+def execute_contact(state: EnvState, uniform: jax.Array, params: EnvParams) -> tuple[EnvState, Contact]:
+    """The contact that falls due, if any: paid, counted, and accepted or not."""
+    executed = state.pending_days == 0
+    earlier = dynamics.contacts_in_window(state, params)
+    index = jnp.maximum(state.pending_offer, 0)
+    chance = dynamics.acceptance(state.accept_probability, state.elevated, earlier, params)[index]
+    accepted = executed & (uniform < chance)
+    committed = dynamics.offer_cost(params.offers[index], state.monthly_charge, params)
+    after = state.replace(  # type: ignore[attr-defined]
+        pending_offer=jnp.where(executed, NO_OFFER, state.pending_offer),
+        offer=jnp.where(accepted, index, state.offer),
+        offer_days_left=jnp.where(accepted, jnp.asarray(params.offer_days, jnp.int32), state.offer_days_left),
+        account_used=state.account_used + executed * params.contact_cost + accepted * committed,
+    )
+    return after, Contact(executed, accepted, earlier)
+
+
+def next_day(state: EnvState, executed: jax.Array, uniform: jax.Array, params: EnvParams) -> EnvState:
+    """The night: counters move on, an offer on its last day ends, the risk state moves."""
+    days_left = jnp.maximum(0, state.offer_days_left - 1)
+    days_since = jnp.where(executed, 1, jnp.minimum(NEVER, state.days_since_contact + 1))
+    return state.replace(  # type: ignore[attr-defined,no-any-return]
+        time=state.time + 1,
+        elevated=dynamics.next_elevated(state.elevated, uniform, params),
+        contact_history=(state.contact_history << 1) | executed.astype(jnp.uint32),
+        days_since_contact=days_since,
+        pending_days=jnp.maximum(0, state.pending_days - 1),
+        offer=jnp.where(days_left > 0, state.offer, NO_OFFER),
+        offer_days_left=days_left,
+    )

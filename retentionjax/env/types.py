@@ -1,0 +1,95 @@
+"""What the environment knows: the customers, its constants, and one customer's state on one day.
+
+Every constant of the model is a field of `EnvParams`, a pytree: each can be vmapped and swept. Leaves may be
+Python numbers or arrays; shapes are those of one environment.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+Scalar = Any  # a Python number, or an array of shape () that may be traced
+Vector = Any  # an array of rank 1 that may be traced
+
+NEVER = 100_000  # days since contact of a customer who was never contacted
+NO_OFFER = -1
+
+
+@struct.dataclass
+class Population:
+    """The customers an episode may be about; N of them. Row i of each array is the same customer."""
+
+    monthly_charge: Vector  # f32[N], $ per 30 days
+    churn_probability: Vector  # f32[N], calibrated, over `risk_window_days`
+    accept_probability: Vector  # f32[N], of an offer-free contact in a calm period
+
+    @property
+    def size(self) -> int:
+        return int(self.monthly_charge.shape[-1])
+
+
+def typical_customer() -> Population:
+    """One customer at about the medians of the Telco and Bank data: the default before a population is set."""
+    return Population(jnp.array([65.0]), jnp.array([0.25]), jnp.array([0.11]))
+
+
+@struct.dataclass
+class EnvParams:
+    """Constants of the retention model (declared assumptions; swept in the stress tests)."""
+
+    population: Population = struct.field(default_factory=typical_customer)
+    potential: Vector | None = None  # f32[horizon_days + 1, N, 2] never-contact value, see env.potential
+
+    horizon_days: Scalar = 90
+    tail_days: Scalar = 90  # days after the horizon that count as residual value
+
+    # Risk: calm or elevated, and the average over both is the calibrated one.
+    risk_window_days: Scalar = 30  # the window that `churn_probability` speaks of
+    risk_onset: Scalar = 1 / 45  # P(calm → elevated) a day
+    risk_recovery: Scalar = 1 / 7  # P(elevated → calm) a day
+    risk_ratio: Scalar = 6.0  # elevated hazard / calm hazard
+
+    # Contact and offer.
+    offers: Vector = struct.field(default_factory=lambda: jnp.array([0.0, 0.05, 0.10, 0.20]))  # share of the charge
+    delays: Vector = struct.field(default_factory=lambda: jnp.array([0, 1, 3]))  # days
+    contact_cost: Scalar = 0.50  # $
+    offer_days: Scalar = 30  # an accepted offer runs so long, the day of acceptance included
+    hazard_multiplier: Vector = struct.field(default_factory=lambda: jnp.array([0.90, 0.75, 0.60, 0.45]))
+    elasticity: Scalar = 8.0  # log-odds of acceptance per unit of discount
+    accept_risk: Scalar = 1.0  # log-odds of acceptance added while risk is elevated
+    accept_fatigue: Scalar = 0.2  # log-odds of acceptance lost per earlier contact in the window
+    fatigue_hazard: Scalar = 0.15  # log hazard per contact in the window beyond the first
+
+    # Limits.
+    cooldown_days: Scalar = 7
+    fatigue_window_days: Scalar = 30  # at most 32: the history is a 32-bit set of days
+    fatigue_cap: Scalar = 3  # contacts in the window
+    account_cap: Scalar = 30.0  # $ a customer and campaign: contacts paid + full cost of accepted offers
+
+    charge_reference: Scalar = 65.0  # $ at which the observed log-charge is 0
+
+    @property
+    def max_steps_in_episode(self) -> Scalar:
+        """gymnax's name for the horizon; here the horizon terminates and never truncates."""
+        return self.horizon_days
+
+
+@struct.dataclass
+class EnvState:
+    """One customer at the start of one day."""
+
+    time: jax.Array  # i32[], day of the campaign, 0-based
+    customer: jax.Array  # i32[], row of the population
+    monthly_charge: jax.Array  # f32[], $
+    churn_probability: jax.Array  # f32[], baseline p over the risk window
+    accept_probability: jax.Array  # f32[], baseline b
+    elevated: jax.Array  # bool[], risk state z
+    contact_history: jax.Array  # u32[], bit k is set if there was a contact k + 1 days ago
+    days_since_contact: jax.Array  # i32[], NEVER if there was none
+    pending_offer: jax.Array  # i32[], index of the offer of a scheduled contact, or NO_OFFER
+    pending_days: jax.Array  # i32[], days until the scheduled contact executes
+    offer: jax.Array  # i32[], index of the running offer, or NO_OFFER
+    offer_days_left: jax.Array  # i32[], today included
+    account_used: jax.Array  # f32[], $ of the account cap: contacts paid + offers committed
