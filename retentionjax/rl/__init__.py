@@ -1,0 +1,33 @@
+"""Constrained reinforcement learning: Lagrangian PPO for any gymnax environment with discrete actions."""
+
+from retentionjax.rl.lagrangian import Gains, Multipliers
+from retentionjax.rl.networks import Policy, policy_logits
+from retentionjax.rl.ppo import (
+    Metrics,
+    PPOConfig,
+    TrainState,
+    init,
+    make_train,
+    policy,
+    summarise,
+    train_iteration,
+    train_iterations,
+    values,
+)
+
+__all__ = [
+    "Gains",
+    "Metrics",
+    "Multipliers",
+    "PPOConfig",
+    "Policy",
+    "TrainState",
+    "init",
+    "make_train",
+    "policy",
+    "policy_logits",
+    "summarise",
+    "train_iteration",
+    "train_iterations",
+    "values",
+]

@@ -1,0 +1,115 @@
+"""The arithmetic of policy gradients: pure functions of arrays, no networks, no environments.
+
+Leading axes are written [time, envs]; a trailing `heads` axis holds the reward first, then one entry a cost.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+FORBIDDEN = -1e9  # a masked logit: exp underflows to exactly 0, yet 0 · FORBIDDEN stays finite in the entropy
+
+
+def mask_logits(
+    logits: Float[Array, "*batch actions"], mask: Bool[Array, "*batch actions"] | None
+) -> Float[Array, "*batch actions"]:
+    """Logits with forbidden actions (mask False) at −1e9: probability, log-gradient and entropy share exactly 0."""
+    return logits if mask is None else jnp.where(mask, logits, FORBIDDEN)
+
+
+def sample_action(key: PRNGKeyArray, logits: Float[Array, "*batch actions"]) -> Int[Array, "*batch"]:
+    """Draw from the categorical distribution (Gumbel-max, so a masked action can never win)."""
+    return jax.random.categorical(key, logits)
+
+
+def log_probability(
+    log_probabilities: Float[Array, "*batch actions"], action: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Pick the taken action's entry; a one-hot product, since gather's backward pass (scatter) is slow on CPU."""
+    return jnp.sum(log_probabilities * jax.nn.one_hot(action, log_probabilities.shape[-1]), -1)
+
+
+def entropy(log_probabilities: Float[Array, "*batch actions"]) -> Float[Array, "*batch"]:
+    """Entropy of the categorical distribution in nats."""
+    return -jnp.sum(jnp.exp(log_probabilities) * log_probabilities, -1)
+
+
+def generalised_advantages(
+    rewards: Float[Array, "time *batch"],
+    discounts: Float[Array, "time *batch"],
+    values: Float[Array, "time *batch"],
+    next_values: Float[Array, "time *batch"],
+    continues: Float[Array, "time *batch"],
+    decay: Float[Array, "*heads"],
+) -> Float[Array, "time *batch"]:
+    """Generalised advantage estimates, Schulman et al. 2016, eq. 16, for trajectories that contain episode ends.
+
+    δ_t = r_t + d_t V'_t − V_t and A_t = δ_t + d_t λ c_t A_{t+1}, where d_t = γ s_t (1 − terminated_t) is the discount of
+    what follows (s_t the survival discount), V'_t the value of the state reached (of the final observation where
+    the episode was cut off, not of the one after the reset), and c_t = 0 where an episode ended either way.
+
+    Args:
+        decay: λ, broadcast against one time step.
+    """
+    chex.assert_equal_shape([rewards, discounts, values, next_values, continues])
+    deltas = rewards + discounts * next_values - values
+    factors = discounts * continues * decay
+
+    def backwards(
+        advantage: Float[Array, "*batch"], step: tuple[Float[Array, "*batch"], Float[Array, "*batch"]]
+    ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+        delta, factor = step
+        advantage = delta + factor * advantage
+        return advantage, advantage
+
+    _, advantages = jax.lax.scan(backwards, jnp.zeros_like(deltas[0]), (deltas, factors), reverse=True)
+    return advantages
+
+
+def combine_advantages(
+    advantages: Float[Array, "*batch heads"], multipliers: Float[Array, " costs"]
+) -> Float[Array, "*batch"]:
+    """(A_r − Σ λ_i A_ci) / (1 + Σ λ_i): the gradient of the Lagrangian, kept at the size of the reward's.
+
+    Every head stays in its own unit. Dividing A_r or A_c by its own standard deviation here would measure λ in
+    other units than reward per cost, and it would no longer converge to the shadow price of the limit.
+    """
+    chex.assert_axis_dimension(advantages, -1, multipliers.shape[0] + 1)
+    return (advantages[..., 0] - advantages[..., 1:] @ multipliers) / (1.0 + jnp.sum(multipliers))
+
+
+def standardise(advantages: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Zero mean, unit standard deviation over the whole batch."""
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+def clipped_surrogate(
+    ratio: Float[Array, "*batch"], advantages: Float[Array, "*batch"], clip_eps: float | Float[Array, ""]
+) -> Float[Array, "*batch"]:
+    """−min(ρA, clip(ρ, 1 ± ε)A), Schulman et al. 2017, eq. 7: PPO's policy loss, a term a sample."""
+    return -jnp.minimum(ratio * advantages, jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps) * advantages)
+
+
+def value_loss(
+    values: Float[Array, "*batch"],
+    old_values: Float[Array, "*batch"],
+    targets: Float[Array, "*batch"],
+    clip: float | Float[Array, ""] | None,
+) -> Float[Array, "*batch"]:
+    """½ (V − target)², or with `clip` the larger of that and ½ (V_old + clip(V − V_old, ±clip) − target)²."""
+    loss = 0.5 * jnp.square(values - targets)
+    if clip is None:
+        return loss
+    limited = old_values + jnp.clip(values - old_values, -clip, clip)
+    return jnp.maximum(loss, 0.5 * jnp.square(limited - targets))
+
+
+def explained_variance(
+    values: Float[Array, "*batch heads"], targets: Float[Array, "*batch heads"]
+) -> Float[Array, " heads"]:
+    """1 − Var(target − V) / Var(target) a head; 0 where the targets do not vary."""
+    axes = tuple(range(targets.ndim - 1))
+    variance = targets.var(axes)
+    residual = (targets - values).var(axes)
+    return jnp.where(variance > 0, 1.0 - residual / jnp.where(variance > 0, variance, 1.0), 0.0)

@@ -1,0 +1,226 @@
+"""Acting in a batch of environments and keeping the books of their episodes.
+
+Environments follow gymnax 1.0: `step` returns (observation, state, reward, terminated, truncated, info), resets by
+itself, and leaves the observation before the reset in `info["final_observation"]`. Beyond that, optional:
+
+- `info["costs"]: f32[K]`, what the step cost by each constraint (absent: K = 0);
+- `info["discount"]: f32[]`, the probability s of surviving the step. An environment that never ends an episode but
+  returns s is worth the same as one that ends it with probability 1 − s, with less variance. gymnax' own
+  environments return 0 where they terminate and 1 elsewhere, which says the same;
+- `env.action_mask(state, params) -> bool[A]`, the legal actions of a state.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from retentionjax.errors import ConfigError
+from retentionjax.rl import ops
+from retentionjax.rl.networks import Policy, apply_mlp
+from retentionjax.rl.normalise import normalise
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """The part of gymnax' interface that training uses."""
+
+    def reset(self, key: Any, params: Any) -> tuple[Any, Any]: ...
+
+    def step(
+        self, key: Any, state: Any, action: Any, params: Any
+    ) -> tuple[Any, Any, Any, Any, Any, dict[Any, Any]]: ...
+
+    def action_space(self, params: Any) -> Any: ...
+
+
+@struct.dataclass
+class Specification:
+    """Sizes that follow from an environment."""
+
+    features: int = struct.field(pytree_node=False)
+    actions: int = struct.field(pytree_node=False)
+    costs: int = struct.field(pytree_node=False)
+    masked: bool = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class Episodes:
+    """Running sums of the episode each environment is in."""
+
+    returns: Array  # f32[envs], Σ r weighted by the survival so far
+    costs: Array  # f32[envs, K], Σ c weighted likewise (and by γ_c^t where costs are discounted)
+    length: Array  # f32[envs], steps
+    survival: Array  # f32[envs], Π s: the weight of the next reward
+    cost_weight: Array  # f32[envs, K], the weight of the next costs
+
+
+@struct.dataclass
+class Simulation:
+    """The environments between two rollouts."""
+
+    env_state: Any  # the environment's own pytree, leading axis envs
+    observation: Array  # f32[envs, features], raw
+    episodes: Episodes
+
+
+@struct.dataclass
+class Trajectory:
+    """What a rollout records; leading axes [time, envs]."""
+
+    observation: Array  # f32[features], raw
+    mask: Array | None  # bool[actions]
+    action: Array  # i32[]
+    log_probability: Array  # f32[], of the action under the policy that took it
+    reward: Array  # f32[]
+    costs: Array  # f32[K]
+    discount: Array  # f32[], survival discount s
+    terminated: Array  # bool[]
+    truncated: Array  # bool[], and not terminated
+    final_observation: Array  # f32[features], raw, the state reached, before any reset
+
+
+@struct.dataclass
+class Completed:
+    """Sums over episodes that ended. Sums and counts, so that any number of rollouts add up to the right mean."""
+
+    count: Array  # f32[]
+    returns: Array  # f32[]
+    costs: Array  # f32[K]
+    length: Array  # f32[]
+
+
+def specify(env: Environment, env_params: Any) -> Specification:
+    """Read the sizes of an environment without running it.
+
+    Raises:
+        ConfigError: the actions are not a finite set, or costs are not a vector.
+    """
+    actions = getattr(env.action_space(env_params), "n", None)
+    if actions is None:
+        raise ConfigError(f"{type(env).__name__} has no discrete action space; PPO here needs one")
+
+    def probe(key: PRNGKeyArray) -> tuple[Any, Any]:
+        observation, state = env.reset(key, env_params)
+        return observation, env.step(key, state, jnp.int32(0), env_params)[-1]
+
+    observation, info = jax.eval_shape(probe, jax.random.key(0))
+    costs = info["costs"].shape if "costs" in info else (0,)
+    if len(costs) != 1:
+        raise ConfigError(
+            f"{type(env).__name__} returns costs of shape {costs}; allowed: one axis, an entry a constraint"
+        )
+    return Specification(
+        features=observation.size, actions=int(actions), costs=costs[0], masked=hasattr(env, "action_mask")
+    )
+
+
+def start(env: Environment, env_params: Any, num_envs: int, num_costs: int, key: PRNGKeyArray) -> Simulation:
+    """Reset `num_envs` environments."""
+    observation, env_state = jax.vmap(env.reset, in_axes=(0, None))(jax.random.split(key, num_envs), env_params)
+    # Without weak types, so that a state means the same program before and after a checkpoint.
+    env_state = jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), env_state)
+    return Simulation(
+        env_state=env_state, observation=_flat(observation, num_envs), episodes=_new_episodes(num_envs, num_costs)
+    )
+
+
+def collect(
+    env: Environment,
+    env_params: Any,
+    policy: Policy,
+    simulation: Simulation,
+    cost_gamma: Float[Array, " costs"],
+    num_steps: int,
+    key: PRNGKeyArray,
+) -> tuple[Simulation, Trajectory, Completed]:
+    """Act for `num_steps` in every environment.
+
+    Args:
+        cost_gamma: weight of each further step in an episode's cost: 1 for undiscounted costs.
+    """
+
+    def step(simulation: Simulation, key: PRNGKeyArray) -> tuple[Simulation, tuple[Trajectory, Completed]]:
+        return _step(env, env_params, policy, simulation, cost_gamma, key)
+
+    simulation, (trajectory, completed) = jax.lax.scan(step, simulation, jax.random.split(key, num_steps))
+    return simulation, trajectory, jax.tree.map(lambda x: x.sum(0), completed)
+
+
+def _step(
+    env: Environment,
+    env_params: Any,
+    policy: Policy,
+    simulation: Simulation,
+    cost_gamma: Float[Array, " costs"],
+    key: PRNGKeyArray,
+) -> tuple[Simulation, tuple[Trajectory, Completed]]:
+    observation = simulation.observation
+    num_envs = observation.shape[0]
+    action_key, step_key = jax.random.split(key)
+    mask = _mask(env, env_params, simulation.env_state)
+    features = normalise(policy.normaliser, observation)
+    logits = ops.mask_logits(apply_mlp(policy.actor, features, policy.activation), mask)
+    action = ops.sample_action(action_key, logits)
+    following, env_state, reward, terminated, truncated, info = jax.vmap(env.step, in_axes=(0, 0, 0, None))(
+        jax.random.split(step_key, num_envs), simulation.env_state, action, env_params
+    )
+    transition = Trajectory(
+        observation=observation,
+        mask=mask,
+        action=action,
+        log_probability=ops.log_probability(jax.nn.log_softmax(logits), action),
+        reward=reward.astype(jnp.float32),
+        costs=jnp.asarray(info.get("costs", jnp.zeros((num_envs, 0))), jnp.float32),
+        discount=jnp.asarray(info.get("discount", jnp.ones(num_envs)), jnp.float32),
+        terminated=terminated,
+        truncated=truncated & ~terminated,
+        final_observation=_flat(info["final_observation"], num_envs),
+    )
+    episodes, completed = _account(simulation.episodes, transition, cost_gamma)
+    following = Simulation(env_state=env_state, observation=_flat(following, num_envs), episodes=episodes)
+    return following, (transition, completed)
+
+
+def _account(
+    episodes: Episodes, transition: Trajectory, cost_gamma: Float[Array, " costs"]
+) -> tuple[Episodes, Completed]:
+    """Add a step to the running sums; hand over and restart those of the episodes that ended."""
+    running = Episodes(
+        returns=episodes.returns + episodes.survival * transition.reward,
+        costs=episodes.costs + episodes.cost_weight * transition.costs,
+        length=episodes.length + 1.0,
+        survival=episodes.survival * transition.discount,
+        cost_weight=episodes.cost_weight * transition.discount[:, None] * cost_gamma,
+    )
+    done = transition.terminated | transition.truncated
+    ended = done.astype(jnp.float32)
+    completed = Completed(
+        count=ended.sum(), returns=ended @ running.returns, costs=ended @ running.costs, length=ended @ running.length
+    )
+    fresh = _new_episodes(*running.costs.shape)
+    restarted = jax.tree.map(
+        lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, running
+    )
+    return restarted, completed
+
+
+def _new_episodes(num_envs: int, num_costs: int) -> Episodes:
+    return Episodes(
+        returns=jnp.zeros(num_envs),
+        costs=jnp.zeros((num_envs, num_costs)),
+        length=jnp.zeros(num_envs),
+        survival=jnp.ones(num_envs),
+        cost_weight=jnp.ones((num_envs, num_costs)),
+    )
+
+
+def _mask(env: Environment, env_params: Any, env_state: Any) -> Array | None:
+    action_mask = getattr(env, "action_mask", None)
+    return None if action_mask is None else jax.vmap(action_mask, in_axes=(0, None))(env_state, env_params)
+
+
+def _flat(observation: Array, num_envs: int) -> Float[Array, "envs features"]:
+    return observation.reshape(num_envs, -1).astype(jnp.float32)
