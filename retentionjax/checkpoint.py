@@ -35,7 +35,7 @@ class Leaf:
 class Checkpoints:
     """The last `keep` checkpoints of one run, in `<folder>/<step>/`. A kill while saving leaves the ones before."""
 
-    def __init__(self, folder: str | epath.Path, keep: int = 2) -> None:
+    def __init__(self, folder: str | os.PathLike[str], keep: int = 2) -> None:
         if keep < 1:
             raise ValueError(f"keep is {keep}; at least one checkpoint must be kept")
         path = storage.as_path(folder)
@@ -157,10 +157,17 @@ def _like(array: np.ndarray, leaf: Any) -> Any:
     if isinstance(leaf, bool | int | float):
         return type(leaf)(array.item())
     if _is_key(leaf):
-        return jax.random.wrap_key_data(jnp.asarray(array), impl=str(jax.random.key_impl(leaf)))
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=_key_impl(leaf))
     if isinstance(leaf, np.ndarray | np.generic):
         return np.asarray(array)
     return jax.device_put(array, getattr(leaf, "sharding", None))
+
+
+def _key_impl(leaf: Any) -> str:
+    """Name of a typed key's generator; asked under `eval_shape`, since `leaf` may be a shape and no key."""
+    found: list[str] = []
+    jax.eval_shape(lambda key: found.append(str(jax.random.key_impl(key))), leaf)
+    return found[0]
 
 
 def _first_line(error: BaseException) -> str:

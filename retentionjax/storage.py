@@ -120,6 +120,12 @@ def new_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterat
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def files(folder: str | os.PathLike[str]) -> list[epath.Path]:
+    """All files below `folder`, in the order of their paths; hidden ones too."""
+    entries = sorted(as_path(folder).iterdir())
+    return [file for entry in entries for file in (files(entry) if entry.is_dir() else [entry])]
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """Hexadecimal SHA-256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()
@@ -194,17 +200,16 @@ def _exchange(one: epath.Path, other: epath.Path) -> bool:
 
 
 def _upload(partial: epath.Path, target: epath.Path) -> None:
-    """Copies a finished folder into a bucket, nested files first; what was there before and is not now is removed."""
-    files = [path for path in partial.rglob("*") if path.is_file()]
+    """Copies a finished folder into a bucket, nested files first; what was there before is removed."""
     if target.exists():
         target.rmtree()
-    for file in sorted(files, key=lambda file: (file.parent == partial, os.fspath(file))):
+    for file in sorted(files(partial), key=lambda file: file.parent == partial):
         write_bytes(target / file.relative_to(partial), file.read_bytes())
 
 
 def _sync_tree(folder: epath.Path) -> None:
-    for root, _, files in os.walk(folder, topdown=False):
-        for name in files:
+    for root, _, names in os.walk(folder, topdown=False):
+        for name in names:
             with open(os.path.join(root, name), "rb") as file:
                 os.fsync(file.fileno())
         _sync_folder(as_path(root))

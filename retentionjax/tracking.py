@@ -3,11 +3,12 @@
 import contextlib
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import IO, Protocol, Self, SupportsFloat
+from typing import IO, Protocol, SupportsFloat
 
 from etils import epath
 from rich import progress as rich_progress
@@ -27,7 +28,7 @@ class Tracker:
     start empty.
     """
 
-    def __init__(self, folder: str | epath.Path, resume_step: int | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], resume_step: int | None = None) -> None:
         self._folder = storage.as_path(folder)
         self._path = self._folder / "metrics.jsonl"
         kept = [] if resume_step is None else _read_until(self._path, resume_step)
@@ -67,7 +68,7 @@ class Tracker:
         elif self._lines:
             self._upload()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Tracker":
         return self
 
     def __exit__(
@@ -94,7 +95,7 @@ class Tracker:
                 self._writer.add_scalar(name, value, global_step=int(record["step"] or 0), walltime=record["time"])
 
 
-def read_metrics(path: str | epath.Path) -> list[dict[str, float | None]]:
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float | None]]:
     """The records of a metrics.jsonl in the order written; a last line that a kill tore is left out."""
     lines = storage.as_path(path).read_text().splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -14,7 +14,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Every annotation of the package, array shapes included, is checked on every call of every test.
-install_import_hook("retentionjax", "beartype.beartype")
+install_import_hook("retentionjax", "checked.annotations")
 
 # The first call of a jitted function compiles, so a deadline would measure the compiler; derandomised: a failure
 # seen once is seen again.

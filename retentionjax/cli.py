@@ -1,0 +1,87 @@
+"""The `retentionjax` command. Each sub-command imports what it needs when it runs, so that `--help` is instant."""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from retentionjax import __version__
+from retentionjax.errors import RetentionJaxError
+
+# What the operating system refuses for reasons a user can mend; any other OSError is a defect of ours.
+_MENDABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: its name, one line of help, and the module whose `main(arguments)` runs it."""
+
+    name: str
+    help: str
+    module: str
+
+
+COMMANDS = (
+    Command("data", "list, fetch and prepare data sets: data {list,fetch,prepare}", "retentionjax.data.command"),
+    Command("decide", "decide for one customer: decide --bundle DIR --customer FILE.json", "retentionjax.decide"),
+    Command("evaluate", "compare a bundle's policy with the rules", "retentionjax.evaluation.command"),
+    Command("bundle", "look at a bundle or check it: bundle {inspect,verify} DIR", "retentionjax.bundle"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 2 for what the user can mend, 130 for Ctrl-C."""
+    return guarded(lambda: _dispatch(sys.argv[1:] if arguments is None else arguments))
+
+
+def guarded(action: Callable[[], int | None]) -> int:
+    """Runs `action` and turns what a user can mend into a message on stderr and an exit status.
+
+    RetentionJaxError and a full, read-only or forbidden disk: 2; Ctrl-C: 130; a reader that went away (`| head`):
+    141, as the shell would say. Everything else is a defect of ours and keeps its traceback.
+    """
+    try:
+        return action() or 0
+    except RetentionJaxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush complains once more
+        return 141
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        print(f"error: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _dispatch(arguments: Sequence[str]) -> int | None:
+    modules = {command.name: command.module for command in COMMANDS}
+    if not arguments or arguments[0] not in modules:
+        _parser().parse_args(arguments)  # help, version, or an error that lists the commands: each ends the program
+        raise AssertionError("unreachable")
+    outcome: int | None = importlib.import_module(modules[arguments[0]]).main(list(arguments[1:]))
+    return outcome
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="retentionjax",
+        description="Whom to contact, with which offer, and when, under a budget.",
+        epilog="`retentionjax COMMAND --help` says more about one.",
+    )
+    parser.add_argument("--version", action="version", version=f"retentionjax {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        commands.add_parser(command.name, help=command.help)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
