@@ -97,6 +97,8 @@ def structure(value: Any, kind: Any, where: str) -> Any:
     """
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _structure_dataclass(_mapping(value, where), kind, where)
+    if kind is Any:
+        return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return structure(value, arguments[0], where)

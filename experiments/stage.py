@@ -207,7 +207,17 @@ def _wanted(work: Work) -> Record:
         source = "synthetic" if any(record.data_source == "synthetic" for record in records.values()) else "real"
     if work.options.data not in ("auto", source):
         raise ConfigError(f"--data {work.options.data}, but what {work.stage.name} reads is {source}: run data first")
-    return Record("running", retentionjax.__version__, configuration.plain(work.config), hashes, source)
+    settings = _finite_or_text(configuration.plain(work.config))
+    return Record("running", retentionjax.__version__, settings, hashes, source)
+
+
+def _finite_or_text(value: Any) -> Any:
+    """A plain config as JSON can hold it: an infinite limit becomes the text `inf`."""
+    if isinstance(value, dict):
+        return {key: _finite_or_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite_or_text(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _finished(name: str, need: str, folder: epath.Path) -> Record:

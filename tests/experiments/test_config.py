@@ -1,0 +1,186 @@
+"""Presets and flags: every key is known, typed and in range, or the error says which is not and what is allowed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+
+from experiments import config as configuration
+from experiments.config import Options, in_range, load_preset, parse, plain, structure
+from retentionjax.errors import ConfigError
+
+
+class Colour(Enum):
+    RED = 1
+    BLUE = 2
+
+
+@dataclass(frozen=True)
+class Inner:
+    learning_rate: float = 3e-4
+    hidden: tuple[int, ...] = (64, 64)
+
+    def __post_init__(self) -> None:
+        in_range("learning_rate", self.learning_rate, 0, 1, open_low=True)
+
+
+@dataclass(frozen=True)
+class Outer:
+    ppo: Inner = Inner()
+    steps: int = 10
+    offers: tuple[float, float] = (0.0, 0.1)
+    activation: Literal["tanh", "relu"] = "tanh"
+    normalise: bool = True
+    limit: float | None = None
+    gates: Mapping[str, float] = field(default_factory=dict)
+    colour: Colour = Colour.RED
+    folder: Path = Path("runs")
+
+
+@dataclass(frozen=True)
+class Needy:
+    seed: int
+
+
+def preset_file(folder: Path, content: Any) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return str(path)
+
+
+def parsed(folder: Path, content: Any, *flags: str) -> tuple[Options, Outer]:
+    preset = preset_file(folder, content)
+    _, options, configs = parse("prog", "about", {"policy": Outer}, [preset, *flags], flat=True)
+    return options, configs["policy"]
+
+
+def test_every_preset_of_the_project_loads() -> None:
+    for name in configuration.PRESETS:
+        assert load_preset(name).name == name
+
+
+def test_what_a_preset_leaves_out_is_the_default(tmp_path: Path) -> None:
+    options, config = parsed(tmp_path, {"policy": {"ppo": {"hidden": [8]}}})
+    assert config == Outer(ppo=Inner(hidden=(8,)))
+    assert options == Options()
+
+
+def test_a_flag_beats_the_preset_and_the_preset_the_default(tmp_path: Path) -> None:
+    content = {"policy": {"steps": 20, "ppo": {"learning_rate": 0.5}}}
+    flags = ["--ppo.learning-rate", "1e-3", "--no-normalise", "--name", "myrun", "--data", "synthetic", "--resume"]
+    options, config = parsed(tmp_path, content, *flags)
+    assert config == Outer(ppo=Inner(learning_rate=1e-3), steps=20, normalise=False)
+    assert options == Options(name="myrun", data="synthetic", resume=True)
+
+
+def test_stages_of_the_pipeline_are_overridden_under_their_names_beside_options_of_the_same_name() -> None:
+    kinds: dict[str, type] = {"data": Inner, "policy": Outer}
+    flags = ["demo", "--data", "real", "--data.learning-rate", "0.25", "--policy.ppo.learning-rate", "0.5"]
+    _, options, configs = parse("prog", "about", kinds, flags, flat=False)
+    assert options.data == "real"
+    assert configs == {"data": Inner(learning_rate=0.25), "policy": Outer(ppo=Inner(learning_rate=0.5))}
+
+
+def test_yaml_and_back_is_the_same_config(tmp_path: Path) -> None:
+    config = Outer(limit=2.5, gates={"auc": 0.84}, colour=Colour.BLUE, offers=(0.0, 0.2))
+    configuration.write_config(tmp_path / "config.yaml", config, comment="as run")
+    text = (tmp_path / "config.yaml").read_text()
+    assert text.startswith("# as run\nppo:\n")
+    assert structure(yaml.safe_load(text), Outer, "config") == config
+
+
+def test_yaml_reads_1e_3_as_text_and_we_as_a_number(tmp_path: Path) -> None:
+    _, config = parsed(tmp_path, "policy: {ppo: {learning_rate: 1e-3}, limit: .inf}")
+    assert config.ppo.learning_rate == 1e-3
+    assert config.limit == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"polcy": {}}, "unknown key 'polcy' (meant 'policy'?); allowed: data, churn"),
+        ({"policy": {"ppo": {"learnin_rate": 1}}}, "policy.ppo.learnin_rate: unknown key (meant 'learning_rate'?)"),
+        ({"policy": {"ppo": {"lr": 1}}}, "policy.ppo.lr: unknown key; allowed: hidden, learning_rate"),
+        ({"policy": {"steps": "many"}}, "policy.steps is 'many'; a whole number is wanted"),
+        ({"policy": {"steps": 1.5}}, "policy.steps is 1.5; a whole number is wanted"),
+        ({"policy": {"steps": True}}, "policy.steps is True; a whole number is wanted"),
+        ({"policy": {"normalise": 1}}, "policy.normalise is 1; true or false is wanted"),
+        ({"policy": {"normalise": "yes please"}}, "policy.normalise is 'yes please'; true or false is wanted"),
+        ({"policy": {"ppo": {"learning_rate": "fast"}}}, "policy.ppo.learning_rate is 'fast'; a number is wanted"),
+        ({"policy": {"ppo": {"learning_rate": 2}}}, "policy.ppo: learning_rate is 2.0; allowed: (0, 1]"),
+        ({"policy": {"ppo": 3}}, "policy.ppo is 3; keys with values are wanted"),
+        ({"policy": {"ppo": {"hidden": 64}}}, "policy.ppo.hidden is 64; a list is wanted"),
+        ({"policy": {"ppo": {"hidden": [64, "x"]}}}, "policy.ppo.hidden[1] is 'x'; a whole number is wanted"),
+        ({"policy": {"offers": [0.1]}}, "policy.offers has 1 entries; 2 are wanted"),
+        ({"policy": {"activation": "gelu"}}, "policy.activation is 'gelu'; allowed: tanh, relu"),
+        ({"policy": {"limit": "none"}}, "policy.limit is 'none'; a number is wanted"),
+        ({"policy": {"gates": {"auc": "x"}}}, "policy.gates.auc is 'x'; a number is wanted"),
+        ({"policy": {"colour": "GREEN"}}, "policy.colour is 'GREEN'; allowed: RED, BLUE"),
+        ({"policy": ["steps"]}, "policy is ['steps']; keys with values are wanted"),
+        ("policy: {steps: [", "not YAML"),
+        ("- 1", "mine.yaml is [1]; keys with values are wanted"),
+    ],
+)
+def test_a_preset_that_does_not_fit_is_refused_with_file_key_and_what_is_allowed(
+    tmp_path: Path, content: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parsed(tmp_path, content)
+    assert message in str(raised.value)
+    assert "mine.yaml" in str(raised.value)
+
+
+def test_a_setting_without_default_must_be_given(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"policy\.seed is missing and has no default"):
+        parse("prog", "about", {"policy": Needy}, [preset_file(tmp_path, {})], flat=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "which preset? prog {smoke,demo,mvp}"),
+        (["--resume"], "which preset?"),
+        (["dmo"], "unknown preset 'dmo'; allowed: smoke, demo, mvp, or a file ending in .yaml"),
+        (["missing.yaml"], "missing.yaml: no such file"),
+        (["demo", "--name", "a/b"], "--name 'a/b' is not a folder name"),
+        (["demo", "--resume", "--force"], "give one of the two"),
+        (["demo", "--ppo.learning-rate", "7"], "learning_rate is 7.0; allowed: (0, 1]"),
+    ],
+)
+def test_a_command_line_that_does_not_fit_is_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse("prog", "about", {"policy": Outer}, arguments, flat=True)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("flags", [["--ppo.lr", "1"], ["--steps", "x"], ["--data", "fake"], ["stray"]])
+def test_an_unknown_flag_or_value_ends_with_status_2(capsys: pytest.CaptureFixture[str], flags: list[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse("prog", "about", {"policy": Outer}, ["demo", *flags], flat=True)
+    assert raised.value.code == 2
+    assert flags[0].lstrip("-").split(".")[0] in capsys.readouterr().err
+
+
+def test_help_names_stage_settings_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse("prog", "about", {"policy": Outer}, ["--help"], flat=True)
+    assert raised.value.code == 0
+    shown = capsys.readouterr().out
+    for flag in ("--ppo.learning-rate", "--resume", "--data", "--name"):
+        assert flag in shown
+
+
+def test_differences_are_named_by_their_keys() -> None:
+    before = plain(Outer())
+    after = plain(Outer(ppo=Inner(hidden=(8,)), steps=11))
+    assert configuration.differences(before, after) == ["ppo.hidden: [64, 64] → [8]", "steps: 10 → 11"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), -0.1, 1.1])
+def test_a_number_out_of_range_names_the_interval(value: float) -> None:
+    with pytest.raises(ConfigError, match=r"share is .*; allowed: \[0, 1\]"):
+        in_range("share", value, 0, 1)
