@@ -3,7 +3,7 @@
 # installer. All are resolved together first, so any two of them agree; one version serves every Python
 # from 3.11 to 3.13. Run it after a change of dependencies (`scripts/lock.sh --upgrade` for newer ones).
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
 uv=.venv/bin/uv
 [ -x "$uv" ] || { echo "error: $uv is missing; run: bash scripts/setup.sh" >&2; exit 1; }

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Lint, types and tests with coverage: `bash scripts/test.sh [pytest argument …]`, for example `-k churn` or `-m slow`.
+# Ends with pytest's own summary; status 0 only when every check passed.
+set -euo pipefail
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bash scripts/setup.sh dev
+
+failed=()
+check() { # check NAME COMMAND…
+    local name=$1 before=$SECONDS
+    shift
+    if "$@"; then
+        printf '[test] %s: fine, %d s\n' "$name" $((SECONDS - before))
+    else
+        printf '[test] %s: FAILED, %d s\n' "$name" $((SECONDS - before))
+        failed+=("$name")
+    fi
+}
+shopt -s nullglob
+check "ruff check" .venv/bin/ruff check --quiet .
+check "ruff format" .venv/bin/ruff format --quiet --check .
+check "mypy" .venv/bin/mypy --no-error-summary
+check "shellcheck" .venv/bin/shellcheck scripts/*.sh .ci/run
+
+status=0
+.venv/bin/python -m pytest --cov --cov-report=term "$@" || status=$?
+if [ ${#failed[@]} -gt 0 ]; then
+    printf '[test] failed beside the tests: %s\n' "${failed[*]}" >&2
+    status=1
+fi
+exit "$status"
