@@ -4,6 +4,7 @@ Plain arrays instead of a module class: the whole network is data, so it can be 
 checkpointed and exported without any framework of ours on the reading side.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -31,6 +32,7 @@ class Dense:
 
 
 MLP = tuple[Dense, ...]
+BLOCK = 128  # rows of a batch summed at a time into a kernel's gradient
 
 
 @struct.dataclass
@@ -65,7 +67,7 @@ def init_mlp(key: PRNGKeyArray, sizes: Sequence[int], final_scale: float) -> MLP
     """
     layers = []
     keys = jax.random.split(key, len(sizes) - 1)
-    for index, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         gain = final_scale if index == len(sizes) - 2 else 2.0**0.5
         kernel = jax.nn.initializers.orthogonal(gain)(keys[index], (inputs, outputs), jnp.float32)
         layers.append(Dense(kernel=kernel, bias=jnp.zeros(outputs, jnp.float32)))
@@ -92,8 +94,8 @@ def apply_mlp(mlp: MLP, x: Float[Array, "*batch inputs"], activation: str) -> Fl
     """Run the layers in order with `activation` between them."""
     nonlinearity = ACTIVATIONS[activation]
     for layer in mlp[:-1]:
-        x = nonlinearity(x @ layer.kernel + layer.bias)
-    return x @ mlp[-1].kernel + mlp[-1].bias
+        x = nonlinearity(_affine(x, layer.kernel, layer.bias))
+    return _affine(x, mlp[-1].kernel, mlp[-1].bias)
 
 
 def policy_logits(
@@ -101,3 +103,33 @@ def policy_logits(
 ) -> Float[Array, "*batch actions"]:
     """Logits of the categorical policy for raw observations; `mask` False makes an action impossible."""
     return mask_logits(apply_mlp(policy.actor, normalise(policy.normaliser, observation), policy.activation), mask)
+
+
+@jax.custom_vjp
+def _affine(
+    x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs outputs"], bias: Float[Array, " outputs"]
+) -> Float[Array, "*batch outputs"]:
+    """x · kernel + bias, whose backward pass is written out because XLA's own is slow on CPU (see `_affine_backward`)."""
+    return x @ kernel + bias
+
+
+def _affine_forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ kernel + bias, (x, kernel)
+
+
+def _affine_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
+    """The usual gradients, the kernel's summed over blocks of the batch.
+
+    xᵀg contracts a batch thousands of rows long into a small matrix, which XLA's CPU matrix product does at a third of
+    its usual speed (283 µs for [64, 1024] × [1024, 64]; in blocks of 128 rows 145 µs, about as fast as the forward
+    product). A product with ones likewise sums the bias's gradient three times faster than a reduction.
+    """
+    x, kernel = saved
+    rows, flat = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+    block = BLOCK if rows.shape[0] % BLOCK == 0 else rows.shape[0]
+    x_blocks, g_blocks = rows.reshape(-1, block, rows.shape[1]), flat.reshape(-1, block, flat.shape[1])
+    kernel_gradient = jnp.einsum("kbi,kbo->koi", x_blocks, g_blocks).sum(0).T
+    return gradient @ kernel.T, kernel_gradient, jnp.ones(flat.shape[0]) @ flat
+
+
+_affine.defvjp(_affine_forward, _affine_backward)

@@ -343,9 +343,9 @@ def _epochs(
 def _minibatches(config: PPOConfig, samples: Samples, key: PRNGKeyArray) -> Samples:
     """Samples [time, envs, …] in random order as [minibatches, samples, …]."""
     if config.shuffle == "samples":
-        order = jax.random.permutation(key, config.num_steps * config.num_envs).reshape(config.num_minibatches, -1)
+        order = ops.permutation(key, config.num_steps * config.num_envs).reshape(config.num_minibatches, -1)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[order], samples)
-    order = jax.random.permutation(key, config.num_envs).reshape(config.num_minibatches, -1)
+    order = ops.permutation(key, config.num_envs).reshape(config.num_minibatches, -1)
 
     def divide(x: Array) -> Array:
         return jnp.moveaxis(x[:, order], 0, 1).reshape(config.num_minibatches, -1, *x.shape[2:])
@@ -378,7 +378,7 @@ def _loss(
 
 def _optimiser(config: PPOConfig) -> optax.GradientTransformation:
     """Adam behind a clip of the global norm; the learning rate is applied outside, since it depends on the iteration."""
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5))
+    return optax.flatten(optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)))
 
 
 def _finish(
