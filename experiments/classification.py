@@ -1,0 +1,182 @@
+"""What the stages `churn` and `acceptance` share: cross-validate, pass the gates, fit, predict every customer once."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from etils import epath
+
+from experiments.config import in_range
+from experiments.stage import Context
+from retentionjax import storage
+from retentionjax.data import Schema, catalog
+from retentionjax.errors import ConfigError, DataError
+from retentionjax.tabular import plots
+from retentionjax.tabular.boosting import BoosterConfig
+from retentionjax.tabular.classifier import Classifier, fit
+from retentionjax.tabular.crossvalidation import CrossValidation, cross_validate
+from retentionjax.tabular.metrics import Measure, measure
+from retentionjax.tabular.metrics import summary as flat
+from retentionjax.tracking import progress
+
+_LABELLED = 5_000
+"""Rows whose contributions the importance plot averages: more changes nothing that can be seen."""
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What cross-validation on real data must reach, or the run stops; synthetic data are only told when they don't."""
+
+    minimum_auc: float
+    maximum_ece: float
+    minimum_brier_skill: float
+    """Over always predicting the base rate, which has a calibration error near 0 and no use."""
+
+    def __post_init__(self) -> None:
+        """Refuses gates outside the range of their measure."""
+        in_range("minimum_auc", self.minimum_auc, 0.0, 1.0)
+        in_range("maximum_ece", self.maximum_ece, 0.0, 1.0)
+        in_range("minimum_brier_skill", self.minimum_brier_skill, -1.0, 1.0)
+
+    def failures(self, measures: Mapping[str, Measure]) -> list[str]:
+        """A sentence for each gate that the measures miss."""
+        found = []
+        for name, least in (("auc", self.minimum_auc), ("brier_skill", self.minimum_brier_skill)):
+            if measures[name].value < least:
+                found.append(f"cv_{name} is {measures[name].value:.4f}; allowed: {least:g} or more")
+        if measures["ece"].value > self.maximum_ece:
+            found.append(f"cv_ece is {measures['ece'].value:.4f}; allowed: {self.maximum_ece:g} or less")
+        return found
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of a classifier stage."""
+
+    booster: BoosterConfig
+    gates: Gates
+    folds: int
+    """Of the cross-validation, and of the calibration within."""
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Refuses fewer than two folds."""
+        if not 2 <= self.folds <= 20:
+            raise ConfigError(f"folds is {self.folds}; allowed: 2 to 20")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A prepared data set as a classification problem; `frame` holds all splits, in the order of the source file."""
+
+    name: str
+    frame: pd.DataFrame
+    split: np.ndarray
+    """`train`, `validation` or `test`, a row."""
+    schema: Schema
+
+    @property
+    def label(self) -> np.ndarray:
+        """0 or 1, a row."""
+        return self.frame[str(self.schema.label)].to_numpy(np.int64)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The features, as `fit` and `cross_validate` take them."""
+        schema = self.schema
+        return {"numeric": schema.numeric, "categorical": schema.categorical, "nullable": schema.nullable}
+
+
+def read(context: Context, name: str) -> Problem:
+    """The data set `name` from the stage `data`."""
+    prepared = catalog.read(context.inputs["data"] / "artifacts", name)
+    parts = {part: getattr(prepared, part) for part in ("train", "validation", "test")}
+    frame = pd.concat([table.frame.assign(**{_SPLIT: part}) for part, table in parts.items()]).sort_index()
+    return Problem(name, frame.drop(columns=_SPLIT), frame[_SPLIT].to_numpy(), prepared.train.schema)
+
+
+def run(problem: Problem, settings: Settings, context: Context) -> dict[str, float]:
+    """Cross-validates on all rows, checks the gates, fits on the train split, and writes the artifacts.
+
+    `classifier/` (model.ubj, encoder.json, calibrator.json), `predictions.parquet` (row, id, split, label, charge,
+    probability: out of fold for the train split), `reliability.png`, `importance.png`. Raises DataError naming
+    every gate that real data miss; the pictures are there by then.
+    """
+    cross = _cross_validate(problem, settings, context)
+    share = f"AUC {cross.measures['auc'].value:.3f}, calibration error {cross.measures['ece'].value:.3f}"
+    title = f"{problem.name} ({context.data_source}): cross-validated reliability"
+    picture = plots.reliability(cross.label, cross.probability, title=title, note=share)
+    storage.write_bytes(context.artifacts / "reliability.png", plots.png(picture))
+    check(settings.gates, cross.measures, context.data_source, problem.name)
+    train = problem.split == "train"
+    classifier = fit(
+        problem.frame[train],
+        problem.label[train],
+        **problem.columns,
+        config=settings.booster,
+        seed=settings.seed,
+        folds=settings.folds,
+    )
+    classifier.save(context.artifacts / "classifier")
+    held_out = _write_predictions(problem, classifier, context.artifacts)
+    _write_importance(problem, classifier, context)
+    return {**cross.summary(), **flat(held_out, "held_out_")}
+
+
+def check(gates: Gates, measures: Mapping[str, Measure], data_source: str, name: str) -> None:
+    """Raises DataError when real data miss a gate; says so on stderr when synthetic ones do."""
+    failures = gates.failures(measures)
+    if failures and data_source == "real":
+        raise DataError(f"gate: {name}: {'; '.join(failures)}")
+    for failure in failures:
+        print(f"WARNING: gate (not enforced on synthetic data): {name}: {failure}", file=sys.stderr, flush=True)
+
+
+_SPLIT = "\x00split"  # beside any column that a schema can name
+
+
+def _cross_validate(problem: Problem, settings: Settings, context: Context) -> CrossValidation:
+    fold = 0
+    with context.tracker() as tracker, progress("cross-validation", settings.folds, "folds") as bar:
+
+        def after_fold(measures: Mapping[str, Measure]) -> None:
+            nonlocal fold
+            fold += 1
+            tracker.log(fold, {f"fold_{name}": each.value for name, each in measures.items()})
+            bar.advance(auc=measures["auc"].value)
+
+        return cross_validate(
+            problem.frame,
+            problem.label,
+            **problem.columns,
+            config=settings.booster,
+            seed=settings.seed,
+            folds=settings.folds,
+            after_fold=after_fold,
+        )
+
+
+def _write_predictions(problem: Problem, classifier: Classifier, artifacts: epath.Path) -> dict[str, Measure]:
+    """Every customer's probability by a model that has not seen them; what those of the held-out splits are worth."""
+    train = problem.split == "train"
+    probability = np.empty(len(problem.frame))
+    probability[train] = classifier.out_of_fold
+    probability[~train] = classifier.predict(problem.frame[~train])
+    schema, frame = problem.schema, problem.frame
+    columns: dict[str, Any] = {"row": frame.index.to_numpy(), "split": problem.split, "label": problem.label}
+    columns |= {key: frame[name].to_numpy() for key, name in (("id", schema.id), ("charge", schema.charge)) if name}
+    table = pd.DataFrame({**columns, "probability": probability})
+    storage.write_bytes(artifacts / "predictions.parquet", table.to_parquet(index=False))
+    base_rate = float(problem.label[train].mean())
+    return measure(problem.label[~train], probability[~train], base_rate=base_rate)
+
+
+def _write_importance(problem: Problem, classifier: Classifier, context: Context) -> None:
+    sample = problem.frame.iloc[:: max(1, len(problem.frame) // _LABELLED)]
+    weights = classifier.contributions(sample).by_feature.abs().mean()
+    title = f"{problem.name} ({context.data_source}): what the model looks at"
+    picture = plots.importance({str(name): float(value) for name, value in weights.items()}, title=title)
+    storage.write_bytes(context.artifacts / "importance.png", plots.png(picture))

@@ -1,0 +1,153 @@
+"""A calibrated classifier: encoder → boosted trees → isotonic calibration, saved as three readable files."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xgboost
+from jaxtyping import Float, Float32, Int
+
+from retentionjax import storage
+from retentionjax.errors import BundleError, ConfigError, DataError
+from retentionjax.tabular.boosting import BoosterConfig, assign_folds, cross_score, matrix, score, train
+from retentionjax.tabular.calibrator import Calibrator, fit_isotonic
+from retentionjax.tabular.encoder import Encoder
+
+FOLDS = 5
+_MODEL, _ENCODER, _CALIBRATOR = "model.ubj", "encoder.json", "calibrator.json"
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Why the scores are what they are: XGBoost's exact SHAP values, in log-odds of the score before calibration."""
+
+    by_feature: pd.DataFrame
+    """One column a feature, the frame's index; a row's sum plus `base` is the row's log-odds."""
+    base: float
+    """Log-odds before any feature is known."""
+
+    def top(self, row: int, most: int = 3) -> list[tuple[str, float]]:
+        """The features that move row number `row` most, strongest first; a positive number raises the risk."""
+        values = self.by_feature.iloc[row]
+        order = np.argsort(-values.abs().to_numpy(), kind="stable")[:most]
+        return [(str(self.by_feature.columns[place]), float(values.iloc[place])) for place in order]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """P(label = 1) for the rows of a frame."""
+
+    booster: xgboost.Booster
+    encoder: Encoder
+    calibrator: Calibrator
+    out_of_fold: Float[np.ndarray, " rows"] | None = field(default=None, repr=False)
+    """Calibrated probability of each training row by a booster and a calibrator fitted without it; None if loaded."""
+
+    def encode(self, frame: pd.DataFrame) -> Float32[np.ndarray, "rows features"]:
+        """The features as numbers. Raises DataError naming row, column and value (see Encoder.encode)."""
+        return self.encoder.encode(frame)
+
+    def predict_raw(self, frame: pd.DataFrame) -> Float32[np.ndarray, " rows"]:
+        """Scores before calibration. Raises DataError as `encode`."""
+        return score(self.booster, self.encode(frame))
+
+    def predict(self, frame: pd.DataFrame) -> Float[np.ndarray, " rows"]:
+        """Calibrated probabilities. Raises DataError as `encode`."""
+        return self.calibrator.apply(self.predict_raw(frame))
+
+    def contributions(self, frame: pd.DataFrame) -> Contributions:
+        """What each feature adds to each row's log-odds. Raises DataError as `encode`."""
+        features = matrix(self.encode(frame), self.encoder.types)
+        values = self.booster.predict(features, pred_contribs=True)
+        by_feature = pd.DataFrame(values[:, :-1], index=frame.index, columns=list(self.encoder.features))
+        return Contributions(by_feature, float(values[0, -1]) if len(values) else 0.0)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes model.ubj (XGBoost's own format), encoder.json and calibrator.json into a new `folder`.
+
+        Raises RetentionJaxError when the folder exists.
+        """
+        with storage.new_folder(folder) as new:
+            storage.write_bytes(new / _MODEL, bytes(self.booster.save_raw("ubj")))
+            storage.write_json(new / _ENCODER, self.encoder.to_dict())
+            storage.write_json(new / _CALIBRATOR, self.calibrator.to_dict())
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """What `save` wrote. Raises BundleError naming the file that is missing, damaged, or of an unknown format."""
+        base = storage.as_path(folder)
+        try:
+            encoder = Encoder.from_dict(storage.read_json(base / _ENCODER))
+            calibrator = Calibrator.from_dict(storage.read_json(base / _CALIBRATOR))
+        except DataError as error:
+            raise BundleError(f"{base}: {error}") from None
+        return cls(_load_booster(base / _MODEL, encoder), encoder, calibrator)
+
+
+def fit(
+    frame: pd.DataFrame,
+    label: npt.ArrayLike,
+    *,
+    numeric: Sequence[str],
+    categorical: Mapping[str, Sequence[str]],
+    config: BoosterConfig,
+    seed: int,
+    nullable: Sequence[str] = (),
+    folds: int = FOLDS,
+) -> Classifier:
+    """Trains a classifier on `frame`'s columns `numeric` and `categorical` (each with its allowed categories).
+
+    The booster learns from all rows; the calibrator from scores that each row got from a booster trained on the
+    other folds. `nullable` names the features whose value may be missing. The same arguments give the same
+    classifier. Raises DataError for rows that do not fit (see Encoder.encode), labels other than 0 and 1, a class
+    with fewer rows than folds; ConfigError for fewer than two folds.
+    """
+    if folds < 2:
+        raise ConfigError(f"folds is {folds}; allowed: 2 or more")
+    encoder = Encoder(tuple(numeric), {name: tuple(allowed) for name, allowed in categorical.items()}, tuple(nullable))
+    x, y = encoder.encode(frame), check_labels(label, len(frame))
+    fold = assign_folds(x, y, folds, seed)
+    scores = cross_score(x, y, encoder.types, fold, config, seed)
+    booster = train(x, y, encoder.types, config, seed)
+    return Classifier(booster, encoder, fit_isotonic(scores, y), _cross_calibrate(scores, y, fold))
+
+
+def check_labels(label: npt.ArrayLike, rows: int) -> Int[np.ndarray, " rows"]:
+    """The labels as integers. Raises DataError unless there is one a row, each 0 or 1, and both occur."""
+    values = np.asarray(label)
+    if values.shape != (rows,):
+        raise DataError(f"{rows} rows need {rows} labels, not {values.shape}")
+    wrong = np.flatnonzero(~np.isin(values, (0, 1)))
+    if len(wrong):
+        raise DataError(f"the label of row number {wrong[0]} is {values[wrong[0]]!r}; allowed: 0 and 1")
+    if len(np.unique(values)) < 2:
+        raise DataError(f"labels of both classes are needed; all {rows} rows have {values[:1].tolist()}")
+    return values.astype(np.int64)
+
+
+def _cross_calibrate(
+    scores: Float32[np.ndarray, " rows"], label: Int[np.ndarray, " rows"], fold: Int[np.ndarray, " rows"]
+) -> Float[np.ndarray, " rows"]:
+    """Each fold's scores through a calibrator fitted on those of the other folds."""
+    probabilities = np.empty(len(scores))
+    for number in np.unique(fold):
+        inside = fold == number
+        probabilities[inside] = fit_isotonic(scores[~inside], label[~inside]).apply(scores[inside])
+    return probabilities
+
+
+def _load_booster(path: Any, encoder: Encoder) -> xgboost.Booster:
+    booster = xgboost.Booster({"nthread": 1})
+    try:
+        booster.load_model(bytearray(path.read_bytes()))
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such file") from None
+    except (xgboost.core.XGBoostError, ValueError) as error:
+        raise BundleError(f"{path}: no XGBoost model: {str(error).splitlines()[-1]}") from None
+    if booster.feature_types != encoder.types:
+        raise BundleError(f"{path}: the model's features do not fit those of {_ENCODER}")
+    return booster

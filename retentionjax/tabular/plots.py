@@ -1,0 +1,78 @@
+"""Pictures of a classifier: is it calibrated, and what does it look at?"""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+
+from retentionjax.tabular.metrics import BINS, NORMAL_95, bin_of
+
+# Okabe and Ito's palette, which colour-blind readers tell apart.
+BLUE, GREY = "#0072B2", "#6E6E6E"
+_SHOWN = 15
+
+
+def reliability(
+    label: Int[np.ndarray, " rows"], probability: Float[np.ndarray, " rows"], *, title: str, note: str = ""
+) -> Figure:
+    """Share of positives against mean predicted probability, ten bins with 95 % Wilson intervals; rows a bin below."""
+    bins = bin_of(probability)
+    rows = np.bincount(bins, minlength=BINS)
+    filled = rows > 0
+    counts = rows[filled]
+    mean = np.bincount(bins, weights=probability, minlength=BINS)[filled] / counts
+    share = np.bincount(bins, weights=label, minlength=BINS)[filled] / counts
+    low, high = _wilson(share, counts)
+    figure = Figure(figsize=(6.4, 6.4), layout="constrained")
+    curve, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    curve.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
+    curve.errorbar(
+        mean,
+        share,
+        yerr=[share - low, high - share],
+        color=BLUE,
+        marker="o",
+        capsize=3,
+        label="observed, 95 % interval",
+    )
+    curve.set(ylabel="share that happened", xlim=(0, 1), ylim=(0, 1), title=title)
+    curve.legend(loc="upper left", frameon=False)
+    if note:
+        curve.text(0.98, 0.03, note, transform=curve.transAxes, ha="right", va="bottom", color=GREY)
+    histogram.bar((np.arange(BINS) + 0.5) / BINS, rows, width=0.92 / BINS, color=BLUE)
+    histogram.set(xlabel="predicted probability", ylabel="rows (log)", yscale="log", ylim=(0.8, None))
+    for axes in (curve, histogram):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def importance(weight: Mapping[str, float], *, title: str) -> Figure:
+    """The features' mean absolute contributions to the log-odds, the fifteen largest, largest on top."""
+    largest = sorted(weight.items(), key=lambda item: item[1])[-_SHOWN:]
+    figure = Figure(figsize=(7.2, 0.34 * len(largest) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh([name for name, _ in largest], [value for _, value in largest], color=BLUE)
+    axes.bar_label(bars, fmt="%.2f", padding=3, color=GREY)
+    axes.set(title=title, xlabel="mean |contribution| to the log-odds (SHAP)")
+    axes.margins(x=0.12, y=0.02)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file, the same for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=140, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _wilson(
+    share: Float[np.ndarray, " bins"], rows: Int[np.ndarray, " bins"]
+) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
+    """95 % interval of a share of so many rows (Wilson 1927)."""
+    z = NORMAL_95
+    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
+    return np.minimum(centre - half, share), np.maximum(centre + half, share)
