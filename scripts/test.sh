@@ -23,8 +23,11 @@ check "ruff format" .venv/bin/ruff format --quiet --check .
 check "mypy" .venv/bin/mypy --no-error-summary
 check "shellcheck" .venv/bin/shellcheck scripts/*.sh .ci/run
 
+# Two workers where there are two cores; a file's tests stay together, for they share what JAX compiled.
+workers=0
+[ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ] || workers=2
 status=0
-.venv/bin/python -m pytest --cov --cov-report=term "$@" || status=$?
+.venv/bin/python -m pytest --numprocesses "$workers" --dist loadfile --cov --cov-report=term "$@" || status=$?
 if [ ${#failed[@]} -gt 0 ]; then
     printf '[test] failed beside the tests: %s\n' "${failed[*]}" >&2
     status=1
