@@ -1,0 +1,42 @@
+"""Customer tables: public sets by name, a user's own by YAML schema, splits and catalog.
+
+`load(name)` gives a checked Table, `split(table)` its 80/10/10 row positions, `validate_record` one person's facts.
+The names below are imported when first used: pandas takes half a second, which `retentionjax data --help` need not.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retentionjax.data.loading import SCHEMAS, Mode, load
+    from retentionjax.data.record import record_frame, validate_record
+    from retentionjax.data.schema import Provenance, Schema
+    from retentionjax.data.splits import Splits, split
+    from retentionjax.data.table import Table
+
+__all__ = [
+    "SCHEMAS",
+    "Mode",
+    "Provenance",
+    "Schema",
+    "Splits",
+    "Table",
+    "load",
+    "record_frame",
+    "split",
+    "validate_record",
+]
+
+_HOME = {
+    **dict.fromkeys(("SCHEMAS", "Mode", "load"), "loading"),
+    **dict.fromkeys(("record_frame", "validate_record"), "record"),
+    **dict.fromkeys(("Provenance", "Schema"), "schema"),
+    **dict.fromkeys(("Splits", "split"), "splits"),
+    "Table": "table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

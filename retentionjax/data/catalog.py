@@ -1,0 +1,156 @@
+"""Prepared tables: `<folder>/<set>/{train,validation,test}.parquet`, `schema.json`, and `catalog.json` over all.
+
+The catalog tells of each set its rows, bytes, SHA-256, statistics, source, licence and time of making; a set whose
+source, schema, seed and files are as the catalog says is not made again.
+"""
+
+import datetime as dt
+import hashlib
+import io
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+from etils import epath
+
+from retentionjax import storage
+from retentionjax.data.schema import Provenance, Schema
+from retentionjax.data.splits import NAMES, Splits, split
+from retentionjax.data.table import Table
+from retentionjax.errors import DataError
+
+FORMAT = 1
+"""Of catalog.json and of the files beside it; raised when either changes, so that old folders are made anew."""
+_CATALOG = "catalog.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The splits of a set; each frame's index, `row`, is the position in the original table (Bank's is time)."""
+
+    train: Table
+    validation: Table
+    test: Table
+
+
+def prepare(
+    table: Table,
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 42,
+    force: bool = False,
+    splits: Splits | None = None,
+) -> bool:
+    """Writes the splits of `table` under `folder` and enters them in its catalog; whether there was anything to do.
+
+    `splits` replaces the usual ones (a contact log follows its customers). A set appears whole or not at all.
+    """
+    base = storage.as_path(folder)
+    if not force and not needs_update(base, table, seed):
+        return False
+    splits = split(table, seed) if splits is None else splits
+    files: dict[str, dict[str, Any]] = {}
+    with storage.new_folder(base / table.name, replace=True) as partial:
+        for name in NAMES:
+            data = _parquet_bytes(table.rows(getattr(splits, name)))
+            storage.write_bytes(partial / f"{name}.parquet", data)
+            files[name] = {
+                "file": f"{table.name}/{name}.parquet",
+                "rows": len(getattr(splits, name)),
+                "bytes": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+            }
+        storage.write_json(partial / "schema.json", table.schema.to_dict())
+    entry = {
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "rows": len(table.frame),
+        "duplicate_rows": int(table.frame.duplicated().sum()),
+        "provenance": asdict(table.provenance),
+        "splits": files,
+        "statistics": statistics(table),
+    }
+    sets = {**_sets(base), table.name: entry}
+    storage.write_json(base / _CATALOG, {"format": FORMAT, "sets": dict(sorted(sets.items()))})
+    return True
+
+
+def needs_update(folder: str | os.PathLike[str], table: Table, seed: int = 42) -> bool:
+    """Whether the prepared set in `folder` is missing, damaged, or made from another source, schema or seed."""
+    base = storage.as_path(folder)
+    entry = _sets(base).get(table.name)
+    if entry is None or entry["seed"] != seed or entry["provenance"] != asdict(table.provenance):
+        return True
+    schema = base / table.name / "schema.json"
+    if not schema.exists() or storage.read_json(schema) != table.schema.to_dict():
+        return True
+    files = [(base / each["file"], each["sha256"]) for each in entry["splits"].values()]
+    return any(not path.exists() or storage.sha256(path) != expected for path, expected in files)
+
+
+def read(folder: str | os.PathLike[str], name: str) -> Prepared:
+    """The prepared set `name`. Raises DataError when the catalog has none, or a file is missing or not as entered."""
+    base = storage.as_path(folder)
+    sets = _sets(base)
+    if name not in sets:
+        raise DataError(f"{base}/{_CATALOG}: has no set {name!r}; it has {', '.join(sets) or 'none'}")
+    entry = sets[name]
+    schema = Schema.from_dict(storage.read_json(base / name / "schema.json"), where=f"{base}/{name}/schema.json")
+    provenance = Provenance(**entry["provenance"])
+    tables = {}
+    for part in NAMES:
+        frame = _read_parquet(base / entry["splits"][part]["file"], entry["splits"][part]["sha256"])
+        tables[part] = Table(name, frame, schema, provenance)
+    return Prepared(**tables)
+
+
+def entries(folder: str | os.PathLike[str]) -> Mapping[str, dict[str, Any]]:
+    """What catalog.json says of each set; empty where there is none."""
+    return _sets(storage.as_path(folder))
+
+
+def statistics(table: Table) -> dict[str, dict[str, Any]]:
+    """Per column: mean, sd, min, max and missing of a number; counts of a category, label or arm; nothing of an id."""
+    result: dict[str, dict[str, Any]] = {}
+    for name in table.schema.columns:
+        if name == table.schema.id or name not in table.frame:
+            continue
+        column = table.frame[name]
+        missing = int(column.isna().sum())
+        if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind == "i":
+            counts = column.value_counts(sort=False)
+            result[name] = {"counts": {str(key): int(count) for key, count in counts.items()}, "missing": missing}
+        else:
+            figures = {"mean": column.mean(), "sd": column.std(), "min": column.min(), "max": column.max()}
+            finite = {key: float(value) if math.isfinite(value) else None for key, value in figures.items()}
+            result[name] = {**finite, "missing": missing}
+    return result
+
+
+def _sets(base: epath.Path) -> Mapping[str, dict[str, Any]]:
+    path = base / _CATALOG
+    if not path.exists():
+        return {}
+    catalog = storage.read_json(path)
+    if not isinstance(catalog, dict) or catalog.get("format") != FORMAT:
+        return {}  # of another version of this file: everything is made anew
+    sets: dict[str, dict[str, Any]] = catalog["sets"]
+    return sets
+
+
+def _parquet_bytes(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, engine="pyarrow", index=True)
+    return buffer.getvalue()
+
+
+def _read_parquet(path: epath.Path, expected: str) -> pd.DataFrame:
+    if not path.exists():
+        raise DataError(f"{path}: no such file; `retentionjax data prepare --force` makes it anew")
+    data = path.read_bytes()
+    if (found := hashlib.sha256(data).hexdigest()) != expected:
+        raise DataError(f"{path}: the checksum differs from the catalog's: sha256 {found}, expected {expected}")
+    return pd.read_parquet(io.BytesIO(data), engine="pyarrow")

@@ -1,0 +1,152 @@
+"""`retentionjax data {list,fetch,prepare}`.
+
+Nothing here imports pandas until a sub-command needs it, so that `--help` is instant.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from retentionjax.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from retentionjax.data.table import Table
+
+DEFAULT_FOLDER = "runs/data"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `retentionjax data …`; the exit status. Raises DataError for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="retentionjax data", description="List, fetch and prepare data sets.")
+    add_arguments(parser)
+    return run(parser.parse_args(list(arguments)))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the sub-commands and their flags to `parser`."""
+    verbs = parser.add_subparsers(dest="verb", metavar="{list,fetch,prepare}", required=True)
+    verbs.add_parser("list", help="the public data sets, where each was found, licence and checksum")
+
+    fetch = verbs.add_parser("fetch", help="download what is not at hand into the cache")
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="telco, bank, hillstrom; all if none is named")
+    fetch.add_argument("--force", action="store_true", help="download into the cache even what is at hand")
+
+    prepare = verbs.add_parser("prepare", help="check, split 80/10/10 and write Parquet and catalog.json")
+    prepare.add_argument("names", nargs="*", metavar="NAME", help="telco, bank, hillstrom; all if none is named")
+    prepare.add_argument("--out", default=DEFAULT_FOLDER, metavar="DIR", help=f"folder ({DEFAULT_FOLDER})")
+    prepare.add_argument("--seed", type=int, default=42, help="of the splits (42)")
+    prepare.add_argument("--force", action="store_true", help="make anew even what is up to date")
+    prepare.add_argument(
+        "--data",
+        choices=("auto", "real", "synthetic"),
+        default="real",
+        help="real (default): official files; synthetic: the generator; auto: real where it can be had",
+    )
+    own = prepare.add_argument_group("your own data, instead of names")
+    own.add_argument("--schema", metavar="FILE.yaml", help="what the columns mean")
+    own.add_argument("--customers", metavar="FILE", help="CSV or Parquet, one customer a row")
+    own.add_argument("--contacts", metavar="FILE", help="optional CSV or Parquet, one contact a row")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the sub-command that was parsed. Raises DataError for what the user can mend."""
+    if arguments.verb == "list":
+        return _list()
+    if arguments.verb == "fetch":
+        return _fetch(arguments.names, force=arguments.force)
+    return _prepare(arguments)
+
+
+def _list() -> int:
+    from rich.table import Table as Shown
+
+    from retentionjax.data import sources
+
+    shown = Shown("name", "rows", "found", "sha256", "licence", box=None, pad_edge=False)
+    for source in sources.SOURCES.values():
+        found, checked = _status(source.name)
+        shown.add_row(source.name, f"{source.rows:,}", found, checked, source.licence.split(" (")[0])
+    console = _console()
+    console.print(shown)
+    console.print()
+    for source in sources.SOURCES.values():
+        console.print(f"{source.name}: {source.title}, {source.homepage}")
+    console.print(f"RETENTIONJAX_DATA: {sources.data_folder() or 'not set'}\ncache: {sources.cache_folder()}")
+    return 0
+
+
+def _status(name: str) -> tuple[str, str]:
+    """Where the set is, and whether its checksum is right, in words."""
+    from retentionjax.data import sources
+
+    source = sources.source(name)
+    for place, origin in sources.places(sources.cache_folder()):
+        if (path := sources.locate(source, place)) is not None:
+            try:
+                return origin, f"ok ({sources.read(source, path, origin).sha256[:8]}…)"
+            except DataError:
+                return origin, "DIFFERS"
+    return f"not here; {source.downloads[0].size / 1e6:.1f} MB to fetch", "-"
+
+
+def _fetch(names: Sequence[str], *, force: bool) -> int:
+    from retentionjax.data import sources
+
+    console = _console()
+    for source in [sources.source(name) for name in names or sources.SOURCES]:
+        if force:
+            path = sources.fetch(source, sources.cache_folder())
+            found = sources.read(source, path, "download")
+        else:
+            found = sources.obtain(source.name)
+        console.print(f"{source.name}: {found.where} ({found.origin}), sha256 {found.sha256[:8]}… ok")
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from retentionjax.data import catalog, loading, sources, synthetic
+
+    if arguments.schema or arguments.customers or arguments.contacts:
+        if not (arguments.schema and arguments.customers) or arguments.names:
+            raise DataError("your own data takes --schema and --customers (and --contacts), and no NAME")
+        return _prepare_own(arguments)
+    every = synthetic.NAMES if arguments.data == "synthetic" else tuple(sources.SOURCES)
+    for name in arguments.names or every:
+        table = loading.load(name, mode=arguments.data)
+        new = catalog.prepare(table, arguments.out, seed=arguments.seed, force=arguments.force)
+        _tell(table, arguments.out, new=new)
+    return 0
+
+
+def _prepare_own(arguments: argparse.Namespace) -> int:
+    from retentionjax.data import catalog, custom, splits
+
+    own = custom.load(arguments.schema, arguments.customers, arguments.contacts)
+    parts = splits.split(own.customers, arguments.seed)
+    prepared = [(own.customers, parts)]
+    if own.contacts is not None:
+        prepared.append((own.contacts, splits.follow(own.contacts, own.customers, parts)))
+    for table, positions in prepared:
+        new = catalog.prepare(table, arguments.out, seed=arguments.seed, force=arguments.force, splits=positions)
+        _tell(table, arguments.out, new=new)
+    return 0
+
+
+def _tell(table: "Table", folder: str, *, new: bool) -> None:
+    """Says what was made of `table`."""
+    from retentionjax.data import catalog
+
+    entry = catalog.entries(folder)[table.name]
+    parts = ", ".join(f"{name} {part['rows']:,}" for name, part in entry["splits"].items())
+    made = "prepared" if new else "up to date"
+    kind = "SYNTHETIC " if table.provenance.kind == "synthetic" else ""
+    rate = f", {table.schema.label} {table.frame[table.schema.label].mean():.2%}" if table.schema.label else ""
+    _console().print(f"{table.name}: {made}, {kind}{len(table.frame):,} rows{rate}: {parts}, in {folder}/{table.name}")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)

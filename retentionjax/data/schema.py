@@ -1,0 +1,169 @@
+"""What the columns of a table mean, and where its rows came from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from retentionjax.errors import DataError
+
+# Columns that are known only when the answer is: a model that sees them is worthless, however good it looks.
+LEAKS: Mapping[str, Mapping[str, str]] = {
+    "bank": {"duration": "the length of the call is known only after the call, and with it the answer"},
+}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a table came from; every output made from it repeats `kind`."""
+
+    kind: Literal["real", "synthetic"]
+    source: str
+    """The official URL of a public set, the path of a user's own file, or the generator and its seed."""
+    sha256: str
+    """Of the table's bytes, unpacked; of the fitted figures for a synthetic table."""
+    licence: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Columns by role; the features are `numeric` and `categorical`, everything else is never one."""
+
+    name: str
+    id: str | None = None
+    """Column that names the customer, unique; None where the set has no ids."""
+    label: str | None = None
+    """Column to be predicted; `positive` and `negative` are the two values it may hold."""
+    positive: str = "1"
+    negative: str = "0"
+    charge: str | None = None
+    """Column of dollars per 30 days, above 0; may be a feature too."""
+    tenure: str | None = None
+    """Numeric feature that tells how long the customer has been one; splits are stratified by it."""
+    numeric: tuple[str, ...] = ()
+    categorical: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column to its allowed categories."""
+    nullable: tuple[str, ...] = ()
+    """Features whose value may be missing (an empty cell, JSON null)."""
+    treatment: str | None = None
+    """Column that tells what was done to the customer: one of `arms`, the first of which is nothing."""
+    arms: tuple[str, ...] = ("0", "1")
+    offer: str | None = None
+    """Column of the discount offered, a fraction of the charge in [0, 1)."""
+    outcome: str | None = None
+    """Column of 0 or 1: whether the customer responded to the treatment."""
+    measures: tuple[str, ...] = ()
+    """Numbers observed after the treatment besides the outcome (spend, conversions): never features."""
+
+    def __post_init__(self) -> None:
+        _check_roles(self)
+        _check_values(self)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns a model may see, numeric first."""
+        return (*self.numeric, *self.categorical)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column the schema names, once each."""
+        named = (self.id, *self.features, self.charge, self.label, self.treatment, self.offer, self.outcome)
+        return tuple(dict.fromkeys(name for name in (*named, *self.measures) if name is not None))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schema as JSON can hold it."""
+        plain = asdict(self)
+        plain["categorical"] = {name: list(allowed) for name, allowed in self.categorical.items()}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], *, where: str = "schema") -> "Schema":
+        """The schema that `to_dict` wrote. Raises DataError naming `where` and the key that does not fit."""
+        known = {each.name for each in fields(cls)}
+        if unknown := [key for key in plain if key not in known]:
+            raise DataError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
+        if "name" not in plain:
+            raise DataError(f"{where}: the key 'name' is missing")
+        try:
+            return cls(**{key: _typed(key, value, where) for key, value in plain.items()})
+        except DataError as error:
+            raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from None
+
+
+_LISTS = ("numeric", "nullable", "arms", "measures")
+
+
+def _typed(key: str, value: Any, where: str) -> Any:
+    if key == "categorical":
+        if not isinstance(value, Mapping):
+            raise DataError(f"{where}: 'categorical' must map each column to its allowed categories")
+        return {
+            _text(name, key, where): _texts(allowed, f"categorical.{name}", where) for name, allowed in value.items()
+        }
+    if key in _LISTS:
+        return _texts(value, key, where)
+    if value is None and key not in ("name", "positive", "negative"):
+        return None
+    return _text(value, key, where)
+
+
+def _texts(value: Any, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise DataError(f"{where}: {key!r} must be a list, not {value!r}")
+    return tuple(_text(each, key, where) for each in value)
+
+
+def _text(value: Any, key: str, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise DataError(f"{where}: {key!r} must hold text, not {value!r}")
+
+
+def _check_roles(schema: Schema) -> None:
+    """Each column has one role, the charge excepted, which may be a feature as well."""
+    _once(schema.features, f"schema {schema.name!r}: column {{}} is named twice among the features")
+    after = {
+        "id": schema.id,
+        "label": schema.label,
+        "treatment": schema.treatment,
+        "offer": schema.offer,
+        "outcome": schema.outcome,
+    }
+    for role, column in (*after.items(), *(("measures", name) for name in schema.measures)):
+        if column is not None and column in (*schema.features, schema.charge):
+            raise DataError(f"schema {schema.name!r}: column {column!r} is named twice: as {role} and as a fact")
+    # An experiment's label may be its outcome; no other two roles share a column.
+    once = [column for role, column in after.items() if column is not None and role != "outcome"]
+    if schema.outcome is not None and schema.outcome != schema.label:
+        once.append(schema.outcome)
+    _once((*once, *schema.measures), f"schema {schema.name!r}: column {{}} is named twice, in two roles")
+    for column, reason in LEAKS.get(schema.name, {}).items():
+        if column in schema.columns:
+            raise DataError(f"schema {schema.name!r}: column {column!r} can never be used: {reason}")
+
+
+def _check_values(schema: Schema) -> None:
+    place = f"schema {schema.name!r}"
+    if not schema.name or any(not column for column in schema.columns):
+        raise DataError(f"{place}: a name is empty")
+    for column, allowed in schema.categorical.items():
+        if not allowed:
+            raise DataError(f"{place}: column {column!r} has no allowed categories")
+        _once(allowed, f"{place}: column {column!r} names the category {{}} twice")
+    if stray := [column for column in schema.nullable if column not in schema.features or column == schema.charge]:
+        raise DataError(f"{place}: {stray[0]!r} cannot be nullable; allowed: features other than the charge")
+    if schema.tenure is not None and schema.tenure not in schema.numeric:
+        raise DataError(f"{place}: the tenure {schema.tenure!r} must be one of the numeric columns")
+    if schema.positive == schema.negative:
+        raise DataError(f"{place}: the label's positive and negative values are both {schema.positive!r}")
+    if schema.treatment is not None and len(schema.arms) < 2:
+        raise DataError(f"{place}: a treatment needs two arms or more, the first of which is no treatment")
+    _once(schema.arms, f"{place}: the arm {{}} is named twice")
+
+
+def _once(names: tuple[str, ...], message: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(message.format(repr(name)))
+        seen.add(name)
