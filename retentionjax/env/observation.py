@@ -25,6 +25,7 @@ NAMES = (
     "baseline_churn_probability",  # with today's it tells calm from elevated
 )
 SIZE = len(NAMES)
+TINY = 1e-6  # offers, delays or the cap may be swept to nothing: 0/0 would not be a number
 
 LOW = jnp.array([0, 0, 0, 0, 0, 0, 0, 0, -1, 0, -3, 0, 0, 0, 0, 0], jnp.float32)
 HIGH = jnp.array([1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 3, 1, 1, 1, 1, 1], jnp.float32)
@@ -42,13 +43,13 @@ def observe(state: EnvState, params: EnvParams) -> Float[Array, "16"]:
         state.days_since_contact / params.horizon_days,
         contacts / jnp.maximum(1, params.fatigue_cap),
         constraints.cooldown_left(state, params) / jnp.maximum(1, params.cooldown_days),
-        constraints.account_left(state, params) / params.account_cap,
+        1 - state.account_used / jnp.maximum(params.account_cap, TINY),  # 1 where the cap is ∞
         state.time / params.horizon_days,
         jnp.log(state.monthly_charge / params.charge_reference),
-        running / jnp.max(params.offers),
+        running / jnp.maximum(jnp.max(params.offers), TINY),
         state.offer_days_left / params.offer_days,
         is_pending,
-        state.pending_days / jnp.max(params.delays),
+        state.pending_days / jnp.maximum(jnp.max(params.delays), TINY),
         state.churn_probability,
     ]
     assert 1 + actions.NUM_OFFERS + len(rest) == SIZE

@@ -91,7 +91,10 @@ def match(churn_probability: Values, accept_probability: Values, *, rank_correla
 def _column(
     name: str, values: Values, *, low: float = 0.0, low_open: bool = False, high: float = np.inf
 ) -> npt.NDArray[np.float64]:
-    column = np.asarray(values, np.float64)
+    try:
+        column = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"population column {name} holds a value that is no number: {error}") from error
     if column.ndim != 1 or column.size == 0:
         raise DataError(
             f"population column {name} has shape {column.shape}; allowed: one value a customer, at least one"

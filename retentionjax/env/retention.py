@@ -30,6 +30,7 @@ class Contact(NamedTuple):
     """What of contact happens today."""
 
     executed: Bool[Array, ""]
+    offer: Int[Array, ""]  # index of the offer made; 0 without a contact
     accepted: Bool[Array, ""]
     earlier: Int[Array, ""]  # contacts in the window before today's
 
@@ -85,7 +86,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
 
     @partial(jax.jit, static_argnames=("self",))
     def step(
-        self, key: jax.Array, state: EnvState, action: int | float | jax.Array, params: EnvParams | None = None
+        self, key: jax.Array, state: EnvState, action: float | jax.Array, params: EnvParams | None = None
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, Info]:
         """gymnax's auto-resetting step, observing once after the reset is chosen instead of twice before."""
         params = self.default_params if params is None else params
@@ -109,7 +110,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         return new_customer(customer, draw[1] < dynamics.elevated_share(params), params)
 
     def step_env(
-        self, key: jax.Array, state: EnvState, action: int | float | jax.Array, params: EnvParams
+        self, key: jax.Array, state: EnvState, action: float | jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, Info]:
         """One day. `info`: costs f32[K] (`constraints.NAMES`), discount, value ($, unshaped), revenue, contact, …"""
         draws = Draws(*jax.random.uniform(key, (3,)))
@@ -139,8 +140,9 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
             "value": value,
             "revenue": revenue,
             "contact": contact.executed,
+            "contact_offer": contact.offer,
             "accepted": contact.accepted,
-            "offer": contacted.offer,
+            "running_offer": contacted.offer,
             "is_last": is_last,
         }
         return observation.observe(following, params), following, reward, terminated, info
@@ -186,7 +188,7 @@ def schedule(state: EnvState, action: jax.Array, params: EnvParams) -> EnvState:
     is_new = asked.contact & is_free
     days = jnp.where(is_new, params.delays[asked.delay], jnp.where(is_free, -1, state.pending_days))
     offer = jnp.where(is_new, asked.offer, state.pending_offer)
-    return state.replace(pending_offer=offer, pending_days=days)  # type: ignore[attr-defined,no-any-return]
+    return state.replace(pending_offer=offer, pending_days=days)  # type: ignore[attr-defined]
 
 
 def execute_contact(state: EnvState, uniform: jax.Array, params: EnvParams) -> tuple[EnvState, Contact]:
@@ -203,14 +205,14 @@ def execute_contact(state: EnvState, uniform: jax.Array, params: EnvParams) -> t
         offer_days_left=jnp.where(accepted, jnp.asarray(params.offer_days, jnp.int32), state.offer_days_left),
         account_used=state.account_used + executed * params.contact_cost + accepted * committed,
     )
-    return after, Contact(executed, accepted, earlier)
+    return after, Contact(executed, index, accepted, earlier)
 
 
 def next_day(state: EnvState, executed: jax.Array, uniform: jax.Array, params: EnvParams) -> EnvState:
     """The night: counters move on, an offer on its last day ends, the risk state moves."""
     days_left = jnp.maximum(0, state.offer_days_left - 1)
     days_since = jnp.where(executed, 1, jnp.minimum(NEVER, state.days_since_contact + 1))
-    return state.replace(  # type: ignore[attr-defined,no-any-return]
+    return state.replace(  # type: ignore[attr-defined]
         time=state.time + 1,
         elevated=dynamics.next_elevated(state.elevated, uniform, params),
         contact_history=(state.contact_history << 1) | executed.astype(jnp.uint32),

@@ -1,12 +1,11 @@
 """What the environment knows: the customers, its constants, and one customer's state on one day.
 
 Every constant of the model is a field of `EnvParams`, a pytree: each can be vmapped and swept. Leaves may be
-Python numbers or arrays; shapes are those of one environment.
+Python numbers or arrays, or whatever a tree map makes of them; shapes are those of one environment.
 """
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -80,16 +79,16 @@ class EnvParams:
 class EnvState:
     """One customer at the start of one day."""
 
-    time: jax.Array  # i32[], day of the campaign, 0-based
-    customer: jax.Array  # i32[], row of the population
-    monthly_charge: jax.Array  # f32[], $
-    churn_probability: jax.Array  # f32[], baseline p over the risk window
-    accept_probability: jax.Array  # f32[], baseline b
-    elevated: jax.Array  # bool[], risk state z
-    contact_history: jax.Array  # u32[], bit k is set if there was a contact k + 1 days ago
-    days_since_contact: jax.Array  # i32[], NEVER if there was none
-    pending_offer: jax.Array  # i32[], index of the offer of a scheduled contact, or NO_OFFER
-    pending_days: jax.Array  # i32[], days until the scheduled contact executes
-    offer: jax.Array  # i32[], index of the running offer, or NO_OFFER
-    offer_days_left: jax.Array  # i32[], today included
-    account_used: jax.Array  # f32[], $ of the account cap: contacts paid + offers committed
+    time: Scalar  # i32[], day of the campaign, 0-based
+    customer: Scalar  # i32[], row of the population
+    monthly_charge: Scalar  # f32[], $
+    churn_probability: Scalar  # f32[], baseline p over the risk window
+    accept_probability: Scalar  # f32[], baseline b
+    elevated: Scalar  # bool[], risk state z
+    contact_history: Scalar  # u32[], bit k is set if there was a contact k + 1 days ago
+    days_since_contact: Scalar  # i32[], NEVER if there was none
+    pending_offer: Scalar  # i32[], index of the offer of a scheduled contact, or NO_OFFER
+    pending_days: Scalar  # i32[], days until the scheduled contact executes
+    offer: Scalar  # i32[], index of the running offer, or NO_OFFER
+    offer_days_left: Scalar  # i32[], today included
+    account_used: Scalar  # f32[], $ of the account cap: contacts paid + offers committed

@@ -18,6 +18,18 @@ def mask_logits(
     return logits if mask is None else jnp.where(mask, logits, FORBIDDEN)
 
 
+def legal_loss(logits: Float[Array, "*batch actions"], mask: Bool[Array, "*batch actions"] | None) -> Float[Array, ""]:
+    """Mean of −log P(legal) under the unmasked policy; 0 without a mask.
+
+    The masked policy's gradient says nothing about illegal actions, so without this their logits drift; with it the
+    policy obeys the hard limits even where nothing enforces them.
+    """
+    if mask is None:
+        return jnp.zeros(())
+    legal = jax.nn.logsumexp(mask_logits(logits, mask), axis=-1)
+    return jnp.mean(jax.nn.logsumexp(logits, axis=-1) - legal)
+
+
 def sample_action(key: PRNGKeyArray, logits: Float[Array, "*batch actions"]) -> Int[Array, "*batch"]:
     """Draw from the categorical distribution (Gumbel-max, so a masked action can never win)."""
     return jax.random.categorical(key, logits)

@@ -1,0 +1,79 @@
+"""Constants of the environment as plain numbers: from settings, to files and back, each checked and named."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from retentionjax.env import actions
+from retentionjax.env.types import EnvParams
+from retentionjax.errors import ConfigError
+
+_NOT_CONSTANTS = ("population", "potential")
+_PROBABILITIES = ("risk_onset", "risk_recovery")
+_POSITIVE = ("risk_window_days", "risk_ratio", "charge_reference")
+_COUNTS = {"horizon_days": (1, 3650), "offer_days": (1, 3650), "fatigue_window_days": (1, 32)}
+_VECTORS = {"offers": actions.NUM_OFFERS, "delays": actions.NUM_DELAYS, "hazard_multiplier": actions.NUM_OFFERS}
+_SIGNED = ("elasticity", "accept_risk", "accept_fatigue", "fatigue_hazard")
+
+
+def names() -> tuple[str, ...]:
+    """Every constant, in the order of `EnvParams`."""
+    return tuple(field.name for field in dataclasses.fields(EnvParams) if field.name not in _NOT_CONSTANTS)
+
+
+def to_dict(params: EnvParams) -> dict[str, float | int | list[float]]:
+    """The constants as numbers and lists, for JSON."""
+    return {name: np.asarray(getattr(params, name)).tolist() for name in names()}
+
+
+def from_dict(values: Mapping[str, Any], base: EnvParams | None = None) -> EnvParams:
+    """`base` (the defaults) with the constants in `values`.
+
+    Raises ConfigError naming the constant, its value and what is allowed.
+    """
+    base = EnvParams() if base is None else base
+    for name in values:
+        if name not in names():
+            raise ConfigError(f"env.{name}: no such constant; allowed: {', '.join(names())}")
+    given = {name: _checked(name, value) for name, value in values.items()}
+    return base.replace(**given)  # type: ignore[attr-defined]
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in _VECTORS:
+        return _vector(name, value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"env.{name} is {value!r}; allowed: a finite number")
+    if name in _COUNTS:
+        low, high = _COUNTS[name]
+        _require(name, value, value == int(value) and low <= value <= high, f"a whole number from {low} to {high}")
+        return int(value)
+    if name in _PROBABILITIES:
+        _require(name, value, 0 < value < 1, "between 0 and 1")
+    elif name in _POSITIVE:
+        _require(name, value, value > 0, "above 0")
+    elif name not in _SIGNED:
+        _require(name, value, value >= 0, "0 or more")
+    is_whole = isinstance(getattr(EnvParams(), name), int)
+    if is_whole:
+        _require(name, value, value == int(value), "a whole number")
+    return int(value) if is_whole else float(value)
+
+
+def _vector(name: str, value: Any) -> Any:
+    length = _VECTORS[name]
+    numbers = np.asarray(value, np.float64) if isinstance(value, list | tuple) else np.array(np.nan)
+    is_delay = name == "delays"
+    fits = numbers.shape == (length,) and np.isfinite(numbers).all() and (numbers >= 0).all()
+    fits = fits and (is_delay or bool((numbers <= (1 if name == "offers" else 10)).all()))
+    _require(name, value, bool(fits), f"{length} numbers of 0 or more{'' if is_delay else ', offers at most 1'}")
+    return jnp.asarray(numbers, jnp.int32 if is_delay else jnp.float32)
+
+
+def _require(name: str, value: Any, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise ConfigError(f"env.{name} is {value!r}; allowed: {allowed}")

@@ -1,0 +1,74 @@
+"""A trained PPO policy as a rule that can be played, tuned and compared."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from etils import epath
+
+from retentionjax import storage
+from retentionjax.checkpoint import Checkpoints
+from retentionjax.env import constraints, observation
+from retentionjax.env.actions import NUM_ACTIONS, WAIT
+from retentionjax.errors import BundleError
+from retentionjax.evaluation.rollout import Policy, Situation, for_each
+from retentionjax.rl import networks
+
+NUM_HEADS = 1 + len(constraints.NAMES)  # value heads: uplift in $, then each cost to come
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A policy ready to decide, with the value heads it was trained with."""
+
+    policy: Policy
+    critic: networks.MLP  # observation → [uplift to come in $, each cost to come]
+
+    def values(self, observations: jax.Array) -> jax.Array:
+        """f32[..., NUM_HEADS] of observations f32[..., 16]."""
+        return networks.apply_mlp(self.critic, observations, self.policy.parameters.activation)
+
+
+def ppo(policy: networks.Policy, wait_bias: float = 0.0) -> Policy:
+    """Actions drawn from the policy's propensities; the knob is added to the logit of *wait*.
+
+    One number on one logit sets the spend exactly without another training run, where the multiplier alone leaves
+    it within a few per cent; everything else about the policy stays.
+    """
+    return Policy("ppo", _ppo, knob=wait_bias, parameters=policy)
+
+
+def logits(policy: Policy, situation: Situation) -> jax.Array:
+    """Logits of the 13 actions, very low where the mask forbids; f32[13]."""
+    plain = networks.policy_logits(policy.parameters, situation.observation, situation.mask)
+    return plain.at[WAIT].add(policy.knob)
+
+
+@for_each
+def _ppo(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+    return jax.random.categorical(key, logits(policy, situation))
+
+
+def save(trained: Trained, folder: epath.Path) -> None:
+    """Writes `policy.json` (sizes, activation, wait bias) and the parameters (Orbax) into `folder`."""
+    network: networks.Policy = trained.policy.parameters
+    hidden = [int(layer.bias.shape[0]) for layer in network.actor[:-1]]
+    sizes = {"hidden": hidden, "activation": network.activation, "wait_bias": float(trained.policy.knob)}
+    storage.write_json(folder / "policy.json", sizes)
+    Checkpoints(folder / "parameters", keep=1).save(0, (network.actor, trained.critic))
+
+
+def load(folder: epath.Path) -> Trained:
+    """What `save` wrote. Raises BundleError or CheckpointError for files that are missing or do not fit."""
+    sizes = storage.read_json(folder / "policy.json")
+    try:
+        hidden, activation, bias = tuple(sizes["hidden"]), sizes["activation"], float(sizes["wait_bias"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{folder / 'policy.json'}: {error!r}; wanted: hidden, activation, wait_bias") from None
+    like = jax.eval_shape(
+        lambda key: networks.init_actor_critic(key, observation.SIZE, NUM_ACTIONS, NUM_HEADS, hidden, 0.0),
+        jax.random.key(0),
+    )
+    actor, critic = Checkpoints(folder / "parameters", keep=1).restore((like.actor, like.critic))
+    network = networks.Policy(actor=actor, normaliser=None, activation=networks.check_activation(activation))
+    return Trained(ppo(network, bias), jax.tree.map(jnp.asarray, critic))

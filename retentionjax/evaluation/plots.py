@@ -1,0 +1,106 @@
+"""Pictures of a run: the learning curve with price and cost, budget pacing, and the policies side by side.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; pictures are PNG at 150 dots an inch.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from etils import epath
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from retentionjax import storage
+from retentionjax.evaluation.statistics import Estimate
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+Record = Mapping[str, float | None]
+
+
+def learning_curve(metrics: Sequence[Record], budget: float, folder: epath.Path) -> None:
+    """`learning_curve.png`: uplift, spend against the budget, and its price, by iteration."""
+    steps = [record["step"] for record in metrics]
+
+    def series(name: str) -> list[float]:
+        return [np.nan if (value := record.get(name)) is None else value for record in metrics]
+
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    uplift, spend, price = figure.subplots(3, sharex=True)
+    uplift.plot(steps, series("uplift"), color=BLUE)
+    uplift.axhline(0, color=GREY, linewidth=0.8)
+    uplift.set_ylabel("uplift over never [$]")
+    spend.plot(steps, series("cost_campaign_budget"), color=ORANGE)
+    spend.axhline(budget, color=GREY, linestyle="--", linewidth=1)
+    spend.annotate("budget", (steps[-1] or 0, budget), ha="right", va="bottom", color=GREY)
+    spend.set_ylabel("spend [$]")
+    spend.set_ylim(0, max(2.5 * budget, 1e-9))
+    price.plot(steps, series("multiplier_campaign_budget"), color=GREEN)
+    price.set_ylabel("price λ [$ per $]")
+    price.set_ylim(bottom=0)
+    price.set_xlabel("iteration")
+    figure.suptitle("Learning a policy under a budget (dollars a customer and campaign)")
+    for axes in (uplift, spend, price):
+        _plain(axes)
+    _write(figure, folder / "learning_curve.png")
+
+
+def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, folder: epath.Path) -> None:
+    """`pacing.png`: mean spend a customer up to each day, one line a policy, and the budget."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, values in daily_spend.items():
+        total = np.cumsum(np.asarray(values, np.float64))
+        is_ours = name == "ppo"
+        colour, width = (BLUE, 2.4) if is_ours else (GREY, 1.0)
+        axes.plot(np.arange(1, len(total) + 1), total, color=colour, linewidth=width, zorder=3 if is_ours else 2)
+        axes.annotate(name, (len(total), total[-1]), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.axhline(budget, color=ORANGE, linestyle="--", linewidth=1)
+    axes.annotate("budget", (1, budget), va="bottom", color=ORANGE)
+    axes.set_xlabel("day of the campaign")
+    axes.set_ylabel("spend so far [$ a customer]")
+    axes.set_title("Budget pacing on held-out customers")
+    _plain(axes)
+    _write(figure, folder / "pacing.png")
+
+
+def comparison(uplift: Mapping[str, Estimate], nrr: Mapping[str, Estimate], folder: epath.Path) -> None:
+    """`comparison.png`: uplift over never and net revenue retention of each policy, with 95 % intervals."""
+    figure = Figure(figsize=(8.5, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _bars(left, uplift, 1.0, "$ over never, a customer")
+    _bars(right, nrr, 100.0, "net revenue retention [%]")
+    lows = [100 * estimate.low for estimate in nrr.values()]
+    highs = [100 * estimate.high for estimate in nrr.values()]
+    margin = max(0.2, 0.3 * (max(highs) - min(lows)))
+    right.set_xlim(min(lows) - margin, max(highs) + margin)
+    right.set_yticklabels([])
+    figure.suptitle("Held-out customers, same budget, same luck; bars are 95 % intervals")
+    _write(figure, folder / "comparison.png")
+
+
+def _bars(axes: Axes, estimates: Mapping[str, Estimate], scale: float, label: str) -> None:
+    names = list(estimates)
+    for row, name in enumerate(names):
+        mean, low, high = (scale * part for part in estimates[name])
+        colour = BLUE if name == "ppo" else GREY
+        axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
+        axes.annotate(f"{mean:.2f}", (mean, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.7)
+    axes.set_xlabel(label)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    _plain(axes)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="both", color="#E5E5E5", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _write(figure: Figure, path: epath.Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    storage.write_bytes(path, buffer.getvalue())

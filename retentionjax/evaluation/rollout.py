@@ -1,0 +1,178 @@
+"""Policies played on customers: every policy meets the same customers and the same luck.
+
+The luck of (episode, day) comes from a key that does not depend on the policy (common random numbers), so that
+the difference of two policies is seen through far less noise than either value.
+"""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from retentionjax.env.actions import NUM_OFFERS
+from retentionjax.env.dynamics import elevated_share
+from retentionjax.env.observation import observe
+from retentionjax.env.retention import Info, RetentionEnv, new_customer
+from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
+
+SPEND = 2  # column of spend in a day's sums
+CHUNK = 16_384  # episodes simulated at once: the largest that stays in a laptop's cache
+
+
+class Situation(NamedTuple):
+    """What a policy may look at when it decides about one customer, or about a batch (all but `params` stacked)."""
+
+    observation: Float[Array, " features"]
+    mask: Bool[Array, " actions"]
+    state: EnvState
+    params: EnvParams
+
+
+@struct.dataclass
+class Policy:
+    """A rule: `act(policy, situations, keys) -> actions` of a batch, with a knob that trades contact for spend.
+
+    `act` must be a module-level function: it is the key under which the simulation is compiled; `for_each` makes one
+    from a rule for one customer. The larger the knob, the less is spent; `tuning.spend_exactly` sets it.
+    `parameters` is any pytree.
+    """
+
+    name: str = struct.field(pytree_node=False)
+    act: "Act" = struct.field(pytree_node=False)
+    knob: Any = 0.0
+    parameters: Any = None
+
+
+Act = Callable[[Policy, Situation, jax.Array], jax.Array]
+
+
+def for_each(rule: Act) -> Act:
+    """`act` of a rule that decides about one customer."""
+
+    @wraps(rule)
+    def act(policy: Policy, situations: Situation, keys: jax.Array) -> jax.Array:
+        return jax.vmap(rule, (None, _STACKED, 0))(policy, situations, keys)
+
+    return act
+
+
+_STACKED: Any = Situation(0, 0, 0, None)  # type: ignore[arg-type]  # vmap's axes, in a situation's shape
+
+
+class Episodes(NamedTuple):
+    """Sums over each episode; arrays of shape (customers, replicates)."""
+
+    value: Any  # $, unshaped, residual included
+    revenue: Any  # $, net of discounts
+    spend: Any  # $, discounts and contacts
+    contacts: Any
+    cooldown_violations: Any
+    fatigue_violations: Any
+    account_violations: Any  # 1 where spend passed the account cap
+    retained: Any  # 1 where the customer is there on the last day's end
+    end_charge: Any  # $ per 30 days that the customer pays then, net of a running offer; 0 when gone
+    made: Any  # contacts by offer, a last axis of 4
+    accepted: Any  # accepted contacts by offer, a last axis of 4
+
+
+class _Sums(NamedTuple):
+    state: EnvState
+    active: Bool[Array, " episodes"]  # the campaign goes on
+    alive: Float[Array, " episodes"]  # probability that the customer is there: 0 or 1 where churn is sampled
+    totals: Float[Array, "episodes sums"]
+    end_charge: Float[Array, " episodes"]
+
+
+def play(
+    env: RetentionEnv,
+    params: EnvParams,
+    policy: Policy,
+    key: jax.Array,
+    *,
+    replicates: int,
+    advance: Callable[[int], object] = lambda episodes: None,
+) -> Episodes:
+    """`replicates` episodes of each customer of `params.population` under `policy`; host arrays (N, replicates).
+
+    Where `env` has expected churn, sums are expectations over it: good for tuning, while reported figures sample
+    churn. `advance(n)` is called after every n episodes (a progress bar).
+    """
+    size = params.population.size
+    days = int(params.horizon_days)
+    customers = np.repeat(np.arange(size, dtype=np.int32), replicates)
+    parts: list[Episodes] = []
+    for start in range(0, len(customers), CHUNK):
+        chunk = customers[start : start + CHUNK]
+        padded = np.resize(chunk, CHUNK) if start else chunk  # one compiled shape for all chunks after the first
+        count = len(chunk)
+        episodes, _ = _play_chunk(env, params, policy, jax.random.fold_in(key, start), jnp.asarray(padded), days)
+        parts.append(Episodes(*(np.asarray(column)[:count] for column in episodes)))
+        advance(count)
+    joined = Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return Episodes(*(column.reshape(size, replicates, *column.shape[1:]) for column in joined))
+
+
+@partial(jax.jit, static_argnames=("env", "days"))
+def _play_chunk(
+    env: RetentionEnv, params: EnvParams, policy: Policy, key: jax.Array, customers: Int[Array, " episodes"], days: int
+) -> tuple[Episodes, Float[Array, " days"]]:
+    """The episodes, and the mean spend of each day [$ a customer]."""
+    count = customers.shape[0]
+    key_start, key_days = jax.random.split(key)
+    elevated = jax.random.uniform(key_start, (count,)) < elevated_share(params)
+    state = jax.vmap(new_customer, (0, 0, None))(customers, elevated, params)
+
+    def one_day(sums: _Sums, day: jax.Array) -> tuple[_Sums, jax.Array]:
+        key_luck, key_policy = jax.random.split(jax.random.fold_in(key_days, day))
+        lucks, keys = jax.random.split(key_luck, count), jax.random.split(key_policy, count)
+
+        observations = jax.vmap(observe, (0, None))(sums.state, params)
+        masks = jax.vmap(env.action_mask, (0, None))(sums.state, params)
+        actions = policy.act(policy, Situation(observations, masks, sums.state, params), keys)
+        step = jax.vmap(env.step_env, (0, 0, 0, None))
+        _, after, _, terminated, info = step(lucks, sums.state, actions, params)
+        stays = info["discount"]
+        day_sums = jax.vmap(_day_sums)(info)
+        active = sums.active
+        day_sums = jnp.where(active[:, None], sums.alive[:, None] * day_sums, 0.0)
+        alive = jnp.where(active, sums.alive * stays, sums.alive)
+        charge = jnp.where(active, alive * charge_now(after, params), sums.end_charge)
+        after_all = _Sums(after, active & ~terminated, alive, sums.totals + day_sums, charge)
+        return after_all, day_sums[:, SPEND].mean()
+
+    zeros = jnp.zeros(count)
+    nothing = _Sums(state, jnp.ones(count, bool), jnp.ones(count), jnp.zeros((count, 6 + 2 * NUM_OFFERS)), zeros)
+    sums, daily_spend = jax.lax.scan(one_day, nothing, jnp.arange(days))
+    value, revenue, spend, contacts, cooldown, fatigue = sums.totals[:, :6].T
+    made, accepted = jnp.split(sums.totals[:, 6:], 2, axis=1)
+    over = spend > params.account_cap * (1 + 1e-5)
+    violated = (cooldown, fatigue, over * 1.0)
+    episodes = Episodes(value, revenue, spend, contacts, *violated, sums.alive, sums.end_charge, made, accepted)
+    return episodes, daily_spend
+
+
+def daily_spend(env: RetentionEnv, params: EnvParams, policy: Policy, key: jax.Array) -> npt.NDArray[np.float32]:
+    """Mean spend of each day [$ a customer], over one chunk of episodes; host array (days,)."""
+    customers = np.resize(np.arange(params.population.size, dtype=np.int32), CHUNK)
+    _, spend = _play_chunk(env, params, policy, key, jnp.asarray(customers), int(params.horizon_days))
+    return np.asarray(spend)
+
+
+def _day_sums(info: Info) -> Float[Array, " sums"]:
+    """Value, revenue, the four costs, contacts by offer, acceptances by offer: what an episode adds up."""
+    offer = jax.nn.one_hot(info["contact_offer"], NUM_OFFERS)
+    money = jnp.stack([info["value"], info["revenue"]])
+    return jnp.concatenate([money, info["costs"], offer * info["contact"], offer * info["accepted"]])
+
+
+def charge_now(state: EnvState, params: EnvParams) -> Float[Array, " episodes"]:
+    """$ per 30 days net of a running offer, for a batch of states."""
+    size = jnp.where(state.offer == NO_OFFER, 0.0, params.offers[jnp.maximum(state.offer, 0)])
+    charge: jax.Array = state.monthly_charge * (1 - size)
+    return charge

@@ -1,0 +1,69 @@
+"""Thompson sampling over the four offers: a bandit that learns acceptance from its own contacts.
+
+Who is contacted is a risk threshold (the knob); which offer is drawn by posterior sampling, the classic scheme for
+prices (Ferreira, Simchi-Levi, Wang 2018): the offer o that maximises θ_o · (1 − o), the share of the charge kept if
+it is accepted, with θ_o from its Beta posterior.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from retentionjax.env.actions import NUM_OFFERS
+from retentionjax.env.retention import RetentionEnv
+from retentionjax.env.types import EnvParams
+from retentionjax.evaluation.baselines import contact_now
+from retentionjax.evaluation.rollout import Policy, Situation, for_each, play
+
+DRAWS = 4_096  # posterior draws a campaign: a rejection sampler at each decision would cost more than the simulation
+
+
+class Posterior(NamedTuple):
+    """What the bandit knows of the four offers' acceptance."""
+
+    counts: Float[Array, "offers 2"]  # Beta parameters: 1 + accepted, 1 + declined
+    draws: Float[Array, "draws offers"]  # from that Beta; each decision takes a random row
+
+
+def prior(churn_probability: float = 0.4) -> Policy:
+    """The bandit before any contact: Beta(1, 1) for each offer."""
+    nothing_seen = posterior(jnp.ones((NUM_OFFERS, 2)), jax.random.key(0))
+    return Policy("thompson", _thompson, knob=churn_probability, parameters=nothing_seen)
+
+
+def posterior(counts: Float[Array, "offers 2"], key: jax.Array) -> Posterior:
+    """Posterior of given Beta parameters, with its draws."""
+    return Posterior(counts, jax.random.beta(key, counts[:, 0], counts[:, 1], (DRAWS, NUM_OFFERS)))
+
+
+def learn(
+    env: RetentionEnv,
+    params: EnvParams,
+    key: jax.Array,
+    *,
+    rounds: int,
+    churn_probability: float,
+    advance: Callable[[int], object] = lambda rounds: None,
+) -> Policy:
+    """The bandit after `rounds` campaigns on the customers of `params`, its posterior updated after each."""
+    policy = prior(churn_probability)
+    for number in range(rounds):
+        key_play, key_draws = jax.random.split(jax.random.fold_in(key, number))
+        episodes = play(env, params, policy, key_play, replicates=1)
+        accepted = np.sum(episodes.accepted, axis=(0, 1))
+        declined = np.sum(episodes.made, axis=(0, 1)) - accepted
+        counts = policy.parameters.counts + jnp.stack([jnp.asarray(accepted), jnp.asarray(declined)], axis=1)
+        policy = policy.replace(parameters=posterior(counts, key_draws))  # type: ignore[attr-defined]
+        advance(1)
+    return policy
+
+
+@for_each
+def _thompson(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+    drawn = policy.parameters.draws[jax.random.randint(key, (), 0, DRAWS)]
+    offer = jnp.argmax(drawn * (1 - situation.params.offers))
+    return contact_now(offer, situation.observation[0] > policy.knob, situation.mask)
