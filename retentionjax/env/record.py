@@ -65,12 +65,13 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _vector(name: str, value: Any) -> Any:
-    length = _VECTORS[name]
-    numbers = np.asarray(value, np.float64) if isinstance(value, list | tuple) else np.array(np.nan)
-    is_delay = name == "delays"
-    fits = numbers.shape == (length,) and np.isfinite(numbers).all() and (numbers >= 0).all()
-    fits = fits and (is_delay or bool((numbers <= (1 if name == "offers" else 10)).all()))
-    _require(name, value, bool(fits), f"{length} numbers of 0 or more{'' if is_delay else ', offers at most 1'}")
+    length, is_delay = _VECTORS[name], name == "delays"
+    is_list = isinstance(value, list | tuple) and all(type(number) in (int, float) for number in value)
+    numbers = np.asarray(value if is_list else [], np.float64)
+    high = 365 if is_delay else 1 if name == "offers" else 10
+    is_each = (numbers >= 0) & (numbers <= high) & (not is_delay or numbers == np.floor(numbers))
+    fits = numbers.shape == (length,) and bool(is_each.all())
+    _require(name, value, fits, f"{length} {'whole ' if is_delay else ''}numbers from 0 to {high}")
     return jnp.asarray(numbers, jnp.int32 if is_delay else jnp.float32)
 
 
