@@ -16,8 +16,17 @@ from retentionjax.errors import ConfigError
 from retentionjax.rl.normalise import Normaliser, normalise
 from retentionjax.rl.ops import mask_logits
 
+
+@jax.custom_jvp
+def tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """tanh with its derivative as 1 − y², which runs twice as fast on CPU as the form autodiff picks."""
+    return jnp.tanh(x)
+
+
+tanh.defjvps(lambda tangent, y, _: tangent * (1.0 - y * y))
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "tanh": jnp.tanh,
+    "tanh": tanh,
     "relu": jax.nn.relu,
     "swish": jax.nn.swish,
 }
@@ -109,7 +118,7 @@ def policy_logits(
 def _affine(
     x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs outputs"], bias: Float[Array, " outputs"]
 ) -> Float[Array, "*batch outputs"]:
-    """x · kernel + bias, whose backward pass is written out because XLA's own is slow on CPU (see `_affine_backward`)."""
+    """x · kernel + bias; its backward pass is written out, since training on CPU spends most of its time there."""
     return x @ kernel + bias
 
 
@@ -118,18 +127,27 @@ def _affine_forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[
 
 
 def _affine_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
-    """The usual gradients, the kernel's summed over blocks of the batch.
-
-    xᵀg contracts a batch thousands of rows long into a small matrix, which XLA's CPU matrix product does at a third of
-    its usual speed (283 µs for [64, 1024] × [1024, 64]; in blocks of 128 rows 145 µs, about as fast as the forward
-    product). A product with ones likewise sums the bias's gradient three times faster than a reduction.
-    """
     x, kernel = saved
     rows, flat = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-    block = BLOCK if rows.shape[0] % BLOCK == 0 else rows.shape[0]
-    x_blocks, g_blocks = rows.reshape(-1, block, rows.shape[1]), flat.reshape(-1, block, flat.shape[1])
-    kernel_gradient = jnp.einsum("kbi,kbo->koi", x_blocks, g_blocks).sum(0).T
-    return gradient @ kernel.T, kernel_gradient, jnp.ones(flat.shape[0]) @ flat
+    # A product with ones sums the bias's gradient three times faster than a reduction does.
+    return gradient @ kernel.T, _kernel_gradient(rows, flat), jnp.ones(flat.shape[0]) @ flat
+
+
+def _kernel_gradient(
+    x: Float[Array, "rows inputs"], gradient: Float[Array, "rows outputs"]
+) -> Float[Array, "inputs outputs"]:
+    """xᵀg, summed over blocks of rows where that is faster.
+
+    XLA's CPU product is slow at contracting many rows into a small matrix: 284 µs for [64, 1024] × [1024, 64], and
+    146 µs in blocks of 128 rows, provided that the smaller side comes first. Large kernels ([128, 128]) lose by it.
+    """
+    inputs, outputs = x.shape[1], gradient.shape[1]
+    if x.shape[0] % BLOCK or min(inputs, outputs) > 64:
+        return x.T @ gradient
+    x, gradient = x.reshape(-1, BLOCK, inputs), gradient.reshape(-1, BLOCK, outputs)
+    if inputs <= outputs:
+        return jnp.einsum("kbi,kbo->kio", x, gradient).sum(0)
+    return jnp.einsum("kbi,kbo->koi", x, gradient).sum(0).T
 
 
 _affine.defvjp(_affine_forward, _affine_backward)

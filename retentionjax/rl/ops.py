@@ -57,8 +57,8 @@ def generalised_advantages(
 ) -> Float[Array, "time *batch"]:
     """Generalised advantage estimates, Schulman et al. 2016, eq. 16, for trajectories that contain episode ends.
 
-    δ_t = r_t + d_t V'_t − V_t and A_t = δ_t + d_t λ c_t A_{t+1}, where d_t = γ s_t (1 − terminated_t) is the discount of
-    what follows (s_t the survival discount), V'_t the value of the state reached (of the final observation where
+    δ_t = r_t + d_t V'_t − V_t and A_t = δ_t + d_t λ c_t A_{t+1}, where d_t = γ s_t (1 − terminated_t) is the discount
+    of what follows (s_t the survival discount), V'_t the value of the state reached (of the final observation where
     the episode was cut off, not of the one after the reset), and c_t = 0 where an episode ended either way.
 
     Args:
@@ -130,8 +130,8 @@ def explained_variance(
 def permutation(key: PRNGKeyArray, size: int) -> Int[Array, " size"]:
     """The numbers 0 … size − 1 in random order, by sorting random 32-bit words that carry the number in their low bits.
 
-    Seven times faster on CPU than `jax.random.permutation` (1.0 against 7.7 ms for 16,384), which sorts pairs twice. The
-    price is that equal high bits (18 of them at 16,384) leave a few neighbours in their old order: no matter here.
+    Seven times faster on CPU than `jax.random.permutation` (1.0 against 7.7 ms for 16,384), which sorts pairs twice.
+    The price: where the high bits (18 of them at 16,384) are equal, a few numbers keep their order. No matter here.
     """
     bits = (size - 1).bit_length()
     words = (jax.random.bits(key, (size,), jnp.uint32) >> bits << bits) | jnp.arange(size, dtype=jnp.uint32)

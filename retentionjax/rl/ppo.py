@@ -234,7 +234,7 @@ def specify_and_check(env: Environment, env_params: Any, config: PPOConfig) -> t
     shuffled = config.num_envs * (config.num_steps if config.shuffle == "samples" else 1)
     if shuffled % config.num_minibatches:
         raise ConfigError(
-            f"num_minibatches is {config.num_minibatches}; allowed: a divisor of the {shuffled} {config.shuffle} of a rollout"
+            f"num_minibatches is {config.num_minibatches}; allowed: a divisor of a rollout's {shuffled} {config.shuffle}"
         )
     return spec, limits
 
@@ -250,7 +250,7 @@ def _rollout(
 def _estimate_advantages(
     config: PPOConfig, state: TrainState, trajectory: Trajectory, last_observation: Float[Array, "envs features"]
 ) -> tuple[Samples, Float[Array, "time envs heads"]]:
-    """One advantage a head, each in its own unit, and the samples they belong to (their `advantage` still the reward's)."""
+    """One advantage a head, each in its own unit, and the samples they belong to (`advantage` still the reward's)."""
     features = normalise(state.normaliser, trajectory.observation)
     last = values(config, state, last_observation)[None]
     value = apply_mlp(state.params.critic, features, config.activation)
@@ -384,7 +384,7 @@ def _loss(
 
 
 def _optimiser(config: PPOConfig) -> optax.GradientTransformation:
-    """Adam behind a clip of the global norm; the learning rate is applied outside, since it depends on the iteration."""
+    """Adam behind a clip of the global norm. The learning rate is applied outside: it depends on the iteration."""
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5))
 
 
