@@ -7,7 +7,7 @@ lines through the blocks' centres (mean score, share of positives: centred isoto
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -29,9 +29,9 @@ _CLOSEST = 1e-6
 class Calibrator:
     """Knots of a piecewise linear curve, constant beyond the first and the last."""
 
-    score: Float32[np.ndarray, " knots"]
+    score: Float32[np.ndarray, " scores"]
     """Strictly increasing."""
-    probability: Float32[np.ndarray, " knots"]
+    probability: Float32[np.ndarray, " probabilities"]
     """Not decreasing, within [LOWEST, 1 − LOWEST]."""
 
     def __post_init__(self) -> None:
@@ -59,7 +59,7 @@ class Calibrator:
         }
 
     @classmethod
-    def from_dict(cls, plain: object) -> Self:
+    def from_dict(cls, plain: object) -> "Calibrator":
         """What `to_dict` wrote. Raises DataError for an unknown format or anything else that does not fit."""
         if not isinstance(plain, Mapping) or plain.get("format") != FORMAT:
             found = plain.get("format") if isinstance(plain, Mapping) else plain

@@ -1,14 +1,15 @@
 """A calibrated classifier: encoder → boosted trees → isotonic calibration, saved as three readable files."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xgboost
+from etils import epath
 from jaxtyping import Float, Float32, Int
 
 from retentionjax import storage
@@ -19,6 +20,8 @@ from retentionjax.tabular.encoder import Encoder
 
 FOLDS = 5
 _MODEL, _ENCODER, _CALIBRATOR = "model.ubj", "encoder.json", "calibrator.json"
+_OF_MODEL = "model_sha256"
+"""Key in calibrator.json: a calibrator is right for the scores of one model only."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +75,24 @@ class Classifier:
         Raises RetentionJaxError when the folder exists.
         """
         with storage.new_folder(folder) as new:
-            storage.write_bytes(new / _MODEL, bytes(self.booster.save_raw("ubj")))
+            model = bytes(self.booster.save_raw("ubj"))
+            storage.write_bytes(new / _MODEL, model)
             storage.write_json(new / _ENCODER, self.encoder.to_dict())
-            storage.write_json(new / _CALIBRATOR, self.calibrator.to_dict())
+            calibrator = {**self.calibrator.to_dict(), _OF_MODEL: hashlib.sha256(model).hexdigest()}
+            storage.write_json(new / _CALIBRATOR, calibrator)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
+    def load(cls, folder: str | os.PathLike[str]) -> "Classifier":
         """What `save` wrote. Raises BundleError naming the file that is missing, damaged, or of an unknown format."""
         base = storage.as_path(folder)
         try:
             encoder = Encoder.from_dict(storage.read_json(base / _ENCODER))
-            calibrator = Calibrator.from_dict(storage.read_json(base / _CALIBRATOR))
+            stored = storage.read_json(base / _CALIBRATOR)
+            expected = stored.pop(_OF_MODEL, None) if isinstance(stored, dict) else None
+            calibrator = Calibrator.from_dict(stored)
         except DataError as error:
             raise BundleError(f"{base}: {error}") from None
-        return cls(_load_booster(base / _MODEL, encoder), encoder, calibrator)
+        return cls(_load_booster(base / _MODEL, encoder, expected), encoder, calibrator)
 
 
 def fit(
@@ -123,7 +130,7 @@ def check_labels(label: npt.ArrayLike, rows: int) -> Int[np.ndarray, " rows"]:
         raise DataError(f"{rows} rows need {rows} labels, not {values.shape}")
     wrong = np.flatnonzero(~np.isin(values, (0, 1)))
     if len(wrong):
-        raise DataError(f"the label of row number {wrong[0]} is {values[wrong[0]]!r}; allowed: 0 and 1")
+        raise DataError(f"the label of row number {wrong[0]} is {values[wrong[0]]}; allowed: 0 and 1")
     if len(np.unique(values)) < 2:
         raise DataError(f"labels of both classes are needed; all {rows} rows have {values[:1].tolist()}")
     return values.astype(np.int64)
@@ -140,14 +147,16 @@ def _cross_calibrate(
     return probabilities
 
 
-def _load_booster(path: Any, encoder: Encoder) -> xgboost.Booster:
-    booster = xgboost.Booster({"nthread": 1})
+def _load_booster(path: epath.Path, encoder: Encoder, expected: str | None) -> xgboost.Booster:
+    """The checksum comes first: at some damaged files XGBoost ends the whole process."""
     try:
-        booster.load_model(bytearray(path.read_bytes()))
+        model = path.read_bytes()
     except FileNotFoundError:
         raise BundleError(f"{path}: no such file") from None
-    except (xgboost.core.XGBoostError, ValueError) as error:
-        raise BundleError(f"{path}: no XGBoost model: {str(error).splitlines()[-1]}") from None
+    if (found := hashlib.sha256(model).hexdigest()) != expected:
+        raise BundleError(f"{path}: not the model that {_CALIBRATOR} was made for: sha256 {found}, not {expected}")
+    booster = xgboost.Booster({"nthread": 1})
+    booster.load_model(bytearray(model))
     if booster.feature_types != encoder.types:
         raise BundleError(f"{path}: the model's features do not fit those of {_ENCODER}")
     return booster

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +78,7 @@ class Encoder:
         }
 
     @classmethod
-    def from_dict(cls, plain: object) -> Self:
+    def from_dict(cls, plain: object) -> "Encoder":
         """What `to_dict` wrote. Raises DataError for an unknown format or anything else that does not fit."""
         if not isinstance(plain, Mapping) or plain.get("format") != FORMAT:
             found = plain.get("format") if isinstance(plain, Mapping) else plain
@@ -110,7 +110,7 @@ def _numbers(column: pd.Series, name: str) -> np.ndarray:
         infinite = np.isinf(values.astype(np.float32))
     if infinite.any():
         row = column.index[infinite][0]
-        raise DataError(f"row {row}, column {name!r}: {values[infinite][0]!r} is not a finite number")
+        raise DataError(f"row {row}, column {name!r}: {values[infinite][0].item()!r} is not a finite number")
     return values
 
 

@@ -4,7 +4,7 @@ Each tree is laid out as a complete binary tree, so that all trees are one array
 question of the ensemble once a row (a hundred trees of depth six hold 6,300 nodes but only 600 to 1,200 distinct
 splits), then folds all trees from the leaves up, level by level: a node takes the value of its right or left
 child. No row walks a path, so nothing depends on the data but comparisons, and the compiler vectorises over rows.
-Measured against walking the paths by index arithmetic: 2 to 5 times the rows a second, one row as fast.
+Measured on Telco, one core: 0.94 M rows a second against 0.45 M by walking the paths with index arithmetic.
 """
 
 from dataclasses import dataclass
@@ -143,7 +143,8 @@ def _calibrate(knots: Float[Array, "2 K"], probability: Float[Array, " rows"]) -
 
 
 def _lay_out(ensemble: Ensemble, knots: Float32[np.ndarray, "2 K"]) -> Forest:
-    splits = list(dict.fromkeys(each for tree in ensemble.trees for each in tree.splits.values()))
+    found = dict.fromkeys(each for tree in ensemble.trees for each in tree.splits.values())
+    splits = list(found) or [Split(feature=0, threshold=0.0, members=None, missing_right=False)]  # all trees leaves
     numeric = [each for each in splits if each.members is None]
     categorical = [each for each in splits if each.members is not None]
     place = {each: number for number, each in enumerate(numeric + categorical)}

@@ -86,8 +86,7 @@ def summary(measures: Mapping[str, Measure], prefix: str) -> dict[str, float]:
 def auc(label: Labels, probability: Probabilities) -> float:
     """Probability that a positive row scores above a negative one, ties counting half (Mann-Whitney)."""
     _check(label, probability)
-    positive, negative = _placements(label, probability)
-    return float(positive.mean()) if len(positive) <= len(negative) else float(1 - negative.mean())
+    return float(_placements(label, probability)[0].mean())
 
 
 def brier(label: Labels, probability: Probabilities) -> float:

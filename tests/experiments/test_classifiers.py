@@ -1,0 +1,107 @@
+"""The stages churn and acceptance: artifacts that later stages read, gates that stop a run, nobody predicted by a
+model that has seen them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from etils import epath
+
+from experiments import acceptance, churn, classification
+from experiments.acceptance import AcceptanceConfig
+from experiments.churn import ChurnConfig
+from experiments.classification import Gates
+from experiments.config import load_preset
+from experiments.stage import Context
+from retentionjax.data import catalog, synthetic
+from retentionjax.errors import ConfigError, DataError
+from retentionjax.tabular.boosting import BoosterConfig
+from retentionjax.tabular.classifier import Classifier
+from retentionjax.tabular.metrics import Measure
+
+ANY = Gates(minimum_auc=0.0, maximum_ece=1.0, minimum_brier_skill=-1.0)
+SMALL = BoosterConfig(trees=10, depth=3, learning_rate=0.3)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> epath.Path:
+    folder = epath.Path(tmp_path_factory.mktemp("data"))
+    for name, rows in (("telco", 1_500), ("bank", 3_000)):
+        catalog.prepare(synthetic.generate(name, rows=rows), folder / "artifacts")
+    return folder
+
+
+def _context(folder: Path, prepared: epath.Path, source: str = "synthetic") -> Context:
+    context = Context(epath.Path(folder), {"data": prepared}, resume=False, data="auto", data_source=source)  # type: ignore[arg-type]
+    context.artifacts.mkdir(parents=True)
+    return context
+
+
+def test_churn_leaves_what_later_stages_read(tmp_path: Path, prepared: epath.Path) -> None:
+    context = _context(tmp_path, prepared)
+    summary = churn.run(ChurnConfig(SMALL, ANY, folds=2), context)
+    assert {"cv_auc", "cv_auc_low", "cv_auc_high", "cv_ece", "cv_brier", "cv_log_loss", "held_out_auc"} <= set(summary)
+    assert summary["cv_auc"] > 0.7
+    names = {path.name for path in context.artifacts.iterdir()}
+    assert names == {"classifier", "predictions.parquet", "reliability.png", "importance.png"}
+    predictions = pd.read_parquet(context.artifacts / "predictions.parquet")
+    assert list(predictions.columns) == ["row", "split", "label", "id", "charge", "probability"]
+    assert predictions["id"].is_unique
+    assert predictions["split"].value_counts().to_dict() == {"train": 1_200, "validation": 150, "test": 150}
+    assert predictions["probability"].between(0, 1, inclusive="neither").all()
+
+
+def test_held_out_customers_get_the_saved_models_prediction_and_training_ones_do_not(
+    tmp_path: Path, prepared: epath.Path
+) -> None:
+    context = _context(tmp_path, prepared)
+    churn.run(ChurnConfig(SMALL, ANY, folds=2), context)
+    problem = classification.read(context, "telco")
+    final = Classifier.load(context.artifacts / "classifier").predict(problem.frame)
+    table = pd.read_parquet(context.artifacts / "predictions.parquet")
+    np.testing.assert_array_equal(table["row"], problem.frame.index)
+    held_out = (table["split"] != "train").to_numpy()
+    np.testing.assert_array_equal(table["probability"][held_out], final[held_out])
+    assert (table["probability"][~held_out] != final[~held_out]).mean() > 0.9
+
+
+def test_acceptance_is_also_judged_on_later_calls_than_it_learnt_from(tmp_path: Path, prepared: epath.Path) -> None:
+    context = _context(tmp_path, prepared)
+    summary = acceptance.run(AcceptanceConfig(SMALL, ANY, folds=2), context)
+    assert {"cv_brier_skill", "time_ordered_auc", "time_ordered_ece", "time_ordered_auc_low"} <= set(summary)
+    problem = classification.read(context, "bank")
+    np.testing.assert_array_equal(problem.frame.index, np.arange(3_000))  # in order of time again
+    assert summary["time_ordered_train_rate"] == pytest.approx(problem.label[:2_400].mean())
+    assert summary["time_ordered_test_rate"] == pytest.approx(problem.label[2_700:].mean())
+    assert summary["time_ordered_ece"] > summary["cv_ece"]
+    assert (context.artifacts / "reliability_time_ordered.png").exists()
+
+
+def test_real_data_below_a_gate_stop_the_run_and_leave_the_picture(tmp_path: Path, prepared: epath.Path) -> None:
+    context = _context(tmp_path, prepared, source="real")
+    with pytest.raises(DataError, match=r"gate: telco: cv_auc is 0\.\d+; allowed: 0.99 or more"):
+        churn.run(ChurnConfig(SMALL, Gates(0.99, 1.0, -1.0), folds=2), context)
+    assert [path.name for path in context.artifacts.iterdir()] == ["reliability.png"]
+
+
+def test_synthetic_data_below_a_gate_are_only_told(capsys: pytest.CaptureFixture[str]) -> None:
+    measures = {"auc": Measure(0.6, 0.0), "ece": Measure(0.2, 0.0), "brier_skill": Measure(0.01, 0.0)}
+    classification.check(Gates(0.7, 0.1, 0.05), measures, "synthetic", "bank")
+    told = capsys.readouterr().err
+    assert told.count("not enforced on synthetic data") == 3
+    with pytest.raises(DataError, match=r"cv_auc .* cv_brier_skill .* cv_ece"):
+        classification.check(Gates(0.7, 0.1, 0.05), measures, "real", "bank")
+
+
+@pytest.mark.parametrize("gates", [(1.1, 0.1, 0.0), (0.7, -0.1, 0.0), (0.7, 0.1, float("nan"))])
+def test_gates_out_of_range_are_refused(gates: tuple[float, float, float]) -> None:
+    with pytest.raises(ConfigError, match="allowed"):
+        Gates(*gates)
+
+
+def test_the_mvp_preset_is_the_predecessors() -> None:
+    config = load_preset("mvp").config("churn", ChurnConfig)
+    assert (config.booster.trees, config.booster.depth, config.booster.learning_rate) == (100, 6, 0.1)
+    assert (config.gates.minimum_auc, config.gates.maximum_ece) == (0.78, 0.05)
+    assert load_preset("mvp").config("acceptance", AcceptanceConfig).gates.minimum_auc == 0.70

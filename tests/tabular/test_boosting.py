@@ -1,0 +1,64 @@
+"""Settings, folds and scores of rows that the scoring booster has not seen."""
+
+import numpy as np
+import pytest
+import xgboost
+
+from retentionjax.errors import ConfigError, DataError
+from retentionjax.tabular.boosting import BoosterConfig, assign_folds, cross_score, train
+
+SMALL = BoosterConfig(trees=10, depth=3, learning_rate=0.3, minimum_leaf_weight=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("trees", 0), ("depth", 11), ("learning_rate", 0.0), ("rows_a_tree", 1.1), ("l2", -1.0), ("l2", float("nan"))],
+)
+def test_a_setting_out_of_range_is_named(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name} is .*allowed: "):
+        BoosterConfig(**{name: value})
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_ran_before() -> None:
+    random = np.random.default_rng(0)
+    x, label = random.random((400, 3)).astype(np.float32), random.integers(0, 2, 400)
+    models = [bytes(train(x, label, ["q"] * 3, SMALL, seed).save_raw("ubj")) for seed in (1, 2, 1)]
+    assert models[0] == models[2]
+    assert models[0] != models[1]
+
+
+def test_folds_are_alike_in_size_and_share_of_positives() -> None:
+    random = np.random.default_rng(0)
+    x, label = random.random((1_003, 2)).astype(np.float32), (random.random(1_003) < 0.2).astype(np.int64)
+    fold = assign_folds(x, label, 5, seed=3)
+    sizes = np.bincount(fold)
+    positives = np.bincount(fold, weights=label)
+    assert sizes.max() - sizes.min() <= 1
+    assert positives.max() - positives.min() <= 1
+    assert (fold != assign_folds(x, label, 5, seed=4)).any()
+
+
+def test_rows_with_equal_features_share_a_fold_gaps_included() -> None:
+    random = np.random.default_rng(0)
+    distinct = random.random((100, 2)).astype(np.float32)
+    distinct[::3, 1] = np.nan
+    x = np.tile(distinct, (3, 1))
+    fold = assign_folds(x, random.integers(0, 2, 300), 5, seed=0).reshape(3, 100)
+    assert (fold == fold[0]).all()
+
+
+def test_more_folds_than_rows_of_a_class_are_refused() -> None:
+    with pytest.raises(DataError, match="5 folds need 5 rows of each class or more; one class has 4"):
+        assign_folds(np.zeros((20, 1), np.float32), np.array([1] * 4 + [0] * 16), 5, seed=0)
+
+
+def test_each_row_is_scored_by_a_booster_of_the_other_folds() -> None:
+    random = np.random.default_rng(1)
+    x, label = random.random((300, 3)).astype(np.float32), random.integers(0, 2, 300)
+    fold = assign_folds(x, label, 3, seed=0)
+    scores = cross_score(x, label, ["q"] * 3, fold, SMALL, seed=7)
+    others = fold != 1
+    expected = train(x[others], label[others], ["q"] * 3, SMALL, 7).predict(
+        xgboost.DMatrix(x[~others], feature_types=["q"] * 3)
+    )
+    np.testing.assert_array_equal(scores[~others], expected)
