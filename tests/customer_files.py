@@ -6,8 +6,8 @@ SCHEMA = """\
 name: acme
 id: customer_id
 label: churned
-positive: "yes"
-negative: "no"
+positive: yes
+negative: no
 charge: monthly_charge
 tenure: months
 numeric: [months, monthly_charge, support_calls]

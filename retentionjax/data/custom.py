@@ -3,8 +3,8 @@
 name: acme                      # of the data set; also the folder it is prepared into
 id: customer_id
 label: churned                  # what is predicted …
-positive: "yes"                 # … 1 where it holds this ("1" unless said) …
-negative: "no"                  # … 0 where it holds this ("0" unless said)
+positive: yes                   # … 1 where it holds this ("1" unless said) …
+negative: no                    # … 0 where it holds this ("0" unless said)
 charge: monthly_charge          # dollars per 30 days
 tenure: months                  # optional; one of the numeric columns
 numeric: [months, monthly_charge, support_calls]
@@ -15,7 +15,7 @@ nullable: [support_calls]       # features whose cells may be empty
 ignore: [e_mail]                # columns of the files that are deliberately not used
 separator: ","                  # of the CSV files
 treatment: contacted            # columns of the contact log (or of the customers, without --contacts)
-arms: ["0", "1"]                # values of treatment, the first is no contact
+arms: [0, 1]                    # values of treatment, the first is no contact
 offer: discount                 # a fraction: 0.1 for 10 %
 outcome: accepted               # 0 or 1
 """
@@ -23,7 +23,7 @@ outcome: accepted               # 0 or 1
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -109,7 +109,7 @@ def read_layout(path: str | os.PathLike[str]) -> Layout:
     ignore = plain.get("ignore") or []
     if not isinstance(ignore, list) or not all(isinstance(name, str) for name in ignore):
         raise DataError(f"{where}: 'ignore' must be a list of column names, not {ignore!r}")
-    schema = Schema.from_dict(_as_text(rest, where), where=where)
+    schema = Schema.from_dict(rest, where=where)
     if clash := [name for name in ignore if name in schema.columns]:
         raise DataError(f"{where}: column {clash[0]!r} is named twice: to be used, and to be ignored")
     _check_name(schema.name, where)
@@ -200,16 +200,20 @@ def _check_name(name: str, where: str) -> None:
 # --- YAML -----------------------------------------------------------------------------------------------------
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error; PyYAML keeps the last one without a word."""
+class _StrictLoader(yaml.BaseLoader):
+    """YAML in which every value is text, as a cell of a CSV file is, and a key that stands twice is an error.
+
+    PyYAML's other loaders make true of `yes`, 1.5 of `1.50`, and keep the last of two equal keys without a word.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping of `node`, whose keys stand once each."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is named twice", key_node.start_mark)
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            wrong = "a key must be a name" if key is None else f"{key!r} is named twice" if key in seen else None
+            if wrong is not None:
+                raise yaml.constructor.ConstructorError(None, None, wrong, key_node.start_mark)
             seen.add(key)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
@@ -219,7 +223,7 @@ def _read_yaml(path: epath.Path, where: str) -> dict[str, Any]:
     if not path.exists():
         raise DataError(f"{where}: no such file")
     try:
-        plain = yaml.load(path.read_bytes().decode("utf-8-sig"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+        plain = yaml.load(path.read_bytes().decode("utf-8-sig"), Loader=_StrictLoader)  # noqa: S506 - makes text only
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 text at byte {error.start}") from None
     except yaml.MarkedYAMLError as error:
@@ -229,17 +233,4 @@ def _read_yaml(path: epath.Path, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: not YAML ({error})") from None
     if not isinstance(plain, dict):
         raise DataError(f"{where}: must be keys and values, such as `id: customer_id`")
-    return plain
-
-
-def _as_text(plain: Any, where: str) -> Any:
-    """YAML numbers as the text a CSV cell holds; YAML's true and false, which `yes` and `no` become, are refused."""
-    if isinstance(plain, bool):
-        raise DataError(f"{where}: YAML reads yes, no, on and off as true and false; put such values in quotes")
-    if isinstance(plain, int | float):
-        return str(plain)
-    if isinstance(plain, Mapping):
-        return {_as_text(key, where): _as_text(value, where) for key, value in plain.items()}
-    if isinstance(plain, Sequence) and not isinstance(plain, str):
-        return [_as_text(value, where) for value in plain]
     return plain

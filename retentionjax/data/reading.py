@@ -105,7 +105,8 @@ def read_parquet(data: bytes, where: str) -> RawTable:
     """The rows of a Parquet file. Raises DataError if it is none, is empty, or has a column that is no value type."""
     try:
         table = pq.read_table(io.BytesIO(data))
-    except (pa.ArrowInvalid, OSError) as error:
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{where}: not a readable Parquet file ({error})") from None
     if not table.num_rows:
         raise DataError(f"{where}: has column names but no rows")

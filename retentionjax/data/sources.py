@@ -168,7 +168,7 @@ def locate(wanted: Source, folder: epath.Path) -> epath.Path | None:
     """The file in `folder` that should hold `wanted`, if there is one."""
     base = folder / wanted.name
     names = [name + suffix for name in wanted.files for suffix in ("", ".gz")]
-    return next((base / name for name in names if (base / name).exists()), None)
+    return next((base / name for name in names if (base / name).is_file()), None)
 
 
 def read(wanted: Source, path: epath.Path, origin: Origin) -> Found:
