@@ -1,10 +1,10 @@
 """Constrained reinforcement learning: Lagrangian PPO for any gymnax environment with discrete actions."""
 
+from retentionjax.rl.config import PPOConfig
 from retentionjax.rl.lagrangian import Gains, Multipliers
 from retentionjax.rl.networks import Policy, policy_logits
 from retentionjax.rl.ppo import (
     Metrics,
-    PPOConfig,
     TrainState,
     init,
     make_train,

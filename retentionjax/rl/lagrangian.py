@@ -11,8 +11,6 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float
 
-from retentionjax.errors import ConfigError
-
 Number = float | Float[Array, "..."]
 
 
@@ -51,13 +49,7 @@ class Multipliers:
 
 
 def init_multipliers(gains: Gains, limits: Float[Array, " costs"]) -> Multipliers:
-    """Multipliers at `gains.initial`, 0 where the limit is infinite (the constraint is off).
-
-    Raises:
-        ConfigError: the derivative's delay is less than 1.
-    """
-    if gains.delay < 1:
-        raise ConfigError(f"multiplier delay is {gains.delay}; allowed: at least 1 update")
+    """Multipliers at `gains.initial`, 0 where the limit is infinite (the constraint is off)."""
     zeros = jnp.zeros_like(limits)
     start = jnp.where(jnp.isfinite(limits), jnp.clip(zeros + gains.initial, 0.0, gains.maximum), 0.0)
     history = jnp.zeros((gains.delay, *limits.shape), limits.dtype)

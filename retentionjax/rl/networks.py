@@ -6,6 +6,7 @@ checkpointed and exported without any framework of ours on the reading side.
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +95,7 @@ def init_actor_critic(
     """Initial networks; `null_action_bias` is added to the logit of action 0 (nothing done, nothing spent)."""
     actor_key, critic_key = jax.random.split(key)
     actor = init_mlp(actor_key, (observation_size, *hidden, num_actions), final_scale=0.01)
-    head = actor[-1].replace(bias=actor[-1].bias.at[0].add(null_action_bias))
+    head = replace(actor[-1], bias=actor[-1].bias.at[0].add(null_action_bias))
     critic = init_mlp(critic_key, (observation_size, *hidden, num_heads), final_scale=1.0)
     return ActorCritic(actor=(*actor[:-1], head), critic=critic)
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
+from retentionjax.rl import sharding
+
 CLIP = 10.0  # standard deviations; an unseen magnitude must not blow up the policy's input
 EPSILON = 1e-6  # added to the variance: a feature that never moves stays 0, instead of 0/0
 
@@ -35,11 +37,15 @@ def normalise(
     return jnp.clip(scaled, -CLIP, CLIP)
 
 
-def update_normaliser(normaliser: Normaliser, observations: Float[Array, "*batch features"]) -> Normaliser:
-    """Merge a batch of raw observations into the running moments."""
-    flat = observations.reshape(-1, observations.shape[-1])
-    count = jnp.float32(flat.shape[0])
+def update_normaliser(
+    normaliser: Normaliser | None, observations: Float[Array, "*batch features"], shards: int = 1
+) -> Normaliser | None:
+    """Merge a batch of raw observations, and those of the other shards, into the running moments."""
+    if normaliser is None:
+        return None
+    mean, variance = sharding.moments(observations, shards)
+    count = jnp.float32(shards * observations.size // observations.shape[-1])
     total = normaliser.count + count
-    delta = flat.mean(0) - normaliser.mean
-    squares = normaliser.variance * normaliser.count + flat.var(0) * count + delta**2 * normaliser.count * count / total
+    delta = mean - normaliser.mean
+    squares = normaliser.variance * normaliser.count + variance * count + delta**2 * normaliser.count * count / total
     return Normaliser(count=total, mean=normaliser.mean + delta * count / total, variance=squares / total)

@@ -18,16 +18,17 @@ def mask_logits(
     return logits if mask is None else jnp.where(mask, logits, FORBIDDEN)
 
 
-def legal_loss(logits: Float[Array, "*batch actions"], mask: Bool[Array, "*batch actions"] | None) -> Float[Array, ""]:
-    """Mean of −log P(legal) under the unmasked policy; 0 without a mask.
+def illegal_loss(
+    logits: Float[Array, "*batch actions"], mask: Bool[Array, "*batch actions"] | None
+) -> Float[Array, "*batch"]:
+    """−log P(legal) under the unmasked policy; 0 without a mask.
 
     The masked policy's gradient says nothing about illegal actions, so without this their logits drift; with it the
     policy obeys the hard limits even where nothing enforces them.
     """
     if mask is None:
-        return jnp.zeros(())
-    legal = jax.nn.logsumexp(mask_logits(logits, mask), axis=-1)
-    return jnp.mean(jax.nn.logsumexp(logits, axis=-1) - legal)
+        return jnp.zeros(logits.shape[:-1])
+    return jax.nn.logsumexp(logits, -1) - jax.nn.logsumexp(mask_logits(logits, mask), -1)
 
 
 def sample_action(key: PRNGKeyArray, logits: Float[Array, "*batch actions"]) -> Int[Array, "*batch"]:
@@ -91,11 +92,6 @@ def combine_advantages(
     return (advantages[..., 0] - advantages[..., 1:] @ multipliers) / (1.0 + jnp.sum(multipliers))
 
 
-def standardise(advantages: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-    """Zero mean, unit standard deviation over the whole batch."""
-    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-
-
 def clipped_surrogate(
     ratio: Float[Array, "*batch"], advantages: Float[Array, "*batch"], clip_eps: float | Float[Array, ""]
 ) -> Float[Array, "*batch"]:
@@ -118,13 +114,11 @@ def value_loss(
 
 
 def explained_variance(
-    values: Float[Array, "*batch heads"], targets: Float[Array, "*batch heads"]
-) -> Float[Array, " heads"]:
-    """1 − Var(target − V) / Var(target) a head; 0 where the targets do not vary."""
-    axes = tuple(range(targets.ndim - 1))
-    variance = targets.var(axes)
-    residual = (targets - values).var(axes)
-    return jnp.where(variance > 0, 1.0 - residual / jnp.where(variance > 0, variance, 1.0), 0.0)
+    residual_variance: Float[Array, "*heads"], target_variance: Float[Array, "*heads"]
+) -> Float[Array, "*heads"]:
+    """1 − Var(target − V) / Var(target); 0 where the targets do not vary."""
+    varies = target_variance > 0
+    return jnp.where(varies, 1.0 - residual_variance / jnp.where(varies, target_variance, 1.0), 0.0)
 
 
 def permutation(key: PRNGKeyArray, size: int) -> Int[Array, " size"]:

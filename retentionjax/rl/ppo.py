@@ -1,128 +1,90 @@
 """Lagrangian PPO: maximise J_r subject to J_ci ≤ limit_i, in any gymnax environment with discrete actions.
 
 Source: Ray, Achiam, Amodei 2019, "Benchmarking safe exploration" (PPO-Lagrangian); Schulman et al. 2017 (PPO); Stooke,
-Achiam, Abbeel 2020 (the multiplier's controller). Everything is a pure function of arrays and keys: it can be jitted,
-vmapped over keys and over the numeric fields of the config, and stopped and continued at any iteration.
+Achiam, Abbeel 2020 (the multipliers' controller). Everything is a pure function of arrays and keys: it can be jitted,
+vmapped over keys and over the numeric fields of the config, and stopped and continued after any iteration.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
-from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from retentionjax.errors import ConfigError
-from retentionjax.rl import lagrangian, ops
-from retentionjax.rl.lagrangian import Gains, Multipliers
-from retentionjax.rl.networks import ActorCritic, Policy, apply_mlp, check_activation, init_actor_critic
+from retentionjax.rl import lagrangian, ops, rollout, sharding
+from retentionjax.rl.advantages import estimate_advantages
+from retentionjax.rl.config import PPOConfig, check, each_cost, limits_of
+from retentionjax.rl.epochs import Learner, Losses, init_learner, price, run_epochs
+from retentionjax.rl.lagrangian import Multipliers
+from retentionjax.rl.networks import ActorCritic, Policy, apply_mlp, init_actor_critic
 from retentionjax.rl.normalise import Normaliser, init_normaliser, normalise, update_normaliser
-from retentionjax.rl.rollout import Completed, Environment, Simulation, Trajectory, collect, specify, start
-
-Number = float | Float[Array, "..."]
-SHUFFLES = ("samples", "envs")
+from retentionjax.rl.rollout import Completed, Environment, Simulation
 
 
-@struct.dataclass
-class PPOConfig:
-    """Settings of a run. Static fields shape the program; numeric fields are data and can be vmapped.
-
-    Defaults are those of PureJaxRL's and CleanRL's classic-control runs where they have one.
-    """
-
-    # Static: sizes and choices.
-    num_iterations: int = struct.field(pytree_node=False, default=100)  # rollouts of the whole run, for the schedules
-    num_envs: int = struct.field(pytree_node=False, default=512)
-    num_steps: int = struct.field(pytree_node=False, default=32)  # a rollout, per environment
-    num_epochs: int = struct.field(pytree_node=False, default=4)
-    num_minibatches: int = struct.field(pytree_node=False, default=16)  # an epoch
-    hidden: tuple[int, ...] = struct.field(pytree_node=False, default=(64, 64))  # of the actor and of the critic each
-    activation: str = struct.field(pytree_node=False, default="tanh")
-    shuffle: str = struct.field(pytree_node=False, default="samples")  # what a minibatch draws: samples or whole envs
-    normalise_observations: bool = struct.field(pytree_node=False, default=False)  # not needed where they are bounded
-    discounted_costs: bool = struct.field(pytree_node=False, default=False)  # limits bound Σ γ_c^t c instead of Σ c
-    # Numeric: scalars unless a shape is given.
-    learning_rate: Number = 3e-4
-    learning_rate_end: Number = 0.0  # reached linearly at the last iteration
-    gamma: Number = 0.99
-    gae_lambda: Number = 0.95
-    cost_gamma: Number = 0.99  # scalar or [K]; 1 is exact for undiscounted limits where every episode ends
-    cost_gae_lambda: Number = 0.95  # scalar or [K]
-    clip_eps: Number = 0.2
-    value_clip: Number | None = None  # in units of the values; None: values are not clipped
-    value_coef: Number = 0.5
-    entropy_coef: Number = 0.01
-    entropy_coef_end: Number = 0.0  # reached linearly at the last iteration
-    illegal_coef: Number = 0.0  # weight of −log(unmasked probability of the legal actions); teaches what the mask does
-    max_grad_norm: Number = 0.5  # of the global norm, over all parameters
-    limits: Number | tuple[float, ...] = ()  # [K], cost units an episode; inf switches a constraint off
-    limit_scales: Number | tuple[float, ...] = 1.0  # scalar or [K]: what a violation is measured in where a limit is 0
-    gains: Gains = Gains()
-    null_action_bias: Number = 0.0  # added to the initial logit of action 0
-    average_decay: Number = 0.0  # averaged ← decay · averaged + (1 − decay) · params, once an iteration
+__all__ = [
+    "Metrics",
+    "PPOConfig",
+    "Policy",
+    "Train",
+    "TrainState",
+    "init",
+    "make_train",
+    "policy",
+    "summarise",
+    "train_iteration",
+    "train_iterations",
+    "values",
+]
 
 
 @struct.dataclass
 class TrainState:
     """Everything a run needs to continue exactly where it stopped."""
 
-    params: ActorCritic
-    averaged_params: ActorCritic
-    opt_state: optax.OptState
+    learner: Learner  # parameters and the optimiser's state
+    averaged_params: ActorCritic  # exponential mean over iterations, see `PPOConfig.average_decay`
     multipliers: Multipliers
     normaliser: Normaliser | None
-    simulation: Simulation
+    simulation: Any  # Simulation; leading axis shards, where there is more than one
     key: Array  # PRNG key
     iteration: Array  # i32[], iterations done
+
+    @property
+    def params(self) -> ActorCritic:
+        """The parameters in force."""
+        return self.learner.params
 
 
 @struct.dataclass
 class Metrics:
-    """Of one iteration (a leading axis when iterations are scanned); sums and counts where means would mislead."""
+    """Of one iteration, and with a leading axis of several; sums and counts where means would mislead."""
 
     completed: Completed  # sums over the episodes that ended
-    env_steps: Array  # f32[], taken in this iteration
+    env_steps: Array  # f32[]
     cost: Array  # f32[K], J_c as last measured
-    multipliers: Array  # f32[K], as used by this iteration's policy update
-    policy_loss: Array  # f32[]
-    value_loss: Array  # f32[1 + K]
-    entropy: Array  # f32[], nats
-    approx_kl: Array  # f32[], mean (ρ − 1) − log ρ over the epochs, nats
-    clip_fraction: Array  # f32[], share of samples with |ρ − 1| > clip_eps
-    grad_norm: Array  # f32[], before clipping
+    multipliers: Array  # f32[K], as used by this iteration's epochs
     explained_variance: Array  # f32[1 + K]
-    first_ratio_error: Array  # f32[], max |ρ − 1| in the first minibatch: 0 but for rounding, or something is wrong
+    losses: Losses
 
 
-@struct.dataclass
-class Samples:
-    """What the epochs learn from; leading axes [time, envs], then [samples]."""
-
-    features: Array  # f32[features], normalised as they were when acted upon
-    mask: Array | None  # bool[actions]
-    action: Array  # i32[]
-    log_probability: Array  # f32[]
-    advantage: Array  # f32[], combined and standardised
-    value: Array  # f32[1 + K]
-    target: Array  # f32[1 + K]
+Train = Callable[[PRNGKeyArray], tuple[TrainState, Metrics]]
 
 
-def make_train(
-    env: Environment, env_params: Any, config: PPOConfig
-) -> Callable[[PRNGKeyArray], tuple[TrainState, Metrics]]:
+def make_train(env: Environment, env_params: Any, config: PPOConfig, mesh: Mesh | None = None) -> Train:
     """A whole run as one function of a key: `config.num_iterations` iterations, metrics stacked along them.
 
     Raises:
         ConfigError: the config does not fit the environment, or its sizes do not divide.
     """
-    specify_and_check(env, env_params, config)
+    check(config, rollout.specify(env, env_params).costs)
 
     def train(key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
         state = init(env, env_params, config, key)
-        return train_iterations(env, env_params, config, state, config.num_iterations)
+        return train_iterations(env, env_params, config, state, config.num_iterations, mesh)
 
     return train
 
@@ -133,51 +95,87 @@ def init(env: Environment, env_params: Any, config: PPOConfig, key: PRNGKeyArray
     Raises:
         ConfigError: the config does not fit the environment, or its sizes do not divide.
     """
-    spec, limits = specify_and_check(env, env_params, config)
+    spec = rollout.specify(env, env_params)
+    check(config, spec.costs)
     network_key, reset_key, key = jax.random.split(key, 3)
     params = init_actor_critic(
         network_key, spec.features, spec.actions, 1 + spec.costs, config.hidden, config.null_action_bias
     )
+    simulation = rollout.start(env, env_params, config.num_envs, spec.costs, reset_key)
+    if config.shards > 1:
+        simulation = jax.tree.map(lambda x: x.reshape(config.shards, -1, *x.shape[1:]), simulation)
     return TrainState(
-        params=params,
+        learner=init_learner(params, config),
         averaged_params=params,
-        opt_state=_optimiser(config).init(ravel_pytree(params)[0]),
-        multipliers=lagrangian.init_multipliers(config.gains, limits),
+        multipliers=lagrangian.init_multipliers(config.gains, limits_of(config)),
         normaliser=init_normaliser(spec.features) if config.normalise_observations else None,
-        simulation=start(env, env_params, config.num_envs, spec.costs, reset_key),
+        simulation=simulation,
         key=key,
         iteration=jnp.int32(0),
     )
 
 
 def train_iterations(
-    env: Environment, env_params: Any, config: PPOConfig, state: TrainState, iterations: int
+    env: Environment, env_params: Any, config: PPOConfig, state: TrainState, iterations: int, mesh: Mesh | None = None
 ) -> tuple[TrainState, Metrics]:
     """`iterations` more iterations; metrics stacked along a leading axis. N then N more equal 2N at once."""
 
     def iterate(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-        return train_iteration(env, env_params, config, state)
+        return train_iteration(env, env_params, config, state, mesh)
 
     return jax.lax.scan(iterate, state, None, length=iterations)
 
 
 def train_iteration(
-    env: Environment, env_params: Any, config: PPOConfig, state: TrainState
+    env: Environment, env_params: Any, config: PPOConfig, state: TrainState, mesh: Mesh | None = None
 ) -> tuple[TrainState, Metrics]:
+    """One rollout and what is learned from it, on all shards.
+
+    Args:
+        mesh: one device a shard, axis named "shards"; None runs all of them on one device, with the same results.
+    """
+
+    def iterate(shared: TrainState, simulation: Simulation) -> tuple[tuple[TrainState, Metrics], Simulation]:
+        following, metrics = _iterate(env, env_params, config, replace(shared, simulation=simulation))
+        return (replace(following, simulation=None), metrics), following.simulation
+
+    shared = replace(state, simulation=None)
+    (following, metrics), simulation = sharding.over_shards(iterate, shared, state.simulation, config.shards, mesh)
+    return replace(following, simulation=simulation), metrics
+
+
+def _iterate(env: Environment, env_params: Any, config: PPOConfig, state: TrainState) -> tuple[TrainState, Metrics]:
     """Rollout → advantages → multipliers → epochs."""
-    rollout_key, epochs_key, key = jax.random.split(state.key, 3)
-    simulation, trajectory, completed = _rollout(env, env_params, config, state, rollout_key)
-    samples, advantages = _estimate_advantages(config, state, trajectory, simulation.observation)
+    next_key, key = jax.random.split(state.key)
+    rollout_key, epochs_key = jax.random.split(sharding.own_key(key, config.shards))
+    simulation, trajectory, completed = rollout.collect(
+        env, env_params, policy(config, state), state.simulation, _cost_weight(config), config.num_steps, rollout_key
+    )
+    estimates = estimate_advantages(config, state.params, state.normaliser, trajectory, simulation.observation)
+    completed = sharding.total(completed, config.shards)
     multipliers = _update_multipliers(config, state.multipliers, completed)
-    samples = samples.replace(advantage=ops.standardise(ops.combine_advantages(advantages, multipliers.value)))
-    params, opt_state, losses = _epochs(config, state, samples, epochs_key)
-    return _finish(config, state, params, opt_state, multipliers, simulation, trajectory, key), Metrics(
+    samples = price(trajectory, estimates, multipliers.value, config.shards)
+    learner, losses = run_epochs(config, state.learner, samples, state.iteration, epochs_key)
+    following = TrainState(
+        learner=learner,
+        averaged_params=_average(config, state.averaged_params, learner.params),
+        multipliers=multipliers,
+        # Statistics move only now: within an iteration, acting and learning see the same features.
+        normaliser=update_normaliser(state.normaliser, trajectory.observation, config.shards),
+        simulation=simulation,
+        key=next_key,
+        iteration=state.iteration + 1,
+    )
+    return following, Metrics(
         completed=completed,
-        env_steps=jnp.float32(trajectory.reward.size),
+        env_steps=jnp.float32(config.num_steps * config.num_envs),
         cost=multipliers.cost,
         multipliers=multipliers.value,
-        explained_variance=ops.explained_variance(samples.value, samples.target),
-        **losses,
+        explained_variance=ops.explained_variance(
+            sharding.moments(estimates.target - estimates.value, config.shards)[1],
+            sharding.moments(estimates.target, config.shards)[1],
+        ),
+        losses=losses,
     )
 
 
@@ -201,217 +199,48 @@ def summarise(metrics: Metrics) -> dict[str, float]:
     if episodes:
         flat["episode_return"] = float(metrics.completed.returns.sum()) / episodes
         flat["episode_length"] = float(metrics.completed.length.sum()) / episodes
-        costs = _over_leading_axes(metrics.completed.costs, jnp.sum)
-        flat |= {f"episode_cost_{index}": float(cost) / episodes for index, cost in enumerate(costs)}
-    for name in ("policy_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm", "first_ratio_error"):
-        flat[name] = float(getattr(metrics, name).mean())
-    for name in ("multipliers", "value_loss", "explained_variance"):
-        means = _over_leading_axes(getattr(metrics, name), jnp.mean)
-        flat |= {f"{name}_{index}": float(mean) for index, mean in enumerate(means)}
+        costs = metrics.completed.costs
+        flat |= _numbered("episode_cost", costs.sum(tuple(range(costs.ndim - 1))) / episodes)
+    for name in (
+        "policy_loss",
+        "illegal_loss",
+        "entropy",
+        "approx_kl",
+        "clip_fraction",
+        "grad_norm",
+        "first_ratio_error",
+    ):
+        flat[name] = float(getattr(metrics.losses, name).mean())
+    vectors = {
+        "multipliers": metrics.multipliers,
+        "value_loss": metrics.losses.value_loss,
+        "explained_variance": metrics.explained_variance,
+    }
+    for name, vector in vectors.items():
+        flat |= _numbered(name, vector.mean(tuple(range(vector.ndim - 1))))
     return flat
 
 
-def _over_leading_axes(x: Array, reduce: Callable[..., Array]) -> Array:
-    return reduce(x, axis=tuple(range(x.ndim - 1)))
+def _numbered(name: str, vector: Float[Array, " entries"]) -> dict[str, float]:
+    return {f"{name}_{index}": float(entry) for index, entry in enumerate(vector)}
 
 
-def specify_and_check(env: Environment, env_params: Any, config: PPOConfig) -> tuple[Any, Float[Array, " costs"]]:
-    """Sizes of the environment and the limits as f32[K].
-
-    Raises:
-        ConfigError: names the field, its value and what is allowed.
-    """
-    spec = specify(env, env_params)
-    limits = jnp.asarray(config.limits, jnp.float32)
-    if limits.shape != (spec.costs,):
-        raise ConfigError(f"limits have shape {limits.shape}; the environment has {spec.costs} costs: one limit each")
-    check_activation(config.activation)
-    if config.shuffle not in SHUFFLES:
-        raise ConfigError(f"shuffle is {config.shuffle!r}; allowed: {', '.join(SHUFFLES)}")
-    for name in ("num_iterations", "num_envs", "num_steps", "num_epochs", "num_minibatches"):
-        if getattr(config, name) < 1:
-            raise ConfigError(f"{name} is {getattr(config, name)}; allowed: at least 1")
-    shuffled = config.num_envs * (config.num_steps if config.shuffle == "samples" else 1)
-    if shuffled % config.num_minibatches:
-        raise ConfigError(
-            f"num_minibatches is {config.num_minibatches}; allowed: a divisor of a rollout's {shuffled} {config.shuffle}"
-        )
-    return spec, limits
-
-
-def _rollout(
-    env: Environment, env_params: Any, config: PPOConfig, state: TrainState, key: PRNGKeyArray
-) -> tuple[Simulation, Trajectory, Completed]:
-    costs = state.multipliers.value.shape
-    weight = jnp.broadcast_to(config.cost_gamma if config.discounted_costs else 1.0, costs)
-    return collect(env, env_params, policy(config, state), state.simulation, weight, config.num_steps, key)
-
-
-def _estimate_advantages(
-    config: PPOConfig, state: TrainState, trajectory: Trajectory, last_observation: Float[Array, "envs features"]
-) -> tuple[Samples, Float[Array, "time envs heads"]]:
-    """One advantage a head, each in its own unit, and the samples they belong to (`advantage` still the reward's)."""
-    features = normalise(state.normaliser, trajectory.observation)
-    last = values(config, state, last_observation)[None]
-    value = apply_mlp(state.params.critic, features, config.activation)
-    following = jnp.concatenate([value[1:], last])
-    reached = _values_reached(config, state, trajectory, following)
-    costs = state.multipliers.value.shape
-    gammas = jnp.concatenate([jnp.reshape(config.gamma, 1), jnp.broadcast_to(config.cost_gamma, costs)])
-    decays = jnp.concatenate([jnp.reshape(config.gae_lambda, 1), jnp.broadcast_to(config.cost_gae_lambda, costs)])
-    onward = trajectory.discount * ~trajectory.terminated
-    unbroken = ~(trajectory.terminated | trajectory.truncated)
-    advantages = ops.generalised_advantages(
-        rewards=jnp.concatenate([trajectory.reward[..., None], trajectory.costs], -1),
-        discounts=onward[..., None] * gammas,
-        values=value,
-        next_values=reached,
-        continues=jnp.broadcast_to(unbroken[..., None], value.shape).astype(jnp.float32),
-        decay=decays,
-    )
-    samples = Samples(
-        features=features,
-        mask=trajectory.mask,
-        action=trajectory.action,
-        log_probability=trajectory.log_probability,
-        advantage=advantages[..., 0],
-        value=value,
-        target=value + advantages,
-    )
-    return samples, advantages
-
-
-def _values_reached(
-    config: PPOConfig, state: TrainState, trajectory: Trajectory, following: Float[Array, "time envs heads"]
-) -> Float[Array, "time envs heads"]:
-    """Value of the state each step reached: the next observation's, or the final one's where an episode was cut off.
-
-    Truncations are rare, so their final observations are valued in chunks of one row of environments until none is
-    left: an environment that never truncates pays for a count and no more.
-    """
-    heads = following.shape[-1]
-    truncated = trajectory.truncated.reshape(-1)
-    final = trajectory.final_observation.reshape(truncated.shape[0], -1)
-    rank = jnp.cumsum(truncated) - 1
-    chunk = trajectory.truncated.shape[1]
-
-    def value_chunk(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        done, reached = carry
-        mine = truncated & (rank >= done) & (rank < done + chunk)
-        index = jnp.nonzero(mine, size=chunk, fill_value=truncated.shape[0])[0]
-        estimate = values(config, state, final.at[index].get(mode="clip"))
-        return done + chunk, reached.at[index].set(estimate, mode="drop")
-
-    total = truncated.sum()
-    _, reached = jax.lax.while_loop(
-        lambda carry: carry[0] < total, value_chunk, (jnp.zeros_like(total), following.reshape(-1, heads))
-    )
-    return reached.reshape(following.shape)
+def _cost_weight(config: PPOConfig) -> Float[Array, " costs"]:
+    """By how much each further step of an episode counts less towards its cost."""
+    return each_cost(config, config.cost_gamma if config.discounted_costs else 1.0)
 
 
 def _update_multipliers(config: PPOConfig, multipliers: Multipliers, completed: Completed) -> Multipliers:
-    limits = jnp.asarray(config.limits, jnp.float32)
-    cost = completed.costs / jnp.maximum(completed.count, 1.0)
-    scales = jnp.broadcast_to(jnp.asarray(config.limit_scales, jnp.float32), limits.shape)
-    return lagrangian.update_multipliers(config.gains, multipliers, cost, limits, scales, completed.count > 0)
-
-
-def _epochs(
-    config: PPOConfig, state: TrainState, samples: Samples, key: PRNGKeyArray
-) -> tuple[ActorCritic, optax.OptState, dict[str, Array]]:
-    """`num_epochs` passes over the samples in `num_minibatches` random parts, one optimiser step each."""
-    optimiser = _optimiser(config)
-    progress = state.iteration / config.num_iterations
-    learning_rate = config.learning_rate + (config.learning_rate_end - config.learning_rate) * progress
-    entropy_coef = config.entropy_coef + (config.entropy_coef_end - config.entropy_coef) * progress
-
-    def minibatch(carry: tuple[ActorCritic, Any], batch: Samples) -> tuple[tuple[ActorCritic, Any], dict[str, Array]]:
-        params, opt_state = carry
-        gradient, losses = jax.grad(_loss, argnums=1, has_aux=True)(config, params, batch, entropy_coef)
-        # One vector instead of a dozen small arrays: on CPU the optimiser's time is the number of its operations.
-        flat_gradient, unravel = ravel_pytree(gradient)
-        updates, opt_state = optimiser.update(flat_gradient, opt_state)
-        params = jax.tree.map(lambda p, u: p - learning_rate * u, params, unravel(updates))
-        return (params, opt_state), losses | {"grad_norm": optax.global_norm(flat_gradient)}
-
-    def epoch(carry: tuple[ActorCritic, Any], key: PRNGKeyArray) -> tuple[tuple[ActorCritic, Any], dict[str, Array]]:
-        return jax.lax.scan(minibatch, carry, _minibatches(config, samples, key))
-
-    keys = jax.random.split(key, config.num_epochs)
-    (params, opt_state), losses = jax.lax.scan(epoch, (state.params, state.opt_state), keys)
-    first_ratio_error = losses.pop("ratio_error")[0, 0]
-    means = {name: loss.mean((0, 1)) for name, loss in losses.items()}
-    return params, opt_state, means | {"first_ratio_error": first_ratio_error}
-
-
-def _minibatches(config: PPOConfig, samples: Samples, key: PRNGKeyArray) -> Samples:
-    """Samples [time, envs, …] in random order as [minibatches, samples, …]."""
-    if config.shuffle == "samples":
-        order = ops.permutation(key, config.num_steps * config.num_envs).reshape(config.num_minibatches, -1)
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[order], samples)
-    order = ops.permutation(key, config.num_envs).reshape(config.num_minibatches, -1)
-
-    def divide(x: Array) -> Array:
-        return jnp.moveaxis(x[:, order], 0, 1).reshape(config.num_minibatches, -1, *x.shape[2:])
-
-    return jax.tree.map(divide, samples)
-
-
-def _loss(
-    config: PPOConfig, params: ActorCritic, batch: Samples, entropy_coef: Number
-) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Clipped surrogate + value_coef · Σ_heads value loss − entropy_coef · entropy + illegal_coef · legal loss."""
-    raw_logits = apply_mlp(params.actor, batch.features, config.activation)
-    logits = ops.mask_logits(raw_logits, batch.mask)
-    log_probabilities = jax.nn.log_softmax(logits)
-    legal_loss = ops.legal_loss(raw_logits, batch.mask)
-    log_ratio = ops.log_probability(log_probabilities, batch.action) - batch.log_probability
-    ratio = jnp.exp(log_ratio)
-    policy_loss = ops.clipped_surrogate(ratio, batch.advantage, config.clip_eps).mean()
-    value = apply_mlp(params.critic, batch.features, config.activation)
-    value_loss = ops.value_loss(value, batch.value, batch.target, config.value_clip).mean(0)
-    entropy = ops.entropy(log_probabilities).mean()
-    loss = policy_loss + config.value_coef * value_loss.sum() - entropy_coef * entropy
-    loss += config.illegal_coef * legal_loss
-    return loss, {
-        "policy_loss": policy_loss,
-        "value_loss": value_loss,
-        "entropy": entropy,
-        "approx_kl": jnp.mean((ratio - 1.0) - log_ratio),
-        "clip_fraction": jnp.mean(jnp.abs(ratio - 1.0) > config.clip_eps),
-        "ratio_error": jnp.max(jnp.abs(ratio - 1.0)),
-    }
-
-
-def _optimiser(config: PPOConfig) -> optax.GradientTransformation:
-    """Adam behind a clip of the global norm. The learning rate is applied outside: it depends on the iteration."""
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5))
-
-
-def _finish(
-    config: PPOConfig,
-    state: TrainState,
-    params: ActorCritic,
-    opt_state: optax.OptState,
-    multipliers: Multipliers,
-    simulation: Simulation,
-    trajectory: Trajectory,
-    key: PRNGKeyArray,
-) -> TrainState:
-    """The next state. Observation statistics move only now: within an iteration, acting and learning see the same."""
-    averaged = jax.tree.map(
-        lambda old, new: config.average_decay * old + (1.0 - config.average_decay) * new, state.averaged_params, params
+    return lagrangian.update_multipliers(
+        config.gains,
+        multipliers,
+        cost=completed.costs / jnp.maximum(completed.count, 1.0),
+        limits=limits_of(config),
+        scales=each_cost(config, config.limit_scales),
+        measured=completed.count > 0,
     )
-    normaliser = state.normaliser
-    if normaliser is not None:
-        normaliser = update_normaliser(normaliser, trajectory.observation)
-    return TrainState(
-        params=params,
-        averaged_params=averaged,
-        opt_state=opt_state,
-        multipliers=multipliers,
-        normaliser=normaliser,
-        simulation=simulation,
-        key=key,
-        iteration=state.iteration + 1,
-    )
+
+
+def _average(config: PPOConfig, averaged: ActorCritic, params: ActorCritic) -> ActorCritic:
+    decay = config.average_decay
+    return jax.tree.map(lambda old, new: decay * old + (1.0 - decay) * new, averaged, params)

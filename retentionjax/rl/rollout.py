@@ -10,6 +10,7 @@ itself, and leaves the observation before the reset in `info["final_observation"
 - `env.action_mask(state, params) -> bool[A]`, the legal actions of a state.
 """
 
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -36,14 +37,13 @@ class Environment(Protocol):
     def action_space(self, params: Any) -> Any: ...
 
 
-@struct.dataclass
+@dataclass(frozen=True)
 class Specification:
     """Sizes that follow from an environment."""
 
-    features: int = struct.field(pytree_node=False)
-    actions: int = struct.field(pytree_node=False)
-    costs: int = struct.field(pytree_node=False)
-    masked: bool = struct.field(pytree_node=False)
+    features: int  # of an observation, flattened
+    actions: int
+    costs: int  # K
 
 
 @struct.dataclass
@@ -112,9 +112,7 @@ def specify(env: Environment, env_params: Any) -> Specification:
         raise ConfigError(
             f"{type(env).__name__} returns costs of shape {costs}; allowed: one axis, an entry a constraint"
         )
-    return Specification(
-        features=observation.size, actions=int(actions), costs=costs[0], masked=hasattr(env, "action_mask")
-    )
+    return Specification(features=observation.size, actions=int(actions), costs=costs[0])
 
 
 def start(env: Environment, env_params: Any, num_envs: int, num_costs: int, key: PRNGKeyArray) -> Simulation:

@@ -118,7 +118,7 @@ class FrozenLake(environment.Environment[State, environment.EnvParams]):
 
     @property
     def default_params(self) -> environment.EnvParams:
-        # The exact values have no time limit: one so late that γ^500 < 1 % hides it, and truncation bootstraps the rest.
+        # The exact values have no time limit. γ^500 < 1 % hides one so late, and truncation bootstraps the rest.
         return environment.EnvParams(max_steps_in_episode=500)
 
     def step_env(

@@ -1,0 +1,139 @@
+"""Learning from a rollout: several passes over its samples in random minibatches."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from retentionjax.rl import ops, sharding
+from retentionjax.rl.advantages import Estimates
+from retentionjax.rl.config import PPOConfig, annealed
+from retentionjax.rl.networks import ActorCritic, apply_mlp
+from retentionjax.rl.rollout import Trajectory
+
+
+@struct.dataclass
+class Learner:
+    """What learning changes."""
+
+    params: ActorCritic
+    opt_state: optax.OptState  # of all parameters as one vector
+
+
+@struct.dataclass
+class Samples:
+    """What is learned from; leading axes [time, envs], and once in minibatches [samples]."""
+
+    features: Array  # f32[features]
+    mask: Array | None  # bool[actions]
+    action: Array  # i32[]
+    log_probability: Array  # f32[], of the action when it was taken
+    advantage: Array  # f32[], of the Lagrangian, standardised
+    value: Array  # f32[1 + K]
+    target: Array  # f32[1 + K]
+
+
+@struct.dataclass
+class Losses:
+    """Means over all minibatches of all epochs."""
+
+    policy_loss: Array  # f32[]
+    value_loss: Array  # f32[1 + K]
+    illegal_loss: Array  # f32[], −log(unmasked probability of the legal actions)
+    entropy: Array  # f32[], nats
+    approx_kl: Array  # f32[], mean (ρ − 1) − log ρ, nats; Schulman's estimator, never negative
+    clip_fraction: Array  # f32[], share of samples with |ρ − 1| > clip_eps
+    grad_norm: Array  # f32[], global, before it is clipped
+    first_ratio_error: Array  # f32[], max |ρ − 1| in the first minibatch: 0 but for rounding, or something is wrong
+
+
+def init_learner(params: ActorCritic, config: PPOConfig) -> Learner:
+    """Parameters nothing has been learned with yet."""
+    return Learner(params=params, opt_state=_optimiser(config).init(ravel_pytree(params)[0]))
+
+
+def price(trajectory: Trajectory, estimates: Estimates, multipliers: Float[Array, " costs"], shards: int) -> Samples:
+    """Join all heads' advantages at the multipliers' prices.
+
+    Only the joined advantage is standardised, so that λ keeps its unit; see `ops.combine_advantages`.
+    """
+    combined = ops.combine_advantages(estimates.advantage, multipliers)
+    mean, variance = sharding.moments(combined[..., None], shards)
+    return Samples(
+        features=estimates.features,
+        mask=trajectory.mask,
+        action=trajectory.action,
+        log_probability=trajectory.log_probability,
+        advantage=(combined - mean) / (jnp.sqrt(variance) + 1e-8),
+        value=estimates.value,
+        target=estimates.target,
+    )
+
+
+def run_epochs(
+    config: PPOConfig, learner: Learner, samples: Samples, iteration: Array, key: PRNGKeyArray
+) -> tuple[Learner, Losses]:
+    """`num_epochs` passes over the samples in `num_minibatches` random parts, one optimiser step each."""
+    learning_rate = annealed(config, config.learning_rate, config.learning_rate_end, iteration)
+    entropy_coef = annealed(config, config.entropy_coef, config.entropy_coef_end, iteration)
+
+    def minibatch(learner: Learner, batch: Samples) -> tuple[Learner, Losses]:
+        gradient, losses = jax.grad(_loss, has_aux=True)(learner.params, config, batch, entropy_coef)
+        # One vector instead of a dozen small arrays: on CPU the optimiser's time is the number of its operations.
+        flat_gradient, unravel = ravel_pytree(gradient)
+        flat_gradient = sharding.mean(flat_gradient, config.shards)
+        updates, opt_state = _optimiser(config).update(flat_gradient, learner.opt_state)
+        params = jax.tree.map(lambda p, u: p - learning_rate * u, learner.params, unravel(updates))
+        return Learner(params=params, opt_state=opt_state), losses.replace(grad_norm=optax.global_norm(flat_gradient))
+
+    def epoch(learner: Learner, key: PRNGKeyArray) -> tuple[Learner, Losses]:
+        return jax.lax.scan(minibatch, learner, _minibatches(config, samples, key))
+
+    learner, losses = jax.lax.scan(epoch, learner, jax.random.split(key, config.num_epochs))
+    first = sharding.largest(losses.first_ratio_error[0, 0], config.shards)
+    means = sharding.mean(jax.tree.map(lambda loss: loss.mean((0, 1)), losses), config.shards)
+    return learner, means.replace(first_ratio_error=first)
+
+
+def _minibatches(config: PPOConfig, samples: Samples, key: PRNGKeyArray) -> Samples:
+    """Samples [time, envs, …] in random order as [minibatches, samples, …]."""
+    steps, envs = samples.action.shape
+    if config.shuffle == "samples":
+        order = ops.permutation(key, steps * envs).reshape(config.num_minibatches, -1)
+        return jax.tree.map(lambda x: x.reshape(steps * envs, *x.shape[2:])[order], samples)
+    order = ops.permutation(key, envs).reshape(config.num_minibatches, -1)
+
+    def divide(x: Array) -> Array:
+        return jnp.moveaxis(x[:, order], 0, 1).reshape(config.num_minibatches, -1, *x.shape[2:])
+
+    return jax.tree.map(divide, samples)
+
+
+def _loss(
+    params: ActorCritic, config: PPOConfig, batch: Samples, entropy_coef: Float[Array, ""]
+) -> tuple[Float[Array, ""], Losses]:
+    """Clipped surrogate + value_coef · Σ_heads value loss − entropy_coef · entropy + illegal_coef · illegal loss."""
+    logits = apply_mlp(params.actor, batch.features, config.activation)
+    log_probabilities = jax.nn.log_softmax(ops.mask_logits(logits, batch.mask))
+    log_ratio = ops.log_probability(log_probabilities, batch.action) - batch.log_probability
+    ratio = jnp.exp(log_ratio)
+    value = apply_mlp(params.critic, batch.features, config.activation)
+    losses = Losses(
+        policy_loss=ops.clipped_surrogate(ratio, batch.advantage, config.clip_eps).mean(),
+        value_loss=ops.value_loss(value, batch.value, batch.target, config.value_clip).mean(0),
+        illegal_loss=ops.illegal_loss(logits, batch.mask).mean(),
+        entropy=ops.entropy(log_probabilities).mean(),
+        approx_kl=jnp.mean((ratio - 1.0) - log_ratio),
+        clip_fraction=jnp.mean(jnp.abs(ratio - 1.0) > config.clip_eps),
+        grad_norm=jnp.zeros(()),  # known once the gradient is
+        first_ratio_error=jnp.max(jnp.abs(ratio - 1.0)),
+    )
+    loss = losses.policy_loss + config.value_coef * losses.value_loss.sum() - entropy_coef * losses.entropy
+    return loss + config.illegal_coef * losses.illegal_loss, losses
+
+
+def _optimiser(config: PPOConfig) -> optax.GradientTransformation:
+    """Adam behind a clip of the global norm. The learning rate is applied outside: it depends on the iteration."""
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5))
