@@ -1,0 +1,225 @@
+"""Puts models and policy into `artifacts/bundle/`, loads it back, and decides for three held-out customers.
+
+Their files are `artifacts/customers/*.json`: `retentionjax decide --bundle … --customer …` repeats each decision.
+"""
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from etils import epath
+from rich.console import Console
+
+from experiments import customers as people
+from experiments.config import in_range
+from experiments.stage import Context, Stage
+from retentionjax import bundle as bundles
+from retentionjax import storage
+from retentionjax.bundle import Bundle, Contents
+from retentionjax.bundle.customer import HISTORY, ID
+from retentionjax.bundle.program import Decide
+from retentionjax.data import Schema, catalog
+from retentionjax.decide.decision import decide
+from retentionjax.decide.printing import show
+from retentionjax.env import dynamics, observation, record
+from retentionjax.env.actions import NUM_ACTIONS, WAIT
+from retentionjax.env.types import EnvParams
+from retentionjax.evaluation import learned
+from retentionjax.evaluation.rollout import Situation
+from retentionjax.tabular.classifier import Classifier
+
+CHURN, ACCEPTANCE = "telco", "bank"  # data sets of the stages churn and acceptance
+CANDIDATES = 12
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """Settings of the stage."""
+
+    check_rows: int = 4096
+    """Random observations on which the exported policy is compared with the trained one."""
+    maximum_difference: float = 1e-5
+    """Gate on that comparison, in propensity and in relative value."""
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        """Refuses a comparison of nothing."""
+        in_range("check_rows", self.check_rows, 1, 10**6)
+        in_range("maximum_difference", self.maximum_difference, 0.0, 1.0)
+
+
+def run(config: BundleConfig, context: Context) -> dict[str, float]:
+    """Write → load → compare → decide. See Stage."""
+    trained = learned.load(context.inputs["policy"] / "artifacts/policy")
+    folder = context.artifacts / "bundle"
+    manifest = bundles.write(folder, contents(trained, context), replace=True)
+    bundle = bundles.load(folder)
+    difference = compare(bundle, served(trained), config)
+    in_range("decide_max_abs_difference (gate maximum_difference)", difference, 0.0, config.maximum_difference)
+    flags = {}
+    for name, customer in examples(context, bundle).items():
+        path = context.artifacts / "customers" / f"{name}.json"
+        storage.write_json(path, customer)
+        print(f"\n=== {name.replace('_', ' ')}: retentionjax decide --bundle {folder} --customer {path}", flush=True)
+        decision = decide(bundle, storage.read_json(path), where=str(path))
+        show(decision, Console(highlight=False, soft_wrap=True))
+        flags[f"contact_{name}"] = float(decision.action != WAIT)
+    return {
+        "bundle_bytes": sum(file.size for file in manifest.files.values()),
+        "files": len(manifest.files),
+        "decide_max_abs_difference": difference,
+        **flags,
+    }
+
+
+def contents(trained: learned.Trained, context: Context) -> Contents:
+    """What the stages before made, put together."""
+    inputs = context.inputs
+    data = {name: catalog.read(inputs["data"] / "artifacts", name).train for name in (CHURN, ACCEPTANCE)}
+    policy = inputs["policy"] / "artifacts"
+    summaries = {name: storage.read_json(folder / "summary.json") for name, folder in inputs.items()}
+    return Contents(
+        churn=Classifier.load(inputs["churn"] / "artifacts/classifier"),
+        churn_schema=data[CHURN].schema,
+        acceptance=Classifier.load(inputs["acceptance"] / "artifacts/classifier"),
+        acceptance_schema=data[ACCEPTANCE].schema,
+        decide=served(trained),
+        save_policy=lambda folder: learned.save(trained, folder),
+        params=record.from_dict(storage.read_json(policy / "env.json")),
+        limits=storage.read_json(policy / "limits.json"),
+        multipliers={"campaign_budget": summaries["policy"]["multiplier_campaign_budget"]},
+        data={name: table.provenance for name, table in data.items()},
+        metrics=summaries,
+        matching=matching(inputs["policy"]),
+        git_commit=git_commit(),
+    )
+
+
+def served(trained: learned.Trained) -> Decide:
+    """The policy as it is served: propensities with the bias on *wait* and the mask applied, and the value heads."""
+
+    def one(observation: jax.Array, mask: jax.Array) -> jax.Array:
+        situation: Any = Situation(observation, mask, None, None)  # type: ignore[arg-type]  # it looks at these two
+        return jax.nn.softmax(learned.logits(trained.policy, situation))
+
+    return lambda observations, masks: (jax.vmap(one)(observations, masks), trained.values(observations))
+
+
+def compare(bundle: Bundle, live: Callable[..., Any], config: BundleConfig) -> float:
+    """Largest difference of the loaded program from the trained policy: propensities, and values over 1 + |value|."""
+    random = np.random.default_rng(config.seed)
+    shape = (config.check_rows, observation.SIZE)
+    observations = random.uniform(np.asarray(observation.LOW), np.asarray(observation.HIGH), shape).astype(np.float32)
+    masks = random.random((config.check_rows, NUM_ACTIONS)) < 0.7
+    masks[:, WAIT] = True
+    propensities, values = bundle.decide(observations, masks)
+    expected, expected_values = (np.asarray(each) for each in jax.jit(live)(observations, masks))
+    relative = np.abs(values - expected_values) / (1 + np.abs(expected_values))
+    return float(max(np.abs(propensities - expected).max(), relative.max()))
+
+
+def matching(folder: epath.Path) -> dict[str, Any]:
+    """How the customers of the policy stage were given acceptance propensities, from its settings."""
+    settings = storage.read_json(folder / "stage.json")["config"]
+    correlation = settings["rank_correlation"]
+    return {
+        "method": "gaussian copula on ranks" if correlation else "independent draw",
+        "rank_correlation": correlation,
+        "seed": settings["seed"],
+        "assumption": f"the customers of {CHURN} and the clients of {ACCEPTANCE} are different people",
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of this checkout, `-dirty` if files differ from it; None where it is no repository."""
+    ask = ["git", "-C", str(ROOT)]
+    try:
+        top = subprocess.run([*ask, "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True).stdout
+        if Path(top.strip()) != ROOT:
+            return None  # installed inside somebody else's repository
+        described = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run([*ask, *described], capture_output=True, text=True, check=True).stdout.strip()
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+
+
+# --- three customers ------------------------------------------------------------------------------------------
+
+
+def examples(context: Context, bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """Held-out customers as `retentionjax decide` reads them: in trouble today, ordinary, contacted three days ago.
+
+    Of `CANDIDATES` in the upper third of the risks the one in trouble is whom the policy contacts most readily.
+    """
+    held_out = HeldOut.read(context)
+    in_trouble = [troubled(held_out.at(share, bundle), bundle) for share in np.linspace(0.67, 0.99, CANDIDATES)]
+    ordinary, contacted = held_out.at(0.50, bundle), held_out.at(0.75, bundle)
+    return {
+        "high_risk_elevated": min(in_trouble, key=lambda customer: decide(bundle, customer).propensities[WAIT]),
+        "ordinary": {**ordinary, HISTORY: {"day": 10}},
+        "recently_contacted": {**contacted, HISTORY: {"day": 20, "contacts_days_ago": [3], "account_used": 0.5}},
+    }
+
+
+def troubled(customer: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
+    """The customer on a day on which something happened: the usual score in its ledger is what it would be else."""
+    today = float(bundle.score([customer]).churn_probability[0])
+    usual = round(usual_risk(today, bundle.params), 4)
+    return {**customer, HISTORY: {"day": 10, "baseline_churn_probability": usual}}
+
+
+def usual_risk(today: float, params: EnvParams) -> float:
+    """The baseline churn probability of a customer whose score of today is that of an elevated day."""
+    hazard = float(dynamics.average_hazard(today, params))
+    share = float(dynamics.elevated_share(params))
+    usual = hazard * (1 - share + params.risk_ratio * share) / params.risk_ratio
+    return float(-np.expm1(params.risk_window_days * np.log1p(-usual)))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Customers that no model has seen, with all their facts."""
+
+    table: pd.DataFrame
+    """Of the policy stage, by rising churn risk."""
+    own: pd.DataFrame
+    """Facts of the churn data set, by id."""
+    matched: pd.DataFrame
+    """Facts of the acceptance data set's held-out rows, in the order that `accept_row` counts."""
+
+    @classmethod
+    def read(cls, context: Context) -> "HeldOut":
+        """From the stages' artifacts."""
+        churn, acceptance = (catalog.read(context.inputs["data"] / "artifacts", name) for name in (CHURN, ACCEPTANCE))
+        own = pd.concat([churn.validation.frame, churn.test.frame]).set_index(str(churn.validation.schema.id))
+        predictions = pd.read_parquet(context.inputs["acceptance"] / "artifacts/predictions.parquet")
+        rows = predictions[predictions["split"].isin(people.HELD_OUT)]["row"]
+        matched = pd.concat([acceptance.validation.frame, acceptance.test.frame]).loc[rows]
+        table = pd.read_parquet(context.inputs["policy"] / "artifacts/held_out.parquet")
+        return cls(table.sort_values("churn_probability", kind="stable"), own, matched)
+
+    def at(self, share: float, bundle: Bundle) -> dict[str, Any]:
+        """Facts of the customer whose risk exceeds that of this share of customers, as JSON."""
+        row = self.table.iloc[int(share * (len(self.table) - 1))]
+        matched, own = self.matched.iloc[int(row["accept_row"])].to_dict(), self.own.loc[row["customer_id"]].to_dict()
+        wanted = dict.fromkeys((*bundle.schema.features, str(bundle.schema.charge)))
+        facts = {name: _json(bundle.schema, name, {**matched, **own}[name]) for name in wanted}
+        return {ID: str(row["customer_id"]), **facts}
+
+
+def _json(schema: Schema, name: str, value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    return str(value) if name in schema.categorical else float(value)
+
+
+STAGE = Stage("bundle", BundleConfig, run, needs=("data", "churn", "acceptance", "policy", "evaluate"))
+
+if __name__ == "__main__":
+    STAGE.main()

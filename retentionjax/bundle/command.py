@@ -1,0 +1,95 @@
+"""`retentionjax bundle {inspect,verify} DIR`: what a bundle is, and whether it is whole."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # heavy, and `--help` needs neither
+    from retentionjax.bundle.manifest import Manifest
+
+_FIGURES = {
+    "churn": ("cv_auc", "cv_ece"),
+    "acceptance": ("cv_auc", "cv_ece", "time_ordered_auc"),
+    "policy": ("spend_ratio", "violations_masked", "contacts_per_customer"),
+    "evaluate": ("uplift_ppo", "paired_ppo_minus_greedy", "net_value_ppo"),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `bundle` with `arguments`; raises BundleError for the first fault found."""
+    parser = argparse.ArgumentParser(prog="retentionjax bundle", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs.add_parser("inspect", help="what it is, in words").add_argument("folder", metavar="DIR")
+    verbs.add_parser("verify", help="check every file, load it, decide once").add_argument("folder", metavar="DIR")
+    parsed = parser.parse_args(list(arguments))
+    return _inspect(parsed.folder) if parsed.verb == "inspect" else _verify(parsed.folder)
+
+
+def _verify(folder: str) -> int:
+    import numpy as np
+
+    from retentionjax.bundle import load
+    from retentionjax.env import observation
+    from retentionjax.env.actions import NUM_ACTIONS
+
+    bundle = load(folder)
+    bundle.decide(np.zeros((1, observation.SIZE), np.float32), np.ones((1, NUM_ACTIONS), bool))
+    files = bundle.manifest.files
+    print(f"OK: {folder}: bundle {bundle.manifest.id[:12]}, {len(files)} files, {_total(bundle.manifest):,} bytes")
+    return 0
+
+
+def _inspect(folder: str) -> int:
+    from rich.console import Console
+
+    from retentionjax import storage
+    from retentionjax.bundle import manifest as manifests
+
+    base = storage.as_path(folder)
+    manifest = manifests.read(base)
+    manifests.verify_files(base, manifest)
+    console = Console(highlight=False, soft_wrap=True)
+    if manifest.synthetic:
+        console.print("SYNTHETIC DATA: no figure describes real customers", style="bold red")
+    for name, text in lines(manifest):
+        console.print(f"{name:<12}{text}", markup=False)
+    return 0
+
+
+def lines(manifest: "Manifest") -> list[tuple[str, str]]:
+    """The summary as pairs of a word and a text."""
+    versions = ", ".join(f"{name} {version}" for name, version in manifest.packages.items())
+    facts = [name for name, fact in manifest.customer["fields"].items() if fact["used_by"]]
+    shown = [
+        ("bundle", f"{manifest.id[:12]}, format 1, parts {', '.join(manifest.parts)}"),
+        ("created", f"{manifest.created}, commit {manifest.git_commit or 'unknown'}"),
+        ("made with", versions),
+        *(("data", _data(name, each)) for name, each in sorted(manifest.data.items())),
+        ("matching", ", ".join(f"{key} {value}" for key, value in manifest.matching.items())),
+        ("customer", f"{len(facts)} facts: {', '.join(facts)}"),
+        ("campaign", f"{manifest.env['horizon_days']} days, offers {_offers(manifest.env['offers'])}"),
+        ("limits", ", ".join(f"{name} {_limit(value)}" for name, value in manifest.limits.items())),
+        ("price", ", ".join(f"{name} {value:.3g}" for name, value in manifest.multipliers.items())),
+    ]
+    for stage, names in _FIGURES.items():
+        figures = manifest.metrics.get(stage, {})
+        shown += [(stage, ", ".join(f"{name} {figures[name]:.4g}" for name in names if name in figures))] * bool(
+            figures
+        )
+    return [*shown, ("files", f"{len(manifest.files)}, {_total(manifest):,} bytes, each as the manifest says")]
+
+
+def _data(name: str, provenance: dict[str, Any]) -> str:
+    return f"{name}: {provenance['kind']}, {provenance['rows']:,} rows, {provenance['source']}"
+
+
+def _total(manifest: "Manifest") -> int:
+    return sum(file.size for file in manifest.files.values())
+
+
+def _offers(offers: Sequence[float]) -> str:
+    return ", ".join(f"{offer:.0%}" for offer in offers)
+
+
+def _limit(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"

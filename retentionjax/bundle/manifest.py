@@ -1,0 +1,212 @@
+"""`manifest.json`: what a bundle is, how it was made, and the size and SHA-256 of each of its files.
+
+Its `id` is the SHA-256 of the rest of the manifest, hence of the whole bundle: it names the bundle in every decision
+and shows damage. It is no signature: whoever can write the folder can make a new one.
+"""
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from etils import epath
+
+from retentionjax import storage
+from retentionjax.errors import BundleError, DataError
+
+NAME = "manifest.json"
+FORMAT_VERSION = 1
+PARTS = ("churn", "acceptance", "policy")
+"""What this version reads. Later ones add parts (`language`, `shield`); they are refused here and never passed over,
+for a bundle served without its shield would not be the bundle that was written."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file as it must be."""
+
+    sha256: str
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All of `manifest.json` but the format version and the id. Values are as JSON holds them."""
+
+    created: str
+    """UTC, ISO 8601."""
+    git_commit: str | None
+    """Of the code that made it, `-dirty` if it was changed since; None outside a repository."""
+    packages: Mapping[str, str]
+    """Versions of what made it."""
+    synthetic: bool
+    """Whether any data set behind it is made up; every output then says so."""
+    data: Mapping[str, Any]
+    """Provenance of each data set."""
+    metrics: Mapping[str, Any]
+    """The stages' summaries."""
+    env: Mapping[str, Any]
+    """Constants of the retention model (`env.record`)."""
+    limits: Mapping[str, float | None]
+    """Average limits the policy was trained to, by cost; None: no limit."""
+    multipliers: Mapping[str, float]
+    """Price of a unit of each limited cost, in $ of value."""
+    matching: Mapping[str, Any]
+    """How acceptance propensities were given to the customers it was trained on."""
+    customer: Mapping[str, Any]
+    """The facts of a customer, see `bundle.customer`."""
+    parts: tuple[str, ...]
+    files: Mapping[str, File]
+    """By path within the folder, `/` between its parts."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The manifest as written, id included."""
+        plain = _plain(self)
+        return {"format_version": FORMAT_VERSION, "id": _digest(plain), **plain}
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of everything else in the manifest, in hexadecimal."""
+        return _digest(_plain(self))
+
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "created": str,
+    "git_commit": (str, type(None)),
+    "packages": dict,
+    "synthetic": bool,
+    "data": dict,
+    "metrics": dict,
+    "env": dict,
+    "limits": dict,
+    "multipliers": dict,
+    "matching": dict,
+    "customer": dict,
+    "parts": list,
+    "files": dict,
+}
+
+
+def read(folder: epath.Path) -> Manifest:
+    """The manifest of the bundle in `folder`; its files are not looked at.
+
+    Raises BundleError: no bundle, an unknown format version or part, a key too few or too many or of the wrong type,
+    a manifest that was changed after it was written.
+    """
+    path = folder / NAME
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such folder; a bundle is a folder with a {NAME}")
+    _refuse_link(path)
+    try:
+        plain = storage.read_json(path)
+    except DataError as error:
+        raise BundleError(str(error)) from None
+    version = plain.get("format_version") if isinstance(plain, dict) else None
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise BundleError(f"{path}: format version {version!r} is unknown; this program reads {FORMAT_VERSION}")
+    return _from_dict(plain, str(path))
+
+
+def describe_files(folder: epath.Path) -> dict[str, File]:
+    """Every file below `folder` but the manifest. Raises BundleError for a link or another thing that is no file."""
+    found = {path.relative_to(folder).as_posix(): path for path in _plain_files(folder)}
+    found.pop(NAME, None)
+    return {name: File(storage.sha256(path), _size(path)) for name, path in sorted(found.items())}
+
+
+def verify_files(folder: epath.Path, manifest: Manifest) -> None:
+    """Raises BundleError naming the first file that is missing, not in the manifest, or not as the manifest says."""
+    found = {path.relative_to(folder).as_posix(): path for path in _plain_files(folder)}
+    found.pop(NAME, None)
+    if extra := sorted(found.keys() - manifest.files.keys()):
+        raise BundleError(f"{folder / extra[0]}: not in {NAME}; a bundle holds what was written into it and no more")
+    if missing := sorted(manifest.files.keys() - found.keys()):
+        raise BundleError(f"{folder / missing[0]}: no such file, but {NAME} names it")
+    for name, expected in sorted(manifest.files.items()):
+        if (size := _size(found[name])) != expected.size:
+            raise BundleError(f"{found[name]}: {size:,} bytes; {NAME} says {expected.size:,}")
+        if (digest := storage.sha256(found[name])) != expected.sha256:
+            raise BundleError(f"{found[name]}: changed since it was written: sha256 {digest}, not {expected.sha256}")
+
+
+# --- files ----------------------------------------------------------------------------------------------------
+
+
+def _plain_files(folder: epath.Path) -> list[epath.Path]:
+    """All files below `folder`; a link may lead out of it and a pipe never ends, so neither is followed or opened."""
+    found = []
+    for entry in sorted(folder.iterdir()):
+        _refuse_link(entry)
+        if entry.is_dir():
+            found += _plain_files(entry)
+        elif storage.is_cloud(entry) or stat.S_ISREG(os.stat(entry).st_mode):
+            found.append(entry)
+        else:
+            raise BundleError(f"{entry}: neither a file nor a folder; a bundle holds nothing else")
+    return found
+
+
+def _refuse_link(path: epath.Path) -> None:
+    if not storage.is_cloud(path) and os.path.islink(path):
+        raise BundleError(f"{path}: a link; a bundle holds its own files")
+
+
+def _size(path: epath.Path) -> int:
+    return int(path.stat().length)
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    plain: dict[str, Any] = {name: getattr(manifest, name) for name in _TYPES}
+    plain["parts"] = list(manifest.parts)
+    plain["files"] = {name: {"sha256": file.sha256, "bytes": file.size} for name, file in manifest.files.items()}
+    return plain
+
+
+def _digest(plain: Mapping[str, Any]) -> str:
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _from_dict(plain: Mapping[str, Any], where: str) -> Manifest:
+    names = ("format_version", "id", *_TYPES)
+    if unknown := [key for key in plain if key not in names]:
+        raise BundleError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(names)}")
+    if missing := [key for key in names if key not in plain]:
+        raise BundleError(f"{where}: the key {missing[0]!r} is missing")
+    for name, kind in _TYPES.items():
+        if not isinstance(plain[name], kind):
+            raise BundleError(f"{where}: {name} is a {type(plain[name]).__name__}, which does not fit the format")
+    _check_parts(plain["parts"], where)
+    files = {name: _file(value, f"{where}: files, {name!r}") for name, value in plain["files"].items()}
+    manifest = Manifest(
+        **{name: plain[name] for name in _TYPES if name not in ("parts", "files")},
+        parts=tuple(plain["parts"]),
+        files=files,
+    )
+    if plain["id"] != manifest.id:
+        raise BundleError(f"{where}: changed since it was written: its content has the id {manifest.id}")
+    return manifest
+
+
+def _check_parts(parts: list[Any], where: str) -> None:
+    for part in parts:
+        if part not in PARTS:
+            raise BundleError(f"{where}: the part {part!r} is unknown; this program reads {', '.join(PARTS)} only")
+    if missing := [part for part in PARTS if part not in parts]:
+        raise BundleError(f"{where}: the part {missing[0]!r} is missing; a bundle needs {', '.join(PARTS)}")
+
+
+def _file(value: Any, where: str) -> File:
+    if not isinstance(value, dict) or set(value) != {"sha256", "bytes"}:
+        raise BundleError(f"{where}: {value!r}; wanted: sha256 and bytes")
+    digest, size = value["sha256"], value["bytes"]
+    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest) or type(size) is not int:
+        raise BundleError(f"{where}: {value!r}; wanted: sha256 in hexadecimal and a whole number of bytes")
+    return File(digest, size)

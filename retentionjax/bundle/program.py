@@ -1,0 +1,96 @@
+"""The policy as StableHLO: it runs wherever JAX does, without the code that trained it and without any of its own.
+
+The program takes observations f32[b, 16] and masks bool[b, 13], any b ≥ 1, and gives propensities f32[b, 13] (0 where
+the mask forbids) and values f32[b, 5]: the uplift to come in $, then each cost to come in the order of
+`constraints.NAMES`.
+"""
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+from jaxtyping import Bool, Float32
+
+from retentionjax.env import constraints, observation
+from retentionjax.env.actions import NUM_ACTIONS, WAIT
+from retentionjax.errors import BundleError
+
+Decide = Callable[[Any, Any], tuple[Any, Any]]
+PLATFORMS = ("cpu", "cuda", "tpu")
+VALUES = ("uplift", *constraints.NAMES)
+_HARMLESS = re.compile(r"custom_call @shape_assertion\(")  # the one outside function a program of any batch size calls
+
+
+@dataclass(frozen=True)
+class Program:
+    """A loaded program; call it with arrays."""
+
+    run: Decide
+    """Jitted: compiled once a batch size."""
+
+    def __call__(
+        self, observations: Float32[np.ndarray, "b 16"], masks: Bool[np.ndarray, "b 13"]
+    ) -> tuple[Float32[np.ndarray, "b 13"], Float32[np.ndarray, "b 5"]]:
+        """(propensities, values) of b customers; a row of propensities sums to 1.
+
+        Raises ValueError for an empty batch or a mask that forbids *wait*, BundleError for an answer that is no number.
+        """
+        if not len(observations) or not masks[:, WAIT].all():
+            raise ValueError("a decision needs at least one customer, and waiting is always legal")
+        propensities, values = (np.asarray(each) for each in self.run(observations, masks))
+        if not (np.isfinite(propensities).all() and np.isfinite(values).all()):
+            raise BundleError("the policy's answer is not finite: its parameters are damaged")
+        return propensities, values
+
+
+def build(decide: Decide) -> bytes:
+    """`decide(observations, masks) -> (propensities, values)`, any function of JAX, as a serialised program."""
+    (size,) = export.symbolic_shape("b")
+    shape: Any = jax.ShapeDtypeStruct
+    shapes = (shape((size, observation.SIZE), jnp.float32), shape((size, NUM_ACTIONS), jnp.bool_))
+    # Full float32 products everywhere: an accelerator's shortcuts would change propensities in the third digit.
+    with jax.default_matmul_precision("highest"):
+        exported = export.export(jax.jit(decide), platforms=PLATFORMS)(*shapes)
+    return bytes(exported.serialize())
+
+
+def load(data: bytes, where: str) -> Program:
+    """The program in `data`.
+
+    Raises BundleError: damaged, of a version that this JAX does not read, of other shapes, not for this platform, or
+    calling anything outside itself.
+    """
+    try:
+        exported = export.deserialize(bytearray(data))
+        text = exported.mlir_module()
+    except (ValueError, TypeError, KeyError, IndexError, AssertionError, struct.error, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BundleError(f"{where}: JAX {jax.__version__} cannot read this program: {reason}") from error
+    if text.count("custom_call") != len(_HARMLESS.findall(text)):
+        raise BundleError(f"{where}: the program calls functions outside itself; that is refused")
+    _check_shapes(exported, where)
+    platform = export.default_export_platform()
+    if platform not in exported.platforms:
+        raise BundleError(f"{where}: made for {', '.join(exported.platforms)}, and this is {platform}")
+    return Program(jax.jit(exported.call))
+
+
+def _check_shapes(exported: export.Exported, where: str) -> None:
+    found = [(aval.dtype.name, aval.shape[1:]) for aval in (*exported.in_avals, *exported.out_avals)]
+    wanted = [
+        ("float32", (observation.SIZE,)),
+        ("bool", (NUM_ACTIONS,)),
+        ("float32", (NUM_ACTIONS,)),
+        ("float32", (len(VALUES),)),
+    ]
+    batches = {str(aval.shape[:1]) for aval in (*exported.in_avals, *exported.out_avals)}
+    any_size = all(aval.shape and export.is_symbolic_dim(aval.shape[0]) for aval in exported.in_avals)
+    if found != wanted or len(batches) != 1 or not any_size:
+        shapes = [str(aval) for aval in (*exported.in_avals, *exported.out_avals)]
+        raise BundleError(f"{where}: the program has the shapes {', '.join(shapes)}; this is another policy's")

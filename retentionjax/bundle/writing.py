@@ -1,0 +1,88 @@
+"""Making a bundle: written into a temporary folder, loaded back as serving will, and only then given its name."""
+
+import datetime as dt
+import importlib.metadata
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from etils import epath
+
+import retentionjax
+from retentionjax import storage
+from retentionjax.bundle import customer, loading, manifest, program
+from retentionjax.bundle.manifest import Manifest
+from retentionjax.data.schema import Provenance, Schema
+from retentionjax.env import record
+from retentionjax.env.types import EnvParams
+from retentionjax.tabular.classifier import Classifier
+
+PACKAGES = ("jax", "jaxlib", "flax", "orbax-checkpoint", "xgboost-cpu", "xgboost", "numpy", "pandas", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that goes into a bundle."""
+
+    churn: Classifier
+    churn_schema: Schema
+    acceptance: Classifier
+    acceptance_schema: Schema
+    decide: program.Decide
+    """The policy, see `bundle.program`; bias and mask are its own business."""
+    save_policy: Callable[[epath.Path], None]
+    """Writes the policy's parameters into an existing folder, for those who want to train or evaluate it further."""
+    params: EnvParams
+    limits: Mapping[str, float | None]
+    multipliers: Mapping[str, float]
+    data: Mapping[str, Provenance]
+    """By data set."""
+    metrics: Mapping[str, Mapping[str, Any]]
+    """By stage."""
+    matching: Mapping[str, Any]
+    git_commit: str | None
+
+
+def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool = False) -> Manifest:
+    """Writes the bundle and returns its manifest. Nothing is at `folder` unless all of it could be loaded back.
+
+    Raises RetentionJaxError when `folder` exists and `replace` is false; BundleError when the contents do not fit
+    together.
+    """
+    described = customer.describe(contents.churn_schema, contents.acceptance_schema)
+    with storage.new_folder(folder, replace=replace) as new:
+        contents.churn.save(new / "churn")
+        contents.acceptance.save(new / "acceptance")
+        (new / "policy").mkdir()
+        contents.save_policy(new / "policy")
+        storage.write_bytes(new / loading.PROGRAM, program.build(contents.decide))
+        written = Manifest(
+            created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            git_commit=contents.git_commit,
+            packages=versions(),
+            synthetic=any(each.kind == "synthetic" for each in contents.data.values()),
+            data={name: asdict(each) for name, each in contents.data.items()},
+            metrics={stage: dict(summary) for stage, summary in contents.metrics.items()},
+            env=record.to_dict(contents.params),
+            limits=dict(contents.limits),
+            multipliers=dict(contents.multipliers),
+            matching=dict(contents.matching),
+            customer=described,
+            parts=manifest.PARTS,
+            files=manifest.describe_files(new),
+        )
+        storage.write_json(new / manifest.NAME, written.to_dict())
+        loading.load(new)
+    return written
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that make a bundle; one that is not installed is left out."""
+    found = {"retentionjax": retentionjax.__version__}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # xgboost has two names, of which a machine has one
+    return found

@@ -1,0 +1,22 @@
+"""The decision for one customer: contact or wait, with which offer, when, and why.
+
+`decide(bundle, customer)` gives a Decision; `retentionjax decide` prints it. The names below are imported when first
+used, so that `--help` is instant.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retentionjax.decide.decision import Decision, decide
+    from retentionjax.decide.history import History
+
+__all__ = ["Decision", "History", "decide"]
+
+_HOME = {"Decision": "decision", "decide": "decision", "History": "history"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

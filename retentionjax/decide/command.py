@@ -1,0 +1,40 @@
+"""`retentionjax decide --bundle DIR --customer FILE.json [--json]`."""
+
+import argparse
+import json
+from collections.abc import Sequence
+
+_EPILOG = """\
+FILE.json holds one customer's facts, flat under the names that `retentionjax bundle inspect DIR` lists, `customer_id`,
+and optionally an object `history` with what is known of the campaign so far, every key optional: day,
+contacts_days_ago, account_used, running_offer with offer_days_left, pending {offer, days},
+baseline_churn_probability."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Decides for the customer in a file and prints it; raises DataError or BundleError for what the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="retentionjax decide",
+        description="The decision for one customer: contact or wait, which offer, when, and why.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--bundle", required=True, metavar="DIR", help="the folder that the stage `bundle` wrote")
+    parser.add_argument("--customer", required=True, metavar="FILE.json", help="facts and history of one customer")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of words")
+    parsed = parser.parse_args(list(arguments))
+
+    from retentionjax import storage
+    from retentionjax.bundle import load
+    from retentionjax.decide.decision import decide
+    from retentionjax.decide.printing import show, to_dict
+    from retentionjax.errors import DataError
+
+    customer = storage.read_json(parsed.customer)
+    if not isinstance(customer, dict):
+        raise DataError(f"{parsed.customer}: an object with the facts of one customer is wanted")
+    decision = decide(load(parsed.bundle), customer, where=parsed.customer)
+    if parsed.json:
+        print(json.dumps(to_dict(decision), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        show(decision)
+    return 0
