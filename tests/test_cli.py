@@ -1,6 +1,7 @@
 """The command line: instant help, lazy sub-commands, and what a user can mend is one line and a status."""
 
 import errno
+import importlib.util
 import os
 import subprocess
 import sys
@@ -39,6 +40,11 @@ def test_help_imports_neither_jax_nor_pandas() -> None:
     assert "retentionjax.cli" in loaded
     heavy = {"jax", "pandas", "numpy", "xgboost", "sklearn", "pyarrow", "orbax", "tensorboardX", "tyro", "rich"}
     assert heavy.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_its_module(command: cli.Command) -> None:
+    assert importlib.util.find_spec(command.module) is not None
 
 
 @pytest.mark.parametrize("arguments", [[], ["desire"], ["--unknown"]])
