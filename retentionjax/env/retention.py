@@ -56,6 +56,17 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         self.shaping = shaping
         self.masked = masked
 
+    def __eq__(self, other: object) -> bool:
+        """Environments with the same switches are one: what was compiled for the one serves the other."""
+        return isinstance(other, RetentionEnv) and self._switches == other._switches
+
+    def __hash__(self) -> int:
+        return hash(self._switches)
+
+    @property
+    def _switches(self) -> tuple[bool, bool, bool]:
+        return self.expected_churn, self.shaping, self.masked
+
     @property
     def name(self) -> str:
         return "Retention-v1"

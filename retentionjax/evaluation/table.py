@@ -9,15 +9,15 @@ from rich.table import Table
 from retentionjax.evaluation.business import Metrics
 from retentionjax.evaluation.statistics import Estimate
 
-WIDTH = 118  # of a log or a file, where no terminal says
+WIDTH = 124  # of a log or a file, where no terminal says
 
 
 def show(metrics: Mapping[str, Metrics], paired: Mapping[str, Estimate], *, title: str) -> None:
     """Prints a row a policy, best first; intervals are 95 %."""
     table = Table(title=title, title_justify="left", caption=_CAPTION, caption_justify="left")
-    table.add_column("policy")
+    table.add_column("policy", no_wrap=True)
     for heading in ("uplift over never", "ppo's lead", "spend", "return per $", "kept", "contacts", "violations"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for name in sorted(metrics, key=lambda name: -metrics[name]["uplift"].mean):
         each = metrics[name]
         broken = sum(each[rule].mean for rule in ("cooldown_violations", "fatigue_violations", "account_violations"))
@@ -38,7 +38,7 @@ def show(metrics: Mapping[str, Metrics], paired: Mapping[str, Estimate], *, titl
 
 _CAPTION = (
     "uplift: value of the campaign less that of never contacting, the same customers and luck; ppo's lead: paired\n"
-    "difference; [low, high]: 95 % interval, customers resampled; kept: customers there at the end."
+    "difference; \\[low, high]: 95 % interval, customers resampled; kept: customers there at the end."
 )
 
 

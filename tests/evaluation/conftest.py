@@ -1,0 +1,27 @@
+"""A small cohort, and the environment in which its episodes are counted."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from retentionjax.env.retention import RetentionEnv
+from retentionjax.env.types import EnvParams, Population
+
+
+@pytest.fixture(scope="package")
+def cohort() -> EnvParams:
+    """64 customers with charges and risks about those of the Telco data."""
+    random = np.random.default_rng(0)
+    return EnvParams(
+        population=Population(
+            monthly_charge=jnp.asarray(random.uniform(20, 115, 64), jnp.float32),
+            churn_probability=jnp.asarray(random.beta(1, 3, 64).clip(0.01, 0.9), jnp.float32),
+            accept_probability=jnp.asarray(random.beta(1, 8, 64).clip(0.01, 0.9), jnp.float32),
+        )
+    )
+
+
+@pytest.fixture(scope="package")
+def env() -> RetentionEnv:
+    """Sampled churn, as reported figures have it."""
+    return RetentionEnv()

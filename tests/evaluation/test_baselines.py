@@ -1,0 +1,89 @@
+"""The simple rules: the greedy rule's arithmetic against simulation, and each rule's own promise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from retentionjax.env import actions
+from retentionjax.env.retention import new_customer
+from retentionjax.errors import ConfigError
+from retentionjax.evaluation import baselines, thompson, uplift
+from retentionjax.evaluation.rollout import Policy, Situation, for_each, play
+from retentionjax.evaluation.statistics import Bootstrap
+from retentionjax.evaluation.tuning import spend_exactly
+
+KEY = jax.random.key(11)
+
+
+@for_each
+def _once(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+    """Contact on day 0 with offer `parameters`, never again."""
+    return jnp.where(situation.state.time == 0, actions.encode(policy.parameters, 0), actions.WAIT)
+
+
+@pytest.mark.parametrize("offer", [0, 3])
+def test_greedy_gain_is_what_simulation_finds_where_risk_does_not_move(env, cohort, offer):
+    """With a risk ratio of 1 today's risk lasts, so the rule's assumption is true and its arithmetic exact."""
+    world = cohort.replace(risk_ratio=1.0, accept_risk=0.0, hazard_multiplier=jnp.array([0.5, 0.4, 0.3, 0.2]))
+    state = jax.vmap(lambda i: new_customer(i, jnp.asarray(False), world))(jnp.arange(64))
+    gain, spend = jax.vmap(lambda s: baselines.contact_gain(s, world, foresees_fatigue=False))(state)
+    once = play(env, world, Policy("once", _once, parameters=jnp.int32(offer)), KEY, replicates=3000)
+    never = play(env, world, baselines.never(), KEY, replicates=3000)
+    found = Bootstrap(64).mean(once.value - never.value)
+    noise = (once.value - never.value).std() / np.sqrt(once.value.size)
+    assert abs(found.mean - float(gain[:, offer].mean())) < 4 * noise
+    assert once.spend.mean() == pytest.approx(float(spend[:, offer].mean()), rel=0.03)
+
+
+def test_greedy_that_foresees_fatigue_expects_less_of_a_second_contact(cohort):
+    fresh = jax.vmap(lambda i: new_customer(i, jnp.asarray(True), cohort))(jnp.arange(64))
+    tired = fresh.replace(contact_history=jnp.full(64, 1 << 9, jnp.uint32), days_since_contact=jnp.full(64, 10))
+
+    def gain(state, foresees):
+        return jax.vmap(lambda s: baselines.contact_gain(s, cohort, foresees_fatigue=foresees)[0])(state)
+
+    np.testing.assert_allclose(gain(fresh, True), gain(fresh, False), rtol=1e-5, atol=1e-4)
+    assert (gain(tired, True) < gain(tired, False)).all()
+
+
+def test_a_price_makes_greedy_choosier(env, cohort):
+    free, dear = (play(env, cohort, baselines.greedy(price), KEY, replicates=20) for price in (0.0, 2.0))
+    assert dear.spend.mean() < 0.7 * free.spend.mean()
+
+
+def test_every_rule_can_be_set_to_spend_the_same(env, cohort):
+    for policy, low, high in [(baselines.random(), 0.8, 1.0), (baselines.greedy(), 0.0, 50.0)]:
+        tuned = spend_exactly(policy, env, cohort, 1.5, low=low, high=high, key=KEY, replicates=50)
+        spend = play(env, cohort, tuned, KEY, replicates=50).spend.mean()
+        assert 1.35 < spend <= 1.5, policy.name
+
+
+def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
+    with pytest.raises(ConfigError, match=r"policy random spends \$.* at knob 0.5; allowed: \$0.10"):
+        spend_exactly(baselines.random(), env, cohort, 0.1, low=0.0, high=0.5, key=KEY, replicates=5)
+
+
+def test_the_bandit_counts_its_contacts_and_finds_the_acceptance_rates(env, cohort):
+    bandit = thompson.learn(env, cohort, KEY, rounds=15, churn_probability=0.2)
+    counts = np.asarray(bandit.parameters.counts)
+    assert counts.sum() > 8 + 500
+    assert (counts >= 1).all()
+    episodes = play(env, cohort, bandit, jax.random.key(12), replicates=200)
+    made, accepted = episodes.made.sum((0, 1)), episodes.accepted.sum((0, 1))
+    best = int(np.argmax(made))
+    believed = counts[best, 0] / counts[best].sum()
+    assert believed == pytest.approx(accepted[best] / made[best], abs=0.06)
+
+
+def test_the_uplift_learner_sees_an_effect_that_is_there(env, cohort):
+    """In a world where an accepted offer all but stops churn and everyone accepts, contacting beats waiting."""
+    kind = cohort.replace(hazard_multiplier=jnp.full(4, 0.01), contact_cost=0.0, fatigue_hazard=0.0)
+    kind = kind.replace(population=cohort.population.replace(accept_probability=jnp.full(64, 0.99)))
+    log = uplift.log_random_contacts(env, kind, KEY, episodes=32_768)
+    assert np.mean(log.arm > 0) == pytest.approx(0.5, abs=0.03)
+    models = uplift.fit(log, trees=20, depth=2, learning_rate=0.2, seed=0)
+    gain = np.asarray(uplift.predicted_uplift(models, jnp.asarray(log.observation[:2000])))
+    truth = log.value[log.arm == 1].mean() - log.value[log.arm == 0].mean()
+    assert truth > 5
+    assert gain[:, 0].mean() == pytest.approx(truth, rel=0.25)

@@ -1,0 +1,52 @@
+"""Intervals: against SciPy, against theory, and by counting how often they cover."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from retentionjax.evaluation.statistics import Bootstrap
+
+
+def test_interval_of_a_mean_is_scipys():
+    values = np.random.default_rng(1).gamma(2.0, 10.0, 500)
+    ours = Bootstrap(500, resamples=4000, seed=1).mean(values)
+    theirs = scipy.stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+    assert ours.mean == pytest.approx(values.mean())
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.01)
+
+
+def test_small_differences_of_large_values_keep_their_digits():
+    values = 1e6 + np.random.default_rng(2).normal(0, 1, 400)
+    estimate = Bootstrap(400).mean(values)
+    assert estimate.high - estimate.low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+
+
+def test_episodes_of_one_customer_are_no_extra_customers():
+    """A hundred copies of each customer's episode narrow nothing; independent episodes would by ten."""
+    values = np.random.default_rng(3).normal(0, 1, (200, 1))
+    bootstrap = Bootstrap(200)
+    once, copied = bootstrap.mean(values), bootstrap.mean(np.repeat(values, 100, axis=1))
+    np.testing.assert_allclose(once, copied, rtol=1e-4)
+
+
+def test_intervals_cover_the_truth_about_95_times_in_100():
+    random = np.random.default_rng(4)
+    covered = 0
+    for seed in range(200):
+        estimate = Bootstrap(150, resamples=400, seed=seed).mean(random.normal(3.0, 2.0, (150, 4)))
+        covered += estimate.low <= 3.0 <= estimate.high
+    assert 180 <= covered <= 199
+
+
+def test_ratio_is_of_sums_and_undefined_over_nothing():
+    bootstrap = Bootstrap(4)
+    assert bootstrap.ratio([1, 2, 3, 4], [2, 2, 2, 4]).mean == pytest.approx(1.0)
+    assert np.isnan(bootstrap.ratio([1, 2, 3, 4], [0, 0, 0, 0]).mean)
+
+
+def test_tail_mean_is_the_mean_of_the_worst_twentieth():
+    values = np.random.default_rng(5).exponential(1.0, (400, 50))
+    estimate = Bootstrap(400).tail_mean(values, level=0.95)
+    assert estimate.mean == pytest.approx(np.sort(values.ravel())[-1000:].mean(), rel=0.002)
+    assert estimate.mean == pytest.approx(1 - np.log(0.05), rel=0.05)  # CVaR of the exponential
+    assert estimate.low < estimate.mean < estimate.high
