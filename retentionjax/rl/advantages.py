@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from retentionjax.rl import ops
 from retentionjax.rl.config import PPOConfig, each_head
+from retentionjax.rl.leaves import Leaf
 from retentionjax.rl.networks import ActorCritic, apply_mlp
 from retentionjax.rl.normalise import Normaliser, normalise
 from retentionjax.rl.rollout import Trajectory
@@ -16,10 +17,10 @@ from retentionjax.rl.rollout import Trajectory
 class Estimates:
     """Of every step, leading axes [time, envs]. Heads: the reward's, then one a cost, each in its own unit."""
 
-    features: Array  # f32[features], observations as the networks see them
-    advantage: Array  # f32[1 + K]
-    value: Array  # f32[1 + K], by the critic that the rollout began with
-    target: Array  # f32[1 + K], what the critic should have said
+    features: Leaf  # f32[features], observations as the networks see them
+    advantage: Leaf  # f32[1 + K]
+    value: Leaf  # f32[1 + K], by the critic that the rollout began with
+    target: Leaf  # f32[1 + K], what the critic should have said
 
 
 def estimate_advantages(

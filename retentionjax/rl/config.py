@@ -6,10 +6,9 @@ from jaxtyping import Array, Float
 
 from retentionjax.errors import ConfigError
 from retentionjax.rl.lagrangian import Gains
+from retentionjax.rl.leaves import Leaf
 from retentionjax.rl.networks import check_activation
 
-Number = float | Float[Array, "..."]
-Vector = Number | tuple[float, ...]
 SHUFFLES = ("samples", "envs")
 SIZES = ("num_iterations", "num_envs", "num_steps", "num_epochs", "num_minibatches", "shards")
 
@@ -34,24 +33,24 @@ class PPOConfig:
     discounted_costs: bool = struct.field(pytree_node=False, default=False)  # limits bound Σ γ_c^t c instead of Σ c
     shards: int = struct.field(pytree_node=False, default=1)  # groups of environments, one a device of a mesh
     # Numeric: scalars unless a shape is given.
-    learning_rate: Number = 3e-4
-    learning_rate_end: Number = 0.0  # reached linearly at the last iteration
-    gamma: Number = 0.99
-    gae_lambda: Number = 0.95
-    cost_gamma: Vector = 0.99  # scalar or [K]; 1 is exact for undiscounted limits, but only where every episode ends
-    cost_gae_lambda: Vector = 0.95  # scalar or [K]
-    clip_eps: Number = 0.2
-    value_clip: Number | None = None  # in units of the values; None: values are not clipped
-    value_coef: Number = 0.5
-    entropy_coef: Number = 0.01
-    entropy_coef_end: Number = 0.0  # reached linearly at the last iteration
-    illegal_coef: Number = 0.0  # weight of −log(unmasked probability of the legal actions); teaches what the mask does
-    max_grad_norm: Number = 0.5  # of the global norm, over all parameters
-    limits: Vector = ()  # [K], cost units an episode; inf switches a constraint off
-    limit_scales: Vector = 1.0  # scalar or [K]: the unit of a violation where the limit is 0
+    learning_rate: Leaf = 3e-4
+    learning_rate_end: Leaf = 0.0  # reached linearly at the last iteration
+    gamma: Leaf = 0.99
+    gae_lambda: Leaf = 0.95
+    cost_gamma: Leaf = 0.99  # scalar or [K]; 1 is exact for undiscounted limits, but only where every episode ends
+    cost_gae_lambda: Leaf = 0.95  # scalar or [K]
+    clip_eps: Leaf = 0.2
+    value_clip: Leaf = None  # in units of the values; None: values are not clipped
+    value_coef: Leaf = 0.5
+    entropy_coef: Leaf = 0.01
+    entropy_coef_end: Leaf = 0.0  # reached linearly at the last iteration
+    illegal_coef: Leaf = 0.0  # weight of −log(unmasked probability of the legal actions); teaches what the mask does
+    max_grad_norm: Leaf = 0.5  # of the global norm, over all parameters
+    limits: Leaf = ()  # [K], cost units an episode; inf switches a constraint off
+    limit_scales: Leaf = 1.0  # scalar or [K]: the unit of a violation where the limit is 0
     gains: Gains = Gains()
-    null_action_bias: Number = 0.0  # added to the initial logit of action 0
-    average_decay: Number = 0.0  # averaged ← decay · averaged + (1 − decay) · params, once an iteration
+    null_action_bias: Leaf = 0.0  # added to the initial logit of action 0
+    average_decay: Leaf = 0.0  # averaged ← decay · averaged + (1 − decay) · params, once an iteration
 
 
 def check(config: PPOConfig, costs: int) -> None:
@@ -95,16 +94,16 @@ def limits_of(config: PPOConfig) -> Float[Array, " costs"]:
     return jnp.asarray(config.limits, jnp.float32)
 
 
-def each_cost(config: PPOConfig, number: Vector) -> Float[Array, " costs"]:
+def each_cost(config: PPOConfig, number: Leaf) -> Float[Array, " costs"]:
     """A setting that is a scalar or one number a cost, as one number a cost."""
     return jnp.broadcast_to(jnp.asarray(number, jnp.float32), limits_of(config).shape)
 
 
-def each_head(config: PPOConfig, reward: Number, cost: Vector) -> Float[Array, " heads"]:
+def each_head(config: PPOConfig, reward: Leaf, cost: Leaf) -> Float[Array, " heads"]:
     """The reward's number, then each cost's."""
     return jnp.concatenate([jnp.reshape(jnp.asarray(reward, jnp.float32), 1), each_cost(config, cost)])
 
 
-def annealed(config: PPOConfig, start: Number, end: Number, iteration: Array) -> Float[Array, ""]:
+def annealed(config: PPOConfig, start: Leaf, end: Leaf, iteration: Array) -> Float[Array, ""]:
     """`start` at iteration 0, `end` after the last, linear in between."""
     return jnp.asarray(start + (end - start) * iteration / config.num_iterations, jnp.float32)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from retentionjax.rl import ops, sharding
 from retentionjax.rl.advantages import Estimates
 from retentionjax.rl.config import PPOConfig, annealed
+from retentionjax.rl.leaves import Leaf
 from retentionjax.rl.networks import ActorCritic, apply_mlp
 from retentionjax.rl.rollout import Trajectory
 
@@ -26,27 +27,27 @@ class Learner:
 class Samples:
     """What is learned from; leading axes [time, envs], and once in minibatches [samples]."""
 
-    features: Array  # f32[features]
-    mask: Array | None  # bool[actions]
-    action: Array  # i32[]
-    log_probability: Array  # f32[], of the action when it was taken
-    advantage: Array  # f32[], of the Lagrangian, standardised
-    value: Array  # f32[1 + K]
-    target: Array  # f32[1 + K]
+    features: Leaf  # f32[features]
+    mask: Leaf | None  # bool[actions]
+    action: Leaf  # i32[]
+    log_probability: Leaf  # f32[], of the action when it was taken
+    advantage: Leaf  # f32[], of the Lagrangian, standardised
+    value: Leaf  # f32[1 + K]
+    target: Leaf  # f32[1 + K]
 
 
 @struct.dataclass
 class Losses:
     """Means over all minibatches of all epochs."""
 
-    policy_loss: Array  # f32[]
-    value_loss: Array  # f32[1 + K]
-    illegal_loss: Array  # f32[], −log(unmasked probability of the legal actions)
-    entropy: Array  # f32[], nats
-    approx_kl: Array  # f32[], mean (ρ − 1) − log ρ, nats; Schulman's estimator, never negative
-    clip_fraction: Array  # f32[], share of samples with |ρ − 1| > clip_eps
-    grad_norm: Array  # f32[], global, before it is clipped
-    first_ratio_error: Array  # f32[], max |ρ − 1| in the first minibatch: 0 but for rounding, or something is wrong
+    policy_loss: Leaf  # f32[]
+    value_loss: Leaf  # f32[1 + K]
+    illegal_loss: Leaf  # f32[], −log(unmasked probability of the legal actions)
+    entropy: Leaf  # f32[], nats
+    approx_kl: Leaf  # f32[], mean (ρ − 1) − log ρ, nats; Schulman's estimator, never negative
+    clip_fraction: Leaf  # f32[], share of samples with |ρ − 1| > clip_eps
+    grad_norm: Leaf  # f32[], global, before it is clipped
+    first_ratio_error: Leaf  # f32[], max |ρ − 1| in the first minibatch: 0 but for rounding, or something is wrong
 
 
 def init_learner(params: ActorCritic, config: PPOConfig) -> Learner:

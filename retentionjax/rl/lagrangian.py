@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float
 
-Number = float | Float[Array, "..."]
+from retentionjax.rl.leaves import Leaf
 
 
 @struct.dataclass
@@ -22,30 +22,30 @@ class Gains:
     over, and unclipped its first episodes would wind the integral up for the rest of the run.
     """
 
-    proportional: Number = 0.1  # price per smoothed violation; acts and vanishes at once
-    integral: Number = 0.01  # price gained per update and violation; remembers
-    derivative: Number = 0.0  # price per rise of the smoothed violation over `delay` updates; falls are ignored
-    smoothing: Number = 0.0  # share of the old value kept in the smoothed violation, [0, 1)
-    initial: Number = 0.0  # starting price; near the expected size saves the time to get there
-    maximum: Number = 100.0  # multipliers stay in [0, maximum]
-    violation_clip: Number = 0.5
+    proportional: Leaf = 0.1  # price per smoothed violation; acts and vanishes at once
+    integral: Leaf = 0.01  # price gained per update and violation; remembers
+    derivative: Leaf = 0.0  # price per rise of the smoothed violation over `delay` updates; falls are ignored
+    smoothing: Leaf = 0.0  # share of the old value kept in the smoothed violation, [0, 1)
+    initial: Leaf = 0.0  # starting price; near the expected size saves the time to get there
+    maximum: Leaf = 100.0  # multipliers stay in [0, maximum]
+    violation_clip: Leaf = 0.5
     delay: int = struct.field(pytree_node=False, default=1)  # updates between the two values the derivative compares
 
     @classmethod
-    def sgd(cls, rate: Number, **fields: Number) -> "Gains":
+    def sgd(cls, rate: Leaf, **fields: Leaf) -> "Gains":
         """Gradient descent on the dual: λ ← clip(λ + rate · violation, 0, maximum)."""
-        return cls(proportional=0.0, integral=rate, derivative=0.0, smoothing=0.0, **fields)  # type: ignore[arg-type]
+        return cls(proportional=0.0, integral=rate, derivative=0.0, smoothing=0.0, **fields)
 
 
 @struct.dataclass
 class Multipliers:
     """State of the K controllers."""
 
-    value: Array  # f32[K], the multipliers in force
-    integral: Array  # f32[K], kept apart from the proportional part, and itself clamped against wind-up
-    smoothed: Array  # f32[K], smoothed violation
-    history: Array  # f32[delay, K], the last smoothed violations, oldest first
-    cost: Array  # f32[K], J_c last measured (0 before any episode has ended)
+    value: Leaf  # f32[K], the multipliers in force
+    integral: Leaf  # f32[K], kept apart from the proportional part, and itself clamped against wind-up
+    smoothed: Leaf  # f32[K], smoothed violation
+    history: Leaf  # f32[delay, K], the last smoothed violations, oldest first
+    cost: Leaf  # f32[K], J_c last measured (0 before any episode has ended)
 
 
 def init_multipliers(gains: Gains, limits: Float[Array, " costs"]) -> Multipliers:

@@ -14,6 +14,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from retentionjax.errors import ConfigError
+from retentionjax.rl.leaves import Leaf
 from retentionjax.rl.normalise import Normaliser, normalise
 from retentionjax.rl.ops import mask_logits
 
@@ -37,8 +38,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 class Dense:
     """One affine layer, y = x · kernel + bias."""
 
-    kernel: Array  # f32[inputs, outputs]
-    bias: Array  # f32[outputs]
+    kernel: Leaf  # f32[inputs, outputs]
+    bias: Leaf  # f32[outputs]
 
 
 MLP = tuple[Dense, ...]

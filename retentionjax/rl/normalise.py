@@ -8,6 +8,7 @@ from flax import struct
 from jaxtyping import Array, Float
 
 from retentionjax.rl import sharding
+from retentionjax.rl.leaves import Leaf
 
 CLIP = 10.0  # standard deviations; an unseen magnitude must not blow up the policy's input
 EPSILON = 1e-6  # added to the variance: a feature that never moves stays 0, instead of 0/0
@@ -17,9 +18,9 @@ EPSILON = 1e-6  # added to the variance: a feature that never moves stays 0, ins
 class Normaliser:
     """Moments of the observations seen so far."""
 
-    count: Array  # f32[]
-    mean: Array  # f32[features]
-    variance: Array  # f32[features]
+    count: Leaf  # f32[]
+    mean: Leaf  # f32[features]
+    variance: Leaf  # f32[features]
 
 
 def init_normaliser(features: int) -> Normaliser:

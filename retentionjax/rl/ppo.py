@@ -20,10 +20,10 @@ from retentionjax.rl.advantages import estimate_advantages
 from retentionjax.rl.config import PPOConfig, check, each_cost, limits_of
 from retentionjax.rl.epochs import Learner, Losses, init_learner, price, run_epochs
 from retentionjax.rl.lagrangian import Multipliers
+from retentionjax.rl.leaves import Leaf
 from retentionjax.rl.networks import ActorCritic, Policy, apply_mlp, init_actor_critic
 from retentionjax.rl.normalise import Normaliser, init_normaliser, normalise, update_normaliser
 from retentionjax.rl.rollout import Completed, Environment, Simulation
-
 
 __all__ = [
     "Metrics",
@@ -50,8 +50,8 @@ class TrainState:
     multipliers: Multipliers
     normaliser: Normaliser | None
     simulation: Any  # Simulation; leading axis shards, where there is more than one
-    key: Array  # PRNG key
-    iteration: Array  # i32[], iterations done
+    key: Leaf  # PRNG key
+    iteration: Leaf  # i32[], iterations done
 
     @property
     def params(self) -> ActorCritic:
@@ -64,10 +64,10 @@ class Metrics:
     """Of one iteration, and with a leading axis of several; sums and counts where means would mislead."""
 
     completed: Completed  # sums over the episodes that ended
-    env_steps: Array  # f32[]
-    cost: Array  # f32[K], J_c as last measured
-    multipliers: Array  # f32[K], as used by this iteration's epochs
-    explained_variance: Array  # f32[1 + K]
+    env_steps: Leaf  # f32[]
+    cost: Leaf  # f32[K], J_c as last measured
+    multipliers: Leaf  # f32[K], as used by this iteration's epochs
+    explained_variance: Leaf  # f32[1 + K]
     losses: Losses
 
 

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from retentionjax.errors import ConfigError
 from retentionjax.rl import ops
+from retentionjax.rl.leaves import Leaf
 from retentionjax.rl.networks import Policy, apply_mlp
 from retentionjax.rl.normalise import normalise
 
@@ -50,11 +51,11 @@ class Specification:
 class Episodes:
     """Running sums of the episode each environment is in."""
 
-    returns: Array  # f32[envs], Σ r weighted by the survival so far
-    costs: Array  # f32[envs, K], Σ c weighted likewise (and by γ_c^t where costs are discounted)
-    length: Array  # f32[envs], steps
-    survival: Array  # f32[envs], Π s: the weight of the next reward
-    cost_weight: Array  # f32[envs, K], the weight of the next costs
+    returns: Leaf  # f32[envs], Σ r weighted by the survival so far
+    costs: Leaf  # f32[envs, K], Σ c weighted likewise (and by γ_c^t where costs are discounted)
+    length: Leaf  # f32[envs], steps
+    survival: Leaf  # f32[envs], Π s: the weight of the next reward
+    cost_weight: Leaf  # f32[envs, K], the weight of the next costs
 
 
 @struct.dataclass
@@ -62,7 +63,7 @@ class Simulation:
     """The environments between two rollouts."""
 
     env_state: Any  # the environment's own pytree, leading axis envs
-    observation: Array  # f32[envs, features], raw
+    observation: Leaf  # f32[envs, features], raw
     episodes: Episodes
 
 
@@ -70,26 +71,26 @@ class Simulation:
 class Trajectory:
     """What a rollout records; leading axes [time, envs]."""
 
-    observation: Array  # f32[features], raw
-    mask: Array | None  # bool[actions]
-    action: Array  # i32[]
-    log_probability: Array  # f32[], of the action under the policy that took it
-    reward: Array  # f32[]
-    costs: Array  # f32[K]
-    discount: Array  # f32[], survival discount s
-    terminated: Array  # bool[]
-    truncated: Array  # bool[], and not terminated
-    final_observation: Array  # f32[features], raw, the state reached, before any reset
+    observation: Leaf  # f32[features], raw
+    mask: Leaf | None  # bool[actions]
+    action: Leaf  # i32[]
+    log_probability: Leaf  # f32[], of the action under the policy that took it
+    reward: Leaf  # f32[]
+    costs: Leaf  # f32[K]
+    discount: Leaf  # f32[], survival discount s
+    terminated: Leaf  # bool[]
+    truncated: Leaf  # bool[], and not terminated
+    final_observation: Leaf  # f32[features], raw, the state reached, before any reset
 
 
 @struct.dataclass
 class Completed:
     """Sums over episodes that ended. Sums and counts, so that any number of rollouts add up to the right mean."""
 
-    count: Array  # f32[]
-    returns: Array  # f32[]
-    costs: Array  # f32[K]
-    length: Array  # f32[]
+    count: Leaf  # f32[]
+    returns: Leaf  # f32[]
+    costs: Leaf  # f32[K]
+    length: Leaf  # f32[]
 
 
 def specify(env: Environment, env_params: Any) -> Specification:

@@ -1,0 +1,84 @@
+"""Networks and the normaliser of their input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from retentionjax.errors import ConfigError
+from retentionjax.rl import networks
+from retentionjax.rl.normalise import init_normaliser, normalise, update_normaliser
+
+
+@pytest.mark.parametrize("rows", [7, 384])
+@pytest.mark.parametrize(("inputs", "outputs"), [(4, 64), (64, 2), (64, 64), (70, 90)])
+def test_written_out_gradients_are_those_of_autodiff(rows: int, inputs: int, outputs: int) -> None:
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, weight = jax.random.normal(keys[0], (rows, inputs)), jax.random.normal(keys[1], (rows, outputs))
+    layer = networks.init_mlp(keys[2], (inputs, outputs), 1.0)[0]
+
+    def plain(layer: networks.Dense, x: jax.Array) -> jax.Array:
+        return (jnp.tanh(x @ layer.kernel + layer.bias) * weight).sum()
+
+    def ours(layer: networks.Dense, x: jax.Array) -> jax.Array:
+        return (networks.tanh(networks.apply_mlp((layer,), x, "tanh")) * weight).sum()
+
+    expected, actual = jax.grad(plain, (0, 1))(layer, x), jax.grad(ours, (0, 1))(layer, x)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", networks.ACTIVATIONS)
+def test_any_leading_axes_and_vmap_give_the_same(activation: str) -> None:
+    mlp = networks.init_mlp(jax.random.key(0), (3, 8, 8, 2), 1.0)
+    x = jax.random.normal(jax.random.key(1), (5, 4, 3))
+    whole = networks.apply_mlp(mlp, x, activation)
+    row_by_row = jax.vmap(jax.vmap(lambda row: networks.apply_mlp(mlp, row, activation)))(x)
+    np.testing.assert_allclose(whole, row_by_row, rtol=1e-5, atol=1e-6)
+
+
+def test_kernels_are_orthogonal_and_the_first_policy_nearly_even() -> None:
+    networks_ = networks.init_actor_critic(jax.random.key(0), 16, 13, 5, (64, 64), 0.0)
+    kernel = networks_.actor[1].kernel
+    np.testing.assert_allclose(kernel.T @ kernel, 2.0 * np.eye(64), atol=1e-4)
+    policy = networks.Policy(actor=networks_.actor, normaliser=None, activation="tanh")
+    logits = networks.policy_logits(policy, jax.random.normal(jax.random.key(1), (100, 16)))
+    assert np.abs(logits).max() < 0.1
+    assert networks_.critic[-1].kernel.shape == (64, 5)
+
+
+def test_the_null_action_starts_favoured() -> None:
+    actor = networks.init_actor_critic(jax.random.key(0), 4, 3, 1, (8,), 2.0).actor
+    assert actor[-1].bias.tolist() == [2.0, 0.0, 0.0]
+
+
+def test_an_unknown_activation_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"activation is 'gelu'; allowed: tanh, relu, swish"):
+        networks.check_activation("gelu")
+
+
+def test_running_moments_are_those_of_all_observations() -> None:
+    random = np.random.default_rng(0)
+    batches = [random.normal(1000.0, 3.0, (20, 5, 2)).astype(np.float32) for _ in range(4)]
+    normaliser = init_normaliser(2)
+    for batch in batches:
+        normaliser = update_normaliser(normaliser, jnp.asarray(batch))
+    everything = np.concatenate(batches).reshape(-1, 2)
+    np.testing.assert_allclose(normaliser.mean, everything.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(normaliser.variance, everything.var(0), rtol=1e-3)
+    assert normaliser.count == 400
+
+
+def test_normalised_features_are_standard_and_clipped() -> None:
+    normaliser = update_normaliser(init_normaliser(1), jnp.array([[1.0], [3.0]]))
+    np.testing.assert_allclose(normalise(normaliser, jnp.array([[4.0], [1e9]])), [[2.0], [10.0]], rtol=1e-4)
+
+
+def test_a_feature_that_never_moves_stays_finite() -> None:
+    normaliser = update_normaliser(init_normaliser(1), jnp.full((9, 1), 5.0))
+    assert normalise(normaliser, jnp.array([5.0])).tolist() == [0.0]
+
+
+def test_without_a_normaliser_nothing_changes() -> None:
+    assert normalise(None, jnp.array([1e9])).tolist() == [1e9]
+    assert update_normaliser(None, jnp.ones((3, 1))) is None
