@@ -72,6 +72,13 @@ def load(data: bytes, where: str) -> Program:
     except (ValueError, TypeError, KeyError, IndexError, AssertionError, struct.error, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BundleError(f"{where}: JAX {jax.__version__} cannot read this program: {reason}") from error
+    oldest, newest = (
+        export.minimum_supported_calling_convention_version,
+        export.maximum_supported_calling_convention_version,
+    )
+    if not oldest <= exported.calling_convention_version <= newest:  # JAX itself looks only when it compiles
+        version = f"calling convention {exported.calling_convention_version}"
+        raise BundleError(f"{where}: {version}; JAX {jax.__version__} reads {oldest} to {newest}")
     if text.count("custom_call") != len(_HARMLESS.findall(text)):
         raise BundleError(f"{where}: the program calls functions outside itself; that is refused")
     _check_shapes(exported, where)

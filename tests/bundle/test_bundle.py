@@ -1,0 +1,227 @@
+"""A bundle is whole or refused: round trip, every kind of damage, and nothing in it that could execute."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bundles
+import jax
+import numpy as np
+import pytest
+
+from retentionjax import cli
+from retentionjax.bundle import Bundle, load, write
+from retentionjax.bundle.customer import describe
+from retentionjax.data import Schema
+from retentionjax.env import EnvParams, record
+from retentionjax.errors import BundleError, DataError, RetentionJaxError
+from retentionjax.evaluation import learned
+
+A_FILE_OF_EACH_KIND = (
+    "churn/model.ubj",
+    "churn/encoder.json",
+    "acceptance/calibrator.json",
+    "policy/decide.stablehlo",
+    "policy/policy.json",
+    "policy/parameters/0/arrays/manifest.ocdbt",
+)
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None], *, sign: bool = False) -> None:
+    """Changes the manifest; with `sign` its id is made to fit again, as a forger would."""
+    path = folder / "manifest.json"
+    plain = json.loads(path.read_text())
+    change(plain)
+    if sign:
+        rest = {key: value for key, value in plain.items() if key not in ("id", "format_version")}
+        plain["id"] = hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    path.write_text(json.dumps(plain))
+
+
+def test_what_was_written_is_what_is_loaded(bundle: Bundle) -> None:
+    made = bundles.contents(bundles.trained())
+    frame = bundle.frame([bundles.CUSTOMER, bundles.CUSTOMER | {"months": None, "plan": "plus", "channel": "phone"}])
+    np.testing.assert_array_equal(bundle.churn.predict(frame), made.churn.predict(frame))
+    np.testing.assert_array_equal(bundle.acceptance.predict(frame), made.acceptance.predict(frame))
+    assert record.to_dict(bundle.params) == record.to_dict(EnvParams())
+    assert bundle.manifest.limits == made.limits
+    assert not bundle.manifest.synthetic
+    assert bundle.schema.features == ("months", "bill", "age", "plan", "channel")
+
+
+def test_the_parameters_in_the_bundle_are_those_of_the_policy(copy: Path) -> None:
+    loaded = learned.load(load(copy).folder / "policy")
+    jax.tree.map(np.testing.assert_array_equal, loaded.policy.parameters, bundles.trained().policy.parameters)
+    load(copy)  # reading the parameters leaves the bundle as it was
+
+
+def test_scores_are_calibrated_probabilities_and_reasons_name_the_facts(bundle: Bundle) -> None:
+    scores = bundle.score([bundles.CUSTOMER, bundles.CUSTOMER | {"customer_id": 7, "months": 59}])
+    assert scores.customer_id == ("C-1", "7")
+    assert scores.churn_probability[0] > 0.4 > scores.churn_probability[1]
+    np.testing.assert_allclose(scores.monthly_charge, 80.5)
+    first = bundle.reasons(bundles.CUSTOMER, most=1)[0]
+    assert (first.field, first.value) == ("months", 3.0)
+    assert first.log_odds > 0
+    assert bundle.reasons(bundles.CUSTOMER | {"months": None})[0].value in (None, 80.5)
+
+
+def test_a_record_that_does_not_fit_is_refused_by_place(bundle: Bundle) -> None:
+    with pytest.raises(DataError, match=r"customer 1.*'plan'.*unknown category"):
+        bundle.score([bundles.CUSTOMER, bundles.CUSTOMER | {"plan": "gold"}])
+
+
+@pytest.mark.parametrize("name", A_FILE_OF_EACH_KIND)
+def test_a_changed_byte_in_any_file_is_refused_by_its_name(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(BundleError, match=f"{name}: changed since it was written"):
+        load(copy)
+
+
+@pytest.mark.parametrize("name", A_FILE_OF_EACH_KIND)
+def test_a_missing_or_cut_file_is_refused_by_its_name(copy: Path, name: str) -> None:
+    (copy / name).write_bytes((copy / name).read_bytes()[:-1])
+    with pytest.raises(BundleError, match=f"{name}: [0-9,]+ bytes; manifest.json says"):
+        load(copy)
+    (copy / name).unlink()
+    with pytest.raises(BundleError, match=f"{name}: no such file"):
+        load(copy)
+
+
+@pytest.mark.parametrize("name", ["extra.py", "policy/decide.py", ".hidden", "language/adapter.safetensors"])
+def test_a_file_too_many_is_refused(copy: Path, name: str) -> None:
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_text("import os")
+    with pytest.raises(BundleError, match=f"{name}: not in manifest.json"):
+        load(copy)
+
+
+def test_a_link_is_refused_even_to_the_right_content(copy: Path, folder: Path) -> None:
+    (copy / "churn/model.ubj").unlink()
+    (copy / "churn/model.ubj").symlink_to(folder / "churn/model.ubj")
+    with pytest.raises(BundleError, match=r"churn/model\.ubj: a link"):
+        load(copy)
+
+
+def test_a_linked_folder_is_refused_and_a_link_to_the_bundle_is_not(copy: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(copy)
+    assert load(tmp_path / "current").manifest.id
+    shutil.rmtree(copy / "churn")
+    (copy / "churn").symlink_to(folder / "churn")
+    with pytest.raises(BundleError, match="churn: a link"):
+        load(copy)
+
+
+def test_a_pipe_is_refused_and_not_read(copy: Path) -> None:
+    os.mkfifo(copy / "pipe")
+    with pytest.raises(BundleError, match="pipe: neither a file nor a folder"):
+        load(copy)
+
+
+CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "version": (lambda plain: plain.update(format_version=2), "format version 2 is unknown; this program reads 1"),
+    "no version": (lambda plain: plain.pop("format_version"), "format version None is unknown"),
+    "true is no version": (lambda plain: plain.update(format_version=True), "format version True is unknown"),
+    "key": (lambda plain: plain.update(run="x.py"), "unknown key 'run'"),
+    "no key": (lambda plain: plain.pop("env"), "the key 'env' is missing"),
+    "type": (lambda plain: plain.update(synthetic="no"), "synthetic is a str"),
+    "part": (lambda plain: plain["parts"].append("language"), "the part 'language' is unknown"),
+    "no part": (lambda plain: plain["parts"].remove("policy"), "the part 'policy' is missing"),
+    "file": (lambda plain: plain["files"].update({"a": {"bytes": 1}}), "'a': .*wanted: sha256 and bytes"),
+    "size": (lambda plain: plain["files"].update({"a": {"bytes": "1", "sha256": "0" * 64}}), "whole number of bytes"),
+    "constant": (lambda plain: plain["env"].update(contact_cost=0.0), "changed since it was written"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_manifest_is_refused(copy: Path, name: str) -> None:
+    change, message = CHANGES[name]
+    edit(copy, change)
+    with pytest.raises(BundleError, match=rf"manifest\.json.*{message}"):
+        load(copy)
+
+
+FORGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "constant": (lambda plain: plain["env"].update(risk_onset=2.0), "risk_onset is 2.0"),
+    "unknown constant": (lambda plain: plain["env"].update(gravity=9.8), "gravity: no such constant"),
+    "outside": (lambda plain: plain["files"].update({"../x": {"bytes": 1, "sha256": "0" * 64}}), "no such file"),
+    "field": (lambda plain: plain["customer"]["fields"].pop("age"), "do not fit the features of the acceptance model"),
+    "category": (lambda plain: plain["customer"]["fields"]["plan"].update(allowed=["plus", "basic"]), "churn model"),
+    "nullable": (lambda plain: plain["customer"]["fields"]["age"].update(nullable=True), "acceptance model"),
+    "no customer": (lambda plain: plain.update(customer={}), "not the description of a customer"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_manifest_forged_with_a_fitting_id_must_still_make_sense(copy: Path, name: str) -> None:
+    change, message = FORGED[name]
+    edit(copy, change, sign=True)
+    with pytest.raises(BundleError, match=message):
+        load(copy)
+
+
+def test_no_bundle_is_an_error_that_says_what_one_is(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such folder; a bundle is a folder with a manifest"):
+        load(tmp_path / "nothing")
+    with pytest.raises(BundleError, match=r"manifest\.json: no such file"):
+        load(tmp_path)
+
+
+def test_an_existing_folder_is_replaced_only_when_asked_and_kept_when_writing_fails(copy: Path) -> None:
+    with pytest.raises(RetentionJaxError, match="exists already"):
+        write(copy, bundles.contents(bundles.trained()))
+    broken = dataclasses.replace(bundles.contents(bundles.trained()), limits={"campaign_budget": math.nan})
+    with pytest.raises(ValueError, match="JSON"):
+        write(copy, broken, replace=True)
+    before = load(copy).manifest.id
+    write(copy, bundles.contents(bundles.trained(seed=1)), replace=True)
+    assert load(copy).manifest.id != before
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+
+
+def test_schemas_that_cannot_be_one_customer_are_refused() -> None:
+    other = dataclasses.replace(bundles.ACCEPTANCE, numeric=("age", "plan"))
+    with pytest.raises(BundleError, match="'plan' differs"):
+        describe(bundles.CHURN, other)
+    with pytest.raises(BundleError, match="'history', a name that bundles reserve"):
+        describe(bundles.CHURN, Schema(name="calls", numeric=("history",)))
+    with pytest.raises(BundleError, match="names no charge"):
+        describe(bundles.ACCEPTANCE, bundles.ACCEPTANCE)
+    shared = describe(bundles.CHURN, dataclasses.replace(bundles.CHURN, name="calls", charge=None))
+    assert shared["fields"]["plan"]["used_by"] == ["churn", "acceptance"]
+
+
+def test_inspect_and_verify_on_the_command_line(folder: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bundle", "inspect", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    for word in ("phone: real, 400 rows", "months, bill, plan, age, channel", "campaign_budget 2.5", "cv_auc 0.8"):
+        assert word in shown
+    assert cli.main(["bundle", "verify", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith(f"OK: {folder}")
+    (copy / "churn/encoder.json").write_text("{}")
+    for verb in ("inspect", "verify"):
+        assert cli.main(["bundle", verb, str(copy)]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert "churn/encoder.json" in err
+
+
+def test_a_bundle_of_synthetic_data_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = bundles.make(tmp_path / "made", kind="synthetic")
+    assert load(made).manifest.synthetic
+    cli.main(["bundle", "inspect", str(made)])
+    assert "SYNTHETIC DATA" in capsys.readouterr().out

@@ -1,0 +1,99 @@
+"""A ledger's history: the state the environment itself would be in, or an error that says what cannot be."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from campaigns import SAMPLED, cohort_params
+
+from retentionjax.decide import history as histories
+from retentionjax.env import EnvParams
+from retentionjax.env.retention import new_customer
+from retentionjax.errors import DataError
+
+PARAMS = EnvParams()
+
+
+def read(**value: Any) -> histories.History:
+    return histories.read(value, PARAMS, where="a.json, history")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_history_gives_the_state_that_the_environment_is_in(seed: int) -> None:
+    """Contacts on days 0 and 10 played in the environment, against the same told by a ledger on day 15."""
+    params = cohort_params()
+    step = jax.jit(SAMPLED.step_env)
+    played: Any = new_customer(jnp.int32(seed), jnp.asarray(False), params)
+    start, running, asked = played, None, {0: 7, 10: 10}  # 10 % off and 20 % off, today
+    for day in range(15):
+        _, played, _, _, info = step(jax.random.key(100 * seed + day), played, jnp.int32(asked.get(day, 0)), params)
+        if bool(info["accepted"]):
+            running = {"running_offer": [0.10, 0.20][day // 10], "offer_days_left": 30 - (15 - day)}
+    told = histories.state(
+        read(day=15, contacts_days_ago=[15, 5], account_used=float(played.account_used), **(running or {})),
+        params,
+        monthly_charge=float(start.monthly_charge),
+        baseline=float(start.churn_probability),
+        accept_probability=float(start.accept_probability),
+        elevated=bool(played.elevated),
+    )
+    for name in told.__dataclass_fields__:
+        if name not in ("customer", "pending_days"):
+            np.testing.assert_allclose(getattr(told, name), getattr(played, name), rtol=1e-6, err_msg=name)
+
+
+def test_nothing_known_is_a_customer_on_the_first_day() -> None:
+    assert read() == histories.History()
+    state = histories.state(read(), PARAMS, monthly_charge=50.0, baseline=0.2, accept_probability=0.1, elevated=False)
+    first = new_customer(jnp.int32(0), jnp.asarray(False), PARAMS)
+    for name in ("time", "contact_history", "days_since_contact", "pending_offer", "offer", "account_used"):
+        assert getattr(state, name) == getattr(first, name)
+
+
+def test_the_account_is_charged_in_full_for_what_is_known() -> None:
+    known = read(day=20, contacts_days_ago=[10, 18], running_offer=0.2, offer_days_left=20)
+    state = histories.state(known, PARAMS, monthly_charge=50.0, baseline=0.2, accept_probability=0.1, elevated=False)
+    assert float(state.account_used) == pytest.approx(2 * 0.50 + 0.2 * 50)
+
+
+IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
+    ({"days": 3}, "unknown key 'days'; allowed: day, contacts_days_ago"),
+    ({"day": 90}, "day: 90; allowed: a whole number, 0 to 89"),
+    ({"day": -1}, "day: -1; allowed"),
+    ({"day": True}, "day: True; allowed"),
+    ({"day": 1.0}, "day: 1.0; allowed"),
+    ({"day": "3"}, "day: '3'; allowed"),
+    ({"contacts_days_ago": 3}, "contacts_days_ago: 3; a list"),
+    ({"day": 5, "contacts_days_ago": [0]}, "contacts_days_ago: 0; allowed: a whole number, 1 or more"),
+    ({"day": 5, "contacts_days_ago": [-2]}, "contacts_days_ago: -2; allowed"),
+    ({"day": 5, "contacts_days_ago": [6]}, "6, but on day 5 the campaign is 5 days old"),
+    ({"contacts_days_ago": [1]}, "1, but on day 0"),
+    ({"day": 5, "contacts_days_ago": [2, 2]}, "2 stands twice"),
+    ({"day": 5, "contacts_days_ago": [2], "account_used": 0.4}, "account_used: 0.4; allowed: a number, 0.5 or more"),
+    ({"account_used": float("nan")}, "account_used: nan"),
+    ({"account_used": 1e300}, "account_used"),
+    ({"running_offer": 0.1}, "running_offer stands alone"),
+    ({"offer_days_left": 3}, "offer_days_left stands alone"),
+    ({"day": 10, "running_offer": 0.15, "offer_days_left": 3}, "0.15 is no offer; allowed: 0, 0.05, 0.1, 0.2"),
+    ({"day": 10, "running_offer": 0.1, "offer_days_left": 30}, "offer_days_left: 30; allowed: a whole number, 1 to 29"),
+    ({"day": 10, "running_offer": 0.1, "offer_days_left": 25}, "accepted 5 days ago, and contacts_days_ago names no"),
+    ({"pending": {"offer": 0.1}}, "pending: .*; an object with offer and days"),
+    ({"pending": {"offer": 0.1, "days": 4}}, "pending.days: 4; allowed: a whole number, 0 to 3"),
+    ({"pending": {"offer": "10", "days": 1}}, "pending.offer: '10'; allowed: a number"),
+    ({"baseline_churn_probability": 1.5}, "baseline_churn_probability: 1.5; allowed: a number, 0 to 1"),
+    ({"baseline_churn_probability": "high"}, "baseline_churn_probability: 'high'"),
+]
+
+
+@pytest.mark.parametrize(("value", "message"), IMPOSSIBLE, ids=[message for _, message in IMPOSSIBLE])
+def test_a_history_that_cannot_be_is_refused(value: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=f"a.json, history.*{message}"):
+        read(**value)
+
+
+@pytest.mark.parametrize("value", [None, [], "none", 3])
+def test_a_history_that_is_no_object_is_refused(value: object) -> None:
+    with pytest.raises(DataError, match="an object with some of the keys"):
+        histories.read(value, PARAMS, where="a.json")

@@ -1,0 +1,83 @@
+"""What a contact is worth, against closed forms and against campaigns played in the environment."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from campaigns import EXPECTED, cohort_params, play, wait
+
+from retentionjax.decide import worth
+from retentionjax.env import EnvParams, EnvState, Population, actions, dynamics
+from retentionjax.env.potential import never_contact_value
+from retentionjax.env.retention import new_customer
+from retentionjax.evaluation.baselines import contact_gain
+
+PEOPLE = Population(jnp.array([80.0, 25.0]), jnp.array([0.5, 0.08]), jnp.array([0.3, 0.1]))
+
+
+def valued(state: Any, params: EnvParams) -> worth.Worth:
+    contacts = dynamics.contacts_in_window(state, params)
+    chance = dynamics.acceptance(state.accept_probability, state.elevated, contacts, params)
+    return worth.of_contact_today(
+        state,
+        params,
+        acceptance=np.asarray(chance, np.float64),
+        hazards=np.asarray(jnp.stack(dynamics.hazards(state.churn_probability, params)), np.float64),
+        residual=float(dynamics.residual_value(state.monthly_charge, state.churn_probability, params)),
+    )
+
+
+@pytest.mark.parametrize("elevated", [False, True])
+@pytest.mark.parametrize("day", [0, 40, 89])
+@pytest.mark.parametrize("customer", [0, 1])
+def test_never_contacting_again_is_worth_the_shaping_potential(elevated: bool, day: int, customer: int) -> None:
+    params = EnvParams(population=PEOPLE)
+    state: Any = new_customer(jnp.int32(customer), jnp.asarray(elevated), params).replace(time=day)
+    expected = never_contact_value(PEOPLE, params)[day, customer, int(elevated)]
+    assert valued(state, params).never == pytest.approx(float(expected), rel=1e-4)
+
+
+HISTORIES: list[dict[str, Any]] = [
+    {},
+    {"time": 80},
+    {"time": 30, "contact_history": jnp.uint32(1 << 9), "offer": jnp.int32(2), "offer_days_left": jnp.int32(20)},
+]
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_without_risk_states_and_fatigue_the_gain_is_the_closed_form(history: dict[str, Any]) -> None:
+    params = EnvParams(population=PEOPLE, risk_ratio=1.0, fatigue_hazard=0.0)
+    state: EnvState = new_customer(jnp.int32(0), jnp.asarray(False), params).replace(**history)  # type: ignore[attr-defined]
+    gain, spend = contact_gain(state, params, foresees_fatigue=jnp.asarray(False))
+    np.testing.assert_allclose(valued(state, params).gain, gain, atol=2e-3)
+    np.testing.assert_allclose(valued(state, params).cost, spend, atol=2e-3)
+
+
+def contact_once(key: Any, state: EnvState, mask: Any) -> Any:
+    return jnp.where(state.time == 0, actions.encode(3, 0), actions.WAIT)
+
+
+@pytest.mark.parametrize("elevated", [False, True])
+def test_gain_and_cost_are_the_average_of_campaigns_played(elevated: bool) -> None:
+    params, copies = cohort_params(), 6000
+    riskiest = int(
+        np.argmax(np.asarray(params.population.churn_probability < 0.8) * params.population.churn_probability)
+    )
+    who, states = np.full(copies, riskiest), np.full(copies, elevated)
+    once, never = (play(EXPECTED, params, policy, who, elevated=states) for policy in (contact_once, wait))
+    state = new_customer(jnp.int32(riskiest), jnp.asarray(elevated), params)
+    found = valued(state, params)
+    for played, expected in (
+        (once.values - never.values, found.gain[3]),
+        (once.costs[:, 0] - never.costs[:, 0], found.cost[3]),
+    ):
+        assert abs(played.mean() - expected) < 4 * played.std() / np.sqrt(copies) + 1e-3
+
+
+def test_a_second_contact_tires_as_long_as_the_first_is_in_the_window() -> None:
+    params = EnvParams(population=PEOPLE)
+    fresh: Any = new_customer(jnp.int32(0), jnp.asarray(False), params).replace(time=40)
+    old, recent = (fresh.replace(contact_history=jnp.uint32(1 << day)) for day in (30, 8))
+    assert valued(old, params).gain[3] == pytest.approx(valued(fresh, params).gain[3])
+    assert valued(recent, params).gain[3] < valued(fresh, params).gain[3] - 1
