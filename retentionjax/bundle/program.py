@@ -5,9 +5,10 @@ the mask forbids) and values f32[b, 5]: the uplift to come in $, then each cost 
 `constraints.NAMES`.
 """
 
+import contextlib
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +56,22 @@ def build(decide: Decide) -> bytes:
     shape: Any = jax.ShapeDtypeStruct
     shapes = (shape((size, observation.SIZE), jnp.float32), shape((size, NUM_ACTIONS), jnp.bool_))
     # Full float32 products everywhere: an accelerator's shortcuts would change propensities in the third digit.
-    with jax.default_matmul_precision("highest"):
+    with jax.default_matmul_precision("highest"), _no_source_places():
         exported = export.export(jax.jit(decide), platforms=PLATFORMS)(*shapes)
-    return bytes(exported.serialize())
+        return bytes(exported.serialize())
+
+
+@contextlib.contextmanager
+def _no_source_places() -> Iterator[None]:
+    """Keeps the paths of source files, which name the maker's folders, out of what is exported."""
+    name = "jax_traceback_in_locations_limit"
+    settings: Any = jax.config
+    before = settings.values[name]
+    settings.update(name, 0)
+    try:
+        yield
+    finally:
+        settings.update(name, before)
 
 
 def load(data: bytes, where: str) -> Program:

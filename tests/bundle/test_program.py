@@ -87,6 +87,15 @@ def test_any_jax_function_of_the_right_shapes_is_a_policy() -> None:
     assert propensities[0].max() == pytest.approx(1 / situations(4)[1][0].sum())
 
 
+def test_the_program_names_no_folder_of_its_maker() -> None:
+    def another(observations: Any, masks: Any) -> tuple[Any, Any]:
+        return uniform(observations + 1, masks)
+
+    data = program.build(another)
+    assert b".py" not in data
+    assert str(Path(__file__).parents[2]).encode() not in data
+
+
 @pytest.mark.parametrize("damage", [b"", b"no program", slice(0, 1000), slice(100, None)])
 def test_what_is_no_program_is_one_error(damage: bytes | slice) -> None:
     data = program.build(uniform)[damage] if isinstance(damage, slice) else damage
