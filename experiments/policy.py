@@ -7,7 +7,7 @@ those of held-out customers whose churn is sampled.
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -56,22 +56,25 @@ class Limits:
 class Settings:
     """Of PPO; what is left out has the default of `PPOConfig`. A rollout of 90 steps is one whole campaign."""
 
-    num_iterations: int = 100
+    num_iterations: int = 200
     num_envs: int = 1024
     num_steps: int = 90
     num_epochs: int = 4
-    num_minibatches: int = 16
+    num_minibatches: int = 32
+    shuffle: Literal["samples", "envs"] = "envs"
+    """What a minibatch draws; whole environments are cheaper to gather."""
     hidden: tuple[int, ...] = (64, 64)
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     learning_rate_end: float = 0.0
     gamma: float = 1.0
     gae_lambda: float = 0.95
     clip_eps: float = 0.2
+    value_clip: float | None = None
     value_coef: float = 0.5
     max_grad_norm: float = 0.5
-    entropy_coef: float = 0.01
+    entropy_coef: float = 0.02
     entropy_coef_end: float = 0.0
-    null_action_bias: float = 2.0
+    null_action_bias: float = 4.0
     """Added to the initial logit of *wait*: a policy that starts by contacting everybody winds the multiplier up."""
     illegal_coef: float = 0.1
     """Teaches the unmasked policy what the mask forbids: weight of −log(share of legal actions)."""
@@ -96,7 +99,7 @@ class MultiplierGains:
     integral: float = 0.02
     derivative: float = 0.0
     smoothing: float = 0.5
-    initial: float = 1.0
+    initial: float = 0.9
     """$ of value per $ of spend: about the budget's shadow price, so that the search starts near it."""
     maximum: float = 100.0
 
@@ -166,7 +169,6 @@ def ppo_config(config: PolicyConfig) -> ppo.PPOConfig:
         gains=Gains(**asdict(config.multipliers) | {"initial": initial}),
         cost_gamma=1.0,
         cost_gae_lambda=config.ppo.gae_lambda,
-        shuffle="envs",
     )
 
 

@@ -20,7 +20,7 @@ DEFAULT_LIMITS = (
     0.0,
     0.0,
 )  # a customer and episode: $ on average, contacts, violations, violations
-RULES = ("pending", "cooldown", "fatigue", "account_cap")  # hard limits, in the order of `violations_by_rule`
+RULES = ("pending", "cooldown", "fatigue", "account_cap")  # hard limits, in the order of the rows of `removed_by_rule`
 
 
 class Violations(NamedTuple):
@@ -60,13 +60,13 @@ def removed_by_rule(state: EnvState, params: EnvParams) -> Bool[Array, "rules ac
     at most, nothing can happen to them in between but the passing of days.
     """
     delays = jnp.asarray(params.delays)
-    size = offers_by_delays = (actions.NUM_OFFERS, actions.NUM_DELAYS)
+    size = (actions.NUM_OFFERS, actions.NUM_DELAYS)
     pending = jnp.broadcast_to(state.pending_offer != NO_OFFER, size)
     cooling = jnp.broadcast_to(cooldown_left(state, params) > delays, size)
     contacts = jax.vmap(lambda delay: dynamics.contacts_in_window(state, params, delay))(delays)
     tired = jnp.broadcast_to(contacts >= params.fatigue_cap, size)
     full_cost = dynamics.offer_cost(params.offers, state.monthly_charge, params) + params.contact_cost
-    too_dear = jnp.broadcast_to((full_cost > account_left(state, params))[:, None], offers_by_delays)
+    too_dear = jnp.broadcast_to((full_cost > account_left(state, params))[:, None], size)
     removed = jnp.stack([pending, cooling, tired, too_dear]).reshape(len(RULES), actions.NUM_ACTIONS - 1)
     return jnp.pad(removed, ((0, 0), (1, 0)))
 

@@ -1,0 +1,131 @@
+"""The whole pipeline once, as a user runs it: preset `smoke` on synthetic customers, twice, then a decision."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(900)  # six stages in processes of their own, each compiling anew
+
+ROOT = Path(__file__).parents[2]
+POLICIES = ("ppo", "never", "random", "threshold", "thompson", "uplift", "greedy", "greedy_fatigue")
+
+
+def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished smoke run and what it printed."""
+    folder = tmp_path_factory.mktemp("smoke")
+    result = run("experiments.pipeline", "smoke", "--data", "synthetic", "--runs", str(folder / "runs"), folder=folder)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return folder / "runs/smoke", result.stdout
+
+
+def summary(folder: Path, stage: str) -> dict[str, float]:
+    return json.loads((folder / stage / "summary.json").read_text())
+
+
+def test_synthetic_data_are_named_in_the_first_and_last_line(finished):
+    folder, printed = finished
+    lines = printed.strip().splitlines()
+    assert "SYNTHETIC" in lines[0]
+    assert "SYNTHETIC" in lines[-1]
+    for stage in ("data", "churn", "acceptance", "policy", "evaluate", "bundle"):
+        assert summary(folder, stage)["data_source"] == "synthetic"
+
+
+def test_summaries_hold_the_keys_by_which_runs_are_compared(finished):
+    folder, _ = finished
+    models = {"cv_auc", "cv_ece", "cv_brier", "cv_log_loss"}
+    assert models <= summary(folder, "churn").keys()
+    assert models | {"cv_brier_skill", "time_ordered_auc", "time_ordered_ece"} <= summary(folder, "acceptance").keys()
+    policy = {"spend_ratio", "violations_masked", "violations_raw_per_contact", "multiplier_campaign_budget"}
+    assert policy | {"train_seconds", "env_steps"} <= summary(folder, "policy").keys()
+    compared = summary(folder, "evaluate")
+    for name in POLICIES:
+        for key in ("net_value", "spend", "uplift", "nrr"):
+            low, middle, high = (compared[f"{key}_{name}{end}"] for end in ("_low", "", "_high"))
+            assert low <= middle <= high, (key, name)
+        if name != "ppo":
+            paired = compared["net_value_ppo"] - compared[f"net_value_{name}"]
+            assert compared[f"paired_ppo_minus_{name}"] == pytest.approx(paired, abs=1e-3)
+
+
+def test_masked_policies_break_no_rule(finished):
+    folder, _ = finished
+    assert summary(folder, "policy")["violations_masked"] == 0
+    full = json.loads((folder / "evaluate/artifacts/evaluation.json").read_text())
+    for name, metrics in full["policies"].items():
+        assert metrics["account_violations"]["mean"] == 0, name
+        assert not metrics["cooldown_violations"]["mean"], name
+        assert not metrics["fatigue_violations"]["mean"], name
+
+
+def test_pictures_and_metrics_are_written(finished):
+    folder, _ = finished
+    for picture in ("policy/artifacts/learning_curve.png", "evaluate/artifacts/pacing.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    lines = [json.loads(line) for line in (folder / "policy/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert list((folder / "policy/tensorboard").iterdir())
+
+
+def test_a_second_run_skips_every_stage(finished):
+    folder, _ = finished
+    again = run("experiments.pipeline", "smoke", "--data", "synthetic", "--runs", str(folder.parent), folder=folder)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert again.stdout.count("skipped") == 6
+
+
+def test_a_killed_training_ends_where_the_uninterrupted_one_does(finished, tmp_path):
+    """`--resume` from the checkpoint of iteration 2 gives the very same parameters and metrics."""
+    folder, _ = finished
+    common = ["experiments.policy", "smoke", "--data", "synthetic", "--runs", str(folder.parent)]
+    half = run(*common, "--name", "half", "--ppo.num-iterations", "6", "--checkpoint-every", "2", folder=tmp_path)
+    assert half.returncode == 0, half.stderr[-3000:]
+    other = folder.parent / "half/policy"
+    for step in ("4", "6"):
+        subprocess.run(["rm", "-rf", str(other / "checkpoints" / step)], check=True)
+    (other / "summary.json").unlink()
+    resumed = run(*common, "--name", "half", "--checkpoint-every", "2", "--resume", folder=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    record, expected = summary(folder.parent / "half", "policy"), summary(folder, "policy")
+    for key in ("spend_ratio", "wait_bias", "multiplier_campaign_budget", "violations_raw_per_contact"):
+        assert record[key] == expected[key], key
+
+
+def test_the_bundle_decides(finished):
+    folder, _ = finished
+    artifacts = folder / "bundle/artifacts"
+    customer = sorted((artifacts / "customers").glob("*.json"))[0]
+    arguments = ["--bundle", str(artifacts / "bundle"), "--customer", str(customer), "--json"]
+    decided = run("retentionjax.cli", "decide", *arguments, folder=folder)
+    assert decided.returncode == 0, decided.stderr
+    assert json.loads(decided.stdout)
+
+
+def test_the_bundle_is_compared_on_customers_a_user_brings(finished):
+    folder, _ = finished
+    artifacts = folder / "bundle/artifacts"
+    facts = [json.loads(path.read_text()) for path in sorted((artifacts / "customers").glob("*.json"))]
+    columns = [name for name in facts[0] if name != "history"]
+    rows = [",".join("" if fact[name] is None else str(fact[name]) for name in columns) for fact in facts]
+    table = folder / "customers.csv"
+    table.write_text("\n".join([",".join(columns), *rows]) + "\n")
+    bundle = str(artifacts / "bundle")
+    compared = run("retentionjax.cli", "evaluate", "--bundle", bundle, "--customers", str(table), folder=folder)
+    assert compared.returncode == 0, compared.stderr
+    assert "greedy_fatigue" in compared.stdout
+    table.write_text(table.read_text().replace("Month-to-month", "Weekly").replace("Two year", "Weekly"))
+    wrong = run("retentionjax.cli", "evaluate", "--bundle", bundle, "--customers", str(table), folder=folder)
+    assert wrong.returncode == 2
+    assert "Weekly" in wrong.stderr
