@@ -55,7 +55,10 @@ def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, folder: epat
         is_ours = name == "ppo"
         colour, width = (BLUE, 2.4) if is_ours else (GREY, 1.0)
         axes.plot(np.arange(1, len(total) + 1), total, color=colour, linewidth=width, zorder=3 if is_ours else 2)
-        axes.annotate(name, (len(total), total[-1]), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+    ends = {name: float(np.sum(np.asarray(values, np.float64))) for name, values in daily_spend.items()}
+    days = max(len(np.asarray(values)) for values in daily_spend.values())
+    for name, height in _apart(ends, 0.05 * max(budget, *ends.values())).items():
+        axes.annotate(name, (days + 1, height), va="center", fontsize=8)
     axes.axhline(budget, color=ORANGE, linestyle="--", linewidth=1)
     axes.annotate("budget", (1, budget), va="bottom", color=ORANGE)
     axes.set_xlabel("day of the campaign")
@@ -65,14 +68,29 @@ def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, folder: epat
     _write(figure, folder / "pacing.png")
 
 
+def _apart(heights: Mapping[str, float], gap: float) -> dict[str, float]:
+    """Heights of labels, lowest first, each at least `gap` above the one below."""
+    placed: dict[str, float] = {}
+    floor = -np.inf
+    for name in sorted(heights, key=lambda name: heights[name]):
+        placed[name] = floor = max(heights[name], floor + gap)
+    return placed
+
+
 def comparison(uplift: Mapping[str, Estimate], nrr: Mapping[str, Estimate], folder: epath.Path) -> None:
-    """`comparison.png`: uplift over never and net revenue retention of each policy, with 95 % intervals."""
+    """`comparison.png`: uplift over never and net revenue retention, with 95 % intervals, best policy first.
+
+    `nrr` may hold more policies than `uplift`; that of "never" is a line.
+    """
+    order = sorted(uplift, key=lambda name: -uplift[name].mean)
     figure = Figure(figsize=(8.5, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _bars(left, uplift, 1.0, "$ over never, a customer")
-    _bars(right, nrr, 100.0, "net revenue retention [%]")
-    lows = [100 * estimate.low for estimate in nrr.values()]
-    highs = [100 * estimate.high for estimate in nrr.values()]
+    _bars(left, {name: uplift[name] for name in order}, 1.0, r"\$ over never, a customer")
+    left.axvline(0, color=GREY, linewidth=0.8)
+    _bars(right, {name: nrr[name] for name in order}, 100.0, "net revenue retention [%]; dashed: never")
+    right.axvline(100 * nrr["never"].mean, color=GREY, linestyle="--", linewidth=1)
+    lows = [100 * nrr[name].low for name in order]
+    highs = [100 * nrr[name].high for name in order]
     margin = max(0.2, 0.3 * (max(highs) - min(lows)))
     right.set_xlim(min(lows) - margin, max(highs) + margin)
     right.set_yticklabels([])
@@ -90,7 +108,6 @@ def _bars(axes: Axes, estimates: Mapping[str, Estimate], scale: float, label: st
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.7)
     axes.set_xlabel(label)
-    axes.axvline(0, color=GREY, linewidth=0.8)
     _plain(axes)
 
 

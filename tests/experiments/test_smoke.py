@@ -16,7 +16,7 @@ POLICIES = ("ppo", "never", "random", "threshold", "thompson", "uplift", "greedy
 
 def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
+    return subprocess.run(  # noqa: PLW1510 - the tests look at the status
         [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
     )
 
@@ -106,7 +106,7 @@ def test_a_killed_training_ends_where_the_uninterrupted_one_does(finished, tmp_p
 def test_the_bundle_decides(finished):
     folder, _ = finished
     artifacts = folder / "bundle/artifacts"
-    customer = sorted((artifacts / "customers").glob("*.json"))[0]
+    customer = min((artifacts / "customers").glob("*.json"))
     arguments = ["--bundle", str(artifacts / "bundle"), "--customer", str(customer), "--json"]
     decided = run("retentionjax.cli", "decide", *arguments, folder=folder)
     assert decided.returncode == 0, decided.stderr

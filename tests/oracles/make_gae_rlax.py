@@ -49,7 +49,11 @@ def trajectory(random: np.random.Generator) -> dict[str, list[float]]:
 
 def main() -> None:
     random = np.random.default_rng(42)
-    golden = {"rlax": rlax.__version__, "decay": DECAY, "trajectories": [trajectory(random) for _ in range(TRAJECTORIES)]}
+    golden = {
+        "rlax": rlax.__version__,
+        "decay": DECAY,
+        "trajectories": [trajectory(random) for _ in range(TRAJECTORIES)],
+    }
     Path(__file__).with_name("gae_rlax.json").write_text(json.dumps(golden, indent=1) + "\n")
 
 
