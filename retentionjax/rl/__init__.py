@@ -14,6 +14,7 @@ from retentionjax.rl.ppo import (
     train_iterations,
     values,
 )
+from retentionjax.rl.sharding import device_mesh
 
 __all__ = [
     "Gains",
@@ -22,6 +23,7 @@ __all__ = [
     "PPOConfig",
     "Policy",
     "TrainState",
+    "device_mesh",
     "init",
     "make_train",
     "policy",

@@ -34,7 +34,7 @@ class PPOConfig:
     shards: int = struct.field(pytree_node=False, default=1)  # groups of environments, one a device of a mesh
     # Numeric: scalars unless a shape is given.
     learning_rate: Leaf = 3e-4
-    learning_rate_end: Leaf = 0.0  # reached linearly at the last iteration
+    learning_rate_end: Leaf = 0.0
     gamma: Leaf = 0.99
     gae_lambda: Leaf = 0.95
     cost_gamma: Leaf = 0.99  # scalar or [K]; 1 is exact for undiscounted limits, but only where every episode ends
@@ -43,7 +43,8 @@ class PPOConfig:
     value_clip: Leaf = None  # in units of the values; None: values are not clipped
     value_coef: Leaf = 0.5
     entropy_coef: Leaf = 0.01
-    entropy_coef_end: Leaf = 0.0  # reached linearly at the last iteration
+    entropy_coef_end: Leaf = 0.0
+    annealing: Leaf = 1.0  # share of the run over which the two above are reached, linearly; held from there
     illegal_coef: Leaf = 0.0  # weight of −log(unmasked probability of the legal actions); teaches what the mask does
     max_grad_norm: Leaf = 0.5  # of the global norm, over all parameters
     limits: Leaf = ()  # [K], cost units an episode; inf switches a constraint off
@@ -105,5 +106,6 @@ def each_head(config: PPOConfig, reward: Leaf, cost: Leaf) -> Float[Array, " hea
 
 
 def annealed(config: PPOConfig, start: Leaf, end: Leaf, iteration: Array) -> Float[Array, ""]:
-    """`start` at iteration 0, `end` after the last, linear in between."""
-    return jnp.asarray(start + (end - start) * iteration / config.num_iterations, jnp.float32)
+    """`start` at iteration 0, `end` from the share `annealing` of the run on, linear in between."""
+    progress = jnp.clip(iteration / (config.annealing * config.num_iterations), 0.0, 1.0)
+    return jnp.asarray(start + (end - start) * progress, jnp.float32)

@@ -87,7 +87,7 @@ def run_epochs(
         flat_gradient = sharding.mean(flat_gradient, config.shards)
         updates, opt_state = _optimiser(config).update(flat_gradient, learner.opt_state)
         params = jax.tree.map(lambda p, u: p - learning_rate * u, learner.params, unravel(updates))
-        return Learner(params=params, opt_state=opt_state), losses.replace(grad_norm=optax.global_norm(flat_gradient))
+        return Learner(params=params, opt_state=opt_state), losses.replace(grad_norm=optax.tree.norm(flat_gradient))
 
     def epoch(learner: Learner, key: PRNGKeyArray) -> tuple[Learner, Losses]:
         return jax.lax.scan(minibatch, learner, _minibatches(config, samples, key))

@@ -132,7 +132,7 @@ def train_iteration(
     """One rollout and what is learned from it, on all shards.
 
     Args:
-        mesh: one device a shard, axis named "shards"; None runs all of them on one device, with the same results.
+        mesh: by `sharding.device_mesh`, one device a shard; None runs all on one device, with the same results.
     """
 
     def iterate(shared: TrainState, simulation: Simulation) -> tuple[tuple[TrainState, Metrics], Simulation]:

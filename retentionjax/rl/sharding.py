@@ -9,12 +9,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from retentionjax.errors import ConfigError
 
 AXIS = "shards"
+
+
+def device_mesh(shards: int) -> Mesh:
+    """The first `shards` devices, one a group.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    devices = jax.devices()
+    if len(devices) < shards:
+        raise ConfigError(f"shards is {shards}; allowed: at most the {len(devices)} devices there are, to use a mesh")
+    return Mesh(np.array(devices[:shards]), (AXIS,))
 
 
 def mean(x: Any, shards: int) -> Any:
@@ -54,7 +67,7 @@ def over_shards(
     Args:
         shared: the same for all groups, and must be so when it is returned.
         local: leading axis `shards` on every leaf where there is more than one.
-        mesh: None maps all groups on one device.
+        mesh: by `device_mesh`; None maps all groups on one device.
 
     Raises:
         ConfigError: the mesh has not one device a group along an axis named "shards".

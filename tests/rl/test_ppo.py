@@ -1,0 +1,186 @@
+"""Whole runs of PPO, small: what must hold in every one of them."""
+
+import ast
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from meter import Meter, MeterParams
+
+import retentionjax.rl
+from retentionjax import rl
+from retentionjax.errors import ConfigError
+from retentionjax.rl.normalise import Normaliser
+
+ENV, PARAMS = Meter(masked=True), MeterParams(length=7, noise=0.5)
+CONFIG = rl.PPOConfig(
+    num_iterations=6,
+    num_envs=8,
+    num_steps=4,
+    num_epochs=2,
+    num_minibatches=2,
+    hidden=(8,),
+    normalise_observations=True,
+    learning_rate=0.01,
+    limits=(2.0, float("inf")),
+    gains=rl.Gains.sgd(0.1, initial=0.5),
+    average_decay=0.5,
+)
+Run = tuple[rl.TrainState, rl.Metrics]
+
+
+QUICK = {"xla_backend_optimization_level": 0}  # compiling costs seconds, running nothing
+TRAIN = jax.jit(lambda config, key: rl.make_train(ENV, PARAMS, config)(key), compiler_options=QUICK)
+THREE = jax.jit(lambda state: rl.train_iterations(ENV, PARAMS, CONFIG, state, 3), compiler_options=QUICK)
+
+
+@cache
+def example() -> Run:
+    return TRAIN(CONFIG, jax.random.key(0))
+
+
+def assert_same(one: Any, other: Any, **tolerances: float) -> None:
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        np.testing.assert_allclose(a, b, **({"rtol": 0.0} | tolerances))
+
+
+def test_the_first_minibatch_sees_the_probabilities_that_acted() -> None:
+    """Masks, normalised observations and all: the ratio is 1 until the first step of the optimiser."""
+    assert example()[1].losses.first_ratio_error.max() < 1e-5
+    assert example()[1].losses.approx_kl.max() > 1e-6
+
+
+def test_runs_in_two_halves_equal_one_whole_bit_for_bit() -> None:
+    whole = jax.jit(lambda state: rl.train_iterations(ENV, PARAMS, CONFIG, state, 6), compiler_options=QUICK)
+    start = rl.init(ENV, PARAMS, CONFIG, jax.random.key(0))
+    state, first = THREE(start)
+    state, second = THREE(state)
+    assert_same((state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)), whole(start))
+
+
+def test_seeds_and_numeric_settings_can_be_vmapped() -> None:
+    rates, limits = jnp.array([0.01, 0.002]), jnp.array([[2.0, jnp.inf], [1.0, 4.0]])
+
+    def run(rate: jax.Array, limit: jax.Array, key: jax.Array) -> Run:
+        return rl.make_train(ENV, PARAMS, replace(CONFIG, learning_rate=rate, limits=limit))(key)
+
+    keys = jnp.stack([jax.random.key(0), jax.random.key(5)])
+    together = jax.jit(jax.vmap(run), compiler_options=QUICK)(rates, limits, keys)
+    assert_same(jax.tree.map(lambda x: x[0], together), example(), rtol=1e-3, atol=1e-4)
+    alone = TRAIN(replace(CONFIG, learning_rate=0.002, limits=(1.0, 4.0)), keys[1])
+    assert_same(jax.tree.map(lambda x: x[1], together), alone, rtol=1e-3, atol=1e-4)
+
+
+def test_the_multiplier_moves_first_and_by_the_episodes_of_this_rollout() -> None:
+    """λ_t = clip(λ_{t−1} + rate · clip((J_t − d)/d, ±½)), from completed episodes alone, held where there is none."""
+    metrics = example()[1]
+    count, costs = np.asarray(metrics.completed.count), np.asarray(metrics.completed.costs)[:, 0]
+    assert (count == 0).any()  # 7-step episodes in rollouts of 4
+    assert (count > 0).any()
+    price, cost = 0.5, 0.0
+    for t in range(CONFIG.num_iterations):
+        if count[t]:
+            cost = costs[t] / count[t]
+            price = max(0.0, price + 0.1 * np.clip((cost - 2.0) / 2.0, -0.5, 0.5))
+        np.testing.assert_allclose(metrics.multipliers[t, 0], price, rtol=1e-5)
+        np.testing.assert_allclose(metrics.cost[t, 0], cost, rtol=1e-5)
+    assert np.all(metrics.multipliers[:, 1] == 0.0)  # its limit is infinite
+
+
+def test_observation_statistics_are_those_of_all_rollouts() -> None:
+    """The times of the steps: all environments in step, so times 0 … 6 and around again."""
+    normaliser = example()[0].normaliser
+    assert isinstance(normaliser, Normaliser)
+    times = np.arange(CONFIG.num_iterations * CONFIG.num_steps) % 7
+    np.testing.assert_allclose(normaliser.mean, [times.mean(), 1.0], rtol=1e-5)
+    np.testing.assert_allclose(normaliser.variance, [times.var(), 0.0], rtol=1e-4, atol=1e-6)
+
+
+def test_averaged_parameters_are_the_mean_of_recent_ones() -> None:
+    step = jax.jit(lambda state: rl.train_iteration(ENV, PARAMS, CONFIG, state)[0], compiler_options=QUICK)
+    state = rl.init(ENV, PARAMS, CONFIG, jax.random.key(0))
+    average = state.params
+    for _ in range(2):
+        state = step(state)
+        average = jax.tree.map(lambda a, b: 0.5 * a + 0.5 * b, average, state.params)
+    assert_same(state.averaged_params, average, rtol=1e-5, atol=1e-7)
+    assert_same(rl.policy(CONFIG, state, averaged=True).actor, state.averaged_params.actor)
+    assert_same(rl.policy(CONFIG, state).actor, state.params.actor)
+
+
+def test_a_mask_is_kept_in_what_is_learned() -> None:
+    """At odd times action 2 is illegal: the trained policy with its mask gives it probability 0."""
+    state = example()[0]
+    logits = rl.policy_logits(rl.policy(CONFIG, state), jnp.array([[1.0, 1.0]]), jnp.array([[True, True, False]]))
+    np.testing.assert_allclose(jax.nn.softmax(logits).sum(), 1.0, rtol=1e-6)
+    assert jax.nn.softmax(logits)[0, 2] == 0.0
+
+
+def test_summaries_are_flat_and_never_nan() -> None:
+    metrics = example()[1]
+    summary = rl.summarise(metrics)
+    assert summary["env_steps"] == 6 * 8 * 4
+    assert summary["episode_length"] == 7.0
+    assert summary["episode_cost_1"] == 7.0
+    assert {"multipliers_0", "explained_variance_2", "value_loss_1", "approx_kl"} <= summary.keys()
+    assert all(np.isfinite(list(summary.values())))
+    nothing_ended = jax.tree.map(lambda x: x[:1], metrics)
+    assert "episode_return" not in rl.summarise(nothing_ended)
+    assert all(np.isfinite(list(rl.summarise(nothing_ended).values())))
+
+
+def test_plain_ppo_where_there_are_no_costs() -> None:
+    env, params = gymnax.make("CartPole-v1")
+    config = rl.PPOConfig(num_iterations=2, num_envs=8, num_steps=8, num_minibatches=2, hidden=(8,), shuffle="envs")
+    state, metrics = jax.jit(rl.make_train(env, params, config), compiler_options=QUICK)(jax.random.key(0))
+    assert metrics.multipliers.shape == (2, 0)
+    assert rl.values(config, state, jnp.zeros((5, 4))).shape == (5, 1)
+    assert metrics.losses.first_ratio_error.max() < 1e-5
+    assert "episode_cost_0" not in rl.summarise(metrics)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"limits": (1.0,)}, r"limits has shape \(1,\); the environment has 2 costs"),
+        ({"cost_gamma": (0.9, 0.9, 0.9)}, r"cost_gamma has shape \(3,\)"),
+        ({"limit_scales": (1.0,)}, r"limit_scales has shape \(1,\)"),
+        ({"activation": "gelu"}, "activation is 'gelu'; allowed: tanh"),
+        ({"shuffle": "rows"}, "shuffle is 'rows'; allowed: samples, envs"),
+        ({"num_steps": 0}, "num_steps is 0; allowed: at least 1"),
+        ({"num_minibatches": 5}, "num_minibatches is 5; allowed: a divisor of the 32 samples"),
+        ({"num_minibatches": 16, "shuffle": "envs"}, "num_minibatches is 16; allowed: a divisor of the 8 envs"),
+        ({"shards": 3}, "shards is 3; allowed: a divisor of num_envs, 8"),
+        ({"gains": rl.Gains(delay=0)}, "gains.delay is 0; allowed: at least 1 update"),
+    ],
+)
+def test_settings_that_cannot_run_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        rl.make_train(ENV, PARAMS, replace(CONFIG, **wrong))
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(TypeError, match="lerning_rate"):
+        rl.PPOConfig(lerning_rate=1e-3)
+
+
+@pytest.mark.parametrize(("config", "name"), [(rl.PPOConfig, "config"), (rl.Gains, "gains")])
+def test_every_setting_is_read_by_the_program(config: type, name: str) -> None:
+    """Outside the check of settings, which reads them without obeying them."""
+    read = set()
+    for path in Path(retentionjax.rl.__path__[0]).glob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef) or function.name in {"check", "_check_costs"}:
+                continue
+            for node in ast.walk(function):
+                if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == name:
+                    read.add(node.attr)
+    assert {field.name for field in fields(config)} - read == set()
