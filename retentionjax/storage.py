@@ -93,6 +93,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise DataError(f"{source}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
     except ValueError as error:
         raise DataError(f"{source}: {error}") from None
+    except RecursionError:
+        raise DataError(f"{source}: nested too deeply to be one of ours") from None
 
 
 @contextlib.contextmanager

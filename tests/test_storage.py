@@ -204,3 +204,10 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/somewhere")
     assert str(storage.as_path("~/runs")) == "/somewhere/runs"
     assert str(storage.as_path("gs://bucket/runs")) == "gs://bucket/runs"
+
+
+def test_json_nested_beyond_reason_is_refused_by_name(tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 200_000)
+    with pytest.raises(DataError, match=r"deep\.json: nested too deeply"):
+        storage.read_json(path)

@@ -50,9 +50,13 @@ def record_frame(schema: Schema, facts: Sequence[Mapping[str, float | str]]) -> 
 def _number(value: object, place: str, allowed: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(f"{place}: {value!r} is not a number; allowed: {allowed}")
-    if not math.isfinite(value):
-        raise DataError(f"{place}: {value!r} is not finite; allowed: {allowed}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond what a float holds
+        number = math.inf
+    if not math.isfinite(number):
+        raise DataError(f"{place}: {str(value)[:40]} is not finite; allowed: {allowed}")
+    return number
 
 
 def _category(value: object, allowed: Sequence[str], place: str) -> str:

@@ -58,6 +58,7 @@ def test_null_is_missing_where_the_schema_allows_it() -> None:
         ({"tenure": "12"}, "field 'tenure': '12' is not a number"),
         ({"tenure": True}, "field 'tenure': True is not a number"),
         ({"tenure": math.nan}, "field 'tenure': nan is not finite"),
+        ({"tenure": 10**400}, "field 'tenure': 1000000000000000000000000000000000000000 is not finite"),
         ({"MonthlyCharges": math.inf}, "field 'MonthlyCharges': inf is not finite; allowed: dollars above 0"),
         ({"MonthlyCharges": 0}, "field 'MonthlyCharges': 0; allowed: dollars above 0"),
         ({"Contract": "Weekly"}, "field 'Contract': 'Weekly' is an unknown category; allowed: 'Month-to-month'"),
