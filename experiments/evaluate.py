@@ -108,13 +108,13 @@ def rules(config: EvaluateConfig, train: EnvParams, ours: Policy) -> list[Policy
     """The baselines, those that learn taught on the training customers, all set to spend there what ours does."""
     key = jax.random.key(config.seed)
     key_log, key_bandit, key_spend = jax.random.split(key, 3)
-    env = RetentionEnv(expected_churn=True)
+    env = RetentionEnv()  # as the campaigns to come, so that each rule is compiled once
     steps = len(KNOBS) * config.tuning_steps + config.thompson_rounds + 2
     with progress("tune the rules", steps, "steps") as bar:
         spend = play(env, train, ours, key_spend, replicates=config.tuning_replicates).spend
         target = float(np.mean(spend))
         bandit = thompson.learn(
-            RetentionEnv(),
+            env,
             train,
             key_bandit,
             rounds=config.thompson_rounds,
@@ -122,7 +122,7 @@ def rules(config: EvaluateConfig, train: EnvParams, ours: Policy) -> list[Policy
             advance=bar.advance,
         )
         settings = config.t_learner
-        log = uplift.log_random_contacts(RetentionEnv(), train, key_log, episodes=settings.episodes)
+        log = uplift.log_random_contacts(env, train, key_log, episodes=settings.episodes)
         bar.advance()
         models = uplift.fit(
             log, trees=settings.trees, depth=settings.depth, learning_rate=settings.learning_rate, seed=config.seed

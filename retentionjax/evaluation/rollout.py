@@ -107,9 +107,11 @@ def play(
     days = int(params.horizon_days)
     customers = np.repeat(np.arange(size, dtype=np.int32), replicates)
     parts: list[Episodes] = []
+    # Beyond half a chunk, one compiled shape serves all: compiling costs more than the filled-up episodes.
+    is_whole = len(customers) > CHUNK // 2
     for start in range(0, len(customers), CHUNK):
         chunk = customers[start : start + CHUNK]
-        padded = np.resize(chunk, CHUNK) if start else chunk  # one compiled shape for all chunks after the first
+        padded = np.resize(chunk, CHUNK) if is_whole else chunk
         count = len(chunk)
         episodes, _ = _play_chunk(env, params, policy, jax.random.fold_in(key, start), jnp.asarray(padded), days)
         parts.append(Episodes(*(np.asarray(column)[:count] for column in episodes)))

@@ -49,11 +49,11 @@ def learn(
     churn_probability: float,
     advance: Callable[[int], object] = lambda rounds: None,
 ) -> Policy:
-    """The bandit after `rounds` campaigns on the customers of `params`, its posterior updated after each."""
+    """The bandit after `rounds` campaigns, twice on each of the customers of `params`, its posterior updated after each."""
     policy = prior(churn_probability)
     for number in range(rounds):
         key_play, key_draws = jax.random.split(jax.random.fold_in(key, number))
-        episodes = play(env, params, policy, key_play, replicates=1)
+        episodes = play(env, params, policy, key_play, replicates=2)
         accepted = np.sum(episodes.accepted, axis=(0, 1))
         declined = np.sum(episodes.made, axis=(0, 1)) - accepted
         counts = policy.parameters.counts + jnp.stack([jnp.asarray(accepted), jnp.asarray(declined)], axis=1)
