@@ -49,7 +49,7 @@ def learn(
     churn_probability: float,
     advance: Callable[[int], object] = lambda rounds: None,
 ) -> Policy:
-    """The bandit after `rounds` campaigns, twice on each of the customers of `params`, its posterior updated after each."""
+    """The bandit after `rounds` campaigns, each twice on every customer of `params`, and updated after each."""
     policy = prior(churn_probability)
     for number in range(rounds):
         key_play, key_draws = jax.random.split(jax.random.fold_in(key, number))

@@ -102,7 +102,11 @@ def test_a_gzipped_file_is_as_good(own_places: Path, tiny: Source) -> None:
     assert sources.obtain("tiny").data == TABLE
 
 
-@pytest.mark.parametrize("data", [gzip.compress(TABLE)[:-6], gzip.compress(TABLE)[:12] + b"rubbish!rubbish!"])
+@pytest.mark.parametrize(
+    "data",
+    [gzip.compress(TABLE)[:-6], gzip.compress(TABLE)[:12] + b"rubbish!rubbish!"],
+    ids=["truncated", "damaged"],  # the bytes hold the time of day, and two workers would name the tests differently
+)
 def test_a_truncated_or_damaged_gzip_is_an_error(own_places: Path, tiny: Source, data: bytes) -> None:
     _put(own_places / "given/tiny", "tiny.csv.gz", data)
     with pytest.raises(DataError, match=r"tiny\.csv\.gz: damaged or truncated gzip"):

@@ -1,6 +1,6 @@
 """Writes gae_rlax.json: advantages by rlax, of random trajectories with terminations, truncations and survival.
 
-Run where rlax is installed: `.venv/peers/bin/python tests/oracles/make_gae_rlax.py` (scripts/bench.py --peers makes it).
+Run where rlax is installed: `.venv/peers/bin/python tests/oracles/make_gae_rlax.py` (bench.py --peers makes that).
 rlax knows no truncation, so a trajectory is cut there and each piece is given to it with the value it was cut at.
 """
 
