@@ -135,6 +135,7 @@ def test_a_table_is_taken_out_of_a_zip_or_a_zip_in_a_zip(
         (_zip(**{"tiny.csv": TABLE})[:-30], "not a zip file"),
         (_zip(**{"readme.txt": b""}), r"holds no tiny\.csv; it holds readme\.txt"),
     ],
+    ids=["a page", "truncated", "another file"],
 )
 def test_a_zip_that_is_not_one_is_an_error(
     own_places: Path, tiny: Source, data: bytes, said: str, monkeypatch: pytest.MonkeyPatch
