@@ -195,7 +195,8 @@ def summary(
     metrics: Mapping[str, business.Metrics], paired: Mapping[str, Estimate], episodes: Mapping[str, Episodes]
 ) -> dict[str, float]:
     """The flat keys of summary.json, each mean with its 95 % interval."""
-    flat: dict[str, float] = {"episodes": float(episodes["ppo"].value.size)}
+    flat = {f"uplift_{name}": metrics[name]["uplift"].mean for name in ("ppo", "greedy_fatigue", "greedy")}
+    flat["episodes"] = float(episodes["ppo"].value.size)
     for name, each in metrics.items():
         for key in ("net_value", "spend", "uplift", "nrr"):
             flat |= _flat(f"{key}_{name}", each[key])
