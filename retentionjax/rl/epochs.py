@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from retentionjax.rl import ops, sharding
 from retentionjax.rl.advantages import Estimates
@@ -89,25 +89,24 @@ def run_epochs(
         params = jax.tree.map(lambda p, u: p - learning_rate * u, learner.params, unravel(updates))
         return Learner(params=params, opt_state=opt_state), losses.replace(grad_norm=optax.tree.norm(flat_gradient))
 
-    def epoch(learner: Learner, key: PRNGKeyArray) -> tuple[Learner, Losses]:
-        return jax.lax.scan(minibatch, learner, _minibatches(config, samples, key))
+    def epoch(learner: Learner, deal: Array) -> tuple[Learner, Losses]:
+        return jax.lax.scan(minibatch, learner, _minibatches(config, samples, deal))
 
-    learner, losses = jax.lax.scan(epoch, learner, jax.random.split(key, config.num_epochs))
+    steps, envs = samples.action.shape
+    units = steps * envs if config.shuffle == "samples" else envs
+    learner, losses = jax.lax.scan(epoch, learner, ops.deals(key, units, config.num_minibatches, config.num_epochs))
     first = sharding.largest(losses.first_ratio_error[0, 0], config.shards)
     means = sharding.mean(jax.tree.map(lambda loss: loss.mean((0, 1)), losses), config.shards)
     return learner, means.replace(first_ratio_error=first)
 
 
-def _minibatches(config: PPOConfig, samples: Samples, key: PRNGKeyArray) -> Samples:
-    """Samples [time, envs, …] in random order as [minibatches, samples, …]."""
-    steps, envs = samples.action.shape
-    if config.shuffle == "samples":
-        order = ops.permutation(key, steps * envs).reshape(config.num_minibatches, -1)
-        return jax.tree.map(lambda x: x.reshape(steps * envs, *x.shape[2:])[order], samples)
-    order = ops.permutation(key, envs).reshape(config.num_minibatches, -1)
+def _minibatches(config: PPOConfig, samples: Samples, deal: Int[Array, "minibatches units"]) -> Samples:
+    """Samples [time, envs, …] as [minibatches, samples, …], by the numbers of their samples or environments."""
 
     def divide(x: Array) -> Array:
-        return jnp.moveaxis(x[:, order], 0, 1).reshape(config.num_minibatches, -1, *x.shape[2:])
+        if config.shuffle == "samples":
+            return x.reshape(-1, *x.shape[2:])[deal]
+        return jnp.moveaxis(x[:, deal], 0, 1).reshape(config.num_minibatches, -1, *x.shape[2:])
 
     return jax.tree.map(divide, samples)
 

@@ -123,3 +123,24 @@ def test_permutations_are_even() -> None:
     shuffled = jax.vmap(lambda key: ops.permutation(key, 8))(jax.random.split(jax.random.key(3), draws))
     counts = np.stack([np.bincount(shuffled[:, place], minlength=8) for place in range(8)])
     assert ((counts - draws / 8) ** 2 / (draws / 8)).sum() < 85.4
+
+
+def test_every_deal_holds_every_number_once_and_differs_from_the_others() -> None:
+    deals = np.asarray(ops.deals(jax.random.key(0), 96, 8, 5))
+    assert deals.shape == (5, 8, 12)
+    for deal in deals:
+        np.testing.assert_array_equal(np.sort(deal.reshape(-1)), np.arange(96))
+    parts = [{frozenset(part) for part in deal.tolist()} for deal in deals]
+    assert all(not one & other for i, one in enumerate(parts) for other in parts[:i])
+
+
+def test_deals_bring_any_two_numbers_together_about_as_often() -> None:
+    """Over many keys and in a later round: chance (12 − 1)/(96 − 1) for any pair, and equal for near and far ones."""
+    draws = 3000
+    deals = jax.vmap(lambda key: ops.deals(key, 96, 8, 2)[1])(jax.random.split(jax.random.key(1), draws))
+    part = np.empty((draws, 96), int)
+    np.put_along_axis(part, np.asarray(deals).reshape(draws, -1), np.repeat(np.arange(8), 12)[None], 1)
+    chance = 11 / 95
+    for one, other in [(0, 1), (0, 8), (0, 12), (40, 95)]:
+        together = (part[:, one] == part[:, other]).mean()
+        assert abs(together - chance) < 4 * np.sqrt(chance * (1 - chance) / draws)
