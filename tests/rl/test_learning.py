@@ -23,13 +23,16 @@ BANDIT = rl.PPOConfig(
     gains=rl.Gains(proportional=1.0, integral=0.2),
 )
 
+METER = Meter()
+QUICK = {"xla_backend_optimization_level": 0}  # compiling costs more than running
+TRAIN = jax.jit(lambda params, config, key: rl.make_train(METER, params, config)(key), compiler_options=QUICK)
+
 
 @pytest.mark.parametrize("unit", [1.0, 100.0])
 def test_the_multiplier_becomes_the_shadow_price(unit: float) -> None:
     """One step, reward unit · (1 + a), cost a, limit ½ on average: one more of cost is worth `unit`, in any unit."""
     gains = replace(BANDIT.gains, proportional=1.0 * unit, integral=0.2 * unit, maximum=100.0 * unit)
-    run = jax.jit(rl.make_train(Meter(), MeterParams(length=1, reward=unit), replace(BANDIT, gains=gains)))
-    _, metrics = run(jax.random.key(0))
+    _, metrics = TRAIN(MeterParams(length=1, reward=unit), replace(BANDIT, gains=gains), jax.random.key(0))
     last = slice(BANDIT.num_iterations // 2, None)
     np.testing.assert_allclose(metrics.multipliers[last, 0].mean() / unit, 1.0, rtol=0.1)
     np.testing.assert_allclose(metrics.cost[last, 0].mean(), 0.5, rtol=0.1)
@@ -51,7 +54,7 @@ def test_a_time_limit_does_not_end_the_value() -> None:
         null_action_bias=30.0,
     )
     params = MeterParams(max_steps_in_episode=5)
-    state, _ = jax.jit(rl.make_train(Meter(), params, config))(jax.random.key(0))
+    state, _ = TRAIN(params, config, jax.random.key(0))
     value = rl.values(config, state, jnp.array([[time, 1.0] for time in range(5)]))[:, 0]
     np.testing.assert_allclose(value, 10.0, rtol=0.05)
 
@@ -60,8 +63,8 @@ def test_a_time_limit_does_not_end_the_value() -> None:
 @pytest.mark.parametrize(
     ("name", "config", "bar"),
     [
-        ("CartPole-v1", rl.PPOConfig(num_iterations=60, learning_rate=1e-3), 475.0),
-        ("Acrobot-v1", rl.PPOConfig(num_iterations=60, learning_rate=1e-3), -90.0),
+        ("CartPole-v1", rl.PPOConfig(num_iterations=40, learning_rate=1e-3), 475.0),
+        ("Acrobot-v1", rl.PPOConfig(num_iterations=40, learning_rate=1e-3), -90.0),
     ],
 )
 def test_classic_control_is_solved_by_eight_seeds_at_once(name: str, config: rl.PPOConfig, bar: float) -> None:

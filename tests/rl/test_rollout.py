@@ -13,6 +13,11 @@ from retentionjax.errors import ConfigError
 from retentionjax.rl import networks, rollout
 
 STEPS, ENVS = 12, 4
+METER, MASKED = Meter(), Meter(masked=True)
+# Compiling costs seconds and a rollout nothing: all tests share two programs, not optimised.
+QUICK = {"xla_backend_optimization_level": 0}
+START = jax.jit(rollout.start, static_argnums=(0, 2, 3), compiler_options=QUICK)
+COLLECT = jax.jit(rollout.collect, static_argnums=(0, 5), compiler_options=QUICK)
 
 
 def always(action: int, *, logits: tuple[float, ...] | None = None) -> networks.Policy:
@@ -25,8 +30,8 @@ def always(action: int, *, logits: tuple[float, ...] | None = None) -> networks.
 def collect(
     env: Meter, params: MeterParams, policy: networks.Policy, cost_gamma: float = 1.0
 ) -> tuple[rollout.Simulation, rollout.Trajectory, rollout.Completed]:
-    simulation = rollout.start(env, params, ENVS, 2, jax.random.key(0))
-    return rollout.collect(env, params, policy, simulation, jnp.full(2, cost_gamma), STEPS, jax.random.key(1))
+    simulation = START(env, params, ENVS, 2, jax.random.key(0))
+    return COLLECT(env, params, policy, simulation, jnp.full(2, cost_gamma), STEPS, jax.random.key(1))
 
 
 def test_sizes_are_read_from_the_environment() -> None:
@@ -44,7 +49,7 @@ def test_continuous_actions_are_refused() -> None:
 @pytest.mark.parametrize("ending", ["terminated", "truncated"])
 def test_completed_episodes_are_summed_and_counted(ending: str) -> None:
     ends = {"length": 5} if ending == "terminated" else {"max_steps_in_episode": 5}
-    _, trajectory, completed = collect(Meter(), MeterParams(**ends, reward=2.0), always(1))
+    _, trajectory, completed = collect(METER, MeterParams(**ends, reward=2.0), always(1))
     assert completed.count == 2 * ENVS  # of 5 steps each; 2 steps are left over
     assert completed.length == 5 * completed.count
     assert completed.returns == 5 * 4.0 * completed.count
@@ -54,29 +59,29 @@ def test_completed_episodes_are_summed_and_counted(ending: str) -> None:
 
 
 def test_an_end_that_is_also_the_time_limit_is_a_real_end() -> None:
-    _, trajectory, _ = collect(Meter(), MeterParams(length=5, max_steps_in_episode=5), always(0))
+    _, trajectory, _ = collect(METER, MeterParams(length=5, max_steps_in_episode=5), always(0))
     assert trajectory.terminated.sum() == 2 * ENVS
     assert not trajectory.truncated.any()
 
 
 def test_sums_go_on_over_the_edge_of_a_rollout() -> None:
     params = MeterParams(length=20)
-    simulation, _, completed = collect(Meter(), params, always(2))
+    simulation, _, completed = collect(METER, params, always(2))
     assert completed.count == 0
-    _, _, completed = rollout.collect(Meter(), params, always(2), simulation, jnp.ones(2), STEPS, jax.random.key(2))
+    _, _, completed = rollout.collect(METER, params, always(2), simulation, jnp.ones(2), STEPS, jax.random.key(2))
     assert completed.count == ENVS
     np.testing.assert_allclose(completed.costs / completed.count, [40.0, 20.0])
 
 
 def test_survival_discounts_what_follows_it() -> None:
-    _, trajectory, completed = collect(Meter(), MeterParams(length=4, survival=0.5), always(1))
+    _, trajectory, completed = collect(METER, MeterParams(length=4, survival=0.5), always(1))
     np.testing.assert_allclose(completed.returns / completed.count, 2 * (1 + 0.5 + 0.25 + 0.125))
     np.testing.assert_allclose(completed.costs / completed.count, [1.875, 1.875])
     assert np.all(trajectory.discount == 0.5)
 
 
 def test_discounted_costs_count_later_steps_less() -> None:
-    _, _, completed = collect(Meter(), MeterParams(length=4), always(1), cost_gamma=0.9)
+    _, _, completed = collect(METER, MeterParams(length=4), always(1), cost_gamma=0.9)
     np.testing.assert_allclose(completed.costs / completed.count, (1 - 0.9**4) / 0.1, rtol=1e-5)
     np.testing.assert_allclose(completed.returns / completed.count, 8.0)  # rewards do not
 
@@ -91,10 +96,10 @@ def test_expected_survival_is_worth_what_sampled_survival_is() -> None:
             return observation, state, reward, terminated | died, info | {"discount": jnp.float32(1.0)}
 
     params = MeterParams(length=6, survival=0.8)
-    _, _, expected = collect(Meter(), params, always(1))
+    _, _, expected = collect(METER, params, always(1))
     env, many = Mortal(), 20_000
-    simulation = rollout.start(env, params, many, 2, jax.random.key(0))
-    _, sampled, _ = rollout.collect(env, params, always(1), simulation, jnp.ones(2), 6, jax.random.key(1))
+    simulation = START(env, params, many, 2, jax.random.key(0))
+    _, sampled, _ = COLLECT(env, params, always(1), simulation, jnp.ones(2), 6, jax.random.key(1))
     first_life = np.cumsum(sampled.terminated, 0) - sampled.terminated == 0
     returns = (np.asarray(sampled.reward) * first_life).sum(0)
     closed_form = 2 * (1 - 0.8**6) / 0.2
@@ -103,13 +108,13 @@ def test_expected_survival_is_worth_what_sampled_survival_is() -> None:
 
 
 def test_the_observation_before_the_reset_is_kept() -> None:
-    _, trajectory, _ = collect(Meter(), MeterParams(max_steps_in_episode=5), always(0))
+    _, trajectory, _ = collect(METER, MeterParams(max_steps_in_episode=5), always(0))
     np.testing.assert_array_equal(trajectory.final_observation[:, 0, 0], [1, 2, 3, 4, 5] * 2 + [1, 2])
     np.testing.assert_array_equal(trajectory.observation[:, 0, 0], [0, 1, 2, 3, 4] * 2 + [0, 1])
 
 
 def test_actions_obey_the_mask_and_their_probabilities_know_it() -> None:
-    _, trajectory, _ = collect(Meter(masked=True), MeterParams(), always(0, logits=(0.0, 0.0, 3.0)))
+    _, trajectory, _ = collect(MASKED, MeterParams(), always(0, logits=(0.0, 0.0, 3.0)))
     odd = np.arange(STEPS) % 2 == 1
     assert not (np.asarray(trajectory.action)[odd] == 2).any()
     assert (np.asarray(trajectory.action)[~odd] == 2).any()
@@ -119,10 +124,10 @@ def test_actions_obey_the_mask_and_their_probabilities_know_it() -> None:
 
 def test_an_environment_without_costs_has_none() -> None:
     env, params = gymnax.make("CartPole-v1")
-    simulation = rollout.start(env, params, ENVS, 0, jax.random.key(0))
+    simulation = START(env, params, ENVS, 0, jax.random.key(0))
     actor = networks.init_actor_critic(jax.random.key(0), 4, 2, 1, (), 0.0).actor
     policy = networks.Policy(actor=actor, normaliser=None, activation="tanh")
-    _, trajectory, completed = rollout.collect(env, params, policy, simulation, jnp.zeros(0), STEPS, jax.random.key(1))
+    _, trajectory, completed = COLLECT(env, params, policy, simulation, jnp.zeros(0), STEPS, jax.random.key(1))
     assert trajectory.costs.shape == (STEPS, ENVS, 0)
     assert completed.costs.shape == (0,)
     # gymnax returns a discount of 0 at a real end: the next episode must not inherit it.
@@ -131,5 +136,5 @@ def test_an_environment_without_costs_has_none() -> None:
 
 def test_images_are_flattened() -> None:
     env, params = gymnax.make("Breakout-MinAtar")
-    simulation = rollout.start(env, params, ENVS, 0, jax.random.key(0))
+    simulation = START(env, params, ENVS, 0, jax.random.key(0))
     assert simulation.observation.shape == (ENVS, rollout.specify(env, params).features)
