@@ -359,7 +359,7 @@ TRAINING = """
 
     outside = lambda config, mode: Outside("real", {})
     stage = Stage("policy", Config, train, outside=outside)
-    pipeline.command(["smoke", "--name", sys.argv[1]], [stage])
+    pipeline.command(["tiny.yaml", "--name", sys.argv[1]], [stage])
 """
 
 
@@ -369,6 +369,7 @@ def test_a_run_killed_half_way_ends_with_the_parameters_of_the_uninterrupted_one
     monkeypatch.chdir(tmp_path)
     script = tmp_path / "training.py"
     script.write_text(textwrap.dedent(TRAINING))
+    Path("tiny.yaml").write_text("policy: {}\n")
     process = subprocess.Popen([sys.executable, script, "killed", "--wait"], stdout=subprocess.DEVNULL)
     monkeypatch.setattr(sys, "argv", [str(script), "whole"])
     runpy.run_path(str(script))  # in this process and meanwhile, for starting JAX is most of the time
