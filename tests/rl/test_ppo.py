@@ -77,6 +77,8 @@ def test_seeds_and_numeric_settings_can_be_vmapped() -> None:
     assert_same(jax.tree.map(lambda x: x[0], together), example(), rtol=1e-3, atol=1e-4)
     alone = TRAIN(replace(CONFIG, learning_rate=0.002, limits=(1.0, 4.0)), keys[1])
     assert_same(jax.tree.map(lambda x: x[1], together), alone, rtol=1e-3, atol=1e-4)
+    logits = jax.vmap(lambda state: rl.policy_logits(rl.policy(CONFIG, state), jnp.ones((4, 2))))(together[0])
+    np.testing.assert_allclose(logits[1], rl.policy_logits(rl.policy(CONFIG, alone[0]), jnp.ones((4, 2))), atol=1e-3)
 
 
 def test_the_multiplier_moves_first_and_by_the_episodes_of_this_rollout() -> None:
