@@ -7,6 +7,7 @@ learning rate whatever the size of the violation.
 """
 
 import chex
+import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float
@@ -91,15 +92,4 @@ def update_multipliers(
         history=jnp.concatenate([multipliers.history[1:], smoothed[None]]),
         cost=cost,
     )
-    return select(measured, updated, multipliers)
-
-
-def select(condition: Bool[Array, ""], chosen: Multipliers, otherwise: Multipliers) -> Multipliers:
-    """`chosen` where the condition holds, else `otherwise`, field by field."""
-    return Multipliers(
-        value=jnp.where(condition, chosen.value, otherwise.value),
-        integral=jnp.where(condition, chosen.integral, otherwise.integral),
-        smoothed=jnp.where(condition, chosen.smoothed, otherwise.smoothed),
-        history=jnp.where(condition, chosen.history, otherwise.history),
-        cost=jnp.where(condition, chosen.cost, otherwise.cost),
-    )
+    return jax.tree.map(lambda new, old: jnp.where(measured, new, old), updated, multipliers)
