@@ -80,9 +80,23 @@ def init_mlp(key: PRNGKeyArray, sizes: Sequence[int], final_scale: float) -> MLP
     keys = jax.random.split(key, len(sizes) - 1)
     for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         gain = final_scale if index == len(sizes) - 2 else 2.0**0.5
-        kernel = jax.nn.initializers.orthogonal(gain)(keys[index], (inputs, outputs), jnp.float32)
+        kernel = gain * _orthogonal(keys[index], inputs, outputs)
         layers.append(Dense(kernel=kernel, bias=jnp.zeros(outputs, jnp.float32)))
     return tuple(layers)
+
+
+def _orthogonal(key: PRNGKeyArray, inputs: int, outputs: int) -> Float[Array, "inputs outputs"]:
+    """A matrix with orthonormal rows or columns, one factorisation at a time under `vmap`.
+
+    LAPACK's batched QR waits in XLA's thread pool for threads of that same pool: with as many batches at once as
+    there are threads (2 on 2 cores, actor and critic, seeds vmapped) it waits for ever.
+    """
+
+    def one(key: PRNGKeyArray) -> Float[Array, "inputs outputs"]:
+        return jax.nn.initializers.orthogonal()(key, (inputs, outputs), jnp.float32)
+
+    kernel: Float[Array, "inputs outputs"] = jax.custom_batching.sequential_vmap(one)(key)
+    return kernel
 
 
 def init_actor_critic(

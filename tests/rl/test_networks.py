@@ -47,6 +47,24 @@ def test_kernels_are_orthogonal_and_the_first_policy_nearly_even() -> None:
     assert networks_.critic[-1].kernel.shape == (64, 5)
 
 
+def test_seeds_at_once_factorise_one_matrix_at_a_time() -> None:
+    """LAPACK's batched QR can wait for ever in XLA's thread pool; see `networks._orthogonal`."""
+
+    def init(key: jax.Array) -> networks.ActorCritic:
+        return networks.init_actor_critic(key, 4, 2, 1, (8,), 0.0)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    program = jax.jit(jax.vmap(init)).lower(keys).as_text()
+    assert "geqrf" in program
+    assert 'num_batch_dims = "1"' not in program
+    for index, key in enumerate(keys):
+        jax.tree.map(
+            lambda all_, one, index=index: np.testing.assert_array_equal(all_[index], one),
+            jax.vmap(init)(keys),
+            init(key),
+        )
+
+
 def test_the_null_action_starts_favoured() -> None:
     actor = networks.init_actor_critic(jax.random.key(0), 4, 3, 1, (8,), 2.0).actor
     assert actor[-1].bias.tolist() == [2.0, 0.0, 0.0]
