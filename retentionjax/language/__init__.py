@@ -1,0 +1,1 @@
+"""The language model that writes the messages: decoder, adapters, sampler, and the three stages that train it."""

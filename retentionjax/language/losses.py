@@ -1,0 +1,112 @@
+"""What the trainers minimise: pure functions of arrays. A mask is True on the tokens that count."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from retentionjax.rl import ops
+
+Masked = Float[Array, "batch time"]
+Mask = Bool[Array, "batch time"]
+
+
+def token_log_probs(
+    logits: Float[Array, "*batch vocabulary"], targets: Int[Array, "*batch"], temperature: float = 1.0
+) -> Float[Array, "*batch"]:
+    """log softmax(logits / T)[target], in float32 whatever the model's type."""
+    scaled = logits.astype(jnp.float32) / temperature
+    chosen = jnp.take_along_axis(scaled, targets[..., None], -1)[..., 0]
+    return chosen - jax.nn.logsumexp(scaled, -1)
+
+
+def token_entropy(logits: Float[Array, "*batch vocabulary"], temperature: float = 1.0) -> Float[Array, "*batch"]:
+    """Entropy of softmax(logits / T) in nats."""
+    return ops.entropy(jax.nn.log_softmax(logits.astype(jnp.float32) / temperature))
+
+
+def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, ""]:
+    """Mean over the tokens that count; 0 where none does."""
+    return jnp.sum(jnp.where(mask, values, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
+
+
+def whiten(values: Masked, mask: Mask, *, shift_mean: bool = True, bessel: bool = True) -> Masked:
+    """(x − mean)/std over the tokens that count, 0 elsewhere; the mean is put back where `shift_mean` is False.
+
+    With `bessel` the variance is divided by n − 1 as TRL does; without, by n.
+    """
+    count = jnp.sum(mask)
+    mean = masked_mean(values, mask)
+    squares = jnp.sum(jnp.where(mask, jnp.square(values - mean), 0.0))
+    variance = squares / jnp.maximum(count - 1 if bessel else count, 1)
+    whitened = (values - mean) * jax.lax.rsqrt(variance + 1e-8)
+    return jnp.where(mask, whitened if shift_mean else whitened + mean, 0.0)
+
+
+# --- preferences ----------------------------------------------------------------------------------------------
+
+
+def bradley_terry(
+    chosen: Float[Array, " pairs"],
+    rejected: Float[Array, " pairs"],
+    margin: Float[Array, " pairs"] | float = 0.0,
+    centring: float = 0.01,
+) -> Float[Array, " pairs"]:
+    """−log σ(r_c − r_r − m) + centring · (r_c + r_r)², a term a pair.
+
+    Bradley and Terry 1952; margin of Llama 2 (Touvron et al. 2023, eq. 2); centring of Eisenstein et al. 2023, without
+    which the rewards' level drifts, since only differences are learned.
+    """
+    return -jax.nn.log_sigmoid(chosen - rejected - margin) + centring * jnp.square(chosen + rejected)
+
+
+# --- PPO on text ----------------------------------------------------------------------------------------------
+
+
+def token_rewards(
+    scores: Float[Array, " batch"], kl: Masked, mask: Mask, coefficient: Float[Array, ""] | float
+) -> Masked:
+    """r_t = −β·k1_t, and the score of the whole text on top at its last token; 0 on padding."""
+    charged = jnp.where(mask, -coefficient * kl, 0.0)
+    return charged + last_token(mask) * scores[:, None]
+
+
+def last_token(mask: Mask) -> Masked:
+    """1 at the last token of every row that counts, 0 elsewhere; a row where none counts is all 0."""
+    following = jnp.concatenate([mask[:, 1:], jnp.zeros_like(mask[:, :1])], 1)
+    return (mask & ~following).astype(jnp.float32)
+
+
+def text_advantages(
+    rewards: Float[Array, "batch time *heads"],
+    values: Float[Array, "batch time *heads"],
+    mask: Mask,
+    gamma: float = 1.0,
+    gae_lambda: float = 0.95,
+) -> Float[Array, "batch time *heads"]:
+    """Generalised advantages of texts that begin at the first column; the last token ends the episode."""
+    over_heads = mask.reshape(*mask.shape, *[1] * (rewards.ndim - 2))
+    values = jnp.where(over_heads, values, 0.0)
+    continues = jnp.where(over_heads, 1.0, 0.0) - last_token(mask).reshape(over_heads.shape)
+    following = jnp.concatenate([values[:, 1:], jnp.zeros_like(values[:, :1])], 1)
+    columns = (rewards, gamma * continues, values, following, continues)
+    in_time = [jnp.moveaxis(jnp.broadcast_to(x, rewards.shape), 1, 0) for x in columns]
+    decay = jnp.full(rewards.shape[2:], gae_lambda)
+    return jnp.moveaxis(ops.generalised_advantages(*in_time, decay), 0, 1)
+
+
+def policy_loss(log_probs: Masked, old_log_probs: Masked, advantages: Masked, mask: Mask, clip: float) -> Masked:
+    """PPO's clipped surrogate, a term a token (0 on padding)."""
+    ratio = jnp.exp(jnp.where(mask, log_probs - old_log_probs, 0.0))
+    return jnp.where(mask, ops.clipped_surrogate(ratio, advantages, clip), 0.0)
+
+
+def critic_loss(
+    values: Float[Array, "batch time heads"],
+    old_values: Float[Array, "batch time heads"],
+    targets: Float[Array, "batch time heads"],
+    mask: Mask,
+    clip: float | None,
+) -> Float[Array, " heads"]:
+    """Clipped ½(V − target)² of each head, averaged over the tokens that count."""
+    terms = jnp.where(mask[..., None], ops.value_loss(values, old_values, targets, clip), 0.0)
+    return terms.sum((0, 1)) / jnp.maximum(jnp.sum(mask), 1)

@@ -1,0 +1,196 @@
+"""From texts to arrays: completion-only targets, several short examples packed into a row, left-padded prompts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flax import struct
+
+from retentionjax.errors import ConfigError, DataError
+
+Leaf = Any  # an array of NumPy or JAX, or what a tree map makes of one
+NO_SEGMENT = 0  # the segment of padding; examples count from 1
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenised:
+    """One example. `completion` ends with the token that ends the turn, so that stopping is learned too."""
+
+    prompt: np.ndarray  # i32[P], chat template included
+    completion: np.ndarray  # i32[C]
+
+    def __len__(self) -> int:
+        """Tokens of both parts."""
+        return len(self.prompt) + len(self.completion)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """i32[P + C]."""
+        return np.concatenate([self.prompt, self.completion])
+
+
+@struct.dataclass
+class Rows:
+    """Texts side by side, one a row, padded on one side."""
+
+    tokens: Leaf  # i32[B, T]
+    mask: Leaf  # bool[B, T], False on padding
+
+
+@struct.dataclass
+class Packed:
+    """Several examples a row. What is learned is listed: token `targets[k]` from the state at flat place `index[k]`."""
+
+    tokens: Leaf  # i32[R, T]
+    mask: Leaf  # bool[R, T]
+    positions: Leaf  # i32[R, T], from 0 in every example
+    segments: Leaf  # i32[R, T], examples of the row from 1; attention stays inside one
+    index: Leaf  # i32[K], place in the R·T row by row
+    targets: Leaf  # i32[K]
+    weights: Leaf  # f32[K], 1, and 0 where K was rounded up
+
+
+# --- texts → tokens -------------------------------------------------------------------------------------------
+
+
+def tokenise_prompt(tokenizer: Any, prompt: str, *, system: str | None = None) -> np.ndarray:
+    """The chat template's tokens of a user's turn, up to where the assistant begins to write: i32[P].
+
+    Args:
+        system: system message; None leaves the template's own, "" saves its tokens.
+    """
+    messages = [] if system is None else [{"role": "system", "content": system}]
+    messages.append({"role": "user", "content": prompt})
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return np.asarray(tokenizer.encode(text, add_special_tokens=False), np.int32)
+
+
+def tokenise(
+    tokenizer: Any, prompt: str, completion: str, *, system: str | None = None, max_length: int | None = None
+) -> Tokenised:
+    """Prompt through the chat template, and the completion with the end of its turn (the tokenizer's EOS).
+
+    Raises:
+        DataError: longer than `max_length` tokens: a message cut in half teaches to stop in the middle.
+    """
+    words = np.asarray(tokenizer.encode(completion, add_special_tokens=False), np.int32)
+    example = Tokenised(
+        prompt=tokenise_prompt(tokenizer, prompt, system=system),
+        completion=np.append(words, np.int32(tokenizer.eos_token_id)),
+    )
+    if max_length is not None and len(example) > max_length:
+        raise DataError(f"an example has {len(example)} tokens; allowed: {max_length} (it begins {prompt[:40]!r})")
+    return example
+
+
+def round_up(length: int, multiple: int) -> int:
+    """The next multiple, at least one: few lengths, so few compiled programs."""
+    return max(1, -(-length // multiple)) * multiple
+
+
+# --- one text a row -------------------------------------------------------------------------------------------
+
+
+def pad_left(texts: Sequence[np.ndarray], pad: int, multiple: int = 16) -> Rows:
+    """Prompts, so that all end in the last column, where generation begins."""
+    return _padded(texts, pad, multiple, left=True)
+
+
+def pad_right(texts: Sequence[np.ndarray], pad: int, multiple: int = 16) -> Rows:
+    """Whole texts, all beginning in the first column."""
+    return _padded(texts, pad, multiple, left=False)
+
+
+def _padded(texts: Sequence[np.ndarray], pad: int, multiple: int, *, left: bool) -> Rows:
+    if not texts or min(len(text) for text in texts) == 0:
+        raise DataError("there is an empty text, or no text at all; every row needs at least one token")
+    length = round_up(max(len(text) for text in texts), multiple)
+    tokens = np.full((len(texts), length), pad, np.int32)
+    mask = np.zeros((len(texts), length), bool)
+    for row, text in enumerate(texts):
+        place = slice(length - len(text), None) if left else slice(0, len(text))
+        tokens[row, place], mask[row, place] = text, True
+    return Rows(tokens, mask)
+
+
+# --- many texts a row -----------------------------------------------------------------------------------------
+
+
+def arrange(examples: Sequence[Tokenised], length: int, *, packed: bool = True) -> list[list[int]]:
+    """Which examples share a row of `length` tokens: first fit, longest first; without `packed` each its own.
+
+    Raises:
+        DataError: an example is longer than a row.
+    """
+    for number, example in enumerate(examples):
+        if len(example) > length:
+            raise DataError(f"example {number} has {len(example)} tokens; allowed: {length}, the length of a row")
+    if not packed:
+        return [[number] for number in range(len(examples))]
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for number in sorted(range(len(examples)), key=lambda each: -len(examples[each])):
+        needed = len(examples[number])
+        row = next((row for row, left in enumerate(room) if left >= needed), None)
+        if row is None:
+            rows.append([])
+            room.append(length)
+            row = len(rows) - 1
+        rows[row].append(number)
+        room[row] -= needed
+    return rows
+
+
+def pack(
+    examples: Sequence[Tokenised], rows: Sequence[Sequence[int]], length: int, pad: int, multiple: int = 64
+) -> Packed:
+    """The arrays of `rows` (numbers of examples, by `arrange`), each `length` wide.
+
+    Args:
+        multiple: the number of targets, K, is rounded up to one.
+    """
+    shape = (len(rows), length)
+    tokens = np.full(shape, pad, np.int32)
+    positions, segments = np.zeros(shape, np.int32), np.full(shape, NO_SEGMENT, np.int32)
+    index: list[np.ndarray] = []
+    targets: list[np.ndarray] = []
+    for row, numbers in enumerate(rows):
+        start = 0
+        for segment, number in enumerate(numbers, 1):
+            example = examples[number]
+            place = slice(start, start + len(example))
+            tokens[row, place] = example.tokens
+            positions[row, place] = np.arange(len(example))
+            segments[row, place] = segment
+            # The state before a token is what predicts it: the prompt's last state predicts the completion's first.
+            first = row * length + start + len(example.prompt) - 1
+            index.append(first + np.arange(len(example.completion), dtype=np.int32))
+            targets.append(example.completion)
+            start += len(example)
+    count = sum(map(len, index))
+    spare = round_up(count, multiple) - count
+    return Packed(
+        tokens=tokens,
+        mask=segments != NO_SEGMENT,
+        positions=positions,
+        segments=segments,
+        index=np.pad(np.concatenate(index).astype(np.int32), (0, spare)),
+        targets=np.pad(np.concatenate(targets).astype(np.int32), (0, spare)),
+        weights=np.pad(np.ones(count, np.float32), (0, spare)),
+    )
+
+
+def by_length(lengths: Sequence[int], batch: int, seed: int) -> list[list[int]]:
+    """Batches of texts of like length, in random order: little padding, and no order by length for the learner.
+
+    Texts are shuffled first, so ties fall differently from epoch to epoch (from `seed` to seed). The last batch may be
+    short.
+    """
+    if batch < 1:
+        raise ConfigError(f"batch is {batch}; allowed: at least 1")
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(lengths))
+    ordered = shuffled[np.argsort(np.asarray(lengths)[shuffled], kind="stable")]
+    batches = [ordered[start : start + batch].tolist() for start in range(0, len(ordered), batch)]
+    return [batches[place] for place in generator.permutation(len(batches))]

@@ -1,0 +1,101 @@
+"""The trainers' arithmetic against TRL's, recorded by tests/oracles/make_ppo_trl.py, and against its definitions."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from retentionjax.language import kl, losses
+
+TRL = json.loads((Path(__file__).parents[1] / "oracles" / "ppo_trl.json").read_text())
+GIVEN = {name: jnp.asarray(value, jnp.float32) for name, value in TRL["given"].items()}
+SETTINGS = TRL["settings"]
+FULL = jnp.ones((3, 5), bool)
+RAGGED = jnp.asarray(TRL["mask"])
+
+
+def test_rewards_are_trls() -> None:
+    distance = kl.k1(GIVEN["log_probs"], GIVEN["reference"])
+    rewards = losses.token_rewards(GIVEN["scores"], distance, FULL, SETTINGS["kl_coef"])
+    np.testing.assert_allclose(rewards, TRL["rewards"], atol=1e-6)
+
+
+def test_advantages_are_trls_before_and_after_whitening() -> None:
+    rewards = jnp.asarray(TRL["rewards"], jnp.float32)
+    advantages = losses.text_advantages(rewards, GIVEN["values"], FULL, SETTINGS["gamma"], SETTINGS["lam"])
+    np.testing.assert_allclose(advantages, TRL["advantages"], atol=1e-6)
+    np.testing.assert_allclose(advantages + GIVEN["values"], TRL["returns"], atol=1e-6)
+    np.testing.assert_allclose(losses.whiten(advantages, FULL), TRL["whitened"], atol=1e-6)
+
+
+def test_losses_are_trls() -> None:
+    whitened, returns = jnp.asarray(TRL["whitened"], jnp.float32), jnp.asarray(TRL["returns"], jnp.float32)
+    policy = losses.policy_loss(GIVEN["new_log_probs"], GIVEN["log_probs"], whitened, FULL, SETTINGS["cliprange"])
+    assert float(losses.masked_mean(policy, FULL)) == pytest.approx(TRL["policy_loss"], abs=1e-6)
+    heads = [x[..., None] for x in (GIVEN["new_values"], GIVEN["values"], returns)]
+    value = losses.critic_loss(*heads, FULL, SETTINGS["cliprange_value"])
+    assert float(value[0]) == pytest.approx(TRL["value_loss"], abs=1e-6)
+
+
+def test_whitening_counts_only_what_the_mask_holds() -> None:
+    np.testing.assert_allclose(losses.whiten(GIVEN["values"], RAGGED), TRL["masked_whitened"], atol=1e-6)
+    kept = losses.whiten(GIVEN["values"], RAGGED, shift_mean=False)
+    np.testing.assert_allclose(kept, TRL["masked_whitened_mean_kept"], atol=1e-6)
+
+
+@pytest.mark.parametrize(("bessel", "expected"), [(False, [0.0508, 0.4381, 0.8254]), (True, [0.1394, 0.5046, 0.8697])])
+def test_whitening_with_the_mean_kept_published_numbers(bessel: bool, expected: list[float]) -> None:
+    values = jnp.array([[1.2, 1.3, 1.4], [1.5, 1.6, 1.7], [1.8, 1.9, 2.0]])
+    whitened = losses.whiten(values, jnp.ones((3, 3), bool), shift_mean=False, bessel=bessel)
+    np.testing.assert_allclose(whitened[0], expected, atol=6e-5)
+
+
+def test_generalised_advantages_published_numbers() -> None:
+    rewards, values = jnp.array([[0.1, -0.2, 0.3, 1.0]]), jnp.array([[0.2, 0.1, 0.0, -0.1]])
+    advantages = losses.text_advantages(rewards, values, jnp.ones((1, 4), bool), gamma=1.0, gae_lambda=0.95)
+    np.testing.assert_allclose(advantages[0], [0.838612, 0.88275, 1.245, 1.1], atol=1e-6)
+
+
+def test_padding_changes_no_advantage_and_heads_are_independent() -> None:
+    random = np.random.default_rng(1)
+    rewards, values = random.normal(size=(2, 3, 5, 2)).astype(np.float32)
+    rewards = jnp.asarray(np.where(np.asarray(RAGGED)[..., None], rewards, 0))
+    both = losses.text_advantages(rewards, jnp.asarray(values), RAGGED)
+    for head in range(2):
+        for row, length in enumerate(np.asarray(RAGGED).sum(1)):
+            alone = losses.text_advantages(
+                rewards[row : row + 1, :length, head],
+                jnp.asarray(values[row : row + 1, :length, head]),
+                jnp.ones((1, int(length)), bool),
+            )
+            np.testing.assert_allclose(both[row, :length, head], alone[0], atol=1e-6)
+    assert float(jnp.abs(jnp.where(RAGGED[..., None], 0.0, both)).max()) == 0
+
+
+def test_the_score_comes_with_the_last_token_that_counts() -> None:
+    rewards = losses.token_rewards(jnp.array([1.0, 2.0, 3.0]), jnp.ones((3, 5)), RAGGED, 0.5)
+    expected = [[-0.5, -0.5, 0.5, 0, 0], [-0.5, -0.5, -0.5, 1.5, 0], [-0.5, -0.5, -0.5, -0.5, 2.5]]
+    np.testing.assert_allclose(rewards, expected)
+
+
+def test_the_loss_of_indifference_is_log_two() -> None:
+    pairs = losses.bradley_terry(jnp.zeros(3), jnp.zeros(3))
+    np.testing.assert_allclose(pairs, np.log(2), rtol=1e-6)
+
+
+def test_margin_and_centring() -> None:
+    loss = losses.bradley_terry(jnp.array([2.0]), jnp.array([0.5]), margin=0.25, centring=0.01)
+    expected = np.log1p(np.exp(-(2.0 - 0.5 - 0.25))) + 0.01 * 2.5**2
+    assert float(loss[0]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_log_probabilities_are_of_the_tempered_distribution() -> None:
+    logits = jax.random.normal(jax.random.key(0), (4, 7))
+    tokens = jnp.array([0, 3, 6, 2])
+    expected = jax.nn.log_softmax(logits / 0.7)[jnp.arange(4), tokens]
+    np.testing.assert_allclose(losses.token_log_probs(logits, tokens, 0.7), expected, atol=1e-6)
+    uniform = losses.token_entropy(jnp.zeros((2, 8)))
+    np.testing.assert_allclose(uniform, np.log(8), rtol=1e-6)

@@ -1,0 +1,108 @@
+"""From texts to arrays: what is learned is the completion and nothing else, whatever shares its row."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retentionjax.errors import DataError
+from retentionjax.language import packing
+from retentionjax.language.packing import Tokenised
+
+PAD = 99
+
+
+def example(number: int, prompt: int, completion: int) -> Tokenised:
+    """Tokens that tell where they come from: 1000 · example + place."""
+    tokens = np.arange(prompt + completion, dtype=np.int32) + 1000 * (number + 1)
+    return Tokenised(tokens[:prompt], tokens[prompt:])
+
+
+EXAMPLES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 7)), min_size=1, max_size=12)
+
+
+@given(EXAMPLES, st.booleans())
+def test_every_completion_token_is_predicted_once_from_the_token_before_it(
+    sizes: list[tuple[int, int]], packed: bool
+) -> None:
+    examples = [example(number, *size) for number, size in enumerate(sizes)]
+    rows = packing.arrange(examples, 20, packed=packed)
+    batch = packing.pack(examples, rows, 20, PAD)
+    flat, count = batch.tokens.reshape(-1), int(batch.weights.sum())
+    np.testing.assert_array_equal(flat[batch.index[:count]] + 1, batch.targets[:count])
+    wanted = sorted(token for each in examples for token in each.completion.tolist())
+    assert sorted(batch.targets[:count].tolist()) == wanted
+
+
+@given(EXAMPLES)
+def test_examples_keep_to_their_segment_and_count_from_zero(sizes: list[tuple[int, int]]) -> None:
+    examples = [example(number, *size) for number, size in enumerate(sizes)]
+    batch = packing.pack(examples, packing.arrange(examples, 20), 20, PAD)
+    found = []
+    for row in range(len(batch.tokens)):
+        for segment in range(1, batch.segments[row].max() + 1):
+            place = batch.segments[row] == segment
+            found.append(tuple(batch.tokens[row][place].tolist()))
+            np.testing.assert_array_equal(batch.positions[row][place], np.arange(place.sum()))
+    assert sorted(found) == sorted(tuple(each.tokens.tolist()) for each in examples)
+    np.testing.assert_array_equal(batch.mask, batch.tokens != PAD)
+    np.testing.assert_array_equal(batch.mask, batch.segments != packing.NO_SEGMENT)
+
+
+def test_packing_shares_rows_and_not_packing_does_not() -> None:
+    examples = [example(number, 3, 2) for number in range(8)]
+    assert len(packing.arrange(examples, 20)) == 2
+    assert packing.arrange(examples, 20, packed=False) == [[number] for number in range(8)]
+
+
+def test_an_example_longer_than_a_row_is_named() -> None:
+    with pytest.raises(DataError, match="example 1 has 21 tokens; allowed: 20"):
+        packing.arrange([example(0, 2, 2), example(1, 20, 1)], 20)
+
+
+def test_prompts_end_in_the_last_column_and_texts_begin_in_the_first() -> None:
+    texts = [np.array([1, 2, 3], np.int32), np.array([4], np.int32)]
+    left, right = packing.pad_left(texts, PAD, multiple=4), packing.pad_right(texts, PAD, multiple=4)
+    np.testing.assert_array_equal(left.tokens, [[PAD, 1, 2, 3], [PAD, PAD, PAD, 4]])
+    np.testing.assert_array_equal(right.tokens, [[1, 2, 3, PAD], [4, PAD, PAD, PAD]])
+    np.testing.assert_array_equal(left.mask, left.tokens != PAD)
+    np.testing.assert_array_equal(right.mask, right.tokens != PAD)
+
+
+def test_an_empty_text_is_refused() -> None:
+    with pytest.raises(DataError, match="empty text"):
+        packing.pad_left([np.array([1], np.int32), np.array([], np.int32)], PAD)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 7), st.integers(0, 5))
+def test_batches_by_length_hold_every_text_once(lengths: list[int], batch: int, seed: int) -> None:
+    batches = packing.by_length(lengths, batch, seed)
+    assert sorted(number for each in batches for number in each) == list(range(len(lengths)))
+    assert max(map(len, batches)) <= batch
+    assert batches == packing.by_length(lengths, batch, seed)
+
+
+class Characters:
+    """A tokenizer of one token a character, with a chat template."""
+
+    eos_token_id = 1
+
+    def apply_chat_template(self, messages: list[dict[str, str]], tokenize: bool, add_generation_prompt: bool) -> str:
+        assert add_generation_prompt
+        assert not tokenize
+        return "".join(f"<{each['role'][0]}>{each['content']};" for each in messages) + "<a>"
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        assert not add_special_tokens
+        return [ord(letter) for letter in text]
+
+
+def test_the_prompt_goes_through_the_template_and_the_turn_ends() -> None:
+    made = packing.tokenise(Characters(), "hi", "ok", system="")
+    assert "".join(map(chr, made.prompt)) == "<s>;<u>hi;<a>"
+    assert made.completion.tolist() == [ord("o"), ord("k"), 1]
+
+
+def test_a_text_too_long_is_refused_not_cut() -> None:
+    with pytest.raises(DataError, match="allowed: 8"):
+        packing.tokenise(Characters(), "hi", "a long answer", max_length=8)
