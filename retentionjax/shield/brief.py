@@ -1,0 +1,196 @@
+"""What a message is to say: the one Brief that the prompt, the checks and the templates read, so they cannot disagree.
+
+Customer fields are untrusted: a name or a fact that could carry an instruction, a link or a claim is left out (`name`,
+`known` hold what is fit to use), and the message does without it.
+"""
+
+import datetime as dt
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from retentionjax.errors import ConfigError
+
+Channel = Literal["sms", "email", "push"]
+Tone = Literal["warm", "formal", "brief"]
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+TONES: tuple[Tone, ...] = get_args(Tone)
+DISCOUNTS = (0.0, 0.05, 0.10, 0.20)
+
+_DURATION = r"\d{1,3} (?:day|week|month|year)s?(?: and \d{1,2} (?:day|week|month|year)s?)?"
+_WORDS = r"[^\W_][\w'’&+/.-]*(?: (?:[&+] )?[\w'’&+/-][\w'’&+/.-]*){0,4}"
+_MONEY = r"\$\d{1,5}(?:\.\d\d)?"
+FACTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "plan": ("Plan", _WORDS),
+        "tenure": ("With us", _DURATION),
+        "contract": ("Contract", _WORDS),
+        "services": ("Services", _WORDS),
+        "charge": ("Monthly bill", _MONEY),
+        "saving": ("Saving", _MONEY),
+    }
+)
+"""The only personal facts a message may use: name → (label in the prompt, form of an acceptable value)."""
+
+_NAME = re.compile(r"[^\W\d_]+(?:[ '’.-]{1,2}[^\W\d_]+){0,3}")
+_NAME_LONGEST, _FACT_LONGEST = 30, 40
+_HOSTILE = re.compile(
+    r"ignor|instruct|system|prompt|assistant|disregard|overrid|pretend|forget|jailbreak|discount|\boffer|\bfree\b"
+    r"|\boff\b|guarant|http|www|script|\.(?:com|net|org|io|ly|co)\b|customer|\bnull\b|undefined|\bnone\b|\bnan\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A discount on the monthly charge, or none at all."""
+
+    discount: float
+    """Fraction of the monthly charge: one of DISCOUNTS. 0 is a contact without an offer."""
+    days: int = 30
+    """How long the discount runs once accepted."""
+    ends: dt.date | None = None
+    """Last day to accept."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a discount that is not offered and for days outside [1, 365]."""
+        if self.discount not in DISCOUNTS:
+            allowed = ", ".join(f"{each:g}" for each in DISCOUNTS)
+            raise ConfigError(f"Offer.discount is {self.discount!r}; allowed: {allowed}")
+        if not 1 <= self.days <= 365:
+            raise ConfigError(f"Offer.days is {self.days!r}; allowed: 1 to 365")
+
+    @property
+    def percent(self) -> int:
+        """The discount in whole percent of the charge."""
+        return round(self.discount * 100)
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who writes: set by the operator and trusted."""
+
+    name: str
+    postal_address: str
+    domains: tuple[str, ...]
+    """Domains a message may link to; their subdomains too."""
+    unsubscribe_url: str
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for an empty, long or many-lined name or address and a link that is not the sender's."""
+        for key, longest in (("name", 30), ("postal_address", 200)):
+            value = getattr(self, key)
+            if not value.strip() or value != value.strip() or len(value) > longest or not value.isprintable():
+                raise ConfigError(f"Sender.{key} is {value!r}; allowed: one line of 1 to {longest} characters")
+        for domain in self.domains:
+            if not re.fullmatch(r"(?:[a-z0-9-]+\.)+[a-z0-9-]{2,}", domain):
+                raise ConfigError(
+                    f"Sender.domains holds {domain!r}; allowed: lower-case host names like northwind.example"
+                )
+        if not self.owns(self.unsubscribe_url):
+            allowed = ", ".join(self.domains)
+            raise ConfigError(
+                f"Sender.unsubscribe_url is {self.unsubscribe_url!r}; allowed: an https link to {allowed}"
+            )
+
+    def owns(self, url: str) -> bool:
+        """Whether `url` is an https link to one of `domains` or a subdomain of one."""
+        try:
+            parts = urlsplit(url)
+            host = (parts.hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        return parts.scheme == "https" and parts.username is None and self.owns_host(host)
+
+    def owns_host(self, host: str) -> bool:
+        """Whether `host` is one of `domains` or below one."""
+        return any(host == domain or host.endswith("." + domain) for domain in self.domains)
+
+
+@dataclass(frozen=True)
+class Brief:
+    """One message to be written."""
+
+    channel: Channel
+    offer: Offer
+    sender: Sender
+    tone: Tone = "warm"
+    first_name: str | None = None
+    """As the customer's record has it: untrusted."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Keys of FACTS to values as the customer's record has them: untrusted."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError naming a channel, tone or fact that is not allowed."""
+        for key, value, allowed in (("channel", self.channel, CHANNELS), ("tone", self.tone, TONES)):
+            if value not in allowed:
+                raise ConfigError(f"Brief.{key} is {value!r}; allowed: {', '.join(allowed)}")
+        for key in self.facts:
+            if key not in FACTS:
+                raise ConfigError(f"Brief.facts holds {key!r}; allowed: {', '.join(FACTS)}")
+
+    @cached_property
+    def name(self) -> str | None:
+        """The first name if it looks like one, else None."""
+        name = unicodedata.normalize("NFC", (self.first_name or "").strip())
+        fits = len(name) <= _NAME_LONGEST and _NAME.fullmatch(_without_marks(name)) and not _HOSTILE.search(name)
+        return name if fits and not _mixes_scripts(name) else None
+
+    @cached_property
+    def known(self) -> dict[str, str]:
+        """The facts whose values have the form that FACTS asks for, in its order."""
+        values = {key: " ".join(self.facts.get(key, "").split()) for key in FACTS}
+        return {
+            key: values[key]
+            for key, (_, form) in FACTS.items()
+            if len(values[key]) <= _FACT_LONGEST
+            and values[key].isascii()
+            and re.fullmatch(form, values[key])
+            and not _HOSTILE.search(values[key])
+        }
+
+    def prompt(self) -> str:
+        """The instruction the language model is given; short, for every token of it costs time."""
+        kind = {"sms": "SMS", "email": "e-mail", "push": "push notification"}[self.channel]
+        parts = [f"Write a retention {kind}.", f"Brand: {self.sender.name}."]
+        if self.name:
+            parts.append(f"Customer: {self.name}.")
+        parts += [f"{FACTS[key][0]}: {value}." for key, value in self.known.items()]
+        parts.append(f"Offer: {self.offer_text()}." if self.offer.percent else "Offer: none.")
+        parts.append(f"Tone: {self.tone}.")
+        return " ".join(parts)
+
+    def offer_text(self) -> str:
+        """`10% off for 30 days`, with the last day to accept if there is one; empty without a discount."""
+        if not self.offer.percent:
+            return ""
+        days = "1 day" if self.offer.days == 1 else f"{self.offer.days} days"
+        until = f", accept by {date_text(self.offer.ends)}" if self.offer.ends else ""
+        return f"{self.offer.percent}% off for {days}{until}"
+
+
+def date_text(day: dt.date) -> str:
+    """`December 31, 2026`: the way dates are written in prompts and templates, whatever the locale."""
+    return f"{MONTHS[day.month - 1].capitalize()} {day.day}, {day.year}"
+
+
+MONTHS = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+
+
+def _without_marks(text: str) -> str:
+    """Letters only: combining marks, which many scripts need between letters, are no part of the form."""
+    return "".join(each for each in text if unicodedata.category(each) not in ("Mn", "Mc"))
+
+
+def _mixes_scripts(name: str) -> bool:
+    """Whether Latin letters stand beside Greek or Cyrillic ones, the scripts that have look-alikes of them."""
+    scripts = {unicodedata.name(each, "").split(" ")[0] for each in name if each.isalpha()}
+    return "LATIN" in scripts and not scripts.isdisjoint({"GREEK", "CYRILLIC"})
