@@ -20,9 +20,11 @@ from retentionjax.errors import BundleError, DataError
 
 NAME = "manifest.json"
 FORMAT_VERSION = 1
-PARTS = ("churn", "acceptance", "policy")
-"""What this version reads. Later ones add parts (`language`, `shield`); they are refused here and never passed over,
-for a bundle served without its shield would not be the bundle that was written."""
+REQUIRED = ("churn", "acceptance", "policy")
+"""Folders that every bundle has."""
+PARTS = (*REQUIRED, "shield", "language")
+"""Folders that this version reads. Any other is refused and never passed over: a bundle served without one of its
+parts would not be the bundle that was written."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def describe_files(folder: epath.Path) -> dict[str, File]:
 
 
 def verify_files(folder: epath.Path, manifest: Manifest) -> None:
-    """Raises BundleError naming the first file that is missing, not in the manifest, or not as the manifest says."""
+    """Raises BundleError naming the first file that is missing, not in the manifest, or not as the manifest says,
+    and the first part without a file."""
     found = {path.relative_to(folder).as_posix(): path for path in _plain_files(folder)}
     found.pop(NAME, None)
     if extra := sorted(found.keys() - manifest.files.keys()):
@@ -131,6 +134,10 @@ def verify_files(folder: epath.Path, manifest: Manifest) -> None:
             raise BundleError(f"{found[name]}: {size:,} bytes; {NAME} says {expected.size:,}")
         if (digest := storage.sha256(found[name])) != expected.sha256:
             raise BundleError(f"{found[name]}: changed since it was written: sha256 {digest}, not {expected.sha256}")
+    folders = {name.partition("/")[0] for name in manifest.files}
+    for name in sorted(folders ^ set(manifest.parts)):
+        which = "holds files but is no part" if name in folders else "is a part but holds no file"
+        raise BundleError(f"{folder}: {name!r} {which}; the parts are {', '.join(manifest.parts)}")
 
 
 # --- files ----------------------------------------------------------------------------------------------------
@@ -199,8 +206,10 @@ def _check_parts(parts: list[Any], where: str) -> None:
     for part in parts:
         if part not in PARTS:
             raise BundleError(f"{where}: the part {part!r} is unknown; this program reads {', '.join(PARTS)} only")
-    if missing := [part for part in PARTS if part not in parts]:
-        raise BundleError(f"{where}: the part {missing[0]!r} is missing; a bundle needs {', '.join(PARTS)}")
+    if missing := [part for part in REQUIRED if part not in parts]:
+        raise BundleError(f"{where}: the part {missing[0]!r} is missing; a bundle needs {', '.join(REQUIRED)}")
+    if "language" in parts and "shield" not in parts:
+        raise BundleError(f"{where}: the part 'shield' is missing; no message is written without it")
 
 
 def _file(value: Any, where: str) -> File:

@@ -69,7 +69,7 @@ def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool =
             multipliers=dict(contents.multipliers),
             matching=dict(contents.matching),
             customer=described,
-            parts=manifest.PARTS,
+            parts=tuple(part for part in manifest.PARTS if (new / part).is_dir()),
             files=manifest.describe_files(new),
         )
         storage.write_json(new / manifest.NAME, written.to_dict())
