@@ -88,10 +88,19 @@ def text_advantages(
     values = jnp.where(over_heads, values, 0.0)
     continues = jnp.where(over_heads, 1.0, 0.0) - last_token(mask).reshape(over_heads.shape)
     following = jnp.concatenate([values[:, 1:], jnp.zeros_like(values[:, :1])], 1)
-    columns = (rewards, gamma * continues, values, following, continues)
-    in_time = [jnp.moveaxis(jnp.broadcast_to(x, rewards.shape), 1, 0) for x in columns]
-    decay = jnp.full(rewards.shape[2:], gae_lambda)
-    return jnp.moveaxis(ops.generalised_advantages(*in_time, decay), 0, 1)
+
+    def over_time(x: Array) -> Array:
+        return jnp.moveaxis(jnp.broadcast_to(x, rewards.shape), 1, 0)
+
+    advantages = ops.generalised_advantages(
+        over_time(rewards),
+        over_time(gamma * continues),
+        over_time(values),
+        over_time(following),
+        over_time(continues),
+        jnp.full(rewards.shape[2:], gae_lambda),
+    )
+    return jnp.moveaxis(advantages, 0, 1)
 
 
 def policy_loss(log_probs: Masked, old_log_probs: Masked, advantages: Masked, mask: Mask, clip: float) -> Masked:
