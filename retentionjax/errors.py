@@ -23,3 +23,7 @@ class BundleError(RetentionJaxError):
 
 class CheckpointError(RetentionJaxError):
     """A checkpoint that is missing or does not fit the state to be restored."""
+
+
+class ModelError(RetentionJaxError):
+    """A language model, its configuration, weights or adapter that is unknown, damaged or not supported."""

@@ -1,0 +1,297 @@
+"""The decoder: tokens in, logits out, its layers scanned; llama-like, OPT and GPT-2 checkpoints alike."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from retentionjax.errors import ModelError
+from retentionjax.language.decoder.config import DecoderConfig
+from retentionjax.language.decoder.layer import Context, Delta, Layers, Memory, run_layer
+from retentionjax.language.decoder.parts import Cache, Linear, Norm, visible
+from retentionjax.language.decoder.rope import rotation
+
+POSITION_OFFSET = {"opt": 2, "gpt2": 0}
+"""Rows of the learned position embedding before that of position 0."""
+
+
+class LowRank(Protocol):
+    """What the layers need of a `lora.Adapter`."""
+
+    a: Mapping[str, Any]
+    b: Mapping[str, Any]
+    scale: float
+    first_layer: int
+    dropout: float
+
+
+class Decoder(nnx.Module):
+    """A causal language model. Make one with `init`, `hub.load` or `hub.random`."""
+
+    def __init__(self, config: DecoderConfig, parameters: Mapping[str, Array]) -> None:
+        """`parameters` as `shapes(config)` names them; int8 kernels bring a `.scale` beside them."""
+        _check(config, parameters)
+        self.config = config
+        self.embedding = nnx.Param(parameters["embedding"])
+        self.position_embedding = _optional(parameters.get("position_embedding"))
+        self.project_in = _linear(parameters, "project_in")
+        self.project_out = _linear(parameters, "project_out")
+        self.layers = Layers(
+            {name: Linear(*_projection(parameters, f"layers.{name}")) for name in config.projections},
+            {name: _norm(config, parameters, f"layers.{name}") for name in layer_norms(config)},
+        )
+        self.final_norm = _norm(config, parameters, "final_norm") if config.final_norm else None
+        self.head = _optional(parameters.get("head"))
+
+    def parameters(self) -> dict[str, Array]:
+        """The arrays by the names `__init__` takes them under."""
+        found = {"embedding": self.embedding, "position_embedding": self.position_embedding, "head": self.head}
+        modules: dict[str, Any] = {
+            "project_in": self.project_in,
+            "project_out": self.project_out,
+            "final_norm": self.final_norm,
+        }
+        modules |= {f"layers.{name}": self.layers.projections[name] for name in self.config.projections}
+        modules |= {f"layers.{name}": self.layers.norms[name] for name in layer_norms(self.config)}
+        for name, module in modules.items():
+            for field in ("kernel", "bias", "scale"):
+                found[f"{name}.{field}"] = getattr(module, field, None)
+        return {name: param[...] for name, param in found.items() if param is not None}
+
+    def __call__(
+        self,
+        tokens: Int[Array, "batch time"],
+        mask: Bool[Array, "batch time"],
+        *,
+        positions: Int[Array, "batch time"] | None = None,
+        segments: Int[Array, "batch time"] | None = None,
+        adapter: LowRank | None = None,
+        dropout_key: PRNGKeyArray | None = None,
+        remat: bool = False,
+    ) -> Float[Array, "batch time vocabulary"]:
+        """Logits after every token, float32. `mask` is False on padding, on either side."""
+        positions = default_positions(mask) if positions is None else positions
+        x, _ = self.blocks(
+            self.embed(tokens, positions),
+            positions,
+            mask,
+            segments=segments,
+            adapter=adapter,
+            dropout_key=dropout_key,
+            remat=remat,
+        )
+        return self.logits(self.normed(x))
+
+    def embed(
+        self, tokens: Int[Array, "batch time"], positions: Int[Array, "batch time"]
+    ) -> Float[Array, "batch time hidden"]:
+        """Token embeddings, with learned positions added where the family has them."""
+        x = self.embedding[...][tokens]
+        if self.project_in is not None:
+            x = self.project_in(x)
+        if self.position_embedding is not None:
+            x = x + self.position_embedding[...][positions + POSITION_OFFSET[self.config.family]]
+        return x
+
+    def blocks(
+        self,
+        x: Float[Array, "batch time hidden"],
+        positions: Int[Array, "batch time"],
+        mask: Bool[Array, "batch slots"],
+        *,
+        segments: Int[Array, "batch time"] | None = None,
+        first: int = 0,
+        last: int | None = None,
+        adapter: LowRank | None = None,
+        cache: Cache | None = None,
+        dropout_key: PRNGKeyArray | None = None,
+        remat: bool = False,
+    ) -> tuple[Float[Array, "batch time hidden"], Cache | None]:
+        """The layers first … last − 1.
+
+        Args:
+            mask: which tokens are real: all `time` of them, or with a cache all its slots (later slots are not seen).
+            segments: tokens of different segments of a packed row do not see one another.
+            adapter: applied in its layers, `first_layer` and up; None is the plain model.
+            cache: `time` tokens are appended to it. Its length moves on when the last layer of all has run, so that
+                a trunk and the layers above it may be run one after the other.
+            dropout_key: drops inputs of the adapter; None, no dropout.
+            remat: recompute each layer in the backward pass instead of keeping what it computed.
+
+        Raises:
+            ModelError: layers that do not exist, or segments together with a cache.
+        """
+        config = self.config
+        last = config.num_layers if last is None else last
+        if not 0 <= first <= last <= config.num_layers:
+            raise ModelError(f"layers {first} to {last}; allowed: 0 to {config.num_layers}, in order")
+        if cache is not None and segments is not None:
+            raise ModelError("segments with a cache; allowed: one of them, packed rows are not decoded from")
+        context = _context(config, positions, mask, segments, cache, dropout_key)
+        memory = Memory(None, None) if cache is None else Memory(cache.k, cache.v)
+        turn = last if adapter is None else min(max(adapter.first_layer, first), last)
+        for start, end, active in ((first, turn, None), (turn, last, adapter)):
+            if start < end:
+                x, memory = self._scan(x, memory, context, start, end, active, remat=remat)
+        if cache is None:
+            return x, None
+        moved = x.shape[1] if last == config.num_layers else 0
+        return x, Cache(memory.k, memory.v, cache.length + moved)
+
+    def normed(self, x: Float[Array, "batch time hidden"]) -> Float[Array, "batch time width"]:
+        """The final norm, and OPT-350m's projection: what heads read, `config.embedding_size` wide."""
+        x = x if self.final_norm is None else self.final_norm(x)
+        return x if self.project_out is None else self.project_out(x)
+
+    def logits(self, normed: Float[Array, "*batch width"]) -> Float[Array, "*batch vocabulary"]:
+        """Scores of the next token, float32. A fifth of a small model's work: ask at the positions you need."""
+        weights = self.embedding if self.head is None else self.head
+        table = weights[...].astype(normed.dtype)
+        return jnp.einsum("...d,vd->...v", normed, table, preferred_element_type=jnp.float32)
+
+    def init_cache(self, batch: int, length: int, dtype: Any = None) -> Cache:
+        """An empty cache for `length` tokens in each of `batch` rows; `dtype` that of the embedding unless given."""
+        config = self.config
+        shape = (config.num_layers, batch, length, config.num_kv_heads, config.head_dim)
+        dtype = self.embedding[...].dtype if dtype is None else dtype
+        return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((), jnp.int32))
+
+    def _scan(
+        self,
+        x: Array,
+        memory: Memory,
+        context: Context,
+        start: int,
+        end: int,
+        adapter: LowRank | None,
+        *,
+        remat: bool,
+    ) -> tuple[Array, Memory]:
+        config = self.config
+        whole = (start, end) == (0, config.num_layers)
+
+        def body(carry: tuple[Array, Memory], xs: Any) -> tuple[tuple[Array, Memory], None]:
+            index, window, layer, delta = xs
+            if layer is None:
+                # Slicing the stack before the scan would copy it; a whole stack is scanned itself, since the
+                # gradient of indexing would add up arrays of the full stack.
+                layer = jax.tree.map(lambda w: jax.lax.dynamic_index_in_dim(w, index, keepdims=False), self.layers)
+            return run_layer(config, layer, delta, window, index, *carry, context), None
+
+        indices = jnp.arange(start, end)
+        windows = None if config.windows is None else jnp.asarray(config.windows[start:end])
+        xs = (indices, windows, self.layers if whole else None, _deltas(adapter, start, end))
+        return jax.lax.scan(jax.checkpoint(body) if remat else body, (x, memory), xs)[0]
+
+
+def default_positions(mask: Bool[Array, "batch time"]) -> Int[Array, "batch time"]:
+    """The first real token has position 0, wherever padding puts it: cumsum(mask) − mask, never below 0."""
+    real = mask.astype(jnp.int32)
+    return jnp.maximum(jnp.cumsum(real, axis=1) - real, 0)
+
+
+def layer_norms(config: DecoderConfig) -> tuple[str, ...]:
+    """Names of a layer's norms."""
+    return ("attention_norm", "mlp_norm", *(("q_norm", "k_norm") if config.qk_norm else ()))
+
+
+def shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+    """Every parameter's name and shape; those of the layers are stacked."""
+    c, layers = config, (config.num_layers,)
+    found: dict[str, tuple[int, ...]] = {"embedding": (c.vocab_size, c.embedding_size)}
+    if c.rope is None:
+        found["position_embedding"] = (c.max_positions + POSITION_OFFSET[c.family], c.hidden_size)
+    if c.embedding_size != c.hidden_size:
+        found["project_in.kernel"] = (c.embedding_size, c.hidden_size)
+        found["project_out.kernel"] = (c.hidden_size, c.embedding_size)
+    for name, (inputs, outputs) in c.projections.items():
+        found[f"layers.{name}.kernel"] = (*layers, inputs, outputs)
+        if c.has_bias(name):
+            found[f"layers.{name}.bias"] = (*layers, outputs)
+    norms = {f"layers.{name}": layers for name in layer_norms(c)} | ({"final_norm": ()} if c.final_norm else {})
+    for name, lead in norms.items():
+        width = c.head_dim if name.endswith(("q_norm", "k_norm")) else c.hidden_size
+        found[f"{name}.scale"] = (*lead, width)
+        if c.family != "llama":
+            found[f"{name}.bias"] = (*lead, width)
+    if not c.tied:
+        found["head"] = (c.vocab_size, c.embedding_size)
+    return found
+
+
+def init(config: DecoderConfig, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Decoder:
+    """A decoder with random weights: N(0, 0.02) matrices, norms 1, biases 0, as the families were initialised."""
+    parameters = {}
+    for index, (name, shape) in enumerate(shapes(config).items()):
+        if name.endswith(".scale"):
+            parameters[name] = jnp.ones(shape, dtype)
+        elif name.endswith(".bias"):
+            parameters[name] = jnp.zeros(shape, dtype)
+        else:
+            parameters[name] = 0.02 * jax.random.normal(jax.random.fold_in(key, index), shape, dtype)
+    return Decoder(config, parameters)
+
+
+def _context(
+    config: DecoderConfig,
+    positions: Array,
+    mask: Array,
+    segments: Array | None,
+    cache: Cache | None,
+    dropout_key: PRNGKeyArray | None,
+) -> Context:
+    time, slots = positions.shape[1], mask.shape[1]
+    wanted = time if cache is None else cache.k.shape[2]
+    if slots != wanted:
+        what = "tokens" if cache is None else "slots of the cache"
+        raise ModelError(f"the mask covers {slots} places; allowed: {wanted}, the {what}")
+    start: Array | int = 0 if cache is None else cache.length
+    distance = None
+    if config.windows is not None:
+        distance = start + jnp.arange(time)[:, None] - jnp.arange(slots)
+    turned = None if config.rope is None else rotation(config.rope, config.head_dim, positions)
+    return Context(visible(mask, time, start, segments), distance, turned, start, dropout_key)
+
+
+def _deltas(adapter: LowRank | None, start: int, end: int) -> Delta | None:
+    """The adapter's part for layers start … end − 1."""
+    if adapter is None:
+        return None
+    rows = slice(start - adapter.first_layer, end - adapter.first_layer)
+    return Delta(
+        {name: a[rows] for name, a in adapter.a.items()},
+        {name: b[rows] for name, b in adapter.b.items()},
+        adapter.scale,
+        adapter.dropout,
+    )
+
+
+def _check(config: DecoderConfig, parameters: Mapping[str, Array]) -> None:
+    wanted = shapes(config)
+    found = {name for name in parameters if name in wanted or not name.endswith(".scale")}
+    if missing := sorted(wanted.keys() - found):
+        raise ModelError(f"weights are missing: {', '.join(missing)}")
+    if unknown := sorted(found - wanted.keys()):
+        raise ModelError(f"weights that this model has no place for: {', '.join(unknown)}")
+    for name, shape in wanted.items():
+        if tuple(parameters[name].shape) != shape:
+            raise ModelError(f"{name} has the shape {tuple(parameters[name].shape)}; allowed: {shape}")
+
+
+def _optional(array: Array | None) -> nnx.Param[Array] | None:
+    return None if array is None else nnx.Param(array)
+
+
+def _projection(parameters: Mapping[str, Array], name: str) -> tuple[Array, Array | None, Array | None]:
+    return parameters[f"{name}.kernel"], parameters.get(f"{name}.bias"), parameters.get(f"{name}.scale")
+
+
+def _linear(parameters: Mapping[str, Array], name: str) -> Linear | None:
+    return Linear(*_projection(parameters, name)) if f"{name}.kernel" in parameters else None
+
+
+def _norm(config: DecoderConfig, parameters: Mapping[str, Array], name: str) -> Norm:
+    return Norm(parameters[f"{name}.scale"], parameters.get(f"{name}.bias"), config.norm_eps)

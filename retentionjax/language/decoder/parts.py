@@ -1,0 +1,97 @@
+"""The parts of a layer: projections, norms, and attention over a cache of keys and values."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx, struct
+from jaxtyping import Array, Bool, Float, Int
+
+NEVER = -1e30
+"""Score of a key that may not be seen. Finite, so that a padding row, which sees nothing, has no NaN in its softmax."""
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": jax.nn.silu,
+    "relu": jax.nn.relu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+    "gelu_new": partial(jax.nn.gelu, approximate=True),
+    "gelu_pytorch_tanh": partial(jax.nn.gelu, approximate=True),
+}
+
+
+class Linear(nnx.Module):
+    """y = x · kernel (+ bias). Stacked over layers outside the scan, one layer's inside."""
+
+    def __init__(self, kernel: Array, bias: Array | None = None, scale: Array | None = None) -> None:
+        self.kernel = nnx.Param(kernel)
+        """[…, inputs, outputs], the order in which the product reads it; int8 where `scale` is given."""
+        self.bias = None if bias is None else nnx.Param(bias)
+        """[…, outputs]"""
+        self.scale = None if scale is None else nnx.Param(scale)
+        """[…, outputs]: what one step of an int8 weight is worth."""
+
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        y = x @ self.kernel[...].astype(x.dtype)
+        if self.scale is not None:
+            y = y * self.scale[...].astype(x.dtype)
+        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+
+
+class Norm(nnx.Module):
+    """RMS norm, or layer norm where there is a bias; computed in float32."""
+
+    def __init__(self, scale: Array, bias: Array | None, eps: float) -> None:
+        self.scale = nnx.Param(scale)
+        self.bias = None if bias is None else nnx.Param(bias)
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
+        wide = x.astype(jnp.float32)
+        if self.bias is not None:
+            wide = wide - wide.mean(-1, keepdims=True)
+        wide = wide * jax.lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + self.eps)
+        y = wide.astype(x.dtype) * self.scale[...].astype(x.dtype)
+        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+
+
+@struct.dataclass
+class Cache:
+    """Keys and values of the tokens read so far, all layers of them."""
+
+    k: Any
+    """[layers, batch, slots, kv_heads, head_dim]"""
+    v: Any
+    """[layers, batch, slots, kv_heads, head_dim]"""
+    length: Any
+    """i32[]: slots in use, the same for every row, since prompts are padded on the left."""
+
+
+def visible(
+    mask: Bool[Array, "batch slots"],
+    time: int,
+    start: Int[Array, ""] | int = 0,
+    segments: Int[Array, "batch slots"] | None = None,
+) -> Bool[Array, "batch time slots"]:
+    """Which slots each of `time` tokens, the first in slot `start`, may see: real ones, not later ones, own segment."""
+    rows, columns = start + jnp.arange(time), jnp.arange(mask.shape[1])
+    seen = (columns <= rows[:, None]) & mask[:, None, :]
+    return seen if segments is None else seen & (segments[:, :, None] == segments[:, None, :])
+
+
+def attend(
+    q: Float[Array, "batch time heads dim"],
+    k: Float[Array, "batch slots kv_heads dim"],
+    v: Float[Array, "batch slots kv_heads dim"],
+    seen: Bool[Array, "batch time slots"],
+) -> Float[Array, "batch time width"]:
+    """softmax(q kᵀ / √dim) v, the heads side by side; each key head serves heads / kv_heads query heads.
+
+    Source: Vaswani et al. 2017, equation 1; Ainslie et al. 2023 (grouped queries). Softmax in float32.
+    """
+    batch, time, heads, dim = q.shape
+    q = q.reshape(batch, time, k.shape[2], heads // k.shape[2], dim)
+    scores = jnp.einsum("btkgd,bskd->bkgts", q, k.astype(q.dtype), preferred_element_type=jnp.float32) * dim**-0.5
+    weights = jax.nn.softmax(jnp.where(seen[:, None, None], scores, NEVER), axis=-1).astype(q.dtype)
+    return jnp.einsum("bkgts,bskd->btkgd", weights, v.astype(q.dtype)).reshape(batch, time, heads * dim)

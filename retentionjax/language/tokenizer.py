@@ -1,0 +1,101 @@
+"""Tokenizers: that of a checkpoint's folder, and a real small one for the random model of the tests."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from retentionjax.errors import ModelError
+
+# Only tokenizers are taken from transformers: that it finds no PyTorch is no news.
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""Turns between <|im_start|>role and <|im_end|>: the template of SmolLM2 and Qwen, without a default system turn."""
+
+TINY_VOCABULARY = 448
+_TINY_TEXT = """\
+Write a retention SMS. Brand: Northwind. Customer: Maria. Plan: fiber internet. With us: 14 months. Offer: 10% off for \
+30 days. Tone: warm.
+Hi Maria, thank you for being with Northwind for 14 months. We would like to take 10% off your fiber internet plan for \
+30 days. Reply YES to accept. Reply STOP to opt out.
+Write a retention email. Customer: James. Plan: phone service. Offer: 20% off for 30 days. Tone: formal.
+Dear James, as a valued customer you can have 20% off your monthly bill for the next 30 days. Unsubscribe at any time.
+Write a retention push notification. No offer. Tone: brief. Manage alerts in settings.
+the and you your our with for this that from have will are can is it of to in on at be we us as month days
+"""
+
+
+def load(folder: str | os.PathLike[str]) -> "PreTrainedTokenizerFast":
+    """The tokenizer in a Hugging Face folder, ids as the model's own.
+
+    Padding gets a token of its own where the checkpoint pads with the end-of-turn token: a padding that is taken for
+    an end, or an end for padding, is a classic way to train on the wrong tokens.
+
+    Raises:
+        ModelError: there is no tokenizer, or it has no token that could pad.
+    """
+    # transformers takes seconds to import, and only those who read a tokenizer need it.
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(os.fspath(folder), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{os.fspath(folder)}: no tokenizer can be read from it ({error})") from error
+    return separate_padding(found)
+
+
+def separate_padding(tokenizer: Any) -> Any:
+    """The tokenizer, padding with another token than it ends a turn with."""
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
+        return tokenizer
+    for token in ("<|endoftext|>", tokenizer.unk_token, tokenizer.bos_token):
+        if token is not None and token != tokenizer.eos_token and token in tokenizer.get_vocab():
+            tokenizer.pad_token = token
+            return tokenizer
+    raise ModelError(f"the tokenizer pads with {tokenizer.eos_token!r}, its end, and has no other token that could pad")
+
+
+def tiny() -> "PreTrainedTokenizerFast":
+    """A byte-level BPE of 448 tokens learned from a few messages, with ChatML's special tokens and template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|padding|>")
+    trainer = trainers.BpeTrainer(
+        vocab_size=TINY_VOCABULARY,
+        special_tokens=list(special),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(_TINY_TEXT.splitlines(), trainer)
+    tokens = {"bos_token": special[1], "eos_token": special[2], "unk_token": special[0], "pad_token": special[3]}
+    return fast(backend, tokens, CHATML)
+
+
+def fast(backend: Any, tokens: Mapping[str, str], chat_template: str | None) -> "PreTrainedTokenizerFast":
+    """A transformers tokenizer around a `tokenizers.Tokenizer`."""
+    from transformers import PreTrainedTokenizerFast
+
+    build: Any = PreTrainedTokenizerFast
+    made: PreTrainedTokenizerFast = build(
+        tokenizer_object=backend, clean_up_tokenization_spaces=False, padding_side="left", **tokens
+    )
+    made.chat_template = chat_template
+    return made
+
+
+def chat_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, reply: bool = True) -> list[int]:
+    """Ids of a conversation in the model's own format; with `reply`, up to where its next turn begins."""
+    text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=reply, tokenize=False)
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    return ids
