@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "cli": {"errors"},  # everything else by name, when a command runs
     "tracking": GROUND,
     "checkpoint": GROUND,
-    "data": GROUND | {"tracking"},
+    "data": GROUND | {"tracking", "shield"},  # messages are written to a Brief
     "tabular": GROUND,
     "env": {"errors"},
     "shield": GROUND,

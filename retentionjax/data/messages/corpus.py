@@ -1,0 +1,91 @@
+"""Messages and preference pairs by the thousand, alike for the same arguments and never shared between splits.
+
+The test split has its own phrases, layouts, flawed sentences, names and senders. Train and validation share theirs,
+but no brief.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from retentionjax.data.messages import customers
+from retentionjax.data.messages.flaws import FLAWS, spoil
+from retentionjax.data.messages.grammar import Draft, draft, write
+from retentionjax.data.table import Table
+from retentionjax.errors import DataError
+from retentionjax.shield.brief import Brief
+
+SOURCE = "messages"
+_BARREN = 20_000
+"""Drafts in a row that brought nothing new, after which there is nothing more to be had."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A compliant message and what it was to say."""
+
+    brief: Brief
+    text: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A compliant message and the same one with one flaw."""
+
+    brief: Brief
+    chosen: str
+    rejected: str
+    flaw: str
+    """One of FLAWS."""
+    source: str = SOURCE
+
+
+def generate(n: int, split: str, seed: int, table: Table | None = None) -> list[Message]:
+    """`n` messages of distinct text, one a brief; briefs as `customers.briefs`.
+
+    Raises DataError for an unknown split, a table without Telco's columns, or more texts than the grammar has.
+    """
+    found: list[Message] = []
+    for brief, drafted in _drafts(split, seed, table):
+        if len(found) >= n:
+            break
+        found.append(Message(brief, write(drafted)))
+    return found
+
+
+def pairs(n: int, split: str, seed: int, table: Table | None = None, *, flaws: Sequence[str] = FLAWS) -> list[Pair]:
+    """`n` preference pairs, as many of each flaw as of any other (one more or less); errors as `generate`."""
+    if unknown := [flaw for flaw in flaws if flaw not in FLAWS]:
+        raise DataError(f"no flaw is called {unknown[0]!r}; allowed: {', '.join(FLAWS)}")
+    rng = Random(f"retentionjax flaws {split} {seed}")
+    found: list[Pair] = []
+    counts = Counter(dict.fromkeys(flaws, 0))
+    for brief, drafted in _drafts(split, seed, table):
+        if len(found) >= n:
+            break
+        for flaw in sorted(flaws, key=lambda each: (counts[each], rng.random())):
+            rejected = spoil(flaw, brief, drafted, split, rng)
+            if rejected is not None:
+                found.append(Pair(brief, write(drafted), rejected, flaw))
+                counts[flaw] += 1
+                break
+    return found
+
+
+def _drafts(split: str, seed: int, table: Table | None) -> Iterator[tuple[Brief, Draft]]:
+    """Briefs and drafts without end, no text twice. Raises DataError when new ones have become too rare."""
+    rng = Random(f"retentionjax messages {split} {seed}")
+    seen: set[str] = set()
+    barren = 0
+    for brief in customers.stream(split, seed, table):
+        drafted = draft(brief, split, rng)
+        text = write(drafted)
+        if text in seen:
+            barren += 1
+            if barren > _BARREN:
+                raise DataError(f"the {split} split has no more than about {len(seen):,} distinct messages")
+            continue
+        barren = 0
+        seen.add(text)
+        yield brief, drafted

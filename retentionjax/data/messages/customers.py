@@ -1,0 +1,156 @@
+"""Briefs: who is written to, about which offer, through which channel, on whose behalf.
+
+Plan and tenure are a customer's of a Telco table, of the split asked for. What the table does not hold (first name,
+sender, offer, channel, tone) is drawn; names and senders of the test split are met in no other.
+"""
+
+import datetime as dt
+import functools
+import hashlib
+from collections.abc import Iterator
+from itertools import islice
+from random import Random
+
+import numpy as np
+
+from retentionjax.data import splits, synthetic
+from retentionjax.data.table import Table
+from retentionjax.errors import DataError
+from retentionjax.shield.brief import CHANNELS, DISCOUNTS, TONES, Brief, Channel, Offer, Sender
+
+SPLITS = splits.NAMES
+DAYS = (30, 14, 60, 90)
+"""How long offers run; the first is the environment's and the most frequent."""
+
+_NAMES = {
+    "train": (
+        "Maria", "Omar", "Grace", "Wei", "Ivan", "Sofia", "Liam", "Aisha", "Noah", "Emma", "Raj", "Elena",
+        "Hugo", "Yuki", "Carlos", "Fatima", "Anna", "Peter", "Chloe", "Diego", "Mei", "Samuel", "Nina", "Ahmed",
+        "Julia", "Marcus", "Leila", "Tom", "Priya", "Oscar", "Hannah", "Victor", "Zara", "Daniel", "Rosa", "Kofi",
+        "Ingrid", "Pablo", "Amy", "Viktor", "Lucia", "Ben", "Amara", "Simon", "Tara", "Felix", "Olga", "Jamal",
+        "Clara", "Kenji", "Ruth", "Andre", "Bianca", "Eric", "Nadia", "Paul", "Sara", "Luis",
+    ),
+    "test": (
+        "Petra", "Hassan", "Joan", "Miguel", "Akiko", "Dmitri", "Lena", "Tariq", "Helen", "Bruno", "Naomi", "Stefan",
+        "Ines", "Walter", "Divya", "Rafael",
+    ),
+}  # fmt: skip
+_SENDERS = {
+    "train": (
+        "Northwind",
+        "Bluebird",
+        "Lumen Bay",
+        "Quickline",
+        "Harbor Tel",
+        "Sunbeam",
+        "Cedar Net",
+        "Vela",
+        "Peakline",
+        "Riverlink",
+        "Nova Line",
+        "Meridian",
+    ),
+    "test": ("Fernway", "Skylark", "Opal Net", "Tidewater"),
+}
+_STREETS = ("12 Harbor Street, Springfield", "480 Mill Road, Riverton", "7 Station Square, Fairview")
+
+
+def briefs(n: int, split: str, seed: int, table: Table | None = None) -> list[Brief]:
+    """`n` briefs of `split` ("train", "validation", "test"), the same for the same arguments.
+
+    `table` is the whole Telco table, real or synthetic; its own 80/10/10 split (seed 42) says whose facts `split`
+    may use. None: the synthetic customers. Raises DataError for an unknown split or a table without Telco's columns.
+    """
+    return list(islice(stream(split, seed, table), n))
+
+
+def stream(split: str, seed: int, table: Table | None = None) -> Iterator[Brief]:
+    """Briefs without end; `briefs` is its beginning."""
+    if split not in SPLITS:
+        raise DataError(f"no split is called {split!r}; allowed: {', '.join(SPLITS)}")
+    facts = _facts(table, split) if table is not None else _synthetic_facts(split)
+    rng = Random(f"retentionjax briefs {split} {seed}")
+    people, companies = ("test", "test") if split == "test" else ("train", "train")
+    while True:
+        channel = rng.choices(CHANNELS, (5, 3, 2))[0]
+        brief = Brief(
+            channel=channel,
+            offer=_offer(channel, rng),
+            sender=sender(rng.choice(_SENDERS[companies])),
+            tone=rng.choice(TONES),
+            first_name=rng.choice(_NAMES[people]) if rng.random() < 0.9 else None,
+            facts={key: text for key, text in rng.choice(facts).items() if rng.random() < 0.9},
+        )
+        if split == "test" or _is_validation(brief) == (split == "validation"):
+            yield brief
+
+
+def _is_validation(brief: Brief) -> bool:
+    """Which of train and validation a brief is of, by a hash of what every message of it shows.
+
+    So neither a prompt nor a text can be in both.
+    """
+    shown = (brief.channel, brief.tone, brief.name, brief.sender.name, brief.offer)
+    return int(hashlib.sha256(repr(shown).encode()).hexdigest()[:8], 16) % 10 == 0
+
+
+def sender(name: str) -> Sender:
+    """A made-up company of that name, on a reserved domain."""
+    domain = f"{name.lower().replace(' ', '-')}.example"
+    street = _STREETS[len(name) % len(_STREETS)]
+    return Sender(name, f"{name}, {street}", (domain,), f"https://{domain}/unsubscribe")
+
+
+def others(kind: str, split: str, but: str | None) -> tuple[str, ...]:
+    """The other first names ("name") or senders ("sender") that `split` knows."""
+    known = (_NAMES if kind == "name" else _SENDERS)["test" if split == "test" else "train"]
+    return tuple(each for each in known if each != but)
+
+
+def tenure(months: float) -> str | None:
+    """How long somebody has been a customer, in words; None for those who have just come."""
+    whole = int(months)
+    if whole < 1:
+        return None
+    if whole < 24:
+        return f"{whole} month" + "s" * (whole > 1)
+    return f"{whole // 12} years"
+
+
+def _offer(channel: Channel, rng: Random) -> Offer:
+    discount = rng.choices(DISCOUNTS, (2, 3, 3, 3))[0]
+    days = rng.choices(DAYS, (6, 1, 1, 1))[0]
+    # A last day is one more sentence, for which a lock screen has no room.
+    dated = discount > 0 and channel != "push" and rng.random() < 0.25
+    ends = dt.date(2026, 1, 1) + dt.timedelta(days=rng.randrange(365)) if dated else None
+    return Offer(discount=discount, days=days, ends=ends)
+
+
+@functools.cache
+def _synthetic_facts(split: str) -> list[dict[str, str]]:
+    return _facts(synthetic.generate("telco"), split)
+
+
+def _facts(table: Table, split: str) -> list[dict[str, str]]:
+    """Plan and tenure of each customer of the split."""
+    wanted = ("InternetService", "StreamingTV", "Contract", "tenure")
+    if missing := [name for name in wanted if name not in table.frame]:
+        raise DataError(
+            f"{table.name}: has no column {missing[0]!r}; messages take their facts from {', '.join(wanted)}"
+        )
+    rows: np.ndarray = getattr(splits.split(table), split)
+    columns = [table.frame[name].iloc[rows].tolist() for name in wanted]
+    found = []
+    for internet, television, contract, months in zip(*columns, strict=True):
+        facts = {"plan": _plan(str(internet), str(television), str(contract))}
+        if (long := tenure(float(months))) is not None:
+            facts["tenure"] = long
+        found.append(facts)
+    return found
+
+
+def _plan(internet: str, television: str, contract: str) -> str:
+    if internet == "No":
+        return "monthly phone plan" if contract == "Month-to-month" else "phone plan"
+    line = "fiber" if internet == "Fiber optic" else "DSL"
+    return f"{line} TV bundle" if television == "Yes" else f"{line} internet"

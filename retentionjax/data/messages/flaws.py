@@ -1,0 +1,212 @@
+"""One small, believable edit that makes a compliant message worse.
+
+Half of the flaws are only flaws against the brief: another name, sender, discount, deadline or tone than it asks for,
+in words that are right elsewhere. A model that does not read the brief cannot see them.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from retentionjax.data.messages import customers, flawed_phrases, phrases
+from retentionjax.data.messages.grammar import Draft, Part, fits, options, span, write
+from retentionjax.data.messages.phrases import Choice
+from retentionjax.shield.brief import DISCOUNTS, TONES, Brief, Offer, Tone, date_text
+
+_EXCHANGEABLE = ("close", "detail", "act", "bond")
+_OTHER_PERCENT = (15, 25, 30, 50)
+"""What no offer of ours is."""
+_TOO_LONG = 1.4
+"""Times the length of the good message."""
+_TRIED = 3
+"""Flawed sentences of which the one is taken that suits best by length."""
+_SLOTS_WITH_TONE = ("greeting", "bond", "offer", "act", "detail", "close", "sign")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a flaw is made from."""
+
+    brief: Brief
+    draft: Draft
+    """Compliant."""
+    split: str
+    rng: Random
+
+
+def spoil(flaw: str, brief: Brief, draft: Draft, split: str, rng: Random) -> str | None:
+    """The text of `draft` with `flaw`; None where it cannot have it (no offer to get wrong)."""
+    spoilt = _SPOIL[flaw](Case(brief, draft, split, rng))
+    return None if spoilt is None or write(spoilt) == write(draft) else write(spoilt)
+
+
+def _wrong_offer(case: Case) -> Draft | None:
+    offer = case.brief.offer
+    if not offer.percent:
+        return None
+    if "{days}" in _joined(case.draft) and case.rng.random() < 0.3:
+        return case.draft.with_values(
+            days=span(case.rng.choice([each for each in customers.DAYS if each != offer.days]))
+        )
+    ours = [round(100 * each) for each in DISCOUNTS if each not in (0, offer.discount)]
+    return case.draft.with_values(discount=f"{case.rng.choice(ours if case.rng.random() < 0.7 else _OTHER_PERCENT)}%")
+
+
+def _invented_offer(case: Case) -> Draft | None:
+    if case.brief.offer.percent:
+        return _with_sentence(case, flawed_phrases.INVENTED)
+    offer = Offer(case.rng.choice([each for each in DISCOUNTS if each]), case.rng.choice(customers.DAYS))
+    told = replace(case.brief, offer=offer)
+    place = case.draft.index("offer")
+    assert place is not None
+    phrase = case.rng.choice(options("offer", told, case.split, sender=False))
+    spoilt = case.draft.with_part(place, Part("offer", phrase))
+    return spoilt.with_values(discount=f"{offer.percent}%", days=span(offer.days))
+
+
+def _missing_offer(case: Case) -> Draft | None:
+    if not case.brief.offer.percent:
+        return None
+    silent = replace(case.brief, offer=replace(case.brief.offer, discount=0.0, ends=None))
+    place = case.draft.index("offer")
+    assert place is not None
+    spoilt = case.draft.with_part(
+        place, Part("offer", case.rng.choice(options("offer", silent, case.split, sender=False)))
+    )
+    act = spoilt.index("act")
+    if act is None:
+        return spoilt
+    harmless = options("close", case.brief, case.split, sender=False)
+    return spoilt.with_part(act, Part("close", case.rng.choice(harmless)))
+
+
+def _false_urgency(case: Case) -> Draft | None:
+    offer = case.brief.offer
+    conditional = case.rng.random() < 0.5
+    if not conditional or not offer.percent or case.brief.channel == "push":
+        return _with_sentence(case, flawed_phrases.URGENCY)
+    start = offer.ends or dt.date(2026, 1, 1)
+    ends = date_text(start + dt.timedelta(days=case.rng.randrange(3, 300)))
+    if offer.ends is not None:
+        return case.draft.with_values(ends=ends)
+    act = Part("act", case.rng.choice(phrases.ACT_BY[case.brief.tone].of(case.split)))
+    place = case.draft.index("act")
+    spoilt = _before_opt_out(case.draft, act) if place is None else case.draft.with_part(place, act)
+    return spoilt.with_values(ends=ends)
+
+
+def _shaming(case: Case) -> Draft | None:
+    return _with_sentence(case, flawed_phrases.SHAMING)
+
+
+def _missing_opt_out(case: Case) -> Draft | None:
+    place = case.draft.index("optout")
+    assert place is not None
+    if case.rng.random() < 0.25:
+        return case.draft.with_part(place)
+    instead = case.rng.choice(flawed_phrases.NO_OPT_OUT[case.brief.channel].of(case.split))
+    return case.draft.with_part(place, Part("optout", instead))
+
+
+def _too_long(case: Case) -> Draft | None:
+    """More harmless sentences than the channel has room for, or half as long again."""
+    spoilt = case.draft
+    spare = [
+        Part("close", phrase)
+        for slot in ("bond", "close", "detail")
+        for phrase in options(slot, case.brief, case.split, sender=False)
+        if phrase not in _joined(case.draft)
+    ]
+    case.rng.shuffle(spare)
+    enough = _TOO_LONG * len(write(case.draft))
+    while fits(write(spoilt), case.brief.channel) or len(write(spoilt)) < enough:
+        if not spare:
+            return spoilt if len(write(spoilt)) >= enough else None
+        spoilt = _before_opt_out(spoilt, spare.pop())
+    return spoilt
+
+
+def _wrong_name(case: Case) -> Draft | None:
+    other = case.rng.choice(customers.others("name", case.split, case.brief.name))
+    if case.brief.name is not None:
+        return case.draft.with_values(name=other) if "{name}" in _joined(case.draft) else None
+    named = options("greeting", replace(case.brief, first_name=other), case.split, sender=False)
+    place = case.draft.index("greeting")
+    if place is None:
+        return None
+    return case.draft.with_part(place, Part("greeting", case.rng.choice(named))).with_values(name=other)
+
+
+def _leaked_score(case: Case) -> Draft | None:
+    return _with_sentence(case, flawed_phrases.SCORE)
+
+
+def _off_tone(case: Case) -> Draft | None:
+    if case.rng.random() < 0.4:
+        return _with_sentence(case, flawed_phrases.OFF_TONE[case.brief.tone])
+    tone: Tone = case.rng.choice([each for each in TONES if each != case.brief.tone])
+    spoilt = case.draft
+    for number, part in enumerate(case.draft.parts):
+        if part.slot in _SLOTS_WITH_TONE:
+            sender = "{sender}" in part.phrase
+            if other := options(part.slot, case.brief, case.split, sender=sender, tone=tone):
+                spoilt = spoilt.with_part(number, Part(part.slot, case.rng.choice(other)))
+    return spoilt if fits(write(spoilt), case.brief.channel) else None
+
+
+def _missing_sender(case: Case) -> Draft | None:
+    if case.rng.random() < 0.4:
+        others = customers.others("sender", case.split, case.brief.sender.name)
+        return case.draft.with_values(sender=case.rng.choice(others))
+    place = next(number for number, part in enumerate(case.draft.parts) if "{sender}" in part.phrase)
+    slot = case.draft.parts[place].slot
+    if slot != "bond":
+        return case.draft.with_part(place)
+    nameless = options("bond", case.brief, case.split, sender=False)
+    return case.draft.with_part(place, Part("bond", case.rng.choice(nameless)))
+
+
+_SPOIL: Mapping[str, Callable[[Case], Draft | None]] = {
+    "wrong_offer": _wrong_offer,
+    "invented_offer": _invented_offer,
+    "missing_offer": _missing_offer,
+    "false_urgency": _false_urgency,
+    "shaming": _shaming,
+    "missing_opt_out": _missing_opt_out,
+    "too_long": _too_long,
+    "wrong_name": _wrong_name,
+    "leaked_score": _leaked_score,
+    "off_tone": _off_tone,
+    "missing_sender": _missing_sender,
+}
+
+FLAWS = tuple(_SPOIL)
+"""What can be wrong with a message."""
+
+
+def _with_sentence(case: Case, flawed: Choice) -> Draft | None:
+    """A flawed sentence for a harmless one of about its length; None where no sentence can be spared."""
+    places = [
+        number
+        for number, part in enumerate(case.draft.parts)
+        if part.slot in _EXCHANGEABLE and "{sender}" not in part.phrase and "{ends}" not in part.phrase
+    ]
+    if not places:
+        return None
+    few = case.rng.sample(flawed.of(case.split), min(_TRIED, len(flawed.of(case.split))))
+    sizes = {number: len(case.draft.parts[number].phrase.format_map(dict(case.draft.values))) for number in places}
+    place, phrase = min(
+        ((number, phrase) for number in places for phrase in few), key=lambda pair: abs(sizes[pair[0]] - len(pair[1]))
+    )
+    return case.draft.with_part(place, Part("close", phrase))
+
+
+def _before_opt_out(draft: Draft, part: Part) -> Draft:
+    """`part` as the last sentence before signature and opt-out."""
+    place = next(number for number, each in enumerate(draft.parts) if each.slot in ("sign", "optout"))
+    return replace(draft, parts=(*draft.parts[:place], part, *draft.parts[place:]))
+
+
+def _joined(draft: Draft) -> str:
+    return " ".join(part.phrase for part in draft.parts)

@@ -1,0 +1,158 @@
+"""From a brief to a draft (a sequence of phrases) to a text, by the phrases of one split."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from retentionjax.data.messages import phrases
+from retentionjax.data.messages.layouts import LAYOUTS
+from retentionjax.data.messages.phrases import Choice
+from retentionjax.errors import DataError
+from retentionjax.shield.brief import Brief, date_text
+
+MOST_CHARACTERS = {"sms": 160, "push": 120}
+"""One SMS segment of GSM-7; what a lock screen shows."""
+MOST_WORDS = 60
+"""Of an e-mail's body."""
+_FIELD = re.compile(r"{(\w+)}")
+_ATTEMPTS = 400
+
+
+@dataclass(frozen=True)
+class Part:
+    """One phrase in its place."""
+
+    slot: str
+    phrase: str
+    """With its braces still unfilled."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A message before it is text, so that one part of it can be exchanged."""
+
+    channel: str
+    parts: tuple[Part, ...]
+    values: Mapping[str, str]
+    """Field to text."""
+
+    def with_values(self, **changed: str) -> "Draft":
+        """The same phrases about something else."""
+        return replace(self, values={**self.values, **changed})
+
+    def with_part(self, index: int, *parts: Part) -> "Draft":
+        """The part at `index` exchanged for `parts` (none: taken out)."""
+        return replace(self, parts=(*self.parts[:index], *parts, *self.parts[index + 1 :]))
+
+    def index(self, slot: str) -> int | None:
+        """Where the first part of `slot` stands."""
+        return next((number for number, part in enumerate(self.parts) if part.slot == slot), None)
+
+
+def values(brief: Brief) -> dict[str, str]:
+    """What the braces of a phrase may name, for this brief."""
+    given = {key: text for key, text in brief.known.items() if key in ("plan", "tenure")}
+    given["sender"] = brief.sender.name
+    if brief.name:
+        given["name"] = brief.name
+    if brief.offer.percent:
+        given["discount"] = f"{brief.offer.percent}%"
+        given["days"] = span(brief.offer.days)
+        if brief.offer.ends is not None:
+            given["ends"] = date_text(brief.offer.ends)
+    return given
+
+
+def span(days: int) -> str:
+    """1 → "1 day", 30 → "30 days"."""
+    return "1 day" if days == 1 else f"{days} days"
+
+
+def draft(brief: Brief, split: str, rng: Random) -> Draft:
+    """A random draft for `brief` that keeps its channel's length. Raises DataError if none can be found."""
+    for _ in range(_ATTEMPTS):
+        attempt = _attempt(brief, split, rng)
+        if attempt is not None and fits(write(attempt), brief.channel):
+            return attempt
+    raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
+
+
+def fits(text: str, channel: str) -> bool:
+    """Whether a message is as short as its channel asks."""
+    if channel == "email":
+        return len(text.split()) <= MOST_WORDS
+    return len(text) <= MOST_CHARACTERS[channel]
+
+
+def write(draft: Draft) -> str:
+    """The text of a draft: one line, or for an e-mail paragraphs."""
+    text = ""
+    for number, part in enumerate(draft.parts):
+        separator = _separator(draft, number) if text else ""
+        phrase = part.phrase
+        if separator == " " and part.slot != "greeting" and text.endswith((",", ":", "-")):
+            phrase = _lower(phrase)
+        text += separator + phrase.format_map(dict(draft.values))
+    return text
+
+
+def options(slot: str, brief: Brief, split: str, *, sender: bool, tone: str | None = None) -> list[str]:
+    """Phrases that may fill `slot`, naming the sender or not; those that name most of plan and person come alone."""
+    known = values(brief)
+    found = [
+        phrase
+        for phrase in _choice(slot, brief, tone or brief.tone).of(split)
+        if (named := set(_FIELD.findall(phrase))) <= set(known) and ("sender" in named) == sender
+    ]
+    for field in ("name", "plan"):
+        found = [phrase for phrase in found if f"{{{field}}}" in phrase] or found
+    return found
+
+
+def _attempt(brief: Brief, split: str, rng: Random) -> Draft | None:
+    layouts = LAYOUTS["email" if brief.channel == "email" else "short"]
+    slots = rng.choice(layouts.of(split)).split()
+    if (brief.name and "greeting" not in slots) or (brief.offer.ends is not None and "act" not in slots):
+        return None
+    parts: list[Part] = []
+    for marked in slots:
+        slot = marked.removesuffix("@")
+        if slot == "act" and not brief.offer.percent:
+            continue
+        used = {part.phrase for part in parts}
+        found = [phrase for phrase in options(slot, brief, split, sender=marked.endswith("@")) if phrase not in used]
+        if not found:
+            return None
+        parts.append(Part(slot, rng.choice(found)))
+    return Draft(brief.channel, tuple(parts), values(brief))
+
+
+def _choice(slot: str, brief: Brief, tone: str) -> Choice:
+    short = "email" if brief.channel == "email" else "short"
+    if slot == "prefix":
+        return Choice(("{sender}:",), ("{sender}:",))
+    if slot == "optout":
+        return phrases.OPT_OUT[brief.channel]
+    if slot == "sign":
+        return phrases.SIGN[short][tone]
+    if slot == "act":
+        return phrases.ACT_BY[tone] if brief.offer.ends is not None else phrases.ACT[brief.channel][tone]
+    if slot == "offer":
+        return (phrases.OFFER if brief.offer.percent else phrases.CHECK_IN)[tone]
+    return {"greeting": phrases.GREETING, "bond": phrases.BOND, "close": phrases.CLOSE, "detail": phrases.DETAIL}[slot][
+        tone
+    ]
+
+
+def _separator(draft: Draft, number: int) -> str:
+    if draft.channel != "email":
+        return " "
+    slots: Sequence[str] = [part.slot for part in draft.parts]
+    return "\n\n" if slots[number - 1] in ("greeting", "sign") or slots[number] in ("sign", "optout") else " "
+
+
+def _lower(phrase: str) -> str:
+    """Begins in lower case what begins a sentence, but neither a field nor a word in capitals."""
+    starts_word = phrase[:1].isupper() and (len(phrase) < 2 or not phrase[1].isupper())
+    return phrase[0].lower() + phrase[1:] if starts_word else phrase

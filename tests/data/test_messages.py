@@ -1,0 +1,192 @@
+"""The retention corpus: its messages keep their briefs, its pairs differ by one flaw, its splits share nothing."""
+
+import dataclasses
+import re
+from collections import Counter
+
+import pytest
+
+from retentionjax.data import messages, splits, synthetic
+from retentionjax.data.messages import Pair, customers, flawed_phrases, layouts, phrases
+from retentionjax.data.messages.audit import audit
+from retentionjax.data.messages.phrases import Choice
+from retentionjax.data.table import Table
+from retentionjax.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def telco() -> Table:
+    return synthetic.generate("telco", rows=600, seed=3)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> dict[str, list[messages.Message]]:
+    return {split: messages.generate(400, split, 0) for split in SPLITS}
+
+
+@pytest.fixture(scope="module")
+def pairs() -> dict[str, list[Pair]]:
+    return {split: messages.pairs(440, split, 0) for split in ("train", "test")}
+
+
+def test_a_message_says_what_its_brief_says(corpus: dict[str, list[messages.Message]]) -> None:
+    for message in (each for split in SPLITS for each in corpus[split]):
+        brief, text = message.brief, message.text
+        assert text.count(brief.sender.name) == 1, text
+        assert (brief.name or "") in text
+        stated = re.findall(r"(\d+)%", text)
+        assert stated == ([str(brief.offer.percent)] if brief.offer.percent else []), text
+        assert re.findall(r"(\d+) days", text) == ([str(brief.offer.days)] if brief.offer.percent else []), text
+        assert re.findall(r", (20\d\d)\b", text) == ([str(brief.offer.ends.year)] if brief.offer.ends else []), text
+        assert {"sms": "STOP", "push": "settings", "email": "nsubscribe"}[brief.channel] in text
+
+
+def test_messages_are_as_short_as_their_channel_and_differ_in_length(
+    corpus: dict[str, list[messages.Message]],
+) -> None:
+    lengths: dict[str, list[int]] = {"sms": [], "push": [], "email": []}
+    for message in (each for split in SPLITS for each in corpus[split]):
+        lengths[message.brief.channel].append(len(message.text))
+        assert message.brief.channel != "email" or len(message.text.split()) <= 60
+        assert message.text.isascii()
+    assert max(lengths["sms"]) <= 160
+    assert max(lengths["push"]) <= 120
+    for channel, ratio in (("sms", 1.3), ("push", 1.2), ("email", 1.5)):
+        found = sorted(lengths[channel])
+        assert found[9 * len(found) // 10] > ratio * found[len(found) // 10]
+
+
+def test_the_same_arguments_give_the_same_messages(telco: Table) -> None:
+    once, again = (messages.pairs(20, "train", 5, telco) for _ in range(2))
+    assert once == again
+    assert messages.generate(20, "train", 5, telco) != messages.generate(20, "train", 6, telco)
+    assert messages.generate(30, "test", 5)[:20] == messages.generate(20, "test", 5)
+
+
+def test_no_text_is_in_two_splits_or_twice(corpus: dict[str, list[messages.Message]]) -> None:
+    counts = Counter(message.text for split in SPLITS for message in corpus[split])
+    assert max(counts.values()) == 1
+
+
+def _choices(node: object) -> list[Choice]:
+    if isinstance(node, Choice):
+        return [node]
+    return [choice for child in node.values() for choice in _choices(child)] if isinstance(node, dict) else []
+
+
+@pytest.mark.parametrize("module", [phrases, layouts, flawed_phrases], ids=["phrases", "layouts", "flawed phrases"])
+def test_what_is_held_out_is_never_learnt_from(module: object) -> None:
+    found = [choice for value in vars(module).values() for choice in _choices(value)]
+    assert len(found) >= 2
+    everything_train = {phrase for choice in found for phrase in choice.train}
+    held_out = {phrase for choice in found for phrase in choice.held_out}
+    # A lock screen has room for few ways to name the settings.
+    assert everything_train & held_out <= {"Manage alerts in settings."}
+
+
+def test_names_and_senders_of_the_test_split_are_new() -> None:
+    seen = {split: messages.briefs(300, split, 0) for split in SPLITS}
+    for value in (lambda brief: brief.name, lambda brief: brief.sender.name):
+        learnt = {value(brief) for brief in seen["train"] + seen["validation"]} - {None}
+        assert learnt.isdisjoint({value(brief) for brief in seen["test"]} - {None})
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_facts_are_those_of_customers_of_the_split(telco: Table, split: str) -> None:
+    rows = telco.frame.iloc[getattr(splits.split(telco), split)]
+    tenures = {customers.tenure(months) for months in rows["tenure"]}
+    for brief in messages.briefs(200, split, 0, telco):
+        assert brief.facts.get("tenure") in tenures | {None}
+        assert brief.known == brief.facts, "what the corpus makes up is fit for a prompt"
+    fiber = (rows["InternetService"] == "Fiber optic").mean()
+    drawn = [brief.facts["plan"] for brief in messages.briefs(600, split, 1, telco) if "plan" in brief.facts]
+    assert sum("fiber" in plan for plan in drawn) / len(drawn) == pytest.approx(fiber, abs=0.09)
+
+
+@pytest.mark.parametrize(
+    ("months", "said"), [(0, None), (1, "1 month"), (23, "23 months"), (24, "2 years"), (71, "5 years")]
+)
+def test_tenure_in_words(months: int, said: str | None) -> None:
+    assert customers.tenure(months) == said
+
+
+def test_every_flaw_is_as_frequent_as_any_other(pairs: dict[str, list[Pair]]) -> None:
+    for found in pairs.values():
+        assert Counter(pair.flaw for pair in found) == dict.fromkeys(messages.FLAWS, 40)
+        assert all(pair.chosen != pair.rejected and pair.source == "messages" for pair in found)
+        assert all("{" not in pair.rejected for pair in found)
+    only = messages.pairs(10, "train", 0, flaws=("shaming",))
+    assert {pair.flaw for pair in only} == {"shaming"}
+
+
+def _flawed(pair: Pair) -> bool:
+    """Whether the rejected text has the flaw it is said to have, seen by other means than those that made it."""
+    brief, text = pair.brief, pair.rejected
+    percents = set(re.findall(r"(\d+)%", text))
+    days = set(re.findall(r"(\d+) days", text))
+    own_phrases = {
+        "shaming": flawed_phrases.SHAMING,
+        "leaked_score": flawed_phrases.SCORE,
+        "invented_offer": flawed_phrases.INVENTED,
+        "false_urgency": flawed_phrases.URGENCY,
+    }
+    if pair.flaw in own_phrases:
+        choice = own_phrases[pair.flaw]
+        if any(phrase.lower() in text.lower() for phrase in choice.train + choice.held_out):
+            return True
+    return {
+        "wrong_offer": lambda: percents != {str(brief.offer.percent)} or days != {str(brief.offer.days)},
+        "invented_offer": lambda: not brief.offer.percent and len(percents) == 1,
+        "missing_offer": lambda: brief.offer.percent > 0 and not percents,
+        "false_urgency": lambda: (
+            set(re.findall(r"[A-Z]\w+ \d+, 20\d\d", text)) != set(re.findall(r"[A-Z]\w+ \d+, 20\d\d", pair.chosen))
+        ),
+        "missing_opt_out": lambda: (
+            not any(
+                line in text for line in phrases.OPT_OUT[brief.channel].train + phrases.OPT_OUT[brief.channel].held_out
+            )
+        ),
+        "too_long": lambda: len(text) >= 1.3 * len(pair.chosen),
+        "wrong_name": lambda: brief.name is None or brief.name not in text,
+        "missing_sender": lambda: brief.sender.name not in text,
+        "off_tone": lambda: text != pair.chosen,
+    }.get(pair.flaw, lambda: False)()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_each_rejected_message_has_its_flaw(pairs: dict[str, list[Pair]], split: str) -> None:
+    wrong = [pair for pair in pairs[split] if not _flawed(pair)]
+    assert not wrong
+
+
+def test_neither_length_nor_words_alone_tell_the_pairs_apart(pairs: dict[str, list[Pair]]) -> None:
+    found = audit(messages.pairs(1100, "train", 1), pairs["test"])
+    assert abs(found.length_correlation) < 0.15
+    assert 0.4 < found.longer_rejected < 0.65
+    assert found.words < 0.85
+    for flaw in ("wrong_name", "missing_sender", "off_tone"):
+        assert found.words_by_flaw[flaw] < 0.75, "this flaw is one against the brief only"
+    assert found.token_by_flaw["missing_opt_out"] < 0.8
+
+
+def test_the_audit_sees_what_gives_a_flaw_away(pairs: dict[str, list[Pair]]) -> None:
+    marked = [dataclasses.replace(pair, rejected=pair.chosen + " zebra") for pair in pairs["train"][:100]]
+    found = audit(marked[:50], marked[50:])
+    assert found.words == 1.0
+    assert set(found.token_by_flaw.values()) == {1.0}
+    assert found.longer_rejected == 1.0
+    alike = [dataclasses.replace(pair, rejected=pair.chosen) for pair in marked]
+    assert audit(marked, alike).words == 0.5
+    with pytest.raises(DataError, match="one of them is empty"):
+        audit([], marked)
+
+
+def test_mistakes_name_what_is_allowed(telco: Table) -> None:
+    with pytest.raises(DataError, match="no split is called 'dev'; allowed: train, validation, test"):
+        messages.generate(1, "dev", 0)
+    with pytest.raises(DataError, match="no flaw is called 'rude'; allowed: wrong_offer"):
+        messages.pairs(1, "train", 0, flaws=("rude",))
+    with pytest.raises(DataError, match="has no column 'InternetService'"):
+        messages.briefs(1, "train", 0, synthetic.generate("bank", rows=100))
