@@ -1,5 +1,26 @@
-"""The shield: what a message to a customer may say, whom it may reach and when."""
+"""The shield: what a message to a customer may say, whom it may reach and when.
+
+A Brief describes the message; `check` judges a text against it, `render` writes one that always passes.
+"""
 
 from retentionjax.shield.brief import Brief, Channel, Offer, Sender, Tone
+from retentionjax.shield.checking import check, grounded
+from retentionjax.shield.rules import Rules, load_rules
+from retentionjax.shield.templates import footer, render
+from retentionjax.shield.verdict import Verdict, Violation
 
-__all__ = ["Brief", "Channel", "Offer", "Sender", "Tone"]
+__all__ = [
+    "Brief",
+    "Channel",
+    "Offer",
+    "Rules",
+    "Sender",
+    "Tone",
+    "Verdict",
+    "Violation",
+    "check",
+    "footer",
+    "grounded",
+    "load_rules",
+    "render",
+]

@@ -1,0 +1,45 @@
+"""The check itself: a message against its brief under the rules. Pure, deterministic, raises on no text."""
+
+from retentionjax.shield import form, grounding, links, personal, wording
+from retentionjax.shield.brief import Brief
+from retentionjax.shield.reading import disguises, read
+from retentionjax.shield.rules import Rules, load_rules
+from retentionjax.shield.verdict import Finding, Verdict, Violation
+
+MOST = 20_000
+"""Characters beyond this are not read: the message is too long for any channel anyway."""
+_OFFER = ("offer.", "facts.")
+
+
+def check(text: str, brief: Brief, rules: Rules | None = None) -> Verdict:
+    """Every rule that `text` breaks as a message for `brief`; for e-mail, `text` is the body without the footer."""
+    rules = rules or load_rules()
+    kept = text[:MOST]
+    reading = read(kept)
+    found: list[Finding] = [*form.find(reading, brief, rules)]
+    if reading.folded.strip():
+        found += disguises(reading)
+        found += grounding.find(reading, brief, rules)
+        found += wording.find(reading, brief, rules)
+        found += personal.find(reading, brief)
+        found += links.find(reading, brief, rules)
+    if len(text) > MOST:
+        found.append(Finding("channel.length", MOST, len(text), f"{len(text)} characters"))
+    return _verdict(found, rules)
+
+
+def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
+    """Whether every percentage, price, duration, date and gift in `text` is the offer's, and the discount is stated."""
+    return not any(
+        each.severity == "block" and each.rule.startswith(_OFFER) for each in check(text, brief, rules).violations
+    )
+
+
+def _verdict(found: list[Finding], rules: Rules) -> Verdict:
+    violations = []
+    for each in sorted(set(found), key=lambda each: (each.start, each.end, each.rule, each.detail)):
+        severity = rules.severities[each.rule]
+        if severity != "off":
+            violations.append(Violation(each.rule, severity, each.start, each.end, each.detail))
+    passed = all(each.severity != "block" for each in violations)
+    return Verdict(passed, tuple(violations), rules.version)

@@ -1,0 +1,115 @@
+"""The form of a message: what its channel asks for, how loud it is, what was left over in it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from retentionjax.shield.brief import Brief
+from retentionjax.shield.reading import Reading
+from retentionjax.shield.rules import Rules
+from retentionjax.shield.segments import measure
+from retentionjax.shield.verdict import Finding
+
+_RESIDUE = re.compile(
+    r"\{\{?[^{}\n]{0,40}\}?\}|\{%|%\}|\[[^\]\n]{1,40}\]|<\|[^|>]{0,30}\|>|</?s>|\[/?INST\]|%\((?:\w+)\)s|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
+    r"|_{3,}|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
+    r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)|your[ _]name|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
+    r"|[{}\[\]|\\]"
+)
+_HTML = re.compile(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
+_MARKDOWN = re.compile(r"\*\*|__|~~|```|^#{1,6} |^\s*[*+-] |\]\(", re.MULTILINE)
+_EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
+_WORD = re.compile(r"[^\W\d_]+")
+_SHOUT = 4
+"""From this many letters on, a word in capitals is shouting rather than an abbreviation."""
+_STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
+_OTHER_OPT_OUT = {
+    "sms": re.compile(r"(?<!\w)(?:unsubscribe link|click (?:here )?to unsubscribe|unsubscribe (?:below|here|at any time|any ?time|by clicking|using|with|in|via)|(?:in|app|your) settings)(?!\w)"),
+    "email": re.compile(r"(?<!\w)(?:(?:reply|text|send|replying|texting) ['\"]?stop['\"]?|(?:app|alert|notification) settings|in settings)(?!\w)"),
+    "push": re.compile(r"(?<!\w)(?:(?:reply|text|send|replying|texting) ['\"]?(?:stop|yes)['\"]?|unsubscribe)(?!\w)"),
+}  # fmt: skip
+
+
+def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+    """Everything that is wrong with the message's form."""
+    if not reading.folded.strip():
+        yield Finding("text.empty", 0, len(reading.text), "the message is empty")
+        return
+    yield from _channel(reading, brief, rules)
+    yield from _residue(reading)
+    yield from _loudness(reading, brief, rules)
+    yield from _repetition(reading)
+
+
+def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+    channel, text, end = rules.channels.of(brief.channel), reading.text, len(reading.text)
+    if channel.segments:
+        size = measure(text)
+        if size.segments > channel.segments or size.units > channel.characters:
+            yield Finding("channel.length", 0, end, f"{size.units} {size.alphabet} units, {size.segments} segments")
+    elif end > channel.characters:
+        yield Finding("channel.length", channel.characters, end, f"{end} characters; allowed: {channel.characters}")
+    if brief.sender.name.casefold() not in text.casefold():
+        yield Finding("channel.sender", 0, 0, f"the sender, {brief.sender.name}, is not named")
+    if not any(pattern.search(reading.folded) for pattern in channel.opt_out_regexes):
+        yield Finding("channel.opt_out", end, end, "the way to opt out is missing")
+    for match in _OTHER_OPT_OUT[brief.channel].finditer(reading.folded):
+        yield reading.found("channel.other_opt_out", match, "the way to opt out of another channel")
+
+
+def _residue(reading: Reading) -> Iterator[Finding]:
+    text = reading.text
+    for match in _HTML.finditer(text):
+        yield Finding("text.html", *match.span(), f"markup: {match.group()!r}")
+    for match in _RESIDUE.finditer(text):
+        yield Finding("text.residue", *match.span(), f"left over from a template: {match.group()!r}")
+    for match in _MARKDOWN.finditer(text):
+        yield Finding("text.markdown", *match.span(), f"emphasis: {match.group()!r}")
+    if not re.search(r"[.!?:)\"'”’…]\s*$|\w/?\s*$", text) or re.search(
+        r"\b(?:and|or|the|a|to|of|for|with|your)\s*$", text
+    ):
+        yield Finding("text.unfinished", len(text), len(text), "the last sentence does not end")
+
+
+def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+    text = reading.text
+    marks = [index for index, each in enumerate(text) if each in "!！"]
+    allowed = rules.channels.of(brief.channel).exclamations
+    if len(marks) > allowed or re.search(r"[!！?？]\s*[!！]|[!！]\s*[?？]", text):
+        yield Finding(
+            "text.exclamation", marks[0], marks[-1] + 1, f"{len(marks)} exclamation marks; allowed: {allowed}"
+        )
+    own = {
+        word.casefold()
+        for word in _WORD.findall(" ".join((brief.sender.name, brief.name or "", *brief.known.values())))
+    }
+    calm = own | rules.words.sets["acronyms"]
+    loud = [
+        match for match in _WORD.finditer(text)
+        if len(match.group()) > 1 and match.group().isupper() and match.group().casefold() not in calm
+        and match.group() != match.group().lower()
+    ]  # fmt: skip
+    if any(len(match.group()) >= _SHOUT for match in loud) or len(loud) > 2:
+        yield Finding("text.caps", loud[0].start(), loud[-1].end(), f"shouting: {loud[0].group()!r}")
+    pictures = list(_EMOJI.finditer(text))
+    if len(pictures) > 2 or (pictures and brief.tone == "formal"):
+        yield Finding("text.emoji", pictures[0].start(), pictures[-1].end(), f"{len(pictures)} pictures")
+
+
+def _repetition(reading: Reading) -> Iterator[Finding]:
+    """Words said three times in a row, a sentence said twice, six words in a row said twice."""
+    text = reading.folded
+    for match in _STUTTER.finditer(text):
+        if not re.fullmatch(r"[-=_.\s]+", match.group()) or len(match.group()) > 6:
+            yield reading.found("text.repetition", match, "said over and over")
+    words = list(re.finditer(r"[\w%$']+", text))
+    grams = Counter(tuple(word.group() for word in words[index : index + 6]) for index in range(len(words) - 5))
+    repeated = [gram for gram, count in grams.items() if count > 1]
+    if repeated:
+        start = text.index(repeated[0][0])
+        yield reading.finding("text.repetition", start, len(text), f"said twice: {' '.join(repeated[0])!r}")
+    sentences = Counter(each.strip() for each in re.split(r"[.!?\n]+", text) if len(each.split()) > 2)
+    for sentence, count in sentences.items():
+        if count > 1:
+            start = text.rindex(sentence)
+            yield reading.finding("text.repetition", start, start + len(sentence), f"a sentence said {count} times")

@@ -1,0 +1,47 @@
+"""Links: only https, only to the sender's own domains, never through a shortener."""
+
+import re
+from collections.abc import Iterator
+
+from retentionjax.shield.brief import Brief
+from retentionjax.shield.reading import Reading
+from retentionjax.shield.rules import Rules
+from retentionjax.shield.verdict import Finding
+
+_TLD = (
+    "com|net|org|info|biz|shop|xyz|link|click|top|online|site|store|app|dev|co|io|ai|ly|gl|gd|gy|cc|tv|us|uk|ca|de|fr|es"
+    "|ru|cn|example|test|edu|gov|mobi|pro|live|club|vip|win|loan|work|page|eu|nl|pl|br|mx|jp|kr|au"
+)
+_LINK = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]{1,12}://|www\.)(?P<rest>[^\s<>\"']+)"
+    rf"|(?<![\w@./-])(?P<bare>(?:[\w-]{{1,63}}\.){{1,5}}(?:{_TLD}))(?![\w@])(?P<path>[/:?][^\s<>\"']*)?"
+    r"|(?<![\w@./-])(?P<short>(?:[\w-]{1,63}\.){1,5}[a-z]{2,12})/[^\s<>\"']+"
+    r"|(?<![\d.])(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?![\d.])"
+    r"|(?P<other>(?:javascript|data|mailto|tel|sms):\S+)"
+    r"|(?<!\w)(?P<spoken>[\w-]+ ?(?:\(dot\)|\[dot\]| dot ) ?(?:com|net|org|io|co|ly))(?!\w)"
+)
+
+
+def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+    """Every link that may not stand."""
+    text = reading.folded
+    if "." not in text and ":" not in text and "dot" not in text:
+        return
+    for match in _LINK.finditer(text):
+        host = _host(match)
+        if any(host == each or host.endswith("." + each) for each in rules.words.shorteners):
+            yield reading.found("link.shortener", match, "a shortened link")
+        elif not brief.sender.owns_host(host):
+            yield reading.found("link.domain", match, f"links may go to {', '.join(brief.sender.domains)}")
+        elif match["scheme"] not in (None, "https://", "www."):
+            yield reading.found("link.insecure", match, "a link that is not https")
+
+
+def _host(match: re.Match[str]) -> str:
+    """The host a browser would visit; empty where that cannot be told, which no sender owns."""
+    if match["rest"] is None:
+        return (match["bare"] or match["short"] or "").strip(".")
+    authority = re.split(r"[/?#\\]", match["rest"], maxsplit=1)[0]
+    if "@" in authority:
+        return ""
+    return authority.partition(":")[0].rstrip(".,;!)")

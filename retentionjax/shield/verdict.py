@@ -1,0 +1,44 @@
+"""What a check says of a message."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["block", "warn", "off"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A place in a message that breaks a rule; the rules say how grave that is."""
+
+    rule: str
+    start: int
+    """First character of the place in the message as given."""
+    end: int
+    """One past its last; equal to `start` for something that is missing."""
+    detail: str
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A finding under a rule that is in force."""
+
+    rule: str
+    severity: Literal["block", "warn"]
+    start: int
+    end: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a message may be sent, and every violation in the order of the text."""
+
+    passed: bool
+    """No violation blocks."""
+    violations: tuple[Violation, ...]
+    rules_version: str
+
+    @property
+    def blocking(self) -> tuple[str, ...]:
+        """The ids of the rules that block, once each, sorted."""
+        return tuple(sorted({each.rule for each in self.violations if each.severity == "block"}))

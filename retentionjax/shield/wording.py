@@ -1,0 +1,91 @@
+"""Wordings: the phrase rules of the YAML, profanity, and names that are not the customer's."""
+
+import re
+from collections.abc import Iterator
+
+from retentionjax.shield.brief import Brief
+from retentionjax.shield.reading import Reading, read, unspelled
+from retentionjax.shield.rules import PhraseRule, Rules
+from retentionjax.shield.verdict import Finding
+
+_MASKED = re.compile(
+    r"(?<!\w)(?:f[*#@$%!.-]{1,3}(?:c?k)(?:ing|ed|er)?|f[*#@]{2,3}|sh[*#@!]t|s[*#@]{2,3}t|b[*#@!]tch|a[*#@$]{2}(?:hole)?|c[*#@]nt)(?!\w)",
+    re.IGNORECASE,
+)
+_GREETING = re.compile(
+    r"(?i:(?<!\w)(?:hi|hello|hey|dear|greetings|good (?:morning|afternoon|evening|day)|welcome(?: back)?|thanks(?: again)?|thank you(?: so much)?|many thanks)),? "
+    r"((?:(?:[Mm]r|[Mm]rs|[Mm]s|[Dd]r)\.? )?[^\W\d_a-zа-я][^\W\d_]*(?:['’-][^\W\d_]+)*)"
+)
+_OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*), (?=[a-z])")
+_VOCATIVE = re.compile(r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
+_OPENERS = frozenset(
+    "there all customer customers friend friends neighbor neighbour team everyone today now hello hi hey thanks also still please as for because since with and "
+    "but so if when while after your our we you it its this that here just yes good great sir madam member subscriber valued "
+    "currently meanwhile again first finally right well remember plus then however lately recently once".split()
+)
+
+
+def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+    """Every wording that may not stand."""
+    plain = _without(reading.folded, brief.sender.name)
+    unnamed = _without(plain, brief.name) if brief.name else plain
+    disguised = unspelled(reading)
+    without_offer = brief.offer.percent == 0
+    for rule in rules.phrases:
+        if (
+            brief.channel in rule.channels
+            and brief.tone in rule.tones
+            and (without_offer or not rule.only_without_offer)
+        ):
+            yield from _phrases(reading, unnamed if rule.spares_name else plain, rule, disguised)
+    yield from _profanity(reading, unnamed, disguised, rules)
+    yield from _names(reading, brief, rules)
+
+
+def _phrases(reading: Reading, text: str, rule: PhraseRule, disguised: list[tuple[str, int, int]]) -> Iterator[Finding]:
+    for match in rule.regex.finditer(text):
+        yield reading.found(rule.id, match, rule.why)
+    for word, start, end in disguised:
+        if rule.regex.fullmatch(word):
+            yield reading.finding(rule.id, start, end, f"{rule.why}: {word!r} in disguise")
+
+
+def _profanity(reading: Reading, text: str, disguised: list[tuple[str, int, int]], rules: Rules) -> Iterator[Finding]:
+    for match in _MASKED.finditer(reading.text):
+        yield Finding("tone.profanity", *match.span(), "profanity")
+    words = [(match.group(), *match.span()) for match in _WORD.finditer(text)]
+    stems = rules.words.profanity_stems
+    for word, start, end in (*words, *disguised):
+        if word in rules.words.sets["profanity"] or word.startswith(stems):
+            yield reading.finding("tone.profanity", start, end, "profanity")
+
+
+def _names(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+    """A greeting of someone else, or anyone else's first name."""
+    text = reading.text
+    known = " ".join((brief.name or "", brief.sender.name, *brief.known.values()))
+    own = {word for word in _WORD.findall(read(known).folded)} | {read(known).folded}
+    own |= {read(part).folded for part in (brief.name or "", brief.sender.name)}
+    seen = set()
+    for pattern in (_GREETING, _OPENING, _VOCATIVE):
+        for match in pattern.finditer(text):
+            words = _WORD.findall(read(match[1]).folded)
+            if match[1] and not all(word in own or word in _OPENERS for word in words) and match.start(1) not in seen:
+                seen.add(match.start(1))
+                yield Finding(
+                    "name.wrong", *match.span(1), f"the customer is {brief.name or 'not named'}: {match[1]!r}"
+                )
+    for match in _WORD.finditer(reading.folded):
+        word = match.group().removesuffix("'s")
+        start, end = reading.span(*match.span())
+        if word in rules.words.sets["names"] and word not in own and text[start].isupper() and start not in seen:
+            yield Finding("name.wrong", start, end, f"the customer is {brief.name or 'not named'}: {word!r}")
+
+
+def _without(text: str, words: str) -> str:
+    """`text`, folded, with `words` blanked out, its length unchanged."""
+    folded = read(words).folded.strip()
+    if not folded or folded not in text:
+        return text
+    return re.sub(rf"(?<!\w){re.escape(folded)}(?!\w)", "·" * len(folded), text)
