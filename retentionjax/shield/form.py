@@ -11,9 +11,11 @@ from retentionjax.shield.segments import measure
 from retentionjax.shield.verdict import Finding
 
 _RESIDUE = re.compile(
-    r"\{\{?[^{}\n]{0,40}\}?\}|\{%|%\}|\[[^\]\n]{1,40}\]|<\|[^|>]{0,30}\|>|</?s>|\[/?INST\]|%\((?:\w+)\)s|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
+    r"\{\{?[^{}\n]{0,40}\}?\}|\{%|%\}|\[[^\]\n]{1,40}\]|<\|[^|>]{0,30}\|>|</?s>|\[/?INST\]|%\((?:\w+)\)s"
+    r"|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
     r"|_{3,}|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
-    r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)|your[ _]name|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
+    r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)"
+    r"|your[ _]name|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
     r"|[{}\[\]|\\]"
 )
 _HTML = re.compile(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
@@ -24,8 +26,15 @@ _SHOUT = 4
 """From this many letters on, a word in capitals is shouting rather than an abbreviation."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
 _OTHER_OPT_OUT = {
-    "sms": re.compile(r"(?<!\w)(?:unsubscribe link|click (?:here )?to unsubscribe|unsubscribe (?:below|here|at any time|any ?time|by clicking|using|with|in|via)|(?:in|app|your) settings)(?!\w)"),
-    "email": re.compile(r"(?<!\w)(?:(?:reply|text|send|replying|texting) ['\"]?stop['\"]?|(?:app|alert|notification) settings|in settings)(?!\w)"),
+    "sms": re.compile(
+        r"(?<!\w)(?:unsubscribe link|click (?:here )?to unsubscribe"
+        r"|unsubscribe (?:below|here|at any time|any ?time|by clicking|using|with|in|via)|(?:in|app"
+    r"|your) settings)(?!\w)"
+    ),
+    "email": re.compile(
+        r"(?<!\w)(?:(?:reply|text|send|replying|texting) ['\"]?stop['\"]?"
+        r"|(?:app|alert|notification) settings|in settings)(?!\w)"
+    ),
     "push": re.compile(r"(?<!\w)(?:(?:reply|text|send|replying|texting) ['\"]?(?:stop|yes)['\"]?|unsubscribe)(?!\w)"),
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ around a duration tells which of the two it claims to be.
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.quantities import (
@@ -53,25 +53,35 @@ _PRICE_CUT_BEFORE = re.compile(
     r"(?:sav\w+|credits?|discount|off|back|only|just|now|pay|get|reduced to|down to|cut)(?: of| for| you| by| to)? ?$"
 )
 _PRICE_CUT_AFTER = re.compile(r"^ ?(?:off|discount|credit|back|savings?|less|cheaper|lower|reduction)")
-_FILLER = r"(?:(?:for|of|these|those|the|past|last|your|over|more|than|a|as|us|being|with|about|nearly|almost|our|customer|,|by) ?)*$"
+_FILLER = (
+    r"(?:(?:for|of|these|those|the|past|last|your|over|more|than|a|as|us|being|with|about|nearly|almost"
+    r"|our|customer|,|by) ?)*$"
+)
 _TENURE_BEFORE = (
     r"(?:with (?:us|{sender})|customer|together|been|member|thank(?:s| you)|appreciate|grateful|loyal(?:ty)?"
     r"|stay(?:ed|ing)|celebrat\w+|spent|reach(?:ed|ing)?),? ?" + _FILLER
 )
-_TENURE_AFTER = r"^'? ?(?:already |now )?(?:with (?:us|{sender})|as (?:a|our)|of (?:being|loyalty|service|your)|together|ago|contract|agreement|commitment|term)"
+_TENURE_AFTER = (
+    r"^'? ?(?:already |now )?(?:with (?:us|{sender})|as (?:a|our)|of (?:being|loyalty|service"
+    r"|your)|together|ago|contract|agreement|commitment|term)"
+)
 _OFFER_BEFORE = re.compile(
-    r"(?:%|percent|off|discounts?|lower|less|savings?|offer|bill|charge|plan|price|rate|it|runs?|lasts?|valid|good|yours)"
+    r"(?:%|percent|off|discounts?|lower|less|savings?|offer|bill|charge|plan|price|rate|it|runs?|lasts?|valid"
+    r"|good|yours)"
     r"(?: [a-z'-]+){0,5} ?(?:for|over|during|through|lasting|lasts?|runs?|valid|good|of|next) ?"
     r"(?:the |a |next |full |up to |whole |your |first )*$"
 )
 _OFFER_AFTER = re.compile(r"^ ?(?:of |at |with )?\d+ ?%")
 _LOOSE = re.compile(
-    r"(?:up to|at least|more than|almost|nearly|minimum of|another|within|in|after|before|less than|over)(?: the| your)?(?: next| first)? ?$"
+    r"(?:up to|at least|more than|almost|nearly|minimum of|another|within|in|after|before|less than"
+    r"|over)(?: the| your)?(?: next| first)? ?$"
 )
 _ARTICLE = re.compile(r"(?:for|over|next|whole|full|in|within|another|first|than) ?$")
 _NEXT = re.compile(
-    r"(?<!\w)(?:(?:next|first|this|current|upcoming|coming|following|second) (?:months?|bills?|payment|invoice|statement|billing (?:cycle|period))|(?:months|weeks|years|days))(?!\w)"
+    r"(?<!\w)(?:(?:next|first|this|current|upcoming|coming|following|second) (?:months?|bills?|payment"
+    r"|invoice|statement|billing (?:cycle|period))|(?:months|weeks|years|days))(?!\w)"
 )
+_BOUND = re.compile(r"(?:off|%|for|over|discount)(?: [a-z']+){0,3} ?$")
 _STARTS = re.compile(r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$")
 
 
@@ -89,7 +99,7 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     yield from _services(reading, brief, rules)
 
 
-def _percentages(reading: Reading, brief: Brief) -> Iterator[Finding]:
+def _percentages(reading: Reading, brief: Brief) -> Generator[Finding, None, bool]:
     """Yields findings; returns whether the discount is stated."""
     text, percent, stated, read_signs, last = reading.folded, brief.offer.percent, False, 0, -1
     for match in PERCENT.finditer(text):
@@ -134,26 +144,23 @@ def _prices(reading: Reading, brief: Brief) -> Iterator[Finding]:
         yield reading.finding("offer.price", where, where + 1, "an amount that cannot be read")
 
 
-def _dates(reading: Reading, brief: Brief) -> Iterator[Finding]:
+def _dates(reading: Reading, brief: Brief) -> Generator[Finding, None, str]:
     """Yields findings; returns the folded text with what was read as dates blanked out."""
     text, ends = reading.folded, brief.offer.ends if brief.offer.percent else None
+    dated = False
     for pattern in DATES:
         for match in list(pattern.finditer(text)):
-            if not _is_date(match, ends) or _STARTS.search(_before(text, match.start())):
-                yield reading.found(
-                    "offer.date", match, f"the last day to accept is {ends}" if ends else "no date was given"
-                )
+            if _is_date(match, ends) and not _STARTS.search(_before(text, match.start())):
+                dated = True
+            else:
+                detail = f"the last day to accept is {ends}" if ends else "no date was given"
+                yield reading.found("offer.date", match, detail)
             text = text[: match.start()] + " " * len(match.group()) + text[match.end() :]
     for match in OTHER_TIMES.finditer(text):
         weekday = next((day for day in WEEKDAYS if day in match.group()), None)
-        if (
-            ends is None
-            or weekday is None
-            or WEEKDAYS[ends.weekday()] != weekday
-            or ends.strftime("%Y") not in reading.folded
-        ):
-            if not _in_facts(match.group(), brief):
-                yield reading.found("offer.date", match, "a time that was not given")
+        repeats_date = dated and ends is not None and weekday == WEEKDAYS[ends.weekday()]
+        if not repeats_date and not _in_facts(match.group(), brief):
+            yield reading.found("offer.date", match, "a time that was not given")
     return text
 
 
@@ -185,15 +192,12 @@ def _durations(reading: Reading, brief: Brief, text: str) -> Iterator[Finding]:
         if problem := _duration_problem(length(match), brief, known, tenure, before):
             yield reading.found("facts.tenure" if tenure else "offer.duration", match, problem)
     for match in _NEXT.finditer(text):
-        if (
-            re.search(r"(?:off|%|for|over|discount)(?: [a-z']+){0,3} ?$", _before(text, match.start()))
-            and brief.offer.percent
-        ):
-            if "mon" in match.group() or not re.search(r"\d$", text[: match.start()].rstrip(" -")):
-                yield reading.found("offer.duration", match, f"the offer runs {brief.offer.days} days")
+        before = _before(text, match.start())
+        if brief.offer.percent and _BOUND.search(before) and not re.search(r"\d[ -]*$", before):
+            yield reading.found("offer.duration", match, f"the offer runs {brief.offer.days} days")
 
 
-def _duration_problem(told: Length, brief: Brief, known: set[Length], tenure: bool, before: str) -> str:  # noqa: FBT001
+def _duration_problem(told: Length, brief: Brief, known: set[Length], tenure: bool, before: str) -> str:
     """What is wrong with a duration; empty if nothing."""
     of_offer = bool(brief.offer.percent) and told == Length(float(brief.offer.days), "days")
     of_facts = told in known

@@ -24,12 +24,14 @@ _EMAIL_SPOKEN = re.compile(
     r"[\w.+-]+ ?(?:\(at\)|\[at\]| at ) ?[\w-]+ ?(?:\(dot\)|\[dot\]| dot ) ?(?:com|net|org|edu|gov|io|co|example)\b"
 )
 _PHONE = re.compile(
-    r"(?<![\w$.,/])(?:\+?1[-. ]?)?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w%])|(?<![\w$])\+\d(?:[ ().-]{0,2}\d){6,14}"
+    r"(?<![\w$.,/])(?:\+?1[-. ]?)?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w%])"
+    r"|(?<![\w$])\+\d(?:[ ().-]{0,2}\d){6,14}"
 )
 _MANY_DIGITS = re.compile(r"\d(?:[^\w]{0,3}\d){6,}")
 _IBAN = re.compile(r"(?<![a-z0-9])[a-z]{2}\d\d(?:[ .-]?[a-z0-9]){11,30}")
 _SPOKEN = re.compile(
-    r"(?<!\w)(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)(?:[\s,-]+(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)){5,}(?!\w)"
+    r"(?<!\w)(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)(?:[\s,-]+(?:zero|oh|one|two|three|four"
+    r"|five|six|seven|eight|nine)){5,}(?!\w)"
 )
 IBAN_LENGTHS = {
     "ad": 24, "ae": 23, "at": 20, "be": 16, "bg": 22, "br": 29, "ch": 21, "cy": 28, "cz": 24, "de": 22, "dk": 18,
@@ -73,7 +75,8 @@ def iban(code: str) -> bool:
 
 
 def _numbers(reading: Reading) -> Iterator[Finding]:
-    text, cards = reading.folded, []
+    text = reading.folded
+    cards: list[tuple[int, int]] = []
     for start in (match.start() for match in re.finditer(r"(?<!\w)\d", text)):
         # Overlapping on purpose: a card may stand behind other digits.
         match = _CARD.match(text, start)

@@ -39,7 +39,8 @@ _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 _SOME = r"an?|half an?|several|a? ?few|(?:a )?couple(?: of)?|many|multiple"
 DURATION = re.compile(
     rf"(?<![\w.,$])({NUMBER}|{_SOME})[ -]{{0,2}}"
-    rf"(?:full |whole |more |extra |additional |business |calendar |straight |billing |monthly )*({_UNIT})(?:'?s'?)?(?!\w)"
+    rf"(?:full |whole |more |extra |additional |business |calendar |straight |billing "
+    rf"|monthly )*({_UNIT})(?:'?s'?)?(?!\w)"
 )
 _MONTH = "|".join(sorted({*MONTHS, *(name[:3] for name in MONTHS), "sept"}, key=len, reverse=True))
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -53,7 +54,8 @@ DATES = (
 )
 OTHER_TIMES = re.compile(
     rf"(?<!\w)(?:"
-    rf"(?:by|until|till?|through|thru|before|on|this|next|every|ends?|expires?|of|coming) (?:{'|'.join(WEEKDAYS)}|mon|tue|wed|thu|fri)"
+    rf"(?:by|until|till?|through|thru|before|on|this|next|every|ends?|expires?|of|coming)"
+    rf" (?:{'|'.join(WEEKDAYS)}|mon|tue|wed|thu|fri)"
     rf"|(?:{'|'.join(WEEKDAYS)})s?"
     rf"|(?:in|until|till?|through|by|of|this|next|since|before|late|early|mid|end of) (?:{'|'.join(MONTHS)})"
     rf"|\d{{1,2}}{_ORDINAL}"

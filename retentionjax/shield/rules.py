@@ -96,6 +96,8 @@ class Words:
     """A word that begins with one of these is profane."""
     names: tuple[str, ...]
     """First names: one that is not the customer's own has no place in a message to her."""
+    openers: tuple[str, ...]
+    """Words that may stand where a name would, at the start of a sentence or after a greeting."""
     services: tuple[str, ...]
     """Services a customer may or may not have: one that no fact names is invented."""
     acronyms: tuple[str, ...]
@@ -110,7 +112,8 @@ class Words:
     @functools.cached_property
     def sets(self) -> Mapping[str, frozenset[str]]:
         """The lists as sets, by name."""
-        return {key: frozenset(getattr(self, key)) for key in ("profanity", "names", "acronyms", "shorteners")}
+        keys = ("profanity", "names", "openers", "acronyms", "shorteners")
+        return {key: frozenset(getattr(self, key)) for key in keys}
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,7 @@ def _load(path: str | os.PathLike[str]) -> Rules:
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is given twice, of which YAML would silently keep the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         if twice := [key for key in keys if keys.count(key) > 1]:
             raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} is given twice", node.start_mark)

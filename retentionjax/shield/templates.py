@@ -46,7 +46,7 @@ def _candidates(brief: Brief) -> Iterator[str]:
     yield _barest(brief)
 
 
-def _message(brief: Brief, name: str | None, facts: bool) -> str:  # noqa: FBT001
+def _message(brief: Brief, name: str | None, facts: bool) -> str:
     named, unnamed = _GREETING[brief.tone]
     greeting = named.format(name=name) if name else unnamed
     opening = "" if brief.channel == "email" else f"{brief.sender.name}: "
@@ -61,14 +61,14 @@ def _message(brief: Brief, name: str | None, facts: bool) -> str:  # noqa: FBT00
     return opening + greeting + body + _CLOSING[brief.channel]
 
 
-def _thanks(brief: Brief, facts: bool) -> str:  # noqa: FBT001
+def _thanks(brief: Brief, facts: bool) -> str:
     tenure = brief.known.get("tenure") if facts and brief.channel != "push" else None
     if brief.tone == "brief":
         return f"thanks for {tenure} with us. " if tenure else ""
     return f"thank you for {tenure} with us. " if tenure else "thank you for being with us. "
 
 
-def _offer(brief: Brief, facts: bool) -> str:  # noqa: FBT001
+def _offer(brief: Brief, facts: bool) -> str:
     plan = brief.known.get("plan") if facts else None
     if not brief.offer.percent:
         return "How is everything going? We are here if you have a question."

@@ -9,21 +9,18 @@ from retentionjax.shield.rules import PhraseRule, Rules
 from retentionjax.shield.verdict import Finding
 
 _MASKED = re.compile(
-    r"(?<!\w)(?:f[*#@$%!.-]{1,3}(?:c?k)(?:ing|ed|er)?|f[*#@]{2,3}|sh[*#@!]t|s[*#@]{2,3}t|b[*#@!]tch|a[*#@$]{2}(?:hole)?|c[*#@]nt)(?!\w)",
+    r"(?<!\w)(?:f[*#@$%!.-]{1,3}(?:c?k)(?:ing|ed|er)?|f[*#@]{2,3}|sh[*#@!]t|s[*#@]{2,3}t|b[*#@!]tch"
+    r"|a[*#@$]{2}(?:hole)?|c[*#@]nt)(?!\w)",
     re.IGNORECASE,
 )
 _GREETING = re.compile(
-    r"(?i:(?<!\w)(?:hi|hello|hey|dear|greetings|good (?:morning|afternoon|evening|day)|welcome(?: back)?|thanks(?: again)?|thank you(?: so much)?|many thanks)),? "
+    r"(?i:(?<!\w)(?:hi|hello|hey|dear|greetings|good (?:morning|afternoon|evening|day)|welcome(?: back)?"
+    r"|thanks(?: again)?|thank you(?: so much)?|many thanks)),? "
     r"((?:(?:[Mm]r|[Mm]rs|[Mm]s|[Dd]r)\.? )?[^\W\d_a-zа-я][^\W\d_]*(?:['’-][^\W\d_]+)*)"
 )
 _OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*), (?=[a-z])")
 _VOCATIVE = re.compile(r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
-_OPENERS = frozenset(
-    "there all customer customers friend friends neighbor neighbour team everyone today now hello hi hey thanks also still please as for because since with and "
-    "but so if when while after your our we you it its this that here just yes good great sir madam member subscriber valued "
-    "currently meanwhile again first finally right well remember plus then however lately recently once".split()
-)
 
 
 def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
@@ -65,13 +62,13 @@ def _names(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     """A greeting of someone else, or anyone else's first name."""
     text = reading.text
     known = " ".join((brief.name or "", brief.sender.name, *brief.known.values()))
-    own = {word for word in _WORD.findall(read(known).folded)} | {read(known).folded}
-    own |= {read(part).folded for part in (brief.name or "", brief.sender.name)}
+    own = set(_WORD.findall(read(known).folded)) | {read(known).folded}
+    own |= {read(part).folded for part in (brief.name or "", brief.sender.name)} | rules.words.sets["openers"]
     seen = set()
     for pattern in (_GREETING, _OPENING, _VOCATIVE):
         for match in pattern.finditer(text):
             words = _WORD.findall(read(match[1]).folded)
-            if match[1] and not all(word in own or word in _OPENERS for word in words) and match.start(1) not in seen:
+            if not own.issuperset(words) and match.start(1) not in seen:
                 seen.add(match.start(1))
                 yield Finding(
                     "name.wrong", *match.span(1), f"the customer is {brief.name or 'not named'}: {match[1]!r}"
