@@ -1,14 +1,23 @@
 """Models by name: decoder, tokenizer, and where they come from."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
+from retentionjax import storage
 from retentionjax.errors import ModelError
 from retentionjax.language import tokenizer as tokenizers
-from retentionjax.language.decoder import Decoder, DecoderConfig, Rope, init
+from retentionjax.language.decoder import Decoder, DecoderConfig, Rope, formats, init, weights
+from retentionjax.language.hub_fetch import BASES, fetch
+
+__all__ = ["BASES", "Model", "fetch", "load", "random", "save"]
+
+SHARD_BYTES = 5_000_000_000
+"""Weights beyond it are saved in several files, as on the hub."""
 
 TINY = DecoderConfig(
     family="llama",
@@ -47,3 +56,48 @@ def random(name: str, key: PRNGKeyArray, *, dtype: Any = jnp.float32) -> Model:
     if name != "tiny":
         raise ModelError(f"no random model is called {name!r}; allowed: tiny")
     return Model(init(TINY, key, dtype), tokenizers.tiny(), name)
+
+
+def load(name: str | os.PathLike[str], *, dtype: Any = jnp.float32) -> Model:
+    """The base model called `name` (fetched if need be), or the one in the Hugging Face folder `name`.
+
+    `tiny` has random weights. Raises ModelError: no such model, or a config, tensor or tokenizer that is missing,
+    damaged or not supported.
+    """
+    if name == "tiny":
+        return random("tiny", jax.random.key(0), dtype=dtype)
+    folder = fetch(os.fspath(name)) if name in BASES else storage.as_path(name)
+    if not (folder / "config.json").exists():
+        raise ModelError(
+            f"{os.fspath(name)!r} is no folder with a config.json; allowed: such a folder, tiny, {', '.join(BASES)}"
+        )
+    return Model(load_decoder(folder, dtype=dtype), tokenizers.load(folder), os.fspath(name))
+
+
+def load_decoder(folder: str | os.PathLike[str], *, dtype: Any = jnp.float32) -> Decoder:
+    """The weights of a Hugging Face folder, without its tokenizer. Raises as `load` does."""
+    where = storage.as_path(folder)
+    config = formats.from_hf(storage.read_json(where / "config.json"), str(where / "config.json"))
+    return Decoder(config, weights.read(where, config, dtype))
+
+
+def save(
+    folder: str | os.PathLike[str], decoder: Decoder, tokenizer: Any = None, *, shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Writes config.json, safetensors and, if given, the tokenizer: a folder that transformers and vLLM read.
+
+    A folder that is there is replaced. Raises ModelError for int8 weights.
+    """
+    parameters = decoder.parameters()
+    config = formats.to_hf(decoder.config, str(parameters["embedding"].dtype))
+    if tokenizer is not None:
+        config |= {
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        }
+    with storage.new_folder(folder, replace=True) as partial:
+        storage.write_json(partial / "config.json", config)
+        weights.write(partial, decoder.config, parameters, shard_bytes)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(str(partial))

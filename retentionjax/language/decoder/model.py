@@ -1,7 +1,7 @@
 """The decoder: tokens in, logits out, its layers scanned; llama-like, OPT and GPT-2 checkpoints alike."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ POSITION_OFFSET = {"opt": 2, "gpt2": 0}
 """Rows of the learned position embedding before that of position 0."""
 
 
+@runtime_checkable
 class LowRank(Protocol):
     """What the layers need of a `lora.Adapter`."""
 
