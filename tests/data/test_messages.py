@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from retentionjax import shield
 from retentionjax.data import messages, splits, synthetic
 from retentionjax.data.messages import Pair, customers, flawed_phrases, layouts, phrases
 from retentionjax.data.messages.audit import audit
@@ -190,3 +191,19 @@ def test_mistakes_name_what_is_allowed(telco: Table) -> None:
         messages.pairs(1, "train", 0, flaws=("rude",))
     with pytest.raises(DataError, match="has no column 'InternetService'"):
         messages.briefs(1, "train", 0, synthetic.generate("bank", rows=100))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_message_passes_the_shield(corpus: dict[str, list[messages.Message]], split: str) -> None:
+    for message in corpus[split]:
+        verdict = shield.check(message.text, message.brief)
+        assert not verdict.violations, (message.text, verdict.violations)
+
+
+def test_the_shield_stops_what_it_must(pairs: dict[str, list[Pair]]) -> None:
+    """Flaws of taste (too long, off tone) are for the reward model; those against the brief are violations."""
+    stopped: dict[str, list[bool]] = {}
+    for pair in pairs["train"] + pairs["test"]:
+        stopped.setdefault(pair.flaw, []).append(not shield.check(pair.rejected, pair.brief).passed)
+    for flaw in ("wrong_offer", "missing_offer", "missing_sender"):
+        assert all(stopped[flaw])

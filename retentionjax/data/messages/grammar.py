@@ -15,6 +15,7 @@ MOST_CHARACTERS = {"sms": 160, "push": 120}
 """One SMS segment of GSM-7; what a lock screen shows."""
 MOST_WORDS = 60
 """Of an e-mail's body."""
+_EXCLAMATIONS = {"sms": 1, "push": 1, "email": 2}
 _FIELD = re.compile(r"{(\w+)}")
 _ATTEMPTS = 400
 
@@ -86,7 +87,7 @@ def fits(text: str, channel: str) -> bool:
 
 
 def write(draft: Draft) -> str:
-    """The text of a draft: one line, or for an e-mail paragraphs."""
+    """The text of a draft: one line, or for an e-mail paragraphs; only so many exclamation marks as are no shouting."""
     text = ""
     for number, part in enumerate(draft.parts):
         separator = _separator(draft, number) if text else ""
@@ -94,7 +95,10 @@ def write(draft: Draft) -> str:
         if separator == " " and part.slot != "greeting" and text.endswith((",", ":", "-")):
             phrase = _lower(phrase)
         text += separator + phrase.format_map(dict(draft.values))
-    return text
+    loud, *rest = text.split("!")
+    for number, calm in enumerate(rest):
+        loud += ("!" if number < _EXCLAMATIONS[draft.channel] else ".") + calm
+    return loud
 
 
 def options(slot: str, brief: Brief, split: str, *, sender: bool, tone: str | None = None) -> list[str]:

@@ -129,7 +129,7 @@ OFFER: Mapping[str, Choice] = {
             "We are pleased to offer you {discount} off your {plan} for {days}.",
             "You are invited to take {discount} off your {plan} for {days}.",
             "As an expression of thanks, we offer {discount} off your {plan} for {days}.",
-            "We would like to reduce the price of your {plan} by {discount} for {days}.",
+            "We would like to take {discount} off the price of your {plan} for {days}.",
             "A discount of {discount} on your {plan} is available to you for {days}.",
             "We are pleased to offer you {discount} off your bill for {days}.",
             "A discount of {discount} on your bill is available to you for {days}.",
@@ -137,10 +137,10 @@ OFFER: Mapping[str, Choice] = {
         (
             "Please accept {discount} off your {plan} for {days}.",
             "It is our pleasure to extend {discount} off your {plan} for {days}.",
-            "You may have {discount} off your {plan} for a period of {days}.",
+            "You may have {discount} off your {plan} for {days}, if you wish.",
             "Please consider our offer of {discount} off your {plan} for {days}.",
             "It is our pleasure to extend {discount} off your bill for {days}.",
-            "You may have {discount} off your bill for a period of {days}.",
+            "You may have {discount} off your bill for {days}, if you wish.",
         ),
     ),
     "brief": Choice(
@@ -334,7 +334,7 @@ SIGN: Mapping[str, Mapping[str, Choice]] = {
             ("Kind regards,\n{sender}", "Sincerely,\n{sender}", "Yours faithfully,\n{sender}"),
             ("Respectfully,\n{sender}",),
         ),
-        "brief": Choice(("{sender}", "- {sender}", "Best,\n{sender}"), ("From {sender}",)),
+        "brief": Choice(("{sender}", "The {sender} team", "Best,\n{sender}"), ("From {sender}",)),
     },
 }
 
