@@ -5,6 +5,7 @@ A Brief describes the message; `check` judges a text against it, `render` writes
 
 from retentionjax.shield.brief import Brief, Channel, Offer, Sender, Tone
 from retentionjax.shield.checking import check, grounded
+from retentionjax.shield.contact import Permission, Recipient, may_contact
 from retentionjax.shield.rules import Rules, load_rules
 from retentionjax.shield.templates import footer, render
 from retentionjax.shield.verdict import Verdict, Violation
@@ -13,6 +14,8 @@ __all__ = [
     "Brief",
     "Channel",
     "Offer",
+    "Permission",
+    "Recipient",
     "Rules",
     "Sender",
     "Tone",
@@ -22,5 +25,6 @@ __all__ = [
     "footer",
     "grounded",
     "load_rules",
+    "may_contact",
     "render",
 ]

@@ -1,0 +1,145 @@
+"""Whether a customer may be contacted, and when: consent, do-not-contact, local quiet hours, frequency.
+
+Where the time zone is unknown every zone the customer may be in counts: a moment is fit when it is fit in all of them.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from retentionjax.errors import DataError
+from retentionjax.shield.brief import Channel
+from retentionjax.shield.rules import ContactRules, QuietHours, Rules, load_rules
+
+Reason = Literal[
+    "contact.consent", "contact.opted_out", "contact.do_not_contact", "contact.quiet_hours", "contact.frequency"
+]
+_QUARTER = dt.timedelta(minutes=15)  # every zone in use is a multiple of it away from UTC
+_SEARCH = dt.timedelta(days=8)
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """What is known of a customer that bears on contacting her."""
+
+    consent: frozenset[Channel]
+    """Channels she has agreed to."""
+    opted_out: frozenset[Channel] = frozenset()
+    """Channels she has opted out of; stronger than consent."""
+    do_not_contact: bool = False
+    time_zone: str | None = None
+    """IANA name, if known."""
+    region: str | None = None
+    """ISO 3166-2, as `US-FL`, if known."""
+    country: str = "US"
+    """ISO 3166-1 alpha-2."""
+    contacts: Sequence[dt.datetime] = ()
+    """When she was contacted before, with time zones."""
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Whether contact is allowed now, why not, and when it would be."""
+
+    allowed: bool
+    reasons: tuple[Reason, ...]
+    earliest: dt.datetime | None
+    """First moment (UTC) at which contact is allowed as things stand; None if waiting does not help."""
+
+
+def may_contact(recipient: Recipient, channel: Channel, now: dt.datetime, rules: Rules | None = None) -> Permission:
+    """Whether `recipient` may be contacted by `channel` at `now`.
+
+    Raises DataError for a time without a zone and for a zone, region or country that no rule knows: no guess is made.
+    """
+    contact = (rules or load_rules()).contact
+    for moment in (now, *recipient.contacts):
+        if moment.tzinfo is None:
+            raise DataError(f"{moment.isoformat()} has no time zone; contact times must have one")
+    zones, hours = _zones(recipient, contact), _hours(recipient, contact)
+    reasons: list[Reason] = []
+    if channel not in recipient.consent:
+        reasons.append("contact.consent")
+    if channel in recipient.opted_out:
+        reasons.append("contact.opted_out")
+    if recipient.do_not_contact:
+        reasons.append("contact.do_not_contact")
+    final = bool(reasons)
+    if not _awake(now, zones, hours):
+        reasons.append("contact.quiet_hours")
+    if _recent(recipient, now, contact) >= contact.cap:
+        reasons.append("contact.frequency")
+    earliest = None if final else _earliest(recipient, now, contact, zones, hours)
+    return Permission(not reasons, tuple(reasons), earliest)
+
+
+def _zones(recipient: Recipient, contact: ContactRules) -> tuple[ZoneInfo, ...]:
+    """The recipient's zone; unknown: every zone of the region, else of the country."""
+    if recipient.time_zone is not None:
+        names: Sequence[str] = (recipient.time_zone,)
+    elif recipient.region in contact.region_zones:
+        names = contact.region_zones[recipient.region or ""]
+    elif recipient.country in contact.country_zones:
+        names = contact.country_zones[recipient.country]
+    else:
+        allowed = ", ".join(sorted(contact.country_zones))
+        raise DataError(f"country is {recipient.country!r} and the time zone is not known; known countries: {allowed}")
+    try:
+        return tuple(ZoneInfo(name) for name in names)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise DataError(f"time zone is {', '.join(names)!r}; allowed: IANA names such as America/Chicago") from None
+
+
+def _hours(recipient: Recipient, contact: ContactRules) -> tuple[QuietHours, ...]:
+    """The hours that apply, all of which must hold; a country whose region is unknown has its strictest region's."""
+    if recipient.region is not None:
+        stricter = [contact.regions[recipient.region]] if recipient.region in contact.regions else []
+    else:
+        stricter = [hours for region, hours in contact.regions.items() if region.startswith(recipient.country + "-")]
+    return (contact.default, *stricter)
+
+
+def _awake(moment: dt.datetime, zones: Sequence[ZoneInfo], hours: Sequence[QuietHours]) -> bool:
+    return all(_within(moment.astimezone(zone), each) for zone in zones for each in hours)
+
+
+def _within(local: dt.datetime, hours: QuietHours) -> bool:
+    sunday = local.weekday() == 6
+    first, last = (hours.sunday_earliest, hours.sunday_latest) if sunday else (hours.earliest, hours.latest)
+    return first <= local.hour < last
+
+
+def _recent(recipient: Recipient, moment: dt.datetime, contact: ContactRules) -> int:
+    """Contacts in the window that ends at `moment`."""
+    window = dt.timedelta(days=contact.window_days)
+    return sum(moment - window < earlier <= moment for earlier in recipient.contacts)
+
+
+def _earliest(
+    recipient: Recipient,
+    now: dt.datetime,
+    contact: ContactRules,
+    zones: Sequence[ZoneInfo],
+    hours: Sequence[QuietHours],
+) -> dt.datetime | None:
+    for start in _free_moments(recipient, now, contact):
+        moment = start
+        while moment < start + _SEARCH:
+            if _awake(moment, zones, hours) and _recent(recipient, moment, contact) < contact.cap:
+                return moment.astimezone(dt.UTC)
+            moment = _next_quarter(moment)
+    return None
+
+
+def _free_moments(recipient: Recipient, now: dt.datetime, contact: ContactRules) -> Iterator[dt.datetime]:
+    """`now`, and each moment after it at which an earlier contact leaves the window."""
+    window = dt.timedelta(days=contact.window_days)
+    yield now
+    yield from sorted(earlier + window for earlier in recipient.contacts if earlier + window > now)
+
+
+def _next_quarter(moment: dt.datetime) -> dt.datetime:
+    past = dt.timedelta(minutes=moment.minute % 15, seconds=moment.second, microseconds=moment.microsecond)
+    return moment - past + _QUARTER
