@@ -135,7 +135,8 @@ def _flawed(pair: Pair) -> bool:
     }
     if pair.flaw in own_phrases:
         choice = own_phrases[pair.flaw]
-        if any(phrase.lower() in text.lower() for phrase in choice.train + choice.held_out):
+        calm = text.lower().replace("!", ".")
+        if any(phrase.lower().replace("!", ".") in calm for phrase in choice.train + choice.held_out):
             return True
     return {
         "wrong_offer": lambda: percents != {str(brief.offer.percent)} or days != {str(brief.offer.days)},
