@@ -1,0 +1,116 @@
+"""How the next token is chosen from the logits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from retentionjax.errors import ConfigError
+from retentionjax.language import losses
+
+NEVER = -1e30  # a logit that cannot be drawn; finite, so that no row can become NaN
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How texts are drawn. For PPO leave `top_k` and `top_p` off: they bias the ratios."""
+
+    max_new_tokens: int = 64
+    temperature: float = 1.0
+    """Logits are divided by it; 0 takes the likeliest token (and reports log-probs at temperature 1)."""
+    top_k: int = 0
+    """Only the k likeliest tokens; 0 is all."""
+    top_p: float = 1.0
+    """Only the fewest likeliest tokens that hold this much probability; 1 is all."""
+    min_new_tokens: int = 0
+    """The end cannot be drawn before."""
+    eos: int | None = None
+    """Token that ends a text; None: every text has `max_new_tokens`."""
+    pad: int = 0
+    """What stands after the end."""
+    copies: int = 1
+    """Texts a prompt; the prompt is read once for all of them."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be sampled."""
+        for name, low in (("max_new_tokens", 1), ("copies", 1), ("top_k", 0), ("min_new_tokens", 0)):
+            if getattr(self, name) < low:
+                raise ConfigError(f"{name} is {getattr(self, name)}; allowed: at least {low}")
+        if not self.temperature >= 0:
+            raise ConfigError(f"temperature is {self.temperature}; allowed: 0 (the likeliest token) or more")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p is {self.top_p}; allowed: more than 0, at most 1")
+        if self.min_new_tokens > self.max_new_tokens:
+            allowed = f"at most max_new_tokens, {self.max_new_tokens}"
+            raise ConfigError(f"min_new_tokens is {self.min_new_tokens}; allowed: {allowed}")
+
+    @property
+    def scoring_temperature(self) -> float:
+        """The temperature of the log-probabilities reported."""
+        return self.temperature or 1.0
+
+
+def draw(
+    config: SamplingConfig,
+    keys: Key[Array, " batch"],
+    logits: Float[Array, "batch vocabulary"],
+    step: Int[Array, ""],
+) -> tuple[Int[Array, " batch"], Float[Array, " batch"]]:
+    """A token a row, and its log-probability under softmax(logits / T), whatever was filtered out of it.
+
+    Args:
+        keys: one a row (`key[batch]`): a request draws the same tokens whoever shares its batch.
+        step: number of the token in its text, from 0.
+    """
+    scores = logits / config.scoring_temperature
+    allowed = scores
+    if config.eos is not None and config.min_new_tokens:
+        early = (jnp.arange(logits.shape[-1]) == config.eos) & (step < config.min_new_tokens)
+        allowed = jnp.where(early, NEVER, allowed)
+    if config.temperature == 0:
+        token = jnp.argmax(allowed, -1)
+    else:
+        allowed = keep_likeliest(allowed, config.top_k)
+        allowed = keep_nucleus(allowed, config.top_p)
+        own = jax.vmap(jax.random.fold_in, (0, None))(keys, step)
+        token = jax.vmap(jax.random.categorical)(own, allowed)
+    token = token.astype(jnp.int32)
+    return token, losses.token_log_probs(scores, token)
+
+
+def keep_likeliest(logits: Float[Array, "batch vocabulary"], k: int) -> Float[Array, "batch vocabulary"]:
+    """The k largest logits a row (and those equal to the k-th), the others at −1e30; k = 0 keeps all."""
+    if k == 0 or k >= logits.shape[-1]:
+        return logits
+    threshold = jax.lax.top_k(logits, k)[0][:, -1:]
+    return jnp.where(logits >= threshold, logits, NEVER)
+
+
+def keep_nucleus(logits: Float[Array, "batch vocabulary"], p: float) -> Float[Array, "batch vocabulary"]:
+    """The fewest likeliest tokens whose probability is at least p (Holtzman et al. 2020), the others at −1e30.
+
+    Sorting a vocabulary costs more than a layer on CPU, so the threshold is searched instead: probabilities are not
+    negative, so their bits, read as integers, are in the same order, and 31 halvings find it exactly.
+    """
+    if p == 1.0:
+        return logits
+    probabilities = jax.nn.softmax(logits, -1)
+
+    def halve(_: Any, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds  # what lies at or above `low` holds enough, what lies at or above `high` does not
+        middle = low + (high - low) // 2
+        kept = probabilities >= jax.lax.bitcast_convert_type(middle, jnp.float32)
+        enough = jnp.sum(jnp.where(kept, probabilities, 0.0), -1, keepdims=True) >= p
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+
+    zero = jnp.zeros((logits.shape[0], 1), jnp.int32)
+    above_one = jax.lax.bitcast_convert_type(jnp.full_like(zero, 2.0, jnp.float32), jnp.int32)
+    low, _ = jax.lax.fori_loop(0, 31, halve, (zero, above_one))
+    return jnp.where(probabilities >= jax.lax.bitcast_convert_type(low, jnp.float32), logits, NEVER)
+
+
+def ends(config: SamplingConfig, token: Int[Array, " batch"]) -> Bool[Array, " batch"]:
+    """Whether a text is over with this token."""
+    return jnp.zeros(token.shape, bool) if config.eos is None else token == config.eos

@@ -1,0 +1,131 @@
+"""Texts from the cache against the full forward pass, which knows no cache."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from retentionjax.errors import DataError
+from retentionjax.language import hub, lora, packing, sampler, stepwise
+from retentionjax.language.lora import Adapter, LoraConfig
+from retentionjax.language.sampling import SamplingConfig
+
+MODEL = hub.random("tiny", jax.random.key(0))
+DECODER, EOS, PAD = MODEL.decoder, MODEL.tokenizer.eos_token_id, MODEL.tokenizer.pad_token_id
+CONFIG = SamplingConfig(max_new_tokens=12, temperature=0.8, eos=EOS, pad=PAD)
+PROMPTS = [np.arange(5, 5 + length, dtype=np.int32) for length in (3, 9, 6)]
+
+
+def adapter() -> Adapter:
+    """An adapter of the upper two layers that changes something: B is not zero."""
+    made = lora.init(LoraConfig(rank=4, alpha=8, first_layer=2), DECODER, jax.random.key(1))
+    filled = {
+        name: 0.3 * jax.random.normal(jax.random.fold_in(jax.random.key(2), index), b.shape)
+        for index, (name, b) in enumerate(made.b.items())
+    }
+    return made.replace(b=filled)
+
+
+ADAPTER = adapter()
+
+
+def draw(config: SamplingConfig = CONFIG, *, apart: bool = True, keep_trunk: bool = False) -> sampler.Sample:
+    rows = packing.pad_left(PROMPTS, PAD)
+    keys = sampler.keys_of(np.arange(len(PROMPTS) * config.copies))
+    model = stepwise.take_apart(DECODER, apart=apart)
+    return sampler.sample(model, ADAPTER, rows.tokens, rows.mask, keys, config=config, keep_trunk=keep_trunk)
+
+
+def whole(drawn: sampler.Sample, copies: int = 1) -> tuple[jax.Array, jax.Array]:
+    """Prompt and text side by side, and what of it is real."""
+    rows = packing.pad_left(PROMPTS, PAD)
+    tokens = jnp.concatenate([jnp.repeat(jnp.asarray(rows.tokens), copies, 0), drawn.tokens], 1)
+    return tokens, jnp.concatenate([jnp.repeat(jnp.asarray(rows.mask), copies, 0), drawn.mask], 1)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_log_probabilities_are_those_an_update_recomputes(apart: bool) -> None:
+    drawn = draw(apart=apart)
+    tokens, mask = whole(drawn)
+    logits = DECODER(tokens, mask, adapter=ADAPTER)[:, tokens.shape[1] - 13 : -1] / CONFIG.temperature
+    recomputed = jnp.take_along_axis(jax.nn.log_softmax(logits), drawn.tokens[..., None], -1)[..., 0]
+    assert float(jnp.abs(jnp.where(drawn.mask, recomputed - drawn.log_probs, 0)).max()) <= 1e-4
+    assert float(jnp.abs(jnp.where(drawn.mask, 0, drawn.log_probs)).max()) == 0
+
+
+def test_layers_apart_and_layers_scanned_write_the_same() -> None:
+    for one, other in zip(*(jax.tree.leaves(draw(apart=apart)) for apart in (True, False)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_at_temperature_zero_every_token_is_the_likeliest() -> None:
+    config = replace(CONFIG, temperature=0.0, eos=None)
+    drawn = draw(config)
+    tokens, mask = whole(drawn)
+    logits = DECODER(tokens, mask, adapter=ADAPTER)[:, tokens.shape[1] - 13 : -1]
+    np.testing.assert_array_equal(drawn.tokens, logits.argmax(-1))
+    assert bool(drawn.mask.all())
+    assert not bool(drawn.finished.any())
+
+
+def ending(seed: int = 0) -> tuple[SamplingConfig, sampler.Sample]:
+    """Texts that end: the end token is one the model likes."""
+    likely = int(draw(replace(CONFIG, eos=None)).tokens[1, 4])
+    config = replace(CONFIG, eos=likely)
+    return config, draw(config)
+
+
+def test_a_text_stops_at_its_end_and_padding_follows() -> None:
+    config, drawn = ending()
+    assert bool(drawn.finished.any())
+    for tokens, mask, finished in zip(drawn.tokens, drawn.mask, drawn.finished, strict=True):
+        places = np.flatnonzero(np.asarray(tokens) == config.eos)
+        length = int(places[0]) + 1 if len(places) else config.max_new_tokens
+        assert bool(finished) == bool(len(places))
+        np.testing.assert_array_equal(mask, np.arange(config.max_new_tokens) < length)
+        assert set(np.asarray(tokens)[length:].tolist()) <= {PAD}
+
+
+def test_the_states_below_the_adapter_are_kept_end_token_included() -> None:
+    _, drawn = ending()
+    config, _ = ending()
+    kept = draw(config, keep_trunk=True)
+    np.testing.assert_array_equal(kept.tokens, drawn.tokens)
+    tokens, mask = whole(kept)
+    positions = jnp.maximum(jnp.cumsum(mask, 1) - 1, 0)
+    below, _ = DECODER.blocks(DECODER.embed(tokens, positions), positions, mask, last=ADAPTER.first_layer)
+    np.testing.assert_allclose(jnp.where(mask[..., None], kept.trunk - below, 0), 0, atol=1e-4)
+
+
+def test_a_request_draws_the_same_whoever_shares_its_batch() -> None:
+    answer = sampler.Sampler(DECODER, ADAPTER, multiple=4)
+    together = answer(PROMPTS, CONFIG, seeds=[7, 8, 9])
+    for number, prompt in enumerate(PROMPTS):
+        alone = answer([prompt], CONFIG, seeds=[7 + number])
+        np.testing.assert_array_equal(alone.tokens[0], together.tokens[number])
+        np.testing.assert_allclose(alone.log_probs[0], together.log_probs[number], atol=1e-4)
+    assert not np.array_equal(answer([PROMPTS[0]], CONFIG, seeds=[99]).tokens[0], together.tokens[0])
+
+
+def test_copies_are_texts_of_the_same_prompt_read_once() -> None:
+    copies = draw(replace(CONFIG, copies=2))
+    rows = packing.pad_left(PROMPTS, PAD)
+    doubled = [np.repeat(each, 2, 0) for each in (rows.tokens, rows.mask)]
+    model = stepwise.take_apart(DECODER)
+    apart = sampler.sample(model, ADAPTER, *doubled, sampler.keys_of(np.arange(6)), config=CONFIG)
+    np.testing.assert_array_equal(copies.tokens, apart.tokens)
+    assert not np.array_equal(copies.tokens[0], copies.tokens[1])
+
+
+def test_as_many_seeds_as_texts() -> None:
+    with pytest.raises(DataError, match="there are 2 seeds; allowed: 3"):
+        sampler.Sampler(DECODER)(PROMPTS, CONFIG, seeds=[1, 2])
+
+
+def test_texts_are_read_without_special_tokens() -> None:
+    tokens = MODEL.tokenizer.encode("Hi Maria", add_special_tokens=False)
+    row = np.array([[*tokens, EOS, PAD]], np.int32)
+    drawn = sampler.Sample(row, np.zeros(row.shape, "f4"), row != PAD, np.array([True]), None)
+    assert sampler.texts(MODEL.tokenizer, drawn) == ["Hi Maria"]
