@@ -25,6 +25,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _SHOUT = 4
 """From this many letters on, a word in capitals is shouting rather than an abbreviation."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
+_CLAUSE = 3
+"""Clauses of more words than this may be said once."""
 _OTHER_OPT_OUT = {
     "sms": re.compile(
         r"(?<!\w)(?:unsubscribe link|click (?:here )?to unsubscribe"
@@ -117,7 +119,7 @@ def _repetition(reading: Reading) -> Iterator[Finding]:
     if repeated:
         start = text.index(repeated[0][0])
         yield reading.finding("text.repetition", start, len(text), f"said twice: {' '.join(repeated[0])!r}")
-    sentences = Counter(each.strip() for each in re.split(r"[.!?\n]+", text) if len(each.split()) > 2)
+    sentences = Counter(each.strip() for each in re.split(r"[.!?,:;\n]+", text) if len(each.split()) > _CLAUSE)
     for sentence, count in sentences.items():
         if count > 1:
             start = text.rindex(sentence)

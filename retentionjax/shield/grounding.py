@@ -191,9 +191,9 @@ def _durations(reading: Reading, brief: Brief, text: str) -> Iterator[Finding]:
         )
         if problem := _duration_problem(length(match), brief, known, tenure, before):
             yield reading.found("facts.tenure" if tenure else "offer.duration", match, problem)
-    for match in _NEXT.finditer(text):
-        before = _before(text, match.start())
-        if brief.offer.percent and _BOUND.search(before) and not re.search(r"\d[ -]*$", before):
+    uncounted = DURATION.sub(lambda match: " " * len(match.group()), text)
+    for match in _NEXT.finditer(uncounted):
+        if brief.offer.percent and _BOUND.search(_before(text, match.start())):
             yield reading.found("offer.duration", match, f"the offer runs {brief.offer.days} days")
 
 

@@ -30,7 +30,9 @@ _EMPHASIS = frozenset("*_~`")
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")  # letters and marks that draw nothing
 _DISGUISES = ("<font>", "<wide>", "<circle>", "<square>", "<super>", "<sub>")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_SPELLED = re.compile(r"(?<![a-z0-9])(?:[a-z0-9]([ .,_*|/~+-]{1,2}))(?:[a-z0-9]\1){2,}[a-z0-9](?![a-z0-9])")
+_SPELLED = re.compile(r"(?<![a-z0-9])(?:[a-z0-9]([ .,_*|/~+-]{1,2}))(?:[a-z0-9]\1)+[a-z0-9](?![a-z0-9])")
+_ABBREVIATION = 3
+"""Up to this many letters with dots between them are an abbreviation, though still read as a word: `s.u.e.`."""
 _LEET = str.maketrans("013457@$!", "oieastasi")
 _LEET_WORD = re.compile(r"(?<![\w@$])(?=[\w@$!]*[a-z])(?=[\w@$!]*[013457@$!])[a-z013457@$!]{3,}(?![\w@$])")
 
@@ -88,7 +90,7 @@ def disguises(reading: Reading) -> list[Finding]:
     found = [
         reading.found("text.obfuscated", match, "letters spelled apart")
         for match in _SPELLED.finditer(reading.folded)
-        if not re.fullmatch(r"[\d\W]+", match.group())
+        if sum(each.isalpha() for each in match.group()) > _ABBREVIATION
     ]
     text = reading.text
     for match in re.finditer(r"[\x00-\x09\x0b-\x1f\x7f]|[^\x00-\x7f]", text):
