@@ -1,5 +1,6 @@
 """Wordings: the phrase rules of the YAML, profanity, and names that are not the customer's."""
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -18,7 +19,7 @@ _GREETING = re.compile(
     r"|thanks(?: again)?|thank you(?: so much)?|many thanks)),? "
     r"((?:(?:[Mm]r|[Mm]rs|[Mm]s|[Dd]r)\.? )?[^\W\d_a-zа-я][^\W\d_]*(?:['’-][^\W\d_]+)*)"
 )
-_OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*), (?=[a-z])")
+_OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)(?:, (?=[a-z\d$])|,\n|:\s|! )")
 _VOCATIVE = re.compile(r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 
@@ -61,13 +62,12 @@ def _profanity(reading: Reading, text: str, disguised: list[tuple[str, int, int]
 def _names(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     """A greeting of someone else, or anyone else's first name."""
     text = reading.text
-    known = " ".join((brief.name or "", brief.sender.name, *brief.known.values()))
-    own = set(_WORD.findall(read(known).folded)) | {read(known).folded}
-    own |= {read(part).folded for part in (brief.name or "", brief.sender.name)} | rules.words.sets["openers"]
+    own = {word for each in (brief.name or "", brief.sender.name, *brief.known.values()) for word in _words(each)}
+    own |= rules.words.sets["openers"]
     seen = set()
     for pattern in (_GREETING, _OPENING, _VOCATIVE):
         for match in pattern.finditer(text):
-            words = _WORD.findall(read(match[1]).folded)
+            words = _words(match[1])
             if not own.issuperset(words) and match.start(1) not in seen:
                 seen.add(match.start(1))
                 yield Finding(
@@ -80,9 +80,18 @@ def _names(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
             yield Finding("name.wrong", start, end, f"the customer is {brief.name or 'not named'}: {word!r}")
 
 
+@functools.lru_cache(4096)
+def _folded(words: str) -> str:
+    return read(words).folded.strip()
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(_folded(text))
+
+
 def _without(text: str, words: str) -> str:
     """`text`, folded, with `words` blanked out, its length unchanged."""
-    folded = read(words).folded.strip()
+    folded = _folded(words)
     if not folded or folded not in text:
         return text
     return re.sub(rf"(?<!\w){re.escape(folded)}(?!\w)", "·" * len(folded), text)
