@@ -58,6 +58,13 @@ class Adapter:
     scale: float = struct.field(pytree_node=False)
     first_layer: int = struct.field(pytree_node=False)
     dropout: float = struct.field(pytree_node=False, default=0.0)
+    rslora: bool = struct.field(pytree_node=False, default=False)
+    """Whether `scale` is α / √r; it only matters for what `peft.save` calls α."""
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return int(next(iter(self.a.values())).shape[-2])
 
     @property
     def size(self) -> int:
@@ -95,7 +102,14 @@ def init(config: LoraConfig, decoder: Decoder, key: PRNGKeyArray) -> Adapter:
         own = jax.random.fold_in(key, index)
         a[name] = jax.random.uniform(own, (layers, config.rank, inputs), jnp.float32, -limit, limit)
         b[name] = jnp.zeros((layers, outputs, config.rank), jnp.float32)
-    return Adapter(a=a, b=b, scale=config.scale, first_layer=config.first_layer, dropout=config.dropout)
+    return Adapter(
+        a=a,
+        b=b,
+        scale=config.scale,
+        first_layer=config.first_layer,
+        dropout=config.dropout,
+        rslora=config.rslora,
+    )
 
 
 def merge(decoder: Decoder, adapter: Adapter) -> Decoder:
