@@ -142,13 +142,14 @@ def arrange(examples: Sequence[Tokenised], length: int, *, packed: bool = True) 
     return rows
 
 
-def pack(
-    examples: Sequence[Tokenised], rows: Sequence[Sequence[int]], length: int, pad: int, multiple: int = 64
-) -> Packed:
+def pack(examples: Sequence[Tokenised], rows: Sequence[Sequence[int]], length: int, pad: int, capacity: int) -> Packed:
     """The arrays of `rows` (numbers of examples, by `arrange`), each `length` wide.
 
     Args:
-        multiple: the number of targets, K, is rounded up to one.
+        capacity: K, places for targets; the same for all batches of a run, which then share one compiled program.
+
+    Raises:
+        DataError: there are more targets than places.
     """
     shape = (len(rows), length)
     tokens = np.full(shape, pad, np.int32)
@@ -169,7 +170,9 @@ def pack(
             targets.append(example.completion)
             start += len(example)
     count = sum(map(len, index))
-    spare = round_up(count, multiple) - count
+    if count > capacity:
+        raise DataError(f"the rows have {count} targets; allowed: {capacity}, their capacity")
+    spare = capacity - count
     return Packed(
         tokens=tokens,
         mask=segments != NO_SEGMENT,
@@ -179,6 +182,12 @@ def pack(
         targets=np.pad(np.concatenate(targets).astype(np.int32), (0, spare)),
         weights=np.pad(np.ones(count, np.float32), (0, spare)),
     )
+
+
+def capacity(examples: Sequence[Tokenised], rows: Sequence[Sequence[int]], batch: int, multiple: int = 16) -> int:
+    """Places for targets that are enough for any `batch` of the rows."""
+    counts = sorted((sum(len(examples[number].completion) for number in row) for row in rows), reverse=True)
+    return round_up(sum(counts[:batch]), multiple)
 
 
 def by_length(lengths: Sequence[int], batch: int, seed: int) -> list[list[int]]:

@@ -27,7 +27,7 @@ def test_every_completion_token_is_predicted_once_from_the_token_before_it(
 ) -> None:
     examples = [example(number, *size) for number, size in enumerate(sizes)]
     rows = packing.arrange(examples, 20, packed=packed)
-    batch = packing.pack(examples, rows, 20, PAD)
+    batch = packing.pack(examples, rows, 20, PAD, 128)
     flat, count = batch.tokens.reshape(-1), int(batch.weights.sum())
     np.testing.assert_array_equal(flat[batch.index[:count]] + 1, batch.targets[:count])
     wanted = sorted(token for each in examples for token in each.completion.tolist())
@@ -37,7 +37,7 @@ def test_every_completion_token_is_predicted_once_from_the_token_before_it(
 @given(EXAMPLES)
 def test_examples_keep_to_their_segment_and_count_from_zero(sizes: list[tuple[int, int]]) -> None:
     examples = [example(number, *size) for number, size in enumerate(sizes)]
-    batch = packing.pack(examples, packing.arrange(examples, 20), 20, PAD)
+    batch = packing.pack(examples, packing.arrange(examples, 20), 20, PAD, 128)
     found = []
     for row in range(len(batch.tokens)):
         for segment in range(1, batch.segments[row].max() + 1):
@@ -106,3 +106,17 @@ def test_the_prompt_goes_through_the_template_and_the_turn_ends() -> None:
 def test_a_text_too_long_is_refused_not_cut() -> None:
     with pytest.raises(DataError, match="allowed: 8"):
         packing.tokenise(Characters(), "hi", "a long answer", max_length=8)
+
+
+@given(EXAMPLES, st.integers(1, 4))
+def test_any_batch_of_rows_has_places_for_its_targets(sizes: list[tuple[int, int]], batch: int) -> None:
+    examples = [example(number, *size) for number, size in enumerate(sizes)]
+    rows = packing.arrange(examples, 20)
+    places = packing.capacity(examples, rows, batch)
+    for start in range(len(rows)):
+        packing.pack(examples, rows[start : start + batch], 20, PAD, places)
+
+
+def test_too_few_places_are_an_error() -> None:
+    with pytest.raises(DataError, match="the rows have 3 targets; allowed: 2"):
+        packing.pack([example(0, 2, 3)], [[0]], 20, PAD, 2)
