@@ -21,6 +21,8 @@ class Page:
     redirect: str = ""
     lie: str = ""
     """A Content-Range header to send instead of the true one."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """What a HEAD request is told."""
 
 
 @dataclass
@@ -56,6 +58,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(page.statuses.pop(0))
         else:
             self._send(page, wanted)
+
+    def do_HEAD(self) -> None:
+        page = self.site.pages.get(self.path.lstrip("/"))
+        self.close_connection = True
+        if page is None:
+            self.send_error(404)
+            return
+        self.send_response(302)
+        for name, value in page.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _send(self, page: Page, wanted: str) -> None:
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and page.ranges else 0

@@ -73,9 +73,15 @@ def prepare(
         "splits": files,
         "statistics": statistics(table),
     }
-    sets = {**_sets(base), table.name: entry}
-    storage.write_json(base / _CATALOG, {"format": FORMAT, "sets": dict(sorted(sets.items()))})
+    enter(base, table.name, entry)
     return True
+
+
+def enter(folder: str | os.PathLike[str], name: str, entry: Mapping[str, Any]) -> None:
+    """Puts `entry` into the catalog of `folder` as what is known of the set `name`."""
+    base = storage.as_path(folder)
+    sets = {**_sets(base), name: entry}
+    storage.write_json(base / _CATALOG, {"format": FORMAT, "sets": dict(sorted(sets.items()))})
 
 
 def needs_update(folder: str | os.PathLike[str], table: Table, seed: int = 42) -> bool:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from retentionjax.data.table import Table
 
 DEFAULT_FOLDER = "runs/data"
+_TEXTS = ("oasst1", "oasst1_ranked", "hh_rlhf", "shp2", "upworthy", "cs_text", "messages")
+_NAMES_HELP = f"telco, bank, hillstrom (these if none is named), or a text set: {', '.join(_TEXTS)}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs.add_parser("list", help="the public data sets, where each was found, licence and checksum")
 
     fetch = verbs.add_parser("fetch", help="download what is not at hand into the cache")
-    fetch.add_argument("names", nargs="*", metavar="NAME", help="telco, bank, hillstrom; all if none is named")
+    fetch.add_argument("names", nargs="*", metavar="NAME", help=_NAMES_HELP)
     fetch.add_argument("--force", action="store_true", help="download into the cache even what is at hand")
 
-    prepare = verbs.add_parser("prepare", help="check, split 80/10/10 and write Parquet and catalog.json")
-    prepare.add_argument("names", nargs="*", metavar="NAME", help="telco, bank, hillstrom; all if none is named")
+    prepare = verbs.add_parser("prepare", help="check, split 80/10/10 and write Parquet or JSONL, and catalog.json")
+    prepare.add_argument("names", nargs="*", metavar="NAME", help=_NAMES_HELP)
     prepare.add_argument("--out", default=DEFAULT_FOLDER, metavar="DIR", help=f"folder ({DEFAULT_FOLDER})")
     prepare.add_argument("--seed", type=int, default=42, help="of the splits (42)")
     prepare.add_argument("--force", action="store_true", help="make anew even what is up to date")
@@ -62,17 +64,20 @@ def run(arguments: argparse.Namespace) -> int:
 def _list() -> int:
     from rich.table import Table as Shown
 
-    from retentionjax.data import sources
+    from retentionjax.data import sources, text_command, text_sources
 
     shown = Shown("name", "rows", "found", "sha256", "licence", box=None, pad_edge=False)
     for source in sources.SOURCES.values():
         found, checked = _status(source.name)
         shown.add_row(source.name, f"{source.rows:,}", found, checked, source.licence.split(" (")[0])
+    text_command.add_rows(shown)
     console = _console()
     console.print(shown)
     console.print()
     for source in sources.SOURCES.values():
         console.print(f"{source.name}: {source.title}, {source.homepage}")
+    for each in text_sources.TEXTS.values():
+        console.print(f"{each.name}: {each.title}, {each.homepage}; {each.use}")
     console.print(f"RETENTIONJAX_DATA: {sources.data_folder() or 'not set'}\ncache: {sources.cache_folder()}")
     return 0
 
@@ -80,6 +85,7 @@ def _list() -> int:
 def _status(name: str) -> tuple[str, str]:
     """Where the set is, and whether its checksum is right, in words."""
     from retentionjax.data import sources
+    from retentionjax.data.download import Download
 
     source = sources.source(name)
     for place, origin in sources.places(sources.cache_folder()):
@@ -88,14 +94,18 @@ def _status(name: str) -> tuple[str, str]:
                 return origin, f"ok ({sources.read(source, path, origin).sha256[:8]}…)"
             except DataError:
                 return origin, "DIFFERS"
-    return f"not here; {source.downloads[0].size / 1e6:.1f} MB to fetch", "-"
+    sizes = [each.size for each in source.downloads if isinstance(each, Download)]
+    return f"not here; {sizes[0] / 1e6:.1f} MB to fetch" if sizes else "not here", "-"
 
 
 def _fetch(names: Sequence[str], *, force: bool) -> int:
-    from retentionjax.data import sources
+    from retentionjax.data import sources, text_command, text_sources
 
     console = _console()
-    for source in [sources.source(name) for name in names or sources.SOURCES]:
+    for name in (each for each in names if each in text_sources.TEXTS):
+        text_command.fetch(name, console, force=force)
+    tables = [each for each in names if each not in text_sources.TEXTS]
+    for source in [sources.source(name) for name in tables or ([] if names else sources.SOURCES)]:
         if force:
             path = sources.fetch(source, sources.cache_folder())
             found = sources.read(source, path, "download")
@@ -106,14 +116,16 @@ def _fetch(names: Sequence[str], *, force: bool) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from retentionjax.data import catalog, loading, sources, synthetic
+    from retentionjax.data import catalog, loading, sources, synthetic, text_command
 
     if arguments.schema or arguments.customers or arguments.contacts:
         if not (arguments.schema and arguments.customers) or arguments.names:
             raise DataError("your own data takes --schema and --customers (and --contacts), and no NAME")
         return _prepare_own(arguments)
     every = synthetic.NAMES if arguments.data == "synthetic" else tuple(sources.SOURCES)
-    for name in arguments.names or every:
+    written = [name for name in arguments.names if name in _TEXTS]
+    text_command.prepare(written, arguments.out, _console(), seed=arguments.seed, force=arguments.force)
+    for name in [each for each in arguments.names if each not in _TEXTS] or ([] if written else every):
         table = loading.load(name, mode=arguments.data)
         new = catalog.prepare(table, arguments.out, seed=arguments.seed, force=arguments.force)
         _tell(table, arguments.out, new=new)

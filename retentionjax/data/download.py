@@ -4,7 +4,7 @@ import contextlib
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,19 @@ def download(what: Download, folder: Path, *, pauses: Sequence[float] = PAUSES) 
         part.unlink()
         raise DownloadError(f"{what.url}: the checksum differs: sha256 {found}, expected {what.sha256}")
     return _publish(part, folder / what.file)
+
+
+def head(url: str) -> Mapping[str, str]:
+    """The headers of `url` (any case), before any redirect. Raises DownloadError when there is no good answer."""
+    with _client() as client:
+        try:
+            with _weather(url):
+                response = client.head(url, follow_redirects=False)
+        except _Again as error:
+            raise DownloadError(f"{url}: {error}") from error
+    if response.status_code >= httpx.codes.BAD_REQUEST:
+        raise DownloadError(f"{url}: HTTP {response.status_code} {response.reason_phrase}")
+    return response.headers
 
 
 def _complete(client: httpx.Client, what: Download, part: Path, pauses: Sequence[float]) -> bool:

@@ -15,6 +15,7 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.data.download import PAUSES, Download, DownloadError, download
+from retentionjax.data.hub_files import HubFile, resolve
 from retentionjax.data.reading import unpack
 from retentionjax.errors import DataError
 
@@ -35,9 +36,10 @@ class Source:
     member: str | None
     """The table inside the file, where that is a zip."""
     tables: Mapping[str, str]
-    """SHA-256 of the unpacked table to what it is: the official bytes, or the same values written another way."""
-    downloads: tuple[Download, ...]
-    """Addresses in the order they are tried."""
+    """SHA-256, of the table unpacked or of the file as it is served, to what it is: the official bytes, or the same
+    values written another way. None at all: whatever the official address serves with a checksum is taken."""
+    downloads: tuple[Download | HubFile, ...]
+    """Addresses in the order they are tried; none where the set has to be fetched by hand from its homepage."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,10 @@ def locate(wanted: Source, folder: epath.Path) -> epath.Path | None:
 
 def read(wanted: Source, path: epath.Path, origin: Origin) -> Found:
     """The table in the file at `path`. Raises DataError unless it is, by SHA-256, the official one."""
-    data = unpack(path.read_bytes(), str(path), wanted.member)
+    packed = path.read_bytes()
+    data = unpack(packed, str(path), wanted.member)
     digest = hashlib.sha256(data).hexdigest()
-    if digest not in wanted.tables:
+    if wanted.tables and wanted.tables.keys().isdisjoint({digest, hashlib.sha256(packed).hexdigest()}):
         expected = " or ".join(wanted.tables)
         mend = (
             f"`retentionjax data fetch {wanted.name} --force` downloads it anew"
@@ -193,7 +196,11 @@ def obtain(name: str, *, cache: Path | None = None, pauses: Sequence[float] = PA
     Raises UnavailableError telling how each of the three places failed, and DataError where a file is there but is not
     what it should be: a damaged file is never passed over for the next place.
     """
-    wanted = source(name)
+    return take(source(name), cache=cache, pauses=pauses)
+
+
+def take(wanted: Source, *, cache: Path | None = None, pauses: Sequence[float] = PAUSES) -> Found:
+    """`obtain` for a source that may be one file of many."""
     cache = cache or cache_folder()
     for place, origin in places(cache):
         if (path := locate(wanted, place)) is not None:
@@ -202,11 +209,12 @@ def obtain(name: str, *, cache: Path | None = None, pauses: Sequence[float] = PA
         path = fetch(wanted, cache, pauses=pauses)
     except DownloadError as error:
         folder = data_folder()
-        looked = f"{folder}/{name}/{wanted.files[0]} is not there" if folder else "is not set"
+        looked = f"{folder}/{wanted.name}/{wanted.files[0]} is not there" if folder else "is not set"
+        kept = wanted.downloads[0].file if wanted.downloads else wanted.files[0]
         raise UnavailableError(
-            f"the data set {name!r} is nowhere to be had\n"
+            f"the data set {wanted.name!r} is nowhere to be had\n"
             f"  1. the folder RETENTIONJAX_DATA: {looked}\n"
-            f"  2. the cache: {cache}/{name}/{wanted.downloads[0].file} is not there\n"
+            f"  2. the cache: {cache}/{wanted.name}/{kept} is not there\n"
             f"  3. the official address: {error}"
         ) from None
     return read(wanted, path, "download")
@@ -218,9 +226,12 @@ def fetch(wanted: Source, cache: Path, *, pauses: Sequence[float] = PAUSES) -> e
     Raises DownloadError telling how each address failed.
     """
     failures: list[str] = []
+    if not wanted.downloads:
+        failures.append(f"none that needs no hand; get {wanted.files[0]} from {wanted.homepage}")
     for address in wanted.downloads:
         try:
-            return storage.as_path(download(address, cache / wanted.name, pauses=pauses))
+            exact = resolve(address) if isinstance(address, HubFile) else address
+            return storage.as_path(download(exact, cache / wanted.name, pauses=pauses))
         except DownloadError as error:
             failures.append(str(error))
     raise DownloadError("\n     ".join(failures))

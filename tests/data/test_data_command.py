@@ -106,6 +106,25 @@ def test_fetch_downloads_once_and_again_when_forced(
     assert cli.main(["data", "fetch", "--force"]) == 0
 
 
+def test_text_sets_are_listed_prepared_and_told_apart_from_tables(
+    real_data: Path, own_places: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _link(own_places / "given", real_data, "oasst1", "upworthy")
+    assert cli.main(["data", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "OpenAssistant Conversations" in listed
+    assert "evaluation text only, never trained on" in listed
+    arguments = ["data", "prepare", "oasst1", "--out", str(own_places / "out")]
+    assert cli.main(arguments) == 0
+    assert "oasst1: prepared, 1,153 rows: train" in capsys.readouterr().out
+    assert cli.main(arguments) == 0
+    assert "oasst1: up to date" in capsys.readouterr().out
+    assert cli.main(["data", "fetch", "upworthy"]) == 0
+    assert "upworthy packages" in capsys.readouterr().out
+    assert cli.main(["data", "fetch", "cs_text"]) == 2
+    assert "none that needs no hand" in capsys.readouterr().err
+
+
 def test_help_needs_no_pandas() -> None:
     code = (
         "import sys\nfrom retentionjax import cli\n"

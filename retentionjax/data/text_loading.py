@@ -1,0 +1,195 @@
+"""A text set by its name: read, cut to the limits, split so that nothing leaks."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from retentionjax.data import cs_text, messages, oasst, preferences, text_sources, texts, upworthy
+from retentionjax.data.schema import Provenance
+from retentionjax.data.sources import Found, UnavailableError
+from retentionjax.data.texts import CountTokens, Example, Limits, Preference, Turn, estimated_tokens
+from retentionjax.errors import DataError
+
+_GENERATED = {"train": 4_000, "validation": 500, "test": 1_000}
+"""Pairs of `messages` in each split."""
+Parts = Mapping[str, Sequence[Example | Preference]]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """The splits of a text set."""
+
+    name: str
+    splits: Parts
+    provenance: Provenance
+    limits: Limits
+    seed: int
+    missing: Mapping[str, str]
+    """Official files that could not be had, and why; their rows are not in `splits`."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    limits: Limits
+    count: CountTokens
+    seed: int
+
+
+def load(
+    name: str, *, limits: Limits | None = None, count: CountTokens = estimated_tokens, seed: int = 42
+) -> TextTable:
+    """The text set `name` (oasst1, oasst1_ranked, hh_rlhf, shp2, upworthy, cs_text, messages) with its splits.
+
+    `count` is the tokenizer's; the estimate takes four characters for a token. Raises DataError: no such set, damaged;
+    UnavailableError when none of its files can be had.
+    """
+    if name not in NAMES:
+        raise DataError(f"no text set is called {name!r}; allowed: {', '.join(NAMES)}")
+    limits = limits or Limits()
+    if name == messages.SOURCE:
+        return _generated(limits, seed)
+    home, build = _LOAD[name]
+    found, missing = _files(home)
+    splits = build(found, _Request(limits, count, seed))
+    source = text_sources.text_set(home)
+    sha256 = hashlib.sha256(json.dumps({part: each.sha256 for part, each in found.items()}).encode()).hexdigest()
+    rows = sum(len(each) for each in splits.values())
+    provenance = Provenance("real", _came_from(source, found), sha256, source.licence, rows)
+    return TextTable(name, splits, provenance, limits, seed, missing)
+
+
+def check(table: TextTable) -> None:
+    """Raises DataError when a training set has fewer rows than its limits ask for; sets to judge on have no minimum."""
+    minimum = {"oasst1": table.limits.minimum_examples, "shp2": table.limits.minimum_pairs}
+    minimum["hh_rlhf"] = table.limits.minimum_pairs
+    rows = len(table.splits["train"])
+    if rows < (least := minimum.get(table.name, 0)):
+        short = f" (without {', '.join(table.missing)})" if table.missing else ""
+        raise DataError(f"gate: {table.name} has {rows:,} training rows{short}; allowed: {least:,} or more")
+
+
+def fingerprint(limits: Limits) -> dict[str, int]:
+    """`limits` as the catalog keeps them."""
+    return asdict(limits)
+
+
+def _generated(limits: Limits, seed: int) -> TextTable:
+    """Our own retention pairs; the split of the test is of words never seen, not of lots."""
+    splits: dict[str, list[Preference]] = {}
+    for split, rows in _GENERATED.items():
+        splits[split] = [
+            Preference(
+                prompt=(Turn("user", pair.brief.prompt()),),
+                chosen=pair.chosen,
+                rejected=pair.rejected,
+                source=f"{pair.source}/{pair.flaw}",
+                group=texts.group_of(pair.brief.prompt()),
+            )
+            for pair in messages.pairs(rows, split, seed)
+        ]
+    lines = "".join(texts.line(text) for split in splits.values() for text in split)
+    source = f"retentionjax.data.messages, seed {seed}: made up by a grammar"
+    sha256 = hashlib.sha256(lines.encode()).hexdigest()
+    provenance = Provenance("synthetic", source, sha256, "made up; no licence needed", sum(_GENERATED.values()))
+    return TextTable(messages.SOURCE, splits, provenance, limits, seed, {})
+
+
+def _files(name: str) -> tuple[dict[str, Found], dict[str, str]]:
+    found: dict[str, Found] = {}
+    missing: dict[str, str] = {}
+    last: UnavailableError | None = None
+    for part in text_sources.text_set(name).parts:
+        try:
+            found[part] = text_sources.obtain(name, part)
+        except UnavailableError as error:
+            missing[part], last = str(error), error
+    if last is not None and not found:
+        raise last
+    return found, missing
+
+
+def _came_from(source: text_sources.TextSet, found: Mapping[str, Found]) -> str:
+    kinds = [source.parts[part].tables.get(each.sha256, "official") for part, each in found.items()]
+    return f"{source.homepage} ({', '.join(dict.fromkeys(kinds))}: {', '.join(found)})"
+
+
+def _oasst(found: Mapping[str, Found], request: _Request) -> Parts:
+    posts = oasst.read(found["messages"].data, found["messages"].where)
+    kept = texts.keep(oasst.replies(posts, approved=True), request.limits, request.count)
+    parts = texts.split(kept, request.seed)
+    limits = request.limits
+    return {
+        **parts,
+        "train": texts.at_most(parts["train"], limits.examples, request.seed),
+        "validation": texts.at_most(parts["validation"], limits.validation_examples, request.seed),
+    }
+
+
+def _ranked(found: Mapping[str, Found], request: _Request) -> Parts:
+    posts = oasst.read(found["messages"].data, found["messages"].where)
+    return texts.split(texts.keep(oasst.ranked(posts, approved=True), request.limits, request.count), request.seed)
+
+
+def _hh(found: Mapping[str, Found], request: _Request) -> Parts:
+    """Train and validation from its train files, less every dialogue of its test files; the probe from the latter."""
+    pairs: dict[str, list[Preference]] = {"train": [], "test": []}
+    for part, each in found.items():
+        subset, split = part.split(".")
+        pairs[split] += preferences.read_hh(each.data, each.where, subset)
+    limits, seed = request.limits, request.seed
+    kept = {split: texts.keep(each, limits, request.count) for split, each in pairs.items()}
+    parts = _apart(preferences.without(kept["train"], pairs["test"]), seed)
+    return {
+        "train": texts.at_most(parts["train"], limits.hh, seed),
+        "validation": texts.at_most(parts["validation"], _share(limits, limits.hh), seed),
+        "test": texts.at_most(kept["test"], limits.probe, seed),
+    }
+
+
+def _shp(found: Mapping[str, Found], request: _Request) -> Parts:
+    """Its own splits: they are by post."""
+    pairs: dict[str, list[Preference]] = {"train": [], "validation": []}
+    for part, each in found.items():
+        pairs[part.rpartition(".")[2]] += preferences.read_shp(each.data, each.where)
+    limits, seed = request.limits, request.seed
+    kept = {split: texts.keep(each, limits, request.count) for split, each in pairs.items()}
+    judged = kept["validation"]
+    return {
+        "train": texts.at_most(preferences.without(kept["train"], judged), limits.shp, seed),
+        "validation": texts.at_most(judged, _share(limits, limits.shp), seed),
+        "test": [],
+    }
+
+
+def _clicks(found: Mapping[str, Found], request: _Request) -> Parts:
+    frame = upworthy.read(found["packages"].data, found["packages"].where)
+    return texts.split(texts.keep(upworthy.pairs(frame), request.limits, request.count), request.seed)
+
+
+def _service(found: Mapping[str, Found], request: _Request) -> Parts:
+    examples = cs_text.read(found["sample"].data, found["sample"].where)
+    return {"train": [], "validation": [], "test": texts.keep(examples, request.limits, request.count)}
+
+
+def _apart(pairs: Sequence[Preference], seed: int) -> dict[str, list[Preference]]:
+    """Train and validation 80/20 by group, for a set that brings its own test files."""
+    validation = [pair for pair in pairs if texts.draw(pair.group, seed) >= 0.8]
+    return {"train": [pair for pair in pairs if texts.draw(pair.group, seed) < 0.8], "validation": validation}
+
+
+def _share(limits: Limits, most: int) -> int:
+    """Of the validation pairs, what is due to a set that gives `most` of the training pairs."""
+    return round(limits.validation_pairs * most / max(1, limits.hh + limits.shp))
+
+
+_LOAD: Mapping[str, tuple[str, Callable[[Mapping[str, Found], _Request], Parts]]] = {
+    "oasst1": ("oasst1", _oasst),
+    "oasst1_ranked": ("oasst1", _ranked),
+    "hh_rlhf": ("hh_rlhf", _hh),
+    "shp2": ("shp2", _shp),
+    "upworthy": ("upworthy", _clicks),
+    "cs_text": ("cs_text", _service),
+}
+NAMES = (*_LOAD, messages.SOURCE)
+"""Text sets that can be prepared."""
