@@ -226,7 +226,7 @@ def _exactly(kind: type, value: Any, _: Any) -> Any:
     return value
 
 
-def _words(error: BaseException, _: type | None) -> str:
+def _words(error: BaseException, _: Any) -> str:
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         return f"unknown key {', '.join(sorted(error.extra_fields))}"
     if isinstance(error, KeyError):

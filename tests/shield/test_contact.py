@@ -1,0 +1,103 @@
+"""Contact: consent first, then the recipient's own clock, then the number of contacts."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retentionjax.errors import DataError
+from retentionjax.shield import Permission, Recipient, may_contact
+
+SMS = frozenset({"sms"})
+NOON = dt.datetime(2026, 6, 3, 19, 30, tzinfo=dt.UTC)  # a Wednesday; 15:30 in New York, 9:30 in Honolulu
+
+
+def at(hour: int, minute: int = 0, day: int = 3) -> dt.datetime:
+    return dt.datetime(2026, 6, day, hour, minute, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "reason"),
+    [
+        (Recipient(frozenset()), "contact.consent"),
+        (Recipient(frozenset({"email"})), "contact.consent"),
+        (Recipient(SMS, opted_out=SMS), "contact.opted_out"),
+        (Recipient(SMS, do_not_contact=True), "contact.do_not_contact"),
+    ],
+)
+def test_without_consent_there_is_no_time_to_wait_for(recipient: Recipient, reason: str) -> None:
+    assert may_contact(recipient, "sms", NOON) == Permission(False, (reason,), None)
+
+
+def test_consent_to_one_channel_and_opting_out_of_another_do_not_mix() -> None:
+    assert may_contact(Recipient(SMS, opted_out=frozenset({"email"})), "sms", NOON).allowed
+
+
+def test_hours_are_the_recipients_own() -> None:
+    california = Recipient(SMS, time_zone="America/Los_Angeles", region="US-CA")
+    assert not may_contact(california, "sms", at(14, 59)).allowed  # 7:59 there
+    assert may_contact(california, "sms", at(15)).allowed
+    assert may_contact(california, "sms", at(3, 59, day=4)).allowed  # 20:59 there
+    assert not may_contact(california, "sms", at(4, day=4)).allowed
+
+
+def test_a_stricter_state_wins() -> None:
+    florida = Recipient(SMS, time_zone="America/New_York", region="US-FL")
+    assert not may_contact(florida, "sms", at(0, 30)).allowed  # 20:30 there
+    assert may_contact(Recipient(SMS, time_zone="America/New_York", region="US-NY"), "sms", at(0, 30)).allowed
+
+
+def test_an_unknown_zone_waits_until_it_is_day_in_every_zone() -> None:
+    anyone = Recipient(SMS)
+    refused = may_contact(anyone, "sms", at(15))  # 11:00 in New York, 5:00 in Honolulu
+    assert refused.reasons == ("contact.quiet_hours",)
+    assert refused.earliest == at(19)
+    assert may_contact(anyone, "sms", refused.earliest).allowed
+
+
+def test_a_state_of_two_zones_counts_both() -> None:
+    florida = Recipient(SMS, region="US-FL")
+    assert not may_contact(florida, "sms", at(12, 30)).allowed  # 8:30 in Miami, 7:30 in Pensacola
+    assert may_contact(florida, "sms", at(13)).allowed
+
+
+def test_sunday_is_no_day_to_contact_where_the_state_says_so() -> None:
+    recipient = Recipient(SMS, region="US-AL")
+    sunday = dt.datetime(2026, 6, 7, 18, tzinfo=dt.UTC)
+    assert not may_contact(recipient, "sms", sunday).allowed
+    assert may_contact(recipient, "sms", sunday).earliest == dt.datetime(2026, 6, 8, 13, tzinfo=dt.UTC)
+
+
+def test_the_fourth_contact_waits_until_the_first_is_30_days_old() -> None:
+    contacts = tuple(NOON - dt.timedelta(days=days) for days in (25, 10, 3))
+    permission = may_contact(Recipient(SMS, region="US-CA", contacts=contacts), "sms", NOON)
+    assert permission.reasons == ("contact.frequency",)
+    assert permission.earliest == NOON + dt.timedelta(days=5)
+    assert may_contact(Recipient(SMS, region="US-CA", contacts=contacts[1:]), "sms", NOON).allowed
+
+
+@given(
+    st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2027, 1, 1), timezones=st.just(dt.UTC)),  # noqa: DTZ001 - hypothesis adds the zone
+    st.sampled_from([None, "US-FL", "US-TX", "US-RI", "US-CA"]),
+    st.lists(st.integers(0, 60), max_size=6),
+)
+def test_the_earliest_moment_is_allowed_and_never_past(now: dt.datetime, region: str | None, ages: list[int]) -> None:
+    contacts = tuple(now - dt.timedelta(days=age) for age in ages)
+    recipient = Recipient(SMS, region=region, contacts=contacts)
+    permission = may_contact(recipient, "sms", now)
+    assert permission.earliest is not None
+    assert permission.earliest >= now
+    assert permission.allowed == (permission.earliest == now)
+    assert may_contact(recipient, "sms", permission.earliest).allowed
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(DataError, match="no time zone"):
+        may_contact(Recipient(SMS), "sms", dt.datetime(2026, 6, 3, 12))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("recipient", [Recipient(SMS, time_zone="Mars/Olympus"), Recipient(SMS, country="XX")])
+def test_a_place_nobody_knows_is_refused(recipient: Recipient) -> None:
+    with pytest.raises(DataError):
+        may_contact(recipient, "sms", NOON)

@@ -1,0 +1,80 @@
+"""Templates pass for every channel, offer, tone, name and set of facts."""
+
+import datetime as dt
+import itertools
+import unicodedata
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from shield_briefs import HOSTILE, NAMES, SENDER, briefs
+
+from retentionjax.shield import Brief, Offer, Sender, check, footer, grounded, render
+from retentionjax.shield.brief import CHANNELS, DISCOUNTS, TONES
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_templates_pass_for_every_offer_tone_and_name(channel: str) -> None:
+    terms = ((30, None), (365, dt.date(2026, 12, 31)))
+    for discount, tone, name, (days, ends) in itertools.product(DISCOUNTS, TONES, (None, *NAMES), terms):
+        brief = Brief(channel, Offer(discount, days, ends), SENDER, tone, name, {"plan": "fiber internet"})
+        text = render(brief)
+        assert check(text, brief).passed, text
+        assert grounded(text, brief), text
+
+
+@settings(max_examples=300)
+@given(briefs())
+def test_templates_pass_for_any_customer(brief: Brief) -> None:
+    text = render(brief)
+    verdict = check(text, brief)
+    assert verdict.passed, verdict.violations
+    assert grounded(text, brief)
+    assert render(brief) == text
+
+
+@given(st.text(max_size=40), st.text(max_size=60), st.sampled_from(CHANNELS), st.sampled_from(DISCOUNTS))
+@example("", "", "sms", 0.1)
+def test_templates_pass_for_any_text_as_name_and_plan(name: str, plan: str, channel: str, discount: float) -> None:
+    brief = Brief(channel, Offer(discount), SENDER, first_name=name, facts={"plan": plan})
+    assert check(render(brief), brief).passed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_used_however_it_is_written(name: str) -> None:
+    text = render(Brief("email", Offer(0.1), SENDER, first_name=name))
+    assert unicodedata.normalize("NFC", name) in text
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if name.strip()])
+def test_a_hostile_name_is_left_out(name: str) -> None:
+    brief = Brief("email", Offer(0.1), SENDER, first_name=name)
+    assert name not in render(brief)
+    assert name not in brief.prompt() or brief.name == name
+
+
+def test_a_template_tells_tenure_plan_offer_and_last_day() -> None:
+    facts = {"plan": "fiber internet", "tenure": "14 months"}
+    brief = Brief("sms", Offer(0.1, 30, dt.date(2026, 12, 31)), SENDER, "warm", "Maria", facts)
+    assert render(brief) == (
+        "Northwind: Hi Maria, thank you for 14 months with us. Enjoy 10% off on your fiber internet for 30 days. "
+        "Reply YES to accept by December 31, 2026. Reply STOP to opt out."
+    )
+
+
+def test_the_footer_holds_the_way_out_and_the_address() -> None:
+    text = footer(Brief("email", Offer(0.0), SENDER))
+    assert SENDER.unsubscribe_url in text
+    assert SENDER.postal_address in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Consolidated Communication Co.", "Ö₿ Net 東京", "Best Price Mobile", "Free Mobile", "T-Mobile", "3 Ireland"],
+)
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_templates_pass_for_any_sender(name: str, channel: str) -> None:
+    sender = Sender(name, SENDER.postal_address, SENDER.domains, SENDER.unsubscribe_url)
+    for discount in DISCOUNTS:
+        brief = Brief(channel, Offer(discount, 30, dt.date(2026, 9, 30)), sender, "formal", "Maria")
+        assert check(render(brief), brief).passed
