@@ -1,0 +1,153 @@
+"""A judge for the arena that owes nothing to the reward model: five pieces, each in [0, 1], each with its reason.
+
+coverage   the share of what the brief told (name, sender, plan, discount, days …) that the text says
+grounding  1 if the text says nothing about the offer that is not so (the caller's check), else 0
+tone       words and forms of the tone asked for against those of the other tones
+brevity    1 up to half the channel's room, falling to 0 where the room ends
+fluency    the mean log-probability of its tokens under the frozen base model, between two fixed marks
+
+Nothing here was fitted. The weights say what matters: an untrue message loses to any true one that says the rest.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from retentionjax.language.arena import Judge
+from retentionjax.language.text_metrics import words
+
+WORST_LOG_PROB, BEST_LOG_PROB = -6.0, -1.0
+"""Nats a token: noise, and text a small model finds easy."""
+_CONTRACTION = re.compile(r"\b\w+['’](?:re|ve|ll|d|m|s|t)\b", re.IGNORECASE)
+_MARKS: Mapping[str, frozenset[str]] = {
+    "warm": frozenset(
+        {
+            "hi", "hey", "hello", "love", "lovely", "thanks", "glad", "enjoy", "happy", "treat", "great",
+            "awesome", "friends",
+        }
+    ),
+    "formal": frozenset(
+        {
+            "dear", "please", "pleased", "kindly", "appreciate", "sincerely", "regards", "grateful",
+            "custom", "would", "may", "our", "invited", "should",
+        }
+    ),
+}  # fmt: skip
+_FEW_WORDS = 22
+"""What a message of the tone `brief` has at most."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a message was to say."""
+
+    facts: Mapping[str, str]
+    """As words the text should hold, by name: `discount`: "10%", `name`: "Maria"."""
+    tone: str
+    """`warm`, `formal` or `brief`."""
+    room: int
+    """Characters that the channel has room for."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the pieces; a difference of the weighted mean below `tie` is a tie."""
+
+    coverage: float = 3.0
+    grounding: float = 4.0
+    tone: float = 1.0
+    brevity: float = 1.0
+    fluency: float = 1.0
+    tie: float = 0.02
+
+
+@dataclass(frozen=True)
+class Points:
+    """The pieces of one text and their weighted mean, all in [0, 1]."""
+
+    coverage: float
+    grounding: float
+    tone: float
+    brevity: float
+    fluency: float
+    total: float
+
+
+def points(asked: Asked, text: str, *, grounded: bool, log_prob: float, weights: Weights | None = None) -> Points:
+    """The pieces of `text`; `log_prob` in nats a token. Raises ValueError for one that is NaN or above 0."""
+    weights = weights or Weights()
+    pieces = {
+        "coverage": coverage(asked, text),
+        "grounding": float(grounded),
+        "tone": tone(asked.tone, text),
+        "brevity": brevity(asked.room, text),
+        "fluency": fluency(log_prob),
+    }
+    shares = {name: getattr(weights, name) for name in pieces}
+    total = sum(shares[name] * piece for name, piece in pieces.items()) / sum(shares.values())
+    return Points(**pieces, total=total)
+
+
+def judge(
+    asked: Sequence[Asked],
+    grounded: Callable[[int, str], bool],
+    log_prob: Callable[[int, str], float],
+    weights: Weights | None = None,
+) -> Judge:
+    """A Judge over briefs 0, 1, …; `grounded` and `log_prob` take the brief's number and a text.
+
+    So the check of the offer and the base model's numbers come from outside; a text is looked at once a brief.
+    """
+    weights = weights or Weights()
+    seen: dict[tuple[int, str], float] = {}
+
+    def total(brief: int, text: str) -> float:
+        key = (brief, text)
+        if key not in seen:
+            true, likely = grounded(brief, text), log_prob(brief, text)
+            seen[key] = points(asked[brief], text, grounded=true, log_prob=likely, weights=weights).total
+        return seen[key]
+
+    def better(brief: int, one: str, other: str) -> float:
+        difference = total(brief, one) - total(brief, other)
+        return 0.5 if abs(difference) < weights.tie else float(difference > 0)
+
+    return better
+
+
+def coverage(asked: Asked, text: str) -> float:
+    """The share of facts whose words stand in `text`, as whole words and in any case; 1 where there are none."""
+    found = [
+        re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", text, re.IGNORECASE) is not None for fact in asked.facts.values()
+    ]
+    return sum(found) / len(found) if found else 1.0
+
+
+def tone(wanted: str, text: str) -> float:
+    """0.5 and a quarter more for each mark of the tone wanted, a quarter less for each of another; within [0, 1].
+
+    Warm: friendly words, contractions, an exclamation mark. Formal: courteous words. Brief: few words, and fewer than
+    the limit by how much. Raises ValueError for another tone.
+    """
+    spoken = words(text)
+    counts = {name: sum(word in marks for word in spoken) for name, marks in _MARKS.items()}
+    counts["warm"] += ("!" in text) + len(_CONTRACTION.findall(text))
+    if wanted == "brief":
+        return max(0.0, min(1.0, 1.5 - len(spoken) / (2 * _FEW_WORDS) - 0.1 * (counts["warm"] + counts["formal"])))
+    if wanted not in counts:
+        raise ValueError(f"the tone {wanted!r} is not known; allowed: warm, formal, brief")
+    other = sum(count for name, count in counts.items() if name != wanted)
+    return max(0.0, min(1.0, 0.5 + 0.25 * (counts[wanted] - other)))
+
+
+def brevity(room: int, text: str) -> float:
+    """1 for a text of half the `room` (characters) or less, 0 for one that fills it, straight between."""
+    return max(0.0, min(1.0, 2.0 - 2.0 * len(text) / room))
+
+
+def fluency(log_prob: float) -> float:
+    """Where `log_prob` [nats a token] lies between the two marks, cut off at 0 and 1."""
+    if math.isnan(log_prob) or log_prob > 0:
+        raise ValueError(f"a mean log-probability of {log_prob}; allowed: a number up to 0")
+    return max(0.0, min(1.0, (log_prob - WORST_LOG_PROB) / (BEST_LOG_PROB - WORST_LOG_PROB)))

@@ -1,0 +1,72 @@
+"""The arena's judge: what each of its pieces says of a text."""
+
+import dataclasses
+
+import pytest
+
+from retentionjax.language import rule_judge
+from retentionjax.language.arena import compare
+from retentionjax.language.rule_judge import Asked, Weights
+
+ASKED = Asked({"name": "Maria", "sender": "Northwind", "discount": "10%", "days": "30 days"}, "warm", 160)
+GOOD = "Hi Maria! Northwind here, enjoy 10% off for 30 days. Reply STOP to opt out."
+
+
+def test_coverage_is_the_share_of_facts_said_as_whole_words() -> None:
+    assert rule_judge.coverage(ASKED, GOOD) == 1.0
+    assert rule_judge.coverage(ASKED, GOOD.replace("Maria", "Mariana")) == 0.75
+    assert rule_judge.coverage(ASKED, GOOD.replace("10%", "110%")) == 0.75
+    assert rule_judge.coverage(ASKED, "") == 0.0
+    assert rule_judge.coverage(dataclasses.replace(ASKED, facts={}), "") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("tone", "text"),
+    [
+        ("warm", "Hey Maria! We'd love to treat you to 10% off your fiber internet for the next 30 days."),
+        ("formal", "Dear Maria, we are pleased to offer you 10% off your fiber internet. Kindly reply to accept."),
+        ("brief", "Maria: 10% off fiber internet, 30 days."),
+    ],
+)
+def test_the_tone_asked_for_scores_above_the_others(tone: str, text: str) -> None:
+    scores = {name: rule_judge.tone(name, text) for name in ("warm", "formal", "brief")}
+    assert scores[tone] > 0.7
+    if tone != "brief":  # few words are neither warm nor formal
+        assert max(scores, key=scores.__getitem__) == tone
+    assert all(0 <= score <= 1 for score in scores.values())
+
+
+def test_brevity_and_fluency_are_lines_between_two_marks() -> None:
+    assert [rule_judge.brevity(100, "x" * size) for size in (10, 50, 75, 100, 200)] == [1, 1, 0.5, 0, 0]
+    assert [rule_judge.fluency(value) for value in (0.0, -1.0, -3.5, -6.0, -60.0)] == [1, 1, 0.5, 0, 0]
+    for impossible in (float("nan"), 0.1):
+        with pytest.raises(ValueError, match="allowed: a number up to 0"):
+            rule_judge.fluency(impossible)
+    with pytest.raises(ValueError, match="'rude' is not known"):
+        rule_judge.tone("rude", GOOD)
+
+
+def test_the_total_is_the_weighted_mean_of_the_pieces() -> None:
+    found = rule_judge.points(ASKED, GOOD, grounded=False, log_prob=-3.5, weights=Weights(1, 2, 3, 4, 5))
+    pieces = (found.coverage, found.grounding, found.tone, found.brevity, found.fluency)
+    assert found.total == pytest.approx(sum(w * p for w, p in zip((1, 2, 3, 4, 5), pieces, strict=True)) / 15)
+
+
+def test_an_untrue_message_loses_to_a_true_one_however_fluent() -> None:
+    true = rule_judge.points(ASKED, GOOD, grounded=True, log_prob=-6.0)
+    untrue = rule_judge.points(ASKED, GOOD, grounded=False, log_prob=-1.0)
+    assert true.total > untrue.total
+
+
+def test_the_judge_looks_at_a_text_once_and_calls_small_differences_ties() -> None:
+    looked: list[tuple[int, str]] = []
+
+    def log_prob(brief: int, text: str) -> float:
+        looked.append((brief, text))
+        return -3.0 if "Maria" in text else -3.05
+
+    judge = rule_judge.judge([ASKED, ASKED], lambda brief, text: "10%" in text, log_prob)
+    systems = {"good": [GOOD, GOOD], "bad": [GOOD.replace("10%", "20%"), GOOD + " "]}
+    found = compare(systems, judge, resamples=10).duels[0]
+    assert (found.wins, found.ties, found.losses) == (1, 1, 0)
+    assert len(looked) == len(set(looked)) == 4
