@@ -1,6 +1,6 @@
 """From texts to arrays: completion-only targets, several short examples packed into a row, left-padded prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,20 +54,24 @@ class Packed:
 # --- texts → tokens -------------------------------------------------------------------------------------------
 
 
-def tokenise_prompt(tokenizer: Any, prompt: str, *, system: str | None = None) -> np.ndarray:
+Prompt = str | Sequence[Mapping[str, str]]  # what the user says, or a dialogue that ends with a user's turn
+
+
+def tokenise_prompt(tokenizer: Any, prompt: Prompt, *, system: str | None = None) -> np.ndarray:
     """The chat template's tokens of a user's turn, up to where the assistant begins to write: i32[P].
 
     Args:
+        prompt: a text, or turns of a dialogue as {"role": "user" or "assistant", "content": text}.
         system: system message; None leaves the template's own, "" saves its tokens.
     """
-    messages = [] if system is None else [{"role": "system", "content": system}]
-    messages.append({"role": "user", "content": prompt})
+    messages: list[Mapping[str, str]] = [] if system is None else [{"role": "system", "content": system}]
+    messages += [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return np.asarray(tokenizer.encode(text, add_special_tokens=False), np.int32)
 
 
 def tokenise(
-    tokenizer: Any, prompt: str, completion: str, *, system: str | None = None, max_length: int | None = None
+    tokenizer: Any, prompt: Prompt, completion: str, *, system: str | None = None, max_length: int | None = None
 ) -> Tokenised:
     """Prompt through the chat template, and the completion with the end of its turn (the tokenizer's EOS).
 
@@ -80,7 +84,9 @@ def tokenise(
         completion=np.append(words, np.int32(tokenizer.eos_token_id)),
     )
     if max_length is not None and len(example) > max_length:
-        raise DataError(f"an example has {len(example)} tokens; allowed: {max_length} (it begins {prompt[:40]!r})")
+        raise DataError(
+            f"an example has {len(example)} tokens; allowed: {max_length} (the text is {completion[:40]!r}…)"
+        )
     return example
 
 

@@ -1,4 +1,4 @@
-"""Adapters in PEFT's format: adapter_config.json and adapter_model.safetensors, as PEFT and vLLM read and write them."""
+"""Adapters in PEFT's format, as PEFT and vLLM read and write them: adapter_config.json, adapter_model.safetensors."""
 
 import math
 import os
@@ -26,6 +26,10 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
     "modules_to_save": (None, []),
     "use_dora": (None, False),
     "use_qalora": (None, False),
+    "use_bdlora": (None, False),
+    "kasa_config": (None,),
+    "monteclora_config": (None,),
+    "velora_config": (None,),
     "alora_invocation_tokens": (None,),
     "arrow_config": (None,),
     "layer_replication": (None,),
@@ -38,7 +42,7 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
 
 
 def save(folder: str | os.PathLike[str], adapter: Adapter, config: DecoderConfig, *, base: str = "") -> None:
-    """Writes the adapter of a decoder with `config`; `base` names the model it belongs to. A folder there is replaced."""
+    """Writes the adapter of a decoder with `config`; `base` names its model. A folder that is there is replaced."""
     from safetensors.numpy import save as to_bytes
 
     tensors = {}

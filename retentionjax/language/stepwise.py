@@ -20,22 +20,19 @@ from retentionjax.language.lora import Adapter
 
 @struct.dataclass
 class Stepwise:
-    """A decoder and, where they are run one by one, its layers taken apart (a second copy of the layers' weights)."""
+    """A decoder and, where they are run one by one, its layers: views of the decoder's own arrays on a CPU."""
 
     decoder: Decoder
     layers: tuple[Layers, ...] | None
 
 
 def take_apart(decoder: Decoder, *, apart: bool | None = None) -> Stepwise:
-    """The decoder made ready for decoding. `apart` None: on CPU the layers are copied out of their stack."""
+    """The decoder made ready for decoding. `apart` None: on CPU the layers are run one by one."""
     if not (jax.default_backend() == "cpu" if apart is None else apart):
         return Stepwise(decoder, None)
-    return Stepwise(decoder, tuple(_layer(decoder, index) for index in range(decoder.config.num_layers)))
-
-
-def _layer(decoder: Decoder, index: int) -> Layers:
-    layer: Layers = jax.tree.map(lambda weight: weight[index], decoder.layers)
-    return layer
+    layers = decoder.unrolled().layers
+    assert not isinstance(layers, Layers)
+    return Stepwise(decoder, tuple(layers))
 
 
 def init_cache(model: Stepwise, batch: int, length: int) -> Cache:

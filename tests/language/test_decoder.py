@@ -1,0 +1,152 @@
+"""The decoder against what transformers computed in torch for the same weights (tests/oracles)."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from retentionjax.errors import ModelError
+from retentionjax.language import hub
+from retentionjax.language.decoder import Decoder, default_positions
+
+ORACLES = Path(__file__).parents[1] / "oracles" / "decoder"
+MODELS = sorted(path.name for path in ORACLES.iterdir() if (path / "config.json").exists())
+TOLERANCE = 2e-4
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Decoder:
+    return hub.random("tiny", jax.random.key(0)).decoder
+
+
+def golden(name: str) -> tuple[Decoder, dict[str, np.ndarray]]:
+    return hub.load_decoder(ORACLES / name), dict(np.load(ORACLES / name / "golden.npz"))
+
+
+def decode(model: Decoder, tokens: jax.Array, mask: jax.Array, prefill: int) -> jax.Array:
+    """Logits of a prefill, then of each token by itself, over a cache with room to spare."""
+    batch, time = tokens.shape
+    slots = jnp.pad(mask, ((0, 0), (0, 3)))
+    positions = default_positions(mask)
+
+    @jax.jit
+    def run(model, tokens, positions, cache):
+        x, cache = model.blocks(model.embed(tokens, positions), positions, slots, cache=cache)
+        return model.logits(model.normed(x)), cache
+
+    cache, found = model.init_cache(batch, time + 3), []
+    for start, end in [(0, prefill), *((i, i + 1) for i in range(prefill, time))]:
+        logits, cache = run(model, tokens[:, start:end], positions[:, start:end], cache)
+        found.append(logits)
+    assert cache.length == time
+    return jnp.concatenate(found, axis=1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_are_those_of_transformers(name: str) -> None:
+    model, expected = golden(name)
+    mask = expected["mask"]
+    found = jax.jit(lambda model, *given: model(*given))(model, jnp.asarray(expected["tokens"]), jnp.asarray(mask))
+    assert np.abs(expected["logits"][mask]).max() > 0.5
+    assert np.abs(np.asarray(found)[mask] - expected["logits"][mask]).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_decoding_with_a_cache_gives_the_logits_of_the_full_forward_pass(name: str) -> None:
+    model, expected = golden(name)
+    mask = expected["mask"]
+    for each in (model, model.unrolled()) if name in ("llama", "mistral", "opt_350m") else (model,):
+        found = decode(each, jnp.asarray(expected["tokens"]), jnp.asarray(mask), prefill=5)
+        assert np.abs(np.asarray(found)[mask] - expected["logits"][mask]).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["llama", "opt_350m", "gpt2"])
+def test_padding_on_either_side_changes_nothing(name: str) -> None:
+    model, expected = golden(name)
+    tokens = jnp.asarray(expected["tokens"][:1])
+    forward = jax.jit(lambda model, *given: model(*given))
+    plain = forward(model, tokens, jnp.ones_like(tokens, bool))
+    for left, right in ((4, 0), (0, 4)):
+        padding = ((0, 0), (left, right))
+        mask = jnp.pad(jnp.ones_like(tokens, bool), padding)
+        for token in (0, 9):
+            padded = forward(model, jnp.pad(tokens, padding, constant_values=token), mask)
+            np.testing.assert_allclose(padded[:, left : left + tokens.shape[1]], plain, atol=1e-5)
+
+
+def test_packed_segments_do_not_see_one_another(tiny: Decoder) -> None:
+    tokens = jax.random.randint(jax.random.key(1), (1, 10), 0, 400)
+    everything = jnp.ones((1, 10), bool)
+    packed = tiny(
+        tokens,
+        everything,
+        positions=jnp.asarray([[*range(6), *range(4)]]),
+        segments=jnp.asarray([[0] * 6 + [1] * 4]),
+    )
+    alone = tiny(tokens[:, 6:], everything[:, 6:])
+    np.testing.assert_allclose(packed[:, 6:], alone, atol=1e-5)
+
+
+def test_a_trunk_and_the_layers_above_it_make_the_whole(tiny: Decoder) -> None:
+    tokens = jax.random.randint(jax.random.key(1), (2, 6), 0, 400)
+    mask = jnp.ones((2, 9), bool)
+    positions = default_positions(mask[:, :6])
+    x = tiny.embed(tokens, positions)
+    whole, cache = tiny.blocks(x, positions, mask, cache=tiny.init_cache(2, 9))
+    trunk, parts = tiny.blocks(x, positions, mask, last=3, cache=tiny.init_cache(2, 9))
+    assert parts is not None
+    assert parts.length == 0
+    upper, parts = tiny.blocks(trunk, positions, mask, first=3, cache=parts)
+    np.testing.assert_allclose(upper, whole, atol=1e-6)
+    assert cache is not None
+    assert parts is not None
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-6), cache, parts)
+
+
+def test_a_row_of_nothing_but_padding_is_finite(tiny: Decoder) -> None:
+    found = tiny(jnp.zeros((2, 4), jnp.int32), jnp.asarray([[True] * 4, [False] * 4]))
+    assert bool(jnp.isfinite(found).all())
+
+
+def test_recomputing_layers_changes_no_gradient(tiny: Decoder) -> None:
+    tokens = jax.random.randint(jax.random.key(1), (2, 6), 0, 400)
+
+    def loss(model: Decoder, *, remat: bool) -> jax.Array:
+        return jax.nn.logsumexp(model(tokens, tokens >= 0, remat=remat)).mean()
+
+    kept = jax.grad(lambda model: loss(model, remat=False))(tiny)
+    recomputed = jax.grad(lambda model: loss(model, remat=True))(tiny)
+    assert isinstance(kept, nnx.Module)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-6), kept, recomputed)
+
+
+def test_bfloat16_is_near_float32() -> None:
+    full = hub.random("tiny", jax.random.key(0)).decoder
+    half = jax.tree.map(lambda w: w.astype(jnp.bfloat16), full)
+    tokens = jax.random.randint(jax.random.key(1), (2, 6), 0, 400)
+    found = half(tokens, tokens >= 0)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, full(tokens, tokens >= 0), atol=0.02)
+
+
+def test_layers_one_by_one_share_the_memory_of_the_stack(tiny: Decoder) -> None:
+    stack = tiny.layers.projections["q_proj"].kernel[...]
+    layer = tiny.unrolled().layers[2].projections["q_proj"].kernel[...]
+    assert layer.unsafe_buffer_pointer() == stack.unsafe_buffer_pointer() + 2 * layer.nbytes
+    for name, array in tiny.unrolled().parameters().items():
+        np.testing.assert_array_equal(array, tiny.parameters()[name])
+
+
+def test_what_cannot_be_asked_is_refused(tiny: Decoder) -> None:
+    x, positions = jnp.zeros((1, 2, 64)), jnp.zeros((1, 2), jnp.int32)
+    with pytest.raises(ModelError, match=r"layers 3 to 5; allowed: 0 to 4"):
+        tiny.blocks(x, positions, jnp.ones((1, 2), bool), first=3, last=5)
+    with pytest.raises(ModelError, match=r"the mask covers 2 places; allowed: 8, the slots of the cache"):
+        tiny.blocks(x, positions, jnp.ones((1, 2), bool), cache=tiny.init_cache(1, 8))
+    with pytest.raises(ModelError, match="segments with a cache"):
+        tiny.blocks(x, positions, jnp.ones((1, 8), bool), segments=positions, cache=tiny.init_cache(1, 8))
+    with pytest.raises(ModelError, match="inside a jitted function"):
+        jax.jit(lambda model: model.unrolled()(positions, positions >= 0))(tiny)

@@ -1,0 +1,210 @@
+"""Adapters: against PEFT's own logits and merge (tests/oracles), in the layers they were made for, and nowhere else."""
+
+import json
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from retentionjax.errors import ConfigError, ModelError
+from retentionjax.language import hub, lora, peft
+from retentionjax.language.decoder import Decoder
+from retentionjax.language.decoder.weights import to_tensors
+
+ORACLES = Path(__file__).parents[1] / "oracles" / "decoder"
+ADAPTERS = ["lora", "lora_upper_rslora"]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Decoder:
+    return hub.random("tiny", jax.random.key(0)).decoder
+
+
+@pytest.fixture(scope="module")
+def tokens() -> jax.Array:
+    return jax.random.randint(jax.random.key(1), (2, 8), 0, 400)
+
+
+def trained(adapter: lora.Adapter) -> lora.Adapter:
+    """The adapter with a B that is not zero."""
+    b = {name: 0.1 * jax.random.normal(jax.random.key(7), b.shape) for name, b in adapter.b.items()}
+    return adapter.replace(b=b)
+
+
+def adapted(decoder: Decoder, **settings: object) -> lora.Adapter:
+    return trained(lora.init(lora.LoraConfig(**{"rank": 4, "alpha": 8.0} | settings), decoder, jax.random.key(3)))
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_logits_are_those_of_peft(name: str) -> None:
+    decoder = hub.load_decoder(ORACLES / "llama")
+    expected = np.load(ORACLES / name / "golden.npz")
+    adapter = peft.load(ORACLES / name, decoder.config)
+    mask = expected["mask"]
+    found = decoder(jnp.asarray(expected["tokens"]), jnp.asarray(mask), adapter=adapter)
+    assert np.abs(np.asarray(found)[mask] - expected["logits"][mask]).max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_the_merge_is_that_of_peft(name: str) -> None:
+    decoder = hub.load_decoder(ORACLES / "llama")
+    merged = lora.merge(decoder, peft.load(ORACLES / name, decoder.config))
+    expected = np.load(ORACLES / name / "golden.npz")
+    found = dict(to_tensors(merged.config, merged.parameters()))
+    changed = [key for key in expected.files if key.startswith("model.layers")]
+    assert len(changed) == 27
+    for key in changed:
+        np.testing.assert_allclose(found[key], expected[key], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_is_saved_as_peft_saves_it(name: str, tmp_path: Path) -> None:
+    config = hub.load_decoder(ORACLES / "llama").config
+    peft.save(tmp_path / "saved", peft.load(ORACLES / name, config), config, base="llama")
+    saved, original = (load_file(folder / peft.WEIGHTS) for folder in (tmp_path / "saved", ORACLES / name))
+    assert saved.keys() == original.keys()
+    for key, tensor in original.items():
+        np.testing.assert_array_equal(saved[key], tensor)
+    ours, theirs = (json.loads((folder / peft.CONFIG).read_text()) for folder in (tmp_path / "saved", ORACLES / name))
+    assert sorted(ours.pop("target_modules")) == sorted(theirs.pop("target_modules"))
+    assert {key: theirs[key] for key in ours} == ours
+
+
+def test_an_untrained_adapter_changes_nothing(tiny: Decoder, tokens: jax.Array) -> None:
+    adapter = lora.init(lora.LoraConfig(rank=4), tiny, jax.random.key(3))
+    plain = tiny(tokens, tokens >= 0)
+    np.testing.assert_array_equal(tiny(tokens, tokens >= 0, adapter=adapter), plain)
+    for a in adapter.a.values():
+        limit = 1.0 / math.sqrt(a.shape[-1])  # kaiming_uniform(a=√5): √(6 / ((1 + 5) · inputs))
+        assert 0.9 * limit < float(jnp.abs(a).max()) <= limit
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_adapted_merged_and_cached_logits_agree(first: int, tiny: Decoder, tokens: jax.Array) -> None:
+    everything = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    adapter = adapted(tiny, targets=everything, first_layer=first)
+    assert all(a.shape[0] == 4 - first for a in adapter.a.values())
+    found = tiny(tokens, tokens >= 0, adapter=adapter)
+    np.testing.assert_allclose(found, lora.merge(tiny, adapter)(tokens, tokens >= 0), atol=1e-5)
+    positions = jnp.broadcast_to(jnp.arange(8), (2, 8))
+    for model in (tiny, tiny.unrolled()):
+        x = model.embed(tokens, positions)
+        x, _ = model.blocks(x, positions, tokens >= 0, adapter=adapter, cache=model.init_cache(2, 8))
+        np.testing.assert_allclose(model.logits(model.normed(x)), found, atol=1e-5)
+
+
+def test_the_trunk_below_the_first_layer_is_the_plain_models(tiny: Decoder, tokens: jax.Array) -> None:
+    adapter = adapted(tiny, first_layer=2)
+    positions = jnp.broadcast_to(jnp.arange(8), (2, 8))
+    x = tiny.embed(tokens, positions)
+    trunk, _ = tiny.blocks(x, positions, tokens >= 0, last=2)
+    with_adapter, _ = tiny.blocks(x, positions, tokens >= 0, last=2, adapter=adapter)
+    np.testing.assert_array_equal(with_adapter, trunk)
+    upper, _ = tiny.blocks(trunk, positions, tokens >= 0, first=2, adapter=adapter)
+    whole, _ = tiny.blocks(x, positions, tokens >= 0, adapter=adapter)
+    np.testing.assert_allclose(upper, whole, atol=1e-6)
+
+
+def test_training_moves_the_adapter_and_no_bit_of_the_base(tiny: Decoder, tokens: jax.Array) -> None:
+    before = jax.tree.map(np.array, tiny)
+    adapter = lora.init(lora.LoraConfig(rank=4, first_layer=1), tiny, jax.random.key(3))
+    optimiser = optax.adam(1e-2)
+
+    @jax.jit
+    def step(tiny: Decoder, adapter: lora.Adapter, state: optax.OptState) -> tuple:
+        def loss(adapter: lora.Adapter) -> jax.Array:
+            logits = tiny(tokens, tokens >= 0, adapter=adapter)
+            return optax.softmax_cross_entropy_with_integer_labels(logits[:, :-1], tokens[:, 1:]).mean()
+
+        value, gradient = jax.value_and_grad(loss)(adapter)
+        updates, state = optimiser.update(gradient, state)
+        return optax.apply_updates(adapter, updates), state, value
+
+    state, losses = optimiser.init(adapter), []
+    for _ in range(5):
+        adapter, state, value = step(tiny, adapter, state)
+        losses.append(float(value))
+    assert losses[-1] < losses[0]
+    jax.tree.map(np.testing.assert_array_equal, before, tiny)
+
+
+def test_dropout_is_on_only_with_a_key(tiny: Decoder, tokens: jax.Array) -> None:
+    adapter = adapted(tiny, dropout=0.5)
+    plain = tiny(tokens, tokens >= 0, adapter=adapter)
+    one, same, other = (
+        tiny(tokens, tokens >= 0, adapter=adapter, dropout_key=jax.random.key(seed)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(tiny(tokens, tokens >= 0, adapter=adapter), plain)
+    np.testing.assert_array_equal(one, same)
+    assert float(jnp.abs(one - other).max()) > 1e-4
+    assert float(jnp.abs(one - plain).max()) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "resolved"),
+    [
+        ("gpt2", ("c_attn", "c_proj"), ("c_attn", "attn.c_proj", "mlp.c_proj")),
+        ("opt_350m", ("fc2", "out_proj"), ("out_proj", "fc2")),
+    ],
+)
+def test_other_families_projections_are_adapted_too(
+    name: str, targets: tuple[str, ...], resolved: tuple[str, ...], tmp_path: Path
+) -> None:
+    decoder = hub.load_decoder(ORACLES / name)
+    adapter = adapted(decoder, targets=targets)
+    assert tuple(adapter.a) == resolved
+    peft.save(tmp_path / "saved", adapter, decoder.config)
+    again = peft.load(tmp_path / "saved", decoder.config)
+    tokens = jnp.arange(3, 10)[None]
+    found = decoder(tokens, tokens >= 0, adapter=again)
+    np.testing.assert_allclose(found, lora.merge(decoder, adapter)(tokens, tokens >= 0), atol=1e-4)
+
+
+def test_what_cannot_be_adapted_is_refused(tiny: Decoder) -> None:
+    key = jax.random.key(0)
+    with pytest.raises(ModelError, match=r"target 'c_attn'; allowed: q_proj, k_proj"):
+        lora.init(lora.LoraConfig(targets=("c_attn",)), tiny, key)
+    with pytest.raises(ModelError, match=r"first_layer is 4; allowed: 0 to 3"):
+        lora.init(lora.LoraConfig(first_layer=4), tiny, key)
+    for settings, message in (
+        ({"rank": 0}, "rank is 0"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"targets": ()}, "ta"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            lora.LoraConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"use_dora": True}, r"use_dora is True; allowed: None or False"),
+        ({"peft_type": "IA3"}, r"peft_type is 'IA3'; allowed: 'LORA'"),
+        ({"alpha_pattern": {"q_proj": 2}}, r"alpha_pattern is"),
+        ({"r": None}, r"r is None"),
+        ({"r": 5}, r"lora_A of .* is \(3, .*; allowed: \(5, "),
+    ],
+)
+def test_an_adapter_that_computes_otherwise_is_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    config = hub.load_decoder(ORACLES / "llama").config
+    settings = json.loads((ORACLES / "lora" / peft.CONFIG).read_text())
+    (tmp_path / peft.CONFIG).write_text(json.dumps(settings | change))
+    (tmp_path / peft.WEIGHTS).write_bytes((ORACLES / "lora" / peft.WEIGHTS).read_bytes())
+    with pytest.raises(ModelError, match=message):
+        peft.load(tmp_path, config)
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"adapts no projection of this model"):
+        peft.load(ORACLES / "lora", hub.load_decoder(ORACLES / "opt").config)
+    with pytest.raises(ModelError, match=r"no adapter; allowed: a folder with adapter_config.json"):
+        peft.load(tmp_path, hub.TINY)
+    (tmp_path / peft.CONFIG).write_text((ORACLES / "lora" / peft.CONFIG).read_text())
+    save_file({}, tmp_path / peft.WEIGHTS)
+    with pytest.raises(ModelError, match=r"holds no tensors"):
+        peft.load(tmp_path, hub.TINY)
