@@ -1,0 +1,368 @@
+"""The reward model: one number for a whole text, learned from which of two texts was preferred.
+
+Bradley and Terry 1952; Christiano et al. 2017. It is an adapter and a linear head on the shared, frozen decoder.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from retentionjax.checkpoint import Checkpoints
+from retentionjax.errors import ConfigError, DataError, ModelError
+from retentionjax.language import forward, loop, lora, losses, packing
+from retentionjax.language.decoder import Decoder
+from retentionjax.language.decoder.model import default_positions
+from retentionjax.language.hub import Model
+from retentionjax.language.lora import Adapter, LoraConfig
+from retentionjax.language.optimiser import Learner, OptimiserConfig, apply_gradient, init_learner, learning_rate
+from retentionjax.tracking import Tracker
+
+Leaf = Any
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Settings of the reward model's training."""
+
+    steps: int | None = None
+    """Optimiser steps; None: one epoch, after which reward models overfit (Stiennon et al. 2020)."""
+    pairs: int = 8
+    """Pairs at once; chosen and rejected texts are scored in one batch."""
+    accumulation: int = 1
+    """Batches of `pairs` whose gradients make one step."""
+    multiple: int = 32
+    """Lengths are rounded up to one."""
+    centring: float = 0.01
+    """Weight of (r_c + r_r)²."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))
+    remat: bool = False
+    reference: int = 256
+    """Texts on which the scores are given mean 0 and standard deviation 1 after training."""
+    give_up_after: float = 0.5
+    """Share of the run after which a loss that has not left log 2 ends it."""
+    give_up_loss: float = 0.685
+    """Mean loss a pair above which nothing was learned: indifference is log 2 = 0.693. `inf`: never give up."""
+    evaluate_every: int = 50
+    checkpoint_every: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot run."""
+        for name in ("pairs", "accumulation", "multiple", "reference"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"reward.{name} is {getattr(self, name)}; allowed: at least 1")
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"reward.steps is {self.steps}; allowed: at least 1, or none for one epoch")
+        if self.lora.dropout:
+            # Dropped inputs make two scores of one text differ, and ties and orders with them.
+            raise ConfigError(f"reward.lora.dropout is {self.lora.dropout}; allowed: 0, scores must not be random")
+
+    @classmethod
+    def mvp(cls) -> "RewardConfig":
+        """OPT-350m on a GPU, the values of the project this one rebuilds."""
+        return cls(
+            steps=1_000,
+            pairs=8,
+            lora=LoraConfig(rank=16, alpha=32.0, targets=("q_proj", "v_proj")),
+            optimiser=OptimiserConfig(learning_rate=1e-5, warmup_steps=50, weight_decay=0.01),
+            remat=True,
+            evaluate_every=100,
+            checkpoint_every=100,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Preference:
+    """One comparison. Texts end with the token that ends the turn."""
+
+    prompt: np.ndarray  # i32[P]
+    chosen: np.ndarray  # i32[C]
+    rejected: np.ndarray  # i32[R]
+    margin: float = 0.0  # by how much more the chosen one should score
+    source: str = ""  # where it comes from, for the table of accuracies
+
+    @property
+    def texts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Prompt and answer of each, chosen first."""
+        return np.concatenate([self.prompt, self.chosen]), np.concatenate([self.prompt, self.rejected])
+
+
+@struct.dataclass
+class Scorer:
+    """What is trained."""
+
+    adapter: Adapter
+    weight: Leaf  # f32[D]
+    bias: Leaf  # f32[]
+
+
+@struct.dataclass
+class RewardModel:
+    """A trained scorer, and what makes its scores of the reference texts have mean 0 and standard deviation 1."""
+
+    scorer: Scorer
+    mean: Leaf  # f32[]
+    std: Leaf  # f32[]
+
+
+@struct.dataclass
+class State:
+    """All that a run goes on from."""
+
+    learner: Learner  # its parameters are the Scorer
+    average: Leaf  # f32[], loss a pair without centring and margin, smoothed over about 20 steps
+    weight: Leaf  # f32[], how much of that average is data yet
+
+
+# --- scores ---------------------------------------------------------------------------------------------------
+
+
+def tokenise_preference(
+    tokenizer: Any,
+    prompt: packing.Prompt,
+    chosen: str,
+    rejected: str,
+    *,
+    system: str | None = None,
+    margin: float = 0.0,
+    source: str = "",
+    max_length: int | None = None,
+) -> Preference:
+    """See `packing.tokenise`. Raises DataError where prompt and answer exceed `max_length` tokens."""
+    good, bad = (
+        packing.tokenise(tokenizer, prompt, answer, system=system, max_length=max_length)
+        for answer in (chosen, rejected)
+    )
+    return Preference(good.prompt, good.completion, bad.completion, margin, source)
+
+
+def init(config: RewardConfig, decoder: Decoder, key: PRNGKeyArray) -> Scorer:
+    """A new scorer: head N(0, 1/√(d + 1)), bias 0 (Stiennon et al. 2020)."""
+    adapter_key, head_key = jax.random.split(key)
+    width = decoder.config.embedding_size
+    weight = jax.random.normal(head_key, (width,)) / math.sqrt(width + 1)
+    return Scorer(lora.init(config.lora, decoder, adapter_key), weight, jnp.zeros(()))
+
+
+def raw_scores(
+    decoder: Decoder,
+    scorer: Scorer,
+    below: Float[Array, "batch time hidden"],
+    mask: Bool[Array, "batch time"],
+    *,
+    remat: bool = False,
+) -> tuple[Float[Array, " batch"], Float[Array, "batch time width"]]:
+    """The head's reading of the last token that is no padding, and all states it could have read.
+
+    Args:
+        below: the trunk's states under the scorer's adapter.
+    """
+    layers = scorer.adapter.first_layer
+    positions = default_positions(mask)
+    states = forward.upper(decoder, below, mask, positions, layers=layers, adapter=scorer.adapter, remat=remat)
+    time = mask.shape[1]
+    last = time - 1 - jnp.argmax(mask[:, ::-1], axis=1)
+    read = jnp.take_along_axis(states, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
+    return read @ scorer.weight + scorer.bias, states
+
+
+@jax.jit
+def score(
+    decoder: Decoder, model: RewardModel, tokens: Int[Array, "batch time"], mask: Bool[Array, "batch time"]
+) -> Float[Array, " batch"]:
+    """(r − μ)/σ of each text, prompt included; padding may stand on either side."""
+    layers = model.scorer.adapter.first_layer
+    below = forward.trunk(decoder, tokens, mask, default_positions(mask), layers=layers)
+    return (raw_scores(decoder, model.scorer, below, mask)[0] - model.mean) / model.std
+
+
+def score_texts(
+    decoder: Decoder,
+    model: RewardModel,
+    texts: Sequence[np.ndarray],
+    *,
+    pad: int,
+    batch: int = 16,
+    multiple: int = 32,
+) -> np.ndarray:
+    """Scores of token sequences of any lengths, f32[N]; texts of like length share a batch."""
+    scores = np.zeros(len(texts), np.float32)
+    for numbers in packing.by_length([len(text) for text in texts], batch, seed=0):
+        filled = np.resize(np.asarray(numbers), batch)  # one batch size, one compiled program a length
+        rows = packing.pad_right([texts[number] for number in filled], pad, multiple)
+        scores[numbers] = np.asarray(score(decoder, model, rows.tokens, rows.mask))[: len(numbers)]
+    return scores
+
+
+def normalise(
+    decoder: Decoder, scorer: Scorer, texts: Sequence[np.ndarray], *, pad: int, batch: int = 16
+) -> RewardModel:
+    """The scorer with the mean and standard deviation of its scores of the reference `texts`.
+
+    Raises:
+        ModelError: it gives all of them the same score.
+    """
+    plain = RewardModel(scorer, jnp.zeros(()), jnp.ones(()))
+    raw = score_texts(decoder, plain, texts, pad=pad, batch=batch)
+    if not raw.std() > 0:
+        raise ModelError(f"all {len(texts)} reference texts have the score {raw[0]}; allowed: scores that differ")
+    return RewardModel(scorer, jnp.float32(raw.mean()), jnp.float32(raw.std()))
+
+
+# --- training -------------------------------------------------------------------------------------------------
+
+
+def train(
+    model: Model,
+    pairs: Sequence[Preference],
+    config: RewardConfig,
+    key: PRNGKeyArray,
+    *,
+    validation: Sequence[Preference] = (),
+    reference: Sequence[np.ndarray] | None = None,
+    tracker: Tracker | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
+) -> tuple[RewardModel, dict[str, float]]:
+    """A reward model of the pairs, and the last metrics: loss, accuracy, margin, eval_loss, eval_accuracy, lr, ….
+
+    Args:
+        reference: whole texts (prompt and answer) on which the scores are normalised; None: the first pairs' own.
+
+    Raises:
+        DataError: no pairs.
+        ModelError: the loss stayed at log 2.
+    """
+    if not pairs:
+        raise DataError("there are no pairs; allowed: at least one")
+    scorer_key, order_key = jax.random.split(key)
+    seed = int(jax.random.bits(order_key, (), jnp.uint32))
+    pad = int(model.tokenizer.pad_token_id)
+    lengths = [max(map(len, pair.texts)) for pair in pairs]
+    per_epoch = max(1, len(packing.by_length(lengths, config.pairs, seed)) // config.accumulation)
+    steps = per_epoch if config.steps is None else config.steps
+
+    def step(state: State, number: int) -> tuple[State, dict[str, float]]:
+        started = time.monotonic()
+        epoch, within = divmod(number, per_epoch)
+        order = packing.by_length(lengths, config.pairs, seed + epoch)
+        batches = order[within * config.accumulation : (within + 1) * config.accumulation]
+        groups = [[pairs[index] for index in batch] for batch in batches]
+        state, metrics, tokens = _step(model.decoder, config, state, groups, pad, steps)
+        _give_up(config, state, number + 1, steps)
+        return state, metrics | {
+            "epoch": number / per_epoch,
+            "tokens_per_second": tokens / (time.monotonic() - started),
+        }
+
+    def evaluate(state: State, _: int) -> dict[str, float]:
+        return _validate(model.decoder, config, state.learner.params, validation, pad) if validation else {}
+
+    scorer = init(config, model.decoder, scorer_key)
+    state, metrics = loop.run(
+        "Reward model",
+        State(init_learner(config.optimiser, scorer), jnp.zeros(()), jnp.zeros(())),
+        steps,
+        step,
+        shown=("loss", "accuracy", "eval_accuracy"),
+        evaluate=evaluate,
+        evaluate_every=config.evaluate_every,
+        tracker=tracker,
+        checkpoints=checkpoints,
+        checkpoint_every=config.checkpoint_every,
+        resume=resume,
+    )
+    texts = [text for pair in pairs for text in pair.texts] if reference is None else list(reference)
+    return normalise(model.decoder, state.learner.params, texts[: config.reference], pad=pad), metrics
+
+
+def _step(
+    decoder: Decoder, config: RewardConfig, state: State, groups: list[list[Preference]], pad: int, steps: int
+) -> tuple[State, dict[str, float], int]:
+    gradient: Any = None
+    sums, tokens = np.zeros(5), 0
+    for group in groups:
+        rows, margins, weights = _batch(group, config, pad)
+        below = _trunk(decoder, rows, config.lora.first_layer)
+        found, measured = _gradient(decoder, state.learner.params, below, rows.mask, margins, weights, config)
+        gradient = found if gradient is None else jax.tree.map(jnp.add, gradient, found)
+        sums, tokens = sums + np.asarray(measured), tokens + int(rows.mask.sum())
+    count = sums[0]
+    learner, norm = apply_gradient(config.optimiser, steps, state.learner, jax.tree.map(lambda g: g / count, gradient))
+    rate = learning_rate(config.optimiser, steps, state.learner.step)
+    average, weight = 0.95 * state.average + 0.05 * sums[1] / count, 0.95 * state.weight + 0.05
+    names = ("loss", "accuracy", "margin", "mean_reward")
+    metrics = {name: float(value / count) for name, value in zip(names, sums[1:], strict=True)}
+    metrics |= {"lr": float(rate), "grad_norm": float(norm)}
+    return State(learner, jnp.float32(average), jnp.float32(weight)), metrics, tokens
+
+
+def _batch(group: list[Preference], config: RewardConfig, pad: int) -> tuple[packing.Rows, np.ndarray, np.ndarray]:
+    """Chosen texts above, rejected ones below; a short batch is filled up with pairs of weight 0."""
+    filled = [group[index % len(group)] for index in range(config.pairs)]
+    texts = [pair.texts[side] for side in range(2) for pair in filled]
+    margins = np.array([pair.margin for pair in filled], np.float32)
+    return packing.pad_right(texts, pad, config.multiple), margins, (np.arange(config.pairs) < len(group)).astype("f4")
+
+
+def _trunk(decoder: Decoder, rows: packing.Rows, layers: int) -> Array:
+    positions = np.maximum(np.cumsum(rows.mask, 1) - 1, 0).astype(np.int32)
+    return forward.trunk(decoder, rows.tokens, rows.mask, positions, layers=layers)
+
+
+@partial(jax.jit, static_argnames="config")
+def _gradient(
+    decoder: Decoder, scorer: Scorer, below: Array, mask: Array, margins: Array, weights: Array, config: RewardConfig
+) -> tuple[Scorer, Array]:
+    """Gradient of the summed loss; and, summed over pairs: 1, loss, chosen above rejected, difference, mean reward."""
+
+    def loss(scorer: Scorer) -> tuple[Array, Array]:
+        chosen, rejected = jnp.split(raw_scores(decoder, scorer, below, mask, remat=config.remat)[0], 2)
+        terms = losses.bradley_terry(chosen, rejected, margins, config.centring)
+        plain = losses.bradley_terry(chosen, rejected, 0.0, 0.0)
+        measured = jnp.stack(
+            [jnp.ones_like(plain), plain, chosen > rejected, chosen - rejected, 0.5 * (chosen + rejected)]
+        )
+        return jnp.sum(terms * weights), measured @ weights
+
+    return jax.grad(loss, has_aux=True)(scorer)
+
+
+def _validate(
+    decoder: Decoder, config: RewardConfig, scorer: Scorer, pairs: Sequence[Preference], pad: int
+) -> dict[str, float]:
+    plain = RewardModel(scorer, jnp.zeros(()), jnp.ones(()))
+    chosen, rejected = score_pairs(decoder, plain, pairs, pad=pad, batch=2 * config.pairs, multiple=config.multiple)
+    difference = chosen - rejected
+    return {
+        "eval_loss": float(np.logaddexp(0.0, -difference).mean()),
+        "eval_accuracy": float((difference > 0).mean()),
+    }
+
+
+def score_pairs(
+    decoder: Decoder, model: RewardModel, pairs: Sequence[Preference], *, pad: int, batch: int = 16, multiple: int = 32
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the chosen and of the rejected texts, f32[pairs] each."""
+    texts = [text for pair in pairs for text in pair.texts]
+    scores = score_texts(decoder, model, texts, pad=pad, batch=batch, multiple=multiple)
+    return scores[0::2], scores[1::2]
+
+
+def _give_up(config: RewardConfig, state: State, done: int, steps: int) -> None:
+    loss = float(state.average / state.weight)
+    if done >= config.give_up_after * steps and loss > config.give_up_loss:
+        raise ModelError(
+            f"after {done} of {steps} steps the reward model's loss is {loss:.3f}; allowed: at most "
+            f"{config.give_up_loss}. Indifference is log 2 = 0.693, so it has learned nothing: check that chosen and "
+            "rejected differ and are not swapped, raise the learning rate, or train longer"
+        )

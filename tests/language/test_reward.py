@@ -1,0 +1,145 @@
+"""The reward model on the tiny model: what it reads, what it learns, when it gives up, and its figures by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from retentionjax.checkpoint import Checkpoints
+from retentionjax.errors import ConfigError, DataError, ModelError
+from retentionjax.language import hub, packing, reward, reward_evaluation, reward_files
+from retentionjax.language.lora import LoraConfig
+from retentionjax.language.optimiser import OptimiserConfig
+from retentionjax.language.reward import Preference, RewardConfig
+
+MODEL = hub.random("tiny", jax.random.key(0))
+PAD = MODEL.tokenizer.pad_token_id
+CONFIG = RewardConfig(
+    steps=16,
+    pairs=4,
+    lora=LoraConfig(rank=4, alpha=8, targets=("q_proj", "v_proj", "down_proj"), first_layer=2),
+    optimiser=OptimiserConfig(learning_rate=0.01, schedule="constant"),
+    evaluate_every=8,
+    checkpoint_every=8,
+    reference=16,
+)
+
+
+def preferences(count: int) -> list[Preference]:
+    """The answer that ends politely is preferred."""
+    names = ("Maria", "James", "Ana", "Li", "Omar", "Zoe", "Ivan", "Noor")
+    return [
+        reward.tokenise_preference(
+            MODEL.tokenizer,
+            f"Offer {number}",
+            f"Hi {names[number % 8]}, {number}% off. Reply STOP to opt out.",
+            f"Hi {names[number % 8]}, {number}% off. You will regret it!!!!!!",
+            system="",
+            source="even" if number % 2 == 0 else "odd",
+        )
+        for number in range(count)
+    ]
+
+
+PAIRS = preferences(12)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> reward.RewardModel:
+    checkpoints = Checkpoints(tmp_path_factory.mktemp("run") / "checkpoints")
+    model, metrics = reward.train(
+        MODEL, PAIRS[:8], CONFIG, jax.random.key(1), validation=PAIRS[8:], checkpoints=checkpoints
+    )
+    assert metrics["loss"] < 0.3
+    assert metrics["eval_accuracy"] == 1.0
+    return model
+
+
+def test_it_learns_and_its_scores_of_the_reference_are_normal(trained: reward.RewardModel) -> None:
+    texts = [text for pair in PAIRS[:8] for text in pair.texts]
+    scores = reward.score_texts(MODEL.decoder, trained, texts, pad=PAD)
+    assert scores.mean() == pytest.approx(0, abs=1e-4)
+    assert scores.std() == pytest.approx(1, abs=1e-4)
+    found = reward_evaluation.evaluate(MODEL, trained, PAIRS[8:])
+    assert found.figures["accuracy"] == 1.0
+    assert set(found.sources) == {"even", "odd"}
+    assert found.sources["odd"]["pairs"] == 2
+
+
+def test_the_last_token_is_read_wherever_the_padding_stands(trained: reward.RewardModel) -> None:
+    texts = [PAIRS[0].texts[0], PAIRS[1].texts[1][:-3]]
+    right, left = packing.pad_right(texts, PAD, 8), packing.pad_left(texts, PAD, 32)
+    scores = [reward.score(MODEL.decoder, trained, rows.tokens, rows.mask) for rows in (right, left)]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
+    for text, expected in zip(texts, scores[0], strict=True):
+        states = MODEL.decoder.blocks(
+            MODEL.decoder.embed(jnp.asarray(text)[None], jnp.arange(len(text))[None]),
+            jnp.arange(len(text))[None],
+            jnp.ones((1, len(text)), bool),
+            adapter=trained.scorer.adapter,
+        )[0]
+        raw = MODEL.decoder.normed(states)[0, -1] @ trained.scorer.weight + trained.scorer.bias
+        assert float((raw - trained.mean) / trained.std) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_the_head_starts_as_published() -> None:
+    scorer = reward.init(CONFIG, MODEL.decoder, jax.random.key(5))
+    assert float(scorer.weight.std()) == pytest.approx(1 / np.sqrt(65), rel=0.25)
+    assert float(scorer.bias) == 0
+
+
+def test_a_run_cut_in_two_has_the_same_bits(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=6, checkpoint_every=3, give_up_loss=np.inf)
+    key = jax.random.key(2)
+    whole, _ = reward.train(MODEL, PAIRS[:7], config, key, checkpoints=Checkpoints(tmp_path / "c", keep=5))
+    (tmp_path / "c" / "6").rename(tmp_path / "gone")
+    again, _ = reward.train(MODEL, PAIRS[:7], config, key, checkpoints=Checkpoints(tmp_path / "c"), resume=True)
+    jax.tree.map(np.testing.assert_array_equal, whole, again)
+
+
+def test_a_loss_that_stays_at_log_two_ends_the_run_with_an_explanation() -> None:
+    swapped = [Preference(p.prompt, p.rejected, p.chosen) for p in PAIRS[:4]] + PAIRS[:4]
+    config = replace(CONFIG, steps=4, optimiser=OptimiserConfig(learning_rate=1e-6))
+    with pytest.raises(ModelError, match=r"log 2 = 0\.693.*check that chosen and rejected"):
+        reward.train(MODEL, swapped, config, jax.random.key(0))
+
+
+def test_saved_and_loaded_it_is_the_same(trained: reward.RewardModel, tmp_path: Path) -> None:
+    reward_files.save(tmp_path / "reward", trained)
+    loaded = reward_files.load(tmp_path / "reward")
+    jax.tree.map(np.testing.assert_array_equal, trained, loaded)
+    (tmp_path / "reward" / "reward.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(DataError, match=r"reward.safetensors: damaged"):
+        reward_files.load(tmp_path / "reward")
+
+
+def test_ties_are_wrong_and_figures_are_those_by_hand() -> None:
+    chosen, rejected = np.float32([2, 0, 1, 3]), np.float32([1, 0, 2, 0])
+    figures = reward_evaluation.measure(chosen, rejected, np.array([[4, 3], [2, 2], [3, 4], [5, 1]], float))
+    assert figures["accuracy"] == 0.5
+    assert figures["auc"] == pytest.approx(np.mean([[1, 1, 0.5, 1], [0, 0.5, 0, 0.5], [0.5, 1, 0, 1], [1, 1, 1, 1]]))
+    assert figures["length_correlation"] == pytest.approx(
+        np.corrcoef([2, 0, 1, 3, 1, 0, 2, 0], [4, 2, 3, 5, 3, 2, 4, 1])[0, 1]
+    )
+    assert reward_evaluation.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+
+
+def test_calibrated_scores_have_no_calibration_error() -> None:
+    random = np.random.default_rng(0)
+    difference = random.normal(size=200_000) * 2
+    right = random.random(200_000) < 1 / (1 + np.exp(-np.abs(difference)))
+    oriented = np.where(right, np.abs(difference), -np.abs(difference))
+    assert reward_evaluation.calibration_error(oriented) < 0.005
+    assert reward_evaluation.calibration_error(oriented * 4) > 0.05
+
+
+def test_settings_are_checked_and_the_values_of_the_project_rebuilt_are_there() -> None:
+    with pytest.raises(ConfigError, match="dropout"):
+        RewardConfig(lora=LoraConfig(dropout=0.1))
+    with pytest.raises(DataError, match="no pairs"):
+        reward.train(MODEL, [], CONFIG, jax.random.key(0))
+    mvp = RewardConfig.mvp()
+    assert (mvp.steps, mvp.optimiser.learning_rate, mvp.optimiser.warmup_steps) == (1_000, 1e-5, 50)
