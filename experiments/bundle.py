@@ -4,8 +4,8 @@ Their files are `artifacts/customers/*.json`: `retentionjax decide --bundle … 
 """
 
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,30 @@ from etils import epath
 from rich.console import Console
 
 from experiments import customers as people
+from experiments import writing
 from experiments.config import in_range
 from experiments.stage import Context, Stage
+from experiments.writing import SenderConfig
 from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle import Bundle, Contents
-from retentionjax.bundle.customer import HISTORY, ID
+from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
 from retentionjax.bundle.program import Decide
 from retentionjax.data import Schema, catalog
 from retentionjax.decide.decision import decide
-from retentionjax.decide.printing import show
+from retentionjax.decide.message import Write, compose
+from retentionjax.decide.printing import show, to_dict
 from retentionjax.env import dynamics, observation, record
 from retentionjax.env.actions import NUM_ACTIONS, WAIT
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import learned
 from retentionjax.evaluation.rollout import Situation
+from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.classifier import Classifier
 
 CHURN, ACCEPTANCE = "telco", "bank"  # data sets of the stages churn and acceptance
 CANDIDATES = 12
+MADE_UP_NAMES = ("Dana", "Robin", "Alex")  # the data hold none
 ROOT = Path(__file__).parents[1]
 
 
@@ -46,6 +51,7 @@ class BundleConfig:
     """Random observations on which the exported policy is compared with the trained one."""
     maximum_difference: float = 1e-5
     """Gate on that comparison, in propensity and in relative value."""
+    sender: SenderConfig = field(default_factory=SenderConfig)
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -58,18 +64,11 @@ def run(config: BundleConfig, context: Context) -> dict[str, float]:
     """Write → load → compare → decide. See Stage."""
     trained = learned.load(context.inputs["policy"] / "artifacts/policy")
     folder = context.artifacts / "bundle"
-    manifest = bundles.write(folder, contents(trained, context), replace=True)
+    manifest = bundles.write(folder, contents(trained, context, config.sender), replace=True)
     bundle = bundles.load(folder)
     difference = compare(bundle, served(trained), config)
     in_range("decide_max_abs_difference (gate maximum_difference)", difference, 0.0, config.maximum_difference)
-    flags = {}
-    for name, customer in examples(context, bundle).items():
-        path = context.artifacts / "customers" / f"{name}.json"
-        storage.write_json(path, customer)
-        print(f"\n=== {name.replace('_', ' ')}: retentionjax decide --bundle {folder} --customer {path}", flush=True)
-        decision = decide(bundle, storage.read_json(path), where=str(path))
-        show(decision, Console(highlight=False, soft_wrap=True))
-        flags[f"contact_{name}"] = float(decision.action != WAIT)
+    flags = decisions(bundle, examples(context, bundle), context.artifacts, write=None)
     return {
         "bundle_bytes": sum(file.size for file in manifest.files.values()),
         "files": len(manifest.files),
@@ -78,7 +77,25 @@ def run(config: BundleConfig, context: Context) -> dict[str, float]:
     }
 
 
-def contents(trained: learned.Trained, context: Context) -> Contents:
+def decisions(
+    bundle: Bundle, customers: Mapping[str, dict[str, Any]], artifacts: epath.Path, write: Write | None
+) -> dict[str, float]:
+    """Decides for each, prints it with its message, and keeps file and answer; whether it contacts, by name."""
+    flags = {}
+    for name, customer in customers.items():
+        path = artifacts / "customers" / f"{name}.json"
+        storage.write_json(path, customer)
+        command = f"retentionjax decide --bundle {bundle.folder} --customer {path}"
+        print(f"\n=== {name.replace('_', ' ')}: {command}", flush=True)
+        decision = decide(bundle, storage.read_json(path), where=str(path))
+        message = compose(decision, customer, write, where=str(path))
+        show(decision, Console(highlight=False, soft_wrap=True), message=message)
+        storage.write_json(artifacts / "decisions" / f"{name}.json", to_dict(decision, message))
+        flags[f"contact_{name}"] = float(decision.action != WAIT)
+    return flags
+
+
+def contents(trained: learned.Trained, context: Context, sender: SenderConfig) -> Contents:
     """What the stages before made, put together."""
     inputs = context.inputs
     data = {name: catalog.read(inputs["data"] / "artifacts", name).train for name in (CHURN, ACCEPTANCE)}
@@ -98,6 +115,8 @@ def contents(trained: learned.Trained, context: Context) -> Contents:
         metrics=summaries,
         matching=matching(inputs["policy"]),
         git_commit=git_commit(),
+        message=writing.settings(sender),
+        rules=epath.Path(DEFAULT),
     )
 
 
@@ -160,11 +179,13 @@ def examples(context: Context, bundle: Bundle) -> dict[str, dict[str, Any]]:
     held_out = HeldOut.read(context)
     in_trouble = [troubled(held_out.at(share, bundle), bundle) for share in np.linspace(0.67, 0.99, CANDIDATES)]
     ordinary, contacted = held_out.at(0.50, bundle), held_out.at(0.75, bundle)
-    return {
+    chosen = {
         "high_risk_elevated": min(in_trouble, key=lambda customer: decide(bundle, customer).propensities[WAIT]),
         "ordinary": {**ordinary, HISTORY: {"day": 10}},
         "recently_contacted": {**contacted, HISTORY: {"day": 20, "contacts_days_ago": [3], "account_used": 0.5}},
     }
+    names = dict(zip(chosen, MADE_UP_NAMES, strict=True))
+    return {name: {**customer, RECIPIENT: {"first_name": names[name]}} for name, customer in chosen.items()}
 
 
 def troubled(customer: dict[str, Any], bundle: Bundle) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from retentionjax import storage
 from retentionjax.errors import ConfigError
 
 PRESETS = ("smoke", "demo", "mvp")
-STAGES = ("data", "churn", "acceptance", "policy", "evaluate", "bundle")
+STAGES = ("data", "churn", "acceptance", "policy", "evaluate", "bundle", "sft", "reward", "ppo_text", "messages")
 DataMode = Literal["auto", "real", "synthetic"]
 
 T = TypeVar("T")

@@ -1,19 +1,25 @@
 """A bundle small enough to write in seconds: two classifiers of a few trees and an untrained policy."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
+from etils import epath
 
 from experiments.bundle import served
 from retentionjax.bundle import Contents, write
+from retentionjax.bundle.message import FactRule, MessageSettings
 from retentionjax.data import Provenance, Schema
 from retentionjax.env import EnvParams, observation
 from retentionjax.env.actions import NUM_ACTIONS
 from retentionjax.evaluation import learned
+from retentionjax.language import hub, lora, writer
 from retentionjax.rl import networks
+from retentionjax.shield import Sender
+from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, fit
 
@@ -74,10 +80,33 @@ def contents(policy: learned.Trained, *, kind: Any = "real", params: EnvParams |
     )
 
 
+MESSAGE = MessageSettings(
+    Sender("Northwind", "Northwind, 12 Harbor Street", ("northwind.example",), "https://northwind.example/unsubscribe"),
+    facts=(
+        FactRule("plan", say="plus plan", when={"plan": ("plus",)}),
+        FactRule("plan", say="basic plan", when={"plan": ("basic",)}),
+        FactRule("tenure", months="months"),
+    ),
+)
+
+
 def make(folder: Path, *, kind: Any = "real") -> Path:
     """Writes the bundle of `trained()`; returns its folder."""
     write(folder, contents(trained(), kind=kind))
     return folder
+
+
+def make_writing(folder: Path) -> Path:
+    """A bundle that contacts readily and writes messages: with shield, and with the random language model `tiny`."""
+    eager = contents(trained(wait_bias=-6.0))
+    write(folder, dataclasses.replace(eager, message=MESSAGE, rules=epath.Path(DEFAULT), save_language=_save_tiny))
+    return folder
+
+
+def _save_tiny(folder: epath.Path) -> None:
+    model = hub.load("tiny")
+    adapter = lora.init(lora.LoraConfig(rank=2), model.decoder, jax.random.key(0))
+    writer.save(folder, model, adapter, writer.WriterConfig(max_new_tokens=8))
 
 
 def _fit(schema: Schema, frame: pd.DataFrame, label: np.ndarray) -> Classifier:

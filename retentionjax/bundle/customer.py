@@ -13,6 +13,8 @@ from retentionjax.errors import BundleError, DataError
 ID = "customer_id"
 HISTORY = "history"
 """Of a customer's file: what the ledger knows. No fact may have this name."""
+RECIPIENT = "recipient"
+"""Of a customer's file: first name, channel and tone of a message, each optional. No fact may have this name."""
 
 
 def describe(churn: Schema, acceptance: Schema) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def describe(churn: Schema, acceptance: Schema) -> dict[str, Any]:
     for model, schema in (("churn", churn), ("acceptance", acceptance)):
         features = schema.features if schema is acceptance else tuple(dict.fromkeys((*schema.features, churn.charge)))
         for name in features:
-            if name in (ID, HISTORY):
+            if name in (ID, HISTORY, RECIPIENT):
                 raise BundleError(f"the schema {schema.name!r} has a feature {name!r}, a name that bundles reserve")
             fact = _fact(schema, name)
             known = fields.setdefault(name, {**fact, "used_by": []})

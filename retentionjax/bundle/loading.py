@@ -10,17 +10,20 @@ from etils import epath
 from jaxtyping import Float
 
 from retentionjax import storage
-from retentionjax.bundle import customer, manifest, program
+from retentionjax.bundle import customer, manifest, message, program
 from retentionjax.bundle.manifest import Manifest
+from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import Program
 from retentionjax.data import Schema, record_frame, validate_record
 from retentionjax.env import record
 from retentionjax.env.population import MIN_PROBABILITY
 from retentionjax.env.types import EnvParams
-from retentionjax.errors import BundleError, ConfigError
+from retentionjax.errors import BundleError, ConfigError, DataError
+from retentionjax.shield import Rules, load_rules
 from retentionjax.tabular.classifier import Classifier
 
 PROGRAM = "policy/decide.stablehlo"
+RULES = "shield/rules.yaml"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,15 @@ class Bundle:
     """Constants of the retention model; its population is the default one and stands for nobody."""
     schema: Schema
     """Of a customer's facts."""
+    message: MessageSettings | None = None
+    """How messages are written; None, as `rules`, for a bundle without the part `shield`."""
+    rules: Rules | None = None
+    """By which messages are checked."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether a language model is part of it (see `bundle.language`)."""
+        return "language" in self.manifest.parts
 
     def frame(self, records: Sequence[Mapping[str, object]], *, where: str = "customer") -> pd.DataFrame:
         """Checked facts, one customer a row. Raises DataError naming `where`, field, value and what is allowed."""
@@ -102,6 +114,8 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
         params = record.from_dict(read.env)
     except ConfigError as error:
         raise BundleError(f"{where}: {error}") from None
+    schema = customer.schema_of(read.customer, where)
+    shielded = "shield" in read.parts
     bundle = Bundle(
         folder=base,
         manifest=read,
@@ -109,10 +123,19 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
         acceptance=Classifier.load(base / "acceptance"),
         decide=program.load((base / PROGRAM).read_bytes(), str(base / PROGRAM)),
         params=params,
-        schema=customer.schema_of(read.customer, where),
+        schema=schema,
+        message=message.read(base, schema) if shielded else None,
+        rules=_rules(base) if shielded else None,
     )
     _check_features(bundle, where)
     return bundle
+
+
+def _rules(base: epath.Path) -> Rules:
+    try:
+        return load_rules(base / RULES)
+    except (ConfigError, DataError) as error:
+        raise BundleError(str(error)) from None
 
 
 def _check_features(bundle: Bundle, where: str) -> None:

@@ -11,8 +11,9 @@ from etils import epath
 
 import retentionjax
 from retentionjax import storage
-from retentionjax.bundle import customer, loading, manifest, program
+from retentionjax.bundle import customer, loading, manifest, message, program
 from retentionjax.bundle.manifest import Manifest
+from retentionjax.bundle.message import MessageSettings
 from retentionjax.data.schema import Provenance, Schema
 from retentionjax.env import record
 from retentionjax.env.types import EnvParams
@@ -42,6 +43,12 @@ class Contents:
     """By stage."""
     matching: Mapping[str, Any]
     git_commit: str | None
+    message: MessageSettings | None = None
+    """How messages are written, with `rules`; None: a bundle that only decides."""
+    rules: epath.Path | None = None
+    """The shield's YAML file."""
+    save_language: Callable[[epath.Path], None] | None = None
+    """Writes adapter and base reference (`language.writer.save`) into an existing folder."""
 
 
 def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool = False) -> Manifest:
@@ -57,6 +64,7 @@ def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool =
         (new / "policy").mkdir()
         contents.save_policy(new / "policy")
         storage.write_bytes(new / loading.PROGRAM, program.build(contents.decide))
+        _write_messages(new, contents, described)
         written = Manifest(
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             git_commit=contents.git_commit,
@@ -75,6 +83,17 @@ def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool =
         storage.write_json(new / manifest.NAME, written.to_dict())
         loading.load(new)
     return written
+
+
+def _write_messages(new: epath.Path, contents: Contents, described: Mapping[str, Any]) -> None:
+    """The parts `shield` and `language`, where there are any."""
+    if contents.message is not None and contents.rules is not None:
+        (new / "shield").mkdir()
+        message.write(new, contents.message, customer.schema_of(described, manifest.NAME))
+        storage.write_text(new / loading.RULES, contents.rules.read_text())
+    if contents.save_language is not None:
+        (new / "language").mkdir()
+        contents.save_language(new / "language")
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,8 @@ _EPILOG = """\
 FILE.json holds one customer's facts, flat under the names that `retentionjax bundle inspect DIR` lists, `customer_id`,
 and optionally an object `history` with what is known of the campaign so far, every key optional: day,
 contacts_days_ago, account_used, running_offer with offer_days_left, pending {offer, days},
-baseline_churn_probability."""
+baseline_churn_probability; and an object `recipient`: first_name, channel (sms, email, push), tone (warm, formal,
+brief)."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,20 +22,26 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--bundle", required=True, metavar="DIR", help="the folder that the stage `bundle` wrote")
     parser.add_argument("--customer", required=True, metavar="FILE.json", help="facts and history of one customer")
     parser.add_argument("--json", action="store_true", help="print JSON instead of words")
+    parser.add_argument("--template", action="store_true", help="no language model: write by the template")
     parsed = parser.parse_args(list(arguments))
 
     from retentionjax import storage
     from retentionjax.bundle import load
+    from retentionjax.bundle.language import writer
     from retentionjax.decide.decision import decide
+    from retentionjax.decide.message import compose
     from retentionjax.decide.printing import show, to_dict
     from retentionjax.errors import DataError
 
     customer = storage.read_json(parsed.customer)
     if not isinstance(customer, dict):
         raise DataError(f"{parsed.customer}: an object with the facts of one customer is wanted")
-    decision = decide(load(parsed.bundle), customer, where=parsed.customer)
+    bundle = load(parsed.bundle)
+    decision = decide(bundle, customer, where=parsed.customer)
+    asked = decision.contact is not None and bundle.writes and not parsed.template
+    message = compose(decision, customer, writer(bundle) if asked else None, where=parsed.customer)
     if parsed.json:
-        print(json.dumps(to_dict(decision), indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(to_dict(decision, message), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        show(decision)
+        show(decision, message=message)
     return 0

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from retentionjax.bundle import Bundle, Reason
-from retentionjax.bundle.customer import HISTORY
+from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.bundle.program import VALUES
 from retentionjax.decide import history as histories
 from retentionjax.decide import rules, worth
@@ -88,6 +88,11 @@ class Decision:
         params = self.bundle.params
         return round(float(params.offers[offer]), 6), int(params.delays[delay])
 
+    @property
+    def seed(self) -> int:
+        """Of all that is drawn beside the action: a hash of bundle, customer and day, below 2³¹."""
+        return _digest(self.bundle.manifest.id, self.customer_id, self.history.day, "seed") >> 25
+
 
 def decide(bundle: Bundle, customer: Mapping[str, object], *, where: str = "customer") -> Decision:
     """The decision about a customer: facts under the schema's names, `customer_id`, optionally `history`.
@@ -99,7 +104,7 @@ def decide(bundle: Bundle, customer: Mapping[str, object], *, where: str = "cust
 
     Raises DataError naming `where`, field, value and what is allowed.
     """
-    facts = {name: value for name, value in customer.items() if name != HISTORY}
+    facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
     scores = bundle.score([facts], where=where)
     history = histories.read(customer.get(HISTORY, {}), bundle.params, where=f"{where}, {HISTORY}")
     charge, today = float(scores.monthly_charge[0]), float(scores.churn_probability[0])
@@ -156,11 +161,15 @@ def _decide(
 
 def draw(propensities: Float[np.ndarray, " actions"], bundle_id: str, customer_id: str, day: int) -> int:
     """The action at a uniform number that is a hash of bundle, customer and day; never one of probability 0."""
-    text = json.dumps([bundle_id, customer_id, day])
-    uniform = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]) / 2**56
+    uniform = _digest(bundle_id, customer_id, day) / 2**56
     cumulative = np.cumsum(propensities, dtype=np.float64)
     place = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
     return min(place, int(np.flatnonzero(propensities)[-1]))
+
+
+def _digest(*parts: str | int) -> int:
+    """56 bits of a hash of `parts`."""
+    return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:7])
 
 
 @jax.jit

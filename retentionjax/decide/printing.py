@@ -7,16 +7,18 @@ from rich.console import Console
 from rich.table import Table
 
 from retentionjax.bundle import FORMAT_VERSION, Reason
+from retentionjax.decide import message as messages
 from retentionjax.decide import rules
 from retentionjax.decide.decision import Decision, Offer
+from retentionjax.decide.message import Message
 
 SYNTHETIC = "SYNTHETIC DATA: this bundle was made from made-up customers; nothing here is about real ones"
 _SHOWN = 5  # most probable actions listed
 _SEEN = 0.0005  # what rounds to 0.0 % is not listed
 
 
-def show(decision: Decision, console: Console | None = None) -> None:
-    """Prints the decision and its reasons, coloured on a terminal and plain elsewhere."""
+def show(decision: Decision, console: Console | None = None, *, message: Message | None = None) -> None:
+    """Prints the decision, its message and its reasons, coloured on a terminal and plain elsewhere."""
     console = console or Console(highlight=False, soft_wrap=True)
     manifest = decision.bundle.manifest
     if manifest.synthetic:
@@ -25,6 +27,8 @@ def show(decision: Decision, console: Console | None = None) -> None:
     console.print(f"Customer {decision.customer_id}, {day}, ${decision.monthly_charge:.2f} per 30 days")
     console.print(f"[bold]Decision: {headline(decision)}[/bold]")
     console.print()
+    if message is not None:
+        _show_message(message, console)
     for line in (*_facts(decision), *(f"Rule: {each.why}" for each in decision.removals)):
         console.print(line, markup=False)
     console.print()
@@ -58,6 +62,23 @@ def headline(decision: Decision) -> str:
     return f"CONTACT {when} and offer {100 * size:.3g} % off for {int(decision.bundle.params.offer_days)} days {drawn}"
 
 
+def _show_message(message: Message, console: Console) -> None:
+    author = "the language model" if message.source == "model" else "the template"
+    how = f"{message.brief.channel}, by {author}, passed by shield {message.rules_version}"
+    console.print(f"[bold]Message[/bold] ({how})")
+    for line in f"{message.text}\n{message.footer}".rstrip().splitlines():
+        console.print(f"  {line}", style="green", markup=False)
+    if message.source == "template" and message.model_text is not None:
+        refused = f"The language model's text was refused ({refusals(message)}): {message.model_text}"
+        console.print(refused, markup=False)
+    console.print()
+
+
+def refusals(message: Message) -> str:
+    """The rules that the model's text broke, in a few words."""
+    return ", ".join(dict.fromkeys(each.rule for each in message.violations if each.severity == "block"))
+
+
 def reason_text(reason: Reason) -> str:
     """A reason in words: the fact, and the factor by which it multiplies the odds of leaving."""
     value = "unknown" if reason.value is None else reason.value
@@ -66,8 +87,8 @@ def reason_text(reason: Reason) -> str:
     return f"{reason.field} is {shown}: {'raises' if reason.log_odds > 0 else 'lowers'} them {factor:.2f} times"
 
 
-def to_dict(decision: Decision) -> dict[str, Any]:
-    """The decision as JSON holds it: probabilities and shares as fractions, money in $."""
+def to_dict(decision: Decision, message: Message | None = None) -> dict[str, Any]:
+    """The decision as JSON holds it: probabilities and shares as fractions, money in $; `message` null without one."""
     manifest, params, risk = decision.bundle.manifest, decision.bundle.params, decision.risk
     contact = decision.contact
     removed_by = {action: [each.rule for each in decision.removals if action in each.actions] for action in range(13)}
@@ -84,6 +105,7 @@ def to_dict(decision: Decision) -> dict[str, Any]:
             {"action": action, "name": rules.name(action, params), "propensity": propensity, "removed_by": by}
             for (action, by), propensity in zip(removed_by.items(), decision.propensities, strict=True)
         ],
+        "message": None if message is None else messages.to_dict(message),
         "monthly_charge": decision.monthly_charge,
         "churn": {
             "window_days": risk.window_days,

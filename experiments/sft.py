@@ -1,0 +1,129 @@
+"""Teaches a language model to write retention messages: supervised fine-tuning of a LoRA adapter.
+
+Reads the customers of the stage `data`; the messages come from the grammar of `retentionjax.data.messages`, the base
+model by name. Writes `artifacts/writer` (adapter and base reference) and `artifacts/samples.json`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import writing
+from experiments.config import in_range
+from experiments.stage import Context, Stage
+from retentionjax import storage
+from retentionjax.checkpoint import Checkpoints
+from retentionjax.data import messages
+from retentionjax.language import hub, packing, sft, writer
+from retentionjax.language.lora import Adapter, LoraConfig
+from retentionjax.language.optimiser import OptimiserConfig
+from retentionjax.language.packing import Tokenised
+from retentionjax.language.sft import SFTConfig
+from retentionjax.language.writer import Writer, WriterConfig
+
+
+def demo_training() -> SFTConfig:
+    """Minutes on two cores: only the upper layers learn, the states below them are computed once."""
+    return SFTConfig(
+        steps=320,
+        rows=2,
+        length=256,
+        lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=18),
+        optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=20),
+        evaluate_every=80,
+        checkpoint_every=80,
+    )
+
+
+@dataclass(frozen=True)
+class SftStageConfig:
+    """Settings of the stage."""
+
+    base: str = "smollm2-135m-instruct"
+    """Base model: a name of `retentionjax models list`, or a Hugging Face folder."""
+    messages: int = 1200
+    """To learn from."""
+    validation_messages: int = 100
+    """Behind eval_loss, of customers of the validation split."""
+    maximum_eval_loss: float = 2.5
+    """Gate, nats a token."""
+    samples: int = 10
+    """Messages of held-out customers written for samples.json, by the base model and by the tuned one."""
+    writer: WriterConfig = field(default_factory=WriterConfig)
+    training: SFTConfig = field(default_factory=demo_training)
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        """Refuses sizes below 1."""
+        for name in ("messages", "validation_messages", "samples"):
+            in_range(name, getattr(self, name), 1, np.inf)
+
+
+def run(config: SftStageConfig, context: Context) -> dict[str, float]:
+    """Messages → tokens → adapter → samples. See Stage."""
+    model = hub.load(config.base)
+    table = writing.customers(context.inputs)
+    train = [tokenised(model, each, config) for each in messages.generate(config.messages, "train", config.seed, table)]
+    held_out = [
+        tokenised(model, each, config)
+        for each in messages.generate(config.validation_messages, "validation", config.seed, table)
+    ]
+    checkpoints = Checkpoints(context.checkpoints)
+    step = checkpoints.latest_step() if context.resume else None
+    with context.tracker(step) as tracker:
+        adapter, metrics = sft.train(
+            model,
+            train,
+            held_out,
+            config.training,
+            jax.random.key(config.seed),
+            tracker=tracker,
+            checkpoints=checkpoints,
+            resume=context.resume,
+        )
+    (context.artifacts / "writer").mkdir(exist_ok=True)
+    writer.save(context.artifacts / "writer", model, adapter, config.writer)
+    _write_samples(model, adapter, config, context)
+    in_range("eval_loss (gate maximum_eval_loss)", metrics["eval_loss"], 0.0, config.maximum_eval_loss)
+    return {
+        "eval_loss": metrics["eval_loss"],
+        "base_eval_loss": sft.evaluate(model, None, held_out, config.training),
+        "train_loss": metrics["loss"],
+        "train_tokens": float(sum(len(each) for each in train)),
+        "trained_parameters": float(adapter.size),
+    }
+
+
+def tokenised(model: hub.Model, message: messages.Message, config: SftStageConfig) -> Tokenised:
+    """The brief as the user's turn, the message as the reply."""
+    return packing.tokenise(
+        model.tokenizer,
+        message.brief.prompt(),
+        message.text,
+        system=config.writer.system,
+        max_length=config.training.length,
+    )
+
+
+def _write_samples(model: hub.Model, adapter: Adapter, config: SftStageConfig, context: Context) -> None:
+    briefs = messages.briefs(config.samples, "test", config.seed, writing.customers(context.inputs))
+    prompts, seeds = [brief.prompt() for brief in briefs], range(config.samples)
+    written: dict[str, Any] = {
+        "base": Writer(model, None, config.writer)(prompts, seeds),
+        "sft": Writer(model, adapter, config.writer)(prompts, seeds),
+    }
+    rows = [
+        {"prompt": prompt, **{name: texts[index] for name, texts in written.items()}}
+        for index, prompt in enumerate(prompts)
+    ]
+    storage.write_json(context.artifacts / "samples.json", rows)
+    for row in rows[:3]:
+        print(f"  {row['prompt']}\n  → {row['sft']}", flush=True)
+
+
+STAGE = Stage("sft", SftStageConfig, run, needs=("data",))
+
+if __name__ == "__main__":
+    STAGE.main()

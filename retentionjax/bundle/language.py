@@ -1,0 +1,23 @@
+"""The part `language` of a bundle: the writer of messages, loaded when the first message is asked for."""
+
+from collections.abc import Callable
+
+from retentionjax.bundle.loading import Bundle
+from retentionjax.errors import BundleError, ModelError
+from retentionjax.shield import Brief
+
+
+def writer(bundle: Bundle) -> Callable[[Brief, int], str]:
+    """(brief, seed) → text, by the bundle's language model; fetches the base model if it is not at hand.
+
+    Raises BundleError when the bundle has none, or its adapter does not fit the base model.
+    """
+    if not bundle.writes:
+        raise BundleError(f"{bundle.folder}: has no part 'language', so it can write by the template only")
+    from retentionjax.language import writer as writers  # transformers takes seconds to import
+
+    try:
+        write = writers.load(bundle.folder / "language")
+    except ModelError as error:
+        raise BundleError(str(error)) from None
+    return lambda brief, seed: write([brief.prompt()], [seed])[0]

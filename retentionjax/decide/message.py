@@ -1,0 +1,88 @@
+"""The message that goes with a decision to contact: the language model's if the shield passes it, else the template.
+
+Nothing unchecked leaves here. The outcome says which of the two it is, and if the model's text was refused, by which
+rules and what that text was.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from retentionjax import shield
+from retentionjax.bundle import Bundle
+from retentionjax.bundle.customer import HISTORY, RECIPIENT
+from retentionjax.decide.decision import Decision
+from retentionjax.errors import BundleError
+from retentionjax.shield import Brief, Offer, Violation
+
+Write = Callable[[Brief, int], str]
+"""(brief, seed) → text: a language model with its sampling settings."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent, and how it came to be."""
+
+    text: str
+    source: Literal["model", "template"]
+    brief: Brief
+    footer: str
+    """Added below an e-mail by whoever sends it: unsubscribe link and postal address. Empty on other channels."""
+    rules_version: str
+    model_text: str | None
+    """What the model wrote; None if no model was asked."""
+    violations: tuple[Violation, ...]
+    """Why the model's text was not sent."""
+
+
+def compose(
+    decision: Decision, customer: Mapping[str, object], write: Write | None, *, where: str = "customer"
+) -> Message | None:
+    """The message of this decision, None if it is to wait or the bundle has no shield to check one with.
+
+    `customer` as in the file, `recipient` included. `write` is asked once, with a seed that is a hash of bundle,
+    customer and day: asked again, the message is the same. Raises DataError naming `where` and field.
+    """
+    bundle = decision.bundle
+    if decision.contact is None or bundle.message is None or bundle.rules is None:
+        return None
+    size, _ = decision.contact
+    facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
+    offer = Offer(discount=size, days=int(bundle.params.offer_days))
+    brief = bundle.message.brief(facts, customer.get(RECIPIENT), offer, where=where)
+    text = write(brief, decision.seed) if write else None
+    verdict = shield.check(text, brief, bundle.rules) if text is not None else None
+    if text is not None and verdict is not None and verdict.passed:
+        return _message(text, "model", brief, bundle, text, ())
+    fallback = shield.render(brief, bundle.rules)
+    if not shield.check(fallback, brief, bundle.rules).passed:
+        raise BundleError(f"{bundle.folder}: the shield refuses its own template; nothing can be sent")
+    return _message(fallback, "template", brief, bundle, text, verdict.violations if verdict else ())
+
+
+def to_dict(message: Message) -> dict[str, Any]:
+    """The message as JSON holds it."""
+    return {
+        "text": message.text,
+        "source": message.source,
+        "channel": message.brief.channel,
+        "footer": message.footer,
+        "rules_version": message.rules_version,
+        "model_text": message.model_text,
+        "violations": [
+            {"rule": each.rule, "severity": each.severity, "start": each.start, "end": each.end, "detail": each.detail}
+            for each in message.violations
+        ],
+    }
+
+
+def _message(
+    text: str,
+    source: Literal["model", "template"],
+    brief: Brief,
+    bundle: Bundle,
+    model_text: str | None,
+    violations: tuple[Violation, ...],
+) -> Message:
+    version = bundle.rules.version if bundle.rules else ""
+    return Message(text, source, brief, shield.footer(brief), version, model_text, violations)

@@ -1,0 +1,98 @@
+"""A tuned model as it is used: instruction in, message out. In a folder: the adapter, and which base it was made for.
+
+`adapter/` is PEFT's format, `writer.json` names the base model, a digest of its weights (another base under the same
+name would write nonsense that looks like a defect of the adapter) and how texts are sampled.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+import jax
+import numpy as np
+from etils import epath
+
+from retentionjax import storage
+from retentionjax.errors import ConfigError, DataError, ModelError
+from retentionjax.language import hub, packing, peft
+from retentionjax.language.decoder import Decoder
+from retentionjax.language.hub import Model
+from retentionjax.language.lora import Adapter
+from retentionjax.language.sampler import Sampler, texts
+from retentionjax.language.sampling import SamplingConfig
+
+_NAME, _ADAPTER = "writer.json", "adapter"
+_KEYS = ("base", "base_sha256", "system", "max_new_tokens", "temperature")
+
+
+@dataclass(frozen=True)
+class WriterConfig:
+    """How messages are sampled."""
+
+    max_new_tokens: int = 80
+    temperature: float = 0.7
+    system: str | None = ""
+    """System message; None leaves the chat template's own, "" saves its tokens."""
+
+    def sampling(self, model: Model) -> SamplingConfig:
+        """For the sampler: stop at the end of the turn."""
+        tokenizer = model.tokenizer
+        return SamplingConfig(
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            eos=tokenizer.eos_token_id,
+            pad=tokenizer.pad_token_id,
+        )
+
+
+class Writer:
+    """Base model and adapter, ready to write. Not safe for threads that share it: one call at a time."""
+
+    def __init__(self, model: Model, adapter: Adapter | None, config: WriterConfig) -> None:
+        """`adapter` None: the base model as it is."""
+        self.model, self.config = model, config
+        self._sampler = Sampler(model.decoder, adapter)
+        self._sampling = config.sampling(model)
+
+    def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        """One text a prompt, the same for the same seed. A text that met `max_new_tokens` is cut off there."""
+        if not prompts:
+            return []
+        tokens = [packing.tokenise_prompt(self.model.tokenizer, each, system=self.config.system) for each in prompts]
+        return texts(self.model.tokenizer, self._sampler(tokens, self._sampling, list(seeds)))
+
+
+def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfig) -> None:
+    """Writes adapter and reference into `folder`, which must exist."""
+    peft.save(folder / _ADAPTER, adapter, model.decoder.config, base=model.name)
+    storage.write_json(folder / _NAME, {"base": model.name, "base_sha256": digest(model.decoder), **asdict(config)})
+
+
+def load(folder: epath.Path) -> Writer:
+    """The writer in `folder`, its base model fetched if it is not at hand.
+
+    Raises:
+        ModelError: a file that is not as `save` leaves it, or a base model with other weights.
+    """
+    where = folder / _NAME
+    try:
+        plain = storage.read_json(where)
+        if not isinstance(plain, dict) or sorted(plain) != sorted(_KEYS):
+            raise ModelError(f"{where}: the keys {', '.join(_KEYS)} are wanted, no more and no fewer")
+        config = WriterConfig(**{field.name: plain[field.name] for field in fields(WriterConfig)})
+    except (DataError, ConfigError, TypeError) as error:
+        raise ModelError(f"{where}: {error}") from None
+    model = hub.load(plain["base"])
+    if (found := digest(model.decoder)) != plain["base_sha256"]:
+        raise ModelError(f"{where}: made for {plain['base']} with weights {plain['base_sha256']}, but here are {found}")
+    return Writer(model, peft.load(folder / _ADAPTER, model.decoder.config), config)
+
+
+def digest(decoder: Decoder) -> str:
+    """SHA-256 of all weights, names and shapes included: the same wherever they were read from."""
+    found = hashlib.sha256()
+    for name, array in sorted(decoder.parameters().items()):
+        host = np.ascontiguousarray(jax.device_get(array))
+        found.update(f"{name} {host.dtype} {host.shape}\n".encode())
+        found.update(host.data)
+    return found.hexdigest()

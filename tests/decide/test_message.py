@@ -1,0 +1,119 @@
+"""Messages of decisions: the shield stands between the language model and the customer."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+
+from retentionjax import cli, shield
+from retentionjax.bundle import Bundle, load
+from retentionjax.decide.decision import Decision, decide
+from retentionjax.decide.message import compose
+from retentionjax.errors import BundleError, DataError
+from retentionjax.shield import Brief
+
+CUSTOMER = bundles.CUSTOMER | {"recipient": {"first_name": "Maria", "channel": "push", "tone": "formal"}}
+
+
+@pytest.fixture(scope="module")
+def writing(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load(bundles.make_writing(tmp_path_factory.mktemp("writing") / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def decision(writing: Bundle) -> Decision:
+    made = decide(writing, CUSTOMER)
+    assert made.contact is not None
+    return made
+
+
+def test_a_text_that_passes_is_sent_as_written(decision: Decision) -> None:
+    asked: list[tuple[Brief, int]] = []
+
+    def write(brief: Brief, seed: int) -> str:
+        asked.append((brief, seed))
+        return shield.render(brief).replace("Maria", "Maria")
+
+    message = compose(decision, CUSTOMER, write)
+    assert message is not None
+    assert (message.source, message.text, message.violations) == ("model", message.model_text, ())
+    brief, seed = asked[0]
+    assert (brief.channel, brief.tone, brief.name) == ("push", "formal", "Maria")
+    assert brief.known == {"plan": "basic plan", "tenure": "3 months"}
+    assert brief.offer.discount == decision.contact[0]  # type: ignore[index]
+    assert seed == decision.seed == decide(decision.bundle, CUSTOMER).seed
+
+
+def test_a_text_that_invents_an_offer_is_not_sent(decision: Decision) -> None:
+    message = compose(decision, CUSTOMER, lambda brief, _: shield.render(brief) + " Also 90% off forever.")
+    assert message is not None
+    assert message.source == "template"
+    assert "90%" not in message.text
+    assert any(each.rule.startswith("offer.") for each in message.violations)
+    assert shield.check(message.text, message.brief).passed
+
+
+def test_who_waits_gets_no_message_and_no_model_is_asked(decision: Decision) -> None:
+    def never(brief: Brief, seed: int) -> str:
+        raise AssertionError(f"asked for {brief} with {seed}")
+
+    waiting = dataclasses.replace(decision, action=0)
+    assert compose(waiting, CUSTOMER, never) is None
+
+
+def test_a_bundle_without_shield_writes_nothing(bundle: Bundle) -> None:
+    decision = dataclasses.replace(decide(bundle, bundles.CUSTOMER), action=1)
+    assert compose(decision, bundles.CUSTOMER, None) is None
+
+
+@pytest.mark.parametrize(
+    ("recipient", "message"),
+    [
+        ({"channel": "fax"}, "recipient, channel: 'fax'; allowed: sms, email, push"),
+        ({"tone": "rude"}, "recipient, tone: 'rude'; allowed: warm, formal, brief"),
+        ({"first_name": 7}, "recipient, first_name: 7; text is wanted"),
+        ({"age": 7}, "unknown key 'age'; allowed: first_name, channel, tone"),
+        ("Maria", "an object with some of first_name, channel, tone"),
+    ],
+)
+def test_a_recipient_that_does_not_fit_is_refused(decision: Decision, recipient: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        compose(decision, bundles.CUSTOMER | {"recipient": recipient}, None)
+
+
+def test_the_command_prints_the_message_and_why_the_model_s_was_refused(
+    writing: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The random model writes nonsense, so what is sent is the template, and that is said."""
+    path = tmp_path / "customer.json"
+    path.write_text(json.dumps(CUSTOMER))
+    arguments = ["decide", "--bundle", str(writing.folder), "--customer", str(path)]
+    assert cli.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "Message (push, by the template, passed by shield" in shown
+    assert "The language model's text was refused (" in shown
+    assert cli.main([*arguments, "--json"]) == 0
+    message = json.loads(capsys.readouterr().out)["message"]
+    assert message["source"] == "template"
+    assert message["model_text"]
+    assert message["violations"]
+    assert cli.main([*arguments, "--json", "--template"]) == 0
+    assert json.loads(capsys.readouterr().out)["message"]["model_text"] is None
+
+
+def test_an_adapter_of_another_base_is_refused(writing: Bundle, tmp_path: Path) -> None:
+    from retentionjax.bundle.language import writer
+
+    moved = tmp_path / "language"
+    moved.mkdir()
+    for source in (writing.folder / "language").iterdir():
+        if source.is_file():
+            (moved / source.name).write_bytes(source.read_bytes())
+    (moved / "writer.json").write_text(
+        (moved / "writer.json").read_text().replace('"base_sha256": "', '"base_sha256": "0')
+    )
+    with pytest.raises(BundleError, match="made for tiny with weights"):
+        writer(dataclasses.replace(writing, folder=writing.folder.__class__(tmp_path)))
