@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
-from retentionjax.errors import DataError
+from retentionjax.errors import ConfigError, DataError
 
 Role = Literal["user", "assistant"]
 CountTokens = Callable[[str], int]
@@ -76,6 +76,12 @@ class Limits:
     """HH-RLHF pairs of its test files, never trained on."""
     minimum_examples: int = 1_000
     minimum_pairs: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a limit below 0."""
+        for name, value in asdict(self).items():
+            if value < 0:
+                raise ConfigError(f"Limits.{name} is {value}; allowed: 0 or more")
 
 
 def estimated_tokens(text: str) -> int:

@@ -185,6 +185,16 @@ def test_the_audit_sees_what_gives_a_flaw_away(pairs: dict[str, list[Pair]]) -> 
         audit([], marked)
 
 
+def test_only_the_channels_asked_for_are_written_to(telco: Table) -> None:
+    assert {brief.channel for brief in messages.briefs(50, "train", 0, telco, channels=("sms",))} == {"sms"}
+    assert {pair.brief.channel for pair in messages.pairs(50, "test", 0, telco, channels=("sms", "push"))} == {
+        "sms",
+        "push",
+    }
+    with pytest.raises(DataError, match="the channels are none; allowed: sms, email, push"):
+        messages.generate(1, "train", 0, telco, channels=())
+
+
 def test_mistakes_name_what_is_allowed(telco: Table) -> None:
     with pytest.raises(DataError, match="no split is called 'dev'; allowed: train, validation, test"):
         messages.generate(1, "dev", 0)

@@ -9,7 +9,7 @@ from retentionjax.data import catalog, text_catalog, texts
 from retentionjax.data.schema import Provenance
 from retentionjax.data.text_loading import TextTable, check
 from retentionjax.data.texts import Example, Limits, Preference, Turn
-from retentionjax.errors import DataError
+from retentionjax.errors import ConfigError, DataError
 
 
 def _example(asked: str = "How do I cook rice?", said: str = "Wash it and boil it.", group: str = "g") -> Example:
@@ -34,6 +34,11 @@ def test_what_is_too_short_or_too_long_is_left_out() -> None:
     assert not texts.keep([_example(asked="one two three four five six")], limits, words)
     long_history = dataclasses.replace(good, prompt=(Turn("user", "a b c"), Turn("assistant", "d e"), *good.prompt))
     assert not texts.keep([long_history], limits, words), "the cap counts the whole dialogue"
+
+
+def test_a_limit_is_no_negative_number() -> None:
+    with pytest.raises(ConfigError, match=r"Limits\.probe is -1; allowed: 0 or more"):
+        Limits(probe=-1)
 
 
 def test_the_same_text_is_kept_once_whatever_its_spaces_and_capitals() -> None:

@@ -14,7 +14,7 @@ from retentionjax.data.messages.flaws import FLAWS, spoil
 from retentionjax.data.messages.grammar import Draft, draft, write
 from retentionjax.data.table import Table
 from retentionjax.errors import DataError
-from retentionjax.shield.brief import Brief
+from retentionjax.shield.brief import CHANNELS, Brief, Channel
 
 SOURCE = "messages"
 _BARREN = 20_000
@@ -41,27 +41,37 @@ class Pair:
     source: str = SOURCE
 
 
-def generate(n: int, split: str, seed: int, table: Table | None = None) -> list[Message]:
+def generate(
+    n: int, split: str, seed: int, table: Table | None = None, *, channels: Sequence[Channel] = CHANNELS
+) -> list[Message]:
     """`n` messages of distinct text, one a brief; briefs as `customers.briefs`.
 
     Raises DataError for an unknown split, a table without Telco's columns, or more texts than the grammar has.
     """
     found: list[Message] = []
-    for brief, drafted in _drafts(split, seed, table):
+    for brief, drafted in _drafts(split, seed, table, channels):
         if len(found) >= n:
             break
         found.append(Message(brief, write(drafted)))
     return found
 
 
-def pairs(n: int, split: str, seed: int, table: Table | None = None, *, flaws: Sequence[str] = FLAWS) -> list[Pair]:
+def pairs(
+    n: int,
+    split: str,
+    seed: int,
+    table: Table | None = None,
+    *,
+    flaws: Sequence[str] = FLAWS,
+    channels: Sequence[Channel] = CHANNELS,
+) -> list[Pair]:
     """`n` preference pairs, as many of each flaw as of any other (one more or less); errors as `generate`."""
     if unknown := [flaw for flaw in flaws if flaw not in FLAWS]:
         raise DataError(f"no flaw is called {unknown[0]!r}; allowed: {', '.join(FLAWS)}")
     rng = Random(f"retentionjax flaws {split} {seed}")
     found: list[Pair] = []
     counts = Counter(dict.fromkeys(flaws, 0))
-    for brief, drafted in _drafts(split, seed, table):
+    for brief, drafted in _drafts(split, seed, table, channels):
         if len(found) >= n:
             break
         for flaw in sorted(flaws, key=lambda each: (counts[each], rng.random())):
@@ -73,12 +83,12 @@ def pairs(n: int, split: str, seed: int, table: Table | None = None, *, flaws: S
     return found
 
 
-def _drafts(split: str, seed: int, table: Table | None) -> Iterator[tuple[Brief, Draft]]:
+def _drafts(split: str, seed: int, table: Table | None, channels: Sequence[Channel]) -> Iterator[tuple[Brief, Draft]]:
     """Briefs and drafts without end, no text twice. Raises DataError when new ones have become too rare."""
     rng = Random(f"retentionjax messages {split} {seed}")
     seen: set[str] = set()
     barren = 0
-    for brief in customers.stream(split, seed, table):
+    for brief in customers.stream(split, seed, table, channels=channels):
         drafted = draft(brief, split, rng)
         text = write(drafted)
         if text in seen:

@@ -7,7 +7,7 @@ sender, offer, channel, tone) is drawn; names and senders of the test split are 
 import datetime as dt
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from random import Random
 
@@ -19,6 +19,7 @@ from retentionjax.errors import DataError
 from retentionjax.shield.brief import CHANNELS, DISCOUNTS, TONES, Brief, Channel, Offer, Sender
 
 SPLITS = splits.NAMES
+_SHARES: Mapping[Channel, int] = {"sms": 5, "email": 3, "push": 2}
 DAYS = (30, 14, 60, 90)
 """How long offers run; the first is the environment's and the most frequent."""
 
@@ -55,24 +56,32 @@ _SENDERS = {
 _STREETS = ("12 Harbor Street, Springfield", "480 Mill Road, Riverton", "7 Station Square, Fairview")
 
 
-def briefs(n: int, split: str, seed: int, table: Table | None = None) -> list[Brief]:
+def briefs(
+    n: int, split: str, seed: int, table: Table | None = None, *, channels: Sequence[Channel] = CHANNELS
+) -> list[Brief]:
     """`n` briefs of `split` ("train", "validation", "test"), the same for the same arguments.
 
     `table` is the whole Telco table, real or synthetic; its own 80/10/10 split (seed 42) says whose facts `split`
-    may use. None: the synthetic customers. Raises DataError for an unknown split or a table without Telco's columns.
+    may use. None: the synthetic customers. Raises DataError for an unknown split or channel and for a table without
+    Telco's columns.
     """
-    return list(islice(stream(split, seed, table), n))
+    return list(islice(stream(split, seed, table, channels=channels), n))
 
 
-def stream(split: str, seed: int, table: Table | None = None) -> Iterator[Brief]:
+def stream(
+    split: str, seed: int, table: Table | None = None, *, channels: Sequence[Channel] = CHANNELS
+) -> Iterator[Brief]:
     """Briefs without end; `briefs` is its beginning."""
     if split not in SPLITS:
         raise DataError(f"no split is called {split!r}; allowed: {', '.join(SPLITS)}")
+    if not channels or not set(channels) <= set(CHANNELS):
+        raise DataError(f"the channels are {', '.join(channels) or 'none'}; allowed: {', '.join(CHANNELS)}")
+    shares = [_SHARES[each] for each in channels]
     facts = _facts(table, split) if table is not None else _synthetic_facts(split)
     rng = Random(f"retentionjax briefs {split} {seed}")
     people, companies = ("test", "test") if split == "test" else ("train", "train")
     while True:
-        channel = rng.choices(CHANNELS, (5, 3, 2))[0]
+        channel = rng.choices(channels, shares)[0]
         brief = Brief(
             channel=channel,
             offer=_offer(channel, rng),
