@@ -1,8 +1,7 @@
 """The form of a message: what its channel asks for, how loud it is, what was left over in it."""
 
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.reading import Reading
@@ -13,7 +12,7 @@ from retentionjax.shield.verdict import Finding
 _RESIDUE = re.compile(
     r"\{\{?[^{}\n]{0,40}\}?\}|\{%|%\}|\[[^\]\n]{1,40}\]|<\|[^|>]{0,30}\|>|</?s>|\[/?INST\]|%\((?:\w+)\)s"
     r"|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
-    r"|_{3,}|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
+    r"|_{3,}|%[A-Z_]{2,}%|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
     r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)"
     r"|your[ _]name|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
     r"|[{}\[\]|\\]"
@@ -25,8 +24,12 @@ _WORD = re.compile(r"[^\W\d_]+")
 _SHOUT = 4
 """From this many letters on, a word in capitals is shouting rather than an abbreviation."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
-_CLAUSE = 3
-"""Clauses of more words than this may be said once."""
+_TOKEN = re.compile(r"[\w%$']+")
+_GRAM = 6
+"""So many words in a row may be said once."""
+_CLAUSES = re.compile(r"[.!?,:;\n]+")
+_CLAUSE = 4
+"""A clause with so many spaces may be said once."""
 _OTHER_OPT_OUT = {
     "sms": re.compile(
         r"(?<!\w)(?:unsubscribe link|click (?:here )?to unsubscribe"
@@ -113,14 +116,23 @@ def _repetition(reading: Reading) -> Iterator[Finding]:
     for match in _STUTTER.finditer(text):
         if not re.fullmatch(r"[-=_.\s]+", match.group()) or len(match.group()) > 6:
             yield reading.found("text.repetition", match, "said over and over")
-    words = list(re.finditer(r"[\w%$']+", text))
-    grams = Counter(tuple(word.group() for word in words[index : index + 6]) for index in range(len(words) - 5))
-    repeated = [gram for gram, count in grams.items() if count > 1]
-    if repeated:
-        start = text.index(repeated[0][0])
-        yield reading.finding("text.repetition", start, len(text), f"said twice: {' '.join(repeated[0])!r}")
-    sentences = Counter(each.strip() for each in re.split(r"[.!?,:;\n]+", text) if len(each.split()) > _CLAUSE)
-    for sentence, count in sentences.items():
-        if count > 1:
-            start = text.rindex(sentence)
-            yield reading.finding("text.repetition", start, start + len(sentence), f"a sentence said {count} times")
+    words = [(match.group(), match.start()) for match in _TOKEN.finditer(text)]
+    said = [word for word, _ in words]
+    start = _first_repeated(list(zip(*(said[shift:] for shift in range(_GRAM)), strict=False)))
+    if start is not None:
+        where = words[start][1]
+        yield reading.finding(
+            "text.repetition", where, len(text), f"said twice: {' '.join(said[start : start + _GRAM])!r}"
+        )
+    clauses = [each.strip() for each in _CLAUSES.split(text) if each.count(" ") >= _CLAUSE]
+    again = _first_repeated(clauses)
+    if again is not None:
+        where = text.rindex(clauses[again])
+        yield reading.finding("text.repetition", where, where + len(clauses[again]), "a clause said again")
+
+
+def _first_repeated(items: Sequence[Hashable]) -> int | None:
+    """Position of the first item that occurs again."""
+    if len(set(items)) == len(items):
+        return None
+    return next(index for index, item in enumerate(items) if item in items[index + 1 :])

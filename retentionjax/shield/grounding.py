@@ -8,6 +8,7 @@ import datetime as dt
 import re
 from collections.abc import Generator, Iterator
 
+from retentionjax.shield import links
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.quantities import (
     DATES,
@@ -74,7 +75,7 @@ _OFFER_BEFORE = re.compile(
 _OFFER_AFTER = re.compile(r"^ ?(?:of |at |with )?\d+ ?%")
 _LOOSE = re.compile(
     r"(?:up to|at least|more than|almost|nearly|minimum of|another|within|in|after|before|less than"
-    r"|over)(?: the| your)?(?: next| first)? ?$"
+    r"|(?:for|lasts?|lasting) over)(?: the| your)?(?: next| first)? ?$"
 )
 _ARTICLE = re.compile(r"(?:for|over|next|whole|full|in|within|another|first|than) ?$")
 _NEXT = re.compile(
@@ -82,6 +83,8 @@ _NEXT = re.compile(
     r"|invoice|statement|billing (?:cycle|period))|(?:months|weeks|years|days))(?!\w)"
 )
 _BOUND = re.compile(r"(?:off|%|for|over|discount)(?: [a-z']+){0,3} ?$")
+_DIGIT = re.compile(r"\d")
+_HARMLESS = re.compile(r"(?<!\w)(?:24/7|24 ?x ?7|[345]g|wi-?fi [4-7])(?!\w)")
 _STARTS = re.compile(r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$")
 
 
@@ -96,6 +99,7 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     yield from _prices(reading, brief)
     left = yield from _dates(reading, brief)
     yield from _durations(reading, brief, left)
+    yield from _numbers(reading, brief, left)
     yield from _services(reading, brief, rules)
 
 
@@ -191,9 +195,10 @@ def _durations(reading: Reading, brief: Brief, text: str) -> Iterator[Finding]:
         )
         if problem := _duration_problem(length(match), brief, known, tenure, before):
             yield reading.found("facts.tenure" if tenure else "offer.duration", match, problem)
-    uncounted = DURATION.sub(lambda match: " " * len(match.group()), text)
-    for match in _NEXT.finditer(uncounted):
-        if brief.offer.percent and _BOUND.search(_before(text, match.start())):
+    if not (brief.offer.percent and _NEXT.search(text)):
+        return
+    for match in _NEXT.finditer(DURATION.sub(_blank, text)):
+        if _BOUND.search(_before(text, match.start())):
             yield reading.found("offer.duration", match, f"the offer runs {brief.offer.days} days")
 
 
@@ -208,6 +213,22 @@ def _duration_problem(told: Length, brief: Brief, known: set[Length], tenure: bo
     if of_offer and not _LOOSE.search(before):
         return ""
     return f"the offer runs {brief.offer.days} days" if brief.offer.percent else "no such duration was given"
+
+
+def _numbers(reading: Reading, brief: Brief, text: str) -> Iterator[Finding]:
+    """A number that is no percentage, amount, duration or date, and that nobody supplied."""
+    for pattern in (PERCENT, MONEY, DURATION, _HARMLESS, links.LINK):
+        if not _DIGIT.search(text):
+            return
+        text = pattern.sub(_blank, text)
+    for known in (*brief.known.values(), brief.sender.name):
+        text = text.replace(known.lower(), " " * len(known))
+    for match in re.finditer(r"[^\s\d]*\d+(?:[.,:/-]?\w)*", text):
+        yield reading.found("facts.number", match, "a number that was not supplied")
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match.group())
 
 
 def _services(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:

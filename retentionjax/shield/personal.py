@@ -85,6 +85,9 @@ def _numbers(reading: Reading) -> Iterator[Finding]:
             if any(luhn(digits[:size]) for size in range(len(digits), 12, -1)) and len(set(digits)) > 1:
                 cards.append(match.span())
                 yield reading.finding("pii.card", *match.span(), "a card number")
+    if not cards and (parts := _split_card(text)):
+        cards.append(parts)
+        yield reading.finding("pii.card", *parts, "a card number in parts")
     for match in _SSN.finditer(text):
         yield reading.finding("pii.ssn", *match.span(), "a social security number")
     spans = {match.span() for match in _PHONE.finditer(text)}
@@ -92,6 +95,18 @@ def _numbers(reading: Reading) -> Iterator[Finding]:
     for start, end in sorted(spans):
         if not any(first < end and start < last for first, last in cards):
             yield reading.finding("pii.phone", start, end, "a telephone number")
+
+
+def _split_card(text: str) -> tuple[int, int] | None:
+    """Where groups of at least four digits with words between them make up a card number."""
+    groups = list(re.finditer(r"(?<!\d)\d{4,}(?!\d)", text))
+    for first in range(len(groups)):
+        digits = ""
+        for group in groups[first:]:
+            digits += group.group()
+            if 13 <= len(digits) <= 19 and digits[0] in "3456" and luhn(digits):
+                return groups[first].start(), group.end()
+    return None
 
 
 def _ibans(reading: Reading) -> Iterator[Finding]:

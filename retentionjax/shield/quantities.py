@@ -19,7 +19,7 @@ SIGNS = "$€£¥₹¢"
 
 PERCENT = re.compile(rf"(?<![\w.,])({NUMBER})[ -]?(?:%|percent(?:age)?|per cent|pct)|%\s?(\d+)")
 MONEY = re.compile(
-    rf"[{SIGNS}]\s?(\d[\d,]*(?:\.\d+)?)"
+    rf"(?:[{SIGNS}]|(?<!\w)(?:usd|eur|gbp|us\$|dollars?) ?)\s?(\d[\d,]*(?:\.\d+)?)"
     rf"|(?<![\w.,])({NUMBER})[ -]?(?:dollars?|bucks?|usd|euros?|eur|pounds?|gbp|cents?|quid|[{SIGNS}])(?!\w)"
 )
 _UNITS: dict[str, tuple[Unit, float]] = {
@@ -62,6 +62,7 @@ OTHER_TIMES = re.compile(
     r"|(?:tonight|tomorrow|yesterday|midnight|noon|weekends?|eom|eod)"
     r"|(?:ends?|expires?|valid|good|by|until|only|before) today"
     r"|end of (?:the |this |next |your )?(?:day|week|month|quarter|year|season|summer|winter|spring|fall)"
+    r"|(?:within|in) (?:the|an?) (?:next )?(?:hour|day|week)|(?:this|next|coming) hour"
     r"|(?:this|next|until) (?:week|weekend|year|quarter|season|summer|winter|spring|fall|autumn)"
     r"|(?:christmas|thanksgiving|halloween|easter|new year'?s?(?: eve| day)?|black friday|cyber monday|labor day|"
     r"memorial day|independence day|valentine'?s?(?: day)?|mother'?s day|father'?s day)"

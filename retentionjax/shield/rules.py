@@ -27,7 +27,7 @@ CHECKS = (
     "text.caps", "text.exclamation", "text.emoji", "text.repetition", "text.unfinished",
     "channel.length", "channel.sender", "channel.opt_out", "channel.other_opt_out",
     "offer.percent", "offer.price", "offer.duration", "offer.date", "offer.missing", "offer.two",
-    "facts.tenure", "facts.service", "name.wrong",
+    "facts.tenure", "facts.service", "facts.number", "name.wrong",
     "pii.card", "pii.ssn", "pii.email", "pii.phone", "pii.iban", "pii.digits",
     "link.domain", "link.shortener", "link.insecure", "tone.profanity",
 )  # fmt: skip

@@ -19,7 +19,7 @@ _GREETING = re.compile(
     r"|thanks(?: again)?|thank you(?: so much)?|many thanks)),? "
     r"((?:(?:[Mm]r|[Mm]rs|[Mm]s|[Dd]r)\.? )?[^\W\d_a-zа-я][^\W\d_]*(?:['’-][^\W\d_]+)*)"
 )
-_OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)(?:, (?=[a-z\d$])|,\n|:\s|! | -\n)")
+_OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)")
 _VOCATIVE = re.compile(r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 
