@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float
 
+from retentionjax.rl import ops
 from retentionjax.rl.leaves import Leaf
 
 
@@ -76,15 +77,21 @@ def update_multipliers(
 ) -> Multipliers:
     """One step of the controller; everything is held where no cost was `measured` (no episode completed).
 
-    With e the clipped violation, ē ← βē + (1 − β)e its smoothed value and I ← clip(I + k_i e, 0, max):
-    λ = clip(I + k_p ē + k_d max(0, ē − ē_{delay updates ago}), 0, max).
+    The controller itself is `ops.pid_multiplier`, fed with the clipped violation.
     """
     chex.assert_equal_shape([cost, limits, scales, multipliers.value])
     error = jnp.clip(violations(cost, limits, scales), -gains.violation_clip, gains.violation_clip)
-    smoothed = gains.smoothing * multipliers.smoothed + (1.0 - gains.smoothing) * error
-    integral = jnp.clip(multipliers.integral + gains.integral * error, 0.0, gains.maximum)
-    rise = jnp.maximum(0.0, smoothed - multipliers.history[0])
-    value = jnp.clip(integral + gains.proportional * smoothed + gains.derivative * rise, 0.0, gains.maximum)
+    value, integral, smoothed = ops.pid_multiplier(
+        error,
+        multipliers.integral,
+        multipliers.smoothed,
+        multipliers.history[0],
+        proportional=gains.proportional,
+        integral_gain=gains.integral,
+        derivative=gains.derivative,
+        smoothing=gains.smoothing,
+        maximum=gains.maximum,
+    )
     updated = Multipliers(
         value=jnp.where(jnp.isfinite(limits), value, 0.0),
         integral=integral,

@@ -3,6 +3,8 @@
 Leading axes are written [time, envs]; a trailing `heads` axis holds the reward first, then one entry a cost.
 """
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -90,6 +92,32 @@ def combine_advantages(
     """
     chex.assert_axis_dimension(advantages, -1, multipliers.shape[0] + 1)
     return (advantages[..., 0] - advantages[..., 1:] @ multipliers) / (1.0 + jnp.sum(multipliers))
+
+
+def pid_multiplier(
+    error: Float[Array, "*costs"],
+    integral: Float[Array, "*costs"],
+    smoothed: Float[Array, "*costs"],
+    earlier: Float[Array, "*costs"],
+    *,
+    proportional: Any,
+    integral_gain: Any,
+    derivative: Any,
+    smoothing: Any,
+    maximum: Any,
+) -> tuple[Float[Array, "*costs"], Float[Array, "*costs"], Float[Array, "*costs"]]:
+    """One step of a multiplier's PID controller: (λ, I, ē). Stooke, Achiam, Abbeel 2020, algorithm 2.
+
+    With e the violation, ē ← βē + (1 − β)e its smoothed value and I ← clip(I + k_i e, 0, max):
+    λ = clip(I + k_p ē + k_d max(0, ē − ē_earlier), 0, max).
+
+    Args:
+        earlier: the smoothed violation that the derivative compares with, some updates old.
+    """
+    smoothed = smoothing * smoothed + (1.0 - smoothing) * error
+    integral = jnp.clip(integral + integral_gain * error, 0.0, maximum)
+    rise = jnp.maximum(0.0, smoothed - earlier)
+    return jnp.clip(integral + proportional * smoothed + derivative * rise, 0.0, maximum), integral, smoothed
 
 
 def clipped_surrogate(
