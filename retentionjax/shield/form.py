@@ -12,7 +12,7 @@ from retentionjax.shield.verdict import Finding
 _RESIDUE = re.compile(
     r"\{\{?[^{}\n]{0,40}\}?\}|\{%|%\}|\[[^\]\n]{1,40}\]|<\|[^|>]{0,30}\|>|</?s>|\[/?INST\]|%\((?:\w+)\)s"
     r"|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
-    r"|_{3,}|%[A-Z_]{2,}%|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
+    r"|_{3,}|(?<!\w)#[A-Za-z]\w+|%[A-Z_]{2,}%|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
     r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)"
     r"|your[ _]name|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
     r"|[{}\[\]|\\]"

@@ -118,7 +118,10 @@ def _percentages(reading: Reading, brief: Brief) -> Generator[Finding, None, boo
         ):
             yield reading.found("offer.two", match, "the offer is given twice")
         else:
-            stated |= bool(_STATES_AFTER.search(after) or _STATES_BEFORE.search(before[-40:]))
+            if _STATES_AFTER.search(after) or _STATES_BEFORE.search(before[-40:]):
+                stated = True
+            else:
+                yield reading.found("offer.percent", match, "a percentage of what is not said")
         last = match.end()
     if text.count("%") > read_signs:
         where = text.index("%")
