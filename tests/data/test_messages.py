@@ -1,6 +1,7 @@
 """The retention corpus: its messages keep their briefs, its pairs differ by one flaw, its splits share nothing."""
 
 import dataclasses
+import random
 import re
 from collections import Counter
 
@@ -8,7 +9,7 @@ import pytest
 
 from retentionjax import shield
 from retentionjax.data import messages, splits, synthetic
-from retentionjax.data.messages import Pair, customers, flawed_phrases, layouts, phrases
+from retentionjax.data.messages import Pair, customers, flawed_phrases, grammar, layouts, phrases
 from retentionjax.data.messages.audit import audit
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.data.table import Table
@@ -177,12 +178,24 @@ def test_the_audit_sees_what_gives_a_flaw_away(pairs: dict[str, list[Pair]]) -> 
     marked = [dataclasses.replace(pair, rejected=pair.chosen + " zebra") for pair in pairs["train"][:100]]
     found = audit(marked[:50], marked[50:])
     assert found.words == 1.0
-    assert set(found.token_by_flaw.values()) == {1.0}
+    assert list(found.token_by_flaw.values()) == pytest.approx([1.0] * len(found.token_by_flaw))
     assert found.longer_rejected == 1.0
     alike = [dataclasses.replace(pair, rejected=pair.chosen) for pair in marked]
     assert audit(marked, alike).words == 0.5
     with pytest.raises(DataError, match="one of them is empty"):
         audit([], marked)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_longest_names_and_facts_find_a_message(split: str) -> None:
+    drawn = messages.briefs(2000, split, 0)
+    name = max((brief.name or "" for brief in drawn), key=len)
+    company = max((brief.sender for brief in drawn), key=lambda each: len(each.name))
+    facts = {"plan": "monthly phone plan", "tenure": "23 months"}
+    for drafted in drawn[:300]:
+        brief = dataclasses.replace(drafted, first_name=name, sender=company, facts=facts)
+        text = grammar.write(grammar.draft(brief, split, random.Random(0)))
+        assert grammar.fits(text, brief.channel)
 
 
 def test_only_the_channels_asked_for_are_written_to(telco: Table) -> None:
@@ -211,10 +224,8 @@ def test_every_message_passes_the_shield(corpus: dict[str, list[messages.Message
         assert not verdict.violations, (message.text, verdict.violations)
 
 
-def test_the_shield_stops_what_it_must(pairs: dict[str, list[Pair]]) -> None:
-    """Flaws of taste (too long, off tone) are for the reward model; those against the brief are violations."""
-    stopped: dict[str, list[bool]] = {}
+def test_the_shield_stops_every_flaw_but_those_of_taste(pairs: dict[str, list[Pair]]) -> None:
+    """Too long and off tone are for the reward model; all else is against the brief or the rules, and is blocked."""
     for pair in pairs["train"] + pairs["test"]:
-        stopped.setdefault(pair.flaw, []).append(not shield.check(pair.rejected, pair.brief).passed)
-    for flaw in ("wrong_offer", "missing_offer", "missing_sender"):
-        assert all(stopped[flaw])
+        if pair.flaw not in ("too_long", "off_tone"):
+            assert not shield.check(pair.rejected, pair.brief).passed, (pair.flaw, pair.rejected)

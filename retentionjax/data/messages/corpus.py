@@ -65,16 +65,20 @@ def pairs(
     flaws: Sequence[str] = FLAWS,
     channels: Sequence[Channel] = CHANNELS,
 ) -> list[Pair]:
-    """`n` preference pairs, as many of each flaw as of any other (one more or less); errors as `generate`."""
+    """`n` preference pairs, as many of each flaw as of any other (if `n` allows); errors as `generate`."""
+    if not flaws:
+        raise DataError(f"no flaws are asked for; allowed: {', '.join(FLAWS)}")
     if unknown := [flaw for flaw in flaws if flaw not in FLAWS]:
         raise DataError(f"no flaw is called {unknown[0]!r}; allowed: {', '.join(FLAWS)}")
     rng = Random(f"retentionjax flaws {split} {seed}")
     found: list[Pair] = []
     counts = Counter(dict.fromkeys(flaws, 0))
+    quota = -(-n // len(flaws))
     for brief, drafted in _drafts(split, seed, table, channels):
         if len(found) >= n:
             break
-        for flaw in sorted(flaws, key=lambda each: (counts[each], rng.random())):
+        due = [flaw for flaw in flaws if counts[flaw] < quota]
+        for flaw in sorted(due, key=lambda each: (counts[each], rng.random())):
             rejected = spoil(flaw, brief, drafted, split, rng)
             if rejected is not None:
                 found.append(Pair(brief, write(drafted), rejected, flaw))

@@ -17,7 +17,8 @@ MOST_WORDS = 60
 """Of an e-mail's body."""
 _EXCLAMATIONS = {"sms": 1, "push": 1, "email": 2}
 _FIELD = re.compile(r"{(\w+)}")
-_ATTEMPTS = 400
+_ATTEMPTS = 100
+"""With any phrases; then each layout has one with its shortest phrases."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,12 @@ def span(days: int) -> str:
 
 def draft(brief: Brief, split: str, rng: Random) -> Draft:
     """A random draft for `brief` that keeps its channel's length. Raises DataError if none can be found."""
-    for _ in range(_ATTEMPTS):
-        attempt = _attempt(brief, split, rng)
+    layouts = LAYOUTS["email" if brief.channel == "email" else "short"].of(split)
+    shortest = rng.sample(layouts, len(layouts))
+    for number in range(_ATTEMPTS + len(layouts)):
+        short = number >= _ATTEMPTS
+        layout = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
+        attempt = _attempt(brief, layout, split, rng, short=short)
         if attempt is not None and fits(write(attempt), brief.channel):
             return attempt
     raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
@@ -114,9 +119,8 @@ def options(slot: str, brief: Brief, split: str, *, sender: bool, tone: str | No
     return found
 
 
-def _attempt(brief: Brief, split: str, rng: Random) -> Draft | None:
-    layouts = LAYOUTS["email" if brief.channel == "email" else "short"]
-    slots = rng.choice(layouts.of(split)).split()
+def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool) -> Draft | None:
+    slots = layout.split()
     if (brief.name and "greeting" not in slots) or (brief.offer.ends is not None and "act" not in slots):
         return None
     parts: list[Part] = []
@@ -128,7 +132,7 @@ def _attempt(brief: Brief, split: str, rng: Random) -> Draft | None:
         found = [phrase for phrase in options(slot, brief, split, sender=marked.endswith("@")) if phrase not in used]
         if not found:
             return None
-        parts.append(Part(slot, rng.choice(found)))
+        parts.append(Part(slot, min(found, key=len) if short else rng.choice(found)))
     return Draft(brief.channel, tuple(parts), values(brief))
 
 
