@@ -6,7 +6,7 @@ from retentionjax.shield.reading import disguises, read
 from retentionjax.shield.rules import Rules, load_rules
 from retentionjax.shield.verdict import Finding, Verdict, Violation
 
-MOST = 20_000
+MOST = 4_000
 """Characters beyond this are not read: the message is too long for any channel anyway."""
 _OFFER = ("offer.", "facts.")
 
