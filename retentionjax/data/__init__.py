@@ -1,6 +1,7 @@
-"""Customer tables: public sets by name, a user's own by YAML schema, splits and catalog.
+"""Customer tables and texts: public sets by name, a user's own tables by YAML schema, splits and catalog.
 
 `load(name)` gives a checked Table, `split(table)` its 80/10/10 row positions, `validate_record` one person's facts.
+Texts are in modules of their own: `messages` (the retention corpus), `text_loading` (public sets), `texts`.
 The names below are imported when first used: pandas takes half a second, which `retentionjax data --help` need not.
 """
 

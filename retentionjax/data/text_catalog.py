@@ -37,7 +37,7 @@ def prepare(table: TextTable, folder: str | os.PathLike[str], *, force: bool = F
         "seed": table.seed,
         "rows": table.provenance.rows,
         "provenance": asdict(table.provenance),
-        "limits": fingerprint(table.limits),
+        "limits": fingerprint(table),
         "missing": dict(table.missing),
         "splits": files,
         "statistics": {name: statistics(table.splits[name]) for name in SPLITS},
@@ -52,7 +52,7 @@ def needs_update(folder: str | os.PathLike[str], table: TextTable) -> bool:
     entry = catalog.entries(base).get(table.name)
     if entry is None or entry["seed"] != table.seed or entry["provenance"] != asdict(table.provenance):
         return True
-    if entry.get("limits") != fingerprint(table.limits):
+    if entry.get("limits") != fingerprint(table):
         return True
     files = [(base / each["file"], each["sha256"]) for each in entry["splits"].values()]
     return any(not path.exists() or storage.sha256(path) != expected for path, expected in files)

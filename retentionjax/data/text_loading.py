@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from retentionjax.data import cs_text, messages, oasst, preferences, text_sources, texts, upworthy
 from retentionjax.data.schema import Provenance
@@ -27,6 +27,8 @@ class TextTable:
     seed: int
     missing: Mapping[str, str]
     """Official files that could not be had, and why; their rows are not in `splits`."""
+    tokens: str = "estimated, four characters each"
+    """How the tokens of the limits were counted."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def load(
     sha256 = hashlib.sha256(json.dumps({part: each.sha256 for part, each in found.items()}).encode()).hexdigest()
     rows = sum(len(each) for each in splits.values())
     provenance = Provenance("real", _came_from(source, found), sha256, source.licence, rows)
-    return TextTable(name, splits, provenance, limits, seed, missing)
+    table = TextTable(name, splits, provenance, limits, seed, missing)
+    return table if count is estimated_tokens else replace(table, tokens="by the tokenizer given")
 
 
 def check(table: TextTable) -> None:
@@ -69,9 +72,9 @@ def check(table: TextTable) -> None:
         raise DataError(f"gate: {table.name} has {rows:,} training rows{short}; allowed: {least:,} or more")
 
 
-def fingerprint(limits: Limits) -> dict[str, int]:
-    """`limits` as the catalog keeps them."""
-    return asdict(limits)
+def fingerprint(table: TextTable) -> dict[str, int | str]:
+    """The limits of `table` and how its tokens were counted, as the catalog keeps them."""
+    return {**asdict(table.limits), "tokens": table.tokens}
 
 
 def _generated(limits: Limits, seed: int) -> TextTable:

@@ -11,7 +11,7 @@ import pytest
 from https_server import Page, Site
 
 from retentionjax import cli
-from retentionjax.data import sources
+from retentionjax.data import command, sources, text_loading
 from retentionjax.data.download import Download
 
 
@@ -123,6 +123,10 @@ def test_text_sets_are_listed_prepared_and_told_apart_from_tables(
     assert "upworthy packages" in capsys.readouterr().out
     assert cli.main(["data", "fetch", "cs_text"]) == 2
     assert "none that needs no hand" in capsys.readouterr().err
+
+
+def test_the_help_names_every_text_set() -> None:
+    assert command._TEXTS == text_loading.NAMES
 
 
 def test_help_needs_no_pandas() -> None:

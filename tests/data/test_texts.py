@@ -96,7 +96,7 @@ def test_prepared_texts_are_those_of_the_set(tmp_path: Path) -> None:
     assert entry["limits"]["prompt_tokens"] == 1024
     assert entry["statistics"]["train"]["groups"] == 1
     assert not text_catalog.prepare(table, tmp_path)
-    for other in (_table(seed=1), _table(limits=Limits(characters=11)), _table(rows=4)):
+    for other in (_table(seed=1), _table(limits=Limits(characters=11)), _table(tokens="by words"), _table(rows=4)):
         assert text_catalog.needs_update(tmp_path, other)
     (tmp_path / "oasst1/test.jsonl").write_text("")
     assert text_catalog.needs_update(tmp_path, table)
