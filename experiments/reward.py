@@ -20,7 +20,7 @@ from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages, preferences, text_sources
 from retentionjax.data.sources import UnavailableError
 from retentionjax.errors import DataError
-from retentionjax.language import hub, reward, reward_evaluation, reward_files
+from retentionjax.language import hub, peft, reward, reward_evaluation, reward_files
 from retentionjax.language.lora import LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.reward import Preference, RewardConfig
@@ -46,6 +46,8 @@ class RewardStageConfig:
 
     base: str = "smollm2-135m-instruct"
     """Base model; the same as in stage sft, for one copy of it serves both."""
+    from_sft: bool = True
+    """Go on from the fine-tuned adapter, which knows already what fits a brief; else from the base model."""
     pairs: int = 560
     """To learn from; one epoch."""
     test_pairs: int = 120
@@ -85,6 +87,9 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
             train,
             config.training,
             jax.random.key(config.seed),
+            start=peft.load(context.inputs["sft"] / "artifacts/writer/adapter", model.decoder.config)
+            if config.from_sft
+            else None,
             tracker=tracker,
             checkpoints=checkpoints,
             resume=context.resume,
@@ -156,7 +161,7 @@ def helpful(model: hub.Model, config: RewardStageConfig) -> list[Preference]:
     return chosen
 
 
-STAGE = Stage("reward", RewardStageConfig, run, needs=("data",))
+STAGE = Stage("reward", RewardStageConfig, run, needs=("data", "sft"))
 
 if __name__ == "__main__":
     STAGE.main()

@@ -42,8 +42,8 @@ def learning_curve(metrics: Sequence[Record], budget: float, folder: epath.Path)
     price.set_xlabel("iteration")
     figure.suptitle("Learning a policy under a budget (dollars a customer and campaign)")
     for axes in (uplift, spend, price):
-        _plain(axes)
-    _write(figure, folder / "learning_curve.png")
+        plain(axes)
+    write(figure, folder / "learning_curve.png")
 
 
 def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, folder: epath.Path) -> None:
@@ -64,8 +64,8 @@ def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, folder: epat
     axes.set_xlabel("day of the campaign")
     axes.set_ylabel("spend so far [$ a customer]")
     axes.set_title("Budget pacing on held-out customers")
-    _plain(axes)
-    _write(figure, folder / "pacing.png")
+    plain(axes)
+    write(figure, folder / "pacing.png")
 
 
 def _apart(heights: Mapping[str, float], gap: float) -> dict[str, float]:
@@ -95,7 +95,7 @@ def comparison(uplift: Mapping[str, Estimate], nrr: Mapping[str, Estimate], fold
     right.set_xlim(min(lows) - margin, max(highs) + margin)
     right.set_yticklabels([])
     figure.suptitle("Held-out customers, same budget, same luck; bars are 95 % intervals")
-    _write(figure, folder / "comparison.png")
+    write(figure, folder / "comparison.png")
 
 
 def _bars(axes: Axes, estimates: Mapping[str, Estimate], scale: float, label: str) -> None:
@@ -108,16 +108,18 @@ def _bars(axes: Axes, estimates: Mapping[str, Estimate], scale: float, label: st
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.7)
     axes.set_xlabel(label)
-    _plain(axes)
+    plain(axes)
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """Two spines, a pale grid behind the lines."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="both", color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def _write(figure: Figure, path: epath.Path) -> None:
+def write(figure: Figure, path: epath.Path) -> None:
+    """The figure as PNG, whole or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     storage.write_bytes(path, buffer.getvalue())

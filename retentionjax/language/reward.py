@@ -145,12 +145,21 @@ def tokenise_preference(
     return Preference(good.prompt, good.completion, bad.completion, margin, source)
 
 
-def init(config: RewardConfig, decoder: Decoder, key: PRNGKeyArray) -> Scorer:
-    """A new scorer: head N(0, 1/√(d + 1)), bias 0 (Stiennon et al. 2020)."""
+def init(config: RewardConfig, decoder: Decoder, key: PRNGKeyArray, start: Adapter | None = None) -> Scorer:
+    """A new scorer: head N(0, 1/√(d + 1)), bias 0 (Stiennon et al. 2020), on a new adapter or on a copy of `start`.
+
+    Raises:
+        ConfigError: `start` has another shape than `config.lora` says.
+    """
     adapter_key, head_key = jax.random.split(key)
+    adapter = lora.init(config.lora, decoder, adapter_key)
+    if start is not None:
+        if jax.tree.map(jnp.shape, start) != jax.tree.map(jnp.shape, adapter):
+            raise ConfigError("reward.lora does not describe the adapter to start from; allowed: the same settings")
+        adapter = start
     width = decoder.config.embedding_size
     weight = jax.random.normal(head_key, (width,)) / math.sqrt(width + 1)
-    return Scorer(lora.init(config.lora, decoder, adapter_key), weight, jnp.zeros(()))
+    return Scorer(adapter, weight, jnp.zeros(()))
 
 
 def raw_scores(
@@ -159,14 +168,15 @@ def raw_scores(
     below: Float[Array, "batch time hidden"],
     mask: Bool[Array, "batch time"],
     *,
+    layers: int | None = None,
     remat: bool = False,
 ) -> tuple[Float[Array, " batch"], Float[Array, "batch time width"]]:
     """The head's reading of the last token that is no padding, and all states it could have read.
 
     Args:
-        below: the trunk's states under the scorer's adapter.
+        below: the trunk's states after `layers` layers; None: after all that lie under the scorer's adapter.
     """
-    layers = scorer.adapter.first_layer
+    layers = scorer.adapter.first_layer if layers is None else layers
     positions = default_positions(mask)
     states = forward.upper(decoder, below, mask, positions, layers=layers, adapter=scorer.adapter, remat=remat)
     time = mask.shape[1]
@@ -227,6 +237,7 @@ def train(
     config: RewardConfig,
     key: PRNGKeyArray,
     *,
+    start: Adapter | None = None,
     validation: Sequence[Preference] = (),
     reference: Sequence[np.ndarray] | None = None,
     tracker: Tracker | None = None,
@@ -236,6 +247,7 @@ def train(
     """A reward model of the pairs, and the last metrics: loss, accuracy, margin, eval_loss, eval_accuracy, lr, ….
 
     Args:
+        start: adapter to go on from, the fine-tuned policy's say, which knows already what fits a prompt.
         reference: whole texts (prompt and answer) on which the scores are normalised; None: the first pairs' own.
 
     Raises:
@@ -267,7 +279,7 @@ def train(
     def evaluate(state: State, _: int) -> dict[str, float]:
         return _validate(model.decoder, config, state.learner.params, validation, pad) if validation else {}
 
-    scorer = init(config, model.decoder, scorer_key)
+    scorer = init(config, model.decoder, scorer_key, start)
     state, metrics = loop.run(
         "Reward model",
         State(init_learner(config.optimiser, scorer), jnp.zeros(()), jnp.zeros(())),

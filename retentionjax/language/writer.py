@@ -68,12 +68,8 @@ def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfi
     storage.write_json(folder / _NAME, {"base": model.name, "base_sha256": digest(model.decoder), **asdict(config)})
 
 
-def load(folder: epath.Path) -> Writer:
-    """The writer in `folder`, its base model fetched if it is not at hand.
-
-    Raises:
-        ModelError: a file that is not as `save` leaves it, or a base model with other weights.
-    """
+def settings(folder: epath.Path) -> tuple[WriterConfig, str, str]:
+    """How texts are sampled, the base model's name and the digest of its weights. Raises ModelError."""
     where = folder / _NAME
     try:
         plain = storage.read_json(where)
@@ -82,9 +78,19 @@ def load(folder: epath.Path) -> Writer:
         config = WriterConfig(**{field.name: plain[field.name] for field in fields(WriterConfig)})
     except (DataError, ConfigError, TypeError) as error:
         raise ModelError(f"{where}: {error}") from None
-    model = hub.load(plain["base"])
-    if (found := digest(model.decoder)) != plain["base_sha256"]:
-        raise ModelError(f"{where}: made for {plain['base']} with weights {plain['base_sha256']}, but here are {found}")
+    return config, str(plain["base"]), str(plain["base_sha256"])
+
+
+def load(folder: epath.Path) -> Writer:
+    """The writer in `folder`, its base model fetched if it is not at hand.
+
+    Raises:
+        ModelError: a file that is not as `save` leaves it, or a base model with other weights.
+    """
+    config, base, wanted = settings(folder)
+    model = hub.load(base)
+    if (found := digest(model.decoder)) != wanted:
+        raise ModelError(f"{folder / _NAME}: made for {base} with weights {wanted}, but here are {found}")
     return Writer(model, peft.load(folder / _ADAPTER, model.decoder.config), config)
 
 

@@ -1,0 +1,235 @@
+"""PPO on text: the fine-tuned model learns to write what the reward model prefers, in few words, within the shield.
+
+A message that the shield blocks is a cost, limited to 1 % of messages by a Lagrange multiplier; staying near the
+fine-tuned model is a price on KL, adapted to a target. Writes `artifacts/writer`, `arena.md`, `samples.json` (ten
+held-out customers, before and after) and `learning_curve.png`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import text_evaluation, text_plots, writing
+from experiments.config import in_range
+from experiments.stage import Context, Stage
+from experiments.text_evaluation import Written
+from retentionjax import shield, storage
+from retentionjax.checkpoint import Checkpoints
+from retentionjax.data import messages
+from retentionjax.evaluation import statistics
+from retentionjax.language import arena, hub, packing, peft, ppo, reward_files, text_metrics, writer
+from retentionjax.language.kl import KLConfig
+from retentionjax.language.lora import Adapter
+from retentionjax.language.optimiser import OptimiserConfig
+from retentionjax.language.ppo_config import SafetyConfig, TextPPOConfig
+from retentionjax.language.reward import RewardModel
+from retentionjax.language.writer import Writer, WriterConfig
+from retentionjax.shield import Brief
+from retentionjax.tracking import progress, read_metrics
+
+BEST_OF = 4
+
+
+def demo_training() -> TextPPOConfig:
+    """Minutes on two cores."""
+    return TextPPOConfig(
+        iterations=16,
+        batch=32,
+        minibatch=16,
+        epochs=2,
+        max_new_tokens=96,
+        temperature=0.7,
+        optimiser=OptimiserConfig(learning_rate=2e-4, schedule="linear", eps=1e-5),
+        kl=KLConfig(initial=0.05, target=6.0, horizon=512),
+        brevity_weight=2.0,
+        approx_kl_target=0.05,
+        safety=SafetyConfig(initial=3.0),
+        checkpoint_every=4,
+    )
+
+
+@dataclass(frozen=True)
+class PPOTextStageConfig:
+    """Settings of the stage."""
+
+    base: str = "smollm2-135m-instruct"
+    """As in the stages sft and reward: one copy of it serves policy, reference, reward model and critics."""
+    briefs: int = 2000
+    """Instructions to practise on, of customers of the train split."""
+    test_briefs: int = 100
+    """Held-out customers behind the summary."""
+    arena_briefs: int = 24
+    """Of those, how many all five systems write to."""
+    samples: int = 10
+    training: TextPPOConfig = field(default_factory=demo_training)
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        """Refuses sizes below 1, and an arena of more customers than there are."""
+        for name in ("briefs", "test_briefs", "samples"):
+            in_range(name, getattr(self, name), 1, np.inf)
+        in_range("arena_briefs", self.arena_briefs, 2, self.test_briefs)
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the stages before made."""
+
+    model: hub.Model
+    sft: Adapter
+    scorer: RewardModel
+    writing: WriterConfig
+    rules: shield.Rules
+
+
+def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
+    """Rollouts and updates → messages of both models for held-out customers → figures. See Stage."""
+    before = load(config, context)
+    table = writing.customers(context.inputs)
+    adapter = train(config, before, messages.briefs(config.briefs, "train", config.seed, table), context)
+    (context.artifacts / "writer").mkdir(exist_ok=True)
+    writer.save(context.artifacts / "writer", before.model, adapter, before.writing)
+    records = read_metrics(context.folder / "metrics.jsonl")
+    text_plots.learning_curve(records, config.training, context.artifacts)
+
+    briefs = messages.briefs(config.test_briefs, "test", config.seed, table)
+    texts = {
+        name: write(before, each, briefs, name, config.seed) for name, each in (("sft", before.sft), ("ppo", adapter))
+    }
+    written = {
+        name: text_evaluation.measure(before.model, before.scorer, briefs, each, before.rules, before.writing.system)
+        for name, each in texts.items()
+    }
+    report(config, before, briefs, written, context)
+    known = [each.text for each in messages.generate(2000, "train", config.seed, table)]
+    return figures(written, records, config) | {
+        f"{key}_{name}": getattr(text_metrics.measure(each.texts, known), key)
+        for name, each in written.items()
+        for key in ("distinct_2", "template_overlap")
+    }
+
+
+def load(config: PPOTextStageConfig, context: Context) -> Before:
+    """Base model, fine-tuned adapter, reward model, and how messages are sampled; texts are as PPO draws them."""
+    model = hub.load(config.base)
+    tuned, _, _ = writer.settings(context.inputs["sft"] / "artifacts/writer")
+    sampling = replace(tuned, temperature=config.training.temperature, max_new_tokens=config.training.max_new_tokens)
+    return Before(
+        model=model,
+        sft=peft.load(context.inputs["sft"] / "artifacts/writer/adapter", model.decoder.config),
+        scorer=reward_files.load(context.inputs["reward"] / "artifacts/reward_model"),
+        writing=sampling,
+        rules=shield.load_rules(),
+    )
+
+
+def train(
+    config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], context: Context
+) -> Adapter:
+    """The policy after all rollouts."""
+
+    def costs(texts: Sequence[str], numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        pairs = zip(texts, numbers, strict=True)
+        blocked = [not shield.check(text, briefs[int(number)], before.rules).passed for text, number in pairs]
+        return np.array(blocked, np.float32)
+
+    prompts = [
+        packing.tokenise_prompt(before.model.tokenizer, each.prompt(), system=before.writing.system) for each in briefs
+    ]
+    checkpoints = Checkpoints(context.checkpoints)
+    step = checkpoints.latest_step() if context.resume else None
+    with context.tracker(step) as tracker:
+        adapter, _ = ppo.train(
+            before.model,
+            before.sft,
+            before.scorer,
+            prompts,
+            costs,
+            config.training,
+            jax.random.key(config.seed),
+            tracker=tracker,
+            checkpoints=checkpoints,
+            resume=context.resume,
+        )
+    return adapter
+
+
+def write(before: Before, adapter: Adapter | None, briefs: Sequence[Brief], name: str, seed: int) -> list[str]:
+    """A message to each; the luck of brief i is the same for every system."""
+    system, batch = Writer(before.model, adapter, before.writing), 32
+    texts: list[str] = []
+    with progress(f"messages of {name}", len(briefs), "messages") as bar:
+        for start in range(0, len(briefs), batch):
+            part = briefs[start : start + batch]
+            texts += system([each.prompt() for each in part], [seed * 10_000 + start + i for i in range(len(part))])
+            bar.advance(len(part))
+    return texts
+
+
+def figures(
+    written: dict[str, Written], records: Sequence[dict[str, Any]], config: PPOTextStageConfig
+) -> dict[str, float]:
+    """PPO against SFT on the same customers; the reward's gain with its 95 % bootstrap interval."""
+    after, tuned = written["ppo"], written["sft"]
+    gain = statistics.Bootstrap(len(after.texts), seed=config.seed).mean(after.rewards - tuned.rewards)
+    last = [record["objective/kl"] for record in records[-4:]]
+    return {
+        "shield_pass_rate": float(after.passed.mean()),
+        "shield_pass_rate_sft": float(tuned.passed.mean()),
+        "offer_grounding_rate": float(after.grounded.mean()),
+        "offer_grounding_rate_sft": float(tuned.grounded.mean()),
+        "reward_gain": gain.mean,
+        "reward_gain_low": gain.low,
+        "reward_gain_high": gain.high,
+        "kl_over_target": float(np.mean(last)) / config.training.kl.target,
+        "length_ratio": float(after.tokens.mean() / tuned.tokens.mean()),
+        "distinct_2": text_metrics.distinct(after.texts, 2),
+    }
+
+
+def report(
+    config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], written: dict[str, Written], context: Context
+) -> None:
+    """Arena, samples and broken rules as files, the arena's table on the screen as well."""
+    few = list(briefs[: config.arena_briefs])
+    systems: dict[str, Sequence[str]] = {
+        "base": write(before, None, few, "base", config.seed),
+        "sft": written["sft"].texts[: len(few)],
+        "ppo": written["ppo"].texts[: len(few)],
+        f"best of {BEST_OF}": best(before, few, config.seed),
+        "template": [shield.render(brief, before.rules) for brief in few],
+    }
+    tournament = text_evaluation.tournament(before.model, few, systems, before.writing.system)
+    table = arena.table(tournament)
+    storage.write_text(context.artifacts / "arena.md", table)
+    storage.write_json(context.artifacts / "arena.json", asdict(tournament))
+    print(table, flush=True)
+    broken = {name: text_evaluation.broken_rules(briefs, each.texts, before.rules) for name, each in written.items()}
+    storage.write_json(context.artifacts / "broken_rules.json", broken)
+    rows = [
+        {"prompt": brief.prompt(), "sft": written["sft"].texts[index], "ppo": written["ppo"].texts[index]}
+        for index, brief in enumerate(briefs[: config.samples])
+    ]
+    storage.write_json(context.artifacts / "samples.json", rows)
+    for row in rows[:3]:
+        print(f"  {row['prompt']}\n  sft → {row['sft']}\n  ppo → {row['ppo']}", flush=True)
+
+
+def best(before: Before, briefs: Sequence[Brief], seed: int) -> list[str]:
+    """Of `BEST_OF` messages of the fine-tuned model, the one that the reward model likes best (KL ≤ log 4 − 3/4)."""
+    drawn = [write(before, before.sft, briefs, f"best of {BEST_OF}", seed + 1 + copy) for copy in range(BEST_OF)]
+    scored = [
+        text_evaluation.measure(before.model, before.scorer, briefs, texts, before.rules, before.writing.system).rewards
+        for texts in drawn
+    ]
+    winners = np.argmax(np.stack(scored), 0)
+    return [drawn[int(winner)][index] for index, winner in enumerate(winners)]
+
+
+STAGE = Stage("ppo_text", PPOTextStageConfig, run, needs=("data", "sft", "reward"))
+
+if __name__ == "__main__":
+    STAGE.main()

@@ -1,0 +1,122 @@
+"""Figures of systems that write to the same held-out customers: shield, offer, reward, length, and the arena."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from retentionjax import shield
+from retentionjax.data.messages import grammar
+from retentionjax.language import arena, forward, packing, reward, rule_judge
+from retentionjax.language.decoder import Decoder
+from retentionjax.language.decoder.model import default_positions
+from retentionjax.language.hub import Model
+from retentionjax.language.reward import RewardModel
+from retentionjax.language.rule_judge import Asked
+from retentionjax.shield import Brief, Rules
+
+ROOM = {"sms": 160, "push": 178, "email": 600}
+"""Characters a message has room for: one SMS, a lock screen, an e-mail that is read to its end."""
+_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """Texts of one system, one a brief, with what is measured on each."""
+
+    texts: Sequence[str]
+    passed: Bool[np.ndarray, " briefs"]
+    """By the shield."""
+    grounded: Bool[np.ndarray, " briefs"]
+    """Says of the offer what is so, and states it."""
+    rewards: Float[np.ndarray, " briefs"]
+    """Of the reward model, in standard deviations of its reference texts."""
+    tokens: Int[np.ndarray, " briefs"]
+    """Length, the end of the turn included."""
+
+
+def measure(
+    model: Model, scorer: RewardModel, briefs: Sequence[Brief], texts: Sequence[str], rules: Rules, system: str | None
+) -> Written:
+    """All figures of `texts`, one a brief."""
+    examples = [
+        packing.tokenise(model.tokenizer, brief.prompt(), text, system=system)
+        for brief, text in zip(briefs, texts, strict=True)
+    ]
+    pad = int(model.tokenizer.pad_token_id)
+    pairs = list(zip(texts, briefs, strict=True))
+    return Written(
+        texts=list(texts),
+        passed=np.array([shield.check(text, brief, rules).passed for text, brief in pairs]),
+        grounded=np.array([shield.grounded(text, brief) for text, brief in pairs]),
+        rewards=reward.score_texts(model.decoder, scorer, [each.tokens for each in examples], pad=pad),
+        tokens=np.array([len(each.completion) for each in examples]),
+    )
+
+
+def broken_rules(briefs: Sequence[Brief], texts: Sequence[str], rules: Rules) -> dict[str, int]:
+    """How many texts break each rule, most broken first."""
+    counts: dict[str, int] = {}
+    for text, brief in zip(texts, briefs, strict=True):
+        blocked = {each.rule for each in shield.check(text, brief, rules).violations if each.severity == "block"}
+        for rule in blocked:
+            counts[rule] = counts.get(rule, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def tournament(
+    model: Model, briefs: Sequence[Brief], systems: dict[str, Sequence[str]], system: str | None
+) -> arena.Tournament:
+    """Every two systems on every brief, by a judge of rules and fluency that the training never saw."""
+    known: dict[tuple[int, str], float] = {}
+    for texts in systems.values():
+        found = base_log_probs(model, briefs, texts, system)
+        known |= {(index, text): value for index, (text, value) in enumerate(zip(texts, found, strict=True))}
+    judge = rule_judge.judge(
+        [asked(brief) for brief in briefs],
+        grounded=lambda index, text: shield.grounded(text, briefs[index]),
+        log_prob=lambda index, text: known[index, text],
+    )
+    return arena.compare(systems, judge)
+
+
+def asked(brief: Brief) -> Asked:
+    """What the judge looks for in a message for `brief`."""
+    return Asked(grammar.values(brief), brief.tone, ROOM[brief.channel])
+
+
+def base_log_probs(
+    model: Model, briefs: Sequence[Brief], texts: Sequence[str], system: str | None
+) -> Float[np.ndarray, " texts"]:
+    """Mean log-probability [nats a token] of each text under the frozen base model, after its own instruction."""
+    examples = [
+        packing.tokenise(model.tokenizer, brief.prompt(), text, system=system)
+        for brief, text in zip(briefs, texts, strict=True)
+    ]
+    found = np.zeros(len(examples))
+    for numbers in packing.by_length([len(each) for each in examples], _BATCH, seed=0):
+        chosen = [examples[number] for number in np.resize(np.asarray(numbers), _BATCH)]
+        rows = packing.pad_right([each.tokens for each in chosen], int(model.tokenizer.pad_token_id), 32)
+        starts = np.array([len(each.prompt) for each in chosen])
+        means: Any = _mean_log_probs(model.decoder, rows.tokens, rows.mask, starts)
+        found[numbers] = np.asarray(means)[: len(numbers)]
+    return found
+
+
+@jax.jit
+def _mean_log_probs(
+    decoder: Decoder,
+    tokens: Int[Array, "batch time"],
+    mask: Bool[Array, "batch time"],
+    starts: Int[Array, " batch"],
+) -> Float[Array, " batch"]:
+    positions = default_positions(mask)
+    below = forward.trunk(decoder, tokens, mask, positions, layers=0)
+    states = forward.upper(decoder, below, mask, positions, layers=0, adapter=None)[:, :-1]
+    flat, _ = forward.log_probs(decoder, states.reshape(-1, states.shape[-1]), tokens[:, 1:].reshape(-1), 1.0)
+    counted = mask[:, 1:] & (jnp.arange(1, tokens.shape[1])[None] >= starts[:, None])
+    return jnp.sum(flat.reshape(counted.shape) * counted, 1) / jnp.sum(counted, 1)
