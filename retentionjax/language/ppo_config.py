@@ -1,0 +1,128 @@
+"""Settings of PPO on text."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from retentionjax.errors import ConfigError
+from retentionjax.language.kl import KLConfig
+from retentionjax.language.optimiser import OptimiserConfig
+
+
+@dataclass(frozen=True)
+class SafetyConfig:
+    """The Lagrangian constraint: at most `limit` cost a text on average, priced by λ (Stooke et al. 2020)."""
+
+    limit: float = 0.01
+    """Cost a text; `inf` switches the constraint off."""
+    window: int = 4
+    """Iterations over which the mean cost is taken."""
+    initial: float = 2.0
+    """λ at the start, reward a cost."""
+    maximum: float = 100.0
+    proportional: float = 0.5
+    """λ per smoothed violation, (cost − limit)/limit within ±violation_clip."""
+    integral: float = 0.2
+    """λ gained an iteration and violation."""
+    smoothing: float = 0.5
+    violation_clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses what no controller can use."""
+        for name, low in (("initial", 0), ("proportional", 0), ("integral", 0), ("window", 1)):
+            if getattr(self, name) < low:
+                raise ConfigError(f"safety.{name} is {getattr(self, name)}; allowed: at least {low}")
+        if not self.limit > 0:
+            raise ConfigError(f"safety.limit is {self.limit}; allowed: more than 0, since violations are shares of it")
+        if not 0 <= self.smoothing < 1:
+            raise ConfigError(f"safety.smoothing is {self.smoothing}; allowed: 0 up to, not including, 1")
+
+
+@dataclass(frozen=True)
+class TextPPOConfig:
+    """Settings of PPO on text. Ziegler et al. 2019, Stiennon et al. 2020 and their published details."""
+
+    iterations: int = 50
+    """Rollouts."""
+    batch: int = 32
+    """Texts a rollout."""
+    copies: int = 1
+    """Texts a prompt among them."""
+    minibatch: int = 8
+    """Texts an optimiser step."""
+    epochs: int = 4
+    """Passes over a rollout."""
+    max_new_tokens: int = 64
+    min_new_tokens: int = 0
+    temperature: float = 1.0
+    """Of sampling, and of all log-probabilities: old, new and reference."""
+    multiple: int = 16
+    """Prompt and text lengths are rounded up to one."""
+    gamma: float = 1.0
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    value_clip: float | None = 0.2
+    value_coef: float = 0.1
+    whiten_rewards: bool = False
+    """Rewards of a rollout to standard deviation 1, mean kept."""
+    optimiser: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(learning_rate=1e-4, schedule="linear", eps=1e-5)
+    )
+    """Of the policy; its schedule runs over iterations."""
+    value_learning_rate: float = 1e-3
+    """Of the critics, which are linear heads; same schedule."""
+    kl: KLConfig = field(default_factory=KLConfig)
+    approx_kl_target: float | None = 0.02
+    """Nats a token an update may move; beyond 1.5 times it the rollout's remaining epochs are skipped. None: never."""
+    reference: Literal["start", "base"] = "start"
+    """What the policy must stay near: itself at the start (the fine-tuned model), or the base model."""
+    reward_weight: float = 1.0
+    """Of the reward model's score."""
+    brevity_weight: float = 0.0
+    """Of 1 − length/max_new_tokens, added to the score."""
+    score_clip: float = math.inf
+    """The reward model's score is kept within ±."""
+    missing_eos: Literal["subtract", "replace"] = "subtract"
+    """A text that did not end scores its score − missing_eos_penalty, or −missing_eos_penalty whatever it says."""
+    missing_eos_penalty: float = 1.0
+    value_head: Literal["reward", "zeros"] = "reward"
+    """How the value head begins: as the reward model's, or at zero."""
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    remat: bool = False
+    recompute_log_probs: bool = False
+    """Old log-probabilities by the forward pass that updates use instead of the sampler's: for bfloat16."""
+    evaluate_every: int = 0
+    checkpoint_every: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuses sizes that do not divide, and numbers out of range."""
+        for name in ("iterations", "batch", "copies", "minibatch", "epochs", "max_new_tokens", "multiple"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: at least 1")
+        for name in ("copies", "minibatch"):
+            if self.batch % getattr(self, name):
+                raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: a divisor of batch, {self.batch}")
+        for name in ("temperature", "clip", "value_learning_rate", "score_clip"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: more than 0")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: 0 to 1")
+
+    @classmethod
+    def mvp(cls) -> "TextPPOConfig":
+        """OPT-350m on a GPU, the values of the project this one rebuilds (its top_p 0.9 biased the ratios: none)."""
+        return cls(
+            iterations=200,
+            batch=16,
+            minibatch=4,
+            epochs=4,
+            max_new_tokens=128,
+            temperature=0.8,
+            optimiser=OptimiserConfig(learning_rate=1.4e-5, schedule="linear", eps=1e-5),
+            kl=KLConfig(initial=0.1, minimum=0.01, maximum=1.0),
+            reward_weight=1.0,
+            brevity_weight=0.5,
+            safety=SafetyConfig(initial=2.0),
+            remat=True,
+        )

@@ -1,0 +1,265 @@
+"""PPO on text with the tiny model: the published details one by one, learning, the safety limit, exact resume."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from retentionjax.checkpoint import Checkpoints
+from retentionjax.errors import ConfigError, DataError
+from retentionjax.language import experience, hub, lora, packing, ppo, ppo_epochs, reward, stepwise
+from retentionjax.language.kl import KLConfig
+from retentionjax.language.lora import Adapter, LoraConfig
+from retentionjax.language.optimiser import OptimiserConfig
+from retentionjax.language.ppo_config import SafetyConfig, TextPPOConfig
+from retentionjax.language.reward import RewardConfig, RewardModel
+from retentionjax.rl import lagrangian
+from retentionjax.tracking import Tracker, read_metrics
+
+MODEL = hub.random("tiny", jax.random.key(0))
+DECODER, EOS, PAD = MODEL.decoder, MODEL.tokenizer.eos_token_id, MODEL.tokenizer.pad_token_id
+LORA = LoraConfig(rank=4, alpha=8, targets=("q_proj", "v_proj", "down_proj"), first_layer=2)
+CONFIG = TextPPOConfig(
+    iterations=4,
+    batch=8,
+    copies=2,
+    minibatch=4,
+    epochs=2,
+    max_new_tokens=8,
+    multiple=8,
+    temperature=0.9,
+    optimiser=OptimiserConfig(learning_rate=0.01, schedule="linear", eps=1e-5),
+    approx_kl_target=None,
+    checkpoint_every=2,
+)
+PROMPTS = [packing.tokenise_prompt(MODEL.tokenizer, text, system="") for text in ("Hi", "Offer 10", "To Maria", "a b")]
+
+
+def filled(key: int) -> Adapter:
+    """An adapter that changes something: its B is not zero."""
+    made = lora.init(LORA, DECODER, jax.random.key(key))
+    b = {
+        name: 0.1 * jax.random.normal(jax.random.fold_in(jax.random.key(key), place), each.shape)
+        for place, (name, each) in enumerate(made.b.items())
+    }
+    return made.replace(b=b)
+
+
+def scorer() -> RewardModel:
+    made = reward.init(RewardConfig(lora=LORA), DECODER, jax.random.key(7))
+    return reward.normalise(DECODER, made.replace(adapter=filled(8)), PROMPTS, pad=PAD)
+
+
+POLICY, REWARD = filled(5), scorer()
+
+
+def no_costs(texts: list[str], numbers: np.ndarray) -> np.ndarray:
+    return np.zeros(len(texts), np.float32)
+
+
+def train(config: TextPPOConfig = CONFIG, costs: experience.Costs = no_costs, **extra: object) -> tuple:
+    return ppo.train(MODEL, POLICY, REWARD, PROMPTS, costs, config, jax.random.key(3), **extra)
+
+
+def drawn(config: TextPPOConfig = CONFIG) -> experience.Texts:
+    prompts = experience.prepare(PROMPTS, PAD, config)
+    numbers = experience.choose(prompts, config, 0, seed=1)
+    fast = stepwise.take_apart(DECODER)
+    return experience.draw(fast, POLICY, prompts, numbers, config, jax.random.key(4), eos=EOS, pad=PAD)
+
+
+def whole(texts: experience.Texts) -> jax.Array:
+    """Prompts and texts side by side."""
+    prompts = experience.prepare(PROMPTS, PAD, CONFIG)
+    numbers = experience.choose(prompts, CONFIG, 0, seed=1)
+    return jnp.concatenate([jnp.asarray(prompts.rows.tokens[numbers]), texts.tokens], 1)
+
+
+# --- the published details ------------------------------------------------------------------------------------
+
+
+def test_reference_reward_and_old_log_probabilities_are_those_of_the_whole_model() -> None:
+    texts = drawn()
+    critic = ppo.init(CONFIG, POLICY, REWARD, jax.random.key(0)).critic.params
+    judgement, own = experience.judge(
+        DECODER, POLICY, None, REWARD, critic, texts, layers=2, temperature=0.9, recompute=True
+    )
+    tokens = whole(texts)
+
+    def log_probs(adapter: Adapter | None) -> jax.Array:
+        logits = DECODER(tokens, texts.seen, adapter=adapter)[:, tokens.shape[1] - texts.mask.shape[1] - 1 : -1]
+        spread = jax.nn.log_softmax(logits / 0.9)
+        return jnp.where(texts.mask, jnp.take_along_axis(spread, texts.tokens[..., None], -1)[..., 0], 0)
+
+    np.testing.assert_allclose(judgement.reference_log_probs, log_probs(None), atol=1e-4)
+    np.testing.assert_allclose(own, log_probs(POLICY), atol=1e-4)
+    np.testing.assert_allclose(texts.log_probs, own, atol=1e-4)
+    np.testing.assert_allclose(judgement.scores, reward.score(DECODER, REWARD, tokens, texts.seen), atol=1e-4)
+
+
+def test_at_the_start_the_policy_is_the_reference_and_the_first_ratio_is_one() -> None:
+    _, history = train(replace(CONFIG, iterations=1))
+    assert abs(history[0]["objective/kl"]) < 1e-3
+    assert history[0]["val/first_ratio_error"] < 1e-4
+    fresh = lora.init(LORA, DECODER, jax.random.key(1))  # B is zero: the base model
+    config = replace(CONFIG, iterations=1, reference="base")
+    _, history = ppo.train(MODEL, fresh, REWARD, PROMPTS, no_costs, config, jax.random.key(3))
+    assert abs(history[0]["objective/kl"]) < 1e-3
+
+
+def test_the_value_head_begins_as_the_reward_models_reading() -> None:
+    texts = drawn()
+    critic = ppo.init(CONFIG, POLICY, REWARD, jax.random.key(0)).critic.params
+    judgement, _ = experience.judge(DECODER, POLICY, None, REWARD, critic, texts, layers=2, temperature=0.9)
+    tokens, prompt = whole(texts), texts.seen.shape[1] - texts.mask.shape[1]
+    for step in range(2):  # the value before token t is the score of what stands before it
+        score = reward.score(DECODER, REWARD, tokens[:, : prompt + step], texts.seen[:, : prompt + step])
+        reached = np.asarray(texts.mask[:, step])
+        np.testing.assert_allclose(judgement.values[reached, step, 0], score[reached], atol=1e-4)
+    assert float(jnp.abs(judgement.values[..., 1]).max()) == 0
+    zeros = ppo.init(replace(CONFIG, value_head="zeros"), POLICY, REWARD, jax.random.key(0)).critic.params
+    assert all(float(jnp.abs(leaf).max()) == 0 for leaf in jax.tree.leaves(zeros))
+
+
+def test_a_text_that_did_not_end_pays_for_it_and_a_short_one_is_preferred() -> None:
+    scores, lengths = jnp.array([2.0, 2.0, 9.0]), jnp.array([4, 8, 2])
+    finished = jnp.array([True, False, True])
+    config = replace(CONFIG, reward_weight=0.5, brevity_weight=2.0, missing_eos_penalty=1.0, score_clip=3.0)
+    found = experience.total_scores(config, scores, lengths, finished)
+    np.testing.assert_allclose(found, [1.0 + 1.0, 1.0 + 0.0 - 1.0, 1.5 + 1.5])
+    replaced = experience.total_scores(replace(config, missing_eos="replace"), scores, lengths, finished)
+    np.testing.assert_allclose(replaced, [2.0, -1.0, 3.0])
+
+
+def test_an_epoch_stops_when_the_policy_has_moved_enough() -> None:
+    eager = replace(CONFIG, optimiser=replace(CONFIG.optimiser, learning_rate=0.5), iterations=1, epochs=4)
+    _, history = train(replace(eager, approx_kl_target=1e-4))
+    assert history[0]["policy/stopped_early"] == 1
+    assert history[0]["policy/updates"] < 8
+    _, history = train(eager)
+    assert (history[0]["policy/stopped_early"], history[0]["policy/updates"]) == (0, 8)
+
+
+def test_the_kl_price_follows_the_distance() -> None:
+    config = replace(CONFIG, iterations=3, kl=KLConfig(initial=0.1, target=1e-6, horizon=80.0))
+    _, history = train(replace(config, reference="base"))
+    for one, following in itertools.pairwise(history):
+        error = np.clip(one["objective/kl"] / 1e-6 - 1, -0.2, 0.2)
+        assert following["objective/kl_coef"] == pytest.approx(one["objective/kl_coef"] * (1 + error * 8 / 80))
+
+
+def test_every_prompt_is_dealt_once_an_epoch() -> None:
+    prompts = experience.prepare(PROMPTS, PAD, CONFIG)
+    for iteration in range(3):
+        numbers = experience.choose(prompts, CONFIG, iteration, seed=2)
+        assert sorted(numbers.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+# --- learning, safety, resume ---------------------------------------------------------------------------------
+
+
+def test_the_reward_goes_up_and_the_base_stays(tmp_path: Path) -> None:
+    before = jax.tree.map(np.asarray, DECODER.parameters())
+    config = replace(CONFIG, iterations=12, batch=16, kl=KLConfig(initial=0.0, adaptive=False))
+    with Tracker(tmp_path) as tracker:
+        _, history = train(config, tracker=tracker)
+    scores = [each["objective/scores"] for each in history]
+    assert np.mean(scores[-3:]) > np.mean(scores[:3]) + 0.3
+    names = {"objective/kl", "policy/approxkl_avg", "policy/clipfrac_avg", "val/ratio", "eps", "lr", "objective/lambda"}
+    assert names <= set(read_metrics(tmp_path / "metrics.jsonl")[0])
+    after = DECODER.parameters()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def vowels(texts: list[str], numbers: np.ndarray) -> np.ndarray:
+    """A cost that texts have at first, a sixth a vowel."""
+    return np.array([min(1.0, sum(text.count(letter) for letter in "eaio") / 6) for text in texts])
+
+
+def test_a_violated_limit_raises_its_price_and_violations_fall() -> None:
+    safety = SafetyConfig(limit=0.1, initial=1.0, integral=0.5, maximum=20.0, window=2)
+    free = KLConfig(initial=0.0)
+    # A cold temperature gives the random model, whose logits hardly differ, something to move.
+    config = replace(CONFIG, iterations=8, batch=16, temperature=0.1, reward_weight=0.0, safety=safety, kl=free)
+    _, history = train(config, costs=vowels)
+    costs = [each["objective/cost"] for each in history]
+    prices = [each["objective/lambda"] for each in history]
+    assert costs[0] > 0.2
+    assert max(prices) > prices[0] > prices[-1]
+    assert np.mean(costs[-4:]) < 0.1
+
+
+def test_the_multiplier_is_the_controller_of_reinforcement_learning() -> None:
+    safety = SafetyConfig(limit=0.1, window=1, initial=0.5, proportional=0.3, integral=0.2, smoothing=0.4, maximum=2.0)
+    gains = lagrangian.Gains(
+        proportional=0.3, integral=0.2, smoothing=0.4, initial=0.5, maximum=2.0, violation_clip=1.0
+    )
+    limits = jnp.array([0.1])
+    ours, theirs = ppo.init_multiplier(safety), lagrangian.init_multipliers(gains, limits)
+    for cost in (0.3, 0.05, 0.5, 0.5, 0.5, 0.0, 0.0):
+        ours = ppo.update_multiplier(safety, ours, jnp.float32(cost))
+        theirs = lagrangian.update_multipliers(gains, theirs, jnp.array([cost]), limits, limits, jnp.array(True))
+        assert float(ours.value) == pytest.approx(float(theirs.value[0]), abs=1e-6)
+
+
+def test_the_cost_is_taken_over_a_window_and_no_limit_is_no_price() -> None:
+    multiplier = ppo.init_multiplier(SafetyConfig(window=3))
+    for cost, mean in ((0.3, 0.3), (0.0, 0.15), (0.6, 0.3), (0.0, 0.2)):
+        multiplier = ppo.update_multiplier(SafetyConfig(window=3), multiplier, jnp.float32(cost))
+        assert float(ppo.windowed(multiplier)) == pytest.approx(mean, abs=1e-6)
+    off = SafetyConfig(limit=np.inf)
+    assert float(ppo.update_multiplier(off, ppo.init_multiplier(off), jnp.float32(1)).value) == 0
+
+
+def test_a_run_cut_in_two_has_the_same_bits(tmp_path: Path) -> None:
+    whole_run, history = train(costs=vowels, checkpoints=Checkpoints(tmp_path / "c", keep=5))
+    (tmp_path / "c" / "4").rename(tmp_path / "gone")
+    resumed, later = train(costs=vowels, checkpoints=Checkpoints(tmp_path / "c"), resume=True)
+    jax.tree.map(np.testing.assert_array_equal, whole_run, resumed)
+    timeless = [name for name in history[0] if not name.startswith("time/") and name != "eps"]
+    assert [[each[name] for name in timeless] for each in later] == [
+        [each[name] for name in timeless] for each in history[2:]
+    ]
+
+
+def test_what_does_not_fit_is_refused_by_name() -> None:
+    low = reward.init(RewardConfig(lora=replace(LORA, first_layer=0)), DECODER, jax.random.key(0))
+    with pytest.raises(ConfigError, match="first_layer is 0; allowed: 2"):
+        ppo.train(MODEL, POLICY, REWARD.replace(scorer=low), PROMPTS, no_costs, CONFIG, jax.random.key(0))
+    with pytest.raises(ConfigError, match=r"ppo.minibatch is 3; allowed: a divisor of batch, 8"):
+        replace(CONFIG, minibatch=3)
+    with pytest.raises(DataError, match="costs has the shape"):
+        train(costs=lambda texts, numbers: np.zeros(3))
+
+
+def test_the_values_of_the_project_rebuilt_are_there() -> None:
+    mvp = TextPPOConfig.mvp()
+    assert (mvp.iterations, mvp.batch, mvp.minibatch, mvp.epochs) == (200, 16, 4, 4)
+    assert (mvp.optimiser.learning_rate, mvp.optimiser.eps, mvp.optimiser.schedule) == (1.4e-5, 1e-5, "linear")
+    assert (mvp.kl.initial, mvp.kl.minimum, mvp.kl.maximum, mvp.brevity_weight) == (0.1, 0.01, 1.0, 0.5)
+
+
+def test_losses_count_no_padding() -> None:
+    """Garbage behind the end of a text moves neither loss nor statistics."""
+    texts = drawn()
+    texts = replace(texts, mask=texts.mask.at[:, 5:].set(False), seen=texts.seen.at[:, -3:].set(False))
+    state = ppo.init(CONFIG, POLICY, REWARD, jax.random.key(0))
+    judgement, _ = experience.judge(
+        DECODER, POLICY, None, REWARD, state.critic.params, texts, layers=2, temperature=0.9
+    )
+    learned, _ = experience.learn_from(CONFIG, texts, judgement, jnp.ones(8), jnp.float32(0.1), jnp.float32(1.0))
+    spoiled = replace(
+        learned,
+        texts=replace(texts, tokens=texts.tokens.at[:, 5:].set(9), log_probs=texts.log_probs.at[:, 5:].set(-7.0)),
+        values=learned.values.at[:, 5:].set(99.0),
+        advantages=learned.advantages.at[:, 5:].set(99.0),
+    )
+    parts = [
+        ppo_epochs.minibatch_loss(DECODER, CONFIG, POLICY, state.critic.params, batch) for batch in (learned, spoiled)
+    ]
+    for one, other in zip(jax.tree.leaves(parts[0]), jax.tree.leaves(parts[1]), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
