@@ -150,3 +150,12 @@ def test_what_cannot_be_asked_is_refused(tiny: Decoder) -> None:
         tiny.blocks(x, positions, jnp.ones((1, 8), bool), segments=positions, cache=tiny.init_cache(1, 8))
     with pytest.raises(ModelError, match="inside a jitted function"):
         jax.jit(lambda model: model.unrolled()(positions, positions >= 0))(tiny)
+
+
+def test_more_tokens_than_learned_positions_are_refused() -> None:
+    model = hub.load_decoder(ORACLES / "gpt2")
+    tokens = jnp.zeros((1, 33), jnp.int32)
+    with pytest.raises(ModelError, match=r"33 tokens; allowed: 32, the positions the model learned"):
+        model(tokens, tokens == 0)
+    with pytest.raises(ModelError, match=r"33 tokens; allowed: 32"):
+        model.init_cache(1, 33)

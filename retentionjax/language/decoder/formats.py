@@ -8,7 +8,6 @@ from retentionjax.errors import ModelError
 from retentionjax.language.decoder.config import DecoderConfig, Rope, RopeKind
 from retentionjax.language.decoder.parts import ACTIVATIONS
 
-LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3")
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",

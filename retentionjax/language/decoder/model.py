@@ -112,7 +112,12 @@ class Decoder(nnx.Module):
     def embed(
         self, tokens: Int[Array, "batch time"], positions: Int[Array, "batch time"]
     ) -> Float[Array, "batch time hidden"]:
-        """Token embeddings, with learned positions added where the family has them."""
+        """Token embeddings, with learned positions added where the family has them.
+
+        Raises:
+            ModelError: more tokens than there are learned positions.
+        """
+        self._refuse_beyond(tokens.shape[1])
         x = self.embedding[...][tokens]
         if self.project_in is not None:
             x = self.project_in(x)
@@ -177,11 +182,21 @@ class Decoder(nnx.Module):
         return jnp.einsum("...d,vd->...v", normed, table, preferred_element_type=jnp.float32)
 
     def init_cache(self, batch: int, length: int, dtype: Any = None) -> Cache:
-        """An empty cache for `length` tokens in each of `batch` rows; `dtype` that of the embedding unless given."""
+        """An empty cache for `length` tokens in each of `batch` rows; `dtype` that of the embedding unless given.
+
+        Raises:
+            ModelError: more tokens than there are learned positions.
+        """
+        self._refuse_beyond(length)
         config = self.config
         shape = (config.num_layers, batch, length, config.num_kv_heads, config.head_dim)
         dtype = self.embedding[...].dtype if dtype is None else dtype
         return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((), jnp.int32))
+
+    def _refuse_beyond(self, length: int) -> None:
+        if self.position_embedding is not None and length > self.config.max_positions:
+            # JAX would clamp the index, and every further token would silently share the last position.
+            raise ModelError(f"{length} tokens; allowed: {self.config.max_positions}, the positions the model learned")
 
     def _run(
         self,
