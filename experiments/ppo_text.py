@@ -28,6 +28,7 @@ from retentionjax.language.ppo_config import SafetyConfig, TextPPOConfig
 from retentionjax.language.reward import RewardModel
 from retentionjax.language.writer import Writer, WriterConfig
 from retentionjax.shield import Brief
+from retentionjax.shield.brief import CHANNELS, Channel
 from retentionjax.tracking import progress, read_metrics
 
 BEST_OF = 4
@@ -57,6 +58,8 @@ class PPOTextStageConfig:
 
     base: str = "smollm2-135m-instruct"
     """As in the stages sft and reward: one copy of it serves policy, reference, reward model and critics."""
+    channels: tuple[Channel, ...] = CHANNELS
+    """Of the messages."""
     briefs: int = 2000
     """Instructions to practise on, of customers of the train split."""
     test_briefs: int = 100
@@ -89,13 +92,15 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
     """Rollouts and updates → messages of both models for held-out customers → figures. See Stage."""
     before = load(config, context)
     table = writing.customers(context.inputs)
-    adapter = train(config, before, messages.briefs(config.briefs, "train", config.seed, table), context)
+    adapter = train(
+        config, before, messages.briefs(config.briefs, "train", config.seed, table, channels=config.channels), context
+    )
     (context.artifacts / "writer").mkdir(exist_ok=True)
     writer.save(context.artifacts / "writer", before.model, adapter, before.writing)
     records = read_metrics(context.folder / "metrics.jsonl")
     text_plots.learning_curve(records, config.training, context.artifacts)
 
-    briefs = messages.briefs(config.test_briefs, "test", config.seed, table)
+    briefs = messages.briefs(config.test_briefs, "test", config.seed, table, channels=config.channels)
     texts = {
         name: write(before, each, briefs, name, config.seed) for name, each in (("sft", before.sft), ("ppo", adapter))
     }
@@ -104,7 +109,7 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
         for name, each in texts.items()
     }
     report(config, before, briefs, written, context)
-    known = [each.text for each in messages.generate(2000, "train", config.seed, table)]
+    known = [each.text for each in messages.generate(2000, "train", config.seed, table, channels=config.channels)]
     return figures(written, records, config) | {
         f"{key}_{name}": getattr(text_metrics.measure(each.texts, known), key)
         for name, each in written.items()
@@ -126,9 +131,7 @@ def load(config: PPOTextStageConfig, context: Context) -> Before:
     )
 
 
-def train(
-    config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], context: Context
-) -> Adapter:
+def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], context: Context) -> Adapter:
     """The policy after all rollouts."""
 
     def costs(texts: Sequence[str], numbers: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -14,16 +14,18 @@ import numpy as np
 
 from experiments import writing
 from experiments.config import in_range
+from experiments.sft import turns
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
-from retentionjax.data import messages, preferences, text_sources
+from retentionjax.data import messages, preferences, text_loading, text_sources, texts
 from retentionjax.data.sources import UnavailableError
 from retentionjax.errors import DataError
 from retentionjax.language import hub, peft, reward, reward_evaluation, reward_files
 from retentionjax.language.lora import LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.reward import Preference, RewardConfig
+from retentionjax.shield.brief import CHANNELS, Channel
 
 HH_PART = "helpful-base.test"
 
@@ -50,6 +52,10 @@ class RewardStageConfig:
     """Go on from the fine-tuned adapter, which knows already what fits a brief; else from the base model."""
     pairs: int = 560
     """To learn from; one epoch."""
+    channels: tuple[Channel, ...] = CHANNELS
+    """Of the messages."""
+    public: tuple[str, ...] = ()
+    """Public sets to learn from as well: hh_rlhf, shp2."""
     test_pairs: int = 120
     """Behind accuracy_messages."""
     hh_pairs: int = 60
@@ -77,8 +83,12 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
     """Pairs → reward model → figures on held-out pairs and on HH. See Stage."""
     model = hub.load(config.base)
     table = writing.customers(context.inputs)
-    train = tokenised(model, messages.pairs(config.pairs, "train", config.seed, table), config)
-    held_out = tokenised(model, messages.pairs(config.test_pairs, "test", config.seed, table), config)
+    train = public(model, config) + tokenised(
+        model, messages.pairs(config.pairs, "train", config.seed, table, channels=config.channels), config
+    )
+    held_out = tokenised(
+        model, messages.pairs(config.test_pairs, "test", config.seed, table, channels=config.channels), config
+    )
     checkpoints = Checkpoints(context.checkpoints)
     step = checkpoints.latest_step() if context.resume else None
     with context.tracker(step) as tracker:
@@ -128,6 +138,28 @@ def tokenised(model: hub.Model, pairs: Sequence[messages.Pair], config: RewardSt
     ]
 
 
+def public(model: hub.Model, config: RewardStageConfig) -> list[Preference]:
+    """Training pairs of the public sets asked for. Raises DataError where one has too few, or is not to be had."""
+    tokenizer, found = model.tokenizer, list[Preference]()
+    for name in config.public:
+        table = text_loading.load(name, count=lambda text: len(tokenizer.encode(text)), seed=config.seed)
+        text_loading.check(table)
+        found += [
+            reward.tokenise_preference(
+                tokenizer,
+                turns(each.prompt),
+                each.chosen,
+                each.rejected,
+                system=config.system,
+                margin=each.margin,
+                source=each.source,
+            )
+            for each in table.splits["train"]
+            if isinstance(each, texts.Preference)
+        ]
+    return found
+
+
 def helpful(model: hub.Model, config: RewardStageConfig) -> list[Preference]:
     """Pairs of HH's helpful test file, drawn by the seed; none, which is said, where the file cannot be had."""
     if not config.hh_pairs:
@@ -141,12 +173,11 @@ def helpful(model: hub.Model, config: RewardStageConfig) -> list[Preference]:
     chosen: list[Preference] = []
     for place in np.random.default_rng(config.seed).permutation(len(pairs)):
         pair = pairs[int(place)]
-        dialogue = [{"role": turn.role, "content": turn.text} for turn in pair.prompt]
         try:
             chosen.append(
                 reward.tokenise_preference(
                     model.tokenizer,
-                    dialogue,
+                    turns(pair.prompt),
                     pair.chosen,
                     pair.rejected,
                     system=config.system,

@@ -4,6 +4,7 @@ Reads the customers of the stage `data`; the messages come from the grammar of `
 model by name. Writes `artifacts/writer` (adapter and base reference) and `artifacts/samples.json`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +16,15 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
-from retentionjax.data import messages
+from retentionjax.data import messages, text_loading
+from retentionjax.data.texts import Example, Turn
 from retentionjax.language import hub, packing, sft, writer
 from retentionjax.language.lora import Adapter, LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.packing import Tokenised
 from retentionjax.language.sft import SFTConfig
 from retentionjax.language.writer import Writer, WriterConfig
+from retentionjax.shield.brief import CHANNELS, Channel
 
 
 def demo_training() -> SFTConfig:
@@ -45,6 +48,10 @@ class SftStageConfig:
     """Base model: a name of `retentionjax models list`, or a Hugging Face folder."""
     messages: int = 1200
     """To learn from."""
+    channels: tuple[Channel, ...] = CHANNELS
+    """Of the messages."""
+    oasst: bool = False
+    """Learn from OpenAssistant's English replies as well; they make up the greater part then."""
     validation_messages: int = 100
     """Behind eval_loss, of customers of the validation split."""
     maximum_eval_loss: float = 2.5
@@ -65,10 +72,15 @@ def run(config: SftStageConfig, context: Context) -> dict[str, float]:
     """Messages → tokens → adapter → samples. See Stage."""
     model = hub.load(config.base)
     table = writing.customers(context.inputs)
-    train = [tokenised(model, each, config) for each in messages.generate(config.messages, "train", config.seed, table)]
+    train = dialogues(model, config) + [
+        tokenised(model, each, config)
+        for each in messages.generate(config.messages, "train", config.seed, table, channels=config.channels)
+    ]
     held_out = [
         tokenised(model, each, config)
-        for each in messages.generate(config.validation_messages, "validation", config.seed, table)
+        for each in messages.generate(
+            config.validation_messages, "validation", config.seed, table, channels=config.channels
+        )
     ]
     checkpoints = Checkpoints(context.checkpoints)
     step = checkpoints.latest_step() if context.resume else None
@@ -107,8 +119,29 @@ def tokenised(model: hub.Model, message: messages.Message, config: SftStageConfi
     )
 
 
+def dialogues(model: hub.Model, config: SftStageConfig) -> list[Tokenised]:
+    """Replies of OASST1's training conversations, if asked for. Raises DataError where there are too few."""
+    if not config.oasst:
+        return []
+    tokenizer = model.tokenizer
+    texts = text_loading.load("oasst1", count=lambda text: len(tokenizer.encode(text)), seed=config.seed)
+    text_loading.check(texts)
+    return [
+        packing.tokenise(tokenizer, turns(each.prompt), each.response, system=config.writer.system)
+        for each in texts.splits["train"]
+        if isinstance(each, Example)
+    ]
+
+
+def turns(prompt: Sequence[Turn]) -> list[dict[str, str]]:
+    """A dialogue as chat templates take it."""
+    return [{"role": turn.role, "content": turn.text} for turn in prompt]
+
+
 def _write_samples(model: hub.Model, adapter: Adapter, config: SftStageConfig, context: Context) -> None:
-    briefs = messages.briefs(config.samples, "test", config.seed, writing.customers(context.inputs))
+    briefs = messages.briefs(
+        config.samples, "test", config.seed, writing.customers(context.inputs), channels=config.channels
+    )
     prompts, seeds = [brief.prompt() for brief in briefs], range(config.samples)
     written: dict[str, Any] = {
         "base": Writer(model, None, config.writer)(prompts, seeds),

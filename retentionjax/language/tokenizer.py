@@ -20,6 +20,14 @@ CHATML = (
 )
 """Turns between <|im_start|>role and <|im_end|>: the template of SmolLM2 and Qwen, without a default system turn."""
 
+PLAIN = (
+    "{% for message in messages %}{% if message['content'] %}"
+    "{{ {'system': '', 'user': 'Request: ', 'assistant': 'Reply: '}[message['role']] + message['content'] + '\n' }}"
+    "{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Reply:' }}{% endif %}"
+)
+"""For base models without a template of their own, such as OPT: they continue text, so a turn is a labelled line."""
+
 TINY_VOCABULARY = 448
 _TINY_TEXT = """\
 Write a retention SMS. Brand: Northwind. Customer: Maria. Plan: fiber internet. With us: 14 months. Offer: 10% off for \
@@ -34,7 +42,7 @@ the and you your our with for this that from have will are can is it of to in on
 
 
 def load(folder: str | os.PathLike[str]) -> "PreTrainedTokenizerFast":
-    """The tokenizer in a Hugging Face folder, ids as the model's own.
+    """The tokenizer in a Hugging Face folder, ids as the model's own; where it has no chat template it gets PLAIN.
 
     Padding gets a token of its own where the checkpoint pads with the end-of-turn token: a padding that is taken for
     an end, or an end for padding, is a classic way to train on the wrong tokens.
@@ -49,6 +57,8 @@ def load(folder: str | os.PathLike[str]) -> "PreTrainedTokenizerFast":
         found = AutoTokenizer.from_pretrained(os.fspath(folder), local_files_only=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"{os.fspath(folder)}: no tokenizer can be read from it ({error})") from error
+    if found.chat_template is None:
+        found.chat_template = PLAIN
     return separate_padding(found)
 
 

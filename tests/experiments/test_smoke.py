@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(900)  # six stages in processes of their own, each compiling anew
+from experiments.config import STAGES
+
+pytestmark = pytest.mark.timeout(900)  # ten stages in processes of their own, each compiling anew
 
 ROOT = Path(__file__).parents[2]
 POLICIES = ("ppo", "never", "random", "threshold", "thompson", "uplift", "greedy", "greedy_fatigue")
@@ -39,7 +41,7 @@ def test_synthetic_data_are_named_in_the_first_and_last_line(finished):
     lines = printed.strip().splitlines()
     assert "SYNTHETIC" in lines[0]
     assert "SYNTHETIC" in lines[-1]
-    for stage in ("data", "churn", "acceptance", "policy", "evaluate", "bundle"):
+    for stage in STAGES:
         assert summary(folder, stage)["data_source"] == "synthetic"
 
 
@@ -83,7 +85,7 @@ def test_a_second_run_skips_every_stage(finished):
     folder, _ = finished
     again = run("experiments.pipeline", "smoke", "--data", "synthetic", "--runs", str(folder.parent), folder=folder)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert again.stdout.count("skipped") == 6
+    assert again.stdout.count("skipped") == len(STAGES)
 
 
 def test_a_killed_training_ends_where_the_uninterrupted_one_does(finished, tmp_path):
@@ -103,9 +105,43 @@ def test_a_killed_training_ends_where_the_uninterrupted_one_does(finished, tmp_p
         assert record[key] == expected[key], key
 
 
-def test_the_bundle_decides(finished):
+def test_language_stages_report_the_keys_by_which_runs_are_compared(finished):
     folder, _ = finished
-    artifacts = folder / "bundle/artifacts"
+    assert {"eval_loss", "base_eval_loss"} <= summary(folder, "sft").keys()
+    assert {"accuracy_messages", "ece", "length_correlation", "loss"} <= summary(folder, "reward").keys()
+    learned = summary(folder, "ppo_text")
+    figures = {
+        "shield_pass_rate",
+        "offer_grounding_rate",
+        "reward_gain",
+        "kl_over_target",
+        "length_ratio",
+        "distinct_2",
+    }
+    assert figures <= learned.keys()
+    assert learned["reward_gain_low"] <= learned["reward_gain"] <= learned["reward_gain_high"]
+    artifacts = folder / "ppo_text/artifacts"
+    assert (artifacts / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "| template |" in (artifacts / "arena.md").read_text()
+    assert len(json.loads((artifacts / "samples.json").read_text())) == 2
+
+
+def test_messages_that_go_out_passed_the_shield(finished):
+    """The random model writes nonsense, so every message is the template's, and the answer says so."""
+    folder, _ = finished
+    answers = [json.loads(path.read_text()) for path in (folder / "messages/artifacts/decisions").glob("*.json")]
+    assert len(answers) == 3
+    for answer in answers:
+        assert (answer["message"] is not None) == answer["contact"]
+        if answer["contact"]:
+            assert answer["message"]["source"] == "template"
+            assert answer["message"]["violations"]
+
+
+@pytest.mark.parametrize("stage", ["bundle", "messages"])
+def test_the_bundle_decides(finished, stage):
+    folder, _ = finished
+    artifacts = folder / stage / "artifacts"
     customer = min((artifacts / "customers").glob("*.json"))
     arguments = ["--bundle", str(artifacts / "bundle"), "--customer", str(customer), "--json"]
     decided = run("retentionjax.cli", "decide", *arguments, folder=folder)
