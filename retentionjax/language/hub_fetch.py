@@ -93,8 +93,13 @@ class _UnreachableError(Exception):
 
 
 def cache_folder() -> Path:
-    """Where fetched models are kept: `models` under RETENTIONJAX_CACHE, or under the user's cache folder."""
+    """Where fetched models are kept: `models` under RETENTIONJAX_CACHE, or under the user's cache folder.
+
+    Raises ModelError when it is in a bucket: weights are mapped into memory from a disk.
+    """
     named = os.environ.get("RETENTIONJAX_CACHE")
+    if named and storage.is_cloud(named):
+        raise ModelError(f"RETENTIONJAX_CACHE={named}: the cache must be a folder on a disk")
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return (Path(named) if named else Path(home) / "retentionjax").expanduser() / "models"
 

@@ -136,6 +136,12 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
         hub.fetch("huge", tmp_path)
 
 
+def test_a_cache_in_a_bucket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETENTIONJAX_CACHE", "gs://bucket/cache")
+    with pytest.raises(ModelError, match=r"gs://bucket/cache: the cache must be a folder on a disk"):
+        hub_fetch.cache_folder()
+
+
 class FakeHub:
     """The hub's client, on a folder; the main branch has weights only where `converted` is false."""
 
