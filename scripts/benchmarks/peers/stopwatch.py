@@ -4,6 +4,7 @@ Two processes taking turns see the same machine, busy or idle; compilation is ov
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,8 +14,9 @@ from pathlib import Path
 
 def answer(run: Callable[[], object], steps: int) -> None:
     """In a worker: say ready, then for each line read run once and print its speed as JSON."""
+    started = time.perf_counter()
     run()
-    print(json.dumps({"ready": True}), flush=True)
+    print(json.dumps({"first_seconds": time.perf_counter() - started}), flush=True)
     for _ in sys.stdin:
         cpu, wall = time.process_time(), time.perf_counter()
         run()
@@ -25,10 +27,19 @@ def answer(run: Callable[[], object], steps: int) -> None:
 class Worker:
     """A worker's process, seen from the benchmark."""
 
-    def __init__(self, python: Path | str, script: Path, *arguments: str) -> None:
+    def __init__(self, python: Path | str, script: Path, *arguments: str, cores: int | None = None) -> None:
+        """`cores`: keep to so many of the machine's; None, all of them."""
         command = [str(python), str(script), *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._read()
+        allowed = sorted(os.sched_getaffinity(0))[:cores]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": str(len(allowed))},
+            preexec_fn=lambda: os.sched_setaffinity(0, allowed),
+        )
+        self.first_seconds = self._read()["first_seconds"]  # of the run that compiles
 
     def turn(self) -> dict[str, float]:
         """One timed run."""
