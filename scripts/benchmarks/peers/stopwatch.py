@@ -37,7 +37,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": str(len(allowed))},
-            preexec_fn=lambda: os.sched_setaffinity(0, allowed),
+            preexec_fn=lambda: os.sched_setaffinity(0, allowed),  # noqa: PLW1509 - the benchmark has one thread
         )
         self.first_seconds = self._read()["first_seconds"]  # of the run that compiles
 
