@@ -91,6 +91,8 @@ def keep_likeliest(logits: Float[Array, "batch vocabulary"], k: int) -> Float[Ar
 def keep_nucleus(logits: Float[Array, "batch vocabulary"], p: float) -> Float[Array, "batch vocabulary"]:
     """The fewest likeliest tokens whose probability is at least p (Holtzman et al. 2020), the others at −1e30.
 
+    Tokens as likely as the last one kept are kept with it.
+
     Sorting a vocabulary costs more than a layer on CPU, so the threshold is searched instead: probabilities are not
     negative, so their bits, read as integers, are in the same order, and 31 halvings find it exactly.
     """
