@@ -37,11 +37,11 @@ BEST_OF = 4
 def demo_training() -> TextPPOConfig:
     """Minutes on two cores."""
     return TextPPOConfig(
-        iterations=16,
+        iterations=8,
         batch=32,
         minibatch=16,
         epochs=2,
-        max_new_tokens=96,
+        max_new_tokens=64,
         temperature=0.7,
         optimiser=OptimiserConfig(learning_rate=2e-4, schedule="linear", eps=1e-5),
         kl=KLConfig(initial=0.05, target=6.0, horizon=512),

@@ -30,12 +30,12 @@ from retentionjax.shield.brief import CHANNELS, Channel
 def demo_training() -> SFTConfig:
     """Minutes on two cores: only the upper layers learn, the states below them are computed once."""
     return SFTConfig(
-        steps=320,
+        steps=200,
         rows=2,
         length=256,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=18),
         optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=20),
-        evaluate_every=80,
+        evaluate_every=0,
         checkpoint_every=80,
     )
 

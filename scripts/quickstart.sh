@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh checkout to a trained, tested policy and three decisions: `bash scripts/quickstart.sh [flag …]`.
+# From a fresh checkout to a trained, tested policy, three decisions and their messages: `bash scripts/quickstart.sh [flag …]`.
 # Flags go to the pipeline (`--data synthetic`, `--policy.…`). Running it again skips what is done.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
