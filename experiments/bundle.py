@@ -5,7 +5,7 @@ Their files are `artifacts/customers/*.json`: `retentionjax decide --bundle … 
 
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from experiments import customers as people
 from experiments import writing
 from experiments.config import in_range
 from experiments.stage import Context, Stage
-from experiments.writing import SenderConfig
 from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle import Bundle, Contents
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
+from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import Decide
 from retentionjax.data import Schema, catalog
 from retentionjax.decide.decision import decide
@@ -34,6 +34,7 @@ from retentionjax.env.actions import NUM_ACTIONS, WAIT
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import learned
 from retentionjax.evaluation.rollout import Situation
+from retentionjax.shield import Sender
 from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.classifier import Classifier
 
@@ -51,7 +52,8 @@ class BundleConfig:
     """Random observations on which the exported policy is compared with the trained one."""
     maximum_difference: float = 1e-5
     """Gate on that comparison, in propensity and in relative value."""
-    sender: SenderConfig = field(default_factory=SenderConfig)
+    sender: Sender = writing.NORTHWIND
+    """On whose behalf messages are written; made up, replace it by your own."""
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -64,7 +66,9 @@ def run(config: BundleConfig, context: Context) -> dict[str, float]:
     """Write → load → compare → decide. See Stage."""
     trained = learned.load(context.inputs["policy"] / "artifacts/policy")
     folder = context.artifacts / "bundle"
-    manifest = bundles.write(folder, contents(trained, context, config.sender), replace=True)
+    manifest = bundles.write(
+        folder, contents(trained, context, MessageSettings(config.sender, facts=writing.FACTS)), replace=True
+    )
     bundle = bundles.load(folder)
     difference = compare(bundle, served(trained), config)
     in_range("decide_max_abs_difference (gate maximum_difference)", difference, 0.0, config.maximum_difference)
@@ -95,7 +99,7 @@ def decisions(
     return flags
 
 
-def contents(trained: learned.Trained, context: Context, sender: SenderConfig) -> Contents:
+def contents(trained: learned.Trained, context: Context, message: MessageSettings | None) -> Contents:
     """What the stages before made, put together."""
     inputs = context.inputs
     data = {name: catalog.read(inputs["data"] / "artifacts", name).train for name in (CHURN, ACCEPTANCE)}
@@ -115,7 +119,7 @@ def contents(trained: learned.Trained, context: Context, sender: SenderConfig) -
         metrics=summaries,
         matching=matching(inputs["policy"]),
         git_commit=git_commit(),
-        message=writing.settings(sender),
+        message=message,
         rules=epath.Path(DEFAULT),
     )
 

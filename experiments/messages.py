@@ -4,14 +4,13 @@
 """
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from etils import epath
 
 from experiments import bundle as deciding
 from experiments.config import in_range
 from experiments.stage import Context, Stage
-from experiments.writing import SenderConfig
 from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.language import writer
@@ -22,7 +21,6 @@ from retentionjax.evaluation import learned
 class MessagesConfig:
     """Settings of the stage."""
 
-    sender: SenderConfig = field(default_factory=SenderConfig)
     check_rows: int = 256
     """Random observations on which the exported policy is compared with the trained one."""
     maximum_difference: float = 1e-5
@@ -37,8 +35,9 @@ def run(config: MessagesConfig, context: Context) -> dict[str, float]:
     """Write → load → decide and write for three customers. See Stage."""
     trained = learned.load(context.inputs["policy"] / "artifacts/policy")
     source = context.inputs["ppo_text"] / "artifacts/writer"
+    first = bundles.load(context.inputs["bundle"] / "artifacts/bundle")
     contents = dataclasses.replace(
-        deciding.contents(trained, context, config.sender), save_language=lambda folder: copy(source, folder)
+        deciding.contents(trained, context, first.message), save_language=lambda folder: copy(source, folder)
     )
     folder = context.artifacts / "bundle"
     manifest = bundles.write(folder, contents, replace=True)

@@ -20,7 +20,7 @@ from retentionjax import shield, storage
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages
 from retentionjax.evaluation import statistics
-from retentionjax.language import arena, hub, packing, peft, ppo, reward_files, text_metrics, writer
+from retentionjax.language import arena, hub, packing, ppo, reward_files, text_metrics, writer
 from retentionjax.language.kl import KLConfig
 from retentionjax.language.lora import Adapter
 from retentionjax.language.optimiser import OptimiserConfig
@@ -56,8 +56,6 @@ def demo_training() -> TextPPOConfig:
 class PPOTextStageConfig:
     """Settings of the stage."""
 
-    base: str = "smollm2-135m-instruct"
-    """As in the stages sft and reward: one copy of it serves policy, reference, reward model and critics."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
     briefs: int = 2000
@@ -119,12 +117,11 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
 
 def load(config: PPOTextStageConfig, context: Context) -> Before:
     """Base model, fine-tuned adapter, reward model, and how messages are sampled; texts are as PPO draws them."""
-    model = hub.load(config.base)
-    tuned, _, _ = writer.settings(context.inputs["sft"] / "artifacts/writer")
-    sampling = replace(tuned, temperature=config.training.temperature, max_new_tokens=config.training.max_new_tokens)
+    model, tuned, settings = writer.load_parts(context.inputs["sft"] / "artifacts/writer")
+    sampling = replace(settings, temperature=config.training.temperature, max_new_tokens=config.training.max_new_tokens)
     return Before(
         model=model,
-        sft=peft.load(context.inputs["sft"] / "artifacts/writer/adapter", model.decoder.config),
+        sft=tuned,
         scorer=reward_files.load(context.inputs["reward"] / "artifacts/reward_model"),
         writing=sampling,
         rules=shield.load_rules(),

@@ -21,7 +21,7 @@ from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages, preferences, text_loading, text_sources, texts
 from retentionjax.data.sources import UnavailableError
 from retentionjax.errors import DataError
-from retentionjax.language import hub, peft, reward, reward_evaluation, reward_files
+from retentionjax.language import hub, reward, reward_evaluation, reward_files, writer
 from retentionjax.language.lora import LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.reward import Preference, RewardConfig
@@ -46,8 +46,6 @@ def demo_training() -> RewardConfig:
 class RewardStageConfig:
     """Settings of the stage."""
 
-    base: str = "smollm2-135m-instruct"
-    """Base model; the same as in stage sft, for one copy of it serves both."""
     from_sft: bool = True
     """Go on from the fine-tuned adapter, which knows already what fits a brief; else from the base model."""
     pairs: int = 560
@@ -64,8 +62,6 @@ class RewardStageConfig:
     """Dialogues of HH with more tokens are left out."""
     max_length: int = 256
     """Tokens of prompt and message."""
-    system: str | None = ""
-    """System message, as in stage sft."""
     minimum_accuracy: float = 0.0
     """Gate on accuracy_messages."""
     training: RewardConfig = field(default_factory=demo_training)
@@ -81,13 +77,14 @@ class RewardStageConfig:
 
 def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
     """Pairs → reward model → figures on held-out pairs and on HH. See Stage."""
-    model = hub.load(config.base)
+    model, tuned, writing_config = writer.load_parts(context.inputs["sft"] / "artifacts/writer")
+    system = writing_config.system
     table = writing.customers(context.inputs)
-    train = public(model, config) + tokenised(
-        model, messages.pairs(config.pairs, "train", config.seed, table, channels=config.channels), config
+    train = public(model, config, system) + tokenised(
+        model, messages.pairs(config.pairs, "train", config.seed, table, channels=config.channels), config, system
     )
     held_out = tokenised(
-        model, messages.pairs(config.test_pairs, "test", config.seed, table, channels=config.channels), config
+        model, messages.pairs(config.test_pairs, "test", config.seed, table, channels=config.channels), config, system
     )
     checkpoints = Checkpoints(context.checkpoints)
     step = checkpoints.latest_step() if context.resume else None
@@ -97,16 +94,14 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
             train,
             config.training,
             jax.random.key(config.seed),
-            start=peft.load(context.inputs["sft"] / "artifacts/writer/adapter", model.decoder.config)
-            if config.from_sft
-            else None,
+            start=tuned if config.from_sft else None,
             tracker=tracker,
             checkpoints=checkpoints,
             resume=context.resume,
         )
     reward_files.save(context.artifacts / "reward_model", trained)
     found = reward_evaluation.evaluate(model, trained, held_out)
-    hh = helpful(model, config)
+    hh = helpful(model, config, system)
     report: dict[str, Any] = {"messages": found.figures, "flaws": found.sources}
     ends = ("", "_low", "_high")
     summary = {f"accuracy_messages{end}": found.figures[f"accuracy{end}"] for end in ends}
@@ -122,7 +117,9 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
     return {**summary, **rest, "train_loss": metrics["loss"]}
 
 
-def tokenised(model: hub.Model, pairs: Sequence[messages.Pair], config: RewardStageConfig) -> list[Preference]:
+def tokenised(
+    model: hub.Model, pairs: Sequence[messages.Pair], config: RewardStageConfig, system: str | None
+) -> list[Preference]:
     """Brief, compliant message and flawed one; the flaw names the source."""
     return [
         reward.tokenise_preference(
@@ -130,7 +127,7 @@ def tokenised(model: hub.Model, pairs: Sequence[messages.Pair], config: RewardSt
             pair.brief.prompt(),
             pair.chosen,
             pair.rejected,
-            system=config.system,
+            system=system,
             source=pair.flaw,
             max_length=config.max_length,
         )
@@ -138,7 +135,7 @@ def tokenised(model: hub.Model, pairs: Sequence[messages.Pair], config: RewardSt
     ]
 
 
-def public(model: hub.Model, config: RewardStageConfig) -> list[Preference]:
+def public(model: hub.Model, config: RewardStageConfig, system: str | None) -> list[Preference]:
     """Training pairs of the public sets asked for. Raises DataError where one has too few, or is not to be had."""
     tokenizer, found = model.tokenizer, list[Preference]()
     for name in config.public:
@@ -150,7 +147,7 @@ def public(model: hub.Model, config: RewardStageConfig) -> list[Preference]:
                 turns(each.prompt),
                 each.chosen,
                 each.rejected,
-                system=config.system,
+                system=system,
                 margin=each.margin,
                 source=each.source,
             )
@@ -160,7 +157,7 @@ def public(model: hub.Model, config: RewardStageConfig) -> list[Preference]:
     return found
 
 
-def helpful(model: hub.Model, config: RewardStageConfig) -> list[Preference]:
+def helpful(model: hub.Model, config: RewardStageConfig, system: str | None) -> list[Preference]:
     """Pairs of HH's helpful test file, drawn by the seed; none, which is said, where the file cannot be had."""
     if not config.hh_pairs:
         return []
@@ -180,7 +177,7 @@ def helpful(model: hub.Model, config: RewardStageConfig) -> list[Preference]:
                     turns(pair.prompt),
                     pair.chosen,
                     pair.rejected,
-                    system=config.system,
+                    system=system,
                     source=pair.source,
                     max_length=config.hh_max_length,
                 )

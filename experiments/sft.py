@@ -16,7 +16,7 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
-from retentionjax.data import messages, text_loading
+from retentionjax.data import Table, messages, text_loading
 from retentionjax.data.texts import Example, Turn
 from retentionjax.language import hub, packing, sft, writer
 from retentionjax.language.lora import Adapter, LoraConfig
@@ -97,7 +97,7 @@ def run(config: SftStageConfig, context: Context) -> dict[str, float]:
         )
     (context.artifacts / "writer").mkdir(exist_ok=True)
     writer.save(context.artifacts / "writer", model, adapter, config.writer)
-    _write_samples(model, adapter, config, context)
+    _write_samples(model, adapter, table, config, context)
     in_range("eval_loss (gate maximum_eval_loss)", metrics["eval_loss"], 0.0, config.maximum_eval_loss)
     return {
         "eval_loss": metrics["eval_loss"],
@@ -138,10 +138,8 @@ def turns(prompt: Sequence[Turn]) -> list[dict[str, str]]:
     return [{"role": turn.role, "content": turn.text} for turn in prompt]
 
 
-def _write_samples(model: hub.Model, adapter: Adapter, config: SftStageConfig, context: Context) -> None:
-    briefs = messages.briefs(
-        config.samples, "test", config.seed, writing.customers(context.inputs), channels=config.channels
-    )
+def _write_samples(model: hub.Model, adapter: Adapter, table: Table, config: SftStageConfig, context: Context) -> None:
+    briefs = messages.briefs(config.samples, "test", config.seed, table, channels=config.channels)
     prompts, seeds = [brief.prompt() for brief in briefs], range(config.samples)
     written: dict[str, Any] = {
         "base": Writer(model, None, config.writer)(prompts, seeds),

@@ -52,7 +52,7 @@ def measure(
     return Written(
         texts=list(texts),
         passed=np.array([shield.check(text, brief, rules).passed for text, brief in pairs]),
-        grounded=np.array([shield.grounded(text, brief) for text, brief in pairs]),
+        grounded=np.array([shield.grounded(text, brief, rules) for text, brief in pairs]),
         rewards=reward.score_texts(model.decoder, scorer, [each.tokens for each in examples], pad=pad),
         tokens=np.array([len(each.completion) for each in examples]),
     )

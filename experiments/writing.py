@@ -1,12 +1,11 @@
 """What the stages that train and use the language model share: the customers messages are about, and the sender."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 from etils import epath
 
-from retentionjax.bundle.message import FactRule, MessageSettings
+from retentionjax.bundle.message import FactRule
 from retentionjax.data import Table, catalog
 from retentionjax.data.splits import NAMES as SPLITS
 from retentionjax.shield import Sender
@@ -28,21 +27,13 @@ FACTS = (
 """What a message says of a Telco customer; the language model is trained on the same words."""
 
 
-@dataclass(frozen=True)
-class SenderConfig:
-    """On whose behalf messages are written. A made-up company; replace it by your own."""
-
-    name: str = "Northwind"
-    postal_address: str = "Northwind, 12 Harbor Street, Springfield"
-    domains: tuple[str, ...] = ("northwind.example",)
-    unsubscribe_url: str = "https://northwind.example/unsubscribe"
-
-
-def settings(sender: SenderConfig) -> MessageSettings:
-    """How a bundle of Telco customers writes its messages. Raises ConfigError for a sender that is none."""
-    return MessageSettings(
-        Sender(sender.name, sender.postal_address, sender.domains, sender.unsubscribe_url), facts=FACTS
-    )
+NORTHWIND = Sender(
+    "Northwind",
+    "Northwind, 12 Harbor Street, Springfield",
+    ("northwind.example",),
+    "https://northwind.example/unsubscribe",
+)
+"""A made-up company."""
 
 
 def customers(inputs: Mapping[str, epath.Path]) -> Table:

@@ -100,14 +100,7 @@ def train(
         found = jnp.asarray(rollout.costs_of(costs, rollout.written(tokenizer, texts), numbers))
         drawn = time.monotonic()
         state, metrics = iterate(model, config, state, reference, reward_model, texts, found, number, own[1])
-        ended = time.monotonic()
-        metrics |= {
-            "episode": float(state.episodes),
-            "eps": config.batch / (ended - started),
-            "time/rollout_tokens_per_second": float(texts.mask.sum()) / (drawn - started),
-            "time/rollout": drawn - started,
-            "time/update": ended - drawn,
-        }
+        metrics |= {"episode": float(state.episodes)} | _speeds(texts, started, drawn, time.monotonic())
         history.append(metrics)
         return state, metrics
 
@@ -131,6 +124,16 @@ def train(
         resume=resume,
     )
     return state.policy.params, history
+
+
+def _speeds(texts: Texts, started: float, drawn: float, ended: float) -> dict[str, float]:
+    """Seconds of both halves of an iteration, and what was done in them."""
+    return {
+        "eps": texts.mask.shape[0] / (ended - started),
+        "time/rollout_tokens_per_second": float(texts.mask.sum()) / (drawn - started),
+        "time/rollout": drawn - started,
+        "time/update": ended - drawn,
+    }
 
 
 def init(config: TextPPOConfig, policy: Adapter, reward_model: RewardModel, key: PRNGKeyArray) -> State:

@@ -68,8 +68,17 @@ def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfi
     storage.write_json(folder / _NAME, {"base": model.name, "base_sha256": digest(model.decoder), **asdict(config)})
 
 
-def settings(folder: epath.Path) -> tuple[WriterConfig, str, str]:
-    """How texts are sampled, the base model's name and the digest of its weights. Raises ModelError."""
+def load(folder: epath.Path) -> Writer:
+    """The writer in `folder`, its base model fetched if it is not at hand.
+
+    Raises:
+        ModelError: a file that is not as `save` leaves it, or a base model with other weights.
+    """
+    return Writer(*load_parts(folder))
+
+
+def load_parts(folder: epath.Path) -> tuple[Model, Adapter, WriterConfig]:
+    """Base model, adapter and sampling of the writer in `folder`; errors as `load`."""
     where = folder / _NAME
     try:
         plain = storage.read_json(where)
@@ -78,20 +87,10 @@ def settings(folder: epath.Path) -> tuple[WriterConfig, str, str]:
         config = WriterConfig(**{field.name: plain[field.name] for field in fields(WriterConfig)})
     except (DataError, ConfigError, TypeError) as error:
         raise ModelError(f"{where}: {error}") from None
-    return config, str(plain["base"]), str(plain["base_sha256"])
-
-
-def load(folder: epath.Path) -> Writer:
-    """The writer in `folder`, its base model fetched if it is not at hand.
-
-    Raises:
-        ModelError: a file that is not as `save` leaves it, or a base model with other weights.
-    """
-    config, base, wanted = settings(folder)
-    model = hub.load(base)
+    model, wanted = hub.load(plain["base"]), plain["base_sha256"]
     if (found := digest(model.decoder)) != wanted:
-        raise ModelError(f"{folder / _NAME}: made for {base} with weights {wanted}, but here are {found}")
-    return Writer(model, peft.load(folder / _ADAPTER, model.decoder.config), config)
+        raise ModelError(f"{where}: made for {model.name} with weights {wanted}, but here are {found}")
+    return model, peft.load(folder / _ADAPTER, model.decoder.config), config
 
 
 def digest(decoder: Decoder) -> str:

@@ -35,7 +35,7 @@ def test_a_text_that_passes_is_sent_as_written(decision: Decision) -> None:
 
     def write(brief: Brief, seed: int) -> str:
         asked.append((brief, seed))
-        return shield.render(brief).replace("Maria", "Maria")
+        return shield.render(brief)
 
     message = compose(decision, CUSTOMER, write)
     assert message is not None
