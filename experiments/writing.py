@@ -29,7 +29,7 @@ FACTS = (
 
 NORTHWIND = Sender(
     "Northwind",
-    "Northwind, 12 Harbor Street, Springfield",
+    "12 Harbor Street, Springfield",
     ("northwind.example",),
     "https://northwind.example/unsubscribe",
 )

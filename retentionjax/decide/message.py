@@ -85,4 +85,5 @@ def _message(
     violations: tuple[Violation, ...],
 ) -> Message:
     version = bundle.rules.version if bundle.rules else ""
-    return Message(text, source, brief, shield.footer(brief), version, model_text, violations)
+    footer = shield.footer(brief) if brief.channel == "email" else ""
+    return Message(text, source, brief, footer, version, model_text, violations)

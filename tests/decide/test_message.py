@@ -56,6 +56,13 @@ def test_a_text_that_invents_an_offer_is_not_sent(decision: Decision) -> None:
     assert shield.check(message.text, message.brief).passed
 
 
+def test_only_an_email_has_a_legal_footer(decision: Decision) -> None:
+    for channel in ("sms", "push", "email"):
+        message = compose(decision, bundles.CUSTOMER | {"recipient": {"channel": channel}}, None)
+        assert message is not None
+        assert ("unsubscribe" in message.footer) == (channel == "email")
+
+
 def test_who_waits_gets_no_message_and_no_model_is_asked(decision: Decision) -> None:
     def never(brief: Brief, seed: int) -> str:
         raise AssertionError(f"asked for {brief} with {seed}")
