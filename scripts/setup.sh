@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv from the hash-pinned lock files: `bash scripts/setup.sh [extra …]` (cuda tpu text serve ray gcs dev).
+# Makes .venv from the hash-pinned lock files: `bash scripts/setup.sh [extra …]` (cuda tpu text serve ray gcs vertex dev).
 # Ends in a second when .venv is whole; an interrupted, damaged or moved one is repaired by running it again.
 # Extras add up: a later call with fewer removes none (delete .venv for that).
 set -euo pipefail
@@ -11,8 +11,8 @@ fail() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
 
 for extra in "$@"; do
     case "$extra" in
-        cuda | tpu | text | serve | ray | gcs | dev) ;;
-        *) fail "unknown extra '$extra'; allowed: cuda tpu text serve ray gcs dev" ;;
+        cuda | tpu | text | serve | ray | gcs | vertex | dev) ;;
+        *) fail "unknown extra '$extra'; allowed: cuda tpu text serve ray gcs vertex dev" ;;
     esac
 done
 
