@@ -1,0 +1,176 @@
+"""What the service says when it refuses: RFC 9457 problem documents that name the field, its value and what is allowed.
+
+No text of an exception, path or stack is ever part of an answer; the log has them, under the same `instance`.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:retentionjax:problem:"
+_SHOWN = 100  # characters of a refused value that are repeated to its sender
+
+_log = structlog.get_logger("serving.problems")
+
+
+class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One field that was refused."""
+
+    field: Annotated[str, msgspec.Meta(description="Where it is, as in `facts.tenure` or `outcomes[3].kind`")]
+    value: Annotated[str | None, msgspec.Meta(description="What was given, as JSON, cut after 100 characters")] = None
+    allowed: Annotated[str | None, msgspec.Meta(description="What is allowed there")] = None
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A problem document (RFC 9457)."""
+
+    type: Annotated[str, msgspec.Meta(description="A URN that names the kind of problem and never changes")]
+    title: Annotated[str, msgspec.Meta(description="The kind in words")]
+    status: Annotated[int, msgspec.Meta(description="The HTTP status")]
+    detail: Annotated[str, msgspec.Meta(description="This case in words")]
+    instance: Annotated[str, msgspec.Meta(description="Names this case in the service's log")]
+    errors: Annotated[tuple[FieldError, ...], msgspec.Meta(description="The fields at fault")] = ()
+
+
+class Problem(Exception):  # noqa: N818 - what RFC 9457 calls it
+    """A refusal. `type` is its short name, such as `campaign-not-running`; `errors` may also be dicts."""
+
+    def __init__(
+        self,
+        status: int,
+        type: str,  # noqa: A002 - the member's name in RFC 9457
+        title: str,
+        detail: str,
+        errors: Sequence[FieldError | Mapping[str, Any]] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {type}: {detail}")
+        self.status, self.type, self.title, self.detail = status, type, title, detail
+        self.errors = tuple(each if isinstance(each, FieldError) else field_error(**each) for each in errors)
+        self.headers = dict(headers or {})
+
+
+_MISSING = object()
+
+
+def field_error(field: str, value: object = _MISSING, allowed: str | None = None) -> FieldError:
+    """A FieldError that shows `value` as JSON, shortened; without `value` the field was missing or is secret."""
+    return FieldError(field, None if value is _MISSING else _shown(value), allowed)
+
+
+def invalid(detail: str, *errors: FieldError) -> Problem:
+    """422: well-formed, and not what the schema allows."""
+    return Problem(422, "invalid-request", "The request does not fit the schema", detail, errors)
+
+
+def not_found(what: str, field: str, value: str) -> Problem:
+    """404: nothing of that name. `what` as in "decision"."""
+    detail = f"There is no such {what}."
+    return Problem(404, "not-found", "Not found", detail, [field_error(field, value, f"an existing {what}")])
+
+
+def unavailable(type: str, detail: str, retry_after: float) -> Problem:  # noqa: A002
+    """503 with Retry-After [s]: it will pass."""
+    headers = {"Retry-After": str(max(1, round(retry_after)))}
+    return Problem(503, type, "Not available now", detail, headers=headers)
+
+
+def problem_response(problem: Problem) -> Response[bytes]:
+    """The answer to a refused request."""
+    body = ProblemDetails(
+        type=TYPE + problem.type,
+        title=problem.title,
+        status=problem.status,
+        detail=problem.detail,
+        instance=f"urn:uuid:{uuid.uuid4()}",
+        errors=problem.errors,
+    )
+    _log.info("problem", status=problem.status, type=problem.type, instance=body.instance)
+    return Response(
+        msgspec.json.encode(body), status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers
+    )
+
+
+def on_problem(_request: Request[Any, Any, Any], error: Problem) -> Response[bytes]:
+    """Litestar's handler of Problem."""
+    return problem_response(error)
+
+
+# What Litestar itself refuses, in our words: its own may quote what was sent.
+_LITESTAR = {
+    400: ("malformed-request", "The request cannot be read", "The request cannot be read."),
+    404: ("not-found", "Not found", "There is nothing at this address."),
+    405: ("method-not-allowed", "Method not allowed", "This address does not know this method; see `Allow`."),
+    413: ("body-too-large", "The body is too large", "The body is larger than this address takes."),
+    415: ("unsupported-media-type", "Unsupported media type", "The body must be application/json."),
+}
+
+
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Litestar's handler of its own refusals: unknown address, method, oversized body, path and query parameters."""
+    if isinstance(error, ValidationException):
+        return problem_response(_of_parameters(request, error))
+    if error.status_code >= 500:
+        return on_exception(request, error)
+    phrase = HTTPStatus(error.status_code).phrase
+    kind = (f"http-{error.status_code}", phrase, f"{phrase}.")
+    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    type_, title, detail = _LITESTAR.get(error.status_code, kind)
+    return problem_response(Problem(error.status_code, type_, title, detail, headers=headers))
+
+
+def on_exception(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's handler of everything else, a defect of ours: the log knows it, the answer only where to look."""
+    _log.error("defect", error=type(error).__name__, exc_info=error)
+    return problem_response(Problem(500, "defect", "The service failed", "The service failed; its log says why."))
+
+
+def _of_parameters(request: Request[Any, Any, Any], error: ValidationException) -> Problem:
+    """Path, query and header parameters, which Litestar checks itself."""
+    given = {**request.path_params, **request.query_params}
+    errors = []
+    for each in error.extra if isinstance(error.extra, list) else []:
+        field = str(each.get("key", "body"))
+        value = {"value": given[field]} if field in given else {}
+        errors.append(field_error(field, allowed=each.get("message"), **value))
+    return invalid("A parameter of the request is not as the schema says.", *errors)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, UnicodeError, RecursionError):
+        text = ascii(value) if isinstance(value, str) else type(value).__name__
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+_MEANINGS = {
+    400: "The request cannot be read",
+    401: "No valid API key",
+    403: "The key's role may not do this",
+    404: "No such thing",
+    409: "Not possible in the present state",
+    413: "The body is too large",
+    415: "Another media type than application/json",
+    422: "The request does not fit the schema",
+    429: "Too many requests with this key",
+    503: "Not available now; see Retry-After",
+}
+_ALWAYS = (400, 401, 403, 422, 429, 503)
+
+
+def responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """`responses=` of a handler: the problems every guarded address may answer, and `statuses` besides."""
+    return {
+        status: ResponseSpec(ProblemDetails, description=_MEANINGS[status], media_type=MEDIA_TYPE)
+        for status in sorted({*_ALWAYS, *statuses})
+    }

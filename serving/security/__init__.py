@@ -1,0 +1,1 @@
+"""Who may do what: API keys, roles, request rates, strict reading of bodies, headers."""
