@@ -1,0 +1,1 @@
+"""The ledger: consent, contacts, offers, money, decisions and outcomes in SQL."""

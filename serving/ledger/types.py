@@ -1,0 +1,296 @@
+"""What goes into the ledger and what comes out of it. Money is whole micro-dollars, time UTC epoch seconds.
+
+A *contact* is a message to a customer: planned by a decision for a moment `send_at`, and counted on the campaign day
+of that moment, floor((send_at − starts_at)/86400). It is *executed* from that day on and *pending* before it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Clock = Callable[[], float]
+"""Gives the time, UTC epoch seconds; tests freeze it."""
+
+ConsentStatus = Literal["granted", "denied", "opted_out", "unknown"]
+KillSwitch = Literal["policy", "baseline", "never"]
+OutcomeKind = Literal["accepted", "declined", "churned", "opted_out"]
+OutcomeStatus = Literal["applied", "duplicate", "ignored", "refused", "unknown_decision"]
+Role = Literal["decide", "report", "admin"]
+SlotName = Literal["active", "canary", "shadow"]
+
+DAY = 86_400.0  # seconds
+MICROS = 1_000_000  # a dollar
+NO_OFFER = -1
+IDEMPOTENCY_SECONDS = DAY  # an Idempotency-Key is remembered so long
+RESERVATION_DAYS = 14  # a contact unanswered so many days after it was sent gives the discount it reserved back
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerView:
+    """What the ledger knows of a customer, as a campaign sees it today."""
+
+    customer_id: str
+    campaign_id: str
+    consent: Mapping[str, ConsentStatus]
+    """By channel; a channel that is not there is unknown, see `consent_for`."""
+    time_zone: str | None = None
+    """IANA name."""
+    contacts_days_ago: tuple[int, ...] = ()
+    """Executed contacts of this and other campaigns in days of this campaign, ascending; 0 is today."""
+    pending_offer: int = NO_OFFER
+    """Index of the offer of the contact that is planned for a later day."""
+    pending_days: int = 0
+    """Days until it is sent; 0 without one."""
+    running_offer: int = NO_OFFER
+    """Index of the offer accepted last, while it runs."""
+    offer_days_left: int = 0
+    """Today included; `offer_days` on the day it was accepted, 0 without one."""
+    account_used_micros: int = 0
+    """Contact costs, and full costs of offers reserved or committed, in this campaign."""
+    baseline_churn_probability: float | None = None
+    """The first score of the customer in this campaign; None before it."""
+    churned: bool = False
+
+    def consent_for(self, channel: str) -> ConsentStatus:
+        """Consent to be contacted by `channel`."""
+        return self.consent.get(channel, "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignView:
+    """A campaign and its money. spent + reserved ≤ budget, always."""
+
+    campaign_id: str
+    budget_micros: int
+    spent_micros: int
+    """Contact costs and accepted discounts of answered, expired and accepted contacts."""
+    reserved_micros: int
+    """Full costs of contacts that are planned or unanswered."""
+    starts_at: float
+    horizon_days: int
+    customers_expected: int
+    offer_days: int = 30
+    """An accepted offer runs so long, the day of acceptance included; as in the bundle's EnvParams."""
+
+    @property
+    def left_micros(self) -> int:
+        """Budget that is neither spent nor reserved."""
+        return self.budget_micros - self.spent_micros - self.reserved_micros
+
+    def day(self, at: float) -> int:
+        """Campaign day of a moment; negative before the start, `horizon_days` or more after the end."""
+        return int((at - self.starts_at) // DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign as an administrator sets it."""
+
+    campaign_id: str
+    budget_micros: int
+    starts_at: float
+    horizon_days: int
+    customers_expected: int
+    offer_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """One decision as it is recorded, with all that off-policy evaluation and an explanation need."""
+
+    decision_id: str
+    """UUID version 7."""
+    customer_id: str
+    campaign_id: str
+    decided_at: float
+    day: int
+    """Campaign day of `decided_at`."""
+    channel: str
+    action: int
+    """0 is wait."""
+    offer: int
+    """Index; NO_OFFER with wait."""
+    delay: int
+    """Days; 0 with wait."""
+    send_at: float | None
+    """None with wait."""
+    reserve_micros: int
+    """Contact cost and full cost of the offer; 0 with wait and in shadow."""
+    contact_cost_micros: int
+    """The part of `reserve_micros` that a declined contact costs."""
+    observation: bytes
+    """f32[16], little-endian."""
+    mask: int
+    """Bit a is set where action a was legal."""
+    propensities: bytes
+    """f32[13], little-endian: those the action was drawn from."""
+    churn_probability: float
+    baseline_churn_probability: float
+    accept_probability: float
+    monthly_charge: float
+    """$ per 30 days."""
+    bundle_id: str
+    policy_version: str
+    rules_version: str
+    slot: SlotName
+    degradations: tuple[str, ...]
+    executed: bool
+    """False for shadow: recorded, never sent, no money."""
+    message_json: bytes | None
+    response: bytes
+    """The JSON that was answered."""
+    idempotency: tuple[str, str, str] | None
+    """(API key id, Idempotency-Key, digest of the request), if the caller gave a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What an Idempotency-Key was answered with before."""
+
+    request_digest: str
+    decision_id: str
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened after a decision, as a caller reports it."""
+
+    decision_id: str
+    kind: OutcomeKind
+    at: float
+    """When it happened, not when it was reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeResult:
+    """What the ledger made of an outcome; aligned with the outcomes given."""
+
+    decision_id: str
+    kind: OutcomeKind
+    status: OutcomeStatus
+    """applied · duplicate (same decision and kind, reported before) · ignored (true, but nothing follows from it) ·
+    refused (it cannot be, or comes too late to be honoured) · unknown_decision."""
+    detail: str = ""
+    """Why it was ignored or refused, for the person who reported it."""
+    released_micros: int = 0
+    """Reservation given back to the campaign."""
+    committed_micros: int = 0
+    """Spent by this outcome, contact cost included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Consent of one customer to one channel, and since when."""
+
+    channel: str
+    status: ConsentStatus
+    changed_at: float
+    source: str
+    """Who or what said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSlot:
+    """A bundle that serves."""
+
+    bundle_id: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Which bundles serve: `canary` gets the share `canary_weight` of the customers, `shadow` decides without effect."""
+
+    active: BundleSlot | None = None
+    canary: BundleSlot | None = None
+    canary_weight: float = 0.0
+    shadow: BundleSlot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key without its secret, which nobody has but its owner."""
+
+    key_id: str
+    name: str
+    role: Role
+    created_at: float
+    last_used_at: float | None
+    revoked_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """A recorded decision as it is read back."""
+
+    decision_id: str
+    customer_id: str
+    campaign_id: str
+    decided_at: float
+    day: int
+    channel: str
+    action: int
+    offer: int
+    delay: int
+    send_at: float | None
+    contact_state: str | None
+    """reserved · accepted · declined · expired · cancelled; None without a contact."""
+    reserved_micros: int
+    spent_micros: int
+    observation: bytes | None
+    """None once the customer is erased, as are the other facts below that can be None."""
+    mask: int
+    propensities: bytes | None
+    churn_probability: float | None
+    baseline_churn_probability: float | None
+    accept_probability: float | None
+    monthly_charge: float | None
+    bundle_id: str
+    policy_version: str
+    rules_version: str
+    slot: SlotName
+    degradations: tuple[str, ...]
+    executed: bool
+    message_json: bytes | None
+    response: bytes | None
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRecord:
+    """One contact in a customer's ledger."""
+
+    decision_id: str
+    campaign_id: str
+    channel: str
+    offer: int
+    send_at: float
+    state: str
+    reserved_micros: int
+    spent_micros: int
+    accepted_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerLedger:
+    """All that the ledger holds of one customer."""
+
+    customer_id: str
+    time_zone: str | None
+    churned_at: float | None
+    consent: tuple[Consent, ...]
+    contacts: tuple[ContactRecord, ...]
+    """Oldest first."""
+    decisions: int
+    """How many, shadow included."""
+
+
+@dataclass(frozen=True, slots=True)
+class DailySpend:
+    """One campaign day: of the contacts counted on it, what is spent by now and what is still reserved."""
+
+    day: int
+    contacts: int
+    spent_micros: int
+    reserved_micros: int
