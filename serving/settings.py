@@ -1,0 +1,212 @@
+"""All settings of the service, in one place: flags over environment over defaults, checked once.
+
+A setting `some_name` is the flag `--some-name` and the variable `RETENTIONJAX_SOME_NAME`. A text may also come from a
+file that `RETENTIONJAX_SOME_NAME_FILE` names, as container secrets do.
+"""
+
+import argparse
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from retentionjax.errors import ConfigError
+
+PREFIX = "RETENTIONJAX_"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of a number: low ≤ value ≤ high, in `unit`."""
+
+    low: float
+    high: float = math.inf
+    unit: str = ""
+
+    def __str__(self) -> str:
+        reach = f"{self.low:g} or more" if math.isinf(self.high) else f"{self.low:g} to {self.high:g}"
+        return f"{reach} {self.unit}".rstrip()
+
+
+def _setting(default: Any, meaning: str, bounds: Bounds | None = None, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"meaning": meaning, "bounds": bounds, "secret": secret})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an operator can set. Money in $, times as their unit says."""
+
+    bundle: str = _setting("", "the bundle that decides: a folder, gs://…, or a pointer to one; required")
+    host: str = _setting("127.0.0.1", "the address to listen at")
+    port: int = _setting(8080, "the port to listen at; 0: a free one", Bounds(0, 65535))
+    workers: int = _setting(1, "processes; each compiles its own bundle and they share the ledger", Bounds(1, 64))
+    database: str = _setting(
+        "sqlite:///retentionjax-ledger.db", "the ledger: sqlite:///FILE or postgresql://…", secret=True
+    )
+    campaign_customers: int | None = _setting(
+        None, "first start: makes a campaign `default` for so many customers, at the bundle's limit each", Bounds(1)
+    )
+    campaign_budget: float | None = _setting(
+        None, "first start: its budget, where it is not customers × limit", Bounds(0, 1e9, "$")
+    )
+    exploration: float = _setting(
+        0.0, "share of decisions drawn evenly from what is allowed, to learn from", Bounds(0, 1)
+    )
+    messages: Literal["template", "model"] = _setting(
+        "template", "who writes: checked templates, or the bundle's language model with the template behind it"
+    )
+    batch_wait_ms: float = _setting(2.0, "longest wait for a micro-batch to fill", Bounds(0, 100, "ms"))
+    queue_size: int = _setting(1024, "decisions that may wait; more are refused with 503", Bounds(1, 100_000))
+    deadline_ms: float = _setting(
+        2000.0, "a decision not made by then is refused and not written", Bounds(1, 60_000, "ms")
+    )
+    message_deadline_ms: float = _setting(
+        1500.0, "a model's message not written by then is the template's", Bounds(1, 60_000, "ms")
+    )
+    message_queue_size: int = _setting(64, "messages that may wait for the model", Bounds(1, 10_000))
+    message_cache_size: int = _setting(1024, "model messages kept, by what they are to say", Bounds(0, 1_000_000))
+    reservation_days: float = _setting(
+        14.0, "money reserved for an offer comes back when no outcome arrives within them", Bounds(0, 365, "days")
+    )
+    retention_days: float = _setting(
+        400.0, "personal parts of the ledger older than this are erased", Bounds(1, 3660, "days")
+    )
+    canary_window: int = _setting(200, "decisions over which the canary is judged", Bounds(10, 1_000_000))
+    canary_error_rate: float = _setting(0.02, "share of errors above which the canary goes back", Bounds(0, 1))
+    canary_p99_ms: float = _setting(
+        250.0, "99th percentile of its latency above which it goes back", Bounds(1, 60_000, "ms")
+    )
+    canary_block_rate: float = _setting(0.05, "share of messages blocked above which it goes back", Bounds(0, 1))
+    rate: float = _setting(2000.0, "requests a second that one key may make; 0: any number", Bounds(0, 1e6, "/s"))
+    rate_burst: float = _setting(4000.0, "requests at once, after a pause", Bounds(1, 1e6))
+    key_cache_seconds: float = _setting(
+        5.0,
+        "a verified key is trusted without the ledger; a revoked one works no longer than this",
+        Bounds(0, 300, "s"),
+    )
+    session_hours: float = _setting(8.0, "a console session lasts", Bounds(0.1, 168, "h"))
+    console_secret: str = _setting(
+        "", "signs console sessions; empty: drawn at each start, which ends all sessions", secret=True
+    )
+    secure_cookies: bool = _setting(False, "session cookies over HTTPS only; set it behind TLS")  # noqa: FBT003
+    open_metrics: bool = _setting(False, "/metrics without a key, for a scraper in a closed network")  # noqa: FBT003
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "the least that is logged")
+    drain_seconds: float = _setting(20.0, "at shutdown, decisions under way may take this long", Bounds(0, 600, "s"))
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError naming the setting, its value and what is allowed."""
+        for each in dataclasses.fields(self):
+            _check(each, getattr(self, each.name))
+        if not self.bundle:
+            raise ConfigError("--bundle is missing; allowed: a folder, gs://… or a pointer to a bundle")
+        if not self.database.startswith(("sqlite:///", "postgresql://")):
+            scheme = self.database.partition(":")[0]  # never the rest: it may hold a password
+            raise ConfigError(f"database is {scheme!r}:…; allowed: sqlite:///FILE or postgresql://…")
+        if self.console_secret and len(self.console_secret) < 32:
+            raise ConfigError("console_secret is short; allowed: 32 characters or more, or none")
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings by flags, environment and defaults, in this order. Raises ConfigError for one that is wrong."""
+    found = _from_environment(environment)
+    flags = vars(_parser().parse_args(list(arguments)))
+    given = {name: value for name, value in flags.items() if value is not None}
+    return Settings(
+        **{**found, **{name: _read(_FIELDS[name], value, f"--{_dashed(name)}") for name, value in given.items()}}
+    )
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables from which `parse` reads the same settings, for worker processes."""
+    values = {each.name: getattr(settings, each.name) for each in dataclasses.fields(settings)}
+    return {PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None}
+
+
+def table() -> list[tuple[str, str, str]]:
+    """(flag, default, meaning) of every setting, as the documentation shows them."""
+    rows = []
+    for each in _FIELDS.values():
+        bounds, choices = each.metadata["bounds"], _choices(each)
+        allowed = f" ({bounds})" if bounds else f" ({', '.join(choices)})" if choices else ""
+        default = "" if each.default in (None, "") else str(each.default).lower().removesuffix(".0")
+        name = PREFIX + each.name.upper() if each.name in _NO_FLAG else f"--{_dashed(each.name)}"
+        rows.append((name, default, each.metadata["meaning"] + allowed))
+    return rows
+
+
+_FIELDS = {each.name: each for each in dataclasses.fields(Settings)}
+_TYPES = typing.get_type_hints(Settings)
+_NO_FLAG = {"console_secret"}  # command lines are seen by everybody on the machine
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="retentionjax serve",
+        description="Serves decisions, with a ledger that remembers them.",
+        epilog="Each flag is also a variable, RETENTIONJAX_…, and texts can come from files, RETENTIONJAX_…_FILE.",
+    )
+    for flag, default, meaning in table():
+        name = flag.removeprefix("--").replace("-", "_")
+        if name not in _FIELDS:  # has no flag
+            continue
+        switch = {"action": "store_const", "const": "true"} if _TYPES[name] is bool else {"metavar": name.upper()}
+        shown = f" [{default}]" if default else ""
+        parser.add_argument(flag, help=(meaning + shown).replace("%", "%%"), **switch)  # type: ignore[arg-type]
+    return parser
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for name, each in _FIELDS.items():
+        variable = PREFIX + name.upper()
+        value, file = environment.get(variable), environment.get(f"{variable}_FILE")
+        if value is not None and file is not None:
+            raise ConfigError(f"{variable} and {variable}_FILE are both set; allowed: one of them")
+        if file is not None:
+            try:
+                value = Path(file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    f"{variable}_FILE is {file}: {type(error).__name__}; allowed: a readable file"
+                ) from None
+        if value is not None:
+            found[name] = _read(each, value, variable)
+    return found
+
+
+def _read(each: "dataclasses.Field[Any]", text: str, where: str) -> Any:
+    kind = _TYPES[each.name]
+    if isinstance(kind, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"{where} is {text!r}; allowed: true, false")
+        return text.lower() == "true"
+    if kind not in (int, float):
+        return text
+    convert: Callable[[str], float] = kind
+    try:
+        return convert(text)
+    except ValueError:
+        raise ConfigError(f"{where} is {text!r}; allowed: {each.metadata['bounds']}") from None
+
+
+def _check(each: "dataclasses.Field[Any]", value: Any) -> None:
+    bounds, choices = each.metadata["bounds"], _choices(each)
+    if bounds is not None and value is not None and not bounds.low <= value <= bounds.high:
+        raise ConfigError(f"{each.name} is {value!r}; allowed: {bounds}")
+    if choices and value not in choices:
+        raise ConfigError(f"{each.name} is {value!r}; allowed: {', '.join(choices)}")
+
+
+def _choices(each: "dataclasses.Field[Any]") -> tuple[str, ...]:
+    kind = _TYPES[each.name]
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
