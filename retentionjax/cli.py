@@ -29,7 +29,11 @@ COMMANDS = (
     Command("models", "list and fetch base models: models {list,fetch}", "retentionjax.language.models_command"),
     Command("decide", "decide for one customer: --bundle DIR --customer FILE.json", "retentionjax.decide.command"),
     Command("evaluate", "compare a bundle's policy with the rules", "retentionjax.bundle.comparison"),
-    Command("bundle", "look at a bundle or check it: bundle {inspect,verify} DIR", "retentionjax.bundle.command"),
+    Command(
+        "bundle",
+        "look at, check, promote: bundle {inspect,verify,promote,rollback,history}",
+        "retentionjax.bundle.command",
+    ),
 )
 
 

@@ -21,6 +21,10 @@ class BundleError(RetentionJaxError):
     """A bundle that is damaged, incomplete or of an unknown format."""
 
 
+class ConflictError(RetentionJaxError):
+    """A file that somebody else changed between our reading it and our writing it; nothing of ours was written."""
+
+
 class CheckpointError(RetentionJaxError):
     """A checkpoint that is missing or does not fit the state to be restored."""
 

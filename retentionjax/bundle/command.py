@@ -1,4 +1,9 @@
-"""`retentionjax bundle {inspect,verify} DIR`: what a bundle is, and whether it is whole."""
+"""`retentionjax bundle {inspect,verify} DIR`: what a bundle is, and whether it is whole.
+
+`bundle promote RUN_OR_BUNDLE POINTER` makes it the current one at POINTER, a file such as gs://bucket/retention/current
+or production/current; `bundle rollback POINTER` goes back; `bundle history POINTER` says who moved it and when. A
+pointer may stand wherever a bundle's folder may.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -21,8 +26,34 @@ def main(arguments: Sequence[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     verbs.add_parser("inspect", help="what it is, in words").add_argument("folder", metavar="DIR")
     verbs.add_parser("verify", help="check every file, load it, decide once").add_argument("folder", metavar="DIR")
+    promote = verbs.add_parser("promote", help="copy it beside a pointer and point to it")
+    promote.add_argument("source", metavar="RUN_OR_BUNDLE")
+    promote.add_argument("pointer", metavar="POINTER")
+    rollback = verbs.add_parser("rollback", help="point to the bundle before the current one again")
+    rollback.add_argument("pointer", metavar="POINTER")
+    rollback.add_argument("--to", metavar="ID", help="an earlier bundle, by the beginning of its id")
+    verbs.add_parser("history", help="the moves of a pointer").add_argument("pointer", metavar="POINTER")
     parsed = parser.parse_args(list(arguments))
-    return _inspect(parsed.folder) if parsed.verb == "inspect" else _verify(parsed.folder)
+    if parsed.verb == "inspect":
+        return _inspect(parsed.folder)
+    if parsed.verb == "verify":
+        return _verify(parsed.folder)
+    return _move(parsed)
+
+
+def _move(parsed: argparse.Namespace) -> int:
+    from retentionjax.bundle import pointer
+
+    if parsed.verb == "promote":
+        moved = pointer.promote(parsed.source, parsed.pointer)
+    elif parsed.verb == "rollback":
+        moved = pointer.rollback(parsed.pointer, parsed.to)
+    else:
+        moved = pointer.read(parsed.pointer)
+        for move in moved.history:
+            print(f"{move.when}  {move.action:<8}  {move.id[:12]}  {move.who}")
+    print(f"{parsed.pointer}: bundle {moved.id[:12]}, in {pointer.resolve(parsed.pointer)}")
+    return 0
 
 
 def _verify(folder: str) -> int:
@@ -42,10 +73,10 @@ def _verify(folder: str) -> int:
 def _inspect(folder: str) -> int:
     from rich.console import Console
 
-    from retentionjax import storage
     from retentionjax.bundle import manifest as manifests
+    from retentionjax.bundle import pointer
 
-    base = storage.as_path(folder)
+    base = pointer.resolve(folder)
     manifest = manifests.read(base)
     manifests.verify_files(base, manifest)
     console = Console(highlight=False, soft_wrap=True)

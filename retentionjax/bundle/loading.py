@@ -9,8 +9,7 @@ import pandas as pd
 from etils import epath
 from jaxtyping import Float
 
-from retentionjax import storage
-from retentionjax.bundle import customer, manifest, message, program
+from retentionjax.bundle import customer, manifest, message, pointer, program
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import Program
@@ -99,12 +98,12 @@ class Bundle:
 
 
 def load(folder: str | os.PathLike[str]) -> Bundle:
-    """The bundle in `folder`, after every file has been compared with the manifest.
+    """The bundle in `folder`, or where the pointer of that name points, every file compared with the manifest.
 
     Raises BundleError naming file and fault: no bundle, an unknown format version or part, a file that is missing,
     changed, too much or a link, a model or program that cannot be read here, models that do not fit the schema.
     """
-    base = storage.as_path(folder)
+    base = pointer.resolve(folder)
     read = manifest.read(base)
     manifest.verify_files(base, read)
     where = str(base / manifest.NAME)

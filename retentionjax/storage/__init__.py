@@ -1,13 +1,15 @@
 """Files and folders that are whole or not there, on a disk or in a cloud bucket.
 
-The only module that knows clouds: everything else takes an `epath.Path` and asks this one to write. On a disk
-content is written beside its destination, flushed to the device and renamed, so a reader, or a run that starts
-after a SIGKILL, meets the old content or the new one, never a half. A bucket has no rename; there an object
-appears whole when its upload ends, and a folder's top-level files (manifest, summary) are uploaded last.
+The only part that knows clouds (Google's client is in `bucket`): everything else takes an `epath.Path` and asks
+this one to write. On a disk content is written beside its destination, flushed to the device and renamed, so a
+reader, or a run that starts after a SIGKILL, meets the old content or the new one, never a half. A bucket has no
+rename; there an object appears whole when its upload ends, and a folder's top-level files (manifest, summary) are
+uploaded last, and are the first to go when it is replaced: what is half there has none.
 """
 
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import json
 import math
@@ -18,15 +20,23 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from etils import epath
 
-from retentionjax.errors import DataError, RetentionJaxError
+from retentionjax.errors import ConflictError, DataError, RetentionJaxError
+from retentionjax.storage import bucket
 
 
 def as_path(path: str | os.PathLike[str]) -> epath.Path:
-    """`path` as the one path type of the project, `~` expanded; `gs://bucket/folder` is as good as a folder."""
+    """`path` as the one path type of the project, `~` expanded; `gs://bucket/folder` is as good as a folder.
+
+    Raises ConfigError for a URL of another kind, and for `gs://` where the extra `gcs` is not installed.
+    """
+    if is_cloud(path):
+        bucket.check(os.fspath(path))
+        bucket.prepare()
     return epath.Path(path).expanduser()
 
 
@@ -38,10 +48,10 @@ def is_cloud(path: str | os.PathLike[str]) -> bool:
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Puts `data` at `path`, replacing what is there in one step; makes missing parent folders."""
     target = as_path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     if is_cloud(target):
         target.write_bytes(data)
         return
+    target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
     partial = _sibling(target)
     try:
@@ -124,6 +134,8 @@ def new_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterat
 
 def files(folder: str | os.PathLike[str]) -> list[epath.Path]:
     """All files below `folder`, in the order of their paths; hidden ones too."""
+    if is_cloud(folder):
+        return bucket.files(as_path(folder))
     entries = sorted(as_path(folder).iterdir())
     return [file for entry in entries for file in (files(entry) if entry.is_dir() else [entry])]
 
@@ -135,6 +147,51 @@ def sha256(path: str | os.PathLike[str]) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+# --- compare and set ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Versioned:
+    """A file's content and the version it was read at."""
+
+    data: bytes | None
+    """None: no such file."""
+    version: str
+    """Of this content and no other: a bucket's generation, the SHA-256 on a disk; the same for every missing file."""
+
+
+def read_versioned(path: str | os.PathLike[str]) -> Versioned:
+    """The file at `path` with its version, for `write_versioned`. Never a remembered answer."""
+    target = as_path(path)
+    if is_cloud(target):
+        data, generation = bucket.read(target)
+        return Versioned(data, str(generation))
+    try:
+        content = target.read_bytes()
+    except FileNotFoundError:
+        return Versioned(None, "")
+    except IsADirectoryError:
+        raise DataError(f"{target}: is a folder, not a file") from None
+    return Versioned(content, hashlib.sha256(content).hexdigest())
+
+
+def write_versioned(path: str | os.PathLike[str], data: bytes, version: str) -> None:
+    """Puts `data` at `path` if the file there still is of `version`, in one step with the comparison.
+
+    Raises ConflictError when somebody else wrote it since; of several writers with one version, one succeeds.
+    """
+    target = as_path(path)
+    if is_cloud(target):
+        bucket.write(target, data, int(version))
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.parent / f".{target.name}.lock", "a", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if read_versioned(target).version != version:
+            raise ConflictError(f"{target}: changed by somebody else since it was read; nothing written")
+        write_bytes(target, data)
 
 
 # --- temporary siblings ---------------------------------------------------------------------------------------
@@ -202,11 +259,11 @@ def _exchange(one: epath.Path, other: epath.Path) -> bool:
 
 
 def _upload(partial: epath.Path, target: epath.Path) -> None:
-    """Copies a finished folder into a bucket, nested files first; what was there before is removed."""
-    if target.exists():
-        target.rmtree()
+    """Copies a finished folder into a bucket, nested files first; what was there before goes, top-level files first."""
+    for stale in sorted(files(target), key=lambda file: file.parent != target):
+        bucket.remove(stale)
     for file in sorted(files(partial), key=lambda file: file.parent == partial):
-        write_bytes(target / file.relative_to(partial), file.read_bytes())
+        bucket.upload(file, target / file.relative_to(partial))
 
 
 def _sync_tree(folder: epath.Path) -> None:
