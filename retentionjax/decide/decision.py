@@ -172,11 +172,13 @@ def _digest(*parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:7])
 
 
-@jax.jit
-def _is_elevated(today: Any, baseline: Any, params: EnvParams) -> Array:
-    """h_today/h > √(h⁰/h · h¹/h), h the usual hazard."""
+def is_elevated(today: Any, baseline: Any, params: EnvParams) -> Array:
+    """h_today/h > √(h⁰/h · h¹/h), h the usual hazard; scores of any shape."""
     calm, elevated = dynamics.hazards(baseline, params)
     return dynamics.average_hazard(today, params) > jax.numpy.sqrt(calm * elevated)
+
+
+_is_elevated = jax.jit(is_elevated)
 
 
 @jax.jit
