@@ -1,0 +1,114 @@
+"""The gate: whose key is this, and has it requests left? A key that was verified is trusted for a few seconds.
+
+Presented keys are kept as SHA-256 digests only. The ledger holds digests too and compares in constant time; the table
+here is looked up by digest, so its timing tells nothing about a key.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from litestar.connection import ASGIConnection
+
+from serving.ledger.types import ApiKey, Role
+from serving.problems import Problem
+from serving.security.rates import Buckets
+
+SCHEME = b"bearer "
+LONGEST_KEY = 200  # characters of an Authorization header; ours have less
+_FAILURES = 5.0  # wrong keys a second from one address; each costs a look into the ledger
+_FAILURE_BURST = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request."""
+
+    key_id: str
+    role: Role
+    name: str
+
+
+class Gate:
+    """Admits requests by their API key.
+
+    `verify` gives the live key of a presented text, or None; it reads the ledger and is called in a thread.
+    """
+
+    def __init__(
+        self,
+        verify: Callable[[str], ApiKey | None],
+        *,
+        rate: float,
+        burst: float,
+        cache_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._verify, self._clock, self._cache_seconds = verify, clock, cache_seconds
+        self._rates = Buckets(rate, burst, clock)
+        self._failures = Buckets(_FAILURES, _FAILURE_BURST, clock)
+        self._known: dict[bytes, tuple[Caller, float]] = {}
+        self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
+
+    async def admit(self, connection: ASGIConnection[Any, Any, Any, Any], tokens: float) -> Caller:
+        """The caller, with `tokens` taken. Raises Problem 401 or 429."""
+        value = next((value for name, value in connection.scope["headers"] if name == b"authorization"), None)
+        if value is None:
+            raise unauthorised("There is no Authorization header.")
+        if value[:7].lower() != SCHEME or len(value) > LONGEST_KEY:
+            raise unauthorised("The Authorization header is not `Bearer` and a key.")
+        client = connection.scope["client"]
+        caller = await self.identify(value[7:].strip(), client[0] if client else "")
+        self.charge(caller, tokens)
+        return caller
+
+    async def identify(self, presented: bytes, address: str) -> Caller:
+        """The owner of a key. Raises Problem 401; 429 where `address` has tried too many wrong ones."""
+        digest = hashlib.sha256(presented).digest()
+        known = self._known.get(digest)
+        if known is not None and self._clock() < known[1]:
+            return known[0]
+        if known is None and (wait := self._failures.take(address)) > 0:
+            raise too_many("Too many keys that were not known before came from this address.", wait)
+        caller = await self._ask(digest, presented)
+        if caller is None:
+            raise unauthorised("This key is not known, or was revoked.")
+        return caller
+
+    def charge(self, caller: Caller, tokens: float) -> None:
+        """Takes `tokens` of the caller's. Raises Problem 429."""
+        if (wait := self._rates.take(caller.key_id, tokens)) > 0:
+            raise too_many("This key has made too many requests.", wait)
+
+    async def _ask(self, digest: bytes, presented: bytes) -> Caller | None:
+        """Asks the ledger, once for all requests that wait for the same key."""
+        task = self._asking.get(digest)
+        if task is None:
+            task = self._asking[digest] = asyncio.create_task(self._look_up(digest, presented))
+            task.add_done_callback(lambda _: self._asking.pop(digest, None))
+        return await asyncio.shield(task)
+
+    async def _look_up(self, digest: bytes, presented: bytes) -> Caller | None:
+        asked = self._clock()
+        key = await asyncio.to_thread(self._verify, presented.decode("ascii", "replace"))
+        if key is None:
+            self._known.pop(digest, None)  # it was revoked
+            return None
+        caller = Caller(key.key_id, key.role, key.name)
+        self._known[digest] = (caller, asked + self._cache_seconds)
+        return caller
+
+
+def unauthorised(detail: str) -> Problem:
+    """401."""
+    headers = {"WWW-Authenticate": 'Bearer realm="retentionjax"'}
+    return Problem(401, "unauthorised", "No valid API key", detail, headers=headers)
+
+
+def too_many(detail: str, wait: float) -> Problem:
+    """429; `wait` in seconds."""
+    headers = {"Retry-After": str(max(1, round(wait)))}
+    return Problem(429, "too-many-requests", "Too many requests", detail, headers=headers)
