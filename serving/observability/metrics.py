@@ -1,0 +1,155 @@
+"""Prometheus metrics: one object, with one method for each thing that happens, callable from any thread.
+
+Counting costs a microsecond or two; the engine calls these from its own thread, once a decision or a micro-batch.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
+PREFIX = "retentionjax_"
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """All metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._decisions = self._counter("decisions", "Decisions made, by action and by why", "slot", "action", "reason")
+        self._prevented = self._counter(
+            "violations_prevented", "Decisions in which a rule removed an action the policy could have drawn", "rule"
+        )
+        self._blocks = self._counter("shield_blocks", "Texts that the shield refused, by rule", "rule")
+        self._degradations = self._counter("degradations", "Answers that were less than asked for, by what", "kind")
+        self._refusals = self._counter("refusals", "Requests answered with a problem, by its type", "type")
+        self._outcomes = self._counter(
+            "outcomes", "Outcomes reported, by what the ledger made of them", "kind", "status"
+        )
+        self._rollbacks = self._counter(
+            "canary_rollbacks", "Canaries taken back, by the limit that was passed", "limit"
+        )
+        self._queue = self._gauge("queue_depth", "Waiting now", "queue")
+        self._batch = self._histogram("batch_rows", "Decisions in a micro-batch", _ROWS)
+        self._stages = self._histogram(
+            "stage_seconds", "Time of a stage of a micro-batch, or of a message", _SECONDS, "stage"
+        )
+        self._requests = self._histogram("request_seconds", "Time of an HTTP request", _SECONDS, "operation", "status")
+        self._spend = self._gauge("campaign_dollars", "A campaign's money by its state, in $", "campaign", "state")
+        self._price = self._gauge("campaign_price", "What a budget dollar is worth elsewhere", "campaign")
+        self._throttle = self._gauge("campaign_throttle", "Share of contacts that pacing lets pass", "campaign")
+        self._drift = self._gauge(
+            "score_drift", "Mean churn log-odds of late less those of the first decisions, in their s.d.", "bundle"
+        )
+        self._bundle = self._gauge("bundle_info", "1 for each bundle that serves", "slot", "bundle")
+
+    def decision(self, slot: str, action: str, reason: str, rules: Iterable[str] = ()) -> None:
+        """One decision: `action` as in "wait" or "offer_10_delay_1", why, and the rules that removed actions."""
+        self._decisions.labels(slot, action, reason).inc()
+        for rule in rules:
+            self._prevented.labels(rule).inc()
+
+    def shield_blocks(self, rules: Iterable[str]) -> None:
+        """The rules that a refused text broke."""
+        for rule in rules:
+            self._blocks.labels(rule).inc()
+
+    def degradation(self, kind: str) -> None:
+        """An answer that was less than asked for, such as "message_template:deadline"."""
+        self._degradations.labels(kind).inc()
+
+    def refusal(self, type: str) -> None:  # noqa: A002 - the member's name in RFC 9457
+        """A problem that was answered."""
+        self._refusals.labels(type).inc()
+
+    def outcome(self, kind: str, status: str) -> None:
+        """An outcome that was reported."""
+        self._outcomes.labels(kind, status).inc()
+
+    def rollback(self, limit: str) -> None:
+        """A canary was taken back because it passed `limit`."""
+        self._rollbacks.labels(limit).inc()
+
+    def queue(self, name: str, depth: int) -> None:
+        """Waiting now in the queue "decisions" or "messages"."""
+        self._queue.labels(name).set(depth)
+
+    def batch(self, rows: int) -> None:
+        """Size of a micro-batch."""
+        self._batch.observe(rows)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Time of "wait", "views", "encode", "policy", "message", "commit" …"""
+        self._stages.labels(name).observe(seconds)
+
+    def request(self, operation: str, status: int, seconds: float) -> None:
+        """Time of an HTTP request; `operation` is the address as a template, never with an id in it."""
+        self._requests.labels(operation, str(status)).observe(seconds)
+
+    def campaign(self, name: str, dollars: Mapping[str, float], price: float, throttle: float) -> None:
+        """A campaign's budget, spend, reservations and pace now."""
+        for state, amount in dollars.items():
+            self._spend.labels(name, state).set(amount)
+        self._price.labels(name).set(price)
+        self._throttle.labels(name).set(throttle)
+
+    def drift(self, bundle: str, value: float) -> None:
+        """See `Drift`."""
+        self._drift.labels(bundle).set(value)
+
+    def bundles(self, serving: Mapping[str, str]) -> None:
+        """Which bundle serves in which slot."""
+        self._bundle.clear()
+        for slot, bundle in serving.items():
+            self._bundle.labels(slot, bundle).set(1)
+
+    def exposition(self) -> bytes:
+        """What /metrics answers."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(PREFIX + name, help_text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(PREFIX + name, help_text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, buckets: Iterable[float], *labels: str) -> Histogram:
+        return Histogram(PREFIX + name, help_text, labels, registry=self.registry, buckets=tuple(buckets))
+
+
+class Drift:
+    """How far the churn scores of late are from those the bundle began with: a moving mean of log-odds.
+
+    The first `warm_up` scores set the reference, as a bundle does not carry its training scores; the gauge is 0 until
+    then. Each later score moves the mean by 1/`memory`.
+    """
+
+    def __init__(self, *, warm_up: int = 500, memory: float = 500.0) -> None:
+        self._warm_up, self._memory = warm_up, memory
+        self._seen, self._mean, self._square, self._late = 0, 0.0, 0.0, 0.0
+
+    def observe(self, probabilities: Any) -> float:
+        """Takes scores f[B], each in (0, 1); returns the drift in standard deviations of the reference."""
+        odds = np.asarray(probabilities, np.float64)
+        for value in np.log(odds / (1 - odds)):
+            self._take(float(value))
+        if self._seen <= self._warm_up:
+            return 0.0
+        spread = math.sqrt(max(self._square / self._warm_up, 1e-12))
+        return (self._late - self._mean) / spread
+
+    def _take(self, value: float) -> None:
+        self._seen += 1
+        if self._seen <= self._warm_up:  # Welford's running mean and sum of squares
+            before = self._mean
+            self._mean += (value - before) / self._seen
+            self._square += (value - before) * (value - self._mean)
+            self._late = self._mean
+        else:
+            self._late += (value - self._late) / self._memory
