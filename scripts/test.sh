@@ -4,7 +4,7 @@
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
-bash scripts/setup.sh dev text
+bash scripts/setup.sh dev text serve gcs vertex
 
 failed=()
 check() { # check NAME COMMAND…
