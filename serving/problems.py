@@ -3,6 +3,7 @@
 No text of an exception, path or stack is ever part of an answer; the log has them, under the same `instance`.
 """
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -13,6 +14,8 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+
+from serving.domain.identifiers import IN_WORDS
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:retentionjax:problem:"
@@ -141,8 +144,24 @@ def _of_parameters(request: Request[Any, Any, Any], error: ValidationException) 
     for each in error.extra if isinstance(error.extra, list) else []:
         field = str(each.get("key", "body"))
         value = {"value": given[field]} if field in given else {}
-        errors.append(field_error(field, allowed=each.get("message"), **value))
+        if field == "data":  # the handler's parameter; there was no body
+            field, each = "body", {"message": "Expected `JSON`"}
+        errors.append(field_error(field, allowed=allowed_by(str(each.get("message"))), **value))
     return invalid("A parameter of the request is not as the schema says.", *errors)
+
+
+_EXPECTED = re.compile(r"Expected (.*?)(?:, got .*)?$", re.DOTALL)
+_PATTERN = re.compile(r"matching regex ['\"](.*)['\"]$")
+
+
+def allowed_by(message: str) -> str:
+    """What msgspec says it expected, in our words: `Expected `int` >= 1, got …` → int >= 1."""
+    found = _EXPECTED.match(message)
+    if found is None:
+        return "a number in range" if "range" in message else "see the schema"
+    expected = found[1].replace("`", "")
+    pattern = _PATTERN.search(expected)
+    return IN_WORDS.get(pattern[1].replace("\\\\", "\\"), expected) if pattern else expected
 
 
 def _shown(value: object) -> str:
@@ -171,6 +190,8 @@ _ALWAYS = (400, 401, 403, 422, 429, 503)
 def responses(*statuses: int) -> dict[int, ResponseSpec]:
     """`responses=` of a handler: the problems every guarded address may answer, and `statuses` besides."""
     return {
-        status: ResponseSpec(ProblemDetails, description=_MEANINGS[status], media_type=MEDIA_TYPE)
+        status: ResponseSpec(
+            ProblemDetails, description=_MEANINGS[status], media_type=MEDIA_TYPE, generate_examples=False
+        )
         for status in sorted({*_ALWAYS, *statuses})
     }

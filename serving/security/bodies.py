@@ -13,7 +13,7 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException
 
-from serving.problems import FieldError, Problem, field_error, invalid
+from serving.problems import FieldError, Problem, allowed_by, field_error, invalid
 
 BODY_LIMIT = 256 * 1024  # bytes
 BATCH_BODY_LIMIT = 2 * 1024 * 1024
@@ -188,7 +188,6 @@ def _field_at(before: bytes, allowed: str | None = None) -> list[FieldError]:
 _AT = re.compile(r"^(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 _REQUIRED = re.compile(r"Object missing required field `(.*)`")
-_EXPECTED = re.compile(r"Expected (.*?)(?:, got .*)?$", re.DOTALL)
 
 
 def _misfit(error: Exception, plain: Any, kind: Any) -> Problem:
@@ -202,9 +201,7 @@ def _misfit(error: Exception, plain: Any, kind: Any) -> Problem:
     if missing := _REQUIRED.search(message):
         return invalid("A field is missing.", field_error(_joined(path, missing[1]), allowed="required"))
     place, value = _place(plain, path)
-    wanted = _EXPECTED.match(message)
-    allowed = wanted[1].replace("`", "") if wanted else "a number in range" if "range" in message else "see the schema"
-    return invalid("A value does not fit the schema.", field_error(place or "body", value, allowed))
+    return invalid("A value does not fit the schema.", field_error(place or "body", value, allowed_by(message)))
 
 
 def _joined(path: str, name: str) -> str:

@@ -1,0 +1,1 @@
+"""One folder a feature: `schemas` say what is sent and answered, `controllers` are thin."""
