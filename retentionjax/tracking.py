@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -38,10 +39,13 @@ class Tracker:
         events = self._folder / "tensorboard"
         if events.exists():
             events.rmtree()
+        # TensorBoard's own way into a bucket uploads from a thread, and once more when Python ends: we do it ourselves.
+        self._scratch = tempfile.TemporaryDirectory(prefix="retentionjax-") if storage.is_cloud(events) else None
         # Imported here because it brings protobuf: half a second that a progress bar alone need not wait for.
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(logdir=str(events), flush_secs=10)
+        logdir = self._scratch.name if self._scratch else str(events)
+        self._writer = SummaryWriter(logdir=logdir, flush_secs=10)
         self._last_step = resume_step if resume_step is not None else -1
         self._flushed = time.monotonic()
         for record in kept:
@@ -65,8 +69,9 @@ class Tracker:
         self._writer.close()
         if self._file is not None:
             self._file.close()
-        elif self._lines:
+        elif self._scratch is not None and os.path.isdir(self._scratch.name):
             self._upload()
+            self._scratch.cleanup()
 
     def __enter__(self) -> "Tracker":
         return self
@@ -87,6 +92,9 @@ class Tracker:
 
     def _upload(self) -> None:
         storage.write_text(self._path, "".join(line + "\n" for line in self._lines))
+        self._writer.flush()
+        for file in storage.files(self._scratch.name) if self._scratch else []:
+            storage.write_bytes(self._folder / "tensorboard" / file.name, file.read_bytes())
         self._flushed = time.monotonic()
 
     def _add_scalars(self, record: Mapping[str, float | None]) -> None:

@@ -15,7 +15,10 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 import hypothesis
 import numpy as np
 import pytest
+from bucket_server import bucket, storage_server
 from jaxtyping import install_import_hook
+
+__all__ = ["bucket", "storage_server"]  # fixtures of any test
 
 # Every annotation of the package, array shapes included, is checked on every call of every test.
 install_import_hook("retentionjax", "checked.annotations")

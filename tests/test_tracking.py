@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
+from etils import epath
 from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import masked_crc32c
 
@@ -28,7 +29,7 @@ def scalars(folder: Path) -> list[tuple[str, int, float]]:
     return found
 
 
-def without_time(folder: Path) -> list[dict[str, float | None]]:
+def without_time(folder: Path | epath.Path) -> list[dict[str, float | None]]:
     return [
         {key: value for key, value in line.items() if key != "time"} for line in read_metrics(folder / "metrics.jsonl")
     ]
@@ -97,16 +98,17 @@ def test_a_metric_cannot_take_a_reserved_name(tmp_path: Path, name: str) -> None
         tracker.log(0, {name: 1.0})
 
 
-def test_in_a_bucket_lines_are_kept_and_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "is_cloud", lambda path: True)
-    with Tracker(tmp_path) as tracker:
+def test_in_a_bucket_lines_are_kept_and_written_whole(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = storage.as_path(bucket)
+    with Tracker(folder) as tracker:
         tracker.log(0, {"loss": 1.0})
         tracker.log(1, {"loss": 2.0})
-        assert without_time(tmp_path) == []
+        assert without_time(folder) == []
         monkeypatch.setattr(tracking.time, "monotonic", lambda: tracker._flushed + 31)
         tracker.log(2, {"loss": 3.0})
-        assert len(without_time(tmp_path)) == 3
-    assert [line["loss"] for line in without_time(tmp_path)] == [1.0, 2.0, 3.0]
+        assert len(without_time(folder)) == 3
+    assert [line["loss"] for line in without_time(folder)] == [1.0, 2.0, 3.0]
+    assert len(list((folder / "tensorboard").iterdir())) == 1
 
 
 def test_progress_in_a_log_is_a_line_now_and_then_and_one_at_the_end(

@@ -9,7 +9,7 @@ import pandas as pd
 from etils import epath
 from jaxtyping import Float
 
-from retentionjax.bundle import customer, manifest, message, pointer, program
+from retentionjax.bundle import customer, fetching, manifest, message, pointer, program
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import Program
@@ -103,7 +103,7 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
     Raises BundleError naming file and fault: no bundle, an unknown format version or part, a file that is missing,
     changed, too much or a link, a model or program that cannot be read here, models that do not fit the schema.
     """
-    base = pointer.resolve(folder)
+    base = fetching.local(pointer.resolve(folder))
     read = manifest.read(base)
     manifest.verify_files(base, read)
     where = str(base / manifest.NAME)

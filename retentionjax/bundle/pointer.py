@@ -21,7 +21,7 @@ from typing import Any, Literal
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.bundle import manifest
+from retentionjax.bundle import fetching, manifest
 from retentionjax.errors import BundleError, ConflictError, DataError
 
 FORMAT_VERSION = 1
@@ -63,7 +63,9 @@ class Pointer:
         stack: list[str] = []
         for move in self.history:
             if move.action == "rollback":
-                del stack[stack.index(move.id) + 1 :]
+                stack.pop()
+                while stack[-1] != move.id:
+                    stack.pop()
             elif not stack or stack[-1] != move.id:
                 stack.append(move.id)
         return tuple(stack)
@@ -113,7 +115,9 @@ def promote(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> Poi
     folder = find(source)
     read_manifest = manifest.read(folder)
     manifest.verify_files(folder, read_manifest)
-    _copy(folder, _bundle_of(target, read_manifest.id))
+    place = _bundle_of(target, read_manifest.id)
+    if place != folder and not fetching.is_whole(place):
+        fetching.copy(folder, place)
     history = before.history if before else ()
     if before and before.id == read_manifest.id:
         return before
@@ -132,7 +136,7 @@ def rollback(path: str | os.PathLike[str], to: str | None = None) -> Pointer:
     if before is None:
         raise BundleError(f"{target}: no such pointer; nothing was ever promoted")
     earlier = before.kept[:-1]
-    matching = earlier[-1:] if to is None else [each for each in earlier if each.startswith(to)]
+    matching = [*{each for each in earlier if each.startswith(to)}] if to else earlier[-1:]
     if len(matching) != 1:
         allowed = ", ".join(each[:12] for each in earlier) or "none, it has one bundle only"
         raise BundleError(
@@ -175,29 +179,6 @@ def _write(path: epath.Path, pointer: Pointer, version: str) -> None:
         raise ConflictError(f"{path}: moved meanwhile by {moved}; it stays so. Look, and run this again") from None
 
 
-def _copy(folder: epath.Path, target: epath.Path) -> None:
-    """Copies a verified bundle to the place of its id, unless it lies there whole; the manifest last."""
-    if target == folder or _is_whole(target):
-        return
-    with storage.new_folder(target, replace=True) as new:
-        for file in storage.files(folder):
-            copy = new / file.relative_to(folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(file.read_bytes())
-    manifest.verify_files(target, manifest.read(target))
-
-
-def _is_whole(folder: epath.Path) -> bool:
-    if not (folder / manifest.NAME).exists():
-        return False
-    try:
-        found = manifest.read(folder)
-        manifest.verify_files(folder, found)
-    except BundleError:
-        return False
-    return found.id == folder.name
-
-
 def _bundle_of(pointer: epath.Path, bundle_id: str) -> epath.Path:
     return pointer.parent / BUNDLES / bundle_id
 
@@ -210,7 +191,7 @@ def _move(action: Action, bundle_id: str) -> Move:
 def _parse(data: bytes, path: epath.Path) -> Pointer:
     try:
         return _from_plain(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{path}: neither a bundle's folder nor a pointer to one: {error}") from None
 
 

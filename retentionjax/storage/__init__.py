@@ -108,6 +108,34 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 @contextlib.contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[epath.Path]:
+    """Yields the name of a file to be written piece by piece, which becomes `path` when the block ends well.
+
+    `write_bytes` for content that does not fit into memory; replaces what is at `path` in one step.
+    """
+    target = as_path(path)
+    cloud = is_cloud(target)
+    if not cloud:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
+    partial = as_path(tempfile.mkdtemp(prefix="retentionjax-")) / target.name if cloud else _sibling(target)
+    try:
+        yield partial
+        if cloud:
+            with open(partial, "rb") as file, target.open("wb") as upload:
+                shutil.copyfileobj(file, upload)
+            return
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+        _sync_folder(target.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+        if cloud:
+            partial.parent.rmdir()
+
+
+@contextlib.contextmanager
 def new_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterator[epath.Path]:
     """Yields an empty temporary folder that becomes `path` when the block ends well, and is removed when it does not.
 

@@ -133,19 +133,6 @@ def test_new_folder_refuses_to_replace_unless_told(tmp_path: Path) -> None:
         pytest.fail("the block must not run")
 
 
-def test_new_folder_into_a_bucket_uploads_top_level_files_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "is_cloud", lambda path: str(path).startswith(str(tmp_path)))
-    written: list[str] = []
-    monkeypatch.setattr(storage, "write_bytes", lambda path, data: written.append(path.name))
-    with storage.new_folder(tmp_path / "bundle") as folder:
-        (folder / "manifest.json").write_text("{}")
-        (folder / "zoo").mkdir()
-        (folder / "zoo" / "weights").write_text("w")
-        assert not str(folder).startswith(str(tmp_path)), "it is built on the local disk"
-    assert written == ["weights", "manifest.json"]
-    assert not folder.exists()
-
-
 def test_json_round_trip_of_arrays_and_paths(tmp_path: Path) -> None:
     content = {"array": np.arange(3), "scalar": np.float32(0.5), "path": tmp_path, "text": "λ"}
     storage.write_json(tmp_path / "x.json", content)
