@@ -1,1 +1,20 @@
-"""The ledger: consent, contacts, offers, money, decisions and outcomes in SQL."""
+"""The ledger: consent, contacts, offers, money, decisions and outcomes in SQL, on SQLite or PostgreSQL.
+
+`Ledger.open(url, clock=time.time)`, then `with ledger.transaction() as tx` to write and `with ledger.read() as reader`
+to read. `outcomes` states the rules on what follows from an outcome, `erasure` on what is forgotten, `export` what a
+reward is.
+"""
+
+from serving.ledger.errors import BudgetExceeded, CooldownBroken, DuplicateRecord, LedgerError, LedgerUnavailable
+from serving.ledger.ledger import Ledger, Reader, Transaction
+
+__all__ = [
+    "BudgetExceeded",
+    "CooldownBroken",
+    "DuplicateRecord",
+    "Ledger",
+    "LedgerError",
+    "LedgerUnavailable",
+    "Reader",
+    "Transaction",
+]

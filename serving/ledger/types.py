@@ -141,6 +141,8 @@ class DecisionRow:
     """The JSON that was answered."""
     idempotency: tuple[str, str, str] | None
     """(API key id, Idempotency-Key, digest of the request), if the caller gave a key."""
+    basis: bytes | None = None
+    """JSON: the facts and the history it was made from, for `/explanation`; emptied when the customer is erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ class BundleSlot:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Which bundles serve: `canary` gets the share `canary_weight` of the customers, `shadow` decides without effect."""
+    """Which bundles serve: `canary` the share `canary_weight` of the customers; `shadow` decides without effect."""
 
     active: BundleSlot | None = None
     canary: BundleSlot | None = None
@@ -254,6 +256,7 @@ class DecisionRecord:
     executed: bool
     message_json: bytes | None
     response: bytes | None
+    basis: bytes | None
     outcomes: tuple[Outcome, ...]
 
 

@@ -1,0 +1,109 @@
+"""What the ledger costs: a whole micro-batch of 32 decisions (keys, views, record, commit), on SQLite in WAL mode.
+
+Speeds are CPU time a decision, this process's own, so that neither a busy machine nor the disk blurs them; the wall
+time, fsync included, stands beside it. `raw` inserts rows of the same size into one table, in the same groups.
+"""
+
+import sqlite3
+import statistics
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from serving.ledger import Ledger
+from serving.ledger.types import Campaign, CampaignView, CustomerView, DecisionRow
+
+GROUP = 32
+GROUPS = 300
+CONTACT_EVERY = 8  # one decision in so many is a contact
+CUSTOMERS = 200_000
+NOW = 1_790_000_000.0
+RESPONSE = b'{"decision": "' + b"x" * 900 + b'"}'
+
+
+def row(view: CustomerView, campaign: CampaignView, number: int, now: float) -> DecisionRow:
+    """A decision of the service's usual size."""
+    contact = number % CONTACT_EVERY == 0 and not view.contacts_days_ago
+    return DecisionRow(
+        decision_id=f"{number:032x}",
+        customer_id=view.customer_id,
+        campaign_id=campaign.campaign_id,
+        decided_at=now,
+        day=campaign.day(now),
+        channel="email",
+        action=4 if contact else 0,
+        offer=1 if contact else -1,
+        delay=0,
+        send_at=now if contact else None,
+        reserve_micros=3_750_000 if contact else 0,
+        contact_cost_micros=500_000 if contact else 0,
+        observation=bytes(64),
+        mask=8191,
+        propensities=bytes(52),
+        churn_probability=0.3,
+        baseline_churn_probability=0.25,
+        accept_probability=0.1,
+        monthly_charge=65.0,
+        bundle_id="demo-1",
+        policy_version="0123456789abcdef",
+        rules_version="2026-01",
+        slot="active",
+        degradations=(),
+        executed=True,
+        message_json=b'{"text": "' + b"y" * 300 + b'"}' if contact else None,
+        response=RESPONSE,
+        idempotency=("0123456789abcdef", str(uuid.UUID(int=number)), "d" * 64),
+    )
+
+
+def fill(url: str, groups: int) -> list[tuple[float, float]]:
+    """(CPU, wall) seconds of each group."""
+    ledger = Ledger.open(url, clock=lambda: NOW)
+    with ledger.transaction() as tx:
+        tx.put_campaign(Campaign("default", 10**15, NOW - 86_400, 90, CUSTOMERS))
+    times = []
+    for group in range(groups):
+        numbers = range(group * GROUP, (group + 1) * GROUP)
+        customers = [f"customer-{number * 7919 % CUSTOMERS:08d}" for number in numbers]
+        cpu, wall = time.process_time(), time.perf_counter()
+        with ledger.transaction() as tx:
+            tx.idempotent([("0123456789abcdef", str(uuid.UUID(int=number))) for number in numbers])
+            campaign = tx.campaigns(["default"])["default"]
+            views = tx.customers(customers, ["default"] * GROUP, NOW)
+            tx.record([row(view, campaign, number, NOW) for view, number in zip(views, numbers, strict=True)])
+        times.append((time.process_time() - cpu, time.perf_counter() - wall))
+    ledger.close()
+    return times
+
+
+def raw(path: Path, groups: int) -> list[float]:
+    """CPU seconds of each group of bare inserts."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("CREATE TABLE decisions (id TEXT PRIMARY KEY, content BLOB)")
+    times = []
+    for group in range(groups):
+        began = time.process_time()
+        connection.execute("BEGIN IMMEDIATE")
+        rows = [(f"{group * GROUP + each:032x}", bytes(1400)) for each in range(GROUP)]
+        connection.executemany("INSERT INTO decisions VALUES (?, ?)", rows)
+        connection.execute("COMMIT")
+        times.append(time.process_time() - began)
+    connection.close()
+    return times
+
+
+def run() -> dict[str, float]:
+    """Microseconds a decision."""
+    with tempfile.TemporaryDirectory() as folder:
+        times = fill(f"sqlite:///{folder}/ledger.db", GROUPS)
+        bare = raw(Path(folder) / "raw.db", GROUPS)
+    micros = 1e6 / GROUP
+    return {
+        "cpu_us_a_decision_mean": statistics.fmean(cpu for cpu, _ in times) * micros,
+        "cpu_us_a_decision_median": statistics.median(cpu for cpu, _ in times) * micros,
+        "wall_us_a_decision_median": statistics.median(wall for _, wall in times) * micros,
+        "raw_cpu_us_a_row_mean": statistics.fmean(bare) * micros,
+    }

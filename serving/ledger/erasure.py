@@ -1,0 +1,79 @@
+"""What is not kept: one customer who asks to be forgotten, and everybody after the retention period.
+
+Money stays right to the micro-unit in both. *Erasing* renames the customer to a random name that leads nowhere and
+empties every fact about her: observation, scores, charge, message, answer, Idempotency-Key, consent, time zone. Rows of
+money keep their sums under the new name; unknown consent means that she is not contacted again. *Purging* deletes
+old decisions with their contacts and outcomes, and adds the contacts' money to `purged_spend`.
+"""
+
+import secrets
+
+from serving.ledger import outcomes
+from serving.ledger.database import Connection, texts
+from serving.ledger.errors import LedgerError
+from serving.ledger.types import DAY
+
+SHORTEST_RETENTION_DAYS = 60  # cooldown, fatigue (32 days at most) and running offers need the contacts so long
+
+_EMPTY = """
+    UPDATE decisions SET customer_id = ?, observation = NULL, propensities = NULL, churn_probability = NULL,
+        baseline_churn_probability = NULL, accept_probability = NULL, monthly_charge = NULL, message_json = NULL,
+        response = NULL, key_id = NULL, idempotency_key = NULL, request_digest = NULL, degradations = '[]'
+    WHERE customer_id = ?"""
+_RENAME_CONTACTS = "UPDATE contacts SET customer_id = ? WHERE customer_id = ?"
+_DROP = (
+    "DELETE FROM baselines WHERE customer_id = ?",
+    "DELETE FROM consents WHERE customer_id = ?",
+    "DELETE FROM customers WHERE customer_id = ?",
+)
+
+# Decisions to be purged: old, without an open reservation, and without a contact whose campaign still runs, since the
+# account cap counts it.
+_OLD = """
+    SELECT d.decision_id FROM decisions d
+    LEFT JOIN contacts c ON c.decision_id = d.decision_id
+    LEFT JOIN campaigns g ON g.campaign_id = c.campaign_id
+    WHERE d.decided_at < ? AND (c.decision_id IS NULL
+        OR (c.state <> 'reserved' AND c.send_at < ? AND COALESCE(c.accepted_at, 0) < ?
+            AND g.starts_at + g.horizon_days * 86400 < ?))
+    ORDER BY d.decision_id LIMIT ?"""
+_KEEP_MONEY = """
+    INSERT INTO purged_spend (campaign_id, day, contacts, spent_micros)
+    SELECT campaign_id, send_day, COUNT(*), CAST(SUM(spent_micros) AS BIGINT) FROM contacts
+    WHERE state <> 'cancelled' AND decision_id IN (SELECT value FROM json_each(?)) GROUP BY campaign_id, send_day
+    ON CONFLICT (campaign_id, day) DO UPDATE SET contacts = purged_spend.contacts + excluded.contacts,
+        spent_micros = purged_spend.spent_micros + excluded.spent_micros"""
+_PURGE = tuple(
+    f"DELETE FROM {table} WHERE decision_id IN (SELECT value FROM json_each(?))"  # noqa: S608 - names from here
+    for table in ("outcomes", "contacts", "decisions")
+)
+
+
+def erase(connection: Connection, customer_id: str, now: float) -> int:
+    """Forgets a customer; how many decisions were emptied. Contacts not yet sent are cancelled first."""
+    outcomes.cancel_unsent(connection, customer_id, now)
+    nobody = f"erased-{secrets.token_hex(16)}"
+    emptied = connection.run(_EMPTY, nobody, customer_id)
+    connection.run(_RENAME_CONTACTS, nobody, customer_id)
+    for statement in _DROP:
+        connection.run(statement, customer_id)
+    return emptied
+
+
+def purge(connection: Connection, now: float, retention_days: float, limit: int) -> int:
+    """Deletes at most `limit` decisions older than the retention period; how many it deleted.
+
+    Raises LedgerError for a period shorter than the rules on contacts look back.
+    """
+    if retention_days < SHORTEST_RETENTION_DAYS:
+        raise LedgerError(
+            f"retention is {retention_days:g} days; allowed: {SHORTEST_RETENTION_DAYS} or more, since cooldown, "
+            "fatigue and running offers look back"
+        )
+    cutoff = now - retention_days * DAY
+    ids = texts(row[0] for row in connection.rows(_OLD, cutoff, cutoff, cutoff, now, limit))
+    connection.run(_KEEP_MONEY, ids)
+    deleted = 0
+    for statement in _PURGE:
+        deleted = connection.run(statement, ids)
+    return deleted

@@ -1,0 +1,151 @@
+"""The table of off-policy evaluation, as Parquet, streamed: memory does not grow with the ledger.
+
+One row for each decision that was carried out (active or canary; wait too), ordered by customer, campaign and time:
+the decisions on one customer in one campaign are an episode. `reward` is what came in until the episode's next
+decision, and over `REWARD_DAYS` after its last one, less what the decision itself has cost, in dollars:
+
+    monthly_charge · days stayed/30 − discount − contact cost.
+
+The discount is that of its own offer, if it was accepted: in full, or for the days that it ran where the customer left
+before its end. A contact cancelled before it was sent cost nothing. A customer without a reported churn stayed. The
+reward is null while it is not known: the contact is not answered, or the time is not over and the customer has not
+left. Over a finished episode the rewards sum to what the customer brought. Erased customers are not in the table.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serving.ledger.database import Connection, Row
+from serving.ledger.types import DAY, MICROS
+
+REWARD_DAYS = 30
+ACTIONS = 13
+OBSERVATION = 16
+SCHEMA = pa.schema(
+    [
+        pa.field("decision_id", pa.string(), nullable=False),
+        pa.field("customer_id", pa.string(), nullable=False),
+        pa.field("campaign_id", pa.string(), nullable=False),
+        pa.field("decided_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("day", pa.int32(), nullable=False),
+        pa.field("observation", pa.list_(pa.float32(), OBSERVATION), nullable=False),
+        pa.field("mask", pa.list_(pa.bool_(), ACTIONS), nullable=False),
+        pa.field("propensities", pa.list_(pa.float32(), ACTIONS), nullable=False),
+        pa.field("action", pa.int32(), nullable=False),
+        pa.field("reward", pa.float64()),
+        pa.field("bundle_id", pa.string(), nullable=False),
+        pa.field("policy_version", pa.string(), nullable=False),
+        pa.field("rules_version", pa.string(), nullable=False),
+    ]
+)
+_ROWS_A_GROUP = 20_000
+
+_DECISIONS = """
+    SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.day, d.observation, d.mask, d.propensities,
+        d.action, d.bundle_id, d.policy_version, d.rules_version, d.monthly_charge, u.churned_at, c.state,
+        COALESCE(c.contact_cost_micros, 0), COALESCE(c.offer_cost_micros, 0), c.accepted_at, g.offer_days
+    FROM decisions d
+    JOIN campaigns g ON g.campaign_id = d.campaign_id
+    LEFT JOIN customers u ON u.customer_id = d.customer_id
+    LEFT JOIN contacts c ON c.decision_id = d.decision_id
+    WHERE d.executed = 1 AND d.observation IS NOT NULL
+    ORDER BY d.customer_id, d.campaign_id, d.decided_at, d.decision_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What is known of how one decision went on; money in micros."""
+
+    decided_at: float
+    next_decided_at: float | None
+    """None for an episode's last decision."""
+    monthly_charge: float
+    """$."""
+    churned_at: float | None
+    state: str | None
+    """Of the contact; None without one."""
+    contact_cost_micros: int
+    offer_cost_micros: int
+    accepted_at: float | None
+    offer_days: int
+
+
+def export(connection: Connection, path: os.PathLike[str], now: float) -> int:
+    """Writes the table to `path`, which the caller puts in place; how many rows."""
+    count = 0
+    rows = _with_next(connection.stream(_DECISIONS))
+    with pq.ParquetWriter(os.fspath(path), SCHEMA, compression="zstd") as writer:
+        while group := list(islice(rows, _ROWS_A_GROUP)):
+            writer.write_batch(_batch(group, now))
+            count += len(group)
+    return count
+
+
+def reward(course: Course, now: float) -> float | None:
+    """$ of one decision, as the module says; None while it is not known."""
+    if course.state == "reserved":
+        return None
+    end = course.next_decided_at
+    if end is None:
+        end = course.decided_at + REWARD_DAYS * DAY
+        if now < end and course.churned_at is None:
+            return None
+    left = math.inf if course.churned_at is None else course.churned_at
+    days = max(min(end, left) - course.decided_at, 0.0) / DAY
+    contact = 0 if course.state in (None, "cancelled") else course.contact_cost_micros
+    discount = 0.0
+    if course.accepted_at is not None:
+        ran = min(max(left - course.accepted_at, 0.0) / DAY, course.offer_days)
+        discount = course.offer_cost_micros * ran / course.offer_days
+    return course.monthly_charge * days / 30 - (contact + discount) / MICROS
+
+
+def _with_next(rows: Iterator[Row]) -> Iterator[tuple[Row, float | None]]:
+    """Each row with the time of the next one of its episode."""
+    before = next(rows, None)
+    if before is None:
+        return
+    for row in rows:
+        yield before, row[3] if row[1:3] == before[1:3] else None
+        before = row
+    yield before, None
+
+
+def _batch(group: list[tuple[Row, float | None]], now: float) -> pa.RecordBatch:
+    rows = [row for row, _ in group]
+    (ids, customers, campaigns, times, days, seen, masks, chances, actions, bundles, policies, rules, *_) = zip(
+        *rows, strict=True
+    )
+    rewards = [reward(Course(row[3], after, *row[12:]), now) for row, after in group]
+    columns: list[Any] = [
+        pa.array(ids, pa.string()),
+        pa.array(customers, pa.string()),
+        pa.array(campaigns, pa.string()),
+        pa.array([round(at * MICROS) for at in times], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+        pa.array(days, pa.int32()),
+        _floats(seen, OBSERVATION),
+        pa.FixedSizeListArray.from_arrays(pa.array(_bits(masks), pa.bool_()), ACTIONS),
+        _floats(chances, ACTIONS),
+        pa.array(actions, pa.int32()),
+        pa.array(rewards, pa.float64()),
+        pa.array(bundles, pa.string()),
+        pa.array(policies, pa.string()),
+        pa.array(rules, pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def _floats(values: tuple[bytes, ...], size: int) -> pa.FixedSizeListArray:
+    flat = pa.Array.from_buffers(pa.float32(), size * len(values), [None, pa.py_buffer(b"".join(values))])
+    return pa.FixedSizeListArray.from_arrays(flat, size)
+
+
+def _bits(masks: tuple[int, ...]) -> Iterator[bool]:
+    return (bool(mask >> action & 1) for mask in masks for action in range(ACTIONS))

@@ -1,0 +1,276 @@
+"""The ledger as the service sees it: transactions that write, one at a time, and readers beside them."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+from retentionjax import storage
+from serving.ledger import (
+    administration,
+    audit,
+    erasure,
+    export,
+    migrating,
+    opening,
+    outcomes,
+    recording,
+    records,
+    views,
+)
+from serving.ledger.database import Connection, Source
+from serving.ledger.errors import LedgerError, LedgerUnavailable
+from serving.ledger.types import (
+    RESERVATION_DAYS,
+    ApiKey,
+    Campaign,
+    CampaignView,
+    Clock,
+    Consent,
+    ConsentStatus,
+    CustomerLedger,
+    CustomerView,
+    DailySpend,
+    DecisionRecord,
+    DecisionRow,
+    KillSwitch,
+    Outcome,
+    OutcomeResult,
+    Role,
+    Slots,
+    Stored,
+)
+
+_IDLE_READERS = 8  # connections kept open between reads
+
+
+class Reader:
+    """One look at the ledger: a snapshot, in which nothing changes. Of one thread."""
+
+    def __init__(self, connection: Connection, now: float) -> None:
+        self._connection = connection
+        self._campaigns: dict[str, CampaignView] = {}
+        self.now = now
+        """When it began, by the ledger's clock."""
+
+    def campaigns(self, ids: Sequence[str]) -> dict[str, CampaignView]:
+        """Those of `ids` that there are, with their money as it is now."""
+        found = views.campaigns(self._connection, ids)
+        self._campaigns.update(found)
+        return found
+
+    def campaign(self, campaign_id: str) -> CampaignView | None:
+        """A campaign; None if there is none of that id."""
+        return self.campaigns([campaign_id]).get(campaign_id)
+
+    def daily_spend(self, campaign_id: str) -> list[DailySpend]:
+        """A campaign's contacts and money by campaign day, days without a contact left out."""
+        return records.daily_spend(self._connection, campaign_id)
+
+    def customers(self, ids: Sequence[str], campaign_ids: Sequence[str], now: float) -> list[CustomerView]:
+        """Views aligned with the input; who is not known gets a blank one, consent unknown.
+
+        Raises LedgerError for a campaign that is not there.
+        """
+        self._know(campaign_ids)
+        return views.customers(self._connection, ids, campaign_ids, now, self._campaigns)
+
+    def decision(self, decision_id: str) -> DecisionRecord | None:
+        """A recorded decision; None if there is none of that id."""
+        return records.decision(self._connection, decision_id)
+
+    def customer_ledger(self, customer_id: str) -> CustomerLedger | None:
+        """All that is held of a customer; None if nothing is."""
+        return records.customer_ledger(self._connection, customer_id)
+
+    def consent(self, customer_id: str) -> tuple[Consent, ...]:
+        """Consent of a customer by channel; empty where nothing was ever said."""
+        return administration.consent(self._connection, customer_id)
+
+    def kill_switch(self) -> KillSwitch:
+        """What decides: "policy" unless it was set."""
+        return administration.kill_switch(self._connection)
+
+    def slots(self) -> Slots:
+        """Which bundles serve."""
+        return administration.slots(self._connection)
+
+    def api_keys(self) -> list[ApiKey]:
+        """All keys, revoked ones too, oldest first."""
+        return administration.api_keys(self._connection)
+
+    def authenticate(self, token: str) -> ApiKey | None:
+        """The key that `token` is; None if it is none, or revoked."""
+        return administration.authenticate(self._connection, token)
+
+    def audit(self, *, cooldown_days: int = 0) -> list[str]:
+        """What is inconsistent, a line each; empty if nothing is. With 0 the cooldown is not looked at."""
+        return audit.audit(self._connection, cooldown_days)
+
+    def _know(self, campaign_ids: Sequence[str]) -> None:
+        if missing := set(campaign_ids) - self._campaigns.keys():
+            self.campaigns(sorted(missing))
+
+
+class Transaction(Reader):
+    """Writing, alone in the whole database; what it reads stays true until it ends."""
+
+    def idempotent(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
+        """What those of `keys` (API key id, Idempotency-Key) were answered in the last 24 h; the rest are free."""
+        return recording.idempotent(self._connection, keys, self.now)
+
+    def record(self, rows: Sequence[DecisionRow]) -> None:
+        """Writes decisions with their contacts, reservations and keys.
+
+        Raises BudgetExceeded, CooldownBroken, DuplicateRecord (the database's own rules say no) or LedgerError (a row
+        contradicts itself); let it pass, so that the transaction is rolled back.
+        """
+        self._know([row.campaign_id for row in rows])
+        recording.record(self._connection, rows, self._campaigns)
+
+    def set_message(self, decision_id: str, message_json: bytes, response: bytes | None = None) -> None:
+        """Replaces a decision's message, and with `response` what a retry is answered."""
+        recording.set_message(self._connection, decision_id, message_json, response)
+
+    def outcome(self, rows: Sequence[Outcome]) -> list[OutcomeResult]:
+        """Applies outcomes in the order given, by the rules of `outcomes`; one result for each."""
+        return outcomes.apply(self._connection, rows, self.now)
+
+    def expire(self, now: float, *, reservation_days: float = RESERVATION_DAYS) -> int:
+        """Releases reservations of contacts sent longer ago without an answer; how many."""
+        return outcomes.expire(self._connection, now, reservation_days)
+
+    def put_campaign(self, campaign: Campaign) -> None:
+        """Makes or changes a campaign. Raises BudgetExceeded for a budget below what is spent and reserved."""
+        administration.put_campaign(self._connection, campaign)
+        self._campaigns.pop(campaign.campaign_id, None)
+
+    def set_consent(self, customer_id: str, channel: str, status: ConsentStatus, *, source: str) -> int:
+        """Consent given or taken back now; contacts not yet sent are cancelled unless granted. Micros given back."""
+        return administration.set_consent(self._connection, customer_id, channel, status, source, self.now)
+
+    def set_time_zone(self, customer_id: str, time_zone: str | None) -> None:
+        """Remembers a customer's IANA time zone, which the caller has checked."""
+        administration.set_time_zone(self._connection, customer_id, time_zone)
+
+    def set_kill_switch(self, value: KillSwitch) -> None:
+        """Sets the kill switch."""
+        administration.set_kill_switch(self._connection, value, self.now)
+
+    def set_slots(self, value: Slots) -> None:
+        """Sets which bundles serve."""
+        administration.set_slots(self._connection, value, self.now)
+
+    def create_key(self, name: str, role: Role) -> tuple[ApiKey, str]:
+        """A new API key, and its token, which is kept nowhere."""
+        return administration.create_key(self._connection, name, role, self.now)
+
+    def revoke_key(self, key_id: str) -> None:
+        """Ends an API key. Raises LedgerError if there is none of that id."""
+        administration.revoke_key(self._connection, key_id, self.now)
+
+    def used_keys(self, used: Mapping[str, float]) -> None:
+        """Remembers when API keys were used last."""
+        administration.used_keys(self._connection, used)
+
+    def erase(self, customer_id: str) -> int:
+        """Forgets a customer and keeps the money right; how many decisions were emptied."""
+        return erasure.erase(self._connection, customer_id, self.now)
+
+    def purge(self, retention_days: float, *, limit: int = 5_000) -> int:
+        """Deletes at most `limit` decisions past the retention period and keeps the money right; how many."""
+        return erasure.purge(self._connection, self.now, retention_days, limit)
+
+
+class Ledger:
+    """An open ledger; threads may share it. See `open`."""
+
+    def __init__(self, source: Source, clock: Clock, wait_seconds: float) -> None:
+        self._source = source
+        self._clock = clock
+        self._wait_seconds = wait_seconds
+        self._writing = threading.Lock()
+        self._writer = source.writer()
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock, wait_seconds: float = 5.0) -> "Ledger":
+        """Opens the database at `url`, brought to this program's schema.
+
+        Raises ConfigError for a URL that is none, LedgerUnavailable if it cannot be reached in `wait_seconds`, and
+        LedgerError if a newer program wrote it.
+        """
+        ledger = cls(opening.source(url, wait_seconds), clock, wait_seconds)
+        try:
+            migrating.migrate(ledger._writer)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """The only way to write: commits when the block ends well, rolls back when it raises.
+
+        Raises LedgerUnavailable if another writes for longer than `wait_seconds`, or the database is gone or full.
+        """
+        if not self._writing.acquire(timeout=self._wait_seconds):
+            raise LedgerUnavailable("the ledger is busy: another transaction did not end in time")
+        try:
+            self._refuse_closed()
+            self._writer.begin()
+            try:
+                yield Transaction(self._writer, self._clock())
+                self._writer.commit()
+            except BaseException:
+                self._writer.rollback()
+                raise
+        finally:
+            self._writing.release()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Reader]:
+        """A snapshot to read from, beside whoever writes; on a connection that no other thread uses meanwhile."""
+        self._refuse_closed()
+        connection = self._reader()
+        try:
+            connection.begin()
+            yield Reader(connection, self._clock())
+            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
+        if self._closed or len(self._idle) >= _IDLE_READERS:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def export(self, path: str | os.PathLike[str]) -> int:
+        """Writes the table of off-policy evaluation as Parquet, whole or not at all; how many rows. See `export`."""
+        with self.read() as reader, storage.new_file(path) as partial:
+            return export.export(reader._connection, partial, reader.now)  # noqa: SLF001 - its own
+
+    def forget(self) -> None:
+        """After erasing or purging: makes sure that nothing of it is left in the database's files, as far as it can."""
+        with self._writing:
+            self._refuse_closed()
+            self._writer.forget()
+
+    def close(self) -> None:
+        """Waits for the transaction in progress and closes every connection; closing twice is once."""
+        with self._writing:
+            self._closed = True
+            self._writer.close()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _reader(self) -> Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._source.reader()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise LedgerError("the ledger is closed")

@@ -1,0 +1,50 @@
+"""Brings a database to the schema of this program: numbered files, each applied whole or not at all, in order."""
+
+from importlib import resources
+
+from serving.ledger.database import Connection
+from serving.ledger.errors import LedgerError
+
+
+def migrations() -> list[tuple[int, str]]:
+    """(number, SQL) of every migration there is, in order."""
+    folder = resources.files(__package__) / "migrations"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [(int(file.name[:4]), file.read_text(encoding="utf-8")) for file in files]
+
+
+def migrate(connection: Connection) -> None:
+    """Applies what the database lacks, all in one transaction; processes that start together wait for each other.
+
+    Raises LedgerError if the database was written by a newer program: its rules are not known here.
+    """
+    known = migrations()
+    connection.begin()
+    try:
+        connection.define("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+        version = _version(connection, newest=known[-1][0])
+        for number, script in known:
+            if number > version:
+                for statement in _statements(script):
+                    connection.define(statement)
+                connection.run("INSERT INTO schema_version (version) VALUES (?)", number)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _version(connection: Connection, newest: int) -> int:
+    version: int = max((row[0] for row in connection.rows("SELECT version FROM schema_version")), default=0)
+    if version > newest:
+        raise LedgerError(
+            f"the ledger has schema {version}, and this program knows schemas up to {newest}: a newer program wrote "
+            "it; start that one"
+        )
+    return version
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script whose comments stand on lines of their own."""
+    lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
+    return [statement for part in "\n".join(lines).split(";") if (statement := part.strip())]

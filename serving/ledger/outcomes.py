@@ -1,0 +1,221 @@
+"""What happened after a decision, and what follows from it. The rules:
+
+- The same decision and kind again is a duplicate and changes nothing. A refused outcome is not remembered.
+- *accepted* turns the reservation into spend, contact cost and full discount, and starts the offer on the day it was
+  accepted. Too late, when the reservation was given back (declined or expired), it is honoured if the campaign's budget
+  still covers the discount and no later contact of the campaign has replaced the offer; so neither the budget nor the
+  account cap can be passed. After the customer has left, or for a contact cancelled before it was sent, it is refused.
+- *declined* gives the discount back and spends the contact cost; else it is ignored.
+- *churned* remembers the earliest time, and cancels contacts not yet sent. Money spent stays spent: the account keeps
+  the full cost of a running offer, an upper bound of what it will have cost.
+- *opted_out* ends consent to the decision's channel, unless it was given again after `at`, and cancels its contacts not
+  yet sent.
+- Unanswered for `RESERVATION_DAYS` after it was sent, a contact expires like a decline.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from serving.ledger.database import Connection, texts
+from serving.ledger.types import DAY, Outcome, OutcomeKind, OutcomeResult, OutcomeStatus
+
+CLOCK_SKEW = 300.0  # seconds by which a caller's clock may be ahead of ours
+
+_DECISIONS = """
+    SELECT decision_id, customer_id, campaign_id, channel, decided_at FROM decisions
+    WHERE decision_id IN (SELECT value FROM json_each(?))"""
+_REPORTED = "SELECT decision_id, kind FROM outcomes WHERE decision_id IN (SELECT value FROM json_each(?))"
+_CONTACT = """
+    SELECT state, contact_cost_micros, offer_cost_micros, send_at FROM contacts WHERE decision_id = ?"""
+_LATER_CONTACT = """
+    SELECT 1 FROM contacts WHERE customer_id = ? AND campaign_id = ? AND state <> 'cancelled' AND send_at > ? LIMIT 1"""
+_SETTLE = """
+    UPDATE contacts SET state = ?, reserved_micros = 0, spent_micros = ?, accepted_at = ? WHERE decision_id = ?"""
+_MONEY = """
+    UPDATE campaigns SET reserved_micros = reserved_micros - ?, spent_micros = spent_micros + ? WHERE campaign_id = ?"""
+_LEFT = "SELECT budget_micros - spent_micros - reserved_micros FROM campaigns WHERE campaign_id = ?"
+_CHURNED_AT = "SELECT churned_at FROM customers WHERE customer_id = ?"
+_CHURN = """
+    INSERT INTO customers (customer_id, churned_at) VALUES (?, ?)
+    ON CONFLICT (customer_id) DO UPDATE SET churned_at = excluded.churned_at"""
+_CONSENT = "SELECT status, changed_at FROM consents WHERE customer_id = ? AND channel = ?"
+_SET_CONSENT = """
+    INSERT INTO consents (customer_id, channel, status, changed_at, source) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (customer_id, channel) DO UPDATE
+    SET status = excluded.status, changed_at = excluded.changed_at, source = excluded.source"""
+_OUTCOME = "INSERT INTO outcomes (decision_id, kind, happened_at, recorded_at, status) VALUES (?, ?, ?, ?, ?)"
+_UNSENT = """
+    SELECT decision_id, campaign_id, channel, reserved_micros FROM contacts
+    WHERE customer_id = ? AND state = 'reserved' AND send_at > ?"""
+_CANCEL = "UPDATE contacts SET state = 'cancelled', planned = 0, reserved_micros = 0 WHERE decision_id = ?"
+_OVERDUE = """
+    SELECT campaign_id, CAST(SUM(reserved_micros) AS BIGINT), CAST(SUM(contact_cost_micros) AS BIGINT), COUNT(*)
+    FROM contacts
+    WHERE state = 'reserved' AND send_at <= ? GROUP BY campaign_id ORDER BY campaign_id"""
+_EXPIRE = """
+    UPDATE contacts SET state = 'expired', reserved_micros = 0, spent_micros = contact_cost_micros
+    WHERE state = 'reserved' AND send_at <= ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    decision_id: str
+    customer_id: str
+    campaign_id: str
+    channel: str
+    decided_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    status: OutcomeStatus
+    detail: str = ""
+    released_micros: int = 0
+    committed_micros: int = 0
+
+
+@dataclass(slots=True)
+class _Reported:
+    """What is known of the decisions of one call."""
+
+    decisions: dict[str, _Decision]
+    seen: set[tuple[str, OutcomeKind]] = field(default_factory=set)
+
+
+def apply(connection: Connection, outcomes: Sequence[Outcome], now: float) -> list[OutcomeResult]:
+    """Applies outcomes in the order given; one result for each."""
+    ids = texts(dict.fromkeys(outcome.decision_id for outcome in outcomes))
+    known = _Reported(
+        {row[0]: _Decision(*row) for row in connection.rows(_DECISIONS, ids)},
+        {(row[0], row[1]) for row in connection.rows(_REPORTED, ids)},
+    )
+    results = []
+    for outcome in outcomes:
+        effect = _one(connection, outcome, known, now)
+        results.append(
+            OutcomeResult(
+                outcome.decision_id,
+                outcome.kind,
+                effect.status,
+                effect.detail,
+                effect.released_micros,
+                effect.committed_micros,
+            )
+        )
+        if effect.status in ("applied", "ignored"):
+            known.seen.add((outcome.decision_id, outcome.kind))
+            at = min(outcome.at, now)
+            connection.run(_OUTCOME, outcome.decision_id, outcome.kind, at, now, effect.status)
+    return results
+
+
+def expire(connection: Connection, now: float, reservation_days: float) -> int:
+    """Gives back the discounts of contacts unanswered for so long; how many contacts that were."""
+    before = now - reservation_days * DAY
+    overdue = connection.rows(_OVERDUE, before)
+    if overdue:
+        connection.many(_MONEY, [(reserved, spent, campaign) for campaign, reserved, spent, _ in overdue])
+        connection.run(_EXPIRE, before)
+    return sum(row[3] for row in overdue)
+
+
+def cancel_unsent(connection: Connection, customer_id: str, now: float, channel: str | None = None) -> int:
+    """Cancels the customer's contacts not yet sent, by `channel` or all; the micros given back."""
+    rows = [row for row in connection.rows(_UNSENT, customer_id, now) if channel in (None, row[2])]
+    for decision_id, campaign_id, _, reserved in rows:
+        connection.run(_CANCEL, decision_id)
+        connection.run(_MONEY, reserved, 0, campaign_id)
+    return sum(row[3] for row in rows)
+
+
+def set_consent(
+    connection: Connection, customer_id: str, channel: str, status: str, at: float, source: str, now: float
+) -> int:
+    """Writes consent; what is not granted cancels the channel's contacts not yet sent. The micros given back."""
+    connection.run(_SET_CONSENT, customer_id, channel, status, at, source)
+    return 0 if status == "granted" else cancel_unsent(connection, customer_id, now, channel)
+
+
+def _one(connection: Connection, outcome: Outcome, known: _Reported, now: float) -> _Effect:
+    decision = known.decisions.get(outcome.decision_id)
+    if decision is None:
+        return _Effect("unknown_decision", "there is no such decision")
+    if (outcome.decision_id, outcome.kind) in known.seen:
+        return _Effect("duplicate")
+    if outcome.at < decision.decided_at:
+        return _Effect("refused", "it happened before the decision was made")
+    if outcome.at > now + CLOCK_SKEW:
+        return _Effect("refused", "it lies in the future")
+    at = min(outcome.at, now)
+    if outcome.kind == "churned":
+        return _churned(connection, decision, at, now)
+    if outcome.kind == "opted_out":
+        return _opted_out(connection, decision, at, now)
+    contact = connection.rows(_CONTACT, decision.decision_id)
+    if not contact:
+        return _Effect("refused", "the decision made no contact")
+    state, contact_cost, offer_cost, send_at = contact[0]
+    if outcome.kind == "accepted":
+        return _accepted(connection, decision, at, state, contact_cost, offer_cost, send_at)
+    return _declined(connection, decision, state, contact_cost, offer_cost)
+
+
+def _accepted(
+    connection: Connection,
+    decision: _Decision,
+    at: float,
+    state: str,
+    contact_cost: int,
+    offer_cost: int,
+    send_at: float,
+) -> _Effect:
+    if state == "cancelled":
+        return _Effect("refused", "the contact was cancelled before it was sent")
+    churned_at = _churned_at(connection, decision.customer_id)
+    if churned_at is not None and churned_at < at:
+        return _Effect("refused", "the customer had left by then")
+    full = contact_cost + offer_cost
+    if state == "reserved":
+        connection.run(_MONEY, full, full, decision.campaign_id)
+        connection.run(_SETTLE, "accepted", full, at, decision.decision_id)
+        return _Effect("applied", committed_micros=full)
+    if connection.rows(_LATER_CONTACT, decision.customer_id, decision.campaign_id, send_at):
+        return _Effect(
+            "refused", "it comes after the reservation was given back, and a later contact replaced the offer"
+        )
+    if connection.rows(_LEFT, decision.campaign_id)[0][0] < offer_cost:
+        return _Effect("refused", "it comes after the reservation was given back, and the campaign's budget is used up")
+    connection.run(_MONEY, 0, offer_cost, decision.campaign_id)
+    connection.run(_SETTLE, "accepted", full, at, decision.decision_id)
+    return _Effect("applied", "late: the reservation had been given back, and was taken anew", 0, offer_cost)
+
+
+def _declined(connection: Connection, decision: _Decision, state: str, contact_cost: int, offer_cost: int) -> _Effect:
+    if state != "reserved":
+        return _Effect("ignored", f"the contact is {state} already")
+    connection.run(_MONEY, contact_cost + offer_cost, contact_cost, decision.campaign_id)
+    connection.run(_SETTLE, "declined", contact_cost, None, decision.decision_id)
+    return _Effect("applied", released_micros=offer_cost, committed_micros=contact_cost)
+
+
+def _churned(connection: Connection, decision: _Decision, at: float, now: float) -> _Effect:
+    earlier = _churned_at(connection, decision.customer_id)
+    if earlier is not None and earlier <= at:
+        return _Effect("ignored", "an earlier time is recorded already")
+    connection.run(_CHURN, decision.customer_id, at)
+    return _Effect("applied", released_micros=cancel_unsent(connection, decision.customer_id, now))
+
+
+def _opted_out(connection: Connection, decision: _Decision, at: float, now: float) -> _Effect:
+    consent = connection.rows(_CONSENT, decision.customer_id, decision.channel)
+    if consent and consent[0][0] == "granted" and consent[0][1] > at:
+        return _Effect("ignored", "consent was given again after that")
+    released = set_consent(
+        connection, decision.customer_id, decision.channel, "opted_out", at, f"outcome of {decision.decision_id}", now
+    )
+    return _Effect("applied", released_micros=released)
+
+
+def _churned_at(connection: Connection, customer_id: str) -> float | None:
+    found = connection.rows(_CHURNED_AT, customer_id)
+    return found[0][0] if found else None

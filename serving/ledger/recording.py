@@ -1,0 +1,162 @@
+"""Decisions are written: the row, the contact, the reservation and the Idempotency-Key together or not at all."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from serving.ledger.database import Connection, texts
+from serving.ledger.errors import CooldownBroken, LedgerError
+from serving.ledger.types import DAY, IDEMPOTENCY_SECONDS, CampaignView, DecisionRow, Stored
+
+_ANSWERED = """
+    SELECT key_id, idempotency_key, decided_at, request_digest, decision_id, response FROM decisions
+    WHERE idempotency_key IS NOT NULL AND key_id IN (SELECT value FROM json_each(?))
+        AND idempotency_key IN (SELECT value FROM json_each(?))"""
+_FORGET_KEY = "UPDATE decisions SET key_id = NULL, idempotency_key = NULL, request_digest = NULL WHERE decision_id = ?"
+_EXECUTE = "UPDATE contacts SET planned = 0 WHERE planned = 1 AND due_at <= ?"
+_PENDING = """
+    SELECT customer_id FROM contacts WHERE planned = 1 AND customer_id IN (SELECT value FROM json_each(?)) LIMIT 1"""
+_RESERVE = "UPDATE campaigns SET reserved_micros = reserved_micros + ? WHERE campaign_id = ?"
+_DECISION = f"""
+    INSERT INTO decisions (decision_id, customer_id, campaign_id, decided_at, day, channel, action, offer, delay,
+        send_at, mask, observation, propensities, churn_probability, baseline_churn_probability, accept_probability,
+        monthly_charge, bundle_id, policy_version, rules_version, slot, degradations, executed, message_json, response,
+        key_id, idempotency_key, request_digest, basis)
+    VALUES ({", ".join("?" * 29)})"""  # noqa: S608 - question marks only
+_BASELINE = """
+    INSERT INTO baselines (customer_id, campaign_id, churn_probability) VALUES (?, ?, ?)
+    ON CONFLICT (customer_id, campaign_id) DO NOTHING"""
+_CONTACT = """
+    INSERT INTO contacts (decision_id, customer_id, campaign_id, channel, offer, send_at, send_day, due_at, planned,
+        state, contact_cost_micros, offer_cost_micros, reserved_micros, spent_micros)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved', ?, ?, ?, 0)"""
+_MESSAGE = "UPDATE decisions SET message_json = ? WHERE decision_id = ?"
+_MESSAGE_AND_RESPONSE = "UPDATE decisions SET message_json = ?, response = ? WHERE decision_id = ?"
+
+
+def idempotent(connection: Connection, keys: Sequence[tuple[str, str]], now: float) -> dict[tuple[str, str], Stored]:
+    """What those of `keys` (API key id, Idempotency-Key) were answered that are not older than 24 h.
+
+    Older ones are forgotten, so that they can be used again.
+    """
+    if not keys:
+        return {}
+    wanted = set(keys)
+    rows = connection.rows(_ANSWERED, texts(key[0] for key in wanted), texts(key[1] for key in wanted))
+    rows = [row for row in rows if (row[0], row[1]) in wanted]
+    stale = [(row[4],) for row in rows if row[2] <= now - IDEMPOTENCY_SECONDS]
+    if stale:
+        connection.many(_FORGET_KEY, stale)
+    return {(row[0], row[1]): Stored(row[3], row[4], row[5]) for row in rows if row[2] > now - IDEMPOTENCY_SECONDS}
+
+
+def record(connection: Connection, rows: Sequence[DecisionRow], known: Mapping[str, CampaignView]) -> None:
+    """Writes decisions; `known` holds their campaigns.
+
+    Raises BudgetExceeded, CooldownBroken or DuplicateRecord where the database's own rules say no, and LedgerError for
+    a row that contradicts itself; the transaction must then be rolled back.
+    """
+    for row in rows:
+        _check(row, known)
+    contacts = [row for row in rows if row.executed and row.send_at is not None]
+    if contacts:
+        _reserve(connection, contacts)
+    connection.many(_DECISION, [_decision(row) for row in rows])
+    first = [
+        (row.customer_id, row.campaign_id, row.baseline_churn_probability)
+        for row in rows
+        if row.executed  # a shadow must leave no trace in what the active bundle sees
+    ]
+    connection.many(_BASELINE, first)
+    if contacts:
+        connection.many(_CONTACT, [_contact(row, known[row.campaign_id]) for row in contacts])
+
+
+def set_message(connection: Connection, decision_id: str, message_json: bytes, response: bytes | None) -> None:
+    """Replaces a decision's message, and with `response` the answer that a retry is given."""
+    if response is None:
+        changed = connection.run(_MESSAGE, message_json, decision_id)
+    else:
+        changed = connection.run(_MESSAGE_AND_RESPONSE, message_json, response, decision_id)
+    if not changed:
+        raise LedgerError(f"there is no decision {decision_id!r}")
+
+
+def _check(row: DecisionRow, known: Mapping[str, CampaignView]) -> None:
+    where = f"decision {row.decision_id}"
+    if row.campaign_id not in known:
+        raise LedgerError(f"{where}: there is no campaign {row.campaign_id!r}")
+    if row.executed == (row.slot == "shadow"):
+        raise LedgerError(f"{where}: slot {row.slot} with executed {row.executed}; shadow alone is not executed")
+    if (row.action == 0) != (row.send_at is None):
+        raise LedgerError(f"{where}: action {row.action} with send_at {row.send_at}; a contact alone has a time")
+    contact = row.executed and row.send_at is not None
+    if not (0 <= row.contact_cost_micros <= row.reserve_micros if contact else row.reserve_micros == 0):
+        raise LedgerError(
+            f"{where}: reserve_micros {row.reserve_micros}, contact_cost_micros {row.contact_cost_micros}; a contact "
+            "reserves its own cost and the offer's, anything else 0"
+        )
+    if row.send_at is not None and row.send_at < row.decided_at:
+        raise LedgerError(f"{where}: send_at {row.send_at} is before decided_at {row.decided_at}")
+
+
+def _reserve(connection: Connection, contacts: Sequence[DecisionRow]) -> None:
+    """Takes the money, after the look at who has a contact pending, which no index can express."""
+    connection.run(_EXECUTE, max(row.decided_at for row in contacts))
+    if connection.rows(_PENDING, texts(row.customer_id for row in contacts)):
+        raise CooldownBroken("the customer has a contact pending already")
+    amounts: Counter[str] = Counter()
+    for row in contacts:
+        amounts[row.campaign_id] += row.reserve_micros
+    connection.many(_RESERVE, [(amount, campaign) for campaign, amount in sorted(amounts.items())])
+
+
+def _decision(row: DecisionRow) -> tuple[object, ...]:
+    return (
+        row.decision_id,
+        row.customer_id,
+        row.campaign_id,
+        row.decided_at,
+        row.day,
+        row.channel,
+        row.action,
+        row.offer,
+        row.delay,
+        row.send_at,
+        row.mask,
+        row.observation,
+        row.propensities,
+        row.churn_probability,
+        row.baseline_churn_probability,
+        row.accept_probability,
+        row.monthly_charge,
+        row.bundle_id,
+        row.policy_version,
+        row.rules_version,
+        row.slot,
+        json.dumps(row.degradations),
+        int(row.executed),
+        row.message_json,
+        row.response,
+        *(row.idempotency or (None, None, None)),
+        row.basis,
+    )
+
+
+def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
+    send_at = row.send_at if row.send_at is not None else row.decided_at
+    send_day = campaign.day(send_at)
+    return (
+        row.decision_id,
+        row.customer_id,
+        row.campaign_id,
+        row.channel,
+        row.offer,
+        send_at,
+        send_day,
+        campaign.starts_at + send_day * DAY,
+        int(send_day > campaign.day(row.decided_at)),
+        row.contact_cost_micros,
+        row.reserve_micros - row.contact_cost_micros,
+        row.reserve_micros,
+    )

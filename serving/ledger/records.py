@@ -1,0 +1,64 @@
+"""What was recorded, read back: a decision, a customer's ledger, a campaign's spend by day."""
+
+import json
+
+from serving.ledger import administration
+from serving.ledger.database import Connection
+from serving.ledger.types import (
+    ContactRecord,
+    CustomerLedger,
+    DailySpend,
+    DecisionRecord,
+    Outcome,
+)
+
+_DECISION = """
+    SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.day, d.channel, d.action, d.offer, d.delay,
+        d.send_at, c.state, COALESCE(c.reserved_micros, 0), COALESCE(c.spent_micros, 0), d.observation, d.mask,
+        d.propensities, d.churn_probability, d.baseline_churn_probability, d.accept_probability, d.monthly_charge,
+        d.bundle_id, d.policy_version, d.rules_version, d.slot, d.degradations, d.executed, d.message_json, d.response
+    FROM decisions d LEFT JOIN contacts c ON c.decision_id = d.decision_id WHERE d.decision_id = ?"""
+_OUTCOMES = "SELECT decision_id, kind, happened_at FROM outcomes WHERE decision_id = ? ORDER BY recorded_at, kind"
+_CUSTOMER = "SELECT time_zone, churned_at FROM customers WHERE customer_id = ?"
+_CONTACTS = """
+    SELECT c.decision_id, c.campaign_id, c.channel, c.offer, c.send_at, c.state, c.reserved_micros, c.spent_micros,
+        c.accepted_at
+    FROM decisions d JOIN contacts c ON c.decision_id = d.decision_id WHERE d.customer_id = ?
+    ORDER BY c.send_at, c.decision_id"""
+_DECISIONS = "SELECT COUNT(*) FROM decisions WHERE customer_id = ?"
+_DAYS = """
+    SELECT day, CAST(SUM(contacts) AS BIGINT), CAST(SUM(spent_micros) AS BIGINT), CAST(SUM(reserved_micros) AS BIGINT)
+    FROM (
+        SELECT send_day AS day, 1 AS contacts, spent_micros, reserved_micros FROM contacts
+        WHERE campaign_id = ? AND state <> 'cancelled'
+        UNION ALL
+        SELECT day, contacts, spent_micros, 0 FROM purged_spend WHERE campaign_id = ?
+    ) AS days GROUP BY day ORDER BY day"""
+
+
+def decision(connection: Connection, decision_id: str) -> DecisionRecord | None:
+    """A decision with its contact's money and its outcomes; None if there is no such one."""
+    found = connection.rows(_DECISION, decision_id)
+    if not found:
+        return None
+    *plain, degradations, executed, message, response = found[0]
+    outcomes = tuple(Outcome(*row) for row in connection.rows(_OUTCOMES, decision_id))
+    fields = [*plain, tuple(json.loads(degradations)), bool(executed), message, response, outcomes]
+    return DecisionRecord(*fields)
+
+
+def customer_ledger(connection: Connection, customer_id: str) -> CustomerLedger | None:
+    """All that is held of a customer; None if nothing is."""
+    facts = connection.rows(_CUSTOMER, customer_id)
+    consents = administration.consent(connection, customer_id)
+    decisions = connection.rows(_DECISIONS, customer_id)[0][0]
+    if not facts and not consents and not decisions:
+        return None
+    time_zone, churned_at = facts[0] if facts else (None, None)
+    contacts = tuple(ContactRecord(*row) for row in connection.rows(_CONTACTS, customer_id))
+    return CustomerLedger(customer_id, time_zone, churned_at, consents, contacts, decisions)
+
+
+def daily_spend(connection: Connection, campaign_id: str) -> list[DailySpend]:
+    """A campaign's contacts and money by campaign day, days without a contact left out."""
+    return [DailySpend(*row) for row in connection.rows(_DAYS, campaign_id, campaign_id)]

@@ -1,0 +1,154 @@
+"""SQLite: one file in WAL mode, every commit on the disk before it is answered, one writer at a time.
+
+`BEGIN IMMEDIATE` takes the file's write lock, so that what a transaction has read cannot change before it writes,
+in whatever process the others live. Deleted and overwritten content is zeroed (`secure_delete`).
+"""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from serving.ledger.database import Row
+from serving.ledger.errors import BudgetExceeded, CooldownBroken, DuplicateRecord, LedgerError, LedgerUnavailable
+
+# The state of the disk or of other processes, by SQLite's primary result codes; any other code is a defect of ours.
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+_REFUSALS: tuple[tuple[str, type[LedgerError], str], ...] = (  # part of SQLite's message → what it means
+    ("budget_holds", BudgetExceeded, "spent + reserved would pass the campaign's budget"),
+    ("contacts.customer_id", CooldownBroken, "the customer has a contact that day, or one pending, already"),
+    ("decisions.key_id", DuplicateRecord, "the Idempotency-Key has been answered already"),
+    ("decisions.decision_id", DuplicateRecord, "the decision is recorded already"),
+)
+
+
+@dataclass(frozen=True)
+class SqliteSource:
+    """A SQLite file; made, with its WAL, when a writer opens it first."""
+
+    path: Path
+    wait_seconds: float
+    """How long a transaction waits for another process's."""
+
+    def writer(self) -> "SqliteConnection":
+        return SqliteConnection(self._open(f"{self.path.absolute().as_uri()}?mode=rwc", _WRITER), "BEGIN IMMEDIATE")
+
+    def reader(self) -> "SqliteConnection":
+        return SqliteConnection(self._open(f"{self.path.absolute().as_uri()}?mode=ro", _READER), "BEGIN")
+
+    def _open(self, uri: str, pragmas: Sequence[str]) -> sqlite3.Connection:
+        with _explained():
+            connection = sqlite3.connect(
+                uri, uri=True, timeout=self.wait_seconds, isolation_level=None, check_same_thread=False
+            )
+            try:
+                for pragma in pragmas:
+                    self._apply(connection, pragma)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _apply(self, connection: sqlite3.Connection, pragma: str) -> None:
+        """Runs a pragma; while another process turns the same file to WAL, SQLite answers busy without waiting."""
+        give_up = time.monotonic() + self.wait_seconds
+        while True:
+            try:
+                connection.execute(pragma)
+            except sqlite3.OperationalError as error:
+                if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+
+_SHARED = ("PRAGMA foreign_keys = ON",)
+_WRITER = (*_SHARED, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON")
+_READER = (*_SHARED, "PRAGMA query_only = ON")
+_PAGE = 2_000  # rows of a stream fetched at a time
+
+
+class SqliteConnection:
+    """`database.Connection` on SQLite."""
+
+    def __init__(self, connection: sqlite3.Connection, begin: str) -> None:
+        self._connection = connection
+        self._begin = begin
+
+    def begin(self) -> None:
+        with _explained():
+            self._connection.execute(self._begin)
+
+    def commit(self) -> None:
+        with _explained():
+            self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # a failed COMMIT may have ended the transaction already
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def rows(self, statement: str, *values: Any) -> list[Row]:
+        with _explained():
+            return self._connection.execute(statement, values).fetchall()
+
+    def stream(self, statement: str, *values: Any) -> Iterator[Row]:
+        with _explained():
+            cursor = self._connection.execute(statement, values)
+            while page := cursor.fetchmany(_PAGE):
+                yield from page
+
+    def run(self, statement: str, *values: Any) -> int:
+        with _explained():
+            return self._connection.execute(statement, values).rowcount
+
+    def many(self, statement: str, values: Iterable[Sequence[Any]]) -> int:
+        with _explained():
+            return self._connection.executemany(statement, values).rowcount
+
+    def define(self, statement: str) -> None:
+        """Runs a statement of a migration."""
+        with _explained():
+            self._connection.execute(statement)
+
+    def forget(self) -> None:
+        with _explained():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        _explain(error)
+
+
+def _explain(error: sqlite3.Error) -> NoReturn:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and (code & 0xFF) in _UNAVAILABLE:
+        raise LedgerUnavailable(f"the ledger's database cannot be used now: {error.sqlite_errorname}") from error
+    if isinstance(error, sqlite3.IntegrityError):
+        for part, refusal, meaning in _REFUSALS:
+            if part in str(error):
+                raise refusal(meaning) from error
+    raise error

@@ -1,0 +1,98 @@
+"""Campaigns and customers as a decision sees them: four statements for a whole micro-batch.
+
+Days are those of the asking campaign: a contact of any campaign counts on the day floor((send_at − starts_at)/86400).
+A day that is past or today is executed, a later one pending; cancelled contacts never were.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from serving.ledger.database import Connection, Row, texts
+from serving.ledger.errors import LedgerError
+from serving.ledger.types import NO_OFFER, CampaignView, ConsentStatus, CustomerView
+
+_CAMPAIGNS = """
+    SELECT campaign_id, budget_micros, spent_micros, reserved_micros, starts_at, horizon_days, customers_expected,
+        offer_days
+    FROM campaigns WHERE campaign_id IN (SELECT value FROM json_each(?))"""
+_CUSTOMERS = """
+    SELECT customer_id, time_zone, churned_at FROM customers WHERE customer_id IN (SELECT value FROM json_each(?))"""
+_CONSENTS = """
+    SELECT customer_id, channel, status FROM consents WHERE customer_id IN (SELECT value FROM json_each(?))"""
+_BASELINES = """
+    SELECT customer_id, campaign_id, churn_probability FROM baselines
+    WHERE customer_id IN (SELECT value FROM json_each(?))"""
+_CONTACTS = """
+    SELECT customer_id, campaign_id, offer, send_at, accepted_at, reserved_micros + spent_micros FROM contacts
+    WHERE state <> 'cancelled' AND customer_id IN (SELECT value FROM json_each(?))"""
+
+
+def campaigns(connection: Connection, ids: Iterable[str]) -> dict[str, CampaignView]:
+    """Those of `ids` that there are."""
+    return {row[0]: CampaignView(*row) for row in connection.rows(_CAMPAIGNS, texts(set(ids)))}
+
+
+def customers(
+    connection: Connection,
+    ids: Sequence[str],
+    campaign_ids: Sequence[str],
+    now: float,
+    known: Mapping[str, CampaignView],
+) -> list[CustomerView]:
+    """One view for each pair of customer and campaign; `known` holds every campaign named.
+
+    Raises LedgerError for a campaign that is not there.
+    """
+    if missing := set(campaign_ids) - known.keys():
+        raise LedgerError(f"there is no campaign {min(missing)!r}")
+    wanted = texts(dict.fromkeys(ids))
+    facts = {row[0]: row for row in connection.rows(_CUSTOMERS, wanted)}
+    consents: dict[str, dict[str, ConsentStatus]] = defaultdict(dict)
+    for customer, channel, status in connection.rows(_CONSENTS, wanted):
+        consents[customer][channel] = status
+    contacts: dict[str, list[Row]] = defaultdict(list)
+    for row in connection.rows(_CONTACTS, wanted):
+        contacts[row[0]].append(row)
+    baselines = {(row[0], row[1]): row[2] for row in connection.rows(_BASELINES, wanted)}
+    views = []
+    for customer, campaign in zip(ids, campaign_ids, strict=True):
+        _, time_zone, churned_at = facts.get(customer, (customer, None, None))
+        views.append(
+            CustomerView(
+                customer_id=customer,
+                campaign_id=campaign,
+                consent=consents.get(customer, {}),
+                time_zone=time_zone,
+                baseline_churn_probability=baselines.get((customer, campaign)),
+                churned=churned_at is not None,
+                **(_history(contacts[customer], known[campaign], now) if customer in contacts else {}),
+            )
+        )
+    return views
+
+
+def _history(contacts: Sequence[Row], campaign: CampaignView, now: float) -> dict[str, Any]:
+    """The fields of a view that its contacts decide."""
+    today = campaign.day(now)
+    ahead = sorted((campaign.day(send_at) - today, offer) for _, _, offer, send_at, _, _ in contacts)
+    pending = next(((days, offer) for days, offer in ahead if days > 0), (0, NO_OFFER))
+    running, days_left = _running(contacts, campaign, today)
+    return {
+        "contacts_days_ago": tuple(sorted(-days for days, _ in ahead if days <= 0)),
+        "pending_offer": pending[1],
+        "pending_days": pending[0],
+        "running_offer": running,
+        "offer_days_left": days_left,
+        "account_used_micros": sum(row[5] for row in contacts if row[1] == campaign.campaign_id),
+    }
+
+
+def _running(contacts: Sequence[Row], campaign: CampaignView, today: int) -> tuple[int, int]:
+    """(index, days left) of the offer accepted last: an acceptance replaces the offer that runs."""
+    accepted = [(row[4], row[3], row[2]) for row in contacts if row[4] is not None]
+    if not accepted:
+        return NO_OFFER, 0
+    accepted_at, _, offer = max(accepted)
+    days_left = campaign.offer_days - (today - campaign.day(accepted_at))
+    return (int(offer), days_left) if days_left > 0 else (NO_OFFER, 0)
