@@ -36,6 +36,7 @@ from serving.ledger.types import (
     KillSwitch,
     Outcome,
     OutcomeResult,
+    RecentDecision,
     Role,
     Slots,
     Stored,
@@ -78,6 +79,14 @@ class Reader:
     def decision(self, decision_id: str) -> DecisionRecord | None:
         """A recorded decision; None if there is none of that id."""
         return records.decision(self._connection, decision_id)
+
+    def recent(self, limit: int) -> list[RecentDecision]:
+        """The latest decisions, newest first; erased customers left out."""
+        return records.recent(self._connection, limit)
+
+    def campaign_ids(self, limit: int) -> list[str]:
+        """The campaigns there are, latest start first."""
+        return records.campaign_ids(self._connection, limit)
 
     def customer_ledger(self, customer_id: str) -> CustomerLedger | None:
         """All that is held of a customer; None if nothing is."""
@@ -172,6 +181,10 @@ class Transaction(Reader):
     def used_keys(self, used: Mapping[str, float]) -> None:
         """Remembers when API keys were used last."""
         administration.used_keys(self._connection, used)
+
+    def touch(self) -> None:
+        """Writes something that means nothing: whether the ledger takes writes shows when the transaction ends."""
+        administration.touch(self._connection, self.now)
 
     def erase(self, customer_id: str) -> int:
         """Forgets a customer and keeps the money right; how many decisions were emptied."""

@@ -10,6 +10,7 @@ from serving.ledger.types import (
     DailySpend,
     DecisionRecord,
     Outcome,
+    RecentDecision,
 )
 
 _DECISION = """
@@ -18,6 +19,10 @@ _DECISION = """
         d.propensities, d.churn_probability, d.baseline_churn_probability, d.accept_probability, d.monthly_charge,
         d.bundle_id, d.policy_version, d.rules_version, d.slot, d.degradations, d.executed, d.message_json, d.response
     FROM decisions d LEFT JOIN contacts c ON c.decision_id = d.decision_id WHERE d.decision_id = ?"""
+_RECENT = """
+    SELECT decision_id, customer_id, campaign_id, decided_at, action, slot FROM decisions
+    WHERE observation IS NOT NULL ORDER BY decision_id DESC LIMIT ?"""
+_CAMPAIGN_IDS = "SELECT campaign_id FROM campaigns ORDER BY starts_at DESC, campaign_id LIMIT ?"
 _OUTCOMES = "SELECT decision_id, kind, happened_at FROM outcomes WHERE decision_id = ? ORDER BY recorded_at, kind"
 _CUSTOMER = "SELECT time_zone, churned_at FROM customers WHERE customer_id = ?"
 _CONTACTS = """
@@ -45,6 +50,16 @@ def decision(connection: Connection, decision_id: str) -> DecisionRecord | None:
     outcomes = tuple(Outcome(*row) for row in connection.rows(_OUTCOMES, decision_id))
     fields = [*plain, tuple(json.loads(degradations)), bool(executed), message, response, outcomes]
     return DecisionRecord(*fields)
+
+
+def recent(connection: Connection, limit: int) -> list[RecentDecision]:
+    """The latest decisions about customers that are not erased, newest first."""
+    return [RecentDecision(*row) for row in connection.rows(_RECENT, limit)]
+
+
+def campaign_ids(connection: Connection, limit: int) -> list[str]:
+    """The campaigns there are, latest start first."""
+    return [row[0] for row in connection.rows(_CAMPAIGN_IDS, limit)]
 
 
 def customer_ledger(connection: Connection, customer_id: str) -> CustomerLedger | None:

@@ -261,6 +261,18 @@ class DecisionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentDecision:
+    """A decision in a list."""
+
+    decision_id: str
+    customer_id: str
+    campaign_id: str
+    decided_at: float
+    action: int
+    slot: SlotName
+
+
+@dataclass(frozen=True, slots=True)
 class ContactRecord:
     """One contact in a customer's ledger."""
 
