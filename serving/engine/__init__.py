@@ -1,0 +1,1 @@
+"""Decisions made in micro-batches on one thread, in one transaction each, by the bundles that serve."""

@@ -1,0 +1,74 @@
+"""What a decision was made from, kept with it so that it can be explained later; erased with the customer."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from retentionjax.decide.history import History
+from retentionjax.env.population import MIN_PROBABILITY
+from serving.engine.request import FactValue
+from serving.ledger.types import MICROS, KillSwitch
+
+if TYPE_CHECKING:
+    from serving.engine.situations import Situation
+
+
+class Basis(msgspec.Struct, frozen=True, omit_defaults=True):
+    """JSON in the ledger."""
+
+    facts: Mapping[str, FactValue]
+    day: int
+    contacts_days_ago: tuple[int, ...]
+    account_used_micros: int
+    running_offer: int
+    offer_days_left: int
+    pending_offer: int
+    pending_days: int
+    baseline: float | None
+    """The usual churn probability, None on the first decision."""
+    throttle: float
+    """θ of the campaign's pacing."""
+    exploration: float
+    """Share of decisions drawn evenly from what is legal."""
+    switch: KillSwitch
+    values: tuple[float, ...]
+    """The policy's own expectation, in the order of bundle.program.VALUES."""
+
+    @classmethod
+    def of(
+        cls, situation: "Situation", switch: KillSwitch, exploration: float, throttle: float, values: list[float]
+    ) -> "Basis":
+        """Of a decision about `situation`."""
+        view = situation.view
+        return cls(
+            facts=situation.ask.facts,
+            day=situation.day,
+            contacts_days_ago=view.contacts_days_ago,
+            account_used_micros=view.account_used_micros,
+            running_offer=view.running_offer,
+            offer_days_left=view.offer_days_left,
+            pending_offer=view.pending_offer,
+            pending_days=view.pending_days,
+            baseline=view.baseline_churn_probability,
+            throttle=throttle,
+            exploration=exploration,
+            switch=switch,
+            values=tuple(values),
+        )
+
+    @property
+    def history(self) -> History:
+        """As `decide.decision` takes it; a contact of today stands as yesterday's."""
+        return History(
+            day=self.day,
+            contacts_days_ago=tuple(sorted({max(1, days) for days in self.contacts_days_ago})),
+            account_used=self.account_used_micros / MICROS,
+            running_offer=self.running_offer,
+            offer_days_left=self.offer_days_left,
+            pending_offer=self.pending_offer,
+            pending_days=self.pending_days,
+            baseline_churn_probability=None
+            if self.baseline is None
+            else min(max(self.baseline, MIN_PROBABILITY), 1 - MIN_PROBABILITY),
+        )

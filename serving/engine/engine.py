@@ -1,0 +1,279 @@
+"""The engine: decisions from the event loop to the writer's thread and back, and which bundles make them.
+
+engine = Engine(ledger, settings, metrics=Metrics(), log=DecisionLog(), clock=time.time)
+await engine.start()
+given = await engine.decide(Ask(customer_id="7590-VHVEG", facts={…}))
+await engine.drain()
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from retentionjax.decide.batch import SIZES
+from retentionjax.env.types import EnvParams
+from retentionjax.errors import ConfigError, RetentionJaxError
+from serving.engine.answer import ENCODER
+from serving.engine.models import Models, Unwritten
+from serving.engine.queueing import Done, Finish, Job, Queue
+from serving.engine.request import Ask, EngineError, Given, NotRunning, WrongFacts
+from serving.engine.served import Served
+from serving.engine.slots import Slot, Table
+from serving.engine.steps import PENDING, TEMPLATE, Steps
+from serving.engine.writer import Writer
+from serving.ledger import Ledger, LedgerUnavailable
+from serving.ledger.types import BundleSlot, SlotName, Slots
+from serving.observability.logs import DecisionLog
+from serving.observability.metrics import Metrics
+from serving.settings import Settings
+
+_SYNC_SECONDS = 2.0
+_AT_ONCE = 128
+"""Decisions of one batch request that are in the queue at a time, so that it leaves room for the others."""
+_log = structlog.get_logger("serving.engine")
+
+
+class Engine:
+    """Of one process. Methods are called on its event loop."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        *,
+        metrics: Metrics,
+        log: DecisionLog,
+        sizes: Sequence[int] = SIZES,
+        models: Models | None = None,
+    ) -> None:
+        """`sizes` of micro-batches; `models` write messages, by default the bundles' own where the settings ask."""
+        self._ledger, self._settings, self._metrics, self._sizes = ledger, settings, metrics, tuple(sizes)
+        self._models = models
+        if models is None and settings.messages == "model":
+            self._models = Models(settings, metrics)
+        self._queue = Queue(settings.queue_size, settings.batch_wait_ms / 1000, max(sizes))
+        steps = Steps(ledger, settings, self._models, metrics)
+        self._writer = Writer(ledger, self._queue, steps, metrics, log)
+        self._changing = asyncio.Lock()
+        self._sync: asyncio.Task[None] | None = None
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # --- deciding ---------------------------------------------------------------------------------------------
+
+    async def decide(self, ask: Ask) -> Given:
+        """One decision, recorded before it is answered; a `dry_run` is answered only.
+
+        Raises WrongFacts, NoCampaign, CampaignNotRunning, KeyReused, Overloaded, DeadlineExceeded, NotRunning (see
+        `request`) and LedgerUnavailable; in each case nothing was written.
+        """
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            done = await self._submit(ask)
+            return await self._with_message(done) if done.wants_message else done.given
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def decide_many(self, asks: Sequence[Ask]) -> list[Given | Exception]:
+        """Many decisions, each answered or refused by itself, in their order."""
+        found: list[Given | BaseException] = []
+        for start in range(0, len(asks), _AT_ONCE):
+            some = asks[start : start + _AT_ONCE]
+            found += await asyncio.gather(*(self.decide(each) for each in some), return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException) and not isinstance(each, EngineError | LedgerUnavailable):
+                raise each
+        return found  # type: ignore[return-value]  # what is no Exception was raised
+
+    def _submit(self, ask: Ask) -> "asyncio.Future[Done]":
+        slot, served = self.table.route(ask.customer_id)
+        try:
+            charge, row = served.encode(ask)
+        except WrongFacts:
+            if slot == "active":
+                raise
+            slot, served = "active", self.table.active.served  # the canary may want other facts
+            charge, row = served.encode(ask)
+        now = time.monotonic()
+        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self._queue.put(Job(ask, slot, served, charge, row, future, now, now + self._settings.deadline_ms / 1000))
+        return future
+
+    async def _with_message(self, done: Done) -> Given:
+        """Asks the model for the message of a decision that is recorded with the template, and records what comes."""
+        draft, served = done.draft, done.served
+        if draft is None or draft.brief is None or served is None or self._models is None:
+            raise AssertionError("only a contact just decided wants a message")
+        others = tuple(each for each in draft.decision.degradations if each != PENDING)
+        try:
+            draft.change(message=await self._models.write(served, draft.brief), degradations=others)
+        except Unwritten as unwritten:
+            draft.change(degradations=(*others, TEMPLATE + unwritten.reason))
+            self._metrics.degradation(TEMPLATE + unwritten.reason.partition(":")[0])
+        if not draft.decision.dry_run:
+            recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            message = ENCODER.encode(draft.decision.message)
+            self._queue.put_finish(Finish(draft.decision.decision_id, message, draft.row.response, recorded))
+            await recorded
+        return Given(draft.row.response, draft.decision.decision_id)
+
+    # --- bundles ----------------------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> Table:
+        """The bundles that serve. Raises NotRunning before `start`."""
+        if self._writer.table is None:
+            raise NotRunning("no bundle is loaded yet")
+        return self._writer.table
+
+    @property
+    def ready(self) -> bool:
+        """Whether every size of batch of every bundle that serves is compiled, and the writer runs."""
+        return self._writer.table is not None and self._writer.alive
+
+    @property
+    def params(self) -> EnvParams:
+        """Constants of the active bundle."""
+        return self.table.active.served.bundle.params
+
+    @property
+    def price(self) -> float:
+        """$ of value that a $ of budget is worth elsewhere, as the active bundle was trained to."""
+        return float(self.table.active.served.bundle.manifest.multipliers.get("campaign_budget", 0.0))
+
+    def served(self, bundle_id: str) -> Served | None:
+        """The bundle of that id, if it serves in some slot."""
+        table = self.table
+        slots = (table.active, table.canary, table.shadow)
+        return next((each.served for each in slots if each is not None and each.served.id == bundle_id), None)
+
+    async def start(self) -> None:
+        """Loads and compiles: the bundles that were activated last, or those of the settings on the first start.
+
+        Raises BundleError where the active one cannot be served; a canary or a shadow that cannot is left out, and
+        the log says so.
+        """
+        stored = await asyncio.to_thread(self._stored)
+        path = self._settings.bundle
+        if stored.active is not None and stored.active.path != path:
+            _log.warning("the bundle activated last serves, not that of --bundle", bundle=stored.active.path, flag=path)
+            path = stored.active.path
+        table = Table(await self._load(path))
+        self._writer.start(await self._beside(table, stored))
+        if self._models is not None:
+            self._models.start()
+        self._show()
+        self._sync = asyncio.create_task(self._follow())
+
+    async def activate(self, path: str, role: SlotName = "active", weight: float = 0.0) -> Table:
+        """Loads the bundle at `path`, verifies and compiles it, and swaps it in; no decision is dropped.
+
+        An active one ends the canary that it was, if any. Raises BundleError, ConfigError for a weight outside (0, 1]
+        of a canary, LedgerUnavailable; then everything is as it was.
+        """
+        if role == "canary" and not 0 < weight <= 1:
+            raise ConfigError(f"weight is {weight!r}; allowed: above 0, up to 1")
+        async with self._changing:
+            slot, table = await self._load(path), self.table
+            if role == "shadow":
+                return await self._swap(replace(table, shadow=slot))
+            if role == "canary":
+                return await self._swap(replace(table, canary=slot, weight=weight))
+            if table.canary is not None and table.canary.served.id == slot.served.id:
+                table = replace(table, canary=None, weight=0.0)
+            return await self._swap(replace(table, active=slot))
+
+    async def deactivate(self, role: SlotName) -> Table:
+        """Ends the canary or the shadow. Raises ConfigError for the active bundle, which can only be replaced."""
+        if role == "active":
+            raise ConfigError("the active bundle cannot be ended; allowed: canary, shadow")
+        async with self._changing:
+            table = self.table
+            if role == "canary":
+                return await self._swap(replace(table, canary=None, weight=0.0))
+            return await self._swap(replace(table, shadow=None))
+
+    async def _swap(self, table: Table) -> Table:
+        await asyncio.to_thread(self._store, table.record)
+        self._writer.replace(table)
+        self._show()
+        return table
+
+    async def _load(self, path: str) -> Slot:
+        return Slot(path, await asyncio.to_thread(Served.load, path, self._sizes))
+
+    async def _beside(self, table: Table, stored: Slots) -> Table:
+        """The table with the canary and the shadow that were there before."""
+        found: list[Slot | None] = []
+        for name, each in (("canary", stored.canary), ("shadow", stored.shadow)):
+            try:
+                found.append(None if each is None else await self._load(each.path))
+            except RetentionJaxError as error:
+                _log.error("a bundle beside the active one cannot be loaded", slot=name, exc_info=error)
+                found.append(None)
+        canary, shadow = found
+        return replace(table, canary=canary, weight=0.0 if canary is None else stored.canary_weight, shadow=shadow)
+
+    def _stored(self) -> Slots:
+        with self._ledger.read() as reader:
+            return reader.slots()
+
+    def _store(self, slots: Slots) -> None:
+        with self._ledger.transaction() as tx:
+            tx.set_slots(slots)
+
+    async def _follow(self) -> None:
+        """Follows what other processes on the same ledger activate or take back."""
+        while True:
+            await asyncio.sleep(_SYNC_SECONDS)
+            try:
+                await self.sync()
+            except RetentionJaxError as error:
+                _log.warning("the bundles of the ledger cannot be followed now", exc_info=error)
+
+    async def sync(self) -> None:
+        """Serves what the ledger says is to serve. Raises LedgerUnavailable, BundleError."""
+        async with self._changing:
+            stored, table = await asyncio.to_thread(self._stored), self.table
+            if stored.active is None or stored == table.record:
+                return
+            after = table if stored.active == table.active.record else Table(await self._load(stored.active.path))
+            kept = {each.record: each for each in (table.canary, table.shadow) if each is not None}
+            canary, shadow = [await self._kept(each, kept) for each in (stored.canary, stored.shadow)]
+            self._writer.replace(replace(after, canary=canary, weight=stored.canary_weight, shadow=shadow))
+            self._show()
+
+    async def _kept(self, wanted: BundleSlot | None, kept: dict[BundleSlot, Slot]) -> Slot | None:
+        if wanted is None:
+            return None
+        return kept.get(wanted) or await self._load(wanted.path)
+
+    def _show(self) -> None:
+        table = self.table
+        slots = {"active": table.active, "canary": table.canary, "shadow": table.shadow}
+        serving = {name: each.served.id[:12] for name, each in slots.items() if each is not None}
+        self._metrics.bundles(serving)
+        _log.info("serving", **serving, canary_weight=table.weight)
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Takes nothing new, finishes what was begun within `drain_seconds`, and ends the threads."""
+        if self._sync is not None:
+            self._sync.cancel()
+        self._queue.refuse()
+        until = time.monotonic() + self._settings.drain_seconds
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), self._settings.drain_seconds)
+        self._queue.close()
+        if self._models is not None:
+            self._models.stop()
+        await asyncio.to_thread(self._writer.join, max(1.0, until - time.monotonic()))

@@ -1,0 +1,81 @@
+"""A bundle made ready to serve: compiled for every size of batch, with its costs, quiet hours and templates at hand."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retentionjax.bundle import Bundle, load
+from retentionjax.decide import batch
+from retentionjax.decide.batch import SIZES, Decider
+from retentionjax.errors import DataError
+from retentionjax.shield import Rules
+from serving.engine.money import Costs
+from serving.engine.quiet import QuietHours
+from serving.engine.request import Ask, FactValue, Wrong, WrongFacts
+from serving.engine.templates import Templates
+
+_POLICY = "policy/decide.stablehlo"
+_DIGITS = 12  # of a SHA-256 that a version shows
+_SHOWN = 12  # categories an error lists
+
+
+class Served:
+    """Safe to share between threads."""
+
+    def __init__(self, bundle: Bundle, sizes: Sequence[int] = SIZES) -> None:
+        """Compiles; takes seconds. Raises BundleError for a policy that gives no numbers."""
+        self.bundle, self.id = bundle, bundle.manifest.id
+        self.decider: Decider = batch.compile(bundle, sizes)
+        self.decider.warm()
+        self.costs = Costs(bundle.params)
+        self.horizon_days, self.offer_days = int(bundle.params.horizon_days), int(bundle.params.offer_days)
+        self.offers = tuple(round(float(offer), 6) for offer in bundle.params.offers)
+        self.delays = tuple(int(delay) for delay in bundle.params.delays)
+        self.rules: Rules | None = bundle.rules
+        self.templates = Templates(bundle) if bundle.rules is not None and bundle.message is not None else None
+        self.quiet = QuietHours(bundle.rules) if bundle.rules is not None else None
+        self.policy_version = bundle.manifest.files[_POLICY].sha256[:_DIGITS]
+        self.rules_version = bundle.rules.version if bundle.rules is not None else ""
+        self.channel = bundle.message.channel if bundle.message is not None else "sms"
+        self.synthetic = bundle.manifest.synthetic
+
+    @classmethod
+    def load(cls, path: str, sizes: Sequence[int] = SIZES) -> "Served":
+        """The bundle at `path`, verified and warm. Raises BundleError."""
+        return cls(load(path), sizes)
+
+    def encode(self, ask: Ask) -> tuple[float, list[float]]:
+        """(charge, features). Raises WrongFacts naming every field that does not fit."""
+        if str(self.bundle.schema.id) in ask.facts:  # the id is no fact
+            raise WrongFacts(self._wrong(ask.facts))
+        record: dict[str, Any] = {**ask.facts, str(self.bundle.schema.id): ask.customer_id}
+        try:
+            _, charge, row = self.decider.encoder.row(record, "facts")
+        except DataError:
+            raise WrongFacts(self._wrong(ask.facts)) from None
+        return charge, row
+
+    def _wrong(self, facts: Mapping[str, FactValue]) -> tuple[Wrong, ...]:
+        """Every fact at fault: each one is tried in a record that is right but for it."""
+        schema = self.bundle.schema
+        allowed = {name: self._allowed(name) for name in dict.fromkeys((*schema.features, str(schema.charge)))}
+        names = ", ".join(allowed)
+        wrong = [Wrong(name, value, f"one of {names}") for name, value in facts.items() if name not in allowed]
+        wrong += [Wrong(name, None, text, missing=True) for name, text in allowed.items() if name not in facts]
+        right: dict[str, Any] = {
+            name: schema.categorical[name][0] if name in schema.categorical else 1 for name in allowed
+        }
+        for name in allowed.keys() & facts.keys():
+            try:
+                self.decider.encoder.row({**right, str(schema.id): "x", name: facts[name]}, "facts")
+            except DataError:
+                wrong.append(Wrong(name, facts[name], allowed[name]))
+        return tuple(wrong)
+
+    def _allowed(self, name: str) -> str:
+        schema = self.bundle.schema
+        if name in schema.categorical:
+            categories = schema.categorical[name]
+            words = ", ".join(categories[:_SHOWN]) + (", …" if len(categories) > _SHOWN else "")
+        else:
+            words = "dollars above 0" if name == schema.charge else "a finite number"
+        return words + " or null" * (name in schema.nullable)

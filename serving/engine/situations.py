@@ -1,0 +1,158 @@
+"""From what the ledger knows to what the program takes: each customer's standing, and what is forbidden today."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from retentionjax.decide.batch import Gates, Standing
+from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, NUM_OFFERS
+from retentionjax.env.types import NEVER
+from serving.engine.pacing import throttle
+from serving.engine.request import Ask
+from serving.engine.served import Served
+from serving.ledger.types import DAY, MICROS, CampaignView, CustomerView, KillSwitch
+
+ALL_CONTACTS = sum(1 << action for action in range(1, NUM_ACTIONS))
+"""Bit set of actions."""
+OF_DELAY = tuple(sum(1 << 1 + offer * NUM_DELAYS + delay for offer in range(NUM_OFFERS)) for delay in range(NUM_DELAYS))
+OF_OFFER = tuple(sum(1 << 1 + offer * NUM_DELAYS + delay for delay in range(NUM_DELAYS)) for offer in range(NUM_OFFERS))
+_REMEMBERED = 32  # days of contacts in Standing.contact_history
+_LONGEST_POSTPONED = 8 * DAY  # the shield looks no further for an hour that is fit
+
+
+@dataclass(slots=True)
+class Situation:
+    """One customer about whom a decision is to be made now."""
+
+    ask: Ask
+    view: CustomerView
+    campaign: CampaignView
+    charge: float
+    """$ per 30 days."""
+    row: list[float]
+    """Encoded facts."""
+    day: int
+    """Of the campaign, today."""
+    costs: tuple[int, ...] = ()
+    """Micro-dollars of a contact with each offer, in full."""
+    barred: dict[str, int] = field(default_factory=dict)
+    """Rule → bit set of the actions it takes away, beyond the rules of the environment."""
+
+    @property
+    def zone(self) -> str | None:
+        """The recipient's time zone, as far as anybody said."""
+        return self.ask.time_zone or self.view.time_zone
+
+
+def standing(situations: Sequence[Situation]) -> Standing:
+    """The ledger's side of the environment's state."""
+    views = [each.view for each in situations]
+    whole: Any = np.array(
+        [
+            (
+                each.day,
+                view.contacts_days_ago[0] if view.contacts_days_ago else NEVER,
+                view.pending_offer,
+                view.pending_days,
+                view.running_offer,
+                view.offer_days_left,
+            )
+            for each, view in zip(situations, views, strict=True)
+        ],
+        np.int32,
+    ).T
+    day, since, pending, pending_days, offer, days_left = whole
+    baselines = [view.baseline_churn_probability for view in views]
+    return Standing(
+        day=day,
+        contact_history=np.array([_history(view.contacts_days_ago) for view in views], np.uint32),
+        days_since_contact=since,
+        pending_offer=pending,
+        pending_days=pending_days,
+        offer=offer,
+        offer_days_left=days_left,
+        account_used=np.array([view.account_used_micros / MICROS for view in views], np.float32),
+        baseline=np.array([np.nan if each is None else each for each in baselines], np.float32),
+    )
+
+
+def gates(situations: Sequence[Situation], served: Served, now: float, switch: KillSwitch, exploration: float) -> Gates:
+    """What each customer's campaign can pay and nobody forbids; fills in `costs` and `barred` of the situations."""
+    full = served.costs.full(np.array([each.charge for each in situations]))
+    left = np.array([each.campaign.left_micros for each in situations])
+    allowed = np.ones((len(situations), NUM_ACTIONS), bool)
+    for place, each in enumerate(situations):
+        each.costs = tuple(full[place].tolist())
+        each.barred = _barred(each, served, now, switch)
+        bits = 0
+        for gone in each.barred.values():
+            bits |= gone
+        if bits == ALL_CONTACTS:
+            allowed[place, 1:] = False
+        elif bits:
+            allowed[place] = [not bits >> action & 1 for action in range(NUM_ACTIONS)]
+    return Gates(
+        affordable=full <= left[:, None],
+        allowed=allowed,
+        throttle=np.array([throttle(each.campaign, now) for each in situations], np.float32),
+        exploration=np.full(len(situations), exploration, np.float32),
+    )
+
+
+def _barred(each: Situation, served: Served, now: float, switch: KillSwitch) -> dict[str, int]:
+    """Rules that the environment does not know, and the account's cap to the last micro-dollar."""
+    channel = each.ask.channel or served.channel
+    checks = {
+        "kill_switch": switch == "never",
+        "no_shield": served.templates is None,
+        "consent": each.view.consent_for(channel) != "granted",
+        "churned": each.view.churned,
+    }
+    barred = {rule: ALL_CONTACTS for rule, holds in checks.items() if holds}
+    account_left = served.costs.account_cap - each.view.account_used_micros
+    if each.costs[-1] > account_left or max(each.costs) > account_left:
+        barred["account_cap"] = sum(OF_OFFER[offer] for offer, cost in enumerate(each.costs) if cost > account_left)
+    if served.quiet is not None and not barred.keys() & checks.keys():
+        barred |= {rule: gone for rule, gone in _by_delay(each, served, now).items() if gone}
+    return barred
+
+
+def _by_delay(each: Situation, served: Served, now: float) -> dict[str, int]:
+    """Rules about the moment of sending: the campaign's end, one contact a day, the shield's cap in its window."""
+    gone = {"campaign_end": 0, "one_contact_a_day": 0, "contact_frequency": 0}
+    campaign, contacts = each.campaign, each.view.contacts_days_ago
+    end = campaign.starts_at + campaign.horizon_days * DAY
+    rules = served.rules
+    may_end = now + max(served.delays) * DAY + _LONGEST_POSTPONED >= end
+    if not (may_end or contacts) or rules is None:
+        return gone
+    for place, delay in enumerate(served.delays):
+        at = send_at(each, served, delay, now)
+        later = campaign.day(at) - each.day
+        if at >= end:
+            gone["campaign_end"] |= OF_DELAY[place]
+        if contacts and contacts[0] == 0 and later == 0:
+            gone["one_contact_a_day"] |= OF_DELAY[place]
+        if sum(days + later < rules.contact.window_days for days in contacts) >= rules.contact.cap:
+            gone["contact_frequency"] |= OF_DELAY[place]
+    return gone
+
+
+def send_at(each: Situation, served: Served, delay: int, now: float) -> float:
+    """When a contact with this delay [days] would be sent: after the recipient's quiet hours. UTC epoch seconds."""
+    wanted = now + delay * DAY
+    return wanted if served.quiet is None else served.quiet.earliest(each.zone, wanted)
+
+
+def _history(days_ago: tuple[int, ...]) -> int:
+    """Bit k is set for a contact k + 1 days ago; today's stands with yesterday's, which only counts it a day longer."""
+    bits = 0
+    for days in days_ago:
+        if days <= _REMEMBERED:
+            bit = max(days, 1) - 1
+            while bits >> bit & 1 and bit + 1 < _REMEMBERED:
+                bit += 1
+            bits |= 1 << bit
+    return bits

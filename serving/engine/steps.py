@@ -1,0 +1,255 @@
+"""One micro-batch from its jobs to its answers, in one transaction: repeated? → views → decide → money → record.
+
+Whatever goes wrong, nothing half-done is written and nothing unchecked is answered: models that fail mean no contact,
+a ledger that fails means no answer.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from retentionjax.errors import RetentionJaxError
+from serving.engine.canary import Watch
+from serving.engine.drafts import Draft, Terms, draft, unscored
+from serving.engine.models import Models, Unwritten
+from serving.engine.queueing import Done, Gathered, Job
+from serving.engine.request import CampaignNotRunning, Given, KeyReused, NoCampaign, WrongFacts
+from serving.engine.served import Served
+from serving.engine.situations import Situation
+from serving.engine.slots import Table
+from serving.ledger import Ledger, LedgerError, LedgerUnavailable, Transaction
+from serving.ledger.types import CampaignView, SlotName
+from serving.observability.metrics import Metrics
+from serving.settings import Settings
+
+CANARY_FAILED = "canary_failed"
+TEMPLATE = "message_template:"
+PENDING = TEMPLATE + "pending"
+_log = structlog.get_logger("serving.engine")
+# What models raise: XLA's errors are RuntimeErrors, numpy's and JAX's the others.
+_MODEL_FAILURES = (RetentionJaxError, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+
+
+@dataclass(slots=True)
+class Made:
+    """What a micro-batch came to."""
+
+    results: list[tuple[Job, Done | Exception]] = field(default_factory=list)
+    again: list[Job] = field(default_factory=list)
+    """Jobs whose cost no longer fitted what the others of the batch left: for the next one."""
+    campaigns: dict[str, CampaignView] = field(default_factory=dict)
+    """As they were at its beginning."""
+    now: float = 0.0
+    """Of the ledger, UTC epoch seconds."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of each stage."""
+    unfinished: Exception | None = None
+    """Why messages that came later could not be recorded."""
+
+
+class Steps:
+    """Used by the writer's thread only."""
+
+    def __init__(self, ledger: Ledger, settings: Settings, models: Models | None, metrics: Metrics) -> None:
+        """`models` None: templates are what is wanted."""
+        self._ledger, self._settings, self._models, self._metrics = ledger, settings, models, metrics
+        self.new_canary()
+
+    def new_canary(self) -> None:
+        """The canary is another one: what was seen of the last does not count."""
+        self.watch = Watch(self._settings)
+
+    def run(self, gathered: Gathered, table: Table) -> Made:
+        """Decides, records, answers. A refusal of the database's own rules is tried again job by job, so that one job
+        at fault costs the others nothing. Raises nothing."""
+        try:
+            made = self._transaction(gathered, table)
+        except LedgerUnavailable as error:
+            made = Made([(job, error) for job in gathered.jobs], unfinished=error)
+        except LedgerError as error:
+            _log.error("the ledger refuses a micro-batch", jobs=len(gathered.jobs), exc_info=error)
+            made = self._one_by_one(gathered, table, error)
+        return made
+
+    def _one_by_one(self, gathered: Gathered, table: Table, error: LedgerError) -> Made:
+        if len(gathered.jobs) + len(gathered.finishes) <= 1:
+            return Made([(job, error) for job in gathered.jobs], unfinished=error)
+        made = Made()
+        for finish in gathered.finishes:
+            made.unfinished = self.run(Gathered(finishes=[finish]), table).unfinished or made.unfinished
+        for job in gathered.jobs:
+            alone = self.run(Gathered([job]), table)
+            made.results += alone.results
+            made.again += alone.again
+        return made
+
+    def _transaction(self, gathered: Gathered, table: Table) -> Made:
+        made, begun = Made(), time.perf_counter()
+        with self._ledger.transaction() as tx:
+            for finish in gathered.finishes:
+                tx.set_message(finish.decision_id, finish.message_json, finish.response)
+            drafted = self._decide(tx, gathered.jobs, table, made, begun) if gathered.jobs else []
+            rows = [each.row for _, each in drafted if not each.decision.dry_run]
+            ready = time.perf_counter()
+            if rows:
+                tx.record(rows)
+        made.seconds["commit"] = time.perf_counter() - ready
+        return made
+
+    def _decide(
+        self, tx: Transaction, jobs: Sequence[Job], table: Table, made: Made, begun: float
+    ) -> list[tuple[Job | None, Draft]]:
+        """Drafts to be recorded, those of the shadow among them, without a job."""
+        fresh = self._fresh(tx, jobs, made)
+        situations = self._situations(tx, fresh, made)
+        terms = Terms(tx.kill_switch(), self._settings.exploration, tx.now)
+        made.seconds["views"] = time.perf_counter() - begun
+        start = time.perf_counter()
+        drafted = self._within_budget(self._drafts(situations, table, terms), made)
+        made.seconds["policy"] = time.perf_counter() - start
+        shadow = self._shadow([(job, each.situation) for job, each in drafted], table, terms)
+        for job, each in drafted:
+            wants = self._message(job.served, each)
+            given = Given(each.row.response, each.row.decision_id)
+            made.results.append((job, Done(given, each, job.served, wants)))
+        return [*drafted, *((None, each) for each in shadow)]
+
+    def _fresh(self, tx: Transaction, jobs: Sequence[Job], made: Made) -> list[Job]:
+        """Jobs that were not answered before."""
+        keys = {job.ask.idempotency[:2]: job for job in jobs if job.ask.idempotency is not None}
+        if not keys:
+            return list(jobs)
+        stored, fresh = tx.idempotent(list(keys)), []
+        for job in jobs:
+            before = stored.get(job.ask.idempotency[:2]) if job.ask.idempotency is not None else None
+            if before is None or job.ask.idempotency is None:
+                fresh.append(job)
+            elif before.request_digest == job.ask.idempotency[2]:
+                made.results.append((job, Done(Given(before.response, before.decision_id, replayed=True))))
+            else:
+                made.results.append((job, KeyReused("the Idempotency-Key was used with another request")))
+        return fresh
+
+    def _situations(self, tx: Transaction, jobs: Sequence[Job], made: Made) -> list[tuple[Job, Situation]]:
+        """Jobs whose campaign runs, with what the ledger knows."""
+        campaigns = tx.campaigns(sorted({job.ask.campaign_id for job in jobs}))
+        running: list[tuple[Job, CampaignView, int]] = []
+        for job in jobs:
+            campaign = campaigns.get(job.ask.campaign_id)
+            if campaign is None:
+                made.results.append((job, NoCampaign(job.ask.campaign_id)))
+                continue
+            day = campaign.day(tx.now)
+            if 0 <= day < campaign.horizon_days:
+                running.append((job, campaign, day))
+            else:
+                made.results.append((job, CampaignNotRunning("not begun" if day < 0 else "over")))
+        made.campaigns, made.now = campaigns, tx.now
+        names = [job.ask.customer_id for job, _, _ in running], [job.ask.campaign_id for job, _, _ in running]
+        views = tx.customers(*names, tx.now) if running else []
+        return [
+            (job, Situation(job.ask, view, campaign, job.charge, job.row, day))
+            for (job, campaign, day), view in zip(running, views, strict=True)
+        ]
+
+    def _drafts(
+        self, situations: Sequence[tuple[Job, Situation]], table: Table, terms: Terms
+    ) -> list[tuple[Job, Draft]]:
+        """In the order of the jobs."""
+        groups: dict[tuple[SlotName, Served], list[int]] = defaultdict(list)
+        for place, (job, _) in enumerate(situations):
+            groups[job.slot, job.served].append(place)
+        drafts: dict[int, Draft] = {}
+        for (slot, served), places in groups.items():
+            some = [situations[place][1] for place in places]
+            found = self._canary(served, some, table, terms) if slot == "canary" else self._active(served, some, terms)
+            drafts.update(zip(places, found, strict=True))
+        return [(job, drafts[place]) for place, (job, _) in enumerate(situations)]
+
+    def _active(self, served: Served, situations: Sequence[Situation], terms: Terms) -> list[Draft]:
+        try:
+            drafts = draft(served, "active", situations, terms)
+        except _MODEL_FAILURES as error:
+            _log.error("scoring failed", bundle=served.id[:12], customers=len(situations), exc_info=error)
+            return [unscored(served, "active", each, terms) for each in situations]
+        self._count_blocks(drafts)
+        return drafts
+
+    def _canary(self, served: Served, situations: Sequence[Situation], table: Table, terms: Terms) -> list[Draft]:
+        """The canary's drafts; where it fails the active bundle's, which say so."""
+        start = time.perf_counter()
+        try:
+            drafts = draft(served, "canary", situations, terms)
+        except _MODEL_FAILURES as error:
+            _log.error("the canary failed", bundle=served.id[:12], customers=len(situations), exc_info=error)
+            self.watch.saw(len(situations), failed=True, seconds=0.0, blocked=0)
+            return [self._instead(each, table.active.served, terms) for each in situations]
+        blocked = sum(bool(each.blocked) for each in drafts)
+        self.watch.saw(len(drafts), failed=False, seconds=time.perf_counter() - start, blocked=blocked)
+        self._count_blocks(drafts)
+        return drafts
+
+    def _instead(self, situation: Situation, active: Served, terms: Terms) -> Draft:
+        try:
+            situation.charge, situation.row = active.encode(situation.ask)
+            (found,) = self._active(active, [situation], terms)
+        except WrongFacts:  # facts of the canary's schema only
+            found = unscored(active, "active", situation, terms)
+        found.change(degradations=(*found.decision.degradations, CANARY_FAILED))
+        return found
+
+    def _shadow(self, drafted: Sequence[tuple[Job, Situation]], table: Table, terms: Terms) -> list[Draft]:
+        """What the shadow would have done; no fault of its own reaches anybody."""
+        if table.shadow is None:
+            return []
+        served, situations = table.shadow.served, []
+        for job, each in drafted:
+            if job.ask.dry_run:
+                continue
+            try:
+                charge, row = served.encode(each.ask)
+            except WrongFacts:
+                self._metrics.degradation("shadow_failed")
+                continue
+            situations.append(Situation(each.ask, each.view, each.campaign, charge, row, each.day))
+        try:
+            return draft(served, "shadow", situations, terms) if situations else []
+        except _MODEL_FAILURES as error:
+            _log.error("the shadow failed", bundle=served.id[:12], exc_info=error)
+            self._metrics.degradation("shadow_failed")
+            return []
+
+    def _within_budget(self, drafts: Sequence[tuple[Job, Draft]], made: Made) -> list[tuple[Job, Draft]]:
+        """Those whose cost fits what the earlier ones of the batch leave; the others are decided anew, by the rest."""
+        left = {name: campaign.left_micros for name, campaign in made.campaigns.items()}
+        kept = []
+        for job, each in drafts:
+            cost = 0 if each.decision.dry_run else each.row.reserve_micros
+            if cost > left[job.ask.campaign_id]:
+                made.again.append(job)
+                continue
+            left[job.ask.campaign_id] -= cost
+            kept.append((job, each))
+        return kept
+
+    def _message(self, served: Served, each: Draft) -> bool:
+        """Puts the model's message in if it is known; whether it is still to be asked for."""
+        if self._models is None or each.brief is None:
+            return False
+        known = self._models.cached(served, each.brief)
+        if known is None:
+            each.change(degradations=(*each.decision.degradations, PENDING))
+            return True
+        if isinstance(known, Unwritten):
+            each.change(degradations=(*each.decision.degradations, TEMPLATE + known.reason))
+        else:
+            each.change(message=known)
+        return False
+
+    def _count_blocks(self, drafts: Sequence[Draft]) -> None:
+        for each in drafts:
+            if each.blocked:
+                self._metrics.shield_blocks(each.blocked)

@@ -1,0 +1,153 @@
+"""The writer's thread: micro-batch after micro-batch, the only place from which decisions reach the ledger."""
+
+import threading
+import time
+from dataclasses import replace
+
+import structlog
+
+from serving.engine.drafts import Draft
+from serving.engine.pacing import throttle
+from serving.engine.queueing import Done, Gathered, Job, Queue, resolve
+from serving.engine.slots import Table
+from serving.engine.steps import Made, Steps
+from serving.ledger import Ledger, LedgerError
+from serving.ledger.types import MICROS, CampaignView
+from serving.observability.logs import DecisionLine, DecisionLog
+from serving.observability.metrics import Drift, Metrics
+
+_log = structlog.get_logger("serving.engine")
+_SHOW_SECONDS = 1.0  # between two looks at a campaign's money
+
+
+class Writer:
+    """Runs `steps` for what the queue gathers, under the table of the moment."""
+
+    def __init__(self, ledger: Ledger, queue: Queue, steps: Steps, metrics: Metrics, log: DecisionLog) -> None:
+        self._ledger, self._queue, self._steps, self._metrics, self._decisions = ledger, queue, steps, metrics, log
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._swapping = threading.Lock()
+        self._drift: dict[str, Drift] = {}
+        self._shown: dict[str, float] = {}
+        self.table: Table | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self, table: Table) -> None:
+        """Starts the thread."""
+        self.table = table
+        self._thread.start()
+
+    def replace(self, table: Table) -> None:
+        """From the next micro-batch on; a new canary is judged anew."""
+        with self._swapping:
+            if self.table is None or table.canary != self.table.canary:
+                self._steps.new_canary()
+            self.table = table
+
+    def join(self, seconds: float) -> None:
+        """Waits for the thread to end."""
+        if self.alive:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while (gathered := self._queue.gather()) is not None:
+            start = time.perf_counter()
+            table = self.table
+            if table is None:
+                raise AssertionError("the thread starts with a table")
+            try:
+                made = self._steps.run(gathered, table)
+            except Exception as error:  # noqa: BLE001 - a defect of ours: all who wait are told, and the next batch comes
+                _log.error("a micro-batch failed", jobs=len(gathered.jobs), exc_info=error)
+                made = Made([(job, error) for job in gathered.jobs], unfinished=error)
+            self._queue.put_back(made.again)
+            self._answer(gathered, made)
+            self._queue.took(time.perf_counter() - start, len(gathered.jobs))
+            self._note(made)
+            self._watch(table)
+
+    def _answer(self, gathered: Gathered, made: Made) -> None:
+        finished = [(finish.future, made.unfinished) for finish in gathered.finishes]
+        resolve([*((job.future, result) for job, result in made.results), *finished])
+
+    def _watch(self, table: Table) -> None:
+        """Takes the canary back when it passes a limit: at once here, and in the ledger for the other processes."""
+        limit = self._steps.watch.passed
+        if limit is None or table.canary is None:
+            return
+        with self._swapping:
+            if self.table is not None and self.table.canary == table.canary:
+                self.table = replace(self.table, canary=None, weight=0.0)
+        self._steps.new_canary()
+        self._metrics.rollback(limit)
+        _log.error("the canary is taken back", bundle=table.canary.served.id[:12], limit=limit)
+        try:
+            with self._ledger.transaction() as tx:
+                stored = tx.slots()
+                if stored.canary == table.canary.record:
+                    tx.set_slots(replace(stored, canary=None, canary_weight=0.0))
+        except LedgerError as error:
+            _log.error("the roll-back is not in the ledger", bundle=table.canary.served.id[:12], exc_info=error)
+
+    # --- what is seen of it -----------------------------------------------------------------------------------
+
+    def _note(self, made: Made) -> None:
+        self._metrics.batch(len(made.results))
+        self._metrics.queue("decisions", len(self._queue))
+        for stage, seconds in made.seconds.items():
+            self._metrics.stage(stage, seconds)
+        now = time.monotonic()
+        lines: list[DecisionLine] = []
+        scores: dict[str, list[float]] = {}
+        for job, result in made.results:
+            if isinstance(result, Done) and result.draft is not None:
+                lines.append(self._note_decision(job, result.draft, now))
+                if result.draft.decision.churn is not None:
+                    scores.setdefault(result.draft.row.bundle_id, []).append(result.draft.decision.churn.today)
+        self._decisions.write(lines)
+        for bundle, some in scores.items():
+            self._metrics.drift(bundle[:12], self._drift.setdefault(bundle, Drift()).observe(some))
+        for campaign in made.campaigns.values():
+            self._note_campaign(campaign, now, made.now)
+
+    def _note_decision(self, job: Job, draft: Draft, now: float) -> DecisionLine:
+        decision, row = draft.decision, draft.row
+        action = "wait" if decision.offer is None else f"offer_{decision.offer.discount:g}_delay_{decision.delay_days}"
+        reason = "policy" if row.mask != 1 or not decision.rules else decision.rules[-1].rule
+        self._metrics.decision(row.slot, action, reason, [each.rule for each in decision.rules])
+        for kind in decision.degradations:
+            self._metrics.degradation(kind)
+        return DecisionLine(
+            decision_id=decision.decision_id,
+            timestamp=row.decided_at,
+            campaign=decision.campaign_id,
+            slot=row.slot,
+            action=action,
+            reason=reason,
+            propensity=decision.propensity,
+            bundle=row.bundle_id[:12],
+            reserved_micros=decision.reserved_micros,
+            message="" if decision.message is None else decision.message.source,
+            degradations=decision.degradations,
+            milliseconds=round(1000 * (now - job.arrived), 3),
+        )
+
+    def _note_campaign(self, campaign: CampaignView, now: float, at: float) -> None:
+        if now - self._shown.get(campaign.campaign_id, float("-inf")) < _SHOW_SECONDS or self.table is None:
+            return
+        self._shown[campaign.campaign_id] = now
+        money = {
+            "budget": campaign.budget_micros,
+            "spent": campaign.spent_micros,
+            "reserved": campaign.reserved_micros,
+            "left": campaign.left_micros,
+        }
+        price = float(self.table.active.served.bundle.manifest.multipliers.get("campaign_budget", 0.0))
+        pace = throttle(campaign, at)
+        self._metrics.campaign(
+            campaign.campaign_id, {name: amount / MICROS for name, amount in money.items()}, price, pace
+        )
