@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 
 from serving.ledger import Ledger
-from serving.ledger.types import Campaign, CampaignView, CustomerView, DecisionRow
+from serving.ledger.types import Campaign, DecisionRow
 
 GROUP = 32
 GROUPS = 300
@@ -22,20 +22,20 @@ NOW = 1_790_000_000.0
 RESPONSE = b'{"decision": "' + b"x" * 900 + b'"}'
 
 
-def row(view: CustomerView, campaign: CampaignView, number: int, now: float) -> DecisionRow:
+def row(number: int) -> DecisionRow:
     """A decision of the service's usual size."""
-    contact = number % CONTACT_EVERY == 0 and not view.contacts_days_ago
+    contact = number % CONTACT_EVERY == 0
     return DecisionRow(
         decision_id=f"{number:032x}",
-        customer_id=view.customer_id,
-        campaign_id=campaign.campaign_id,
-        decided_at=now,
-        day=campaign.day(now),
+        customer_id=f"customer-{number * 7919 % CUSTOMERS:08d}",
+        campaign_id="default",
+        decided_at=NOW,
+        day=1,
         channel="email",
         action=4 if contact else 0,
         offer=1 if contact else -1,
         delay=0,
-        send_at=now if contact else None,
+        send_at=NOW if contact else None,
         reserve_micros=3_750_000 if contact else 0,
         contact_cost_micros=500_000 if contact else 0,
         observation=bytes(64),
@@ -53,7 +53,11 @@ def row(view: CustomerView, campaign: CampaignView, number: int, now: float) -> 
         executed=True,
         message_json=b'{"text": "' + b"y" * 300 + b'"}' if contact else None,
         response=RESPONSE,
-        idempotency=("0123456789abcdef", str(uuid.UUID(int=number)), "d" * 64),
+        idempotency=(
+            "0123456789abcdef",
+            str(uuid.UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128)),
+            "d" * 64,
+        ),
     )
 
 
@@ -64,14 +68,13 @@ def fill(url: str, groups: int) -> list[tuple[float, float]]:
         tx.put_campaign(Campaign("default", 10**15, NOW - 86_400, 90, CUSTOMERS))
     times = []
     for group in range(groups):
-        numbers = range(group * GROUP, (group + 1) * GROUP)
-        customers = [f"customer-{number * 7919 % CUSTOMERS:08d}" for number in numbers]
+        rows = [row(number) for number in range(group * GROUP, (group + 1) * GROUP)]
         cpu, wall = time.process_time(), time.perf_counter()
         with ledger.transaction() as tx:
-            tx.idempotent([("0123456789abcdef", str(uuid.UUID(int=number))) for number in numbers])
-            campaign = tx.campaigns(["default"])["default"]
-            views = tx.customers(customers, ["default"] * GROUP, NOW)
-            tx.record([row(view, campaign, number, NOW) for view, number in zip(views, numbers, strict=True)])
+            tx.idempotent([each.idempotency[:2] for each in rows if each.idempotency])
+            tx.campaigns(["default"])
+            tx.customers([each.customer_id for each in rows], [each.campaign_id for each in rows], NOW)
+            tx.record(rows)
         times.append((time.process_time() - cpu, time.perf_counter() - wall))
     ledger.close()
     return times

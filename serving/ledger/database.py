@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 Row = tuple[Any, ...]
 
-_TYPES = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION", "BLOB": "BYTEA", "STRICT": ""}
+_TYPES = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION", "BLOB": "BYTEA", "STRICT": "", "STRICT, WITHOUT ROWID": ""}
 
 
 class Connection(Protocol):
@@ -73,4 +73,6 @@ def in_postgres(statement: str) -> bytes:
 
 def schema_in_postgres(statement: str) -> bytes:
     """A statement of a migration in PostgreSQL's words."""
-    return re.sub(r"\b(INTEGER|REAL|BLOB|STRICT)\b", lambda match: _TYPES[match[0]], statement).encode()
+    return re.sub(
+        r"\b(INTEGER|REAL|BLOB|STRICT(, WITHOUT ROWID)?)\b", lambda match: _TYPES[match[0]], statement
+    ).encode()

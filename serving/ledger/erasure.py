@@ -18,7 +18,7 @@ SHORTEST_RETENTION_DAYS = 60  # cooldown, fatigue (32 days at most) and running 
 _EMPTY = """
     UPDATE decisions SET customer_id = ?, observation = NULL, propensities = NULL, churn_probability = NULL,
         baseline_churn_probability = NULL, accept_probability = NULL, monthly_charge = NULL, message_json = NULL,
-        response = NULL, key_id = NULL, idempotency_key = NULL, request_digest = NULL, degradations = '[]'
+        response = NULL, basis = NULL, idempotency_key = NULL, request_digest = NULL, degradations = '[]'
     WHERE customer_id = ?"""
 _RENAME_CONTACTS = "UPDATE contacts SET customer_id = ? WHERE customer_id = ?"
 _DROP = (

@@ -9,10 +9,9 @@ from serving.ledger.errors import CooldownBroken, LedgerError
 from serving.ledger.types import DAY, IDEMPOTENCY_SECONDS, CampaignView, DecisionRow, Stored
 
 _ANSWERED = """
-    SELECT key_id, idempotency_key, decided_at, request_digest, decision_id, response FROM decisions
-    WHERE idempotency_key IS NOT NULL AND key_id IN (SELECT value FROM json_each(?))
-        AND idempotency_key IN (SELECT value FROM json_each(?))"""
-_FORGET_KEY = "UPDATE decisions SET key_id = NULL, idempotency_key = NULL, request_digest = NULL WHERE decision_id = ?"
+    SELECT idempotency_key, decided_at, request_digest, decision_id, response FROM decisions
+    WHERE idempotency_key IS NOT NULL AND idempotency_key IN (SELECT value FROM json_each(?))"""
+_FORGET_KEY = "UPDATE decisions SET idempotency_key = NULL, request_digest = NULL WHERE decision_id = ?"
 _EXECUTE = "UPDATE contacts SET planned = 0 WHERE planned = 1 AND due_at <= ?"
 _PENDING = """
     SELECT customer_id FROM contacts WHERE planned = 1 AND customer_id IN (SELECT value FROM json_each(?)) LIMIT 1"""
@@ -21,8 +20,8 @@ _DECISION = f"""
     INSERT INTO decisions (decision_id, customer_id, campaign_id, decided_at, day, channel, action, offer, delay,
         send_at, mask, observation, propensities, churn_probability, baseline_churn_probability, accept_probability,
         monthly_charge, bundle_id, policy_version, rules_version, slot, degradations, executed, message_json, response,
-        key_id, idempotency_key, request_digest, basis)
-    VALUES ({", ".join("?" * 29)})"""  # noqa: S608 - question marks only
+        idempotency_key, request_digest, basis)
+    VALUES ({", ".join("?" * 28)})"""  # noqa: S608 - question marks only
 _BASELINE = """
     INSERT INTO baselines (customer_id, campaign_id, churn_probability) VALUES (?, ?, ?)
     ON CONFLICT (customer_id, campaign_id) DO NOTHING"""
@@ -41,13 +40,12 @@ def idempotent(connection: Connection, keys: Sequence[tuple[str, str]], now: flo
     """
     if not keys:
         return {}
-    wanted = set(keys)
-    rows = connection.rows(_ANSWERED, texts(key[0] for key in wanted), texts(key[1] for key in wanted))
-    rows = [row for row in rows if (row[0], row[1]) in wanted]
-    stale = [(row[4],) for row in rows if row[2] <= now - IDEMPOTENCY_SECONDS]
+    wanted = {_key(*key): key for key in keys}
+    rows = connection.rows(_ANSWERED, texts(wanted))
+    stale = [(decision_id,) for _, at, _, decision_id, _ in rows if at <= now - IDEMPOTENCY_SECONDS]
     if stale:
         connection.many(_FORGET_KEY, stale)
-    return {(row[0], row[1]): Stored(row[3], row[4], row[5]) for row in rows if row[2] > now - IDEMPOTENCY_SECONDS}
+    return {wanted[key]: Stored(*answer) for key, at, *answer in rows if at > now - IDEMPOTENCY_SECONDS}
 
 
 def record(connection: Connection, rows: Sequence[DecisionRow], known: Mapping[str, CampaignView]) -> None:
@@ -80,6 +78,11 @@ def set_message(connection: Connection, decision_id: str, message_json: bytes, r
         changed = connection.run(_MESSAGE_AND_RESPONSE, message_json, response, decision_id)
     if not changed:
         raise LedgerError(f"there is no decision {decision_id!r}")
+
+
+def _key(key_id: str, key: str) -> str:
+    """Whose key it is and the key in one column; an API key's id has no colon."""
+    return f"{key_id}:{key}"
 
 
 def _check(row: DecisionRow, known: Mapping[str, CampaignView]) -> None:
@@ -138,7 +141,7 @@ def _decision(row: DecisionRow) -> tuple[object, ...]:
         int(row.executed),
         row.message_json,
         row.response,
-        *(row.idempotency or (None, None, None)),
+        *((_key(*row.idempotency[:2]), row.idempotency[2]) if row.idempotency else (None, None)),
         row.basis,
     )
 

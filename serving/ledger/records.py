@@ -17,7 +17,8 @@ _DECISION = """
     SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.day, d.channel, d.action, d.offer, d.delay,
         d.send_at, c.state, COALESCE(c.reserved_micros, 0), COALESCE(c.spent_micros, 0), d.observation, d.mask,
         d.propensities, d.churn_probability, d.baseline_churn_probability, d.accept_probability, d.monthly_charge,
-        d.bundle_id, d.policy_version, d.rules_version, d.slot, d.degradations, d.executed, d.message_json, d.response
+        d.bundle_id, d.policy_version, d.rules_version, d.slot, d.degradations, d.executed, d.message_json, d.response,
+        d.basis
     FROM decisions d LEFT JOIN contacts c ON c.decision_id = d.decision_id WHERE d.decision_id = ?"""
 _RECENT = """
     SELECT decision_id, customer_id, campaign_id, decided_at, action, slot FROM decisions
@@ -46,9 +47,9 @@ def decision(connection: Connection, decision_id: str) -> DecisionRecord | None:
     found = connection.rows(_DECISION, decision_id)
     if not found:
         return None
-    *plain, degradations, executed, message, response = found[0]
+    *plain, degradations, executed, message, response, basis = found[0]
     outcomes = tuple(Outcome(*row) for row in connection.rows(_OUTCOMES, decision_id))
-    fields = [*plain, tuple(json.loads(degradations)), bool(executed), message, response, outcomes]
+    fields = [*plain, tuple(json.loads(degradations)), bool(executed), message, response, basis, outcomes]
     return DecisionRecord(*fields)
 
 

@@ -32,7 +32,7 @@ _UNAVAILABLE = {
 _REFUSALS: tuple[tuple[str, type[LedgerError], str], ...] = (  # part of SQLite's message → what it means
     ("budget_holds", BudgetExceeded, "spent + reserved would pass the campaign's budget"),
     ("contacts.customer_id", CooldownBroken, "the customer has a contact that day, or one pending, already"),
-    ("decisions.key_id", DuplicateRecord, "the Idempotency-Key has been answered already"),
+    ("decisions.idempotency_key", DuplicateRecord, "the Idempotency-Key has been answered already"),
     ("decisions.decision_id", DuplicateRecord, "the decision is recorded already"),
 )
 

@@ -1,5 +1,5 @@
 -- One schema for SQLite and PostgreSQL. Written in SQLite's words; `migrating.py` says BIGINT, DOUBLE PRECISION and BYTEA
--- for INTEGER, REAL and BLOB, and leaves STRICT out, where the server is PostgreSQL. Money is whole micro-dollars, time
+-- for INTEGER, REAL and BLOB, and leaves STRICT and WITHOUT ROWID out, where the server is PostgreSQL. Money is whole micro-dollars, time
 -- UTC epoch seconds. No foreign key on customers: a customer is whoever a caller names, and erasing her renames her.
 
 CREATE TABLE campaigns (
@@ -27,7 +27,7 @@ CREATE TABLE consents (
     changed_at REAL NOT NULL,
     source TEXT NOT NULL,
     PRIMARY KEY (customer_id, channel)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- The first churn score of a customer in a campaign.
 CREATE TABLE baselines (
@@ -35,7 +35,7 @@ CREATE TABLE baselines (
     campaign_id TEXT NOT NULL REFERENCES campaigns,
     churn_probability REAL NOT NULL,
     PRIMARY KEY (customer_id, campaign_id)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- Columns that can be NULL from observation to basis are facts of a person; erasing her empties them.
 CREATE TABLE decisions (
@@ -65,15 +65,14 @@ CREATE TABLE decisions (
     message_json BLOB,
     response BLOB,
     basis BLOB,
-    key_id TEXT,
     idempotency_key TEXT,
     request_digest TEXT,
     CHECK ((action = 0) = (send_at IS NULL)),
-    CHECK ((key_id IS NULL) = (idempotency_key IS NULL) AND (key_id IS NULL) = (request_digest IS NULL))
+    CHECK ((idempotency_key IS NULL) = (request_digest IS NULL))
 ) STRICT;
 
 CREATE INDEX decisions_of_customer ON decisions (customer_id, campaign_id, decided_at);
-CREATE UNIQUE INDEX one_answer_a_key ON decisions (key_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX one_answer_a_key ON decisions (idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 -- A contact and its money in one row: a campaign's spent and reserved are the sums over its contacts and purged_spend.
 -- due_at is the start of the campaign day of send_at: executed from then on, planned before.
