@@ -73,7 +73,7 @@ class Settings:
         14.0, "money reserved for an offer comes back when no outcome arrives within them", Bounds(0, 365, "days")
     )
     retention_days: float = _setting(
-        400.0, "personal parts of the ledger older than this are erased", Bounds(1, 3660, "days")
+        400.0, "decisions older than this are deleted, their money kept", Bounds(60, 3660, "days")
     )
     canary_window: int = _setting(200, "decisions over which the canary is judged", Bounds(10, 1_000_000))
     canary_error_rate: float = _setting(0.02, "share of errors above which the canary goes back", Bounds(0, 1))
@@ -118,6 +118,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     return Settings(
         **{**found, **{name: _read(_FIELDS[name], value, f"--{_dashed(name)}") for name, value in given.items()}}
     )
+
+
+def database(flag: str | None, environment: Mapping[str, str]) -> str:
+    """The ledger's URL, for commands that need no other setting: the flag over the environment over the default."""
+    return flag or _from_environment(environment).get("database", Settings.database)
 
 
 def to_environment(settings: Settings) -> dict[str, str]:

@@ -208,13 +208,13 @@ class Ledger:
         self._closed = False
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock, wait_seconds: float = 5.0) -> "Ledger":
+    def open(cls, url: str, *, clock: Clock, wait_seconds: float = 5.0, create: bool = True) -> "Ledger":
         """Opens the database at `url`, brought to this program's schema.
 
         Raises ConfigError for a URL that is none, LedgerUnavailable if it cannot be reached in `wait_seconds`, and
-        LedgerError if a newer program wrote it.
+        LedgerError if a newer program wrote it, or if it is a file that is not there and `create` is false.
         """
-        ledger = cls(opening.source(url, wait_seconds), clock, wait_seconds)
+        ledger = cls(opening.source(url, wait_seconds, create=create), clock, wait_seconds)
         try:
             migrating.migrate(ledger._writer)
         except BaseException:

@@ -1,0 +1,13 @@
+"""Off-policy evaluation: what a policy would have been worth, from the log of another one that acted by propensities.
+
+A log (`DecisionLog`) is a table of decisions with the propensity of every action; decisions about one customer in one
+campaign form an episode, and a contextual decision is an episode of one. `evaluate(log, target)` checks support and
+overlap and gives six estimates with intervals; it refuses, by `OverlapError`, where the log cannot answer.
+"""
+
+from retentionjax.evaluation.off_policy.evaluation import Report, Settings, evaluate
+from retentionjax.evaluation.off_policy.ledger_file import read, write
+from retentionjax.evaluation.off_policy.log import DecisionLog
+from retentionjax.evaluation.off_policy.overlap import Overlap, OverlapError
+
+__all__ = ["DecisionLog", "Overlap", "OverlapError", "Report", "Settings", "evaluate", "read", "write"]

@@ -1,0 +1,162 @@
+"""Estimators of a target policy's value from another one's episodes; a contextual decision is an episode of one.
+
+With ratios ρ_t = π(a_t|x_t)/π₀(a_t|x_t), weights w_t = ρ₀ ⋯ ρ_t, discounts γ_t (everything before t), a model of the
+reward to come q̂ and v̂_t = Σ_a π(a|x_t) q̂(x_t, a):
+
+    IPS      E[Σ γ_t w_t r_t]                         Precup, Sutton, Singh 2000 (per decision)
+    SNIPS    Σ_t E[γ_t w_t r_t] / E[w_t]              Swaminathan, Joachims 2015; per step: Thomas 2015
+    DM       E[v̂_0]
+    DR       E[v̂_0 + Σ γ_t w_t (r_t + γ v̂_{t+1} − q̂_t)]   Dudík et al. 2011; sequential: Jiang, Li 2016
+    switch   DR with w where w ≤ τ, else 0            Wang, Agarwal, Dudík 2017
+    DRos     DR with λw/(w² + λ)                      Su et al. 2020 (optimistic shrinkage)
+
+At one step each is the contextual estimator of that name. IPS and DR may clip: min(w, c).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from retentionjax.evaluation.off_policy.log import DecisionLog
+from retentionjax.evaluation.off_policy.overlap import ratios
+
+Weights = Float[np.ndarray, "E T"]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """E episodes side by side, T steps; after an episode's end rewards are 0 and weights stay."""
+
+    present: Bool[np.ndarray, "E T"]
+    weight: Float[np.ndarray, "E T"]
+    """w_t."""
+    possible: Float[np.ndarray, "E T"]
+    """The largest w_t that another draw of actions in the same contexts could have given."""
+    reward: Float[np.ndarray, "E T"]
+    discount: Float[np.ndarray, "E T"]
+    """γ_t: product of the discounts before step t."""
+    model: Float[np.ndarray, "E T"]
+    """q̂ of what was done."""
+    model_value: Float[np.ndarray, "E T+1"]
+    """v̂_t, times the discount of the step before; 0 after the end."""
+    customer: Int[np.ndarray, " E"]
+
+
+class Terms(NamedTuple):
+    """What an estimator adds up: value = Σ_k Σᵢ numerator[i, k] / Σᵢ denominator[i, k]."""
+
+    numerator: Float[np.ndarray, "E K"]
+    denominator: Float[np.ndarray, "E K"]
+
+    @property
+    def value(self) -> float:
+        """The estimate."""
+        return float((self.numerator.sum(axis=0) / self.denominator.sum(axis=0)).sum())
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is a plain mean over episodes, as bounds for means need."""
+        return self.numerator.shape[1] == 1 and bool((self.denominator == 1).all())
+
+
+def steps(log: DecisionLog, target: Float[np.ndarray, "n A"], model: Float[np.ndarray, "n A"]) -> Steps:
+    """A log's episodes side by side; `model` is q̂ of every action, reward to come in the episode."""
+    shape = (log.num_episodes, int(log.step.max()) + 1)
+    place = (log.episode, log.step)
+
+    def spread(values: np.ndarray, fill: float) -> np.ndarray:
+        full = np.full(shape, fill)
+        full[place] = values
+        return full
+
+    supported = log.propensities > 0
+    largest = np.where(supported, target / np.where(supported, log.propensities, 1.0), 0.0).max(axis=1)
+    own_discount = spread(log.discount, 1.0)
+    value = spread((target * model).sum(axis=1), 0.0)
+    following = np.concatenate([value[:, 1:], np.zeros((shape[0], 1))], axis=1) * own_discount
+    return Steps(
+        present=spread(np.ones(len(log)), 0.0) > 0,
+        weight=np.cumprod(spread(ratios(log, target), 1.0), axis=1),
+        possible=np.cumprod(spread(largest, 1.0), axis=1),
+        reward=spread(log.reward, 0.0),
+        discount=np.cumprod(np.concatenate([np.ones((shape[0], 1)), own_discount[:, :-1]], axis=1), axis=1),
+        model=spread(model[np.arange(len(log)), log.action], 0.0),
+        model_value=np.concatenate([value[:, :1], following], axis=1),
+        customer=log.customer[log.step == 0],
+    )
+
+
+def logged(data: Steps) -> Terms:
+    """Value of the logging policy itself: the mean of what happened."""
+    return _mean((data.discount * data.reward).sum(axis=1))
+
+
+def ips(data: Steps, clip: float = np.inf) -> Terms:
+    """Inverse propensity scoring, per decision."""
+    return _mean((data.discount * np.minimum(data.weight, clip) * data.reward).sum(axis=1))
+
+
+def snips(data: Steps) -> Terms:
+    """Self-normalised: each step's weights are divided by their mean, those of ended episodes included."""
+    return Terms(data.discount * data.weight * data.reward, data.weight)
+
+
+def direct(data: Steps) -> Terms:
+    """The direct method: what the model says, no weights at all."""
+    return _mean(data.model_value[:, 0])
+
+
+def doubly_robust(data: Steps, clip: float = np.inf) -> Terms:
+    """Model plus weighted residuals."""
+    return _corrected(data, np.minimum(data.weight, clip))
+
+
+def switch(data: Steps, threshold: float) -> Terms:
+    """Doubly robust where the weight is at most `threshold`, the model alone beyond."""
+    return _corrected(data, switched(data.weight, threshold))
+
+
+def shrinkage(data: Steps, strength: float) -> Terms:
+    """Doubly robust with weights λw/(w² + λ): λ = ∞ is doubly robust, λ = 0 the model alone."""
+    return _corrected(data, shrunk(data.weight, strength))
+
+
+def tune(data: Steps, weigh: Callable[[Weights, float], Weights], grid: tuple[float, ...]) -> float:
+    """The grid value of least estimated squared error: variance of the mean plus squared bias.
+
+    Bias is that of replacing w by φ(w), estimated as E[Σ γ_t (φ(w_t) − w_t)(r_t + γv̂ − q̂)] (Su et al. 2020).
+    """
+
+    def squared_error(value: float) -> float:
+        weight = weigh(data.weight, value)
+        scores = _corrected(data, weight).numerator
+        bias = (data.discount * (weight - data.weight) * _residual(data)).sum(axis=1).mean()
+        return float(scores.var() / len(scores) + bias**2)
+
+    return min(grid, key=squared_error)
+
+
+def switched(weight: Weights, threshold: float) -> Weights:
+    """φ(w) of `switch`."""
+    return np.where(weight <= threshold, weight, 0.0)
+
+
+def shrunk(weight: Weights, strength: float) -> Weights:
+    """φ(w) of `shrinkage`."""
+    return weight if np.isinf(strength) else strength * weight / (weight**2 + strength)
+
+
+def _corrected(data: Steps, weight: Weights) -> Terms:
+    return _mean(data.model_value[:, 0] + (data.discount * weight * _residual(data)).sum(axis=1))
+
+
+def _residual(data: Steps) -> Float[np.ndarray, "E T"]:
+    """r_t + γ v̂_{t+1} − q̂_t, 0 after the end."""
+    return np.where(data.present, data.reward + data.model_value[:, 1:] - data.model, 0.0)
+
+
+def _mean(scores: Float[np.ndarray, " E"]) -> Terms:
+    return Terms(scores[:, None], np.ones((len(scores), 1)))

@@ -1,0 +1,146 @@
+"""One question to a log: what is this policy worth? Support first, then six estimates, their intervals, their gain."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from retentionjax.errors import ConfigError, DataError
+from retentionjax.evaluation.off_policy import estimators, intervals, outcome_model, overlap
+from retentionjax.evaluation.off_policy.estimators import Steps, Terms
+from retentionjax.evaluation.off_policy.log import DecisionLog
+from retentionjax.evaluation.off_policy.outcome_model import TreesConfig
+from retentionjax.evaluation.off_policy.overlap import Overlap
+from retentionjax.evaluation.statistics import Estimate
+
+NAMES = ("ips", "snips", "dm", "dr", "switch_dr", "dr_os")
+HEADLINE = "dr"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of an evaluation."""
+
+    clip: float = np.inf
+    """Weights of `ips` and `dr` are cut here; ∞: unbiased, as wide as it is."""
+    thresholds: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, np.inf)
+    """Of `switch_dr`; the one of least estimated squared error is taken."""
+    strengths: tuple[float, ...] = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, np.inf)
+    """Of `dr_os`, chosen likewise."""
+    minimum_effective_episodes: float = 50.0
+    """Fewer, and the log is refused."""
+    resamples: int = 1000
+    reward_range: tuple[float, float] | None = None
+    """Least and largest reward of a decision that are possible, for the bounds; None: those of the log, which makes
+    the bounds hold for rewards within what was seen."""
+    trees: TreesConfig = field(default_factory=TreesConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what would estimate nothing."""
+        if not self.clip > 0:
+            raise ConfigError(f"clip is {self.clip}; allowed: above 0")
+        if not self.thresholds or not self.strengths or min(*self.thresholds, *self.strengths) < 0:
+            raise ConfigError("thresholds and strengths need one number each or more; allowed: 0 or more")
+        if self.resamples < 1:
+            raise ConfigError(f"resamples is {self.resamples}; allowed: 1 or more")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Values a episode (of a contextual log: a decision) with 95 % intervals, customers resampled."""
+
+    logging: Estimate
+    """Of the logging policy itself."""
+    estimates: Mapping[str, Estimate]
+    """Of the target, by estimator."""
+    gains: Mapping[str, Estimate]
+    """Of the target over the logging policy, paired, by estimator."""
+    bounds: Mapping[str, Estimate]
+    """Empirical-Bernstein intervals, for the estimators that are means."""
+    chosen: Mapping[str, float]
+    """Threshold of `switch_dr` and strength of `dr_os` that were chosen; ∞ where nothing is cut."""
+    overlap: Overlap
+    left_out: int
+    """Episodes without a known outcome."""
+
+
+def evaluate(
+    log: DecisionLog,
+    target: Float[np.ndarray, "n A"],
+    settings: Settings = Settings(),
+    *,
+    model: Float[np.ndarray, "n A"] | None = None,
+) -> Report:
+    """Value of the policy that takes action a in row i with probability `target[i, a]`.
+
+    `model` is q̂, the reward to come of every action; without it one is learned from the log, cross-fitted. Raises
+    OverlapError where the target does what was never tried or too few episodes speak about it, DataError for a
+    target that is no distribution over legal actions and for a log without a known outcome.
+    """
+    overlap.check_target(log, target)
+    known = ~np.isnan(log.reward)
+    keep = np.bincount(log.episode, weights=~known)[log.episode] == 0
+    complete, left_out = log.with_known_outcomes()
+    if not len(complete):
+        raise DataError("no episode of the log has all its outcomes yet; there is nothing to evaluate")
+    target, log = target[keep], complete
+    overlap.check_support(log, target)
+    unmodelled = estimators.steps(log, target, np.zeros_like(target))
+    measured = overlap.measure(log, target, unmodelled.weight, unmodelled.possible, settings.clip)
+    overlap.check_effective(measured, settings.minimum_effective_episodes)
+    learned = outcome_model.cross_fit(log, target, settings.trees) if model is None else model[keep]
+    data = estimators.steps(log, target, learned)
+    chosen = {
+        "switch_dr": estimators.tune(data, estimators.switched, settings.thresholds),
+        "dr_os": estimators.tune(data, estimators.shrunk, settings.strengths),
+    }
+    terms = all_terms(data, settings.clip, threshold=chosen["switch_dr"], strength=chosen["dr_os"])
+    bootstrap = intervals.CustomerBootstrap(data.customer, resamples=settings.resamples, seed=settings.seed)
+    estimates, gains = bootstrap.intervals(terms, estimators.logged(data))
+    logging = bootstrap.interval(estimators.logged(data))
+    return Report(logging, estimates, gains, _bounds(data, terms, chosen, settings), chosen, measured, left_out)
+
+
+def all_terms(data: Steps, clip: float = np.inf, *, threshold: float, strength: float) -> dict[str, Terms]:
+    """Every estimator of `NAMES`."""
+    return {
+        "ips": estimators.ips(data, clip),
+        "snips": estimators.snips(data),
+        "dm": estimators.direct(data),
+        "dr": estimators.doubly_robust(data, clip),
+        "switch_dr": estimators.switch(data, threshold),
+        "dr_os": estimators.shrinkage(data, strength),
+    }
+
+
+def _bounds(
+    data: Steps, terms: Mapping[str, Terms], chosen: Mapping[str, float], settings: Settings
+) -> dict[str, Estimate]:
+    if len(np.unique(data.customer)) < 2:
+        return {}
+    caps = {
+        "ips": settings.clip,
+        "dr": settings.clip,
+        "switch_dr": chosen["switch_dr"],
+        "dr_os": np.sqrt(chosen["dr_os"]) / 2,  # the largest λw/(w² + λ)
+    }
+    rewards = settings.reward_range or (float(data.reward.min()), float(data.reward.max()))
+    found = {}
+    for name, cap in caps.items():
+        low, high = _score_range(data, cap, rewards, with_model=name != "ips")
+        found[name] = intervals.empirical_bernstein(terms[name], data.customer, low=low, high=high)
+    return found
+
+
+def _score_range(data: Steps, cap: float, rewards: tuple[float, float], *, with_model: bool) -> tuple[float, float]:
+    """Between which numbers an episode's score must lie, given the logged contexts and a weight of at most `cap`."""
+    low, high = rewards
+    start_low = start_high = 0.0
+    if with_model:
+        start_low, start_high = float(data.model_value[:, 0].min()), float(data.model_value[:, 0].max())
+        later = data.model_value[:, 1:]
+        low, high = low + later.min() - data.model.max(), high + later.max() - data.model.min()
+    total = float((data.discount * np.minimum(data.possible, cap) * data.present).sum(axis=1).max())
+    return start_low + total * min(0.0, low), start_high + total * max(0.0, high)

@@ -1,0 +1,13 @@
+"""The exact constrained optimum of the retention environment, for the customers of a population.
+
+    frontier = Frontier(params)            # params.population: a few dozen customers
+    best = frontier.at_budget(2.50)        # best.value, best.price (the exact shadow price), best.bound
+
+Who is where in the campaign is enumerated (`memory`, `account`), each customer's best campaign at a price of money
+found by backward recursion (`recursion`) and followed forward (`worth`), and the price that meets the budget by
+cutting planes (`frontier`). Nothing is approximated.
+"""
+
+from retentionjax.evaluation.optimum.frontier import Frontier, Optimum, Tangent
+
+__all__ = ["Frontier", "Optimum", "Tangent"]

@@ -1,0 +1,239 @@
+"""The best campaign for one customer at a price of money: backward recursion over days, memories, risk and account."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from retentionjax.env import dynamics
+from retentionjax.env.actions import NUM_OFFERS
+from retentionjax.env.types import NO_OFFER, EnvParams
+from retentionjax.evaluation.optimum import account
+from retentionjax.evaluation.optimum.account import Phase, Tariff
+from retentionjax.evaluation.optimum.memory import Graph, Ints
+
+Floats = npt.NDArray[np.float64]
+WAIT = -1  # a choice that is no offer
+
+
+class Money(NamedTuple):
+    """Expected $."""
+
+    value: Floats
+    spend: Floats
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What is the same for every customer."""
+
+    graph: Graph
+    most_contacts: Ints  # (days + 1,) that fit into so many days
+    params: EnvParams
+
+    @property
+    def days(self) -> int:
+        """The horizon."""
+        return len(self.most_contacts) - 1
+
+    @property
+    def phase_days(self) -> int:
+        """Length of a phase of the account: after a contact the next choice lies in a later one."""
+        return int(self.graph.days.min())
+
+
+@dataclass(frozen=True)
+class Customer:
+    """All about one customer that the recursion needs; z: 0 calm, 1 elevated."""
+
+    tariff: Tariff
+    phases: tuple[Phase, ...]
+    start: Floats  # (2 z,) probability on the first day
+    chain: Floats  # (2 z, 2 z) today → tomorrow
+    stay: Floats  # (X, 2 z) P(stay) on a day of waiting
+    earned: Money  # (X, 2 z) on such a day
+    accepts: Floats  # (offers, X, 2 z)
+    reach: Floats  # (longest, P, 2 z, 2 z) P(still there, z → z') after 1, 2 … days of a stretch
+    gathered: Money  # (longest, P, 2 z) in these days, the contact's cost left out
+    residual: float  # $ of a survivor
+
+
+def describe(campaign: Campaign, customer: int) -> Customer:
+    """The customer of one row of the population, by the environment's own dynamics in double precision."""
+    graph, params = campaign.graph, campaign.params
+    with jax.enable_x64(True):
+        people = params.population
+        charge, churn, accept = (
+            jnp.asarray(np.asarray(column)[customer], jnp.float64)
+            for column in (people.monthly_charge, people.churn_probability, people.accept_probability)
+        )
+        full_costs = tuple(float(dynamics.offer_cost(float(offer), charge, params)) for offer in params.offers)
+        residual = float(dynamics.residual_value(charge, churn, params))
+        share = float(dynamics.elevated_share(params))
+        stays = _stays(churn, params)
+        accepts = _accepts(accept, params)
+    tariff = Tariff(float(params.contact_cost), full_costs, float(params.account_cap))
+    onset, recovery = float(params.risk_onset), float(params.risk_recovery)
+    chain = np.array([[1 - onset, onset], [recovery, 1 - recovery]])
+    daily = float(charge) / 30
+    stay = stays[graph.offer, graph.contacts]
+    along = stays[graph.stretch_offer, graph.stretch_contacts]
+    reach, gathered = _stretches(along, _size(graph.stretch_offer, params)[..., None], daily, chain)
+    return Customer(
+        tariff=tariff,
+        phases=tuple(account.phases(tariff, campaign.most_contacts, campaign.phase_days)),
+        start=np.array([1 - share, share]),
+        chain=chain,
+        stay=stay,
+        earned=_earned(stay, _size(graph.offer, params)[:, None], daily),
+        accepts=accepts[:, graph.contacts],
+        reach=reach,
+        gathered=gathered,
+        residual=residual,
+    )
+
+
+def _stays(churn: jax.Array, params: EnvParams) -> Floats:
+    """(1 + offers, contacts, 2 z) P(stay one day) by running offer, NO_OFFER last, and contacts in the window."""
+    offers = jnp.array([*range(NUM_OFFERS), NO_OFFER])
+    by_contacts = jax.vmap(dynamics.survival, (None, None, 0, None))
+    by_offer = jax.vmap(by_contacts, (None, 0, None, None))
+    by_risk = jax.vmap(by_offer, (0, None, None, None), out_axes=-1)
+    contacts = jnp.arange(int(params.fatigue_cap) + 1)
+    return np.asarray(by_risk(jnp.stack(dynamics.hazards(churn, params)), offers, contacts, params))
+
+
+def _accepts(accept: jax.Array, params: EnvParams) -> Floats:
+    """(offers, contacts, 2 z) P(accept) by earlier contacts in the window."""
+    by_risk = jax.vmap(dynamics.acceptance, (None, 0, None, None), out_axes=-1)
+    by_contacts = jax.vmap(by_risk, (None, None, 0, None), out_axes=1)
+    elevated, contacts = jnp.array([False, True]), jnp.arange(int(params.fatigue_cap))
+    return np.asarray(by_contacts(accept, elevated, contacts, params))
+
+
+def _size(offer: Ints, params: EnvParams) -> Floats:
+    """Share of the charge that a running offer takes off."""
+    return np.where(offer == NO_OFFER, 0.0, np.asarray(params.offers, np.float64)[np.maximum(offer, 0)])
+
+
+def _earned(stay: Floats, size: Floats, daily: float) -> Money:
+    """Expected $ of a day: who stays pays, less the running offer."""
+    return Money(value=stay * (1 - size) * daily, spend=stay * size * daily)
+
+
+def _stretches(stay: Floats, size: Floats, daily: float, chain: Floats) -> tuple[Floats, Money]:
+    """`reach` and `gathered` of stretches (P, longest) by walking along them."""
+    there = np.broadcast_to(np.eye(2), (len(stay), 2, 2))
+    value = spend = np.zeros((len(stay), 2))
+    reach, values, spends = [], [], []
+    for day in range(stay.shape[1]):
+        today = _earned(stay[:, day], size[:, day], daily)
+        value = value + np.einsum("pzy,py->pz", there, today.value)
+        spend = spend + np.einsum("pzy,py->pz", there, today.spend)
+        there = there * stay[:, None, day] @ chain
+        reach.append(there)
+        values.append(value)
+        spends.append(spend)
+    return np.stack(reach), Money(np.stack(values), np.stack(spends))
+
+
+Choices = npt.NDArray[np.int8]  # by day of a phase (days, X, 2 z, A): the offer of a contact today, or WAIT
+
+
+def best_campaign(campaign: Campaign, customer: Customer, price: float) -> tuple[float, list[Choices]]:
+    """The largest value − price · spend of all campaigns that the masks allow, and what to do, by phase.
+
+    Exact up to rounding. The choice of an account that no customer can have by that day means nothing.
+    """
+    recursion = _Recursion(campaign, customer, price)
+    choices = [recursion.phase_before(index) for index in reversed(range(len(customer.phases)))]
+    return float(customer.start @ recursion.nets[0][0, 0, :, 0]), choices[::-1]
+
+
+class _Recursion:
+    """Value − price · spend of the best campaign from every day, memory, risk state and class of the account on.
+
+    Filled from the last phase to the first.
+    """
+
+    def __init__(self, campaign: Campaign, customer: Customer, price: float) -> None:
+        self.campaign, self.customer = campaign, customer
+        self.nets: dict[int, Floats] = {}  # by phase (days, X, 2 z, A)
+        self._earned = customer.earned.value - price * customer.earned.spend
+        self._gathered = customer.gathered.value - price * customer.gathered.spend
+        self._contact_cost = (1 + price) * customer.tariff.contact
+
+    def phase_before(self, index: int) -> Choices:
+        """Fills a phase whose later ones are filled; returns its choices."""
+        customer, phases = self.customer, self.customer.phases
+        shape = (len(self.campaign.graph.memories), 2, len(phases[index].used))
+        if index + 1 == len(phases):
+            net = np.full(shape, customer.residual)
+        else:
+            net = self.nets[index + 1][0][..., phases[index].after_waiting(phases[index + 1])]
+        first = phases[index].first_day
+        days = min(self.campaign.phase_days, self.campaign.days - first)
+        nets, choices = np.empty((days, *shape)), np.empty((days, *shape), np.int8)
+        classes = classes_after_contact(self.campaign, customer, index)
+        for day in reversed(range(days)):
+            net = self._day_before(index, first + day, net, classes, nets[day], choices[day])
+        self.nets[index] = nets
+        return choices
+
+    def _day_before(
+        self, index: int, day: int, following: Floats, classes: dict[int, Ints], net: Floats, choice: Choices
+    ) -> Floats:
+        """Fills `net` and `choice` of a day: wait, or contact with an offer that is affordable."""
+        graph, customer = self.campaign.graph, self.customer
+        net[:] = _tomorrow(customer.chain, np.take(following, graph.waited, axis=0))
+        net *= customer.stay[..., None]
+        net += self._earned[..., None]
+        choice.fill(WAIT)
+        declined = self._after(index, day, graph.declined, 0, classes)
+        for offer in range(NUM_OFFERS):
+            accepted = self._after(index, day, graph.accepted[:, offer], 1 + offer, classes)
+            offered = np.take(accepted, graph.history, axis=0)
+            offered -= declined
+            offered *= customer.accepts[offer][..., None]
+            offered += declined
+            offered -= self._contact_cost
+            better = offered > net
+            better &= customer.phases[index].affords[:, offer]
+            np.copyto(net, offered, where=better)
+            np.copyto(choice, np.int8(offer), where=better)
+        return net
+
+    def _after(self, index: int, day: int, stretches: Ints, outcome: int, classes: dict[int, Ints]) -> Floats:
+        """(stretches, 2 z, A) from a contact with that outcome on, its own cost left out: the stretch, then the best."""
+        customer, graph, days = self.customer, self.campaign.graph, self.campaign.days
+        walked = np.minimum(graph.days[stretches], days - day) - 1
+        arrival, landing = day + graph.days[stretches], graph.landing[stretches]
+        landed = np.full((len(stretches), 2, len(customer.phases[index].used)), customer.residual)
+        for later, table in classes.items():
+            rows = np.flatnonzero((arrival // self.campaign.phase_days == later) & (arrival < days))
+            if rows.size:
+                place = (arrival[rows] - customer.phases[later].first_day, landing[rows])
+                landed[rows] = self.nets[later][place][..., table[outcome]]
+        after = _tomorrow(customer.reach[walked, stretches], landed)
+        after += self._gathered[walked, stretches][..., None]
+        return after
+
+
+def classes_after_contact(campaign: Campaign, customer: Customer, index: int) -> dict[int, Ints]:
+    """By later phase (1 + offers, A), the account's class there after a contact declined, or accepted by offer."""
+    phases = customer.phases
+    furthest = index + 1 + -(-int(campaign.graph.days.max()) // campaign.phase_days)
+    return {
+        later: phases[index].after_contact(customer.tariff, phases[later])
+        for later in range(index + 1, min(len(phases), furthest + 1))
+    }
+
+
+def _tomorrow(moves: Floats, table: Floats) -> Floats:
+    """Σ_z' moves(z, z') table(z'), of tables (rows, 2 z, A) and moves (2 z, 2 z), or (rows, 2 z, 2 z)."""
+    expected: Floats = moves[..., 0, None] * table[..., :1, :]
+    expected += moves[..., 1, None] * table[..., 1:, :]
+    return expected

@@ -1,0 +1,71 @@
+"""`retentionjax keys {create,list,revoke}`: API keys of the service.
+
+A key is shown once, when it is made; the ledger keeps a hash. Roles: decide (decisions, outcomes, consent), report
+(looks only), admin (everything).
+"""
+
+import argparse
+import datetime as dt
+import os
+import time
+from collections.abc import Sequence
+from typing import get_args
+
+from serving import settings
+from serving.ledger import Ledger
+from serving.ledger.types import ApiKey, Role
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `keys` with `arguments`; raises LedgerError or ConfigError for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="retentionjax keys", description=__doc__)
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--database", metavar="URL", help=f"the ledger [{settings.Settings.database}]")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    create = verbs.add_parser("create", parents=[place], help="make a key and show it once")
+    create.add_argument("--role", choices=get_args(Role), required=True)
+    create.add_argument("--name", required=True, help="whose it is")
+    verbs.add_parser("list", parents=[place], help="all keys, without their secrets")
+    verbs.add_parser("revoke", parents=[place], help="end a key").add_argument("key_id", metavar="ID")
+    parsed = parser.parse_args(list(arguments))
+    ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
+    try:
+        if parsed.verb == "create":
+            _create(ledger, parsed.name, parsed.role)
+        elif parsed.verb == "revoke":
+            _revoke(ledger, parsed.key_id)
+        else:
+            _list(ledger)
+    finally:
+        ledger.close()
+    return 0
+
+
+def _create(ledger: Ledger, name: str, role: Role) -> None:
+    with ledger.transaction() as tx:
+        key, token = tx.create_key(name, role)
+    print(f"key {key.key_id} of {key.name}, role {key.role}; shown this once:")
+    print(token)
+
+
+def _revoke(ledger: Ledger, key_id: str) -> None:
+    with ledger.transaction() as tx:
+        tx.revoke_key(key_id)
+    print(f"key {key_id} is revoked; a running service forgets it within seconds")
+
+
+def _list(ledger: Ledger) -> None:
+    with ledger.read() as reader:
+        keys = reader.api_keys()
+    print(f"{'id':<16}  {'role':<6}  {'created':<16}  {'last used':<16}  {'revoked':<16}  name")
+    for key in keys:
+        print(_line(key))
+
+
+def _line(key: ApiKey) -> str:
+    times = "  ".join(f"{_moment(at):<16}" for at in (key.created_at, key.last_used_at, key.revoked_at))
+    return f"{key.key_id:<16}  {key.role:<6}  {times}  {key.name}"
+
+
+def _moment(at: float | None) -> str:
+    return "-" if at is None else dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,79 @@
+"""`retentionjax ledger {export,erase,purge,audit}`: what is done with a ledger beside serving from it.
+
+export writes the table that off-policy evaluation reads; erase forgets one customer; purge deletes decisions past the
+retention period; audit computes every sum anew and looks for what should not be. A running service need not stop.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from serving import settings
+from serving.ledger import Ledger
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `ledger` with `arguments`; raises LedgerError or ConfigError for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="retentionjax ledger", description=__doc__)
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--database", metavar="URL", help=f"the ledger [{settings.Settings.database}]")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    export = verbs.add_parser("export", parents=[place], help="decisions, propensities and rewards as Parquet")
+    export.add_argument("--out", required=True, metavar="FILE.parquet")
+    erase = verbs.add_parser("erase", parents=[place], help="forget one customer; sums of money stay")
+    erase.add_argument("--customer", required=True, metavar="ID")
+    purge = verbs.add_parser("purge", parents=[place], help="delete old decisions; sums of money stay")
+    purge.add_argument("--retention-days", required=True, type=float, metavar="DAYS", help="60 or more")
+    audit = verbs.add_parser("audit", parents=[place], help="check the books; exit status 1 if something is wrong")
+    audit.add_argument("--cooldown-days", type=int, default=0, metavar="DAYS", help="check this cooldown too [0: no]")
+    parsed = parser.parse_args(list(arguments))
+    ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
+    try:
+        return _VERBS[parsed.verb](ledger, parsed)
+    finally:
+        ledger.close()
+
+
+def _export(ledger: Ledger, parsed: argparse.Namespace) -> int:
+    count = ledger.export(parsed.out)
+    print(f"{parsed.out}: {count:,} decisions")
+    return 0
+
+
+def _erase(ledger: Ledger, parsed: argparse.Namespace) -> int:
+    with ledger.transaction() as tx:
+        emptied = tx.erase(parsed.customer)
+    ledger.forget()
+    print(f"the customer is forgotten; {emptied:,} decisions hold nothing of her any more")
+    return 0
+
+
+def _purge(ledger: Ledger, parsed: argparse.Namespace) -> int:
+    deleted = 0
+    while True:  # a few thousand at a time, so that a running service gets its turn
+        with ledger.transaction() as tx:
+            found = tx.purge(parsed.retention_days)
+        deleted += found
+        if not found:
+            break
+    ledger.forget()
+    print(f"{deleted:,} decisions older than {parsed.retention_days:g} days deleted")
+    return 0
+
+
+def _audit(ledger: Ledger, parsed: argparse.Namespace) -> int:
+    with ledger.read() as reader:
+        faults = reader.audit(cooldown_days=parsed.cooldown_days)
+    for fault in faults:
+        print(fault)
+    print(f"{len(faults):,} faults" if faults else "the books are right")
+    return 1 if faults else 0
+
+
+_VERBS: dict[str, Callable[[Ledger, argparse.Namespace], int]] = {
+    "export": _export,
+    "erase": _erase,
+    "purge": _purge,
+    "audit": _audit,
+}

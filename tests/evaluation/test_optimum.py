@@ -1,0 +1,131 @@
+"""The exact optimum: against a linear program over every state and action, and against the environment itself."""
+
+from dataclasses import asdict, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import retention_lp
+from oracles.retention_reference import Constants, Customer
+
+from retentionjax.env import population
+from retentionjax.env.potential import expected_never_value
+from retentionjax.env.record import from_dict
+from retentionjax.env.retention import RetentionEnv
+from retentionjax.env.types import EnvParams
+from retentionjax.errors import ConfigError
+from retentionjax.evaluation import baselines
+from retentionjax.evaluation.optimum import Frontier, playing
+from retentionjax.evaluation.rollout import play
+from retentionjax.evaluation.tuning import spend_exactly
+
+# A week in which everything can happen: two cooldowns, a window that fills and empties, offers that end, an account
+# that affords one dear offer or two cheap ones.
+WEEK = Constants(
+    horizon_days=8,
+    tail_days=20,
+    risk_onset=0.2,
+    risk_recovery=0.4,
+    contact_cost=0.3,
+    offer_days=3,
+    hazard_multiplier=(0.7, 0.5, 0.3, 0.1),
+    cooldown_days=2,
+    fatigue_window_days=5,
+    fatigue_cap=2,
+    account_cap=3.1,
+)
+PEOPLE = [Customer(65.0, 0.8, 0.3), Customer(90.0, 0.6, 0.5), Customer(110.0, 0.95, 0.15)]
+
+
+def world(constants: Constants, people: list[Customer]):
+    values = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(constants).items()
+    }
+    columns = ([getattr(each, name) for each in people] for name in Customer.__dataclass_fields__)
+    return from_dict(values).replace(population=population.build(*columns))
+
+
+@pytest.fixture(scope="module")
+def week() -> Frontier:
+    return Frontier(world(WEEK, PEOPLE))
+
+
+@pytest.fixture(scope="module")
+def program() -> retention_lp.Program:
+    return retention_lp.Program(PEOPLE, WEEK)
+
+
+@pytest.mark.parametrize("budget", [0.2, 0.7, 1.5, np.inf])
+def test_linear_program_over_all_states_and_actions_agrees(week, program, budget):
+    expected = program.solve(budget)
+    optimum = week.at_budget(min(budget, 1e6), tolerance=1e-9)
+    assert optimum.value == pytest.approx(expected.value, abs=1e-6)
+    assert optimum.bound == pytest.approx(expected.value, abs=1e-6)
+    assert optimum.spend == pytest.approx(expected.spend, abs=1e-5)
+    assert optimum.price == pytest.approx(expected.price, abs=1e-4)
+
+
+def test_the_account_cap_costs_what_the_program_says_it_costs(program):
+    """Without a cap more is earned: the classes of the account matter, and are right on both sides."""
+    free = replace(WEEK, account_cap=100.0)
+    expected = retention_lp.Program(PEOPLE[:1], free).solve(np.inf).value
+    uncapped, capped = (Frontier(world(each, PEOPLE[:1])).at_budget(1e6).value for each in (free, WEEK))
+    assert uncapped == pytest.approx(expected, abs=1e-6)
+    assert capped == pytest.approx(retention_lp.Program(PEOPLE[:1], WEEK).solve(np.inf).value, abs=1e-6)
+    assert uncapped > capped + 1e-3
+
+
+def test_never_contacting_is_the_closed_form(week):
+    closed = np.asarray(expected_never_value(week.campaign.params))
+    np.testing.assert_allclose(week.never.worth[:, 0], closed, rtol=2e-6)
+    assert not week.never.worth[:, 1:].any()
+
+
+def test_the_frontier_is_concave_and_priced_by_its_slope(week):
+    budgets = np.linspace(0.1, 2.0, 9)
+    found = [week.at_budget(budget, tolerance=1e-9) for budget in budgets]
+    values, prices = (np.array([getattr(each, name) for each in found]) for name in ("value", "price"))
+    slopes = np.diff(values) / np.diff(budgets)
+    assert (np.diff(prices) <= 1e-9).all()
+    assert (slopes <= prices[:-1] + 1e-6).all()
+    assert (slopes >= prices[1:] - 1e-6).all()
+
+
+@pytest.fixture(scope="module")
+def month() -> EnvParams:
+    """Six weeks under the default constants, so that windows, offers and accounts meet."""
+    random = np.random.default_rng(3)
+    people = population.build(random.uniform(30, 118, 6), random.beta(2, 3, 6), random.beta(2, 6, 6))
+    return EnvParams(population=people, horizon_days=40)
+
+
+def test_the_environment_pays_the_optimal_policy_what_it_is_worth(month):
+    frontier = Frontier(month)
+    env, key = RetentionEnv(expected_churn=True), jax.random.key(5)
+    for price in (0.0, 0.8):
+        worth = frontier.at_price(price).mean
+        played = play(env, month, playing.policy(frontier, price), key, replicates=2500)
+        for name, exact in (("value", worth.value), ("spend", worth.spend), ("contacts", worth.contacts)):
+            sums = np.asarray(getattr(played, name), np.float64)
+            error = np.sqrt((sums.var(1) / sums.shape[1]).sum()) / len(sums)
+            assert abs(sums.mean() - exact) < 4 * error + 2e-4, (price, name)
+
+
+def test_no_rule_beats_the_optimum_at_its_own_spend(month):
+    frontier = Frontier(month)
+    env, key = RetentionEnv(expected_churn=True), jax.random.key(6)
+    rule = spend_exactly(baselines.greedy_fatigue(), env, month, 2.0, low=0.0, high=50.0, key=key, replicates=500)
+    played = play(env, month, rule, key, replicates=2500)
+    best = frontier.at_budget(float(played.spend.mean()))
+    gained = float(played.value.mean()) - best.never
+    assert 0.5 * best.uplift < gained < best.uplift + 0.1
+
+
+def test_constants_under_which_it_would_not_be_exact_are_refused():
+    with pytest.raises(ConfigError, match="fatigue_cap is 0"):
+        Frontier(EnvParams(fatigue_cap=0))
+    with pytest.raises(ConfigError, match="delays are"):
+        Frontier(EnvParams(delays=jnp.array([1, 2, 3])))
+    with pytest.raises(ConfigError, match="budget is -1"):
+        Frontier(EnvParams(horizon_days=3)).at_budget(-1)
