@@ -29,6 +29,8 @@ COMMANDS = (
     Command("models", "list and fetch base models: models {list,fetch}", "retentionjax.language.models_command"),
     Command("decide", "decide for one customer: --bundle DIR --customer FILE.json", "retentionjax.decide.command"),
     Command("evaluate", "compare a bundle's policy with the rules", "retentionjax.bundle.comparison"),
+    Command("ope", "value a bundle's policy on logged decisions", "retentionjax.bundle.off_policy"),
+    Command("report", "a run as one HTML page: --run DIR [--out FILE]", "retentionjax.evaluation.report.command"),
     Command("keys", "API keys of the service: keys {create,list,revoke}", "serving.keys_command"),
     Command("ledger", "the service's ledger: ledger {export,erase,purge,audit}", "serving.ledger_command"),
     Command(

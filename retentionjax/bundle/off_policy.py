@@ -7,7 +7,6 @@ own reward is then all that counts.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # heavy, and `--help` needs neither
@@ -61,31 +60,8 @@ def propensities(bundle: "Bundle", log: "DecisionLog") -> "np.ndarray":
     return np.concatenate(parts).astype(np.float64)
 
 
-def to_dict(report: "Report") -> dict[str, object]:
-    """The report as JSON holds it: an interval that is undefined and a threshold of ∞ as null."""
-    import numpy as np
-
-    def finite(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
-    def named(estimates: object) -> dict[str, dict[str, float | None]]:
-        return {
-            name: {part: finite(value) for part, value in each._asdict().items()}
-            for name, each in dict(estimates).items()  # type: ignore[call-overload]
-        }
-
-    return {
-        "logging": named({"value": report.logging})["value"],
-        "estimates": named(report.estimates),
-        "gains": named(report.gains),
-        "bounds": named(report.bounds),
-        "chosen": {name: finite(value) for name, value in report.chosen.items()},
-        "overlap": {name: finite(value) for name, value in asdict(report.overlap).items()},
-        "left_out": report.left_out,
-    }
-
-
 def _write(report: "Report", path: str) -> None:
     from retentionjax import storage
+    from retentionjax.evaluation.off_policy.printing import to_dict
 
     storage.write_json(path, to_dict(report))

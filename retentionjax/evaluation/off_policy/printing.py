@@ -1,5 +1,7 @@
 """An off-policy evaluation as a person reads it on a terminal."""
 
+from dataclasses import asdict
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +32,27 @@ def show(report: Report, *, title: str, unit: str) -> None:
         table.add_row(_WORDS[name], _interval(estimate), _interval(report.gains[name], "+"), bound)
     console = Console()
     Console(width=console.width if console.is_terminal else WIDTH).print(table)
+
+
+def to_dict(report: Report) -> dict[str, object]:
+    """The report as JSON holds it: an interval that is undefined and a threshold of ∞ as null."""
+    return {
+        "logging": _numbers(report.logging),
+        "estimates": {name: _numbers(each) for name, each in report.estimates.items()},
+        "gains": {name: _numbers(each) for name, each in report.gains.items()},
+        "bounds": {name: _numbers(each) for name, each in report.bounds.items()},
+        "chosen": {name: _finite(value) for name, value in report.chosen.items()},
+        "overlap": {name: _finite(value) for name, value in asdict(report.overlap).items()},
+        "left_out": report.left_out,
+    }
+
+
+def _numbers(estimate: Estimate) -> dict[str, float | None]:
+    return {name: _finite(value) for name, value in estimate._asdict().items()}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _caption(report: Report, unit: str) -> str:

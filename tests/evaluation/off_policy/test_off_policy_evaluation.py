@@ -1,9 +1,7 @@
 """Evaluations: against what a policy really earns in the environment, and refused where a log cannot answer."""
 
-import json
 from dataclasses import replace
 
-import bundles
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,11 +12,9 @@ from retentionjax.errors import ConfigError, DataError
 from retentionjax.evaluation.off_policy import (
     OverlapError,
     Settings,
-    command,
     estimators,
     evaluate,
     intervals,
-    ledger_file,
     outcome_model,
     simulation,
 )
@@ -226,48 +222,3 @@ def test_customers_are_resampled_with_all_their_episodes():
     )
     np.testing.assert_allclose(once.estimates["ips"], copied.estimates["ips"])
     np.testing.assert_allclose(once.bounds["ips"], copied.bounds["ips"])
-
-
-@pytest.fixture(scope="module")
-def bundle_folder(tmp_path_factory):
-    return bundles.make(tmp_path_factory.mktemp("ope") / "bundle")
-
-
-def exported(days: int, episodes: int, folder) -> str:
-    """A ledger as the service exports it, of a policy that explores."""
-    env, params = RetentionEnv(), short_campaign(days)
-    log = simulation.simulate(env, params, explorer, jax.random.key(5), episodes=episodes)
-    start = np.datetime64("2026-03-01T12:00:00", "us")
-    columns = {
-        "decision_id": [f"d{row}" for row in range(len(log))],
-        "customer_id": [f"c{row}" for row in log.customer],
-        "campaign_id": [f"k{row}" for row in log.episode],
-        "decided_at": start + log.step.astype("timedelta64[D]"),
-        "day": log.step,
-        "observation": log.observation,
-        "mask": log.mask,
-        "propensities": log.propensities.astype(np.float32),
-        "action": log.action,
-        "reward": log.reward,
-        "bundle_id": ["b"] * len(log),
-        "policy_version": ["p"] * len(log),
-        "rules_version": ["r"] * len(log),
-    }
-    path = folder / "log.parquet"
-    ledger_file.write(path, columns)
-    return str(path)
-
-
-def test_the_command_values_a_bundle_on_an_exported_ledger(bundle_folder, tmp_path, capsys):
-    log = exported(2, 1_500, tmp_path)
-    common = ["--log", log, "--bundle", str(bundle_folder)]
-    assert command.main([*common, "--json", str(tmp_path / "report.json"), "--minimum-effective", "20"]) == 0
-    printed = capsys.readouterr().out
-    assert "doubly robust" in printed
-    assert "should be 1" in printed
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert set(report["estimates"]) == set(NAMES)
-    assert report["overlap"]["episodes"] == 1_500
-    assert command.main([*common, "--per", "decision", "--minimum-effective", "20"]) == 0
-    with pytest.raises(OverlapError, match="too little overlap"):
-        command.main([*common, "--minimum-effective", "1e6"])

@@ -1,0 +1,68 @@
+"""`retentionjax ope`: a bundle's policy valued on decisions as the service exports them."""
+
+import json
+
+import bundles
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from retentionjax.bundle import off_policy
+from retentionjax.env import EnvParams, RetentionEnv
+from retentionjax.evaluation.off_policy import OverlapError, ledger_file, simulation
+from retentionjax.evaluation.off_policy.evaluation import NAMES
+
+
+@jax.jit
+def explorer(observations: jax.Array, masks: jax.Array) -> jax.Array:
+    """Waits with 0.7, else any legal contact."""
+    contacts = masks.at[:, 0].set(False)
+    total = contacts.sum(axis=1, keepdims=True)
+    shares = contacts / jnp.maximum(total, 1)
+    return jnp.where(total > 0, (0.3 * shares).at[:, 0].set(0.7), jax.nn.one_hot(0, 13))
+
+
+@pytest.fixture(scope="module")
+def bundle_folder(tmp_path_factory):
+    return bundles.make(tmp_path_factory.mktemp("ope") / "bundle")
+
+
+def exported(days: int, episodes: int, folder) -> str:
+    """A ledger as the service exports it, of a policy that explores."""
+    env, params = RetentionEnv(), EnvParams(horizon_days=days)
+    log = simulation.simulate(env, params, explorer, jax.random.key(5), episodes=episodes)
+    start = np.datetime64("2026-03-01T12:00:00", "us")
+    columns = {
+        "decision_id": [f"d{row}" for row in range(len(log))],
+        "customer_id": [f"c{row}" for row in log.customer],
+        "campaign_id": [f"k{row}" for row in log.episode],
+        "decided_at": start + log.step.astype("timedelta64[D]"),
+        "day": log.step,
+        "observation": log.observation,
+        "mask": log.mask,
+        "propensities": log.propensities.astype(np.float32),
+        "action": log.action,
+        "reward": log.reward,
+        "bundle_id": ["b"] * len(log),
+        "policy_version": ["p"] * len(log),
+        "rules_version": ["r"] * len(log),
+    }
+    path = folder / "log.parquet"
+    ledger_file.write(path, columns)
+    return str(path)
+
+
+def test_the_command_values_a_bundle_on_an_exported_ledger(bundle_folder, tmp_path, capsys):
+    log = exported(2, 1_500, tmp_path)
+    common = ["--log", log, "--bundle", str(bundle_folder)]
+    assert off_policy.main([*common, "--json", str(tmp_path / "report.json"), "--minimum-effective", "20"]) == 0
+    printed = capsys.readouterr().out
+    assert "doubly robust" in printed
+    assert "should be 1" in printed
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert set(report["estimates"]) == set(NAMES)
+    assert report["overlap"]["episodes"] == 1_500
+    assert off_policy.main([*common, "--per", "decision", "--minimum-effective", "20"]) == 0
+    with pytest.raises(OverlapError, match="too little overlap"):
+        off_policy.main([*common, "--minimum-effective", "1e6"])
