@@ -24,7 +24,7 @@ def reliability(
     counts = rows[filled]
     mean = np.bincount(bins, weights=probability, minlength=BINS)[filled] / counts
     share = np.bincount(bins, weights=label, minlength=BINS)[filled] / counts
-    low, high = _wilson(share, counts)
+    low, high = wilson(share, counts)
     figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     curve, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     curve.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
@@ -68,7 +68,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _wilson(
+def wilson(
     share: Float[np.ndarray, " bins"], rows: Int[np.ndarray, " bins"]
 ) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
     """95 % interval of a share of so many rows (Wilson 1927)."""

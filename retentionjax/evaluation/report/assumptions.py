@@ -1,0 +1,69 @@
+"""Every constant of the model of the customer, as this run assumed it."""
+
+from retentionjax.env import record
+from retentionjax.env.types import EnvParams
+from retentionjax.evaluation.report.content import Missing, Section, Table, Text
+from retentionjax.evaluation.report.run_folder import Run
+
+MEANING = {
+    "horizon_days": ("length of a campaign", "days"),
+    "tail_days": ("days after it that count as residual value", "days"),
+    "risk_window_days": ("window that the churn probability speaks of", "days"),
+    "risk_onset": ("chance a day that something raises the risk", "a day"),
+    "risk_recovery": ("chance a day that a raised risk calms down", "a day"),
+    "risk_ratio": ("hazard on a day of raised risk, over a calm day’s", "times"),
+    "offers": ("discounts that can be offered", "share of the charge"),
+    "delays": ("days until a contact", "days"),
+    "contact_cost": ("cost of a contact", "$"),
+    "offer_days": ("how long an accepted offer runs", "days"),
+    "hazard_multiplier": ("hazard while an accepted offer runs, by offer", "times"),
+    "elasticity": ("acceptance gained by a discount", "log-odds per unit of discount"),
+    "accept_risk": ("acceptance gained while the risk is raised", "log-odds"),
+    "accept_fatigue": ("acceptance lost per earlier contact", "log-odds"),
+    "fatigue_hazard": ("hazard gained per contact in the window beyond the first", "log"),
+    "cooldown_days": ("days between two contacts", "days"),
+    "fatigue_window_days": ("window in which contacts tire", "days"),
+    "fatigue_cap": ("contacts in that window, at most", "contacts"),
+    "account_cap": ("spend on one customer in a campaign, at most", "$"),
+    "charge_reference": ("charge at which the policy’s log-charge is 0", "$"),
+}
+"""Of each constant of `EnvParams`: what it is, and its unit."""
+
+
+def section(run: Run) -> Section:
+    """`assumptions`: meaning, value with its unit, the default where it differs, and the name in settings."""
+    lead = (
+        "What no data set here can tell is assumed, and listed in full. The limits are choices; how risk moves, how an "
+        "offer changes churn and how contacts tire are beliefs. Change them with --env NAME VALUE and train again."
+    )
+    stage = run.get("policy")
+    if stage is None:
+        missing = Missing("the constants of the model", "python -m experiments.policy demo")
+        return Section("assumptions", "Assumptions", lead, (missing,))
+    values, defaults = stage.json("env.json"), record.to_dict(EnvParams())
+    rows = [
+        (MEANING[name][0], _value(values[name], defaults[name], MEANING[name][1]), name)
+        for name in record.names()
+        if name in values
+    ]
+    header = ("assumption", "value", "name")
+    table = Table("Constants of the model of the customer", header, tuple(rows), words=True)
+    limits = {name: "none" if limit is None else f"{limit:g}" for name, limit in stage.json("limits.json").items()}
+    settings = stage.record["config"]
+    correlation = settings.get("rank_correlation")
+    text = (
+        f"Average limits a customer and campaign: {', '.join(f'{name} {limit}' for name, limit in limits.items())}. "
+        f"Churn risk and acceptance come from different people, matched with rank correlation {correlation}."
+    )
+    return Section("assumptions", "Assumptions", lead, (Text(text), table))
+
+
+def _value(value: object, default: object, unit: str) -> str:
+    text = f"${_text(value)}" if unit == "$" else f"{_text(value)} {unit}"
+    return text if _text(value) == _text(default) else f"{text} (by default {_text(default)})"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(each) for each in value)
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)

@@ -1,0 +1,34 @@
+"""`retentionjax report --run DIR [--out FILE]`: a run as one HTML page."""
+
+import argparse
+from collections.abc import Sequence
+
+NAME = "report.html"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes the page and says where; raises DataError for what the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="retentionjax report",
+        description="A run as one self-contained HTML page: what to do, what it is worth, how sure that is, and why.",
+    )
+    parser.add_argument("--run", required=True, metavar="DIR", help="folder of a run, such as runs/demo")
+    parser.add_argument("--out", metavar="FILE", help=f"the page; DIR/{NAME} by default")
+    parsed = parser.parse_args(list(arguments))
+
+    from retentionjax import storage
+    from retentionjax.errors import DataError
+    from retentionjax.evaluation.report import page, playing, run_folder
+
+    run = run_folder.read(parsed.run)
+    out = storage.as_path(parsed.out) if parsed.out else storage.as_path(parsed.run) / NAME
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; --out names the file to write")
+    report = page.compose(run, playing.played(run))
+    size = page.write(report, out)
+    if run.is_synthetic:
+        print("SYNTHETIC DATA: no figure describes real customers")
+    print(f"{out}: {len(report.sections) - len(report.missing)} of {len(report.sections)} sections, {size:,} bytes")
+    if report.missing:
+        print(f"not in this run: {', '.join(report.missing)}; the page says which command makes each")
+    return 0

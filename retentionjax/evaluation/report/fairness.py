@@ -1,0 +1,105 @@
+"""Are groups of customers treated alike?"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from retentionjax.evaluation.parity import FOUR_FIFTHS, Comparison, Parity
+from retentionjax.evaluation.report import pictures
+from retentionjax.evaluation.report.content import (
+    Block,
+    Figures,
+    Missing,
+    Notice,
+    Picture,
+    Pictures,
+    Section,
+    Table,
+    number,
+    percent,
+    percent_interval,
+)
+from retentionjax.evaluation.report.playing import Played
+from retentionjax.evaluation.statistics import Estimate
+
+NAMES = {"SeniorCitizen": "age", "gender": "gender"}
+"""What a reader calls the attributes."""
+_TREATMENTS: Mapping[Literal["contacted", "offered"], str] = {"contacted": "contacts", "offered": "discounts"}
+
+
+def section(played: Played | None) -> Section:
+    """`parity`: contact and offer rates of each group, and a warning where the four-fifths ratio fails."""
+    lead = (
+        "How often each group is contacted and offered a discount. As a rule of thumb the lower rate should be at "
+        "least four fifths of the higher one. A policy that follows risk can miss that because risks differ: the mean "
+        "risk stands beside the rates. Whether the difference is acceptable is yours to decide, and in places the "
+        "law’s."
+    )
+    if played is None:
+        missing = Missing("a policy to look at", "python -m experiments.policy demo")
+        return Section("parity", "Are groups treated alike?", lead, (missing,))
+    if not played.by_attribute:
+        what = "the attributes SeniorCitizen and gender of its customers, so groups cannot be compared"
+        missing = Missing(what, "python -m experiments.data demo")
+        return Section("parity", "Are groups treated alike?", lead, (missing,))
+    blocks: list[Block] = []
+    blocks += [_notice(NAMES.get(name, name), each) for name, each in played.by_attribute.items()]
+    blocks.append(Pictures(tuple(_picture(NAMES.get(name, name), each) for name, each in played.by_attribute.items())))
+    blocks.append(_table(played.by_attribute))
+    return Section("parity", "Are groups treated alike?", lead, tuple(blocks))
+
+
+def warnings(played: Played | None) -> int:
+    """How many four-fifths ratios fail."""
+    attributes = {} if played is None else played.by_attribute
+    return sum(not getattr(each, what).is_alike for each in attributes.values() for what in _TREATMENTS)
+
+
+def _notice(attribute: str, parity: Parity) -> Notice:
+    sentences = [_sentence(getattr(parity, what), words) for what, words in _TREATMENTS.items()]
+    failing = [words for what, words in _TREATMENTS.items() if not getattr(parity, what).is_alike]
+    found = f"{' and '.join(failing)} fail the four-fifths rule" if failing else "treated alike"
+    return Notice("warning" if failing else "good", f"By {attribute}: {found}", " ".join(sentences))
+
+
+def _sentence(found: Comparison, words: str) -> str:
+    ratio = found.ratio
+    if ratio.mean != ratio.mean:
+        return f"Nobody gets {words}."
+    ends = f"[{number(ratio.low, 2)}, {number(ratio.high, 2)}]"
+    times = f"{number(ratio.mean, 2)} {ends} times"
+    text = f"{words.capitalize()}: “{found.lowest}” have {times} the rate of “{found.highest}”."
+    if ratio.low < FOUR_FIFTHS <= ratio.high:
+        text += " The interval contains 0.80, so chance may decide on which side it falls."
+    return text
+
+
+def _picture(attribute: str, parity: Parity) -> Picture:
+    rows: dict[str, Figures] = {}
+    for group, each in parity.groups.items():
+        rows[f"{group}: contacted"] = _figures(each.contacted)
+        rows[f"{group}: discount"] = _figures(each.offered)
+    drawing = pictures.intervals(
+        rows, name=f"parity_{attribute}", label="% of customers in a campaign", digits=1, scale=100.0
+    )
+    said = "; ".join(f"{name} {percent(each['mean'], 1)}" for name, each in rows.items())
+    return Picture(drawing, f"Rates by {attribute}: {said}.", f"Rates by {attribute}, with 95 % intervals.")
+
+
+def _table(by_attribute: Mapping[str, Parity]) -> Table:
+    rows = [
+        (
+            f"{NAMES.get(name, name)}: {group}",
+            f"{each.customers:,}",
+            percent(each.churn_probability, 1),
+            percent_interval(_figures(each.contacted), 1),
+            percent_interval(_figures(each.offered), 1),
+        )
+        for name, parity in by_attribute.items()
+        for group, each in parity.groups.items()
+    ]
+    header = ("group", "customers", "mean churn risk", "contacted", "offered a discount")
+    return Table("Treatment by group", header, tuple(rows))
+
+
+def _figures(estimate: Estimate) -> Figures:
+    return dict(estimate._asdict())

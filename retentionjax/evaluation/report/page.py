@@ -1,0 +1,91 @@
+"""The report as one HTML file: no script, no request, no other file."""
+
+import os
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+import retentionjax
+from retentionjax import storage
+from retentionjax.evaluation.report import assumptions, comparison, fairness, messages, models, trust, verdict
+from retentionjax.evaluation.report.content import Section
+from retentionjax.evaluation.report.playing import Played
+from retentionjax.evaluation.report.run_folder import Run
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is said about a run, before it is a page."""
+
+    run: Run
+    sections: tuple[Section, ...]
+    parity_warnings: int
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Keys of the sections that have nothing to show."""
+        return tuple(each.key for each in self.sections if len(each.missing) == len(each.blocks))
+
+
+def compose(run: Run, played: Played | None) -> Report:
+    """Every section, in the order of reading. Raises DataError where an artifact is missing or damaged."""
+    sections = (
+        verdict.section(run, played),
+        models.provenance(run),
+        models.calibration(run),
+        comparison.learning(run),
+        comparison.compared(run),
+        comparison.regret(run),
+        trust.frontier(run),
+        trust.stress(run),
+        trust.off_policy(run),
+        fairness.section(played),
+        messages.section(run),
+        assumptions.section(run),
+    )
+    return Report(run, sections, fairness.warnings(played))
+
+
+def render(report: Report) -> str:
+    """The page as text; the same run gives the same text."""
+    environment = Environment(
+        loader=PackageLoader("retentionjax.evaluation.report", "."),
+        autoescape=select_autoescape(("html", "j2")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = _breakable
+    style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        run=report.run,
+        style=Markup(style),  # noqa: S704 - our own file
+        version=retentionjax.__version__,
+        made_by=_origin(report.run),
+    )
+
+
+def write(report: Report, path: str | os.PathLike[str]) -> int:
+    """Puts the page at `path`, whole or not at all; returns its bytes."""
+    text = render(report)
+    storage.write_text(path, text)
+    return len(text.encode())
+
+
+def _breakable(text: str) -> Markup:
+    """Text in which an address or a long name may go on in the next line."""
+    return Markup("<wbr>").join(re.split(r"(?<=[/_])", text))
+
+
+def _origin(run: Run) -> str:
+    """Commit and time of the bundle, where there is one."""
+    stage = run.get("bundle")
+    if stage is None:
+        return ""
+    manifest = stage.json("bundle/manifest.json")
+    commit = (manifest["git_commit"] or "")[:12]
+    return f"bundle {manifest['id'][:12]} of {manifest['created']}" + (f", commit {commit}" if commit else "")

@@ -1,0 +1,201 @@
+"""The report of a run: every figure from its artifacts, what is missing said, what is no run refused."""
+
+import html
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import run_folders
+
+from retentionjax import cli
+from retentionjax.env import record
+from retentionjax.errors import DataError
+from retentionjax.evaluation.report import assumptions, command, content, page, playing, run_folder
+
+ALL = {
+    "summary",
+    "data",
+    "calibration",
+    "learning",
+    "comparison",
+    "regret",
+    "frontier",
+    "stress",
+    "off_policy",
+    "parity",
+    "messages",
+    "assumptions",
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return run_folders.make(tmp_path_factory.mktemp("runs") / "small")
+
+
+@pytest.fixture(scope="module")
+def played(run):
+    return playing.played(run_folder.read(run))
+
+
+def rendered(folder: Path, played=None) -> str:
+    return page.render(page.compose(run_folder.read(folder), played))
+
+
+def changed(run: Path, target: Path) -> Path:
+    shutil.copytree(run, target)
+    return target
+
+
+def test_the_command_writes_one_file_that_needs_no_other(run, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    assert cli.main(["report", "--run", str(run), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "7 of 12 sections" in printed
+    assert "regret, frontier, stress, off_policy, messages" in printed
+    text = out.read_text()
+    for forbidden in ("<script", "<img", "<link", "<iframe", "@import", "url(http", "src="):
+        assert forbidden not in text
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_the_same_run_gives_the_same_bytes(run, played):
+    assert rendered(run, played) == rendered(run, playing.played(run_folder.read(run)))
+
+
+def test_sections_come_in_the_order_of_reading_and_each_is_in_the_contents(run):
+    report = page.compose(run_folder.read(run), None)
+    keys = [section.key for section in report.sections]
+    assert set(keys) == ALL
+    assert keys[:2] == ["summary", "data"]
+    assert keys[-1] == "assumptions"
+    text = page.render(report)
+    for key in keys:
+        assert f'href="#{key}"' in text
+        assert f'<section id="{key}"' in text
+
+
+def test_figures_are_those_of_the_artifacts(run, tmp_path, played):
+    folder = changed(run, tmp_path / "run")
+    path = folder / "evaluate/artifacts/evaluation.json"
+    evaluation = json.loads(path.read_text())
+    evaluation["policies"]["ppo"]["uplift"] = {"mean": 7.654, "low": 6.543, "high": 8.765}
+    path.write_text(json.dumps(evaluation))
+    text = rendered(folder, played)
+    assert "+$7.65 [+6.54,\N{NO-BREAK SPACE}+8.77]" in text
+    assert "+$7,654" in text  # per thousand customers, in the summary
+
+
+@pytest.mark.parametrize(
+    ("source", "uplift", "lead", "title"),
+    [
+        ("real", 5.0, 1.0, "Pilot the learned policy"),
+        ("real", 5.0, 0.3, "Use the simple rule"),
+        ("real", 0.2, 1.0, "Do not switch this policy on"),
+        ("synthetic", 5.0, 1.0, "Rehearsal only"),
+    ],
+)
+def test_the_verdict_follows_the_intervals(tmp_path, source, uplift, lead, title):
+    folder = run_folders.make(tmp_path / "run", source=source, uplift=uplift, lead=lead)
+    text = rendered(folder)
+    verdicts = ("Pilot the learned policy", "Use the simple rule", "Do not switch this policy on", "Rehearsal only")
+    assert [each for each in verdicts if each in text] == [title]
+
+
+def test_synthetic_data_are_said_in_a_red_banner_the_title_and_the_data(tmp_path, run):
+    text = rendered(run_folders.make(tmp_path / "run", source="synthetic"))
+    assert 'class="banner"' in text
+    assert "(synthetic data)</title>" in text
+    assert "Made by the embedded generator: telco" in text
+    assert 'class="banner"' not in rendered(run)
+
+
+def test_exact_optimum_is_shown_when_it_was_computed(run, tmp_path):
+    assert "not computed in this run" in rendered(run)
+    folder = changed(run, tmp_path / "run")
+    path = folder / "evaluate/summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"share_of_attainable_gain": 0.963}))
+    assert "96.3\N{NO-BREAK SPACE}%" in rendered(folder)
+
+
+@pytest.mark.parametrize("stage", ["data", "churn", "acceptance", "policy", "evaluate"])
+def test_a_run_that_lacks_a_stage_says_which_command_makes_it(run, tmp_path, stage):
+    folder = changed(run, tmp_path / "run")
+    shutil.rmtree(folder / stage)
+    found = run_folder.read(folder)
+    text = page.render(page.compose(found, playing.played(found)))
+    assert f"python -m experiments.{stage} demo" in text
+
+
+def test_a_stage_that_was_not_finished_is_named_and_left_out(run, tmp_path):
+    folder = changed(run, tmp_path / "run")
+    path = folder / "evaluate/stage.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "running"}))
+    text = rendered(folder)
+    assert "Begun and not finished, hence left out: evaluate" in text
+    assert "experiments.evaluate demo" in text
+
+
+def test_words_of_others_cannot_become_markup(run, tmp_path):
+    folder = changed(run, tmp_path / "run")
+    stage = folder / "ppo_text"
+    (stage / "artifacts").mkdir(parents=True)
+    (stage / "stage.json").write_text('{"status": "done", "data_source": "real", "config": {}}')
+    (stage / "summary.json").write_text('{"data_source": "real", "seconds": 1.0}')
+    wicked = "<script>alert(1)</script> \" & 'x'"
+    (stage / "artifacts/samples.json").write_text(json.dumps([{"prompt": wicked, "sft": wicked, "ppo": wicked}]))
+    text = rendered(folder)
+    assert "<script" not in text
+    assert text.count(html.escape("<script>alert(1)</script>")) == 3
+
+
+def test_parity_follows_the_customers_facts(run, played):
+    assert set(played.by_attribute) == {"SeniorCitizen", "gender"}
+    groups = played.by_attribute["gender"].groups
+    assert sum(each.customers for each in groups.values()) == played.customers
+    assert sum(played.offers.values()) == pytest.approx(1.0)
+    text = rendered(run, played)
+    for words in ("age: 65 or older", "gender: Female", "offered a discount"):
+        assert words in text
+    json.dumps(played.to_dict(), allow_nan=False)
+
+
+def test_every_constant_of_the_environment_is_explained(run):
+    assert set(assumptions.MEANING) == set(record.names())
+    text = rendered(run)
+    assert all(name.replace("_", "_<wbr>") in text for name in record.names())
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("nowhere", "no such folder"),
+        (".", "holds no finished stage of a run"),
+        ("small/policy", "is one stage; the run is the folder above"),
+    ],
+)
+def test_what_is_no_run_is_refused(run, tmp_path, where, message):
+    folder = run.parent / where if where != "." else tmp_path
+    with pytest.raises(DataError, match=message):
+        command.main(["--run", str(folder)])
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_damaged_artifact_is_named(run, tmp_path):
+    folder = changed(run, tmp_path / "run")
+    (folder / "churn/artifacts/predictions.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match=r"predictions\.parquet: not a readable Parquet file"):
+        rendered(folder)
+    (folder / "churn/artifacts/predictions.parquet").unlink()
+    with pytest.raises(DataError, match=r"predictions\.parquet: no such file, though"):
+        rendered(folder)
+
+
+def test_figures_in_words():
+    assert content.money(-1234.5) == "−$1,234.50"
+    assert content.interval({"mean": None, "low": None, "high": None}) == content.DASH
+    assert content.interval({"mean": -0.5, "low": -1.0, "high": 0.2}, sign=True) == "−$0.50 [−1.00,\xa0+0.20]"
+    assert content.percent(0.1234, 1) == "12.3\xa0%"
+    with pytest.raises(ValueError, match="has not 2 cells"):
+        content.Table("t", ("a", "b"), (("only one",),))
