@@ -75,7 +75,7 @@ def read(path: str | os.PathLike[str]) -> DecisionLog:
         reward=table["reward"].cast(pa.float64()).to_numpy(zero_copy_only=False),
         customer=person,
         episode=person * (int(effort.max()) + 1) + effort,
-        step=decided,
+        step=np.argsort(np.argsort(decided, kind="stable")),  # at the same instant, the file's order
         where=where,
     )
 

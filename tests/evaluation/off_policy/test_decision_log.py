@@ -107,6 +107,11 @@ def test_an_exported_ledger_is_read_as_episodes_of_customer_and_campaign(tmp_pat
     assert log.mask.sum(axis=1).tolist() == [2, 2, 2]
 
 
+def test_decisions_of_the_same_instant_stay_in_the_order_of_the_file(tmp_path):
+    ledger_file.write(tmp_path / "log.parquet", ledger(decided_at=ledger()["decided_at"][:1] * 3))
+    assert ledger_file.read(tmp_path / "log.parquet").row.tolist() == [0, 1, 2]
+
+
 def test_every_column_of_the_file_is_documented():
     for field in ledger_file.SCHEMA:
         assert f"`{field.name}`" in str(ledger_file.__doc__)
