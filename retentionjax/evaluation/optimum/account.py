@@ -27,6 +27,11 @@ class Tariff(NamedTuple):
         """(offers,) whether each may be offered by an account that has used so much."""
         return tuple(used + self.contact + cost <= self.cap + TOLERANCE for cost in self.full_costs)
 
+    def outcomes(self, used: float) -> tuple[bool, ...]:
+        """(1 + offers,) whether a contact can be declined, or accepted for each offer."""
+        affords = self.affords(used)
+        return (any(affords), *affords)
+
     def after(self, used: float) -> tuple[float, ...]:
         """(1 + offers,) used after a contact that was declined, or accepted for each offer."""
         return tuple(round(used + self.contact + cost, 6) for cost in (0.0, *self.full_costs))
@@ -45,9 +50,8 @@ class Phase:
         """(1 + offers, A) class in `later` after a contact declined, or accepted; 0 where none can be in time."""
         table = np.zeros((1 + len(tariff.full_costs), len(self.used)), np.int64)
         for index, used in enumerate(self.used):
-            allowed = (True, *tariff.affords(used))
-            for outcome, total in enumerate(tariff.after(used)):
-                if allowed[outcome]:
+            for outcome, (total, allowed) in enumerate(zip(tariff.after(used), tariff.outcomes(used), strict=True)):
+                if allowed:
                     table[outcome, index] = later.class_of.get(total, 0)
         return table
 
@@ -84,16 +88,17 @@ def phases(tariff: Tariff, most_contacts: Ints, length: int) -> list[Phase]:
 
 def _sums(tariff: Tariff, most: int) -> dict[float, int]:
     """What an account can have used, with the fewest contacts that come to it; fewest first."""
-    sums = frontier = {0.0: 0}
+    sums = {0.0: 0}
+    frontier = [0.0]
     for contacts in range(1, most + 1):
-        reached = {
-            total: contacts
+        reached = [
+            total
             for used in frontier
-            for total, allowed in zip(tariff.after(used), (any(tariff.affords(used)), *tariff.affords(used)), strict=True)
+            for total, allowed in zip(tariff.after(used), tariff.outcomes(used), strict=True)
             if allowed
-        }
-        frontier = {total: contacts for total, contacts in reached.items() if total not in sums}
-        sums = sums | frontier
+        ]
+        frontier = [total for total in dict.fromkeys(reached) if total not in sums]
+        sums |= dict.fromkeys(frontier, contacts)
     return sums
 
 
@@ -103,18 +108,15 @@ class _Signatures:
     def __init__(self, tariff: Tariff) -> None:
         self._tariff = tariff
         self._known: dict[tuple[float, int], int] = {}
-        self._numbers: dict[tuple[object, ...], int] = {}
+        self._numbers: dict[tuple[int, ...], int] = {}
 
     def of(self, used: float, depth: int) -> int:
         """The number of a sum that `depth` contacts may follow."""
         if depth == 0:
             return 0
         if (used, depth) not in self._known:
-            affords = self._tariff.affords(used)
-            declined, *accepted = (
-                self.of(total, depth - 1) if allowed else -1
-                for total, allowed in zip(self._tariff.after(used), (any(affords), *affords), strict=True)
-            )
-            key = (depth, affords, declined, *accepted)
+            tariff = self._tariff
+            after = zip(tariff.after(used), tariff.outcomes(used), strict=True)
+            key = (depth, *(self.of(total, depth - 1) if allowed else -1 for total, allowed in after))
             self._known[used, depth] = self._numbers.setdefault(key, 1 + len(self._numbers))
         return self._known[used, depth]

@@ -84,9 +84,10 @@ def _table(campaign: Campaign, customers: list[Customer], choices: list[list[Cho
 
 def _rows(graph: Graph, params: EnvParams) -> tuple[np.ndarray, jax.Array]:
     """`histories` and `row` of the table."""
+    days = int(params.offer_days) + 1
     bits = np.array([sum(1 << (age - 1) for age in memory.ages) for memory in graph.memories], np.uint32)
+    running = np.array([(memory.offer + 1) * days + memory.days_left for memory in graph.memories])
     histories = np.unique(bits)
-    row = np.full((len(histories), (actions.NUM_OFFERS + 1) * (int(params.offer_days) + 1)), UNKNOWN)
-    left = np.array([memory.days_left for memory in graph.memories])
-    row[np.searchsorted(histories, bits), (graph.offer + 1) * (int(params.offer_days) + 1) + left] = np.arange(len(bits))
+    row = np.full((len(histories), (actions.NUM_OFFERS + 1) * days), UNKNOWN)
+    row[np.searchsorted(histories, bits), running] = np.arange(len(bits))
     return histories, jnp.asarray(row)

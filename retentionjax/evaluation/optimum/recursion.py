@@ -64,7 +64,7 @@ class Customer:
 def describe(campaign: Campaign, customer: int) -> Customer:
     """The customer of one row of the population, by the environment's own dynamics in double precision."""
     graph, params = campaign.graph, campaign.params
-    with jax.enable_x64(True):
+    with jax.enable_x64():
         people = params.population
         charge, churn, accept = (
             jnp.asarray(np.asarray(column)[customer], jnp.float64)
@@ -207,7 +207,7 @@ class _Recursion:
         return net
 
     def _after(self, index: int, day: int, stretches: Ints, outcome: int, classes: dict[int, Ints]) -> Floats:
-        """(stretches, 2 z, A) from a contact with that outcome on, its own cost left out: the stretch, then the best."""
+        """(stretches, 2 z, A) from a contact with that outcome on, its cost left out: the stretch, then the best."""
         customer, graph, days = self.customer, self.campaign.graph, self.campaign.days
         walked = np.minimum(graph.days[stretches], days - day) - 1
         arrival, landing = day + graph.days[stretches], graph.landing[stretches]
