@@ -22,7 +22,19 @@ from retentionjax import storage
 from retentionjax.errors import ConfigError
 
 PRESETS = ("smoke", "demo", "mvp")
-STAGES = ("data", "churn", "acceptance", "policy", "evaluate", "bundle", "sft", "reward", "ppo_text", "messages")
+STAGES = (
+    "data",
+    "churn",
+    "acceptance",
+    "policy",
+    "evaluate",
+    "bundle",
+    "sft",
+    "reward",
+    "ppo_text",
+    "messages",
+    "report",
+)
 DataMode = Literal["auto", "real", "synthetic"]
 
 T = TypeVar("T")

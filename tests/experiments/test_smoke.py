@@ -72,6 +72,19 @@ def test_masked_policies_break_no_rule(finished):
         assert not metrics["fatigue_violations"]["mean"], name
 
 
+def test_the_run_ends_with_its_report(finished):
+    folder, printed = finished
+    page = (folder / "report/artifacts/report.html").read_text()
+    assert "SYNTHETIC DATA." in page
+    assert 'class="samples"' in page  # messages, before and after
+    assert summary(folder, "report")["sections"] >= 9
+    assert json.loads((folder / "report/artifacts/parity.json").read_text())["by_attribute"].keys() == {
+        "SeniorCitizen",
+        "gender",
+    }
+    assert f"open {folder / 'report/artifacts/report.html'}" in printed
+
+
 def test_pictures_and_metrics_are_written(finished):
     folder, _ = finished
     for picture in ("policy/artifacts/learning_curve.png", "evaluate/artifacts/pacing.png"):

@@ -54,7 +54,7 @@ class Played:
         }
 
 
-def played(run: Run) -> Played | None:
+def played(run: Run, *, replicates: int = REPLICATES, seed: int = SEED) -> Played | None:
     """The policy of the run on its held-out customers; None where the run has no finished policy."""
     stage = run.get("policy")
     if stage is None:
@@ -62,7 +62,7 @@ def played(run: Run) -> Played | None:
     table = stage.parquet("held_out.parquet")
     params = _params(stage, table)
     policy = learned.load(stage.folder / "artifacts/policy").policy
-    episodes = play(RetentionEnv(), params, policy, jax.random.key(SEED), replicates=REPLICATES)
+    episodes = play(RetentionEnv(), params, policy, jax.random.key(seed), replicates=replicates)
     made = np.asarray(episodes.made, np.float64).sum(axis=(0, 1))
     sizes = [round(float(size), 6) for size in np.asarray(params.offers)]
     groups = _groups(run, table)
@@ -72,7 +72,7 @@ def played(run: Run) -> Played | None:
         reached=float(np.mean(np.asarray(episodes.contacts) > 0)),
         offers={size: float(count / max(1.0, made.sum())) for size, count in zip(sizes, made, strict=True)},
         by_attribute={
-            name: parity.measure(episodes, group, table["churn_probability"], sizes, seed=SEED)
+            name: parity.measure(episodes, group, table["churn_probability"], sizes, seed=seed)
             for name, group in groups.items()
         },
     )
