@@ -92,6 +92,9 @@ class Settings:
     console_secret: str = _setting(
         "", "signs console sessions; empty: drawn at each start, which ends all sessions", secret=True
     )
+    console_examples: str = _setting(
+        "", "a folder of customers (JSON, as `retentionjax decide` reads) to try in the console"
+    )
     secure_cookies: bool = _setting(False, "session cookies over HTTPS only; set it behind TLS")  # noqa: FBT003
     open_metrics: bool = _setting(False, "/metrics without a key, for a scraper in a closed network")  # noqa: FBT003
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "the least that is logged")

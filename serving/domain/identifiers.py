@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import PathParameter
 
 # `$` alone would let a line break pass, in Python's regular expressions.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$(?!\n)"
@@ -25,6 +25,6 @@ DecisionId = Annotated[
 Micros = Annotated[int, msgspec.Meta(ge=0, le=10**15, description="Millionths of a dollar", examples=[2_500_000])]
 
 # In addresses.
-CustomerInPath = Annotated[str, Parameter(pattern=NAME_PATTERN, description=_CUSTOMER)]
-CampaignInPath = Annotated[str, Parameter(pattern=NAME_PATTERN, description=_CAMPAIGN)]
-DecisionInPath = Annotated[str, Parameter(pattern=UUID_PATTERN, description=_DECISION)]
+CustomerInPath = Annotated[str, PathParameter(pattern=NAME_PATTERN, description=_CUSTOMER)]
+CampaignInPath = Annotated[str, PathParameter(pattern=NAME_PATTERN, description=_CAMPAIGN)]
+DecisionInPath = Annotated[str, PathParameter(pattern=UUID_PATTERN, description=_DECISION)]

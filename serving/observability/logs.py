@@ -21,7 +21,7 @@ _PERSONAL_NAMES = frozenset({"customer_id", "customer", "first_name", "name", "f
 _REMOVED = "[removed]"
 # Order matters: a key may hold digits that look like a telephone number.
 _PATTERNS = (
-    ("[key]", re.compile(r"\brjx_[\w-]{8,}")),
+    ("[key]", re.compile(r"\brj_[\w-]{8,}")),
     ("[secret]", re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.+/=~-]{8,}")),
     (r"\1[secret]@", re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+@")),
     ("[e-mail]", re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")),

@@ -51,6 +51,7 @@ class Gate:
         self._rates = Buckets(rate, burst, clock)
         self._failures = Buckets(_FAILURES, _FAILURE_BURST, clock)
         self._known: dict[bytes, tuple[Caller, float]] = {}
+        self._used: dict[str, float] = {}
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
 
     async def admit(self, connection: ASGIConnection[Any, Any, Any, Any], tokens: float) -> Caller:
@@ -83,6 +84,11 @@ class Gate:
         if (wait := self._rates.take(caller.key_id, tokens)) > 0:
             raise too_many("This key has made too many requests.", wait)
 
+    def used(self) -> dict[str, float]:
+        """Keys that were verified since the last call, and when (UTC epoch seconds)."""
+        used, self._used = self._used, {}
+        return used
+
     async def _ask(self, digest: bytes, presented: bytes) -> Caller | None:
         """Asks the ledger, once for all requests that wait for the same key."""
         task = self._asking.get(digest)
@@ -98,6 +104,7 @@ class Gate:
             self._known.pop(digest, None)  # it was revoked
             return None
         caller = Caller(key.key_id, key.role, key.name)
+        self._used[key.key_id] = time.time()
         self._known[digest] = (caller, asked + self._cache_seconds)
         return caller
 

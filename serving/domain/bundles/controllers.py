@@ -1,0 +1,91 @@
+"""`/v1/bundles` and `/v1/bundles:activate`."""
+
+import asyncio
+import os
+from typing import Any
+
+import structlog
+from litestar import Request, get, post
+
+from retentionjax.bundle import pointer
+from retentionjax.errors import BundleError, ConfigError
+from serving.domain.bundles.schemas import ActivateIn, BundleOut, BundlesOut, figures
+from serving.engine.slots import Slot, Table
+from serving.ledger.types import SlotName
+from serving.problems import Problem, field_error, invalid, responses
+from serving.security.guards import requires
+
+_log = structlog.get_logger("serving.bundles")
+
+
+@get(
+    "/v1/bundles",
+    operation_id="listBundles",
+    summary="Which bundles serve",
+    tags=["bundles"],
+    guards=[requires("report")],
+    responses=responses(),
+)
+async def list_bundles(request: Request[Any, Any, Any]) -> BundlesOut:
+    """The active one, the canary and the shadow, where there are any."""
+    return describe(request.app.state.engine.table)
+
+
+@post(
+    "/v1/bundles:activate",
+    operation_id="activateBundle",
+    summary="Put a bundle to work",
+    tags=["bundles"],
+    status_code=200,
+    guards=[requires()],
+    responses=responses(409, 413, 415),
+)
+async def activate_bundle(request: Request[Any, Any, Any], data: ActivateIn) -> BundlesOut:
+    """Loaded, verified and compiled beside the one that serves, then swapped in; on failure all stays as it was."""
+    return describe(await activate(request.app.state.engine, data))
+
+
+async def activate(engine: Any, wanted: ActivateIn) -> Table:
+    """Does what `wanted` says. Raises Problem 422 where it says nothing sensible, 409 where the bundle is not fit."""
+    if wanted.slot == "canary" and wanted.path is not None and not wanted.weight:
+        raise invalid("A canary needs a weight.", field_error("weight", wanted.weight, "above 0, up to 1"))
+    if wanted.path is None and wanted.slot == "active":
+        raise invalid("The active bundle can only be replaced.", field_error("path", None, "the path of a bundle"))
+    try:
+        if wanted.path is None:
+            table: Table = await engine.deactivate(wanted.slot)
+        else:
+            folder = await asyncio.to_thread(pointer.resolve, wanted.path)
+            table = await engine.activate(os.fspath(folder), wanted.slot, wanted.weight)
+    except (BundleError, ConfigError, OSError, ValueError) as error:
+        _log.warning("a bundle was refused", exc_info=error)
+        errors = [field_error("path", wanted.path, "a bundle that is whole and of this version; the log says more")]
+        detail = "It cannot be loaded; everything is as it was."
+        raise Problem(409, "bundle-refused", "The bundle is not fit to serve", detail, errors) from None
+    return table
+
+
+def describe(table: Table) -> BundlesOut:
+    """The bundles of a table."""
+    slots: list[tuple[SlotName, Slot | None, float]] = [
+        ("active", table.active, 1.0 - (table.weight if table.canary else 0.0)),
+        ("canary", table.canary, table.weight),
+        ("shadow", table.shadow, 0.0),
+    ]
+    return BundlesOut(tuple(_bundle(name, slot, weight) for name, slot, weight in slots if slot is not None))
+
+
+def _bundle(name: SlotName, slot: Slot, weight: float) -> BundleOut:
+    served, manifest = slot.served, slot.served.bundle.manifest
+    return BundleOut(
+        slot=name,
+        id=served.id,
+        path=slot.path,
+        weight=weight,
+        created=manifest.created,
+        policy_version=served.policy_version,
+        rules_version=served.rules_version,
+        synthetic_data=served.synthetic,
+        writes_messages=served.bundle.writes,
+        figures=figures(dict(manifest.metrics)),
+    )

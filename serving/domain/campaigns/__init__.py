@@ -1,0 +1,1 @@
+"""Campaigns: their money, their pace."""

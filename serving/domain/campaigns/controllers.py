@@ -1,0 +1,98 @@
+"""`/v1/campaigns/{campaign_id}`."""
+
+from typing import Any
+
+from litestar import Request, get, put
+
+from serving.domain.campaigns.schemas import CampaignIn, CampaignOut, DayOut, PaceOut
+from serving.domain.identifiers import CampaignInPath
+from serving.domain.times import iso
+from serving.engine.pacing import throttle
+from serving.ledger.errors import BudgetExceeded, LedgerError, LedgerUnavailable
+from serving.ledger.types import DAY, Campaign, CampaignView
+from serving.problems import Problem, field_error, not_found, responses
+from serving.security.guards import requires
+
+
+@get(
+    "/v1/campaigns/{campaign_id:str}",
+    operation_id="readCampaign",
+    summary="A campaign's money and pace",
+    tags=["campaigns"],
+    guards=[requires("report")],
+    responses=responses(404),
+    sync_to_thread=True,
+)
+def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> CampaignOut:
+    """Budget, spend, reservations, days, pace and price."""
+    return campaign_now(request.app.state, campaign_id)
+
+
+@put(
+    "/v1/campaigns/{campaign_id:str}",
+    operation_id="putCampaign",
+    summary="Make a campaign, or change it",
+    tags=["campaigns"],
+    guards=[requires()],
+    responses=responses(409, 413, 415),
+    sync_to_thread=True,
+)
+def put_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath, data: CampaignIn) -> CampaignOut:
+    """A budget never goes below what is spent and reserved, nor a start away from under decisions."""
+    return save_campaign(request.app.state, campaign_id, data)
+
+
+def save_campaign(state: Any, campaign_id: str, data: CampaignIn) -> CampaignOut:
+    """Makes or changes the campaign and returns it. Raises Problem 409."""
+    params = state.engine.params
+    with state.ledger.transaction() as tx:
+        before: CampaignView | None = tx.campaigns([campaign_id]).get(campaign_id)
+        starts_at = data.starts_at.timestamp() if data.starts_at else before.starts_at if before else state.clock()
+        horizon = data.horizon_days or (before.horizon_days if before else int(params.horizon_days))
+        campaign = Campaign(
+            campaign_id, data.budget_micros, starts_at, horizon, data.customers_expected, int(params.offer_days)
+        )
+        try:
+            tx.put_campaign(campaign)
+        except LedgerUnavailable:
+            raise
+        except BudgetExceeded:
+            used = before.spent_micros + before.reserved_micros if before else 0
+            error = field_error("budget_micros", data.budget_micros, f"{used} or more: so much is spent and reserved")
+            raise Problem(409, "budget-too-small", "The budget is used already", "It is too small.", [error]) from None
+        except LedgerError:
+            fixed = iso(before.starts_at) if before else ""
+            error = field_error("starts_at", data.starts_at, f"{fixed}: decisions count their days from it")
+            raise Problem(409, "campaign-has-begun", "The campaign has begun", "Its start is fixed.", [error]) from None
+    return campaign_now(state, campaign_id)
+
+
+def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
+    """The campaign as it is. Raises Problem 404."""
+    now: float = state.clock()
+    with state.ledger.read() as view:
+        found: CampaignView | None = view.campaign(campaign_id)
+        if found is None:
+            raise not_found("campaign", "campaign_id", campaign_id)
+        days = view.daily_spend(campaign_id)
+    day, used = found.day(now), found.spent_micros + found.reserved_micros
+    return CampaignOut(
+        campaign_id=campaign_id,
+        state="planned" if day < 0 else "running" if day < found.horizon_days else "over",
+        budget_micros=found.budget_micros,
+        spent_micros=found.spent_micros,
+        reserved_micros=found.reserved_micros,
+        left_micros=found.left_micros,
+        starts_at=iso(found.starts_at),
+        ends_at=iso(found.starts_at + found.horizon_days * DAY),
+        day=day,
+        horizon_days=found.horizon_days,
+        customers_expected=found.customers_expected,
+        pace=PaceOut(
+            share_used=used / found.budget_micros if found.budget_micros else 1.0,
+            share_of_time=min(1.0, max(0.0, (now - found.starts_at) / (found.horizon_days * DAY))),
+            throttle=throttle(found, now),
+            price=state.engine.price,
+        ),
+        days=tuple(DayOut(each.day, each.contacts, each.spent_micros, each.reserved_micros) for each in days),
+    )

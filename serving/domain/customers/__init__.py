@@ -1,0 +1,1 @@
+"""One customer: consent, and all that the ledger holds."""

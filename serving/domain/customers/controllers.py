@@ -1,0 +1,97 @@
+"""`/v1/customers/{customer_id}/consent` and `/ledger`."""
+
+import zoneinfo
+from collections.abc import Iterable
+from typing import Any
+
+from litestar import Request, get, put
+
+from serving.domain.customers.schemas import ConsentIn, ConsentOut, ConsentsOut, ContactOut, CustomerLedgerOut
+from serving.domain.identifiers import CustomerInPath
+from serving.domain.times import iso
+from serving.ledger.types import Consent, ContactRecord
+from serving.problems import field_error, invalid, not_found, responses
+from serving.security.guards import requires
+
+
+@get(
+    "/v1/customers/{customer_id:str}/consent",
+    operation_id="readConsent",
+    summary="What a customer consented to",
+    tags=["customers"],
+    guards=[requires("decide", "report")],
+    responses=responses(),
+    sync_to_thread=True,
+)
+def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -> ConsentsOut:
+    """A channel that is not listed is unknown, and unknown is no consent."""
+    with request.app.state.ledger.read() as view:
+        found = view.customer_ledger(customer_id)
+    if found is None:
+        return ConsentsOut(customer_id, None, ())
+    return ConsentsOut(customer_id, found.time_zone, _consents(found.consent))
+
+
+@put(
+    "/v1/customers/{customer_id:str}/consent",
+    operation_id="putConsent",
+    summary="Give or take back consent to a channel",
+    tags=["customers"],
+    guards=[requires("decide")],
+    responses=responses(413, 415),
+    sync_to_thread=True,
+)
+def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, data: ConsentIn) -> ConsentsOut:
+    """Holds at once; contacts that are planned and no longer consented to are cancelled."""
+    if data.time_zone is not None and data.time_zone not in zoneinfo.available_timezones():
+        raise invalid("The time zone is not known.", field_error("time_zone", data.time_zone, "an IANA time zone"))
+    with request.app.state.ledger.transaction() as tx:
+        released = tx.set_consent(customer_id, data.channel, data.status, source=data.source)
+        if data.time_zone is not None:
+            tx.set_time_zone(customer_id, data.time_zone)
+    with request.app.state.ledger.read() as view:
+        found = view.customer_ledger(customer_id)
+    return ConsentsOut(customer_id, found.time_zone, _consents(found.consent), released)
+
+
+@get(
+    "/v1/customers/{customer_id:str}/ledger",
+    operation_id="readCustomerLedger",
+    summary="All that the ledger holds of a customer",
+    tags=["customers"],
+    guards=[requires("report")],
+    responses=responses(404),
+    sync_to_thread=True,
+)
+def read_ledger(request: Request[Any, Any, Any], customer_id: CustomerInPath) -> CustomerLedgerOut:
+    """Contacts with their money, consent, whether she has left."""
+    with request.app.state.ledger.read() as view:
+        found = view.customer_ledger(customer_id)
+    if found is None:
+        raise not_found("customer", "customer_id", customer_id)
+    return CustomerLedgerOut(
+        customer_id=customer_id,
+        time_zone=found.time_zone,
+        churned_at=None if found.churned_at is None else iso(found.churned_at),
+        consents=_consents(found.consent),
+        contacts=tuple(map(_contact, found.contacts)),
+        decisions=found.decisions,
+    )
+
+
+def _consents(found: Iterable[Consent]) -> tuple[ConsentOut, ...]:
+    return tuple(ConsentOut(each.channel, each.status, iso(each.changed_at), each.source) for each in found)  # type: ignore[arg-type]
+
+
+def _contact(found: ContactRecord) -> ContactOut:
+    return ContactOut(
+        decision_id=found.decision_id,
+        campaign_id=found.campaign_id,
+        channel=found.channel,  # type: ignore[arg-type]
+        offer=found.offer,
+        send_at=iso(found.send_at),
+        state=found.state,  # type: ignore[arg-type]
+        reserved_micros=found.reserved_micros,
+        spent_micros=found.spent_micros,
+        accepted_at=None if found.accepted_at is None else iso(found.accepted_at),
+    )

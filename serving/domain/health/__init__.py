@@ -1,0 +1,1 @@
+"""Is it alive, may it be sent requests, and its metrics."""

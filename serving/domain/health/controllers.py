@@ -1,0 +1,71 @@
+"""`/healthz`, `/readyz` for anybody; `/metrics` for the role report, or anybody where a setting says so."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from serving.observability import metrics
+from serving.problems import responses
+from serving.security.guards import requires
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The process answers; that says nothing of its parts."""
+
+    status: str = "alive"
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether requests may be sent here."""
+
+    ready: bool
+    compiled: bool
+    """Every batch size of the active bundle."""
+    ledger_writes: bool
+    """A transaction was written just now."""
+
+
+@get("/healthz", operation_id="alive", summary="Is the process alive?", tags=["health"], security=[{}])
+async def alive() -> Alive:
+    """For whoever restarts processes."""
+    return Alive()
+
+
+@get(
+    "/readyz",
+    operation_id="ready",
+    summary="May requests be sent here?",
+    tags=["health"],
+    security=[{}],
+    responses={503: responses(503)[503]},
+)
+async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
+    """For load balancers; 503 until every batch size is compiled and the ledger takes writes."""
+    state = request.app.state
+    compiled = state.engine.ready
+    writes = await state.probe.writes()
+    found = Readiness(compiled and writes, compiled, writes)
+    return Response(found, status_code=200 if found.ready else 503, media_type="application/json")
+
+
+def exposed(*, open_to_all: bool) -> HTTPRouteHandler:
+    """The handler of `/metrics`."""
+
+    @get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Prometheus metrics",
+        tags=["health"],
+        guards=[] if open_to_all else [requires("report")],
+        media_type="text/plain",
+        responses={}
+        if open_to_all
+        else {key: value for key, value in responses().items() if key in (401, 403, 429, 503)},
+    )
+    async def exposition(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """In Prometheus' text format."""
+        return Response(request.app.state.metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    return exposition

@@ -1,0 +1,56 @@
+"""What a new ledger gets: the first admin key, shown once, and the campaign `default` if its size is given."""
+
+from dataclasses import dataclass
+
+from retentionjax.bundle import manifest as manifests
+from retentionjax.bundle.manifest import Manifest
+from retentionjax.errors import ConfigError
+from retentionjax.storage import as_path
+from serving.ledger import Ledger
+from serving.ledger.types import MICROS, Campaign
+from serving.settings import Settings
+
+DEFAULT_CAMPAIGN = "default"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made just now."""
+
+    admin_key: str | None
+    """The token, which nobody can show again."""
+    campaign: Campaign | None
+    """The campaign `default`, if it was made."""
+    has_campaign: bool
+    """Whether there is a campaign `default`."""
+
+
+def prepare(ledger: Ledger, settings: Settings) -> Made:
+    """Makes what is missing. Raises BundleError for no bundle, ConfigError for a campaign that has no budget."""
+    manifest = manifests.read(as_path(settings.bundle))
+    with ledger.transaction() as tx:
+        token = None if tx.api_keys() else tx.create_key("first admin key", "admin")[1]
+        existing = tx.campaign(DEFAULT_CAMPAIGN)
+        campaign = None
+        if existing is None and settings.campaign_customers is not None:
+            campaign = _campaign(manifest, settings, tx.now)
+            tx.put_campaign(campaign)
+    return Made(token, campaign, existing is not None or campaign is not None)
+
+
+def _campaign(manifest: Manifest, settings: Settings, now: float) -> Campaign:
+    customers = settings.campaign_customers or 0
+    dollars = settings.campaign_budget
+    if dollars is None:
+        limit = manifest.limits.get("campaign_budget")
+        if limit is None:
+            raise ConfigError("campaign_budget is missing, and the bundle has no limit; allowed: 0 or more, in $")
+        dollars = limit * customers
+    return Campaign(
+        campaign_id=DEFAULT_CAMPAIGN,
+        budget_micros=int(dollars * MICROS),
+        starts_at=now,
+        horizon_days=int(manifest.env["horizon_days"]),
+        customers_expected=customers,
+        offer_days=int(manifest.env["offer_days"]),
+    )

@@ -1,0 +1,128 @@
+"""The gate: keys, their roles and rates; what it remembers and for how long."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from serving.ledger.types import ApiKey
+from serving.problems import Problem
+from serving.security.gate import Gate
+from serving.security.rates import Bucket, Buckets
+
+
+class Moment:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Connection:
+    """As much of Litestar's as the gate looks at."""
+
+    def __init__(self, key: str | None, address: str = "10.0.0.1", scheme: str = "Bearer") -> None:
+        headers = [] if key is None else [(b"authorization", f"{scheme} {key}".encode())]
+        self.scope = {"headers": headers, "client": (address, 1)}
+
+
+def make(clock: Moment, keys: dict[str, ApiKey], asked: list[str], **changes: Any) -> Gate:
+    def verify(token: str) -> ApiKey | None:
+        asked.append(token)
+        return keys.get(token)
+
+    return Gate(verify, **{"rate": 10.0, "burst": 20.0, "cache_seconds": 5.0, "clock": clock, **changes})
+
+
+KEY = ApiKey("k1", "shop", "decide", 0.0, None, None)
+
+
+def admit(gate: Gate, connection: Any, times: int = 1) -> Any:
+    async def several() -> Any:
+        return [await gate.admit(connection, 1.0) for _ in range(times)][-1]
+
+    return asyncio.run(several())
+
+
+def refused(action: Callable[[], Any]) -> Problem:
+    with pytest.raises(Problem) as caught:
+        action()
+    return caught.value
+
+
+def test_a_known_key_is_asked_once_while_it_is_trusted() -> None:
+    clock, asked = Moment(), list[str]()
+    gate = make(clock, {"good": KEY}, asked)
+    assert admit(gate, Connection("good"), times=3).name == "shop"
+    assert asked == ["good"]
+
+
+def test_a_revoked_key_works_no_longer_than_it_is_trusted() -> None:
+    clock, asked, keys = Moment(), list[str](), {"good": KEY}
+    gate = make(clock, keys, asked)
+    admit(gate, Connection("good"))
+    del keys["good"]
+    clock.now += 4.9
+    admit(gate, Connection("good"))
+    clock.now += 0.2
+    assert refused(lambda: admit(gate, Connection("good"))).status == 401
+
+
+@pytest.mark.parametrize(
+    "connection", [Connection(None), Connection("good", scheme="Basic"), Connection("wrong"), Connection("x" * 5000)]
+)
+def test_anything_but_a_known_bearer_key_is_refused(connection: Any) -> None:
+    problem = refused(lambda: admit(make(Moment(), {"good": KEY}, []), connection))
+    assert problem.status == 401
+    assert problem.headers["WWW-Authenticate"].startswith("Bearer")
+    assert not problem.errors  # what was presented is not repeated
+
+
+def test_wrong_keys_are_tried_slowly_and_known_ones_stay_welcome() -> None:
+    clock, asked = Moment(), list[str]()
+    gate = make(clock, {"good": KEY}, asked)
+    admit(gate, Connection("good"))
+    wrong = [Connection(f"wrong {number}") for number in range(60)]
+    statuses = [refused(functools.partial(admit, gate, each)).status for each in wrong]
+    assert statuses[0] == 401
+    assert statuses[-1] == 429
+    assert len(asked) < 30  # the ledger is spared
+    assert admit(gate, Connection("good")).key_id == "k1"
+    assert refused(lambda: admit(gate, Connection("wrong", address="10.0.0.2"))).status == 401
+
+
+def test_a_key_has_so_many_requests_and_gets_more_with_time() -> None:
+    clock = Moment()
+    gate = make(clock, {"good": KEY}, [])
+    admit(gate, Connection("good"), times=20)
+    problem = refused(lambda: admit(gate, Connection("good")))
+    assert (problem.status, problem.headers["Retry-After"]) == (429, "1")
+    clock.now += 0.11
+    admit(gate, Connection("good"))
+
+
+def test_many_at_once_ask_the_ledger_once() -> None:
+    asked: list[str] = []
+    gate = make(Moment(), {"good": KEY}, asked)
+
+    async def many() -> None:
+        await asyncio.gather(*(gate.admit(Connection("good"), 0.1) for _ in range(16)))  # type: ignore[arg-type]
+
+    asyncio.run(many())
+    assert asked == ["good"]
+
+
+def test_a_bucket_refills_to_its_burst_and_no_further() -> None:
+    bucket = Bucket(rate=2.0, burst=4.0, now=0.0)
+    assert [bucket.take(1, 0.0) for _ in range(5)] == [0, 0, 0, 0, 0.5]
+    assert [bucket.take(1, 100.0) for _ in range(5)] == [0, 0, 0, 0, 0.5]
+    assert bucket.take(1000, 200.0) == 0  # more than a burst costs a burst
+
+
+def test_strangers_cannot_fill_the_memory() -> None:
+    buckets = Buckets(1.0, 1.0, Moment(), most=10)
+    for number in range(100):
+        buckets.take(str(number))
+    assert len(buckets._buckets) == 10

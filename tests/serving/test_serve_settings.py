@@ -1,0 +1,57 @@
+"""Settings: flags over environment over defaults, each checked, secrets from files and never shown."""
+
+from pathlib import Path
+
+import pytest
+
+from retentionjax.errors import ConfigError
+from serving import settings
+from serving.settings import Settings, parse, to_environment
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
+    found = parse(["--bundle", "b", "--port", "1"], {"RETENTIONJAX_PORT": "2", "RETENTIONJAX_QUEUE_SIZE": "3"})
+    assert (found.port, found.queue_size, found.host) == (1, 3, "127.0.0.1")
+
+
+def test_a_text_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://u:pw@h/d\n")
+    found = parse(["--bundle", "b"], {"RETENTIONJAX_DATABASE_FILE": str(tmp_path / "url")})
+    assert found.database == "postgresql://u:pw@h/d"
+    assert "pw" not in repr(found)
+
+
+def test_worker_processes_read_the_same_settings() -> None:
+    given = Settings(bundle="b", rate=7.5, campaign_customers=10, secure_cookies=True, messages="model")
+    assert parse([], to_environment(given)) == given
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        ([], {}, "--bundle is missing"),
+        (["--bundle", "b", "--port", "70000"], {}, "port is 70000; allowed: 0 to 65535"),
+        (["--bundle", "b", "--port", "x"], {}, "--port is 'x'"),
+        (["--bundle", "b", "--rate", "nan"], {}, "rate is nan"),
+        (["--bundle", "b", "--messages", "poem"], {}, "allowed: template, model"),
+        (["--bundle", "b", "--database", "mysql://u:pw@h/d"], {}, "database is 'mysql'"),
+        (["--bundle", "b"], {"RETENTIONJAX_OPEN_METRICS": "yes"}, "RETENTIONJAX_OPEN_METRICS is 'yes'"),
+        (["--bundle", "b"], {"RETENTIONJAX_CONSOLE_SECRET": "short"}, "console_secret is short"),
+        (["--bundle", "b"], {"RETENTIONJAX_HOST": "h", "RETENTIONJAX_HOST_FILE": "f"}, "are both set"),
+        (["--bundle", "b"], {"RETENTIONJAX_HOST_FILE": "/nowhere"}, "RETENTIONJAX_HOST_FILE is /nowhere"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_allowed(
+    arguments: list[str], environment: dict[str, str], named: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(arguments, environment)
+    assert named in str(caught.value)
+    assert "pw" not in str(caught.value)
+
+
+def test_secrets_are_no_flags() -> None:
+    flags = [name for name, _, _ in settings.table()]
+    assert "RETENTIONJAX_CONSOLE_SECRET" in flags
+    with pytest.raises(SystemExit):
+        parse(["--bundle", "b", "--console-secret", "x" * 40], {})

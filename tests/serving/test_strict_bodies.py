@@ -1,0 +1,121 @@
+"""Bodies have one meaning or are refused, with the field at fault named."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.problems import Problem
+from serving.security.bodies import MAX_DEPTH, decode
+
+
+class Item(msgspec.Struct, forbid_unknown_fields=True):
+    kind: Literal["a", "b"]
+    count: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(max_length=20)]
+    facts: dict[str, str | float | int | None] = {}
+    items: list[Item] = []
+
+
+def refusal(body: bytes) -> Problem:
+    with pytest.raises(Problem) as caught:
+        decode(body, Body)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b'{"name": "a", "facts": {"x": NaN}}', 400, "facts.x"),
+        (b'{"name": "a", "facts": {"x": Infinity}}', 400, "facts.x"),
+        (b'{"name": "a", "facts": {"x": 1e999}}', 400, "facts.x"),
+        (b'{"name": "a", "facts": {"x": -1e999}}', 400, "facts.x"),
+        (b'{"name": "a", "facts": {"x": 123456789012345678901234567890}}', 400, "facts.x"),
+        (b'{"name": "a", "facts": {"x": ' + b"9" * 5000 + b"}}", 400, "facts.x"),
+        (b'{"name": "a", "facts": {"x": 1, "y": 2, "x": 3}}', 400, "facts.x"),
+        (b'{"name": "a", "facts": {"x": 1, "\\u0078": 3}}', 400, "facts.x"),
+        (b'{"name": "a", "name": "b"}', 400, "name"),
+        (b'{"name": "a", "items": [{"kind": "a", "kind": "a"}]}', 400, "items[0].kind"),
+        (b'{"name": "\\ud800"}', 400, "name"),
+        (b'{"name": "a\xff"}', 400, "name"),
+        (b'{"name": "a", "facts": {"x": "\xc3("}}', 400, "x"),
+        (b'{"name": "a"', 400, "name"),
+        (b'{"name": "a"} 1', 400, "name"),
+        (b"", 400, "body"),
+        (b"nope", 400, "body"),
+        (b"[" * 20_000 + b"]" * 20_000, 400, "body"),
+        (b'{"name": "a", "facts": {"deep": ' + b"[" * 20_000 + b"]" * 20_000 + b"}}", 400, "deep"),
+        (b'{"name": "a", "facts": {"deep": ' + b"[" * 30 + b"]" * 30 + b"}}", 400, "facts.deep" + "[0]" * 14),
+        (b'{"name": "a", "cooldown": 3}', 422, "cooldown"),
+        (b'{"facts": {}}', 422, "name"),
+        (b'{"name": 7}', 422, "name"),
+        (b'{"name": "a", "facts": {"x": true}}', 422, "facts.x"),
+        (b'{"name": "a", "facts": {"y": 1, "x": []}}', 422, "facts.x"),
+        (b'{"name": "a", "items": [{"kind": "a"}, {"kind": "c"}]}', 422, "items[1].kind"),
+        (b'{"name": "a", "items": [{"kind": "a", "count": 10}]}', 422, "items[0].count"),
+        (b'{"name": "a", "items": [{"kind": "a", "count": "5"}]}', 422, "items[0].count"),
+        (b'{"name": "a", "items": [{"kind": "a", "extra": 1}]}', 422, "items[0].extra"),
+        (b"[1]", 422, "body"),
+    ],
+)
+def test_the_field_at_fault_is_named(body: bytes, status: int, field: str) -> None:
+    problem = refusal(body)
+    assert (problem.status, problem.errors[0].field) == (status, field)
+
+
+def test_the_value_and_what_is_allowed_are_named_too() -> None:
+    error = refusal(b'{"name": "' + b"a" * 300 + b'"}').errors[0]
+    assert error.allowed == "str of length <= 20"
+    assert error.value is not None
+    assert len(error.value) == 100
+    assert refusal(b'{"name": "a", "items": [{"kind": "a", "extra": 1}]}').errors[0].allowed == "kind, count"
+
+
+@pytest.mark.parametrize("name", ['quoted " and \\ slashed', "line\nbreak", "日本語", "😀", '{"a":1,"a":2}'])
+def test_odd_but_right_texts_pass(name: str) -> None:
+    for ascii_only in (True, False):
+        body = json.dumps({"name": name[:20], "facts": {name: 1}}, ensure_ascii=ascii_only).encode()
+        assert decode(body, Body).facts == {name: 1}
+
+
+def test_the_same_key_in_different_objects_is_no_duplicate() -> None:
+    body = b'{"name": "a", "items": [{"kind": "a"}, {"kind": "a"}], "facts": {"kind": "a", "name": "a"}}'
+    assert len(decode(body, Body).items) == 2
+
+
+_keys = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+_facts = st.dictionaries(
+    _keys, st.none() | st.text(st.characters(codec="utf-8"), max_size=8) | st.integers(-(2**63), 2**63 - 1)
+)
+
+
+@given(facts=_facts, ascii_only=st.booleans())
+def test_whatever_json_writes_is_read_as_it_was(facts: dict[str, Any], ascii_only: bool) -> None:
+    body = json.dumps({"name": "a", "facts": facts}, ensure_ascii=ascii_only).encode()
+    assert decode(body, Body).facts == facts
+
+
+@given(facts=_facts.filter(len), data=st.data(), ascii_only=st.booleans())
+def test_a_key_given_twice_never_passes(facts: dict[str, Any], data: st.DataObject, ascii_only: bool) -> None:
+    twice = data.draw(st.sampled_from(sorted(facts)))
+    pairs = [*facts.items(), (twice, 1)]
+    inner = ", ".join(f"{json.dumps(key, ensure_ascii=ascii_only)}: {json.dumps(value)}" for key, value in pairs)
+    assert refusal(f'{{"name": "a", "facts": {{{inner}}}}}'.encode()).status == 400
+
+
+def test_depth_is_bounded_and_what_is_allowed_passes() -> None:
+    class Deep(msgspec.Struct):
+        value: Any
+
+    def nested(levels: int) -> bytes:
+        return b'{"value": ' + b"[" * levels + b"]" * levels + b"}"
+
+    assert decode(nested(MAX_DEPTH - 1), Deep)
+    with pytest.raises(Problem):
+        decode(nested(20_000), Deep)
