@@ -87,8 +87,8 @@ def unavailable(type: str, detail: str, retry_after: float) -> Problem:  # noqa:
     return Problem(503, type, "Not available now", detail, headers=headers)
 
 
-def problem_response(problem: Problem) -> Response[bytes]:
-    """The answer to a refused request."""
+def details_of(problem: Problem) -> ProblemDetails:
+    """The document of a refusal, logged under its `instance`."""
     body = ProblemDetails(
         type=TYPE + problem.type,
         title=problem.title,
@@ -98,6 +98,12 @@ def problem_response(problem: Problem) -> Response[bytes]:
         errors=problem.errors,
     )
     _log.info("problem", status=problem.status, type=problem.type, instance=body.instance)
+    return body
+
+
+def problem_response(problem: Problem) -> Response[bytes]:
+    """The answer to a refused request."""
+    body = details_of(problem)
     return Response(
         msgspec.json.encode(body), status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers
     )

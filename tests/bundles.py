@@ -96,6 +96,13 @@ def make(folder: Path, *, kind: Any = "real") -> Path:
     return folder
 
 
+def make_checked(folder: Path, *, seed: int = 0, params: EnvParams | None = None) -> Path:
+    """A bundle that contacts readily, with the shield's templates for its messages."""
+    eager = contents(trained(seed, wait_bias=-6.0), params=params)
+    write(folder, dataclasses.replace(eager, message=MESSAGE, rules=epath.Path(DEFAULT)))
+    return folder
+
+
 def make_writing(folder: Path) -> Path:
     """A bundle that contacts readily and writes messages: with shield, and with the random language model `tiny`."""
     eager = contents(trained(wait_bias=-6.0))

@@ -105,8 +105,20 @@ def decide(bundle: Bundle, customer: Mapping[str, object], *, where: str = "cust
     Raises DataError naming `where`, field, value and what is allowed.
     """
     facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
-    scores = bundle.score([facts], where=where)
     history = histories.read(customer.get(HISTORY, {}), bundle.params, where=f"{where}, {HISTORY}")
+    return decide_with(bundle, facts, history, where=where)
+
+
+def decide_with(
+    bundle: Bundle,
+    facts: Mapping[str, object],
+    history: History,
+    *,
+    price: float | None = None,
+    where: str = "customer",
+) -> Decision:
+    """As `decide`, the history given as such; `price` None: the bundle's multiplier. It moves `Offer.net` only."""
+    scores = bundle.score([facts], where=where)
     charge, today = float(scores.monthly_charge[0]), float(scores.churn_probability[0])
     if not math.isfinite(np.float32(charge)):
         raise DataError(f"{where}, field {bundle.schema.charge!r}: {charge!r} is too large")
@@ -123,7 +135,10 @@ def decide(bundle: Bundle, customer: Mapping[str, object], *, where: str = "cust
     view = {name: np.asarray(value) for name, value in _look(state, bundle.params).items()}
     window, seen = int(bundle.params.risk_window_days), float(view["rescored"])
     risk = Risk(window, today, seen, baseline, known is not None, bool(state.elevated))
-    return _decide(bundle, scores.customer_id[0], state, view, risk, history, bundle.reasons(facts, where=where))
+    if price is None:
+        price = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
+    reasons = bundle.reasons(facts, where=where)
+    return _decide(bundle, scores.customer_id[0], state, view, risk, history, reasons, price)
 
 
 def _decide(
@@ -134,12 +149,12 @@ def _decide(
     risk: Risk,
     history: History,
     reasons: Sequence[Reason],
+    price: float,
 ) -> Decision:
     """Mask → propensities → draw, and what a person wants to know about it."""
     mask = np.logical_not(view["removed"].any(axis=0))
     propensities, values = bundle.decide(view["observation"][None], mask[None])
     action = draw(propensities[0], bundle.manifest.id, customer_id, history.day)
-    price = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
     never, offers = _offers(state, bundle.params, view, mask, price)
     return Decision(
         customer_id=customer_id,

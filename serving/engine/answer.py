@@ -70,7 +70,7 @@ class BundleVersion(msgspec.Struct, frozen=True):
     id: Annotated[str, Meta(description="SHA-256 of the bundle")]
     policy_version: Annotated[str, Meta(description="Start of the policy program's SHA-256", examples=["5b1f0c9a7e21"])]
     rules_version: Annotated[str, Meta(description="Of the shield's rules; empty without any")]
-    slot: Annotated[Literal["active", "canary"], Meta(description="Which of the bundles that serve")]
+    slot: Annotated[Literal["active", "canary", "shadow"], Meta(description="Which of the bundles that serve")]
     synthetic_data: Annotated[bool, Meta(description="Whether the bundle was made from made-up customers")]
 
 

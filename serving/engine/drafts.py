@@ -40,13 +40,13 @@ class Row(NamedTuple):
 
     action: int
     propensity: float
-    churn: float
-    accept: float
-    baseline: float
+    churn: float | None  # None, with accept, baseline and observation, where the models failed
+    accept: float | None
+    baseline: float | None
     elevated: bool
     mask: int
     removed: dict[str, int]  # rule of the environment → bit set
-    observation: bytes
+    observation: bytes | None
     propensities: bytes
     values: list[float]
     throttle: float
@@ -97,17 +97,16 @@ def draft(served: Served, slot: SlotName, situations: Sequence[Situation], terms
 
 def unscored(served: Served, slot: SlotName, situation: Situation, terms: Terms) -> Draft:
     """Where the models fail: no contact, and the answer says why."""
-    nothing = float("nan")
     row = Row(
         action=WAIT,
         propensity=1.0,
-        churn=nothing,
-        accept=nothing,
-        baseline=nothing,
+        churn=None,
+        accept=None,
+        baseline=None,
         elevated=False,
         mask=1 << WAIT,
         removed={SCORING_FAILED: ALL_CONTACTS},
-        observation=np.full(16, nothing, "<f4").tobytes(),
+        observation=None,
         propensities=np.eye(1, NUM_ACTIONS, dtype="<f4").tobytes(),
         values=[],
         throttle=1.0,
@@ -199,7 +198,6 @@ def _answer(
         removed[rule] = removed.get(rule, 0) | gone
     if served.templates is None:
         degradations = (*degradations, NO_SHIELD)
-    known = row.churn == row.churn  # not NaN
     return Decision(
         decision_id=decision_id,
         customer_id=ask.customer_id,
@@ -215,13 +213,15 @@ def _answer(
         send_at=None if at is None else iso(at),
         message=message,
         reserved_micros=reserved,
-        churn=Churn(row.churn, row.baseline, "elevated" if row.elevated else "calm") if known else None,
+        churn=None
+        if row.churn is None or row.baseline is None
+        else Churn(row.churn, row.baseline, "elevated" if row.elevated else "calm"),
         rules=tuple(Removed(rule, actions_of(bits)) for rule, bits in removed.items()),
         bundle=BundleVersion(
             id=served.id,
             policy_version=served.policy_version,
             rules_version=served.rules_version,
-            slot="canary" if slot == "canary" else "active",
+            slot=slot,
             synthetic_data=served.synthetic,
         ),
         degradations=degradations,

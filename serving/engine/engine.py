@@ -1,9 +1,6 @@
 """The engine: decisions from the event loop to the writer's thread and back, and which bundles make them.
 
-engine = Engine(ledger, settings, metrics=Metrics(), log=DecisionLog(), clock=time.time)
-await engine.start()
-given = await engine.decide(Ask(customer_id="7590-VHVEG", facts={…}))
-await engine.drain()
+`await engine.start()` loads the bundles, `await engine.decide(Ask(…))` answers, `await engine.drain()` ends.
 """
 
 import asyncio
@@ -46,7 +43,7 @@ class Engine:
         settings: Settings,
         *,
         metrics: Metrics,
-        log: DecisionLog,
+        log: DecisionLog | None = None,
         sizes: Sequence[int] = SIZES,
         models: Models | None = None,
     ) -> None:
@@ -57,7 +54,7 @@ class Engine:
             self._models = Models(settings, metrics)
         self._queue = Queue(settings.queue_size, settings.batch_wait_ms / 1000, max(sizes))
         steps = Steps(ledger, settings, self._models, metrics)
-        self._writer = Writer(ledger, self._queue, steps, metrics, log)
+        self._writer = Writer(ledger, self._queue, steps, metrics, log or DecisionLog())
         self._changing = asyncio.Lock()
         self._sync: asyncio.Task[None] | None = None
         self._under_way = 0
@@ -123,7 +120,7 @@ class Engine:
             message = ENCODER.encode(draft.decision.message)
             self._queue.put_finish(Finish(draft.decision.decision_id, message, draft.row.response, recorded))
             await recorded
-        return Given(draft.row.response, draft.decision.decision_id)
+        return Given(draft.row.response, draft.decision.decision_id, draft.row)
 
     # --- bundles ----------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from retentionjax.errors import RetentionJaxError
+from serving.ledger.types import DecisionRow
 
 Channel = Literal["sms", "email", "push"]
 Tone = Literal["warm", "formal", "brief"]
@@ -38,6 +39,8 @@ class Given:
     body: bytes
     """A `Decision` as JSON."""
     decision_id: str
+    row: DecisionRow | None = None
+    """As it was recorded, or would have been but for `dry_run`; None if replayed."""
     replayed: bool = False
     """Whether it is the answer that this Idempotency-Key was given before."""
 

@@ -113,7 +113,7 @@ class Steps:
         shadow = self._shadow([(job, each.situation) for job, each in drafted], table, terms)
         for job, each in drafted:
             wants = self._message(job.served, each)
-            given = Given(each.row.response, each.row.decision_id)
+            given = Given(each.row.response, each.row.decision_id, each.row)
             made.results.append((job, Done(given, each, job.served, wants)))
         return [*drafted, *((None, each) for each in shadow)]
 

@@ -63,7 +63,8 @@ def record(connection: Connection, rows: Sequence[DecisionRow], known: Mapping[s
     first = [
         (row.customer_id, row.campaign_id, row.baseline_churn_probability)
         for row in rows
-        if row.executed  # a shadow must leave no trace in what the active bundle sees
+        # A shadow must leave no trace in what the active bundle sees; where the models failed there is no score.
+        if row.executed and row.baseline_churn_probability is not None
     ]
     connection.many(_BASELINE, first)
     if contacts:

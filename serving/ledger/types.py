@@ -118,15 +118,15 @@ class DecisionRow:
     """Contact cost and full cost of the offer; 0 with wait and in shadow."""
     contact_cost_micros: int
     """The part of `reserve_micros` that a declined contact costs."""
-    observation: bytes
-    """f32[16], little-endian."""
+    observation: bytes | None
+    """f32[16], little-endian; None, like the scores below, where the models failed."""
     mask: int
     """Bit a is set where action a was legal."""
     propensities: bytes
     """f32[13], little-endian: those the action was drawn from."""
-    churn_probability: float
-    baseline_churn_probability: float
-    accept_probability: float
+    churn_probability: float | None
+    baseline_churn_probability: float | None
+    accept_probability: float | None
     monthly_charge: float
     """$ per 30 days."""
     bundle_id: str

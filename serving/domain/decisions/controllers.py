@@ -1,0 +1,210 @@
+"""`/v1/decisions`: made, many at once, what if, read again, explained."""
+
+import asyncio
+import hashlib
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.params import Parameter
+
+from serving.domain.decisions.explaining import explain
+from serving.domain.decisions.refusals import problem_of
+from serving.domain.decisions.schemas import (
+    DecisionIn,
+    DecisionOut,
+    DecisionsIn,
+    DecisionsOut,
+    Explanation,
+    OutcomeSeen,
+    RecordedDecision,
+    SimulationIn,
+    SimulationOut,
+)
+from serving.domain.decisions.simulating import simulate
+from serving.domain.identifiers import DecisionInPath
+from serving.domain.times import iso
+from serving.engine.answer import Decision
+from serving.engine.quiet import is_zone
+from serving.engine.request import Ask, EngineError, Given
+from serving.ledger import LedgerUnavailable
+from serving.ledger.types import DecisionRecord
+from serving.problems import details_of, field_error, invalid, not_found, responses
+from serving.security.bodies import BATCH_BODY_LIMIT
+from serving.security.guards import requires
+
+JSON = "application/json"
+IdempotencyKey = Annotated[
+    str | None,
+    Parameter(
+        header="Idempotency-Key",
+        description="A repeated request with the same key gets the same answer for 24 hours",
+        min_length=1,
+        max_length=128,
+        pattern=r"^[!-~]+$(?!\n)",
+    ),
+]
+_SIMULATION_TOKENS = 10.0  # what it costs, in decisions
+_ENCODER = msgspec.json.Encoder()
+
+
+@post(
+    "/v1/decisions",
+    operation_id="decide",
+    summary="Decide about one customer",
+    tags=["decisions"],
+    status_code=200,
+    guards=[requires("decide")],
+    responses=responses(404, 409, 413, 415),
+)
+async def decide(
+    request: Request[Any, Any, Any], data: DecisionIn, idempotency_key: IdempotencyKey = None
+) -> Response[DecisionOut]:
+    """Contact or wait, with which offer, when, in which words. The answer is in the ledger before it is given."""
+    state = request.app.state
+    try:
+        given = await state.engine.decide(_ask(data, request.auth.key_id, idempotency_key))
+    except (EngineError, LedgerUnavailable) as error:
+        raise problem_of(error) from None
+    body = await _explained(state, given) if data.explain else given.body
+    headers = {"Idempotent-Replayed": "true"} if given.replayed else None
+    return Response(body, media_type=JSON, headers=headers)  # type: ignore[arg-type]  # encoded already
+
+
+@post(
+    "/v1/decisions:batch",
+    operation_id="decideMany",
+    summary="Decide about up to 1,000 customers",
+    tags=["decisions"],
+    status_code=200,
+    guards=[requires("decide")],
+    responses=responses(413, 415),
+    request_max_body_size=BATCH_BODY_LIMIT,
+)
+async def decide_many(
+    request: Request[Any, Any, Any], data: DecisionsIn, idempotency_key: IdempotencyKey = None
+) -> Response[DecisionsOut]:
+    """Each is made or refused by itself. With an Idempotency-Key, that key and a decision's place are its key."""
+    state, key_id = request.app.state, request.auth.key_id
+    state.gate.charge(request.auth, float(len(data.decisions) - 1))
+    asks = [
+        _ask(each, key_id, None if idempotency_key is None else f"{idempotency_key}#{place}", f"decisions[{place}].")
+        for place, each in enumerate(data.decisions)
+    ]
+    found = await state.engine.decide_many(asks)
+    results: list[dict[str, Any]] = []
+    for place, (each, wanted) in enumerate(zip(found, data.decisions, strict=True)):
+        if isinstance(each, Exception):
+            results.append({"problem": details_of(problem_of(each, f"decisions[{place}]."))})
+        else:
+            body = await _explained(state, each) if wanted.explain else each.body
+            results.append({"decision": msgspec.Raw(body)})
+    refused = sum("problem" in each for each in results)
+    body = _ENCODER.encode({"decided": len(results) - refused, "refused": refused, "results": results})
+    return Response(body, media_type=JSON)  # type: ignore[arg-type]  # encoded already
+
+
+@post(
+    "/v1/decisions:simulate",
+    operation_id="simulate",
+    summary="What if",
+    tags=["decisions"],
+    status_code=200,
+    guards=[requires("decide", "report", tokens=_SIMULATION_TOKENS)],
+    responses=responses(413, 415),
+)
+async def what_if(request: Request[Any, Any, Any], data: SimulationIn) -> SimulationOut:
+    """Facts, a history and constants that need not be true; nothing is written."""
+    try:
+        served = request.app.state.engine.table.active.served
+    except EngineError as error:
+        raise problem_of(error) from None
+    return await asyncio.to_thread(simulate, data, served)
+
+
+@get(
+    "/v1/decisions/{decision_id:str}",
+    operation_id="readDecision",
+    summary="A decision, and what came of it",
+    tags=["decisions"],
+    guards=[requires("decide", "report")],
+    responses=responses(404),
+    sync_to_thread=True,
+)
+def read_decision(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> RecordedDecision:
+    """As it was answered; a customer who was erased has none any more."""
+    found, decision = _recorded(request.app.state, decision_id)
+    return RecordedDecision(
+        decision=decision,
+        executed=found.executed,
+        contact_state=found.contact_state,  # type: ignore[arg-type]  # the ledger's states are these
+        reserved_micros=found.reserved_micros,
+        spent_micros=found.spent_micros,
+        outcomes=tuple(OutcomeSeen(each.kind, iso(each.at)) for each in found.outcomes),
+    )
+
+
+@get(
+    "/v1/decisions/{decision_id:str}/explanation",
+    operation_id="explainDecision",
+    summary="Why a decision is what it is",
+    tags=["decisions"],
+    guards=[requires("decide", "report")],
+    responses=responses(404),
+    sync_to_thread=True,
+)
+def read_explanation(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> Explanation:
+    """Each constraint and the actions it took away, propensities, expected values, the facts that matter most."""
+    state = request.app.state
+    found, decision = _recorded(state, decision_id)
+    if found.propensities is None or found.basis is None:
+        raise not_found("decision", "decision_id", decision_id)
+    return explain(decision, found.propensities, found.basis, state.engine.served(found.bundle_id))
+
+
+def _ask(data: DecisionIn, key_id: str, idempotency_key: str | None, prefix: str = "") -> Ask:
+    """Raises Problem 422 for a time zone that is none."""
+    if data.time_zone is not None and not is_zone(data.time_zone):
+        allowed = "an IANA name such as America/Chicago"
+        raise invalid("The time zone is unknown.", field_error(f"{prefix}time_zone", data.time_zone, allowed))
+    idempotency = None
+    if idempotency_key is not None:
+        idempotency = (key_id, idempotency_key, hashlib.blake2b(_ENCODER.encode(data), digest_size=16).hexdigest())
+    return Ask(
+        customer_id=data.customer_id,
+        facts=data.facts,
+        campaign_id=data.campaign_id,
+        channel=data.channel,
+        time_zone=data.time_zone,
+        first_name=data.first_name,
+        tone=data.tone,
+        dry_run=data.dry_run,
+        idempotency=None if data.dry_run else idempotency,
+    )
+
+
+async def _explained(state: Any, given: Given) -> bytes:
+    """The answer with its explanation."""
+    return await asyncio.to_thread(_with_explanation, state, given)
+
+
+def _with_explanation(state: Any, given: Given) -> bytes:
+    row: Any = given.row
+    if row is None:
+        row, _ = _recorded(state, given.decision_id)
+    decision = msgspec.json.decode(given.body, type=Decision)
+    explanation = explain(decision, row.propensities, row.basis, state.engine.served(row.bundle_id))
+    fields = {name: getattr(decision, name) for name in Decision.__struct_fields__}
+    return _ENCODER.encode(DecisionOut(**fields, explanation=explanation))
+
+
+def _recorded(state: Any, decision_id: str) -> tuple[DecisionRecord, Decision]:
+    """Raises Problem 404."""
+    with state.ledger.read() as reader:
+        found: DecisionRecord | None = reader.decision(decision_id)
+    if found is None or found.response is None:
+        raise not_found("decision", "decision_id", decision_id)
+    return found, msgspec.json.decode(found.response, type=Decision)
+
+
+decisions_router = Router("/", route_handlers=[decide, decide_many, what_if, read_decision, read_explanation])

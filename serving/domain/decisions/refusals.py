@@ -1,0 +1,53 @@
+"""The engine's refusals as problems."""
+
+from serving.engine.request import (
+    CampaignNotRunning,
+    DeadlineExceeded,
+    KeyReused,
+    NoCampaign,
+    NotRunning,
+    Overloaded,
+    Wrong,
+    WrongFacts,
+)
+from serving.ledger import LedgerUnavailable
+from serving.problems import FieldError, Problem, field_error, invalid, not_found, unavailable
+
+_SOON = 1.0  # seconds
+
+
+def problem_of(error: Exception, prefix: str = "") -> Problem:
+    """What to answer for `error`; `prefix` is where in the body the request stood. Raises `error` if it is none."""
+    if isinstance(error, WrongFacts):
+        fields = [_of_fact(each, prefix) for each in error.wrong]
+        return invalid("Facts do not fit the bundle's schema.", *fields)
+    if isinstance(error, NoCampaign):
+        return not_found("campaign", f"{prefix}campaign_id", str(error))
+    if isinstance(error, CampaignNotRunning):
+        detail = f"The campaign is {error}." if str(error) == "over" else "The campaign has not begun."
+        return Problem(409, "campaign-not-running", "The campaign does not run now", detail)
+    if isinstance(error, KeyReused):
+        detail = "This Idempotency-Key was used in the last 24 hours with another request."
+        named = field_error("Idempotency-Key", allowed="a new key for a new request")
+        return Problem(422, "idempotency-key-reused", "The key belongs to another request", detail, [named])
+    return _of_state(error)
+
+
+def _of_state(error: Exception) -> Problem:
+    if isinstance(error, Overloaded):
+        return unavailable("overloaded", "Too many decisions wait. Nothing was written.", error.retry_after)
+    if isinstance(error, DeadlineExceeded):
+        return unavailable("deadline-exceeded", "It was not decided in time. Nothing was written.", _SOON)
+    if isinstance(error, NotRunning):
+        return unavailable("not-running", "The service starts or stops. Nothing was written.", _SOON)
+    if isinstance(error, LedgerUnavailable):
+        detail = "The ledger cannot be reached, is full or busy. Nothing was written; repeating is safe."
+        return unavailable("ledger-unavailable", detail, _SOON)
+    raise error
+
+
+def _of_fact(wrong: Wrong, prefix: str) -> FieldError:
+    place = f"{prefix}facts.{wrong.name}"
+    return (
+        field_error(place, allowed=wrong.allowed) if wrong.missing else field_error(place, wrong.value, wrong.allowed)
+    )

@@ -1,0 +1,271 @@
+"""What is asked for, and what is said about a decision beside the decision itself (`serving.engine.answer`)."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from serving.domain.identifiers import CampaignId, CustomerId, Micros
+from serving.engine.answer import Action, Churn, Decision, Message, Offer, Share
+from serving.problems import ProblemDetails
+
+MOST = 1000
+"""Decisions a batch may ask for."""
+MOST_POINTS = 50
+"""Values a what-if may try."""
+FactValue = int | float | str | None
+Facts = Annotated[
+    dict[str, FactValue],
+    Meta(
+        description="The customer's facts by the bundle's schema, without the id; see `GET /v1/bundles`",
+        examples=[{"tenure": 12, "MonthlyCharges": 70.35, "Contract": "Month-to-month"}],
+        max_length=200,
+    ),
+]
+Channel = Annotated[Literal["sms", "email", "push"], Meta(description="How to reach her; the bundle's, if left out")]
+Tone = Annotated[Literal["warm", "formal", "brief"], Meta(description="Of the message; the bundle's, if left out")]
+FirstName = Annotated[str, Meta(max_length=100, description="For the greeting; used only if it looks like a name")]
+TimeZone = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        description="IANA name; the ledger's, if left out; unknown, it must be a fit hour in every zone",
+        examples=["America/Chicago"],
+    ),
+]
+
+
+class DecisionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One decision. Risk, cooldown, consent and budget are never asked of the caller."""
+
+    customer_id: CustomerId
+    facts: Facts
+    campaign_id: CampaignId = "default"
+    channel: Channel | None = None
+    time_zone: TimeZone | None = None
+    first_name: FirstName | None = None
+    tone: Tone | None = None
+    dry_run: Annotated[bool, Meta(description="Decide as if, and write nothing")] = False
+    explain: Annotated[bool, Meta(description="Answer with the explanation")] = False
+
+
+class DecisionsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Many decisions, each by itself: one that is refused keeps none of the others from being made."""
+
+    decisions: Annotated[tuple[DecisionIn, ...], Meta(min_length=1, max_length=MOST)]
+
+
+class ActionOut(msgspec.Struct, frozen=True):
+    """One of the 13 actions."""
+
+    action: Action
+    name: Annotated[str, Meta(description="In words", examples=["10 % off tomorrow"])]
+    propensity: Annotated[Share, Meta(description="Probability with which it is drawn")]
+    removed_by: Annotated[tuple[str, ...], Meta(description="Rules that forbid it")]
+
+
+class ConstraintOut(msgspec.Struct, frozen=True):
+    """A rule at work."""
+
+    rule: Annotated[str, Meta(examples=["cooldown"])]
+    actions: Annotated[tuple[Action, ...], Meta(description="Which it took away")]
+    why: Annotated[str, Meta(description="In words")]
+
+
+class OfferOut(msgspec.Struct, frozen=True):
+    """A contact today with one offer and never again, against never again a contact: exact, by the bundle's model."""
+
+    discount: Share
+    acceptance: Annotated[Share, Meta(description="Probability that she accepts")]
+    gain: Annotated[float, Meta(description="$, expected")]
+    cost: Annotated[float, Meta(description="$, expected spend")]
+    net: Annotated[float, Meta(description="$: gain less price × cost")]
+
+
+class ReasonOut(msgspec.Struct, frozen=True):
+    """What a fact does to the churn score."""
+
+    field: str
+    value: FactValue
+    log_odds: Annotated[float, Meta(description="Added to the log-odds of leaving (SHAP); above 0 raises the risk")]
+
+
+class ExpectedOut(msgspec.Struct, frozen=True):
+    """What the policy expects from here on, for this customer and campaign."""
+
+    uplift: Annotated[float, Meta(description="$ over never contacting")]
+    campaign_budget: Annotated[float, Meta(description="$ spent")]
+    contact: Annotated[float, Meta(description="Contacts")]
+    cooldown: Annotated[float, Meta(description="Violations")]
+    fatigue: Annotated[float, Meta(description="Violations")]
+
+
+class PacingOut(msgspec.Struct, frozen=True):
+    """What was done to the policy's chances."""
+
+    throttle: Annotated[Share, Meta(description="By which the chance of each contact was multiplied")]
+    exploration: Annotated[Share, Meta(description="Share of decisions drawn evenly from what is legal")]
+    kill_switch: Literal["policy", "baseline", "never"]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why a decision is what it is."""
+
+    actions: tuple[ActionOut, ...]
+    constraints: tuple[ConstraintOut, ...]
+    expected: Annotated[ExpectedOut | None, Meta(description="null where a simple rule or nothing decided")]
+    offers: Annotated[tuple[OfferOut, ...], Meta(description="Empty while a contact is planned")]
+    never_contact_value: Annotated[float | None, Meta(description="$, expected, without another contact")]
+    price: Annotated[float | None, Meta(description="$ of value that a $ of budget is worth elsewhere")]
+    reasons: Annotated[tuple[ReasonOut, ...], Meta(description="Facts that move the risk most, strongest first")]
+    pacing: PacingOut | None
+    incomplete: Annotated[
+        tuple[str, ...],
+        Meta(description="bundle_not_serving: offers, price and reasons need the bundle that decided"),
+    ] = ()
+
+
+class DecisionOut(Decision, frozen=True, omit_defaults=True):
+    """A decision, with its explanation if that was asked for."""
+
+    explanation: Explanation | None = None
+
+
+class OutcomeSeen(msgspec.Struct, frozen=True):
+    """What was reported of a decision."""
+
+    kind: Literal["accepted", "declined", "churned", "opted_out"]
+    at: Annotated[str, Meta(description="UTC, ISO 8601")]
+
+
+class RecordedDecision(msgspec.Struct, frozen=True):
+    """A decision as the ledger has it, and what came of it."""
+
+    decision: Decision
+    executed: Annotated[bool, Meta(description="False for what a shadow would have done")]
+    contact_state: Annotated[
+        Literal["reserved", "accepted", "declined", "expired", "cancelled"] | None, Meta(description="null to wait")
+    ]
+    reserved_micros: Micros
+    spent_micros: Micros
+    outcomes: tuple[OutcomeSeen, ...]
+
+
+class RefusedOut(msgspec.Struct, frozen=True):
+    """A decision of a batch that was not made."""
+
+    problem: ProblemDetails
+
+
+class DecidedOut(msgspec.Struct, frozen=True):
+    """A decision of a batch that was made."""
+
+    decision: DecisionOut
+
+
+class DecisionsOut(msgspec.Struct, frozen=True):
+    """One result for each decision asked for, in the same order."""
+
+    decided: Annotated[int, Meta(ge=0, description="How many were made")]
+    refused: Annotated[int, Meta(ge=0, description="How many were not")]
+    results: tuple[DecidedOut | RefusedOut, ...]
+
+
+# --- what if --------------------------------------------------------------------------------------------------
+
+Days = Annotated[int, Meta(ge=0, le=3650)]
+
+
+class PendingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A contact already planned."""
+
+    offer: Annotated[Share, Meta(description="One of the bundle's offers", examples=[0.1])]
+    days: Annotated[Days, Meta(description="Until it is sent")]
+
+
+class HistoryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A history that could have happened in this campaign."""
+
+    day: Annotated[Days, Meta(description="Of the campaign, from 0")] = 0
+    contacts_days_ago: Annotated[tuple[Days, ...], Meta(max_length=90, description="Days since each, from 1")] = ()
+    account_used: Annotated[float | None, Meta(ge=0, description="$; what the contacts cost, if left out")] = None
+    running_offer: Annotated[Share | None, Meta(description="One of the offers; with `offer_days_left`")] = None
+    offer_days_left: Days | None = None
+    pending: PendingIn | None = None
+    baseline_churn_probability: Annotated[Share | None, Meta(description="The usual score; today's, if left out")] = (
+        None
+    )
+
+
+class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Constants other than the bundle's."""
+
+    price: Annotated[
+        float | None, Meta(ge=0, le=1000, description="$ of value a budget $ is worth elsewhere; moves `net` only")
+    ] = None
+    offers: Annotated[
+        tuple[Share, Share, Share, Share] | None,
+        Meta(description="The four discounts", examples=[[0, 0.05, 0.15, 0.3]]),
+    ] = None
+    contact_cost: Annotated[float | None, Meta(ge=0, le=1000, description="$")] = None
+    account_cap: Annotated[float | None, Meta(ge=0, le=1e6, description="$ a customer and campaign")] = None
+    cooldown_days: Annotated[int | None, Meta(ge=0, le=365)] = None
+    fatigue_cap: Annotated[int | None, Meta(ge=0, le=31)] = None
+
+
+class VaryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that is moved while all others stay."""
+
+    name: Annotated[
+        str,
+        Meta(
+            max_length=120,
+            description="`facts.NAME`, `history.day`, `history.account_used`, `history.baseline_churn_probability`, "
+            "`overrides.price`, `overrides.contact_cost`, `overrides.account_cap`, `overrides.cooldown_days`, "
+            "`overrides.fatigue_cap`, or `overrides.offers[0]` … `[3]`",
+            examples=["facts.MonthlyCharges"],
+        ),
+    ]
+    values: Annotated[tuple[int | float | str, ...], Meta(min_length=1, max_length=MOST_POINTS)]
+
+
+class SimulationIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A decision about a customer and a history that need not exist."""
+
+    facts: Facts
+    customer_id: CustomerId = "what-if"
+    history: HistoryIn = HistoryIn()
+    overrides: OverridesIn = OverridesIn()
+    channel: Channel | None = None
+    first_name: FirstName | None = None
+    tone: Tone | None = None
+    vary: Annotated[VaryIn | None, Meta(description="Simulates once for each value besides")] = None
+
+
+class Simulated(msgspec.Struct, frozen=True):
+    """What the policy would do. Consent, quiet hours and the campaign's money are left out of account."""
+
+    decision: Literal["contact", "wait"]
+    action: Annotated[Action, Meta(description="Drawn by a hash of bundle, customer and day")]
+    offer: Offer | None
+    delay_days: int | None
+    churn: Churn
+    monthly_charge: Annotated[float, Meta(description="$ per 30 days")]
+    explanation: Explanation
+    message: Annotated[Message | None, Meta(description="The checked template; null to wait or without a shield")]
+
+
+class Point(msgspec.Struct, frozen=True):
+    """The simulation at one value."""
+
+    value: int | float | str
+    result: Simulated
+
+
+class SimulationOut(msgspec.Struct, frozen=True):
+    """Nothing of it was written."""
+
+    bundle_id: str
+    synthetic_data: bool
+    result: Simulated
+    points: tuple[Point, ...]

@@ -1,0 +1,25 @@
+"""Bundles for all tests here, which none of them changes; each is compiled once."""
+
+from pathlib import Path
+
+import bundles
+import engines
+import pytest
+
+from serving.engine.served import Served
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that contacts readily and has a shield."""
+    return bundles.make_checked(tmp_path_factory.mktemp("served") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def served(folder: Path) -> Served:
+    return engines.load(str(folder), engines.SIZES)
+
+
+@pytest.fixture(autouse=True)
+def _compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Served, "load", engines.load)
