@@ -223,10 +223,10 @@ class HeldOut:
         """From the stages' artifacts."""
         churn, acceptance = (catalog.read(context.inputs["data"] / "artifacts", name) for name in (CHURN, ACCEPTANCE))
         own = pd.concat([churn.validation.frame, churn.test.frame]).set_index(str(churn.validation.schema.id))
-        predictions = pd.read_parquet(context.inputs["acceptance"] / "artifacts/predictions.parquet")
+        predictions = pd.read_parquet(storage.in_memory(context.inputs["acceptance"] / "artifacts/predictions.parquet"))
         rows = predictions[predictions["split"].isin(people.HELD_OUT)]["row"]
         matched = pd.concat([acceptance.validation.frame, acceptance.test.frame]).loc[rows]
-        table = pd.read_parquet(context.inputs["policy"] / "artifacts/held_out.parquet")
+        table = pd.read_parquet(storage.in_memory(context.inputs["policy"] / "artifacts/held_out.parquet"))
         return cls(table.sort_values("churn_probability", kind="stable"), own, matched)
 
     def at(self, share: float, bundle: Bundle) -> dict[str, Any]:

@@ -32,7 +32,8 @@ class Customers:
 def join(inputs: Mapping[str, epath.Path], *, rank_correlation: float, seed: int) -> Customers:
     """Customers from the finished stages `churn` and `acceptance`."""
     churn, accept = (
-        pd.read_parquet(inputs[name] / "artifacts/predictions.parquet") for name in ("churn", "acceptance")
+        pd.read_parquet(storage.in_memory(inputs[name] / "artifacts/predictions.parquet"))
+        for name in ("churn", "acceptance")
     )
 
     def part(splits: tuple[str, ...], seed: int) -> pd.DataFrame:
@@ -60,7 +61,7 @@ def save(customers: Customers, constants: Mapping[str, object], folder: epath.Pa
 
 def load(folder: epath.Path, part: str) -> tuple[pd.DataFrame, EnvParams]:
     """One part (`train` or `held_out`) as saved, and the environment with it as its population."""
-    table = pd.read_parquet(folder / f"{part}.parquet")
+    table = pd.read_parquet(storage.in_memory(folder / f"{part}.parquet"))
     return table, with_customers(from_dict(storage.read_json(folder / "env.json")), table)
 
 

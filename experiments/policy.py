@@ -181,7 +181,9 @@ def train(config: PolicyConfig, settings: ppo.PPOConfig, params: EnvParams, cont
     step = checkpoints.latest_step() if context.resume else None
     if step is not None:
         state = checkpoints.restore(state, step)
-    iterate = jax.jit(lambda params, state: ppo.train_iteration(env, params, settings, state))
+    # One device a group of environments where there are enough; the result is the same on one.
+    mesh = device_mesh(settings.shards) if 1 < settings.shards <= jax.device_count() else None
+    iterate = jax.jit(lambda params, state: ppo.train_iteration(env, params, settings, state, mesh))
     total = settings.num_iterations
     with context.tracker(step) as tracker, progress("policy", total, "iterations") as bar:
         bar.advance(step or 0)

@@ -3,7 +3,7 @@
 A stage script defines its settings and one function, and hands both to `Stage`:
 
     def run(config: ChurnConfig, context: Context) -> dict[str, float]:
-        table = pd.read_parquet(context.inputs["data"] / "artifacts/telco/train.parquet")
+        table = pd.read_parquet(storage.in_memory(context.inputs["data"] / "artifacts/telco/train.parquet"))
         with context.tracker() as tracker: ...
         classifier.save(context.artifacts / "classifier")
         return {"cv_auc": 0.846}

@@ -46,10 +46,12 @@ def read(path: str) -> "pd.DataFrame":
     """A table of customers as text and numbers. Raises DataError naming the file."""
     import pandas as pd
 
+    from retentionjax import storage
     from retentionjax.errors import DataError
 
     try:
-        return pd.read_parquet(path) if path.endswith(".parquet") else pd.read_csv(path, keep_default_na=False)
+        file = storage.in_memory(path)
+        return pd.read_parquet(file) if path.endswith(".parquet") else pd.read_csv(file, keep_default_na=False)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:

@@ -92,7 +92,8 @@ Halves = dict[str, np.ndarray]
 
 def _tensors(file: str, config: DecoderConfig) -> dict[tuple[str, int], Halves]:
     """Each adapted projection's tensors, by projection and layer."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
 
     places = {
         f"{_PREFIX}{module_path(config, name, layer)}.{half}.weight": (name, layer, half)
@@ -102,14 +103,14 @@ def _tensors(file: str, config: DecoderConfig) -> dict[tuple[str, int], Halves]:
     }
     found: dict[tuple[str, int], Halves] = {}
     try:
-        with safe_open(file, framework="numpy") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 - not a mapping
-                if key not in places:
-                    raise ModelError(f"{file}: {key} adapts no projection of this model")
-                name, layer, half = places[key]
-                found.setdefault((name, layer), {})[half] = np.asarray(tensors.get_tensor(key), np.float32)
+        tensors = from_bytes(storage.as_path(file).read_bytes())
     except SafetensorError as error:
         raise ModelError(f"{file}: no safetensors file ({error})") from error
+    for key, tensor in tensors.items():
+        if key not in places:
+            raise ModelError(f"{file}: {key} adapts no projection of this model")
+        name, layer, half = places[key]
+        found.setdefault((name, layer), {})[half] = np.asarray(tensor, np.float32)
     if not found:
         raise ModelError(f"{file}: holds no tensors")
     return found

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import fcntl
 import hashlib
+import io
 import json
 import math
 import os
@@ -64,6 +65,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         partial.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
+
+
+def in_memory(path: str | os.PathLike[str]) -> io.BytesIO:
+    """The file's bytes as an open file, for readers that would go to a bucket by a client of their own (pyarrow)."""
+    return io.BytesIO(as_path(path).read_bytes())
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

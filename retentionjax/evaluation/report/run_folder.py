@@ -40,7 +40,7 @@ class Stage:
         """The table `name` of the artifacts. Raises DataError where it is missing or damaged."""
         path = self.folder / "artifacts" / name
         try:
-            return pd.read_parquet(path)
+            return pd.read_parquet(storage.in_memory(path))
         except FileNotFoundError:
             raise DataError(f"{path}: no such file, though {_RECORD} says that {self.name} is done") from None
         except (OSError, ValueError) as error:
