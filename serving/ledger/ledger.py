@@ -11,6 +11,7 @@ from serving.ledger import (
     audit,
     erasure,
     export,
+    following,
     migrating,
     opening,
     outcomes,
@@ -20,6 +21,7 @@ from serving.ledger import (
 )
 from serving.ledger.database import Connection, Source
 from serving.ledger.errors import LedgerError, LedgerUnavailable
+from serving.ledger.following import Followed
 from serving.ledger.types import (
     RESERVATION_DAYS,
     ApiKey,
@@ -115,6 +117,10 @@ class Reader:
     def audit(self, *, cooldown_days: int = 0) -> list[str]:
         """What is inconsistent, a line each; empty if nothing is. With 0 the cooldown is not looked at."""
         return audit.audit(self._connection, cooldown_days)
+
+    def follow(self, since: float) -> Iterator[Followed]:
+        """Decisions carried out at `since` or later with what followed, by customer and time. See `following`."""
+        return following.follow(self._connection, since)
 
     def _know(self, campaign_ids: Sequence[str]) -> None:
         if missing := set(campaign_ids) - self._campaigns.keys():

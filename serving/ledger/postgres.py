@@ -52,15 +52,18 @@ class PostgresSource:
     def connect(self) -> psycopg.Connection[Row]:
         milliseconds = int(self.wait_seconds * 1000)
         with _explained():
-            return psycopg.connect(
+            connection: psycopg.Connection[Row] = psycopg.connect(
                 self.url,
                 autocommit=True,
                 connect_timeout=max(2, round(self.wait_seconds)),
-                options=f"-c synchronous_commit=on -c lock_timeout={milliseconds} -c statement_timeout={60_000} "
-                f"-c idle_in_transaction_session_timeout={60_000}",
                 application_name="retentionjax",
                 tcp_user_timeout=2 * milliseconds,
             )
+            connection.execute(
+                f"SET synchronous_commit = on; SET lock_timeout = {milliseconds}; SET statement_timeout = 60000; "
+                "SET idle_in_transaction_session_timeout = 60000".encode()
+            )
+        return connection
 
 
 class PostgresConnection:

@@ -57,7 +57,7 @@ def test_one_decision_too_dear_undoes_its_whole_micro_batch(ledger: Ledger) -> N
 
 
 def test_a_block_that_raises_leaves_nothing(ledger: Ledger) -> None:
-    with pytest.raises(RuntimeError, match="on the way"), ledger.transaction() as tx:  # noqa: PT012
+    with pytest.raises(RuntimeError, match="on the way"), ledger.transaction() as tx:
         tx.record([decision("ann")])
         raise RuntimeError("on the way")
     assert money(ledger) == (0, 0)

@@ -1,0 +1,195 @@
+"""What follows from an outcome: each rule of `serving.ledger.outcomes`, whatever the order in which reports come."""
+
+import itertools
+
+import pytest
+from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, campaign, decision, money, record
+
+from serving.ledger import Ledger
+from serving.ledger.types import DAY, CustomerView, Outcome, OutcomeKind, OutcomeResult
+
+FULL = CONTACT_COST + OFFER_COST
+
+
+def report(ledger: Ledger, decision_id: str, kind: OutcomeKind, at: float = START) -> OutcomeResult:
+    with ledger.transaction() as tx:
+        return tx.outcome([Outcome(decision_id, kind, at)])[0]
+
+
+def view(ledger: Ledger, now: float = START) -> CustomerView:
+    with ledger.read() as reader:
+        return reader.customers(["ann"], ["spring"], now)[0]
+
+
+def test_accepted_commits_the_discount_and_the_offer_runs(ledger: Ledger, clock: FrozenClock) -> None:
+    (contact,) = record(ledger, decision("ann", offer=2))
+    result = report(ledger, contact, "accepted")
+    assert (result.status, result.committed_micros) == ("applied", FULL)
+    assert money(ledger) == (FULL, 0)
+    days_left = {day: view(ledger, clock.to_day(day)).offer_days_left for day in (0, 0.9, 1, 29, 30)}
+    assert days_left == {0: 30, 0.9: 30, 1: 29, 29: 1, 30: 0}
+    assert view(ledger, clock.to_day(29)).running_offer == 2
+    assert view(ledger, clock.to_day(30)).running_offer == -1
+
+
+def test_declined_gives_the_discount_back_and_the_contact_stays_paid(ledger: Ledger) -> None:
+    (contact,) = record(ledger, decision("ann"))
+    result = report(ledger, contact, "declined")
+    assert (result.status, result.released_micros, result.committed_micros) == ("applied", OFFER_COST, CONTACT_COST)
+    assert money(ledger) == (CONTACT_COST, 0)
+    assert view(ledger).account_used_micros == CONTACT_COST
+
+
+def test_silence_expires_like_a_decline(ledger: Ledger, clock: FrozenClock) -> None:
+    record(ledger, decision("ann"), decision("ben", delay=1))
+    for day, expired, left in ((13.9, 0, (0, 2 * FULL)), (14, 1, (CONTACT_COST, FULL)), (15, 1, (2 * CONTACT_COST, 0))):
+        with ledger.transaction() as tx:
+            assert tx.expire(clock.to_day(day)) == expired
+        assert money(ledger) == left
+
+
+@pytest.mark.parametrize("kind", ["accepted", "declined", "churned", "opted_out"])
+def test_the_same_again_changes_nothing(ledger: Ledger, kind: OutcomeKind) -> None:
+    (contact,) = record(ledger, decision("ann"))
+    assert report(ledger, contact, kind).status == "applied"
+    before = money(ledger)
+    with ledger.transaction() as tx:
+        statuses = [result.status for result in tx.outcome([Outcome(contact, kind, START + 1)] * 2)]
+    assert statuses == ["duplicate", "duplicate"]
+    assert money(ledger) == before
+
+
+def test_an_acceptance_stands_against_a_later_decline_and_follows_an_earlier_one(ledger: Ledger) -> None:
+    first, second = record(ledger, decision("ann"), decision("ben"))
+    assert report(ledger, first, "accepted").status == "applied"
+    assert report(ledger, first, "declined").status == "ignored"
+    assert report(ledger, second, "declined").status == "applied"
+    late = report(ledger, second, "accepted")
+    assert (late.status, late.committed_micros) == ("applied", OFFER_COST)
+    assert money(ledger) == (2 * FULL, 0)
+
+
+def test_too_late_an_acceptance_is_honoured_while_the_budget_covers_it(ledger: Ledger, clock: FrozenClock) -> None:
+    with ledger.transaction() as tx:
+        tx.put_campaign(campaign(2 * FULL))
+    first, second = record(ledger, decision("ann"), decision("ben"))
+    with ledger.transaction() as tx:
+        tx.expire(clock.to_day(20))
+    record(ledger, decision("cat", now=clock.now, offer_cost=OFFER_COST - CONTACT_COST))
+    assert report(ledger, first, "accepted", clock.now).status == "applied"
+    refused = report(ledger, second, "accepted", clock.now)
+    assert (refused.status, "budget" in refused.detail) == ("refused", True)
+    assert money(ledger) == (FULL + CONTACT_COST, OFFER_COST)
+
+
+def test_too_late_an_acceptance_is_refused_once_a_later_contact_replaced_the_offer(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    (first,) = record(ledger, decision("ann"))
+    report(ledger, first, "declined")
+    record(ledger, decision("ann", now=clock.to_day(10)))
+    refused = report(ledger, first, "accepted", clock.now)
+    assert (refused.status, "later contact" in refused.detail) == ("refused", True)
+
+
+def test_churn_cancels_what_is_not_sent_and_keeps_the_earliest_time(ledger: Ledger, clock: FrozenClock) -> None:
+    sent, planned = record(ledger, decision("ann", now=START)) + record(
+        ledger, decision("ann", now=clock.to_day(10), delay=3)
+    )
+    result = report(ledger, sent, "churned", clock.now)
+    assert (result.status, result.released_micros) == ("applied", FULL)
+    assert money(ledger) == (0, FULL)
+    assert view(ledger, clock.now).churned
+    assert view(ledger, clock.now).pending_offer == -1
+    assert report(ledger, planned, "churned", clock.now + 9).status == "ignored"
+    refused = report(ledger, planned, "accepted", clock.now)
+    assert (refused.status, "cancelled" in refused.detail) == ("refused", True)
+
+
+def test_an_acceptance_before_the_customer_left_counts_and_one_after_does_not(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    first, second = record(ledger, decision("ann"), decision("ben"))
+    clock.to_day(5)
+    for contact in (first, second):
+        report(ledger, contact, "churned", START + 3 * DAY)
+    assert report(ledger, first, "accepted", START + 2 * DAY).status == "applied"
+    assert report(ledger, second, "accepted", START + 4 * DAY).status == "refused"
+
+
+def test_opting_out_ends_consent_to_the_channel_and_cancels_its_planned_contact(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    with ledger.transaction() as tx:
+        tx.set_consent("ann", "email", "granted", source="form")
+        tx.set_consent("ann", "sms", "granted", source="form")
+    (contact,) = record(ledger, decision("ann", delay=3))
+    clock.now += 60
+    result = report(ledger, contact, "opted_out", clock.now)
+    assert (result.status, result.released_micros) == ("applied", FULL)
+    assert money(ledger) == (0, 0)
+    seen = view(ledger, clock.now)
+    assert [seen.consent_for(channel) for channel in ("email", "sms", "push")] == ["opted_out", "granted", "unknown"]
+
+
+def test_an_opt_out_reported_after_consent_was_given_again_is_ignored(ledger: Ledger, clock: FrozenClock) -> None:
+    (contact,) = record(ledger, decision("ann"))
+    clock.to_day(5)
+    with ledger.transaction() as tx:
+        tx.set_consent("ann", "email", "granted", source="form")
+    assert report(ledger, contact, "opted_out", START + DAY).status == "ignored"
+    assert view(ledger, clock.now).consent_for("email") == "granted"
+
+
+@pytest.mark.parametrize("status", ["denied", "opted_out", "unknown"])
+def test_consent_taken_back_cancels_the_planned_contact_of_that_channel_only(
+    ledger: Ledger, status: str, clock: FrozenClock
+) -> None:
+    record(ledger, decision("ann", delay=3), decision("ben", delay=3, channel="sms"))
+    with ledger.transaction() as tx:
+        assert tx.set_consent("ann", "email", status, source="call") == FULL  # type: ignore[arg-type]
+        assert tx.set_consent("ben", "email", status, source="call") == 0  # type: ignore[arg-type]
+    assert money(ledger) == (0, FULL)
+
+
+def test_a_cancelled_contact_frees_its_day(ledger: Ledger, clock: FrozenClock) -> None:
+    record(ledger, decision("ann", delay=3))
+    with ledger.transaction() as tx:
+        tx.set_consent("ann", "email", "denied", source="call")
+    assert view(ledger).pending_offer == -1
+    record(ledger, decision("ann", delay=3))
+    assert money(ledger) == (0, FULL)
+
+
+def test_what_cannot_be_is_refused_in_words_and_not_remembered(ledger: Ledger, clock: FrozenClock) -> None:
+    wait, contact, shadow = record(
+        ledger, decision("ann", contact=False), decision("ben"), decision("cat", shadow=True)
+    )
+    cases = [
+        ("nothing", "accepted", START, "unknown_decision", "no such"),
+        (wait, "accepted", START, "refused", "no contact"),
+        (shadow, "declined", START, "refused", "no contact"),
+        (contact, "accepted", START - 1, "refused", "before"),
+        (contact, "accepted", START + 301, "refused", "future"),
+    ]
+    for decision_id, kind, at, status, words in cases:
+        result = report(ledger, decision_id, kind, at)  # type: ignore[arg-type]
+        assert (result.status, words in result.detail) == (status, True), result
+    assert report(ledger, contact, "accepted", START + 300).status == "applied"
+    with ledger.read() as reader:
+        found = reader.decision(contact)
+    assert found is not None
+    assert found.outcomes == (Outcome(contact, "accepted", START),)  # a clock ahead of ours is set back
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["accepted", "declined", "churned", "opted_out"])))
+def test_no_order_of_reports_breaks_the_books(
+    ledger: Ledger, order: tuple[OutcomeKind, ...], clock: FrozenClock
+) -> None:
+    (contact,) = record(ledger, decision("ann"))
+    clock.to_day(5)
+    at = {"accepted": 1.0, "declined": 2.0, "opted_out": 3.0, "churned": 4.0}
+    with ledger.transaction() as tx:
+        tx.outcome([Outcome(contact, kind, START + at[kind] * DAY) for kind in order])
+    assert money(ledger) == (FULL, 0)  # the acceptance came first, whenever it was reported
+    assert view(ledger, clock.now).churned
