@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import tyro
 import yaml
+from etils import epath
 
 from retentionjax import storage
 from retentionjax.errors import ConfigError
@@ -35,6 +36,9 @@ STAGES = (
     "messages",
     "report",
 )
+"""Of the pipeline, in the order they run."""
+BESIDE = ("hillstrom", "stress")
+"""Stages that are run by themselves; a preset may set them too."""
 DataMode = Literal["auto", "real", "synthetic"]
 
 T = TypeVar("T")
@@ -70,7 +74,7 @@ class Preset:
     """A preset file: its name and, by stage, the settings that differ from the defaults."""
 
     name: str
-    path: Path
+    path: epath.Path
     stages: Mapping[str, Mapping[str, Any]]
 
     def config(self, stage: str, kind: type[T]) -> T:
@@ -81,19 +85,19 @@ class Preset:
 
 def load_preset(name: str) -> Preset:
     """The preset `smoke`, `demo` or `mvp`, or the YAML file at `name`. Raises ConfigError when it is neither."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
-    if name not in PRESETS and path.parent == _FOLDER and path.stem == name:
+    path = storage.as_path(name if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml")
+    if name not in PRESETS and path.parent == storage.as_path(_FOLDER) and path.stem == name:
         raise ConfigError(f"unknown preset {name!r}; allowed: {', '.join(PRESETS)}, or a file ending in .yaml")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_bytes().decode())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     stages = _mapping({} if content is None else content, str(path))
     for key, value in stages.items():
-        if key not in STAGES:
-            raise ConfigError(f"{path}: unknown key {key!r}{_meant(key, STAGES)}; allowed: {', '.join(STAGES)}")
+        if key not in (known := (*STAGES, *BESIDE)):
+            raise ConfigError(f"{path}: unknown key {key!r}{_meant(key, known)}; allowed: {', '.join(known)}")
         stages[key] = _mapping({} if value is None else value, f"{path}: {key}")
     return Preset(path.stem, path, stages)
 

@@ -98,8 +98,7 @@ def evaluate(
     }
     terms = all_terms(data, settings.clip, threshold=chosen["switch_dr"], strength=chosen["dr_os"])
     bootstrap = intervals.CustomerBootstrap(data.customer, resamples=settings.resamples, seed=settings.seed)
-    estimates, gains = bootstrap.intervals(terms, estimators.logged(data))
-    logging = bootstrap.interval(estimators.logged(data))
+    estimates, gains, logging = bootstrap.intervals(terms, estimators.logged(data))
     return Report(logging, estimates, gains, _bounds(data, terms, chosen, settings), chosen, measured, left_out)
 
 

@@ -26,15 +26,17 @@ class CustomerBootstrap:
         self._resamples = resamples
         self._seed = seed
 
-    def intervals(self, terms: dict[str, Terms], reference: Terms) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
-        """Each estimate, and its gain over `reference`, both with intervals."""
+    def intervals(
+        self, terms: dict[str, Terms], reference: Terms
+    ) -> tuple[dict[str, Estimate], dict[str, Estimate], Estimate]:
+        """Each estimate, its gain over `reference`, and the reference itself, all with intervals."""
         values = self._resampled([*terms.values(), reference])
         estimates = {name: _estimate(each.value, values[place]) for place, (name, each) in enumerate(terms.items())}
         gains = {
             name: _estimate(each.value - reference.value, values[place] - values[-1])
             for place, (name, each) in enumerate(terms.items())
         }
-        return estimates, gains
+        return estimates, gains, _estimate(reference.value, values[-1])
 
     def interval(self, terms: Terms) -> Estimate:
         """One estimate with its interval."""

@@ -71,8 +71,8 @@ def coverage(days: int, episodes: int, repeats: int) -> dict[str, float]:
         data = steps(log.rows(rows), target[rows], model[rows])
         terms = all_terms(data, threshold=20.0, strength=1e4)
         bootstrap = intervals.CustomerBootstrap(data.customer, resamples=200, seed=number)
-        found, _ = bootstrap.intervals(terms, estimators.logged(data))
-        found["logging"] = bootstrap.interval(estimators.logged(data))
+        found, _, logging = bootstrap.intervals(terms, estimators.logged(data))
+        found["logging"] = logging
         low, high = terms["dr"].numerator.min(), terms["dr"].numerator.max()
         found["bernstein"] = intervals.empirical_bernstein(terms["dr"], data.customer, low=low, high=high)
         for name, each in found.items():

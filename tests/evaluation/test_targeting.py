@@ -1,0 +1,82 @@
+"""Qini curves: against closed forms, and against the best that a budget can buy, found by trying everything."""
+
+import itertools
+
+import numpy as np
+import pytest
+from etils import epath
+
+from retentionjax.evaluation import targeting, targeting_plots
+from retentionjax.evaluation.off_policy.log import build
+
+
+def test_a_perfect_ranking_of_a_half_that_responds_has_a_quarter_of_the_effect():
+    """Gain 1 for half of them: the curve is min(φ, ½), the line φ/2, the area between 1/8 = ¼ of the mean effect."""
+    effect = np.repeat([1.0, 0.0], 500)
+    assert targeting.qini(effect, effect).mean == pytest.approx(0.125)
+    assert targeting.qini(-effect, effect).mean == pytest.approx(-0.125)
+    curve = targeting.qini_curve(effect, effect, cost=2.0)
+    np.testing.assert_allclose(curve.gain, np.minimum(np.linspace(0, 1, 101), 0.5), atol=0.001)
+    assert curve.spend[-1] == 2.0
+
+
+def test_the_coefficient_is_the_area_under_the_curve_less_the_lines():
+    random = np.random.default_rng(0)
+    predicted, gain = random.normal(size=5_000), random.normal(0.3, 1.0, 5_000)
+    curve = targeting.qini_curve(predicted, gain)
+    area = np.trapezoid(curve.gain - curve.spend * curve.gain[-1], curve.spend)
+    assert targeting.qini(predicted, gain).mean == pytest.approx(area, abs=2e-4)
+
+
+def test_a_ranking_that_knows_nothing_is_no_better_than_chance():
+    random = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        found = targeting.qini(random.random(400), random.normal(1.0, 2.0, 400))
+        covered += found.low <= 0 <= found.high
+    assert 180 <= covered <= 199
+
+
+def test_scores_have_the_value_of_each_action_as_their_mean():
+    """Whatever the model says: what was logged corrects it (every action of every customer, by its propensity)."""
+    reward = np.array([[1.0, 3.0], [2.0, 6.0]])
+    log = build(
+        observation=np.zeros((8, 1)),
+        propensities=np.tile([0.25, 0.75], (8, 1)),
+        action=np.tile([0, 1, 1, 1], 2),
+        reward=np.concatenate([row[[0, 1, 1, 1]] for row in reward]),
+    )
+    scores = targeting.scores(log, np.tile([10.0, -3.0], (8, 1)))
+    np.testing.assert_allclose(scores.mean(axis=0), reward.mean(axis=0))
+
+
+def test_a_price_buys_the_best_that_its_spend_can_buy():
+    """Two treatments of different cost: no choice of the same spend or less is predicted to gain more."""
+    random = np.random.default_rng(2)
+    costs = np.array([0.0, 1.0, 2.5])
+    effects = np.concatenate([np.zeros((5, 1)), random.normal(1.0, 1.5, (5, 2))], axis=1)
+    every = [np.asarray(choice) for choice in itertools.product(range(3), repeat=5)]
+    for price in (0.0, 0.2, 0.5, 1.0, 3.0):
+        chosen = targeting.choose(effects, costs, price)
+        spend, gain = costs[chosen].sum(), effects[np.arange(5), chosen].sum()
+        best = max(effects[np.arange(5), each].sum() for each in every if costs[each].sum() <= spend + 1e-12)
+        assert gain == pytest.approx(best)
+
+
+def test_a_budget_curve_rises_from_nothing_to_everybody_worth_it():
+    random = np.random.default_rng(3)
+    effects = np.concatenate([np.zeros((300, 1)), random.normal(0.5, 1.0, (300, 2))], axis=1)
+    curve = targeting.budget_curve(effects, effects, np.array([0.0, 1.0, 1.0]))
+    assert (curve.spend[0], curve.gain[0]) == (0.0, 0.0)
+    assert (np.diff(curve.spend) >= 0).all()
+    assert (np.diff(curve.gain) >= 0).all()
+    assert (np.diff(np.diff(curve.gain[1:]) / np.maximum(np.diff(curve.spend[1:]), 1e-12)) < 1e-6).all()  # concave
+    assert curve.gain[-1] == pytest.approx(effects.max(axis=1).mean())
+
+
+def test_pictures_are_written(tmp_path):
+    curve = targeting.qini_curve(np.arange(50.0), np.arange(50.0))
+    targeting_plots.qini(curve, curve, epath.Path(tmp_path))
+    targeting_plots.budgets(curve, curve, epath.Path(tmp_path))
+    for name in ("qini", "budgeted_qini"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
