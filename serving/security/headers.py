@@ -7,18 +7,22 @@ from litestar.types import Message, Scope
 # Nothing that the API answers is to be run, framed, guessed at or kept.
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
-_API = ((b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),)
+_UNKEPT = ((b"cache-control", b"no-store"),)
+_KEPT = ((b"cache-control", b"public, max-age=86400"),)  # the address of a static file changes with the file
+_API = (
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 # The console's scripts and styles are files of ours; nothing inline, nothing from elsewhere.
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _CONSOLE = (
+    (b"referrer-policy", b"same-origin"),  # with none at all, browsers do not say where a form comes from
     (b"content-security-policy", _POLICY),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -29,10 +33,13 @@ _SECURE = ((b"strict-transport-security", b"max-age=31536000"),)
 def secured(*, behind_tls: bool) -> Callable[[Message, Scope], Awaitable[None]]:
     """The hook that adds the headers; with `behind_tls` the promise to stay with HTTPS as well."""
     tls = _SECURE if behind_tls else ()
-    api, console = (*_ALWAYS, *_API, *tls), (*_ALWAYS, *_CONSOLE, *tls)
+    api, console = (*_ALWAYS, *_UNKEPT, *_API, *tls), (*_ALWAYS, *_UNKEPT, *_CONSOLE, *tls)
+    static = (*_ALWAYS, *_KEPT, *_CONSOLE, *tls)
 
     async def add(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *(console if scope["path"].startswith("/console") else api)]
+            path = scope["path"]
+            headers = static if path.startswith("/console/static/") else console if path.startswith("/console") else api
+            message["headers"] = [*message["headers"], *headers]
 
     return add

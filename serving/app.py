@@ -1,0 +1,138 @@
+"""The application: its parts are made when it starts, closed when it stops, and found at `request.app.state`.
+
+settings, clock, metrics    given or made here
+ledger, gate, engine        opened by `_running`
+probe                       whether the ledger takes writes
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import structlog
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
+
+from serving import openapi
+from serving.console import console_router
+from serving.console.sessions import Sessions
+from serving.domain.admin.controllers import put_switch, read_switch
+from serving.domain.bundles.controllers import activate_bundle, list_bundles
+from serving.domain.campaigns.controllers import put_campaign, read_campaign
+from serving.domain.customers.controllers import put_consent, read_consent, read_ledger
+from serving.domain.decisions import decisions_router
+from serving.domain.health.controllers import alive, exposed, ready
+from serving.domain.outcomes.controllers import report
+from serving.engine import Engine
+from serving.housekeeping import Housekeeping, Probe
+from serving.ledger import Ledger, LedgerUnavailable
+from serving.ledger.types import ApiKey, Clock
+from serving.observability import tracing
+from serving.observability.logs import DecisionLog
+from serving.observability.metrics import Metrics
+from serving.observability.requests import Timed
+from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_response, unavailable
+from serving.security.bodies import BODY_LIMIT, StrictRequest
+from serving.security.gate import Gate
+from serving.security.headers import secured
+from serving.settings import Settings
+
+_log = structlog.get_logger("serving.app")
+_RETRY_SECONDS = 2.0
+
+
+def create_app(settings: Settings, *, clock: Clock = time.time) -> Litestar:
+    """The service by `settings`. `clock` gives UTC epoch seconds."""
+    metrics = Metrics()
+    traces = tracing.from_environment()
+    app = Litestar(
+        route_handlers=_handlers(settings),
+        lifespan=[_running],
+        middleware=[Timed(metrics), *([traces.middleware] if traces else [])],
+        before_send=[secured(behind_tls=settings.secure_cookies)],
+        exception_handlers={
+            Problem: on_problem,
+            HTTPException: on_http_exception,
+            LedgerUnavailable: _on_ledger_unavailable,
+            Exception: on_exception,
+        },
+        openapi_config=openapi.config(),
+        request_class=StrictRequest,
+        request_max_body_size=BODY_LIMIT,
+        logging_config=None,
+    )
+    app.state.update({"settings": settings, "clock": clock, "metrics": metrics, "tracing": traces})
+    return app
+
+
+def _handlers(settings: Settings) -> list[ControllerRouterHandler]:
+    return [
+        decisions_router,
+        report,
+        read_consent,
+        put_consent,
+        read_ledger,
+        read_campaign,
+        put_campaign,
+        list_bundles,
+        activate_bundle,
+        read_switch,
+        put_switch,
+        alive,
+        ready,
+        exposed(open_to_all=settings.open_metrics),
+        console_router,
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _running(app: Litestar) -> AsyncIterator[None]:
+    """Opens the ledger, makes the engine ready, closes both after the last decision under way."""
+    state, settings = app.state, app.state.settings
+    ledger = await asyncio.to_thread(lambda: Ledger.open(settings.database, clock=state.clock))
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, ledger.close)
+        gate = Gate(
+            _verifier(ledger), rate=settings.rate, burst=settings.rate_burst, cache_seconds=settings.key_cache_seconds
+        )
+        engine = Engine(
+            ledger, settings, metrics=state.metrics, log=DecisionLog(on=settings.log_level in ("debug", "info"))
+        )
+        sessions = Sessions(
+            settings.console_secret,
+            lambda: _api_keys(ledger),
+            seconds=settings.session_hours * 3600,
+            cache_seconds=settings.key_cache_seconds,
+        )
+        state.update({"ledger": ledger, "gate": gate, "engine": engine, "probe": Probe(ledger), "sessions": sessions})
+        await engine.start()
+        stack.push_async_callback(engine.drain)
+        keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.clock).run())
+        stack.callback(keeper.cancel)
+        if state.tracing:
+            stack.push_async_callback(asyncio.to_thread, state.tracing.close)
+        _log.info("ready", workers=settings.workers)
+        yield
+        _log.info("draining")
+
+
+def _verifier(ledger: Ledger) -> Callable[[str], ApiKey | None]:
+    def verify(token: str) -> ApiKey | None:
+        with ledger.read() as view:
+            return view.authenticate(token)
+
+    return verify
+
+
+def _api_keys(ledger: Ledger) -> list[ApiKey]:
+    with ledger.read() as view:
+        return view.api_keys()
+
+
+def _on_ledger_unavailable(_request: Request[Any, Any, Any], error: LedgerUnavailable) -> Response[bytes]:
+    _log.warning("the ledger is not available", exc_info=error)
+    detail = "The ledger cannot be reached, is full or busy. Nothing was written; repeating is safe."
+    return problem_response(unavailable("ledger-unavailable", detail, _RETRY_SECONDS))

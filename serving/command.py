@@ -1,0 +1,138 @@
+"""`retentionjax serve --bundle DIR|gs://…|POINTER`: the decision service."""
+
+import dataclasses
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from serving.settings import Settings, parse, to_environment
+
+if TYPE_CHECKING:  # heavy, and `--help` needs none of them
+    import uvicorn
+    from litestar import Litestar
+
+    from serving.first_start import Made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the service until it is told to stop; raises ConfigError, BundleError or LedgerError before it listens."""
+    settings = parse(arguments, os.environ)
+    import uvicorn
+
+    from retentionjax.bundle import pointer
+    from serving.observability import logs
+
+    logs.configure(settings.log_level)
+    settings = dataclasses.replace(
+        settings,
+        bundle=os.fspath(pointer.resolve(settings.bundle)),
+        console_secret=settings.console_secret or secrets.token_urlsafe(32),  # one for all worker processes
+    )
+    _prepare(settings)
+    with _listening(settings) as listener:
+        config = uvicorn.Config(
+            "serving.command:app_from_environment",
+            factory=True,
+            workers=settings.workers,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=int(settings.drain_seconds) or None,
+            timeout_keep_alive=30,
+            h11_max_incomplete_event_size=32 * 1024,
+        )
+        os.environ.update(to_environment(settings))  # worker processes read their settings there
+        _serve(config, listener)
+    return 0
+
+
+def app_from_environment() -> "Litestar":
+    """The application of a worker process."""
+    from serving.app import create_app
+    from serving.observability import logs
+
+    settings = parse([], os.environ)
+    logs.configure(settings.log_level)
+    return create_app(settings)
+
+
+def _serve(config: "uvicorn.Config", listener: socket.socket) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    host, port = listener.getsockname()[:2]
+    place = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                print(f"RetentionJax decides at {place}, with a console at {place}/console", flush=True)
+
+    if config.workers > 1:
+        print(f"RetentionJax starts {config.workers} processes at {place}; each is ready when {place}/readyz says so")
+        Multiprocess(config, sockets=[listener]).run()
+        return
+    server = Server(config)
+    server.run([listener])
+    if not server.started:
+        sys.exit(3)
+
+
+def _prepare(settings: Settings) -> None:
+    """Brings the ledger up to date and says what a first start made, once."""
+    import time
+
+    from serving.first_start import prepare
+    from serving.ledger import Ledger
+
+    ledger = Ledger.open(settings.database, clock=time.time)
+    try:
+        made = prepare(ledger, settings)
+    finally:
+        ledger.close()
+    for line in _first_words(made):
+        print(line, flush=True)
+
+
+def _first_words(made: "Made") -> list[str]:
+    lines = []
+    if made.admin_key is not None:
+        lines += [
+            "The first admin key, shown this once:",
+            f"  {made.admin_key}",
+            "Make keys for callers with `retentionjax keys create --role decide --name NAME`.",
+        ]
+    if made.campaign is not None:
+        dollars, days = made.campaign.budget_micros / 1e6, made.campaign.horizon_days
+        lines.append(
+            f"Campaign `default`: ${dollars:,.2f} for {made.campaign.customers_expected:,} customers, {days} days."
+        )
+    if not made.has_campaign:
+        lines.append(
+            "There is no campaign yet: start with --campaign-customers N, or PUT /v1/campaigns/default with a budget."
+        )
+    return lines
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """A bound socket. Raises ConfigError where the address cannot be had."""
+    from retentionjax.errors import ConfigError
+
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"host {settings.host}, port {settings.port}: {error.strerror}; allowed: an address of this machine"
+        ) from None
+    listener.set_inheritable(True)  # worker processes take it over
+    return listener

@@ -1,0 +1,42 @@
+"""The console at `/console`: HTML that works without JavaScript, and a little better with HTMX."""
+
+from litestar import Router
+from litestar.exceptions import HTTPException
+from litestar.static_files import create_static_files_router
+
+from serving.console.deciding import decide, show_decide, simulate
+from serving.console.frame import SignedOut, on_http, on_refusal, on_signed_out
+from serving.console.overview import (
+    change_bundles,
+    change_campaign,
+    change_safety,
+    record_consent,
+    show_bundles,
+    show_campaign,
+    show_safety,
+)
+from serving.console.pages import STATIC
+from serving.console.signing import show_sign_in, sign_in, sign_out
+from serving.problems import Problem
+
+console_router = Router(
+    "/console",
+    route_handlers=[
+        show_sign_in,
+        sign_in,
+        sign_out,
+        show_decide,
+        decide,
+        simulate,
+        record_consent,
+        show_campaign,
+        change_campaign,
+        show_bundles,
+        change_bundles,
+        show_safety,
+        change_safety,
+        create_static_files_router("/static", directories=[STATIC], include_in_schema=False),
+    ],
+    exception_handlers={SignedOut: on_signed_out, Problem: on_refusal, HTTPException: on_http},
+    include_in_schema=False,
+)

@@ -1,0 +1,221 @@
+"""The first page: a customer, the decision, why, and what if."""
+
+import asyncio
+import hashlib
+import math
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.response import Redirect
+
+from retentionjax.shield.brief import CHANNELS, TONES
+from serving.console import people
+from serving.console.frame import Http, full_page, is_part, read_form, signed_in
+from serving.console.pages import page
+from serving.console.people import Person
+from serving.console.sliders import Slider, sliders
+from serving.domain.decisions.explaining import explain
+from serving.domain.decisions.refusals import problem_of
+from serving.domain.decisions.schemas import DecisionIn, Explanation, SimulationIn
+from serving.domain.decisions.simulating import simulate as simulated
+from serving.domain.identifiers import UUID_PATTERN
+from serving.engine.answer import Decision, Mark
+from serving.engine.quiet import is_zone
+from serving.engine.request import Ask, EngineError, Given
+from serving.engine.served import Served
+from serving.ledger import LedgerUnavailable
+from serving.problems import Problem, field_error, invalid
+from serving.security.bodies import decode
+
+
+@get("/", guards=[signed_in("decide", "report")])
+async def show_decide(request: Http) -> Response[str]:
+    """The form, for `?decision=` with its result, for `?example=` filled in."""
+    state, query = request.app.state, request.query_params
+    decision_id, example = query.get("decision"), query.get("example")
+    if decision_id is not None and not re.search(UUID_PATTERN, decision_id):
+        raise invalid("This is no decision's id.", field_error("decision", decision_id, "a UUID"))
+    person, shown = Person(), {}
+    if decision_id is not None:
+        person, shown = await asyncio.to_thread(_recorded, state, decision_id)
+    elif example is not None:
+        person = await asyncio.to_thread(people.example, state.settings.console_examples, example)
+    return await _page(request, person, shown)
+
+
+@post("/decide", guards=[signed_in("decide")], status_code=200)
+async def decide(request: Http) -> Response[Any]:
+    """Decides and records; `try` decides as if. Sent again, the same form gets the same answer."""
+    state, form = request.app.state, await read_form(request)
+    person = people.of_form(form, _active(state).bundle.schema)
+    dry_run = form.get("how") == "try"
+    ask = _ask(person, dry_run=dry_run, idempotency=(request.auth.caller.key_id, form.get("once", "")))
+    try:
+        given = await state.engine.decide(ask)
+    except (EngineError, LedgerUnavailable) as error:
+        raise problem_of(error) from None
+    if not dry_run and not is_part(request):
+        return Redirect(f"/console?decision={given.decision_id}", status_code=303)
+    shown = await asyncio.to_thread(_just_made if given.row is not None else _repeated, state, given, person)
+    if not is_part(request):
+        return await _page(request, person, shown)
+    part = page("result.html", session=request.auth, **shown)
+    if not dry_run:
+        part.headers["HX-Push-Url"] = f"/console?decision={given.decision_id}"
+    return part
+
+
+@post("/simulate", guards=[signed_in("decide", "report")], status_code=200)
+async def simulate(request: Http) -> Response[Any]:
+    """What if: the sliders' values instead of the facts'."""
+    state, form = request.app.state, await read_form(request)
+    served = _active(state)
+    person = people.of_form(form, served.bundle.schema)
+    history = {name: _number(form, f"history.{name}") for name in ("day", "baseline_churn_probability")}
+    day = history["day"]
+    body = {
+        "customer_id": person.customer_id,
+        "facts": person.facts,
+        "history": {**history, "day": None if day is None else int(day)},
+        "overrides": {"price": _number(form, "overrides.price")},
+    }
+    plain = {name: _without_none(value) if name != "facts" else value for name, value in body.items()}
+    found = await asyncio.to_thread(simulated, decode(msgspec.json.encode(plain), SimulationIn), served)
+    values = {"what_if": found.result, "actions": _likely(found.result.explanation), "factor": _factor}
+    if is_part(request):
+        return page("what_if.html", **values)
+    return await full_page(request, "what_if_page.html", title="What if", **values)
+
+
+async def _page(request: Http, person: Person, shown: dict[str, Any]) -> Response[str]:
+    state = request.app.state
+    served = _active(state)
+    recent, campaigns = await asyncio.to_thread(_lists, state.ledger)
+    return await full_page(
+        request,
+        "decide.html",
+        title="Decide",
+        person=person,
+        fields=people.fields(served.bundle.schema, person),
+        recent=recent,
+        campaigns=campaigns,
+        examples=await asyncio.to_thread(people.examples, state.settings.console_examples),
+        channels=CHANNELS,
+        tones=TONES,
+        once=str(uuid.uuid4()),
+        shown=bool(shown),
+        **(shown or {"decision": None}),
+    )
+
+
+def _lists(ledger: Any) -> tuple[list[tuple[str, str]], list[str]]:
+    with ledger.read() as reader:
+        return people.recent(reader), reader.campaign_ids(20)
+
+
+def _recorded(state: Any, decision_id: str) -> tuple[Person, dict[str, Any]]:
+    """A decision of the ledger. Raises Problem 404."""
+    with state.ledger.read() as reader:
+        found = reader.decision(decision_id)
+        if found is None or found.response is None:
+            named = [field_error("decision", decision_id, "a decision of a customer who is not erased")]
+            raise Problem(404, "not-found", "Not found", "There is no such decision.", named)
+        person = people.of_decision(reader, decision_id)
+    decision = msgspec.json.decode(found.response, type=Decision)
+    return person, _shown(state, decision, person, found)
+
+
+def _repeated(state: Any, given: Given, _person: Person) -> dict[str, Any]:
+    return _recorded(state, given.decision_id)[1]
+
+
+def _just_made(state: Any, given: Given, person: Person) -> dict[str, Any]:
+    return _shown(state, msgspec.json.decode(given.body, type=Decision), person, given.row)
+
+
+def _shown(state: Any, decision: Decision, person: Person, row: Any) -> dict[str, Any]:
+    """What the result's template wants; `row` has propensities, basis and bundle_id."""
+    explanation = None
+    if row.propensities is not None and row.basis is not None:
+        explanation = explain(decision, row.propensities, row.basis, state.engine.served(row.bundle_id))
+    message = decision.message
+    return {
+        "decision": decision,
+        "person": person,
+        "explanation": explanation,
+        "actions": _likely(explanation) if explanation else (),
+        "segments": marked(message.text, message.warnings) if message else (),
+        "sliders": _sliders(state, person, decision, explanation),
+        "factor": _factor,
+        "consent_missing": any(each.rule == "consent" for each in decision.rules),
+    }
+
+
+def _sliders(state: Any, person: Person, decision: Decision, why: Explanation | None) -> Sequence[Slider]:
+    """For the facts that matter most, and for what the ledger and the campaign say."""
+    bundle = _active(state).bundle
+    names = [each.field for each in why.reasons] if why else []
+    return sliders(bundle, person.facts, names, decision, state.engine.price)
+
+
+def marked(text: str, marks: Sequence[Mark]) -> list[tuple[str, Mark | None]]:
+    """The text in pieces, each with the mark that covers it; marks that overlap an earlier one are left out."""
+    pieces, place = [], 0
+    for mark in sorted(marks, key=lambda each: each.start):
+        if mark.start < place or mark.end <= mark.start:
+            continue
+        pieces += [(text[place : mark.start], None), (text[mark.start : mark.end], mark)]
+        place = mark.end
+    return [piece for piece in [*pieces, (text[place:], None)] if piece[0]]
+
+
+def _likely(why: Explanation) -> list[Any]:
+    """Actions, the likeliest first; those that no rule forbids before the others."""
+    return sorted(why.actions, key=lambda each: (bool(each.removed_by), -each.propensity, each.action))
+
+
+def _factor(log_odds: float) -> float:
+    return math.exp(abs(log_odds))
+
+
+def _ask(person: Person, *, dry_run: bool, idempotency: tuple[str, str]) -> Ask:
+    """Raises Problem 422 where a field does not fit."""
+    body = people.request_of(person, dry_run=dry_run)
+    data = decode(body, DecisionIn)
+    if data.time_zone is not None and not is_zone(data.time_zone):
+        raise invalid("The time zone is unknown.", field_error("time_zone", data.time_zone, "an IANA name"))
+    digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+    return Ask(
+        customer_id=data.customer_id,
+        facts=data.facts,
+        campaign_id=data.campaign_id,
+        channel=data.channel,
+        time_zone=data.time_zone,
+        first_name=data.first_name,
+        tone=data.tone,
+        dry_run=dry_run,
+        idempotency=None if dry_run or not idempotency[1] else (idempotency[0], f"console:{idempotency[1]}", digest),
+    )
+
+
+def _active(state: Any) -> Served:
+    served: Served = state.engine.table.active.served
+    return served
+
+
+def _number(form: dict[str, str], name: str) -> float | None:
+    text = form.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise invalid("A number is wanted.", field_error(name, text, "a number")) from None
+
+
+def _without_none(value: Any) -> Any:
+    return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value

@@ -1,0 +1,133 @@
+"""Campaigns, bundles and the kill switch."""
+
+import asyncio
+import re
+from typing import Any, get_args
+
+import msgspec
+from litestar import Response, get, post
+from litestar.response import Redirect
+
+from retentionjax.shield.brief import CHANNELS
+from serving.console import pace_chart
+from serving.console.frame import Http, full_page, read_form, signed_in
+from serving.domain.bundles.controllers import activate, describe
+from serving.domain.bundles.schemas import ActivateIn
+from serving.domain.campaigns.controllers import campaign_now, save_campaign
+from serving.domain.campaigns.schemas import CampaignIn
+from serving.domain.identifiers import IN_WORDS, NAME_PATTERN
+from serving.ledger.types import KillSwitch
+from serving.problems import field_error, invalid
+from serving.security.bodies import decode
+
+_LISTED = 20  # campaigns
+_MODES = (
+    ("policy", "Policy", "The bundle's policy decides, within every limit."),
+    ("baseline", "Baseline", "The simple greedy rule decides, within the same limits."),
+    ("never", "Never", "Nobody is contacted. Decisions are still answered and recorded: wait."),
+)
+
+
+@get("/campaigns", guards=[signed_in("report")])
+async def show_campaign(request: Http) -> Response[str]:
+    """One campaign: `?id=`, or the latest."""
+    state = request.app.state
+    names = await asyncio.to_thread(_names, state.ledger)
+    name = request.query_params.get("id", names[0] if names else None)
+    campaign = await asyncio.to_thread(campaign_now, state, name) if name else None
+    chart = pace_chart.draw(campaign) if campaign else None
+    values = {"campaign": campaign, "chart": chart, "names": names}
+    size = {"width": pace_chart.WIDTH, "height": pace_chart.HEIGHT}
+    return await full_page(request, "campaign.html", title="Campaign", **values, **size)
+
+
+@post("/campaigns", guards=[signed_in()], status_code=200)
+async def change_campaign(request: Http) -> Response[Any]:
+    """Sets budget and size."""
+    fields = await read_form(request)
+    name = fields.get("campaign_id", "")
+    if not re.search(NAME_PATTERN, name):
+        raise invalid("The name has a wrong form.", field_error("campaign_id", name, IN_WORDS[NAME_PATTERN]))
+    numbers = {
+        "budget_micros": round(_number(fields, "dollars") * 1e6),
+        "customers_expected": int(_number(fields, "customers")),
+    }
+    wanted = decode(msgspec.json.encode(numbers), CampaignIn)
+    await asyncio.to_thread(save_campaign, request.app.state, name, wanted)
+    return Redirect(f"/console/campaigns?id={name}&done=Saved.", status_code=303)
+
+
+@get("/bundles", guards=[signed_in("report")])
+async def show_bundles(request: Http) -> Response[str]:
+    """Which bundles serve."""
+    bundles = describe(request.app.state.engine.table).bundles
+    return await full_page(request, "bundles.html", title="Bundles", bundles=bundles)
+
+
+@post("/bundles", guards=[signed_in()], status_code=200)
+async def change_bundles(request: Http) -> Response[Any]:
+    """Puts a bundle to work, or ends one."""
+    fields = await read_form(request)
+    slot: Any = fields.get("slot")
+    if slot not in ("active", "canary", "shadow"):
+        raise invalid("The slot is unknown.", field_error("slot", slot, "active, canary, shadow"))
+    weight = _number(fields, "percent") / 100 if fields.get("percent") else 0.0
+    await activate(request.app.state.engine, ActivateIn(slot, fields.get("path") or None, weight))
+    return Redirect("/console/bundles?done=Done.", status_code=303)
+
+
+@get("/safety", guards=[signed_in("report")])
+async def show_safety(request: Http) -> Response[str]:
+    """The kill switch."""
+    return await full_page(request, "safety.html", title="Safety", modes=_MODES)
+
+
+@post("/safety", guards=[signed_in()], status_code=200)
+async def change_safety(request: Http) -> Response[Any]:
+    """Sets the kill switch."""
+    mode: Any = (await read_form(request)).get("mode")
+    if mode not in get_args(KillSwitch):
+        raise invalid("The mode is unknown.", field_error("mode", mode, ", ".join(get_args(KillSwitch))))
+    await asyncio.to_thread(_set_switch, request.app.state.ledger, mode)
+    return Redirect("/console/safety?done=Set.", status_code=303)
+
+
+@post("/consent", guards=[signed_in("decide")], status_code=200)
+async def record_consent(request: Http) -> Response[Any]:
+    """Records that a customer agreed, as told by whoever is signed in."""
+    fields = await read_form(request)
+    customer, channel = fields.get("customer_id", ""), fields.get("channel", "")
+    if not re.search(NAME_PATTERN, customer):
+        raise invalid("The name has a wrong form.", field_error("customer_id", customer, IN_WORDS[NAME_PATTERN]))
+    if channel not in CHANNELS:
+        raise invalid("The channel is unknown.", field_error("channel", channel, ", ".join(CHANNELS)))
+    source = f"console, by {request.auth.caller.name}"
+    await asyncio.to_thread(_grant, request.app.state.ledger, customer, channel, source)
+    return Redirect("/console?done=Consent is recorded. Decide again.", status_code=303)
+
+
+def _grant(ledger: Any, customer: str, channel: str, source: str) -> None:
+    with ledger.transaction() as tx:
+        tx.set_consent(customer, channel, "granted", source=source)
+
+
+def _names(ledger: Any) -> list[str]:
+    with ledger.read() as view:
+        names: list[str] = view.campaign_ids(_LISTED)
+        return names
+
+
+def _set_switch(ledger: Any, mode: KillSwitch) -> None:
+    with ledger.transaction() as tx:
+        tx.set_kill_switch(mode)
+
+
+def _number(fields: dict[str, str], name: str) -> float:
+    text = fields.get(name, "")
+    try:
+        value = float(text)
+    except ValueError:
+        raise invalid("A number is wanted.", field_error(name, text, "a number")) from None
+    if not 0 <= value <= 1e9:
+        raise invalid("A number is out of range.", field_error(name, text, "0 to 1,000,000,000"))
+    return value
