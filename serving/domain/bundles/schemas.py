@@ -9,6 +9,7 @@ Slot = Annotated[
     Literal["active", "canary", "shadow"],
     Meta(description="active: decides; canary: for a share of the customers; shadow: recorded, never sent"),
 ]
+BundlePath = Annotated[str, Meta(min_length=1, max_length=1024)]
 Weight = Annotated[float, Meta(ge=0, le=1, description="Share of the customers, of a canary; above 0", examples=[0.1])]
 
 
@@ -17,10 +18,8 @@ class ActivateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     slot: Slot
     path: Annotated[
-        str | None,
+        BundlePath | None,
         Meta(
-            min_length=1,
-            max_length=1024,
             description="A folder, gs://… or a pointer; null ends the canary or the shadow",
             examples=["runs/demo/bundle/artifacts/bundle"],
         ),

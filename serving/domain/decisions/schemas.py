@@ -151,16 +151,11 @@ class RecordedDecision(msgspec.Struct, frozen=True):
     outcomes: tuple[OutcomeSeen, ...]
 
 
-class RefusedOut(msgspec.Struct, frozen=True):
-    """A decision of a batch that was not made."""
+class ResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of one decision of a batch: either of the two."""
 
-    problem: ProblemDetails
-
-
-class DecidedOut(msgspec.Struct, frozen=True):
-    """A decision of a batch that was made."""
-
-    decision: DecisionOut
+    decision: Annotated[DecisionOut | None, Meta(description="Where it was made")] = None
+    problem: Annotated[ProblemDetails | None, Meta(description="Where it was refused")] = None
 
 
 class DecisionsOut(msgspec.Struct, frozen=True):
@@ -168,12 +163,14 @@ class DecisionsOut(msgspec.Struct, frozen=True):
 
     decided: Annotated[int, Meta(ge=0, description="How many were made")]
     refused: Annotated[int, Meta(ge=0, description="How many were not")]
-    results: tuple[DecidedOut | RefusedOut, ...]
+    results: tuple[ResultOut, ...]
 
 
 # --- what if --------------------------------------------------------------------------------------------------
 
 Days = Annotated[int, Meta(ge=0, le=3650)]
+Dollars = Annotated[float, Meta(ge=0, le=1e6)]
+Price = Annotated[float, Meta(ge=0, le=1000)]
 
 
 class PendingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -188,7 +185,7 @@ class HistoryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
     day: Annotated[Days, Meta(description="Of the campaign, from 0")] = 0
     contacts_days_ago: Annotated[tuple[Days, ...], Meta(max_length=90, description="Days since each, from 1")] = ()
-    account_used: Annotated[float | None, Meta(ge=0, description="$; what the contacts cost, if left out")] = None
+    account_used: Annotated[Dollars | None, Meta(description="$; what the contacts cost, if left out")] = None
     running_offer: Annotated[Share | None, Meta(description="One of the offers; with `offer_days_left`")] = None
     offer_days_left: Days | None = None
     pending: PendingIn | None = None
@@ -200,17 +197,17 @@ class HistoryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Constants other than the bundle's."""
 
-    price: Annotated[
-        float | None, Meta(ge=0, le=1000, description="$ of value a budget $ is worth elsewhere; moves `net` only")
-    ] = None
+    price: Annotated[Price | None, Meta(description="$ of value a budget $ is worth elsewhere; moves `net` only")] = (
+        None
+    )
     offers: Annotated[
         tuple[Share, Share, Share, Share] | None,
         Meta(description="The four discounts", examples=[[0, 0.05, 0.15, 0.3]]),
     ] = None
-    contact_cost: Annotated[float | None, Meta(ge=0, le=1000, description="$")] = None
-    account_cap: Annotated[float | None, Meta(ge=0, le=1e6, description="$ a customer and campaign")] = None
-    cooldown_days: Annotated[int | None, Meta(ge=0, le=365)] = None
-    fatigue_cap: Annotated[int | None, Meta(ge=0, le=31)] = None
+    contact_cost: Annotated[Price | None, Meta(description="$")] = None
+    account_cap: Annotated[Dollars | None, Meta(description="$ a customer and campaign")] = None
+    cooldown_days: Annotated[int, Meta(ge=0, le=365)] | None = None
+    fatigue_cap: Annotated[int, Meta(ge=0, le=31)] | None = None
 
 
 class VaryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
