@@ -24,6 +24,7 @@ from serving.domain.bundles.controllers import activate_bundle, list_bundles
 from serving.domain.campaigns.controllers import put_campaign, read_campaign
 from serving.domain.customers.controllers import put_consent, read_consent, read_ledger
 from serving.domain.decisions import decisions_router
+from serving.domain.decisions.warming import warm
 from serving.domain.health.controllers import alive, exposed, ready
 from serving.domain.outcomes.controllers import report
 from serving.engine import Engine
@@ -112,6 +113,8 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         stack.push_async_callback(engine.drain)
         keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.clock).run())
         stack.callback(keeper.cancel)
+        warming = asyncio.create_task(asyncio.to_thread(warm, engine.table.active.served))
+        stack.callback(warming.cancel)
         if state.tracing:
             stack.push_async_callback(asyncio.to_thread, state.tracing.close)
         _log.info("ready", workers=settings.workers)

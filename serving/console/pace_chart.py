@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from serving.domain.campaigns.schemas import CampaignOut
 
-WIDTH, HEIGHT = 720, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 14, 34
+WIDTH, HEIGHT = 1040, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 14, 34
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def draw(campaign: CampaignOut) -> PaceChart:
         dollars=tuple((y(budget * share / 4), f"${budget * share / 4e6:,.0f}") for share in range(5)),
         days=tuple((x(horizon * share / 3), str(round(horizon * share / 3))) for share in range(4)),
         summary=(
-            f"{campaign.pace.share_used:.0%} of the budget is spent or reserved after "
-            f"{campaign.pace.share_of_time:.0%} of the campaign's time."
+            f"{100 * campaign.pace.share_used:.1f} % of the budget is spent or reserved after "
+            f"{100 * campaign.pace.share_of_time:.1f} % of the campaign's time."
         ),
     )
