@@ -1,0 +1,107 @@
+"""Opening a ledger: URLs, schemas older and newer than the program, two processes at once."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from ledger_rows import FrozenClock, campaign, decision, money, record
+
+from retentionjax.errors import ConfigError
+from serving.ledger import Ledger, LedgerError, migrating
+
+
+def test_what_was_written_is_there_when_it_is_opened_again(database: str, clock: FrozenClock) -> None:
+    first = Ledger.open(database, clock=clock)
+    with first.transaction() as tx:
+        tx.put_campaign(campaign())
+    record(first, decision("ann"))
+    before = money(first)
+    first.close()
+    first.close()
+    second = Ledger.open(database, clock=clock)
+    assert money(second) == before != (0, 0)
+    second.close()
+    with pytest.raises(LedgerError, match="closed"), second.read():
+        pass
+    with pytest.raises(LedgerError, match="closed"), second.transaction():
+        pass
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:///", "mysql://root:secret@host/db", "ledger.db", "postgres"])
+def test_a_url_that_is_none_is_refused_without_being_shown(url: str, clock: FrozenClock) -> None:
+    with pytest.raises(ConfigError, match="allowed: sqlite:///PATH, postgresql://") as caught:
+        Ledger.open(url, clock=clock)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_ledger_of_a_newer_program_is_refused(database: str, ledger: Ledger, clock: FrozenClock) -> None:
+    with ledger.transaction() as tx:
+        tx._connection.run("INSERT INTO schema_version (version) VALUES (99)")
+    with pytest.raises(LedgerError, match="has schema 99, and this program knows schemas up to"):
+        Ledger.open(database, clock=clock)
+
+
+def test_a_migration_is_applied_whole_or_not_at_all(
+    database: str, ledger: Ledger, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrating.migrations()
+    broken = "ALTER TABLE customers ADD COLUMN region TEXT;\nCREATE TABLE customers (again TEXT);"
+    monkeypatch.setattr(migrating, "migrations", lambda: [*known, (2, broken)])
+    with pytest.raises(Exception, match="customers"):
+        Ledger.open(database, clock=clock)
+    whole = "-- a comment; with a semicolon\nALTER TABLE customers ADD COLUMN region TEXT;\n"
+    monkeypatch.setattr(migrating, "migrations", lambda: [*known, (2, whole)])
+    for _ in range(2):
+        again = Ledger.open(database, clock=clock)
+        with again.read() as reader:
+            assert reader._connection.rows("SELECT region FROM customers") == []
+            assert reader._connection.rows("SELECT version FROM schema_version ORDER BY version") == [(1,), (2,)]
+        again.close()
+
+
+def test_processes_that_open_a_new_ledger_together_all_succeed(database: str, clock: FrozenClock) -> None:
+    opened: list[Ledger] = []
+
+    def open_() -> None:
+        opened.append(Ledger.open(database, clock=clock))
+
+    threads = [threading.Thread(target=open_) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 6
+    for ledger in opened:
+        ledger.close()
+
+
+def test_sqlite_is_durable_strict_and_holds_its_references(tmp_path: Path, clock: FrozenClock) -> None:
+    ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=clock)
+    with ledger.transaction() as tx:
+        pragmas = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+        assert [tx._connection.rows(f"PRAGMA {name}")[0][0] for name in pragmas] == ["wal", 2, 1, 1]
+        tables = tx._connection.rows("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'")
+    own = {name: strict for name, strict in tables if not name.startswith("sqlite_") and name != "schema_version"}
+    assert len(own) >= 10
+    assert set(own.values()) == {1}
+    with pytest.raises(sqlite3.IntegrityError), ledger.transaction() as tx:
+        tx._connection.run("INSERT INTO outcomes VALUES ('nothing', 'accepted', 0, 0, 'applied')")
+    ledger.close()
+
+
+def test_a_reader_sees_one_moment_and_cannot_write(ledger: Ledger) -> None:
+    with ledger.read() as reader:
+        before = reader.campaign("spring")
+        record(ledger, decision("ann"))
+        assert reader.campaign("spring") == before
+        with pytest.raises(Exception, match=r"read-?only|cannot be used"):
+            reader._connection.run("DELETE FROM campaigns")
+    with ledger.read() as reader:
+        assert reader.campaign("spring") != before
+
+
+def test_a_reader_that_raises_does_not_spoil_the_next(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="on the way"), ledger.read():
+        raise ValueError("on the way")
+    assert money(ledger) == (0, 0)
