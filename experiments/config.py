@@ -105,14 +105,17 @@ def load_preset(name: str) -> Preset:
 # --- from YAML to dataclasses and back ------------------------------------------------------------------------
 
 
-def structure(value: Any, kind: Any, where: str) -> Any:
+def structure(value: Any, kind: Any, where: str, default: Any = None) -> Any:
     """`value`, as read from YAML, as the type `kind`; `where` names it in errors.
+
+    A mapping that stands for a dataclass overrides only the keys it names: the others stay as in `default`, what the
+    field has without it, or else as the dataclass has them.
 
     Nothing is guessed: an unknown key, a wrong type, a missing key or a number out of range is a ConfigError. The
     one leniency is YAML's own trap, `1e-3`, which it reads as text.
     """
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _structure_dataclass(_mapping(value, where), kind, where)
+        return _structure_dataclass(_mapping(value, where), kind, where, default if type(default) is kind else None)
     if kind is Any:
         return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -133,21 +136,28 @@ def structure(value: Any, kind: Any, where: str) -> Any:
     return _structure_scalar(value, kind, where)
 
 
-def _structure_dataclass(mapping: Mapping[str, Any], kind: type, where: str) -> Any:
+def _structure_dataclass(mapping: Mapping[str, Any], kind: type, where: str, default: Any) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
     for key in mapping:
         if key not in fields:
             raise ConfigError(f"{where}.{key}: unknown key{_meant(key, fields)}; allowed: {', '.join(sorted(fields))}")
     hints = typing.get_type_hints(kind, include_extras=True)
-    values = {key: structure(value, hints[key], f"{where}.{key}") for key, value in mapping.items()}
-    for name, field in fields.items():
-        absent = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if absent and name not in values:
+    known = {name: _default(field) if default is None else getattr(default, name) for name, field in fields.items()}
+    values = known | {
+        key: structure(value, hints[key], f"{where}.{key}", known[key]) for key, value in mapping.items()
+    }
+    for name, value in values.items():
+        if value is dataclasses.MISSING:
             raise ConfigError(f"{where}.{name} is missing and has no default")
     try:
         return kind(**values)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """What the field has where nothing is said; MISSING where it has no default."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _structure_union(value: Any, kinds: Sequence[Any], where: str) -> Any:

@@ -187,6 +187,17 @@ def read_record(folder: epath.Path) -> Record | None:
     return record
 
 
+def is_unchanged(stage: Stage[Any], config: Any, record: Record, needed: Mapping[str, Record]) -> bool:
+    """Whether `record` says that `stage` is done, by this version, with these settings, on what `needed` stages made.
+
+    Files are not looked at: `perform` does that, and asks outside sources what they hold now.
+    """
+    settings = _finite_or_text(configuration.plain(config))
+    inputs = {need: needed[need].outputs if need in needed else "" for need in stage.needs}
+    same = (record.status, record.version, record.config) == ("done", retentionjax.__version__, settings)
+    return same and (not stage.needs or record.inputs == inputs)
+
+
 def hash_folder(folder: epath.Path) -> str:
     """One SHA-256 for the names and contents of all files below `folder`."""
     digest = hashlib.sha256()

@@ -28,8 +28,10 @@ COMMANDS = (
     Command("data", "list, fetch and prepare data sets: data {list,fetch,prepare}", "retentionjax.data.command"),
     Command("models", "list and fetch base models: models {list,fetch}", "retentionjax.language.models_command"),
     Command("decide", "decide for one customer: --bundle DIR --customer FILE.json", "retentionjax.decide.command"),
+    Command("submit", "run all stages, here or on Vertex AI: submit PRESET", "experiments.submit"),
     Command("evaluate", "compare a bundle's policy with the rules", "retentionjax.bundle.comparison"),
     Command("ope", "value a bundle's policy on logged decisions", "retentionjax.bundle.off_policy"),
+    Command("score", "decide about a table: --bundle DIR --customers IN --out DIR", "retentionjax.score.command"),
     Command("report", "a run as one HTML page: --run DIR [--out FILE]", "retentionjax.evaluation.report.command"),
     Command("keys", "API keys of the service: keys {create,list,revoke}", "serving.keys_command"),
     Command("ledger", "the service's ledger: ledger {export,erase,purge,audit}", "serving.ledger_command"),
@@ -38,6 +40,12 @@ COMMANDS = (
         "look at, check, promote: bundle {inspect,verify,promote,rollback,history}",
         "retentionjax.bundle.command",
     ),
+    Command(
+        "monitor",
+        "compare what happened with what was predicted: --bundle DIR --database URL",
+        "serving.monitor_command",
+    ),
+    Command("serve", "decide for many, with a ledger: serve --bundle DIR", "serving.command"),
 )
 
 
