@@ -2,7 +2,8 @@
 
 `bundle promote RUN_OR_BUNDLE POINTER` makes it the current one at POINTER, a file such as gs://bucket/retention/current
 or production/current; `bundle rollback POINTER` goes back; `bundle history POINTER` says who moved it and when. A
-pointer may stand wherever a bundle's folder may.
+pointer may stand wherever a bundle's folder may. `bundle recalibrate BUNDLE --monitor FILE --out DIR` makes one whose
+models predict, on average, what `retentionjax monitor` saw.
 """
 
 import argparse
@@ -33,12 +34,32 @@ def main(arguments: Sequence[str]) -> int:
     rollback.add_argument("pointer", metavar="POINTER")
     rollback.add_argument("--to", metavar="ID", help="an earlier bundle, by the beginning of its id")
     verbs.add_parser("history", help="the moves of a pointer").add_argument("pointer", metavar="POINTER")
+    recalibrate = verbs.add_parser("recalibrate", help="shift its models to what was observed")
+    recalibrate.add_argument("source", metavar="BUNDLE")
+    recalibrate.add_argument(
+        "--monitor", required=True, metavar="FILE", help="what `retentionjax monitor --json` wrote"
+    )
+    recalibrate.add_argument("--out", required=True, metavar="DIR", help="the new bundle; must not exist")
     parsed = parser.parse_args(list(arguments))
+    if parsed.verb == "recalibrate":
+        return _recalibrate(parsed)
     if parsed.verb == "inspect":
         return _inspect(parsed.folder)
     if parsed.verb == "verify":
         return _verify(parsed.folder)
     return _move(parsed)
+
+
+def _recalibrate(parsed: argparse.Namespace) -> int:
+    from retentionjax.bundle import pointer, recalibrating
+
+    shifts = recalibrating.from_monitor(parsed.monitor)
+    made = recalibrating.recalibrate(pointer.resolve(parsed.source), parsed.out, shifts)
+    print(
+        f"{parsed.out}: bundle {made.id[:12]}; log-odds of leaving {shifts.churn:+.3f}, "
+        f"of accepting {shifts.acceptance:+.3f}"
+    )
+    return 0
 
 
 def _move(parsed: argparse.Namespace) -> int:

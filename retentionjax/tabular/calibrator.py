@@ -49,6 +49,17 @@ class Calibrator:
         """Calibrated probabilities."""
         return np.interp(score, self.score, self.probability)
 
+    def shifted(self, log_odds: float) -> "Calibrator":
+        """The same curve with `log_odds` added to every log-odds: recalibration in the large (Steyerberg et al. 2004).
+
+        Raises DataError for a shift that is no finite number.
+        """
+        if not np.isfinite(log_odds):
+            raise DataError(f"a shift of log-odds must be a finite number, not {log_odds}")
+        odds = np.log(self.probability / (1 - self.probability.astype(np.float64))) + log_odds
+        moved = np.clip(1 / (1 + np.exp(-odds)), LOWEST, 1 - LOWEST)
+        return Calibrator(self.score, moved.astype(np.float32))
+
     def to_dict(self) -> dict[str, Any]:
         """The calibrator as JSON can hold it; float32 numbers survive exactly."""
         return {

@@ -1,0 +1,166 @@
+"""What the figures mean: which of them is an alarm, and what to do about it."""
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from retentionjax.bundle import Bundle, drift
+from retentionjax.bundle.customer import ID
+from retentionjax.errors import DataError
+from retentionjax.evaluation import off_policy
+from retentionjax.evaluation.off_policy import OverlapError
+from retentionjax.evaluation.off_policy.evaluation import HEADLINE
+from retentionjax.evaluation.statistics import Estimate
+from serving.ledger import Ledger
+from serving.ledger.export import REWARD_DAYS
+from serving.ledger.types import DAY, MICROS
+from serving.monitor import measures, reading
+from serving.monitor.measures import Comparison
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a figure is an alarm."""
+
+    days: float = 30.0
+    """The window: decisions so many days back."""
+    tolerance: float = 0.1
+    """Observed against expected: the whole 95 % interval must lie further from 1 than this."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """$ an episode, by off-policy evaluation of the decisions whose outcomes are known."""
+
+    logged: Estimate | None
+    """What was done."""
+    policy: Estimate | None
+    """The bundle's policy, doubly robust."""
+    episodes: int
+    reason: str = ""
+    """Why there is no figure."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that a check found."""
+
+    checked_at: float
+    days: float
+    decisions: int
+    customers: int
+    churn: Comparison
+    acceptance: Comparison
+    value: Value
+    drifted: Mapping[str, float]
+    """PSI of the columns that moved."""
+    faults: Sequence[str]
+    """Of the books."""
+    alarms: Sequence[str] = field(default_factory=tuple)
+    """In words; empty if all is well."""
+
+    @property
+    def recalibrate(self) -> bool:
+        """Whether the models no longer say what happens, so that recalibrated or newly trained ones are needed."""
+        return any(alarm.startswith(("churn", "acceptance", "drift")) for alarm in self.alarms)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it: what is not known is null."""
+        plain: dict[str, Any] = _finite({**asdict(self), "recalibrate": self.recalibrate})
+        for name in ("churn", "acceptance"):
+            plain[name]["is_known"] = getattr(self, name).is_known
+        plain["value"] |= {name: _estimate(getattr(self.value, name)) for name in ("logged", "policy")}
+        return plain
+
+
+def check(ledger: Ledger, bundle: Bundle, limits: Limits) -> Verdict:
+    """One look at the last `limits.days` days. Raises LedgerUnavailable."""
+    with ledger.read() as reader:
+        now = reader.now
+        history = reading.read(reader.follow(now - limits.days * DAY), now)
+        faults = reader.audit(cooldown_days=int(bundle.params.cooldown_days))
+    churn = measures.churn(history.risk, history.days, history.left)
+    acceptance = measures.acceptance(history.accept, history.accepted)
+    drifted = drifted_columns(bundle, history.facts)
+    return Verdict(
+        checked_at=now,
+        days=limits.days,
+        decisions=history.decisions,
+        customers=history.customers,
+        churn=churn,
+        acceptance=acceptance,
+        value=value(ledger, bundle, now - REWARD_DAYS * DAY, limits.days),
+        drifted=drifted,
+        faults=faults,
+        alarms=tuple(_alarms(churn, acceptance, drifted, faults, limits)),
+    )
+
+
+def drifted_columns(bundle: Bundle, facts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """PSI of the facts that are distributed otherwise than in training; empty where the bundle has no reference."""
+    references = drift.read(bundle)
+    if not facts or not references:
+        return {}
+    frame = bundle.frame([{ID: str(number), **each} for number, each in enumerate(facts)], where="decision")
+    found = drift.compare(bundle, references, frame, {})
+    return {
+        f"{each.model}, {shift.column}": shift.psi for each in found for shift in each.shifts if shift.level != "none"
+    }
+
+
+def value(ledger: Ledger, bundle: Bundle, until: float, days: float) -> Value:
+    """What the decisions of the `days` days before `until` were worth, and the bundle's policy would have been.
+
+    `until` must lie so far back that what followed is known of all of them: were those alone looked at of which it
+    is known already, they would be the customers who left.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        whole, part = Path(folder, "whole.parquet"), Path(folder, "part.parquet")
+        ledger.export(whole)
+        table = pq.read_table(whole)
+        at = pc.cast(table["decided_at"], "int64")
+        since = until - days * DAY
+        table = table.filter(pc.and_(pc.greater_equal(at, int(since * MICROS)), pc.less_equal(at, int(until * MICROS))))
+        if not table.num_rows:
+            return Value(None, None, 0, f"no decision was made {REWARD_DAYS} to {REWARD_DAYS + days:g} days ago")
+        pq.write_table(table, part)
+        log = off_policy.read(part)
+    propensities, _ = bundle.decide(log.observation, log.mask)
+    try:
+        report = off_policy.evaluate(log, propensities.astype(np.float64))
+    except (OverlapError, DataError) as error:
+        return Value(None, None, log.num_episodes, str(error))
+    return Value(report.logging, report.estimates[HEADLINE], log.num_episodes - report.left_out)
+
+
+def _alarms(
+    churn: Comparison, acceptance: Comparison, drifted: Mapping[str, float], faults: Sequence[str], limits: Limits
+) -> list[str]:
+    found = []
+    for name, what, compared in (("churn", "departures", churn), ("acceptance", "acceptances", acceptance)):
+        if compared.differs(limits.tolerance):
+            found.append(
+                f"{name}: {compared.observed} {what} where {compared.expected:.1f} were predicted, "
+                f"{compared.ratio:.2f} times as many [{compared.low:.2f}, {compared.high:.2f}]"
+            )
+    found += [
+        f"drift: {name} is distributed otherwise than in training (PSI {psi:.2f})" for name, psi in drifted.items()
+    ]
+    return found + [f"books: {fault}" for fault in faults]
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, float] | None:
+    return None if estimate is None else _finite(estimate._asdict())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

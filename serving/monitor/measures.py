@@ -1,0 +1,100 @@
+"""Observed against expected: counts of events, their ratio with an interval, and the shift that would explain it.
+
+Leaving is counted by person-time: every decision not followed by a contact is followed until the next decision about
+the customer, the departure, or the end of the window, and is expected to bring Σ h departures, h = 1 − (1 − p)^(1/30)
+a day. So customers who are contacted meanwhile, or whose window is not over, count for as long as they were followed
+(Breslow, Day 1987, ch. 2). Acceptance is counted by contact.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import optimize, special, stats
+
+MINIMUM_EXPECTED = 5.0  # events; below, no ratio means anything
+_FURTHEST = 5.0  # log-odds
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Events that came against events that were predicted, with a 95 % interval of their ratio."""
+
+    observed: int
+    expected: float
+    ratio: float
+    """observed / expected: 1 where the model is right on average."""
+    low: float
+    high: float
+    shift: float
+    """Added to every log-odds, it would make the expected number the observed one (recalibration in the large)."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there were events enough to say anything."""
+        return self.expected >= MINIMUM_EXPECTED
+
+    def differs(self, tolerance: float) -> bool:
+        """Whether the whole interval lies more than `tolerance` (0.1: 10 %) away from 1."""
+        return self.is_known and (self.low > 1 + tolerance or self.high < 1 - tolerance)
+
+
+def acceptance(predicted: Float[np.ndarray, " contacts"], accepted: Bool[np.ndarray, " contacts"]) -> Comparison:
+    """Contacts answered or expired: accepted ones against Σ p; the interval is Wilson's (1927), over the mean p."""
+    observed, expected, count = int(accepted.sum()), float(predicted.sum()), len(predicted)
+    if not count:
+        return Comparison(0, 0.0, math.nan, math.nan, math.nan, 0.0)
+    interval = stats.binomtest(observed, count).proportion_ci(0.95, method="wilson")
+    mean = expected / count
+    return Comparison(
+        observed,
+        expected,
+        observed / expected,
+        float(interval.low) / mean,
+        float(interval.high) / mean,
+        _shift(lambda d: special.expit(special.logit(predicted) + d).sum(), observed, count),
+    )
+
+
+def churn(
+    predicted: Float[np.ndarray, " spells"], days: Float[np.ndarray, " spells"], left: Bool[np.ndarray, " spells"]
+) -> Comparison:
+    """Departures against Σ days · h of the spells; the interval is exact for a Poisson count (Garwood 1936).
+
+    `predicted` over 30 days, `days` followed without a contact, `left` whether the customer left at their end.
+    """
+
+    def expected_at(shift: float) -> float:
+        risk = special.expit(special.logit(predicted) + shift)
+        return float((days * daily_hazard(risk)).sum())
+
+    observed, expected = int(left.sum()), expected_at(0.0)
+    if expected <= 0:
+        return Comparison(observed, expected, math.nan, math.nan, math.nan, 0.0)
+    low = stats.chi2.ppf(0.025, 2 * observed) / 2 if observed else 0.0
+    high = stats.chi2.ppf(0.975, 2 * observed + 2) / 2
+    return Comparison(
+        observed,
+        expected,
+        observed / expected,
+        float(low / expected),
+        float(high / expected),
+        _shift(expected_at, observed, float(days.sum())),
+    )
+
+
+def daily_hazard(risk: Float[np.ndarray, " spells"], window_days: int = 30) -> Float[np.ndarray, " spells"]:
+    """h = 1 − (1 − p)^(1/window)."""
+    return -np.expm1(np.log1p(-risk) / window_days)
+
+
+def _shift(expected_at: Callable[[float], float], observed: float, most: float) -> float:
+    """The root of expected(shift) = observed, half an event short of what cannot be reached; within ±5."""
+    target = min(max(observed, 0.5), most - 0.5)
+    if target <= expected_at(-_FURTHEST):
+        return -_FURTHEST
+    if target >= expected_at(_FURTHEST):
+        return _FURTHEST
+    return float(optimize.brentq(lambda shift: expected_at(shift) - target, -_FURTHEST, _FURTHEST))

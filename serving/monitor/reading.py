@@ -1,0 +1,90 @@
+"""From the ledger's rows to the arrays that are compared: spells without a contact, and contacts with their answers."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import numpy as np
+from jaxtyping import Bool, Float
+
+from retentionjax.env import actions, observation
+from serving.ledger.following import Followed
+from serving.ledger.types import DAY
+
+LONGEST_SPELL = 30.0  # days: a score speaks of its risk window and of no more
+_ANSWERED = ("accepted", "declined", "expired")
+_FIRST_OFFER = observation.NAMES.index("accept_probability_offer_0")
+_OFFER_LEFT = observation.NAMES.index("offer_days_left")
+_PENDING = observation.NAMES.index("is_pending")
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened since a moment, as arrays."""
+
+    risk: Float[np.ndarray, " spells"]
+    """Churn probability over 30 days, as scored at a spell's start."""
+    days: Float[np.ndarray, " spells"]
+    left: Bool[np.ndarray, " spells"]
+    accept: Float[np.ndarray, " contacts"]
+    """Acceptance probability of the offer made, as seen when it was decided."""
+    accepted: Bool[np.ndarray, " contacts"]
+    facts: tuple[Mapping[str, Any], ...]
+    """Of each customer, at the first decision."""
+    decisions: int
+    customers: int
+
+
+def read(rows: Iterable[Followed], now: float) -> History:
+    """`rows` by customer and time, followed until `now`."""
+    spells: list[tuple[float, float, bool]] = []
+    contacts: list[tuple[float, bool]] = []
+    facts: list[Mapping[str, Any]] = []
+    decisions = customers = 0
+    for _, group in groupby(rows, key=lambda row: row.customer_id):
+        mine = list(group)
+        customers, decisions = customers + 1, decisions + len(mine)
+        spells += _spells(mine, now)
+        contacts += [(_acceptance(row), row.contact_state == "accepted") for row in mine if _is_answered(row)]
+        if mine[0].basis is not None:
+            facts.append(msgspec.json.decode(mine[0].basis)["facts"])
+    followed = np.array(spells, np.float64).reshape(-1, 3)
+    answered = np.array(contacts, np.float64).reshape(-1, 2)
+    return History(
+        risk=followed[:, 0],
+        days=followed[:, 1],
+        left=followed[:, 2].astype(bool),
+        accept=answered[:, 0],
+        accepted=answered[:, 1].astype(bool),
+        facts=tuple(facts),
+        decisions=decisions,
+        customers=customers,
+    )
+
+
+def _spells(mine: Sequence[Followed], now: float) -> Iterator[tuple[float, float, bool]]:
+    """(risk, days, left) after each decision to wait, with no offer running and no contact planned."""
+    for row, after in zip(mine, [*mine[1:], None], strict=True):
+        seen = _seen(row)
+        if row.action != actions.WAIT or seen[_OFFER_LEFT] > 0 or seen[_PENDING] > 0:
+            continue
+        end = min(now if after is None else after.decided_at, row.decided_at + LONGEST_SPELL * DAY)
+        left = row.churned_at is not None and row.churned_at <= end
+        if row.churned_at is not None and left:
+            end = row.churned_at
+        if end > row.decided_at:  # not a decision about somebody who had left already
+            yield row.churn_probability, (end - row.decided_at) / DAY, left
+
+
+def _is_answered(row: Followed) -> bool:
+    return row.contact_state in _ANSWERED
+
+
+def _acceptance(row: Followed) -> float:
+    return float(_seen(row)[_FIRST_OFFER + row.offer])
+
+
+def _seen(row: Followed) -> Float[np.ndarray, " features"]:
+    return np.frombuffer(row.observation, "<f4")

@@ -1,0 +1,76 @@
+"""`retentionjax monitor --bundle DIR --database URL`: is what happens still what the models say?
+
+Compares departures and acceptances with their predictions, evaluates the policy on the last days' decisions, looks for
+drift of the customers' facts, and audits the books. Exit status 0: all is well; 1: an alarm, named; 2: it could not
+be looked at. `--json FILE` is for the scheduler, and for `retentionjax bundle recalibrate --monitor FILE`.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serving.monitor.judging import Verdict
+    from serving.monitor.measures import Comparison
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `monitor`; raises BundleError, LedgerError or ConfigError for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="retentionjax monitor", description=__doc__)
+    parser.add_argument(
+        "--bundle", required=True, metavar="DIR", help="the bundle in use: a folder or a pointer to one"
+    )
+    parser.add_argument("--database", metavar="URL", help="the ledger [RETENTIONJAX_DATABASE]")
+    parser.add_argument("--days", type=float, default=30.0, help="how far back [30]")
+    parser.add_argument("--tolerance", type=float, default=0.1, help="deviation that is no alarm [0.1: 10 %%]")
+    parser.add_argument("--json", metavar="FILE", help="writes all figures")
+    parsed = parser.parse_args(list(arguments))
+    # Heavy, and --help needs none of them.
+    from retentionjax import bundle as bundles
+    from retentionjax import storage
+    from retentionjax.bundle import pointer
+    from retentionjax.errors import ConfigError
+    from serving import settings
+    from serving.ledger import Ledger
+    from serving.monitor import judging
+
+    for name in ("days", "tolerance"):
+        if not 0 < getattr(parsed, name) < 1e4:
+            raise ConfigError(f"--{name} is {getattr(parsed, name)}; allowed: above 0, below 10000")
+    bundle = bundles.load(pointer.resolve(parsed.bundle))
+    ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
+    try:
+        verdict = judging.check(ledger, bundle, judging.Limits(parsed.days, parsed.tolerance))
+    finally:
+        ledger.close()
+    if parsed.json:
+        storage.write_json(parsed.json, verdict.to_dict())
+    show(verdict)
+    return 1 if verdict.alarms else 0
+
+
+def show(verdict: "Verdict") -> None:
+    """In words."""
+    print(f"{verdict.decisions:,} decisions about {verdict.customers:,} customers in {verdict.days:g} days")
+    print(f"departures   {_compared(verdict.churn)}")
+    print(f"acceptances  {_compared(verdict.acceptance)}")
+    value = verdict.value
+    if value.logged is None or value.policy is None:
+        print(f"value        not known: {value.reason}")
+    else:
+        for name, each in (("as decided", value.logged), ("the policy", value.policy)):
+            print(f"value        {name}: ${each.mean:.2f} [{each.low:.2f}, {each.high:.2f}] an episode")
+    print(*[f"ALARM {alarm}" for alarm in verdict.alarms] or ["no alarm"], sep="\n")
+    if verdict.recalibrate:
+        print("the models no longer say what happens: recalibrate the bundle, or train anew, and promote it")
+
+
+def _compared(compared: "Comparison") -> str:
+    if not compared.is_known:
+        return f"{compared.observed} observed, {compared.expected:.1f} predicted: too few to say more"
+    return (
+        f"{compared.observed} observed, {compared.expected:.1f} predicted: "
+        f"{compared.ratio:.2f} times as many [{compared.low:.2f}, {compared.high:.2f}]"
+    )
