@@ -1,6 +1,8 @@
 """Plays every policy on held-out customers under the same luck: is the learned one better than a simple rule?
 
-Each rule is tuned on the training customers to spend what the learned policy was set to spend there.
+Each rule is tuned on the training customers to spend what the learned policy was set to spend there. On a sample of
+the held-out customers the learned policy is also compared with the exact optimum: `optimum` in evaluation.json holds
+the fields of `evaluation.optimum.Regret` and `learned_price`.
 """
 
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation import baselines, business, learned, plots, table, thompson, uplift
+from retentionjax.evaluation import baselines, business, learned, optimum, plots, table, thompson, uplift
 from retentionjax.evaluation.rollout import CHUNK, Episodes, Policy, daily_spend, play
 from retentionjax.evaluation.statistics import Bootstrap, Estimate
 from retentionjax.evaluation.tuning import spend_exactly
@@ -62,10 +64,15 @@ class EvaluateConfig:
     thompson_rounds: int = 5
     """Campaigns on the training customers from which the bandit learns."""
     t_learner: TLearner = TLearner()
+    optimum_customers: int = 64
+    """Held-out customers on whom the exact optimum is found; about two seconds of CPU each."""
+    optimum_replicates: int = 2000
+    """Episodes of each of them under the learned policy."""
 
     def __post_init__(self) -> None:
         """Refuses what would measure nothing."""
-        for name in ("replicates", "tuning_replicates", "tuning_steps", "thompson_rounds"):
+        counts = ("replicates", "tuning_replicates", "tuning_steps", "thompson_rounds")
+        for name in (*counts, "optimum_customers", "optimum_replicates"):
             in_range(name, getattr(self, name), 1, np.inf)
 
 
@@ -89,7 +96,10 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         for name, played in episodes.items()
         if name != "ppo"
     }
-    table.show(metrics, paired, title=f"Held-out customers ({context.data_source} data), $ a customer and campaign")
+    learned_price = float(storage.read_json(context.inputs["policy"] / "summary.json")["multiplier_campaign_budget"])
+    regret = distance_to_optimum(config, held_out, ours, budget, learned_price)
+    title = f"Held-out customers ({context.data_source} data), $ a customer and campaign"
+    table.show(metrics, paired, title=title, footer=optimum.sentences(regret, learned_price))
     segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed)
     full = {
         "policies": {name: _numbers(each) for name, each in metrics.items()},
@@ -98,10 +108,41 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         "knobs": {policy.name: float(policy.knob) for policy in policies},
         "customers": len(held_table),
         "replicates": config.replicates,
+        "optimum": regret.to_dict() | {"learned_price": learned_price},
     }
     storage.write_json(context.artifacts / "evaluation.json", full)
     pictures(config, context, held_out, policies, metrics, budget)
-    return summary(metrics, paired, episodes)
+    return summary(metrics, paired, episodes) | _attained(regret, learned_price)
+
+
+def distance_to_optimum(
+    config: EvaluateConfig, held_out: EnvParams, ours: Policy, budget: float, learned_price: float
+) -> optimum.Regret:
+    """The learned policy and the exact optimum on a sample of the held-out customers."""
+    rows = optimum.spread(held_out.population.churn_probability, config.optimum_customers, config.seed)
+    sample = held_out.replace(population=held_out.population.take(rows))  # type: ignore[attr-defined]
+    with progress("exact optimum", optimum.SOLUTIONS * len(rows), "campaigns") as bar:
+        return optimum.measure(
+            sample,
+            ours,
+            budget,
+            jax.random.key(config.seed + 2),
+            replicates=config.optimum_replicates,
+            price=learned_price,
+            advance=bar.advance,
+        )
+
+
+def _attained(regret: optimum.Regret, learned_price: float) -> dict[str, float]:
+    """The optimum's keys of summary.json: those of the 64 customers end in `_sample`."""
+    return {
+        **_flat("share_of_attainable_gain", regret.share),
+        **_flat("uplift_ppo_sample", regret.uplift),
+        "spend_ppo_sample": regret.spend,
+        "uplift_optimum_sample": regret.at_spend.uplift,
+        "price_exact": regret.at_limit.price,
+        "price_learned": learned_price,
+    }
 
 
 def rules(config: EvaluateConfig, train: EnvParams, ours: Policy) -> list[Policy]:

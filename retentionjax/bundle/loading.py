@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ from jaxtyping import Float
 from retentionjax.bundle import customer, fetching, manifest, message, pointer, program
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.message import MessageSettings
+from retentionjax.bundle.priced import PROGRAM as PRICED_PROGRAM
+from retentionjax.bundle.priced import Priced
+from retentionjax.bundle.priced import read as read_priced
 from retentionjax.bundle.program import Program
 from retentionjax.data import Schema, record_frame, validate_record
 from retentionjax.env import record
@@ -67,11 +70,32 @@ class Bundle:
     """How messages are written; None, as `rules`, for a bundle without the part `shield`."""
     rules: Rules | None = None
     """By which messages are checked."""
+    priced: Priced | None = None
+    """The policy for any budget, see `at_budget`; None for a bundle without it."""
 
     @property
     def writes(self) -> bool:
         """Whether a language model is part of it (see `bundle.language`)."""
         return "language" in self.manifest.parts
+
+    def at_budget(self, budget: float) -> "Bundle":
+        """This bundle with the policy for another campaign budget [$ a customer on average], not trained again.
+
+        Its manifest states that limit and its price, so its id is another one.
+
+        Raises:
+            BundleError: it holds no policy for other budgets.
+            ConfigError: the budget is smaller than the policy can spend.
+        """
+        if self.priced is None:
+            raise BundleError(f"{self.folder}: has no policy for other budgets ({PRICED_PROGRAM})")
+        price = self.priced.prices.for_budget(budget)
+        stated = replace(
+            self.manifest,
+            limits={**self.manifest.limits, "campaign_budget": budget},
+            multipliers={**self.manifest.multipliers, "campaign_budget": price},
+        )
+        return replace(self, manifest=stated, decide=self.priced.at(price))
 
     def frame(self, records: Sequence[Mapping[str, object]], *, where: str = "customer") -> pd.DataFrame:
         """Checked facts, one customer a row. Raises DataError naming `where`, field, value and what is allowed."""
@@ -125,6 +149,7 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
         schema=schema,
         message=message.read(base, schema) if shielded else None,
         rules=_rules(base) if shielded else None,
+        priced=read_priced(base, read.files),
     )
     _check_features(bundle, where)
     return bundle

@@ -2,7 +2,7 @@
 
 The program takes observations f32[b, 16] and masks bool[b, 13], any b ≥ 1, and gives propensities f32[b, 13] (0 where
 the mask forbids) and values f32[b, 5]: the uplift to come in $, then each cost to come in the order of
-`constraints.NAMES`.
+`constraints.NAMES`. A *priced* program takes prices of spend f32[b] as well.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from retentionjax.env.actions import NUM_ACTIONS, WAIT
 from retentionjax.errors import BundleError
 
 Decide = Callable[[Any, Any], tuple[Any, Any]]
+DecideAtPrice = Callable[[Any, Any, Any], tuple[Any, Any]]
 PLATFORMS = ("cpu", "cuda", "tpu")
 VALUES = ("uplift", *constraints.NAMES)
 _HARMLESS = re.compile(r"custom_call @shape_assertion\(")  # the one outside function a program of any batch size calls
@@ -50,11 +51,15 @@ class Program:
         return propensities, values
 
 
-def build(decide: Decide) -> bytes:
-    """`decide(observations, masks) -> (propensities, values)`, any function of JAX, as a serialised program."""
+def build(decide: Decide | DecideAtPrice, *, priced: bool = False) -> bytes:
+    """`decide(observations, masks) -> (propensities, values)`, any function of JAX, as a serialised program.
+
+    With `priced` it takes prices after the masks.
+    """
     (size,) = export.symbolic_shape("b")
     shape: Any = jax.ShapeDtypeStruct
-    shapes = (shape((size, observation.SIZE), jnp.float32), shape((size, NUM_ACTIONS), jnp.bool_))
+    shapes = [shape((size, observation.SIZE), jnp.float32), shape((size, NUM_ACTIONS), jnp.bool_)]
+    shapes += [shape((size,), jnp.float32)] * priced
     # Full float32 products everywhere: an accelerator's shortcuts would change propensities in the third digit.
     with jax.default_matmul_precision("highest"), _no_source_places():
         exported = export.export(jax.jit(decide), platforms=PLATFORMS)(*shapes)
@@ -75,7 +80,22 @@ def _no_source_places() -> Iterator[None]:
 
 
 def load(data: bytes, where: str) -> Program:
-    """The program in `data`.
+    """The program in `data`. Raises BundleError as `read`."""
+    return Program(jax.jit(read(data, where).call))
+
+
+def load_priced(data: bytes, where: str) -> Callable[[float], Program]:
+    """The program in `data` by the price it is given. Raises BundleError as `read`."""
+    exported = read(data, where, priced=True)
+
+    def at(price: float) -> Program:
+        return Program(jax.jit(lambda seen, masks: exported.call(seen, masks, jnp.full(len(seen), price, jnp.float32))))
+
+    return at
+
+
+def read(data: bytes, where: str, *, priced: bool = False) -> export.Exported:
+    """What `build` serialised, checked.
 
     Raises BundleError: damaged, of a version that this JAX does not read, of other shapes, not for this platform, or
     calling anything outside itself.
@@ -95,18 +115,19 @@ def load(data: bytes, where: str) -> Program:
         raise BundleError(f"{where}: {version}; JAX {jax.__version__} reads {oldest} to {newest}")
     if text.count("custom_call") != len(_HARMLESS.findall(text)):
         raise BundleError(f"{where}: the program calls functions outside itself; that is refused")
-    _check_shapes(exported, where)
+    _check_shapes(exported, where, priced=priced)
     platform = export.default_export_platform()
     if platform not in exported.platforms:
         raise BundleError(f"{where}: made for {', '.join(exported.platforms)}, and this is {platform}")
-    return Program(jax.jit(exported.call))
+    return exported
 
 
-def _check_shapes(exported: export.Exported, where: str) -> None:
+def _check_shapes(exported: export.Exported, where: str, *, priced: bool) -> None:
     found = [(aval.dtype.name, aval.shape[1:]) for aval in (*exported.in_avals, *exported.out_avals)]
     wanted = [
         ("float32", (observation.SIZE,)),
         ("bool", (NUM_ACTIONS,)),
+        *([("float32", ())] * priced),
         ("float32", (NUM_ACTIONS,)),
         ("float32", (len(VALUES),)),
     ]

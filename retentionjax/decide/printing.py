@@ -37,7 +37,8 @@ def show(decision: Decision, console: Console | None = None, *, message: Message
         console.print(
             f"Gain, in expectation: contact today and never again, against never again a contact "
             f"(worth ${decision.never:.2f}); exact by the risk chain. Cost: contact and discounts. "
-            f"Net: gain less {decision.price:.2f} × cost, what a budget dollar is worth elsewhere.",
+            f"Net: gain less {decision.price:.2f} × cost; at the limit the next dollar of the campaign's budget "
+            f"returns ${decision.price:.2f}.",
             style="dim",
         )
         console.print()

@@ -6,6 +6,7 @@ Python numbers or arrays, or whatever a tree map makes of them; shapes are those
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -27,6 +28,10 @@ class Population:
     @property
     def size(self) -> int:
         return int(self.monthly_charge.shape[-1])
+
+    def take(self, rows: Any) -> "Population":
+        """Some of the customers, by their rows."""
+        return jax.tree.map(lambda column: jnp.asarray(column)[rows], self)
 
 
 def typical_customer() -> Population:

@@ -12,9 +12,10 @@ from retentionjax.evaluation.statistics import Estimate
 WIDTH = 124  # of a log or a file, where no terminal says
 
 
-def show(metrics: Mapping[str, Metrics], paired: Mapping[str, Estimate], *, title: str) -> None:
-    """Prints a row a policy, best first; intervals are 95 %."""
-    table = Table(title=title, title_justify="left", caption=_CAPTION, caption_justify="left")
+def show(metrics: Mapping[str, Metrics], paired: Mapping[str, Estimate], *, title: str, footer: str = "") -> None:
+    """Prints a row a policy, best first, and `footer` below; intervals are 95 %."""
+    caption = f"{_CAPTION}\n{footer}".rstrip()
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("policy", no_wrap=True)
     for heading in ("uplift over never", "ppo's lead", "spend", "return per $", "kept", "contacts", "violations"):
         table.add_column(heading, justify="right", no_wrap=True)

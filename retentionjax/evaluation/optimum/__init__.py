@@ -9,5 +9,6 @@ cutting planes (`frontier`). Nothing is approximated.
 """
 
 from retentionjax.evaluation.optimum.frontier import Frontier, Optimum, Tangent
+from retentionjax.evaluation.optimum.regret import SOLUTIONS, Regret, measure, sentences, spread
 
-__all__ = ["Frontier", "Optimum", "Tangent"]
+__all__ = ["SOLUTIONS", "Frontier", "Optimum", "Regret", "Tangent", "measure", "sentences", "spread"]

@@ -118,12 +118,12 @@ class Frontier:
         """
         if not budget >= 0:
             raise ConfigError(f"budget is {budget}; allowed: 0 or more, in $ a customer")
-        if self._cheapest_over(budget) is None and (self.at_price(guess).mean.spend <= budget):
-            while guess > 0.05 and self.at_price(guess).mean.spend <= budget:
-                guess /= 1.5
-            if self.at_price(guess).mean.spend <= budget and self.at_price(0.0).mean.spend <= budget:
-                free = self.at_price(0.0).mean
-                return self._optimum(budget, free.value, free.spend, 0.0, free.value, free.contacts)
+        for price in (guess, guess / 2, 0.0) if np.isfinite(budget) else (0.0,):
+            if self._cheapest_over(budget) is None:
+                self.at_price(price)
+        if self._cheapest_over(budget) is None:
+            free = self.at_price(0.0).mean
+            return self._optimum(budget, free.value, free.spend, 0.0, free.value, free.contacts)
         for _ in range(MOST_SOLUTIONS):
             over, under = self._around(budget)
             share = (budget - under.mean.spend) / (over.mean.spend - under.mean.spend)

@@ -1,0 +1,119 @@
+"""How much of what can be gained at all a policy gains: against the exact optimum, on the very same customers."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from retentionjax.env.retention import RetentionEnv
+from retentionjax.env.types import EnvParams
+from retentionjax.evaluation import baselines
+from retentionjax.evaluation.optimum.frontier import Frontier, Optimum, Tangent
+from retentionjax.evaluation.rollout import Policy, play
+from retentionjax.evaluation.statistics import Estimate
+
+NORMAL_95 = 1.96
+SOLUTIONS = 7  # prices that the search usually needs; for the length of a progress bar only
+
+
+@dataclass(frozen=True)
+class Regret:
+    """A policy beside the optimum; $ a customer and campaign. Intervals are of the simulation: the customers are given.
+
+    `at_spend` is the optimum at the spend that the policy had on these customers: a policy that spends less than the
+    limit is compared with the best use of that very sum, so no price has to be put on the difference.
+    """
+
+    customers: int
+    uplift: Estimate
+    """Of the policy over never contacting."""
+    spend: float
+    at_spend: Optimum
+    at_limit: Optimum
+    """Its price is the exact shadow price of the campaign budget."""
+    share: Estimate
+    """Of the attainable gain: uplift over that of the optimum at the same spend."""
+    frontier: tuple[tuple[float, float, float], ...]
+    """(price, spend, uplift) of every exact solution found on the way, cheapest price first."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it: the fields by name, estimates as mean, low and high, the optima with their uplift."""
+        plain = asdict(self)
+        for name in ("uplift", "share"):
+            plain[name] = getattr(self, name)._asdict()
+        for name in ("at_spend", "at_limit"):
+            plain[name]["uplift"] = getattr(self, name).uplift
+        plain["frontier"] = [dict(zip(("price", "spend", "uplift"), point, strict=True)) for point in self.frontier]
+        return plain
+
+
+def spread(churn_probability: npt.ArrayLike, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Rows of `count` customers, all if there are no more: every N/count-th by churn risk from a drawn start on.
+
+    A systematic sample: its mix of risks is that of all customers, whatever the draw.
+    """
+    risk = np.asarray(churn_probability, np.float64)
+    order, size = np.argsort(risk, kind="stable"), len(risk)
+    count = min(count, size)
+    start = np.random.default_rng(seed).random()
+    return order[((np.arange(count) + start) * size / count).astype(np.int64)]
+
+
+def measure(
+    params: EnvParams,
+    policy: Policy,
+    limit: float,
+    key: jax.Array,
+    *,
+    replicates: int,
+    price: float,
+    advance: Callable[[int], object] = lambda steps: None,
+) -> Regret:
+    """Plays `policy` on the customers of `params.population` with expected churn, and finds their optimum.
+
+    Args:
+        limit: campaign budget, $ a customer.
+        replicates: episodes a customer.
+        price: a guess of the shadow price.
+        advance: called with the customers solved, `SOLUTIONS` × customers in all as a rule.
+    """
+    env = RetentionEnv(expected_churn=True)
+    played, never = (play(env, params, each, key, replicates=replicates) for each in (policy, baselines.never()))
+    gain = np.asarray(played.value, np.float64) - np.asarray(never.value, np.float64)
+    mean, spend = float(gain.mean()), float(np.mean(played.spend))
+    error = NORMAL_95 * float(np.sqrt((gain.var(1) / gain.shape[1]).sum())) / len(gain)
+    uplift = Estimate(mean, mean - error, mean + error)
+    frontier = Frontier(params, advance)
+    at_limit = frontier.at_budget(limit, guess=max(price, 1e-3))
+    at_spend = frontier.at_budget(spend, guess=max(price, 1e-3))
+    most = max(at_spend.uplift, 1e-9)
+    return Regret(
+        customers=len(gain),
+        uplift=uplift,
+        spend=spend,
+        at_spend=at_spend,
+        at_limit=at_limit,
+        share=Estimate(*(part / most for part in uplift)),
+        frontier=tuple(_point(each, at_limit.never) for each in frontier.tangents()),
+    )
+
+
+def _point(tangent: Tangent, never: float) -> tuple[float, float, float]:
+    return tangent.price, tangent.mean.spend, tangent.mean.value - never
+
+
+def sentences(regret: Regret, learned_price: float | None) -> str:
+    """What a person wants to know, in two lines."""
+    share, best = regret.share, regret.at_spend
+    exact = regret.at_limit.price
+    learned = "" if learned_price is None else f" (learned: {learned_price:.2f})"
+    return (
+        f"Of what can be gained at all ppo gains {share.mean:.1%} \\[{share.low:.1%}, {share.high:.1%}]: on "
+        f"{regret.customers} of these customers ${regret.uplift.mean:.2f} over never, where the exact optimum gains "
+        f"${best.uplift:.2f} at the same spend, ${regret.spend:.2f}.\n"
+        f"Shadow price at the limit of ${regret.at_limit.budget:.2f}: the next dollar of budget returns "
+        f"${exact:.2f}{learned}."
+    )
