@@ -27,7 +27,9 @@ class Made:
 
 def prepare(ledger: Ledger, settings: Settings) -> Made:
     """Makes what is missing. Raises BundleError for no bundle, ConfigError for a campaign that has no budget."""
-    manifest = manifests.read(as_path(settings.bundle))
+    folder = as_path(settings.bundle)
+    manifest = manifests.read(folder)
+    manifests.verify_files(folder, manifest)  # a damaged bundle is found here, where there is somebody to tell
     with ledger.transaction() as tx:
         token = None if tx.api_keys() else tx.create_key("first admin key", "admin")[1]
         existing = tx.campaign(DEFAULT_CAMPAIGN)

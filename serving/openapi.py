@@ -1,12 +1,22 @@
-"""The description of the API: OpenAPI 3.1 at `/schema`, for whoever has a key."""
+"""The description of the API: OpenAPI 3.1 at `/schema`, for whoever has a key.
+
+Litestar describes the addresses; msgspec, which checks the bodies, describes them, and the active bundle describes the
+facts of a customer. So what the description allows is what is accepted.
+"""
+
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
-from litestar import Router
+from litestar import Litestar, Request, Router
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, License, SecurityScheme, Server, Tag
+from litestar.serialization import encode_json
 
 import retentionjax
+from retentionjax.data import Schema
 from serving.security.guards import requires
 
 SCHEME = "ApiKey"
@@ -25,10 +35,27 @@ service's own.
 
 Every refusal is a problem document (RFC 9457) that names the fields at fault. Money is in micro-dollars (`*_micros`).
 A key has one role: `decide` asks and reports outcomes, `report` reads, `admin` may do everything."""
+_REFERENCE = "#/components/schemas/{name}"
+_WITH_FACTS = ("DecisionIn", "SimulationIn")
+
+
+class _Document(JsonRenderPlugin):
+    """JSON only: pages that show it load their scripts from elsewhere."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        app = request.app
+        served = app.state.engine.table.active.served
+        made: dict[str, bytes] = app.state.setdefault("openapi_documents", {})
+        if served.id not in made:
+            made.clear()
+            made[served.id] = msgspec.json.encode(document(app, openapi_schema, served.bundle.schema))
+        return made[served.id]
 
 
 def config() -> OpenAPIConfig:
-    """Litestar's configuration; only JSON and YAML, since pages that show it load scripts from elsewhere."""
+    """Litestar's configuration."""
+    guarded = Router("/schema", route_handlers=[], guards=[requires("decide", "report")], include_in_schema=False)
+    bearer = SecurityScheme(type="http", scheme="bearer", description="`Authorization: Bearer rj_…`")
     return OpenAPIConfig(
         title="RetentionJax",
         version=retentionjax.__version__,
@@ -37,19 +64,52 @@ def config() -> OpenAPIConfig:
         use_handler_docstrings=True,
         tags=[Tag(name, description) for name, description in TAGS.items()],
         servers=[Server(url="/")],
-        components=Components(
-            security_schemes={
-                SCHEME: SecurityScheme(type="http", scheme="bearer", description="`Authorization: Bearer rj_…`")
-            }
-        ),
+        components=Components(security_schemes={SCHEME: bearer}),
         security=[{SCHEME: []}],
-        openapi_router=Router(
-            "/schema", route_handlers=[], guards=[requires("decide", "report")], include_in_schema=False
-        ),
-        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), YamlRenderPlugin(path="/openapi.yaml")],
+        openapi_router=guarded,
+        render_plugins=[_Document(path=["/", "/openapi.json"])],
     )
 
 
-def encode(schema: object) -> bytes:
-    """The schema as JSON."""
-    return msgspec.json.encode(schema)
+def document(app: Litestar, schema: dict[str, Any], facts: Schema) -> dict[str, Any]:
+    """The whole description as plain values, `facts` being the schema of a customer."""
+    plain: dict[str, Any] = msgspec.json.decode(encode_json(schema))
+    _, components = msgspec.json.schema_components(list(dict.fromkeys(_bodies(app))), ref_template=_REFERENCE)
+    if missing := plain["components"]["schemas"].keys() - components.keys():
+        raise AssertionError(f"no handler names {', '.join(sorted(missing))}")
+    plain["components"]["schemas"] = components
+    for name in _WITH_FACTS:
+        components[name]["properties"]["facts"] |= _of_facts(facts)
+    return plain
+
+
+def _bodies(app: Litestar) -> Iterator[Any]:
+    """Types of all bodies, asked for and answered."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if isinstance(handler, HTTPRouteHandler) and handler.resolve_include_in_schema():
+                if handler.parsed_data_field is not None:
+                    yield handler.parsed_data_field.annotation
+                answered = handler.parsed_return_field
+                yield from (each.annotation for each in answered.inner_types or (answered,))
+                yield from (each.data_container for each in (handler.responses or {}).values())
+
+
+def _of_facts(schema: Schema) -> dict[str, Any]:
+    """JSON Schema of a customer's facts."""
+    names = list(dict.fromkeys((*schema.features, str(schema.charge))))
+    example = {name: schema.categorical[name][0] if name in schema.categorical else 12 for name in names}
+    return {
+        "properties": {name: _of_fact(schema, name) for name in names},
+        "required": names,
+        "additionalProperties": False,
+        "examples": [example],
+    }
+
+
+def _of_fact(schema: Schema, name: str) -> dict[str, Any]:
+    null = name in schema.nullable
+    if name in schema.categorical:
+        return {"enum": [*schema.categorical[name], *([None] if null else [])]}
+    bound = {"exclusiveMinimum": 0} if name == schema.charge else {}
+    return {"type": ["number", "null"] if null else "number", **bound}

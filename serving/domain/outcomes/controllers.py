@@ -9,6 +9,7 @@ from serving.ledger.types import Outcome
 from serving.problems import responses
 from serving.security.guards import requires
 
+
 @post(
     "/v1/outcomes",
     operation_id="reportOutcomes",
