@@ -1,0 +1,58 @@
+"""`retentionjax score --bundle DIR --customers IN.parquet --out DIR`: decisions about a whole table of customers."""
+
+import argparse
+from collections.abc import Sequence
+
+_EPILOG = """\
+IN.parquet is a file, or a folder of them, with the columns that `retentionjax bundle inspect DIR` lists; others are
+passed over. OUT gets part-00000.parquet …, one a shard, summary.json, and manifest.json, by which the same command
+goes on where a killed one stopped: no row is lost and none decided twice. Another bundle, input or setting is refused
+there. Customers are decided about as on day --day of a campaign in which nobody was contacted yet; the draw is a hash
+of bundle, customer and day, so a decision is that of `retentionjax decide`."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Scores and says how much; raises DataError, ConfigError or BundleError for what the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="retentionjax score",
+        description="Decisions about a whole table of customers, in constant memory.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--bundle", required=True, metavar="DIR", help="the folder that the stage `bundle` wrote")
+    parser.add_argument("--customers", required=True, metavar="IN.parquet", help="a file, or a folder of them")
+    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or that of a killed run")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster (extra ray)")
+    parser.add_argument("--workers", type=int, default=2, help="shards scored at once (2)")
+    parser.add_argument("--rows-per-shard", type=int, default=250_000, metavar="N", help="rows of a part (250000)")
+    parser.add_argument("--day", type=int, default=0, help="day of the campaign, 0-based (0)")
+    parser.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="a row that cannot be read: stop, or leave it out and name it in rejects-*.parquet (stop)",
+    )
+    parsed = parser.parse_args(list(arguments))
+
+    from retentionjax.score.running import Request, run
+
+    request = Request(
+        bundle=parsed.bundle,
+        customers=parsed.customers,
+        out=parsed.out,
+        engine=parsed.engine,
+        workers=parsed.workers,
+        rows_per_shard=parsed.rows_per_shard,
+        day=parsed.day,
+        on_error=parsed.on_error,
+    )
+    result = run(request)
+    if result.synthetic:
+        print("SYNTHETIC DATA: the bundle was made with made-up customers")
+    count = result.count
+    rejected = f", {count.rejected:,} rows left out (see rejects-*.parquet)" if count.rejected else ""
+    print(
+        f"{parsed.out}: {count.rows:,} decisions in {result.parts:,} parts, {count.contacts:,} to contact, expected "
+        f"spend ${count.expected_spend:,.2f}{rejected}; {result.speed}"
+    )
+    return 0

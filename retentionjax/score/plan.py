@@ -1,0 +1,182 @@
+"""What is to be scored, cut into shards: the plan of an output folder, by which a killed run goes on.
+
+A shard is a run of rows of one input file and becomes one output file, `part-00000.parquet`. The plan holds the
+SHA-256 of every input and of the bundle; another input, bundle or setting is another plan, and is refused.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from etils import epath
+
+from retentionjax import storage
+from retentionjax.errors import ConfigError, DataError
+
+FORMAT = 1
+NAME = "manifest.json"
+OnError = Literal["stop", "skip"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input file as it must be."""
+
+    name: str
+    """Below the folder of customers, or the file's own name."""
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows [first, first + rows) of one source."""
+
+    number: int
+    source: int
+    first: int
+    rows: int
+
+    @property
+    def part(self) -> str:
+        """Name of the file of its decisions."""
+        return f"part-{self.number:05d}.parquet"
+
+    @property
+    def rejects(self) -> str:
+        """Name of the file of its rows that could not be read."""
+        return f"rejects-{self.number:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the output depends on."""
+
+    bundle: str
+    """Id of the bundle."""
+    synthetic: bool
+    """Whether the bundle was made with made-up data."""
+    day: int
+    """Of the campaign, 0-based; customers have no history in it."""
+    on_error: OnError
+    """What a row that cannot be read does: stop everything, or be left out and named in a file."""
+    rows_per_shard: int
+    sources: tuple[Source, ...]
+
+    def __post_init__(self) -> None:
+        """Refuses shards of no rows and an unknown rule for errors."""
+        if self.rows_per_shard < 1:
+            raise ConfigError(f"rows_per_shard is {self.rows_per_shard}; allowed: 1 or more")
+        if self.on_error not in get_args(OnError):
+            raise ConfigError(f"on_error is {self.on_error!r}; allowed: {', '.join(get_args(OnError))}")
+
+    @property
+    def rows(self) -> int:
+        """Of all sources."""
+        return sum(source.rows for source in self.sources)
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """In the order of the input."""
+        spans = [
+            (place, first, min(self.rows_per_shard, source.rows - first))
+            for place, source in enumerate(self.sources)
+            for first in range(0, source.rows, self.rows_per_shard)
+        ]
+        return tuple(Shard(number, *span) for number, span in enumerate(spans))
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the plan, which every output file carries."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the manifest holds it."""
+        return {"format": FORMAT, "id": self.id, **asdict(self), "sources": [asdict(each) for each in self.sources]}
+
+
+def find(customers: str | os.PathLike[str]) -> dict[str, epath.Path]:
+    """Input files by name: one Parquet file, or those in a folder and below. Raises DataError where there is none."""
+    base = storage.as_path(customers)
+    if not base.exists():
+        raise DataError(f"{base}: no such file or folder of customers")
+    if not base.is_dir():
+        return {base.name: base}
+    found = {path.relative_to(base).as_posix(): path for path in storage.files(base)}
+    hidden = (".", "_")
+    found = {
+        name: path
+        for name, path in sorted(found.items())
+        if name.endswith(".parquet") and not any(part.startswith(hidden) for part in name.split("/"))
+    }
+    if not found:
+        raise DataError(f"{base}: holds no .parquet file")
+    return found
+
+
+def describe(files: Mapping[str, epath.Path]) -> tuple[Source, ...]:
+    """Rows and hash of each file. Raises DataError naming a file that is no Parquet, or when there is no row at all."""
+    sources = tuple(Source(name, _rows(path), storage.sha256(path)) for name, path in files.items())
+    if not any(source.rows for source in sources):
+        raise DataError(f"{', '.join(map(str, files.values()))}: no rows; at least one customer is needed")
+    return sources
+
+
+def settle(plan: Plan, folder: epath.Path) -> None:
+    """Writes the plan into a new output folder, or finds it there. Raises ConfigError naming what differs."""
+    path = folder / NAME
+    if not path.exists():
+        if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise ConfigError(f"{folder}: holds files and no {NAME}; --out names a new folder, or that of a killed run")
+        storage.write_json(path, plan.to_dict())
+        return
+    before = storage.read_json(path)
+    if not isinstance(before, dict) or before.get("format") != FORMAT:
+        raise DataError(f"{path}: not the manifest of a scoring run in format {FORMAT}")
+    wanted = plan.to_dict()
+    if before == wanted:
+        return
+    raise ConfigError(f"{folder} was begun with {_difference(before, wanted)}; name another --out, or remove it")
+
+
+def open_parquet(path: epath.Path, **options: Any) -> pq.ParquetFile:
+    """The file opened for reading in pieces. Raises DataError where it is no Parquet."""
+    try:
+        return pq.ParquetFile(path.open("rb") if storage.is_cloud(path) else os.fspath(path), **options)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+
+
+def _rows(path: epath.Path) -> int:
+    with open_parquet(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def _difference(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The first thing that differs, in words."""
+    for key, word in (
+        ("bundle", "bundle"),
+        ("day", "--day"),
+        ("on_error", "--on-error"),
+        ("rows_per_shard", "--rows-per-shard"),
+    ):
+        if before.get(key) != wanted[key]:
+            return f"{word} {_short(before.get(key))}, and this is {_short(wanted[key])}"
+    old, new = ({each["name"]: each for each in plan.get("sources", [])} for plan in (before, wanted))
+    if gone := sorted(old.keys() - new.keys()):
+        return f"the input {gone[0]}, which is not there now"
+    if more := sorted(new.keys() - old.keys()):
+        return f"other input files: {more[0]} is new"
+    changed = next((name for name in new if new[name] != old[name]), None)
+    return "other settings" if changed is None else f"another content of the input {changed}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text

@@ -1,0 +1,114 @@
+"""From a request to a finished output folder: plan → what is missing of it → score → summary."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from etils import epath
+
+from retentionjax import storage
+from retentionjax.bundle import load
+from retentionjax.errors import ConfigError
+from retentionjax.score import engines
+from retentionjax.score.plan import OnError, Plan, Shard, describe, find, settle
+from retentionjax.score.scorer import NOTHING, Count, read_count
+from retentionjax.tracking import duration, progress
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for."""
+
+    bundle: str | os.PathLike[str]
+    customers: str | os.PathLike[str]
+    out: str | os.PathLike[str]
+    engine: str = "local"
+    workers: int = 2
+    """Shards scored at once: threads here, processes on a cluster."""
+    rows_per_shard: int = 250_000
+    day: int = 0
+    on_error: OnError = "stop"
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown engine and no workers."""
+        if self.engine not in engines.ENGINES:
+            raise ConfigError(f"engine is {self.engine!r}; allowed: {', '.join(engines.ENGINES)}")
+        if self.workers < 1:
+            raise ConfigError(f"workers is {self.workers}; allowed: 1 or more")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What lies in the output folder."""
+
+    count: Count
+    parts: int
+    synthetic: bool
+    rows_now: int
+    """Read in this call; the others were done before."""
+    seconds: float
+    """Of scoring in this call, without loading, hashing and compiling."""
+
+    @property
+    def speed(self) -> str:
+        """In words."""
+        if not self.rows_now:
+            return "all done before"
+        return f"{self.rows_now:,} rows in {duration(self.seconds)}, {self.rows_now / self.seconds:,.0f} rows/s"
+
+
+def run(request: Request) -> Result:
+    """Scores what is not scored yet. Raises DataError, ConfigError or BundleError; what is finished then stays."""
+    bundle = load(request.bundle)
+    horizon = int(bundle.params.horizon_days)
+    if not 0 <= request.day < horizon:
+        raise ConfigError(f"--day is {request.day}; allowed: 0 to {horizon - 1}, the days of the campaign")
+    files = find(request.customers)
+    sources = describe(files)
+    manifest = bundle.manifest
+    plan = Plan(manifest.id, manifest.synthetic, request.day, request.on_error, request.rows_per_shard, sources)
+    folder = storage.as_path(request.out)
+    with _only_one(folder):
+        settle(plan, folder)
+        pending = [shard for shard in plan.shards if read_count(folder / shard.part, plan, shard) is None]
+        started = time.monotonic()
+        if pending:
+            engine = engines.local if request.engine == "local" else engines.ray
+            rows = sum(shard.rows for shard in pending)
+            with progress("score", rows, "rows") as bar:
+                engine(bundle, plan, pending, files, folder, bar.advance, workers=request.workers)
+        seconds = time.monotonic() - started
+        count = _total(plan, folder, plan.shards)
+        storage.write_json(folder / SUMMARY, {"plan": plan.id, "synthetic": plan.synthetic, **asdict(count)})
+    return Result(count, len(plan.shards), plan.synthetic, sum(shard.rows for shard in pending), seconds)
+
+
+def _total(plan: Plan, folder: epath.Path, shards: tuple[Shard, ...]) -> Count:
+    """Of all parts, each of which must be there, and account for every row of its shard."""
+    total = NOTHING
+    for shard in shards:
+        count = read_count(folder / shard.part, plan, shard)
+        if count is None or count.rows + count.rejected != shard.rows:
+            raise RuntimeError(f"{folder / shard.part}: {count} of a shard of {shard.rows} rows")
+        total += count
+    return total
+
+
+@contextmanager
+def _only_one(folder: epath.Path) -> Iterator[None]:
+    """Keeps a second process out of the folder (on a disk; a bucket has no locks)."""
+    if storage.is_cloud(folder):
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{folder}: another process is scoring into it") from None
+        yield

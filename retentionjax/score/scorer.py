@@ -1,0 +1,232 @@
+"""One shard: rows in, decisions out, batch by batch, written whole or not at all."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from etils import epath
+from jaxtyping import Float
+
+from retentionjax import storage
+from retentionjax.bundle import Bundle
+from retentionjax.bundle.program import VALUES
+from retentionjax.decide import batch
+from retentionjax.decide.batch_encoding import Features
+from retentionjax.env import observation
+from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, WAIT
+from retentionjax.env.types import EnvParams
+from retentionjax.errors import DataError
+from retentionjax.score.encoding import ColumnEncoder, Fault
+from retentionjax.score.plan import Plan, Shard, open_parquet
+
+BATCH = 4096
+"""Rows decided at once: their numbers stay in the cache, and the program's start costs nothing beside them."""
+_WRITTEN = 65_536
+"""Rows of a row group of the output; so many decisions are held in memory."""
+_MARK = b"retentionjax"
+_FIRST_ACCEPTANCE = observation.NAMES.index("accept_probability_offer_0")
+_REJECTS = pa.schema(
+    [
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("wrong", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of a shard, kept in the footer of its part."""
+
+    rows: int
+    """Decided."""
+    rejected: int
+    """Left out."""
+    contacts: int
+    """Decisions to contact."""
+    expected_spend: float
+    """$, the policy's own expectation over all its rows."""
+
+    def __add__(self, other: "Count") -> "Count":
+        """Of both together."""
+        return Count(
+            *(mine + theirs for mine, theirs in zip(asdict(self).values(), asdict(other).values(), strict=True))
+        )
+
+
+NOTHING = Count(0, 0, 0, 0.0)
+
+
+def schema(params: EnvParams) -> pa.Schema:
+    """Columns of the decisions. `action` is coded as in `env.actions`; offer and delay are null for *wait*."""
+    acceptance = [(f"accept_probability_{100 * float(size):g}", pa.float32()) for size in np.asarray(params.offers)]
+    return pa.schema(
+        [
+            ("customer_id", pa.string()),
+            ("monthly_charge", pa.float64()),
+            ("churn_probability", pa.float32()),
+            *acceptance,
+            ("contact", pa.bool_()),
+            ("offer", pa.float32()),
+            ("delay_days", pa.int16()),
+            ("action", pa.int8()),
+            ("propensity", pa.float32()),
+            ("propensities", pa.list_(pa.float32(), NUM_ACTIONS)),
+            ("expected_uplift", pa.float32()),
+            ("expected_spend", pa.float32()),
+            ("expected_contacts", pa.float32()),
+        ]
+    )
+
+
+class Scorer:
+    """A bundle made ready to decide shards; safe to share between threads."""
+
+    def __init__(self, bundle: Bundle, plan: Plan) -> None:
+        self.plan, self.bundle = plan, bundle
+        self.encoder = ColumnEncoder(bundle)
+        self.schema = schema(bundle.params)
+        self._decider = batch.compile(bundle, sizes=(BATCH,))
+
+    def score(self, shard: Shard, source: epath.Path, folder: epath.Path) -> Count:
+        """Decides a shard of the file `source`; its rejects lie in `folder` before its part does.
+
+        Raises DataError naming file, row and column of the first row that cannot be read, unless the plan skips
+        such rows; then they are left out.
+        """
+        faults: list[tuple[int, Fault]] = []
+        count = NOTHING
+        with storage.new_file(folder / shard.part) as partial:
+            with pq.ParquetWriter(str(partial), self.schema, compression="zstd") as writer:
+                for decided in _joined(self._decisions(shard, source, faults)):
+                    writer.write_table(decided)
+                    count += _count(decided)
+                count += Count(0, len(faults), 0, 0.0)
+                mark = {"plan": self.plan.id, "shard": shard.number, **asdict(count)}
+                writer.add_key_value_metadata({_MARK: json.dumps(mark).encode()})
+            if faults:
+                _write_rejects(folder / shard.rejects, self.plan.sources[shard.source].name, faults)
+        return count
+
+    def warm(self) -> None:
+        """Compiles the program."""
+        self._decider.warm(baseline=False)
+
+    def _decisions(self, shard: Shard, source: epath.Path, faults: list[tuple[int, Fault]]) -> Iterator[pa.RecordBatch]:
+        """Batch by batch; rows that are skipped are added to `faults` with their number in the file, from 1."""
+        for first, rows in self._read(shard, source):
+            features, wrong = self.encoder.encode(rows)
+            if wrong and self.plan.on_error == "stop":
+                raise DataError(f"{source}, row {first + wrong[0].row + 1}, {wrong[0]}")
+            faults += [(first + fault.row + 1, fault) for fault in wrong]
+            if features.customer_id:
+                yield self.decide(features)
+
+    def decide(self, features: Features) -> pa.RecordBatch:
+        """Decisions about customers of whom nothing is known but their facts; see `schema`."""
+        rows = len(features.customer_id)
+        decided = self._decider.decide(features, batch.fresh(rows, day=self.plan.day))
+        action = batch.sample(decided.propensities, self._uniforms(features.customer_id))
+        waits = action == WAIT
+        offer, delay = np.divmod(np.where(waits, 0, action - 1), NUM_DELAYS)
+        params = self.bundle.params
+        values = dict(zip(VALUES, decided.values.T, strict=True))
+        acceptance = decided.observation[:, _FIRST_ACCEPTANCE : _FIRST_ACCEPTANCE + len(np.asarray(params.offers))]
+        columns = [
+            pa.array(features.customer_id, pa.string()),
+            features.monthly_charge,
+            decided.churn_probability,
+            *acceptance.T,
+            ~waits,
+            pa.array(np.asarray(params.offers, np.float32)[offer], mask=waits),
+            pa.array(np.asarray(params.delays, np.int16)[delay], mask=waits),
+            action.astype(np.int8),
+            decided.propensities[np.arange(rows), action],
+            pa.FixedSizeListArray.from_arrays(pa.array(decided.propensities.ravel()), NUM_ACTIONS),
+            values["uplift"],
+            values["campaign_budget"],
+            values["contact"],
+        ]
+        arrays = [each if isinstance(each, pa.Array) else pa.array(each) for each in columns]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _uniforms(self, ids: tuple[str, ...]) -> Float[np.ndarray, " rows"]:
+        """The very numbers by which `decide.decision.decide` draws: a hash of bundle, customer and day."""
+        before, after = f'["{self.bundle.manifest.id}", ', f", {self.plan.day}]"
+        return np.array([batch.uniform(f"{before}{encode_basestring_ascii(each)}{after}") for each in ids])
+
+    def _read(self, shard: Shard, source: epath.Path) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Batches of the shard's rows, each with the number of its first row in the file, from 0."""
+        with open_parquet(source) as file:
+            dictionaries = self.encoder.dictionaries(file.schema_arrow)
+            self.encoder.check(file.schema_arrow, str(source))
+        with open_parquet(source, read_dictionary=dictionaries) as file:
+            groups, first = _groups(file, shard)
+            last = shard.first + shard.rows
+            for rows in file.iter_batches(BATCH, row_groups=groups, columns=list(self.encoder.columns)):
+                start, stop = max(first, shard.first), min(first + rows.num_rows, last)
+                if start < stop:
+                    yield start, rows.slice(start - first, stop - start)
+                first += rows.num_rows
+                if first >= last:
+                    return
+            raise DataError(f"{source}: ends before row {last}; it changed since the plan was made")
+
+
+def read_count(path: epath.Path, plan: Plan, shard: Shard) -> Count | None:
+    """What the part at `path` says of itself; None where there is none. Raises DataError for another plan's part."""
+    if not path.exists():
+        return None
+    with open_parquet(path) as file:
+        mark = (file.metadata.metadata or {}).get(_MARK)
+    found: Mapping[str, Any] = json.loads(mark) if mark else {}
+    if (found.get("plan"), found.get("shard")) != (plan.id, shard.number):
+        raise DataError(f"{path}: not written by this run; remove it, or name another --out")
+    return Count(**{name: found[name] for name in asdict(NOTHING)})
+
+
+def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The batches in tables of about `_WRITTEN` rows: a row group of a few thousand is slow to write and to read."""
+    held: list[pa.RecordBatch] = []
+    for each in batches:
+        held.append(each)
+        if sum(batch.num_rows for batch in held) >= _WRITTEN:
+            yield pa.Table.from_batches(held)
+            held = []
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _count(decided: pa.Table) -> Count:
+    spend = decided.column("expected_spend").to_numpy().sum(dtype=np.float64)
+    return Count(decided.num_rows, 0, int(pc.sum(decided.column("contact")).as_py()), float(spend))
+
+
+def _groups(file: pq.ParquetFile, shard: Shard) -> tuple[list[int], int]:
+    """Row groups that hold rows of the shard, and the number of the first row of the first of them."""
+    groups: list[int] = []
+    first = before = 0
+    for group in range(file.metadata.num_row_groups):
+        after = before + file.metadata.row_group(group).num_rows
+        if before < shard.first + shard.rows and after > shard.first:
+            first = first if groups else before
+            groups.append(group)
+        before = after
+    return groups, first
+
+
+def _write_rejects(path: epath.Path, name: str, faults: list[tuple[int, Fault]]) -> None:
+    rows = [
+        {"file": name, "row": row, "column": fault.column, "value": fault.value, "wrong": fault.wrong}
+        for row, fault in faults
+    ]
+    with storage.new_file(path) as partial:
+        pq.write_table(pa.Table.from_pylist(rows, schema=_REJECTS), str(partial))

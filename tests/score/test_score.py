@@ -1,0 +1,255 @@
+"""A table of customers scored: the decisions are the single ones, and the folder tells what it was made of."""
+
+import json
+import shutil
+from pathlib import Path
+
+import bundles
+import customer_tables
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from retentionjax import cli, storage
+from retentionjax.bundle import write
+from retentionjax.decide import decide
+from retentionjax.errors import ConfigError, DataError
+from retentionjax.score.running import Request, run
+
+ROWS = 1000
+
+
+@pytest.fixture(scope="module")
+def customers(tmp_path_factory) -> Path:
+    """Two parts in a folder, and files that are none of it."""
+    folder = tmp_path_factory.mktemp("customers")
+    customer_tables.write(folder / "a.parquet", 620, row_group=170)
+    (folder / "more").mkdir()
+    customer_tables.write(folder / "more/b.parquet", 380, first=620)
+    (folder / "_SUCCESS").write_text("")
+    (folder / "readme.txt").write_text("not a table")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(bundle_folder, customers, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("scored") / "out"
+    run(Request(bundle_folder, customers, out, rows_per_shard=250))
+    return out
+
+
+def test_every_customer_is_decided_about_once_in_their_order(scored, customers):
+    ids = customer_tables.decisions(scored)["customer_id"].to_pylist()
+    assert ids == [f"C-{number}" for number in range(ROWS)]
+    assert len(list(scored.glob("part-*"))) == 5  # 250, 250, 120 of the first file; 250, 130 of the second
+
+
+def test_each_decision_is_that_of_the_customer_alone(bundle, scored):
+    records = customer_tables.table(620).drop_columns("city").to_pylist()
+    decisions = customer_tables.decisions(scored).to_pylist()
+    contacts = 0
+    for place in range(0, 620, 13):
+        alone, row = decide(bundle, records[place]), decisions[place]
+        assert row["action"] == alone.action
+        assert row["propensity"] == pytest.approx(alone.propensity, abs=2e-6)
+        np.testing.assert_allclose(row["propensities"], alone.propensities, atol=2e-6)
+        assert row["churn_probability"] == pytest.approx(alone.risk.today, abs=1e-6)
+        for offer in alone.offers:
+            assert row[f"accept_probability_{100 * offer.size:g}"] == pytest.approx(offer.acceptance, abs=1e-6)
+        assert row["expected_uplift"] == pytest.approx(alone.values["uplift"], rel=1e-4, abs=1e-4)
+        assert row["expected_spend"] == pytest.approx(alone.values["campaign_budget"], rel=1e-4, abs=1e-4)
+        assert row["contact"] == (alone.contact is not None)
+        found = None if row["offer"] is None else (pytest.approx(row["offer"]), row["delay_days"])
+        assert found == alone.contact
+        contacts += row["contact"]
+    assert contacts > 3
+
+
+def test_the_summary_counts_what_the_parts_hold(scored):
+    summary = json.loads((scored / "summary.json").read_text())
+    decisions = customer_tables.decisions(scored)
+    assert summary["rows"] == ROWS
+    assert summary["rejected"] == 0
+    assert summary["contacts"] == sum(decisions["contact"].to_pylist())
+    assert summary["expected_spend"] == pytest.approx(sum(decisions["expected_spend"].to_pylist()), rel=1e-5)
+    assert summary["synthetic"] is False
+
+
+def test_shards_and_threads_change_nothing(bundle_folder, customers, scored, tmp_path):
+    run(Request(bundle_folder, customers, tmp_path / "one", rows_per_shard=10_000, workers=1))
+    one, many = customer_tables.decisions(tmp_path / "one"), customer_tables.decisions(scored)
+    assert one.equals(many)
+
+
+def test_asked_again_nothing_is_done_again(bundle_folder, customers, scored, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(scored, out)
+    (out / "part-00002.parquet").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
+    result = run(Request(bundle_folder, customers, out, rows_per_shard=250))
+    assert result.rows_now == 120
+    assert customer_tables.content(out) == customer_tables.content(scored)
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
+    assert {name for name in after if before.get(name) != after[name]} == {"part-00002.parquet"}
+    arguments = ["score", "--bundle", str(bundle_folder), "--customers", str(customers), "--out", str(out)]
+    assert cli.main([*arguments, "--rows-per-shard", "250"]) == 0
+    assert "1,000 decisions in 5 parts" in (printed := capsys.readouterr().out)
+    assert "all done before" in printed
+
+
+def changed_input(folder: Path) -> None:
+    customer_tables.write(folder / "a.parquet", 620, row_group=170, age=np.full(620, 50))
+
+
+def new_input(folder: Path) -> None:
+    customer_tables.write(folder / "c.parquet", 5, first=1000)
+
+
+def missing_input(folder: Path) -> None:
+    (folder / "more/b.parquet").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (changed_input, r"another content of the input a\.parquet"),
+        (new_input, r"c\.parquet is new"),
+        (missing_input, r"the input more/b\.parquet, which is not there now"),
+    ],
+)
+def test_another_input_is_refused(bundle_folder, customers, scored, tmp_path, change, message):
+    inputs, out = tmp_path / "customers", tmp_path / "out"
+    shutil.copytree(customers, inputs)
+    shutil.copytree(scored, out)
+    change(inputs)
+    with pytest.raises(ConfigError, match=message):
+        run(Request(bundle_folder, inputs, out, rows_per_shard=250))
+    assert customer_tables.content(out) == customer_tables.content(scored)
+
+
+def test_the_same_input_elsewhere_is_the_same_input(bundle_folder, customers, scored, tmp_path):
+    shutil.copytree(customers, tmp_path / "moved")
+    shutil.copytree(scored, tmp_path / "out")
+    assert run(Request(bundle_folder, tmp_path / "moved", tmp_path / "out", rows_per_shard=250)).rows_now == 0
+
+
+def test_another_bundle_or_setting_is_refused(bundle_folder, customers, scored, tmp_path):
+    other = tmp_path / "other"
+    write(other, bundles.contents(bundles.trained(seed=1)))
+    shutil.copytree(scored, tmp_path / "out")
+    for request, message in (
+        (Request(other, customers, tmp_path / "out", rows_per_shard=250), "was begun with bundle"),
+        (Request(bundle_folder, customers, tmp_path / "out", rows_per_shard=100), "--rows-per-shard 250, and this is"),
+        (Request(bundle_folder, customers, tmp_path / "out", rows_per_shard=250, day=3), "--day 0, and this is 3"),
+        (Request(bundle_folder, customers, tmp_path / "out", rows_per_shard=250, on_error="skip"), "--on-error stop"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run(request)
+
+
+def test_a_part_of_another_run_is_refused(bundle_folder, customers, scored, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(scored, out)
+    shutil.copy(out / "part-00000.parquet", out / "part-00001.parquet")
+    with pytest.raises(DataError, match=r"part-00001\.parquet: not written by this run"):
+        run(Request(bundle_folder, customers, out, rows_per_shard=250))
+
+
+def test_a_folder_that_holds_something_else_is_refused(bundle_folder, customers):
+    with pytest.raises(ConfigError, match="holds files and no manifest"):
+        run(Request(bundle_folder, customers, customers, rows_per_shard=250))
+
+
+@pytest.fixture
+def flawed(tmp_path) -> Path:
+    """700 customers of whom two cannot be read: row 150 and row 501."""
+    table = customer_tables.table(700)
+    plan, bill = table["plan"].to_pylist(), table["bill"].to_pylist()
+    plan[149], bill[500] = "gold", None
+    path = tmp_path / "flawed.parquet"
+    return customer_tables.write(path, 700, row_group=300, plan=plan, bill=pa.array(bill))
+
+
+def test_a_bad_row_stops_with_file_row_and_column(bundle_folder, flawed, tmp_path, capsys):
+    arguments = ["--bundle", str(bundle_folder), "--customers", str(flawed), "--out", str(tmp_path / "out")]
+    assert cli.main(["score", *arguments, "--rows-per-shard", "100", "--workers", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "flawed.parquet, row 150, column 'plan': 'gold' is an unknown category; allowed: 'basic', 'plus'" in said
+    assert (tmp_path / "out/part-00000.parquet").exists()  # what was done before stays
+    assert not (tmp_path / "out/part-00001.parquet").exists()
+
+
+def test_a_bad_row_may_be_left_out_and_is_then_named_in_a_file(bundle_folder, flawed, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["--bundle", str(bundle_folder), "--customers", str(flawed), "--out", str(out)]
+    assert cli.main(["score", *arguments, "--rows-per-shard", "400", "--on-error", "skip"]) == 0
+    assert "698 decisions in 2 parts" in (printed := capsys.readouterr().out)
+    assert "2 rows left out" in printed
+    rejects = [pq.read_table(path).to_pylist() for path in sorted(out.glob("rejects-*.parquet"))]
+    assert [[(each["file"], each["row"], each["column"]) for each in shard] for shard in rejects] == [
+        [("flawed.parquet", 150, "plan")],
+        [("flawed.parquet", 501, "bill")],
+    ]
+    ids = customer_tables.decisions(out)["customer_id"].to_pylist()
+    assert ids == [f"C-{number}" for number in range(700) if number not in (149, 500)]
+
+
+def test_a_shard_of_nothing_but_bad_rows_is_an_empty_part(bundle_folder, tmp_path):
+    path = customer_tables.write(tmp_path / "bad.parquet", 60, plan=["gold"] * 30 + ["plus"] * 30)
+    result = run(Request(bundle_folder, path, tmp_path / "out", rows_per_shard=30, on_error="skip"))
+    assert (result.count.rows, result.count.rejected) == (30, 30)
+    assert pq.read_metadata(tmp_path / "out/part-00000.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("absent.parquet", "no such file or folder"),
+        ("text.parquet", "not a readable Parquet file"),
+        ("empty.parquet", "no rows"),
+        ("nothing", r"holds no \.parquet file"),
+    ],
+)
+def test_what_holds_no_customers_is_refused(bundle_folder, tmp_path, what, message):
+    (tmp_path / "text.parquet").write_text("customer_id,months")
+    customer_tables.write(tmp_path / "empty.parquet", 0)
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DataError, match=message):
+        run(Request(bundle_folder, tmp_path / what, tmp_path / "out"))
+
+
+def test_settings_out_of_range_are_refused(bundle_folder, customers, tmp_path):
+    for settings, message in (
+        ({"day": 90}, "--day is 90; allowed: 0 to 89"),
+        ({"rows_per_shard": 0}, "rows_per_shard is 0"),
+        ({"workers": 0}, "workers is 0"),
+        ({"engine": "abacus"}, "engine is 'abacus'; allowed: local, ray"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run(Request(bundle_folder, customers, tmp_path / "out", **settings))
+
+
+@pytest.mark.parametrize("writes", range(0, 9, 2))
+def test_a_crash_at_any_write_costs_nothing(bundle_folder, customers, scored, tmp_path, monkeypatch, writes):
+    """Manifest, five parts, summary: whichever write fails, the next call ends where the uninterrupted one does."""
+    done = 0
+    replace = storage.os.replace
+
+    def failing(*names):
+        nonlocal done
+        done += 1
+        if done > writes:
+            raise KeyboardInterrupt
+        replace(*names)
+
+    request = Request(bundle_folder, customers, tmp_path / "out", rows_per_shard=250, workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.os, "replace", failing)
+        if writes < 7:
+            with pytest.raises(KeyboardInterrupt):
+                run(request)
+        else:
+            run(request)
+    run(request)
+    assert customer_tables.content(tmp_path / "out") == customer_tables.content(scored)
