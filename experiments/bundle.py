@@ -25,7 +25,7 @@ from retentionjax.bundle import Bundle, Contents
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
 from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import Decide
-from retentionjax.data import Schema, catalog
+from retentionjax.data import Schema, Table, catalog
 from retentionjax.decide.decision import decide
 from retentionjax.decide.message import Write, compose
 from retentionjax.decide.printing import show, to_dict
@@ -37,8 +37,10 @@ from retentionjax.evaluation.rollout import Situation
 from retentionjax.shield import Sender
 from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.classifier import Classifier
+from retentionjax.tabular.drift import Reference, describe
 
 CHURN, ACCEPTANCE = "telco", "bank"  # data sets of the stages churn and acceptance
+MODELS = {"churn": CHURN, "acceptance": ACCEPTANCE}
 CANDIDATES = 12
 MADE_UP_NAMES = ("Dana", "Robin", "Alex")  # the data hold none
 ROOT = Path(__file__).parents[1]
@@ -121,6 +123,24 @@ def contents(trained: learned.Trained, context: Context, message: MessageSetting
         git_commit=git_commit(),
         message=message,
         rules=epath.Path(DEFAULT),
+        references={model: reference(inputs[model], data[name]) for model, name in MODELS.items()},
+    )
+
+
+def reference(stage: epath.Path, table: Table) -> Reference:
+    """What a model's training rows looked like, and how well its out-of-fold predictions fitted them."""
+    predictions = pd.read_parquet(storage.in_memory(stage / "artifacts/predictions.parquet")).set_index("row")
+    train = predictions.loc[table.frame.index]
+    schema = table.schema
+    return describe(
+        table.frame,
+        numeric=schema.numeric,
+        categorical=schema.categorical,
+        probability=train["probability"].to_numpy(np.float64),
+        label=train["label"].to_numpy(np.int64),
+        column=schema.label,
+        positive=schema.positive,
+        negative=schema.negative,
     )
 
 

@@ -2,7 +2,8 @@
 
 Without customers it shows what was measured when the bundle was made. With a table of them (CSV or Parquet, columns
 as in the bundle's schema) it scores them, simulates campaigns under common luck, and sets each rule to spend on these
-customers what the policy spends.
+customers what the policy spends. It warns where they are no longer those the models were trained on; where the table
+has a label column, also where the predictions no longer fit.
 """
 
 import argparse
@@ -24,21 +25,29 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="retentionjax evaluate", description=__doc__)
     parser.add_argument("--bundle", required=True, metavar="DIR")
     parser.add_argument("--customers", metavar="FILE", help="CSV or Parquet, columns as in the bundle's schema")
+    parser.add_argument(
+        "--budget", type=float, metavar="DOLLARS", help="another campaign budget a customer, if the bundle serves any"
+    )
     parser.add_argument("--replicates", type=int, default=16, help="campaigns a customer and policy (16)")
+    parser.add_argument(
+        "--optimum-customers", type=int, default=64, help="on so many of them find the exact optimum (64; 0: skip it)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args(list(arguments))
     from retentionjax.bundle.loading import load
     from retentionjax.errors import ConfigError
 
-    if parsed.replicates < 1:
-        raise ConfigError(f"--replicates is {parsed.replicates}; allowed: 1 or more")
+    for name, least in (("replicates", 1), ("optimum_customers", 0)):
+        if (given := getattr(parsed, name)) < least:
+            raise ConfigError(f"--{name.replace('_', '-')} is {given}; allowed: {least} or more")
     bundle = load(parsed.bundle)
+    bundle = bundle if parsed.budget is None else bundle.at_budget(parsed.budget)
     if bundle.manifest.synthetic:
         print("SYNTHETIC DATA: no figure describes real customers")
     if parsed.customers is None:
         _show_recorded(bundle)
     else:
-        _compare(bundle, read(parsed.customers), parsed.replicates, parsed.seed)
+        _compare(bundle, read(parsed.customers), parsed.replicates, parsed.seed, parsed.optimum_customers)
     return 0
 
 
@@ -67,9 +76,13 @@ def _show_recorded(bundle: "Bundle") -> None:
         low, high = figures[f"uplift_{name}_low"], figures[f"uplift_{name}_high"]
         uplift, spend = figures[f"uplift_{name}"], figures[f"spend_{name}"]
         print(f"  {name:<16} uplift over never {uplift:+7.2f} [{low:+.2f}, {high:+.2f}]   spend {spend:5.2f}")
+    if "share_of_attainable_gain" in figures:
+        print(f"  of the exact optimum's gain at the same spend ppo has {figures['share_of_attainable_gain']:.1%}")
+        exact, learned = figures["price_exact"], figures["price_learned"]
+        print(f"  the next dollar of budget returns ${exact:.2f} (exact shadow price; learned: {learned:.2f})")
 
 
-def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int) -> None:
+def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int, optimum_customers: int) -> None:
     import jax
 
     from retentionjax.env import population
@@ -79,7 +92,7 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     from retentionjax.evaluation.statistics import Bootstrap
     from retentionjax.evaluation.tuning import spend_exactly
 
-    scores = bundle.score(_records(bundle, frame), where="row")
+    scores = bundle.score(checked(bundle, frame), where="row")
     people = population.build(scores.monthly_charge, scores.churn_probability, scores.accept_probability)
     params: Any = bundle.params.replace(population=people)  # type: ignore[attr-defined]
     as_parameters: Any = jax.tree_util.Partial  # a function as a pytree, which policies' parameters must be
@@ -101,7 +114,44 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     paired = {
         name: bootstrap.mean(business.paired(played["ppo"], each)) for name, each in played.items() if name != "ppo"
     }
-    table.show(metrics, paired, title=f"{len(scores.customer_id):,} customers, $ a customer and campaign")
+    footer = _attained(bundle, params, ours, optimum_customers, seed) if optimum_customers else ""
+    table.show(
+        metrics, paired, title=f"{len(scores.customer_id):,} customers, $ a customer and campaign", footer=footer
+    )
+
+
+def _attained(bundle: "Bundle", params: Any, ours: "Policy", count: int, seed: int) -> str:
+    """How much of the attainable gain the policy has on a sample of the customers, in words."""
+    import jax
+
+    from retentionjax.evaluation import optimum
+    from retentionjax.tracking import progress
+
+    rows = optimum.spread(params.population.churn_probability, count, seed)
+    sample = params.replace(population=params.population.take(rows))
+    limit, price = bundle.manifest.limits["campaign_budget"], bundle.manifest.multipliers.get("campaign_budget", 0.0)
+    with progress("exact optimum", optimum.SOLUTIONS * len(rows), "campaigns") as bar:
+        regret = optimum.measure(
+            sample,
+            ours,
+            float("inf") if limit is None else limit,
+            jax.random.key(seed),
+            replicates=2000,
+            price=price,
+            advance=bar.advance,
+        )
+    return optimum.sentences(regret, price)
+
+
+def checked(bundle: "Bundle", frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The customers as facts, after a word on whether they are those the models were trained on."""
+    from retentionjax.bundle import drift
+
+    references = drift.read(bundle)
+    frame, known = drift.labels(references, frame)
+    records = _records(bundle, frame)
+    drift.show(drift.compare(bundle, references, bundle.frame(records, where="row"), known), len(records))
+    return records
 
 
 def _records(bundle: "Bundle", frame: "pd.DataFrame") -> list[dict[str, Any]]:

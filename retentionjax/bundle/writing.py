@@ -4,20 +4,22 @@ import datetime as dt
 import importlib.metadata
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from etils import epath
 
 import retentionjax
 from retentionjax import storage
-from retentionjax.bundle import customer, loading, manifest, message, program
+from retentionjax.bundle import customer, drift, loading, manifest, message, priced, program
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.message import MessageSettings
 from retentionjax.data.schema import Provenance, Schema
 from retentionjax.env import record
+from retentionjax.env.prices import Prices
 from retentionjax.env.types import EnvParams
 from retentionjax.tabular.classifier import Classifier
+from retentionjax.tabular.drift import Reference
 
 PACKAGES = ("jax", "jaxlib", "flax", "orbax-checkpoint", "xgboost-cpu", "xgboost", "numpy", "pandas", "scikit-learn")
 
@@ -47,8 +49,12 @@ class Contents:
     """How messages are written, with `rules`; None: a bundle that only decides."""
     rules: epath.Path | None = None
     """The shield's YAML file."""
+    priced: tuple[program.DecideAtPrice, Prices] | None = None
+    """The policy for any budget and its prices, see `bundle.priced`; None: a bundle for one budget."""
     save_language: Callable[[epath.Path], None] | None = None
     """Writes adapter and base reference (`language.writer.save`) into an existing folder."""
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    """What the training rows of `churn` and `acceptance` looked like, see `bundle.drift`."""
 
 
 def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool = False) -> Manifest:
@@ -61,9 +67,12 @@ def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool =
     with storage.new_folder(folder, replace=replace) as new:
         contents.churn.save(new / "churn")
         contents.acceptance.save(new / "acceptance")
+        drift.write(new, contents.references)
         (new / "policy").mkdir()
         contents.save_policy(new / "policy")
         storage.write_bytes(new / loading.PROGRAM, program.build(contents.decide))
+        if contents.priced is not None:
+            priced.write(new, *contents.priced)
         _write_messages(new, contents, described)
         written = Manifest(
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

@@ -1,0 +1,129 @@
+"""The bundle's training reference, and what a table of customers looks like beside it.
+
+`churn/reference.json` and `acceptance/reference.json` hold counts by bin of each feature and of the score (no rows),
+and how well the predictions were calibrated. A bundle may lack them: then drift cannot be told, and that is said.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from etils import epath
+
+from retentionjax import storage
+from retentionjax.bundle.loading import Bundle
+from retentionjax.errors import BundleError, DataError
+from retentionjax.tabular import drift
+from retentionjax.tabular.drift import Calibration, Reference, Shift
+
+NAME = "reference.json"
+MODELS = ("churn", "acceptance")
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Of one model's customers."""
+
+    model: str
+    shifts: tuple[Shift, ...]
+    """Every feature of the model and its score, largest first."""
+    calibration: Calibration | None
+    """None where the table has no labels."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each column that moved and for calibration that is worse, in the order of weight."""
+        return [*(_moved(self.model, each) for each in self.shifts if each.level != "none"), *self._calibration()]
+
+    def _calibration(self) -> list[str]:
+        found = self.calibration
+        if found is None or not found.drifted:
+            return []
+        happened, before = found.happened, found.reference
+        errors = (
+            f"calibration error {found.ece.value:.3f} (training {before['ece'].value:.3f}), "
+            f"Brier {found.brier.value:.3f} (training {before['brier'].value:.3f})"
+        )
+        rates = (
+            f"predicted {found.predicted:.1%}, happened {happened.value:.1%} [{happened.low:.1%}, {happened.high:.1%}]"
+        )
+        return [f"{self.model}: predictions no longer fit ({', '.join(found.drifted)}): {rates}; {errors}"]
+
+
+def write(folder: epath.Path, references: Mapping[str, Reference]) -> None:
+    """Puts each model's reference into its part of a bundle that is being written."""
+    for model, reference in references.items():
+        storage.write_json(folder / model / NAME, reference.to_dict())
+
+
+def read(bundle: Bundle) -> dict[str, Reference]:
+    """The references in a bundle, by model. Raises BundleError for one that cannot be read."""
+    found = {}
+    for model in MODELS:
+        if f"{model}/{NAME}" in bundle.manifest.files:
+            path = bundle.folder / model / NAME
+            try:
+                found[model] = Reference.from_dict(storage.read_json(path), str(path))
+            except DataError as error:
+                raise BundleError(str(error)) from None
+    return found
+
+
+def labels(references: Mapping[str, Reference], frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """A table as a user brings it, without its label columns, and each model's labels as 0 and 1 where it has them.
+
+    Raises DataError naming row, column and value for a label that is neither of its two values, nor 0 or 1.
+    """
+    found = {}
+    for model, reference in references.items():
+        if reference.label is not None and reference.label in frame.columns:
+            found[model] = _binary(frame[reference.label], reference)
+    names = {references[model].label for model in found}
+    return frame.drop(columns=[name for name in frame.columns if name in names]), found
+
+
+def compare(
+    bundle: Bundle, references: Mapping[str, Reference], frame: pd.DataFrame, known: Mapping[str, np.ndarray]
+) -> list[Drift]:
+    """Drift of checked customers (`Bundle.frame`) by model; `known` holds labels of some or none of the models."""
+    result = []
+    for model, reference in references.items():
+        probability = np.asarray(getattr(bundle, model).predict(frame), np.float64)
+        shifts = tuple(drift.shifts(reference, frame, probability))
+        both = model in known and len(np.unique(known[model])) == 2
+        calibration = drift.calibration(reference, known[model], probability) if both else None
+        result.append(Drift(model, shifts, calibration))
+    return result
+
+
+def show(found: list[Drift], rows: int) -> None:
+    """Prints a warning for each thing that drifted, or that nothing did."""
+    for each in found:
+        for warning in each.warnings:
+            print(f"WARNING: drift: {warning}")
+    if not found:
+        print("Drift cannot be told: this bundle holds no training reference; one made by this version does")
+    elif not any(each.warnings for each in found):
+        most = max((shift for each in found for shift in each.shifts), key=lambda shift: shift.psi)
+        print(f"No drift beyond chance in {rows:,} customers (largest PSI {most.psi:.3f}, {most.column})")
+
+
+def _moved(model: str, shift: Shift) -> str:
+    what = "the score" if shift.column == "score" else f"column {shift.column!r}"
+    return (
+        f"{model}: {what}: PSI {shift.psi:.2f} ({shift.level}; by chance {shift.chance:.2f}): "
+        f"{shift.bin} was {shift.before:.1%}, is {shift.now:.1%}"
+    )
+
+
+def _binary(values: pd.Series, reference: Reference) -> np.ndarray:
+    meaning: dict[Any, int] = {reference.positive: 1, reference.negative: 0, "1": 1, "0": 0, "True": 1, "False": 0}
+    text = values.astype(str).str.removesuffix(".0")
+    wrong = ~text.isin(meaning)
+    if wrong.any():
+        place = int(np.argmax(wrong.to_numpy()))
+        allowed = f"{reference.positive!r}, {reference.negative!r}, 1 or 0"
+        raise DataError(f"row {place}, column {values.name!r}: {values.iloc[place]!r}; allowed: {allowed}")
+    return text.map(meaning).to_numpy(np.int64)

@@ -1,0 +1,84 @@
+"""`retentionjax evaluate --customers` warns, by column, where customers are no longer those of the training."""
+
+import dataclasses
+
+import bundles
+import numpy as np
+import pandas as pd
+import pytest
+
+from retentionjax.bundle import comparison, drift, load, write
+from retentionjax.errors import DataError
+from retentionjax.tabular.drift import describe
+
+
+def customers(rows: int, seed: int, *, longer: float = 1.0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    months = random.uniform(0, 60, rows)
+    left = random.random(rows) < 0.7 * np.exp(-months / 20)
+    return pd.DataFrame(
+        {
+            "customer_id": [f"C-{row}" for row in range(rows)],
+            "months": months * longer,
+            "bill": random.uniform(20, 120, rows),
+            "plan": random.choice(["basic", "plus"], rows),
+            "age": random.uniform(18, 80, rows),
+            "channel": random.choice(["mail", "phone"], rows),
+            "left": np.where(left, "1", "0"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = bundles.contents(bundles.trained())
+    train = customers(2_000, 0)
+    reference = describe(
+        train,
+        numeric=bundles.CHURN.numeric,
+        categorical=bundles.CHURN.categorical,
+        probability=np.asarray(made.churn.predict(train), np.float64),
+        label=train["left"].astype(int).to_numpy(np.int64),
+        column="left",
+    )
+    path = tmp_path_factory.mktemp("drift") / "bundle"
+    write(path, dataclasses.replace(made, references={"churn": reference}))
+    return path
+
+
+def check(folder, table: pd.DataFrame) -> list[dict]:
+    """The part of `evaluate` before any simulation."""
+    return comparison.checked(load(folder), table)
+
+
+def test_the_same_kind_of_customers_raises_no_alarm(folder, capsys):
+    records = check(folder, customers(600, 1))
+    assert len(records) == 600
+    assert "left" not in records[0]
+    printed = capsys.readouterr().out
+    assert "WARNING" not in printed
+    assert "No drift beyond chance in 600 customers" in printed
+
+
+def test_the_column_that_moved_is_named(folder, capsys):
+    check(folder, customers(600, 2, longer=0.5))
+    printed = capsys.readouterr().out
+    assert "WARNING: drift: churn: column 'months': PSI" in printed
+    assert "(large;" in printed
+    assert "column 'bill'" not in printed
+
+
+def test_predictions_that_no_longer_fit_are_named(folder, capsys):
+    table = customers(600, 3)
+    table["left"] = np.where(np.random.default_rng(0).random(600) < 0.7, "1", "0")
+    check(folder, table)
+    assert "WARNING: drift: churn: predictions no longer fit (ece, brier, mean)" in capsys.readouterr().out
+    with pytest.raises(DataError, match="row 0, column 'left': 'maybe'; allowed: '1', '0', 1 or 0"):
+        check(folder, table.assign(left=["maybe"] * 600))
+
+
+def test_a_bundle_without_a_reference_says_that_drift_cannot_be_told(tmp_path, capsys):
+    bundles.make(tmp_path / "old")
+    check(tmp_path / "old", customers(50, 4).drop(columns="left"))
+    assert "this bundle holds no training reference" in capsys.readouterr().out
+    assert drift.read(load(tmp_path / "old")) == {}
