@@ -27,8 +27,9 @@ COPY pyproject.toml README.md ./
 COPY retentionjax retentionjax
 COPY serving serving
 COPY experiments experiments
-RUN VIRTUAL_ENV=/opt/installer PATH="/opt/installer/bin:${PATH}" \
-    uv pip install --python /app/.venv/bin/python --no-deps --no-build-isolation --no-cache . && \
+# No downloads: what builds the project is in the installer's lock.
+RUN /opt/installer/bin/uv build --wheel --no-build-isolation --python /opt/installer/bin/python --out-dir /opt/wheel . && \
+    /opt/installer/bin/uv pip install --python /app/.venv/bin/python --no-deps --no-index --no-cache /opt/wheel/*.whl && \
     python scripts/deploy/docker/prune.py /app/.venv
 
 FROM ${PYTHON_IMAGE} AS runtime

@@ -22,8 +22,9 @@ COPY pyproject.toml README.md ./
 COPY retentionjax retentionjax
 COPY serving serving
 COPY experiments experiments
-RUN VIRTUAL_ENV=/opt/installer PATH="/opt/installer/bin:${PATH}" \
-    uv pip install --python /app/.venv/bin/python --no-deps --no-build-isolation --no-cache .
+# No downloads: what builds the project is in the installer's lock.
+RUN /opt/installer/bin/uv build --wheel --no-build-isolation --python /opt/installer/bin/python --out-dir /opt/wheel . && \
+    /opt/installer/bin/uv pip install --python /app/.venv/bin/python --no-deps --no-index --no-cache /opt/wheel/*.whl
 
 FROM ${PYTHON_IMAGE} AS runtime
 # XGBoost needs the compiler's OpenMP library; the base image's digest fixes the distribution's release.
