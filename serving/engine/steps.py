@@ -4,6 +4,7 @@ Whatever goes wrong, nothing half-done is written and nothing unchecked is answe
 a ledger that fails means no answer.
 """
 
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -164,10 +165,18 @@ class Steps:
             groups[job.slot, job.served].append(place)
         drafts: dict[int, Draft] = {}
         for (slot, served), places in groups.items():
-            some = [situations[place][1] for place in places]
-            found = self._canary(served, some, table, terms) if slot == "canary" else self._active(served, some, terms)
+            found = self._by_slot(slot, served, [situations[place][1] for place in places], table, terms)
             drafts.update(zip(places, found, strict=True))
         return [(job, drafts[place]) for place, (job, _) in enumerate(situations)]
+
+    def _by_slot(
+        self, slot: SlotName, served: Served, situations: Sequence[Situation], table: Table, terms: Terms
+    ) -> list[Draft]:
+        if slot != "canary":
+            return self._active(served, situations, terms)
+        if table.canary is None or table.canary.served is not served:  # taken back while they waited
+            return self._instead(situations, table.active.served, terms)
+        return self._canary(served, situations, table, terms)
 
     def _active(self, served: Served, situations: Sequence[Situation], terms: Terms) -> list[Draft]:
         try:
@@ -186,20 +195,25 @@ class Steps:
         except _MODEL_FAILURES as error:
             _log.error("the canary failed", bundle=served.id[:12], customers=len(situations), exc_info=error)
             self.watch.saw(len(situations), failed=True, seconds=0.0, blocked=0)
-            return [self._instead(each, table.active.served, terms) for each in situations]
+            stood_in = self._instead(situations, table.active.served, terms)
+            for each in stood_in:
+                each.change(degradations=(*each.decision.degradations, CANARY_FAILED))
+            return stood_in
         blocked = sum(bool(each.blocked) for each in drafts)
         self.watch.saw(len(drafts), failed=False, seconds=time.perf_counter() - start, blocked=blocked)
         self._count_blocks(drafts)
         return drafts
 
-    def _instead(self, situation: Situation, active: Served, terms: Terms) -> Draft:
-        try:
-            situation.charge, situation.row = active.encode(situation.ask)
-            (found,) = self._active(active, [situation], terms)
-        except WrongFacts:  # facts of the canary's schema only
-            found = unscored(active, "active", situation, terms)
-        found.change(degradations=(*found.decision.degradations, CANARY_FAILED))
-        return found
+    def _instead(self, situations: Sequence[Situation], active: Served, terms: Terms) -> list[Draft]:
+        """Drafts by the active bundle of customers who came as the canary's; it may not know its facts."""
+        known: list[int] = []
+        for place, each in enumerate(situations):
+            with contextlib.suppress(WrongFacts):
+                each.charge, each.row = active.encode(each.ask)
+                known.append(place)
+        found = self._active(active, [situations[place] for place in known], terms) if known else []
+        drafts = dict(zip(known, found, strict=True))
+        return [drafts.get(place) or unscored(active, "active", each, terms) for place, each in enumerate(situations)]
 
     def _shadow(self, drafted: Sequence[tuple[Job, Situation]], table: Table, terms: Terms) -> list[Draft]:
         """What the shadow would have done; no fault of its own reaches anybody."""

@@ -118,7 +118,9 @@ def _history_problem(text: str, where: str) -> Problem:
     """`history, day: 99; allowed: …` names the key."""
     place, _, rest = text.removeprefix(f"{HISTORY}, ").partition(": ")
     value, _, allowed = rest.partition("; ")
-    field = FieldError(f"{HISTORY}.{place}" if re.fullmatch(r"[a-z_.]+", place) else HISTORY, value, allowed or value)
+    if place.split(".")[0] not in histories.KEYS:
+        return invalid(f"{where}The history could not have happened.", field_error(HISTORY, allowed=text))
+    field = FieldError(f"{HISTORY}.{place}", value, allowed or value)
     return invalid(f"{where}The history could not have happened.", field)
 
 

@@ -1,12 +1,16 @@
-"""Bundles for all tests here, which none of them changes; each is compiled once."""
+"""The whole application over a bundle that is made and compiled once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import bundles
 import engines
 import pytest
+from litestar.testing import TestClient
 
+from serving.app import create_app
 from serving.engine.served import Served
+from serving.ledger import Ledger
 
 
 @pytest.fixture(scope="session")
@@ -15,11 +19,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundles.make_checked(tmp_path_factory.mktemp("served") / "bundle")
 
 
-@pytest.fixture(scope="session")
-def served(folder: Path) -> Served:
-    return engines.load(str(folder), engines.SIZES)
+@pytest.fixture
+def clock() -> engines.Clock:
+    return engines.Clock()
 
 
-@pytest.fixture(autouse=True)
-def _compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Served, "load", engines.load)
+@pytest.fixture
+def client(folder: Path, tmp_path: Path, clock: engines.Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:  # type: ignore[type-arg]
+    """A caller with the role `decide`; 64 customers have agreed to everything."""
+    monkeypatch.setattr(Served, "load", lambda path, sizes: engines.load(path, engines.SIZES))
+    settings = engines.settings(folder, tmp_path, log_level="warning")
+    ledger = Ledger.open(settings.database, clock=clock)
+    engines.prepare(ledger, start=clock() - 3600)
+    with ledger.transaction() as tx:
+        _, token = tx.create_key("tests", "decide")
+    ledger.close()
+    with TestClient(create_app(settings, clock=clock)) as made:
+        made.headers["Authorization"] = f"Bearer {token}"
+        yield made

@@ -46,7 +46,8 @@ def test_a_decision_is_in_the_ledger_as_it_was_answered(folder: Path, tmp_path: 
             decision = read(given)
             with ledger.read() as reader:
                 recorded = reader.decision(given.decision_id)
-            assert recorded is not None and recorded.response == given.body
+            assert recorded is not None
+            assert recorded.response == given.body
             assert recorded.action == decision.action
             chances = np.frombuffer(recorded.propensities or b"", "<f4")
             assert chances[decision.action] == pytest.approx(decision.propensity)
@@ -66,7 +67,9 @@ def test_64_at_once_for_one_customer_are_one_contact(folder: Path, tmp_path: Pat
             assert len(contacts) == 1
             with ledger.read() as reader:
                 held = reader.customer_ledger("C-1")
-            assert held is not None and len(held.contacts) == 1 and held.decisions == 64
+            assert held is not None
+            assert len(held.contacts) == 1
+            assert held.decisions == 64
             assert audit(ledger) == []
 
     asyncio.run(main())
@@ -125,7 +128,8 @@ def test_a_dry_run_writes_nothing(folder: Path, tmp_path: Path) -> None:
             with ledger.read() as reader:
                 assert reader.decision(given.decision_id) is None
                 campaign = reader.campaign("default")
-            assert campaign is not None and campaign.reserved_micros == 0
+            assert campaign is not None
+            assert campaign.reserved_micros == 0
 
     asyncio.run(main())
 
@@ -142,7 +146,8 @@ def test_a_repeated_key_gets_the_first_answer_and_another_request_is_refused(fol
             assert not (await engine.decide(ask("C-2", idempotency=("other key", "K-1", "another")))).replayed
             with ledger.read() as reader:
                 held = reader.customer_ledger("C-1")
-            assert held is not None and held.decisions == 1
+            assert held is not None
+            assert held.decisions == 1
 
     asyncio.run(main())
 
@@ -268,6 +273,7 @@ def test_models_that_fail_mean_no_contact_and_are_named(
             assert decision.degradations == ("scoring_failed",)
             with ledger.read() as reader:
                 recorded = reader.decision(decision.decision_id)
-            assert recorded is not None and recorded.mask == 1
+            assert recorded is not None
+            assert recorded.mask == 1
 
     asyncio.run(main())
