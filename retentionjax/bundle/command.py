@@ -3,7 +3,7 @@
 `bundle promote RUN_OR_BUNDLE POINTER` makes it the current one at POINTER, a file such as gs://bucket/retention/current
 or production/current; `bundle rollback POINTER` goes back; `bundle history POINTER` says who moved it and when. A
 pointer may stand wherever a bundle's folder may. `bundle recalibrate BUNDLE --monitor FILE --out DIR` makes one whose
-models predict, on average, what `retentionjax monitor` saw.
+models predict, on average, what `retentionjax monitor` saw; `bundle card DIR` prints its model card and data card.
 """
 
 import argparse
@@ -40,7 +40,12 @@ def main(arguments: Sequence[str]) -> int:
         "--monitor", required=True, metavar="FILE", help="what `retentionjax monitor --json` wrote"
     )
     recalibrate.add_argument("--out", required=True, metavar="DIR", help="the new bundle; must not exist")
+    cards = verbs.add_parser("card", help="its model card and data card, Markdown")
+    cards.add_argument("folder", metavar="DIR")
+    cards.add_argument("--out", metavar="FILE.md", help="instead of the terminal")
     parsed = parser.parse_args(list(arguments))
+    if parsed.verb == "card":
+        return _card(parsed)
     if parsed.verb == "recalibrate":
         return _recalibrate(parsed)
     if parsed.verb == "inspect":
@@ -48,6 +53,19 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.verb == "verify":
         return _verify(parsed.folder)
     return _move(parsed)
+
+
+def _card(parsed: argparse.Namespace) -> int:
+    from retentionjax import storage
+    from retentionjax.bundle import cards, pointer
+    from retentionjax.bundle import manifest as manifests
+
+    text = cards.card(manifests.read(pointer.resolve(parsed.folder)))
+    if parsed.out:
+        storage.write_text(parsed.out, text)
+    else:
+        print(text, end="")
+    return 0
 
 
 def _recalibrate(parsed: argparse.Namespace) -> int:

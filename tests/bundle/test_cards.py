@@ -1,0 +1,37 @@
+"""Cards say what the manifest says; what it lacks is not measured; made-up data stand in the first lines."""
+
+from pathlib import Path
+
+import bundles
+import pytest
+
+from retentionjax import cli
+from retentionjax.bundle import cards, manifest
+from retentionjax.storage import as_path
+
+
+def test_figures_fields_and_provenance_are_the_manifests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = bundles.make(tmp_path / "bundle")
+    assert cli.main(["bundle", "card", str(folder)]) == 0
+    text = capsys.readouterr().out
+    made = manifest.read(as_path(folder))
+    assert made.id in text
+    assert "| risk of leaving: AUC, cross-validated | 0.800 |" in text  # as tests/bundles.py says
+    assert "| … AUC, trained on the past only | not measured |" in text
+    assert "| `months` | number | any, or missing |" in text
+    assert "| `plan` | category | basic, plus |" in text
+    assert "The next dollar of budget returns $0.75." in text
+    assert f"SHA-256 `{'0' * 64}`" in text
+    assert "SYNTHETIC" not in text
+    assert "- `elasticity` = 8.0" in text
+
+
+def test_made_up_data_are_named_first(tmp_path: Path) -> None:
+    text = cards.card(manifest.read(as_path(bundles.make(tmp_path / "bundle", kind="synthetic"))))
+    assert "SYNTHETIC DATA" in "".join(text.splitlines()[:5])
+
+
+def test_a_card_goes_into_a_file(tmp_path: Path) -> None:
+    folder = bundles.make(tmp_path / "bundle")
+    assert cli.main(["bundle", "card", str(folder), "--out", str(tmp_path / "CARD.md")]) == 0
+    assert (tmp_path / "CARD.md").read_text().startswith("# Model card: retention bundle ")
