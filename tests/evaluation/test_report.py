@@ -111,12 +111,18 @@ def test_synthetic_data_are_said_in_a_red_banner_the_title_and_the_data(tmp_path
     assert 'class="banner"' not in rendered(run)
 
 
-def test_exact_optimum_is_shown_when_it_was_computed(run, tmp_path):
-    assert "not computed in this run" in rendered(run)
-    folder = changed(run, tmp_path / "run")
-    path = folder / "evaluate/summary.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"share_of_attainable_gain": 0.963}))
-    assert "96.3\N{NO-BREAK SPACE}%" in rendered(folder)
+def test_optional_stages_are_shown_where_they_were_run(run, tmp_path):
+    text = rendered(run)
+    assert "not computed in this run" in text
+    for stage in ("frontier", "stress", "hillstrom"):
+        assert f"python -m experiments.{stage} demo" in text
+    text = rendered(run_folders.add_optional(changed(run, tmp_path / "run")))
+    for stage in ("frontier", "stress", "hillstrom"):
+        assert f"python -m experiments.{stage} demo" not in text
+    assert "96.3\N{NO-BREAK SPACE}%" in text  # of the attainable gain
+    assert "learned: $0.80" in text  # price, beside the exact $0.87
+    for words in ("one policy for any budget", "men’s e-mail to all", "uplift worst", "solved exactly"):
+        assert words in text
 
 
 @pytest.mark.parametrize("stage", ["data", "churn", "acceptance", "policy", "evaluate"])

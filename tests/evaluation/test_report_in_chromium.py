@@ -75,6 +75,7 @@ CLIPPED = """
 def file(tmp_path_factory) -> Path:
     """The report of a synthetic run, so that every colour of it is on the page."""
     folder = run_folders.make(tmp_path_factory.mktemp("runs") / "small", source="synthetic")
+    run_folders.add_optional(folder, "synthetic")
     run = run_folder.read(folder)
     out = folder / "report.html"
     page.write(page.compose(run, playing.played(run)), out)
@@ -111,7 +112,7 @@ def test_nothing_is_asked_for_but_the_file(opened, file):
 
 def test_every_drawing_is_there_and_says_what_it_shows(opened):
     drawings = opened.locator("[role=img]")
-    assert drawings.count() == 7
+    assert drawings.count() == 11
     for each in drawings.all():
         box = each.bounding_box()
         assert box["width"] > 200
@@ -145,7 +146,7 @@ def test_paper_is_light_and_shows_everything(browser, file, tmp_path):
     tab.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
     tab.close()
     data = (tmp_path / "page.pdf").read_bytes()
-    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", data)) <= 12
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", data)) <= 14
     boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox \[([^\]]+)\]", data)}
     assert all(abs(box[2] - 595) < 2 and abs(box[3] - 842) < 2 for box in boxes)
 

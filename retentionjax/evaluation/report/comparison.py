@@ -22,7 +22,7 @@ from retentionjax.evaluation.report.content import (
     percent,
     percent_interval,
 )
-from retentionjax.evaluation.report.run_folder import Run, Stage
+from retentionjax.evaluation.report.run_folder import Run
 from retentionjax.evaluation.report.verdict import NEVER, OURS, word
 
 _PANELS = (
@@ -30,6 +30,7 @@ _PANELS = (
     ("cost_campaign_budget", "spend [$]; dashed: the budget"),
     ("multiplier_campaign_budget", "price of the budget [$ per $]"),
 )
+_EXACT = "exact optimum"
 _VIOLATIONS = ("cooldown_violations", "fatigue_violations", "account_violations")
 
 
@@ -156,7 +157,7 @@ def regret(run: Run) -> Section:
     )
     stage = run.get("evaluate")
     figures = {} if stage is None else stage.summary
-    share, price = figures.get("share_of_attainable_gain"), _exact_price(stage)
+    share, price = figures.get("share_of_attainable_gain"), figures.get("price_exact")
     command = "python -m experiments.evaluate demo"
     if share is None and price is None:
         missing = Missing("the exact optimum (not computed in this run)", command)
@@ -176,15 +177,31 @@ def regret(run: Run) -> Section:
         text = "" if learned_price is None else f"learned: {money(learned_price)}"
         tiles.append(Tile("is what the next dollar of budget returns (exact)", money(price), text))
     blocks.append(Tiles(tuple(tiles)))
+    if stage is not None and (found := stage.json("evaluation.json").get("optimum")):
+        blocks.append(Pictures((_optimum(found),), beside=_solved(found)))
     if share is not None and share < 0.9:
         blocks.append(Notice("warning", "A tenth or more of the attainable gain is missed", "More training may pay."))
     return Section("regret", "What is left to gain", lead, tuple(blocks))
 
 
-def _exact_price(stage: Stage | None) -> float | None:
-    if stage is None:
-        return None
-    for key in ("exact_shadow_price", "shadow_price_exact", "shadow_price"):
-        if key in stage.summary:
-            return float(stage.summary[key])
-    return None
+def _optimum(found: Mapping[str, Any]) -> Picture:
+    points = sorted((each["spend"], each["uplift"]) for each in found["frontier"])
+    spend, gain = ([point[part] for point in points] for part in (0, 1))
+    ours = {word(OURS): (found["spend"], found["uplift"]["mean"])}
+    labels = ("spend [$ a customer]", "gain over nobody [$ a customer]")
+    drawing = pictures.lines({_EXACT: (spend, gain)}, name="optimum", labels=labels, bound=_EXACT, dots=ours)
+    best = found["at_spend"]["uplift"]
+    gained = money(found["uplift"]["mean"])
+    label = f"At a spend of {money(found['spend'])} the learned policy gains {gained}, the exact optimum {money(best)}."
+    caption = f"The learned policy under the exact optimum, on {found['customers']} held-out customers."
+    return Picture(drawing, label, caption)
+
+
+def _solved(found: Mapping[str, Any]) -> Table:
+    rows = (
+        ("gain of the learned policy", interval(found["uplift"])),
+        ("gain of the optimum at the same spend", money(found["at_spend"]["uplift"])),
+        ("spend of both", money(found["spend"])),
+        (f"next $ at the limit of {money(found['at_limit']['budget'])}", money(found["at_limit"]["price"])),
+    )
+    return Table(f"On {found['customers']} held-out customers, solved exactly", ("", "$ a customer"), rows)

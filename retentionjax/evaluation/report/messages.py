@@ -1,5 +1,7 @@
 """What the language model writes: its figures, and ten messages before and after training on rewards."""
 
+import re
+
 from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
     Block,
@@ -28,7 +30,8 @@ _PANELS = (
     ("objective/kl", "distance from the fine-tuned model [nats]"),
 )
 _RATES = {"shield_pass_rate": "passes the shield", "offer_grounding_rate": "states the offer right"}
-_NAMES = {"sft": "before (fine-tuned)", "ppo": "after (trained on rewards)", "base": "base model"}
+_NAMES = {"base": "base model", "sft": "fine-tuned", "ppo": "fine-tuned, then trained on rewards"}
+_BREAKS = re.compile(r"\s*\n\s*")
 
 
 def section(run: Run) -> Section:
@@ -51,7 +54,9 @@ def section(run: Run) -> Section:
         blocks.append(
             Samples(
                 tuple(
-                    Sample(each["prompt"], {_NAMES.get(name, name): each[name] for name in each if name != "prompt"})
+                    Sample(
+                        each["prompt"], {_NAMES[name]: _BREAKS.sub("\n", each[name]) for name in _NAMES if name in each}
+                    )
                     for each in samples[:_SHOWN]
                 )
             )

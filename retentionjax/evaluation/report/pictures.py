@@ -159,25 +159,32 @@ def lines(
     name: str,
     labels: tuple[str, str],
     ours: str = "",
+    bound: str = "",
     dots: Mapping[str, tuple[float, float]] | None = None,
 ) -> Markup:
-    """Curves (x, y) by name, ours in colour, and single named dots among them."""
-    figure, (axes,) = canvas(270)
-    styles = iter(("--", "-.", ":"))
+    """Curves (x, y) by name, `ours` in colour and `bound` solid among dashed others, and single points with names."""
+    figure, (axes,) = canvas(290)
+    dashes = iter(("--", "-.", ":", (0, (1, 1))))
     for each, (x, y) in series.items():
-        style = "-" if each == ours else next(styles, ":")
-        colour = OURS if each == ours else MUTED
-        marker = "o" if each == ours else ""
-        axes.plot(x, y, color=colour, linewidth=1.8, linestyle=style, marker=marker, markersize=4.5, label=each)
+        colour = OURS if each == ours else INK if each == bound else MUTED
+        style = "-" if each in (ours, bound) else next(dashes, ":")
+        width = 2.2 if each == ours else 1.4
+        axes.plot(x, y, color=colour, linewidth=width, linestyle=style, label=_plain(each))
     for each, (x_dot, y_dot) in (dots or {}).items():
-        axes.plot(x_dot, y_dot, "s", color=OTHERS, markersize=5)
+        axes.plot(x_dot, y_dot, "s", color=WARM, markersize=5, zorder=3)
+        place, side = ((6, -3), "left")
         axes.annotate(
-            each, (x_dot, y_dot), xytext=(5, -4), textcoords="offset points", fontsize=9.5, color=INK, va="top"
+            _plain(each),
+            (x_dot, y_dot),
+            xytext=place,
+            textcoords="offset points",
+            fontsize=9.5,
+            color=INK,
+            ha=side,
+            va="top",
         )
     axes.set(xlabel=_plain(labels[0]), ylabel=_plain(labels[1]))
-    legend = axes.legend(frameon=False, fontsize=10)
-    for text in legend.get_texts():
-        text.set_color(INK)
+    figure.legend(loc="outside upper left", frameon=False, fontsize=10, labelcolor=INK, ncols=1)
     return svg(figure, name)
 
 
