@@ -37,18 +37,18 @@ BEST_OF = 4
 def demo_training() -> TextPPOConfig:
     """Minutes on two cores."""
     return TextPPOConfig(
-        iterations=8,
+        iterations=10,
         batch=32,
         minibatch=16,
         epochs=2,
         max_new_tokens=64,
         temperature=0.7,
-        optimiser=OptimiserConfig(learning_rate=2e-4, schedule="linear", eps=1e-5),
+        optimiser=OptimiserConfig(learning_rate=4e-4, schedule="linear", eps=1e-5),
         kl=KLConfig(initial=0.05, target=6.0, horizon=512),
-        brevity_weight=2.0,
-        approx_kl_target=0.05,
-        safety=SafetyConfig(initial=3.0),
-        checkpoint_every=4,
+        brevity_weight=5.0,
+        approx_kl_target=0.1,
+        safety=SafetyConfig(initial=5.0),
+        checkpoint_every=5,
     )
 
 
@@ -65,6 +65,8 @@ class PPOTextStageConfig:
     arena_briefs: int = 24
     """Of those, how many all five systems write to."""
     samples: int = 10
+    writing_temperature: float = 0.3
+    """Of the messages that are judged and, later, sent: lower than while practising, for fewer slips of the pen."""
     training: TextPPOConfig = field(default_factory=demo_training)
     seed: int = 42
 
@@ -73,6 +75,7 @@ class PPOTextStageConfig:
         for name in ("briefs", "test_briefs", "samples"):
             in_range(name, getattr(self, name), 1, np.inf)
         in_range("arena_briefs", self.arena_briefs, 2, self.test_briefs)
+        in_range("writing_temperature", self.writing_temperature, 0, np.inf)
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,9 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
     text_plots.learning_curve(records, config.training, context.artifacts)
 
     briefs = messages.briefs(config.test_briefs, "test", config.seed, table, channels=config.channels)
-    texts = {
-        name: write(before, each, briefs, name, config.seed) for name, each in (("sft", before.sft), ("ppo", adapter))
-    }
     written = {
-        name: text_evaluation.measure(before.model, before.scorer, briefs, each, before.rules, before.writing.system)
-        for name, each in texts.items()
+        name: written_by(before, each, briefs, name, config.seed)
+        for name, each in (("sft", before.sft), ("ppo", adapter))
     }
     report(config, before, briefs, written, context)
     known = [each.text for each in messages.generate(2000, "train", config.seed, table, channels=config.channels)]
@@ -116,9 +116,9 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
 
 
 def load(config: PPOTextStageConfig, context: Context) -> Before:
-    """Base model, fine-tuned adapter, reward model, and how messages are sampled; texts are as PPO draws them."""
+    """Base model, fine-tuned adapter, reward model, and how messages are sampled."""
     model, tuned, settings = writer.load_parts(context.inputs["sft"] / "artifacts/writer")
-    sampling = replace(settings, temperature=config.training.temperature, max_new_tokens=config.training.max_new_tokens)
+    sampling = replace(settings, temperature=config.writing_temperature, max_new_tokens=config.training.max_new_tokens)
     return Before(
         model=model,
         sft=tuned,
@@ -157,16 +157,20 @@ def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], c
     return adapter
 
 
-def write(before: Before, adapter: Adapter | None, briefs: Sequence[Brief], name: str, seed: int) -> list[str]:
-    """A message to each; the luck of brief i is the same for every system."""
+def written_by(before: Before, adapter: Adapter | None, briefs: Sequence[Brief], name: str, seed: int) -> Written:
+    """A message to each, measured; the luck of brief i is the same for every system."""
     system, batch = Writer(before.model, adapter, before.writing), 32
-    texts: list[str] = []
+    texts, ended = list[str](), np.zeros(len(briefs), bool)
     with progress(f"messages of {name}", len(briefs), "messages") as bar:
         for start in range(0, len(briefs), batch):
             part = briefs[start : start + batch]
-            texts += system([each.prompt() for each in part], [seed * 10_000 + start + i for i in range(len(part))])
+            seeds = [seed * 10_000 + start + index for index in range(len(part))]
+            found, ended[start : start + len(part)] = system.write([each.prompt() for each in part], seeds)
+            texts += found
             bar.advance(len(part))
-    return texts
+    return text_evaluation.measure(
+        before.model, before.scorer, briefs, texts, ended, before.rules, before.writing.system
+    )
 
 
 def figures(
@@ -196,7 +200,7 @@ def report(
     """Arena, samples and broken rules as files, the arena's table on the screen as well."""
     few = list(briefs[: config.arena_briefs])
     systems: dict[str, Sequence[str]] = {
-        "base": write(before, None, few, "base", config.seed),
+        "base": written_by(before, None, few, "base", config.seed).texts,
         "sft": written["sft"].texts[: len(few)],
         "ppo": written["ppo"].texts[: len(few)],
         f"best of {BEST_OF}": best(before, few, config.seed),
@@ -207,7 +211,7 @@ def report(
     storage.write_text(context.artifacts / "arena.md", table)
     storage.write_json(context.artifacts / "arena.json", asdict(tournament))
     print(table, flush=True)
-    broken = {name: text_evaluation.broken_rules(briefs, each.texts, before.rules) for name, each in written.items()}
+    broken = {name: each.broken_rules for name, each in written.items()}
     storage.write_json(context.artifacts / "broken_rules.json", broken)
     rows = [
         {"prompt": brief.prompt(), "sft": written["sft"].texts[index], "ppo": written["ppo"].texts[index]}
@@ -220,13 +224,9 @@ def report(
 
 def best(before: Before, briefs: Sequence[Brief], seed: int) -> list[str]:
     """Of `BEST_OF` messages of the fine-tuned model, the one that the reward model likes best (KL ≤ log 4 − 3/4)."""
-    drawn = [write(before, before.sft, briefs, f"best of {BEST_OF}", seed + 1 + copy) for copy in range(BEST_OF)]
-    scored = [
-        text_evaluation.measure(before.model, before.scorer, briefs, texts, before.rules, before.writing.system).rewards
-        for texts in drawn
-    ]
-    winners = np.argmax(np.stack(scored), 0)
-    return [drawn[int(winner)][index] for index, winner in enumerate(winners)]
+    drawn = [written_by(before, before.sft, briefs, f"best of {BEST_OF}", seed + 1 + copy) for copy in range(BEST_OF)]
+    winners = np.argmax(np.stack([each.rewards for each in drawn]), 0)
+    return [drawn[int(winner)].texts[index] for index, winner in enumerate(winners)]
 
 
 STAGE = Stage("ppo_text", PPOTextStageConfig, run, needs=("data", "sft", "reward"))

@@ -33,12 +33,12 @@ HH_PART = "helpful-base.test"
 def demo_training() -> RewardConfig:
     """Minutes on two cores: only the upper layers learn."""
     return RewardConfig(
-        pairs=8,
+        pairs=4,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=18),
         optimiser=OptimiserConfig(learning_rate=5e-4, warmup_steps=10),
         reference=64,
         evaluate_every=0,
-        checkpoint_every=20,
+        checkpoint_every=50,
     )
 
 

@@ -30,13 +30,13 @@ from retentionjax.shield.brief import CHANNELS, Channel
 def demo_training() -> SFTConfig:
     """Minutes on two cores: only the upper layers learn, the states below them are computed once."""
     return SFTConfig(
-        steps=200,
-        rows=2,
+        steps=400,
+        rows=1,
         length=256,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=18),
         optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=20),
         evaluate_every=0,
-        checkpoint_every=80,
+        checkpoint_every=100,
     )
 
 
@@ -52,7 +52,7 @@ class SftStageConfig:
     """Of the messages."""
     oasst: bool = False
     """Learn from OpenAssistant's English replies as well; they make up the greater part then."""
-    validation_messages: int = 100
+    validation_messages: int = 60
     """Behind eval_loss, of customers of the validation split."""
     maximum_eval_loss: float = 2.5
     """Gate, nats a token."""

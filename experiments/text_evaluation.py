@@ -1,5 +1,6 @@
 """Figures of systems that write to the same held-out customers: shield, offer, reward, length, and the arena."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.hub import Model
 from retentionjax.language.reward import RewardModel
 from retentionjax.language.rule_judge import Asked
-from retentionjax.shield import Brief, Rules
+from retentionjax.shield import Brief, Rules, Verdict
 
 ROOM = {"sms": 160, "push": 178, "email": 600}
 """Characters a message has room for: one SMS, a lock screen, an e-mail that is read to its end."""
@@ -29,18 +30,39 @@ class Written:
     """Texts of one system, one a brief, with what is measured on each."""
 
     texts: Sequence[str]
-    passed: Bool[np.ndarray, " briefs"]
-    """By the shield."""
-    grounded: Bool[np.ndarray, " briefs"]
-    """Says of the offer what is so, and states it."""
+    verdicts: Sequence[Verdict]
+    """The shield's."""
+    ended: Bool[np.ndarray, " briefs"]
+    """Whether the text came to its end; one that was cut off says nothing that may be sent."""
     rewards: Float[np.ndarray, " briefs"]
     """Of the reward model, in standard deviations of its reference texts."""
     tokens: Int[np.ndarray, " briefs"]
     """Length, the end of the turn included."""
 
+    @property
+    def passed(self) -> Bool[np.ndarray, " briefs"]:
+        """By the shield, and ended."""
+        return self.ended & np.array([each.passed for each in self.verdicts])
+
+    @property
+    def grounded(self) -> Bool[np.ndarray, " briefs"]:
+        """Says of the offer what is so, and states it."""
+        return np.array([each.grounded for each in self.verdicts])
+
+    @property
+    def broken_rules(self) -> dict[str, int]:
+        """How many texts break each rule, most broken first."""
+        return dict(Counter(rule for each in self.verdicts for rule in each.blocking).most_common())
+
 
 def measure(
-    model: Model, scorer: RewardModel, briefs: Sequence[Brief], texts: Sequence[str], rules: Rules, system: str | None
+    model: Model,
+    scorer: RewardModel,
+    briefs: Sequence[Brief],
+    texts: Sequence[str],
+    ended: Bool[np.ndarray, " briefs"],
+    rules: Rules,
+    system: str | None,
 ) -> Written:
     """All figures of `texts`, one a brief."""
     examples = [
@@ -48,24 +70,13 @@ def measure(
         for brief, text in zip(briefs, texts, strict=True)
     ]
     pad = int(model.tokenizer.pad_token_id)
-    pairs = list(zip(texts, briefs, strict=True))
     return Written(
         texts=list(texts),
-        passed=np.array([shield.check(text, brief, rules).passed for text, brief in pairs]),
-        grounded=np.array([shield.grounded(text, brief, rules) for text, brief in pairs]),
+        verdicts=[shield.check(text, brief, rules) for text, brief in zip(texts, briefs, strict=True)],
+        ended=ended,
         rewards=reward.score_texts(model.decoder, scorer, [each.tokens for each in examples], pad=pad),
         tokens=np.array([len(each.completion) for each in examples]),
     )
-
-
-def broken_rules(briefs: Sequence[Brief], texts: Sequence[str], rules: Rules) -> dict[str, int]:
-    """How many texts break each rule, most broken first."""
-    counts: dict[str, int] = {}
-    for text, brief in zip(texts, briefs, strict=True):
-        blocked = {each.rule for each in shield.check(text, brief, rules).violations if each.severity == "block"}
-        for rule in blocked:
-            counts[rule] = counts.get(rule, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def tournament(

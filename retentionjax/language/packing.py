@@ -75,10 +75,13 @@ def tokenise(
 ) -> Tokenised:
     """Prompt through the chat template, and the completion with the end of its turn (the tokenizer's EOS).
 
+    The completion begins with a space, for to these tokenizers "Maria" and " Maria" are different words: so a name that
+    the answer begins with is spelt as in the prompt, and can be copied.
+
     Raises:
         DataError: longer than `max_length` tokens: a message cut in half teaches to stop in the middle.
     """
-    words = np.asarray(tokenizer.encode(completion, add_special_tokens=False), np.int32)
+    words = np.asarray(tokenizer.encode(f" {completion.lstrip()}", add_special_tokens=False), np.int32)
     example = Tokenised(
         prompt=tokenise_prompt(tokenizer, prompt, system=system),
         completion=np.append(words, np.int32(tokenizer.eos_token_id)),

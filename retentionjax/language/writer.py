@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 import jax
 import numpy as np
 from etils import epath
+from jaxtyping import Bool
 
 from retentionjax import storage
 from retentionjax.errors import ConfigError, DataError, ModelError
@@ -56,10 +57,15 @@ class Writer:
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
         """One text a prompt, the same for the same seed. A text that met `max_new_tokens` is cut off there."""
+        return self.write(prompts, seeds)[0]
+
+    def write(self, prompts: Sequence[str], seeds: Sequence[int]) -> tuple[list[str], Bool[np.ndarray, " prompts"]]:
+        """As calling it; and which texts came to their end before `max_new_tokens`."""
         if not prompts:
-            return []
+            return [], np.zeros(0, bool)
         tokens = [packing.tokenise_prompt(self.model.tokenizer, each, system=self.config.system) for each in prompts]
-        return texts(self.model.tokenizer, self._sampler(tokens, self._sampling, list(seeds)))
+        drawn = self._sampler(tokens, self._sampling, list(seeds))
+        return texts(self.model.tokenizer, drawn), np.asarray(drawn.finished)
 
 
 def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfig) -> None:

@@ -157,12 +157,13 @@ class Brief:
     def prompt(self) -> str:
         """The instruction the language model is given; short, for every token of it costs time."""
         kind = {"sms": "SMS", "email": "e-mail", "push": "push notification"}[self.channel]
-        parts = [f"Write a retention {kind}.", f"Brand: {self.sender.name}."]
+        parts = [f"Brand: {self.sender.name}."]
         if self.name:
             parts.append(f"Customer: {self.name}.")
         parts += [f"{FACTS[key][0]}: {value}." for key, value in self.known.items()]
         parts.append(f"Offer: {self.offer_text()}." if self.offer.percent else "Offer: none.")
-        parts.append(f"Tone: {self.tone}.")
+        # What decides the form of the message stands where it begins.
+        parts.append(f"Write a {self.tone} retention {kind}.")
         return " ".join(parts)
 
     def offer_text(self) -> str:

@@ -8,7 +8,6 @@ from retentionjax.shield.verdict import Finding, Verdict, Violation
 
 MOST = 4_000
 """Characters beyond this are not read: the message is too long for any channel anyway."""
-_OFFER = ("offer.", "facts.")
 
 
 def check(text: str, brief: Brief, rules: Rules | None = None) -> Verdict:
@@ -29,10 +28,8 @@ def check(text: str, brief: Brief, rules: Rules | None = None) -> Verdict:
 
 
 def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
-    """Whether every percentage, price, duration, date and gift in `text` is the offer's, and the discount is stated."""
-    return not any(
-        each.severity == "block" and each.rule.startswith(_OFFER) for each in check(text, brief, rules).violations
-    )
+    """Whether `text` says of the offer what is so, and states it: see `Verdict.grounded`."""
+    return check(text, brief, rules).grounded
 
 
 def _verdict(found: list[Finding], rules: Rules) -> Verdict:

@@ -6,6 +6,10 @@ from typing import Literal
 Severity = Literal["block", "warn", "off"]
 
 
+_OFFER = ("offer.", "facts.")
+"""How the rules begin that say what is so of offer and facts."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A place in a message that breaks a rule; the rules say how grave that is."""
@@ -42,3 +46,8 @@ class Verdict:
     def blocking(self) -> tuple[str, ...]:
         """The ids of the rules that block, once each, sorted."""
         return tuple(sorted({each.rule for each in self.violations if each.severity == "block"}))
+
+    @property
+    def grounded(self) -> bool:
+        """Whether every percentage, price, duration, date and gift is the offer's, and the discount is stated."""
+        return not any(rule.startswith(_OFFER) for rule in self.blocking)

@@ -65,8 +65,10 @@ def _names(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     own = {word for each in (brief.name or "", brief.sender.name, *brief.known.values()) for word in _words(each)}
     own |= rules.words.sets["openers"]
     seen = set()
+    # "Aida, Northwind here": after a greeting the sender's capital is as good as a small letter.
+    calm = text.replace(f", {brief.sender.name}", f", {brief.sender.name.lower()}")
     for pattern in (_GREETING, _OPENING, _VOCATIVE):
-        for match in pattern.finditer(text):
+        for match in pattern.finditer(calm):
             words = _words(match[1])
             if not own.issuperset(words) and match.start(1) not in seen:
                 seen.add(match.start(1))

@@ -69,6 +69,19 @@ def test_what_a_preset_leaves_out_is_the_default(tmp_path: Path) -> None:
     assert options == Options()
 
 
+@dataclass(frozen=True)
+class Stage:
+    training: Outer = Outer(ppo=Inner(0.5, (8, 8)), steps=3)
+
+
+def test_a_nested_mapping_changes_only_what_it_names() -> None:
+    assert structure({"training": {"ppo": {"hidden": [4]}}}, Stage, "here") == Stage(
+        Outer(ppo=Inner(0.5, (4,)), steps=3)
+    )
+    assert structure({"training": {"steps": 7}}, Stage, "here").training.ppo == Inner(0.5, (8, 8))
+    assert structure({"training": {}}, Stage, "here") == Stage()
+
+
 def test_a_flag_beats_the_preset_and_the_preset_the_default(tmp_path: Path) -> None:
     content = {"policy": {"steps": 20, "ppo": {"learning_rate": 0.5}}}
     flags = ["--ppo.learning-rate", "1e-3", "--no-normalise", "--name", "myrun", "--data", "synthetic", "--resume"]

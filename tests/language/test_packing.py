@@ -100,7 +100,9 @@ class Characters:
 def test_the_prompt_goes_through_the_template_and_the_turn_ends() -> None:
     made = packing.tokenise(Characters(), "hi", "ok", system="")
     assert "".join(map(chr, made.prompt)) == "<s>;<u>hi;<a>"
-    assert made.completion.tolist() == [ord("o"), ord("k"), 1]
+    assert made.completion.tolist() == [ord(" "), ord("o"), ord("k"), 1], "words begin as inside a sentence"
+    again = packing.tokenise(Characters(), "hi", " ok", system="")
+    assert again.completion.tolist() == made.completion.tolist()
 
 
 def test_a_text_too_long_is_refused_not_cut() -> None:

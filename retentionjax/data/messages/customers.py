@@ -14,6 +14,7 @@ from random import Random
 import numpy as np
 
 from retentionjax.data import splits, synthetic
+from retentionjax.data.messages.names import COMPANIES, FIRST_NAMES
 from retentionjax.data.table import Table
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import CHANNELS, DISCOUNTS, TONES, Brief, Channel, Offer, Sender
@@ -23,36 +24,6 @@ _SHARES: Mapping[Channel, int] = {"sms": 5, "email": 3, "push": 2}
 DAYS = (30, 14, 60, 90)
 """How long offers run; the first is the environment's and the most frequent."""
 
-_NAMES = {
-    "train": (
-        "Maria", "Omar", "Grace", "Wei", "Ivan", "Sofia", "Liam", "Aisha", "Noah", "Emma", "Raj", "Elena",
-        "Hugo", "Yuki", "Carlos", "Fatima", "Anna", "Peter", "Chloe", "Diego", "Mei", "Samuel", "Nina", "Ahmed",
-        "Julia", "Marcus", "Leila", "Tom", "Priya", "Oscar", "Hannah", "Victor", "Zara", "Daniel", "Rosa", "Kofi",
-        "Ingrid", "Pablo", "Amy", "Viktor", "Lucia", "Ben", "Amara", "Simon", "Tara", "Felix", "Olga", "Jamal",
-        "Clara", "Kenji", "Ruth", "Andre", "Bianca", "Eric", "Nadia", "Paul", "Sara", "Luis",
-    ),
-    "test": (
-        "Petra", "Hassan", "Joan", "Miguel", "Akiko", "Dmitri", "Lena", "Tariq", "Helen", "Bruno", "Naomi", "Stefan",
-        "Ines", "Walter", "Divya", "Rafael",
-    ),
-}  # fmt: skip
-_SENDERS = {
-    "train": (
-        "Northwind",
-        "Bluebird",
-        "Lumen Bay",
-        "Quickline",
-        "Harbor Tel",
-        "Sunbeam",
-        "Cedar Net",
-        "Vela",
-        "Peakline",
-        "Riverlink",
-        "Nova Line",
-        "Meridian",
-    ),
-    "test": ("Fernway", "Skylark", "Opal Net", "Tidewater"),
-}
 _STREETS = ("12 Harbor Street, Springfield", "480 Mill Road, Riverton", "7 Station Square, Fairview")
 
 
@@ -85,9 +56,9 @@ def stream(
         brief = Brief(
             channel=channel,
             offer=_offer(channel, rng),
-            sender=sender(rng.choice(_SENDERS[companies])),
+            sender=sender(rng.choice(COMPANIES[companies])),
             tone=rng.choice(TONES),
-            first_name=rng.choice(_NAMES[people]) if rng.random() < 0.9 else None,
+            first_name=rng.choice(FIRST_NAMES[people]) if rng.random() < 0.9 else None,
             facts={key: text for key, text in rng.choice(facts).items() if rng.random() < 0.9},
         )
         if split == "test" or _is_validation(brief) == (split == "validation"):
@@ -112,7 +83,7 @@ def sender(name: str) -> Sender:
 
 def others(kind: str, split: str, but: str | None) -> tuple[str, ...]:
     """The other first names ("name") or senders ("sender") that `split` knows."""
-    known = (_NAMES if kind == "name" else _SENDERS)["test" if split == "test" else "train"]
+    known = (FIRST_NAMES if kind == "name" else COMPANIES)["test" if split == "test" else "train"]
     return tuple(each for each in known if each != but)
 
 

@@ -1,0 +1,43 @@
+"""What is measured on written messages: a text that was cut off is no message, and the shield reads each once."""
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import text_evaluation
+from experiments.writing import NORTHWIND
+from retentionjax import shield
+from retentionjax.language import hub, lora, reward
+from retentionjax.shield import Brief, Offer
+
+GOOD = "Northwind: Hi Maria, enjoy 10% off your bill for 30 days. Reply STOP to opt out."
+INVENTED = "Northwind: Hi Maria, enjoy 20% off your bill for 30 days. Reply STOP to opt out."
+RUDE = "Northwind: Hi Maria, enjoy 10% off your bill for 30 days."
+
+
+@pytest.fixture(scope="module")
+def written() -> text_evaluation.Written:
+    model = hub.load("tiny")
+    adapter = lora.LoraConfig(rank=2, first_layer=2)
+    key = jax.random.key(0)
+    scorer = reward.init(reward.RewardConfig(lora=adapter), model.decoder, key)
+    texts = [GOOD, GOOD, INVENTED, RUDE]
+    briefs = [Brief("sms", Offer(0.1), NORTHWIND, "warm", "Maria")] * len(texts)
+    ended = np.array([True, False, True, True])
+    judged = reward.RewardModel(scorer, np.float32(0), np.float32(1))
+    return text_evaluation.measure(model, judged, briefs, texts, ended, shield.load_rules(), "")
+
+
+def test_only_a_text_that_ended_and_breaks_no_rule_passes(written: text_evaluation.Written) -> None:
+    assert written.passed.tolist() == [True, False, False, False]
+
+
+def test_grounding_is_about_the_offer_alone(written: text_evaluation.Written) -> None:
+    assert written.grounded.tolist() == [True, True, False, True]
+    assert written.broken_rules == {"offer.percent": 1, "offer.missing": 1, "channel.opt_out": 1}
+
+
+def test_every_text_is_scored_and_its_end_counted(written: text_evaluation.Written) -> None:
+    assert written.rewards.shape == (4,)
+    assert written.rewards[0] == written.rewards[1] != written.rewards[2]
+    assert written.tokens[3] < written.tokens[0] == written.tokens[1]
