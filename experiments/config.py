@@ -37,7 +37,7 @@ STAGES = (
     "report",
 )
 """Of the pipeline, in the order they run."""
-BESIDE = ("hillstrom", "stress")
+BESIDE = ("hillstrom", "stress", "frontier")
 """Stages that are run by themselves; a preset may set them too."""
 DataMode = Literal["auto", "real", "synthetic"]
 
@@ -143,9 +143,7 @@ def _structure_dataclass(mapping: Mapping[str, Any], kind: type, where: str, def
             raise ConfigError(f"{where}.{key}: unknown key{_meant(key, fields)}; allowed: {', '.join(sorted(fields))}")
     hints = typing.get_type_hints(kind, include_extras=True)
     known = {name: _default(field) if default is None else getattr(default, name) for name, field in fields.items()}
-    values = known | {
-        key: structure(value, hints[key], f"{where}.{key}", known[key]) for key, value in mapping.items()
-    }
+    values = known | {key: structure(value, hints[key], f"{where}.{key}", known[key]) for key, value in mapping.items()}
     for name, value in values.items():
         if value is dataclasses.MISSING:
             raise ConfigError(f"{where}.{name} is missing and has no default")
