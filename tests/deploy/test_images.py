@@ -43,9 +43,7 @@ def test_an_image_is_pinned_by_digest_and_runs_as_nobody(dockerfile: Path) -> No
     ]
     assert [rest for word, rest in steps if word == "USER"] == ["10001:10001"]
     assert not any(word == "ADD" or "secret" in rest.lower() for word, rest in steps)
-    installs = [
-        rest for word, rest in steps if word == "RUN" and "pip install" in rest and "--no-index" not in rest
-    ]
+    installs = [rest for word, rest in steps if word == "RUN" and "pip install" in rest and "--no-index" not in rest]
     assert all("--require-hashes" in rest for rest in installs)
 
 
@@ -120,7 +118,7 @@ def test_the_serving_image_built_step_by_step_decides(tmp_path: Path) -> None:
     python.symlink_to(os.path.realpath(sys.executable))
     os.environ["PATH"] = f"{python.parent}:{os.environ['PATH']}"
     image = image_build.play(DOCKER / "serving.Dockerfile", ROOT, tmp_path / "stages", {})
-    size = sum(path.lstat().st_size for path in (image.folder / ".venv").rglob("*"))
+    size = sum(path.lstat().st_size for path in (image.folder / ".venv").rglob("*") if not path.is_dir())
     assert size < 770e6, "with the base image's 130 MB, at most 900 MB"
 
     environment = image.environment() | {"HOME": str(tmp_path), "RETENTIONJAX_CACHE": str(tmp_path / "cache")}

@@ -15,10 +15,11 @@ USELESS = re.compile(
     r"(^|/)tests?/"  # of NumPy, SciPy, pandas, scikit-learn, PyArrow
     r"|\.(pyi|pxd|pyc|h|hpp)$|(^|/)include/"
     r"|^phonenumbers/(geodata|carrierdata|tzdata)/"  # names of places and carriers; numbers are recognised without
-    r"|^pyarrow/(lib)?(_|arrow_|arrow_python_)(flight|substrait)\b"  # two network protocols
+    r"|^pyarrow/(lib)?(_|arrow_|arrow_python_)flight\b"  # a network protocol
 )
 STRIPPED = re.compile(
-    r"^(jaxlib/libjax_common|pyarrow/lib(arrow|parquet)[a-z_]*|tokenizers/.*|uvloop/.*|cryptography/.*|xgboost/lib/.*)"
+    r"^(jaxlib/libjax_common|pyarrow/lib(arrow|parquet)[a-z_]*|xgboost/lib/libxgboost"
+    r"|(cryptography|pandas|scipy|sklearn|tokenizers|uvloop)/.*)"
     r"\.so(\.[\d.]+)?$"
 )
 

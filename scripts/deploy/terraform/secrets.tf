@@ -1,8 +1,9 @@
-# The service reads both as files; nobody else but the daily comparison reads the ledger's address.
+# The service reads its two as files; the daily comparison the ledger's address; a deployment its key of role decide.
 locals {
   secrets = {
     ledger-url     = toset(["server", "watcher"])
     console-secret = toset(["server"])
+    smoke-key      = toset(["deployer"])
   }
 
   secret_readers = merge([
