@@ -19,13 +19,14 @@ from litestar.types import ControllerRouterHandler
 from serving import openapi
 from serving.console import console_router
 from serving.console.sessions import Sessions
-from serving.domain.admin.controllers import put_switch, read_switch
+from serving.domain.admin.controllers import KILL_SWITCH, put_switch, read_switch
 from serving.domain.bundles.controllers import activate_bundle, list_bundles
-from serving.domain.campaigns.controllers import put_campaign, read_campaign
-from serving.domain.customers.controllers import put_consent, read_consent, read_ledger
+from serving.domain.campaigns.controllers import CAMPAIGN, put_campaign, read_campaign
+from serving.domain.customers.controllers import CONSENT, put_consent, read_consent, read_ledger
 from serving.domain.decisions import decisions_router
 from serving.domain.decisions.warming import warm
 from serving.domain.health.controllers import alive, exposed, ready
+from serving.domain.options import allows
 from serving.domain.outcomes.controllers import report
 from serving.engine import Engine
 from serving.housekeeping import Housekeeping, Probe
@@ -71,6 +72,8 @@ def create_app(settings: Settings, *, clock: Clock = time.time) -> Litestar:
 
 def _handlers(settings: Settings) -> list[ControllerRouterHandler]:
     return [
+        # First, or Litestar makes its own, which know the first method of an address only.
+        *(allows(path, "GET", "PUT") for path in (CAMPAIGN, CONSENT, KILL_SWITCH)),
         decisions_router,
         report,
         read_consent,

@@ -4,10 +4,12 @@ Litestar describes the addresses; msgspec, which checks the bodies, describes th
 facts of a customer. So what the description allows is what is accepted.
 """
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 from litestar import Litestar, Request, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
@@ -17,6 +19,7 @@ from litestar.serialization import encode_json
 
 import retentionjax
 from retentionjax.data import Schema
+from serving.engine.served import MOST_CHARGE
 from serving.security.guards import requires
 
 SCHEME = "ApiKey"
@@ -36,7 +39,7 @@ service's own.
 Every refusal is a problem document (RFC 9457) that names the fields at fault. Money is in micro-dollars (`*_micros`).
 A key has one role: `decide` asks and reports outcomes, `report` reads, `admin` may do everything."""
 _REFERENCE = "#/components/schemas/{name}"
-_WITH_FACTS = ("DecisionIn", "SimulationIn")
+_LARGEST = float(np.finfo(np.float32).max)  # the models compute in float32
 
 
 class _Document(JsonRenderPlugin):
@@ -78,9 +81,16 @@ def document(app: Litestar, schema: dict[str, Any], facts: Schema) -> dict[str, 
     if missing := plain["components"]["schemas"].keys() - components.keys():
         raise AssertionError(f"no handler names {', '.join(sorted(missing))}")
     plain["components"]["schemas"] = components
-    for name in _WITH_FACTS:
-        components[name]["properties"]["facts"] |= _of_facts(facts)
+    _narrow(components, facts)
     return plain
+
+
+def _narrow(components: dict[str, Any], facts: Schema) -> None:
+    """Says what the facts of a customer are. In a batch a decision whose facts do not fit is refused by itself."""
+    components["DecisionOfBatch"] = copy.deepcopy(components["DecisionIn"])
+    components["DecisionsIn"]["properties"]["decisions"]["items"]["$ref"] = _REFERENCE.format(name="DecisionOfBatch")
+    for name in ("DecisionIn", "SimulationIn"):
+        components[name]["properties"]["facts"] |= _of_facts(facts)
 
 
 def _bodies(app: Litestar) -> Iterator[Any]:
@@ -110,6 +120,9 @@ def _of_facts(schema: Schema) -> dict[str, Any]:
 def _of_fact(schema: Schema, name: str) -> dict[str, Any]:
     null = name in schema.nullable
     if name in schema.categorical:
-        return {"enum": [*schema.categorical[name], *([None] if null else [])]}
-    bound = {"exclusiveMinimum": 0} if name == schema.charge else {}
-    return {"type": ["number", "null"] if null else "number", **bound}
+        texts = schema.categorical[name]
+        return {"enum": [*texts, *(int(each) for each in texts if each.isdecimal()), *([None] if null else [])]}
+    bounds = {"minimum": -_LARGEST, "maximum": _LARGEST}
+    if name == schema.charge:
+        bounds = {"exclusiveMinimum": 0, "maximum": MOST_CHARGE}
+    return {"type": ["number", "null"] if null else "number", **bounds}

@@ -14,6 +14,6 @@ _LAST = dt.datetime(9999, 12, 30, tzinfo=dt.UTC).timestamp()
 
 
 def iso(at: float) -> str:
-    """Epoch seconds as UTC, ISO 8601, to the millisecond; what lies beyond the years 1 to 9999 is shown as their end."""
+    """Epoch seconds as UTC, ISO 8601, to the millisecond; beyond the years 1 to 9999: their end."""
     at = min(max(at, _FIRST), _LAST)
     return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,6 +14,7 @@ from serving.engine.request import Ask, FactValue, Wrong, WrongFacts
 from serving.engine.templates import Templates
 
 _POLICY = "policy/decide.stablehlo"
+MOST_CHARGE = 1e6  # $ per 30 days; costs in micro-dollars stay whole numbers, exactly
 _DIGITS = 12  # of a SHA-256 that a version shows
 _SHOWN = 12  # categories an error lists
 
@@ -49,9 +50,15 @@ class Served:
             raise WrongFacts(self._wrong(ask.facts))
         record: dict[str, Any] = {**ask.facts, str(self.bundle.schema.id): ask.customer_id}
         try:
-            _, charge, row = self.decider.encoder.row(record, "facts")
+            return self._row(record)
         except DataError:
             raise WrongFacts(self._wrong(ask.facts)) from None
+
+    def _row(self, record: Mapping[str, Any]) -> tuple[float, list[float]]:
+        """(charge, features). Raises DataError."""
+        _, charge, row = self.decider.encoder.row(record, "facts")
+        if charge > MOST_CHARGE:
+            raise DataError(f"a charge of {charge:g}; allowed: up to {MOST_CHARGE:g}")
         return charge, row
 
     def _wrong(self, facts: Mapping[str, FactValue]) -> tuple[Wrong, ...]:
@@ -66,7 +73,7 @@ class Served:
         }
         for name in allowed.keys() & facts.keys():
             try:
-                self.decider.encoder.row({**right, str(schema.id): "x", name: facts[name]}, "facts")
+                self._row({**right, str(schema.id): "x", name: facts[name]})
             except DataError:
                 wrong.append(Wrong(name, facts[name], allowed[name]))
         return tuple(wrong)
@@ -77,5 +84,5 @@ class Served:
             categories = schema.categorical[name]
             words = ", ".join(categories[:_SHOWN]) + (", …" if len(categories) > _SHOWN else "")
         else:
-            words = "dollars above 0" if name == schema.charge else "a finite number"
+            words = f"dollars above 0, up to {MOST_CHARGE:,.0f}" if name == schema.charge else "a finite number"
         return words + " or null" * (name in schema.nullable)

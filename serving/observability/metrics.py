@@ -43,6 +43,7 @@ class Metrics:
             "stage_seconds", "Time of a stage of a micro-batch, or of a message", _SECONDS, "stage"
         )
         self._requests = self._histogram("request_seconds", "Time of an HTTP request", _SECONDS, "operation", "status")
+        self._of_request: dict[tuple[str, int], Histogram] = {}
         self._spend = self._gauge("campaign_dollars", "A campaign's money by its state, in $", "campaign", "state")
         self._price = self._gauge("campaign_price", "What a budget dollar is worth elsewhere", "campaign")
         self._throttle = self._gauge("campaign_throttle", "Share of contacts that pacing lets pass", "campaign")
@@ -92,7 +93,10 @@ class Metrics:
 
     def request(self, operation: str, status: int, seconds: float) -> None:
         """Time of an HTTP request; `operation` is the address as a template, never with an id in it."""
-        self._requests.labels(operation, str(status)).observe(seconds)
+        series = self._of_request.get((operation, status))
+        if series is None:  # looking labels up costs more than observing
+            series = self._of_request[operation, status] = self._requests.labels(operation, str(status))
+        series.observe(seconds)
 
     def campaign(self, name: str, dollars: Mapping[str, float], price: float, throttle: float) -> None:
         """A campaign's budget, spend, reservations and pace now."""

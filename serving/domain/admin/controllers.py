@@ -4,10 +4,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, get, put
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from serving.problems import responses
 from serving.security.guards import requires
+
+KILL_SWITCH = "/v1/admin/kill-switch"
 
 Mode = Annotated[
     Literal["policy", "baseline", "never"],
@@ -22,7 +25,7 @@ class KillSwitch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @get(
-    "/v1/admin/kill-switch",
+    KILL_SWITCH,
     operation_id="readKillSwitch",
     summary="What decides",
     tags=["admin"],
@@ -37,7 +40,7 @@ def read_switch(request: Request[Any, Any, Any]) -> KillSwitch:
 
 
 @put(
-    "/v1/admin/kill-switch",
+    KILL_SWITCH,
     operation_id="putKillSwitch",
     summary="Stop contacts, or the policy",
     tags=["admin"],
@@ -45,7 +48,7 @@ def read_switch(request: Request[Any, Any, Any]) -> KillSwitch:
     responses=responses(413, 415),
     sync_to_thread=True,
 )
-def put_switch(request: Request[Any, Any, Any], data: KillSwitch) -> KillSwitch:
+def put_switch(request: Request[Any, Any, Any], data: JSONBody[KillSwitch]) -> KillSwitch:
     """Holds for every process from its next micro-batch on, and after restarts."""
     with request.app.state.ledger.transaction() as tx:
         tx.set_kill_switch(data.mode)

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from litestar import Request, get, post
+from litestar.params import JSONBody
 
 from retentionjax.bundle import pointer
 from retentionjax.errors import BundleError, ConfigError
@@ -40,7 +41,7 @@ async def list_bundles(request: Request[Any, Any, Any]) -> BundlesOut:
     guards=[requires()],
     responses=responses(409, 413, 415),
 )
-async def activate_bundle(request: Request[Any, Any, Any], data: ActivateIn) -> BundlesOut:
+async def activate_bundle(request: Request[Any, Any, Any], data: JSONBody[ActivateIn]) -> BundlesOut:
     """Loaded, verified and compiled beside the one that serves, then swapped in; on failure all stays as it was."""
     return describe(await activate(request.app.state.engine, data))
 

@@ -21,7 +21,7 @@ class ActivateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         BundlePath | None,
         Meta(
             description="A folder, gs://… or a pointer; null ends the canary or the shadow",
-            examples=["runs/demo/bundle/artifacts/bundle"],
+            examples=["/srv/bundles/current"],
         ),
     ] = None
     weight: Weight = 0.0

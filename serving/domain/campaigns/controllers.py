@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, get, put
+from litestar.params import JSONBody
 
 from serving.domain.campaigns.schemas import CampaignIn, CampaignOut, DayOut, PaceOut
 from serving.domain.identifiers import CampaignInPath
@@ -13,9 +14,11 @@ from serving.ledger.types import DAY, Campaign, CampaignView
 from serving.problems import Problem, field_error, not_found, responses
 from serving.security.guards import requires
 
+CAMPAIGN = "/v1/campaigns/{campaign_id:str}"
+
 
 @get(
-    "/v1/campaigns/{campaign_id:str}",
+    CAMPAIGN,
     operation_id="readCampaign",
     summary="A campaign's money and pace",
     tags=["campaigns"],
@@ -29,7 +32,7 @@ def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) 
 
 
 @put(
-    "/v1/campaigns/{campaign_id:str}",
+    CAMPAIGN,
     operation_id="putCampaign",
     summary="Make a campaign, or change it",
     tags=["campaigns"],
@@ -37,7 +40,9 @@ def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) 
     responses=responses(409, 413, 415),
     sync_to_thread=True,
 )
-def put_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath, data: CampaignIn) -> CampaignOut:
+def put_campaign(
+    request: Request[Any, Any, Any], campaign_id: CampaignInPath, data: JSONBody[CampaignIn]
+) -> CampaignOut:
     """A budget never goes below what is spent and reserved, nor a start away from under decisions."""
     return save_campaign(request.app.state, campaign_id, data)
 

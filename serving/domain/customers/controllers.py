@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from litestar import Request, get, put
+from litestar.params import JSONBody
 
 from serving.domain.customers.schemas import ConsentIn, ConsentOut, ConsentsOut, ContactOut, CustomerLedgerOut
 from serving.domain.identifiers import CustomerInPath
@@ -13,9 +14,11 @@ from serving.ledger.types import Consent, ContactRecord
 from serving.problems import field_error, invalid, not_found, responses
 from serving.security.guards import requires
 
+CONSENT = "/v1/customers/{customer_id:str}/consent"
+
 
 @get(
-    "/v1/customers/{customer_id:str}/consent",
+    CONSENT,
     operation_id="readConsent",
     summary="What a customer consented to",
     tags=["customers"],
@@ -33,7 +36,7 @@ def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -
 
 
 @put(
-    "/v1/customers/{customer_id:str}/consent",
+    CONSENT,
     operation_id="putConsent",
     summary="Give or take back consent to a channel",
     tags=["customers"],
@@ -41,7 +44,7 @@ def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -
     responses=responses(413, 415),
     sync_to_thread=True,
 )
-def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, data: ConsentIn) -> ConsentsOut:
+def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, data: JSONBody[ConsentIn]) -> ConsentsOut:
     """Holds at once; contacts that are planned and no longer consented to are cancelled."""
     if data.time_zone is not None and data.time_zone not in zoneinfo.available_timezones():
         raise invalid("The time zone is not known.", field_error("time_zone", data.time_zone, "an IANA time zone"))

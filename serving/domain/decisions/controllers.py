@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, JSONBody
 
 from serving.domain.decisions.explaining import explain
+from serving.domain.decisions.lean import Encoded, lean_post
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import (
     DecisionIn,
@@ -33,11 +34,10 @@ from serving.problems import details_of, field_error, invalid, not_found, respon
 from serving.security.bodies import BATCH_BODY_LIMIT
 from serving.security.guards import requires
 
-JSON = "application/json"
 IdempotencyKey = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         description="A repeated request with the same key gets the same answer for 24 hours",
         min_length=1,
         max_length=128,
@@ -48,7 +48,7 @@ _SIMULATION_TOKENS = 10.0  # what it costs, in decisions
 _ENCODER = msgspec.json.Encoder()
 
 
-@post(
+@lean_post(
     "/v1/decisions",
     operation_id="decide",
     summary="Decide about one customer",
@@ -58,7 +58,7 @@ _ENCODER = msgspec.json.Encoder()
     responses=responses(404, 409, 413, 415),
 )
 async def decide(
-    request: Request[Any, Any, Any], data: DecisionIn, idempotency_key: IdempotencyKey = None
+    request: Request[Any, Any, Any], data: JSONBody[DecisionIn], idempotency_key: IdempotencyKey = None
 ) -> Response[DecisionOut]:
     """Contact or wait, with which offer, when, in which words. The answer is in the ledger before it is given."""
     state = request.app.state
@@ -67,11 +67,10 @@ async def decide(
     except (EngineError, LedgerUnavailable) as error:
         raise problem_of(error) from None
     body = await _explained(state, given) if data.explain else given.body
-    headers = {"Idempotent-Replayed": "true"} if given.replayed else None
-    return Response(body, media_type=JSON, headers=headers)  # type: ignore[arg-type]  # encoded already
+    return Encoded(body, [(b"idempotent-replayed", b"true")] if given.replayed else ())
 
 
-@post(
+@lean_post(
     "/v1/decisions:batch",
     operation_id="decideMany",
     summary="Decide about up to 1,000 customers",
@@ -82,7 +81,7 @@ async def decide(
     request_max_body_size=BATCH_BODY_LIMIT,
 )
 async def decide_many(
-    request: Request[Any, Any, Any], data: DecisionsIn, idempotency_key: IdempotencyKey = None
+    request: Request[Any, Any, Any], data: JSONBody[DecisionsIn], idempotency_key: IdempotencyKey = None
 ) -> Response[DecisionsOut]:
     """Each is made or refused by itself. With an Idempotency-Key, that key and a decision's place are its key."""
     state, key_id = request.app.state, request.auth.key_id
@@ -101,7 +100,7 @@ async def decide_many(
             results.append({"decision": msgspec.Raw(body)})
     refused = sum("problem" in each for each in results)
     body = _ENCODER.encode({"decided": len(results) - refused, "refused": refused, "results": results})
-    return Response(body, media_type=JSON)  # type: ignore[arg-type]  # encoded already
+    return Encoded(body)
 
 
 @post(
@@ -113,7 +112,7 @@ async def decide_many(
     guards=[requires("decide", "report", tokens=_SIMULATION_TOKENS)],
     responses=responses(413, 415),
 )
-async def what_if(request: Request[Any, Any, Any], data: SimulationIn) -> SimulationOut:
+async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn]) -> SimulationOut:
     """Facts, a history and constants that need not be true; nothing is written."""
     try:
         served = request.app.state.engine.table.active.served

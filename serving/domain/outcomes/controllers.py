@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, post
+from litestar.params import JSONBody
 
 from serving.domain.outcomes.schemas import OutcomeOut, OutcomesIn, OutcomesOut
 from serving.ledger.types import Outcome
@@ -20,7 +21,7 @@ from serving.security.guards import requires
     responses=responses(413, 415),
     sync_to_thread=True,
 )
-def report(request: Request[Any, Any, Any], data: OutcomesIn) -> OutcomesOut:
+def report(request: Request[Any, Any, Any], data: JSONBody[OutcomesIn]) -> OutcomesOut:
     """Late and repeated reports are safe: each outcome is applied once, and says what became of it."""
     state = request.app.state
     now: float = state.clock()
