@@ -123,42 +123,52 @@ def test_the_serving_image_built_step_by_step_decides(tmp_path: Path) -> None:
 
     environment = image.environment() | {"HOME": str(tmp_path), "RETENTIONJAX_CACHE": str(tmp_path / "cache")}
 
-    def start(*arguments: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [*image.entrypoint, *arguments], cwd=image.folder, env=environment, text=True, stdout=-1
-        )
-
     def output(*arguments: str) -> str:
-        process = start(*arguments)
-        said, _ = process.communicate(timeout=300)
-        assert process.returncode == 0
-        return str(said)
+        command = [*image.entrypoint, *arguments]
+        done = subprocess.run(command, cwd=image.folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     assert output("--version").strip() == f"retentionjax {importlib.metadata.version('retentionjax')}"
     bundle = bundles.make(tmp_path / "bundle")
     assert "OK: " in output("bundle", "verify", str(bundle))
     if "serve" not in {command.name for command in cli.COMMANDS}:
         pytest.skip("this version has no service to start")
+
     port = free_port()
-    serve = [str(port) if each == "8080" else "127.0.0.1" if each == "0.0.0.0" else each for each in image.command]
+    url = f"http://127.0.0.1:{port}"
     environment |= {"RETENTIONJAX_BUNDLE": str(bundle), "RETENTIONJAX_DATABASE": f"sqlite:///{tmp_path}/ledger.db"}
-    service = start(*serve)
+    environment |= {"RETENTIONJAX_CAMPAIGN_CUSTOMERS": "100"}
+    command = [*image.entrypoint, *image.command]
+    here = {"8080": str(port), "0.0.0.0": "127.0.0.1"}  # the addresses of a container, and of a test
+    with (tmp_path / "log").open("w") as log:
+        service = subprocess.Popen(
+            [here.get(word, word) for word in command], cwd=image.folder, env=environment, stdout=log, stderr=log
+        )
     try:
-        assert json.loads(answered(f"http://127.0.0.1:{port}/healthz", service) or "{}") is not None
-        check = [each.replace("8080", str(port)) for each in image.healthcheck]
+        answered(f"{url}/readyz", service, tmp_path / "log")
+        check = [word.replace("8080", str(port)) for word in image.healthcheck]
         assert subprocess.run(check, env=environment, check=False).returncode == 0
+        key = output("keys", "create", "--role", "decide", "--name", "smoke").split()[-1]
+        (tmp_path / "customer.json").write_text(json.dumps(bundles.CUSTOMER))
+        smoke = [sys.executable, DOCKER.parent / "ci/smoke.py", url, "--customer", tmp_path / "customer.json"]
+        done = subprocess.run(
+            smoke, env=environment | {"RETENTIONJAX_KEY": key}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
     finally:
         service.terminate()
-        service.wait(30)
+        service.wait(60)
 
 
-def answered(url: str, service: "subprocess.Popen[str]") -> str:
+def answered(url: str, service: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + 180
     while True:
-        assert service.poll() is None, "the service ended"
+        assert service.poll() is None, log.read_text()
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                return str(answer.read().decode())
+            urllib.request.urlopen(url, timeout=2).close()
         except OSError:
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.3)
+        else:
+            return
