@@ -21,6 +21,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--bundle", required=True, metavar="DIR", help="the folder that the stage `bundle` wrote")
     parser.add_argument("--customer", required=True, metavar="FILE.json", help="facts and history of one customer")
+    parser.add_argument(
+        "--budget", type=float, metavar="DOLLARS", help="another campaign budget a customer, if the bundle serves any"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of words")
     parser.add_argument("--template", action="store_true", help="no language model: write by the template")
     parsed = parser.parse_args(list(arguments))
@@ -37,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     if not isinstance(customer, dict):
         raise DataError(f"{parsed.customer}: an object with the facts of one customer is wanted")
     bundle = load(parsed.bundle)
+    bundle = bundle if parsed.budget is None else bundle.at_budget(parsed.budget)
     decision = decide(bundle, customer, where=parsed.customer)
     asked = decision.contact is not None and bundle.writes and not parsed.template
     message = compose(decision, customer, writer(bundle) if asked else None, where=parsed.customer)

@@ -139,6 +139,11 @@ class Frontier:
         """All prices solved so far, cheapest first, without never contacting (price ∞)."""
         return [self._tangents[price] for price in sorted(self._tangents) if np.isfinite(price)]
 
+    def gain_bound(self, spend: float) -> float:
+        """$ over never contacting that no policy passes at that spend, by the prices solved so far."""
+        bound = min(each.mean.value + each.price * (spend - each.mean.spend) for each in self.tangents())
+        return bound - self.never.mean.value
+
     def _solve(self, row: int, price: float) -> Worth:
         _, choices = best_campaign(self.campaign, self.customers[row], price)
         self._advance(1)

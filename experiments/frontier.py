@@ -1,0 +1,276 @@
+"""Every budget at once: a grid of budgets and seeds trained in one call, and one policy that is told the price.
+
+Optional, beside the pipeline: `python -m experiments.frontier demo` after it. Writes frontier.png, frontier.json and
+a bundle that also serves other budgets: `retentionjax decide --bundle … --budget 1.50 …`.
+
+`frontier.json`: `exact`, `trained` and `curves` by policy are lists of {knob, spend, uplift} in $ a customer and
+campaign on the same held-out customers, the knob being price, budget, or the rule's own; `prices` is the bundle's
+table (of the training customers); `limit`, `customers`, and `seconds` an iteration of the grid takes together and one
+after another.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import bundle as deciding
+from experiments import customers as people
+from experiments import policy as training
+from experiments import writing
+from experiments.config import in_range
+from experiments.stage import Context, Stage
+from retentionjax import bundle as bundles
+from retentionjax import storage
+from retentionjax.bundle.message import MessageSettings
+from retentionjax.bundle.program import DecideAtPrice
+from retentionjax.env.potential import with_potential
+from retentionjax.env.prices import Prices
+from retentionjax.env.retention import RetentionEnv
+from retentionjax.env.types import EnvParams
+from retentionjax.evaluation import frontier, learned, optimum, priced
+from retentionjax.evaluation.frontier import Point
+from retentionjax.evaluation.priced import PricedNetwork
+from retentionjax.rl import ppo
+from retentionjax.rl.priced import Priced, PricedParams
+from retentionjax.tracking import progress
+
+ENV = RetentionEnv(expected_churn=True, shaping=True)
+CHUNK = 10  # iterations a call
+
+
+@dataclass(frozen=True)
+class FrontierConfig:
+    """Settings of the stage."""
+
+    seed: int = 42
+    budgets: tuple[float, ...] = (1.0, 1.75, 2.5, 4.0)
+    """$ a customer and campaign, one policy each and seed."""
+    seeds: int = 1
+    grid: training.Settings = field(
+        default_factory=lambda: training.Settings(num_iterations=100, num_envs=512, num_minibatches=16)
+    )
+    """PPO for each cell of the grid."""
+    multipliers: training.MultiplierGains = field(default_factory=lambda: training.MultiplierGains(integral=0.1))
+    ppo: training.Settings = field(default_factory=training.Settings)
+    """PPO for the policy that is told the price."""
+    lowest_price: float = 0.2
+    """$ of value for a $ of spend; the policy is trained on prices from here …"""
+    highest_price: float = 5.0
+    """… to here."""
+    prices: int = 16
+    """Rows of the table that finds a budget's price."""
+    tuning_replicates: int = 2
+    """Episodes a training customer behind each row."""
+    customers: int = 32
+    """Held-out ones, on whom all is compared with the exact frontier."""
+    replicates: int = 500
+    """Episodes of each of them and policy."""
+    exact_tolerance: float = 0.02
+    """$ within which the exact frontier is found at each budget."""
+
+    def __post_init__(self) -> None:
+        """Refuses a frontier of nothing."""
+        for name in ("seeds", "tuning_replicates", "customers", "replicates"):
+            in_range(name, getattr(self, name), 1, np.inf)
+        in_range("prices", self.prices, 2, np.inf)
+        in_range("lowest_price", self.lowest_price, 0.0, self.highest_price, open_low=True, open_high=True)
+        in_range("number of budgets", len(self.budgets), 1, np.inf)
+        for budget in self.budgets:
+            in_range("budgets", budget, 0.0, np.inf, open_low=True)
+        for name in ("grid", "ppo"):
+            in_range(f"{name}.num_iterations", getattr(self, name).num_iterations, CHUNK, np.inf)
+
+
+def run(config: FrontierConfig, context: Context) -> dict[str, float]:
+    """Grid → priced policy → exact frontier and rules on the same customers → bundle. See Stage."""
+    folder = context.inputs["policy"] / "artifacts"
+    _, train = people.load(folder, "train")
+    _, held_out = people.load(folder, "held_out")
+    limit = float(storage.read_json(folder / "limits.json")["campaign_budget"])
+    cells, seconds = train_grid(config, with_potential(train))
+    network = train_priced(config, with_potential(train))
+    prices = price_table(config, network, train)
+
+    rows = optimum.spread(held_out.population.churn_probability, config.customers, config.seed)
+    sample = held_out.replace(population=held_out.population.take(rows))  # type: ignore[attr-defined]
+    scene = frontier.scene_of(sample, jax.random.key(config.seed + 3), config.replicates)
+    trained = [frontier.point(scene, learned.ppo(each), budget) for budget, each in cells]
+    curves = compare(scene, network, prices)
+    exact = exact_frontier(config, sample, trained, curves["priced"])
+    points = sorted(Point(t.price, t.mean.spend, t.mean.value - exact.never.mean.value) for t in exact.tangents())
+    frontier.picture(points, curves, trained, limit, context.artifacts)
+    plain = {
+        "exact": _plain(points),
+        "trained": _plain(trained),
+        "curves": {name: _plain(each) for name, each in curves.items()},
+        "prices": asdict(prices),
+        "limit": limit,
+        "customers": len(rows),
+        "seconds": seconds,
+    }
+    storage.write_json(context.artifacts / "frontier.json", plain)
+    write_bundle(context, network, prices)
+    return summary(config, exact, trained, curves["priced"], seconds)
+
+
+# --- training -------------------------------------------------------------------------------------------------
+
+
+def train_grid(config: FrontierConfig, params: EnvParams) -> tuple[list[tuple[float, Any]], dict[str, float]]:
+    """(budget, policy) of every cell, all trained by the same calls; and the seconds of an iteration, both ways."""
+    settings = training.ppo_config(
+        training.PolicyConfig(ppo=config.grid, multipliers=config.multipliers, seed=config.seed)
+    )
+    budgets = [budget for budget in config.budgets for _ in range(config.seeds)]
+    limits = jnp.tile(jnp.asarray(settings.limits, jnp.float32), (len(budgets), 1)).at[:, 0].set(jnp.array(budgets))
+    keys = jax.random.split(jax.random.key(config.seed), len(budgets))
+
+    def start(limits: jax.Array, key: jax.Array) -> ppo.TrainState:
+        return ppo.init(ENV, params, settings.replace(limits=limits), key)
+
+    def iterate(limits: jax.Array, state: ppo.TrainState) -> ppo.TrainState:
+        return ppo.train_iterations(ENV, params, settings.replace(limits=limits), state, CHUNK)[0]
+
+    state = jax.jit(jax.vmap(start))(limits, keys)
+    one = jax.tree.map(lambda x: x[0], state)
+    together = jax.jit(jax.vmap(iterate)).lower(limits, state).compile()
+    alone = jax.jit(iterate).lower(limits[0], one).compile()
+    seconds = {"one_after_another": len(budgets) * _seconds(lambda: alone(limits[0], one)) / CHUNK}
+    chunks, times = config.grid.num_iterations // CHUNK, []
+    with progress(f"{len(budgets)} budgets and seeds at once", chunks * CHUNK, "iterations") as bar:
+        for _ in range(chunks):
+            started = time.monotonic()
+            state = jax.block_until_ready(together(limits, state))
+            times.append(time.monotonic() - started)
+            bar.advance(CHUNK)
+    seconds["together"] = float(np.median(times)) / CHUNK
+    policies = [
+        ppo.policy(settings, jax.tree.map(lambda x, cell=cell: x[cell], state), averaged=True)
+        for cell in range(len(budgets))
+    ]
+    return list(zip(budgets, policies, strict=True)), seconds
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    started = time.monotonic()
+    jax.block_until_ready(work())
+    return time.monotonic() - started
+
+
+def train_priced(config: FrontierConfig, params: EnvParams) -> PricedNetwork:
+    """The policy that is told the price: no limits, the price of spend is charged in the reward."""
+    env = Priced(ENV)
+    world = PricedParams(params, config.lowest_price, config.highest_price)
+    settings = training.ppo_config(training.PolicyConfig(ppo=config.ppo, seed=config.seed))
+    settings = settings.replace(limits=(float("inf"),) * len(settings.limits))
+    state = jax.jit(lambda key: ppo.init(env, world, settings, key))(jax.random.key(config.seed + 1))
+    iterate = jax.jit(lambda world, state: ppo.train_iterations(env, world, settings, state, CHUNK))
+    with progress("policy for every budget", config.ppo.num_iterations // CHUNK * CHUNK, "iterations") as bar:
+        for _ in range(config.ppo.num_iterations // CHUNK):
+            state, metrics = iterate(world, state)
+            bar.advance(CHUNK, spend=ppo.summarise(metrics)["episode_cost_0"])
+    return PricedNetwork(
+        policy=ppo.policy(settings, state, averaged=True),
+        critic=state.averaged_params.critic,
+        low=config.lowest_price,
+        high=config.highest_price,
+    )
+
+
+# --- comparing ------------------------------------------------------------------------------------------------
+
+
+def price_table(config: FrontierConfig, network: PricedNetwork, train: EnvParams) -> Prices:
+    """What the policy spends on the training customers at each price."""
+    with progress("what each price spends", config.prices, "prices") as bar:
+        return priced.tabulate(
+            network,
+            train,
+            jax.random.key(config.seed + 2),
+            prices=config.prices,
+            replicates=config.tuning_replicates,
+            advance=bar.advance,
+        )
+
+
+def compare(scene: frontier.Scene, network: PricedNetwork, prices: Prices) -> dict[str, list[Point]]:
+    """The curve of each rule, and of the priced policy at the prices of its table."""
+    curves = {"priced": (priced.at_price(network, 1.0), prices.price), **frontier.RULES}
+    with progress("curves", sum(len(knobs) for _, knobs in curves.values()), "points") as bar:
+        return {name: frontier.curve(scene, policy, knobs, bar.advance) for name, (policy, knobs) in curves.items()}
+
+
+def exact_frontier(
+    config: FrontierConfig, sample: EnvParams, trained: list[Point], told: list[Point]
+) -> optimum.Frontier:
+    """The exact frontier, found where the policies are."""
+    spends = [each.spend for each in trained] + list(np.quantile([each.spend for each in told], [0.1, 0.5, 0.9]))
+    with progress("exact frontier", 4 * len(spends) * config.customers, "campaigns") as bar:
+        found = optimum.Frontier(sample, bar.advance)
+        for spend in sorted(spends):
+            found.at_budget(spend, tolerance=config.exact_tolerance)
+    return found
+
+
+def summary(
+    config: FrontierConfig,
+    exact: optimum.Frontier,
+    trained: list[Point],
+    told: list[Point],
+    seconds: dict[str, float],
+) -> dict[str, float]:
+    """Shares of the attainable gain at each budget, and how much faster the grid trains together."""
+    flat = {"grid_speedup": seconds["one_after_another"] / seconds["together"]}
+    flat |= {f"seconds_iteration_{name}": each for name, each in seconds.items()}
+    for budget in config.budgets:
+        own = [each for each in trained if each.knob == budget]
+        flat[f"share_trained_{budget:g}"] = float(np.mean([_share(exact, each) for each in own]))
+    order = sorted(told, key=lambda each: each.spend)
+    columns = np.array([each[1:] for each in order]).T
+    for budget in config.budgets:
+        gain = float(np.interp(budget, *columns))
+        flat[f"share_priced_{budget:g}"] = _share(exact, Point(0.0, budget, gain))
+    return flat
+
+
+def _share(exact: optimum.Frontier, point: Point) -> float:
+    """Uplift over the most that any policy gains at that spend."""
+    return point.uplift / max(1e-9, exact.gain_bound(point.spend))
+
+
+def _plain(points: list[Point]) -> list[dict[str, float]]:
+    return [each._asdict() for each in points]
+
+
+# --- the bundle -----------------------------------------------------------------------------------------------
+
+
+def write_bundle(context: Context, network: PricedNetwork, prices: Prices) -> None:
+    """The pipeline's bundle with the policy for other budgets beside its own, in `artifacts/bundle`."""
+    trained = learned.load(context.inputs["policy"] / "artifacts/policy")
+    message = MessageSettings(writing.NORTHWIND, facts=writing.FACTS)
+    contents = deciding.contents(trained, context, message)
+    contents = dataclasses.replace(contents, priced=(served(network), prices))
+    bundles.write(context.artifacts / "bundle", contents, replace=True)
+
+
+def served(network: PricedNetwork) -> DecideAtPrice:
+    """(observations, masks, prices) → (propensities, values), as `bundle.program` takes it."""
+
+    def decide(observations: jax.Array, masks: jax.Array, price: jax.Array) -> tuple[jax.Array, jax.Array]:
+        propensities = jax.nn.softmax(network.logits(observations, masks, price))
+        return propensities, jax.vmap(network.values)(observations, price)
+
+    return decide
+
+
+STAGE = Stage("frontier", FrontierConfig, run, needs=("data", "churn", "acceptance", "policy", "evaluate"))
+
+if __name__ == "__main__":
+    STAGE.main()

@@ -1,0 +1,107 @@
+"""Value against spend: what each policy gains at every budget, under the exact frontier that none can pass."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+from matplotlib.figure import Figure
+
+from retentionjax.env.retention import RetentionEnv
+from retentionjax.env.types import EnvParams
+from retentionjax.evaluation import baselines, plots
+from retentionjax.evaluation.rollout import Policy, play
+
+RULES: Mapping[str, tuple[Policy, Sequence[float]]] = {
+    "threshold": (baselines.threshold(), tuple(np.linspace(0.35, 0.95, 9))),
+    "greedy": (baselines.greedy(), tuple(np.geomspace(0.1, 6.0, 9))),
+    "greedy_fatigue": (baselines.greedy_fatigue(), tuple(np.geomspace(0.1, 6.0, 9))),
+}
+"""The baselines that look at the customer, with the knobs at which they are played."""
+_COLOURS = (plots.GREEN, plots.ORANGE, plots.GREY)
+
+
+class Point(NamedTuple):
+    """A policy at one setting; $ a customer and campaign, means over the customers."""
+
+    knob: float  # what it was set to: a rule's knob, a price, a budget
+    spend: float
+    uplift: float  # over never contacting
+
+
+class Scene(NamedTuple):
+    """Customers and luck, the same for every policy; expected churn, so that few episodes say much."""
+
+    params: EnvParams
+    key: jax.Array
+    replicates: int
+    never: np.ndarray  # value of never contacting, (customers, replicates)
+
+
+def scene_of(params: EnvParams, key: jax.Array, replicates: int) -> Scene:
+    """The customers of `params.population`, each in `replicates` episodes."""
+    never = play(RetentionEnv(expected_churn=True), params, baselines.never(), key, replicates=replicates)
+    return Scene(params, key, replicates, np.asarray(never.value, np.float64))
+
+
+def curve(
+    scene: Scene, policy: Policy, knobs: Sequence[float], advance: Callable[[int], object] = lambda points: None
+) -> list[Point]:
+    """The policy at each of its knobs."""
+    points = []
+    for knob in knobs:
+        points.append(point(scene, policy.replace(knob=float(knob)), float(knob)))  # type: ignore[attr-defined]
+        advance(1)
+    return points
+
+
+def point(scene: Scene, policy: Policy, knob: float) -> Point:
+    """The policy as it is; `knob` is only noted."""
+    env = RetentionEnv(expected_churn=True)
+    played = play(env, scene.params, policy, scene.key, replicates=scene.replicates)
+    gain = np.asarray(played.value, np.float64) - scene.never
+    return Point(knob, float(np.mean(played.spend)), float(gain.mean()))
+
+
+def picture(
+    exact: Sequence[Point],
+    curves: Mapping[str, Sequence[Point]],
+    trained: Sequence[Point],
+    limit: float,
+    folder: epath.Path,
+) -> None:
+    """`frontier.png`.
+
+    Args:
+        exact: of the exact frontier, by spend.
+        curves: by policy; "priced" is the one policy for every budget.
+        trained: a policy each, trained for one budget.
+    """
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    widest = 1.15 * max(each.spend for each in [*trained, *curves["priced"]])
+    corner = Point(0.0, 0.0, 0.0)
+    _line(axes, [corner, *exact], "exact optimum", widest, color="black", linewidth=1.2, linestyle="--")
+    rules = {name: points for name, points in curves.items() if name != "priced"}
+    for (name, points), colour in zip(rules.items(), _COLOURS, strict=False):
+        _line(axes, points, name, widest, color=colour, linewidth=1, marker=".", markersize=4)
+    _line(axes, curves["priced"], "one policy for every budget", widest, color=plots.BLUE, linewidth=2)
+    spends, uplifts = [each.spend for each in trained], [each.uplift for each in trained]
+    axes.plot(spends, uplifts, "o", color=plots.BLUE, markerfacecolor="white", label="trained for one budget each")
+    axes.axvline(limit, color=plots.GREY, linewidth=0.8, linestyle=":")
+    axes.annotate("budget", (limit, 0.02), xycoords=("data", "axes fraction"), ha="right", color=plots.GREY)
+    axes.set_xlim(0, widest)
+    axes.set_ylim(min(0.0, *(each.uplift for each in trained)), None)
+    axes.set_xlabel(r"spend [\$ a customer and campaign]")
+    axes.set_ylabel(r"uplift over never contacting [\$]")
+    axes.set_title("What a budget is worth: held-out customers, the same for every policy")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    plots.plain(axes)
+    plots.write(figure, folder / "frontier.png")
+
+
+def _line(axes: plots.Axes, points: Sequence[Point], label: str, widest: float, **style: object) -> None:
+    shown = sorted(each[1:] for each in points if each.spend <= widest)
+    if shown:
+        axes.plot(*zip(*shown, strict=True), label=label, **style)  # type: ignore[arg-type]

@@ -1,0 +1,95 @@
+"""A bundle with a policy that is told the price: written, read, and refused where it is damaged."""
+
+import dataclasses
+import json
+
+import bundles
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+
+from retentionjax import cli
+from retentionjax.bundle import load, priced, program, write
+from retentionjax.env import observation
+from retentionjax.env.actions import NUM_ACTIONS
+from retentionjax.env.prices import Prices
+from retentionjax.errors import BundleError, ConfigError
+from retentionjax.evaluation import learned
+
+TABLE = Prices(price=(0.5, 1.0, 2.0), spend=(4.0, 2.0, 1.0), uplift=(6.0, 5.0, 3.0))
+
+
+def decide(observations, masks, price):
+    """The higher the price, the surer it waits."""
+    logits = jnp.zeros((observations.shape[0], NUM_ACTIONS)).at[:, 0].set(2 * price)
+    values = price[:, None] * jnp.ones(learned.NUM_HEADS)
+    return jax.nn.softmax(jnp.where(masks, logits, -1e9)), values
+
+
+@pytest.fixture(scope="module")
+def any_budget(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("any") / "bundle"
+    write(folder, dataclasses.replace(bundles.contents(bundles.trained()), priced=(decide, TABLE)))
+    return folder
+
+
+def test_a_budget_gets_its_price_and_its_own_name(any_budget):
+    bundle = load(any_budget)
+    seen, masks = np.zeros((3, observation.SIZE), np.float32), np.ones((3, NUM_ACTIONS), bool)
+    generous, tight = bundle.at_budget(4.0), bundle.at_budget(1.5)
+    assert tight.manifest.multipliers["campaign_budget"] == pytest.approx(1.5)
+    assert tight.manifest.limits == {**bundle.manifest.limits, "campaign_budget": 1.5}
+    assert len({each.manifest.id for each in (bundle, generous, tight)}) == 3
+    assert tight.manifest.id == load(any_budget).at_budget(1.5).manifest.id
+    for each, price in ((generous, 0.5), (tight, 1.5)):
+        propensities, values = each.decide(seen, masks)
+        expected, _ = decide(seen, jnp.asarray(masks), jnp.full(3, price))
+        np.testing.assert_allclose(propensities, expected, atol=1e-6)
+        np.testing.assert_allclose(values, price, rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"budget is 0.5; allowed: at least \$1.00"):
+        bundle.at_budget(0.5)
+
+
+def test_a_bundle_without_the_part_says_so(bundle):
+    assert bundle.priced is None
+    with pytest.raises(BundleError, match="no policy for other budgets"):
+        bundle.at_budget(1.0)
+
+
+def test_the_command_line_takes_a_budget(any_budget, tmp_path, capsys):
+    customer = tmp_path / "customer.json"
+    customer.write_text(json.dumps(bundles.CUSTOMER))
+    arguments = ["decide", "--bundle", str(any_budget), "--customer", str(customer), "--json"]
+    assert cli.main([*arguments, "--budget", "1.5"]) == 0
+    assert json.loads(capsys.readouterr().out)["price"] == pytest.approx(1.5)
+    assert cli.main([*arguments, "--budget", "0.1"]) == 2
+    assert "allowed: at least" in capsys.readouterr().err
+
+
+def test_half_the_part_and_a_damaged_table_are_refused(tmp_path):
+    folder = epath.Path(tmp_path)
+    priced.write(folder, decide, TABLE)
+    both = {priced.PROGRAM: None, priced.PRICES: None}
+    assert priced.read(folder, both).prices == TABLE
+    assert priced.read(folder, {}) is None
+    for name in both:
+        with pytest.raises(BundleError, match="one is of no use alone"):
+            priced.read(folder, {name: None})
+    for plain, message in (
+        ({"price": [1, 2]}, "not a table of prices"),
+        ({"price": [1, "2"], "spend": [2, 1], "uplift": [2, 1]}, "lists of numbers"),
+        ({"price": [2, 1], "spend": [2, 1], "uplift": [2, 1]}, "prices must rise"),
+    ):
+        (folder / priced.PRICES).write_text(json.dumps(plain))
+        with pytest.raises(BundleError, match=message):
+            priced.read(folder, both)
+
+
+def test_a_program_without_a_price_is_not_taken_for_one_with():
+    plain = program.build(lambda seen, masks: decide(seen, masks, jnp.ones(seen.shape[0])))
+    with pytest.raises(BundleError, match="another policy's"):
+        program.load_priced(plain, "here")
+    with pytest.raises(BundleError, match="another policy's"):
+        program.load(program.build(decide, priced=True), "here")

@@ -1,0 +1,56 @@
+"""A policy beside the exact optimum, and the frontier's picture."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+
+from retentionjax.env import population
+from retentionjax.env.types import EnvParams
+from retentionjax.evaluation import baselines, frontier, optimum
+from retentionjax.evaluation.frontier import Point
+from retentionjax.evaluation.optimum import playing
+
+FORTNIGHTS = EnvParams(population=population.build([60.0, 110.0], [0.6, 0.4], [0.3, 0.4]), horizon_days=20)
+
+
+def test_the_optimum_itself_attains_all_of_it():
+    best = playing.policy(optimum.Frontier(FORTNIGHTS), 0.7)
+    regret = optimum.measure(FORTNIGHTS, best, 2.0, jax.random.key(0), replicates=4000, price=0.7)
+    assert regret.share.low <= 1.0 <= regret.share.high
+    assert regret.share.high - regret.share.low < 0.5
+    assert regret.at_spend.spend == pytest.approx(regret.spend, abs=1e-6)
+    assert regret.at_limit.budget == 2.0
+    assert json.loads(json.dumps(regret.to_dict()))["at_limit"]["uplift"] == pytest.approx(regret.at_limit.uplift)
+    words = optimum.sentences(regret, 0.75)
+    assert f"the next dollar of budget returns ${regret.at_limit.price:.2f} (learned: 0.75)" in words
+
+
+def test_who_never_contacts_attains_nothing():
+    regret = optimum.measure(FORTNIGHTS, baselines.never(), 2.0, jax.random.key(0), replicates=10, price=0.7)
+    assert (regret.share.mean, regret.spend) == (0.0, 0.0)
+
+
+def test_a_sample_is_spread_over_the_risks():
+    risk = np.random.default_rng(1).random(1000)
+    rows = optimum.spread(risk, 50, seed=3)
+    assert len(set(rows)) == 50
+    np.testing.assert_allclose(np.sort(risk[rows]), (np.arange(50) + 0.5) / 50, atol=0.06)
+    assert set(optimum.spread(risk[:5], 50, seed=3)) == set(range(5))
+    assert list(optimum.spread(risk, 50, seed=4)) != list(rows)
+
+
+def test_points_of_a_rule_lie_below_the_exact_frontier_and_make_a_picture(tmp_path):
+    scene = frontier.scene_of(FORTNIGHTS, jax.random.key(2), 4000)
+    points = frontier.curve(scene, baselines.greedy_fatigue(), [0.2, 2.0])
+    exact = optimum.Frontier(FORTNIGHTS)
+    for point in points:
+        best = exact.at_budget(point.spend)
+        assert point.uplift < best.uplift + 0.3
+        assert exact.gain_bound(point.spend) == pytest.approx(best.bound - best.never)
+    assert points[0].spend > points[1].spend
+    line = [Point(each.price, each.mean.spend, each.mean.value - exact.never.mean.value) for each in exact.tangents()]
+    frontier.picture(line, {"priced": points, "greedy": points}, points[:1], 1.0, epath.Path(tmp_path))
+    assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")
