@@ -27,6 +27,7 @@ from retentionjax.evaluation.rollout import Episodes, Policy, play
 from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.rl import ppo
 from retentionjax.rl.lagrangian import Gains
+from retentionjax.rl.sharding import device_mesh
 from retentionjax.tracking import progress, read_metrics
 
 WAIT_BIASES = (-4.0, 8.0)  # where the bias that sets the spend is sought, in log-odds
