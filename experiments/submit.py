@@ -120,13 +120,12 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `submit`; raises RetentionJaxError for what the user can mend."""
     parsed = _parser().parse_args(list(arguments))
     preset = configuration.load_preset(parsed.preset)
-    if parsed.target == "vertex":
-        place: vertex.Place | None = vertex.place(parsed, dry=parsed.dry_run)
-        runs = storage.as_path(parsed.runs or f"gs://{place.project}-retentionjax-runs/runs")
-        if not storage.is_cloud(runs):
-            raise ConfigError(f"--runs {runs}: Vertex AI's machines see no folder of this one; gs://BUCKET/… is wanted")
-    else:
-        place, runs = None, storage.as_path(parsed.runs or LOCAL_RUNS)
+    place = vertex.place(parsed, dry=parsed.dry_run) if parsed.target == "vertex" else None
+    runs = storage.as_path(
+        parsed.runs or (LOCAL_RUNS if place is None else f"gs://{place.project}-retentionjax-runs/runs")
+    )
+    if place is not None and not storage.is_cloud(runs):
+        raise ConfigError(f"--runs {runs}: Vertex AI's machines see no folder of this one; gs://BUCKET/… is wanted")
     from experiments.pipeline import load_stages  # imports JAX and all of training: seconds that --help need not wait
 
     shapes, name = machines.load(parsed.machines), parsed.name or preset.name

@@ -30,6 +30,7 @@ from retentionjax.env import actions, constraints, observation
 from retentionjax.env.population import MIN_PROBABILITY
 from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState
 from retentionjax.errors import BundleError
+from retentionjax.evaluation.contact_gain import contact_gain
 from retentionjax.tabular import forest
 
 SIZES = (1, 8, 32, 128)
@@ -233,8 +234,6 @@ class _Program:
     def by_rule(self, values: Array, charge: Array, *rest: Array) -> Decided:
         """A simple rule instead of the policy: contact today with the offer whose expected gain, less the bundle's
         price × expected spend, is largest, if that is above 0 (`evaluation.baselines.greedy_fatigue`)."""
-        from retentionjax.evaluation.baselines import contact_gain  # brings gymnax along, which takes seconds
-
         state, scores, removed = self._situation(values, charge, *rest)
         seen, mask = self._observation(state), ~removed.any(axis=1)
         gain, spend = jax.vmap(lambda one: contact_gain(one, self.params, foresees_fatigue=True))(state)
