@@ -18,6 +18,7 @@ from rich.console import Console
 from experiments import customers as people
 from experiments import writing
 from experiments.config import in_range
+from experiments.policy import price_of
 from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
@@ -116,7 +117,7 @@ def contents(trained: learned.Trained, context: Context, message: MessageSetting
         save_policy=lambda folder: learned.save(trained, folder),
         params=record.from_dict(storage.read_json(policy / "env.json")),
         limits=storage.read_json(policy / "limits.json"),
-        multipliers={"campaign_budget": summaries["policy"]["multiplier_campaign_budget"]},
+        multipliers={"campaign_budget": price_of(summaries["policy"])},
         data={name: table.provenance for name, table in data.items()},
         metrics=summaries,
         matching=matching(inputs["policy"]),

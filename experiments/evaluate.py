@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments import customers as people
 from experiments.config import in_range
+from experiments.policy import price_of
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.env.retention import RetentionEnv
@@ -96,7 +97,7 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         for name, played in episodes.items()
         if name != "ppo"
     }
-    learned_price = float(storage.read_json(context.inputs["policy"] / "summary.json")["multiplier_campaign_budget"])
+    learned_price = price_of(storage.read_json(context.inputs["policy"] / "summary.json"))
     regret = distance_to_optimum(config, held_out, ours, budget, learned_price)
     title = f"Held-out customers ({context.data_source} data), $ a customer and campaign"
     table.show(metrics, paired, title=title, footer=optimum.sentences(regret, learned_price))

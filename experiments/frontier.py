@@ -9,10 +9,9 @@ table (of the training customers); `limit`, `customers`, and `seconds` an iterat
 after another.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jax
@@ -132,10 +131,10 @@ def train_grid(config: FrontierConfig, params: EnvParams) -> tuple[list[tuple[fl
     keys = jax.random.split(jax.random.key(config.seed), len(budgets))
 
     def start(limits: jax.Array, key: jax.Array) -> ppo.TrainState:
-        return ppo.init(ENV, params, settings.replace(limits=limits), key)
+        return ppo.init(ENV, params, replace(settings, limits=limits), key)
 
     def iterate(limits: jax.Array, state: ppo.TrainState) -> ppo.TrainState:
-        return ppo.train_iterations(ENV, params, settings.replace(limits=limits), state, CHUNK)[0]
+        return ppo.train_iterations(ENV, params, replace(settings, limits=limits), state, CHUNK)[0]
 
     state = jax.jit(jax.vmap(start))(limits, keys)
     one = jax.tree.map(lambda x: x[0], state)
@@ -168,7 +167,7 @@ def train_priced(config: FrontierConfig, params: EnvParams) -> PricedNetwork:
     env = Priced(ENV)
     world = PricedParams(params, config.lowest_price, config.highest_price)
     settings = training.ppo_config(training.PolicyConfig(ppo=config.ppo, seed=config.seed))
-    settings = settings.replace(limits=(float("inf"),) * len(settings.limits))
+    settings = replace(settings, limits=(float("inf"),) * len(settings.limits))
     state = jax.jit(lambda key: ppo.init(env, world, settings, key))(jax.random.key(config.seed + 1))
     iterate = jax.jit(lambda world, state: ppo.train_iterations(env, world, settings, state, CHUNK))
     with progress("policy for every budget", config.ppo.num_iterations // CHUNK * CHUNK, "iterations") as bar:
@@ -256,7 +255,7 @@ def write_bundle(context: Context, network: PricedNetwork, prices: Prices) -> No
     trained = learned.load(context.inputs["policy"] / "artifacts/policy")
     message = MessageSettings(writing.NORTHWIND, facts=writing.FACTS)
     contents = deciding.contents(trained, context, message)
-    contents = dataclasses.replace(contents, priced=(served(network), prices))
+    contents = replace(contents, priced=(served(network), prices))
     bundles.write(context.artifacts / "bundle", contents, replace=True)
 
 

@@ -1,11 +1,12 @@
 """Value against spend: what each policy gains at every budget, under the exact frontier that none can pass."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from etils import epath
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from retentionjax.env.retention import RetentionEnv
@@ -101,7 +102,7 @@ def picture(
     plots.write(figure, folder / "frontier.png")
 
 
-def _line(axes: plots.Axes, points: Sequence[Point], label: str, widest: float, **style: object) -> None:
+def _line(axes: Axes, points: Sequence[Point], label: str, widest: float, **style: Any) -> None:
     shown = sorted(each[1:] for each in points if each.spend <= widest)
     if shown:
-        axes.plot(*zip(*shown, strict=True), label=label, **style)  # type: ignore[arg-type]
+        axes.plot(*zip(*shown, strict=True), label=label, **style)

@@ -109,7 +109,8 @@ def _part(places: _Places, chosen: np.ndarray) -> _Places:
 
 def _merged(parts: list[_Places], classes: int) -> _Places:
     """One entry a place, however many ways lead to it."""
-    row, z, used, chance = (np.concatenate(column) for column in zip(*parts, strict=True))
+    row, z, used = (np.concatenate([part[column] for part in parts]).astype(np.int64) for column in range(3))
+    chance = np.concatenate([part.chance for part in parts])
     places, where = np.unique((row * 2 + z) * classes + used, return_inverse=True)
     total = np.bincount(where, weights=chance, minlength=len(places))
     row_and_z, used = np.divmod(places, classes)
