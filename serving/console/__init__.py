@@ -5,7 +5,7 @@ from litestar.exceptions import HTTPException
 from litestar.static_files import create_static_files_router
 
 from serving.console.deciding import decide, show_decide, simulate
-from serving.console.frame import SignedOut, on_http, on_refusal, on_signed_out
+from serving.console.frame import SignedOut, on_defect, on_http, on_refusal, on_signed_out
 from serving.console.overview import (
     change_bundles,
     change_campaign,
@@ -37,6 +37,6 @@ console_router = Router(
         change_safety,
         create_static_files_router("/static", directories=[STATIC], include_in_schema=False),
     ],
-    exception_handlers={SignedOut: on_signed_out, Problem: on_refusal, HTTPException: on_http},
+    exception_handlers={SignedOut: on_signed_out, Problem: on_refusal, HTTPException: on_http, Exception: on_defect},
     include_in_schema=False,
 )

@@ -99,7 +99,6 @@ async def _page(request: Http, person: Person, shown: dict[str, Any]) -> Respons
         request,
         "decide.html",
         title="Decide",
-        person=person,
         fields=people.fields(served.bundle.schema, person),
         recent=recent,
         campaigns=campaigns,
@@ -108,7 +107,7 @@ async def _page(request: Http, person: Person, shown: dict[str, Any]) -> Respons
         tones=TONES,
         once=str(uuid.uuid4()),
         shown=bool(shown),
-        **(shown or {"decision": None}),
+        **{"decision": None, **shown, "person": person},
     )
 
 

@@ -13,7 +13,8 @@ from litestar.response import Redirect
 
 from serving.console.pages import page
 from serving.console.sessions import COOKIE, Session, same
-from serving.problems import Problem
+from serving.ledger import LedgerUnavailable
+from serving.problems import Problem, on_exception
 
 Http = Request[Any, Any, Any]
 HOME, SIGN_IN = "/console", "/console/sign-in"
@@ -114,3 +115,13 @@ def on_http(request: Http, error: HTTPException) -> Response[Any]:
     """What Litestar refuses, as a page."""
     detail = "There is nothing here." if error.status_code == 404 else "The request cannot be read."
     return on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail))
+
+
+def on_defect(request: Http, error: Exception) -> Response[Any]:
+    """What is broken, as a page; the log knows more."""
+    if isinstance(error, LedgerUnavailable):
+        return on_refusal(
+            request, Problem(503, "ledger-unavailable", "Not available now", "The ledger cannot be reached.")
+        )
+    on_exception(request, error)
+    return on_refusal(request, Problem(500, "defect", "The service failed", "Its log says why."))

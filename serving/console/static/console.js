@@ -1,5 +1,6 @@
 // Only this: the number beside a slider follows it. Everything else is HTML, and works without.
 document.addEventListener("input", (event) => {
-  const output = event.target.closest("label")?.querySelector("output");
-  if (output && event.target.type === "range") output.value = Number(event.target.value).toLocaleString("en-US");
+  const slider = event.target;
+  const output = slider.type === "range" && document.querySelector(`output[for="${slider.id}"]`);
+  if (output) output.value = Number(slider.value).toLocaleString("en-US");
 });

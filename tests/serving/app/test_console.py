@@ -1,0 +1,267 @@
+"""The console in a browser: signed in, a decision with its reasons, what if, the money, the kill switch; and without
+JavaScript. Skipped, by name, where Debian's Chromium is absent."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import served_app
+from served_app import Running
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PICTURE = "RETENTIONJAX_CONSOLE_PICTURE"
+"""Names a file: the decision page's picture is written there."""
+browser_only = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is absent: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("console")
+    with served_app.serve(folder, bundle, console_examples=str(served_app.example(folder))) as running:
+        with running.ledger.transaction() as tx:
+            for customer in ("C-7", *(f"C-{number}" for number in range(100, 160))):
+                tx.set_consent(customer, "sms", "granted", source="test")
+        yield running
+
+
+customers = itertools.count(100)
+
+
+def signed_in(chromium: Any, own: Running, role: str = "admin", **options: Any) -> Any:
+    page = chromium.new_context(**options).new_page()
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and page.faults.append(message.text))
+    page.goto(own.url + "/console")
+    assert page.url.endswith("/console/sign-in")
+    page.fill("#key", own.keys[role])
+    page.click("button")
+    page.wait_for_url("**/console")
+    return page
+
+
+def decide(page: Any, own: Running, button: str = "decide") -> None:
+    """Fills the example in and decides about somebody whom nobody has asked about."""
+    page.goto(own.url + "/console?example=somebody")
+    page.fill("[name=customer_id]", f"C-{next(customers)}")
+    page.click(f"button[value={button}]")
+    page.wait_for_selector("#verdict", state="attached")
+
+
+@browser_only
+def test_a_decision_comes_with_its_message_and_its_reasons(chromium: Any, own: Running) -> None:
+    page = signed_in(chromium, own)
+    for _ in range(20):
+        decide(page, own)
+        if page.locator(".verdict.contact").count():
+            break
+    assert "Contact" in page.inner_text(".verdict")
+    assert "passed the shield" in page.inner_text("#result")
+    assert "STOP to opt out" in page.inner_text(".bubble")
+    page.click("text=All 13 actions")
+    assert page.locator("article table tr.chosen").count() == 1
+    page.wait_for_url("**/console?decision=*")
+    shown = page.inner_text(".verdict")
+    page.reload()
+    assert page.inner_text(".verdict") == shown  # it is recorded, and shown again from the ledger
+    assert page.faults == []
+
+
+@browser_only
+def test_trying_writes_nothing(chromium: Any, own: Running) -> None:
+    page = signed_in(chromium, own)
+    with own.ledger.read() as view:
+        before = len(view.recent(1000))
+    decide(page, own, "try")
+    assert "tried, nothing written" in page.inner_text(".tags")
+    with own.ledger.read() as view:
+        assert len(view.recent(1000)) == before
+
+
+@browser_only
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_sliders_simulate_and_nothing_overflows(
+    chromium: Any, own: Running, width: int, height: int, scheme: str
+) -> None:
+    page = signed_in(chromium, own, viewport={"width": width, "height": height}, color_scheme=scheme)
+    decide(page, own, "try")
+    slider = page.locator("input[type=range][name='fact.bill']")
+    slider.evaluate("each => { each.value = 120; each.dispatchEvent(new Event('input', {bubbles: true})) }")
+    page.wait_for_selector("#simulated table")
+    assert "at $120.00 a month" in page.inner_text("#simulated")
+    assert slider.locator("xpath=..").locator("output").inner_text() == "120"
+    for place in ("", "/campaigns", "/bundles", "/safety"):
+        if place:
+            page.goto(own.url + "/console" + place)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CONTRASTS) == []
+        assert page.evaluate(UNLABELLED) == []
+    assert page.faults == []
+    if os.environ.get(PICTURE) and (width, scheme) == (1280, "light"):
+        picture(page, own)
+
+
+# Texts whose contrast with what is behind them is below WCAG AA (4.5, or 3 for large ones).
+CONTRASTS = """() => {
+  const parse = colour => colour.match(/[\\d.]+/g).map(Number);
+  const channel = value => (value /= 255) <= .04045 ? value / 12.92 : ((value + .055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b);
+  const ground = element => {
+    for (; element; element = element.parentElement) {
+      const colour = parse(getComputedStyle(element).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  return [...document.querySelectorAll('main *, header *, footer *')].filter(each =>
+    [...each.childNodes].some(node => node.nodeType === 3 && node.textContent.trim()) && each.offsetParent
+    && !each.closest('.unseen, svg, option, noscript')
+  ).flatMap(each => {
+    const style = getComputedStyle(each), size = parseFloat(style.fontSize), bold = parseInt(style.fontWeight) >= 700;
+    const [one, other] = [luminance(parse(style.color)), luminance(ground(each))].sort((a, b) => b - a);
+    const contrast = (one + .05) / (other + .05), wanted = size >= 24 || (bold && size >= 18.66) ? 3 : 4.5;
+    return contrast < wanted ? [`${each.textContent.trim().slice(0, 40)}: ${contrast.toFixed(2)}`] : [];
+  });
+}"""
+# Fields that nothing names.
+UNLABELLED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea')]
+  .filter(each => !each.labels.length && !each.getAttribute('aria-label')).map(each => each.name)"""
+
+
+@browser_only
+def test_it_works_without_javascript(chromium: Any, own: Running) -> None:
+    page = signed_in(chromium, own, java_script_enabled=False)
+    decide(page, own)
+    assert "decision=" in page.url
+    page.click("noscript button")
+    assert page.inner_text("h1") == "What if"
+    page.goto(own.url + "/console/safety")
+    page.check("input[value=never]")
+    page.click("text=Set")
+    assert "Nobody is contacted" in page.inner_text("[role=status]")
+    page.goto(own.url + "/console?example=somebody")
+    page.click("button[value=try]")
+    assert "kill switch" in page.inner_text("#result")
+    page.goto(own.url + "/console/safety")
+    page.check("input[value=policy]")
+    page.click("text=Set")
+
+
+@browser_only
+def test_a_customer_may_be_pasted(chromium: Any, own: Running) -> None:
+    page = signed_in(chromium, own, "decide")
+    page.goto(own.url + "/console")
+    page.click("text=Paste a customer")
+    page.fill("[name=paste]", (Path(own.app.state.settings.console_examples) / "somebody.json").read_text())
+    page.click("button[value=try]")
+    page.wait_for_selector("#verdict", state="attached")
+    assert "C-7" in page.inner_text(".verdict")
+    page.fill("[name=paste]", '{"customer_id": "C-7", "months": "many"}')
+    page.click("button[value=try]")
+    page.wait_for_selector("#result [role=alert]")
+    assert "facts.months" in page.inner_text("#result")
+
+
+# --- without a browser ----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def session(own: Running, role: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=own.url, follow_redirects=True, timeout=30) as client:
+        assert client.post("/console/sign-in", data={"key": own.keys[role]}).status_code == 200
+        yield client
+
+
+def csrf(client: httpx.Client) -> str:
+    return client.get("/console").text.partition('name="csrf" value="')[2].partition('"')[0]
+
+
+def test_a_wrong_key_starts_no_session(own: Running) -> None:
+    with httpx.Client(base_url=own.url) as client:
+        answer = client.post("/console/sign-in", data={"key": own.keys["admin"][:-1] + "!"})
+        assert (answer.status_code, answer.cookies) == (401, httpx.Cookies())
+        assert own.keys["admin"][:-1] not in answer.text
+        assert client.get("/console").headers["location"] == "/console/sign-in"
+
+
+def test_the_cookie_is_for_the_console_only_and_holds_no_key(own: Running) -> None:
+    with httpx.Client(base_url=own.url) as client:
+        cookie = client.post("/console/sign-in", data={"key": own.keys["admin"]}).headers["set-cookie"]
+    assert {"HttpOnly", "Path=/console", "SameSite=strict"} <= set(cookie.split("; "))
+    assert own.keys["admin"].split("_")[2] not in cookie
+
+
+@pytest.mark.parametrize("change", ["csrf", "origin", "site"])
+def test_a_form_of_another_site_changes_nothing(own: Running, change: str) -> None:
+    with session(own, "admin") as client:
+        fields = {"csrf": "forged" if change == "csrf" else csrf(client), "mode": "never"}
+        headers = {"origin": {"Origin": "https://evil.example"}, "site": {"Sec-Fetch-Site": "cross-site"}}.get(
+            change, {}
+        )
+        assert client.post("/console/safety", data=fields, headers=headers).status_code == 403
+    with own.ledger.read() as view:
+        assert view.kill_switch() == "policy"
+
+
+def test_a_forged_or_foreign_cookie_is_no_session(own: Running) -> None:
+    with session(own, "report") as client:
+        name, value = next((each.name, each.value or "") for each in client.cookies.jar)
+        with own.ledger.read() as view:
+            admin = next(each.key_id for each in view.api_keys() if each.role == "admin")
+        forged = ".".join([admin, *value.split(".")[1:]])
+        for wrong in (forged, value[:-2], "", "a.b.c.d", "."):
+            answer = httpx.get(own.url + "/console/safety", cookies={name: wrong})
+            assert (answer.status_code, answer.headers.get("location")) == (303, "/console/sign-in")
+
+
+def test_what_a_role_may_not_do_is_refused_here_too(own: Running) -> None:
+    with session(own, "report") as client:
+        token = csrf(client)
+        assert client.post("/console/safety", data={"csrf": token, "mode": "never"}).status_code == 403
+        assert client.post("/console/decide", data={"csrf": token, "customer_id": "C-7"}).status_code == 403
+        assert client.get("/console/campaigns").status_code == 200
+    with session(own, "decide") as client:
+        assert client.get("/console/campaigns").status_code == 403
+
+
+def test_what_is_typed_is_shown_as_text(own: Running) -> None:
+    with session(own, "admin") as client:
+        fields = {"csrf": csrf(client), "customer_id": "<script>alert(1)</script>", "how": "try"}
+        answer = client.post("/console/decide", data=fields)
+        assert answer.status_code == 422
+        assert "<script>alert" not in answer.text
+        done = client.get("/console", params={"done": "<img src=x onerror=alert(1)>"})
+        assert "<img" not in done.text
+
+
+def test_consent_is_recorded_from_the_page_with_who_said_so(own: Running) -> None:
+    with session(own, "admin") as client:
+        client.post("/console/consent", data={"csrf": csrf(client), "customer_id": "C-9", "channel": "sms"})
+    with own.ledger.read() as view:
+        (found,) = view.consent("C-9")
+    assert (found.status, found.source) == ("granted", "console, by test admin")
+
+
+def picture(page: Any, own: Running) -> None:
+    """Writes the decision page as README shows it."""
+    decide(page, own, "try")
+    page.screenshot(path=os.environ[PICTURE])
