@@ -81,7 +81,7 @@ def picture(
     """
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
-    widest = 1.15 * max(each.spend for each in [*trained, *curves["priced"]])
+    widest = 1.15 * max(limit, *(each.spend for each in [*trained, *curves["priced"]]))
     corner = Point(0.0, 0.0, 0.0)
     _line(axes, [corner, *exact], "exact optimum", widest, color="black", linewidth=1.2, linestyle="--")
     rules = {name: points for name, points in curves.items() if name != "priced"}

@@ -112,6 +112,6 @@ def _merged(parts: list[_Places], classes: int) -> _Places:
     row, z, used = (np.concatenate([part[column] for part in parts]).astype(np.int64) for column in range(3))
     chance = np.concatenate([part.chance for part in parts])
     places, where = np.unique((row * 2 + z) * classes + used, return_inverse=True)
-    total = np.bincount(where, weights=chance, minlength=len(places))
+    total = np.asarray(np.bincount(where, weights=chance, minlength=len(places)), np.float64)
     row_and_z, used = np.divmod(places, classes)
     return _Places(row_and_z // 2, row_and_z % 2, used, total)
