@@ -93,41 +93,44 @@ def gates(situations: Sequence[Situation], served: Served, now: float, switch: K
             allowed[place, 1:] = False
         elif bits:
             allowed[place] = [not bits >> action & 1 for action in range(NUM_ACTIONS)]
+    campaigns = {each.ask.campaign_id: each.campaign for each in situations}
+    paces = {name: throttle(campaign, now) for name, campaign in campaigns.items()}
     return Gates(
         affordable=full <= left[:, None],
         allowed=allowed,
-        throttle=np.array([throttle(each.campaign, now) for each in situations], np.float32),
+        throttle=np.array([paces[each.ask.campaign_id] for each in situations], np.float32),
         exploration=np.full(len(situations), exploration, np.float32),
     )
 
 
 def _barred(each: Situation, served: Served, now: float, switch: KillSwitch) -> dict[str, int]:
     """Rules that the environment does not know, and the account's cap to the last micro-dollar."""
-    channel = each.ask.channel or served.channel
-    checks = {
-        "kill_switch": switch == "never",
-        "no_shield": served.templates is None,
-        "consent": each.view.consent_for(channel) != "granted",
-        "churned": each.view.churned,
-    }
-    barred = {rule: ALL_CONTACTS for rule, holds in checks.items() if holds}
+    barred: dict[str, int] = {}
+    if switch == "never":
+        barred["kill_switch"] = ALL_CONTACTS
+    if served.templates is None:
+        barred["no_shield"] = ALL_CONTACTS
+    if each.view.consent_for(each.ask.channel or served.channel) != "granted":
+        barred["consent"] = ALL_CONTACTS
+    if each.view.churned:
+        barred["churned"] = ALL_CONTACTS
+    if not barred:
+        barred = _by_delay(each, served, now)
     account_left = served.costs.account_cap - each.view.account_used_micros
-    if each.costs[-1] > account_left or max(each.costs) > account_left:
+    if max(each.costs) > account_left:
         barred["account_cap"] = sum(OF_OFFER[offer] for offer, cost in enumerate(each.costs) if cost > account_left)
-    if served.quiet is not None and not barred.keys() & checks.keys():
-        barred |= {rule: gone for rule, gone in _by_delay(each, served, now).items() if gone}
     return barred
 
 
 def _by_delay(each: Situation, served: Served, now: float) -> dict[str, int]:
     """Rules about the moment of sending: the campaign's end, one contact a day, the shield's cap in its window."""
-    gone = {"campaign_end": 0, "one_contact_a_day": 0, "contact_frequency": 0}
     campaign, contacts = each.campaign, each.view.contacts_days_ago
     end = campaign.starts_at + campaign.horizon_days * DAY
     rules = served.rules
     may_end = now + max(served.delays) * DAY + _LONGEST_POSTPONED >= end
     if not (may_end or contacts) or rules is None:
-        return gone
+        return {}
+    gone = {"campaign_end": 0, "one_contact_a_day": 0, "contact_frequency": 0}
     for place, delay in enumerate(served.delays):
         at = send_at(each, served, delay, now)
         later = campaign.day(at) - each.day
@@ -137,7 +140,7 @@ def _by_delay(each: Situation, served: Served, now: float) -> dict[str, int]:
             gone["one_contact_a_day"] |= OF_DELAY[place]
         if sum(days + later < rules.contact.window_days for days in contacts) >= rules.contact.cap:
             gone["contact_frequency"] |= OF_DELAY[place]
-    return gone
+    return {rule: bits for rule, bits in gone.items() if bits}
 
 
 def send_at(each: Situation, served: Served, delay: int, now: float) -> float:
