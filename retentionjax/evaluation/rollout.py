@@ -113,7 +113,7 @@ def play(
         chunk = customers[start : start + CHUNK]
         padded = np.resize(chunk, CHUNK) if is_whole else chunk
         count = len(chunk)
-        episodes, _ = _play_chunk(env, params, policy, jax.random.fold_in(key, start), jnp.asarray(padded), days)
+        episodes, _ = play_chunk(env, params, policy, jax.random.fold_in(key, start), jnp.asarray(padded), days)
         parts.append(Episodes(*(np.asarray(column)[:count] for column in episodes)))
         advance(count)
     joined = Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
@@ -121,10 +121,21 @@ def play(
 
 
 @partial(jax.jit, static_argnames=("env", "days"))
-def _play_chunk(
-    env: RetentionEnv, params: EnvParams, policy: Policy, key: jax.Array, customers: Int[Array, " episodes"], days: int
+def play_chunk(
+    env: RetentionEnv,
+    params: EnvParams,
+    policy: Policy,
+    key: jax.Array,
+    customers: Int[Array, " episodes"],
+    days: int,
+    believed: EnvParams | None = None,
 ) -> tuple[Episodes, Float[Array, " days"]]:
-    """The episodes, and the mean spend of each day [$ a customer]."""
+    """The episodes, and the mean spend of each day [$ a customer]; arrays of the device.
+
+    With `believed` the world runs by `params` while the policy is shown it as the service would be: what has been
+    observed as it is, what models predict as the believed constants and population say.
+    """
+    view = params if believed is None else believed
     count = customers.shape[0]
     key_start, key_days = jax.random.split(key)
     elevated = jax.random.uniform(key_start, (count,)) < elevated_share(params)
@@ -134,9 +145,10 @@ def _play_chunk(
         key_luck, key_policy = jax.random.split(jax.random.fold_in(key_days, day))
         lucks, keys = jax.random.split(key_luck, count), jax.random.split(key_policy, count)
 
-        observations = jax.vmap(observe, (0, None))(sums.state, params)
-        masks = jax.vmap(env.action_mask, (0, None))(sums.state, params)
-        actions = policy.act(policy, Situation(observations, masks, sums.state, params), keys)
+        seen = sums.state if believed is None else as_predicted(sums.state, believed)
+        observations = jax.vmap(observe, (0, None))(seen, view)
+        masks = jax.vmap(env.action_mask, (0, None))(seen, view)
+        actions = policy.act(policy, Situation(observations, masks, seen, view), keys)
         step = jax.vmap(env.step_env, (0, 0, 0, None))
         _, after, _, terminated, info = step(lucks, sums.state, actions, params)
         stays = info["discount"]
@@ -159,10 +171,20 @@ def _play_chunk(
     return episodes, daily_spend
 
 
+def as_predicted(state: EnvState, believed: EnvParams) -> EnvState:
+    """States with the churn and acceptance probabilities that the believed population's models give the customers."""
+    people = believed.population
+    predicted: EnvState = state.replace(  # type: ignore[attr-defined]
+        churn_probability=people.churn_probability[state.customer],
+        accept_probability=people.accept_probability[state.customer],
+    )
+    return predicted
+
+
 def daily_spend(env: RetentionEnv, params: EnvParams, policy: Policy, key: jax.Array) -> npt.NDArray[np.float32]:
     """Mean spend of each day [$ a customer], over one chunk of episodes; host array (days,)."""
     customers = np.resize(np.arange(params.population.size, dtype=np.int32), CHUNK)
-    _, spend = _play_chunk(env, params, policy, key, jnp.asarray(customers), int(params.horizon_days))
+    _, spend = play_chunk(env, params, policy, key, jnp.asarray(customers), int(params.horizon_days))
     return np.asarray(spend)
 
 

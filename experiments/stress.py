@@ -1,0 +1,259 @@
+"""The policy in worlds that differ from the one it was trained in, without being told; and where never-contact wins.
+
+Beside it the strongest simple rule, `greedy_fatigue`, set to the same spend.
+
+Writes stress.json and two pictures. `summary.json`: `uplift_<policy>_base`, `uplift_<policy>_<axis>_down` and `_up`
+(each with `_low` and `_high`), `worst_uplift_ppo`, `worlds`, `worlds_ppo_gains` (its whole interval above 0),
+`worlds_ppo_leads` (ahead of the rule), `break_even_found` and, where it was, `break_even_<axis>`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from experiments import customers as people
+from experiments.config import in_range
+from experiments.stage import Context, Stage
+from retentionjax import storage
+from retentionjax.env.types import EnvParams
+from retentionjax.evaluation import baselines, learned, rollout, stress, stress_plots
+from retentionjax.evaluation.rollout import Policy
+from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.stress import AXES, ENV, Axis, Outcome, Scene
+from retentionjax.evaluation.tuning import spend_exactly
+from retentionjax.tracking import progress
+
+BUDGET = "budget"
+KNOBS = {"greedy_fatigue": (0.0, 50.0), "ppo": (-4.0, 20.0)}
+"""Where each policy's knob is sought."""
+WAY = 10
+"""Points of the picture of the most harmful axis."""
+
+
+@dataclass(frozen=True)
+class StressConfig:
+    """Settings of the stage."""
+
+    replicates: int = 2
+    """Episodes a held-out customer, world and policy, with expected churn."""
+    budgets: tuple[float, float] = (0.7, 1.3)
+    """Times the budget it was trained for; each policy's knob is set anew to spend it."""
+    tuning_replicates: int = 1
+    tuning_steps: int = 8
+    """Bisections of a knob."""
+    rounds: int = 2
+    """In which the point where never-contact wins is narrowed down, tenfold each."""
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        """Refuses what would measure nothing."""
+        for name in ("replicates", "tuning_replicates", "tuning_steps", "rounds"):
+            in_range(name, getattr(self, name), 1, np.inf)
+        in_range("budgets", self.budgets[0], 0.0, 1.0, open_low=True)
+        in_range("budgets", self.budgets[1], 1.0, 100.0)
+
+
+def run(config: StressConfig, context: Context) -> dict[str, float]:
+    """Tune → every world → the worst axis to its end. See Stage."""
+    folder = context.inputs["policy"] / "artifacts"
+    _, train = people.load(folder, "train")
+    _, base = people.load(folder, "held_out")
+    limit = float(storage.read_json(folder / "limits.json")["campaign_budget"])
+    ours = learned.load(folder / "policy").policy
+    policies = [baselines.never(), ours, baselines.greedy_fatigue()]
+    knobs = tuned(config, train, policies[1:], limit)
+    scenes = stress.scenes(base, AXES, knobs[1.0])
+    scenes += [Scene(BUDGET, share, base, knobs[share]) for share in config.budgets]
+    key = jax.random.key(config.seed)
+    episodes = base.population.size * config.replicates * len(scenes) * len(policies)
+    with progress("worlds", episodes, "episodes") as bar:
+        outcomes = stress.play(base, scenes, policies, key, replicates=config.replicates, advance=bar.advance)
+    worst = min(range(len(scenes)), key=lambda row: outcomes[row]["ppo"].uplift.mean)
+    harm = descend(config, base, scenes, outcomes, policies, knobs[1.0], key)
+    summary = summarise(scenes, outcomes, harm)
+    storage.write_json(context.artifacts / "stress.json", record(scenes, outcomes, worst, harm, limit))
+    pictures(scenes, outcomes, harm, context)
+    show(scenes[worst], outcomes[worst], harm)
+    return summary
+
+
+def tuned(
+    config: StressConfig, train: EnvParams, policies: Sequence[Policy], limit: float
+) -> dict[float, dict[str, float]]:
+    """Knobs of the policies by share of the budget, set on the training customers; PPO keeps its own at the whole."""
+    key = jax.random.key(config.seed + 1)
+    shares = (config.budgets[0], 1.0, config.budgets[1])
+    ours = policies[0]
+    whole = float(np.mean(rollout.play(ENV, train, ours, key, replicates=config.tuning_replicates).spend))
+    knobs: dict[float, dict[str, float]] = {share: {} for share in shares}
+    with progress("set the budgets", len(shares) * len(policies) * config.tuning_steps, "steps") as bar:
+        for share in shares:
+            for policy in policies:
+                if policy.name == ours.name and share == 1.0:
+                    knobs[share][policy.name] = float(ours.knob)
+                    bar.advance(config.tuning_steps)
+                    continue
+                low, high = KNOBS[policy.name]
+                set_to = spend_exactly(
+                    policy,
+                    ENV,
+                    train,
+                    share * min(limit, whole),
+                    low=low,
+                    high=high,
+                    key=key,
+                    replicates=config.tuning_replicates,
+                    steps=config.tuning_steps,
+                    advance=bar.advance,
+                )
+                knobs[share][policy.name] = float(set_to.knob)
+    return knobs
+
+
+@dataclass(frozen=True)
+class Harm:
+    """The assumption that hurts most, followed to its end."""
+
+    axis: Axis
+    extreme: float
+    values: list[float]
+    uplift: dict[str, list[float]]
+    """Of each policy at `values`."""
+    crossing: float | None
+    """From where never-contact wins; None: nowhere up to `extreme`."""
+
+
+def descend(
+    config: StressConfig,
+    base: EnvParams,
+    scenes: Sequence[Scene],
+    outcomes: Sequence[Mapping[str, Outcome]],
+    policies: Sequence[Policy],
+    knobs: Mapping[str, float],
+    key: jax.Array,
+) -> Harm:
+    """The worst scene of an axis of the world, the way on from there, and the point where never-contact wins."""
+    by_name = {axis.name: axis for axis in AXES}
+    rows = [row for row, scene in enumerate(scenes) if scene.axis in by_name]
+    worst = scenes[min(rows, key=lambda row: outcomes[row]["ppo"].uplift.mean)]
+    axis = by_name[worst.axis]
+    extreme = axis.least if worst.value < axis.base else axis.most
+    values = np.linspace(axis.base, extreme, WAY).tolist()
+    points = [stress.at(base, axis, value, knobs) for value in values]
+    along = stress.play(base, points, policies, key, replicates=config.replicates)
+    uplift = {name: [point[name].uplift.mean for point in along] for name in along[0]}
+    alone = [policies[0], policies[1]]
+
+    def at(values: list[float]) -> list[float]:
+        points = [stress.at(base, axis, value, knobs) for value in values]
+        return [each["ppo"].uplift.mean for each in stress.play(base, points, alone, key, replicates=config.replicates)]
+
+    crossing = stress.break_even(at, axis.base, extreme, rounds=config.rounds)
+    return Harm(axis, extreme, values, uplift, crossing)
+
+
+def summarise(scenes: Sequence[Scene], outcomes: Sequence[Mapping[str, Outcome]], harm: Harm) -> dict[str, float]:
+    """The flat keys of summary.json."""
+    uplifts = [outcome["ppo"].uplift for outcome in outcomes]
+    rules = [max(each.uplift.mean for name, each in outcome.items() if name != "ppo") for outcome in outcomes]
+    summary = {
+        "uplift_ppo_base": uplifts[0].mean,
+        **_flat("worst_uplift_ppo", min(uplifts)),
+        "worlds": float(len(scenes)),
+        "worlds_ppo_gains": float(sum(each.low > 0 for each in uplifts)),
+        "worlds_ppo_leads": float(sum(each.mean > rule for each, rule in zip(uplifts, rules, strict=True))),
+        "break_even_found": float(harm.crossing is not None),
+    }
+    if harm.crossing is not None:
+        summary[f"break_even_{harm.axis.name}"] = harm.crossing
+    for scene, outcome in zip(scenes, outcomes, strict=True):
+        for name, each in outcome.items():
+            summary |= _flat(f"uplift_{name}_{_place(scene)}", each.uplift)
+    return summary
+
+
+def record(
+    scenes: Sequence[Scene], outcomes: Sequence[Mapping[str, Outcome]], worst: int, harm: Harm, limit: float
+) -> dict[str, object]:
+    """`stress.json`: every world's outcomes, the worst by name, and the way to where never-contact wins."""
+    titles = {axis.name: axis.title for axis in AXES} | {BUDGET: "budget", "base": "as assumed"}
+    worlds = [
+        {
+            "axis": scene.axis,
+            "title": titles[scene.axis],
+            "value": scene.value,
+            "policies": {
+                name: {"uplift": each.uplift._asdict(), "spend": each.spend} for name, each in outcome.items()
+            },
+        }
+        for scene, outcome in zip(scenes, outcomes, strict=True)
+    ]
+    return {
+        "assumed_known": stress.ASSUMED_KNOWN,
+        "campaign_budget": limit,
+        "worlds": worlds,
+        "worst": worlds[worst],
+        "break_even": {
+            "axis": harm.axis.name,
+            "title": harm.axis.title,
+            "never_wins_from": harm.crossing,
+            "searched_to": harm.extreme,
+            "values": harm.values,
+            "uplift": harm.uplift,
+        },
+    }
+
+
+def pictures(scenes: Sequence[Scene], outcomes: Sequence[Mapping[str, Outcome]], harm: Harm, context: Context) -> None:
+    """Writes tornado.png and break_even.png."""
+    found = {_place(scene): outcome for scene, outcome in zip(scenes, outcomes, strict=True)}
+    titles = {axis.name: axis.title for axis in AXES} | {BUDGET: "budget ×" + _ends(scenes)}
+    ends = {
+        title: (found[f"{name}_down"]["ppo"].uplift, found[f"{name}_up"]["ppo"].uplift)
+        for name, title in titles.items()
+    }
+    rule = "greedy_fatigue"
+    rules = {
+        title: (found[f"{name}_down"][rule].uplift.mean, found[f"{name}_up"][rule].uplift.mean)
+        for name, title in titles.items()
+    }
+    stress_plots.tornado(ends, rules, outcomes[0]["ppo"].uplift.mean, context.artifacts)
+    title = f"{harm.axis.name} (base {harm.axis.base:g})"
+    stress_plots.way_down(title, harm.values, harm.uplift, harm.crossing, context.artifacts)
+
+
+def show(scene: Scene, outcome: Mapping[str, Outcome], harm: Harm) -> None:
+    """Prints the worst case and the break-even by name."""
+    uplift, rule = outcome["ppo"].uplift, outcome["greedy_fatigue"].uplift
+    print(
+        f"\nWorst case: {scene.axis} {scene.value:g}: ppo's uplift {uplift.mean:+.2f} "
+        f"[{uplift.low:+.2f}, {uplift.high:+.2f}] $ a customer, greedy_fatigue {rule.mean:+.2f}"
+    )
+    if harm.crossing is None:
+        print(f"Never contacting does not win along {harm.axis.name}, up to {harm.extreme:g}")
+    else:
+        print(f"Never contacting wins from {harm.axis.name} {harm.crossing:.3g} on (base {harm.axis.base:g})")
+    print(stress.ASSUMED_KNOWN)
+
+
+def _place(scene: Scene) -> str:
+    if scene.axis == "base":
+        return "base"
+    middle = next((axis.base for axis in AXES if axis.name == scene.axis), 1.0)
+    return f"{scene.axis}_{'down' if scene.value < middle else 'up'}"
+
+
+def _ends(scenes: Sequence[Scene]) -> str:
+    return " / ".join(f"{scene.value:g}" for scene in scenes if scene.axis == BUDGET)
+
+
+def _flat(key: str, estimate: Estimate) -> dict[str, float]:
+    return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
+
+
+STAGE = Stage("stress", StressConfig, run, needs=("policy",))
+
+if __name__ == "__main__":
+    STAGE.main()

@@ -1,0 +1,68 @@
+"""The stage on a few customers: the keys by which runs are compared, and the names in stress.json."""
+
+import json
+
+import bundles
+import numpy as np
+import pandas as pd
+import pytest
+from etils import epath
+
+from experiments import customers as people
+from experiments import stress
+from experiments.stage import Context
+from experiments.stress import StressConfig
+from retentionjax import storage
+from retentionjax.env import record
+from retentionjax.env.types import EnvParams
+from retentionjax.errors import ConfigError
+from retentionjax.evaluation import learned
+from retentionjax.evaluation.stress import AXES
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory) -> Context:
+    """After a policy stage about thirty customers and an untrained policy that contacts often."""
+    folder = epath.Path(tmp_path_factory.mktemp("stress"))
+    random = np.random.default_rng(0)
+
+    def table(rows: int) -> pd.DataFrame:
+        columns = (
+            [str(row) for row in range(rows)],
+            random.uniform(20, 115, rows),
+            random.beta(1, 3, rows).clip(0.01, 0.9),
+            random.beta(1, 8, rows).clip(0.01, 0.9),
+            np.arange(rows),
+        )
+        return pd.DataFrame(dict(zip(people.COLUMNS, columns, strict=True)))
+
+    artifacts = folder / "policy/artifacts"
+    people.save(people.Customers(table(40), table(30)), record.to_dict(EnvParams()), artifacts)
+    storage.write_json(artifacts / "limits.json", {"campaign_budget": 2.5})
+    learned.save(bundles.trained(wait_bias=3.0), artifacts / "policy")
+    made = Context(folder / "run", {"policy": folder / "policy"}, resume=False, data="auto", data_source="synthetic")
+    made.artifacts.mkdir(parents=True)
+    return made
+
+
+def test_the_worst_world_is_named_and_followed(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = stress.run(StressConfig(replicates=1, tuning_steps=4), context)
+    assert summary["worlds"] == 1 + 2 * len(AXES) + 2
+    for axis in (*AXES, None):
+        for end in ("down", "up"):
+            key = f"uplift_ppo_{axis.name if axis else 'budget'}_{end}"
+            assert summary[f"{key}_low"] <= summary[key] <= summary[f"{key}_high"]
+            assert summary["worst_uplift_ppo"] <= summary[key]
+    written = json.loads((context.artifacts / "stress.json").read_text())
+    assert written["worst"]["policies"]["ppo"]["uplift"]["mean"] == pytest.approx(summary["worst_uplift_ppo"])
+    assert {world["axis"] for world in written["worlds"]} == {"base", "budget", *(axis.name for axis in AXES)}
+    crossing = written["break_even"]["never_wins_from"]
+    assert (crossing is not None) == bool(summary["break_even_found"])
+    assert "Worst case: " in capsys.readouterr().out
+    for picture in ("tornado", "break_even"):
+        assert (context.artifacts / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigError, match="budgets is 0"):
+        StressConfig(budgets=(0.0, 1.3))
