@@ -71,6 +71,13 @@ def in_postgres(statement: str) -> bytes:
     return lists.replace("?", "%s").encode()
 
 
+@functools.cache
+def copy_in_postgres(statement: str) -> bytes | None:
+    """A bare INSERT of one row of parameters as a COPY, which takes many rows in one go; None for anything else."""
+    insert = re.fullmatch(r"\s*INSERT INTO (\w+ \([\w\s,]+\))\s+VALUES \(\?(?:, \?)*\)\s*", statement)
+    return f"COPY {insert[1]} FROM STDIN".encode() if insert else None
+
+
 def schema_in_postgres(statement: str) -> bytes:
     """A statement of a migration in PostgreSQL's words."""
     return re.sub(

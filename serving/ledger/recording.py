@@ -22,13 +22,15 @@ _DECISION = f"""
         monthly_charge, bundle_id, policy_version, rules_version, slot, degradations, executed, message_json, response,
         idempotency_key, request_digest, basis)
     VALUES ({", ".join("?" * 28)})"""  # noqa: S608 - question marks only
-_BASELINE = """
-    INSERT INTO baselines (customer_id, campaign_id, churn_probability) VALUES (?, ?, ?)
+_BASELINES = """
+    INSERT INTO baselines (customer_id, campaign_id, churn_probability)
+    SELECT customer_id, campaign_id, baseline_churn_probability FROM decisions
+    WHERE baseline_churn_probability IS NOT NULL AND decision_id IN (SELECT value FROM json_each(?))
     ON CONFLICT (customer_id, campaign_id) DO NOTHING"""
 _CONTACT = """
     INSERT INTO contacts (decision_id, customer_id, campaign_id, channel, offer, send_at, send_day, due_at, planned,
         state, contact_cost_micros, offer_cost_micros, reserved_micros, spent_micros)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved', ?, ?, ?, 0)"""
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _MESSAGE = "UPDATE decisions SET message_json = ? WHERE decision_id = ?"
 _MESSAGE_AND_RESPONSE = "UPDATE decisions SET message_json = ?, response = ? WHERE decision_id = ?"
 
@@ -60,13 +62,8 @@ def record(connection: Connection, rows: Sequence[DecisionRow], known: Mapping[s
     if contacts:
         _reserve(connection, contacts)
     connection.many(_DECISION, [_decision(row) for row in rows])
-    first = [
-        (row.customer_id, row.campaign_id, row.baseline_churn_probability)
-        for row in rows
-        # A shadow must leave no trace in what the active bundle sees; where the models failed there is no score.
-        if row.executed and row.baseline_churn_probability is not None
-    ]
-    connection.many(_BASELINE, first)
+    # A shadow must leave no trace in what the active bundle sees; where the models failed there is no score.
+    connection.run(_BASELINES, texts(row.decision_id for row in rows if row.executed))
     if contacts:
         connection.many(_CONTACT, [_contact(row, known[row.campaign_id]) for row in contacts])
 
@@ -160,7 +157,9 @@ def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
         send_day,
         campaign.starts_at + send_day * DAY,
         int(send_day > campaign.day(row.decided_at)),
+        "reserved",
         row.contact_cost_micros,
         row.reserve_micros - row.contact_cost_micros,
         row.reserve_micros,
+        0,
     )
