@@ -4,5 +4,5 @@
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
-bash scripts/setup.sh text
+bash scripts/setup.sh text serve
 exec .venv/bin/python -m experiments.pipeline demo "$@"
