@@ -162,7 +162,7 @@ def test_the_serving_image_built_step_by_step_decides(tmp_path: Path) -> None:
 
 
 def answered(url: str, service: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 400
     while True:
         assert service.poll() is None, log.read_text()
         try:
