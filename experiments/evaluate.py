@@ -19,7 +19,8 @@ from retentionjax import storage
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, business, learned, optimum, plots, table, thompson, uplift
-from retentionjax.evaluation.rollout import CHUNK, Episodes, Policy, daily_spend, play
+from retentionjax.evaluation.rollout import CHUNK, Episodes, Policy, daily_spend
+from retentionjax.evaluation.sharding import play
 from retentionjax.evaluation.statistics import Bootstrap, Estimate
 from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress

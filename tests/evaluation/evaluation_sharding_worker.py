@@ -1,0 +1,35 @@
+"""Plays a policy on one device and on eight forced host devices; prints whether the episodes are the same."""
+
+import json
+import os
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+
+import bundles
+import campaigns
+import jax
+import numpy as np
+
+from retentionjax.env import EnvParams, RetentionEnv
+from retentionjax.evaluation import rollout, sharding
+
+rollout.CHUNK = 50
+
+
+def main() -> None:
+    params, key = EnvParams(population=campaigns.synthetic_population(37)), jax.random.key(3)
+    found = {"devices": jax.device_count(), "advanced": 0}
+
+    def advance(episodes: int) -> None:
+        found["advanced"] += episodes
+
+    policy = bundles.trained(wait_bias=-2.0).policy
+    one = rollout.play(RetentionEnv(), params, policy, key, replicates=13)
+    many = sharding.play(RetentionEnv(), params, policy, key, replicates=13, advance=advance)
+    same = all(np.array_equal(a, b) for a, b in zip(one, many, strict=True))
+    found |= {"same": same, "shape": many.made.shape, "contacts": float(many.contacts.sum())}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
