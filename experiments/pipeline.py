@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments import config as configuration
+from experiments import first_request
 from experiments.config import Options, Preset
 from experiments.stage import Outside, Record, Stage, Work, perform
 from retentionjax import cli, storage
@@ -40,6 +41,8 @@ def run(
         work = Work(stage, configs[stage.name], folder / stage.name, inputs, outside.get(stage.name), options, label)
         records[stage.name] = perform(work, go_on="same")
     spent = duration(time.monotonic() - started)
+    for line in first_request.words(folder):
+        print(line)
     print(f"RetentionJax {preset.name}: all done in {spent}, in {folder}, {_data_words(outside)}", flush=True)
     return records
 

@@ -56,7 +56,7 @@ async def activate(engine: Any, wanted: ActivateIn) -> Table:
         if wanted.path is None:
             table: Table = await engine.deactivate(wanted.slot)
         else:
-            folder = await asyncio.to_thread(pointer.resolve, wanted.path)
+            folder = await asyncio.to_thread(pointer.find, wanted.path)
             table = await engine.activate(os.fspath(folder), wanted.slot, wanted.weight)
     except (BundleError, ConfigError, OSError, ValueError) as error:
         _log.warning("a bundle was refused", exc_info=error)
