@@ -94,7 +94,7 @@ class Campaign:
     offer_days: int = 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would make each of its many fields four times as dear
 class DecisionRow:
     """One decision as it is recorded, with all that off-policy evaluation and an explanation need."""
 
