@@ -40,7 +40,9 @@ def _setting(default: Any, meaning: str, bounds: Bounds | None = None, *, secret
 class Settings:
     """What an operator can set. Money in $, times as their unit says."""
 
-    bundle: str = _setting("", "the bundle that decides: its folder or gs://…, a finished run with one, or a pointer; required")
+    bundle: str = _setting(
+        "", "the bundle that decides: a folder, gs://…, a finished run with one, or a pointer; required"
+    )
     host: str = _setting("127.0.0.1", "the address to listen at")
     port: int = _setting(8080, "the port to listen at; 0: a free one", Bounds(0, 65535))
     workers: int = _setting(1, "processes; each compiles its own bundle and they share the ledger", Bounds(1, 64))

@@ -1,0 +1,44 @@
+"""`retentionjax serve`: what is wrong is said before anything listens, with status 2."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from retentionjax import cli
+
+
+def error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert cli.main(["serve", *arguments]) == 2
+    return capsys.readouterr().err
+
+
+def test_a_bundle_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    database = f"sqlite:///{tmp_path}/ledger.db"
+    assert "neither a bundle" in error(["--bundle", str(tmp_path), "--database", database], capsys)
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_a_damaged_bundle(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (each for each in bundle.rglob("*") if each.is_file()):
+        copy = tmp_path / "bundle" / path.relative_to(bundle)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    (tmp_path / "bundle/churn/encoder.json").write_text("{}")
+    found = error(["--bundle", str(tmp_path / "bundle"), "--database", f"sqlite:///{tmp_path}/ledger.db"], capsys)
+    assert "churn/encoder.json" in found
+
+
+def test_a_port_that_is_taken(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        database = f"sqlite:///{tmp_path}/ledger.db"
+        found = error(["--bundle", str(bundle), "--database", database, "--port", port], capsys)
+    assert f"port {port}" in found
+
+
+def test_no_bundle_at_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RETENTIONJAX_BUNDLE", raising=False)
+    assert "--bundle is missing" in error([], capsys)
