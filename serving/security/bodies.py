@@ -23,6 +23,7 @@ _INT64 = 2**63
 _INTEGER_DIGITS = 19  # no int64 has more
 _IMPOSSIBLE = 10**9  # more strings than any body can hold
 
+_JSON = b"application/json"
 _KEY = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*:')
 
 
@@ -67,8 +68,8 @@ class StrictRequest(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another media type."""
-        media_type = self.content_type[0]
-        if media_type not in ("application/json", ""):
+        given = next((value for name, value in self.scope["headers"] if name == b"content-type"), _JSON)
+        if given != _JSON and given.partition(b";")[0].strip().lower() not in (_JSON, b""):
             raise HTTPException(status_code=415)
         field = self.route_handler.parsed_data_field
         return decode(await self.body(), Any if field is None else field.annotation)

@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.params import HeaderParameter, JSONBody
+from litestar.params import JSONBody
 
 from serving.domain.decisions.explaining import explain
+from serving.domain.decisions.idempotency import Keyed, key_of
 from serving.domain.decisions.lean import Encoded, lean_post
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import (
@@ -34,16 +35,6 @@ from serving.problems import details_of, field_error, invalid, not_found, respon
 from serving.security.bodies import BATCH_BODY_LIMIT
 from serving.security.guards import requires
 
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(
-        name="Idempotency-Key",
-        description="A repeated request with the same key gets the same answer for 24 hours",
-        min_length=1,
-        max_length=128,
-        pattern=r"^[!-~]+$(?!\n)",
-    ),
-]
 _SIMULATION_TOKENS = 10.0  # what it costs, in decisions
 _ENCODER = msgspec.json.Encoder()
 
@@ -56,14 +47,13 @@ _ENCODER = msgspec.json.Encoder()
     status_code=200,
     guards=[requires("decide")],
     responses=responses(404, 409, 413, 415),
+    operation_class=Keyed,
 )
-async def decide(
-    request: Request[Any, Any, Any], data: JSONBody[DecisionIn], idempotency_key: IdempotencyKey = None
-) -> Response[DecisionOut]:
+async def decide(request: Request[Any, Any, Any], data: JSONBody[DecisionIn]) -> Response[DecisionOut]:
     """Contact or wait, with which offer, when, in which words. The answer is in the ledger before it is given."""
     state = request.app.state
     try:
-        given = await state.engine.decide(_ask(data, request.auth.key_id, idempotency_key))
+        given = await state.engine.decide(_ask(data, request.auth.key_id, key_of(request)))
     except (EngineError, LedgerUnavailable) as error:
         raise problem_of(error) from None
     body = await _explained(state, given) if data.explain else given.body
@@ -79,12 +69,11 @@ async def decide(
     guards=[requires("decide")],
     responses=responses(413, 415),
     request_max_body_size=BATCH_BODY_LIMIT,
+    operation_class=Keyed,
 )
-async def decide_many(
-    request: Request[Any, Any, Any], data: JSONBody[DecisionsIn], idempotency_key: IdempotencyKey = None
-) -> Response[DecisionsOut]:
+async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsIn]) -> Response[DecisionsOut]:
     """Each is made or refused by itself. With an Idempotency-Key, that key and a decision's place are its key."""
-    state, key_id = request.app.state, request.auth.key_id
+    state, key_id, idempotency_key = request.app.state, request.auth.key_id, key_of(request)
     state.gate.charge(request.auth, float(len(data.decisions) - 1))
     asks = [
         _ask(each, key_id, None if idempotency_key is None else f"{idempotency_key}#{place}", f"decisions[{place}].")

@@ -11,9 +11,6 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import post
 from litestar.types import Receive, Scope, Send
 
-_START: Any = {"type": "http.response.start", "status": 200}
-_BODY: Any = {"type": "http.response.body", "more_body": False}
-
 
 class lean_post(post):  # noqa: N801 - a decorator, as Litestar's own
     """`post`, whose guards are given the handler itself, which they do not change."""
@@ -38,5 +35,7 @@ class Encoded(Response[Any]):
         return self
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({**_START, "headers": self._headers})
-        await send({**_BODY, "body": self._body})
+        start: Any = {"type": "http.response.start", "status": 200, "headers": self._headers}
+        body: Any = {"type": "http.response.body", "body": self._body, "more_body": False}
+        await send(start)
+        await send(body)
