@@ -30,6 +30,7 @@ CONCURRENCY = 32
 SECONDS = 6.0  # of a turn
 WARM_UP = 1.5
 TURNS = 3
+EXPLORATION = 0.02  # so that contacts, with messages and reservations, are part of it: the policy makes very few
 CUSTOMERS = 20_000
 START_SECONDS = 240.0
 ROWS, ROUNDS = 128, 60
@@ -147,7 +148,7 @@ def _service(folder: Path) -> Iterator[tuple[int, int, str]]:
     """The service with consent of every customer and a key that may ask without limit."""
     port, database = _free_port(), f"sqlite:///{folder}/ledger.db"
     key = _ledger(database)
-    flags = {"bundle": BUNDLE, "database": database, "port": port, "rate": 0}
+    flags = {"bundle": BUNDLE, "database": database, "port": port, "rate": 0, "exploration": EXPLORATION}
     command = [str(Path(sys.executable).with_name("retentionjax")), "serve"]
     command += [part for name, value in flags.items() for part in (f"--{name}", str(value))]
     with _process(command, {}) as process:

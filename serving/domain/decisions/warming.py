@@ -4,7 +4,7 @@ import time
 
 import structlog
 
-from serving.domain.decisions.schemas import SimulationIn
+from serving.domain.decisions.schemas import FactValue, SimulationIn
 from serving.domain.decisions.simulating import simulate
 from serving.engine.served import Served
 
@@ -15,6 +15,8 @@ def warm(served: Served) -> None:
     """Simulates one made-up customer, so that what explains her is compiled."""
     schema, started = served.bundle.schema, time.perf_counter()
     names = dict.fromkeys((*schema.features, str(schema.charge)))
-    facts = {name: schema.categorical[name][0] if name in schema.categorical else 1 for name in names}
+    facts: dict[str, FactValue] = {
+        name: schema.categorical[name][0] if name in schema.categorical else 1 for name in names
+    }
     simulate(SimulationIn(facts), served)
     _log.info("explanations are compiled", seconds=round(time.perf_counter() - started, 1))
