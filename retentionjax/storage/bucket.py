@@ -123,9 +123,9 @@ def _blob(path: epath.Path) -> Any:
 
 @functools.cache
 def _client() -> Any:
-    from google.cloud import storage
+    from google.cloud.storage import Client
 
-    return storage.Client()
+    return Client()
 
 
 def _retry() -> Any:

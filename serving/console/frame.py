@@ -82,7 +82,7 @@ async def full_page(request: Http, template: str, *, title: str, status: int = 2
 
 async def _surroundings(request: Http) -> Mapping[str, Any]:
     session: Session | None = request.scope.get("auth")
-    surroundings = {"session": session, "tabs": TABS, "here": request.url.path, "mode": "policy"}
+    surroundings: dict[str, Any] = {"session": session, "tabs": TABS, "here": request.url.path, "mode": "policy"}
     surroundings |= {"synthetic": False, "bundle": "", "done": request.query_params.get("done", "")[:100]}
     if session is not None:
         active = request.app.state.engine.table.active.served
