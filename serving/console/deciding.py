@@ -39,7 +39,7 @@ async def show_decide(request: Http) -> Response[str]:
     decision_id, example = query.get("decision"), query.get("example")
     if decision_id is not None and not re.search(UUID_PATTERN, decision_id):
         raise invalid("This is no decision's id.", field_error("decision", decision_id, "a UUID"))
-    person, shown = Person(), {}
+    person, shown = Person(), dict[str, Any]()
     if decision_id is not None:
         person, shown = await asyncio.to_thread(_recorded, state, decision_id)
     elif example is not None:
@@ -85,7 +85,7 @@ async def simulate(request: Http) -> Response[Any]:
     }
     plain = {name: _without_none(value) if name != "facts" else value for name, value in body.items()}
     found = await asyncio.to_thread(simulated, decode(msgspec.json.encode(plain), SimulationIn), served)
-    values = {"what_if": found.result, "actions": _likely(found.result.explanation), "factor": _factor}
+    values: dict[str, Any] = {"what_if": found.result, "actions": _likely(found.result.explanation), "factor": _factor}
     if is_part(request):
         return page("what_if.html", **values)
     return await full_page(request, "what_if_page.html", title="What if", **values)

@@ -36,7 +36,7 @@ async def show_campaign(request: Http) -> Response[str]:
     name = request.query_params.get("id", names[0] if names else None)
     campaign = await asyncio.to_thread(campaign_now, state, name) if name else None
     chart = pace_chart.draw(campaign) if campaign else None
-    values = {"campaign": campaign, "chart": chart, "names": names}
+    values: dict[str, Any] = {"campaign": campaign, "chart": chart, "names": names}
     size = {"width": pace_chart.WIDTH, "height": pace_chart.HEIGHT}
     return await full_page(request, "campaign.html", title="Campaign", **values, **size)
 
