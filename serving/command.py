@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
             date_header=False,
             timeout_graceful_shutdown=int(settings.drain_seconds) or None,
             timeout_keep_alive=30,
-            timeout_worker_healthcheck=300,  # a process that compiles on a busy machine is slow to answer, not dead
+            timeout_worker_healthcheck=30,  # a process that compiles on a busy machine is slow to answer, not dead
             h11_max_incomplete_event_size=32 * 1024,
         )
         os.environ.update(to_environment(settings))  # worker processes read their settings there
