@@ -1,0 +1,131 @@
+"""Evaluation speed: customer-days a second of whole campaigns on this machine, against NumPy and gymnax CartPole.
+
+Ours: `evaluation.rollout`, as `evaluate` plays it (observation, mask, decision, day, sums), for the rules `never` and
+`threshold` and a PPO-sized network. NumPy: the same environment, rule and sums, vectorised over customers, written
+for this benchmark (`peers/numpy_retention.py`) and first held against ours in expectation. CartPole: gymnax, a random
+policy. Per second of wall time with all cores, and per CPU-second, which a busy machine does not blur; turn by turn,
+compilation excluded.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from benchmarks.env import _customers
+from benchmarks.peers import numpy_retention
+
+from retentionjax.env import EnvParams, RetentionEnv
+from retentionjax.env.actions import NUM_ACTIONS
+from retentionjax.env.observation import SIZE
+from retentionjax.evaluation import baselines, learned
+from retentionjax.evaluation.rollout import CHUNK, Policy, play_chunk
+from retentionjax.rl import networks
+
+TURNS = 5
+DAYS = 90
+RISK = 0.3
+CLOCKS: dict[str, Callable[[], float]] = {"second": time.perf_counter, "cpu_second": time.process_time}
+CARTPOLE_ROWS, CARTPOLE_STEPS = 4_096, 450
+
+
+def run() -> dict[str, float]:
+    """Medians over the turns; each ratio is the median of the turns' ratios."""
+    params = EnvParams(population=_customers())
+    rule = baselines.threshold(RISK)
+    peer = numpy_retention.Campaign.of(params)
+    _same_in_expectation(params, rule, peer)
+    turns: dict[str, list[float]] = {}
+    contenders: dict[str, Callable[[int], int]] = {
+        "never": _ours(params, baselines.never()),
+        "threshold": _ours(params, rule),
+        "network": _ours(params, _network()),
+        "numpy_never": lambda seed: peer.play(_rows(), 2.0, seed).size * DAYS,
+        "numpy_threshold": lambda seed: peer.play(_rows(), RISK, seed).size * DAYS,
+        "cartpole": _cartpole(),
+    }
+    for play in contenders.values():
+        play(0)
+    for turn in range(TURNS):
+        for name, play in contenders.items():
+            for clock, speed in _speeds(play, turn + 1).items():
+                turns.setdefault(f"{name}_days_per_{clock}", []).append(speed)
+    figures: dict[str, float] = {}
+    for clock in CLOCKS:
+        for name, other in (("never", "numpy_never"), ("threshold", "numpy_threshold"), ("threshold", "cartpole")):
+            pairs = zip(turns[f"{name}_days_per_{clock}"], turns[f"{other}_days_per_{clock}"], strict=True)
+            key = f"{name}_ratio_to_{other.partition('_')[0]}_per_{clock}"
+            figures[key] = statistics.median(ours / theirs for ours, theirs in pairs)
+    return figures | {name: statistics.median(each) for name, each in turns.items()}
+
+
+def _speeds(play: Callable[[int], int], seed: int) -> dict[str, float]:
+    before = {clock: now() for clock, now in CLOCKS.items()}
+    days = play(seed)
+    return {clock: days / (now() - before[clock]) for clock, now in CLOCKS.items()}
+
+
+def _rows() -> np.ndarray:
+    return np.arange(CHUNK) % 5_634
+
+
+def _ours(params: EnvParams, policy: Policy) -> Callable[[int], int]:
+    env, customers = RetentionEnv(), jnp.asarray(_rows(), jnp.int32)
+
+    def play(seed: int) -> int:
+        jax.block_until_ready(play_chunk(env, params, policy, jax.random.key(seed), customers, DAYS))
+        return CHUNK * DAYS
+
+    return play
+
+
+def _network() -> Policy:
+    nets = networks.init_actor_critic(jax.random.key(0), SIZE, NUM_ACTIONS, learned.NUM_HEADS, (64, 64), 2.0)
+    return learned.ppo(networks.Policy(actor=nets.actor, normaliser=None, activation="tanh"), 4.0)
+
+
+def _same_in_expectation(params: EnvParams, rule: Policy, peer: numpy_retention.Campaign) -> None:
+    """Mean value, spend and contacts of the rule agree within four standard errors, or the comparison is void."""
+    ours, theirs = [], []
+    for seed in range(4):
+        episodes, _ = play_chunk(
+            RetentionEnv(), params, rule, jax.random.key(seed), jnp.asarray(_rows(), jnp.int32), DAYS
+        )
+        ours.append(np.stack([episodes.value, episodes.spend, episodes.contacts]))
+        played = peer.play(_rows(), RISK, seed)
+        theirs.append(np.stack([played.value, played.spend, played.contacts]))
+    one, other = np.concatenate(ours, axis=1), np.concatenate(theirs, axis=1)
+    error = np.sqrt((one.var(axis=1) + other.var(axis=1)) / one.shape[1])
+    scores = (one.mean(axis=1) - other.mean(axis=1)) / error
+    if np.abs(scores).max() > 4:
+        raise SystemExit(f"the NumPy environment differs from ours: z of value, spend, contacts {scores.round(1)}")
+
+
+def _cartpole() -> Callable[[int], int]:
+    env, params = gymnax.make("CartPole-v1")
+
+    @jax.jit
+    def roll(key: jax.Array) -> jax.Array:
+        first, key = jax.random.split(key)
+        _, states = jax.vmap(env.reset, (0, None))(jax.random.split(first, CARTPOLE_ROWS), params)
+
+        def one(carry: tuple[Any, jax.Array], key: jax.Array) -> tuple[tuple[Any, jax.Array], None]:
+            states, total = carry
+            for_actions, for_steps = jax.random.split(key)
+            chosen = jax.random.randint(for_actions, (CARTPOLE_ROWS,), 0, env.num_actions)
+            keys = jax.random.split(for_steps, CARTPOLE_ROWS)
+            observed, states, rewards, *_ = jax.vmap(env.step, (0, 0, 0, None))(keys, states, chosen, params)
+            return (states, total + rewards.sum() + observed.sum()), None
+
+        (_, total), _ = jax.lax.scan(one, (states, jnp.float32(0)), jax.random.split(key, CARTPOLE_STEPS))
+        return total
+
+    def play(seed: int) -> int:
+        roll(jax.random.key(seed)).block_until_ready()
+        return CARTPOLE_ROWS * CARTPOLE_STEPS
+
+    return play
