@@ -128,7 +128,17 @@ def add_optional(folder: Path, source: str = "real") -> Path:
     stage = _stage(folder, "hillstrom", source, trial | {"rows": 64_000.0, "propensity_auc": 0.5})
     curve = {part: [0.0, 0.05, 0.08] for part in ("spend", "gain", "low", "high")}
     _write(stage / "artifacts/curves.json", {"mens": curve, "womens": curve, "best": curve})
-    _write(_stage(folder, "stress", source, {"uplift_worst": 1.25}) / "artifacts/none.json", {})
+    worlds = [
+        {"axis": axis, "title": title, "value": value, "policies": dict.fromkeys(("ppo", "greedy_fatigue"), outcome)}
+        for axis, title, value, outcome in (
+            ("base", "as assumed", 1.0, {"uplift": estimate(5.0), "spend": 2.4}),
+            ("fatigue_hazard", "driven away by contacts ×0 / 2", 0.0, {"uplift": estimate(5.5), "spend": 2.4}),
+            ("fatigue_hazard", "driven away by contacts ×0 / 2", 2.0, {"uplift": estimate(1.25), "spend": 2.4}),
+        )
+    ]
+    even = {"title": worlds[1]["title"], "never_wins_from": 3.21, "searched_to": 20.0}
+    harm = {"worlds": worlds, "worst": worlds[2], "break_even": even, "assumed_known": "Known: the charge."}
+    _write(_stage(folder, "stress", source) / "artifacts/stress.json", harm)
     return folder
 
 

@@ -121,7 +121,13 @@ def test_optional_stages_are_shown_where_they_were_run(run, tmp_path):
         assert f"python -m experiments.{stage} demo" not in text
     assert "96.3\N{NO-BREAK SPACE}%" in text  # of the attainable gain
     assert "learned: $0.80" in text  # price, beside the exact $0.87
-    for words in ("one policy for any budget", "men’s e-mail to all", "uplift worst", "solved exactly"):
+    for words in (
+        "one policy for any budget",
+        "men’s e-mail to all",
+        "It pays even in the worst of these worlds",
+        "reaches 3.21",
+        "solved exactly",
+    ):
         assert words in text
 
 

@@ -23,6 +23,7 @@ FLAGS = [
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium browser (apt-get install chromium)")
 SCHEMES = ("light", "dark")
+_PATIENCE = 180_000  # ms: machines are shared
 
 # Contrast of every piece of text against what lies behind it, by WCAG 2.2: 4.5, or 3 for large text. SVG is filled.
 CONTRAST = """
@@ -60,6 +61,11 @@ CLIPPED = """
     if (t.left < s.left - 1 || t.right > s.right + 1 || t.top < s.top - 1 || t.bottom > s.bottom + 1)
       out.push(text.textContent);
   }
+  for (const table of document.querySelectorAll('table')) {
+    const around = table.parentElement, padding = parseFloat(getComputedStyle(around).paddingRight);
+    if (table.getBoundingClientRect().right > around.getBoundingClientRect().right - padding + 1)
+      out.push('table ' + table.caption.textContent);
+  }
   const width = document.documentElement.clientWidth;
   for (const each of document.querySelectorAll('body *')) {
     const r = each.getBoundingClientRect(), style = getComputedStyle(each);
@@ -96,6 +102,7 @@ def opened(browser, file, request):
     """The page at a width and in a colour scheme, with all it asked for and complained of."""
     width, scheme = getattr(request, "param", (1280, "light"))
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    tab.set_default_timeout(_PATIENCE)
     tab.asked, tab.complaints = [], []
     tab.on("request", lambda each: tab.asked.append(each.url))
     tab.on("console", lambda each: tab.complaints.append(each.text))
@@ -112,7 +119,7 @@ def test_nothing_is_asked_for_but_the_file(opened, file):
 
 def test_every_drawing_is_there_and_says_what_it_shows(opened):
     drawings = opened.locator("[role=img]")
-    assert drawings.count() == 11
+    assert drawings.count() == 12
     for each in drawings.all():
         box = each.bounding_box()
         assert box["width"] > 200
@@ -137,6 +144,7 @@ def test_contrast_is_aa_in_light_and_dark(opened):
 
 def test_paper_is_light_and_shows_everything(browser, file, tmp_path):
     tab = browser.new_page(viewport={"width": 680, "height": 960}, color_scheme="dark")
+    tab.set_default_timeout(_PATIENCE)
     tab.goto(file.as_uri())
     tab.emulate_media(media="print")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 import retentionjax
 from retentionjax import storage
-from retentionjax.evaluation.report import assumptions, comparison, fairness, messages, models, trust, verdict
+from retentionjax.evaluation.report import assumptions, comparison, fairness, messages, models, trust, verdict, worlds
 from retentionjax.evaluation.report.content import Section
 from retentionjax.evaluation.report.playing import Played
 from retentionjax.evaluation.report.run_folder import Run
@@ -40,7 +40,7 @@ def compose(run: Run, played: Played | None) -> Report:
         comparison.compared(run),
         comparison.regret(run),
         trust.frontier(run),
-        trust.stress(run),
+        worlds.section(run),
         trust.off_policy(run),
         fairness.section(played),
         messages.section(run),

@@ -1,4 +1,4 @@
-"""Stages that question the policy: other budgets, other worlds, a real trial. Each is optional."""
+"""Stages beside the pipeline that question the policy: other budgets, and a real trial."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,14 +82,6 @@ def _line(points: Points) -> tuple[list[float], list[float]]:
     """(spend, gain) by rising spend."""
     order = sorted(points, key=lambda each: each["spend"])
     return [each["spend"] for each in order], [each["uplift"] for each in order]
-
-
-def stress(run: Run) -> Section:
-    """`stress`: the policy in worlds that differ from the one it was trained in."""
-    lead = "The world will not be as assumed. Here it changes, the policy does not, and the gain is measured again."
-    stage = run.get("stress")
-    missing = Missing("the stress test", "python -m experiments.stress demo")
-    return Section("stress", "If the assumptions are wrong", lead, (missing,) if stage is None else (summary(stage),))
 
 
 def off_policy(run: Run) -> Section:
