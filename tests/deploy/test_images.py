@@ -107,7 +107,7 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_serving_image_built_step_by_step_decides(tmp_path: Path) -> None:
     os.environ.setdefault("UV_CACHE_DIR", os.path.expanduser("~/.cache/retentionjax/uv"))
     if shutil.which("strip") is None:
