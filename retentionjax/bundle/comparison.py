@@ -70,7 +70,7 @@ def read(path: str) -> "pd.DataFrame":
 def _show_recorded(bundle: "Bundle") -> None:
     figures = bundle.manifest.metrics.get("evaluate", {})
     names = [key.removeprefix("uplift_") for key in figures if key.startswith("uplift_")]
-    names = [name for name in names if not name.endswith(("_low", "_high"))]
+    names = [name for name in names if not name.endswith(("_low", "_high", "_sample"))]  # policies on all customers
     print("Measured on held-out customers when the bundle was made ($ a customer and campaign):")
     for name in sorted(names, key=lambda name: -figures[f"uplift_{name}"]):
         low, high = figures[f"uplift_{name}_low"], figures[f"uplift_{name}_high"]

@@ -127,7 +127,7 @@ def _stacked(
         shapes = {"lora_A": (rank, inputs), "lora_B": (outputs, rank)}
         stack = {half: np.zeros((config.num_layers - first, *shape), np.float32) for half, shape in shapes.items()}
         for layer in range(first, config.num_layers):
-            for half, tensor in tensors.get((name, layer), {}).items():
+            for half, tensor in sorted(tensors.get((name, layer), {}).items()):  # a file keeps no order
                 if tensor.shape != shapes[half]:
                     raise ModelError(
                         f"{file}: {half} of {name} in layer {layer} is {tensor.shape}; allowed: {shapes[half]}"

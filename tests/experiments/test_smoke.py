@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from documents_of import commands
 
 from experiments.config import STAGES
 
@@ -178,3 +179,13 @@ def test_the_bundle_is_compared_on_customers_a_user_brings(finished):
     wrong = run("retentionjax.cli", "evaluate", "--bundle", bundle, "--customers", str(table), folder=folder)
     assert wrong.returncode == 2
     assert "Weekly" in wrong.stderr
+
+
+@pytest.mark.parametrize("command", commands("experiments/README.md"))
+def test_the_commands_of_the_first_hour_work(finished, command):
+    folder, _ = finished
+    words = command.replace("demo", "smoke").split()
+    module = ["retentionjax.cli", *words[1:]] if words[0] == "retentionjax" else words[2:]
+    result = run(*module, folder=folder.parent.parent)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.strip() or "--out" in words

@@ -47,6 +47,7 @@ customers = itertools.count(100)
 
 def signed_in(chromium: Any, own: Running, role: str = "admin", **options: Any) -> Any:
     page = chromium.new_context(**options).new_page()
+    page.set_default_timeout(120_000)  # a guard on a busy machine, not a bar
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.on("console", lambda message: message.type == "error" and page.faults.append(message.text))
