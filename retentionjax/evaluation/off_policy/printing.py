@@ -64,7 +64,10 @@ def _caption(report: Report, unit: str) -> str:
         f"{weights}, largest {found.largest_weight:.3g}; smallest propensity {found.smallest_propensity:.3g}",
     ]
     if report.left_out:
-        lines.append(f"{report.left_out:,} left out, their outcomes are not known yet")
+        lines.append(
+            f"WARNING: {report.left_out:,} left out, their outcomes are not known yet: who left is known first; "
+            "cut the log where every outcome is known"
+        )
     if found.clipped_share:
         lines.append(f"{found.clipped_share:.2%} of the weights are clipped: ips and dr are biased")
     return "\n".join(lines)
