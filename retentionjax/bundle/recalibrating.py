@@ -30,7 +30,7 @@ class Shifts:
 
 
 def from_monitor(path: str | os.PathLike[str]) -> Shifts:
-    """The shifts that `retentionjax monitor --json` found, 0 where it saw too few events to say.
+    """The shifts that `retentionjax monitor --json` found, 0 where it raised no alarm.
 
     Raises DataError naming the file for one that is not of that kind.
     """
@@ -43,7 +43,7 @@ def from_monitor(path: str | os.PathLike[str]) -> Shifts:
             raise DataError(
                 f"{os.fspath(path)}: {name}.shift is {shift!r}; wanted: a file of `retentionjax monitor --json`"
             )
-        shifts[name] = float(shift) if compared.get("is_known") else 0.0
+        shifts[name] = float(shift) if compared.get("is_alarm") else 0.0
     return Shifts(**shifts)
 
 

@@ -1,7 +1,6 @@
 """The first page: a customer, the decision, why, and what if."""
 
 import asyncio
-import hashlib
 import math
 import re
 import uuid
@@ -18,13 +17,13 @@ from serving.console.frame import Http, full_page, is_part, read_form, signed_in
 from serving.console.pages import page
 from serving.console.people import Person
 from serving.console.sliders import Slider, sliders
+from serving.domain.decisions.controllers import ask_of
 from serving.domain.decisions.explaining import explain
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import DecisionIn, Explanation, SimulationIn
 from serving.domain.decisions.simulating import simulate as simulated
 from serving.domain.identifiers import UUID_PATTERN
 from serving.engine.answer import Decision, Mark
-from serving.engine.quiet import is_zone
 from serving.engine.request import Ask, EngineError, Given
 from serving.engine.served import Served
 from serving.ledger import LedgerUnavailable
@@ -182,23 +181,10 @@ def _factor(log_odds: float) -> float:
 
 
 def _ask(person: Person, *, dry_run: bool, idempotency: tuple[str, str]) -> Ask:
-    """Raises Problem 422 where a field does not fit."""
-    body = people.request_of(person, dry_run=dry_run)
-    data = decode(body, DecisionIn)
-    if data.time_zone is not None and not is_zone(data.time_zone):
-        raise invalid("The time zone is unknown.", field_error("time_zone", data.time_zone, "an IANA name"))
-    digest = hashlib.blake2b(body, digest_size=16).hexdigest()
-    return Ask(
-        customer_id=data.customer_id,
-        facts=data.facts,
-        campaign_id=data.campaign_id,
-        channel=data.channel,
-        time_zone=data.time_zone,
-        first_name=data.first_name,
-        tone=data.tone,
-        dry_run=dry_run,
-        idempotency=None if dry_run or not idempotency[1] else (idempotency[0], f"console:{idempotency[1]}", digest),
-    )
+    """As if it came by the API. Raises Problem 422 where a field does not fit."""
+    key_id, once = idempotency
+    data = decode(people.request_of(person, dry_run=dry_run), DecisionIn)
+    return ask_of(data, key_id, f"console:{once}" if once else None)
 
 
 def _active(state: Any) -> Served:

@@ -1,5 +1,6 @@
 """What the figures mean: which of them is an alarm, and what to do about it."""
 
+import datetime as dt
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from retentionjax.bundle import Bundle, drift
@@ -20,7 +20,7 @@ from retentionjax.evaluation.off_policy.evaluation import HEADLINE
 from retentionjax.evaluation.statistics import Estimate
 from serving.ledger import Ledger
 from serving.ledger.export import REWARD_DAYS
-from serving.ledger.types import DAY, MICROS
+from serving.ledger.types import DAY
 from serving.monitor import measures, reading
 from serving.monitor.measures import Comparison
 
@@ -75,7 +75,7 @@ class Verdict:
         """As JSON holds it: what is not known is null."""
         plain: dict[str, Any] = _finite({**asdict(self), "recalibrate": self.recalibrate})
         for name in ("churn", "acceptance"):
-            plain[name]["is_known"] = getattr(self, name).is_known
+            plain[name]["is_alarm"] = any(alarm.startswith(f"{name}:") for alarm in self.alarms)
         plain["value"] |= {name: _estimate(getattr(self.value, name)) for name in ("logged", "policy")}
         return plain
 
@@ -124,10 +124,8 @@ def value(ledger: Ledger, bundle: Bundle, until: float, days: float) -> Value:
     with tempfile.TemporaryDirectory() as folder:
         whole, part = Path(folder, "whole.parquet"), Path(folder, "part.parquet")
         ledger.export(whole)
-        table = pq.read_table(whole)
-        at = pc.cast(table["decided_at"], "int64")
-        since = until - days * DAY
-        table = table.filter(pc.and_(pc.greater_equal(at, int(since * MICROS)), pc.less_equal(at, int(until * MICROS))))
+        since, last = (dt.datetime.fromtimestamp(at, dt.UTC) for at in (until - days * DAY, until))
+        table = pq.read_table(whole, filters=[("decided_at", ">=", since), ("decided_at", "<=", last)])
         if not table.num_rows:
             return Value(None, None, 0, f"no decision was made {REWARD_DAYS} to {REWARD_DAYS + days:g} days ago")
         pq.write_table(table, part)

@@ -34,13 +34,13 @@ def test_log_odds_move_by_the_shift_and_nothing_else_does(tmp_path: Path) -> Non
     assert new.manifest.metrics["recalibration"]["from_bundle"] == old.manifest.id
 
 
-def test_what_was_not_known_shifts_nothing(tmp_path: Path) -> None:
-    found = {"churn": {"shift": 1.2, "is_known": True}, "acceptance": {"shift": -3.0, "is_known": False}}
+def test_what_was_no_alarm_shifts_nothing(tmp_path: Path) -> None:
+    found = {"churn": {"shift": 1.2, "is_alarm": True}, "acceptance": {"shift": -3.0, "is_alarm": False}}
     (tmp_path / "m.json").write_text(json.dumps(found))
     assert recalibrating.from_monitor(tmp_path / "m.json") == Shifts(1.2, 0.0)
 
 
-@pytest.mark.parametrize("found", [[], {}, {"churn": {"shift": "much"}}, {"churn": {"shift": None, "is_known": True}}])
+@pytest.mark.parametrize("found", [[], {}, {"churn": {"shift": "much"}}, {"churn": {"shift": None, "is_alarm": True}}])
 def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path, found: object) -> None:
     (tmp_path / "m.json").write_text(json.dumps(found))
     with pytest.raises(DataError, match=r"m\.json: churn\.shift is .*monitor --json"):

@@ -53,7 +53,7 @@ async def decide(request: Request[Any, Any, Any], data: JSONBody[DecisionIn]) ->
     """Contact or wait, with which offer, when, in which words. The answer is in the ledger before it is given."""
     state = request.app.state
     try:
-        given = await state.engine.decide(_ask(data, request.auth.key_id, key_of(request)))
+        given = await state.engine.decide(ask_of(data, request.auth.key_id, key_of(request)))
     except (EngineError, LedgerUnavailable) as error:
         raise problem_of(error) from None
     body = await _explained(state, given) if data.explain else given.body
@@ -76,7 +76,7 @@ async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsI
     state, key_id, idempotency_key = request.app.state, request.auth.key_id, key_of(request)
     state.gate.charge(request.auth, float(len(data.decisions) - 1))
     asks = [
-        _ask(each, key_id, None if idempotency_key is None else f"{idempotency_key}#{place}", f"decisions[{place}].")
+        ask_of(each, key_id, None if idempotency_key is None else f"{idempotency_key}#{place}", f"decisions[{place}].")
         for place, each in enumerate(data.decisions)
     ]
     found = await state.engine.decide_many(asks)
@@ -150,8 +150,8 @@ def read_explanation(request: Request[Any, Any, Any], decision_id: DecisionInPat
     return explain(decision, found.propensities, found.basis, state.engine.served(found.bundle_id))
 
 
-def _ask(data: DecisionIn, key_id: str, idempotency_key: str | None, prefix: str = "") -> Ask:
-    """Raises Problem 422 for a time zone that is none."""
+def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None, prefix: str = "") -> Ask:
+    """What the engine is asked by a request of this key. Raises Problem 422 for a time zone that is none."""
     if data.time_zone is not None and not is_zone(data.time_zone):
         allowed = "an IANA name such as America/Chicago"
         raise invalid("The time zone is unknown.", field_error(f"{prefix}time_zone", data.time_zone, allowed))
