@@ -74,7 +74,7 @@ def test_a_canary_that_fails_goes_back_by_itself_and_nobody_notices_but_the_reco
             found = await many(engine, 64)
             assert all(each.bundle.slot == "active" for each in found)  # the active bundle stood in
             degraded = [each for each in found if each.degradations == ("canary_failed",)]
-            assert 6 <= len(degraded) <= 8  # the limit is 5 of 50; a micro-batch holds up to 8
+            assert 5 < len(degraded) <= 5 + 8  # 5 of 50 are allowed; the micro-batch that passes it holds up to 8
             assert engine.table.canary is None
             with ledger.read() as reader:
                 assert reader.slots().canary is None
