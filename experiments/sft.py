@@ -18,10 +18,11 @@ from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import Table, messages, text_loading
 from retentionjax.data.texts import Example, Turn
-from retentionjax.language import hub, packing, sft, writer
+from retentionjax.language import hub, packing, precision, sft, writer
 from retentionjax.language.lora import Adapter, LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.packing import Tokenised
+from retentionjax.language.precision import Matmul, Resolved
 from retentionjax.language.sft import SFTConfig
 from retentionjax.language.writer import Writer, WriterConfig
 from retentionjax.shield.brief import CHANNELS, Channel
@@ -46,6 +47,9 @@ class SftStageConfig:
 
     base: str = "smollm2-135m-instruct"
     """Base model: a name of `retentionjax models list`, or a Hugging Face folder."""
+    matmul: Matmul = "auto"
+    """Precision of the base model's products, here, in the stages that go on from this one, and in serving: `auto`
+    takes bfloat16 (with float32 sums) where the device multiplies it natively, else float32."""
     messages: int = 1200
     """To learn from."""
     channels: tuple[Channel, ...] = CHANNELS
@@ -70,7 +74,7 @@ class SftStageConfig:
 
 def run(config: SftStageConfig, context: Context) -> dict[str, float]:
     """Messages → tokens → adapter → samples. See Stage."""
-    model = hub.load(config.base)
+    model = hub.load(config.base, matmul=_matmul(config, context))
     table = writing.customers(context.inputs)
     train = dialogues(model, config) + [
         tokenised(model, each, config)
@@ -105,7 +109,20 @@ def run(config: SftStageConfig, context: Context) -> dict[str, float]:
         "train_loss": metrics["loss"],
         "train_tokens": float(sum(len(each) for each in train)),
         "trained_parameters": float(adapter.size),
+        "matmul_bits": 16.0 if precision.of(model.decoder) == "bfloat16" else 32.0,
     }
+
+
+def _matmul(config: SftStageConfig, context: Context) -> Resolved:
+    """The precision that is meant by `config.matmul`, or with --resume the one that the run began with."""
+    record = context.folder / "matmul.json"
+    if context.resume and config.matmul == "auto" and record.exists():
+        found: Resolved = storage.read_json(record)
+    else:
+        found = precision.resolve(config.matmul)
+        storage.write_json(record, found)
+    print(f"[sft] products of the base model in {found} (matmul: {config.matmul})", flush=True)
+    return found
 
 
 def tokenised(model: hub.Model, message: messages.Message, config: SftStageConfig) -> Tokenised:

@@ -1,7 +1,7 @@
 """Models by name: decoder, tokenizer, and where they come from."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -10,9 +10,11 @@ from jaxtyping import PRNGKeyArray
 
 from retentionjax import storage
 from retentionjax.errors import ModelError
+from retentionjax.language import precision
 from retentionjax.language import tokenizer as tokenizers
 from retentionjax.language.decoder import Decoder, DecoderConfig, Rope, formats, init, weights
 from retentionjax.language.hub_fetch import BASES, fetch
+from retentionjax.language.precision import Matmul
 
 __all__ = ["BASES", "Model", "fetch", "load", "random", "save"]
 
@@ -58,12 +60,17 @@ def random(name: str, key: PRNGKeyArray, *, dtype: Any = jnp.float32) -> Model:
     return Model(init(TINY, key, dtype), tokenizers.tiny(), name)
 
 
-def load(name: str | os.PathLike[str], *, dtype: Any = jnp.float32) -> Model:
+def load(name: str | os.PathLike[str], *, dtype: Any = jnp.float32, matmul: Matmul = "float32") -> Model:
     """The base model called `name` (fetched if need be), or the one in the Hugging Face folder `name`.
 
-    `tiny` has random weights. Raises ModelError: no such model, or a config, tensor or tokenizer that is missing,
-    damaged or not supported.
+    `tiny` has random weights. `matmul` is the precision of its products, see `precision`. Raises ModelError: no such
+    model, or a config, tensor or tokenizer that is missing, damaged or not supported.
     """
+    model = _load(name, dtype)
+    return replace(model, decoder=precision.keep_for(model.decoder, precision.resolve(matmul)))
+
+
+def _load(name: str | os.PathLike[str], dtype: Any) -> Model:
     if name == "tiny":
         return random("tiny", jax.random.key(0), dtype=dtype)
     folder = fetch(os.fspath(name)) if name in BASES else storage.as_path(name)

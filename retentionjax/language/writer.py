@@ -1,12 +1,14 @@
 """A tuned model as it is used: instruction in, message out. In a folder: the adapter, and which base it was made for.
 
 `adapter/` is PEFT's format, `writer.json` names the base model, a digest of its weights (another base under the same
-name would write nonsense that looks like a defect of the adapter) and how texts are sampled.
+name would write nonsense that looks like a defect of the adapter), the precision of its products (so that what is
+written is what was evaluated, whatever the device) and how texts are sampled.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import get_args
 
 import jax
 import numpy as np
@@ -15,7 +17,7 @@ from jaxtyping import Bool
 
 from retentionjax import storage
 from retentionjax.errors import ConfigError, DataError, ModelError
-from retentionjax.language import hub, packing, peft
+from retentionjax.language import hub, packing, peft, precision
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter
@@ -23,7 +25,7 @@ from retentionjax.language.sampler import Sampler, texts
 from retentionjax.language.sampling import SamplingConfig
 
 _NAME, _ADAPTER = "writer.json", "adapter"
-_KEYS = ("base", "base_sha256", "system", "max_new_tokens", "temperature")
+_KEYS = ("base", "base_sha256", "matmul", "system", "max_new_tokens", "temperature")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Writer:
 def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfig) -> None:
     """Writes adapter and reference into `folder`, which must exist."""
     peft.save(folder / _ADAPTER, adapter, model.decoder.config, base=model.name)
-    storage.write_json(folder / _NAME, {"base": model.name, "base_sha256": digest(model.decoder), **asdict(config)})
+    base = {"base": model.name, "base_sha256": digest(model.decoder), "matmul": precision.of(model.decoder)}
+    storage.write_json(folder / _NAME, base | asdict(config))
 
 
 def load(folder: epath.Path) -> Writer:
@@ -88,12 +91,17 @@ def load_parts(folder: epath.Path) -> tuple[Model, Adapter, WriterConfig]:
     where = folder / _NAME
     try:
         plain = storage.read_json(where)
+        if isinstance(plain, dict):
+            plain = {"matmul": "float32"} | plain  # what writers were saved with before it was recorded
         if not isinstance(plain, dict) or sorted(plain) != sorted(_KEYS):
             raise ModelError(f"{where}: the keys {', '.join(_KEYS)} are wanted, no more and no fewer")
+        if plain["matmul"] not in get_args(precision.Resolved):
+            allowed = ", ".join(get_args(precision.Resolved))
+            raise ModelError(f"{where}: matmul is {plain['matmul']!r}; allowed: {allowed}")
         config = WriterConfig(**{field.name: plain[field.name] for field in fields(WriterConfig)})
     except (DataError, ConfigError, TypeError) as error:
         raise ModelError(f"{where}: {error}") from None
-    model, wanted = hub.load(plain["base"]), plain["base_sha256"]
+    model, wanted = hub.load(plain["base"], matmul=plain["matmul"]), plain["base_sha256"]
     if (found := digest(model.decoder)) != wanted:
         raise ModelError(f"{where}: made for {model.name} with weights {wanted}, but here are {found}")
     return model, peft.load(folder / _ADAPTER, model.decoder.config), config
@@ -105,5 +113,5 @@ def digest(decoder: Decoder) -> str:
     for name, array in sorted(decoder.parameters().items()):
         host = np.ascontiguousarray(jax.device_get(array))
         found.update(f"{name} {host.dtype} {host.shape}\n".encode())
-        found.update(host.data)
+        found.update(host.view(np.uint8).data)  # bfloat16 has no buffer of its own
     return found.hexdigest()

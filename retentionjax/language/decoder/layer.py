@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx, struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from retentionjax.language.decoder import mixed
 from retentionjax.language.decoder.config import DecoderConfig
 from retentionjax.language.decoder.parts import ACTIVATIONS, Linear, Norm, attend
 from retentionjax.language.decoder.rope import rotate
@@ -97,6 +98,8 @@ def _projection(layer: Layers, delta: Delta | None, index: Array, key: PRNGKeyAr
             own = jax.random.fold_in(jax.random.fold_in(key, index), sorted(delta.a).index(name))
             kept = jax.random.bernoulli(own, 1.0 - delta.dropout, x.shape)
             x = jnp.where(kept, x / (1.0 - delta.dropout), 0.0)
+        if mixed.applies(x, layer.projections[name].kernel[...]):
+            return y + mixed.learned(mixed.learned(x, delta.a[name]), delta.b[name]) * delta.scale
         inner = jnp.einsum("...i,ri->...r", x, delta.a[name].astype(x.dtype))
         return y + jnp.einsum("...r,or->...o", inner, delta.b[name].astype(x.dtype)) * delta.scale
 

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from retentionjax.errors import ModelError
+from retentionjax.language.decoder import mixed
 from retentionjax.language.decoder.config import DecoderConfig
 from retentionjax.language.decoder.layer import Context, Delta, Layers, Memory, run_layer
 from retentionjax.language.decoder.parts import Cache, Linear, Norm, visible
@@ -62,7 +63,13 @@ class Decoder(nnx.Module):
         for name, module in modules.items():
             for field in ("kernel", "bias", "scale"):
                 found[f"{name}.{field}"] = getattr(module, field, None)
-        return {name: param[...] for name, param in found.items() if param is not None}
+        return {name: mixed.from_bits(param[...]) for name, param in found.items() if param is not None}
+
+    @property
+    def dtype(self) -> Any:
+        """Of the stream from embedding to head: the norms', since matrices may be kept in fewer bits."""
+        layers = self.layers if isinstance(self.layers, Layers) else self.layers[0]
+        return layers.norms["attention_norm"].scale[...].dtype
 
     def unrolled(self) -> "Decoder":
         """The same model with its layers one by one instead of scanned: for decoding, on concrete weights.
@@ -118,11 +125,12 @@ class Decoder(nnx.Module):
             ModelError: more tokens than there are learned positions.
         """
         self._refuse_beyond(tokens.shape[1])
-        x = self.embedding[...][tokens]
+        x = self.embedding[...][tokens].astype(self.dtype)
         if self.project_in is not None:
             x = self.project_in(x)
         if self.position_embedding is not None:
-            x = x + self.position_embedding[...][positions + POSITION_OFFSET[self.config.family]]
+            rows = self.position_embedding[...][positions + POSITION_OFFSET[self.config.family]]
+            x = x + rows.astype(self.dtype)
         return x
 
     def blocks(
@@ -178,11 +186,13 @@ class Decoder(nnx.Module):
     def logits(self, normed: Float[Array, "*batch width"]) -> Float[Array, "*batch vocabulary"]:
         """Scores of the next token, float32. A fifth of a small model's work: ask at the positions you need."""
         weights = self.embedding if self.head is None else self.head
+        if mixed.applies(normed, weights[...]):
+            return mixed.frozen(normed, weights[...], 1)
         table = weights[...].astype(normed.dtype)
         return jnp.einsum("...d,vd->...v", normed, table, preferred_element_type=jnp.float32)
 
     def init_cache(self, batch: int, length: int, dtype: Any = None) -> Cache:
-        """An empty cache for `length` tokens in each of `batch` rows; `dtype` that of the embedding unless given.
+        """An empty cache for `length` tokens in each of `batch` rows; `dtype` the stream's unless given.
 
         Raises:
             ModelError: more tokens than there are learned positions.
@@ -190,7 +200,7 @@ class Decoder(nnx.Module):
         self._refuse_beyond(length)
         config = self.config
         shape = (config.num_layers, batch, length, config.num_kv_heads, config.head_dim)
-        dtype = self.embedding[...].dtype if dtype is None else dtype
+        dtype = self.dtype if dtype is None else dtype
         return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((), jnp.int32))
 
     def _refuse_beyond(self, length: int) -> None:
@@ -226,12 +236,21 @@ class Decoder(nnx.Module):
                 # Slicing the stack before the scan would copy it; a whole stack is scanned itself, since the
                 # gradient of indexing would add up arrays of the full stack.
                 layer = jax.tree.map(lambda w: jax.lax.dynamic_index_in_dim(w, index, keepdims=False), layers)
+            layer = jax.tree.map(mixed.from_bits, layer)
             return run_layer(config, layer, delta, window, index, *carry, context), None
 
         indices = jnp.arange(start, end)
         windows = None if config.windows is None else jnp.asarray(config.windows[start:end])
         xs = (indices, windows, layers if whole else None, _deltas(adapter, start, end))
-        return jax.lax.scan(jax.checkpoint(body) if remat else body, (x, memory), xs)[0]
+        kept = None if remat else _is_worth_keeping
+        return jax.lax.scan(jax.checkpoint(body, policy=kept, prevent_cse=False), (x, memory), xs)[0]
+
+
+def _is_worth_keeping(primitive: Any, *_: Any, **__: Any) -> bool:
+    """What a layer's backward pass keeps of its forward pass: products and the attention's weights. On a CPU writing
+    the rest into a stack of all layers, a copy of each layer's own weights among it, takes longer than doing it again.
+    """
+    return primitive.name in ("dot_general", "name")
 
 
 def default_positions(mask: Bool[Array, "batch time"]) -> Int[Array, "batch time"]:
@@ -320,8 +339,10 @@ def _layer_of(stack: Array, index: int) -> Array:
     """One layer's part of a stack: on a single CPU device the very bytes (device_put aliases them), else a copy."""
     devices = stack.devices()
     if len(devices) == 1 and next(iter(devices)).platform == "cpu":
-        return jax.device_put(np.asarray(stack)[index], next(iter(devices)))
-    return stack[index]
+        bits = np.asarray(stack)[index]
+        weights = bits.view(mixed.HALF) if bits.dtype == np.uint16 else bits
+        return jax.device_put(weights, next(iter(devices)))
+    return mixed.from_bits(stack[index])
 
 
 def _stack(layers: Sequence[Layers]) -> Layers:

@@ -7,7 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx, struct
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
+
+from retentionjax.language.decoder import mixed
 
 NEVER = -1e30
 """Score of a key that may not be seen. Finite, so that a padding row, which sees nothing, has no NaN in its softmax."""
@@ -26,14 +29,16 @@ class Linear(nnx.Module):
 
     def __init__(self, kernel: Array, bias: Array | None = None, scale: Array | None = None) -> None:
         self.kernel = nnx.Param(kernel)
-        """[…, inputs, outputs], the order in which the product reads it; int8 where `scale` is given."""
+        """[…, inputs, outputs], the order in which the product reads it; int8 where `scale` is given. bfloat16 under a
+        float32 stream makes mixed products (`decoder.mixed`); a stack of it is kept as `mixed.to_bits`."""
         self.bias = None if bias is None else nnx.Param(bias)
         """[…, outputs]"""
         self.scale = None if scale is None else nnx.Param(scale)
         """[…, outputs]: what one step of an int8 weight is worth."""
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        y = x @ self.kernel[...].astype(x.dtype)
+        kernel = self.kernel[...]
+        y = mixed.frozen(x, kernel, 0) if mixed.applies(x, kernel) else x @ kernel.astype(x.dtype)
         if self.scale is not None:
             y = y * self.scale[...].astype(x.dtype)
         return y if self.bias is None else y + self.bias[...].astype(x.dtype)
@@ -91,12 +96,35 @@ def attend(
     Source: Vaswani et al. 2017, equation 1; Ainslie et al. 2023 (grouped queries). Softmax in float32.
     """
     batch, time, heads, dim = q.shape
-    q = q.reshape(batch, time, k.shape[2], heads // k.shape[2], dim)
+    kv_heads, group = k.shape[2], heads // k.shape[2]
+    q = q.reshape(batch, time, kv_heads, group, dim)
     if time == 1 and jax.default_backend() == "cpu":
         return _attend_once(q[:, 0], k, v, seen[:, 0])
-    scores = jnp.einsum("btkgd,bskd->bkgts", q, k.astype(q.dtype), preferred_element_type=jnp.float32) * dim**-0.5
-    weights = jax.nn.softmax(jnp.where(seen[:, None, None], scores, NEVER), axis=-1).astype(q.dtype)
-    return jnp.einsum("bkgts,bskd->btkgd", weights, v.astype(q.dtype)).reshape(batch, time, heads * dim)
+    # One product for the queries of all heads that share a key head: twice as fast on a CPU as one for each.
+    rows = q.transpose(0, 2, 3, 1, 4).reshape(batch, kv_heads, group * time, dim)
+    keys, values = k.astype(q.dtype).transpose(0, 2, 3, 1), v.astype(q.dtype).transpose(0, 2, 1, 3)
+    scores = jnp.matmul(rows, keys, preferred_element_type=jnp.float32) * dim**-0.5
+    weights = _softmax(scores.reshape(batch, kv_heads, group, time, -1), seen[:, None, None]).astype(q.dtype)
+    found = jnp.matmul(weights.reshape(scores.shape), values).reshape(batch, kv_heads, group, time, dim)
+    return found.transpose(0, 3, 1, 2, 4).reshape(batch, time, heads * dim)
+
+
+@jax.custom_vjp
+def _softmax(scores: Array, seen: Array) -> Array:
+    """Over the last axis, where `seen`. The backward pass needs the result only: w (g - w·g)."""
+    return jax.nn.softmax(jnp.where(seen, scores, NEVER), axis=-1)
+
+
+def _softmax_forward(scores: Array, seen: Array) -> tuple[Array, Array]:
+    weights = checkpoint_name(_softmax(scores, seen), "attention")
+    return weights, weights
+
+
+def _softmax_backward(weights: Array, cotangent: Array) -> tuple[Array, None]:
+    return weights * (cotangent - jnp.sum(weights * cotangent, -1, keepdims=True)), None
+
+
+_softmax.defvjp(_softmax_forward, _softmax_backward)
 
 
 def _attend_once(
