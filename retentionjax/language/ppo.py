@@ -19,7 +19,7 @@ from jaxtyping import Array, PRNGKeyArray
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError
 from retentionjax.language import experience as rollout
-from retentionjax.language import kl, loop, stepwise
+from retentionjax.language import kl, loop, precision, stepwise
 from retentionjax.language.experience import Costs, Texts
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter
@@ -172,7 +172,8 @@ def iterate(
         texts,
         layers=policy.params.first_layer,
         temperature=config.temperature,
-        recompute=config.recompute_log_probs,
+        # Rounded operands make a token's log-probability depend on the program that computes it, by up to some 0.05.
+        recompute=config.recompute_log_probs or precision.of(model.decoder) == "bfloat16",
     )
     texts = replace(texts, log_probs=own)
     multiplier = update_multiplier(config.safety, state.multiplier, costs.mean())

@@ -90,7 +90,7 @@ class TextPPOConfig:
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     remat: bool = False
     recompute_log_probs: bool = False
-    """Old log-probabilities by the forward pass that updates use instead of the sampler's: for bfloat16."""
+    """Old log-probabilities by the forward pass that updates use instead of the sampler's; so always with bfloat16."""
     evaluate_every: int = 0
     checkpoint_every: int = 10
 

@@ -11,7 +11,7 @@ import pytest
 
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError, DataError
-from retentionjax.language import experience, hub, lora, packing, ppo, ppo_epochs, reward, stepwise
+from retentionjax.language import experience, hub, lora, packing, ppo, ppo_epochs, precision, reward, stepwise
 from retentionjax.language.kl import KLConfig
 from retentionjax.language.lora import Adapter, LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
@@ -61,8 +61,10 @@ def no_costs(texts: list[str], numbers: np.ndarray) -> np.ndarray:
     return np.zeros(len(texts), np.float32)
 
 
-def train(config: TextPPOConfig = CONFIG, costs: experience.Costs = no_costs, **extra: object) -> tuple:
-    return ppo.train(MODEL, POLICY, REWARD, PROMPTS, costs, config, jax.random.key(3), **extra)
+def train(
+    config: TextPPOConfig = CONFIG, costs: experience.Costs = no_costs, model: hub.Model = MODEL, **extra: object
+) -> tuple:
+    return ppo.train(model, POLICY, REWARD, PROMPTS, costs, config, jax.random.key(3), **extra)
 
 
 def drawn(config: TextPPOConfig = CONFIG) -> experience.Texts:
@@ -101,8 +103,10 @@ def test_reference_reward_and_old_log_probabilities_are_those_of_the_whole_model
     np.testing.assert_allclose(judgement.scores, reward.score(DECODER, REWARD, tokens, texts.seen), atol=1e-4)
 
 
-def test_at_the_start_the_policy_is_the_reference_and_the_first_ratio_is_one() -> None:
-    _, history = train(replace(CONFIG, iterations=1))
+@pytest.mark.parametrize("matmul", ["float32", "bfloat16"])
+def test_at_the_start_the_policy_is_the_reference_and_the_first_ratio_is_one(matmul: precision.Resolved) -> None:
+    model = replace(MODEL, decoder=precision.keep_for(DECODER, matmul))
+    _, history = train(replace(CONFIG, iterations=1), model=model)
     assert abs(history[0]["objective/kl"]) < 1e-3
     assert history[0]["val/first_ratio_error"] < 1e-4
     fresh = lora.init(LORA, DECODER, jax.random.key(1))  # B is zero: the base model
