@@ -157,13 +157,11 @@ class Brief:
     def prompt(self) -> str:
         """The instruction the language model is given; short, for every token of it costs time."""
         kind = {"sms": "SMS", "email": "e-mail", "push": "push notification"}[self.channel]
-        parts = [f"Brand: {self.sender.name}."]
-        if self.name:
-            parts.append(f"Customer: {self.name}.")
+        parts = [f"Customer: {self.name}."] if self.name else []
         parts += [f"{FACTS[key][0]}: {value}." for key, value in self.known.items()]
+        # What no message may miss stands where the message begins.
+        parts.append(f"Write a {self.tone} retention {kind} from {self.sender.name}.")
         parts.append(f"Offer: {self.offer_text()}." if self.offer.percent else "Offer: none.")
-        # What decides the form of the message stands where it begins.
-        parts.append(f"Write a {self.tone} retention {kind}.")
         return " ".join(parts)
 
     def offer_text(self) -> str:

@@ -14,8 +14,8 @@ from retentionjax.shield import Brief, Offer, Sender
 def test_the_prompt_is_short_and_complete() -> None:
     facts = {"tenure": "14 months", "plan": "fiber internet"}
     assert Brief("sms", Offer(0.1), SENDER, "warm", "Maria", facts).prompt() == (
-        "Brand: Northwind. Customer: Maria. Plan: fiber internet. With us: 14 months. Offer: 10% off for 30 days. "
-        "Write a warm retention SMS."
+        "Customer: Maria. Plan: fiber internet. With us: 14 months. "
+        "Write a warm retention SMS from Northwind. Offer: 10% off for 30 days."
     )
 
 

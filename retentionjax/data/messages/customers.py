@@ -98,7 +98,7 @@ def tenure(months: float) -> str | None:
 
 
 def _offer(channel: Channel, rng: Random) -> Offer:
-    discount = rng.choices(DISCOUNTS, (2, 3, 3, 3))[0]
+    discount = rng.choices(DISCOUNTS, (4, 3, 3, 3))[0]
     days = rng.choices(DAYS, (6, 1, 1, 1))[0]
     # A last day is one more sentence, for which a lock screen has no room.
     dated = discount > 0 and channel != "push" and rng.random() < 0.25

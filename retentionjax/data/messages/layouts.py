@@ -19,8 +19,6 @@ LAYOUTS: Mapping[str, Choice] = {
             "greeting bond@ offer act optout",
             "greeting bond@ offer close optout",
             "greeting offer act sign@ optout",
-            "greeting bond offer sign@ optout",
-            "greeting bond offer act close sign@ optout",
             "greeting bond@ offer act close optout",
             "greeting offer close sign@ optout",
             "greeting offer sign@ optout",
