@@ -37,18 +37,18 @@ BEST_OF = 4
 def demo_training() -> TextPPOConfig:
     """Minutes on two cores."""
     return TextPPOConfig(
-        iterations=10,
+        iterations=12,
         batch=32,
         minibatch=16,
         epochs=2,
         max_new_tokens=64,
         temperature=0.7,
-        optimiser=OptimiserConfig(learning_rate=4e-4, schedule="linear", eps=1e-5),
+        optimiser=OptimiserConfig(learning_rate=4e-4, schedule="linear", final_share=0.25, eps=1e-5),
         kl=KLConfig(initial=0.05, target=6.0, horizon=512),
-        brevity_weight=5.0,
+        brevity_weight=12.0,
         approx_kl_target=0.1,
         safety=SafetyConfig(initial=5.0),
-        checkpoint_every=5,
+        checkpoint_every=6,
     )
 
 
