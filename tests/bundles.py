@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from etils import epath
@@ -15,6 +16,7 @@ from retentionjax.bundle.message import FactRule, MessageSettings
 from retentionjax.data import Provenance, Schema
 from retentionjax.env import EnvParams, observation
 from retentionjax.env.actions import NUM_ACTIONS
+from retentionjax.env.prices import Prices
 from retentionjax.evaluation import learned
 from retentionjax.language import hub, lora, writer
 from retentionjax.rl import networks
@@ -100,6 +102,25 @@ def make_checked(folder: Path, *, seed: int = 0, params: EnvParams | None = None
     """A bundle that contacts readily, with the shield's templates for its messages."""
     eager = contents(trained(seed, wait_bias=-6.0), params=params)
     write(folder, dataclasses.replace(eager, message=MESSAGE, rules=epath.Path(DEFAULT)))
+    return folder
+
+
+PRICES = Prices(price=(0.5, 1.0, 2.0), spend=(4.0, 2.0, 1.0), uplift=(6.0, 5.0, 3.0))
+"""Of `decide_at`."""
+
+
+def decide_at(observations: Any, masks: Any, price: Any) -> tuple[Any, Any]:
+    """A policy for any budget: the higher the price, the surer it waits."""
+    logits = jnp.zeros((observations.shape[0], NUM_ACTIONS)).at[:, 0].set(2 * price)
+    values = price[:, None] * jnp.ones(learned.NUM_HEADS)
+    return jax.nn.softmax(jnp.where(masks, logits, -1e9)), values
+
+
+def make_priced(folder: Path) -> Path:
+    """As `make_checked`, with the policy `decide_at` for any budget too."""
+    eager = contents(trained(wait_bias=-6.0))
+    checked = dataclasses.replace(eager, message=MESSAGE, rules=epath.Path(DEFAULT))
+    write(folder, dataclasses.replace(checked, priced=(decide_at, PRICES)))
     return folder
 
 

@@ -32,7 +32,7 @@ SERVING_MAY_IMPORT = GROUND | {
     "shield",
     "decide",
     "data",  # the schema of a customer's facts
-    *(f"env.{name}" for name in ("actions", "constraints", "observation", "population", "record", "types")),
+    *(f"env.{name}" for name in ("actions", "constraints", "observation", "population", "prices", "record", "types")),
 }
 MONITOR_MAY_IMPORT = SERVING_MAY_IMPORT | {"evaluation.off_policy", "evaluation.statistics"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base"}

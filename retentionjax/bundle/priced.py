@@ -5,10 +5,12 @@
 files or neither.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from etils import epath
 
 from retentionjax import storage
@@ -25,9 +27,13 @@ PRICES = "policy/prices.json"
 class Priced:
     """The policy for every budget."""
 
-    at: Callable[[float], Program]
-    """The program at a price."""
+    run: DecideAtPrice
+    """(observations, masks, prices f32[b]) → (propensities, values)."""
     prices: Prices
+
+    def at(self, price: float) -> Program:
+        """The program at one price."""
+        return Program(jax.jit(lambda seen, masks: self.run(seen, masks, jnp.full(len(seen), price, jnp.float32))))
 
 
 def write(folder: epath.Path, decide: DecideAtPrice, prices: Prices) -> None:
@@ -47,8 +53,8 @@ def read(folder: epath.Path, files: Mapping[str, Any]) -> Priced | None:
     if len(present) == 1:
         missing = PRICES if present == [PROGRAM] else PROGRAM
         raise BundleError(f"{folder / missing}: no such file, but there is {present[0]}; one is of no use alone")
-    at = program.load_priced((folder / PROGRAM).read_bytes(), str(folder / PROGRAM))
-    return Priced(at, _prices(storage.read_json(folder / PRICES), str(folder / PRICES)))
+    run = program.load_priced((folder / PROGRAM).read_bytes(), str(folder / PROGRAM))
+    return Priced(run, _prices(storage.read_json(folder / PRICES), str(folder / PRICES)))
 
 
 def _prices(plain: Any, where: str) -> Prices:

@@ -84,14 +84,9 @@ def load(data: bytes, where: str) -> Program:
     return Program(jax.jit(read(data, where).call))
 
 
-def load_priced(data: bytes, where: str) -> Callable[[float], Program]:
-    """The program in `data` by the price it is given. Raises BundleError as `read`."""
-    exported = read(data, where, priced=True)
-
-    def at(price: float) -> Program:
-        return Program(jax.jit(lambda seen, masks: exported.call(seen, masks, jnp.full(len(seen), price, jnp.float32))))
-
-    return at
+def load_priced(data: bytes, where: str) -> DecideAtPrice:
+    """The program in `data`, to be given prices f32[b] as well. Raises BundleError as `read`."""
+    return read(data, where, priced=True).call
 
 
 def read(data: bytes, where: str, *, priced: bool = False) -> export.Exported:

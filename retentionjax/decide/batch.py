@@ -64,15 +64,19 @@ class Gates(NamedTuple):
     allowed: Bool[Rows, "B actions"]  # False where a rule of the caller forbids an action; *wait* never is
     throttle: Float[Rows, " B"]  # θ ∈ [0, 1], by which the chance of each contact is multiplied
     exploration: Float[Rows, " B"]  # ε ∈ [0, 1], share of decisions drawn uniformly from what is legal
+    price: Float[Rows, " B"] | None = None
+    """$ of value charged for a $ of spend, for a bundle with the policy for any budget; None: the policy and the price
+    that the bundle was trained to."""
 
     @classmethod
-    def open(cls, rows: int, *, throttle: float = 1.0, exploration: float = 0.0) -> "Gates":
+    def open(cls, rows: int, *, throttle: float = 1.0, exploration: float = 0.0, price: float | None = None) -> "Gates":
         """Nothing beyond the environment's own limits."""
         return cls(
             np.ones((rows, actions.NUM_OFFERS), bool),
             np.ones((rows, actions.NUM_ACTIONS), bool),
             np.full(rows, throttle, np.float32),
             np.full(rows, exploration, np.float32),
+            None if price is None else np.full(rows, price, np.float32),
         )
 
 
@@ -101,10 +105,17 @@ class Decider:
         self.encoder = RowEncoder(bundle)
         program = _Program(bundle, self.encoder)
         self._score, self._by_policy = jax.jit(program.score), jax.jit(program.by_policy)
-        self._by_rule = jax.jit(program.by_rule)
+        self._by_rule, self._at_price = jax.jit(program.by_rule), jax.jit(program.at_price)
+
+    @property
+    def priced(self) -> bool:
+        """Whether the bundle has the policy for any budget, so that gates may name a price."""
+        return self.bundle.priced is not None
 
     def warm(self, *, baseline: bool = True) -> None:
-        """Compiles every size, and with `baseline` the simple rule too. Raises BundleError for a damaged policy."""
+        """Compiles every size: the policy (that for any budget, where there is one), and with `baseline` the simple
+        rule too. Raises BundleError for a damaged policy."""
+        price = 1.0 if self.priced else None
         for size in self.sizes:
             features = Features(
                 ("",) * size,
@@ -112,7 +123,7 @@ class Decider:
                 np.zeros((size, len(self.bundle.schema.features)), np.float32),
             )
             for by_rule in (False, True)[: 1 + baseline]:
-                self.decide(features, standings([History()] * size, np.ones(size), self.bundle.params), by_rule=by_rule)
+                self.decide(features, fresh(size), Gates.open(size, price=price), by_rule=by_rule)
 
     def score(self, features: Features) -> Scores:
         """As `Bundle.score`, to 1e-6."""
@@ -126,14 +137,16 @@ class Decider:
     ) -> Decided:
         """Of B ≥ 1 customers. `by_rule`: not the policy but the simple rule stands (see `_Program.by_rule`).
 
-        Raises ValueError where a gate forbids to wait, BundleError for an answer that is no number.
+        Raises ValueError where a gate forbids to wait, or names a price that no policy of the bundle's takes, and
+        BundleError for an answer that is no number.
         """
         gates = Gates.open(len(features.values)) if gates is None else gates
         if not gates.allowed[:, actions.WAIT].all():
             raise ValueError("waiting is always legal")
-        charge = features.monthly_charge.astype(np.float32)
-        run = self._by_rule if by_rule else self._by_policy
-        decided = Decided(*self._in_batches(run, (features.values, charge, *standing, *gates)))
+        if gates.price is not None and not self.priced:
+            raise ValueError("gates name a price, and this bundle's policy takes none")
+        run = self._by_rule if by_rule else self._by_policy if gates.price is None else self._at_price
+        decided = _unpacked(*self._in_batches(run, _packed(features, standing, gates)))
         if not (np.isfinite(decided.propensities).all() and np.isfinite(decided.values).all()):
             raise BundleError("the policy's answer is not finite: its parameters are damaged")
         return decided
@@ -204,6 +217,68 @@ def sample(propensities: Float[np.ndarray, "B actions"], uniforms: Float[np.ndar
     return np.minimum(place, last)
 
 
+# --- to the program and back ----------------------------------------------------------------------------------
+
+# An array more costs a call 10 µs on its way in and as much on its way out, so there is one a type.
+_OF_CALLER = ("charge", "account_used", "baseline", "throttle", "exploration", "price")
+_WHOLE = ("day", "contact_history", "days_since_contact", "pending_offer", "pending_days", "offer", "offer_days_left")
+
+
+def _packed(features: Features, standing: Standing, gates: Gates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """f32[B, callers + features], i32[B, wholes], bool[B, offers + actions]."""
+    floats = np.empty((len(features.values), len(_OF_CALLER) + features.values.shape[1]), np.float32)
+    price = np.nan if gates.price is None else gates.price
+    columns = (
+        features.monthly_charge,
+        standing.account_used,
+        standing.baseline,
+        gates.throttle,
+        gates.exploration,
+        price,
+    )
+    for place, column in enumerate(columns):
+        floats[:, place] = column
+    floats[:, len(_OF_CALLER) :] = features.values
+    whole = np.empty((len(floats), len(_WHOLE)), np.int32)
+    for place, name in enumerate(_WHOLE):
+        whole[:, place] = getattr(standing, name).view(np.int32)
+    return floats, whole, np.concatenate([gates.affordable, gates.allowed], axis=1)
+
+
+def _read(floats: Array, whole: Array, flags: Array) -> tuple[Array, Array, Standing, Gates]:
+    """(features, charge, standing, gates), within the program."""
+    named = dict(zip(_OF_CALLER, floats.T, strict=False)) | dict(zip(_WHOLE, whole.T, strict=True))
+    named["contact_history"] = jax.lax.bitcast_convert_type(named["contact_history"], jnp.uint32)
+    standing = Standing(**{name: named[name] for name in Standing._fields})
+    affordable, allowed = flags[:, : actions.NUM_OFFERS], flags[:, actions.NUM_OFFERS :]
+    gates = Gates(affordable, allowed, named["throttle"], named["exploration"], named["price"])
+    return floats[:, len(_OF_CALLER) :], named["charge"], standing, gates
+
+
+def _written(decided: Decided) -> tuple[Array, Array]:
+    """f32[B, …], bool[B, …], within the program."""
+    scores = jnp.stack([decided.churn_probability, decided.accept_probability, decided.baseline], axis=1)
+    removed = decided.removed.reshape(len(scores), len(RULES) * actions.NUM_ACTIONS)
+    floats = jnp.concatenate([scores, decided.observation, decided.propensities, decided.values], axis=1)
+    return floats, jnp.concatenate([decided.elevated[:, None], decided.mask, removed], axis=1)
+
+
+def _unpacked(floats: np.ndarray, flags: np.ndarray) -> Decided:
+    scores, seen, propensities, values = np.split(floats, np.cumsum([3, observation.SIZE, actions.NUM_ACTIONS]), axis=1)
+    churn, accept, baseline = scores.T
+    return Decided(
+        churn_probability=churn,
+        accept_probability=accept,
+        baseline=baseline,
+        elevated=flags[:, 0],
+        observation=seen,
+        removed=flags[:, 1 + actions.NUM_ACTIONS :].reshape(len(flags), len(RULES), actions.NUM_ACTIONS),
+        mask=flags[:, 1 : 1 + actions.NUM_ACTIONS],
+        propensities=propensities,
+        values=values,
+    )
+
+
 # --- the program ----------------------------------------------------------------------------------------------
 
 
@@ -212,6 +287,7 @@ class _Program:
 
     def __init__(self, bundle: Bundle, encoder: RowEncoder) -> None:
         self.params, self.policy = bundle.params, bundle.decide.run
+        self.any_budget = None if bundle.priced is None else bundle.priced.run
         self.forests = forest.compile(bundle.churn), forest.compile(bundle.acceptance)
         self.columns = encoder.churn, encoder.acceptance
         self.price = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
@@ -224,32 +300,39 @@ class _Program:
         )
         return churn, accept
 
-    def by_policy(self, values: Array, charge: Array, *rest: Array) -> Decided:
-        """What the policy says."""
-        state, scores, removed = self._situation(values, charge, *rest)
-        seen, mask = self._observation(state), ~removed.any(axis=1)
-        propensities, expected = self.policy(seen, mask)
-        return Decided(*scores, seen, removed, mask, _gated(propensities, mask, _gates(rest)), expected)
+    def by_policy(self, *packed: Array) -> tuple[Array, Array]:
+        """What the policy says. Takes what `_packed` gives and gives what `_unpacked` takes, as the next two."""
+        return self._by(lambda _state, seen, mask, _price: self.policy(seen, mask), packed)
 
-    def by_rule(self, values: Array, charge: Array, *rest: Array) -> Decided:
-        """A simple rule instead of the policy: contact today with the offer whose expected gain, less the bundle's
-        price × expected spend, is largest, if that is above 0 (`evaluation.baselines.greedy_fatigue`)."""
-        state, scores, removed = self._situation(values, charge, *rest)
-        seen, mask = self._observation(state), ~removed.any(axis=1)
-        gain, spend = jax.vmap(lambda one: contact_gain(one, self.params, foresees_fatigue=True))(state)
-        net = jnp.where(mask[:, 1 :: actions.NUM_DELAYS], gain - self.price * spend, -jnp.inf)
-        best = jnp.where(net.max(axis=1) > 0, actions.encode(jnp.argmax(net, axis=1), 0), actions.WAIT)
-        propensities = jax.nn.one_hot(best, actions.NUM_ACTIONS)
-        expected = jnp.zeros((len(best), len(VALUES)))
-        return Decided(*scores, seen, removed, mask, _gated(propensities, mask, _gates(rest)), expected)
+    def at_price(self, *packed: Array) -> tuple[Array, Array]:
+        """What the policy for any budget says at the price of the gates."""
+        if self.any_budget is None:
+            raise ValueError("the bundle has no policy for any budget")
+        run = self.any_budget
+        return self._by(lambda _state, seen, mask, price: run(seen, mask, price), packed)
 
-    def _situation(
-        self, values: Array, charge: Array, *rest: Array
-    ) -> tuple[EnvState, tuple[Array, Array, Array, Array], Array]:
-        """(state, (churn, acceptance, baseline, elevated), removed)."""
+    def by_rule(self, *packed: Array) -> tuple[Array, Array]:
+        """A simple rule instead of the policy: contact today with the offer whose expected gain, less the price ×
+        expected spend, is largest, if that is above 0 (`evaluation.baselines.greedy_fatigue`). The price is that of the
+        gates, or else the bundle's."""
+        return self._by(self._simple, packed)
+
+    def _by(self, choose: Callable[..., tuple[Array, Array]], packed: tuple[Array, ...]) -> tuple[Array, Array]:
+        values, charge, standing, gates = _read(*packed)
         churn, accept = self.score(values)
-        state, baseline = self._state(churn, accept, charge, Standing(*rest[: len(Standing._fields)]))
-        return state, (churn, accept, baseline, state.elevated), self._removed(state, _gates(rest))
+        state, baseline = self._state(churn, accept, charge, standing)
+        removed = self._removed(state, gates)
+        seen, mask = self._observation(state), ~removed.any(axis=1)
+        propensities, expected = choose(state, seen, mask, gates.price)
+        scores = churn, accept, baseline, state.elevated
+        return _written(Decided(*scores, seen, removed, mask, _gated(propensities, mask, gates), expected))
+
+    def _simple(self, state: EnvState, _seen: Array, mask: Array, price: Array) -> tuple[Array, Array]:
+        gain, spend = jax.vmap(lambda one: contact_gain(one, self.params, foresees_fatigue=True))(state)
+        charged = jnp.where(jnp.isnan(price), self.price, price)[:, None] * spend
+        net = jnp.where(mask[:, 1 :: actions.NUM_DELAYS], gain - charged, -jnp.inf)
+        best = jnp.where(net.max(axis=1) > 0, actions.encode(jnp.argmax(net, axis=1), 0), actions.WAIT)
+        return jax.nn.one_hot(best, actions.NUM_ACTIONS), jnp.zeros((len(best), len(VALUES)))
 
     def _observation(self, state: EnvState) -> Float[Array, "B 16"]:
         return jax.vmap(lambda one: observation.observe(one, self.params))(state)
@@ -279,10 +362,6 @@ class _Program:
         by_limit = jax.vmap(lambda one: constraints.removed_by_rule(one, self.params))(state)
         dear = jnp.pad(jnp.repeat(~gates.affordable, actions.NUM_DELAYS, axis=1), ((0, 0), (1, 0)))
         return jnp.concatenate([by_limit, dear[:, None], ~gates.allowed[:, None]], axis=1)
-
-
-def _gates(rest: Sequence[Array]) -> Gates:
-    return Gates(*rest[len(Standing._fields) :])
 
 
 def _gated(propensities: Array, mask: Array, gates: Gates) -> Float[Array, "B actions"]:

@@ -7,7 +7,7 @@ from retentionjax.shield.brief import Brief, Channel, Offer, Sender, Tone
 from retentionjax.shield.checking import check, grounded
 from retentionjax.shield.contact import Permission, Recipient, may_contact
 from retentionjax.shield.rules import Rules, load_rules
-from retentionjax.shield.templates import footer, render
+from retentionjax.shield.templates import footer, render, render_checked
 from retentionjax.shield.verdict import Verdict, Violation
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "load_rules",
     "may_contact",
     "render",
+    "render_checked",
 ]

@@ -6,6 +6,7 @@ from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import Brief, Tone, date_text
 from retentionjax.shield.checking import check
 from retentionjax.shield.rules import Rules
+from retentionjax.shield.verdict import Verdict
 
 _GREETING: dict[Tone, tuple[str, str]] = {
     "warm": ("Hi {name}, ", "Hello! "),
@@ -24,11 +25,16 @@ def render(brief: Brief, rules: Rules | None = None) -> str:
 
     Raises ConfigError when even the barest one breaks a rule, which says that rules and sender contradict each other.
     """
+    return render_checked(brief, rules)[0]
+
+
+def render_checked(brief: Brief, rules: Rules | None = None) -> tuple[str, Verdict]:
+    """As `render`, with the verdict that passed it, so that nobody need check it again."""
     last = None
     for text in _candidates(brief):
         verdict = check(text, brief, rules)
         if verdict.passed:
-            return text
+            return text, verdict
         last = verdict
     broken = ", ".join(last.blocking) if last else "none"
     raise ConfigError(f"no template for {brief.channel} passes rules.yaml; the barest one breaks: {broken}")

@@ -7,6 +7,7 @@ import msgspec
 
 from retentionjax.decide.history import History
 from retentionjax.env.population import MIN_PROBABILITY
+from serving.engine.pacing import Pace
 from serving.engine.request import FactValue
 from serving.ledger.types import MICROS, KillSwitch
 
@@ -34,10 +35,12 @@ class Basis(msgspec.Struct, frozen=True, omit_defaults=True):
     switch: KillSwitch
     values: tuple[float, ...]
     """The policy's own expectation, in the order of bundle.program.VALUES."""
+    price: float | None = None
+    """$ of value charged for a $ of spend, where the policy was told; None: the bundle's own."""
 
     @classmethod
     def of(
-        cls, situation: "Situation", switch: KillSwitch, exploration: float, throttle: float, values: list[float]
+        cls, situation: "Situation", switch: KillSwitch, exploration: float, pace: Pace, values: list[float]
     ) -> "Basis":
         """Of a decision about `situation`."""
         view = situation.view
@@ -51,10 +54,11 @@ class Basis(msgspec.Struct, frozen=True, omit_defaults=True):
             pending_offer=view.pending_offer,
             pending_days=view.pending_days,
             baseline=view.baseline_churn_probability,
-            throttle=throttle,
+            throttle=pace.throttle,
             exploration=exploration,
             switch=switch,
             values=tuple(values),
+            price=pace.price,
         )
 
     @property

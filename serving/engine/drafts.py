@@ -1,20 +1,23 @@
 """The decision itself: score, mask, policy and draw for the situations of one bundle, then the answer to each."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from retentionjax.decide.batch import RULES, Decided, sample, uniform
+from retentionjax.decide.batch import RULES, Decided, Gates, sample, uniform
 from retentionjax.decide.batch_encoding import Features
 from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, WAIT
 from retentionjax.shield import Brief
 from serving.domain.times import iso
-from serving.engine.answer import ENCODER, BundleVersion, Churn, Decision, Message, Offer, Removed
+from serving.engine.answer import ENCODER, Churn, Decision, Message, Offer, Removed
 from serving.engine.basis import Basis
-from serving.engine.ids import uuid7
+from serving.engine.ids import uuids7
+from serving.engine.pacing import Pace
 from serving.engine.served import Served
 from serving.engine.situations import ALL_CONTACTS, Situation, gates, send_at, standing
 from serving.engine.templates import Blocked
@@ -49,7 +52,7 @@ class Row(NamedTuple):
     observation: bytes | None
     propensities: bytes
     values: list[float]
-    throttle: float
+    pace: Pace
 
 
 @dataclass(slots=True)
@@ -85,8 +88,8 @@ def draft(served: Served, slot: SlotName, situations: Sequence[Situation], terms
     )
     limits = gates(situations, served, terms.now, terms.switch, terms.exploration)
     decided = served.decider.decide(features, standing(situations), limits, by_rule=terms.switch == "baseline")
-    ids = [uuid7(terms.now) for _ in situations]
-    rows = _rows(decided, sample(decided.propensities, np.array([uniform(each) for each in ids])), limits.throttle)
+    ids = uuids7(terms.now, len(situations))
+    rows = _rows(decided, sample(decided.propensities, np.array([uniform(each) for each in ids])), limits)
     return [
         _contact(served, slot, each, terms, decision_id, row)
         if row.action != WAIT
@@ -109,12 +112,13 @@ def unscored(served: Served, slot: SlotName, situation: Situation, terms: Terms)
         observation=None,
         propensities=np.eye(1, NUM_ACTIONS, dtype="<f4").tobytes(),
         values=[],
-        throttle=1.0,
+        pace=Pace(1.0, None),
     )
-    return _wait(served, slot, situation, terms, uuid7(terms.now), row, degradations=(SCORING_FAILED,))
+    (decision_id,) = uuids7(terms.now, 1)
+    return _wait(served, slot, situation, terms, decision_id, row, degradations=(SCORING_FAILED,))
 
 
-def _rows(decided: Decided, chosen: np.ndarray, throttles: np.ndarray) -> Iterator[Row]:
+def _rows(decided: Decided, chosen: np.ndarray, limits: Gates) -> Iterator[Row]:
     """Columns to rows; a dozen conversions for the whole batch instead of a dozen a customer."""
     removed = (decided.removed @ _POWERS).tolist()
     masks = (decided.mask @ _POWERS).tolist()
@@ -132,14 +136,14 @@ def _rows(decided: Decided, chosen: np.ndarray, throttles: np.ndarray) -> Iterat
         observations,
         propensities,
         decided.values.tolist(),
-        throttles.tolist(),
+        map(Pace, limits.throttle.tolist(), repeat(None) if limits.price is None else limits.price.tolist()),
         strict=True,
     )
-    for action, propensity, churn, accept, baseline, elevated, mask, gone, seen, chances, values, theta in columns:
+    for action, propensity, churn, accept, baseline, elevated, mask, gone, seen, chances, values, paced in columns:
         by_rule = {rule: bits for rule, bits in zip(_OF_ENVIRONMENT, gone, strict=False) if bits}
         yield Row(
             action, propensity, churn, accept, baseline, elevated, mask, by_rule, seen.tobytes(), chances.tobytes(),
-            values, theta,
+            values, paced,
         )  # fmt: skip
 
 
@@ -216,14 +220,8 @@ def _answer(
         churn=None
         if row.churn is None or row.baseline is None
         else Churn(row.churn, row.baseline, "elevated" if row.elevated else "calm"),
-        rules=tuple(Removed(rule, actions_of(bits)) for rule, bits in removed.items()),
-        bundle=BundleVersion(
-            id=served.id,
-            policy_version=served.policy_version,
-            rules_version=served.rules_version,
-            slot=slot,
-            synthetic_data=served.synthetic,
-        ),
+        rules=tuple([_removed(rule, bits) for rule, bits in removed.items()]),
+        bundle=served.versions[slot],
         degradations=degradations,
         dry_run=ask.dry_run,
     )
@@ -269,15 +267,11 @@ def _record(
         message_json=None if decision.message is None else ENCODER.encode(decision.message),
         response=ENCODER.encode(decision),
         idempotency=None if slot == "shadow" else ask.idempotency,
-        basis=ENCODER.encode(Basis.of(situation, terms.switch, terms.exploration, row.throttle, row.values)),
+        basis=ENCODER.encode(Basis.of(situation, terms.switch, terms.exploration, row.pace, row.values)),
     )
 
 
-_ACTIONS: dict[int, tuple[int, ...]] = {}
-
-
-def actions_of(bits: int) -> tuple[int, ...]:
-    """The actions in a bit set."""
-    if bits not in _ACTIONS:
-        _ACTIONS[bits] = tuple(action for action in range(NUM_ACTIONS) if bits >> action & 1)
-    return _ACTIONS[bits]
+@functools.lru_cache(maxsize=4096)
+def _removed(rule: str, bits: int) -> Removed:
+    """The rule and the actions in a bit set."""
+    return Removed(rule, tuple(action for action in range(NUM_ACTIONS) if bits >> action & 1))

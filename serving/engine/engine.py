@@ -144,7 +144,7 @@ class Engine:
     @property
     def price(self) -> float:
         """$ of value that a $ of budget is worth elsewhere, as the active bundle was trained to."""
-        return float(self.table.active.served.bundle.manifest.multipliers.get("campaign_budget", 0.0))
+        return self.table.active.served.price
 
     def served(self, bundle_id: str) -> Served | None:
         """The bundle of that id, if it serves in some slot."""

@@ -9,7 +9,7 @@ import numpy as np
 from retentionjax.decide.batch import Gates, Standing
 from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, NUM_OFFERS
 from retentionjax.env.types import NEVER
-from serving.engine.pacing import throttle
+from serving.engine.pacing import pace
 from serving.engine.request import Ask
 from serving.engine.served import Served
 from serving.ledger.types import DAY, MICROS, CampaignView, CustomerView, KillSwitch
@@ -94,12 +94,14 @@ def gates(situations: Sequence[Situation], served: Served, now: float, switch: K
         elif bits:
             allowed[place] = [not bits >> action & 1 for action in range(NUM_ACTIONS)]
     campaigns = {each.ask.campaign_id: each.campaign for each in situations}
-    paces = {name: throttle(campaign, now) for name, campaign in campaigns.items()}
+    paces = {name: pace(campaign, served.prices, now) for name, campaign in campaigns.items()}
+    of_each = [paces[each.ask.campaign_id] for each in situations]
     return Gates(
         affordable=full <= left[:, None],
         allowed=allowed,
-        throttle=np.array([paces[each.ask.campaign_id] for each in situations], np.float32),
+        throttle=np.array([each.throttle for each in of_each], np.float32),
         exploration=np.full(len(situations), exploration, np.float32),
+        price=None if served.prices is None else np.array([each.price for each in of_each], np.float32),
     )
 
 

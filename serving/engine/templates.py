@@ -7,7 +7,7 @@ from retentionjax import shield
 from retentionjax.bundle import Bundle
 from retentionjax.errors import BundleError, ConfigError
 from retentionjax.shield import Brief, Offer
-from retentionjax.shield.verdict import Violation
+from retentionjax.shield.verdict import Verdict, Violation
 from serving.engine.answer import Mark, Message
 from serving.engine.request import Ask
 
@@ -57,15 +57,19 @@ class Templates:
 
     def _render(self, brief: Brief) -> Message:
         try:
-            text = shield.render(brief, self.rules)
+            text, verdict = shield.render_checked(brief, self.rules)
         except ConfigError:
             raise Blocked(("template",)) from None
-        return checked(text, "template", brief, self.rules)
+        return passed(text, verdict, "template", brief)
 
 
 def checked(text: str, source: str, brief: Brief, rules: shield.Rules) -> Message:
-    """The text as a message. Raises Blocked where the shield refuses it: the only way to a Message is through here."""
-    verdict = shield.check(text, brief, rules)
+    """The text as a message. Raises Blocked where the shield refuses it."""
+    return passed(text, shield.check(text, brief, rules), source, brief)
+
+
+def passed(text: str, verdict: Verdict, source: str, brief: Brief) -> Message:
+    """As `checked`, with what the shield said: the only way to a Message is through here."""
     if not verdict.passed:
         raise Blocked(verdict.blocking)
     return Message(
@@ -73,7 +77,7 @@ def checked(text: str, source: str, brief: Brief, rules: shield.Rules) -> Messag
         source="model" if source == "model" else "template",
         channel=brief.channel,
         footer=shield.footer(brief) if brief.channel == "email" else "",
-        rules_version=rules.version,
+        rules_version=verdict.rules_version,
         warnings=tuple(_mark(each) for each in verdict.violations),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import structlog
 
 from serving.engine.drafts import Draft
-from serving.engine.pacing import throttle
+from serving.engine.pacing import pace
 from serving.engine.queueing import Done, Gathered, Job, Queue, resolve
 from serving.engine.slots import Table
 from serving.engine.steps import Made, Steps
@@ -104,7 +104,7 @@ class Writer:
         lines: list[DecisionLine] = []
         scores: dict[str, list[float]] = {}
         for job, result in made.results:
-            if isinstance(result, Done) and result.draft is not None:
+            if isinstance(result, Done) and result.draft is not None and not job.ask.dry_run:
                 lines.append(self._note_decision(job, result.draft, now))
                 if result.draft.decision.churn is not None:
                     scores.setdefault(result.draft.row.bundle_id, []).append(result.draft.decision.churn.today)
@@ -146,8 +146,7 @@ class Writer:
             "reserved": campaign.reserved_micros,
             "left": campaign.left_micros,
         }
-        price = float(self.table.active.served.bundle.manifest.multipliers.get("campaign_budget", 0.0))
-        pace = throttle(campaign, at)
-        self._metrics.campaign(
-            campaign.campaign_id, {name: amount / MICROS for name, amount in money.items()}, price, pace
-        )
+        served = self.table.active.served
+        theta, price = pace(campaign, served.prices, at)
+        dollars = {name: amount / MICROS for name, amount in money.items()}
+        self._metrics.campaign(campaign.campaign_id, dollars, served.price if price is None else price, theta)

@@ -53,6 +53,7 @@ class Reader:
     def __init__(self, connection: Connection, now: float) -> None:
         self._connection = connection
         self._campaigns: dict[str, CampaignView] = {}
+        self._scored: set[tuple[str, str]] = set()
         self.now = now
         """When it began, by the ledger's clock."""
 
@@ -76,7 +77,11 @@ class Reader:
         Raises LedgerError for a campaign that is not there.
         """
         self._know(campaign_ids)
-        return views.customers(self._connection, ids, campaign_ids, now, self._campaigns)
+        found = views.customers(self._connection, ids, campaign_ids, now, self._campaigns)
+        self._scored.update(
+            (each.customer_id, each.campaign_id) for each in found if each.baseline_churn_probability is not None
+        )
+        return found
 
     def decision(self, decision_id: str) -> DecisionRecord | None:
         """A recorded decision; None if there is none of that id."""
@@ -141,7 +146,7 @@ class Transaction(Reader):
         contradicts itself); let it pass, so that the transaction is rolled back.
         """
         self._know([row.campaign_id for row in rows])
-        recording.record(self._connection, rows, self._campaigns)
+        recording.record(self._connection, rows, self._campaigns, self._scored)
 
     def set_message(self, decision_id: str, message_json: bytes, response: bytes | None = None) -> None:
         """Replaces a decision's message, and with `response` what a retry is answered."""

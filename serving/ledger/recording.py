@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from serving.ledger.database import Connection, texts
 from serving.ledger.errors import CooldownBroken, LedgerError
@@ -50,8 +50,13 @@ def idempotent(connection: Connection, keys: Sequence[tuple[str, str]], now: flo
     return {wanted[key]: Stored(*answer) for key, at, *answer in rows if at > now - IDEMPOTENCY_SECONDS}
 
 
-def record(connection: Connection, rows: Sequence[DecisionRow], known: Mapping[str, CampaignView]) -> None:
-    """Writes decisions; `known` holds their campaigns.
+def record(
+    connection: Connection,
+    rows: Sequence[DecisionRow],
+    known: Mapping[str, CampaignView],
+    scored: Container[tuple[str, str]] = (),
+) -> None:
+    """Writes decisions; `known` holds their campaigns, `scored` (customer, campaign) that have a baseline already.
 
     Raises BudgetExceeded, CooldownBroken or DuplicateRecord where the database's own rules say no, and LedgerError for
     a row that contradicts itself; the transaction must then be rolled back.
@@ -63,7 +68,9 @@ def record(connection: Connection, rows: Sequence[DecisionRow], known: Mapping[s
         _reserve(connection, contacts)
     connection.many(_DECISION, [_decision(row) for row in rows])
     # A shadow must leave no trace in what the active bundle sees; where the models failed there is no score.
-    connection.run(_BASELINES, texts(row.decision_id for row in rows if row.executed))
+    first = [row.decision_id for row in rows if row.executed and (row.customer_id, row.campaign_id) not in scored]
+    if first:
+        connection.run(_BASELINES, texts(first))
     if contacts:
         connection.many(_CONTACT, [_contact(row, known[row.campaign_id]) for row in contacts])
 
@@ -135,7 +142,7 @@ def _decision(row: DecisionRow) -> tuple[object, ...]:
         row.policy_version,
         row.rules_version,
         row.slot,
-        json.dumps(row.degradations),
+        json.dumps(row.degradations) if row.degradations else "[]",
         int(row.executed),
         row.message_json,
         row.response,

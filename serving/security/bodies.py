@@ -4,6 +4,7 @@ JSON allows a key twice, parsers allow NaN and numbers that become ∞, and a ty
 caller's mistake. Here none of them passes. The common case costs one typed decode and one scan for keys.
 """
 
+import functools
 import json
 import math
 import re
@@ -38,14 +39,30 @@ def decode(body: bytes, kind: Any) -> Any:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         plain = _checked(body)  # finds what is wrong with the JSON itself
         raise _misfit(error, plain, kind) from None
-    if b"\\" in body or body.count(b'"') != 2 * _strings(msgspec.json.decode(body)):
+    if b"\\" in body or body.count(b'"') != 2 * _strings(decoded):
         _checked(body)  # only here can a key stand twice
     return decoded
 
 
+@functools.cache
+def _fields_of_struct(kind: Any) -> tuple[tuple[str, Any, Any], ...]:
+    """(name, default, what makes a default) of each; msgspec.NODEFAULT where there is none."""
+    return tuple((each.name, each.default, each.default_factory) for each in msgspec.structs.fields(kind))
+
+
 def _strings(value: Any) -> int:
-    """How many strings, keys included, JSON of `value` has. Without escapes each has two quotes in the text, and a
-    key that was given twice has lost its own; so has, by a count that cannot be right, a number beyond int64."""
+    """How many strings, keys included, JSON of `value` has at least: a field that has its default may not be there.
+
+    Without escapes each string has two quotes in the text, and a key that was given twice has lost its own; so has, by
+    a count that cannot be right, a number beyond int64.
+    """
+    if isinstance(value, msgspec.Struct):
+        count = 0
+        for name, default, made in _fields_of_struct(type(value)):
+            each = getattr(value, name)
+            if each is not default and (made is msgspec.NODEFAULT or each != made()):
+                count += 1 + (each.__class__ is str or _strings(each))
+        return count
     if type(value) is dict:  # each request passes here, so the commonest values are not looked at twice
         count = len(value)
         for each in value.values():
@@ -54,7 +71,7 @@ def _strings(value: Any) -> int:
             elif type(each) is not float:
                 count += _strings(each)
         return count
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return sum(map(_strings, value))
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return _IMPOSSIBLE

@@ -4,7 +4,6 @@ import dataclasses
 import json
 
 import bundles
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,18 +13,9 @@ from retentionjax import cli
 from retentionjax.bundle import load, priced, program, write
 from retentionjax.env import observation
 from retentionjax.env.actions import NUM_ACTIONS
-from retentionjax.env.prices import Prices
 from retentionjax.errors import BundleError, ConfigError
-from retentionjax.evaluation import learned
 
-TABLE = Prices(price=(0.5, 1.0, 2.0), spend=(4.0, 2.0, 1.0), uplift=(6.0, 5.0, 3.0))
-
-
-def decide(observations, masks, price):
-    """The higher the price, the surer it waits."""
-    logits = jnp.zeros((observations.shape[0], NUM_ACTIONS)).at[:, 0].set(2 * price)
-    values = price[:, None] * jnp.ones(learned.NUM_HEADS)
-    return jax.nn.softmax(jnp.where(masks, logits, -1e9)), values
+TABLE, decide = bundles.PRICES, bundles.decide_at
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from serving.domain.campaigns.schemas import CampaignIn, CampaignOut, DayOut, PaceOut
 from serving.domain.identifiers import CampaignInPath
 from serving.domain.times import iso
-from serving.engine.pacing import throttle
+from serving.engine.pacing import pace
 from serving.ledger.errors import BudgetExceeded, LedgerError, LedgerUnavailable
 from serving.ledger.types import DAY, Campaign, CampaignView
 from serving.problems import Problem, field_error, not_found, responses
@@ -80,6 +80,8 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
         if found is None:
             raise not_found("campaign", "campaign_id", campaign_id)
         days = view.daily_spend(campaign_id)
+    served = state.engine.table.active.served
+    theta, price = pace(found, served.prices, now)
     day, used = found.day(now), found.spent_micros + found.reserved_micros
     return CampaignOut(
         campaign_id=campaign_id,
@@ -96,8 +98,9 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
         pace=PaceOut(
             share_used=used / found.budget_micros if found.budget_micros else 1.0,
             share_of_time=min(1.0, max(0.0, (now - found.starts_at) / (found.horizon_days * DAY))),
-            throttle=throttle(found, now),
-            price=state.engine.price,
+            by="throttle" if price is None else "price",
+            throttle=theta,
+            price=served.price if price is None else price,
         ),
         days=tuple(DayOut(each.day, each.contacts, each.spent_micros, each.reserved_micros) for each in days),
     )

@@ -37,8 +37,20 @@ class PaceOut(msgspec.Struct, frozen=True):
 
     share_used: Annotated[float, Meta(description="Of the budget, spent and reserved")]
     share_of_time: Annotated[float, Meta(description="Of the days, that are over")]
+    by: Annotated[
+        Literal["price", "throttle"],
+        Meta(description="What holds spending to the budget: price, where the bundle has the policy for any budget"),
+    ]
     throttle: Annotated[float, Meta(ge=0, le=1, description="By which the chance of each contact is multiplied now")]
-    price: Annotated[float, Meta(description="What the policy was trained to think a budget dollar is worth elsewhere")]
+    price: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="$ of value that the policy charges for a $ of spend now. By price: it rises when money goes "
+            "faster than days, and falls when slower. By throttle: fixed, as the policy was trained to",
+            examples=[0.8],
+        ),
+    ]
 
 
 class CampaignOut(msgspec.Struct, frozen=True):

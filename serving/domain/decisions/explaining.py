@@ -52,9 +52,9 @@ def explain(decision: Decision, propensities: bytes, basis: bytes, served: Serve
         else None,
         offers=() if reasoned is None else offers_of(reasoned),
         never_contact_value=None if reasoned is None else reasoned.never,
-        price=None if reasoned is None else reasoned.price,
+        price=made_from.price if reasoned is None else reasoned.price,
         reasons=() if reasoned is None else reasons_of(reasoned),
-        pacing=PacingOut(made_from.throttle, made_from.exploration, made_from.switch),
+        pacing=PacingOut(made_from.throttle, made_from.price, made_from.exploration, made_from.switch),
         incomplete=() if served is not None else (NOT_SERVING,),
     )
 
@@ -87,7 +87,7 @@ def reasons_of(reasoned: Reasoned) -> tuple[ReasonOut, ...]:
 
 def _reasoned(decision: Decision, basis: Basis, served: Served) -> Reasoned:
     facts = {**basis.facts, str(served.bundle.schema.id): decision.customer_id}
-    return deciding.decide_with(served.bundle, facts, basis.history)
+    return deciding.decide_with(served.bundle, facts, basis.history, price=basis.price)
 
 
 def _actions(chances: np.ndarray, removed: tuple[Removed, ...], params: EnvParams | None) -> tuple[ActionOut, ...]:

@@ -1,24 +1,36 @@
-"""What Litestar does for every request and a decision can do without: each is a tenth of what its HTTP part costs.
+"""What Litestar does for every request and a decision can do without: together a third of what its HTTP part costs.
 
-A handler is copied for each of its guards, and an answer that is JSON already is made a response twice over.
+Arguments are looked for by name, checked again and handed over in a stack that closes nothing; a handler is copied for
+each of its guards; an answer that is JSON already is made a response twice over.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from litestar import Response
-from litestar.connection import ASGIConnection
 from litestar.handlers import post
-from litestar.types import Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from serving.security.bodies import StrictRequest
 
 
-class lean_post(post):  # noqa: N801 - a decorator, as Litestar's own
-    """`post`, whose guards are given the handler itself, which they do not change."""
+def lean_post(path: str, **options: Any) -> post:
+    """`post` for a handler `(request, data) -> Encoded`, which is called directly; `options` as of `post`."""
+    return post(path, middleware=[_straight], **options)
 
-    async def authorize_connection(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
-        """Runs the guards."""
-        for guard in self.resolve_guards():
-            await guard(connection, self)  # type: ignore[misc]  # Litestar has made all of them asynchronous
+
+def _straight(app: ASGIApp) -> ASGIApp:  # noqa: ARG001 - Litestar gives the rest by this name
+    """Middleware that leaves out the rest: guards, body, handler, answer."""
+
+    async def answer(scope: Any, receive: Receive, send: Send) -> None:
+        handler = scope["route_handler"]
+        request = StrictRequest(scope, receive, send)
+        for guard in handler.resolve_guards():
+            await guard(request, handler)  # Litestar has made all of them asynchronous
+        response = await handler.fn(request=request, data=await request.json())
+        await response(scope, receive, send)
+
+    return answer
 
 
 class Encoded(Response[Any]):

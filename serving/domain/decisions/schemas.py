@@ -104,6 +104,10 @@ class PacingOut(msgspec.Struct, frozen=True):
     """What was done to the policy's chances."""
 
     throttle: Annotated[Share, Meta(description="By which the chance of each contact was multiplied")]
+    price: Annotated[
+        float | None,
+        Meta(description="$ of value charged for a $ of spend, as the policy was told; null: its training's price"),
+    ]
     exploration: Annotated[Share, Meta(description="Share of decisions drawn evenly from what is legal")]
     kill_switch: Literal["policy", "baseline", "never"]
 

@@ -6,7 +6,7 @@ import structlog
 
 from serving.domain.decisions.schemas import FactValue, SimulationIn
 from serving.domain.decisions.simulating import simulate
-from serving.engine.served import Served
+from serving.engine.served import Served, settle
 
 _log = structlog.get_logger("serving.decisions")
 
@@ -19,4 +19,5 @@ def warm(served: Served) -> None:
         name: schema.categorical[name][0] if name in schema.categorical else 1 for name in names
     }
     simulate(SimulationIn(facts), served)
+    settle()
     _log.info("explanations are compiled", seconds=round(time.perf_counter() - started, 1))

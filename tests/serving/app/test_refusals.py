@@ -45,7 +45,7 @@ BAD = {
     "its own risk": (with_fact("3").replace(b'"customer_id"', b'"churn": 0.9, "customer_id"'), 422, "churn"),
     "no facts": (b'{"customer_id": "c"}', 422, "facts"),
     "no JSON": (b"<xml/>", 400, "body"),
-    "nothing": (b"", 422, "body"),
+    "nothing": (b"", 400, "body"),
     "a null in a name": (b'{"customer_id": "a\\u0000b", "facts": {}}', 422, "customer_id"),
     "SQL for a name": (b'{"customer_id": "x\'; DROP TABLE decisions; --", "facts": {}}', 422, "customer_id"),
     "a time zone that is none": (with_fact("3").replace(b'"c"', b'"c", "time_zone": "Mars/Olympus"'), 422, "time_zone"),
