@@ -55,7 +55,7 @@ class Service:
         if wait:
             self.wait_until_ready()
 
-    def wait_until_ready(self, seconds: float = 180.0) -> None:
+    def wait_until_ready(self, seconds: float = 500.0) -> None:
         give_up = time.monotonic() + seconds
         while self.get("/readyz").status != 200:
             assert self._process is not None

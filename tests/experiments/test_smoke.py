@@ -11,7 +11,7 @@ from documents_of import commands
 
 from experiments.config import STAGES
 
-pytestmark = pytest.mark.timeout(900)  # ten stages in processes of their own, each compiling anew
+pytestmark = pytest.mark.timeout(2400)  # ten stages in processes of their own, each compiling anew
 
 ROOT = Path(__file__).parents[2]
 POLICIES = ("ppo", "never", "random", "threshold", "thompson", "uplift", "greedy", "greedy_fatigue")
@@ -20,7 +20,7 @@ POLICIES = ("ppo", "never", "random", "threshold", "thompson", "uplift", "greedy
 def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     return subprocess.run(  # noqa: PLW1510 - the tests look at the status
-        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=2000
     )
 
 
