@@ -20,6 +20,7 @@ from serving.ledger.types import SlotName
 _POLICY = "policy/decide.stablehlo"
 MOST_CHARGE = 1e6  # $ per 30 days; costs in micro-dollars stay whole numbers, exactly
 _DIGITS = 12  # of a SHA-256 that a version shows
+_FEW_OBJECTS = 20_000  # looked through in a few milliseconds
 _SHOWN = 12  # categories an error lists
 
 
@@ -29,9 +30,10 @@ def settle() -> None:
     A bundle and its compiled programs are a million objects; to walk them all takes 0.3 s, during which nobody is
     answered, again and again.
     """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
+    if len(gc.get_objects(generation=2)) > _FEW_OBJECTS:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 class Served:

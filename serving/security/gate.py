@@ -13,6 +13,7 @@ from typing import Any
 
 from litestar.connection import ASGIConnection
 
+from serving.ledger import LedgerUnavailable
 from serving.ledger.types import ApiKey, Role
 from serving.problems import Problem
 from serving.security.rates import Buckets
@@ -67,14 +68,19 @@ class Gate:
         return caller
 
     async def identify(self, presented: bytes, address: str) -> Caller:
-        """The owner of a key. Raises Problem 401; 429 where `address` has tried too many wrong ones."""
+        """The owner of a key. Raises LedgerUnavailable, Problem 401 or, where `address` tried too many, 429."""
         digest = hashlib.sha256(presented).digest()
         known = self._known.get(digest)
         if known is not None and self._clock() < known[1]:
             return known[0]
         if known is None and (wait := self._failures.take(address)) > 0:
             raise too_many("Too many keys that were not known before came from this address.", wait)
-        caller = await self._ask(digest, presented)
+        try:
+            caller = await self._ask(digest, presented)
+        except LedgerUnavailable:  # which says nothing of the key
+            if known is None:
+                self._failures.give_back(address)
+            raise
         if caller is None:
             raise unauthorised("This key is not known, or was revoked.")
         return caller

@@ -24,6 +24,10 @@ class Bucket:
         self._tokens -= wanted
         return 0.0
 
+    def give_back(self, tokens: float) -> None:
+        """What was taken for nothing."""
+        self._tokens = min(self._burst, self._tokens + tokens)
+
 
 class Buckets:
     """One bucket a name. Beyond `most` names the oldest is forgotten, so that strangers cannot fill the memory."""
@@ -43,3 +47,8 @@ class Buckets:
                 del self._buckets[next(iter(self._buckets))]
             bucket = self._buckets[name] = Bucket(self._rate, self._burst, now)
         return bucket.take(tokens, now)
+
+    def give_back(self, name: str, tokens: float = 1.0) -> None:
+        """What was taken for nothing."""
+        if (bucket := self._buckets.get(name)) is not None:
+            bucket.give_back(tokens)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from serving.ledger import LedgerUnavailable
 from serving.ledger.types import ApiKey
 from serving.problems import Problem
 from serving.security.gate import Gate
@@ -91,6 +92,22 @@ def test_wrong_keys_are_tried_slowly_and_known_ones_stay_welcome() -> None:
     assert len(asked) < 30  # the ledger is spared
     assert admit(gate, Connection("good")).key_id == "k1"
     assert refused(lambda: admit(gate, Connection("wrong", address="10.0.0.2"))).status == 401
+
+
+def test_a_ledger_that_is_gone_is_no_proof_of_a_wrong_key() -> None:
+    gone = True
+
+    def verify(token: str) -> ApiKey | None:
+        if gone:
+            raise LedgerUnavailable("gone")
+        return KEY if token == "good" else None
+
+    gate = Gate(verify, rate=10.0, burst=20.0, cache_seconds=5.0, clock=Moment())
+    for _ in range(60):
+        with pytest.raises(LedgerUnavailable):
+            admit(gate, Connection("good"))
+    gone = False
+    assert admit(gate, Connection("good")).key_id == "k1"
 
 
 def test_a_key_has_so_many_requests_and_gets_more_with_time() -> None:

@@ -14,13 +14,12 @@ RUNBOOK = "serving/RUNBOOK.md"
 
 
 def test_every_command_of_the_runbook_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    checked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for seed in (1, 0):
-        bundle = bundles.make_checked(tmp_path / f"bundle-{seed}", seed=seed)
+    for bundle in (bundles.make_checked(tmp_path / "before", seed=1), checked):
         assert cli.main(["bundle", "promote", str(bundle), "production/current"]) == 0
-    with served_app.serve(tmp_path, bundle) as service:
+    with served_app.serve(tmp_path, checked) as service:
         with service.client("decide") as client:
             body = {"customer_id": "C-1", "facts": served_app.FACTS}
             assert client.post("/v1/decisions", json=body).status_code in (200, 201)

@@ -3,16 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import bundles
 import pytest
 import served_app
 from served_app import Running
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(checked: Path) -> Path:
     """Contacts readily, and has a shield."""
-    return bundles.make_checked(tmp_path_factory.mktemp("app") / "bundle")
+    return checked
 
 
 @pytest.fixture(scope="session")

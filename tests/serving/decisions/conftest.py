@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import bundles
 import engines
 import pytest
 from litestar.testing import TestClient
@@ -14,9 +13,9 @@ from serving.ledger import Ledger
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(checked: Path) -> Path:
     """A bundle that contacts readily and has a shield."""
-    return bundles.make_checked(tmp_path_factory.mktemp("served") / "bundle")
+    return checked
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import bundles
 import engines
 import pytest
 
@@ -10,9 +9,9 @@ from serving.engine.served import Served
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(checked: Path) -> Path:
     """A bundle that contacts readily and has a shield."""
-    return bundles.make_checked(tmp_path_factory.mktemp("served") / "bundle")
+    return checked
 
 
 @pytest.fixture(scope="session")

@@ -171,13 +171,13 @@ def test_without_a_shield_nobody_is_contacted(tmp_path: Path) -> None:
 def test_where_no_text_passes_nobody_is_contacted(
     folder: Path, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuses(*_: Any) -> shield.Verdict:
+    def refuses(*_: Any) -> tuple[str, shield.Verdict]:
         violation = shield.Violation("form.empty", "block", 0, 0, "")
-        return shield.Verdict(passed=False, violations=(violation,), rules_version="1")
+        return "", shield.Verdict(passed=False, violations=(violation,), rules_version="1")
 
     assert served.templates is not None
     served.templates._passed.clear()
-    monkeypatch.setattr(shield, "check", refuses)
+    monkeypatch.setattr(shield, "render_checked", refuses)
 
     async def body(engine: Engine, ledger: Ledger) -> None:
         found = [await decided(engine, customer=f"C-{number}") for number in range(20)]

@@ -89,16 +89,16 @@ def test_a_canary_whose_messages_are_blocked_goes_back(
     canary = engines.load(str(other), engines.SIZES)
     assert canary.templates is not None
     canary.templates._passed.clear()
-    check = shield.check
+    render = shield.render_checked
 
-    def refuses(text: str, brief: Any, rules: Any) -> Any:
-        verdict = check(text, brief, rules)
+    def refuses(brief: Any, rules: Any) -> Any:
+        text, verdict = render(brief, rules)
         if rules is not canary.templates.rules:  # type: ignore[union-attr]
-            return verdict
+            return text, verdict
         violation = shield.Violation("wording.threat", "block", 0, 1, "")
-        return shield.Verdict(passed=False, violations=(violation,), rules_version="1")
+        return text, shield.Verdict(passed=False, violations=(violation,), rules_version="1")
 
-    monkeypatch.setattr(shield, "check", refuses)
+    monkeypatch.setattr(shield, "render_checked", refuses)
 
     async def main() -> None:
         async with running(folder, tmp_path, canary_window=50, canary_block_rate=0.05) as (engine, _):

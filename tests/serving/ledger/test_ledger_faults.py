@@ -61,9 +61,10 @@ def kill_again_and_again(url: str, times: int, seed: int) -> None:
         worker = start(url, seed * 1000 + life, float("inf"))
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
+        first = worker.stdout.readline()  # on a busy machine it may take its time to say anything
         time.sleep(draw.uniform(0.0, 0.3))
         worker.kill()
-        said += acknowledged(worker.communicate()[0])
+        said += acknowledged(first + worker.communicate()[0])
         check(ledger, said)
     assert len(said) > 8
     ledger.close()
@@ -74,6 +75,7 @@ def test_a_process_killed_while_it_writes_loses_nothing_that_was_acknowledged(da
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_fifty_processes_killed_at_random_lose_nothing_that_was_acknowledged(database: str) -> None:
     kill_again_and_again(database, times=50, seed=2)
 
