@@ -172,7 +172,8 @@ def iterate(
         texts,
         layers=policy.params.first_layer,
         temperature=config.temperature,
-        # Rounded operands make a token's log-probability depend on the program that computes it, by up to some 0.05.
+        # Rounded operands make a token's log-probability depend on the program that computes it, by up to some 0.05:
+        # so policy and reference are taken from one.
         recompute=config.recompute_log_probs or precision.of(model.decoder) == "bfloat16",
     )
     texts = replace(texts, log_probs=own)

@@ -134,8 +134,11 @@ def _summary(seen: list[Statistics], norms: list[Array], rate: float, stopped: b
 
 
 def init_critic(config: TextPPOConfig, weight: Array, bias: Array, mean: Array, std: Array) -> Critic:
-    """The value head as the reward model's, in its normalised unit, or zero; the cost head at zero."""
-    weight, bias = weight[:, None] / std, (bias[None] - mean) / std
+    """The value head as the reward model's, in its normalised unit, or zero; the cost head at zero.
+
+    With the reward model's score a text of half the length earns half of what brevity can, so the value begins there.
+    """
+    weight, bias = weight[:, None] / std, (bias[None] - mean) / std + config.brevity_weight / 2
     start = Critic(jnp.concatenate([weight, jnp.zeros_like(weight)], 1), jnp.concatenate([bias, jnp.zeros(1)]))
     return start if config.value_head == "reward" else jax.tree.map(jnp.zeros_like, start)
 
