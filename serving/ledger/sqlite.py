@@ -88,7 +88,7 @@ _WRITER = (
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",
     "PRAGMA cache_size = -65536",  # KiB; a micro-batch touches a hundred pages all over the file
-    "PRAGMA wal_autocheckpoint = 4000",  # pages; each check point waits for the disk twice, and a decision with it
+    "PRAGMA wal_autocheckpoint = 16000",  # pages, 64 MB; a check point waits for the disk twice, and decisions with it
 )
 _READER = (*_SHARED, "PRAGMA query_only = ON")
 _PAGE = 2_000  # rows of a stream fetched at a time
