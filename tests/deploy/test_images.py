@@ -156,9 +156,10 @@ def test_the_serving_image_built_step_by_step_decides(tmp_path: Path) -> None:
             smoke, env=environment | {"RETENTIONJAX_KEY": key}, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-    finally:
         service.terminate()
         service.wait(60)
+    finally:
+        service.kill()  # or one that never came up outlives the test, and its timeout hides why
 
 
 def answered(url: str, service: "subprocess.Popen[bytes]", log: Path) -> None:
