@@ -138,7 +138,8 @@ def init_critic(config: TextPPOConfig, weight: Array, bias: Array, mean: Array, 
 
     With the reward model's score a text of half the length earns half of what brevity can, so the value begins there.
     """
-    weight, bias = weight[:, None] / std, (bias[None] - mean) / std + config.brevity_weight / 2
+    weight = config.reward_weight * weight[:, None] / std
+    bias = config.reward_weight * (bias[None] - mean) / std + config.brevity_weight / 2
     start = Critic(jnp.concatenate([weight, jnp.zeros_like(weight)], 1), jnp.concatenate([bias, jnp.zeros(1)]))
     return start if config.value_head == "reward" else jax.tree.map(jnp.zeros_like, start)
 

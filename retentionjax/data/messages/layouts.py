@@ -1,7 +1,8 @@
 """In which order a message says things.
 
 Slots in order; `@` marks the one that names the sender. "act" falls away without an offer; "close", "bond" and "detail"
-are what a writer may leave out: so messages of one brief differ in length.
+are what a writer may leave out: so messages of one brief differ in length. To learn from, a short message names its sender
+before its offer, as its reader wants it: a model that puts it off forgets it in every thirtieth.
 """
 
 from collections.abc import Mapping
@@ -18,10 +19,7 @@ LAYOUTS: Mapping[str, Choice] = {
             "greeting bond@ offer optout",
             "greeting bond@ offer act optout",
             "greeting bond@ offer close optout",
-            "greeting offer act sign@ optout",
             "greeting bond@ offer act close optout",
-            "greeting offer close sign@ optout",
-            "greeting offer sign@ optout",
         ),
         (
             "greeting offer optout sign@",
