@@ -1,8 +1,8 @@
 """In which order a message says things.
 
 Slots in order; `@` marks the one that names the sender. "act" falls away without an offer; "close", "bond" and "detail"
-are what a writer may leave out: so messages of one brief differ in length. To learn from, a short message names its sender
-before its offer, as its reader wants it: a model that puts it off forgets it in every thirtieth.
+are what a writer may leave out: so messages of one brief differ in length. To learn from, a short message names its
+sender before its offer, as its reader wants it: a model that puts it off forgets it in every thirtieth.
 """
 
 from collections.abc import Mapping
