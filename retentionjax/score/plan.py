@@ -4,10 +4,11 @@ A shard is a run of rows of one input file and becomes one output file, `part-00
 SHA-256 of every input and of the bundle; another input, bundle or setting is another plan, and is refused.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -145,12 +146,16 @@ def settle(plan: Plan, folder: epath.Path) -> None:
     raise ConfigError(f"{folder} was begun with {_difference(before, wanted)}; name another --out, or remove it")
 
 
-def open_parquet(path: epath.Path, **options: Any) -> pq.ParquetFile:
+@contextlib.contextmanager
+def open_parquet(path: epath.Path, **options: Any) -> Iterator[pq.ParquetFile]:
     """The file opened for reading in pieces. Raises DataError where it is no Parquet."""
-    try:
-        return pq.ParquetFile(path.open("rb") if storage.is_cloud(path) else os.fspath(path), **options)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+    with path.open("rb") if storage.is_cloud(path) else contextlib.nullcontext(os.fspath(path)) as source:
+        try:
+            file = pq.ParquetFile(source, **options)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+        with file:
+            yield file
 
 
 def _rows(path: epath.Path) -> int:

@@ -128,8 +128,7 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[epath.Path]:
     try:
         yield partial
         if cloud:
-            with open(partial, "rb") as file, target.open("wb") as upload:
-                shutil.copyfileobj(file, upload)
+            bucket.upload(partial, target)
             return
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
