@@ -28,7 +28,8 @@ def main(arguments: Sequence[str]) -> int:
     logs.configure(settings.log_level)
     settings = dataclasses.replace(
         settings,
-        bundle=os.fspath(pointer.find(settings.bundle)),
+        # A pointer stays one: the service follows it.
+        bundle=settings.bundle if pointer.pointed_to(settings.bundle) else os.fspath(pointer.find(settings.bundle)),
         console_secret=settings.console_secret or secrets.token_urlsafe(32),  # one for all worker processes
     )
     _prepare(settings)

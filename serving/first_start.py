@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from retentionjax.bundle import manifest as manifests
+from retentionjax.bundle import pointer
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.errors import ConfigError
-from retentionjax.storage import as_path
 from serving.ledger import Ledger
 from serving.ledger.types import MICROS, Campaign
 from serving.settings import Settings
@@ -27,7 +27,7 @@ class Made:
 
 def prepare(ledger: Ledger, settings: Settings) -> Made:
     """Makes what is missing. Raises BundleError for no bundle, ConfigError for a campaign that has no budget."""
-    folder = as_path(settings.bundle)
+    folder = pointer.resolve(settings.bundle)
     manifest = manifests.read(folder)
     manifests.verify_files(folder, manifest)  # a damaged bundle is found here, where there is somebody to tell
     with ledger.transaction() as tx:

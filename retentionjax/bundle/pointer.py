@@ -96,6 +96,15 @@ def resolve(path: str | os.PathLike[str]) -> epath.Path:
     return _bundle_of(where, _parse(found.data, where).id)
 
 
+def pointed_to(path: str | os.PathLike[str]) -> epath.Path | None:
+    """The folder, called by its id, of the bundle that the pointer at `path` points to now; None where it is none.
+
+    May be polled as `resolve`, and raises as it does.
+    """
+    found = resolve(path)
+    return None if found == storage.as_path(path) else found
+
+
 def read(path: str | os.PathLike[str]) -> Pointer:
     """The pointer at `path`. Raises BundleError when there is none."""
     pointer, _ = _read(storage.as_path(path))

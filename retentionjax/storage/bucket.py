@@ -96,7 +96,7 @@ def write(path: epath.Path, data: bytes, generation: int) -> None:
 @contextlib.contextmanager
 def _understood(path: epath.Path) -> Iterator[None]:
     """Says what a user can mend: no credentials, no right, no such bucket."""
-    from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
+    from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
     from google.auth.exceptions import GoogleAuthError
 
     try:
@@ -108,6 +108,8 @@ def _understood(path: epath.Path) -> Iterator[None]:
         raise RetentionJaxError(f"{path}: these credentials may not do that: {error.message}") from error
     except NotFound as error:
         raise RetentionJaxError(f"{path}: no such bucket: {error.message}") from error
+    except GoogleAPIError as error:
+        raise RetentionJaxError(f"{path}: the bucket does not answer as it should: {error}") from error
 
 
 def _split(path: epath.Path) -> tuple[str, str]:

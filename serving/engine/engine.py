@@ -5,12 +5,14 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
 
+from retentionjax.bundle import pointer
 from retentionjax.decide.batch import SIZES
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError, RetentionJaxError
@@ -57,6 +59,8 @@ class Engine:
         self._writer = Writer(ledger, self._queue, steps, metrics, log or DecisionLog())
         self._changing = asyncio.Lock()
         self._sync: asyncio.Task[None] | None = None
+        self.follows_pointer = False
+        """Whether a pointer, the settings' bundle, says which the active bundle is."""
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -153,18 +157,22 @@ class Engine:
         return next((each.served for each in slots if each is not None and each.served.id == bundle_id), None)
 
     async def start(self) -> None:
-        """Loads and compiles: the bundles that were activated last, or those of the settings on the first start.
+        """Loads and compiles: the bundles that were activated last, or that of the settings on the first start; where
+        the settings name a pointer, the bundle that it points to now.
 
         Raises BundleError where the active one cannot be served; a canary or a shadow that cannot is left out, and
         the log says so.
         """
-        stored = await asyncio.to_thread(self._stored)
         path = self._settings.bundle
-        if stored.active is not None and stored.active.path != path:
-            _log.warning("the bundle activated last serves, not that of --bundle", bundle=stored.active.path, flag=path)
-            path = stored.active.path
+        self.follows_pointer = await asyncio.to_thread(pointer.pointed_to, path) is not None
+        wanted = await asyncio.to_thread(self._wanted)
+        if wanted.active is not None and wanted.active.path != path:
+            if not self.follows_pointer:
+                last = wanted.active.path
+                _log.warning("the bundle activated last serves, not that of --bundle", bundle=last, flag=path)
+            path = wanted.active.path
         table = Table(await self._load(path))
-        self._writer.start(await self._beside(table, stored))
+        self._writer.start(await self._beside(table, wanted))
         if self._models is not None:
             self._models.start()
         self._show()
@@ -173,11 +181,16 @@ class Engine:
     async def activate(self, path: str, role: SlotName = "active", weight: float = 0.0) -> Table:
         """Loads the bundle at `path`, verifies and compiles it, and swaps it in; no decision is dropped.
 
-        An active one ends the canary that it was, if any. Raises BundleError, ConfigError for a weight outside (0, 1]
-        of a canary, LedgerUnavailable; then everything is as it was.
+        An active one ends the canary that it was, if any. Raises BundleError, ConfigError for a canary's weight outside
+        (0, 1] or an active one where a pointer says which that is, LedgerUnavailable; then everything is as it was.
         """
         if role == "canary" and not 0 < weight <= 1:
             raise ConfigError(f"weight is {weight!r}; allowed: above 0, up to 1")
+        if role == "active" and self.follows_pointer:
+            raise ConfigError(
+                f"the active bundle is where {self._settings.bundle} points; allowed here: canary, shadow; "
+                "`retentionjax bundle promote` and `rollback` move the pointer"
+            )
         async with self._changing:
             slot, table = await self._load(path), self.table
             if role == "shadow":
@@ -219,33 +232,42 @@ class Engine:
         canary, shadow = found
         return replace(table, canary=canary, weight=0.0 if canary is None else stored.canary_weight, shadow=shadow)
 
-    def _stored(self) -> Slots:
+    def _wanted(self) -> Slots:
+        """What is to serve: the ledger's slots, but for the active one where a pointer says which that is."""
         with self._ledger.read() as reader:
-            return reader.slots()
+            stored = reader.slots()
+        pointed = pointer.pointed_to(self._settings.bundle) if self.follows_pointer else None
+        if pointed is None:
+            return stored
+        if stored.canary is not None and stored.canary.bundle_id == pointed.name:
+            # It was tried, and promoted. The ledger forgets it, or it would come back with a roll-back.
+            stored = replace(stored, canary=None, canary_weight=0.0)
+            self._store(stored)
+        return replace(stored, active=BundleSlot(pointed.name, os.fspath(pointed)))
 
     def _store(self, slots: Slots) -> None:
         with self._ledger.transaction() as tx:
             tx.set_slots(slots)
 
     async def _follow(self) -> None:
-        """Follows what other processes on the same ledger activate or take back."""
+        """Follows the pointer, and what other processes on the same ledger activate or take back."""
         while True:
             await asyncio.sleep(_SYNC_SECONDS)
             try:
                 await self.sync()
-            except RetentionJaxError as error:
-                _log.warning("the bundles of the ledger cannot be followed now", exc_info=error)
+            except (RetentionJaxError, OSError) as error:
+                _log.warning("the bundles that are to serve cannot be followed now", exc_info=error)
 
     async def sync(self) -> None:
-        """Serves what the ledger says is to serve. Raises LedgerUnavailable, BundleError."""
+        """Serves what pointer and ledger say is to serve. Raises LedgerUnavailable, BundleError, OSError."""
         async with self._changing:
-            stored, table = await asyncio.to_thread(self._stored), self.table
-            if stored.active is None or stored == table.record:
+            wanted, table = await asyncio.to_thread(self._wanted), self.table
+            if wanted.active is None or wanted == table.record:
                 return
-            after = table if stored.active == table.active.record else Table(await self._load(stored.active.path))
+            after = table if wanted.active == table.active.record else Table(await self._load(wanted.active.path))
             kept = {each.record: each for each in (table.canary, table.shadow) if each is not None}
-            canary, shadow = [await self._kept(each, kept) for each in (stored.canary, stored.shadow)]
-            self._writer.replace(replace(after, canary=canary, weight=stored.canary_weight, shadow=shadow))
+            canary, shadow = [await self._kept(each, kept) for each in (wanted.canary, wanted.shadow)]
+            self._writer.replace(replace(after, canary=canary, weight=wanted.canary_weight, shadow=shadow))
             self._show()
 
     async def _kept(self, wanted: BundleSlot | None, kept: dict[BundleSlot, Slot]) -> Slot | None:

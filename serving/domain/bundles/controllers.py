@@ -52,6 +52,10 @@ async def activate(engine: Any, wanted: ActivateIn) -> Table:
         raise invalid("A canary needs a weight.", field_error("weight", wanted.weight, "above 0, up to 1"))
     if wanted.path is None and wanted.slot == "active":
         raise invalid("The active bundle can only be replaced.", field_error("path", None, "the path of a bundle"))
+    if wanted.slot == "active" and engine.follows_pointer:
+        detail = "Move the pointer by `retentionjax bundle promote` or `rollback`: the service follows."
+        errors = [field_error("slot", "active", "canary, shadow")]
+        raise Problem(409, "bundle-pointed-to", "A pointer says which bundle is active", detail, errors)
     try:
         if wanted.path is None:
             table: Table = await engine.deactivate(wanted.slot)
