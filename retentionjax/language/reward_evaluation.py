@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from retentionjax.errors import DataError
 from retentionjax.language import reward
@@ -12,7 +13,6 @@ from retentionjax.language.hub import Model
 from retentionjax.language.reward import Preference, RewardModel
 
 BINS = 10  # of confidence, for the calibration error
-NORMAL_QUANTILE = 1.959964  # of 97.5 %
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,8 @@ def measure(chosen: np.ndarray, rejected: np.ndarray, lengths: np.ndarray, sprea
 
 def wilson(right: int, count: int) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927)."""
-    z, share = NORMAL_QUANTILE, right / count
-    centre = share + z * z / (2 * count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    return (centre - half) / scale, (centre + half) / scale
+    interval = stats.binomtest(right, count).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def calibration_error(log_odds: np.ndarray) -> float:

@@ -233,14 +233,17 @@ class Engine:
         return replace(table, canary=canary, weight=0.0 if canary is None else stored.canary_weight, shadow=shadow)
 
     def _wanted(self) -> Slots:
-        """What is to serve: the ledger's slots, but for the active one where a pointer says which that is."""
+        """What is to serve: the ledger's slots, but for the active one where a pointer says which that is.
+
+        A canary that was promoted ends, in the ledger too.
+        """
         with self._ledger.read() as reader:
             stored = reader.slots()
         pointed = pointer.pointed_to(self._settings.bundle) if self.follows_pointer else None
         if pointed is None:
             return stored
         if stored.canary is not None and stored.canary.bundle_id == pointed.name:
-            # It was tried, and promoted. The ledger forgets it, or it would come back with a roll-back.
+            # Left in the ledger it would come back with a roll-back.
             stored = replace(stored, canary=None, canary_weight=0.0)
             self._store(stored)
         return replace(stored, active=BundleSlot(pointed.name, os.fspath(pointed)))

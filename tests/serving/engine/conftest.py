@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import bundles
 import engines
 import pytest
 
@@ -12,6 +13,12 @@ from serving.engine.served import Served
 def folder(checked: Path) -> Path:
     """A bundle that contacts readily and has a shield."""
     return checked
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another bundle than `folder`."""
+    return bundles.make_checked(tmp_path_factory.mktemp("served") / "other", seed=1)
 
 
 @pytest.fixture(scope="session")

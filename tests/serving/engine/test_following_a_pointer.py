@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import bundles
 import msgspec
 import pytest
 from engines import ask, running
@@ -12,12 +11,6 @@ from retentionjax.bundle import pointer
 from retentionjax.errors import ConfigError
 from serving.engine.answer import Decision
 from serving.engine.engine import Engine
-
-
-@pytest.fixture(scope="session")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another bundle than `folder`."""
-    return bundles.make_checked(tmp_path_factory.mktemp("promoted") / "other", seed=1)
 
 
 async def decided_by(engine: Engine, customer: int) -> str:

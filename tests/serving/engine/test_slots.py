@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import bundles
 import engines
 import msgspec
 import pytest
@@ -17,12 +16,6 @@ from serving.engine.engine import Engine
 from serving.engine.served import Served
 from serving.engine.slots import share_of
 from serving.ledger.types import BundleSlot
-
-
-@pytest.fixture(scope="session")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another bundle than `folder`."""
-    return bundles.make_checked(tmp_path_factory.mktemp("served") / "other", seed=1)
 
 
 @pytest.fixture
