@@ -54,6 +54,8 @@ class SftStageConfig:
     """To learn from."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
+    sender_first: bool = True
+    """Learn from SMS and push notifications that begin with their sender."""
     oasst: bool = False
     """Learn from OpenAssistant's English replies as well; they make up the greater part then."""
     validation_messages: int = 60
@@ -78,12 +80,19 @@ def run(config: SftStageConfig, context: Context) -> dict[str, float]:
     table = writing.customers(context.inputs)
     train = dialogues(model, config) + [
         tokenised(model, each, config)
-        for each in messages.generate(config.messages, "train", config.seed, table, channels=config.channels)
+        for each in messages.generate(
+            config.messages, "train", config.seed, table, channels=config.channels, sender_first=config.sender_first
+        )
     ]
     held_out = [
         tokenised(model, each, config)
         for each in messages.generate(
-            config.validation_messages, "validation", config.seed, table, channels=config.channels
+            config.validation_messages,
+            "validation",
+            config.seed,
+            table,
+            channels=config.channels,
+            sender_first=config.sender_first,
         )
     ]
     checkpoints = Checkpoints(context.checkpoints)

@@ -139,7 +139,7 @@ def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool)
 def _choice(slot: str, brief: Brief, tone: str) -> Choice:
     short = "email" if brief.channel == "email" else "short"
     if slot == "prefix":
-        return Choice(("{sender}:",), ("{sender}:",))
+        return phrases.PREFIX
     if slot == "optout":
         return phrases.OPT_OUT[brief.channel]
     if slot == "sign":

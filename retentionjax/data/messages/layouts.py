@@ -2,7 +2,7 @@
 
 Slots in order; `@` marks the one that names the sender. "act" falls away without an offer; "close", "bond" and "detail"
 are what a writer may leave out: so messages of one brief differ in length. To learn from, a short message names its
-sender before its offer, as its reader wants it: a model that puts it off forgets it in every thirtieth.
+sender before its offer.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ LAYOUTS: Mapping[str, Choice] = {
             "prefix@ greeting offer act optout",
             "prefix@ offer act close optout",
             "prefix@ greeting bond offer optout",
+            "prefix@ greeting bond offer act optout",
             "greeting bond@ offer optout",
             "greeting bond@ offer act optout",
             "greeting bond@ offer close optout",

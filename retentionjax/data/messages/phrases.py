@@ -23,6 +23,8 @@ class Choice:
         return self.held_out if split == "test" else self.train
 
 
+PREFIX = Choice(("{sender}:", "{sender} here:", "From {sender}:"), ("This is {sender}:", "A word from {sender}:"))
+
 GREETING: Mapping[str, Choice] = {
     "warm": Choice(
         ("Hi {name}!", "Hi {name},", "Hello {name},", "Hey {name}!", "{name}, hello!", "Hi there!", "Hello!"),
@@ -32,7 +34,7 @@ GREETING: Mapping[str, Choice] = {
         ("Dear {name},", "Good day, {name}.", "Dear {name}:", "Dear customer,", "Dear subscriber,"),
         ("Good day {name},", "Greetings, {name}.", "Dear client,", "Good day."),
     ),
-    "brief": Choice(("{name}:", "Hi {name}.", "{name},", "Hi."), ("Hi {name}:", "{name} -", "Hello.")),
+    "brief": Choice(("Hi {name}.", "Hello {name}.", "Hi {name},", "Hi."), ("Hi {name}:", "{name} -", "Hello.")),
 }
 
 BOND: Mapping[str, Choice] = {
