@@ -17,6 +17,7 @@ from retentionjax.decide.batch import SIZES
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError, RetentionJaxError
 from serving.engine.answer import ENCODER
+from serving.engine.following import follow
 from serving.engine.models import Models, Unwritten
 from serving.engine.queueing import Done, Finish, Job, Queue
 from serving.engine.request import Ask, EngineError, Given, NotRunning, WrongFacts
@@ -30,7 +31,6 @@ from serving.observability.logs import DecisionLog
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
-_SYNC_SECONDS = 2.0
 _AT_ONCE = 128
 """Decisions of one batch request that are in the queue at a time, so that it leaves room for the others."""
 _log = structlog.get_logger("serving.engine")
@@ -176,7 +176,7 @@ class Engine:
         if self._models is not None:
             self._models.start()
         self._show()
-        self._sync = asyncio.create_task(self._follow())
+        self._sync = asyncio.create_task(follow(self.sync, self._metrics))
 
     async def activate(self, path: str, role: SlotName = "active", weight: float = 0.0) -> Table:
         """Loads the bundle at `path`, verifies and compiles it, and swaps it in; no decision is dropped.
@@ -251,15 +251,6 @@ class Engine:
     def _store(self, slots: Slots) -> None:
         with self._ledger.transaction() as tx:
             tx.set_slots(slots)
-
-    async def _follow(self) -> None:
-        """Follows the pointer, and what other processes on the same ledger activate or take back."""
-        while True:
-            await asyncio.sleep(_SYNC_SECONDS)
-            try:
-                await self.sync()
-            except (RetentionJaxError, OSError) as error:
-                _log.warning("the bundles that are to serve cannot be followed now", exc_info=error)
 
     async def sync(self) -> None:
         """Serves what pointer and ledger say is to serve. Raises LedgerUnavailable, BundleError, OSError."""

@@ -49,6 +49,9 @@ class Metrics:
         self._rollbacks = self._counter(
             "canary_rollbacks", "Canaries taken back, by the limit that was passed", "limit"
         )
+        self._follow_failures = self._counter(
+            "follow_failures", "Looks at which bundles are to serve that failed, by the kind of error", "error"
+        )
         self._queue = self._gauge("queue_depth", "Waiting now", "queue")
         self._batch = self._histogram("batch_rows", "Decisions in a micro-batch", _ROWS)
         self._stages = self._histogram(
@@ -90,6 +93,10 @@ class Metrics:
     def rollback(self, limit: str) -> None:
         """A canary was taken back because it passed `limit`."""
         self._rollbacks[limit,].inc()
+
+    def follow_failure(self, error: str) -> None:
+        """The bundles that are to serve could not be looked up or loaded; `error` is its class."""
+        self._follow_failures[error,].inc()
 
     def queue(self, name: str, depth: int) -> None:
         """Waiting now in the queue "decisions" or "messages"."""
