@@ -32,6 +32,7 @@ SERVING_MAY_IMPORT = GROUND | {
     "shield",
     "decide",
     "data",  # the schema of a customer's facts
+    "evaluation.off_policy.ledger_file",  # the table that the ledger is exported as
     *(f"env.{name}" for name in ("actions", "constraints", "observation", "population", "prices", "record", "types")),
 }
 MONITOR_MAY_IMPORT = SERVING_MAY_IMPORT | {"evaluation.off_policy", "evaluation.statistics"}

@@ -39,6 +39,9 @@ class Connection(Protocol):
     def many(self, statement: str, values: Iterable[Sequence[Any]]) -> int:
         """Runs a change for each of `values`; how many rows all of them changed."""
 
+    def insert(self, table: str, columns: tuple[str, ...], values: Sequence[Sequence[Any]]) -> None:
+        """Adds rows to a table, in as few calls as the database lets; each of `values` is aligned with `columns`."""
+
     def define(self, statement: str) -> None:
         """Runs one statement of a migration, inside the transaction."""
 
@@ -69,13 +72,6 @@ def in_postgres(statement: str) -> bytes:
     """`statement` in PostgreSQL's words, parameters in psycopg's."""
     lists = statement.replace("SELECT value FROM json_each(?)", "SELECT jsonb_array_elements_text(?::jsonb)")
     return lists.replace("?", "%s").encode()
-
-
-@functools.cache
-def copy_in_postgres(statement: str) -> bytes | None:
-    """A bare INSERT of one row of parameters as a COPY, which takes many rows in one go; None for anything else."""
-    insert = re.fullmatch(r"\s*INSERT INTO (\w+ \([\w\s,]+\))\s+VALUES \(\?(?:, \?)*\)\s*", statement)
-    return f"COPY {insert[1]} FROM STDIN".encode() if insert else None
 
 
 def schema_in_postgres(statement: str) -> bytes:

@@ -22,29 +22,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retentionjax.env.actions import NUM_ACTIONS
+from retentionjax.env.observation import SIZE
+from retentionjax.evaluation.off_policy.ledger_file import SCHEMA
 from serving.ledger.database import Connection, Row
 from serving.ledger.types import DAY, MICROS
 
 REWARD_DAYS = 30
-ACTIONS = 13
-OBSERVATION = 16
-SCHEMA = pa.schema(
-    [
-        pa.field("decision_id", pa.string(), nullable=False),
-        pa.field("customer_id", pa.string(), nullable=False),
-        pa.field("campaign_id", pa.string(), nullable=False),
-        pa.field("decided_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("day", pa.int32(), nullable=False),
-        pa.field("observation", pa.list_(pa.float32(), OBSERVATION), nullable=False),
-        pa.field("mask", pa.list_(pa.bool_(), ACTIONS), nullable=False),
-        pa.field("propensities", pa.list_(pa.float32(), ACTIONS), nullable=False),
-        pa.field("action", pa.int32(), nullable=False),
-        pa.field("reward", pa.float64()),
-        pa.field("bundle_id", pa.string(), nullable=False),
-        pa.field("policy_version", pa.string(), nullable=False),
-        pa.field("rules_version", pa.string(), nullable=False),
-    ]
-)
 _ROWS_A_GROUP = 20_000
 
 _DECISIONS = """
@@ -130,9 +114,9 @@ def _batch(group: list[tuple[Row, float | None]], now: float) -> pa.RecordBatch:
         pa.array(campaigns, pa.string()),
         pa.array([round(at * MICROS) for at in times], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
         pa.array(days, pa.int32()),
-        _floats(seen, OBSERVATION),
-        pa.FixedSizeListArray.from_arrays(pa.array(_bits(masks), pa.bool_()), ACTIONS),
-        _floats(chances, ACTIONS),
+        _floats(seen, SIZE),
+        pa.FixedSizeListArray.from_arrays(pa.array(_bits(masks), pa.bool_()), NUM_ACTIONS),
+        _floats(chances, NUM_ACTIONS),
         pa.array(actions, pa.int32()),
         pa.array(rewards, pa.float64()),
         pa.array(bundles, pa.string()),
@@ -148,4 +132,4 @@ def _floats(values: tuple[bytes, ...], size: int) -> pa.FixedSizeListArray:
 
 
 def _bits(masks: tuple[int, ...]) -> Iterator[bool]:
-    return (bool(mask >> action & 1) for mask in masks for action in range(ACTIONS))
+    return (bool(mask >> action & 1) for mask in masks for action in range(NUM_ACTIONS))

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg import errors
 
-from serving.ledger.database import Row, copy_in_postgres, in_postgres, schema_in_postgres
+from serving.ledger.database import Row, in_postgres, schema_in_postgres
 from serving.ledger.errors import BudgetExceeded, CooldownBroken, DuplicateRecord, LedgerError, LedgerUnavailable
 
 _LOCK = 0x5265_7465_6E74  # any number that nothing else in the database takes: "Retent"
@@ -116,15 +116,15 @@ class PostgresConnection:
             return self._connection.execute(in_postgres(statement), values).rowcount
 
     def many(self, statement: str, values: Iterable[Sequence[Any]]) -> int:
-        copy = copy_in_postgres(statement)
         with _explained(), self._connection.cursor() as cursor:
-            if copy is None:
-                cursor.executemany(in_postgres(statement), values)
-                return cursor.rowcount
-            with cursor.copy(copy) as rows:
-                for row in values:
-                    rows.write_row(row)
+            cursor.executemany(in_postgres(statement), values)
             return cursor.rowcount
+
+    def insert(self, table: str, columns: tuple[str, ...], values: Sequence[Sequence[Any]]) -> None:
+        copy = f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()
+        with _explained(), self._connection.cursor() as cursor, cursor.copy(copy) as rows:
+            for row in values:
+                rows.write_row(row)
 
     def define(self, statement: str) -> None:
         with _explained():

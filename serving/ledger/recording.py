@@ -16,21 +16,21 @@ _EXECUTE = "UPDATE contacts SET planned = 0 WHERE planned = 1 AND due_at <= ?"
 _PENDING = """
     SELECT customer_id FROM contacts WHERE planned = 1 AND customer_id IN (SELECT value FROM json_each(?)) LIMIT 1"""
 _RESERVE = "UPDATE campaigns SET reserved_micros = reserved_micros + ? WHERE campaign_id = ?"
-_DECISION = f"""
-    INSERT INTO decisions (decision_id, customer_id, campaign_id, decided_at, day, channel, action, offer, delay,
-        send_at, mask, observation, propensities, churn_probability, baseline_churn_probability, accept_probability,
-        monthly_charge, bundle_id, policy_version, rules_version, slot, degradations, executed, message_json, response,
-        idempotency_key, request_digest, basis)
-    VALUES ({", ".join("?" * 28)})"""  # noqa: S608 - question marks only
+_DECISION = (
+    "decision_id", "customer_id", "campaign_id", "decided_at", "day", "channel", "action", "offer", "delay", "send_at",
+    "mask", "observation", "propensities", "churn_probability", "baseline_churn_probability", "accept_probability",
+    "monthly_charge", "bundle_id", "policy_version", "rules_version", "slot", "degradations", "executed",
+    "message_json", "response", "idempotency_key", "request_digest", "basis",
+)  # fmt: skip
 _BASELINES = """
     INSERT INTO baselines (customer_id, campaign_id, churn_probability)
     SELECT customer_id, campaign_id, baseline_churn_probability FROM decisions
     WHERE baseline_churn_probability IS NOT NULL AND decision_id IN (SELECT value FROM json_each(?))
     ON CONFLICT (customer_id, campaign_id) DO NOTHING"""
-_CONTACT = """
-    INSERT INTO contacts (decision_id, customer_id, campaign_id, channel, offer, send_at, send_day, due_at, planned,
-        state, contact_cost_micros, offer_cost_micros, reserved_micros, spent_micros)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_CONTACT = (
+    "decision_id", "customer_id", "campaign_id", "channel", "offer", "send_at", "send_day", "due_at", "planned",
+    "state", "contact_cost_micros", "offer_cost_micros", "reserved_micros", "spent_micros",
+)  # fmt: skip
 _MESSAGE = "UPDATE decisions SET message_json = ? WHERE decision_id = ?"
 _MESSAGE_AND_RESPONSE = "UPDATE decisions SET message_json = ?, response = ? WHERE decision_id = ?"
 
@@ -66,13 +66,13 @@ def record(
     contacts = [row for row in rows if row.executed and row.send_at is not None]
     if contacts:
         _reserve(connection, contacts)
-    connection.many(_DECISION, [_decision(row) for row in rows])
+    connection.insert("decisions", _DECISION, [_decision(row) for row in rows])
     # A shadow must leave no trace in what the active bundle sees; where the models failed there is no score.
     first = [row.decision_id for row in rows if row.executed and (row.customer_id, row.campaign_id) not in scored]
     if first:
         connection.run(_BASELINES, texts(first))
     if contacts:
-        connection.many(_CONTACT, [_contact(row, known[row.campaign_id]) for row in contacts])
+        connection.insert("contacts", _CONTACT, [_contact(row, known[row.campaign_id]) for row in contacts])
 
 
 def set_message(connection: Connection, decision_id: str, message_json: bytes, response: bytes | None) -> None:

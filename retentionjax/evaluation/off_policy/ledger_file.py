@@ -8,8 +8,8 @@
 | `decided_at` | timestamp, UTC | orders an episode |
 | `day` | int32 | of the campaign, from 0 |
 | `observation` | fixed list of 16 float32 | what the policy saw (`env.observation.NAMES`) |
-| `mask` | list of 13 booleans | true for each legal action |
-| `propensities` | list of 13 floats | with which each action was chosen; 0 where the mask forbids, they sum to 1 |
+| `mask` | fixed list of 13 booleans | true for each legal action |
+| `propensities` | fixed list of 13 float32 | chance of each action; 0 where the mask forbids, they sum to 1 |
 | `action` | int32 | what was chosen (`env.actions`) |
 | `reward` | float64 or null | $ from this decision to the next about this customer; null until it is known |
 | `bundle_id`, `policy_version`, `rules_version` | text | what decided |
@@ -37,8 +37,8 @@ SCHEMA = pa.schema(
         pa.field("decided_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("day", pa.int32(), nullable=False),
         pa.field("observation", pa.list_(pa.float32(), observation.SIZE), nullable=False),
-        pa.field("mask", pa.list_(pa.bool_()), nullable=False),
-        pa.field("propensities", pa.list_(pa.float32()), nullable=False),
+        pa.field("mask", pa.list_(pa.bool_(), actions.NUM_ACTIONS), nullable=False),
+        pa.field("propensities", pa.list_(pa.float32(), actions.NUM_ACTIONS), nullable=False),
         pa.field("action", pa.int32(), nullable=False),
         pa.field("reward", pa.float64(), nullable=True),
         pa.field("bundle_id", pa.string(), nullable=False),

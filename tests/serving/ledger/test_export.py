@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, decision, record
 
-from retentionjax.env import observation
 from retentionjax.evaluation import off_policy
+from retentionjax.evaluation.off_policy import ledger_file
 from serving.ledger import Ledger, export
 from serving.ledger.export import Course, reward
 from serving.ledger.types import DAY, MICROS, Outcome
@@ -64,7 +64,7 @@ def test_the_table_has_what_was_recorded(ledger: Ledger, clock: FrozenClock, tmp
         tx.outcome([Outcome(contact, "declined", clock.now)])
     assert ledger.export(tmp_path / "out" / "log.parquet") == 2
     table = pq.read_table(tmp_path / "out" / "log.parquet")
-    assert table.schema == export.SCHEMA
+    assert table.schema == ledger_file.SCHEMA
     first, second = table.to_pylist()
     assert (first["decision_id"], first["customer_id"], first["campaign_id"]) == (contact, "ann", "spring")
     assert first["decided_at"] == dt.datetime.fromtimestamp(START, dt.UTC)
@@ -86,8 +86,8 @@ def test_off_policy_evaluation_reads_the_table(ledger: Ledger, clock: FrozenCloc
     clock.to_day(40)
     ledger.export(tmp_path / "log.parquet")
     log = off_policy.read(tmp_path / "log.parquet")
-    assert (len(log), log.num_episodes, log.num_actions) == (10, 5, export.ACTIONS)
-    assert log.observation.shape[1] == export.OBSERVATION == observation.SIZE
+    assert (len(log), log.num_episodes, log.num_actions) == (10, 5, 13)
+    assert log.observation.shape[1] == 16
     np.testing.assert_allclose(log.reward.reshape(5, 2), [[65 / 30, 65]] * 5)
 
 
