@@ -44,8 +44,7 @@ class RowEncoder:
         self._id, self._charge = str(schema.id), str(schema.charge)
         self._numeric = [(name, name in schema.nullable) for name in schema.numeric]
         self._codes = [
-            (name, {each: float(code) for code, each in enumerate(allowed)}, name in schema.nullable)
-            for name, allowed in schema.categorical.items()
+            (name, _codes(allowed, nullable=name in schema.nullable)) for name, allowed in schema.categorical.items()
         ]
         self._encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
         self._fields = len({self._id, self._charge, *schema.features})
@@ -69,25 +68,20 @@ class RowEncoder:
     def _glance(self, record: Mapping[str, object]) -> list[float] | None:
         """The features if each is there, of the very type that JSON gives it, and allowed; otherwise None."""
         row = []
-        for name, nullable in self._numeric:
-            value = record.get(name, self)
-            if type(value) is float or type(value) is int:
-                if not -_LARGEST <= value <= _LARGEST:  # NaN too
+        try:
+            for name, nullable in self._numeric:
+                value = record[name]
+                if type(value) is float or type(value) is int:
+                    if not -_LARGEST <= value <= _LARGEST:  # NaN too
+                        return None
+                    row.append(float(value))
+                elif value is None and nullable:
+                    row.append(math.nan)
+                else:
                     return None
-                row.append(float(value))
-            elif value is None and nullable:
-                row.append(math.nan)
-            else:
-                return None
-        for name, codes, nullable in self._codes:
-            value = record.get(name, self)
-            code = codes.get(value) if type(value) is str else None
-            if code is None:
-                if value is not None or not nullable:
-                    return None
-                code = math.nan
-            row.append(code)
-        return row
+            return row + [codes[record[name]] for name, codes in self._codes]
+        except (KeyError, TypeError):  # not there, not allowed, or a list
+            return None
 
     def _carefully(self, record: Mapping[str, object], where: str) -> tuple[str, float, list[float]]:
         facts = validate_record(self.schema, record, where=where)
@@ -95,7 +89,7 @@ class RowEncoder:
             if abs(float(facts[name])) > _LARGEST:
                 raise DataError(f"{where}, field {name!r}: {facts[name]!r} is too large; allowed: what a float32 holds")
         row = [float(facts[name]) for name, _ in self._numeric]
-        for name, codes, _ in self._codes:
+        for name, codes in self._codes:
             value = facts[name]
             row.append(codes[value] if isinstance(value, str) else math.nan)
         return str(facts[self._id]), float(facts[self._charge]), row
@@ -115,3 +109,8 @@ class RowEncoder:
             row, value = frame.index[wrong][0], charge[wrong][0].item()
             raise DataError(f"row {row}, column {self._charge!r}: {value!r}; allowed: dollars above 0")
         return Features(tuple(frame[self._id].astype(str)), charge, values)
+
+
+def _codes(allowed: Sequence[str], *, nullable: bool) -> dict[object, float]:
+    codes: dict[object, float] = {each: float(code) for code, each in enumerate(allowed)}
+    return codes | {None: math.nan} if nullable else codes

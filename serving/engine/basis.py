@@ -9,32 +9,32 @@ from retentionjax.decide.history import History
 from retentionjax.env.population import MIN_PROBABILITY
 from serving.engine.pacing import Pace
 from serving.engine.request import FactValue
-from serving.ledger.types import MICROS, KillSwitch
+from serving.ledger.types import MICROS, NO_OFFER, KillSwitch
 
 if TYPE_CHECKING:
     from serving.engine.situations import Situation
 
 
 class Basis(msgspec.Struct, frozen=True, omit_defaults=True):
-    """JSON in the ledger."""
+    """JSON in the ledger; what has its default is left out."""
 
     facts: Mapping[str, FactValue]
-    day: int
-    contacts_days_ago: tuple[int, ...]
-    account_used_micros: int
-    running_offer: int
-    offer_days_left: int
-    pending_offer: int
-    pending_days: int
-    baseline: float | None
-    """The usual churn probability, None on the first decision."""
-    throttle: float
-    """θ of the campaign's pacing."""
     exploration: float
     """Share of decisions drawn evenly from what is legal."""
-    switch: KillSwitch
     values: tuple[float, ...]
     """The policy's own expectation, in the order of bundle.program.VALUES."""
+    day: int = 0
+    contacts_days_ago: tuple[int, ...] = ()
+    account_used_micros: int = 0
+    running_offer: int = NO_OFFER
+    offer_days_left: int = 0
+    pending_offer: int = NO_OFFER
+    pending_days: int = 0
+    baseline: float | None = None
+    """The usual churn probability, None on the first decision."""
+    throttle: float = 1.0
+    """θ of the campaign's pacing."""
+    switch: KillSwitch = "policy"
     price: float | None = None
     """$ of value charged for a $ of spend, where the policy was told; None: the bundle's own."""
 

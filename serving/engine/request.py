@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from retentionjax.errors import RetentionJaxError
 from serving.ledger.types import DecisionRow
 
@@ -12,8 +14,7 @@ Tone = Literal["warm", "formal", "brief"]
 FactValue = int | float | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):  # as a frozen dataclass it would cost four times as much to make
     """One decision that is wanted."""
 
     customer_id: str
@@ -32,8 +33,7 @@ class Ask:
     """(API key id, Idempotency-Key, digest of the request)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """An answer."""
 
     body: bytes

@@ -21,6 +21,7 @@ _POLICY = "policy/decide.stablehlo"
 MOST_CHARGE = 1e6  # $ per 30 days; costs in micro-dollars stay whole numbers, exactly
 _DIGITS = 12  # of a SHA-256 that a version shows
 _FEW_OBJECTS = 20_000  # looked through in a few milliseconds
+_YOUNG = 10_000  # objects between two looks at the youngest; each calls JAX too, and 700 are made by five decisions
 _SHOWN = 12  # categories an error lists
 
 
@@ -30,6 +31,7 @@ def settle() -> None:
     A bundle and its compiled programs are a million objects; to walk them all takes 0.3 s, during which nobody is
     answered, again and again.
     """
+    gc.set_threshold(_YOUNG)
     if len(gc.get_objects(generation=2)) > _FEW_OBJECTS:
         gc.unfreeze()
         gc.collect()

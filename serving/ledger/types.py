@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 Clock = Callable[[], float]
 """Gives the time, UTC epoch seconds; tests freeze it."""
 
@@ -25,8 +27,7 @@ IDEMPOTENCY_SECONDS = DAY  # an Idempotency-Key is remembered so long
 RESERVATION_DAYS = 14  # a contact unanswered so many days after it was sent gives the discount it reserved back
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerView:
+class CustomerView(msgspec.Struct, frozen=True):  # as a frozen dataclass it would cost four times as much to make
     """What the ledger knows of a customer, as a campaign sees it today."""
 
     customer_id: str
