@@ -94,8 +94,9 @@ def solve_by_dual_bisection(table: Table, limit: float, ceiling: float = 50.0) -
 def _lagrangian(table: Table, multiplier: float) -> tuple[float, float]:
     """Value of the start state under r − λc, by value iteration to rest, and J_c of the greedy policy."""
     gain, value = table.reward - multiplier * table.cost, np.zeros(len(table.reward))
+    later = GAMMA * table.continuation
     for _ in range(20_000):
-        quality = gain + GAMMA * table.continuation @ value
+        quality = gain + later @ value
         if np.abs(quality.max(1) - value).max() < 1e-14:
             break
         value = quality.max(1)

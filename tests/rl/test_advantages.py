@@ -15,6 +15,7 @@ from retentionjax.rl.rollout import Trajectory
 
 STEPS, ENVS, FEATURES, COSTS = 9, 5, 3, 2
 CONFIG = PPOConfig(gamma=0.9, gae_lambda=0.8, cost_gamma=(1.0, 0.7), cost_gae_lambda=0.6, limits=(1.0, 1.0))
+ESTIMATE = jax.jit(estimate_advantages, static_argnums=0)
 GAMMA, DECAY = np.array([0.9, 1.0, 0.7]), np.array([0.8, 0.6, 0.6])
 
 
@@ -68,7 +69,7 @@ def test_an_episode_cut_off_is_worth_the_value_of_its_final_observation(truncati
     normaliser = Normaliser(
         count=jnp.float32(10), mean=jnp.asarray(mean, jnp.float32), variance=jnp.asarray(deviation**2, jnp.float32)
     )
-    estimates = estimate_advantages(
+    estimates = ESTIMATE(
         CONFIG, ActorCritic(actor=critic, critic=critic), normaliser, trajectory, jnp.asarray(last, jnp.float32)
     )
 

@@ -33,8 +33,12 @@ def numbered_samples() -> epochs.Samples:
 
 def dealt(shuffle: str, units: int) -> tuple[np.ndarray, np.ndarray]:
     config = PPOConfig(shuffle=shuffle, num_minibatches=4)
-    deal = ops.deals(jax.random.key(0), units, 4, 2)[1]
-    batches = epochs._minibatches(config, numbered_samples(), deal)
+
+    @jax.jit
+    def batches_of(samples: epochs.Samples) -> epochs.Samples:
+        return epochs._minibatches(config, samples, ops.deals(jax.random.key(0), units, 4, 2)[1])
+
+    batches = batches_of(numbered_samples())
     return np.asarray(batches.action), np.asarray(batches.log_probability)
 
 
@@ -57,22 +61,28 @@ def test_only_the_joined_advantage_is_standardised() -> None:
     advantage = random.normal(3.0, [[[100.0, 0.1]]], (STEPS, ENVS, 2)).astype(np.float32)
     trajectory: Any = Trajectory(*[None] * 10)
     estimates = Estimates(features=None, advantage=jnp.asarray(advantage), value=None, target=None)
-    joined = epochs.price(trajectory, estimates, jnp.array([500.0]), shards=1).advantage
+    price = jax.jit(epochs.price, static_argnames="shards")
+    joined = price(trajectory, estimates, jnp.array([500.0]), shards=1).advantage
     lagrangian = advantage[..., 0] - 500.0 * advantage[..., 1]
     np.testing.assert_allclose(joined, (lagrangian - lagrangian.mean()) / lagrangian.std(), rtol=1e-3, atol=1e-4)
 
 
 def test_schedules_are_linear_and_then_hold() -> None:
     config = PPOConfig(num_iterations=10, annealing=0.5)
-    values = [float(annealed(config, 1.0, 0.2, jnp.int32(iteration))) for iteration in range(8)]
+    values = jax.jit(jax.vmap(lambda iteration: annealed(config, 1.0, 0.2, iteration)))(jnp.arange(8))
     np.testing.assert_allclose(values, [1.0, 0.84, 0.68, 0.52, 0.36, 0.2, 0.2, 0.2], rtol=1e-6)
 
 
 def test_gradients_are_clipped_by_their_global_norm() -> None:
     """And not element by element: the direction stays."""
     config = PPOConfig(max_grad_norm=0.5)
-    learner = epochs.init_learner(init_actor_critic(jax.random.key(0), 2, 2, 1, (), 0.0), config)
     gradient = jnp.arange(1.0, 10.0)
-    _, after = epochs._optimiser(config).update(gradient, learner.opt_state)
+
+    @jax.jit
+    def updated(key: jax.Array) -> Any:
+        learner = epochs.init_learner(init_actor_critic(key, 2, 2, 1, (), 0.0), config)
+        return epochs._optimiser(config).update(gradient, learner.opt_state)[1]
+
+    after = updated(jax.random.key(0))
     first_moment = after[1].mu
     np.testing.assert_allclose(first_moment, 0.1 * 0.5 * gradient / jnp.linalg.norm(gradient), rtol=1e-5)

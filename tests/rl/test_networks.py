@@ -1,5 +1,7 @@
 """Networks and the normaliser of their input."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +15,11 @@ from retentionjax.rl.normalise import init_normaliser, normalise, update_normali
 @pytest.mark.parametrize("rows", [7, 384])
 @pytest.mark.parametrize(("inputs", "outputs"), [(4, 64), (64, 2), (64, 64), (70, 90)])
 def test_written_out_gradients_are_those_of_autodiff(rows: int, inputs: int, outputs: int) -> None:
-    keys = jax.random.split(jax.random.key(0), 3)
-    x, weight = jax.random.normal(keys[0], (rows, inputs)), jax.random.normal(keys[1], (rows, outputs))
-    layer = networks.init_mlp(keys[2], (inputs, outputs), 1.0)[0]
+    random = np.random.default_rng(0)
+    x, weight, kernel = (
+        random.normal(size=shape).astype(np.float32) for shape in ((rows, inputs), (rows, outputs), (inputs, outputs))
+    )
+    layer = networks.Dense(kernel=jnp.asarray(kernel / np.sqrt(inputs)), bias=jnp.zeros(outputs))
 
     def plain(layer: networks.Dense, x: jax.Array) -> jax.Array:
         return (jnp.tanh(x @ layer.kernel + layer.bias) * weight).sum()
@@ -23,7 +27,11 @@ def test_written_out_gradients_are_those_of_autodiff(rows: int, inputs: int, out
     def ours(layer: networks.Dense, x: jax.Array) -> jax.Array:
         return (networks.tanh(networks.apply_mlp((layer,), x, "tanh")) * weight).sum()
 
-    expected, actual = jax.grad(plain, (0, 1))(layer, x), jax.grad(ours, (0, 1))(layer, x)
+    @jax.jit  # one program for both: compiling is all the time it takes
+    def gradients(layer: networks.Dense, x: jax.Array) -> list[tuple[networks.Dense, jax.Array]]:
+        return [jax.grad(loss, (0, 1))(layer, x) for loss in (plain, ours)]
+
+    expected, actual = gradients(layer, x)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
@@ -32,8 +40,9 @@ def test_written_out_gradients_are_those_of_autodiff(rows: int, inputs: int, out
 def test_any_leading_axes_and_vmap_give_the_same(activation: str) -> None:
     mlp = networks.init_mlp(jax.random.key(0), (3, 8, 8, 2), 1.0)
     x = jax.random.normal(jax.random.key(1), (5, 4, 3))
-    whole = networks.apply_mlp(mlp, x, activation)
-    row_by_row = jax.vmap(jax.vmap(lambda row: networks.apply_mlp(mlp, row, activation)))(x)
+    apply = jax.jit(partial(networks.apply_mlp, activation=activation))
+    whole = apply(mlp, x)
+    row_by_row = jax.jit(jax.vmap(jax.vmap(lambda row: apply(mlp, row))))(x)
     np.testing.assert_allclose(whole, row_by_row, rtol=1e-5, atol=1e-6)
 
 
@@ -54,14 +63,14 @@ def test_seeds_at_once_factorise_one_matrix_at_a_time() -> None:
         return networks.init_actor_critic(key, 4, 2, 1, (8,), 0.0)
 
     keys = jax.random.split(jax.random.key(0), 3)
-    program = jax.jit(jax.vmap(init)).lower(keys).as_text()
+    at_once, alone = jax.jit(jax.vmap(init)), jax.jit(init)
+    program = at_once.lower(keys).as_text()
     assert "geqrf" in program
     assert 'num_batch_dims = "1"' not in program
+    together = at_once(keys)
     for index, key in enumerate(keys):
         jax.tree.map(
-            lambda all_, one, index=index: np.testing.assert_array_equal(all_[index], one),
-            jax.vmap(init)(keys),
-            init(key),
+            lambda all_, one, index=index: np.testing.assert_array_equal(all_[index], one), together, alone(key)
         )
 
 
