@@ -1,5 +1,9 @@
 """The two halves of a forward pass against the whole, and the log-probabilities' hand-made gradient against JAX's."""
 
+from collections.abc import Callable
+from functools import partial
+
+import compiled_model
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,8 +23,9 @@ def test_trunk_and_upper_layers_are_the_whole_decoder() -> None:
     adapter = lora.init(LoraConfig(rank=2, first_layer=3), DECODER, jax.random.key(2))
     adapter = adapter.replace(b=jax.tree.map(lambda b: b + 0.1, adapter.b))
     below = forward.trunk(DECODER, tokens, mask, positions, layers=3)
-    states = forward.upper(DECODER, below, mask, positions, layers=3, adapter=adapter)
-    whole = DECODER(tokens, mask, adapter=adapter)
+    upper = jax.jit(forward.upper, static_argnames="layers", compiler_options=compiled_model.QUICK)
+    states = upper(DECODER, below, mask, positions, layers=3, adapter=adapter)
+    whole = compiled_model.logits(DECODER, tokens, mask, adapter=adapter)
     np.testing.assert_allclose(DECODER.logits(states)[mask], whole[mask], atol=1e-5)
 
 
@@ -35,9 +40,21 @@ def test_log_probabilities_entropy_and_their_gradient(chunk: int, monkeypatch: p
         spread = jax.nn.log_softmax(DECODER.logits(states) / 0.7)
         return spread[jnp.arange(7), targets], -jnp.sum(jnp.exp(spread) * spread, -1)
 
-    found, entropy = forward.log_probs(DECODER, states, targets, 0.7)
-    np.testing.assert_allclose(found, plain(states)[0], atol=1e-5)
-    np.testing.assert_allclose(entropy, plain(states)[1], rtol=1e-5)
-    gradient = jax.grad(lambda x: jnp.sum(jnp.sin(forward.log_probs(DECODER, x, targets, 0.7)[0]) * weights))(states)
-    expected = jax.grad(lambda x: jnp.sum(jnp.sin(plain(x)[0]) * weights))(states)
-    np.testing.assert_allclose(gradient, expected, atol=1e-5)
+    def ours(states: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return forward.log_probs(DECODER, states, targets, 0.7)
+
+    def compiled(way: Callable[[jax.Array], tuple[jax.Array, jax.Array]]) -> list[jax.Array]:
+        """Log-probabilities, entropies, and the gradient of a function of the former."""
+
+        @partial(jax.jit, compiler_options=compiled_model.QUICK)
+        def measured(states: jax.Array) -> list[jax.Array]:
+            gradient = jax.grad(lambda x: jnp.sum(jnp.sin(way(x)[0]) * weights))(states)
+            return [*way(states), gradient]
+
+        return measured(states)
+
+    found, entropy, gradient = compiled(ours)
+    expected, expected_entropy, expected_gradient = compiled(plain)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(entropy, expected_entropy, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-5)

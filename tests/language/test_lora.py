@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import compiled_model
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,7 +47,7 @@ def test_logits_are_those_of_peft(name: str) -> None:
     expected = np.load(ORACLES / name / "golden.npz")
     adapter = peft.load(ORACLES / name, decoder.config)
     mask = expected["mask"]
-    found = decoder(jnp.asarray(expected["tokens"]), jnp.asarray(mask), adapter=adapter)
+    found = compiled_model.logits(decoder, jnp.asarray(expected["tokens"]), jnp.asarray(mask), adapter=adapter)
     assert np.abs(np.asarray(found)[mask] - expected["logits"][mask]).max() <= 1e-4
 
 
@@ -77,8 +78,8 @@ def test_an_adapter_is_saved_as_peft_saves_it(name: str, tmp_path: Path) -> None
 
 def test_an_untrained_adapter_changes_nothing(tiny: Decoder, tokens: jax.Array) -> None:
     adapter = lora.init(lora.LoraConfig(rank=4), tiny, jax.random.key(3))
-    plain = tiny(tokens, tokens >= 0)
-    np.testing.assert_array_equal(tiny(tokens, tokens >= 0, adapter=adapter), plain)
+    plain = compiled_model.logits(tiny, tokens, tokens >= 0)
+    np.testing.assert_array_equal(compiled_model.logits(tiny, tokens, tokens >= 0, adapter=adapter), plain)
     for a in adapter.a.values():
         limit = 1.0 / math.sqrt(a.shape[-1])  # kaiming_uniform(a=√5): √(6 / ((1 + 5) · inputs))
         assert 0.9 * limit < float(jnp.abs(a).max()) <= limit
@@ -89,12 +90,12 @@ def test_adapted_merged_and_cached_logits_agree(first: int, tiny: Decoder, token
     everything = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     adapter = adapted(tiny, targets=everything, first_layer=first)
     assert all(a.shape[0] == 4 - first for a in adapter.a.values())
-    found = tiny(tokens, tokens >= 0, adapter=adapter)
-    np.testing.assert_allclose(found, lora.merge(tiny, adapter)(tokens, tokens >= 0), atol=1e-5)
+    found = compiled_model.logits(tiny, tokens, tokens >= 0, adapter=adapter)
+    np.testing.assert_allclose(found, compiled_model.logits(lora.merge(tiny, adapter), tokens, tokens >= 0), atol=1e-5)
     positions = jnp.broadcast_to(jnp.arange(8), (2, 8))
     for model in (tiny, tiny.unrolled()):
         x = model.embed(tokens, positions)
-        x, _ = model.blocks(x, positions, tokens >= 0, adapter=adapter, cache=model.init_cache(2, 8))
+        x, _ = compiled_model.blocks(model, x, positions, tokens >= 0, adapter=adapter, cache=model.init_cache(2, 8))
         np.testing.assert_allclose(model.logits(model.normed(x)), found, atol=1e-5)
 
 
@@ -102,11 +103,11 @@ def test_the_trunk_below_the_first_layer_is_the_plain_models(tiny: Decoder, toke
     adapter = adapted(tiny, first_layer=2)
     positions = jnp.broadcast_to(jnp.arange(8), (2, 8))
     x = tiny.embed(tokens, positions)
-    trunk, _ = tiny.blocks(x, positions, tokens >= 0, last=2)
-    with_adapter, _ = tiny.blocks(x, positions, tokens >= 0, last=2, adapter=adapter)
+    trunk, _ = compiled_model.blocks(tiny, x, positions, tokens >= 0, last=2)
+    with_adapter, _ = compiled_model.blocks(tiny, x, positions, tokens >= 0, last=2, adapter=adapter)
     np.testing.assert_array_equal(with_adapter, trunk)
-    upper, _ = tiny.blocks(trunk, positions, tokens >= 0, first=2, adapter=adapter)
-    whole, _ = tiny.blocks(x, positions, tokens >= 0, adapter=adapter)
+    upper, _ = compiled_model.blocks(tiny, trunk, positions, tokens >= 0, first=2, adapter=adapter)
+    whole, _ = compiled_model.blocks(tiny, x, positions, tokens >= 0, adapter=adapter)
     np.testing.assert_allclose(upper, whole, atol=1e-6)
 
 
@@ -135,11 +136,12 @@ def test_training_moves_the_adapter_and_no_bit_of_the_base(tiny: Decoder, tokens
 
 def test_dropout_is_on_only_with_a_key(tiny: Decoder, tokens: jax.Array) -> None:
     adapter = adapted(tiny, dropout=0.5)
-    plain = tiny(tokens, tokens >= 0, adapter=adapter)
+    plain = compiled_model.logits(tiny, tokens, tokens >= 0, adapter=adapter)
     one, same, other = (
-        tiny(tokens, tokens >= 0, adapter=adapter, dropout_key=jax.random.key(seed)) for seed in (1, 1, 2)
+        compiled_model.logits(tiny, tokens, tokens >= 0, adapter=adapter, dropout_key=jax.random.key(seed))
+        for seed in (1, 1, 2)
     )
-    np.testing.assert_array_equal(tiny(tokens, tokens >= 0, adapter=adapter), plain)
+    np.testing.assert_array_equal(compiled_model.logits(tiny, tokens, tokens >= 0, adapter=adapter), plain)
     np.testing.assert_array_equal(one, same)
     assert float(jnp.abs(one - other).max()) > 1e-4
     assert float(jnp.abs(one - plain).max()) > 1e-4
@@ -161,8 +163,10 @@ def test_other_families_projections_are_adapted_too(
     peft.save(tmp_path / "saved", adapter, decoder.config)
     again = peft.load(tmp_path / "saved", decoder.config)
     tokens = jnp.arange(3, 10)[None]
-    found = decoder(tokens, tokens >= 0, adapter=again)
-    np.testing.assert_allclose(found, lora.merge(decoder, adapter)(tokens, tokens >= 0), atol=1e-4)
+    found = compiled_model.logits(decoder, tokens, tokens >= 0, adapter=again)
+    np.testing.assert_allclose(
+        found, compiled_model.logits(lora.merge(decoder, adapter), tokens, tokens >= 0), atol=1e-4
+    )
 
 
 def test_what_cannot_be_adapted_is_refused(tiny: Decoder) -> None:
