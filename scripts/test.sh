@@ -7,6 +7,9 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash scripts/setup.sh dev text serve gcs vertex
 
+# Some sixty processes are started: without bytecode each would compile half of what it imports.
+unset PYTHONDONTWRITEBYTECODE
+
 failed=()
 check() { # check NAME COMMAND…
     local name=$1 before=$SECONDS
@@ -27,11 +30,12 @@ check "shellcheck" .venv/bin/shellcheck scripts/*.sh .ci/run
 # All tests together must cover the code; a part of them, named by arguments, need not.
 [ $# -gt 0 ] || set -- --cov-fail-under=90
 
-# Two workers where there are two cores; a file's tests stay together, for they share what JAX compiled.
+# Two workers where there are two cores; a file's tests stay together, for they share what JAX compiled,
+# and files keep the order of tests/conftest.py, the longest first.
 workers=0
 [ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ] || workers=2
 status=0
-.venv/bin/python -m pytest --numprocesses "$workers" --dist loadfile --cov --cov-report=term "$@" || status=$?
+.venv/bin/python -m pytest --numprocesses "$workers" --dist loadfile --no-loadscope-reorder --cov --cov-report=term "$@" || status=$?
 if [ ${#failed[@]} -gt 0 ]; then
     printf '[test] failed beside the tests: %s\n' "${failed[*]}" >&2
     status=1

@@ -29,6 +29,15 @@ hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, m
 hypothesis.settings.load_profile("suite")
 
 
+# The longest files, so that none of them is left for one worker at the end.
+FIRST = ("experiments/test_smoke.py", "language/test_ppo.py", "serving/test_faults.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; test.sh keeps xdist from reordering them by their number of tests."""
+    items.sort(key=lambda item: [not item.path.match(file) for file in FIRST])
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     random.seed(42)
