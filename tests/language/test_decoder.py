@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import compiled_model
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,7 +50,7 @@ def decode(model: Decoder, tokens: jax.Array, mask: jax.Array, prefill: int) -> 
 def test_logits_are_those_of_transformers(name: str) -> None:
     model, expected = golden(name)
     mask = expected["mask"]
-    found = jax.jit(lambda model, *given: model(*given))(model, jnp.asarray(expected["tokens"]), jnp.asarray(mask))
+    found = compiled_model.logits(model, jnp.asarray(expected["tokens"]), jnp.asarray(mask))
     assert np.abs(expected["logits"][mask]).max() > 0.5
     assert np.abs(np.asarray(found)[mask] - expected["logits"][mask]).max() <= TOLERANCE
 
@@ -67,26 +68,26 @@ def test_decoding_with_a_cache_gives_the_logits_of_the_full_forward_pass(name: s
 def test_padding_on_either_side_changes_nothing(name: str) -> None:
     model, expected = golden(name)
     tokens = jnp.asarray(expected["tokens"][:1])
-    forward = jax.jit(lambda model, *given: model(*given))
-    plain = forward(model, tokens, jnp.ones_like(tokens, bool))
+    plain = compiled_model.logits(model, tokens, jnp.ones_like(tokens, bool))
     for left, right in ((4, 0), (0, 4)):
         padding = ((0, 0), (left, right))
         mask = jnp.pad(jnp.ones_like(tokens, bool), padding)
         for token in (0, 9):
-            padded = forward(model, jnp.pad(tokens, padding, constant_values=token), mask)
+            padded = compiled_model.logits(model, jnp.pad(tokens, padding, constant_values=token), mask)
             np.testing.assert_allclose(padded[:, left : left + tokens.shape[1]], plain, atol=1e-5)
 
 
 def test_packed_segments_do_not_see_one_another(tiny: Decoder) -> None:
     tokens = jax.random.randint(jax.random.key(1), (1, 10), 0, 400)
     everything = jnp.ones((1, 10), bool)
-    packed = tiny(
+    packed = compiled_model.logits(
+        tiny,
         tokens,
         everything,
         positions=jnp.asarray([[*range(6), *range(4)]]),
         segments=jnp.asarray([[0] * 6 + [1] * 4]),
     )
-    alone = tiny(tokens[:, 6:], everything[:, 6:])
+    alone = compiled_model.logits(tiny, tokens[:, 6:], everything[:, 6:])
     np.testing.assert_allclose(packed[:, 6:], alone, atol=1e-5)
 
 
@@ -95,11 +96,11 @@ def test_a_trunk_and_the_layers_above_it_make_the_whole(tiny: Decoder) -> None:
     mask = jnp.ones((2, 9), bool)
     positions = default_positions(mask[:, :6])
     x = tiny.embed(tokens, positions)
-    whole, cache = tiny.blocks(x, positions, mask, cache=tiny.init_cache(2, 9))
-    trunk, parts = tiny.blocks(x, positions, mask, last=3, cache=tiny.init_cache(2, 9))
+    whole, cache = compiled_model.blocks(tiny, x, positions, mask, cache=tiny.init_cache(2, 9))
+    trunk, parts = compiled_model.blocks(tiny, x, positions, mask, last=3, cache=tiny.init_cache(2, 9))
     assert parts is not None
     assert parts.length == 0
-    upper, parts = tiny.blocks(trunk, positions, mask, first=3, cache=parts)
+    upper, parts = compiled_model.blocks(tiny, trunk, positions, mask, first=3, cache=parts)
     np.testing.assert_allclose(upper, whole, atol=1e-6)
     assert cache is not None
     assert parts is not None
@@ -107,7 +108,7 @@ def test_a_trunk_and_the_layers_above_it_make_the_whole(tiny: Decoder) -> None:
 
 
 def test_a_row_of_nothing_but_padding_is_finite(tiny: Decoder) -> None:
-    found = tiny(jnp.zeros((2, 4), jnp.int32), jnp.asarray([[True] * 4, [False] * 4]))
+    found = compiled_model.logits(tiny, jnp.zeros((2, 4), jnp.int32), jnp.asarray([[True] * 4, [False] * 4]))
     assert bool(jnp.isfinite(found).all())
 
 
@@ -117,8 +118,8 @@ def test_recomputing_layers_changes_no_gradient(tiny: Decoder) -> None:
     def loss(model: Decoder, *, remat: bool) -> jax.Array:
         return jax.nn.logsumexp(model(tokens, tokens >= 0, remat=remat)).mean()
 
-    kept = jax.grad(lambda model: loss(model, remat=False))(tiny)
-    recomputed = jax.grad(lambda model: loss(model, remat=True))(tiny)
+    gradient = jax.jit(jax.grad(loss), static_argnames="remat", compiler_options=compiled_model.QUICK)
+    kept, recomputed = gradient(tiny, remat=False), gradient(tiny, remat=True)
     assert isinstance(kept, nnx.Module)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-6), kept, recomputed)
 
@@ -127,9 +128,9 @@ def test_bfloat16_is_near_float32() -> None:
     full = hub.random("tiny", jax.random.key(0)).decoder
     half = jax.tree.map(lambda w: w.astype(jnp.bfloat16), full)
     tokens = jax.random.randint(jax.random.key(1), (2, 6), 0, 400)
-    found = half(tokens, tokens >= 0)
+    found = compiled_model.logits(half, tokens, tokens >= 0)
     assert found.dtype == jnp.float32
-    np.testing.assert_allclose(found, full(tokens, tokens >= 0), atol=0.02)
+    np.testing.assert_allclose(found, compiled_model.logits(full, tokens, tokens >= 0), atol=0.02)
 
 
 def test_layers_one_by_one_share_the_memory_of_the_stack(tiny: Decoder) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import compiled_model
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +73,7 @@ def test_only_completions_are_learned_and_packing_changes_nothing() -> None:
     expected = 0.0
     for example in EXAMPLES:
         tokens = jnp.asarray(example.tokens)[None]
-        spread = jax.nn.log_softmax(MODEL.decoder(tokens, jnp.ones_like(tokens, bool)))[0]
+        spread = jax.nn.log_softmax(compiled_model.logits(MODEL.decoder, tokens, jnp.ones_like(tokens, bool)))[0]
         places = np.arange(len(example.prompt) - 1, len(example) - 1)
         expected -= float(spread[places, example.completion].sum())
     assert len(rows) < len(EXAMPLES)
