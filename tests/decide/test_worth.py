@@ -1,7 +1,9 @@
 """What a contact is worth, against closed forms and against campaigns played in the environment."""
 
+from functools import cache
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,16 +18,27 @@ from retentionjax.evaluation.baselines import contact_gain
 PEOPLE = Population(jnp.array([80.0, 25.0]), jnp.array([0.5, 0.08]), jnp.array([0.3, 0.1]))
 
 
-def valued(state: Any, params: EnvParams) -> worth.Worth:
+START = jax.jit(new_customer)
+
+
+@jax.jit
+def predicted(state: EnvState, params: EnvParams) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Chance of acceptance by offer, calm and elevated hazard, residual value."""
     contacts = dynamics.contacts_in_window(state, params)
     chance = dynamics.acceptance(state.accept_probability, state.elevated, contacts, params)
-    return worth.of_contact_today(
-        state,
-        params,
-        acceptance=np.asarray(chance, np.float64),
-        hazards=np.asarray(jnp.stack(dynamics.hazards(state.churn_probability, params)), np.float64),
-        residual=float(dynamics.residual_value(state.monthly_charge, state.churn_probability, params)),
-    )
+    hazards = jnp.stack(dynamics.hazards(state.churn_probability, params))
+    return chance, hazards, dynamics.residual_value(state.monthly_charge, state.churn_probability, params)
+
+
+def valued(state: Any, params: EnvParams) -> worth.Worth:
+    chance, hazards, residual = (np.asarray(each, np.float64) for each in predicted(state, params))
+    return worth.of_contact_today(state, params, acceptance=chance, hazards=hazards, residual=float(residual))
+
+
+@cache
+def potential() -> np.ndarray:
+    """What PEOPLE are worth without contact, by day, customer and risk state."""
+    return np.asarray(never_contact_value(PEOPLE, EnvParams(population=PEOPLE)))
 
 
 @pytest.mark.parametrize("elevated", [False, True])
@@ -33,23 +46,28 @@ def valued(state: Any, params: EnvParams) -> worth.Worth:
 @pytest.mark.parametrize("customer", [0, 1])
 def test_never_contacting_again_is_worth_the_shaping_potential(elevated: bool, day: int, customer: int) -> None:
     params = EnvParams(population=PEOPLE)
-    state: Any = new_customer(jnp.int32(customer), jnp.asarray(elevated), params).replace(time=day)
-    expected = never_contact_value(PEOPLE, params)[day, customer, int(elevated)]
+    state: Any = START(jnp.int32(customer), jnp.asarray(elevated), params).replace(time=jnp.int32(day))
+    expected = potential()[day, customer, int(elevated)]
     assert valued(state, params).never == pytest.approx(float(expected), rel=1e-4)
 
 
 HISTORIES: list[dict[str, Any]] = [
     {},
-    {"time": 80},
-    {"time": 30, "contact_history": jnp.uint32(1 << 9), "offer": jnp.int32(2), "offer_days_left": jnp.int32(20)},
+    {"time": jnp.int32(80)},
+    {
+        "time": jnp.int32(30),
+        "contact_history": jnp.uint32(1 << 9),
+        "offer": jnp.int32(2),
+        "offer_days_left": jnp.int32(20),
+    },
 ]
 
 
 @pytest.mark.parametrize("history", HISTORIES)
 def test_without_risk_states_and_fatigue_the_gain_is_the_closed_form(history: dict[str, Any]) -> None:
     params = EnvParams(population=PEOPLE, risk_ratio=1.0, fatigue_hazard=0.0)
-    state: EnvState = new_customer(jnp.int32(0), jnp.asarray(False), params).replace(**history)  # type: ignore[attr-defined]
-    gain, spend = contact_gain(state, params, foresees_fatigue=jnp.asarray(False))
+    state: EnvState = START(jnp.int32(0), jnp.asarray(False), params).replace(**history)  # type: ignore[attr-defined]
+    gain, spend = jax.jit(contact_gain)(state, params, foresees_fatigue=jnp.asarray(False))
     np.testing.assert_allclose(valued(state, params).gain, gain, atol=2e-3)
     np.testing.assert_allclose(valued(state, params).cost, spend, atol=2e-3)
 
@@ -66,7 +84,7 @@ def test_gain_and_cost_are_the_average_of_campaigns_played(elevated: bool) -> No
     )
     who, states = np.full(copies, riskiest), np.full(copies, elevated)
     once, never = (play(EXPECTED, params, policy, who, elevated=states) for policy in (contact_once, wait))
-    state = new_customer(jnp.int32(riskiest), jnp.asarray(elevated), params)
+    state = START(jnp.int32(riskiest), jnp.asarray(elevated), params)
     found = valued(state, params)
     for played, expected in (
         (once.values - never.values, found.gain[3]),
@@ -77,7 +95,7 @@ def test_gain_and_cost_are_the_average_of_campaigns_played(elevated: bool) -> No
 
 def test_a_second_contact_tires_as_long_as_the_first_is_in_the_window() -> None:
     params = EnvParams(population=PEOPLE)
-    fresh: Any = new_customer(jnp.int32(0), jnp.asarray(False), params).replace(time=40)
+    fresh: Any = START(jnp.int32(0), jnp.asarray(False), params).replace(time=jnp.int32(40))
     old, recent = (fresh.replace(contact_history=jnp.uint32(1 << day)) for day in (30, 8))
     assert valued(old, params).gain[3] == pytest.approx(valued(fresh, params).gain[3])
     assert valued(recent, params).gain[3] < valued(fresh, params).gain[3] - 1

@@ -68,7 +68,7 @@ def test_sums_go_on_over_the_edge_of_a_rollout() -> None:
     params = MeterParams(length=20)
     simulation, _, completed = collect(METER, params, always(2))
     assert completed.count == 0
-    _, _, completed = rollout.collect(METER, params, always(2), simulation, jnp.ones(2), STEPS, jax.random.key(2))
+    _, _, completed = COLLECT(METER, params, always(2), simulation, jnp.ones(2), STEPS, jax.random.key(2))
     assert completed.count == ENVS
     np.testing.assert_allclose(completed.costs / completed.count, [40.0, 20.0])
 
