@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import compiled_model
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,7 +50,9 @@ def whole(drawn: sampler.Sample, copies: int = 1) -> tuple[jax.Array, jax.Array]
 def test_log_probabilities_are_those_an_update_recomputes(apart: bool) -> None:
     drawn = draw(apart=apart)
     tokens, mask = whole(drawn)
-    logits = DECODER(tokens, mask, adapter=ADAPTER)[:, tokens.shape[1] - 13 : -1] / CONFIG.temperature
+    logits = (
+        compiled_model.logits(DECODER, tokens, mask, adapter=ADAPTER)[:, tokens.shape[1] - 13 : -1] / CONFIG.temperature
+    )
     recomputed = jnp.take_along_axis(jax.nn.log_softmax(logits), drawn.tokens[..., None], -1)[..., 0]
     assert float(jnp.abs(jnp.where(drawn.mask, recomputed - drawn.log_probs, 0)).max()) <= 1e-4
     assert float(jnp.abs(jnp.where(drawn.mask, 0, drawn.log_probs)).max()) == 0
@@ -64,7 +67,7 @@ def test_at_temperature_zero_every_token_is_the_likeliest() -> None:
     config = replace(CONFIG, temperature=0.0, eos=None)
     drawn = draw(config)
     tokens, mask = whole(drawn)
-    logits = DECODER(tokens, mask, adapter=ADAPTER)[:, tokens.shape[1] - 13 : -1]
+    logits = compiled_model.logits(DECODER, tokens, mask, adapter=ADAPTER)[:, tokens.shape[1] - 13 : -1]
     np.testing.assert_array_equal(drawn.tokens, logits.argmax(-1))
     assert bool(drawn.mask.all())
     assert not bool(drawn.finished.any())
@@ -95,7 +98,9 @@ def test_the_states_below_the_adapter_are_kept_end_token_included() -> None:
     np.testing.assert_array_equal(kept.tokens, drawn.tokens)
     tokens, mask = whole(kept)
     positions = jnp.maximum(jnp.cumsum(mask, 1) - 1, 0)
-    below, _ = DECODER.blocks(DECODER.embed(tokens, positions), positions, mask, last=ADAPTER.first_layer)
+    below, _ = compiled_model.blocks(
+        DECODER, DECODER.embed(tokens, positions), positions, mask, last=ADAPTER.first_layer
+    )
     np.testing.assert_allclose(jnp.where(mask[..., None], kept.trunk - below, 0), 0, atol=1e-4)
 
 
