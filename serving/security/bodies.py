@@ -64,11 +64,13 @@ def _strings(value: Any) -> int:
                 count += 1 + (each.__class__ is str or _strings(each))
         return count
     if type(value) is dict:  # each request passes here, so the commonest values are not looked at twice
-        kinds = list(map(type, value.values()))
-        texts = kinds.count(str)
-        if texts + kinds.count(float) == len(kinds):
-            return len(kinds) + texts
-        return len(kinds) + sum(map(_strings, value.values()))
+        count = len(value)
+        for each in value.values():
+            if type(each) is str:
+                count += 1
+            elif type(each) is not float:
+                count += _strings(each)
+        return count
     if isinstance(value, list | tuple):
         return sum(map(_strings, value))
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
