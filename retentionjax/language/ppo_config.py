@@ -39,6 +39,17 @@ class SafetyConfig:
 
 
 @dataclass(frozen=True)
+class LossConfig:
+    """What a minibatch's loss depends on; runs that differ in anything else share its compiled gradient."""
+
+    clip: float
+    value_clip: float | None
+    value_coef: float
+    temperature: float
+    remat: bool
+
+
+@dataclass(frozen=True)
 class TextPPOConfig:
     """Settings of PPO on text. Ziegler et al. 2019, Stiennon et al. 2020 and their published details."""
 
@@ -108,6 +119,11 @@ class TextPPOConfig:
         for name in ("gamma", "gae_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: 0 to 1")
+
+    @property
+    def loss(self) -> LossConfig:
+        """Of one minibatch."""
+        return LossConfig(self.clip, self.value_clip, self.value_coef, self.temperature, self.remat)
 
     @classmethod
     def mvp(cls) -> "TextPPOConfig":

@@ -15,7 +15,7 @@ from retentionjax.language.decoder import Decoder
 from retentionjax.language.experience import Critic, Experience, text_log_probs, values
 from retentionjax.language.lora import Adapter
 from retentionjax.language.optimiser import Learner
-from retentionjax.language.ppo_config import TextPPOConfig
+from retentionjax.language.ppo_config import LossConfig, TextPPOConfig
 
 Leaf = Any
 STOP_AT = 1.5  # times the target of approx-KL
@@ -54,7 +54,7 @@ def run_epochs(
         order = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), config.batch))
         for chosen in order.reshape(-1, config.minibatch):
             batch = jax.tree.map(lambda x, chosen=chosen: x[chosen], experience)
-            gradients, statistics = _gradients(decoder, config, policy.params, critic.params, batch)
+            gradients, statistics = _gradients(decoder, config.loss, policy.params, critic.params, batch)
             seen.append(statistics)
             stopped = _moved_enough(config, statistics)
             if stopped:
@@ -74,7 +74,7 @@ def _moved_enough(config: TextPPOConfig, statistics: Statistics) -> bool:
 
 @partial(jax.jit, static_argnames="config")
 def _gradients(
-    decoder: Decoder, config: TextPPOConfig, policy: Adapter, critic: Critic, batch: Experience
+    decoder: Decoder, config: LossConfig, policy: Adapter, critic: Critic, batch: Experience
 ) -> tuple[tuple[Adapter, Critic], Statistics]:
     def loss(learned: tuple[Adapter, Critic]) -> tuple[Array, Statistics]:
         return minibatch_loss(decoder, config, *learned, batch)
@@ -83,7 +83,7 @@ def _gradients(
 
 
 def minibatch_loss(
-    decoder: Decoder, config: TextPPOConfig, policy: Adapter, critic: Critic, batch: Experience
+    decoder: Decoder, config: LossConfig, policy: Adapter, critic: Critic, batch: Experience
 ) -> tuple[Array, Statistics]:
     """Clipped surrogate + value_coef · Σ_heads ½ max(·, ·), means over the tokens that are no padding."""
     texts, mask = batch.texts, batch.texts.mask

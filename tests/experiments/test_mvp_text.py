@@ -116,7 +116,7 @@ def test_ppo_traces(decoder: Any) -> None:
     critic = Critic(weight=shape(512, 2), bias=shape(2))
 
     def loss(policy: Any, critic: Any, decoder: Any, learned: Any) -> Any:
-        return ppo.minibatch_loss(decoder, settings, policy, critic, learned)
+        return ppo.minibatch_loss(decoder, settings.loss, policy, critic, learned)
 
     found, statistics = gradient(loss, policy, critic, decoder, learned)
     assert found.b["v_proj"].shape == (24, 1024, 16)

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import compiled_model
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,7 +94,8 @@ def test_reference_reward_and_old_log_probabilities_are_those_of_the_whole_model
     tokens = whole(texts)
 
     def log_probs(adapter: Adapter | None) -> jax.Array:
-        logits = DECODER(tokens, texts.seen, adapter=adapter)[:, tokens.shape[1] - texts.mask.shape[1] - 1 : -1]
+        first = tokens.shape[1] - texts.mask.shape[1] - 1
+        logits = compiled_model.logits(DECODER, tokens, texts.seen, adapter=adapter)[:, first:-1]
         spread = jax.nn.log_softmax(logits / 0.9)
         return jnp.where(texts.mask, jnp.take_along_axis(spread, texts.tokens[..., None], -1)[..., 0], 0)
 
@@ -262,8 +264,7 @@ def test_losses_count_no_padding() -> None:
         values=learned.values.at[:, 5:].set(99.0),
         advantages=learned.advantages.at[:, 5:].set(99.0),
     )
-    parts = [
-        ppo_epochs.minibatch_loss(DECODER, CONFIG, POLICY, state.critic.params, batch) for batch in (learned, spoiled)
-    ]
+    loss = jax.jit(ppo_epochs.minibatch_loss, static_argnames="config", compiler_options=compiled_model.QUICK)
+    parts = [loss(DECODER, CONFIG.loss, POLICY, state.critic.params, batch) for batch in (learned, spoiled)]
     for one, other in zip(jax.tree.leaves(parts[0]), jax.tree.leaves(parts[1]), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
