@@ -34,7 +34,6 @@ from retentionjax.evaluation.contact_gain import contact_gain
 from retentionjax.tabular import forest
 
 SIZES = (1, 8, 32, 128)
-_OPTIONS = {"xla_cpu_multi_thread_eigen": False}  # a batch takes 0.2 ms: to wake other threads for it costs more
 RULES = (*constraints.RULES, "campaign_budget", "gates")
 """What removes actions, in the order of the rows of `Decided.removed`: hard limits of the environment, the money left
 in the campaign, and whatever else the caller forbids (consent, kill switch, the campaign's end)."""
@@ -105,10 +104,8 @@ class Decider:
         self.bundle, self.sizes = bundle, tuple(sorted(set(sizes)))
         self.encoder = RowEncoder(bundle)
         program = _Program(bundle, self.encoder)
-        self._score, self._by_policy, self._by_rule, self._at_price = (
-            jax.jit(each, compiler_options=_OPTIONS)
-            for each in (program.score, program.by_policy, program.by_rule, program.at_price)
-        )
+        self._score, self._by_policy = jax.jit(program.score), jax.jit(program.by_policy)
+        self._by_rule, self._at_price = jax.jit(program.by_rule), jax.jit(program.at_price)
 
     @property
     def priced(self) -> bool:
