@@ -163,7 +163,7 @@ def train_grid(config: FrontierConfig, params: EnvParams) -> tuple[list[tuple[fl
 def over_cells(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` for every cell in one program: side by side on an accelerator, in turn on CPU.
 
-    On CPU the products of side-by-side cells are too small and too many for the library that is fast at one of them.
+    On two cores an iteration of four cells took 1.7 s side by side and 0.9 s as four calls one after another.
     """
     if jax.default_backend() == "cpu":
         return lambda *cells: jax.lax.map(lambda cell: function(*cell), cells)
