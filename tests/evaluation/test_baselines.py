@@ -16,6 +16,18 @@ from retentionjax.evaluation.tuning import spend_exactly
 KEY = jax.random.key(11)
 
 
+@jax.jit
+def customers(elevated, world):
+    """The first morning of all 64, each in the given risk state."""
+    return jax.vmap(lambda row: new_customer(row, elevated, world))(jnp.arange(64))
+
+
+@jax.jit
+def gains(states, world, foresees):
+    """What `contact_gain` says of each: gain and spend, f32[64, offers]."""
+    return jax.vmap(lambda state: baselines.contact_gain(state, world, foresees_fatigue=foresees))(states)
+
+
 @for_each
 def _once(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
     """Contact on day 0 with offer `parameters`, never again."""
@@ -26,8 +38,7 @@ def _once(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
 def test_greedy_gain_is_what_simulation_finds_where_risk_does_not_move(env, cohort, offer):
     """With a risk ratio of 1 today's risk lasts, so the rule's assumption is true and its arithmetic exact."""
     world = cohort.replace(risk_ratio=1.0, accept_risk=0.0, hazard_multiplier=jnp.array([0.5, 0.4, 0.3, 0.2]))
-    state = jax.vmap(lambda i: new_customer(i, jnp.asarray(False), world))(jnp.arange(64))
-    gain, spend = jax.vmap(lambda s: baselines.contact_gain(s, world, foresees_fatigue=False))(state)
+    gain, spend = gains(customers(jnp.asarray(False), world), world, False)
     once = play(env, world, Policy("once", _once, parameters=jnp.int32(offer)), KEY, replicates=3000)
     never = play(env, world, baselines.never(), KEY, replicates=3000)
     found = Bootstrap(64).mean(once.value - never.value)
@@ -37,14 +48,13 @@ def test_greedy_gain_is_what_simulation_finds_where_risk_does_not_move(env, coho
 
 
 def test_greedy_that_foresees_fatigue_expects_less_of_a_second_contact(cohort):
-    fresh = jax.vmap(lambda i: new_customer(i, jnp.asarray(True), cohort))(jnp.arange(64))
+    fresh = customers(jnp.asarray(True), cohort)
     tired = fresh.replace(contact_history=jnp.full(64, 1 << 9, jnp.uint32), days_since_contact=jnp.full(64, 10))
-
-    def gain(state, foresees):
-        return jax.vmap(lambda s: baselines.contact_gain(s, cohort, foresees_fatigue=foresees)[0])(state)
-
-    np.testing.assert_allclose(gain(fresh, True), gain(fresh, False), rtol=1e-5, atol=1e-4)
-    assert (gain(tired, True) < gain(tired, False)).all()
+    (fresh_foreseen, fresh_blind), (tired_foreseen, tired_blind) = (
+        [gains(states, cohort, foresees)[0] for foresees in (True, False)] for states in (fresh, tired)
+    )
+    np.testing.assert_allclose(fresh_foreseen, fresh_blind, rtol=1e-5, atol=1e-4)
+    assert (tired_foreseen < tired_blind).all()
 
 
 def test_a_price_makes_greedy_choosier(env, cohort):
