@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from documents_of import commands
 
+from experiments import pipeline
 from experiments.config import STAGES
+from retentionjax import cli
 
-pytestmark = pytest.mark.timeout(2400)  # ten stages in processes of their own, each compiling anew
+pytestmark = pytest.mark.timeout(2400)
 
-ROOT = Path(__file__).parents[2]
 POLICIES = ("ppo", "never", "random", "threshold", "thompson", "uplift", "greedy", "greedy_fatigue")
 
 
@@ -95,13 +96,13 @@ def test_pictures_and_metrics_are_written(finished):
     assert list((folder / "policy/tensorboard").iterdir())
 
 
-def test_a_second_run_skips_every_stage(finished):
+def test_a_second_run_skips_every_stage(finished, capsys):
     folder, _ = finished
-    again = run("experiments.pipeline", "smoke", "--data", "synthetic", "--runs", str(folder.parent), folder=folder)
-    assert again.returncode == 0, again.stderr[-3000:]
-    assert again.stdout.count("skipped") == len(STAGES)
+    pipeline.command(["smoke", "--data", "synthetic", "--runs", str(folder.parent)])
+    assert capsys.readouterr().out.count("skipped") == len(STAGES)
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_where_the_uninterrupted_one_does(finished, tmp_path):
     """`--resume` from the checkpoint of iteration 2 gives the very same parameters and metrics."""
     folder, _ = finished
@@ -153,17 +154,16 @@ def test_messages_that_go_out_passed_the_shield(finished):
 
 
 @pytest.mark.parametrize("stage", ["bundle", "messages"])
-def test_the_bundle_decides(finished, stage):
+def test_the_bundle_decides(finished, stage, capsys):
     folder, _ = finished
     artifacts = folder / stage / "artifacts"
     customer = min((artifacts / "customers").glob("*.json"))
     arguments = ["--bundle", str(artifacts / "bundle"), "--customer", str(customer), "--json"]
-    decided = run("retentionjax.cli", "decide", *arguments, folder=folder)
-    assert decided.returncode == 0, decided.stderr
-    assert json.loads(decided.stdout)
+    assert cli.main(["decide", *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)
 
 
-def test_the_bundle_is_compared_on_customers_a_user_brings(finished):
+def test_the_bundle_is_compared_on_customers_a_user_brings(finished, capsys):
     folder, _ = finished
     artifacts = folder / "bundle/artifacts"
     facts = [json.loads(path.read_text()) for path in sorted((artifacts / "customers").glob("*.json"))]
@@ -171,21 +171,30 @@ def test_the_bundle_is_compared_on_customers_a_user_brings(finished):
     rows = [",".join("" if fact[name] is None else str(fact[name]) for name in columns) for fact in facts]
     table = folder / "customers.csv"
     table.write_text("\n".join([",".join(columns), *rows]) + "\n")
-    bundle = str(artifacts / "bundle")
-    compared = run("retentionjax.cli", "evaluate", "--bundle", bundle, "--customers", str(table), folder=folder)
-    assert compared.returncode == 0, compared.stderr
-    assert "greedy_fatigue" in compared.stdout
+    compare = ["evaluate", "--bundle", str(artifacts / "bundle"), "--customers", str(table)]
+    assert cli.main([*compare, "--optimum-customers", "1"]) == 0
+    assert "greedy_fatigue" in capsys.readouterr().out
     table.write_text(table.read_text().replace("Month-to-month", "Weekly").replace("Two year", "Weekly"))
-    wrong = run("retentionjax.cli", "evaluate", "--bundle", bundle, "--customers", str(table), folder=folder)
-    assert wrong.returncode == 2
-    assert "Weekly" in wrong.stderr
+    assert cli.main(compare) == 2
+    assert "Weekly" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", commands("experiments/README.md"))
-def test_the_commands_of_the_first_hour_work(finished, command):
+def first_hour(command):
+    """A command of the README; a stage of its own at smoke size takes long."""
+    is_long = command.startswith("python -m experiments.stress")
+    return pytest.param(command, marks=pytest.mark.slow if is_long else ())
+
+
+@pytest.mark.parametrize("command", [first_hour(each) for each in commands("experiments/README.md")])
+def test_the_commands_of_the_first_hour_work(finished, command, monkeypatch, capsys):
     folder, _ = finished
     words = command.replace("demo", "smoke").split()
-    module = ["retentionjax.cli", *words[1:]] if words[0] == "retentionjax" else words[2:]
-    result = run(*module, folder=folder.parent.parent)
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert result.stdout.strip() or "--out" in words
+    if words[0] == "retentionjax":  # within this process, which has imported everything already
+        monkeypatch.chdir(folder.parent.parent)
+        assert cli.main(words[1:]) == 0
+        printed = capsys.readouterr().out
+    else:
+        result = run(*words[2:], folder=folder.parent.parent)
+        assert result.returncode == 0, result.stderr[-2000:]
+        printed = result.stdout
+    assert printed.strip() or "--out" in words
