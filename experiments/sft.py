@@ -31,7 +31,7 @@ from retentionjax.shield.brief import CHANNELS, Channel
 def demo_training() -> SFTConfig:
     """Minutes on two cores: only the upper layers learn, the states below them are computed once."""
     return SFTConfig(
-        steps=600,
+        steps=450,
         rows=2,
         length=256,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=18),
@@ -50,7 +50,7 @@ class SftStageConfig:
     matmul: Matmul = "auto"
     """Precision of the base model's products, here, in the stages that go on from this one, and in serving: `auto`
     takes bfloat16 (with float32 sums) where the device multiplies it natively, else float32."""
-    messages: int = 3200
+    messages: int = 2400
     """To learn from."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
