@@ -60,6 +60,15 @@ def test_messages_are_as_short_as_their_channel_and_differ_in_length(
         assert found[9 * len(found) // 10] > ratio * found[len(found) // 10]
 
 
+def test_short_messages_begin_with_their_sender_where_that_is_asked_for() -> None:
+    found = messages.generate(200, "train", 0, sender_first=True)
+    assert {each.brief.channel for each in found} == {"sms", "push", "email"}
+    for each in found:
+        beginning, _, _ = each.text.partition(":")
+        assert each.brief.channel == "email" or each.brief.sender.name in beginning, each.text
+    assert [each.text for each in found] != [each.text for each in messages.generate(200, "train", 0)]
+
+
 def test_the_same_arguments_give_the_same_messages(telco: Table) -> None:
     once, again = (messages.pairs(20, "train", 5, telco) for _ in range(2))
     assert once == again
