@@ -138,7 +138,8 @@ def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], c
 
     def costs(texts: Sequence[str], numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         pairs = zip(texts, numbers, strict=True)
-        blocked = [not shield.check(text, briefs[int(number)], before.rules).passed for text, number in pairs]
+        asked = [(text, briefs[int(number)]) for text, number in pairs]
+        blocked = [not shield.check(brief.fill(text), brief, before.rules).passed for text, brief in asked]
         return np.array(blocked, np.float32)
 
     prompts = [
@@ -209,7 +210,7 @@ def report(
         "sft": written["sft"].texts[: len(few)],
         "ppo": written["ppo"].texts[: len(few)],
         f"best of {BEST_OF}": best(before, few, config.seed),
-        "template": [shield.render(brief, before.rules) for brief in few],
+        "template": [text_evaluation.unfilled(shield.render(brief, before.rules), brief) for brief in few],
     }
     tournament = text_evaluation.tournament(before.model, few, systems, before.writing.system)
     table = arena.table(tournament)
@@ -219,7 +220,7 @@ def report(
     broken = {name: each.broken_rules for name, each in written.items()}
     storage.write_json(context.artifacts / "broken_rules.json", broken)
     rows = [
-        {"prompt": brief.prompt(), "sft": written["sft"].texts[index], "ppo": written["ppo"].texts[index]}
+        {"prompt": brief.prompt()} | {name: brief.fill(each.texts[index]) for name, each in written.items()}
         for index, brief in enumerate(briefs[: config.samples])
     ]
     storage.write_json(context.artifacts / "samples.json", rows)

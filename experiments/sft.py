@@ -1,7 +1,8 @@
 """Teaches a language model to write retention messages: supervised fine-tuning of a LoRA adapter.
 
-Reads the customers of the stage `data`; the messages come from the grammar of `retentionjax.data.messages`, the base
-model by name. Writes `artifacts/writer` (adapter and base reference) and `artifacts/samples.json`.
+Reads the customers of the stage `data`; the messages come from the grammar of `retentionjax.data.messages`, with
+stand-ins for names, the base model by name. Writes `artifacts/writer` (adapter and base reference) and
+`artifacts/samples.json`.
 """
 
 from collections.abc import Sequence
@@ -172,8 +173,8 @@ def _write_samples(model: hub.Model, adapter: Adapter, table: Table, config: Sft
         "sft": Writer(model, adapter, config.writer)(prompts, seeds),
     }
     rows = [
-        {"prompt": prompt, **{name: texts[index] for name, texts in written.items()}}
-        for index, prompt in enumerate(prompts)
+        {"prompt": brief.prompt(), **{name: brief.fill(texts[index]) for name, texts in written.items()}}
+        for index, brief in enumerate(briefs)
     ]
     storage.write_json(context.artifacts / "samples.json", rows)
     for row in rows[:3]:

@@ -1,5 +1,6 @@
 """Figures of systems that write to the same held-out customers: shield, offer, reward, length, and the arena."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,8 +31,9 @@ class Written:
     """Texts of one system, one a brief, with what is measured on each."""
 
     texts: Sequence[str]
+    """As written, with stand-ins for the names."""
     verdicts: Sequence[Verdict]
-    """The shield's."""
+    """The shield's, on the texts with their names."""
     ended: Bool[np.ndarray, " briefs"]
     """Whether the text came to its end; one that was cut off says nothing that may be sent."""
     rewards: Float[np.ndarray, " briefs"]
@@ -64,7 +66,7 @@ def measure(
     rules: Rules,
     system: str | None,
 ) -> Written:
-    """All figures of `texts`, one a brief."""
+    """All figures of `texts`, one a brief, with stand-ins for the names."""
     examples = [
         packing.tokenise(model.tokenizer, brief.prompt(), text, system=system)
         for brief, text in zip(briefs, texts, strict=True)
@@ -72,32 +74,44 @@ def measure(
     pad = int(model.tokenizer.pad_token_id)
     return Written(
         texts=list(texts),
-        verdicts=[shield.check(text, brief, rules) for text, brief in zip(texts, briefs, strict=True)],
+        verdicts=[shield.check(brief.fill(text), brief, rules) for text, brief in zip(texts, briefs, strict=True)],
         ended=ended,
         rewards=reward.score_texts(model.decoder, scorer, [each.tokens for each in examples], pad=pad),
         tokens=np.array([len(each.completion) for each in examples]),
     )
 
 
+def unfilled(text: str, brief: Brief) -> str:
+    """`text` with the stand-ins for the names of `brief`: what `brief.fill` undoes."""
+    masked = brief.mask()
+    for name, stand_in in ((brief.sender.name, masked.sender.name), (brief.name, masked.name)):
+        if name and stand_in:
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in, text)
+    return text
+
+
 def tournament(
     model: Model, briefs: Sequence[Brief], systems: dict[str, Sequence[str]], system: str | None
 ) -> arena.Tournament:
-    """Every two systems on every brief, by a judge of rules and fluency that the training never saw."""
+    """Every two systems on every brief, by a judge of rules and fluency that the training never saw.
+
+    Texts with stand-ins for the names: what fills them in is no merit of a system.
+    """
     known: dict[tuple[int, str], float] = {}
     for texts in systems.values():
         found = base_log_probs(model, briefs, texts, system)
         known |= {(index, text): value for index, (text, value) in enumerate(zip(texts, found, strict=True))}
     judge = rule_judge.judge(
         [asked(brief) for brief in briefs],
-        grounded=lambda index, text: shield.grounded(text, briefs[index]),
+        grounded=lambda index, text: shield.grounded(briefs[index].fill(text), briefs[index]),
         log_prob=lambda index, text: known[index, text],
     )
     return arena.compare(systems, judge)
 
 
 def asked(brief: Brief) -> Asked:
-    """What the judge looks for in a message for `brief`."""
-    return Asked(grammar.values(brief), brief.tone, ROOM[brief.channel])
+    """What the judge looks for in a message for `brief`, before its names are filled in."""
+    return Asked(grammar.values(brief.mask()), brief.tone, ROOM[brief.channel])
 
 
 def base_log_probs(

@@ -8,7 +8,9 @@ from retentionjax.shield import Brief
 
 
 def writer(bundle: Bundle) -> Callable[[Brief, int], str]:
-    """(brief, seed) → text, by the bundle's language model; fetches the base model if it is not at hand.
+    """(masked brief, seed) → text with stand-ins for the names (`Brief.fill`), by the bundle's language model.
+
+    Fetches the base model if it is not at hand.
 
     Raises BundleError when the bundle has none, or its adapter does not fit the base model.
     """

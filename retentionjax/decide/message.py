@@ -16,7 +16,7 @@ from retentionjax.errors import BundleError
 from retentionjax.shield import Brief, Offer, Violation
 
 Write = Callable[[Brief, int], str]
-"""(brief, seed) → text: a language model with its sampling settings."""
+"""(masked brief, seed) → text with stand-ins for the names: a language model with its sampling settings."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Message:
     """Added below an e-mail by whoever sends it: unsubscribe link and postal address. Empty on other channels."""
     rules_version: str
     model_text: str | None
-    """What the model wrote; None if no model was asked."""
+    """What the model wrote, names filled in; None if no model was asked."""
     violations: tuple[Violation, ...]
     """Why the model's text was not sent."""
 
@@ -50,7 +50,7 @@ def compose(
     facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
     offer = Offer(discount=size, days=int(bundle.params.offer_days))
     brief = bundle.message.brief(facts, customer.get(RECIPIENT), offer, where=where)
-    text = write(brief, decision.seed) if write else None
+    text = brief.fill(write(brief.mask(), decision.seed)) if write else None
     verdict = shield.check(text, brief, bundle.rules) if text is not None else None
     if text is not None and verdict is not None and verdict.passed:
         return _message(text, "model", brief, bundle, text, ())

@@ -2,13 +2,17 @@
 
 Customer fields are untrusted: a name or a fact that could carry an instruction, a link or a claim is left out (`name`,
 `known` hold what is fit to use), and the message does without it.
+
+A language model never meets a name: its prompt and its text hold stand-ins for customer and sender, which `fill`
+exchanges for the names. So no name can be misspelt or carry an instruction, and one text serves everybody whose briefs
+differ in names only.
 """
 
 import datetime as dt
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -21,6 +25,9 @@ Tone = Literal["warm", "formal", "brief"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 TONES: tuple[Tone, ...] = get_args(Tone)
 DISCOUNTS = (0.0, 0.05, 0.10, 0.20)
+
+NAME, SENDER = "{name}", "{sender}"
+"""The stand-ins; neither a name nor a fact that is fit to use holds a brace, and the shield passes no text with one."""
 
 _DURATION = r"\d{1,3} (?:day|week|month|year)s?(?: and \d{1,2} (?:day|week|month|year)s?)?"
 _WORDS = r"[^\W_][\w'’&+/.-]*(?: (?:[&+] )?[\w'’&+/-][\w'’&+/.-]*){0,4}"
@@ -38,6 +45,7 @@ FACTS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """The only personal facts a message may use: name → (label in the prompt, form of an acceptable value)."""
 
 _NAME = re.compile(r"[^\W\d_]+(?:[ '’.-]{1,2}[^\W\d_]+){0,3}")
+_STAND_IN = re.compile("|".join(map(re.escape, (NAME, SENDER))))
 _NAME_LONGEST, _FACT_LONGEST = 30, 40
 _HOSTILE = re.compile(
     r"ignor|instruct|system|prompt|assistant|disregard|overrid|pretend|forget|jailbreak|discount|\boffer|\bfree\b"
@@ -124,19 +132,25 @@ class Brief:
     """As the customer's record has it: untrusted."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Keys of FACTS to values as the customer's record has them: untrusted."""
+    masked: bool = False
+    """Whether customer and sender go by their stand-ins, as `mask` makes it."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError naming a channel, tone or fact that is not allowed."""
+        """Raises ConfigError naming a channel, tone or fact that is not allowed, and names that are no stand-ins."""
         for key, value, allowed in (("channel", self.channel, CHANNELS), ("tone", self.tone, TONES)):
             if value not in allowed:
                 raise ConfigError(f"Brief.{key} is {value!r}; allowed: {', '.join(allowed)}")
         for key in self.facts:
             if key not in FACTS:
                 raise ConfigError(f"Brief.facts holds {key!r}; allowed: {', '.join(FACTS)}")
+        if self.masked and (self.first_name not in (None, NAME) or self.sender.name != SENDER):
+            raise ConfigError(f"Brief.masked is True; allowed: with {NAME} or no name, from {SENDER}")
 
     @cached_property
     def name(self) -> str | None:
-        """The first name if it looks like one, else None."""
+        """The first name if it looks like one, else None; the stand-in of a masked brief."""
+        if self.masked:
+            return self.first_name
         name = unicodedata.normalize("NFC", (self.first_name or "").strip())
         fits = len(name) <= _NAME_LONGEST and _NAME.fullmatch(_without_marks(name)) and not _HOSTILE.search(name)
         return name if fits and not _mixes_scripts(name) else None
@@ -154,13 +168,23 @@ class Brief:
             and not _HOSTILE.search(values[key])
         }
 
+    def mask(self) -> "Brief":
+        """This brief with stand-ins for customer (if the name is fit to use) and sender: all that a model may see."""
+        name = NAME if self.name else None
+        return replace(self, first_name=name, sender=replace(self.sender, name=SENDER), masked=True)
+
+    def fill(self, text: str) -> str:
+        """`text` with the names for their stand-ins; one that this brief has no name for stays, for the shield."""
+        names = {SENDER: self.sender.name} | ({NAME: self.name} if self.name else {})
+        return _STAND_IN.sub(lambda found: names.get(found[0], found[0]), text)
+
     def prompt(self) -> str:
-        """The instruction the language model is given; short, for every token of it costs time."""
+        """The instruction the language model is given, with stand-ins; short, for every token of it costs time."""
         kind = {"sms": "SMS", "email": "e-mail", "push": "push notification"}[self.channel]
-        parts = [f"Customer: {self.name}."] if self.name else []
+        parts = [f"Customer: {NAME}."] if self.name else []
         parts += [f"{FACTS[key][0]}: {value}." for key, value in self.known.items()]
         # What no message may miss stands where the message begins.
-        parts.append(f"Write a {self.tone} retention {kind} from {self.sender.name}.")
+        parts.append(f"Write a {self.tone} retention {kind} from {SENDER}.")
         parts.append(f"Offer: {self.offer_text()}." if self.offer.percent else "Offer: none.")
         return " ".join(parts)
 

@@ -1,6 +1,8 @@
 """Messages by the bundle's language model: a thread and a queue of its own, a cache, and a deadline.
 
-Whatever does not come in time, or does not pass the shield, leaves the checked template in place, and says why.
+The model writes with stand-ins for the names, once for all whose briefs differ in names only. Each message is checked
+with its own names. Whatever does not come in time, or does not pass the shield, leaves the checked template in place,
+and says why.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from typing import TypeVar
 
 import structlog
 
@@ -23,6 +26,8 @@ from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
 Write = Callable[[Brief, int], str]
+"""(masked brief, seed) → text with stand-ins for the names."""
+T = TypeVar("T")
 _log = structlog.get_logger("serving.engine.models")
 
 
@@ -42,8 +47,9 @@ class Models:
         self._settings, self._metrics = settings, metrics
         self._load = load or (lambda served: writer(served.bundle))
         self._lock = threading.Lock()
+        self._texts: OrderedDict[Hashable, str] = OrderedDict()
         self._known: OrderedDict[Hashable, Message | Unwritten] = OrderedDict()
-        self._asked: dict[Hashable, Future[Message]] = {}
+        self._asked: dict[Hashable, Future[str]] = {}
         self._queue: queue.Queue[tuple[Hashable, Served, Brief] | None] = queue.Queue(settings.message_queue_size)
         self._writers: dict[str, Write] = {}
         self._thread = threading.Thread(target=self._run, name="messages", daemon=True)
@@ -67,37 +73,37 @@ class Models:
             self._queue.put(None)
 
     def cached(self, served: Served, brief: Brief) -> Message | Unwritten | None:
-        """What the model wrote for such a brief before; None if it was not asked yet."""
+        """What the model's text for such a brief comes to; None if it was not asked yet."""
         if not served.bundle.writes:
             return Unwritten("no_language_model")
         key = (served.id, key_of(brief))
         with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-            return self._known.get(key)
+            known, text = _recent(self._known, key), _recent(self._texts, (served.id, brief.prompt()))
+        return known if known is not None or text is None else self._message(served, brief, text)
 
     async def write(self, served: Served, brief: Brief) -> Message:
         """The model's message, passed by the shield. Raises Unwritten."""
-        known = self.cached(served, brief)
-        if isinstance(known, Unwritten):
-            raise known
-        if known is not None:
-            return known
-        future = asyncio.wrap_future(self._ask((served.id, key_of(brief)), served, brief))
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), self._settings.message_deadline_ms / 1000)
-        except TimeoutError:
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody waits for it now
-            raise Unwritten("deadline") from None
+        found = self.cached(served, brief)
+        if found is None:
+            future = asyncio.wrap_future(self._ask((served.id, brief.prompt()), served, brief))
+            try:
+                text = await asyncio.wait_for(asyncio.shield(future), self._settings.message_deadline_ms / 1000)
+            except TimeoutError:
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody waits for it now
+                raise Unwritten("deadline") from None
+            found = await asyncio.to_thread(self._message, served, brief, text)
+        if isinstance(found, Unwritten):
+            raise found
+        return found
 
-    def _ask(self, key: Hashable, served: Served, brief: Brief) -> Future[Message]:
-        """One question for all who want the same message."""
+    def _ask(self, key: Hashable, served: Served, brief: Brief) -> Future[str]:
+        """One question for all who want the same text."""
         with self._lock:
             if (asked := self._asked.get(key)) is not None:
                 return asked
-            future: Future[Message] = Future()
+            future: Future[str] = Future()
             try:
-                self._queue.put_nowait((key, served, brief))
+                self._queue.put_nowait((key, served, brief.mask()))
             except queue.Full:
                 raise Unwritten("queue_full") from None
             self._asked[key] = future
@@ -108,33 +114,50 @@ class Models:
         while (task := self._queue.get()) is not None:
             key, served, brief = task
             try:
-                found: Message | Unwritten = self._written(served, brief)
+                found: str | Unwritten = self._written(served, brief)
             except Unwritten as unwritten:
                 found = unwritten
             with self._lock:
                 future = self._asked.pop(key, None)
-                if not isinstance(found, Unwritten) or found.reason.startswith("blocked"):
-                    self._known[key] = found
-                    while len(self._known) > self._settings.message_cache_size:
-                        self._known.popitem(last=False)
+                if not isinstance(found, Unwritten):
+                    self._keep(self._texts, key, found)
             if future is not None:
                 future.set_exception(found) if isinstance(found, Unwritten) else future.set_result(found)
 
-    def _written(self, served: Served, brief: Brief) -> Message:
+    def _written(self, served: Served, brief: Brief) -> str:
         try:
             if served.id not in self._writers:
                 self._writers[served.id] = self._load(served)
-            text = self._writers[served.id](brief, _seed(served.id, brief))
+            return self._writers[served.id](brief, _seed(served.id, brief))
         except (RetentionJaxError, RuntimeError, ValueError, OSError, MemoryError) as error:
             _log.error("the language model failed", bundle=served.id[:12], exc_info=error)
             raise Unwritten("model_failed") from None
+
+    def _message(self, served: Served, brief: Brief, text: str) -> Message | Unwritten:
+        """The model's `text` with its names, as the shield judges it; kept for the next time."""
         if served.rules is None:
-            raise Unwritten("no_shield")
+            return Unwritten("no_shield")
+        found: Message | Unwritten
         try:
-            return checked(text, "model", brief, served.rules)
+            found = checked(brief.fill(text), "model", brief, served.rules)
         except Blocked as blocked:
             self._metrics.shield_blocks(blocked.rules)
-            raise Unwritten(f"blocked:{blocked.rules[0]}") from None
+            found = Unwritten(f"blocked:{blocked.rules[0]}")
+        with self._lock:
+            self._keep(self._known, (served.id, key_of(brief)), found)
+        return found
+
+    def _keep(self, cache: OrderedDict[Hashable, T], key: Hashable, value: T) -> None:
+        cache[key] = value
+        while len(cache) > self._settings.message_cache_size:
+            cache.popitem(last=False)
+
+
+def _recent(cache: OrderedDict[Hashable, T], key: Hashable) -> T | None:
+    """The value of `key`, which is the last to be dropped now."""
+    if key in cache:
+        cache.move_to_end(key)
+    return cache.get(key)
 
 
 def _seed(bundle_id: str, brief: Brief) -> int:

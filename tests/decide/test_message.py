@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import bundles
@@ -10,6 +11,7 @@ import pytest
 
 from retentionjax import cli, shield
 from retentionjax.bundle import Bundle, load
+from retentionjax.data.messages import grammar
 from retentionjax.decide.decision import Decision, decide
 from retentionjax.decide.message import compose
 from retentionjax.errors import BundleError, DataError
@@ -30,25 +32,34 @@ def decision(writing: Bundle) -> Decision:
     return made
 
 
-def test_a_text_that_passes_is_sent_as_written(decision: Decision) -> None:
+def by_grammar(brief: Brief, seed: int) -> str:
+    """As a model that has learnt well."""
+    return grammar.write(grammar.draft(brief, "train", Random(seed)))
+
+
+def test_a_text_that_passes_is_sent_with_its_names(decision: Decision) -> None:
     asked: list[tuple[Brief, int]] = []
 
     def write(brief: Brief, seed: int) -> str:
         asked.append((brief, seed))
-        return shield.render(brief)
+        return by_grammar(brief, seed)
 
     message = compose(decision, CUSTOMER, write)
     assert message is not None
     assert (message.source, message.text, message.violations) == ("model", message.model_text, ())
+    assert "Maria" in message.text
+    assert message.brief.sender.name in message.text
     brief, seed = asked[0]
-    assert (brief.channel, brief.tone, brief.name) == ("push", "formal", "Maria")
+    assert (brief.channel, brief.tone) == ("push", "formal")
+    assert "Maria" not in repr(brief)
+    assert message.text == message.brief.fill(by_grammar(brief, seed))
     assert brief.known == {"plan": "basic plan", "tenure": "3 months"}
     assert brief.offer.discount == decision.contact[0]  # type: ignore[index]
     assert seed == decision.seed == decide(decision.bundle, CUSTOMER).seed
 
 
 def test_a_text_that_invents_an_offer_is_not_sent(decision: Decision) -> None:
-    message = compose(decision, CUSTOMER, lambda brief, _: shield.render(brief) + " Also 90% off forever.")
+    message = compose(decision, CUSTOMER, lambda brief, seed: by_grammar(brief, seed) + " Also 90% off forever.")
     assert message is not None
     assert message.source == "template"
     assert "90%" not in message.text

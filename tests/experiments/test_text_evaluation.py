@@ -10,7 +10,7 @@ from retentionjax import shield
 from retentionjax.language import hub, lora, reward
 from retentionjax.shield import Brief, Offer
 
-GOOD = "Northwind: Hi Maria, enjoy 10% off your bill for 30 days. Reply STOP to opt out."
+GOOD = "{sender}: Hi {name}, enjoy 10% off your bill for 30 days. Reply STOP to opt out."
 INVENTED = "Northwind: Hi Maria, enjoy 20% off your bill for 30 days. Reply STOP to opt out."
 RUDE = "Northwind: Hi Maria, enjoy 10% off your bill for 30 days."
 

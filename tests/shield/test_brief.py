@@ -1,6 +1,7 @@
 """The brief: what the prompt says, and what it leaves out."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,15 +9,39 @@ from hypothesis import strategies as st
 from shield_briefs import HOSTILE, NAMES, SENDER, briefs
 
 from retentionjax.errors import ConfigError
-from retentionjax.shield import Brief, Offer, Sender
+from retentionjax.shield import Brief, Offer, Sender, check
+from retentionjax.shield.brief import NAME
 
 
 def test_the_prompt_is_short_and_complete() -> None:
     facts = {"tenure": "14 months", "plan": "fiber internet"}
     assert Brief("sms", Offer(0.1), SENDER, "warm", "Maria", facts).prompt() == (
-        "Customer: Maria. Plan: fiber internet. With us: 14 months. "
-        "Write a warm retention SMS from Northwind. Offer: 10% off for 30 days."
+        "Customer: {name}. Plan: fiber internet. With us: 14 months. "
+        "Write a warm retention SMS from {sender}. Offer: 10% off for 30 days."
     )
+
+
+@given(briefs())
+def test_no_name_reaches_a_model(brief: Brief) -> None:
+    masked = brief.mask()
+    assert masked.prompt() == brief.prompt()
+    assert brief.prompt() == replace(brief, first_name=brief.name and "Zoë", sender=replace(SENDER, name="Q")).prompt()
+    assert (masked.name, masked.sender.name) == (NAME if brief.name else None, "{sender}")
+    assert masked.mask() == masked
+
+
+@given(briefs())
+def test_names_are_filled_in_once_and_the_shield_stops_a_stand_in_without_one(brief: Brief) -> None:
+    told = brief.fill("{sender}: Hi {name}, {sender}'s {names}")
+    name = brief.name or "{name}"
+    assert told == f"{brief.sender.name}: Hi {name}, {brief.sender.name}'s {{names}}"
+    assert ("text.residue" in check(brief.fill("Hi {name}, {sender} here."), brief).blocking) == (brief.name is None)
+
+
+def test_a_stand_in_in_a_record_is_no_name() -> None:
+    assert Brief("sms", Offer(0.1), SENDER, first_name="{name}").name is None
+    sender = replace(SENDER, name="{name} & Co")
+    assert Brief("sms", Offer(0.1), sender, first_name="Maria").fill("{sender}, {name}") == "{name} & Co, Maria"
 
 
 def test_the_prompt_says_that_there_is_no_offer() -> None:
@@ -67,6 +92,10 @@ def test_a_prompt_is_one_line_of_few_words(brief: Brief) -> None:
         (lambda: Offer(0.15), "Offer.discount is 0.15; allowed: 0, 0.05, 0.1, 0.2"),
         (lambda: Offer(0.1, 0), "Offer.days is 0; allowed: 1 to 365"),
         (lambda: Brief("sms", Offer(0.1), SENDER, facts={"age": "70"}), "Brief.facts holds 'age'; allowed: plan"),
+        (
+            lambda: Brief("sms", Offer(0.1), SENDER, masked=True),
+            "Brief.masked is True; allowed: with {name}",
+        ),
         (lambda: Sender("", "a", ("b.example",), "https://b.example"), "Sender.name is ''"),
         (lambda: Sender("A", "a\nb", ("b.example",), "https://b.example"), "Sender.postal_address"),
         (lambda: Sender("A", "a", ("B.example",), "https://b.example"), "Sender.domains holds 'B.example'"),

@@ -1,7 +1,8 @@
 """Messages and preference pairs by the thousand, alike for the same arguments and never shared between splits.
 
-The test split has its own phrases, layouts, flawed sentences, names and senders. Train and validation share theirs,
-but no brief.
+The test split has its own phrases, layouts, flawed sentences, names and senders. Train and validation share theirs, but
+no two splits share a prompt. Texts hold stand-ins for the names, as a model is to write them: `brief.fill(text)` is
+what is sent.
 """
 
 from collections import Counter

@@ -61,17 +61,14 @@ def stream(
             first_name=rng.choice(FIRST_NAMES[people]) if rng.random() < 0.9 else None,
             facts={key: text for key, text in rng.choice(facts).items() if rng.random() < 0.9},
         )
-        if split == "test" or _is_validation(brief) == (split == "validation"):
+        if _split_of(brief.prompt()) == split:
             yield brief
 
 
-def _is_validation(brief: Brief) -> bool:
-    """Which of train and validation a brief is of, by a hash of what every message of it shows.
-
-    So neither a prompt nor a text can be in both.
-    """
-    shown = (brief.channel, brief.tone, brief.name, brief.sender.name, brief.offer)
-    return int(hashlib.sha256(repr(shown).encode()).hexdigest()[:8], 16) % 10 == 0
+def _split_of(prompt: str) -> str:
+    """By a hash, so that no prompt is of two splits: without names, those of many customers are alike."""
+    tenth = int(hashlib.sha256(prompt.encode()).hexdigest()[:8], 16) % 10
+    return {0: "validation", 1: "test"}.get(tenth, "train")
 
 
 def sender(name: str) -> Sender:

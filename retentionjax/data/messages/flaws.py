@@ -12,7 +12,7 @@ from random import Random
 from retentionjax.data.messages import customers, flawed_phrases, phrases
 from retentionjax.data.messages.grammar import Draft, Part, fits, options, span, write
 from retentionjax.data.messages.phrases import Choice
-from retentionjax.shield.brief import DISCOUNTS, TONES, Brief, Offer, Tone, date_text
+from retentionjax.shield.brief import DISCOUNTS, NAME, TONES, Brief, Offer, Tone, date_text
 
 _EXCHANGEABLE = ("close", "detail", "act", "bond")
 _OTHER_PERCENT = (15, 25, 30, 50)
@@ -120,7 +120,7 @@ def _too_long(case: Case) -> Draft | None:
     ]
     case.rng.shuffle(spare)
     enough = _TOO_LONG * len(write(case.draft))
-    while fits(write(spoilt), case.brief.channel) or len(write(spoilt)) < enough:
+    while fits(spoilt, case.brief) or len(write(spoilt)) < enough:
         if not spare:
             return spoilt if len(write(spoilt)) >= enough else None
         spoilt = _before_opt_out(spoilt, spare.pop())
@@ -135,7 +135,9 @@ def _wrong_name(case: Case) -> Draft | None:
     place = case.draft.index("greeting")
     if place is None:
         return None
-    return case.draft.with_part(place, Part("greeting", case.rng.choice(named))).with_values(name=other)
+    # A stand-in for a name that nobody told is what a model is likeliest to write.
+    told = NAME if case.rng.random() < 0.5 else other
+    return case.draft.with_part(place, Part("greeting", case.rng.choice(named))).with_values(name=told)
 
 
 def _leaked_score(case: Case) -> Draft | None:
@@ -152,7 +154,7 @@ def _off_tone(case: Case) -> Draft | None:
             sender = "{sender}" in part.phrase
             if other := options(part.slot, case.brief, case.split, sender=sender, tone=tone):
                 spoilt = spoilt.with_part(number, Part(part.slot, case.rng.choice(other)))
-    return spoilt if fits(write(spoilt), case.brief.channel) else None
+    return spoilt if fits(spoilt, case.brief) else None
 
 
 def _missing_sender(case: Case) -> Draft | None:

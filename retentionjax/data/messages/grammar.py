@@ -72,27 +72,32 @@ def span(days: int) -> str:
 
 
 def draft(brief: Brief, split: str, rng: Random) -> Draft:
-    """A random draft for `brief` that keeps its channel's length. Raises DataError if none can be found."""
+    """A random draft for `brief` that keeps its channel's length once filled in. Raises DataError if there is none."""
     layouts = LAYOUTS["email" if brief.channel == "email" else "short"].of(split)
+    masked = brief.mask()
     shortest = rng.sample(layouts, len(layouts))
     for number in range(_ATTEMPTS + len(layouts)):
         short = number >= _ATTEMPTS
         layout = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
-        attempt = _attempt(brief, layout, split, rng, short=short)
-        if attempt is not None and fits(write(attempt), brief.channel):
+        attempt = _attempt(masked, layout, split, rng, short=short)
+        if attempt is not None and fits(attempt, brief):
             return attempt
     raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
 
 
-def fits(text: str, channel: str) -> bool:
-    """Whether a message is as short as its channel asks."""
-    if channel == "email":
+def fits(draft: Draft, brief: Brief) -> bool:
+    """Whether a message is as short as its channel asks, with its names filled in."""
+    text = brief.fill(write(draft))
+    if brief.channel == "email":
         return len(text.split()) <= MOST_WORDS
-    return len(text) <= MOST_CHARACTERS[channel]
+    return len(text) <= MOST_CHARACTERS[brief.channel]
 
 
 def write(draft: Draft) -> str:
-    """The text of a draft: one line, or for an e-mail paragraphs; only so many exclamation marks as are no shouting."""
+    """The text of a draft, with stand-ins for the names (`Brief.fill`).
+
+    One line, or for an e-mail paragraphs; only so many exclamation marks as are no shouting.
+    """
     text = ""
     for number, part in enumerate(draft.parts):
         separator = _separator(draft, number) if text else ""

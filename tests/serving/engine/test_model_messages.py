@@ -4,13 +4,15 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import bundles
 import msgspec
 import pytest
 from engines import ask, running
 
-from retentionjax.shield import Brief, render
+from retentionjax.data.messages import grammar
+from retentionjax.shield import Brief
 from serving.engine.answer import Decision
 from serving.engine.engine import Engine
 from serving.engine.models import Models, Write
@@ -40,7 +42,7 @@ async def a_contact(engine: Engine, start: int = 0) -> tuple[Given, Decision]:
 
 
 def good(brief: Brief, seed: int) -> str:
-    return render(brief).replace("thank you", "many thanks")
+    return grammar.write(grammar.draft(brief, "train", Random(seed)))
 
 
 def test_a_message_that_passes_is_sent_and_remembered_and_in_the_ledger(writing: Path, tmp_path: Path) -> None:
@@ -64,6 +66,31 @@ def test_a_message_that_passes_is_sent_and_remembered_and_in_the_ledger(writing:
             for start in range(10, 60, 10):
                 await a_contact(engine, start)
             assert len(asked) == len({repr(each) for each in asked}) <= 4  # one for each offer
+
+    asyncio.run(main())
+
+
+def test_one_text_serves_all_names_and_is_checked_with_each(writing: Path, tmp_path: Path) -> None:
+    """A model that makes up a name is right by chance only, and asked once for an offer."""
+    asked: list[Brief] = []
+
+    def calls_everybody_ana(brief: Brief, seed: int) -> str:
+        asked.append(brief)
+        return good(brief, seed).replace("{name}", "Ana")
+
+    async def main() -> None:
+        async with running(writing, tmp_path, messages="model", models=by(calls_everybody_ana)) as (engine, _):
+            sent = []
+            for number in range(30):
+                name = ("Ana", "Ben")[number % 2]
+                given = await engine.decide(ask(f"C-{number}", first_name=name))
+                decision = msgspec.json.decode(given.body, type=Decision)
+                if decision.message is not None:
+                    assert name in decision.message.text
+                    sent.append((name, decision.message.source, decision.degradations, decision.offer))
+            blocked = ("message_template:blocked:name.wrong",)
+            assert {each[:3] for each in sent} == {("Ana", "model", ()), ("Ben", "template", blocked)}
+            assert len(asked) == len({offer for *_, offer in sent})
 
     asyncio.run(main())
 
