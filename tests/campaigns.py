@@ -20,7 +20,6 @@ from retentionjax.env.retention import new_customer
 SAMPLED = RetentionEnv(shaping=True)  # `info["value"]` is the unshaped reward
 EXPECTED = RetentionEnv(expected_churn=True, shaping=True)
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiler options
 
 Policy = Callable[[jax.Array, EnvState, jax.Array], jax.Array]  # (key, state, mask bool[13]) -> action, one customer
 
@@ -136,7 +135,7 @@ def _days(
     return jax.lax.scan(day, (states, jnp.ones(size)), keys)[1]
 
 
-_jitted_days = jax.jit(_days, static_argnums=(0, 1, 2), compiler_options=QUICK)
+_jitted_days = jax.jit(_days, static_argnums=(0, 1, 2))
 
 
 class Restarts(NamedTuple):
@@ -161,7 +160,7 @@ def restarting_days(step: Callable[..., Any], days: int = 200, size: int = 64) -
 
         return jax.lax.scan(day, states, jax.random.split(key, days))[1]
 
-    return jax.jit(run, compiler_options=QUICK)(jax.random.key(0))
+    return jax.jit(run)(jax.random.key(0))
 
 
 @cache

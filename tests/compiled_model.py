@@ -7,16 +7,14 @@ import jax
 
 from retentionjax.language.decoder import Cache, Decoder
 
-QUICK = {"xla_backend_optimization_level": 0}  # unoptimised code compiles in half the time
 
-
-@partial(jax.jit, compiler_options=QUICK)
+@jax.jit
 def logits(model: Decoder, tokens: jax.Array, mask: jax.Array, **given: Any) -> jax.Array:
     """`model(tokens, mask, …)`; `given`: positions, segments, adapter, dropout_key."""
     return model(tokens, mask, **given)
 
 
-@partial(jax.jit, static_argnames=("first", "last"), compiler_options=QUICK)
+@partial(jax.jit, static_argnames=("first", "last"))
 def blocks(
     model: Decoder,
     x: jax.Array,

@@ -29,6 +29,15 @@ hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, m
 hypothesis.settings.load_profile("suite")
 
 
+UNOPTIMISED = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles for tests that run for moments in half the time; slow tests run what users run."""
+    if config.getoption("markexpr") == "not slow":
+        os.environ.setdefault("XLA_FLAGS", UNOPTIMISED)
+
+
 # The longest files, so that none of them is left for one worker at the end.
 FIRST = ("experiments/test_smoke.py", "language/test_ppo.py", "serving/test_faults.py")
 

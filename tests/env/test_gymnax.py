@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from campaigns import QUICK, SAMPLED, restarting_days, sampled_restarts, synthetic_population
+from campaigns import SAMPLED, restarting_days, sampled_restarts, synthetic_population
 from gymnax import wrappers
 from gymnax.environments import environment, spaces
 from gymnax.experimental import RolloutWrapper
@@ -99,9 +99,9 @@ def test_a_scanned_vmapped_jitted_rollout_is_the_plain_one(params: EnvParams) ->
         (observed, _), rewards = jax.lax.scan(day, (observed, state), jax.random.split(key, 20))
         return observed, rewards
 
-    batched = jax.jit(jax.vmap(roll), compiler_options=QUICK)(jax.random.split(key, BATCH))
+    batched = jax.jit(jax.vmap(roll))(jax.random.split(key, BATCH))
     one = jax.random.split(key, BATCH)[3]
-    step = jax.jit(env.step_env, compiler_options=QUICK)  # 20 days of expected churn: no episode ends
+    step = jax.jit(env.step_env)  # 20 days of expected churn: no episode ends
     _, state = env.reset(one, params)
     rewards = []
     for step_key in jax.random.split(one, 20):
@@ -145,7 +145,7 @@ def test_every_observation_lies_in_the_space(params: EnvParams) -> None:
 def test_steps_repeat_with_their_keys_and_differ_without(params: EnvParams) -> None:
     _, state = ENV.reset(jax.random.key(0), params)
     keys = jax.random.split(jax.random.key(2), 300)
-    steps = jax.jit(jax.vmap(lambda key: ENV.step_env(key, state, 1, params)[1]), compiler_options=QUICK)
+    steps = jax.jit(jax.vmap(lambda key: ENV.step_env(key, state, 1, params)[1]))
     after = steps(keys.at[1].set(keys[0]))
     jax.tree.map(lambda leaf: np.testing.assert_array_equal(leaf[0], leaf[1]), after)
     assert 0 < (np.asarray(after.offer) >= 0).mean() < 0.6  # some accept

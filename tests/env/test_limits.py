@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from campaigns import COHORT, EXPECTED, QUICK, Campaign, cohort_params, play, random_action, synthetic_population
+from campaigns import COHORT, EXPECTED, Campaign, cohort_params, play, random_action, synthetic_population
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from retentionjax.env import EnvParams, EnvState, RetentionEnv, constraints, obs
 CUSTOMERS = 48
 POPULATION = synthetic_population(CUSTOMERS, seed=9)
 ENV = RetentionEnv()
-STEP = jax.jit(ENV.step_env, compiler_options=QUICK)
+STEP = jax.jit(ENV.step_env)
 MASK = jax.jit(constraints.action_mask)
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from campaigns import QUICK, play, random_action, random_legal, synthetic_population
+from campaigns import play, random_action, random_legal, synthetic_population
 from oracles import retention_reference as reference
 
 from retentionjax.env import EnvParams, EnvState, RetentionEnv, observation
@@ -112,7 +112,7 @@ def reached_states(random: np.random.Generator, params: EnvParams, n: int) -> An
     def states_of(params: EnvParams, customers: Any, elevated: Any) -> EnvState:
         return play(ENV, params, half_legal, customers, elevated=elevated, days=max(HORIZONS)).states
 
-    states = jax.jit(jax.vmap(states_of), compiler_options=QUICK)(params, customers, elevated)  # [sets, days, n // 8]
+    states = jax.jit(jax.vmap(states_of))(params, customers, elevated)  # [sets, days, n // 8]
     days = (random.random((8, SETS)) * np.asarray(params.horizon_days)).astype(int)
     picked = [jax.tree.map(lambda field, day=day: field[np.arange(SETS), day], states) for day in days]
     return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *picked)
@@ -223,7 +223,7 @@ class Batch:
             }
             return {mode: env.step_env(key, state, action, params) for mode, env in envs.items()}
 
-        steps = jax.jit(step_in_every_mode, compiler_options=QUICK)(self.keys, self.states, self.actions, self.params)
+        steps = jax.jit(step_in_every_mode)(self.keys, self.states, self.actions, self.params)
         self.steps = {mode: jax.tree.map(flat, by_name(result)) for mode, result in steps.items()}
 
     def mask(self, env: RetentionEnv) -> np.ndarray:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from campaigns import QUICK, Campaign, play, random_action, synthetic_population
+from campaigns import Campaign, play, random_action, synthetic_population
 
 from retentionjax.env import EnvParams, Population, RetentionEnv
 from retentionjax.env.potential import never_contact_value
@@ -45,7 +45,7 @@ def one_campaign(params: EnvParams) -> tuple[Campaign, jax.Array]:
     return campaign, campaign.info["is_last"]
 
 
-one_jitted_campaign = jax.jit(one_campaign, compiler_options=QUICK)
+one_jitted_campaign = jax.jit(one_campaign)
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,7 @@ def swept(default: EnvParams) -> Any:
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each).replace(population=default.population)
     shared = jax.tree.map(lambda _: None, default.population)
     axes = jax.tree.map(lambda _: 0, batch).replace(population=shared)
-    return jax.tree.map(
-        np.asarray, jax.jit(jax.vmap(one_campaign, in_axes=(axes,)), compiler_options=QUICK)(batch)
-    ), each
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(one_campaign, in_axes=(axes,)))(batch)), each
 
 
 @pytest.mark.parametrize("name", SWEPT)

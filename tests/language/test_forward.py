@@ -1,7 +1,6 @@
 """The two halves of a forward pass against the whole, and the log-probabilities' hand-made gradient against JAX's."""
 
 from collections.abc import Callable
-from functools import partial
 
 import compiled_model
 import jax
@@ -23,7 +22,7 @@ def test_trunk_and_upper_layers_are_the_whole_decoder() -> None:
     adapter = lora.init(LoraConfig(rank=2, first_layer=3), DECODER, jax.random.key(2))
     adapter = adapter.replace(b=jax.tree.map(lambda b: b + 0.1, adapter.b))
     below = forward.trunk(DECODER, tokens, mask, positions, layers=3)
-    upper = jax.jit(forward.upper, static_argnames="layers", compiler_options=compiled_model.QUICK)
+    upper = jax.jit(forward.upper, static_argnames="layers")
     states = upper(DECODER, below, mask, positions, layers=3, adapter=adapter)
     whole = compiled_model.logits(DECODER, tokens, mask, adapter=adapter)
     np.testing.assert_allclose(DECODER.logits(states)[mask], whole[mask], atol=1e-5)
@@ -46,7 +45,7 @@ def test_log_probabilities_entropy_and_their_gradient(chunk: int, monkeypatch: p
     def compiled(way: Callable[[jax.Array], tuple[jax.Array, jax.Array]]) -> list[jax.Array]:
         """Log-probabilities, entropies, and the gradient of a function of the former."""
 
-        @partial(jax.jit, compiler_options=compiled_model.QUICK)
+        @jax.jit
         def measured(states: jax.Array) -> list[jax.Array]:
             gradient = jax.grad(lambda x: jnp.sum(jnp.sin(way(x)[0]) * weights))(states)
             return [*way(states), gradient]

@@ -264,7 +264,7 @@ def test_losses_count_no_padding() -> None:
         values=learned.values.at[:, 5:].set(99.0),
         advantages=learned.advantages.at[:, 5:].set(99.0),
     )
-    loss = jax.jit(ppo_epochs.minibatch_loss, static_argnames="config", compiler_options=compiled_model.QUICK)
+    loss = jax.jit(ppo_epochs.minibatch_loss, static_argnames="config")
     parts = [loss(DECODER, CONFIG.loss, POLICY, state.critic.params, batch) for batch in (learned, spoiled)]
     for one, other in zip(jax.tree.leaves(parts[0]), jax.tree.leaves(parts[1]), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)

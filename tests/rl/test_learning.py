@@ -24,8 +24,7 @@ BANDIT = rl.PPOConfig(
 )
 
 METER = Meter()
-QUICK = {"xla_backend_optimization_level": 0}  # compiling costs more than running
-TRAIN = jax.jit(lambda params, config, key: rl.make_train(METER, params, config)(key), compiler_options=QUICK)
+TRAIN = jax.jit(lambda params, config, key: rl.make_train(METER, params, config)(key))
 
 
 @pytest.mark.parametrize("unit", [1.0, 100.0])

@@ -35,9 +35,8 @@ CONFIG = rl.PPOConfig(
 Run = tuple[rl.TrainState, rl.Metrics]
 
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling costs seconds, running nothing
-TRAIN = jax.jit(lambda config, key: rl.make_train(ENV, PARAMS, config)(key), compiler_options=QUICK)
-THREE = jax.jit(lambda state: rl.train_iterations(ENV, PARAMS, CONFIG, state, 3), compiler_options=QUICK)
+TRAIN = jax.jit(lambda config, key: rl.make_train(ENV, PARAMS, config)(key))
+THREE = jax.jit(lambda state: rl.train_iterations(ENV, PARAMS, CONFIG, state, 3))
 
 
 @cache
@@ -59,7 +58,7 @@ def test_the_first_minibatch_sees_the_probabilities_that_acted() -> None:
 
 
 def test_runs_in_two_halves_equal_one_whole_bit_for_bit() -> None:
-    whole = jax.jit(lambda state: rl.train_iterations(ENV, PARAMS, CONFIG, state, 6), compiler_options=QUICK)
+    whole = jax.jit(lambda state: rl.train_iterations(ENV, PARAMS, CONFIG, state, 6))
     start = rl.init(ENV, PARAMS, CONFIG, jax.random.key(0))
     state, first = THREE(start)
     state, second = THREE(state)
@@ -73,7 +72,7 @@ def test_seeds_and_numeric_settings_can_be_vmapped() -> None:
         return rl.make_train(ENV, PARAMS, replace(CONFIG, learning_rate=rate, limits=limit))(key)
 
     keys = jnp.stack([jax.random.key(0), jax.random.key(5)])
-    together = jax.jit(jax.vmap(run), compiler_options=QUICK)(rates, limits, keys)
+    together = jax.jit(jax.vmap(run))(rates, limits, keys)
     assert_same(jax.tree.map(lambda x: x[0], together), example(), rtol=1e-3, atol=1e-4)
     alone = TRAIN(replace(CONFIG, learning_rate=0.002, limits=(1.0, 4.0)), keys[1])
     assert_same(jax.tree.map(lambda x: x[1], together), alone, rtol=1e-3, atol=1e-4)
@@ -107,7 +106,7 @@ def test_observation_statistics_are_those_of_all_rollouts() -> None:
 
 
 def test_averaged_parameters_are_the_mean_of_recent_ones() -> None:
-    step = jax.jit(lambda state: rl.train_iteration(ENV, PARAMS, CONFIG, state)[0], compiler_options=QUICK)
+    step = jax.jit(lambda state: rl.train_iteration(ENV, PARAMS, CONFIG, state)[0])
     state = rl.init(ENV, PARAMS, CONFIG, jax.random.key(0))
     average = state.params
     for _ in range(2):
@@ -142,7 +141,7 @@ def test_summaries_are_flat_and_never_nan() -> None:
 def test_plain_ppo_where_there_are_no_costs() -> None:
     env, params = gymnax.make("CartPole-v1")
     config = rl.PPOConfig(num_iterations=2, num_envs=8, num_steps=8, num_minibatches=2, hidden=(8,), shuffle="envs")
-    state, metrics = jax.jit(rl.make_train(env, params, config), compiler_options=QUICK)(jax.random.key(0))
+    state, metrics = jax.jit(rl.make_train(env, params, config))(jax.random.key(0))
     assert metrics.multipliers.shape == (2, 0)
     assert rl.values(config, state, jnp.zeros((5, 4))).shape == (5, 1)
     assert metrics.losses.first_ratio_error.max() < 1e-5

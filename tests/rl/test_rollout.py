@@ -15,9 +15,8 @@ from retentionjax.rl import networks, rollout
 STEPS, ENVS = 12, 4
 METER, MASKED = Meter(), Meter(masked=True)
 # Compiling costs seconds and a rollout nothing: all tests share two programs, not optimised.
-QUICK = {"xla_backend_optimization_level": 0}
-START = jax.jit(rollout.start, static_argnums=(0, 2, 3), compiler_options=QUICK)
-COLLECT = jax.jit(rollout.collect, static_argnums=(0, 5), compiler_options=QUICK)
+START = jax.jit(rollout.start, static_argnums=(0, 2, 3))
+COLLECT = jax.jit(rollout.collect, static_argnums=(0, 5))
 
 
 def always(action: int, *, logits: tuple[float, ...] | None = None) -> networks.Policy:
