@@ -32,7 +32,7 @@ from retentionjax.shield.brief import CHANNELS, Channel
 def demo_training() -> SFTConfig:
     """Minutes on two cores: only the upper layers learn, the states below them are computed once."""
     return SFTConfig(
-        steps=450,
+        steps=240,
         rows=2,
         length=256,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=18),
