@@ -1,4 +1,4 @@
-"""First names and companies that messages are about: many, so that a model learns to copy them and not to know them.
+"""First names and companies that messages are about, of many lengths and origins.
 
 Companies are put together, of one word ("Northwind") or two ("Cedar Net"). The test split's names, and the words its
 companies begin with, are met in no other split; what is common to a trade ("Net", "Mobile") is in both.
