@@ -47,9 +47,9 @@ def demo_training() -> TextPPOConfig:
         # from early ones, and drowns what the texts have earned.
         gae_lambda=1.0,
         optimiser=OptimiserConfig(learning_rate=4e-4, schedule="linear", final_share=0.25, eps=1e-5),
-        kl=KLConfig(initial=0.1, target=6.0, horizon=512),
+        kl=KLConfig(initial=0.15, target=6.0, horizon=512),
         reward_weight=1.5,
-        brevity_weight=16.0,
+        brevity_weight=10.0,
         approx_kl_target=0.1,
         # A violation at the price of some 16 tokens: at 40 one of them outweighed all that was shorter in a rollout.
         safety=SafetyConfig(initial=4.0),
@@ -112,7 +112,8 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
         for name, each in (("sft", before.sft), ("ppo", adapter))
     }
     report(config, before, briefs, written, context)
-    known = [each.text for each in messages.generate(2000, "train", config.seed, table, channels=config.channels)]
+    learnt = messages.generate(2000, "train", config.seed, table, channels=config.channels, sender_first=True)
+    known = [each.text for each in learnt]
     return figures(written, records, config) | {
         f"{key}_{name}": getattr(text_metrics.measure(each.texts, known), key)
         for name, each in written.items()

@@ -52,6 +52,8 @@ class RewardStageConfig:
     """To learn from; one epoch."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
+    sender_first: bool = True
+    """Learn from, and be measured on, SMS and push notifications that begin with their sender, as the stage `sft`."""
     public: tuple[str, ...] = ()
     """Public sets to learn from as well: hh_rlhf, shp2."""
     test_pairs: int = 120
@@ -80,12 +82,15 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
     model, tuned, writing_config = writer.load_parts(context.inputs["sft"] / "artifacts/writer")
     system = writing_config.system
     table = writing.customers(context.inputs)
-    train = public(model, config, system) + tokenised(
-        model, messages.pairs(config.pairs, "train", config.seed, table, channels=config.channels), config, system
-    )
-    held_out = tokenised(
-        model, messages.pairs(config.test_pairs, "test", config.seed, table, channels=config.channels), config, system
-    )
+
+    def pairs(count: int, split: str) -> list[Preference]:
+        found = messages.pairs(
+            count, split, config.seed, table, channels=config.channels, sender_first=config.sender_first
+        )
+        return tokenised(model, found, config, system)
+
+    train = public(model, config, system) + pairs(config.pairs, "train")
+    held_out = pairs(config.test_pairs, "test")
     checkpoints = Checkpoints(context.checkpoints)
     step = checkpoints.latest_step() if context.resume else None
     with context.tracker(step) as tracker:

@@ -21,8 +21,9 @@ from jaxtyping import Array, Bool, Float, Float32, UInt32
 from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.ensemble import Ensemble, Split, Tree, read_ensemble
 
-ROWS_A_BLOCK = 64
-"""Rows predicted at once: their answers stay in the cache, and at 32 or fewer XLA no longer vectorises over rows."""
+FEWEST_ROWS_A_BLOCK, MOST_ROWS_A_BLOCK = 64, 256
+"""Rows predicted at once: their answers stay in the cache, and at 32 or fewer XLA no longer vectorises over rows. The
+more they are, the less the loop over blocks costs, which is most of the time of a small ensemble."""
 FEW_ROWS = 8
 """Up to so many rows are predicted as they are: filling a block up would cost more than it gains."""
 WORD = 32
@@ -87,10 +88,13 @@ def margin(forest: Forest, x: Float[Array, "rows features"]) -> Float[Array, " r
     rows = x.shape[0]
     if not export.is_symbolic_dim(rows) and rows <= FEW_ROWS:
         return _margin_of_block(forest, x)
-    blocks = (rows + ROWS_A_BLOCK - 1) // ROWS_A_BLOCK
-    filled = jnp.pad(x, ((0, blocks * ROWS_A_BLOCK - rows), (0, 0)))
-    margins = lax.map(partial(_margin_of_block, forest), filled.reshape(blocks, ROWS_A_BLOCK, forest.features))
-    return margins.reshape(blocks * ROWS_A_BLOCK)[:rows]
+    size = FEWEST_ROWS_A_BLOCK
+    if not export.is_symbolic_dim(rows):
+        size = min(MOST_ROWS_A_BLOCK, -(-rows // size) * size)
+    blocks = (rows + size - 1) // size
+    filled = jnp.pad(x, ((0, blocks * size - rows), (0, 0)))
+    margins = lax.map(partial(_margin_of_block, forest), filled.reshape(blocks, size, forest.features))
+    return margins.reshape(blocks * size)[:rows]
 
 
 def _margin_of_block(forest: Forest, x: Float[Array, "block features"]) -> Float[Array, " block"]:

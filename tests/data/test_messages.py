@@ -66,10 +66,11 @@ def test_messages_are_as_short_as_their_channel_and_differ_in_length(
 
 def test_short_messages_begin_with_their_sender_where_that_is_asked_for() -> None:
     found = messages.generate(200, "train", 0, sender_first=True)
-    assert {each.brief.channel for each in found} == {"sms", "push", "email"}
-    for each in found:
-        beginning, _, _ = each.text.partition(":")
-        assert each.brief.channel == "email" or "{sender}" in beginning, each.text
+    chosen = messages.pairs(110, "test", 0, sender_first=True)
+    for brief, text in [(each.brief, each.text) for each in found] + [(each.brief, each.chosen) for each in chosen]:
+        beginning, _, _ = text.partition(":")
+        assert brief.channel == "email" or "{sender}" in beginning, text
+    assert {each.brief.channel for each in found} == {each.brief.channel for each in chosen} == {"sms", "push", "email"}
     assert [each.text for each in found] != [each.text for each in messages.generate(200, "train", 0)]
 
 

@@ -8,6 +8,7 @@ what is sent.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 
 from retentionjax.data.messages import customers
@@ -59,14 +60,8 @@ def generate(
 
     Raises DataError for an unknown split, a table without Telco's columns, or more texts than the grammar has.
     """
-    found: list[Message] = []
-    for brief, drafted in _drafts(split, seed, table, channels):
-        if len(found) >= n:
-            break
-        if sender_first and brief.channel != "email" and "{sender}" not in drafted.parts[0].phrase:
-            continue
-        found.append(Message(brief, write(drafted)))
-    return found
+    drafts = _drafts(split, seed, table, channels, sender_first)
+    return [Message(brief, write(drafted)) for brief, drafted in islice(drafts, n)]
 
 
 def pairs(
@@ -77,8 +72,12 @@ def pairs(
     *,
     flaws: Sequence[str] = FLAWS,
     channels: Sequence[Channel] = CHANNELS,
+    sender_first: bool = False,
 ) -> list[Pair]:
-    """`n` preference pairs, as many of each flaw as of any other (if `n` allows); errors as `generate`."""
+    """`n` preference pairs, as many of each flaw as of any other (if `n` allows).
+
+    `sender_first` (of the compliant message) and errors as in `generate`.
+    """
     if not flaws:
         raise DataError(f"no flaws are asked for; allowed: {', '.join(FLAWS)}")
     if unknown := [flaw for flaw in flaws if flaw not in FLAWS]:
@@ -87,7 +86,7 @@ def pairs(
     found: list[Pair] = []
     counts = Counter(dict.fromkeys(flaws, 0))
     quota = -(-n // len(flaws))
-    for brief, drafted in _drafts(split, seed, table, channels):
+    for brief, drafted in _drafts(split, seed, table, channels, sender_first):
         if len(found) >= n:
             break
         due = [flaw for flaw in flaws if counts[flaw] < quota]
@@ -100,7 +99,9 @@ def pairs(
     return found
 
 
-def _drafts(split: str, seed: int, table: Table | None, channels: Sequence[Channel]) -> Iterator[tuple[Brief, Draft]]:
+def _drafts(
+    split: str, seed: int, table: Table | None, channels: Sequence[Channel], sender_first: bool
+) -> Iterator[tuple[Brief, Draft]]:
     """Briefs and drafts without end, no text twice. Raises DataError when new ones have become too rare."""
     rng = Random(f"retentionjax messages {split} {seed}")
     seen: set[str] = set()
@@ -115,4 +116,5 @@ def _drafts(split: str, seed: int, table: Table | None, channels: Sequence[Chann
             continue
         barren = 0
         seen.add(text)
-        yield brief, drafted
+        if not sender_first or brief.channel == "email" or "{sender}" in drafted.parts[0].phrase:
+            yield brief, drafted
