@@ -166,15 +166,10 @@ def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], c
 
 def written_by(before: Before, adapter: Adapter | None, briefs: Sequence[Brief], name: str, seed: int) -> Written:
     """A message to each, measured; the luck of brief i is the same for every system."""
-    system, batch = Writer(before.model, adapter, before.writing), 32
-    texts, ended = list[str](), np.zeros(len(briefs), bool)
+    system = Writer(before.model, adapter, before.writing)
     with progress(f"messages of {name}", len(briefs), "messages") as bar:
-        for start in range(0, len(briefs), batch):
-            part = briefs[start : start + batch]
-            seeds = [seed * 10_000 + start + index for index in range(len(part))]
-            found, ended[start : start + len(part)] = system.write([each.prompt() for each in part], seeds)
-            texts += found
-            bar.advance(len(part))
+        prompts = [each.prompt() for each in briefs]
+        texts, ended = system.write(prompts, [seed * 10_000 + index for index in range(len(briefs))], bar.advance)
     return text_evaluation.measure(
         before.model, before.scorer, briefs, texts, ended, before.rules, before.writing.system
     )

@@ -168,9 +168,12 @@ class Sampler:
         self._multiple = multiple
 
     def __call__(
-        self, prompts: Sequence[np.ndarray], config: SamplingConfig, seeds: Sequence[int] | np.ndarray
+        self, prompts: Sequence[np.ndarray], config: SamplingConfig, seeds: Sequence[int] | np.ndarray, width: int = 1
     ) -> Sample:
         """Texts for `prompts` (i32[P] each), as NumPy arrays; text j of prompt i draws from seeds[i · copies + j].
+
+        Args:
+            width: prompts are padded to so many tokens at least, so that calls of different lengths share a program.
 
         Raises:
             DataError: no prompt, an empty one, or as many seeds as there are not texts.
@@ -178,7 +181,7 @@ class Sampler:
         texts = len(prompts) * config.copies
         if len(seeds) != texts:
             raise DataError(f"there are {len(seeds)} seeds; allowed: {texts}, one a text")
-        rows = packing.pad_left(prompts, config.pad, self._multiple)
+        rows = packing.pad_left(prompts, config.pad, packing.round_up(width, self._multiple))
         batch = 1 << (len(prompts) - 1).bit_length()
         numbers = np.resize(np.arange(len(prompts)), batch)  # spare rows repeat real ones: they end when those do
         spare = (batch - len(prompts)) * config.copies

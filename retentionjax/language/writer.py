@@ -6,7 +6,7 @@ written is what was evaluated, whatever the device) and how texts are sampled.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import get_args
 
@@ -25,6 +25,8 @@ from retentionjax.language.sampler import Sampler, texts
 from retentionjax.language.sampling import SamplingConfig
 
 _NAME, _ADAPTER = "writer.json", "adapter"
+BATCH = 32
+"""Texts written at once: on two cores more cost as much a text."""
 _KEYS = ("base", "base_sha256", "matmul", "system", "max_new_tokens", "temperature")
 
 
@@ -61,13 +63,25 @@ class Writer:
         """One text a prompt, the same for the same seed. A text that met `max_new_tokens` is cut off there."""
         return self.write(prompts, seeds)[0]
 
-    def write(self, prompts: Sequence[str], seeds: Sequence[int]) -> tuple[list[str], Bool[np.ndarray, " prompts"]]:
-        """As calling it; and which texts came to their end before `max_new_tokens`."""
-        if not prompts:
-            return [], np.zeros(0, bool)
+    def write(
+        self, prompts: Sequence[str], seeds: Sequence[int], advance: Callable[[int], object] = lambda _: None
+    ) -> tuple[list[str], Bool[np.ndarray, " prompts"]]:
+        """As calling it; and which texts came to their end before `max_new_tokens`.
+
+        Many are written in batches of one size and width: compiling for another takes as long as writing dozens.
+        `advance` is told of each batch.
+        """
         tokens = [packing.tokenise_prompt(self.model.tokenizer, each, system=self.config.system) for each in prompts]
-        drawn = self._sampler(tokens, self._sampling, list(seeds))
-        return texts(self.model.tokenizer, drawn), np.asarray(drawn.finished)
+        written, ended = list[str](), np.zeros(len(prompts), bool)
+        size, width = min(BATCH, len(prompts)), max(map(len, tokens), default=1)
+        for start in range(0, len(prompts), BATCH):
+            numbers = np.arange(start, min(start + BATCH, len(prompts)))
+            filled = np.resize(numbers, size)
+            drawn = self._sampler([tokens[each] for each in filled], self._sampling, np.asarray(seeds)[filled], width)
+            written += texts(self.model.tokenizer, drawn)[: len(numbers)]
+            ended[numbers] = np.asarray(drawn.finished)[: len(numbers)]
+            advance(len(numbers))
+        return written, ended
 
 
 def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfig) -> None:
