@@ -49,7 +49,7 @@ def demo_training() -> TextPPOConfig:
         optimiser=OptimiserConfig(learning_rate=4e-4, schedule="linear", final_share=0.25, eps=1e-5),
         kl=KLConfig(initial=0.15, target=6.0, horizon=512),
         reward_weight=1.5,
-        brevity_weight=8.0,
+        brevity_weight=10.0,
         approx_kl_target=0.1,
         # A violation at the price of some 16 tokens: at 40 one of them outweighed all that was shorter in a rollout.
         safety=SafetyConfig(initial=4.0),
