@@ -51,7 +51,7 @@ def demo_training() -> TextPPOConfig:
         reward_weight=1.5,
         brevity_weight=10.0,
         approx_kl_target=0.1,
-        # A violation at the price of some 16 tokens: at 40 one of them outweighed all that was shorter in a rollout.
+        # A violation at the price of some 25 tokens: at 40 one of them outweighed all that was shorter in a rollout.
         safety=SafetyConfig(initial=4.0),
         checkpoint_every=6,
     )

@@ -78,8 +78,10 @@ class Models:
             return Unwritten("no_language_model")
         key = (served.id, key_of(brief))
         with self._lock:
-            known, text = _recent(self._known, key), _recent(self._texts, (served.id, brief.prompt()))
-        return known if known is not None or text is None else self._message(served, brief, text)
+            if (known := _recent(self._known, key)) is not None:
+                return known
+            text = _recent(self._texts, (served.id, brief.prompt()))
+        return None if text is None else self._message(served, brief, text)
 
     async def write(self, served: Served, brief: Brief) -> Message:
         """The model's message, passed by the shield. Raises Unwritten."""

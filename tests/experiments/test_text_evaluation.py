@@ -41,3 +41,13 @@ def test_every_text_is_scored_and_its_end_counted(written: text_evaluation.Writt
     assert written.rewards.shape == (4,)
     assert written.rewards[0] == written.rewards[1] != written.rewards[2]
     assert written.tokens[3] < written.tokens[0] == written.tokens[1]
+
+
+@pytest.mark.parametrize("name", ["Maria", None])
+def test_a_template_can_be_compared_with_what_has_stand_ins(name: str | None) -> None:
+    brief = Brief("sms", Offer(0.1), NORTHWIND, "warm", name)
+    text = shield.render(brief)
+    unfilled = text_evaluation.unfilled(text, brief)
+    assert "Northwind" not in unfilled
+    assert "Maria" not in unfilled
+    assert brief.fill(unfilled) == text

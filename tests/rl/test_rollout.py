@@ -14,7 +14,7 @@ from retentionjax.rl import networks, rollout
 
 STEPS, ENVS = 12, 4
 METER, MASKED = Meter(), Meter(masked=True)
-# Compiling costs seconds and a rollout nothing: all tests share two programs, not optimised.
+# Compiling costs seconds and a rollout nothing: all tests share two programs.
 START = jax.jit(rollout.start, static_argnums=(0, 2, 3))
 COLLECT = jax.jit(rollout.collect, static_argnums=(0, 5))
 

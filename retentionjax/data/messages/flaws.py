@@ -1,7 +1,8 @@
 """One small, believable edit that makes a compliant message worse.
 
-Half of the flaws are only flaws against the brief: another name, sender, discount, deadline or tone than it asks for,
-in words that are right elsewhere. A model that does not read the brief cannot see them.
+Some flaws are only flaws against the brief: another discount, deadline or tone than it asks for, or a stand-in for a
+name that it does not tell, in words that are right elsewhere. A model that does not read the brief cannot see them. A
+name or sender spelt out is wrong whatever the brief, for compliant messages have stand-ins.
 """
 
 import datetime as dt
