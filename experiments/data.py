@@ -25,6 +25,8 @@ class DataConfig:
     """What the run needs."""
     extra: tuple[str, ...] = ("hillstrom",)
     """Prepared too where it can be had, and said to be left out where it cannot; no stage of the run needs it."""
+    synthetic_rows: int | None = None
+    """Of each made-up set; None: as many as the real one has."""
     minimum_telco_rows: int = 5_000
     minimum_bank_rows: int = 30_000
     churn_rate_low: float = 0.1
@@ -62,7 +64,7 @@ def run(config: DataConfig, context: Context) -> dict[str, float]:
     """Writes `catalog.json` and the splits of every set into the artifacts; rows and rates as the summary."""
     summary: dict[str, float] = {}
     for name in _names(config, context.data_source):
-        table = load(name, mode=context.data_source)
+        table = load(name, mode=context.data_source, synthetic_rows=config.synthetic_rows)
         check(config, table)
         catalog.prepare(table, context.artifacts, seed=config.seed)
         entry = catalog.entries(context.artifacts)[name]

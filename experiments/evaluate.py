@@ -19,7 +19,7 @@ from retentionjax import storage
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, business, learned, optimum, plots, table, thompson, uplift
-from retentionjax.evaluation.rollout import CHUNK, Episodes, Policy, daily_spend
+from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend
 from retentionjax.evaluation.sharding import play
 from retentionjax.evaluation.statistics import Bootstrap, Estimate
 from retentionjax.evaluation.tuning import spend_exactly
@@ -221,11 +221,11 @@ def pictures(
 ) -> None:
     """Writes pacing.png and comparison.png."""
     env, key = RetentionEnv(), jax.random.key(config.seed + 1)
-    with progress("pace", len(policies) * CHUNK, "episodes") as bar:
+    with progress("pace", len(policies), "policies") as bar:
         daily = {}
         for policy in policies:
-            daily[policy.name] = daily_spend(env, held_out, policy, key)
-            bar.advance(CHUNK)
+            daily[policy.name] = daily_spend(env, held_out, policy, key, replicates=config.replicates)
+            bar.advance()
     plots.pacing(daily, budget, context.artifacts)
     plots.comparison(
         {name: each["uplift"] for name, each in metrics.items() if name != "never"},

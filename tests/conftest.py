@@ -20,8 +20,10 @@ from jaxtyping import install_import_hook
 
 __all__ = ["bucket", "storage_server"]  # fixtures of any test
 
-# Every annotation of the package, array shapes included, is checked on every call of every test.
-install_import_hook("retentionjax", "checked.annotations")
+# Where arrays go in and out, every annotation is checked on every call of every test, shapes included. What deals in
+# texts and tables is left to the static checker: checking each call there took three quarters of its tests' time.
+WITH_ARRAYS = ("bundle", "decide", "env", "evaluation", "language", "rl", "score", "tabular")
+install_import_hook([f"retentionjax.{package}" for package in WITH_ARRAYS], "checked.annotations")
 
 # The first call of a jitted function compiles, so a deadline would measure the compiler; derandomised: a failure
 # seen once is seen again.

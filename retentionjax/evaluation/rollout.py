@@ -107,11 +107,10 @@ def play(
     days = int(params.horizon_days)
     customers = np.repeat(np.arange(size, dtype=np.int32), replicates)
     parts: list[Episodes] = []
-    # Beyond half a chunk, one compiled shape serves all: compiling costs more than the filled-up episodes.
-    is_whole = len(customers) > CHUNK // 2
-    for start in range(0, len(customers), CHUNK):
-        chunk = customers[start : start + CHUNK]
-        padded = np.resize(chunk, CHUNK) if is_whole else chunk
+    at_once = _at_once(len(customers))
+    for start in range(0, len(customers), at_once):
+        chunk = customers[start : start + at_once]
+        padded = np.resize(chunk, at_once)
         count = len(chunk)
         episodes, _ = play_chunk(env, params, policy, jax.random.fold_in(key, start), jnp.asarray(padded), days)
         parts.append(Episodes(*(np.asarray(column)[:count] for column in episodes)))
@@ -181,9 +180,17 @@ def as_predicted(state: EnvState, believed: EnvParams) -> EnvState:
     return predicted
 
 
-def daily_spend(env: RetentionEnv, params: EnvParams, policy: Policy, key: jax.Array) -> npt.NDArray[np.float32]:
-    """Mean spend of each day [$ a customer], over one chunk of episodes; host array (days,)."""
-    customers = np.resize(np.arange(params.population.size, dtype=np.int32), CHUNK)
+def _at_once(episodes: int) -> int:
+    """Beyond half a chunk, one compiled shape serves all: compiling costs more than the filled-up episodes."""
+    return CHUNK if episodes > CHUNK // 2 else episodes
+
+
+def daily_spend(
+    env: RetentionEnv, params: EnvParams, policy: Policy, key: jax.Array, *, replicates: int
+) -> npt.NDArray[np.float32]:
+    """Mean spend of each day [$ a customer], over as many episodes as `play` simulates at once; host array (days,)."""
+    count = _at_once(params.population.size * replicates)
+    customers = np.resize(np.arange(params.population.size, dtype=np.int32), count)
     _, spend = play_chunk(env, params, policy, key, jnp.asarray(customers), int(params.horizon_days))
     return np.asarray(spend)
 

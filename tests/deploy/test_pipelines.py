@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,9 @@ def test_both_pipelines_have_the_same_stages_in_the_same_order() -> None:
             r"scripts/(?:deploy/ci/)?(\w+\.sh)\b", re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.MULTILINE)
         )
         assert [stage for stage in dict.fromkeys(called) if stage in STAGES] == STAGES, path.name
-        assert "--cov" not in path.read_text(), "test.sh holds the gate, which any argument lifts"
-    assert re.search(r"bash scripts/test\.sh$", WORKFLOWS[0].read_text(), re.MULTILINE)
-    assert "args: [scripts/test.sh]" in CLOUD_BUILD.read_text()
-    assert "[ $# -gt 0 ] || set -- --cov-fail-under=90" in (ROOT / "scripts/test.sh").read_text()
+    assert re.search(r"bash scripts/test\.sh --cov$", WORKFLOWS[0].read_text(), re.MULTILINE)
+    assert "args: [scripts/test.sh, --cov]" in CLOUD_BUILD.read_text()
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["coverage"]["report"]["fail_under"] >= 90
 
 
 def test_a_deployment_waits_for_the_checks_and_holds_no_key() -> None:

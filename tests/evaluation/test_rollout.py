@@ -62,8 +62,8 @@ def test_chunks_join_in_the_order_of_the_customers(env, cohort, monkeypatch):
 
 def test_days_add_up_to_the_campaign(env, cohort):
     policy = baselines.threshold(0.4)
-    days = daily_spend(env, cohort, policy, KEY)
-    whole = play(env, cohort, policy, KEY, replicates=rollout.CHUNK // 64)
+    days = daily_spend(env, cohort, policy, KEY, replicates=128)
+    whole = play(env, cohort, policy, KEY, replicates=128)
     assert days.shape == (90,)
     assert days.sum() == pytest.approx(whole.spend.mean(), rel=0.03)
 
