@@ -108,7 +108,7 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
 
     briefs = messages.briefs(config.test_briefs, "test", config.seed, table, channels=config.channels)
     written = {
-        name: written_by(before, each, briefs, name, config.seed)
+        name: written_by(before, each, briefs, name, luck(config.seed, briefs))
         for name, each in (("sft", before.sft), ("ppo", adapter))
     }
     report(config, before, briefs, written, context)
@@ -164,15 +164,21 @@ def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], c
     return adapter
 
 
-def written_by(before: Before, adapter: Adapter | None, briefs: Sequence[Brief], name: str, seed: int) -> Written:
-    """A message to each, measured; the luck of brief i is the same for every system."""
+def written_by(
+    before: Before, adapter: Adapter | None, briefs: Sequence[Brief], name: str, seeds: Sequence[int]
+) -> Written:
+    """A message to each, measured; the luck is the same for every system that is given the same seeds."""
     system = Writer(before.model, adapter, before.writing)
     with progress(f"messages of {name}", len(briefs), "messages") as bar:
-        prompts = [each.prompt() for each in briefs]
-        texts, ended = system.write(prompts, [seed * 10_000 + index for index in range(len(briefs))], bar.advance)
+        texts, ended = system.write([each.prompt() for each in briefs], seeds, bar.advance)
     return text_evaluation.measure(
         before.model, before.scorer, briefs, texts, ended, before.rules, before.writing.system
     )
+
+
+def luck(seed: int, briefs: Sequence[Brief]) -> list[int]:
+    """A seed a brief."""
+    return [seed * 10_000 + index for index in range(len(briefs))]
 
 
 def figures(
@@ -202,7 +208,7 @@ def report(
     """Arena, samples and broken rules as files, the arena's table on the screen as well."""
     few = list(briefs[: config.arena_briefs])
     systems: dict[str, Sequence[str]] = {
-        "base": written_by(before, None, few, "base", config.seed).texts,
+        "base": written_by(before, None, few, "base", luck(config.seed, few)).texts,
         "sft": written["sft"].texts[: len(few)],
         "ppo": written["ppo"].texts[: len(few)],
         f"best of {BEST_OF}": best(before, few, config.seed),
@@ -226,9 +232,10 @@ def report(
 
 def best(before: Before, briefs: Sequence[Brief], seed: int) -> list[str]:
     """Of `BEST_OF` messages of the fine-tuned model, the one that the reward model likes best (KL ≤ log 4 − 3/4)."""
-    drawn = [written_by(before, before.sft, briefs, f"best of {BEST_OF}", seed + 1 + copy) for copy in range(BEST_OF)]
-    winners = np.argmax(np.stack([each.rewards for each in drawn]), 0)
-    return [drawn[int(winner)].texts[index] for index, winner in enumerate(winners)]
+    seeds = [each for copy in range(BEST_OF) for each in luck(seed + 1 + copy, briefs)]
+    drawn = written_by(before, before.sft, [*briefs] * BEST_OF, f"best of {BEST_OF}", seeds)
+    winners = np.argmax(drawn.rewards.reshape(BEST_OF, len(briefs)), 0)
+    return [drawn.texts[int(winner) * len(briefs) + index] for index, winner in enumerate(winners)]
 
 
 STAGE = Stage("ppo_text", PPOTextStageConfig, run, needs=("data", "sft", "reward"))

@@ -21,7 +21,7 @@ def _run(folder: Path, *flags: str) -> dict[str, object]:
 
 def test_synthetic_data_are_prepared_and_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RETENTIONJAX_DATA", raising=False)
-    summary = _run(tmp_path, "--data", "synthetic")
+    summary = _run(tmp_path, "--data", "synthetic", "--synthetic-rows", "None")
     assert summary["data_source"] == "synthetic"
     assert summary["telco_rows"] == 7_043
     assert summary["bank_rows"] == 41_188

@@ -63,6 +63,13 @@ def test_layers_apart_and_layers_scanned_write_the_same() -> None:
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+def test_texts_are_bound_to_a_device_only_where_the_model_is() -> None:
+    """Else an update's programs would be compiled twice: for an adapter just loaded and for one learnt from texts."""
+    assert not draw(apart=True).log_probs.committed
+    layers = stepwise.take_apart(jax.device_put(DECODER, jax.devices()[0]), apart=True).layers
+    assert all(leaf.committed for leaf in jax.tree.leaves(layers))
+
+
 def test_at_temperature_zero_every_token_is_the_likeliest() -> None:
     config = replace(CONFIG, temperature=0.0, eos=None)
     drawn = draw(config)

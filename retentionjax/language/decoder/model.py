@@ -336,12 +336,16 @@ def _deltas(adapter: LowRank | None, start: int, end: int) -> Delta | None:
 
 
 def _layer_of(stack: Array, index: int) -> Array:
-    """One layer's part of a stack: on a single CPU device the very bytes (device_put aliases them), else a copy."""
+    """One layer's part of a stack: on a single CPU device the very bytes (device_put aliases them), else a copy.
+
+    Committed to the device only where the stack is: all that came of it would be, and every program that learns from
+    a rollout would be compiled once for parameters that are not yet and once for those that are.
+    """
     devices = stack.devices()
     if len(devices) == 1 and next(iter(devices)).platform == "cpu":
         bits = np.asarray(stack)[index]
         weights = bits.view(mixed.HALF) if bits.dtype == np.uint16 else bits
-        return jax.device_put(weights, next(iter(devices)))
+        return jax.device_put(weights, next(iter(devices)) if stack.committed else None)
     return mixed.from_bits(stack[index])
 
 
