@@ -7,7 +7,6 @@ stand-ins for names, the base model by name. Writes `artifacts/writer` (adapter 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
 import numpy as np
@@ -64,7 +63,7 @@ class SftStageConfig:
     maximum_eval_loss: float = 2.5
     """Gate, nats a token."""
     samples: int = 10
-    """Messages of held-out customers written for samples.json, by the base model and by the tuned one."""
+    """Messages to held-out customers written for samples.json."""
     writer: WriterConfig = field(default_factory=WriterConfig)
     training: SFTConfig = field(default_factory=demo_training)
     seed: int = 42
@@ -167,15 +166,8 @@ def turns(prompt: Sequence[Turn]) -> list[dict[str, str]]:
 
 def _write_samples(model: hub.Model, adapter: Adapter, table: Table, config: SftStageConfig, context: Context) -> None:
     briefs = messages.briefs(config.samples, "test", config.seed, table, channels=config.channels)
-    prompts, seeds = [brief.prompt() for brief in briefs], range(config.samples)
-    written: dict[str, Any] = {
-        "base": Writer(model, None, config.writer)(prompts, seeds),
-        "sft": Writer(model, adapter, config.writer)(prompts, seeds),
-    }
-    rows = [
-        {"prompt": brief.prompt(), **{name: brief.fill(texts[index]) for name, texts in written.items()}}
-        for index, brief in enumerate(briefs)
-    ]
+    texts = Writer(model, adapter, config.writer)([brief.prompt() for brief in briefs], range(config.samples))
+    rows = [{"prompt": brief.prompt(), "sft": brief.fill(text)} for brief, text in zip(briefs, texts, strict=True)]
     storage.write_json(context.artifacts / "samples.json", rows)
     for row in rows[:3]:
         print(f"  {row['prompt']}\n  → {row['sft']}", flush=True)

@@ -6,6 +6,9 @@ from retentionjax.bundle.loading import Bundle
 from retentionjax.errors import BundleError, ModelError
 from retentionjax.shield import Brief
 
+WIDTH = 96
+"""Tokens. A message's prompt has some 30 to 80, and each width would compile for as long as it writes dozens."""
+
 
 def writer(bundle: Bundle) -> Callable[[Brief, int], str]:
     """(masked brief, seed) → text with stand-ins for the names (`Brief.fill`), by the bundle's language model.
@@ -19,7 +22,7 @@ def writer(bundle: Bundle) -> Callable[[Brief, int], str]:
     from retentionjax.language import writer as writers  # transformers takes seconds to import
 
     try:
-        write = writers.load(bundle.folder / "language")
+        write = writers.load(bundle.folder / "language", width=WIDTH)
     except ModelError as error:
         raise BundleError(str(error)) from None
     return lambda brief, seed: write([brief.prompt()], [seed])[0]

@@ -53,9 +53,9 @@ class WriterConfig:
 class Writer:
     """Base model and adapter, ready to write. Not safe for threads that share it: one call at a time."""
 
-    def __init__(self, model: Model, adapter: Adapter | None, config: WriterConfig) -> None:
-        """`adapter` None: the base model as it is."""
-        self.model, self.config = model, config
+    def __init__(self, model: Model, adapter: Adapter | None, config: WriterConfig, *, width: int = 1) -> None:
+        """`adapter` None: the base model as it is. Prompts are padded to `width` tokens at least (see `Sampler`)."""
+        self.model, self.config, self._width = model, config, width
         self._sampler = Sampler(model.decoder, adapter)
         self._sampling = config.sampling(model)
 
@@ -73,7 +73,7 @@ class Writer:
         """
         tokens = [packing.tokenise_prompt(self.model.tokenizer, each, system=self.config.system) for each in prompts]
         written, ended = list[str](), np.zeros(len(prompts), bool)
-        size, width = min(BATCH, len(prompts)), max(map(len, tokens), default=1)
+        size, width = min(BATCH, len(prompts)), max([self._width, *map(len, tokens)])
         for start in range(0, len(prompts), BATCH):
             numbers = np.arange(start, min(start + BATCH, len(prompts)))
             filled = np.resize(numbers, size)
@@ -91,13 +91,13 @@ def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfi
     storage.write_json(folder / _NAME, base | asdict(config))
 
 
-def load(folder: epath.Path) -> Writer:
-    """The writer in `folder`, its base model fetched if it is not at hand.
+def load(folder: epath.Path, *, width: int = 1) -> Writer:
+    """The writer in `folder`, its base model fetched if it is not at hand; `width` as a Writer's.
 
     Raises:
         ModelError: a file that is not as `save` leaves it, or a base model with other weights.
     """
-    return Writer(*load_parts(folder))
+    return Writer(*load_parts(folder), width=width)
 
 
 def load_parts(folder: epath.Path) -> tuple[Model, Adapter, WriterConfig]:

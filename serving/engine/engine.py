@@ -273,6 +273,9 @@ class Engine:
         table = self.table
         slots = {"active": table.active, "canary": table.canary, "shadow": table.shadow}
         serving = {name: each.served.id[:12] for name, each in slots.items() if each is not None}
+        for each in (table.active, table.canary):
+            if self._models is not None and each is not None:  # a shadow writes nothing
+                self._models.warm(each.served)
         self._metrics.bundles(serving)
         _log.info("serving", **serving, canary_weight=table.weight)
 

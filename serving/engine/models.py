@@ -6,9 +6,11 @@ and says why.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import queue
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -18,7 +20,7 @@ import structlog
 
 from retentionjax.bundle.language import writer
 from retentionjax.errors import RetentionJaxError
-from retentionjax.shield import Brief
+from retentionjax.shield import Brief, Offer, Sender
 from serving.engine.answer import Message
 from serving.engine.served import Served
 from serving.engine.templates import Blocked, checked, key_of
@@ -29,6 +31,12 @@ Write = Callable[[Brief, int], str]
 """(masked brief, seed) → text with stand-ins for the names."""
 T = TypeVar("T")
 _log = structlog.get_logger("serving.engine.models")
+
+
+WARM_UP = Brief(
+    "sms", Offer(0.1), Sender("Northwind", "Northwind", ("northwind.example",), "https://northwind.example/u")
+)
+"""What is written to nobody when a bundle begins to serve: loading and compiling take longer than a customer waits."""
 
 
 class Unwritten(Exception):  # noqa: N818 - what became of it
@@ -54,6 +62,7 @@ class Models:
         self._writers: dict[str, Write] = {}
         self._thread = threading.Thread(target=self._run, name="messages", daemon=True)
         self._started = False
+        self._warmed = set[str]()
 
     def start(self) -> None:
         """Starts the thread."""
@@ -71,6 +80,20 @@ class Models:
                 except queue.Empty:
                     break
             self._queue.put(None)
+
+    def warm(self, served: Served) -> None:
+        """Asks the bundle's model for one message to nobody, the first time it is named here; returns at once."""
+        if not served.bundle.writes or served.id in self._warmed:
+            return
+        self._warmed.add(served.id)
+        started = time.perf_counter()
+
+        def tell(written: Future[str]) -> None:
+            if written.exception() is None:  # what failed has been logged
+                _log.info("the language model is compiled", seconds=round(time.perf_counter() - started, 1))
+
+        with contextlib.suppress(Unwritten):  # the queue is full, so others have it compiled
+            self._ask((served.id, WARM_UP.prompt()), served, WARM_UP).add_done_callback(tell)
 
     def cached(self, served: Served, brief: Brief) -> Message | Unwritten | None:
         """What the model's text for such a brief comes to; None if it was not asked yet."""

@@ -14,5 +14,7 @@ def test_many_texts_are_written_in_batches_of_one_width_and_are_those_of_each_al
     assert len(texts) == len(ended) == count
     for number in (0, 3, writer.BATCH - 1, count - 1):
         assert system([prompts[number]], [number]) == [texts[number]]
+    wide = Writer(system.model, None, system.config, width=96)
+    assert wide(prompts[:3], range(3)) == texts[:3]
     assert len(set(texts)) > count // 2
     assert system([], []) == []

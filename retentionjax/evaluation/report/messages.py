@@ -30,7 +30,7 @@ _PANELS = (
     ("objective/kl", "distance from the fine-tuned model [nats]"),
 )
 _RATES = {"shield_pass_rate": "passes the shield", "offer_grounding_rate": "states the offer right"}
-_NAMES = {"base": "base model", "sft": "fine-tuned", "ppo": "fine-tuned, then trained on rewards"}
+_NAMES = {"sft": "fine-tuned", "ppo": "fine-tuned, then trained on rewards"}
 _BREAKS = re.compile(r"\s*\n\s*")
 
 
