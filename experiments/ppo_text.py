@@ -108,7 +108,7 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
 
     briefs = messages.briefs(config.test_briefs, "test", config.seed, table, channels=config.channels)
     written = {
-        name: written_by(before, each, briefs, name, luck(config.seed, briefs))
+        name: written_by(before, each, briefs, name, seeds_of(config.seed, briefs))
         for name, each in (("sft", before.sft), ("ppo", adapter))
     }
     report(config, before, briefs, written, context)
@@ -176,8 +176,8 @@ def written_by(
     )
 
 
-def luck(seed: int, briefs: Sequence[Brief]) -> list[int]:
-    """A seed a brief."""
+def seeds_of(seed: int, briefs: Sequence[Brief]) -> list[int]:
+    """A seed a brief, the same for every system: common random numbers."""
     return [seed * 10_000 + index for index in range(len(briefs))]
 
 
@@ -208,7 +208,7 @@ def report(
     """Arena, samples and broken rules as files, the arena's table on the screen as well."""
     few = list(briefs[: config.arena_briefs])
     systems: dict[str, Sequence[str]] = {
-        "base": written_by(before, None, few, "base", luck(config.seed, few)).texts,
+        "base": written_by(before, None, few, "base", seeds_of(config.seed, few)).texts,
         "sft": written["sft"].texts[: len(few)],
         "ppo": written["ppo"].texts[: len(few)],
         f"best of {BEST_OF}": best(before, few, config.seed),
@@ -232,7 +232,7 @@ def report(
 
 def best(before: Before, briefs: Sequence[Brief], seed: int) -> list[str]:
     """Of `BEST_OF` messages of the fine-tuned model, the one that the reward model likes best (KL ≤ log 4 − 3/4)."""
-    seeds = [each for copy in range(BEST_OF) for each in luck(seed + 1 + copy, briefs)]
+    seeds = [each for copy in range(BEST_OF) for each in seeds_of(seed + 1 + copy, briefs)]
     drawn = written_by(before, before.sft, [*briefs] * BEST_OF, f"best of {BEST_OF}", seeds)
     winners = np.argmax(drawn.rewards.reshape(BEST_OF, len(briefs)), 0)
     return [drawn.texts[int(winner) * len(briefs) + index] for index, winner in enumerate(winners)]

@@ -62,7 +62,6 @@ class Models:
         self._writers: dict[str, Write] = {}
         self._thread = threading.Thread(target=self._run, name="messages", daemon=True)
         self._started = False
-        self._warmed = set[str]()
 
     def start(self) -> None:
         """Starts the thread."""
@@ -82,17 +81,16 @@ class Models:
             self._queue.put(None)
 
     def warm(self, served: Served) -> None:
-        """Asks the bundle's model for one message to nobody, the first time it is named here; returns at once."""
-        if not served.bundle.writes or served.id in self._warmed:
+        """Asks the bundle's model for one message to nobody, unless it has been loaded; returns at once."""
+        if not served.bundle.writes or served.id in self._writers:
             return
-        self._warmed.add(served.id)
         started = time.perf_counter()
 
         def tell(written: Future[str]) -> None:
-            if written.exception() is None:  # what failed has been logged
+            if not written.cancelled() and written.exception() is None:  # what failed has been logged
                 _log.info("the language model is compiled", seconds=round(time.perf_counter() - started, 1))
 
-        with contextlib.suppress(Unwritten):  # the queue is full, so others have it compiled
+        with contextlib.suppress(Unwritten):  # the queue is full: the first of its own messages compiles it
             self._ask((served.id, WARM_UP.prompt()), served, WARM_UP).add_done_callback(tell)
 
     def cached(self, served: Served, brief: Brief) -> Message | Unwritten | None:

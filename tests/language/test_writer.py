@@ -1,6 +1,6 @@
 """A writer's many texts are those that it writes one by one."""
 
-from retentionjax.language import hub, writer
+from retentionjax.language import hub, packing, sampler, writer
 from retentionjax.language.writer import Writer, WriterConfig
 
 
@@ -14,7 +14,17 @@ def test_many_texts_are_written_in_batches_of_one_width_and_are_those_of_each_al
     assert len(texts) == len(ended) == count
     for number in (0, 3, writer.BATCH - 1, count - 1):
         assert system([prompts[number]], [number]) == [texts[number]]
-    wide = Writer(system.model, None, system.config, width=96)
-    assert wide(prompts[:3], range(3)) == texts[:3]
     assert len(set(texts)) > count // 2
     assert system([], []) == []
+
+
+def test_prompts_padded_to_one_width_share_a_program_and_their_texts_are_the_same() -> None:
+    system = Writer(hub.load("tiny"), None, WriterConfig(max_new_tokens=6))
+    prompts = ["SMS.", "SMS. " + "With us: 14 months. " * 3]
+    short, long = (len(packing.tokenise_prompt(system.model.tokenizer, each, system="")) for each in prompts)
+    assert packing.round_up(short, 16) < packing.round_up(long, 16), "alone, each would have a program of its own"
+    wide = Writer(system.model, None, system.config, width=2 * long)
+    before = sampler.sample._cache_size()
+    texts = [wide([each], [7])[0] for each in prompts]
+    assert sampler.sample._cache_size() == before + 1
+    assert texts == [system([each], [7])[0] for each in prompts]
