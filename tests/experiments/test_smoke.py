@@ -4,14 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from documents_of import commands
+from etils import epath
 
 from experiments import pipeline
 from experiments.config import STAGES
-from retentionjax import cli
+from retentionjax import cli, storage
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -118,6 +120,39 @@ def test_a_killed_training_ends_where_the_uninterrupted_one_does(finished, tmp_p
     record, expected = summary(folder.parent / "half", "policy"), summary(folder, "policy")
     for key in ("spend_ratio", "wait_bias", "multiplier_campaign_budget", "violations_raw_per_contact"):
         assert record[key] == expected[key], key
+
+
+def made(run: epath.Path, stage: str) -> dict[str, object]:
+    """A stage's figures, and SHA-256 by name of what it made, without what names the folder, hour or process."""
+    folder = run / stage / "artifacts"
+    files = {file.relative_to(folder).as_posix(): file for file in storage.files(folder)}
+    own = ("decisions/", "bundle/manifest.json", "policy/parameters/", "bundle/policy/parameters/")
+    hashes = {name: storage.sha256(file) for name, file in files.items() if not name.startswith(own)}
+    figures = storage.read_json(run / stage / "summary.json")
+    of_process = ("seconds", "bytes")  # Orbax's files differ in length from one process to the next
+    return {key: value for key, value in figures.items() if not any(word in key for word in of_process)} | hashes
+
+
+@pytest.mark.slow
+def test_a_pipeline_in_a_bucket_killed_in_stage_after_stage_makes_what_one_on_disk_makes(finished, bucket, tmp_path):
+    whole, _ = finished
+    command = ["experiments.pipeline", "smoke", "--data", "synthetic", "--runs", f"{bucket}/runs"]
+    cut = storage.as_path(bucket) / "runs/smoke"
+    killed = {"policy": "checkpoints", "sft": "checkpoints", "reward": "checkpoints", "ppo_text": "checkpoints"}
+    killed |= {"messages": "artifacts"}
+    for stage, folder in killed.items():
+        process = subprocess.Popen([sys.executable, "-m", *command], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        while not storage.files(cut / stage / folder):
+            assert process.poll() is None, f"it ended before it could be killed in {stage}"
+            time.sleep(0.1)
+        process.kill()
+        process.wait()
+        assert not (cut / stage / "summary.json").exists()
+    ended = run(*command, folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert f"messages] resumed in {cut / 'messages'}" in ended.stdout
+    for stage in killed:
+        assert made(cut, stage) == made(storage.as_path(whole), stage), stage
 
 
 def test_language_stages_report_the_keys_by_which_runs_are_compared(finished):
