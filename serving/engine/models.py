@@ -1,8 +1,8 @@
 """Messages by the bundle's language model: a thread and a queue of its own, a cache, and a deadline.
 
-The model writes with stand-ins for the names, once for all whose briefs differ in names only. Each message is checked
-with its own names. Whatever does not come in time, or does not pass the shield, leaves the checked template in place,
-and says why.
+The model writes with stand-ins for the names, once for all whose briefs differ in names only; once more where the
+shield refuses the text with the names of who asked. Each message is checked with its own names. Whatever does not come
+in time, or does not pass the shield, leaves the checked template in place, and says why.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import structlog
 
+from retentionjax import shield
 from retentionjax.bundle.language import writer
 from retentionjax.errors import RetentionJaxError
 from retentionjax.shield import Brief, Offer, Sender
@@ -30,8 +31,8 @@ from serving.settings import Settings
 Write = Callable[[Brief, int], str]
 """(masked brief, seed) → text with stand-ins for the names."""
 T = TypeVar("T")
+_TRIES = 2  # texts of one kind; the shield refuses so few that hardly two in a row are
 _log = structlog.get_logger("serving.engine.models")
-
 
 WARM_UP = Brief(
     "sms", Offer(0.1), Sender("Northwind", "Northwind", ("northwind.example",), "https://northwind.example/u")
@@ -126,7 +127,7 @@ class Models:
                 return asked
             future: Future[str] = Future()
             try:
-                self._queue.put_nowait((key, served, brief.mask()))
+                self._queue.put_nowait((key, served, brief))
             except queue.Full:
                 raise Unwritten("queue_full") from None
             self._asked[key] = future
@@ -151,10 +152,22 @@ class Models:
         try:
             if served.id not in self._writers:
                 self._writers[served.id] = self._load(served)
-            return self._writers[served.id](brief, _seed(served.id, brief))
+            return self._best(served, brief)
         except (RetentionJaxError, RuntimeError, ValueError, OSError, MemoryError) as error:
             _log.error("the language model failed", bundle=served.id[:12], exc_info=error)
             raise Unwritten("model_failed") from None
+
+    def _best(self, served: Served, brief: Brief) -> str:
+        """The first text that passes; the last one tried where none does."""
+        text = ""
+        for attempt in range(_TRIES):
+            text = self._writers[served.id](brief.mask(), _seed(served.id, brief, attempt))
+            if self._passes(served, brief, text):
+                break
+        return text
+
+    def _passes(self, served: Served, brief: Brief, text: str) -> bool:
+        return served.rules is None or shield.check(brief.fill(text), brief, served.rules).passed
 
     def _message(self, served: Served, brief: Brief, text: str) -> Message | Unwritten:
         """The model's `text` with its names, as the shield judges it; kept for the next time."""
@@ -183,7 +196,7 @@ def _recent(cache: OrderedDict[Hashable, T], key: Hashable) -> T | None:
     return cache.get(key)
 
 
-def _seed(bundle_id: str, brief: Brief) -> int:
+def _seed(bundle_id: str, brief: Brief, attempt: int) -> int:
     """The same message for the same brief, whichever process writes it; below 2³¹."""
-    text = f"{bundle_id} {brief.prompt()}"
+    text = f"{bundle_id} {attempt} {brief.prompt()}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
