@@ -36,7 +36,9 @@ CONFIG = rl.PPOConfig(
     entropy_coef=0.025,
     entropy_coef_end=0.002,
     annealing=0.5,
-    gains=rl.Gains(proportional=0.1, integral=0.03),
+    # Exploring, the first policies fall twenty times as often as they may: one clip for both signs of the violation
+    # keeps that from pricing falls for the rest of the run.
+    gains=rl.Gains(proportional=0.1, integral=0.1, violation_clip=0.1),
 )
 
 
@@ -111,7 +113,11 @@ def train(table: Table, limit: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("limit", [0.05, 0.02])
 def test_the_averaged_policy_reaches_the_constrained_optimum(limit: float) -> None:
-    """Averaged over the last quarter of the iterations, by state-action occupancy, and valued exactly."""
+    """Averaged over the last quarter of the iterations, by state-action occupancy, and valued exactly.
+
+    The multiplier is judged by the mean of the seeds: at limit 0.02 every price from 1 to 2.7 times the exact one has
+    the same best policy, which spends 95 % of the limit, so a cost within a few per cent of it hardly tells the price.
+    """
     table = lake("8x8")
     optimum = solve_by_linear_program(table, limit)
     policies, multipliers = train(table, limit)
