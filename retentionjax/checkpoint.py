@@ -153,14 +153,18 @@ def _array(value: Any) -> Any:
 
 
 def _like(array: np.ndarray, leaf: Any) -> Any:
-    """`array` as the kind of thing, and on the devices, that `leaf` is."""
+    """`array` as the kind of thing, and on the devices, that `leaf` is.
+
+    Bound to its device only if `leaf` is: else what is computed from it would be bound, and the programs that were
+    compiled for arrays without a device would be compiled again.
+    """
     if isinstance(leaf, bool | int | float):
         return type(leaf)(array.item())
     if _is_key(leaf):
         return jax.random.wrap_key_data(jnp.asarray(array), impl=_key_impl(leaf))
     if isinstance(leaf, np.ndarray | np.generic):
         return np.asarray(array)
-    return jax.device_put(array, getattr(leaf, "sharding", None))
+    return jax.device_put(array, leaf.sharding if getattr(leaf, "committed", True) else None)
 
 
 def _key_impl(leaf: Any) -> str:

@@ -60,6 +60,14 @@ def test_a_state_is_restored_from_its_shapes_alone(tmp_path: Path) -> None:
     assert bits(Checkpoints(tmp_path).restore(jax.eval_shape(lambda: state))) == bits(state)
 
 
+def test_an_array_is_bound_to_a_device_where_it_was_before_and_only_there(tmp_path: Path) -> None:
+    state = {"bound": jax.device_put(jnp.ones(2), jax.devices()[0]), "free": jnp.ones(2)}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state)
+    restored = checkpoints.restore(state)
+    assert (restored["bound"].committed, restored["free"].committed) == (True, False)
+
+
 def test_the_last_two_steps_are_kept_and_either_can_be_had(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "missing" / "folder")
     assert checkpoints.latest_step() is None
