@@ -116,7 +116,7 @@ def test_the_command_prints_the_message_and_why_the_model_s_was_refused(
     assert cli.main([*arguments, "--json"]) == 0
     message = json.loads(capsys.readouterr().out)["message"]
     assert message["source"] == "template"
-    assert message["model_text"]
+    assert message["model_text"] is not None  # it may be empty: what the random model says hangs on the bundle's hash
     assert message["violations"]
     assert cli.main([*arguments, "--json", "--template"]) == 0
     assert json.loads(capsys.readouterr().out)["message"]["model_text"] is None
