@@ -158,16 +158,17 @@ class Models:
             raise Unwritten("model_failed") from None
 
     def _best(self, served: Served, brief: Brief) -> str:
-        """The first text that passes; the last one tried where none does."""
-        text = ""
-        for attempt in range(_TRIES):
-            text = self._writers[served.id](brief.mask(), _seed(served.id, brief, attempt))
-            if self._passes(served, brief, text):
-                break
-        return text
-
-    def _passes(self, served: Served, brief: Brief, text: str) -> bool:
-        return served.rules is None or shield.check(brief.fill(text), brief, served.rules).passed
+        """The first text that passes; the last one tried where none does before it, which is judged by who sends it."""
+        write, masked = self._writers[served.id], brief.mask()
+        for attempt in range(_TRIES - 1):
+            text = write(masked, _seed(served.id, brief, attempt))
+            if served.rules is None:
+                return text
+            verdict = shield.check(brief.fill(text), brief, served.rules)
+            if verdict.passed:
+                return text
+            self._metrics.shield_blocks(verdict.blocking)
+        return write(masked, _seed(served.id, brief, _TRIES - 1))
 
     def _message(self, served: Served, brief: Brief, text: str) -> Message | Unwritten:
         """The model's `text` with its names, as the shield judges it; kept for the next time."""

@@ -135,12 +135,20 @@ def test_a_text_that_the_shield_refuses_is_written_once_more(writing: Path, tmp_
         seeds.append(seed)
         return good(brief, seed) if len(seeds) % 2 == 0 else refused(brief, seed)
 
+    kept: list[Metrics] = []
+
+    def models(settings: Settings, metrics: Metrics) -> Models:
+        kept.append(metrics)
+        return Models(settings, metrics, load=lambda _: write)
+
     async def main() -> None:
-        async with running(writing, tmp_path, messages="model", models=by(write)) as (engine, _):
+        async with running(writing, tmp_path, messages="model", models=models) as (engine, _):
             _, decision = await a_contact(engine)
             assert decision.message is not None
             assert (decision.message.source, decision.degradations) == ("model", ())
             assert len(set(seeds)) == 2
+            (blocks,) = (each for each in kept[0].registry.collect() if each.name == "retentionjax_shield_blocks")
+            assert {sample.value for sample in blocks.samples} == {1.0}  # the first text, by each rule it broke
 
     asyncio.run(main())
 
