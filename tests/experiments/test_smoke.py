@@ -128,9 +128,10 @@ def made(run: epath.Path, stage: str) -> dict[str, object]:
     files = {file.relative_to(folder).as_posix(): file for file in storage.files(folder)}
     own = ("decisions/", "bundle/manifest.json", "policy/parameters/", "bundle/policy/parameters/")
     hashes = {name: storage.sha256(file) for name, file in files.items() if not name.startswith(own)}
+    if stage == "messages":  # its figures tell of draws, and those hang on the bundle's id, in which the hour is
+        return dict(hashes)
     figures = storage.read_json(run / stage / "summary.json")
-    of_process = ("seconds", "bytes")  # Orbax's files differ in length from one process to the next
-    return {key: value for key, value in figures.items() if not any(word in key for word in of_process)} | hashes
+    return {key: value for key, value in figures.items() if "seconds" not in key} | hashes
 
 
 @pytest.mark.slow
