@@ -71,7 +71,7 @@ class Settings:
     gamma: float = 1.0
     gae_lambda: float = 0.95
     """For the reward and the costs alike. At 0.8 the policy gained as much, at a multiplier up to 40 % below the exact
-    price: a short trace leans on a critic that sees too little of what a contact is worth later."""
+    price: presumably the critic, on which a short trace leans, sees too little of what a contact is worth later."""
     clip_eps: float = 0.2
     value_clip: float | None = None
     value_coef: float = 0.5

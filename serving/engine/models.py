@@ -152,13 +152,13 @@ class Models:
         try:
             if served.id not in self._writers:
                 self._writers[served.id] = self._load(served)
-            return self._best(served, brief)
+            return self._passing(served, brief)
         except (RetentionJaxError, RuntimeError, ValueError, OSError, MemoryError) as error:
             _log.error("the language model failed", bundle=served.id[:12], exc_info=error)
             raise Unwritten("model_failed") from None
 
-    def _best(self, served: Served, brief: Brief) -> str:
-        """The first text that passes; the last one tried where none does before it, which is judged by who sends it."""
+    def _passing(self, served: Served, brief: Brief) -> str:
+        """The first text that passes with these names, or the last try, which `_message` judges as all that is sent."""
         write, masked = self._writers[served.id], brief.mask()
         for attempt in range(_TRIES - 1):
             text = write(masked, _seed(served.id, brief, attempt))
@@ -198,6 +198,6 @@ def _recent(cache: OrderedDict[Hashable, T], key: Hashable) -> T | None:
 
 
 def _seed(bundle_id: str, brief: Brief, attempt: int) -> int:
-    """The same message for the same brief, whichever process writes it; below 2³¹."""
+    """The same in every process, so that one brief is written alike everywhere; below 2³¹."""
     text = f"{bundle_id} {attempt} {brief.prompt()}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1

@@ -36,8 +36,8 @@ CONFIG = rl.PPOConfig(
     entropy_coef=0.025,
     entropy_coef_end=0.002,
     annealing=0.5,
-    # Exploring, the first policies fall twenty times as often as they may: one clip for both signs of the violation
-    # keeps that from pricing falls for the rest of the run.
+    # Exploring, the first policies fall twenty times as often as they may, and at a price too high a good policy stays
+    # below the limit by a tenth of it: clipped at a tenth, the price rises no faster than it comes down again.
     gains=rl.Gains(proportional=0.1, integral=0.1, violation_clip=0.1),
 )
 
