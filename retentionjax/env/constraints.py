@@ -53,24 +53,42 @@ def costs(spend: jax.Array, contact: Bool[Array, ""], broken: Violations) -> Flo
     return jnp.stack([spend, contact, broken.cooldown, broken.fatigue]).astype(jnp.float32)
 
 
-def removed_by_rule(state: EnvState, params: EnvParams) -> Bool[Array, "rules actions"]:
-    """True where the rule of that row (see `RULES`) forbids the action of that column; *wait* never is.
+class _Removals(NamedTuple):
+    """What each rule of `RULES` forbids."""
 
-    Cooldown and fatigue are judged on the day the contact would execute, today + delay: with one pending contact
+    pending: Bool[Array, ""]  # every contact
+    cooldown: Bool[Array, " delays"]
+    fatigue: Bool[Array, " delays"]
+    account_cap: Bool[Array, " offers"]
+
+
+def _removals(state: EnvState, params: EnvParams) -> _Removals:
+    """Cooldown and fatigue are judged on the day the contact would execute, today + delay: with one pending contact
     at most, nothing can happen to them in between but the passing of days.
     """
     delays = jnp.asarray(params.delays)
-    size = (actions.NUM_OFFERS, actions.NUM_DELAYS)
-    pending = jnp.broadcast_to(state.pending_offer != NO_OFFER, size)
-    cooling = jnp.broadcast_to(cooldown_left(state, params) > delays, size)
     contacts = jax.vmap(lambda delay: dynamics.contacts_in_window(state, params, delay))(delays)
-    tired = jnp.broadcast_to(contacts >= params.fatigue_cap, size)
     full_cost = dynamics.offer_cost(params.offers, state.monthly_charge, params) + params.contact_cost
-    too_dear = jnp.broadcast_to((full_cost > account_left(state, params))[:, None], size)
-    removed = jnp.stack([pending, cooling, tired, too_dear]).reshape(len(RULES), actions.NUM_ACTIONS - 1)
-    return jnp.pad(removed, ((0, 0), (1, 0)))
+    return _Removals(
+        pending=state.pending_offer != NO_OFFER,
+        cooldown=cooldown_left(state, params) > delays,
+        fatigue=contacts >= params.fatigue_cap,
+        account_cap=full_cost > account_left(state, params),
+    )
+
+
+def removed_by_rule(state: EnvState, params: EnvParams) -> Bool[Array, "rules actions"]:
+    """True where the rule of that row (see `RULES`) forbids the action of that column; *wait* never is."""
+    by_rule = _removals(state, params)
+    by_rule = by_rule._replace(account_cap=by_rule.account_cap[:, None])
+    size = (actions.NUM_OFFERS, actions.NUM_DELAYS)
+    removed = jnp.stack([jnp.broadcast_to(rule, size) for rule in by_rule])
+    return jnp.pad(removed.reshape(len(RULES), actions.NUM_ACTIONS - 1), ((0, 0), (1, 0)))
 
 
 def action_mask(state: EnvState, params: EnvParams) -> Bool[Array, " actions"]:
     """True for each legal action: no rule of `RULES` removes it. *Wait* is always legal."""
-    return ~removed_by_rule(state, params).any(axis=0)
+    by_rule = _removals(state, params)
+    day_is_free = ~(by_rule.pending | by_rule.cooldown | by_rule.fatigue)
+    legal = ~by_rule.account_cap[:, None] & day_is_free
+    return jnp.pad(legal.reshape(actions.NUM_ACTIONS - 1), (1, 0), constant_values=True)

@@ -53,5 +53,7 @@ def observe(state: EnvState, params: EnvParams) -> Float[Array, "16"]:
         state.churn_probability,
     ]
     assert 1 + actions.NUM_OFFERS + len(rest) == SIZE
-    values = jnp.concatenate([today[None], accept, jnp.stack([jnp.asarray(x, jnp.float32) for x in rest])])
-    return jnp.clip(values, LOW, HIGH)
+    # Clipped one by one and then joined: a rule that reads one of the numbers pays for one (XLA drops the others).
+    values = [today, *(accept[offer] for offer in range(actions.NUM_OFFERS)), *rest]
+    bounds = zip(values, LOW.tolist(), HIGH.tolist(), strict=True)
+    return jnp.stack([jnp.clip(jnp.asarray(value, jnp.float32), low, high) for value, low, high in bounds])

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 from jaxtyping import Array, Bool, Float, Int
 
-from retentionjax.env import actions, constraints, dynamics, observation
+from retentionjax.env import actions, constraints, dynamics, luck, observation
 from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState
 
 Info = dict[str, Any]
@@ -101,7 +101,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, Info]:
         """gymnax's auto-resetting step, observing once after the reset is chosen instead of twice before."""
         params = self.default_params if params is None else params
-        key_step, key_reset = jax.random.split(key)
+        key_step, key_reset = luck.split(key, 2)
         final_observation, after, reward, terminated, info = self.step_env(key_step, state, action, params)
         fresh = self._draw_customer(key_reset, params)
         after = jax.tree.map(lambda new, old: jnp.where(terminated, new, old), fresh, after)
@@ -115,7 +115,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         return observation.observe(state, params), state
 
     def _draw_customer(self, key: jax.Array, params: EnvParams) -> EnvState:
-        draw = jax.random.uniform(key, (2,))
+        draw = luck.uniforms(key, 2)
         customer = (draw[0] * params.population.size).astype(jnp.int32)
         customer = jnp.minimum(customer, params.population.size - 1)  # float32 can round up to the size
         return new_customer(customer, draw[1] < dynamics.elevated_share(params), params)
@@ -124,7 +124,12 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         self, key: jax.Array, state: EnvState, action: float | jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, Info]:
         """One day. `info`: costs f32[K] (`constraints.NAMES`), discount, value ($, unshaped), revenue, contact, …"""
-        draws = Draws(*jax.random.uniform(key, (3,)))
+        return self.live(draws_of(key), state, action, params)
+
+    def live(
+        self, draws: Draws, state: EnvState, action: float | jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, Info]:
+        """`step_env` with the day's luck given."""
         hazard = dynamics.daily_hazard(state.churn_probability, state.elevated, params)
         scheduled = schedule(state, jnp.asarray(action), params)
         broken = constraints.violations(scheduled.pending_days == 0, scheduled, params)
@@ -166,6 +171,11 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         calm_next, elevated_next = params.potential[state.time + 1, state.customer]
         rises = jnp.where(state.elevated, 1 - params.risk_recovery, params.risk_onset)
         return stays * (calm_next + rises * (elevated_next - calm_next)) - now
+
+
+def draws_of(keys: jax.Array) -> Draws:
+    """The day's luck of one customer, or of many with a key each."""
+    return Draws(*luck.uniforms(keys, len(Draws._fields)))
 
 
 def new_customer(customer: jax.Array, elevated: jax.Array, params: EnvParams) -> EnvState:

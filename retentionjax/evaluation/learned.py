@@ -8,10 +8,10 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
-from retentionjax.env import constraints, observation
+from retentionjax.env import constraints, luck, observation
 from retentionjax.env.actions import NUM_ACTIONS, WAIT
 from retentionjax.errors import BundleError
-from retentionjax.evaluation.rollout import Policy, Situation, for_each
+from retentionjax.evaluation.rollout import Policy, Situation
 from retentionjax.rl import networks
 
 NUM_HEADS = 1 + len(constraints.NAMES)  # value heads: uplift in $, then each cost to come
@@ -39,14 +39,13 @@ def ppo(policy: networks.Policy, wait_bias: float = 0.0) -> Policy:
 
 
 def logits(policy: Policy, situation: Situation) -> jax.Array:
-    """Logits of the 13 actions, very low where the mask forbids; f32[13]."""
+    """Logits of the 13 actions, very low where the mask forbids; f32[..., 13], of one situation or a batch."""
     plain = networks.policy_logits(policy.parameters, situation.observation, situation.mask)
-    return plain.at[WAIT].add(policy.knob)
+    return plain.at[..., WAIT].add(policy.knob)
 
 
-@for_each
-def _ppo(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
-    return jax.random.categorical(key, logits(policy, situation))
+def _ppo(policy: Policy, situations: Situation, keys: jax.Array) -> jax.Array:
+    return luck.categorical(keys, logits(policy, situations))
 
 
 def save(trained: Trained, folder: epath.Path) -> None:

@@ -15,13 +15,13 @@ import numpy.typing as npt
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
+from retentionjax.env import luck
 from retentionjax.env.actions import NUM_OFFERS
 from retentionjax.env.dynamics import elevated_share
 from retentionjax.env.observation import observe
-from retentionjax.env.retention import Info, RetentionEnv, new_customer
+from retentionjax.env.retention import Info, RetentionEnv, draws_of, new_customer
 from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
 
-SPEND = 2  # column of spend in a day's sums
 CHUNK = 16_384  # episodes simulated at once: the largest that stays in a laptop's cache
 
 
@@ -81,11 +81,24 @@ class Episodes(NamedTuple):
     accepted: Any  # accepted contacts by offer, a last axis of 4
 
 
+class _Totals(NamedTuple):
+    """What an episode adds up, an array each: side by side in one array they would cost several times as much."""
+
+    value: Float[Array, " episodes"]
+    revenue: Float[Array, " episodes"]
+    spend: Float[Array, " episodes"]
+    contacts: Float[Array, " episodes"]
+    cooldown_violations: Float[Array, " episodes"]
+    fatigue_violations: Float[Array, " episodes"]
+    made: Float[Array, "offers episodes"]
+    accepted: Float[Array, "offers episodes"]
+
+
 class _Sums(NamedTuple):
     state: EnvState
     active: Bool[Array, " episodes"]  # the campaign goes on
     alive: Float[Array, " episodes"]  # probability that the customer is there: 0 or 1 where churn is sampled
-    totals: Float[Array, "episodes sums"]
+    totals: "_Totals"
     end_charge: Float[Array, " episodes"]
 
 
@@ -142,31 +155,36 @@ def play_chunk(
 
     def one_day(sums: _Sums, day: jax.Array) -> tuple[_Sums, jax.Array]:
         key_luck, key_policy = jax.random.split(jax.random.fold_in(key_days, day))
-        lucks, keys = jax.random.split(key_luck, count), jax.random.split(key_policy, count)
+        draws = draws_of(luck.split(key_luck, count))
+        keys = luck.split(key_policy, count)
 
         seen = sums.state if believed is None else as_predicted(sums.state, believed)
         observations = jax.vmap(observe, (0, None))(seen, view)
         masks = jax.vmap(env.action_mask, (0, None))(seen, view)
         actions = policy.act(policy, Situation(observations, masks, seen, view), keys)
-        step = jax.vmap(env.step_env, (0, 0, 0, None))
-        _, after, _, terminated, info = step(lucks, sums.state, actions, params)
-        stays = info["discount"]
-        day_sums = jax.vmap(_day_sums)(info)
+        live = jax.vmap(env.live, (0, 0, 0, None))
+        _, after, _, terminated, info = live(draws, sums.state, actions, params)
         active = sums.active
-        day_sums = jnp.where(active[:, None], sums.alive[:, None] * day_sums, 0.0)
-        alive = jnp.where(active, sums.alive * stays, sums.alive)
+        today = jax.tree.map(lambda sum_: jnp.where(active, sums.alive * sum_, 0.0), _of_day(info))
+        alive = jnp.where(active, sums.alive * info["discount"], sums.alive)
         charge = jnp.where(active, alive * charge_now(after, params), sums.end_charge)
-        after_all = _Sums(after, active & ~terminated, alive, sums.totals + day_sums, charge)
-        return after_all, day_sums[:, SPEND].mean()
+        totals = jax.tree.map(jnp.add, sums.totals, today)
+        return _Sums(after, active & ~terminated, alive, totals, charge), today.spend.mean()
 
-    zeros = jnp.zeros(count)
-    nothing = _Sums(state, jnp.ones(count, bool), jnp.ones(count), jnp.zeros((count, 6 + 2 * NUM_OFFERS)), zeros)
-    sums, daily_spend = jax.lax.scan(one_day, nothing, jnp.arange(days))
-    value, revenue, spend, contacts, cooldown, fatigue = sums.totals[:, :6].T
-    made, accepted = jnp.split(sums.totals[:, 6:], 2, axis=1)
-    over = spend > params.account_cap * (1 + 1e-5)
-    violated = (cooldown, fatigue, over * 1.0)
-    episodes = Episodes(value, revenue, spend, contacts, *violated, sums.alive, sums.end_charge, made, accepted)
+    zeros, by_offer = jnp.zeros(count), jnp.zeros((NUM_OFFERS, count))
+    nothing = _Totals(zeros, zeros, zeros, zeros, zeros, zeros, by_offer, by_offer)
+    start = _Sums(state, jnp.ones(count, bool), jnp.ones(count), nothing, zeros)
+    sums, daily_spend = jax.lax.scan(one_day, start, jnp.arange(days))
+    totals = sums.totals
+    over = totals.spend > params.account_cap * (1 + 1e-5)
+    episodes = Episodes(
+        *totals[:6],
+        account_violations=over * 1.0,
+        retained=sums.alive,
+        end_charge=sums.end_charge,
+        made=totals.made.T,
+        accepted=totals.accepted.T,
+    )
     return episodes, daily_spend
 
 
@@ -195,11 +213,12 @@ def daily_spend(
     return np.asarray(spend)
 
 
-def _day_sums(info: Info) -> Float[Array, " sums"]:
-    """Value, revenue, the four costs, contacts by offer, acceptances by offer: what an episode adds up."""
-    offer = jax.nn.one_hot(info["contact_offer"], NUM_OFFERS)
-    money = jnp.stack([info["value"], info["revenue"]])
-    return jnp.concatenate([money, info["costs"], offer * info["contact"], offer * info["accepted"]])
+def _of_day(info: Info) -> _Totals:
+    """One day's share of the totals, of a batch of days."""
+    spend, contacts, cooldown, fatigue = info["costs"].T
+    offer = info["contact_offer"] == jnp.arange(NUM_OFFERS)[:, None]
+    made, accepted = offer * info["contact"], offer * info["accepted"]
+    return _Totals(info["value"], info["revenue"], spend, contacts, cooldown, fatigue, made, accepted)
 
 
 def charge_now(state: EnvState, params: EnvParams) -> Float[Array, " episodes"]:

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import xgboost
 from jaxtyping import Array, Float, Int
 
-from retentionjax.env import actions
+from retentionjax.env import actions, luck
 from retentionjax.env.dynamics import elevated_share
 from retentionjax.env.observation import observe
-from retentionjax.env.retention import RetentionEnv, new_customer
+from retentionjax.env.retention import RetentionEnv, draws_of, new_customer
 from retentionjax.env.types import EnvParams, EnvState
 from retentionjax.evaluation.baselines import contact_now
 from retentionjax.evaluation.rollout import Policy, Situation
@@ -112,8 +112,8 @@ def _simulate(
         contact_is_legal = legal[:, actions.encode(0, 0)]
         seen = jnp.where(now[:, None], jax.vmap(observe, (0, None))(state, params), seen)
         usable = jnp.where(now, alive & contact_is_legal & (action == chosen), usable)
-        lucks = jax.random.split(key_luck, count)
-        _, state, reward, terminated, _ = jax.vmap(env.step_env, (0, 0, 0, None))(lucks, state, action, params)
+        draws = draws_of(luck.split(key_luck, count))
+        _, state, reward, terminated, _ = jax.vmap(env.live, (0, 0, 0, None))(draws, state, action, params)
         value += jnp.where(alive & (day >= decision_day), reward, 0.0)
         return (state, alive & ~terminated, seen, usable, value), None
 

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from retentionjax.env import luck
 from retentionjax.env.dynamics import elevated_share
 from retentionjax.env.observation import observe
-from retentionjax.env.retention import RetentionEnv, new_customer
+from retentionjax.env.retention import RetentionEnv, draws_of, new_customer
 from retentionjax.env.types import EnvParams, EnvState
 from retentionjax.evaluation.off_policy import log as logs
 from retentionjax.evaluation.off_policy.log import DecisionLog
@@ -77,8 +78,8 @@ def _simulated(
         masks = jax.vmap(env.action_mask, (0, None))(state, params)
         chosen = policy(observations, masks)
         action = jax.random.categorical(key_action, jnp.log(chosen), axis=-1)
-        lucks = jax.random.split(key_luck, episodes)
-        _, after, reward, terminated, _ = jax.vmap(env.step_env, (0, 0, 0, None))(lucks, state, action, params)
+        draws = draws_of(luck.split(key_luck, episodes))
+        _, after, reward, terminated, _ = jax.vmap(env.live, (0, 0, 0, None))(draws, state, action, params)
         row = {"observation": observations, "mask": masks, "propensities": chosen, "action": action}
         return (after, alive & ~terminated), {**row, "reward": reward, "alive": alive}
 

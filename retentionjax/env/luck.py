@@ -1,0 +1,88 @@
+"""`jax.random`'s own draws, to the bit, at a fifth or less of the price on a CPU.
+
+There JAX hashes in a loop over whole arrays (Threefry, "rolled"), and `vmap` lays customers and draws out crosswise;
+together that took half of all the time of a simulated campaign. Here the twenty rounds are written out, and the draws
+of a batch are laid out one after another. Every function says which call of `jax.random` it equals; a test holds it to
+that. Keys of another generator than JAX's default are handed to `jax.random`.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+T = TypeVar("T")
+Words = tuple[jax.Array, jax.Array]
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def split(key: jax.Array, number: int) -> jax.Array:
+    """`jax.random.split(key, number)`."""
+    if not _is_threefry(key):
+        return jax.random.split(key, number)
+    count = jnp.arange(number, dtype=jnp.uint32)
+    return jax.random.wrap_key_data(_kept(jnp.stack(_threefry(_words(key), (jnp.zeros_like(count), count)), -1)))
+
+
+def uniforms(keys: jax.Array, draws: int) -> Float[Array, "draws *keys"]:
+    """`jax.random.uniform(key, (draws,))`, of one key or of each of a batch."""
+    if not _is_threefry(keys):
+        return _each(lambda key: jax.random.uniform(key, (draws,)), keys).T
+    words = _words(keys)
+    return _kept(jnp.stack([_floats(words, number) for number in range(draws)]))
+
+
+def categorical(keys: jax.Array, logits: Float[Array, "keys categories"]) -> Int[Array, " keys"]:
+    """`jax.vmap(jax.random.categorical)(keys, logits)`."""
+    if not _is_threefry(keys):
+        return jax.vmap(jax.random.categorical)(keys, logits)
+    words, smallest = _words(keys), float(np.finfo(np.float32).tiny)
+    gumbels = [-jnp.log(-jnp.log(_floats(words, number) + smallest)) for number in range(logits.shape[-1])]
+    return jnp.argmax(_kept(jnp.stack(gumbels)).T + logits, axis=-1)
+
+
+def _is_threefry(keys: jax.Array) -> bool:
+    return str(jax.random.key_impl(keys)) == "threefry2x32"
+
+
+def _each(draw: Callable[[jax.Array], jax.Array], keys: jax.Array) -> jax.Array:
+    return jax.vmap(draw)(keys) if keys.ndim else draw(keys)
+
+
+def _words(keys: jax.Array) -> Words:
+    words = jax.random.key_data(keys)
+    return words[..., 0], words[..., 1]
+
+
+def _floats(keys: Words, number: int) -> Float[Array, "*keys"]:
+    """Draw `number` of each key, in [0, 1): 23 random bits as the mantissa of a float in [1, 2), less 1."""
+    one, other = _threefry(keys, (jnp.uint32(0), jnp.uint32(number)))
+    mantissa = ((one ^ other) >> 9) | jnp.uint32(0x3F800000)
+    return jax.lax.bitcast_convert_type(mantissa, jnp.float32) - 1.0
+
+
+def _kept(draws: T) -> T:
+    """Draws as they are: without the barrier XLA would hash anew wherever one is read.
+
+    One array of all draws, not a tuple of them, takes half the time.
+    """
+    kept: T = jax.lax.optimization_barrier(draws)
+    return kept
+
+
+def _threefry(key: Words, counter: Words) -> Words:
+    """Threefry-2x32-20 (Salmon et al. 2011, Parallel Random Numbers: As Easy as 1, 2, 3)."""
+    schedule = (*key, key[0] ^ key[1] ^ jnp.uint32(_PARITY))
+    left, right = counter[0] + schedule[0], counter[1] + schedule[1]
+    for block in range(5):
+        for turn in _ROTATIONS[block % 2]:
+            left = left + right
+            right = left ^ ((right << turn) | (right >> (32 - turn)))
+        left = left + schedule[(block + 1) % 3]
+        right = right + schedule[(block + 2) % 3] + jnp.uint32(block + 1)
+    return left, right
