@@ -174,6 +174,24 @@ def test_each_removed_action_is_explained_by_a_rule() -> None:
     np.testing.assert_array_equal(~removed.any(axis=0), constraints.action_mask(state, EnvParams()))
 
 
+def test_the_mask_is_what_no_rule_removes_in_any_state() -> None:
+    """Also where a cap is lifted, delays differ or nothing can be paid: both are asked of 5,000 random states."""
+    random, size = np.random.default_rng(3), 5_000
+    states = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (size,)), fresh()).replace(
+        monthly_charge=jnp.asarray(random.uniform(5, 120, size), jnp.float32),
+        contact_history=jnp.asarray(np.bitwise_and.reduce(random.integers(0, 2**32, (4, size))), jnp.uint32),
+        days_since_contact=jnp.asarray(random.integers(1, 12, size), jnp.int32),
+        pending_offer=jnp.asarray(random.integers(-1, 4, size) * random.integers(0, 2, size), jnp.int32),
+        account_used=jnp.asarray(random.uniform(0, 31, size), jnp.float32),
+    )
+    for params in (EnvParams(), EnvParams(account_cap=jnp.inf, fatigue_cap=9, delays=jnp.array([0, 2, 8]))):
+        removed = jax.vmap(constraints.removed_by_rule, (0, None))(states, params)
+        masks = jax.vmap(constraints.action_mask, (0, None))(states, params)
+        np.testing.assert_array_equal(masks, ~removed.any(axis=1))
+        assert masks.any(axis=0).all()
+        assert not masks[:, 1:].all(axis=0).any()
+
+
 @pytest.mark.parametrize("accepted", [False, True])
 def test_the_account_is_debited_for_the_contact_and_the_whole_accepted_offer(accepted: bool) -> None:
     params = EnvParams(elasticity=200.0 if accepted else -200.0)
