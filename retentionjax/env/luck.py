@@ -1,9 +1,9 @@
-"""`jax.random`'s own draws, to the bit, at a fifth or less of the price on a CPU.
+"""`jax.random`'s own draws, to the bit, at a quarter of the price on a CPU.
 
 There JAX hashes in a loop over whole arrays (Threefry, "rolled"), and `vmap` lays customers and draws out crosswise;
 together that took half of all the time of a simulated campaign. Here the twenty rounds are written out, and the draws
 of a batch are laid out one after another. Every function says which call of `jax.random` it equals; a test holds it to
-that. Keys of another generator than JAX's default are handed to `jax.random`.
+that (with `jax_threefry_partitionable`, the default). Keys of another generator are handed to `jax.random`.
 """
 
 from collections.abc import Callable

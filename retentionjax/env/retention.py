@@ -124,9 +124,9 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         self, key: jax.Array, state: EnvState, action: float | jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, Info]:
         """One day. `info`: costs f32[K] (`constraints.NAMES`), discount, value ($, unshaped), revenue, contact, …"""
-        return self.live(draws_of(key), state, action, params)
+        return self.step_with(draws_of(key), state, action, params)
 
-    def live(
+    def step_with(
         self, draws: Draws, state: EnvState, action: float | jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, Info]:
         """`step_env` with the day's luck given."""

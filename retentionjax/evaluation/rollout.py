@@ -162,8 +162,8 @@ def play_chunk(
         observations = jax.vmap(observe, (0, None))(seen, view)
         masks = jax.vmap(env.action_mask, (0, None))(seen, view)
         actions = policy.act(policy, Situation(observations, masks, seen, view), keys)
-        live = jax.vmap(env.live, (0, 0, 0, None))
-        _, after, _, terminated, info = live(draws, sums.state, actions, params)
+        step = jax.vmap(env.step_with, (0, 0, 0, None))
+        _, after, _, terminated, info = step(draws, sums.state, actions, params)
         active = sums.active
         today = jax.tree.map(lambda sum_: jnp.where(active, sums.alive * sum_, 0.0), _of_day(info))
         alive = jnp.where(active, sums.alive * info["discount"], sums.alive)

@@ -113,7 +113,7 @@ def _simulate(
         seen = jnp.where(now[:, None], jax.vmap(observe, (0, None))(state, params), seen)
         usable = jnp.where(now, alive & contact_is_legal & (action == chosen), usable)
         draws = draws_of(luck.split(key_luck, count))
-        _, state, reward, terminated, _ = jax.vmap(env.live, (0, 0, 0, None))(draws, state, action, params)
+        _, state, reward, terminated, _ = jax.vmap(env.step_with, (0, 0, 0, None))(draws, state, action, params)
         value += jnp.where(alive & (day >= decision_day), reward, 0.0)
         return (state, alive & ~terminated, seen, usable, value), None
 

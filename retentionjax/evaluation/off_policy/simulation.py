@@ -79,7 +79,7 @@ def _simulated(
         chosen = policy(observations, masks)
         action = jax.random.categorical(key_action, jnp.log(chosen), axis=-1)
         draws = draws_of(luck.split(key_luck, episodes))
-        _, after, reward, terminated, _ = jax.vmap(env.live, (0, 0, 0, None))(draws, state, action, params)
+        _, after, reward, terminated, _ = jax.vmap(env.step_with, (0, 0, 0, None))(draws, state, action, params)
         row = {"observation": observations, "mask": masks, "propensities": chosen, "action": action}
         return (after, alive & ~terminated), {**row, "reward": reward, "alive": alive}
 
