@@ -6,17 +6,14 @@ of a batch are laid out one after another. Every function says which call of `ja
 that (with `jax_threefry_partitionable`, the default). Keys of another generator are handed to `jax.random`.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-T = TypeVar("T")
 Words = tuple[jax.Array, jax.Array]
 
+_GENERATOR = "threefry2x32"
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
@@ -26,13 +23,15 @@ def split(key: jax.Array, number: int) -> jax.Array:
     if not _is_threefry(key):
         return jax.random.split(key, number)
     count = jnp.arange(number, dtype=jnp.uint32)
-    return jax.random.wrap_key_data(_kept(jnp.stack(_threefry(_words(key), (jnp.zeros_like(count), count)), -1)))
+    words = _kept(jnp.stack(_threefry(_words(key), (jnp.zeros_like(count), count)), -1))
+    return jax.random.wrap_key_data(words, impl=_GENERATOR)
 
 
 def uniforms(keys: jax.Array, draws: int) -> Float[Array, "draws *keys"]:
     """`jax.random.uniform(key, (draws,))`, of one key or of each of a batch."""
     if not _is_threefry(keys):
-        return _each(lambda key: jax.random.uniform(key, (draws,)), keys).T
+        typed = keys if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(keys)
+        return jnp.vectorize(lambda key: jax.random.uniform(key, (draws,)), signature="()->(n)")(typed).T
     words = _words(keys)
     return _kept(jnp.stack([_floats(words, number) for number in range(draws)]))
 
@@ -47,11 +46,7 @@ def categorical(keys: jax.Array, logits: Float[Array, "keys categories"]) -> Int
 
 
 def _is_threefry(keys: jax.Array) -> bool:
-    return str(jax.random.key_impl(keys)) == "threefry2x32"
-
-
-def _each(draw: Callable[[jax.Array], jax.Array], keys: jax.Array) -> jax.Array:
-    return jax.vmap(draw)(keys) if keys.ndim else draw(keys)
+    return str(jax.random.key_impl(keys)) == _GENERATOR
 
 
 def _words(keys: jax.Array) -> Words:
@@ -66,12 +61,12 @@ def _floats(keys: Words, number: int) -> Float[Array, "*keys"]:
     return jax.lax.bitcast_convert_type(mantissa, jnp.float32) - 1.0
 
 
-def _kept(draws: T) -> T:
+def _kept(draws: jax.Array) -> jax.Array:
     """Draws as they are: without the barrier XLA would hash anew wherever one is read.
 
     One array of all draws, not a tuple of them, takes half the time.
     """
-    kept: T = jax.lax.optimization_barrier(draws)
+    kept: jax.Array = jax.lax.optimization_barrier(draws)
     return kept
 
 

@@ -82,7 +82,7 @@ class Episodes(NamedTuple):
 
 
 class _Totals(NamedTuple):
-    """What an episode adds up, an array each: side by side in one array they would cost several times as much."""
+    """What an episode adds up, an array each: side by side in one they took two fifths of the time under `never`."""
 
     value: Float[Array, " episodes"]
     revenue: Float[Array, " episodes"]
@@ -165,7 +165,7 @@ def play_chunk(
         step = jax.vmap(env.step_with, (0, 0, 0, None))
         _, after, _, terminated, info = step(draws, sums.state, actions, params)
         active = sums.active
-        today = jax.tree.map(lambda sum_: jnp.where(active, sums.alive * sum_, 0.0), _of_day(info))
+        today = jax.tree.map(lambda share: jnp.where(active, sums.alive * share, 0.0), _of_day(info))
         alive = jnp.where(active, sums.alive * info["discount"], sums.alive)
         charge = jnp.where(active, alive * charge_now(after, params), sums.end_charge)
         totals = jax.tree.map(jnp.add, sums.totals, today)

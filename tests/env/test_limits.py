@@ -175,7 +175,7 @@ def test_each_removed_action_is_explained_by_a_rule() -> None:
 
 
 def test_the_mask_is_what_no_rule_removes_in_any_state() -> None:
-    """Also where a cap is lifted, delays differ or nothing can be paid: both are asked of 5,000 random states."""
+    """5,000 random states, under the default limits and with caps lifted and other delays."""
     random, size = np.random.default_rng(3), 5_000
     states = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (size,)), fresh()).replace(
         monthly_charge=jnp.asarray(random.uniform(5, 120, size), jnp.float32),

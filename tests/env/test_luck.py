@@ -62,3 +62,11 @@ def test_other_keys_are_drawn_from_too(key: jax.Array) -> None:
     np.testing.assert_array_equal(luck.uniforms(keys[1], 3), jax.random.uniform(keys[1], (3,)))
     logits = jnp.zeros((5, 4))
     np.testing.assert_array_equal(luck.categorical(keys, logits), jax.vmap(jax.random.categorical)(keys, logits))
+
+
+def test_the_default_generator_may_be_another() -> None:
+    """Typed keys keep their own generator; untyped ones have the default's."""
+    with jax.default_prng_impl("rbg"):
+        assert luck.split(KEY, 2).dtype == KEY.dtype
+        key = jax.random.PRNGKey(0)
+        np.testing.assert_array_equal(luck.uniforms(key, 3), jax.random.uniform(key, (3,)))
