@@ -103,6 +103,7 @@ def gpu_settings(found: list[Gpu]) -> dict[str, str]:
         "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{min(0.92, share):.2f}",
         "JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32" if modern else "float32",
         "RETENTIONJAX_SHARDS": str(power_of_two(len(found))),
+        "JAX_COMPILATION_CACHE_DIR": programs(),
     }
 
 
@@ -112,7 +113,17 @@ def tpu_settings(devices: Path = Path("/dev")) -> dict[str, str]:
     if not chips:
         raise RefusedError("no TPU: neither /dev/accel* nor /dev/vfio/* is there; is this a TPU VM?")
     print(f"{len(chips)} TPU chips", file=sys.stderr)
-    return {"JAX_DEFAULT_MATMUL_PRECISION": "bfloat16", "RETENTIONJAX_SHARDS": str(power_of_two(len(chips)))}
+    return {
+        "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+        "RETENTIONJAX_SHARDS": str(power_of_two(len(chips))),
+        "JAX_COMPILATION_CACHE_DIR": programs(),
+    }
+
+
+def programs() -> str:
+    """Where XLA keeps what it compiled. On a GPU compiling is most of a demo's time."""
+    named, home = os.environ.get("RETENTIONJAX_CACHE"), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return str((Path(named) if named else Path(home) / "retentionjax").expanduser() / "programs")
 
 
 def power_of_two(count: int) -> int:
@@ -125,6 +136,7 @@ def explain(settings: dict[str, str]) -> str:
         "XLA_PYTHON_CLIENT_MEM_FRACTION": "share of GPU memory that XLA takes at the start",
         "JAX_DEFAULT_MATMUL_PRECISION": "of float32 products; parameters and sums stay float32",
         "RETENTIONJAX_SHARDS": "groups of environments in the policy's training, one a device",
+        "JAX_COMPILATION_CACHE_DIR": "compiled programs, for the next run and after a crash",
     }
     return "\n".join(f"  {name}={value}  ({meaning[name]})" for name, value in settings.items())
 

@@ -45,7 +45,8 @@ def nvidia_smi(checkout: Path, *gpus: str, cuda: str = "12.4", script: str | Non
 
 
 def run(checkout: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    unset = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "JAX_DEFAULT_MATMUL_PRECISION", "RETENTIONJAX_SHARDS", "JAX_PLATFORMS")
+    chosen = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "JAX_DEFAULT_MATMUL_PRECISION", "RETENTIONJAX_SHARDS")
+    unset = (*chosen, "JAX_COMPILATION_CACHE_DIR", "JAX_PLATFORMS")
     env = {name: value for name, value in os.environ.items() if name not in unset}
     env |= {"PATH": f"{checkout / 'fake'}:{os.environ['PATH']}", "PYTHON": sys.executable} | environment
     command = ["bash", str(checkout / "scripts/gpu_vm.sh"), *arguments]
@@ -116,6 +117,15 @@ def test_the_users_own_setting_stays(checkout: Path) -> None:
     assert "python: scripts/selftest.py --expect gpu [0.5 tensorfloat32]" in done.stdout
 
 
+def test_compiled_programs_are_kept_in_the_cache_or_where_the_user_says(checkout: Path, tmp_path: Path) -> None:
+    nvidia_smi(checkout, L4)
+    python = checkout / ".venv/bin/python"
+    python.write_text('#!/bin/sh\necho "programs: $JAX_COMPILATION_CACHE_DIR"\n')
+    kept = run(checkout, RETENTIONJAX_CACHE=str(tmp_path / "my cache"))
+    assert f"programs: {tmp_path / 'my cache'}/programs" in kept.stdout
+    assert "programs: /elsewhere" in run(checkout, JAX_COMPILATION_CACHE_DIR="/elsewhere").stdout
+
+
 def test_a_tpu_is_asked_for_by_name(checkout: Path) -> None:
     refused = run(checkout, "--tpu", "pipeline", "mvp")
     assert refused.returncode == 1
@@ -146,7 +156,8 @@ def test_tpu_chips_are_counted_and_their_products_are_bfloat16(tmp_path: Path) -
     devices = load("devices")
     for chip in range(4):
         (tmp_path / f"accel{chip}").touch()
-    assert devices.tpu_settings(tmp_path) == {"JAX_DEFAULT_MATMUL_PRECISION": "bfloat16", "RETENTIONJAX_SHARDS": "4"}
+    settings = devices.tpu_settings(tmp_path)
+    assert (settings["JAX_DEFAULT_MATMUL_PRECISION"], settings["RETENTIONJAX_SHARDS"]) == ("bfloat16", "4")
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (2, 2), (3, 2), (7, 4), (8, 8)])
