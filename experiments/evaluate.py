@@ -86,7 +86,8 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     budget = float(storage.read_json(folder / "limits.json")["campaign_budget"])
     ours = learned.load(folder / "policy").policy
 
-    policies = [baselines.never(), *rules(config, train, ours), ours]
+    target = spend_on_training(config, train, ours)
+    policies = [baselines.never(), *rules(config, train, target), ours]
     episodes = play_all(config, held_out, policies)
     bootstrap = Bootstrap(len(held_table), seed=config.seed)
     charge = held_table["monthly_charge"].to_numpy()
@@ -99,7 +100,7 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         if name != "ppo"
     }
     learned_price = price_of(storage.read_json(context.inputs["policy"] / "summary.json"))
-    regret = distance_to_optimum(config, held_out, ours, budget, learned_price)
+    regret = distance_to_optimum(config, held_out, ours, budget, learned_price, target)
     title = f"Held-out customers ({context.data_source} data), $ a customer and campaign"
     table.show(metrics, paired, title=title, footer=optimum.sentences(regret, learned_price))
     segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed)
@@ -118,9 +119,17 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
 
 
 def distance_to_optimum(
-    config: EvaluateConfig, held_out: EnvParams, ours: Policy, budget: float, learned_price: float
+    config: EvaluateConfig,
+    held_out: EnvParams,
+    ours: Policy,
+    budget: float,
+    learned_price: float,
+    spend_on_training: float,
 ) -> optimum.Regret:
-    """The learned policy and the exact optimum on a sample of the held-out customers."""
+    """The learned policy and the exact optimum on a sample of the held-out customers.
+
+    The exact price is that of the training customers, as the learned one is.
+    """
     rows = optimum.spread(held_out.population.churn_probability, config.optimum_customers, config.seed)
     sample = held_out.replace(population=held_out.population.take(rows))  # type: ignore[attr-defined]
     with progress("exact optimum", optimum.SOLUTIONS * len(rows), "campaigns") as bar:
@@ -131,6 +140,7 @@ def distance_to_optimum(
             jax.random.key(config.seed + 2),
             replicates=config.optimum_replicates,
             price=learned_price,
+            spend_of_all=spend_on_training,
             advance=bar.advance,
         )
 
@@ -142,20 +152,29 @@ def _attained(regret: optimum.Regret, learned_price: float) -> dict[str, float]:
         **_flat("uplift_ppo_sample", regret.uplift),
         "spend_ppo_sample": regret.spend,
         "uplift_optimum_sample": regret.at_spend.uplift,
-        "price_exact": regret.at_limit.price,
+        "price_exact": regret.price,
+        "price_exact_sample": regret.at_limit.price,
         "price_learned": learned_price,
     }
 
 
-def rules(config: EvaluateConfig, train: EnvParams, ours: Policy) -> list[Policy]:
-    """The baselines, those that learn taught on the training customers, all set to spend there what ours does."""
-    key = jax.random.key(config.seed)
-    key_log, key_bandit, key_spend = jax.random.split(key, 3)
+def spend_on_training(config: EvaluateConfig, train: EnvParams, ours: Policy) -> float:
+    """$ a training customer and campaign, under the luck by which the rules are set."""
+    *_, key = _keys(config)
+    return float(np.mean(play(RetentionEnv(), train, ours, key, replicates=config.tuning_replicates).spend))
+
+
+def _keys(config: EvaluateConfig) -> jax.Array:
+    """Of the log, of the bandit, and of setting the spend."""
+    return jax.random.split(jax.random.key(config.seed), 3)
+
+
+def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Policy]:
+    """The baselines, those that learn taught on the training customers, all set to spend `target` there."""
+    key_log, key_bandit, key_spend = _keys(config)
     env = RetentionEnv()  # as the campaigns to come, so that each rule is compiled once
     steps = len(KNOBS) * config.tuning_steps + config.thompson_rounds + 2
     with progress("tune the rules", steps, "steps") as bar:
-        spend = play(env, train, ours, key_spend, replicates=config.tuning_replicates).spend
-        target = float(np.mean(spend))
         bandit = thompson.learn(
             env,
             train,

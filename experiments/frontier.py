@@ -59,7 +59,10 @@ class FrontierConfig:
     )
     """PPO for each cell of the grid. It begins near a budget's worth of contacts: with this few episodes a rollout, a
     policy that begins with all too many unlearns contact before it has seen whom it helps, and never tries again."""
-    multipliers: training.MultiplierGains = field(default_factory=lambda: training.MultiplierGains(integral=0.1))
+    multipliers: training.MultiplierGains = field(
+        default_factory=lambda: training.MultiplierGains(integral=0.1, violation_clip=0.5)
+    )
+    """Of each cell: wider steps than the policy stage's, for a budget's price may be far from where it starts."""
     ppo: training.Settings = field(default_factory=training.Settings)
     """PPO for the policy that is told the price."""
     lowest_price: float = 0.2

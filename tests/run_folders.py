@@ -113,7 +113,7 @@ def add_optional(folder: Path, source: str = "real") -> Path:
     }
     _write(evaluation, json.loads(evaluation.read_text()) | {"optimum": optimum})
     summary = folder / "evaluate/summary.json"
-    share = {"share_of_attainable_gain": 0.963, "price_exact": 0.87}
+    share = {"share_of_attainable_gain": 0.963, "price_exact": 0.87, "price_learned": 0.91}
     _write(summary, json.loads(summary.read_text()) | share)
     prices = {"price": [0.5, 1.0, 2.0], "spend": [4.0, 2.0, 1.0], "uplift": [6.0, 5.0, 3.0]}
     curves = {"priced": line, "greedy": line}

@@ -114,14 +114,14 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     paired = {
         name: bootstrap.mean(business.paired(played["ppo"], each)) for name, each in played.items() if name != "ppo"
     }
-    footer = _attained(bundle, params, ours, optimum_customers, seed) if optimum_customers else ""
+    footer = _attained(bundle, params, ours, target, optimum_customers, seed) if optimum_customers else ""
     table.show(
         metrics, paired, title=f"{len(scores.customer_id):,} customers, $ a customer and campaign", footer=footer
     )
 
 
-def _attained(bundle: "Bundle", params: Any, ours: "Policy", count: int, seed: int) -> str:
-    """How much of the attainable gain the policy has on a sample of the customers, in words."""
+def _attained(bundle: "Bundle", params: Any, ours: "Policy", spend: float, count: int, seed: int) -> str:
+    """How much of the attainable gain the policy has on a sample of the customers, in words; `spend` is that on all."""
     import jax
 
     from retentionjax.evaluation import optimum
@@ -138,6 +138,7 @@ def _attained(bundle: "Bundle", params: Any, ours: "Policy", count: int, seed: i
             jax.random.key(seed),
             replicates=2000,
             price=price,
+            spend_of_all=spend,
             advance=bar.advance,
         )
     return optimum.sentences(regret, price)

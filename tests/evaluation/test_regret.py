@@ -25,7 +25,19 @@ def test_the_optimum_itself_attains_all_of_it():
     assert regret.at_limit.budget == 2.0
     assert json.loads(json.dumps(regret.to_dict()))["at_limit"]["uplift"] == pytest.approx(regret.at_limit.uplift)
     words = optimum.sentences(regret, 0.75)
-    assert f"the next dollar of budget returns ${regret.at_limit.price:.2f} (learned: 0.75)" in words
+    assert regret.price == regret.at_limit.price  # these customers are all there are
+    assert f"the next dollar of budget returns ${regret.price:.2f} (learned: 0.75)" in words
+
+
+def test_a_sample_that_spends_more_than_all_is_given_as_much_more_before_its_price_is_read():
+    """Which estimates the price of all customers better: see `measure`."""
+    policy, key = baselines.greedy_fatigue().replace(knob=0.7), jax.random.key(0)
+    found = optimum.measure(FORTNIGHTS, policy, 1.0, key, replicates=200, price=0.7, spend_of_all=0.5)
+    assert found.spend > 1.0
+    shifted = optimum.Frontier(FORTNIGHTS).at_budget(1.0 + found.spend - 0.5, guess=0.7)
+    assert found.price == pytest.approx(shifted.price, abs=1e-6)
+    assert found.price < found.at_limit.price
+    assert found.at_limit.budget == 1.0
 
 
 def test_who_never_contacts_attains_nothing():

@@ -33,7 +33,9 @@ class Regret:
     spend: float
     at_spend: Optimum
     at_limit: Optimum
-    """Its price is the exact shadow price of the campaign budget."""
+    """Its price is the exact shadow price of the campaign budget for these very customers."""
+    price: float
+    """The exact shadow price for all customers whom these stand for, with the policy as a control variate."""
     share: Estimate
     """Of the attainable gain: uplift over that of the optimum at the same spend."""
     frontier: tuple[tuple[float, float, float], ...]
@@ -70,6 +72,7 @@ def measure(
     *,
     replicates: int,
     price: float,
+    spend_of_all: float | None = None,
     advance: Callable[[int], object] = lambda steps: None,
 ) -> Regret:
     """Plays `policy` on the customers of `params.population` with expected churn, and finds their optimum.
@@ -78,6 +81,10 @@ def measure(
         limit: campaign budget, $ a customer.
         replicates: episodes a customer.
         price: a guess of the shadow price.
+        spend_of_all: what `policy` spends on all customers of whom these are a sample; None where these are all. A
+            few dozen customers want some 10 % more or less money than all do, which moves their price as much. The
+            policy shows how much more: their price is read at the limit plus that, and so estimates the price of all.
+            (32 of 160 real customers, five times: off by .30 without and by .08 with it, root mean square.)
         advance: called with the customers solved, `SOLUTIONS` × customers in all as a rule.
     """
     env = RetentionEnv(expected_churn=True)
@@ -89,6 +96,8 @@ def measure(
     frontier = Frontier(params, advance)
     at_limit = frontier.at_budget(limit, guess=max(price, 1e-3))
     at_spend = frontier.at_budget(spend, guess=max(price, 1e-3))
+    wanted = limit if spend_of_all is None else max(0.0, limit + spend - spend_of_all)
+    of_all = frontier.at_budget(wanted, guess=max(at_limit.price, 1e-3))
     most = max(at_spend.uplift, 1e-9)
     return Regret(
         customers=len(gain),
@@ -96,6 +105,7 @@ def measure(
         spend=spend,
         at_spend=at_spend,
         at_limit=at_limit,
+        price=of_all.price,
         share=Estimate(*(part / most for part in uplift)),
         frontier=tuple(_point(each, at_limit.never) for each in frontier.tangents()),
     )
@@ -108,12 +118,11 @@ def _point(tangent: Tangent, never: float) -> tuple[float, float, float]:
 def sentences(regret: Regret, learned_price: float | None) -> str:
     """What a person wants to know, in two lines."""
     share, best = regret.share, regret.at_spend
-    exact = regret.at_limit.price
     learned = "" if learned_price is None else f" (learned: {learned_price:.2f})"
     return (
         f"Of what can be gained at all ppo gains {share.mean:.1%} \\[{share.low:.1%}, {share.high:.1%}]: on "
         f"{regret.customers} of these customers ${regret.uplift.mean:.2f} over never, where the exact optimum gains "
         f"${best.uplift:.2f} at the same spend, ${regret.spend:.2f}.\n"
         f"Shadow price at the limit of ${regret.at_limit.budget:.2f}: the next dollar of budget returns "
-        f"${exact:.2f}{learned}."
+        f"${regret.price:.2f}{learned}."
     )

@@ -172,7 +172,7 @@ def regret(run: Run) -> Section:
             low, high = (figures[f"share_of_attainable_gain_{end}"] for end in ("low", "high"))
             detail = f"95 % interval {percent(low, 1)} to {percent(high, 1)}"
         tiles.append(Tile("of the attainable gain", percent(share, 1), detail))
-    learned_price = run.stages["policy"].summary.get("multiplier_campaign_budget") if run.get("policy") else None
+    learned_price = figures.get("price_learned")
     if price is not None:
         text = "" if learned_price is None else f"learned: {money(learned_price)}"
         tiles.append(Tile("is what the next dollar of budget returns (exact)", money(price), text))
@@ -202,6 +202,6 @@ def _solved(found: Mapping[str, Any]) -> Table:
         ("gain of the learned policy", interval(found["uplift"])),
         ("gain of the optimum at the same spend", money(found["at_spend"]["uplift"])),
         ("spend of both", money(found["spend"])),
-        (f"next $ at the limit of {money(found['at_limit']['budget'])}", money(found["at_limit"]["price"])),
+        (f"next $ at their limit of {money(found['at_limit']['budget'])}", money(found["at_limit"]["price"])),
     )
     return Table(f"On {found['customers']} held-out customers, solved exactly", ("", "$ a customer"), rows)
