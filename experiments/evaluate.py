@@ -124,11 +124,11 @@ def distance_to_optimum(
     ours: Policy,
     budget: float,
     learned_price: float,
-    spend_on_training: float,
+    target: float,
 ) -> optimum.Regret:
     """The learned policy and the exact optimum on a sample of the held-out customers.
 
-    The exact price is that of the training customers, as the learned one is.
+    The exact price is that of the training customers, on whom ours spends `target`, as the learned one is.
     """
     rows = optimum.spread(held_out.population.churn_probability, config.optimum_customers, config.seed)
     sample = held_out.replace(population=held_out.population.take(rows))  # type: ignore[attr-defined]
@@ -140,7 +140,7 @@ def distance_to_optimum(
             jax.random.key(config.seed + 2),
             replicates=config.optimum_replicates,
             price=learned_price,
-            spend_of_all=spend_on_training,
+            spend_of_all=target,
             advance=bar.advance,
         )
 
@@ -160,7 +160,7 @@ def _attained(regret: optimum.Regret, learned_price: float) -> dict[str, float]:
 
 def spend_on_training(config: EvaluateConfig, train: EnvParams, ours: Policy) -> float:
     """$ a training customer and campaign, under the luck by which the rules are set."""
-    *_, key = _keys(config)
+    key = _keys(config)[-1]
     return float(np.mean(play(RetentionEnv(), train, ours, key, replicates=config.tuning_replicates).spend))
 
 

@@ -163,10 +163,9 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     policy = set_spend(config, learned.ppo(ppo.policy(settings, state, averaged=True)), params)
     seconds = time.monotonic() - started
     learned.save(learned.Trained(policy, state.averaged_params.critic), context.artifacts / "policy")
-    plots.learning_curve(
-        read_metrics(context.folder / "metrics.jsonl"), config.limits.campaign_budget, context.artifacts
-    )
-    price = settled_price(read_metrics(context.folder / "metrics.jsonl"))
+    lines = read_metrics(context.folder / "metrics.jsonl")
+    plots.learning_curve(lines, config.limits.campaign_budget, context.artifacts)
+    price = settled_price(lines)
     return figures(config, policy, state, held_out) | {"price_campaign_budget": price, "train_seconds": seconds}
 
 

@@ -156,8 +156,11 @@ def test_tpu_chips_are_counted_and_their_products_are_bfloat16(tmp_path: Path) -
     devices = load("devices")
     for chip in range(4):
         (tmp_path / f"accel{chip}").touch()
-    settings = devices.tpu_settings(tmp_path)
-    assert (settings["JAX_DEFAULT_MATMUL_PRECISION"], settings["RETENTIONJAX_SHARDS"]) == ("bfloat16", "4")
+    assert devices.tpu_settings(tmp_path) == {
+        "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+        "RETENTIONJAX_SHARDS": "4",
+        "JAX_COMPILATION_CACHE_DIR": devices.programs(),
+    }
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (2, 2), (3, 2), (7, 4), (8, 8)])
