@@ -24,11 +24,13 @@ from serving.domain.bundles.controllers import activate_bundle, list_bundles
 from serving.domain.campaigns.controllers import CAMPAIGN, put_campaign, read_campaign
 from serving.domain.customers.controllers import CONSENT, put_consent, read_consent, read_ledger
 from serving.domain.decisions import decisions_router
+from serving.domain.decisions.controllers import EXPRESS
 from serving.domain.decisions.warming import warm
 from serving.domain.health.controllers import alive, exposed, ready
 from serving.domain.options import allows
 from serving.domain.outcomes.controllers import report
 from serving.engine import Engine
+from serving.express import Express
 from serving.housekeeping import Housekeeping, Probe
 from serving.ledger import Ledger, LedgerUnavailable
 from serving.ledger.types import ApiKey, Clock
@@ -39,7 +41,7 @@ from serving.observability.requests import Timed
 from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_response, unavailable
 from serving.security.bodies import BODY_LIMIT, StrictRequest
 from serving.security.gate import Gate
-from serving.security.headers import secured
+from serving.security.headers import of_api, secured
 from serving.settings import Settings
 
 _log = structlog.get_logger("serving.app")
@@ -50,7 +52,7 @@ def create_app(settings: Settings, *, clock: Clock = time.time) -> Litestar:
     """The service by `settings`. `clock` gives UTC epoch seconds."""
     metrics = Metrics()
     traces = tracing.from_environment()
-    app = Litestar(
+    app = Express(
         route_handlers=_handlers(settings),
         lifespan=[_running],
         middleware=[Timed(metrics), *([traces.middleware] if traces else [])],
@@ -66,6 +68,8 @@ def create_app(settings: Settings, *, clock: Clock = time.time) -> Litestar:
         request_max_body_size=BODY_LIMIT,
         logging_config=None,
     )
+    headers = of_api(behind_tls=settings.secure_cookies)
+    app.express(EXPRESS, metrics, headers, traces.middleware if traces else None)
     app.state.update({"settings": settings, "clock": clock, "metrics": metrics, "tracing": traces})
     return app
 

@@ -63,14 +63,12 @@ def _strings(value: Any) -> int:
             if each is not default and (made is msgspec.NODEFAULT or each != made()):
                 count += 1 + (each.__class__ is str or _strings(each))
         return count
-    if type(value) is dict:  # each request passes here, so the commonest values are not looked at twice
-        count = len(value)
-        for each in value.values():
-            if type(each) is str:
-                count += 1
-            elif type(each) is not float:
-                count += _strings(each)
-        return count
+    if type(value) is dict:  # each request passes here, so the commonest values are not looked at one by one
+        kinds = list(map(type, value.values()))
+        strings = kinds.count(str)
+        if strings + kinds.count(float) < len(kinds):
+            strings += sum(_strings(each) for each in value.values() if type(each) not in (str, float))
+        return len(value) + strings
     if isinstance(value, list | tuple):
         return sum(map(_strings, value))
     if isinstance(value, int) and not -_INT64 <= value < _INT64:

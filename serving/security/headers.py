@@ -30,10 +30,15 @@ _CONSOLE = (
 _SECURE = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
+def of_api(*, behind_tls: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Those of the API's answers."""
+    return (*_ALWAYS, *_UNKEPT, *_API, *(_SECURE if behind_tls else ()))
+
+
 def secured(*, behind_tls: bool) -> Callable[[Message, Scope], Awaitable[None]]:
     """The hook that adds the headers; with `behind_tls` the promise to stay with HTTPS as well."""
     tls = _SECURE if behind_tls else ()
-    api, console = (*_ALWAYS, *_UNKEPT, *_API, *tls), (*_ALWAYS, *_UNKEPT, *_CONSOLE, *tls)
+    api, console = of_api(behind_tls=behind_tls), (*_ALWAYS, *_UNKEPT, *_CONSOLE, *tls)
     static = (*_ALWAYS, *_KEPT, *_CONSOLE, *tls)
 
     async def add(message: Message, scope: Scope) -> None:

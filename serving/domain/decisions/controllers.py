@@ -10,7 +10,6 @@ from litestar.params import JSONBody
 
 from serving.domain.decisions.explaining import explain
 from serving.domain.decisions.idempotency import Keyed, key_of
-from serving.domain.decisions.lean import Encoded, lean_post
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import (
     DecisionIn,
@@ -29,18 +28,22 @@ from serving.domain.times import iso
 from serving.engine.answer import Decision
 from serving.engine.quiet import is_zone
 from serving.engine.request import Ask, EngineError, Given
+from serving.express import Encoded
 from serving.ledger import LedgerUnavailable
 from serving.ledger.types import DecisionRecord
 from serving.problems import details_of, field_error, invalid, not_found, responses
 from serving.security.bodies import BATCH_BODY_LIMIT
 from serving.security.guards import requires
 
+EXPRESS = ("decide", "decide_many")
+"""Handlers to which there is a short way, by name."""
 _SIMULATION_TOKENS = 10.0  # what it costs, in decisions
 _ENCODER = msgspec.json.Encoder()
 
 
-@lean_post(
+@post(
     "/v1/decisions",
+    name=EXPRESS[0],
     operation_id="decide",
     summary="Decide about one customer",
     tags=["decisions"],
@@ -60,8 +63,9 @@ async def decide(request: Request[Any, Any, Any], data: JSONBody[DecisionIn]) ->
     return Encoded(body, [(b"idempotent-replayed", b"true")] if given.replayed else ())
 
 
-@lean_post(
+@post(
     "/v1/decisions:batch",
+    name=EXPRESS[1],
     operation_id="decideMany",
     summary="Decide about up to 1,000 customers",
     tags=["decisions"],
