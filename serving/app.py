@@ -16,6 +16,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
+from retentionjax.errors import ConfigError
 from serving import openapi
 from serving.console import console_router
 from serving.console.sessions import Sessions
@@ -30,6 +31,8 @@ from serving.domain.health.controllers import alive, exposed, ready
 from serving.domain.options import allows
 from serving.domain.outcomes.controllers import report
 from serving.engine import Engine
+from serving.engine.deciding import Deciding
+from serving.engine.remote import RemoteEngine
 from serving.express import Express
 from serving.housekeeping import Housekeeping, Probe
 from serving.ledger import Ledger, LedgerUnavailable
@@ -49,7 +52,12 @@ _RETRY_SECONDS = 2.0
 
 
 def create_app(settings: Settings, *, clock: Clock = time.time) -> Litestar:
-    """The service by `settings`. `clock` gives UTC epoch seconds."""
+    """The service by `settings`. `clock` gives UTC epoch seconds.
+
+    Raises ConfigError for a clock of the caller's own where the engine is another process, which has its own.
+    """
+    if settings.engine == "process" and clock is not time.time:
+        raise ConfigError("engine is 'process', which keeps the system's time; allowed with another clock: thread")
     metrics = Metrics()
     traces = tracing.from_environment()
     app = Express(
@@ -106,9 +114,7 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         gate = Gate(
             _verifier(ledger), rate=settings.rate, burst=settings.rate_burst, cache_seconds=settings.key_cache_seconds
         )
-        engine = Engine(
-            ledger, settings, metrics=state.metrics, log=DecisionLog(on=settings.log_level in ("debug", "info"))
-        )
+        engine = _engine(ledger, settings, state.metrics)
         sessions = Sessions(
             settings.console_secret,
             lambda: _api_keys(ledger),
@@ -127,6 +133,12 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         _log.info("ready", workers=settings.workers)
         yield
         _log.info("draining")
+
+
+def _engine(ledger: Ledger, settings: Settings, metrics: Metrics) -> Deciding:
+    if settings.engine == "process":
+        return RemoteEngine(settings, metrics)
+    return Engine(ledger, settings, metrics=metrics, log=DecisionLog(on=settings.log_level in ("debug", "info")))
 
 
 def _verifier(ledger: Ledger) -> Callable[[str], ApiKey | None]:

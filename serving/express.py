@@ -65,7 +65,7 @@ class Express(Litestar):
             if found is None:
                 raise ValueError(f"no handler has the name {name!r}")
             for path in found["paths"]:
-                way = _way(self, found["handler"], path, metrics, headers)
+                way = _way(found["handler"], path, metrics, headers)
                 self._express[path] = middleware(way) if middleware else way
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -77,7 +77,7 @@ class Express(Litestar):
             await super().__call__(scope, receive, send)
 
 
-def _way(app: Litestar, handler: Any, path: str, metrics: Metrics, headers: Headers) -> ASGIApp:
+def _way(handler: Any, path: str, metrics: Metrics, headers: Headers) -> ASGIApp:
     guards = handler.resolve_guards()  # all asynchronous: Litestar has seen to it
     function, observe = handler.fn, metrics.request
     refusals: Mapping[Any, Refuse] = handler.resolve_exception_handlers()

@@ -54,7 +54,14 @@ def serve(folder: Path, bundle: Path, **changed: Any) -> Iterator[Running]:
     settings = Settings(
         bundle=str(bundle),
         database=f"sqlite:///{folder}/ledger.db",
-        **{"campaign_customers": 64, "campaign_budget": 5000.0, "rate": 0.0, "log_level": "error", **changed},
+        **{
+            "campaign_customers": 64,
+            "campaign_budget": 5000.0,
+            "rate": 0.0,
+            "log_level": "error",
+            "engine": "thread",
+            **changed,
+        },
     )
     ledger = Ledger.open(settings.database, clock=clock)
     prepare(ledger, settings)

@@ -63,6 +63,14 @@ class Service:
             assert time.monotonic() < give_up, self._log.read_text()[-4000:]
             time.sleep(0.05)
 
+    def engine(self) -> int:
+        """The number of the engine's process, the only one that the service has started."""
+        assert self._process is not None
+        stats = {path.parent.name: path.read_text() for path in Path("/proc").glob("[0-9]*/stat")}
+        parents = {int(number): int(text.rpartition(")")[2].split()[1]) for number, text in stats.items()}
+        (engine,) = [number for number, parent in parents.items() if parent == self._process.pid]
+        return engine
+
     def kill(self) -> None:
         """SIGKILL: no farewell, nothing flushed."""
         assert self._process is not None

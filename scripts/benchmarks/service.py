@@ -2,8 +2,9 @@
 
 Both are asked by the same generator (raw sockets, a process of its own) with the same bodies at concurrency 32, in
 turns, and the best turn of each counts. The service scores, decides, writes templates and commits every decision to
-SQLite with FULL sync. CPU is the server process's own time (/proc), so a busy machine blurs requests a second and
-latency but hardly that. `engine_*` is the engine without HTTP and ledger, in this process, 128 decisions at a time.
+SQLite with FULL sync. CPU is the time (/proc) of the server's process and of its engine's, so a busy machine blurs
+requests a second and latency more than that. `engine_*` is the engine without HTTP and ledger, in this process, 128
+decisions at a time.
 
 Needs a bundle: runs/demo/bundle/artifacts/bundle, or the folder that RETENTIONJAX_BUNDLE names.
 """
@@ -286,8 +287,16 @@ async def generate(port: int, bodies: list[str], pid: int, seed: int, key: str) 
 
 
 def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Of the process and of those that it started: the service's engine is one of its own."""
+    stats = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            stats[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
+    family = {pid}
+    for each in sorted(stats):  # a child's number is above its parent's
+        if int(stats[each][1]) in family:
+            family.add(each)
+    return sum(int(stats[each][11]) + int(stats[each][12]) for each in family) / os.sysconf("SC_CLK_TCK")
 
 
 # --- the engine alone -----------------------------------------------------------------------------------------

@@ -7,36 +7,35 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
 from retentionjax.bundle import pointer
 from retentionjax.decide.batch import SIZES
-from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError, RetentionJaxError
 from serving.engine.answer import ENCODER
+from serving.engine.deciding import Deciding
 from serving.engine.following import follow
 from serving.engine.models import Models, Unwritten
 from serving.engine.queueing import Done, Finish, Job, Queue
-from serving.engine.request import Ask, EngineError, Given, NotRunning, WrongFacts
+from serving.engine.request import Ask, Given, NotRunning, WrongFacts
 from serving.engine.served import Served
 from serving.engine.slots import Slot, Table
 from serving.engine.steps import PENDING, TEMPLATE, Steps
 from serving.engine.writer import Writer
-from serving.ledger import Ledger, LedgerUnavailable
+from serving.ledger import Ledger
 from serving.ledger.types import BundleSlot, SlotName, Slots
 from serving.observability.logs import DecisionLog
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
-_AT_ONCE = 128
-"""Decisions of one batch request that are in the queue at a time, so that it leaves room for the others."""
 _log = structlog.get_logger("serving.engine")
 
 
-class Engine:
+class Engine(Deciding):
     """Of one process. Methods are called on its event loop."""
 
     def __init__(
@@ -48,19 +47,21 @@ class Engine:
         log: DecisionLog | None = None,
         sizes: Sequence[int] = SIZES,
         models: Models | None = None,
+        inbox: Callable[[int, float, int], Queue] = Queue,
     ) -> None:
-        """`sizes` of micro-batches; `models` write messages, by default the bundles' own where the settings ask."""
+        """`sizes` of micro-batches; `models` write messages, by default the bundles' own where the settings ask;
+        `inbox` makes the queue, by default one that `decide` alone fills."""
         self._ledger, self._settings, self._metrics, self._sizes = ledger, settings, metrics, tuple(sizes)
         self._models = models
         if models is None and settings.messages == "model":
             self._models = Models(settings, metrics)
-        self._queue = Queue(settings.queue_size, settings.batch_wait_ms / 1000, max(sizes))
+        limits = settings.queue_size, settings.batch_wait_ms / 1000, max(sizes)
+        self._queue = inbox(*limits)
         steps = Steps(ledger, settings, self._models, metrics)
         self._writer = Writer(ledger, self._queue, steps, metrics, log or DecisionLog())
         self._changing = asyncio.Lock()
         self._sync: asyncio.Task[None] | None = None
         self.follows_pointer = False
-        """Whether a pointer, the settings' bundle, says which the active bundle is."""
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -73,28 +74,30 @@ class Engine:
         Raises WrongFacts, NoCampaign, CampaignNotRunning, KeyReused, Overloaded, DeadlineExceeded, NotRunning (see
         `request`) and LedgerUnavailable; in each case nothing was written.
         """
+        with self._busy():
+            future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+            self._queue.put(self.job(ask, future, time.monotonic()))
+            done = await future
+            return await self._with_message(done) if done.wants_message else done.given
+
+    async def finish(self, done: Done) -> Given:
+        """A decision whose message is still to come, with what comes. Raises LedgerUnavailable."""
+        with self._busy():
+            return await self._with_message(done)
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
         self._under_way += 1
         self._idle.clear()
         try:
-            done = await self._submit(ask)
-            return await self._with_message(done) if done.wants_message else done.given
+            yield
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
 
-    async def decide_many(self, asks: Sequence[Ask]) -> list[Given | Exception]:
-        """Many decisions, each answered or refused by itself, in their order."""
-        found: list[Given | BaseException] = []
-        for start in range(0, len(asks), _AT_ONCE):
-            some = asks[start : start + _AT_ONCE]
-            found += await asyncio.gather(*(self.decide(each) for each in some), return_exceptions=True)
-        for each in found:
-            if isinstance(each, BaseException) and not isinstance(each, EngineError | LedgerUnavailable):
-                raise each
-        return found  # type: ignore[return-value]  # what is no Exception was raised
-
-    def _submit(self, ask: Ask) -> "asyncio.Future[Done]":
+    def job(self, ask: Ask, future: Any, arrived: float) -> Job:
+        """What the queue takes, from any thread; `arrived` in monotonic seconds. Raises WrongFacts, NotRunning."""
         slot, served = self.table.route(ask.customer_id)
         try:
             charge, row = served.encode(ask)
@@ -103,10 +106,7 @@ class Engine:
                 raise
             slot, served = "active", self.table.active.served  # the canary may want other facts
             charge, row = served.encode(ask)
-        now = time.monotonic()
-        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-        self._queue.put(Job(ask, slot, served, charge, row, future, now, now + self._settings.deadline_ms / 1000))
-        return future
+        return Job(ask, slot, served, charge, row, future, arrived, arrived + self._settings.deadline_ms / 1000)
 
     async def _with_message(self, done: Done) -> Given:
         """Asks the model for the message of a decision that is recorded with the template, and records what comes."""
@@ -126,6 +126,10 @@ class Engine:
             await recorded
         return Given(draft.row.response, draft.decision.decision_id, draft.row)
 
+    async def exposition(self) -> bytes:
+        """All metrics, in Prometheus' text format."""
+        return self._metrics.exposition()
+
     # --- bundles ----------------------------------------------------------------------------------------------
 
     @property
@@ -139,22 +143,6 @@ class Engine:
     def ready(self) -> bool:
         """Whether every size of batch of every bundle that serves is compiled, and the writer runs."""
         return self._writer.table is not None and self._writer.alive
-
-    @property
-    def params(self) -> EnvParams:
-        """Constants of the active bundle."""
-        return self.table.active.served.bundle.params
-
-    @property
-    def price(self) -> float:
-        """$ of value that a $ of budget is worth elsewhere, as the active bundle was trained to."""
-        return self.table.active.served.price
-
-    def served(self, bundle_id: str) -> Served | None:
-        """The bundle of that id, if it serves in some slot."""
-        table = self.table
-        slots = (table.active, table.canary, table.shadow)
-        return next((each.served for each in slots if each is not None and each.served.id == bundle_id), None)
 
     async def start(self) -> None:
         """Loads and compiles: the bundles that were activated last, or that of the settings on the first start; where

@@ -22,7 +22,8 @@ class Job:
     served: Served
     charge: float
     row: list[float]
-    future: "asyncio.Future[Done]"
+    future: Any
+    """What `Queue.answer` takes."""
     arrived: float
     """Monotonic seconds, as `deadline`."""
     deadline: float
@@ -78,19 +79,15 @@ class Queue:
     def put(self, job: Job) -> None:
         """Raises Overloaded when it is full, NotRunning when it is closed."""
         with self._changed:
-            if self._refused:
-                raise NotRunning("shutting down")
-            if len(self._jobs) >= self._size:
-                raise Overloaded(max(0.1, len(self._jobs) * self._seconds_a_job))
-            self._jobs.append(job)
+            self._add(job)
             if len(self._jobs) >= self._wanted:
-                self._changed.notify()
+                self._notify()
 
     def put_finish(self, finish: Finish) -> None:
         """What was begun may always be finished."""
         with self._changed:
             self._finishes.append(finish)
-            self._changed.notify()
+            self._notify()
 
     def put_back(self, jobs: list[Job]) -> None:
         """Before all others, in their order."""
@@ -106,7 +103,7 @@ class Queue:
         """The end: `gather` gives what is left and then None."""
         with self._changed:
             self._refused = self._closed = True
-            self._changed.notify()
+            self._notify()
 
     def gather(self) -> Gathered | None:
         """The next micro-batch; None once closed and empty.
@@ -115,25 +112,46 @@ class Queue:
         last batch had, `wait_seconds` at most: jobs that come together are decided together.
         """
         with self._changed:
+            self._look()
             while not (self._jobs or self._finishes):
                 if self._closed:
                     return None
                 self._wanted = 1
-                self._changed.wait()
+                self._pause()
             if self._last > 1 and not self._closed:
                 self._fill(min(self._last, self._largest))
             return self._take()
+
+    def answer(self, results: list[tuple[Any, Any]]) -> None:
+        """Gives the results, or exceptions, of jobs and finishes to their futures."""
+        resolve(results)
 
     def took(self, seconds: float, jobs: int) -> None:
         """How long a batch took, from which a refused caller is told when to come again."""
         if jobs:
             self._seconds_a_job += 0.1 * (seconds / jobs - self._seconds_a_job)
 
+    def _add(self, job: Job) -> None:
+        if self._refused:
+            raise NotRunning("shutting down")
+        if len(self._jobs) >= self._size:
+            raise Overloaded(max(0.1, len(self._jobs) * self._seconds_a_job))
+        self._jobs.append(job)
+
+    def _notify(self) -> None:
+        self._changed.notify()
+
+    def _pause(self, seconds: float | None = None) -> None:
+        self._changed.wait(seconds)
+
+    def _look(self) -> None:
+        """For what came elsewhere; see `Inbox`."""
+
     def _fill(self, wanted: int) -> None:
         self._wanted = wanted
         until = time.monotonic() + self._wait
         while len(self._jobs) < wanted and not self._closed and (left := until - time.monotonic()) > 0:
-            self._changed.wait(left)
+            self._pause(left)
         self._wanted = 1
 
     def _take(self) -> Gathered:
@@ -144,7 +162,7 @@ class Queue:
             if job.future.cancelled():
                 continue
             if now > job.deadline:
-                fail(job.future, DeadlineExceeded("the deadline passed before it was decided"))
+                self.answer([(job.future, DeadlineExceeded("the deadline passed before it was decided"))])
                 continue
             names = {job.ask.customer_id, (job.ask.idempotency or (None,))[:2]} - {(None,)}
             if customers & names:
@@ -157,11 +175,6 @@ class Queue:
         while self._finishes:
             gathered.finishes.append(self._finishes.popleft())
         return gathered
-
-
-def fail(future: "asyncio.Future[Any]", error: Exception) -> None:
-    """From another thread."""
-    resolve([(future, error)])
 
 
 def resolve(results: list[tuple["asyncio.Future[Any]", Any]]) -> None:

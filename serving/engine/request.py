@@ -46,7 +46,7 @@ class Given(msgspec.Struct, frozen=True):
 
 
 class EngineError(RetentionJaxError):
-    """Root of the engine's refusals; nothing was written for any of them."""
+    """Root of the engine's refusals; nothing was written for any of them but `EngineLost`."""
 
 
 class Overloaded(EngineError):  # noqa: N818 - a state, not a mistake
@@ -63,6 +63,10 @@ class DeadlineExceeded(EngineError):  # noqa: N818
 
 class NotRunning(EngineError):  # noqa: N818
     """The engine has no bundle yet, or is shutting down."""
+
+
+class EngineLost(EngineError):  # noqa: N818
+    """The engine's process ended before it answered; whether the decision was written is not known."""
 
 
 class NoCampaign(EngineError):  # noqa: N818

@@ -41,11 +41,13 @@ def settle() -> None:
 class Served:
     """Safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, sizes: Sequence[int] = SIZES) -> None:
-        """Compiles; takes seconds. Raises BundleError for a policy that gives no numbers."""
+    def __init__(self, bundle: Bundle, sizes: Sequence[int] = SIZES, *, warm: bool = True) -> None:
+        """Compiles, which takes seconds, unless `warm` is false. Raises BundleError for a policy that gives no numbers,
+        which only shows when it is compiled."""
         self.bundle, self.id = bundle, bundle.manifest.id
         self.decider: Decider = batch.compile(bundle, sizes)
-        self.decider.warm()
+        if warm:
+            self.decider.warm()
         self.costs = Costs(bundle.params)
         self.horizon_days, self.offer_days = int(bundle.params.horizon_days), int(bundle.params.offer_days)
         self.offers = tuple(round(float(offer), 6) for offer in bundle.params.offers)
@@ -65,9 +67,9 @@ class Served:
         }
 
     @classmethod
-    def load(cls, path: str, sizes: Sequence[int] = SIZES) -> "Served":
-        """The bundle at `path`, verified and warm. Raises BundleError."""
-        served = cls(load(path), sizes)
+    def load(cls, path: str, sizes: Sequence[int] = SIZES, *, warm: bool = True) -> "Served":
+        """The bundle at `path`, verified and compiled unless `warm` is false. Raises BundleError."""
+        served = cls(load(path), sizes, warm=warm)
         settle()
         return served
 

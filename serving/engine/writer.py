@@ -8,7 +8,7 @@ import structlog
 
 from serving.engine.drafts import Draft
 from serving.engine.pacing import pace
-from serving.engine.queueing import Done, Gathered, Job, Queue, resolve
+from serving.engine.queueing import Done, Gathered, Job, Queue
 from serving.engine.slots import Table
 from serving.engine.steps import Made, Steps
 from serving.ledger import Ledger, LedgerError
@@ -72,7 +72,7 @@ class Writer:
 
     def _answer(self, gathered: Gathered, made: Made) -> None:
         finished = [(finish.future, made.unfinished) for finish in gathered.finishes]
-        resolve([*((job.future, result) for job, result in made.results), *finished])
+        self._queue.answer([*((job.future, result) for job, result in made.results), *finished])
 
     def _watch(self, table: Table) -> None:
         """Takes the canary back when it passes a limit: at once here, and in the ledger for the other processes."""

@@ -48,10 +48,12 @@ class SqliteSource:
     """How long a transaction waits for another process's."""
 
     def writer(self) -> "SqliteConnection":
-        return SqliteConnection(self._open(f"{self.path.absolute().as_uri()}?mode=rwc", _WRITER), "BEGIN IMMEDIATE")
+        opened = self._open(f"{self.path.absolute().as_uri()}?mode=rwc", _WRITER)
+        return SqliteConnection(opened, "BEGIN IMMEDIATE", self.wait_seconds)
 
     def reader(self) -> "SqliteConnection":
-        return SqliteConnection(self._open(f"{self.path.absolute().as_uri()}?mode=ro", _READER), "BEGIN")
+        opened = self._open(f"{self.path.absolute().as_uri()}?mode=ro", _READER)
+        return SqliteConnection(opened, "BEGIN", self.wait_seconds)
 
     def _open(self, uri: str, pragmas: Sequence[str]) -> sqlite3.Connection:
         with _explained():
@@ -59,30 +61,33 @@ class SqliteSource:
                 uri, uri=True, timeout=self.wait_seconds, isolation_level=None, check_same_thread=False
             )
             try:
-                for pragma in pragmas:
-                    self._apply(connection, pragma)
+                for pragma in pragmas:  # while another process turns the same file to WAL, SQLite does not wait
+                    _patiently(connection, pragma, self.wait_seconds)
             except BaseException:
                 connection.close()
                 raise
         return connection
 
-    def _apply(self, connection: sqlite3.Connection, pragma: str) -> None:
-        """Runs a pragma; while another process turns the same file to WAL, SQLite answers busy without waiting."""
-        give_up = time.monotonic() + self.wait_seconds
-        while True:
-            try:
-                connection.execute(pragma)
-            except sqlite3.OperationalError as error:
-                if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
+
+def _patiently(connection: sqlite3.Connection, statement: str, seconds: float) -> None:
+    """Runs a statement that is refused while another process writes, and tries again for so long."""
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
 
 
 _SHARED = ("PRAGMA foreign_keys = ON",)
 _WRITER = (
     *_SHARED,
+    # SQLite's own waiting sleeps up to 0.1 s, in which a busy service writes ten times and we never: see `begin`.
+    "PRAGMA busy_timeout = 0",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",
@@ -90,6 +95,7 @@ _WRITER = (
     "PRAGMA wal_autocheckpoint = 16000",  # pages, 64 MB; a check point waits for the disk twice, and decisions with it
 )
 _READER = (*_SHARED, "PRAGMA query_only = ON")
+_AGAIN_SECONDS = 0.0005  # less than there is between two transactions of a process that writes all the time
 _PAGE = 2_000  # rows of a stream fetched at a time
 _AT_ONCE = 32  # rows of one INSERT
 
@@ -97,13 +103,12 @@ _AT_ONCE = 32  # rows of one INSERT
 class SqliteConnection:
     """`database.Connection` on SQLite."""
 
-    def __init__(self, connection: sqlite3.Connection, begin: str) -> None:
-        self._connection = connection
-        self._begin = begin
+    def __init__(self, connection: sqlite3.Connection, begin: str, wait_seconds: float) -> None:
+        self._connection, self._begin, self._wait_seconds = connection, begin, wait_seconds
 
     def begin(self) -> None:
         with _explained():
-            self._connection.execute(self._begin)
+            _patiently(self._connection, self._begin, self._wait_seconds)
 
     def commit(self) -> None:
         with _explained():
@@ -144,7 +149,9 @@ class SqliteConnection:
 
     def forget(self) -> None:
         with _explained():
+            self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._wait_seconds)}")  # for those who read
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute("PRAGMA busy_timeout = 0")
 
     def close(self) -> None:
         self._connection.close()

@@ -52,6 +52,9 @@ class Metrics:
         self._follow_failures = self._counter(
             "follow_failures", "Looks at which bundles are to serve that failed, by the kind of error", "error"
         )
+        self._restarts = self._counter(
+            "engine_restarts", "Times the engine's process ended by itself, by its exit code", "exit_code"
+        )
         self._queue = self._gauge("queue_depth", "Waiting now", "queue")
         self._batch = self._histogram("batch_rows", "Decisions in a micro-batch", _ROWS)
         self._stages = self._histogram(
@@ -134,9 +137,14 @@ class Metrics:
         for slot, bundle in serving.items():
             self._bundle.labels(slot, bundle).set(1)
 
-    def exposition(self) -> bytes:
-        """What /metrics answers."""
-        return generate_latest(self.registry)
+    def engine_restart(self, exit_code: int) -> None:
+        """The engine's process ended and is started again."""
+        self._restarts[str(exit_code),].inc()
+
+    def exposition(self, engines: bytes = b"") -> bytes:
+        """What /metrics answers; `engines` are the metrics of the engine's process, whose series come before ours."""
+        ours = generate_latest(self.registry)
+        return merged(engines, ours) if engines else ours
 
     def _counter(self, name: str, help_text: str, *labels: str) -> _Series:
         return _Series(Counter(PREFIX + name, help_text, labels, registry=self.registry))
@@ -146,6 +154,17 @@ class Metrics:
 
     def _histogram(self, name: str, help_text: str, buckets: Iterable[float], *labels: str) -> Histogram:
         return Histogram(PREFIX + name, help_text, labels, registry=self.registry, buckets=tuple(buckets))
+
+
+def merged(first: bytes, second: bytes) -> bytes:
+    """Two texts of the same metrics as one: of a series that both have, the first one's."""
+    families: dict[str, dict[str, str]] = {}
+    for line in first.decode().splitlines() + second.decode().splitlines():
+        if line.startswith("# HELP "):
+            family = families.setdefault(line.split(" ")[2], {})
+        series = line if line.startswith("#") else line.rpartition(" ")[0]
+        family.setdefault(series, line)
+    return "".join(f"{line}\n" for family in families.values() for line in family.values()).encode()
 
 
 class Drift:

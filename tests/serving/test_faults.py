@@ -5,6 +5,7 @@ spent is the sum of the ledger to the micro-unit and within the budget.
 """
 
 import json
+import os
 import random
 import signal
 import time
@@ -74,6 +75,14 @@ def check(ledger: Ledger, sent: Sequence[Sent]) -> None:
             assert found.customer_id == each.customer
 
 
+def ended(number: int, seconds: float = 60.0) -> bool:
+    """Whether the process ends within that time."""
+    give_up = time.monotonic() + seconds
+    while Path(f"/proc/{number}").exists() and time.monotonic() < give_up:
+        time.sleep(0.05)
+    return not Path(f"/proc/{number}").exists()
+
+
 def retry(service: Service, token: str, sent: Sequence[Sent]) -> list[Sent]:
     """Asks everything again: what was answered is answered the same, what was not is answered now."""
     client, answers = Client(service, token), []
@@ -96,8 +105,10 @@ def kill_again_and_again(bundle: Path, database: str, log: Path, times: int, see
     for _ in range(times):
         load = Load([service], token, CUSTOMERS)
         time.sleep(draw.uniform(0.05, 1.0))
+        engine = service.engine()
         service.kill()
         sent = load.stop()
+        assert ended(engine)
         assert {each.answer.status for each in sent} <= {0, 200}
         check(ledger, sent)
         answered = [each for each in sent if each.answer.status == 200]
@@ -119,6 +130,29 @@ def kill_again_and_again(bundle: Path, database: str, log: Path, times: int, see
 
 def test_a_service_that_is_killed_loses_nothing_that_it_acknowledged(bundle: Path, tmp_path: Path) -> None:
     kill_again_and_again(bundle, f"sqlite:///{tmp_path}/ledger.db", tmp_path / "log", times=2, seed=1)
+
+
+def test_an_engine_that_is_killed_loses_nothing_that_was_acknowledged(bundle: Path, tmp_path: Path) -> None:
+    draw = random.Random(3)
+    ledger, token = prepared(f"sqlite:///{tmp_path}/ledger.db", 40.0)
+    service = Service(bundle, f"sqlite:///{tmp_path}/ledger.db", tmp_path / "log")
+    service.start()
+    load = Load([service], token, CUSTOMERS)
+    time.sleep(1.0 + draw.uniform(0.0, 0.5))
+    os.kill(service.engine(), signal.SIGKILL)
+    time.sleep(0.5)
+    assert (service.get("/readyz").status, service.get("/healthz").status) == (503, 200)
+    service.wait_until_ready()
+    time.sleep(0.5)
+    sent = load.stop()
+    assert {each.answer.status for each in sent} == {200, 503}
+    types = {each.answer.json["type"].rpartition("/")[2] for each in sent if each.answer.status == 503}
+    assert {each.rpartition(":")[2] for each in types} == {"engine-lost", "not-running"}
+    check(ledger, sent)
+    retry(service, token, [each for each in sent if each.answer.status == 503][:20] + sent[:20])
+    assert service.stop() in DRAINED
+    check(ledger, sent)
+    ledger.close()
 
 
 @pytest.mark.slow

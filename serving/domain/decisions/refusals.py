@@ -3,6 +3,7 @@
 from serving.engine.request import (
     CampaignNotRunning,
     DeadlineExceeded,
+    EngineLost,
     KeyReused,
     NoCampaign,
     NotRunning,
@@ -40,6 +41,9 @@ def _of_state(error: Exception) -> Problem:
         return unavailable("deadline-exceeded", "It was not decided in time. Nothing was written.", _SOON)
     if isinstance(error, NotRunning):
         return unavailable("not-running", "The service starts or stops. Nothing was written.", _SOON)
+    if isinstance(error, EngineLost):
+        detail = "The engine ended before it answered. Repeat with the same Idempotency-Key: it may have been written."
+        return unavailable("engine-lost", detail, _SOON)
     if isinstance(error, LedgerUnavailable):
         detail = "The ledger cannot be reached, is full or busy. Nothing was written; repeating is safe."
         return unavailable("ledger-unavailable", detail, _SOON)

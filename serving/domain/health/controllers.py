@@ -66,6 +66,6 @@ def exposed(*, open_to_all: bool) -> HTTPRouteHandler:
     )
     async def exposition(request: Request[Any, Any, Any]) -> Response[bytes]:
         """In Prometheus' text format."""
-        return Response(request.app.state.metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+        return Response(await request.app.state.engine.exposition(), media_type=metrics.CONTENT_TYPE)
 
     return exposition

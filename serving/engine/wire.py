@@ -1,0 +1,187 @@
+"""What the service's process and its engine's say to each other: MessagePack over a pair of sockets.
+
+A frame is four bytes of length and a list of messages: all that was said within one turn of the event loop.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from retentionjax import errors
+from serving.engine import request
+from serving.engine.request import Ask, Overloaded, Wrong, WrongFacts
+from serving.ledger import LedgerError, LedgerUnavailable
+from serving.ledger.types import DecisionRow, SlotName, Slots
+
+_LENGTH = 4  # bytes
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """`number` is the question's, which the answer repeats; 0 where nobody asked."""
+
+    number: int
+
+
+class Wanted(Message, frozen=True):
+    """A decision."""
+
+    ask: Ask
+    at: float
+    """When it was asked for, monotonic seconds: one clock for all processes of a machine."""
+
+
+class Change(Message, frozen=True):
+    """A bundle put to work; without a path the slot is emptied. The answer is `Serving`."""
+
+    path: str | None
+    role: SlotName
+    weight: float
+
+
+class Scrape(Message, frozen=True):
+    """The engine's metrics."""
+
+
+class Drain(Message, frozen=True):
+    """Nothing new comes; the engine finishes what it has and ends."""
+
+
+class Made(Message, frozen=True):
+    """A decision, as `Given`; with the row if it was a dry run, which the ledger does not know."""
+
+    body: bytes
+    decision_id: str
+    row: DecisionRow | None
+    replayed: bool
+
+
+class Failed(Message, frozen=True):
+    """An error that stands for itself."""
+
+    kind: str
+    text: str
+    retry_after: float = 0.0
+    wrong: tuple[Wrong, ...] = ()
+
+
+class Serving(Message, frozen=True):
+    """Which bundles serve now; the first one says that the engine is ready."""
+
+    slots: Slots
+    follows_pointer: bool
+
+
+class Scraped(Message, frozen=True):
+    """Metrics in Prometheus' text format."""
+
+    text: bytes
+
+
+ToEngine = Change | Scrape | Drain  # `Wanted` comes by a socket of its own
+ToService = Made | Failed | Serving | Scraped
+
+
+class EngineFailed(errors.RetentionJaxError):
+    """A defect in the engine; its log says more."""
+
+
+_ERRORS: dict[str, Callable[[str], Exception]] = {
+    kind.__name__: kind
+    for kind in (
+        request.CampaignNotRunning, request.DeadlineExceeded, request.KeyReused, request.NoCampaign,
+        request.NotRunning, LedgerError, LedgerUnavailable, errors.BundleError, errors.ConfigError, OSError, ValueError,
+    )
+}  # fmt: skip
+
+
+def failed(number: int, error: BaseException) -> Failed:
+    """What to send for an error."""
+    if isinstance(error, WrongFacts):
+        return Failed(number, "WrongFacts", str(error), wrong=error.wrong)
+    if isinstance(error, Overloaded):
+        return Failed(number, "Overloaded", str(error), retry_after=error.retry_after)
+    kind = next((each.__name__ for each in type(error).__mro__ if each.__name__ in _ERRORS), "")
+    return Failed(number, kind, str(error) if kind else type(error).__name__)
+
+
+def error_of(found: Failed) -> Exception:
+    """The error again; EngineFailed for one that is none of those that callers know."""
+    if found.kind == "WrongFacts":
+        return WrongFacts(found.wrong)
+    if found.kind == "Overloaded":
+        return Overloaded(found.retry_after)
+    return _ERRORS.get(found.kind, EngineFailed)(found.text)
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def frame(messages: Sequence[Message]) -> bytes:
+    """What is sent for some messages."""
+    encoded = _ENCODER.encode(messages)
+    return len(encoded).to_bytes(_LENGTH) + encoded
+
+
+class Frames:
+    """Messages of one `kind`, or a union, out of bytes that come in pieces."""
+
+    def __init__(self, kind: Any) -> None:
+        self._decoder = msgspec.msgpack.Decoder(list[kind])
+        self._heard = bytearray()
+
+    def of(self, data: bytes) -> list[Any]:
+        """The messages that are complete with `data`."""
+        self._heard += data
+        found: list[Any] = []
+        while len(self._heard) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(self._heard[:_LENGTH])
+            if len(self._heard) < end:
+                break
+            found += self._decoder.decode(bytes(self._heard[_LENGTH:end]))
+            del self._heard[:end]
+        return found
+
+
+class Link(asyncio.Protocol):
+    """One end. `received` is given each message of the `kind` it understands; `lost` is called when the other end is
+    gone."""
+
+    def __init__(self, kind: Any, received: Callable[[Any], None], lost: Callable[[], None]) -> None:
+        self._frames = Frames(kind)
+        self._received, self._lost = received, lost
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._said: list[Message] = []
+
+    def say(self, message: Message) -> None:
+        """Sends with whatever else is said in this turn of the loop; into the void once the other end is gone."""
+        if not self._said:
+            self._loop.call_soon(self._flush)
+        self._said.append(message)
+
+    def close(self) -> None:
+        """Sends what was said, and hangs up."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of asyncio.Protocol."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Of asyncio.Protocol."""
+        for message in self._frames.of(data):
+            self._received(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
+        """Of asyncio.Protocol."""
+        self._transport = None
+        self._lost()
+
+    def _flush(self) -> None:
+        said, self._said = self._said, []
+        if said and self._transport is not None:
+            self._transport.write(frame(said))
