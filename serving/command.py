@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from serving.settings import Settings, parse, to_environment
+from serving.settings import Settings, hand_on, parse
 
 if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     import uvicorn
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
             timeout_worker_healthcheck=30,  # a process that compiles on a busy machine is slow to answer, not dead
             h11_max_incomplete_event_size=32 * 1024,
         )
-        os.environ.update(to_environment(settings))  # worker processes read their settings there
+        hand_on(settings, os.environ)  # worker processes read their settings there
         _serve(config, listener)
     return 0
 

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -133,10 +133,14 @@ def database(flag: str | None, environment: Mapping[str, str]) -> str:
     return flag or _from_environment(environment).get("database", Settings.database)
 
 
-def to_environment(settings: Settings) -> dict[str, str]:
-    """The variables from which `parse` reads the same settings, for worker processes."""
-    values = {each.name: getattr(settings, each.name) for each in dataclasses.fields(settings)}
-    return {PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None}
+def hand_on(settings: Settings, environment: MutableMapping[str, str]) -> None:
+    """Puts the variables into `environment` from which `parse` reads the same settings, for processes of ours."""
+    for each in dataclasses.fields(settings):
+        name, value = PREFIX + each.name.upper(), getattr(settings, each.name)
+        for variable in (name, f"{name}_FILE"):  # what a file said has been read
+            environment.pop(variable, None)
+        if value is not None:
+            environment[name] = str(value)
 
 
 def table() -> list[tuple[str, str, str]]:

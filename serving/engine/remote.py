@@ -37,7 +37,7 @@ from serving.engine.wire import (
 )
 from serving.ledger.types import BundleSlot, SlotName
 from serving.observability.metrics import Metrics
-from serving.settings import Settings, to_environment
+from serving.settings import Settings, hand_on
 
 _MODULE = "serving.engine.process"
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds before an engine that ended is started again
@@ -57,6 +57,7 @@ class RemoteEngine(Deciding):
         self._process: subprocess.Popen[bytes] | None = None
         self._table: Table | None = None
         self._showing = asyncio.Lock()
+        self._shows: set[asyncio.Task[Table]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._up = self._draining = False
@@ -119,7 +120,10 @@ class RemoteEngine(Deciding):
     def _received(self, message: Message) -> None:
         future = self._asked.pop(message.number, None)
         if isinstance(message, Serving):
-            asyncio.ensure_future(self._show(message)).add_done_callback(lambda shown: _pass_on(shown, future))
+            showing = asyncio.ensure_future(self._show(message))
+            self._shows.add(showing)
+            showing.add_done_callback(self._shows.discard)
+            showing.add_done_callback(lambda shown: _pass_on(shown, future))
         elif future is None or future.done():
             return
         elif isinstance(message, Failed):
@@ -178,25 +182,35 @@ class RemoteEngine(Deciding):
             await asyncio.wait(self._asked.values())
 
     async def _spawn(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._ended.clear()
-        first = self._asked[0] = loop.create_future()
+        """A new process and its links. Raises what keeps it from being ready; then it is gone again."""
+        self._ended = asyncio.Event()
         (control, its_control), (decisions, its_decisions) = socket.socketpair(), socket.socketpair()
         with its_control, its_decisions:
-            self._process = _process(self._settings, its_control.fileno(), its_decisions.fileno())
-        self._control = await self._linked(control)
-        self._decisions = await self._linked(decisions)
-        await first
+            process = self._process = _process(self._settings, its_control.fileno(), its_decisions.fileno())
+        first = self._asked[0] = asyncio.get_running_loop().create_future()
+        self._control = await self._linked(control, self._ended)
+        self._decisions = await self._linked(decisions, self._ended)
+        try:
+            await first
+        except BaseException:
+            process.kill()
+            raise
         self._up = True
 
-    async def _linked(self, connection: socket.socket) -> Link:
-        link = Link(ToService, self._received, self._gone)
+    async def _linked(self, connection: socket.socket, ended: asyncio.Event) -> Link:
+        link = Link(ToService, self._received, functools.partial(self._gone, ended))
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=connection)
         return link
 
-    def _gone(self) -> None:
+    def _gone(self, ended: asyncio.Event) -> None:
+        """One of the links of the process whose end is `ended` is lost: so is the process."""
+        if ended.is_set():
+            return
+        ended.set()
         self._up = False
-        self._ended.set()
+        for link in (self._control, self._decisions):
+            if link is not None:
+                link.close()
         asked, self._asked = self._asked, {}
         for future in asked.values():
             if not future.done():
@@ -224,10 +238,12 @@ class RemoteEngine(Deciding):
 
 
 def _process(settings: Settings, *sockets: int) -> "subprocess.Popen[bytes]":
+    environment = dict(os.environ)
+    hand_on(settings, environment)
     return subprocess.Popen(
         # -P: never a folder of this name where the service was started
         [sys.executable, "-P", "-m", _MODULE, *map(str, sockets)],
-        env=os.environ | to_environment(settings),
+        env=environment,
         pass_fds=sockets,
         stdin=subprocess.DEVNULL,
     )

@@ -6,7 +6,7 @@ import pytest
 
 from retentionjax.errors import ConfigError
 from serving import settings
-from serving.settings import Settings, parse, to_environment
+from serving.settings import Settings, hand_on, parse
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
@@ -21,9 +21,20 @@ def test_a_text_may_come_from_a_file(tmp_path: Path) -> None:
     assert "pw" not in repr(found)
 
 
-def test_worker_processes_read_the_same_settings() -> None:
-    given = Settings(bundle="b", rate=7.5, campaign_customers=10, secure_cookies=True, messages="model")
-    assert parse([], to_environment(given)) == given
+def test_worker_processes_read_the_same_settings(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://u:pw@h/d\n")
+    environment = {
+        "RETENTIONJAX_DATABASE_FILE": str(tmp_path / "url"),
+        "RETENTIONJAX_CAMPAIGN_BUDGET": "5",
+        "HOME": "h",
+    }
+    given = Settings(
+        bundle="b", database="postgresql://u:pw@h/d", rate=7.5, campaign_customers=10, secure_cookies=True,
+        messages="model",
+    )  # fmt: skip
+    hand_on(given, environment)
+    assert parse([], environment) == given
+    assert environment["HOME"] == "h"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from typing import Any
+from unittest import mock
 
 import pytest
 import structlog
@@ -91,3 +92,19 @@ def test_a_decision_is_one_line_and_leads_to_nobody() -> None:
     assert first == second
     assert json.loads(first)["event"] == "decision"
     assert {"customer_id", "customer", "facts", "message_text"}.isdisjoint(DecisionLine.__struct_fields__)
+
+
+def test_no_write_is_larger_than_what_a_pipe_keeps_whole() -> None:
+    """POSIX: up to PIPE_BUF bytes of a write are never mixed with what another process writes to the same pipe."""
+    written: list[str] = []
+    out = mock.Mock(write=written.append)
+    lines = [
+        DecisionLine(str(number) * (number % 90 + 1), 1.5, "default", "active", "wait", "policy", 0.5, "b")
+        for number in range(128)
+    ]
+    DecisionLog(out).write([*lines, DecisionLine("x" * 5000, 1.5, "default", "active", "wait", "policy", 0.5, "b")])
+    assert all(each.endswith("\n") and (len(each) <= 4096 or each.count("\n") == 1) for each in written)
+    assert [json.loads(line)["decision_id"] for line in "".join(written).splitlines()][:-1] == [
+        line.decision_id for line in lines
+    ]
+    assert len(written) < len(lines) / 4

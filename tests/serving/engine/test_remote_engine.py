@@ -57,6 +57,9 @@ class InThisLoop:
     def wait(self, _seconds: float | None = None) -> int:
         return 0
 
+    def kill(self) -> None:
+        self._serving.cancel()
+
 
 @contextlib.asynccontextmanager
 async def apart(bundle: Path, folder: Path, **changed: Any) -> AsyncIterator[tuple[RemoteEngine, Ledger]]:
