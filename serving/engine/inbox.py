@@ -37,6 +37,8 @@ class Reply:
 class Inbox(Queue):
     """A `Queue` that is also filled from `connection`; `gather`, `answer` are called by one thread, the writer's."""
 
+    _SHARE = 0.5  # the service reads and answers the other half meanwhile
+
     def __init__(
         self,
         size: int,

@@ -1,6 +1,7 @@
 """What waits for the writer's thread, and how it is gathered into micro-batches."""
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -62,6 +63,8 @@ class Gathered:
 class Queue:
     """Bounded; filled by the event loop, emptied by one thread."""
 
+    _SHARE = 1.0
+
     def __init__(self, size: int, wait_seconds: float, largest: int) -> None:
         """`largest` micro-batch; `wait_seconds` is the longest that one is waited for to fill."""
         self._size, self._wait, self._largest = size, wait_seconds, largest
@@ -108,7 +111,7 @@ class Queue:
     def gather(self) -> Gathered | None:
         """The next micro-batch; None once closed and empty.
 
-        Idle, the first job is taken at once. Busy (the last batch held more than one), it waits for as many as the
+        Idle, the first job is taken at once. Busy (the last batch held more than one), it waits for `_SHARE` of what the
         last batch had, `wait_seconds` at most: jobs that come together are decided together.
         """
         with self._changed:
@@ -119,7 +122,7 @@ class Queue:
                 self._wanted = 1
                 self._pause()
             if self._last > 1 and not self._closed:
-                self._fill(min(self._last, self._largest))
+                self._fill(min(math.ceil(self._SHARE * self._last), self._largest))
             return self._take()
 
     def answer(self, results: list[tuple[Any, Any]]) -> None:
