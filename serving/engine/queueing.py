@@ -111,8 +111,8 @@ class Queue:
     def gather(self) -> Gathered | None:
         """The next micro-batch; None once closed and empty.
 
-        Idle, the first job is taken at once. Busy (the last batch held more than one), it waits for `_SHARE` of what the
-        last batch had, `wait_seconds` at most: jobs that come together are decided together.
+        Idle, the first job is taken at once. Busy (the last batch held more than one), it waits for `_SHARE` of what
+        the last batch had, `wait_seconds` at most: jobs that come together are decided together.
         """
         with self._changed:
             self._look()
