@@ -238,7 +238,7 @@ class RemoteEngine(Deciding):
 
 
 def _process(settings: Settings, *sockets: int) -> "subprocess.Popen[bytes]":
-    # A micro-batch is so little work that handing it to other threads costs more than it saves; a language model's is not.
+    # A micro-batch is too little work to be worth handing to other threads; a language model's is not.
     lone = {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "false", "NPROC": "1"} if settings.messages == "template" else {}
     environment = {**lone, **os.environ}
     hand_on(settings, environment)
