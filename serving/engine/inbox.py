@@ -119,4 +119,4 @@ class Inbox(Queue):
     def _say(self, messages: list[Message]) -> None:
         if messages:
             with contextlib.suppress(ConnectionError):  # the service is gone, and with it whoever asked
-                self._connection.sendall(frame(messages))
+                self._connection.sendall(b"".join(map(frame, messages)))

@@ -113,8 +113,8 @@ class RemoteEngine(Deciding):
     def _ask(self, question: Message, link: Link | None) -> "asyncio.Future[Any]":
         if link is None or not self._up or self._draining:
             raise NotRunning("the engine starts or stops")
-        future = self._asked[question.number] = asyncio.get_running_loop().create_future()
         link.say(question)
+        future = self._asked[question.number] = asyncio.get_running_loop().create_future()
         return future
 
     def _received(self, message: Message) -> None:

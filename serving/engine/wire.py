@@ -1,10 +1,10 @@
 """What the service's process and its engine's say to each other: MessagePack over a pair of sockets.
 
-A frame is four bytes of length and a list of messages: all that was said within one turn of the event loop.
+A frame is four bytes of length and a message; all that is said within one turn of the event loop goes in one write.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -118,9 +118,9 @@ def error_of(found: Failed) -> Exception:
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def frame(messages: Sequence[Message]) -> bytes:
-    """What is sent for some messages."""
-    encoded = _ENCODER.encode(messages)
+def frame(message: Message) -> bytes:
+    """What is sent for a message. Raises UnicodeEncodeError or OverflowError for what MessagePack cannot hold."""
+    encoded = _ENCODER.encode(message)
     return len(encoded).to_bytes(_LENGTH) + encoded
 
 
@@ -128,7 +128,7 @@ class Frames:
     """Messages of one `kind`, or a union, out of bytes that come in pieces."""
 
     def __init__(self, kind: Any) -> None:
-        self._decoder = msgspec.msgpack.Decoder(list[kind])
+        self._decoder = msgspec.msgpack.Decoder(kind)
         self._heard = bytearray()
 
     def of(self, data: bytes) -> list[Any]:
@@ -139,7 +139,7 @@ class Frames:
             end = _LENGTH + int.from_bytes(self._heard[:_LENGTH])
             if len(self._heard) < end:
                 break
-            found += self._decoder.decode(bytes(self._heard[_LENGTH:end]))
+            found.append(self._decoder.decode(bytes(self._heard[_LENGTH:end])))
             del self._heard[:end]
         return found
 
@@ -153,13 +153,17 @@ class Link(asyncio.Protocol):
         self._received, self._lost = received, lost
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
-        self._said: list[Message] = []
+        self._said: list[bytes] = []
 
     def say(self, message: Message) -> None:
-        """Sends with whatever else is said in this turn of the loop; into the void once the other end is gone."""
+        """Sends with whatever else is said in this turn of the loop; into the void once the other end is gone.
+
+        Raises as `frame`, and then this message alone is not sent.
+        """
+        encoded = frame(message)
         if not self._said:
             self._loop.call_soon(self._flush)
-        self._said.append(message)
+        self._said.append(encoded)
 
     def close(self) -> None:
         """Sends what was said, and hangs up."""
@@ -184,4 +188,4 @@ class Link(asyncio.Protocol):
     def _flush(self) -> None:
         said, self._said = self._said, []
         if said and self._transport is not None:
-            self._transport.write(frame(said))
+            self._transport.write(b"".join(said))

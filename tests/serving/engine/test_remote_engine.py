@@ -178,15 +178,22 @@ def test_a_change_that_another_process_made_is_shown(folder: Path, other: Path, 
     asyncio.run(main())
 
 
+def counted(text: str, name: str) -> float:
+    """The sum of a metric's series."""
+    lines = [line for line in text.splitlines() if line.startswith(f"retentionjax_{name}{{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
 def test_metrics_are_those_of_both_processes(folder: Path, tmp_path: Path) -> None:
     async def main() -> None:
         async with apart(folder, tmp_path) as (engine, _):
             await engine.decide_many([ask(f"C-{number}") for number in range(5)])
             engine._metrics.refusal("made-up")
-            text = (await engine.exposition()).decode()
+            give_up, text = time.monotonic() + 60, ""
+            while counted(text, "decisions_total") < 5 and time.monotonic() < give_up:  # they are after the answer
+                text = (await engine.exposition()).decode()
         assert 'retentionjax_refusals_total{type="made-up"} 1.0' in text
-        decisions = [line for line in text.splitlines() if line.startswith("retentionjax_decisions_total{")]
-        assert sum(float(line.rpartition(" ")[2]) for line in decisions) == 5
+        assert counted(text, "decisions_total") == 5
         assert text.count("# TYPE retentionjax_batch_rows histogram") == 1
 
     asyncio.run(main())
@@ -232,13 +239,25 @@ def test_after_the_end_nothing_is_taken(folder: Path, tmp_path: Path) -> None:
 def test_messages_survive_being_cut_anywhere() -> None:
     draw = Random(0)
     said = [wire.Wanted(number, ask(f"C-{number}"), 0.5) for number in range(50)]
-    sent = b"".join(wire.frame(said[start : start + 7]) for start in range(0, 50, 7))
+    sent = b"".join(map(wire.frame, said))
     frames, found = wire.Frames(wire.Wanted), list[wire.Wanted]()
     while sent:
         size = draw.choice([1, 2, 3, 50, 1000])
         found += frames.of(sent[:size])
         sent = sent[size:]
     assert found == said
+
+
+def test_what_cannot_be_sent_costs_the_others_nothing(folder: Path, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with apart(folder, tmp_path) as (engine, _):
+            asks = [ask("C-1"), ask("half a pair \ud800"), ask("C-2")]
+            first, bad, last = await asyncio.gather(*map(engine.decide, asks), return_exceptions=True)
+            assert isinstance(bad, UnicodeEncodeError)
+            assert isinstance(first, Given)
+            assert isinstance(last, Given)
+
+    asyncio.run(main())
 
 
 def test_an_error_that_nobody_knows_stays_a_defect() -> None:
