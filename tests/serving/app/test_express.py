@@ -16,7 +16,7 @@ VARIABLE = {"instance", "decision_id", "decided_at"}
 def ask(service: Running, path: str, role: str | None, **request: Any) -> tuple[int, dict[str, Any], list[Any]]:
     with service.client(role) as client:
         answer = client.post(path, **request)
-    headers = sorted((name, value) for name, value in answer.headers.items() if name != "content-length")
+    headers = sorted((name, value) for name, value in answer.headers.items() if name not in ("content-length", "date"))
     return answer.status_code, {k: v for k, v in answer.json().items() if k not in VARIABLE}, headers
 
 
