@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from serving.engine.queueing import Done, Job, Queue, resolve
-from serving.engine.request import EngineError
+from serving.engine.request import EngineError, Given
 from serving.engine.wire import Frames, Made, Message, Wanted, failed, frame
 
 _AT_ONCE = 1 << 18  # bytes of a read
@@ -28,6 +28,11 @@ class Reply:
 
     number: int
     dry_run: bool
+
+    def made(self, given: Given) -> Made:
+        """The answer, with the row where the ledger has none."""
+        row = given.row if self.dry_run else None
+        return Made(self.number, given.body, given.decision_id, row, given.replayed)
 
     def cancelled(self) -> bool:
         """Never: whoever asked may have gone, but did not say so."""
@@ -67,9 +72,7 @@ class Inbox(Queue):
             elif result.wants_message:
                 self._finish(reply, result)
             else:
-                given = result.given
-                row = given.row if reply.dry_run else None
-                said.append(Made(reply.number, given.body, given.decision_id, row, given.replayed))
+                said.append(reply.made(result.given))
         self._say(said)
 
     def _notify(self) -> None:

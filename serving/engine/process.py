@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from retentionjax.errors import RetentionJaxError
 from serving.engine.engine import Engine
 from serving.engine.inbox import Inbox, Reply
 from serving.engine.queueing import Done
@@ -23,7 +24,6 @@ from serving.engine.wire import (
     Change,
     Drain,
     Link,
-    Made,
     Message,
     Scrape,
     Scraped,
@@ -31,6 +31,7 @@ from serving.engine.wire import (
     ToEngine,
     Wanted,
     failed,
+    frame,
 )
 from serving.ledger import Ledger
 from serving.ledger.types import Clock, Slots
@@ -104,8 +105,7 @@ class Host:
             _log.error("a message could not be recorded", exc_info=error)
             self.link.say(failed(reply.number, error))
         else:
-            row = given.row if reply.dry_run else None
-            self.link.say(Made(reply.number, given.body, given.decision_id, row, given.replayed))
+            self.link.say(reply.made(given))
 
     async def _change(self, change: Change) -> None:
         try:
@@ -128,7 +128,12 @@ async def serve(
     settings: Settings, control: socket.socket, decisions: socket.socket, *, clock: Clock = time.time, **options: Any
 ) -> None:
     """Until the service drains it or is gone. What keeps it from starting is said, not raised; `options` of Engine."""
-    ledger = await asyncio.to_thread(lambda: Ledger.open(settings.database, clock=clock))
+    try:
+        ledger = await asyncio.to_thread(lambda: Ledger.open(settings.database, clock=clock))
+    except RetentionJaxError as error:
+        with control, decisions:
+            control.sendall(frame(failed(0, error)))
+        return
     try:
         host = Host(ledger, settings, decisions, **options)
         await asyncio.get_running_loop().create_unix_connection(lambda: host.link, sock=control)

@@ -41,7 +41,7 @@ from serving.engine.request import (
     Overloaded,
     WrongFacts,
 )
-from serving.ledger import Ledger
+from serving.ledger import Ledger, LedgerUnavailable
 from serving.ledger.types import BundleSlot
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
@@ -273,6 +273,19 @@ def test_a_bundle_that_cannot_be_served_ends_the_start(folder: Path, tmp_path: P
     async def main() -> None:
         engine = RemoteEngine(engines.settings(tmp_path / "nothing", tmp_path, engine="process"), Metrics())
         with pytest.raises(BundleError, match="no such folder"):
+            await engine.start()
+        await engine.drain()
+
+    asyncio.run(main())
+
+
+def test_a_ledger_that_cannot_be_opened_ends_the_start(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    settings = engines.settings(folder, tmp_path / "file", engine="process")
+
+    async def main() -> None:
+        engine = RemoteEngine(settings, Metrics())
+        with pytest.raises(LedgerUnavailable):
             await engine.start()
         await engine.drain()
 
