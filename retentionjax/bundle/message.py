@@ -19,7 +19,8 @@ from retentionjax.bundle.customer import RECIPIENT
 from retentionjax.data.messages.customers import tenure
 from retentionjax.data.schema import Schema
 from retentionjax.errors import BundleError, ConfigError, DataError
-from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Brief, Channel, Offer, Sender, Tone
+from retentionjax.shield import Offer
+from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Brief, Channel, Sender, Tone
 
 NAME = "shield/message.json"
 _RECIPIENT_KEYS = ("first_name", "channel", "tone")

@@ -3,9 +3,10 @@
 A Brief describes the message; `check` judges a text against it, `render` writes one that always passes.
 """
 
-from retentionjax.shield.brief import Brief, Channel, Offer, Sender, Tone
+from retentionjax.shield.brief import Brief, Channel, Sender, Tone
 from retentionjax.shield.checking import check, grounded
 from retentionjax.shield.contact import Permission, Recipient, may_contact
+from retentionjax.shield.offer import Offer
 from retentionjax.shield.rules import Rules, load_rules
 from retentionjax.shield.templates import footer, render, render_checked
 from retentionjax.shield.verdict import Verdict, Violation

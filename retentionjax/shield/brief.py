@@ -8,7 +8,6 @@ exchanges for the names. So no name can be misspelt or carry an instruction, and
 differ in names only.
 """
 
-import datetime as dt
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -19,19 +18,20 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from retentionjax.errors import ConfigError
+from retentionjax.shield.offer import Offer
+from retentionjax.shield.reading import read
 
 Channel = Literal["sms", "email", "push"]
 Tone = Literal["warm", "formal", "brief"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 TONES: tuple[Tone, ...] = get_args(Tone)
-DISCOUNTS = (0.0, 0.05, 0.10, 0.20)
 
 NAME, SENDER = "{name}", "{sender}"
 """The stand-ins; neither a name nor a fact that is fit to use holds a brace, and the shield passes no text with one."""
 
 _DURATION = r"\d{1,3} (?:day|week|month|year)s?(?: and \d{1,2} (?:day|week|month|year)s?)?"
 _WORDS = r"[^\W_][\w'’&+/.-]*(?: (?:[&+] )?[\w'’&+/-][\w'’&+/.-]*){0,4}"
-_MONEY = r"\$\d{1,5}(?:\.\d\d)?"
+_MONEY = r"[$€£¥₹]\d{1,5}(?:\.\d\d)?|\d{1,5}(?:\.\d\d)? [A-Z]{3}"
 FACTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "plan": ("Plan", _WORDS),
@@ -52,31 +52,6 @@ _HOSTILE = re.compile(
     r"|\boff\b|guarant|http|www|script|\.(?:com|net|org|io|ly|co)\b|customer|\bnull\b|undefined|\bnone\b|\bnan\b",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A discount on the monthly charge, or none at all."""
-
-    discount: float
-    """Fraction of the monthly charge: one of DISCOUNTS. 0 is a contact without an offer."""
-    days: int = 30
-    """How long the discount runs once accepted."""
-    ends: dt.date | None = None
-    """Last day to accept."""
-
-    def __post_init__(self) -> None:
-        """Raises ConfigError for a discount that is not offered and for days outside [1, 365]."""
-        if self.discount not in DISCOUNTS:
-            allowed = ", ".join(f"{each:g}" for each in DISCOUNTS)
-            raise ConfigError(f"Offer.discount is {self.discount!r}; allowed: {allowed}")
-        if not 1 <= self.days <= 365:
-            raise ConfigError(f"Offer.days is {self.days!r}; allowed: 1 to 365")
-
-    @property
-    def percent(self) -> int:
-        """The discount in whole percent of the charge."""
-        return round(self.discount * 100)
 
 
 @dataclass(frozen=True)
@@ -163,9 +138,9 @@ class Brief:
             key: values[key]
             for key, (_, form) in FACTS.items()
             if len(values[key]) <= _FACT_LONGEST
-            and values[key].isascii()
+            and _is_latin(values[key])
             and re.fullmatch(form, values[key])
-            and not _HOSTILE.search(values[key])
+            and not _HOSTILE.search(read(values[key]).folded)
         }
 
     def mask(self) -> "Brief":
@@ -185,32 +160,18 @@ class Brief:
         parts += [f"{FACTS[key][0]}: {value}." for key, value in self.known.items()]
         # What no message may miss stands where the message begins.
         parts.append(f"Write a {self.tone} retention {kind} from {SENDER}.")
-        parts.append(f"Offer: {self.offer_text()}." if self.offer.percent else "Offer: none.")
+        parts.append(f"Offer: {self.offer.text() or 'none'}.")
         return " ".join(parts)
-
-    def offer_text(self) -> str:
-        """`10% off for 30 days`, with the last day to accept if there is one; empty without a discount."""
-        if not self.offer.percent:
-            return ""
-        days = "1 day" if self.offer.days == 1 else f"{self.offer.days} days"
-        until = f", accept by {date_text(self.offer.ends)}" if self.offer.ends else ""
-        return f"{self.offer.percent}% off for {days}{until}"
-
-
-def date_text(day: dt.date) -> str:
-    """`December 31, 2026`: the way dates are written in prompts and templates, whatever the locale."""
-    return f"{MONTHS[day.month - 1].capitalize()} {day.day}, {day.year}"
-
-
-MONTHS = (
-    "january", "february", "march", "april", "may", "june",
-    "july", "august", "september", "october", "november", "december",
-)  # fmt: skip
 
 
 def _without_marks(text: str) -> str:
     """Letters only: combining marks, which many scripts need between letters, are no part of the form."""
     return "".join(each for each in text if unicodedata.category(each) not in ("Mn", "Mc"))
+
+
+def _is_latin(text: str) -> bool:
+    """Whether every letter is Latin, and none in a style or with a hook that only disguises another."""
+    return all(each.isascii() or not each.isalpha() or unicodedata.name(each, "").startswith("LATIN") for each in text)
 
 
 def _mixes_scripts(name: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 
 from retentionjax.shield import links
 from retentionjax.shield.brief import Brief
+from retentionjax.shield.offer import Offer
 from retentionjax.shield.quantities import (
     DATES,
     DURATION,
@@ -18,13 +19,18 @@ from retentionjax.shield.quantities import (
     PERCENT,
     SIGNS,
     WEEKDAYS,
+    Amount,
     Length,
+    amount_of,
+    amounts,
     length,
     lengths,
     month_of,
     number,
+    percentages,
+    quantities,
 )
-from retentionjax.shield.reading import Reading
+from retentionjax.shield.reading import Reading, spare
 from retentionjax.shield.rules import Rules
 from retentionjax.shield.verdict import Finding
 
@@ -53,6 +59,8 @@ _BARE = re.compile(r"(?<![\w$€£.,%/-])\d+(?:\.\d+)? (?:off|discount)(?!\w)")
 _PRICE_CUT_BEFORE = re.compile(
     r"(?:sav\w+|credits?|discount|off|back|only|just|now|pay|get|reduced to|down to|cut)(?: of| for| you| by| to)? ?$"
 )
+_PAID_BEFORE = re.compile(r"(?:pay|only|just|now|for|reduced to|down to|at)(?: only| just)? ?$")
+_REGULAR = re.compile(r"^(?: [a-z]+){0,2} ?(?:a|per|each|every|/) ?(?:day|week|month|bill|year)")
 _PRICE_CUT_AFTER = re.compile(r"^ ?(?:off|discount|credit|back|savings?|less|cheaper|lower|reduction)")
 _FILLER = (
     r"(?:(?:for|of|these|those|the|past|last|your|over|more|than|a|as|us|being|with|about|nearly|almost"
@@ -90,38 +98,46 @@ _STARTS = re.compile(r"(?:starts?|starting|begins?|beginning|from|after|since)(?
 
 def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     """Everything in the message that the offer and the facts do not bear out."""
-    text = reading.folded
-    stated = yield from _percentages(reading, brief)
-    if brief.offer.percent and not stated:
-        yield Finding("offer.missing", 0, 0, f"the offer, {brief.offer.percent}% off, is not stated")
-    if brief.offer.percent:
+    offer = brief.offer
+    spoken, text = spare(reading.folded, offer.say or "")
+    percent = yield from _percentages(reading, text, offer)
+    amount = yield from _prices(reading, text, brief)
+    if not offer.is_none:
+        told = spoken or _same_numbers(text, offer.say or "")
+        if not (told or ((percent or amount) and percent >= (offer.discount > 0) and amount >= (offer.amount > 0))):
+            yield Finding("offer.missing", 0, 0, f"the offer, {offer.words}, is not stated")
         yield from (reading.found("offer.two", match, "a second offer") for match in _TWO.finditer(text))
-    yield from _prices(reading, brief)
-    left = yield from _dates(reading, brief)
+    left = yield from _dates(reading, text, brief)
     yield from _durations(reading, brief, left)
     yield from _numbers(reading, brief, left)
-    yield from _services(reading, brief, rules)
+    yield from _services(reading, text, brief, rules)
 
 
-def _percentages(reading: Reading, brief: Brief) -> Generator[Finding, None, bool]:
+def _same_numbers(text: str, say: str) -> bool:
+    """Whether the text holds every quantity of the company's words, of which there must be one."""
+    wanted = quantities(say)
+    return bool(wanted) and wanted <= quantities(text)
+
+
+def _percentages(reading: Reading, text: str, offer: Offer) -> Generator[Finding, None, bool]:
     """Yields findings; returns whether the discount is stated."""
-    text, percent, stated, read_signs, last = reading.folded, brief.offer.percent, False, 0, -1
+    stated, read_signs, last = False, 0, -1
+    allowed = percentages(offer.say or "") | ({offer.percent} if offer.discount else set())
     for match in PERCENT.finditer(text):
         read_signs += match.group().count("%")
         before, after = _before(text, match.start()), _after(text, match.end())
-        if number(match[1] or match[2]) != percent or not percent:
-            yield reading.found("offer.percent", match, f"{percent}% is offered" if percent else "nothing is offered")
+        if number(match[1] or match[2]) not in allowed:
+            yield reading.found("offer.percent", match, f"{offer.words or 'nothing'} is offered")
         elif _QUALIFIES.search(before) or _OTHERWISE.search(after):
             yield reading.found("offer.percent", match, "the percentage is claimed of something else")
         elif _ADDS.search(before) or (
             last >= 0 and len(before) > match.start() - last and _JOINS.search(text[last : match.start()])
         ):
             yield reading.found("offer.two", match, "the offer is given twice")
+        elif _STATES_AFTER.search(after) or _STATES_BEFORE.search(before[-40:]):
+            stated = True
         else:
-            if _STATES_AFTER.search(after) or _STATES_BEFORE.search(before[-40:]):
-                stated = True
-            else:
-                yield reading.found("offer.percent", match, "a percentage of what is not said")
+            yield reading.found("offer.percent", match, "a percentage of what is not said")
         last = match.end()
     if text.count("%") > read_signs:
         where = text.index("%")
@@ -130,30 +146,37 @@ def _percentages(reading: Reading, brief: Brief) -> Generator[Finding, None, boo
     return stated
 
 
-def _prices(reading: Reading, brief: Brief) -> Iterator[Finding]:
-    text = reading.folded
-    charge, saving = (brief.known.get(key, "").lstrip("$") for key in ("charge", "saving"))
-    covered = 0
+def _prices(reading: Reading, text: str, brief: Brief) -> Generator[Finding, None, bool]:
+    """Yields findings; returns whether the amount of money is stated."""
+    stated, covered, offer = False, 0, brief.offer
     for match in MONEY.finditer(text):
         covered += sum(match.group().count(sign) for sign in SIGNS)
-        amount, cents = number(match[1] or match[2]), "cent" in match.group() or "¢" in match.group()
-        foreign = not cents and re.search(r"[€£¥₹]|eur|pound|gbp|quid", match.group())
-        cut = _PRICE_CUT_BEFORE.search(_before(text, match.start())) or _PRICE_CUT_AFTER.search(
-            _after(text, match.end())
-        )
-        fits = (charge and amount == float(charge) and not cut) or (
-            saving and amount == float(saving) and cut and brief.offer.percent
-        )
-        if not fits or cents or foreign:
+        before, after = _before(text, match.start()), _after(text, match.end())
+        told = amount_of(match)
+        cut = bool(_PRICE_CUT_BEFORE.search(before) or _PRICE_CUT_AFTER.search(after))
+        if offer.amount and told.is_of(offer.amount, offer.currency) and not _PAID_BEFORE.search(before):
+            if _ADDS.search(before) or _REGULAR.search(after):
+                yield reading.found("offer.two", match, "the amount is given more than once")
+            stated = True
+        elif not _known_amount(told, brief, cut):
             yield reading.found("offer.price", match, "an amount that was not supplied")
     if sum(text.count(sign) for sign in SIGNS) > covered:
         where = next(index for index, each in enumerate(text) if each in SIGNS)
         yield reading.finding("offer.price", where, where + 1, "an amount that cannot be read")
+    return stated
 
 
-def _dates(reading: Reading, brief: Brief) -> Generator[Finding, None, str]:
-    """Yields findings; returns the folded text with what was read as dates blanked out."""
-    text, ends = reading.folded, brief.offer.ends if brief.offer.percent else None
+def _known_amount(told: Amount, brief: Brief, cut: bool) -> bool:
+    """Whether the facts, or the company's words, hold the amount: the charge as what is paid, the saving as a cut."""
+    known = {key: amounts(brief.known.get(key, "")) for key in ("charge", "saving")}
+    own = amounts(brief.offer.say or "")
+    saved = cut and brief.offer.discount > 0 and told in known["saving"]
+    return told in own or saved or (told in known["charge"] and not cut)
+
+
+def _dates(reading: Reading, text: str, brief: Brief) -> Generator[Finding, None, str]:
+    """Yields findings; returns the text with what was read as dates blanked out."""
+    ends = None if brief.offer.is_none else brief.offer.ends
     dated = False
     for pattern in DATES:
         for match in list(pattern.finditer(text)):
@@ -198,16 +221,17 @@ def _durations(reading: Reading, brief: Brief, text: str) -> Iterator[Finding]:
         )
         if problem := _duration_problem(length(match), brief, known, tenure, before):
             yield reading.found("facts.tenure" if tenure else "offer.duration", match, problem)
-    if not (brief.offer.percent and _NEXT.search(text)):
+    if brief.offer.is_none or not _NEXT.search(text):
         return
     for match in _NEXT.finditer(DURATION.sub(_blank, text)):
         if _BOUND.search(_before(text, match.start())):
-            yield reading.found("offer.duration", match, f"the offer runs {brief.offer.days} days")
+            yield reading.found("offer.duration", match, f"the offer runs {brief.offer.span}")
 
 
 def _duration_problem(told: Length, brief: Brief, known: set[Length], tenure: bool, before: str) -> str:
     """What is wrong with a duration; empty if nothing."""
-    of_offer = bool(brief.offer.percent) and told == Length(float(brief.offer.days), "days")
+    offer = brief.offer
+    of_offer = not offer.is_none and told in {Length(float(offer.days), "days"), *lengths(offer.say or "")}
     of_facts = told in known
     if tenure:
         return "" if of_facts else "the customer's tenure was not given so"
@@ -215,7 +239,7 @@ def _duration_problem(told: Length, brief: Brief, known: set[Length], tenure: bo
         return ""
     if of_offer and not _LOOSE.search(before):
         return ""
-    return f"the offer runs {brief.offer.days} days" if brief.offer.percent else "no such duration was given"
+    return "no such duration was given" if offer.is_none else f"the offer runs {offer.span}"
 
 
 def _numbers(reading: Reading, brief: Brief, text: str) -> Iterator[Finding]:
@@ -234,10 +258,10 @@ def _blank(match: re.Match[str]) -> str:
     return " " * len(match.group())
 
 
-def _services(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+def _services(reading: Reading, text: str, brief: Brief, rules: Rules) -> Iterator[Finding]:
     """A service named that no fact of the customer names."""
     own = " ".join((*brief.known.values(), brief.sender.name)).lower()
-    for match in rules.words.services_regex.finditer(reading.folded):
+    for match in rules.words.services_regex.finditer(text):
         if match.group() not in own:
             yield reading.found("facts.service", match, "no fact names this service")
 

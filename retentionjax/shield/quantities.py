@@ -1,10 +1,12 @@
 """Numbers in folded text: percentages, amounts of money, durations and dates, in digits and in words."""
 
+import datetime as dt
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
-
-from retentionjax.shield.brief import MONTHS
 
 Unit = Literal["minutes", "days", "months", "bills", "some"]
 
@@ -15,12 +17,49 @@ _ONES = (
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _ONE = "|".join(sorted(_ONES, key=len, reverse=True))
 NUMBER = rf"(?:\d[\d,]*(?:\.\d+)?|(?:a |one )?hundred|(?:{'|'.join(_TENS)})(?:[ -](?:{_ONE}))?|{_ONE}|zero|dozen)"
-SIGNS = "$€£¥₹¢"
+CURRENCIES: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("USD", "CAD", "AUD", "NZD", "MXN", "ARS", "CLP", "COP", "SGD", "HKD", "TWD"), "$"),
+        "EUR": "€",
+        "GBP": "£",
+        "JPY": "¥",
+        "CNY": "¥",
+        "INR": "₹",
+        "KRW": "₩",
+        "ILS": "₪",
+        "TRY": "₺",
+        "UAH": "₴",
+        "BRL": "R$",
+        "VND": "₫",
+        "PHP": "₱",
+        "NGN": "₦",
+        **{code: code for code in ("CHF", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "RON", "BGN", "ZAR", "THB", "MYR")},
+        **{code: code for code in ("IDR", "AED", "SAR", "EGP", "KES")},
+    }
+)
+"""ISO 4217 code → the sign before an amount, or the code behind it."""
+SIGNS = "$€£¥₹₩₪₺₴₫₱₦¢"
+_MONEY_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        **{code.lower(): sign.lower()[-1] if not sign.isalpha() else code.lower() for code, sign in CURRENCIES.items()},
+        **dict.fromkeys(("us$", "r$", "dollar", "buck", "real", "reais"), "$"),
+        "euro": "€",
+        "pound": "£",
+        "quid": "£",
+        "yen": "¥",
+        "rupee": "₹",
+        "cent": "¢",
+        "penny": "¢",
+        "pence": "¢",
+    }
+)
+"""Words for money → the unit that they mean."""
+_CODES = "|".join(code.lower() for code in CURRENCIES if code not in ("TRY", "COP", "RON"))
 
 PERCENT = re.compile(rf"(?<![\w.,])({NUMBER})[ -]?(?:%|percent(?:age)?|per cent|pct)|%\s?(\d+)")
 MONEY = re.compile(
-    rf"(?:[{SIGNS}]|(?<!\w)(?:usd|eur|gbp|us\$|dollars?) ?)\s?(\d[\d,]*(?:\.\d+)?)"
-    rf"|(?<![\w.,])({NUMBER})[ -]?(?:dollars?|bucks?|usd|euros?|eur|pounds?|gbp|cents?|quid|[{SIGNS}])(?!\w)"
+    rf"(?:[{SIGNS}]|(?<!\w)(?:{_CODES}|us\$|r\$|dollars?) ?)\s?(\d[\d,]*(?:\.\d+)?)"
+    rf"|(?<![\w.,])({NUMBER})[ -]?(?:(?:dollar|buck|euro|pound|cent|rupee)s?|{_CODES}|yen|quid|pence|[{SIGNS}])(?!\w)"
 )
 _UNITS: dict[str, tuple[Unit, float]] = {
     **dict.fromkeys(("second", "sec"), ("minutes", 1 / 60)),
@@ -42,6 +81,10 @@ DURATION = re.compile(
     rf"(?:full |whole |more |extra |additional |business |calendar |straight |billing "
     rf"|monthly )*({_UNIT})(?:'?s'?)?(?!\w)"
 )
+MONTHS = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
 _MONTH = "|".join(sorted({*MONTHS, *(name[:3] for name in MONTHS), "sept"}, key=len, reverse=True))
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _ORDINAL = r"(?:st|nd|rd|th)"
@@ -80,6 +123,18 @@ class Length:
     unit: Unit
 
 
+@dataclass(frozen=True)
+class Amount:
+    """Money: a figure and the sign, word or code beside it."""
+
+    figure: float
+    unit: str
+
+    def is_of(self, figure: float, currency: str) -> bool:
+        """Whether it is that much of the currency; dollars of all countries share their sign."""
+        return math.isclose(self.figure, figure) and _MONEY_WORDS[currency.lower()] == self.unit
+
+
 def number(words: str) -> float:
     """`12`, `1,200.50`, `twenty-five`, `a hundred` as a number; NaN for what is none of NUMBER."""
     words = words.strip()
@@ -96,6 +151,27 @@ def number(words: str) -> float:
     return _ONES.index(words) + 1.0 if words in _ONES else float("nan")
 
 
+def quantities(text: str) -> set[float | Amount | Length]:
+    """Every percentage, amount and duration in `text`, in any case."""
+    return {*percentages(text), *amounts(text), *lengths(text)}
+
+
+def percentages(text: str) -> set[float]:
+    """Every percentage in `text`, in any case."""
+    return {number(match[1] or match[2]) for match in PERCENT.finditer(text.lower())}
+
+
+def amount_of(match: re.Match[str]) -> Amount:
+    """The amount a match of MONEY tells."""
+    unit = re.sub(r"[\d.,\s-]|" + NUMBER, "", match.group()).strip()
+    return Amount(number(match[1] or match[2]), _MONEY_WORDS.get(unit, _MONEY_WORDS.get(unit.removesuffix("s"), unit)))
+
+
+def amounts(text: str) -> set[Amount]:
+    """Every amount of money in `text`, in any case."""
+    return {amount_of(match) for match in MONEY.finditer(text.lower())}
+
+
 def length(match: re.Match[str]) -> Length:
     """The duration a match of DURATION tells."""
     unit, factor = _UNITS[match[2]]
@@ -107,6 +183,11 @@ def length(match: re.Match[str]) -> Length:
 def lengths(text: str) -> set[Length]:
     """Every duration in `text`, in any case."""
     return {length(match) for match in DURATION.finditer(text.lower())}
+
+
+def date_text(day: dt.date) -> str:
+    """`December 31, 2026`: the way dates are written in prompts and templates, whatever the locale."""
+    return f"{MONTHS[day.month - 1].capitalize()} {day.day}, {day.year}"
 
 
 def month_of(name: str) -> int:

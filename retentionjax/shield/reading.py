@@ -75,6 +75,20 @@ def read(text: str) -> Reading:
     return Reading(text, "".join(pieces), [*origin, len(text)])
 
 
+def spare(text: str, words: str) -> tuple[bool, str]:
+    """Whether `words` stand in the folded `text`, and the text with them blanked out, its length unchanged."""
+    folded = _folded_words(words)
+    if not folded or folded not in text:
+        return False, text
+    left = re.sub(rf"(?<!\w){re.escape(folded)}(?!\w)", "·" * len(folded), text)
+    return left != text, left
+
+
+@functools.lru_cache(4096)
+def _folded_words(words: str) -> str:
+    return read(words).folded.strip()
+
+
 def unspelled(reading: Reading) -> list[tuple[str, int, int]]:
     """Words disguised by digits (`gu4rantee`) or spelled out (`f.r.e.e`), undone: (word, start, end in folded)."""
     words = [

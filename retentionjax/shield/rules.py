@@ -17,6 +17,7 @@ import yaml
 from retentionjax import storage
 from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import Channel, Tone
+from retentionjax.shield.offer import Kind
 from retentionjax.shield.verdict import Severity
 
 FORMAT = 1
@@ -77,7 +78,8 @@ class PhraseRule:
     patterns: tuple[str, ...]
     channels: tuple[Channel, ...] = ("sms", "email", "push")
     tones: tuple[Tone, ...] = ("warm", "formal", "brief")
-    only_without_offer: bool = False
+    unless_offered: tuple[Kind, ...] = ()
+    """Kinds of offer (discount, amount, words) under which the wordings are no fault."""
     spares_name: bool = False
     """The customer's own first name is no match (a Christian may be called by his name)."""
 

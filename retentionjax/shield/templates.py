@@ -1,10 +1,12 @@
 """Deterministic messages that always pass: what is sent when no better message may be."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from retentionjax.errors import ConfigError
-from retentionjax.shield.brief import Brief, Tone, date_text
+from retentionjax.shield.brief import Brief, Tone
 from retentionjax.shield.checking import check
+from retentionjax.shield.quantities import date_text
 from retentionjax.shield.rules import Rules
 from retentionjax.shield.verdict import Verdict
 
@@ -76,10 +78,10 @@ def _thanks(brief: Brief, facts: bool) -> str:
 
 def _offer(brief: Brief, facts: bool) -> str:
     plan = brief.known.get("plan") if facts else None
-    if not brief.offer.percent:
+    if brief.offer.is_none:
         return "How is everything going? We are here if you have a question."
-    days = "1 day" if brief.offer.days == 1 else f"{brief.offer.days} days"
     on = f" on your {plan}" if plan and brief.channel != "push" else ""
+    terms = f"{brief.offer.words}{on}" + (f" for {brief.offer.span}" if brief.offer.limited else "")
     accept = {
         "sms": " Reply YES to accept",
         "push": " Open the app to accept",
@@ -87,11 +89,11 @@ def _offer(brief: Brief, facts: bool) -> str:
     }
     by = f" by {date_text(brief.offer.ends)}" if brief.offer.ends else ""
     have = "you can have" if brief.tone == "formal" else "enjoy"
-    return f"{have.capitalize()} {brief.offer.percent}% off{on} for {days}.{accept[brief.channel]}{by}."
+    return f"{have.capitalize()} {terms}.{accept[brief.channel]}{by}."
 
 
 def _barest(brief: Brief) -> str:
-    offer = brief.offer_text()
+    offer = replace(brief.offer, ends=None).text()
     until = f" Accept by {date_text(brief.offer.ends)}." if brief.offer.ends else ""
-    body = f"{offer.partition(',')[0]}.{until}" if offer else "Any questions? We can help."
+    body = f"{offer}.{until}" if offer else "Any questions? We can help."
     return f"{brief.sender.name}: {body}{_CLOSING[brief.channel]}"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from retentionjax.shield.brief import Brief
-from retentionjax.shield.reading import Reading, read, unspelled
+from retentionjax.shield.reading import Reading, read, spare, unspelled
 from retentionjax.shield.rules import PhraseRule, Rules
 from retentionjax.shield.verdict import Finding
 
@@ -26,15 +26,16 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 
 def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     """Every wording that may not stand."""
-    plain = _without(reading.folded, brief.sender.name)
-    unnamed = _without(plain, brief.name) if brief.name else plain
+    plain = reading.folded
+    for words in (brief.sender.name, brief.offer.say or ""):
+        _, plain = spare(plain, words)
+    unnamed = spare(plain, brief.name or "")[1]
     disguised = unspelled(reading)
-    without_offer = brief.offer.percent == 0
     for rule in rules.phrases:
         if (
             brief.channel in rule.channels
             and brief.tone in rule.tones
-            and (without_offer or not rule.only_without_offer)
+            and brief.offer.kinds.isdisjoint(rule.unless_offered)
         ):
             yield from _phrases(reading, unnamed if rule.spares_name else plain, rule, disguised)
     yield from _profanity(reading, unnamed, disguised, rules)
@@ -83,17 +84,5 @@ def _names(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
 
 
 @functools.lru_cache(4096)
-def _folded(words: str) -> str:
-    return read(words).folded.strip()
-
-
 def _words(text: str) -> list[str]:
-    return _WORD.findall(_folded(text))
-
-
-def _without(text: str, words: str) -> str:
-    """`text`, folded, with `words` blanked out, its length unchanged."""
-    folded = _folded(words)
-    if not folded or folded not in text:
-        return text
-    return re.sub(rf"(?<!\w){re.escape(folded)}(?!\w)", "·" * len(folded), text)
+    return _WORD.findall(read(text).folded)

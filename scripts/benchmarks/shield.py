@@ -9,19 +9,27 @@ import time
 from collections.abc import Callable
 
 from retentionjax.shield import Brief, Offer, Sender, check, render
-from retentionjax.shield.brief import CHANNELS, DISCOUNTS, TONES
+from retentionjax.shield.brief import CHANNELS, TONES
 
 ROUNDS = 30
 SENDER = Sender("Northwind", "1 Main Street, Springfield", ("northwind.example",), "https://northwind.example/leave")
 FACTS = {"plan": "fiber internet", "tenure": "14 months", "charge": "$70.35"}
+OFFERS = (
+    Offer(),
+    Offer(0.05),
+    Offer(0.10),
+    Offer(1.0, say="one month free"),
+    Offer(amount=15.0),
+    Offer(say="twice the speed", days=90),
+)
 NAMES = ("Maria", "José", "Мария", None)
 
 
 def run() -> dict[str, float]:
     """Median over the rounds of the mean time a message, in milliseconds of CPU time."""
     briefs = [
-        Brief(channel, Offer(discount), SENDER, tone, name, FACTS)
-        for channel, discount, tone, name in itertools.product(CHANNELS, DISCOUNTS, TONES, NAMES)
+        Brief(channel, offer, SENDER, tone, name, FACTS)
+        for channel, offer, tone, name in itertools.product(CHANNELS, OFFERS, TONES, NAMES)
     ]
     passing = [(render(brief), brief) for brief in briefs]
     numbers = [(f"{text} Card 4111 1111 1111 1111, call 212-736-5000.", brief) for text, brief in passing]

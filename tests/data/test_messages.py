@@ -43,7 +43,7 @@ def test_a_message_says_what_its_brief_says(corpus: dict[str, list[messages.Mess
         assert text.count(brief.sender.name) == 1, text
         assert (brief.name or "") in text
         stated = re.findall(r"(\d+)%", text)
-        assert stated == ([str(brief.offer.percent)] if brief.offer.percent else []), text
+        assert stated == ([f"{brief.offer.percent:g}"] if brief.offer.percent else []), text
         assert re.findall(r"(\d+) days", text) == ([str(brief.offer.days)] if brief.offer.percent else []), text
         assert re.findall(r", (20\d\d)\b", text) == ([str(brief.offer.ends.year)] if brief.offer.ends else []), text
         assert {"sms": "STOP", "push": "settings", "email": "nsubscribe"}[brief.channel] in text
@@ -158,7 +158,7 @@ def _flawed(pair: Pair) -> bool:
         if any(phrase.lower().replace("!", ".") in calm for phrase in choice.train + choice.held_out):
             return True
     return {
-        "wrong_offer": lambda: percents != {str(brief.offer.percent)} or days != {str(brief.offer.days)},
+        "wrong_offer": lambda: percents != {f"{brief.offer.percent:g}"} or days != {str(brief.offer.days)},
         "invented_offer": lambda: not brief.offer.percent and len(percents) == 1,
         "missing_offer": lambda: brief.offer.percent > 0 and not percents,
         "false_urgency": lambda: (

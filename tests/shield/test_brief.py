@@ -1,6 +1,7 @@
 """The brief: what the prompt says, and what it leaves out."""
 
 import datetime as dt
+import math
 from dataclasses import replace
 
 import pytest
@@ -45,11 +46,11 @@ def test_a_stand_in_in_a_record_is_no_name() -> None:
 
 
 def test_the_prompt_says_that_there_is_no_offer() -> None:
-    assert "Offer: none." in Brief("push", Offer(0.0, 30, dt.date(2026, 1, 2)), SENDER).prompt()
+    assert "Offer: none." in Brief("push", Offer(ends=dt.date(2026, 1, 2)), SENDER).prompt()
 
 
 def test_the_last_day_to_accept_is_in_the_prompt() -> None:
-    assert "accept by January 2, 2026" in Brief("push", Offer(0.2, 1, dt.date(2026, 1, 2)), SENDER).prompt()
+    assert "accept by January 2, 2026" in Brief("push", Offer(0.2, days=1, ends=dt.date(2026, 1, 2)), SENDER).prompt()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -89,8 +90,15 @@ def test_a_prompt_is_one_line_of_few_words(brief: Brief) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Offer(0.15), "Offer.discount is 0.15; allowed: 0, 0.05, 0.1, 0.2"),
-        (lambda: Offer(0.1, 0), "Offer.days is 0; allowed: 1 to 365"),
+        (lambda: Offer(1.5), "Offer.discount is 1.5; allowed: 0 to 1"),
+        (lambda: Offer(math.nan), "Offer.discount is nan; allowed: 0 to 1"),
+        (lambda: Offer(amount=-1.0), "Offer.amount is -1.0; allowed: 0 or more, in USD"),
+        (lambda: Offer(amount=math.inf), "Offer.amount is inf; allowed: 0 or more"),
+        (lambda: Offer(amount=5.0, currency="$"), r"Offer.currency is '\$'; allowed: USD, CAD"),
+        (lambda: Offer(say=""), "Offer.say is ''; allowed: one line of 1 to 60"),
+        (lambda: Offer(say="two\nlines"), "Offer.say is"),
+        (lambda: Offer(say="{name} wins"), "Offer.say is"),
+        (lambda: Offer(0.1, days=0), "Offer.days is 0; allowed: 1 to 365"),
         (lambda: Brief("sms", Offer(0.1), SENDER, facts={"age": "70"}), "Brief.facts holds 'age'; allowed: plan"),
         (
             lambda: Brief("sms", Offer(0.1), SENDER, masked=True),

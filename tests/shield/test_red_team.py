@@ -17,7 +17,11 @@ def brief(entry: dict[str, Any]) -> Brief:
     ends = entry.get("ends")
     return Brief(
         channel=entry.get("channel", "sms"),
-        offer=Offer(float(entry.get("discount", 0.1)), entry.get("days", 30), ends and dt.date.fromisoformat(ends)),
+        offer=Offer(
+            float(entry.get("discount", 0.1)),
+            ends=ends and dt.date.fromisoformat(ends),
+            **{key: entry[key] for key in ("amount", "say", "days", "currency") if key in entry},
+        ),
         sender=SENDER,
         tone=entry.get("tone", "warm"),
         first_name=entry.get("name", "Maria"),

@@ -3,21 +3,22 @@
 import datetime as dt
 import itertools
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from shield_briefs import HOSTILE, NAMES, SENDER, briefs
+from shield_briefs import HOSTILE, NAMES, OFFERS, SENDER, briefs
 
 from retentionjax.shield import Brief, Offer, Sender, check, footer, grounded, render
-from retentionjax.shield.brief import CHANNELS, DISCOUNTS, TONES
+from retentionjax.shield.brief import CHANNELS, TONES
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_templates_pass_for_every_offer_tone_and_name(channel: str) -> None:
     terms = ((30, None), (365, dt.date(2026, 12, 31)))
-    for discount, tone, name, (days, ends) in itertools.product(DISCOUNTS, TONES, (None, *NAMES), terms):
-        brief = Brief(channel, Offer(discount, days, ends), SENDER, tone, name, {"plan": "fiber internet"})
+    for offer, tone, name, (days, ends) in itertools.product(OFFERS, TONES, (None, *NAMES), terms):
+        brief = Brief(channel, replace(offer, days=days, ends=ends), SENDER, tone, name, {"plan": "fiber internet"})
         text = render(brief)
         assert check(text, brief).passed, text
         assert grounded(text, brief), text
@@ -33,10 +34,10 @@ def test_templates_pass_for_any_customer(brief: Brief) -> None:
     assert render(brief) == text
 
 
-@given(st.text(max_size=40), st.text(max_size=60), st.sampled_from(CHANNELS), st.sampled_from(DISCOUNTS))
-@example("", "", "sms", 0.1)
-def test_templates_pass_for_any_text_as_name_and_plan(name: str, plan: str, channel: str, discount: float) -> None:
-    brief = Brief(channel, Offer(discount), SENDER, first_name=name, facts={"plan": plan})
+@given(st.text(max_size=40), st.text(max_size=60), st.sampled_from(CHANNELS), st.sampled_from(OFFERS))
+@example("", "", "sms", Offer(0.1))
+def test_templates_pass_for_any_text_as_name_and_plan(name: str, plan: str, channel: str, offer: Offer) -> None:
+    brief = Brief(channel, offer, SENDER, first_name=name, facts={"plan": plan})
     assert check(render(brief), brief).passed
 
 
@@ -55,7 +56,7 @@ def test_a_hostile_name_is_left_out(name: str) -> None:
 
 def test_a_template_tells_tenure_plan_offer_and_last_day() -> None:
     facts = {"plan": "fiber internet", "tenure": "14 months"}
-    brief = Brief("sms", Offer(0.1, 30, dt.date(2026, 12, 31)), SENDER, "warm", "Maria", facts)
+    brief = Brief("sms", Offer(0.1, ends=dt.date(2026, 12, 31)), SENDER, "warm", "Maria", facts)
     assert render(brief) == (
         "Northwind: Hi Maria, thank you for 14 months with us. Enjoy 10% off on your fiber internet for 30 days. "
         "Reply YES to accept by December 31, 2026. Reply STOP to opt out."
@@ -75,6 +76,6 @@ def test_the_footer_holds_the_way_out_and_the_address() -> None:
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_templates_pass_for_any_sender(name: str, channel: str) -> None:
     sender = Sender(name, SENDER.postal_address, SENDER.domains, SENDER.unsubscribe_url)
-    for discount in DISCOUNTS:
-        brief = Brief(channel, Offer(discount, 30, dt.date(2026, 9, 30)), sender, "formal", "Maria")
+    for offer in OFFERS:
+        brief = Brief(channel, replace(offer, ends=dt.date(2026, 9, 30)), sender, "formal", "Maria")
         assert check(render(brief), brief).passed

@@ -17,6 +17,7 @@ from retentionjax.data.messages.grammar import Draft, draft, write
 from retentionjax.data.table import Table
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import CHANNELS, Brief, Channel
+from retentionjax.shield.offer import Offer
 
 SOURCE = "messages"
 _BARREN = 20_000
@@ -50,6 +51,7 @@ def generate(
     table: Table | None = None,
     *,
     channels: Sequence[Channel] = CHANNELS,
+    offers: Sequence[Offer] = customers.OFFERS,
     sender_first: bool = False,
 ) -> list[Message]:
     """`n` messages of distinct text, one a brief; briefs as `customers.briefs`.
@@ -60,7 +62,7 @@ def generate(
 
     Raises DataError for an unknown split, a table without Telco's columns, or more texts than the grammar has.
     """
-    drafts = _drafts(split, seed, table, channels, sender_first)
+    drafts = _drafts(split, seed, table, channels, offers, sender_first)
     return [Message(brief, write(drafted)) for brief, drafted in islice(drafts, n)]
 
 
@@ -72,6 +74,7 @@ def pairs(
     *,
     flaws: Sequence[str] = FLAWS,
     channels: Sequence[Channel] = CHANNELS,
+    offers: Sequence[Offer] = customers.OFFERS,
     sender_first: bool = False,
 ) -> list[Pair]:
     """`n` preference pairs, as many of each flaw as of any other (if `n` allows).
@@ -86,7 +89,7 @@ def pairs(
     found: list[Pair] = []
     counts = Counter(dict.fromkeys(flaws, 0))
     quota = -(-n // len(flaws))
-    for brief, drafted in _drafts(split, seed, table, channels, sender_first):
+    for brief, drafted in _drafts(split, seed, table, channels, offers, sender_first):
         if len(found) >= n:
             break
         due = [flaw for flaw in flaws if counts[flaw] < quota]
@@ -100,13 +103,18 @@ def pairs(
 
 
 def _drafts(
-    split: str, seed: int, table: Table | None, channels: Sequence[Channel], sender_first: bool
+    split: str,
+    seed: int,
+    table: Table | None,
+    channels: Sequence[Channel],
+    offers: Sequence[Offer],
+    sender_first: bool,
 ) -> Iterator[tuple[Brief, Draft]]:
     """Briefs and drafts without end, no text twice. Raises DataError when new ones have become too rare."""
     rng = Random(f"retentionjax messages {split} {seed}")
     seen: set[str] = set()
     barren = 0
-    for brief in customers.stream(split, seed, table, channels=channels):
+    for brief in customers.stream(split, seed, table, channels=channels, offers=offers):
         drafted = draft(brief, split, rng)
         text = write(drafted)
         if text in seen:

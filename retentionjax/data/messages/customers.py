@@ -8,6 +8,7 @@ import datetime as dt
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from random import Random
 
@@ -17,36 +18,52 @@ from retentionjax.data import splits, synthetic
 from retentionjax.data.messages.names import COMPANIES, FIRST_NAMES
 from retentionjax.data.table import Table
 from retentionjax.errors import DataError
-from retentionjax.shield.brief import CHANNELS, DISCOUNTS, TONES, Brief, Channel, Offer, Sender
+from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Sender
+from retentionjax.shield.offer import Offer
 
 SPLITS = splits.NAMES
 _SHARES: Mapping[Channel, int] = {"sms": 5, "email": 3, "push": 2}
-DAYS = (30, 14, 60, 90)
-"""How long offers run; the first is the environment's and the most frequent."""
+OFFERS = (Offer(), Offer(0.05), Offer(0.10), Offer(0.20))
+"""The demo's."""
+OTHER_DAYS = (14, 60, 90)
+"""How long an offer runs in some messages instead of its own days, so that a model reads them."""
 
 _STREETS = ("12 Harbor Street, Springfield", "480 Mill Road, Riverton", "7 Station Square, Fairview")
 
 
 def briefs(
-    n: int, split: str, seed: int, table: Table | None = None, *, channels: Sequence[Channel] = CHANNELS
+    n: int,
+    split: str,
+    seed: int,
+    table: Table | None = None,
+    *,
+    channels: Sequence[Channel] = CHANNELS,
+    offers: Sequence[Offer] = OFFERS,
 ) -> list[Brief]:
     """`n` briefs of `split` ("train", "validation", "test"), the same for the same arguments.
 
     `table` is the whole Telco table, real or synthetic; its own 80/10/10 split (seed 42) says whose facts `split`
-    may use. None: the synthetic customers. Raises DataError for an unknown split or channel and for a table without
-    Telco's columns.
+    may use. None: the synthetic customers. Each message has one of `offers`. Raises DataError for an unknown split or
+    channel, no offers, and a table without Telco's columns.
     """
-    return list(islice(stream(split, seed, table, channels=channels), n))
+    return list(islice(stream(split, seed, table, channels=channels, offers=offers), n))
 
 
 def stream(
-    split: str, seed: int, table: Table | None = None, *, channels: Sequence[Channel] = CHANNELS
+    split: str,
+    seed: int,
+    table: Table | None = None,
+    *,
+    channels: Sequence[Channel] = CHANNELS,
+    offers: Sequence[Offer] = OFFERS,
 ) -> Iterator[Brief]:
     """Briefs without end; `briefs` is its beginning."""
     if split not in SPLITS:
         raise DataError(f"no split is called {split!r}; allowed: {', '.join(SPLITS)}")
     if not channels or not set(channels) <= set(CHANNELS):
         raise DataError(f"the channels are {', '.join(channels) or 'none'}; allowed: {', '.join(CHANNELS)}")
+    if not offers:
+        raise DataError("no offers to write about are given; at least one is wanted")
     shares = [_SHARES[each] for each in channels]
     facts = _facts(table, split) if table is not None else _synthetic_facts(split)
     rng = Random(f"retentionjax briefs {split} {seed}")
@@ -55,7 +72,7 @@ def stream(
         channel = rng.choices(channels, shares)[0]
         brief = Brief(
             channel=channel,
-            offer=_offer(channel, rng),
+            offer=_offer(channel, offers, rng),
             sender=sender(rng.choice(COMPANIES[companies])),
             tone=rng.choice(TONES),
             first_name=rng.choice(FIRST_NAMES[people]) if rng.random() < 0.9 else None,
@@ -94,13 +111,13 @@ def tenure(months: float) -> str | None:
     return f"{whole // 12} years"
 
 
-def _offer(channel: Channel, rng: Random) -> Offer:
-    discount = rng.choices(DISCOUNTS, (4, 3, 3, 3))[0]
-    days = rng.choices(DAYS, (6, 1, 1, 1))[0]
+def _offer(channel: Channel, offers: Sequence[Offer], rng: Random) -> Offer:
+    offer = rng.choices(offers, [4 if each.is_none else 3 for each in offers])[0]
+    days = rng.choices((offer.days, *OTHER_DAYS), (6, 1, 1, 1))[0]
     # A last day is one more sentence, for which a lock screen has no room.
-    dated = discount > 0 and channel != "push" and rng.random() < 0.25
+    dated = not offer.is_none and channel != "push" and rng.random() < 0.25
     ends = dt.date(2026, 1, 1) + dt.timedelta(days=rng.randrange(365)) if dated else None
-    return Offer(discount=discount, days=days, ends=ends)
+    return replace(offer, days=days if offer.limited else offer.days, ends=ends)
 
 
 @functools.cache

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from retentionjax.data.messages import customers, flawed_phrases, phrases
-from retentionjax.data.messages.grammar import Draft, Part, fits, options, span, write
+from retentionjax.data.messages.grammar import Draft, Part, fits, is_plain, options, terms, write
 from retentionjax.data.messages.phrases import Choice
-from retentionjax.shield.brief import DISCOUNTS, NAME, TONES, Brief, Offer, Tone, date_text
+from retentionjax.shield.brief import NAME, TONES, Brief, Tone
+from retentionjax.shield.offer import Offer
+from retentionjax.shield.quantities import date_text
 
 _EXCHANGEABLE = ("close", "detail", "act", "bond")
 _OTHER_PERCENT = (15, 25, 30, 50)
@@ -44,32 +46,39 @@ def spoil(flaw: str, brief: Brief, draft: Draft, split: str, rng: Random) -> str
 
 def _wrong_offer(case: Case) -> Draft | None:
     offer = case.brief.offer
-    if not offer.percent:
+    if offer.is_none:
         return None
-    if "{days}" in _joined(case.draft) and case.rng.random() < 0.3:
-        return case.draft.with_values(
-            days=span(case.rng.choice([each for each in customers.DAYS if each != offer.days]))
-        )
-    ours = [round(100 * each) for each in DISCOUNTS if each not in (0, offer.discount)]
-    return case.draft.with_values(discount=f"{case.rng.choice(ours if case.rng.random() < 0.7 else _OTHER_PERCENT)}%")
+    if offer.limited and case.rng.random() < 0.3:
+        days = case.rng.choice([each for each in (*customers.OTHER_DAYS, 30) if each != offer.days])
+        return case.draft.with_values(**terms(replace(offer, days=days)))
+    if not is_plain(offer):
+        return case.draft.with_values(offer=replace(_other(offer, case.rng), ends=None).text())
+    if case.rng.random() < 0.7:
+        return case.draft.with_values(discount=terms(_other(offer, case.rng))["discount"])
+    return case.draft.with_values(discount=f"{case.rng.choice(_OTHER_PERCENT)}%")
+
+
+def _other(offer: Offer, rng: Random) -> Offer:
+    """Another offer of the demo than this one, and not none."""
+    return rng.choice([each for each in customers.OFFERS if not each.is_none and each.discount != offer.discount])
 
 
 def _invented_offer(case: Case) -> Draft | None:
-    if case.brief.offer.percent:
+    if not case.brief.offer.is_none:
         return _with_sentence(case, flawed_phrases.INVENTED)
-    offer = Offer(case.rng.choice([each for each in DISCOUNTS if each]), case.rng.choice(customers.DAYS))
+    offer = replace(_other(case.brief.offer, case.rng), days=case.rng.choice((*customers.OTHER_DAYS, 30)))
     told = replace(case.brief, offer=offer)
     place = case.draft.index("offer")
     assert place is not None
     phrase = case.rng.choice(options("offer", told, case.split, sender=False))
     spoilt = case.draft.with_part(place, Part("offer", phrase))
-    return spoilt.with_values(discount=f"{offer.percent}%", days=span(offer.days))
+    return spoilt.with_values(**terms(offer))
 
 
 def _missing_offer(case: Case) -> Draft | None:
-    if not case.brief.offer.percent:
+    if case.brief.offer.is_none:
         return None
-    silent = replace(case.brief, offer=replace(case.brief.offer, discount=0.0, ends=None))
+    silent = replace(case.brief, offer=Offer())
     place = case.draft.index("offer")
     assert place is not None
     spoilt = case.draft.with_part(
@@ -85,7 +94,7 @@ def _missing_offer(case: Case) -> Draft | None:
 def _false_urgency(case: Case) -> Draft | None:
     offer = case.brief.offer
     conditional = case.rng.random() < 0.5
-    if not conditional or not offer.percent or case.brief.channel == "push":
+    if not conditional or offer.is_none or case.brief.channel == "push":
         return _with_sentence(case, flawed_phrases.URGENCY)
     start = offer.ends or dt.date(2026, 1, 1)
     ends = date_text(start + dt.timedelta(days=case.rng.randrange(3, 300)))

@@ -9,7 +9,9 @@ from retentionjax.data.messages import phrases
 from retentionjax.data.messages.layouts import LAYOUTS
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.errors import DataError
-from retentionjax.shield.brief import Brief, date_text
+from retentionjax.shield.brief import Brief
+from retentionjax.shield.offer import Offer
+from retentionjax.shield.quantities import date_text
 
 MOST_CHARACTERS = {"sms": 160, "push": 120}
 """One SMS segment of GSM-7; what a lock screen shows."""
@@ -58,17 +60,23 @@ def values(brief: Brief) -> dict[str, str]:
     given["sender"] = brief.sender.name
     if brief.name:
         given["name"] = brief.name
-    if brief.offer.percent:
-        given["discount"] = f"{brief.offer.percent}%"
-        given["days"] = span(brief.offer.days)
-        if brief.offer.ends is not None:
-            given["ends"] = date_text(brief.offer.ends)
-    return given
+    return given | terms(brief.offer)
 
 
-def span(days: int) -> str:
-    """1 → "1 day", 30 → "30 days"."""
-    return "1 day" if days == 1 else f"{days} days"
+def terms(offer: Offer) -> dict[str, str]:
+    """What the braces of a phrase may name of an offer: `discount` and `days` of a plain discount, else `offer`."""
+    if offer.is_none:
+        return {}
+    if is_plain(offer):
+        told = {"discount": f"{offer.percent:g}%", "days": offer.span}
+    else:
+        told = {"offer": replace(offer, ends=None).text()}
+    return told | ({"ends": date_text(offer.ends)} if offer.ends else {})
+
+
+def is_plain(offer: Offer) -> bool:
+    """Whether it is a discount without words of the company's own."""
+    return offer.kinds == {"discount"}
 
 
 def draft(brief: Brief, split: str, rng: Random) -> Draft:
@@ -131,7 +139,7 @@ def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool)
     parts: list[Part] = []
     for marked in slots:
         slot = marked.removesuffix("@")
-        if slot == "act" and not brief.offer.percent:
+        if slot == "act" and brief.offer.is_none:
             continue
         used = {part.phrase for part in parts}
         found = [phrase for phrase in options(slot, brief, split, sender=marked.endswith("@")) if phrase not in used]
@@ -152,7 +160,9 @@ def _choice(slot: str, brief: Brief, tone: str) -> Choice:
     if slot == "act":
         return phrases.ACT_BY[tone] if brief.offer.ends is not None else phrases.ACT[brief.channel][tone]
     if slot == "offer":
-        return (phrases.OFFER if brief.offer.percent else phrases.CHECK_IN)[tone]
+        if brief.offer.is_none:
+            return phrases.CHECK_IN[tone]
+        return (phrases.OFFER if is_plain(brief.offer) else phrases.OTHER_OFFER)[tone]
     return {"greeting": phrases.GREETING, "bond": phrases.BOND, "close": phrases.CLOSE, "detail": phrases.DETAIL}[slot][
         tone
     ]

@@ -1,8 +1,8 @@
 """The words of the grammar: for each slot and tone, phrases to learn from and phrases held out for the test split.
 
 Braces are filled from the brief: {name} {sender} {plan} {tenure} {discount} ("10%") {days} ("30 days") {ends}
-("June 30, 2026"). A phrase is only used where the brief has what it names. Plain GSM-7 characters throughout, so that
-an SMS stays one segment. `Tone` "any" serves every tone.
+("June 30, 2026"), and {offer} where it is no plain discount ("one month free"). A phrase is only used where the brief
+has what it names. Plain GSM-7 characters throughout, so that an SMS stays one segment. `Tone` "any" serves every tone.
 """
 
 from collections.abc import Mapping
@@ -161,6 +161,30 @@ OFFER: Mapping[str, Choice] = {
             "Offer: {discount} off, {days}, on your {plan}.",
             "For {days}: {discount} off your bill.",
         ),
+    ),
+}
+
+OTHER_OFFER: Mapping[str, Choice] = {
+    "warm": Choice(
+        (
+            "Enjoy {offer} on your {plan}.",
+            "We'd love to give you {offer} on your {plan}!",
+            "As a thank-you, take {offer}.",
+            "Here's a little thank-you: {offer}!",
+            "Enjoy {offer}.",
+        ),
+        ("How about {offer} on your {plan}?", "Our treat: {offer}!", "To say thanks, we have {offer} for you."),
+    ),
+    "formal": Choice(
+        (
+            "We are pleased to offer you {offer} on your {plan}.",
+            "As an expression of thanks, we offer you {offer}.",
+            "We would like to give you {offer}.",
+        ),
+        ("Please accept {offer} on your {plan}.", "It is our pleasure to extend {offer} to you."),
+    ),
+    "brief": Choice(
+        ("For your {plan}: {offer}.", "Get {offer}.", "For you: {offer}."), ("Take {offer}.", "Offer: {offer}.")
     ),
 }
 

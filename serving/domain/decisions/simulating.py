@@ -12,7 +12,6 @@ from retentionjax.decide import decision as deciding
 from retentionjax.decide import history as histories
 from retentionjax.env import record
 from retentionjax.errors import ConfigError, DataError
-from retentionjax.shield.brief import DISCOUNTS
 from serving.domain.decisions.explaining import of_simulated
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import HistoryIn, OverridesIn, Point, Simulated, SimulationIn, SimulationOut
@@ -34,10 +33,10 @@ def simulate(asked: SimulationIn, served: Served) -> SimulationOut:
 
 
 def _point(asked: SimulationIn, value: float | str, served: Served) -> Point:
-    return Point(value, _simulated(_varied(asked, value), served, "vary.values: "))
+    return Point(value, _simulated(_varied(asked, value, served), served, "vary.values: "))
 
 
-def _varied(asked: SimulationIn, value: float | str) -> SimulationIn:
+def _varied(asked: SimulationIn, value: float | str, served: Served) -> SimulationIn:
     """`asked` with one thing moved. Raises Problem 422."""
     name = "" if asked.vary is None else asked.vary.name
     found = _VARIED.fullmatch(name)
@@ -49,7 +48,7 @@ def _varied(asked: SimulationIn, value: float | str) -> SimulationIn:
     if part == "overrides" and key in _OVERRIDES and place is None:
         return msgspec.structs.replace(asked, overrides=_with(asked.overrides, OverridesIn, key, value))
     if part == "overrides" and key == "offers" and place is not None:
-        offers: list[Any] = list(asked.overrides.offers or ()) or list(DISCOUNTS)
+        offers: list[Any] = list(asked.overrides.offers or served.bundle.params.offers.tolist())
         offers[int(place)] = value  # checked by `_with`
         return msgspec.structs.replace(asked, overrides=_with(asked.overrides, OverridesIn, key, offers))
     allowed = ", ".join(
@@ -125,8 +124,8 @@ def _history_problem(text: str, where: str) -> Problem:
 
 
 def _message(ask: Ask, discount: float, served: Served) -> Message | None:
-    """The checked template, where the discount is one that messages may name."""
-    if served.templates is None or discount not in DISCOUNTS:
+    """The checked template, where the bundle writes messages."""
+    if served.templates is None:
         return None
     try:
         return served.templates.write(served.templates.brief(ask, discount))

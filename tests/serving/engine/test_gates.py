@@ -208,7 +208,7 @@ def test_every_message_has_passed_the_shield(folder: Path, tmp_path: Path) -> No
             brief = bundle.message.brief(  # type: ignore[union-attr]
                 engines.FACTS,
                 {"first_name": name, "channel": "email"},
-                shield.Offer(decision.offer.discount, decision.offer.days),
+                shield.Offer(decision.offer.discount, days=decision.offer.days),
             )
             assert shield.check(decision.message.text, brief, bundle.rules).passed
             assert "evil" not in decision.message.text
