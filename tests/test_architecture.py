@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "cli": {"errors"},  # everything else by name, when a command runs
     "tracking": GROUND,
     "checkpoint": GROUND,
-    "data": GROUND | {"tracking", "shield"},  # messages are written to a Brief
+    "company": GROUND | {"env", "shield"},  # its constants as the environment's, its sender as the shield's
+    "data": GROUND | {"tracking", "shield", "company"},  # messages are written to a Brief
     "tabular": GROUND,
     "env": {"errors"},
     "shield": GROUND,

@@ -1,0 +1,42 @@
+"""company.yaml: what a company has, may offer and must respect, and what it believes contacts and offers do.
+
+`Company.load("company.yaml")`, or `Company(table, charge=…, left=…, …)` in Python. Reading the files that it names
+is `retentionjax.data.company_tables`' business.
+"""
+
+from retentionjax.company.company import Company
+from retentionjax.company.contacts import Accepted, Assigned, Contacts, Departures, OtherPeople
+from retentionjax.company.customers import Charge, Customers, Label
+from retentionjax.company.faults import CellFault, CompanyError, FilesError, KeyFault
+from retentionjax.company.limits import Fatigue, Limits
+from retentionjax.company.messages import FactRule, Messages
+from retentionjax.company.money import money
+from retentionjax.company.offers import NONE, Offer
+from retentionjax.company.prior import Effect
+from retentionjax.company.reading import Condition, Reading
+
+__all__ = [
+    "NONE",
+    "Accepted",
+    "Assigned",
+    "CellFault",
+    "Charge",
+    "Company",
+    "CompanyError",
+    "Condition",
+    "Contacts",
+    "Customers",
+    "Departures",
+    "Effect",
+    "FactRule",
+    "Fatigue",
+    "FilesError",
+    "KeyFault",
+    "Label",
+    "Limits",
+    "Messages",
+    "Offer",
+    "OtherPeople",
+    "Reading",
+    "money",
+]

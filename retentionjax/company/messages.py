@@ -1,0 +1,82 @@
+"""On whose behalf messages are written, and what of a customer's facts they may say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from retentionjax.company.structure import Checked
+from retentionjax.errors import ConfigError
+from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Sender
+
+_LONGEST = 600
+
+
+@dataclass(frozen=True)
+class FactRule(Checked):
+    """What one fact of a message is, for the customers it fits; of several rules the first that fits wins."""
+
+    fact: str
+    """One of `shield.brief.FACTS`."""
+    say: str | None = None
+    """The fact in words; or"""
+    months: str | None = None
+    """the numeric feature that counts months; or"""
+    column: str | None = None
+    """the categorical feature whose value is said as it is."""
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Feature → values, one of which it must have."""
+
+    @staticmethod
+    def shorthand(value: Any) -> dict[str, Any]:
+        """A fact whose feature has the same name."""
+        return {"fact": value, "months" if value == "tenure" else "column": value}
+
+    def wrong(self) -> list[tuple[str, str]]:
+        """An unknown fact, and none or several ways to say it."""
+        found = []
+        if self.fact not in FACTS:
+            found.append(("fact", f"{self.fact!r} is not a fact of messages; allowed: {', '.join(FACTS)}"))
+        if sum(each is not None for each in (self.say, self.months, self.column)) != 1:
+            found.append(("", f"{self.fact!r} needs exactly one of say, months and column"))
+        return found
+
+
+class _SenderMark:
+    """A mark: the shield's Sender, whose own errors name what is wrong."""
+
+    def structure(self, value: Any, structure: Any) -> Sender | None:
+        """The sender, or None."""
+        if value is None or isinstance(value, Sender):
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigError("must be keys and values: name, postal_address, domains, unsubscribe_url")
+        record: Sender = structure(value, Sender)
+        return record
+
+
+@dataclass(frozen=True)
+class Messages(Checked):
+    """Messages of the company; without a sender none are written, and decisions come without."""
+
+    sender: Annotated[Sender | None, _SenderMark()] = None
+    channels: tuple[str, ...] = ("sms",)
+    """Channels that may be used, the usual one first."""
+    tone: str = "warm"
+    facts: tuple[FactRule, ...] = ()
+    brand: str = ""
+    """Some sentences on how the company sounds."""
+
+    def wrong(self) -> list[tuple[str, str]]:
+        """Unknown channels and tones, and a description of the brand that is a text of its own."""
+        found = [
+            ("channels", f"{name!r} is no channel; allowed: {', '.join(CHANNELS)}")
+            for name in self.channels
+            if name not in CHANNELS
+        ]
+        if not self.channels or len(set(self.channels)) < len(self.channels):
+            found.append(("channels", f"is {list(self.channels)}; allowed: one or more of {', '.join(CHANNELS)}"))
+        if self.tone not in TONES:
+            found.append(("tone", f"is {self.tone!r}; allowed: {', '.join(TONES)}"))
+        if len(self.brand) > _LONGEST:
+            found.append(("brand", f"has {len(self.brand)} characters; allowed: {_LONGEST} at most"))
+        return found

@@ -1,0 +1,90 @@
+"""What a company may offer with a contact: nothing, a discount, a credit, something that costs money by the month."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from retentionjax.company.money import money
+from retentionjax.company.structure import Checked, Within
+
+MOST = 64
+"""Offers a company may have: with 3 delays the action space is 193 actions."""
+NONE = "none"
+"""The name in a log of contacts for a customer who was deliberately left alone; no offer may be called so."""
+_MONTH = 30
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class Offer(Checked):
+    """One offer; without any of discount, amount and cost it is a contact without an offer.
+
+    >>> Offer(discount=0.1, days=30).words(), Offer(amount=15).words(), Offer(discount=1.0, days=30).words()
+    ('10 % off for 30 days', '$15 credit', 'one month free')
+    """
+
+    discount: Annotated[float, Within(0, 1, "a share of the charge, 0.1 for 10 %")] = 0.0
+    """Share of the charge not paid while the offer runs; 1 is free of charge."""
+    amount: Annotated[float, Within(0)] = 0.0
+    """Money credited once, on acceptance."""
+    cost: Annotated[float, Within(0)] = 0.0
+    """Money per 30 days that the offer costs while it runs, such as an upgrade."""
+    days: Annotated[int, Within(1, 365)] = 30
+    """How long it runs once accepted, the day of acceptance included."""
+    effect_days: Annotated[int | None, Within(1, 3650)] = None
+    """How long it protects, at least `days`; None: as the prior has it (`effect_days`, 1.5 times as long)."""
+    say: str | None = None
+    """What messages call it, as `twice the speed`; None: made of the numbers."""
+
+    def wrong(self) -> list[tuple[str, str]]:
+        """An effect that ends before the offer does, and words that are no single line."""
+        found = []
+        if self.effect_days is not None and self.effect_days < self.days:
+            found.append(("effect_days", f"{self.effect_days} is less than days, {self.days}; allowed: that or more"))
+        say = self.say
+        if say is not None and not (0 < len(say) <= _LONGEST and say == say.strip() and say.isprintable()):
+            found.append(("say", f"is {say!r}; allowed: one line of 1 to {_LONGEST} characters"))
+        return found
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is a contact without an offer: it gives nothing and costs nothing but the contact."""
+        return not (self.discount or self.amount or self.cost)
+
+    def share(self, charge: float) -> float:
+        """What it is worth to a customer as a share of 30 days' `charge`: the scale of its appeal (see prior)."""
+        return self.discount + (self.amount + self.cost) / charge
+
+    def full_cost(self, charge: float) -> float:
+        """Money it costs if accepted and run to its end, at `charge` per 30 days; the contact comes on top."""
+        return (self.discount * charge + self.cost) * self.days / _MONTH + self.amount
+
+    def words(self, currency: str = "USD") -> str:
+        """What it is, in English, as a message or a report may say it."""
+        if self.say is not None:
+            return self.say
+        parts = [self._discount_words()] if self.discount else []
+        parts += [f"{money(self.amount, currency)} credit"] if self.amount else []
+        parts += [f"{money(self.cost, currency)} a month for {_days(self.days)}"] if self.cost else []
+        return " and ".join(parts) or "no offer"
+
+    def _discount_words(self) -> str:
+        if self.discount == 1:
+            return "one month free" if self.days == _MONTH else f"{_days(self.days)} free"
+        return f"{self.discount * 100:.4g} % off for {_days(self.days)}"
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
+
+
+def wrong_names(names: Any) -> list[tuple[str, str]]:
+    """What is wrong with offers' names: none at all, too many, `none`, or characters that a key cannot hold."""
+    found = []
+    if not 1 <= len(names) <= MOST:
+        found.append(("", f"{len(names)} offers; allowed: 1 to {MOST}"))
+    for name in names:
+        if name == NONE:
+            found.append((name, f"is the name in a log for a customer who was left alone; allowed: any but {NONE!r}"))
+        elif not (name.isascii() and name.replace("_", "").replace("-", "").isalnum()):
+            found.append((name, f"{name!r} is no name of an offer; allowed: letters, digits, _ and -"))
+    return found

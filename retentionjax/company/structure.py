@@ -1,0 +1,343 @@
+"""From YAML or Python values to the company's frozen dataclasses, every fault collected.
+
+YAML is read as text throughout, as a cell of a CSV file is: PyYAML's other loaders make true of `yes` and 1.5 of
+`1.50`. The field's type then says what the text must be. Fields carry their range as `Annotated[float, Within(…)]`.
+"""
+
+import datetime as dt
+import enum
+import functools
+import math
+import re
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeVar, get_origin
+
+import cattrs
+import yaml
+from cattrs.errors import (
+    AttributeValidationNote,
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+    IterableValidationNote,
+)
+
+from retentionjax import storage
+from retentionjax.company.faults import CompanyError, KeyFault, did_you_mean
+from retentionjax.errors import RetentionJaxError
+
+T = TypeVar("T")
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_NOTHING = ("null", "~")
+_TRUTHS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Within:
+    """The range of a number: `Annotated[float, Within(0, 1, "a share of the charge")]`."""
+
+    low: float = 0.0
+    high: float = math.inf
+    unit: str = ""
+    above: bool = False
+    """Whether the number must be above `low`."""
+    infinite: bool = False
+    """Whether `inf`, which switches a limit off, is allowed."""
+
+    def wrong(self, value: float) -> str | None:
+        """What is wrong with `value`, None if nothing is."""
+        fits = self.low < value if self.above else self.low <= value
+        if fits and value <= self.high and (math.isfinite(value) or self.infinite):
+            return None
+        start = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
+        span = start if math.isinf(self.high) else f"{'above ' * self.above}{self.low:g} to {self.high:g}"
+        extra = ", or inf for no limit" if self.infinite else ""
+        return f"{value:g} is out of range; allowed: {span}{extra}{f' ({self.unit})' if self.unit else ''}"
+
+
+class Checked:
+    """A dataclass whose numbers are held to their ranges and whose `wrong` says what does not fit together."""
+
+    def __post_init__(self) -> None:
+        """Raises CompanyError for a value out of range, naming field, value and what is allowed."""
+        faults = [*_out_of_range(self), *self.wrong()]
+        if faults:
+            raise CompanyError(KeyFault(key, what) for key, what in faults)
+
+    def wrong(self) -> list[tuple[str, str]]:
+        """Pairs of key and sentence for values that do not fit together; nothing unless a class says otherwise."""
+        return []
+
+
+def _out_of_range(record: Any) -> Iterator[tuple[str, str]]:
+    kind: Any = type(record)
+    hints = field_types(kind)
+    for field in fields(record):
+        for mark in getattr(hints[field.name], "__metadata__", ()):
+            value = getattr(record, field.name)
+            if isinstance(mark, Within) and value is not None and (what := mark.wrong(value)):
+                yield field.name, what
+
+
+@functools.cache
+def field_types(kind: type) -> dict[str, Any]:
+    """Field → type of a dataclass, its marks included."""
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+# --- YAML -----------------------------------------------------------------------------------------------------
+
+
+class _StrictLoader(yaml.BaseLoader):
+    """YAML whose every value is text, an empty one None, and in which a key that stands twice is an error."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        """The text of `node`; None where nothing was written."""
+        return None if node.value == "" and node.style is None else super().construct_scalar(node)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of `node`, whose keys stand once each."""
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            wrong = "a key must be a name" if key is None else f"{key!r} is named twice" if key in seen else None
+            if wrong is not None:
+                raise yaml.constructor.ConstructorError(None, None, wrong, key_node.start_mark)
+            seen.add(key)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:str", _StrictLoader.construct_scalar)
+
+
+def read_yaml(path: Any) -> dict[str, Any]:
+    """The keys and values of the YAML file at `path`, all text. Raises CompanyError with the line it breaks at."""
+    source, where = storage.as_path(path), str(path)
+
+    def refuse(wrong: str) -> CompanyError:
+        return CompanyError([KeyFault("", wrong)], where)
+
+    if not source.exists():
+        raise refuse("no such file")
+    if source.is_dir():
+        raise refuse("is a folder, not a file")
+    try:
+        plain = yaml.load(source.read_bytes().decode("utf-8-sig"), Loader=_StrictLoader)  # noqa: S506 - text only
+    except UnicodeDecodeError as error:
+        raise refuse(f"not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise refuse(f"{line}{error.problem}") from None
+    except yaml.YAMLError as error:
+        raise refuse(f"not YAML ({error})") from None
+    if not isinstance(plain, dict):
+        raise refuse("must be keys and values, such as `name: acme`")
+    return plain
+
+
+# --- cattrs ---------------------------------------------------------------------------------------------------
+
+
+def structure(plain: Any, kind: type[T], path: str = "") -> T:
+    """`plain`, text or Python values, as `kind`. Raises CompanyError with every fault, keys named from `path`."""
+    try:
+        result: T = _converter().structure(plain, kind)
+    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, RetentionJaxError) as error:
+        raise CompanyError(_faults(error, path)) from None
+    return result
+
+
+def unstructure(record: Any) -> Any:
+    """`record` as JSON can hold it: infinity as `inf`, dates as 2026-06-01, what is None or a default left in."""
+    return _converter().unstructure(record)
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    """Text and Python values to fields; nothing is guessed, unknown keys are refused."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind, hook in _SCALARS.items():
+        converter.register_structure_hook(kind, hook)
+    converter.register_structure_hook_func(_is_tuple, functools.partial(_tuple, converter))
+    converter.register_structure_hook_func(_is_mapping, functools.partial(_mapping, converter))
+    converter.register_structure_hook_func(_is_optional, functools.partial(_optional, converter))
+    converter.register_structure_hook_func(_is_annotated, functools.partial(_annotated, converter))
+    converter.register_structure_hook_factory(
+        lambda kind: isinstance(kind, type) and is_dataclass(kind), functools.partial(_record_hook, converter)
+    )
+    converter.register_unstructure_hook(float, lambda value: "inf" if math.isinf(value) else value)
+    converter.register_unstructure_hook(dt.date, lambda value: value.isoformat())
+    return converter
+
+
+def _text(value: Any, _: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, enum.Enum):
+        return str(int(value)) if isinstance(value, bool) else str(value)
+    raise ValueError("is empty" if value is None else f"is {_said(value)}; allowed: text")
+
+
+def _float(value: Any, _: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        if value in ("inf", ".inf", "∞"):
+            return math.inf
+        if _NUMBER.fullmatch(value):
+            return float(value)
+    raise ValueError("is empty; allowed: a number" if value is None else f"{_said(value)} is not a number")
+
+
+def _int(value: Any, kind: Any) -> int:
+    number = _float(value, kind)
+    if not number.is_integer():
+        raise ValueError(f"{_said(value)} is not a whole number")
+    return int(number)
+
+
+def _bool(value: Any, _: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _TRUTHS:
+        return _TRUTHS[value.lower()]
+    raise ValueError(f"{_said(value)} is neither true nor false")
+
+
+def _date(value: Any, _: Any) -> dt.date:
+    if isinstance(value, dt.datetime):
+        return value.date()
+    if isinstance(value, dt.date):
+        return value
+    try:
+        return dt.date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{_said(value)} is no date; allowed: a date such as 2026-06-01") from None
+
+
+_SCALARS: Mapping[type, Callable[[Any, Any], Any]] = {str: _text, float: _float, int: _int, bool: _bool, dt.date: _date}
+
+
+def _is_annotated(kind: Any) -> bool:
+    return get_origin(kind) is typing.Annotated
+
+
+def _annotated(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
+    """The value of a marked type, held to its range; a mark may bring its own `structure`."""
+    for mark in kind.__metadata__:
+        if callable(own := getattr(mark, "structure", None)):
+            return own(value, structure)
+    found = converter.structure(value, typing.get_args(kind)[0])
+    for mark in kind.__metadata__:
+        if isinstance(mark, Within) and found is not None and (what := mark.wrong(found)):
+            raise ValueError(what)
+    return found
+
+
+def _is_optional(kind: Any) -> bool:
+    arguments = typing.get_args(kind)
+    return len(arguments) == 2 and type(None) in arguments
+
+
+def _optional(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
+    if value is None or (isinstance(value, str) and value in _NOTHING):
+        return None
+    inner = next(each for each in typing.get_args(kind) if each is not type(None))
+    return converter.structure(value, inner)
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple
+
+
+def _tuple(converter: cattrs.Converter, value: Any, kind: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list, such as [a, b], not {_said(value)}")  # noqa: TRY004 - a fault like others
+    inner: Any = list.__class_getitem__(typing.get_args(kind)[0])
+    return tuple(converter.structure(list(value), inner))
+
+
+def _is_mapping(kind: Any) -> bool:
+    return get_origin(kind) in (Mapping, dict) and kind is not dict
+
+
+def _mapping(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be keys and values, not {_said(value)}")  # noqa: TRY004 - a fault like others
+    inner = typing.get_args(kind)[1]
+    found, errors = {}, []
+    for key, each in value.items():
+        try:
+            found[str(key)] = converter.structure(each, inner)
+        except Exception as error:  # noqa: BLE001 - collected, and raised below
+            error.add_note(IterableValidationNote(f"key {key!r}", str(key), inner))
+            errors.append(error)
+    if errors:
+        raise IterableValidationError("mapping", errors, kind)
+    return found
+
+
+def _record_hook(converter: cattrs.Converter, kind: type) -> Callable[[Any, Any], Any]:
+    """A hook that lets instances pass, takes `kind.shorthand` for what is no mapping, and cattrs' own for the rest."""
+    inner: Callable[[Any, Any], Any] = cattrs.gen.make_dict_structure_fn(
+        kind, converter, _cattrs_forbid_extra_keys=True
+    )
+
+    def hook(value: Any, _: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, Mapping):
+            shorthand = getattr(kind, "shorthand", None)
+            if shorthand is None or value is None or isinstance(value, list | tuple):
+                raise ValueError(f"must be keys and values ({', '.join(_keys(kind))}), not {_said(value)}")
+            value = shorthand(value)
+        return inner(value, kind)
+
+    return hook
+
+
+def _keys(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind) if field.init]
+
+
+def _said(value: Any) -> str:
+    text = repr(value)
+    return "nothing" if value is None else text if len(text) <= 60 else f"{text[:57]}…"
+
+
+# --- faults ---------------------------------------------------------------------------------------------------
+
+
+def _faults(error: BaseException, path: str) -> list[KeyFault]:
+    """The leaves of cattrs' tree of errors, each with its keys."""
+    if isinstance(error, ClassValidationError | IterableValidationError):
+        return [fault for inner in error.exceptions for fault in _faults(inner, _inner_path(inner, path))]
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = _keys(error.cl)
+        return [
+            KeyFault(path, f"unknown key {key!r}{did_you_mean(str(key), known)}; allowed: {', '.join(known)}")
+            for key in sorted(map(str, error.extra_fields))
+        ]
+    if isinstance(error, CompanyError):
+        return [KeyFault(_joined(path, fault.path), fault.wrong) for fault in error.faults]
+    if isinstance(error, KeyError):
+        return [KeyFault(path, "is missing")]
+    return [KeyFault(path, str(error))]
+
+
+def _inner_path(error: BaseException, path: str) -> str:
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            return _joined(path, note.name)
+        if isinstance(note, IterableValidationNote):
+            return _joined(path, note.index) if isinstance(note.index, str) else f"{path}[{note.index}]"
+    return path
+
+
+def _joined(path: str, key: str) -> str:
+    return f"{path}.{key}" if path and key else path or key
