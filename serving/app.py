@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Request, Response, route
+from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
-from retentionjax.errors import ConfigError
 from serving import openapi
 from serving.console import console_router
 from serving.console.sessions import Sessions
@@ -28,17 +29,13 @@ from serving.domain.decisions import decisions_router
 from serving.domain.decisions.controllers import EXPRESS
 from serving.domain.decisions.warming import warm
 from serving.domain.health.controllers import alive, exposed, ready
-from serving.domain.options import allows
 from serving.domain.outcomes.controllers import report
 from serving.engine import Engine
-from serving.engine.deciding import Deciding
-from serving.engine.remote import RemoteEngine
 from serving.express import Express
 from serving.housekeeping import Housekeeping, Probe
 from serving.ledger import Ledger, LedgerUnavailable
 from serving.ledger.types import ApiKey, Clock
 from serving.observability import tracing
-from serving.observability.logs import DecisionLog
 from serving.observability.metrics import Metrics
 from serving.observability.requests import Timed
 from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_response, unavailable
@@ -51,13 +48,13 @@ _log = structlog.get_logger("serving.app")
 _RETRY_SECONDS = 2.0
 
 
-def create_app(settings: Settings, *, clock: Clock = time.time) -> Litestar:
-    """The service by `settings`. `clock` gives UTC epoch seconds.
-
-    Raises ConfigError for a clock of the caller's own where the engine is another process, which has its own.
-    """
-    if settings.engine == "process" and clock is not time.time:
-        raise ConfigError("engine is 'process', which keeps the system's time; allowed with another clock: thread")
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock = time.time,
+    engine: Callable[[Settings, Metrics], Engine] = Engine,
+) -> Litestar:
+    """The service by `settings`. `clock` gives UTC epoch seconds, and `engine` one that keeps the same time."""
     metrics = Metrics()
     traces = tracing.from_environment()
     app = Express(
@@ -79,13 +76,14 @@ def create_app(settings: Settings, *, clock: Clock = time.time) -> Litestar:
     headers = of_api(behind_tls=settings.secure_cookies)
     app.express(EXPRESS, metrics, headers, traces.middleware if traces else None)
     app.state.update({"settings": settings, "clock": clock, "metrics": metrics, "tracing": traces})
+    app.state["make_engine"] = engine
     return app
 
 
 def _handlers(settings: Settings) -> list[ControllerRouterHandler]:
     return [
         # First, or Litestar makes its own, which know the first method of an address only.
-        *(allows(path, "GET", "PUT") for path in (CAMPAIGN, CONSENT, KILL_SWITCH)),
+        *(_allows(path, "GET", "PUT") for path in (CAMPAIGN, CONSENT, KILL_SWITCH)),
         decisions_router,
         report,
         read_consent,
@@ -104,6 +102,16 @@ def _handlers(settings: Settings) -> list[ControllerRouterHandler]:
     ]
 
 
+def _allows(path: str, *methods: str) -> HTTPRouteHandler:
+    """OPTIONS of an address that has several methods."""
+
+    @route(path, http_method=HttpMethod.OPTIONS, status_code=204, include_in_schema=False)
+    async def options() -> Response[None]:
+        return Response(None, status_code=204, headers={"Allow": ", ".join((*methods, "OPTIONS"))})
+
+    return options
+
+
 @contextlib.asynccontextmanager
 async def _running(app: Litestar) -> AsyncIterator[None]:
     """Opens the ledger, makes the engine ready, closes both after the last decision under way."""
@@ -114,7 +122,7 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         gate = Gate(
             _verifier(ledger), rate=settings.rate, burst=settings.rate_burst, cache_seconds=settings.key_cache_seconds
         )
-        engine = _engine(ledger, settings, state.metrics)
+        engine = state.make_engine(settings, state.metrics)
         sessions = Sessions(
             settings.console_secret,
             lambda: _api_keys(ledger),
@@ -126,19 +134,13 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         stack.push_async_callback(engine.drain)
         keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.clock).run())
         stack.callback(keeper.cancel)
-        warming = asyncio.create_task(asyncio.to_thread(warm, engine.table.active.served))
+        warming = asyncio.create_task(asyncio.to_thread(warm, engine.lineup.active.served))
         stack.callback(warming.cancel)
         if state.tracing:
             stack.push_async_callback(asyncio.to_thread, state.tracing.close)
         _log.info("ready", workers=settings.workers)
         yield
         _log.info("draining")
-
-
-def _engine(ledger: Ledger, settings: Settings, metrics: Metrics) -> Deciding:
-    if settings.engine == "process":
-        return RemoteEngine(settings, metrics)
-    return Engine(ledger, settings, metrics=metrics, log=DecisionLog(on=settings.log_level in ("debug", "info")))
 
 
 def _verifier(ledger: Ledger) -> Callable[[str], ApiKey | None]:

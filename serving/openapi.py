@@ -19,7 +19,7 @@ from litestar.serialization import encode_json
 
 import retentionjax
 from retentionjax.data import Schema
-from serving.engine.served import MOST_CHARGE
+from serving.engine.slots import MOST_CHARGE
 from serving.security.guards import requires
 
 SCHEME = "ApiKey"
@@ -47,7 +47,7 @@ class _Document(JsonRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         app = request.app
-        served = app.state.engine.table.active.served
+        served = app.state.engine.lineup.active.served
         made: dict[str, bytes] = app.state.setdefault("openapi_documents", {})
         if served.id not in made:
             made.clear()

@@ -15,7 +15,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from serving.domain.identifiers import IN_WORDS
+from serving.fields import IN_WORDS
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:retentionjax:problem:"

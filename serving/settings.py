@@ -46,9 +46,6 @@ class Settings:
     host: str = _setting("127.0.0.1", "the address to listen at")
     port: int = _setting(8080, "the port to listen at; 0: a free one", Bounds(0, 65535))
     workers: int = _setting(1, "processes; each compiles its own bundle and they share the ledger", Bounds(1, 64))
-    engine: Literal["process", "thread"] = _setting(
-        "process", "where decisions are made: in a process of the worker's own, on another core, or in a thread of it"
-    )
     database: str = _setting(
         "sqlite:///retentionjax-ledger.db", "the ledger: sqlite:///FILE or postgresql://…", secret=True
     )

@@ -1,20 +1,23 @@
 """An engine over a ledger in a file, with bundles that are loaded and compiled once for all tests."""
 
+import asyncio
 import contextlib
 import functools
+import os
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import bundles
 
-from serving.engine import Engine
-from serving.engine.models import Models
-from serving.engine.request import Ask
-from serving.engine.served import Served
+from serving.engine import Engine, process
+from serving.engine.contract import Ask
+from serving.engine.messages import Models
+from serving.engine.slots import Served
 from serving.ledger import Ledger
 from serving.ledger.types import Campaign
-from serving.observability.logs import DecisionLog
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
@@ -23,6 +26,23 @@ MIDDAY = NOON + 7.5 * 3600  # 19:30 UTC: a fit hour in every zone of the United 
 SIZES = (1, 8)
 FACTS = {name: value for name, value in bundles.CUSTOMER.items() if name != "customer_id"}
 load = functools.cache(Served.load)
+
+
+class InThisLoop:
+    """Stands for the engine's process: over the same sockets, in the test's own event loop, by its clock and models."""
+
+    pid = 0
+
+    def __init__(self, settings: Settings, *sockets: int, **options: Any) -> None:
+        control, decisions = (socket.socket(fileno=os.dup(each)) for each in sockets)
+        serving = process.serve(settings, control, decisions, **options)
+        self._serving = asyncio.get_running_loop().create_task(serving)
+
+    def wait(self, timeout: float | None = None) -> int:
+        return 0
+
+    def kill(self) -> None:
+        self._serving.cancel()
 
 
 class Clock:
@@ -36,9 +56,22 @@ class Clock:
 
 
 def settings(bundle: Path, folder: Path, **changed: Any) -> Settings:
-    # A test machine may be busy; and the clock of a test is in its own process.
-    patient: dict[str, Any] = {"deadline_ms": 60_000.0, "canary_p99_ms": 60_000.0, "engine": "thread"} | changed
+    # A test machine may be busy.
+    patient: dict[str, Any] = {"deadline_ms": 60_000.0, "canary_p99_ms": 60_000.0, "log_level": "warning"} | changed
     return Settings(bundle=str(bundle), database=f"sqlite:///{folder}/ledger.db", **patient)
+
+
+def engine(settings: Settings, metrics: Metrics, *, clock: Clock, models: Models | None = None) -> Engine:
+    """One that keeps the time of `clock`."""
+    start = functools.partial(InThisLoop, clock=clock, sizes=SIZES, models=models)
+    return Engine(settings, metrics, start_process=start)
+
+
+async def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Waits, for so long at most: the service is told a moment later what the engine did by itself."""
+    give_up = time.monotonic() + seconds
+    while not true() and time.monotonic() < give_up:  # noqa: ASYNC110 - nobody sets an event
+        await asyncio.sleep(0.05)
 
 
 def ask(customer: str = "C-1", **fields: Any) -> Ask:
@@ -72,12 +105,11 @@ async def running(
     ledger = Ledger.open(chosen.database, clock=clock)
     try:
         prepare(ledger, dollars=dollars, days=days, customers=customers, start=clock() - 3600)
-        made = None if models is None else models(chosen, metrics)
-        engine = Engine(ledger, chosen, metrics=metrics, log=DecisionLog(on=False), sizes=SIZES, models=made)
-        await engine.start()
+        made = engine(chosen, metrics, clock=clock, models=None if models is None else models(chosen, metrics))
+        await made.start()
         try:
-            yield engine, ledger
+            yield made, ledger
         finally:
-            await engine.drain()
+            await made.drain()
     finally:
         ledger.close()

@@ -19,7 +19,7 @@ import uvicorn
 from litestar import Litestar
 
 from serving.app import create_app
-from serving.engine.served import Served
+from serving.engine.slots import Served
 from serving.first_start import prepare
 from serving.ledger import Ledger
 from serving.observability import logs
@@ -59,7 +59,6 @@ def serve(folder: Path, bundle: Path, **changed: Any) -> Iterator[Running]:
             "campaign_budget": 5000.0,
             "rate": 0.0,
             "log_level": "error",
-            "engine": "thread",
             **changed,
         },
     )
@@ -68,9 +67,8 @@ def serve(folder: Path, bundle: Path, **changed: Any) -> Iterator[Running]:
     with ledger.transaction() as tx:
         keys = {role: tx.create_key(f"test {role}", role)[1] for role in ROLES}
     logs.configure("critical")
-    app = create_app(settings, clock=clock)
-    once = functools.partial(_loaded_once)
-    with mock.patch.object(Served, "load", once), _listening(app) as url:
+    app = create_app(settings, clock=clock, engine=functools.partial(engines.engine, clock=clock))
+    with mock.patch.object(Served, "load", engines.load), _listening(app) as url:
         yield Running(url, app, keys, ledger, clock)
     ledger.close()
 
@@ -81,10 +79,6 @@ def example(folder: Path) -> Path:
     customer = {**bundles.CUSTOMER, "customer_id": "C-7", "recipient": {"first_name": "Dana"}}
     (folder / "examples" / "somebody.json").write_text(json.dumps(customer))
     return folder / "examples"
-
-
-def _loaded_once(path: str, _sizes: Any = None) -> Served:
-    return engines.load(path, engines.SIZES)
 
 
 @contextlib.contextmanager

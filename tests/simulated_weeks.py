@@ -16,8 +16,7 @@ import numpy as np
 
 from retentionjax.bundle import Bundle
 from serving.engine import Engine
-from serving.engine.answer import Decision
-from serving.engine.request import Ask
+from serving.engine.contract import Ask, Decision
 from serving.ledger import Ledger
 from serving.ledger.types import DAY, Campaign, Outcome
 from serving.monitor.measures import daily_hazard

@@ -307,10 +307,10 @@ def _engine() -> dict[str, float]:
     import numpy as np
 
     from retentionjax.decide import batch
+    from serving.engine.contract import Ask
     from serving.engine.drafts import Terms, draft
-    from serving.engine.request import Ask
-    from serving.engine.served import Served
     from serving.engine.situations import Situation
+    from serving.engine.slots import Served
     from serving.ledger.types import CampaignView, CustomerView
 
     served = Served.load(str(BUNDLE), sizes=(ROWS,))

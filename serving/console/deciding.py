@@ -22,10 +22,9 @@ from serving.domain.decisions.explaining import explain
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import DecisionIn, Explanation, SimulationIn
 from serving.domain.decisions.simulating import simulate as simulated
-from serving.domain.identifiers import UUID_PATTERN
-from serving.engine.answer import Decision, Mark
-from serving.engine.request import Ask, EngineError, Given
-from serving.engine.served import Served
+from serving.engine.contract import Ask, Decision, EngineError, Given, Mark
+from serving.engine.slots import Served
+from serving.fields import UUID_PATTERN
 from serving.ledger import LedgerUnavailable
 from serving.problems import Problem, field_error, invalid
 from serving.security.bodies import decode
@@ -188,7 +187,7 @@ def _ask(person: Person, *, dry_run: bool, idempotency: tuple[str, str]) -> Ask:
 
 
 def _active(state: Any) -> Served:
-    served: Served = state.engine.table.active.served
+    served: Served = state.engine.lineup.active.served
     return served
 
 

@@ -85,7 +85,7 @@ async def _surroundings(request: Http) -> Mapping[str, Any]:
     surroundings: dict[str, Any] = {"session": session, "tabs": TABS, "here": request.url.path, "mode": "policy"}
     surroundings |= {"synthetic": False, "bundle": "", "done": request.query_params.get("done", "")[:100]}
     if session is not None:
-        active = request.app.state.engine.table.active.served
+        active = request.app.state.engine.lineup.active.served
         mode = await asyncio.to_thread(_mode, request.app.state.ledger)
         surroundings |= {"mode": mode, "synthetic": active.synthetic, "bundle": active.id}
     return surroundings

@@ -15,7 +15,7 @@ from serving.domain.bundles.controllers import activate, describe
 from serving.domain.bundles.schemas import ActivateIn
 from serving.domain.campaigns.controllers import campaign_now, save_campaign
 from serving.domain.campaigns.schemas import CampaignIn
-from serving.domain.identifiers import IN_WORDS, NAME_PATTERN
+from serving.fields import IN_WORDS, NAME_PATTERN
 from serving.ledger.types import KillSwitch
 from serving.problems import field_error, invalid
 from serving.security.bodies import decode
@@ -60,7 +60,7 @@ async def change_campaign(request: Http) -> Response[Any]:
 @get("/bundles", guards=[signed_in("report")])
 async def show_bundles(request: Http) -> Response[str]:
     """Which bundles serve."""
-    bundles = describe(request.app.state.engine.table).bundles
+    bundles = describe(request.app.state.engine.lineup).bundles
     return await full_page(request, "bundles.html", title="Bundles", bundles=bundles)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.data import Schema
-from serving.engine.basis import Basis
+from serving.engine.situations import Basis
 from serving.ledger import Reader
 from serving.problems import Problem, field_error, invalid
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retentionjax.bundle import Bundle
-from serving.engine.answer import Decision
+from serving.engine.contract import Decision
 
 _FACTS = 3  # of the facts that move the risk most
 

@@ -1,4 +1,4 @@
-"""Decisions made in micro-batches on one thread, in one transaction each, by the bundles that serve."""
+"""Decisions made in micro-batches, in one transaction each, by the bundles that serve, in a process of their own."""
 
 from serving.engine.engine import Engine
 

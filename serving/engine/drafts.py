@@ -1,6 +1,7 @@
 """The decision itself: score, mask, policy and draw for the situations of one bundle, then the answer to each."""
 
 import functools
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -13,15 +14,30 @@ from retentionjax.decide.batch import RULES, Decided, Gates, sample, uniform
 from retentionjax.decide.batch_encoding import Features
 from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, WAIT
 from retentionjax.shield import Brief
-from serving.domain.times import iso
-from serving.engine.answer import ENCODER, Churn, Decision, Message, Offer, Removed
-from serving.engine.basis import Basis
-from serving.engine.ids import uuids7
-from serving.engine.pacing import Pace
-from serving.engine.served import Served
-from serving.engine.situations import ALL_CONTACTS, Situation, gates, send_at, standing
-from serving.engine.templates import Blocked
+from serving.engine.contract import ENCODER, Churn, Decision, Message, Offer, Removed
+from serving.engine.messages import Blocked
+from serving.engine.money import Pace
+from serving.engine.situations import ALL_CONTACTS, Basis, Situation, gates, send_at, standing
+from serving.engine.slots import Served
+from serving.fields import iso
 from serving.ledger.types import NO_OFFER, DecisionRow, KillSwitch, SlotName
+
+_DIGITS = 20  # hexadecimal, drawn for each id
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))  # two bits of a digit, behind the variant's 10₂
+
+
+def uuids7(now: float, count: int) -> list[str]:
+    """New ids at `now`, UTC epoch seconds; all of a micro-batch at once, for each look at the system's randomness costs
+    as much as the rest."""
+    milliseconds = f"{int(now * 1000) & (1 << 48) - 1:012x}"
+    begin = f"{milliseconds[:8]}-{milliseconds[8:]}-7"
+    drawn = secrets.token_hex(_DIGITS // 2 * count)
+    return [_text(begin, drawn[start : start + _DIGITS]) for start in range(0, len(drawn), _DIGITS)]
+
+
+def _text(begin: str, random: str) -> str:
+    return f"{begin}{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
+
 
 _POWERS = 1 << np.arange(NUM_ACTIONS)
 _OF_ENVIRONMENT = RULES[:-1]  # what the last one stands for is in Situation.barred, by name

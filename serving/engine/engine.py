@@ -1,283 +1,325 @@
-"""The engine: decisions from the event loop to the writer's thread and back, and which bundles make them.
+"""The engine as the service sees it: decisions are made in another process, on another core, than requests are read.
 
-`await engine.start()` loads the bundles, `await engine.decide(Ask(…))` answers, `await engine.drain()` ends.
+Python runs one thread of a process at a time; in one process the two would wait for each other.
+
+`await engine.start()` starts it, `await engine.decide(Ask(…))` answers, `await engine.drain()` ends it.
 """
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import os
+import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import structlog
 
-from retentionjax.bundle import pointer
-from retentionjax.decide.batch import SIZES
-from retentionjax.errors import ConfigError, RetentionJaxError
-from serving.engine.answer import ENCODER
-from serving.engine.deciding import Deciding
-from serving.engine.following import follow
-from serving.engine.models import Models, Unwritten
-from serving.engine.queueing import Done, Finish, Job, Queue
-from serving.engine.request import Ask, Given, NotRunning, WrongFacts
-from serving.engine.served import Served
-from serving.engine.slots import Slot, Table
-from serving.engine.steps import PENDING, TEMPLATE, Steps
-from serving.engine.writer import Writer
-from serving.ledger import Ledger
-from serving.ledger.types import BundleSlot, SlotName, Slots
-from serving.observability.logs import DecisionLog
+from retentionjax.env.types import EnvParams
+from retentionjax.errors import BundleError
+from serving.engine.contract import Ask, EngineError, EngineLost, Given, NotRunning, Overloaded
+from serving.engine.slots import Lineup, Served, Slot
+from serving.engine.wire import (
+    Answered,
+    Change,
+    Drain,
+    Failed,
+    Link,
+    Packet,
+    Scrape,
+    Scraped,
+    Serving,
+    ToService,
+    Wanted,
+    error_of,
+)
+from serving.ledger import LedgerUnavailable
+from serving.ledger.types import BundleSlot, SlotName
 from serving.observability.metrics import Metrics
-from serving.settings import Settings
+from serving.settings import Settings, hand_on
 
+_MODULE = "serving.engine.process"
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds before an engine that ended is started again
+_MARGIN = 5.0  # seconds that the engine may take to end beyond the time to drain
+_AT_ONCE = 128
+"""Decisions of one batch request that are in the queue at a time, so that it leaves room for the others."""
 _log = structlog.get_logger("serving.engine")
 
 
-class Engine(Deciding):
-    """Of one process. Methods are called on its event loop."""
+class Process(Protocol):
+    """What is asked of a process; `subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code once it has ended. Raises subprocess.TimeoutExpired."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+
+def start_process(settings: Settings, *sockets: int) -> Process:
+    """The engine's process, which inherits its ends of the two `sockets`, by file descriptor."""
+    # A micro-batch is too little work to be worth handing to other threads; a language model's is not.
+    lone = {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "false", "NPROC": "1"} if settings.messages == "template" else {}
+    environment = {**lone, **os.environ}
+    hand_on(settings, environment)
+    return subprocess.Popen(
+        # -P: never a folder of this name where the service was started
+        [sys.executable, "-P", "-m", _MODULE, *map(str, sockets)],
+        env=environment,
+        pass_fds=sockets,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+class Engine:
+    """One of each worker process. The bundles are here too, uncompiled, for whoever explains."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        settings: Settings,
-        *,
-        metrics: Metrics,
-        log: DecisionLog | None = None,
-        sizes: Sequence[int] = SIZES,
-        models: Models | None = None,
-        inbox: Callable[[int, float, int], Queue] = Queue,
+        self, settings: Settings, metrics: Metrics, start_process: Callable[..., Process] = start_process
     ) -> None:
-        """`sizes` of micro-batches; `models` write messages, by default the bundles' own where the settings ask;
-        `inbox` makes the queue, by default one that `decide` alone fills."""
-        self._ledger, self._settings, self._metrics, self._sizes = ledger, settings, metrics, tuple(sizes)
-        self._models = models
-        if models is None and settings.messages == "model":
-            self._models = Models(settings, metrics)
-        limits = settings.queue_size, settings.batch_wait_ms / 1000, max(sizes)
-        self._queue = inbox(*limits)
-        steps = Steps(ledger, settings, self._models, metrics)
-        self._writer = Writer(ledger, self._queue, steps, metrics, log or DecisionLog())
-        self._changing = asyncio.Lock()
-        self._sync: asyncio.Task[None] | None = None
+        """`start_process(settings, control, decisions)`: what runs `serving.engine.process.serve` at these sockets."""
+        self._settings, self._metrics, self._start_process = settings, metrics, start_process
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._control: Link | None = None
+        self._decisions: Link | None = None
+        self._process: Process | None = None
+        self._lineup: Lineup | None = None
+        self._showing = asyncio.Lock()
+        self._shows: set[asyncio.Task[Lineup]] = set()
+        self._keeper: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+        self._up = self._draining = False
+        self._seconds = 0.0  # a decision takes of late
         self.follows_pointer = False
-        self._under_way = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        """Whether a pointer, the settings' bundle, says which the active bundle is."""
 
-    # --- deciding ---------------------------------------------------------------------------------------------
+    # --- what is asked ----------------------------------------------------------------------------------------
 
     async def decide(self, ask: Ask) -> Given:
         """One decision, recorded before it is answered; a `dry_run` is answered only.
 
         Raises WrongFacts, NoCampaign, CampaignNotRunning, KeyReused, Overloaded, DeadlineExceeded, NotRunning (see
-        `request`) and LedgerUnavailable; in each case nothing was written.
+        `contract`) and LedgerUnavailable, in each of which cases nothing was written, and EngineLost.
         """
-        with self._busy():
-            future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-            self._queue.put(self.job(ask, future, time.monotonic()))
-            done = await future
-            return await self._with_message(done) if done.wants_message else done.given
+        begun = time.monotonic()
+        if len(self._asked) >= self._settings.queue_size:
+            raise Overloaded(max(0.1, self._seconds))
+        answered: Answered = await self._ask(Wanted(next(self._numbers), ask, begun), self._decisions)
+        self._seconds += 0.1 * (time.monotonic() - begun - self._seconds)
+        return answered.given
 
-    async def finish(self, done: Done) -> Given:
-        """A decision whose message is still to come, with what comes. Raises LedgerUnavailable."""
-        with self._busy():
-            return await self._with_message(done)
+    async def decide_many(self, asks: Sequence[Ask]) -> list[Given | Exception]:
+        """Many decisions, each answered or refused by itself, in their order."""
+        found: list[Given | BaseException] = []
+        for start in range(0, len(asks), _AT_ONCE):
+            some = asks[start : start + _AT_ONCE]
+            found += await asyncio.gather(*(self.decide(each) for each in some), return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException) and not isinstance(each, EngineError | LedgerUnavailable):
+                raise each
+        return found  # type: ignore[return-value]  # what is no Exception was raised
 
-    @contextlib.contextmanager
-    def _busy(self) -> Iterator[None]:
-        self._under_way += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._idle.set()
+    async def activate(self, path: str, role: SlotName = "active", weight: float = 0.0) -> Lineup:
+        """Puts the bundle at `path` to work; see `process.Host.activate`."""
+        lineup: Lineup = await self._ask(Change(next(self._numbers), path, role, weight), self._control)
+        return lineup
 
-    def job(self, ask: Ask, future: Any, arrived: float) -> Job:
-        """What the queue takes, from any thread; `arrived` in monotonic seconds. Raises WrongFacts, NotRunning."""
-        slot, served = self.table.route(ask.customer_id)
-        try:
-            charge, row = served.encode(ask)
-        except WrongFacts:
-            if slot == "active":
-                raise
-            slot, served = "active", self.table.active.served  # the canary may want other facts
-            charge, row = served.encode(ask)
-        return Job(ask, slot, served, charge, row, future, arrived, arrived + self._settings.deadline_ms / 1000)
-
-    async def _with_message(self, done: Done) -> Given:
-        """Asks the model for the message of a decision that is recorded with the template, and records what comes."""
-        draft, served = done.draft, done.served
-        if draft is None or draft.brief is None or served is None or self._models is None:
-            raise AssertionError("only a contact just decided wants a message")
-        others = tuple(each for each in draft.decision.degradations if each != PENDING)
-        try:
-            draft.change(message=await self._models.write(served, draft.brief), degradations=others)
-        except Unwritten as unwritten:
-            draft.change(degradations=(*others, TEMPLATE + unwritten.reason))
-            self._metrics.degradation(TEMPLATE + unwritten.reason.partition(":")[0])
-        if not draft.decision.dry_run:
-            recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            message = ENCODER.encode(draft.decision.message)
-            self._queue.put_finish(Finish(draft.decision.decision_id, message, draft.row.response, recorded))
-            await recorded
-        return Given(draft.row.response, draft.decision.decision_id, draft.row)
+    async def deactivate(self, role: SlotName) -> Lineup:
+        """Ends the canary or the shadow. Raises ConfigError for the active bundle, which can only be replaced."""
+        lineup: Lineup = await self._ask(Change(next(self._numbers), None, role, 0.0), self._control)
+        return lineup
 
     async def exposition(self) -> bytes:
-        """All metrics, in Prometheus' text format."""
-        return self._metrics.exposition()
+        """Metrics of both processes, in Prometheus' text format; of this one alone while the engine is not there."""
+        try:
+            scraped: Scraped = await self._ask(Scrape(next(self._numbers)), self._control)
+        except (NotRunning, EngineLost):
+            return self._metrics.exposition()
+        return self._metrics.exposition(scraped.text)
 
-    # --- bundles ----------------------------------------------------------------------------------------------
+    # --- what is known ----------------------------------------------------------------------------------------
 
     @property
-    def table(self) -> Table:
+    def lineup(self) -> Lineup:
         """The bundles that serve. Raises NotRunning before `start`."""
-        if self._writer.table is None:
+        if self._lineup is None:
             raise NotRunning("no bundle is loaded yet")
-        return self._writer.table
+        return self._lineup
+
+    def served(self, bundle_id: str) -> Served | None:
+        """The bundle of that id, if it serves in some slot."""
+        return next((each.served for each in self.lineup.slots if each.served.id == bundle_id), None)
+
+    @property
+    def params(self) -> EnvParams:
+        """Constants of the active bundle."""
+        return self.lineup.active.served.bundle.params
+
+    @property
+    def price(self) -> float:
+        """$ of value that a $ of budget is worth elsewhere, as the active bundle was trained to."""
+        return self.lineup.active.served.price
 
     @property
     def ready(self) -> bool:
-        """Whether every size of batch of every bundle that serves is compiled, and the writer runs."""
-        return self._writer.table is not None and self._writer.alive
+        """Whether the engine answers, every size of batch of every bundle that serves compiled."""
+        return self._up
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the engine's process; None before `start`."""
+        return None if self._process is None else self._process.pid
+
+    # --- to and fro -------------------------------------------------------------------------------------------
+
+    def _ask(self, question: Packet, link: Link | None) -> "asyncio.Future[Any]":
+        if link is None or not self._up or self._draining:
+            raise NotRunning("the engine starts or stops")
+        link.say(question)
+        future = self._asked[question.number] = asyncio.get_running_loop().create_future()
+        return future
+
+    def _received(self, packet: Packet) -> None:
+        future = self._asked.pop(packet.number, None)
+        if isinstance(packet, Serving):
+            showing = asyncio.ensure_future(self._show(packet))
+            self._shows.add(showing)
+            showing.add_done_callback(self._shows.discard)
+            showing.add_done_callback(lambda shown: _pass_on(shown, future))
+        elif future is None or future.done():
+            return
+        elif isinstance(packet, Failed):
+            future.set_exception(error_of(packet))
+        else:
+            future.set_result(packet)
+
+    async def _show(self, serving: Serving) -> Lineup:
+        """The bundles that serve there, here. Raises BundleError where one is not what it was when it was loaded."""
+        async with self._showing:
+            slots = serving.slots
+            known = {} if self._lineup is None else {each.record: each for each in self._lineup.slots}
+            active, canary, shadow = [
+                await self._slot(each, known) for each in (slots.active, slots.canary, slots.shadow)
+            ]
+            if active is None:
+                raise AssertionError("something always serves")
+            self._lineup = Lineup(active, canary, slots.canary_weight, shadow)
+            self.follows_pointer = serving.follows_pointer
+            return self._lineup
+
+    async def _slot(self, wanted: BundleSlot | None, known: dict[BundleSlot, Slot]) -> Slot | None:
+        if wanted is None or wanted in known:
+            return None if wanted is None else known[wanted]
+        served = await asyncio.to_thread(functools.partial(Served.load, wanted.path, warm=False))
+        if served.id != wanted.bundle_id:
+            raise BundleError(f"{wanted.path}: has changed since the engine loaded it; allowed: a folder that stays")
+        return Slot(wanted.path, served)
+
+    # --- the other process ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Loads and compiles: the bundles that were activated last, or that of the settings on the first start; where
-        the settings name a pointer, the bundle that it points to now.
-
-        Raises BundleError where the active one cannot be served; a canary or a shadow that cannot is left out, and
-        the log says so.
-        """
-        path = self._settings.bundle
-        self.follows_pointer = await asyncio.to_thread(pointer.pointed_to, path) is not None
-        wanted = await asyncio.to_thread(self._wanted)
-        if wanted.active is not None and wanted.active.path != path:
-            if not self.follows_pointer:
-                last = wanted.active.path
-                _log.warning("the bundle activated last serves, not that of --bundle", bundle=last, flag=path)
-            path = wanted.active.path
-        table = Table(await self._load(path))
-        self._writer.start(await self._beside(table, wanted))
-        if self._models is not None:
-            self._models.start()
-        self._show()
-        self._sync = asyncio.create_task(follow(self.sync, self._metrics))
-
-    async def activate(self, path: str, role: SlotName = "active", weight: float = 0.0) -> Table:
-        """Loads the bundle at `path`, verifies and compiles it, and swaps it in; no decision is dropped.
-
-        An active one ends the canary that it was, if any. Raises BundleError, ConfigError for a canary's weight outside
-        (0, 1] or an active one where a pointer says which that is, LedgerUnavailable; then everything is as it was.
-        """
-        if role == "canary" and not 0 < weight <= 1:
-            raise ConfigError(f"weight is {weight!r}; allowed: above 0, up to 1")
-        if role == "active" and self.follows_pointer:
-            raise ConfigError(
-                f"the active bundle is where {self._settings.bundle} points; allowed here: canary, shadow; "
-                "`retentionjax bundle promote` and `rollback` move the pointer"
-            )
-        async with self._changing:
-            slot, table = await self._load(path), self.table
-            if role == "shadow":
-                return await self._swap(replace(table, shadow=slot))
-            if role == "canary":
-                return await self._swap(replace(table, canary=slot, weight=weight))
-            if table.canary is not None and table.canary.served.id == slot.served.id:
-                table = replace(table, canary=None, weight=0.0)
-            return await self._swap(replace(table, active=slot))
-
-    async def deactivate(self, role: SlotName) -> Table:
-        """Ends the canary or the shadow. Raises ConfigError for the active bundle, which can only be replaced."""
-        if role == "active":
-            raise ConfigError("the active bundle cannot be ended; allowed: canary, shadow")
-        async with self._changing:
-            table = self.table
-            if role == "canary":
-                return await self._swap(replace(table, canary=None, weight=0.0))
-            return await self._swap(replace(table, shadow=None))
-
-    async def _swap(self, table: Table) -> Table:
-        await asyncio.to_thread(self._store, table.record)
-        self._writer.replace(table)
-        self._show()
-        return table
-
-    async def _load(self, path: str) -> Slot:
-        return Slot(path, await asyncio.to_thread(Served.load, path, self._sizes))
-
-    async def _beside(self, table: Table, stored: Slots) -> Table:
-        """The table with the canary and the shadow that were there before."""
-        found: list[Slot | None] = []
-        for name, each in (("canary", stored.canary), ("shadow", stored.shadow)):
-            try:
-                found.append(None if each is None else await self._load(each.path))
-            except RetentionJaxError as error:
-                _log.error("a bundle beside the active one cannot be loaded", slot=name, exc_info=error)
-                found.append(None)
-        canary, shadow = found
-        return replace(table, canary=canary, weight=0.0 if canary is None else stored.canary_weight, shadow=shadow)
-
-    def _wanted(self) -> Slots:
-        """What is to serve: the ledger's slots, but for the active one where a pointer says which that is.
-
-        A canary that was promoted ends, in the ledger too.
-        """
-        with self._ledger.read() as reader:
-            stored = reader.slots()
-        pointed = pointer.pointed_to(self._settings.bundle) if self.follows_pointer else None
-        if pointed is None:
-            return stored
-        if stored.canary is not None and stored.canary.bundle_id == pointed.name:
-            # Left in the ledger it would come back with a roll-back.
-            stored = replace(stored, canary=None, canary_weight=0.0)
-            self._store(stored)
-        return replace(stored, active=BundleSlot(pointed.name, os.fspath(pointed)))
-
-    def _store(self, slots: Slots) -> None:
-        with self._ledger.transaction() as tx:
-            tx.set_slots(slots)
-
-    async def sync(self) -> None:
-        """Serves what pointer and ledger say is to serve. Raises LedgerUnavailable, BundleError, OSError."""
-        async with self._changing:
-            wanted, table = await asyncio.to_thread(self._wanted), self.table
-            if wanted.active is None or wanted == table.record:
-                return
-            after = table if wanted.active == table.active.record else Table(await self._load(wanted.active.path))
-            kept = {each.record: each for each in (table.canary, table.shadow) if each is not None}
-            canary, shadow = [await self._kept(each, kept) for each in (wanted.canary, wanted.shadow)]
-            self._writer.replace(replace(after, canary=canary, weight=wanted.canary_weight, shadow=shadow))
-            self._show()
-
-    async def _kept(self, wanted: BundleSlot | None, kept: dict[BundleSlot, Slot]) -> Slot | None:
-        if wanted is None:
-            return None
-        return kept.get(wanted) or await self._load(wanted.path)
-
-    def _show(self) -> None:
-        table = self.table
-        slots = {"active": table.active, "canary": table.canary, "shadow": table.shadow}
-        serving = {name: each.served.id[:12] for name, each in slots.items() if each is not None}
-        for each in (table.active, table.canary):
-            if self._models is not None and each is not None:  # a shadow writes nothing
-                self._models.warm(each.served)
-        self._metrics.bundles(serving)
-        _log.info("serving", **serving, canary_weight=table.weight)
-
-    # --- the end ----------------------------------------------------------------------------------------------
+        """Starts the engine and waits until it is ready. Raises what kept it from it; see `process.Host.start`."""
+        await self._spawn()
+        self._keeper = asyncio.create_task(self._keep())
 
     async def drain(self) -> None:
-        """Takes nothing new, finishes what was begun within `drain_seconds`, and ends the threads."""
-        if self._sync is not None:
-            self._sync.cancel()
-        self._queue.refuse()
-        until = time.monotonic() + self._settings.drain_seconds
+        """Takes nothing new, finishes what was begun within `drain_seconds`, and ends the engine; one that takes
+        seconds longer than it may is killed."""
+        self._draining = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), self._settings.drain_seconds)
-        self._queue.close()
-        if self._models is not None:
-            self._models.stop()
-        await asyncio.to_thread(self._writer.join, max(1.0, until - time.monotonic()))
+            await asyncio.wait_for(self._answered(), self._settings.drain_seconds)
+        if self._control is not None and not self._ended.is_set():
+            self._control.say(Drain(0))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), self._settings.drain_seconds + _MARGIN)
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self._process is not None:
+            await asyncio.to_thread(_end, self._process)
+
+    async def _answered(self) -> None:
+        """Until nothing is asked any more."""
+        while self._asked:
+            await asyncio.wait(self._asked.values())
+
+    async def _spawn(self) -> None:
+        """A new process and its links. Raises what keeps it from being ready; then it is gone again."""
+        self._ended = asyncio.Event()
+        (control, its_control), (decisions, its_decisions) = socket.socketpair(), socket.socketpair()
+        with its_control, its_decisions:
+            process = self._process = self._start_process(self._settings, its_control.fileno(), its_decisions.fileno())
+        first = self._asked[0] = asyncio.get_running_loop().create_future()
+        self._control = await self._linked(control, self._ended)
+        self._decisions = await self._linked(decisions, self._ended)
+        try:
+            await first
+        except BaseException:
+            process.kill()
+            raise
+        self._up = True
+
+    async def _linked(self, connection: socket.socket, ended: asyncio.Event) -> Link:
+        link = Link(ToService, self._received, functools.partial(self._gone, ended))
+        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=connection)
+        return link
+
+    def _gone(self, ended: asyncio.Event) -> None:
+        """One of the links of the process whose end is `ended` is lost: so is the process."""
+        if ended.is_set():
+            return
+        ended.set()
+        self._up = False
+        for link in (self._control, self._decisions):
+            if link is not None:
+                link.close()
+        asked, self._asked = self._asked, {}
+        for future in asked.values():
+            if not future.done():
+                future.set_exception(EngineLost("the engine ended before it answered"))
+
+    async def _keep(self) -> None:
+        """Starts the engine again whenever it ends."""
+        pause = _FIRST_PAUSE
+        while True:
+            await self._ended.wait()
+            if self._draining:
+                return
+            code = -1 if self._process is None else await asyncio.to_thread(self._process.wait)
+            _log.error("the engine's process ended; it is started again", exit_code=code, seconds=pause)
+            self._metrics.engine_restart(code)
+            await asyncio.sleep(pause)
+            try:
+                await self._spawn()
+            except Exception as error:  # noqa: BLE001 - tried again until it works or the service is stopped
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                _log.error("the engine does not start", exc_info=error)
+                self._ended.set()
+            else:
+                pause = _FIRST_PAUSE
+
+
+def _pass_on(shown: "asyncio.Task[Lineup]", future: "asyncio.Future[Lineup] | None") -> None:
+    """The bundles, or why there are none, to whoever waits for them; the log is told where nobody does."""
+    error = None if shown.cancelled() else shown.exception()
+    if future is not None and not future.done() and not shown.cancelled():
+        future.set_result(shown.result()) if error is None else future.set_exception(error)
+    elif error is not None:
+        _log.error("what the engine serves cannot be shown", exc_info=error)
+
+
+def _end(process: Process) -> None:
+    try:
+        process.wait(_MARGIN)
+    except subprocess.TimeoutExpired:
+        _log.error("the engine's process does not end and is killed")
+        process.kill()
+        process.wait()

@@ -1,125 +1,215 @@
-"""The queue of an engine in a process of its own: the writer's thread reads questions from the socket by itself.
+"""What waits for the writer's thread, which reads it from the socket by itself and gathers it into micro-batches.
 
 Nothing stands between the service's event loop and the writer: no second loop, no futures, no other thread that wants
 Python's lock while a micro-batch is made.
 """
 
 import contextlib
+import math
 import os
 import select
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from serving.engine.queueing import Done, Job, Queue, resolve
-from serving.engine.request import EngineError, Given
-from serving.engine.wire import Frames, Made, Message, Wanted, failed, frame
+from serving.engine.contract import Ask, DeadlineExceeded, EngineError, Given, NotRunning
+from serving.engine.drafts import Draft
+from serving.engine.slots import Served
+from serving.engine.wire import Answered, Frames, Packet, Wanted, failed, frame
+from serving.ledger.types import SlotName
 
-_AT_ONCE = 1 << 18  # bytes of a read
+_BYTES = 1 << 18  # of a read
+_SHARE = 0.5  # of the last micro-batch is waited for: the service reads and answers the other half meanwhile
 _log = structlog.get_logger("serving.engine")
 
 
 @dataclass(slots=True, eq=False)
-class Reply:
-    """Where an answer goes: the `future` of a job that came by the socket."""
+class Job:
+    """A decision that waits."""
 
     number: int
-    dry_run: bool
+    """Of the question, which the answer repeats."""
+    ask: Ask
+    slot: SlotName
+    served: Served
+    charge: float
+    row: list[float]
+    arrived: float
+    """Monotonic seconds, as `deadline`."""
+    deadline: float
 
-    def made(self, given: Given) -> Made:
-        """The answer, with the row where the ledger has none."""
-        row = given.row if self.dry_run else None
-        return Made(self.number, given.body, given.decision_id, row, given.replayed)
 
-    def cancelled(self) -> bool:
-        """Never: whoever asked may have gone, but did not say so."""
-        return False
+@dataclass(slots=True)
+class Done:
+    """A decision that was made."""
+
+    given: Given
+    draft: Draft | None = None
+    """None for a repeated answer."""
+    served: Served | None = None
+    wants_message: bool = False
+    """Whether the model is still to be asked for the message."""
 
 
-class Inbox(Queue):
-    """A `Queue` that is also filled from `connection`; `gather`, `answer` are called by one thread, the writer's."""
+@dataclass(slots=True, eq=False)
+class Finish:
+    """A message that came after its decision was recorded; only once that is in the ledger too, it is answered."""
 
-    _SHARE = 0.5  # the service reads and answers the other half meanwhile
+    number: int
+    given: Given
+    message_json: bytes
+
+
+@dataclass(slots=True)
+class Gathered:
+    """One micro-batch; no customer and no Idempotency-Key is in it twice."""
+
+    jobs: list[Job] = field(default_factory=list)
+    finishes: list[Finish] = field(default_factory=list)
+
+
+class Inbox:
+    """The queue, which the service keeps within its bound. The writer's thread uses it; the event loop calls
+    `put_finish` and `close`."""
 
     def __init__(
         self,
-        size: int,
         wait_seconds: float,
         largest: int,
         connection: socket.socket,
-        make: Callable[[Wanted, Reply], Job],
-        finish: Callable[[Reply, Done], None],
+        make: Callable[[Wanted], Job],
+        finish: Callable[[int, Done], None],
     ) -> None:
-        """`make` a job, or raise what keeps it from being one; `finish` decisions whose message is still to come."""
-        super().__init__(size, wait_seconds, largest)
+        """`largest` micro-batch; `wait_seconds` is the longest that one is waited for to fill. `make` a job, or raise
+        what keeps it from being one; `finish` a decision whose message is still to come, by the question's number."""
+        self._wait, self._largest = wait_seconds, largest
         self._connection, self._make, self._finish = connection, make, finish
         self._frames = Frames(Wanted)
+        self._jobs: deque[Job] = deque()
+        self._finishes: deque[Finish] = deque()
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
-        self._open = True
+        self._open, self._closed = True, False
+        self._last = 1
 
-    def answer(self, results: list[tuple[Any, Any]]) -> None:
-        """Those that came by the socket are answered there, all in one write."""
-        said: list[Message] = []
-        for reply, result in results:
-            if not isinstance(reply, Reply):
-                resolve([(reply, result)])
-            elif isinstance(result, Exception):
-                said.append(failed(reply.number, result))
-            elif result.wants_message:
-                self._finish(reply, result)
-            else:
-                said.append(reply.made(result.given))
-        self._say(said)
+    def __len__(self) -> int:
+        return len(self._jobs)
 
-    def _notify(self) -> None:
+    def put_finish(self, finish: Finish) -> None:
+        """What was begun may always be finished."""
+        self._finishes.append(finish)
         self._wake()
 
-    def _look(self) -> None:
-        self._pause(0.0)
+    def close(self) -> None:
+        """The end: no more jobs; `gather` gives what is left and then None."""
+        self._closed = True
+        self._wake()
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Before all others, in their order."""
+        self._jobs.extendleft(reversed(jobs))
+
+    def gather(self) -> Gathered | None:
+        """The next micro-batch; None once closed and empty.
+
+        Idle, the first job is taken at once. Busy (the last batch held more than one), it waits for `_SHARE` of what
+        the last batch had, `wait_seconds` at most: jobs that come together are decided together.
+        """
+        self._look(0.0)
+        while not (self._jobs or self._finishes):
+            if self._closed:
+                return None
+            self._look()
+        if self._last > 1:
+            self._fill(min(math.ceil(_SHARE * self._last), self._largest))
+        return self._take()
+
+    def answer(self, jobs: Sequence[tuple[Job, Done | Exception]], finishes: Sequence[tuple[Finish, Any]] = ()) -> None:
+        """Says what became of them, all in one write; of finishes the exception, None where all went well."""
+        said: list[Packet] = []
+        for job, result in jobs:
+            if isinstance(result, Exception):
+                said.append(failed(job.number, result))
+            elif result.wants_message:
+                self._finish(job.number, result)
+            else:
+                said.append(answered(job.number, result.given, dry_run=job.ask.dry_run))
+        for finish, error in finishes:
+            said.append(failed(finish.number, error) if error else Answered(finish.number, finish.given))
+        self._say(said)
+
+    def _fill(self, wanted: int) -> None:
+        until = time.monotonic() + self._wait
+        while len(self._jobs) < wanted and not self._closed and (left := until - time.monotonic()) > 0:
+            self._look(left)
+
+    def _take(self) -> Gathered:
+        gathered, skipped, now = Gathered(), [], time.monotonic()
+        customers: set[Any] = set()
+        while self._jobs and len(gathered.jobs) < self._largest:
+            job = self._jobs.popleft()
+            if now > job.deadline:
+                self.answer([(job, DeadlineExceeded("the deadline passed before it was decided"))])
+                continue
+            names = {job.ask.customer_id, (job.ask.idempotency or (None,))[:2]} - {(None,)}
+            if customers & names:
+                skipped.append(job)
+            else:
+                customers |= names
+                gathered.jobs.append(job)
+        self._jobs.extendleft(reversed(skipped))
+        self._last = max(1, len(gathered.jobs))
+        while self._finishes:
+            gathered.finishes.append(self._finishes.popleft())
+        return gathered
+
+    # --- the socket -------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full of calls to wake up already
             os.write(self._waker, b".")
 
-    def _pause(self, seconds: float | None = None) -> None:
-        """Until something comes, by the socket or from another thread; `seconds` at most."""
+    def _look(self, seconds: float | None = None) -> None:
+        """Takes in what comes by the socket; waits until something does, from another thread too, `seconds` at most."""
         watched: list[Any] = [self._woken, *([self._connection] if self._open else [])]
-        self._changed.release()
-        try:
-            ready, _, _ = select.select(watched, [], [], seconds)
-            if self._woken in ready:
-                os.read(self._woken, 4096)
-            wanted = self._read() if self._connection in ready else []
-        finally:
-            self._changed.acquire()
-        self._take_in(wanted)
+        ready, _, _ = select.select(watched, [], [], seconds)
+        if self._woken in ready:
+            os.read(self._woken, 4096)
+        if self._connection in ready:
+            self._say([refused for each in self._read() if (refused := self._refused(each)) is not None])
 
     def _read(self) -> list[Wanted]:
         try:
-            data = self._connection.recv(_AT_ONCE)
+            data = self._connection.recv(_BYTES)
         except ConnectionError:
             data = b""
         self._open = bool(data)
         return self._frames.of(data)
 
-    def _take_in(self, wanted: list[Wanted]) -> None:
-        refused: list[Message] = []
-        for each in wanted:
-            reply = Reply(each.number, each.ask.dry_run)
-            try:
-                self._add(self._make(each, reply))
-            except EngineError as error:
-                refused.append(failed(each.number, error))
-            except Exception as error:  # noqa: BLE001 - a defect of ours: who asked is told, and the thread goes on
-                _log.error("a question failed", exc_info=error)
-                refused.append(failed(each.number, error))
-        self._say(refused)
+    def _refused(self, wanted: Wanted) -> Packet | None:
+        """Takes a question in; or what to answer where it cannot be."""
+        if self._closed:
+            return failed(wanted.number, NotRunning("shutting down"))
+        try:
+            self._jobs.append(self._make(wanted))
+        except EngineError as error:
+            return failed(wanted.number, error)
+        except Exception as error:  # noqa: BLE001 - a defect of ours: who asked is told, and the thread goes on
+            _log.error("a question failed", exc_info=error)
+            return failed(wanted.number, error)
+        return None
 
-    def _say(self, messages: list[Message]) -> None:
-        if messages:
+    def _say(self, packets: list[Packet]) -> None:
+        if packets:
             with contextlib.suppress(ConnectionError):  # the service is gone, and with it whoever asked
-                self._connection.sendall(b"".join(map(frame, messages)))
+                self._connection.sendall(b"".join(map(frame, packets)))
+
+
+def answered(number: int, given: Given, *, dry_run: bool) -> Answered:
+    """The answer, with the row where the ledger has none."""
+    return Answered(number, given if dry_run else Given(given.body, given.decision_id, replayed=given.replayed))

@@ -1,40 +1,35 @@
-"""The engine's process: `python -m serving.engine.process SOCKET SOCKET`, started by `serving.engine.remote`.
+"""The engine's process: `python -m serving.engine.process SOCKET SOCKET`, started by `serving.engine.engine`.
 
 By the first socket come bundles to put to work and the end, by the second nothing but decisions (`Inbox`). The process
 ends when it is told to, or when the service's process is gone; signals are the service's business.
 """
 
 import asyncio
+import functools
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 import uvloop
 
-from retentionjax.errors import RetentionJaxError
-from serving.engine.engine import Engine
-from serving.engine.inbox import Inbox, Reply
-from serving.engine.queueing import Done
-from serving.engine.wire import (
-    Change,
-    Drain,
-    Link,
-    Message,
-    Scrape,
-    Scraped,
-    Serving,
-    ToEngine,
-    Wanted,
-    failed,
-    frame,
-)
+from retentionjax.bundle import pointer
+from retentionjax.decide.batch import SIZES
+from retentionjax.errors import ConfigError, RetentionJaxError
+from serving.engine.contract import ENCODER, Given, WrongFacts
+from serving.engine.inbox import Done, Finish, Inbox, Job, answered
+from serving.engine.messages import Models, Unwritten
+from serving.engine.slots import Lineup, Served, Slot, follow
+from serving.engine.steps import PENDING, TEMPLATE, Steps
+from serving.engine.wire import Change, Drain, Link, Packet, Scrape, Scraped, Serving, ToEngine, Wanted, failed, frame
+from serving.engine.writer import Writer
 from serving.ledger import Ledger
-from serving.ledger.types import Clock, Slots
+from serving.ledger.types import BundleSlot, Clock, SlotName, Slots
 from serving.observability import logs
 from serving.observability.logs import DecisionLog
 from serving.observability.metrics import Metrics
@@ -45,39 +40,43 @@ _log = structlog.get_logger("serving.engine")
 
 
 class Host:
-    """Answers the service."""
+    """Answers the service: decisions by the writer's thread, everything else on the event loop."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, decisions: socket.socket, **options: Any) -> None:
-        """`options` of Engine."""
-        self._decisions, self._metrics = decisions, Metrics()
-        self._loop = asyncio.get_running_loop()
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        decisions: socket.socket,
+        *,
+        sizes: Sequence[int] = SIZES,
+        models: Models | None = None,
+    ) -> None:
+        """`sizes` of micro-batches; `models` write messages, by default the bundles' own where the settings ask."""
+        self._ledger, self._settings, self._sizes = ledger, settings, tuple(sizes)
+        self._metrics, self._loop = Metrics(), asyncio.get_running_loop()
+        self._models = models
+        if models is None and settings.messages == "model":
+            self._models = Models(settings, self._metrics)
+        self._inbox = Inbox(settings.batch_wait_ms / 1000, max(sizes), decisions, self._job, self._finish)
+        steps = Steps(ledger, settings, self._models, self._metrics)
+        log = DecisionLog(on=settings.log_level in ("debug", "info"))
+        self._writer = Writer(ledger, self._inbox, steps, self._metrics, log)
+        self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: Slots | None = None
-        log = DecisionLog(on=settings.log_level in ("debug", "info"))
-        self.engine = Engine(ledger, settings, metrics=self._metrics, log=log, inbox=self._inbox, **options)
+        self._follows_pointer = False
         self.link = Link(ToEngine, self._received, self._gone)
         self.ended = asyncio.Event()
         """Whether the service wants nothing more, or the engine can do nothing more."""
 
-    def _inbox(self, size: int, wait_seconds: float, largest: int) -> Inbox:
-        return Inbox(size, wait_seconds, largest, self._decisions, self._job, self._finish)
+    # --- what the service says --------------------------------------------------------------------------------
 
-    async def tell(self) -> None:
-        """Says which bundles serve, now and whenever they change; ends all if the writer's thread is gone."""
-        while True:
-            if self.engine.table.record != self._told:
-                self.link.say(self._serving(0))
-            if not self.engine.ready:
-                _log.error("the writer's thread has ended")
-                self.ended.set()
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    def _received(self, message: Message) -> None:
-        if isinstance(message, Change):
-            self._run(self._change(message))
-        elif isinstance(message, Scrape):
-            self.link.say(Scraped(message.number, self._metrics.exposition()))
-        elif isinstance(message, Drain):
+    def _received(self, packet: Packet) -> None:
+        if isinstance(packet, Change):
+            self._run(self._change(packet))
+        elif isinstance(packet, Scrape):
+            self.link.say(Scraped(packet.number, self._metrics.exposition()))
+        elif isinstance(packet, Drain):
             self.ended.set()
 
     def _gone(self) -> None:
@@ -88,31 +87,12 @@ class Host:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- by the writer's thread -------------------------------------------------------------------------------
-
-    def _job(self, wanted: Wanted, reply: Reply) -> Any:
-        return self.engine.job(wanted.ask, reply, wanted.at)
-
-    def _finish(self, reply: Reply, done: Done) -> None:
-        self._loop.call_soon_threadsafe(lambda: self._run(self._finished(reply, done)))
-
-    # --- by the loop's ----------------------------------------------------------------------------------------
-
-    async def _finished(self, reply: Reply, done: Done) -> None:
-        try:
-            given = await self.engine.finish(done)
-        except Exception as error:  # noqa: BLE001 - whoever asked is told, and the next one is served
-            _log.error("a message could not be recorded", exc_info=error)
-            self.link.say(failed(reply.number, error))
-        else:
-            self.link.say(reply.made(given))
-
     async def _change(self, change: Change) -> None:
         try:
             if change.path is None:
-                await self.engine.deactivate(change.role)
+                await self.deactivate(change.role)
             else:
-                await self.engine.activate(change.path, change.role, change.weight)
+                await self.activate(change.path, change.role, change.weight)
         except Exception as error:  # noqa: BLE001 - whoever asked is told, and all is as it was
             _log.warning("a bundle was not put to work", exc_info=error)
             self.link.say(failed(change.number, error))
@@ -120,14 +100,194 @@ class Host:
             self.link.say(self._serving(change.number))
 
     def _serving(self, number: int) -> Serving:
-        self._told = self.engine.table.record
-        return Serving(number, self._told, self.engine.follows_pointer)
+        self._told = self._writer.lineup.record
+        return Serving(number, self._told, self._follows_pointer)
+
+    async def tell(self) -> None:
+        """Says which bundles serve, now and whenever they change; ends all if the writer's thread is gone."""
+        while True:
+            if self._writer.lineup.record != self._told:
+                self.link.say(self._serving(0))
+            if not self._writer.alive:
+                _log.error("the writer's thread has ended")
+                self.ended.set()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    # --- decisions, by the writer's thread ---------------------------------------------------------------------
+
+    def _job(self, wanted: Wanted) -> Job:
+        """Raises WrongFacts."""
+        ask, lineup = wanted.ask, self._writer.lineup
+        slot, served = lineup.route(ask.customer_id)
+        try:
+            charge, row = served.encode(ask)
+        except WrongFacts:
+            if slot == "active":
+                raise
+            slot, served = "active", lineup.active.served  # the canary may want other facts
+            charge, row = served.encode(ask)
+        deadline = wanted.at + self._settings.deadline_ms / 1000
+        return Job(wanted.number, ask, slot, served, charge, row, wanted.at, deadline)
+
+    def _finish(self, number: int, done: Done) -> None:
+        self._loop.call_soon_threadsafe(lambda: self._run(self._finished(number, done)))
+
+    # --- messages that come later, on the loop -----------------------------------------------------------------
+
+    async def _finished(self, number: int, done: Done) -> None:
+        """Asks the model for the message of a decision that is recorded with the template, and hands on what comes."""
+        draft, served = done.draft, done.served
+        if draft is None or draft.brief is None or served is None or self._models is None:
+            raise AssertionError("only a contact just decided wants a message")
+        others = tuple(each for each in draft.decision.degradations if each != PENDING)
+        try:
+            draft.change(message=await self._models.write(served, draft.brief), degradations=others)
+        except Unwritten as unwritten:
+            draft.change(degradations=(*others, TEMPLATE + unwritten.reason))
+            self._metrics.degradation(TEMPLATE + unwritten.reason.partition(":")[0])
+        except Exception as error:  # noqa: BLE001 - whoever asked is told, and the next one is served
+            _log.error("a message could not be made", exc_info=error)
+            self.link.say(failed(number, error))
+            return
+        given = Given(draft.row.response, draft.decision.decision_id, draft.row)
+        if draft.decision.dry_run:
+            self.link.say(answered(number, given, dry_run=True))
+        else:
+            self._inbox.put_finish(Finish(number, given, ENCODER.encode(draft.decision.message)))
+
+    # --- bundles ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Loads and compiles: the bundles that were activated last, or that of the settings on the first start; where
+        the settings name a pointer, the bundle that it points to now.
+
+        Raises BundleError where the active one cannot be served; a canary or a shadow that cannot is left out, and
+        the log says so.
+        """
+        path = self._settings.bundle
+        self._follows_pointer = await asyncio.to_thread(pointer.pointed_to, path) is not None
+        wanted = await asyncio.to_thread(self._wanted)
+        if wanted.active is not None and wanted.active.path != path:
+            if not self._follows_pointer:
+                last = wanted.active.path
+                _log.warning("the bundle activated last serves, not that of --bundle", bundle=last, flag=path)
+            path = wanted.active.path
+        self._writer.start(await self._beside(Lineup(await self._load(path)), wanted))
+        if self._models is not None:
+            self._models.start()
+        self._show()
+        self._run(follow(self.sync, self._metrics))
+
+    async def activate(self, path: str, role: SlotName, weight: float) -> None:
+        """Loads the bundle at `path`, verifies and compiles it, and swaps it in; no decision is dropped.
+
+        An active one ends the canary that it was, if any. Raises BundleError, ConfigError for a canary's weight outside
+        (0, 1] or an active one where a pointer says which that is, LedgerUnavailable; then everything is as it was.
+        """
+        if role == "canary" and not 0 < weight <= 1:
+            raise ConfigError(f"weight is {weight!r}; allowed: above 0, up to 1")
+        if role == "active" and self._follows_pointer:
+            raise ConfigError(
+                f"the active bundle is where {self._settings.bundle} points; allowed here: canary, shadow; "
+                "`retentionjax bundle promote` and `rollback` move the pointer"
+            )
+        async with self._changing:
+            slot, lineup = await self._load(path), self._writer.lineup
+            if role == "shadow":
+                lineup = replace(lineup, shadow=slot)
+            elif role == "canary":
+                lineup = replace(lineup, canary=slot, weight=weight)
+            else:
+                was_canary = lineup.canary is not None and lineup.canary.served.id == slot.served.id
+                lineup = replace(lineup.without_canary() if was_canary else lineup, active=slot)
+            await self._swap(lineup)
+
+    async def deactivate(self, role: SlotName) -> None:
+        """Ends the canary or the shadow. Raises ConfigError for the active bundle, which can only be replaced."""
+        if role == "active":
+            raise ConfigError("the active bundle cannot be ended; allowed: canary, shadow")
+        async with self._changing:
+            lineup = self._writer.lineup
+            await self._swap(lineup.without_canary() if role == "canary" else replace(lineup, shadow=None))
+
+    async def sync(self) -> None:
+        """Serves what pointer and ledger say is to serve. Raises LedgerUnavailable, BundleError, OSError."""
+        async with self._changing:
+            wanted, lineup = await asyncio.to_thread(self._wanted), self._writer.lineup
+            if wanted.active is None or wanted == lineup.record:
+                return
+            known = {each.record: each for each in lineup.slots}
+            active, canary, shadow = [
+                None if each is None else known.get(each) or await self._load(each.path)
+                for each in (wanted.active, wanted.canary, wanted.shadow)
+            ]
+            self._writer.replace(Lineup(active or lineup.active, canary, wanted.canary_weight, shadow))
+            self._show()
+
+    async def _swap(self, lineup: Lineup) -> None:
+        await asyncio.to_thread(self._store, lineup.record)
+        self._writer.replace(lineup)
+        self._show()
+
+    async def _load(self, path: str) -> Slot:
+        return Slot(path, await asyncio.to_thread(functools.partial(Served.load, path, self._sizes)))
+
+    async def _beside(self, lineup: Lineup, stored: Slots) -> Lineup:
+        """With the canary and the shadow that were there before."""
+        found: list[Slot | None] = []
+        for name, each in (("canary", stored.canary), ("shadow", stored.shadow)):
+            try:
+                found.append(None if each is None else await self._load(each.path))
+            except RetentionJaxError as error:
+                _log.error("a bundle beside the active one cannot be loaded", slot=name, exc_info=error)
+                found.append(None)
+        canary, shadow = found
+        return replace(lineup, canary=canary, weight=0.0 if canary is None else stored.canary_weight, shadow=shadow)
+
+    def _wanted(self) -> Slots:
+        """What is to serve: the ledger's slots, but for the active one where a pointer says which that is.
+
+        A canary that was promoted ends, in the ledger too.
+        """
+        with self._ledger.read() as reader:
+            stored = reader.slots()
+        pointed = pointer.pointed_to(self._settings.bundle) if self._follows_pointer else None
+        if pointed is None:
+            return stored
+        if stored.canary is not None and stored.canary.bundle_id == pointed.name:
+            # Left in the ledger it would come back with a roll-back.
+            stored = replace(stored, canary=None, canary_weight=0.0)
+            self._store(stored)
+        return replace(stored, active=BundleSlot(pointed.name, os.fspath(pointed)))
+
+    def _store(self, slots: Slots) -> None:
+        with self._ledger.transaction() as tx:
+            tx.set_slots(slots)
+
+    def _show(self) -> None:
+        lineup = self._writer.lineup
+        slots = {"active": lineup.active, "canary": lineup.canary, "shadow": lineup.shadow}
+        serving = {name: each.served.id[:12] for name, each in slots.items() if each is not None}
+        for each in (lineup.active, lineup.canary):
+            if self._models is not None and each is not None:  # a shadow writes nothing
+                self._models.warm(each.served)
+        self._metrics.bundles(serving)
+        _log.info("serving", **serving, canary_weight=lineup.weight)
+
+    async def drain(self) -> None:
+        """Ends the threads, after what waits was decided within `drain_seconds`."""
+        for task in self._tasks:
+            task.cancel()
+        self._inbox.close()
+        if self._models is not None:
+            self._models.stop()
+        await asyncio.to_thread(self._writer.join, max(1.0, self._settings.drain_seconds))
 
 
 async def serve(
     settings: Settings, control: socket.socket, decisions: socket.socket, *, clock: Clock = time.time, **options: Any
 ) -> None:
-    """Until the service drains it or is gone. What keeps it from starting is said, not raised; `options` of Engine."""
+    """Until the service drains it or is gone. What keeps it from starting is said, not raised; `options` of Host."""
     try:
         ledger = await asyncio.to_thread(lambda: Ledger.open(settings.database, clock=clock))
     except RetentionJaxError as error:
@@ -138,7 +298,7 @@ async def serve(
         host = Host(ledger, settings, decisions, **options)
         await asyncio.get_running_loop().create_unix_connection(lambda: host.link, sock=control)
         try:
-            await host.engine.start()
+            await host.start()
         except Exception as error:  # noqa: BLE001 - said to the service, which raises it
             host.link.say(failed(0, error))
             host.link.close()
@@ -146,7 +306,7 @@ async def serve(
         telling = asyncio.create_task(host.tell())
         await host.ended.wait()
         telling.cancel()
-        await host.engine.drain()
+        await host.drain()
         host.link.close()
         decisions.close()
     finally:

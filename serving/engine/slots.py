@@ -1,10 +1,131 @@
-"""Which bundle decides about whom: the active one, a canary for a share of the customers, a shadow without effect."""
+"""Bundles that serve: made ready, put in a place, watched, and kept in step with what is to serve.
 
+The active one decides, a canary about a share of the customers, a shadow about all and without effect. A canary goes
+back when more decisions of the window are bad than its limit allows of a full one, so one that is bad from its first
+decision on goes back long before the window is full.
+"""
+
+import asyncio
+import gc
 import hashlib
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, get_args
 
-from serving.engine.served import Served
+import structlog
+
+from retentionjax.bundle import Bundle, load
+from retentionjax.decide import batch
+from retentionjax.decide.batch import SIZES, Decider
+from retentionjax.env.prices import Prices
+from retentionjax.errors import DataError, RetentionJaxError
+from retentionjax.shield import Rules
+from serving.engine.contract import Ask, BundleVersion, FactValue, Wrong, WrongFacts
+from serving.engine.messages import QuietHours, Templates
+from serving.engine.money import Costs
 from serving.ledger.types import BundleSlot, SlotName, Slots
+from serving.observability.metrics import Metrics
+from serving.settings import Settings
+
+_POLICY = "policy/decide.stablehlo"
+MOST_CHARGE = 1e6  # $ per 30 days; costs in micro-dollars stay whole numbers, exactly
+_DIGITS = 12  # of a SHA-256 that a version shows
+_FEW_OBJECTS = 20_000  # looked through in a few milliseconds
+_YOUNG = 10_000  # objects between two looks at the youngest; Python's own 700 cost every decision 11 µs
+_SHOWN = 12  # categories an error lists
+
+
+def settle() -> None:
+    """Takes all that there is now, which is to stay, out of the garbage collector's sight.
+
+    A bundle and its compiled programs are a million objects; to walk them all takes 0.3 s, during which nobody is
+    answered, again and again.
+    """
+    gc.set_threshold(_YOUNG)
+    if len(gc.get_objects(generation=2)) > _FEW_OBJECTS:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
+
+class Served:
+    """Safe to share between threads."""
+
+    def __init__(self, bundle: Bundle, sizes: Sequence[int] = SIZES, *, warm: bool = True) -> None:
+        """Compiles, which takes seconds, unless `warm` is false. Raises BundleError for a policy that gives no numbers,
+        which only shows when it is compiled."""
+        self.bundle, self.id = bundle, bundle.manifest.id
+        self.decider: Decider = batch.compile(bundle, sizes)
+        if warm:
+            self.decider.warm()
+        self.costs = Costs(bundle.params)
+        self.horizon_days, self.offer_days = int(bundle.params.horizon_days), int(bundle.params.offer_days)
+        self.offers = tuple(round(float(offer), 6) for offer in bundle.params.offers)
+        self.delays = tuple(int(delay) for delay in bundle.params.delays)
+        self.rules: Rules | None = bundle.rules
+        self.templates = Templates(bundle) if bundle.rules is not None and bundle.message is not None else None
+        self.quiet = QuietHours(bundle.rules) if bundle.rules is not None else None
+        self.prices: Prices | None = None if bundle.priced is None else bundle.priced.prices
+        self.price = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
+        self.policy_version = bundle.manifest.files[_POLICY].sha256[:_DIGITS]
+        self.rules_version = bundle.rules.version if bundle.rules is not None else ""
+        self.channel = bundle.message.channel if bundle.message is not None else "sms"
+        self.synthetic = bundle.manifest.synthetic
+        self.versions: dict[SlotName, BundleVersion] = {
+            slot: BundleVersion(self.id, self.policy_version, self.rules_version, slot, self.synthetic)
+            for slot in get_args(SlotName)
+        }
+
+    @classmethod
+    def load(cls, path: str, sizes: Sequence[int] = SIZES, *, warm: bool = True) -> "Served":
+        """The bundle at `path`, verified and compiled unless `warm` is false. Raises BundleError."""
+        served = cls(load(path), sizes, warm=warm)
+        settle()
+        return served
+
+    def encode(self, ask: Ask) -> tuple[float, list[float]]:
+        """(charge, features). Raises WrongFacts naming every field that does not fit."""
+        if str(self.bundle.schema.id) in ask.facts:  # the id is no fact
+            raise WrongFacts(self._wrong(ask.facts))
+        record: dict[str, Any] = {**ask.facts, str(self.bundle.schema.id): ask.customer_id}
+        try:
+            return self._row(record)
+        except DataError:
+            raise WrongFacts(self._wrong(ask.facts)) from None
+
+    def _row(self, record: Mapping[str, Any]) -> tuple[float, list[float]]:
+        """(charge, features). Raises DataError."""
+        _, charge, row = self.decider.encoder.row(record, "facts")
+        if charge > MOST_CHARGE:
+            raise DataError(f"a charge of {charge:g}; allowed: up to {MOST_CHARGE:g}")
+        return charge, row
+
+    def _wrong(self, facts: Mapping[str, FactValue]) -> tuple[Wrong, ...]:
+        """Every fact at fault: each one is tried in a record that is right but for it."""
+        schema = self.bundle.schema
+        allowed = {name: self._allowed(name) for name in dict.fromkeys((*schema.features, str(schema.charge)))}
+        names = ", ".join(allowed)
+        wrong = [Wrong(name, value, f"one of {names}") for name, value in facts.items() if name not in allowed]
+        wrong += [Wrong(name, None, text, missing=True) for name, text in allowed.items() if name not in facts]
+        right: dict[str, Any] = {
+            name: schema.categorical[name][0] if name in schema.categorical else 1 for name in allowed
+        }
+        for name in allowed.keys() & facts.keys():
+            try:
+                self._row({**right, str(schema.id): "x", name: facts[name]})
+            except DataError:
+                wrong.append(Wrong(name, facts[name], allowed[name]))
+        return tuple(wrong)
+
+    def _allowed(self, name: str) -> str:
+        schema = self.bundle.schema
+        if name in schema.categorical:
+            categories = schema.categorical[name]
+            words = ", ".join(categories[:_SHOWN]) + (", …" if len(categories) > _SHOWN else "")
+        else:
+            words = f"dollars above 0, up to {MOST_CHARGE:,.0f}" if name == schema.charge else "a finite number"
+        return words + " or null" * (name in schema.nullable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +142,23 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """All that serve; replaced as a whole, never changed."""
+class Lineup:
+    """All the bundles that serve; replaced as a whole, never changed."""
 
     active: Slot
     canary: Slot | None = None
     weight: float = 0.0
     """Share of the customers whom the canary decides about."""
     shadow: Slot | None = None
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Those that there are."""
+        return tuple(each for each in (self.active, self.canary, self.shadow) if each is not None)
+
+    def without_canary(self) -> "Lineup":
+        """The canary ended."""
+        return replace(self, canary=None, weight=0.0)
 
     def route(self, customer_id: str) -> tuple[SlotName, Served]:
         """The bundle that decides about a customer: the same for the same weight, whenever she comes."""
@@ -51,3 +181,70 @@ def share_of(customer_id: str) -> float:
     """A number in [0, 1) that is a hash of the customer."""
     digest = hashlib.blake2b(customer_id.encode(), digest_size=7, person=b"canary").digest()
     return int.from_bytes(digest) / 2**56
+
+
+Limit = Literal["error_rate", "p99", "block_rate"]
+_P99 = 0.01  # share of decisions that may be slower than the limit on the 99th percentile
+
+
+class Seen(NamedTuple):
+    """One decision of the canary."""
+
+    failed: bool
+    slow: bool
+    blocked: bool
+
+
+class Watch:
+    """Of one canary. Used by the writer's thread only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._window: deque[Seen] = deque(maxlen=settings.canary_window)
+
+    def saw(self, count: int, *, failed: bool, seconds: float, blocked: int) -> None:
+        """A micro-batch of `count` decisions that took `seconds`; `blocked` of their messages were refused."""
+        slow = seconds * 1000 > self._settings.canary_p99_ms
+        self._window.extend(Seen(failed, slow, place < blocked) for place in range(count))
+
+    @property
+    def passed(self) -> Limit | None:
+        """The first limit that is passed, if any."""
+        size, settings = self._settings.canary_window, self._settings
+        if sum(each.failed for each in self._window) > settings.canary_error_rate * size:
+            return "error_rate"
+        if sum(each.slow for each in self._window) > _P99 * size:
+            return "p99"
+        if sum(each.blocked for each in self._window) > settings.canary_block_rate * size:
+            return "block_rate"
+        return None
+
+
+FIRST_SECONDS = 2.0  # between two looks while all goes well
+LONGEST_SECONDS = 60.0  # after failure upon failure, each of which doubles the pause
+_log = structlog.get_logger("serving.engine")
+
+
+async def follow(
+    sync: Callable[[], Awaitable[None]], metrics: Metrics, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Calls `sync` again and again until it is cancelled.
+
+    What fails leaves everything as it is, is counted, and is logged once until `sync` succeeds again. Nothing that is
+    raised ends it: the client of a bucket may raise anything.
+    """
+    pause, told = FIRST_SECONDS, set[str]()
+    while True:
+        await sleep(pause)
+        try:
+            await sync()
+        except Exception as error:  # noqa: BLE001 - see above
+            pause = min(2 * pause, LONGEST_SECONDS)
+            metrics.follow_failure(type(error).__name__)
+            if repr(error) not in told:
+                told.add(repr(error))
+                known = isinstance(error, RetentionJaxError | OSError)
+                tell = _log.warning if known else _log.error
+                tell("the bundles that are to serve cannot be followed now", exc_info=error)
+        else:
+            pause, told = FIRST_SECONDS, set()

@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from retentionjax.errors import RetentionJaxError
-from serving.engine.canary import Watch
+from serving.engine.contract import CampaignNotRunning, Given, KeyReused, NoCampaign, WrongFacts
 from serving.engine.drafts import Draft, Terms, draft, unscored
-from serving.engine.models import Models, Unwritten
-from serving.engine.queueing import Done, Gathered, Job
-from serving.engine.request import CampaignNotRunning, Given, KeyReused, NoCampaign, WrongFacts
-from serving.engine.served import Served
+from serving.engine.inbox import Done, Gathered, Job
+from serving.engine.messages import Models, Unwritten
 from serving.engine.situations import Situation
-from serving.engine.slots import Table
+from serving.engine.slots import Lineup, Served, Watch
 from serving.ledger import Ledger, LedgerError, LedgerUnavailable, Transaction
 from serving.ledger.types import CampaignView, SlotName
 from serving.observability.metrics import Metrics
@@ -35,7 +33,7 @@ _MODEL_FAILURES = (RetentionJaxError, RuntimeError, ValueError, TypeError, Arith
 
 
 @dataclass(slots=True)
-class Made:
+class BatchResult:
     """What a micro-batch came to."""
 
     results: list[tuple[Job, Done | Exception]] = field(default_factory=list)
@@ -63,36 +61,36 @@ class Steps:
         """The canary is another one: what was seen of the last does not count."""
         self.watch = Watch(self._settings)
 
-    def run(self, gathered: Gathered, table: Table) -> Made:
+    def run(self, gathered: Gathered, lineup: Lineup) -> BatchResult:
         """Decides, records, answers. A refusal of the database's own rules is tried again job by job, so that one job
         at fault costs the others nothing. Raises nothing."""
         try:
-            made = self._transaction(gathered, table)
+            made = self._transaction(gathered, lineup)
         except LedgerUnavailable as error:
-            made = Made([(job, error) for job in gathered.jobs], unfinished=error)
+            made = BatchResult([(job, error) for job in gathered.jobs], unfinished=error)
         except LedgerError as error:
             _log.error("the ledger refuses a micro-batch", jobs=len(gathered.jobs), exc_info=error)
-            made = self._one_by_one(gathered, table, error)
+            made = self._one_by_one(gathered, lineup, error)
         return made
 
-    def _one_by_one(self, gathered: Gathered, table: Table, error: LedgerError) -> Made:
+    def _one_by_one(self, gathered: Gathered, lineup: Lineup, error: LedgerError) -> BatchResult:
         if len(gathered.jobs) + len(gathered.finishes) <= 1:
-            return Made([(job, error) for job in gathered.jobs], unfinished=error)
-        made = Made()
+            return BatchResult([(job, error) for job in gathered.jobs], unfinished=error)
+        made = BatchResult()
         for finish in gathered.finishes:
-            made.unfinished = self.run(Gathered(finishes=[finish]), table).unfinished or made.unfinished
+            made.unfinished = self.run(Gathered(finishes=[finish]), lineup).unfinished or made.unfinished
         for job in gathered.jobs:
-            alone = self.run(Gathered([job]), table)
+            alone = self.run(Gathered([job]), lineup)
             made.results += alone.results
             made.again += alone.again
         return made
 
-    def _transaction(self, gathered: Gathered, table: Table) -> Made:
-        made, begun = Made(), time.perf_counter()
+    def _transaction(self, gathered: Gathered, lineup: Lineup) -> BatchResult:
+        made, begun = BatchResult(), time.perf_counter()
         with self._ledger.transaction() as tx:
             for finish in gathered.finishes:
-                tx.set_message(finish.decision_id, finish.message_json, finish.response)
-            drafted = self._decide(tx, gathered.jobs, table, made, begun) if gathered.jobs else []
+                tx.set_message(finish.given.decision_id, finish.message_json, finish.given.body)
+            drafted = self._decide(tx, gathered.jobs, lineup, made, begun) if gathered.jobs else []
             rows = [each.row for _, each in drafted if not each.decision.dry_run]
             ready = time.perf_counter()
             if rows:
@@ -101,7 +99,7 @@ class Steps:
         return made
 
     def _decide(
-        self, tx: Transaction, jobs: Sequence[Job], table: Table, made: Made, begun: float
+        self, tx: Transaction, jobs: Sequence[Job], lineup: Lineup, made: BatchResult, begun: float
     ) -> list[tuple[Job | None, Draft]]:
         """Drafts to be recorded, those of the shadow among them, without a job."""
         fresh = self._fresh(tx, jobs, made)
@@ -109,16 +107,16 @@ class Steps:
         terms = Terms(tx.kill_switch(), self._settings.exploration, tx.now)
         made.seconds["views"] = time.perf_counter() - begun
         start = time.perf_counter()
-        drafted = self._within_budget(self._drafts(situations, table, terms), made)
+        drafted = self._within_budget(self._drafts(situations, lineup, terms), made)
         made.seconds["policy"] = time.perf_counter() - start
-        shadow = self._shadow([(job, each.situation) for job, each in drafted], table, terms)
+        shadow = self._shadow([(job, each.situation) for job, each in drafted], lineup, terms)
         for job, each in drafted:
             wants = self._message(job.served, each)
             given = Given(each.row.response, each.row.decision_id, each.row)
             made.results.append((job, Done(given, each, job.served, wants)))
         return [*drafted, *((None, each) for each in shadow)]
 
-    def _fresh(self, tx: Transaction, jobs: Sequence[Job], made: Made) -> list[Job]:
+    def _fresh(self, tx: Transaction, jobs: Sequence[Job], made: BatchResult) -> list[Job]:
         """Jobs that were not answered before."""
         keys = {job.ask.idempotency[:2]: job for job in jobs if job.ask.idempotency is not None}
         if not keys:
@@ -134,7 +132,7 @@ class Steps:
                 made.results.append((job, KeyReused("the Idempotency-Key was used with another request")))
         return fresh
 
-    def _situations(self, tx: Transaction, jobs: Sequence[Job], made: Made) -> list[tuple[Job, Situation]]:
+    def _situations(self, tx: Transaction, jobs: Sequence[Job], made: BatchResult) -> list[tuple[Job, Situation]]:
         """Jobs whose campaign runs, with what the ledger knows."""
         campaigns = tx.campaigns(sorted({job.ask.campaign_id for job in jobs}))
         running: list[tuple[Job, CampaignView, int]] = []
@@ -157,7 +155,7 @@ class Steps:
         ]
 
     def _drafts(
-        self, situations: Sequence[tuple[Job, Situation]], table: Table, terms: Terms
+        self, situations: Sequence[tuple[Job, Situation]], lineup: Lineup, terms: Terms
     ) -> list[tuple[Job, Draft]]:
         """In the order of the jobs."""
         groups: dict[tuple[SlotName, Served], list[int]] = defaultdict(list)
@@ -165,18 +163,18 @@ class Steps:
             groups[job.slot, job.served].append(place)
         drafts: dict[int, Draft] = {}
         for (slot, served), places in groups.items():
-            found = self._by_slot(slot, served, [situations[place][1] for place in places], table, terms)
+            found = self._by_slot(slot, served, [situations[place][1] for place in places], lineup, terms)
             drafts.update(zip(places, found, strict=True))
         return [(job, drafts[place]) for place, (job, _) in enumerate(situations)]
 
     def _by_slot(
-        self, slot: SlotName, served: Served, situations: Sequence[Situation], table: Table, terms: Terms
+        self, slot: SlotName, served: Served, situations: Sequence[Situation], lineup: Lineup, terms: Terms
     ) -> list[Draft]:
         if slot != "canary":
             return self._active(served, situations, terms)
-        if table.canary is None or table.canary.served is not served:  # taken back while they waited
-            return self._instead(situations, table.active.served, terms)
-        return self._canary(served, situations, table, terms)
+        if lineup.canary is None or lineup.canary.served is not served:  # taken back while they waited
+            return self._instead(situations, lineup.active.served, terms)
+        return self._canary(served, situations, lineup, terms)
 
     def _active(self, served: Served, situations: Sequence[Situation], terms: Terms) -> list[Draft]:
         try:
@@ -187,7 +185,7 @@ class Steps:
         self._count_blocks(drafts)
         return drafts
 
-    def _canary(self, served: Served, situations: Sequence[Situation], table: Table, terms: Terms) -> list[Draft]:
+    def _canary(self, served: Served, situations: Sequence[Situation], lineup: Lineup, terms: Terms) -> list[Draft]:
         """The canary's drafts; where it fails the active bundle's, which say so."""
         start = time.perf_counter()
         try:
@@ -195,7 +193,7 @@ class Steps:
         except _MODEL_FAILURES as error:
             _log.error("the canary failed", bundle=served.id[:12], customers=len(situations), exc_info=error)
             self.watch.saw(len(situations), failed=True, seconds=0.0, blocked=0)
-            stood_in = self._instead(situations, table.active.served, terms)
+            stood_in = self._instead(situations, lineup.active.served, terms)
             for each in stood_in:
                 each.change(degradations=(*each.decision.degradations, CANARY_FAILED))
             return stood_in
@@ -215,11 +213,11 @@ class Steps:
         drafts = dict(zip(known, found, strict=True))
         return [drafts.get(place) or unscored(active, "active", each, terms) for place, each in enumerate(situations)]
 
-    def _shadow(self, drafted: Sequence[tuple[Job, Situation]], table: Table, terms: Terms) -> list[Draft]:
+    def _shadow(self, drafted: Sequence[tuple[Job, Situation]], lineup: Lineup, terms: Terms) -> list[Draft]:
         """What the shadow would have done; no fault of its own reaches anybody."""
-        if table.shadow is None:
+        if lineup.shadow is None:
             return []
-        served, situations = table.shadow.served, []
+        served, situations = lineup.shadow.served, []
         for job, each in drafted:
             if job.ask.dry_run:
                 continue
@@ -236,7 +234,7 @@ class Steps:
             self._metrics.degradation("shadow_failed")
             return []
 
-    def _within_budget(self, drafts: Sequence[tuple[Job, Draft]], made: Made) -> list[tuple[Job, Draft]]:
+    def _within_budget(self, drafts: Sequence[tuple[Job, Draft]], made: BatchResult) -> list[tuple[Job, Draft]]:
         """Those whose cost fits what the earlier ones of the batch leave; the others are decided anew, by the rest."""
         left = {name: campaign.left_micros for name, campaign in made.campaigns.items()}
         kept = []

@@ -10,21 +10,21 @@ from typing import Any, cast
 import msgspec
 
 from retentionjax import errors
-from serving.engine import request
-from serving.engine.request import Ask, Overloaded, Wrong, WrongFacts
+from serving.engine import contract
+from serving.engine.contract import Ask, Given, Overloaded, Wrong, WrongFacts
 from serving.ledger import LedgerError, LedgerUnavailable
-from serving.ledger.types import DecisionRow, SlotName, Slots
+from serving.ledger.types import SlotName, Slots
 
 _LENGTH = 4  # bytes
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class Packet(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """`number` is the question's, which the answer repeats; 0 where nobody asked."""
 
     number: int
 
 
-class Wanted(Message, frozen=True):
+class Wanted(Packet, frozen=True):
     """A decision."""
 
     ask: Ask
@@ -32,7 +32,7 @@ class Wanted(Message, frozen=True):
     """When it was asked for, monotonic seconds: one clock for all processes of a machine."""
 
 
-class Change(Message, frozen=True):
+class Change(Packet, frozen=True):
     """A bundle put to work; without a path the slot is emptied. The answer is `Serving`."""
 
     path: str | None
@@ -40,24 +40,21 @@ class Change(Message, frozen=True):
     weight: float
 
 
-class Scrape(Message, frozen=True):
+class Scrape(Packet, frozen=True):
     """The engine's metrics."""
 
 
-class Drain(Message, frozen=True):
+class Drain(Packet, frozen=True):
     """Nothing new comes; the engine finishes what it has and ends."""
 
 
-class Made(Message, frozen=True):
-    """A decision, as `Given`; with the row if it was a dry run, which the ledger does not know."""
+class Answered(Packet, frozen=True):
+    """A decision; with the row if it was a dry run, which the ledger does not know."""
 
-    body: bytes
-    decision_id: str
-    row: DecisionRow | None
-    replayed: bool
+    given: Given
 
 
-class Failed(Message, frozen=True):
+class Failed(Packet, frozen=True):
     """An error that stands for itself."""
 
     kind: str
@@ -66,21 +63,21 @@ class Failed(Message, frozen=True):
     wrong: tuple[Wrong, ...] = ()
 
 
-class Serving(Message, frozen=True):
+class Serving(Packet, frozen=True):
     """Which bundles serve now; the first one says that the engine is ready."""
 
     slots: Slots
     follows_pointer: bool
 
 
-class Scraped(Message, frozen=True):
+class Scraped(Packet, frozen=True):
     """Metrics in Prometheus' text format."""
 
     text: bytes
 
 
 ToEngine = Change | Scrape | Drain  # `Wanted` comes by a socket of its own
-ToService = Made | Failed | Serving | Scraped
+ToService = Answered | Failed | Serving | Scraped
 
 
 class EngineFailed(errors.RetentionJaxError):
@@ -90,8 +87,9 @@ class EngineFailed(errors.RetentionJaxError):
 _ERRORS: dict[str, Callable[[str], Exception]] = {
     kind.__name__: kind
     for kind in (
-        request.CampaignNotRunning, request.DeadlineExceeded, request.KeyReused, request.NoCampaign,
-        request.NotRunning, LedgerError, LedgerUnavailable, errors.BundleError, errors.ConfigError, OSError, ValueError,
+        contract.CampaignNotRunning, contract.DeadlineExceeded, contract.KeyReused, contract.NoCampaign,
+        contract.NotRunning, LedgerError, LedgerUnavailable, errors.BundleError, errors.ConfigError, OSError,
+        ValueError,
     )
 }  # fmt: skip
 
@@ -118,9 +116,9 @@ def error_of(found: Failed) -> Exception:
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def frame(message: Message) -> bytes:
+def frame(packet: Packet) -> bytes:
     """What is sent for a message. Raises UnicodeEncodeError or OverflowError for what MessagePack cannot hold."""
-    encoded = _ENCODER.encode(message)
+    encoded = _ENCODER.encode(packet)
     return len(encoded).to_bytes(_LENGTH) + encoded
 
 
@@ -155,12 +153,12 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._said: list[bytes] = []
 
-    def say(self, message: Message) -> None:
+    def say(self, packet: Packet) -> None:
         """Sends with whatever else is said in this turn of the loop; into the void once the other end is gone.
 
         Raises as `frame`, and then this message alone is not sent.
         """
-        encoded = frame(message)
+        encoded = frame(packet)
         if not self._said:
             self._loop.call_soon(self._flush)
         self._said.append(encoded)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import structlog
 
 from serving.engine.drafts import Draft
-from serving.engine.pacing import pace
-from serving.engine.queueing import Done, Gathered, Job, Queue
-from serving.engine.slots import Table
-from serving.engine.steps import Made, Steps
+from serving.engine.inbox import Done, Inbox, Job
+from serving.engine.money import pace
+from serving.engine.slots import Lineup
+from serving.engine.steps import BatchResult, Steps
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.types import MICROS, CampaignView
 from serving.observability.logs import DecisionLine, DecisionLog
@@ -21,32 +21,34 @@ _SHOW_SECONDS = 1.0  # between two looks at a campaign's money
 
 
 class Writer:
-    """Runs `steps` for what the queue gathers, under the table of the moment."""
+    """Runs `steps` for what the inbox gathers, under the lineup of the moment."""
 
-    def __init__(self, ledger: Ledger, queue: Queue, steps: Steps, metrics: Metrics, log: DecisionLog) -> None:
-        self._ledger, self._queue, self._steps, self._metrics, self._decisions = ledger, queue, steps, metrics, log
+    lineup: Lineup
+    """What serves, since `start`."""
+
+    def __init__(self, ledger: Ledger, inbox: Inbox, steps: Steps, metrics: Metrics, log: DecisionLog) -> None:
+        self._ledger, self._inbox, self._steps, self._metrics, self._decisions = ledger, inbox, steps, metrics, log
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._swapping = threading.Lock()
         self._drift: dict[str, Drift] = {}
         self._shown: dict[str, float] = {}
-        self.table: Table | None = None
 
     @property
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def start(self, table: Table) -> None:
+    def start(self, lineup: Lineup) -> None:
         """Starts the thread."""
-        self.table = table
+        self.lineup = lineup
         self._thread.start()
 
-    def replace(self, table: Table) -> None:
+    def replace(self, lineup: Lineup) -> None:
         """From the next micro-batch on; a new canary is judged anew."""
         with self._swapping:
-            if self.table is None or table.canary != self.table.canary:
+            if lineup.canary != self.lineup.canary:
                 self._steps.new_canary()
-            self.table = table
+            self.lineup = lineup
 
     def join(self, seconds: float) -> None:
         """Waits for the thread to end."""
@@ -54,50 +56,42 @@ class Writer:
             self._thread.join(seconds)
 
     def _run(self) -> None:
-        while (gathered := self._queue.gather()) is not None:
-            start = time.perf_counter()
-            table = self.table
-            if table is None:
-                raise AssertionError("the thread starts with a table")
+        while (gathered := self._inbox.gather()) is not None:
+            lineup = self.lineup
             try:
-                made = self._steps.run(gathered, table)
+                made = self._steps.run(gathered, lineup)
             except Exception as error:  # noqa: BLE001 - a defect of ours: all who wait are told, and the next batch comes
                 _log.error("a micro-batch failed", jobs=len(gathered.jobs), exc_info=error)
-                made = Made([(job, error) for job in gathered.jobs], unfinished=error)
-            self._queue.put_back(made.again)
-            self._answer(gathered, made)
-            self._queue.took(time.perf_counter() - start, len(gathered.jobs))
+                made = BatchResult([(job, error) for job in gathered.jobs], unfinished=error)
+            self._inbox.put_back(made.again)
+            self._inbox.answer(made.results, [(finish, made.unfinished) for finish in gathered.finishes])
             self._note(made)
-            self._watch(table)
+            self._watch(lineup)
 
-    def _answer(self, gathered: Gathered, made: Made) -> None:
-        finished = [(finish.future, made.unfinished) for finish in gathered.finishes]
-        self._queue.answer([*((job.future, result) for job, result in made.results), *finished])
-
-    def _watch(self, table: Table) -> None:
+    def _watch(self, lineup: Lineup) -> None:
         """Takes the canary back when it passes a limit: at once here, and in the ledger for the other processes."""
         limit = self._steps.watch.passed
-        if limit is None or table.canary is None:
+        if limit is None or lineup.canary is None:
             return
         with self._swapping:
-            if self.table is not None and self.table.canary == table.canary:
-                self.table = replace(self.table, canary=None, weight=0.0)
+            if self.lineup.canary == lineup.canary:
+                self.lineup = self.lineup.without_canary()
         self._steps.new_canary()
         self._metrics.rollback(limit)
-        _log.error("the canary is taken back", bundle=table.canary.served.id[:12], limit=limit)
+        _log.error("the canary is taken back", bundle=lineup.canary.served.id[:12], limit=limit)
         try:
             with self._ledger.transaction() as tx:
                 stored = tx.slots()
-                if stored.canary == table.canary.record:
+                if stored.canary == lineup.canary.record:
                     tx.set_slots(replace(stored, canary=None, canary_weight=0.0))
         except LedgerError as error:
-            _log.error("the roll-back is not in the ledger", bundle=table.canary.served.id[:12], exc_info=error)
+            _log.error("the roll-back is not in the ledger", bundle=lineup.canary.served.id[:12], exc_info=error)
 
     # --- what is seen of it -----------------------------------------------------------------------------------
 
-    def _note(self, made: Made) -> None:
+    def _note(self, made: BatchResult) -> None:
         self._metrics.batch(len(made.results))
-        self._metrics.queue("decisions", len(self._queue))
+        self._metrics.queue("decisions", len(self._inbox))
         for stage, seconds in made.seconds.items():
             self._metrics.stage(stage, seconds)
         now = time.monotonic()
@@ -137,7 +131,7 @@ class Writer:
         )
 
     def _note_campaign(self, campaign: CampaignView, now: float, at: float) -> None:
-        if now - self._shown.get(campaign.campaign_id, float("-inf")) < _SHOW_SECONDS or self.table is None:
+        if now - self._shown.get(campaign.campaign_id, float("-inf")) < _SHOW_SECONDS:
             return
         self._shown[campaign.campaign_id] = now
         money = {
@@ -146,7 +140,7 @@ class Writer:
             "reserved": campaign.reserved_micros,
             "left": campaign.left_micros,
         }
-        served = self.table.active.served
+        served = self.lineup.active.served
         theta, price = pace(campaign, served.prices, at)
         dollars = {name: amount / MICROS for name, amount in money.items()}
         self._metrics.campaign(campaign.campaign_id, dollars, served.price if price is None else price, theta)

@@ -7,7 +7,7 @@ from litestar import Litestar, get
 from litestar.testing import TestClient
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from serving.domain.identifiers import CustomerInPath
+from serving.fields import CustomerInPath
 from serving.observability import tracing
 
 

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 from retentionjax.bundle import pointer
 from retentionjax.errors import BundleError, ConfigError
 from serving.domain.bundles.schemas import ActivateIn, BundleOut, BundlesOut, figures
-from serving.engine.slots import Slot, Table
+from serving.engine.slots import Lineup, Slot
 from serving.ledger.types import SlotName
 from serving.problems import Problem, field_error, invalid, responses
 from serving.security.guards import requires
@@ -29,7 +29,7 @@ _log = structlog.get_logger("serving.bundles")
 )
 async def list_bundles(request: Request[Any, Any, Any]) -> BundlesOut:
     """The active one, the canary and the shadow, where there are any."""
-    return describe(request.app.state.engine.table)
+    return describe(request.app.state.engine.lineup)
 
 
 @post(
@@ -46,7 +46,7 @@ async def activate_bundle(request: Request[Any, Any, Any], data: JSONBody[Activa
     return describe(await activate(request.app.state.engine, data))
 
 
-async def activate(engine: Any, wanted: ActivateIn) -> Table:
+async def activate(engine: Any, wanted: ActivateIn) -> Lineup:
     """Does what `wanted` says. Raises Problem 422 where it says nothing sensible, 409 where the bundle is not fit."""
     if wanted.slot == "canary" and wanted.path is not None and not wanted.weight:
         raise invalid("A canary needs a weight.", field_error("weight", wanted.weight, "above 0, up to 1"))
@@ -58,24 +58,24 @@ async def activate(engine: Any, wanted: ActivateIn) -> Table:
         raise Problem(409, "bundle-pointed-to", "A pointer says which bundle is active", detail, errors)
     try:
         if wanted.path is None:
-            table: Table = await engine.deactivate(wanted.slot)
+            lineup: Lineup = await engine.deactivate(wanted.slot)
         else:
             folder = await asyncio.to_thread(pointer.find, wanted.path)
-            table = await engine.activate(os.fspath(folder), wanted.slot, wanted.weight)
+            lineup = await engine.activate(os.fspath(folder), wanted.slot, wanted.weight)
     except (BundleError, ConfigError, OSError, ValueError) as error:
         _log.warning("a bundle was refused", exc_info=error)
         errors = [field_error("path", wanted.path, "a bundle that is whole and of this version; the log says more")]
         detail = "It cannot be loaded; everything is as it was."
         raise Problem(409, "bundle-refused", "The bundle is not fit to serve", detail, errors) from None
-    return table
+    return lineup
 
 
-def describe(table: Table) -> BundlesOut:
-    """The bundles of a table."""
+def describe(lineup: Lineup) -> BundlesOut:
+    """The bundles of a lineup."""
     slots: list[tuple[SlotName, Slot | None, float]] = [
-        ("active", table.active, 1.0 - (table.weight if table.canary else 0.0)),
-        ("canary", table.canary, table.weight),
-        ("shadow", table.shadow, 0.0),
+        ("active", lineup.active, 1.0 - (lineup.weight if lineup.canary else 0.0)),
+        ("canary", lineup.canary, lineup.weight),
+        ("shadow", lineup.shadow, 0.0),
     ]
     return BundlesOut(tuple(_bundle(name, slot, weight) for name, slot, weight in slots if slot is not None))
 

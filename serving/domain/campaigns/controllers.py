@@ -6,9 +6,8 @@ from litestar import Request, get, put
 from litestar.params import JSONBody
 
 from serving.domain.campaigns.schemas import CampaignIn, CampaignOut, DayOut, PaceOut
-from serving.domain.identifiers import CampaignInPath
-from serving.domain.times import iso
-from serving.engine.pacing import pace
+from serving.engine.money import pace
+from serving.fields import CampaignInPath, iso
 from serving.ledger.errors import BudgetExceeded, LedgerError, LedgerUnavailable
 from serving.ledger.types import DAY, Campaign, CampaignView
 from serving.problems import Problem, field_error, not_found, responses
@@ -80,7 +79,7 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
         if found is None:
             raise not_found("campaign", "campaign_id", campaign_id)
         days = view.daily_spend(campaign_id)
-    served = state.engine.table.active.served
+    served = state.engine.lineup.active.served
     theta, price = pace(found, served.prices, now)
     day, used = found.day(now), found.spent_micros + found.reserved_micros
     return CampaignOut(

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from serving.domain.identifiers import CampaignId, Micros
-from serving.domain.times import Moment, MomentOut
+from serving.fields import CampaignId, Micros, Moment, MomentOut
 
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
 Customers = Annotated[int, Meta(ge=1, le=10**9, description="Whom it may concern", examples=[10_000])]

@@ -8,8 +8,7 @@ from litestar import Request, get, put
 from litestar.params import JSONBody
 
 from serving.domain.customers.schemas import ConsentIn, ConsentOut, ConsentsOut, ContactOut, CustomerLedgerOut
-from serving.domain.identifiers import CustomerInPath
-from serving.domain.times import iso
+from serving.fields import CustomerInPath, iso
 from serving.ledger.types import Consent, ContactRecord
 from serving.problems import field_error, invalid, not_found, responses
 from serving.security.guards import requires

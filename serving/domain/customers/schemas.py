@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from serving.domain.identifiers import CampaignId, CustomerId, DecisionId, Micros
-from serving.domain.times import MomentOut
+from serving.fields import CampaignId, CustomerId, DecisionId, Micros, MomentOut
 
 Channel = Literal["sms", "email", "push"]
 Status = Annotated[

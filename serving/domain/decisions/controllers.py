@@ -23,12 +23,10 @@ from serving.domain.decisions.schemas import (
     SimulationOut,
 )
 from serving.domain.decisions.simulating import simulate
-from serving.domain.identifiers import DecisionInPath
-from serving.domain.times import iso
-from serving.engine.answer import Decision
-from serving.engine.quiet import is_zone
-from serving.engine.request import Ask, EngineError, Given
+from serving.engine.contract import Ask, Decision, EngineError, Given
+from serving.engine.messages import is_zone
 from serving.express import Encoded
+from serving.fields import DecisionInPath, iso
 from serving.ledger import LedgerUnavailable
 from serving.ledger.types import DecisionRecord
 from serving.problems import details_of, field_error, invalid, not_found, responses
@@ -108,7 +106,7 @@ async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsI
 async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn]) -> SimulationOut:
     """Facts, a history and constants that need not be true; nothing is written."""
     try:
-        served = request.app.state.engine.table.active.served
+        served = request.app.state.engine.lineup.active.served
     except EngineError as error:
         raise problem_of(error) from None
     return await asyncio.to_thread(simulate, data, served)

@@ -18,9 +18,9 @@ from serving.domain.decisions.schemas import (
     PacingOut,
     ReasonOut,
 )
-from serving.engine.answer import Decision, Removed
-from serving.engine.basis import Basis
-from serving.engine.served import Served
+from serving.engine.contract import Decision, Removed
+from serving.engine.situations import Basis
+from serving.engine.slots import Served
 
 NOT_SERVING = "bundle_not_serving"
 _WHY = {

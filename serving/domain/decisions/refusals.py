@@ -1,6 +1,6 @@
 """The engine's refusals as problems."""
 
-from serving.engine.request import (
+from serving.engine.contract import (
     CampaignNotRunning,
     DeadlineExceeded,
     EngineLost,

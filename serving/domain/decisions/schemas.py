@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from serving.domain.identifiers import CampaignId, CustomerId, Micros
-from serving.engine.answer import Action, Churn, Decision, Message, Offer, Share
+from serving.engine.contract import Action, Churn, Decision, Message, Offer, Share
+from serving.fields import CampaignId, CustomerId, Micros
 from serving.problems import ProblemDetails
 
 MOST = 1000

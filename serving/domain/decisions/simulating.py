@@ -15,10 +15,9 @@ from retentionjax.errors import ConfigError, DataError
 from serving.domain.decisions.explaining import of_simulated
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import HistoryIn, OverridesIn, Point, Simulated, SimulationIn, SimulationOut
-from serving.engine.answer import Churn, Message, Offer
-from serving.engine.request import Ask, WrongFacts
-from serving.engine.served import Served
-from serving.engine.templates import Blocked
+from serving.engine.contract import Ask, Churn, Message, Offer, WrongFacts
+from serving.engine.messages import Blocked
+from serving.engine.slots import Served
 from serving.problems import FieldError, Problem, field_error, invalid
 
 _VARIED = re.compile(r"(facts|history|overrides)\.(.+?)(?:\[([0-3])\])?")

@@ -6,7 +6,7 @@ import structlog
 
 from serving.domain.decisions.schemas import FactValue, SimulationIn
 from serving.domain.decisions.simulating import simulate
-from serving.engine.served import Served, settle
+from serving.engine.slots import Served, settle
 
 _log = structlog.get_logger("serving.decisions")
 

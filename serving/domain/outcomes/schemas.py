@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from serving.domain.identifiers import DecisionId, Micros
-from serving.domain.times import Moment
+from serving.fields import DecisionId, Micros, Moment
 
 MOST = 1000
 Kind = Annotated[

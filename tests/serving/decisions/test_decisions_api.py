@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from retentionjax.bundle import load
 from retentionjax.decide import decide
 from serving.domain.decisions.schemas import DecisionIn, DecisionsOut, Explanation, RecordedDecision, SimulationOut
-from serving.engine.answer import Decision
+from serving.engine.contract import Decision
 
 Client = TestClient[Any]
 

@@ -6,7 +6,7 @@ import bundles
 import engines
 import pytest
 
-from serving.engine.served import Served
+from serving.engine.slots import Served
 
 
 @pytest.fixture(scope="session")

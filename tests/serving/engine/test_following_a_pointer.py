@@ -3,14 +3,15 @@
 import asyncio
 from pathlib import Path
 
+import engines
 import msgspec
 import pytest
 from engines import ask, running
 
 from retentionjax.bundle import pointer
 from retentionjax.errors import ConfigError
-from serving.engine.answer import Decision
-from serving.engine.engine import Engine
+from serving.engine import Engine
+from serving.engine.contract import Decision
 
 
 async def decided_by(engine: Engine, customer: int) -> str:
@@ -30,16 +31,15 @@ def test_what_is_promoted_serves(
             assert await decided_by(engine, 0) == first
             await engine.activate(str(other), "canary", 1.0)
             second = await asyncio.to_thread(pointer.promote, other, current)
-            under_way = asyncio.create_task(engine.sync())
             found = [await decided_by(engine, number) for number in range(1, 20)]
-            await under_way
+            await engines.until(lambda: engine.lineup.active.served.id == second.id)
             assert set(found) <= {first, second.id}
             assert await decided_by(engine, 21) == second.id
-            assert engine.table.canary is None  # it was tried, and promoted
+            assert engine.lineup.canary is None  # it was tried, and promoted
             with pytest.raises(ConfigError, match="bundle promote"):
                 await engine.activate(str(folder))
             await asyncio.to_thread(pointer.rollback, current)
-            await engine.sync()
+            await engines.until(lambda: engine.lineup.active.served.id == first)
             assert await decided_by(engine, 22) == first
         await asyncio.to_thread(pointer.promote, other, current)  # while nobody runs
         async with running(current, tmp_path) as (engine, _):  # type: ignore[arg-type]

@@ -19,12 +19,11 @@ from retentionjax import shield
 from retentionjax.bundle import load
 from retentionjax.env import EnvParams
 from retentionjax.shield import Recipient, load_rules, may_contact
-from serving.engine.answer import Decision
-from serving.engine.engine import Engine
-from serving.engine.money import Costs, to_micros
-from serving.engine.pacing import throttle
-from serving.engine.quiet import QuietHours, is_zone
-from serving.engine.served import Served
+from serving.engine import Engine
+from serving.engine.contract import Decision
+from serving.engine.messages import QuietHours, is_zone
+from serving.engine.money import Costs, throttle, to_micros
+from serving.engine.slots import Served
 from serving.ledger import Ledger
 from serving.ledger.types import DAY, CampaignView
 

@@ -14,10 +14,9 @@ from engines import ask, running
 
 from retentionjax.data.messages import grammar
 from retentionjax.shield import Brief
-from serving.engine.answer import Decision
-from serving.engine.engine import Engine
-from serving.engine.models import WARM_UP, Models, Write
-from serving.engine.request import Given
+from serving.engine import Engine
+from serving.engine.contract import Decision, Given
+from serving.engine.messages import WARM_UP, Models, Write
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
 

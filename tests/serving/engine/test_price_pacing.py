@@ -14,10 +14,10 @@ from retentionjax.decide import batch
 from retentionjax.decide.batch import Gates
 from serving.domain.campaigns.controllers import campaign_now
 from serving.domain.decisions.explaining import explain
-from serving.engine.answer import Decision
-from serving.engine.basis import Basis
-from serving.engine.pacing import Pace, pace
-from serving.engine.served import Served
+from serving.engine.contract import Decision
+from serving.engine.money import Pace, pace
+from serving.engine.situations import Basis
+from serving.engine.slots import Served
 from serving.ledger.types import DAY, CampaignView, DecisionRecord
 
 
@@ -75,7 +75,7 @@ async def records(priced: Path, tmp_path: Path, asks: int, **changed: Any) -> tu
         with ledger.read() as reader:
             found = [reader.decision(each.decision_id) for each in given]
             assert reader.audit() == []
-        return [each for each in found if each is not None], campaign_now(state, "default"), engine.table.active.served
+        return [each for each in found if each is not None], campaign_now(state, "default"), engine.lineup.active.served
 
 
 def test_a_decision_is_drawn_at_the_price_of_its_moment_which_is_recorded(priced: Path, tmp_path: Path) -> None:

@@ -11,10 +11,9 @@ from engines import ask, running
 
 from retentionjax import shield
 from retentionjax.errors import BundleError, ConfigError
-from serving.engine.answer import Decision
-from serving.engine.engine import Engine
-from serving.engine.served import Served
-from serving.engine.slots import share_of
+from serving.engine import Engine
+from serving.engine.contract import Decision
+from serving.engine.slots import Served, share_of
 from serving.ledger.types import BundleSlot
 
 
@@ -68,10 +67,11 @@ def test_a_canary_that_fails_goes_back_by_itself_and_nobody_notices_but_the_reco
             assert all(each.bundle.slot == "active" for each in found)  # the active bundle stood in
             degraded = [each for each in found if each.degradations == ("canary_failed",)]
             assert 5 < len(degraded) <= 5 + 8  # 5 of 50 are allowed; the micro-batch that passes it holds up to 8
-            assert engine.table.canary is None
+            await engines.until(lambda: engine.lineup.canary is None)
+            assert engine.lineup.canary is None
             with ledger.read() as reader:
                 assert reader.slots().canary is None
-            assert b'canary_rollbacks_total{limit="error_rate"} 1.0' in engine._metrics.exposition()
+            assert b'canary_rollbacks_total{limit="error_rate"} 1.0' in await engine.exposition()
 
     asyncio.run(main())
 
@@ -98,8 +98,9 @@ def test_a_canary_whose_messages_are_blocked_goes_back(
             await engine.activate(str(other), "canary", 1.0)
             found = await many(engine, 64)
             assert all(each.message is None for each in found if each.bundle.slot == "canary")
-            assert engine.table.canary is None
-            assert b'canary_rollbacks_total{limit="block_rate"} 1.0' in engine._metrics.exposition()
+            await engines.until(lambda: engine.lineup.canary is None)
+            assert engine.lineup.canary is None
+            assert b'canary_rollbacks_total{limit="block_rate"} 1.0' in await engine.exposition()
 
     asyncio.run(main())
     canary.templates._passed.clear()
@@ -110,8 +111,9 @@ def test_a_slow_canary_goes_back(folder: Path, other: Path, tmp_path: Path) -> N
         async with running(folder, tmp_path, canary_window=50, canary_p99_ms=1.0) as (engine, _):
             await engine.activate(str(other), "canary", 1.0)
             await many(engine, 64)
-            assert engine.table.canary is None
-            assert b'canary_rollbacks_total{limit="p99"} 1.0' in engine._metrics.exposition()
+            await engines.until(lambda: engine.lineup.canary is None)
+            assert engine.lineup.canary is None
+            assert b'canary_rollbacks_total{limit="p99"} 1.0' in await engine.exposition()
 
     asyncio.run(main())
 
@@ -161,14 +163,14 @@ def test_activation_swaps_under_load_without_dropping_a_decision(folder: Path, o
 def test_a_bundle_that_cannot_be_served_changes_nothing(folder: Path, tmp_path: Path) -> None:
     async def main() -> None:
         async with running(folder, tmp_path) as (engine, _):
-            before = engine.table
+            before = engine.lineup
             with pytest.raises(BundleError):
                 await engine.activate(str(tmp_path / "nothing"))
             with pytest.raises(ConfigError, match="weight"):
                 await engine.activate(str(folder), "canary", 0.0)
             with pytest.raises(ConfigError, match="active"):
                 await engine.deactivate("active")
-            assert engine.table is before
+            assert engine.lineup is before
 
     asyncio.run(main())
 
@@ -177,12 +179,14 @@ def test_what_another_process_activates_is_followed(folder: Path, other: Path, t
     async def main() -> None:
         async with running(folder, tmp_path) as (engine, ledger):
             served: Served = engines.load(str(other), engines.SIZES)
-            first = engine.table.active.record
+            first = engine.lineup.active.record
             with ledger.transaction() as tx:
                 from serving.ledger.types import Slots
 
                 tx.set_slots(Slots(active=first, canary=BundleSlot(served.id, str(other)), canary_weight=1.0))
-            await engine.sync()
+            await engines.until(lambda: engine.lineup.canary is not None)
+            assert engine.lineup.canary is not None
+            assert engine.lineup.canary.served.id == served.id
             assert {each.bundle.slot for each in await many(engine, 4)} == {"canary"}
 
     asyncio.run(main())

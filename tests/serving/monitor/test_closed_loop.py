@@ -19,7 +19,7 @@ from retentionjax.bundle import pointer
 from retentionjax.env import observation
 from retentionjax.shield.rules import DEFAULT
 from serving import monitor_command
-from serving.engine.served import Served
+from serving.engine.slots import Served
 from serving.ledger import Ledger
 from serving.monitor import judging
 

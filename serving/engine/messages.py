@@ -1,4 +1,7 @@
-"""Messages by the bundle's language model: a thread and a queue of its own, a cache, and a deadline.
+"""Messages: when one may be sent, the checked template of it, and what the bundle's language model writes instead.
+
+None is sent in the recipient's quiet hours; a contact that would fall into them waits for their end. Without a time
+zone every zone the customer may be in counts, and the strictest region's hours (`shield.contact`).
 
 The model writes with stand-ins for the names, once for all whose briefs differ in names only; once more where the
 shield refuses the text with the names of who asked. Each message is checked with its own names. Whatever does not come
@@ -7,6 +10,7 @@ in time, or does not pass the shield, leaves the checked template in place, and 
 
 import asyncio
 import contextlib
+import datetime as dt
 import hashlib
 import queue
 import threading
@@ -14,19 +18,146 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from retentionjax import shield
+from retentionjax.bundle import Bundle
 from retentionjax.bundle.language import writer
-from retentionjax.errors import RetentionJaxError
-from retentionjax.shield import Brief, Offer, Sender
-from serving.engine.answer import Message
-from serving.engine.served import Served
-from serving.engine.templates import Blocked, checked, key_of
+from retentionjax.errors import BundleError, ConfigError, DataError, RetentionJaxError
+from retentionjax.shield import Brief, Offer, Recipient, Rules, Sender, may_contact
+from retentionjax.shield.brief import CHANNELS
+from retentionjax.shield.verdict import Verdict, Violation
+from serving.engine.contract import Ask, Mark, Message
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from serving.engine.slots import Served
+
+_QUARTER = 900.0  # seconds; quiet hours begin and end on a quarter of an hour in every zone
+_REACHABLE = frozenset(CHANNELS)  # whether she agreed to be contacted at all is another question
+
+
+class QuietHours:
+    """The quiet hours of a bundle's rules, remembered for each zone and quarter of an hour."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._opens = lru_cache(maxsize=4096)(lambda zone, quarter: _opens(zone, quarter, rules))
+
+    def earliest(self, zone: str | None, at: float) -> float:
+        """The first moment at or after `at` that is fit, both UTC epoch seconds.
+
+        Raises DataError for a zone that is unknown, or where no moment of the next days is fit.
+        """
+        quarter = at // _QUARTER
+        opens = self._opens(zone, quarter)
+        return at if opens == quarter * _QUARTER else opens
+
+
+def _opens(zone: str | None, quarter: float, rules: Rules) -> float:
+    moment = dt.datetime.fromtimestamp(quarter * _QUARTER, dt.UTC)
+    permission = may_contact(Recipient(consent=_REACHABLE, time_zone=zone), "sms", moment, rules)
+    if permission.earliest is None:
+        raise DataError(f"time zone {zone!r}: the rules leave no hour in the next days for a contact")
+    return permission.earliest.timestamp()
+
+
+def is_zone(name: str) -> bool:
+    """Whether `name` is a time zone that this machine knows."""
+    try:
+        _known(name)
+    except DataError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _known(name: str) -> None:
+    may_contact(Recipient(consent=frozenset(), time_zone=name), "sms", dt.datetime.fromtimestamp(0, dt.UTC))
+
+
+_KEPT = 8192
+
+
+class Blocked(Exception):  # noqa: N818 - what the shield says
+    """The shield refuses the text: by these rules."""
+
+    def __init__(self, rules: tuple[str, ...]) -> None:
+        super().__init__(", ".join(rules))
+        self.rules = rules
+
+
+class Templates:
+    """Of one bundle. Used by the writer's thread only."""
+
+    def __init__(self, bundle: Bundle, kept: int = _KEPT) -> None:
+        """Raises BundleError for a bundle without the part `shield`."""
+        if bundle.message is None or bundle.rules is None:
+            raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
+        self._settings, self.rules = bundle.message, bundle.rules
+        self._days = int(bundle.params.offer_days)
+        self._passed: OrderedDict[Hashable, Message] = OrderedDict()
+        self._kept = kept
+
+    def brief(self, ask: Ask, discount: float) -> Brief:
+        """What the message is to say."""
+        recipient = {"first_name": ask.first_name}
+        if ask.channel is not None:
+            recipient["channel"] = ask.channel
+        if ask.tone is not None:
+            recipient["tone"] = ask.tone
+        return self._settings.brief(ask.facts, recipient, Offer(discount=discount, days=self._days))
+
+    def write(self, brief: Brief) -> Message:
+        """The template, passed by the shield. Raises Blocked where no template passes."""
+        key = key_of(brief)
+        message = self._passed.get(key)
+        if message is None:
+            message = self._passed[key] = self._render(brief)
+            if len(self._passed) > self._kept:
+                self._passed.popitem(last=False)
+        else:
+            self._passed.move_to_end(key)
+        return message
+
+    def _render(self, brief: Brief) -> Message:
+        try:
+            text, verdict = shield.render_checked(brief, self.rules)
+        except ConfigError:
+            raise Blocked(("template",)) from None
+        return passed(text, verdict, "template", brief)
+
+
+def checked(text: str, source: str, brief: Brief, rules: shield.Rules) -> Message:
+    """The text as a message. Raises Blocked where the shield refuses it."""
+    return passed(text, shield.check(text, brief, rules), source, brief)
+
+
+def passed(text: str, verdict: Verdict, source: str, brief: Brief) -> Message:
+    """As `checked`, with what the shield said: the only way to a Message is through here."""
+    if not verdict.passed:
+        raise Blocked(verdict.blocking)
+    return Message(
+        text=text,
+        source="model" if source == "model" else "template",
+        channel=brief.channel,
+        footer=shield.footer(brief) if brief.channel == "email" else "",
+        rules_version=verdict.rules_version,
+        warnings=tuple(_mark(each) for each in verdict.violations),
+    )
+
+
+def key_of(brief: Brief) -> Hashable:
+    """What of a brief matters for its words."""
+    return brief.channel, brief.tone, brief.first_name, brief.offer, tuple(brief.facts.items())
+
+
+def _mark(violation: Violation) -> Mark:
+    return Mark(violation.rule, violation.severity, violation.start, violation.end, violation.detail)
+
 
 Write = Callable[[Brief, int], str]
 """(masked brief, seed) → text with stand-ins for the names."""
@@ -51,7 +182,7 @@ class Unwritten(Exception):  # noqa: N818 - what became of it
 class Models:
     """The writers of the bundles that serve."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, load: Callable[[Served], Write] | None = None) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, load: "Callable[[Served], Write] | None" = None) -> None:
         """`load` makes a bundle's writer, by default its own."""
         self._settings, self._metrics = settings, metrics
         self._load = load or (lambda served: writer(served.bundle))
@@ -81,7 +212,7 @@ class Models:
                     break
             self._queue.put(None)
 
-    def warm(self, served: Served) -> None:
+    def warm(self, served: "Served") -> None:
         """Asks the bundle's model for one message to nobody, unless it has been loaded; returns at once."""
         if not served.bundle.writes or served.id in self._writers:
             return
@@ -94,7 +225,7 @@ class Models:
         with contextlib.suppress(Unwritten):  # the queue is full: the first of its own messages compiles it
             self._ask((served.id, WARM_UP.prompt()), served, WARM_UP).add_done_callback(tell)
 
-    def cached(self, served: Served, brief: Brief) -> Message | Unwritten | None:
+    def cached(self, served: "Served", brief: Brief) -> Message | Unwritten | None:
         """What the model's text for such a brief comes to; None if it was not asked yet."""
         if not served.bundle.writes:
             return Unwritten("no_language_model")
@@ -105,7 +236,7 @@ class Models:
             text = _recent(self._texts, (served.id, brief.prompt()))
         return None if text is None else self._message(served, brief, text)
 
-    async def write(self, served: Served, brief: Brief) -> Message:
+    async def write(self, served: "Served", brief: Brief) -> Message:
         """The model's message, passed by the shield. Raises Unwritten."""
         found = self.cached(served, brief)
         if found is None:
@@ -120,7 +251,7 @@ class Models:
             raise found
         return found
 
-    def _ask(self, key: Hashable, served: Served, brief: Brief) -> Future[str]:
+    def _ask(self, key: Hashable, served: "Served", brief: Brief) -> Future[str]:
         """One question for all who want the same text."""
         with self._lock:
             if (asked := self._asked.get(key)) is not None:
@@ -148,7 +279,7 @@ class Models:
             if future is not None:
                 future.set_exception(found) if isinstance(found, Unwritten) else future.set_result(found)
 
-    def _written(self, served: Served, brief: Brief) -> str:
+    def _written(self, served: "Served", brief: Brief) -> str:
         try:
             if served.id not in self._writers:
                 self._writers[served.id] = self._load(served)
@@ -157,7 +288,7 @@ class Models:
             _log.error("the language model failed", bundle=served.id[:12], exc_info=error)
             raise Unwritten("model_failed") from None
 
-    def _passing(self, served: Served, brief: Brief) -> str:
+    def _passing(self, served: "Served", brief: Brief) -> str:
         """The first text that passes with these names, or the last try, which `_message` judges as all that is sent."""
         write, masked = self._writers[served.id], brief.mask()
         for attempt in range(_TRIES - 1):
@@ -170,7 +301,7 @@ class Models:
             self._metrics.shield_blocks(verdict.blocking)
         return write(masked, _seed(served.id, brief, _TRIES - 1))
 
-    def _message(self, served: Served, brief: Brief, text: str) -> Message | Unwritten:
+    def _message(self, served: "Served", brief: Brief, text: str) -> Message | Unwritten:
         """The model's `text` with its names, as the shield judges it; kept for the next time."""
         if served.rules is None:
             return Unwritten("no_shield")

@@ -1,0 +1,48 @@
+"""Types of fields, the same in every address, body and answer: names, moments, money. Imports nothing of the service.
+
+Moments are UTC epoch seconds inside, ISO 8601 outside.
+"""
+
+import datetime as dt
+import functools
+from typing import Annotated
+
+from litestar.params import PathParameter
+from msgspec import Meta
+
+# `$` alone would let a line break pass, in Python's regular expressions.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$(?!\n)"
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"
+IN_WORDS = {
+    NAME_PATTERN: "1 to 128 letters, digits and . _ : @ + -, the first a letter or digit",
+    UUID_PATTERN: "a UUID in lower case",
+}
+_CUSTOMER = f"The customer: {IN_WORDS[NAME_PATTERN]}"
+_CAMPAIGN = f"The campaign: {IN_WORDS[NAME_PATTERN]}"
+_DECISION = f"The decision: {IN_WORDS[UUID_PATTERN]}"
+
+# In bodies.
+CustomerId = Annotated[str, Meta(pattern=NAME_PATTERN, description=_CUSTOMER, examples=["7590-VHVEG"])]
+CampaignId = Annotated[str, Meta(pattern=NAME_PATTERN, description=_CAMPAIGN, examples=["default"])]
+DecisionId = Annotated[
+    str, Meta(pattern=UUID_PATTERN, description=_DECISION, examples=["0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"])
+]
+Micros = Annotated[int, Meta(ge=0, le=10**15, description="Millionths of a dollar", examples=[2_500_000])]
+
+# In addresses.
+CustomerInPath = Annotated[str, PathParameter(pattern=NAME_PATTERN, description=_CUSTOMER)]
+CampaignInPath = Annotated[str, PathParameter(pattern=NAME_PATTERN, description=_CAMPAIGN)]
+DecisionInPath = Annotated[str, PathParameter(pattern=UUID_PATTERN, description=_DECISION)]
+
+# Moments.
+Moment = Annotated[dt.datetime, Meta(tz=True, description="ISO 8601 with an offset", examples=["2026-11-26T10:15:00Z"])]
+MomentOut = Annotated[str, Meta(description="UTC, ISO 8601", examples=["2026-11-26T10:15:00.125Z"])]
+_FIRST = dt.datetime(1, 1, 2, tzinfo=dt.UTC).timestamp()
+_LAST = dt.datetime(9999, 12, 30, tzinfo=dt.UTC).timestamp()
+
+
+@functools.lru_cache(maxsize=1024)  # the decisions of a micro-batch share their moments
+def iso(at: float) -> str:
+    """Epoch seconds as UTC, ISO 8601, to the millisecond; beyond the years 1 to 9999: their end."""
+    at = min(max(at, _FIRST), _LAST)
+    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
