@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retentionjax.bundle import comparison, drift, load, write
+from retentionjax.bundle import drift, load, write
 from retentionjax.errors import DataError
+from retentionjax.evaluation import command
 from retentionjax.tabular.drift import describe
 
 
@@ -48,7 +49,7 @@ def folder(tmp_path_factory):
 
 def check(folder, table: pd.DataFrame) -> list[dict]:
     """The part of `evaluate` before any simulation."""
-    return comparison.checked(load(folder), table)
+    return command.checked(load(folder), table)
 
 
 def test_the_same_kind_of_customers_raises_no_alarm(folder, capsys):

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from retentionjax.bundle import off_policy
 from retentionjax.env import EnvParams, RetentionEnv
-from retentionjax.evaluation.off_policy import OverlapError, ledger_file, simulation
+from retentionjax.evaluation.off_policy import OverlapError, command, ledger_file, simulation
 from retentionjax.evaluation.off_policy.evaluation import NAMES
 
 
@@ -56,13 +55,13 @@ def exported(days: int, episodes: int, folder) -> str:
 def test_the_command_values_a_bundle_on_an_exported_ledger(bundle_folder, tmp_path, capsys):
     log = exported(2, 1_500, tmp_path)
     common = ["--log", log, "--bundle", str(bundle_folder)]
-    assert off_policy.main([*common, "--json", str(tmp_path / "report.json"), "--minimum-effective", "20"]) == 0
+    assert command.main([*common, "--json", str(tmp_path / "report.json"), "--minimum-effective", "20"]) == 0
     printed = capsys.readouterr().out
     assert "doubly robust" in printed
     assert "should be 1" in printed
     report = json.loads((tmp_path / "report.json").read_text())
     assert set(report["estimates"]) == set(NAMES)
     assert report["overlap"]["episodes"] == 1_500
-    assert off_policy.main([*common, "--per", "decision", "--minimum-effective", "20"]) == 0
+    assert command.main([*common, "--per", "decision", "--minimum-effective", "20"]) == 0
     with pytest.raises(OverlapError, match="too little overlap"):
-        off_policy.main([*common, "--minimum-effective", "1e6"])
+        command.main([*common, "--minimum-effective", "1e6"])

@@ -1,9 +1,9 @@
 """`retentionjax evaluate --bundle DIR [--customers FILE]`: is the bundle's policy better than simple rules, on whom?
 
 Without customers it shows what was measured when the bundle was made. With a table of them (CSV or Parquet, columns
-as in the bundle's schema) it scores them, simulates campaigns under common luck, and sets each rule to spend on these
-customers what the policy spends. It warns where they are no longer those the models were trained on; where the table
-has a label column, also where the predictions no longer fit.
+as in the bundle's schema) it scores them, simulates campaigns under common random numbers, and sets each rule to spend
+on these customers what the policy spends. It warns where they are no longer those the models were trained on; where the
+table has a label column, also where the predictions no longer fit.
 """
 
 import argparse
