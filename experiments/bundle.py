@@ -31,7 +31,7 @@ from retentionjax.decide.decision import decide
 from retentionjax.decide.message import Write, compose
 from retentionjax.decide.printing import show, to_dict
 from retentionjax.env import dynamics, observation, record
-from retentionjax.env.actions import NUM_ACTIONS, WAIT
+from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS, WAIT
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import learned
 from retentionjax.evaluation.rollout import Situation
@@ -158,8 +158,8 @@ def served(trained: learned.Trained) -> Decide:
 def compare(bundle: Bundle, live: Callable[..., Any], config: BundleConfig) -> float:
     """Largest difference of the loaded program from the trained policy: propensities, and values over 1 + |value|."""
     random = np.random.default_rng(config.seed)
-    shape = (config.check_rows, observation.SIZE)
-    observations = random.uniform(np.asarray(observation.LOW), np.asarray(observation.HIGH), shape).astype(np.float32)
+    shape = (config.check_rows, observation.size(NUM_OFFERS))
+    observations = random.uniform(*observation.bounds(NUM_OFFERS), shape).astype(np.float32)
     masks = random.random((config.check_rows, NUM_ACTIONS)) < 0.7
     masks[:, WAIT] = True
     propensities, values = bundle.decide(observations, masks)

@@ -16,6 +16,7 @@ from experiments.config import in_range
 from experiments.policy import price_of
 from experiments.stage import Context, Stage
 from retentionjax import storage
+from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, business, learned, optimum, plots, table, thompson, uplift
@@ -187,7 +188,12 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
         log = uplift.log_random_contacts(env, train, key_log, episodes=settings.episodes)
         bar.advance()
         models = uplift.fit(
-            log, trees=settings.trees, depth=settings.depth, learning_rate=settings.learning_rate, seed=config.seed
+            log,
+            offers=actions.offers(train),
+            trees=settings.trees,
+            depth=settings.depth,
+            learning_rate=settings.learning_rate,
+            seed=config.seed,
         )
         bar.advance()
         untuned = [

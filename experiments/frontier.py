@@ -28,10 +28,10 @@ from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import DecideAtPrice
-from retentionjax.env.potential import with_potential
 from retentionjax.env.prices import Prices
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
+from retentionjax.env.value import with_potential
 from retentionjax.evaluation import frontier, learned, optimum, priced
 from retentionjax.evaluation.frontier import Point
 from retentionjax.evaluation.priced import PricedNetwork

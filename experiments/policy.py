@@ -19,9 +19,9 @@ from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.env import constraints, record
-from retentionjax.env.potential import with_potential
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
+from retentionjax.env.value import with_potential
 from retentionjax.evaluation import learned, plots
 from retentionjax.evaluation.rollout import Episodes, Policy, play
 from retentionjax.evaluation.tuning import spend_exactly

@@ -20,7 +20,7 @@ import numpy as np
 
 from retentionjax import rl
 from retentionjax.env import EnvParams, Population, RetentionEnv
-from retentionjax.env.potential import with_potential
+from retentionjax.env.value import with_potential
 from retentionjax.language import hub, sampler, stepwise
 from retentionjax.language.sampling import SamplingConfig
 

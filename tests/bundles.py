@@ -47,7 +47,7 @@ CUSTOMER: dict[str, Any] = {
 
 def trained(seed: int = 0, scale: float = 3.0, wait_bias: float = 1.0) -> learned.Trained:
     """A policy with random parameters, large enough that propensities differ."""
-    sizes = (observation.SIZE, NUM_ACTIONS, learned.NUM_HEADS, (16, 16), 1.0)
+    sizes = (observation.size(4), NUM_ACTIONS, learned.NUM_HEADS, (16, 16), 1.0)
     nets = networks.init_actor_critic(jax.random.key(seed), *sizes)
     actor = (*nets.actor[:-1], nets.actor[-1].replace(kernel=nets.actor[-1].kernel * 100 * scale))
     policy = networks.Policy(actor=actor, normaliser=None, activation="tanh")

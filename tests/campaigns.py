@@ -14,8 +14,8 @@ import numpy as np
 
 from retentionjax.env import EnvParams, EnvState, Population, RetentionEnv, dynamics
 from retentionjax.env.observation import observe
-from retentionjax.env.potential import with_potential
 from retentionjax.env.retention import new_customer
+from retentionjax.env.value import with_potential
 
 SAMPLED = RetentionEnv(shaping=True)  # `info["value"]` is the unshaped reward
 EXPECTED = RetentionEnv(expected_churn=True, shaping=True)

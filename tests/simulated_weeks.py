@@ -133,7 +133,7 @@ def _people(first: Bundle, plan: Weeks) -> People:
         value=np.zeros(plan.customers),
         offer_until=np.zeros(plan.customers),
         multiplier=float(first.params.hazard_multiplier[2]),
-        acceptance=float(1 / (1 + (1 / accepts[0] - 1) * np.exp(-0.1 * float(first.params.elasticity)))),
+        acceptance=float(1 / (1 + (1 / accepts[0] - 1) * np.exp(-float(first.params.appeal[2])))),
     )
 
 

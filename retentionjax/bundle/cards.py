@@ -27,7 +27,7 @@ _FIGURES = (
     ("ppo_text", "shield_pass_rate", "language model: messages that the shield passes", "{:.3f}"),
 )
 _ASSUMPTIONS = (
-    "risk_onset", "risk_recovery", "risk_ratio", "elasticity", "accept_risk", "accept_fatigue", "hazard_multiplier",
+    "risk_onset", "risk_recovery", "risk_ratio", "appeal", "accept_risk", "accept_fatigue", "hazard_multiplier",
     "fatigue_hazard", "contact_cost", "tail_days", "cooldown_days", "fatigue_cap", "account_cap",
 )  # fmt: skip
 
@@ -51,7 +51,7 @@ def card(manifest: Manifest) -> str:
         synthetic=manifest.synthetic,
         parts=manifest.parts,
         env=env,
-        offers=", ".join(f"{100 * share:g} %" for share in env["offers"]),
+        offers=", ".join(f"{100 * share:g} %" for share in env["discount"]),
         delays=" or ".join(f"{days:g}" for days in env["delays"] if days),
         fields=list(_fields(schema_of(manifest.customer, NAME))),
         figures=[_figure(manifest.metrics.get(stage, {}), *rest) for stage, *rest in _FIGURES],

@@ -103,7 +103,7 @@ def _verify(folder: str) -> int:
     from retentionjax.env.actions import NUM_ACTIONS
 
     bundle = load(folder)
-    bundle.decide(np.zeros((1, observation.SIZE), np.float32), np.ones((1, NUM_ACTIONS), bool))
+    bundle.decide(np.zeros((1, observation.size(4)), np.float32), np.ones((1, NUM_ACTIONS), bool))
     files = bundle.manifest.files
     print(f"OK: {folder}: bundle {bundle.manifest.id[:12]}, {len(files)} files, {_total(bundle.manifest):,} bytes")
     return 0
@@ -137,7 +137,7 @@ def lines(manifest: "Manifest") -> list[tuple[str, str]]:
         *(("data", _data(name, each)) for name, each in sorted(manifest.data.items())),
         ("matching", ", ".join(f"{key} {value}" for key, value in manifest.matching.items())),
         ("customer", f"{len(facts)} facts: {', '.join(facts)}"),
-        ("campaign", f"{manifest.env['horizon_days']} days, offers {_offers(manifest.env['offers'])}"),
+        ("campaign", f"{manifest.env['horizon_days']} days, offers {_offers(manifest.env['discount'])}"),
         ("limits", ", ".join(f"{name} {_limit(value)}" for name, value in manifest.limits.items())),
         ("price", ", ".join(f"{name} {value:.3g}" for name, value in manifest.multipliers.items())),
     ]

@@ -19,7 +19,7 @@ from jax import export
 from jaxtyping import Bool, Float32
 
 from retentionjax.env import constraints, observation
-from retentionjax.env.actions import NUM_ACTIONS, WAIT
+from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS, WAIT
 from retentionjax.errors import BundleError
 
 Decide = Callable[[Any, Any], tuple[Any, Any]]
@@ -58,7 +58,7 @@ def build(decide: Decide | DecideAtPrice, *, priced: bool = False) -> bytes:
     """
     (size,) = export.symbolic_shape("b")
     shape: Any = jax.ShapeDtypeStruct
-    shapes = [shape((size, observation.SIZE), jnp.float32), shape((size, NUM_ACTIONS), jnp.bool_)]
+    shapes = [shape((size, observation.size(NUM_OFFERS)), jnp.float32), shape((size, NUM_ACTIONS), jnp.bool_)]
     shapes += [shape((size,), jnp.float32)] * priced
     # Full float32 products everywhere: an accelerator's shortcuts would change propensities in the third digit.
     with jax.default_matmul_precision("highest"), _no_source_places():
@@ -120,7 +120,7 @@ def read(data: bytes, where: str, *, priced: bool = False) -> export.Exported:
 def _check_shapes(exported: export.Exported, where: str, *, priced: bool) -> None:
     found = [(aval.dtype.name, aval.shape[1:]) for aval in (*exported.in_avals, *exported.out_avals)]
     wanted = [
-        ("float32", (observation.SIZE,)),
+        ("float32", (observation.size(NUM_OFFERS),)),
         ("bool", (NUM_ACTIONS,)),
         *([("float32", ())] * priced),
         ("float32", (NUM_ACTIONS,)),

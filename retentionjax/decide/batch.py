@@ -29,8 +29,8 @@ from retentionjax.decide.history import History
 from retentionjax.env import actions, constraints, observation
 from retentionjax.env.population import MIN_PROBABILITY
 from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState
+from retentionjax.env.value import contact_gain
 from retentionjax.errors import BundleError
-from retentionjax.evaluation.contact_gain import contact_gain
 from retentionjax.tabular import forest
 
 SIZES = (1, 8, 32, 128)
@@ -52,7 +52,7 @@ class Standing(NamedTuple):
     pending_offer: Int[Rows, " B"]  # index, or NO_OFFER
     pending_days: Int[Rows, " B"]
     offer: Int[Rows, " B"]  # index of the running offer, or NO_OFFER
-    offer_days_left: Int[Rows, " B"]  # today included
+    protection_days_left: Int[Rows, " B"]  # today included
     account_used: Float[Rows, " B"]  # $
     baseline: Float[Rows, " B"]  # the usual churn probability, NaN if none is known
 
@@ -198,7 +198,7 @@ def fresh(rows: int, *, day: int = 0) -> Standing:
         pending_offer=none,
         pending_days=zeros,
         offer=none,
-        offer_days_left=zeros,
+        protection_days_left=zeros,
         account_used=np.zeros(rows, np.float32),
         baseline=np.full(rows, np.nan, np.float32),
     )
@@ -221,7 +221,15 @@ def sample(propensities: Float[np.ndarray, "B actions"], uniforms: Float[np.ndar
 
 # An array more costs a call 10 µs on its way in and as much on its way out, so there is one a type.
 _OF_CALLER = ("charge", "account_used", "baseline", "throttle", "exploration", "price")
-_WHOLE = ("day", "contact_history", "days_since_contact", "pending_offer", "pending_days", "offer", "offer_days_left")
+_WHOLE = (
+    "day",
+    "contact_history",
+    "days_since_contact",
+    "pending_offer",
+    "pending_days",
+    "offer",
+    "protection_days_left",
+)
 
 
 def _packed(features: Features, standing: Standing, gates: Gates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -264,7 +272,9 @@ def _written(decided: Decided) -> tuple[Array, Array]:
 
 
 def _unpacked(floats: np.ndarray, flags: np.ndarray) -> Decided:
-    scores, seen, propensities, values = np.split(floats, np.cumsum([3, observation.SIZE, actions.NUM_ACTIONS]), axis=1)
+    scores, seen, propensities, values = np.split(
+        floats, np.cumsum([3, observation.size(actions.NUM_OFFERS), actions.NUM_ACTIONS]), axis=1
+    )
     churn, accept, baseline = scores.T
     return Decided(
         churn_probability=churn,
@@ -331,7 +341,7 @@ class _Program:
         gain, spend = jax.vmap(lambda one: contact_gain(one, self.params, foresees_fatigue=True))(state)
         charged = jnp.where(jnp.isnan(price), self.price, price)[:, None] * spend
         net = jnp.where(mask[:, 1 :: actions.NUM_DELAYS], gain - charged, -jnp.inf)
-        best = jnp.where(net.max(axis=1) > 0, actions.encode(jnp.argmax(net, axis=1), 0), actions.WAIT)
+        best = jnp.where(net.max(axis=1) > 0, actions.encode(jnp.argmax(net, axis=1), 0, self.params), actions.WAIT)
         return jax.nn.one_hot(best, actions.NUM_ACTIONS), jnp.zeros((len(best), len(VALUES)))
 
     def _observation(self, state: EnvState) -> Float[Array, "B 16"]:
@@ -353,7 +363,7 @@ class _Program:
             pending_offer=standing.pending_offer,
             pending_days=standing.pending_days,
             offer=standing.offer,
-            offer_days_left=standing.offer_days_left,
+            protection_days_left=standing.protection_days_left,
             account_used=standing.account_used,
         )
         return state, baseline

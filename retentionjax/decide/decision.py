@@ -15,11 +15,12 @@ from retentionjax.bundle import Bundle, Reason
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.bundle.program import VALUES
 from retentionjax.decide import history as histories
-from retentionjax.decide import rules, worth
+from retentionjax.decide import rules
 from retentionjax.decide.history import History
 from retentionjax.decide.rules import Removal
 from retentionjax.env import actions, constraints, dynamics, observation
 from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
+from retentionjax.env.value import contact_value
 from retentionjax.errors import DataError
 
 
@@ -86,7 +87,7 @@ class Decision:
             return None
         offer, delay = divmod(self.action - 1, actions.NUM_DELAYS)
         params = self.bundle.params
-        return round(float(params.offers[offer]), 6), int(params.delays[delay])
+        return round(float(params.discount[offer]), 6), int(params.delays[delay])
 
     @property
     def seed(self) -> int:
@@ -204,8 +205,6 @@ def _look(state: EnvState, params: EnvParams) -> dict[str, Array]:
         "observation": observation.observe(state, params),
         "removed": constraints.removed_by_rule(state, params),
         "acceptance": dynamics.acceptance(state.accept_probability, state.elevated, contacts, params),
-        "hazards": jax.numpy.stack(dynamics.hazards(state.churn_probability, params)),
-        "residual": dynamics.residual_value(state.monthly_charge, state.churn_probability, params),
         "rescored": dynamics.rescored_churn_probability(state.churn_probability, state.elevated, params),
     }
 
@@ -213,24 +212,18 @@ def _look(state: EnvState, params: EnvParams) -> dict[str, Array]:
 def _offers(
     state: EnvState, params: EnvParams, view: Mapping[str, np.ndarray], mask: np.ndarray, price: float
 ) -> tuple[float, tuple[Offer, ...]]:
-    value = worth.of_contact_today(
-        state,
-        params,
-        acceptance=view["acceptance"].astype(np.float64),
-        hazards=view["hazards"].astype(np.float64),
-        residual=float(view["residual"]),
-    )
+    value = contact_value(state, params, days=int(params.horizon_days))
     if int(state.pending_offer) != NO_OFFER:
-        return value.never, ()
+        return float(value.never), ()
     offers = [
         Offer(
             size=round(float(size), 6),
             acceptance=float(view["acceptance"][index]),
             gain=float(value.gain[index]),
-            cost=float(value.cost[index]),
-            net=float(value.gain[index] - price * value.cost[index]),
+            cost=float(value.spend[index]),
+            net=float(value.gain[index] - price * value.spend[index]),
             is_legal=bool(mask[1 + index * actions.NUM_DELAYS]),
         )
-        for index, size in enumerate(params.offers)
+        for index, size in enumerate(params.discount)
     ]
-    return value.never, tuple(offers)
+    return float(value.never), tuple(offers)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from retentionjax.env import dynamics
 from retentionjax.env.population import MIN_PROBABILITY
 from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState
 from retentionjax.errors import DataError
@@ -85,8 +86,9 @@ def state(
     contacts = history.contacts_days_ago
     used = history.account_used
     if used is None:
-        size = float(params.offers[history.running_offer]) if history.running_offer != NO_OFFER else 0.0
-        used = len(contacts) * float(params.contact_cost) + size * monthly_charge * float(params.offer_days) / 30
+        used = len(contacts) * float(params.contact_cost)
+        if history.running_offer != NO_OFFER:
+            used += float(dynamics.full_cost(monthly_charge, params)[history.running_offer])
     return EnvState(
         time=np.int32(history.day),
         customer=np.int32(0),
@@ -99,7 +101,7 @@ def state(
         pending_offer=np.int32(history.pending_offer),
         pending_days=np.int32(history.pending_days),
         offer=np.int32(history.running_offer),
-        offer_days_left=np.int32(history.offer_days_left),
+        protection_days_left=np.int32(history.offer_days_left),
         account_used=np.float32(used),
     )
 
@@ -124,7 +126,7 @@ def _running(value: Mapping[str, Any], contacts: tuple[int, ...], params: EnvPar
     if len(given) == 1:
         raise DataError(f"{where}: {given[0]} stands alone; running_offer and offer_days_left go together")
     offer = _offer(value["running_offer"], params, f"{where}, running_offer")
-    whole = int(params.offer_days)
+    whole = int(params.offer_days[offer])
     left = _whole(value["offer_days_left"], f"{where}, offer_days_left", 1, whole - 1)
     if whole - left not in contacts:
         raise DataError(
@@ -144,7 +146,7 @@ def _pending(value: object, params: EnvParams, where: str) -> tuple[int, int]:
 
 
 def _offer(value: object, params: EnvParams, place: str) -> int:
-    offers = [round(float(offer), 6) for offer in params.offers]
+    offers = [round(float(offer), 6) for offer in params.discount]
     number = _number(value, place, 0.0, 1.0)
     for index, offer in enumerate(offers):
         if abs(number - offer) < 1e-6:

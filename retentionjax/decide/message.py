@@ -48,7 +48,7 @@ def compose(
         return None
     size, _ = decision.contact
     facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
-    offer = Offer(discount=size, days=int(bundle.params.offer_days))
+    offer = Offer(discount=size, days=int(bundle.params.offer_days[0]))
     brief = bundle.message.brief(facts, customer.get(RECIPIENT), offer, where=where)
     text = brief.fill(write(brief.mask(), decision.seed)) if write else None
     verdict = shield.check(text, brief, bundle.rules) if text is not None else None

@@ -60,7 +60,9 @@ def headline(decision: Decision) -> str:
     when = rules.delay_name(delay)
     if not size:
         return f"CONTACT {when} without a discount {drawn}"
-    return f"CONTACT {when} and offer {100 * size:.3g} % off for {int(decision.bundle.params.offer_days)} days {drawn}"
+    return (
+        f"CONTACT {when} and offer {100 * size:.3g} % off for {int(decision.bundle.params.offer_days[0])} days {drawn}"
+    )
 
 
 def _show_message(message: Message, console: Console) -> None:
@@ -98,7 +100,7 @@ def to_dict(decision: Decision, message: Message | None = None) -> dict[str, Any
         "day": decision.history.day,
         "contact": contact is not None,
         "offer": contact[0] if contact else None,
-        "offer_days": int(params.offer_days) if contact else None,
+        "offer_days": int(params.offer_days[0]) if contact else None,
         "delay_days": contact[1] if contact else None,
         "action": decision.action,
         "propensity": decision.propensity,
@@ -151,7 +153,7 @@ def _facts(decision: Decision) -> list[str]:
     if history.contacts_days_ago:
         lines.append(f"Contacts in this campaign: {', '.join(map(str, history.contacts_days_ago))} days ago")
     if history.offer_days_left:
-        size = float(decision.bundle.params.offers[history.running_offer])
+        size = float(decision.bundle.params.discount[history.running_offer])
         lines.append(f"Running: {rules.offer_name(size)}, {history.offer_days_left} days left")
     return lines
 

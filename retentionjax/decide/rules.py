@@ -24,7 +24,7 @@ def name(action: int, params: EnvParams) -> str:
     if action == actions.WAIT:
         return "wait"
     offer, delay = divmod(action - 1, actions.NUM_DELAYS)
-    return f"{offer_name(float(params.offers[offer]))} {delay_name(int(params.delays[delay]))}"
+    return f"{offer_name(float(params.discount[offer]))} {delay_name(int(params.delays[delay]))}"
 
 
 def offer_name(size: float) -> str:
@@ -56,12 +56,12 @@ def _what(gone: tuple[int, ...], params: EnvParams) -> str:
     if len(offers) == actions.NUM_OFFERS and len(gone) == len(offers) * len(delays):
         return "no contact " + " or ".join(delay_name(int(params.delays[delay])) for delay in delays)
     if len(delays) == actions.NUM_DELAYS and len(gone) == len(offers) * len(delays):
-        return "not " + " or ".join(offer_name(float(params.offers[offer])) for offer in offers)
+        return "not " + " or ".join(offer_name(float(params.discount[offer])) for offer in offers)
     return "not " + ", ".join(name(action, params) for action in gone)
 
 
 def _pending(state: EnvState, params: EnvParams) -> str:
-    offer = offer_name(float(params.offers[int(state.pending_offer)]))
+    offer = offer_name(float(params.discount[int(state.pending_offer)]))
     return f"one is planned already ({offer}, {delay_name(int(state.pending_days))})"
 
 

@@ -68,7 +68,7 @@ def _removals(state: EnvState, params: EnvParams) -> _Removals:
     """
     delays = jnp.asarray(params.delays)
     contacts = jax.vmap(lambda delay: dynamics.contacts_in_window(state, params, delay))(delays)
-    full_cost = dynamics.offer_cost(params.offers, state.monthly_charge, params) + params.contact_cost
+    full_cost = dynamics.full_cost(state.monthly_charge, params) + params.contact_cost
     return _Removals(
         pending=state.pending_offer != NO_OFFER,
         cooldown=cooldown_left(state, params) > delays,
@@ -81,9 +81,9 @@ def removed_by_rule(state: EnvState, params: EnvParams) -> Bool[Array, "rules ac
     """True where the rule of that row (see `RULES`) forbids the action of that column; *wait* never is."""
     by_rule = _removals(state, params)
     by_rule = by_rule._replace(account_cap=by_rule.account_cap[:, None])
-    size = (actions.NUM_OFFERS, actions.NUM_DELAYS)
+    size = (actions.offers(params), actions.delays(params))
     removed = jnp.stack([jnp.broadcast_to(rule, size) for rule in by_rule])
-    return jnp.pad(removed.reshape(len(RULES), actions.NUM_ACTIONS - 1), ((0, 0), (1, 0)))
+    return jnp.pad(removed.reshape(len(RULES), -1), ((0, 0), (1, 0)))
 
 
 def action_mask(state: EnvState, params: EnvParams) -> Bool[Array, " actions"]:
@@ -91,4 +91,4 @@ def action_mask(state: EnvState, params: EnvParams) -> Bool[Array, " actions"]:
     by_rule = _removals(state, params)
     day_is_free = ~(by_rule.pending | by_rule.cooldown | by_rule.fatigue)
     legal = ~by_rule.account_cap[:, None] & day_is_free
-    return jnp.pad(legal.reshape(actions.NUM_ACTIONS - 1), (1, 0), constant_values=True)
+    return jnp.pad(legal.reshape(-1), (1, 0), constant_values=True)

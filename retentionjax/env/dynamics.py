@@ -1,7 +1,8 @@
 """How a customer behaves: risk, acceptance, survival, money. One scalar customer; vmap for many.
 
 Symbols as in the docstrings: p baseline churn probability over `risk_window_days`, h daily hazard, z risk state,
-ρ risk ratio, π stationary share of elevated days, κ hazard multiplier of the running offer, φ fatigue factor.
+ρ risk ratio, π stationary share of elevated days, κ hazard multiplier of the offer that protects, φ what contacts do
+to the hazard.
 """
 
 import jax
@@ -45,27 +46,34 @@ def rescored_churn_probability(churn_probability: Scalar, elevated: Bool[Array, 
 def acceptance(
     accept_probability: Scalar, elevated: Bool[Array, ""], earlier_contacts: Scalar, params: EnvParams
 ) -> Float[Array, " offers"]:
-    """σ(logit b + elasticity·offer + accept_risk·[elevated] − accept_fatigue·earlier contacts), for each offer."""
+    """σ(logit b + appeal + accept_risk·[elevated] − accept_fatigue·earlier contacts), for each offer."""
     logit = jnp.log(accept_probability) - jnp.log1p(-accept_probability)
     logit += params.accept_risk * elevated - params.accept_fatigue * earlier_contacts
-    return jax.nn.sigmoid(logit + params.elasticity * params.offers)
+    return jax.nn.sigmoid(logit + params.appeal)
 
 
-def contacts_in_window(state: EnvState, params: EnvParams, after_days: Scalar = 0) -> Int[Array, ""]:
+def contacts_in_window(state: EnvState, params: EnvParams, after_days: Scalar = 0) -> Int[Array, "..."]:
     """Contacts before the day `after_days` from now that lie in the `fatigue_window_days` ending on that day."""
     days = jnp.clip(params.fatigue_window_days - 1 - after_days, 0, 31)
     in_window = (jnp.uint32(1) << jnp.asarray(days, jnp.uint32)) - jnp.uint32(1)
     return jax.lax.population_count(state.contact_history & in_window).astype(jnp.int32)
 
 
-def survival(hazard: Scalar, offer: Int[Array, ""], contacts: Int[Array, ""], params: EnvParams) -> Float[Array, ""]:
-    """(1 − h_z)^(κφ), P(stay today): κ of the running offer (1 without), φ = exp(fatigue_hazard·max(0, contacts − 1)).
+def contact_factor(contacts: Scalar, recent: Scalar, params: EnvParams) -> jax.Array:
+    """φ = exp(contact_effect·[recent] + fatigue_hazard·max(0, contacts − 1)), by which contacts multiply the hazard.
 
-    `contacts` counts those in the window, today's included.
+    `contacts` counts those in the fatigue window, today's included; `recent` tells whether one lies within
+    `contact_effect_days`, today included.
     """
+    return jnp.exp(params.contact_effect * recent + params.fatigue_hazard * jnp.maximum(0, contacts - 1))
+
+
+def survival(
+    hazard: Scalar, offer: Int[Array, ""], contacts: Int[Array, ""], recent: Bool[Array, ""], params: EnvParams
+) -> Float[Array, ""]:
+    """(1 − h_z)^(κφ), P(stay today): κ of the offer that protects (1 without), φ see `contact_factor`."""
     multiplier = jnp.where(offer == NO_OFFER, 1.0, params.hazard_multiplier[jnp.maximum(offer, 0)])
-    fatigue = jnp.exp(params.fatigue_hazard * jnp.maximum(0, contacts - 1))
-    return jnp.exp(multiplier * fatigue * jnp.log1p(-hazard))
+    return jnp.exp(multiplier * contact_factor(contacts, recent, params) * jnp.log1p(-hazard))
 
 
 def next_elevated(elevated: Bool[Array, ""], uniform: Float[Array, ""], params: EnvParams) -> Bool[Array, ""]:
@@ -82,6 +90,23 @@ def residual_value(monthly_charge: Scalar, churn_probability: Scalar, params: En
     return monthly_charge / 30 * jnp.where(is_safe, jnp.asarray(params.tail_days, jnp.float32), geometric)
 
 
-def offer_cost(offer_size: Scalar, monthly_charge: Scalar, params: EnvParams) -> jax.Array:
-    """Full cost in $ of an accepted offer that runs to its end: offer · m · offer_days/30."""
-    return jnp.asarray(offer_size * monthly_charge * params.offer_days / 30)
+def full_cost(monthly_charge: Scalar, params: EnvParams) -> Float[Array, " offers"]:
+    """$ of each offer if it is accepted and runs to its end: (discount · m + cost) · offer_days/30 + amount."""
+    return daily_cost(monthly_charge, params) * params.offer_days + params.amount
+
+
+def daily_cost(monthly_charge: Scalar, params: EnvParams) -> Float[Array, " offers"]:
+    """$ a day of each offer while it runs: (discount · m + cost)/30."""
+    return jnp.asarray((params.discount * monthly_charge + params.cost) / 30)
+
+
+def offer_days_left(state: EnvState, params: EnvParams) -> Int[Array, ""]:
+    """Days, today included, that the offer that protects still runs and is paid for."""
+    after = (params.effect_days - params.offer_days)[jnp.maximum(state.offer, 0)]
+    return jnp.maximum(0, state.protection_days_left - after)
+
+
+def offer_cost_today(state: EnvState, params: EnvParams) -> Float[Array, ""]:
+    """$ that the running offer costs today if the customer stays; 0 without one."""
+    is_running = (state.offer != NO_OFFER) & (offer_days_left(state, params) > 0)
+    return jnp.where(is_running, daily_cost(state.monthly_charge, params)[jnp.maximum(state.offer, 0)], 0.0)

@@ -8,16 +8,26 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from retentionjax.env import actions
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError
 
 _NOT_CONSTANTS = ("population", "potential")
 _PROBABILITIES = ("risk_onset", "risk_recovery")
 _POSITIVE = ("risk_window_days", "risk_ratio", "charge_reference")
-_COUNTS = {"horizon_days": (1, 3650), "offer_days": (1, 3650), "fatigue_window_days": (1, 32)}
-_VECTORS = {"offers": actions.NUM_OFFERS, "delays": actions.NUM_DELAYS, "hazard_multiplier": actions.NUM_OFFERS}
-_SIGNED = ("elasticity", "accept_risk", "accept_fatigue", "fatigue_hazard")
+_COUNTS = {"horizon_days": (1, 3650), "fatigue_window_days": (1, 32), "contact_effect_days": (1, 3650)}
+_OFFER_VECTORS: Mapping[str, tuple[float, float]] = {
+    "discount": (0, 1),
+    "amount": (0, 1e6),
+    "cost": (0, 1e6),
+    "offer_days": (1, 3650),
+    "effect_days": (1, 3650),
+    "hazard_multiplier": (0, 10),
+    "appeal": (-20, 20),
+}
+_VECTORS = {**_OFFER_VECTORS, "delays": (0.0, 365.0)}
+_WHOLE = ("offer_days", "effect_days", "delays")
+_SIGNED = ("accept_risk", "accept_fatigue", "fatigue_hazard", "contact_effect")
+MOST_OFFERS, MOST_DELAYS = 64, 16
 
 
 def names() -> tuple[str, ...]:
@@ -40,7 +50,24 @@ def from_dict(values: Mapping[str, Any], base: EnvParams | None = None) -> EnvPa
         if name not in names():
             raise ConfigError(f"env.{name}: no such constant; allowed: {', '.join(names())}")
     given = {name: _checked(name, value) for name, value in values.items()}
-    return base.replace(**given)  # type: ignore[attr-defined]
+    params: EnvParams = base.replace(**given)  # type: ignore[attr-defined]
+    _check_offers(params)
+    return params
+
+
+def _check_offers(params: EnvParams) -> None:
+    """Every vector of offers has one entry an offer, and an offer protects at least as long as it runs."""
+    sizes = {name: np.shape(getattr(params, name))[-1] for name in _OFFER_VECTORS}
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ConfigError(f"env: the offers' constants differ in number: {found}; allowed: one of each an offer")
+    runs, protects = np.asarray(params.offer_days), np.asarray(params.effect_days)
+    if (protects < runs).any():
+        offer = int(np.argmax(protects < runs))
+        raise ConfigError(
+            f"env.effect_days[{offer}] is {protects[offer]}; allowed: {runs[offer]} (offer_days) or more, for an offer "
+            f"that runs protects"
+        )
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -65,14 +92,14 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _vector(name: str, value: Any) -> Any:
-    length, is_delay = _VECTORS[name], name == "delays"
+    low, high = _VECTORS[name]
+    most, is_whole = MOST_DELAYS if name == "delays" else MOST_OFFERS, name in _WHOLE
     is_list = isinstance(value, list | tuple) and all(type(number) in (int, float) for number in value)
     numbers = np.asarray(value if is_list else [], np.float64)
-    high = 365 if is_delay else 1 if name == "offers" else 10
-    is_each = (numbers >= 0) & (numbers <= high) & (not is_delay or numbers == np.floor(numbers))
-    fits = numbers.shape == (length,) and bool(is_each.all())
-    _require(name, value, fits, f"{length} {'whole ' if is_delay else ''}numbers from 0 to {high}")
-    return jnp.asarray(numbers, jnp.int32 if is_delay else jnp.float32)
+    is_each = (numbers >= low) & (numbers <= high) & (not is_whole or numbers == np.floor(numbers))
+    fits = numbers.ndim == 1 and 1 <= len(numbers) <= most and bool(is_each.all())
+    _require(name, value, fits, f"1 to {most} {'whole ' if is_whole else ''}numbers from {low:g} to {high:g}")
+    return jnp.asarray(numbers, jnp.int32 if is_whole else jnp.float32)
 
 
 def _require(name: str, value: Any, holds: bool, allowed: str) -> None:

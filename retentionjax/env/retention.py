@@ -42,7 +42,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         expected_churn: never end an episode by churn; rewards and costs of a day are their expectation over
             today's churn and `info["discount"]` is the probability s of staying, by which everything later is to
             be discounted. The same objective with far less variance.
-        shaping: add s·E[Φ(next)] − Φ(now) to the reward, Φ the never-contact value (`potential.with_potential`).
+        shaping: add s·E[Φ(next)] − Φ(now) to the reward, Φ the never-contact value (`value.with_potential`).
             The expectation is over the risk chain's move only, which no action influences, so the expected reward
             equals that of plain potential shaping (Ng, Harada, Russell 1999), *wait* scores exactly 0 before the
             first contact, and the optimal policy is unchanged.
@@ -73,22 +73,23 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
 
     @property
     def num_actions(self) -> int:
-        return actions.NUM_ACTIONS
+        return actions.count(self.default_params)
 
     @property
     def default_params(self) -> EnvParams:
         return EnvParams()
 
     def action_space(self, params: EnvParams | None = None) -> spaces.Discrete:
-        return spaces.Discrete(actions.NUM_ACTIONS)
+        return spaces.Discrete(actions.count(self.default_params if params is None else params))
 
     def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
-        return spaces.Box(observation.LOW, observation.HIGH, (observation.SIZE,), jnp.float32)
+        low, high = observation.bounds(actions.offers(self.default_params if params is None else params))
+        return spaces.Box(jnp.asarray(low), jnp.asarray(high), low.shape, jnp.float32)
 
     def action_mask(self, state: EnvState, params: EnvParams) -> Bool[Array, " actions"]:
         """True for each action the policy may take in `state`."""
         if not self.masked:
-            return jnp.ones(actions.NUM_ACTIONS, bool)
+            return jnp.ones(actions.count(params), bool)
         return constraints.action_mask(state, params)
 
     def is_truncated(self, state: EnvState, params: EnvParams) -> Bool[Array, ""]:
@@ -135,15 +136,16 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         broken = constraints.violations(scheduled.pending_days == 0, scheduled, params)
         contacted, contact = execute_contact(scheduled, draws.accept, params)
 
-        stay = dynamics.survival(hazard, contacted.offer, contact.earlier + contact.executed, params)
+        recent = contact.executed | (state.days_since_contact < params.contact_effect_days)
+        stay = dynamics.survival(hazard, contacted.offer, contact.earlier + contact.executed, recent, params)
         is_last = state.time + 1 >= params.horizon_days
         stays = stay if self.expected_churn else (draws.churn < stay).astype(jnp.float32)
 
-        is_running = contacted.offer != NO_OFFER
-        size = jnp.where(is_running, params.offers[jnp.maximum(contacted.offer, 0)], 0.0)
-        revenue = stays * (1 - size) * state.monthly_charge / 30
+        paid = dynamics.offer_cost_today(contacted, params)
+        credit = params.amount[contact.offer] * contact.accepted
+        revenue = stays * (state.monthly_charge / 30 - paid) - credit
         contact_cost = params.contact_cost * contact.executed
-        spend = stays * size * state.monthly_charge / 30 + contact_cost
+        spend = stays * paid + credit + contact_cost
         residual = dynamics.residual_value(state.monthly_charge, state.churn_probability, params)
         value = revenue - contact_cost + stays * is_last * residual
         reward = value + self._shaping(state, stays, params) if self.shaping else value
@@ -165,7 +167,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
 
     def _shaping(self, state: EnvState, stays: jax.Array, params: EnvParams) -> jax.Array:
         if params.potential is None:
-            raise ValueError("shaping needs EnvParams.potential: use env.potential.with_potential(params)")
+            raise ValueError("shaping needs EnvParams.potential: use env.value.with_potential(params)")
         z = state.elevated.astype(jnp.int32)
         now = params.potential[state.time, state.customer, z]
         calm_next, elevated_next = params.potential[state.time + 1, state.customer]
@@ -193,7 +195,7 @@ def new_customer(customer: jax.Array, elevated: jax.Array, params: EnvParams) ->
         pending_offer=jnp.int32(NO_OFFER),
         pending_days=zero,
         offer=jnp.int32(NO_OFFER),
-        offer_days_left=zero,
+        protection_days_left=zero,
         account_used=jnp.float32(0),
     )
 
@@ -204,7 +206,7 @@ def schedule(state: EnvState, action: jax.Array, params: EnvParams) -> EnvState:
     Afterwards `pending_days == 0` together with a pending offer means that the contact falls due today; without a
     pending offer the days are −1.
     """
-    asked = actions.decode(action)
+    asked = actions.decode(action, params)
     is_free = state.pending_offer == NO_OFFER
     is_new = asked.contact & is_free
     days = jnp.where(is_new, params.delays[asked.delay], jnp.where(is_free, -1, state.pending_days))
@@ -219,19 +221,20 @@ def execute_contact(state: EnvState, uniform: jax.Array, params: EnvParams) -> t
     index = jnp.maximum(state.pending_offer, 0)
     chance = dynamics.acceptance(state.accept_probability, state.elevated, earlier, params)[index]
     accepted = executed & (uniform < chance)
-    committed = dynamics.offer_cost(params.offers[index], state.monthly_charge, params)
+    committed = dynamics.full_cost(state.monthly_charge, params)[index]
+    protected = jnp.asarray(params.effect_days, jnp.int32)[index]
     after = state.replace(  # type: ignore[attr-defined]
         pending_offer=jnp.where(executed, NO_OFFER, state.pending_offer),
         offer=jnp.where(accepted, index, state.offer),
-        offer_days_left=jnp.where(accepted, jnp.asarray(params.offer_days, jnp.int32), state.offer_days_left),
+        protection_days_left=jnp.where(accepted, protected, state.protection_days_left),
         account_used=state.account_used + executed * params.contact_cost + accepted * committed,
     )
     return after, Contact(executed, index, accepted, earlier)
 
 
 def next_day(state: EnvState, executed: jax.Array, uniform: jax.Array, params: EnvParams) -> EnvState:
-    """The night: counters move on, an offer on its last day ends, the risk state moves."""
-    days_left = jnp.maximum(0, state.offer_days_left - 1)
+    """The night: counters move on, an offer on the last day of its effect ends, the risk state moves."""
+    days_left = jnp.maximum(0, state.protection_days_left - 1)
     days_since = jnp.where(executed, 1, jnp.minimum(NEVER, state.days_since_contact + 1))
     return state.replace(  # type: ignore[attr-defined]
         time=state.time + 1,
@@ -240,5 +243,5 @@ def next_day(state: EnvState, executed: jax.Array, uniform: jax.Array, params: E
         days_since_contact=days_since,
         pending_days=jnp.maximum(0, state.pending_days - 1),
         offer=jnp.where(days_left > 0, state.offer, NO_OFFER),
-        offer_days_left=days_left,
+        protection_days_left=days_left,
     )

@@ -44,7 +44,7 @@ class EnvParams:
     """Constants of the retention model (declared assumptions; swept in the stress tests)."""
 
     population: Population = struct.field(default_factory=typical_customer)
-    potential: Vector | None = None  # f32[horizon_days + 1, N, 2] never-contact value, see env.potential
+    potential: Vector | None = None  # f32[horizon_days + 1, N, 2] never-contact value, see env.value
 
     horizon_days: Scalar = 90
     tail_days: Scalar = 90  # days after the horizon that count as residual value
@@ -55,22 +55,29 @@ class EnvParams:
     risk_recovery: Scalar = 1 / 7  # P(elevated → calm) a day
     risk_ratio: Scalar = 6.0  # elevated hazard / calm hazard
 
-    # Contact and offer.
-    offers: Vector = struct.field(default_factory=lambda: jnp.array([0.0, 0.05, 0.10, 0.20]))  # share of the charge
-    delays: Vector = struct.field(default_factory=lambda: jnp.array([0, 1, 3]))  # days
-    contact_cost: Scalar = 0.50  # $
-    offer_days: Scalar = 30  # an accepted offer runs so long, the day of acceptance included
+    # Offers, O of them, and delays, D; any number: their sizes are read off these shapes.
+    discount: Vector = struct.field(default_factory=lambda: jnp.array([0.0, 0.05, 0.10, 0.20]))  # share of the charge
+    amount: Vector = struct.field(default_factory=lambda: jnp.zeros(4))  # $ once, on acceptance
+    cost: Vector = struct.field(default_factory=lambda: jnp.zeros(4))  # $ per 30 days while it runs
+    offer_days: Vector = struct.field(default_factory=lambda: jnp.full(4, 30))  # it runs, day of acceptance included
+    effect_days: Vector = struct.field(default_factory=lambda: jnp.full(4, 30))  # it protects, at least as long
     hazard_multiplier: Vector = struct.field(default_factory=lambda: jnp.array([0.90, 0.75, 0.60, 0.45]))
-    elasticity: Scalar = 8.0  # log-odds of acceptance per unit of discount
+    appeal: Vector = struct.field(default_factory=lambda: jnp.array([0.0, 0.4, 0.8, 1.6]))  # log-odds of acceptance
+    delays: Vector = struct.field(default_factory=lambda: jnp.array([0, 1, 3]))  # days
+
+    # Contact.
+    contact_cost: Scalar = 0.50  # $
     accept_risk: Scalar = 1.0  # log-odds of acceptance added while risk is elevated
     accept_fatigue: Scalar = 0.2  # log-odds of acceptance lost per earlier contact in the window
     fatigue_hazard: Scalar = 0.15  # log hazard per contact in the window beyond the first
+    contact_effect: Scalar = 0.0  # log hazard for `contact_effect_days` from a contact on; either sign
+    contact_effect_days: Scalar = 30
 
     # Limits.
     cooldown_days: Scalar = 7
     fatigue_window_days: Scalar = 30  # at most 32: the history is a 32-bit set of days
     fatigue_cap: Scalar = 3  # contacts in the window
-    account_cap: Scalar = 30.0  # $ a customer and campaign: contacts paid + full cost of accepted offers
+    account_cap: Scalar = 30.0  # $ a customer and campaign: contacts paid + full costs of accepted offers
 
     charge_reference: Scalar = 65.0  # $ at which the observed log-charge is 0
 
@@ -94,6 +101,6 @@ class EnvState:
     days_since_contact: Scalar  # i32[], NEVER if there was none
     pending_offer: Scalar  # i32[], index of the offer of a scheduled contact, or NO_OFFER
     pending_days: Scalar  # i32[], days until the scheduled contact executes
-    offer: Scalar  # i32[], index of the running offer, or NO_OFFER
-    offer_days_left: Scalar  # i32[], today included
+    offer: Scalar  # i32[], index of the offer that protects, or NO_OFFER
+    protection_days_left: Scalar  # i32[], today included; see `dynamics.offer_days_left` for those it still runs
     account_used: Scalar  # f32[], $ of the account cap: contacts paid + offers committed

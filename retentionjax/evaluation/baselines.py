@@ -7,18 +7,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from retentionjax.env import actions
-from retentionjax.evaluation.contact_gain import contact_gain
+from retentionjax.env import actions, dynamics
+from retentionjax.env.types import EnvParams
+from retentionjax.env.value import contact_gain
 from retentionjax.evaluation.rollout import Policy, Situation, for_each
 
-FIXED_OFFER = 2  # 10 %
 NOW = 0  # delay index of a contact today
 
 
-def contact_now(offer: int | jax.Array, wanted: Bool[Array, ""], mask: Bool[Array, " actions"]) -> Int[Array, ""]:
+def contact_now(
+    offer: int | jax.Array, wanted: Bool[Array, ""], mask: Bool[Array, " actions"], params: EnvParams
+) -> Int[Array, ""]:
     """Contact today with `offer` if that is wanted and legal, otherwise wait."""
-    action = actions.encode(offer, NOW)
+    action = actions.encode(offer, NOW, params)
     return jnp.asarray(jnp.where(wanted & mask[action], action, actions.WAIT), jnp.int32)
+
+
+def middle_offer(params: EnvParams) -> Int[Array, ""]:
+    """The offer in the middle by full cost at the reference charge, the dearer of two: 10 % of {0, 5, 10, 20 %}."""
+    return jnp.argsort(dynamics.full_cost(params.charge_reference, params))[actions.offers(params) // 2]
 
 
 def never() -> Policy:
@@ -46,13 +53,14 @@ def _random(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
 
 
 def threshold(churn_probability: float = 0.4) -> Policy:
-    """Contact today with a fixed 10 % offer whoever's churn probability today passes the knob."""
+    """Contact today with one fixed offer, the middle one, whoever's churn probability today passes the knob."""
     return Policy("threshold", _threshold, knob=churn_probability)
 
 
 @for_each
 def _threshold(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
-    return contact_now(FIXED_OFFER, situation.observation[0] > policy.knob, situation.mask)
+    offer = middle_offer(situation.params)
+    return contact_now(offer, situation.observation[0] > policy.knob, situation.mask, situation.params)
 
 
 def greedy(price: float = 0.0) -> Policy:
@@ -72,5 +80,6 @@ def greedy_fatigue(price: float = 0.0) -> Policy:
 @for_each
 def _greedy(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
     gain, spend = contact_gain(situation.state, situation.params, foresees_fatigue=policy.parameters)
-    net = jnp.where(situation.mask[1 :: actions.NUM_DELAYS], gain - policy.knob * spend, -jnp.inf)
-    return contact_now(jnp.argmax(net), jnp.max(net) > 0, situation.mask)
+    legal = situation.mask[1 :: actions.delays(situation.params)]
+    net = jnp.where(legal, gain - policy.knob * spend, -jnp.inf)
+    return contact_now(jnp.argmax(net), jnp.max(net) > 0, situation.mask, situation.params)

@@ -8,8 +8,8 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
-from retentionjax.env import constraints, luck, observation
-from retentionjax.env.actions import NUM_ACTIONS, WAIT
+from retentionjax.env import constraints, luck
+from retentionjax.env.actions import WAIT
 from retentionjax.errors import BundleError
 from retentionjax.evaluation.rollout import Policy, Situation
 from retentionjax.rl import networks
@@ -39,7 +39,7 @@ def ppo(policy: networks.Policy, wait_bias: float = 0.0) -> Policy:
 
 
 def logits(policy: Policy, situation: Situation) -> jax.Array:
-    """Logits of the 13 actions, very low where the mask forbids; f32[..., 13], of one situation or a batch."""
+    """Logits of the actions, very low where the mask forbids; f32[..., actions], of one situation or a batch."""
     plain = networks.policy_logits(policy.parameters, situation.observation, situation.mask)
     return plain.at[..., WAIT].add(policy.knob)
 
@@ -52,7 +52,13 @@ def save(trained: Trained, folder: epath.Path) -> None:
     """Writes `policy.json` (sizes, activation, wait bias) and the parameters (Orbax) into `folder`."""
     network: networks.Policy = trained.policy.parameters
     hidden = [int(layer.bias.shape[0]) for layer in network.actor[:-1]]
-    sizes = {"hidden": hidden, "activation": network.activation, "wait_bias": float(trained.policy.knob)}
+    sizes = {
+        "observation": int(network.actor[0].kernel.shape[0]),
+        "hidden": hidden,
+        "actions": int(network.actor[-1].bias.shape[0]),
+        "activation": network.activation,
+        "wait_bias": float(trained.policy.knob),
+    }
     storage.write_json(folder / "policy.json", sizes)
     Checkpoints(folder / "parameters", keep=1).save(0, (network.actor, trained.critic))
 
@@ -62,10 +68,13 @@ def load(folder: epath.Path) -> Trained:
     sizes = storage.read_json(folder / "policy.json")
     try:
         hidden, activation, bias = tuple(sizes["hidden"]), sizes["activation"], float(sizes["wait_bias"])
+        seen, actions = int(sizes["observation"]), int(sizes["actions"])
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{folder / 'policy.json'}: {error!r}; wanted: hidden, activation, wait_bias") from None
+        raise BundleError(
+            f"{folder / 'policy.json'}: {error!r}; wanted: observation, hidden, actions, activation, wait_bias"
+        ) from None
     like = jax.eval_shape(
-        lambda key: networks.init_actor_critic(key, observation.SIZE, NUM_ACTIONS, NUM_HEADS, hidden, 0.0),
+        lambda key: networks.init_actor_critic(key, seen, actions, NUM_HEADS, hidden, 0.0),
         jax.random.key(0),
     )
     actor, critic = Checkpoints(folder / "parameters", keep=1).restore((like.actor, like.critic))

@@ -15,12 +15,11 @@ import numpy.typing as npt
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from retentionjax.env import luck
-from retentionjax.env.actions import NUM_OFFERS
-from retentionjax.env.dynamics import elevated_share
+from retentionjax.env import actions, luck
+from retentionjax.env.dynamics import elevated_share, offer_cost_today
 from retentionjax.env.observation import observe
 from retentionjax.env.retention import Info, RetentionEnv, draws_of, new_customer
-from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
+from retentionjax.env.types import EnvParams, EnvState
 
 CHUNK = 16_384  # episodes simulated at once: the largest that stays in a laptop's cache
 
@@ -77,8 +76,8 @@ class Episodes(NamedTuple):
     account_violations: Any  # 1 where spend passed the account cap
     retained: Any  # 1 where the customer is there on the last day's end
     end_charge: Any  # $ per 30 days that the customer pays then, net of a running offer; 0 when gone
-    made: Any  # contacts by offer, a last axis of 4
-    accepted: Any  # accepted contacts by offer, a last axis of 4
+    made: Any  # contacts by offer, a last axis of O
+    accepted: Any  # accepted contacts by offer, a last axis of O
 
 
 class _Totals(NamedTuple):
@@ -161,17 +160,19 @@ def play_chunk(
         seen = sums.state if believed is None else as_predicted(sums.state, believed)
         observations = jax.vmap(observe, (0, None))(seen, view)
         masks = jax.vmap(env.action_mask, (0, None))(seen, view)
-        actions = policy.act(policy, Situation(observations, masks, seen, view), keys)
+        chosen = policy.act(policy, Situation(observations, masks, seen, view), keys)
         step = jax.vmap(env.step_with, (0, 0, 0, None))
-        _, after, _, terminated, info = step(draws, sums.state, actions, params)
+        _, after, _, terminated, info = step(draws, sums.state, chosen, params)
         active = sums.active
-        today = jax.tree.map(lambda share: jnp.where(active, sums.alive * share, 0.0), _of_day(info))
+        today = jax.tree.map(
+            lambda share: jnp.where(active, sums.alive * share, 0.0), _of_day(info, actions.offers(params))
+        )
         alive = jnp.where(active, sums.alive * info["discount"], sums.alive)
         charge = jnp.where(active, alive * charge_now(after, params), sums.end_charge)
         totals = jax.tree.map(jnp.add, sums.totals, today)
         return _Sums(after, active & ~terminated, alive, totals, charge), today.spend.mean()
 
-    zeros, by_offer = jnp.zeros(count), jnp.zeros((NUM_OFFERS, count))
+    zeros, by_offer = jnp.zeros(count), jnp.zeros((actions.offers(params), count))
     nothing = _Totals(zeros, zeros, zeros, zeros, zeros, zeros, by_offer, by_offer)
     start = _Sums(state, jnp.ones(count, bool), jnp.ones(count), nothing, zeros)
     sums, daily_spend = jax.lax.scan(one_day, start, jnp.arange(days))
@@ -213,16 +214,15 @@ def daily_spend(
     return np.asarray(spend)
 
 
-def _of_day(info: Info) -> _Totals:
+def _of_day(info: Info, offers: int) -> _Totals:
     """One day's share of the totals, of a batch of days."""
     spend, contacts, cooldown, fatigue = info["costs"].T
-    offer = info["contact_offer"] == jnp.arange(NUM_OFFERS)[:, None]
+    offer = info["contact_offer"] == jnp.arange(offers)[:, None]
     made, accepted = offer * info["contact"], offer * info["accepted"]
     return _Totals(info["value"], info["revenue"], spend, contacts, cooldown, fatigue, made, accepted)
 
 
 def charge_now(state: EnvState, params: EnvParams) -> Float[Array, " episodes"]:
     """$ per 30 days net of a running offer, for a batch of states."""
-    size = jnp.where(state.offer == NO_OFFER, 0.0, params.offers[jnp.maximum(state.offer, 0)])
-    charge: jax.Array = state.monthly_charge * (1 - size)
+    charge: jax.Array = state.monthly_charge - 30 * jax.vmap(offer_cost_today, (0, None))(state, params)
     return charge

@@ -97,7 +97,7 @@ def _scaled(name: str) -> Change:
 AXES = (
     Axis("churn", "churn log-odds ±0.5", -0.5, 0.0, 0.5, -5.0, 5.0, _churn),
     Axis("acceptance", "acceptance ×0.8 / 1.2", 0.8, 1.0, 1.2, 0.0, 5.0, _acceptance),
-    Axis("elasticity", "elasticity ×0.5 / 1.5", 0.5, 1.0, 1.5, 0.0, 5.0, _scaled("elasticity")),
+    Axis("appeal", "acceptance gained by an offer ×0.5 / 1.5", 0.5, 1.0, 1.5, 0.0, 5.0, _scaled("appeal")),
     Axis("offer_effect", "effect of an offer on the hazard ×0.5 / 1.5", 0.5, 1.0, 1.5, 0.0, 1.8, _offer_effect),
     Axis("risk_ratio", "hazard on bad days ×0.5 / 1.5", 0.5, 1.0, 1.5, 0.17, 5.0, _scaled("risk_ratio")),
     Axis("accept_risk", "readier to accept on bad days ×0 / 2", 0.0, 1.0, 2.0, -2.0, 5.0, _scaled("accept_risk")),

@@ -1,8 +1,8 @@
-"""Thompson sampling over the four offers: a bandit that learns acceptance from its own contacts.
+"""Thompson sampling over the offers: a bandit that learns acceptance from its own contacts.
 
 Who is contacted is a risk threshold (the knob); which offer is drawn by posterior sampling, the classic scheme for
-prices (Ferreira, Simchi-Levi, Wang 2018): the offer o that maximises θ_o · (1 − o), the share of the charge kept if
-it is accepted, with θ_o from its Beta posterior.
+prices (Ferreira, Simchi-Levi, Wang 2018): the offer o that maximises θ_o times the share of the charge kept if it is
+accepted, while it runs, with θ_o from its Beta posterior.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from retentionjax.env.actions import NUM_OFFERS
+from retentionjax.env import actions, dynamics
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation.baselines import contact_now
@@ -23,21 +23,21 @@ DRAWS = 4_096  # posterior draws a campaign: a rejection sampler at each decisio
 
 
 class Posterior(NamedTuple):
-    """What the bandit knows of the four offers' acceptance."""
+    """What the bandit knows of the offers' acceptance."""
 
     counts: Float[Array, "offers 2"]  # Beta parameters: 1 + accepted, 1 + declined
     draws: Float[Array, "draws offers"]  # from that Beta; each decision takes a random row
 
 
-def prior(churn_probability: float = 0.4) -> Policy:
-    """The bandit before any contact: Beta(1, 1) for each offer."""
-    nothing_seen = posterior(jnp.ones((NUM_OFFERS, 2)), jax.random.key(0))
+def prior(offers: int, churn_probability: float = 0.4) -> Policy:
+    """The bandit before any contact: Beta(1, 1) for each of `offers` offers."""
+    nothing_seen = posterior(jnp.ones((offers, 2)), jax.random.key(0))
     return Policy("thompson", _thompson, knob=churn_probability, parameters=nothing_seen)
 
 
 def posterior(counts: Float[Array, "offers 2"], key: jax.Array) -> Posterior:
     """Posterior of given Beta parameters, with its draws."""
-    return Posterior(counts, jax.random.beta(key, counts[:, 0], counts[:, 1], (DRAWS, NUM_OFFERS)))
+    return Posterior(counts, jax.random.beta(key, counts[:, 0], counts[:, 1], (DRAWS, len(counts))))
 
 
 def learn(
@@ -50,7 +50,7 @@ def learn(
     advance: Callable[[int], object] = lambda rounds: None,
 ) -> Policy:
     """The bandit after `rounds` campaigns, each twice on every customer of `params`, and updated after each."""
-    policy = prior(churn_probability)
+    policy = prior(actions.offers(params), churn_probability)
     for number in range(rounds):
         key_play, key_draws = jax.random.split(jax.random.fold_in(key, number))
         episodes = play(env, params, policy, key_play, replicates=2)
@@ -65,5 +65,6 @@ def learn(
 @for_each
 def _thompson(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
     drawn = policy.parameters.draws[jax.random.randint(key, (), 0, DRAWS)]
-    offer = jnp.argmax(drawn * (1 - situation.params.offers))
-    return contact_now(offer, situation.observation[0] > policy.knob, situation.mask)
+    params, charge = situation.params, situation.state.monthly_charge
+    kept = 1 - dynamics.full_cost(charge, params) / (charge / 30 * params.offer_days)
+    return contact_now(jnp.argmax(drawn * kept), situation.observation[0] > policy.knob, situation.mask, params)

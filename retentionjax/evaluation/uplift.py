@@ -23,7 +23,6 @@ from retentionjax.evaluation.baselines import contact_now
 from retentionjax.evaluation.rollout import Policy, Situation
 from retentionjax.tabular import forest
 
-NUM_ARMS = 1 + actions.NUM_OFFERS  # wait, then a contact today with each offer
 CONTACT_SHARE = 0.5  # of the decisions that are logged
 BACKGROUND_CONTACTS = 0.01  # a day, so that the log also shows customers who were contacted before
 
@@ -48,10 +47,10 @@ def log_random_contacts(
     return Log(observation[usable], arm[usable], value[usable])
 
 
-def fit(log: Log, *, trees: int, depth: int, learning_rate: float, seed: int) -> tuple[forest.Forest, ...]:
-    """One forest an arm, each f32[features] → $."""
+def fit(log: Log, *, offers: int, trees: int, depth: int, learning_rate: float, seed: int) -> tuple[forest.Forest, ...]:
+    """One forest an arm, *wait* and then each of `offers` offers, each f32[features] → $."""
     models = []
-    for arm in range(NUM_ARMS):
+    for arm in range(1 + offers):
         rows = log.arm == arm
         settings = {
             "objective": "reg:squarederror",
@@ -73,7 +72,8 @@ def uplift(models: tuple[forest.Forest, ...], margin: float = 0.0) -> Policy:
 
 def _uplift(policy: Policy, situations: Situation, keys: jax.Array) -> jax.Array:
     gains = predicted_uplift(policy.parameters, situations.observation)
-    return jax.vmap(contact_now)(jnp.argmax(gains, axis=1), gains.max(axis=1) > policy.knob, situations.mask)
+    now = jax.vmap(contact_now, (0, 0, 0, None))
+    return now(jnp.argmax(gains, axis=1), gains.max(axis=1) > policy.knob, situations.mask, situations.params)
 
 
 def predicted_uplift(
@@ -99,17 +99,17 @@ def _simulate(
     customer = jax.random.randint(key_who, (count,), 0, params.population.size)
     elevated = jax.random.uniform(key_risk, (count,)) < elevated_share(params)
     decision_day = jax.random.randint(key_day, (count,), 0, days)
-    arm = _random_arm(key_arm, count)
+    arm = _random_arm(key_arm, count, params)
 
     def one_day(carry: _Carry, day: jax.Array) -> tuple[_Carry, None]:
         state, alive, seen, usable, value = carry
         key_luck, key_other = jax.random.split(jax.random.fold_in(key_days, day))
         now = day == decision_day
-        other = _background(key_other, count)
-        chosen = jnp.where(now, jnp.where(arm > 0, actions.encode(arm - 1, 0), actions.WAIT), other)
+        other = _background(key_other, count, params)
+        chosen = jnp.where(now, jnp.where(arm > 0, actions.encode(arm - 1, 0, params), actions.WAIT), other)
         legal = jax.vmap(env.action_mask, (0, None))(state, params)
         action = jnp.where(jnp.take_along_axis(legal, chosen[:, None], 1)[:, 0], chosen, actions.WAIT)
-        contact_is_legal = legal[:, actions.encode(0, 0)]
+        contact_is_legal = legal[:, actions.encode(0, 0, params)]
         seen = jnp.where(now[:, None], jax.vmap(observe, (0, None))(state, params), seen)
         usable = jnp.where(now, alive & contact_is_legal & (action == chosen), usable)
         draws = draws_of(luck.split(key_luck, count))
@@ -127,13 +127,13 @@ def _simulate(
 _simulate_log = jax.jit(_simulate, static_argnums=(0, 3, 4))
 
 
-def _random_arm(key: jax.Array, count: int) -> Int[Array, " episodes"]:
+def _random_arm(key: jax.Array, count: int, params: EnvParams) -> Int[Array, " episodes"]:
     key_contact, key_offer = jax.random.split(key)
     contacts = jax.random.uniform(key_contact, (count,)) < CONTACT_SHARE
-    return jnp.where(contacts, 1 + jax.random.randint(key_offer, (count,), 0, actions.NUM_OFFERS), 0)
+    return jnp.where(contacts, 1 + jax.random.randint(key_offer, (count,), 0, actions.offers(params)), 0)
 
 
-def _background(key: jax.Array, count: int) -> Int[Array, " episodes"]:
+def _background(key: jax.Array, count: int, params: EnvParams) -> Int[Array, " episodes"]:
     key_contact, key_action = jax.random.split(key)
     contacts = jax.random.uniform(key_contact, (count,)) < BACKGROUND_CONTACTS
-    return jnp.where(contacts, jax.random.randint(key_action, (count,), 1, actions.NUM_ACTIONS), actions.WAIT)
+    return jnp.where(contacts, jax.random.randint(key_action, (count,), 1, actions.count(params)), actions.WAIT)

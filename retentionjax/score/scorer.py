@@ -19,7 +19,7 @@ from retentionjax.bundle.program import VALUES
 from retentionjax.decide import batch
 from retentionjax.decide.batch_encoding import Features
 from retentionjax.env import observation
-from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, WAIT
+from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, NUM_OFFERS, WAIT
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import DataError
 from retentionjax.score.encoding import ColumnEncoder, Fault
@@ -30,7 +30,7 @@ BATCH = 4096
 _WRITTEN = 65_536
 """Rows of a row group of the output; so many decisions are held in memory."""
 _MARK = b"retentionjax"
-_FIRST_ACCEPTANCE = observation.NAMES.index("accept_probability_offer_0")
+_FIRST_ACCEPTANCE = observation.names(NUM_OFFERS).index("accept_probability_0")
 _REJECTS = pa.schema(
     [
         ("file", pa.string()),
@@ -67,7 +67,7 @@ NOTHING = Count(0, 0, 0, 0.0)
 
 def schema(params: EnvParams) -> pa.Schema:
     """Columns of the decisions. `action` is coded as in `env.actions`; offer and delay are null for *wait*."""
-    acceptance = [(f"accept_probability_{100 * float(size):g}", pa.float32()) for size in np.asarray(params.offers)]
+    acceptance = [(f"accept_probability_{100 * float(size):g}", pa.float32()) for size in np.asarray(params.discount)]
     return pa.schema(
         [
             ("customer_id", pa.string()),
@@ -139,14 +139,14 @@ class Scorer:
         offer, delay = np.divmod(np.where(waits, 0, action - 1), NUM_DELAYS)
         params = self.bundle.params
         values = dict(zip(VALUES, decided.values.T, strict=True))
-        acceptance = decided.observation[:, _FIRST_ACCEPTANCE : _FIRST_ACCEPTANCE + len(np.asarray(params.offers))]
+        acceptance = decided.observation[:, _FIRST_ACCEPTANCE : _FIRST_ACCEPTANCE + len(np.asarray(params.discount))]
         columns = [
             pa.array(features.customer_id, pa.string()),
             features.monthly_charge,
             decided.churn_probability,
             *acceptance.T,
             ~waits,
-            pa.array(np.asarray(params.offers, np.float32)[offer], mask=waits),
+            pa.array(np.asarray(params.discount, np.float32)[offer], mask=waits),
             pa.array(np.asarray(params.delays, np.int16)[delay], mask=waits),
             action.astype(np.int8),
             decided.propensities[np.arange(rows), action],

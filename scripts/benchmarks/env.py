@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from retentionjax.env import EnvParams, Population, RetentionEnv
-from retentionjax.env.potential import with_potential
+from retentionjax.env.value import with_potential
 
 ROWS = 4_096
 STEPS = 450  # five campaigns

@@ -29,7 +29,7 @@ from retentionjax import bundle as bundles
 from retentionjax.bundle import Bundle, Contents
 from retentionjax.data import load
 from retentionjax.env import EnvParams, observation
-from retentionjax.env.actions import NUM_ACTIONS, WAIT
+from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS, WAIT
 from retentionjax.evaluation import learned
 from retentionjax.rl import networks
 from retentionjax.score import plan as plans
@@ -69,7 +69,7 @@ def make(folder: Path) -> tuple[learned.Trained, Bundle]:
         columns: Any = {"numeric": schema.numeric, "categorical": schema.categorical, "nullable": schema.nullable}
         label = frame[str(schema.label)].to_numpy(np.int64)
         models[name] = fit(frame, label, **columns, config=config, seed=0, folds=2)
-    sizes = (observation.SIZE, NUM_ACTIONS, learned.NUM_HEADS, (64, 64), 2.0)
+    sizes = (observation.size(NUM_OFFERS), NUM_ACTIONS, learned.NUM_HEADS, (64, 64), 2.0)
     nets = networks.init_actor_critic(jax.random.key(0), *sizes)
     policy = learned.Trained(learned.ppo(networks.Policy(nets.actor, None, "tanh"), 1.0), nets.critic)
     contents = Contents(
@@ -138,7 +138,7 @@ def compare(policy: learned.Trained, bundle: Bundle, customers: Path, folder: Pa
 def numpy_loop(bundle: Bundle, weights: list[tuple[np.ndarray, np.ndarray]], customers: Path, out: Path) -> None:
     """The plain way: batches as pandas, both models by XGBoost, observation, network and draw by NumPy."""
     random, params, writer = np.random.default_rng(0), bundle.params, None
-    offers, categorical = np.asarray(params.offers), bundle.schema.categorical
+    offers, categorical = np.asarray(params.discount), bundle.schema.categorical
     for rows in pq.ParquetFile(customers).iter_batches(65_536):
         frame = rows.to_pandas()
         for name, allowed in categorical.items():
@@ -167,7 +167,7 @@ def numpy_loop(bundle: Bundle, weights: list[tuple[np.ndarray, np.ndarray]], cus
 
 def fresh_observation(churn: np.ndarray, accept: np.ndarray, charge: np.ndarray, offers: np.ndarray) -> np.ndarray:
     """Of customers never contacted, on the first day, in a calm period (see `env.observation`)."""
-    seen = np.zeros((len(churn), observation.SIZE), np.float32)
+    seen = np.zeros((len(churn), observation.size(NUM_OFFERS)), np.float32)
     average, share = 1 - (1 - churn) ** (1 / 30), (1 / 45) / (1 / 45 + 1 / 7)
     calm = average / (1 - share + 6.0 * share)
     seen[:, 0] = 1 - (1 - calm) ** 30

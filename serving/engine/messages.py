@@ -98,7 +98,7 @@ class Templates:
         if bundle.message is None or bundle.rules is None:
             raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
         self._settings, self.rules = bundle.message, bundle.rules
-        self._days = int(bundle.params.offer_days)
+        self._days = int(bundle.params.offer_days[0])
         self._passed: OrderedDict[Hashable, Message] = OrderedDict()
         self._kept = kept
 

@@ -46,7 +46,7 @@ class Costs:
         self.contact = to_micros(round(float(params.contact_cost), 9))
         """Micro-dollars of a contact itself."""
         self.account_cap = to_micros(round(float(params.account_cap), 9))
-        self._share = np.array([round(float(offer), 6) for offer in params.offers]) * float(params.offer_days) / 30
+        self._share = np.array([round(float(offer), 6) for offer in params.discount]) * float(params.offer_days[0]) / 30
 
     def full(self, charges: Float[np.ndarray, " B"]) -> Int[np.ndarray, "B offers"]:
         """Contact and offer to its last day, of customers who pay `charges` [$ per 30 days], in micro-dollars."""

@@ -75,7 +75,7 @@ def standing(situations: Sequence[Situation]) -> Standing:
         pending_offer=pending,
         pending_days=pending_days,
         offer=offer,
-        offer_days_left=days_left,
+        protection_days_left=days_left,
         account_used=np.array([view.account_used_micros / MICROS for view in views], np.float32),
         baseline=np.array([np.nan if each is None else each for each in baselines], np.float32),
     )

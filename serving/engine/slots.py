@@ -60,8 +60,8 @@ class Served:
         if warm:
             self.decider.warm()
         self.costs = Costs(bundle.params)
-        self.horizon_days, self.offer_days = int(bundle.params.horizon_days), int(bundle.params.offer_days)
-        self.offers = tuple(round(float(offer), 6) for offer in bundle.params.offers)
+        self.horizon_days, self.offer_days = int(bundle.params.horizon_days), int(bundle.params.offer_days[0])
+        self.offers = tuple(round(float(offer), 6) for offer in bundle.params.discount)
         self.delays = tuple(int(delay) for delay in bundle.params.delays)
         self.rules: Rules | None = bundle.rules
         self.templates = Templates(bundle) if bundle.rules is not None and bundle.message is not None else None

@@ -22,8 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retentionjax.env.actions import NUM_ACTIONS
-from retentionjax.env.observation import SIZE
+from retentionjax.env import observation
+from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS
 from retentionjax.evaluation.off_policy.ledger_file import SCHEMA
 from serving.ledger.database import Connection, Row
 from serving.ledger.types import DAY, MICROS
@@ -114,7 +114,7 @@ def _batch(group: list[tuple[Row, float | None]], now: float) -> pa.RecordBatch:
         pa.array(campaigns, pa.string()),
         pa.array([round(at * MICROS) for at in times], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
         pa.array(days, pa.int32()),
-        _floats(seen, SIZE),
+        _floats(seen, observation.size(NUM_OFFERS)),
         pa.FixedSizeListArray.from_arrays(pa.array(_bits(masks), pa.bool_()), NUM_ACTIONS),
         _floats(chances, NUM_ACTIONS),
         pa.array(actions, pa.int32()),

@@ -10,14 +10,16 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from retentionjax.env import actions, observation
+from retentionjax.env.actions import NUM_OFFERS
 from serving.ledger.following import Followed
 from serving.ledger.types import DAY
 
 LONGEST_SPELL = 30.0  # days: a score speaks of its risk window and of no more
 _ANSWERED = ("accepted", "declined", "expired")
-_FIRST_OFFER = observation.NAMES.index("accept_probability_offer_0")
-_OFFER_LEFT = observation.NAMES.index("offer_days_left")
-_PENDING = observation.NAMES.index("is_pending")
+_NAMES = observation.names(NUM_OFFERS)
+_FIRST_OFFER = _NAMES.index("accept_probability_0")
+_OFFER_LEFT = _NAMES.index("protection_left")
+_PENDING = _NAMES.index("is_pending")
 
 
 @dataclass(frozen=True)

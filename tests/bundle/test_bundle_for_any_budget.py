@@ -27,7 +27,7 @@ def any_budget(tmp_path_factory):
 
 def test_a_budget_gets_its_price_and_its_own_name(any_budget):
     bundle = load(any_budget)
-    seen, masks = np.zeros((3, observation.SIZE), np.float32), np.ones((3, NUM_ACTIONS), bool)
+    seen, masks = np.zeros((3, observation.size(4)), np.float32), np.ones((3, NUM_ACTIONS), bool)
     generous, tight = bundle.at_budget(4.0), bundle.at_budget(1.5)
     assert tight.manifest.multipliers["campaign_budget"] == pytest.approx(1.5)
     assert tight.manifest.limits == {**bundle.manifest.limits, "campaign_budget": 1.5}

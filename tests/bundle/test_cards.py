@@ -23,7 +23,7 @@ def test_figures_fields_and_provenance_are_the_manifests(tmp_path: Path, capsys:
     assert "The next dollar of budget returns $0.75." in text
     assert f"SHA-256 `{'0' * 64}`" in text
     assert "SYNTHETIC" not in text
-    assert "- `elasticity` = 8.0" in text
+    assert "- `appeal` = " in text
 
 
 def test_made_up_data_are_named_first(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_bundle_is_loaded_by_its_pointer_and_decides_as_the_original(
 ) -> None:
     pointer.promote(folder, current)
     loaded = load(current)
-    random = np.random.default_rng(0).random((4, observation.SIZE), np.float32)
+    random = np.random.default_rng(0).random((4, observation.size(4)), np.float32)
     mask = np.ones((4, NUM_ACTIONS), bool)
     for there, here in zip(loaded.decide(random, mask), bundle.decide(random, mask), strict=True):
         np.testing.assert_array_equal(there, here)

@@ -22,10 +22,10 @@ from retentionjax.errors import BundleError
 
 def situations(size: int) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(size)
-    low, high = np.asarray(observation.LOW), np.asarray(observation.HIGH)
+    low, high = observation.bounds(4)
     masks = random.random((size, NUM_ACTIONS)) < 0.5
     masks[:, 0] = True
-    return random.uniform(low, high, (size, observation.SIZE)).astype(np.float32), masks
+    return random.uniform(low, high, (size, observation.size(4))).astype(np.float32), masks
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 513])

@@ -12,7 +12,7 @@ from oracles import never_contact
 from scipy import stats
 
 from retentionjax.env import EnvParams, Population, RetentionEnv, dynamics
-from retentionjax.env.potential import expected_never_value, never_contact_value, with_potential
+from retentionjax.env.value import expected_never_value, never_contact_value, with_potential
 
 SAMPLED = RetentionEnv()
 EXPECTED = RetentionEnv(expected_churn=True)

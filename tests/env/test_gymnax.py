@@ -12,7 +12,7 @@ from gymnax.environments import environment, spaces
 from gymnax.experimental import RolloutWrapper
 
 from retentionjax.env import EnvParams, RetentionEnv, constraints, observation
-from retentionjax.env.potential import with_potential
+from retentionjax.env.value import with_potential
 
 MODES = {
     "sampled": RetentionEnv(),
@@ -69,7 +69,7 @@ def test_the_spaces_are_gymnax_spaces(params: EnvParams) -> None:
     assert isinstance(ENV.action_space(params), spaces.Discrete)
     assert ENV.action_space(params).n == ENV.num_actions == 13
     box = ENV.observation_space(params)
-    assert box.shape == box.low.shape == box.high.shape == (observation.SIZE,) == (16,)
+    assert box.shape == box.low.shape == box.high.shape == (observation.size(4),) == (16,)
     assert float(box.low.min()) >= -3
     assert float(box.high.max()) <= 3
     assert ENV.name == "Retention-v1"
@@ -129,9 +129,9 @@ def test_an_ended_episode_restarts_with_a_new_customer_on_day_0() -> None:
     np.testing.assert_array_equal(after.time[~ended], before.time[~ended] + 1)
     assert len(set(np.asarray(after.customer)[ended].tolist())) > 5
     assert (np.asarray(after.account_used)[ended] == 0).all()
-    final_day = np.asarray(info["final_observation"])[..., observation.NAMES.index("day")]
+    final_day = np.asarray(info["final_observation"])[..., observation.names(4).index("day")]
     np.testing.assert_allclose(final_day, (before.time + 1) / 90, rtol=1e-6)
-    assert (np.asarray(observed)[ended][:, observation.NAMES.index("day")] == 0).all()
+    assert (np.asarray(observed)[ended][:, observation.names(4).index("day")] == 0).all()
     np.testing.assert_array_equal(observed[~ended], info["final_observation"][~ended])
 
 

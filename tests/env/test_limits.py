@@ -34,19 +34,20 @@ constants = st.fixed_dictionaries(
         "fatigue_cap": st.integers(0, 4),
         "account_cap": st.floats(0, 60, width=32) | st.just(np.inf),
         "contact_cost": st.floats(0, 3, width=32),
-        "offer_days": st.integers(1, 45),
+        "offer_days": st.lists(st.integers(1, 45), min_size=4, max_size=4).map(jnp.asarray),
         "delays": st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 9)).map(sorted).map(jnp.asarray),
-        "offers": st.lists(st.floats(0, 0.5, width=32), min_size=3, max_size=3).map(
+        "discount": st.lists(st.floats(0, 0.5, width=32), min_size=3, max_size=3).map(
             lambda x: jnp.array([0.0, *sorted(x)])
         ),
         "risk_ratio": st.floats(1, 12, width=32),
-        "elasticity": st.floats(0, 20, width=32),
+        "appeal": st.lists(st.floats(-1, 5, width=32), min_size=4, max_size=4).map(jnp.asarray),
     }
 )
 
 
 def params_of(changed: dict[str, Any]) -> EnvParams:
-    return EnvParams(population=POPULATION).replace(**changed)
+    protection = changed.get("offer_days", EnvParams().offer_days)
+    return EnvParams(population=POPULATION).replace(effect_days=protection, **changed)
 
 
 def masked_campaign(changed: dict[str, Any], seed: int) -> Campaign:
@@ -93,7 +94,7 @@ def test_observations_lie_in_the_declared_space(changed: dict[str, Any], seed: i
     assert np.isfinite(observations).all()
     assert (observations >= space.low).all()
     assert (observations <= space.high).all()
-    assert (campaign.observations[..., observation.NAMES.index("day")] < 1).all()
+    assert (campaign.observations[..., observation.names(4).index("day")] < 1).all()
 
 
 @given(changed=constants, seed=st.integers(0, 1000))
@@ -110,11 +111,11 @@ def test_a_churned_customer_earns_nothing_and_takes_no_discount(changed: dict[st
 
 def test_discount_is_charged_only_while_the_customer_stays() -> None:
     """Every day a running offer costs its share of the day's charge, times P(stay) when churn is expected."""
-    params = cohort_params().replace(elasticity=20.0)
+    params = cohort_params().replace(appeal=jnp.array([0.0, 1.0, 2.0, 4.0]))
     campaign = play(EXPECTED, params, random_action, COHORT)
     info = campaign.info
     running = np.asarray(info["running_offer"])
-    size = np.where(running >= 0, np.asarray(params.offers)[running], 0)
+    size = np.where(running >= 0, np.asarray(params.discount)[running], 0)
     daily = np.asarray(campaign.states.monthly_charge) / 30
     discount = np.asarray(info["costs"])[..., 0] - 0.5 * np.asarray(info["contact"])
     np.testing.assert_allclose(discount, info["discount"] * size * daily, atol=1e-5)
@@ -194,7 +195,7 @@ def test_the_mask_is_what_no_rule_removes_in_any_state() -> None:
 
 @pytest.mark.parametrize("accepted", [False, True])
 def test_the_account_is_debited_for_the_contact_and_the_whole_accepted_offer(accepted: bool) -> None:
-    params = EnvParams(elasticity=200.0 if accepted else -200.0)
+    params = EnvParams(appeal=jnp.full(4, 40.0 if accepted else -40.0))
     state = step(fresh(), 10, params)  # 20 % now
     assert float(state.account_used) == pytest.approx(0.5 + 13.0 * accepted)
 

@@ -7,9 +7,9 @@ import pytest
 from campaigns import COHORT, EXPECTED, cohort_params, play, random_action, random_legal, sampled_restarts, wait
 
 from retentionjax.env import EnvParams, EnvState, Population, RetentionEnv, actions, constraints, observation
-from retentionjax.env.potential import with_potential
 from retentionjax.env.retention import new_customer
 from retentionjax.env.types import NO_OFFER
+from retentionjax.env.value import with_potential
 
 PLAIN = RetentionEnv(expected_churn=True)
 DAYS = 30
@@ -38,7 +38,7 @@ def days_of(plan: dict[int, int], params: EnvParams | None = None) -> dict[str, 
 def test_the_customer_scored_is_the_customer_observed() -> None:
     """Charge, risk and acceptance of reward and observation are of one row, through steps and automatic resets."""
     before, _, (observed, after, _, _, _, info) = jax.tree.map(np.asarray, sampled_restarts())
-    names, population = observation.NAMES, cohort_params().population
+    names, population = observation.names(4), cohort_params().population
     charge, churn = np.asarray(population.monthly_charge), np.asarray(population.churn_probability)
     seen = after.customer
     np.testing.assert_allclose(observed[..., names.index("log_charge")], np.log(charge[seen] / 65), atol=1e-5)
@@ -57,13 +57,13 @@ def test_the_risk_scored_is_the_risk_observed() -> None:
 
 @pytest.mark.parametrize(("delay", "days"), list(enumerate([0, 1, 3])))
 def test_the_delay_is_used(delay: int, days: int) -> None:
-    info = days_of({5: int(actions.encode(2, delay))})
+    info = days_of({5: int(actions.encode(2, delay, EnvParams()))})
     np.testing.assert_array_equal(np.flatnonzero(info["contact"]), [5 + days])
     assert info["contact_offer"][5 + days] == 2
 
 
 def test_the_account_pays_on_the_day_of_the_contact_and_not_of_the_decision() -> None:
-    costs = days_of({5: int(actions.encode(0, 2))})["costs"]
+    costs = days_of({5: int(actions.encode(0, 2, EnvParams()))})["costs"]
     np.testing.assert_allclose(costs[:, 0], [0.5 if day == 8 else 0 for day in range(DAYS)])
 
 
@@ -101,10 +101,10 @@ def test_the_campaign_budget_can_bind() -> None:
 
 def test_the_account_cap_can_bind() -> None:
     """Some customers accept so much that a dear offer is refused them before the campaign ends."""
-    campaign = play(EXPECTED, cohort_params().replace(elasticity=20.0), random_legal, COHORT)
+    campaign = play(EXPECTED, cohort_params().replace(appeal=jnp.array([0.0, 1.0, 2.0, 4.0])), random_legal, COHORT)
     left = 30 - np.asarray(campaign.states.account_used)
     dear = 0.2 * np.asarray(campaign.states.monthly_charge) + 0.5
-    refused = ~np.asarray(campaign.masks[..., int(actions.encode(3, 0))])
+    refused = ~np.asarray(campaign.masks[..., int(actions.encode(3, 0, EnvParams()))])
     assert refused[dear > left + 0.01].all()
     assert 0.05 < (dear > left).mean() < 0.95
 
@@ -129,7 +129,7 @@ def test_the_value_of_a_contact_is_counterfactual() -> None:
 def test_a_sleeping_dog_is_woken_by_contact() -> None:
     """Repeated contacts without an accepted offer drive a customer away."""
     population = Population(jnp.array([65.0]), jnp.array([0.3]), jnp.array([1e-4]))
-    params = EnvParams(population=population, elasticity=0.0, contact_cost=0.0)
+    params = EnvParams(population=population, appeal=jnp.zeros(4), contact_cost=0.0)
     info = days_of({0: 1, 7: 1, 14: 1}, params.replace(risk_ratio=1.0))
     stays = info["discount"]
     assert stays[6] == pytest.approx(stays[0])  # one contact is no burden
@@ -142,7 +142,7 @@ def test_a_contact_in_a_calm_week_is_worth_less_than_in_an_elevated_one() -> Non
 
 
 def ten_percent_on_day_0(key: jax.Array, state: EnvState, mask: jax.Array) -> jax.Array:
-    return jnp.where(state.time == 0, actions.encode(2, 0), actions.WAIT).astype(jnp.int32)
+    return jnp.where(state.time == 0, actions.encode(2, 0, EnvParams()), actions.WAIT).astype(jnp.int32)
 
 
 def uplift_of_one_contact(churn: float, elevated: bool) -> float:
@@ -155,7 +155,13 @@ def uplift_of_one_contact(churn: float, elevated: bool) -> float:
 
 def test_a_contact_asked_for_while_one_is_pending_is_ignored() -> None:
     """Unmasked policies may ask: the first contact stands, on its day and with its offer."""
-    info = days_of({2: int(actions.encode(3, 2)), 3: int(actions.encode(1, 0)), 4: int(actions.encode(0, 1))})
+    info = days_of(
+        {
+            2: int(actions.encode(3, 2, EnvParams())),
+            3: int(actions.encode(1, 0, EnvParams())),
+            4: int(actions.encode(0, 1, EnvParams())),
+        }
+    )
     np.testing.assert_array_equal(np.flatnonzero(info["contact"]), [5])
     assert info["contact_offer"][5] == 3
 

@@ -16,8 +16,8 @@ from campaigns import play, random_action, random_legal, synthetic_population
 from oracles import retention_reference as reference
 
 from retentionjax.env import EnvParams, EnvState, RetentionEnv, observation
-from retentionjax.env.potential import never_contact_value
 from retentionjax.env.types import NEVER, NO_OFFER
+from retentionjax.env.value import never_contact_value
 
 ENV = RetentionEnv()
 SETS, PAIRS, CUSTOMERS = 40, 2512, 8
@@ -37,13 +37,14 @@ MOVING = (
     "pending_offer",
     "pending_days",
     "offer",
-    "offer_days_left",
+    "protection_days_left",
     "account_used",
 )
 
 
 def perturbed_constants(random: np.random.Generator, horizon: int) -> dict[str, Any]:
     """One set of constants, each moved within its plausible range."""
+    offer_days = random.integers(1, 41, 4)
     return {
         "horizon_days": horizon,
         "tail_days": int(random.integers(0, 121)),
@@ -51,15 +52,20 @@ def perturbed_constants(random: np.random.Generator, horizon: int) -> dict[str, 
         "risk_onset": random.uniform(0.005, 0.2),
         "risk_recovery": random.uniform(0.05, 0.6),
         "risk_ratio": random.uniform(1, 12),
-        "offers": (0.0, *np.sort(random.uniform(0.01, 0.4, 3)).tolist()),
+        "discount": (0.0, *np.sort(random.uniform(0.01, 0.4, 3)).tolist()),
+        "amount": (random.uniform(0, 10, 4) * (random.random(4) < 0.4)).tolist(),
+        "cost": (random.uniform(0, 10, 4) * (random.random(4) < 0.4)).tolist(),
+        "offer_days": offer_days.tolist(),
+        "effect_days": (offer_days + random.integers(0, 30, 4)).tolist(),
         "delays": (0, *np.sort(random.integers(1, 8, 2)).tolist()),
         "contact_cost": random.uniform(0, 2),
-        "offer_days": int(random.integers(1, 41)),
         "hazard_multiplier": tuple(random.uniform(0.3, 1.2, 4).tolist()),
-        "elasticity": random.uniform(0, 12),
+        "appeal": random.uniform(-1, 3, 4).tolist(),
         "accept_risk": random.uniform(-1, 2),
         "accept_fatigue": random.uniform(0, 1),
-        "fatigue_hazard": random.uniform(0, 0.5),
+        "fatigue_hazard": random.uniform(-0.1, 0.5),
+        "contact_effect": random.uniform(-0.5, 0.5),
+        "contact_effect_days": int(random.integers(1, 60)),
         "cooldown_days": int(random.integers(1, 15)),
         "fatigue_window_days": int(random.integers(5, 33)),
         "fatigue_cap": int(random.integers(1, 5)),
@@ -70,7 +76,7 @@ def perturbed_constants(random: np.random.Generator, horizon: int) -> dict[str, 
 
 def made_up_states(random: np.random.Generator, population: Any, c: dict[str, Any], n: int) -> Any:
     """EnvState of [n] customers: every field valid, most combinations out of any policy's reach."""
-    horizon, offers, longest = c["horizon_days"], len(c["offers"]), max(c["delays"])
+    horizon, offers, longest = c["horizon_days"], len(c["discount"]), max(c["delays"])
     customer = random.integers(0, CUSTOMERS, n)
     history = np.zeros(n, np.uint32)
     for bit in range(32):
@@ -78,7 +84,8 @@ def made_up_states(random: np.random.Generator, population: Any, c: dict[str, An
     lowest = np.array([(int(h) & -int(h)).bit_length() for h in history])  # days since the latest contact, 0: none
     long_ago = np.where(random.random(n) < 0.5, NEVER, random.integers(33, 90, n))
     pending = random.random(n) < 0.4
-    running = random.random(n) < 0.5
+    running, offer = random.random(n) < 0.5, random.integers(0, offers, n)
+    protects = np.asarray(c["effect_days"])[offer]
     last = random.random(n) < 0.15
     state = {
         "time": np.where(last, horizon - 1, random.integers(0, horizon, n)).astype(np.int32),
@@ -91,8 +98,8 @@ def made_up_states(random: np.random.Generator, population: Any, c: dict[str, An
         "days_since_contact": np.where(lowest > 0, lowest, long_ago).astype(np.int32),
         "pending_offer": np.where(pending, random.integers(0, offers, n), NO_OFFER).astype(np.int32),
         "pending_days": np.where(pending, random.integers(0, longest + 1, n), 0).astype(np.int32),
-        "offer": np.where(running, random.integers(0, offers, n), NO_OFFER).astype(np.int32),
-        "offer_days_left": np.where(running, random.integers(1, c["offer_days"] + 1, n), 0).astype(np.int32),
+        "offer": np.where(running, offer, NO_OFFER).astype(np.int32),
+        "protection_days_left": np.where(running, random.integers(1, protects + 1), 0).astype(np.int32),
         "account_used": (random.uniform(0, 1.2, n) * c["account_cap"] * (random.random(n) < 0.8)).astype(np.float32),
     }
     return EnvState(**jax.tree.map(jnp.asarray, state))
@@ -130,7 +137,7 @@ def morning(state: dict[str, Any]) -> reference.Morning:
         elevated=state["elevated"],
         contacts=tuple(sorted(contacts)),
         due=(day + state["pending_days"], state["pending_offer"]) if has_pending else None,
-        running=(state["offer"], day + state["offer_days_left"] - 1) if has_offer else None,
+        running=(state["offer"], day + state["protection_days_left"] - 1) if has_offer else None,
         account_used=state["account_used"],
     )
 
@@ -196,7 +203,9 @@ class Batch:
         self.constants[0] = {"horizon_days": 90}  # the defaults, too
         self.populations = [synthetic_population(CUSTOMERS, seed=seed + i) for i in range(SETS)]
         each = [
-            EnvParams(population=population, **{k: jnp.asarray(v) if isinstance(v, tuple) else v for k, v in c.items()})
+            EnvParams(
+                population=population, **{k: jnp.asarray(v) if isinstance(v, tuple | list) else v for k, v in c.items()}
+            )
             for population, c in zip(self.populations, self.constants, strict=True)
         ]
         self.params = stacked(each)
@@ -262,7 +271,7 @@ class Expected:
                 rows.setdefault("potential_next", []).append((1 - rises) * calm + rises * elevated)
                 rows.setdefault("observation", []).append(reference.observation(customer, outcome.evening, c))
                 rows.setdefault("mask", []).append(reference.mask(customer, start, c))
-                dues = [reference.commitment(customer, o, c) + c.contact_cost for o in range(len(c.offers))]
+                dues = [reference.commitment(customer, o, c) + c.contact_cost for o in range(len(c.discount))]
                 left = c.account_cap - start.account_used
                 rows.setdefault("account_is_close", []).append(min(abs(due - left) for due in dues) < CENT)
         self.nights = [night(evening) for evening in rows.pop("evening")]
@@ -329,7 +338,7 @@ def test_the_next_morning_is_the_reference_morning(pairs: tuple[Batch, Expected]
     for name, column in zip(MOVING, zip(*expected.nights, strict=True), strict=True):
         tolerance = CENT if name == "account_used" else 0
         np.testing.assert_allclose(after[name][clear], np.asarray(column)[clear], atol=tolerance, err_msg=name)
-    bounded = np.clip(expected.observation, observation.LOW, observation.HIGH)
+    bounded = np.clip(expected.observation, *observation.bounds(4))
     np.testing.assert_allclose(observed[clear], bounded[clear], rtol=1e-4, atol=1e-5)
 
 

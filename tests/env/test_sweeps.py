@@ -10,7 +10,7 @@ import pytest
 from campaigns import Campaign, play, random_action, synthetic_population
 
 from retentionjax.env import EnvParams, Population, RetentionEnv
-from retentionjax.env.potential import never_contact_value
+from retentionjax.env.value import never_contact_value
 
 CUSTOMERS, DAYS = 64, 12
 ENV = RetentionEnv(expected_churn=True)
@@ -21,15 +21,20 @@ SWEPT: dict[str, Any] = {  # another value of each constant
     "risk_onset": 0.2,
     "risk_recovery": 0.5,
     "risk_ratio": 2.0,
-    "offers": jnp.array([0.0, 0.1, 0.2, 0.4]),
+    "discount": jnp.array([0.0, 0.1, 0.2, 0.4]),
+    "amount": jnp.array([0.0, 1.0, 2.0, 4.0]),
+    "cost": jnp.array([0.0, 1.0, 2.0, 4.0]),
     "delays": jnp.array([0, 2, 5]),
     "contact_cost": 2.0,
-    "offer_days": 3,
+    "offer_days": jnp.array([1, 2, 3, 3]),
+    "effect_days": jnp.array([40, 50, 60, 60]),
     "hazard_multiplier": jnp.array([0.5, 0.4, 0.3, 0.2]),
-    "elasticity": 16.0,
+    "appeal": jnp.array([0.5, 0.8, 1.6, 3.2]),
     "accept_risk": -1.0,
     "accept_fatigue": 1.0,
     "fatigue_hazard": 0.6,
+    "contact_effect": 0.3,
+    "contact_effect_days": 2,
     "cooldown_days": 3,
     "fatigue_window_days": 4,
     "fatigue_cap": 1,
@@ -50,7 +55,9 @@ one_jitted_campaign = jax.jit(one_campaign)
 
 @pytest.fixture(scope="module")
 def default() -> EnvParams:
-    return jax.tree.map(jnp.asarray, EnvParams(horizon_days=DAYS, population=synthetic_population(CUSTOMERS)))
+    return jax.tree.map(
+        jnp.asarray, EnvParams(horizon_days=DAYS, contact_effect=0.1, population=synthetic_population(CUSTOMERS))
+    )
 
 
 def test_every_constant_is_swept_here() -> None:

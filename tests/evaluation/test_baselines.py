@@ -31,7 +31,7 @@ def gains(states, world, foresees):
 @for_each
 def _once(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
     """Contact on day 0 with offer `parameters`, never again."""
-    return jnp.where(situation.state.time == 0, actions.encode(policy.parameters, 0), actions.WAIT)
+    return jnp.where(situation.state.time == 0, actions.encode(policy.parameters, 0, situation.params), actions.WAIT)
 
 
 @pytest.mark.parametrize("offer", [0, 3])
@@ -93,7 +93,7 @@ def test_the_uplift_learner_sees_an_effect_that_is_there(env, cohort):
     kind = kind.replace(population=cohort.population.replace(accept_probability=jnp.full(64, 0.99)))
     log = uplift.log_random_contacts(env, kind, KEY, episodes=32_768)
     assert np.mean(log.arm > 0) == pytest.approx(0.5, abs=0.03)
-    models = uplift.fit(log, trees=20, depth=2, learning_rate=0.2, seed=0)
+    models = uplift.fit(log, offers=4, trees=20, depth=2, learning_rate=0.2, seed=0)
     gain = np.asarray(uplift.predicted_uplift(models, jnp.asarray(log.observation[:2000])))
     truth = log.value[log.arm == 1].mean() - log.value[log.arm == 0].mean()
     assert truth > 5

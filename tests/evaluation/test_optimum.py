@@ -10,10 +10,10 @@ from oracles import retention_lp
 from oracles.retention_reference import Constants, Customer
 
 from retentionjax.env import population
-from retentionjax.env.potential import expected_never_value
 from retentionjax.env.record import from_dict
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
+from retentionjax.env.value import expected_never_value
 from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines
 from retentionjax.evaluation.optimum import Frontier, playing
@@ -21,15 +21,22 @@ from retentionjax.evaluation.rollout import play
 from retentionjax.evaluation.tuning import spend_exactly
 
 # A week in which everything can happen: two cooldowns, a window that fills and empties, offers that end, an account
-# that affords one dear offer or two cheap ones.
+# that affords one dear offer or two cheap ones; offers of every kind, one of which protects for longer than it runs.
 WEEK = Constants(
     horizon_days=7,
     tail_days=20,
     risk_onset=0.2,
     risk_recovery=0.4,
     contact_cost=0.3,
-    offer_days=3,
+    discount=(0.0, 0.10, 0.0, 0.20),
+    amount=(0.0, 0.0, 0.6, 0.0),
+    cost=(0.0, 0.0, 0.0, 1.5),
+    offer_days=(3, 3, 1, 2),
+    effect_days=(3, 3, 4, 3),
     hazard_multiplier=(0.7, 0.5, 0.3, 0.1),
+    appeal=(0.0, 0.8, 0.5, 1.6),
+    contact_effect=-0.1,
+    contact_effect_days=2,
     cooldown_days=2,
     fatigue_window_days=5,
     fatigue_cap=2,

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from retentionjax.env.potential import expected_never_value
 from retentionjax.env.retention import RetentionEnv
+from retentionjax.env.value import expected_never_value
 from retentionjax.evaluation import baselines, rollout
 from retentionjax.evaluation.rollout import daily_spend, play
 

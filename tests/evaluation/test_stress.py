@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from retentionjax.env.potential import expected_never_value
+from retentionjax.env.value import expected_never_value
 from retentionjax.evaluation import baselines, rollout, stress, stress_plots
 from retentionjax.evaluation.rollout import play_chunk
 from retentionjax.evaluation.statistics import Estimate

@@ -1,7 +1,7 @@
 """The constrained optimum of a small retention campaign as one linear program over occupancy measures.
 
 States and their moves come from the plain-Python reference of the environment (`retention_reference`), pending
-contacts and all thirteen actions included; nothing is left out because it seems to be of no use.
+contacts and all actions included; nothing is left out because it seems to be of no use.
 """
 
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class Move:
 
 def plain(morning: Morning, c: Constants) -> Morning:
     """The state without what can no longer matter, so that equal futures are one state."""
-    longest = max(c.fatigue_window_days, c.cooldown_days)
+    longest = max(c.fatigue_window_days, c.cooldown_days, c.contact_effect_days if c.contact_effect else 0)
     contacts = tuple(day for day in morning.contacts if morning.day - day < longest)
     running = morning.running if morning.running and morning.running[1] >= morning.day else None
     return replace(morning, contacts=contacts, running=running, account_used=round(morning.account_used, 6))

@@ -23,15 +23,20 @@ class Constants:
     risk_onset: float = 1 / 45
     risk_recovery: float = 1 / 7
     risk_ratio: float = 6.0
-    offers: tuple[float, ...] = (0.0, 0.05, 0.10, 0.20)
+    discount: tuple[float, ...] = (0.0, 0.05, 0.10, 0.20)
+    amount: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    cost: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    offer_days: tuple[int, ...] = (30, 30, 30, 30)
+    effect_days: tuple[int, ...] = (30, 30, 30, 30)
+    hazard_multiplier: tuple[float, ...] = (0.90, 0.75, 0.60, 0.45)
+    appeal: tuple[float, ...] = (0.0, 0.4, 0.8, 1.6)
     delays: tuple[int, ...] = (0, 1, 3)
     contact_cost: float = 0.50
-    offer_days: int = 30
-    hazard_multiplier: tuple[float, ...] = (0.90, 0.75, 0.60, 0.45)
-    elasticity: float = 8.0
     accept_risk: float = 1.0
     accept_fatigue: float = 0.2
     fatigue_hazard: float = 0.15
+    contact_effect: float = 0.0
+    contact_effect_days: int = 30
     cooldown_days: int = 7
     fatigue_window_days: int = 30
     fatigue_cap: int = 3
@@ -54,7 +59,7 @@ class Morning:
     elevated: bool
     contacts: tuple[int, ...] = ()  # days on which the customer was contacted
     due: tuple[int, int] | None = None  # (day, offer) of the pending contact
-    running: tuple[int, int] | None = None  # (offer, last day it runs)
+    running: tuple[int, int] | None = None  # (offer, last day it protects)
     account_used: float = 0.0  # $
 
 
@@ -116,13 +121,22 @@ def cooldown_left(contacts: tuple[int, ...], day: int, c: Constants) -> int:
 
 
 def acceptance(customer: Customer, offer: int, elevated: bool, earlier: int, c: Constants) -> float:
-    x = logit(customer.accept_probability) + c.elasticity * c.offers[offer]
+    x = logit(customer.accept_probability) + c.appeal[offer]
     return sigmoid(x + c.accept_risk * elevated - c.accept_fatigue * earlier)
 
 
 def commitment(customer: Customer, offer: int, c: Constants) -> float:
     """$ of an offer that runs in full."""
-    return c.offers[offer] * customer.monthly_charge * c.offer_days / BILLING_DAYS
+    return (c.discount[offer] * customer.monthly_charge + c.cost[offer]) * c.offer_days[
+        offer
+    ] / BILLING_DAYS + c.amount[offer]
+
+
+def paid(customer: Customer, running: tuple[int, int] | None, day: int, c: Constants) -> float:
+    """$ of the running offer on `day`: it may protect for longer than it runs."""
+    if running is None or day > running[1] - (c.effect_days[running[0]] - c.offer_days[running[0]]):
+        return 0.0
+    return (c.discount[running[0]] * customer.monthly_charge + c.cost[running[0]]) / BILLING_DAYS
 
 
 def residual(customer: Customer, c: Constants) -> float:
@@ -149,7 +163,7 @@ def step(customer: Customer, morning: Morning, action: int, luck: Luck, c: Const
 
     # 2. Contact.
     contacts, running, used = morning.contacts, morning.running, morning.account_used
-    contact, accepted, cooldown, fatigue, accept_margin = False, False, 0.0, 0.0, 1.0
+    contact, accepted, cooldown, fatigue, accept_margin, credit = False, False, 0.0, 0.0, 1.0, 0.0
     if due is not None and due[0] <= day:
         contact = True
         offer = due[1]
@@ -163,20 +177,22 @@ def step(customer: Customer, morning: Morning, action: int, luck: Luck, c: Const
         accept_margin = abs(luck.accept - q)
         accepted = luck.accept < q
         if accepted:
-            running = (offer, day + c.offer_days - 1)
+            running = (offer, day + c.effect_days[offer] - 1)
             used += commitment(customer, offer, c)
+            credit = c.amount[offer]
 
     # 3. Churn. Today's contact weighs on the customer, too.
     kappa = 1.0 if running is None else c.hazard_multiplier[running[0]]
     exposure = contacts_in_window(contacts, day, c) + contact
-    phi = math.exp(c.fatigue_hazard * max(0, exposure - 1))
+    recent = any(0 <= day - contact_day < c.contact_effect_days for contact_day in contacts)
+    phi = math.exp(c.contact_effect * recent + c.fatigue_hazard * max(0, exposure - 1))
     survival = (1 - hazard(customer.churn_probability, morning.elevated, c)) ** (kappa * phi)
     stays = luck.stay < survival
 
     # 4. Earn, 5. and on the last day the residual value.
     charge = customer.monthly_charge / BILLING_DAYS
-    discount = 0.0 if running is None else c.offers[running[0]] * charge
-    outlay = c.contact_cost if contact else 0.0
+    discount = paid(customer, running, day, c)
+    outlay = (c.contact_cost if contact else 0.0) + credit
     last_day = day == c.horizon_days - 1
     if_stays = charge - discount + (residual(customer, c) if last_day else 0.0)
 
@@ -207,29 +223,29 @@ def mask(customer: Customer, morning: Morning, c: Constants) -> list[bool]:
         rested[delay] = is_cool and contacts_in_window(morning.contacts, on, c) < c.fatigue_cap
     left = c.account_cap - morning.account_used
     allowed = [True]
-    for offer in range(len(c.offers)):
+    for offer in range(len(c.discount)):
         is_affordable = commitment(customer, offer, c) + c.contact_cost <= left
         allowed += [morning.due is None and rested[delay] and is_affordable for delay in c.delays]
     return allowed
 
 
 def observation(customer: Customer, morning: Morning, c: Constants) -> list[float]:
-    """The sixteen numbers before any clipping to the space."""
+    """The numbers before any clipping to the space."""
     h = hazard(customer.churn_probability, morning.elevated, c)
     earlier = contacts_in_window(morning.contacts, morning.day, c)
     since = morning.day - max(morning.contacts) if morning.contacts else math.inf
     due, running = morning.due, morning.running
     return [
         1 - (1 - h) ** c.risk_window_days,
-        *(acceptance(customer, offer, morning.elevated, earlier, c) for offer in range(len(c.offers))),
+        *(acceptance(customer, offer, morning.elevated, earlier, c) for offer in range(len(c.discount))),
         since / c.horizon_days,
         earlier / c.fatigue_cap,
         cooldown_left(morning.contacts, morning.day, c) / c.cooldown_days,
         (c.account_cap - morning.account_used) / c.account_cap,
         morning.day / c.horizon_days,
         math.log(customer.monthly_charge / c.charge_reference),
-        0.0 if running is None else c.offers[running[0]] / max(c.offers),
-        0.0 if running is None else (running[1] - morning.day + 1) / c.offer_days,
+        paid(customer, running, morning.day, c) / (customer.monthly_charge / BILLING_DAYS),
+        0.0 if running is None else (running[1] - morning.day + 1) / c.effect_days[running[0]],
         float(due is not None),
         0.0 if due is None else (due[0] - morning.day) / max(c.delays),
         customer.churn_probability,

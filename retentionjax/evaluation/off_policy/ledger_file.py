@@ -7,7 +7,7 @@
 | `campaign_id` | text | the decisions about one customer in one campaign are an episode |
 | `decided_at` | timestamp, UTC | orders an episode |
 | `day` | int32 | of the campaign, from 0 |
-| `observation` | fixed list of 16 float32 | what the policy saw (`env.observation.NAMES`) |
+| `observation` | fixed list of float32 | what the policy saw (`env.observation.names`) |
 | `mask` | fixed list of 13 booleans | true for each legal action |
 | `propensities` | fixed list of 13 float32 | chance of each action; 0 where the mask forbids, they sum to 1 |
 | `action` | int32 | what was chosen (`env.actions`) |
@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
         pa.field("campaign_id", pa.string(), nullable=False),
         pa.field("decided_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("day", pa.int32(), nullable=False),
-        pa.field("observation", pa.list_(pa.float32(), observation.SIZE), nullable=False),
+        pa.field("observation", pa.list_(pa.float32(), observation.size(actions.NUM_OFFERS)), nullable=False),
         pa.field("mask", pa.list_(pa.bool_(), actions.NUM_ACTIONS), nullable=False),
         pa.field("propensities", pa.list_(pa.float32(), actions.NUM_ACTIONS), nullable=False),
         pa.field("action", pa.int32(), nullable=False),
@@ -46,7 +46,11 @@ SCHEMA = pa.schema(
         pa.field("rules_version", pa.string(), nullable=False),
     ]
 )
-_WIDTHS = {"observation": observation.SIZE, "mask": actions.NUM_ACTIONS, "propensities": actions.NUM_ACTIONS}
+_WIDTHS = {
+    "observation": observation.size(actions.NUM_OFFERS),
+    "mask": actions.NUM_ACTIONS,
+    "propensities": actions.NUM_ACTIONS,
+}
 
 
 def read(path: str | os.PathLike[str]) -> DecisionLog:

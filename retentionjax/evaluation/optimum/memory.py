@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from retentionjax.env.actions import NUM_OFFERS
 from retentionjax.env.types import NO_OFFER, EnvParams
 
 Ints = npt.NDArray[np.int64]
@@ -24,8 +23,9 @@ class Memory(NamedTuple):
 
     ages: tuple[int, ...] = ()  # days since each contact in the window, youngest first
     rest: int = 0  # days of cooldown left
-    offer: int = NO_OFFER  # running
-    days_left: int = 0  # of it, today included
+    offer: int = NO_OFFER  # that protects
+    days_left: int = 0  # of its protection, today included
+    effect_left: int = 0  # days, today included, on which the last contact moves the hazard
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Rules:
     window: int
     cap: int
     cooldown: int
-    offer_days: int
+    protection: tuple[int, ...]  # days, by offer
+    contact_effect_days: int  # 0 where a contact has no effect of its own
 
     @classmethod
     def of(cls, params: EnvParams) -> "Rules":
@@ -44,7 +45,8 @@ class Rules:
             int(params.fatigue_window_days),
             int(params.fatigue_cap),
             int(params.cooldown_days),
-            int(params.offer_days),
+            tuple(int(days) for days in params.effect_days),
+            int(params.contact_effect_days) if float(params.contact_effect) else 0,
         )
 
     def may_contact(self, memory: Memory) -> bool:
@@ -53,16 +55,15 @@ class Rules:
 
     def contacted(self, memory: Memory, accepted: int) -> Memory:
         """After today's contact, before the night; `accepted` is the offer, or NO_OFFER where it was declined."""
-        ages, rest = (0, *memory.ages), self.cooldown
-        if accepted == NO_OFFER:
-            return memory._replace(ages=ages, rest=rest)
-        return Memory(ages, rest, accepted, self.offer_days)
+        after = memory._replace(ages=(0, *memory.ages), rest=self.cooldown, effect_left=self.contact_effect_days)
+        return after if accepted == NO_OFFER else after._replace(offer=accepted, days_left=self.protection[accepted])
 
     def tomorrow(self, memory: Memory) -> Memory:
         """After the night."""
         ages = tuple(age + 1 for age in memory.ages if age + 1 < self.window)
         left = max(0, memory.days_left - 1)
-        return Memory(ages, max(0, memory.rest - 1), memory.offer if left else NO_OFFER, left)
+        effect = max(0, memory.effect_left - 1)
+        return Memory(ages, max(0, memory.rest - 1), memory.offer if left else NO_OFFER, left, effect)
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,19 @@ class Graph:
 
     memories: tuple[Memory, ...]
     contacts: Ints  # (X,) in the window
-    offer: Ints  # (X,) running
+    recent: Ints  # (X,) 1 where the last contact still moves the hazard
+    offer: Ints  # (X,) that protects
+    days_left: Ints  # (X,) of its protection
     waited: Ints  # (X,) row tomorrow, after waiting
-    history: Ints  # (X,) row of `accepted`: memories that differ only in their running offer share one
+    history: Ints  # (X,) row of `accepted`: memories that differ only in their offer share one
     declined: Ints  # (X,) stretch after a contact that was declined
     accepted: Ints  # (histories, offers) stretch after one that was accepted
     days: Ints  # (P,) length of a stretch
     landing: Ints  # (P,) row after it
-    stretch_offer: Ints  # (P, longest) running offer on each of its days
+    stretch_offer: Ints  # (P, longest) offer that protects on each of its days
+    stretch_days_left: Ints  # (P, longest) of its protection
     stretch_contacts: Ints  # (P, longest) contacts in the window on each, its first day's included
+    stretch_recent: Ints  # (P, longest) as `recent`, on each
 
 
 def enumerate_memories(rules: Rules) -> Graph:
@@ -118,13 +123,15 @@ def enumerate_memories(rules: Rules) -> Graph:
         declined.append(stretch(rules.contacted(memory, NO_OFFER)))
         if memory.ages not in histories:
             histories[memory.ages] = len(accepted)
-            accepted.append([stretch(rules.contacted(memory, offer)) for offer in range(NUM_OFFERS)])
+            accepted.append([stretch(rules.contacted(memory, offer)) for offer in range(len(rules.protection))])
     longest = max(len(path) for path in paths)
     padded = [path + path[-1:] * (longest - len(path)) for path in paths]
     return Graph(
         memories=tuple(queue),
         contacts=np.array([len(memory.ages) for memory in queue]),
+        recent=np.array([int(memory.effect_left > 0) for memory in queue]),
         offer=np.array([memory.offer for memory in queue]),
+        days_left=np.array([memory.days_left for memory in queue]),
         waited=np.array(waited),
         history=np.array([histories[memory.ages] for memory in queue]),
         declined=np.array(declined),
@@ -132,7 +139,9 @@ def enumerate_memories(rules: Rules) -> Graph:
         days=np.array([len(path) for path in paths]),
         landing=np.array(landings),
         stretch_offer=np.array([[memory.offer for memory in path] for path in padded]),
+        stretch_days_left=np.array([[memory.days_left for memory in path] for path in padded]),
         stretch_contacts=np.array([[len(memory.ages) for memory in path] for path in padded]),
+        stretch_recent=np.array([[int(memory.effect_left > 0) for memory in path] for path in padded]),
     )
 
 

@@ -8,7 +8,7 @@ from flax import struct
 from retentionjax.env import actions
 from retentionjax.env.types import EnvParams, EnvState
 from retentionjax.evaluation.optimum.frontier import Frontier
-from retentionjax.evaluation.optimum.memory import Graph
+from retentionjax.evaluation.optimum.memory import Graph, Rules
 from retentionjax.evaluation.optimum.recursion import WAIT, Campaign, Choices, Customer, best_campaign
 from retentionjax.evaluation.rollout import Policy, Situation, for_each
 
@@ -40,7 +40,7 @@ def policy(frontier: Frontier, price: float) -> Policy:
 def _act(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
     table, state, params = policy.parameters, situation.state, situation.params
     offer = _choice(table, state, params)
-    action = actions.encode(jnp.maximum(offer, 0), jnp.argmin(jnp.asarray(params.delays)))
+    action = actions.encode(jnp.maximum(offer, 0), jnp.argmin(jnp.asarray(params.delays)), params)
     return jnp.asarray(jnp.where((offer == WAIT) | ~situation.mask[action], actions.WAIT, action), jnp.int32)
 
 
@@ -49,7 +49,7 @@ def _choice(table: Table, state: EnvState, params: EnvParams) -> jax.Array:
     in_window = (jnp.uint32(1) << jnp.uint32(params.fatigue_window_days - 1)) - jnp.uint32(1)
     history = state.contact_history & in_window
     place = jnp.minimum(jnp.searchsorted(table.histories, history), len(table.histories) - 1)
-    row = table.row[place, _running(state.offer, state.offer_days_left, params)]
+    row = table.row[place, _running(state, params)]
     sums = table.sums[state.customer]
     used = jnp.argmin(jnp.abs(sums - state.account_used))
     used = table.class_of[state.customer, state.time, used]
@@ -58,9 +58,12 @@ def _choice(table: Table, state: EnvState, params: EnvParams) -> jax.Array:
     return jnp.where(known, offer.astype(jnp.int32), WAIT)
 
 
-def _running(offer: jax.Array, days_left: jax.Array, params: EnvParams) -> jax.Array:
-    """One number for the running offer and its days left."""
-    return (offer + 1) * (params.offer_days + 1) + days_left
+def _running(state: EnvState, params: EnvParams) -> jax.Array:
+    """One number for the offer that protects, its days left, and those on which the last contact moves the hazard."""
+    effect = jnp.where(params.contact_effect == 0, 0, params.contact_effect_days)
+    effect_left = jnp.maximum(0, effect - state.days_since_contact)
+    place = (state.offer + 1) * (jnp.max(params.effect_days) + 1) + state.protection_days_left
+    return place * (effect + 1) + effect_left
 
 
 def _table(campaign: Campaign, customers: list[Customer], choices: list[list[Choices]]) -> Table:
@@ -84,10 +87,12 @@ def _table(campaign: Campaign, customers: list[Customer], choices: list[list[Cho
 
 def _rows(graph: Graph, params: EnvParams) -> tuple[np.ndarray, jax.Array]:
     """`histories` and `row` of the table."""
-    days = int(params.offer_days) + 1
+    days, effect = int(np.max(params.effect_days)) + 1, Rules.of(params).contact_effect_days + 1
     bits = np.array([sum(1 << (age - 1) for age in memory.ages) for memory in graph.memories], np.uint32)
-    running = np.array([(memory.offer + 1) * days + memory.days_left for memory in graph.memories])
+    running = np.array(
+        [((each.offer + 1) * days + each.days_left) * effect + each.effect_left for each in graph.memories]
+    )
     histories = np.unique(bits)
-    row = np.full((len(histories), (actions.NUM_OFFERS + 1) * days), UNKNOWN)
+    row = np.full((len(histories), (actions.offers(params) + 1) * days * effect), UNKNOWN)
     row[np.searchsorted(histories, bits), running] = np.arange(len(bits))
     return histories, jnp.asarray(row)

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from retentionjax.env import dynamics
-from retentionjax.env.actions import NUM_OFFERS
+from retentionjax.env import actions, dynamics
 from retentionjax.env.types import NO_OFFER, EnvParams
 from retentionjax.evaluation.optimum import account
 from retentionjax.evaluation.optimum.account import Phase, Tariff
@@ -56,6 +55,7 @@ class Customer:
     stay: Floats  # (X, 2 z) P(stay) on a day of waiting
     earned: Money  # (X, 2 z) on such a day
     accepts: Floats  # (offers, X, 2 z)
+    amounts: Floats  # (offers,) $ paid on acceptance
     reach: Floats  # (longest, P, 2 z, 2 z) P(still there, z → z') after 1, 2 … days of a stretch
     gathered: Money  # (longest, P, 2 z) in these days, the contact's cost left out
     residual: float  # $ of a survivor
@@ -70,25 +70,28 @@ def describe(campaign: Campaign, customer: int) -> Customer:
             jnp.asarray(np.asarray(column)[customer], jnp.float64)
             for column in (people.monthly_charge, people.churn_probability, people.accept_probability)
         )
-        full_costs = tuple(float(dynamics.offer_cost(float(offer), charge, params)) for offer in params.offers)
+        costs = jax.tree.map(np.asarray, (dynamics.full_cost(charge, params), dynamics.daily_cost(charge, params)))
         residual = float(dynamics.residual_value(charge, churn, params))
         share = float(dynamics.elevated_share(params))
         stays = _stays(churn, params)
         accepts = _accepts(accept, params)
-    tariff = Tariff(float(params.contact_cost), full_costs, float(params.account_cap))
+    amounts = np.asarray(params.amount, np.float64)
+    tariff = Tariff(float(params.contact_cost), tuple(costs[0].tolist()), float(params.account_cap))
     onset, recovery = float(params.risk_onset), float(params.risk_recovery)
     chain = np.array([[1 - onset, onset], [recovery, 1 - recovery]])
     daily = float(charge) / 30
-    stay = stays[graph.offer, graph.contacts]
-    along = stays[graph.stretch_offer, graph.stretch_contacts]
-    reach, gathered = _stretches(along, _size(graph.stretch_offer, params)[..., None], daily, chain)
+    stay = stays[graph.offer, graph.contacts, graph.recent]
+    along = stays[graph.stretch_offer, graph.stretch_contacts, graph.stretch_recent]
+    paid = _paid(graph.stretch_offer, graph.stretch_days_left, costs[1], params)[..., None]
+    reach, gathered = _stretches(along, paid, daily, chain)
     return Customer(
         tariff=tariff,
         phases=tuple(account.phases(tariff, campaign.most_contacts, campaign.phase_days)),
         start=np.array([1 - share, share]),
         chain=chain,
         stay=stay,
-        earned=_earned(stay, _size(graph.offer, params)[:, None], daily),
+        earned=_earned(stay, _paid(graph.offer, graph.days_left, costs[1], params)[:, None], daily),
+        amounts=amounts,
         accepts=accepts[:, graph.contacts],
         reach=reach,
         gathered=gathered,
@@ -97,13 +100,15 @@ def describe(campaign: Campaign, customer: int) -> Customer:
 
 
 def _stays(churn: jax.Array, params: EnvParams) -> Floats:
-    """(1 + offers, contacts, 2 z) P(stay one day) by running offer, NO_OFFER last, and contacts in the window."""
-    offers = jnp.array([*range(NUM_OFFERS), NO_OFFER])
-    by_contacts = jax.vmap(dynamics.survival, (None, None, 0, None))
-    by_offer = jax.vmap(by_contacts, (None, 0, None, None))
-    by_risk = jax.vmap(by_offer, (0, None, None, None), out_axes=-1)
-    contacts = jnp.arange(int(params.fatigue_cap) + 1)
-    return np.asarray(by_risk(jnp.stack(dynamics.hazards(churn, params)), offers, contacts, params))
+    """(1 + offers, contacts, 2, 2 z) P(stay one day) by offer that protects, NO_OFFER last, contacts in the window, and
+    whether the last one still moves the hazard."""
+    offers = jnp.array([*range(actions.offers(params)), NO_OFFER])
+    by_recency = jax.vmap(dynamics.survival, (None, None, None, 0, None))
+    by_contacts = jax.vmap(by_recency, (None, None, 0, None, None))
+    by_offer = jax.vmap(by_contacts, (None, 0, None, None, None))
+    by_risk = jax.vmap(by_offer, (0, None, None, None, None), out_axes=-1)
+    contacts, recent = jnp.arange(int(params.fatigue_cap) + 1), jnp.arange(2)
+    return np.asarray(by_risk(jnp.stack(dynamics.hazards(churn, params)), offers, contacts, recent > 0, params))
 
 
 def _accepts(accept: jax.Array, params: EnvParams) -> Floats:
@@ -114,23 +119,25 @@ def _accepts(accept: jax.Array, params: EnvParams) -> Floats:
     return np.asarray(by_contacts(accept, elevated, contacts, params))
 
 
-def _size(offer: Ints, params: EnvParams) -> Floats:
-    """Share of the charge that a running offer takes off."""
-    return np.where(offer == NO_OFFER, 0.0, np.asarray(params.offers, np.float64)[np.maximum(offer, 0)])
+def _paid(offer: Ints, days_left: Ints, cost: Floats, params: EnvParams) -> Floats:
+    """$ of a day's offer: while it runs, which may end before its protection does."""
+    row = np.maximum(offer, 0)
+    after = (np.asarray(params.effect_days) - np.asarray(params.offer_days))[row]
+    return np.where((offer != NO_OFFER) & (days_left > after), cost[row], 0.0)
 
 
-def _earned(stay: Floats, size: Floats, daily: float) -> Money:
+def _earned(stay: Floats, paid: Floats, daily: float) -> Money:
     """Expected $ of a day: who stays pays, less the running offer."""
-    return Money(value=stay * (1 - size) * daily, spend=stay * size * daily)
+    return Money(value=stay * (daily - paid), spend=stay * paid)
 
 
-def _stretches(stay: Floats, size: Floats, daily: float, chain: Floats) -> tuple[Floats, Money]:
+def _stretches(stay: Floats, paid: Floats, daily: float, chain: Floats) -> tuple[Floats, Money]:
     """`reach` and `gathered` of stretches (P, longest) by walking along them."""
     there = np.broadcast_to(np.eye(2), (len(stay), 2, 2))
     value = spend = np.zeros((len(stay), 2))
     reach, values, spends = [], [], []
     for day in range(stay.shape[1]):
-        today = _earned(stay[:, day], size[:, day], daily)
+        today = _earned(stay[:, day], paid[:, day], daily)
         value = value + np.einsum("pzy,py->pz", there, today.value)
         spend = spend + np.einsum("pzy,py->pz", there, today.spend)
         there = there * stay[:, None, day] @ chain
@@ -165,6 +172,7 @@ class _Recursion:
         self._earned = customer.earned.value - price * customer.earned.spend
         self._gathered = customer.gathered.value - price * customer.gathered.spend
         self._contact_cost = (1 + price) * customer.tariff.contact
+        self._credits = (1 + price) * customer.amounts
 
     def phase_before(self, index: int) -> Choices:
         """Fills a phase whose later ones are filled; returns its choices."""
@@ -193,10 +201,11 @@ class _Recursion:
         net += self._earned[..., None]
         choice.fill(WAIT)
         declined = self._after(index, day, graph.declined, 0, classes)
-        for offer in range(NUM_OFFERS):
+        for offer, credit in enumerate(self._credits):
             accepted = self._after(index, day, graph.accepted[:, offer], 1 + offer, classes)
             offered = np.take(accepted, graph.history, axis=0)
             offered -= declined
+            offered -= credit
             offered *= customer.accepts[offer][..., None]
             offered += declined
             offered -= self._contact_cost

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from retentionjax.env.actions import NUM_OFFERS
 from retentionjax.evaluation.optimum.memory import Ints
 from retentionjax.evaluation.optimum.recursion import (
     WAIT,
@@ -59,7 +58,7 @@ class _Walk:
                 here = _merged(self.coming.pop(day), len(phase.used))
                 choice = self.choices[index][day - phase.first_day][here.row, here.z, here.used]
                 self._wait(index, day, _part(here, choice == WAIT))
-                for offer in range(NUM_OFFERS):
+                for offer in range(len(self.customer.amounts)):
                     self._contact(day, offer, _part(here, choice == offer), classes)
         survivors = sum(float(places.chance.sum()) for places in self.coming[self.campaign.days])
         return Worth(self.value + survivors * customer.residual, self.spend, self.contacts)
@@ -82,6 +81,9 @@ class _Walk:
         self.value -= cost * self.customer.tariff.contact
         self.spend += cost * self.customer.tariff.contact
         accepts = self.customer.accepts[offer][here.row, here.z]
+        credit = float(here.chance @ accepts) * float(self.customer.amounts[offer])
+        self.value -= credit
+        self.spend += credit
         accepted = graph.accepted[graph.history[here.row], offer]
         for stretch, outcome, share in ((graph.declined[here.row], 0, 1 - accepts), (accepted, 1 + offer, accepts)):
             self._stretch(day, stretch, outcome, here._replace(chance=here.chance * share), classes)

@@ -64,7 +64,7 @@ def played(run: Run, *, replicates: int = REPLICATES, seed: int = SEED) -> Playe
     policy = learned.load(stage.folder / "artifacts/policy").policy
     episodes = play(RetentionEnv(), params, policy, jax.random.key(seed), replicates=replicates)
     made = np.asarray(episodes.made, np.float64).sum(axis=(0, 1))
-    sizes = [round(float(size), 6) for size in np.asarray(params.offers)]
+    sizes = [round(float(size), 6) for size in np.asarray(params.discount)]
     groups = _groups(run, table)
     return Played(
         customers=len(table),

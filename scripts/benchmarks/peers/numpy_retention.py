@@ -107,25 +107,37 @@ class Campaign:
         seen = np.empty((len(m), 16), np.float32)
         seen[:, 0] = -np.expm1(c["risk_window_days"] * np.log1p(-hazard))
         odds = logit + c["accept_risk"] * s.elevated - c["accept_fatigue"] * contacts
-        seen[:, 1:5] = 1 / (1 + np.exp(-(odds[:, None] + c["elasticity"] * c["offers"])))
+        seen[:, 1:5] = 1 / (1 + np.exp(-(odds[:, None] + c["appeal"])))
         seen[:, 5] = s.since / c["horizon_days"]
         seen[:, 6] = contacts / c["fatigue_cap"]
         seen[:, 7] = np.maximum(0, c["cooldown_days"] - s.since) / c["cooldown_days"]
         seen[:, 8] = 1 - s.used / c["account_cap"]
         seen[:, 9] = day / c["horizon_days"]
         seen[:, 10] = np.log(m / c["charge_reference"])
-        seen[:, 11] = np.where(s.offer != NO_OFFER, c["offers"][np.maximum(s.offer, 0)], 0) / c["offers"].max()
-        seen[:, 12] = s.offer_left / c["offer_days"]
+        seen[:, 11] = self._paid(s, m) / (m / 30)
+        seen[:, 12] = s.offer_left / c["effect_days"][np.maximum(s.offer, 0)]
         seen[:, 13] = s.pending_offer != NO_OFFER
         seen[:, 14] = s.pending_days / c["delays"].max()
         seen[:, 15] = p
         return np.clip(seen, -3, 3, out=seen)
 
+    def _daily_cost(self, m: np.ndarray) -> np.ndarray:
+        return (self.c["discount"] * m[:, None] + self.c["cost"]) / 30
+
+    def _full_cost(self, m: np.ndarray) -> np.ndarray:
+        return self._daily_cost(m) * self.c["offer_days"] + self.c["amount"]
+
+    def _paid(self, s: State, m: np.ndarray) -> np.ndarray:
+        """$ of the running offer today."""
+        offer = np.maximum(s.offer, 0)
+        runs = (s.offer != NO_OFFER) & (s.offer_left > (self.c["effect_days"] - self.c["offer_days"])[offer])
+        return np.where(runs, np.take_along_axis(self._daily_cost(m), offer[:, None], axis=1)[:, 0], 0.0)
+
     def _mask(self, s: State, m: np.ndarray) -> np.ndarray:
         c = self.c
         mask = np.ones((len(m), 13), bool)
         left = np.maximum(0, c["cooldown_days"] - s.since)
-        cost = c["offers"] * m[:, None] * c["offer_days"] / 30 + c["contact_cost"]
+        cost = self._full_cost(m) + c["contact_cost"]
         afford = cost <= (c["account_cap"] - s.used)[:, None]
         for number, delay in enumerate(c["delays"]):
             window = np.uint32((1 << (c["fatigue_window_days"] - 1 - int(delay))) - 1)
@@ -157,27 +169,26 @@ class Campaign:
         s.pending_offer = np.where(new, index // 3, s.pending_offer)
         executed = s.pending_days == 0
         offered = np.maximum(s.pending_offer, 0)
-        odds = (
-            logit
-            + c["accept_risk"] * s.elevated
-            - c["accept_fatigue"] * contacts
-            + c["elasticity"] * c["offers"][offered]
-        )
+        odds = logit + c["accept_risk"] * s.elevated - c["accept_fatigue"] * contacts + c["appeal"][offered]
         accepted = executed & (draws[0] < 1 / (1 + np.exp(-odds)))
         s.pending_offer = np.where(executed, NO_OFFER, s.pending_offer)
         s.offer = np.where(accepted, offered, s.offer)
-        s.offer_left = np.where(accepted, c["offer_days"], s.offer_left)
-        s.used = s.used + executed * c["contact_cost"] + accepted * c["offers"][offered] * m * c["offer_days"] / 30
+        s.offer_left = np.where(accepted, c["effect_days"][offered], s.offer_left)
+        committed = np.take_along_axis(self._full_cost(m), offered[:, None], axis=1)[:, 0]
+        s.used = s.used + executed * c["contact_cost"] + accepted * committed
+        credit = accepted * c["amount"][offered]
         running = s.offer != NO_OFFER
         multiplier = np.where(running, c["hazard_multiplier"][np.maximum(s.offer, 0)], 1.0)
         fatigue = np.exp(c["fatigue_hazard"] * np.maximum(0, contacts + executed - 1.0))
+        recent = executed | (s.since < c["contact_effect_days"])
+        fatigue = fatigue * np.exp(c["contact_effect"] * recent)
         stays = draws[1] < np.exp(multiplier * fatigue * np.log1p(-hazard))
-        size = np.where(running, c["offers"][np.maximum(s.offer, 0)], 0.0)
+        offer_paid = self._paid(s, m)
         paid = c["contact_cost"] * executed
-        revenue = stays * (1 - size) * m / 30
+        revenue = stays * (m / 30 - offer_paid) - credit
         sums.revenue += alive * revenue
         sums.value += alive * (revenue - paid + stays * (day == c["horizon_days"] - 1) * residual)
-        sums.spend += alive * (stays * size * m / 30 + paid)
+        sums.spend += alive * (stays * offer_paid + credit + paid)
         sums.contacts += alive * executed
         one_hot = np.eye(4)[offered]
         sums.made += one_hot * (alive & executed)[:, None]

@@ -47,7 +47,7 @@ def _varied(asked: SimulationIn, value: float | str, served: Served) -> Simulati
     if part == "overrides" and key in _OVERRIDES and place is None:
         return msgspec.structs.replace(asked, overrides=_with(asked.overrides, OverridesIn, key, value))
     if part == "overrides" and key == "offers" and place is not None:
-        offers: list[Any] = list(asked.overrides.offers or served.bundle.params.offers.tolist())
+        offers: list[Any] = list(asked.overrides.offers or served.bundle.params.discount.tolist())
         offers[int(place)] = value  # checked by `_with`
         return msgspec.structs.replace(asked, overrides=_with(asked.overrides, OverridesIn, key, offers))
     allowed = ", ".join(

@@ -29,7 +29,7 @@ RISKY = 0.3  # usual churn probability from which the policy of this test offers
 
 def offers_to_the_risky(observations: Any, masks: Any) -> tuple[Any, Any]:
     """A rule as a policy program: 10 % off for whoever is risky and was not contacted of late."""
-    column = {name: observations[:, index] for index, name in enumerate(observation.NAMES)}
+    column = {name: observations[:, index] for index, name in enumerate(observation.names(4))}
     wanted = (column["baseline_churn_probability"] > RISKY) & (column["contacts_in_window"] == 0)
     contact = jnp.where(wanted & masks[:, TEN_PERCENT_TODAY], 1.0, 0.0)
     chances = jnp.zeros(masks.shape).at[:, TEN_PERCENT_TODAY].set(contact).at[:, 0].set(1 - contact)

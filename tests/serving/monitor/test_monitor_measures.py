@@ -39,9 +39,9 @@ def test_few_events_are_no_alarm() -> None:
 
 
 def row(customer: str, day: float, **changed: object) -> Followed:
-    seen = np.zeros(observation.SIZE, "<f4")
+    seen = np.zeros(observation.size(4), "<f4")
     seen[1:5] = (0.1, 0.2, 0.3, 0.4)
-    seen[observation.NAMES.index("offer_days_left")] = changed.pop("offer_left", 0.0)
+    seen[observation.names(4).index("protection_left")] = changed.pop("offer_left", 0.0)
     fields = {
         "decision_id": f"{customer}@{day}",
         "customer_id": customer,

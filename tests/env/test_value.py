@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from campaigns import EXPECTED, cohort_params, play, wait
 
-from retentionjax.decide import worth
-from retentionjax.env import EnvParams, EnvState, Population, actions, dynamics
-from retentionjax.env.potential import never_contact_value
+from retentionjax.env import EnvParams, EnvState, Population, actions
 from retentionjax.env.retention import new_customer
-from retentionjax.evaluation.baselines import contact_gain
+from retentionjax.env.value import ContactValue, contact_gain, contact_value, never_contact_value
 
 PEOPLE = Population(jnp.array([80.0, 25.0]), jnp.array([0.5, 0.08]), jnp.array([0.3, 0.1]))
 
@@ -21,18 +19,9 @@ PEOPLE = Population(jnp.array([80.0, 25.0]), jnp.array([0.5, 0.08]), jnp.array([
 START = jax.jit(new_customer)
 
 
-@jax.jit
-def predicted(state: EnvState, params: EnvParams) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Chance of acceptance by offer, calm and elevated hazard, residual value."""
-    contacts = dynamics.contacts_in_window(state, params)
-    chance = dynamics.acceptance(state.accept_probability, state.elevated, contacts, params)
-    hazards = jnp.stack(dynamics.hazards(state.churn_probability, params))
-    return chance, hazards, dynamics.residual_value(state.monthly_charge, state.churn_probability, params)
-
-
-def valued(state: Any, params: EnvParams) -> worth.Worth:
-    chance, hazards, residual = (np.asarray(each, np.float64) for each in predicted(state, params))
-    return worth.of_contact_today(state, params, acceptance=chance, hazards=hazards, residual=float(residual))
+def valued(state: Any, params: EnvParams) -> ContactValue:
+    value = contact_value(state, params, days=int(params.horizon_days))
+    return ContactValue(*(np.asarray(each, np.float64) for each in value))
 
 
 @cache
@@ -58,7 +47,7 @@ HISTORIES: list[dict[str, Any]] = [
         "time": jnp.int32(30),
         "contact_history": jnp.uint32(1 << 9),
         "offer": jnp.int32(2),
-        "offer_days_left": jnp.int32(20),
+        "protection_days_left": jnp.int32(20),
     },
 ]
 
@@ -69,11 +58,11 @@ def test_without_risk_states_and_fatigue_the_gain_is_the_closed_form(history: di
     state: EnvState = START(jnp.int32(0), jnp.asarray(False), params).replace(**history)  # type: ignore[attr-defined]
     gain, spend = jax.jit(contact_gain)(state, params, foresees_fatigue=jnp.asarray(False))
     np.testing.assert_allclose(valued(state, params).gain, gain, atol=2e-3)
-    np.testing.assert_allclose(valued(state, params).cost, spend, atol=2e-3)
+    np.testing.assert_allclose(valued(state, params).spend, spend, atol=2e-3)
 
 
 def contact_once(key: Any, state: EnvState, mask: Any) -> Any:
-    return jnp.where(state.time == 0, actions.encode(3, 0), actions.WAIT)
+    return jnp.where(state.time == 0, actions.encode(3, 0, EnvParams()), actions.WAIT)
 
 
 @pytest.mark.parametrize("elevated", [False, True])
@@ -88,7 +77,7 @@ def test_gain_and_cost_are_the_average_of_campaigns_played(elevated: bool) -> No
     found = valued(state, params)
     for played, expected in (
         (once.values - never.values, found.gain[3]),
-        (once.costs[:, 0] - never.costs[:, 0], found.cost[3]),
+        (once.costs[:, 0] - never.costs[:, 0], found.spend[3]),
     ):
         assert abs(played.mean() - expected) < 4 * played.std() / np.sqrt(copies) + 1e-3
 
