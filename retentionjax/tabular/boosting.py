@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 import xgboost
-from jaxtyping import Float32, Int
+from jaxtyping import Float, Float32, Int
 
 from retentionjax.errors import ConfigError, DataError
 
@@ -53,10 +53,20 @@ class BoosterConfig:
                 raise ConfigError(f"{each.name} is {value!r}; allowed: {low:g} to {high:g}")
 
 
-def train(x: Features, label: Labels, types: list[str], config: BoosterConfig, seed: int) -> xgboost.Booster:
+def train(
+    x: Features,
+    label: Labels,
+    types: list[str],
+    config: BoosterConfig,
+    seed: int,
+    *,
+    base_score: float | None = None,
+    base_margin: Float[np.ndarray, " rows"] | None = None,
+) -> xgboost.Booster:
     """A booster of P(label = 1); the same bytes for the same arguments on every machine.
 
-    One thread, because sums over rows depend, in their last bits, on how threads share the rows.
+    One thread, because sums over rows depend, in their last bits, on how threads share the rows. Each row's log-odds
+    start from its `base_margin` in training and from logit `base_score` in prediction; both None: XGBoost's own start.
     """
     parameters = {
         "objective": "binary:logistic",
@@ -70,7 +80,12 @@ def train(x: Features, label: Labels, types: list[str], config: BoosterConfig, s
         "seed": seed,
         "nthread": 1,
     }
-    return xgboost.train(parameters, matrix(x, types, label), config.trees)
+    if base_score is not None:
+        parameters["base_score"] = base_score
+    rows = matrix(x, types, label)
+    if base_margin is not None:
+        rows.set_base_margin(base_margin)
+    return xgboost.train(parameters, rows, config.trees)
 
 
 def matrix(x: Features, types: list[str], label: Labels | None = None) -> xgboost.DMatrix:
