@@ -116,8 +116,8 @@ def structure(value: Any, kind: Any, where: str, default: Any = None) -> Any:
     """
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _structure_dataclass(_mapping(value, where), kind, where, default if type(default) is kind else None)
-    if kind is Any:
-        return value
+    if kind is Any:  # a number that may also be an array: its default says which
+        return _structure_scalar(value, float, where) if isinstance(default, float) else value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return structure(value, arguments[0], where)

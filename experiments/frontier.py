@@ -28,6 +28,7 @@ from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import DecideAtPrice
+from retentionjax.env import constraints
 from retentionjax.env.prices import Prices
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
@@ -35,7 +36,7 @@ from retentionjax.env.value import with_potential
 from retentionjax.evaluation import frontier, learned, optimum, priced
 from retentionjax.evaluation.frontier import Point
 from retentionjax.evaluation.priced import PricedNetwork
-from retentionjax.rl import ppo
+from retentionjax.rl import PPOConfig, ppo
 from retentionjax.rl.priced import Priced, PricedParams
 from retentionjax.tracking import progress
 
@@ -52,18 +53,13 @@ class FrontierConfig:
     budgets: tuple[float, ...] = (1.0, 1.75, 2.5, 4.0)
     """$ a customer and campaign, one policy each and seed."""
     seeds: int = 1
-    grid: training.Settings = field(
-        default_factory=lambda: training.Settings(
+    grid: PPOConfig = field(
+        default_factory=lambda: training.campaign_settings(
             num_iterations=80, num_envs=512, num_minibatches=16, null_action_bias=6.0
         )
     )
-    """PPO for each cell of the grid. It begins near a budget's worth of contacts: with this few episodes a rollout, a
-    policy that begins with all too many unlearns contact before it has seen whom it helps, and never tries again."""
-    multipliers: training.MultiplierGains = field(
-        default_factory=lambda: training.MultiplierGains(integral=0.1, violation_clip=0.5)
-    )
-    """Of each cell: wider steps than the policy stage's, for a budget's price may be far from where it starts."""
-    ppo: training.Settings = field(default_factory=training.Settings)
+    """PPO for each cell of the grid; it begins near a budget's worth of contacts."""
+    ppo: PPOConfig = field(default_factory=training.campaign_settings)
     """PPO for the policy that is told the price."""
     lowest_price: float = 0.2
     """$ of value for a $ of spend; the policy is trained on prices from here …"""
@@ -130,9 +126,7 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
 
 def train_grid(config: FrontierConfig, params: EnvParams) -> tuple[list[tuple[float, Any]], dict[str, float]]:
     """(budget, policy) of every cell, all trained by the same calls; and the seconds of an iteration, both ways."""
-    settings = training.ppo_config(
-        training.PolicyConfig(ppo=config.grid, multipliers=config.multipliers, seed=config.seed)
-    )
+    settings = training.PolicyConfig(ppo=config.grid, seed=config.seed).training
     budgets = [budget for budget in config.budgets for _ in range(config.seeds)]
     limits = jnp.tile(jnp.asarray(settings.limits, jnp.float32), (len(budgets), 1)).at[:, 0].set(jnp.array(budgets))
     keys = jax.random.split(jax.random.key(config.seed), len(budgets))
@@ -154,6 +148,7 @@ def train_grid(config: FrontierConfig, params: EnvParams) -> tuple[list[tuple[fl
             started = time.monotonic()
             state, metrics = jax.block_until_ready(together(limits, state))
             times.append(time.monotonic() - started)
+            ppo.require_sound(metrics)
             bar.advance(CHUNK, spend=_each(metrics.cost[:, -1, 0]), price=_each(metrics.multipliers[:, -1, 0]))
     seconds["together"] = float(np.median(times)) / CHUNK
     policies = [
@@ -189,8 +184,8 @@ def train_priced(config: FrontierConfig, params: EnvParams) -> PricedNetwork:
     """The policy that is told the price: no limits, the price of spend is charged in the reward."""
     env = Priced(ENV)
     world = PricedParams(params, config.lowest_price, config.highest_price)
-    settings = training.ppo_config(training.PolicyConfig(ppo=config.ppo, seed=config.seed))
-    settings = replace(settings, limits=(float("inf"),) * len(settings.limits))
+    settings = training.PolicyConfig(ppo=config.ppo, seed=config.seed).training
+    settings = replace(settings, limits=(float("inf"),) * len(constraints.NAMES))
     state = jax.jit(lambda key: ppo.init(env, world, settings, key))(jax.random.key(config.seed + 1))
     iterate = jax.jit(lambda world, state: ppo.train_iterations(env, world, settings, state, CHUNK))
     with progress("policy for every budget", config.ppo.num_iterations // CHUNK * CHUNK, "iterations") as bar:
@@ -199,7 +194,7 @@ def train_priced(config: FrontierConfig, params: EnvParams) -> PricedNetwork:
             bar.advance(CHUNK, spend=ppo.summarise(metrics)["episode_cost_0"])
     return PricedNetwork(
         policy=ppo.policy(settings, state, averaged=True),
-        critic=state.averaged_params.critic,
+        critic=ppo.critic(state, averaged=True),
         low=config.lowest_price,
         high=config.highest_price,
     )

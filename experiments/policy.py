@@ -6,8 +6,8 @@ those of held-out customers whose churn is sampled.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,96 +22,49 @@ from retentionjax.env import constraints, record
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.env.value import with_potential
+from retentionjax.errors import ConfigError
 from retentionjax.evaluation import learned, plots
 from retentionjax.evaluation.rollout import Episodes, Policy, play
 from retentionjax.evaluation.tuning import spend_exactly
-from retentionjax.rl import ppo
-from retentionjax.rl.lagrangian import Gains
-from retentionjax.rl.sharding import device_mesh
+from retentionjax.rl import Gains, PPOConfig, device_mesh, ppo
+from retentionjax.rl.config import check_ranges
 from retentionjax.tracking import progress, read_metrics
 
+BUDGET = "campaign_budget"  # of `constraints.NAMES`, the one whose price is reported and whose spend is set
+DEFAULT_LIMITS = dict(zip(constraints.NAMES, constraints.DEFAULT_LIMITS, strict=True))
 WAIT_BIASES = (-4.0, 8.0)  # where the bias that sets the spend is sought, in log-odds
 SETTLED = 0.5  # share of the iterations, the last ones, over which the price is averaged
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Average limits a customer and campaign, by cost; `inf` switches one off."""
+def campaign_settings(**differences: Any) -> PPOConfig:
+    """PPO for campaigns: a rollout of 90 steps is one whole campaign, in which nothing is discounted.
 
-    campaign_budget: float = constraints.DEFAULT_LIMITS[0]
-    """$ spent: discounts and contacts."""
-    contact: float = constraints.DEFAULT_LIMITS[1]
-    """Contacts."""
-    cooldown: float = constraints.DEFAULT_LIMITS[2]
-    """Contacts inside a cooldown."""
-    fatigue: float = constraints.DEFAULT_LIMITS[3]
-    """Contacts beyond the fatigue cap."""
-
-    def __post_init__(self) -> None:
-        """Refuses negative limits, and a budget of nothing."""
-        for limit in fields(self):
-            in_range(limit.name, getattr(self, limit.name), 0.0, np.inf)
-        in_range("campaign_budget", self.campaign_budget, 0.0, np.inf, open_low=True)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Of PPO; what is left out has the default of `PPOConfig`. A rollout of 90 steps is one whole campaign."""
-
-    num_iterations: int = 200
-    num_envs: int = 1024
-    num_steps: int = 90
-    num_epochs: int = 4
-    num_minibatches: int = 32
-    shuffle: Literal["samples", "envs"] = "envs"
-    """What a minibatch draws; whole environments are cheaper to gather."""
-    hidden: tuple[int, ...] = (64, 64)
-    learning_rate: float = 2e-3
-    learning_rate_end: float = 0.0
-    gamma: float = 1.0
-    gae_lambda: float = 0.95
-    """For the reward and the costs alike. At 0.8 the policy gained as much, at a multiplier up to 40 % below the exact
-    price: presumably the critic, on which a short trace leans, sees too little of what a contact is worth later."""
-    clip_eps: float = 0.2
-    value_clip: float | None = None
-    value_coef: float = 0.5
-    max_grad_norm: float = 50.0
-    """Against accidents only. The norm, some 4, is the critic's, which counts in $, and is largest where an offer is
-    accepted: a clip that bites makes those minibatches count less, so contacts seem worth less than they are. At 0.5
-    two seeds gained a little less."""
-    entropy_coef: float = 0.02
-    entropy_coef_end: float = 0.005
-    """Above 0, for a policy that is certain to wait does not notice that the price fell, and the multiplier strays."""
-    null_action_bias: float = 4.0
-    """Added to the initial logit of *wait*: a policy that starts by contacting everybody winds the multiplier up."""
-    illegal_coef: float = 0.1
-    """Teaches the unmasked policy what the mask forbids: weight of −log(share of legal actions)."""
-    average_decay: float = 0.9
-    """Of the averaged parameters, which are the ones deployed."""
-
-    def __post_init__(self) -> None:
-        """Ranges; the rest is checked where the program is built."""
-        for name in ("gamma", "gae_lambda", "average_decay"):
-            in_range(name, getattr(self, name), 0.0, 1.0)
-        for name in ("learning_rate", "clip_eps", "max_grad_norm"):
-            in_range(name, getattr(self, name), 0.0, np.inf, open_low=True)
-        for name in ("learning_rate_end", "value_coef", "entropy_coef", "entropy_coef_end", "illegal_coef"):
-            in_range(name, getattr(self, name), 0.0, np.inf)
-
-
-@dataclass(frozen=True)
-class MultiplierGains:
-    """Of the multipliers' controller (see `rl.lagrangian.Gains`)."""
-
-    proportional: float = 0.3
-    integral: float = 0.15
-    derivative: float = 0.0
-    smoothing: float = 0.8
-    initial: float = 1.0
-    """$ of value per $ of spend: about the budget's shadow price, so that the search starts near it."""
-    maximum: float = 100.0
-    violation_clip: float = 0.1
-    """Small, since the first policies hardly contact: how little they spend says nothing of the price."""
+    What is not here has `PPOConfig`'s default; the limits have a setting of their own.
+    """
+    return PPOConfig(
+        num_iterations=200,
+        num_envs=1024,
+        num_steps=90,
+        num_minibatches=32,
+        shuffle="envs",
+        learning_rate=2e-3,
+        gamma=1.0,
+        # At 0.8 the policy gained as much, at a multiplier up to 40 % below the exact price: presumably the critic, on
+        # which a short trace leans, sees too little of what a contact is worth later.
+        gae_lambda=0.95,
+        cost_gamma=1.0,
+        cost_gae_lambda=0.95,
+        entropy_coef=0.02,
+        # Above 0, for a policy that is certain to wait does not notice that the price fell, and the multiplier strays.
+        entropy_coef_end=0.005,
+        # A policy that starts by contacting everybody winds the multiplier up.
+        null_action_bias=4.0,
+        # Teaches the unmasked policy what the mask forbids.
+        illegal_coef=0.1,
+        average_decay=0.9,  # the averaged parameters are the ones deployed
+        # $ of value per $ of spend: about the demo's shadow price, so that the search starts near it.
+        gains=Gains(initial=1.0),
+    ).replace(**differences)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -123,9 +76,9 @@ class PolicyConfig:
     """Of churn risk and acceptance, declared: the two data sets are different people."""
     env: Mapping[str, float] = field(default_factory=dict)
     """Constants of the retention model that differ from `EnvParams`, by name."""
-    limits: Limits = field(default_factory=Limits)
-    ppo: Settings = field(default_factory=Settings)
-    multipliers: MultiplierGains = field(default_factory=MultiplierGains)
+    limits: Mapping[str, float] = field(default_factory=lambda: DEFAULT_LIMITS)
+    """Average limits a customer and campaign, by cost, in $, contacts and violations; `inf` switches one off."""
+    ppo: PPOConfig = field(default_factory=campaign_settings)
     target_spend: float = 0.96
     """Share of the campaign budget to spend, on the training customers: held-out ones differ by a few per cent."""
     spend_tolerance: tuple[float, float] = (0.90, 1.00)
@@ -144,6 +97,27 @@ class PolicyConfig:
         for name in ("tuning_replicates", "check_replicates", "checkpoint_every"):
             in_range(name, getattr(self, name), 1, np.inf)
         record.from_dict(self.env)
+        for name, limit in self.limits.items():
+            if name not in DEFAULT_LIMITS:
+                raise ConfigError(f"limits.{name}: no such cost; allowed: {', '.join(DEFAULT_LIMITS)}")
+            in_range(f"limits.{name}", limit, 0.0, np.inf, open_low=name == BUDGET)
+        object.__setattr__(self, "limits", {**DEFAULT_LIMITS, **self.limits})
+        check_ranges(self.ppo)
+        if len(self.ppo.limits):  # type: ignore[arg-type]
+            raise ConfigError(f"ppo.limits is {self.ppo.limits}; allowed: nothing, `limits` names each")
+
+    @property
+    def budget(self) -> float:
+        """The campaign budget, $ a customer."""
+        return self.limits[BUDGET]
+
+    @property
+    def training(self) -> PPOConfig:
+        """The settings as PPO takes them: limits in the order of `constraints.NAMES`."""
+        # Only the budget's price is known beforehand.
+        initial = jnp.array([self.ppo.gains.initial if name == BUDGET else 0.0 for name in constraints.NAMES])
+        limits = tuple(self.limits[name] for name in constraints.NAMES)
+        return self.ppo.replace(limits=limits, gains=self.ppo.gains.replace(initial=initial))  # type: ignore[attr-defined]
 
 
 def run(config: PolicyConfig, context: Context) -> dict[str, float]:
@@ -152,38 +126,29 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     constants = record.from_dict(config.env)
     people.save(joined, record.to_dict(constants), context.artifacts)
     storage.write_json(
-        context.artifacts / "limits.json", {name: _finite(limit) for name, limit in asdict(config.limits).items()}
+        context.artifacts / "limits.json", {name: _finite(config.limits[name]) for name in constraints.NAMES}
     )
     params = people.with_customers(constants, joined.train)
     held_out = people.with_customers(constants, joined.held_out)
 
     started = time.monotonic()
-    settings = ppo_config(config)
-    state = train(config, settings, params, context)
-    policy = set_spend(config, learned.ppo(ppo.policy(settings, state, averaged=True)), params)
+    state = train(config, params, context)
+    policy = set_spend(config, learned.ppo(ppo.policy(config.training, state, averaged=True)), params)
     seconds = time.monotonic() - started
-    learned.save(learned.Trained(policy, state.averaged_params.critic), context.artifacts / "policy")
+    learned.save(learned.Trained(policy, ppo.critic(state, averaged=True)), context.artifacts / "policy")
     lines = read_metrics(context.folder / "metrics.jsonl")
-    plots.learning_curve(lines, config.limits.campaign_budget, context.artifacts)
+    plots.learning_curve(lines, config.budget, context.artifacts)
     price = settled_price(lines)
     return figures(config, policy, state, held_out) | {"price_campaign_budget": price, "train_seconds": seconds}
 
 
-def ppo_config(config: PolicyConfig) -> ppo.PPOConfig:
-    """The settings as PPO takes them: limits in the order of `constraints.NAMES`."""
-    limits = asdict(config.limits)
-    initial = jnp.array([config.multipliers.initial, 0.0, 0.0, 0.0])  # only the budget's price is known beforehand
-    return ppo.PPOConfig(
-        **asdict(config.ppo),
-        limits=tuple(limits[name] for name in constraints.NAMES),
-        gains=Gains(**asdict(config.multipliers) | {"initial": initial}),
-        cost_gamma=1.0,
-        cost_gae_lambda=config.ppo.gae_lambda,
-    )
+def train(config: PolicyConfig, params: EnvParams, context: Context) -> ppo.TrainState:
+    """All iterations, or those that a killed run left undone; metrics a line each, checkpoints on the way.
 
-
-def train(config: PolicyConfig, settings: ppo.PPOConfig, params: EnvParams, context: Context) -> ppo.TrainState:
-    """All iterations, or those that a killed run left undone; metrics a line each, checkpoints on the way."""
+    Raises:
+        TrainingError: something was no number, or nothing was legal; names iteration and quantity.
+    """
+    settings = config.training
     env = RetentionEnv(expected_churn=True, shaping=True)
     params = with_potential(params)
     checkpoints = Checkpoints(context.checkpoints)
@@ -204,6 +169,8 @@ def train(config: PolicyConfig, settings: ppo.PPOConfig, params: EnvParams, cont
             bar.advance(
                 uplift=line["uplift"], spend=line["cost_campaign_budget"], price=line["multiplier_campaign_budget"]
             )
+            if line[f"collapsed_{BUDGET}"]:
+                print(f"[policy] iteration {iteration}: {_collapse(config, line)}", flush=True)
             if iteration % config.checkpoint_every == 0 or iteration == total:
                 checkpoints.save(iteration, state)
     return state
@@ -215,8 +182,17 @@ def named(summary: Mapping[str, float]) -> dict[str, float]:
     for index, name in enumerate(constraints.NAMES):
         renamed[f"cost_{name}"] = renamed.pop(f"episode_cost_{index}")
         renamed[f"multiplier_{name}"] = renamed.pop(f"multipliers_{index}")
+        renamed[f"collapsed_{name}"] = renamed.pop(f"collapsed_{index}")
     renamed["uplift"] = renamed.pop("episode_return")
     return renamed
+
+
+def _collapse(config: PolicyConfig, line: Mapping[str, float]) -> str:
+    """What is said of a policy that stopped contacting."""
+    spend, price = line[f"cost_{BUDGET}"], line[f"multiplier_{BUDGET}"]
+    return (
+        f"contacts hardly anybody (${spend:.4f} of ${config.budget:.2f}); the price of spend was halved to {price:.3g}"
+    )
 
 
 def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams) -> Policy:
@@ -228,7 +204,7 @@ def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams) -> Policy
             policy,
             RetentionEnv(expected_churn=True),
             params,
-            config.target_spend * config.limits.campaign_budget,
+            config.target_spend * config.budget,
             low=low,
             high=high,
             key=jax.random.key(config.seed + 1),
@@ -267,7 +243,7 @@ def figures(config: PolicyConfig, policy: Policy, state: ppo.TrainState, held_ou
             )
             for mask in (True, False)
         )
-    spend_ratio = float(np.mean(masked.spend)) / config.limits.campaign_budget
+    spend_ratio = float(np.mean(masked.spend)) / config.budget
     in_range(
         "spend_ratio (gate spend_tolerance, held-out spend / campaign_budget)", spend_ratio, *config.spend_tolerance
     )
@@ -277,7 +253,7 @@ def figures(config: PolicyConfig, policy: Policy, state: ppo.TrainState, held_ou
         "violations_masked": float(violations(masked) + masked.account_violations.sum()),
         "violations_raw_per_contact": float(violations(raw) / max(1.0, raw.contacts.sum())),
         "contacts_per_customer": float(np.mean(masked.contacts)),
-        "multiplier_campaign_budget": float(state.multipliers.value[0]),
+        "multiplier_campaign_budget": float(state.multipliers.value[constraints.NAMES.index(BUDGET)]),
         "wait_bias": float(policy.knob),
         "env_steps": float(steps),
     }

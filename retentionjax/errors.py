@@ -17,6 +17,10 @@ class ConfigError(RetentionJaxError):
     """A setting that is unknown, of the wrong type or out of range."""
 
 
+class TrainingError(RetentionJaxError):
+    """A training run that went wrong: its environment returned what is no number, or nothing was legal."""
+
+
 class BundleError(RetentionJaxError):
     """A bundle that is damaged, incomplete or of an unknown format."""
 

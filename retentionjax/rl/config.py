@@ -1,15 +1,28 @@
 """Settings of a PPO run, and the one place that checks them."""
 
+import operator
+from dataclasses import fields
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
 from retentionjax.errors import ConfigError
 from retentionjax.rl.lagrangian import Gains
-from retentionjax.rl.leaves import Leaf
+from retentionjax.rl.leaves import Number, Vector
 from retentionjax.rl.networks import check_activation
 
 SHUFFLES = ("samples", "envs")
+TINY, HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+PER_COST = (
+    "limit_scales",
+    "cost_gamma",
+    "cost_gae_lambda",
+    *(f"gains.{field.name}" for field in fields(Gains) if field.name != "delay"),
+)
 SIZES = ("num_iterations", "num_envs", "num_steps", "num_epochs", "num_minibatches", "shards")
 
 
@@ -17,45 +30,99 @@ SIZES = ("num_iterations", "num_envs", "num_steps", "num_epochs", "num_minibatch
 class PPOConfig:
     """Static fields shape the program; numeric fields are data, and a run can be vmapped over any of them.
 
-    Defaults are those of PureJaxRL's and CleanRL's classic-control runs where they have one.
+    Defaults are those of PureJaxRL's and CleanRL's classic-control runs where they have one. The critic counts in units
+    of a typical return (of the reward, and of each cost), which training measures itself.
     """
 
-    # Static: sizes and choices.
-    num_iterations: int = struct.field(pytree_node=False, default=100)  # rollouts of the whole run, for the schedules
+    num_iterations: int = struct.field(pytree_node=False, default=100)
+    """Rollouts of the whole run, for the schedules."""
     num_envs: int = struct.field(pytree_node=False, default=512)
-    num_steps: int = struct.field(pytree_node=False, default=32)  # a rollout, per environment
+    num_steps: int = struct.field(pytree_node=False, default=32)
+    """A rollout, per environment."""
     num_epochs: int = struct.field(pytree_node=False, default=4)
-    num_minibatches: int = struct.field(pytree_node=False, default=16)  # an epoch
-    hidden: tuple[int, ...] = struct.field(pytree_node=False, default=(64, 64))  # of the actor and of the critic each
+    num_minibatches: int = struct.field(pytree_node=False, default=16)
+    """An epoch."""
+    hidden: tuple[int, ...] = struct.field(pytree_node=False, default=(64, 64))
+    """Of the actor and of the critic each."""
     activation: str = struct.field(pytree_node=False, default="tanh")
-    shuffle: str = struct.field(pytree_node=False, default="samples")  # what a minibatch draws: samples or whole envs
-    normalise_observations: bool = struct.field(pytree_node=False, default=False)  # not needed where they are bounded
-    discounted_costs: bool = struct.field(pytree_node=False, default=False)  # limits bound Σ γ_c^t c instead of Σ c
-    shards: int = struct.field(pytree_node=False, default=1)  # groups of environments, one a device of a mesh
-    # Numeric: scalars unless a shape is given.
-    learning_rate: Leaf = 3e-4
-    learning_rate_end: Leaf = 0.0
-    gamma: Leaf = 0.99
-    gae_lambda: Leaf = 0.95
-    cost_gamma: Leaf = 0.99  # scalar or [K]; 1 is exact for undiscounted limits, but only where every episode ends
-    cost_gae_lambda: Leaf = 0.95  # scalar or [K]
-    clip_eps: Leaf = 0.2
-    value_clip: Leaf = None  # in units of the values; None: values are not clipped
-    value_coef: Leaf = 0.5
-    entropy_coef: Leaf = 0.01
-    entropy_coef_end: Leaf = 0.0
-    annealing: Leaf = 1.0  # share of the run over which the two above are reached, linearly; held from there
-    illegal_coef: Leaf = 0.0  # weight of −log(unmasked probability of the legal actions); teaches what the mask does
-    max_grad_norm: Leaf = 0.5  # of the global norm, over all parameters
-    limits: Leaf = ()  # [K], cost units an episode; inf switches a constraint off
-    limit_scales: Leaf = 1.0  # scalar or [K]: the unit of a violation where the limit is 0
+    shuffle: str = struct.field(pytree_node=False, default="samples")
+    """What a minibatch draws: samples, or whole envs, which are cheaper to gather."""
+    normalise_observations: bool = struct.field(pytree_node=False, default=False)
+    """Not needed where they are bounded."""
+    discounted_costs: bool = struct.field(pytree_node=False, default=False)
+    """Limits bound Σ γ_c^t c instead of Σ c."""
+    shards: int = struct.field(pytree_node=False, default=1)
+    """Groups of environments, one a device of a mesh."""
+    learning_rate: Number = 3e-4
+    learning_rate_end: Number = 0.0
+    gamma: Number = 0.99
+    gae_lambda: Number = 0.95
+    cost_gamma: Vector = 0.99
+    """Scalar or [K]; 1 is exact for undiscounted limits, but only where every episode ends."""
+    cost_gae_lambda: Vector = 0.95
+    """Scalar or [K]."""
+    clip_eps: Number = 0.2
+    value_clip: Number = float("inf")
+    """How far a value may move in an iteration, in the critic's unit."""
+    value_coef: Number = 0.5
+    entropy_coef: Number = 0.01
+    entropy_coef_end: Number = 0.0
+    barrier_coef: Number = 1e-3
+    """Weight of the log-barrier, a floor under exploration: see `ops.log_barrier`. 0 lets a policy give an action up
+    for good, and with it whatever that action alone could show."""
+    barrier_coef_end: Number = 1e-4
+    annealing: Number = 1.0
+    """Share of the run over which the learning rate and the two above are brought to their ends, linearly."""
+    illegal_coef: Number = 0.0
+    """Weight of −log(unmasked probability of the legal actions); teaches what the mask does."""
+    max_grad_norm: Number = 0.5
+    """Of the actor's gradient, and of the critic's: they are clipped apart, so that neither slows the other."""
+    limits: Vector = ()
+    """[K], cost units an episode; inf switches a constraint off."""
+    limit_scales: Vector = 1.0
+    """Scalar or [K]: the unit of a violation where the limit is 0."""
     gains: Gains = Gains()
-    null_action_bias: Leaf = 0.0  # added to the initial logit of action 0
-    average_decay: Leaf = 0.0  # averaged ← decay · averaged + (1 − decay) · params, once an iteration
+    null_action_bias: Number = 0.0
+    """Added to the initial logit of action 0."""
+    average_decay: Number = 0.0
+    """Once an iteration: averaged ← decay · averaged + (1 − decay) · params."""
+
+
+INF = float("inf")
+_SHARE, _POSITIVE, _NOT_NEGATIVE = (0.0, 1.0), (TINY, INF), (0.0, INF)
+RANGES = {  # of the numeric fields: lowest and highest value allowed, both included
+    "learning_rate": (TINY, HUGE),
+    "learning_rate_end": (0.0, HUGE),
+    "gamma": _SHARE,
+    "gae_lambda": _SHARE,
+    "cost_gamma": _SHARE,
+    "cost_gae_lambda": _SHARE,
+    "clip_eps": _POSITIVE,
+    "value_clip": _POSITIVE,
+    "value_coef": (0.0, HUGE),
+    "entropy_coef": (0.0, HUGE),
+    "entropy_coef_end": (0.0, HUGE),
+    "barrier_coef": (0.0, HUGE),
+    "barrier_coef_end": (0.0, HUGE),
+    "annealing": (TINY, 1.0),
+    "illegal_coef": (0.0, HUGE),
+    "max_grad_norm": _POSITIVE,
+    "limits": _NOT_NEGATIVE,
+    "limit_scales": (TINY, HUGE),
+    "null_action_bias": (-HUGE, HUGE),
+    "average_decay": _SHARE,
+    "gains.proportional": (0.0, HUGE),
+    "gains.integral": (0.0, HUGE),
+    "gains.derivative": (0.0, HUGE),
+    "gains.smoothing": _SHARE,
+    "gains.initial": (0.0, HUGE),
+    "gains.maximum": _NOT_NEGATIVE,
+    "gains.violation_clip": _POSITIVE,
+}
 
 
 def check(config: PPOConfig, costs: int) -> None:
-    """Refuse what cannot run; numeric fields may be traced, so only their shapes are looked at.
+    """Refuse what cannot run. Of numeric fields that are traced only the shapes can be looked at.
 
     Args:
         costs: K, how many the environment has.
@@ -63,6 +130,7 @@ def check(config: PPOConfig, costs: int) -> None:
     Raises:
         ConfigError: names the field, its value and what is allowed.
     """
+    check_ranges(config)
     _check_costs(config, costs)
     check_activation(config.activation)
     if config.shuffle not in SHUFFLES:
@@ -78,12 +146,43 @@ def check(config: PPOConfig, costs: int) -> None:
         raise ConfigError(f"num_minibatches is {count}; allowed: a divisor of the {shuffled} {unit}")
 
 
+def check_ranges(config: PPOConfig) -> None:
+    """Refuse numbers that mean nothing: see `RANGES`. What is traced has no value yet and is left alone.
+
+    Raises:
+        ConfigError: names the field, its value and what is allowed.
+    """
+    for name, (low, high) in RANGES.items():
+        value = operator.attrgetter(name)(config)
+        if not _is_known(value):
+            continue
+        try:
+            numbers = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            raise ConfigError(f"{name} is {value!r}; allowed: a number") from None
+        if not np.all((numbers >= low) & (numbers <= high)):
+            raise ConfigError(f"{name} is {value}; allowed: {_in_words(low, high)}")
+    initial, maximum = config.gains.initial, config.gains.maximum
+    if _is_known(initial) and _is_known(maximum) and np.any(np.asarray(initial) > np.asarray(maximum)):
+        raise ConfigError(f"gains.initial is {initial}; allowed: at most gains.maximum, {maximum}")
+
+
+def _is_known(value: Any) -> bool:
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+
+def _in_words(low: float, high: float) -> str:
+    least = {-HUGE: "any", TINY: "above 0"}.get(low, f"at least {low:g}")
+    most = {INF: ", inf included", HUGE: ", finite"}.get(high, f", at most {high:g}")
+    return f"a number, {least}{most}"
+
+
 def _check_costs(config: PPOConfig, costs: int) -> None:
     limits = jnp.shape(jnp.asarray(config.limits))
     if limits != (costs,):
         raise ConfigError(f"limits has shape {limits}; the environment has {costs} costs: one limit for each")
-    for name in ("limit_scales", "cost_gamma", "cost_gae_lambda"):
-        shape = jnp.shape(jnp.asarray(getattr(config, name)))
+    for name in PER_COST:
+        shape = jnp.shape(jnp.asarray(operator.attrgetter(name)(config)))
         if shape not in ((), (costs,)):
             raise ConfigError(f"{name} has shape {shape}; allowed: a scalar or one number for each of {costs} costs")
     if config.gains.delay < 1:
@@ -95,17 +194,17 @@ def limits_of(config: PPOConfig) -> Float[Array, " costs"]:
     return jnp.asarray(config.limits, jnp.float32)
 
 
-def each_cost(config: PPOConfig, number: Leaf) -> Float[Array, " costs"]:
+def each_cost(config: PPOConfig, number: Vector) -> Float[Array, " costs"]:
     """A setting that is a scalar or one number a cost, as one number a cost."""
     return jnp.broadcast_to(jnp.asarray(number, jnp.float32), limits_of(config).shape)
 
 
-def each_head(config: PPOConfig, reward: Leaf, cost: Leaf) -> Float[Array, " heads"]:
+def each_head(config: PPOConfig, reward: Number, cost: Vector) -> Float[Array, " heads"]:
     """The reward's number, then each cost's."""
     return jnp.concatenate([jnp.reshape(jnp.asarray(reward, jnp.float32), 1), each_cost(config, cost)])
 
 
-def annealed(config: PPOConfig, start: Leaf, end: Leaf, iteration: Array) -> Float[Array, ""]:
+def annealed(config: PPOConfig, start: Number, end: Number, iteration: Array) -> Float[Array, ""]:
     """`start` at iteration 0, `end` from the share `annealing` of the run on, linear in between."""
     progress = jnp.clip(iteration / (config.annealing * config.num_iterations), 0.0, 1.0)
     return jnp.asarray(start + (end - start) * progress, jnp.float32)

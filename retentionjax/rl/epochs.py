@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from retentionjax.rl import ops, sharding
 from retentionjax.rl.advantages import Estimates
 from retentionjax.rl.config import PPOConfig, annealed
-from retentionjax.rl.leaves import Leaf
+from retentionjax.rl.leaves import Leaf, Number
 from retentionjax.rl.networks import ActorCritic, apply_mlp
 from retentionjax.rl.rollout import Trajectory
 
@@ -41,18 +41,21 @@ class Losses:
     """Means over all minibatches of all epochs."""
 
     policy_loss: Leaf  # f32[]
-    value_loss: Leaf  # f32[1 + K]
+    value_loss: Leaf  # f32[1 + K], in the critic's units
     illegal_loss: Leaf  # f32[], −log(unmasked probability of the legal actions)
     entropy: Leaf  # f32[], nats
     approx_kl: Leaf  # f32[], mean (ρ − 1) − log ρ, nats; Schulman's estimator, never negative
     clip_fraction: Leaf  # f32[], share of samples with |ρ − 1| > clip_eps
-    grad_norm: Leaf  # f32[], global, before it is clipped
+    grad_norm: Leaf  # f32[], of the actor's gradient, before it is clipped
     first_ratio_error: Leaf  # f32[], max |ρ − 1| in the first minibatch: 0 but for rounding, or something is wrong
 
 
-def init_learner(params: ActorCritic, config: PPOConfig) -> Learner:
+OPTIMISER = optax.scale_by_adam(eps=1e-5)  # the learning rate is applied outside: it depends on the iteration
+
+
+def init_learner(params: ActorCritic) -> Learner:
     """Parameters nothing has been learned with yet."""
-    return Learner(params=params, opt_state=_optimiser(config).init(ravel_pytree(params)[0]))
+    return Learner(params=params, opt_state=OPTIMISER.init(ravel_pytree(params)[0]))
 
 
 def price(trajectory: Trajectory, estimates: Estimates, multipliers: Float[Array, " costs"], shards: int) -> Samples:
@@ -79,15 +82,19 @@ def run_epochs(
     """`num_epochs` passes over the samples in `num_minibatches` random parts, one optimiser step each."""
     learning_rate = annealed(config, config.learning_rate, config.learning_rate_end, iteration)
     entropy_coef = annealed(config, config.entropy_coef, config.entropy_coef_end, iteration)
+    barrier_coef = annealed(config, config.barrier_coef, config.barrier_coef_end, iteration)
 
     def minibatch(learner: Learner, batch: Samples) -> tuple[Learner, Losses]:
-        gradient, losses = jax.grad(_loss, has_aux=True)(learner.params, config, batch, entropy_coef)
+        gradient, losses = jax.grad(_loss, has_aux=True)(learner.params, config, batch, entropy_coef, barrier_coef)
         # One vector instead of a dozen small arrays: on CPU the optimiser's time is the number of its operations.
-        flat_gradient, unravel = ravel_pytree(gradient)
-        flat_gradient = sharding.mean(flat_gradient, config.shards)
-        updates, opt_state = _optimiser(config).update(flat_gradient, learner.opt_state)
+        flat, unravel = ravel_pytree(gradient)
+        flat = sharding.mean(flat, config.shards)
+        actor, critic = jnp.split(flat, [ravel_pytree(gradient.actor)[0].size])
+        norm, clipped = _clip(actor, config.max_grad_norm)
+        flat = jnp.concatenate([clipped, _clip(critic, config.max_grad_norm)[1]])
+        updates, opt_state = OPTIMISER.update(flat, learner.opt_state)
         params = jax.tree.map(lambda p, u: p - learning_rate * u, learner.params, unravel(updates))
-        return Learner(params=params, opt_state=opt_state), losses.replace(grad_norm=optax.tree.norm(flat_gradient))
+        return Learner(params=params, opt_state=opt_state), losses.replace(grad_norm=norm)
 
     def epoch(learner: Learner, deal: Array) -> tuple[Learner, Losses]:
         return jax.lax.scan(minibatch, learner, _minibatches(config, samples, deal))
@@ -112,9 +119,13 @@ def _minibatches(config: PPOConfig, samples: Samples, deal: Int[Array, "minibatc
 
 
 def _loss(
-    params: ActorCritic, config: PPOConfig, batch: Samples, entropy_coef: Float[Array, ""]
+    params: ActorCritic,
+    config: PPOConfig,
+    batch: Samples,
+    entropy_coef: Float[Array, ""],
+    barrier_coef: Float[Array, ""],
 ) -> tuple[Float[Array, ""], Losses]:
-    """Clipped surrogate + value_coef · Σ_heads value loss − entropy_coef · entropy + illegal_coef · illegal loss."""
+    """Clipped surrogate + value loss − entropy + log-barrier + illegal loss, each but the first by its coefficient."""
     logits = apply_mlp(params.actor, batch.features, config.activation)
     log_probabilities = jax.nn.log_softmax(ops.mask_logits(logits, batch.mask))
     log_ratio = ops.log_probability(log_probabilities, batch.action) - batch.log_probability
@@ -131,9 +142,11 @@ def _loss(
         first_ratio_error=jnp.max(jnp.abs(ratio - 1.0)),
     )
     loss = losses.policy_loss + config.value_coef * losses.value_loss.sum() - entropy_coef * losses.entropy
+    loss += barrier_coef * ops.log_barrier(log_probabilities, batch.mask).mean()
     return loss + config.illegal_coef * losses.illegal_loss, losses
 
 
-def _optimiser(config: PPOConfig) -> optax.GradientTransformation:
-    """Adam behind a clip of the global norm. The learning rate is applied outside: it depends on the iteration."""
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5))
+def _clip(gradient: Float[Array, " entries"], most: Number) -> tuple[Float[Array, ""], Float[Array, " entries"]]:
+    """Norm of a gradient, and the gradient shortened to the norm `most` where it is longer."""
+    norm = jnp.linalg.norm(gradient)
+    return norm, gradient * jnp.minimum(1.0, most / jnp.maximum(norm, 1e-12))

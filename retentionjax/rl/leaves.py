@@ -1,6 +1,15 @@
 """What the fields of a pytree hold."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-# An array; or a shape, a sharding, an axis, None: whatever a tree map or a transformation of JAX makes of it.
-Leaf = Any
+from jaxtyping import Array
+
+if TYPE_CHECKING:
+    Leaf = Array
+    Number = float | Array
+    Vector = float | Sequence[float] | Array
+else:
+    # While a program runs, also a tracer, a shape, a sharding, an axis or None: whatever a tree map or a transformation
+    # makes of it.
+    Leaf = Number = Vector = Any

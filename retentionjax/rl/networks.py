@@ -123,10 +123,25 @@ def apply_mlp(mlp: MLP, x: Float[Array, "*batch inputs"], activation: str) -> Fl
     return _affine(x, mlp[-1].kernel, mlp[-1].bias)
 
 
+def scale_outputs(mlp: MLP, factors: Float[Array, " outputs"]) -> MLP:
+    """The network whose outputs are `factors` times those of `mlp`."""
+    last = mlp[-1]
+    return (*mlp[:-1], Dense(kernel=last.kernel * factors, bias=last.bias * factors))
+
+
 def policy_logits(
     policy: Policy, observation: Float[Array, "*batch features"], mask: Bool[Array, "*batch actions"] | None = None
 ) -> Float[Array, "*batch actions"]:
-    """Logits of the categorical policy for raw observations; `mask` False makes an action impossible."""
+    """Logits of the categorical policy for raw observations; `mask` False makes an action impossible.
+
+    NaN where no action is legal.
+
+    Raises:
+        ConfigError: the mask has more or fewer entries than there are actions.
+    """
+    actions = policy.actor[-1].bias.shape[-1]
+    if mask is not None and mask.shape[-1] != actions:
+        raise ConfigError(f"the mask has {mask.shape[-1]} entries; allowed: {actions}, one an action")
     return mask_logits(apply_mlp(policy.actor, normalise(policy.normaliser, observation), policy.activation), mask)
 
 

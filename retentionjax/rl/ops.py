@@ -16,8 +16,14 @@ FORBIDDEN = -1e9  # a masked logit: exp underflows to exactly 0, yet 0 · FORBID
 def mask_logits(
     logits: Float[Array, "*batch actions"], mask: Bool[Array, "*batch actions"] | None
 ) -> Float[Array, "*batch actions"]:
-    """Logits with forbidden actions (mask False) at −1e9: probability, log-gradient and entropy share exactly 0."""
-    return logits if mask is None else jnp.where(mask, logits, FORBIDDEN)
+    """Logits with forbidden actions (mask False) at −1e9: probability, log-gradient and entropy share exactly 0.
+
+    Where no action is legal none is preferred: the logits are NaN, so that whatever is made of them shows it.
+    """
+    if mask is None:
+        return logits
+    chex.assert_equal_shape_suffix([logits, mask], 1)
+    return jnp.where(mask, logits, jnp.where(mask.any(-1, keepdims=True), FORBIDDEN, jnp.nan))
 
 
 def illegal_loss(
@@ -31,6 +37,19 @@ def illegal_loss(
     if mask is None:
         return jnp.zeros(logits.shape[:-1])
     return jax.nn.logsumexp(logits, -1) - jax.nn.logsumexp(mask_logits(logits, mask), -1)
+
+
+def log_barrier(
+    log_probabilities: Float[Array, "*batch actions"], mask: Bool[Array, "*batch actions"] | None
+) -> Float[Array, "*batch"]:
+    """−mean over the legal actions of log π(a | s): KL(uniform ‖ π) but for a constant.
+
+    Agarwal, Kakade, Lee, Mahajan 2021, "On the theory of policy gradient methods", section 5.2. The gradient of the
+    surrogate and that of the entropy vanish with an action's probability; this one does not, so no legal action is
+    ever given up for good.
+    """
+    legal = jnp.ones_like(log_probabilities, bool) if mask is None else mask
+    return -jnp.mean(log_probabilities, -1, where=legal)
 
 
 def sample_action(key: PRNGKeyArray, logits: Float[Array, "*batch actions"]) -> Int[Array, "*batch"]:

@@ -11,19 +11,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from retentionjax.errors import TrainingError
 from retentionjax.rl import lagrangian, ops, rollout, sharding
 from retentionjax.rl.advantages import estimate_advantages
 from retentionjax.rl.config import PPOConfig, check, each_cost, limits_of
 from retentionjax.rl.epochs import Learner, Losses, init_learner, price, run_epochs
 from retentionjax.rl.lagrangian import Multipliers
 from retentionjax.rl.leaves import Leaf
-from retentionjax.rl.networks import ActorCritic, Policy, apply_mlp, init_actor_critic
+from retentionjax.rl.networks import MLP, ActorCritic, Policy, apply_mlp, init_actor_critic, scale_outputs
 from retentionjax.rl.normalise import Normaliser, init_normaliser, normalise, update_normaliser
-from retentionjax.rl.rollout import Completed, Environment, Simulation
+from retentionjax.rl.rollout import Completed, Environment, Simulation, Trajectory
 
 __all__ = [
     "Metrics",
@@ -31,9 +34,11 @@ __all__ = [
     "Policy",
     "Train",
     "TrainState",
+    "critic",
     "init",
     "make_train",
     "policy",
+    "require_sound",
     "summarise",
     "train_iteration",
     "train_iterations",
@@ -48,6 +53,7 @@ class TrainState:
     learner: Learner  # parameters and the optimiser's state
     averaged_params: ActorCritic  # exponential mean over iterations, see `PPOConfig.average_decay`
     multipliers: Multipliers
+    units: Leaf  # f32[1 + K], what the critic counts in: the size of a return, by head; 0 before any was seen
     normaliser: Normaliser | None
     simulation: Any  # Simulation; leading axis shards, where there is more than one
     key: Leaf  # PRNG key
@@ -69,7 +75,15 @@ class Metrics:
     multipliers: Leaf  # f32[K], as used by this iteration's epochs
     explained_variance: Leaf  # f32[1 + K]
     losses: Losses
+    units: Leaf  # f32[1 + K]
+    collapsed: Leaf  # bool[K], costs given up although they have a price
+    iteration: Leaf  # i32[], counted from 1
+    faults: Leaf  # f32[FAULTS], how many steps of the rollout had each; the last is 1 where parameters are not finite
 
+
+FAULTS = (*rollout.FAULTS, "parameters are not finite")
+UNIT_DECAY = 0.98  # an iteration
+SMALLEST_UNIT = 1e-8  # of a head that has seen nothing but 0
 
 Train = Callable[[PRNGKeyArray], tuple[TrainState, Metrics]]
 
@@ -79,6 +93,8 @@ def make_train(env: Environment, env_params: Any, config: PPOConfig, mesh: Mesh 
 
     Raises:
         ConfigError: the config does not fit the environment, or its sizes do not divide.
+        TrainingError: by the function, called outside any transformation, see `require_sound`. Under `jit` nothing can
+            be raised: there `summarise` and `require_sound` say it of the metrics.
     """
     check(config, rollout.specify(env, env_params).costs)
 
@@ -105,9 +121,10 @@ def init(env: Environment, env_params: Any, config: PPOConfig, key: PRNGKeyArray
     if config.shards > 1:
         simulation = jax.tree.map(lambda x: x.reshape(config.shards, -1, *x.shape[1:]), simulation)
     return TrainState(
-        learner=init_learner(params, config),
+        learner=init_learner(params),
         averaged_params=params,
         multipliers=lagrangian.init_multipliers(config.gains, limits_of(config)),
+        units=jnp.zeros(1 + spec.costs),
         normaliser=init_normaliser(spec.features) if config.normalise_observations else None,
         simulation=simulation,
         key=key,
@@ -123,7 +140,8 @@ def train_iterations(
     def iterate(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
         return train_iteration(env, env_params, config, state, mesh)
 
-    return jax.lax.scan(iterate, state, None, length=iterations)
+    state, metrics = jax.lax.scan(iterate, state, None, length=iterations)
+    return state, _sound(metrics)
 
 
 def train_iteration(
@@ -141,7 +159,7 @@ def train_iteration(
 
     shared = replace(state, simulation=None)
     (following, metrics), simulation = sharding.over_shards(iterate, shared, state.simulation, config.shards, mesh)
-    return replace(following, simulation=simulation), metrics
+    return replace(following, simulation=simulation), _sound(metrics)
 
 
 def _iterate(env: Environment, env_params: Any, config: PPOConfig, state: TrainState) -> tuple[TrainState, Metrics]:
@@ -151,15 +169,19 @@ def _iterate(env: Environment, env_params: Any, config: PPOConfig, state: TrainS
     simulation, trajectory, completed = rollout.collect(
         env, env_params, policy(config, state), state.simulation, _cost_weight(config), config.num_steps, rollout_key
     )
-    estimates = estimate_advantages(config, state.params, state.normaliser, trajectory, simulation.observation)
+    params = replace(state.params, critic=critic(state))
+    estimates = estimate_advantages(config, params, state.normaliser, trajectory, simulation.observation)
+    state = _measure_units(state, estimates.target, config.shards)
+    own = replace(estimates, value=estimates.value / state.units, target=estimates.target / state.units)
     completed = sharding.total(completed, config.shards)
-    multipliers = _update_multipliers(config, state.multipliers, completed)
-    samples = price(trajectory, estimates, multipliers.value, config.shards)
+    multipliers = _update_multipliers(config, state.multipliers, completed, state.units[0])
+    samples = price(trajectory, own, multipliers.value, config.shards)
     learner, losses = run_epochs(config, state.learner, samples, state.iteration, epochs_key)
     following = TrainState(
         learner=learner,
         averaged_params=_average(config, state.averaged_params, learner.params),
         multipliers=multipliers,
+        units=state.units,
         # Statistics move only now: within an iteration, acting and learning see the same features.
         normaliser=update_normaliser(state.normaliser, trajectory.observation, config.shards),
         simulation=simulation,
@@ -176,7 +198,34 @@ def _iterate(env: Environment, env_params: Any, config: PPOConfig, state: TrainS
             sharding.moments(estimates.target, config.shards)[1],
         ),
         losses=losses,
+        units=state.units,
+        collapsed=multipliers.collapsed,
+        iteration=following.iteration,
+        faults=_count_faults(trajectory, following.learner.params, config.shards),
     )
+
+
+def _measure_units(state: TrainState, targets: Float[Array, "time envs heads"], shards: int) -> TrainState:
+    """The state with the critic's units at the root mean square of the targets, if that is more; otherwise they shrink.
+
+    The critic's outputs are rescaled so that its values stay (PopArt, van Hasselt et al. 2016, but for the mean). Units
+    shrink slowly: a policy that does nothing for a while has returns of 0, and nothing could be measured by those.
+    """
+    mean, variance = sharding.moments(targets, shards)
+    seen = jnp.sqrt(mean**2 + variance)
+    units = jnp.maximum(jnp.maximum(seen, UNIT_DECAY * state.units), SMALLEST_UNIT)
+    factors = jnp.where(state.units > 0, state.units / units, 1.0)
+
+    def rescaled(params: ActorCritic) -> ActorCritic:
+        return replace(params, critic=scale_outputs(params.critic, factors))
+
+    learner = replace(state.learner, params=rescaled(state.params))
+    return replace(state, units=units, learner=learner, averaged_params=rescaled(state.averaged_params))
+
+
+def _count_faults(trajectory: Trajectory, params: ActorCritic, shards: int) -> Float[Array, " faults"]:
+    lost = ~jnp.isfinite(ravel_pytree(params)[0]).all()
+    return jnp.append(sharding.total(rollout.faults(trajectory), shards), lost)
 
 
 def policy(config: PPOConfig, state: TrainState, *, averaged: bool = False) -> Policy:
@@ -189,11 +238,43 @@ def values(
     config: PPOConfig, state: TrainState, observation: Float[Array, "*batch features"]
 ) -> Float[Array, "*batch heads"]:
     """Estimated discounted sum of rewards (first head) and of each cost, for raw observations."""
-    return apply_mlp(state.params.critic, normalise(state.normaliser, observation), config.activation)
+    return apply_mlp(critic(state), normalise(state.normaliser, observation), config.activation)
+
+
+def critic(state: TrainState, *, averaged: bool = False) -> MLP:
+    """The critic of a state, in units of reward and costs; `averaged` takes the mean of its recent parameters."""
+    params = state.averaged_params if averaged else state.params
+    return scale_outputs(params.critic, state.units)
+
+
+def require_sound(metrics: Metrics) -> None:
+    """Refuse metrics of iterations in which something was not a number, or nothing was legal.
+
+    Raises:
+        TrainingError: names the first such iteration, the quantity and in how many steps it was so.
+    """
+    counts, steps = np.reshape(metrics.faults, (-1, len(FAULTS))), np.reshape(metrics.env_steps, -1)
+    for row in np.flatnonzero(counts.any(-1))[:1]:
+        which = int(np.flatnonzero(counts[row])[0])
+        share = f" in {counts[row][which]:.0f} of {steps[row]:.0f} steps" if which < len(FAULTS) - 1 else ""
+        iteration = int(np.reshape(metrics.iteration, -1)[row])
+        raise TrainingError(f"iteration {iteration}: {FAULTS[which]}{share}")
+
+
+def _sound(metrics: Metrics) -> Metrics:
+    """Metrics that are known by now must be sound; within a transformation they are not known yet."""
+    if not isinstance(metrics.faults, jax.core.Tracer):
+        require_sound(metrics)
+    return metrics
 
 
 def summarise(metrics: Metrics) -> dict[str, float]:
-    """Flat means over all leading axes. Episode means are left out where no episode ended, never reported as NaN."""
+    """Flat means over all leading axes. Episode means are left out where no episode ended, never reported as NaN.
+
+    Raises:
+        TrainingError: see `require_sound`.
+    """
+    require_sound(metrics)
     episodes = float(metrics.completed.count.sum())
     flat = {"episodes": episodes, "env_steps": float(metrics.env_steps.sum())}
     if episodes:
@@ -215,6 +296,7 @@ def summarise(metrics: Metrics) -> dict[str, float]:
         "multipliers": metrics.multipliers,
         "value_loss": metrics.losses.value_loss,
         "explained_variance": metrics.explained_variance,
+        "collapsed": metrics.collapsed,
     }
     for name, vector in vectors.items():
         flat |= _numbered(name, vector.mean(tuple(range(vector.ndim - 1))))
@@ -230,13 +312,16 @@ def _cost_weight(config: PPOConfig) -> Float[Array, " costs"]:
     return each_cost(config, config.cost_gamma if config.discounted_costs else 1.0)
 
 
-def _update_multipliers(config: PPOConfig, multipliers: Multipliers, completed: Completed) -> Multipliers:
+def _update_multipliers(
+    config: PPOConfig, multipliers: Multipliers, completed: Completed, unit: Float[Array, ""]
+) -> Multipliers:
     return lagrangian.update_multipliers(
         config.gains,
         multipliers,
         cost=completed.costs / jnp.maximum(completed.count, 1.0),
         limits=limits_of(config),
         scales=each_cost(config, config.limit_scales),
+        unit=unit,
         measured=completed.count > 0,
     )
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
-from retentionjax.rl.leaves import Leaf
+from retentionjax.rl.leaves import Leaf, Number
 from retentionjax.rl.rollout import Environment
 
 
@@ -21,8 +21,8 @@ class PricedParams:
     """Parameters of the environment within, and the prices that episodes are drawn from, log-uniformly."""
 
     inner: Any
-    low: Leaf = 0.1  # reward per unit of cost
-    high: Leaf = 10.0
+    low: Number = 0.1  # reward per unit of cost
+    high: Number = 10.0
 
 
 @struct.dataclass

@@ -97,23 +97,62 @@ def specify(env: Environment, env_params: Any) -> Specification:
     """Read the sizes of an environment without running it.
 
     Raises:
-        ConfigError: the actions are not a finite set, or costs are not a vector.
+        ConfigError: the actions are not a finite set, the costs no vector, the flags of an episode's end not bool, or
+            the mask not one bool an action.
     """
     actions = getattr(env.action_space(env_params), "n", None)
     if actions is None:
         raise ConfigError(f"{type(env).__name__} has no discrete action space; PPO here needs one")
 
-    def probe(key: PRNGKeyArray) -> tuple[Any, Any]:
+    def probe(key: PRNGKeyArray) -> tuple[Any, Any, Any]:
         observation, state = env.reset(key, env_params)
-        return observation, env.step(key, state, jnp.int32(0), env_params)[-1]
+        mask = env.action_mask(state, env_params) if hasattr(env, "action_mask") else None
+        return observation, env.step(key, state, jnp.int32(0), env_params), mask
 
-    observation, info = jax.eval_shape(probe, jax.random.key(0))
+    observation, (_, _, reward, terminated, truncated, info), mask = jax.eval_shape(probe, jax.random.key(0))
     costs = info["costs"].shape if "costs" in info else (0,)
-    if len(costs) != 1:
-        raise ConfigError(
-            f"{type(env).__name__} returns costs of shape {costs}; allowed: one axis, an entry a constraint"
-        )
+    _require(env, "costs", info.get("costs"), (None,), "one axis, an entry a constraint")
+    _require(env, "reward", reward, (), "a number")
+    for name, flag in {"terminated": terminated, "truncated": truncated}.items():
+        _require(env, name, flag, (), "bool[]", jnp.bool_)
+    _require(env, "action_mask", mask, (int(actions),), f"bool[{int(actions)}], one an action", jnp.bool_)
     return Specification(features=observation.size, actions=int(actions), costs=costs[0])
+
+
+def _require(
+    env: Environment, name: str, value: Any, shape: tuple[int | None, ...], allowed: str, kind: Any = None
+) -> None:
+    """Refuse what an environment returns under `name` with another shape (None: any size) or type."""
+    if value is None:
+        return
+    fits = len(value.shape) == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, value.shape, strict=True)
+    )
+    if not fits or not (kind is None or jnp.issubdtype(value.dtype, kind)):
+        returned = f"{name} of shape {value.shape} and type {value.dtype}"
+        raise ConfigError(f"{type(env).__name__} returns {returned}; allowed: {allowed}")
+
+
+FAULTS = (
+    "the reward is not finite",
+    "a cost is not finite",
+    "the discount is not finite",
+    "the observation is not finite",
+    "the mask allows no action",
+)
+
+
+def faults(trajectory: Trajectory) -> Float[Array, " faults"]:
+    """How many steps had each of `FAULTS`: what is not finite, and a mask by which nothing is legal."""
+    numbers = (trajectory.reward, trajectory.costs, trajectory.discount, trajectory.final_observation)
+    counts = [_any_entry(~jnp.isfinite(each), trajectory.reward.ndim).sum() for each in numbers]
+    stuck = jnp.zeros(()) if trajectory.mask is None else (~trajectory.mask.any(-1)).sum()
+    return jnp.stack([*counts, stuck]).astype(jnp.float32)
+
+
+def _any_entry(bad: Array, axes: int) -> Array:
+    """Of what follows the first `axes` axes."""
+    return bad.any(tuple(range(axes, bad.ndim)))
 
 
 def start(env: Environment, env_params: Any, num_envs: int, num_costs: int, key: PRNGKeyArray) -> Simulation:

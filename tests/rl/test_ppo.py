@@ -15,7 +15,8 @@ from meter import Meter, MeterParams
 
 import retentionjax.rl
 from retentionjax import rl
-from retentionjax.errors import ConfigError
+from retentionjax.errors import ConfigError, TrainingError
+from retentionjax.rl import config as config_module
 from retentionjax.rl.normalise import Normaliser
 
 ENV, PARAMS = Meter(masked=True), MeterParams(length=7, noise=0.5)
@@ -81,7 +82,7 @@ def test_seeds_and_numeric_settings_can_be_vmapped() -> None:
 
 
 def test_the_multiplier_moves_first_and_by_the_episodes_of_this_rollout() -> None:
-    """λ_t = clip(λ_{t−1} + rate · clip((J_t − d)/d, ±½)), from completed episodes alone, held where there is none."""
+    """λ_t = clip(λ_{t−1} + rate · u/d · clip((J_t − d)/d, ±1)), u the size of a return, held where no episode ended."""
     metrics = example()[1]
     count, costs = np.asarray(metrics.completed.count), np.asarray(metrics.completed.costs)[:, 0]
     assert (count == 0).any()  # 7-step episodes in rollouts of 4
@@ -90,7 +91,7 @@ def test_the_multiplier_moves_first_and_by_the_episodes_of_this_rollout() -> Non
     for t in range(CONFIG.num_iterations):
         if count[t]:
             cost = costs[t] / count[t]
-            price = max(0.0, price + 0.1 * np.clip((cost - 2.0) / 2.0, -0.5, 0.5))
+            price = max(0.0, price + 0.1 * metrics.units[t, 0] / 2.0 * np.clip((cost - 2.0) / 2.0, -1.0, 1.0))
         np.testing.assert_allclose(metrics.multipliers[t, 0], price, rtol=1e-5)
         np.testing.assert_allclose(metrics.cost[t, 0], cost, rtol=1e-5)
     assert np.all(metrics.multipliers[:, 1] == 0.0)  # its limit is infinite
@@ -107,12 +108,12 @@ def test_observation_statistics_are_those_of_all_rollouts() -> None:
 
 def test_averaged_parameters_are_the_mean_of_recent_ones() -> None:
     step = jax.jit(lambda state: rl.train_iteration(ENV, PARAMS, CONFIG, state)[0])
-    state = rl.init(ENV, PARAMS, CONFIG, jax.random.key(0))
-    average = state.params
+    state = step(rl.init(ENV, PARAMS, CONFIG, jax.random.key(0)))
+    average = (state.averaged_params.actor, rl.critic(state, averaged=True))
     for _ in range(2):
         state = step(state)
-        average = jax.tree.map(lambda a, b: 0.5 * a + 0.5 * b, average, state.params)
-    assert_same(state.averaged_params, average, rtol=1e-5, atol=1e-7)
+        average = jax.tree.map(lambda a, b: 0.5 * a + 0.5 * b, average, (state.params.actor, rl.critic(state)))
+    assert_same((state.averaged_params.actor, rl.critic(state, averaged=True)), average, rtol=1e-4, atol=1e-6)
     assert_same(rl.policy(CONFIG, state, averaged=True).actor, state.averaged_params.actor)
     assert_same(rl.policy(CONFIG, state).actor, state.params.actor)
 
@@ -161,11 +162,106 @@ def test_plain_ppo_where_there_are_no_costs() -> None:
         ({"num_minibatches": 16, "shuffle": "envs"}, "num_minibatches is 16; allowed: a divisor of the 8 envs"),
         ({"shards": 3}, "shards is 3; allowed: a divisor of num_envs, 8"),
         ({"gains": rl.Gains(delay=0)}, "gains.delay is 0; allowed: at least 1 update"),
+        ({"gains": rl.Gains(initial=(1.0, 2.0, 3.0))}, r"gains.initial has shape \(3,\)"),
+        ({"gains": rl.Gains(initial=3.0, maximum=2.0)}, "gains.initial is 3.0; allowed: at most gains.maximum, 2.0"),
+        ({"limits": (float("nan"), 1.0)}, r"limits is \(nan, 1.0\); allowed: a number, at least 0, inf included"),
+        ({"limits": jnp.array([-1.0, 1.0])}, "limits is .*-1.*; allowed: a number, at least 0"),
+        ({"learning_rate": -1e-3}, "learning_rate is -0.001; allowed: a number, above 0, finite"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast'; allowed: a number"),
     ],
 )
 def test_settings_that_cannot_run_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         rl.make_train(ENV, PARAMS, replace(CONFIG, **wrong))
+
+
+@pytest.mark.parametrize("name", config_module.RANGES)
+def test_no_numeric_setting_may_be_nan(name: str) -> None:
+    nan = float("nan")
+    *_, field = name.split(".")
+    wrong = CONFIG.replace(gains=CONFIG.gains.replace(**{field: nan})) if "." in name else CONFIG.replace(**{name: nan})  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=f"{name} is nan; allowed: a number"):
+        rl.init(ENV, PARAMS, wrong, jax.random.key(0))
+
+
+def test_every_numeric_setting_has_a_range() -> None:
+    """Of the config and of the gains: what is no static field."""
+    numeric = {
+        f"{name}{field.name}"
+        for name, kind in (("", rl.PPOConfig), ("gains.", rl.Gains))
+        for field in fields(kind)
+        if field.metadata.get("pytree_node", True) and field.name != "gains"
+    }
+    assert numeric == set(config_module.RANGES)
+
+
+class Broken(Meter):
+    """The meter with one of the things it returns replaced."""
+
+    def __init__(self, **returned: Any) -> None:
+        super().__init__()
+        self.returned = returned
+        if "action_mask" in returned:
+            self.action_mask = lambda state, params: returned["action_mask"]
+
+    def step(self, key: jax.Array, state: Any, action: Any, params: Any = None) -> tuple[Any, ...]:
+        names = ("observation", "state", "reward", "terminated", "truncated", "info")
+        step = dict(zip(names, super().step(key, state, action, params), strict=True))
+        step["info"] |= {name: value for name, value in self.returned.items() if name in ("costs", "discount")}
+        return tuple((step | {name: value for name, value in self.returned.items() if name in names}).values())
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ({"terminated": jnp.int32(0)}, r"Broken returns terminated of shape \(\) and type int32; allowed: bool\[\]"),
+        ({"truncated": jnp.float32(0)}, r"truncated of shape \(\) and type float32; allowed: bool\[\]"),
+        ({"terminated": jnp.zeros(2, bool)}, r"terminated of shape \(2,\)"),
+        ({"reward": jnp.zeros(3)}, r"reward of shape \(3,\) and type float32; allowed: a number"),
+        ({"costs": jnp.float32(0)}, r"costs of shape \(\) and type float32; allowed: one axis, an entry a constraint"),
+        ({"action_mask": jnp.ones(2, bool)}, r"action_mask of shape \(2,\) and type bool; allowed: bool\[3\]"),
+        ({"action_mask": jnp.ones(3)}, r"action_mask of shape \(3,\) and type float32; allowed: bool\[3\]"),
+    ],
+)
+def test_an_environment_that_returns_other_shapes_or_types_is_refused(returned: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        rl.make_train(Broken(**returned), PARAMS, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ({"reward": jnp.float32(jnp.nan)}, "iteration 1: the reward is not finite in 32 of 32 steps"),
+        ({"reward": jnp.float32(jnp.inf)}, "iteration 1: the reward is not finite in 32 of 32 steps"),
+        ({"costs": jnp.array([jnp.nan, 0.0])}, "iteration 1: a cost is not finite in 32 of 32 steps"),
+        ({"discount": jnp.float32(jnp.nan)}, "iteration 1: the discount is not finite in 32 of 32 steps"),
+        ({"action_mask": jnp.zeros(3, bool)}, "iteration 1: the mask allows no action in 32 of 32 steps"),
+    ],
+)
+def test_what_is_no_number_ends_the_run_by_iteration_and_quantity(returned: dict[str, Any], message: str) -> None:
+    """Called as it is the run raises; compiled it cannot, and its metrics do when they are read."""
+    train = rl.make_train(Broken(**returned), PARAMS, CONFIG.replace(num_iterations=2))  # type: ignore[attr-defined]
+    with pytest.raises(TrainingError, match=message):
+        train(jax.random.key(0))
+    _, metrics = jax.jit(train)(jax.random.key(0))
+    with pytest.raises(TrainingError, match=message):
+        rl.summarise(metrics)
+
+
+def test_a_step_too_long_is_an_error_of_its_iteration() -> None:
+    metrics = example()[1]
+    with pytest.raises(TrainingError, match=r"iteration 3: parameters are not finite$"):
+        rl.require_sound(replace(metrics, faults=metrics.faults.at[2:, -1].set(1.0)))
+
+
+def test_nothing_is_drawn_where_nothing_is_legal() -> None:
+    """No probability instead of an even one over what is forbidden; a mask of another length is refused."""
+    state = example()[0]
+    nothing = rl.policy_logits(rl.policy(CONFIG, state), jnp.ones((2, 2)), jnp.array([[False] * 3, [True] * 3]))
+    assert np.isnan(jax.nn.softmax(nothing[0])).all()
+    assert np.isfinite(nothing[1]).all()
+    with pytest.raises(ConfigError, match="the mask has 2 entries; allowed: 3, one an action"):
+        rl.policy_logits(rl.policy(CONFIG, state), jnp.ones((4, 2)), jnp.ones((4, 2), bool))
 
 
 def test_unknown_settings_are_refused() -> None:
@@ -179,7 +275,7 @@ def test_every_setting_is_read_by_the_program(config: type, name: str) -> None:
     read = set()
     for path in Path(retentionjax.rl.__path__[0]).glob("*.py"):
         for function in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(function, ast.FunctionDef) or function.name in {"check", "_check_costs"}:
+            if not isinstance(function, ast.FunctionDef) or function.name in {"check", "check_ranges", "_check_costs"}:
                 continue
             for node in ast.walk(function):
                 if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == name:
