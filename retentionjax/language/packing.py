@@ -8,6 +8,7 @@ import numpy as np
 from flax import struct
 
 from retentionjax.errors import ConfigError, DataError
+from retentionjax.language.tokenizer import chat_ids
 
 Leaf = Any  # an array of NumPy or JAX, or what a tree map makes of one
 NO_SEGMENT = 0  # the segment of padding; examples count from 1
@@ -66,8 +67,7 @@ def tokenise_prompt(tokenizer: Any, prompt: Prompt, *, system: str | None = None
     """
     messages: list[Mapping[str, str]] = [] if system is None else [{"role": "system", "content": system}]
     messages += [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return np.asarray(tokenizer.encode(text, add_special_tokens=False), np.int32)
+    return np.asarray(chat_ids(tokenizer, messages), np.int32)
 
 
 def tokenise(

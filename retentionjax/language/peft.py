@@ -2,16 +2,17 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
 from retentionjax import storage
 from retentionjax.errors import ModelError
 from retentionjax.language.decoder import DecoderConfig
-from retentionjax.language.decoder.weights import module_path
+from retentionjax.language.decoder.weights import TYPES, check_finite, check_type, module_path
 from retentionjax.language.lora import Adapter
 
 CONFIG = "adapter_config.json"
@@ -21,24 +22,22 @@ _PREFIX = "base_model.model."
 # Settings of PEFT that change what an adapter computes and that ours does not have, with the values that are harmless.
 _ONLY: Mapping[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
+    "task_type": (None, "CAUSAL_LM"),
     "bias": (None, "none"),
-    "lora_bias": (None, False),
-    "modules_to_save": (None, []),
-    "use_dora": (None, False),
-    "use_qalora": (None, False),
-    "use_bdlora": (None, False),
-    "kasa_config": (None,),
-    "monteclora_config": (None,),
-    "velora_config": (None,),
-    "alora_invocation_tokens": (None,),
-    "arrow_config": (None,),
-    "layer_replication": (None,),
-    "megatron_config": (None,),
-    "rank_pattern": (None, {}),
-    "alpha_pattern": (None, {}),
-    "target_parameters": (None, []),
-    "trainable_token_indices": (None,),
+    # PiSSA, OLoRA, CorDA, LoftQ and their kin change the base's weights, which the adapter's file does not hold.
+    "init_lora_weights": (True, False, "gaussian"),
 }
+# Settings that say how an adapter was made, or that its tensors say again.
+# fmt: off
+_WITHOUT_EFFECT = frozenset(
+    {
+        "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying", "eva_config",
+        "exclude_modules", "fan_in_fan_out", "inference_mode", "layers_pattern", "layers_to_transform",
+        "loftq_config", "lora_ga_config", "megatron_core", "peft_version", "qalora_group_size", "revision",
+        "runtime_config", "target_modules",
+    }
+)
+# fmt: on
 
 
 def save(folder: str | os.PathLike[str], adapter: Adapter, config: DecoderConfig, *, base: str = "") -> None:
@@ -60,20 +59,15 @@ def load(folder: str | os.PathLike[str], config: DecoderConfig) -> Adapter:
     """The adapter in `folder`, for a decoder with `config`. Layers or projections that it leaves out get zeros.
 
     Raises:
-        ModelError: no adapter, one that is damaged, belongs to another model, or has a setting that is not supported.
+        ModelError: no adapter, one that is damaged or not finite, belongs to another model, or has a setting that is
+            not supported.
     """
     where = storage.as_path(folder)
     if not (where / CONFIG).exists() or not (where / WEIGHTS).exists():
         raise ModelError(f"{where}: no adapter; allowed: a folder with {CONFIG} and {WEIGHTS}")
-    settings = storage.read_json(where / CONFIG)
-    for key, allowed in _ONLY.items():
-        if (value := settings.get(key, allowed[0])) not in allowed:
-            words = " or ".join(repr(each) for each in allowed)
-            raise ModelError(f"{where / CONFIG}: {key} is {value!r}; allowed: {words}")
-    rank, alpha, rslora = (settings.get(key) for key in ("r", "lora_alpha", "use_rslora"))
-    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
-        raise ModelError(f"{where / CONFIG}: r is {rank!r}, lora_alpha {alpha!r}; allowed: a rank and a number")
-    tensors = _tensors(str(where / WEIGHTS), config)
+    settings = _settings(where / CONFIG)
+    rank, alpha, rslora = settings["r"], settings["lora_alpha"], bool(settings.get("use_rslora"))
+    tensors = _tensors(where / WEIGHTS, config)
     first = min(layer for _, layer in tensors)
     a, b = _stacked(str(where / WEIGHTS), tensors, config, rank, first)
     return Adapter(
@@ -82,19 +76,47 @@ def load(folder: str | os.PathLike[str], config: DecoderConfig) -> Adapter:
         scale=alpha / (math.sqrt(rank) if rslora else rank),
         first_layer=first,
         dropout=float(settings.get("lora_dropout") or 0.0),
-        rslora=bool(rslora),
+        rslora=rslora,
     )
+
+
+_OURS: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool], str]] = {
+    "r": ((int,), lambda rank: rank >= 1, "a whole number, 1 or more"),
+    "lora_alpha": ((int, float), math.isfinite, "a number"),
+    "lora_dropout": ((int, float), lambda share: 0.0 <= share < 1.0, "0 up to, not including, 1"),
+    "use_rslora": ((bool,), lambda _: True, "true or false"),
+}
+"""Settings that ours has: their types, what fits, and what is allowed in words."""
+
+
+def _settings(file: epath.Path) -> dict[str, Any]:
+    """The entries of adapter_config.json; any that is on and that ours does not have is refused, known or not."""
+    settings = storage.read_json(file)
+    if not isinstance(settings, dict):
+        raise ModelError(f"{file}: holds {settings!r}; allowed: an object with r, lora_alpha and other settings")
+    for key, value in settings.items():
+        if key in _ONLY and value not in _ONLY[key]:
+            words = " or ".join(repr(each) for each in _ONLY[key])
+            raise ModelError(f"{file}: {key} is {value!r}; allowed: {words}")
+        if key not in _ONLY and key not in _OURS and key not in _WITHOUT_EFFECT and value:
+            raise ModelError(f"{file}: {key} is {value!r}; allowed: None or {type(value)()!r}")
+    for key, (kinds, fits, allowed) in _OURS.items():
+        value = settings.get(key)
+        left_out = value is None and key in ("lora_dropout", "use_rslora")
+        if not left_out and not (type(value) in kinds and fits(value)):
+            raise ModelError(f"{file}: {key} is {value!r}; allowed: {allowed}")
+    return settings
 
 
 Halves = dict[str, np.ndarray]
 """lora_A [r, inputs] and lora_B [outputs, r] of one module."""
 
 
-def _tensors(file: str, config: DecoderConfig) -> dict[tuple[str, int], Halves]:
+def _tensors(file: epath.Path, config: DecoderConfig) -> dict[tuple[str, int], Halves]:
     """Each adapted projection's tensors, by projection and layer."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
+    import safetensors
 
+    read: Any = safetensors.deserialize
     places = {
         f"{_PREFIX}{module_path(config, name, layer)}.{half}.weight": (name, layer, half)
         for name in config.projections
@@ -103,16 +125,22 @@ def _tensors(file: str, config: DecoderConfig) -> dict[tuple[str, int], Halves]:
     }
     found: dict[tuple[str, int], Halves] = {}
     try:
-        tensors = from_bytes(storage.as_path(file).read_bytes())
-    except SafetensorError as error:
+        entries = read(file.read_bytes())
+    except safetensors.SafetensorError as error:
         raise ModelError(f"{file}: no safetensors file ({error})") from error
-    for key, tensor in tensors.items():
+    for key, entry in entries:
         if key not in places:
             raise ModelError(f"{file}: {key} adapts no projection of this model")
+        check_type(file, key, entry["dtype"])
+        tensor = np.frombuffer(entry["data"], TYPES[entry["dtype"]]).reshape(entry["shape"])
+        check_finite(file, key, tensor)
         name, layer, half = places[key]
-        found.setdefault((name, layer), {})[half] = np.asarray(tensor, np.float32)
+        found.setdefault((name, layer), {})[half] = tensor.astype(np.float32)
     if not found:
         raise ModelError(f"{file}: holds no tensors")
+    for (name, layer), halves in found.items():
+        if len(halves) == 1:
+            raise ModelError(f"{file}: {name} in layer {layer} has {next(iter(halves))} only; allowed: both halves")
     return found
 
 

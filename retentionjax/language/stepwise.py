@@ -97,10 +97,9 @@ def blocks(
     context = _context(config, positions, mask, None, Cache(cache.k[0], cache.v[0], cache.length), None)
     keys, values = list(cache.k), list(cache.v)
     for index in range(first, last):
-        window = None if config.windows is None else jnp.int32(config.windows[index])
         memory = Memory(keys[index], values[index])
         x, memory = run_layer(
-            config, model.layers[index], deltas.layers[index], window, jnp.int32(0), x, memory, context
+            config, model.layers[index], deltas.layers[index], jnp.int32(index), x, memory, context, row=jnp.int32(0)
         )
         keys[index], values[index] = memory.k, memory.v
     moved_by = x.shape[1] if last == config.num_layers else 0

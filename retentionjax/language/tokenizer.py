@@ -1,9 +1,13 @@
 """Tokenizers: that of a checkpoint's folder, and a real small one for the random model of the tests."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from etils import epath
+
+from retentionjax import storage
 from retentionjax.errors import ModelError
 
 # Only tokenizers are taken from transformers: that it finds no PyTorch is no news.
@@ -45,21 +49,36 @@ def load(folder: str | os.PathLike[str]) -> "PreTrainedTokenizerFast":
     """The tokenizer in a Hugging Face folder, ids as the model's own; where it has no chat template it gets PLAIN.
 
     Padding gets a token of its own where the checkpoint pads with the end-of-turn token: a padding that is taken for
-    an end, or an end for padding, is a classic way to train on the wrong tokens.
+    an end, or an end for padding, is a classic way to train on the wrong tokens. Where the tokenizer does not say which
+    token ends a turn (a tokenizer.json by itself), config.json does.
 
     Raises:
-        ModelError: there is no tokenizer, or it has no token that could pad.
+        ModelError: there is no tokenizer, or it has no token that could end a turn or pad.
     """
     # transformers takes seconds to import, and only those who read a tokenizer need it.
     from transformers import AutoTokenizer
 
     try:
         found = AutoTokenizer.from_pretrained(os.fspath(folder), local_files_only=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged tokenizer.json is a bare Exception of its Rust part
         raise ModelError(f"{os.fspath(folder)}: no tokenizer can be read from it ({error})") from error
     if found.chat_template is None:
         found.chat_template = PLAIN
+    if found.eos_token_id is None:
+        found.eos_token = _end_token(storage.as_path(folder), found)
     return separate_padding(found)
+
+
+def _end_token(folder: epath.Path, tokenizer: Any) -> str:
+    """The token that `eos_token_id` of the folder's config names: generation's, or the model's."""
+    for file in ("generation_config.json", "config.json"):
+        entries = storage.read_json(folder / file) if (folder / file).exists() else {}
+        end = entries.get("eos_token_id")
+        end = end[0] if isinstance(end, list) and end else end
+        token = tokenizer.convert_ids_to_tokens(end) if type(end) is int and 0 <= end < len(tokenizer) else None
+        if token is not None:
+            return str(token)
+    raise ModelError(f"{folder}: no token ends a turn; allowed: eos_token in tokenizer_config.json or eos_token_id")
 
 
 def separate_padding(tokenizer: Any) -> Any:
@@ -104,8 +123,40 @@ def fast(backend: Any, tokens: Mapping[str, str], chat_template: str | None) -> 
     return made
 
 
-def chat_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, reply: bool = True) -> list[int]:
-    """Ids of a conversation in the model's own format; with `reply`, up to where its next turn begins."""
-    text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=reply, tokenize=False)
+def chat_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    """Ids of a conversation in the model's own format, up to where its next turn begins.
+
+    A system turn that the template refuses, or leaves out without a word, is put before the first user's turn. Models
+    that can think aloud first (Qwen3, SmolLM3) are told not to: what is sampled is the message.
+
+    Raises:
+        ModelError: the template refuses the turns all the same.
+    """
+    from jinja2 import TemplateError
+
+    turns = list(messages)
+    render = partial(tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    try:
+        text = _with_system(render, turns) if turns and turns[0]["role"] == "system" else render(turns)
+    except TemplateError as error:
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise ModelError(f"the chat template refuses the turns {roles}: {error}") from error
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
+
+
+def _with_system(render: Callable[[list[Mapping[str, str]]], str], turns: list[Mapping[str, str]]) -> str:
+    from jinja2 import TemplateError
+
+    system = turns[0]["content"].strip()
+    try:
+        text = render(turns)
+    except TemplateError:
+        text = None
+    if text is not None and system in text:
+        return text
+    if not system:
+        return render(turns[1:])
+    if len(turns) < 2 or turns[1]["role"] != "user":
+        raise ModelError("the chat template has no system turn; allowed: one that a user's turn follows")
+    return render([{"role": "user", "content": f"{system}\n\n{turns[1]['content']}"}, *turns[2:]])

@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from retentionjax import cli, storage
 from retentionjax.errors import ModelError
@@ -68,6 +71,14 @@ def test_a_model_comes_back_with_its_tokenizer(tmp_path: Path) -> None:
         ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, r"rope_type is 'dynamic'; allowed"),
         ("llama", {"rope_parameters": {"rope_type": "llama3"}}, r"rope_parameters: factor is missing"),
         ("llama", {"hidden_size": "16"}, r"hidden_size is '16'; allowed: a whole number"),
+        ("llama", {"num_key_value_heads": "2"}, r"num_key_value_heads is '2'; allowed: a whole number"),
+        ("llama", {"tie_word_embeddings": "false"}, r"tie_word_embeddings is 'false'; allowed: true or false"),
+        ("llama", {"rms_norm_eps": "1e-6"}, r"rms_norm_eps is '1e-6'; allowed: a number"),
+        ("llama", {"sliding_window": 4096}, r"sliding_window is 4096; allowed: None"),
+        ("llama", {"layer_types": ["sliding_attention"] * 3}, r"layer_types is .*; allowed: full_attention"),
+        ("gpt2", {"pruned_heads": {"0": [1]}}, r"pruned_heads is .*; allowed: None or \{\}"),
+        ("smollm3", {"no_rope_layers": [1, 0]}, r"rotated has 2 entries; allowed: one for each of 5 layers"),
+        ("smollm3", {"no_rope_layers": [2] * 5}, r"no_rope_layers is .*; allowed: a list of 0 and 1"),
         ("llama", {"num_key_value_heads": 3}, r"num_key_value_heads is 3; allowed: a divisor"),
         ("qwen2", {"layer_types": ["chunked_attention"] * 3}, r"layer_types is .*chunked"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, r"scale_attn_by_inverse_layer_idx is True"),
@@ -78,6 +89,41 @@ def test_an_unsupported_key_is_named(name: str, change: dict[str, object], messa
     entries = json.loads((ORACLES / name / "config.json").read_text())
     with pytest.raises(ModelError, match=message):
         formats.from_hf(entries | change)
+
+
+@pytest.mark.parametrize(
+    ("name", "entries"),
+    [
+        # distilgpt2, TinyLlama's and Llama's forks, Qwen: keys found in published configs.
+        ("gpt2", {"_num_labels": 1, "id2label": {"0": "LABEL_0"}, "torchscript": False, "pruned_heads": {}}),
+        ("llama", {"sliding_window": None, "use_sliding_window": False, "layer_types": ["full_attention"] * 3}),
+        ("llama", {"max_sequence_length": 2048, "rope_scaling": None, "tf_legacy_loss": False, "max_window_layers": 3}),
+        ("mistral", {"mlp_bias": False, "cls_token_id": None, "attention_bias": False, "some_future_key": None}),
+        ("qwen2", {"attention_bias": True, "use_mrope": False, "use_bfloat16": False}),
+        ("opt", {"max_length": 20, "do_sample": False, "temperature": 1.0, "top_k": 50, "bad_words_ids": None}),
+    ],
+)
+def test_keys_that_change_nothing_are_passed_over(name: str, entries: dict[str, object]) -> None:
+    config = json.loads((ORACLES / name / "config.json").read_text())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert formats.from_hf(config | entries) == formats.from_hf(config)
+
+
+def test_ignored_keys_that_somebody_may_count_on_are_warned_of() -> None:
+    config = json.loads((ORACLES / "opt" / "config.json").read_text())
+    with pytest.warns(UserWarning, match="without effect here: _secret, temperature"):
+        formats.from_hf(config | {"temperature": 0.7, "_secret": 1, "torchscript": False})
+
+
+@pytest.mark.parametrize("kind", sorted(formats.ARCHITECTURES))
+def test_every_key_that_transformers_writes_is_known(kind: str) -> None:
+    import transformers
+
+    generation = transformers.GenerationConfig().to_dict()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        formats.from_hf(generation | transformers.AutoConfig.for_model(kind).to_dict())
 
 
 def test_a_missing_key_is_named() -> None:
@@ -127,6 +173,31 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
         hub.load_decoder(folder)
 
 
+def test_weights_that_are_quantised_or_no_numbers_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "llama"
+    shutil.copytree(ORACLES / "llama", folder)
+    tensors = load_file(folder / "model.safetensors")
+    name = "model.layers.1.mlp.up_proj.weight"
+    for kind, word in ((ml_dtypes.float8_e4m3fn, "F8_E4M3"), (np.int8, "I8")):
+        save_file(tensors | {name: tensors[name].astype(kind)}, folder / "model.safetensors")
+        with pytest.raises(ModelError, match=rf"{name} is stored as {word}; allowed: F64, F32, F16, BF16"):
+            hub.load_decoder(folder)
+    for value in (np.nan, -np.inf):
+        broken = tensors[name].copy()
+        broken[3, 2] = value
+        save_file(tensors | {name: broken}, folder / "model.safetensors")
+        with pytest.raises(ModelError, match=rf"{name} has 1 of 384 numbers that are not finite"):
+            hub.load_decoder(folder)
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(tmp_path: Path) -> None:
+    model = hub.random("tiny", jax.random.key(0))
+    model.tokenizer.add_tokens(["Northwind"])
+    hub.save(tmp_path / "saved", model.decoder, model.tokenizer)
+    with pytest.raises(ModelError, match=r"the tokenizer has a token 448; allowed: below the 448 embeddings"):
+        hub.load(tmp_path / "saved")
+
+
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no folder with a config.json; allowed: .*tiny, smollm2-135m-instruct"):
         hub.load(tmp_path / "nowhere")
@@ -149,7 +220,7 @@ class FakeHub:
         self.folder, self.converted, self.checksum = folder, converted, checksum
 
     def model_info(self, repository: str, revision: str = "main", **_: object) -> types.SimpleNamespace:
-        hidden = self.converted and revision == "main"
+        hidden = self.converted and not revision.startswith("refs/pr/")
         files = [path for path in self.folder.iterdir() if not (hidden and path.suffix == ".safetensors")]
         entries = [types.SimpleNamespace(rfilename=path.name, lfs=self._lfs(path)) for path in files]
         return types.SimpleNamespace(sha=f"commit-of-{revision}", siblings=entries)
@@ -177,7 +248,7 @@ def test_a_model_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     use(monkeypatch, FakeHub(ORACLES / "opt_350m"))
     folder = hub.fetch("opt-350m", tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors", "source.json"]
-    assert json.loads((folder / "source.json").read_text())["commit"] == "commit-of-main"
+    assert json.loads((folder / "source.json").read_text())["commit"] == f"commit-of-{hub.BASES['opt-350m'].revision}"
     use(monkeypatch, FakeHub(tmp_path / "nothing"))
     assert hub.fetch("opt-350m", tmp_path) == folder
 

@@ -2,11 +2,13 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import compiled_model
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import optax
 import pytest
@@ -189,7 +191,21 @@ def test_what_cannot_be_adapted_is_refused(tiny: Decoder) -> None:
     [
         ({"use_dora": True}, r"use_dora is True; allowed: None or False"),
         ({"peft_type": "IA3"}, r"peft_type is 'IA3'; allowed: 'LORA'"),
+        ({"use_dora": "yes"}, r"use_dora is 'yes'; allowed: None or ''"),
         ({"alpha_pattern": {"q_proj": 2}}, r"alpha_pattern is"),
+        ({"rank_pattern": {"q_proj": 2}}, r"rank_pattern is .*; allowed: None or \{\}"),
+        ({"modules_to_save": ["lm_head"]}, r"modules_to_save is \['lm_head'\]; allowed: None or \[\]"),
+        ({"bias": "all"}, r"bias is 'all'; allowed: None or 'none'"),
+        ({"task_type": "SEQ_CLS"}, r"task_type is 'SEQ_CLS'; allowed: None or 'CAUSAL_LM'"),
+        *(
+            ({"init_lora_weights": kind}, rf"init_lora_weights is '{kind}'; allowed: True or False or 'gaussian'")
+            for kind in ("pissa", "pissa_niter_16", "olora", "corda", "loftq", "lora_ga")
+        ),
+        ({"of_next_year": 3}, r"of_next_year is 3; allowed: None or 0"),
+        ({"use_rslora": "yes"}, r"use_rslora is 'yes'; allowed: true or false"),
+        ({"lora_dropout": 1.0}, r"lora_dropout is 1.0; allowed: 0 up to, not including, 1"),
+        ({"lora_alpha": "8"}, r"lora_alpha is '8'; allowed: a number"),
+        ({"r": 0}, r"r is 0; allowed: a whole number, 1 or more"),
         ({"r": None}, r"r is None"),
         ({"r": 5}, r"lora_A of .* is \(3, .*; allowed: \(5, "),
     ],
@@ -212,3 +228,38 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
     save_file({}, tmp_path / peft.WEIGHTS)
     with pytest.raises(ModelError, match=r"holds no tensors"):
         peft.load(tmp_path, hub.TINY)
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> Path:
+    """The recorded adapter with its tensors changed."""
+    (folder / peft.CONFIG).write_text((ORACLES / "lora" / peft.CONFIG).read_text())
+    save_file(change(load_file(ORACLES / "lora" / peft.WEIGHTS)), folder / peft.WEIGHTS)
+    return folder
+
+
+@pytest.mark.parametrize("kind", [jnp.bfloat16, np.float16, np.float64])
+def test_an_adapter_is_read_from_whatever_floats_it_is_stored_in(kind: type, tmp_path: Path) -> None:
+    config = hub.load_decoder(ORACLES / "llama").config
+    folder = rewritten(tmp_path, lambda tensors: {key: tensor.astype(kind) for key, tensor in tensors.items()})
+    full, found = peft.load(ORACLES / "lora", config), peft.load(folder, config)
+    for name, a in full.a.items():
+        np.testing.assert_array_equal(found.a[name], np.asarray(a).astype(kind).astype(np.float32))
+        np.testing.assert_array_equal(found.b[name], np.asarray(full.b[name]).astype(kind).astype(np.float32))
+
+
+def test_an_adapter_of_quantised_steps_or_of_no_numbers_or_of_halves_is_refused(tmp_path: Path) -> None:
+    config = hub.load_decoder(ORACLES / "llama").config
+    first = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+
+    def put(value: float) -> Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]:
+        return lambda tensors: tensors | {first: np.full_like(tensors[first], value)}
+
+    for kind, name in ((ml_dtypes.float8_e4m3fn, "F8_E4M3"), (np.int8, "I8")):
+        folder = rewritten(tmp_path, lambda t, kind=kind: {key: tensor.astype(kind) for key, tensor in t.items()})
+        with pytest.raises(ModelError, match=rf"lora_\w+.weight is stored as {name}; allowed: F64, F32, F16, BF16"):
+            peft.load(folder, config)
+    for value in (math.nan, math.inf):
+        with pytest.raises(ModelError, match=rf"{first} has 48 of 48 numbers that are not finite"):
+            peft.load(rewritten(tmp_path, put(value)), config)
+    with pytest.raises(ModelError, match=r"q_proj in layer 0 has lora_B only; allowed: both halves"):
+        peft.load(rewritten(tmp_path, lambda t: {key: tensor for key, tensor in t.items() if key != first}), config)

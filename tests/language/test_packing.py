@@ -87,7 +87,10 @@ class Characters:
 
     eos_token_id = 1
 
-    def apply_chat_template(self, messages: list[dict[str, str]], tokenize: bool, add_generation_prompt: bool) -> str:
+    def apply_chat_template(
+        self, messages: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool, enable_thinking: bool
+    ) -> str:
+        assert not enable_thinking
         assert add_generation_prompt
         assert not tokenize
         return "".join(f"<{each['role'][0]}>{each['content']};" for each in messages) + "<a>"

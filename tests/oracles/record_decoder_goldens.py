@@ -1,4 +1,4 @@
-"""Records what transformers and PEFT compute in torch for tiny random models: python record_decoder_goldens.py.
+"""Records what transformers and PEFT compute in torch for tiny models: python record_decoder_goldens.py [NAME …].
 
 Needs torch, transformers and peft, which the package and its tests do not; what it writes is committed beside it, as
 ordinary Hugging Face folders with a golden.npz in each.
@@ -7,6 +7,8 @@ ordinary Hugging Face folders with a golden.npz in each.
 import json
 import os
 import shutil
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,22 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         | {"tie_word_embeddings": True, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
     ),
     "qwen3": ("qwen3", GROUPED | {"head_dim": 8}),
+    "qwen3_tied": (
+        "qwen3",
+        GROUPED
+        | {"head_dim": 8, "tie_word_embeddings": True, "attention_bias": True, "rms_norm_eps": 1e-5}
+        | {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 2},
+    ),
+    "smollm3": (
+        "smollm3",
+        GROUPED | {"num_hidden_layers": 5, "no_rope_layer_interval": 2, "tie_word_embeddings": True},
+    ),
+    "smollm3_windows": (
+        "smollm3",
+        GROUPED
+        | {"no_rope_layers": [0, 1, 1], "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False}
+        | {"use_sliding_window": True, "sliding_window": 4},
+    ),
     "opt": ("opt", OPT | {"max_position_embeddings": 32, "word_embed_proj_dim": 16}),
     "opt_350m": (
         "opt",
@@ -133,16 +151,17 @@ def record_adapter(name: str, entries: dict[str, Any]) -> None:
     )
 
 
-def main() -> None:
+def main(wanted: list[str]) -> None:
+    """Records all models and adapters anew, or those named."""
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    for index, (name, (kind, entries)) in enumerate(MODELS.items()):
-        torch.manual_seed(index)
-        record_model(name, kind, entries)
-    for index, (name, entries) in enumerate(ADAPTERS.items()):
-        torch.manual_seed(100 + index)
-        record_adapter(name, entries)
+    for name in wanted or [*MODELS, *ADAPTERS]:
+        shutil.rmtree(FOLDER / name, ignore_errors=True)
+        torch.manual_seed(zlib.crc32(name.encode()))
+        if name in MODELS:
+            record_model(name, *MODELS[name])
+        else:
+            record_adapter(name, ADAPTERS[name])
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

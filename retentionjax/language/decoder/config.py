@@ -50,7 +50,7 @@ class DecoderConfig:
     max_positions: int
     """Longest sequence the model was made for; learned position embeddings have no more rows."""
     model_type: str
-    """The name in config.json: llama, mistral, qwen2, qwen3, opt, gpt2."""
+    """The name in config.json: llama, mistral, qwen2, qwen3, smollm3, opt, gpt2."""
     embedding_size: int
     """Width of embeddings and of what the vocabulary head reads; OPT-350m projects it to and from hidden_size."""
     norm_eps: float = 1e-5
@@ -70,6 +70,8 @@ class DecoderConfig:
     """None: learned position embeddings."""
     windows: tuple[int, ...] | None = None
     """Tokens each layer looks back over, itself included; 0 is all. None: no layer is limited."""
+    rotated: tuple[bool, ...] | None = None
+    """Whether each layer rotates queries and keys (SmolLM3 leaves every fourth without positions). None: all do."""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim"):
@@ -81,8 +83,12 @@ class DecoderConfig:
             )
         if self.rope is not None and self.head_dim % 2:
             raise ModelError(f"head_dim is {self.head_dim}; allowed: an even number, since dimensions rotate in pairs")
-        if self.windows is not None and len(self.windows) != self.num_layers:
-            raise ModelError(f"windows has {len(self.windows)} entries; allowed: one for each of {self.num_layers}")
+        for name in ("windows", "rotated"):
+            entries = getattr(self, name)
+            if entries is not None and len(entries) != self.num_layers:
+                raise ModelError(
+                    f"{name} has {len(entries)} entries; allowed: one for each of {self.num_layers} layers"
+                )
 
     @property
     def projections(self) -> dict[str, tuple[int, int]]:

@@ -1,11 +1,12 @@
-"""config.json to DecoderConfig and back. Whatever is in a config and not supported is an error that names the key."""
+"""config.json to DecoderConfig and back. A key that matters and is not supported is an error that names it."""
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
-from retentionjax.errors import ModelError
 from retentionjax.language.decoder.config import DecoderConfig, Rope, RopeKind
+from retentionjax.language.decoder.keys import Keys
 from retentionjax.language.decoder.parts import ACTIVATIONS
 
 ARCHITECTURES = {
@@ -13,69 +14,10 @@ ARCHITECTURES = {
     "mistral": "MistralForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
     "opt": "OPTForCausalLM",
     "gpt2": "GPT2LMHeadModel",
 }
-
-# What changes neither weights nor logits: dropout and initialisation of their training, generation, bookkeeping.
-# fmt: off
-_WITHOUT_EFFECT = frozenset(
-    {
-        "_name_or_path", "_attn_implementation", "activation_dropout", "architectures", "attention_dropout",
-        "attn_pdrop", "auto_map", "bos_token_id", "chunk_size_feed_forward", "dropout", "dtype", "embd_pdrop",
-        "eos_token_id", "finetuning_task", "gradient_checkpointing", "id2label", "init_std",
-        "initializer_range", "is_decoder", "is_llama_config", "label2id", "layerdrop", "n_ctx",
-        "output_attentions", "output_hidden_states", "pad_token_id", "prefix", "pretraining_tp",
-        "problem_type", "resid_pdrop", "return_dict", "sep_token_id", "summary_activation",
-        "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj",
-        "task_specific_params", "tokenizer_class", "torch_dtype", "transformers.js_config",
-        "transformers_version", "unsloth_version", "unsloth_fixed", "use_cache",
-    }
-)
-# fmt: on
-_ONLY: Mapping[str, tuple[Any, ...]] = {
-    "add_cross_attention": (False,),
-    "is_encoder_decoder": (False,),
-    "layer_norm_elementwise_affine": (True,),
-    "partial_rotary_factor": (None, 1.0),
-    "reorder_and_upcast_attn": (False,),
-    "rope_interleaved": (False,),
-    "scale_attn_by_inverse_layer_idx": (False,),
-    "scale_attn_weights": (True,),
-    "use_mrope": (False,),
-    "quantization_config": (None,),
-}
-
-
-class _Keys:
-    """The entries of a config.json, taken one by one, so that at the end it is known which nobody took."""
-
-    def __init__(self, entries: Mapping[str, Any], where: str) -> None:
-        self._left = {key: value for key, value in entries.items() if key not in _WITHOUT_EFFECT}
-        self._where = where
-
-    def take(self, key: str, default: Any = ...) -> Any:
-        if key not in self._left:
-            if default is ...:
-                raise ModelError(f"{self._where}: {key} is missing")
-            return default
-        return self._left.pop(key)
-
-    def whole(self, key: str, default: Any = ...) -> int:
-        value = self.take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ModelError(f"{self._where}: {key} is {value!r}; allowed: a whole number")
-        return value
-
-    def refuse(self, key: str, value: Any, allowed: str) -> None:
-        raise ModelError(f"{self._where}: {key} is {value!r}; allowed: {allowed}")
-
-    def finish(self) -> None:
-        for key, value in self._left.items():
-            if key not in _ONLY:
-                raise ModelError(f"{self._where}: {key} (= {value!r}) is not supported")
-            if value not in _ONLY[key]:
-                self.refuse(key, value, " or ".join(repr(each) for each in _ONLY[key]))
 
 
 def from_hf(entries: Mapping[str, Any], where: str = "config.json") -> DecoderConfig:
@@ -84,11 +26,11 @@ def from_hf(entries: Mapping[str, Any], where: str = "config.json") -> DecoderCo
     Raises:
         ModelError: a key is missing, has a value that is not supported, or is unknown; it is named.
     """
-    keys = _Keys(entries, where)
+    keys = Keys(entries, where)
     kind = keys.take("model_type")
     if kind not in ARCHITECTURES:
         keys.refuse("model_type", kind, ", ".join(ARCHITECTURES))
-    readers: dict[str, Callable[[_Keys], DecoderConfig]] = {"opt": _opt, "gpt2": _gpt2}
+    readers: dict[str, Callable[[Keys], DecoderConfig]] = {"opt": _opt, "gpt2": _gpt2}
     config = readers[kind](keys) if kind in readers else _llama(keys, kind)
     keys.finish()
     if config.activation not in ACTIVATIONS:
@@ -109,12 +51,37 @@ def to_hf(config: DecoderConfig, dtype: str = "float32") -> dict[str, Any]:
     return shared | writers.get(config.model_type, _llama_hf)(config)
 
 
-def _llama(keys: _Keys, kind: str) -> DecoderConfig:
+@dataclass(frozen=True)
+class _Defaults:
+    """What transformers takes where a llama-like config.json is silent."""
+
+    max_positions: int = 32_768
+    kv_heads: int | None = 32
+    """None: as many as heads."""
+    head_dim: int | None = None
+    """None: hidden size over heads."""
+    window: int | None = None
+    theta: float = 10_000.0
+    tied: bool = False
+
+
+_DEFAULTS: Mapping[str, _Defaults] = {
+    "llama": _Defaults(max_positions=2048, kv_heads=None),
+    "mistral": _Defaults(max_positions=131_072, kv_heads=8, window=4096),
+    "qwen2": _Defaults(window=4096),
+    "qwen3": _Defaults(head_dim=128, window=4096),
+    "smollm3": _Defaults(kv_heads=4, theta=2_000_000.0, tied=True),
+}
+
+
+def _llama(keys: Keys, kind: str) -> DecoderConfig:
+    defaults = _DEFAULTS[kind]
     hidden, heads, layers = (keys.whole(key) for key in ("hidden_size", "num_attention_heads", "num_hidden_layers"))
-    kv_heads = keys.take("num_key_value_heads", {"mistral": 8, "llama": None}.get(kind, 32))
-    head_dim = keys.take("head_dim", 128 if kind == "qwen3" else None)
-    max_positions = keys.whole("max_position_embeddings", {"llama": 2048, "mistral": 131_072}.get(kind, 32_768))
-    attention_bias = kind == "qwen2" or keys.take("attention_bias", False)  # noqa: FBT003 - a default
+    kv_heads = keys.whole_or_null("num_key_value_heads", defaults.kv_heads)
+    head_dim = keys.whole_or_null("head_dim", defaults.head_dim)
+    max_positions = keys.whole("max_position_embeddings", defaults.max_positions)
+    attention_bias = keys.flag("attention_bias", default=kind == "qwen2")
+    rotated = _rotated(keys, layers) if kind == "smollm3" else None
     return DecoderConfig(
         family="llama",
         model_type=kind,
@@ -127,23 +94,35 @@ def _llama(keys: _Keys, kind: str) -> DecoderConfig:
         head_dim=hidden // heads if head_dim is None else head_dim,
         intermediate_size=keys.whole("intermediate_size"),
         max_positions=max_positions,
-        norm_eps=float(keys.take("rms_norm_eps", 1e-6)),
+        norm_eps=keys.number("rms_norm_eps", 1e-6),
         activation=keys.take("hidden_act", "silu"),
-        tied=keys.take("tie_word_embeddings", False),  # noqa: FBT003 - a default
+        tied=keys.flag("tie_word_embeddings", default=defaults.tied),
         qkv_bias=attention_bias,
         output_bias=attention_bias and kind != "qwen2",
-        mlp_bias=kind == "llama" and keys.take("mlp_bias", False),  # noqa: FBT003 - a default
+        mlp_bias=kind in ("llama", "smollm3") and keys.flag("mlp_bias", default=False),
         qk_norm=kind == "qwen3",
-        rope=_rope(keys, max_positions),
-        windows=_windows(keys, kind, layers),
+        rope=_rope(keys, max_positions, defaults.theta),
+        windows=_windows(keys, kind, layers, rotated),
+        rotated=rotated,
     )
 
 
-def _rope(keys: _Keys, max_positions: int) -> Rope:
+def _rotated(keys: Keys, layers: int) -> tuple[bool, ...] | None:
+    """SmolLM3's `no_rope_layers`, whose ones, against its name, are the layers that rotate."""
+    interval = keys.whole("no_rope_layer_interval", 4)
+    entries = keys.take("no_rope_layers", None)
+    if entries is None:
+        entries = [int((index + 1) % interval != 0) for index in range(layers)]
+    if not isinstance(entries, list) or any(entry not in (0, 1) for entry in entries):
+        keys.refuse("no_rope_layers", entries, "a list of 0 and 1, one for each layer")
+    return None if all(entries) else tuple(map(bool, entries))
+
+
+def _rope(keys: Keys, max_positions: int, theta: float) -> Rope:
     """transformers 5 writes `rope_parameters`; before, it was `rope_theta` and `rope_scaling`, with `type` for kind."""
-    theta = keys.take("rope_theta", None)
+    theta = keys.take("rope_theta", None) or theta
     found = dict(keys.take("rope_scaling", None) or {}) | dict(keys.take("rope_parameters", None) or {})
-    theta = found.pop("rope_theta", None) or theta or 10_000.0
+    theta = found.pop("rope_theta", None) or theta
     legacy = found.pop("type", None)
     kind = found.pop("rope_type", None) or legacy or "default"
     partial = found.pop("partial_rotary_factor", None)
@@ -169,7 +148,7 @@ def _rope(keys: _Keys, max_positions: int) -> Rope:
     }
     if kind not in takes:
         keys.refuse("rope_type", kind, ", ".join(takes))
-    inner = _Keys(found, "rope_parameters")
+    inner = Keys(found, "rope_parameters")
     values = {key: inner.take(key, default) for key, default in takes[kind].items()}
     inner.finish()
     if kind == "yarn" and values["attention_factor"] is None:
@@ -180,37 +159,39 @@ def _rope(keys: _Keys, max_positions: int) -> Rope:
     return Rope(theta=float(theta), kind=cast("RopeKind", kind), **values)
 
 
-def _windows(keys: _Keys, kind: str, layers: int) -> tuple[int, ...] | None:
-    if kind == "llama":
-        return None
-    window = keys.take("sliding_window", 4096 if kind == "mistral" else None)
-    used = keys.take("use_sliding_window", kind == "mistral")
-    start = keys.take("max_window_layers", 28)
+def _windows(keys: Keys, kind: str, layers: int, rotated: tuple[bool, ...] | None) -> tuple[int, ...] | None:
     types = keys.take("layer_types", None)
+    if unknown := set(types or ()) - {"full_attention", "sliding_attention"}:
+        keys.refuse("layer_types", sorted(unknown), "full_attention, sliding_attention")
+    start = keys.whole("max_window_layers", 28)
+    window = used = None
+    if kind != "llama":
+        window = keys.whole_or_null("sliding_window", _DEFAULTS[kind].window)
+        used = keys.flag("use_sliding_window", default=kind == "mistral")
     if not window or not used:
-        if types is not None and "sliding_attention" in types:
+        if "sliding_attention" in (types or ()):
             keys.refuse("layer_types", types, "full_attention where sliding_window or use_sliding_window is off")
         return None
-    if types is None:
-        limited = [kind == "mistral" or index >= start for index in range(layers)]
-    else:
-        if unknown := set(types) - {"full_attention", "sliding_attention"}:
-            keys.refuse("layer_types", sorted(unknown), "full_attention, sliding_attention")
+    if types is not None:
         limited = [each == "sliding_attention" for each in types]
+    elif kind == "smollm3":
+        limited = [not turns for turns in rotated or (True,) * layers]
+    else:
+        limited = [kind == "mistral" or index >= start for index in range(layers)]
     return tuple(window if each else 0 for each in limited) if any(limited) else None
 
 
-def _opt(keys: _Keys) -> DecoderConfig:
+def _opt(keys: Keys) -> DecoderConfig:
     hidden, heads = keys.whole("hidden_size"), keys.whole("num_attention_heads")
-    norm_first = keys.take("do_layer_norm_before", True)  # noqa: FBT003 - a default
-    removed = keys.take("_remove_final_layer_norm", False)  # noqa: FBT003 - a default
-    bias = keys.take("enable_bias", True)  # noqa: FBT003 - a default
+    norm_first = keys.flag("do_layer_norm_before", default=True)
+    removed = keys.flag("_remove_final_layer_norm", default=False)
+    bias = keys.flag("enable_bias", default=True)
     return DecoderConfig(
         family="opt",
         model_type="opt",
         vocab_size=keys.whole("vocab_size"),
         hidden_size=hidden,
-        embedding_size=keys.take("word_embed_proj_dim", None) or hidden,
+        embedding_size=keys.whole_or_null("word_embed_proj_dim", None) or hidden,
         num_layers=keys.whole("num_hidden_layers"),
         num_heads=heads,
         num_kv_heads=heads,
@@ -218,7 +199,7 @@ def _opt(keys: _Keys) -> DecoderConfig:
         intermediate_size=keys.whole("ffn_dim"),
         max_positions=keys.whole("max_position_embeddings"),
         activation=keys.take("activation_function", "relu"),
-        tied=keys.take("tie_word_embeddings", True),  # noqa: FBT003 - a default
+        tied=keys.flag("tie_word_embeddings", default=True),
         qkv_bias=bias,
         output_bias=bias,
         mlp_bias=bias,
@@ -227,7 +208,7 @@ def _opt(keys: _Keys) -> DecoderConfig:
     )
 
 
-def _gpt2(keys: _Keys) -> DecoderConfig:
+def _gpt2(keys: Keys) -> DecoderConfig:
     hidden, heads = keys.whole("n_embd"), keys.whole("n_head")
     return DecoderConfig(
         family="gpt2",
@@ -239,11 +220,11 @@ def _gpt2(keys: _Keys) -> DecoderConfig:
         num_heads=heads,
         num_kv_heads=heads,
         head_dim=hidden // heads,
-        intermediate_size=keys.take("n_inner", None) or 4 * hidden,
+        intermediate_size=keys.whole_or_null("n_inner", None) or 4 * hidden,
         max_positions=keys.whole("n_positions"),
-        norm_eps=float(keys.take("layer_norm_epsilon", 1e-5)),
+        norm_eps=keys.number("layer_norm_epsilon", 1e-5),
         activation=keys.take("activation_function", "gelu_new"),
-        tied=keys.take("tie_word_embeddings", True),  # noqa: FBT003 - a default
+        tied=keys.flag("tie_word_embeddings", default=True),
         qkv_bias=True,
         output_bias=True,
         mlp_bias=True,
@@ -262,11 +243,14 @@ def _llama_hf(config: DecoderConfig) -> dict[str, Any]:
         "max_position_embeddings": config.max_positions,
         "rms_norm_eps": config.norm_eps,
     }
-    if config.model_type in ("llama", "qwen3"):
+    if config.model_type in ("llama", "qwen3", "smollm3"):
         entries["attention_bias"] = config.qkv_bias
-    if config.model_type == "llama":
+    if config.model_type in ("llama", "smollm3"):
         entries["mlp_bias"] = config.mlp_bias
+    if config.model_type == "llama":
         return entries | _rope_hf(config.rope)
+    if config.model_type == "smollm3":
+        entries["no_rope_layers"] = [int(turns) for turns in config.rotated or (True,) * config.num_layers]
     limited = [window for window in config.windows or () if window]
     entries["sliding_window"] = limited[0] if limited else None
     if config.model_type != "mistral":

@@ -63,22 +63,26 @@ def run_layer(
     config: DecoderConfig,
     layer: Layers,
     delta: Delta | None,
-    window: Int[Array, ""] | None,
     index: Int[Array, ""],
     x: Float[Array, "batch time hidden"],
     memory: Memory,
     context: Context,
+    row: Int[Array, ""] | None = None,
 ) -> tuple[Float[Array, "batch time hidden"], Memory]:
-    """Attention and MLP, each added to the stream; norms before them, or after (OPT-350m)."""
+    """Attention and MLP, each added to the stream; norms before them, or after (OPT-350m).
+
+    The layer's keys lie in the memory's row `row`, which is `index` unless it is given.
+    """
     project = _projection(layer, delta, index, context.dropout_key)
     norms = layer.norms
     seen = context.seen
-    if window is not None and context.distance is not None:
+    if config.windows is not None:
+        window = jnp.asarray(config.windows)[index]
         seen = seen & ((window == 0) | (context.distance < window))
 
-    h, memory = _attention(
-        config, layer, project, norms["attention_norm"](x) if config.norm_first else x, index, memory, seen, context
-    )
+    row = index if row is None else row
+    h = norms["attention_norm"](x) if config.norm_first else x
+    h, memory = _attention(config, layer, project, h, index, row, memory, seen, context)
     x = x + h if config.norm_first else norms["attention_norm"](x + h)
     h = _mlp(config, project, norms["mlp_norm"](x) if config.norm_first else x)
     return x + h if config.norm_first else norms["mlp_norm"](x + h), memory
@@ -112,6 +116,7 @@ def _attention(
     project: Project,
     x: Array,
     index: Array,
+    row: Array,
     memory: Memory,
     seen: Array,
     context: Context,
@@ -124,15 +129,19 @@ def _attention(
     if config.qk_norm:
         q, k = layer.norms["q_norm"](q), layer.norms["k_norm"](k)
     if context.rotation is not None:
-        q, k = rotate(q, *context.rotation), rotate(k, *context.rotation)
+        cosines, sines = context.rotation
+        if config.rotated is not None:
+            turns = jnp.asarray(config.rotated)[index]
+            cosines, sines = jnp.where(turns, cosines, 1.0), jnp.where(turns, sines, 0.0)
+        q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
     if memory.k is not None:
-        place = (index, 0, context.start, 0, 0)
+        place = (row, 0, context.start, 0, 0)
         memory = Memory(
             k=jax.lax.dynamic_update_slice(memory.k, k[None].astype(memory.k.dtype), place),
             v=jax.lax.dynamic_update_slice(memory.v, v[None].astype(memory.v.dtype), place),
         )
-        k = jax.lax.dynamic_index_in_dim(memory.k, index, keepdims=False)
-        v = jax.lax.dynamic_index_in_dim(memory.v, index, keepdims=False)
+        k = jax.lax.dynamic_index_in_dim(memory.k, row, keepdims=False)
+        v = jax.lax.dynamic_index_in_dim(memory.v, row, keepdims=False)
     name = {"llama": "o_proj", "opt": "out_proj", "gpt2": "attn.c_proj"}[config.family]
     return project(name, attend(q, k, v, seen)), memory
 

@@ -222,26 +222,24 @@ class Decoder(nnx.Module):
         config = self.config
         if not isinstance(self.layers, Layers):
             for index in range(start, end):
-                window = None if config.windows is None else jnp.asarray(config.windows[index])
                 delta = jax.tree.map(lambda w: w[0], _deltas(adapter, index, index + 1))
                 run = jax.checkpoint(run_layer, static_argnums=0) if remat else run_layer
-                x, memory = run(config, self.layers[index], delta, window, jnp.asarray(index), x, memory, context)
+                x, memory = run(config, self.layers[index], delta, jnp.asarray(index), x, memory, context)
             return x, memory
         layers = self.layers
         whole = (start, end) == (0, config.num_layers)
 
         def body(carry: tuple[Array, Memory], xs: Any) -> tuple[tuple[Array, Memory], None]:
-            index, window, layer, delta = xs
+            index, layer, delta = xs
             if layer is None:
                 # Slicing the stack before the scan would copy it; a whole stack is scanned itself, since the
                 # gradient of indexing would add up arrays of the full stack.
                 layer = jax.tree.map(lambda w: jax.lax.dynamic_index_in_dim(w, index, keepdims=False), layers)
             layer = jax.tree.map(mixed.from_bits, layer)
-            return run_layer(config, layer, delta, window, index, *carry, context), None
+            return run_layer(config, layer, delta, index, *carry, context), None
 
         indices = jnp.arange(start, end)
-        windows = None if config.windows is None else jnp.asarray(config.windows[start:end])
-        xs = (indices, windows, layers if whole else None, _deltas(adapter, start, end))
+        xs = (indices, layers if whole else None, _deltas(adapter, start, end))
         kept = None if remat else _is_worth_keeping
         return jax.lax.scan(jax.checkpoint(body, policy=kept, prevent_cse=False), (x, memory), xs)[0]
 

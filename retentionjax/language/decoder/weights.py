@@ -104,7 +104,8 @@ def read(folder: epath.Path, config: DecoderConfig, dtype: Any) -> dict[str, Arr
     """The parameters in a folder's safetensors, one file or shards with an index, as `dtype`.
 
     Raises:
-        ModelError: a file or tensor is missing, damaged or of another shape; tensors that no part of the model wants.
+        ModelError: a file or tensor is missing, damaged, not finite, or of another shape or type than it can have;
+            tensors that no part of the model wants.
     """
     tensors = Tensors(folder)
     found = {}
@@ -149,7 +150,11 @@ class Tensors:
     def read(self, name: str) -> np.ndarray:
         """The tensor, as stored."""
         self._taken.add(name)
-        array: np.ndarray = _open(self._folder, self._where[name], self._files).get_tensor(name)
+        file = self._where[name]
+        opened = _open(self._folder, file, self._files)
+        check_type(self._folder / file, name, opened.get_slice(name).get_dtype())
+        array: np.ndarray = opened.get_tensor(name)
+        check_finite(self._folder / file, name, array)
         return array
 
     def finish(self, config: DecoderConfig) -> None:
@@ -161,6 +166,25 @@ class Tensors:
         if left:
             some = ", ".join(sorted(left)[:5])
             raise ModelError(f"{self._folder}: {len(left)} tensors that the model has no place for: {some}")
+
+
+TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16}
+"""What weights may be stored as, under safetensors' names. Others (F8_E4M3, I8, U8) are steps of a scale that a
+quantised checkpoint keeps beside them: read as numbers they would be wrong."""
+
+
+def check_type(file: epath.Path, name: str, kind: str) -> None:
+    """Raises ModelError for a tensor that is not stored as a plain floating-point number."""
+    if kind not in TYPES:
+        raise ModelError(f"{file}: {name} is stored as {kind}; allowed: {', '.join(TYPES)}")
+
+
+def check_finite(file: epath.Path, name: str, array: np.ndarray) -> None:
+    """Raises ModelError for a tensor with a NaN or an infinity in it, or beyond what float32 can hold."""
+    with np.errstate(over="ignore"):
+        wrong = int((~np.isfinite(array.astype(np.float32, copy=False))).sum())
+    if wrong:
+        raise ModelError(f"{file}: {name} has {wrong} of {array.size} numbers that are not finite")
 
 
 def write(folder: epath.Path, config: DecoderConfig, parameters: Mapping[str, Array], max_shard_bytes: int) -> None:
