@@ -28,7 +28,7 @@ COMMANDS = (
     Command("data", "list, fetch and prepare data sets: data {list,fetch,prepare}", "retentionjax.data.command"),
     Command("models", "list and fetch base models: models {list,fetch}", "retentionjax.language.models_command"),
     Command("decide", "decide for one customer: --bundle DIR --customer FILE.json", "retentionjax.decide.command"),
-    Command("submit", "run all stages, here or on Vertex AI: submit PRESET", "experiments.submit"),
+    Command("submit", "run all stages, here or on Vertex AI: submit PRESET", "experiments.launch.submit"),
     Command("evaluate", "compare a bundle's policy with the rules", "retentionjax.evaluation.command"),
     Command("ope", "value a bundle's policy on logged decisions", "retentionjax.evaluation.off_policy.command"),
     Command("score", "decide about a table: --bundle DIR --customers IN --out DIR", "retentionjax.score.command"),

@@ -73,4 +73,4 @@ if [ $# -eq 0 ]; then
     say "ready. Run an experiment, for example: bash scripts/gpu_vm.sh pipeline demo"
     exit 0
 fi
-exec .venv/bin/python -m experiments.supervise "$@"
+exec .venv/bin/python -m experiments.launch.supervise "$@"

@@ -54,7 +54,7 @@ def test_zizmor_finds_no_way_in() -> None:
 def test_yaml_is_tidy() -> None:
     rules = "{extends: default, rules: {line-length: {max: 140}, document-start: disable, truthy: {check-keys: false}, "
     rules += "comments: {min-spaces-from-content: 1}, braces: {max-spaces-inside: 1}}}"
-    tool("yamllint", "--strict", "-d", rules, ".github", CLOUD_BUILD, ROOT / "experiments/machines.yaml")
+    tool("yamllint", "--strict", "-d", rules, ".github", CLOUD_BUILD, ROOT / "experiments/launch/machines.yaml")
 
 
 def test_scripts_pass_shellcheck() -> None:

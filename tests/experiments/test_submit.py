@@ -12,7 +12,8 @@ import pytest
 
 import retentionjax
 from experiments import config as configuration
-from experiments import machines, submit, vertex
+from experiments.launch import plan as plans
+from experiments.launch import submit, vertex
 from experiments.pipeline import load_stages
 from experiments.stage import Stage, _finite_or_text
 from retentionjax import cli, storage
@@ -22,9 +23,9 @@ TRAINING = ["churn", "acceptance", "policy", "sft", "reward", "ppo_text"]
 PLACE = vertex.Place("my-project", "us-central1", "image@sha256:0", "trainer@my-project.iam.gserviceaccount.com")
 
 
-def planned(runs: str, preset: str = "mvp") -> submit.Plan:
+def planned(runs: str, preset: str = "mvp") -> plans.Plan:
     loaded = configuration.load_preset(preset)
-    return submit.plan(loaded, load_stages(), storage.as_path(runs), loaded.name, "auto", machines.load())
+    return plans.make(loaded, load_stages(), storage.as_path(runs), loaded.name, "auto", plans.load_machines())
 
 
 def finish(runs: str, stage: Stage[Any], inputs: Mapping[str, str], preset: str = "mvp") -> None:
@@ -41,13 +42,13 @@ def test_stages_come_after_what_they_need(tmp_path: Path) -> None:
     assert [name for name in names if name in TRAINING] == TRAINING
     for task in tasks:
         assert all(names.index(need) < names.index(task.name) for need in task.needs)
-    assert submit.in_order(load_stages()[::-1])[0].name == "data"
+    assert plans.in_order(load_stages()[::-1])[0].name == "data"
 
 
 def test_a_circle_of_needs_is_refused() -> None:
     first, *others = load_stages()
     with pytest.raises(ConfigError, match=r"stage churn needs data, which never ends"):
-        submit.in_order(others)
+        plans.in_order(others)
     assert first.name == "data"
 
 
@@ -65,9 +66,9 @@ def test_what_is_done_is_neither_paid_nor_submitted_unless_its_input_changed(tmp
     finish(str(tmp_path), stages["acceptance"], {"data": "made by another"})
     plan = planned(str(tmp_path))
     assert [task.name for task in plan.tasks if task.finished] == ["data", "churn"]
-    default = machines.load().price("churn")
+    default = plans.load_machines().price("churn")
     assert plan.price == pytest.approx(full - 2 * default)
-    assert next(iter(vertex.specs(plan, PLACE, machines.load()))) == "acceptance"
+    assert next(iter(vertex.specs(plan, PLACE, plans.load_machines()))) == "acceptance"
 
 
 def test_changed_settings_undo_what_is_done(tmp_path: Path) -> None:
@@ -83,16 +84,16 @@ def test_changed_settings_undo_what_is_done(tmp_path: Path) -> None:
 def test_every_spec_is_a_custom_job_of_the_api(tmp_path: Path) -> None:
     types = pytest.importorskip("google.cloud.aiplatform_v1.types", reason="the extra vertex is not installed")
     plan = planned(str(tmp_path))
-    plan = submit.Plan(plan.preset, plan.name, storage.as_path("gs://bucket/runs"), plan.data, plan.tasks)
-    for name, spec in vertex.specs(plan, PLACE, machines.load(), spot=True).items():
+    plan = plans.Plan(plan.preset, plan.name, storage.as_path("gs://bucket/runs"), plan.data, plan.tasks)
+    for name, spec in vertex.specs(plan, PLACE, plans.load_machines(), spot=True).items():
         job = types.CustomJob.from_json(json.dumps(spec), ignore_unknown_fields=False)
         (pool,) = job.job_spec.worker_pool_specs
-        assert list(pool.container_spec.command) == ["python", "-m", "experiments.supervise", name]
+        assert list(pool.container_spec.command) == ["python", "-m", "experiments.launch.supervise", name]
         given = ["mvp", "--runs", "gs://bucket/runs", "--name", "mvp", "--data", "auto"]
         assert list(pool.container_spec.args) == given
-        hours = machines.load().of(name).hours
+        hours = plans.load_machines().of(name).hours
         assert job.job_spec.scheduling.timeout.total_seconds() == hours * 3600, "the ceiling on the price is enforced"
-        gpu = machines.load().accelerator(name)
+        gpu = plans.load_machines().accelerator(name)
         assert pool.machine_spec.accelerator_count == (1 if gpu else 0)
         assert pool.machine_spec.accelerator_type.name == (gpu or "ACCELERATOR_TYPE_UNSPECIFIED")
         assert job.job_spec.scheduling.strategy.name == "SPOT"
@@ -126,7 +127,7 @@ class FakeJobs:
 def submitted(runs: str, jobs: FakeJobs, attempts: int = 3) -> int:
     plan = planned(runs)
     return vertex.run(
-        plan, PLACE, vertex.specs(plan, PLACE, machines.load()), attempts, jobs=jobs, sleep=lambda _: None
+        plan, PLACE, vertex.specs(plan, PLACE, plans.load_machines()), attempts, jobs=jobs, sleep=lambda _: None
     )
 
 
@@ -160,8 +161,8 @@ def test_a_preset_of_ones_own_travels_to_the_bucket(bucket: str, tmp_path: Path)
     own.write_text("churn: {folds: 3}\n")
     loaded = configuration.load_preset(str(own))
     runs = storage.as_path(bucket) / "runs"
-    plan = submit.plan(loaded, load_stages()[:1], runs, "mine", "auto", machines.load())
-    specs = vertex.specs(plan, PLACE, machines.load())
+    plan = plans.make(loaded, load_stages()[:1], runs, "mine", "auto", plans.load_machines())
+    specs = vertex.specs(plan, PLACE, plans.load_machines())
     where = specs["data"]["jobSpec"]["workerPoolSpecs"][0]["containerSpec"]["args"][0]
     jobs = FakeJobs("nowhere", {"data": ["CANCELLED"]})
     with pytest.raises(RetentionJaxError):
@@ -231,10 +232,10 @@ def test_bad_machines_are_refused_by_name(tmp_path: Path, text: str, message: st
     path = tmp_path / "machines.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        machines.load(path)
+        plans.load_machines(path)
 
 
 def test_help_is_instant() -> None:
-    code = "import sys; from experiments import submit\ntry: submit.main(['--help'])\nexcept SystemExit: pass\n"
+    code = "import sys; from experiments.launch import submit\ntry: submit.main(['--help'])\nexcept SystemExit: pass\n"
     code += "sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0

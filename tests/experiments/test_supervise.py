@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.supervise import Patience, command_of, keep_running
+from experiments.launch.supervise import Patience, command_of, keep_running
 from retentionjax import storage
 from retentionjax.errors import ConfigError
 
@@ -61,7 +61,7 @@ def test_a_machine_about_to_be_preempted_stops_the_experiment_and_starts_no_othe
     code = f"""
         import sys
         from pathlib import Path
-        from experiments.supervise import Patience, keep_running
+        from experiments.launch.supervise import Patience, keep_running
         code = "import pathlib, time; pathlib.Path({str(tmp_path / "up")!r}).touch(); time.sleep(60)"
         child = [sys.executable, "-c", code]
         sys.exit(keep_running(lambda: child, Patience(first_pause=0), print))
@@ -123,7 +123,7 @@ def test_unknown_experiments_are_refused() -> None:
 
 SUPERVISED = """
     import sys
-    from experiments.supervise import Patience, keep_running
+    from experiments.launch.supervise import Patience, keep_running
     sys.exit(keep_running(lambda: [sys.executable, *sys.argv[1:]], Patience(), print))
 """
 

@@ -62,7 +62,7 @@ def test_a_good_vm_is_set_up_tested_and_put_to_work_in_this_order(checkout: Path
     assert done.stdout.splitlines() == [
         "setup: text gcs cuda",
         "python: scripts/selftest.py --expect gpu [0.92 tensorfloat32]",
-        "python: -m experiments.supervise pipeline mvp --runs gs://bucket/runs [0.92 tensorfloat32]",
+        "python: -m experiments.launch.supervise pipeline mvp --runs gs://bucket/runs [0.92 tensorfloat32]",
     ]
 
 

@@ -41,5 +41,5 @@ ENV PATH=/app/.venv/bin:${PATH} \
     RETENTIONJAX_CACHE=/tmp/retentionjax
 WORKDIR /home/trainer
 USER 10001:10001
-ENTRYPOINT ["python", "-m", "experiments.supervise"]
+ENTRYPOINT ["python", "-m", "experiments.launch.supervise"]
 CMD ["--help"]

@@ -4,7 +4,7 @@
     retentionjax submit experiments/configs/mvp.yaml --target local
 
 What is finished and unchanged is skipped, what was interrupted goes on from its checkpoints, what crashes is tried
-again. The price is a ceiling: each job ends at its hours (experiments/machines.yaml), attempts included. A total over
+again. The price is a ceiling: each job ends at its hours (launch/machines.yaml), attempts included. A total over
 the budget ends the program with status 2 before anything is started; so does --dry-run, with status 0.
 """
 
@@ -13,94 +13,16 @@ import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from etils import epath
-
 from experiments import config as configuration
-from experiments import machines, vertex
-from experiments.config import Preset
-from experiments.machines import Machines
-from experiments.stage import Record, Stage, is_unchanged, read_record
-from experiments.supervise import Patience, command_of, keep_running
+from experiments.launch import plan, vertex
+from experiments.launch.plan import Plan
+from experiments.launch.supervise import Patience, command_of, keep_running
 from retentionjax import cli, storage
 from retentionjax.errors import ConfigError
 
 LOCAL_RUNS = "runs"
-
-
-@dataclass(frozen=True)
-class Task:
-    """One stage to be run."""
-
-    name: str
-    needs: tuple[str, ...]
-    finished: bool
-    """Done with these very settings, by this version, on inputs that are the same."""
-    machine: str
-    hours: float
-    """At most."""
-    price: float
-    """$, at most; 0 where nothing is left to do."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All stages of a run, each after those it needs."""
-
-    preset: Preset
-    name: str
-    runs: epath.Path
-    data: str
-    tasks: tuple[Task, ...]
-
-    @property
-    def price(self) -> float:
-        """$ of what is left to do, at most."""
-        return sum(task.price for task in self.tasks)
-
-    def arguments(self, preset: str) -> list[str]:
-        """What each stage's script is given."""
-        return [preset, "--runs", os.fspath(self.runs), "--name", self.name, "--data", self.data]
-
-
-def plan(
-    preset: Preset,
-    stages: Sequence[Stage[Any]],
-    runs: epath.Path,
-    name: str,
-    data: str,
-    shapes: Machines,
-    *,
-    look: bool = True,
-) -> Plan:
-    """What is to be run and what it costs at most; without `look` nothing is taken for finished."""
-    tasks: list[Task] = []
-    finished: dict[str, Record] = {}
-    for stage in in_order(stages):
-        record = read_record(runs / name / stage.name) if look else None
-        config = preset.config(stage.name, stage.Config)
-        done = record is not None and is_unchanged(stage, config, record, finished)
-        if done and record is not None:
-            finished[stage.name] = record
-        shape = shapes.of(stage.name)
-        price = 0.0 if done else shapes.price(stage.name)
-        tasks.append(Task(stage.name, stage.needs, done, shape.machine, shape.hours, price))
-    return Plan(preset, name, runs, data, tuple(tasks))
-
-
-def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
-    """Each stage after all it needs, and otherwise as given. Raises ConfigError for a need that no stage meets."""
-    left, ordered = list(stages), list[Stage[Any]]()
-    while left:
-        met = {stage.name for stage in ordered}
-        ready = next((stage for stage in left if set(stage.needs) <= met), None)
-        if ready is None:
-            raise ConfigError(f"stage {left[0].name} needs {', '.join(set(left[0].needs) - met)}, which never ends")
-        ordered.append(ready)
-        left.remove(ready)
-    return ordered
 
 
 def show(planned: Plan, target: str, budget: float) -> None:
@@ -128,14 +50,14 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--runs {runs}: Vertex AI's machines see no folder of this one; gs://BUCKET/… is wanted")
     from experiments.pipeline import load_stages  # imports JAX and all of training: seconds that --help need not wait
 
-    shapes, name = machines.load(parsed.machines), parsed.name or preset.name
+    shapes, name = plan.load_machines(parsed.machines), parsed.name or preset.name
     look = place is None or place.project != vertex.ANY_PROJECT
-    planned = plan(preset, load_stages(), runs, name, parsed.data, shapes, look=look)
+    planned = plan.make(preset, load_stages(), runs, name, parsed.data, shapes, look=look)
     show(planned, parsed.target, parsed.budget)
     if place is not None and planned.price > parsed.budget:
         raise ConfigError(
             f"at most {planned.price:.2f} $, over the budget of {parsed.budget:g} $: raise --budget, or lower hours or "
-            f"machines in a copy of {machines.DEFAULT.name} (--machines FILE)"
+            f"machines in a copy of {plan.DEFAULT.name} (--machines FILE)"
         )
     specs = vertex.specs(planned, place, shapes, spot=parsed.spot) if place is not None else {}
     if parsed.out is not None:
@@ -178,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
     parser.add_argument("--out", metavar="DIR", help="write the job specs there, as JSON")
     parser.add_argument("--attempts", type=int, default=3, help="a stage's starts in all (3)")
-    parser.add_argument("--machines", metavar="FILE", help="another experiments/machines.yaml")
+    parser.add_argument("--machines", metavar="FILE", help="another experiments/launch/machines.yaml")
     parser.add_argument("--spot", action="store_true", help="preemptible machines; the ceiling stays")
     parser.add_argument("--project", default=os.environ.get("GOOGLE_CLOUD_PROJECT", ""))
     parser.add_argument("--region", default="us-central1")

@@ -1,7 +1,7 @@
 """Runs a stage or the pipeline to its end, through crashes and preemptions.
 
-    python -m experiments.supervise pipeline mvp --runs gs://bucket/runs
-    python -m experiments.supervise policy mvp --runs gs://bucket/runs --name mvp --ppo.learning-rate 1e-3
+    python -m experiments.launch.supervise pipeline mvp --runs gs://bucket/runs
+    python -m experiments.launch.supervise policy mvp --runs gs://bucket/runs --name mvp --ppo.learning-rate 1e-3
 
 Whatever ends it, the same command goes on from the last checkpoint in the run's folder, on this machine or on another
 one: put it where the machine runs it at every start. A crash is tried again here, after a pause; an error that only

@@ -1,7 +1,7 @@
 """Stages as custom jobs of Vertex AI: their specs, as the API's JSON, and running them one after the other.
 
-A job runs `experiments.supervise` in the training image, so that a stage which Vertex AI starts again, after a crash or
-on another machine, goes on from its checkpoints in the bucket.
+A job runs `experiments.launch.supervise` in the training image, so that a stage which Vertex AI starts again, after a
+crash or on another machine, goes on from its checkpoints in the bucket.
 """
 
 import argparse
@@ -12,16 +12,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from experiments import config as configuration
-from experiments.machines import Machines
+from experiments.launch.plan import Machines, Plan, Task
 from experiments.stage import read_record
 from retentionjax import storage
 from retentionjax.errors import ConfigError, RetentionJaxError
-
-if TYPE_CHECKING:
-    from experiments.submit import Plan, Task
 
 ANY_PROJECT = "any-project"
 """What a dry run without --project shows."""
@@ -64,12 +61,12 @@ def place(parsed: argparse.Namespace, *, dry: bool) -> Place:
     return Place(project, parsed.region, image, account)
 
 
-def specs(planned: "Plan", where: Place, shapes: Machines, *, spot: bool = False) -> dict[str, Spec]:
+def specs(planned: Plan, where: Place, shapes: Machines, *, spot: bool = False) -> dict[str, Spec]:
     """A CustomJob for each stage that is left to do, by stage, in order."""
     return {task.name: spec(planned, task, where, shapes, spot=spot) for task in planned.tasks if not task.finished}
 
 
-def spec(planned: "Plan", task: "Task", where: Place, shapes: Machines, *, spot: bool) -> Spec:
+def spec(planned: Plan, task: Task, where: Place, shapes: Machines, *, spot: bool) -> Spec:
     """The stage's CustomJob as the API's JSON."""
     machine: Spec = {"machineType": task.machine}
     if accelerator := shapes.accelerator(task.name):
@@ -80,7 +77,7 @@ def spec(planned: "Plan", task: "Task", where: Place, shapes: Machines, *, spot:
         scheduling["strategy"] = "SPOT"
     container = {
         "imageUri": where.image,
-        "command": ["python", "-m", "experiments.supervise", task.name],
+        "command": ["python", "-m", "experiments.launch.supervise", task.name],
         "args": planned.arguments(_preset_there(planned)),
         "env": [{"name": "RETENTIONJAX_CACHE", "value": "/tmp/retentionjax"}],  # noqa: S108 - in the job's container
     }
@@ -104,7 +101,7 @@ def spec(planned: "Plan", task: "Task", where: Place, shapes: Machines, *, spot:
 
 
 def run(
-    planned: "Plan",
+    planned: Plan,
     where: Place,
     jobs_specs: Mapping[str, Spec],
     attempts: int,
@@ -149,7 +146,7 @@ def _to_the_end(jobs: Jobs, name: str, job: Spec, hours: float, attempts: int, s
     raise RetentionJaxError(f"stage {name}: {state}; its logs are in the console. The same command goes on from there")
 
 
-def _preset_there(planned: "Plan") -> str:
+def _preset_there(planned: Plan) -> str:
     """The preset as the job's machine can read it: one of ours by name, a file from the bucket."""
     ours = {storage.as_path(configuration.load_preset(name).path): name for name in configuration.PRESETS}
     here = planned.preset.path

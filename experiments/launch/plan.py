@@ -1,0 +1,154 @@
+"""What of a run is left to do, in which order, on which machines (`machines.yaml`), for how much at most."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from etils import epath
+
+from experiments import config as configuration
+from experiments.config import Preset
+from experiments.stage import Record, Stage, is_unchanged, read_record
+from retentionjax.errors import ConfigError
+
+DEFAULT = Path(__file__).with_name("machines.yaml")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What one stage runs on."""
+
+    machine: str
+    hours: float
+    """At most: the job is ended then."""
+
+    def __post_init__(self) -> None:
+        """Refuses what is no duration; Vertex AI's own limit is seven days."""
+        configuration.in_range("hours", self.hours, 0.0, 168.0, open_low=True)
+
+
+@dataclass(frozen=True)
+class Machines:
+    """All of the file."""
+
+    prices: Mapping[str, float]
+    """$ an hour by machine type."""
+    accelerators: Mapping[str, str]
+    """The one accelerator that comes with a machine type."""
+    stages: Mapping[str, Shape]
+    """By stage; `default` for the others."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a machine without a price, an unknown stage, or no default."""
+        known = ("default", *configuration.STAGES)
+        for name, shape in self.stages.items():
+            if name not in known:
+                raise ConfigError(f"stages: {name!r} is no stage; allowed: {', '.join(known)}")
+            if shape.machine not in self.prices:
+                raise ConfigError(f"stages.{name}: {shape.machine!r} has no price; known: {', '.join(self.prices)}")
+        if "default" not in self.stages:
+            raise ConfigError("stages: default is missing")
+        for name, price in self.prices.items():
+            configuration.in_range(f"prices.{name}", price, 0.0, 1000.0, open_low=True)
+
+    def of(self, stage: str) -> Shape:
+        """What `stage` runs on."""
+        return self.stages.get(stage, self.stages["default"])
+
+    def accelerator(self, stage: str) -> str | None:
+        """The accelerator of its machine, None for a CPU."""
+        return self.accelerators.get(self.of(stage).machine)
+
+    def price(self, stage: str) -> float:
+        """$ that `stage` costs at most, on demand; spot prices change daily and are below."""
+        shape = self.of(stage)
+        return self.prices[shape.machine] * shape.hours
+
+
+def load_machines(path: str | os.PathLike[str] | None = None) -> Machines:
+    """The file at `path`, or the project's own. Raises ConfigError naming file, key and what is allowed."""
+    place = DEFAULT if path is None else Path(path)
+    try:
+        content = yaml.safe_load(place.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{place}: no such file") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{place}: not YAML: {' '.join(str(error).split())}") from None
+    machines: Machines = configuration.structure(content, Machines, str(place))
+    return machines
+
+
+@dataclass(frozen=True)
+class Task:
+    """One stage to be run."""
+
+    name: str
+    needs: tuple[str, ...]
+    finished: bool
+    """Done with these very settings, by this version, on inputs that are the same."""
+    machine: str
+    hours: float
+    """At most."""
+    price: float
+    """$, at most; 0 where nothing is left to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages of a run, each after those it needs."""
+
+    preset: Preset
+    name: str
+    runs: epath.Path
+    data: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def price(self) -> float:
+        """$ of what is left to do, at most."""
+        return sum(task.price for task in self.tasks)
+
+    def arguments(self, preset: str) -> list[str]:
+        """What each stage's script is given."""
+        return [preset, "--runs", os.fspath(self.runs), "--name", self.name, "--data", self.data]
+
+
+def make(
+    preset: Preset,
+    stages: Sequence[Stage[Any]],
+    runs: epath.Path,
+    name: str,
+    data: str,
+    shapes: Machines,
+    *,
+    look: bool = True,
+) -> Plan:
+    """What is to be run and what it costs at most; without `look` nothing is taken for finished."""
+    tasks: list[Task] = []
+    finished: dict[str, Record] = {}
+    for stage in in_order(stages):
+        record = read_record(runs / name / stage.name) if look else None
+        config = preset.config(stage.name, stage.Config)
+        done = record is not None and is_unchanged(stage, config, record, finished)
+        if done and record is not None:
+            finished[stage.name] = record
+        shape = shapes.of(stage.name)
+        price = 0.0 if done else shapes.price(stage.name)
+        tasks.append(Task(stage.name, stage.needs, done, shape.machine, shape.hours, price))
+    return Plan(preset, name, runs, data, tuple(tasks))
+
+
+def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
+    """Each stage after all it needs, and otherwise as given. Raises ConfigError for a need that no stage meets."""
+    left, ordered = list(stages), list[Stage[Any]]()
+    while left:
+        met = {stage.name for stage in ordered}
+        ready = next((stage for stage in left if set(stage.needs) <= met), None)
+        if ready is None:
+            raise ConfigError(f"stage {left[0].name} needs {', '.join(set(left[0].needs) - met)}, which never ends")
+        ordered.append(ready)
+        left.remove(ready)
+    return ordered
