@@ -137,6 +137,7 @@ def reference(stage: epath.Path, table: Table) -> Reference:
         table.frame,
         numeric=schema.numeric,
         categorical=schema.categorical,
+        score=train["score"].to_numpy(np.float64),
         probability=train["probability"].to_numpy(np.float64),
         label=train["label"].to_numpy(np.int64),
         column=schema.label,

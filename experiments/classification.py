@@ -102,8 +102,8 @@ def run(problem: Problem, settings: Settings, context: Context) -> dict[str, flo
     """Cross-validates on all rows, checks the gates, fits on the train split, and writes the artifacts.
 
     `classifier/` (model.ubj, encoder.json, calibrator.json), `predictions.parquet` (row, id, split, label, charge,
-    probability: out of fold for the train split), `reliability.png`, `importance.png`. Raises DataError naming
-    every gate that real data miss; the pictures are there by then.
+    score and probability: out of fold for the train split), `reliability.png`, `importance.png`. Raises DataError
+    naming every gate that real data miss; the pictures are there by then.
     """
     cross = _cross_validate(problem, settings, context)
     share = f"AUC {cross.measures['auc'].value:.3f}, calibration error {cross.measures['ece'].value:.3f}"
@@ -162,13 +162,15 @@ def _cross_validate(problem: Problem, settings: Settings, context: Context) -> C
 def _write_predictions(problem: Problem, classifier: Classifier, artifacts: epath.Path) -> dict[str, Measure]:
     """Every customer's probability by a model that has not seen them; what those of the held-out splits are worth."""
     train = problem.split == "train"
-    probability = np.empty(len(problem.frame))
-    probability[train] = classifier.out_of_fold
-    probability[~train] = classifier.predict(problem.frame[~train])
+    score, probability = np.empty((2, len(problem.frame)))
+    unseen: Any = classifier.out_of_fold
+    score[train], probability[train] = unseen.score, unseen.probability
+    score[~train] = classifier.predict_raw(problem.frame[~train])
+    probability[~train] = classifier.calibrator.apply(score[~train])
     schema, frame = problem.schema, problem.frame
     columns: dict[str, Any] = {"row": frame.index.to_numpy(), "split": problem.split, "label": problem.label}
     columns |= {key: frame[name].to_numpy() for key, name in (("id", schema.id), ("charge", schema.charge)) if name}
-    table = pd.DataFrame({**columns, "probability": probability})
+    table = pd.DataFrame({**columns, "score": score, "probability": probability})
     storage.write_bytes(artifacts / "predictions.parquet", table.to_parquet(index=False))
     base_rate = float(problem.label[train].mean())
     return measure(problem.label[~train], probability[~train], base_rate=base_rate)

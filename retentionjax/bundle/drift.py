@@ -16,6 +16,7 @@ from retentionjax import storage
 from retentionjax.bundle.loading import Bundle
 from retentionjax.errors import BundleError, DataError
 from retentionjax.tabular import drift
+from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.drift import Calibration, Reference, Shift
 
 NAME = "reference.json"
@@ -24,7 +25,7 @@ MODELS = ("churn", "acceptance")
 
 @dataclass(frozen=True)
 class Drift:
-    """Of one model's customers."""
+    """What moved between one model's training rows and a table."""
 
     model: str
     shifts: tuple[Shift, ...]
@@ -89,10 +90,13 @@ def compare(
 ) -> list[Drift]:
     """Drift of checked customers (`Bundle.frame`) by model; `known` holds labels of some or none of the models."""
     result = []
+    tests = sum(reference.tests for reference in references.values())
     for model, reference in references.items():
-        probability = np.asarray(getattr(bundle, model).predict(frame), np.float64)
-        shifts = tuple(drift.shifts(reference, frame, probability))
+        classifier: Classifier = getattr(bundle, model)
+        score = np.asarray(classifier.predict_raw(frame), np.float64)
+        shifts = tuple(drift.shifts(reference, frame, score, tests=tests))
         both = model in known and len(np.unique(known[model])) == 2
+        probability = classifier.calibrator.apply(score)
         calibration = drift.calibration(reference, known[model], probability) if both else None
         result.append(Drift(model, shifts, calibration))
     return result

@@ -60,7 +60,7 @@ def recalibrate(source: str | os.PathLike[str], target: str | os.PathLike[str], 
                 storage.write_bytes(new / file, (old.folder / file).read_bytes())
         for name, model in (("churn", old.churn), ("acceptance", old.acceptance)):
             _shifted(model, getattr(shifts, name)).save(new / name)
-        drift.write(new, {name: each.shifted(getattr(shifts, name)) for name, each in drift.read(old).items()})
+        drift.write(new, drift.read(old))
         done = {"from_bundle": old.manifest.id, **{f"{name}_log_odds": each for name, each in asdict(shifts).items()}}
         written = dataclasses.replace(
             old.manifest,

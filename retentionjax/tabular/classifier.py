@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,15 @@ class Contributions:
         return [(str(self.by_feature.columns[place]), float(values.iloc[place])) for place in order]
 
 
+class OutOfFold(NamedTuple):
+    """What models that had not seen a training row say of it."""
+
+    score: Float32[np.ndarray, " rows"]
+    """Of a booster trained on the other folds, before calibration."""
+    probability: Float[np.ndarray, " rows"]
+    """That score through a calibrator fitted on the other folds."""
+
+
 @dataclass(frozen=True)
 class Classifier:
     """P(label = 1) for the rows of a frame."""
@@ -47,8 +57,8 @@ class Classifier:
     booster: xgboost.Booster
     encoder: Encoder
     calibrator: Calibrator
-    out_of_fold: Float[np.ndarray, " rows"] | None = field(default=None, repr=False)
-    """Calibrated probability of each training row by a booster and a calibrator fitted without it; None if loaded."""
+    out_of_fold: OutOfFold | None = field(default=None, repr=False)
+    """Of the training rows; None if loaded."""
 
     def encode(self, frame: pd.DataFrame) -> Float32[np.ndarray, "rows features"]:
         """The features as numbers. Raises DataError naming row, column and value (see Encoder.encode)."""
@@ -120,7 +130,8 @@ def fit(
     fold = assign_folds(x, y, folds, seed)
     scores = cross_score(x, y, encoder.types, fold, config, seed)
     booster = train(x, y, encoder.types, config, seed)
-    return Classifier(booster, encoder, fit_isotonic(scores, y), _cross_calibrate(scores, y, fold))
+    unseen = OutOfFold(scores, _cross_calibrate(scores, y, fold))
+    return Classifier(booster, encoder, fit_isotonic(scores, y), unseen)
 
 
 def check_labels(label: npt.ArrayLike, rows: int) -> Int[np.ndarray, " rows"]:

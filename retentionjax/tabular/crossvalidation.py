@@ -19,7 +19,8 @@ class CrossValidation:
     """One prediction a row, by a classifier fitted and calibrated without the row's fold, and what they are worth."""
 
     measures: Mapping[str, Measure]
-    """Means over folds: `auc`, `ece`, `brier`, `log_loss`, `brier_skill`."""
+    """Means over folds: `auc`, `brier`, `log_loss`, `brier_skill`; and `ece` of all rows together, since what sampling
+    adds to a calibration error shrinks with the rows and does not average out over folds."""
     label: Int[np.ndarray, " rows"]
     probability: Float[np.ndarray, " rows"]
     fold: Int[np.ndarray, " rows"]
@@ -43,9 +44,8 @@ def cross_validate(
 ) -> CrossValidation:
     """K-fold cross-validation of `fit`, with everything fitted, the calibrator too, inside the training folds.
 
-    Takes (folds + 1) × folds trainings. The calibration error of one fold of a thousand rows is biased upward by
-    chance, so the mean over folds overstates it. `after_fold` is called with the measures of each fold, to show
-    progress. Raises as `fit`.
+    Takes (folds + 1) × folds trainings. `after_fold` is called with the measures of each fold, to show progress.
+    Raises as `fit`.
     """
     allowed = {name: tuple(values) for name, values in categorical.items()}
     encoder = Encoder(tuple(numeric), allowed, tuple(nullable))
@@ -69,4 +69,5 @@ def cross_validate(
         base_rate = float(y[~inside].mean())
         measured.append(measure(y[inside], probability[inside], base_rate=base_rate, seed=seed))
         after_fold(measured[-1])
-    return CrossValidation(average(measured), y, probability, fold)
+    together = measure(y, probability, base_rate=float(y.mean()), seed=seed)
+    return CrossValidation({**average(measured), "ece": together["ece"]}, y, probability, fold)

@@ -2,13 +2,13 @@
 
 PSI = Σ_b (qᵦ − pᵦ) ln(qᵦ/pᵦ) over bins b, with p the training share and q the new one; half a row is added to each
 bin's count, so that an empty bin does not make it infinite. By convention (Siddiqi 2006) 0.1 is worth a look and 0.25
-is another population. Without any drift PSI is about χ²(bins − 1) · (1/n + 1/m) of n and m rows (Yurdakul 2018), so in
-a small table it can pass both by chance: a column is only said to drift when it passes that distribution's 95th
-percentile as well.
+is another population. In a small table PSI passes both by chance. So a column is only said to drift when its PSI also
+passes what random splits of training and new rows together would give (a permutation test with PSI as the statistic,
+exact for any counts), at a level of 5 % for the whole table: 5 % divided by the number of columns (Bonferroni).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,19 @@ from retentionjax.errors import DataError
 from retentionjax.tabular import metrics
 from retentionjax.tabular.metrics import Measure
 
-FORMAT = 1
+FORMAT = 2
 MODERATE, LARGE = 0.1, 0.25
 BINS = 10
 MISSING, OTHER = "missing", "other"
-_DRAWS = 200
-_CHANCE = 0.95
+BELOW, ABOVE = "less than ever in training", "more than ever in training"
+FALSE_ALARMS = 0.05
+"""Share of tables in which some column, and share in which the calibration, is said to differ though nothing does."""
+_LEAST_DRAWS = 4_000
+_DRAWS_BEYOND = 8
+"""Random splits that must lie beyond an alarm's limit for it to be known well."""
+_CALIBRATION_TESTS = 2
+_CALIBRATION_DRAWS = 1_000
+_MARGIN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class Column:
     """How one column was distributed in training."""
 
     edges: tuple[float, ...] | None
-    """Of a number: inner edges of its quantile bins, rising; a value on an edge belongs above. None for a category."""
+    """Of a number: edges of its bins, rising, the first below every training value and the last above; a value on an
+    edge belongs above. Empty where all values were missing; None for a category."""
     categories: tuple[str, ...] | None
     counts: tuple[int, ...]
     """Rows a bin or category, then those with a value that is no category (0 for a number), then the missing."""
@@ -43,9 +51,11 @@ class Column:
         """Names of the bins, as `counts` has them."""
         if self.categories is not None:
             return (*self.categories, OTHER, MISSING)
-        edges = [f"{edge:g}" for edge in self.edges or ()]
-        below, above = ["−∞", *edges], [*edges, "∞"]
-        return (*(f"{low} to {high}" for low, high in zip(below, above, strict=True)), OTHER, MISSING)
+        inner = [f"{edge:g}" for edge in (self.edges or ())[1:-1]]
+        below, above = ["−∞", *inner], [*inner, "∞"]
+        within = [f"{low} to {high}" for low, high in zip(below, above, strict=True)]
+        outside = [BELOW, *within, ABOVE] if self.edges else within
+        return (*outside, OTHER, MISSING)
 
     def count(self, values: pd.Series) -> Int[np.ndarray, " bins"]:
         """Rows of another table in each bin. Raises DataError for text in a column of numbers."""
@@ -70,7 +80,8 @@ class Reference:
     rows: int
     columns: Mapping[str, Column]
     score: Column
-    """Of the predicted probabilities, each by a model that had not seen the row."""
+    """Of the scores before calibration, each by a booster that had not seen the row: so a calibrator that is shifted
+    or fitted anew leaves the reference true."""
     base_rate: float
     """Share of positives."""
     calibration: Mapping[str, Measure]
@@ -80,11 +91,10 @@ class Reference:
     positive: str
     negative: str
 
-    def shifted(self, log_odds: float) -> "Reference":
-        """For the same model with `log_odds` added to its scores' log-odds: the same rows, in bins moved likewise."""
-        edges = np.asarray(self.score.edges or (), np.float64)
-        moved = 1 / (1 + np.exp(-(np.log(edges) - np.log1p(-edges) + log_odds)))
-        return replace(self, score=replace(self.score, edges=tuple(moved.tolist())))
+    @property
+    def tests(self) -> int:
+        """Columns that are compared, the score among them."""
+        return len(self.columns) + 1
 
     def to_dict(self) -> dict[str, Any]:
         """The reference as JSON can hold it."""
@@ -117,7 +127,7 @@ class Shift:
     column: str
     psi: float
     chance: float
-    """What PSI would reach in one table of this size in twenty, were nothing different."""
+    """What PSI of any column would reach in one table of this size in twenty, were nothing different."""
     bin: str
     """Where the share has changed most,"""
     before: float
@@ -143,20 +153,25 @@ class Calibration:
     happened: Measure
     """Share of positives."""
     ece: Measure
+    """Less what sampling adds,"""
+    plain_ece: float
+    """and with it, as `ece_chance` is."""
     brier: Measure
     ece_chance: float
-    """What the calibration error of a calibrated model would reach in one table of these predictions in twenty."""
+    """What `plain_ece` of a model as well calibrated as training rows allow would reach in one table in forty."""
+    mean_chance: float
+    """How far `predicted` would lie from `happened` in one table in forty."""
     reference: Mapping[str, Measure]
 
     @property
     def drifted(self) -> tuple[str, ...]:
         """What is worse than in training beyond chance: `ece`, `brier`, or `mean` (predicted too high or too low)."""
         found = []
-        if self.ece.value > max(self.ece_chance, self.reference["ece"].high):
+        if self.plain_ece > max(self.ece_chance, self.reference["ece"].high):
             found.append("ece")
         if self.brier.low > self.reference["brier"].high:
             found.append("brier")
-        if not self.happened.low <= self.predicted <= self.happened.high:
+        if abs(self.happened.value - self.predicted) > self.mean_chance:
             found.append("mean")
         return tuple(found)
 
@@ -166,21 +181,34 @@ def describe(
     *,
     numeric: Sequence[str],
     categorical: Mapping[str, Sequence[str]],
+    score: Float[np.ndarray, " rows"],
     probability: Float[np.ndarray, " rows"],
     label: Int[np.ndarray, " rows"],
     column: str | None,
     positive: str = "1",
     negative: str = "0",
 ) -> Reference:
-    """The reference of training rows; `column` names the label in tables as users bring them, None: they have none."""
-    columns = {name: _quantile_bins(frame[name]) for name in numeric}
-    columns |= {name: _categories(frame[name], allowed) for name, allowed in categorical.items()}
+    """The reference of training rows.
+
+    Args:
+        frame: the rows.
+        numeric: columns of numbers.
+        categorical: columns of categories, with those that are known.
+        score: of each row, by a booster that has not seen it, before calibration.
+        probability: of each row, by a booster and a calibrator that have not seen it.
+        label: of each row, 0 or 1.
+        column: name of the label in tables as users bring them; None: they have none.
+        positive: how they write 1.
+        negative: how they write 0.
+    """
+    columns = {name: _number(frame[name]) for name in numeric}
+    columns |= {name: _category(frame[name], allowed) for name, allowed in categorical.items()}
     base_rate = float(label.mean())
     measured = metrics.measure(label, probability, base_rate=base_rate)
     return Reference(
         rows=len(frame),
         columns=columns,
-        score=_quantile_bins(pd.Series(probability, name="score")),
+        score=_number(pd.Series(score, name="score")),
         base_rate=base_rate,
         calibration={name: measured[name] for name in ("ece", "brier")},
         label=column,
@@ -189,20 +217,27 @@ def describe(
     )
 
 
-def shifts(reference: Reference, frame: pd.DataFrame, probability: Float[np.ndarray, " rows"]) -> list[Shift]:
-    """Every column of the reference, and `score`, by falling PSI. Raises DataError naming a column that is missing."""
+def shifts(
+    reference: Reference, frame: pd.DataFrame, score: Float[np.ndarray, " rows"], *, tests: int | None = None
+) -> list[Shift]:
+    """Every column of the reference, and `score`, by falling PSI.
+
+    `score` is the model's before calibration. `tests` is how many columns the whole table is asked about, where it
+    is compared with several references; None: those of this one. Raises DataError naming a column that is missing.
+    """
     if absent := [name for name in reference.columns if name not in frame.columns]:
         raise DataError(f"column {absent[0]!r} is missing; needed: {', '.join(reference.columns)}")
-    found = [_shift(name, column, column.count(frame[name])) for name, column in reference.columns.items()]
-    found.append(_shift("score", reference.score, reference.score.count(pd.Series(probability, name="score"))))
-    return sorted(found, key=lambda shift: -shift.psi)
+    level = FALSE_ALARMS / (tests or reference.tests)
+    counted = [(name, column, column.count(frame[name])) for name, column in reference.columns.items()]
+    counted.append(("score", reference.score, reference.score.count(pd.Series(score, name="score"))))
+    return sorted((_shift(*each, level) for each in counted), key=lambda shift: -shift.psi)
 
 
-def psi(before: Int[np.ndarray, " bins"], now: Int[np.ndarray, " bins"]) -> float:
-    """Population stability index of counts by bin; bins empty in both are left out."""
+def psi(before: Int[np.ndarray, "... bins"], now: Int[np.ndarray, "... bins"]) -> Float[np.ndarray, "..."]:
+    """Population stability index of counts by bin; bins empty in both add nothing."""
     used = (before + now) > 0
-    p, q = ((counts[used] + 0.5) / (counts[used] + 0.5).sum() for counts in (before, now))
-    return float(((q - p) * np.log(q / p)).sum())
+    p, q = ((counts + 0.5 * used) / (counts + 0.5 * used).sum(axis=-1, keepdims=True) for counts in (before, now))
+    return np.asarray(((q - p) * np.log(np.where(used, q, 1.0) / np.where(used, p, 1.0))).sum(axis=-1))
 
 
 def calibration(
@@ -212,44 +247,88 @@ def calibration(
     if len(np.unique(label)) < 2:
         raise DataError(f"calibration needs rows of both outcomes; all {len(label)} have {label[:1].tolist()}")
     measured = metrics.measure(label, probability, base_rate=reference.base_rate, seed=seed)
-    share = float(label.mean())
-    random = np.random.default_rng(seed)
-    bins, rows = metrics.bin_of(probability), len(label)
-    drawn = [
-        np.abs(np.bincount(bins, weights=probability - (random.random(rows) < probability))).sum() / rows
-        for _ in range(_DRAWS)
-    ]
+    ece_chance, mean_chance = _calibration_chance(probability, reference.rows, np.random.default_rng(seed))
     return Calibration(
-        rows=rows,
+        rows=len(label),
         predicted=float(probability.mean()),
-        happened=Measure(share, float(np.sqrt(share * (1 - share) / rows))),
+        happened=_share(label),
         ece=measured["ece"],
+        plain_ece=metrics.ece(label, probability),
         brier=measured["brier"],
-        ece_chance=float(np.quantile(drawn, _CHANCE)),
+        ece_chance=ece_chance,
+        mean_chance=mean_chance,
         reference=reference.calibration,
     )
 
 
-def _shift(name: str, column: Column, now: Int[np.ndarray, " bins"]) -> Shift:
+def _calibration_chance(
+    probability: Float[np.ndarray, " rows"], training_rows: int, random: np.random.Generator
+) -> tuple[float, float]:
+    """Limits of `metrics.ece` and of |predicted − happened|, were the label drawn by the probabilities.
+
+    The curve itself came from so many training rows, whose luck adds to that of the new ones (consistency resampling,
+    Bröcker, Smith 2007, with both samples).
+    """
+    rows = len(probability)
+    both = np.sqrt(1 + rows / training_rows)
+    bins, drawn = metrics.bin_of(probability), np.empty((_CALIBRATION_DRAWS, 2))
+    for number in range(_CALIBRATION_DRAWS):
+        gaps = np.bincount(bins, weights=probability - (random.random(rows) < probability)) * both / rows
+        drawn[number] = np.abs(gaps).sum(), abs(gaps.sum())
+    ece, mean = np.quantile(drawn, 1 - FALSE_ALARMS / _CALIBRATION_TESTS, axis=0)
+    return float(ece), float(mean)
+
+
+def _share(label: Int[np.ndarray, " rows"]) -> Measure:
+    """Share of positives with Wilson's interval (1927)."""
+    interval = stats.binomtest(int(label.sum()), len(label)).proportion_ci(0.95, method="wilson")
+    return Measure(float(label.mean()), float(interval.low), float(interval.high))
+
+
+def _shift(name: str, column: Column, now: Int[np.ndarray, " bins"], level: float) -> Shift:
     before = np.asarray(column.counts)
-    used = int(((before + now) > 0).sum())
-    spread = 1 / before.sum() + 1 / max(1, now.sum())
-    chance = float(stats.chi2.ppf(_CHANCE, used - 1)) * spread if used > 1 else 0.0
     shares = before / before.sum(), now / max(1, now.sum())
     most = int(np.argmax(np.abs(shares[1] - shares[0])))
-    return Shift(name, psi(before, now), chance, column.bins[most], float(shares[0][most]), float(shares[1][most]))
+    return Shift(
+        column=name,
+        psi=float(psi(before, now)),
+        chance=_chance(before, now, level),
+        bin=column.bins[most],
+        before=float(shares[0][most]),
+        now=float(shares[1][most]),
+    )
 
 
-def _quantile_bins(values: pd.Series) -> Column:
-    """Ten bins of about as many rows each; fewer where values repeat."""
+def _chance(before: Int[np.ndarray, " bins"], now: Int[np.ndarray, " bins"], level: float) -> float:
+    """PSI that random splits of all rows into tables of these sizes pass in a share of `level` of cases."""
+    draws = max(_LEAST_DRAWS, int(np.ceil(_DRAWS_BEYOND / level)))
+    together = before + now
+    drawn = np.random.default_rng(0).multivariate_hypergeometric(together, int(now.sum()), draws, method="marginals")
+    beyond = int(level * (draws + 1)) - 1  # the table itself counts as one draw, which makes the test exact
+    return float(np.sort(psi(together - drawn, drawn))[-1 - beyond])
+
+
+def _number(values: pd.Series) -> Column:
+    """About ten bins of as many rows each, a value that a tenth of the rows have in a bin of its own, and one bin on
+    either side of all training values: a column that is always 0 and now 1 has moved."""
     known = values.dropna().to_numpy(np.float64)
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.empty(0)
-    edges = edges[edges > known.min()] if len(known) else edges  # nothing lies below the least value
-    empty = Column(tuple(float(edge) for edge in edges), None, ())
-    return Column(empty.edges, None, tuple(empty.count(values).tolist()))
+    edges = tuple(float(edge) for edge in _edges(known)) if len(known) else ()
+    return Column(edges, None, tuple(Column(edges, None, ()).count(values).tolist()))
 
 
-def _categories(values: pd.Series, allowed: Sequence[str]) -> Column:
+def _edges(known: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " edges"]:
+    distinct, place, rows = np.unique(known, return_inverse=True, return_counts=True)
+    heavy = rows >= len(known) / BINS
+    middles = distinct[:-1] / 2 + distinct[1:] / 2
+    around = middles[heavy[:-1] | heavy[1:]]
+    light = known[~heavy[place]]
+    bins = round(BINS * len(light) / len(known))
+    cuts = np.quantile(light, np.arange(1, bins) / bins) if bins > 1 else np.empty(0)
+    margin = _MARGIN * (np.abs(distinct).max() or 1.0)
+    return np.unique([distinct[0] - margin, *around, *cuts[cuts > distinct[0]], distinct[-1] + margin])
+
+
+def _category(values: pd.Series, allowed: Sequence[str]) -> Column:
     empty = Column(None, tuple(allowed), ())
     return Column(None, empty.categories, tuple(empty.count(values).tolist()))
 

@@ -1,8 +1,12 @@
 """How good predicted probabilities are, each figure with a 95 % interval.
 
-Intervals say how far a figure would move for other customers with the fitted models held fixed: the figure ± 1.96
-standard errors. AUC: DeLong's variance. Brier score and log-loss: means, so s/√n. Calibration error and Brier
-skill: 500 bootstrap draws of rows. A mean over K folds has the error √(Σ errors²)/K.
+Intervals say how far a figure would move for other customers with the fitted models held fixed.
+
+    AUC           a score interval, which neither leaves [0, 1] nor shrinks to nothing at 1; DeLong's variance, which
+                  few positives leave unknown, is weighed against the one that AUC and counts imply
+    ECE           sampling alone makes the plain figure (`ece`) positive; what it adds is taken off
+    Brier, loss   means, so ± 1.96 s/√n; Brier skill likewise by its linearisation
+    mean of folds (Σ distances of the folds' own ends²)^½ / K below and above (Zou, Donner 2008)
 """
 
 import math
@@ -11,10 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import optimize
 
 NORMAL_95 = 1.959964
 BINS = 10
-_DRAWS = 500
+_DRAWS = 1_000
+_WORTH = 5
+"""So many rows of the rarer class the variance implied by AUC and counts is worth beside DeLong's. With 5, coverage in
+simulations lay between 0.93 and 0.98, from 4 positives of 200 rows and from AUC 0.5 to 0.96."""
+_NEAR = 1e-9
 _SMALLEST = 1e-15
 """Log-loss takes probabilities no nearer to 0 and 1 than this (as does scikit-learn)."""
 
@@ -24,20 +33,11 @@ Probabilities = Float[np.ndarray, " rows"]
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure and its standard error."""
+    """A figure with its 95 % interval."""
 
     value: float
-    error: float
-
-    @property
-    def low(self) -> float:
-        """Lower end of the 95 % interval."""
-        return self.value - NORMAL_95 * self.error
-
-    @property
-    def high(self) -> float:
-        """Upper end of the 95 % interval."""
-        return self.value + NORMAL_95 * self.error
+    low: float
+    high: float
 
 
 def measure(label: Labels, probability: Probabilities, *, base_rate: float, seed: int = 0) -> dict[str, Measure]:
@@ -49,26 +49,20 @@ def measure(label: Labels, probability: Probabilities, *, base_rate: float, seed
     _check(label, probability)
     squares = (probability - label) ** 2
     base_squares = (base_rate - label) ** 2
-    losses = _log_losses(label, probability)
-    errors = _bootstrap_errors(label, probability, squares, base_squares, np.random.default_rng(seed))
+    ratio = squares.mean() / base_squares.mean()
+    skill = _mean(1 - ratio - (squares - ratio * base_squares) / base_squares.mean())
     return {
-        "auc": Measure(auc(label, probability), math.sqrt(_delong_variance(label, probability))),
-        "ece": Measure(ece(label, probability), errors[0]),
+        "auc": _auc(label, probability),
+        "ece": _ece(label, probability, np.random.default_rng(seed)),
         "brier": _mean(squares),
-        "log_loss": _mean(losses),
-        "brier_skill": Measure(1 - float(squares.mean() / base_squares.mean()), errors[1]),
+        "log_loss": _mean(_log_losses(label, probability)),
+        "brier_skill": skill,
     }
 
 
 def average(folds: Sequence[Mapping[str, Measure]]) -> dict[str, Measure]:
     """Mean over folds of each figure; the folds' rows are disjoint, so their errors add in squares."""
-    return {
-        name: Measure(
-            sum(fold[name].value for fold in folds) / len(folds),
-            math.sqrt(sum(fold[name].error ** 2 for fold in folds)) / len(folds),
-        )
-        for name in folds[0]
-    }
+    return {name: _average([fold[name] for fold in folds]) for name in folds[0]}
 
 
 def summary(measures: Mapping[str, Measure], prefix: str) -> dict[str, float]:
@@ -116,11 +110,20 @@ def bin_of(probability: Probabilities, bins: int = BINS) -> Int[np.ndarray, " ro
     return np.minimum((probability * bins).astype(np.int64), bins - 1)
 
 
-# --- standard errors ------------------------------------------------------------------------------------------
+# --- intervals ------------------------------------------------------------------------------------------------
+
+
+def _average(measures: Sequence[Measure]) -> Measure:
+    count = len(measures)
+    centre = sum(each.value for each in measures) / count
+    below = math.sqrt(sum((each.value - each.low) ** 2 for each in measures)) / count
+    above = math.sqrt(sum((each.high - each.value) ** 2 for each in measures)) / count
+    return Measure(centre, centre - below, centre + above)
 
 
 def _mean(values: Float[np.ndarray, " rows"]) -> Measure:
-    return Measure(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))))
+    centre, half = float(values.mean()), NORMAL_95 * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Measure(centre, centre - half, centre + half)
 
 
 def _log_losses(label: Labels, probability: Probabilities) -> Float[np.ndarray, " rows"]:
@@ -141,27 +144,55 @@ def _placements(
     return below(negatives, positives), 1 - below(positives, negatives)
 
 
-def _delong_variance(label: Labels, probability: Probabilities) -> float:
-    """Variance of the AUC: that of the placements within each class (DeLong, DeLong, Clarke-Pearson 1988)."""
-    return sum(float(each.var(ddof=1)) / len(each) for each in _placements(label, probability) if len(each) > 1)
+def _auc(label: Labels, probability: Probabilities) -> Measure:
+    """Mean of the placements, and the values A that lie within 1.96 standard errors of it, each by its own error.
+
+    The error at A is that of exponential scores (`_implied_variance`), times the ratio of DeLong's variance to it: the
+    placements' variance within each class (DeLong, DeLong, Clarke-Pearson 1988). A ratio of 1 is worth `_WORTH` rows.
+    """
+    placements = _placements(label, probability)
+    found, positives, negatives = float(placements[0].mean()), *(len(each) for each in placements)
+    rarer, inside = min(positives, negatives), (found * positives * negatives + 0.5) / (positives * negatives + 1)
+    delong = sum(float(each.var(ddof=1)) / len(each) for each in placements if len(each) > 1)
+    ratio = delong / _implied_variance(inside, positives, negatives)
+    squares = NORMAL_95**2 * (ratio * rarer + _WORTH) / (rarer + _WORTH)
+
+    def lowest(figure: float) -> float:
+        def beyond(value: float) -> float:
+            return (figure - value) ** 2 - squares * _implied_variance(value, positives, negatives)
+
+        return float(optimize.brentq(beyond, 0.0, figure - _NEAR)) if figure > _NEAR else 0.0
+
+    return Measure(found, lowest(found), 1 - lowest(1 - found))
 
 
-def _bootstrap_errors(
-    label: Labels,
-    probability: Probabilities,
-    squares: Float[np.ndarray, " rows"],
-    base_squares: Float[np.ndarray, " rows"],
-    random: np.random.Generator,
-) -> tuple[float, float]:
-    """Standard errors of the calibration error and of the Brier skill."""
-    rows = len(label)
-    bins, gaps = bin_of(probability), probability - label
-    draws = np.empty((_DRAWS, 2))
-    for number in range(_DRAWS):
-        times = np.bincount(random.integers(rows, size=rows), minlength=rows)
-        error = np.abs(np.bincount(bins, weights=times * gaps, minlength=BINS)).sum() / rows
-        draws[number] = error, 1 - (times @ squares) / (times @ base_squares)
-    return float(draws[:, 0].std(ddof=1)), float(draws[:, 1].std(ddof=1))
+def _implied_variance(auc: float, positives: int, negatives: int) -> float:
+    """Variance of an AUC by itself and the counts (Hanley, McNeil 1982, as symmetrised by Newcombe 2006)."""
+    more = (positives + negatives) / 2 - 1
+    return auc * (1 - auc) * (1 + more * ((1 - auc) / (2 - auc) + auc / (1 + auc))) / (positives * negatives)
+
+
+def _ece(label: Labels, probability: Probabilities, random: np.random.Generator) -> Measure:
+    """`ece` less what sampling adds to it, by drawing the bins' gaps anew.
+
+    Lower end: the basic bootstrap's, but 0 where a calibrated model would reach `ece` in more than one table in forty
+    (consistency resampling: Bröcker, Smith 2007). Upper end: `ece`, which errs upwards, + 1.96 standard errors.
+    """
+    rows, bins = len(label), bin_of(probability)
+    residual = label - probability
+    in_bin = np.maximum(np.bincount(bins, minlength=BINS), 1)
+    gaps = np.bincount(bins, residual, BINS)
+    expected = np.bincount(bins, probability * (1 - probability), BINS)
+    observed = np.bincount(bins, residual**2, BINS) - gaps**2 / in_bin
+    variance = np.maximum(expected, observed)
+    noise = random.standard_normal((_DRAWS, BINS))
+    found = float(np.abs(gaps).sum()) / rows
+    calibrated = np.abs(noise * np.sqrt(expected)).sum(axis=1) / rows
+    drawn = np.abs(gaps + noise * np.sqrt(variance)).sum(axis=1) / rows
+    value = max(0.0, 2 * found - float(drawn.mean()))
+    differs = found > np.quantile(calibrated, 0.975)
+    low = max(0.0, 2 * found - float(np.quantile(drawn, 0.975))) if differs else 0.0
+    return Measure(value, low, found + NORMAL_95 * math.sqrt(float(variance.sum())) / rows)
 
 
 def _check(label: Labels, probability: Probabilities) -> None:

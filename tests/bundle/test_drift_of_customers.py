@@ -38,6 +38,7 @@ def folder(tmp_path_factory):
         train,
         numeric=bundles.CHURN.numeric,
         categorical=bundles.CHURN.categorical,
+        score=made.churn.predict_raw(train),
         probability=np.asarray(made.churn.predict(train), np.float64),
         label=train["left"].astype(int).to_numpy(np.int64),
         column="left",

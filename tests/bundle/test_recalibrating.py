@@ -5,13 +5,11 @@ from pathlib import Path
 
 import bundles
 import numpy as np
-import pandas as pd
 import pytest
 
 from retentionjax.bundle import load, recalibrating
 from retentionjax.bundle.recalibrating import Shifts
 from retentionjax.errors import DataError
-from retentionjax.tabular import drift
 from retentionjax.tabular.calibrator import Calibrator
 
 RECORDS = [{**bundles.CUSTOMER, "customer_id": str(n), "months": n, "age": 20 + n} for n in range(0, 60, 3)]
@@ -54,17 +52,3 @@ def test_a_calibrator_shifts_at_its_knots_and_stays_one() -> None:
     assert moved.apply(np.array([0.9]))[0] <= 0.999
     with pytest.raises(DataError, match="finite"):
         curve.shifted(float("nan"))
-
-
-def test_the_reference_of_drift_moves_with_the_scores() -> None:
-    random = np.random.default_rng(3)
-    frame, score = pd.DataFrame({"age": random.uniform(18, 80, 2000)}), random.uniform(0.05, 0.6, 2000)
-    label = (random.random(2000) < score).astype(int)
-    before = drift.describe(frame, numeric=["age"], categorical={}, probability=score, label=label, column=None)
-    shifted = 1 / (1 + np.exp(-(np.log(score / (1 - score)) + 0.9)))
-    psi = {
-        name: {each.column: each.psi for each in drift.shifts(reference, frame, shifted)}["score"]
-        for name, reference in (("as it was", before), ("moved", before.shifted(0.9)))
-    }
-    assert psi["as it was"] > drift.LARGE
-    assert psi["moved"] < 1e-3

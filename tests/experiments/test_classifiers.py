@@ -46,7 +46,7 @@ def test_churn_leaves_what_later_stages_read(tmp_path: Path, prepared: epath.Pat
     names = {path.name for path in context.artifacts.iterdir()}
     assert names == {"classifier", "predictions.parquet", "reliability.png", "importance.png"}
     predictions = pd.read_parquet(context.artifacts / "predictions.parquet")
-    assert list(predictions.columns) == ["row", "split", "label", "id", "charge", "probability"]
+    assert list(predictions.columns) == ["row", "split", "label", "id", "charge", "score", "probability"]
     assert predictions["id"].is_unique
     assert predictions["split"].value_counts().to_dict() == {"train": 1_200, "validation": 150, "test": 150}
     assert predictions["probability"].between(0, 1, inclusive="neither").all()
@@ -86,7 +86,9 @@ def test_real_data_below_a_gate_stop_the_run_and_leave_the_picture(tmp_path: Pat
 
 
 def test_synthetic_data_below_a_gate_are_only_told(capsys: pytest.CaptureFixture[str]) -> None:
-    measures = {"auc": Measure(0.6, 0.0), "ece": Measure(0.2, 0.0), "brier_skill": Measure(0.01, 0.0)}
+    measures = {
+        name: Measure(value, value, value) for name, value in (("auc", 0.6), ("ece", 0.2), ("brier_skill", 0.01))
+    }
     classification.check(Gates(0.7, 0.1, 0.05), measures, "synthetic", "bank")
     told = capsys.readouterr().err
     assert told.count("not enforced on synthetic data") == 3

@@ -43,8 +43,9 @@ def test_out_of_fold_probabilities_have_not_seen_their_own_label() -> None:
     model = fit(frame, label, numeric=("noise",), categorical={}, config=_EAGER, seed=0)
     assert model.out_of_fold is not None
     assert metrics.auc(label, model.predict_raw(frame).astype(np.float64)) > 0.65
-    assert metrics.auc(label, model.out_of_fold) < 0.54
-    assert metrics.ece(label, model.out_of_fold) < 0.06
+    assert metrics.auc(label, model.out_of_fold.probability) < 0.54
+    assert metrics.auc(label, model.out_of_fold.score.astype(np.float64)) < 0.54
+    assert metrics.ece(label, model.out_of_fold.probability) < 0.06
 
 
 def test_the_same_seed_gives_the_same_classifier(classifier: Classifier, customers: Customers) -> None:

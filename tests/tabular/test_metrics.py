@@ -1,11 +1,13 @@
 """Measures of probabilities against scikit-learn, slow definitions, and repeated sampling."""
 
 import math
+from collections.abc import Callable
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
+from scipy import special, stats
 from sklearn import metrics as oracle
 
 from retentionjax.tabular import metrics
@@ -50,22 +52,116 @@ def test_calibration_error_agrees_with_its_definition_bin_by_bin(rows: list[tupl
     assert metrics.ece(label, probability) == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_error_of_auc_is_that_of_delong_by_all_pairs() -> None:
-    label, probability = _sample(80, 1)
-    probability = probability.round(1)  # ties
+def test_the_interval_of_auc_is_that_of_delong_where_rows_are_many() -> None:
+    """From the kernel of all pairs, ties included."""
+    label, probability = _sample(3_000, 1)
+    probability = probability.round(1)
     positive, negative = probability[label == 1], probability[label == 0]
     kernel = (positive[:, None] > negative).astype(float) + 0.5 * (positive[:, None] == negative)
     variance = kernel.mean(1).var(ddof=1) / len(positive) + kernel.mean(0).var(ddof=1) / len(negative)
     found = metrics.measure(label, probability, base_rate=0.25)["auc"]
-    assert found.error == pytest.approx(math.sqrt(variance), rel=1e-12)
+    for end, side in ((found.low, -1.96), (found.high, 1.96)):
+        assert end == pytest.approx(found.value + side * math.sqrt(variance), abs=1e-3)
 
 
-def test_errors_are_the_spread_of_the_figures_over_fresh_samples() -> None:
-    """The one error no formula confirms: repeated sampling does. 120 samples know a spread to 7 %."""
-    drawn = [metrics.measure(*_sample(300, seed), base_rate=0.25) for seed in range(120)]
-    for name in ("auc", "brier", "log_loss", "brier_skill"):
-        spread = np.std([each[name].value for each in drawn])
-        assert np.mean([each[name].error for each in drawn]) == pytest.approx(spread, rel=0.2), name
+def test_an_auc_of_one_is_not_certain() -> None:
+    label = np.array([0] * 30 + [1] * 3)
+    found = metrics.measure(label, np.linspace(0.0, 0.9, 33), base_rate=0.1)["auc"]
+    assert found.value == found.high == 1.0
+    assert 0.4 < found.low < 0.95
+
+
+# --- coverage, by simulation ----------------------------------------------------------------------------------
+
+_World = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
+
+
+def _binormal(rows: int, share: float, auc: float, spread: float = 1.0) -> _World:
+    """Normal scores (squeezed into (0, 1)) of two classes whose AUC is `auc`."""
+    apart = stats.norm.ppf(auc) * math.sqrt(1 + spread**2)
+
+    def draw(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        label = np.arange(rows) < max(2, random.binomial(rows, share))
+        score = np.where(label, random.normal(apart, spread, rows), random.normal(size=rows))
+        return label.astype(np.int64), special.expit(score)
+
+    return draw
+
+
+def _miscalibrated(rows: int, slope: float, shift: float, b: float = 5.0) -> _World:
+    """Predictions of Beta(2, b) whose true log-odds are slope · log-odds + shift: 1 and 0 is calibrated."""
+
+    def draw(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        predicted = random.beta(2, b, rows)
+        true = special.expit(slope * special.logit(predicted) + shift)
+        return (random.random(rows) < true).astype(np.int64), predicted
+
+    return draw
+
+
+def _coverage(name: str, world: _World, truth: float, times: int) -> float:
+    """Share of samples whose interval holds the truth."""
+    held = 0
+    for seed in range(times):
+        label, probability = world(np.random.default_rng(seed))
+        found = metrics.measure(label, probability, base_rate=0.25, seed=seed)[name]
+        held += found.low <= truth <= found.high
+    return held / times
+
+
+_AUC = [(200, 0.02, 0.80), (60, 0.3, 0.96), (1_000, 0.1, 0.80), (100, 0.1, 0.50), (400, 0.05, 0.75)]
+_SHAPES = [(1.0, 0.0), (1.0, 0.3), (1.5, 0.5), (1.0, 1.0)]
+
+
+@pytest.mark.parametrize(("rows", "share", "auc"), _AUC)
+def test_the_interval_of_auc_holds_the_truth(rows: int, share: float, auc: float) -> None:
+    """Nominal 0.95; 200 samples know it to ± 0.03."""
+    assert _coverage("auc", _binormal(rows, share, auc), auc, 200) >= 0.91
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize(("rows", "share", "auc"), _AUC)
+def test_the_interval_of_auc_holds_the_truth_at_any_spread(rows: int, share: float, auc: float, spread: float) -> None:
+    assert 0.92 <= _coverage("auc", _binormal(rows, share, auc, spread), auc, 1_000) <= 0.995
+
+
+def _true_ece(slope: float, shift: float) -> float:
+    predicted = (np.arange(200_000) + 0.5) / 200_000
+    density = stats.beta.pdf(predicted, 2, 5)
+    gap = special.expit(slope * special.logit(predicted) + shift) - predicted
+    return float(np.abs(np.bincount(metrics.bin_of(predicted), gap * density)).sum() / density.sum())
+
+
+@pytest.mark.parametrize(("slope", "shift"), _SHAPES)
+def test_the_interval_of_the_calibration_error_holds_the_truth_zero_included(slope: float, shift: float) -> None:
+    truth = _true_ece(slope, shift)
+    assert _coverage("ece", _miscalibrated(1_000, slope, shift), truth, 200) >= 0.90
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [200, 1_000, 5_000])
+@pytest.mark.parametrize(("slope", "shift"), _SHAPES)
+def test_the_interval_of_the_calibration_error_holds_at_any_size(slope: float, shift: float, rows: int) -> None:
+    assert _coverage("ece", _miscalibrated(rows, slope, shift), _true_ece(slope, shift), 1_000) >= 0.90
+
+
+def test_the_calibration_error_of_a_calibrated_model_is_nearer_to_zero_than_the_plain_one() -> None:
+    plain, found = [], []
+    for seed in range(50):
+        label, probability = _miscalibrated(1_000, 1.0, 0.0)(np.random.default_rng(seed))
+        plain.append(metrics.ece(label, probability))
+        found.append(metrics.measure(label, probability, base_rate=0.25)["ece"].value)
+    assert np.mean(found) < 0.8 * np.mean(plain)
+
+
+def test_the_intervals_of_means_hold_the_truth() -> None:
+    """Brier score, log-loss and skill of calibrated predictions; the truth by integration."""
+    p = stats.beta.ppf((np.arange(200_000) + 0.5) / 200_000, 2, 5)
+    brier, base = (p * (1 - p)).mean(), (0.25**2 * (1 - p) + 0.75**2 * p).mean()
+    truths = {"brier": brier, "log_loss": special.entr(p).mean() + special.entr(1 - p).mean()}
+    for name, truth in {**truths, "brier_skill": 1 - brier / base}.items():
+        assert _coverage(name, _miscalibrated(200, 1.0, 0.0), float(truth), 200) >= 0.91, name
 
 
 def test_skill_is_over_always_predicting_the_base_rate() -> None:
@@ -77,17 +173,19 @@ def test_skill_is_over_always_predicting_the_base_rate() -> None:
 
 
 def test_a_mean_over_folds_has_the_error_of_independent_folds() -> None:
-    folds = [{"auc": metrics.Measure(0.8, 0.03)}, {"auc": metrics.Measure(0.9, 0.04)}]
-    assert metrics.average(folds)["auc"].value == pytest.approx(0.85)
-    assert metrics.average(folds)["auc"].error == pytest.approx(0.025)
+    folds = [{"auc": metrics.Measure(0.8, 0.74, 0.83)}, {"auc": metrics.Measure(0.9, 0.82, 0.94)}]
+    found = metrics.average(folds)["auc"]
+    assert found.value == pytest.approx(0.85)
+    assert (found.low, found.high) == pytest.approx((0.85 - 0.05, 0.85 + 0.025))
 
 
 def test_the_summary_is_flat_and_its_intervals_stay_in_range() -> None:
-    flat = metrics.summary({"auc": metrics.Measure(0.99, 0.01), "brier_skill": metrics.Measure(0.0, 0.1)}, "cv_")
+    measures = {"auc": metrics.Measure(0.99, 0.97, 1.01), "brier_skill": metrics.Measure(0.0, -0.2, 0.2)}
+    flat = metrics.summary(measures, "cv_")
     assert flat["cv_auc"] == 0.99
-    assert flat["cv_auc_low"] == pytest.approx(0.9704, abs=1e-4)
+    assert flat["cv_auc_low"] == 0.97
     assert flat["cv_auc_high"] == 1.0
-    assert flat["cv_brier_skill_low"] == pytest.approx(-0.196, abs=1e-3)
+    assert flat["cv_brier_skill_low"] == -0.2
 
 
 @pytest.mark.parametrize(
