@@ -3,12 +3,14 @@
 settings, clock, metrics    given or made here
 ledger, gate, engine        opened by `_running`
 probe                       whether the ledger takes writes
+side_work                   what-ifs and explanations
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
@@ -43,9 +45,11 @@ from serving.security.bodies import BODY_LIMIT, StrictRequest
 from serving.security.gate import Gate
 from serving.security.headers import of_api, secured
 from serving.settings import Settings
+from serving.side_work import SideWork
 
 _log = structlog.get_logger("serving.app")
 _RETRY_SECONDS = 2.0
+_THREADS = 32
 
 
 def create_app(
@@ -116,6 +120,8 @@ def _allows(path: str, *methods: str) -> HTTPRouteHandler:
 async def _running(app: Litestar) -> AsyncIterator[None]:
     """Opens the ledger, makes the engine ready, closes both after the last decision under way."""
     state, settings = app.state, app.state.settings
+    # They wait for the disk and for each other's transactions, not for the processor: a few would soon be all taken.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "ledger"))
     ledger = await asyncio.to_thread(lambda: Ledger.open(settings.database, clock=state.clock))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, ledger.close)
@@ -129,7 +135,10 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
             seconds=settings.session_hours * 3600,
             cache_seconds=settings.key_cache_seconds,
         )
-        state.update({"ledger": ledger, "gate": gate, "engine": engine, "probe": Probe(ledger), "sessions": sessions})
+        side_work = SideWork()
+        stack.callback(side_work.close)
+        state.update({"ledger": ledger, "gate": gate, "engine": engine, "sessions": sessions})
+        state.update({"probe": Probe(ledger), "side_work": side_work})
         await engine.start()
         stack.push_async_callback(engine.drain)
         keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.clock).run())

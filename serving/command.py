@@ -24,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
 
     from retentionjax.bundle import pointer
     from serving.observability import logs
+    from serving.security.connections import LimitedProtocol
 
     logs.configure(settings.log_level)
     settings = dataclasses.replace(
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
             timeout_graceful_shutdown=int(settings.drain_seconds) or None,
             timeout_keep_alive=30,
             timeout_worker_healthcheck=30,  # a process that compiles on a busy machine is slow to answer, not dead
-            h11_max_incomplete_event_size=32 * 1024,
+            http=LimitedProtocol,
         )
         hand_on(settings, os.environ)  # worker processes read their settings there
         _serve(config, listener)

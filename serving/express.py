@@ -15,6 +15,7 @@ from litestar import Litestar, Request, Response
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.observability.metrics import Metrics
+from serving.problems import field_error, invalid, problem_response
 from serving.security.bodies import StrictRequest
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -45,7 +46,7 @@ class Encoded(Response[Any]):
 class Express(Litestar):
     """Litestar with a short way to some handlers `(request, data) -> Encoded`."""
 
-    __slots__ = ("_express",)
+    __slots__ = ("_express", "_headers")
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As Litestar."""
@@ -60,6 +61,7 @@ class Express(Litestar):
         middleware: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
         """Opens it for POST to the handlers of these `name`s; `headers` go with every answer."""
+        self._headers = headers
         for name in names:
             found = self.get_handler_index_by_name(name)
             if found is None:
@@ -70,10 +72,19 @@ class Express(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """An ASGI application."""
-        if scope["type"] == "http" and scope["method"] == "POST" and (way := self._express.get(scope["path"])):
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+        elif scope["method"] == "POST" and (way := self._express.get(scope["path"])):
             scope["app"] = scope["litestar_app"] = self
             await way(scope, receive, send)
         else:
+            if scope["method"] == "HEAD":  # the server answers as to GET, and leaves the body out
+                scope = {**scope, "method": "GET"}
+            if b"%00" in scope["query_string"]:
+                refused = invalid("The query holds the character U+0000.", field_error("query", allowed="other text"))
+                send = _with(self._headers, send)
+                await problem_response(refused).to_asgi_response(app=None, request=Request(scope))(scope, receive, send)
+                return
             await super().__call__(scope, receive, send)
 
 

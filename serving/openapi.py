@@ -88,7 +88,7 @@ def document(app: Litestar, schema: dict[str, Any], facts: Schema) -> dict[str, 
 def _narrow(components: dict[str, Any], facts: Schema) -> None:
     """Says what the facts of a customer are. In a batch a decision whose facts do not fit is refused by itself."""
     components["DecisionOfBatch"] = copy.deepcopy(components["DecisionIn"])
-    components["DecisionsIn"]["properties"]["decisions"]["items"]["$ref"] = _REFERENCE.format(name="DecisionOfBatch")
+    components["DecisionsIn"]["properties"]["decisions"]["items"] = {"$ref": _REFERENCE.format(name="DecisionOfBatch")}
     for name in ("DecisionIn", "SimulationIn"):
         components[name]["properties"]["facts"] |= _of_facts(facts)
 

@@ -61,6 +61,15 @@ class Problem(Exception):  # noqa: N818 - what RFC 9457 calls it
         self.errors = tuple(each if isinstance(each, FieldError) else field_error(**each) for each in errors)
         self.headers = dict(headers or {})
 
+    def within(self, place: str) -> "Problem":
+        """The same of a part of a body: its fields are those of `place`."""
+        errors = [msgspec.structs.replace(each, field=_within(place, each.field)) for each in self.errors]
+        return Problem(self.status, self.type, self.title, self.detail, errors, headers=self.headers)
+
+
+def _within(place: str, field: str) -> str:
+    return place if field == "body" else f"{place}.{field}"
+
 
 _MISSING = object()
 

@@ -23,6 +23,7 @@ from serving.engine.slots import Served
 from serving.first_start import prepare
 from serving.ledger import Ledger
 from serving.observability import logs
+from serving.security.connections import LimitedProtocol
 from serving.settings import Settings
 
 FACTS = {name: value for name, value in bundles.CUSTOMER.items() if name != "customer_id"}
@@ -85,7 +86,9 @@ def example(folder: Path) -> Path:
 def _listening(app: Litestar) -> Iterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", server_header=False)
+    config = uvicorn.Config(
+        app, http=LimitedProtocol, log_config=None, access_log=False, ws="none", server_header=False
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

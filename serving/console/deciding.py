@@ -18,14 +18,15 @@ from serving.console.pages import page
 from serving.console.people import Person
 from serving.console.sliders import Slider, sliders
 from serving.domain.decisions.controllers import ask_of
-from serving.domain.decisions.explaining import explain
+from serving.domain.decisions.explaining import explained
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import DecisionIn, Explanation, SimulationIn
 from serving.domain.decisions.simulating import simulate as simulated
-from serving.engine.contract import Ask, Decision, EngineError, Given, Mark
+from serving.engine.contract import Ask, Decision, EngineError, Mark
 from serving.engine.slots import Served
 from serving.fields import UUID_PATTERN
 from serving.ledger import LedgerUnavailable
+from serving.ledger.types import DecisionRecord
 from serving.problems import Problem, field_error, invalid
 from serving.security.bodies import decode
 
@@ -39,7 +40,8 @@ async def show_decide(request: Http) -> Response[str]:
         raise invalid("This is no decision's id.", field_error("decision", decision_id, "a UUID"))
     person, shown = Person(), dict[str, Any]()
     if decision_id is not None:
-        person, shown = await asyncio.to_thread(_recorded, state, decision_id)
+        person, decision, row = await asyncio.to_thread(_recorded, state, decision_id)
+        shown = await _shown(request, decision, person, row)
     elif example is not None:
         person = await asyncio.to_thread(people.example, state.settings.console_examples, example)
     return await _page(request, person, shown)
@@ -58,7 +60,10 @@ async def decide(request: Http) -> Response[Any]:
         raise problem_of(error) from None
     if not dry_run and not is_part(request):
         return Redirect(f"/console?decision={given.decision_id}", status_code=303)
-    shown = await asyncio.to_thread(_just_made if given.row is not None else _repeated, state, given, person)
+    row: Any = given.row
+    if row is None:
+        _, _, row = await asyncio.to_thread(_recorded, state, given.decision_id)
+    shown = await _shown(request, msgspec.json.decode(given.body, type=Decision), person, row)
     if not is_part(request):
         return await _page(request, person, shown)
     part = page("result.html", session=request.auth, **shown)
@@ -82,7 +87,8 @@ async def simulate(request: Http) -> Response[Any]:
         "overrides": {"price": _number(form, "overrides.price")},
     }
     plain = {name: _without_none(value) if name != "facts" else value for name, value in body.items()}
-    found = await asyncio.to_thread(simulated, decode(msgspec.json.encode(plain), SimulationIn), served)
+    asked = decode(msgspec.json.encode(plain), SimulationIn)
+    found = await state.side_work.run(request.auth.caller, lambda check: simulated(asked, served, check))
     values: dict[str, Any] = {"what_if": found.result, "actions": _likely(found.result.explanation), "factor": _factor}
     if is_part(request):
         return page("what_if.html", **values)
@@ -114,7 +120,7 @@ def _lists(ledger: Any) -> tuple[list[tuple[str, str]], list[str]]:
         return people.recent(reader), reader.campaign_ids(20)
 
 
-def _recorded(state: Any, decision_id: str) -> tuple[Person, dict[str, Any]]:
+def _recorded(state: Any, decision_id: str) -> tuple[Person, Decision, DecisionRecord]:
     """A decision of the ledger. Raises Problem 404."""
     with state.ledger.read() as reader:
         found = reader.decision(decision_id)
@@ -122,23 +128,14 @@ def _recorded(state: Any, decision_id: str) -> tuple[Person, dict[str, Any]]:
             named = [field_error("decision", decision_id, "a decision of a customer who is not erased")]
             raise Problem(404, "not-found", "Not found", "There is no such decision.", named)
         person = people.of_decision(reader, decision_id)
-    decision = msgspec.json.decode(found.response, type=Decision)
-    return person, _shown(state, decision, person, found)
+    return person, msgspec.json.decode(found.response, type=Decision), found
 
 
-def _repeated(state: Any, given: Given, _person: Person) -> dict[str, Any]:
-    return _recorded(state, given.decision_id)[1]
-
-
-def _just_made(state: Any, given: Given, person: Person) -> dict[str, Any]:
-    return _shown(state, msgspec.json.decode(given.body, type=Decision), person, given.row)
-
-
-def _shown(state: Any, decision: Decision, person: Person, row: Any) -> dict[str, Any]:
+async def _shown(request: Http, decision: Decision, person: Person, row: Any) -> dict[str, Any]:
     """What the result's template wants; `row` has propensities, basis and bundle_id."""
-    explanation = None
+    state, explanation = request.app.state, None
     if row.propensities is not None and row.basis is not None:
-        explanation = explain(decision, row.propensities, row.basis, state.engine.served(row.bundle_id))
+        explanation = await explained(state, request.auth.caller, decision, row)
     message = decision.message
     return {
         "decision": decision,

@@ -15,6 +15,7 @@ from serving.console.pages import page
 from serving.console.sessions import COOKIE, Session, same
 from serving.ledger import LedgerUnavailable
 from serving.problems import Problem, on_exception
+from serving.security.bodies import check_text
 
 Http = Request[Any, Any, Any]
 HOME, SIGN_IN = "/console", "/console/sign-in"
@@ -56,6 +57,8 @@ async def read_form(request: Http) -> dict[str, str]:
     """The fields of a form that one of our pages sent. Raises Problem 403 for any other origin."""
     check_origin(request)
     fields = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    for name, value in fields.items():
+        check_text(value, name)
     session: Session = request.auth
     if not same(fields.pop("csrf", ""), session.csrf):
         raise Problem(403, "foreign-form", "This form is not ours, or is too old", "Reload the page and try again.")

@@ -15,6 +15,7 @@ import hashlib
 import queue
 import threading
 import time
+import zoneinfo
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -37,6 +38,7 @@ from serving.settings import Settings
 if TYPE_CHECKING:
     from serving.engine.slots import Served
 
+_NO_PLACES = {"Factory", "localtime", "posixrules"}  # files beside the zones: this machine's own, or none
 _QUARTER = 900.0  # seconds; quiet hours begin and end on a quarter of an hour in every zone
 _REACHABLE = frozenset(CHANNELS)  # whether she agreed to be contacted at all is another question
 
@@ -66,17 +68,13 @@ def _opens(zone: str | None, quarter: float, rules: Rules) -> float:
 
 
 def is_zone(name: str) -> bool:
-    """Whether `name` is a time zone that this machine knows."""
-    try:
-        _known(name)
-    except DataError:
-        return False
-    return True
+    """Whether `name` is a place's time zone, or UTC's, that this machine knows."""
+    return name in _zones()
 
 
-@lru_cache(maxsize=1024)
-def _known(name: str) -> None:
-    may_contact(Recipient(consent=frozenset(), time_zone=name), "sms", dt.datetime.fromtimestamp(0, dt.UTC))
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones() - _NO_PLACES)
 
 
 _KEPT = 8192

@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException
 from litestar.types.empty import Empty
 
 from serving.problems import FieldError, Problem, allowed_by, field_error, invalid
+from serving.security.headers import sole
 
 BODY_LIMIT = 256 * 1024  # bytes
 BATCH_BODY_LIMIT = 2 * 1024 * 1024
@@ -25,6 +26,7 @@ _INTEGER_DIGITS = 19  # no int64 has more
 _IMPOSSIBLE = 10**9  # more strings than any body can hold
 
 _JSON = b"application/json"
+_IN_UTF8 = re.compile(rb'application/json\s*(?:;\s*charset=(?:utf-8|"utf-8")\s*)?', re.IGNORECASE)
 _KEY = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*:')
 
 
@@ -36,9 +38,12 @@ def decode(body: bytes, kind: Any) -> Any:
     """
     try:
         decoded = msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         plain = _checked(body)  # finds what is wrong with the JSON itself
-        raise _misfit(error, plain, kind) from None
+        try:
+            return msgspec.convert(_with_whole_numbers(plain), kind)  # 90.0 is an integer, JSON Schema says
+        except msgspec.ValidationError as error:
+            raise _misfit(error, plain, kind) from None
     if b"\\" in body or body.count(b'"') != 2 * _strings(decoded):
         _checked(body)  # only here can a key stand twice
     return decoded
@@ -71,6 +76,8 @@ def _strings(value: Any) -> int:
         return len(value) + strings
     if isinstance(value, list | tuple):
         return sum(map(_strings, value))
+    if isinstance(value, msgspec.Raw):  # read by itself later
+        return bytes(value).count(b'"') // 2
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return _IMPOSSIBLE
     return isinstance(value, str)
@@ -82,18 +89,20 @@ class StrictRequest(Request[Any, Any, Any]):
     __slots__ = ()
 
     async def json(self) -> Any:
-        """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another media type."""
-        given = next((value for name, value in self.scope["headers"] if name == b"content-type"), _JSON)
-        if given != _JSON and given.partition(b";")[0].strip().lower() not in (_JSON, b""):
+        """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another media type or charset."""
+        given = sole(self.scope["headers"], b"content-type")
+        if given not in (None, b"", _JSON) and not _IN_UTF8.fullmatch(given):
             raise HTTPException(status_code=415)
         field = self.route_handler.parsed_data_field
         return decode(await self.body(), Any if field is None else field.annotation)
 
     async def body(self) -> bytes:
-        """The body, read once. Raises HTTPException 413 as soon as it is larger than the handler takes."""
+        """The body, read once. Raises HTTPException 413 as soon as it is larger than the handler takes, or says so."""
         if self._body is Empty:
             limit = self.route_handler.resolve_request_max_body_size()
             most, size, more = math.inf if limit is None else limit, 0, True
+            if int(next((value for name, value in self.scope["headers"] if name == b"content-length"), 0)) > most:
+                raise HTTPException(status_code=413)
             parts: list[bytes] = []
             while more:
                 event: Any = await self.receive()
@@ -199,7 +208,22 @@ def _check_values(value: Any, path: str, depth: int) -> None:
             _check_values(each, f"{path}[{number}]", depth - 1)
 
 
+def _with_whole_numbers(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return {key: _with_whole_numbers(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_with_whole_numbers(value) for value in plain]
+    return int(plain) if isinstance(plain, float) and plain.is_integer() and abs(plain) < _INT64 else plain
+
+
+def check_text(text: str, path: str) -> None:
+    """Raises Problem 422 for U+0000, which PostgreSQL cannot keep and which ends texts elsewhere."""
+    if "\0" in text:
+        raise invalid("A text holds the character U+0000.", field_error(path, text, "text without U+0000"))
+
+
 def _check_unicode(text: str, path: str) -> None:
+    check_text(text, path)
     if not text.isascii() and any("\ud800" <= each <= "\udfff" for each in text):
         raise _Refused("A text holds half a surrogate pair.", field_error(path, text, "Unicode text"))
 

@@ -8,20 +8,21 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from litestar.connection import ASGIConnection
 
-from serving.ledger import LedgerUnavailable
 from serving.ledger.types import ApiKey, Role
 from serving.problems import Problem
+from serving.security.headers import sole
 from serving.security.rates import Buckets
 
 SCHEME = b"bearer "
 LONGEST_KEY = 200  # characters of an Authorization header; ours have less
 _FAILURES = 5.0  # wrong keys a second from one address; each costs a look into the ledger
-_FAILURE_BURST = 20.0
+_FAILURE_BURST = 20.0  # looks for one address at a time, too: a right key gives its place back
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,13 @@ class Gate:
         self._failures = Buckets(_FAILURES, _FAILURE_BURST, clock)
         self._known: dict[bytes, tuple[Caller, float]] = {}
         self._used: dict[str, float] = {}
+        self._readers = ThreadPoolExecutor(2, "keys")  # its own: whatever else waits for threads, keys do not
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
+        self._looks: dict[str, set[asyncio.Task[Caller | None]]] = {}  # by address
 
     async def admit(self, connection: ASGIConnection[Any, Any, Any, Any], tokens: float) -> Caller:
-        """The caller, with `tokens` taken. Raises Problem 401 or 429."""
-        value = next((value for name, value in connection.scope["headers"] if name == b"authorization"), None)
+        """The caller, with `tokens` taken. Raises Problem 400 for two Authorization headers, 401 or 429."""
+        value = sole(connection.scope["headers"], b"authorization")
         if value is None:
             raise unauthorised("There is no Authorization header.")
         if value[:7].lower() != SCHEME or len(value) > LONGEST_KEY:
@@ -70,17 +73,16 @@ class Gate:
     async def identify(self, presented: bytes, address: str) -> Caller:
         """The owner of a key. Raises LedgerUnavailable, Problem 401 or, where `address` tried too many, 429."""
         digest = hashlib.sha256(presented).digest()
-        known = self._known.get(digest)
-        if known is not None and self._clock() < known[1]:
-            return known[0]
-        if known is None and (wait := self._failures.take(address)) > 0:
-            raise too_many("Too many keys that were not known before came from this address.", wait)
-        try:
-            caller = await self._ask(digest, presented)
-        except LedgerUnavailable:  # which says nothing of the key
-            if known is None:
-                self._failures.give_back(address)
-            raise
+        while True:
+            known = self._known.get(digest)
+            if known is not None and self._clock() < known[1]:
+                return known[0]
+            look = self._asking.get(digest) or self._look(digest, presented, address, stranger=known is None)
+            if look is not None:
+                break
+            # All places of the address are taken; those of right keys come back, those of wrong ones do not.
+            await asyncio.wait(self._looks[address], return_when=asyncio.FIRST_COMPLETED)
+        caller = await asyncio.shield(look)
         if caller is None:
             raise unauthorised("This key is not known, or was revoked.")
         return caller
@@ -95,17 +97,36 @@ class Gate:
         used, self._used = self._used, {}
         return used
 
-    async def _ask(self, digest: bytes, presented: bytes) -> Caller | None:
-        """Asks the ledger, once for all requests that wait for the same key."""
-        task = self._asking.get(digest)
-        if task is None:
-            task = self._asking[digest] = asyncio.create_task(self._look_up(digest, presented))
-            task.add_done_callback(lambda _: self._asking.pop(digest, None))
-        return await asyncio.shield(task)
+    def _look(
+        self, digest: bytes, presented: bytes, address: str, *, stranger: bool
+    ) -> asyncio.Task[Caller | None] | None:
+        """Asks the ledger, once for all requests with that key; None while the address has no place left.
+
+        Raises Problem 429 where wrong keys took all places.
+        """
+        looks = self._looks.get(address)
+        if stranger and (wait := self._failures.take(address)) > 0:
+            if looks:
+                return None
+            raise too_many("Too many keys that were not known before came from this address.", wait)
+        look = self._asking[digest] = asyncio.create_task(self._look_up(digest, presented))
+        self._looks.setdefault(address, set()).add(look)
+        look.add_done_callback(lambda done: self._looked(digest, address, done, stranger=stranger))
+        return look
+
+    def _looked(self, digest: bytes, address: str, look: asyncio.Task[Caller | None], *, stranger: bool) -> None:
+        del self._asking[digest]
+        self._looks[address].discard(look)
+        if not self._looks[address]:
+            del self._looks[address]
+        # A ledger that is gone says nothing of the key.
+        if stranger and (look.cancelled() or look.exception() is not None or look.result() is not None):
+            self._failures.give_back(address)
 
     async def _look_up(self, digest: bytes, presented: bytes) -> Caller | None:
         asked = self._clock()
-        key = await asyncio.to_thread(self._verify, presented.decode("ascii", "replace"))
+        loop = asyncio.get_running_loop()
+        key = await loop.run_in_executor(self._readers, self._verify, presented.decode("ascii", "replace"))
         if key is None:
             self._known.pop(digest, None)  # it was revoked
             return None

@@ -1,8 +1,13 @@
-"""Headers that every answer has, whatever made it: Litestar's `before_send`, which sees 404 and 500 too."""
+"""Headers: those that every answer has, whatever made it, and those that a request has once.
 
-from collections.abc import Awaitable, Callable
+Litestar's `before_send` sees 404 and 500 too.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
 
 from litestar.types import Message, Scope
+
+from serving.problems import Problem, field_error
 
 # Nothing that the API answers is to be run, framed, guessed at or kept.
 _ALWAYS = (
@@ -48,3 +53,12 @@ def secured(*, behind_tls: bool) -> Callable[[Message, Scope], Awaitable[None]]:
             message["headers"] = [*message["headers"], *headers]
 
     return add
+
+
+def sole(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The value of a header that may stand once, None where it does not. Raises Problem 400 where it stands twice."""
+    values = [value for each, value in headers if each == name]
+    if len(values) > 1:
+        named = field_error(name.decode().title(), allowed="the header once")
+        raise Problem(400, "malformed-request", "The request cannot be read", "A header is given twice.", [named])
+    return values[0] if values else None

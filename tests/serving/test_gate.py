@@ -143,3 +143,38 @@ def test_strangers_cannot_fill_the_memory() -> None:
     for number in range(100):
         buckets.take(str(number))
     assert len(buckets._buckets) == 10
+
+
+async def all_at_once(gate: Gate, connections: list[Connection]) -> list[int]:
+    """The status each is answered with."""
+    found = await asyncio.gather(*(gate.admit(each, 0.1) for each in connections), return_exceptions=True)  # type: ignore[arg-type]
+    return [each.status if isinstance(each, Problem) else 200 for each in found]
+
+
+def test_many_first_requests_with_a_right_key_are_all_admitted() -> None:
+    gate = make(Moment(), {"good": KEY}, [])
+    assert asyncio.run(all_at_once(gate, [Connection("good")] * 64)) == [200] * 64
+
+
+def test_many_right_keys_from_one_address_are_all_admitted() -> None:
+    keys = {f"good {number}": ApiKey(f"k{number}", "shop", "decide", 0.0, None, None) for number in range(60)}
+    asked: list[str] = []
+    gate = make(Moment(), keys, asked)
+    assert asyncio.run(all_at_once(gate, [Connection(each) for each in keys] * 2)) == [200] * 120
+    assert sorted(asked) == sorted(keys)
+
+
+def test_a_wrong_key_costs_a_look_however_many_requests_have_it() -> None:
+    asked: list[str] = []
+    gate = make(Moment(), {}, asked)
+    assert set(asyncio.run(all_at_once(gate, [Connection("wrong")] * 64))) == {401}
+    assert asked == ["wrong"]
+
+
+def test_wrong_keys_at_once_are_tried_no_faster_than_one_after_another() -> None:
+    asked: list[str] = []
+    gate = make(Moment(), {"good": KEY}, asked)
+    wrong = [Connection(f"wrong {number}") for number in range(60)]
+    statuses = asyncio.run(all_at_once(gate, [*wrong, Connection("good", address="10.0.0.2")]))
+    assert statuses == [401] * 20 + [429] * 40 + [200]
+    assert len(asked) == 21

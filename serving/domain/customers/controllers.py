@@ -1,6 +1,5 @@
 """`/v1/customers/{customer_id}/consent` and `/ledger`."""
 
-import zoneinfo
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +7,7 @@ from litestar import Request, get, put
 from litestar.params import JSONBody
 
 from serving.domain.customers.schemas import ConsentIn, ConsentOut, ConsentsOut, ContactOut, CustomerLedgerOut
+from serving.engine.messages import is_zone
 from serving.fields import CustomerInPath, iso
 from serving.ledger.types import Consent, ContactRecord
 from serving.problems import field_error, invalid, not_found, responses
@@ -45,7 +45,7 @@ def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -
 )
 def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, data: JSONBody[ConsentIn]) -> ConsentsOut:
     """Holds at once; contacts that are planned and no longer consented to are cancelled."""
-    if data.time_zone is not None and data.time_zone not in zoneinfo.available_timezones():
+    if data.time_zone is not None and not is_zone(data.time_zone):
         raise invalid("The time zone is not known.", field_error("time_zone", data.time_zone, "an IANA time zone"))
     with request.app.state.ledger.transaction() as tx:
         released = tx.set_consent(customer_id, data.channel, data.status, source=data.source)

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.params import JSONBody
 
-from serving.domain.decisions.explaining import explain
+from serving.domain.decisions.explaining import explain, explained
 from serving.domain.decisions.idempotency import Keyed, key_of
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import (
@@ -29,13 +29,14 @@ from serving.express import Encoded
 from serving.fields import DecisionInPath, iso
 from serving.ledger import LedgerUnavailable
 from serving.ledger.types import DecisionRecord
-from serving.problems import details_of, field_error, invalid, not_found, responses
-from serving.security.bodies import BATCH_BODY_LIMIT
+from serving.problems import Problem, details_of, field_error, invalid, not_found, responses
+from serving.security.bodies import BATCH_BODY_LIMIT, decode
+from serving.security.gate import Caller
 from serving.security.guards import requires
+from serving.side_work import TOKENS
 
 EXPRESS = ("decide", "decide_many")
 """Handlers to which there is a short way, by name."""
-_SIMULATION_TOKENS = 10.0  # what it costs, in decisions
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -53,11 +54,13 @@ _ENCODER = msgspec.json.Encoder()
 async def decide(request: Request[Any, Any, Any], data: JSONBody[DecisionIn]) -> Response[DecisionOut]:
     """Contact or wait, with which offer, when, in which words. The answer is in the ledger before it is given."""
     state = request.app.state
+    if data.explain:
+        state.gate.charge(request.auth, TOKENS)
     try:
         given = await state.engine.decide(ask_of(data, request.auth.key_id, key_of(request)))
     except (EngineError, LedgerUnavailable) as error:
         raise problem_of(error) from None
-    body = await _explained(state, given) if data.explain else given.body
+    body = await _explained(state, request.auth, given) if data.explain else given.body
     return Encoded(body, [(b"idempotent-replayed", b"true")] if given.replayed else ())
 
 
@@ -75,19 +78,20 @@ async def decide(request: Request[Any, Any, Any], data: JSONBody[DecisionIn]) ->
 )
 async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsIn]) -> Response[DecisionsOut]:
     """Each is made or refused by itself. With an Idempotency-Key, that key and a decision's place are its key."""
-    state, key_id, idempotency_key = request.app.state, request.auth.key_id, key_of(request)
-    state.gate.charge(request.auth, float(len(data.decisions) - 1))
-    asks = [
-        ask_of(each, key_id, None if idempotency_key is None else f"{idempotency_key}#{place}", f"decisions[{place}].")
-        for place, each in enumerate(data.decisions)
-    ]
-    found = await state.engine.decide_many(asks)
+    state, caller, idempotency_key = request.app.state, request.auth, key_of(request)
+    rows = [_row(each, caller.key_id, idempotency_key, place) for place, each in enumerate(data.decisions)]
+    good = [row for row in rows if not isinstance(row, Problem)]
+    state.gate.charge(caller, len(rows) - 1 + TOKENS * sum(explain for _, explain in good))
+    found = iter(await state.engine.decide_many([ask for ask, _ in good]))
     results: list[dict[str, Any]] = []
-    for place, (each, wanted) in enumerate(zip(found, data.decisions, strict=True)):
-        if isinstance(each, Exception):
-            results.append({"problem": details_of(problem_of(each, f"decisions[{place}]."))})
+    for place, row in enumerate(rows):
+        made = row if isinstance(row, Problem) else next(found)
+        if isinstance(made, Exception):
+            problem = made if isinstance(made, Problem) else problem_of(made)
+            results.append({"problem": details_of(problem.within(f"decisions[{place}]"))})
         else:
-            body = await _explained(state, each) if wanted.explain else each.body
+            explain = not isinstance(row, Problem) and row[1]
+            body = await _explained(state, caller, made) if explain else made.body
             results.append({"decision": msgspec.Raw(body)})
     refused = sum("problem" in each for each in results)
     body = _ENCODER.encode({"decided": len(results) - refused, "refused": refused, "results": results})
@@ -100,7 +104,7 @@ async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsI
     summary="What if",
     tags=["decisions"],
     status_code=200,
-    guards=[requires("decide", "report", tokens=_SIMULATION_TOKENS)],
+    guards=[requires("decide", "report", tokens=TOKENS)],
     responses=responses(413, 415),
 )
 async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn]) -> SimulationOut:
@@ -109,7 +113,9 @@ async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn])
         served = request.app.state.engine.lineup.active.served
     except EngineError as error:
         raise problem_of(error) from None
-    return await asyncio.to_thread(simulate, data, served)
+    if data.vary is not None:
+        request.app.state.gate.charge(request.auth, TOKENS * len(data.vary.values))
+    return await request.app.state.side_work.run(request.auth, lambda check: simulate(data, served, check))
 
 
 @get(
@@ -139,24 +145,38 @@ def read_decision(request: Request[Any, Any, Any], decision_id: DecisionInPath) 
     operation_id="explainDecision",
     summary="Why a decision is what it is",
     tags=["decisions"],
-    guards=[requires("decide", "report")],
+    guards=[requires("decide", "report", tokens=TOKENS)],
     responses=responses(404),
-    sync_to_thread=True,
 )
-def read_explanation(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> Explanation:
+async def read_explanation(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> Explanation:
     """Each constraint and the actions it took away, propensities, expected values, the facts that matter most."""
     state = request.app.state
-    found, decision = _recorded(state, decision_id)
-    if found.propensities is None or found.basis is None:
+    found, decision = await asyncio.to_thread(_recorded, state, decision_id)
+    propensities, basis = found.propensities, found.basis
+    if propensities is None or basis is None:
         raise not_found("decision", "decision_id", decision_id)
-    return explain(decision, found.propensities, found.basis, state.engine.served(found.bundle_id))
+    served = state.engine.served(found.bundle_id)
+    made: Explanation = await state.side_work.run(
+        request.auth, lambda _: explain(decision, propensities, basis, served)
+    )
+    return made
 
 
-def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None, prefix: str = "") -> Ask:
+def _row(raw: msgspec.Raw, key_id: str, idempotency_key: str | None, place: int) -> tuple[Ask, bool] | Problem:
+    """What the engine is asked by one of many and whether it is to be explained, or why it is not asked."""
+    try:
+        row = decode(bytes(raw), DecisionIn)
+        key = None if idempotency_key is None else f"{idempotency_key}#{place}"
+        return ask_of(row, key_id, key), row.explain
+    except Problem as problem:
+        return problem
+
+
+def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None) -> Ask:
     """What the engine is asked by a request of this key. Raises Problem 422 for a time zone that is none."""
     if data.time_zone is not None and not is_zone(data.time_zone):
         allowed = "an IANA name such as America/Chicago"
-        raise invalid("The time zone is unknown.", field_error(f"{prefix}time_zone", data.time_zone, allowed))
+        raise invalid("The time zone is unknown.", field_error("time_zone", data.time_zone, allowed))
     idempotency = None
     if idempotency_key is not None:
         idempotency = (key_id, idempotency_key, hashlib.blake2b(_ENCODER.encode(data), digest_size=16).hexdigest())
@@ -173,17 +193,13 @@ def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None, prefix: s
     )
 
 
-async def _explained(state: Any, given: Given) -> bytes:
+async def _explained(state: Any, caller: Caller, given: Given) -> bytes:
     """The answer with its explanation."""
-    return await asyncio.to_thread(_with_explanation, state, given)
-
-
-def _with_explanation(state: Any, given: Given) -> bytes:
     row: Any = given.row
     if row is None:
-        row, _ = _recorded(state, given.decision_id)
+        row, _ = await asyncio.to_thread(_recorded, state, given.decision_id)
     decision = msgspec.json.decode(given.body, type=Decision)
-    explanation = explain(decision, row.propensities, row.basis, state.engine.served(row.bundle_id))
+    explanation = await explained(state, caller, decision, row)
     fields = {name: getattr(decision, name) for name in Decision.__struct_fields__}
     return _ENCODER.encode(DecisionOut(**fields, explanation=explanation))
 

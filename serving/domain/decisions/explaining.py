@@ -1,5 +1,7 @@
 """Why a decision is what it is: from its record, and from the bundle that made it where that still serves."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 
@@ -21,8 +23,10 @@ from serving.domain.decisions.schemas import (
 from serving.engine.contract import Decision, Removed
 from serving.engine.situations import Basis
 from serving.engine.slots import Served
+from serving.problems import Problem
+from serving.security.gate import Caller
 
-NOT_SERVING = "bundle_not_serving"
+NOT_SERVING, NO_TIME = "bundle_not_serving", "no_time"
 _WHY = {
     "campaign_budget": "the campaign's money does not cover them in full",
     "campaign_end": "they would be sent after the campaign's last day",
@@ -38,8 +42,22 @@ _WHY = {
 }
 
 
-def explain(decision: Decision, propensities: bytes, basis: bytes, served: Served | None) -> Explanation:
-    """`propensities` f32[13] and `basis` as recorded; `served` the bundle that decided, None if it does not serve."""
+async def explained(state: Any, caller: Caller, decision: Decision, row: Any) -> Explanation:
+    """What `explain` says of a decision just made, whose `row` was recorded.
+
+    Where there is no room or time for it, what the record alone says: the decision is made and is not held back.
+    """
+    served = state.engine.served(row.bundle_id)
+    try:
+        return await state.side_work.run(caller, lambda _: explain(decision, row.propensities, row.basis, served))
+    except Problem:
+        return explain(decision, row.propensities, row.basis, None, missing=NO_TIME)
+
+
+def explain(
+    decision: Decision, propensities: bytes, basis: bytes, served: Served | None, *, missing: str = NOT_SERVING
+) -> Explanation:
+    """`propensities` f32[13] and `basis` as recorded; `served` the bundle that decided, or None and why: `missing`."""
     made_from = msgspec.json.decode(basis, type=Basis)
     reasoned = None if served is None else _reasoned(decision, made_from, served)
     chances = np.frombuffer(propensities, "<f4")
@@ -55,7 +73,7 @@ def explain(decision: Decision, propensities: bytes, basis: bytes, served: Serve
         price=made_from.price if reasoned is None else reasoned.price,
         reasons=() if reasoned is None else reasons_of(reasoned),
         pacing=PacingOut(made_from.throttle, made_from.price, made_from.exploration, made_from.switch),
-        incomplete=() if served is not None else (NOT_SERVING,),
+        incomplete=() if served is not None else (missing,),
     )
 
 

@@ -9,6 +9,7 @@ from litestar.openapi.spec import Operation, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
 from serving.problems import field_error, invalid
+from serving.security.headers import sole
 
 NAME = "Idempotency-Key"
 PATTERN = r"^[!-~]+$(?!\n)"
@@ -29,11 +30,11 @@ class Keyed(Operation):
 
 
 def key_of(request: Request[Any, Any, Any]) -> str | None:
-    """The key, None without one. Raises Problem 422 for one of another form."""
-    for name, value in request.scope["headers"]:
-        if name == _HEADER:
-            if not _KEY.fullmatch(value):
-                allowed = f"1 to {LONGEST} visible ASCII characters"
-                raise invalid("A header has a wrong form.", field_error(NAME, value.decode("latin-1"), allowed))
-            return value.decode()
-    return None
+    """The key, None without one. Raises Problem 422 for one of another form, 400 for two."""
+    value = sole(request.scope["headers"], _HEADER)
+    if value is None:
+        return None
+    if not _KEY.fullmatch(value):
+        allowed = f"1 to {LONGEST} visible ASCII characters"
+        raise invalid("A header has a wrong form.", field_error(NAME, value.decode("latin-1"), allowed))
+    return value.decode()

@@ -17,13 +17,13 @@ from serving.problems import FieldError, Problem, field_error, invalid, not_foun
 _SOON = 1.0  # seconds
 
 
-def problem_of(error: Exception, prefix: str = "") -> Problem:
-    """What to answer for `error`; `prefix` is where in the body the request stood. Raises `error` if it is none."""
+def problem_of(error: Exception) -> Problem:
+    """What to answer for `error`. Raises `error` if it is none of the engine's."""
     if isinstance(error, WrongFacts):
-        fields = [_of_fact(each, prefix) for each in error.wrong]
+        fields = [_of_fact(each) for each in error.wrong]
         return invalid("Facts do not fit the bundle's schema.", *fields)
     if isinstance(error, NoCampaign):
-        return not_found("campaign", f"{prefix}campaign_id", str(error))
+        return not_found("campaign", "campaign_id", str(error))
     if isinstance(error, CampaignNotRunning):
         detail = f"The campaign is {error}." if str(error) == "over" else "The campaign has not begun."
         return Problem(409, "campaign-not-running", "The campaign does not run now", detail)
@@ -50,8 +50,8 @@ def _of_state(error: Exception) -> Problem:
     raise error
 
 
-def _of_fact(wrong: Wrong, prefix: str) -> FieldError:
-    place = f"{prefix}facts.{wrong.name}"
+def _of_fact(wrong: Wrong) -> FieldError:
+    place = f"facts.{wrong.name}"
     return (
         field_error(place, allowed=wrong.allowed) if wrong.missing else field_error(place, wrong.value, wrong.allowed)
     )

@@ -52,7 +52,8 @@ class DecisionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DecisionsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Many decisions, each by itself: one that is refused keeps none of the others from being made."""
 
-    decisions: Annotated[tuple[DecisionIn, ...], Meta(min_length=1, max_length=MOST)]
+    decisions: Annotated[tuple[msgspec.Raw, ...], Meta(min_length=1, max_length=MOST)]
+    """Each a DecisionIn, read by itself."""
 
 
 class ActionOut(msgspec.Struct, frozen=True):
@@ -125,7 +126,10 @@ class Explanation(msgspec.Struct, frozen=True):
     pacing: PacingOut | None
     incomplete: Annotated[
         tuple[str, ...],
-        Meta(description="bundle_not_serving: offers, price and reasons need the bundle that decided"),
+        Meta(
+            description="Offers, price and reasons are missing: bundle_not_serving, they need the bundle that decided; "
+            "no_time, ask for the explanation by itself"
+        ),
     ] = ()
 
 

@@ -19,19 +19,21 @@ from serving.engine.contract import Ask, Churn, Message, Offer, WrongFacts
 from serving.engine.messages import Blocked
 from serving.engine.slots import Served
 from serving.problems import FieldError, Problem, field_error, invalid
+from serving.side_work import Check
 
 _VARIED = re.compile(r"(facts|history|overrides)\.(.+?)(?:\[([0-3])\])?")
 _HISTORY = ("day", "account_used", "baseline_churn_probability")
 _OVERRIDES = ("price", "contact_cost", "account_cap", "cooldown_days", "fatigue_cap")
 
 
-def simulate(asked: SimulationIn, served: Served) -> SimulationOut:
-    """Raises Problem 422 naming the field."""
-    points = () if asked.vary is None else tuple(_point(asked, value, served) for value in asked.vary.values)
+def simulate(asked: SimulationIn, served: Served, check: Check = lambda: None) -> SimulationOut:
+    """Raises Problem 422 naming the field, and what `check` raises, which is asked before each value."""
+    points = () if asked.vary is None else tuple(_point(asked, value, served, check) for value in asked.vary.values)
     return SimulationOut(served.id, served.synthetic, _simulated(asked, served, ""), points)
 
 
-def _point(asked: SimulationIn, value: float | str, served: Served) -> Point:
+def _point(asked: SimulationIn, value: float | str, served: Served, check: Check) -> Point:
+    check()
     return Point(value, _simulated(_varied(asked, value, served), served, "vary.values: "))
 
 

@@ -1,0 +1,81 @@
+"""Work beside the decisions: what-ifs and explanations, one at a time on a thread of their own.
+
+Each takes some 70 ms of CPU, and so much again for each value that is tried. On the threads that read keys, consent and
+the ledger, a few callers would keep everybody waiting.
+"""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from serving.problems import Problem, unavailable
+from serving.security.gate import Caller, too_many
+
+MOST_WAITING = 16
+MOST_OF_ONE_KEY = 4
+DEADLINE_SECONDS = 10.0
+TOKENS = 50.0
+"""What one explanation or what-if costs its key, in decisions; by CPU it is about that."""
+
+Result = TypeVar("Result")
+Check = Callable[[], None]
+"""Raises Problem 503 when the time is over; long work asks now and then."""
+
+
+class SideWork:
+    """Takes what there is room for and refuses the rest at once."""
+
+    def __init__(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        self._seconds = deadline_seconds
+        self._thread = ThreadPoolExecutor(1, "side-work")
+        self._lock = threading.Lock()
+        self._waiting: Counter[str] = Counter()
+
+    async def run(self, caller: Caller, work: Callable[[Check], Result]) -> Result:
+        """What `work` returns.
+
+        Raises Problem 429 where this key has too much waiting, 503 where all have or it is not done in time, and what
+        `work` raises.
+        """
+        self._enter(caller.key_id)
+        ends = time.monotonic() + self._seconds
+
+        def check() -> None:
+            if time.monotonic() > ends:
+                raise _late()
+
+        def job() -> Result:
+            check()
+            return work(check)
+
+        doing: Future[Result] = self._thread.submit(job)
+        doing.add_done_callback(lambda _: self._leave(caller.key_id))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(doing), self._seconds)
+        except TimeoutError:
+            raise _late() from None
+
+    def close(self) -> None:
+        """Drops what waits; what is under way ends by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _enter(self, key_id: str) -> None:
+        with self._lock:
+            if self._waiting[key_id] >= MOST_OF_ONE_KEY:
+                raise too_many("This key has too many what-ifs and explanations waiting.", 1.0)
+            if self._waiting.total() >= MOST_WAITING:
+                raise unavailable("overloaded", "Too many what-ifs and explanations wait.", 1.0)
+            self._waiting[key_id] += 1
+
+    def _leave(self, key_id: str) -> None:
+        with self._lock:
+            self._waiting[key_id] -= 1
+            self._waiting += Counter()  # forgets who has none
+
+
+def _late() -> Problem:
+    return unavailable("deadline-exceeded", "It was not done in time; fewer values take less.", 1.0)

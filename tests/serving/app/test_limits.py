@@ -1,0 +1,268 @@
+"""What strangers send too much of, or too slowly, is refused at once and costs no memory."""
+
+import contextlib
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from served_app import FACTS, Running
+
+from serving import side_work
+from serving.security import connections
+from serving.security.bodies import BODY_LIMIT
+from serving.security.connections import Awaited
+
+MEGABYTES = 32
+
+
+@contextlib.contextmanager
+def connected(service: Running) -> Iterator[socket.socket]:
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as made:
+        yield made
+
+
+def answered(made: socket.socket) -> bytes:
+    """All that comes until the other side closes or is silent."""
+    parts = []
+    with contextlib.suppress(TimeoutError, ConnectionResetError):
+        while part := made.recv(65_536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def send(made: socket.socket, *parts: bytes) -> None:
+    """Sends until the other side wants no more."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for part in parts:
+            made.sendall(part)
+
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
+PIECE = b"x" * 2**20
+FLOODS = {
+    "one header": (431, [GET + b"X-A: ", *[PIECE] * MEGABYTES, b"\r\n\r\n"]),
+    "many headers": (431, [GET, *[b"X-A: " + b"x" * 1000 + b"\r\n"] * 1000 * MEGABYTES, b"\r\n"]),
+    "small headers, too many": (431, [GET, *[b"X-A: x\r\n"] * 101, b"\r\n"]),
+    "a URL": (414, [b"GET /", *[PIECE] * MEGABYTES, b" HTTP/1.1\r\n\r\n"]),
+    "trailers": (413, [b"POST /v1/decisions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: ",
+                       *[PIECE] * MEGABYTES]),
+    "a body that says so": (413, [b"POST /v1/decisions HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "parts"), FLOODS.values(), ids=FLOODS)
+def test_a_flood_without_a_key_is_refused_and_not_kept(service: Running, status: int, parts: list[bytes]) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with connected(service) as made:
+        send(made, *parts)
+        found = answered(made)
+    refused = found.startswith(f"HTTP/1.1 {status} ".encode())
+    # A request without a key may be refused for that before its body has come.
+    assert refused or (status == 413 and found.startswith(b"HTTP/1.1 401 ")) or not found
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < MEGABYTES / 2
+    with service.client(None) as client:
+        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (GET + b"X-A: " + b"x" * 80_000, 431),
+        (b"GET /" + b"x" * 10_000, 414),
+        (b"GET /?" + b"x" * 100_000, 431),
+    ],
+)
+def test_a_head_is_refused_before_it_ends(service: Running, head: bytes, status: int) -> None:
+    with connected(service) as made:
+        for start in range(0, len(head), 16_384):
+            send(made, head[start : start + 16_384])
+            time.sleep(0.02)
+        assert made.recv(100).startswith((f"HTTP/1.1 {status} ".encode(), b"HTTP/1.1 414 "))
+
+
+def test_a_body_that_will_be_too_long_is_refused_before_it_comes(service: Running) -> None:
+    key = service.keys["decide"].encode()
+    head = b"POST /v1/decisions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n{"
+    with connected(service) as made:
+        begun = time.monotonic()
+        send(made, head % (key, BODY_LIMIT + 1))
+        assert made.recv(100).startswith(b"HTTP/1.1 413 ")
+        assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"", b"408"),
+        (GET, b"408"),
+        (b"POST /v1/decisions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer KEY\r\nContent-Length: 50\r\n\r\n{", b"408"),
+    ],
+)
+def test_a_request_that_never_ends_is_ended(
+    service: Running, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: bytes
+) -> None:
+    for each in Awaited:
+        monkeypatch.setitem(connections.SECONDS, each, 0.3)
+    with connected(service) as made:
+        send(made, sent.replace(b"KEY", service.keys["decide"].encode()))
+        assert answered(made).startswith(b"HTTP/1.1 " + status)
+
+
+def test_connections_that_say_nothing_make_room_for_those_that_ask(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 20)
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(connected(service))
+        with service.client("decide") as client:
+            asked = client.post("/v1/decisions", json={"customer_id": "room", "facts": FACTS})
+        assert asked.status_code == 200
+
+
+def test_requests_after_one_another_on_one_connection_are_each_answered(service: Running) -> None:
+    """A long body and the next request's head may come in one piece; neither counts for the other."""
+    long = b" " * 200_000
+    post = b"POST /v1/decisions HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(long), long)
+    with connected(service) as made:
+        send(made, (post + GET + b"\r\n") * 2 + GET + b"Connection: close\r\n\r\n")
+        found = answered(made)
+    assert found.count(b"HTTP/1.1 401 ") == 2
+    assert found.count(b"HTTP/1.1 200 ") == 3
+
+
+def test_head_is_answered_wherever_get_is(service: Running) -> None:
+    with service.client("admin") as client:
+        for path in ("/healthz", "/readyz", "/metrics", "/v1/campaigns/default", "/console/sign-in", "/nowhere"):
+            got, head = client.get(path), client.head(path)
+            assert (head.status_code, head.content) == (got.status_code, b""), path
+
+
+def test_a_header_that_may_stand_once_is_refused_twice(service: Running) -> None:
+    body = {"customer_id": "twice", "facts": FACTS}
+    token = f"Bearer {service.keys['decide']}"
+    with httpx.Client(base_url=service.url) as client:
+        for name, value in {"Idempotency-Key": "a", "Authorization": token, "Content-Type": "application/json"}.items():
+            given = [("Authorization", token), ("Content-Type", "application/json"), (name, value)]
+            if name == "Idempotency-Key":
+                given.append((name, "b"))
+            answer = client.post("/v1/decisions", json=body, headers=given)
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, name)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ('Application/JSON;charset="UTF-8"', 200),
+        ("application/json; charset=utf-8; charset=utf-8", 415),
+        ("application/json; charset=latin-1", 415),
+        ("application/jsonx", 415),
+    ],
+)
+def test_a_body_has_one_charset(service: Running, media_type: str, status: int) -> None:
+    with service.client("decide") as client:
+        answer = client.post(
+            "/v1/decisions:simulate",
+            content=httpx.Request("POST", "http://a", json={"facts": FACTS}).content,
+            headers={"Content-Type": media_type},
+        )
+    assert answer.status_code == status
+
+
+def test_a_whole_number_is_one_however_it_is_written(service: Running) -> None:
+    with service.client("admin") as client:
+        path = "/v1/campaigns/whole-number"
+        made = client.put(path, json={"budget_micros": 1e6, "customers_expected": 10, "horizon_days": 90.0})
+        assert (made.status_code, made.json()["horizon_days"]) == (200, 90)
+        refused = client.put(path, json={"budget_micros": 1e6, "customers_expected": 10, "horizon_days": 90.5})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "horizon_days")
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory", "posixrules", "posix/Europe/Berlin", "../../etc/passwd"])
+def test_what_is_no_place_is_no_time_zone(service: Running, zone: str) -> None:
+    with service.client("decide") as client:
+        asked = client.post("/v1/decisions", json={"customer_id": "z", "facts": FACTS, "time_zone": zone})
+        said = {"channel": "sms", "status": "granted", "time_zone": zone}
+        set_ = client.put("/v1/customers/z/consent", json=said)
+    for answer in (asked, set_):
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "time_zone")
+
+
+def test_one_bad_row_of_a_batch_is_refused_and_the_others_are_made(service: Running) -> None:
+    good = {"customer_id": "row", "facts": FACTS}
+    bad = {
+        "time_zone": {**good, "time_zone": "Mars/Olympus"},
+        "customer_id": {**good, "customer_id": "a b"},
+        "channel": {**good, "channel": "fax"},
+        "facts": {"customer_id": "row"},
+        "facts.months": {**good, "facts": {**FACTS, "months": "many"}},
+        "campaign_id": {**good, "campaign_id": "none-such"},
+        "unknown": {**good, "unknown": 1},
+        "": 7,
+    }
+    rows = [row for each in bad.values() for row in (good, each)]
+    with service.client("decide") as client:
+        answer = client.post("/v1/decisions:batch", json={"decisions": rows}).json()
+    assert (answer["decided"], answer["refused"]) == (len(bad), len(bad))
+    fields = [each["problem"]["errors"][0]["field"] for each in answer["results"][1::2]]
+    assert fields == [f"decisions[{2 * place + 1}].{field}".rstrip(".") for place, field in enumerate(bad)]
+    assert all("decision" in each for each in answer["results"][::2])
+
+
+def test_what_ifs_keep_nobody_waiting(service: Running) -> None:
+    """Keys, probes, consent and decisions while more what-ifs are asked than can be made."""
+    values = [20.0 + number for number in range(50)]
+    body = {"facts": FACTS, "vary": {"name": "facts.bill", "values": values}}
+    with service.ledger.transaction() as tx:
+        keys = [tx.create_key(f"asks {number}", "report")[1] for number in range(8)]
+
+    def ask(key: str) -> int:
+        return httpx.post(
+            f"{service.url}/v1/decisions:simulate", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60
+        ).status_code
+
+    with ThreadPoolExecutor(24) as threads, service.client("decide") as client:
+        asked = [threads.submit(ask, key) for key in keys * 3]
+        time.sleep(0.3)
+        slowest = 0.0
+        for number in range(10):
+            begun = time.monotonic()
+            assert client.get("/readyz").status_code == 200
+            said = {"channel": "sms", "status": "granted"}
+            assert client.put(f"/v1/customers/side-{number}/consent", json=said).status_code == 200
+            assert client.post("/v1/decisions", json={"customer_id": "side", "facts": FACTS}).status_code == 200
+            assert (
+                httpx.get(f"{service.url}/v1/customers/a/consent", headers={"Authorization": "Bearer new"}).status_code
+                == 401
+            )
+            slowest = max(slowest, time.monotonic() - begun)
+        found = [each.result() for each in asked]
+    assert set(found) <= {200, 429, 503}
+    assert 200 in found
+    assert 503 in found
+    assert slowest < 3
+
+
+def test_a_decision_is_not_held_back_by_its_explanation(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_work, "MOST_WAITING", 0)
+    with service.client("decide") as client:
+        answer = client.post("/v1/decisions", json={"customer_id": "why", "facts": FACTS, "explain": True})
+        assert answer.status_code == 200
+        assert answer.json()["explanation"]["incomplete"] == ["no_time"]
+        asked = client.get(f"/v1/decisions/{answer.json()['decision_id']}/explanation")
+        assert asked.status_code == 503
+
+
+@pytest.mark.parametrize(
+    "path", ["/console/?example=%00", "/v1/decisions/%00", "/v1/campaigns/a?x=%00", "/console/campaigns?campaign=a%00b"]
+)
+def test_the_character_zero_in_an_address_is_refused(service: Running, path: str) -> None:
+    with service.client("admin") as client:
+        assert client.get(path).status_code in (404, 422)
