@@ -129,21 +129,17 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
             _verifier(ledger), rate=settings.rate, burst=settings.rate_burst, cache_seconds=settings.key_cache_seconds
         )
         engine = state.make_engine(settings, state.metrics)
-        sessions = Sessions(
-            settings.console_secret,
-            lambda: _api_keys(ledger),
-            seconds=settings.session_hours * 3600,
-            cache_seconds=settings.key_cache_seconds,
-        )
+        sessions = Sessions(settings.console_secret, ledger, seconds=settings.session_hours * 3600)
         side_work = SideWork()
         stack.callback(side_work.close)
         state.update({"ledger": ledger, "gate": gate, "engine": engine, "sessions": sessions})
         state.update({"probe": Probe(ledger), "side_work": side_work})
         await engine.start()
         stack.push_async_callback(engine.drain)
-        keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.clock).run())
+        keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.metrics).run())
         stack.callback(keeper.cancel)
         warming = asyncio.create_task(asyncio.to_thread(warm, engine.lineup.active.served))
+        warming.add_done_callback(_warmed)
         stack.callback(warming.cancel)
         if state.tracing:
             stack.push_async_callback(asyncio.to_thread, state.tracing.close)
@@ -152,17 +148,17 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         _log.info("draining")
 
 
+def _warmed(warming: "asyncio.Task[None]") -> None:
+    if not warming.cancelled() and (error := warming.exception()) is not None:
+        _log.warning("explanations are not compiled yet: the first one will take its time", error=str(error))
+
+
 def _verifier(ledger: Ledger) -> Callable[[str], ApiKey | None]:
     def verify(token: str) -> ApiKey | None:
         with ledger.read() as view:
             return view.authenticate(token)
 
     return verify
-
-
-def _api_keys(ledger: Ledger) -> list[ApiKey]:
-    with ledger.read() as view:
-        return view.api_keys()
 
 
 def _on_ledger_unavailable(_request: Request[Any, Any, Any], error: LedgerUnavailable) -> Response[bytes]:

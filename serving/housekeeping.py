@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import structlog
 
 from serving.ledger import Ledger, LedgerUnavailable
+from serving.observability.metrics import Metrics
 from serving.security.gate import Gate
 from serving.settings import Settings
 
@@ -18,41 +18,44 @@ _log = structlog.get_logger("serving.housekeeping")
 class Housekeeping:
     """Runs beside the requests, in a thread of its own; several processes may do the same work without harm."""
 
-    def __init__(self, ledger: Ledger, gate: Gate, settings: Settings, clock: Callable[[], float]) -> None:
-        self._ledger, self._gate, self._settings, self._clock = ledger, gate, settings, clock
+    def __init__(self, ledger: Ledger, gate: Gate, settings: Settings, metrics: Metrics) -> None:
+        self._ledger, self._gate, self._settings, self._metrics = ledger, gate, settings, metrics
         self._purge_at = 0.0
 
     async def run(self) -> None:
         """Until it is cancelled."""
         while True:
-            try:
-                await asyncio.to_thread(self.once)
-            except LedgerUnavailable:
-                _log.warning("housekeeping waits for the ledger")
+            await asyncio.to_thread(self.once)
             await asyncio.sleep(EVERY_SECONDS)
 
     def once(self) -> None:
-        """One round. Raises LedgerUnavailable."""
-        with self._ledger.transaction() as tx:
-            expired = tx.expire(self._clock(), reservation_days=self._settings.reservation_days)
-            tx.used_keys(self._gate.used())
-        if expired:
+        """One round. A part that fails is logged and counted, keeps no other part from its turn, and is tried again."""
+        for part in (self._expire, self._remember_keys, self._purge):
+            try:
+                part()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next round must come
+                name = part.__name__.strip("_")
+                self._metrics.housekeeping_failed(name, error)
+                known = isinstance(error, LedgerUnavailable)
+                _log.warning(
+                    "housekeeping failed", part=name, error=type(error).__name__, exc_info=None if known else error
+                )
+
+    def _expire(self) -> None:
+        if expired := self._ledger.expire(self._settings.reservation_days):
             _log.info("reservations expired", contacts=expired)
-        if time.monotonic() >= self._purge_at:
-            self._purge()
-            self._purge_at = time.monotonic() + _PURGE_EVERY_SECONDS
+
+    def _remember_keys(self) -> None:
+        with self._ledger.transaction() as tx:
+            tx.used_keys(self._gate.used())
 
     def _purge(self) -> None:
-        purged = 0
-        while True:  # a few thousand at a time, so that decisions get their turn in between
-            with self._ledger.transaction() as tx:
-                found = tx.purge(self._settings.retention_days)
-            purged += found
-            if not found:
-                break
-        if purged:
-            self._ledger.forget()
+        if time.monotonic() < self._purge_at:
+            return
+        if purged := self._ledger.purge(self._settings.retention_days):
             _log.info("decisions past the retention period deleted", decisions=purged)
+            self._ledger.forget()
+        self._purge_at = time.monotonic() + _PURGE_EVERY_SECONDS
 
 
 class Probe:

@@ -44,19 +44,13 @@ def _export(ledger: Ledger, parsed: argparse.Namespace) -> int:
 def _erase(ledger: Ledger, parsed: argparse.Namespace) -> int:
     with ledger.transaction() as tx:
         emptied = tx.erase(parsed.customer)
-    ledger.forget()
+    ledger.forget(copies=True)
     print(f"the customer is forgotten; {emptied:,} decisions hold nothing of her any more")
     return 0
 
 
 def _purge(ledger: Ledger, parsed: argparse.Namespace) -> int:
-    deleted = 0
-    while True:  # a few thousand at a time, so that a running service gets its turn
-        with ledger.transaction() as tx:
-            found = tx.purge(parsed.retention_days)
-        deleted += found
-        if not found:
-            break
+    deleted = ledger.purge(parsed.retention_days)
     ledger.forget()
     print(f"{deleted:,} decisions older than {parsed.retention_days:g} days deleted")
     return 0

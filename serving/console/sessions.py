@@ -1,7 +1,7 @@
-"""Console sessions: a signed cookie, no state on the server, and a token that every form must carry.
+"""Console sessions: a signed cookie, and a token that every form must carry.
 
 The cookie holds the key's id, when it ends, a random word and a MAC of all three; the API key itself is in it nowhere.
-It ends with the key: whether that still lives is asked at most every few seconds, as for the API.
+It ends with the key, and when its owner signs out: each page asks the ledger, which all workers share, for both.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from serving.ledger import Ledger
 from serving.ledger.types import ApiKey
 from serving.security.gate import Caller
 
@@ -24,6 +25,8 @@ _DOMAIN = b"retentionjax console v1 "
 class Session:
     """Of one signed-in browser."""
 
+    word: str
+    ends_at: float
     caller: Caller
     csrf: str
     """What forms carry."""
@@ -45,21 +48,18 @@ class Session:
 
 
 class Sessions:
-    """Makes and reads the cookies. `keys` lists the API keys from the ledger and is called in a thread."""
+    """Makes, reads and ends the cookies."""
 
     def __init__(
         self,
         secret: str,
-        keys: Callable[[], list[ApiKey]],
+        ledger: Ledger,
         *,
         seconds: float,
-        cache_seconds: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._secret = hashlib.sha256(_DOMAIN + (secret.encode() if secret else secrets.token_bytes(32))).digest()
-        self._keys, self._seconds, self._cache_seconds, self._clock = keys, seconds, cache_seconds, clock
-        self._live: dict[str, Caller] = {}
-        self._listed = float("-inf")
+        self._ledger, self._seconds, self._clock = ledger, seconds, clock
 
     def start(self, caller: Caller) -> str:
         """The value of a new cookie."""
@@ -67,23 +67,26 @@ class Sessions:
         return f"{content}.{self._mac('session', content)}"
 
     async def read(self, cookie: str | None) -> Session | None:
-        """The session of a cookie; None for none, a forged or an old one, or one whose key was revoked."""
+        """The session of a cookie; None for none, a forged, old or ended one, or one whose key was revoked."""
         content, _, mac = (cookie or "").rpartition(".")
         if not hmac.compare_digest(mac.encode(), self._mac("session", content).encode()):
             return None
-        key_id, ends, _ = content.split(".")
+        key_id, ends, word = content.split(".")
         if self._clock() >= int(ends):
             return None
-        caller = (await self._callers()).get(key_id)
-        return Session(caller, self._mac("csrf", content)) if caller else None
+        key = await asyncio.to_thread(self._key, key_id, word)
+        if key is None:
+            return None
+        return Session(word, float(ends), Caller(key.key_id, key.role, key.name), self._mac("csrf", content))
 
-    async def _callers(self) -> dict[str, Caller]:
-        if self._clock() - self._listed > self._cache_seconds:
-            listed = self._clock()
-            keys = await asyncio.to_thread(self._keys)
-            live = [key for key in keys if key.revoked_at is None]
-            self._live, self._listed = {key.key_id: Caller(key.key_id, key.role, key.name) for key in live}, listed
-        return self._live
+    def end(self, session: Session) -> None:
+        """Ends a session in every worker at once."""
+        with self._ledger.transaction() as tx:
+            tx.end_session(session.word, session.ends_at)
+
+    def _key(self, key_id: str, word: str) -> ApiKey | None:
+        with self._ledger.read() as view:
+            return view.session_key(key_id, word)
 
     def _mac(self, purpose: str, content: str) -> str:
         digest = hmac.digest(self._secret, f"{purpose}:{content}".encode(), "sha256")

@@ -1,5 +1,6 @@
 """Signing in with an API key, and out."""
 
+import asyncio
 from typing import Any
 
 from litestar import Response, get, post
@@ -44,7 +45,8 @@ async def sign_in(request: Http) -> Response[Any]:
 
 @post("/sign-out", guards=[signed_in("decide", "report")], status_code=200)
 async def sign_out(request: Http) -> Response[Any]:
-    """Forgets the cookie."""
+    """Ends the session and forgets the cookie."""
     await read_form(request)
+    await asyncio.to_thread(request.app.state.sessions.end, request.auth)
     gone = Cookie(key=COOKIE, value="", path="/console", httponly=True, samesite="strict", max_age=0)
     return Redirect(SIGN_IN, status_code=303, cookies=[gone])

@@ -8,7 +8,7 @@ from typing import get_args
 from serving.ledger import keys, outcomes
 from serving.ledger.database import Connection
 from serving.ledger.errors import BudgetExceeded, LedgerError
-from serving.ledger.types import ApiKey, BundleSlot, Campaign, Consent, ConsentStatus, KillSwitch, Role, Slots
+from serving.ledger.types import ApiKey, BundleSlot, Campaign, Change, Consent, ConsentStatus, KillSwitch, Role, Slots
 
 _PUT_CAMPAIGN = """
     INSERT INTO campaigns (campaign_id, budget_micros, starts_at, horizon_days, customers_expected, offer_days)
@@ -31,6 +31,12 @@ _SET_SWITCH = """
 _KEYS = "SELECT key_id, name, role, created_at, last_used_at, revoked_at FROM api_keys ORDER BY created_at, key_id"
 _KEY = """
     SELECT key_id, name, role, created_at, last_used_at, revoked_at, secret_sha256 FROM api_keys WHERE key_id = ?"""
+_SESSION_KEY = """
+    SELECT key_id, name, role, created_at, last_used_at, revoked_at FROM api_keys
+    WHERE key_id = ? AND revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM ended_sessions WHERE session = ?)"""
+_END_SESSION = "INSERT INTO ended_sessions (session, ends_at) VALUES (?, ?) ON CONFLICT (session) DO NOTHING"
+_OVER_SESSIONS = "DELETE FROM ended_sessions WHERE ends_at < ?"
+_CHANGES = "SELECT changed_at, who, what, value FROM changes ORDER BY changed_at DESC LIMIT ?"
 _CREATE_KEY = "INSERT INTO api_keys (key_id, name, role, secret_sha256, created_at) VALUES (?, ?, ?, ?, ?)"
 _REVOKE_KEY = "UPDATE api_keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL"
 _USED_KEY = "UPDATE api_keys SET last_used_at = ? WHERE key_id = ? AND (last_used_at IS NULL OR last_used_at < ?)"
@@ -149,6 +155,28 @@ def revoke_key(connection: Connection, key_id: str, now: float) -> None:
 def used_keys(connection: Connection, used: Mapping[str, float]) -> None:
     """Remembers when keys were used last."""
     connection.many(_USED_KEY, [(at, key_id, at) for key_id, at in used.items()])
+
+
+def session_key(connection: Connection, key_id: str, session: str) -> ApiKey | None:
+    """The live key of a console session; None where it was revoked or the session was ended."""
+    found = connection.rows(_SESSION_KEY, key_id, session)
+    return ApiKey(*found[0]) if found else None
+
+
+def end_session(connection: Connection, session: str, ends_at: float, now: float) -> None:
+    """Ends a console session; forgets those that are over by now."""
+    connection.run(_OVER_SESSIONS, now)
+    connection.run(_END_SESSION, session, ends_at)
+
+
+def changed(connection: Connection, who: str, what: str, value: str, now: float) -> None:
+    """Remembers who set what."""
+    connection.run("INSERT INTO changes (changed_at, who, what, value) VALUES (?, ?, ?, ?)", now, who, what, value)
+
+
+def changes(connection: Connection, limit: int) -> list[Change]:
+    """Who set what, latest first."""
+    return [Change(*row) for row in connection.rows(_CHANGES, limit)]
 
 
 def _allowed_switch(value: KillSwitch) -> KillSwitch:

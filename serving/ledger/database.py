@@ -42,11 +42,20 @@ class Connection(Protocol):
     def insert(self, table: str, columns: tuple[str, ...], values: Sequence[Sequence[Any]]) -> None:
         """Adds rows to a table, in as few calls as the database lets; each of `values` is aligned with `columns`."""
 
+    def columns(self, table: str) -> list[str]:
+        """Names of a table's columns; empty if there is no such table."""
+
+    def tables(self) -> list[str]:
+        """Names of all tables and views that a statement here would find first."""
+
     def define(self, statement: str) -> None:
         """Runs one statement of a migration, inside the transaction."""
 
-    def forget(self) -> None:
-        """Makes sure that what was overwritten or deleted is not left in the database's files, as far as it can."""
+    def forget(self, *, copies: bool) -> None:
+        """Makes sure that what was overwritten or deleted is not left in the database's files, as far as it can.
+
+        `copies`: nor what the database moved around before. Raises LedgerUnavailable where somebody still reads it.
+        """
 
     def close(self) -> None:
         """Closes the connection; what is open is rolled back."""

@@ -7,6 +7,7 @@ old decisions with their contacts and outcomes, and adds the contacts' money to 
 """
 
 import secrets
+from collections.abc import Sequence
 
 from serving.ledger import outcomes
 from serving.ledger.database import Connection, texts
@@ -20,7 +21,9 @@ _EMPTY = """
         baseline_churn_probability = NULL, accept_probability = NULL, monthly_charge = NULL, message_json = NULL,
         response = NULL, basis = NULL, idempotency_key = NULL, request_digest = NULL, degradations = '[]'
     WHERE customer_id = ?"""
-_RENAME_CONTACTS = "UPDATE contacts SET customer_id = ? WHERE customer_id = ?"
+_RENAME_CONTACTS = """
+    UPDATE contacts SET customer_id = ?
+    WHERE decision_id IN (SELECT decision_id FROM decisions WHERE customer_id = ?)"""
 _DROP = (
     "DELETE FROM baselines WHERE customer_id = ?",
     "DELETE FROM consents WHERE customer_id = ?",
@@ -29,14 +32,20 @@ _DROP = (
 
 # Decisions to be purged: old, without an open reservation, and without a contact whose campaign still runs, since the
 # account cap counts it.
-_OLD = """
+_MAY_GO = """
+    (c.decision_id IS NULL OR (c.state <> 'reserved' AND c.send_at < ? AND COALESCE(c.accepted_at, 0) < ?
+        AND g.starts_at + g.horizon_days * 86400 < ?))"""
+_OLD = f"""
     SELECT d.decision_id FROM decisions d
     LEFT JOIN contacts c ON c.decision_id = d.decision_id
-    LEFT JOIN campaigns g ON g.campaign_id = c.campaign_id
-    WHERE d.decided_at < ? AND (c.decision_id IS NULL
-        OR (c.state <> 'reserved' AND c.send_at < ? AND COALESCE(c.accepted_at, 0) < ?
-            AND g.starts_at + g.horizon_days * 86400 < ?))
-    ORDER BY d.decision_id LIMIT ?"""
+    JOIN campaigns g ON g.campaign_id = d.campaign_id
+    WHERE d.campaign_id = ? AND d.decided_at < ? AND {_MAY_GO} LIMIT ?"""  # noqa: S608 - words from here
+_STILL_OLD = f"""
+    SELECT d.decision_id FROM decisions d
+    LEFT JOIN contacts c ON c.decision_id = d.decision_id
+    JOIN campaigns g ON g.campaign_id = d.campaign_id
+    WHERE d.decision_id IN (SELECT value FROM json_each(?)) AND d.decided_at < ? AND {_MAY_GO}"""  # noqa: S608
+_CAMPAIGNS = "SELECT campaign_id FROM campaigns ORDER BY campaign_id"
 _KEEP_MONEY = """
     INSERT INTO purged_spend (campaign_id, day, contacts, spent_micros)
     SELECT campaign_id, send_day, COUNT(*), CAST(SUM(spent_micros) AS BIGINT) FROM contacts
@@ -53,15 +62,15 @@ def erase(connection: Connection, customer_id: str, now: float) -> int:
     """Forgets a customer; how many decisions were emptied. Contacts not yet sent are cancelled first."""
     outcomes.cancel_unsent(connection, customer_id, now)
     nobody = f"erased-{secrets.token_hex(16)}"
-    emptied = connection.run(_EMPTY, nobody, customer_id)
     connection.run(_RENAME_CONTACTS, nobody, customer_id)
+    emptied = connection.run(_EMPTY, nobody, customer_id)
     for statement in _DROP:
         connection.run(statement, customer_id)
     return emptied
 
 
-def purge(connection: Connection, now: float, retention_days: float, limit: int) -> int:
-    """Deletes at most `limit` decisions older than the retention period; how many it deleted.
+def past_retention(connection: Connection, now: float, retention_days: float, limit: int) -> list[str]:
+    """Ids of at most about `limit` decisions that may be purged; reading only, since it looks at all that are old.
 
     Raises LedgerError for a period shorter than the rules on contacts look back.
     """
@@ -71,9 +80,19 @@ def purge(connection: Connection, now: float, retention_days: float, limit: int)
             "fatigue and running offers look back"
         )
     cutoff = now - retention_days * DAY
-    ids = texts(row[0] for row in connection.rows(_OLD, cutoff, cutoff, cutoff, now, limit))
-    connection.run(_KEEP_MONEY, ids)
+    found: list[str] = []
+    for (campaign,) in connection.rows(_CAMPAIGNS):
+        if len(found) < limit:
+            found += [row[0] for row in connection.rows(_OLD, campaign, cutoff, cutoff, cutoff, now, limit)]
+    return found
+
+
+def purge(connection: Connection, ids: Sequence[str], now: float, retention_days: float) -> int:
+    """Deletes those of `ids` that may still be purged; how many it deleted."""
+    cutoff = now - retention_days * DAY
+    old = texts(row[0] for row in connection.rows(_STILL_OLD, texts(ids), cutoff, cutoff, cutoff, now))
+    connection.run(_KEEP_MONEY, old)
     deleted = 0
     for statement in _PURGE:
-        deleted = connection.run(statement, ids)
+        deleted = connection.run(statement, old)
     return deleted

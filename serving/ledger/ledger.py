@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from retentionjax import storage
@@ -27,6 +28,7 @@ from serving.ledger.types import (
     ApiKey,
     Campaign,
     CampaignView,
+    Change,
     Clock,
     Consent,
     ConsentStatus,
@@ -44,6 +46,9 @@ from serving.ledger.types import (
     Stored,
 )
 
+AT_ONCE = 50
+"""Rows that one transaction of housekeeping changes: few enough for it to take no more than milliseconds."""
+_PURGED_A_LOOK = 20_000
 _IDLE_READERS = 8  # connections kept open between reads
 
 
@@ -119,6 +124,18 @@ class Reader:
         """The key that `token` is; None if it is none, or revoked."""
         return administration.authenticate(self._connection, token)
 
+    def session_key(self, key_id: str, session: str) -> ApiKey | None:
+        """The live key of a console session; None where it was revoked or the session was ended."""
+        return administration.session_key(self._connection, key_id, session)
+
+    def changes(self, limit: int) -> list[Change]:
+        """Who set what, latest first."""
+        return administration.changes(self._connection, limit)
+
+    def past_retention(self, retention_days: float, limit: int) -> list[str]:
+        """Ids of about so many decisions that `purge` may delete. Raises LedgerError for too short a period."""
+        return erasure.past_retention(self._connection, self.now, retention_days, limit)
+
     def audit(self, *, cooldown_days: int = 0) -> list[str]:
         """What is inconsistent, a line each; empty if nothing is. With 0 the cooldown is not looked at."""
         return audit.audit(self._connection, cooldown_days)
@@ -156,9 +173,9 @@ class Transaction(Reader):
         """Applies outcomes in the order given, by the rules of `outcomes`; one result for each."""
         return outcomes.apply(self._connection, rows, self.now)
 
-    def expire(self, now: float, *, reservation_days: float = RESERVATION_DAYS) -> int:
-        """Releases reservations of contacts sent longer ago without an answer; how many."""
-        return outcomes.expire(self._connection, now, reservation_days)
+    def expire(self, now: float, *, reservation_days: float = RESERVATION_DAYS, limit: int = AT_ONCE) -> int:
+        """Releases at most `limit` reservations of contacts sent longer ago without an answer; how many."""
+        return outcomes.expire(self._connection, now, reservation_days, limit)
 
     def put_campaign(self, campaign: Campaign) -> None:
         """Makes or changes a campaign. Raises BudgetExceeded for a budget below what is spent and reserved."""
@@ -201,9 +218,17 @@ class Transaction(Reader):
         """Forgets a customer and keeps the money right; how many decisions were emptied."""
         return erasure.erase(self._connection, customer_id, self.now)
 
-    def purge(self, retention_days: float, *, limit: int = 5_000) -> int:
-        """Deletes at most `limit` decisions past the retention period and keeps the money right; how many."""
-        return erasure.purge(self._connection, self.now, retention_days, limit)
+    def purge(self, ids: Sequence[str], retention_days: float) -> int:
+        """Deletes those of `ids` that are past the retention period and keeps the money right; how many."""
+        return erasure.purge(self._connection, ids, self.now, retention_days)
+
+    def end_session(self, session: str, ends_at: float) -> None:
+        """Ends a console session that would have lasted until `ends_at`; forgets those that are over by now."""
+        administration.end_session(self._connection, session, ends_at, self.now)
+
+    def changed(self, who: str, what: str, value: str) -> None:
+        """Remembers who set what."""
+        administration.changed(self._connection, who, what, value, self.now)
 
 
 class Ledger:
@@ -275,11 +300,46 @@ class Ledger:
         with self.read() as reader, storage.new_file(path) as partial:
             return export.export(reader._connection, partial, reader.now)  # noqa: SLF001 - its own
 
-    def forget(self) -> None:
-        """After erasing or purging: makes sure that nothing of it is left in the database's files, as far as it can."""
+    def expire(self, reservation_days: float) -> int:
+        """Releases all reservations of contacts sent so long ago without an answer; how many."""
+        expired = 0
+        while True:
+            with self._in_turn() as tx:
+                found = tx.expire(tx.now, reservation_days=reservation_days)
+            expired += found
+            if found < AT_ONCE:
+                return expired
+
+    def purge(self, retention_days: float) -> int:
+        """Deletes all decisions past the retention period and keeps the money right; how many."""
+        deleted = 0
+        while True:
+            with self.read() as reader:
+                ids = reader.past_retention(retention_days, _PURGED_A_LOOK)
+            before = deleted
+            for start in range(0, len(ids), AT_ONCE):
+                with self._in_turn() as tx:
+                    deleted += tx.purge(ids[start : start + AT_ONCE], retention_days)
+            if deleted == before:
+                return deleted
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[Transaction]:
+        """One of many short transactions, with a pause as long as itself in which decisions get their turn."""
+        begun = time.monotonic()
+        with self.transaction() as tx:
+            yield tx
+        time.sleep(min(time.monotonic() - begun, 0.1))
+
+    def forget(self, *, copies: bool = False) -> None:
+        """After erasing or purging: makes sure that nothing of it is left in the database's files, as far as it can.
+
+        `copies`: nor of what the database moved around before; SQLite writes its whole file anew for that. Raises
+        LedgerUnavailable where somebody reads or writes all the time.
+        """
         with self._writing:
             self._refuse_closed()
-            self._writer.forget()
+            self._writer.forget(copies=copies)
 
     def close(self) -> None:
         """Waits for the transaction in progress and closes every connection; closing twice is once."""

@@ -1,5 +1,6 @@
 """Brings a database to the schema of this program: numbered files, each applied whole or not at all, in order."""
 
+import re
 from importlib import resources
 
 from serving.ledger.database import Connection
@@ -16,13 +17,14 @@ def migrations() -> list[tuple[int, str]]:
 def migrate(connection: Connection) -> None:
     """Applies what the database lacks, all in one transaction; processes that start together wait for each other.
 
-    Raises LedgerError if the database was written by a newer program: its rules are not known here.
+    Raises LedgerError if the database was written by a newer program, whose rules are not known here, or holds tables
+    of somebody else's that are named as ours.
     """
     known = migrations()
     connection.begin()
     try:
         connection.define("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
-        version = _version(connection, newest=known[-1][0])
+        version = _version(connection, known)
         for number, script in known:
             if number > version:
                 for statement in _statements(script):
@@ -34,14 +36,26 @@ def migrate(connection: Connection) -> None:
         raise
 
 
-def _version(connection: Connection, newest: int) -> int:
+def _version(connection: Connection, known: list[tuple[int, str]]) -> int:
+    if "version" not in connection.columns("schema_version"):
+        raise _foreign("schema_version")
     version: int = max((row[0] for row in connection.rows("SELECT version FROM schema_version")), default=0)
-    if version > newest:
+    if version > known[-1][0]:
         raise LedgerError(
-            f"the ledger has schema {version}, and this program knows schemas up to {newest}: a newer program wrote "
-            "it; start that one"
+            f"the ledger has schema {version}, and this program knows schemas up to {known[-1][0]}: a newer program "
+            "wrote it; start that one"
         )
+    ours = {name for _, script in known for name in re.findall(r"CREATE TABLE (\w+)", script)}
+    if version == 0 and (foreign := ours.intersection(connection.tables())):
+        raise _foreign(min(foreign))
     return version
+
+
+def _foreign(table: str) -> LedgerError:
+    return LedgerError(
+        f"the database has a table {table!r} already, which this program did not make; allowed: a database, or a "
+        "schema of PostgreSQL's, of the ledger's own"
+    )
 
 
 def _statements(script: str) -> list[str]:

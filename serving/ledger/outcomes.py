@@ -13,6 +13,7 @@
 - Unanswered for `RESERVATION_DAYS` after it was sent, a contact expires like a decline.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -46,15 +47,14 @@ _SET_CONSENT = """
 _OUTCOME = "INSERT INTO outcomes (decision_id, kind, happened_at, recorded_at, status) VALUES (?, ?, ?, ?, ?)"
 _UNSENT = """
     SELECT decision_id, campaign_id, channel, reserved_micros FROM contacts
-    WHERE customer_id = ? AND state = 'reserved' AND send_at > ?"""
+    WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND send_at > ?"""  # the index says both
 _CANCEL = "UPDATE contacts SET state = 'cancelled', planned = 0, reserved_micros = 0 WHERE decision_id = ?"
 _OVERDUE = """
-    SELECT campaign_id, CAST(SUM(reserved_micros) AS BIGINT), CAST(SUM(contact_cost_micros) AS BIGINT), COUNT(*)
-    FROM contacts
-    WHERE state = 'reserved' AND send_at <= ? GROUP BY campaign_id ORDER BY campaign_id"""
+    SELECT decision_id, campaign_id, reserved_micros, contact_cost_micros FROM contacts
+    WHERE state = 'reserved' AND send_at <= ? ORDER BY send_at LIMIT ?"""
 _EXPIRE = """
     UPDATE contacts SET state = 'expired', reserved_micros = 0, spent_micros = contact_cost_micros
-    WHERE state = 'reserved' AND send_at <= ?"""
+    WHERE decision_id = ?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,17 @@ def apply(connection: Connection, outcomes: Sequence[Outcome], now: float) -> li
     return results
 
 
-def expire(connection: Connection, now: float, reservation_days: float) -> int:
-    """Gives back the discounts of contacts unanswered for so long; how many contacts that were."""
-    before = now - reservation_days * DAY
-    overdue = connection.rows(_OVERDUE, before)
+def expire(connection: Connection, now: float, reservation_days: float, limit: int) -> int:
+    """Gives back the discounts of at most `limit` contacts unanswered for so long; how many contacts that were."""
+    overdue = connection.rows(_OVERDUE, now - reservation_days * DAY, limit)
+    money: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for _, campaign, reserved, spent in overdue:
+        money[campaign][0] += reserved
+        money[campaign][1] += spent
     if overdue:
-        connection.many(_MONEY, [(reserved, spent, campaign) for campaign, reserved, spent, _ in overdue])
-        connection.run(_EXPIRE, before)
-    return sum(row[3] for row in overdue)
+        connection.many(_MONEY, [(*amounts, campaign) for campaign, amounts in sorted(money.items())])
+        connection.many(_EXPIRE, [(row[0],) for row in overdue])
+    return len(overdue)
 
 
 def cancel_unsent(connection: Connection, customer_id: str, now: float, channel: str | None = None) -> int:

@@ -126,11 +126,19 @@ class PostgresConnection:
             for row in values:
                 rows.write_row(row)
 
+    def columns(self, table: str) -> list[str]:
+        here = "table_schema = current_schema() AND table_name = ?"
+        return [row[0] for row in self.rows(f"SELECT column_name FROM information_schema.columns WHERE {here}", table)]  # noqa: S608
+
+    def tables(self) -> list[str]:
+        here = "table_schema = current_schema()"
+        return [row[0] for row in self.rows(f"SELECT table_name FROM information_schema.tables WHERE {here}")]  # noqa: S608
+
     def define(self, statement: str) -> None:
         with _explained():
             self._connection.execute(schema_in_postgres(statement))
 
-    def forget(self) -> None:
+    def forget(self, *, copies: bool) -> None:
         """Old row versions go with the next (auto)vacuum; to force it is the administrator's to decide."""
 
     def close(self) -> None:

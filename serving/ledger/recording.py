@@ -12,7 +12,9 @@ _ANSWERED = """
     SELECT idempotency_key, decided_at, request_digest, decision_id, response FROM decisions
     WHERE idempotency_key IS NOT NULL AND idempotency_key IN (SELECT value FROM json_each(?))"""
 _FORGET_KEY = "UPDATE decisions SET idempotency_key = NULL, request_digest = NULL WHERE decision_id = ?"
-_EXECUTE = "UPDATE contacts SET planned = 0 WHERE planned = 1 AND due_at <= ?"
+_EXECUTE = """
+    UPDATE contacts SET planned = 0
+    WHERE planned = 1 AND due_at <= ? AND customer_id IN (SELECT value FROM json_each(?))"""
 _PENDING = """
     SELECT customer_id FROM contacts WHERE planned = 1 AND customer_id IN (SELECT value FROM json_each(?)) LIMIT 1"""
 _RESERVE = "UPDATE campaigns SET reserved_micros = reserved_micros + ? WHERE campaign_id = ?"
@@ -110,8 +112,9 @@ def _check(row: DecisionRow, known: Mapping[str, CampaignView]) -> None:
 
 def _reserve(connection: Connection, contacts: Sequence[DecisionRow]) -> None:
     """Takes the money, after the look at who has a contact pending, which no index can express."""
-    connection.run(_EXECUTE, max(row.decided_at for row in contacts))
-    if connection.rows(_PENDING, texts(row.customer_id for row in contacts)):
+    customers = texts(row.customer_id for row in contacts)
+    connection.run(_EXECUTE, max(row.decided_at for row in contacts), customers)
+    if connection.rows(_PENDING, customers):
         raise CooldownBroken("the customer has a contact pending already")
     amounts: Counter[str] = Counter()
     for row in contacts:

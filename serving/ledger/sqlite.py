@@ -95,6 +95,7 @@ _WRITER = (
     "PRAGMA wal_autocheckpoint = 16000",  # pages, 64 MB; a check point waits for the disk twice, and decisions with it
 )
 _READER = (*_SHARED, "PRAGMA query_only = ON")
+_FORGET_SECONDS = 30.0  # for those who read and write meanwhile
 _AGAIN_SECONDS = 0.0005  # less than there is between two transactions of a process that writes all the time
 _PAGE = 2_000  # rows of a stream fetched at a time
 _AT_ONCE = 32  # rows of one INSERT
@@ -142,16 +143,28 @@ class SqliteConnection:
             some = values[start : start + _AT_ONCE]
             self.run(_insert(table, columns, len(some)), *chain.from_iterable(some))
 
+    def columns(self, table: str) -> list[str]:
+        return [row[0] for row in self.rows("SELECT name FROM pragma_table_info(?)", table)]
+
+    def tables(self) -> list[str]:
+        return [row[0] for row in self.rows("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
+
     def define(self, statement: str) -> None:
         """Runs a statement of a migration."""
         with _explained():
             self._connection.execute(statement)
 
-    def forget(self) -> None:
+    def forget(self, *, copies: bool) -> None:
+        give_up = time.monotonic() + _FORGET_SECONDS
         with _explained():
-            self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._wait_seconds)}")  # for those who read
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._connection.execute("PRAGMA busy_timeout = 0")
+            if copies:  # rows that moved to another page of the file are left, out of use, on the first one
+                _patiently(self._connection, "VACUUM", _FORGET_SECONDS)
+            while self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                if time.monotonic() > give_up:
+                    raise LedgerUnavailable(
+                        "what was deleted is still in the ledger's log, which somebody reads or writes without a pause"
+                    )
+                time.sleep(_AGAIN_SECONDS)
 
     def close(self) -> None:
         self._connection.close()

@@ -224,6 +224,17 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Something that a person set."""
+
+    at: float
+    who: str
+    """The key's name and id, or the command line."""
+    what: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """A recorded decision as it is read back."""
 

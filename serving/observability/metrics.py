@@ -55,6 +55,9 @@ class Metrics:
         self._restarts = self._counter(
             "engine_restarts", "Times the engine's process ended by itself, by its exit code", "exit_code"
         )
+        self._housekeeping_failures = self._counter(
+            "housekeeping_failures", "Rounds of housekeeping that failed, by part and kind of error", "part", "error"
+        )
         self._queue = self._gauge("queue_depth", "Waiting now", "queue")
         self._batch = self._histogram("batch_rows", "Decisions in a micro-batch", _ROWS)
         self._stages = self._histogram(
@@ -140,6 +143,10 @@ class Metrics:
     def engine_restart(self, exit_code: int) -> None:
         """The engine's process ended and is started again."""
         self._restarts[str(exit_code),].inc()
+
+    def housekeeping_failed(self, part: str, error: Exception) -> None:
+        """A part of housekeeping failed and is tried again in the next round."""
+        self._housekeeping_failures[part, type(error).__name__].inc()
 
     def exposition(self, engines: bytes = b"") -> bytes:
         """What /metrics answers; `engines` are the metrics of the engine's process, whose series come before ours."""

@@ -89,12 +89,8 @@ def test_old_decisions_are_deleted_and_their_money_stays(ledger: Ledger, clock: 
     clock.to_day(91)
     with ledger.read() as reader:
         days = reader.daily_spend("spring")
-    with ledger.transaction() as tx:
-        assert tx.purge(60, limit=2) == 2
-    with ledger.transaction() as tx:
-        assert tx.purge(60) == 1
-    with ledger.transaction() as tx:
-        assert tx.purge(60) == 0
+    assert ledger.purge(60) == 3
+    assert ledger.purge(60) == 0
     assert money(ledger) == before == (FULL + CONTACT_COST, FULL)
     with ledger.read() as reader:
         assert reader.daily_spend("spring") == days
@@ -106,19 +102,17 @@ def test_what_rules_and_accounts_still_need_is_not_deleted(ledger: Ledger, clock
     with ledger.transaction() as tx:
         tx.outcome([Outcome(declined, "declined", START)])
     clock.to_day(61)
-    with ledger.transaction() as tx:
-        assert tx.purge(60) == 0  # the campaign runs: its accounts count both contacts
+    assert ledger.purge(60) == 0  # the campaign runs: its accounts count both contacts
     clock.to_day(91)
-    with ledger.transaction() as tx:
-        assert tx.purge(60) == 1  # the other's reservation is open
-        tx.expire(clock.now)
-        assert tx.purge(60) == 1
+    assert ledger.purge(60) == 1  # the other's reservation is open
+    assert ledger.expire(14) == 1
+    assert ledger.purge(60) == 1
     assert money(ledger) == (2 * CONTACT_COST, 0)
 
 
 def test_a_retention_that_cuts_into_the_rules_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(LedgerError, match="59 days; allowed: 60"), ledger.transaction() as tx:
-        tx.purge(59)
+    with pytest.raises(LedgerError, match="59 days; allowed: 60"):
+        ledger.purge(59)
 
 
 def test_the_audit_finds_a_single_micro(database: str, clock: FrozenClock, ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ledger_rows import FrozenClock, campaign, decision, money, record
 
 from retentionjax.errors import ConfigError
-from serving.ledger import Ledger, LedgerError, migrating
+from serving.ledger import Ledger, LedgerError, migrating, opening
 
 
 def test_what_was_written_is_there_when_it_is_opened_again(database: str, clock: FrozenClock) -> None:
@@ -46,17 +46,20 @@ def test_a_migration_is_applied_whole_or_not_at_all(
     database: str, ledger: Ledger, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = migrating.migrations()
+    next_number = known[-1][0] + 1
     broken = "ALTER TABLE customers ADD COLUMN region TEXT;\nCREATE TABLE customers (again TEXT);"
-    monkeypatch.setattr(migrating, "migrations", lambda: [*known, (2, broken)])
+    monkeypatch.setattr(migrating, "migrations", lambda: [*known, (next_number, broken)])
     with pytest.raises(Exception, match="customers"):
         Ledger.open(database, clock=clock)
     whole = "-- a comment; with a semicolon\nALTER TABLE customers ADD COLUMN region TEXT;\n"
-    monkeypatch.setattr(migrating, "migrations", lambda: [*known, (2, whole)])
+    monkeypatch.setattr(migrating, "migrations", lambda: [*known, (next_number, whole)])
     for _ in range(2):
         again = Ledger.open(database, clock=clock)
         with again.read() as reader:
             assert reader._connection.rows("SELECT region FROM customers") == []
-            assert reader._connection.rows("SELECT version FROM schema_version ORDER BY version") == [(1,), (2,)]
+            assert reader._connection.rows("SELECT version FROM schema_version ORDER BY version") == [
+                (number + 1,) for number in range(next_number)
+            ]
         again.close()
 
 
@@ -105,3 +108,24 @@ def test_a_reader_that_raises_does_not_spoil_the_next(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="on the way"), ledger.read():
         raise ValueError("on the way")
     assert money(ledger) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("campaigns", "name TEXT"),
+        ("decisions", "decision_id TEXT"),
+        ("changes", "a TEXT"),
+        ("schema_version", "a TEXT"),
+    ],
+)
+def test_a_table_of_somebody_elses_is_named_and_left_alone(
+    database: str, clock: FrozenClock, table: str, columns: str
+) -> None:
+    source = opening.source(database, 2.0, create=True)
+    other = source.writer()
+    other.define(f"CREATE TABLE {table} ({columns})")
+    with pytest.raises(LedgerError, match=f"a table '{table}' already.*allowed: a database"):
+        Ledger.open(database, clock=clock)
+    assert [name for name in other.tables() if name != "schema_version"] == [table] * (table != "schema_version")
+    other.close()
