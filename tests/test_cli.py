@@ -1,7 +1,6 @@
 """The command line: instant help, lazy sub-commands, and what a user can mend is one line and a status."""
 
 import errno
-import importlib.util
 import os
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import pytest
 from retentionjax import cli
 from retentionjax.errors import BundleError, DataError
 
+NUMBERS = {"jax", "pandas", "numpy", "xgboost", "sklearn", "pyarrow", "orbax"}
+HEAVY = NUMBERS | {"tensorboardX", "tyro", "rich"}
 COMMAND = Path(sys.executable).parent / "retentionjax"
 
 
@@ -38,13 +39,22 @@ def test_help_imports_neither_jax_nor_pandas() -> None:
     code = "import sys; from retentionjax import cli; cli._parser().format_help(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "retentionjax.cli" in loaded
-    heavy = {"jax", "pandas", "numpy", "xgboost", "sklearn", "pyarrow", "orbax", "tensorboardX", "tyro", "rich"}
-    assert heavy.isdisjoint(loaded)
+    assert HEAVY.isdisjoint(loaded)
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
-def test_every_command_has_its_module(command: cli.Command) -> None:
-    assert importlib.util.find_spec(command.module) is not None
+def test_a_commands_help_takes_under_a_second_and_imports_nothing_heavy(command: cli.Command) -> None:
+    code = (
+        "import resource, sys\nfrom retentionjax import cli\n"
+        f"try:\n    cli.main([{command.name!r}, '--help'])\nexcept SystemExit:\n    pass\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\nprint(used.ru_utime + used.ru_stime, *sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    seconds, *loaded = said.splitlines()[-1].split()
+    assert "usage" in said
+    assert command.module in loaded
+    assert NUMBERS.isdisjoint(loaded)
+    assert float(seconds) < 1  # of the processor; the machine may be busy with something else
 
 
 @pytest.mark.parametrize("arguments", [[], ["desire"], ["--unknown"]])

@@ -11,7 +11,6 @@ from serving.ledger import (
     administration,
     audit,
     erasure,
-    export,
     following,
     migrating,
     opening,
@@ -297,6 +296,8 @@ class Ledger:
 
     def export(self, path: str | os.PathLike[str]) -> int:
         """Writes the table of off-policy evaluation as Parquet, whole or not at all; how many rows. See `export`."""
+        from serving.ledger import export  # reads tables and models, which no other command on a ledger needs
+
         with self.read() as reader, storage.new_file(path) as partial:
             return export.export(reader._connection, partial, reader.now)  # noqa: SLF001 - its own
 
