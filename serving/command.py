@@ -5,7 +5,8 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.settings import Settings, hand_on, parse
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
         console_secret=settings.console_secret or secrets.token_urlsafe(32),  # one for all worker processes
     )
     _prepare(settings)
+    os.environ |= kept_programs(settings.database, os.environ)
+    print("RetentionJax loads and compiles the bundle; what was compiled before is kept.", flush=True)
     with _listening(settings) as listener:
         config = uvicorn.Config(
             "serving.command:app_from_environment",
@@ -52,6 +55,24 @@ def main(arguments: Sequence[str]) -> int:
         hand_on(settings, os.environ)  # worker processes read their settings there
         _serve(config, listener)
     return 0
+
+
+def kept_programs(database: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that have JAX keep what it compiles, beside a SQLite ledger or in the user's cache.
+
+    An engine that is started again, after a crash too, is then back within seconds. Who may write there may run code as
+    the service, as who may write beside the ledger could anyway.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in environment:
+        return {}
+    folder = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retentionjax" / "programs"
+    if database.startswith("sqlite:///"):
+        folder = Path(f"{database.removeprefix('sqlite:///')}.programs").absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:  # a read-only home: everything works, and is compiled at each start
+        return {}
+    return {"JAX_COMPILATION_CACHE_DIR": str(folder), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
 def app_from_environment() -> "Litestar":

@@ -13,9 +13,11 @@ from msgspec import Meta
 # `$` alone would let a line break pass, in Python's regular expressions.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$(?!\n)"
 UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"
+TEXT_PATTERN = r"^[^\x00]*$"  # PostgreSQL keeps no U+0000
 IN_WORDS = {
     NAME_PATTERN: "1 to 128 letters, digits and . _ : @ + -, the first a letter or digit",
     UUID_PATTERN: "a UUID in lower case",
+    TEXT_PATTERN: "text without U+0000",
 }
 _CUSTOMER = f"The customer: {IN_WORDS[NAME_PATTERN]}"
 _CAMPAIGN = f"The campaign: {IN_WORDS[NAME_PATTERN]}"

@@ -19,7 +19,7 @@ from litestar.serialization import encode_json
 
 import retentionjax
 from retentionjax.data import Schema
-from serving.engine.slots import MOST_CHARGE
+from serving.engine.slots import LEAST_CHARGE, MOST_CHARGE
 from serving.security.guards import requires
 
 SCHEME = "ApiKey"
@@ -124,5 +124,5 @@ def _of_fact(schema: Schema, name: str) -> dict[str, Any]:
         return {"enum": [*texts, *(int(each) for each in texts if each.isdecimal()), *([None] if null else [])]}
     bounds = {"minimum": -_LARGEST, "maximum": _LARGEST}
     if name == schema.charge:
-        bounds = {"exclusiveMinimum": 0, "maximum": MOST_CHARGE}
+        bounds = {"minimum": LEAST_CHARGE, "maximum": MOST_CHARGE}
     return {"type": ["number", "null"] if null else "number", **bounds}

@@ -44,6 +44,7 @@ from serving.settings import Settings, hand_on
 
 _MODULE = "serving.engine.process"
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds before an engine that ended is started again
+_ANSWER_SECONDS = 3.0  # the engine may take to say how it is
 _MARGIN = 5.0  # seconds that the engine may take to end beyond the time to drain
 _AT_ONCE = 128
 """Decisions of one batch request that are in the queue at a time, so that it leaves room for the others."""
@@ -140,11 +141,19 @@ class Engine:
 
     async def exposition(self) -> bytes:
         """Metrics of both processes, in Prometheus' text format; of this one alone while the engine is not there."""
+        return self._metrics.exposition(await self._scraped() or b"")
+
+    async def answers(self) -> bool:
+        """Whether decisions are made at once: an engine that was stopped or hangs says nothing within seconds."""
+        return self._up and await self._scraped() is not None
+
+    async def _scraped(self) -> bytes | None:
         try:
-            scraped: Scraped = await self._ask(Scrape(next(self._numbers)), self._control)
-        except (NotRunning, EngineLost):
-            return self._metrics.exposition()
-        return self._metrics.exposition(scraped.text)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                scraped: Scraped = await self._ask(Scrape(next(self._numbers)), self._control)
+        except (NotRunning, EngineLost, TimeoutError):
+            return None
+        return scraped.text
 
     # --- what is known ----------------------------------------------------------------------------------------
 

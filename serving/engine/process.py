@@ -230,7 +230,11 @@ class Host:
         self._show()
 
     async def _load(self, path: str) -> Slot:
-        return Slot(path, await asyncio.to_thread(functools.partial(Served.load, path, self._sizes)))
+        begun = time.perf_counter()
+        _log.info("a bundle is loaded and compiled", bundle=path)
+        served = await asyncio.to_thread(functools.partial(Served.load, path, self._sizes))
+        _log.info("the bundle is compiled", bundle=path, seconds=round(time.perf_counter() - begun, 1))
+        return Slot(path, served)
 
     async def _beside(self, lineup: Lineup, stored: Slots) -> Lineup:
         """With the canary and the shadow that were there before."""

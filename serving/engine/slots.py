@@ -29,6 +29,7 @@ from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
 _POLICY = "policy/decide.stablehlo"
+LEAST_CHARGE = 1e-6  # $ per 30 days; as float32, of which the models take the logarithm, less may be 0
 MOST_CHARGE = 1e6  # $ per 30 days; costs in micro-dollars stay whole numbers, exactly
 _DIGITS = 12  # of a SHA-256 that a version shows
 _FEW_OBJECTS = 20_000  # looked through in a few milliseconds
@@ -97,8 +98,8 @@ class Served:
     def _row(self, record: Mapping[str, Any]) -> tuple[float, list[float]]:
         """(charge, features). Raises DataError."""
         _, charge, row = self.decider.encoder.row(record, "facts")
-        if charge > MOST_CHARGE:
-            raise DataError(f"a charge of {charge:g}; allowed: up to {MOST_CHARGE:g}")
+        if not LEAST_CHARGE <= charge <= MOST_CHARGE:
+            raise DataError(f"a charge of {charge:g}; allowed: {LEAST_CHARGE:g} to {MOST_CHARGE:g}")
         return charge, row
 
     def _wrong(self, facts: Mapping[str, FactValue]) -> tuple[Wrong, ...]:
@@ -124,7 +125,7 @@ class Served:
             categories = schema.categorical[name]
             words = ", ".join(categories[:_SHOWN]) + (", …" if len(categories) > _SHOWN else "")
         else:
-            words = f"dollars above 0, up to {MOST_CHARGE:,.0f}" if name == schema.charge else "a finite number"
+            words = f"dollars, {LEAST_CHARGE:g} to {MOST_CHARGE:,.0f}" if name == schema.charge else "a finite number"
         return words + " or null" * (name in schema.nullable)
 
 

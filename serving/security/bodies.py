@@ -45,8 +45,20 @@ def decode(body: bytes, kind: Any) -> Any:
         except msgspec.ValidationError as error:
             raise _misfit(error, plain, kind) from None
     if b"\\" in body or body.count(b'"') != 2 * _strings(decoded):
-        _checked(body)  # only here can a key stand twice
+        _checked(_without_raw(body, decoded))  # only here can a key stand twice
     return decoded
+
+
+def _without_raw(body: bytes, decoded: Any) -> bytes:
+    """`body` with null for each part that is read by itself later, and judged by itself."""
+    pieces, place = [], 0
+    fields = decoded.__struct_fields__ if isinstance(decoded, msgspec.Struct) else ()
+    for part in (each for name in fields if isinstance(rows := getattr(decoded, name), tuple) for each in rows):
+        if isinstance(part, msgspec.Raw):
+            begin = body.index(bytes(part), place)
+            pieces += [body[place:begin], b"null"]
+            place = begin + len(bytes(part))
+    return b"".join([*pieces, body[place:]])
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from serving.fields import CampaignId, CustomerId, DecisionId, Micros, MomentOut
+from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, DecisionId, Micros, MomentOut
 
 Channel = Literal["sms", "email", "push"]
 Status = Annotated[
@@ -22,7 +22,9 @@ class ConsentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     channel: Channel
     status: Status
-    source: Annotated[str, Meta(max_length=200, description="Who or what said so", examples=["web form"])] = "api"
+    source: Annotated[
+        str, Meta(pattern=TEXT_PATTERN, max_length=200, description="Who or what said so", examples=["web form"])
+    ] = "api"
     time_zone: Annotated[TimeZone | None, Meta(description="Remembered with it, for quiet hours")] = None
 
 

@@ -6,11 +6,12 @@ import msgspec
 from msgspec import Meta
 
 from serving.engine.contract import Action, Churn, Decision, Message, Offer, Share
-from serving.fields import CampaignId, CustomerId, Micros
+from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, Micros
 from serving.problems import ProblemDetails
 
 MOST = 1000
 """Decisions a batch may ask for."""
+MOST_OFFERS = 100
 MOST_POINTS = 50
 """Values a what-if may try."""
 FactValue = int | float | str | None
@@ -24,7 +25,9 @@ Facts = Annotated[
 ]
 Channel = Annotated[Literal["sms", "email", "push"], Meta(description="How to reach her; the bundle's, if left out")]
 Tone = Annotated[Literal["warm", "formal", "brief"], Meta(description="Of the message; the bundle's, if left out")]
-FirstName = Annotated[str, Meta(max_length=100, description="For the greeting; used only if it looks like a name")]
+FirstName = Annotated[
+    str, Meta(pattern=TEXT_PATTERN, max_length=100, description="For the greeting; used only if it looks like a name")
+]
 TimeZone = Annotated[
     str,
     Meta(
@@ -209,8 +212,13 @@ class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         None
     )
     offers: Annotated[
-        tuple[Share, Share, Share, Share] | None,
-        Meta(description="The four discounts", examples=[[0, 0.05, 0.15, 0.3]]),
+        tuple[Share, ...] | None,
+        Meta(
+            min_length=1,
+            max_length=MOST_OFFERS,
+            description="The discount of each offer",
+            examples=[[0, 0.05, 0.15, 0.3]],
+        ),
     ] = None
     contact_cost: Annotated[Price | None, Meta(description="$")] = None
     account_cap: Annotated[Dollars | None, Meta(description="$ a customer and campaign")] = None
@@ -227,7 +235,7 @@ class VaryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             max_length=120,
             description="`facts.NAME`, `history.day`, `history.account_used`, `history.baseline_churn_probability`, "
             "`overrides.price`, `overrides.contact_cost`, `overrides.account_cap`, `overrides.cooldown_days`, "
-            "`overrides.fatigue_cap`, or `overrides.offers[0]` … `[3]`",
+            "`overrides.fatigue_cap`, or `overrides.offers[0]` and so on",
             examples=["facts.MonthlyCharges"],
         ),
     ]

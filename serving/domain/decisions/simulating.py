@@ -21,7 +21,7 @@ from serving.engine.slots import Served
 from serving.problems import FieldError, Problem, field_error, invalid
 from serving.side_work import Check
 
-_VARIED = re.compile(r"(facts|history|overrides)\.(.+?)(?:\[([0-3])\])?")
+_VARIED = re.compile(r"(facts|history|overrides)\.(.+?)(?:\[(\d{1,3})\])?")
 _HISTORY = ("day", "account_used", "baseline_churn_probability")
 _OVERRIDES = ("price", "contact_cost", "account_cap", "cooldown_days", "fatigue_cap")
 
@@ -50,6 +50,11 @@ def _varied(asked: SimulationIn, value: float | str, served: Served) -> Simulati
         return msgspec.structs.replace(asked, overrides=_with(asked.overrides, OverridesIn, key, value))
     if part == "overrides" and key == "offers" and place is not None:
         offers: list[Any] = list(asked.overrides.offers or served.bundle.params.discount.tolist())
+        if int(place) >= len(offers):
+            raise invalid(
+                "Nothing of this name can be varied.",
+                field_error("vary.name", name, f"overrides.offers[0] to [{len(offers) - 1}]"),
+            )
         offers[int(place)] = value  # checked by `_with`
         return msgspec.structs.replace(asked, overrides=_with(asked.overrides, OverridesIn, key, offers))
     allowed = ", ".join(
@@ -98,9 +103,14 @@ def _simulated(asked: SimulationIn, served: Served, where: str) -> Simulated:
 
 
 def _params(overrides: OverridesIn, params: Any) -> Any:
+    if overrides.offers is not None and len(overrides.offers) != len(params.discount):
+        allowed = f"{len(params.discount)} discounts, one for each of the bundle's offers"
+        raise invalid("There are other offers.", field_error("overrides.offers", overrides.offers, allowed))
     given = {name: value for name, value in msgspec.to_builtins(overrides).items() if name != "price"}
     given = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value is not None
+        "discount" if name == "offers" else name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if value is not None
     }
     try:
         return record.from_dict(given, params)

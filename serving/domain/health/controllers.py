@@ -22,7 +22,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
     ready: bool
     compiled: bool
-    """Every batch size of the active bundle."""
+    """Every batch size of the active bundle, by an engine that answered just now."""
     ledger_writes: bool
     """A transaction was written just now."""
 
@@ -42,9 +42,9 @@ async def alive() -> Alive:
     responses={503: responses(503)[503]},
 )
 async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
-    """For load balancers; 503 until every batch size is compiled and the ledger takes writes."""
+    """For load balancers; 503 until the engine answers, every batch size compiled, and the ledger takes writes."""
     state = request.app.state
-    compiled = state.engine.ready
+    compiled = await state.engine.answers()
     writes = await state.probe.writes()
     found = Readiness(compiled and writes, compiled, writes)
     return Response(found, status_code=200 if found.ready else 503, media_type="application/json")

@@ -147,7 +147,7 @@ def test_a_batch_answers_each_by_itself(client: Client) -> None:
     ("change", "field", "allowed"),
     [
         ({"facts": {**engines.FACTS, "plan": "gold"}}, "facts.plan", "basic, plus"),
-        ({"facts": {**engines.FACTS, "bill": 0}}, "facts.bill", "dollars above 0, up to 1,000,000"),
+        ({"facts": {**engines.FACTS, "bill": 0}}, "facts.bill", "dollars, 1e-06 to 1,000,000"),
         ({"facts": {**engines.FACTS, "age": "old"}}, "facts.age", "a finite number"),
         ({"facts": {**engines.FACTS, "colour": 1}}, "facts.colour", "one of months, bill, age"),
         ({"facts": {}}, "facts.months", "a finite number or null"),
