@@ -212,13 +212,8 @@ class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         None
     )
     offers: Annotated[
-        tuple[Share, ...] | None,
-        Meta(
-            min_length=1,
-            max_length=MOST_OFFERS,
-            description="The discount of each offer",
-            examples=[[0, 0.05, 0.15, 0.3]],
-        ),
+        Annotated[tuple[Share, ...], Meta(min_length=1, max_length=MOST_OFFERS)] | None,
+        Meta(description="The discount of each offer", examples=[[0, 0.05, 0.15, 0.3]]),
     ] = None
     contact_cost: Annotated[Price | None, Meta(description="$")] = None
     account_cap: Annotated[Dollars | None, Meta(description="$ a customer and campaign")] = None
