@@ -50,6 +50,8 @@ class SftStageConfig:
     matmul: Matmul = "auto"
     """Precision of the base model's products, here, in the stages that go on from this one, and in serving: `auto`
     takes bfloat16 (with float32 sums) where the device multiplies it natively, else float32."""
+    int8: bool = False
+    """Keep the frozen base's projections in 8 bits, here and wherever this writer is used: a quarter of the memory."""
     messages: int = 2400
     """To learn from."""
     channels: tuple[Channel, ...] = CHANNELS
@@ -76,7 +78,7 @@ class SftStageConfig:
 
 def run(config: SftStageConfig, context: Context) -> dict[str, float]:
     """Messages → tokens → adapter → samples. See Stage."""
-    model = hub.load(config.base, matmul=_matmul(config, context))
+    model = hub.load(config.base, matmul=_matmul(config, context), int8=config.int8)
     table = writing.customers(context.inputs)
     train = dialogues(model, config) + [
         tokenised(model, each, config)

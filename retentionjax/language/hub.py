@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from retentionjax import storage
 from retentionjax.errors import ModelError
-from retentionjax.language import precision
+from retentionjax.language import precision, quantise
 from retentionjax.language import tokenizer as tokenizers
 from retentionjax.language.decoder import Decoder, DecoderConfig, Rope, formats, init, weights
 from retentionjax.language.hub_fetch import BASES, fetch
@@ -60,14 +60,18 @@ def random(name: str, key: PRNGKeyArray, *, dtype: Any = jnp.float32) -> Model:
     return Model(init(TINY, key, dtype), tokenizers.tiny(), name)
 
 
-def load(name: str | os.PathLike[str], *, dtype: Any = jnp.float32, matmul: Matmul = "float32") -> Model:
+def load(
+    name: str | os.PathLike[str], *, dtype: Any = jnp.float32, matmul: Matmul = "float32", int8: bool = False
+) -> Model:
     """The base model called `name` (fetched if need be), or the one in the Hugging Face folder `name`.
 
-    `tiny` has random weights. `matmul` is the precision of its products, see `precision`. Raises ModelError: no such
-    model, or a config, tensor or tokenizer that is missing, damaged or not supported.
+    `tiny` has random weights. `matmul` is the precision of its products, see `precision`; with `int8` its projections
+    are kept in 8 bits, see `quantise`. Raises ModelError: no such model, or a config, tensor or tokenizer that is
+    missing, damaged or not supported.
     """
     model = _load(name, dtype)
-    return replace(model, decoder=precision.keep_for(model.decoder, precision.resolve(matmul)))
+    decoder = quantise.int8(model.decoder) if int8 else model.decoder
+    return replace(model, decoder=precision.keep_for(decoder, precision.resolve(matmul)))
 
 
 def _load(name: str | os.PathLike[str], dtype: Any) -> Model:

@@ -2,7 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int8
+import numpy as np
+from jaxtyping import Float, Int8
 
 from retentionjax.errors import ModelError
 from retentionjax.language.decoder import Decoder
@@ -25,24 +26,30 @@ def int8(decoder: Decoder) -> Decoder:
         kernel = parameters[f"layers.{name}.kernel"]
         if kernel.dtype == jnp.int8:
             raise ModelError(f"{name} is int8 already; allowed: floating-point weights")
-        steps, scale = quantise(kernel)
-        parameters[f"layers.{name}.kernel"], parameters[f"layers.{name}.scale"] = steps, scale
+        steps, scale = quantise(np.asarray(kernel, np.float32))
+        parameters[f"layers.{name}.kernel"], parameters[f"layers.{name}.scale"] = jnp.asarray(steps), jnp.asarray(scale)
     return Decoder(decoder.config, parameters)
 
 
-@jax.jit
 def quantise(
-    kernel: Float[Array, "*layers inputs outputs"],
-) -> tuple[Int8[Array, "*layers inputs outputs"], Float[Array, "*layers outputs"]]:
+    kernel: Float[np.ndarray, "*layers inputs outputs"],
+) -> tuple[Int8[np.ndarray, "*layers inputs outputs"], Float[np.ndarray, "*layers outputs"]]:
     """Whole steps and what one is worth: kernel ≈ steps · scale, the error at most half a step.
 
-    A column of zeros gets the scale 1: its largest weight over 127 would be 0, and 0 / 0 is no number.
+    A column of zeros gets the scale 1: its largest weight over 127 would be 0, and 0 / 0 is no number. Done by NumPy,
+    so that every device trains and serves the same steps, and a writer's digest of its base holds on all of them.
     """
-    wide = kernel.astype(jnp.float32)
-    largest = jnp.abs(wide).max(-2)
-    scale = jnp.where(largest > 0.0, largest / LARGEST, 1.0)
-    steps = jnp.clip(jnp.round(wide / scale[..., None, :]), -LARGEST, LARGEST)
-    return steps.astype(jnp.int8), scale
+    largest = np.abs(kernel).max(-2)
+    # The smallest floats over 127 would be 0 as well.
+    scale = np.where(largest > 0.0, np.maximum(largest / np.float32(LARGEST), np.finfo(np.float32).tiny), 1.0)
+    steps = np.clip(np.round(kernel / scale[..., None, :]), -LARGEST, LARGEST)
+    return steps.astype(np.int8), scale.astype(np.float32)
+
+
+def is_int8(decoder: Decoder) -> bool:
+    """Whether the decoder's projections are in int8."""
+    name = next(iter(decoder.config.projections))
+    return bool(decoder.parameters()[f"layers.{name}.kernel"].dtype == jnp.int8)
 
 
 def memory(decoder: Decoder) -> int:

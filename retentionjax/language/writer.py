@@ -1,8 +1,8 @@
 """A tuned model as it is used: instruction in, message out. In a folder: the adapter, and which base it was made for.
 
 `adapter/` is PEFT's format, `writer.json` names the base model, a digest of its weights (another base under the same
-name would write nonsense that looks like a defect of the adapter), the precision of its products (so that what is
-written is what was evaluated, whatever the device) and how texts are sampled.
+name would write nonsense that looks like a defect of the adapter), the precision of its products and weights (so that
+what is written is what was evaluated, whatever the device) and how texts are sampled.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from jaxtyping import Bool
 
 from retentionjax import storage
 from retentionjax.errors import ConfigError, DataError, ModelError
-from retentionjax.language import hub, packing, peft, precision
+from retentionjax.language import hub, packing, peft, precision, quantise
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter
@@ -27,7 +27,7 @@ from retentionjax.language.sampling import SamplingConfig
 _NAME, _ADAPTER = "writer.json", "adapter"
 BATCH = 32
 """Texts written at once: on two cores more cost as much a text."""
-_KEYS = ("base", "base_sha256", "matmul", "system", "max_new_tokens", "temperature")
+_KEYS = ("base", "base_sha256", "matmul", "int8", "system", "max_new_tokens", "temperature")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ class Writer:
 def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfig) -> None:
     """Writes adapter and reference into `folder`, which must exist."""
     peft.save(folder / _ADAPTER, adapter, model.decoder.config, base=model.name)
-    base = {"base": model.name, "base_sha256": digest(model.decoder), "matmul": precision.of(model.decoder)}
+    kept = {"matmul": precision.of(model.decoder), "int8": quantise.is_int8(model.decoder)}
+    base = {"base": model.name, "base_sha256": digest(model.decoder)} | kept
     storage.write_json(folder / _NAME, base | asdict(config))
 
 
@@ -106,16 +107,19 @@ def load_parts(folder: epath.Path) -> tuple[Model, Adapter, WriterConfig]:
     try:
         plain = storage.read_json(where)
         if isinstance(plain, dict):
-            plain = {"matmul": "float32"} | plain  # what writers were saved with before it was recorded
+            plain = {"matmul": "float32", "int8": False} | plain  # what writers were saved with before it was recorded
         if not isinstance(plain, dict) or sorted(plain) != sorted(_KEYS):
             raise ModelError(f"{where}: the keys {', '.join(_KEYS)} are wanted, no more and no fewer")
         if plain["matmul"] not in get_args(precision.Resolved):
             allowed = ", ".join(get_args(precision.Resolved))
             raise ModelError(f"{where}: matmul is {plain['matmul']!r}; allowed: {allowed}")
+        if not isinstance(plain["int8"], bool):
+            raise ModelError(f"{where}: int8 is {plain['int8']!r}; allowed: true or false")
         config = WriterConfig(**{field.name: plain[field.name] for field in fields(WriterConfig)})
     except (DataError, ConfigError, TypeError) as error:
         raise ModelError(f"{where}: {error}") from None
-    model, wanted = hub.load(plain["base"], matmul=plain["matmul"]), plain["base_sha256"]
+    model = hub.load(plain["base"], matmul=plain["matmul"], int8=plain["int8"])
+    wanted = plain["base_sha256"]
     if (found := digest(model.decoder)) != wanted:
         raise ModelError(f"{where}: made for {model.name} with weights {wanted}, but here are {found}")
     return model, peft.load(folder / _ADAPTER, model.decoder.config), config

@@ -6,11 +6,11 @@ import re
 from collections import Counter
 
 import pytest
+from pair_audit import audit
 
 from retentionjax import shield
 from retentionjax.data import messages, splits, synthetic
 from retentionjax.data.messages import Pair, customers, flawed_phrases, grammar, layouts, phrases
-from retentionjax.data.messages.audit import audit
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.data.table import Table
 from retentionjax.errors import DataError

@@ -42,10 +42,14 @@ def shape(*sizes: int, dtype: Any = jnp.float32) -> Any:
 
 @pytest.fixture(scope="module")
 def decoder() -> Any:
-    """OPT-350m without its numbers."""
+    """OPT-350m in 8 bits, without its numbers."""
+    assert MVP.config("sft", sft.SftStageConfig).int8
     settings = formats.from_hf(OPT_350M)
     weights = {name: shape(*sizes) for name, sizes in shapes(settings).items()}
     assert sum(math.prod(array.shape) for array in weights.values()) == 331_196_416
+    for name, (inputs, outputs) in settings.projections.items():
+        weights[f"layers.{name}.kernel"] = shape(24, inputs, outputs, dtype=jnp.int8)
+        weights[f"layers.{name}.scale"] = shape(24, outputs)
     return jax.eval_shape(lambda parameters: Decoder(settings, parameters), weights)
 
 

@@ -1,7 +1,31 @@
 """A writer's many texts are those that it writes one by one."""
 
-from retentionjax.language import hub, packing, sampler, writer
+from pathlib import Path
+
+import jax
+import pytest
+from etils import epath
+
+from retentionjax import storage
+from retentionjax.errors import ModelError
+from retentionjax.language import hub, lora, packing, quantise, sampler, writer
 from retentionjax.language.writer import Writer, WriterConfig
+
+
+def test_a_writer_over_int8_weights_comes_back_over_them(tmp_path: Path) -> None:
+    model = hub.load("tiny", int8=True)
+    adapter = lora.init(lora.LoraConfig(rank=2), model.decoder, jax.random.key(1))
+    writer.save(epath.Path(tmp_path), model, adapter, WriterConfig(max_new_tokens=4))
+    found = writer.load(epath.Path(tmp_path))
+    assert quantise.is_int8(found.model.decoder)
+    assert found(["SMS."], [1]) == Writer(model, adapter, found.config)(["SMS."], [1])
+    recorded = storage.read_json(tmp_path / "writer.json")
+    storage.write_json(tmp_path / "writer.json", recorded | {"int8": False})
+    with pytest.raises(ModelError, match=r"made for tiny with weights \w+, but here are"):
+        writer.load(epath.Path(tmp_path))
+    storage.write_json(tmp_path / "writer.json", recorded | {"int8": "yes"})
+    with pytest.raises(ModelError, match=r"int8 is 'yes'; allowed: true or false"):
+        writer.load(epath.Path(tmp_path))
 
 
 def test_many_texts_are_written_in_batches_of_one_width_and_are_those_of_each_alone() -> None:
