@@ -50,3 +50,42 @@ def test_tail_mean_is_the_mean_of_the_worst_twentieth():
     assert estimate.mean == pytest.approx(np.sort(values.ravel())[-1000:].mean(), rel=0.002)
     assert estimate.mean == pytest.approx(1 - np.log(0.05), rel=0.05)  # CVaR of the exponential
     assert estimate.low < estimate.mean < estimate.high
+
+
+def _capped_spend(random, shape):
+    return np.where(random.random(shape) < 0.7, 0.0, np.minimum(30.0, random.gamma(1.5, 4.0, shape)))
+
+
+SKEWED = {
+    "lognormal": (lambda random, shape: random.lognormal(0.0, 1.0, shape), 8.5586),  # e^½ Φ(1 − z₀.₉₅)/0.05
+    "exponential": (lambda random, shape: random.exponential(1.0, shape), 1 - np.log(0.05)),
+    "spend": (_capped_spend, 14.62),  # by 4 M draws
+}
+
+
+def _tail_coverage(name, customers, times):
+    draw, truth = SKEWED[name]
+    held = 0
+    for seed in range(times):
+        values = draw(np.random.default_rng([seed, customers]), (customers, 1))
+        found = Bootstrap(customers, resamples=400, seed=seed).tail_mean(values)
+        held += found.low <= truth <= found.high
+    return held / times
+
+
+@pytest.mark.parametrize("name", SKEWED)
+def test_the_interval_of_a_tail_mean_holds_the_truth_with_few_customers(name):
+    assert _tail_coverage(name, 100, 200) >= 0.91
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("customers", [100, 200, 1_000])
+@pytest.mark.parametrize("name", SKEWED)
+def test_the_interval_of_a_tail_mean_holds_the_truth(name, customers):
+    assert 0.92 <= _tail_coverage(name, customers, 1_000) <= 0.99
+
+
+def test_a_tail_that_resamples_miss_has_no_interval_and_one_without_excess_no_width():
+    few = Bootstrap(20).tail_mean(np.random.default_rng(0).lognormal(size=20))
+    assert np.isnan([few.low, few.high]).all()
+    assert Bootstrap(30).tail_mean(np.zeros(30)) == (0.0, 0.0, 0.0)
