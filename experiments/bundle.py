@@ -15,8 +15,8 @@ import pandas as pd
 from etils import epath
 from rich.console import Console
 
+from experiments import companies, writing
 from experiments import customers as people
-from experiments import writing
 from experiments.config import in_range
 from experiments.policy import price_of
 from experiments.stage import Context, Stage
@@ -26,6 +26,7 @@ from retentionjax.bundle import Bundle, Contents
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
 from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import Decide
+from retentionjax.company import Company
 from retentionjax.data import Schema, Table, catalog
 from retentionjax.decide.decision import decide
 from retentionjax.decide.message import Write, compose
@@ -35,13 +36,11 @@ from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS, WAIT
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import learned
 from retentionjax.evaluation.rollout import Situation
-from retentionjax.shield import Sender
 from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.drift import Reference, describe
 
-CHURN, ACCEPTANCE = "telco", "bank"  # data sets of the stages churn and acceptance
-MODELS = {"churn": CHURN, "acceptance": ACCEPTANCE}
+CUSTOMERS, CONTACTS = "customers", "contacts"  # data sets of the stages churn and acceptance
 CANDIDATES = 12
 MADE_UP_NAMES = ("Dana", "Robin", "Alex")  # the data hold none
 ROOT = Path(__file__).parents[1]
@@ -55,8 +54,6 @@ class BundleConfig:
     """Random observations on which the exported policy is compared with the trained one."""
     maximum_difference: float = 1e-5
     """Gate on that comparison, in propensity and in relative value."""
-    sender: Sender = writing.NORTHWIND
-    """On whose behalf messages are written; made up, replace it by your own."""
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -70,7 +67,7 @@ def run(config: BundleConfig, context: Context) -> dict[str, float]:
     trained = learned.load(context.inputs["policy"] / "artifacts/policy")
     folder = context.artifacts / "bundle"
     manifest = bundles.write(
-        folder, contents(trained, context, MessageSettings(config.sender, facts=writing.FACTS)), replace=True
+        folder, contents(trained, context, writing.settings(companies.of(context.inputs))), replace=True
     )
     bundle = bundles.load(folder)
     difference = compare(bundle, served(trained), config)
@@ -105,27 +102,40 @@ def decisions(
 def contents(trained: learned.Trained, context: Context, message: MessageSettings | None) -> Contents:
     """What the stages before made, put together."""
     inputs = context.inputs
-    data = {name: catalog.read(inputs["data"] / "artifacts", name).train for name in (CHURN, ACCEPTANCE)}
+    company = companies.of(inputs)
+    sets = models(company)
+    data = {name: catalog.read(inputs["data"] / "artifacts", name).train for name in dict.fromkeys(sets.values())}
     policy = inputs["policy"] / "artifacts"
     summaries = {name: storage.read_json(folder / "summary.json") for name, folder in inputs.items()}
     return Contents(
         churn=Classifier.load(inputs["churn"] / "artifacts/classifier"),
-        churn_schema=data[CHURN].schema,
+        churn_schema=data[CUSTOMERS].schema,
         acceptance=Classifier.load(inputs["acceptance"] / "artifacts/classifier"),
-        acceptance_schema=data[ACCEPTANCE].schema,
+        acceptance_schema=data[sets["acceptance"]].schema,
         decide=served(trained),
         save_policy=lambda folder: learned.save(trained, folder),
+        company=company,
         params=record.from_dict(storage.read_json(policy / "env.json")),
         limits=storage.read_json(policy / "limits.json"),
         multipliers={"campaign_budget": price_of(summaries["policy"])},
         data={name: table.provenance for name, table in data.items()},
         metrics=summaries,
-        matching=matching(inputs["policy"]),
+        matching=storage.read_json(policy / people.MATCHING),
         git_commit=git_commit(),
         message=message,
-        rules=epath.Path(DEFAULT),
-        references={model: reference(inputs[model], data[name]) for model, name in MODELS.items()},
+        rules=None if message is None else epath.Path(DEFAULT),
+        references={
+            model: reference(inputs[model], data[name])
+            for model, name in sets.items()
+            if model == "churn" or company.contacts is not None
+        },
     )
+
+
+def models(company: Company) -> dict[str, str]:
+    """The data set whose facts each model sees: a log of other people has facts of its own."""
+    others = company.contacts is not None and company.contacts.other_people is not None
+    return {"churn": CUSTOMERS, "acceptance": CONTACTS if others else CUSTOMERS}
 
 
 def reference(stage: epath.Path, table: Table) -> Reference:
@@ -167,18 +177,6 @@ def compare(bundle: Bundle, live: Callable[..., Any], config: BundleConfig) -> f
     expected, expected_values = (np.asarray(each) for each in jax.jit(live)(observations, masks))
     relative = np.abs(values - expected_values) / (1 + np.abs(expected_values))
     return float(max(np.abs(propensities - expected).max(), relative.max()))
-
-
-def matching(folder: epath.Path) -> dict[str, Any]:
-    """How the customers of the policy stage were given acceptance propensities, from its settings."""
-    settings = storage.read_json(folder / "stage.json")["config"]
-    correlation = settings["rank_correlation"]
-    return {
-        "method": "gaussian copula on ranks" if correlation else "independent draw",
-        "rank_correlation": correlation,
-        "seed": settings["seed"],
-        "assumption": f"the customers of {CHURN} and the clients of {ACCEPTANCE} are different people",
-    }
 
 
 def git_commit() -> str | None:
@@ -236,25 +234,31 @@ class HeldOut:
     table: pd.DataFrame
     """Of the policy stage, by rising churn risk."""
     own: pd.DataFrame
-    """Facts of the churn data set, by id."""
-    matched: pd.DataFrame
-    """Facts of the acceptance data set's held-out rows, in the order that `accept_row` counts."""
+    """Facts of the customers, by id."""
+    matched: pd.DataFrame | None
+    """Facts of the held-out rows of a log of other people, in the order that `accept_row` counts; None for none."""
 
     @classmethod
     def read(cls, context: Context) -> "HeldOut":
         """From the stages' artifacts."""
-        churn, acceptance = (catalog.read(context.inputs["data"] / "artifacts", name) for name in (CHURN, ACCEPTANCE))
-        own = pd.concat([churn.validation.frame, churn.test.frame]).set_index(str(churn.validation.schema.id))
-        predictions = pd.read_parquet(storage.in_memory(context.inputs["acceptance"] / "artifacts/predictions.parquet"))
-        rows = predictions[predictions["split"].isin(people.HELD_OUT)]["row"]
-        matched = pd.concat([acceptance.validation.frame, acceptance.test.frame]).loc[rows]
+        data = context.inputs["data"] / "artifacts"
+        own = catalog.read(data, CUSTOMERS)
+        facts = pd.concat([own.validation.frame, own.test.frame]).set_index(str(own.validation.schema.id))
+        matched = None
+        if models(companies.of(context.inputs))["acceptance"] == CONTACTS:
+            stage = context.inputs["acceptance"] / "artifacts/predictions.parquet"
+            predictions = pd.read_parquet(storage.in_memory(stage))
+            rows = predictions[predictions["split"].isin(people.HELD_OUT)]["row"]
+            log = catalog.read(data, CONTACTS)
+            matched = pd.concat([log.validation.frame, log.test.frame]).loc[rows]
         table = pd.read_parquet(storage.in_memory(context.inputs["policy"] / "artifacts/held_out.parquet"))
-        return cls(table.sort_values("churn_probability", kind="stable"), own, matched)
+        return cls(table.sort_values("churn_probability", kind="stable"), facts, matched)
 
     def at(self, share: float, bundle: Bundle) -> dict[str, Any]:
         """Facts of the customer whose risk exceeds that of this share of customers, as JSON."""
         row = self.table.iloc[int(share * (len(self.table) - 1))]
-        matched, own = self.matched.iloc[int(row["accept_row"])].to_dict(), self.own.loc[row["customer_id"]].to_dict()
+        own = self.own.loc[row["customer_id"]].to_dict()
+        matched = {} if self.matched is None else self.matched.iloc[int(row["accept_row"])].to_dict()
         wanted = dict.fromkeys((*bundle.schema.features, str(bundle.schema.charge)))
         facts = {name: _json(bundle.schema, name, {**matched, **own}[name]) for name in wanted}
         return {ID: str(row["customer_id"]), **facts}

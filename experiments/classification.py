@@ -30,9 +30,10 @@ _LABELLED = 5_000
 class Gates:
     """What cross-validation on real data must reach, or the run stops; synthetic data are only told when they don't."""
 
-    minimum_auc: float
-    maximum_ece: float
-    minimum_brier_skill: float
+    minimum_auc: float = 0.5
+    """The lower end of its interval must be above 0.5 whatever this is."""
+    maximum_ece: float = 1.0
+    minimum_brier_skill: float = -1.0
     """Over always predicting the base rate, which has a calibration error near 0 and no use."""
 
     def __post_init__(self) -> None:
@@ -44,6 +45,8 @@ class Gates:
     def failures(self, measures: Mapping[str, Measure]) -> list[str]:
         """A sentence for each gate that the measures miss."""
         found = []
+        if (low := measures["auc"].low) <= 0.5:
+            found.append(f"cv_auc may be as low as {low:.3f}: not shown to beat chance; more rows or facts help")
         for name, least in (("auc", self.minimum_auc), ("brier_skill", self.minimum_brier_skill)):
             if measures[name].value < least:
                 found.append(f"cv_{name} is {measures[name].value:.4f}; allowed: {least:g} or more")

@@ -1,45 +1,61 @@
-"""The customers of an experiment: Telco's charges and churn risks, joined with Bank's acceptance propensities.
+"""The customers of an experiment: charges and churn risks, with acceptance propensities.
 
-The two data sets are different people, so acceptance is matched to customers by a declared rank correlation (0: an
-independent draw). Training customers carry out-of-fold predictions, held-out ones (validation and test splits, seen
-by no model) predictions of the final models.
+Where the log of contacts is of other people, acceptance is matched to customers by a declared rank correlation (0: an
+independent draw); otherwise it is their own. Training customers carry out-of-fold predictions, held-out ones
+(validation and test splits, seen by no model) predictions of the final models.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from etils import epath
 
 from retentionjax import storage
+from retentionjax.company import Company
 from retentionjax.env import population
 from retentionjax.env.record import from_dict
 from retentionjax.env.types import EnvParams
+from retentionjax.errors import DataError
 
 HELD_OUT = ("validation", "test")
 COLUMNS = ("customer_id", "monthly_charge", "churn_probability", "accept_probability", "accept_row")
+MATCHING = "matching.json"
 
 
 @dataclass(frozen=True)
 class Customers:
-    """Tables with `COLUMNS`, one row a customer; `accept_row` counts within the split's Bank rows."""
+    """Tables with `COLUMNS`, one row a customer; `accept_row` counts within the split's rows of the log."""
 
     train: pd.DataFrame
     held_out: pd.DataFrame
+    matching: Mapping[str, Any] = field(default_factory=dict)
+    """How acceptance was given to customers."""
+
+    @property
+    def median_charge(self) -> float:
+        """Of the training customers, per 30 days."""
+        return float(self.train["monthly_charge"].median())
 
 
-def join(inputs: Mapping[str, epath.Path], *, rank_correlation: float, seed: int) -> Customers:
+def join(inputs: Mapping[str, epath.Path], company: Company, *, seed: int) -> Customers:
     """Customers from the finished stages `churn` and `acceptance`."""
     churn, accept = (
         pd.read_parquet(storage.in_memory(inputs[name] / "artifacts/predictions.parquet"))
         for name in ("churn", "acceptance")
     )
+    others = None if company.contacts is None else company.contacts.other_people
+    if others is None:
+        return _own(churn, accept, assumed=company.contacts is None)
 
     def part(splits: tuple[str, ...], seed: int) -> pd.DataFrame:
         people = churn[churn["split"].isin(splits)].reset_index(drop=True)
         propensities = accept[accept["split"].isin(splits)]["probability"].to_numpy()
-        matching = population.match(people["probability"], propensities, rank_correlation=rank_correlation, seed=seed)
+        matching = population.match(
+            people["probability"], propensities, rank_correlation=others.rank_correlation, seed=seed
+        )
         columns = (
             people["id"],
             people["charge"],
@@ -49,14 +65,38 @@ def join(inputs: Mapping[str, epath.Path], *, rank_correlation: float, seed: int
         )
         return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
-    return Customers(train=part(("train",), seed), held_out=part(HELD_OUT, seed + 1))
+    matching = {
+        "method": "gaussian copula on ranks" if others.rank_correlation else "independent draw",
+        "rank_correlation": others.rank_correlation,
+        "seed": seed,
+        "assumption": "the customers and the people of the contact log are different people",
+    }
+    return Customers(part(("train",), seed), part(HELD_OUT, seed + 1), matching)
+
+
+def _own(churn: pd.DataFrame, accept: pd.DataFrame, *, assumed: bool) -> Customers:
+    if not churn["row"].equals(accept["row"]):
+        raise DataError("the stages churn and acceptance speak of different customers; run both anew")
+    columns = (churn["id"], churn["charge"], churn["probability"], accept["probability"], np.arange(len(churn)))
+    table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+    is_train = (churn["split"] == "train").to_numpy()
+    matching = {
+        "method": "assumed: the same for everybody" if assumed else "none needed: the customers' own contacts",
+        "rank_correlation": 0.0,
+    }
+    return Customers(
+        table[is_train].reset_index(drop=True),
+        table[churn["split"].isin(HELD_OUT).to_numpy()].reset_index(drop=True),
+        matching,
+    )
 
 
 def save(customers: Customers, constants: Mapping[str, object], folder: epath.Path) -> None:
-    """Writes train.parquet, held_out.parquet and env.json into `folder`."""
+    """Writes train.parquet, held_out.parquet, env.json and matching.json into `folder`."""
     for name in ("train", "held_out"):
         storage.write_bytes(folder / f"{name}.parquet", getattr(customers, name).to_parquet(index=False))
     storage.write_json(folder / "env.json", dict(constants))
+    storage.write_json(folder / MATCHING, dict(customers.matching))
 
 
 def load(folder: epath.Path, part: str) -> tuple[pd.DataFrame, EnvParams]:

@@ -1,14 +1,23 @@
-"""Loads the data sets, checks them, splits them 80/10/10 and writes Parquet: `artifacts/<set>/<split>.parquet`.
+"""Reads the company's files, checks them, splits them 80/10/10 and writes Parquet: `artifacts/<set>/<split>.parquet`.
 
-Official files where they can be had; the embedded generator under `--data synthetic`, and under `--data auto` when a
-set the run needs can be had nowhere. Then every set is synthetic: real and made-up customers are never mixed.
+Sets are `customers` and, where the company has a log, `contacts`; `artifacts/company.json` is the company itself.
+Public sets come from their official files where they can be had; from the embedded generator under `--data synthetic`,
+and under `--data auto` when one that the run needs can be had nowhere. Then every set is synthetic: real and made-up
+customers are never mixed.
 """
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 
+import pandas as pd
+
+from experiments import companies
 from experiments.config import DataMode, in_range
 from experiments.stage import Context, Outside, Stage
+from retentionjax import storage
+from retentionjax.company import Company
+from retentionjax.company.reading import SOURCE
 from retentionjax.data import catalog, sources, synthetic
 from retentionjax.data.loading import load
 from retentionjax.data.table import Table
@@ -17,24 +26,24 @@ from retentionjax.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The gates stop a run whose data are not what they should be; floors are the predecessor's."""
+    """The gates stop a run whose data are not what they should be."""
 
+    company: str = "demo"
+    """A company.yaml, or the name of one in experiments/companies."""
     seed: int = 42
     """Of the splits."""
-    sets: tuple[str, ...] = ("telco", "bank")
-    """What the run needs."""
-    extra: tuple[str, ...] = ("hillstrom",)
-    """Prepared too where it can be had, and said to be left out where it cannot; no stage of the run needs it."""
+    extra: tuple[str, ...] = ()
+    """Public sets prepared too where they can be had; no stage of the run needs them."""
     synthetic_rows: int | None = None
     """Of each made-up set; None: as many as the real one has."""
-    minimum_telco_rows: int = 5_000
-    minimum_bank_rows: int = 30_000
-    churn_rate_low: float = 0.1
-    churn_rate_high: float = 0.6
+    minimum_customers: int = 50
+    minimum_contacts: int = 50
+    churn_rate_low: float = 0.0
+    churn_rate_high: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuses unknown sets and rates that are no rates."""
-        for name in (*self.sets, *self.extra):
+        for name in self.extra:
             if name not in sources.SOURCES:
                 raise ConfigError(f"no data set is called {name!r}; allowed: {', '.join(sources.SOURCES)}")
         in_range("churn_rate_low", self.churn_rate_low, 0.0, 1.0)
@@ -42,16 +51,18 @@ class DataConfig:
 
 
 def outside(config: DataConfig, mode: DataMode) -> Outside:
-    """Which sets there are, real or synthetic, and the hash of each; downloads what is missing. See Stage."""
+    """The company's file and what it names, real or synthetic, and the hash of each; downloads what is missing."""
+    company = companies.load(config.company)
+    own = {"company": companies.sha256(config.company)}
     if mode == "synthetic":
-        return _synthetic(config)
+        return _synthetic(company, own)
     try:
-        hashes = {name: sources.obtain(name).sha256 for name in config.sets}
+        hashes = own | {name: sources.obtain(source).sha256 for name, source in public(company).items()}
     except sources.UnavailableError as error:
         if mode == "real":
             raise
         print(f"WARNING: {error}\nWARNING: going on with SYNTHETIC data for every set", file=sys.stderr, flush=True)
-        return _synthetic(config)
+        return _synthetic(company, own)
     for name in config.extra:
         try:
             hashes[name] = sources.obtain(name).sha256
@@ -61,37 +72,59 @@ def outside(config: DataConfig, mode: DataMode) -> Outside:
 
 
 def run(config: DataConfig, context: Context) -> dict[str, float]:
-    """Writes `catalog.json` and the splits of every set into the artifacts; rows and rates as the summary."""
-    summary: dict[str, float] = {}
-    for name in _names(config, context.data_source):
-        table = load(name, mode=context.data_source, synthetic_rows=config.synthetic_rows)
+    """Writes the company and, with `catalog.json`, the splits of every set; rows and rates as the summary."""
+    company = companies.load(config.company)
+    storage.write_json(context.artifacts / companies.FILE, company.to_dict())
+    for name, source in public(company).items():
+        table = load(source, mode=context.data_source, synthetic_rows=config.synthetic_rows)
+        schema = dataclasses.replace(table.schema, name=name)
+        table = Table(name, table.frame, schema, table.provenance)
         check(config, table)
         catalog.prepare(table, context.artifacts, seed=config.seed)
-        entry = catalog.entries(context.artifacts)[name]
-        summary[f"{name}_rows"] = len(table.frame)
-        summary[f"{name}_rate"] = float(table.frame[table.schema.label].mean())
-        summary[f"{name}_duplicate_rows"] = entry["duplicate_rows"]
-        summary |= {f"{name}_{part}_rows": each["rows"] for part, each in entry["splits"].items()}
-    return summary
+    for name in config.extra if context.data_source == "real" else ():
+        if _at_hand(name):
+            catalog.prepare(load(name, mode="real"), context.artifacts, seed=config.seed)
+    return summary(context)
+
+
+def public(company: Company) -> dict[str, str]:
+    """The public sets that the company's files are, by the names they have in the run.
+
+    Raises ConfigError for a company with files of its own.
+    """
+    files = {"customers": company.customers.file}
+    if company.contacts is not None:
+        files["contacts"] = company.contacts.file
+    for name, file in files.items():
+        if not (isinstance(file, str) and file.startswith(SOURCE)):
+            raise ConfigError(f"{name}.file is {file}; allowed: source:<name of a public set>")
+    return {name: file.removeprefix(SOURCE) for name, file in files.items()}
+
+
+def summary(context: Context) -> dict[str, float]:
+    """Rows of each set and split, and the share of positive labels."""
+    found: dict[str, float] = {}
+    for name, entry in catalog.entries(context.artifacts).items():
+        found[f"{name}_rows"] = entry["rows"]
+        parts = catalog.read(context.artifacts, name)
+        frame = pd.concat([parts.train.frame, parts.validation.frame, parts.test.frame])
+        if (label := parts.train.schema.label) is not None:
+            found[f"{name}_rate"] = float(frame[label].mean())
+        found[f"{name}_duplicate_rows"] = entry["duplicate_rows"]
+        found |= {f"{name}_{part}_rows": each["rows"] for part, each in entry["splits"].items()}
+    return found
 
 
 def check(config: DataConfig, table: Table) -> None:
     """Raises DataError when a table has fewer rows, or another churn rate, than the gates allow."""
-    minimum = {"telco": config.minimum_telco_rows, "bank": config.minimum_bank_rows}.get(table.name, 1)
+    minimum = config.minimum_customers if table.name == "customers" else config.minimum_contacts
     if len(table.frame) < minimum:
         raise DataError(f"gate: {table.name} has {len(table.frame):,} rows; allowed: {minimum:,} or more")
-    if table.name == "telco":
-        rate = float(table.frame["Churn"].mean())
+    if table.name == "customers":
+        rate = float(table.frame[str(table.schema.label)].mean())
         low, high = config.churn_rate_low, config.churn_rate_high
         if not low <= rate <= high:
-            raise DataError(f"gate: the churn rate of telco is {rate:.4f}; allowed: {low:g} to {high:g}")
-
-
-def _names(config: DataConfig, source: str) -> tuple[str, ...]:
-    if source == "synthetic":
-        return config.sets
-    at_hand = [name for name in config.extra if _at_hand(name)]
-    return (*config.sets, *at_hand)
+            raise DataError(f"gate: the churn rate is {rate:.4f}; allowed: {low:g} to {high:g}")
 
 
 def _at_hand(name: str) -> bool:
@@ -100,10 +133,11 @@ def _at_hand(name: str) -> bool:
     return any(sources.locate(source, place) for place, _ in sources.places(sources.cache_folder()))
 
 
-def _synthetic(config: DataConfig) -> Outside:
-    if missing := [name for name in config.sets if name not in synthetic.NAMES]:
+def _synthetic(company: Company, own: dict[str, str]) -> Outside:
+    sets = public(company)
+    if missing := [name for name in sets.values() if name not in synthetic.NAMES]:
         raise DataError(f"the data set {missing[0]!r} has no synthetic form; allowed: {', '.join(synthetic.NAMES)}")
-    return Outside("synthetic", dict.fromkeys(config.sets, synthetic.figures_sha256()))
+    return Outside("synthetic", own | dict.fromkeys(sets, synthetic.figures_sha256()))
 
 
 STAGE = Stage("data", DataConfig, run, outside=outside)

@@ -19,14 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import bundle as deciding
+from experiments import companies, writing
 from experiments import customers as people
 from experiments import policy as training
-from experiments import writing
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
-from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import DecideAtPrice
 from retentionjax.env import constraints
 from retentionjax.env.prices import Prices
@@ -276,8 +275,7 @@ def _plain(points: list[Point]) -> list[dict[str, float]]:
 def write_bundle(context: Context, network: PricedNetwork, prices: Prices) -> None:
     """The pipeline's bundle with the policy for other budgets beside its own, in `artifacts/bundle`."""
     trained = learned.load(context.inputs["policy"] / "artifacts/policy")
-    message = MessageSettings(writing.NORTHWIND, facts=writing.FACTS)
-    contents = deciding.contents(trained, context, message)
+    contents = deciding.contents(trained, context, writing.settings(companies.of(context.inputs)))
     contents = replace(contents, priced=(served(network), prices))
     bundles.write(context.artifacts / "bundle", contents, replace=True)
 

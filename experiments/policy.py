@@ -4,6 +4,7 @@ Episodes of training have expected churn and a shaped reward (see `RetentionEnv`
 those of held-out customers whose churn is sampled.
 """
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import companies
 from experiments import customers as people
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
+from retentionjax.company import Company
+from retentionjax.company.environment import average_limits, env_params
 from retentionjax.env import constraints, record
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
@@ -32,6 +36,7 @@ from retentionjax.tracking import progress, read_metrics
 
 BUDGET = "campaign_budget"  # of `constraints.NAMES`, the one whose price is reported and whose spend is set
 DEFAULT_LIMITS = dict(zip(constraints.NAMES, constraints.DEFAULT_LIMITS, strict=True))
+CAMPAIGN = 90  # days of a rollout, unless the company's campaigns are of another length
 WAIT_BIASES = (-4.0, 8.0)  # where the bias that sets the spend is sought, in log-odds
 SETTLED = 0.5  # share of the iterations, the last ones, over which the price is averaged
 
@@ -44,7 +49,7 @@ def campaign_settings(**differences: Any) -> PPOConfig:
     return PPOConfig(
         num_iterations=200,
         num_envs=1024,
-        num_steps=90,
+        num_steps=CAMPAIGN,
         num_minibatches=32,
         shuffle="envs",
         learning_rate=2e-3,
@@ -72,12 +77,11 @@ class PolicyConfig:
     """Settings of the stage."""
 
     seed: int = 42
-    rank_correlation: float = 0.0
-    """Of churn risk and acceptance, declared: the two data sets are different people."""
-    env: Mapping[str, float] = field(default_factory=dict)
-    """Constants of the retention model that differ from `EnvParams`, by name."""
-    limits: Mapping[str, float] = field(default_factory=lambda: DEFAULT_LIMITS)
-    """Average limits a customer and campaign, by cost, in $, contacts and violations; `inf` switches one off."""
+    env: Mapping[str, Any] = field(default_factory=dict)
+    """Constants of the environment that differ from the company's, by their names in `EnvParams`."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Average limits a customer and campaign that differ from the company's, by cost, in $, contacts and violations;
+    `inf` switches one off."""
     ppo: PPOConfig = field(default_factory=campaign_settings)
     target_spend: float = 0.96
     """Share of the campaign budget to spend, on the training customers: held-out ones differ by a few per cent."""
@@ -92,7 +96,6 @@ class PolicyConfig:
 
     def __post_init__(self) -> None:
         """Refuses what no campaign can be."""
-        in_range("rank_correlation", self.rank_correlation, -1.0, 1.0)
         in_range("target_spend", self.target_spend, 0.0, 1.0, open_low=True)
         for name in ("tuning_replicates", "check_replicates", "checkpoint_every"):
             in_range(name, getattr(self, name), 1, np.inf)
@@ -101,29 +104,38 @@ class PolicyConfig:
             if name not in DEFAULT_LIMITS:
                 raise ConfigError(f"limits.{name}: no such cost; allowed: {', '.join(DEFAULT_LIMITS)}")
             in_range(f"limits.{name}", limit, 0.0, np.inf, open_low=name == BUDGET)
-        object.__setattr__(self, "limits", {**DEFAULT_LIMITS, **self.limits})
         check_ranges(self.ppo)
         if len(self.ppo.limits):  # type: ignore[arg-type]
             raise ConfigError(f"ppo.limits is {self.ppo.limits}; allowed: nothing, `limits` names each")
 
+    def of(self, company: Company) -> "PolicyConfig":
+        """These settings with every limit given, the company's where nothing else is said, and rollouts of a whole
+        campaign."""
+        ppo = self.ppo
+        if ppo.num_steps == CAMPAIGN:
+            ppo = ppo.replace(num_steps=company.horizon_days)  # type: ignore[attr-defined]
+        return dataclasses.replace(self, limits={**average_limits(company), **self.limits}, ppo=ppo)
+
     @property
     def budget(self) -> float:
         """The campaign budget, $ a customer."""
-        return self.limits[BUDGET]
+        return self.limits.get(BUDGET, DEFAULT_LIMITS[BUDGET])
 
     @property
     def training(self) -> PPOConfig:
         """The settings as PPO takes them: limits in the order of `constraints.NAMES`."""
         # Only the budget's price is known beforehand.
         initial = jnp.array([self.ppo.gains.initial if name == BUDGET else 0.0 for name in constraints.NAMES])
-        limits = tuple(self.limits[name] for name in constraints.NAMES)
+        limits = tuple({**DEFAULT_LIMITS, **self.limits}[name] for name in constraints.NAMES)
         return self.ppo.replace(limits=limits, gains=self.ppo.gains.replace(initial=initial))  # type: ignore[attr-defined]
 
 
 def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     """Population → training → spend → figures on held-out customers. See Stage."""
-    joined = people.join(context.inputs, rank_correlation=config.rank_correlation, seed=config.seed)
-    constants = record.from_dict(config.env)
+    company = companies.of(context.inputs)
+    config = config.of(company)
+    joined = people.join(context.inputs, company, seed=config.seed)
+    constants = record.from_dict(config.env, env_params(company, joined.median_charge))
     people.save(joined, record.to_dict(constants), context.artifacts)
     storage.write_json(
         context.artifacts / "limits.json", {name: _finite(config.limits[name]) for name in constraints.NAMES}
@@ -274,7 +286,7 @@ def _finite(limit: float) -> float | None:
     return limit if np.isfinite(limit) else None
 
 
-STAGE = Stage("policy", PolicyConfig, run, needs=("churn", "acceptance"))
+STAGE = Stage("policy", PolicyConfig, run, needs=("data", "churn", "acceptance"))
 
 if __name__ == "__main__":
     STAGE.main()

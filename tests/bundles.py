@@ -13,6 +13,7 @@ from etils import epath
 from experiments.bundle import served
 from retentionjax.bundle import Contents, write
 from retentionjax.bundle.message import FactRule, MessageSettings
+from retentionjax.company import Company
 from retentionjax.data import Provenance, Schema
 from retentionjax.env import EnvParams, observation
 from retentionjax.env.actions import NUM_ACTIONS
@@ -35,6 +36,19 @@ CHURN = Schema(
     nullable=("months",),
 )
 ACCEPTANCE = Schema(name="calls", label="y", numeric=("age",), categorical={"channel": ("mail", "phone")})
+COMPANY = Company(
+    {
+        "file": None,
+        "charge": "bill",
+        "left": "left",
+        "window_days": 30,
+        "numeric": ["months", "bill"],
+        "categorical": {"plan": ["basic", "plus"]},
+    },
+    name="phone",
+    offers={"hello": {}, "five": {"discount": 0.05}, "ten": {"discount": 0.1}, "twenty": {"discount": 0.2}},
+)
+"""Its offers are the environment's own."""
 CUSTOMER: dict[str, Any] = {
     "customer_id": "C-1",
     "months": 3,
@@ -72,6 +86,7 @@ def contents(policy: learned.Trained, *, kind: Any = "real", params: EnvParams |
         acceptance_schema=ACCEPTANCE,
         decide=served(policy),
         save_policy=lambda folder: learned.save(policy, folder),
+        company=COMPANY,
         params=EnvParams() if params is None else params,
         limits={"campaign_budget": 2.5, "contact": None, "cooldown": 0.0, "fatigue": 0.0},
         multipliers={"campaign_budget": 0.75},

@@ -1,5 +1,6 @@
 """A run as the stages leave it, small enough to write in a second: synthetic customers and an untrained policy."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from etils import epath
 
+from experiments import companies
 from retentionjax.data import catalog, synthetic
 from retentionjax.data.splits import split
 from retentionjax.env import EnvParams, record
@@ -24,8 +26,10 @@ def make(folder: Path, *, source: str = "real", uplift: float = 5.0, lead: float
 
     `uplift` and `lead` are the learned policy's over never and over the best rule; intervals are ± 0.5.
     """
-    telco = synthetic.generate("telco", rows=ROWS)
-    catalog.prepare(telco, _stage(folder, "data", source) / "artifacts")
+    telco = dataclasses.replace(synthetic.generate("telco", rows=ROWS), name="customers")
+    artifacts = _stage(folder, "data", source) / "artifacts"
+    catalog.prepare(telco, artifacts)
+    _write(artifacts / companies.FILE, companies.load("demo").to_dict())
     if source == "real":
         path = folder / "data/artifacts/catalog.json"
         path.write_text(path.read_text().replace('"kind": "synthetic"', '"kind": "real"'))
@@ -55,10 +59,11 @@ def _policy(folder: Path, customers: pd.DataFrame, source: str) -> None:
         "train_seconds": 120.0,
         "env_steps": 18e6,
     }
-    stage = _stage(folder, "policy", source, summary, {"rank_correlation": 0.0})
+    stage = _stage(folder, "policy", source, summary)
     artifacts = stage / "artifacts"
     learned.save(bundles.trained(wait_bias=2.0), epath.Path(artifacts / "policy"))
     _write(artifacts / "env.json", record.to_dict(EnvParams()))
+    _write(artifacts / "matching.json", {"method": "independent draw", "rank_correlation": 0.0})
     _write(artifacts / "limits.json", {"campaign_budget": 2.5, "contact": None, "cooldown": 0.0, "fatigue": 0.0})
     random = np.random.default_rng(1)
     held_out = {

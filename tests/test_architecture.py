@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "env": {"errors"},
     "shield": GROUND,
     "rl": GROUND | {"tracking", "checkpoint"},
-    "bundle": GROUND | {"data", "env", "tabular", "shield", "language"},  # it knows nothing of evaluation
+    "bundle": GROUND | {"company", "data", "env", "tabular", "shield", "language"},  # it knows nothing of evaluation
     "language": GROUND | {"tracking", "checkpoint", "rl.ops"},
 }
 # The service decides by `decide`, which knows the environment's states; it trains and simulates nothing.
@@ -33,6 +33,7 @@ SERVING_MAY_IMPORT = GROUND | {
     "bundle",
     "shield",
     "decide",
+    "company",  # offers by name, currency
     "data",  # the schema of a customer's facts
     "evaluation.off_policy.ledger_file",  # the table that the ledger is exported as
     *(f"env.{name}" for name in ("actions", "constraints", "observation", "population", "prices", "record", "types")),

@@ -16,8 +16,9 @@ from retentionjax.bundle.priced import PROGRAM as PRICED_PROGRAM
 from retentionjax.bundle.priced import Priced
 from retentionjax.bundle.priced import read as read_priced
 from retentionjax.bundle.program import Program
+from retentionjax.company import Company
 from retentionjax.data import Schema, record_frame, validate_record
-from retentionjax.env import record
+from retentionjax.env import actions, record
 from retentionjax.env.population import MIN_PROBABILITY
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import BundleError, ConfigError, DataError
@@ -64,6 +65,8 @@ class Bundle:
     """(observations f32[b, 16], masks bool[b, 13]) → (propensities f32[b, 13], values f32[b, 5])."""
     params: EnvParams
     """Constants of the retention model; its population is the default one and stands for nobody."""
+    company: Company
+    """Whose bundle it is; its offers are those of `params`, in the same order."""
     schema: Schema
     """Of a customer's facts."""
     message: MessageSettings | None = None
@@ -137,6 +140,7 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
         params = record.from_dict(read.env)
     except ConfigError as error:
         raise BundleError(f"{where}: {error}") from None
+    company = _company(read, params, where)
     schema = customer.schema_of(read.customer, where)
     shielded = "shield" in read.parts
     bundle = Bundle(
@@ -146,6 +150,7 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
         acceptance=Classifier.load(base / "acceptance"),
         decide=program.load((base / PROGRAM).read_bytes(), str(base / PROGRAM)),
         params=params,
+        company=company,
         schema=schema,
         message=message.read(base, schema) if shielded else None,
         rules=_rules(base) if shielded else None,
@@ -153,6 +158,22 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
     )
     _check_features(bundle, where)
     return bundle
+
+
+def _company(read: Manifest, params: EnvParams, where: str) -> Company:
+    """Raises BundleError for a company that is none, or whose offers and delays are not those of the policy."""
+    try:
+        company = Company.from_dict(read.company, where=f"{where}: company")
+    except (DataError, ConfigError) as error:
+        raise BundleError(str(error)) from None
+    sizes = {
+        "offers": (len(company.offers), actions.offers(params)),
+        "delays": (len(company.delays), actions.delays(params)),
+    }
+    for name, (said, trained) in sizes.items():
+        if said != trained:
+            raise BundleError(f"{where}: the company has {said} {name}, and the policy was trained on {trained}")
+    return company
 
 
 def _rules(base: epath.Path) -> Rules:

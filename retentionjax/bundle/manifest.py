@@ -19,7 +19,7 @@ from retentionjax import storage
 from retentionjax.errors import BundleError, DataError
 
 NAME = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 REQUIRED = ("churn", "acceptance", "policy")
 """Folders that every bundle has."""
 PARTS = (*REQUIRED, "shield", "language")
@@ -61,6 +61,8 @@ class Manifest:
     """How acceptance propensities were given to the customers it was trained on."""
     customer: Mapping[str, Any]
     """The facts of a customer, see `bundle.customer`."""
+    company: Mapping[str, Any]
+    """Whose bundle it is: offers by name, limits, currency, messages (`Company.to_dict`)."""
     parts: tuple[str, ...]
     files: Mapping[str, File]
     """By path within the folder, `/` between its parts."""
@@ -88,6 +90,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "multipliers": dict,
     "matching": dict,
     "customer": dict,
+    "company": dict,
     "parts": list,
     "files": dict,
 }

@@ -14,6 +14,7 @@ from retentionjax import storage
 from retentionjax.bundle import customer, drift, loading, manifest, message, priced, program
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.message import MessageSettings
+from retentionjax.company import Company
 from retentionjax.data.schema import Provenance, Schema
 from retentionjax.env import record
 from retentionjax.env.prices import Prices
@@ -36,7 +37,9 @@ class Contents:
     """The policy, see `bundle.program`; bias and mask are its own business."""
     save_policy: Callable[[epath.Path], None]
     """Writes the policy's parameters into an existing folder, for those who want to train or evaluate it further."""
+    company: Company
     params: EnvParams
+    """With one entry an offer of the company, in its order."""
     limits: Mapping[str, float | None]
     multipliers: Mapping[str, float]
     data: Mapping[str, Provenance]
@@ -86,6 +89,7 @@ def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool =
             multipliers=dict(contents.multipliers),
             matching=dict(contents.matching),
             customer=described,
+            company=contents.company.to_dict(),
             parts=tuple(part for part in manifest.PARTS if (new / part).is_dir()),
             files=manifest.describe_files(new),
         )

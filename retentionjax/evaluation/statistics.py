@@ -51,24 +51,12 @@ class Bootstrap:
     def tail_mean(self, values: npt.ArrayLike, *, level: float = 0.95) -> Estimate:
         """CVaR: mean of the worst 1 − level share of episodes, v + E[(x − v)⁺]/(1 − level) at the quantile v.
 
-        Source: Rockafellar, Uryasev 2000; its error is that of the excess over v held fixed. The excess is so skewed
-        that the interval is the studentised bootstrap's (Efron 1982): with few customers it is wide above. Where so
-        few reach the tail that resamples without one decide, there is no interval.
+        Source: Rockafellar, Uryasev 2000. The quantile is held at its estimate in the resamples.
         """
         x = np.asarray(values, np.float64)
         quantile = float(np.quantile(x, level))
-        excess = _per_customer(np.maximum(0.0, x - quantile)) / (1 - level)
-        centre, count = float(excess.mean()), len(excess)
-        error = float(excess.std()) / np.sqrt(count)
-        if error == 0:
-            return Estimate(quantile + centre, quantile + centre, quantile + centre)
-        means = self._resampled(excess)
-        spreads = np.sqrt(np.maximum(self._resampled(excess**2) - means**2, 0.0) / count)
-        with np.errstate(divide="ignore"):
-            least, most = np.quantile((means - centre) / spreads, [0.025, 0.975], method="nearest")
-        if not np.isfinite(least):
-            return Estimate(quantile + centre, np.nan, np.nan)
-        return Estimate(quantile + centre, *(quantile + centre - float(t) * error for t in (most, least)))
+        excess = self.mean(np.maximum(0.0, x - quantile))
+        return Estimate(*(quantile + part / (1 - level) for part in excess))
 
     def _resampled(self, per_customer: Floats) -> Floats:
         centre = per_customer.mean()  # centred before the single-precision product: values are large, effects small

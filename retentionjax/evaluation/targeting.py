@@ -40,53 +40,34 @@ def mean(values: Float[np.ndarray, " n"]) -> Estimate:
     return Estimate(centre, centre - half, centre + half)
 
 
-def treated(predicted: Float[np.ndarray, " n"], share: float) -> Float[np.ndarray, " n"]:
-    """Chance of each customer to be among the best `share` by prediction, where chance decides among equals."""
-    better, equal = _ahead(predicted)
-    return np.clip((share * len(predicted) - better) / equal, 0.0, 1.0)
+def ranks(predicted: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Place of each customer by falling prediction, in (0, 1); ties in the order of the rows."""
+    place = np.empty(len(predicted))
+    place[np.argsort(-predicted, kind="stable")] = (np.arange(len(predicted)) + 0.5) / len(predicted)
+    return place
 
 
 def qini(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"]) -> Estimate:
     """Area between the ranking's curve and the straight line of a random order: 0 for a ranking that knows nothing.
 
-    ∫₀¹ [E[chance to be among the first φ · gain] − φ E[gain]] dφ = E[gain (½ − rank)], equals sharing their mean
-    rank. The interval is that of a U-statistic: a customer counts by their own gain and as one whom others are ranked
-    against (Hoeffding 1948).
+    ∫₀¹ [E[1[rank ≤ φ] gain] − φ E[gain]] dφ = E[gain (½ − rank)], the ranking held fixed.
     """
-    better, equal = _ahead(predicted)
-    own = gain * (0.5 - (better + equal / 2) / len(gain))
-    order = np.argsort(-predicted, kind="stable")
-    until = np.concatenate([[0.0], np.cumsum(gain[order])])
-    first, last = until[better.astype(int)], until[(better + equal).astype(int)]
-    against = gain.mean() / 2 - (until[-1] - (first + last) / 2) / len(gain)
-    spread = NORMAL_95 * float((own + against).std(ddof=1)) / np.sqrt(len(gain))
-    centre = float(own.mean())
-    return Estimate(centre, centre - spread, centre + spread)
+    return mean(gain * (0.5 - ranks(predicted)))
 
 
 def qini_curve(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"], cost: float = 1.0) -> Curve:
     """Gain of treating the best share by prediction, for shares from none to all; a treatment costs `cost`."""
-    shares = np.linspace(0, 1, POINTS)
-    points = [mean(gain * treated(predicted, float(share))) for share in shares]
+    place, shares = ranks(predicted), np.linspace(0, 1, POINTS)
+    points = [mean(gain * (place <= share)) for share in shares]
     return _curve(shares * cost, points)
 
 
 def share_effect(
     predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"], share: float, *, top: bool = True
 ) -> Estimate:
-    """Mean gain of the share of customers whom the ranking puts first (or last); the ranking held fixed."""
-    weight = treated(predicted, share) if top else 1 - treated(predicted, 1 - share)
-    total = float(weight.sum())
-    centre = float(weight @ gain) / total
-    worth = total**2 / float(weight @ weight)  # so many customers of weight 1
-    spread = float(np.sqrt((weight**2 @ (gain - centre) ** 2) * worth / (worth - 1))) / total
-    return Estimate(centre, centre - NORMAL_95 * spread, centre + NORMAL_95 * spread)
-
-
-def _ahead(predicted: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """How many customers each has before them by falling prediction, and how many share their prediction."""
-    _, place, equal = np.unique(-predicted, return_inverse=True, return_counts=True)
-    return (np.cumsum(equal) - equal)[place].astype(float), equal[place].astype(float)
+    """Mean gain of those whom the ranking puts first (or last), for a share of the customers."""
+    place = ranks(predicted)
+    return mean(gain[place <= share] if top else gain[place > 1 - share])
 
 
 def choose(effects: Float[np.ndarray, "n A"], costs: Float[np.ndarray, " A"], price: float) -> np.ndarray:

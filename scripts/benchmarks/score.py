@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from experiments.bundle import served
 from retentionjax import bundle as bundles
 from retentionjax.bundle import Bundle, Contents
+from retentionjax.company import Company
 from retentionjax.data import load
 from retentionjax.env import EnvParams, observation
 from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS, WAIT
@@ -59,6 +60,9 @@ def run() -> dict[str, float]:
     return figures
 
 
+DEMO = Path(__file__).parents[2] / "experiments/companies/demo.yaml"
+
+
 def make(folder: Path) -> tuple[learned.Trained, Bundle]:
     """Models of Telco and Bank as the demo trains them, and a policy of the demo's size that learned nothing."""
     tables = {name: load(name) for name in ("telco", "bank")}
@@ -79,6 +83,7 @@ def make(folder: Path) -> tuple[learned.Trained, Bundle]:
         acceptance_schema=tables["bank"].schema,
         decide=served(policy),
         save_policy=lambda target: learned.save(policy, target),
+        company=Company.load(DEMO),
         params=EnvParams(),
         limits={"campaign_budget": 2.5, "contact": None, "cooldown": 0.0, "fatigue": 0.0},
         multipliers={"campaign_budget": 0.75},

@@ -132,7 +132,7 @@ def test_a_pipe_is_refused_and_not_read(copy: Path) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "version": (lambda plain: plain.update(format_version=2), "format version 2 is unknown; this program reads 1"),
+    "version": (lambda plain: plain.update(format_version=1), "format version 1 is unknown; this program reads 2"),
     "no version": (lambda plain: plain.pop("format_version"), "format version None is unknown"),
     "true is no version": (lambda plain: plain.update(format_version=True), "format version True is unknown"),
     "key": (lambda plain: plain.update(run="x.py"), "unknown key 'run'"),

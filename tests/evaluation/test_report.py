@@ -107,7 +107,7 @@ def test_synthetic_data_are_said_in_a_red_banner_the_title_and_the_data(tmp_path
     text = rendered(run_folders.make(tmp_path / "run", source="synthetic"))
     assert 'class="banner"' in text
     assert "(synthetic data)</title>" in text
-    assert "Made by the embedded generator: telco" in text
+    assert "Made by the embedded generator: customers" in text
     assert 'class="banner"' not in rendered(run)
 
 

@@ -91,11 +91,11 @@ def test_a_flag_beats_the_preset_and_the_preset_the_default(tmp_path: Path) -> N
 
 
 def test_stages_of_the_pipeline_are_overridden_under_their_names_beside_options_of_the_same_name() -> None:
-    kinds: dict[str, type] = {"data": Inner, "policy": Outer}
-    flags = ["demo", "--data", "real", "--data.learning-rate", "0.25", "--policy.ppo.learning-rate", "0.5"]
+    kinds: dict[str, type] = {"bundle": Inner, "policy": Outer}
+    flags = ["demo", "--data", "real", "--bundle.learning-rate", "0.25", "--policy.ppo.learning-rate", "0.5"]
     _, options, configs = parse("prog", "about", kinds, flags, flat=False)
     assert options.data == "real"
-    assert configs == {"data": Inner(learning_rate=0.25), "policy": Outer(ppo=Inner(learning_rate=0.5))}
+    assert configs == {"bundle": Inner(learning_rate=0.25), "policy": Outer(ppo=Inner(learning_rate=0.5))}
 
 
 def test_yaml_and_back_is_the_same_config(tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ import itertools
 
 import pytest
 
-from experiments import writing
-from retentionjax.bundle.message import MessageSettings
+from experiments import companies, writing
 from retentionjax.data.messages import customers
 from retentionjax.data.telco import SCHEMA
 from retentionjax.shield import Offer
@@ -20,6 +19,8 @@ COMBINATIONS = list(
 @pytest.mark.parametrize(("internet", "television", "contract", "tenure"), COMBINATIONS)
 def test_a_brief_says_what_the_training_messages_say(internet, television, contract, tenure):
     facts = {"InternetService": internet, "StreamingTV": television, "Contract": contract, "tenure": float(tenure)}
-    brief = MessageSettings(writing.NORTHWIND, facts=writing.FACTS).brief(facts, None, Offer(0.1))
+    settings = writing.settings(companies.load("demo"))
+    assert settings is not None
+    brief = settings.brief(facts, None, Offer(0.1))
     assert brief.facts["plan"] == customers._plan(internet, television, contract)
     assert brief.facts.get("tenure") == customers.tenure(tenure)

@@ -2,8 +2,8 @@
 
 A log (`DecisionLog`) is a table of decisions with the propensity of every action; decisions about one customer in one
 campaign form an episode, and a contextual decision is an episode of one. `evaluate(log, target)` checks support and
-overlap and gives six estimates, those without bias with intervals; it refuses, by `OverlapError`, where the log
-cannot answer. The names below are imported when first used, so that `--help` is instant.
+overlap and gives six estimates with intervals; it refuses, by `OverlapError`, where the log cannot answer. The names
+below are imported when first used, so that `--help` is instant.
 """
 
 import importlib

@@ -60,7 +60,6 @@ def _caption(report: Report, unit: str) -> str:
     weights = f"weights: mean {found.mean_weight:.3f} ± {1.96 * found.mean_weight_error:.3f} (should be 1)"
     lines = [
         f"a {unit}; \\[low, high]: 95 % interval, customers resampled; bound: empirical Bernstein",
-        "no interval: biased by as much as its model, which the log cannot tell",
         f"{found.episodes:,} of {found.customers:,} customers, worth {found.effective_episodes:,.0f} of its own",
         f"{weights}, largest {found.largest_weight:.3g}; smallest propensity {found.smallest_propensity:.3g}",
     ]
@@ -70,7 +69,7 @@ def _caption(report: Report, unit: str) -> str:
             "cut the log where every outcome is known"
         )
     if found.clipped_share:
-        lines.append(f"{found.clipped_share:.2%} of the weights are clipped: ips and dr are biased too")
+        lines.append(f"{found.clipped_share:.2%} of the weights are clipped: ips and dr are biased")
     return "\n".join(lines)
 
 

@@ -54,11 +54,9 @@ def section(run: Run) -> Section:
     header = ("assumption", "value", "name")
     table = Table("Constants of the model of the customer", header, tuple(rows), words=True)
     limits = {name: "none" if limit is None else f"{limit:g}" for name, limit in stage.json("limits.json").items()}
-    settings = stage.record["config"]
-    correlation = settings.get("rank_correlation")
     text = (
         f"Average limits a customer and campaign: {', '.join(f'{name} {limit}' for name, limit in limits.items())}. "
-        f"Churn risk and acceptance come from different people, matched with rank correlation {correlation}."
+        f"Acceptance was given to customers by: {stage.json('matching.json')['method']}."
     )
     return Section("assumptions", "Assumptions", lead, (Text(text), table))
 
