@@ -84,9 +84,9 @@ def check(ledger: Ledger, bundle: Bundle, limits: Limits) -> Verdict:
     """One look at the last `limits.days` days. Raises LedgerUnavailable."""
     with ledger.read() as reader:
         now = reader.now
-        history = reading.read(reader.follow(now - limits.days * DAY), now)
+        history = reading.read(reader.follow(now - limits.days * DAY), now, bundle.params)
         faults = reader.audit(cooldown_days=int(bundle.params.cooldown_days))
-    churn = measures.churn(history.risk, history.days, history.left)
+    churn = measures.churn(history.risk, history.days, history.left, float(bundle.params.risk_window_days))
     acceptance = measures.acceptance(history.accept, history.accepted)
     drifted = drifted_columns(bundle, history.facts)
     return Verdict(

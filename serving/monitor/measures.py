@@ -1,9 +1,9 @@
 """Observed against expected: counts of events, their ratio with an interval, and the shift that would explain it.
 
 Leaving is counted by person-time: every decision not followed by a contact is followed until the next decision about
-the customer, the departure, or the end of the window, and is expected to bring Σ h departures, h = 1 − (1 − p)^(1/30)
-a day. So customers who are contacted meanwhile, or whose window is not over, count for as long as they were followed
-(Breslow, Day 1987, ch. 2). Acceptance is counted by contact.
+the customer, the departure, or the end of the risk window of W days, and is expected to bring Σ h departures,
+h = 1 − (1 − p)^(1/W) a day. So customers who are contacted meanwhile, or whose window is not over, count for as long
+as they were followed (Breslow, Day 1987, ch. 2). Acceptance is counted by contact.
 """
 
 import math
@@ -59,16 +59,19 @@ def acceptance(predicted: Float[np.ndarray, " contacts"], accepted: Bool[np.ndar
 
 
 def churn(
-    predicted: Float[np.ndarray, " spells"], days: Float[np.ndarray, " spells"], left: Bool[np.ndarray, " spells"]
+    predicted: Float[np.ndarray, " spells"],
+    days: Float[np.ndarray, " spells"],
+    left: Bool[np.ndarray, " spells"],
+    window_days: float,
 ) -> Comparison:
     """Departures against Σ days · h of the spells; the interval is exact for a Poisson count (Garwood 1936).
 
-    `predicted` over 30 days, `days` followed without a contact, `left` whether the customer left at their end.
+    `predicted` over `window_days`, `days` followed without a contact, `left` whether the customer left at their end.
     """
 
     def expected_at(shift: float) -> float:
         risk = special.expit(special.logit(predicted) + shift)
-        return float((days * daily_hazard(risk)).sum())
+        return float((days * daily_hazard(risk, window_days)).sum())
 
     observed, expected = int(left.sum()), expected_at(0.0)
     if expected <= 0:
@@ -85,7 +88,7 @@ def churn(
     )
 
 
-def daily_hazard(risk: Float[np.ndarray, " spells"], window_days: int = 30) -> Float[np.ndarray, " spells"]:
+def daily_hazard(risk: Float[np.ndarray, " spells"], window_days: float) -> Float[np.ndarray, " spells"]:
     """h = 1 − (1 − p)^(1/window)."""
     return -np.expm1(np.log1p(-risk) / window_days)
 

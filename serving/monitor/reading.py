@@ -10,16 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from retentionjax.env import actions, observation
-from retentionjax.env.actions import NUM_OFFERS
+from retentionjax.env.types import EnvParams
 from serving.ledger.following import Followed
 from serving.ledger.types import DAY
 
-LONGEST_SPELL = 30.0  # days: a score speaks of its risk window and of no more
 _ANSWERED = ("accepted", "declined", "expired")
-_NAMES = observation.names(NUM_OFFERS)
-_FIRST_OFFER = _NAMES.index("accept_probability_0")
-_OFFER_LEFT = _NAMES.index("protection_left")
-_PENDING = _NAMES.index("is_pending")
 
 
 @dataclass(frozen=True)
@@ -27,8 +22,9 @@ class History:
     """What happened since a moment, as arrays."""
 
     risk: Float[np.ndarray, " spells"]
-    """Churn probability over 30 days, as scored at a spell's start."""
+    """Churn probability over `risk_window_days`, as scored at a spell's start."""
     days: Float[np.ndarray, " spells"]
+    """At most `risk_window_days`: a score speaks of them and of no more."""
     left: Bool[np.ndarray, " spells"]
     accept: Float[np.ndarray, " contacts"]
     """Acceptance probability of the offer made, as seen when it was decided."""
@@ -39,8 +35,9 @@ class History:
     customers: int
 
 
-def read(rows: Iterable[Followed], now: float) -> History:
-    """`rows` by customer and time, followed until `now`."""
+def read(rows: Iterable[Followed], now: float, params: EnvParams) -> History:
+    """`rows` by customer and time, followed until `now`; `params` are those of the bundle that is looked at."""
+    columns = observation.names(actions.offers(params))
     spells: list[tuple[float, float, bool]] = []
     contacts: list[tuple[float, bool]] = []
     facts: list[Mapping[str, Any]] = []
@@ -48,8 +45,8 @@ def read(rows: Iterable[Followed], now: float) -> History:
     for _, group in groupby(rows, key=lambda row: row.customer_id):
         mine = list(group)
         customers, decisions = customers + 1, decisions + len(mine)
-        spells += _spells(mine, now)
-        contacts += [(_acceptance(row), row.contact_state == "accepted") for row in mine if _is_answered(row)]
+        spells += _spells(mine, now, columns, float(params.risk_window_days))
+        contacts += [(_acceptance(row, columns), row.contact_state == "accepted") for row in mine if _is_answered(row)]
         if mine[0].basis is not None:
             facts.append(msgspec.json.decode(mine[0].basis)["facts"])
     followed = np.array(spells, np.float64).reshape(-1, 3)
@@ -66,13 +63,16 @@ def read(rows: Iterable[Followed], now: float) -> History:
     )
 
 
-def _spells(mine: Sequence[Followed], now: float) -> Iterator[tuple[float, float, bool]]:
+def _spells(
+    mine: Sequence[Followed], now: float, columns: Sequence[str], longest: float
+) -> Iterator[tuple[float, float, bool]]:
     """(risk, days, left) after each decision to wait, with no offer running and no contact planned."""
+    protected, pending = columns.index("protection_left"), columns.index("is_pending")
     for row, after in zip(mine, [*mine[1:], None], strict=True):
         seen = _seen(row)
-        if row.action != actions.WAIT or seen[_OFFER_LEFT] > 0 or seen[_PENDING] > 0:
+        if row.action != actions.WAIT or seen[protected] > 0 or seen[pending] > 0:
             continue
-        end = min(now if after is None else after.decided_at, row.decided_at + LONGEST_SPELL * DAY)
+        end = min(now if after is None else after.decided_at, row.decided_at + longest * DAY)
         left = row.churned_at is not None and row.churned_at <= end
         if row.churned_at is not None and left:
             end = row.churned_at
@@ -84,8 +84,8 @@ def _is_answered(row: Followed) -> bool:
     return row.contact_state in _ANSWERED
 
 
-def _acceptance(row: Followed) -> float:
-    return float(_seen(row)[_FIRST_OFFER + row.offer])
+def _acceptance(row: Followed, columns: Sequence[str]) -> float:
+    return float(_seen(row)[columns.index(f"accept_probability_{row.offer}")])
 
 
 def _seen(row: Followed) -> Float[np.ndarray, " features"]:

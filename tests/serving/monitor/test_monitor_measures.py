@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retentionjax.env import observation
+from retentionjax.env import EnvParams, observation
 from serving.ledger.following import Followed
 from serving.ledger.types import DAY
 from serving.monitor import measures, reading
@@ -13,7 +13,7 @@ def test_the_interval_of_departures_is_garwoods() -> None:
     """Garwood (1936): 95 % limits of a Poisson mean of which 10 events were seen are 4.795 and 18.39."""
     risk = np.full(100, 1 - 0.9**30)  # a hazard of 0.1 a day
     left = np.arange(100) < 10
-    compared = measures.churn(risk, np.ones(100), left)
+    compared = measures.churn(risk, np.ones(100), left, 30)
     assert compared.expected == pytest.approx(10)
     assert (10 * compared.low, 10 * compared.high) == pytest.approx((4.795, 18.39), abs=0.005)
 
@@ -72,7 +72,8 @@ def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() ->
             row("d", 35),  # 5 days until today
             row("e", 20, churned_at=15 * DAY),  # had left before
         ],
-        now=40 * DAY,
+        40 * DAY,
+        EnvParams(),
     )
     assert history.days.tolist() == [7, 5, 30, 5]
     assert history.left.tolist() == [False, True, False, False]
@@ -82,7 +83,7 @@ def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() ->
 
 
 def test_a_contact_that_is_not_answered_yet_says_nothing() -> None:
-    history = reading.read([row("a", 0, action=1, offer=0, contact_state="reserved")], now=DAY)
+    history = reading.read([row("a", 0, action=1, offer=0, contact_state="reserved")], DAY, EnvParams())
     assert len(history.accept) == 0
     compared = measures.acceptance(history.accept, history.accepted)
     assert not compared.is_known
