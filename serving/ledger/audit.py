@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from serving.ledger.database import Connection
+from serving.ledger.database import Connection, Row
+from serving.ledger.types import DAY
 
 _SUMS = """
     SELECT g.campaign_id, g.budget_micros, g.spent_micros, g.reserved_micros,
@@ -45,8 +46,9 @@ _ROWS = (  # each finds decision ids that should not be
     ),
 )
 _DAYS = """
-    SELECT customer_id, campaign_id, send_day, decision_id FROM contacts WHERE state <> 'cancelled'
-    ORDER BY customer_id, campaign_id, send_day"""
+    SELECT c.customer_id, c.send_at, d.decided_at, g.starts_at, c.decision_id FROM contacts c
+    JOIN decisions d ON d.decision_id = c.decision_id JOIN campaigns g ON g.campaign_id = c.campaign_id
+    WHERE c.state <> 'cancelled' ORDER BY c.customer_id, c.send_at, c.decision_id"""
 
 
 def audit(connection: Connection, cooldown_days: int) -> list[str]:
@@ -71,8 +73,12 @@ def _broken_rows(connection: Connection) -> Iterator[str]:
 
 
 def _cooldown(connection: Connection, cooldown_days: int) -> Iterator[str]:
-    before: tuple[str, str, int] | None = None
-    for customer, campaign, day, decision_id in connection.stream(_DAYS):
-        if before is not None and before[:2] == (customer, campaign) and day - before[2] < cooldown_days:
-            yield f"decision {decision_id}: a contact {day - before[2]} days after another, cooldown {cooldown_days}"
-        before = (customer, campaign, day)
+    """The rule is a customer's, whatever the campaign; days are those of the campaign that decided later."""
+    before: Row = ()
+    for row in connection.stream(_DAYS):
+        if before and before[0] == row[0]:
+            starts_at = max(before, row, key=lambda contact: contact[2])[3]
+            days = int((row[1] - starts_at) // DAY - (before[1] - starts_at) // DAY)
+            if days < cooldown_days:
+                yield f"decision {row[4]}: a contact {days} days after another, cooldown {cooldown_days}"
+        before = row

@@ -1,11 +1,17 @@
 """Forgetting a customer, and everybody after the retention period, to the micro-unit of the money that stays."""
 
+import contextlib
+import random
+import struct
+import threading
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, campaign, decision, money, record
 
-from serving.ledger import Ledger, LedgerError
+from serving.ledger import Ledger, LedgerError, LedgerUnavailable, sqlite
 from serving.ledger.types import Outcome
 
 FULL = CONTACT_COST + OFFER_COST
@@ -62,21 +68,68 @@ def test_erasing_cancels_what_is_not_sent_and_lets_what_is_sent_be_answered(ledg
 
 
 def test_nothing_of_an_erased_customer_is_left_in_the_files_of_sqlite(tmp_path: Path, clock: FrozenClock) -> None:
-    name = "Ann-Unmistakable-4711"
+    """A ledger that has grown, so that rows moved from page to page, with others who read and write meanwhile."""
+    names = [f"Ann-Unmistakable-{number:04}" for number in range(40)]
+    scores = [0.1234567 + number / 1000 for number in range(40)]
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    ledger = Ledger.open(url, clock=clock)
+    with ledger.transaction() as tx:
+        tx.put_campaign(campaign(10**15))
+    drawn = random.Random(1)
+    people = [(f"other-{number}", 0.3) for number in range(600)] + list(zip(names, scores, strict=True)) * 3
+    drawn.shuffle(people)
+    for name, score in people:
+        row = replace(decision(name, contact=False, decision_id=str(uuid.UUID(int=drawn.getrandbits(128)))),
+                      churn_probability=score)  # fmt: skip
+        with ledger.transaction() as tx:
+            tx.record([row])
+            tx.set_consent(name, "email", "granted", source="form")
+
+    def left() -> list[bytes]:
+        files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        wanted = [*(name.encode() for name in names), *(struct.pack(">d", score) for score in scores)]
+        return [each for each in wanted if each in files]
+
+    assert len(left()) == 80
+    stop = threading.Event()
+
+    def load() -> None:
+        with contextlib.closing(Ledger.open(url, clock=clock)) as other:
+            while not stop.is_set():
+                record(other, decision(f"late-{drawn.random()}", contact=False))
+                with other.read() as reader:
+                    reader.recent(10)
+
+    busy = threading.Thread(target=load)
+    busy.start()
+    try:
+        for name in names:
+            with ledger.transaction() as tx:
+                assert tx.erase(name) == 3
+        assert left()  # which is why the file is written anew
+        ledger.forget(copies=True)
+    finally:
+        stop.set()
+        busy.join()
+    assert left() == []
+    with ledger.read() as reader:
+        assert reader.audit() == []
+    ledger.close()
+
+
+def test_a_reader_that_does_not_end_keeps_the_log_and_is_not_passed_over(
+    tmp_path: Path, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_FORGET_SECONDS", 0.2)
     ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=clock)
     with ledger.transaction() as tx:
         tx.put_campaign(campaign())
-        tx.set_consent(name, "email", "granted", source="form")
-    record(ledger, decision(name), decision("ben"))
-
-    def is_there() -> bool:
-        return any(name.encode() in file.read_bytes() for file in tmp_path.iterdir())
-
-    assert is_there()
-    with ledger.transaction() as tx:
-        tx.erase(name)
-    ledger.forget()
-    assert not is_there()
+    with ledger.read() as reader:
+        reader.recent(1)
+        record(ledger, decision("ann", contact=False))
+        with pytest.raises(LedgerUnavailable, match="still in the ledger's log"):
+            ledger.forget(copies=True)
+    ledger.forget(copies=True)
     ledger.close()
 
 
@@ -126,3 +179,16 @@ def test_the_audit_finds_a_single_micro(database: str, clock: FrozenClock, ledge
     assert "spent_micros is 1, and its rows sum to 0" in faults[0]
     assert "another customer" in faults[1]
     assert "3 days after another" in faults[2]
+
+
+def test_the_audit_looks_for_the_cooldown_across_campaigns(ledger: Ledger, clock: FrozenClock) -> None:
+    autumn = START + 2.5 * 86400
+    with ledger.transaction() as tx:
+        tx.put_campaign(campaign(campaign_id="autumn", starts_at=autumn))
+    late = {"campaign_id": "autumn", "starts_at": autumn}
+    record(ledger, decision("ann"), decision("ann", now=clock.to_day(4), **late))  # type: ignore[arg-type]
+    record(ledger, decision("ben"), decision("ben", now=clock.to_day(6.6), **late))  # type: ignore[arg-type]
+    with ledger.read() as reader:
+        (fault,) = reader.audit(cooldown_days=7)
+    # Ben's are 6.6 days apart, on days −3 and 4 of the campaign that decided about him last.
+    assert "a contact 4 days after another" in fault
