@@ -87,7 +87,7 @@ def document(app: Litestar, schema: dict[str, Any], facts: Schema) -> dict[str, 
 
 def _narrow(components: dict[str, Any], facts: Schema) -> None:
     """Says what the facts of a customer are. In a batch a decision whose facts do not fit is refused by itself."""
-    components["DecisionOfBatch"] = copy.deepcopy(components["DecisionIn"])
+    components["DecisionOfBatch"] = copy.deepcopy(components["DecisionIn"]) | {"title": "DecisionOfBatch"}
     components["DecisionsIn"]["properties"]["decisions"]["items"] = {"$ref": _REFERENCE.format(name="DecisionOfBatch")}
     for name in ("DecisionIn", "SimulationIn"):
         components[name]["properties"]["facts"] |= _of_facts(facts)
@@ -118,11 +118,15 @@ def _of_facts(schema: Schema) -> dict[str, Any]:
 
 
 def _of_fact(schema: Schema, name: str) -> dict[str, Any]:
-    null = name in schema.nullable
+    """JSON Schema of one fact: types apart, since generators of clients read no list that mixes them."""
+    found: list[dict[str, Any]] = [{"type": "null"}] if name in schema.nullable else []
     if name in schema.categorical:
         texts = schema.categorical[name]
-        return {"enum": [*texts, *(int(each) for each in texts if each.isdecimal()), *([None] if null else [])]}
-    bounds = {"minimum": -_LARGEST, "maximum": _LARGEST}
-    if name == schema.charge:
-        bounds = {"minimum": LEAST_CHARGE, "maximum": MOST_CHARGE}
-    return {"type": ["number", "null"] if null else "number", **bounds}
+        found.append({"type": "string", "enum": list(texts)})
+        if numbers := [int(each) for each in texts if each.isdecimal()]:
+            found.append({"type": "integer", "enum": numbers})
+    elif name == schema.charge:
+        found.append({"type": "number", "minimum": LEAST_CHARGE, "maximum": MOST_CHARGE})
+    else:
+        found.append({"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST})
+    return found[0] if len(found) == 1 else {"anyOf": found}

@@ -157,6 +157,9 @@ def test_an_engine_that_is_killed_is_started_again(folder: Path, tmp_path: Path)
         assert isinstance(await engine.decide(ask()), Given)
         assert first is not None
         os.kill(first, signal.SIGSTOP)  # so that it cannot answer before it is killed
+        await engines.until(lambda: " T " in Path(f"/proc/{first}/stat").read_text())
+        assert engine.ready  # as far as the sockets say
+        assert not await engine.answers()
         lost = asyncio.ensure_future(engine.decide(ask("C-2")))
         await asyncio.sleep(0.1)
         os.kill(first, signal.SIGKILL)
