@@ -27,7 +27,7 @@ from retentionjax.language.optimiser import Learner, init_learner
 from retentionjax.language.ppo_config import SafetyConfig, TextPPOConfig
 from retentionjax.language.ppo_epochs import critic_optimiser, init_critic, run_epochs
 from retentionjax.language.reward import RewardModel
-from retentionjax.rl import ops
+from retentionjax.rl import Gains, Multipliers, lagrangian
 from retentionjax.tracking import Tracker
 
 Leaf = Any
@@ -35,13 +35,16 @@ Leaf = Any
 
 @struct.dataclass
 class Multiplier:
-    """State of λ's controller."""
+    """State of λ: its controller, and the costs that it is told the mean of."""
 
-    value: Leaf  # f32[], λ
-    integral: Leaf  # f32[]
-    smoothed: Leaf  # f32[], violation
+    controller: Multipliers  # of one cost
     costs: Leaf  # f32[window], mean costs of the last iterations, newest last
     measured: Leaf  # i32[], how many of them are data
+
+    @property
+    def value(self) -> Array:
+        """λ, f32[], reward a cost."""
+        return self.controller.value[0]
 
 
 @struct.dataclass
@@ -196,8 +199,8 @@ def iterate(
 
 def init_multiplier(config: SafetyConfig) -> Multiplier:
     """λ at its start, 0 where the constraint is off."""
-    start = jnp.float32(config.initial if np.isfinite(config.limit) else 0.0)
-    return Multiplier(start, start, jnp.float32(0), jnp.zeros(config.window), jnp.int32(0))
+    controller = lagrangian.init_multipliers(_gains(config), jnp.array([config.limit]))
+    return Multiplier(controller, jnp.zeros(config.window), jnp.int32(0))
 
 
 def windowed(multiplier: Multiplier) -> Array:
@@ -206,24 +209,29 @@ def windowed(multiplier: Multiplier) -> Array:
 
 
 def update_multiplier(config: SafetyConfig, multiplier: Multiplier, cost: Array) -> Multiplier:
-    """λ from the windowed mean cost, by the controller of `rl.ops.pid_multiplier`; held at 0 where it is off."""
+    """λ from the windowed mean cost, by the controller of `rl.lagrangian`; held at 0 where it is off."""
     recent = jnp.concatenate([multiplier.costs[1:], cost[None]])
-    following = Multiplier(multiplier.value, multiplier.integral, multiplier.smoothed, recent, multiplier.measured + 1)
-    if not np.isfinite(config.limit):
-        return following
-    violation = (windowed(following) - config.limit) / config.limit
-    value, integral, smoothed = ops.pid_multiplier(
-        jnp.clip(violation, -config.violation_clip, config.violation_clip),
-        multiplier.integral,
-        multiplier.smoothed,
-        multiplier.smoothed,
-        proportional=config.proportional,
-        integral_gain=config.integral,
-        derivative=0.0,
-        smoothing=config.smoothing,
-        maximum=config.maximum,
+    following = replace(multiplier, costs=recent, measured=multiplier.measured + 1)
+    limits, one = jnp.array([config.limit]), jnp.ones(1)
+    unit = jnp.float32(config.limit if np.isfinite(config.limit) else 1.0)  # the gains are in reward a cost
+    recently = windowed(following)[None]
+    measured = jnp.ones((), bool)
+    controller = lagrangian.update_multipliers(
+        _gains(config), multiplier.controller, recently, limits, one, unit, measured
     )
-    return Multiplier(value, integral, smoothed, recent, following.measured)
+    return replace(following, controller=controller)
+
+
+def _gains(config: SafetyConfig) -> Gains:
+    return Gains(
+        proportional=config.proportional,
+        integral=config.integral,
+        smoothing=config.smoothing,
+        initial=config.initial,
+        maximum=config.maximum,
+        violation_clip=config.violation_clip,
+        idle=0.0,  # no message blocked in some rollouts is as it should be
+    )
 
 
 def _check(policy: Adapter, reward_model: RewardModel) -> None:

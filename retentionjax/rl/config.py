@@ -70,9 +70,10 @@ class PPOConfig:
     barrier_coef: Number = 1e-3
     """Weight of the log-barrier, a floor under exploration: see `ops.log_barrier`. 0 lets a policy give an action up
     for good, and with it whatever that action alone could show."""
-    barrier_coef_end: Number = 1e-4
-    annealing: Number = 1.0
-    """Share of the run over which the learning rate and the two above are brought to their ends, linearly."""
+    barrier_coef_end: Number = 1e-5
+    annealing: Number = 0.5
+    """Share of the run over which the two above are brought to their ends, linearly; the learning rate takes all of it,
+    so that it is still there when exploring has ended."""
     illegal_coef: Number = 0.0
     """Weight of −log(unmasked probability of the legal actions); teaches what the mask does."""
     max_grad_norm: Number = 0.5
@@ -118,6 +119,7 @@ RANGES = {  # of the numeric fields: lowest and highest value allowed, both incl
     "gains.initial": (0.0, HUGE),
     "gains.maximum": _NOT_NEGATIVE,
     "gains.violation_clip": _POSITIVE,
+    "gains.idle": _SHARE,
 }
 
 
@@ -204,7 +206,7 @@ def each_head(config: PPOConfig, reward: Number, cost: Vector) -> Float[Array, "
     return jnp.concatenate([jnp.reshape(jnp.asarray(reward, jnp.float32), 1), each_cost(config, cost)])
 
 
-def annealed(config: PPOConfig, start: Number, end: Number, iteration: Array) -> Float[Array, ""]:
-    """`start` at iteration 0, `end` from the share `annealing` of the run on, linear in between."""
-    progress = jnp.clip(iteration / (config.annealing * config.num_iterations), 0.0, 1.0)
+def annealed(start: Number, end: Number, iteration: Array, iterations: Number) -> Float[Array, ""]:
+    """`start` at iteration 0, `end` from `iterations` on, linear in between."""
+    progress = jnp.clip(iteration / iterations, 0.0, 1.0)
     return jnp.asarray(start + (end - start) * progress, jnp.float32)

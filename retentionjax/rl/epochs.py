@@ -80,9 +80,10 @@ def run_epochs(
     config: PPOConfig, learner: Learner, samples: Samples, iteration: Array, key: PRNGKeyArray
 ) -> tuple[Learner, Losses]:
     """`num_epochs` passes over the samples in `num_minibatches` random parts, one optimiser step each."""
-    learning_rate = annealed(config, config.learning_rate, config.learning_rate_end, iteration)
-    entropy_coef = annealed(config, config.entropy_coef, config.entropy_coef_end, iteration)
-    barrier_coef = annealed(config, config.barrier_coef, config.barrier_coef_end, iteration)
+    exploring = config.annealing * config.num_iterations
+    learning_rate = annealed(config.learning_rate, config.learning_rate_end, iteration, config.num_iterations)
+    entropy_coef = annealed(config.entropy_coef, config.entropy_coef_end, iteration, exploring)
+    barrier_coef = annealed(config.barrier_coef, config.barrier_coef_end, iteration, exploring)
 
     def minibatch(learner: Learner, batch: Samples) -> tuple[Learner, Losses]:
         gradient, losses = jax.grad(_loss, has_aux=True)(learner.params, config, batch, entropy_coef, barrier_coef)

@@ -19,8 +19,6 @@ from jaxtyping import Array, Bool, Float
 from retentionjax.rl import ops
 from retentionjax.rl.leaves import Leaf, Number
 
-IDLE = 0.02  # share of its limit below which a priced cost counts as given up
-
 
 @struct.dataclass
 class Gains:
@@ -35,9 +33,9 @@ class Gains:
     two chase each other in a slow swing.
     """
 
-    proportional: Number = 0.2
+    proportional: Number = 0.3
     """Price per smoothed violation; acts and vanishes at once."""
-    integral: Number = 0.01
+    integral: Number = 0.03
     """Price gained per update and violation; remembers."""
     derivative: Number = 0.0
     """Price per rise of the smoothed violation over `delay` updates; falls are ignored."""
@@ -48,6 +46,8 @@ class Gains:
     maximum: Number = float("inf")
     """Multipliers stay in [0, maximum]."""
     violation_clip: Number = 1.0
+    idle: Number = 0.02
+    """Share of its limit below which a priced cost counts as given up, see `update_multipliers`; 0: never."""
     delay: int = struct.field(pytree_node=False, default=1)
     """Updates between the two values the derivative compares."""
 
@@ -102,15 +102,15 @@ def update_multipliers(
     """One step of the controller; everything is held where no cost was `measured` (no episode completed).
 
     The controller itself is `ops.pid_multiplier`, fed with the clipped violation. Where the policy gave a cost up while
-    it has a price (less than `IDLE` of its limit), that price is more than anything is worth: it is halved, so that it
-    is gone in a few updates instead of the hundreds that the integral takes.
+    it has a price (less than `gains.idle` of its limit), that price is more than anything is worth: it is halved, so
+    that it is gone in a few updates instead of the hundreds that the integral takes.
 
     Args:
         unit: size of a return.
     """
     chex.assert_equal_shape([cost, limits, scales, multipliers.value])
     error = jnp.clip(violations(cost, limits, scales), -gains.violation_clip, gains.violation_clip)
-    collapsed = (limits > 0) & (limits != jnp.inf) & (cost < IDLE * limits) & (multipliers.value > 0)
+    collapsed = (limits > 0) & (limits != jnp.inf) & (cost < gains.idle * limits) & (multipliers.value > 0)
     price = unit / _scale(limits, scales)
     value, integral, smoothed = ops.pid_multiplier(
         error,
