@@ -4,6 +4,7 @@ The same `action_mask` serves training, evaluation and the decision service. Ave
 are met by a Lagrange multiplier on the cost of the same name.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,13 +14,6 @@ from jaxtyping import Array, Bool, Float, Int
 from retentionjax.env import actions, dynamics
 from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
 
-NAMES = ("campaign_budget", "contact", "cooldown", "fatigue")
-DEFAULT_LIMITS = (
-    2.50,
-    float("inf"),
-    0.0,
-    0.0,
-)  # a customer and episode: $ on average, contacts, violations, violations
 RULES = ("pending", "cooldown", "fatigue", "account_cap")  # hard limits, in the order of the rows of `removed_by_rule`
 
 
@@ -28,6 +22,34 @@ class Violations(NamedTuple):
 
     cooldown: Bool[Array, ""]
     fatigue: Bool[Array, ""]
+
+
+class Day(NamedTuple):
+    """What an average limit may count of one day."""
+
+    spend: Float[Array, ""]  # $, expected over today's churn where that is
+    contact: Bool[Array, ""]
+    accepted: Bool[Array, ""]
+    broken: Violations
+
+
+class Cost(NamedTuple):
+    """What is limited on average."""
+
+    limit: float  # by default, a customer and episode; inf: none
+    unit: str
+    of: Callable[[Day], Array]
+
+
+# A further average limit is a further line: training, evaluation, bundle and service go by this table.
+COSTS = {
+    "campaign_budget": Cost(2.50, "$ spent", lambda day: day.spend),
+    "contact": Cost(float("inf"), "Contacts", lambda day: day.contact),
+    "cooldown": Cost(0.0, "Violations", lambda day: day.broken.cooldown),
+    "fatigue": Cost(0.0, "Violations", lambda day: day.broken.fatigue),
+}
+NAMES = tuple(COSTS)
+DEFAULT_LIMITS = tuple(cost.limit for cost in COSTS.values())
 
 
 def cooldown_left(state: EnvState, params: EnvParams) -> Int[Array, ""]:
@@ -48,9 +70,9 @@ def violations(contact: Bool[Array, ""], state: EnvState, params: EnvParams) -> 
     )
 
 
-def costs(spend: jax.Array, contact: Bool[Array, ""], broken: Violations) -> Float[Array, " costs"]:
-    """One day's costs in the order of `NAMES`: $ spent, contacts, violations."""
-    return jnp.stack([spend, contact, broken.cooldown, broken.fatigue]).astype(jnp.float32)
+def costs(day: Day) -> Float[Array, " costs"]:
+    """One day's costs in the order of `NAMES`."""
+    return jnp.stack([cost.of(day) for cost in COSTS.values()]).astype(jnp.float32)
 
 
 class _Removals(NamedTuple):

@@ -153,7 +153,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         following = next_day(contacted, contact.executed, draws.risk, params)
         terminated = is_last if self.expected_churn else is_last | (stays == 0)
         info = {
-            "costs": constraints.costs(spend, contact.executed, broken),
+            "costs": constraints.costs(constraints.Day(spend, contact.executed, contact.accepted, broken)),
             "discount": stays,
             "value": value,
             "revenue": revenue,

@@ -16,6 +16,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from retentionjax.env import actions, luck
+from retentionjax.env.constraints import NAMES
 from retentionjax.env.dynamics import elevated_share, offer_cost_today
 from retentionjax.env.observation import observe
 from retentionjax.env.retention import Info, RetentionEnv, draws_of, new_customer
@@ -216,10 +217,19 @@ def daily_spend(
 
 def _of_day(info: Info, offers: int) -> _Totals:
     """One day's share of the totals, of a batch of days."""
-    spend, contacts, cooldown, fatigue = info["costs"].T
+    cost = dict(zip(NAMES, info["costs"].T, strict=True))
     offer = info["contact_offer"] == jnp.arange(offers)[:, None]
     made, accepted = offer * info["contact"], offer * info["accepted"]
-    return _Totals(info["value"], info["revenue"], spend, contacts, cooldown, fatigue, made, accepted)
+    return _Totals(
+        info["value"],
+        info["revenue"],
+        cost["campaign_budget"],
+        cost["contact"],
+        cost["cooldown"],
+        cost["fatigue"],
+        made,
+        accepted,
+    )
 
 
 def charge_now(state: EnvState, params: EnvParams) -> Float[Array, " episodes"]:

@@ -1,10 +1,11 @@
 """What is asked for, and what is said about a decision beside the decision itself (`serving.engine.answer`)."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from retentionjax.env.constraints import COSTS
 from serving.engine.contract import Action, Churn, Decision, Message, Offer, Share
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, Micros
 from serving.problems import ProblemDetails
@@ -94,14 +95,23 @@ class ReasonOut(msgspec.Struct, frozen=True):
     log_odds: Annotated[float, Meta(description="Added to the log-odds of leaving (SHAP); above 0 raises the risk")]
 
 
-class ExpectedOut(msgspec.Struct, frozen=True):
-    """What the policy expects from here on, for this customer and campaign."""
+if TYPE_CHECKING:
 
-    uplift: Annotated[float, Meta(description="$ over never contacting")]
-    campaign_budget: Annotated[float, Meta(description="$ spent")]
-    contact: Annotated[float, Meta(description="Contacts")]
-    cooldown: Annotated[float, Meta(description="Violations")]
-    fatigue: Annotated[float, Meta(description="Violations")]
+    class ExpectedOut(msgspec.Struct, frozen=True):
+        """Uplift and, by name, every cost."""
+
+        def __init__(self, **values: float) -> None: ...
+else:
+    ExpectedOut = msgspec.defstruct(
+        "ExpectedOut",
+        [
+            (name, Annotated[float, Meta(description=unit)])
+            for name, unit in {"uplift": "$ over never contacting", **{n: c.unit for n, c in COSTS.items()}}.items()
+        ],
+        frozen=True,
+        module=__name__,
+        namespace={"__doc__": "What the policy expects from here on, for this customer and campaign."},
+    )
 
 
 class PacingOut(msgspec.Struct, frozen=True):
