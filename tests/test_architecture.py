@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "shield": GROUND,
     "rl": GROUND | {"tracking", "checkpoint"},
     "bundle": GROUND | {"company", "data", "env", "tabular", "shield", "language"},  # it knows nothing of evaluation
-    "language": GROUND | {"tracking", "checkpoint", "rl.ops"},
+    "language": GROUND | {"tracking", "checkpoint", "rl.ops", "rl.lagrangian"},
 }
 # The service decides by `decide`, which knows the environment's states; it trains and simulates nothing.
 SERVING_MAY_IMPORT = GROUND | {

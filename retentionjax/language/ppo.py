@@ -27,7 +27,8 @@ from retentionjax.language.optimiser import Learner, init_learner
 from retentionjax.language.ppo_config import SafetyConfig, TextPPOConfig
 from retentionjax.language.ppo_epochs import critic_optimiser, init_critic, run_epochs
 from retentionjax.language.reward import RewardModel
-from retentionjax.rl import Gains, Multipliers, lagrangian
+from retentionjax.rl import lagrangian
+from retentionjax.rl.lagrangian import Gains, Multipliers
 from retentionjax.tracking import Tracker
 
 Leaf = Any
