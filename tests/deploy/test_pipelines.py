@@ -4,6 +4,7 @@ Played with stand-ins for Docker and gcloud, and against an HTTP server that ans
 """
 
 import http.server
+import importlib.metadata
 import json
 import os
 import re
@@ -21,8 +22,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CI = ROOT / "scripts/deploy/ci"
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+CI_WORKFLOW = ROOT / ".github/workflows/ci.yml"
 CLOUD_BUILD = ROOT / "scripts/deploy/cloudbuild.yaml"
-STAGES = ["test.sh", "build.sh", "scan.sh", "push.sh", "canary.sh", "release.sh"]
+STAGES = ["test.sh", "build.sh", "start.sh", "scan.sh", "sbom.sh", "push.sh", "canary.sh", "release.sh"]
 
 
 def tool(name: str, *arguments: str | Path) -> None:
@@ -68,22 +70,49 @@ def test_actions_are_pinned_by_commit_and_say_their_version() -> None:
 
 
 def test_both_pipelines_have_the_same_stages_in_the_same_order() -> None:
-    for path in (ROOT / ".github/workflows/ci.yml", CLOUD_BUILD):
-        called = re.findall(
-            r"scripts/(?:deploy/ci/)?(\w+\.sh)\b", re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.MULTILINE)
-        )
-        assert [stage for stage in dict.fromkeys(called) if stage in STAGES] == STAGES, path.name
-    assert re.search(r"bash scripts/test\.sh --cov$", WORKFLOWS[0].read_text(), re.MULTILINE)
+    jobs = yaml.safe_load(CI_WORKFLOW.read_text())["jobs"]
+    github = [step.get("run", "") for job in ("check", "deploy") for step in jobs[job]["steps"]]
+    google = [" ".join(step["args"]) for step in yaml.safe_load(CLOUD_BUILD.read_text())["steps"]]
+    for steps in (github, google):
+        assert re.findall(r"scripts/(?:deploy/ci/)?(\w+\.sh)\b", "\n".join(steps)) == STAGES
+    assert re.search(r"bash scripts/test\.sh --cov$", CI_WORKFLOW.read_text(), re.MULTILINE)
     assert "args: [scripts/test.sh, --cov]" in CLOUD_BUILD.read_text()
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["coverage"]["report"]["fail_under"] >= 90
 
 
+def test_each_step_of_cloud_build_has_the_programs_that_its_script_calls() -> None:
+    """The builders' images: the large CLI image has docker, python3 and local-extract, the others have not."""
+    large = {"docker", "gcloud", "python3", "bash"}
+    programs = {"gcr.io/google.com/cloudsdktool/google-cloud-cli:latest": large, "python:3.11-bookworm": {"bash"}}
+    for step in yaml.safe_load(CLOUD_BUILD.read_text())["steps"]:
+        scripts = re.findall(r"scripts/deploy/ci/(\w+\.sh)", " ".join(step["args"]))
+        wanted = {name for script in scripts for name in large if re.search(rf"\b{name} ", (CI / script).read_text())}
+        assert wanted <= programs[step["name"]], step["id"]
+
+
+def test_both_ends_of_the_supported_pythons_and_a_mac_are_tried() -> None:
+    jobs = yaml.safe_load(CI_WORKFLOW.read_text())["jobs"]
+    assert jobs["check"]["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11,<3.14"
+    assert jobs["macos"]["runs-on"].startswith("macos-")
+
+
+def test_a_release_is_built_and_tried_before_it_is_signed_and_published_by_a_tag() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    assert "bash scripts/wheel.sh dist" in [step.get("run") for step in jobs["build"]["steps"]]
+    assert jobs["publish"]["needs"] == "build"
+    assert jobs["publish"]["if"] == "github.event_name == 'push'"
+    used = [step["uses"].split("@")[0] for step in jobs["publish"]["steps"] if "uses" in step]
+    assert used[-2:] == ["actions/attest-build-provenance", "pypa/gh-action-pypi-publish"]
+
+
 def test_a_deployment_waits_for_the_checks_and_holds_no_key() -> None:
-    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    workflow = yaml.safe_load(CI_WORKFLOW.read_text())
     deploy = workflow["jobs"]["deploy"]
-    assert set(deploy["needs"]) == {"check", "images"}
+    assert set(deploy["needs"]) == {"check", "macos", "images"}
     assert workflow["permissions"] == {}
-    assert deploy["permissions"] == {"contents": "read", "id-token": "write"}
+    assert deploy["permissions"] == {"contents": "read", "id-token": "write", "attestations": "write"}
     assert "credentials_json" not in json.dumps(workflow)
     assert all(job["permissions"].get("contents") == "read" for job in workflow["jobs"].values())
 
@@ -105,6 +134,7 @@ TRAFFIC = {
     "status": {
         "traffic": [
             {"revisionName": "retentionjax-1", "percent": 100},
+            {"revisionName": "retentionjax-1", "tag": "previous"},
             {"revisionName": "retentionjax-2", "tag": "canary", "url": "https://canary---x.run.app"},
         ]
     }
@@ -112,7 +142,8 @@ TRAFFIC = {
 ANSWERS: dict[str, Any] = {
     "run services describe": json.dumps(TRAFFIC),
     "images scan": "projects/p/scans/1",
-    "images describe": "sha256:" + "a" * 64,
+    "images describe": 1,
+    "docker inspect": f"r-docker.pkg.dev/p/retentionjax/serving@sha256:{'a' * 64}",
     "print-identity-token": "token",
 }
 
@@ -148,12 +179,44 @@ def stage(tmp_path: Path) -> Stage:
 
 
 def test_an_image_is_built_scanned_and_pushed_under_its_digest(stage: Stage) -> None:
-    for script in ("build.sh", "scan.sh", "push.sh"):
+    for script in ("build.sh", "start.sh", "scan.sh", "sbom.sh", "push.sh"):
         done = stage.run(script, "serving")
         assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"r-docker.pkg.dev/p/retentionjax/serving@sha256:{'a' * 64}"
-    assert "--file scripts/deploy/docker/serving.Dockerfile" in stage.said[0]
+    (build,) = [line for line in stage.said if line.startswith("docker build")]
+    assert "--file scripts/deploy/docker/serving.Dockerfile" in build
+    runs = [line for line in stage.said if line.startswith("docker run")]
+    assert all("--network none" in line for line in runs)
+    (push,) = [line for line in stage.said if line.startswith("docker push")]
+    assert stage.said.index(build) < stage.said.index(runs[0]) < stage.said.index(push)
     assert "gcloud auth configure-docker r-docker.pkg.dev --quiet" in stage.said
+
+
+def test_a_repeated_run_takes_the_image_that_was_pushed_and_pushes_none(stage: Stage) -> None:
+    stage.answers["images describe"] = "sha256:" + "a" * 64
+    for script in ("build.sh", "start.sh", "scan.sh", "push.sh"):
+        done = stage.run(script, "serving")
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith(f"serving@sha256:{'a' * 64}")
+    assert any(line.startswith("docker pull") for line in stage.said)
+    assert not any(line.startswith(("docker build", "docker push")) for line in stage.said)
+
+
+def test_the_digest_is_that_of_the_image_at_hand_or_there_is_none(stage: Stage) -> None:
+    stage.answers["docker inspect"] = f"elsewhere/serving@sha256:{'b' * 64}"
+    assert stage.run("push.sh", "serving").returncode != 0
+
+
+def test_the_bill_of_materials_names_every_installed_package(tmp_path: Path) -> None:
+    script = ROOT / "scripts/deploy/docker/sbom.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.5")
+    versions = {each["purl"]: each["version"] for each in found["components"]}
+    assert versions[f"pkg:pypi/jax@{importlib.metadata.version('jax')}"] == importlib.metadata.version("jax")
+    assert len(versions) == len(found["components"]), "each is named once"
+    names = {re.sub(r"[-_.]+", "-", each.name).lower() for each in importlib.metadata.distributions()}
+    assert {each.split("@")[0] for each in versions if each.startswith("pkg:pypi/")} == {f"pkg:pypi/{n}" for n in names}
 
 
 @pytest.mark.parametrize(("severity", "status"), [("CRITICAL", 1), ("HIGH", 1), ("MEDIUM", 0)])
@@ -170,10 +233,21 @@ def test_a_canary_gets_no_traffic_and_comes_by_digest(stage: Stage) -> None:
     assert stage.said == []
     done = stage.run("canary.sh", "serving@sha256:0")
     assert done.stdout.splitlines()[-1] == "https://canary---x.run.app"
-    assert "--no-traffic --tag canary" in stage.said[0]
+    (marked,) = [line for line in stage.said if "--update-tags" in line]
+    (deployed,) = [line for line in stage.said if "run deploy" in line]
+    assert "previous=retentionjax-1" in marked
+    assert "--no-traffic --tag canary" in deployed
+    assert stage.said.index(marked) < stage.said.index(deployed)
 
 
-def test_rolling_back_gives_all_traffic_to_what_served_before(stage: Stage) -> None:
+@pytest.mark.parametrize("released", [False, True])
+def test_rolling_back_gives_all_traffic_to_what_served_before(stage: Stage, released: bool) -> None:
+    entries = [
+        {"revisionName": "retentionjax-1", "tag": "previous"},
+        {"revisionName": "retentionjax-2", "tag": "canary", "percent": 100 if released else 5},
+        *([] if released else [{"revisionName": "retentionjax-1", "percent": 95}]),
+    ]
+    stage.answers["run services describe"] = json.dumps({"status": {"traffic": entries}})
     assert stage.run("rollback.sh").returncode == 0
     assert "--to-revisions retentionjax-1=100" in stage.said[-1]
     assert stage.run("rollback.sh", "retentionjax-0").returncode == 0
@@ -198,7 +272,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: Service
 
     def do_GET(self) -> None:
-        self._answer(self.server.answers.get(self.path, 200), {"status": "ok"})
+        if self.path == "/healthz":
+            self._answer(404, {"title": "kept by Cloud Run's front end"})
+            return
+        facts = {"examples": [{"plan": "basic", "bill": 12}]} if "no example" not in self.server.answers else {}
+        schema = {"components": {"schemas": {"DecisionIn": {"properties": {"facts": facts}}}}}
+        self._answer(self.server.answers.get(self.path, 200), schema if "openapi" in self.path else {"status": "ok"})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -242,12 +321,15 @@ def test_the_smoke_test_asks_for_decisions_and_changes_nothing(service: Service)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("OK: 3 decisions, median ")
     assert all(body["dry_run"] is True for body in service.bodies)
+    assert service.bodies[-1]["facts"] == {"plan": "basic", "bill": 12}, "the bundle's own customer"
 
 
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
         ({"/readyz": 503}, "/readyz: status 503"),
+        ({"/schema/openapi.json": 401}, "the schema: status 401"),
+        ({"no example": 1}, "no example of a customer's facts"),
         ({"/v1/decisions": 500}, "a decision: status 500"),
         ({"empty": 200}, "a decision without facts: status 200"),
     ],
@@ -271,7 +353,9 @@ def test_a_good_canary_gets_a_little_then_all_of_the_traffic(stage: Stage, servi
     moves = [line.split()[-2] for line in stage.said if "update-traffic" in line]
     assert moves == ["canary=5", "canary=100"]
     assert "sleep 300" in stage.said
-    assert "released; rollback.sh retentionjax-1 goes back" in done.stdout
+    assert "released; rollback.sh goes back" in done.stdout
+    (token, _) = [line for line in stage.said if "print-identity-token" in line]
+    assert "--impersonate-service-account=retentionjax-deployer@p.iam.gserviceaccount.com" in token
 
 
 def test_a_bad_canary_never_gets_traffic(stage: Stage, service: Service) -> None:

@@ -1,6 +1,8 @@
 """What no cloud account is needed to know of the Terraform: it parses, is formatted, refers to what exists, and lets
 nobody in who was not named."""
 
+import json
+import math
 import re
 import shutil
 import subprocess
@@ -96,6 +98,32 @@ def test_every_variable_is_described_typed_validated_and_used() -> None:
         assert uses, f"{name} is never used"
 
 
+def test_the_cost_of_a_month_is_what_the_price_lists_add_up_to(tmp_path: Path) -> None:
+    if shutil.which("terraform") is None:
+        pytest.skip("no terraform here to evaluate cost.tf")
+    for name in ("cost.tf", "variables.tf"):  # they need no provider, hence no network
+        shutil.copy(FOLDER / name, tmp_path)
+    image = f"us-docker.pkg.dev/p/retentionjax/serving@sha256:{'0' * 64}"
+
+    def estimated(**values: str) -> dict[str, float]:
+        given = [f"-var={name}={value}" for name, value in {"project": "my-project", "image": image, **values}.items()]
+        for command in (["init", "-input=false"], ["apply", "-input=false", "-auto-approve", *given]):
+            done = subprocess.run(["terraform", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        shown = subprocess.run(
+            ["terraform", "output", "-json"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return dict(json.loads(shown.stdout)["monthly_cost"]["value"])
+
+    database = 2 * (730 * (0.0413 + 3.75 * 0.0070) + 10 * 0.17)
+    instance = 730 * 3600 * (2 * 18e-6 + 4 * 2e-6)
+    assert estimated() == {"least": math.ceil(database), "most": math.ceil(database + 10 * instance)}
+    assert estimated(database="false", instances="{min=0, max=1}") == {"least": 0, "most": math.ceil(instance)}
+    small = 2 * (730 * 0.0105 + 1.7)
+    kept = estimated(database_tier="db-f1-micro", instances="{min=1, max=1}", cpu="1", memory_gib="2")
+    assert kept["least"] == kept["most"] == math.ceil(small + 730 * 3600 * (18e-6 + 2 * 2e-6))
+
+
 def test_every_output_is_described_and_its_value_refers_to_what_is_made() -> None:
     found = dict(blocks("output"))
     assert found
@@ -177,7 +205,12 @@ def test_buckets_are_closed_and_their_contents_do_not_live_for_ever() -> None:
     assert bucket["public_access_prevention"] == "enforced"
     assert bucket["uniform_bucket_level_access"] is True
     assert bucket["force_destroy"] is False
-    assert re.findall(r"^    (\w+) += { versions", TEXT["storage.tf"], re.MULTILINE) == ["data", "runs", "bundles"]
+    assert re.findall(r"^    (\w+) += { versions", TEXT["storage.tf"], re.MULTILINE) == [
+        "data",
+        "runs",
+        "sources",
+        "bundles",
+    ]
     assert "lifecycle_rule" in bucket
 
 
@@ -244,13 +277,32 @@ def test_apis_are_enabled_for_what_is_used() -> None:
     kinds = {kind.split("_")[1] for (kind, _), _ in blocks("resource") if kind.startswith("google_")}
     needed = {"artifact": "artifactregistry", "cloud": "run", "secret": "secretmanager", "sql": "sqladmin"}
     needed |= {"monitoring": "monitoring", "billing": "billingbudgets"}
+    needed |= {"service": "iam", "project": "cloudresourcemanager"}  # accounts; bindings of a whole project
     for kind, api in needed.items():
         assert kind in kinds
         assert api in enabled
+    assert "cloudbuild" in enabled, "scripts/deploy/cloudbuild.yaml"
+
+
+def test_what_needs_an_api_waits_for_it() -> None:
+    """Directly, or through another resource that does: references are followed."""
+    bodies = {f"{kind}.{name}": str(body) for (kind, name), body in blocks("resource") if kind.startswith("google_")}
+    waiting = {"google_project_service.api"}
+    for _ in bodies:
+        waiting |= {name for name, body in bodies.items() if any(re.search(rf"{each}\b", body) for each in waiting)}
+    assert set(bodies) - waiting == set()
 
 
 def test_providers_are_bounded_and_the_state_is_not_on_a_laptop() -> None:
     versions = TEXT["versions.tf"]
-    assert re.search(r'source  = "hashicorp/google"\n\s+version = ">= 6\.\d+, < \d+\.0"', versions)
+    assert re.search(r'source  = "hashicorp/google"\n\s+version = ">= 6\.\d+, < 7\.0"', versions), "one major"
+    lock = hcl2.loads((FOLDER / ".terraform.lock.hcl").read_text())
+    locked = {unquoted(name): unquoted(body) for entry in lock["provider"] for name, body in entry.items()}
+    assert {name.split("/")[-1] for name in locked} == {"google", "random"}
+    assert locked["registry.terraform.io/hashicorp/google"]["version"].startswith("6.")
+    for body in locked.values():
+        assert len(body["hashes"]) == 12
+        assert all(re.fullmatch(r"zh:[0-9a-f]{64}", each) for each in body["hashes"])
+    assert "user_project_override = true" in versions, "the budget's API wants a project to count calls in"
     assert 'backend "gcs"' in versions
     assert list(strings(PARSED["versions.tf"]))

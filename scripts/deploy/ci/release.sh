@@ -6,22 +6,23 @@ set -euo pipefail
 
 url=${1:?which address has the canary?}
 here=$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# A token for a tagged address is made out to the service's own. It is asked for in the deployer's name, since neither
+# workload identity nor Cloud Build's credentials can make one by themselves.
+audience=$(gcloud run services describe retentionjax --project "${PROJECT:?}" --region "${REGION:?}" --format="value(status.url)")
+deployer="retentionjax-deployer@$PROJECT.iam.gserviceaccount.com"
 smoke() {
-    local token
-    token=$(gcloud auth print-identity-token --audiences="$url" 2> /dev/null || gcloud auth print-identity-token)
-    ID_TOKEN=$token python3 "$here/smoke.py" "$url"
+    ID_TOKEN=$(gcloud auth print-identity-token --impersonate-service-account="$deployer" --audiences="$audience") \
+        python3 "$here/smoke.py" "$url"
 }
 back() {
     echo "error: the canary failed; it gets no traffic" >&2
-    bash "$here/rollback.sh" "$@"
+    bash "$here/rollback.sh"
     exit 1
 }
 
-before=$(gcloud run services describe retentionjax --project "${PROJECT:?}" --region "${REGION:?}" --format=json |
-    python3 -c 'import json, sys; print(max((t.get("percent", 0), t["revisionName"]) for t in json.load(sys.stdin)["status"]["traffic"])[1])')
-smoke || back "$before"
-bash "$here/promote.sh" 5 || back "$before"
+smoke || back
+bash "$here/promote.sh" 5 || back
 sleep "${WATCH_SECONDS:-300}"
-smoke || back "$before"
-bash "$here/promote.sh" 100 || back "$before"
-echo "released; rollback.sh $before goes back"
+smoke || back
+bash "$here/promote.sh" 100 || back
+echo "released; rollback.sh goes back"

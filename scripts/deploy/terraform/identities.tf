@@ -15,6 +15,7 @@ locals {
     trainer-runs     = { account = "trainer", bucket = "runs", role = "roles/storage.objectUser" }
     promoter-runs    = { account = "promoter", bucket = "runs", role = "roles/storage.objectViewer" }
     promoter-bundles = { account = "promoter", bucket = "bundles", role = "roles/storage.objectUser" }
+    deployer-sources = { account = "deployer", bucket = "sources", role = "roles/storage.objectUser" }
   }
 
   project_roles = {
@@ -35,6 +36,8 @@ resource "google_service_account" "this" {
   account_id   = "retentionjax-${each.key}"
   display_name = "RetentionJax ${each.key}"
   description  = each.value
+
+  depends_on = [google_project_service.api]
 }
 
 resource "google_storage_bucket_iam_member" "this" {
@@ -51,6 +54,8 @@ resource "google_project_iam_member" "this" {
   project = var.project
   role    = each.value.role
   member  = google_service_account.this[each.value.account].member
+
+  depends_on = [google_project_service.api]
 }
 
 resource "google_artifact_registry_repository_iam_member" "deployer" {
@@ -71,6 +76,13 @@ resource "google_artifact_registry_repository_iam_member" "trainer" {
 resource "google_service_account_iam_member" "deployer_as_server" {
   service_account_id = google_service_account.this["server"].name
   role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.this["deployer"].member
+}
+
+# The smoke test needs an identity token, which is made in the deployer's own name.
+resource "google_service_account_iam_member" "deployer_as_itself" {
+  service_account_id = google_service_account.this["deployer"].name
+  role               = "roles/iam.serviceAccountOpenIdTokenCreator"
   member             = google_service_account.this["deployer"].member
 }
 

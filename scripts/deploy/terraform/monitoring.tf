@@ -31,6 +31,8 @@ resource "google_monitoring_notification_channel" "email" {
   labels = {
     email_address = var.alert_email
   }
+
+  depends_on = [google_project_service.api]
 }
 
 resource "google_monitoring_alert_policy" "errors" {
@@ -67,6 +69,8 @@ resource "google_monitoring_alert_policy" "errors" {
       }
     }
   }
+
+  depends_on = [google_project_service.api]
 }
 
 resource "google_monitoring_alert_policy" "latency" {
@@ -96,6 +100,8 @@ resource "google_monitoring_alert_policy" "latency" {
       }
     }
   }
+
+  depends_on = [google_project_service.api]
 }
 
 resource "google_monitoring_alert_policy" "monitor" {

@@ -81,7 +81,7 @@ resource "google_cloud_run_v2_service" "decisions" {
         failure_threshold = 4
 
         http_get {
-          path = "/healthz"
+          path = "/healthz" # asked inside; from outside Cloud Run keeps this path for itself
           port = 8080
         }
       }
@@ -158,6 +158,7 @@ resource "google_cloud_run_v2_service" "decisions" {
   }
 
   depends_on = [
+    google_project_service.api,
     google_secret_manager_secret_iam_member.reader,
     google_secret_manager_secret_version.console,
     google_secret_manager_secret_version.ledger,
@@ -232,7 +233,11 @@ resource "google_cloud_run_v2_job" "monitor" {
     }
   }
 
-  depends_on = [google_secret_manager_secret_iam_member.reader, google_secret_manager_secret_version.ledger]
+  depends_on = [
+    google_project_service.api,
+    google_secret_manager_secret_iam_member.reader,
+    google_secret_manager_secret_version.ledger,
+  ]
 }
 
 resource "google_cloud_run_v2_job_iam_member" "watcher" {

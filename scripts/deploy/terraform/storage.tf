@@ -1,8 +1,10 @@
-# Three buckets, each with a life of its own: what was downloaded and prepared, what training wrote, what serves.
+# Four buckets, each with a life of its own: what was downloaded and prepared, what training wrote, what serves, and what
+# Cloud Build is sent.
 locals {
   buckets = {
     data    = { versions = 1, days = 365 }
     runs    = { versions = 1, days = 180 }
+    sources = { versions = 1, days = 30 }
     bundles = { versions = 20, days = 0 } # a pointer's versions are kept; a bundle is never written again
   }
 }

@@ -103,8 +103,8 @@ variable "database_tier" {
   default     = "db-custom-1-3840"
 
   validation {
-    condition     = can(regex("^db-(f1-micro|g1-small|custom-[0-9]+-[0-9]+|perf-optimized-N-[0-9]+)$", var.database_tier))
-    error_message = "A tier of Cloud SQL for PostgreSQL is wanted, such as db-custom-1-3840."
+    condition     = can(regex("^db-(f1-micro|g1-small|custom-[0-9]+-[0-9]+)$", var.database_tier))
+    error_message = "A tier of Cloud SQL Enterprise for PostgreSQL is wanted, such as db-custom-1-3840."
   }
 }
 

@@ -4,7 +4,7 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = ">= 6.20, < 8.0"
+      version = ">= 6.20, < 7.0"
     }
     random = {
       source  = "hashicorp/random"
@@ -21,6 +21,10 @@ terraform {
 provider "google" {
   project = var.project
   region  = var.region
+
+  # Calls with one's own credentials count, and are allowed, in this project: the budget's API asks for it.
+  user_project_override = true
+  billing_project       = var.project
 
   default_labels = {
     application = "retentionjax"
