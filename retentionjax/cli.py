@@ -25,7 +25,11 @@ class Command:
 
 
 COMMANDS = (
-    Command("data", "list, fetch and prepare data sets: data {list,fetch,prepare}", "retentionjax.data.command"),
+    Command(
+        "data",
+        "check a company's files, list and fetch public ones: data {check,list,fetch,prepare}",
+        "retentionjax.data.command",
+    ),
     Command("models", "list and fetch base models: models {list,fetch}", "retentionjax.language.models_command"),
     Command("decide", "decide for one customer: --bundle DIR --customer FILE.json", "retentionjax.decide.command"),
     Command("submit", "run all stages, here or on Vertex AI: submit PRESET", "experiments.launch.submit"),

@@ -1,28 +1,38 @@
-"""A user's files, small enough to read here: schema, customers and contact log."""
+"""A company's files, small enough to read here: its description, customers and log of contacts."""
 
 from pathlib import Path
 
-SCHEMA = """\
+from retentionjax.company import Company
+from retentionjax.data import company_tables
+from retentionjax.data.company_tables import Tables
+
+COMPANY = """\
 name: acme
-id: customer_id
-label: churned
-positive: yes
-negative: no
-charge: monthly_charge
-tenure: months
-numeric: [months, monthly_charge, support_calls]
-categorical:
-  plan: [basic, plus, pro]
-  region: infer
-nullable: [support_calls]
-ignore: [e_mail]
-treatment: contacted
-offer: discount
-outcome: accepted
+currency: USD
+customers:
+  file: customers.csv
+  id: customer_id
+  charge: monthly_charge
+  left: {column: churned, yes: "yes", no: "no"}
+  window_days: 30
+  tenure: months
+  numeric: [months, monthly_charge, support_calls]
+  categorical:
+    plan: [basic, plus, pro]
+    region: infer
+  nullable: [support_calls]
+  ignore: [e_mail]
+contacts:
+  file: contacts.csv
+  at: assigned_at
+  offer: arm
+  propensity: propensity
+  accepted: accepted
+offers: {hello: {}, ten: {discount: 0.10}}
 """
 
 HEADER = "customer_id,churned,monthly_charge,months,support_calls,plan,region,e_mail"
-LOG_HEADER = "customer_id,contacted,discount,accepted"
+LOG_HEADER = "customer_id,assigned_at,arm,propensity,accepted"
 
 
 def customers(count: int = 40) -> list[str]:
@@ -36,14 +46,23 @@ def customers(count: int = 40) -> list[str]:
 
 
 def contacts() -> list[str]:
-    """The lines of the contact log: two contacts each for the first twenty customers."""
-    rows = [f"C-{i % 20:03d},{int(i % 3 > 0)},{(i % 3) / 10},{int(i % 4 == 0)}" for i in range(40)]
+    """The lines of the log: two assignments each for the first twenty customers, a third of them left alone."""
+    arms = ("none", "hello", "ten")
+    rows = [
+        f"C-{i % 20:03d},2026-05-{i % 28 + 1:02d},{arms[i % 3]},0.3{i % 2},{int(i % 4 == 0) if i % 3 else ''}"
+        for i in range(40)
+    ]
     return [LOG_HEADER, *rows]
 
 
-def write(folder: Path, lines: list[str] | None = None, log: list[str] | None = None, schema: str = SCHEMA) -> Path:
+def write(folder: Path, lines: list[str] | None = None, log: list[str] | None = None, company: str = COMPANY) -> Path:
     """Puts acme.yaml, customers.csv and contacts.csv into `folder`."""
-    (folder / "acme.yaml").write_text(schema)
+    (folder / "acme.yaml").write_text(company)
     (folder / "customers.csv").write_text("\n".join(customers() if lines is None else lines) + "\n")
     (folder / "contacts.csv").write_text("\n".join(contacts() if log is None else log) + "\n")
     return folder
+
+
+def read(folder: Path) -> Tables:
+    """What the files in `folder` say."""
+    return company_tables.read(Company.load(folder / "acme.yaml"))

@@ -7,7 +7,7 @@ is `retentionjax.data.company_tables`' business.
 from retentionjax.company.company import Company
 from retentionjax.company.contacts import Accepted, Assigned, Contacts, Departures, OtherPeople
 from retentionjax.company.customers import Charge, Customers, Label
-from retentionjax.company.faults import CellFault, CompanyError, FilesError, KeyFault
+from retentionjax.company.faults import CompanyError, KeyFault
 from retentionjax.company.limits import Fatigue, Limits
 from retentionjax.company.messages import FactRule, Messages
 from retentionjax.company.money import money
@@ -19,7 +19,6 @@ __all__ = [
     "NONE",
     "Accepted",
     "Assigned",
-    "CellFault",
     "Charge",
     "Company",
     "CompanyError",
@@ -30,7 +29,6 @@ __all__ = [
     "Effect",
     "FactRule",
     "Fatigue",
-    "FilesError",
     "KeyFault",
     "Label",
     "Limits",

@@ -9,6 +9,9 @@ from retentionjax.company.faults import did_you_mean
 from retentionjax.company.reading import Categories, Condition, DateOrColumn, File, Ignored, Reading, twice
 from retentionjax.company.structure import Checked, Within
 
+DAYS = 30
+"""Days that a charge speaks of, once it is read."""
+
 
 @dataclass(frozen=True)
 class Charge(Checked):
@@ -17,7 +20,7 @@ class Charge(Checked):
     column: str | None = None
     sum: tuple[str, ...] = ()
     value: Annotated[float | None, Within(0, above=True)] = None
-    per_days: Annotated[float, Within(0, above=True)] = 30
+    per_days: Annotated[float, Within(0, above=True)] = DAYS
     """Days that the amount pays for; charges are brought to 30."""
 
     @staticmethod
@@ -110,7 +113,24 @@ class Customers(Checked):
     @property
     def label_days(self) -> int:
         """Days the label speaks of."""
-        return 30 if self.window_days is None else self.window_days
+        return DAYS if self.window_days is None else self.window_days
+
+    @property
+    def id_name(self) -> str:
+        """Column of the table that names the customer; rows are numbered under it where the file has none."""
+        return self.id or ("customer_id" if "customer_id" not in self.columns else "row_number")
+
+    @property
+    def charge_name(self) -> str:
+        """Column of the table that holds the charge of 30 days: the file's own, or one that is made."""
+        if self.charge.column is not None and self.charge.per_days == DAYS:
+            return self.charge.column
+        return "charge" if "charge" not in self.columns else "charge_per_30_days"
+
+    @property
+    def label_name(self) -> str:
+        """Column of the table that tells who left."""
+        return "left" if self.left is None or self.left.column is None else self.left.column
 
     @property
     def infers_features(self) -> bool:
@@ -143,7 +163,7 @@ class Customers(Checked):
         ]
         if not self.features and not self.infers_features:
             found.append(("", "names no feature; needed: columns under numeric, categorical or dates"))
-        for name in self.nullable:
+        for name in () if self.infers_features else self.nullable:
             if name not in self.features:
                 allowed = ", ".join(self.features)
                 found.append(
@@ -151,7 +171,11 @@ class Customers(Checked):
                 )
             elif name in self.charge.columns:
                 found.append(("nullable", f"{name!r} is the charge, which nobody can be without"))
-        if self.tenure is not None and self.tenure not in (*self.numeric, *self.dates.values()):
+        if (
+            self.tenure is not None
+            and not self.infers_features
+            and self.tenure not in (*self.numeric, *self.dates.values())
+        ):
             found.append(("tenure", f"{self.tenure!r} is none of the numeric features"))
         if not isinstance(self.ignore, str):
             found += [

@@ -1,13 +1,10 @@
-"""What is wrong with a description or a file, collected: a person mends all of it at once or not at all."""
+"""What is wrong with a company's description, collected: a person mends all of it at once."""
 
 import difflib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from retentionjax.errors import ConfigError, DataError
-
-SHOWN = 20
-"""Faults of one kind that a message lists."""
+from retentionjax.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -34,65 +31,10 @@ class CompanyError(ConfigError):
         super().__init__("\n".join(f"{start}{fault}" for fault in self.faults))
 
 
-@dataclass(frozen=True)
-class CellFault:
-    """A cell, line or column of a file that cannot be used."""
-
-    where: str
-    """The file, as the person who named it knows it."""
-    place: str
-    """`line 7` of a text file, `row 7` of a table; empty for the file as a whole."""
-    column: str
-    """As the file spells it, stray spaces included; empty for a whole line."""
-    value: str
-    """As the file has it; empty where there is nothing to show."""
-    wrong: str
-    """What is wrong, as `is not a number`."""
-    allowed: str
-    row: int = -1
-    """Row of the table, from 0; −1 for none."""
-
-    @property
-    def kind(self) -> tuple[str, str, str]:
-        """By which faults are alike: the same thing wrong with the same column."""
-        return (self.where, self.column, self.wrong)
-
-    def __str__(self) -> str:
-        """`customers.csv, line 7, column 'fee': 'abc' is not a number; allowed: dollars above 0`."""
-        place = ", ".join(
-            part for part in (self.where, self.place, f"column {self.column!r}" if self.column else "") if part
-        )
-        shown = f"{self.value!r} " if self.column and self.place else ""
-        return f"{place}: {shown}{self.wrong}" + (f"; allowed: {self.allowed}" if self.allowed else "")
-
-
-class FilesError(DataError):
-    """Every fault of a company's files, of which the message shows the first 20 of each kind. `faults` holds all."""
-
-    def __init__(self, faults: Sequence[CellFault]) -> None:
-        """`faults` in the order of file and line."""
-        self.faults = tuple(faults)
-        super().__init__("\n".join(shown(faults)))
-
-
-def shown(faults: Iterable[CellFault], most: int = SHOWN) -> list[str]:
-    """The first `most` faults of each kind, a line each, and a line for how many more of that kind there are."""
-    kinds: dict[tuple[str, str, str], list[CellFault]] = {}
-    for fault in faults:
-        kinds.setdefault(fault.kind, []).append(fault)
-    lines = []
-    for (where, column, wrong), alike in kinds.items():
-        lines += [str(fault) for fault in alike[:most]]
-        if len(alike) > most:
-            of = f", column {column!r}" if column else ""
-            lines.append(f"{where}{of}: {len(alike) - most:,} more of this kind ({wrong})")
-    return lines
-
-
 def did_you_mean(given: str, allowed: Collection[str]) -> str:
     """`; did you mean 'budget'?` where one of `allowed` is near, otherwise empty."""
     folded = {each.strip().casefold(): each for each in allowed}
-    near = difflib.get_close_matches(given.strip().casefold(), folded, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(given.strip().casefold(), folded, n=1, cutoff=0.6)
     return f"; did you mean {folded[near[0]]!r}?" if near else ""
 
 

@@ -1,9 +1,10 @@
-"""`retentionjax data {list,fetch,prepare}`.
+"""`retentionjax data {check,list,fetch,prepare}`.
 
 Nothing here imports pandas until a sub-command needs it, so that `--help` is instant.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,16 @@ _NAMES_HELP = f"telco, bank, hillstrom (these if none is named), or a text set: 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs `retentionjax data …`; the exit status. Raises DataError for what the user can mend."""
-    parser = argparse.ArgumentParser(prog="retentionjax data", description="List, fetch and prepare data sets.")
+    parser = argparse.ArgumentParser(
+        prog="retentionjax data", description="Check a company's files; list, fetch and prepare public data sets."
+    )
     add_arguments(parser)
     return run(parser.parse_args(list(arguments)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the sub-commands and their flags to `parser`."""
-    verbs = parser.add_subparsers(dest="verb", metavar="{list,fetch,prepare}", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="{check,list,fetch,prepare}", required=True)
     verbs.add_parser("list", help="the public data sets, where each was found, licence and checksum")
 
     fetch = verbs.add_parser("fetch", help="download what is not at hand into the cache")
@@ -46,10 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="real",
         help="real (default): official files; synthetic: the generator; auto: real where it can be had",
     )
-    own = prepare.add_argument_group("your own data, instead of names")
-    own.add_argument("--schema", metavar="FILE.yaml", help="what the columns mean")
-    own.add_argument("--customers", metavar="FILE", help="CSV or Parquet, one customer a row")
-    own.add_argument("--contacts", metavar="FILE", help="optional CSV or Parquet, one contact a row")
+
+    check = verbs.add_parser(
+        "check", help="read a company's files and say what was understood; exit status 1 on faults"
+    )
+    check.add_argument("company", metavar="company.yaml")
+    check.add_argument("--rejects", metavar="FILE", help="write every row with a fault, and why, as CSV")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _list()
     if arguments.verb == "fetch":
         return _fetch(arguments.names, force=arguments.force)
+    if arguments.verb == "check":
+        return _check(arguments.company, arguments.rejects)
     return _prepare(arguments)
 
 
@@ -118,10 +125,6 @@ def _fetch(names: Sequence[str], *, force: bool) -> int:
 def _prepare(arguments: argparse.Namespace) -> int:
     from retentionjax.data import catalog, loading, sources, synthetic, text_command
 
-    if arguments.schema or arguments.customers or arguments.contacts:
-        if not (arguments.schema and arguments.customers) or arguments.names:
-            raise DataError("your own data takes --schema and --customers (and --contacts), and no NAME")
-        return _prepare_own(arguments)
     every = synthetic.NAMES if arguments.data == "synthetic" else tuple(sources.SOURCES)
     written = [name for name in arguments.names if name in _TEXTS]
     text_command.prepare(written, arguments.out, _console(), seed=arguments.seed, force=arguments.force)
@@ -132,17 +135,25 @@ def _prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _prepare_own(arguments: argparse.Namespace) -> int:
-    from retentionjax.data import catalog, custom, splits
+def _check(path: str, rejected: str | None) -> int:
+    """Says what was understood of a company; 1 where something cannot be used."""
+    from retentionjax.company import Company, CompanyError
+    from retentionjax.data import check, company_tables
+    from retentionjax.data.faults import FilesError
 
-    own = custom.load(arguments.schema, arguments.customers, arguments.contacts)
-    parts = splits.split(own.customers, arguments.seed)
-    prepared = [(own.customers, parts)]
-    if own.contacts is not None:
-        prepared.append((own.contacts, splits.follow(own.contacts, own.customers, parts)))
-    for table, positions in prepared:
-        new = catalog.prepare(table, arguments.out, seed=arguments.seed, force=arguments.force, splits=positions)
-        _tell(table, arguments.out, new=new)
+    console = _console()
+    try:
+        company = Company.load(path)
+        tables = company_tables.read(company, rejected=rejected)
+    except (CompanyError, FilesError) as error:
+        print(error, file=sys.stderr)
+        if rejected is not None and isinstance(error, FilesError) and error.faults:
+            print(f"rows with a fault: {rejected}", file=sys.stderr)
+        return 1
+    for line in check.understood(company, tables):
+        console.print(line, markup=False)
+    for line in check.warnings(company, tables):
+        console.print(f"WARNING: {line}", markup=False)
     return 0
 
 

@@ -10,8 +10,8 @@ SOURCE = "cs_text"
 def read(data: bytes, where: str) -> list[Example]:
     """Every request and its reply. Raises DataError for a file without those columns."""
     raw = read_csv(data, where)
-    if missing := [name for name in ("instruction", "response") if name not in raw.columns]:
-        raise DataError(f"{where}: the column {missing[0]!r} is missing; it has {', '.join(raw.columns)}")
+    if missing := [name for name in ("instruction", "response") if name not in raw.names]:
+        raise DataError(f"{where}: the column {missing[0]!r} is missing; it has {', '.join(raw.names)}")
     asked, said = raw.texts("instruction"), raw.texts("response")
     return [
         Example((Turn("user", request),), reply, SOURCE, group_of(request))

@@ -1,42 +1,190 @@
-"""CSV and Parquet bytes as columns of raw values, each of which still knows its line in the file."""
+"""Files and DataFrames as columns of cells, each of which still knows its line.
 
-import csv
+Cells are Arrow columns: text, or what a Parquet file or DataFrame types them as. Line numbers are counted by a second
+pass, and only when a message needs them.
+"""
+
+import codecs
 import gzip
+import hashlib
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from retentionjax import storage
+from retentionjax.company.reading import Reading
+from retentionjax.data.lines import Line, Text
 from retentionjax.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_SIGNS = {
+    b"PK\x03\x04": "is an Excel workbook or another zip archive; save the sheet as CSV UTF-8 (or Parquet)",
+    b"\xd0\xcf\x11\xe0": "is an old Excel workbook; save the sheet as CSV UTF-8 (or Parquet)",
+    b"PAR1": "is a Parquet file; end its name in .parquet",
+}
+_UTF16 = "is UTF-16 text; say reading: {encoding: utf-16}, or save the file as UTF-8"
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """Columns as the file has them: text, or float64/int64 where a Parquet file is typed so; missing is '' or NaN."""
+    """Columns by the names the file gives them, stray spaces included."""
 
     where: str
     """The file, as the person who gave it knows it."""
-    unit: str
-    """What `places` counts: 'line' of a text file, 'row' of a Parquet file; both from 1."""
-    places: Sequence[int]
-    columns: dict[str, list[str] | np.ndarray]
+    table: pa.Table
+    unit: str = "row"
+    """What a place counts: `line` of a text file, `row` of anything else; both from 1."""
+    names: tuple[str, ...] = ()
+    """Every column of the file, those that were not asked for too."""
+    broken: tuple[Line, ...] = ()
+    """Lines with another number of cells than the header; they are no rows."""
+    source: Text | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return int(self.table.num_rows)
+
+    def places(self, rows: np.ndarray) -> list[str]:
+        """`line 7` or `row 7` of each of `rows`, which count from 0."""
+        if self.source is None or not len(rows):
+            return [f"{self.unit} {row + 1}" for row in rows.tolist()]
+        starts = self.source.starts
+        if len(starts) != self.rows:  # the two readers disagree about a quote: no line is better than a wrong one
+            return [f"row {row + 1}" for row in rows.tolist()]
+        return [f"line {starts[row]}" for row in rows.tolist()]
+
+    def text(self, name: str, row: int) -> str:
+        """One cell as text: a whole number without a decimal point, missing as ''."""
+        return cell_text(self.table[name][row].as_py())
 
     def texts(self, name: str) -> list[str]:
-        """The column as text; whole numbers without a decimal point, missing as ''."""
-        values = self.columns[name]
-        return values if isinstance(values, list) else [_number_text(value) for value in values.tolist()]
+        """A column as text, missing as ''."""
+        return [cell_text(value) for value in self.table[name].to_pylist()]
 
-    def refuse(self, column: str, row: int, value: object, wrong: str, allowed: str) -> DataError:
-        """The error that row number `row` (from 0) deserves."""
-        place = f"{self.where}, {self.unit} {self.places[row]}, column {column!r}"
-        return DataError(f"{place}: {value!r} {wrong}; allowed: {allowed}")
+    def cells(self, rows: np.ndarray) -> list[list[str]]:
+        """All cells of some rows, as text, under `names`."""
+        if self.source is not None:
+            wanted = set(rows.tolist())
+            return [line.cells for row, line in enumerate(self.source.good()) if row in wanted]
+        return [
+            [self.text(name, row) if name in self.table.column_names else "" for name in self.names] for row in rows
+        ]
+
+
+# --- files ----------------------------------------------------------------------------------------------------
+
+
+def read_file(
+    path: str | os.PathLike[str], reading: Reading | None = None, wanted: Sequence[str] | None = None
+) -> tuple[RawTable, str]:
+    """The file at `path`, Parquet by its name and text otherwise, with its SHA-256; only columns of `wanted` if given.
+
+    Raises DataError as `read_csv` and `read_parquet`, and for what is no file.
+    """
+    source, where = storage.as_path(path), os.fspath(path)
+    if not source.exists():
+        raise DataError(f"{where}: no such file")
+    if source.is_dir():
+        raise DataError(f"{where}: is a folder, not a file")
+    local = "://" not in where
+    data: Any = pa.memory_map(where).read_buffer() if local and source.stat().length else source.read_bytes()
+    if not memoryview(data):
+        raise DataError(f"{where}: is empty")
+    digest = hashlib.sha256(memoryview(data)).hexdigest()
+    if source.suffix == ".parquet":
+        return read_parquet(data, where, wanted), digest
+    if bytes(memoryview(data)[:2]) == _GZIP_MAGIC:
+        data = unpack(bytes(data), where)
+    return read_text(Text(where, data, reading or Reading()), wanted), digest
+
+
+def read_csv(data: bytes, where: str, separator: str = ",") -> RawTable:
+    """A CSV file in UTF-8; see `read_text`. Raises DataError for a line with another number of cells, too."""
+    raw = read_text(Text(where, data, replace(Reading(), separator=separator)))
+    if raw.broken:
+        first = raw.broken[0]
+        raise DataError(f"{where}, line {first.number}: {len(first.cells)} cells, but the header has {len(raw.names)}")
+    if not raw.rows:
+        raise DataError(f"{where}: has column names but no rows")
+    return raw
+
+
+def read_text(text: Text, wanted: Sequence[str] | None = None) -> RawTable:
+    """The rows of a text file whose first line that is not blank names the columns; every cell is text.
+
+    Columns not in `wanted` (by name, stray spaces aside) are passed over. Raises DataError with the line for: another
+    kind of file, bad encoding, a header that is missing or names a column twice, another separator, a quote that never
+    closes.
+    """
+    _check_kind(text)
+    header = text.header.cells
+    _check_header(header, text.where, f"line {text.header.number}")
+    _check_separator(text, wanted)
+    taken = header if wanted is None else [name for name in header if name in wanted or name.strip() in wanted]
+    broken = False
+
+    def skip(_: Any) -> str:
+        nonlocal broken
+        broken = True
+        return "skip"
+
+    try:
+        table = pacsv.read_csv(
+            pa.BufferReader(text.data),
+            read_options=pacsv.ReadOptions(column_names=header, skip_rows=text.skipped, encoding=_arrow_codec(text)),
+            parse_options=pacsv.ParseOptions(
+                delimiter=text.reading.separator, newlines_in_values=True, invalid_row_handler=skip
+            ),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False, include_columns=taken
+            ),
+        )
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        for _ in text.lines():  # names the byte or the quote
+            pass
+        raise DataError(f"{text.where}: not a readable text file ({error})") from None
+    # A quote that spans lines may be one that never closes; a second reader, slow and strict, tells.
+    suspect = broken or (text.count(b'"') > 0 and text.count(b"\n") > text.skipped + table.num_rows)
+    return RawTable(text.where, table, "line", tuple(header), text.bad() if suspect else (), text)
+
+
+def read_parquet(data: Any, where: str, wanted: Sequence[str] | None = None) -> RawTable:
+    """The rows of a Parquet file. Raises DataError if it is none, is empty, or has a column that is no value type."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        names = file.schema_arrow.names
+        _check_header(names, where, "")
+        taken = None if wanted is None else [name for name in names if name in wanted or name.strip() in wanted]
+        table = file.read(columns=taken)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{where}: not a readable Parquet file ({error})") from None
+    if not table.num_rows:
+        raise DataError(f"{where}: has column names but no rows")
+    return RawTable(where, _value_types(table, where), "row", tuple(names))
+
+
+def read_frame(frame: pd.DataFrame, where: str) -> RawTable:
+    """The rows of a DataFrame. Raises DataError for a column that is no value type or whose name is no text."""
+    names: list[Any] = list(frame.columns)
+    if odd := [name for name in names if not isinstance(name, str)]:
+        raise DataError(f"{where}: the column name {odd[0]!r} is no text")
+    _check_header(names, where, "")
+    if frame.empty:
+        raise DataError(f"{where}: has column names but no rows")
+    table = pa.table({name: _array(frame[name]) for name in names})
+    return RawTable(where, _value_types(table, where), "row", tuple(names))
 
 
 def unpack(data: bytes, where: str, member: str | None = None) -> bytes:
@@ -58,6 +206,65 @@ def unpack(data: bytes, where: str, member: str | None = None) -> bytes:
         raise DataError(f"{where}: not a zip file, or a damaged one ({error})") from None
 
 
+def cell_text(value: Any) -> str:
+    """A cell as a text file would hold it: missing as '', a whole number without a decimal point, true as 1."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value)
+
+
+# --- checks ---------------------------------------------------------------------------------------------------
+
+
+def _check_kind(text: Text) -> None:
+    head = bytes(memoryview(text.data)[:2048])
+    for sign, said in _SIGNS.items():
+        if head.startswith(sign):
+            raise DataError(f"{text.where}: {said}")
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or head.count(b"\0") > len(head) // 4
+    if wide and not text.codec.startswith(("utf-16", "utf-32")):
+        raise DataError(f"{text.where}: {_UTF16}")
+    if not head:
+        raise DataError(f"{text.where}: is empty")
+
+
+def _check_header(header: Sequence[str], where: str, place: str) -> None:
+    seen: set[str] = set()
+    at = f"{where}, {place}" if place else where
+    for number, name in enumerate(header, 1):
+        if not name.strip():
+            raise DataError(f"{at}: column number {number} has no name")
+        if name in seen:
+            raise DataError(f"{at}: the column {name!r} is named twice")
+        seen.add(name)
+
+
+def _check_separator(text: Text, wanted: Sequence[str] | None) -> None:
+    """One single column, although several are wanted, is a line that some other character separates."""
+    header, separator = text.header.cells, text.reading.separator
+    if len(header) > 1 or (wanted is not None and header[0] in wanted):
+        return
+    others = {other: header[0].count(other) for other in ",;\t|" if other != separator and other in header[0]}
+    if others:
+        other = max(others, key=lambda each: others[each])
+        mend = f"say reading: {{separator: {json_text(other)}}}"
+        found = f"one single column {header[0]!r}; cells are separated by {separator!r}"
+        raise DataError(f"{text.where}, line {text.header.number}: {found}; if it is {other!r}, {mend}")
+
+
+def json_text(value: str) -> str:
+    """`value` in double quotes, as YAML reads it."""
+    return '"\\t"' if value == "\t" else f'"{value}"'
+
+
+def _arrow_codec(text: Text) -> str:
+    return "utf8" if text.codec == "utf-8-sig" else text.codec
+
+
 def _take(archive: zipfile.ZipFile, where: str, member: str) -> bytes:
     names = archive.namelist()
     for name in names:
@@ -71,92 +278,38 @@ def _take(archive: zipfile.ZipFile, where: str, member: str) -> bytes:
     raise DataError(f"{where}: holds no {member}; it holds {', '.join(names[:8]) or 'nothing'}")
 
 
-def read_csv(data: bytes, where: str, separator: str = ",") -> RawTable:
-    """The rows of a CSV file in UTF-8 whose first line names the columns; lines without any text are skipped.
-
-    Raises DataError with the line for: bad encoding, a header that is missing or names a column twice, a row with
-    another number of cells than the header, a quote that never closes, no rows at all.
-    """
-    lines = csv.reader(io.StringIO(_decode(data, where), newline=""), delimiter=separator, strict=True)
+def _array(column: pd.Series) -> pa.Array:
+    """A column of a DataFrame; one of several types becomes text."""
     try:
-        header = next(lines, None)
-        if not header:
-            raise DataError(f"{where}: is empty; the first line must name the columns")
-        _check_header(header, where, separator)
-        rows, places = [], []
-        place = lines.line_num + 1
-        for row in lines:
-            if row:
-                if len(row) != len(header):
-                    raise DataError(f"{where}, line {place}: {len(row)} cells, but the header has {len(header)}")
-                rows.append(row)
-                places.append(place)
-            place = lines.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{where}, line {lines.line_num}: not a readable CSV row ({error})") from None
-    if not rows:
-        raise DataError(f"{where}: has column names but no rows")
-    cells = zip(*rows, strict=True)
-    columns: dict[str, list[str] | np.ndarray] = {name: list(texts) for name, texts in zip(header, cells, strict=True)}
-    return RawTable(where, "line", places, columns)
+        return pa.Array.from_pandas(column)
+    except (pa.ArrowException, TypeError):
+        return pa.array([cell_text(value) for value in column.tolist()], pa.string())
 
 
-def read_parquet(data: bytes, where: str) -> RawTable:
-    """The rows of a Parquet file. Raises DataError if it is none, is empty, or has a column that is no value type."""
-    try:
-        table = pq.read_table(io.BytesIO(data))
-        table.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{where}: not a readable Parquet file ({error})") from None
-    if not table.num_rows:
-        raise DataError(f"{where}: has column names but no rows")
-    _check_header(table.column_names, where, ",")
-    columns = {name: _arrow_values(table[name], where, name) for name in table.column_names}
-    return RawTable(where, "row", range(1, table.num_rows + 1), columns)
+def _value_types(table: pa.Table, where: str) -> pa.Table:
+    """Columns of numbers, text, true/false or dates, dictionaries undone. Raises DataError for any other."""
+    columns = {}
+    for name in table.column_names:
+        column = table[name]
+        kind = column.type
+        if pa.types.is_dictionary(kind):
+            column, kind = column.cast(kind.value_type), kind.value_type
+        if pa.types.is_decimal(kind):
+            column = column.cast(pa.float64())
+        elif pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            column = column.cast(pa.string())
+        elif not (_is_value(kind) or pa.types.is_string(kind)):
+            raise DataError(f"{where}, column {name!r}: holds {kind}; allowed: numbers, text, true/false, dates")
+        columns[name] = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+    return pa.table(columns)
 
 
-def _decode(data: bytes, where: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        raise DataError(f"{where}, line {line}: byte 0x{byte:02x} is not UTF-8 text; save the file as UTF-8") from None
-
-
-def _check_header(header: Sequence[str], where: str, separator: str) -> None:
-    seen: set[str] = set()
-    for number, name in enumerate(header, start=1):
-        if not name.strip():
-            raise DataError(f"{where}, line 1: column number {number} has no name")
-        if name in seen:
-            raise DataError(f"{where}, line 1: the column {name!r} is named twice")
-        seen.add(name)
-    if len(header) == 1 and any(other in header[0] for other in ",;\t|" if other != separator):
-        raise DataError(f"{where}, line 1: one single column {header[0]!r}; cells are separated by {separator!r}")
-
-
-def _arrow_values(column: pa.ChunkedArray, where: str, name: str) -> list[str] | np.ndarray:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
-    if pa.types.is_integer(kind) and not column.null_count and kind != pa.uint64():
-        return np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.int64)
-    if pa.types.is_boolean(kind):
-        return ["" if value is None else str(int(value)) for value in column.to_pylist()]
-    if (
-        pa.types.is_integer(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_null(kind)
-    ):
-        return ["" if value is None else str(value) for value in column.to_pylist()]
-    raise DataError(f"{where}, column {name!r}: holds {kind}; allowed: numbers, text, true/false")
-
-
-def _number_text(value: float | int) -> str:  # noqa: PYI041 - beartype holds an int to be no float
-    if value != value:
-        return ""
-    return str(int(value)) if float(value).is_integer() else repr(value)
+def _is_value(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_floating(kind)
+        or types.is_integer(kind)
+        or types.is_boolean(kind)
+        or types.is_date(kind)
+        or types.is_timestamp(kind)
+    )

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from retentionjax.company.faults import listing
 from retentionjax.data.schema import Schema
 from retentionjax.data.table import typed
-from retentionjax.data.validation import listing
 from retentionjax.errors import DataError
 
 

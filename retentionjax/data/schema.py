@@ -48,12 +48,12 @@ class Schema:
     treatment: str | None = None
     """Column that tells what was done to the customer: one of `arms`, the first of which is nothing."""
     arms: tuple[str, ...] = ("0", "1")
-    offer: str | None = None
-    """Column of the discount offered, a fraction of the charge in [0, 1)."""
     outcome: str | None = None
     """Column of 0 or 1: whether the customer responded to the treatment."""
     measures: tuple[str, ...] = ()
     """Numbers observed after the treatment besides the outcome (spend, conversions): never features."""
+    time: str | None = None
+    """Column of the date that a row speaks of: never a feature."""
 
     def __post_init__(self) -> None:
         _check_roles(self)
@@ -67,8 +67,8 @@ class Schema:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column the schema names, once each."""
-        named = (self.id, *self.features, self.charge, self.label, self.treatment, self.offer, self.outcome)
-        return tuple(dict.fromkeys(name for name in (*named, *self.measures) if name is not None))
+        named = (self.id, *self.features, self.charge, self.label, self.treatment, self.outcome)
+        return tuple(dict.fromkeys(name for name in (*named, *self.measures, self.time) if name is not None))
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as JSON can hold it."""
@@ -126,8 +126,8 @@ def _check_roles(schema: Schema) -> None:
         "id": schema.id,
         "label": schema.label,
         "treatment": schema.treatment,
-        "offer": schema.offer,
         "outcome": schema.outcome,
+        "time": schema.time,
     }
     for role, column in (*after.items(), *(("measures", name) for name in schema.measures)):
         if column is not None and column in (*schema.features, schema.charge):

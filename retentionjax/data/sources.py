@@ -183,7 +183,7 @@ def read(wanted: Source, path: epath.Path, origin: Origin) -> Found:
         mend = (
             f"`retentionjax data fetch {wanted.name} --force` downloads it anew"
             if origin != "RETENTIONJAX_DATA"
-            else "your own version of a data set is prepared with --schema and --customers"
+            else "a version of your own is a company's file like any other (company.yaml)"
         )
         differs = f"the checksum differs from the official {wanted.title}: sha256 {digest}, expected {expected}"
         raise DataError(f"{path}: {differs}; {mend}")

@@ -1,6 +1,6 @@
 """A table whose every value has been checked against its schema."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,9 @@ from retentionjax.data.schema import Provenance, Schema
 class Table:
     """`frame` holds `schema.columns`, one customer (or contact) a row, in the order of the file.
 
-    Types: id text; numeric, charge, offer and measures float64, missing as NaN; categorical and treatment a
-    pandas Categorical over the allowed values in the schema's order, missing as NaN; label and outcome int8 0 or 1.
+    Types: id text; numeric, charge and measures float64, missing as NaN; categorical and treatment a pandas
+    Categorical over the allowed values in the schema's order, missing as NaN; label and outcome int8 0 or 1; time
+    datetime64.
     """
 
     name: str
@@ -28,10 +29,10 @@ class Table:
         return self.frame.iloc[positions]
 
 
-def typed(schema: Schema, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> pd.DataFrame:
+def typed(schema: Schema, columns: Mapping[str, Any]) -> pd.DataFrame:
     """Checked columns as the frame of a Table; columns that `schema` names and `columns` lacks stay out."""
     flags = {schema.label, schema.outcome}
-    numbers = {*schema.numeric, schema.charge, schema.offer, *schema.measures}
+    numbers = {*schema.numeric, schema.charge, *schema.measures}
     frame: dict[str, object] = {}
     for name in schema.columns:
         if name not in columns:
@@ -42,7 +43,9 @@ def typed(schema: Schema, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> 
         elif name in numbers:
             frame[name] = np.asarray(values, dtype=np.float64)
         elif name == schema.id:
-            frame[name] = pd.Series(list(values), dtype="str")
+            frame[name] = values if isinstance(values, pd.Series) else pd.Series(list(values), dtype="str")
+        elif name == schema.time or isinstance(values, pd.Categorical):
+            frame[name] = values
         else:
             allowed = schema.arms if name == schema.treatment else schema.categorical[name]
             frame[name] = pd.Categorical(list(values), categories=list(allowed))

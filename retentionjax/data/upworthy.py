@@ -39,9 +39,10 @@ class Shown:
 def read(data: bytes, where: str) -> pd.DataFrame:
     """The packages of the weeks that can be trusted. Raises DataError for a missing column or impossible counts."""
     raw: RawTable = read_parquet(data, where)
-    if missing := [name for name in _COLUMNS if name not in raw.columns]:
-        raise DataError(f"{where}: the column {missing[0]!r} is missing; it has {', '.join(raw.columns)}")
-    frame = pd.DataFrame({name: raw.columns[name] for name in _COLUMNS})
+    if missing := [name for name in _COLUMNS if name not in raw.names]:
+        raise DataError(f"{where}: the column {missing[0]!r} is missing; it has {', '.join(raw.names)}")
+    frame: pd.DataFrame = raw.table.select(list(_COLUMNS)).to_pandas()
+    frame[list(_COLUMNS[:4])] = frame[list(_COLUMNS[:4])].fillna("")
     counts = frame[["impressions", "clicks", "test_week"]].to_numpy(dtype=np.int64)
     if ((counts[:, 1] < 0) | (counts[:, 1] > counts[:, 0])).any():
         raise DataError(f"{where}: more clicks than impressions; allowed: 0 to impressions")

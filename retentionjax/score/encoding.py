@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Float64
 
 from retentionjax.bundle import Bundle
-from retentionjax.data.validation import listing
+from retentionjax.company.faults import listing
 from retentionjax.decide.batch_encoding import Features
 from retentionjax.errors import DataError
 

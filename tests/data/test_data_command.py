@@ -1,7 +1,6 @@
 """`retentionjax data …` as a user types it."""
 
 import hashlib
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -48,32 +47,55 @@ def test_prepare_writes_and_then_says_up_to_date(own_places: Path, capsys: pytes
     assert "telco: prepared" in capsys.readouterr().out
 
 
-def test_prepare_takes_a_users_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_what_was_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     customer_files.write(tmp_path)
-    files = ["--schema", str(tmp_path / "acme.yaml"), "--customers", str(tmp_path / "customers.csv")]
-    arguments = [
-        "data",
-        "prepare",
-        *files,
-        "--contacts",
-        str(tmp_path / "contacts.csv"),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    assert cli.main(arguments) == 0
+    assert cli.main(["data", "check", str(tmp_path / "acme.yaml")]) == 0
     said = capsys.readouterr().out
-    assert "acme: prepared, 40 rows, churned 25.00%: train 32, validation 4, test 4" in said
-    assert "acme-contacts: prepared, 40 rows" in said
-    assert set(json.loads((tmp_path / "out/catalog.json").read_text())["sets"]) == {"acme", "acme-contacts"}
+    for line in (
+        "acme: 40 customers from ",
+        "known whether they left: 40; not known yet, to decide about: 0",
+        "left within 30 days: 25.00%, which is 25.00% in 30 days",
+        "5 %, half and 95 % of customers pay at most $22.45, $40, $57.55; from $20.50 to $59.50",
+        "categorical plan: basic, plus, pro",
+        "offer ten: 10 % off for 30 days; accepted, it costs at most $6.45",
+        "contacts: 40 assignments from ",
+        "from 2026-05-01 to 2026-05-28",
+        "deliberately left alone: 14, drawn with probability 0.3 to 0.31",
+        "WARNING: 25.0% left within 30 days, 25.0% in 30 days: is window_days right?",
+    ):
+        assert line in said, line
+
+
+def test_check_ends_with_1_on_faults_and_writes_the_rows_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = customer_files.customers()
+    lines[3] = lines[3].replace("basic", "plus").replace("pro", "gold")
+    customer_files.write(tmp_path, lines)
+    arguments = ["data", "check", str(tmp_path / "acme.yaml"), "--rejects", str(tmp_path / "rejects.csv")]
+    assert cli.main(arguments) == 1
+    assert "line 4, column 'plan': 'gold' is an unknown category" in capsys.readouterr().err
+    assert "C-002" in (tmp_path / "rejects.csv").read_text()
+    (tmp_path / "acme.yaml").write_text(customer_files.COMPANY.replace("window_days", "window"))
+    assert cli.main(arguments) == 1
+    assert "unknown key 'window'; did you mean 'window_days'?" in capsys.readouterr().err
+
+
+def test_a_company_called_as_a_public_set_overwrites_nothing(
+    tmp_path: Path, own_places: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Companies' files are read where they are; `source:` alone means a public set."""
+    customer_files.write(tmp_path, company=customer_files.COMPANY.replace("name: acme", "name: telco"))
+    assert cli.main(["data", "check", str(tmp_path / "acme.yaml")]) == 0
+    assert "telco: 40 customers" in capsys.readouterr().out
+    assert not list((own_places / "given").iterdir())
+    assert not (own_places / "cache").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["prepare", "mars"], "no data set is called 'mars'"),
-        (["prepare", "--schema", "x.yaml"], "takes --schema and --customers"),
-        (["prepare", "telco", "--schema", "x.yaml", "--customers", "x.csv"], "and no NAME"),
-        (["prepare", "--schema", "x.yaml", "--customers", "x.csv"], "x.yaml: no such file"),
         (["fetch", "mars"], "no data set is called 'mars'"),
         (["prepare", "hillstrom", "--data", "synthetic"], "has no synthetic form"),
     ],

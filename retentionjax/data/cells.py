@@ -1,0 +1,335 @@
+"""Cells as values: numbers, categories, dates, ids and flags as people write them, each fault collected.
+
+Everything here works on whole columns; a Python loop runs over distinct categories, never over cells.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retentionjax.company.faults import did_you_mean, listing
+from retentionjax.company.money import symbols
+from retentionjax.company.reading import INFER, Condition, Reading
+from retentionjax.data.faults import Fault
+from retentionjax.data.reading import RawTable, cell_text
+
+MOST_INFERRED = 100
+"""A column with more different values than this is no category: a name, a date, a number."""
+_LARGEST = float(np.finfo(np.float32).max)
+_NUMBER = "a finite number"
+_DATE = "a date such as 2026-06-01"
+_SPACES = "[\\s\u00a0\u202f]"
+_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
+
+
+@dataclass
+class Cells:
+    """The columns of a file, or some of its rows, as values; what cannot be used is added to `faults`."""
+
+    raw: RawTable
+    reading: Reading = field(default_factory=Reading)
+    currency: str = "USD"
+    """Whose code and sign may stand beside a number."""
+    rows: np.ndarray | None = None
+    """Rows of `raw` that count, from 0, rising; None: all."""
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many rows count."""
+        return self.raw.rows if self.rows is None else len(self.rows)
+
+    def spelt(self, name: str) -> str | None:
+        """The column as the file spells it: `name`, or the one that is `name` but for spaces around it."""
+        if name in self.raw.names:
+            return name
+        return next((each for each in self.raw.names if each.strip() == name), None)
+
+    def without(self, gone: np.ndarray) -> "Cells":
+        """The same without the rows where `gone` is true."""
+        rows = np.arange(self.raw.rows) if self.rows is None else self.rows
+        kept = self.rows if not gone.any() else rows[~gone]
+        return Cells(self.raw, self.reading, self.currency, kept, self.faults, self.warnings)
+
+    def ids(self, name: str) -> pd.Series:
+        """Text, spaces around it aside; empty cells are faults. Leading zeros stay."""
+        texts = self._texts(name)
+        values = pd.Series(texts.to_pandas().to_numpy(), dtype="str")
+        self.refuse(name, values.isna().to_numpy(), "is missing", "an id in every row")
+        return values
+
+    def once(self, name: str, keys: pd.Series | pd.DataFrame, allowed: str = "every id once") -> None:
+        """Refuses rows whose `keys` an earlier row has."""
+        missing = keys.isna().to_numpy().reshape(len(keys), -1).any(axis=1)
+        self.refuse(name, keys.duplicated().to_numpy() & ~missing, "is in an earlier row too", allowed)
+
+    def numbers(
+        self,
+        name: str,
+        *,
+        nullable: bool = False,
+        allowed: str = _NUMBER,
+        accept: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """float64[rows], NaN where missing. Faults: no number, missing, not finite, not `accept`ed."""
+        values, missing, wrong = self._parsed(name)
+        if nullable:
+            allowed = f"{allowed}; the cell may be empty"
+        else:
+            self.refuse(name, missing, "is missing", allowed)
+        self.refuse(name, wrong, "is not a number", allowed, self._number_hint)
+        infinite = ~missing & ~wrong & ~(np.abs(values) <= _LARGEST)
+        self.refuse(name, infinite, "is not finite", allowed)
+        if accept is not None:
+            self.refuse(name, ~missing & ~wrong & ~infinite & ~accept(values), "is out of range", allowed)
+        return values
+
+    def categories(self, name: str, allowed: Sequence[str] | str, *, nullable: bool = False) -> pd.Categorical:
+        """A Categorical over `allowed`, or over those that occur, sorted, if that is `infer`. Missing is NaN."""
+        values, codes = self._distinct(name)
+        known = [] if isinstance(allowed, str) else list(allowed)
+        meant = [self._meant(name, value, known) for value in values]
+        if allowed == INFER:
+            known = sorted({value for value in meant if value is not None})
+            self._check_inferred(name, known)
+        position: dict[str | None, int] = {value: code for code, value in enumerate(known)}
+        code_of = np.array([-2 if value is None else position.get(value, -1) for value in meant] + [-2])
+        found = code_of[codes]
+        if not nullable:
+            self.refuse(name, found == -2, "is missing", listing(known) if known else "a category")
+        self.refuse(
+            name, found == -1, "is an unknown category", listing(known), lambda value: did_you_mean(value, known)
+        )
+        return pd.Categorical.from_codes(np.maximum(found, -1), categories=pd.Index(known, dtype="str"))
+
+    def flags(self, name: str, yes: str, no: str, *, nullable: bool = False) -> np.ndarray:
+        """float64[rows]: 1 for `yes`, 0 for `no`, NaN where missing; a column of true and false needs neither."""
+        column = self._column(name)
+        if pa.types.is_boolean(column.type):
+            values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+            values = np.where(np.isnan(values) | (no.lower() not in _TRUE), values, 1 - values)
+            if not nullable:
+                self.refuse(name, np.isnan(values), "is missing", "true or false")
+            return values
+        codes = self.categories(name, (no, yes), nullable=nullable).codes
+        return np.where(codes < 0, math.nan, codes)
+
+    def dates(self, name: str, *, nullable: bool = False) -> np.ndarray:
+        """datetime64[s][rows] in UTC, NaT where missing. Faults: no date, missing."""
+        column = self._column(name)
+        if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+            found = pd.to_datetime(pd.Series(column.to_pandas()), utc=True)
+            missing = found.isna().to_numpy()
+            wrong = np.zeros_like(missing)
+        else:
+            texts = pd.Series(self._texts(name).to_pandas(), dtype="str")
+            missing = texts.isna().to_numpy()
+            found = pd.to_datetime(texts, format=self.reading.dates or "ISO8601", errors="coerce", utc=True)
+            wrong = found.isna().to_numpy() & ~missing
+        allowed = self.reading.dates and f"a date of the form {self.reading.dates}"
+        mend = f'{_DATE}; another form is told by reading: {{dates: "%d.%m.%Y"}}'
+        self.refuse(name, wrong, "is no date", allowed or mend)
+        if not nullable:
+            self.refuse(name, missing, "is missing", allowed or _DATE)
+        return found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+
+    def fits(self, name: str, condition: Condition, values: np.ndarray | None = None) -> np.ndarray:
+        """bool[rows]: where `condition` holds for a column, or for `values` made of several. Never a fault."""
+        if values is None:
+            values, missing, wrong = self._parsed(name)
+        else:
+            missing, wrong = np.isnan(values), np.zeros(len(values), bool)
+        if condition.operator == "missing":
+            return missing
+        compare = _COMPARISONS[condition.operator]
+        bound = _number(condition.value)
+        if bound is not None and not (condition.operator in ("==", "!=") and wrong.any()):
+            return ~missing & ~wrong & compare(values, bound)
+        if condition.operator in ("==", "!="):
+            texts = self._texts(name)
+            return compare(np.asarray(texts.fill_null("").to_numpy(zero_copy_only=False)), condition.value)
+        dates = Cells(self.raw, self.reading, self.currency, self.rows).dates(name, nullable=True)
+        try:
+            day = np.datetime64(condition.value, "s")
+        except ValueError:
+            return np.zeros(self.count, bool)
+        return ~np.isnat(dates) & compare(dates, day)
+
+    def blank(self, names: Sequence[str]) -> np.ndarray:
+        """bool[rows]: where every one of the columns `names` is empty, as in the last lines of a spreadsheet."""
+        empty = np.ones(self.count, bool)
+        for name in names:
+            column = self._column(name)
+            if pa.types.is_string(column.type):
+                column = pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
+            empty &= np.asarray(pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False), bool)
+            if not empty.any():
+                break
+        return empty
+
+    def refuse(
+        self, name: str, bad: np.ndarray, wrong: str, allowed: str, hint: Callable[[str], str] | None = None
+    ) -> None:
+        """Adds a fault for the rows where `bad` is true, if there are any."""
+        if bad.any():
+            rows = np.flatnonzero(bad)
+            rows = rows if self.rows is None else self.rows[rows]
+            self.faults.append(Fault(self.raw, self.spelt(name) or name, rows, wrong, allowed, hint=hint))
+
+    # --- columns ----------------------------------------------------------------------------------------------
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        column = self.raw.table[self.spelt(name) or name]
+        return column if self.rows is None else column.take(pa.array(self.rows))
+
+    def _texts(self, name: str) -> pa.ChunkedArray:
+        """The column as text without spaces around it, aliases followed, missing as null."""
+        column = self._column(name)
+        if not pa.types.is_string(column.type):
+            column = _as_text(column)
+        if aliases := self.reading.aliases.get(name):
+            known = pa.array(list(aliases), pa.string())
+            stripped = pc.index_in(pc.utf8_trim_whitespace(column), value_set=known)
+            places = pc.coalesce(pc.index_in(column, value_set=known), stripped)
+            column = pc.coalesce(pc.take(pa.array(list(aliases.values()), pa.string()), places), column)
+        column = pc.utf8_trim_whitespace(column)
+        gone = pc.is_in(column, value_set=pa.array(["", *(each.strip() for each in self.reading.missing)]))
+        return pc.if_else(gone, pa.scalar(None, pa.string()), column)
+
+    def _parsed(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """float64[rows], and where the cell is missing, and where it is no number."""
+        column = self._column(name)
+        if not pa.types.is_string(column.type) and name not in self.reading.aliases:
+            values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+            codes = [number for each in self.reading.missing if (number := _number(each)) is not None]
+            missing = np.isnan(values) | np.isin(values, codes)
+            return np.where(missing, math.nan, values), missing, np.zeros(len(values), bool)
+        texts = self._texts(name)
+        missing = np.asarray(pc.is_null(texts).to_numpy(zero_copy_only=False), bool)
+        if self.reading.decimal != "." or self.reading.thousands:
+            return self._parsed_carefully(texts, missing)
+        try:
+            values = np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+            return values, missing, np.zeros(len(values), bool)
+        except pa.ArrowInvalid:
+            return self._parsed_carefully(texts, missing)
+
+    def _parsed_carefully(
+        self, texts: pa.ChunkedArray, missing: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers with the currency beside them, groups of thousands, and a decimal sign of their own."""
+        form, thousands, decimal = (
+            _number_form(self.reading, self.currency),
+            self.reading.thousands,
+            self.reading.decimal,
+        )
+        fits = pc.fill_null(pc.match_substring_regex(texts, form), fill_value=False)
+        bare = pc.replace_substring_regex(texts, form, "\\1\\2")
+        if thousands:
+            bare = pc.replace_substring_regex(bare, _group(thousands), "")
+        if decimal != ".":
+            bare = pc.replace_substring(bare, decimal, ".")
+        bare = pc.replace_substring(bare, "−", "-")
+        values = pc.if_else(fits, bare, pa.scalar(None, pa.string())).cast(pa.float64())
+        wrong = ~np.asarray(fits.to_numpy(zero_copy_only=False), bool) & ~missing
+        return np.asarray(values.to_numpy(zero_copy_only=False), np.float64), missing, wrong
+
+    def _number_hint(self, value: str) -> str:
+        """What to say under `reading` for a number that is written another way."""
+        text = value.strip()
+        if "," in text and self.reading.decimal == "." and not self.reading.thousands:
+            if re.fullmatch(r"\D{0,4}\d{1,3}(,\d{3})+(\.\d+)?\D{0,4}", text):
+                return '; if "," groups thousands, say reading: {thousands: ","}'
+            if re.fullmatch(r"\D{0,4}[\d.]+,\d+\D{0,4}", text):
+                return '; if "," is the decimal sign, say reading: {decimal: ","}'
+        if re.fullmatch(r"\D{1,4}[\d.,]+|[\d.,]+\D{1,4}", text):
+            return "; text beside numbers is told by reading: {prefix: , suffix: }"
+        return ""
+
+    def _distinct(self, name: str) -> tuple[list[str | None], np.ndarray]:
+        """The different texts of a column, as they stand there, and which of them each row has (−1: missing)."""
+        column = self._column(name)
+        column = column if pa.types.is_string(column.type) else _as_text(column)
+        encoded = column.dictionary_encode().unify_dictionaries()
+        whole = encoded.combine_chunks() if encoded.num_chunks != 1 else encoded.chunk(0)
+        if isinstance(whole, pa.ChunkedArray):
+            return [], np.empty(0, np.int64)
+        codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return whole.dictionary.to_pylist(), codes
+
+    def _meant(self, name: str, value: str | None, known: Sequence[str]) -> str | None:
+        """The category that a text stands for; None for a missing one."""
+        if value is None:
+            return None
+        aliases: Mapping[str, str] = self.reading.aliases.get(name, {})
+        text = aliases.get(value, aliases.get(value.strip(), value))
+        if text in known:
+            return text
+        text = text.strip()
+        return text if text in known or text not in ("", *self.reading.missing) else None
+
+    def _check_inferred(self, name: str, known: Sequence[str]) -> None:
+        if len(known) > MOST_INFERRED:
+            wrong = f"{len(known)} different values are too many to infer categories from"
+            allowed = f"{MOST_INFERRED}; if it is a number or a name, it is no category"
+            spelt = self.spelt(name) or name
+            self.faults.append(Fault(self.raw, spelt, np.empty(0, np.int64), wrong, allowed))
+        folded: dict[str, str] = {}
+        for value in known:
+            first = folded.setdefault(value.casefold(), value)
+            if first != value:
+                self.warnings.append(f"column {name!r}: {first!r} and {value!r} count as two categories")
+
+
+_COMPARISONS: Mapping[str, Callable[..., np.ndarray]] = {
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers, truths and dates as a text file would hold them."""
+    distinct = column.dictionary_encode().unify_dictionaries()
+    chunks = [
+        pc.take(
+            pa.array(
+                [None if (text := cell_text(each)) == "" else text for each in chunk.dictionary.to_pylist()],
+                pa.string(),
+            ),
+            chunk.indices,
+        )
+        for chunk in distinct.chunks
+    ]
+    return pa.chunked_array(chunks, pa.string())
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _group(thousands: str) -> str:
+    return _SPACES if thousands.isspace() else re.escape(thousands)
+
+
+def _number_form(reading: Reading, currency: str) -> str:
+    """What a number looks like, in RE2: its sign, and its digits without what stands beside them, as groups."""
+    before = "|".join(re.escape(each) for each in (reading.prefix, *symbols(currency)) if each)
+    after = "|".join(re.escape(each) for each in (reading.suffix, *symbols(currency)) if each)
+    decimal = re.escape(reading.decimal)
+    whole = r"\d+" if not reading.thousands else rf"(?:\d{{1,3}}(?:{_group(reading.thousands)}\d{{3}})+|\d+)"
+    digits = rf"(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
+    return rf"^(?:{before})?{_SPACES}*([-+−]?)(?:{before})?{_SPACES}*({digits}){_SPACES}*(?:{after})?$"

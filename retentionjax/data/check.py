@@ -1,0 +1,127 @@
+"""`retentionjax data check company.yaml`: what was understood of a company and its files, in words and numbers."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from retentionjax.company import NONE, Company, money
+from retentionjax.company.customers import DAYS
+from retentionjax.data.company_tables import Tables
+from retentionjax.data.contact_log import ARM, AT, PROPENSITY, ContactLog
+
+_FEW = 10
+"""Rows of a label's rarer value below which a model has next to nothing to learn from."""
+_MONTHLY_CHURN = 0.2
+_LARGE_CHARGE = 100_000
+_QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+
+
+def understood(company: Company, tables: Tables) -> Iterator[str]:
+    """What the files say, a line each."""
+    known, current = tables.customers.frame, tables.current.frame
+    schema = tables.customers.schema
+    source = tables.customers.provenance
+    made = "SYNTHETIC, " if source.kind == "synthetic" else ""
+    yield f"{company.name}: {made}{len(known) + len(current):,} customers from {source.source}"
+    yield f"  known whether they left: {len(known):,}; not known yet, to decide about: {len(current):,}"
+    for note in tables.notes:
+        yield f"  {note}"
+    rate = float(known[str(schema.label)].mean())
+    days = company.customers.label_days
+    yield f"  left within {days} days: {rate:.2%}, which is {monthly(rate, days):.2%} in 30 days"
+    low, five, half, most, high = np.quantile(charges(tables), _QUANTILES).tolist()
+    shown = ", ".join(money(value, company.currency) for value in (five, half, most))
+    ends = f"from {money(low, company.currency)} to {money(high, company.currency)}"
+    yield f"  charge of {DAYS} days: 5 %, half and 95 % of customers pay at most {shown}; {ends}"
+    yield f"  numeric: {', '.join(schema.numeric) or 'none'}"
+    for name, allowed in schema.categorical.items():
+        yield f"  categorical {name}: {', '.join(allowed[:12])}{', …' if len(allowed) > 12 else ''}"
+    if schema.nullable:
+        yield f"  may be empty: {', '.join(schema.nullable)}"
+    yield from _offers(company, high)
+    yield from _log(tables.contacts)
+
+
+def warnings(company: Company, tables: Tables) -> Iterator[str]:
+    """What is legal and odd: nothing is refused for it, and everything that is built on it is doubtful."""
+    yield from tables.warnings
+    label = tables.customers.frame[str(tables.customers.schema.label)]
+    rate, days = float(label.mean()), company.customers.label_days
+    if (implied := monthly(rate, days)) > _MONTHLY_CHURN:
+        yield f"{rate:.1%} left within {days} days, {implied:.1%} in 30 days: is window_days right?"
+    for value, word in ((1, "left"), (0, "stayed")):
+        if (count := int((label == value).sum())) < _FEW:
+            yield f"{count} {'row' if count == 1 else 'rows'} of customers who {word}: too few to learn from"
+    charge = charges(tables)
+    if charge.max() >= _LARGE_CHARGE:
+        yield f"the largest charge of {DAYS} days is {money(charge.max(), company.currency)}: is it a mistake?"
+    yield from _capped(company, charge)
+    log = tables.contacts
+    if log is not None and not log.randomised and log.rank_correlation is None:
+        yield "contacts: neither propensity nor design: the log is observational, and no effect is estimated from it"
+
+
+def charges(tables: Tables) -> np.ndarray:
+    """float64[customers], known and current, per 30 days."""
+    name = str(tables.customers.schema.charge)
+    return np.concatenate([table.frame[name].to_numpy() for table in (tables.customers, tables.current)])
+
+
+def monthly(rate: float, days: int) -> float:
+    """The share who leave in 30 days at a constant hazard, where `rate` leave in `days`."""
+    return float(1 - (1 - rate) ** (DAYS / days))
+
+
+def _offers(company: Company, largest: float) -> Iterator[str]:
+    for name, offer in company.offers.items():
+        worst = offer.full_cost(largest) + company.limits.contact_cost
+        most = money(worst, company.currency)
+        yield f"  offer {name}: {offer.words(company.currency)}; accepted, it costs at most {most}"
+    limits = company.limits
+    fatigue = f"{limits.fatigue.contacts} contacts in {limits.fatigue.days} days"
+    amounts = [money(each, company.currency) for each in (limits.budget, limits.account_cap, limits.contact_cost)]
+    yield (
+        f"  limits: {amounts[0]} a customer on average, {amounts[1]} for any one; a contact costs {amounts[2]}; "
+        f"{limits.cooldown_days} days between contacts, {fatigue}; campaigns of {company.horizon_days} days"
+    )
+
+
+def _capped(company: Company, charge: np.ndarray) -> Iterator[str]:
+    """Customers for whom the account's cap forbids every offer that is more than a contact."""
+    offers = [offer for offer in company.offers.values() if not offer.is_free]
+    if not offers:
+        return
+    cost = np.array([[offer.full_cost(0.0), offer.full_cost(1.0) - offer.full_cost(0.0)] for offer in offers])
+    cheapest = (cost[:, :1] + cost[:, 1:] * charge).min(axis=0) + company.limits.contact_cost
+    if count := int((cheapest > company.limits.account_cap).sum()):
+        least = charge[cheapest > company.limits.account_cap].min()
+        cap = money(company.limits.account_cap, company.currency)
+        who = f"{count:,} customers, those of {money(least, company.currency)} a month and up"
+        yield f"limits.account_cap, {cap}, forbids every offer to {who}"
+
+
+def _log(log: ContactLog | None) -> Iterator[str]:
+    if log is None:
+        yield "  contacts: none; acceptance is declared, not learnt"
+        return
+    rows = log.assignments
+    yield f"  contacts: {len(rows):,} assignments from {log.responses.provenance.source}"
+    if rows[AT].notna().any():
+        yield f"    from {rows[AT].min():%Y-%m-%d} to {rows[AT].max():%Y-%m-%d}"
+    else:
+        yield "    without times: rows are taken to be in their order"
+    for arm, count in rows[ARM].value_counts(sort=False).items():
+        if count:
+            yield f"    {'deliberately left alone' if arm == NONE else arm}: {count:,}{_of_arm(log, str(arm))}"
+    if log.rank_correlation is not None:
+        yield f"    of other people: matched to customers at a rank correlation of {log.rank_correlation:g}, not joined"
+    elif log.randomised:
+        yield "    randomised by its own account: each row has the probability of its arm"
+
+
+def _of_arm(log: ContactLog, arm: str) -> str:
+    rows = log.assignments[log.assignments[ARM] == arm]
+    probability = rows[PROPENSITY].dropna()
+    drawn = "" if probability.empty else f", drawn with probability {probability.min():.3g} to {probability.max():.3g}"
+    answers = rows["accepted"].dropna()
+    return drawn + ("" if answers.empty else f", accepted {answers.mean():.2%}")

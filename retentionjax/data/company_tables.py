@@ -1,0 +1,82 @@
+"""Everything a company's files say, checked: customers to learn from and to decide about, its log, its departures."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pandas as pd
+
+from retentionjax import storage
+from retentionjax.company import Company
+from retentionjax.data.company_file import Mode
+from retentionjax.data.contact_log import ContactLog, read_contacts
+from retentionjax.data.customer_table import CustomerTable, read_customers, read_departures
+from retentionjax.data.faults import Fault, FilesError, rejects
+from retentionjax.data.table import Table
+from retentionjax.errors import DataError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A company's files as they can be trusted."""
+
+    customers: Table
+    """Those of whom it is known whether they left; the label is 1 where they did."""
+    current: Table
+    """Those of whom it is not known yet: to decide about, not to learn from."""
+    contacts: ContactLog | None
+    departures: pd.DataFrame | None
+    """Id, `left_on` (NaT: stayed), `observed_until`; None where the company has no such file."""
+    notes: tuple[str, ...]
+    """What was left out, with counts."""
+    warnings: tuple[str, ...]
+    """What is legal and odd in how the files are written."""
+
+
+def read(company: Company, *, mode: Mode | None = None, rejected: str | os.PathLike[str] | None = None) -> Tables:
+    """Reads and checks every file that `company` names; `rejected` is where the rows with faults are written as CSV.
+
+    Raises FilesError with every fault of every file: file, line, column, value and what is allowed.
+    """
+    places = mode or Mode()
+    faults: list[Fault] = []
+    others: list[str] = []
+
+    def attempt(part: Callable[[], T]) -> T | None:
+        try:
+            return part()
+        except FilesError as error:
+            faults.extend(error.faults)
+        except DataError as error:
+            others.append(str(error))
+        return None
+
+    departures, customers, contacts = None, None, None
+    told = company.departures
+    if told is not None:
+        departures = attempt(lambda: read_departures(told, company.customers, company.currency, places))
+    if told is None or departures is not None:
+        customers = attempt(lambda: read_customers(company, departures, places))
+    if company.contacts is not None:
+        contacts = attempt(lambda: read_contacts(company, customers, places))
+    if faults and rejected is not None:
+        storage.write_bytes(storage.as_path(rejected), rejects(faults))
+    if faults or others or customers is None:
+        raise FilesError(faults, others)
+    return _tables(customers, contacts, departures)
+
+
+def _tables(customers: CustomerTable, contacts: ContactLog | None, departures: pd.DataFrame | None) -> Tables:
+    log = () if contacts is None else tuple(f"contacts: {note}" for note in contacts.notes)
+    odd = () if contacts is None else contacts.warnings
+    return Tables(
+        customers.known,
+        customers.current,
+        contacts,
+        departures,
+        (*customers.notes, *log),
+        (*customers.warnings, *odd),
+    )

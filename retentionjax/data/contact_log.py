@@ -1,0 +1,203 @@
+"""A company's log of contacts: what was assigned to whom, when, with which probability, and who accepted."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from retentionjax.company import NONE, Company, Contacts
+from retentionjax.data.cells import Cells
+from retentionjax.data.company_file import Mode, excluded, open_file
+from retentionjax.data.customer_table import CustomerTable
+from retentionjax.data.faults import Fault, FilesError
+from retentionjax.data.schema import Provenance, Schema
+from retentionjax.data.table import Table, typed
+from retentionjax.data.validation import allowed_categories, facts
+
+AT, ARM, PROPENSITY, ACCEPTED = "at", "arm", "propensity", "accepted"
+
+
+@dataclass(frozen=True)
+class ContactLog:
+    """The log as it can be trusted."""
+
+    assignments: pd.DataFrame
+    """One assignment a row: the customer's id under the customers' name (where people are joined), `at` datetime64 (NaT
+    where the log has no times: rows are in their order), `arm` a Categorical over `none` and the offers, `propensity`
+    float64 (NaN: not known), `accepted` float64 1, 0 or NaN (nobody contacted, or not known)."""
+    responses: Table
+    """Contacts whose answer is known, with the facts of the person; the label is the answer. Where offers differ, the
+    treatment is the arm."""
+    randomised: bool
+    """Whether the log states the probabilities of its arms."""
+    assume: str | None
+    rank_correlation: float | None
+    """Of other people's acceptance with customers' churn; None: the log is of the customers themselves."""
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_contacts(company: Company, customers: CustomerTable | None, mode: Mode) -> ContactLog:
+    """Reads and checks the log; `customers` are those it is joined to, None where they could not be read.
+
+    Raises FilesError with every fault, DataError for a file that cannot be read at all.
+    """
+    contacts = company.contacts
+    assert contacts is not None
+    people = contacts.other_people
+    name = contacts.id or str(company.customers.id)
+    joined = (name,) if people is None else ()
+    columns = tuple(dict.fromkeys((*joined, *contacts.columns)))
+    opened = open_file(
+        contacts.file,
+        contacts.reading,
+        columns,
+        what="contacts",
+        currency=company.currency,
+        ignore=contacts.ignore,
+        mode=mode,
+    )
+    gone, said = excluded(opened.cells, contacts.exclude, {})
+    cells = opened.cells.without(gone)
+    notes = [*opened.notes, *said]
+    if people is None and customers is not None and customers.left_out:
+        outside = Cells(cells.raw, cells.reading, rows=cells.rows).ids(name).isin(customers.left_out).to_numpy()
+        notes.append(f"{int(outside.sum()):,} contacts of excluded customers left out")
+        cells = cells.without(outside)
+    log = _assignments(contacts, cells, (NONE, *company.offers))
+    if people is None:
+        log.insert(0, str(company.customers.id), _ids(cells, name, customers))
+        own = {}
+    else:
+        own = facts(cells, people.numeric, people.categorical, people.nullable)
+    if cells.raw.broken:
+        cells.faults.insert(0, Fault(cells.raw, "", np.arange(len(cells.raw.broken)), "", ""))
+    if cells.faults or (people is None and customers is None):
+        raise FilesError(cells.faults)
+    if people is None:
+        assert customers is not None
+        own, early = _facts_of(log, customers)
+        notes += early
+    responses = _responses(company, log, own, customers, opened.provenance)
+    return ContactLog(
+        log,
+        responses,
+        contacts.is_randomised,
+        contacts.assume,
+        None if people is None else people.rank_correlation,
+        tuple(notes),
+        tuple(cells.warnings),
+    )
+
+
+def _assignments(contacts: Contacts, cells: Cells, arms: tuple[str, ...]) -> pd.DataFrame:
+    if contacts.offer.column is None:
+        codes = np.full(cells.count, arms.index(str(contacts.offer.value)), np.int64)
+        arm = pd.Categorical.from_codes(codes, pd.Index(arms, dtype="str"))
+    else:
+        arm = cells.categories(contacts.offer.column, arms)
+    alone = np.asarray(arm.codes) == 0
+    at = np.full(cells.count, np.datetime64("NaT", "s")) if contacts.at is None else cells.dates(contacts.at)
+    return pd.DataFrame(
+        {
+            AT: at,
+            ARM: arm,
+            PROPENSITY: _propensity(contacts, cells, arm),
+            ACCEPTED: _accepted(contacts, cells, alone, at),
+        }
+    ).rename_axis("row")
+
+
+def _propensity(contacts: Contacts, cells: Cells, arm: pd.Categorical) -> np.ndarray:
+    if contacts.propensity is not None:
+        allowed = "the probability of the row's arm, above 0 to 1"
+        return cells.numbers(contacts.propensity, accept=lambda x: (x > 0) & (x <= 1), allowed=allowed)
+    design = np.array([contacts.design.get(str(name), np.nan) for name in arm.categories] + [np.nan])
+    found = design[np.asarray(arm.codes)]
+    if contacts.design and contacts.offer.column is not None:
+        outside = np.isnan(found) & (np.asarray(arm.codes) >= 0)
+        cells.refuse(contacts.offer.column, outside, "has no share in the design", ", ".join(contacts.design))
+    return found
+
+
+def _accepted(contacts: Contacts, cells: Cells, alone: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """float64[rows]: 1, 0, or NaN where nobody was contacted or it is not known."""
+    if contacts.accepted is not None:
+        column = contacts.accepted.column
+        answer = cells.flags(column, contacts.accepted.yes, contacts.accepted.no, nullable=True)
+    else:
+        column = str(contacts.accepted_at)
+        when = cells.dates(column, nullable=True)
+        cells.refuse(column, when < at, "is before the assignment", "a time after it")
+        answer = (~np.isnat(when)).astype(np.float64)
+    wrong = "says accepted where nobody was contacted"
+    cells.refuse(column, alone & (answer == 1), wrong, f"blank, or 0, where the arm is {NONE!r}")
+    return np.where(alone, np.nan, answer)
+
+
+def _ids(cells: Cells, name: str, customers: CustomerTable | None) -> np.ndarray:
+    """Whom each row is about; a stranger is a fault where the customers are known."""
+    ids = cells.ids(name)
+    if customers is not None:
+        known = pd.concat([table.frame[str(table.schema.id)] for table in (customers.known, customers.current)])
+        stranger = ~ids.isin(known).to_numpy() & ~ids.isna().to_numpy()
+        cells.refuse(name, stranger, "is no customer", f"an id of {customers.known.provenance.source}")
+    return ids.to_numpy()
+
+
+def _facts_of(log: pd.DataFrame, customers: CustomerTable) -> tuple[dict[str, Any], list[str]]:
+    """The facts of each row's customer: of several snapshots, the last before the assignment, and none after it."""
+    schema, table = customers.known.schema, customers.facts
+    name, time = str(schema.id), schema.time
+    columns = [each for each in (*schema.features, str(schema.charge)) if each != name]
+    columns = list(dict.fromkeys(columns))
+    if time is None:
+        place = pd.Index(table[name]).get_indexer(log[name])
+    else:
+        order = table.assign(_place=np.arange(len(table))).sort_values(time)
+        left = log.assign(_row=np.arange(len(log))).sort_values(AT, na_position="first")
+        left = left[left[AT].notna()]
+        found = pd.merge_asof(left, order[[name, time, "_place"]], left_on=AT, right_on=time, by=name)
+        place = np.full(len(log), -1)
+        place[found["_row"].to_numpy()] = found["_place"].fillna(-1).to_numpy().astype(np.int64)
+    unknown = int((place < 0).sum())
+    notes = [f"{unknown:,} contacts before their customer's first snapshot: no facts"] if unknown else []
+    known = table[columns].iloc[np.maximum(place, 0)].reset_index(drop=True)
+    known["_known"] = place >= 0
+    return {str(each): known[each].array if each != "_known" else known[each] for each in known}, notes
+
+
+def _responses(
+    company: Company,
+    log: pd.DataFrame,
+    own: dict[str, Any],
+    customers: CustomerTable | None,
+    provenance: Provenance,
+) -> Table:
+    """The contacts whose answer is known, with the facts of the person."""
+    contacts = company.contacts
+    assert contacts is not None
+    accepted = contacts.accepted
+    label = ACCEPTED if accepted is None else accepted.column
+    yes, no = ("1", "0") if accepted is None else (accepted.yes, accepted.no)
+    roles: dict[str, Any] = {"label": label, "positive": yes, "negative": no}
+    if contacts.offer.column is not None:
+        roles |= {"treatment": ARM, "arms": (NONE, *company.offers)}
+    if contacts.at is not None:
+        roles |= {"time": AT}
+    people = contacts.other_people
+    if people is not None:
+        categorical = allowed_categories(own, people.categorical)
+        schema = Schema("contacts", numeric=people.numeric, categorical=categorical, nullable=people.nullable, **roles)
+    else:
+        assert customers is not None
+        schema = replace(customers.known.schema, name="contacts", **roles)
+    kept = log[ACCEPTED].notna().to_numpy() & np.asarray(own.pop("_known", True))
+    columns = {**own, label: log[ACCEPTED].to_numpy(), ARM: log[ARM].array, AT: log[AT].to_numpy()}
+    if people is None:
+        columns[str(schema.id)] = log[str(schema.id)]
+    rows = {name: column[kept] for name, column in columns.items()}
+    if people is None:
+        rows[str(schema.id)] = rows[str(schema.id)].reset_index(drop=True)
+    return Table("contacts", typed(schema, rows), schema, replace(provenance, rows=int(kept.sum())))
