@@ -31,8 +31,9 @@ from retentionjax.data import Schema, Table, catalog
 from retentionjax.decide.decision import decide
 from retentionjax.decide.message import Write, compose
 from retentionjax.decide.printing import show, to_dict
-from retentionjax.env import dynamics, observation, record
-from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS, WAIT
+from retentionjax.decide.program import Decider
+from retentionjax.env import actions, dynamics, observation, record
+from retentionjax.env.actions import WAIT
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import learned
 from retentionjax.evaluation.rollout import Situation
@@ -85,13 +86,13 @@ def decisions(
     bundle: Bundle, customers: Mapping[str, dict[str, Any]], artifacts: epath.Path, write: Write | None
 ) -> dict[str, float]:
     """Decides for each, prints it with its message, and keeps file and answer; whether it contacts, by name."""
-    flags = {}
+    flags, decider = {}, Decider(bundle, sizes=(1,))
     for name, customer in customers.items():
         path = artifacts / "customers" / f"{name}.json"
         storage.write_json(path, customer)
         command = f"retentionjax decide --bundle {bundle.folder} --customer {path}"
         print(f"\n=== {name.replace('_', ' ')}: {command}", flush=True)
-        decision = decide(bundle, storage.read_json(path), where=str(path))
+        decision = decide(decider, storage.read_json(path), where=str(path))
         message = compose(decision, customer, write, where=str(path))
         show(decision, Console(highlight=False, soft_wrap=True), message=message)
         storage.write_json(artifacts / "decisions" / f"{name}.json", to_dict(decision, message))
@@ -169,9 +170,10 @@ def served(trained: learned.Trained) -> Decide:
 def compare(bundle: Bundle, live: Callable[..., Any], config: BundleConfig) -> float:
     """Largest difference of the loaded program from the trained policy: propensities, and values over 1 + |value|."""
     random = np.random.default_rng(config.seed)
-    shape = (config.check_rows, observation.size(NUM_OFFERS))
-    observations = random.uniform(*observation.bounds(NUM_OFFERS), shape).astype(np.float32)
-    masks = random.random((config.check_rows, NUM_ACTIONS)) < 0.7
+    offers = actions.offers(bundle.params)
+    shape = (config.check_rows, observation.size(offers))
+    observations = random.uniform(*observation.bounds(offers), shape).astype(np.float32)
+    masks = random.random((config.check_rows, actions.count(bundle.params))) < 0.7
     masks[:, WAIT] = True
     propensities, values = bundle.decide(observations, masks)
     expected, expected_values = (np.asarray(each) for each in jax.jit(live)(observations, masks))
@@ -200,11 +202,11 @@ def examples(context: Context, bundle: Bundle) -> dict[str, dict[str, Any]]:
 
     Of `CANDIDATES` in the upper third of the risks the one in trouble is whom the policy contacts most readily.
     """
-    held_out = HeldOut.read(context)
-    in_trouble = [troubled(held_out.at(share, bundle), bundle) for share in np.linspace(0.67, 0.99, CANDIDATES)]
+    held_out, decider = HeldOut.read(context), Decider(bundle, sizes=(1,))
+    in_trouble = [troubled(held_out.at(share, bundle), decider) for share in np.linspace(0.67, 0.99, CANDIDATES)]
     ordinary, contacted = held_out.at(0.50, bundle), held_out.at(0.75, bundle)
     chosen = {
-        "high_risk_elevated": min(in_trouble, key=lambda customer: decide(bundle, customer).propensities[WAIT]),
+        "high_risk_elevated": min(in_trouble, key=lambda customer: decide(decider, customer).propensities[WAIT]),
         "ordinary": {**ordinary, HISTORY: {"day": 10}},
         "recently_contacted": {**contacted, HISTORY: {"day": 20, "contacts_days_ago": [3], "account_used": 0.5}},
     }
@@ -212,10 +214,10 @@ def examples(context: Context, bundle: Bundle) -> dict[str, dict[str, Any]]:
     return {name: {**customer, RECIPIENT: {"first_name": names[name]}} for name, customer in chosen.items()}
 
 
-def troubled(customer: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
+def troubled(customer: dict[str, Any], decider: Decider) -> dict[str, Any]:
     """The customer on a day on which something happened: the usual score in its ledger is what it would be else."""
-    today = float(bundle.score([customer]).churn_probability[0])
-    usual = round(usual_risk(today, bundle.params), 4)
+    today = float(decider.score(decider.facts.records([customer])).churn_probability[0])
+    usual = round(usual_risk(today, decider.bundle.params), 4)
     return {**customer, HISTORY: {"day": 10, "baseline_churn_probability": usual}}
 
 

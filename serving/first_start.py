@@ -54,5 +54,4 @@ def _campaign(manifest: Manifest, settings: Settings, now: float) -> Campaign:
         starts_at=now,
         horizon_days=int(manifest.env["horizon_days"]),
         customers_expected=customers,
-        offer_days=int(manifest.env["offer_days"][0]),
     )

@@ -19,7 +19,7 @@ from litestar.serialization import encode_json
 
 import retentionjax
 from retentionjax.data import Schema
-from serving.engine.slots import LEAST_CHARGE, MOST_CHARGE
+from retentionjax.decide.facts import LEAST_CHARGE, MOST_CHARGE
 from serving.security.guards import requires
 
 SCHEME = "ApiKey"

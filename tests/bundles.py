@@ -13,10 +13,9 @@ from etils import epath
 from experiments.bundle import served
 from retentionjax.bundle import Contents, write
 from retentionjax.bundle.message import FactRule, MessageSettings
-from retentionjax.company import Company
+from retentionjax.company import Company, Offer
 from retentionjax.data import Provenance, Schema
-from retentionjax.env import EnvParams, observation
-from retentionjax.env.actions import NUM_ACTIONS
+from retentionjax.env import EnvParams, actions, observation
 from retentionjax.env.prices import Prices
 from retentionjax.evaluation import learned
 from retentionjax.language import hub, lora, writer
@@ -59,13 +58,34 @@ CUSTOMER: dict[str, Any] = {
 }
 
 
-def trained(seed: int = 0, scale: float = 3.0, wait_bias: float = 1.0) -> learned.Trained:
+def trained(
+    seed: int = 0, scale: float = 3.0, wait_bias: float = 1.0, params: EnvParams | None = None
+) -> learned.Trained:
     """A policy with random parameters, large enough that propensities differ."""
-    sizes = (observation.size(4), NUM_ACTIONS, learned.NUM_HEADS, (16, 16), 1.0)
+    params = EnvParams() if params is None else params
+    seen = observation.size(actions.offers(params))
+    sizes = (seen, actions.count(params), learned.NUM_HEADS, (16, 16), 1.0)
     nets = networks.init_actor_critic(jax.random.key(seed), *sizes)
     actor = (*nets.actor[:-1], nets.actor[-1].replace(kernel=nets.actor[-1].kernel * 100 * scale))
     policy = networks.Policy(actor=actor, normaliser=None, activation="tanh")
     return learned.Trained(learned.ppo(policy, wait_bias), nets.critic)
+
+
+def offers(params: EnvParams) -> dict[str, Offer]:
+    """The offers of constants: by their well-known names if they are the default four, else by their number."""
+    vectors = (params.discount, params.amount, params.cost, params.offer_days, params.effect_days)
+    columns = (np.asarray(each, np.float64).round(6).tolist() for each in vectors)
+    made = [
+        Offer(discount, amount, cost, int(days), int(effect))
+        for discount, amount, cost, days, effect in zip(*columns, strict=True)
+    ]
+    names = ("hello", "five", "ten", "twenty") if len(made) == 4 else [f"offer-{place}" for place in range(len(made))]
+    return dict(zip(names, made, strict=True))
+
+
+def company(params: EnvParams) -> Company:
+    """One that has the offers and delays of constants."""
+    return dataclasses.replace(COMPANY, offers=offers(params), delays=tuple(np.asarray(params.delays).tolist()))
 
 
 def contents(policy: learned.Trained, *, kind: Any = "real", params: EnvParams | None = None) -> Contents:
@@ -86,7 +106,7 @@ def contents(policy: learned.Trained, *, kind: Any = "real", params: EnvParams |
         acceptance_schema=ACCEPTANCE,
         decide=served(policy),
         save_policy=lambda folder: learned.save(policy, folder),
-        company=COMPANY,
+        company=COMPANY if params is None else company(params),
         params=EnvParams() if params is None else params,
         limits={"campaign_budget": 2.5, "contact": None, "cooldown": 0.0, "fatigue": 0.0},
         multipliers={"campaign_budget": 0.75},
@@ -115,7 +135,7 @@ def make(folder: Path, *, kind: Any = "real") -> Path:
 
 def make_checked(folder: Path, *, seed: int = 0, params: EnvParams | None = None) -> Path:
     """A bundle that contacts readily, with the shield's templates for its messages."""
-    eager = contents(trained(seed, wait_bias=-6.0), params=params)
+    eager = contents(trained(seed, wait_bias=-6.0, params=params), params=params)
     write(folder, dataclasses.replace(eager, message=MESSAGE, rules=epath.Path(DEFAULT)))
     return folder
 
@@ -126,7 +146,7 @@ PRICES = Prices(price=(0.5, 1.0, 2.0), spend=(4.0, 2.0, 1.0), uplift=(6.0, 5.0, 
 
 def decide_at(observations: Any, masks: Any, price: Any) -> tuple[Any, Any]:
     """A policy for any budget: the higher the price, the surer it waits."""
-    logits = jnp.zeros((observations.shape[0], NUM_ACTIONS)).at[:, 0].set(2 * price)
+    logits = jnp.zeros(masks.shape).at[:, 0].set(2 * price)
     values = price[:, None] * jnp.ones(learned.NUM_HEADS)
     return jax.nn.softmax(jnp.where(masks, logits, -1e9)), values
 

@@ -10,6 +10,7 @@ from serving.ledger.types import DAY, MICROS, Campaign, DecisionRow
 START = 1_790_000_000.0
 CONTACT_COST = MICROS // 2
 OFFER_COST = 3_250_000
+OFFERS = ("hello", "five", "ten", "twenty")
 _numbers = itertools.count(1)
 
 
@@ -38,7 +39,7 @@ def decision(
     now: float = START,
     contact: bool = True,
     delay: int = 0,
-    offer: int = 1,
+    offer: str = "five",
     offer_cost: int = OFFER_COST,
     contact_cost: int = CONTACT_COST,
     campaign_id: str = "spring",
@@ -60,14 +61,14 @@ def decision(
         decided_at=now,
         day=int((now - starts_at) // DAY),
         channel=channel,
-        action=1 + 3 * offer + (0, 1, 3).index(delay) if contact else 0,
-        offer=offer if contact else -1,
+        action=1 + 3 * OFFERS.index(offer) + (0, 1, 3).index(delay) if contact else 0,
+        offer=offer if contact else None,
         delay=delay if contact else 0,
         send_at=(now + delay * DAY if send_at is None else send_at) if contact else None,
         reserve_micros=contact_cost + offer_cost if money else 0,
         contact_cost_micros=contact_cost if money else 0,
         observation=struct.pack("<16f", *(each / 16 for each in range(16))),
-        mask=0b1_1111_1111_1111,
+        mask=b"\xff\x1f",
         propensities=struct.pack("<13f", *[1 / 13] * 13),
         churn_probability=0.31,
         baseline_churn_probability=0.25,
@@ -81,6 +82,8 @@ def decision(
         executed=not shadow,
         message_json=b'{"text":"Hello Ann"}' if contact else None,
         response=b'{"decision_id":"%d"}' % number,
+        offer_days=30 if contact else 0,
+        effect_days=30 if contact else 0,
         idempotency=("key-1", key, f"digest of {key}") if key else None,
     )
 

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from retentionjax.bundle import Bundle
+from retentionjax.decide import Decider
 from serving.engine import Engine
 from serving.engine.contract import Ask, Decision
 from serving.ledger import Ledger
@@ -120,8 +121,9 @@ def _people(first: Bundle, plan: Weeks) -> People:
             strict=True,
         )
     ]
-    scores = first.score([{"customer_id": str(number), **each} for number, each in enumerate(facts)])
-    risk, accepts = scores.churn_probability, scores.accept_probability
+    decider = Decider(first)
+    records = [{"customer_id": str(number), **each} for number, each in enumerate(facts)]
+    risk, accepts = (each.astype(np.float64) for each in decider.score(decider.facts.records(records)))
     assert np.ptp(accepts) == 0  # they are all of one age and channel
     odds = np.log(risk / (1 - risk)) + plan.drift
     hazard = daily_hazard(1 / (1 + np.exp(-odds)))

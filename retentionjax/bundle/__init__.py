@@ -8,15 +8,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retentionjax.bundle.loading import Bundle, Reason, Scores, load
+    from retentionjax.bundle.loading import Bundle, load
     from retentionjax.bundle.manifest import FORMAT_VERSION, Manifest
     from retentionjax.bundle.program import Program
     from retentionjax.bundle.writing import Contents, write
 
-__all__ = ["FORMAT_VERSION", "Bundle", "Contents", "Manifest", "Program", "Reason", "Scores", "load", "write"]
+__all__ = ["FORMAT_VERSION", "Bundle", "Contents", "Manifest", "Program", "load", "write"]
 
 _HOME = {
-    **dict.fromkeys(("Bundle", "Reason", "Scores", "load"), "loading"),
+    **dict.fromkeys(("Bundle", "load"), "loading"),
     **dict.fromkeys(("FORMAT_VERSION", "Manifest"), "manifest"),
     **dict.fromkeys(("Contents", "write"), "writing"),
     "Program": "program",

@@ -10,6 +10,7 @@ import jinja2
 
 from retentionjax.bundle.customer import schema_of
 from retentionjax.bundle.manifest import NAME, Manifest
+from retentionjax.company import Company
 from retentionjax.data.schema import Schema
 
 _FIGURES = (
@@ -39,7 +40,7 @@ def card(manifest: Manifest) -> str:
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701 - Markdown, from a manifest of our own
     )
-    env = manifest.env
+    env, company = manifest.env, Company.from_dict(manifest.company)
     limits = ", ".join(
         f"{name} {'none' if each is None else format(each, 'g')}" for name, each in manifest.limits.items()
     )
@@ -51,7 +52,7 @@ def card(manifest: Manifest) -> str:
         synthetic=manifest.synthetic,
         parts=manifest.parts,
         env=env,
-        offers=", ".join(f"{100 * share:g} %" for share in env["discount"]),
+        offers=", ".join(f"{name} ({offer.words(company.currency)})" for name, offer in company.offers.items()),
         delays=" or ".join(f"{days:g}" for days in env["delays"] if days),
         fields=list(_fields(schema_of(manifest.customer, NAME))),
         figures=[_figure(manifest.metrics.get(stage, {}), *rest) for stage, *rest in _FIGURES],

@@ -99,11 +99,11 @@ def _verify(folder: str) -> int:
     import numpy as np
 
     from retentionjax.bundle import load
-    from retentionjax.env import observation
-    from retentionjax.env.actions import NUM_ACTIONS
+    from retentionjax.env import actions, observation
 
     bundle = load(folder)
-    bundle.decide(np.zeros((1, observation.size(4)), np.float32), np.ones((1, NUM_ACTIONS), bool))
+    seen = observation.size(actions.offers(bundle.params))
+    bundle.decide(np.zeros((1, seen), np.float32), np.ones((1, actions.count(bundle.params)), bool))
     files = bundle.manifest.files
     print(f"OK: {folder}: bundle {bundle.manifest.id[:12]}, {len(files)} files, {_total(bundle.manifest):,} bytes")
     return 0
@@ -137,7 +137,7 @@ def lines(manifest: "Manifest") -> list[tuple[str, str]]:
         *(("data", _data(name, each)) for name, each in sorted(manifest.data.items())),
         ("matching", ", ".join(f"{key} {value}" for key, value in manifest.matching.items())),
         ("customer", f"{len(facts)} facts: {', '.join(facts)}"),
-        ("campaign", f"{manifest.env['horizon_days']} days, offers {_offers(manifest.env['discount'])}"),
+        ("campaign", f"{manifest.env['horizon_days']} days, offers {_offers(manifest)}"),
         ("limits", ", ".join(f"{name} {_limit(value)}" for name, value in manifest.limits.items())),
         ("price", ", ".join(f"{name} {value:.3g}" for name, value in manifest.multipliers.items())),
     ]
@@ -157,8 +157,11 @@ def _total(manifest: "Manifest") -> int:
     return sum(file.size for file in manifest.files.values())
 
 
-def _offers(offers: Sequence[float]) -> str:
-    return ", ".join(f"{offer:.0%}" for offer in offers)
+def _offers(manifest: "Manifest") -> str:
+    from retentionjax.company import Company
+
+    company = Company.from_dict(manifest.company)
+    return ", ".join(f"{name} ({offer.words(company.currency)})" for name, offer in company.offers.items())
 
 
 def _limit(value: float | None) -> str:

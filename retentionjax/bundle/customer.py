@@ -40,7 +40,7 @@ def describe(churn: Schema, acceptance: Schema) -> dict[str, Any]:
 
 
 def schema_of(customer: Mapping[str, Any], where: str) -> Schema:
-    """The schema by which `data.validate_record` checks a customer. Raises BundleError where `customer` is none."""
+    """The schema by which `decide.facts` checks a customer. Raises BundleError where `customer` is none."""
     try:
         fields, charge = customer["fields"], customer["charge"]
         features = {name: fact for name, fact in fields.items() if fact["used_by"]}

@@ -1,14 +1,13 @@
 """A bundle as serving uses it: every file verified, the models loaded, the policy compiled on first use."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from etils import epath
-from jaxtyping import Float
 
+from retentionjax import shield
 from retentionjax.bundle import customer, fetching, manifest, message, pointer, program
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.message import MessageSettings
@@ -16,41 +15,16 @@ from retentionjax.bundle.priced import PROGRAM as PRICED_PROGRAM
 from retentionjax.bundle.priced import Priced
 from retentionjax.bundle.priced import read as read_priced
 from retentionjax.bundle.program import Program
-from retentionjax.company import Company
-from retentionjax.data import Schema, record_frame, validate_record
-from retentionjax.env import actions, record
-from retentionjax.env.population import MIN_PROBABILITY
+from retentionjax.company import Company, Offer
+from retentionjax.data import Schema
+from retentionjax.env import record
 from retentionjax.env.types import EnvParams
-from retentionjax.errors import BundleError, ConfigError, DataError
+from retentionjax.errors import BundleError, ConfigError, DataError, RetentionJaxError
 from retentionjax.shield import Rules, load_rules
 from retentionjax.tabular.classifier import Classifier
 
 PROGRAM = "policy/decide.stablehlo"
 RULES = "shield/rules.yaml"
-
-
-@dataclass(frozen=True)
-class Scores:
-    """B customers as the models see them today."""
-
-    customer_id: tuple[str, ...]
-    monthly_charge: Float[np.ndarray, " B"]
-    """$ per 30 days."""
-    churn_probability: Float[np.ndarray, " B"]
-    """Over `risk_window_days`."""
-    accept_probability: Float[np.ndarray, " B"]
-    """Of a contact without a discount, in a calm period."""
-
-
-@dataclass(frozen=True)
-class Reason:
-    """What one fact does to a customer's churn score."""
-
-    field: str
-    value: float | str | None
-    """None: missing."""
-    log_odds: float
-    """Added to the log-odds of the score before calibration (XGBoost's exact SHAP value); above 0 raises the risk."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +36,7 @@ class Bundle:
     churn: Classifier
     acceptance: Classifier
     decide: Program
-    """(observations f32[b, 16], masks bool[b, 13]) → (propensities f32[b, 13], values f32[b, 5])."""
+    """(observations f32[b, features], masks bool[b, actions]) → (propensities f32[b, actions], values f32[b, 5])."""
     params: EnvParams
     """Constants of the retention model; its population is the default one and stands for nobody."""
     company: Company
@@ -75,6 +49,21 @@ class Bundle:
     """By which messages are checked."""
     priced: Priced | None = None
     """The policy for any budget, see `at_budget`; None for a bundle without it."""
+
+    @property
+    def offers(self) -> Mapping[str, Offer]:
+        """By name, in the order of their actions."""
+        return self.company.offers
+
+    def words(self, offer: int) -> str:
+        """An offer in words, by its index."""
+        return list(self.offers.values())[offer].words(self.company.currency)
+
+    def said_offer(self, offer: int) -> shield.Offer:
+        """An offer by its index, as messages say it."""
+        given, currency = list(self.offers.values())[offer], self.company.currency
+        say = given.say if given.say is not None or not given.cost else self.words(offer)
+        return shield.Offer(given.discount, amount=given.amount, say=say, days=given.days, currency=currency)
 
     @property
     def writes(self) -> bool:
@@ -99,29 +88,6 @@ class Bundle:
             multipliers={**self.manifest.multipliers, "campaign_budget": price},
         )
         return replace(self, manifest=stated, decide=self.priced.at(price))
-
-    def frame(self, records: Sequence[Mapping[str, object]], *, where: str = "customer") -> pd.DataFrame:
-        """Checked facts, one customer a row. Raises DataError naming `where`, field, value and what is allowed."""
-        places = [where] if len(records) == 1 else [f"{where} {number}" for number in range(len(records))]
-        pairs = zip(records, places, strict=True)
-        return record_frame(self.schema, [validate_record(self.schema, each, where=place) for each, place in pairs])
-
-    def score(self, records: Sequence[Mapping[str, object]], *, where: str = "customer") -> Scores:
-        """Charge, churn risk and acceptance of customers by their facts. Raises DataError as `frame`."""
-        frame = self.frame(records, where=where)
-        low, high = MIN_PROBABILITY, 1 - MIN_PROBABILITY  # as in the population the policy was trained on
-        return Scores(
-            customer_id=tuple(frame[customer.ID]),
-            monthly_charge=frame[str(self.schema.charge)].to_numpy(np.float64),
-            churn_probability=self.churn.predict(frame).clip(low, high),
-            accept_probability=self.acceptance.predict(frame).clip(low, high),
-        )
-
-    def reasons(self, facts: Mapping[str, object], *, most: int = 5, where: str = "customer") -> list[Reason]:
-        """The facts that move one customer's churn score most, strongest first. Raises DataError as `frame`."""
-        frame = self.frame([facts], where=where)
-        top = self.churn.contributions(frame).top(0, most)
-        return [Reason(name, _value(frame[name].iloc[0]), log_odds) for name, log_odds in top]
 
 
 def load(folder: str | os.PathLike[str]) -> Bundle:
@@ -148,13 +114,13 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
         manifest=read,
         churn=Classifier.load(base / "churn"),
         acceptance=Classifier.load(base / "acceptance"),
-        decide=program.load((base / PROGRAM).read_bytes(), str(base / PROGRAM)),
+        decide=program.load((base / PROGRAM).read_bytes(), params, str(base / PROGRAM)),
         params=params,
         company=company,
         schema=schema,
         message=message.read(base, schema) if shielded else None,
         rules=_rules(base) if shielded else None,
-        priced=read_priced(base, read.files),
+        priced=read_priced(base, read.files, params),
     )
     _check_features(bundle, where)
     return bundle
@@ -164,15 +130,19 @@ def _company(read: Manifest, params: EnvParams, where: str) -> Company:
     """Raises BundleError for a company that is none, or whose offers and delays are not those of the policy."""
     try:
         company = Company.from_dict(read.company, where=f"{where}: company")
-    except (DataError, ConfigError) as error:
+    except RetentionJaxError as error:
         raise BundleError(str(error)) from None
-    sizes = {
-        "offers": (len(company.offers), actions.offers(params)),
-        "delays": (len(company.delays), actions.delays(params)),
+    figures = {
+        **{key: [getattr(offer, key) for offer in company.offers.values()] for key in ("discount", "amount", "cost")},
+        "offer_days": [offer.days for offer in company.offers.values()],
+        "delays": list(company.delays),
     }
-    for name, (said, trained) in sizes.items():
-        if said != trained:
-            raise BundleError(f"{where}: the company has {said} {name}, and the policy was trained on {trained}")
+    for name, said in figures.items():
+        trained = np.asarray(getattr(params, name), np.float32)
+        if trained.shape != (len(said),) or not np.array_equal(trained, np.array(said, np.float32)):
+            raise BundleError(
+                f"{where}: {name} of the company is {said}, and the policy was trained on {trained.tolist()}"
+            )
     return company
 
 
@@ -192,10 +162,3 @@ def _check_features(bundle: Bundle, where: str) -> None:
         )
         if not fits or any(schema.categorical.get(key) != allowed for key, allowed in encoder.categorical.items()):
             raise BundleError(f"{where}: the customer's fields do not fit the features of the {name} model")
-
-
-def _value(value: object) -> float | str | None:
-    if isinstance(value, str):
-        return value
-    number = float(np.asarray(value, np.float64))
-    return None if np.isnan(number) else number

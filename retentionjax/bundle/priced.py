@@ -17,6 +17,7 @@ from retentionjax import storage
 from retentionjax.bundle import program
 from retentionjax.bundle.program import DecideAtPrice, Program
 from retentionjax.env.prices import Prices
+from retentionjax.env.types import EnvParams
 from retentionjax.errors import BundleError, ConfigError
 
 PROGRAM = "policy/priced.stablehlo"
@@ -36,13 +37,13 @@ class Priced:
         return Program(jax.jit(lambda seen, masks: self.run(seen, masks, jnp.full(len(seen), price, jnp.float32))))
 
 
-def write(folder: epath.Path, decide: DecideAtPrice, prices: Prices) -> None:
+def write(folder: epath.Path, decide: DecideAtPrice, prices: Prices, params: EnvParams) -> None:
     """Both files, below the bundle's folder."""
-    storage.write_bytes(folder / PROGRAM, program.build(decide, priced=True))
+    storage.write_bytes(folder / PROGRAM, program.build(decide, params, priced=True))
     storage.write_json(folder / PRICES, asdict(prices))
 
 
-def read(folder: epath.Path, files: Mapping[str, Any]) -> Priced | None:
+def read(folder: epath.Path, files: Mapping[str, Any], params: EnvParams) -> Priced | None:
     """What the bundle has of it, None where its manifest names neither file.
 
     Raises BundleError: one file without the other, no table of prices, or what `program.read` refuses.
@@ -53,7 +54,7 @@ def read(folder: epath.Path, files: Mapping[str, Any]) -> Priced | None:
     if len(present) == 1:
         missing = PRICES if present == [PROGRAM] else PROGRAM
         raise BundleError(f"{folder / missing}: no such file, but there is {present[0]}; one is of no use alone")
-    run = program.load_priced((folder / PROGRAM).read_bytes(), str(folder / PROGRAM))
+    run = program.load_priced((folder / PROGRAM).read_bytes(), params, str(folder / PROGRAM))
     return Priced(run, _prices(storage.read_json(folder / PRICES), str(folder / PRICES)))
 
 

@@ -1,8 +1,9 @@
 """The policy as StableHLO: it runs wherever JAX does, without the code that trained it and without any of its own.
 
-The program takes observations f32[b, 16] and masks bool[b, 13], any b ≥ 1, and gives propensities f32[b, 13] (0 where
-the mask forbids) and values f32[b, 5]: the uplift to come in $, then each cost to come in the order of
-`constraints.NAMES`. A *priced* program takes prices of spend f32[b] as well.
+The program takes observations f32[b, features] and masks bool[b, actions], any b ≥ 1, and gives propensities
+f32[b, actions] (0 where the mask forbids) and values f32[b, values]: the uplift to come in $, then each cost to come in
+the order of `constraints.NAMES`. Their sizes are those of the bundle's constants. A *priced* program takes prices of
+spend f32[b] as well.
 """
 
 import contextlib
@@ -18,8 +19,9 @@ import numpy as np
 from jax import export
 from jaxtyping import Bool, Float32
 
-from retentionjax.env import constraints, observation
-from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS, WAIT
+from retentionjax.env import actions, constraints, observation
+from retentionjax.env.actions import WAIT
+from retentionjax.env.types import EnvParams
 from retentionjax.errors import BundleError
 
 Decide = Callable[[Any, Any], tuple[Any, Any]]
@@ -37,8 +39,8 @@ class Program:
     """Jitted: compiled once a batch size."""
 
     def __call__(
-        self, observations: Float32[np.ndarray, "b 16"], masks: Bool[np.ndarray, "b 13"]
-    ) -> tuple[Float32[np.ndarray, "b 13"], Float32[np.ndarray, "b 5"]]:
+        self, observations: Float32[np.ndarray, "b features"], masks: Bool[np.ndarray, "b actions"]
+    ) -> tuple[Float32[np.ndarray, "b actions"], Float32[np.ndarray, "b values"]]:
         """(propensities, values) of b customers; a row of propensities sums to 1.
 
         Raises ValueError for an empty batch or a mask that forbids *wait*, BundleError for an answer that is no number.
@@ -51,14 +53,16 @@ class Program:
         return propensities, values
 
 
-def build(decide: Decide | DecideAtPrice, *, priced: bool = False) -> bytes:
-    """`decide(observations, masks) -> (propensities, values)`, any function of JAX, as a serialised program.
+def build(decide: Decide | DecideAtPrice, params: EnvParams, *, priced: bool = False) -> bytes:
+    """`decide(observations, masks) -> (propensities, values)`, any function of JAX, as a serialised program for the
+    offers and delays of `params`.
 
     With `priced` it takes prices after the masks.
     """
     (size,) = export.symbolic_shape("b")
     shape: Any = jax.ShapeDtypeStruct
-    shapes = [shape((size, observation.size(NUM_OFFERS)), jnp.float32), shape((size, NUM_ACTIONS), jnp.bool_)]
+    seen, choices = observation.size(actions.offers(params)), actions.count(params)
+    shapes = [shape((size, seen), jnp.float32), shape((size, choices), jnp.bool_)]
     shapes += [shape((size,), jnp.float32)] * priced
     # Full float32 products everywhere: an accelerator's shortcuts would change propensities in the third digit.
     with jax.default_matmul_precision("highest"), _no_source_places():
@@ -79,17 +83,17 @@ def _no_source_places() -> Iterator[None]:
         settings.update(name, before)
 
 
-def load(data: bytes, where: str) -> Program:
+def load(data: bytes, params: EnvParams, where: str) -> Program:
     """The program in `data`. Raises BundleError as `read`."""
-    return Program(jax.jit(read(data, where).call))
+    return Program(jax.jit(read(data, params, where).call))
 
 
-def load_priced(data: bytes, where: str) -> DecideAtPrice:
+def load_priced(data: bytes, params: EnvParams, where: str) -> DecideAtPrice:
     """The program in `data`, to be given prices f32[b] as well. Raises BundleError as `read`."""
-    return read(data, where, priced=True).call
+    return read(data, params, where, priced=True).call
 
 
-def read(data: bytes, where: str, *, priced: bool = False) -> export.Exported:
+def read(data: bytes, params: EnvParams, where: str, *, priced: bool = False) -> export.Exported:
     """What `build` serialised, checked.
 
     Raises BundleError: damaged, of a version that this JAX does not read, of other shapes, not for this platform, or
@@ -110,20 +114,21 @@ def read(data: bytes, where: str, *, priced: bool = False) -> export.Exported:
         raise BundleError(f"{where}: {version}; JAX {jax.__version__} reads {oldest} to {newest}")
     if text.count("custom_call") != len(_HARMLESS.findall(text)):
         raise BundleError(f"{where}: the program calls functions outside itself; that is refused")
-    _check_shapes(exported, where, priced=priced)
+    _check_shapes(exported, params, where, priced=priced)
     platform = export.default_export_platform()
     if platform not in exported.platforms:
         raise BundleError(f"{where}: made for {', '.join(exported.platforms)}, and this is {platform}")
     return exported
 
 
-def _check_shapes(exported: export.Exported, where: str, *, priced: bool) -> None:
+def _check_shapes(exported: export.Exported, params: EnvParams, where: str, *, priced: bool) -> None:
     found = [(aval.dtype.name, aval.shape[1:]) for aval in (*exported.in_avals, *exported.out_avals)]
+    choices = actions.count(params)
     wanted = [
-        ("float32", (observation.size(NUM_OFFERS),)),
-        ("bool", (NUM_ACTIONS,)),
+        ("float32", (observation.size(actions.offers(params)),)),
+        ("bool", (choices,)),
         *([("float32", ())] * priced),
-        ("float32", (NUM_ACTIONS,)),
+        ("float32", (choices,)),
         ("float32", (len(VALUES),)),
     ]
     batches = {str(aval.shape[:1]) for aval in (*exported.in_avals, *exported.out_avals)}

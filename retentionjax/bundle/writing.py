@@ -73,9 +73,9 @@ def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool =
         drift.write(new, contents.references)
         (new / "policy").mkdir()
         contents.save_policy(new / "policy")
-        storage.write_bytes(new / loading.PROGRAM, program.build(contents.decide))
+        storage.write_bytes(new / loading.PROGRAM, program.build(contents.decide, contents.params))
         if contents.priced is not None:
-            priced.write(new, *contents.priced)
+            priced.write(new, *contents.priced, contents.params)
         _write_messages(new, contents, described)
         written = Manifest(
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

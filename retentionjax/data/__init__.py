@@ -1,6 +1,6 @@
 """Customer tables and texts: public sets by name, a user's own tables by YAML schema, splits and catalog.
 
-`load(name)` gives a checked Table, `split(table)` its 80/10/10 row positions, `validate_record` one person's facts.
+`load(name)` gives a checked Table, `split(table)` its 80/10/10 row positions.
 Texts are in modules of their own: `messages` (the retention corpus), `text_loading` (public sets), `texts`.
 The names below are imported when first used: pandas takes half a second, which `retentionjax data --help` need not.
 """
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retentionjax.data.loading import SCHEMAS, Mode, load
-    from retentionjax.data.record import record_frame, validate_record
     from retentionjax.data.schema import Provenance, Schema
     from retentionjax.data.splits import Splits, split
     from retentionjax.data.table import Table
@@ -23,14 +22,11 @@ __all__ = [
     "Splits",
     "Table",
     "load",
-    "record_frame",
     "split",
-    "validate_record",
 ]
 
 _HOME = {
     **dict.fromkeys(("SCHEMAS", "Mode", "load"), "loading"),
-    **dict.fromkeys(("record_frame", "validate_record"), "record"),
     **dict.fromkeys(("Provenance", "Schema"), "schema"),
     **dict.fromkeys(("Splits", "split"), "splits"),
     "Table": "table",

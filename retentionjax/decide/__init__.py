@@ -1,19 +1,20 @@
-"""The decision for one customer: contact or wait, with which offer, when, and why.
+"""The decision: contact or wait, with which offer, when, and why; one program for one customer and for millions.
 
-`decide(bundle, customer)` gives a Decision; `retentionjax decide` prints it. The names below are imported when first
-used, so that `--help` is instant.
+`decide(Decider(bundle), customer)` gives a Decision; `retentionjax decide` prints it. The names below are imported when
+first used, so that `--help` is instant.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retentionjax.decide.customer import Customer
     from retentionjax.decide.decision import Decision, decide
-    from retentionjax.decide.history import History
+    from retentionjax.decide.program import Decider
 
-__all__ = ["Decision", "History", "decide"]
+__all__ = ["Customer", "Decider", "Decision", "decide"]
 
-_HOME = {"Decision": "decision", "decide": "decision", "History": "history"}
+_HOME = {"Customer": "customer", "Decider": "program", "Decision": "decision", "decide": "decision"}
 
 
 def __getattr__(name: str) -> Any:

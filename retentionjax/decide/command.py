@@ -24,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--budget", type=float, metavar="DOLLARS", help="another campaign budget a customer, if the bundle serves any"
     )
+    parser.add_argument("--campaign", default="default", metavar="ID", help="which the draw depends on (default)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of words")
     parser.add_argument("--template", action="store_true", help="no language model: write by the template")
     parsed = parser.parse_args(list(arguments))
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     from retentionjax.decide.decision import decide
     from retentionjax.decide.message import compose
     from retentionjax.decide.printing import show, to_dict
+    from retentionjax.decide.program import Decider
     from retentionjax.errors import DataError
 
     customer = storage.read_json(parsed.customer)
@@ -41,8 +43,8 @@ def main(arguments: Sequence[str]) -> int:
         raise DataError(f"{parsed.customer}: an object with the facts of one customer is wanted")
     bundle = load(parsed.bundle)
     bundle = bundle if parsed.budget is None else bundle.at_budget(parsed.budget)
-    decision = decide(bundle, customer, where=parsed.customer)
-    asked = decision.contact is not None and bundle.writes and not parsed.template
+    decision = decide(Decider(bundle, sizes=(1,)), customer, campaign_id=parsed.campaign, where=parsed.customer)
+    asked = decision.offer is not None and bundle.writes and not parsed.template
     message = compose(decision, customer, writer(bundle) if asked else None, where=parsed.customer)
     if parsed.json:
         print(json.dumps(to_dict(decision, message), indent=2, ensure_ascii=False, allow_nan=False))

@@ -5,7 +5,7 @@ rules and what that text was.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from retentionjax import shield
@@ -13,14 +13,14 @@ from retentionjax.bundle import Bundle
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.decide.decision import Decision
 from retentionjax.errors import BundleError
-from retentionjax.shield import Brief, Offer, Violation
+from retentionjax.shield import Brief, Violation
 
 Write = Callable[[Brief, int], str]
 """(masked brief, seed) → text with stand-ins for the names: a language model with its sampling settings."""
 
 
 @dataclass(frozen=True)
-class Message:
+class Composed:
     """What is sent, and how it came to be."""
 
     text: str
@@ -34,56 +34,44 @@ class Message:
     violations: tuple[Violation, ...]
     """Why the model's text was not sent."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        plain = {name: getattr(self, name) for name in ("text", "source", "footer", "rules_version", "model_text")}
+        return {**plain, "channel": self.brief.channel, "violations": [asdict(each) for each in self.violations]}
+
 
 def compose(
     decision: Decision, customer: Mapping[str, object], write: Write | None, *, where: str = "customer"
-) -> Message | None:
+) -> Composed | None:
     """The message of this decision, None if it is to wait or the bundle has no shield to check one with.
 
-    `customer` as in the file, `recipient` included. `write` is asked once, with a seed that is a hash of bundle,
-    customer and day: asked again, the message is the same. Raises DataError naming `where` and field.
+    `customer` as in the file, `recipient` included. `write` is asked once, with a seed that is a hash of customer,
+    campaign and day: asked again, the message is the same. Raises DataError naming `where` and field.
     """
     bundle = decision.bundle
-    if decision.contact is None or bundle.message is None or bundle.rules is None:
+    if decision.offer is None or bundle.message is None or bundle.rules is None:
         return None
-    size, _ = decision.contact
     facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
-    offer = Offer(discount=size, days=int(bundle.params.offer_days[0]))
+    offer = bundle.said_offer(decision.offer)
     brief = bundle.message.brief(facts, customer.get(RECIPIENT), offer, where=where)
     text = brief.fill(write(brief.mask(), decision.seed)) if write else None
     verdict = shield.check(text, brief, bundle.rules) if text is not None else None
     if text is not None and verdict is not None and verdict.passed:
-        return _message(text, "model", brief, bundle, text, ())
+        return _composed(text, "model", brief, bundle, text, ())
     fallback = shield.render(brief, bundle.rules)
     if not shield.check(fallback, brief, bundle.rules).passed:
         raise BundleError(f"{bundle.folder}: the shield refuses its own template; nothing can be sent")
-    return _message(fallback, "template", brief, bundle, text, verdict.violations if verdict else ())
+    return _composed(fallback, "template", brief, bundle, text, verdict.violations if verdict else ())
 
 
-def to_dict(message: Message) -> dict[str, Any]:
-    """The message as JSON holds it."""
-    return {
-        "text": message.text,
-        "source": message.source,
-        "channel": message.brief.channel,
-        "footer": message.footer,
-        "rules_version": message.rules_version,
-        "model_text": message.model_text,
-        "violations": [
-            {"rule": each.rule, "severity": each.severity, "start": each.start, "end": each.end, "detail": each.detail}
-            for each in message.violations
-        ],
-    }
-
-
-def _message(
+def _composed(
     text: str,
     source: Literal["model", "template"],
     brief: Brief,
     bundle: Bundle,
     model_text: str | None,
     violations: tuple[Violation, ...],
-) -> Message:
+) -> Composed:
     version = bundle.rules.version if bundle.rules else ""
     footer = shield.footer(brief) if brief.channel == "email" else ""
-    return Message(text, source, brief, footer, version, model_text, violations)
+    return Composed(text, source, brief, footer, version, model_text, violations)

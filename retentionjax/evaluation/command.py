@@ -15,8 +15,10 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     import pandas as pd
 
     from retentionjax.bundle.loading import Bundle
+    from retentionjax.decide.facts import Features
     from retentionjax.evaluation.rollout import Policy, Situation
 
+_AT_ONCE = 1024  # customers scored at once
 _RULES = {"threshold": (0.0, 1.0), "greedy": (0.0, 50.0), "greedy_fatigue": (0.0, 50.0)}
 
 
@@ -84,7 +86,9 @@ def _show_recorded(bundle: "Bundle") -> None:
 
 def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int, optimum_customers: int) -> None:
     import jax
+    import numpy as np
 
+    from retentionjax.decide.program import Decider
     from retentionjax.env import population
     from retentionjax.env.retention import RetentionEnv
     from retentionjax.evaluation import baselines, business, table
@@ -92,8 +96,9 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     from retentionjax.evaluation.statistics import Bootstrap
     from retentionjax.evaluation.tuning import spend_exactly
 
-    scores = bundle.score(checked(bundle, frame), where="row")
-    people = population.build(scores.monthly_charge, scores.churn_probability, scores.accept_probability)
+    features = checked(bundle, frame)
+    scores = Decider(bundle, sizes=(_AT_ONCE,)).score(features)
+    people = population.build(features.monthly_charge, *(np.asarray(each, np.float64) for each in scores))
     params: Any = bundle.params.replace(population=people)  # type: ignore[attr-defined]
     as_parameters: Any = jax.tree_util.Partial  # a function as a pytree, which policies' parameters must be
     ours = Policy("ppo", _act, parameters=as_parameters(bundle.decide.run))
@@ -107,16 +112,17 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
             rule, env, params, target, low=low, high=high, key=key, replicates=min(4, replicates), steps=12
         )
         played[rule.name] = play(env, params, tuned, key, replicates=replicates)
-    bootstrap = Bootstrap(len(scores.customer_id), seed=seed)
+    bootstrap = Bootstrap(len(features.customer_id), seed=seed)
     metrics = {
-        name: business.metrics(each, played["never"], scores.monthly_charge, bootstrap) for name, each in played.items()
+        name: business.metrics(each, played["never"], features.monthly_charge, bootstrap)
+        for name, each in played.items()
     }
     paired = {
         name: bootstrap.mean(business.paired(played["ppo"], each)) for name, each in played.items() if name != "ppo"
     }
     footer = _attained(bundle, params, ours, target, optimum_customers, seed) if optimum_customers else ""
     table.show(
-        metrics, paired, title=f"{len(scores.customer_id):,} customers, $ a customer and campaign", footer=footer
+        metrics, paired, title=f"{len(features.customer_id):,} customers, $ a customer and campaign", footer=footer
     )
 
 
@@ -144,15 +150,16 @@ def _attained(bundle: "Bundle", params: Any, ours: "Policy", spend: float, count
     return optimum.sentences(regret, price)
 
 
-def checked(bundle: "Bundle", frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """The customers as facts, after a word on whether they are those the models were trained on."""
+def checked(bundle: "Bundle", frame: "pd.DataFrame") -> "Features":
+    """The customers' facts, after a word on whether they are those the models were trained on."""
     from retentionjax.bundle import drift
+    from retentionjax.decide.facts import Facts, as_frame
 
     references = drift.read(bundle)
     frame, known = drift.labels(references, frame)
-    records = _records(bundle, frame)
-    drift.show(drift.compare(bundle, references, bundle.frame(records, where="row"), known), len(records))
-    return records
+    features = Facts(bundle.schema).records(_records(bundle, frame), where="row")
+    drift.show(drift.compare(bundle, references, as_frame(bundle.schema, features), known), len(features.values))
+    return features
 
 
 def _records(bundle: "Bundle", frame: "pd.DataFrame") -> list[dict[str, Any]]:

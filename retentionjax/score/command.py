@@ -8,7 +8,7 @@ IN.parquet is a file, or a folder of them, with the columns that `retentionjax b
 passed over. OUT gets part-00000.parquet …, one a shard, summary.json, and manifest.json, by which the same command
 goes on where a killed one stopped: no row is lost and none decided twice. Another bundle, input or setting is refused
 there. Customers are decided about as on day --day of a campaign in which nobody was contacted yet; the draw is a hash
-of bundle, customer and day, so a decision is that of `retentionjax decide`."""
+of customer, campaign and day, so a decision is that of `retentionjax decide` and of the service."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster (extra ray)")
     parser.add_argument("--workers", type=int, default=2, help="shards scored at once (2)")
     parser.add_argument("--rows-per-shard", type=int, default=250_000, metavar="N", help="rows of a part (250000)")
+    parser.add_argument("--campaign", default="default", metavar="ID", help="which the draw depends on (default)")
     parser.add_argument("--day", type=int, default=0, help="day of the campaign, 0-based (0)")
     parser.add_argument(
         "--on-error",
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         engine=parsed.engine,
         workers=parsed.workers,
         rows_per_shard=parsed.rows_per_shard,
+        campaign=parsed.campaign,
         day=parsed.day,
         on_error=parsed.on_error,
     )

@@ -19,7 +19,7 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.errors import ConfigError, DataError
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
 OnError = Literal["stop", "skip"]
 
@@ -62,6 +62,8 @@ class Plan:
     """Id of the bundle."""
     synthetic: bool
     """Whether the bundle was made with made-up data."""
+    campaign: str
+    """Its id, which the draw depends on, as on customer and day."""
     day: int
     """Of the campaign, 0-based; customers have no history in it."""
     on_error: OnError
@@ -167,6 +169,7 @@ def _difference(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """The first thing that differs, in words."""
     for key, word in (
         ("bundle", "bundle"),
+        ("campaign", "--campaign"),
         ("day", "--day"),
         ("on_error", "--on-error"),
         ("rows_per_shard", "--rows-per-shard"),

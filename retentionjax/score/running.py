@@ -31,6 +31,7 @@ class Request:
     workers: int = 2
     """Shards scored at once: threads here, processes on a cluster."""
     rows_per_shard: int = 250_000
+    campaign: str = "default"
     day: int = 0
     on_error: OnError = "stop"
 
@@ -71,7 +72,8 @@ def run(request: Request) -> Result:
     files = find(request.customers)
     sources = describe(files)
     manifest = bundle.manifest
-    plan = Plan(manifest.id, manifest.synthetic, request.day, request.on_error, request.rows_per_shard, sources)
+    campaign, day = request.campaign, request.day
+    plan = Plan(manifest.id, manifest.synthetic, campaign, day, request.on_error, request.rows_per_shard, sources)
     folder = storage.as_path(request.out)
     with _only_one(folder):
         settle(plan, folder)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import numpy as np
@@ -11,18 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from etils import epath
-from jaxtyping import Float
 
 from retentionjax import storage
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
-from retentionjax.decide import batch
-from retentionjax.decide.batch_encoding import Features
-from retentionjax.env import observation
-from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, NUM_OFFERS, WAIT
-from retentionjax.env.types import EnvParams
+from retentionjax.decide.customer import unknown
+from retentionjax.decide.facts import Fault, Features
+from retentionjax.decide.program import Decider, sample, uniform
+from retentionjax.env import actions
+from retentionjax.env.actions import WAIT
 from retentionjax.errors import DataError
-from retentionjax.score.encoding import ColumnEncoder, Fault
 from retentionjax.score.plan import Plan, Shard, open_parquet
 
 BATCH = 4096
@@ -30,7 +27,6 @@ BATCH = 4096
 _WRITTEN = 65_536
 """Rows of a row group of the output; so many decisions are held in memory."""
 _MARK = b"retentionjax"
-_FIRST_ACCEPTANCE = observation.names(NUM_OFFERS).index("accept_probability_0")
 _REJECTS = pa.schema(
     [
         ("file", pa.string()),
@@ -65,9 +61,9 @@ class Count:
 NOTHING = Count(0, 0, 0, 0.0)
 
 
-def schema(params: EnvParams) -> pa.Schema:
-    """Columns of the decisions. `action` is coded as in `env.actions`; offer and delay are null for *wait*."""
-    acceptance = [(f"accept_probability_{100 * float(size):g}", pa.float32()) for size in np.asarray(params.discount)]
+def schema(bundle: Bundle) -> pa.Schema:
+    """Columns of the decisions. `action` as in `env.actions`; `offer`, a name, and the delay are null for *wait*."""
+    acceptance = [(f"accept_probability_{name}", pa.float32()) for name in bundle.offers]
     return pa.schema(
         [
             ("customer_id", pa.string()),
@@ -75,11 +71,11 @@ def schema(params: EnvParams) -> pa.Schema:
             ("churn_probability", pa.float32()),
             *acceptance,
             ("contact", pa.bool_()),
-            ("offer", pa.float32()),
+            ("offer", pa.string()),
             ("delay_days", pa.int16()),
-            ("action", pa.int8()),
+            ("action", pa.int16()),
             ("propensity", pa.float32()),
-            ("propensities", pa.list_(pa.float32(), NUM_ACTIONS)),
+            ("propensities", pa.list_(pa.float32(), actions.count(bundle.params))),
             ("expected_uplift", pa.float32()),
             ("expected_spend", pa.float32()),
             ("expected_contacts", pa.float32()),
@@ -92,9 +88,9 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, plan: Plan) -> None:
         self.plan, self.bundle = plan, bundle
-        self.encoder = ColumnEncoder(bundle)
-        self.schema = schema(bundle.params)
-        self._decider = batch.compile(bundle, sizes=(BATCH,))
+        self.schema = schema(bundle)
+        self._decider = Decider(bundle, sizes=(BATCH,))
+        self.facts = self._decider.facts
 
     def score(self, shard: Shard, source: epath.Path, folder: epath.Path) -> Count:
         """Decides a shard of the file `source`; its rejects lie in `folder` before its part does.
@@ -123,34 +119,36 @@ class Scorer:
     def _decisions(self, shard: Shard, source: epath.Path, faults: list[tuple[int, Fault]]) -> Iterator[pa.RecordBatch]:
         """Batch by batch; rows that are skipped are added to `faults` with their number in the file, from 1."""
         for first, rows in self._read(shard, source):
-            features, wrong = self.encoder.encode(rows)
-            if wrong and self.plan.on_error == "stop":
-                raise DataError(f"{source}, row {first + wrong[0].row + 1}, {wrong[0]}")
-            faults += [(first + fault.row + 1, fault) for fault in wrong]
+            features, wrong = self.facts.table(rows)
+            numbered = [(first + row + 1, fault) for row, fault in wrong]
+            if numbered and self.plan.on_error == "stop":
+                row, fault = numbered[0]
+                raise DataError(f"{source}, row {row}, {fault}")
+            faults += numbered
             if features.customer_id:
                 yield self.decide(features)
 
     def decide(self, features: Features) -> pa.RecordBatch:
         """Decisions about customers of whom nothing is known but their facts; see `schema`."""
         rows = len(features.customer_id)
-        decided = self._decider.decide(features, batch.fresh(rows, day=self.plan.day))
-        action = batch.sample(decided.propensities, self._uniforms(features.customer_id))
-        waits = action == WAIT
-        offer, delay = np.divmod(np.where(waits, 0, action - 1), NUM_DELAYS)
-        params = self.bundle.params
+        decided = self._decider.decide(features, unknown(rows, day=self.plan.day))
+        drawn = [uniform(each, self.plan.campaign, self.plan.day) for each in features.customer_id]
+        action = sample(decided.propensities, np.array(drawn))
+        waits, params, names = action == WAIT, self.bundle.params, np.array(list(self.bundle.offers))
+        offer, delay = np.divmod(np.where(waits, 0, action - 1), actions.delays(params))
         values = dict(zip(VALUES, decided.values.T, strict=True))
-        acceptance = decided.observation[:, _FIRST_ACCEPTANCE : _FIRST_ACCEPTANCE + len(np.asarray(params.discount))]
+        acceptance = decided.observation[:, 1 : 1 + len(names)]
         columns = [
             pa.array(features.customer_id, pa.string()),
             features.monthly_charge,
             decided.churn_probability,
             *acceptance.T,
             ~waits,
-            pa.array(np.asarray(params.discount, np.float32)[offer], mask=waits),
+            pa.array(names[offer], pa.string(), mask=waits),
             pa.array(np.asarray(params.delays, np.int16)[delay], mask=waits),
-            action.astype(np.int8),
+            action.astype(np.int16),
             decided.propensities[np.arange(rows), action],
-            pa.FixedSizeListArray.from_arrays(pa.array(decided.propensities.ravel()), NUM_ACTIONS),
+            pa.FixedSizeListArray.from_arrays(pa.array(decided.propensities.ravel()), actions.count(params)),
             values["uplift"],
             values["campaign_budget"],
             values["contact"],
@@ -158,20 +156,15 @@ class Scorer:
         arrays = [each if isinstance(each, pa.Array) else pa.array(each) for each in columns]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _uniforms(self, ids: tuple[str, ...]) -> Float[np.ndarray, " rows"]:
-        """The very numbers by which `decide.decision.decide` draws: a hash of bundle, customer and day."""
-        before, after = f'["{self.bundle.manifest.id}", ', f", {self.plan.day}]"
-        return np.array([batch.uniform(f"{before}{encode_basestring_ascii(each)}{after}") for each in ids])
-
     def _read(self, shard: Shard, source: epath.Path) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Batches of the shard's rows, each with the number of its first row in the file, from 0."""
         with open_parquet(source) as file:
-            dictionaries = self.encoder.dictionaries(file.schema_arrow)
-            self.encoder.check(file.schema_arrow, str(source))
+            dictionaries = self.facts.dictionaries(file.schema_arrow)
+            self.facts.check(file.schema_arrow, str(source))
         with open_parquet(source, read_dictionary=dictionaries) as file:
             groups, first = _groups(file, shard)
             last = shard.first + shard.rows
-            for rows in file.iter_batches(BATCH, row_groups=groups, columns=list(self.encoder.columns)):
+            for rows in file.iter_batches(BATCH, row_groups=groups, columns=list(self.facts.columns)):
                 start, stop = max(first, shard.first), min(first + rows.num_rows, last)
                 if start < stop:
                     yield start, rows.slice(start - first, stop - start)
@@ -225,7 +218,7 @@ def _groups(file: pq.ParquetFile, shard: Shard) -> tuple[list[int], int]:
 
 def _write_rejects(path: epath.Path, name: str, faults: list[tuple[int, Fault]]) -> None:
     rows = [
-        {"file": name, "row": row, "column": fault.column, "value": fault.value, "wrong": fault.wrong}
+        {"file": name, "row": row, "column": fault.field, "value": str(fault.value), "wrong": fault.wrong}
         for row, fault in faults
     ]
     with storage.new_file(path) as partial:

@@ -29,8 +29,8 @@ from retentionjax import bundle as bundles
 from retentionjax.bundle import Bundle, Contents
 from retentionjax.company import Company
 from retentionjax.data import load
-from retentionjax.env import EnvParams, observation
-from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS, WAIT
+from retentionjax.env import EnvParams, actions, observation
+from retentionjax.env.actions import WAIT
 from retentionjax.evaluation import learned
 from retentionjax.rl import networks
 from retentionjax.score import plan as plans
@@ -44,6 +44,8 @@ from retentionjax.tabular.classifier import Classifier, fit
 ROWS, TURNS, SHARD = 100_000, 3, 50_000
 FEW, MANY = 100_000, 1_000_000
 PIECE = 100_000
+PARAMS = EnvParams()
+ACTIONS = actions.count(PARAMS)
 
 
 def run() -> dict[str, float]:
@@ -73,7 +75,7 @@ def make(folder: Path) -> tuple[learned.Trained, Bundle]:
         columns: Any = {"numeric": schema.numeric, "categorical": schema.categorical, "nullable": schema.nullable}
         label = frame[str(schema.label)].to_numpy(np.int64)
         models[name] = fit(frame, label, **columns, config=config, seed=0, folds=2)
-    sizes = (observation.size(NUM_OFFERS), NUM_ACTIONS, learned.NUM_HEADS, (64, 64), 2.0)
+    sizes = (observation.size(actions.offers(PARAMS)), ACTIONS, learned.NUM_HEADS, (64, 64), 2.0)
     nets = networks.init_actor_critic(jax.random.key(0), *sizes)
     policy = learned.Trained(learned.ppo(networks.Policy(nets.actor, None, "tanh"), 1.0), nets.critic)
     contents = Contents(
@@ -84,7 +86,7 @@ def make(folder: Path) -> tuple[learned.Trained, Bundle]:
         decide=served(policy),
         save_policy=lambda target: learned.save(policy, target),
         company=Company.load(DEMO),
-        params=EnvParams(),
+        params=PARAMS,
         limits={"campaign_budget": 2.5, "contact": None, "cooldown": 0.0, "fatigue": 0.0},
         multipliers={"campaign_budget": 0.75},
         data={name: table.provenance for name, table in tables.items()},
@@ -119,7 +121,13 @@ def compare(policy: learned.Trained, bundle: Bundle, customers: Path, folder: Pa
     """Rows a CPU-second of both, the best of a few alternating turns."""
     files = plans.find(customers)
     plan = plans.Plan(
-        bundle.manifest.id, synthetic=False, day=0, on_error="stop", rows_per_shard=SHARD, sources=plans.describe(files)
+        bundle.manifest.id,
+        synthetic=False,
+        campaign="default",
+        day=0,
+        on_error="stop",
+        rows_per_shard=SHARD,
+        sources=plans.describe(files),
     )
     scorer = Scorer(bundle, plan)
     scorer.warm()
@@ -152,7 +160,7 @@ def numpy_loop(bundle: Bundle, weights: list[tuple[np.ndarray, np.ndarray]], cus
         churn = bundle.churn.predict(frame).clip(1e-4, 1 - 1e-4)
         accept = bundle.acceptance.predict(frame).clip(1e-4, 1 - 1e-4)
         seen = fresh_observation(churn, accept, charge, offers)
-        mask = np.ones((len(frame), NUM_ACTIONS), bool)
+        mask = np.ones((len(frame), ACTIONS), bool)
         mask[:, 1:] = np.repeat(offers * charge[:, None] + 0.5 <= 30.0, 3, axis=1)
         hidden = seen
         for kernel, bias in weights[:-1]:
@@ -163,7 +171,7 @@ def numpy_loop(bundle: Bundle, weights: list[tuple[np.ndarray, np.ndarray]], cus
         propensities = shifted / shifted.sum(axis=1, keepdims=True)
         action = (propensities.cumsum(axis=1) < random.random((len(frame), 1))).sum(axis=1)
         columns = {"customer_id": rows.column("customer_id"), "churn_probability": churn, "action": action}
-        piece = pa.table({**columns, **{f"p{place}": propensities[:, place] for place in range(NUM_ACTIONS)}})
+        piece = pa.table({**columns, **{f"p{place}": propensities[:, place] for place in range(ACTIONS)}})
         writer = writer or pq.ParquetWriter(out, piece.schema, compression="zstd")
         writer.write_table(piece)
     if writer is not None:
@@ -172,7 +180,7 @@ def numpy_loop(bundle: Bundle, weights: list[tuple[np.ndarray, np.ndarray]], cus
 
 def fresh_observation(churn: np.ndarray, accept: np.ndarray, charge: np.ndarray, offers: np.ndarray) -> np.ndarray:
     """Of customers never contacted, on the first day, in a calm period (see `env.observation`)."""
-    seen = np.zeros((len(churn), observation.size(NUM_OFFERS)), np.float32)
+    seen = np.zeros((len(churn), observation.size(actions.offers(PARAMS))), np.float32)
     average, share = 1 - (1 - churn) ** (1 / 30), (1 / 45) / (1 / 45 + 1 / 7)
     calm = average / (1 - share + 6.0 * share)
     seen[:, 0] = 1 - (1 - calm) ** 30

@@ -306,7 +306,8 @@ def _engine() -> dict[str, float]:
     """Score + mask + policy + draw from facts as they come in, and with the answers as JSON too."""
     import numpy as np
 
-    from retentionjax.decide import batch
+    from retentionjax.decide.customer import unknown
+    from retentionjax.decide.program import sample
     from serving.engine.contract import Ask
     from serving.engine.drafts import Terms, draft
     from serving.engine.situations import Situation
@@ -322,15 +323,13 @@ def _engine() -> dict[str, float]:
     views = [CustomerView(ask.customer_id, "default", {"sms": "granted"}) for ask in asks]
 
     def decide() -> None:
-        features = served.decider.encoder.records(records)
-        decided = served.decider.decide(features, batch.fresh(ROWS))
-        batch.sample(decided.propensities, uniforms)
+        features = served.decider.facts.records(records)
+        decided = served.decider.decide(features, unknown(ROWS))
+        sample(decided.propensities, uniforms)
 
     def answer() -> None:
-        encoded = [served.encode(ask) for ask in asks]
         situations = [
-            Situation(ask, view, campaign, charge, row, 0)
-            for ask, view, (charge, row) in zip(asks, views, encoded, strict=True)
+            Situation(ask, view, campaign, served.encode(ask), 0) for ask, view in zip(asks, views, strict=True)
         ]
         draft(served, "active", situations, Terms("policy", 0.0, now))
 

@@ -4,12 +4,12 @@ The JSON of an answer is made of structs that describe themselves in OpenAPI.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from retentionjax.decide.facts import Fault
 from retentionjax.errors import RetentionJaxError
 from serving.fields import CampaignId, CustomerId, DecisionId, Micros
 from serving.ledger.types import DecisionRow
@@ -86,35 +86,33 @@ class KeyReused(EngineError):  # noqa: N818
     """The Idempotency-Key was used with another request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """A fact that does not fit the bundle's schema."""
-
-    name: str
-    value: FactValue | None
-    allowed: str
-    missing: bool = field(default=False)
-
-
 class WrongFacts(EngineError):  # noqa: N818
     """Facts that do not fit the bundle's schema."""
 
-    def __init__(self, wrong: tuple[Wrong, ...]) -> None:
-        super().__init__(f"facts do not fit: {', '.join(each.name for each in wrong)}")
-        self.wrong = wrong
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__(f"facts do not fit: {', '.join(each.field for each in faults)}")
+        self.faults = faults
 
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Action = Annotated[
     int,
-    Meta(ge=0, le=12, description="0: wait; 1 + 3 · offer + delay: the indices of an offer and a delay", examples=[7]),
+    Meta(ge=0, description="0: wait; 1 + delays · offer + delay: the indices of an offer and a delay", examples=[7]),
 ]
 
 
-class Offer(msgspec.Struct, frozen=True):
-    """A discount on the monthly charge."""
+Money = Annotated[float, Meta(ge=0)]
+OfferName = Annotated[str, Meta(description="One of the bundle's offers, see `GET /v1/bundles`", examples=["ten"])]
 
-    discount: Annotated[Share, Meta(description="Share of the charge; 0: a contact without one", examples=[0.1])]
+
+class OfferMade(msgspec.Struct, frozen=True):
+    """What is offered with a contact; all figures 0: a contact without an offer."""
+
+    name: OfferName
+    words: Annotated[str, Meta(description="What it is", examples=["10 % off for 30 days"])]
+    discount: Annotated[Share, Meta(description="Share of the charge that is not paid while it runs", examples=[0.1])]
+    amount: Annotated[Money, Meta(description="Credited once, on acceptance")]
+    cost: Annotated[Money, Meta(description="Per 30 days, what it costs while it runs")]
     days: Annotated[int, Meta(ge=1, description="How long it runs once accepted", examples=[30])]
 
 
@@ -183,7 +181,7 @@ class Decision(msgspec.Struct, frozen=True):
     action: Action
     propensity: Annotated[Share, Meta(description="Probability with which this very action was drawn")]
     channel: Literal["sms", "email", "push"]
-    offer: Offer | None
+    offer: OfferMade | None
     delay_days: Annotated[int | None, Meta(description="Of a contact, as the policy wanted it")]
     send_at: Annotated[
         str | None,

@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from retentionjax.decide.batch import RULES, Decided, Gates, sample, uniform
-from retentionjax.decide.batch_encoding import Features
-from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, WAIT
+from retentionjax.decide.customer import Customer, stack
+from retentionjax.decide.program import RULES, Conditions, Decided, sample, uniform
+from retentionjax.env.actions import WAIT
 from retentionjax.shield import Brief
-from serving.engine.contract import ENCODER, Churn, Decision, Message, Offer, Removed
+from serving.engine.contract import ENCODER, Churn, Decision, Message, OfferMade, Removed
 from serving.engine.messages import Blocked
 from serving.engine.money import Pace
-from serving.engine.situations import ALL_CONTACTS, Basis, Situation, gates, send_at, standing
+from serving.engine.situations import Basis, Situation, conditions, send_at
 from serving.engine.slots import Served
 from serving.fields import iso
-from serving.ledger.types import NO_OFFER, DecisionRow, KillSwitch, SlotName
+from serving.ledger.types import DecisionRow, KillSwitch, SlotName
 
 _DIGITS = 20  # hexadecimal, drawn for each id
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))  # two bits of a digit, behind the variant's 10₂
@@ -39,7 +39,6 @@ def _text(begin: str, random: str) -> str:
     return f"{begin}{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
 
 
-_POWERS = 1 << np.arange(NUM_ACTIONS)
 _OF_ENVIRONMENT = RULES[:-1]  # what the last one stands for is in Situation.barred, by name
 SCORING_FAILED = "scoring_failed"
 MESSAGE_BLOCKED = "message_blocked"
@@ -69,6 +68,7 @@ class Row(NamedTuple):
     propensities: bytes
     values: list[float]
     pace: Pace
+    customer: Customer
 
 
 @dataclass(slots=True)
@@ -97,15 +97,14 @@ class Draft:
 
 def draft(served: Served, slot: SlotName, situations: Sequence[Situation], terms: Terms) -> list[Draft]:
     """Decides. Raises whatever the models raise; nothing is recorded here."""
-    features = Features(
-        tuple(each.ask.customer_id for each in situations),
-        np.array([each.charge for each in situations]),
-        np.array([each.row for each in situations], np.float32),
-    )
-    limits = gates(situations, served, terms.now, terms.switch, terms.exploration)
-    decided = served.decider.decide(features, standing(situations), limits, by_rule=terms.switch == "baseline")
+    features = served.decider.facts.stack([each.row for each in situations])
+    customers = [each.customer(served.choices) for each in situations]
+    limits = conditions(situations, served, terms.now, terms.switch, terms.exploration)
+    known = stack(customers, features.monthly_charge, served.bundle.params)
+    decided = served.decider.decide(features, known, limits, by_rule=terms.switch == "baseline")
     ids = uuids7(terms.now, len(situations))
-    rows = _rows(decided, sample(decided.propensities, np.array([uniform(each) for each in ids])), limits)
+    drawn = [uniform(each.ask.customer_id, each.ask.campaign_id, each.day) for each in situations]
+    rows = _rows(decided, sample(decided.propensities, np.array(drawn)), limits, customers)
     return [
         _contact(served, slot, each, terms, decision_id, row)
         if row.action != WAIT
@@ -124,20 +123,26 @@ def unscored(served: Served, slot: SlotName, situation: Situation, terms: Terms)
         baseline=None,
         elevated=False,
         mask=1 << WAIT,
-        removed={SCORING_FAILED: ALL_CONTACTS},
+        removed={SCORING_FAILED: served.choices.contacts},
         observation=None,
-        propensities=np.eye(1, NUM_ACTIONS, dtype="<f4").tobytes(),
+        propensities=_waits(served),
         values=[],
         pace=Pace(1.0, None),
+        customer=situation.customer(served.choices),
     )
     (decision_id,) = uuids7(terms.now, 1)
     return _wait(served, slot, situation, terms, decision_id, row, degradations=(SCORING_FAILED,))
 
 
-def _rows(decided: Decided, chosen: np.ndarray, limits: Gates) -> Iterator[Row]:
+def _waits(served: Served) -> bytes:
+    """Propensities of *wait* for certain."""
+    return np.eye(1, served.choices.count, dtype="<f4").tobytes()
+
+
+def _rows(decided: Decided, chosen: np.ndarray, limits: Conditions, customers: Sequence[Customer]) -> Iterator[Row]:
     """Columns to rows; a dozen conversions for the whole batch instead of a dozen a customer."""
-    removed = (decided.removed @ _POWERS).tolist()
-    masks = (decided.mask @ _POWERS).tolist()
+    removed = np.packbits(decided.removed, axis=2, bitorder="little")
+    masks = np.packbits(decided.mask, axis=1, bitorder="little")
     observations = decided.observation.astype("<f4")
     propensities = decided.propensities.astype("<f4")
     columns = zip(
@@ -153,29 +158,34 @@ def _rows(decided: Decided, chosen: np.ndarray, limits: Gates) -> Iterator[Row]:
         propensities,
         decided.values.tolist(),
         map(Pace, limits.throttle.tolist(), repeat(None) if limits.price is None else limits.price.tolist()),
+        customers,
         strict=True,
     )
-    for action, propensity, churn, accept, baseline, elevated, mask, gone, seen, chances, values, paced in columns:
-        by_rule = {rule: bits for rule, bits in zip(_OF_ENVIRONMENT, gone, strict=False) if bits}
+    for action, propensity, churn, accept, baseline, elevated, mask, gone, seen, chances, *rest in columns:
+        by_rule = {rule: _bits(each) for rule, each in zip(_OF_ENVIRONMENT, gone, strict=False) if each.any()}
         yield Row(
-            action, propensity, churn, accept, baseline, elevated, mask, by_rule, seen.tobytes(), chances.tobytes(),
-            values, paced,
+            action, propensity, churn, accept, baseline, elevated, _bits(mask), by_rule, seen.tobytes(),
+            chances.tobytes(), *rest,
         )  # fmt: skip
+
+
+def _bits(packed: np.ndarray) -> int:
+    return int.from_bytes(packed.tobytes(), "little")
 
 
 def _contact(served: Served, slot: SlotName, situation: Situation, terms: Terms, decision_id: str, row: Row) -> Draft:
     """A contact with its checked template; where no text passes the shield there is no contact."""
-    offer, place = divmod(row.action - 1, NUM_DELAYS)
-    discount, delay = served.offers[offer], served.delays[place]
+    offer, place = served.choices.decode(row.action)
+    delay = served.choices.delays[place]
     if served.templates is None:
         raise AssertionError("without a shield every contact is barred")
-    brief = served.templates.brief(situation.ask, discount)
+    brief = served.templates.brief(situation.ask, offer)
     try:
         message = served.templates.write(brief)
     except Blocked as blocked:
         barred = row._replace(
-            action=WAIT, propensity=1.0, mask=1 << WAIT, removed=row.removed | {"message": ALL_CONTACTS},
-            propensities=np.eye(1, NUM_ACTIONS, dtype="<f4").tobytes(),
+            action=WAIT, propensity=1.0, mask=1 << WAIT, removed=row.removed | {"message": served.choices.contacts},
+            propensities=_waits(served),
         )  # fmt: skip
         waits = _wait(served, slot, situation, terms, decision_id, barred, degradations=(MESSAGE_BLOCKED,))
         waits.blocked = blocked.rules
@@ -183,10 +193,10 @@ def _contact(served: Served, slot: SlotName, situation: Situation, terms: Terms,
     at = send_at(situation, served, delay, terms.now)
     decision = _answer(
         served, slot, situation, terms, decision_id, row,
-        offer=Offer(discount, served.offer_days), delay=delay, at=at, message=message,
+        offer=served.choices.offers[offer], delay=delay, at=at, message=message,
         reserved=0 if slot == "shadow" else situation.costs[offer],
     )  # fmt: skip
-    return Draft(situation, decision, _record(served, slot, situation, terms, row, decision, offer, at), brief)
+    return Draft(situation, decision, _record(served, slot, situation, terms, row, decision, at, offer), brief)
 
 
 def _wait(
@@ -194,7 +204,7 @@ def _wait(
     degradations: tuple[str, ...] = (),
 ) -> Draft:  # fmt: skip
     decision = _answer(served, slot, situation, terms, decision_id, row, degradations=degradations)
-    return Draft(situation, decision, _record(served, slot, situation, terms, row, decision, NO_OFFER, None))
+    return Draft(situation, decision, _record(served, slot, situation, terms, row, decision, None))
 
 
 def _answer(
@@ -205,7 +215,7 @@ def _answer(
     decision_id: str,
     row: Row,
     *,
-    offer: Offer | None = None,
+    offer: OfferMade | None = None,
     delay: int | None = None,
     at: float | None = None,
     message: Message | None = None,
@@ -250,10 +260,11 @@ def _record(
     terms: Terms,
     row: Row,
     decision: Decision,
-    offer: int,
     at: float | None,
+    offer: int | None = None,
 ) -> DecisionRow:
     ask = situation.ask
+    made = None if offer is None else list(served.bundle.offers.values())[offer]
     return DecisionRow(
         decision_id=decision.decision_id,
         customer_id=ask.customer_id,
@@ -262,13 +273,13 @@ def _record(
         day=decision.day,
         channel=decision.channel,
         action=row.action,
-        offer=offer,
+        offer=None if decision.offer is None else decision.offer.name,
         delay=decision.delay_days or 0,
         send_at=at,
         reserve_micros=decision.reserved_micros,
         contact_cost_micros=served.costs.contact if decision.reserved_micros else 0,
         observation=row.observation,
-        mask=row.mask,
+        mask=row.mask.to_bytes((served.choices.count + 7) // 8, "little"),
         propensities=row.propensities,
         churn_probability=row.churn,
         baseline_churn_probability=row.baseline,
@@ -283,11 +294,24 @@ def _record(
         message_json=None if decision.message is None else ENCODER.encode(decision.message),
         response=ENCODER.encode(decision),
         idempotency=None if slot == "shadow" else ask.idempotency,
-        basis=ENCODER.encode(Basis.of(situation, terms.switch, terms.exploration, row.pace, row.values)),
+        offer_days=0 if made is None else made.days,
+        effect_days=0 if offer is None else int(served.bundle.params.effect_days[offer]),
+        amount_micros=0 if offer is None else served.costs.amount(offer),
+        basis=ENCODER.encode(
+            Basis(
+                ask.facts,
+                terms.exploration,
+                tuple(row.values),
+                row.customer,
+                row.pace.throttle,
+                terms.switch,
+                row.pace.price,
+            )
+        ),
     )
 
 
 @functools.lru_cache(maxsize=4096)
 def _removed(rule: str, bits: int) -> Removed:
     """The rule and the actions in a bit set."""
-    return Removed(rule, tuple(action for action in range(NUM_ACTIONS) if bits >> action & 1))
+    return Removed(rule, tuple(action for action in range(bits.bit_length()) if bits >> action & 1))

@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from retentionjax.decide.facts import Row
 from serving.engine.contract import Ask, DeadlineExceeded, EngineError, Given, NotRunning
 from serving.engine.drafts import Draft
 from serving.engine.slots import Served
@@ -37,8 +38,7 @@ class Job:
     ask: Ask
     slot: SlotName
     served: Served
-    charge: float
-    row: list[float]
+    row: Row
     arrived: float
     """Monotonic seconds, as `deadline`."""
     deadline: float

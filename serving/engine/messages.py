@@ -96,18 +96,18 @@ class Templates:
         if bundle.message is None or bundle.rules is None:
             raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
         self._settings, self.rules = bundle.message, bundle.rules
-        self._days = int(bundle.params.offer_days[0])
+        self._offers = [bundle.said_offer(place) for place in range(len(bundle.offers))]
         self._passed: OrderedDict[Hashable, Message] = OrderedDict()
         self._kept = kept
 
-    def brief(self, ask: Ask, discount: float) -> Brief:
-        """What the message is to say."""
+    def brief(self, ask: Ask, offer: int) -> Brief:
+        """What the message is to say, of an offer by its index."""
         recipient = {"first_name": ask.first_name}
         if ask.channel is not None:
             recipient["channel"] = ask.channel
         if ask.tone is not None:
             recipient["tone"] = ask.tone
-        return self._settings.brief(ask.facts, recipient, Offer(discount=discount, days=self._days))
+        return self._settings.brief(ask.facts, recipient, self._offers[offer])
 
     def write(self, brief: Brief) -> Message:
         """The template, passed by the shield. Raises Blocked where no template passes."""

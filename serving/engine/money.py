@@ -27,31 +27,46 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from retentionjax.bundle import Bundle
 from retentionjax.env.prices import Prices
-from retentionjax.env.types import EnvParams
 from serving.ledger.types import DAY, MICROS, CampaignView
 
-_NOISE = 1e-4  # micro-dollars; 0.05 · 80.5 $ is 4025000.0000000005 of them in binary
+_MONTH = 30  # days of a charge
 
 
 def to_micros(dollars: float) -> int:
-    """Rounded up: a reservation is never a fraction of a micro-dollar short."""
-    return math.ceil(dollars * MICROS - _NOISE)
+    """To the nearest: what is written with six places is meant so, and in binary 80.1 $ may be 80099999.99999999."""
+    return round(dollars * MICROS)
 
 
 class Costs:
-    """What contacts cost under a bundle's constants."""
+    """What contacts cost under a bundle's constants, to the micro-dollar."""
 
-    def __init__(self, params: EnvParams) -> None:
-        self.contact = to_micros(round(float(params.contact_cost), 9))
+    def __init__(self, bundle: Bundle) -> None:
+        self.contact = to_micros(round(float(bundle.params.contact_cost), 9))
         """Micro-dollars of a contact itself."""
-        self.account_cap = to_micros(round(float(params.account_cap), 9))
-        self._share = np.array([round(float(offer), 6) for offer in params.discount]) * float(params.offer_days[0]) / 30
+        cap = float(bundle.params.account_cap)
+        self.account_cap = to_micros(round(cap, 9)) if math.isfinite(cap) else 2**62
+        offers = bundle.offers.values()
+        self._share = np.array([to_micros(each.discount) for each in offers], np.int64)
+        self._cost = np.array([to_micros(each.cost) for each in offers], np.int64)
+        self._amount = np.array([to_micros(each.amount) for each in offers], np.int64)
+        self._days = np.array([each.days for each in offers], np.int64)
+
+    def amount(self, offer: int) -> int:
+        """Micro-dollars that an offer credits at once, by its index."""
+        return int(self._amount[offer])
 
     def full(self, charges: Float[np.ndarray, " B"]) -> Int[np.ndarray, "B offers"]:
-        """Contact and offer to its last day, of customers who pay `charges` [$ per 30 days], in micro-dollars."""
-        offers = np.ceil(charges[:, None] * self._share * MICROS - _NOISE).astype(np.int64)
-        return offers + self.contact
+        """Contact and offer to its last day, of customers who pay `charges` [$ per 30 days], in micro-dollars.
+
+        (discount · charge + cost) · days/30 + amount, rounded up: a reservation is never a fraction of a micro-dollar
+        short. In whole numbers below 2⁶³: a share in millionths times a charge in micro-dollars is at most 10¹⁸.
+        """
+        paid, rest = np.divmod(np.rint(charges * MICROS).astype(np.int64)[:, None] * self._share, MICROS)
+        whole, days = np.divmod((paid + self._cost) * self._days, _MONTH)
+        fraction = days * MICROS + rest * self._days  # of _MONTH · MICROS
+        return whole - (-fraction // (_MONTH * MICROS)) + self._amount + self.contact
 
 
 class Pace(NamedTuple):

@@ -19,7 +19,7 @@ import structlog
 import uvloop
 
 from retentionjax.bundle import pointer
-from retentionjax.decide.batch import SIZES
+from retentionjax.decide.program import SIZES
 from retentionjax.errors import ConfigError, RetentionJaxError
 from serving.engine.contract import ENCODER, Given, WrongFacts
 from serving.engine.inbox import Done, Finish, Inbox, Job, answered
@@ -120,14 +120,14 @@ class Host:
         ask, lineup = wanted.ask, self._writer.lineup
         slot, served = lineup.route(ask.customer_id)
         try:
-            charge, row = served.encode(ask)
+            row = served.encode(ask)
         except WrongFacts:
             if slot == "active":
                 raise
             slot, served = "active", lineup.active.served  # the canary may want other facts
-            charge, row = served.encode(ask)
+            row = served.encode(ask)
         deadline = wanted.at + self._settings.deadline_ms / 1000
-        return Job(wanted.number, ask, slot, served, charge, row, wanted.at, deadline)
+        return Job(wanted.number, ask, slot, served, row, wanted.at, deadline)
 
     def _finish(self, number: int, done: Done) -> None:
         self._loop.call_soon_threadsafe(lambda: self._run(self._finished(number, done)))

@@ -2,26 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import numpy as np
 
-from retentionjax.decide.batch import Gates, Standing
-from retentionjax.decide.history import History
-from retentionjax.env.actions import NUM_ACTIONS, NUM_DELAYS, NUM_OFFERS
-from retentionjax.env.population import MIN_PROBABILITY
-from retentionjax.env.types import NEVER
+from retentionjax.decide.customer import Customer
+from retentionjax.decide.facts import Row
+from retentionjax.decide.program import Conditions
+from retentionjax.env.types import NO_OFFER
 from serving.engine.contract import Ask, FactValue
-from serving.engine.money import Pace, pace
-from serving.engine.slots import Served
-from serving.ledger.types import DAY, MICROS, NO_OFFER, CampaignView, CustomerView, KillSwitch
+from serving.engine.money import pace
+from serving.engine.slots import Choices, Served
+from serving.ledger.types import DAY, MICROS, CampaignView, CustomerView, KillSwitch
 
-ALL_CONTACTS = sum(1 << action for action in range(1, NUM_ACTIONS))
-"""Bit set of actions."""
-OF_DELAY = tuple(sum(1 << 1 + offer * NUM_DELAYS + delay for offer in range(NUM_OFFERS)) for delay in range(NUM_DELAYS))
-OF_OFFER = tuple(sum(1 << 1 + offer * NUM_DELAYS + delay for delay in range(NUM_DELAYS)) for offer in range(NUM_OFFERS))
-_REMEMBERED = 32  # days of contacts in Standing.contact_history
 _LONGEST_POSTPONED = 8 * DAY  # the shield looks no further for an hour that is fit
 
 
@@ -32,9 +25,7 @@ class Situation:
     ask: Ask
     view: CustomerView
     campaign: CampaignView
-    charge: float
-    """$ per 30 days."""
-    row: list[float]
+    row: Row
     """Encoded facts."""
     day: int
     """Of the campaign, today."""
@@ -44,62 +35,53 @@ class Situation:
     """Rule → bit set of the actions it takes away, beyond the rules of the environment."""
 
     @property
+    def charge(self) -> float:
+        """$ per 30 days."""
+        return self.row[1]
+
+    @property
     def zone(self) -> str | None:
         """The recipient's time zone, as far as anybody said."""
         return self.ask.time_zone or self.view.time_zone
 
-
-def standing(situations: Sequence[Situation]) -> Standing:
-    """The ledger's side of the environment's state."""
-    views = [each.view for each in situations]
-    whole: Any = np.array(
-        [
-            (
-                each.day,
-                view.contacts_days_ago[0] if view.contacts_days_ago else NEVER,
-                view.pending_offer,
-                view.pending_days,
-                view.running_offer,
-                view.offer_days_left,
-            )
-            for each, view in zip(situations, views, strict=True)
-        ],
-        np.int32,
-    ).T
-    day, since, pending, pending_days, offer, days_left = whole
-    baselines = [view.baseline_churn_probability for view in views]
-    return Standing(
-        day=day,
-        contact_history=np.array([_history(view.contacts_days_ago) for view in views], np.uint32),
-        days_since_contact=since,
-        pending_offer=pending,
-        pending_days=pending_days,
-        offer=offer,
-        protection_days_left=days_left,
-        account_used=np.array([view.account_used_micros / MICROS for view in views], np.float32),
-        baseline=np.array([np.nan if each is None else each for each in baselines], np.float32),
-    )
+    def customer(self, choices: Choices) -> Customer:
+        """What the ledger knows, as the program takes it; an offer that the bundle does not have protects nobody."""
+        view = self.view
+        running = choices.index(view.running_offer)
+        return Customer(
+            day=self.day,
+            contacts_days_ago=view.contacts_days_ago,
+            account_used=view.account_used_micros / MICROS,
+            running_offer=running,
+            protection_days_left=0 if running == NO_OFFER else view.protection_days_left,
+            pending_offer=choices.index(view.pending_offer, unknown=0),
+            pending_days=view.pending_days,
+            baseline=view.baseline_churn_probability,
+        )
 
 
-def gates(situations: Sequence[Situation], served: Served, now: float, switch: KillSwitch, exploration: float) -> Gates:
+def conditions(
+    situations: Sequence[Situation], served: Served, now: float, switch: KillSwitch, exploration: float
+) -> Conditions:
     """What each customer's campaign can pay and nobody forbids; fills in `costs` and `barred` of the situations."""
     full = served.costs.full(np.array([each.charge for each in situations]))
     left = np.array([each.campaign.left_micros for each in situations])
-    allowed = np.ones((len(situations), NUM_ACTIONS), bool)
+    choices = served.choices
+    allowed = np.ones((len(situations), choices.count), bool)
     for place, each in enumerate(situations):
         each.costs = tuple(full[place].tolist())
         each.barred = _barred(each, served, now, switch)
         bits = 0
         for gone in each.barred.values():
             bits |= gone
-        if bits == ALL_CONTACTS:
+        if bits == choices.contacts:
             allowed[place, 1:] = False
         elif bits:
-            allowed[place] = [not bits >> action & 1 for action in range(NUM_ACTIONS)]
+            allowed[place] = ~np.array(choices.mask(bits))
     campaigns = {each.ask.campaign_id: each.campaign for each in situations}
     paces = {name: pace(campaign, served.prices, now) for name, campaign in campaigns.items()}
     of_each = [paces[each.ask.campaign_id] for each in situations]
-    return Gates(
+    return Conditions(
         affordable=full <= left[:, None],
         allowed=allowed,
         throttle=np.array([each.throttle for each in of_each], np.float32),
@@ -111,19 +93,22 @@ def gates(situations: Sequence[Situation], served: Served, now: float, switch: K
 def _barred(each: Situation, served: Served, now: float, switch: KillSwitch) -> dict[str, int]:
     """Rules that the environment does not know, and the account's cap to the last micro-dollar."""
     barred: dict[str, int] = {}
+    contacts = served.choices.contacts
     if switch == "never":
-        barred["kill_switch"] = ALL_CONTACTS
+        barred["kill_switch"] = contacts
     if served.templates is None:
-        barred["no_shield"] = ALL_CONTACTS
+        barred["no_shield"] = contacts
     if each.view.consent_for(each.ask.channel or served.channel) != "granted":
-        barred["consent"] = ALL_CONTACTS
+        barred["consent"] = contacts
     if each.view.churned:
-        barred["churned"] = ALL_CONTACTS
+        barred["churned"] = contacts
     if not barred:
         barred = _by_delay(each, served, now)
     account_left = served.costs.account_cap - each.view.account_used_micros
     if max(each.costs) > account_left:
-        barred["account_cap"] = sum(OF_OFFER[offer] for offer, cost in enumerate(each.costs) if cost > account_left)
+        barred["account_cap"] = sum(
+            served.choices.of_offer[offer] for offer, cost in enumerate(each.costs) if cost > account_left
+        )
     return barred
 
 
@@ -132,19 +117,20 @@ def _by_delay(each: Situation, served: Served, now: float) -> dict[str, int]:
     campaign, contacts = each.campaign, each.view.contacts_days_ago
     end = campaign.starts_at + campaign.horizon_days * DAY
     rules = served.rules
-    may_end = now + max(served.delays) * DAY + _LONGEST_POSTPONED >= end
+    may_end = now + max(served.choices.delays) * DAY + _LONGEST_POSTPONED >= end
     if not (may_end or contacts) or rules is None:
         return {}
+    of_delay = served.choices.of_delay
     gone = {"campaign_end": 0, "one_contact_a_day": 0, "contact_frequency": 0}
-    for place, delay in enumerate(served.delays):
+    for place, delay in enumerate(served.choices.delays):
         at = send_at(each, served, delay, now)
         later = campaign.day(at) - each.day
         if at >= end:
-            gone["campaign_end"] |= OF_DELAY[place]
+            gone["campaign_end"] |= of_delay[place]
         if contacts and contacts[0] == 0 and later == 0:
-            gone["one_contact_a_day"] |= OF_DELAY[place]
+            gone["one_contact_a_day"] |= of_delay[place]
         if sum(days + later < rules.contact.window_days for days in contacts) >= rules.contact.cap:
-            gone["contact_frequency"] |= OF_DELAY[place]
+            gone["contact_frequency"] |= of_delay[place]
     return {rule: bits for rule, bits in gone.items() if bits}
 
 
@@ -152,18 +138,6 @@ def send_at(each: Situation, served: Served, delay: int, now: float) -> float:
     """When a contact with this delay [days] would be sent: after the recipient's quiet hours. UTC epoch seconds."""
     wanted = now + delay * DAY
     return wanted if served.quiet is None else served.quiet.earliest(each.zone, wanted)
-
-
-def _history(days_ago: tuple[int, ...]) -> int:
-    """Bit k is set for a contact k + 1 days ago; today's stands with yesterday's, which only counts it a day longer."""
-    bits = 0
-    for days in days_ago:
-        if days <= _REMEMBERED:
-            bit = max(days, 1) - 1
-            while bits >> bit & 1 and bit + 1 < _REMEMBERED:
-                bit += 1
-            bits |= 1 << bit
-    return bits
 
 
 class Basis(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -177,56 +151,10 @@ class Basis(msgspec.Struct, frozen=True, omit_defaults=True):
     """Share of decisions drawn evenly from what is legal."""
     values: tuple[float, ...]
     """The policy's own expectation, in the order of bundle.program.VALUES."""
-    day: int = 0
-    contacts_days_ago: tuple[int, ...] = ()
-    account_used_micros: int = 0
-    running_offer: int = NO_OFFER
-    offer_days_left: int = 0
-    pending_offer: int = NO_OFFER
-    pending_days: int = 0
-    baseline: float | None = None
-    """The usual churn probability, None on the first decision."""
+    customer: Customer = Customer()
+    """What was known."""
     throttle: float = 1.0
     """θ of the campaign's pacing."""
     switch: KillSwitch = "policy"
     price: float | None = None
     """$ of value charged for a $ of spend, where the policy was told; None: the bundle's own."""
-
-    @classmethod
-    def of(
-        cls, situation: Situation, switch: KillSwitch, exploration: float, pace: Pace, values: list[float]
-    ) -> "Basis":
-        """Of a decision about `situation`."""
-        view = situation.view
-        return cls(
-            facts=situation.ask.facts,
-            day=situation.day,
-            contacts_days_ago=view.contacts_days_ago,
-            account_used_micros=view.account_used_micros,
-            running_offer=view.running_offer,
-            offer_days_left=view.offer_days_left,
-            pending_offer=view.pending_offer,
-            pending_days=view.pending_days,
-            baseline=view.baseline_churn_probability,
-            throttle=pace.throttle,
-            exploration=exploration,
-            switch=switch,
-            values=tuple(values),
-            price=pace.price,
-        )
-
-    @property
-    def history(self) -> History:
-        """As `decide.decision` takes it; a contact of today stands as yesterday's."""
-        return History(
-            day=self.day,
-            contacts_days_ago=tuple(sorted({max(1, days) for days in self.contacts_days_ago})),
-            account_used=self.account_used_micros / MICROS,
-            running_offer=self.running_offer,
-            offer_days_left=self.offer_days_left,
-            pending_offer=self.pending_offer,
-            pending_days=self.pending_days,
-            baseline_churn_probability=None
-            if self.baseline is None
-            else min(max(self.baseline, MIN_PROBABILITY), 1 - MIN_PROBABILITY),
-        )

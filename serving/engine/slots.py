@@ -9,19 +9,20 @@ import asyncio
 import gc
 import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import structlog
 
 from retentionjax.bundle import Bundle, load
-from retentionjax.decide import batch
-from retentionjax.decide.batch import SIZES, Decider
+from retentionjax.decide.facts import Fault, Row
+from retentionjax.decide.program import SIZES, Decider
 from retentionjax.env.prices import Prices
+from retentionjax.env.types import NO_OFFER
 from retentionjax.errors import DataError, RetentionJaxError
 from retentionjax.shield import Rules
-from serving.engine.contract import Ask, BundleVersion, FactValue, Wrong, WrongFacts
+from serving.engine.contract import Ask, BundleVersion, OfferMade, WrongFacts
 from serving.engine.messages import QuietHours, Templates
 from serving.engine.money import Costs
 from serving.ledger.types import BundleSlot, SlotName, Slots
@@ -29,12 +30,9 @@ from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
 _POLICY = "policy/decide.stablehlo"
-LEAST_CHARGE = 1e-6  # $ per 30 days; as float32, of which the models take the logarithm, less may be 0
-MOST_CHARGE = 1e6  # $ per 30 days; costs in micro-dollars stay whole numbers, exactly
 _DIGITS = 12  # of a SHA-256 that a version shows
 _FEW_OBJECTS = 20_000  # looked through in a few milliseconds
 _YOUNG = 10_000  # objects between two looks at the youngest; Python's own 700 cost every decision 11 µs
-_SHOWN = 12  # categories an error lists
 
 
 def settle() -> None:
@@ -50,6 +48,36 @@ def settle() -> None:
         gc.freeze()
 
 
+class Choices:
+    """What may be chosen under a bundle. Sets of actions are bit sets: bit a for action a."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.offers = tuple(
+            OfferMade(name, bundle.words(place), offer.discount, offer.amount, offer.cost, offer.days)
+            for place, (name, offer) in enumerate(bundle.offers.items())
+        )
+        self._index = {name: place for place, name in enumerate(bundle.offers)}
+        self.delays = tuple(int(delay) for delay in bundle.params.delays)
+        delays, offers = range(len(self.delays)), range(len(self.offers))
+        self.count = 1 + len(self.offers) * len(self.delays)
+        self.contacts = (1 << self.count) - 2
+        """Every action but *wait*."""
+        self.of_delay = tuple(sum(1 << 1 + offer * len(delays) + delay for offer in offers) for delay in delays)
+        self.of_offer = tuple(sum(1 << 1 + offer * len(delays) + delay for delay in delays) for offer in offers)
+
+    def index(self, name: str | None, *, unknown: int = NO_OFFER) -> int:
+        """Index of an offer by its name; NO_OFFER without one, `unknown` for one of another bundle's."""
+        return NO_OFFER if name is None else self._index.get(name, unknown)
+
+    def decode(self, action: int) -> tuple[int, int]:
+        """Indices of the offer and the delay of a contact."""
+        return divmod(action - 1, len(self.delays))
+
+    def mask(self, bits: int) -> list[bool]:
+        """Whether each action is in a set."""
+        return [bool(bits >> action & 1) for action in range(self.count)]
+
+
 class Served:
     """Safe to share between threads."""
 
@@ -57,13 +85,11 @@ class Served:
         """Compiles, which takes seconds, unless `warm` is false. Raises BundleError for a policy that gives no numbers,
         which only shows when it is compiled."""
         self.bundle, self.id = bundle, bundle.manifest.id
-        self.decider: Decider = batch.compile(bundle, sizes)
+        self.decider = Decider(bundle, sizes)
         if warm:
             self.decider.warm()
-        self.costs = Costs(bundle.params)
-        self.horizon_days, self.offer_days = int(bundle.params.horizon_days), int(bundle.params.offer_days[0])
-        self.offers = tuple(round(float(offer), 6) for offer in bundle.params.discount)
-        self.delays = tuple(int(delay) for delay in bundle.params.delays)
+        self.costs = Costs(bundle)
+        self.choices = Choices(bundle)
         self.rules: Rules | None = bundle.rules
         self.templates = Templates(bundle) if bundle.rules is not None and bundle.message is not None else None
         self.quiet = QuietHours(bundle.rules) if bundle.rules is not None else None
@@ -85,48 +111,16 @@ class Served:
         settle()
         return served
 
-    def encode(self, ask: Ask) -> tuple[float, list[float]]:
-        """(charge, features). Raises WrongFacts naming every field that does not fit."""
-        if str(self.bundle.schema.id) in ask.facts:  # the id is no fact
-            raise WrongFacts(self._wrong(ask.facts))
-        record: dict[str, Any] = {**ask.facts, str(self.bundle.schema.id): ask.customer_id}
+    def encode(self, ask: Ask) -> Row:
+        """The customer's facts as numbers. Raises WrongFacts naming every field that does not fit."""
+        name = str(self.bundle.schema.id)
+        if name in ask.facts:  # the id is no fact
+            raise WrongFacts((Fault(name, ask.facts[name], "is unknown", "the facts of the bundle's schema"),))
+        record = {**ask.facts, name: ask.customer_id}
         try:
-            return self._row(record)
+            return self.decider.facts.row(record)
         except DataError:
-            raise WrongFacts(self._wrong(ask.facts)) from None
-
-    def _row(self, record: Mapping[str, Any]) -> tuple[float, list[float]]:
-        """(charge, features). Raises DataError."""
-        _, charge, row = self.decider.encoder.row(record, "facts")
-        if not LEAST_CHARGE <= charge <= MOST_CHARGE:
-            raise DataError(f"a charge of {charge:g}; allowed: {LEAST_CHARGE:g} to {MOST_CHARGE:g}")
-        return charge, row
-
-    def _wrong(self, facts: Mapping[str, FactValue]) -> tuple[Wrong, ...]:
-        """Every fact at fault: each one is tried in a record that is right but for it."""
-        schema = self.bundle.schema
-        allowed = {name: self._allowed(name) for name in dict.fromkeys((*schema.features, str(schema.charge)))}
-        names = ", ".join(allowed)
-        wrong = [Wrong(name, value, f"one of {names}") for name, value in facts.items() if name not in allowed]
-        wrong += [Wrong(name, None, text, missing=True) for name, text in allowed.items() if name not in facts]
-        right: dict[str, Any] = {
-            name: schema.categorical[name][0] if name in schema.categorical else 1 for name in allowed
-        }
-        for name in allowed.keys() & facts.keys():
-            try:
-                self._row({**right, str(schema.id): "x", name: facts[name]})
-            except DataError:
-                wrong.append(Wrong(name, facts[name], allowed[name]))
-        return tuple(wrong)
-
-    def _allowed(self, name: str) -> str:
-        schema = self.bundle.schema
-        if name in schema.categorical:
-            categories = schema.categorical[name]
-            words = ", ".join(categories[:_SHOWN]) + (", …" if len(categories) > _SHOWN else "")
-        else:
-            words = f"dollars, {LEAST_CHARGE:g} to {MOST_CHARGE:,.0f}" if name == schema.charge else "a finite number"
-        return words + " or null" * (name in schema.nullable)
+            raise WrongFacts(tuple(self.decider.facts.faults(record))) from None
 
 
 @dataclass(frozen=True, slots=True)

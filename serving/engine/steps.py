@@ -150,7 +150,7 @@ class Steps:
         names = [job.ask.customer_id for job, _, _ in running], [job.ask.campaign_id for job, _, _ in running]
         views = tx.customers(*names, tx.now) if running else []
         return [
-            (job, Situation(job.ask, view, campaign, job.charge, job.row, day))
+            (job, Situation(job.ask, view, campaign, job.row, day))
             for (job, campaign, day), view in zip(running, views, strict=True)
         ]
 
@@ -207,7 +207,7 @@ class Steps:
         known: list[int] = []
         for place, each in enumerate(situations):
             with contextlib.suppress(WrongFacts):
-                each.charge, each.row = active.encode(each.ask)
+                each.row = active.encode(each.ask)
                 known.append(place)
         found = self._active(active, [situations[place] for place in known], terms) if known else []
         drafts = dict(zip(known, found, strict=True))
@@ -222,11 +222,11 @@ class Steps:
             if job.ask.dry_run:
                 continue
             try:
-                charge, row = served.encode(each.ask)
+                row = served.encode(each.ask)
             except WrongFacts:
                 self._metrics.degradation("shadow_failed")
                 continue
-            situations.append(Situation(each.ask, each.view, each.campaign, charge, row, each.day))
+            situations.append(Situation(each.ask, each.view, each.campaign, row, each.day))
         try:
             return draft(served, "shadow", situations, terms) if situations else []
         except _MODEL_FAILURES as error:

@@ -10,8 +10,9 @@ from typing import Any, cast
 import msgspec
 
 from retentionjax import errors
+from retentionjax.decide.facts import Fault
 from serving.engine import contract
-from serving.engine.contract import Ask, Given, Overloaded, Wrong, WrongFacts
+from serving.engine.contract import Ask, Given, Overloaded, WrongFacts
 from serving.ledger import LedgerError, LedgerUnavailable
 from serving.ledger.types import SlotName, Slots
 
@@ -60,7 +61,7 @@ class Failed(Packet, frozen=True):
     kind: str
     text: str
     retry_after: float = 0.0
-    wrong: tuple[Wrong, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 class Serving(Packet, frozen=True):
@@ -97,7 +98,7 @@ _ERRORS: dict[str, Callable[[str], Exception]] = {
 def failed(number: int, error: BaseException) -> Failed:
     """What to send for an error."""
     if isinstance(error, WrongFacts):
-        return Failed(number, "WrongFacts", str(error), wrong=error.wrong)
+        return Failed(number, "WrongFacts", str(error), faults=error.faults)
     if isinstance(error, Overloaded):
         return Failed(number, "Overloaded", str(error), retry_after=error.retry_after)
     kind = next((each.__name__ for each in type(error).__mro__ if each.__name__ in _ERRORS), "")
@@ -107,7 +108,7 @@ def failed(number: int, error: BaseException) -> Failed:
 def error_of(found: Failed) -> Exception:
     """The error again; EngineFailed for one that is none of those that callers know."""
     if found.kind == "WrongFacts":
-        return WrongFacts(found.wrong)
+        return WrongFacts(found.faults)
     if found.kind == "Overloaded":
         return Overloaded(found.retry_after)
     return _ERRORS.get(found.kind, EngineFailed)(found.text)

@@ -11,11 +11,10 @@ from serving.ledger.errors import BudgetExceeded, LedgerError
 from serving.ledger.types import ApiKey, BundleSlot, Campaign, Change, Consent, ConsentStatus, KillSwitch, Role, Slots
 
 _PUT_CAMPAIGN = """
-    INSERT INTO campaigns (campaign_id, budget_micros, starts_at, horizon_days, customers_expected, offer_days)
-    VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO campaigns (campaign_id, budget_micros, starts_at, horizon_days, customers_expected)
+    VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (campaign_id) DO UPDATE SET budget_micros = excluded.budget_micros, starts_at = excluded.starts_at,
-        horizon_days = excluded.horizon_days, customers_expected = excluded.customers_expected,
-        offer_days = excluded.offer_days"""
+        horizon_days = excluded.horizon_days, customers_expected = excluded.customers_expected"""
 _CAMPAIGN = """
     SELECT spent_micros + reserved_micros, starts_at,
         EXISTS (SELECT 1 FROM decisions WHERE decisions.campaign_id = campaigns.campaign_id)
@@ -62,7 +61,6 @@ def put_campaign(connection: Connection, campaign: Campaign) -> None:
         campaign.starts_at,
         campaign.horizon_days,
         campaign.customers_expected,
-        campaign.offer_days,
     )
 
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retentionjax.env import observation
-from retentionjax.env.actions import NUM_ACTIONS, NUM_OFFERS
 from retentionjax.evaluation.off_policy.ledger_file import SCHEMA
 from serving.ledger.database import Connection, Row
 from serving.ledger.types import DAY, MICROS
@@ -34,12 +33,12 @@ _ROWS_A_GROUP = 20_000
 _DECISIONS = """
     SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.day, d.observation, d.mask, d.propensities,
         d.action, d.bundle_id, d.policy_version, d.rules_version, d.monthly_charge, u.churned_at, c.state,
-        COALESCE(c.contact_cost_micros, 0), COALESCE(c.offer_cost_micros, 0), c.accepted_at, g.offer_days
+        COALESCE(c.contact_cost_micros, 0), COALESCE(c.offer_cost_micros, 0), c.accepted_at,
+        COALESCE(c.amount_micros, 0), COALESCE(c.offer_days, 1), d.offer
     FROM decisions d
-    JOIN campaigns g ON g.campaign_id = d.campaign_id
     LEFT JOIN customers u ON u.customer_id = d.customer_id
     LEFT JOIN contacts c ON c.decision_id = d.decision_id
-    WHERE d.executed = 1 AND d.observation IS NOT NULL
+    WHERE d.executed = 1 AND d.observation IS NOT NULL AND d.mask IS NOT NULL
     ORDER BY d.customer_id, d.campaign_id, d.decided_at, d.decision_id"""
 
 
@@ -58,6 +57,8 @@ class Course:
     contact_cost_micros: int
     offer_cost_micros: int
     accepted_at: float | None
+    amount_micros: int
+    """The part of the offer's cost that is paid at once on acceptance."""
     offer_days: int
 
 
@@ -84,11 +85,12 @@ def reward(course: Course, now: float) -> float | None:
     left = math.inf if course.churned_at is None else course.churned_at
     days = max(min(end, left) - course.decided_at, 0.0) / DAY
     contact = 0 if course.state in (None, "cancelled") else course.contact_cost_micros
-    discount = 0.0
+    paid = 0.0
     if course.accepted_at is not None:
         ran = min(max(left - course.accepted_at, 0.0) / DAY, course.offer_days)
-        discount = course.offer_cost_micros * ran / course.offer_days
-    return course.monthly_charge * days / 30 - (contact + discount) / MICROS
+        by_the_day = course.offer_cost_micros - course.amount_micros
+        paid = course.amount_micros + by_the_day * ran / course.offer_days
+    return course.monthly_charge * days / 30 - (contact + paid) / MICROS
 
 
 def _with_next(rows: Iterator[Row]) -> Iterator[tuple[Row, float | None]]:
@@ -104,20 +106,21 @@ def _with_next(rows: Iterator[Row]) -> Iterator[tuple[Row, float | None]]:
 
 def _batch(group: list[tuple[Row, float | None]], now: float) -> pa.RecordBatch:
     rows = [row for row, _ in group]
-    (ids, customers, campaigns, times, days, seen, masks, chances, actions, bundles, policies, rules, *_) = zip(
+    ids, customers, campaigns, times, days, seen, masks, chances, chosen, bundles, policies, rules, *_, offers = zip(
         *rows, strict=True
     )
-    rewards = [reward(Course(row[3], after, *row[12:]), now) for row, after in group]
+    rewards = [reward(Course(row[3], after, *row[12:-1]), now) for row, after in group]
     columns: list[Any] = [
         pa.array(ids, pa.string()),
         pa.array(customers, pa.string()),
         pa.array(campaigns, pa.string()),
         pa.array([round(at * MICROS) for at in times], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
         pa.array(days, pa.int32()),
-        _floats(seen, observation.size(NUM_OFFERS)),
-        pa.FixedSizeListArray.from_arrays(pa.array(_bits(masks), pa.bool_()), NUM_ACTIONS),
-        _floats(chances, NUM_ACTIONS),
-        pa.array(actions, pa.int32()),
+        pa.array([np.frombuffer(each, "<f4") for each in seen], pa.list_(pa.float32())),
+        pa.array(list(map(_legal, masks, chances)), pa.list_(pa.bool_())),
+        pa.array([np.frombuffer(each, "<f4") for each in chances], pa.list_(pa.float32())),
+        pa.array(chosen, pa.int32()),
+        pa.array(offers, pa.string()),
         pa.array(rewards, pa.float64()),
         pa.array(bundles, pa.string()),
         pa.array(policies, pa.string()),
@@ -126,10 +129,7 @@ def _batch(group: list[tuple[Row, float | None]], now: float) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def _floats(values: tuple[bytes, ...], size: int) -> pa.FixedSizeListArray:
-    flat = pa.Array.from_buffers(pa.float32(), size * len(values), [None, pa.py_buffer(b"".join(values))])
-    return pa.FixedSizeListArray.from_arrays(flat, size)
-
-
-def _bits(masks: tuple[int, ...]) -> Iterator[bool]:
-    return (bool(mask >> action & 1) for mask in masks for action in range(NUM_ACTIONS))
+def _legal(mask: bytes, propensities: bytes) -> np.ndarray:
+    """Whether each action was legal; there are as many as propensities."""
+    bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=len(propensities) // 4, bitorder="little")
+    return bits.astype(bool)

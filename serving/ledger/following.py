@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from serving.ledger.database import Connection
 
 _FOLLOWED = """
-    SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.action, d.offer, d.observation,
+    SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.action, d.observation,
         d.churn_probability, d.accept_probability, d.bundle_id, d.basis, c.state, c.send_at, u.churned_at
     FROM decisions d
     LEFT JOIN customers u ON u.customer_id = d.customer_id
@@ -24,14 +24,12 @@ class Followed:
     campaign_id: str
     decided_at: float
     action: int
-    offer: int
-    """Index; NO_OFFER with wait."""
     observation: bytes
-    """f32[16], little-endian."""
+    """f32[features], little-endian."""
     churn_probability: float
     """Over the risk window, as scored then."""
     accept_probability: float
-    """Without a discount, in a calm period."""
+    """Of a contact without an offer, in a calm period."""
     bundle_id: str
     basis: bytes | None
     """JSON: the facts it was made from, among others."""

@@ -31,7 +31,8 @@ _BASELINES = """
     ON CONFLICT (customer_id, campaign_id) DO NOTHING"""
 _CONTACT = (
     "decision_id", "customer_id", "campaign_id", "channel", "offer", "send_at", "send_day", "due_at", "planned",
-    "state", "contact_cost_micros", "offer_cost_micros", "reserved_micros", "spent_micros",
+    "state", "contact_cost_micros", "offer_cost_micros", "reserved_micros", "spent_micros", "offer_days", "effect_days",
+    "amount_micros",
 )  # fmt: skip
 _MESSAGE = "UPDATE decisions SET message_json = ? WHERE decision_id = ?"
 _MESSAGE_AND_RESPONSE = "UPDATE decisions SET message_json = ?, response = ? WHERE decision_id = ?"
@@ -172,4 +173,7 @@ def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
         row.reserve_micros - row.contact_cost_micros,
         row.reserve_micros,
         0,
+        row.offer_days,
+        row.effect_days,
+        row.amount_micros,
     )

@@ -22,7 +22,6 @@ SlotName = Literal["active", "canary", "shadow"]
 
 DAY = 86_400.0  # seconds
 MICROS = 1_000_000  # a dollar
-NO_OFFER = -1
 IDEMPOTENCY_SECONDS = DAY  # an Idempotency-Key is remembered so long
 RESERVATION_DAYS = 14  # a contact unanswered so many days after it was sent gives the discount it reserved back
 
@@ -38,14 +37,14 @@ class CustomerView(msgspec.Struct, frozen=True):  # as a frozen dataclass it wou
     """IANA name."""
     contacts_days_ago: tuple[int, ...] = ()
     """Executed contacts of this and other campaigns in days of this campaign, ascending; 0 is today."""
-    pending_offer: int = NO_OFFER
-    """Index of the offer of the contact that is planned for a later day."""
+    pending_offer: str | None = None
+    """Name of the offer of the contact that is planned for a later day."""
     pending_days: int = 0
     """Days until it is sent; 0 without one."""
-    running_offer: int = NO_OFFER
-    """Index of the offer accepted last, while it runs."""
-    offer_days_left: int = 0
-    """Today included; `offer_days` on the day it was accepted, 0 without one."""
+    running_offer: str | None = None
+    """Name of the offer accepted last, while it protects."""
+    protection_days_left: int = 0
+    """Today included; `effect_days` on the day it was accepted, 0 without one."""
     account_used_micros: int = 0
     """Contact costs, and full costs of offers reserved or committed, in this campaign."""
     baseline_churn_probability: float | None = None
@@ -70,8 +69,6 @@ class CampaignView:
     starts_at: float
     horizon_days: int
     customers_expected: int
-    offer_days: int = 30
-    """An accepted offer runs so long, the day of acceptance included; as in the bundle's EnvParams."""
 
     @property
     def left_micros(self) -> int:
@@ -92,7 +89,6 @@ class Campaign:
     starts_at: float
     horizon_days: int
     customers_expected: int
-    offer_days: int = 30
 
 
 @dataclass(slots=True)  # not frozen, which would make each of its many fields four times as dear
@@ -109,8 +105,8 @@ class DecisionRow:
     channel: str
     action: int
     """0 is wait."""
-    offer: int
-    """Index; NO_OFFER with wait."""
+    offer: str | None
+    """Name; None with wait."""
     delay: int
     """Days; 0 with wait."""
     send_at: float | None
@@ -120,11 +116,11 @@ class DecisionRow:
     contact_cost_micros: int
     """The part of `reserve_micros` that a declined contact costs."""
     observation: bytes | None
-    """f32[16], little-endian; None, like the scores below, where the models failed."""
-    mask: int
-    """Bit a is set where action a was legal."""
+    """f32[features], little-endian; None, like the scores below, where the models failed."""
+    mask: bytes
+    """Bit a of byte a / 8, its lowest first, is set where action a was legal."""
     propensities: bytes
-    """f32[13], little-endian: those the action was drawn from."""
+    """f32[actions], little-endian: those the action was drawn from."""
     churn_probability: float | None
     baseline_churn_probability: float | None
     accept_probability: float | None
@@ -142,6 +138,12 @@ class DecisionRow:
     """The JSON that was answered."""
     idempotency: tuple[str, str, str] | None
     """(API key id, Idempotency-Key, digest of the request), if the caller gave a key."""
+    offer_days: int = 0
+    """How long the offer runs once accepted, that day included; 0, as the next two, with wait."""
+    effect_days: int = 0
+    """How long it protects."""
+    amount_micros: int = 0
+    """The part of `reserve_micros` that is paid at once on acceptance."""
     basis: bytes | None = None
     """JSON: the facts and the history it was made from, for `/explanation`; emptied when the customer is erased."""
 
@@ -245,7 +247,7 @@ class DecisionRecord:
     day: int
     channel: str
     action: int
-    offer: int
+    offer: str | None
     delay: int
     send_at: float | None
     contact_state: str | None
@@ -254,7 +256,7 @@ class DecisionRecord:
     spent_micros: int
     observation: bytes | None
     """None once the customer is erased, as are the other facts below that can be None."""
-    mask: int
+    mask: bytes | None
     propensities: bytes | None
     churn_probability: float | None
     baseline_churn_probability: float | None
@@ -291,7 +293,7 @@ class ContactRecord:
     decision_id: str
     campaign_id: str
     channel: str
-    offer: int
+    offer: str
     send_at: float
     state: str
     reserved_micros: int

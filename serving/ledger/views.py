@@ -10,11 +10,10 @@ from typing import Any
 
 from serving.ledger.database import Connection, Row, texts
 from serving.ledger.errors import LedgerError
-from serving.ledger.types import NO_OFFER, CampaignView, ConsentStatus, CustomerView
+from serving.ledger.types import CampaignView, ConsentStatus, CustomerView
 
 _CAMPAIGNS = """
-    SELECT campaign_id, budget_micros, spent_micros, reserved_micros, starts_at, horizon_days, customers_expected,
-        offer_days
+    SELECT campaign_id, budget_micros, spent_micros, reserved_micros, starts_at, horizon_days, customers_expected
     FROM campaigns WHERE campaign_id IN (SELECT value FROM json_each(?))"""
 _CUSTOMERS = """
     SELECT customer_id, time_zone, churned_at FROM customers WHERE customer_id IN (SELECT value FROM json_each(?))"""
@@ -24,8 +23,8 @@ _BASELINES = """
     SELECT customer_id, campaign_id, churn_probability FROM baselines
     WHERE customer_id IN (SELECT value FROM json_each(?))"""
 _CONTACTS = """
-    SELECT customer_id, campaign_id, offer, send_at, accepted_at, reserved_micros + spent_micros FROM contacts
-    WHERE state <> 'cancelled' AND customer_id IN (SELECT value FROM json_each(?))"""
+    SELECT customer_id, campaign_id, offer, send_at, accepted_at, reserved_micros + spent_micros, effect_days
+    FROM contacts WHERE state <> 'cancelled' AND customer_id IN (SELECT value FROM json_each(?))"""
 
 
 def campaigns(connection: Connection, ids: Iterable[str]) -> dict[str, CampaignView]:
@@ -75,24 +74,24 @@ def customers(
 def _history(contacts: Sequence[Row], campaign: CampaignView, now: float) -> dict[str, Any]:
     """The fields of a view that its contacts decide."""
     today = campaign.day(now)
-    ahead = sorted((campaign.day(send_at) - today, offer) for _, _, offer, send_at, _, _ in contacts)
-    pending = next(((days, offer) for days, offer in ahead if days > 0), (0, NO_OFFER))
+    ahead = sorted((campaign.day(row[3]) - today, row[2]) for row in contacts)
+    pending = next(((days, offer) for days, offer in ahead if days > 0), (0, None))
     running, days_left = _running(contacts, campaign, today)
     return {
         "contacts_days_ago": tuple(sorted(-days for days, _ in ahead if days <= 0)),
         "pending_offer": pending[1],
         "pending_days": pending[0],
         "running_offer": running,
-        "offer_days_left": days_left,
+        "protection_days_left": days_left,
         "account_used_micros": sum(row[5] for row in contacts if row[1] == campaign.campaign_id),
     }
 
 
-def _running(contacts: Sequence[Row], campaign: CampaignView, today: int) -> tuple[int, int]:
-    """(index, days left) of the offer accepted last: an acceptance replaces the offer that runs."""
-    accepted = [(row[4], row[3], row[2]) for row in contacts if row[4] is not None]
+def _running(contacts: Sequence[Row], campaign: CampaignView, today: int) -> tuple[str | None, int]:
+    """(name, days of protection left) of the offer accepted last: an acceptance replaces the offer that runs."""
+    accepted = [(row[4], row[3], row[2], row[6]) for row in contacts if row[4] is not None]
     if not accepted:
-        return NO_OFFER, 0
-    accepted_at, _, offer = max(accepted)
-    days_left = campaign.offer_days - (today - campaign.day(accepted_at))
-    return (int(offer), days_left) if days_left > 0 else (NO_OFFER, 0)
+        return None, 0
+    accepted_at, _, offer, effect_days = max(accepted)
+    days_left = effect_days - (today - campaign.day(accepted_at))
+    return (offer, days_left) if days_left > 0 else (None, 0)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.customer import ID
+from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.errors import DataError
 from retentionjax.evaluation import off_policy
 from retentionjax.evaluation.off_policy import OverlapError
@@ -108,7 +109,8 @@ def drifted_columns(bundle: Bundle, facts: Sequence[Mapping[str, Any]]) -> dict[
     references = drift.read(bundle)
     if not facts or not references:
         return {}
-    frame = bundle.frame([{ID: str(number), **each} for number, each in enumerate(facts)], where="decision")
+    records = [{ID: str(number), **each} for number, each in enumerate(facts)]
+    frame = as_frame(bundle.schema, Facts(bundle.schema).records(records, where="decision"))
     found = drift.compare(bundle, references, frame, {})
     return {
         f"{each.model}, {shift.column}": shift.psi for each in found for shift in each.shifts if shift.level != "none"

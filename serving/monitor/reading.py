@@ -46,7 +46,9 @@ def read(rows: Iterable[Followed], now: float, params: EnvParams) -> History:
         mine = list(group)
         customers, decisions = customers + 1, decisions + len(mine)
         spells += _spells(mine, now, columns, float(params.risk_window_days))
-        contacts += [(_acceptance(row, columns), row.contact_state == "accepted") for row in mine if _is_answered(row)]
+        contacts += [
+            (_acceptance(row, columns, params), row.contact_state == "accepted") for row in mine if _is_answered(row)
+        ]
         if mine[0].basis is not None:
             facts.append(msgspec.json.decode(mine[0].basis)["facts"])
     followed = np.array(spells, np.float64).reshape(-1, 3)
@@ -84,8 +86,9 @@ def _is_answered(row: Followed) -> bool:
     return row.contact_state in _ANSWERED
 
 
-def _acceptance(row: Followed, columns: Sequence[str]) -> float:
-    return float(_seen(row)[columns.index(f"accept_probability_{row.offer}")])
+def _acceptance(row: Followed, columns: Sequence[str], params: EnvParams) -> float:
+    offer = (row.action - 1) // actions.delays(params)
+    return float(_seen(row)[columns.index(f"accept_probability_{offer}")])
 
 
 def _seen(row: Followed) -> Float[np.ndarray, " features"]:

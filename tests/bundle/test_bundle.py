@@ -20,7 +20,7 @@ from retentionjax.bundle import Bundle, load, write
 from retentionjax.bundle.customer import describe
 from retentionjax.data import Schema
 from retentionjax.env import EnvParams, record
-from retentionjax.errors import BundleError, DataError, RetentionJaxError
+from retentionjax.errors import BundleError, RetentionJaxError
 from retentionjax.evaluation import learned
 
 A_FILE_OF_EACH_KIND = (
@@ -51,11 +51,13 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None], *, sign: bool =
 
 def test_what_was_written_is_what_is_loaded(bundle: Bundle) -> None:
     made = bundles.contents(bundles.trained())
-    frame = bundle.frame([bundles.CUSTOMER, bundles.CUSTOMER | {"months": None, "plan": "plus", "channel": "phone"}])
+    records = [bundles.CUSTOMER, bundles.CUSTOMER | {"months": None, "plan": "plus", "channel": "phone"}]
+    frame = as_frame(bundle.schema, Facts(bundle.schema).records(records))
     np.testing.assert_array_equal(bundle.churn.predict(frame), made.churn.predict(frame))
     np.testing.assert_array_equal(bundle.acceptance.predict(frame), made.acceptance.predict(frame))
     assert record.to_dict(bundle.params) == record.to_dict(EnvParams())
     assert bundle.manifest.limits == made.limits
+    assert list(bundle.offers.items()) == list(made.company.offers.items())
     assert not bundle.manifest.synthetic
     assert bundle.schema.features == ("months", "bill", "age", "plan", "channel")
 
@@ -66,20 +68,13 @@ def test_the_parameters_in_the_bundle_are_those_of_the_policy(copy: Path) -> Non
     load(copy)  # reading the parameters leaves the bundle as it was
 
 
-def test_scores_are_calibrated_probabilities_and_reasons_name_the_facts(bundle: Bundle) -> None:
-    scores = bundle.score([bundles.CUSTOMER, bundles.CUSTOMER | {"customer_id": 7, "months": 59}])
-    assert scores.customer_id == ("C-1", "7")
-    assert scores.churn_probability[0] > 0.4 > scores.churn_probability[1]
-    np.testing.assert_allclose(scores.monthly_charge, 80.5)
-    first = bundle.reasons(bundles.CUSTOMER, most=1)[0]
-    assert (first.field, first.value) == ("months", 3.0)
-    assert first.log_odds > 0
-    assert bundle.reasons(bundles.CUSTOMER | {"months": None})[0].value in (None, 80.5)
-
-
-def test_a_record_that_does_not_fit_is_refused_by_place(bundle: Bundle) -> None:
-    with pytest.raises(DataError, match=r"customer 1.*'plan'.*unknown category"):
-        bundle.score([bundles.CUSTOMER, bundles.CUSTOMER | {"plan": "gold"}])
+def test_offers_that_are_not_those_of_the_environment_are_refused(copy: Path) -> None:
+    edit(copy, lambda plain: plain["company"]["offers"]["ten"].update(discount=0.2), sign=True)
+    with pytest.raises(BundleError, match="discount of the company is"):
+        load(copy)
+    edit(copy, lambda plain: plain["company"]["offers"]["ten"].update(discount=2.0), sign=True)
+    with pytest.raises(BundleError, match=r"offers.*discount"):
+        load(copy)
 
 
 @pytest.mark.parametrize("name", A_FILE_OF_EACH_KIND)

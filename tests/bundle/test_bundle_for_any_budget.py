@@ -11,10 +11,10 @@ from etils import epath
 
 from retentionjax import cli
 from retentionjax.bundle import load, priced, program, write
-from retentionjax.env import observation
-from retentionjax.env.actions import NUM_ACTIONS
+from retentionjax.env import EnvParams, actions, observation
 from retentionjax.errors import BundleError, ConfigError
 
+PARAMS = EnvParams()
 TABLE, decide = bundles.PRICES, bundles.decide_at
 
 
@@ -27,7 +27,7 @@ def any_budget(tmp_path_factory):
 
 def test_a_budget_gets_its_price_and_its_own_name(any_budget):
     bundle = load(any_budget)
-    seen, masks = np.zeros((3, observation.size(4)), np.float32), np.ones((3, NUM_ACTIONS), bool)
+    seen, masks = np.zeros((3, observation.size(4)), np.float32), np.ones((3, actions.count(PARAMS)), bool)
     generous, tight = bundle.at_budget(4.0), bundle.at_budget(1.5)
     assert tight.manifest.multipliers["campaign_budget"] == pytest.approx(1.5)
     assert tight.manifest.limits == {**bundle.manifest.limits, "campaign_budget": 1.5}
@@ -53,20 +53,20 @@ def test_the_command_line_takes_a_budget(any_budget, tmp_path, capsys):
     customer.write_text(json.dumps(bundles.CUSTOMER))
     arguments = ["decide", "--bundle", str(any_budget), "--customer", str(customer), "--json"]
     assert cli.main([*arguments, "--budget", "1.5"]) == 0
-    assert json.loads(capsys.readouterr().out)["price"] == pytest.approx(1.5)
+    assert json.loads(capsys.readouterr().out)["explanation"]["price"] == pytest.approx(1.5)
     assert cli.main([*arguments, "--budget", "0.1"]) == 2
     assert "allowed: at least" in capsys.readouterr().err
 
 
 def test_half_the_part_and_a_damaged_table_are_refused(tmp_path):
     folder = epath.Path(tmp_path)
-    priced.write(folder, decide, TABLE)
+    priced.write(folder, decide, TABLE, PARAMS)
     both = {priced.PROGRAM: None, priced.PRICES: None}
-    assert priced.read(folder, both).prices == TABLE
-    assert priced.read(folder, {}) is None
+    assert priced.read(folder, both, PARAMS).prices == TABLE
+    assert priced.read(folder, {}, PARAMS) is None
     for name in both:
         with pytest.raises(BundleError, match="one is of no use alone"):
-            priced.read(folder, {name: None})
+            priced.read(folder, {name: None}, PARAMS)
     for plain, message in (
         ({"price": [1, 2]}, "not a table of prices"),
         ({"price": [1, "2"], "spend": [2, 1], "uplift": [2, 1]}, "lists of numbers"),
@@ -74,12 +74,12 @@ def test_half_the_part_and_a_damaged_table_are_refused(tmp_path):
     ):
         (folder / priced.PRICES).write_text(json.dumps(plain))
         with pytest.raises(BundleError, match=message):
-            priced.read(folder, both)
+            priced.read(folder, both, PARAMS)
 
 
 def test_a_program_without_a_price_is_not_taken_for_one_with():
-    plain = program.build(lambda seen, masks: decide(seen, masks, jnp.ones(seen.shape[0])))
+    plain = program.build(lambda seen, masks: decide(seen, masks, jnp.ones(seen.shape[0])), PARAMS)
     with pytest.raises(BundleError, match="another policy's"):
-        program.load_priced(plain, "here")
+        program.load_priced(plain, PARAMS, "here")
     with pytest.raises(BundleError, match="another policy's"):
-        program.load(program.build(decide, priced=True), "here")
+        program.load(program.build(decide, PARAMS, priced=True), PARAMS, "here")

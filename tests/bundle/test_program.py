@@ -15,15 +15,17 @@ from jax import export
 
 from experiments.bundle import served
 from retentionjax.bundle import Bundle, program
-from retentionjax.env import observation
-from retentionjax.env.actions import NUM_ACTIONS
+from retentionjax.env import EnvParams, actions, observation
 from retentionjax.errors import BundleError
+
+PARAMS = EnvParams()
+ACTIONS = actions.count(PARAMS)
 
 
 def situations(size: int) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(size)
     low, high = observation.bounds(4)
-    masks = random.random((size, NUM_ACTIONS)) < 0.5
+    masks = random.random((size, ACTIONS)) < 0.5
     masks[:, 0] = True
     return random.uniform(low, high, (size, observation.size(4))).astype(np.float32), masks
 
@@ -82,7 +84,7 @@ def uniform(observations: Any, masks: Any) -> tuple[Any, Any]:
 
 
 def test_any_jax_function_of_the_right_shapes_is_a_policy() -> None:
-    loaded = program.load(program.build(uniform), "here")
+    loaded = program.load(program.build(uniform, PARAMS), PARAMS, "here")
     propensities, _ = loaded(*situations(4))
     assert propensities[0].max() == pytest.approx(1 / situations(4)[1][0].sum())
 
@@ -91,16 +93,16 @@ def test_the_program_names_no_folder_of_its_maker() -> None:
     def another(observations: Any, masks: Any) -> tuple[Any, Any]:
         return uniform(observations + 1, masks)
 
-    data = program.build(another)
+    data = program.build(another, PARAMS)
     assert b".py" not in data
     assert str(Path(__file__).parents[2]).encode() not in data
 
 
 @pytest.mark.parametrize("damage", [b"", b"no program", slice(0, 1000), slice(100, None)])
 def test_what_is_no_program_is_one_error(damage: bytes | slice) -> None:
-    data = program.build(uniform)[damage] if isinstance(damage, slice) else damage
+    data = program.build(uniform, PARAMS)[damage] if isinstance(damage, slice) else damage
     with pytest.raises(BundleError, match=r"here: JAX .* cannot read this program"):
-        program.load(data, "here")
+        program.load(data, PARAMS, "here")
 
 
 def exported(
@@ -108,7 +110,7 @@ def exported(
 ) -> export.Exported:
     (size,) = export.symbolic_shape("b")
     shapes = [jax.ShapeDtypeStruct((rows or size, features), jnp.float32)]
-    shapes.append(jax.ShapeDtypeStruct((rows or size, NUM_ACTIONS), jnp.bool_))
+    shapes.append(jax.ShapeDtypeStruct((rows or size, ACTIONS), jnp.bool_))
     return export.export(jax.jit(function), platforms=platforms)(*shapes)
 
 
@@ -123,7 +125,7 @@ def exported(
 )
 def test_a_program_of_other_shapes_is_refused(other: Any) -> None:
     with pytest.raises(BundleError, match="another policy's"):
-        program.load(bytes(other().serialize()), "here")
+        program.load(bytes(other().serialize()), PARAMS, "here")
 
 
 def test_a_program_that_calls_out_of_itself_is_refused() -> None:
@@ -133,12 +135,12 @@ def test_a_program_that_calls_out_of_itself_is_refused() -> None:
 
     data = bytes(exported(solves, platforms=("cpu",)).serialize())
     with pytest.raises(BundleError, match="calls functions outside itself"):
-        program.load(data, "here")
+        program.load(data, PARAMS, "here")
 
 
 def test_a_program_for_another_machine_or_another_jax_is_refused() -> None:
     with pytest.raises(BundleError, match="made for tpu, and this is cpu"):
-        program.load(bytes(exported(uniform, platforms=("tpu",)).serialize()), "here")
+        program.load(bytes(exported(uniform, platforms=("tpu",)).serialize()), PARAMS, "here")
     newer = dataclasses.replace(exported(uniform), calling_convention_version=99)
     with pytest.raises(BundleError, match=r"calling convention 99; JAX .* reads"):
-        program.load(bytes(newer.serialize()), "here")
+        program.load(bytes(newer.serialize()), PARAMS, "here")

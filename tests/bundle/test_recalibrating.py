@@ -9,6 +9,8 @@ import pytest
 
 from retentionjax.bundle import load, recalibrating
 from retentionjax.bundle.recalibrating import Shifts
+from retentionjax.decide import Decider
+from retentionjax.decide.facts import Facts
 from retentionjax.errors import DataError
 from retentionjax.tabular.calibrator import Calibrator
 
@@ -20,7 +22,8 @@ def test_log_odds_move_by_the_shift_and_nothing_else_does(tmp_path: Path) -> Non
     made = recalibrating.recalibrate(old.folder, tmp_path / "new", Shifts(churn=0.7, acceptance=-0.4))
     new = load(tmp_path / "new")
     assert new.manifest.id == made.id != old.manifest.id
-    before, after = old.score(RECORDS), new.score(RECORDS)
+    features = Facts(old.schema).records(RECORDS)
+    before, after = Decider(old).score(features), Decider(new).score(features)
     for name, shift in (("churn_probability", 0.7), ("accept_probability", -0.4)):
         odds = [np.log(p / (1 - p)) for p in (getattr(before, name), getattr(after, name))]
         # Between the knots the curve is straight in probability, so the shift there is not exact.

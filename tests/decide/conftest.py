@@ -6,6 +6,7 @@ import bundles
 import pytest
 
 from retentionjax.bundle import Bundle, load
+from retentionjax.decide import Decider
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bundle(folder: Path) -> Bundle:
     return load(folder)
+
+
+@pytest.fixture(scope="session")
+def decider(bundle: Bundle) -> Decider:
+    made = Decider(bundle, sizes=(1, 8))
+    made.warm()
+    return made

@@ -12,7 +12,7 @@ import pytest
 from retentionjax import cli, shield
 from retentionjax.bundle import Bundle, load
 from retentionjax.data.messages import grammar
-from retentionjax.decide.decision import Decision, decide
+from retentionjax.decide import Decider, Decision, decide
 from retentionjax.decide.message import compose
 from retentionjax.errors import BundleError, DataError
 from retentionjax.shield import Brief
@@ -27,8 +27,8 @@ def writing(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def decision(writing: Bundle) -> Decision:
-    made = decide(writing, CUSTOMER)
-    assert made.contact is not None
+    made = decide(Decider(writing, sizes=(1,)), CUSTOMER)
+    assert made.offer is not None
     return made
 
 
@@ -54,8 +54,10 @@ def test_a_text_that_passes_is_sent_with_its_names(decision: Decision) -> None:
     assert "Maria" not in repr(brief)
     assert message.text == message.brief.fill(by_grammar(brief, seed))
     assert brief.known == {"plan": "basic plan", "tenure": "3 months"}
-    assert brief.offer.discount == decision.contact[0]  # type: ignore[index]
-    assert seed == decision.seed == decide(decision.bundle, CUSTOMER).seed
+    assert decision.offer is not None
+    assert brief.offer == decision.bundle.said_offer(decision.offer)
+    assert seed == decision.seed
+    assert dataclasses.replace(decision, campaign_id="another").seed != seed
 
 
 def test_a_text_that_invents_an_offer_is_not_sent(decision: Decision) -> None:
@@ -82,8 +84,8 @@ def test_who_waits_gets_no_message_and_no_model_is_asked(decision: Decision) -> 
     assert compose(waiting, CUSTOMER, never) is None
 
 
-def test_a_bundle_without_shield_writes_nothing(bundle: Bundle) -> None:
-    decision = dataclasses.replace(decide(bundle, bundles.CUSTOMER), action=1)
+def test_a_bundle_without_shield_writes_nothing(decider: Decider) -> None:
+    decision = dataclasses.replace(decide(decider, bundles.CUSTOMER), action=1)
     assert compose(decision, bundles.CUSTOMER, None) is None
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from retentionjax import cli, storage
 from retentionjax.bundle import write
-from retentionjax.decide import decide
+from retentionjax.decide import Decider, decide
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.score.running import Request, run
 
@@ -48,20 +48,20 @@ def test_every_customer_is_decided_about_once_in_their_order(scored, customers):
 def test_each_decision_is_that_of_the_customer_alone(bundle, scored):
     records = customer_tables.table(620).drop_columns("city").to_pylist()
     decisions = customer_tables.decisions(scored).to_pylist()
-    contacts = 0
+    contacts, decider = 0, Decider(bundle, sizes=(1,))
     for place in range(0, 620, 13):
-        alone, row = decide(bundle, records[place]), decisions[place]
+        alone, row = decide(decider, records[place]), decisions[place]
         assert row["action"] == alone.action
         assert row["propensity"] == pytest.approx(alone.propensity, abs=2e-6)
         np.testing.assert_allclose(row["propensities"], alone.propensities, atol=2e-6)
         assert row["churn_probability"] == pytest.approx(alone.risk.today, abs=1e-6)
-        for offer in alone.offers:
-            assert row[f"accept_probability_{100 * offer.size:g}"] == pytest.approx(offer.acceptance, abs=1e-6)
-        assert row["expected_uplift"] == pytest.approx(alone.values["uplift"], rel=1e-4, abs=1e-4)
-        assert row["expected_spend"] == pytest.approx(alone.values["campaign_budget"], rel=1e-4, abs=1e-4)
-        assert row["contact"] == (alone.contact is not None)
-        found = None if row["offer"] is None else (pytest.approx(row["offer"]), row["delay_days"])
-        assert found == alone.contact
+        for offer in alone.explanation.offers:
+            assert row[f"accept_probability_{offer.offer}"] == pytest.approx(offer.acceptance, abs=1e-6)
+        expected = alone.explanation.expected
+        assert row["expected_uplift"] == pytest.approx(expected["uplift"], rel=1e-4, abs=1e-4)
+        assert row["expected_spend"] == pytest.approx(expected["campaign_budget"], rel=1e-4, abs=1e-4)
+        assert row["contact"] == (alone.offer is not None)
+        assert (row["offer"], row["delay_days"]) == (alone.offer_name, alone.delay_days)
         contacts += row["contact"]
     assert contacts > 3
 
@@ -175,7 +175,7 @@ def test_a_bad_row_stops_with_file_row_and_column(bundle_folder, flawed, tmp_pat
     arguments = ["--bundle", str(bundle_folder), "--customers", str(flawed), "--out", str(tmp_path / "out")]
     assert cli.main(["score", *arguments, "--rows-per-shard", "100", "--workers", "1"]) == 2
     said = capsys.readouterr().err
-    assert "flawed.parquet, row 150, column 'plan': 'gold' is an unknown category; allowed: 'basic', 'plus'" in said
+    assert "flawed.parquet, row 150, field 'plan': 'gold' is an unknown category; allowed: 'basic', 'plus'" in said
     assert (tmp_path / "out/part-00000.parquet").exists()  # what was done before stays
     assert not (tmp_path / "out/part-00001.parquet").exists()
 

@@ -7,10 +7,11 @@
 | `campaign_id` | text | the decisions about one customer in one campaign are an episode |
 | `decided_at` | timestamp, UTC | orders an episode |
 | `day` | int32 | of the campaign, from 0 |
-| `observation` | fixed list of float32 | what the policy saw (`env.observation.names`) |
-| `mask` | fixed list of 13 booleans | true for each legal action |
-| `propensities` | fixed list of 13 float32 | chance of each action; 0 where the mask forbids, they sum to 1 |
+| `observation` | list of float32 | what the policy saw (`env.observation.names`) |
+| `mask` | list of booleans | true for each legal action |
+| `propensities` | list of float32, as long | chance of each action; 0 where the mask forbids, they sum to 1 |
 | `action` | int32 | what was chosen (`env.actions`) |
+| `offer` | text or null | the offer of a contact, by name |
 | `reward` | float64 or null | $ from this decision to the next about this customer; null until it is known |
 | `bundle_id`, `policy_version`, `rules_version` | text | what decided |
 """
@@ -24,7 +25,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retentionjax import storage
-from retentionjax.env import actions, observation
 from retentionjax.errors import DataError
 from retentionjax.evaluation.off_policy import log as logs
 from retentionjax.evaluation.off_policy.log import DecisionLog
@@ -36,21 +36,18 @@ SCHEMA = pa.schema(
         pa.field("campaign_id", pa.string(), nullable=False),
         pa.field("decided_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("day", pa.int32(), nullable=False),
-        pa.field("observation", pa.list_(pa.float32(), observation.size(actions.NUM_OFFERS)), nullable=False),
-        pa.field("mask", pa.list_(pa.bool_(), actions.NUM_ACTIONS), nullable=False),
-        pa.field("propensities", pa.list_(pa.float32(), actions.NUM_ACTIONS), nullable=False),
+        pa.field("observation", pa.list_(pa.float32()), nullable=False),
+        pa.field("mask", pa.list_(pa.bool_()), nullable=False),
+        pa.field("propensities", pa.list_(pa.float32()), nullable=False),
         pa.field("action", pa.int32(), nullable=False),
+        pa.field("offer", pa.string(), nullable=True),
         pa.field("reward", pa.float64(), nullable=True),
         pa.field("bundle_id", pa.string(), nullable=False),
         pa.field("policy_version", pa.string(), nullable=False),
         pa.field("rules_version", pa.string(), nullable=False),
     ]
 )
-_WIDTHS = {
-    "observation": observation.size(actions.NUM_OFFERS),
-    "mask": actions.NUM_ACTIONS,
-    "propensities": actions.NUM_ACTIONS,
-}
+_VECTORS = ("observation", "mask", "propensities")
 
 
 def read(path: str | os.PathLike[str]) -> DecisionLog:
@@ -64,7 +61,10 @@ def read(path: str | os.PathLike[str]) -> DecisionLog:
     if not table.num_rows:
         raise DataError(f"{where}: no decision in it")
     _refuse_repeats(table, where)
-    vectors = {name: _matrix(table, name, width, where) for name, width in _WIDTHS.items()}
+    vectors = {name: _matrix(table, name, where) for name in _VECTORS}
+    if vectors["mask"].shape != vectors["propensities"].shape:
+        widths = " and ".join(str(vectors[name].shape[1]) for name in ("mask", "propensities"))
+        raise DataError(f"{where}: mask and propensities have {widths} values; allowed: one for each action")
     campaign, customer = (
         table[name].to_numpy(zero_copy_only=False).astype(str) for name in ("campaign_id", "customer_id")
     )
@@ -89,7 +89,7 @@ def write(path: str | os.PathLike[str], columns: dict[str, Any]) -> None:
     if set(columns) != set(SCHEMA.names):
         stray = min(set(columns) ^ set(SCHEMA.names))
         raise DataError(f"{os.fspath(path)}: column {stray!r} is missing or unknown; wanted: {', '.join(SCHEMA.names)}")
-    plain = {name: list(columns[name]) if name in _WIDTHS else columns[name] for name in SCHEMA.names}
+    plain = {name: list(columns[name]) if name in _VECTORS else columns[name] for name in SCHEMA.names}
     try:
         table = pa.table(plain, schema=SCHEMA)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -137,10 +137,11 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _matrix(table: Any, name: str, width: int, where: str) -> np.ndarray:
+def _matrix(table: Any, name: str, where: str) -> np.ndarray:
     """A column of lists of one length as a matrix."""
     column = table[name].combine_chunks()
     lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+    width = int(lengths[0])
     if (lengths != width).any():
         row = int(np.argmax(lengths != width))
         raise DataError(f"{where}: row {row}, column {name!r}: {lengths[row]} values; allowed: {width}")

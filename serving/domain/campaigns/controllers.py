@@ -53,9 +53,7 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn) -> CampaignOut
         before: CampaignView | None = tx.campaigns([campaign_id]).get(campaign_id)
         starts_at = data.starts_at.timestamp() if data.starts_at else before.starts_at if before else state.clock()
         horizon = data.horizon_days or (before.horizon_days if before else int(params.horizon_days))
-        campaign = Campaign(
-            campaign_id, data.budget_micros, starts_at, horizon, data.customers_expected, int(params.offer_days[0])
-        )
+        campaign = Campaign(campaign_id, data.budget_micros, starts_at, horizon, data.customers_expected)
         try:
             tx.put_campaign(campaign)
         except LedgerUnavailable:

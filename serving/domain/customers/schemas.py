@@ -52,7 +52,7 @@ class ContactOut(msgspec.Struct, frozen=True):
     decision_id: DecisionId
     campaign_id: CampaignId
     channel: Channel
-    offer: Annotated[int, Meta(ge=0, description="Index of the offer")]
+    offer: Annotated[str, Meta(description="Name of the offer")]
     send_at: MomentOut
     state: Annotated[
         Literal["reserved", "accepted", "declined", "expired", "cancelled"],

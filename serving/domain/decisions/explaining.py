@@ -1,26 +1,17 @@
 """Why a decision is what it is: from its record, and from the bundle that made it where that still serves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from retentionjax.bundle.program import VALUES
-from retentionjax.decide import decision as deciding
-from retentionjax.decide import rules
 from retentionjax.decide.decision import Decision as Reasoned
-from retentionjax.env.actions import NUM_ACTIONS
-from retentionjax.env.types import EnvParams
-from serving.domain.decisions.schemas import (
-    ActionOut,
-    ConstraintOut,
-    ExpectedOut,
-    Explanation,
-    OfferOut,
-    PacingOut,
-    ReasonOut,
-)
-from serving.engine.contract import Decision, Removed
+from retentionjax.decide.decision import decide_with
+from retentionjax.decide.explain import action_chances
+from serving.domain.decisions.schemas import ConstraintOut, ExpectedOut, Explanation, PacingOut
+from serving.engine.contract import Decision
 from serving.engine.situations import Basis
 from serving.engine.slots import Served
 from serving.problems import Problem
@@ -57,69 +48,38 @@ async def explained(state: Any, caller: Caller, decision: Decision, row: Any) ->
 def explain(
     decision: Decision, propensities: bytes, basis: bytes, served: Served | None, *, missing: str = NOT_SERVING
 ) -> Explanation:
-    """`propensities` f32[13] and `basis` as recorded; `served` the bundle that decided, or None and why: `missing`."""
+    """`propensities` f32[actions] and `basis` as recorded; `served` decided, or None and why: `missing`.
+
+    What was recorded stands; what each offer is worth and which facts matter is found anew, by the same program.
+    """
     made_from = msgspec.json.decode(basis, type=Basis)
-    reasoned = None if served is None else _reasoned(decision, made_from, served)
-    chances = np.frombuffer(propensities, "<f4")
-    why = {} if reasoned is None else {each.rule: each.why for each in reasoned.removals}
+    again = None if served is None else of_simulated(_again(decision, made_from, served))
+    why = {} if again is None else {each.rule: each.why for each in again.constraints}
+    removed = {each.rule: each.actions for each in decision.rules}
+    chances = action_chances(np.frombuffer(propensities, "<f4"), removed, None if served is None else served.bundle)
+    by_policy = made_from.values and made_from.switch == "policy"
     return Explanation(
-        actions=_actions(chances, decision.rules, None if served is None else served.bundle.params),
-        constraints=tuple(_constraint(each, why) for each in decision.rules),
-        expected=ExpectedOut(**dict(zip(VALUES, made_from.values, strict=True)))
-        if made_from.values and made_from.switch == "policy"
-        else None,
-        offers=() if reasoned is None else offers_of(reasoned),
-        never_contact_value=None if reasoned is None else reasoned.never,
-        price=made_from.price if reasoned is None else reasoned.price,
-        reasons=() if reasoned is None else reasons_of(reasoned),
+        actions=msgspec.convert(chances, Explanation.__annotations__["actions"], from_attributes=True),
+        constraints=tuple(ConstraintOut(rule, gone, _words(rule, why)) for rule, gone in removed.items()),
+        expected=ExpectedOut(**dict(zip(VALUES, made_from.values, strict=True))) if by_policy else None,
+        offers=() if again is None else again.offers,
+        never_contact_value=None if again is None else again.never_contact_value,
+        price=made_from.price if again is None else again.price,
+        reasons=() if again is None else again.reasons,
         pacing=PacingOut(made_from.throttle, made_from.price, made_from.exploration, made_from.switch),
         incomplete=() if served is not None else (missing,),
     )
 
 
-def of_simulated(reasoned: Reasoned, params: EnvParams) -> Explanation:
+def of_simulated(reasoned: Reasoned) -> Explanation:
     """Of a decision that nobody made."""
-    removed = tuple(Removed(each.rule, each.actions) for each in reasoned.removals)
-    why = {each.rule: each.why for each in reasoned.removals}
-    return Explanation(
-        actions=_actions(np.array(reasoned.propensities), removed, params),
-        constraints=tuple(_constraint(each, why) for each in removed),
-        expected=ExpectedOut(**reasoned.values),
-        offers=offers_of(reasoned),
-        never_contact_value=reasoned.never,
-        price=reasoned.price,
-        reasons=reasons_of(reasoned),
-        pacing=None,
-    )
+    return msgspec.convert(reasoned.explanation, Explanation, from_attributes=True)
 
 
-def offers_of(reasoned: Reasoned) -> tuple[OfferOut, ...]:
-    """What each offer is worth today."""
-    return tuple(OfferOut(each.size, each.acceptance, each.gain, each.cost, each.net) for each in reasoned.offers)
-
-
-def reasons_of(reasoned: Reasoned) -> tuple[ReasonOut, ...]:
-    """Facts that move the risk most."""
-    return tuple(ReasonOut(each.field, each.value, each.log_odds) for each in reasoned.reasons)
-
-
-def _reasoned(decision: Decision, basis: Basis, served: Served) -> Reasoned:
+def _again(decision: Decision, basis: Basis, served: Served) -> Reasoned:
     facts = {**basis.facts, str(served.bundle.schema.id): decision.customer_id}
-    return deciding.decide_with(served.bundle, facts, basis.history, price=basis.price)
+    return decide_with(served.decider, facts, basis.customer, price=basis.price, campaign_id=decision.campaign_id)
 
 
-def _actions(chances: np.ndarray, removed: tuple[Removed, ...], params: EnvParams | None) -> tuple[ActionOut, ...]:
-    return tuple(
-        ActionOut(
-            action,
-            f"action {action}" if params is None else rules.name(action, params),
-            float(chances[action]),
-            tuple(each.rule for each in removed if action in each.actions),
-        )
-        for action in range(NUM_ACTIONS)
-    )
-
-
-def _constraint(removed: Removed, why: dict[str, str]) -> ConstraintOut:
-    words = why.get(removed.rule) or _WHY.get(removed.rule) or f"by the rule {removed.rule}"
-    return ConstraintOut(removed.rule, removed.actions, words)
+def _words(rule: str, why: Mapping[str, str]) -> str:
+    return why.get(rule) or _WHY.get(rule) or f"by the rule {rule}"

@@ -1,5 +1,6 @@
 """The engine's refusals as problems."""
 
+from retentionjax.decide.facts import MISSING, Fault
 from serving.engine.contract import (
     CampaignNotRunning,
     DeadlineExceeded,
@@ -8,7 +9,6 @@ from serving.engine.contract import (
     NoCampaign,
     NotRunning,
     Overloaded,
-    Wrong,
     WrongFacts,
 )
 from serving.ledger import LedgerUnavailable
@@ -20,7 +20,7 @@ _SOON = 1.0  # seconds
 def problem_of(error: Exception) -> Problem:
     """What to answer for `error`. Raises `error` if it is none of the engine's."""
     if isinstance(error, WrongFacts):
-        fields = [_of_fact(each) for each in error.wrong]
+        fields = [_of_fact(each) for each in error.faults]
         return invalid("Facts do not fit the bundle's schema.", *fields)
     if isinstance(error, NoCampaign):
         return not_found("campaign", "campaign_id", str(error))
@@ -50,8 +50,8 @@ def _of_state(error: Exception) -> Problem:
     raise error
 
 
-def _of_fact(wrong: Wrong) -> FieldError:
-    place = f"facts.{wrong.name}"
-    return (
-        field_error(place, allowed=wrong.allowed) if wrong.missing else field_error(place, wrong.value, wrong.allowed)
-    )
+def _of_fact(fault: Fault) -> FieldError:
+    place = f"facts.{fault.field}"
+    if fault.wrong == MISSING:
+        return field_error(place, allowed=fault.allowed)
+    return field_error(place, fault.value, fault.allowed)

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from retentionjax.env.constraints import COSTS
-from serving.engine.contract import Action, Churn, Decision, Message, Offer, Share
+from serving.engine.contract import Action, Churn, Decision, Message, OfferMade, OfferName, Share
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, Micros
 from serving.problems import ProblemDetails
 
@@ -61,7 +61,7 @@ class DecisionsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ActionOut(msgspec.Struct, frozen=True):
-    """One of the 13 actions."""
+    """One of the actions."""
 
     action: Action
     name: Annotated[str, Meta(description="In words", examples=["10 % off tomorrow"])]
@@ -77,14 +77,16 @@ class ConstraintOut(msgspec.Struct, frozen=True):
     why: Annotated[str, Meta(description="In words")]
 
 
-class OfferOut(msgspec.Struct, frozen=True):
+class OfferWorthOut(msgspec.Struct, frozen=True):
     """A contact today with one offer and never again, against never again a contact: exact, by the bundle's model."""
 
-    discount: Share
+    offer: OfferName
+    words: Annotated[str, Meta(examples=["10 % off for 30 days"])]
     acceptance: Annotated[Share, Meta(description="Probability that she accepts")]
     gain: Annotated[float, Meta(description="$, expected")]
     cost: Annotated[float, Meta(description="$, expected spend")]
     net: Annotated[float, Meta(description="$: gain less price × cost")]
+    is_legal: Annotated[bool, Meta(description="Whether it may be made today")]
 
 
 class ReasonOut(msgspec.Struct, frozen=True):
@@ -132,11 +134,11 @@ class Explanation(msgspec.Struct, frozen=True):
     actions: tuple[ActionOut, ...]
     constraints: tuple[ConstraintOut, ...]
     expected: Annotated[ExpectedOut | None, Meta(description="null where a simple rule or nothing decided")]
-    offers: Annotated[tuple[OfferOut, ...], Meta(description="Empty while a contact is planned")]
+    offers: Annotated[tuple[OfferWorthOut, ...], Meta(description="Empty while a contact is planned")]
     never_contact_value: Annotated[float | None, Meta(description="$, expected, without another contact")]
     price: Annotated[float | None, Meta(description="$ of value that a $ of budget is worth elsewhere")]
     reasons: Annotated[tuple[ReasonOut, ...], Meta(description="Facts that move the risk most, strongest first")]
-    pacing: PacingOut | None
+    pacing: PacingOut | None = None
     incomplete: Annotated[
         tuple[str, ...],
         Meta(
@@ -197,7 +199,7 @@ Price = Annotated[float, Meta(ge=0, le=1000)]
 class PendingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A contact already planned."""
 
-    offer: Annotated[Share, Meta(description="One of the bundle's offers", examples=[0.1])]
+    offer: OfferName
     days: Annotated[Days, Meta(description="Until it is sent")]
 
 
@@ -207,12 +209,20 @@ class HistoryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     day: Annotated[Days, Meta(description="Of the campaign, from 0")] = 0
     contacts_days_ago: Annotated[tuple[Days, ...], Meta(max_length=90, description="Days since each, from 1")] = ()
     account_used: Annotated[Dollars | None, Meta(description="$; what the contacts cost, if left out")] = None
-    running_offer: Annotated[Share | None, Meta(description="One of the offers; with `offer_days_left`")] = None
-    offer_days_left: Days | None = None
+    running_offer: Annotated[OfferName | None, Meta(description="With `offer_days_left`")] = None
+    offer_days_left: Annotated[Days | None, Meta(description="Days that it still protects, today included")] = None
     pending: PendingIn | None = None
     baseline_churn_probability: Annotated[Share | None, Meta(description="The usual score; today's, if left out")] = (
         None
     )
+
+
+class OfferIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Figures of one offer other than the bundle's."""
+
+    discount: Share | None = None
+    amount: Dollars | None = None
+    cost: Dollars | None = None
 
 
 class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -222,8 +232,8 @@ class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         None
     )
     offers: Annotated[
-        Annotated[tuple[Share, ...], Meta(min_length=1, max_length=MOST_OFFERS)] | None,
-        Meta(description="The discount of each offer", examples=[[0, 0.05, 0.15, 0.3]]),
+        dict[str, OfferIn] | None,
+        Meta(description="Other figures of offers, by their names", examples=[{"ten": {"discount": 0.15}}]),
     ] = None
     contact_cost: Annotated[Price | None, Meta(description="$")] = None
     account_cap: Annotated[Dollars | None, Meta(description="$ a customer and campaign")] = None
@@ -240,7 +250,7 @@ class VaryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             max_length=120,
             description="`facts.NAME`, `history.day`, `history.account_used`, `history.baseline_churn_probability`, "
             "`overrides.price`, `overrides.contact_cost`, `overrides.account_cap`, `overrides.cooldown_days`, "
-            "`overrides.fatigue_cap`, or `overrides.offers[0]` and so on",
+            "`overrides.fatigue_cap`, or `overrides.offers.NAME.discount`, `.amount`, `.cost`",
             examples=["facts.MonthlyCharges"],
         ),
     ]
@@ -264,8 +274,8 @@ class Simulated(msgspec.Struct, frozen=True):
     """What the policy would do. Consent, quiet hours and the campaign's money are left out of account."""
 
     decision: Literal["contact", "wait"]
-    action: Annotated[Action, Meta(description="Drawn by a hash of bundle, customer and day")]
-    offer: Offer | None
+    action: Annotated[Action, Meta(description="Drawn by a hash of customer, campaign `default` and day")]
+    offer: OfferMade | None
     delay_days: int | None
     churn: Churn
     monthly_charge: Annotated[float, Meta(description="$ per 30 days")]

@@ -1,29 +1,37 @@
 """What if: a decision about facts, a history and constants that need not be true, once or along one of them."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from retentionjax.bundle import Bundle
 from retentionjax.bundle.customer import HISTORY
-from retentionjax.decide import decision as deciding
-from retentionjax.decide import history as histories
+from retentionjax.decide import customer
+from retentionjax.decide.decision import decide_with
 from retentionjax.env import record
-from retentionjax.errors import ConfigError, DataError
+from retentionjax.errors import DataError, RetentionJaxError
 from serving.domain.decisions.explaining import of_simulated
 from serving.domain.decisions.refusals import problem_of
-from serving.domain.decisions.schemas import HistoryIn, OverridesIn, Point, Simulated, SimulationIn, SimulationOut
-from serving.engine.contract import Ask, Churn, Message, Offer, WrongFacts
-from serving.engine.messages import Blocked
-from serving.engine.slots import Served
+from serving.domain.decisions.schemas import (
+    HistoryIn,
+    OfferIn,
+    OverridesIn,
+    Point,
+    Simulated,
+    SimulationIn,
+    SimulationOut,
+)
+from serving.engine.contract import Ask, Churn, Message, WrongFacts
+from serving.engine.messages import Blocked, Templates
+from serving.engine.slots import Choices, Served
 from serving.problems import FieldError, Problem, field_error, invalid
 from serving.side_work import Check
 
-_VARIED = re.compile(r"(facts|history|overrides)\.(.+?)(?:\[(\d{1,3})\])?")
 _HISTORY = ("day", "account_used", "baseline_churn_probability")
 _OVERRIDES = ("price", "contact_cost", "account_cap", "cooldown_days", "fatigue_cap")
+_OFFER = tuple(OfferIn.__struct_fields__)
 
 
 def simulate(asked: SimulationIn, served: Served, check: Check = lambda: None) -> SimulationOut:
@@ -40,29 +48,21 @@ def _point(asked: SimulationIn, value: float | str, served: Served, check: Check
 def _varied(asked: SimulationIn, value: float | str, served: Served) -> SimulationIn:
     """`asked` with one thing moved. Raises Problem 422."""
     name = "" if asked.vary is None else asked.vary.name
-    found = _VARIED.fullmatch(name)
-    part, key, place = found.groups() if found else ("", "", None)
-    if part == "facts":
-        return msgspec.structs.replace(asked, facts={**asked.facts, name.removeprefix("facts."): value})
-    if part == "history" and key in _HISTORY and place is None:
+    part, _, key = name.partition(".")
+    offer, _, figure = key.removeprefix("offers.").rpartition(".")
+    if part == "facts" and key:
+        return msgspec.structs.replace(asked, facts={**asked.facts, key: value})
+    if part == "history" and key in _HISTORY:
         return msgspec.structs.replace(asked, history=_with(asked.history, HistoryIn, key, value))
-    if part == "overrides" and key in _OVERRIDES and place is None:
+    if part == "overrides" and key in _OVERRIDES:
         return msgspec.structs.replace(asked, overrides=_with(asked.overrides, OverridesIn, key, value))
-    if part == "overrides" and key == "offers" and place is not None:
-        offers: list[Any] = list(asked.overrides.offers or served.bundle.params.discount.tolist())
-        if int(place) >= len(offers):
-            raise invalid(
-                "Nothing of this name can be varied.",
-                field_error("vary.name", name, f"overrides.offers[0] to [{len(offers) - 1}]"),
-            )
-        offers[int(place)] = value  # checked by `_with`
-        return msgspec.structs.replace(asked, overrides=_with(asked.overrides, OverridesIn, key, offers))
-    allowed = ", ".join(
-        ["facts.NAME", *(f"history.{each}" for each in _HISTORY), *(f"overrides.{each}" for each in _OVERRIDES)]
-    )
-    raise invalid(
-        "Nothing of this name can be varied.", field_error("vary.name", name, f"{allowed}, overrides.offers[0]")
-    )
+    if part == "overrides" and key.startswith("offers.") and offer in served.bundle.offers and figure in _OFFER:
+        before = asked.overrides.offers or {}
+        offers = {**before, offer: _with(before.get(offer, OfferIn()), OfferIn, figure, value)}
+        return msgspec.structs.replace(asked, overrides=msgspec.structs.replace(asked.overrides, offers=offers))
+    allowed = ["facts.NAME", *(f"history.{each}" for each in _HISTORY), *(f"overrides.{each}" for each in _OVERRIDES)]
+    allowed += [f"overrides.offers.NAME.{each}" for each in _OFFER]
+    raise invalid("Nothing of this name can be varied.", field_error("vary.name", name, ", ".join(allowed)))
 
 
 def _with(plain: msgspec.Struct, kind: type, key: str, value: Any) -> Any:
@@ -81,41 +81,42 @@ def _simulated(asked: SimulationIn, served: Served, where: str) -> Simulated:
         served.encode(ask)
     except WrongFacts as error:
         raise problem_of(error) from None
-    bundle = served.bundle
-    bundle = dataclasses.replace(bundle, params=_params(asked.overrides, bundle.params))
+    bundle = _bundle(asked.overrides, served.bundle)
     try:
-        history = histories.read(_history(asked.history), bundle.params, where=HISTORY)
+        known = customer.read(_history(asked.history), bundle.params, tuple(bundle.offers), where=HISTORY)
     except DataError as error:
         raise _history_problem(str(error), where) from None
     facts = {**asked.facts, str(bundle.schema.id): asked.customer_id}
-    found = deciding.decide_with(bundle, facts, history, price=asked.overrides.price)
-    contact = found.contact
+    found = decide_with(served.decider, facts, known, price=asked.overrides.price, bundle=bundle)
     return Simulated(
-        decision="wait" if contact is None else "contact",
+        decision="wait" if found.offer is None else "contact",
         action=found.action,
-        offer=None if contact is None else Offer(contact[0], served.offer_days),
-        delay_days=None if contact is None else contact[1],
+        offer=None if found.offer is None else Choices(bundle).offers[found.offer],
+        delay_days=found.delay_days,
         churn=Churn(found.risk.today, found.risk.baseline, "elevated" if found.risk.elevated else "calm"),
         monthly_charge=found.monthly_charge,
-        explanation=of_simulated(found, bundle.params),
-        message=None if contact is None else _message(ask, contact[0], served),
+        explanation=of_simulated(found),
+        message=None if found.offer is None else _message(ask, found.offer, bundle),
     )
 
 
-def _params(overrides: OverridesIn, params: Any) -> Any:
-    if overrides.offers is not None and len(overrides.offers) != len(params.discount):
-        allowed = f"{len(params.discount)} discounts, one for each of the bundle's offers"
-        raise invalid("There are other offers.", field_error("overrides.offers", overrides.offers, allowed))
-    given = {name: value for name, value in msgspec.to_builtins(overrides).items() if name != "price"}
-    given = {
-        "discount" if name == "offers" else name: list(value) if isinstance(value, tuple) else value
-        for name, value in given.items()
-        if value is not None
-    }
+def _bundle(overrides: OverridesIn, bundle: Bundle) -> Bundle:
+    """The bundle with other constants. Raises Problem 422."""
+    given = {name: value for name, value in msgspec.to_builtins(overrides).items() if value is not None}
+    figures = given.pop("offers", {})
+    given.pop("price", None)
+    if stray := [name for name in figures if name not in bundle.offers]:
+        raise invalid(
+            "There is no such offer.", field_error(f"overrides.offers.{stray[0]}", None, ", ".join(bundle.offers))
+        )
     try:
-        return record.from_dict(given, params)
-    except ConfigError as error:
+        offers = {name: dataclasses.replace(offer, **figures.get(name, {})) for name, offer in bundle.offers.items()}
+        for name in _OFFER:
+            given[name] = [float(getattr(offer, name)) for offer in offers.values()]
+        params = record.from_dict(given, bundle.params)
+    except RetentionJaxError as error:
         raise invalid("A constant is out of range.", field_error("overrides", allowed=str(error))) from None
+    return dataclasses.replace(bundle, params=params, company=dataclasses.replace(bundle.company, offers=offers))
 
 
 def _history(history: HistoryIn) -> Mapping[str, Any]:
@@ -128,17 +129,18 @@ def _history_problem(text: str, where: str) -> Problem:
     """`history, day: 99; allowed: …` names the key."""
     place, _, rest = text.removeprefix(f"{HISTORY}, ").partition(": ")
     value, _, allowed = rest.partition("; ")
-    if place.split(".")[0] not in histories.KEYS:
+    if place.split(".")[0] not in customer.KEYS:
         return invalid(f"{where}The history could not have happened.", field_error(HISTORY, allowed=text))
     field = FieldError(f"{HISTORY}.{place}", value, allowed or value)
     return invalid(f"{where}The history could not have happened.", field)
 
 
-def _message(ask: Ask, discount: float, served: Served) -> Message | None:
+def _message(ask: Ask, offer: int, bundle: Bundle) -> Message | None:
     """The checked template, where the bundle writes messages."""
-    if served.templates is None:
+    if bundle.message is None or bundle.rules is None:
         return None
+    templates = Templates(bundle)
     try:
-        return served.templates.write(served.templates.brief(ask, discount))
+        return templates.write(templates.brief(ask, offer))
     except Blocked:
         return None

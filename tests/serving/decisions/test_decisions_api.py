@@ -9,7 +9,7 @@ import pytest
 from litestar.testing import TestClient
 
 from retentionjax.bundle import load
-from retentionjax.decide import decide
+from retentionjax.decide import Decider, decide
 from serving.domain.decisions.schemas import DecisionIn, DecisionsOut, Explanation, RecordedDecision, SimulationOut
 from serving.engine.contract import Decision
 
@@ -71,14 +71,18 @@ def test_the_explanation_agrees_with_the_single_decision_of_the_command(client: 
     found = ask(client)
     answer = client.get(f"/v1/decisions/{found['decision_id']}/explanation")
     explained = msgspec.json.decode(answer.content, type=Explanation)
-    alone = decide(load(folder), {"customer_id": "C-1", **engines.FACTS})
+    alone = decide(Decider(load(folder), sizes=(1,)), {"customer_id": "C-1", **engines.FACTS})
+    why = alone.explanation
+    assert found["action"] == alone.action
+    assert (found["offer"] or {}).get("name") == alone.offer_name
     assert [each.propensity for each in explained.actions] == pytest.approx(alone.propensities, abs=1e-5)
     assert [(each.field, each.log_odds) for each in explained.reasons] == [
-        (each.field, each.log_odds) for each in alone.reasons
+        (each.field, each.log_odds) for each in why.reasons
     ]
-    assert [each.gain for each in explained.offers] == pytest.approx([each.gain for each in alone.offers])
+    assert [each.gain for each in explained.offers] == pytest.approx([each.gain for each in why.offers])
+    assert [each.offer for each in explained.offers] == ["hello", "five", "ten", "twenty"]
     assert explained.expected is not None
-    assert explained.expected.uplift == pytest.approx(alone.values["uplift"], rel=1e-4)
+    assert explained.expected.uplift == pytest.approx(why.expected["uplift"], rel=1e-4)
     assert explained.pacing is not None
     assert (explained.pacing.throttle, explained.pacing.kill_switch) == (1.0, "policy")
     assert explained.incomplete == ()
@@ -146,10 +150,10 @@ def test_a_batch_answers_each_by_itself(client: Client) -> None:
 @pytest.mark.parametrize(
     ("change", "field", "allowed"),
     [
-        ({"facts": {**engines.FACTS, "plan": "gold"}}, "facts.plan", "basic, plus"),
-        ({"facts": {**engines.FACTS, "bill": 0}}, "facts.bill", "dollars, 1e-06 to 1,000,000"),
+        ({"facts": {**engines.FACTS, "plan": "gold"}}, "facts.plan", "'basic', 'plus'"),
+        ({"facts": {**engines.FACTS, "bill": 0}}, "facts.bill", "money, 1e-06 to 1,000,000"),
         ({"facts": {**engines.FACTS, "age": "old"}}, "facts.age", "a finite number"),
-        ({"facts": {**engines.FACTS, "colour": 1}}, "facts.colour", "one of months, bill, age"),
+        ({"facts": {**engines.FACTS, "colour": 1}}, "facts.colour", "months, bill, age"),
         ({"facts": {}}, "facts.months", "a finite number or null"),
         ({"time_zone": "Mars/Olympus"}, "time_zone", "IANA"),
         ({"channel": "fax"}, "channel", None),
@@ -188,10 +192,12 @@ def test_what_if_writes_nothing_and_equals_the_decision_of_the_command(client: C
     answer = client.post("/v1/decisions:simulate", json=asked)
     assert answer.status_code == 200, answer.text
     found = msgspec.json.decode(answer.content, type=SimulationOut)
-    alone = decide(load(folder), {"customer_id": "what-if", **engines.FACTS, "history": history})
+    alone = decide(Decider(load(folder), sizes=(1,)), {"customer_id": "what-if", **engines.FACTS, "history": history})
     assert found.result.action == alone.action
     assert found.result.churn.state == ("elevated" if alone.risk.elevated else "calm")
-    assert [each.rule for each in found.result.explanation.constraints] == [each.rule for each in alone.removals]
+    assert [each.rule for each in found.result.explanation.constraints] == [
+        each.rule for each in alone.explanation.constraints
+    ]
     assert [each.result.monthly_charge for each in found.points] == [20, 60, 110]
     assert client.get("/v1/customers/what-if/ledger").status_code in (403, 404)
 
@@ -200,7 +206,8 @@ def test_what_if_writes_nothing_and_equals_the_decision_of_the_command(client: C
     ("name", "values"),
     [
         ("overrides.price", [0, 1, 5]),
-        ("overrides.offers[3]", [0.2, 0.3]),
+        ("overrides.offers.twenty.discount", [0.2, 0.3]),
+        ("overrides.offers.hello.amount", [0, 12]),
         ("overrides.account_cap", [5, 50]),
         ("history.day", [0, 80]),
         ("facts.channel", ["mail", "phone"]),
@@ -214,7 +221,7 @@ def test_what_if_moves_one_thing(client: Client, name: str, values: list[Any]) -
     points = msgspec.json.decode(answer.content, type=SimulationOut).points
     assert [each.value for each in points] == values
     shown = [
-        [(each.discount, each.acceptance, each.net) for each in point.result.explanation.offers]
+        [(each.offer, each.acceptance, each.net) for each in point.result.explanation.offers]
         + [each.rule for each in point.result.explanation.constraints]  # type: ignore[misc]
         + [point.result.explanation.never_contact_value]  # type: ignore[list-item]
         for point in points
@@ -227,12 +234,13 @@ def test_what_if_moves_one_thing(client: Client, name: str, values: list[Any]) -
     [
         ({"history": {"day": 99}}, "history.day"),
         ({"history": {"day": 5, "contacts_days_ago": [9]}}, "history.contacts_days_ago"),
-        ({"history": {"running_offer": 0.1}}, "history"),
-        ({"history": {"pending": {"offer": 0.15, "days": 1}}}, "history.pending.offer"),
+        ({"history": {"running_offer": "ten"}}, "history"),
+        ({"history": {"pending": {"offer": "fifteen", "days": 1}}}, "history.pending.offer"),
         ({"overrides": {"price": -1}}, "overrides.price"),
         ({"vary": {"name": "facts.plan", "values": ["gold"]}}, "facts.plan"),
         ({"vary": {"name": "history.contacts", "values": [1]}}, "vary.name"),
-        ({"vary": {"name": "overrides.offers[0]", "values": [7]}}, "vary.values"),
+        ({"vary": {"name": "overrides.offers.hello.discount", "values": [7]}}, "vary.values"),
+        ({"overrides": {"offers": {"fifteen": {"discount": 0.15}}}}, "overrides.offers.fifteen"),
     ],
 )
 def test_what_could_not_have_happened_is_named(client: Client, asked: dict[str, Any], field: str) -> None:

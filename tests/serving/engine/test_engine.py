@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from engines import ask, running
 
-from retentionjax.decide import batch
+from retentionjax.decide.program import sample, uniform
 from serving.engine import drafts
 from serving.engine.contract import (
     CampaignNotRunning,
@@ -52,8 +52,10 @@ def test_a_decision_is_in_the_ledger_as_it_was_answered(folder: Path, tmp_path: 
             chances = np.frombuffer(recorded.propensities or b"", "<f4")
             assert chances[decision.action] == pytest.approx(decision.propensity)
             assert chances.sum() == pytest.approx(1, abs=1e-6)
-            legal = [bool(recorded.mask >> action & 1) for action in range(13)]
-            assert (chances[np.logical_not(legal)] == 0).all()
+            legal = np.unpackbits(np.frombuffer(recorded.mask or b"", np.uint8), count=13, bitorder="little")
+            assert (chances[legal == 0] == 0).all()
+            offered = None if decision.offer is None else decision.offer.name
+            assert recorded.offer == offered
             assert np.frombuffer(recorded.observation or b"", "<f4").shape == (16,)
 
     asyncio.run(main())
@@ -91,30 +93,32 @@ def test_the_last_ten_dollars_are_never_overspent(folder: Path, tmp_path: Path) 
     asyncio.run(main())
 
 
-def test_the_draw_is_a_function_of_the_decisions_id_and_its_propensities(folder: Path, tmp_path: Path) -> None:
+def test_the_draw_is_a_function_of_customer_campaign_day_and_propensities(folder: Path, tmp_path: Path) -> None:
     async def main() -> None:
         async with running(folder, tmp_path) as (engine, _):
             answers = await asyncio.gather(*(engine.decide(ask(f"C-{number}", dry_run=True)) for number in range(40)))
         for given in answers:
             assert given.row is not None
             chances = np.frombuffer(given.row.propensities, "<f4")[None]
-            drawn = batch.sample(chances, np.array([batch.uniform(given.decision_id)]))
+            drawn = sample(chances, np.array([uniform(given.row.customer_id, "default", given.row.day)]))
             assert drawn[0] == given.row.action
 
     asyncio.run(main())
 
 
 def test_actions_are_as_frequent_as_their_propensities_say(folder: Path, tmp_path: Path) -> None:
+    customers = [f"C-{number}" for number in range(1500)]
+
     async def main() -> list[Given]:
-        async with running(folder, tmp_path, exploration=0.2, dollars=1e6) as (engine, _):
-            return [each for _ in range(6) for each in await dry(engine)]
+        async with running(folder, tmp_path, exploration=0.2, dollars=1e6, customers=len(customers)) as (engine, _):
+            found: list[Given] = []
+            for start in range(0, len(customers), 250):
+                some = (engine.decide(ask(each, dry_run=True)) for each in customers[start : start + 250])
+                found += await asyncio.gather(*some)
+            return found
 
-    async def dry(engine: Any) -> list[Given]:
-        return await asyncio.gather(*(engine.decide(ask(dry_run=True)) for _ in range(250)))
-
-    given = asyncio.run(main())
-    rows = [each.row for each in given if each.row is not None]
-    chances = np.frombuffer(rows[0].propensities, "<f4")
+    rows = [each.row for each in asyncio.run(main()) if each.row is not None]
+    chances = np.frombuffer(rows[0].propensities, "<f4")  # of all, for they differ in nothing but their names
     assert (chances > 0.2 / 13 - 1e-6).all()
     shares = np.bincount([row.action for row in rows], minlength=13) / len(rows)
     np.testing.assert_allclose(shares, chances, atol=4.5 * np.sqrt(0.25 / len(rows)))
@@ -159,7 +163,7 @@ def test_refusals_write_nothing(folder: Path, tmp_path: Path) -> None:
         async with running(folder, tmp_path, clock=clock, days=1) as (engine, ledger):
             with pytest.raises(WrongFacts) as wrong:
                 await engine.decide(ask(facts={**engines.FACTS, "plan": "gold", "bill": -1, "colour": "red"}))
-            assert {each.name for each in wrong.value.wrong} == {"plan", "bill", "colour"}
+            assert {each.field for each in wrong.value.faults} == {"plan", "bill", "colour"}
             with pytest.raises(WrongFacts, match="months"):
                 await engine.decide(ask(facts={"plan": "basic"}))
             with pytest.raises(WrongFacts, match="customer_id"):
@@ -274,6 +278,6 @@ def test_models_that_fail_mean_no_contact_and_are_named(
             with ledger.read() as reader:
                 recorded = reader.decision(decision.decision_id)
             assert recorded is not None
-            assert recorded.mask == 1
+            assert recorded.mask == b"\x01\x00"
 
     asyncio.run(main())

@@ -19,12 +19,7 @@ from engines import ask, running
 
 from retentionjax.errors import BundleError, ConfigError
 from serving.engine import Engine, wire
-from serving.engine.contract import (
-    Decision,
-    EngineLost,
-    Given,
-    NotRunning,
-)
+from serving.engine.contract import Decision, EngineLost, Given, NotRunning
 from serving.engine.situations import Basis
 from serving.ledger import Ledger, LedgerUnavailable
 from serving.observability.metrics import Metrics

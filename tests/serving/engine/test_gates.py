@@ -3,13 +3,16 @@
 import asyncio
 import dataclasses
 import datetime as dt
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import bundles
 import engines
 import msgspec
+import numpy as np
 import pytest
 from engines import ask, running
 from hypothesis import given
@@ -17,12 +20,12 @@ from hypothesis import strategies as st
 
 from retentionjax import shield
 from retentionjax.bundle import load
-from retentionjax.env import EnvParams
+from retentionjax.company import Offer
 from retentionjax.shield import Recipient, load_rules, may_contact
 from serving.engine import Engine
 from serving.engine.contract import Decision
 from serving.engine.messages import QuietHours, is_zone
-from serving.engine.money import Costs, throttle, to_micros
+from serving.engine.money import Costs, throttle
 from serving.engine.slots import Served
 from serving.ledger import Ledger
 from serving.ledger.types import DAY, CampaignView
@@ -231,11 +234,45 @@ def test_pacing_lets_all_through_until_more_is_gone_than_time(spent: int, budget
         assert theta == 0
 
 
-def test_costs_are_never_a_fraction_short() -> None:
-    costs = Costs(dataclasses.replace(EnvParams()))
-    assert to_micros(0.5) == 500_000
-    assert to_micros(1e-7) == 1
-    import numpy as np
+KINDS = {
+    "hello": Offer(),
+    "ten": Offer(discount=0.10),
+    "month": Offer(discount=1.0, effect_days=60),
+    "credit": Offer(amount=15.0),
+    "upgrade": Offer(cost=4.0, days=90),
+    "all": Offer(discount=0.075, amount=0.333333, cost=1.99, days=17),
+}
 
-    assert costs.full(np.array([80.5])).tolist() == [[500_000, 4_525_000, 8_550_000, 16_600_000]]
-    assert (costs.full(np.array([33.33])) >= np.array([[500_000, 2_166_500, 3_833_000, 7_166_000]])).all()
+
+def costs(served: Served, offers: dict[str, Offer]) -> Costs:
+    return Costs(dataclasses.replace(served.bundle, company=dataclasses.replace(served.bundle.company, offers=offers)))
+
+
+def test_each_kind_of_offer_costs_what_a_hand_ledger_says(served: Served) -> None:
+    """$80.50 per 30 days; each contact costs $0.50."""
+    found = costs(served, KINDS).full(np.array([80.5]))[0].tolist()
+    by_hand = {
+        "hello": 500_000,
+        "ten": 500_000 + 8_050_000,
+        "month": 500_000 + 80_500_000,
+        "credit": 500_000 + 15_000_000,
+        "upgrade": 500_000 + 12_000_000,  # three months at $4
+        "all": 500_000 + 333_333 + 4_548_917,  # 17/30 of $6.0375 + $1.99 are $4.5489166…, rounded up
+    }
+    assert dict(zip(KINDS, found, strict=True)) == by_hand
+
+
+@given(
+    st.integers(1, 10**12),
+    st.integers(0, 10**6),
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    st.integers(1, 365),
+)
+def test_costs_are_exact_to_the_micro_dollar(
+    served: Served, charge: int, discount: int, amount: int, cost: int, days: int
+) -> None:
+    offer = Offer(discount / 1e6, amount / 1e6, cost / 1e6, days)
+    found = costs(served, {"offer": offer}).full(np.array([charge / 1e6]))[0, 0]
+    exact = (Fraction(discount, 10**6) * charge + cost) * days / 30 + amount
+    assert found == math.ceil(exact) + 500_000

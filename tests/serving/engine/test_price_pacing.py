@@ -10,8 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from retentionjax.decide import batch
-from retentionjax.decide.batch import Gates
+from retentionjax.decide.customer import unknown
 from serving.domain.campaigns.controllers import campaign_now
 from serving.domain.decisions.explaining import explain
 from serving.engine.contract import Decision
@@ -54,14 +53,13 @@ def test_without_the_policy_for_any_budget_contacts_are_throttled(served: Served
     assert served.prices is None
     assert pace(campaign(75.0), served.prices, 50 * DAY) == Pace(0.5, None)
     with pytest.raises(ValueError, match="this bundle's policy takes none"):
-        served.decider.decide(
-            served.decider.encoder.records([bundles.CUSTOMER]), batch.fresh(1), Gates.open(1, price=1.0)
-        )
+        features = served.decider.facts.records([bundles.CUSTOMER])
+        served.decider.decide(features, unknown(1), served.decider.open(1, price=1.0))
 
 
-def chances(price: float, mask: int) -> np.ndarray:
+def chances(price: float, mask: bytes | None) -> np.ndarray:
     """The policy of the bundle, by hand."""
-    legal = np.array([mask >> action & 1 for action in range(13)])
+    legal = np.unpackbits(np.frombuffer(mask or b"", np.uint8), count=13, bitorder="little")
     weights = legal * np.where(np.arange(13) == 0, np.exp(2 * price), 1.0)
     return np.asarray(weights / weights.sum())
 

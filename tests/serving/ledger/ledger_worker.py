@@ -30,7 +30,7 @@ def main(url: str, seed: int, rounds: float) -> None:
             left = tx.campaigns(["spring"])["spring"].left_micros
             rows: list[DecisionRow] = []
             for view in tx.customers(customers, ["spring"] * GROUP, now):
-                free = view.pending_offer == -1 and not view.contacts_days_ago
+                free = view.pending_offer is None and not view.contacts_days_ago
                 cost = draw.randrange(1_000_000)
                 contact = free and cost + 1 <= left
                 left -= (cost + 1) * contact

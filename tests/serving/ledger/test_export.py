@@ -17,7 +17,7 @@ from serving.ledger.export import Course, reward
 from serving.ledger.types import DAY, MICROS, Outcome
 
 CHARGE = 60.0  # $ per 30 days: $2 a day
-STAYED = Course(START, None, CHARGE, None, None, 0, 0, None, 30)
+STAYED = Course(START, None, CHARGE, None, None, 0, 0, None, 0, 30)
 ACCEPTED = dataclasses.replace(
     STAYED, state="accepted", contact_cost_micros=500_000, offer_cost_micros=6 * MICROS, accepted_at=START + DAY
 )
@@ -39,6 +39,8 @@ ACCEPTED = dataclasses.replace(
         (ACCEPTED, 40, 53.5),
         (dataclasses.replace(ACCEPTED, churned_at=START + 16 * DAY), 40, 32 - 0.5 - 3),
         (dataclasses.replace(ACCEPTED, churned_at=START + 90 * DAY), 91, 53.5),
+        # $4 of the $6 were paid at once, the rest runs for the 15 days that the customer stayed of 30
+        (dataclasses.replace(ACCEPTED, churned_at=START + 16 * DAY, amount_micros=4 * MICROS), 40, 32 - 0.5 - 5),
     ],
 )
 def test_the_reward_is_what_came_in_less_what_the_decision_cost(
@@ -72,6 +74,7 @@ def test_the_table_has_what_was_recorded(ledger: Ledger, clock: FrozenClock, tmp
     assert first["mask"] == [True] * 13
     assert first["propensities"] == pytest.approx([1 / 13] * 13)
     assert (first["action"], second["action"]) == (4, 0)
+    assert (first["offer"], second["offer"]) == ("five", None)
     assert first["reward"] == pytest.approx(65.0 * 2.5 / 30 - CONTACT_COST / MICROS)
     assert second["reward"] is None
     assert (first["day"], second["day"], first["bundle_id"], first["rules_version"]) == (0, 2, "bundle-1", "rules-1")

@@ -118,7 +118,7 @@ class LedgerMachine(RuleBasedStateMachine):
             left = tx.campaigns([self.campaign_id])[self.campaign_id].left_micros
             executed = view.contacts_days_ago
             allowed = (
-                view.pending_offer == -1
+                view.pending_offer is None
                 and (not executed or executed[0] + delay >= COOLDOWN)
                 and sum(days + delay < FATIGUE_DAYS for days in executed) < FATIGUE_CAP
                 and view.account_used_micros + row.reserve_micros <= ACCOUNT_CAP

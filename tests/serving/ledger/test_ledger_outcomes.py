@@ -22,14 +22,14 @@ def view(ledger: Ledger, now: float = START) -> CustomerView:
 
 
 def test_accepted_commits_the_discount_and_the_offer_runs(ledger: Ledger, clock: FrozenClock) -> None:
-    (contact,) = record(ledger, decision("ann", offer=2))
+    (contact,) = record(ledger, decision("ann", offer="ten"))
     result = report(ledger, contact, "accepted")
     assert (result.status, result.committed_micros) == ("applied", FULL)
     assert money(ledger) == (FULL, 0)
-    days_left = {day: view(ledger, clock.to_day(day)).offer_days_left for day in (0, 0.9, 1, 29, 30)}
+    days_left = {day: view(ledger, clock.to_day(day)).protection_days_left for day in (0, 0.9, 1, 29, 30)}
     assert days_left == {0: 30, 0.9: 30, 1: 29, 29: 1, 30: 0}
-    assert view(ledger, clock.to_day(29)).running_offer == 2
-    assert view(ledger, clock.to_day(30)).running_offer == -1
+    assert view(ledger, clock.to_day(29)).running_offer == "ten"
+    assert view(ledger, clock.to_day(30)).running_offer is None
 
 
 def test_declined_gives_the_discount_back_and_the_contact_stays_paid(ledger: Ledger) -> None:
@@ -100,7 +100,7 @@ def test_churn_cancels_what_is_not_sent_and_keeps_the_earliest_time(ledger: Ledg
     assert (result.status, result.released_micros) == ("applied", FULL)
     assert money(ledger) == (0, FULL)
     assert view(ledger, clock.now).churned
-    assert view(ledger, clock.now).pending_offer == -1
+    assert view(ledger, clock.now).pending_offer is None
     assert report(ledger, planned, "churned", clock.now + 9).status == "ignored"
     refused = report(ledger, planned, "accepted", clock.now)
     assert (refused.status, "cancelled" in refused.detail) == ("refused", True)
@@ -156,7 +156,7 @@ def test_a_cancelled_contact_frees_its_day(ledger: Ledger, clock: FrozenClock) -
     record(ledger, decision("ann", delay=3))
     with ledger.transaction() as tx:
         tx.set_consent("ann", "email", "denied", source="call")
-    assert view(ledger).pending_offer == -1
+    assert view(ledger).pending_offer is None
     record(ledger, decision("ann", delay=3))
     assert money(ledger) == (0, FULL)
 

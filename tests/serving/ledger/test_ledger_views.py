@@ -38,15 +38,15 @@ def test_a_campaign_that_is_not_there_is_an_error(ledger: Ledger) -> None:
 
 
 def test_a_contact_counts_on_the_day_it_is_sent(ledger: Ledger, clock: FrozenClock) -> None:
-    record(ledger, decision("ann", now=clock.to_day(0.5), delay=3, offer=2))
+    record(ledger, decision("ann", now=clock.to_day(0.5), delay=3, offer="ten"))
     by_day = {day: view(ledger, clock.to_day(day)) for day in (0.9, 1, 2.9, 3, 4, 10)}
     assert [(each.pending_offer, each.pending_days) for each in by_day.values()] == [
-        (2, 3),
-        (2, 2),
-        (2, 1),
-        (-1, 0),
-        (-1, 0),
-        (-1, 0),
+        ("ten", 3),
+        ("ten", 2),
+        ("ten", 1),
+        (None, 0),
+        (None, 0),
+        (None, 0),
     ]
     assert [each.contacts_days_ago for each in by_day.values()] == [(), (), (), (0,), (1,), (7,)]
 
@@ -73,13 +73,13 @@ def test_contacts_of_all_campaigns_count_and_the_account_is_each_campaigns_own(
 
 
 def test_an_acceptance_replaces_the_offer_that_runs(ledger: Ledger, clock: FrozenClock) -> None:
-    (first,) = record(ledger, decision("ann", offer=1))
-    (second,) = record(ledger, decision("ann", now=clock.to_day(8), offer=3))
+    (first,) = record(ledger, decision("ann", offer="five"))
+    (second,) = record(ledger, decision("ann", now=clock.to_day(8), offer="twenty"))
     clock.to_day(20)
     with ledger.transaction() as tx:
         tx.outcome([Outcome(second, "accepted", START + 9 * DAY), Outcome(first, "accepted", START + 5 * DAY)])
     seen = view(ledger, clock.now)
-    assert (seen.running_offer, seen.offer_days_left) == (3, 30 - 11)
+    assert (seen.running_offer, seen.protection_days_left) == ("twenty", 30 - 11)
 
 
 def test_the_baseline_is_the_first_score_of_each_campaign(ledger: Ledger, clock: FrozenClock) -> None:

@@ -48,7 +48,6 @@ def row(customer: str, day: float, **changed: object) -> Followed:
         "campaign_id": "default",
         "decided_at": day * DAY,
         "action": 0,
-        "offer": -1,
         "observation": seen.tobytes(),
         "churn_probability": 0.2,
         "accept_probability": 0.1,
@@ -62,7 +61,7 @@ def row(customer: str, day: float, **changed: object) -> Followed:
 
 
 def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() -> None:
-    contact = {"action": 7, "offer": 2, "contact_state": "accepted"}
+    contact = {"action": 7, "contact_state": "accepted"}
     history = reading.read(
         [
             *(row("a", day, churned_at=12 * DAY) for day in (0, 7)),  # 7 days, then left after 5
@@ -83,7 +82,7 @@ def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() ->
 
 
 def test_a_contact_that_is_not_answered_yet_says_nothing() -> None:
-    history = reading.read([row("a", 0, action=1, offer=0, contact_state="reserved")], DAY, EnvParams())
+    history = reading.read([row("a", 0, action=1, contact_state="reserved")], DAY, EnvParams())
     assert len(history.accept) == 0
     compared = measures.acceptance(history.accept, history.accepted)
     assert not compared.is_known

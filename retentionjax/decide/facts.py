@@ -1,0 +1,320 @@
+"""Customers' facts as numbers: one record, a frame or Arrow columns, by the same rules; what does not fit is named.
+
+Numbers must be numbers and categories text (a whole number is taken as its text); a missing value is allowed where the
+schema says so. A category has the number of its place in the schema's list.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Float, Float64
+
+from retentionjax.data.schema import Schema
+from retentionjax.errors import DataError
+
+Row = tuple[str, float, list[float]]
+"""(customer, charge, features)."""
+LEAST_CHARGE, MOST_CHARGE = 1e-6, 1e6  # money per 30 days, of which the policy sees the logarithm as float32
+_LARGEST = float(np.finfo(np.float32).max)
+_SHOWN = 12  # categories an error lists
+MISSING = "is missing"
+_ID = "an id"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one fact."""
+
+    field: str
+    value: Any
+    """None where the field is missing."""
+    wrong: str
+    allowed: str
+
+    def __str__(self) -> str:
+        """Without the place, which the caller knows."""
+        return f"field {self.field!r}: {str(self.value)[:60]!r} {self.wrong}; allowed: {self.allowed}"
+
+
+@dataclass(frozen=True)
+class Features:
+    """B customers' facts, checked and encoded."""
+
+    customer_id: tuple[str, ...]
+    monthly_charge: Float64[np.ndarray, " B"]
+    """Money per 30 days."""
+    values: Float64[np.ndarray, "B F"]
+    """A column for each of the schema's features, in its order; NaN where missing."""
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Rows of a column that do not fit, and why."""
+
+    bad: Bool[np.ndarray, " rows"]
+    wrong: str
+    field: str
+
+
+class Facts:
+    """Reads the facts that a schema names."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._id, self._charge = str(schema.id), str(schema.charge)
+        self.columns = tuple(dict.fromkeys((self._id, *schema.features, self._charge)))
+        """Names of the fields that are read."""
+        self._numeric = [(name, name in schema.nullable) for name in schema.numeric]
+        self._codes = [(name, _codes(schema, name)) for name in schema.categorical]
+        self._texts = {self._id, *schema.categorical}
+
+    def allowed(self, name: str) -> str:
+        """What a field may hold, in words."""
+        if name in self.schema.categorical:
+            categories = self.schema.categorical[name]
+            words = ", ".join(map(repr, categories[:_SHOWN])) + (", …" if len(categories) > _SHOWN else "")
+        elif name == self._id:
+            words = _ID
+        else:
+            words = f"money, {LEAST_CHARGE:g} to {MOST_CHARGE:,.0f}" if name == self._charge else "a finite number"
+        return words + " or null" * (name in self.schema.nullable)
+
+    # --- records ----------------------------------------------------------------------------------------------
+
+    def records(self, records: Sequence[Mapping[str, object]], *, where: str = "customer") -> Features:
+        """Facts as in JSON. Raises DataError naming `where`, field, value and what is allowed."""
+        many = len(records) > 1
+        return self.stack([self.row(each, f"{where} {place}" if many else where) for place, each in enumerate(records)])
+
+    def row(self, record: Mapping[str, object], where: str = "customer") -> Row:
+        """One record, in microseconds where nothing is wrong with it. Raises DataError as `records`."""
+        row = self._glance(record)
+        if row is None:
+            if faults := self.faults(record):
+                raise DataError(self._words(record, faults[0], where))
+            row = self._glance({name: _text(value) if name in self._texts else value for name, value in record.items()})
+        if row is None:
+            raise AssertionError("a record without a fault is a row")
+        return row
+
+    def stack(self, rows: Sequence[Row]) -> Features:
+        """Rows as columns."""
+        values = np.array([row for _, _, row in rows], np.float64).reshape(len(rows), len(self.schema.features))
+        return Features(tuple([each for each, _, _ in rows]), np.array([each for _, each, _ in rows], float), values)
+
+    def _glance(self, record: Mapping[str, object]) -> Row | None:
+        """The record's row if each fact is there, a number or text as it should be, and allowed; otherwise None."""
+        customer, charge = record.get(self._id), record.get(self._charge)
+        if type(customer) is not str or not customer or customer.isspace() or len(record) != len(self.columns):
+            return None
+        if (type(charge) is not float and type(charge) is not int) or not LEAST_CHARGE <= charge <= MOST_CHARGE:
+            return None
+        row = []
+        try:
+            for name, nullable in self._numeric:
+                value = record[name]
+                if type(value) is float or type(value) is int:
+                    if not -_LARGEST <= value <= _LARGEST:  # NaN too
+                        return None
+                    row.append(float(value))
+                elif value is None and nullable:
+                    row.append(math.nan)
+                else:
+                    return None
+            return customer, float(charge), row + [codes[record[name]] for name, codes in self._codes]
+        except (KeyError, TypeError):  # not there, not allowed, or a list
+            return None
+
+    def faults(self, record: Mapping[str, object]) -> list[Fault]:
+        """Every fact at fault, by itself."""
+        stray = [Fault(name, record[name], "is unknown", ", ".join(self.columns)) for name in record]
+        found = [each for each in stray if each.field not in self.columns]
+        for name in self.columns:
+            if name not in record:
+                found.append(Fault(name, None, MISSING, self.allowed(name)))
+            elif wrong := self._wrong(name, record[name]):
+                found.append(Fault(name, record[name], wrong, self.allowed(name)))
+        return found
+
+    def _wrong(self, name: str, value: object) -> str:
+        """What is wrong with a value; empty if nothing is."""
+        if value is None:
+            return "" if name in self.schema.nullable else "may not be null"
+        if name in self._texts:
+            return self._wrong_text(name, _text(value))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return "is not a number"
+        if not -_LARGEST <= value <= _LARGEST:
+            return "is not finite, or too large"
+        return "" if name != self._charge or LEAST_CHARGE <= value <= MOST_CHARGE else "is out of range"
+
+    def _wrong_text(self, name: str, value: object) -> str:
+        if name == self._id:
+            return "" if isinstance(value, str) and value.strip() else "is no id"
+        if not isinstance(value, str):
+            return "is not text"
+        return "" if value in self.schema.categorical[name] else "is an unknown category"
+
+    def _words(self, record: Mapping[str, object], fault: Fault, where: str) -> str:
+        if fault.field not in record:
+            return f"{where}: the field {fault.field!r} is missing; needed: {', '.join(self.columns)}"
+        if fault.field not in self.columns:
+            return f"{where}: unknown field {fault.field!r}; allowed: {fault.allowed}"
+        value = repr(fault.value)
+        shown = value if len(value) <= 60 else f"{value[:60]}…"
+        return f"{where}, field {fault.field!r}: {shown} {fault.wrong}; allowed: {fault.allowed}"
+
+    # --- columns ----------------------------------------------------------------------------------------------
+
+    def frame(self, frame: pd.DataFrame, *, where: str = "row") -> Features:
+        """A table of customers, other columns passed over. Raises DataError naming row, field and value."""
+        kept = frame[[name for name in self.columns if name in frame.columns]]
+        batch = pa.RecordBatch.from_pandas(kept, preserve_index=False)
+        self.check(batch.schema, where)
+        features, faults = self.table(batch)
+        for row, fault in faults:
+            raise DataError(f"{where} {row}, {fault}")
+        return features
+
+    def check(self, found: pa.Schema, where: str) -> None:
+        """Raises DataError unless every column is there, with a type that can hold its values."""
+        for name in self.columns:
+            if name not in found.names:
+                raise DataError(f"{where}: the column {name!r} is missing; needed: {', '.join(self.columns)}")
+            kind = found.field(name).type
+            inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+            texts = name == self._id or name in self.schema.categorical
+            fits = _is_text(inner) or pa.types.is_integer(inner) if texts else _is_number(inner)
+            if not fits and not pa.types.is_null(inner):
+                allowed = "text or whole numbers" if texts else "numbers"
+                raise DataError(f"{where}, column {name!r}: holds {kind}; allowed: {allowed}")
+
+    def dictionaries(self, found: pa.Schema) -> list[str]:
+        """Columns that are read as dictionaries: categories kept as plain text."""
+        return [name for name in self.schema.categorical if name in found.names and _is_text(found.field(name).type)]
+
+    def table(self, batch: pa.RecordBatch) -> tuple[Features, list[tuple[int, Fault]]]:
+        """The rows that can be read, in their order, and the first fault of each that cannot, with its row from 0."""
+        checks: list[_Check] = []
+        ids = _texts(batch.column(self._id))
+        blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(ids), ""), fill_value=True)
+        checks.append(_Check(_flags(blank), MISSING, self._id))
+        encoded = [self._number(batch, name, checks) for name in self.schema.numeric]
+        encoded += [self._category(batch, name, checks) for name in self.schema.categorical]
+        charge = _numbers(batch.column(self._charge))
+        missing = np.isnan(charge)
+        checks.append(_Check(missing, MISSING, self._charge))
+        with np.errstate(invalid="ignore"):
+            wrong = ~missing & ~((charge >= LEAST_CHARGE) & (charge <= MOST_CHARGE))
+        checks.append(_Check(wrong, "is out of range", self._charge))
+        values = np.column_stack(encoded)
+        faults = self._first_faults(batch, checks)
+        if faults:
+            good = np.ones(len(charge), bool)
+            good[[row for row, _ in faults]] = False
+            ids, charge, values = ids.filter(pa.array(good)), charge[good], values[good]
+        return Features(tuple(ids.to_pylist()), charge, values), faults
+
+    def _number(self, batch: pa.RecordBatch, name: str, checks: list[_Check]) -> Float64[np.ndarray, " rows"]:
+        values = _numbers(batch.column(name))
+        missing = np.isnan(values)
+        if name not in self.schema.nullable:
+            checks.append(_Check(missing, MISSING, name))
+        checks.append(_Check(~missing & ~(np.abs(values) <= _LARGEST), "is not finite, or too large", name))
+        clipped: Float[np.ndarray, " rows"] = np.clip(values, -_LARGEST, _LARGEST)  # a fault already, no warning too
+        return clipped
+
+    def _category(self, batch: pa.RecordBatch, name: str, checks: list[_Check]) -> Float64[np.ndarray, " rows"]:
+        """Place in the schema's list, NaN where missing."""
+        column, allowed = batch.column(name), self.schema.categorical[name]
+        known = pa.array(allowed, pa.string())
+        if pa.types.is_dictionary(column.type):
+            texts = _texts(column.dictionary)
+            codes = pc.take(pc.index_in(texts, value_set=known), column.indices)
+            missing = pc.fill_null(pc.take(_missing(texts, allowed), column.indices), fill_value=True)
+        else:
+            texts = _texts(column)
+            codes, missing = pc.index_in(texts, value_set=known), _missing(texts, allowed)
+        gone, unknown = _flags(missing), _flags(pc.is_null(codes))
+        if name not in self.schema.nullable:
+            checks.append(_Check(gone, MISSING, name))
+        checks.append(_Check(unknown & ~gone, "is an unknown category", name))
+        return _numbers(codes)
+
+    def _first_faults(self, batch: pa.RecordBatch, checks: list[_Check]) -> list[tuple[int, Fault]]:
+        first: dict[int, _Check] = {}
+        for check in checks:
+            for row in np.flatnonzero(check.bad).tolist():
+                first.setdefault(row, check)
+        return [
+            (row, Fault(check.field, _said(batch, check.field, row), check.wrong, self.allowed(check.field)))
+            for row, check in sorted(first.items())
+        ]
+
+
+def as_frame(schema: Schema, features: Features) -> pd.DataFrame:
+    """Checked facts again as a table: the id, the charge and the features, categories as text."""
+    columns: dict[str, object] = {
+        str(schema.id): list(features.customer_id),
+        str(schema.charge): features.monthly_charge,
+    }
+    for name, values in zip(schema.features, features.values.T, strict=True):
+        if name in schema.categorical:
+            places = np.where(np.isnan(values), len(schema.categorical[name]), values).astype(int)
+            columns[name] = np.array([*schema.categorical[name], None], object)[places]
+        else:
+            columns[name] = values
+    return pd.DataFrame(columns)
+
+
+def _codes(schema: Schema, name: str) -> dict[object, float]:
+    """Number of each value of a categorical field that is there."""
+    codes: dict[object, float] = {each: float(code) for code, each in enumerate(schema.categorical[name])}
+    return codes | {None: math.nan} if name in schema.nullable else codes
+
+
+def _text(value: object) -> object:
+    """A whole number as its text."""
+    return str(value) if type(value) is int else value
+
+
+def _missing(texts: pa.Array, allowed: tuple[str, ...]) -> pa.Array:
+    """Null, or, where empty text is no category of its own, empty."""
+    nothing = pc.is_null(texts)
+    return nothing if "" in allowed else pc.or_(nothing, pc.fill_null(pc.equal(texts, ""), fill_value=True))
+
+
+def _said(batch: pa.RecordBatch, name: str, row: int) -> object:
+    value = batch.column(name)[row].as_py()
+    return "" if value is None else value
+
+
+def _numbers(column: pa.Array) -> Float64[np.ndarray, " rows"]:
+    """As float64, missing as NaN."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+
+
+def _texts(column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.cast(pa.string())
+
+
+def _flags(column: pa.Array) -> Bool[np.ndarray, " rows"]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), bool)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))

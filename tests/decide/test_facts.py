@@ -1,0 +1,174 @@
+"""Facts as numbers: the models' own encoding, from a record, a frame and Arrow columns; what does not fit is named."""
+
+import math
+
+import bundles
+import customer_tables
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from retentionjax.bundle import Bundle
+from retentionjax.data import Schema
+from retentionjax.decide.facts import Facts, as_frame
+from retentionjax.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def encoder(bundle) -> Facts:
+    return Facts(bundle.schema)
+
+
+def batch(table: pa.Table) -> pa.RecordBatch:
+    return table.combine_chunks().to_batches()[0]
+
+
+def one(**columns) -> pa.RecordBatch:
+    good = {"customer_id": "A", "months": 3.0, "bill": 50.0, "plan": "plus", "age": 30, "channel": "mail"}
+    return pa.RecordBatch.from_pylist([good, good | columns, good])
+
+
+def test_columns_are_those_of_the_records(encoder):
+    table = customer_tables.table(500)
+    features, faults = encoder.table(batch(table))
+    records = table.drop_columns("city").to_pylist()
+    expected = encoder.records(records)
+    assert faults == []
+    assert features.customer_id == expected.customer_id
+    np.testing.assert_array_equal(features.values, expected.values)
+    np.testing.assert_array_equal(features.monthly_charge, expected.monthly_charge)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())], ids=["text", "large", "dictionary"]
+)
+def test_text_may_be_stored_in_any_way(encoder, kind):
+    plain = customer_tables.table(60)
+    other = plain
+    for name in ("plan", "channel"):
+        place = other.column_names.index(name)
+        other = other.set_column(place, name, other[name].combine_chunks().cast(kind))
+    encoder.check(other.schema, "here")
+    np.testing.assert_array_equal(encoder.table(batch(other))[0].values, encoder.table(batch(plain))[0].values)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "wrong"),
+    [
+        ("customer_id", None, "is missing"),
+        ("customer_id", "  ", "is missing"),
+        ("bill", None, "is missing"),
+        ("bill", 0.0, "is out of range"),
+        ("bill", -3.0, "is out of range"),
+        ("bill", math.inf, "is not finite, or too large"),
+        ("months", math.inf, "is not finite, or too large"),
+        ("months", 1e39, "is not finite, or too large"),
+        ("age", None, "is missing"),
+        ("plan", None, "is missing"),
+        ("plan", "", "is missing"),
+        ("plan", "gold", "is an unknown category"),
+        ("channel", "Mail", "is an unknown category"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named_and_left_out(encoder, column, value, wrong):
+    features, faults = encoder.table(one(**{column: value}))
+    assert [(row, fault.field, fault.wrong) for row, fault in faults] == [(1, column, wrong)]
+    assert len(features.customer_id) == len(features.values) == len(features.monthly_charge) == 2
+    assert repr("" if value is None else str(value)) in str(faults[0][1])
+
+
+def test_a_missing_value_is_read_where_the_schema_allows_it(encoder):
+    for value in (None, math.nan):
+        features, faults = encoder.table(one(months=value))
+        assert faults == []
+        assert np.isnan(features.values[1, 0])
+
+
+def test_whole_numbers_may_be_ids(encoder):
+    batch = pa.RecordBatch.from_pylist(
+        [{"customer_id": 7, "months": 3, "bill": 50, "plan": "plus", "age": 30, "channel": "mail"}]
+    )
+    encoder.check(batch.schema, "here")
+    assert encoder.table(batch)[0].customer_id == ("7",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"plan": [1.5] * 3}, r"here, column 'plan': holds double; allowed: text or whole numbers"),
+        ({"age": ["old"] * 3}, r"here, column 'age': holds string; allowed: numbers"),
+        ({"bill": [True] * 3}, r"here, column 'bill': holds bool; allowed: numbers"),
+    ],
+)
+def test_a_column_of_the_wrong_type_is_refused(encoder, columns, message):
+    with pytest.raises(DataError, match=message):
+        encoder.check(customer_tables.table(3, **columns).schema, "here")
+    with pytest.raises(DataError, match="the column 'age' is missing"):
+        encoder.check(customer_tables.table(3).drop_columns("age").schema, "here")
+
+
+def test_the_numbers_are_those_of_the_models_own_encoders(bundle: Bundle, encoder: Facts) -> None:
+    features = encoder.records(customer_tables.table(80).drop_columns("city").to_pylist())
+    frame = as_frame(bundle.schema, features)
+    for model in (bundle.churn, bundle.acceptance):
+        places = [bundle.schema.features.index(name) for name in model.encoder.features]
+        np.testing.assert_array_equal(features.values[:, places].astype(np.float32), model.encode(frame))
+    again = encoder.frame(frame)
+    np.testing.assert_array_equal(again.values, features.values)
+    assert again.customer_id == features.customer_id
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"months": "3"}, "field 'months': '3' is not a number; allowed: a finite number or null"),
+        ({"months": math.nan}, "field 'months': nan is not finite"),
+        ({"months": True}, "field 'months': True is not a number"),
+        ({"months": 10**400}, "field 'months': 1000000"),
+        ({"months": -1e39}, "field 'months': -1e+39 is not finite, or too large"),
+        ({"bill": 0}, "field 'bill': 0 is out of range; allowed: money, 1e-06 to 1,000,000"),
+        ({"bill": math.inf}, "field 'bill': inf is not finite"),
+        ({"bill": 2e6}, "field 'bill': 2000000.0 is out of range"),
+        ({"bill": "12"}, "field 'bill': '12' is not a number"),
+        ({"plan": "gold"}, "field 'plan': 'gold' is an unknown category; allowed: 'basic', 'plus'"),
+        ({"plan": None}, "field 'plan': None may not be null"),
+        ({"plan": ["basic"]}, "field 'plan': ['basic'] is not text"),
+        ({"plan": False}, "field 'plan': False is not text"),
+        ({"age": None}, "field 'age': None may not be null"),
+        ({"customer_id": " "}, "field 'customer_id': ' ' is no id"),
+        ({"customer_id": 1.5}, "field 'customer_id': 1.5 is no id"),
+        ({"colour": "red"}, "unknown field 'colour'; allowed: customer_id"),
+    ],
+)
+def test_what_a_record_may_not_hold_is_named(encoder: Facts, change: dict[str, object], said: str) -> None:
+    with pytest.raises(DataError) as error:
+        encoder.records([bundles.CUSTOMER | change], where="customer.json")
+    assert str(error.value).startswith("customer.json")
+    assert said in str(error.value)
+    (fault,) = encoder.faults(bundles.CUSTOMER | change)
+    assert fault.field == next(iter(change))
+
+
+def test_a_missing_field_is_named_even_if_another_one_takes_its_place(encoder: Facts) -> None:
+    record = {**bundles.CUSTOMER, "colour": "red"}
+    del record["months"]
+    assert {each.field for each in encoder.faults(record)} == {"colour", "months"}
+    del record["colour"]
+    with pytest.raises(DataError, match="the field 'months' is missing"):
+        encoder.records([record])
+
+
+def test_null_is_missing_where_the_schema_allows_it_and_whole_numbers_are_ids(encoder: Facts) -> None:
+    features = encoder.records([bundles.CUSTOMER | {"customer_id": 17, "months": None}])
+    assert features.customer_id == ("17",)
+    assert np.isnan(features.values[0, 0])
+
+
+def test_whole_numbers_may_name_categories_and_truths_may_not() -> None:
+    schema = Schema(name="s", id="id", charge="fee", numeric=("fee",), categorical={"senior": ("0", "1")})
+    facts = Facts(schema)
+    row: dict[str, object] = {"id": "A", "fee": 20, "senior": 1}
+    assert facts.records([row]).values.tolist() == [[20.0, 1.0]]
+    for wrong in (True, 1.0):
+        with pytest.raises(DataError, match="is not text"):
+            facts.records([row | {"senior": wrong}])
