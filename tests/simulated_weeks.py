@@ -126,7 +126,7 @@ def _people(first: Bundle, plan: Weeks) -> People:
     risk, accepts = (each.astype(np.float64) for each in decider.score(decider.facts.records(records)))
     assert np.ptp(accepts) == 0  # they are all of one age and channel
     odds = np.log(risk / (1 - risk)) + plan.drift
-    hazard = daily_hazard(1 / (1 + np.exp(-odds)))
+    hazard = daily_hazard(1 / (1 + np.exp(-odds)), float(first.params.risk_window_days))
     return People(
         facts,
         hazard,

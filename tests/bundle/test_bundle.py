@@ -19,6 +19,7 @@ from retentionjax import cli
 from retentionjax.bundle import Bundle, load, write
 from retentionjax.bundle.customer import describe
 from retentionjax.data import Schema
+from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.env import EnvParams, record
 from retentionjax.errors import BundleError, RetentionJaxError
 from retentionjax.evaluation import learned

@@ -32,7 +32,7 @@ def test_words_say_decision_risk_offers_rules_and_reasons(
         "20 % off for 30 days",
         "not allowed today",
         "months is 3: raises them",
-        "format 1",
+        "format 2",
     ):
         assert words in shown
     assert "\x1b" not in shown  # plain where there is no terminal
