@@ -22,7 +22,7 @@ __all__ = ["bucket", "storage_server"]  # fixtures of any test
 
 # Where arrays go in and out, every annotation is checked on every call of every test, shapes included. What deals in
 # texts and tables is left to the static checker: checking each call there took three quarters of its tests' time.
-WITH_ARRAYS = ("bundle", "decide", "env", "evaluation", "language", "rl", "score", "tabular")
+WITH_ARRAYS = ("bundle", "decide", "effects", "env", "evaluation", "language", "rl", "score", "tabular")
 install_import_hook([f"retentionjax.{package}" for package in WITH_ARRAYS], "checked.annotations")
 
 # The first call of a jitted function compiles, so a deadline would measure the compiler; derandomised: a failure

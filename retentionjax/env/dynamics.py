@@ -68,12 +68,12 @@ def contact_factor(contacts: Scalar, recent: Scalar, params: EnvParams) -> jax.A
     return jnp.exp(params.contact_effect * recent + params.fatigue_hazard * jnp.maximum(0, contacts - 1))
 
 
-def survival(
+def log_survival(
     hazard: Scalar, offer: Int[Array, ""], contacts: Int[Array, ""], recent: Bool[Array, ""], params: EnvParams
-) -> Float[Array, ""]:
-    """(1 − h_z)^(κφ), P(stay today): κ of the offer that protects (1 without), φ see `contact_factor`."""
+) -> Float[Array, "..."]:
+    """κφ·log(1 − h_z), log P(stay today): κ of the offer that protects (1 without), φ see `contact_factor`."""
     multiplier = jnp.where(offer == NO_OFFER, 1.0, params.hazard_multiplier[jnp.maximum(offer, 0)])
-    return jnp.exp(multiplier * contact_factor(contacts, recent, params) * jnp.log1p(-hazard))
+    return multiplier * contact_factor(contacts, recent, params) * jnp.log1p(-hazard)
 
 
 def next_elevated(elevated: Bool[Array, ""], uniform: Float[Array, ""], params: EnvParams) -> Bool[Array, ""]:

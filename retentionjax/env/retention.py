@@ -13,7 +13,7 @@ from gymnax.environments import environment, spaces
 from jaxtyping import Array, Bool, Float, Int
 
 from retentionjax.env import actions, constraints, dynamics, luck, observation
-from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState
+from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState, Scalar
 
 Info = dict[str, Any]
 
@@ -136,8 +136,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         broken = constraints.violations(scheduled.pending_days == 0, scheduled, params)
         contacted, contact = execute_contact(scheduled, draws.accept, params)
 
-        recent = contact.executed | (state.days_since_contact < params.contact_effect_days)
-        stay = dynamics.survival(hazard, contacted.offer, contact.earlier + contact.executed, recent, params)
+        stay = jnp.exp(log_survival_today(hazard, contacted, contact, params))
         is_last = state.time + 1 >= params.horizon_days
         stays = stay if self.expected_churn else (draws.churn < stay).astype(jnp.float32)
 
@@ -230,6 +229,12 @@ def execute_contact(state: EnvState, uniform: jax.Array, params: EnvParams) -> t
         account_used=state.account_used + executed * params.contact_cost + accepted * committed,
     )
     return after, Contact(executed, index, accepted, earlier)
+
+
+def log_survival_today(hazard: Scalar, state: EnvState, contact: Contact, params: EnvParams) -> Float[Array, "..."]:
+    """log P(stay today) at `hazard`, `state` that which `execute_contact` left."""
+    recent = contact.executed | (state.days_since_contact < params.contact_effect_days)
+    return dynamics.log_survival(hazard, state.offer, contact.earlier + contact.executed, recent, params)
 
 
 def next_day(state: EnvState, executed: jax.Array, uniform: jax.Array, params: EnvParams) -> EnvState:

@@ -1,0 +1,180 @@
+"""The log of contacts as arrays: who was assigned to what on which day, what they answered, how long they stayed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from retentionjax.company.offers import NONE
+from retentionjax.effects.likelihood import Lane
+from retentionjax.env.types import NO_OFFER
+from retentionjax.errors import DataError
+
+LONGEST = 400
+"""Days of a customer that are used; later ones say nothing about contacts that lie a year back."""
+_CUSTOMERS = ("monthly_charge", "churn_probability", "accept_probability", "left_on", "observed_until")
+
+
+@dataclass(frozen=True)
+class Log:
+    """A assignments of N customers; day 0 is a customer's first assignment."""
+
+    offers: tuple[str, ...]
+    """Names of the company's offers, in order; an arm is an index into them, NO_OFFER for `none`."""
+    monthly_charge: Float[np.ndarray, " N"]
+    churn_probability: Float[np.ndarray, " N"]
+    """As of the first assignment, by a model that has not seen this customer's outcome; so the next."""
+    accept_probability: Float[np.ndarray, " N"]
+    """Of a contact without an offer."""
+    followed_days: Int[np.ndarray, " N"]
+    """Days up to which a departure would be known; 0 where nothing is known."""
+    left_day: Int[np.ndarray, " N"]
+    """Day of leaving, −1 of those who stayed."""
+
+    customer: Int[np.ndarray, " A"]
+    day: Int[np.ndarray, " A"]
+    arm: Int[np.ndarray, " A"]
+    accepted: Bool[np.ndarray, " A"]
+    propensity: Float[np.ndarray, " A"] | None
+    """Probability with which the arm was drawn; None: nobody says."""
+    facts: Float[np.ndarray, "N F"] | None = None
+    """Further facts of the customers, by which the balance of the arms is tested."""
+    is_assumed_unconfounded: bool = False
+    """Whether the user wrote `assume: no unmeasured confounding`."""
+
+    @property
+    def observed_days(self) -> Int[np.ndarray, " N"]:
+        """Days seen of each customer, the day of leaving included."""
+        return np.where(self.left_day >= 0, self.left_day + 1, self.followed_days)
+
+    @property
+    def days(self) -> int:
+        """Length of the longest row of days."""
+        return int(self.observed_days.max())
+
+    def lanes(self) -> Lane:
+        """The log as the likelihood takes it, on the CPU's side (numpy)."""
+        shape = (len(self.monthly_charge), self.days)
+        offer, accepted = np.full(shape, NO_OFFER, np.int8), np.zeros(shape, bool)
+        is_within = self.day < self.days  # a control's last assignment may lie after all that is known
+        where = (self.customer[is_within], self.day[is_within])
+        offer[where], accepted[where] = self.arm[is_within], self.accepted[is_within]
+        columns = (self.monthly_charge, self.churn_probability, self.accept_probability)
+        charge, churn, accept = (column.astype(np.float32) for column in columns)
+        everyone = np.ones(shape[0], bool)
+        observed = self.observed_days.astype(np.int32)
+        return Lane(charge, churn, accept, offer, accepted, observed, self.left_day >= 0, everyone)  # type: ignore[arg-type]
+
+
+def from_frames(
+    contacts: pd.DataFrame,
+    customers: pd.DataFrame,
+    offers: Sequence[str],
+    *,
+    design: Mapping[str, float] | None = None,
+    is_assumed_unconfounded: bool = False,
+) -> Log:
+    """The log in `contacts` of the people in `customers`.
+
+    `contacts`, one assignment a row: customer (an index value of `customers`), at (a time), offer (a name of `offers`
+    or `none`), accepted (0 or 1; missing is 0), and propensity unless `design` states it by arm. `customers`:
+    monthly_charge, churn_probability, accept_probability, left_on and observed_until (times; the first missing where
+    nobody left, the second where nothing is known), and any further columns as facts. Customers without an assignment
+    are left out. Raises DataError naming row, column and value.
+    """
+    _need(contacts, ("customer", "at", "offer", "accepted"), "contacts")
+    _need(customers, _CUSTOMERS, "customers")
+    rows = contacts.reset_index(drop=True)
+    position = customers.index.get_indexer(pd.Index(rows["customer"]))
+    _refuse(rows, position < 0, "customer", "not in the table of customers")
+    codes = {NONE: NO_OFFER} | {name: index for index, name in enumerate(offers)}
+    _refuse(rows, ~rows["offer"].isin(list(codes)).to_numpy(), "offer", f"allowed: {', '.join(codes)}")
+    kept, customer = np.unique(position, return_inverse=True)
+    people = customers.iloc[kept]
+    at = pd.to_datetime(rows["at"]).dt.normalize()
+    first = at.groupby(customer).min()
+    day = (at - first.to_numpy()[customer]).dt.days.to_numpy()
+    followed = _days_after(people["observed_until"], first) + 1
+    left = _days_after(people["left_on"], first)
+    gone = np.where(people["left_on"].notna(), left, LONGEST)  # −1: before the first assignment
+    _refuse(rows, day > gone[customer], "at", "after the customer left")
+    _refuse(
+        rows,
+        pd.Series(zip(customer, day, strict=True)).duplicated().to_numpy(),
+        "at",
+        "a second assignment on that day",
+    )
+    followed = np.clip(followed, 0, LONGEST)
+    extra = people.drop(columns=list(_CUSTOMERS))
+    return Log(
+        offers=tuple(offers),
+        monthly_charge=people["monthly_charge"].to_numpy(np.float64),
+        churn_probability=people["churn_probability"].to_numpy(np.float64),
+        accept_probability=people["accept_probability"].to_numpy(np.float64),
+        followed_days=followed,
+        left_day=np.where(left < followed, left, -1),
+        customer=customer,
+        day=day,
+        arm=rows["offer"].map(codes).to_numpy(np.int64),
+        accepted=rows["accepted"].fillna(0).to_numpy(np.float64) > 0,
+        propensity=_propensity(rows, design),
+        facts=_numbers(extra) if extra.shape[1] else None,
+        is_assumed_unconfounded=is_assumed_unconfounded,
+    )
+
+
+def _propensity(rows: pd.DataFrame, design: Mapping[str, float] | None) -> np.ndarray | None:
+    if design:
+        _refuse(rows, ~rows["offer"].isin(list(design)).to_numpy(), "offer", f"design has {', '.join(design)}")
+        return rows["offer"].map(dict(design)).to_numpy(np.float64)
+    if "propensity" not in rows:
+        return None
+    propensity = rows["propensity"].to_numpy(np.float64)
+    _refuse(rows, ~((propensity > 0) & (propensity <= 1)), "propensity", "allowed: above 0 to 1")
+    return propensity
+
+
+def _days_after(times: pd.Series, first: pd.Series) -> np.ndarray:
+    """Whole days from each customer's first assignment, −1 where the time is missing or earlier."""
+    days = (pd.to_datetime(times).dt.normalize().to_numpy() - first.to_numpy()).astype("timedelta64[D]")
+    return np.where(np.isnat(days), -1, days.astype(np.int64)).clip(-1)
+
+
+def _numbers(facts: pd.DataFrame) -> np.ndarray:
+    """Facts as columns of numbers: categories as indicators, what is missing as the column's mean."""
+    table = pd.get_dummies(facts, dtype=np.float64).to_numpy(np.float64)
+    return np.where(np.isnan(table), np.nanmean(table, axis=0), table)
+
+
+def _need(frame: pd.DataFrame, columns: Sequence[str], table: str) -> None:
+    if missing := [name for name in columns if name not in frame]:
+        raise DataError(f"the table of {table} lacks {', '.join(missing)}; needed: {', '.join(columns)}")
+
+
+def _refuse(rows: pd.DataFrame, is_wrong: np.ndarray, column: str, what: str) -> None:
+    if is_wrong.any():
+        row = int(np.argmax(is_wrong))
+        raise DataError(f"contacts, row {row}, {column}: {rows[column].iloc[row]!r}; {what}")
+
+
+def in_chunks(lanes: Lane, size: int) -> Lane:
+    """Lanes as [chunks, size, …], the last one filled up with customers of whom nothing was seen."""
+    count = len(lanes.monthly_charge)
+    chunks = -(-count // size)
+    extra = chunks * size - count
+
+    def cut(column: np.ndarray) -> jax.Array:
+        filled = np.concatenate([column, np.repeat(column[:1], extra, axis=0)]) if extra else column
+        return jnp.asarray(filled.reshape(chunks, size, *column.shape[1:]))
+
+    unseen = np.concatenate([np.asarray(lanes.observed_days), np.zeros(extra, np.int32)])
+    offer = np.concatenate([np.asarray(lanes.offer), np.full((extra, lanes.offer.shape[1]), NO_OFFER, np.int8)])
+    cuts = Lane(*(cut(np.asarray(column)) for column in lanes))
+    return cuts._replace(
+        observed_days=jnp.asarray(unseen.reshape(chunks, size)),
+        offer=jnp.asarray(offer.reshape(chunks, size, -1)),
+    )

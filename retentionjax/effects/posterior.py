@@ -1,0 +1,299 @@
+"""From prior to posterior: the most probable effects, the curvature there, and a check of both by importance weights.
+
+Newton's method on a few customers, then on all (each step: value, gradient and Hessian of the log-posterior, by JAX,
+customers in chunks, so that memory does not grow with their number). Laplace's approximation N(ẑ, H⁻¹) is then a
+proposal: candidates are weighed by the true posterior, the tail of the weights is smoothed and judged by Pareto's k̂
+(Vehtari, Simpson, Gelman, Yao, Gabry, arXiv 1507.02646), and 256 of them are drawn. Where k̂ says that the proposal is
+too narrow, one made of its weighed candidates takes its place. Effects that the log cannot tell keep the prior (see
+`refusals`): they are drawn from it, and the others as they would be if these were known.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from retentionjax.company.prior import Effect
+from retentionjax.effects import belief, likelihood, pareto
+from retentionjax.effects.belief import Belief
+from retentionjax.effects.likelihood import Lane
+from retentionjax.effects.log import Log, in_chunks
+from retentionjax.effects.refusals import Refusal, refusals
+from retentionjax.env.types import EnvParams, Population
+
+DRAWS = 256
+_CANDIDATES = 512
+_CHUNK = 256
+_FEW = 8  # chunks of the first approach
+_STEPS = 40
+_CLOSE = 1e-3  # a Newton step this short, in posterior standard deviations, ends the search
+TRUSTED = 0.7  # k̂ above which importance weights are not to be relied on (the paper's own limit)
+_TRIES = 4
+_DECLARED = "declared"
+_HEAVY = 5.0  # degrees of freedom of the second and later proposals
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One effect before and after the log."""
+
+    prior: Effect
+    median: float
+    low: float
+    """5 % quantile."""
+    high: float
+    """95 % quantile."""
+    is_estimated: bool
+    because: str = ""
+    """Why it stays at the prior; empty where it was estimated."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is believed after the log."""
+
+    estimates: Mapping[str, Estimate]
+    draws: Mapping[str, Float[np.ndarray, " K"]]
+    """Effect by name → `DRAWS` joint draws; those that the likelihood takes as declared stay at their median."""
+    pareto_k: float = 0.0
+    """Of the importance weights: up to 0.7 the draws are the posterior's, above they are too narrow."""
+    refused: tuple[Refusal, ...] = field(default_factory=tuple)
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether the check of the draws was passed."""
+        return self.pareto_k <= TRUSTED
+
+
+class Evidence(NamedTuple):
+    """What was seen: chunks (leading axis), and the log-likelihood of one of them."""
+
+    chunks: Any
+    log_likelihood: Callable[[Any, belief.Values, EnvParams], Array]
+    """Of a chunk, the effects by name, and the environment with these effects; a function of a module, so that what
+    was compiled for it serves again."""
+
+
+def draws_to_params(draws: Mapping[str, Any], offers: Sequence[str], params: EnvParams) -> EnvParams:
+    """K environments: the leaves of `params` that are effects with a leading axis of K, one row a draw; the others,
+    the population included, are shared."""
+    return belief.believed(draws, offers, params)
+
+
+def estimate(log: Log, prior: Mapping[str, Effect], params: EnvParams, *, seed: int = 0) -> Posterior:
+    """The posterior of the effects that `log` can tell; `params` holds everything else of the environment.
+
+    `prior` as `company.prior.resolve` gives it, of the offers of the log. Linear in customers × days. The day of
+    acceptance is taken as that of the contact.
+    """
+    evidence = Evidence(in_chunks(log.lanes(), _CHUNK), of_lanes)
+    return from_evidence(evidence, log.offers, prior, params, refusals(log, prior, params), seed=seed)
+
+
+def of_lanes(lanes: Lane, effects: belief.Values, params: EnvParams) -> Array:
+    """Log-likelihood of some customers' days."""
+    people = Population(lanes.monthly_charge, lanes.churn_probability, lanes.accept_probability)
+    people = belief.shifted(people, effects)
+    lanes = lanes._replace(churn_probability=people.churn_probability, accept_probability=people.accept_probability)
+    return likelihood.customers(lanes, params).log_likelihood.sum()
+
+
+def from_evidence(
+    evidence: Evidence,
+    offers: tuple[str, ...],
+    prior: Mapping[str, Effect],
+    params: EnvParams,
+    refused: tuple[Refusal, ...],
+    *,
+    seed: int = 0,
+) -> Posterior:
+    """The posterior given any evidence; the effects that `refused` names keep the prior."""
+    random = np.random.default_rng(seed)
+    reasons = {name: each.reason for each in reversed(refused) for name in each.effects}
+    known = belief.learnable(prior)
+    free = np.array([name not in reasons for name in known], bool)
+    estimated = {name for name, is_free in zip(known, free, strict=True) if is_free}
+    model = Belief.of(prior)
+    z = random.standard_normal((DRAWS, len(prior)))
+    z[:, [index for index, name in enumerate(prior) if not _is_drawn(name, estimated)]] = 0.0
+    pareto_k = 0.0
+    if estimated:
+        moving = [list(prior).index(name) for name in known]
+        target = _Target(evidence, model, jnp.asarray(moving), offers, params, free)
+        z[:, moving], pareto_k = _sample(target, z[:, moving], random)
+    values = {name: np.asarray(each, np.float64) for name, each in model.values(jnp.asarray(z, jnp.float32)).items()}
+    estimates = {
+        name: _estimate(effect, values[name], "" if name in estimated else reasons.get(name, _DECLARED))
+        for name, effect in prior.items()
+    }
+    return Posterior(estimates, values, pareto_k, refused)
+
+
+def _is_drawn(name: str, estimated: set[str]) -> bool:
+    """Whether an effect that is not estimated varies over the draws.
+
+    What an estimate took for given stays given beside it: the risk process wherever anything was estimated, an offer's
+    days of effect where its hazard multiplier was.
+    """
+    kind, _, offer = name.partition(".")
+    if kind.startswith("risk_"):
+        return not estimated
+    return not (kind == "effect_days" and f"hazard_multiplier.{offer}" in estimated)
+
+
+def _estimate(effect: Effect, values: np.ndarray, because: str) -> Estimate:
+    if because:
+        return Estimate(effect, effect.median, *effect.interval, is_estimated=False, because=because)
+    low, median, high = (float(each) for each in np.quantile(values, [0.05, 0.5, 0.95]))
+    return Estimate(effect, median, low, high, is_estimated=True)
+
+
+# --- the log-posterior in standard normal coordinates --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Log-posterior over L coordinates, of which those not `free` are held by whoever asks."""
+
+    evidence: Evidence
+    model: Belief
+    moving: Array  # i32[L], coordinates of the belief; the rest are at their medians
+    offers: tuple[str, ...]
+    params: EnvParams
+    free: Bool[np.ndarray, " L"]
+
+    def at(self, z: np.ndarray) -> float:
+        """The log-posterior."""
+        return self._sum(_value, z, self.evidence.chunks) - 0.5 * float(z @ z)
+
+    def curved(self, z: np.ndarray, chunks: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient [L] and Hessian [L, L] given the evidence of `chunks`."""
+        gradient, hessian = self._sum(_curvature, z, chunks)
+        return gradient - z, hessian - np.eye(len(z))
+
+    def _sum(self, function: Any, z: np.ndarray, chunks: Any) -> Any:
+        """The sum over chunks, taken in double precision."""
+        point = jnp.asarray(z, jnp.float32)
+        parts = function(point, chunks, self.model, self.moving, self.params, self.offers, self.evidence.log_likelihood)
+        return jax.tree.map(lambda part: np.asarray(part, np.float64).sum(axis=0), parts)
+
+
+def _of_chunk(z: Array, chunk: Any, model: Belief, moving: Array, params: EnvParams, offers: Any, of: Any) -> Array:
+    everything = jnp.zeros(len(model.names)).at[moving].set(z)
+    effects = model.values(everything)
+    return of(chunk, effects, belief.believed(effects, offers, params))
+
+
+@functools.partial(jax.jit, static_argnums=(5, 6))
+def _value(z: Array, chunks: Any, *rest: Any) -> Array:
+    return jax.lax.map(lambda chunk: _of_chunk(z, chunk, *rest), chunks)
+
+
+@functools.partial(jax.jit, static_argnums=(5, 6))
+def _curvature(z: Array, chunks: Any, *rest: Any) -> tuple[Array, Array]:
+    def both(chunk: Any) -> tuple[Array, Array]:
+        def gradient(point: Array) -> tuple[Array, Array]:
+            slope = jax.grad(_of_chunk)(point, chunk, *rest)
+            return slope, slope
+
+        hessian, slope = jax.jacfwd(gradient, has_aux=True)(z)
+        return slope, hessian
+
+    return jax.lax.map(both, chunks)
+
+
+# --- the search and the draws ---------------------------------------------------------------------------------------
+
+
+def _sample(target: _Target, held: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Draws of the L coordinates, f64[K, L], and k̂; `held` f64[K, L] has those that are not free."""
+    free = target.free
+    few = jax.tree.map(lambda chunk: chunk[:_FEW], target.evidence.chunks)
+    peak, *_ = _newton(target, np.zeros(len(free)), few)
+    peak, covariance, hessian = _newton(target, peak, target.evidence.chunks)
+    found, pareto_k = _weighed(target, peak, covariance, random)
+    # ẑ_free moves by −H⁻¹·H_free,held·z_held when the held are elsewhere than at their medians.
+    moved = held[:, ~free] @ (covariance @ hessian[np.ix_(free, ~free)]).T
+    draws = held.copy()
+    draws[:, free] = found + moved
+    return draws, pareto_k
+
+
+def _newton(target: _Target, z: np.ndarray, chunks: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The peak over the free coordinates from `z` on, their covariance there, and the Hessian of all.
+
+    A step is at most two of the prior's standard deviations long, no curvature less than the prior's.
+    """
+    free = target.free
+    for _ in range(_STEPS):
+        gradient, hessian = target.curved(z, chunks)
+        values, vectors = np.linalg.eigh(-hessian[np.ix_(free, free)])
+        curvature = np.maximum(values, 1.0)
+        along = vectors.T @ gradient[free] / curvature
+        length = float(np.linalg.norm(along))
+        if float(np.sum(along**2 * curvature)) < _CLOSE:
+            break
+        z = z.copy()
+        z[free] += vectors @ along * min(1.0, 2.0 / length)
+    return z, vectors @ np.diag(1 / curvature) @ vectors.T, hessian
+
+
+def _weighed(
+    target: _Target, centre: np.ndarray, covariance: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """Draws of the free coordinates, the others at `centre`, and k̂ of their weights.
+
+    A proposal that fails is followed by a heavy-tailed one with the mean and the covariance of its weighed candidates;
+    after the last try the best stands, and k̂ says that it failed.
+    """
+    free = target.free
+    proposal = _Proposal(centre[free], covariance, None)
+    best, best_k = np.empty(0), np.inf
+    for _ in range(_TRIES):
+        candidates = proposal.draw(_CANDIDATES, random)
+        points = np.repeat(centre[None], _CANDIDATES, axis=0)
+        points[:, free] = candidates
+        log_ratio = np.array([target.at(point) for point in points]) - proposal.log_density(candidates)
+        weights, pareto_k = pareto.smoothed(log_ratio)
+        if pareto_k < best_k:
+            best, best_k = candidates[_systematic(weights, DRAWS, random)], pareto_k
+        if pareto_k <= TRUSTED:
+            break
+        mean = weights @ candidates
+        spread = np.cov(candidates.T, aweights=weights, ddof=0).reshape(covariance.shape)
+        proposal = _Proposal(mean, 0.5 * (spread + proposal.covariance), _HEAVY)
+    return best, best_k
+
+
+class _Proposal(NamedTuple):
+    """A multivariate normal distribution, or Student's t with `degrees` of freedom."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    degrees: float | None
+
+    def draw(self, count: int, random: np.random.Generator) -> np.ndarray:
+        steps = random.standard_normal((count, len(self.mean))) @ np.linalg.cholesky(self.covariance).T
+        if self.degrees is not None:
+            steps /= np.sqrt(random.chisquare(self.degrees, count) / self.degrees)[:, None]
+        return self.mean + steps
+
+    def log_density(self, points: np.ndarray) -> np.ndarray:
+        """Up to a constant."""
+        away = points - self.mean
+        distance = np.einsum("si,ij,sj->s", away, np.linalg.inv(self.covariance), away)
+        if self.degrees is None:
+            return -0.5 * distance
+        return -0.5 * (self.degrees + len(self.mean)) * np.log1p(distance / self.degrees)
+
+
+def _systematic(weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Rows drawn by weight, each ⌊count·w⌋ or ⌈count·w⌉ times, in random order."""
+    ticks = (np.arange(count) + random.random()) / count
+    rows = np.searchsorted(np.cumsum(weights), ticks).clip(max=len(weights) - 1)
+    return random.permutation(rows)

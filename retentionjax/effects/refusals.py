@@ -1,0 +1,159 @@
+"""What a log cannot tell, by name: those effects keep the prior and are marked as assumed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from retentionjax.company.prior import Effect
+from retentionjax.effects import belief
+from retentionjax.effects.log import Log
+from retentionjax.env.types import NO_OFFER, EnvParams
+
+FEWEST_DEPARTURES = 20
+_FOLLOWED = 20  # assignments of an arm seen to the end of its effect
+_BALANCED = 1e-3  # p below which facts predict the arms; a randomised log falls below it once in a thousand
+_HAZARD = ("hazard_multiplier", "contact_effect", "fatigue_hazard")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A reason for which some effects are not estimated."""
+
+    name: str
+    effects: tuple[str, ...]
+    reason: str
+
+
+def refusals(log: Log, prior: Mapping[str, Effect], params: EnvParams) -> tuple[Refusal, ...]:
+    """Every reason that holds for `log`, the gravest first; each with at least one effect."""
+    known = belief.learnable(prior)
+    found = []
+    for name, effects, reason in (*_of_the_design(log, known), *_of_the_arms(log, known, params)):
+        if kept := tuple(each for each in known if each in effects):
+            found.append(Refusal(name, kept, reason))
+    return tuple(found)
+
+
+Reason = tuple[str, tuple[str, ...], str]
+
+
+def _of_the_design(log: Log, known: tuple[str, ...]) -> Iterator[Reason]:
+    if log.is_assumed_unconfounded:
+        return
+    if log.propensity is None:
+        yield "no_design", known, "the log does not say with which probability each arm was drawn"
+    elif (p := balance(log)) < _BALANCED:
+        yield (
+            "predictable_arms",
+            known,
+            f"facts predict who was assigned to what (p = {p:.1g}): not randomised as stated",
+        )
+
+
+def _of_the_arms(log: Log, known: tuple[str, ...], params: EnvParams) -> Iterator[Reason]:
+    hazards = tuple(name for name in known if name.partition(".")[0] in _HAZARD)
+    used = sorted(set(log.arm.tolist()) - {NO_OFFER})
+    for index, offer in enumerate(log.offers):
+        if index not in used:
+            yield "never_offered", _of_offer(offer), f"{offer} was never assigned"
+    if len(used) < 2:
+        yield "one_level", tuple(n for n in known if n.startswith("appeal.")), "fewer than two offers were assigned"
+    if NO_OFFER not in log.arm:
+        first = (f"hazard_multiplier.{log.offers[used[0]]}",) if used else ()
+        yield "no_control", (*first, "contact_effect"), "nobody was deliberately left alone"
+    contacts = np.bincount(log.customer[log.arm != NO_OFFER], minlength=1)
+    if contacts.max(initial=0) < 2:
+        yield "one_contact", ("fatigue_hazard", "accept_fatigue"), "nobody was contacted more than once"
+    yield from _of_departures(log, used, hazards, params)
+
+
+def _of_departures(log: Log, used: list[int], hazards: tuple[str, ...], params: EnvParams) -> Iterator[Reason]:
+    departures = departures_by_arm(log)
+    followed = log.followed_days[log.customer]
+    if NO_OFFER in log.arm:
+        alone = departures[NO_OFFER]
+        if not (followed[log.arm == NO_OFFER] > 0).any() or (alone == 0 and sum(departures.values()) > 0):
+            yield "no_departures_of_controls", hazards, "departures of those left alone are missing"
+        elif alone < FEWEST_DEPARTURES:
+            yield "few_departures", hazards, f"{alone} of those left alone left; needed: {FEWEST_DEPARTURES}"
+    effect_days = np.asarray(params.effect_days)
+    for index in used:
+        name, offer = (f"hazard_multiplier.{log.offers[index]}",), log.offers[index]
+        ends = log.day + int(effect_days[index]) <= followed
+        if int((ends & (log.arm == index)).sum()) < _FOLLOWED:
+            yield "short_observation", name, f"too few were followed to the end of {offer}'s {effect_days[index]} days"
+        if departures[index] < FEWEST_DEPARTURES:
+            yield "few_departures", name, f"{departures[index]} left after {offer}; needed: {FEWEST_DEPARTURES}"
+
+
+def _of_offer(offer: str) -> tuple[str, ...]:
+    return (f"appeal.{offer}", f"hazard_multiplier.{offer}")
+
+
+def departures_by_arm(log: Log) -> dict[int, int]:
+    """Customers who left, by the arm of their last assignment before it."""
+    order = np.lexsort((log.day, log.customer))
+    customer = log.customer[order]
+    last = order[np.append(customer[1:] != customer[:-1], True)]  # of each customer, who may have none after leaving
+    left = last[log.left_day[log.customer[last]] >= 0]
+    arms, counts = np.unique(log.arm[left], return_counts=True)
+    every = dict.fromkeys(sorted(set(log.arm.tolist())), 0)
+    return every | dict(zip(arms.tolist(), counts.tolist(), strict=True))
+
+
+# --- are the arms what they claim to be? ----------------------------------------------------------------------------
+
+
+def balance(log: Log) -> float:
+    """p of the hypothesis that arms were drawn with the stated probabilities, whatever the facts.
+
+    Weighted by 1/propensity every arm must have the means of facts that all have together: Wald's χ² of the
+    differences, an assignment's influence summed by customer. Facts: charge, both scores, the day, earlier contacts,
+    and what the log brings.
+    """
+    if log.propensity is None:
+        raise ValueError("without propensities there is no hypothesis to test")
+    facts = _standardised(_facts(log))
+    arms = np.unique(log.arm)
+    if len(arms) < 2 or not facts.shape[1]:
+        return 1.0
+    influence = []
+    for arm in arms[1:]:
+        weight = np.where(log.arm == arm, 1 / log.propensity, 0.0)
+        influence.append(facts * (weight / weight.sum() - 1 / len(weight))[:, None])
+    rows = np.concatenate(influence, axis=1)
+    total = rows.sum(axis=0)
+    by_customer = np.zeros((len(log.monthly_charge), rows.shape[1]))
+    np.add.at(by_customer, log.customer, rows)
+    covariance = by_customer.T @ by_customer
+    inverse = np.linalg.pinv(covariance, rcond=1e-8, hermitian=True)
+    rank = int(np.linalg.matrix_rank(covariance, hermitian=True, rtol=1e-8))
+    return float(stats.chi2.sf(total @ inverse @ total, max(rank, 1)))
+
+
+def _facts(log: Log) -> np.ndarray:
+    def log_odds(probability: np.ndarray) -> np.ndarray:
+        return np.log(probability) - np.log1p(-probability)
+
+    people = [np.log(log.monthly_charge), log_odds(log.churn_probability), log_odds(log.accept_probability)]
+    table = np.column_stack(people if log.facts is None else [*people, log.facts])
+    return np.column_stack([table[log.customer], log.day, _earlier_contacts(log)])
+
+
+def _earlier_contacts(log: Log) -> np.ndarray:
+    order = np.lexsort((log.day, log.customer))
+    is_contact = (log.arm != NO_OFFER)[order].astype(np.int64)
+    before = np.cumsum(is_contact) - is_contact
+    starts = np.append(True, np.diff(log.customer[order]) != 0)
+    counted = before - np.maximum.accumulate(np.where(starts, before, 0))
+    earlier = np.empty_like(counted)
+    earlier[order] = counted
+    return earlier
+
+
+def _standardised(facts: np.ndarray) -> np.ndarray:
+    away = facts - facts.mean(axis=0)
+    spread = away.std(axis=0)
+    return away[:, spread > 1e-9] / spread[spread > 1e-9]

@@ -1,0 +1,153 @@
+"""Effects that are known come back from a log simulated with them; what a log cannot tell keeps the prior."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from simulated_logs import OFFERS, company, simulate, told
+
+from retentionjax.company import Offer, prior
+from retentionjax.effects import Log, Posterior, draws_to_params, estimate
+from retentionjax.effects.belief import Belief
+from retentionjax.effects.refusals import refusals
+from retentionjax.env import EnvParams
+from retentionjax.env.types import NO_OFFER
+
+CATALOGUE = {"hello": Offer(), "five": Offer(discount=0.05), "ten": Offer(discount=0.1), "twenty": Offer(discount=0.2)}
+PRIOR = prior.resolve(CATALOGUE, {"effect_days": prior.Effect(1)}, median_charge=65.0)
+DESIGN = {"none": 0.4, "hello": 0.15, "five": 0.15, "ten": 0.15, "twenty": 0.15}
+GLOBE = dict(zip(OFFERS, (0.88, 0.72, 0.72, 0.74), strict=True))
+
+
+@pytest.fixture(scope="module")
+def truth() -> EnvParams:
+    """A company whose offers are shaped like the Globe's and whose contacts help a little."""
+    effects = {f"hazard_multiplier.{offer}": value for offer, value in GLOBE.items()}
+    return told(effects | {"contact_effect": -0.2, "fatigue_hazard": 0.05}, company(1500))
+
+
+@pytest.fixture(scope="module")
+def log(truth: EnvParams) -> Log:
+    return simulate(truth, DESIGN, days=60)
+
+
+@pytest.fixture(scope="module")
+def posterior(log: Log, truth: EnvParams) -> Posterior:
+    return estimate(log, PRIOR, company(1))
+
+
+def true_effects(truth: EnvParams) -> dict[str, float]:
+    scalars = ("contact_effect", "fatigue_hazard", "accept_fatigue", "accept_risk")
+    found = {name: float(getattr(truth, name)) for name in scalars}
+    found |= {f"appeal.{offer}": float(truth.appeal[i]) for i, offer in enumerate(OFFERS) if offer != "hello"}
+    return found | {f"hazard_multiplier.{offer}": float(truth.hazard_multiplier[i]) for i, offer in enumerate(OFFERS)}
+
+
+def test_known_effects_come_back(posterior: Posterior, truth: EnvParams) -> None:
+    assert posterior.is_reliable
+    assert not posterior.refused
+    missed = 0
+    for name, value in true_effects(truth).items():
+        found = posterior.estimates[name]
+        assert found.is_estimated
+        half = (found.high - found.low) / 2
+        assert abs(found.median - value) < 2.2 * half, name  # 3.6 standard errors
+        missed += abs(found.median - value) > half
+    assert missed <= 4  # of 11 at 90 %
+
+
+def test_the_log_sharpens_what_was_believed(posterior: Posterior) -> None:
+    for name in ("hazard_multiplier.ten", "appeal.ten", "fatigue_hazard", "accept_fatigue"):
+        found = posterior.estimates[name]
+        low, high = found.prior.interval
+        assert found.high - found.low < 0.6 * (high - low), name
+
+
+def test_every_draw_is_an_environment(posterior: Posterior, truth: EnvParams) -> None:
+    environments = draws_to_params(posterior.draws, OFFERS, truth)
+    for leaf in (environments.hazard_multiplier, environments.appeal, environments.effect_days):
+        assert leaf.shape == (256, 4)
+    assert environments.contact_effect.shape == environments.accept_risk.shape == (256,)
+    assert environments.population is truth.population
+    assert (environments.effect_days >= truth.offer_days).all()
+    np.testing.assert_allclose(environments.appeal[:, 0], 0)
+    ten = environments.hazard_multiplier[:, 2]
+    np.testing.assert_allclose(ten, posterior.draws["hazard_multiplier.ten"], rtol=1e-6)
+
+
+def test_each_prior_has_its_median_and_its_interval() -> None:
+    z = jnp.array([-1.6448536, 0.0, 1.6448536])[:, None] * jnp.ones(len(PRIOR))
+    values = Belief.of(PRIOR).values(z)
+    for name, effect in PRIOR.items():
+        expected = (effect.interval[0], effect.median, effect.interval[1])
+        np.testing.assert_allclose(values[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+# --- refused by name --------------------------------------------------------------------------------------------
+
+
+def rows(log: Log, kept: np.ndarray, propensity: float | None = None) -> Log:
+    """Some of the assignments; with `propensity` the arms that stay are as likely as each other."""
+    share = log.propensity[kept] if propensity is None else np.full(kept.sum(), propensity)  # type: ignore[index]
+    parts = {name: getattr(log, name)[kept] for name in ("customer", "day", "arm", "accepted")}
+    return dataclasses.replace(log, **parts, propensity=share)
+
+
+def refused_names(log: Log) -> dict[str, tuple[str, ...]]:
+    return {each.name: each.effects for each in refusals(log, PRIOR, company(1))}
+
+
+def test_a_log_that_does_not_say_how_arms_were_drawn_teaches_nothing(log: Log) -> None:
+    found = estimate(dataclasses.replace(log, propensity=None), PRIOR, company(1))
+    assert [each.name for each in found.refused] == ["no_design"]
+    for name, each in found.estimates.items():
+        assert not each.is_estimated
+        assert ((each.low, each.high), each.median) == (PRIOR[name].interval, PRIOR[name].median)
+    middle = np.quantile(found.draws["hazard_multiplier.ten"], [0.05, 0.95])
+    np.testing.assert_allclose(middle, PRIOR["hazard_multiplier.ten"].interval, rtol=0.15)
+
+
+def test_contacts_by_risk_are_refused(log: Log) -> None:
+    risky = log.churn_probability[log.customer] > np.median(log.churn_probability)
+    kept = risky | (log.arm == NO_OFFER)
+    assert "predictable_arms" in refused_names(rows(log, kept))
+
+
+def test_one_who_says_that_nothing_confounds_is_believed(log: Log) -> None:
+    assert not refused_names(dataclasses.replace(log, propensity=None, is_assumed_unconfounded=True))
+
+
+def test_without_controls_there_is_no_effect_of_a_contact(log: Log) -> None:
+    refused = refused_names(rows(log, log.arm != NO_OFFER, 0.25))
+    assert refused["no_control"] == ("contact_effect", "hazard_multiplier.hello")
+
+
+def test_with_one_offer_there_is_no_appeal(log: Log) -> None:
+    refused = refused_names(rows(log, (log.arm == 2) | (log.arm == NO_OFFER), 0.5))
+    assert "appeal.ten" in refused["one_level"]
+
+
+def test_one_contact_a_customer_tells_nothing_of_fatigue(log: Log) -> None:
+    refused = refused_names(rows(log, log.day == 0))
+    assert refused["one_contact"] == ("fatigue_hazard", "accept_fatigue")
+
+
+def test_missing_departures_of_controls_leave_no_hazard(log: Log) -> None:
+    once = rows(log, log.day == 0)
+    alone = np.isin(np.arange(len(log.monthly_charge)), once.customer[once.arm == NO_OFFER])
+    untold = dataclasses.replace(once, left_day=np.where(alone, -1, log.left_day))
+    hazards = refused_names(untold)["no_departures_of_controls"]
+    assert {"contact_effect", "hazard_multiplier.ten"} <= set(hazards)
+    assert not any(name.startswith(("appeal", "accept")) for name in hazards)
+
+
+def test_a_short_log_does_not_tell_how_an_offer_works_to_its_end(log: Log) -> None:
+    left = np.where(log.left_day < 15, log.left_day, -1)
+    short = dataclasses.replace(rows(log, log.day < 15), followed_days=np.full(len(left), 15), left_day=left)
+    assert refused_names(short)["short_observation"]
+
+
+def test_an_arm_hardly_anyone_left_after_keeps_its_prior() -> None:
+    params = company(150, effect_days=jnp.full(4, 30))
+    assert refused_names(simulate(params, DESIGN, days=40))["few_departures"]
