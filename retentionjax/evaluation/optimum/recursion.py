@@ -103,12 +103,13 @@ def _stays(churn: jax.Array, params: EnvParams) -> Floats:
     """(1 + offers, contacts, 2, 2 z) P(stay one day) by offer that protects, NO_OFFER last, contacts in the window, and
     whether the last one still moves the hazard."""
     offers = jnp.array([*range(actions.offers(params)), NO_OFFER])
-    by_recency = jax.vmap(dynamics.survival, (None, None, None, 0, None))
+    by_recency = jax.vmap(dynamics.log_survival, (None, None, None, 0, None))
     by_contacts = jax.vmap(by_recency, (None, None, 0, None, None))
     by_offer = jax.vmap(by_contacts, (None, 0, None, None, None))
     by_risk = jax.vmap(by_offer, (0, None, None, None, None), out_axes=-1)
     contacts, recent = jnp.arange(int(params.fatigue_cap) + 1), jnp.arange(2)
-    return np.asarray(by_risk(jnp.stack(dynamics.hazards(churn, params)), offers, contacts, recent > 0, params))
+    logs = by_risk(jnp.stack(dynamics.hazards(churn, params)), offers, contacts, recent > 0, params)
+    return np.asarray(jnp.exp(logs))
 
 
 def _accepts(accept: jax.Array, params: EnvParams) -> Floats:
