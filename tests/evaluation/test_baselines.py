@@ -67,7 +67,7 @@ def test_every_rule_can_be_set_to_spend_the_same(env, cohort):
     for policy, low, high in [(baselines.random(), 0.8, 1.0), (baselines.greedy(), 0.0, 50.0)]:
         tuned = spend_exactly(policy, env, cohort, 1.5, low=low, high=high, key=KEY, replicates=20, steps=10)
         spend = play(env, cohort, tuned, KEY, replicates=20).spend.mean()
-        assert 1.35 < spend <= 1.5, policy.name
+        assert 1.48 < spend <= 1.5, policy.name
 
 
 def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
