@@ -148,6 +148,7 @@ class _PlainBar:
 
     def advance(self, n: int = 1, **fields: float | str) -> None:
         self._done += n
+        self._total = max(self._total, self._done)  # some totals are estimates
         self._fields |= fields
         if time.monotonic() - self._printed >= self.seconds_between_lines:
             self._print()
@@ -159,7 +160,7 @@ class _PlainBar:
         now = time.monotonic()
         self._printed = now
         elapsed = now - self._started
-        share = min(1.0, self._done / self._total) if self._total else 1.0
+        share = self._done / self._total if self._total else 1.0
         line = f"{self._description}: {share:4.0%}, {_count(self._done, self._total, self._unit)}, {duration(elapsed)}"
         if not final and 0 < share < 1:
             line += f", about {duration(elapsed * (1 - share) / share)} left"
@@ -190,9 +191,10 @@ class _DrawnBar:
 
     def advance(self, n: int = 1, **fields: float | str) -> None:
         self._done += n
+        self._total = max(self._total, self._done)
         self._fields |= fields
-        count = _count(self._done, self._total, self._unit)
-        self._drawn.update(self._task, advance=n, count=count, shown=", ".join(_shown(self._fields)))
+        count, shown = _count(self._done, self._total, self._unit), ", ".join(_shown(self._fields))
+        self._drawn.update(self._task, completed=self._done, total=self._total, count=count, shown=shown)
 
 
 def duration(seconds: float) -> str:

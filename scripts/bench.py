@@ -6,6 +6,9 @@ with, need other versions of gymnax than this project, so they live in a virtual
 `--peers` makes. Speeds are per CPU-second, not per wall second, so that a busy machine does not blur them.
 """
 
+import own_environment  # noqa: F401 - goes on in .venv, before what is installed there is imported
+
+# isort: split
 import argparse
 import importlib
 import subprocess

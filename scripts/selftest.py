@@ -6,6 +6,9 @@ second of PPO training on it, tokens a second of the sampler. Without an acceler
 reported apart. The time is shared evenly; a figure takes at least one round, so a slow CPU takes longer.
 """
 
+import own_environment  # noqa: F401 - goes on in .venv, before what is installed there is imported
+
+# isort: split
 import argparse
 import json
 import sys

@@ -11,6 +11,10 @@ fail() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
 
 for extra in "$@"; do
     case "$extra" in
+        -h | --help)
+            sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0"
+            exit 0
+            ;;
         cuda | tpu | text | serve | ray | gcs | vertex | dev) ;;
         *) fail "unknown extra '$extra'; allowed: cuda tpu text serve ray gcs vertex dev" ;;
     esac
@@ -61,6 +65,8 @@ if [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V 2>&1)" = "$("$py" -V 2>&1)" ]; then
 else
     reason="PYTHON names another one"
 fi
+
+[ -w . ] || fail "$PWD cannot be written, and .venv is to be made in it: copy the checkout to where you may write"
 
 # --- the environment itself -----------------------------------------------------------------------------------
 make_venv() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Wheel and source distribution into a folder, checked: bash scripts/wheel.sh [FOLDER]. The wheel is installed in an empty
 # environment, with what it depends on, and every command's --help is asked away from the checkout. PYTHON names the
-# interpreter; SYSTEM_SITE=1 takes the packages from its environment instead of the index.
+# interpreter.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,13 +17,9 @@ unset PYTHONPATH
 "$work/tools/bin/python" -m build --no-isolation --outdir "$out" .
 "$work/tools/bin/python" -m twine check --strict "$out"/*
 
-"$python" -m venv ${SYSTEM_SITE:+--system-site-packages} "$work/empty"
+"$python" -m venv "$work/empty"
 wheel=$(find "$out" -name '*.whl' -newer "$work/tools/pyvenv.cfg")
-if [ -n "${SYSTEM_SITE:-}" ]; then
-    "$work/empty/bin/python" -m pip install --quiet --no-deps --force-reinstall "$wheel"
-else
-    "$work/empty/bin/python" -m pip install --quiet "${wheel}[serve,text]"
-fi
+"$work/empty/bin/python" -m pip install --quiet "${wheel}[serve,text]"
 cd "$work"
 retentionjax="$work/empty/bin/retentionjax"
 "$retentionjax" --version

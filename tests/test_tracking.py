@@ -1,6 +1,7 @@
 """Metrics survive a kill and a resume; progress tells how far, how long, and how much is left."""
 
 import io
+import itertools
 import sys
 from pathlib import Path
 
@@ -114,7 +115,8 @@ def test_in_a_bucket_lines_are_kept_and_written_whole(bucket: str, monkeypatch: 
 def test_progress_in_a_log_is_a_line_now_and_then_and_one_at_the_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter([0.0, 1.0, 6.0, 6.0, 7.0, 20.0])  # start, advance, advance (checked, printed), advance, end
+    moments = [0.0, 1.0, 6.0, 6.0, 7.0]  # start, advance, advance (checked, printed), advance; then the end, at 20
+    clock = itertools.chain(moments, itertools.repeat(20.0))  # a thread of another test's may look at it, too
     monkeypatch.setattr(tracking.time, "monotonic", lambda: next(clock))
     with progress("training", 4, "updates") as bar:
         bar.advance(loss=0.5)
@@ -126,6 +128,27 @@ def test_progress_in_a_log_is_a_line_now_and_then_and_one_at_the_end(
         "training:  50%, 2 of 4 updates, 6.0 s, about 6.0 s left, loss 0.25, phase warm",
         "training: 100%, 4 of 4 updates, 20 s, loss 0.25, phase warm",
     ]
+
+
+def test_a_bar_does_not_pass_its_end_when_there_is_more_to_do_than_was_thought(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress("exact optimum", 4, "campaigns") as bar:
+        bar.advance(5)
+    assert capsys.readouterr().err.startswith("exact optimum: 100%, 5 of 5 campaigns")
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "140")
+    with progress("exact optimum", 4, "campaigns") as bar:
+        bar.advance(5)
+    assert "5 of 5 campaigns" in terminal.getvalue()
+    assert "125%" not in terminal.getvalue()
 
 
 def test_progress_that_fails_does_not_claim_an_end(capsys: pytest.CaptureFixture[str]) -> None:

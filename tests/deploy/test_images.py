@@ -55,7 +55,7 @@ def test_all_that_the_packages_are_made_of_reaches_the_build() -> None:
         name for name in tracked if name.startswith(("retentionjax/", "serving/", "experiments/", "scripts/locks/"))
     }
     wanted = {name for name in wanted if (ROOT / name).exists()}
-    assert wanted | {"pyproject.toml", "README.md"} <= context
+    assert wanted | {"pyproject.toml", "README.md", "LICENSE"} <= context
     assert not any(name.startswith(("tests/", ".git", "runs/", ".venv")) for name in context)
 
 

@@ -163,6 +163,16 @@ def test_an_offer_the_account_cannot_carry_in_full_is_illegal() -> None:
         assert np.asarray(mask[1:]).reshape(4, 3).all(axis=1).tolist() == [True] * legal + [False] * (4 - legal)
 
 
+def test_an_offer_that_costs_just_what_is_left_of_the_account_is_legal() -> None:
+    state, params = fresh(), EnvParams()  # a contact without a discount costs $0.50
+    for used, legal in ((29.5, True), (np.nextafter(np.float32(29.5), np.float32(30)), False)):
+        mask = MASK(state.replace(account_used=jnp.float32(used)), params)
+        assert bool(mask[1]) is legal
+        assert (
+            bool(constraints.removed_by_rule(state.replace(account_used=jnp.float32(used)), params)[3, 1]) is not legal
+        )
+
+
 def test_each_removed_action_is_explained_by_a_rule() -> None:
     state = step(fresh(), 1, EnvParams()).replace(account_used=jnp.float32(25))
     removed = constraints.removed_by_rule(state, EnvParams())

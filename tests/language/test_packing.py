@@ -82,6 +82,16 @@ def test_batches_by_length_hold_every_text_once(lengths: list[int], batch: int, 
     assert batches == packing.by_length(lengths, batch, seed)
 
 
+def test_ties_fall_anew_with_every_seed_and_batches_do_not_come_by_length() -> None:
+    same, rising = [7] * 64, list(range(64))
+    assert packing.by_length(same, 4, 0) != packing.by_length(same, 4, 1)
+    in_order = {tuple(range(start, start + 4)) for start in range(0, 64, 4)}
+    assert not {tuple(sorted(each)) for each in packing.by_length(same, 4, 0)} & in_order, "neighbours stay apart"
+    assert {tuple(sorted(each)) for each in packing.by_length(rising, 4, 0)} == in_order
+    firsts = [min(each) for each in packing.by_length(rising, 4, 0)]
+    assert firsts != sorted(firsts)
+
+
 class Characters:
     """A tokenizer of one token a character, with a chat template."""
 

@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -119,6 +121,42 @@ def test_nonsense_is_refused_before_anything_is_touched(
     assert process.returncode == 1
     assert message in process.stderr
     assert [path.name for path in checkout.iterdir()] == ["scripts"]
+
+
+def test_help_says_how_to_call_it_and_touches_nothing(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/setup.sh").write_text((ROOT / "scripts/setup.sh").read_text())
+    for flag in ("--help", "-h"):
+        command = ["bash", tmp_path / "scripts/setup.sh", flag]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+        assert done.stdout.startswith("Makes .venv from the hash-pinned lock files: `bash scripts/setup.sh [extra …]`")
+        assert "set -euo" not in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["scripts"]
+
+
+@pytest.mark.parametrize("script", ["bench.py", "selftest.py"])
+def test_scripts_called_by_their_name_go_on_in_the_environment(script: str, tmp_path: Path) -> None:
+    checkout = tmp_path / "check out"
+    (checkout / "scripts").mkdir(parents=True)
+    for name in (script, "own_environment.py"):
+        shutil.copy(ROOT / "scripts" / name, checkout / "scripts")
+    python = checkout / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+    without_packages = checkout / "bin/python3"
+    without_packages.parent.mkdir()
+    without_packages.write_text(f'#!/bin/sh\nexec {sys.base_prefix}/bin/python3 -E -S "$@"\n')
+    without_packages.chmod(0o755)
+    called = checkout / "scripts" / script
+    done = subprocess.run(
+        [called, "one two", "--json"],
+        env={"PATH": f"{without_packages.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [str(called), "one two", "--json"], done.stderr
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)

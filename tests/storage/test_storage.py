@@ -133,6 +133,35 @@ def test_new_folder_refuses_to_replace_unless_told(tmp_path: Path) -> None:
         pytest.fail("the block must not run")
 
 
+def test_new_folder_keeps_what_somebody_else_put_there_in_the_meantime(tmp_path: Path) -> None:
+    with pytest.raises(RetentionJaxError, match=r"folder exists already"), storage.new_folder(tmp_path / "folder"):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "theirs").write_text("x")
+    assert names(tmp_path) == ["folder"]
+    assert names(tmp_path / "folder") == ["theirs"]
+
+
+def test_a_new_name_is_on_the_device_before_it_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename that is not flushed may be gone after a power cut: the folder is synchronised, last of all."""
+    synchronised: list[int] = []
+    monkeypatch.setattr(storage.os, "fsync", lambda descriptor: synchronised.append(os.fstat(descriptor).st_ino))
+    parent = tmp_path.stat().st_ino
+
+    storage.write_bytes(tmp_path / "bytes", b"x")
+    assert synchronised == [(tmp_path / "bytes").stat().st_ino, parent]
+
+    synchronised.clear()
+    with storage.new_file(tmp_path / "file") as file:
+        file.write_bytes(b"x")
+    assert synchronised == [(tmp_path / "file").stat().st_ino, parent]
+
+    synchronised.clear()
+    with storage.new_folder(tmp_path / "folder") as folder:
+        (folder / "inside").write_bytes(b"x")
+    made = tmp_path / "folder"
+    assert synchronised == [(made / "inside").stat().st_ino, made.stat().st_ino, parent]
+
+
 def test_json_round_trip_of_arrays_and_paths(tmp_path: Path) -> None:
     content = {"array": np.arange(3), "scalar": np.float32(0.5), "path": tmp_path, "text": "λ"}
     storage.write_json(tmp_path / "x.json", content)

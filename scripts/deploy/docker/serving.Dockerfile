@@ -23,7 +23,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     python -m venv --without-pip /app/.venv && \
     python scripts/deploy/docker/requirements.py --serving ${EXTRAS} > requirements.txt && \
     UV_LINK_MODE=copy /opt/installer/bin/uv pip install --python /app/.venv/bin/python --no-deps --require-hashes -r requirements.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY retentionjax retentionjax
 COPY serving serving
 COPY experiments experiments
