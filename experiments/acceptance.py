@@ -8,7 +8,9 @@ Beside cross-validation stands the time-ordered split: trained on the first 80 %
 10 %. Where base rates move it is bad, and honestly so: a deployed model must be refitted as time goes on.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +20,14 @@ from experiments.classification import Gates, Problem, Settings
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
+from retentionjax.company import Company
 from retentionjax.tabular import plots, response
-from retentionjax.tabular.boosting import BoosterConfig
-from retentionjax.tabular.classifier import fit
-from retentionjax.tabular.metrics import measure, summary
+from retentionjax.tabular.boosting import BoosterConfig, assign_folds
+from retentionjax.tabular.classifier import Classifier
+from retentionjax.tabular.encoder import Encoder
+from retentionjax.tabular.metrics import Measure, average, measure, summary
 
-TRAIN_SHARE, TEST_SHARE = 0.8, 0.1
+NORMAL_90 = 1.6449  # a normal distribution's 95 % quantile
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,12 @@ def run(config: AcceptanceConfig, context: Context) -> dict[str, float]:
     if company.contacts is None:
         return believed(config.assumed, classification.read(context, "customers"), context)
     problem = classification.read(context, "contacts")
-    return {**classification.run(problem, settings, context), **time_ordered(problem, settings, context)}
+    if company.contacts.other_people is None and problem.schema.treatment is not None:
+        customers = classification.read(context, "customers")
+        found = own_contacts(problem, customers, company, settings, context)
+    else:
+        found = classification.run(problem, settings, context)
+    return {**found, **classification.time_ordered(problem, settings, context)}
 
 
 def believed(probability: float, customers: Problem, context: Context) -> dict[str, float]:
@@ -71,31 +80,78 @@ def believed(probability: float, customers: Problem, context: Context) -> dict[s
     return {"assumed": probability}
 
 
-def time_ordered(problem: Problem, settings: Settings, context: Context) -> dict[str, float]:
-    """Fits on the first contacts and measures on the last, as a deployed model would be; rows are in order of time."""
-    rows = len(problem.frame)
-    train, test = slice(0, int(rows * TRAIN_SHARE)), slice(rows - int(rows * TEST_SHARE), rows)
-    label = problem.label
-    classifier = fit(
-        problem.frame.iloc[train],
-        label[train],
-        **problem.columns,
-        config=settings.booster,
-        seed=settings.seed,
-        folds=settings.folds,
-    )
-    probability = classifier.predict(problem.frame.iloc[test])
-    title = f"{problem.name} ({context.data_source}): first 80 % of the contacts → last 10 %"
-    before, after = label[train].mean(), label[test].mean()
-    note = f"accepted: {before:.0%} in training, {after:.0%} in test"
-    picture = plots.reliability(label[test], probability, title=title, note=note)
-    storage.write_bytes(context.artifacts / "reliability_time_ordered.png", plots.png(picture))
-    measures = measure(label[test], probability, base_rate=float(before))
-    return {
-        **summary(measures, "time_ordered_"),
-        "time_ordered_train_rate": float(before),
-        "time_ordered_test_rate": float(after),
-    }
+def own_contacts(
+    problem: Problem, customers: Problem, company: Company, settings: Settings, context: Context
+) -> dict[str, float]:
+    """A log of the customers themselves: offers' appeal and offer-free acceptance learned together."""
+    offer = problem.frame[str(problem.schema.treatment)].cat.codes.to_numpy(np.int64) - 1  # the first arm is no contact
+    prior = prior_appeal(company, float(customers.frame[str(customers.schema.charge)].median()))
+    config: Any = {"config": settings.booster, "seed": settings.seed, "folds": settings.folds, **problem.columns}
+
+    def fitted(rows: np.ndarray) -> response.Response:
+        return response.fit(problem.frame[rows], problem.label[rows], offer[rows], prior, **config)
+
+    measures, probability = cross_validated(problem, offer, fitted, settings)
+    answers = pd.DataFrame({"label": problem.label, "probability": probability})
+    storage.write_bytes(context.artifacts / "answers.parquet", answers.to_parquet(index=False))
+    picture = plots.reliability(problem.label, probability, title=f"{problem.name}: cross-validated reliability")
+    storage.write_bytes(context.artifacts / "reliability.png", plots.png(picture))
+    classification.check(settings.gates, measures, context.data_source, problem.name)
+    train = problem.split == "train"
+    model = fitted(train)
+    model.classifier.save(context.artifacts / "classifier")
+    accepts = _write_predictions(model.classifier, problem, train, customers, context)
+    tested, base_rate = ~train, float(problem.label[train].mean())
+    held_out = measure(problem.label[tested], model.predict(problem.frame[tested], offer[tested]), base_rate=base_rate)
+    found = {**summary(measures, "cv_"), **summary(held_out, "held_out_"), "mean_offer_free": float(accepts.mean())}
+    return found | _write_appeal(model.appeal, prior, list(company.offers), context)
+
+
+def _write_predictions(
+    classifier: Classifier, problem: Problem, train: np.ndarray, customers: Problem, context: Context
+) -> np.ndarray:
+    """Each customer's offer-free acceptance, by a model that has not seen their answers."""
+    answered = problem.frame[str(problem.schema.id)].astype(str).to_numpy()[train]
+    unseen = pd.Series(classifier.out_of_fold, index=answered).groupby(level=0).mean()
+    crossed = customers.frame[str(customers.schema.id)].astype(str).map(unseen).to_numpy(np.float64)
+    probability = np.where(np.isnan(crossed), classifier.predict(customers.frame), crossed)
+    table = pd.DataFrame({"row": customers.frame.index, "split": customers.split, "probability": probability})
+    storage.write_bytes(context.artifacts / "predictions.parquet", table.to_parquet(index=False))
+    return probability
+
+
+def _write_appeal(
+    found: response.Appeal, prior: response.Appeal, names: list[str], context: Context
+) -> dict[str, float]:
+    """`appeal.json`: of each offer what was believed, and what the log makes of it."""
+    columns = (names, prior.mean, prior.deviation, found.mean, found.deviation)
+    keys = ("prior_mean", "prior_deviation", "mean", "deviation")
+    rows = {name: dict(zip(keys, map(float, row), strict=True)) for name, *row in zip(*columns, strict=True)}
+    storage.write_json(context.artifacts / "appeal.json", rows)
+    return {f"appeal_{name}": row["mean"] for name, row in rows.items()}
+
+
+def cross_validated(
+    problem: Problem, offer: np.ndarray, fitted: Callable[[np.ndarray], response.Response], settings: Settings
+) -> tuple[dict[str, Measure], np.ndarray]:
+    """Mean measures over folds, and each row's probability with its offer by a model without its fold."""
+    encoder = Encoder(**problem.columns)
+    fold = assign_folds(encoder.encode(problem.frame), problem.label, settings.folds, settings.seed)
+    probability, parts = np.empty(len(fold)), []
+    for number in range(settings.folds):
+        inside = fold == number
+        probability[inside] = fitted(~inside).predict(problem.frame[inside], offer[inside])
+        base_rate = float(problem.label[~inside].mean())
+        parts.append(measure(problem.label[inside], probability[inside], base_rate=base_rate, seed=settings.seed))
+    return dict(average(parts)), probability
+
+
+def prior_appeal(company: Company, median_charge: float) -> response.Appeal:
+    """What the company believes of its offers' appeal, as normal distributions with the same 90 % interval."""
+    believed = company.believed(median_charge)
+    effects = [believed[f"appeal.{name}"] for name in company.offers]
+    widths = np.array([(each.interval[1] - each.interval[0]) / (2 * NORMAL_90) for each in effects])
+    return response.Appeal(np.array([each.median for each in effects], np.float64), widths)
 
 
 STAGE = Stage("acceptance", AcceptanceConfig, run, needs=("data",))

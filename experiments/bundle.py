@@ -128,7 +128,7 @@ def contents(trained: learned.Trained, context: Context, message: MessageSetting
         references={
             model: reference(inputs[model], data[name])
             for model, name in sets.items()
-            if model == "churn" or company.contacts is not None
+            if model == "churn" or name == CONTACTS  # of own contacts the offers would have to be told apart
         },
     )
 

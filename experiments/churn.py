@@ -25,7 +25,11 @@ class ChurnConfig:
 def run(config: ChurnConfig, context: Context) -> dict[str, float]:
     """See classification.run; the summary's keys are `cv_…` and `held_out_…`."""
     settings = Settings(config.booster, config.gates, config.folds, config.seed)
-    return classification.run(classification.read(context, "customers"), settings, context)
+    problem = classification.read(context, "customers")
+    found = classification.run(problem, settings, context)
+    if problem.schema.time is not None:  # several snapshots of a customer
+        found |= classification.time_ordered(problem, settings, context)
+    return found
 
 
 STAGE = Stage("churn", ChurnConfig, run, needs=("data",))

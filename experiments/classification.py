@@ -1,5 +1,6 @@
 """What the stages `churn` and `acceptance` share: cross-validate, pass the gates, fit, predict every customer once."""
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from retentionjax.tabular.metrics import Measure, measure
 from retentionjax.tabular.metrics import summary as flat
 from retentionjax.tracking import progress
 
+TRAIN_SHARE, TEST_SHARE = 0.8, 0.1  # of the time-ordered split
 _LABELLED = 5_000
 """Rows whose contributions the importance plot averages: more changes nothing that can be seen."""
 
@@ -136,6 +138,41 @@ def check(gates: Gates, measures: Mapping[str, Measure], data_source: str, name:
         raise DataError(f"gate: {name}: {'; '.join(failures)}")
     for failure in failures:
         print(f"WARNING: gate (not enforced on synthetic data): {name}: {failure}", file=sys.stderr, flush=True)
+
+
+def time_ordered(problem: Problem, settings: Settings, context: Context) -> dict[str, float]:
+    """Fits on the first rows and measures on the last, as a deployed model would be; by time, or as they stand."""
+    problem = _by_time(problem)
+    rows = len(problem.frame)
+    train, test = slice(0, int(rows * TRAIN_SHARE)), slice(rows - int(rows * TEST_SHARE), rows)
+    label = problem.label
+    classifier = fit(
+        problem.frame.iloc[train],
+        label[train],
+        **problem.columns,
+        config=settings.booster,
+        seed=settings.seed,
+        folds=settings.folds,
+    )
+    probability = classifier.predict(problem.frame.iloc[test])
+    title = f"{problem.name} ({context.data_source}): first 80 % in time → last 10 %"
+    before, after = label[train].mean(), label[test].mean()
+    note = f"positive: {before:.0%} in training, {after:.0%} in test"
+    picture = plots.reliability(label[test], probability, title=title, note=note)
+    storage.write_bytes(context.artifacts / "reliability_time_ordered.png", plots.png(picture))
+    measures = measure(label[test], probability, base_rate=float(before))
+    return {
+        **flat(measures, "time_ordered_"),
+        "time_ordered_train_rate": float(before),
+        "time_ordered_test_rate": float(after),
+    }
+
+
+def _by_time(problem: Problem) -> Problem:
+    if problem.schema.time is None:
+        return problem
+    order = np.argsort(problem.frame[problem.schema.time].to_numpy(), kind="stable")
+    return dataclasses.replace(problem, frame=problem.frame.iloc[order], split=problem.split[order])
 
 
 _SPLIT = "\x00split"  # beside any column that a schema can name

@@ -22,20 +22,10 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.errors import ConfigError
 
-PRESETS = ("smoke", "demo", "mvp")
-STAGES = (
-    "data",
-    "churn",
-    "acceptance",
-    "policy",
-    "evaluate",
-    "bundle",
-    "sft",
-    "reward",
-    "ppo_text",
-    "messages",
-    "report",
-)
+PRESETS = ("smoke", "demo", "train", "mvp")
+DECIDING = ("data", "churn", "acceptance", "policy", "evaluate", "bundle")
+WRITING = ("sft", "reward", "ppo_text", "messages")
+STAGES = (*DECIDING, *WRITING, "report")
 """Of the pipeline, in the order they run."""
 BESIDE = ("hillstrom", "stress", "frontier")
 """Stages that are run by themselves; a preset may set them too."""

@@ -9,6 +9,7 @@ customers are never mixed.
 import dataclasses
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -18,8 +19,10 @@ from experiments.stage import Context, Outside, Stage
 from retentionjax import storage
 from retentionjax.company import Company
 from retentionjax.company.reading import SOURCE
-from retentionjax.data import catalog, sources, synthetic
+from retentionjax.data import catalog, company_tables, sources, synthetic
+from retentionjax.data.company_file import Mode
 from retentionjax.data.loading import load
+from retentionjax.data.splits import follow, split
 from retentionjax.data.table import Table
 from retentionjax.errors import ConfigError, DataError
 
@@ -57,7 +60,7 @@ def outside(config: DataConfig, mode: DataMode) -> Outside:
     if mode == "synthetic":
         return _synthetic(company, own)
     try:
-        hashes = own | {name: sources.obtain(source).sha256 for name, source in public(company).items()}
+        hashes = own | {name: _sha256(file) for name, file in files(company).items()}
     except sources.UnavailableError as error:
         if mode == "real":
             raise
@@ -75,30 +78,43 @@ def run(config: DataConfig, context: Context) -> dict[str, float]:
     """Writes the company and, with `catalog.json`, the splits of every set; rows and rates as the summary."""
     company = companies.load(config.company)
     storage.write_json(context.artifacts / companies.FILE, company.to_dict())
-    for name, source in public(company).items():
-        table = load(source, mode=context.data_source, synthetic_rows=config.synthetic_rows)
-        schema = dataclasses.replace(table.schema, name=name)
-        table = Table(name, table.frame, schema, table.provenance)
-        check(config, table)
-        catalog.prepare(table, context.artifacts, seed=config.seed)
+    tables = company_tables.read(company, mode=Mode(context.data_source, config.synthetic_rows))
+    for line in (*tables.notes, *(f"WARNING: {each}" for each in tables.warnings)):
+        print(f"[data] {line}", flush=True)
+    customers = dataclasses.replace(tables.customers, name="customers")
+    check(config, customers)
+    splits = split(customers, config.seed)
+    catalog.prepare(customers, context.artifacts, seed=config.seed, splits=splits)
+    _write(context, "current", tables.current.frame)
+    if tables.contacts is not None:
+        responses = tables.contacts.responses
+        check(config, responses)
+        joined = tables.contacts.rank_correlation is None
+        followed = follow(responses, customers, splits) if joined else None
+        catalog.prepare(responses, context.artifacts, seed=config.seed, splits=followed)
+        _write(context, "assignments", tables.contacts.assignments)
+    if tables.departures is not None:
+        _write(context, "departures", tables.departures)
     for name in config.extra if context.data_source == "real" else ():
         if _at_hand(name):
             catalog.prepare(load(name, mode="real"), context.artifacts, seed=config.seed)
-    return summary(context)
+    return summary(context) | {"current_rows": float(len(tables.current.frame))}
 
 
-def public(company: Company) -> dict[str, str]:
-    """The public sets that the company's files are, by the names they have in the run.
+def files(company: Company) -> dict[str, Any]:
+    """What the company's file names, by the names that sets have in a run."""
+    parts = {"customers": company.customers, "contacts": company.contacts, "departures": company.departures}
+    return {name: part.file for name, part in parts.items() if part is not None}
 
-    Raises ConfigError for a company with files of its own.
-    """
-    files = {"customers": company.customers.file}
-    if company.contacts is not None:
-        files["contacts"] = company.contacts.file
-    for name, file in files.items():
-        if not (isinstance(file, str) and file.startswith(SOURCE)):
-            raise ConfigError(f"{name}.file is {file}; allowed: source:<name of a public set>")
-    return {name: file.removeprefix(SOURCE) for name, file in files.items()}
+
+def _sha256(file: Any) -> str:
+    if isinstance(file, str) and file.startswith(SOURCE):
+        return sources.obtain(file.removeprefix(SOURCE)).sha256
+    return storage.sha256(storage.as_path(file))
+
+
+def _write(context: Context, name: str, frame: pd.DataFrame) -> None:
+    storage.write_bytes(context.artifacts / f"{name}.parquet", frame.to_parquet())
 
 
 def summary(context: Context) -> dict[str, float]:
@@ -134,10 +150,11 @@ def _at_hand(name: str) -> bool:
 
 
 def _synthetic(company: Company, own: dict[str, str]) -> Outside:
-    sets = public(company)
-    if missing := [name for name in sets.values() if name not in synthetic.NAMES]:
-        raise DataError(f"the data set {missing[0]!r} has no synthetic form; allowed: {', '.join(synthetic.NAMES)}")
-    return Outside("synthetic", own | dict.fromkeys(sets, synthetic.figures_sha256()))
+    made = [f"{SOURCE}{name}" for name in synthetic.NAMES]
+    for name, file in files(company).items():
+        if file not in made:
+            raise DataError(f"{name}.file, {file}, has no synthetic form; allowed: {', '.join(made)}")
+    return Outside("synthetic", own | dict.fromkeys(files(company), synthetic.figures_sha256()))
 
 
 STAGE = Stage("data", DataConfig, run, outside=outside)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from experiments import companies
 from experiments import customers as people
 from experiments.config import in_range
 from experiments.policy import price_of
@@ -20,6 +21,7 @@ from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, business, learned, optimum, plots, table, thompson, uplift
+from retentionjax.evaluation.optimum.memory import Rules, enumerate_memories
 from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend
 from retentionjax.evaluation.sharding import play
 from retentionjax.evaluation.statistics import Bootstrap, Estimate
@@ -34,6 +36,13 @@ KNOBS = {  # where each rule's knob is sought
     "greedy": (0.0, 50.0),
     "greedy_fatigue": (0.0, 50.0),
 }
+
+
+DEMO_MEMORIES, MOST_MEMORIES = 1_340, 25_000
+TOO_MANY = (
+    "The exact optimum was not looked for: with these offers and protections there is too much to remember of past "
+    "contacts for a backward recursion."
+)
 
 
 @dataclass(frozen=True)
@@ -102,8 +111,10 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     }
     learned_price = price_of(storage.read_json(context.inputs["policy"] / "summary.json"))
     regret = distance_to_optimum(config, held_out, ours, budget, learned_price, target)
-    title = f"Held-out customers ({context.data_source} data), $ a customer and campaign"
-    table.show(metrics, paired, title=title, footer=optimum.sentences(regret, learned_price))
+    currency = companies.of(context.inputs).currency
+    title = f"Held-out customers ({context.data_source} data), {currency} a customer and campaign"
+    footer = TOO_MANY if regret is None else optimum.sentences(regret, learned_price)
+    table.show(metrics, paired, title=title, footer=footer)
     segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed)
     full = {
         "policies": {name: _numbers(each) for name, each in metrics.items()},
@@ -112,11 +123,11 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         "knobs": {policy.name: float(policy.knob) for policy in policies},
         "customers": len(held_table),
         "replicates": config.replicates,
-        "optimum": regret.to_dict() | {"learned_price": learned_price},
+        **({} if regret is None else {"optimum": regret.to_dict() | {"learned_price": learned_price}}),
     }
     storage.write_json(context.artifacts / "evaluation.json", full)
     pictures(config, context, held_out, policies, metrics, budget)
-    return summary(metrics, paired, episodes) | _attained(regret, learned_price)
+    return summary(metrics, paired, episodes) | ({} if regret is None else _attained(regret, learned_price))
 
 
 def distance_to_optimum(
@@ -126,12 +137,17 @@ def distance_to_optimum(
     budget: float,
     learned_price: float,
     target: float,
-) -> optimum.Regret:
-    """The learned policy and the exact optimum on a sample of the held-out customers.
+) -> optimum.Regret | None:
+    """The learned policy and the exact optimum on a sample of the held-out customers, fewer the more there is to
+    remember of past contacts; None where that is too much.
 
     The exact price is that of the training customers, on whom ours spends `target`, as the learned one is.
     """
-    rows = optimum.spread(held_out.population.churn_probability, config.optimum_customers, config.seed)
+    memories = len(enumerate_memories(Rules.of(held_out)).memories)
+    if memories > MOST_MEMORIES:
+        return None
+    count = max(2, min(config.optimum_customers, config.optimum_customers * DEMO_MEMORIES // memories))
+    rows = optimum.spread(held_out.population.churn_probability, count, config.seed)
     sample = held_out.replace(population=held_out.population.take(rows))  # type: ignore[attr-defined]
     with progress("exact optimum", optimum.SOLUTIONS * len(rows), "campaigns") as bar:
         return optimum.measure(
@@ -173,6 +189,7 @@ def _keys(config: EvaluateConfig) -> jax.Array:
 def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Policy]:
     """The baselines, those that learn taught on the training customers, all set to spend `target` there."""
     key_log, key_bandit, key_spend = _keys(config)
+    scale = {"uplift": float(train.charge_reference) / 65}  # its knob is money
     env = RetentionEnv()  # as the campaigns to come, so that each rule is compiled once
     steps = len(KNOBS) * config.tuning_steps + config.thompson_rounds + 2
     with progress("tune the rules", steps, "steps") as bar:
@@ -206,7 +223,7 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
         ]
         tuned = []
         for policy in untuned:
-            low, high = KNOBS[policy.name]
+            low, high = (end * scale.get(policy.name, 1.0) for end in KNOBS[policy.name])
             tuned.append(
                 spend_exactly(
                     policy,
@@ -285,7 +302,7 @@ def _numbers(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | N
     }
 
 
-STAGE = Stage("evaluate", EvaluateConfig, run, needs=("policy",))
+STAGE = Stage("evaluate", EvaluateConfig, run, needs=("data", "policy"))
 
 if __name__ == "__main__":
     STAGE.main()

@@ -23,6 +23,12 @@ def load_stages() -> list[Stage[Any]]:
     return [importlib.import_module(f"experiments.{name}").STAGE for name in configuration.STAGES]
 
 
+def deciding_stages() -> list[Stage[Any]]:
+    """Those that a bundle without a language model takes: messages are the shield's templates."""
+    stages = [importlib.import_module(f"experiments.{name}").STAGE for name in configuration.DECIDING]
+    return [*stages, importlib.import_module("experiments.report").OF_DECISIONS]
+
+
 def run(
     stages: Sequence[Stage[Any]], preset: Preset, options: Options, configs: Mapping[str, Any]
 ) -> dict[str, Record]:
@@ -47,11 +53,15 @@ def run(
     return records
 
 
-def command(arguments: Sequence[str], stages: Sequence[Stage[Any]] | None = None) -> None:
+def command(
+    arguments: Sequence[str],
+    stages: Sequence[Stage[Any]] | None = None,
+    program: str = "python -m experiments.pipeline",
+) -> None:
     """The command line of the pipeline. Raises RetentionJaxError for what the user can mend."""
     chosen = load_stages() if stages is None else stages
     preset, options, configs = configuration.parse(
-        "python -m experiments.pipeline",
+        program,
         __doc__ or "",
         {stage.name: stage.Config for stage in chosen},
         arguments,

@@ -39,6 +39,7 @@ BUDGET = "campaign_budget"  # of `constraints.NAMES`, the one whose price is rep
 DEFAULT_LIMITS = dict(zip(constraints.NAMES, constraints.DEFAULT_LIMITS, strict=True))
 CAMPAIGN = 90  # days of a rollout, unless the company's campaigns are of another length
 WAIT_BIASES = (-4.0, 8.0)  # where the bias that sets the spend is sought, in log-odds
+WORTHLESS = 0.1  # $ of value for a $ of spend: the budget does not bind
 SETTLED = 0.5  # share of the iterations, the last ones, over which the price is averaged
 
 
@@ -146,12 +147,12 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
 
     started = time.monotonic()
     state = train(config, params, context)
-    policy = set_spend(config, learned.ppo(ppo.policy(config.training, state, averaged=True)), params)
+    lines = read_metrics(context.folder / "metrics.jsonl")
+    price = settled_price(lines)
+    policy = set_spend(config, learned.ppo(ppo.policy(config.training, state, averaged=True)), params, price)
     seconds = time.monotonic() - started
     learned.save(learned.Trained(policy, ppo.critic(state, averaged=True)), context.artifacts / "policy")
-    lines = read_metrics(context.folder / "metrics.jsonl")
     plots.learning_curve(lines, config.budget, context.artifacts)
-    price = settled_price(lines)
     return figures(config, policy, state, held_out) | {"price_campaign_budget": price, "train_seconds": seconds}
 
 
@@ -208,9 +209,13 @@ def _collapse(config: PolicyConfig, line: Mapping[str, float]) -> str:
     )
 
 
-def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams) -> Policy:
-    """The policy with the bias on *wait* at which training customers spend the target share of the budget."""
-    low, high = WAIT_BIASES
+def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams, price: float) -> Policy:
+    """The policy with the bias on *wait* at which training customers spend the target share of the budget.
+
+    Where the next $ of budget returns less than `WORTHLESS` of itself the policy is not made to spend what it would
+    rather keep.
+    """
+    low, high = WAIT_BIASES if price > WORTHLESS else (0.0, WAIT_BIASES[1])
     steps = 14
     with progress("set the spend", steps, "steps") as bar:
         return spend_exactly(

@@ -4,9 +4,9 @@ Optional stages (other budgets, stress, a real trial) are shown if the run has t
 writes the page anew, also of a run that lacks stages.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from experiments.config import STAGES, in_range
+from experiments.config import DECIDING, STAGES, in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.evaluation.report import page, playing, run_folder
@@ -45,6 +45,8 @@ def run(config: ReportConfig, context: Context) -> dict[str, float]:
 
 
 STAGE = Stage("report", ReportConfig, run, needs=tuple(name for name in STAGES if name != "report"))
+OF_DECISIONS = replace(STAGE, needs=DECIDING)
+"""Of a run without a language model."""
 
 if __name__ == "__main__":
     STAGE.main()

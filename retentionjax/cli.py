@@ -25,6 +25,7 @@ class Command:
 
 
 COMMANDS = (
+    Command("train", "from files to bundle and report: train company.yaml [--out DIR]", "experiments.train"),
     Command(
         "data",
         "check a company's files, list and fetch public ones: data {check,list,fetch,prepare}",

@@ -96,6 +96,9 @@ class Customers(Checked):
     """Column of dates → name of a numeric feature: the days from that date to the snapshot."""
     nullable: tuple[str, ...] = ()
     """Features whose cells may be empty."""
+    groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Categorical features by whose values the report compares how customers are treated, with words for values that
+    need any: `{gender: {}, senior: {"0": under 65, "1": 65 or older}}`."""
     ignore: Ignored = ()
     reading: Reading = field(default_factory=Reading)
     exclude: Mapping[str, Condition] = field(default_factory=dict)
@@ -177,6 +180,11 @@ class Customers(Checked):
             and self.tenure not in (*self.numeric, *self.dates.values())
         ):
             found.append(("tenure", f"{self.tenure!r} is none of the numeric features"))
+        found += [
+            ("groups", f"{name!r} is no categorical feature")
+            for name in self.groups
+            if not self.infers_features and name not in self.categorical
+        ]
         if not isinstance(self.ignore, str):
             found += [
                 ("ignore", f"column {name!r} is named twice: to be used, and to be ignored")

@@ -16,6 +16,11 @@ def money(amount: float, currency: str = "USD") -> str:
     return f"{sign}{symbol}{number}" if symbol else f"{sign}{number} {currency}"
 
 
+def symbol(currency: str) -> str:
+    """What stands before an amount: the currency's sign, or its code and a space."""
+    return SYMBOLS.get(currency, f"{currency} ")
+
+
 def symbols(currency: str) -> tuple[str, ...]:
     """How a cell of a file may write the currency beside a number: its code and, where it has one, its sign."""
     symbol = SYMBOLS.get(currency)

@@ -50,11 +50,15 @@ def split(table: Table, seed: int = 42) -> Splits:
 
 
 def follow(contacts: Table, customers: Table, splits: Splits) -> Splits:
-    """Splits a contact log as its customers are split; both tables must have the id column of `customers`."""
+    """Splits a contact log as its customers are split; both tables must have the id column of `customers`.
+
+    Contacts of people who are not among them (whose label is not known yet) are learnt from.
+    """
     where = pd.Series(0, index=pd.Index(customer_keys(customers)))
     for number, name in enumerate(NAMES):
         where.iloc[getattr(splits, name)] = number
-    return _positions(where.loc[customer_keys(contacts)].to_numpy())
+    of_customer = where[~where.index.duplicated()]
+    return _positions(of_customer.reindex(customer_keys(contacts), fill_value=0).to_numpy())
 
 
 def customer_keys(table: Table) -> list[str]:

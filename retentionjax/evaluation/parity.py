@@ -53,7 +53,7 @@ def measure(
     episodes: Episodes,
     groups: Sequence[str] | np.ndarray,
     churn_probability: npt.ArrayLike,
-    offers: Sequence[float],
+    gives: Sequence[bool] | np.ndarray,
     *,
     seed: int,
 ) -> Parity:
@@ -63,7 +63,7 @@ def measure(
         episodes: of the policy, arrays (N, replicates).
         groups: name of the group of each of the N customers; two groups at least.
         churn_probability: of each customer.
-        offers: size of each offer as a share of the charge; an offer of 0 is a contact without a discount.
+        gives: whether each offer gives something; one that does not is a contact without an offer.
         seed: of the resampling.
 
     Raises:
@@ -72,7 +72,7 @@ def measure(
     names = np.asarray(groups).astype(str)
     risk = np.asarray(churn_probability, np.float64)
     contacted = (np.asarray(episodes.contacts) > 0).mean(axis=1)
-    discounts = np.asarray(episodes.made)[..., np.asarray(offers) > 0].sum(axis=-1)
+    discounts = np.asarray(episodes.made)[..., np.asarray(gives) > 0].sum(axis=-1)
     offered = (discounts > 0).mean(axis=1)
     found = sorted(set(names.tolist()))
     if len(found) < 2:

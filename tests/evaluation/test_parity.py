@@ -21,7 +21,7 @@ def episodes(contacted: Any, offer: int) -> Episodes:
 
 
 def measured(contacted: Any, groups: Any, offer: int = 3) -> parity.Parity:
-    return parity.measure(episodes(contacted, offer), groups, np.full(len(groups), 0.3), OFFERS, seed=0)
+    return parity.measure(episodes(contacted, offer), groups, np.full(len(groups), 0.3), np.array(OFFERS) > 0, seed=0)
 
 
 def test_rates_and_their_ratio_are_those_of_the_groups():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from experiments import bundle
-from retentionjax.decide.decision import _is_elevated
+from retentionjax.decide.customer import is_elevated
 from retentionjax.env import EnvParams, dynamics
 
 
@@ -16,7 +16,7 @@ def test_the_usual_risk_is_the_one_whose_elevated_day_gives_today_s_score(today:
     usual = bundle.usual_risk(today, EnvParams())
     seen = dynamics.rescored_churn_probability(usual, jnp.asarray(True), EnvParams())
     assert float(seen) == pytest.approx(today, abs=1e-4)
-    assert bool(_is_elevated(today, usual, EnvParams()))
+    assert bool(is_elevated(today, usual, EnvParams()))
 
 
 def test_the_commit_is_that_of_the_checkout_and_none_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -155,9 +155,9 @@ def test_a_setting_without_default_must_be_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "which preset? prog {smoke,demo,mvp}"),
+        ([], "which preset? prog {smoke,demo,train,mvp}"),
         (["--resume"], "which preset?"),
-        (["dmo"], "unknown preset 'dmo'; allowed: smoke, demo, mvp, or a file ending in .yaml"),
+        (["dmo"], "unknown preset 'dmo'; allowed: smoke, demo, train, mvp, or a file ending in .yaml"),
         (["missing.yaml"], "missing.yaml: no such file"),
         (["demo", "--name", "a/b"], "--name 'a/b' is not a folder name"),
         (["demo", "--resume", "--force"], "give one of the two"),

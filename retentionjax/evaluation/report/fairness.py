@@ -21,15 +21,13 @@ from retentionjax.evaluation.report.content import (
 from retentionjax.evaluation.report.playing import Played
 from retentionjax.evaluation.statistics import Estimate
 
-NAMES = {"SeniorCitizen": "age", "gender": "gender"}
-"""What a reader calls the attributes."""
-_TREATMENTS: Mapping[Literal["contacted", "offered"], str] = {"contacted": "contacts", "offered": "discounts"}
+_TREATMENTS: Mapping[Literal["contacted", "offered"], str] = {"contacted": "contacts", "offered": "offers"}
 
 
 def section(played: Played | None) -> Section:
     """`parity`: contact and offer rates of each group, and a warning where the four-fifths ratio fails."""
     lead = (
-        "How often each group is contacted and offered a discount. As a rule of thumb the lower rate should be at "
+        "How often each group is contacted and offered something. As a rule of thumb the lower rate should be at "
         "least four fifths of the higher one. A policy that follows risk can miss that because risks differ: the mean "
         "risk stands beside the rates. Whether the difference is acceptable is yours to decide, and in places the "
         "law’s."
@@ -38,12 +36,12 @@ def section(played: Played | None) -> Section:
         missing = Missing("a policy to look at", "python -m experiments.policy demo")
         return Section("parity", "Are groups treated alike?", lead, (missing,))
     if not played.by_attribute:
-        what = "the attributes SeniorCitizen and gender of its customers, so groups cannot be compared"
-        missing = Missing(what, "python -m experiments.data demo")
+        what = "no attributes by which to compare its customers"
+        missing = Missing(what, "customers.groups in company.yaml")
         return Section("parity", "Are groups treated alike?", lead, (missing,))
     blocks: list[Block] = []
-    blocks += [_notice(NAMES.get(name, name), each) for name, each in played.by_attribute.items()]
-    blocks.append(Pictures(tuple(_picture(NAMES.get(name, name), each) for name, each in played.by_attribute.items())))
+    blocks += [_notice(name, each) for name, each in played.by_attribute.items()]
+    blocks.append(Pictures(tuple(_picture(name, each) for name, each in played.by_attribute.items())))
     blocks.append(_table(played.by_attribute))
     return Section("parity", "Are groups treated alike?", lead, tuple(blocks))
 
@@ -77,7 +75,7 @@ def _picture(attribute: str, parity: Parity) -> Picture:
     rows: dict[str, Figures] = {}
     for group, each in parity.groups.items():
         rows[f"{group}: contacted"] = _figures(each.contacted)
-        rows[f"{group}: discount"] = _figures(each.offered)
+        rows[f"{group}: offer"] = _figures(each.offered)
     drawing = pictures.intervals(
         rows, name=f"parity_{attribute}", label="% of customers in a campaign", digits=1, scale=100.0
     )
@@ -88,7 +86,7 @@ def _picture(attribute: str, parity: Parity) -> Picture:
 def _table(by_attribute: Mapping[str, Parity]) -> Table:
     rows = [
         (
-            f"{NAMES.get(name, name)}: {group}",
+            f"{name}: {group}",
             f"{each.customers:,}",
             percent(each.churn_probability, 1),
             percent_interval(_figures(each.contacted), 1),
@@ -97,7 +95,7 @@ def _table(by_attribute: Mapping[str, Parity]) -> Table:
         for name, parity in by_attribute.items()
         for group, each in parity.groups.items()
     ]
-    header = ("group", "customers", "mean churn risk", "contacted", "offered a discount")
+    header = ("group", "customers", "mean churn risk", "contacted", "offered something")
     return Table("Treatment by group", header, tuple(rows))
 
 

@@ -76,6 +76,9 @@ def calibration(run: Run) -> Section:
         if stage is None:
             blocks.append(Missing(f"the model “{title.lower()}”", command))
             continue
+        if "assumed" in stage.summary:
+            blocks.append(_assumed(float(stage.summary["assumed"])))
+            continue
         drawn.append(_reliability(stage, title))
         tables.append(_measures(stage, title))
     if drawn:
@@ -85,8 +88,17 @@ def calibration(run: Run) -> Section:
     return Section("calibration", "Are the probabilities right?", lead, (*blocks, *tables))
 
 
+def _assumed(share: float) -> Notice:
+    text = (
+        f"There is no log of contacts: that {percent(share)} accept an offer-free contact is assumed of everybody. "
+        "A pilot of randomised contacts would tell."
+    )
+    return Notice("warning", "Acceptance is assumed", text)
+
+
 def _reliability(stage: Stage, title: str) -> Picture:
-    table = stage.parquet("predictions.parquet")
+    own = (stage.folder / "artifacts/answers.parquet").exists()  # of contacts whose offers differ
+    table = stage.parquet("answers.parquet" if own else "predictions.parquet")
     label, probability = table["label"].to_numpy(np.int64), table["probability"].to_numpy(np.float64)
     place = bin_of(probability)
     rows = np.bincount(place, minlength=BINS)

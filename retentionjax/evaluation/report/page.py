@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 import retentionjax
 from retentionjax import storage
+from retentionjax.company.money import symbol
 from retentionjax.evaluation.report import assumptions, comparison, fairness, messages, models, trust, verdict, worlds
 from retentionjax.evaluation.report.content import Section
 from retentionjax.evaluation.report.playing import Played
@@ -60,13 +61,16 @@ def render(report: Report) -> str:
     )
     environment.filters["breakable"] = _breakable
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html.j2").render(
+    company = report.run.company
+    sign = "$" if company is None else symbol(company.currency)
+    page = environment.get_template("page.html.j2").render(
         report=report,
         run=report.run,
         style=Markup(style),  # noqa: S704 - our own file
         version=retentionjax.__version__,
         made_by=_origin(report.run),
     )
+    return page.replace("$", sign)  # sections write money with $, and nothing else on the page has one
 
 
 def write(report: Report, path: str | os.PathLike[str]) -> int:

@@ -22,11 +22,6 @@ from retentionjax.evaluation.rollout import play
 REPLICATES = 12
 """Campaigns a customer: shares of contacts are known to a per cent or two then."""
 SEED = 42
-ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
-    "SeniorCitizen": {"0": "under 65", "1": "65 or older"},
-    "gender": {},
-}
-"""Columns that make the groups compared, with words for their values where those need any."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +33,10 @@ class Played:
     """A customer and campaign."""
     reached: float
     """Share of campaigns with a contact."""
-    offers: Mapping[float, float]
-    """Size of the offer to its share of the contacts."""
+    offers: Mapping[str, float]
+    """Offer in words to its share of the contacts."""
     by_attribute: Mapping[str, Parity]
-    """Those of `ATTRIBUTES` that the customers' table has."""
+    """By the company's `groups`."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: what is undefined as null."""
@@ -49,7 +44,7 @@ class Played:
             "customers": self.customers,
             "contacts": self.contacts,
             "reached": self.reached,
-            "offers": {f"{size:g}": share for size, share in self.offers.items()},
+            "offers": dict(self.offers),
             "by_attribute": {name: _plain(each) for name, each in self.by_attribute.items()},
         }
 
@@ -64,15 +59,19 @@ def played(run: Run, *, replicates: int = REPLICATES, seed: int = SEED) -> Playe
     policy = learned.load(stage.folder / "artifacts/policy").policy
     episodes = play(RetentionEnv(), params, policy, jax.random.key(seed), replicates=replicates)
     made = np.asarray(episodes.made, np.float64).sum(axis=(0, 1))
-    sizes = [round(float(size), 6) for size in np.asarray(params.discount)]
-    groups = _groups(run, table)
+    company = run.company
+    words = [f"offer {index}" for index in range(len(made))]
+    if company is not None:
+        words = [offer.words(company.currency) for offer in company.offers.values()]
+    gives = np.asarray(params.discount + params.amount + params.cost) > 0
+    groups = _groups(run, table, {} if company is None else company.customers.groups)
     return Played(
         customers=len(table),
         contacts=float(np.mean(episodes.contacts)),
         reached=float(np.mean(np.asarray(episodes.contacts) > 0)),
-        offers={size: float(count / max(1.0, made.sum())) for size, count in zip(sizes, made, strict=True)},
+        offers={name: float(count / max(1.0, made.sum())) for name, count in zip(words, made, strict=True)},
         by_attribute={
-            name: parity.measure(episodes, group, table["churn_probability"], sizes, seed=seed)
+            name: parity.measure(episodes, group, table["churn_probability"], gives, seed=seed)
             for name, group in groups.items()
         },
     )
@@ -87,14 +86,14 @@ def _params(stage: Stage, table: pd.DataFrame) -> EnvParams:
     return params
 
 
-def _groups(run: Run, table: pd.DataFrame) -> dict[str, np.ndarray]:
+def _groups(run: Run, table: pd.DataFrame, attributes: Mapping[str, Mapping[str, str]]) -> dict[str, np.ndarray]:
     """Group of each customer by attribute, from the facts of the stage `data`; attributes of one value are left out."""
     stage = run.get("data")
     facts = None if stage is None else _facts(stage.folder / "artifacts", table["customer_id"])
     if facts is None:
         return {}
     groups = {}
-    for name, words in ATTRIBUTES.items():
+    for name, words in attributes.items():
         if name in facts and facts[name].nunique() > 1:
             groups[name] = facts[name].astype(str).replace(dict(words)).to_numpy(str)
     return groups

@@ -9,6 +9,7 @@ import pandas as pd
 from etils import epath
 
 from retentionjax import storage
+from retentionjax.company import Company
 from retentionjax.errors import DataError
 from retentionjax.tracking import read_metrics
 
@@ -69,6 +70,12 @@ class Run:
     def get(self, name: str) -> Stage | None:
         """The finished stage, None if there is none."""
         return self.stages.get(name)
+
+    @property
+    def company(self) -> Company | None:
+        """Whom the run is about; None where its stage `data` is not at hand."""
+        stage = self.get("data")
+        return None if stage is None else Company.from_dict(stage.json("company.json"), where=str(stage.folder))
 
     @property
     def is_synthetic(self) -> bool:

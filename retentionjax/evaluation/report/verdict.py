@@ -13,7 +13,7 @@ WORDS = {
     "ppo": "learned policy",
     "never": "contact nobody",
     "random": "random contacts",
-    "threshold": "10 % off above a risk",
+    "threshold": "one offer above a risk",
     "thompson": "bandit (Thompson)",
     "uplift": "uplift model",
     "greedy": "best gain today",
@@ -121,8 +121,8 @@ def _tiles(run: Run, figures: _Figures) -> tuple[Tile, ...]:
 
 def _whom(played: Played) -> str:
     offers = [
-        f"{percent(share)} with {percent(size)} off" if size else f"{percent(share)} without a discount"
-        for size, share in sorted(played.offers.items(), key=lambda item: -item[1])
+        f"{percent(share)} with {words}"
+        for words, share in sorted(played.offers.items(), key=lambda item: -item[1])
         if share >= 0.005
     ]
     return (
