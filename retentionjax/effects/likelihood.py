@@ -36,6 +36,7 @@ class Seen(NamedTuple):
 
     log_likelihood: Float[Array, ""]
     leaving: Float[Array, " D"]  # P(leave on that day | all that was seen before it, that day's answer included)
+    paid: Float[Array, " D"]  # $ that the running offer costs on that day if the customer stays
 
 
 class _Filter(NamedTuple):
@@ -58,7 +59,7 @@ def customer(lane: Lane, params: EnvParams) -> Seen:
     hazards = jnp.stack(dynamics.hazards(lane.churn_probability, params))
     share, chain = dynamics.elevated_share(params), transition(params)
 
-    def one_day(before: _Filter, today: _Day) -> tuple[_Filter, Array]:
+    def one_day(before: _Filter, today: _Day) -> tuple[_Filter, tuple[Array, Array]]:
         is_seen, leaves = today.day < lane.observed_days, lane.left & (today.day == lane.observed_days - 1)
         contacted, answer, log_stay = _today(before.state, today, hazards, lane.asked, params)
         answered = before.weights * jnp.where(is_seen, answer, 1.0)
@@ -68,12 +69,13 @@ def customer(lane: Lane, params: EnvParams) -> Seen:
         total = joint.sum()
         following = next_day(contacted, today.offer != NO_OFFER, jnp.float32(1.0), params)
         after = _Filter(following, (joint / total) @ chain, before.log_likelihood + jnp.log(total))
-        return after, (answered * leaving).sum() / answered.sum()
+        paid = dynamics.offer_cost_today(contacted, params)
+        return after, ((answered * leaving).sum() / answered.sum(), paid)
 
     start = _Filter(state, jnp.stack([1 - share, share]), jnp.float32(0.0))
     days = _Day(jnp.arange(lane.offer.shape[-1]), lane.offer.astype(jnp.int32), lane.accepted)
-    end, leaving = jax.lax.scan(one_day, start, days)
-    return Seen(end.log_likelihood, leaving)
+    end, (leaving, paid) = jax.lax.scan(one_day, start, days)
+    return Seen(end.log_likelihood, leaving, paid)
 
 
 def _today(

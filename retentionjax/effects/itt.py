@@ -1,0 +1,149 @@
+"""What the log says without any model: departures and dollars after each arm against being left alone.
+
+Intention to treat: a row counts for the arm it was assigned to, accepted or not, so that the draw of the arm alone
+makes the comparison fair. Rows are weighted by 1/propensity (Hájek), and intervals take a customer's rows as one.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from retentionjax.company.offers import NONE
+from retentionjax.effects import belief, likelihood
+from retentionjax.effects.log import Log
+from retentionjax.env.types import NO_OFFER, EnvParams, Population
+
+_Q95 = 1.6448536269514722
+Values = Float[np.ndarray, "..."]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm's mean less that of those left alone, with a 90 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of the table; differences are None for `none` itself, and for all where nobody was left alone."""
+
+    name: str
+    assignments: int
+    departures: int
+    """Customers who left within the window after such an assignment."""
+    left_share: float
+    """Weighted by 1/propensity, as are the differences."""
+    left: Difference | None
+    dollars: Difference | None
+    """Per assignment within the window: charges less discounts, amounts, costs and contact costs."""
+    expected_departures: float | None = None
+    """By the model, on the days until the next assignment; see `surprise`."""
+    surprise: float | None = None
+    """(seen − expected)/√expected of these departures; beyond ±3 the model is wrong about this arm."""
+
+
+def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | None = None) -> tuple[Arm, ...]:
+    """The arms in order, `none` first; `days` is the window after an assignment.
+
+    Assignments that were not followed so long are left out of the differences. With `effects` (by name, such as the
+    posterior's medians) the model's expectation stands beside. Without propensities rows weigh alike.
+    """
+    followed = log.day + days <= log.followed_days[log.customer]
+    is_left = (log.left_day >= 0)[log.customer] & (log.left_day[log.customer] < log.day + days)
+    dollars = _dollars(log, params, days)
+    weight = np.ones(len(log.day)) if log.propensity is None else 1 / log.propensity
+    expected = None if effects is None else _surprises(log, params, days, effects)
+    alone = followed & (log.arm == NO_OFFER)
+    rows = []
+    for arm in sorted(set(log.arm.tolist())):
+        chosen = followed & (log.arm == arm)
+        compared = arm != NO_OFFER and alone.any() and chosen.any()
+        left, money = (
+            _difference(outcome, weight, chosen, alone, log.customer) if compared else None
+            for outcome in (is_left.astype(float), dollars)
+        )
+        share = float(np.average(is_left[chosen], weights=weight[chosen])) if chosen.any() else float("nan")
+        name = NONE if arm == NO_OFFER else log.offers[arm]
+        predicted = (None, None) if expected is None else expected[arm]
+        rows.append(Arm(name, int((log.arm == arm).sum()), int(is_left[chosen].sum()), share, left, money, *predicted))
+    return tuple(rows)
+
+
+def _difference(
+    outcome: Values, weight: Values, chosen: np.ndarray, alone: np.ndarray, customer: np.ndarray
+) -> Difference:
+    means, influence = [], np.zeros(len(outcome))
+    for rows, sign in ((chosen, 1), (alone, -1)):
+        share = np.where(rows, weight, 0.0) / weight[rows].sum()
+        means.append(float(share @ outcome))
+        influence += sign * share * (outcome - means[-1])
+    by_customer = np.bincount(customer, weights=influence)
+    half = _Q95 * float(np.sqrt(np.sum(by_customer**2)))
+    mean = means[0] - means[1]
+    return Difference(mean, mean - half, mean + half)
+
+
+def _dollars(log: Log, params: EnvParams, days: int) -> Values:
+    """$ that each assignment's customer brought in the window after it."""
+    lanes = log.lanes()
+    paid = _seen(log, params)[1]
+    size, length = paid.shape
+    day = np.arange(length)
+    stays = (
+        day < (np.where(log.left_day >= 0, log.left_day, log.followed_days))[:, None]
+    )  # the day of leaving is unpaid
+    net = stays * (log.monthly_charge[:, None] / 30 - paid)
+    offer = np.maximum(np.asarray(lanes.offer), 0)
+    net -= np.asarray(lanes.accepted) * np.asarray(params.amount)[offer]
+    net -= (np.asarray(lanes.offer) != NO_OFFER) * float(params.contact_cost)
+    total = np.concatenate([np.zeros((size, 1)), np.cumsum(net, axis=1)], axis=1)
+    start = np.minimum(log.day, length)
+    return total[log.customer, np.minimum(log.day + days, length)] - total[log.customer, start]
+
+
+def _surprises(
+    log: Log, params: EnvParams, days: int, effects: belief.Values
+) -> dict[int, tuple[float | None, float | None]]:
+    """Arm → departures that the model expects, and how far those seen are from them, in standard deviations.
+
+    A day belongs to the last assignment before it, for as long as the window. Given all that was seen before, each
+    day's chance of leaving is the filter's, so seen less expected is a martingale with the variance Σ p.
+    """
+    leaving = _seen(log, params, effects)[0]
+    length = leaving.shape[1]
+    owner = np.full(leaving.shape, -1)
+    inside = log.day < length
+    owner[log.customer[inside], log.day[inside]] = np.flatnonzero(inside)
+    since = np.where(owner >= 0, np.arange(length), -1)
+    since = np.maximum.accumulate(since, axis=1)
+    owner = np.take_along_axis(owner, np.maximum(since, 0), axis=1)
+    day = np.arange(length)
+    counts = (since >= 0) & (day - since < days) & (day < log.observed_days[:, None])
+    arm = np.where(counts, log.arm[owner], -2)
+    leaves = day == log.left_day[:, None]
+    found: dict[int, tuple[float | None, float | None]] = {}
+    for each in sorted(set(log.arm.tolist())):
+        expected, seen = float(leaving[arm == each].sum()), float(leaves[arm == each].sum())
+        found[each] = (expected, (seen - expected) / np.sqrt(expected) if expected > 0 else None)
+    return found
+
+
+def _seen(log: Log, params: EnvParams, effects: belief.Values | None = None) -> tuple[Values, Values]:
+    """P(leave) and $ of the running offer, day by day, [N, D], with the effects that are given."""
+    lanes = jax.tree.map(jnp.asarray, log.lanes())
+    if effects is not None:
+        params = belief.believed(effects, log.offers, params)
+        people = Population(lanes.monthly_charge, lanes.churn_probability, lanes.accept_probability)
+        moved = belief.shifted(people, effects)
+        lanes = lanes._replace(churn_probability=moved.churn_probability, accept_probability=moved.accept_probability)
+    seen = _filtered(lanes, params)
+    return np.asarray(seen.leaving, np.float64), np.asarray(seen.paid, np.float64)
+
+
+_filtered = jax.jit(likelihood.customers)
