@@ -95,6 +95,11 @@ def estimate(log: Log, prior: Mapping[str, Effect], params: EnvParams, *, seed: 
     return from_evidence(evidence, log.offers, prior, params, refusals(log, prior, params), seed=seed)
 
 
+def unlearned(prior: Mapping[str, Effect], reason: str, *, seed: int = 0) -> Posterior:
+    """The prior as it stands, where `reason` leaves nothing to learn from."""
+    return _drawn(prior, (Refusal("no_log", belief.learnable(prior), reason),), None, seed)
+
+
 def of_lanes(lanes: Lane, effects: belief.Values, params: EnvParams) -> Array:
     """Log-likelihood of some customers' days."""
     people = Population(lanes.monthly_charge, lanes.churn_probability, lanes.accept_probability)
@@ -113,20 +118,27 @@ def from_evidence(
     seed: int = 0,
 ) -> Posterior:
     """The posterior given any evidence; the effects that `refused` names keep the prior."""
+    known = belief.learnable(prior)
+    refusals_of = {name for each in refused for name in each.effects}
+    free = np.array([name not in refusals_of for name in known], bool)
+    moving = jnp.asarray([list(prior).index(name) for name in known])
+    target = _Target(evidence, Belief.of(prior), moving, offers, params, free) if free.any() else None
+    return _drawn(prior, refused, target, seed)
+
+
+def _drawn(prior: Mapping[str, Effect], refused: tuple[Refusal, ...], target: "_Target | None", seed: int) -> Posterior:
+    """The posterior by its draws: of the target's free coordinates, of the prior for what is refused or not in it."""
     random = np.random.default_rng(seed)
     reasons = {name: each.reason for each in reversed(refused) for name in each.effects}
-    known = belief.learnable(prior)
-    free = np.array([name not in reasons for name in known], bool)
-    estimated = {name for name, is_free in zip(known, free, strict=True) if is_free}
-    model = Belief.of(prior)
+    estimated = set(belief.learnable(prior)) - set(reasons)
     z = random.standard_normal((DRAWS, len(prior)))
     z[:, [index for index, name in enumerate(prior) if not _is_drawn(name, estimated)]] = 0.0
     pareto_k = 0.0
-    if estimated:
-        moving = [list(prior).index(name) for name in known]
-        target = _Target(evidence, model, jnp.asarray(moving), offers, params, free)
+    if target is not None:
+        moving = np.asarray(target.moving)
         z[:, moving], pareto_k = _sample(target, z[:, moving], random)
-    values = {name: np.asarray(each, np.float64) for name, each in model.values(jnp.asarray(z, jnp.float32)).items()}
+    coordinates = jnp.asarray(z, jnp.float32)
+    values = {name: np.asarray(each, np.float64) for name, each in Belief.of(prior).values(coordinates).items()}
     estimates = {
         name: _estimate(effect, values[name], "" if name in estimated else reasons.get(name, _DECLARED))
         for name, effect in prior.items()

@@ -1,0 +1,122 @@
+"""`retentionjax effects company.yaml [--out DIR]`: what contacts and offers do, believed and by the company's own log.
+
+Writes effects.json, draws.npz (256 joint draws by name), effects.png and summary.json into DIR.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # heavy, and `--help` needs none of them
+    from retentionjax.company import Company
+    from retentionjax.effects.itt import Arm
+    from retentionjax.effects.log import Log
+    from retentionjax.effects.posterior import Posterior
+
+_WINDOW = 30  # days after an assignment, of the table without a model
+_FORMAT = 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `effects` with `arguments`; raises CompanyError, FilesError or DataError for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="retentionjax effects", description=__doc__)
+    parser.add_argument("company", metavar="company.yaml")
+    parser.add_argument("--out", metavar="DIR", help="a new folder (runs/NAME/effects)")
+    parser.add_argument("--seed", type=int, default=0)
+    parsed = parser.parse_args(list(arguments))
+    from retentionjax.company import Company
+    from retentionjax.effects import telling
+
+    company = Company.load(parsed.company)
+    posterior, arms, log = learn(company, seed=parsed.seed)
+    print("\n".join(telling.sentences(posterior, arms, company)))
+    folder = parsed.out or f"runs/{company.name}/effects"
+    write(folder, company, posterior, arms, log)
+    print(f"written: {folder}")
+    return 0
+
+
+def learn(company: "Company", *, seed: int = 0) -> "tuple[Posterior, tuple[Arm, ...], Log | None]":
+    """The posterior of a company's effects, the table of its arms, and its log; without a usable log the prior."""
+    from retentionjax.company.environment import env_params
+    from retentionjax.data import company_tables
+    from retentionjax.effects import itt
+    from retentionjax.effects.company_log import of_company
+    from retentionjax.effects.posterior import estimate, unlearned
+
+    tables = company_tables.read(company)
+    charge = float(tables.customers.frame[str(tables.customers.schema.charge)].median())
+    prior = company.believed(charge)
+    log = of_company(company, tables, prior)
+    if isinstance(log, str):
+        return unlearned(prior, log, seed=seed), (), None
+    params = env_params(company, charge)
+    posterior = estimate(log, prior, params, seed=seed)
+    medians = {name: each.median for name, each in posterior.estimates.items()}
+    return posterior, itt.table(log, params, _WINDOW, medians), log
+
+
+def write(folder: str, company: "Company", posterior: "Posterior", arms: "tuple[Arm, ...]", log: "Log | None") -> None:
+    """The four files. Raises RetentionJaxError where the folder exists."""
+    import io
+
+    import numpy as np
+
+    from retentionjax import storage
+    from retentionjax.effects import telling
+    from retentionjax.tabular import plots
+
+    draws = io.BytesIO()
+    np.savez(draws, **{name: np.asarray(each) for name, each in posterior.draws.items()})  # type: ignore[arg-type]
+    with storage.new_folder(folder) as new:
+        storage.write_json(new / "effects.json", as_json(company, posterior, arms))
+        storage.write_json(new / "summary.json", summary(company, posterior, log))
+        storage.write_bytes(new / "draws.npz", draws.getvalue())
+        storage.write_bytes(new / "effects.png", plots.png(telling.picture(posterior, company)))
+
+
+def as_json(company: "Company", posterior: "Posterior", arms: "tuple[Arm, ...]") -> dict[str, Any]:
+    """Every effect with its prior, its posterior, and what it rests on; the arms; what was refused."""
+    from dataclasses import asdict
+
+    effects = {
+        name: {
+            "prior": asdict(each.prior),
+            "median": each.median,
+            "low": each.low,
+            "high": each.high,
+            "rests_on": "estimated" if each.is_estimated else "assumed",
+            "because": each.because,
+        }
+        for name, each in posterior.estimates.items()
+    }
+    return {
+        "format": _FORMAT,
+        "company": company.name,
+        "currency": company.currency,
+        "offers": list(company.offers),
+        "effects": effects,
+        "refused": [asdict(each) for each in posterior.refused],
+        "arms": [asdict(each) for each in arms],
+        "pareto_k": posterior.pareto_k,
+        "is_reliable": posterior.is_reliable,
+    }
+
+
+def summary(company: "Company", posterior: "Posterior", log: "Log | None") -> dict[str, float]:
+    """Flat figures: `<effect>_median`, `_low`, `_high`, `_is_estimated` (1 or 0); an offer's as `<effect>_<offer>`."""
+    from retentionjax.effects.refusals import balance
+
+    found: dict[str, float] = {
+        "offers": len(company.offers),
+        "identified": sum(each.is_estimated for each in posterior.estimates.values()),
+        "pareto_k": posterior.pareto_k,
+    }
+    if log is not None:
+        found |= {"customers": len(log.monthly_charge), "assignments": len(log.day)}
+        found |= {} if log.propensity is None else {"assignment_balance_p": balance(log)}
+    for name, each in posterior.estimates.items():
+        key = name.replace(".", "_")
+        found |= {f"{key}_median": each.median, f"{key}_low": each.low, f"{key}_high": each.high}
+        found[f"{key}_is_estimated"] = int(each.is_estimated)
+    return found

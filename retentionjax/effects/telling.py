@@ -1,0 +1,111 @@
+"""Effects in words and pictures that need no mathematics: everything as a change in per cent."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from retentionjax.company import Company
+from retentionjax.effects.itt import Arm
+from retentionjax.effects.posterior import Estimate, Posterior
+
+_COMMON = {
+    "contact_effect": "leaving, in the weeks after any contact",
+    "fatigue_hazard": "leaving, with every further contact in a month",
+    "accept_fatigue": "accepting, with every earlier contact in a month",
+    "accept_risk": "accepting, while a customer is in trouble",
+    "churn_shift": "leaving, against what the model of risk says",
+    "accept_shift": "accepting, against what the model of acceptance says",
+}
+_KINDS = {
+    "hazard_multiplier": "leaving, after accepting {}",
+    "appeal": "accepting {}, against a contact without an offer",
+}
+_WRONG_BEYOND = 3.0
+
+
+def words(name: str, company: Company) -> str | None:
+    """What an effect changes, as a person says it; None for what is declared and has no change in per cent."""
+    kind, _, offer = name.partition(".")
+    if kind in _KINDS:
+        return _KINDS[kind].format(f"“{offer}” ({company.offers[offer].words(company.currency)})")
+    return _COMMON.get(name)
+
+
+def change(name: str, value: float) -> float:
+    """The effect as a change in per cent: of the daily risk of leaving, or of the odds of acceptance."""
+    if name.startswith("hazard_multiplier"):
+        return 100 * (value - 1)
+    return 100 * math.expm1(-value if name == "accept_fatigue" else value)
+
+
+def sentences(posterior: Posterior, arms: tuple[Arm, ...], company: Company) -> list[str]:
+    """What was believed beside what the log says, a line each; then the arms, then what is in doubt."""
+    rows = [("change of …", "believed", "the log says")]
+    for name, each in _told(posterior, company).items():
+        after = _interval(name, each.median, each.low, each.high) if each.is_estimated else "assumed"
+        rows.append((str(words(name, company)), _interval(name, each.prior.median, *each.prior.interval), after))
+    width, middle = (max(len(row[column]) for row in rows) for column in (0, 1))
+    lines = [f"{what:<{width}}  {before:>{middle}}  {after}" for what, before, after in rows]
+    lines += [f"assumed: {', '.join(each.effects)}: {each.reason}" for each in posterior.refused]
+    lines += [line for arm in arms if (line := _arm(arm, company.currency))]
+    lines += [
+        f"The model is wrong about {arm.name}: it expects {arm.expected_departures:.0f} to leave, and the log has "
+        f"{arm.surprise:+.1f} standard deviations of that more"
+        for arm in arms
+        if arm.surprise is not None and abs(arm.surprise) > _WRONG_BEYOND
+    ]
+    if not posterior.is_reliable:
+        lines.append(f"The intervals are too narrow (Pareto k {posterior.pareto_k:.2f}, at most 0.7): more rows help")
+    return lines
+
+
+def picture(posterior: Posterior, company: Company) -> Figure:
+    """One row an effect: grey what was believed, blue what the log says; without blue it is assumed."""
+    told = _told(posterior, company)
+    figure = Figure(figsize=(9, 0.45 * len(told) + 1.4), layout="constrained")
+    axes = figure.subplots()
+    for place, (name, each) in enumerate(told.items()):
+        before = (each.prior.interval[0], each.prior.median, each.prior.interval[1])
+        _bar(axes, place - 0.15, name, before, "0.6")
+        if each.is_estimated:
+            _bar(axes, place + 0.15, name, (each.low, each.median, each.high), "tab:blue")
+    axes.axvline(0, color="0.8", zorder=0)
+    axes.set_yticks(range(len(told)), [str(words(name, company)) for name in told])
+    axes.invert_yaxis()
+    axes.set_xlabel("change in per cent, 90 % intervals")
+    axes.set_title(f"{company.name}: grey what we believed, blue what the log says")
+    return figure
+
+
+def _told(posterior: Posterior, company: Company) -> Mapping[str, Estimate]:
+    """Effects with words, those on leaving first, without those that are nothing by definition."""
+    kept = {
+        name: each
+        for name, each in posterior.estimates.items()
+        if words(name, company) and each.prior.interval[0] < each.prior.interval[1]
+    }
+    return dict(sorted(kept.items(), key=lambda item: not str(words(item[0], company)).startswith("leaving")))
+
+
+def _interval(name: str, median: float, low: float, high: float) -> str:
+    ends = sorted((change(name, low), change(name, high)))
+    return f"{change(name, median):+.0f} % [{ends[0]:+.0f}, {ends[1]:+.0f}]"
+
+
+def _bar(axes: Any, place: float, name: str, quantiles: tuple[float, ...], colour: str) -> None:
+    low, median, high = (change(name, each) for each in quantiles)
+    axes.plot([low, high], [place, place], color=colour, linewidth=3, solid_capstyle="round")
+    axes.plot([median], [place], "o", color=colour)
+
+
+def _arm(arm: Arm, currency: str) -> str:
+    if arm.left is None or arm.dollars is None:
+        return ""
+    left, money = arm.left, arm.dollars
+    return (
+        f"{arm.name}, assigned {arm.assignments:,} times, without any model: {100 * left.mean:+.2f} points of them "
+        f"leave [{100 * left.low:+.2f}, {100 * left.high:+.2f}], {currency} {money.mean:+.2f} a customer "
+        f"[{money.low:+.2f}, {money.high:+.2f}] within a month"
+    )

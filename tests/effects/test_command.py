@@ -1,0 +1,100 @@
+"""`retentionjax effects`: from a company's files to what was believed beside what the log says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulated_logs import company, simulate
+
+from retentionjax.effects import Log, command
+from retentionjax.env.types import NO_OFFER
+
+DESIGN = {"none": 0.4, "hello": 0.2, "ten": 0.2, "twenty": 0.2}
+START = pd.Timestamp("2026-01-01")
+COMPANY = """
+name: acme
+currency: EUR
+customers:
+  file: customers.csv
+  id: id
+  charge: charge
+  snapshot: 2026-01-01
+  window_days: 30
+  numeric: [risk]
+contacts: {{file: contacts.csv, at: at, offer: arm, accepted: accepted{propensity}}}
+departures: {{file: departures.csv, left_on: left_on, observed_until: 2026-02-19}}
+offers:
+  hello: {{}}
+  ten: {{discount: 0.10}}
+  twenty: {{discount: 0.20}}
+"""
+
+
+def files(folder: Path, log: Log, *, propensity: str) -> Path:
+    """The log as a company would have it; the fact `risk` says who leaves."""
+    ids = np.array([f"c{number}" for number in range(len(log.monthly_charge))])
+    risk = np.log(log.churn_probability / (1 - log.churn_probability))
+    pd.DataFrame({"id": ids, "charge": log.monthly_charge.round(2), "risk": risk.round(3)}).to_csv(
+        folder / "customers.csv", index=False
+    )
+    names = np.array([*log.offers, "none"])  # index −1 is the last
+    at = START + pd.to_timedelta(log.day, unit="D")
+    answer = np.where(log.arm == NO_OFFER, "", log.accepted.astype(int).astype(str))
+    table = {"id": ids[log.customer], "at": at, "arm": names[log.arm], "accepted": answer}
+    pd.DataFrame(table | {"share": log.propensity}).to_csv(folder / "contacts.csv", index=False)
+    left = log.left_day >= 0
+    left_on = START + pd.to_timedelta(log.left_day[left], unit="D")
+    pd.DataFrame({"id": ids[left], "left_on": left_on}).to_csv(folder / "departures.csv", index=False)
+    path = folder / "company.yaml"
+    path.write_text(COMPANY.format(propensity=propensity))
+    return path
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    return simulate(company(400), DESIGN, days=50, offers=("hello", "five", "ten", "twenty"))
+
+
+def test_an_observational_log_leaves_the_prior_and_says_why(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    path = files(tmp_path, log, propensity=", ignore: [share]")
+    assert command.main([str(path), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "does not say with which probability" in said
+    assert "leaving, after accepting “ten” (10 % off for 30 days)" in said
+    assert "EUR" in said  # the arms without any model
+    for greek in "κφρσπαβλ":
+        assert greek not in said
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["hazard_multiplier_ten_is_estimated"] == 0
+    assert (summary["hazard_multiplier_ten_median"], summary["hazard_multiplier_ten_low"]) == (0.75, 0.45)
+    assert {"contact_effect_low", "fatigue_hazard_high", "accept_fatigue_median", "accept_risk_median"} <= set(summary)
+    stored = json.loads((out / "effects.json").read_text())
+    assert stored["effects"]["appeal.ten"]["rests_on"] == "assumed"
+    assert [arm["name"] for arm in stored["arms"]] == ["none", "hello", "ten", "twenty"]
+    with np.load(out / "draws.npz", allow_pickle=False) as draws:
+        assert draws["hazard_multiplier.ten"].shape == (256,)
+    assert (out / "effects.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_a_randomised_log_sharpens_the_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = simulate(company(2000), DESIGN, days=90)
+    path = files(tmp_path, log, propensity=", propensity: share")
+    path.write_text(path.read_text().replace("2026-02-19", "2026-03-31"))
+    assert command.main([str(path), "--out", str(tmp_path / "out")]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["hazard_multiplier_twenty_is_estimated"] == 1
+    assert summary["hazard_multiplier_twenty_high"] < 0.75  # 0.45 is true
+    assert summary["assignment_balance_p"] > 1e-3
+    print(capsys.readouterr().out)
+
+
+def test_the_demo_log_is_of_other_people(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    demo = Path(__file__).parents[2] / "experiments" / "companies" / "demo.yaml"
+    assert command.main([str(demo), "--out", str(tmp_path / "out")]) == 0
+    assert "the log is of other people" in capsys.readouterr().out
