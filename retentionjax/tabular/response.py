@@ -20,7 +20,7 @@ from retentionjax.errors import DataError
 from retentionjax.tabular import boosting
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.calibrator import LOWEST, Calibrator
-from retentionjax.tabular.classifier import FOLDS, Classifier, check_labels
+from retentionjax.tabular.classifier import FOLDS, Classifier, OutOfFold, check_labels
 from retentionjax.tabular.encoder import Encoder
 
 _TURNS = 3  # after which the appeals move by less than a hundredth
@@ -94,7 +94,8 @@ def fit(
         line, found = _regress(margins, y, offer, appeal)
     booster = problem.train(np.ones(len(y), bool), found.mean)
     free = expit(line[0] + line[1] * margins)
-    classifier = Classifier(booster, encoder, _calibrator(margins, line), free.clip(LOWEST, 1 - LOWEST))
+    unseen = OutOfFold(expit(margins).astype(np.float32), free.clip(LOWEST, 1 - LOWEST))
+    classifier = Classifier(booster, encoder, _calibrator(margins, line), unseen)
     return Response(classifier, found)
 
 

@@ -65,7 +65,7 @@ def test_predictions_with_offers_are_calibrated_for_each(fitted: response.Respon
 def test_out_of_fold_acceptance_is_that_without_an_offer(fitted: response.Response) -> None:
     _, free, _, _ = contacts(12_000, 3)
     assert fitted.classifier.out_of_fold is not None
-    assert abs(fitted.classifier.out_of_fold.mean() - free.mean()) < 0.012
+    assert abs(fitted.classifier.out_of_fold.probability.mean() - free.mean()) < 0.012
 
 
 def test_without_offer_free_contacts_the_prior_sets_the_level() -> None:
