@@ -12,8 +12,27 @@ from jaxtyping import Float32, Int
 from retentionjax.errors import DataError
 
 FORMAT = 1
-_SHOWN = 12
-"""Categories an error message lists at most."""
+OTHER = math.nan
+"""Code of a category that was not there when the model was fitted: what is missing, which every tree sends on. A
+customer with a new plan is decided about and not refused."""
+
+
+class CategoryCodes(dict[object, float]):
+    """Category → its code, its place in the list of allowed ones; any other text is OTHER, None (`nullable`) missing.
+
+    Raises KeyError for what is no text. This is the one place that says what becomes of an unseen category.
+    """
+
+    def __init__(self, allowed: Sequence[str], *, nullable: bool = False) -> None:
+        super().__init__({category: float(code) for code, category in enumerate(allowed)})
+        if nullable:
+            self[None] = math.nan
+
+    def __missing__(self, key: object) -> float:
+        """OTHER for a text."""
+        if isinstance(key, str):
+            return OTHER
+        raise KeyError(key)
 
 
 @dataclass(frozen=True)
@@ -53,16 +72,16 @@ class Encoder:
         """The frame's features as numbers; other columns are passed over.
 
         Raises DataError naming row, column and value: a missing column, a missing value in a column that is not
-        nullable, text for a number or the other way round, a number that is infinite in float32, an unknown
-        category.
+        nullable, text for a number or the other way round, a number that is infinite in float32. An unseen category is
+        OTHER.
         """
         if absent := [name for name in self.features if name not in frame.columns]:
             raise DataError(f"column {absent[0]!r} is missing; needed: {', '.join(self.features)}")
         columns = [_numbers(frame[name], name) for name in self.numeric]
         columns += [_codes(frame[name], name, allowed) for name, allowed in self.categorical.items()]
-        for name, column in zip(self.features, columns, strict=True):
-            if name not in self.nullable and np.isnan(column).any():
-                row = frame.index[np.isnan(column)][0]
+        for name in (each for each in self.features if each not in self.nullable):
+            if (missing := frame[name].isna().to_numpy()).any():
+                row = frame.index[missing][0]
                 raise DataError(f"row {row}, column {name!r}: the value is missing, and this column may not be empty")
         return np.column_stack(columns).astype(np.float32)
 
@@ -115,19 +134,15 @@ def _numbers(column: pd.Series, name: str) -> np.ndarray:
 
 
 def _codes(column: pd.Series, name: str, allowed: Sequence[str]) -> np.ndarray:
-    """Position of each value in `allowed`, as float64; NaN where the value is missing."""
-    position = {category: code for code, category in enumerate(allowed)}
+    """Code of each value, as float64; NaN where the value is missing."""
+    codes = CategoryCodes(allowed)
     number, values = pd.factorize(column)  # number is −1 where missing
     code_of = np.full(len(values) + 1, math.nan)
     for place, value in enumerate(values):
-        if not isinstance(value, str) or value not in position:
+        if not isinstance(value, str):
             row = column.index[_first(number, place)]
-            what = "is an unknown category" if isinstance(value, str) else "is not text"
-            more = ", …" if len(allowed) > _SHOWN else ""
-            raise DataError(
-                f"row {row}, column {name!r}: {value!r} {what}; allowed: {', '.join(allowed[:_SHOWN])}{more}"
-            )
-        code_of[place] = position[value]
+            raise DataError(f"row {row}, column {name!r}: {value!r} is not text; allowed: {', '.join(allowed)}")
+        code_of[place] = codes[value]
     return code_of[number]
 
 

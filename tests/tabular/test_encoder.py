@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from retentionjax.errors import DataError
-from retentionjax.tabular.encoder import Encoder
+from retentionjax.tabular.encoder import CategoryCodes, Encoder
 
 ENCODER = Encoder(("age", "spend"), {"plan": ("a", "b", "c")}, nullable=("spend",))
 GOOD: dict[str, list[Any]] = {"age": [30, 41], "spend": [1.5, None], "plan": ["c", "a"]}
@@ -49,13 +49,23 @@ def test_numbers_in_a_column_of_objects_are_taken() -> None:
         ({"age": [True, False]}, "row 7, column 'age': True is not a number"),
         ({"spend": [1.5, np.inf]}, "row 9, column 'spend': inf is not a finite number"),
         ({"spend": [-1e39, 0.0]}, "row 7, column 'spend': -1e\\+39 is not a finite number"),
-        ({"plan": ["a", "d"]}, "row 9, column 'plan': 'd' is an unknown category; allowed: a, b, c"),
         ({"plan": ["a", 2]}, "row 9, column 'plan': 2 is not text"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(changes: dict[str, list[Any]], message: str) -> None:
     with pytest.raises(DataError, match=message):
         ENCODER.encode(_frame(**changes))
+
+
+def test_an_unseen_category_is_as_if_missing_and_nobody_is_refused_for_it() -> None:
+    encoded = ENCODER.encode(_frame(plan=["a", "d"]))
+    assert np.isnan(encoded[1, ENCODER.features.index("plan")])
+    codes = CategoryCodes(("a", "b"), nullable=True)
+    assert (codes["a"], codes["b"]) == (0.0, 1.0)
+    assert np.isnan([codes["d"], codes[""], codes[None]]).all()
+    assert len(codes) == 3, "looking up an unseen category leaves nothing behind"
+    with pytest.raises(KeyError):
+        CategoryCodes(("a", "b"))[None]
 
 
 def test_a_missing_column_is_named_with_all_that_are_needed() -> None:
