@@ -4,6 +4,7 @@ import codecs
 import csv
 import functools
 import io
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ class Text:
 
     where: str
     data: Any
-    """bytes or a pyarrow.Buffer."""
+    """bytes or an mmap."""
     reading: Reading
 
     @functools.cached_property
@@ -81,6 +82,11 @@ class Text:
             yield from lines
         except UnicodeDecodeError as error:
             raise self._undecodable(error) from None
+
+    def release(self) -> None:
+        """Gives the memory of a mapped file back; it is read again where it is needed again."""
+        if isinstance(self.data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self.data.madvise(mmap.MADV_DONTNEED)
 
     def count(self, byte: bytes) -> int:
         """How often `byte` stands in the file."""

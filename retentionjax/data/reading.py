@@ -8,6 +8,7 @@ import codecs
 import gzip
 import hashlib
 import io
+import mmap
 import os
 import zipfile
 import zlib
@@ -98,15 +99,21 @@ def read_file(
     if source.is_dir():
         raise DataError(f"{where}: is a folder, not a file")
     local = "://" not in where
-    data: Any = pa.memory_map(where).read_buffer() if local and source.stat().length else source.read_bytes()
-    if not memoryview(data):
+    if not source.stat().length:
         raise DataError(f"{where}: is empty")
+    data: Any = _mapped(where) if local else source.read_bytes()
     digest = hashlib.sha256(memoryview(data)).hexdigest()
     if source.suffix == ".parquet":
         return read_parquet(data, where, wanted), digest
     if bytes(memoryview(data)[:2]) == _GZIP_MAGIC:
         data = unpack(bytes(data), where)
     return read_text(Text(where, data, reading or Reading()), wanted), digest
+
+
+def _mapped(path: str) -> mmap.mmap:
+    """The file as memory that need not be held."""
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def read_csv(data: bytes, where: str, separator: str = ",") -> RawTable:
@@ -156,7 +163,9 @@ def read_text(text: Text, wanted: Sequence[str] | None = None) -> RawTable:
         raise DataError(f"{text.where}: not a readable text file ({error})") from None
     # A quote that spans lines may be one that never closes; a second reader, slow and strict, tells.
     suspect = broken or (text.count(b'"') > 0 and text.count(b"\n") > text.skipped + table.num_rows)
-    return RawTable(text.where, table, "line", tuple(header), text.bad() if suspect else (), text)
+    broken_lines = text.bad() if suspect else ()
+    text.release()
+    return RawTable(text.where, table, "line", tuple(header), broken_lines, text)
 
 
 def read_parquet(data: Any, where: str, wanted: Sequence[str] | None = None) -> RawTable:

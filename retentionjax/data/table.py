@@ -49,4 +49,4 @@ def typed(schema: Schema, columns: Mapping[str, Any]) -> pd.DataFrame:
         else:
             allowed = schema.arms if name == schema.treatment else schema.categorical[name]
             frame[name] = pd.Categorical(list(values), categories=list(allowed))
-    return pd.DataFrame(frame).rename_axis("row")
+    return pd.DataFrame(frame, copy=False).rename_axis("row")  # not copied: a million customers are many

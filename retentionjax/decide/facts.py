@@ -1,7 +1,7 @@
 """Customers' facts as numbers: one record, a frame or Arrow columns, by the same rules; what does not fit is named.
 
 Numbers must be numbers and categories text (a whole number is taken as its text); a missing value is allowed where the
-schema says so. A category has the number of its place in the schema's list.
+schema says so. A category has the number of its place in the schema's list; an unseen one is OTHER and no fault.
 """
 
 import math
@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Float64
 
 from retentionjax.data.schema import Schema
 from retentionjax.errors import DataError
+from retentionjax.tabular.encoder import OTHER, CategoryCodes
 
 Row = tuple[str, float, list[float]]
 """(customer, charge, features)."""
@@ -25,6 +26,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 _SHOWN = 12  # categories an error lists
 MISSING = "is missing"
 _ID = "an id"
+OTHER_WORD = "other"
+"""What a table says in place of an unseen category."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,10 @@ class Facts:
         self.columns = tuple(dict.fromkeys((self._id, *schema.features, self._charge)))
         """Names of the fields that are read."""
         self._numeric = [(name, name in schema.nullable) for name in schema.numeric]
-        self._codes = [(name, _codes(schema, name)) for name in schema.categorical]
+        self._codes = [
+            (name, CategoryCodes(allowed, nullable=name in schema.nullable))
+            for name, allowed in schema.categorical.items()
+        ]
         self._texts = {self._id, *schema.categorical}
 
     def allowed(self, name: str) -> str:
@@ -159,7 +165,8 @@ class Facts:
             return "" if isinstance(value, str) and value.strip() else "is no id"
         if not isinstance(value, str):
             return "is not text"
-        return "" if value in self.schema.categorical[name] else "is an unknown category"
+        empty = value == "" and "" not in self.schema.categorical[name] and name not in self.schema.nullable
+        return MISSING if empty else ""
 
     def _words(self, record: Mapping[str, object], fault: Fault, where: str) -> str:
         if fault.field not in record:
@@ -231,7 +238,7 @@ class Facts:
         return clipped
 
     def _category(self, batch: pa.RecordBatch, name: str, checks: list[_Check]) -> Float64[np.ndarray, " rows"]:
-        """Place in the schema's list, NaN where missing."""
+        """Place in the schema's list, NaN where missing, OTHER where unseen."""
         column, allowed = batch.column(name), self.schema.categorical[name]
         known = pa.array(allowed, pa.string())
         if pa.types.is_dictionary(column.type):
@@ -241,11 +248,9 @@ class Facts:
         else:
             texts = _texts(column)
             codes, missing = pc.index_in(texts, value_set=known), _missing(texts, allowed)
-        gone, unknown = _flags(missing), _flags(pc.is_null(codes))
         if name not in self.schema.nullable:
-            checks.append(_Check(gone, MISSING, name))
-        checks.append(_Check(unknown & ~gone, "is an unknown category", name))
-        return _numbers(codes)
+            checks.append(_Check(_flags(missing), MISSING, name))
+        return np.where(_flags(pc.is_null(codes)), OTHER, _numbers(codes))
 
     def _first_faults(self, batch: pa.RecordBatch, checks: list[_Check]) -> list[tuple[int, Fault]]:
         first: dict[int, _Check] = {}
@@ -266,17 +271,13 @@ def as_frame(schema: Schema, features: Features) -> pd.DataFrame:
     }
     for name, values in zip(schema.features, features.values.T, strict=True):
         if name in schema.categorical:
-            places = np.where(np.isnan(values), len(schema.categorical[name]), values).astype(int)
-            columns[name] = np.array([*schema.categorical[name], None], object)[places]
+            allowed = schema.categorical[name]
+            unseen = None if name in schema.nullable else OTHER_WORD if OTHER_WORD not in allowed else f"({OTHER_WORD})"
+            places = np.where(np.isnan(values), len(allowed), values).astype(int)
+            columns[name] = np.array([*allowed, unseen], object)[places]
         else:
             columns[name] = values
     return pd.DataFrame(columns)
-
-
-def _codes(schema: Schema, name: str) -> dict[object, float]:
-    """Number of each value of a categorical field that is there."""
-    codes: dict[object, float] = {each: float(code) for code, each in enumerate(schema.categorical[name])}
-    return codes | {None: math.nan} if name in schema.nullable else codes
 
 
 def _text(value: object) -> object:

@@ -18,19 +18,21 @@ customer with a new plan is decided about and not refused."""
 
 
 class CategoryCodes(dict[object, float]):
-    """Category → its code, its place in the list of allowed ones; any other text is OTHER, None (`nullable`) missing.
+    """Category → its code, its place in the list of allowed ones; any other text is OTHER. Where the column is
+    `nullable`, None and empty text are missing.
 
-    Raises KeyError for what is no text. This is the one place that says what becomes of an unseen category.
+    Raises KeyError for what is neither. This is the one place that says what becomes of an unseen category.
     """
 
     def __init__(self, allowed: Sequence[str], *, nullable: bool = False) -> None:
         super().__init__({category: float(code) for code, category in enumerate(allowed)})
         if nullable:
             self[None] = math.nan
+            self.setdefault("", math.nan)
 
     def __missing__(self, key: object) -> float:
-        """OTHER for a text."""
-        if isinstance(key, str):
+        """OTHER for a text that is not empty."""
+        if isinstance(key, str) and key:
             return OTHER
         raise KeyError(key)
 
@@ -80,7 +82,10 @@ class Encoder:
         columns = [_numbers(frame[name], name) for name in self.numeric]
         columns += [_codes(frame[name], name, allowed) for name, allowed in self.categorical.items()]
         for name in (each for each in self.features if each not in self.nullable):
-            if (missing := frame[name].isna().to_numpy()).any():
+            missing = frame[name].isna().to_numpy()
+            if name in self.categorical and "" not in self.categorical[name]:
+                missing = missing | (frame[name] == "").to_numpy(bool)
+            if missing.any():
                 row = frame.index[missing][0]
                 raise DataError(f"row {row}, column {name!r}: the value is missing, and this column may not be empty")
         return np.column_stack(columns).astype(np.float32)
@@ -135,7 +140,7 @@ def _numbers(column: pd.Series, name: str) -> np.ndarray:
 
 def _codes(column: pd.Series, name: str, allowed: Sequence[str]) -> np.ndarray:
     """Code of each value, as float64; NaN where the value is missing."""
-    codes = CategoryCodes(allowed)
+    codes = CategoryCodes(allowed, nullable=True)  # what is missing, `encode` refuses
     number, values = pd.factorize(column)  # number is −1 where missing
     code_of = np.full(len(values) + 1, math.nan)
     for place, value in enumerate(values):

@@ -166,7 +166,7 @@ def flawed(tmp_path) -> Path:
     """700 customers of whom two cannot be read: row 150 and row 501."""
     table = customer_tables.table(700)
     plan, bill = table["plan"].to_pylist(), table["bill"].to_pylist()
-    plan[149], bill[500] = "gold", None
+    plan[149], bill[500] = "", None
     path = tmp_path / "flawed.parquet"
     return customer_tables.write(path, 700, row_group=300, plan=plan, bill=pa.array(bill))
 
@@ -175,7 +175,7 @@ def test_a_bad_row_stops_with_file_row_and_column(bundle_folder, flawed, tmp_pat
     arguments = ["--bundle", str(bundle_folder), "--customers", str(flawed), "--out", str(tmp_path / "out")]
     assert cli.main(["score", *arguments, "--rows-per-shard", "100", "--workers", "1"]) == 2
     said = capsys.readouterr().err
-    assert "flawed.parquet, row 150, field 'plan': 'gold' is an unknown category; allowed: 'basic', 'plus'" in said
+    assert "flawed.parquet, row 150, field 'plan': '' is missing; allowed: 'basic', 'plus'" in said
     assert (tmp_path / "out/part-00000.parquet").exists()  # what was done before stays
     assert not (tmp_path / "out/part-00001.parquet").exists()
 
@@ -196,7 +196,7 @@ def test_a_bad_row_may_be_left_out_and_is_then_named_in_a_file(bundle_folder, fl
 
 
 def test_a_shard_of_nothing_but_bad_rows_is_an_empty_part(bundle_folder, tmp_path):
-    path = customer_tables.write(tmp_path / "bad.parquet", 60, plan=["gold"] * 30 + ["plus"] * 30)
+    path = customer_tables.write(tmp_path / "bad.parquet", 60, plan=[""] * 30 + ["plus"] * 30)
     result = run(Request(bundle_folder, path, tmp_path / "out", rows_per_shard=30, on_error="skip"))
     assert (result.count.rows, result.count.rejected) == (30, 30)
     assert pq.read_metadata(tmp_path / "out/part-00000.parquet").num_rows == 0

