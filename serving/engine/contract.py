@@ -33,6 +33,8 @@ class Ask(msgspec.Struct, frozen=True):  # as a frozen dataclass it would cost f
     first_name: str | None = None
     tone: Tone | None = None
     """None: the bundle's."""
+    baseline_churn_probability: float | None = None
+    """The usual one, as the caller knows it; the ledger's goes before it."""
     dry_run: bool = False
     idempotency: tuple[str, str, str] | None = None
     """(API key id, Idempotency-Key, digest of the request)."""

@@ -188,6 +188,7 @@ def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None) -> Ask:
         time_zone=data.time_zone,
         first_name=data.first_name,
         tone=data.tone,
+        baseline_churn_probability=data.baseline_churn_probability,
         dry_run=data.dry_run,
         idempotency=None if data.dry_run else idempotency,
     )

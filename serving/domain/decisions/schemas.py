@@ -39,6 +39,9 @@ TimeZone = Annotated[
 ]
 
 
+Baseline = Annotated[float, Meta(gt=0, lt=1, examples=[0.12])]
+
+
 class DecisionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One decision. Risk, cooldown, consent and budget are never asked of the caller."""
 
@@ -49,6 +52,13 @@ class DecisionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_zone: TimeZone | None = None
     first_name: FirstName | None = None
     tone: Tone | None = None
+    baseline_churn_probability: Annotated[
+        Baseline | None,
+        Meta(
+            description="Her usual risk, from scores before this campaign: far below today's means that something has "
+            "happened. Only where the ledger has no score of hers yet; `churn.baseline` says which one counted"
+        ),
+    ] = None
     dry_run: Annotated[bool, Meta(description="Decide as if, and write nothing")] = False
     explain: Annotated[bool, Meta(description="Answer with the explanation")] = False
 

@@ -1,14 +1,19 @@
 """The service as a caller meets it: a customer's way through it, who may do what, and how it refuses."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
+import bundles
 import pytest
 import served_app
 from litestar.handlers import HTTPRouteHandler
 from served_app import FACTS, Running
 
+from experiments import first_request
+from retentionjax.bundle import loading
+from retentionjax.decide import decision as decide_command
 from serving.security.guards import requires
 
 OPEN = {"/healthz", "/readyz", "/console/sign-in", "/console/static/{file_path:path}"}
@@ -237,3 +242,23 @@ def test_too_many_requests_are_told_when_to_come_again(bundle: Path, tmp_path: P
 
 def test_admin_is_in_every_guard() -> None:
     assert requires().roles == {"admin"}  # type: ignore[attr-defined]
+
+
+def test_the_first_decision_is_the_one_of_the_command_line(service: Running, bundle: Path) -> None:
+    """A customer's file with her usual risk: `retentionjax decide` and a new ledger say the same of her."""
+    served = loading.load(bundle)
+    customer = {**bundles.CUSTOMER, "customer_id": "from-the-file", "history": {"baseline_churn_probability": 0.05}}
+    file = json.loads(json.dumps(customer))
+    shown = decide_command.decide(served, file)
+    consent(service, "from-the-file")
+    request = first_request.request(customer) | {"campaign_id": "untouched"}  # nothing spent, so nothing is slowed down
+    with service.client("admin") as client:
+        client.put("/v1/campaigns/untouched", json={"budget_micros": 5_000_000_000, "customers_expected": 64})
+        answer = client.post("/v1/decisions", json=request).json()
+        again = client.post("/v1/decisions", json=request | {"baseline_churn_probability": 0.9})
+    chances = [each["propensity"] for each in answer["explanation"]["actions"]]
+    assert shown.risk.elevated
+    assert answer["churn"]["state"] == "elevated"
+    assert answer["churn"]["baseline"] == pytest.approx(0.05, abs=1e-6)
+    assert chances == pytest.approx(list(shown.propensities), abs=1e-4)
+    assert again.json()["churn"]["baseline"] == pytest.approx(0.05, abs=1e-6)  # the ledger's goes before the caller's
