@@ -26,6 +26,7 @@ from serving.console.sessions import Sessions
 from serving.domain.admin.controllers import KILL_SWITCH, put_switch, read_switch
 from serving.domain.bundles.controllers import activate_bundle, list_bundles
 from serving.domain.campaigns.controllers import CAMPAIGN, put_campaign, read_campaign
+from serving.domain.contacts.controllers import list_due, report_sent
 from serving.domain.customers.controllers import CONSENT, put_consent, read_consent, read_ledger
 from serving.domain.decisions import decisions_router
 from serving.domain.decisions.controllers import EXPRESS
@@ -46,6 +47,7 @@ from serving.security.gate import Gate
 from serving.security.headers import of_api, secured
 from serving.settings import Settings
 from serving.side_work import SideWork
+from serving.webhook import Webhook
 
 _log = structlog.get_logger("serving.app")
 _RETRY_SECONDS = 2.0
@@ -90,6 +92,8 @@ def _handlers(settings: Settings) -> list[ControllerRouterHandler]:
         *(_allows(path, "GET", "PUT") for path in (CAMPAIGN, CONSENT, KILL_SWITCH)),
         decisions_router,
         report,
+        list_due,
+        report_sent,
         read_consent,
         put_consent,
         read_ledger,
@@ -138,6 +142,9 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         stack.push_async_callback(engine.drain)
         keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.metrics).run())
         stack.callback(keeper.cancel)
+        if settings.webhook:
+            posting = asyncio.create_task(Webhook(state).run())
+            stack.callback(posting.cancel)
         warming = asyncio.create_task(asyncio.to_thread(warm, engine.lineup.active.served))
         warming.add_done_callback(_warmed)
         stack.callback(warming.cancel)

@@ -25,6 +25,7 @@ from serving.security.guards import requires
 SCHEME = "ApiKey"
 TAGS = {
     "decisions": "Whom to contact, with which offer, when",
+    "contacts": "Messages to be sent now",
     "outcomes": "What happened after decisions",
     "customers": "Consent, and all that the ledger holds of a customer",
     "campaigns": "Budgets, spend and pace",

@@ -97,6 +97,8 @@ class Settings:
     console_examples: str = _setting(
         "", "a folder of customers (JSON, as `retentionjax decide` reads) to try in the console"
     )
+    webhook: str = _setting("", "an address, http(s)://…, that messages are posted to when they are due")
+    webhook_secret: str = _setting("", "signs what is posted to the webhook", secret=True)
     secure_cookies: bool = _setting(False, "session cookies over HTTPS only; set it behind TLS")  # noqa: FBT003
     open_metrics: bool = _setting(False, "/metrics without a key, for a scraper in a closed network")  # noqa: FBT003
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "the least that is logged")
@@ -111,6 +113,8 @@ class Settings:
         if not self.database.startswith(("sqlite:///", "postgresql://")):
             scheme = self.database.partition(":")[0]  # never the rest: it may hold a password
             raise ConfigError(f"database is {scheme!r}:…; allowed: sqlite:///FILE or postgresql://…")
+        if self.webhook and not self.webhook.startswith(("http://", "https://")):
+            raise ConfigError(f"webhook is {self.webhook!r}; allowed: http://… or https://…")
         if self.console_secret and len(self.console_secret) < 32:
             raise ConfigError("console_secret is short; allowed: 32 characters or more, or none")
 
@@ -154,7 +158,7 @@ def table() -> list[tuple[str, str, str]]:
 
 _FIELDS = {each.name: each for each in dataclasses.fields(Settings)}
 _TYPES = typing.get_type_hints(Settings)
-_NO_FLAG = {"console_secret"}  # command lines are seen by everybody on the machine
+_NO_FLAG = {"console_secret", "webhook_secret"}  # command lines are seen by everybody on the machine
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,7 +17,8 @@ _PUT_CAMPAIGN = """
         horizon_days = excluded.horizon_days, customers_expected = excluded.customers_expected"""
 _CAMPAIGN = """
     SELECT spent_micros + reserved_micros, starts_at,
-        EXISTS (SELECT 1 FROM decisions WHERE decisions.campaign_id = campaigns.campaign_id)
+        (SELECT d.decided_at FROM decisions d WHERE d.campaign_id = campaigns.campaign_id
+            ORDER BY d.decided_at LIMIT 1) IS NOT NULL
     FROM campaigns WHERE campaign_id = ?"""
 _TIME_ZONE = """
     INSERT INTO customers (customer_id, time_zone) VALUES (?, ?)
@@ -165,6 +166,17 @@ def end_session(connection: Connection, session: str, ends_at: float, now: float
     """Ends a console session; forgets those that are over by now."""
     connection.run(_OVER_SESSIONS, now)
     connection.run(_END_SESSION, session, ends_at)
+
+
+def lease(connection: Connection, name: str, holder: str, seconds: float, now: float) -> bool:
+    """Takes or keeps a lease; False while another holder's lasts."""
+    found = connection.rows(_SWITCH, f"lease {name}")
+    if found:
+        held, until = found[0][0].rsplit(" ", 1)
+        if held != holder and now < float(until):
+            return False
+    connection.run(_SET_SWITCH, f"lease {name}", f"{holder} {now + seconds}", now)
+    return True
 
 
 def changed(connection: Connection, who: str, what: str, value: str, now: float) -> None:

@@ -36,6 +36,7 @@ from serving.ledger.types import (
     DailySpend,
     DecisionRecord,
     DecisionRow,
+    DueContact,
     KillSwitch,
     Outcome,
     OutcomeResult,
@@ -94,6 +95,10 @@ class Reader:
     def recent(self, limit: int) -> list[RecentDecision]:
         """The latest decisions, newest first; erased customers left out."""
         return records.recent(self._connection, limit)
+
+    def due(self, now: float, since: float, limit: int) -> list[DueContact]:
+        """Contacts due between `since` and `now` that may be sent and were not, the longest due first."""
+        return records.due(self._connection, now, since, limit)
 
     def campaign_ids(self, limit: int) -> list[str]:
         """The campaigns there are, latest start first."""
@@ -220,6 +225,14 @@ class Transaction(Reader):
     def purge(self, ids: Sequence[str], retention_days: float) -> int:
         """Deletes those of `ids` that are past the retention period and keeps the money right; how many."""
         return erasure.purge(self._connection, ids, self.now, retention_days)
+
+    def sent(self, decision_ids: Sequence[str]) -> int:
+        """Remembers that contacts were sent now; how many of them had not been."""
+        return outcomes.sent(self._connection, decision_ids, self.now)
+
+    def lease(self, name: str, holder: str, seconds: float) -> bool:
+        """Whether `holder` alone may do what `name` says, for so long from now."""
+        return administration.lease(self._connection, name, holder, seconds, self.now)
 
     def end_session(self, session: str, ends_at: float) -> None:
         """Ends a console session that would have lasted until `ends_at`; forgets those that are over by now."""

@@ -49,6 +49,7 @@ _UNSENT = """
     SELECT decision_id, campaign_id, channel, reserved_micros FROM contacts
     WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND send_at > ?"""  # the index says both
 _CANCEL = "UPDATE contacts SET state = 'cancelled', planned = 0, reserved_micros = 0 WHERE decision_id = ?"
+_SENT = "UPDATE contacts SET sent_at = ? WHERE decision_id = ? AND sent_at IS NULL"
 _OVERDUE = """
     SELECT decision_id, campaign_id, reserved_micros, contact_cost_micros FROM contacts
     WHERE state = 'reserved' AND send_at <= ? ORDER BY send_at LIMIT ?"""
@@ -120,6 +121,11 @@ def expire(connection: Connection, now: float, reservation_days: float, limit: i
         connection.many(_MONEY, [(*amounts, campaign) for campaign, amounts in sorted(money.items())])
         connection.many(_EXPIRE, [(row[0],) for row in overdue])
     return len(overdue)
+
+
+def sent(connection: Connection, decision_ids: Sequence[str], now: float) -> int:
+    """Remembers that contacts were sent; how many of them had not been."""
+    return connection.many(_SENT, [(now, each) for each in dict.fromkeys(decision_ids)])
 
 
 def cancel_unsent(connection: Connection, customer_id: str, now: float, channel: str | None = None) -> int:

@@ -9,6 +9,7 @@ from serving.ledger.types import (
     CustomerLedger,
     DailySpend,
     DecisionRecord,
+    DueContact,
     Outcome,
     RecentDecision,
 )
@@ -23,6 +24,14 @@ _DECISION = """
 _RECENT = """
     SELECT decision_id, customer_id, campaign_id, decided_at, action, slot FROM decisions
     WHERE observation IS NOT NULL ORDER BY decision_id DESC LIMIT ?"""
+_DUE = """
+    SELECT c.decision_id, c.customer_id, c.campaign_id, c.send_at, u.time_zone, d.response FROM contacts c
+    JOIN decisions d ON d.decision_id = c.decision_id
+    JOIN consents s ON s.customer_id = c.customer_id AND s.channel = c.channel AND s.status = 'granted'
+    LEFT JOIN customers u ON u.customer_id = c.customer_id
+    WHERE c.state = 'reserved' AND c.send_at > ? AND c.send_at <= ? AND c.sent_at IS NULL
+        AND u.churned_at IS NULL AND d.response IS NOT NULL
+    ORDER BY c.send_at, c.decision_id LIMIT ?"""
 _CAMPAIGN_IDS = "SELECT campaign_id FROM campaigns ORDER BY starts_at DESC, campaign_id LIMIT ?"
 _OUTCOMES = "SELECT decision_id, kind, happened_at FROM outcomes WHERE decision_id = ? ORDER BY recorded_at, kind"
 _CUSTOMER = "SELECT time_zone, churned_at FROM customers WHERE customer_id = ?"
@@ -56,6 +65,11 @@ def decision(connection: Connection, decision_id: str) -> DecisionRecord | None:
 def recent(connection: Connection, limit: int) -> list[RecentDecision]:
     """The latest decisions about customers that are not erased, newest first."""
     return [RecentDecision(*row) for row in connection.rows(_RECENT, limit)]
+
+
+def due(connection: Connection, now: float, since: float, limit: int) -> list[DueContact]:
+    """Contacts due between `since` and `now`, not reported as sent, of customers who consent and have not left."""
+    return [DueContact(*row) for row in connection.rows(_DUE, since, now, limit)]
 
 
 def campaign_ids(connection: Connection, limit: int) -> list[str]:

@@ -226,6 +226,19 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
+class DueContact:
+    """A contact to be sent now, with consent."""
+
+    decision_id: str
+    customer_id: str
+    campaign_id: str
+    send_at: float
+    time_zone: str | None
+    response: bytes
+    """The decision as it was answered, JSON."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """Something that a person set."""
 

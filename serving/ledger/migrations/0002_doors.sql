@@ -4,6 +4,9 @@ CREATE INDEX decisions_of_campaign ON decisions (campaign_id, decided_at, decisi
 -- A planned contact is executed when its customer is decided about again, so nothing asks which are due.
 DROP INDEX planned_until;
 
+-- When whoever sends messages said that this one was sent; NULL where nobody did.
+ALTER TABLE contacts ADD COLUMN sent_at REAL;
+
 -- Console sessions that were signed out of before they ended by themselves.
 CREATE TABLE ended_sessions (
     session TEXT NOT NULL PRIMARY KEY,

@@ -1,0 +1,1 @@
+"""Contacts that are to be sent now: for whoever sends the messages."""

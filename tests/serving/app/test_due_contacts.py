@@ -1,0 +1,121 @@
+"""Messages reach whoever sends them once, when they are due, and only while they may still be sent."""
+
+import hashlib
+import hmac
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import served_app
+from served_app import FACTS, Running
+
+from serving.webhook import Webhook
+
+CUSTOMERS = [f"due-{number}" for number in range(12)]
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    status = 200
+    got: list[tuple[str, bytes]] = []  # noqa: RUF012 - of the class, which the server makes anew for each request
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.got.append((self.headers["RetentionJax-Signature"], body))
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[str]:
+    server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture
+def own(tmp_path: Path, bundle: Path, receiver: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    monkeypatch.setattr("serving.webhook.EVERY_SECONDS", 10_000.0)  # the tests say when
+    Receiver.got, Receiver.status = [], 200
+    with served_app.serve(tmp_path, bundle, webhook=receiver, webhook_secret="w" * 32) as running:
+        yield running
+
+
+def decided(own: Running) -> list[dict[str, Any]]:
+    """The contacts, all of which are due some days later."""
+    with own.client("decide") as client:
+        for name in CUSTOMERS:
+            consent(client, name, "granted")
+        body = {"decisions": [{"customer_id": name, "facts": FACTS} for name in CUSTOMERS]}
+        results = client.post("/v1/decisions:batch", json=body).json()["results"]
+    contacts = [each["decision"] for each in results if each["decision"]["decision"] == "contact"]
+    assert len(contacts) > 4
+    return contacts
+
+
+def consent(client: httpx.Client, customer: str, status: str) -> None:
+    said = {"channel": "sms", "status": status, "time_zone": "America/Chicago"}
+    assert client.put(f"/v1/customers/{customer}/consent", json=said).status_code == 200
+
+
+def due(own: Running) -> set[str]:
+    with own.client("decide") as client:
+        answer = client.get("/v1/contacts/due", params={"limit": 1000})
+    assert answer.status_code == 200, answer.text
+    return {each["decision_id"] for each in answer.json()["contacts"]}
+
+
+def test_what_is_due_is_listed_until_it_is_sent(own: Running) -> None:
+    contacts = decided(own)
+    now = [each["decision_id"] for each in contacts if each["delay_days"] == 0]
+    assert due(own) == set(now)
+    with own.client("decide") as client:
+        assert client.post("/v1/contacts/sent", json={"decision_ids": [*now, *now]}).json() == {"sent": len(now)}
+        assert client.post("/v1/contacts/sent", json={"decision_ids": now}).json() == {"sent": 0}
+    assert due(own) == set()
+    own.clock.at += 86_400
+    assert due(own) == {each["decision_id"] for each in contacts if each["delay_days"] == 1}
+
+
+def test_consent_and_departures_are_looked_at_when_the_list_is_read(own: Running) -> None:
+    first, second, third, *others = [each for each in decided(own) if each["delay_days"] == 0]
+    with own.client("admin") as client:
+        consent(client, first["customer_id"], "opted_out")
+        left = {"decision_id": second["decision_id"], "kind": "churned"}
+        client.post("/v1/outcomes", json={"outcomes": [left]})
+        assert due(own) == {each["decision_id"] for each in (third, *others)}
+        client.put("/v1/admin/kill-switch", json={"mode": "never"})
+        assert due(own) == set()
+        client.put("/v1/admin/kill-switch", json={"mode": "policy"})
+        own.clock.at += 9 * 3600  # 23:30 in Chicago
+        assert due(own) == set()
+        own.clock.at += 14 * 3600  # 13:30 on the next day: a day late by now or not, never sent at night
+        assert due(own) >= {each["decision_id"] for each in (third, *others)}
+        own.clock.at += 2 * 3600
+        assert not due(own) & {each["decision_id"] for each in (third, *others)}
+
+
+def test_the_webhook_gets_what_is_due_once_and_signed(own: Running) -> None:
+    now = {each["decision_id"] for each in decided(own) if each["delay_days"] == 0}
+    own.clock.at += 61  # the service's own, which began and found nothing, has the lease until then
+    hooks = [Webhook(own.app.state) for _ in range(2)]
+    Receiver.status = 500
+    with pytest.raises(OSError, match="500"):
+        hooks[0].once()
+    assert due(own) == now  # refused, so it comes again
+    Receiver.status, Receiver.got = 200, []
+    assert [hook.once() for hook in hooks] == [len(now), 0]  # one worker at a time
+    assert hooks[0].once() == 0
+    ((header, body),) = Receiver.got
+    assert {each["decision_id"] for each in json.loads(body)["contacts"]} == now
+    at, _, mac = header.removeprefix("t=").partition(",v1=")
+    assert mac == hmac.new(b"w" * 32, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    assert due(own) == set()
