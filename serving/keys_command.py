@@ -44,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 def _create(ledger: Ledger, name: str, role: Role) -> None:
     with ledger.transaction() as tx:
         key, token = tx.create_key(name, role)
+        tx.changed("command line", f"key {key.key_id}", f"made for {name}, role {role}")
     print(f"key {key.key_id} of {key.name}, role {key.role}; shown this once:")
     print(token)
 
@@ -51,6 +52,7 @@ def _create(ledger: Ledger, name: str, role: Role) -> None:
 def _revoke(ledger: Ledger, key_id: str) -> None:
     with ledger.transaction() as tx:
         tx.revoke_key(key_id)
+        tx.changed("command line", f"key {key_id}", "revoked")
     print(f"key {key_id} is revoked; a running service forgets it within seconds")
 
 

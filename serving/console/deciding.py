@@ -1,4 +1,4 @@
-"""The first page: a customer, the decision, why, and what if."""
+"""A customer, the decision, why, and what if."""
 
 import asyncio
 import math
@@ -31,7 +31,7 @@ from serving.problems import Problem, field_error, invalid
 from serving.security.bodies import decode
 
 
-@get("/", guards=[signed_in("decide", "report")])
+@get("/decide", guards=[signed_in("decide", "report")])
 async def show_decide(request: Http) -> Response[str]:
     """The form, for `?decision=` with its result, for `?example=` filled in."""
     state, query = request.app.state, request.query_params
@@ -59,7 +59,7 @@ async def decide(request: Http) -> Response[Any]:
     except (EngineError, LedgerUnavailable) as error:
         raise problem_of(error) from None
     if not dry_run and not is_part(request):
-        return Redirect(f"/console?decision={given.decision_id}", status_code=303)
+        return Redirect(f"/console/decide?decision={given.decision_id}", status_code=303)
     row: Any = given.row
     if row is None:
         _, _, row = await asyncio.to_thread(_recorded, state, given.decision_id)
@@ -68,7 +68,7 @@ async def decide(request: Http) -> Response[Any]:
         return await _page(request, person, shown)
     part = page("result.html", session=request.auth, **shown)
     if not dry_run:
-        part.headers["HX-Push-Url"] = f"/console?decision={given.decision_id}"
+        part.headers["HX-Push-Url"] = f"/console/decide?decision={given.decision_id}"
     return part
 
 
@@ -131,6 +131,12 @@ def _recorded(state: Any, decision_id: str) -> tuple[Person, Decision, DecisionR
     return person, msgspec.json.decode(found.response, type=Decision), found
 
 
+def _zone(ledger: Any, customer_id: str) -> str:
+    with ledger.read() as reader:
+        found = reader.customer_ledger(customer_id)
+    return (found and found.time_zone) or ""
+
+
 async def _shown(request: Http, decision: Decision, person: Person, row: Any) -> dict[str, Any]:
     """What the result's template wants; `row` has propensities, basis and bundle_id."""
     state, explanation = request.app.state, None
@@ -145,6 +151,7 @@ async def _shown(request: Http, decision: Decision, person: Person, row: Any) ->
         "segments": marked(message.text, message.warnings) if message else (),
         "sliders": _sliders(state, person, decision, explanation),
         "factor": _factor,
+        "zone": person.time_zone or await asyncio.to_thread(_zone, state.ledger, decision.customer_id),
         "consent_missing": any(each.rule == "consent" for each in decision.rules),
     }
 

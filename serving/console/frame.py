@@ -20,8 +20,8 @@ from serving.security.bodies import check_text
 Http = Request[Any, Any, Any]
 HOME, SIGN_IN = "/console", "/console/sign-in"
 TABS = (
-    ("/console", "Decide"),
-    ("/console/campaigns", "Campaign"),
+    ("/console", "Campaign"),
+    ("/console/decide", "Decide"),
     ("/console/bundles", "Bundles"),
     ("/console/safety", "Safety"),
 )

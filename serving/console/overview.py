@@ -16,11 +16,12 @@ from serving.domain.bundles.schemas import ActivateIn
 from serving.domain.campaigns.controllers import campaign_now, save_campaign
 from serving.domain.campaigns.schemas import CampaignIn
 from serving.fields import IN_WORDS, NAME_PATTERN
-from serving.ledger.types import KillSwitch
+from serving.ledger.types import ApiKey, Change, KillSwitch
 from serving.problems import field_error, invalid
 from serving.security.bodies import decode
 
 _LISTED = 20  # campaigns
+_LISTED_CHANGES = 100
 _MODES = (
     ("policy", "Policy", "The bundle's policy decides, within every limit."),
     ("baseline", "Baseline", "The simple greedy rule decides, within the same limits."),
@@ -28,10 +29,12 @@ _MODES = (
 )
 
 
-@get("/campaigns", guards=[signed_in("report")])
-async def show_campaign(request: Http) -> Response[str]:
-    """One campaign: `?id=`, or the latest."""
+@get("/", guards=[signed_in("decide", "report")])
+async def show_campaign(request: Http) -> Response[Any]:
+    """The first page: one campaign, `?id=`, or the latest. Who may not look at it begins with a decision."""
     state = request.app.state
+    if not request.auth.may_report:
+        return Redirect("/console/decide", status_code=303)
     names = await asyncio.to_thread(_names, state.ledger)
     name = request.query_params.get("id", names[0] if names else None)
     campaign = await asyncio.to_thread(campaign_now, state, name) if name else None
@@ -53,8 +56,8 @@ async def change_campaign(request: Http) -> Response[Any]:
         "customers_expected": int(_number(fields, "customers")),
     }
     wanted = decode(msgspec.json.encode(numbers), CampaignIn)
-    await asyncio.to_thread(save_campaign, request.app.state, name, wanted)
-    return Redirect(f"/console/campaigns?id={name}&done=Saved.", status_code=303)
+    await asyncio.to_thread(save_campaign, request.app.state, name, wanted, request.auth.caller)
+    return Redirect(f"/console?id={name}&done=Saved.", status_code=303)
 
 
 @get("/bundles", guards=[signed_in("report")])
@@ -72,14 +75,15 @@ async def change_bundles(request: Http) -> Response[Any]:
     if slot not in ("active", "canary", "shadow"):
         raise invalid("The slot is unknown.", field_error("slot", slot, "active, canary, shadow"))
     weight = _number(fields, "percent") / 100 if fields.get("percent") else 0.0
-    await activate(request.app.state.engine, ActivateIn(slot, fields.get("path") or None, weight))
+    await activate(request.app.state, request.auth.caller, ActivateIn(slot, fields.get("path") or None, weight))
     return Redirect("/console/bundles?done=Done.", status_code=303)
 
 
 @get("/safety", guards=[signed_in("report")])
 async def show_safety(request: Http) -> Response[str]:
-    """The kill switch."""
-    return await full_page(request, "safety.html", title="Safety", modes=_MODES)
+    """The kill switch, the keys there are, and who set what."""
+    keys, changes = await asyncio.to_thread(_keys_and_changes, request.app.state.ledger)
+    return await full_page(request, "safety.html", title="Safety", modes=_MODES, keys=keys, changes=changes)
 
 
 @post("/safety", guards=[signed_in()], status_code=200)
@@ -88,7 +92,7 @@ async def change_safety(request: Http) -> Response[Any]:
     mode: Any = (await read_form(request)).get("mode")
     if mode not in get_args(KillSwitch):
         raise invalid("The mode is unknown.", field_error("mode", mode, ", ".join(get_args(KillSwitch))))
-    await asyncio.to_thread(_set_switch, request.app.state.ledger, mode)
+    await asyncio.to_thread(_set_switch, request.app.state.ledger, mode, str(request.auth.caller))
     return Redirect("/console/safety?done=Set.", status_code=303)
 
 
@@ -103,7 +107,7 @@ async def record_consent(request: Http) -> Response[Any]:
         raise invalid("The channel is unknown.", field_error("channel", channel, ", ".join(CHANNELS)))
     source = f"console, by {request.auth.caller.name}"
     await asyncio.to_thread(_grant, request.app.state.ledger, customer, channel, source)
-    return Redirect("/console?done=Consent is recorded. Decide again.", status_code=303)
+    return Redirect("/console/decide?done=Consent is recorded. Decide again.", status_code=303)
 
 
 def _grant(ledger: Any, customer: str, channel: str, source: str) -> None:
@@ -117,9 +121,15 @@ def _names(ledger: Any) -> list[str]:
         return names
 
 
-def _set_switch(ledger: Any, mode: KillSwitch) -> None:
+def _set_switch(ledger: Any, mode: KillSwitch, who: str) -> None:
     with ledger.transaction() as tx:
         tx.set_kill_switch(mode)
+        tx.changed(who, "kill switch", mode)
+
+
+def _keys_and_changes(ledger: Any) -> tuple[list[ApiKey], list[Change]]:
+    with ledger.read() as view:
+        return view.api_keys(), view.changes(_LISTED_CHANGES)
 
 
 def _number(fields: dict[str, str], name: str) -> float:

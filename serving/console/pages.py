@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import zoneinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,11 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def moment(text: str) -> str:
-    """An ISO 8601 moment for people: 26 Nov 2026, 10:15 UTC."""
-    at = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
-    return f"{at.day} {at:%b %Y, %H:%M} UTC"
+def moment(when: str | float, zone: str = "") -> str:
+    """A moment for people, ISO 8601 or epoch seconds: 26 Nov 2026, 10:15 UTC, or as the clocks of `zone` show it."""
+    at = dt.datetime.fromisoformat(when) if isinstance(when, str) else dt.datetime.fromtimestamp(when, dt.UTC)
+    at = at.astimezone(zoneinfo.ZoneInfo(zone) if zone else dt.UTC)
+    return f"{at.day} {at:%b %Y, %H:%M} {f'in {zone}' if zone else 'UTC'}"
 
 
 def factor(value: float) -> str:

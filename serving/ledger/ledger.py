@@ -76,6 +76,10 @@ class Reader:
         """A campaign's contacts and money by campaign day, days without a contact left out."""
         return records.daily_spend(self._connection, campaign_id)
 
+    def daily_answers(self, campaign_id: str) -> dict[int, tuple[int, int]]:
+        """Campaign day → (accepted, declined) of the contacts sent on it."""
+        return records.daily_answers(self._connection, campaign_id)
+
     def customers(self, ids: Sequence[str], campaign_ids: Sequence[str], now: float) -> list[CustomerView]:
         """Views aligned with the input; who is not known gets a blank one, consent unknown.
 

@@ -41,6 +41,10 @@ _CONTACTS = """
     FROM decisions d JOIN contacts c ON c.decision_id = d.decision_id WHERE d.customer_id = ?
     ORDER BY c.send_at, c.decision_id"""
 _DECISIONS = "SELECT COUNT(*) FROM decisions WHERE customer_id = ?"
+_ANSWERS = """
+    SELECT send_day, CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS BIGINT),
+        CAST(SUM(CASE WHEN state = 'declined' THEN 1 ELSE 0 END) AS BIGINT)
+    FROM contacts WHERE campaign_id = ? GROUP BY send_day"""
 _DAYS = """
     SELECT day, CAST(SUM(contacts) AS BIGINT), CAST(SUM(spent_micros) AS BIGINT), CAST(SUM(reserved_micros) AS BIGINT)
     FROM (
@@ -87,6 +91,11 @@ def customer_ledger(connection: Connection, customer_id: str) -> CustomerLedger 
     time_zone, churned_at = facts[0] if facts else (None, None)
     contacts = tuple(ContactRecord(*row) for row in connection.rows(_CONTACTS, customer_id))
     return CustomerLedger(customer_id, time_zone, churned_at, consents, contacts, decisions)
+
+
+def daily_answers(connection: Connection, campaign_id: str) -> dict[int, tuple[int, int]]:
+    """Campaign day → (accepted, declined) of the contacts sent on it, purged ones left out."""
+    return {day: (accepted, declined) for day, accepted, declined in connection.rows(_ANSWERS, campaign_id)}
 
 
 def daily_spend(connection: Connection, campaign_id: str) -> list[DailySpend]:

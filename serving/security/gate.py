@@ -33,6 +33,9 @@ class Caller:
     role: Role
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.key_id})"
+
 
 class Gate:
     """Admits requests by their API key.

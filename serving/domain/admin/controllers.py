@@ -52,4 +52,5 @@ def put_switch(request: Request[Any, Any, Any], data: JSONBody[KillSwitch]) -> K
     """Holds for every process from its next micro-batch on, and after restarts."""
     with request.app.state.ledger.transaction() as tx:
         tx.set_kill_switch(data.mode)
+        tx.changed(str(request.auth), "kill switch", data.mode)
     return data

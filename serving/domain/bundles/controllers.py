@@ -14,6 +14,7 @@ from serving.domain.bundles.schemas import ActivateIn, BundleOut, BundlesOut, fi
 from serving.engine.slots import Lineup, Slot
 from serving.ledger.types import SlotName
 from serving.problems import Problem, field_error, invalid, responses
+from serving.security.gate import Caller
 from serving.security.guards import requires
 
 _log = structlog.get_logger("serving.bundles")
@@ -43,11 +44,12 @@ async def list_bundles(request: Request[Any, Any, Any]) -> BundlesOut:
 )
 async def activate_bundle(request: Request[Any, Any, Any], data: JSONBody[ActivateIn]) -> BundlesOut:
     """Loaded, verified and compiled beside the one that serves, then swapped in; on failure all stays as it was."""
-    return describe(await activate(request.app.state.engine, data))
+    return describe(await activate(request.app.state, request.auth, data))
 
 
-async def activate(engine: Any, wanted: ActivateIn) -> Lineup:
+async def activate(state: Any, caller: Caller, wanted: ActivateIn) -> Lineup:
     """Does what `wanted` says. Raises Problem 422 where it says nothing sensible, 409 where the bundle is not fit."""
+    engine = state.engine
     if wanted.slot == "canary" and wanted.path is not None and not wanted.weight:
         raise invalid("A canary needs a weight.", field_error("weight", wanted.weight, "above 0, up to 1"))
     if wanted.path is None and wanted.slot == "active":
@@ -67,7 +69,14 @@ async def activate(engine: Any, wanted: ActivateIn) -> Lineup:
         errors = [field_error("path", wanted.path, "a bundle that is whole and of this version; the log says more")]
         detail = "It cannot be loaded; everything is as it was."
         raise Problem(409, "bundle-refused", "The bundle is not fit to serve", detail, errors) from None
+    await asyncio.to_thread(_remember, state.ledger, caller, wanted)
     return lineup
+
+
+def _remember(ledger: Any, caller: Caller, wanted: ActivateIn) -> None:
+    share = f", {wanted.weight:.0%} of customers" if wanted.slot == "canary" and wanted.path else ""
+    with ledger.transaction() as tx:
+        tx.changed(str(caller), f"{wanted.slot} bundle", (wanted.path or "none") + share)
 
 
 def describe(lineup: Lineup) -> BundlesOut:

@@ -11,6 +11,7 @@ from serving.fields import CampaignInPath, iso
 from serving.ledger.errors import BudgetExceeded, LedgerError, LedgerUnavailable
 from serving.ledger.types import DAY, Campaign, CampaignView
 from serving.problems import Problem, field_error, not_found, responses
+from serving.security.gate import Caller
 from serving.security.guards import requires
 
 CAMPAIGN = "/v1/campaigns/{campaign_id:str}"
@@ -43,10 +44,10 @@ def put_campaign(
     request: Request[Any, Any, Any], campaign_id: CampaignInPath, data: JSONBody[CampaignIn]
 ) -> CampaignOut:
     """A budget never goes below what is spent and reserved, nor a start away from under decisions."""
-    return save_campaign(request.app.state, campaign_id, data)
+    return save_campaign(request.app.state, campaign_id, data, request.auth)
 
 
-def save_campaign(state: Any, campaign_id: str, data: CampaignIn) -> CampaignOut:
+def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller) -> CampaignOut:
     """Makes or changes the campaign and returns it. Raises Problem 409."""
     params = state.engine.params
     with state.ledger.transaction() as tx:
@@ -56,6 +57,8 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn) -> CampaignOut
         campaign = Campaign(campaign_id, data.budget_micros, starts_at, horizon, data.customers_expected)
         try:
             tx.put_campaign(campaign)
+            dollars, customers = f"${campaign.budget_micros / 1e6:,.2f}", f"{campaign.customers_expected:,} customers"
+            tx.changed(str(caller), f"campaign {campaign_id}", f"{dollars}, {customers}, {horizon} days")
         except LedgerUnavailable:
             raise
         except BudgetExceeded:
@@ -76,7 +79,7 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
         found: CampaignView | None = view.campaign(campaign_id)
         if found is None:
             raise not_found("campaign", "campaign_id", campaign_id)
-        days = view.daily_spend(campaign_id)
+        days, answers = view.daily_spend(campaign_id), view.daily_answers(campaign_id)
     served = state.engine.lineup.active.served
     theta, price = pace(found, served.prices, now)
     day, used = found.day(now), found.spent_micros + found.reserved_micros
@@ -99,5 +102,8 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
             throttle=theta,
             price=served.price if price is None else price,
         ),
-        days=tuple(DayOut(each.day, each.contacts, each.spent_micros, each.reserved_micros) for each in days),
+        days=tuple(
+            DayOut(each.day, each.contacts, each.spent_micros, each.reserved_micros, *answers.get(each.day, (0, 0)))
+            for each in days
+        ),
     )

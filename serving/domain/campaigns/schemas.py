@@ -29,6 +29,8 @@ class DayOut(msgspec.Struct, frozen=True):
     contacts: int
     spent_micros: Micros
     reserved_micros: Micros
+    accepted: Annotated[int, Meta(ge=0, description="Of the contacts, by now")]
+    declined: Annotated[int, Meta(ge=0, description="Of the contacts, by now")]
 
 
 class PaceOut(msgspec.Struct, frozen=True):
