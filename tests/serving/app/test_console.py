@@ -55,13 +55,13 @@ def signed_in(chromium: Any, own: Running, role: str = "admin", **options: Any) 
     assert page.url.endswith("/console/sign-in")
     page.fill("#key", own.keys[role])
     page.click("button")
-    page.wait_for_url("**/console")
+    page.wait_for_url(lambda url: "sign-in" not in url)
     return page
 
 
 def decide(page: Any, own: Running, button: str = "decide") -> None:
     """Fills the example in and decides about somebody whom nobody has asked about."""
-    page.goto(own.url + "/console?example=somebody")
+    page.goto(own.url + "/console/decide?example=somebody")
     page.fill("[name=customer_id]", f"C-{next(customers)}")
     page.click(f"button[value={button}]")
     page.wait_for_selector("#verdict", state="attached")
@@ -79,7 +79,7 @@ def test_a_decision_comes_with_its_message_and_its_reasons(chromium: Any, own: R
     assert "STOP to opt out" in page.inner_text(".bubble")
     page.click("text=All 13 actions")
     assert page.locator("article table tr.chosen").count() == 1
-    page.wait_for_url("**/console?decision=*")
+    page.wait_for_url("**/console/decide?decision=*")
     shown = page.inner_text(".verdict")
     page.reload()
     assert page.inner_text(".verdict") == shown  # it is recorded, and shown again from the ledger
@@ -110,8 +110,8 @@ def test_sliders_simulate_and_nothing_overflows(
     page.wait_for_selector("#simulated table")
     assert "at $120.00 a month" in page.inner_text("#simulated")
     assert slider.locator("xpath=..").locator("output").inner_text() == "120"
-    for place in ("", "/campaigns", "/bundles", "/safety"):
-        if place:
+    for place in (None, "", "/bundles", "/safety"):
+        if place is not None:
             page.goto(own.url + "/console" + place)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(CONTRASTS) == []
@@ -159,7 +159,7 @@ def test_it_works_without_javascript(chromium: Any, own: Running) -> None:
     page.check("input[value=never]")
     page.click("text=Set")
     assert "Nobody is contacted" in page.inner_text("[role=status]")
-    page.goto(own.url + "/console?example=somebody")
+    page.goto(own.url + "/console/decide?example=somebody")
     page.click("button[value=try]")
     assert "kill switch" in page.inner_text("#result")
     page.goto(own.url + "/console/safety")
@@ -170,7 +170,7 @@ def test_it_works_without_javascript(chromium: Any, own: Running) -> None:
 @browser_only
 def test_a_customer_may_be_pasted(chromium: Any, own: Running) -> None:
     page = signed_in(chromium, own, "decide")
-    page.goto(own.url + "/console")
+    page.goto(own.url + "/console/decide")
     page.click("text=Paste a customer")
     page.fill("[name=paste]", (Path(own.app.state.settings.console_examples) / "somebody.json").read_text())
     page.click("button[value=try]")
@@ -239,9 +239,11 @@ def test_what_a_role_may_not_do_is_refused_here_too(own: Running) -> None:
         token = csrf(client)
         assert client.post("/console/safety", data={"csrf": token, "mode": "never"}).status_code == 403
         assert client.post("/console/decide", data={"csrf": token, "customer_id": "C-7"}).status_code == 403
-        assert client.get("/console/campaigns").status_code == 200
+        assert "Customers expected" in client.get("/console").text
     with session(own, "decide") as client:
-        assert client.get("/console/campaigns").status_code == 403
+        begins = client.get("/console")  # which is the campaign's page, not for this role
+        assert (begins.status_code, begins.url.path) == (200, "/console/decide")
+        assert client.get("/console/safety").status_code == 403
 
 
 def test_what_is_typed_is_shown_as_text(own: Running) -> None:
@@ -260,6 +262,74 @@ def test_consent_is_recorded_from_the_page_with_who_said_so(own: Running) -> Non
     with own.ledger.read() as view:
         (found,) = view.consent("C-9")
     assert (found.status, found.source) == ("granted", "console, by test admin")
+
+
+def test_a_session_that_was_signed_out_of_is_over(own: Running) -> None:
+    with session(own, "admin") as client:
+        cookie = dict(client.cookies)
+        assert client.post("/console/sign-out", data={"csrf": csrf(client)}).url.path == "/console/sign-in"
+    answer = httpx.get(own.url + "/console", cookies=cookie)
+    assert (answer.status_code, answer.headers.get("location")) == (303, "/console/sign-in")
+
+
+def test_who_changed_what_is_shown_with_the_keys(own: Running, bundle: Path) -> None:
+    with session(own, "admin") as client:
+        token = csrf(client)
+        client.post("/console/safety", data={"csrf": token, "mode": "baseline"})
+        client.post("/console/safety", data={"csrf": token, "mode": "policy"})
+        campaign = {"csrf": token, "campaign_id": "spring", "dollars": "12.50", "customers": "1000"}
+        assert client.post("/console/campaigns", data=campaign).url.path == "/console"
+    with own.client("admin") as client:
+        client.post("/v1/bundles:activate", json={"slot": "shadow", "path": str(bundle)})
+        client.put("/v1/admin/kill-switch", json={"mode": "policy"})
+        client.post("/v1/bundles:activate", json={"slot": "shadow", "path": None})
+    with own.ledger.read() as view:
+        changes = view.changes(6)
+    assert {each.who.partition(" (")[0] for each in changes} == {"test admin"}
+    assert [(each.what, each.value) for each in reversed(changes)] == [
+        ("kill switch", "baseline"),
+        ("kill switch", "policy"),
+        ("campaign spring", "$12.50, 1,000 customers, 90 days"),
+        ("shadow bundle", str(bundle)),
+        ("kill switch", "policy"),
+        ("shadow bundle", "none"),
+    ]
+    with session(own, "report") as client:
+        page = client.get("/console/safety").text
+    for text in ("test admin", "test decide", "campaign spring", "$12.50, 1,000 customers"):
+        assert text in page
+
+
+def test_when_a_message_goes_out_is_said_by_the_customers_clock(own: Running) -> None:
+    with session(own, "admin") as client, own.client("decide") as caller:
+        for number in range(30):
+            name = f"C-9{number:02}"
+            said = {"channel": "sms", "status": "granted", "time_zone": "America/Chicago"}
+            caller.put(f"/v1/customers/{name}/consent", json=said)
+            made = caller.post("/v1/decisions", json={"customer_id": name, "facts": served_app.FACTS}).json()
+            if made["decision"] == "contact" and made["delay_days"] == 0:
+                break
+        page = client.get(f"/console/decide?decision={made['decision_id']}").text
+    assert made["send_at"].endswith("T19:30:00.000Z")
+    assert "1 Jun 2026, 14:30 in America/Chicago" in page
+
+
+def test_the_campaigns_page_shows_what_came_of_its_contacts(own: Running) -> None:
+    with own.client("decide") as caller:
+        made = []
+        for number in range(40):
+            name = f"C-8{number:02}"
+            caller.put(f"/v1/customers/{name}/consent", json={"channel": "sms", "status": "granted"})
+            made.append(caller.post("/v1/decisions", json={"customer_id": name, "facts": served_app.FACTS}).json())
+        contacts = [each["decision_id"] for each in made if each["decision"] == "contact"][:3]
+        kinds = ("accepted", "declined", "accepted")
+        outcomes = [{"decision_id": each, "kind": kind} for each, kind in zip(contacts, kinds, strict=True)]
+        caller.post("/v1/outcomes", json={"outcomes": outcomes})
+    with session(own, "report") as client:
+        assert "2 accepted, 1 declined" in client.get("/console?id=default").text
+    with own.client("report") as caller:
+        days = caller.get("/v1/campaigns/default").json()["days"]
+    assert (sum(each["accepted"] for each in days), sum(each["declined"] for each in days)) == (2, 1)
 
 
 def picture(page: Any, own: Running) -> None:
