@@ -44,7 +44,12 @@ class Situation:
         """The recipient's time zone, as far as anybody said."""
         return self.ask.time_zone or self.view.time_zone
 
-<<<<<<< HEAD
+    @property
+    def baseline(self) -> float | None:
+        """The usual churn probability: the ledger's, or the caller's where that has none; None where nobody knows."""
+        known = self.view.baseline_churn_probability
+        return self.ask.baseline_churn_probability if known is None else known
+
     def customer(self, choices: Choices) -> Customer:
         """What the ledger knows, as the program takes it; an offer that the bundle does not have protects nobody."""
         view = self.view
@@ -57,47 +62,8 @@ class Situation:
             protection_days_left=0 if running == NO_OFFER else view.protection_days_left,
             pending_offer=choices.index(view.pending_offer, unknown=0),
             pending_days=view.pending_days,
-            baseline=view.baseline_churn_probability,
+            baseline=self.baseline,
         )
-=======
-    @property
-    def baseline(self) -> float | None:
-        """The usual churn probability: the ledger's, or the caller's where that has none; None where nobody knows."""
-        known = self.view.baseline_churn_probability
-        return self.ask.baseline_churn_probability if known is None else known
-
-
-def standing(situations: Sequence[Situation]) -> Standing:
-    """The ledger's side of the environment's state."""
-    views = [each.view for each in situations]
-    whole: Any = np.array(
-        [
-            (
-                each.day,
-                view.contacts_days_ago[0] if view.contacts_days_ago else NEVER,
-                view.pending_offer,
-                view.pending_days,
-                view.running_offer,
-                view.offer_days_left,
-            )
-            for each, view in zip(situations, views, strict=True)
-        ],
-        np.int32,
-    ).T
-    day, since, pending, pending_days, offer, days_left = whole
-    baselines = [each.baseline for each in situations]
-    return Standing(
-        day=day,
-        contact_history=np.array([_history(view.contacts_days_ago) for view in views], np.uint32),
-        days_since_contact=since,
-        pending_offer=pending,
-        pending_days=pending_days,
-        offer=offer,
-        protection_days_left=days_left,
-        account_used=np.array([view.account_used_micros / MICROS for view in views], np.float32),
-        baseline=np.array([np.nan if each is None else each for each in baselines], np.float32),
-    )
->>>>>>> 5a4bb70 (A decision may be told the usual risk where the ledger knows none: the first one over HTTP is the command line's)
 
 
 def conditions(
@@ -198,45 +164,3 @@ class Basis(msgspec.Struct, frozen=True, omit_defaults=True):
     switch: KillSwitch = "policy"
     price: float | None = None
     """$ of value charged for a $ of spend, where the policy was told; None: the bundle's own."""
-<<<<<<< HEAD
-=======
-
-    @classmethod
-    def of(
-        cls, situation: Situation, switch: KillSwitch, exploration: float, pace: Pace, values: list[float]
-    ) -> "Basis":
-        """Of a decision about `situation`."""
-        view = situation.view
-        return cls(
-            facts=situation.ask.facts,
-            day=situation.day,
-            contacts_days_ago=view.contacts_days_ago,
-            account_used_micros=view.account_used_micros,
-            running_offer=view.running_offer,
-            offer_days_left=view.offer_days_left,
-            pending_offer=view.pending_offer,
-            pending_days=view.pending_days,
-            baseline=situation.baseline,
-            throttle=pace.throttle,
-            exploration=exploration,
-            switch=switch,
-            values=tuple(values),
-            price=pace.price,
-        )
-
-    @property
-    def history(self) -> History:
-        """As `decide.decision` takes it; a contact of today stands as yesterday's."""
-        return History(
-            day=self.day,
-            contacts_days_ago=tuple(sorted({max(1, days) for days in self.contacts_days_ago})),
-            account_used=self.account_used_micros / MICROS,
-            running_offer=self.running_offer,
-            offer_days_left=self.offer_days_left,
-            pending_offer=self.pending_offer,
-            pending_days=self.pending_days,
-            baseline_churn_probability=None
-            if self.baseline is None
-            else min(max(self.baseline, MIN_PROBABILITY), 1 - MIN_PROBABILITY),
-        )
->>>>>>> 5a4bb70 (A decision may be told the usual risk where the ledger knows none: the first one over HTTP is the command line's)

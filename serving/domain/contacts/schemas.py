@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from serving.engine.contract import Message, Offer
+from serving.engine.contract import Message, OfferMade
 from serving.fields import CampaignId, CustomerId, DecisionId, MomentOut
 
 MOST = 1000
@@ -19,7 +19,7 @@ class DueOut(msgspec.Struct, frozen=True):
     campaign_id: CampaignId
     send_at: Annotated[MomentOut, Meta(description="Since when it is due")]
     message: Message
-    offer: Offer | None
+    offer: OfferMade | None
 
 
 class DuesOut(msgspec.Struct, frozen=True):
