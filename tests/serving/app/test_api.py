@@ -13,7 +13,8 @@ from served_app import FACTS, Running
 
 from experiments import first_request
 from retentionjax.bundle import loading
-from retentionjax.decide import decision as decide_command
+from retentionjax.decide import Decider
+from retentionjax.decide import decide as decide_command
 from serving.security.guards import requires
 
 OPEN = {"/healthz", "/readyz", "/console/sign-in", "/console/static/{file_path:path}"}
@@ -180,6 +181,8 @@ CALLS: list[tuple[str, str, Any, set[str]]] = [
     ("GET", f"/v1/decisions/{UNKNOWN}", None, {"decide", "report"}),
     ("GET", f"/v1/decisions/{UNKNOWN}/explanation", None, {"decide", "report"}),
     ("POST", "/v1/outcomes", {"outcomes": [{"decision_id": UNKNOWN, "kind": "declined"}]}, {"decide"}),
+    ("GET", "/v1/contacts/due", None, {"decide"}),
+    ("POST", "/v1/contacts/sent", {"decision_ids": [UNKNOWN]}, {"decide"}),
     ("GET", "/v1/customers/x/consent", None, {"decide", "report"}),
     ("PUT", "/v1/customers/x/consent", {"channel": "sms", "status": "denied"}, {"decide"}),
     ("GET", "/v1/customers/x/ledger", None, {"report"}),
@@ -246,10 +249,9 @@ def test_admin_is_in_every_guard() -> None:
 
 def test_the_first_decision_is_the_one_of_the_command_line(service: Running, bundle: Path) -> None:
     """A customer's file with her usual risk: `retentionjax decide` and a new ledger say the same of her."""
-    served = loading.load(bundle)
     customer = {**bundles.CUSTOMER, "customer_id": "from-the-file", "history": {"baseline_churn_probability": 0.05}}
     file = json.loads(json.dumps(customer))
-    shown = decide_command.decide(served, file)
+    shown = decide_command(Decider(loading.load(bundle), sizes=(1,)), file)
     consent(service, "from-the-file")
     request = first_request.request(customer) | {"campaign_id": "untouched"}  # nothing spent, so nothing is slowed down
     with service.client("admin") as client:

@@ -161,15 +161,33 @@ def fill(ledger: Ledger, decisions: int) -> None:
             name, at = f"f{number:09}", now - (decisions - number) * 300 * DAY / decisions
             contact = number % 5 == 0
             rows.append(
-                (name, f"c{number * 7919 % (decisions // 4):09}", "spring", at, 0, "email", int(contact), -1, 0,
-                 at if contact else None, 1, blob[:64], blob[:52], 0.3, 0.25, 0.1, 65.0, "b", "p", "r", "active",
+                (name, f"c{number * 7919 % (decisions // 4):09}", "spring", at, 0, "email", int(contact), "ten", 0,
+                 at if contact else None, b"1", blob[:64], blob[:52], 0.3, 0.25, 0.1, 65.0, "b", "p", "r", "active",
                  "[]", 1, None, blob, None, None, blob[:300])
             )  # fmt: skip
             if contact:
                 state = "reserved" if at > now - 10 * DAY else "declined" if number % 2 else "expired"
                 spent = 0 if state == "reserved" else 1
                 contacts.append(
-                    (name, rows[-1][1], "spring", "email", 1, at, number, at, 0, state, 1, 1, 2 * (1 - spent), spent)
+                    (
+                        name,
+                        rows[-1][1],
+                        "spring",
+                        "email",
+                        "ten",
+                        at,
+                        number,
+                        at,
+                        0,
+                        state,
+                        1,
+                        1,
+                        2 * (1 - spent),
+                        spent,
+                        30,
+                        30,
+                        0,
+                    )
                 )
                 if state == "declined":
                     outcomes.append((name, "declined", at, at, "applied"))
