@@ -140,7 +140,7 @@ def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], c
     def costs(texts: Sequence[str], numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         pairs = zip(texts, numbers, strict=True)
         asked = [(text, briefs[int(number)]) for text, number in pairs]
-        blocked = [not shield.check(brief.fill(text), brief, before.rules).passed for text, brief in asked]
+        blocked = [not shield.check(brief.fill(text), brief, before.rules, by="model").passed for text, brief in asked]
         return np.array(blocked, np.float32)
 
     prompts = [

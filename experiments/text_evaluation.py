@@ -74,7 +74,9 @@ def measure(
     pad = int(model.tokenizer.pad_token_id)
     return Written(
         texts=list(texts),
-        verdicts=[shield.check(brief.fill(text), brief, rules) for text, brief in zip(texts, briefs, strict=True)],
+        verdicts=[
+            shield.check(brief.fill(text), brief, rules, by="model") for text, brief in zip(texts, briefs, strict=True)
+        ],
         ended=ended,
         rewards=reward.score_texts(model.decoder, scorer, [each.tokens for each in examples], pad=pad),
         tokens=np.array([len(each.completion) for each in examples]),
@@ -104,6 +106,7 @@ def tournament(
     judge = rule_judge.judge(
         [asked(brief) for brief in briefs],
         grounded=lambda index, text: shield.grounded(briefs[index].fill(text), briefs[index]),
+        takeable=lambda index, text: shield.check(briefs[index].fill(text), briefs[index]).takeable,
         log_prob=lambda index, text: known[index, text],
     )
     return arena.compare(systems, judge)

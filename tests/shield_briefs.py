@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from retentionjax.shield import Brief, Offer, Sender
 from retentionjax.shield.brief import CHANNELS, TONES
+from retentionjax.shield.lexicon import LANGUAGES
 
 SENDER = Sender(
     "Northwind", "1 Main Street, Springfield, IL 62701", ("northwind.example",), "https://northwind.example/unsubscribe"
@@ -78,4 +79,5 @@ def briefs() -> st.SearchStrategy[Brief]:
             "saving": st.floats(1, 50).map(lambda amount: f"${amount:.2f}"),
         },
     )
-    return st.builds(Brief, st.sampled_from(CHANNELS), offers, st.just(SENDER), st.sampled_from(TONES), names, facts)
+    channels, tones, languages = map(st.sampled_from, (CHANNELS, TONES, LANGUAGES))
+    return st.builds(Brief, channels, offers, st.just(SENDER), tones, names, facts, languages)

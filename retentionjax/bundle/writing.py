@@ -19,6 +19,7 @@ from retentionjax.data.schema import Provenance, Schema
 from retentionjax.env import record
 from retentionjax.env.prices import Prices
 from retentionjax.env.types import EnvParams
+from retentionjax.shield.rules import language_file, load_rules
 from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.drift import Reference
 
@@ -51,7 +52,7 @@ class Contents:
     message: MessageSettings | None = None
     """How messages are written, with `rules`; None: a bundle that only decides."""
     rules: epath.Path | None = None
-    """The shield's YAML file."""
+    """The shield's YAML file, with those of its languages beside it."""
     priced: tuple[program.DecideAtPrice, Prices] | None = None
     """The policy for any budget and its prices, see `bundle.priced`; None: a bundle for one budget."""
     save_language: Callable[[epath.Path], None] | None = None
@@ -103,7 +104,10 @@ def _write_messages(new: epath.Path, contents: Contents, described: Mapping[str,
     if contents.message is not None and contents.rules is not None:
         (new / "shield").mkdir()
         message.write(new, contents.message, customer.schema_of(described, manifest.NAME))
-        storage.write_text(new / loading.RULES, contents.rules.read_text())
+        source, target = contents.rules, new / loading.RULES
+        storage.write_text(target, source.read_text())
+        for language in load_rules(source).languages:
+            storage.write_text(language_file(target, language), language_file(source, language).read_text())
     if contents.save_language is not None:
         (new / "language").mkdir()
         contents.save_language(new / "language")

@@ -55,7 +55,7 @@ def compose(
     offer = bundle.said_offer(decision.offer)
     brief = bundle.message.brief(facts, customer.get(RECIPIENT), offer, where=where)
     text = brief.fill(write(brief.mask(), decision.seed)) if write else None
-    verdict = shield.check(text, brief, bundle.rules) if text is not None else None
+    verdict = shield.check(text, brief, bundle.rules, by="model") if text is not None else None
     if text is not None and verdict is not None and verdict.passed:
         return _composed(text, "model", brief, bundle, text, ())
     fallback = shield.render(brief, bundle.rules)

@@ -1,7 +1,8 @@
-"""A judge for the arena that owes nothing to the reward model: five pieces, each in [0, 1], each with its reason.
+"""A judge for the arena that owes nothing to the reward model: six pieces, each in [0, 1], each with its reason.
 
 coverage   the share of what the brief told (name, sender, plan, discount, days …) that the text says
 grounding  1 if the text says nothing about the offer that is not so (the caller's check), else 0
+action     1 if the text says how to take what it offers (the caller's check), else 0
 tone       words and forms of the tone asked for against those of the other tones
 brevity    1 up to half the channel's room, falling to 0 where the room ends
 fluency    the mean log-probability of its tokens under the frozen base model, between two fixed marks
@@ -56,6 +57,7 @@ class Weights:
 
     coverage: float = 3.0
     grounding: float = 4.0
+    action: float = 2.0
     tone: float = 1.0
     brevity: float = 1.0
     fluency: float = 1.0
@@ -68,18 +70,22 @@ class Points:
 
     coverage: float
     grounding: float
+    action: float
     tone: float
     brevity: float
     fluency: float
     total: float
 
 
-def points(asked: Asked, text: str, *, grounded: bool, log_prob: float, weights: Weights | None = None) -> Points:
+def points(
+    asked: Asked, text: str, *, grounded: bool, takeable: bool, log_prob: float, weights: Weights | None = None
+) -> Points:
     """The pieces of `text`; `log_prob` in nats a token. Raises ValueError for one that is NaN or above 0."""
     weights = weights or Weights()
     pieces = {
         "coverage": coverage(asked, text),
         "grounding": float(grounded),
+        "action": float(takeable),
         "tone": tone(asked.tone, text),
         "brevity": brevity(asked.room, text),
         "fluency": fluency(log_prob),
@@ -92,10 +98,11 @@ def points(asked: Asked, text: str, *, grounded: bool, log_prob: float, weights:
 def judge(
     asked: Sequence[Asked],
     grounded: Callable[[int, str], bool],
+    takeable: Callable[[int, str], bool],
     log_prob: Callable[[int, str], float],
     weights: Weights | None = None,
 ) -> Judge:
-    """A Judge over briefs 0, 1, …; `grounded` and `log_prob` take the brief's number and a text.
+    """A Judge over briefs 0, 1, …; the other callables take the brief's number and a text.
 
     So the check of the offer and the base model's numbers come from outside; a text is looked at once a brief.
     """
@@ -105,8 +112,12 @@ def judge(
     def total(brief: int, text: str) -> float:
         key = (brief, text)
         if key not in seen:
-            true, likely = grounded(brief, text), log_prob(brief, text)
-            seen[key] = points(asked[brief], text, grounded=true, log_prob=likely, weights=weights).total
+            found = points(
+                asked[brief], text,
+                grounded=grounded(brief, text), takeable=takeable(brief, text), log_prob=log_prob(brief, text),
+                weights=weights,
+            )  # fmt: skip
+            seen[key] = found.total
         return seen[key]
 
     def better(brief: int, one: str, other: str) -> float:

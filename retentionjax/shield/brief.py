@@ -18,8 +18,9 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from retentionjax.errors import ConfigError
+from retentionjax.shield.lexicon import LANGUAGES, Language
 from retentionjax.shield.offer import Offer
-from retentionjax.shield.reading import read
+from retentionjax.shield.reading import BLANK, Reading, blanked, fold
 
 Channel = Literal["sms", "email", "push"]
 Tone = Literal["warm", "formal", "brief"]
@@ -29,7 +30,8 @@ TONES: tuple[Tone, ...] = get_args(Tone)
 NAME, SENDER = "{name}", "{sender}"
 """The stand-ins; neither a name nor a fact that is fit to use holds a brace, and the shield passes no text with one."""
 
-_DURATION = r"\d{1,3} (?:day|week|month|year)s?(?: and \d{1,2} (?:day|week|month|year)s?)?"
+_TIME = r"(?:(?:day|week|month|year|día|semana|año)s?|mes(?:es)?)"
+_DURATION = rf"\d{{1,3}} {_TIME}(?: (?:and|y) \d{{1,2}} {_TIME})?"
 _WORDS = r"[^\W_][\w'’&+/.-]*(?: (?:[&+] )?[\w'’&+/-][\w'’&+/.-]*){0,4}"
 _MONEY = r"[$€£¥₹]\d{1,5}(?:\.\d\d)?|\d{1,5}(?:\.\d\d)? [A-Z]{3}"
 FACTS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -44,14 +46,22 @@ FACTS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """The only personal facts a message may use: name → (label in the prompt, form of an acceptable value)."""
 
+_OWN = ("plan", "contract", "services")
+_GREETED = re.compile(
+    r"(?<!\w)(?:hi|hello|hey|dear|thanks|thank you|welcome|back|again|there|morning|afternoon|evening|greetings|hola"
+    r"|estimad[oa]|querid[oa]|gracias|dias|tardes|noches)[,!]? $"
+)
+_SPOKEN_TO = re.compile(r"(?:^|[.!?:,;\n\"(-])\s*$")
 _NAME = re.compile(r"[^\W\d_]+(?:[ '’.-]{1,2}[^\W\d_]+){0,3}")
 _STAND_IN = re.compile("|".join(map(re.escape, (NAME, SENDER))))
 _NAME_LONGEST, _FACT_LONGEST = 30, 40
 _HOSTILE = re.compile(
-    r"ignor|instruct|system|prompt|assistant|disregard|overrid|pretend|forget|jailbreak|discount|\boffer|\bfree\b"
-    r"|\boff\b|guarant|http|www|script|\.(?:com|net|org|io|ly|co)\b|customer|\bnull\b|undefined|\bnone\b|\bnan\b",
+    r"ignor|instruct|system|prompt|assistant|disregard|overrid|pretend|forget|jailbreak|discount|\boffer|\boff\b"
+    r"|guarant|http|www|script|\.(?:com|net|org|io|ly|co)\b|customer|\bnull\b|undefined|\bnone\b|\bnan\b"
+    r"|\bfree (?:for|of|day|week|month|year|bill|phone|data|line)|(?:day|week|month|year|bill)s? free\b",
     re.IGNORECASE,
 )
+_HOSTILE_NAME = re.compile(rf"{_HOSTILE.pattern}|\bfree\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,14 @@ class Sender:
                 f"Sender.unsubscribe_url is {self.unsubscribe_url!r}; allowed: an https link to {allowed}"
             )
 
+    @cached_property
+    def links(self) -> re.Pattern[str]:
+        """Links to `domains`, in folded text."""
+        hosts = "|".join(map(re.escape, self.domains))
+        return re.compile(
+            rf"(?<![\w@.-])(?:https://)?(?:[a-z0-9-]+\.)*(?:{hosts})(?![\w.-]*\w)(?:[/?#][^\s<>\"'@]*)?(?![\w@])"
+        )
+
     def owns(self, url: str) -> bool:
         """Whether `url` is an https link to one of `domains` or a subdomain of one."""
         try:
@@ -107,14 +125,15 @@ class Brief:
     """As the customer's record has it: untrusted."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Keys of FACTS to values as the customer's record has them: untrusted."""
+    language: Language = "en"
     masked: bool = False
     """Whether customer and sender go by their stand-ins, as `mask` makes it."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError naming a channel, tone or fact that is not allowed, and names that are no stand-ins."""
-        for key, value, allowed in (("channel", self.channel, CHANNELS), ("tone", self.tone, TONES)):
-            if value not in allowed:
-                raise ConfigError(f"Brief.{key} is {value!r}; allowed: {', '.join(allowed)}")
+        """Raises ConfigError naming a field that is out of what is allowed, and names that are no stand-ins."""
+        for key, allowed in (("channel", CHANNELS), ("tone", TONES), ("language", LANGUAGES)):
+            if getattr(self, key) not in allowed:
+                raise ConfigError(f"Brief.{key} is {getattr(self, key)!r}; allowed: {', '.join(allowed)}")
         for key in self.facts:
             if key not in FACTS:
                 raise ConfigError(f"Brief.facts holds {key!r}; allowed: {', '.join(FACTS)}")
@@ -127,7 +146,7 @@ class Brief:
         if self.masked:
             return self.first_name
         name = unicodedata.normalize("NFC", (self.first_name or "").strip())
-        fits = len(name) <= _NAME_LONGEST and _NAME.fullmatch(_without_marks(name)) and not _HOSTILE.search(name)
+        fits = len(name) <= _NAME_LONGEST and _NAME.fullmatch(_without_marks(name)) and not _HOSTILE_NAME.search(name)
         return name if fits and not _mixes_scripts(name) else None
 
     @cached_property
@@ -140,8 +159,13 @@ class Brief:
             if len(values[key]) <= _FACT_LONGEST
             and _is_latin(values[key])
             and re.fullmatch(form, values[key])
-            and not _HOSTILE.search(read(values[key]).folded)
+            and not _HOSTILE.search(fold(values[key]))
         }
+
+    @cached_property
+    def own_words(self) -> tuple[str, ...]:
+        """What is told in this message's own words: names, facts, and the words of the offer."""
+        return (self.sender.name, self.name or "", *self.known.values(), self.offer.say or "")
 
     def mask(self) -> "Brief":
         """This brief with stand-ins for customer (if the name is fit to use) and sender: all that a model may see."""
@@ -152,6 +176,25 @@ class Brief:
         """`text` with the names for their stand-ins; one that this brief has no name for stays, for the shield."""
         names = {SENDER: self.sender.name} | ({NAME: self.name} if self.name else {})
         return _STAND_IN.sub(lambda found: names.get(found[0], found[0]), text)
+
+    def spare(self, reading: Reading) -> Reading:
+        """`reading` with sender, plan, the offer's own words and the customer's name blanked out in `plain`.
+
+        So no rule strikes them (a customer called Sue, a plan called Family). The name is spared where somebody is
+        spoken to by it; the sender's domains are, in any link.
+        """
+        text = reading.folded
+        if "." in text:
+            text = self.sender.links.sub(lambda match: BLANK * len(match.group()), text)
+        for words in (self.sender.name, self.offer.say or "", *(self.known.get(key, "") for key in _OWN)):
+            text = blanked(text, fold(words))
+        if self.name and (name := fold(self.name)) in text:
+            for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text):
+                start, end = reading.span(*match.span())
+                greeted = _GREETED.search(text, 0, match.start())
+                if greeted or (_SPOKEN_TO.search(text, 0, match.start()) and reading.text[start:end] == self.name):
+                    text = text[: match.start()] + BLANK * len(name) + text[match.end() :]
+        return replace(reading, plain=text)
 
     def prompt(self) -> str:
         """The instruction the language model is given, with stand-ins; short, for every token of it costs time."""

@@ -58,6 +58,7 @@ def may_contact(recipient: Recipient, channel: Channel, now: dt.datetime, rules:
     for moment in (now, *recipient.contacts):
         if moment.tzinfo is None:
             raise DataError(f"{moment.isoformat()} has no time zone; contact times must have one")
+    _check_place(recipient, contact)
     zones, hours = _zones(recipient, contact), _hours(recipient, contact)
     reasons: list[Reason] = []
     if channel not in recipient.consent:
@@ -75,17 +76,25 @@ def may_contact(recipient: Recipient, channel: Channel, now: dt.datetime, rules:
     return Permission(not reasons, tuple(reasons), earliest)
 
 
+def _check_place(recipient: Recipient, contact: ContactRules) -> None:
+    """Raises DataError for a country without rules, and for a region that is none of its country."""
+    country, region = recipient.country, recipient.region
+    if country not in contact.countries:
+        raise DataError(f"country is {country!r}; allowed: {', '.join(sorted(contact.countries))}")
+    known = [f"{country}-{each}" for each in contact.subdivisions.get(country, ())]
+    if region is not None and region not in known:
+        allowed = ", ".join(known) if known else "none, for its regions have the same hours"
+        raise DataError(f"region is {region!r}; allowed in {country}: {allowed}")
+
+
 def _zones(recipient: Recipient, contact: ContactRules) -> tuple[ZoneInfo, ...]:
     """The recipient's zone; unknown: every zone of the region, else of the country."""
     if recipient.time_zone is not None:
         names: Sequence[str] = (recipient.time_zone,)
     elif recipient.region in contact.region_zones:
         names = contact.region_zones[recipient.region or ""]
-    elif recipient.country in contact.country_zones:
-        names = contact.country_zones[recipient.country]
     else:
-        allowed = ", ".join(sorted(contact.country_zones))
-        raise DataError(f"country is {recipient.country!r} and the time zone is not known; known countries: {allowed}")
+        names = contact.country_zones[recipient.country]
     try:
         return tuple(ZoneInfo(name) for name in names)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -98,7 +107,7 @@ def _hours(recipient: Recipient, contact: ContactRules) -> tuple[QuietHours, ...
         stricter = [contact.regions[recipient.region]] if recipient.region in contact.regions else []
     else:
         stricter = [hours for region, hours in contact.regions.items() if region.startswith(recipient.country + "-")]
-    return (contact.default, *stricter)
+    return (contact.countries[recipient.country], *stricter)
 
 
 def _awake(moment: dt.datetime, zones: Sequence[ZoneInfo], hours: Sequence[QuietHours]) -> bool:
@@ -106,9 +115,9 @@ def _awake(moment: dt.datetime, zones: Sequence[ZoneInfo], hours: Sequence[Quiet
 
 
 def _within(local: dt.datetime, hours: QuietHours) -> bool:
-    sunday = local.weekday() == 6
-    first, last = (hours.sunday_earliest, hours.sunday_latest) if sunday else (hours.earliest, hours.latest)
-    return first <= local.hour < last
+    ranges = {5: hours.saturday, 6: hours.sunday}.get(local.weekday(), hours.weekdays)
+    hour = local.hour + local.minute / 60
+    return any(first <= hour < last for first, last in ranges)
 
 
 def _recent(recipient: Recipient, moment: dt.datetime, contact: ContactRules) -> int:

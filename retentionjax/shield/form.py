@@ -23,6 +23,8 @@ _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _WORD = re.compile(r"[^\W\d_]+")
 _SHOUT = 4
 """From this many letters on, a word in capitals is shouting rather than an abbreviation."""
+_KEYWORD = re.compile(r"(?i:\b(?:reply|text|send|say|responda|responde|envie)) ['\"]?([^\W\d_]+)")
+"""What is to be sent back, as in `Reply START`."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
 _TOKEN = re.compile(r"[\w%$']+")
 _GRAM = 6
@@ -30,18 +32,6 @@ _GRAM = 6
 _CLAUSES = re.compile(r"[.!?,:;\n]+")
 _CLAUSE = 4
 """A clause with so many spaces may be said once."""
-_OTHER_OPT_OUT = {
-    "sms": re.compile(
-        r"(?<!\w)(?:unsubscribe link|click (?:here )?to unsubscribe"
-        r"|unsubscribe (?:below|here|at any time|any ?time|by clicking|using|with|in|via)|(?:in|app"
-    r"|your) settings)(?!\w)"
-    ),
-    "email": re.compile(
-        r"(?<!\w)(?:(?:reply|text|send|replying|texting) ['\"]?stop['\"]?"
-        r"|(?:app|alert|notification) settings|in settings)(?!\w)"
-    ),
-    "push": re.compile(r"(?<!\w)(?:(?:reply|text|send|replying|texting) ['\"]?(?:stop|yes)['\"]?|unsubscribe)(?!\w)"),
-}  # fmt: skip
 
 
 def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
@@ -56,19 +46,23 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
 
 
 def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+    phrasing = rules.phrasing(brief.language)
     channel, text, end = rules.channels.of(brief.channel), reading.text, len(reading.text)
     if channel.segments:
         size = measure(text)
-        if size.segments > channel.segments or size.units > channel.characters:
+        if size.segments > (phrasing.segments or channel.segments) or size.units > channel.characters:
             yield Finding("channel.length", 0, end, f"{size.units} {size.alphabet} units, {size.segments} segments")
     elif end > channel.characters:
         yield Finding("channel.length", channel.characters, end, f"{end} characters; allowed: {channel.characters}")
     if brief.sender.name.casefold() not in text.casefold():
         yield Finding("channel.sender", 0, 0, f"the sender, {brief.sender.name}, is not named")
-    if not any(pattern.search(reading.folded) for pattern in channel.opt_out_regexes):
+    if not phrasing.opt_out.regexes[brief.channel].search(reading.folded):
         yield Finding("channel.opt_out", end, end, "the way to opt out is missing")
-    for match in _OTHER_OPT_OUT[brief.channel].finditer(reading.folded):
+    for match in phrasing.other_opt_out.regexes[brief.channel].finditer(reading.folded):
         yield reading.found("channel.other_opt_out", match, "the way to opt out of another channel")
+    told = phrasing.accept.regexes[brief.channel].search(reading.folded) or brief.sender.links.search(reading.folded)
+    if not brief.offer.is_none and not told:
+        yield Finding("offer.accept", end, end, "how to take the offer is not said")
 
 
 def _residue(reading: Reading) -> Iterator[Finding]:
@@ -93,11 +87,9 @@ def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]
         yield Finding(
             "text.exclamation", marks[0], marks[-1] + 1, f"{len(marks)} exclamation marks; allowed: {allowed}"
         )
-    own = {
-        word.casefold()
-        for word in _WORD.findall(" ".join((brief.sender.name, brief.name or "", *brief.known.values())))
-    }
-    calm = own | rules.words.sets["acronyms"]
+    own = {word.casefold() for word in _WORD.findall(" ".join(brief.own_words))}
+    asked = {match[1].casefold() for match in _KEYWORD.finditer(text)}
+    calm = own | asked | rules.phrasing(brief.language).words.sets["acronyms"] | {"https"}
     loud = [
         match for match in _WORD.finditer(text)
         if len(match.group()) > 1 and match.group().isupper() and match.group().casefold() not in calm

@@ -1,4 +1,4 @@
-"""Links: only https, only to the sender's own domains, never through a shortener."""
+"""Links: only https, only to the sender's own domains, never through a shortener. Whatever has a dot is a link."""
 
 import re
 from collections.abc import Iterator
@@ -8,20 +8,16 @@ from retentionjax.shield.reading import Reading
 from retentionjax.shield.rules import Rules
 from retentionjax.shield.verdict import Finding
 
-_TLD = (
-    "com|net|org|info|biz|shop|xyz|link|click|top|online|site|store|app|dev|co|io|ai|ly|gl|gd|gy|cc|tv|us|uk|ca|de|fr|es"
-    "|ru|cn|example|test|edu|gov|mobi|pro|live|club|vip|win|loan|work|page|eu|nl|pl|br|mx|jp|kr|au"
-)
+_SPOKEN_TLD = "com|net|org|io|co|ly|info|biz|shop|xyz|link|click|online|site|store|app|zip|deals|ru|cn|example|test"
 LINK = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]{1,12}://|www\.)(?P<rest>[^\s<>\"']+)"
-    rf"|(?<![\w@./-])(?P<bare>(?:[\w-]{{1,63}}\.){{1,5}}(?:{_TLD}))(?![\w@])(?P<path>[/:?][^\s<>\"']*)?"
-    r"|(?<![\w@./-])(?P<short>(?:[\w-]{1,63}\.){1,5}[a-z]{2,12})/[^\s<>\"']+"
+    r"|(?<![\w@./-])(?P<bare>(?:[\w-]{1,63}\.){1,6}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]+))(?![\w@])(?P<path>[/:?][^\s<>\"']*)?"
     r"|(?<![\d.])(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?![\d.])"
     r"|(?P<other>(?:javascript|data|mailto|tel|sms):\S+)"
-    r"|(?<!\w)(?P<spoken>[\w-]+ ?(?:\(dot\)|\[dot\]| dot ) ?(?:com|net|org|io|co|ly))(?!\w)"
+    r"|(?<!\w)(?P<spoken>[\w-]+ ?(?:\(dot\)|\[dot\]|\(\.\)) ?[^\W\d_]{2,}"
+    rf"|[\w-]+ (?:dot|\.) (?:{_SPOKEN_TLD}))(?![\w'])"
 )
-
-_SIGN = re.compile(r"[./:](?=\S)|dot")
+_SIGN = re.compile(r"[./:](?=\S)|dot| \. ")
 """What every link has: a way past the full search for the messages that have none."""
 
 
@@ -31,8 +27,10 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     if not _SIGN.search(text):
         return
     for match in LINK.finditer(text):
+        if reading.plain[match.start() : match.end()].strip("·/.,") == "":
+            continue  # the sender's own name, plan or link
         host = _host(match)
-        if any(host == each or host.endswith("." + each) for each in rules.words.shorteners):
+        if any(host == each or host.endswith("." + each) for each in rules.shorteners):
             yield reading.found("link.shortener", match, "a shortened link")
         elif not brief.sender.owns_host(host):
             yield reading.found("link.domain", match, f"links may go to {', '.join(brief.sender.domains)}")
@@ -43,7 +41,7 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
 def _host(match: re.Match[str]) -> str:
     """The host a browser would visit; empty where that cannot be told, which no sender owns."""
     if match["rest"] is None:
-        return (match["bare"] or match["short"] or "").strip(".")
+        return (match["bare"] or "").strip(".")
     authority = re.split(r"[/?#\\]", match["rest"], maxsplit=1)[0]
     if "@" in authority:
         return ""

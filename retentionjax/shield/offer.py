@@ -3,12 +3,16 @@
 import datetime as dt
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Literal
 
 from retentionjax.errors import ConfigError
-from retentionjax.shield.quantities import CURRENCIES, date_text, lengths
+from retentionjax.shield.lexicon import LANGUAGES, Language
+from retentionjax.shield.quantities import CURRENCIES, date_text, reader
+from retentionjax.shield.reading import fold
 
 Kind = Literal["discount", "amount", "words"]
 
@@ -68,36 +72,73 @@ class Offer:
     @cached_property
     def limited(self) -> bool:
         """Whether a message must say how long it runs: unless it is paid at once, or the company's words say it."""
-        return bool(self.kinds - {"amount"}) and not lengths(self.say or "")
+        told = any(reader(language).lengths(fold(self.say or "")) for language in LANGUAGES)
+        return bool(self.kinds - {"amount"}) and not told
 
-    @cached_property
-    def words(self) -> str:
+    def words(self, language: Language = "en") -> str:
         """`10% off`, `a $15 credit` or the company's words, without how long it runs; empty for no offer."""
-        parts = [f"{self.percent:g}% off"] if self.discount else []
-        parts += [_with_article(f"{money(self.amount, self.currency)} credit")] if self.amount else []
-        return self.say or " and ".join(parts)
+        spoken = _FORMS[language]
+        parts = (
+            [spoken.discount.format(percent=f"{self.percent:g}".replace(".", spoken.point))] if self.discount else []
+        )
+        parts += [spoken.credit(money(self.amount, self.currency, language))] if self.amount else []
+        return self.say or spoken.both.join(parts)
 
-    @property
-    def span(self) -> str:
+    def span(self, language: Language = "en") -> str:
         """How long it runs: `1 day`, `30 days`."""
-        return "1 day" if self.days == 1 else f"{self.days} days"
+        day, days = _FORMS[language].days
+        return f"1 {day}" if self.days == 1 else f"{self.days} {days}"
 
-    def text(self) -> str:
+    def text(self, language: Language = "en") -> str:
         """`10% off for 30 days`, with the last day to accept if there is one; empty for no offer."""
         if self.is_none:
             return ""
-        running = f" for {self.span}" if self.limited else ""
-        until = f", accept by {date_text(self.ends)}" if self.ends else ""
-        return f"{self.words}{running}{until}"
+        until = _FORMS[language].until.format(date=date_text(self.ends, language)) if self.ends else ""
+        return f"{self.words(language)}{self.running(language)}{until}"
+
+    def running(self, language: Language = "en") -> str:
+        """` for 30 days`; empty where a message need not say it."""
+        return _FORMS[language].running.format(span=self.span(language)) if self.limited else ""
 
 
-def money(amount: float, currency: str) -> str:
-    """`$15`, `£7.50`, `15 SEK`: without decimals where there are none."""
+def money(amount: float, currency: str, language: Language = "en") -> str:
+    """`$15`, `£7.50`, `15 SEK`, in Spanish `15 €`, `7,50 €`: without decimals where there are none."""
     figure = f"{amount:,.0f}" if round(amount, 2) == round(amount) else f"{amount:,.2f}"
+    if language == "es":
+        figure = figure.replace(",", "").replace(".", ",")
     sign = CURRENCIES[currency]
-    return f"{figure} {sign}" if sign.isalpha() else f"{sign}{figure}"
+    behind = sign.isalpha() or (language == "es" and sign == "€")
+    return f"{figure} {sign}" if behind else f"{sign}{figure}"
 
 
-def _with_article(credit: str) -> str:
+@dataclass(frozen=True)
+class _Forms:
+    """How a language says an offer."""
+
+    point: str
+    """Before the decimals."""
+    discount: str
+    credit: Callable[[str], str]
+    both: str
+    running: str
+    until: str
+    days: tuple[str, str]
+    """One of them, and many."""
+
+
+def _english_credit(money: str) -> str:
     """`a $15 credit`, `an $8 credit`: as it is read aloud."""
-    return ("an " if re.match(r"\D?(?:8|1[18](?!\d))", credit) else "a ") + credit
+    return ("an " if re.match(r"\D?(?:8|1[18](?!\d))", money) else "a ") + f"{money} credit"
+
+
+_FORMS: Mapping[Language, _Forms] = MappingProxyType(
+    {
+        "en": _Forms(
+            ".", "{percent}% off", _english_credit, " and ", " for {span}", ", accept by {date}", ("day", "days"),
+        ),
+        "es": _Forms(
+            ",", "un {percent}% de descuento", lambda money: f"un abono de {money}", " y ", " durante {span}",
+            ", responda antes del {date}", ("día", "días"),
+        ),
+    }
+)  # fmt: skip

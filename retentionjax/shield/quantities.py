@@ -1,118 +1,28 @@
-"""Numbers in folded text: percentages, amounts of money, durations and dates, in digits and in words."""
+"""Numbers in folded text: percentages, amounts of money, durations and dates, in digits and in words of a language."""
 
 import datetime as dt
+import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
-Unit = Literal["minutes", "days", "months", "bills", "some"]
+from retentionjax.shield.english import ENGLISH
+from retentionjax.shield.lexicon import Language, Lexicon, Unit
+from retentionjax.shield.spanish import SPANISH
 
-_ONES = (
-    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_ONE = "|".join(sorted(_ONES, key=len, reverse=True))
-NUMBER = rf"(?:\d[\d,]*(?:\.\d+)?|(?:a |one )?hundred|(?:{'|'.join(_TENS)})(?:[ -](?:{_ONE}))?|{_ONE}|zero|dozen)"
 CURRENCIES: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("USD", "CAD", "AUD", "NZD", "MXN", "ARS", "CLP", "COP", "SGD", "HKD", "TWD"), "$"),
-        "EUR": "€",
-        "GBP": "£",
-        "JPY": "¥",
-        "CNY": "¥",
-        "INR": "₹",
-        "KRW": "₩",
-        "ILS": "₪",
-        "TRY": "₺",
-        "UAH": "₴",
-        "BRL": "R$",
-        "VND": "₫",
-        "PHP": "₱",
-        "NGN": "₦",
-        **{code: code for code in ("CHF", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "RON", "BGN", "ZAR", "THB", "MYR")},
-        **{code: code for code in ("IDR", "AED", "SAR", "EGP", "KES")},
-    }
+    dict.fromkeys(("USD", "CAD", "AUD", "NZD", "MXN", "ARS", "CLP", "COP", "SGD", "HKD", "TWD"), "$")
+    | {"EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "¥", "INR": "₹", "KRW": "₩", "ILS": "₪", "TRY": "₺", "UAH": "₴"}
+    | {"BRL": "R$", "VND": "₫", "PHP": "₱", "NGN": "₦"}
+    | {code: code for code in ("CHF", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "RON", "BGN", "ZAR", "THB", "MYR")}
+    | {code: code for code in ("IDR", "AED", "SAR", "EGP", "KES")}
 )
 """ISO 4217 code → the sign before an amount, or the code behind it."""
 SIGNS = "$€£¥₹₩₪₺₴₫₱₦¢"
-_MONEY_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        **{code.lower(): sign.lower()[-1] if not sign.isalpha() else code.lower() for code, sign in CURRENCIES.items()},
-        **dict.fromkeys(("us$", "r$", "dollar", "buck", "real", "reais"), "$"),
-        "euro": "€",
-        "pound": "£",
-        "quid": "£",
-        "yen": "¥",
-        "rupee": "₹",
-        "cent": "¢",
-        "penny": "¢",
-        "pence": "¢",
-    }
-)
-"""Words for money → the unit that they mean."""
 _CODES = "|".join(code.lower() for code in CURRENCIES if code not in ("TRY", "COP", "RON"))
-
-PERCENT = re.compile(rf"(?<![\w.,])({NUMBER})[ -]?(?:%|percent(?:age)?|per cent|pct)|%\s?(\d+)")
-MONEY = re.compile(
-    rf"(?:[{SIGNS}]|(?<!\w)(?:{_CODES}|us\$|r\$|dollars?) ?)\s?(\d[\d,]*(?:\.\d+)?)"
-    rf"|(?<![\w.,])({NUMBER})[ -]?(?:(?:dollar|buck|euro|pound|cent|rupee)s?|{_CODES}|yen|quid|pence|[{SIGNS}])(?!\w)"
-)
-_UNITS: dict[str, tuple[Unit, float]] = {
-    **dict.fromkeys(("second", "sec"), ("minutes", 1 / 60)),
-    **dict.fromkeys(("minute", "min"), ("minutes", 1.0)),
-    **dict.fromkeys(("hour", "hr"), ("minutes", 60.0)),
-    **dict.fromkeys(("day", "night"), ("days", 1.0)),
-    "week": ("days", 7.0),
-    "fortnight": ("days", 14.0),
-    **dict.fromkeys(("month", "mo", "mth"), ("months", 1.0)),
-    "quarter": ("months", 3.0),
-    **dict.fromkeys(("year", "yr"), ("months", 12.0)),
-    "decade": ("months", 120.0),
-    **dict.fromkeys(("bill", "payment", "statement", "invoice", "cycle", "period"), ("bills", 1.0)),
-}
-_UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
-_SOME = r"an?|half an?|several|a? ?few|(?:a )?couple(?: of)?|many|multiple"
-DURATION = re.compile(
-    rf"(?<![\w.,$])({NUMBER}|{_SOME})[ -]{{0,2}}"
-    rf"(?:full |whole |more |extra |additional |business |calendar |straight |billing "
-    rf"|monthly )*({_UNIT})(?:'?s'?)?(?!\w)"
-)
-MONTHS = (
-    "january", "february", "march", "april", "may", "june",
-    "july", "august", "september", "october", "november", "december",
-)  # fmt: skip
-_MONTH = "|".join(sorted({*MONTHS, *(name[:3] for name in MONTHS), "sept"}, key=len, reverse=True))
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_ORDINAL = r"(?:st|nd|rd|th)"
-DATES = (
-    re.compile(r"(?<!\d)(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)"),
-    re.compile(r"(?<!\d)(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<y>\d{4}|\d\d)(?!\d)"),
-    re.compile(rf"(?<!\w)(?P<mon>{_MONTH})\.? (?:the )?(?P<d>\d{{1,2}}){_ORDINAL}?(?:,? (?P<y>\d{{4}}))?(?![\d%])"),
-    re.compile(rf"(?<!\d)(?P<d>\d{{1,2}}){_ORDINAL}?(?: of)?[ -](?P<mon>{_MONTH})(?!\w)\.?(?:,?[ -](?P<y>\d{{4}}))?"),
-    re.compile(r"(?<![\d/$.,])(?!24/7|50/50)(?P<a>\d{1,2})/(?P<b>\d{1,2})(?![\d/%])"),
-)
-OTHER_TIMES = re.compile(
-    rf"(?<!\w)(?:"
-    rf"(?:by|until|till?|through|thru|before|on|this|next|every|ends?|expires?|of|coming)"
-    rf" (?:{'|'.join(WEEKDAYS)}|mon|tue|wed|thu|fri)"
-    rf"|(?:{'|'.join(WEEKDAYS)})s?"
-    rf"|(?:in|until|till?|through|by|of|this|next|since|before|late|early|mid|end of) (?:{'|'.join(MONTHS)})"
-    rf"|\d{{1,2}}{_ORDINAL}"
-    r"|(?:tonight|tomorrow|yesterday|midnight|noon|weekends?|eom|eod)"
-    r"|(?:ends?|expires?|valid|good|by|until|only|before) today"
-    r"|end of (?:the |this |next |your )?(?:day|week|month|quarter|year|season|summer|winter|spring|fall)"
-    r"|(?:within|in) (?:the|an?) (?:next )?(?:hour|day|week)|(?:this|next|coming) hour"
-    r"|(?:this|next|until) (?:week|weekend|year|quarter|season|summer|winter|spring|fall|autumn)"
-    r"|(?:christmas|thanksgiving|halloween|easter|new year'?s?(?: eve| day)?|black friday|cyber monday|labor day|"
-    r"memorial day|independence day|valentine'?s?(?: day)?|mother'?s day|father'?s day)"
-    r"|\d{1,2}(?::\d\d)? ?(?:am|pm|a\.m\.|p\.m\.|o'clock)"
-    r"|(?:19|20)\d\d"
-    r")(?!\w)"
-)
+LEXICONS: Mapping[Language, Lexicon] = MappingProxyType({"en": ENGLISH, "es": SPANISH})
 
 
 @dataclass(frozen=True)
@@ -125,71 +35,136 @@ class Length:
 
 @dataclass(frozen=True)
 class Amount:
-    """Money: a figure and the sign, word or code beside it."""
+    """Money: a figure and the sign or code that stands, or is meant, beside it."""
 
     figure: float
     unit: str
 
     def is_of(self, figure: float, currency: str) -> bool:
         """Whether it is that much of the currency; dollars of all countries share their sign."""
-        return math.isclose(self.figure, figure) and _MONEY_WORDS[currency.lower()] == self.unit
+        return math.isclose(self.figure, figure) and _unit_of(currency) == self.unit
 
 
-def number(words: str) -> float:
-    """`12`, `1,200.50`, `twenty-five`, `a hundred` as a number; NaN for what is none of NUMBER."""
-    words = words.strip()
-    if words[:1].isdigit():
-        digits = words.replace(",", "." if re.fullmatch(r"\d+,\d{1,2}", words) else "").rstrip(".")
-        return float(digits)
-    if words.endswith("hundred"):
-        return 100.0
-    if words in ("zero", "dozen"):
-        return 0.0 if words == "zero" else 12.0
-    tens, _, ones = words.replace("-", " ").partition(" ")
-    if tens in _TENS:
-        return 10.0 * (_TENS.index(tens) + 2) + (_ONES.index(ones) + 1 if ones in _ONES else 0)
-    return _ONES.index(words) + 1.0 if words in _ONES else float("nan")
+Quantity = float | Amount | Length
+"""A percentage, an amount or a duration."""
 
 
-def quantities(text: str) -> set[float | Amount | Length]:
-    """Every percentage, amount and duration in `text`, in any case."""
-    return {*percentages(text), *amounts(text), *lengths(text)}
+class Reader:
+    """The quantities of a text in one language."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+        ones, tens = _any(lexicon.ones), _any(lexicon.tens)
+        figures = rf"\d[\d,]*(?:\.\d+)?|(?:{tens})(?:{lexicon.joint}(?:{ones}))?|{ones}"
+        months = _any({*lexicon.months, *(name[:3] for name in lexicon.months), "sept"})
+        words = {"month": months, "weekday": _any(lexicon.weekdays), "ordinal": lexicon.ordinal}
+        self.percent = re.compile(rf"(?<![\w.,])({figures})[ -]?(?:%|{lexicon.percent})|%\s?(\d+)")
+        self.money = re.compile(
+            rf"(?:([{SIGNS}])|(?<!\w)({_CODES}|us\$|r\$|{_any(lexicon.money)})s? ?)\s?(\d[\d,]*(?:\.\d+)?)"
+            rf"|(?<![\w.,])({figures})[ -]?(?:({_any(lexicon.money)}){lexicon.plural}|({_CODES}|[{SIGNS}]))(?!\w)"
+        )
+        self.duration = re.compile(
+            rf"(?<![\w.,$])({figures}|{lexicon.article}|{lexicon.some})[ -]{{0,2}}(?:(?:{lexicon.between}) )*"
+            rf"({_any(lexicon.units)}){lexicon.plural}(?!\w)"
+        )
+        self.dates = (
+            re.compile(r"(?<!\d)(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)"),
+            re.compile(r"(?<!\d)(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<y>\d{4}|\d\d)(?!\d)"),
+            *(re.compile(pattern.format(**words)) for pattern in lexicon.dates),
+            re.compile(r"(?<![\d/$.,])(?!24/7|50/50)(?P<a>\d{1,2})/(?P<b>\d{1,2})(?![\d/%])"),
+        )
+        self.times = re.compile(rf"(?<!\w)(?:{lexicon.times.format(**words)})(?!\w)")
+
+    def number(self, words: str) -> float:
+        """`12`, `1,200.50`, `twenty-five`, `a hundred` as a number; NaN for what is none."""
+        words = words.strip()
+        if words[:1].isdigit():
+            return float(words.replace(",", "." if re.fullmatch(r"\d+,\d{1,2}", words) else "").rstrip("."))
+        if words in self._lexicon.ones:
+            return float(self._lexicon.ones[words])
+        first, *rest = re.split(self._lexicon.joint, words, maxsplit=1)
+        if first not in self._lexicon.tens:
+            return math.nan
+        return float(self._lexicon.tens[first] + sum(self._lexicon.ones[each] for each in rest))
+
+    def percentage(self, match: re.Match[str]) -> float:
+        """The percentage that a match of `percent` tells."""
+        return self.number(match[1] or match[2])
+
+    def amount(self, match: re.Match[str]) -> Amount:
+        """The amount that a match of `money` tells."""
+        sign, word = match[1] or match[6] or "", match[2] or match[5] or ""
+        unit = sign or self._lexicon.money.get(word, word)
+        return Amount(self.number(match[3] or match[4]), _unit_of(unit.upper()))
+
+    def length(self, match: re.Match[str]) -> Length:
+        """The duration that a match of `duration` tells."""
+        unit, factor = self._lexicon.units[match[2]]
+        if re.fullmatch(self._lexicon.article, match[1]):
+            return Length(factor, unit)
+        if re.fullmatch(self._lexicon.some, match[1]):
+            return Length(0.0, "some")
+        return Length(self.number(match[1]) * factor, unit)
+
+    def is_article(self, match: re.Match[str]) -> bool:
+        """Whether a match of `duration` has `a` for its number, which may be a rate (`a month`, not `a full month`)."""
+        return (
+            re.fullmatch(rf"{self._lexicon.article} (?:(?!full|whole|enter|complet)\w+ )*\S+", match.group())
+            is not None
+        )
+
+    def lengths(self, text: str) -> set[Length]:
+        """Every duration in `text`, folded."""
+        return {self.length(match) for match in self.duration.finditer(text)}
+
+    def amounts(self, text: str) -> set[Amount]:
+        """Every amount of money in `text`, folded."""
+        return {self.amount(match) for match in self.money.finditer(text)}
+
+    def percentages(self, text: str) -> set[float]:
+        """Every percentage in `text`, folded."""
+        return {self.percentage(match) for match in self.percent.finditer(text)}
+
+    def quantities(self, text: str) -> set[Quantity]:
+        """Every percentage, amount and duration in `text`, folded."""
+        return {*self.percentages(text), *self.amounts(text), *self.lengths(text)}
+
+    def days_of(self, match: re.Match[str]) -> Iterator[tuple[int, int, int | None]]:
+        """The days (day, month, year if told) that a match of one of `dates` may mean."""
+        parts = match.groupdict()
+        year = int(parts["y"]) if parts.get("y") else None
+        if "a" in parts:
+            yield int(parts["a"]), int(parts["b"]), year
+            yield int(parts["b"]), int(parts["a"]), year
+        else:
+            months = enumerate(self._lexicon.months, 1)
+            told = parts.get("mon")
+            month = next(index for index, name in months if name.startswith(told[:3])) if told else int(parts["m"])
+            yield int(parts["d"]), month, year
+
+    def weekday(self, text: str) -> int | None:
+        """Monday 0 … Sunday 6, if `text` names a day of the week."""
+        return next((index for index, name in enumerate(self._lexicon.weekdays) if name in text), None)
 
 
-def percentages(text: str) -> set[float]:
-    """Every percentage in `text`, in any case."""
-    return {number(match[1] or match[2]) for match in PERCENT.finditer(text.lower())}
+@functools.cache
+def reader(language: Language) -> Reader:
+    """The reader of a language."""
+    return Reader(LEXICONS[language])
 
 
-def amount_of(match: re.Match[str]) -> Amount:
-    """The amount a match of MONEY tells."""
-    unit = re.sub(r"[\d.,\s-]|" + NUMBER, "", match.group()).strip()
-    return Amount(number(match[1] or match[2]), _MONEY_WORDS.get(unit, _MONEY_WORDS.get(unit.removesuffix("s"), unit)))
+def date_text(day: dt.date, language: Language = "en") -> str:
+    """`December 31, 2026`, `31 de diciembre de 2026`: as prompts and templates write dates, whatever the locale."""
+    month = LEXICONS[language].months[day.month - 1]
+    return f"{month.capitalize()} {day.day}, {day.year}" if language == "en" else f"{day.day} de {month} de {day.year}"
 
 
-def amounts(text: str) -> set[Amount]:
-    """Every amount of money in `text`, in any case."""
-    return {amount_of(match) for match in MONEY.finditer(text.lower())}
+def _unit_of(code: str) -> str:
+    """The sign that amounts of a currency, by its code or sign, are told by."""
+    sign = CURRENCIES.get(code, code)
+    return sign if sign.isalpha() else sign[-1]
 
 
-def length(match: re.Match[str]) -> Length:
-    """The duration a match of DURATION tells."""
-    unit, factor = _UNITS[match[2]]
-    if re.fullmatch(_SOME, match[1]):
-        return Length(factor, unit) if match[1] in ("a", "an") else Length(0.0, "some")
-    return Length(number(match[1]) * factor, unit)
-
-
-def lengths(text: str) -> set[Length]:
-    """Every duration in `text`, in any case."""
-    return {length(match) for match in DURATION.finditer(text.lower())}
-
-
-def date_text(day: dt.date) -> str:
-    """`December 31, 2026`: the way dates are written in prompts and templates, whatever the locale."""
-    return f"{MONTHS[day.month - 1].capitalize()} {day.day}, {day.year}"
-
-
-def month_of(name: str) -> int:
-    """1 to 12 for a month's name or its first three letters."""
-    return next(index for index, month in enumerate(MONTHS, 1) if month.startswith(name[:3]))
+def _any(words: Iterator[str] | Mapping[str, object] | set[str] | tuple[str, ...]) -> str:
+    """A pattern of any of the words, the longest first."""
+    return "|".join(re.escape(word).replace("\\ ", " ") for word in sorted(words, key=len, reverse=True))

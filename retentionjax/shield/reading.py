@@ -33,6 +33,10 @@ _LATIN = re.compile(r"LATIN (?:SMALL |CAPITAL |LETTER SMALL CAPITAL )(?:LETTER )
 """By name: accents, hooks, strokes and small capitals of a letter, in a square or circle too."""
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _SPELLED = re.compile(r"(?<![a-z0-9])(?:[a-z0-9]([ .,_*|/~+-]{1,2}))(?:[a-z0-9]\1)+[a-z0-9](?![a-z0-9])")
+WORD = re.compile(r"[^\W_]+(?:'[^\W\d_]+)*")
+"""A word of folded text."""
+BLANK = "·"
+"""Stands for each character of what is spared: it is in no word and no number."""
 _ABBREVIATION = 3
 """Up to this many letters with dots between them are an abbreviation, though still read as a word: `s.u.e.`."""
 _LEET = str.maketrans("013457@$!", "oieastasi")
@@ -48,6 +52,8 @@ class Reading:
     """ASCII lower case wherever a character has such a form."""
     origin: Sequence[int]
     """Position in `text` of each character of `folded`, and len(text) at the end."""
+    plain: str
+    """`folded`, with what is the customer's or the sender's own blanked out (`Brief.spare`)."""
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The place in `text` of folded[start:end]."""
@@ -66,27 +72,27 @@ class Reading:
 def read(text: str) -> Reading:
     """Folds `text`; emphasis marks, invisible characters and combining marks leave nothing behind."""
     if text.isascii() and _EMPHASIS.isdisjoint(text):
-        return Reading(text, text.lower(), range(len(text) + 1))
+        return Reading(text, text.lower(), range(len(text) + 1), text.lower())
     pieces, origin = [], []
     for index, character in enumerate(text):
         piece = _folded(character)
         pieces.append(piece)
         origin += [index] * len(piece)
-    return Reading(text, "".join(pieces), [*origin, len(text)])
-
-
-def spare(text: str, words: str) -> tuple[bool, str]:
-    """Whether `words` stand in the folded `text`, and the text with them blanked out, its length unchanged."""
-    folded = _folded_words(words)
-    if not folded or folded not in text:
-        return False, text
-    left = re.sub(rf"(?<!\w){re.escape(folded)}(?!\w)", "·" * len(folded), text)
-    return left != text, left
+    folded = "".join(pieces)
+    return Reading(text, folded, [*origin, len(text)], folded)
 
 
 @functools.lru_cache(4096)
-def _folded_words(words: str) -> str:
+def fold(words: str) -> str:
+    """`words` as `read` folds them, without blanks around."""
     return read(words).folded.strip()
+
+
+def blanked(text: str, words: str) -> str:
+    """The folded `text` with the folded `words` blanked out, its length unchanged."""
+    if not words or words not in text:
+        return text
+    return re.sub(rf"(?<!\w){re.escape(words)}(?!\w)", BLANK * len(words), text)
 
 
 def unspelled(reading: Reading) -> list[tuple[str, int, int]]:

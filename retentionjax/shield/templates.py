@@ -1,24 +1,93 @@
 """Deterministic messages that always pass: what is sent when no better message may be."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from retentionjax.errors import ConfigError
-from retentionjax.shield.brief import Brief, Tone
+from retentionjax.shield.brief import Brief, Channel, Tone
 from retentionjax.shield.checking import check
+from retentionjax.shield.lexicon import Language
 from retentionjax.shield.quantities import date_text
 from retentionjax.shield.rules import Rules
 from retentionjax.shield.verdict import Verdict
 
-_GREETING: dict[Tone, tuple[str, str]] = {
-    "warm": ("Hi {name}, ", "Hello! "),
-    "formal": ("Dear {name}, ", ""),
-    "brief": ("{name}, ", ""),
-}
-_CLOSING = {
-    "sms": " Reply STOP to opt out.",
-    "push": " Manage alerts in settings.",
-    "email": "\n\nYou can unsubscribe at any time with the link below.",
+
+@dataclass(frozen=True)
+class _Wording:
+    """The sentences of one language."""
+
+    greeting: Mapping[Tone, tuple[str, str]]
+    """With a name, and without."""
+    thanks: Mapping[Tone, tuple[str, str]]
+    """For a tenure, and without one."""
+    have: Mapping[Tone, str]
+    plan: str
+    accept: Mapping[Channel, str]
+    by: str
+    question: str
+    help: str
+    closing: Mapping[Channel, str]
+    sign: str
+    footer: str
+
+
+_GSM = str.maketrans("áíóúÁÍÓÚ", "aiouAIOU")
+"""A short message with one of these has room for 70 characters a segment instead of 160."""
+_WORDINGS: Mapping[Language, _Wording] = {
+    "en": _Wording(
+        greeting={"warm": ("Hi {name}, ", "Hello! "), "formal": ("Dear {name}, ", ""), "brief": ("{name}, ", "")},
+        thanks={
+            **dict.fromkeys(("warm", "formal"), ("thank you for {tenure} with us. ", "thank you for being with us. ")),
+            "brief": ("thanks for {tenure} with us. ", ""),
+        },
+        have={"warm": "enjoy", "formal": "you can have", "brief": "enjoy"},
+        plan=" on your {plan}",
+        accept={
+            "sms": "Reply YES to accept",
+            "push": "Open the app to accept",
+            "email": "Reply to this e-mail to accept",
+        },
+        by=" by {date}",
+        question="How is everything going? We are here if you have a question.",
+        help="Any questions? We can help.",
+        closing={
+            "sms": " Reply STOP to opt out.",
+            "push": " Manage alerts in settings.",
+            "email": "\n\nYou can unsubscribe at any time with the link below.",
+        },
+        sign="Kind regards",
+        footer="Unsubscribe",
+    ),
+    "es": _Wording(
+        greeting={
+            "warm": ("Hola, {name}: ", "¡Hola! "),
+            "formal": ("Buenos días, {name}: ", ""),
+            "brief": ("{name}: ", ""),
+        },
+        thanks={
+            **dict.fromkeys(
+                ("warm", "formal"), ("gracias por {tenure} con nosotros. ", "gracias por confiar en nosotros. ")
+            ),
+            "brief": ("gracias por {tenure}. ", ""),
+        },
+        have={"warm": "le damos", "formal": "le ofrecemos", "brief": "le damos"},
+        plan=" en su {plan}",
+        accept={
+            "sms": "Responda SI para aceptar",
+            "push": "Abra la aplicación para aceptar",
+            "email": "Responda a este correo para aceptar",
+        },
+        by=" antes del {date}",
+        question="¿Cómo va todo? Estamos aquí si tiene alguna pregunta.",
+        help="¿Alguna pregunta? Podemos ayudarle.",
+        closing={
+            "sms": " Responda STOP para no recibir más mensajes.",
+            "push": " Cambie sus avisos en los ajustes.",
+            "email": "\n\nPuede darse de baja en cualquier momento con el enlace de abajo.",
+        },
+        sign="Un saludo",
+        footer="Darse de baja",
+    ),
 }
 
 
@@ -45,7 +114,7 @@ def render_checked(brief: Brief, rules: Rules | None = None) -> tuple[str, Verdi
 def footer(brief: Brief) -> str:
     """What the sending side adds below the body of an e-mail: the unsubscribe link and the postal address."""
     sender = brief.sender
-    return f"--\nUnsubscribe: {sender.unsubscribe_url}\n{sender.name}, {sender.postal_address}"
+    return f"--\n{_WORDINGS[brief.language].footer}: {sender.unsubscribe_url}\n{sender.name}, {sender.postal_address}"
 
 
 def _candidates(brief: Brief) -> Iterator[str]:
@@ -55,45 +124,48 @@ def _candidates(brief: Brief) -> Iterator[str]:
 
 
 def _message(brief: Brief, name: str | None, facts: bool) -> str:
-    named, unnamed = _GREETING[brief.tone]
-    greeting = named.format(name=name) if name else unnamed
+    wording = _WORDINGS[brief.language]
+    named, unnamed = wording.greeting[brief.tone]
+    greeting = named if name else unnamed
     opening = "" if brief.channel == "email" else f"{brief.sender.name}: "
     body = _thanks(brief, facts) + _offer(brief, facts)
     if brief.channel == "email":
         greeting = greeting.strip() + "\n\n" if greeting else ""
-        body = body + f"\n\nKind regards,\n{brief.sender.name}"
+        body = body + f"\n\n{wording.sign},\n{brief.sender.name}"
     if not greeting or greeting.endswith(("! ", "\n")):
         body = body[:1].upper() + body[1:]
-    else:
-        body = body[:1].lower() + body[1:]
-    return opening + greeting + body + _CLOSING[brief.channel]
+    text = greeting + body + wording.closing[brief.channel]
+    if brief.channel == "sms":
+        text = text.translate(_GSM)
+    return opening + text.replace("{name}", name or "")
 
 
 def _thanks(brief: Brief, facts: bool) -> str:
     tenure = brief.known.get("tenure") if facts and brief.channel != "push" else None
-    if brief.tone == "brief":
-        return f"thanks for {tenure} with us. " if tenure else ""
-    return f"thank you for {tenure} with us. " if tenure else "thank you for being with us. "
+    told, untold = _WORDINGS[brief.language].thanks[brief.tone]
+    return told.format(tenure=tenure) if tenure else untold
 
 
 def _offer(brief: Brief, facts: bool) -> str:
-    plan = brief.known.get("plan") if facts else None
-    if brief.offer.is_none:
-        return "How is everything going? We are here if you have a question."
-    on = f" on your {plan}" if plan and brief.channel != "push" else ""
-    terms = f"{brief.offer.words}{on}" + (f" for {brief.offer.span}" if brief.offer.limited else "")
-    accept = {
-        "sms": " Reply YES to accept",
-        "push": " Open the app to accept",
-        "email": " Reply to this e-mail to accept",
-    }
-    by = f" by {date_text(brief.offer.ends)}" if brief.offer.ends else ""
-    have = "you can have" if brief.tone == "formal" else "enjoy"
-    return f"{have.capitalize()} {terms}.{accept[brief.channel]}{by}."
+    """The sentences of the offer; the first begins in lower case where nothing stands before it."""
+    wording, offer = _WORDINGS[brief.language], brief.offer
+    if offer.is_none:
+        return wording.question
+    plan = brief.known.get("plan") if facts and brief.channel != "push" else None
+    on = wording.plan.format(plan=plan) if plan else ""
+    have = wording.have[brief.tone]
+    if _thanks(brief, facts):
+        have = have[:1].upper() + have[1:]
+    return f"{have} {offer.words(brief.language)}{on}{offer.running(brief.language)}. {_accept(brief)}."
+
+
+def _accept(brief: Brief) -> str:
+    wording, ends = _WORDINGS[brief.language], brief.offer.ends
+    return wording.accept[brief.channel] + (wording.by.format(date=date_text(ends, brief.language)) if ends else "")
 
 
 def _barest(brief: Brief) -> str:
-    offer = replace(brief.offer, ends=None).text()
-    until = f" Accept by {date_text(brief.offer.ends)}." if brief.offer.ends else ""
-    body = f"{offer}.{until}" if offer else "Any questions? We can help."
-    return f"{brief.sender.name}: {body}{_CLOSING[brief.channel]}"
+    wording, offer = _WORDINGS[brief.language], replace(brief.offer, ends=None).text(brief.language)
+    told = f"{offer[:1].upper()}{offer[1:]}. {_accept(brief)}." if offer else wording.help
+    text = f"{told}{wording.closing[brief.channel]}"
+    return f"{brief.sender.name}: {text.translate(_GSM) if brief.channel == 'sms' else text}"

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["block", "warn", "off"]
+Severity = Literal["block", "models", "warn", "off"]
+"""`models` blocks what a model wrote and warns of what a person wrote."""
+Author = Literal["model", "person"]
+"""Who wrote a text."""
 
 
+_ACCEPT = "offer.accept"
 _OFFER = ("offer.", "facts.")
 """How the rules begin that say what is so of offer and facts."""
 
@@ -49,5 +53,10 @@ class Verdict:
 
     @property
     def grounded(self) -> bool:
-        """Whether every percentage, price, duration, date and gift is the offer's, and the discount is stated."""
-        return not any(rule.startswith(_OFFER) for rule in self.blocking)
+        """Whether every percentage, price, duration, date and gift is the offer's, and the offer is stated."""
+        return not any(rule.startswith(_OFFER) and rule != _ACCEPT for rule in self.blocking)
+
+    @property
+    def takeable(self) -> bool:
+        """Whether it says how to take what it offers, if it offers anything."""
+        return all(each.rule != _ACCEPT for each in self.violations)

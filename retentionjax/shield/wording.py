@@ -1,12 +1,13 @@
 """Wordings: the phrase rules of the YAML, profanity, and names that are not the customer's."""
 
-import functools
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from retentionjax.shield.brief import Brief
-from retentionjax.shield.reading import Reading, read, spare, unspelled
-from retentionjax.shield.rules import PhraseRule, Rules
+from retentionjax.shield.quantities import reader
+from retentionjax.shield.reading import WORD, Reading, fold, unspelled
+from retentionjax.shield.rules import PhraseRule, Phrasing
 from retentionjax.shield.verdict import Finding
 
 _MASKED = re.compile(
@@ -16,73 +17,109 @@ _MASKED = re.compile(
 )
 _GREETING = re.compile(
     r"(?i:(?<!\w)(?:hi|hello|hey|dear|greetings|good (?:morning|afternoon|evening|day)|welcome(?: back)?"
-    r"|thanks(?: again)?|thank you(?: so much)?|many thanks)),? "
-    r"((?:(?:[Mm]r|[Mm]rs|[Mm]s|[Dd]r)\.? )?[^\W\d_a-zа-я][^\W\d_]*(?:['’-][^\W\d_]+)*)"
+    r"|thanks(?: again)?|thank you(?: so much)?|many thanks|hola|estimad[oa]s?|querid[oa]s?"
+    r"|buen(?:os d[ií]as|as tardes)|(?:muchas )?gracias)),? "
+    r"((?:(?:[Mm]r|[Mm]rs|[Mm]s|[Dd]r|[Ss]r|[Ss]ra)\.? )?[^\W\d_a-zа-я][^\W\d_]*(?:['’-][^\W\d_]+)*)"
 )
 _OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)")
 _VOCATIVE = re.compile(r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
+_CLAUSE = re.compile(
+    r"[!?;:\n]|[.,](?!\d)|\s-\s|(?<!\w)(?:and|but|then|or|so|plus|while|y|e|pero|luego|entonces|mientras)(?!\w)"
+)
+_BETWEEN = re.compile(r"[\s'\"-]{1,3}")
+"""What may stand between the words of a phrase."""
+
+Word = tuple[str, int, int]
+"""A word, its start and its end in the folded text."""
 
 
-def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+def find(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding]:
     """Every wording that may not stand."""
-    plain = reading.folded
-    for words in (brief.sender.name, brief.offer.say or ""):
-        _, plain = spare(plain, words)
-    unnamed = spare(plain, brief.name or "")[1]
+    words = [(match.group(), *match.span()) for match in WORD.finditer(reading.plain)]
     disguised = unspelled(reading)
-    for rule in rules.phrases:
-        if (
-            brief.channel in rule.channels
-            and brief.tone in rule.tones
-            and brief.offer.kinds.isdisjoint(rule.unless_offered)
-        ):
-            yield from _phrases(reading, unnamed if rule.spares_name else plain, rule, disguised)
-    yield from _profanity(reading, unnamed, disguised, rules)
-    yield from _names(reading, brief, rules)
+    for rule, start, end, detail in (
+        *_patterns(reading.plain, phrasing, disguised),
+        *_listed(reading.plain, words, phrasing),
+        *_listed(reading.plain, disguised, phrasing),
+    ):
+        if rule.applies(brief) and not _excused(rule, reading.plain, start, end, brief):
+            yield reading.finding(rule.id, start, end, f"{rule.why}: {detail!r}")
+    yield from _profanity(reading, (*words, *disguised), phrasing)
+    yield from _names(reading, brief, phrasing)
 
 
-def _phrases(reading: Reading, text: str, rule: PhraseRule, disguised: list[tuple[str, int, int]]) -> Iterator[Finding]:
-    for match in rule.regex.finditer(text):
-        yield reading.found(rule.id, match, rule.why)
-    for word, start, end in disguised:
-        if rule.regex.fullmatch(word):
-            yield reading.finding(rule.id, start, end, f"{rule.why}: {word!r} in disguise")
+Hit = tuple[PhraseRule, int, int, str]
+"""A rule, the place in the folded text that meets it, and the words there."""
 
 
-def _profanity(reading: Reading, text: str, disguised: list[tuple[str, int, int]], rules: Rules) -> Iterator[Finding]:
+def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[Hit]:
+    for rule in phrasing.phrases:
+        if rule.regex is None:
+            continue
+        for match in rule.regex.finditer(text):
+            yield rule, *match.span(), match.group()
+        for word, start, end in disguised:
+            if rule.regex.fullmatch(word):
+                yield rule, start, end, word
+
+
+def _listed(text: str, words: list[Word], phrasing: Phrasing) -> Iterator[Hit]:
+    """Words and phrases of the lists; a genitive counts as its word."""
+    for place, (word, start, _) in enumerate(words):
+        for rule, sequence in phrasing.index.get(word) or phrasing.index.get(word.removesuffix("'s")) or ():
+            run = words[place : place + len(sequence)]
+            if tuple(each for each, *_ in run[1:]) != sequence[1:]:
+                continue
+            if all(_BETWEEN.fullmatch(text, one[2], other[1]) for one, other in pairwise(run)):
+                yield rule, start, run[-1][2], " ".join(sequence)
+
+
+def _excused(rule: PhraseRule, text: str, start: int, end: int, brief: Brief) -> bool:
+    """Whether the place is in a harmless wording, or in a clause that states the offer and may hold it."""
+    harmless = rule.harmless_regex
+    if harmless and any(match.start() <= start and end <= match.end() for match in harmless.finditer(text)):
+        return True
+    return rule.apart_from_offer and not brief.offer.is_none and _states_offer(text, start, end, brief)
+
+
+def _states_offer(text: str, start: int, end: int, brief: Brief) -> bool:
+    """Whether the clause around a place holds a percentage or an amount."""
+    first = max((match.end() for match in _CLAUSE.finditer(text, 0, start)), default=0)
+    following = _CLAUSE.search(text, end)
+    clause = text[first : following.start() if following else len(text)]
+    read = reader(brief.language)
+    return bool(read.percent.search(clause) or read.money.search(clause))
+
+
+def _profanity(reading: Reading, words: tuple[Word, ...], phrasing: Phrasing) -> Iterator[Finding]:
     for match in _MASKED.finditer(reading.text):
         yield Finding("tone.profanity", *match.span(), "profanity")
-    words = [(match.group(), *match.span()) for match in _WORD.finditer(text)]
-    stems = rules.words.profanity_stems
-    for word, start, end in (*words, *disguised):
-        if word in rules.words.sets["profanity"] or word.startswith(stems):
+    stems = phrasing.words.profanity_stems
+    for word, start, end in words:
+        if word in phrasing.words.sets["profanity"] or word.startswith(stems):
             yield reading.finding("tone.profanity", start, end, "profanity")
 
 
-def _names(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
+def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding]:
     """A greeting of someone else, or anyone else's first name."""
-    text = reading.text
-    own = {word for each in (brief.name or "", brief.sender.name, *brief.known.values()) for word in _words(each)}
-    own |= rules.words.sets["openers"]
+    text, known = reading.text, phrasing.words.sets
+    own = {word for each in brief.own_words for word in WORD.findall(fold(each))}
     seen = set()
     # "Aida, Northwind here": after a greeting the sender's capital is as good as a small letter.
     calm = text.replace(f", {brief.sender.name}", f", {brief.sender.name.lower()}")
     for pattern in (_GREETING, _OPENING, _VOCATIVE):
         for match in pattern.finditer(calm):
-            words = _words(match[1])
-            if not own.issuperset(words) and match.start(1) not in seen:
+            words = WORD.findall(fold(match[1]))
+            if not all(word in own or word in known["openers"] for word in words) and match.start(1) not in seen:
                 seen.add(match.start(1))
-                yield Finding(
-                    "name.wrong", *match.span(1), f"the customer is {brief.name or 'not named'}: {match[1]!r}"
-                )
-    for match in _WORD.finditer(reading.folded):
+                yield Finding("name.wrong", *match.span(1), _wrong_name(brief, match[1]))
+    for match in WORD.finditer(reading.folded):
         word = match.group().removesuffix("'s")
-        start, end = reading.span(*match.span())
-        if word in rules.words.sets["names"] and word not in own and text[start].isupper() and start not in seen:
-            yield Finding("name.wrong", start, end, f"the customer is {brief.name or 'not named'}: {word!r}")
+        if word in known["names"] and word not in own:
+            start, end = reading.span(*match.span())
+            if text[start].isupper() and start not in seen:
+                yield Finding("name.wrong", start, end, _wrong_name(brief, word))
 
 
-@functools.lru_cache(4096)
-def _words(text: str) -> list[str]:
-    return _WORD.findall(read(text).folded)
+def _wrong_name(brief: Brief, word: str) -> str:
+    return f"the customer is {brief.name or 'not named'}: {word!r}"

@@ -20,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
 
@@ -129,9 +129,10 @@ class Templates:
         return passed(text, verdict, "template", brief)
 
 
-def checked(text: str, source: str, brief: Brief, rules: shield.Rules) -> Message:
+def checked(text: str, source: Literal["model", "template"], brief: Brief, rules: shield.Rules) -> Message:
     """The text as a message. Raises Blocked where the shield refuses it."""
-    return passed(text, shield.check(text, brief, rules), source, brief)
+    verdict = shield.check(text, brief, rules, by="model" if source == "model" else "person")
+    return passed(text, verdict, source, brief)
 
 
 def passed(text: str, verdict: Verdict, source: str, brief: Brief) -> Message:
@@ -293,7 +294,7 @@ class Models:
             text = write(masked, _seed(served.id, brief, attempt))
             if served.rules is None:
                 return text
-            verdict = shield.check(brief.fill(text), brief, served.rules)
+            verdict = shield.check(brief.fill(text), brief, served.rules, by="model")
             if verdict.passed:
                 return text
             self._metrics.shield_blocks(verdict.blocking)

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from experiments import text_evaluation
-from experiments.writing import NORTHWIND
 from retentionjax import shield
 from retentionjax.language import hub, lora, reward
-from retentionjax.shield import Brief, Offer
+from retentionjax.shield import Brief, Offer, Sender
 
-GOOD = "{sender}: Hi {name}, enjoy 10% off your bill for 30 days. Reply STOP to opt out."
-INVENTED = "Northwind: Hi Maria, enjoy 20% off your bill for 30 days. Reply STOP to opt out."
-RUDE = "Northwind: Hi Maria, enjoy 10% off your bill for 30 days."
+NORTHWIND = Sender("Northwind", "12 Harbor Street", ("northwind.example",), "https://northwind.example/unsubscribe")
+GOOD = "{sender}: Hi {name}, enjoy 10% off your bill for 30 days. Reply YES to accept. Reply STOP to opt out."
+INVENTED = "Northwind: Hi Maria, enjoy 20% off your bill for 30 days. Reply YES to accept. Reply STOP to opt out."
+RUDE = "Northwind: Hi Maria, enjoy 10% off your bill for 30 days. Reply YES to accept."
 
 
 @pytest.fixture(scope="module")

@@ -47,15 +47,24 @@ def test_brevity_and_fluency_are_lines_between_two_marks() -> None:
 
 
 def test_the_total_is_the_weighted_mean_of_the_pieces() -> None:
-    found = rule_judge.points(ASKED, GOOD, grounded=False, log_prob=-3.5, weights=Weights(1, 2, 3, 4, 5))
-    pieces = (found.coverage, found.grounding, found.tone, found.brevity, found.fluency)
-    assert found.total == pytest.approx(sum(w * p for w, p in zip((1, 2, 3, 4, 5), pieces, strict=True)) / 15)
+    found = rule_judge.points(
+        ASKED, GOOD, grounded=False, takeable=True, log_prob=-3.5, weights=Weights(1, 2, 3, 4, 5, 6)
+    )
+    pieces = (found.coverage, found.grounding, found.action, found.tone, found.brevity, found.fluency)
+    assert found.total == pytest.approx(sum(w * p for w, p in zip((1, 2, 3, 4, 5, 6), pieces, strict=True)) / 21)
 
 
 def test_an_untrue_message_loses_to_a_true_one_however_fluent() -> None:
-    true = rule_judge.points(ASKED, GOOD, grounded=True, log_prob=-6.0)
-    untrue = rule_judge.points(ASKED, GOOD, grounded=False, log_prob=-1.0)
+    true = rule_judge.points(ASKED, GOOD, grounded=True, takeable=True, log_prob=-6.0)
+    untrue = rule_judge.points(ASKED, GOOD, grounded=False, takeable=True, log_prob=-1.0)
     assert true.total > untrue.total
+
+
+def test_of_two_true_messages_the_one_that_says_how_to_take_the_offer_is_better() -> None:
+    with_action, without = (
+        rule_judge.points(ASKED, GOOD, grounded=True, takeable=said, log_prob=-3.0).total for said in (True, False)
+    )
+    assert with_action > without
 
 
 def test_the_judge_looks_at_a_text_once_and_calls_small_differences_ties() -> None:
@@ -65,7 +74,7 @@ def test_the_judge_looks_at_a_text_once_and_calls_small_differences_ties() -> No
         looked.append((brief, text))
         return -3.0 if "Maria" in text else -3.05
 
-    judge = rule_judge.judge([ASKED, ASKED], lambda brief, text: "10%" in text, log_prob)
+    judge = rule_judge.judge([ASKED, ASKED], lambda brief, text: "10%" in text, lambda brief, text: True, log_prob)
     systems = {"good": [GOOD, GOOD], "bad": [GOOD.replace("10%", "20%"), GOOD + " "]}
     found = compare(systems, judge, resamples=10).duels[0]
     assert (found.wins, found.ties, found.losses) == (1, 1, 0)

@@ -1,6 +1,7 @@
 """The check: pure, deterministic, raises on no text, and finds what is put into a message that passed."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -43,6 +44,7 @@ INSERTIONS = {
 @settings(max_examples=200)
 @given(briefs(), st.sampled_from(sorted(INSERTIONS)), st.booleans())
 def test_a_violation_put_into_a_passing_message_is_found(brief: Brief, rule: str, in_front: bool) -> None:
+    brief = replace(brief, language="en")
     text = render(brief)
     changed = f"{INSERTIONS[rule]} {text}" if in_front else f"{text} {INSERTIONS[rule]}"
     verdict = check(changed, brief)
@@ -94,7 +96,7 @@ def test_a_span_points_at_the_words_in_the_message_as_given() -> None:
         ("10% off for 30 days", 0.1, True),
         ("ten percent off for thirty days", 0.1, True),
         ("save 10% for 30 days", 0.1, True),
-        ("10% off", 0.1, True),
+        ("10% off", 0.1, False),
         ("we are glad to have you", 0.1, False),
         ("20% off for 30 days", 0.1, False),
         ("10% off and 20% off", 0.1, False),

@@ -1,13 +1,14 @@
 """Contact: consent first, then the recipient's own clock, then the number of contacts."""
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from retentionjax.errors import DataError
-from retentionjax.shield import Permission, Recipient, may_contact
+from retentionjax.shield import Permission, Recipient, load_rules, may_contact
 
 SMS = frozenset({"sms"})
 NOON = dt.datetime(2026, 6, 3, 19, 30, tzinfo=dt.UTC)  # a Wednesday; 15:30 in New York, 9:30 in Honolulu
@@ -97,7 +98,56 @@ def test_a_time_without_a_zone_is_refused() -> None:
         may_contact(Recipient(SMS), "sms", dt.datetime(2026, 6, 3, 12))  # noqa: DTZ001
 
 
-@pytest.mark.parametrize("recipient", [Recipient(SMS, time_zone="Mars/Olympus"), Recipient(SMS, country="XX")])
-def test_a_place_nobody_knows_is_refused(recipient: Recipient) -> None:
-    with pytest.raises(DataError):
-        may_contact(recipient, "sms", NOON)
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"time_zone": "Mars/Olympus"}, "time zone is 'Mars/Olympus'"),
+        ({"country": "XX"}, "country is 'XX'; allowed: AU, BR, CA"),
+        ({"country": "us"}, "country is 'us'; allowed"),
+        ({"region": "us-fl"}, "region is 'us-fl'; allowed in US: US-AK, US-AL"),
+        ({"region": "FL"}, "region is 'FL'"),
+        ({"region": "Florida"}, "region is 'Florida'"),
+        ({"region": "US-ZZ"}, "region is 'US-ZZ'"),
+        ({"region": ""}, "region is ''"),
+        ({"region": "CA-ON"}, "region is 'CA-ON'; allowed in US"),
+        ({"region": "US-FL", "country": "GB"}, "region is 'US-FL'; allowed in GB: GB-ENG"),
+        ({"region": "FR-75", "country": "FR"}, "region is 'FR-75'; allowed in FR: none"),
+    ],
+)
+def test_a_place_nobody_knows_is_refused(place: dict[str, str], words: str) -> None:
+    for known in ({}, {"time_zone": "America/New_York"}):
+        with pytest.raises(DataError, match=words):
+            may_contact(Recipient(SMS, **{**known, **place}), "sms", NOON)
+
+
+def test_every_region_and_country_of_the_rules_has_hours_and_zones() -> None:
+    contact = load_rules().contact
+    places = [{"country": country} for country in contact.countries]
+    places += [{"country": c, "region": f"{c}-{each}"} for c, all_ in contact.subdivisions.items() for each in all_]
+    assert len(places) > 100
+    for place in places:
+        assert may_contact(Recipient(SMS, **place), "sms", NOON).earliest is not None
+    known = {f"{country}-{each}" for country, regions in contact.subdivisions.items() for each in regions}
+    assert set(contact.regions) <= known
+    assert set(contact.region_zones) <= known
+
+
+@pytest.mark.parametrize(
+    ("country", "zone", "local", "allowed"),
+    [
+        ("FR", "Europe/Paris", (3, 12, 59), True),  # a Wednesday
+        ("FR", "Europe/Paris", (3, 13, 0), False),
+        ("FR", "Europe/Paris", (3, 14, 0), True),
+        ("FR", "Europe/Paris", (6, 11, 0), False),  # a Saturday
+        ("DE", "Europe/Berlin", (6, 11, 0), True),
+        ("DE", "Europe/Berlin", (6, 16, 0), False),
+        ("DE", "Europe/Berlin", (7, 11, 0), False),
+        ("CA", "America/Toronto", (3, 21, 29), True),
+        ("CA", "America/Toronto", (3, 21, 30), False),
+        ("GB", "Europe/London", (7, 8, 30), False),
+        ("GB", "Europe/London", (7, 9, 0), True),
+    ],
+)
+def test_each_country_has_its_own_hours(country: str, zone: str, local: tuple[int, int, int], allowed: bool) -> None:
+    now = dt.datetime(2026, 6, *local, tzinfo=ZoneInfo(zone))
+    assert may_contact(Recipient(SMS, time_zone=zone, country=country), "sms", now).allowed is allowed

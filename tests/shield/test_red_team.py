@@ -1,4 +1,4 @@
-"""The red team's messages: at least 99 % judged right, and every mistake named."""
+"""The red team's messages: every one judged right, by the rules it was meant to break."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ def brief(entry: dict[str, Any]) -> Brief:
         tone=entry.get("tone", "warm"),
         first_name=entry.get("name", "Maria"),
         facts={"plan": "fiber internet", "tenure": "14 months", **entry.get("facts", {})},
+        language=entry.get("language", "en"),
     )
 
 
@@ -35,18 +36,16 @@ def text(entry: dict[str, Any]) -> str:
 
 def mistakes() -> Iterator[str]:
     for number, entry in enumerate(MESSAGES, 1):
-        verdict = check(text(entry), brief(entry))
+        verdict = check(text(entry), brief(entry), by=entry.get("by", "person"))
         wanted = set(entry.get("rules", []))
         if verdict.passed != (not wanted) or not wanted <= set(verdict.blocking):
             found = [f"{each.rule} ({each.detail})" for each in verdict.violations if each.severity == "block"]
             yield f"{number}. {text(entry)!r}: wanted {sorted(wanted) or 'to pass'}, found {found}"
 
 
-def test_at_least_99_percent_are_judged_right() -> None:
+def test_all_are_judged_right() -> None:
     wrong = list(mistakes())
-    print(f"{len(MESSAGES)} messages, {len(wrong)} judged wrong", *wrong, sep="\n")
-    assert len(MESSAGES) >= 150
-    assert len(wrong) <= 0.01 * len(MESSAGES), "\n".join(wrong)
+    assert not wrong, "\n".join(wrong)
 
 
 def test_good_and_bad_messages_are_both_many() -> None:
@@ -58,6 +57,12 @@ def test_good_and_bad_messages_are_both_many() -> None:
 def test_every_blocking_rule_is_attacked() -> None:
     from retentionjax.shield import load_rules
 
-    attacked = {rule for entry in MESSAGES for rule in entry.get("rules", [])}
-    blocking = {rule for rule, severity in load_rules().severities.items() if severity == "block"}
+    attacked = {(entry.get("language", "en"), rule) for entry in MESSAGES for rule in entry.get("rules", [])}
+    rules = load_rules()
+    blocking = {
+        (language, rule.id)
+        for language, phrasing in rules.languages.items()
+        for rule in phrasing.phrases
+        if rule.severity in ("block", "models")
+    } | {("en", check) for check, severity in rules.checks.items() if severity in ("block", "models")}
     assert blocking <= attacked, sorted(blocking - attacked)

@@ -100,7 +100,7 @@ def _false_urgency(case: Case) -> Draft | None:
     ends = date_text(start + dt.timedelta(days=case.rng.randrange(3, 300)))
     if offer.ends is not None:
         return case.draft.with_values(ends=ends)
-    act = Part("act", case.rng.choice(phrases.ACT_BY[case.brief.tone].of(case.split)))
+    act = Part("act", case.rng.choice(phrases.ACT_BY[case.brief.channel][case.brief.tone].of(case.split)))
     place = case.draft.index("act")
     spoilt = _before_opt_out(case.draft, act) if place is None else case.draft.with_part(place, act)
     return spoilt.with_values(ends=ends)

@@ -13,7 +13,7 @@ from retentionjax.shield.brief import Brief
 from retentionjax.shield.offer import Offer
 from retentionjax.shield.quantities import date_text
 
-MOST_CHARACTERS = {"sms": 160, "push": 120}
+MOST_CHARACTERS = {"sms": 160, "push": 150}
 """One SMS segment of GSM-7; what a lock screen shows."""
 MOST_WORDS = 60
 """Of an e-mail's body."""
@@ -68,7 +68,7 @@ def terms(offer: Offer) -> dict[str, str]:
     if offer.is_none:
         return {}
     if is_plain(offer):
-        told = {"discount": f"{offer.percent:g}%", "days": offer.span}
+        told = {"discount": f"{offer.percent:g}%", "days": offer.span()}
     else:
         told = {"offer": replace(offer, ends=None).text()}
     return told | ({"ends": date_text(offer.ends)} if offer.ends else {})
@@ -119,15 +119,20 @@ def write(draft: Draft) -> str:
     return loud
 
 
-def options(slot: str, brief: Brief, split: str, *, sender: bool, tone: str | None = None) -> list[str]:
-    """Phrases that may fill `slot`, naming the sender or not; those that name most of plan and person come alone."""
+def options(
+    slot: str, brief: Brief, split: str, *, sender: bool, tone: str | None = None, short: bool = False
+) -> list[str]:
+    """Phrases that may fill `slot`, naming the sender or not; those that name most of plan and person come alone.
+
+    `short`: the plan may be left out.
+    """
     known = values(brief)
     found = [
         phrase
         for phrase in _choice(slot, brief, tone or brief.tone).of(split)
         if (named := set(_FIELD.findall(phrase))) <= set(known) and ("sender" in named) == sender
     ]
-    for field in ("name", "plan"):
+    for field in ("name",) if short else ("name", "plan"):
         found = [phrase for phrase in found if f"{{{field}}}" in phrase] or found
     return found
 
@@ -142,7 +147,8 @@ def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool)
         if slot == "act" and brief.offer.is_none:
             continue
         used = {part.phrase for part in parts}
-        found = [phrase for phrase in options(slot, brief, split, sender=marked.endswith("@")) if phrase not in used]
+        named = marked.endswith("@")
+        found = [each for each in options(slot, brief, split, sender=named, short=short) if each not in used]
         if not found:
             return None
         parts.append(Part(slot, min(found, key=len) if short else rng.choice(found)))
@@ -158,7 +164,7 @@ def _choice(slot: str, brief: Brief, tone: str) -> Choice:
     if slot == "sign":
         return phrases.SIGN[short][tone]
     if slot == "act":
-        return phrases.ACT_BY[tone] if brief.offer.ends is not None else phrases.ACT[brief.channel][tone]
+        return phrases.ACT_BY[brief.channel][tone] if brief.offer.ends is not None else phrases.ACT[brief.channel][tone]
     if slot == "offer":
         if brief.offer.is_none:
             return phrases.CHECK_IN[tone]

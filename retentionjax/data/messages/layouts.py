@@ -1,8 +1,8 @@
 """In which order a message says things.
 
-Slots in order; `@` marks the one that names the sender. "act" falls away without an offer; "close", "bond" and "detail"
-are what a writer may leave out: so messages of one brief differ in length. To learn from, a short message names its
-sender before its offer.
+Slots in order; `@` marks the one that names the sender. "act" says how to take the offer, and falls away without one;
+"close", "bond" and "detail" are what a writer may leave out: so messages of one brief differ in length. To learn from,
+a short message names its sender before its offer.
 """
 
 from collections.abc import Mapping
@@ -12,21 +12,17 @@ from retentionjax.data.messages.phrases import Choice
 LAYOUTS: Mapping[str, Choice] = {
     "short": Choice(
         (
-            "prefix@ greeting offer optout",
             "prefix@ greeting offer act optout",
             "prefix@ offer act close optout",
-            "prefix@ greeting bond offer optout",
             "prefix@ greeting bond offer act optout",
-            "greeting bond@ offer optout",
+            "prefix@ greeting offer act close optout",
             "greeting bond@ offer act optout",
-            "greeting bond@ offer close optout",
             "greeting bond@ offer act close optout",
         ),
         (
-            "greeting offer optout sign@",
             "greeting offer act optout sign@",
-            "prefix@ greeting offer close optout",
-            "greeting bond@ close offer optout",
+            "prefix@ greeting offer bond act optout",
+            "greeting offer act sign@ optout",
             "greeting offer act close sign@ optout",
             "greeting bond offer act optout sign@",
             "prefix@ bond offer act optout",

@@ -51,7 +51,6 @@ BOND: Mapping[str, Choice] = {
             "{tenure} together already. Thank you!",
             "We're so glad you've been with us for {tenure}.",
             "We love having you with us.",
-            "You make our day by being here.",
         ),
         (
             "It's been a lovely {tenure} with you at {sender}!",
@@ -72,12 +71,10 @@ BOND: Mapping[str, Choice] = {
             "We appreciate your {tenure} with us.",
             "Thank you for your {tenure} as our customer.",
             "We appreciate your continued custom.",
-            "Your custom is valued by our team.",
         ),
         (
             "{sender} is grateful for your {tenure} of custom.",
             "We write from {sender} to thank you for {tenure} as our customer.",
-            "{sender} acknowledges your continued custom with thanks.",
             "We are grateful for your {tenure} with us.",
             "Please accept our thanks for your custom.",
         ),
@@ -86,11 +83,9 @@ BOND: Mapping[str, Choice] = {
         (
             "{sender} here.",
             "It's {sender}.",
-            "News from {sender}.",
             "{tenure} with {sender}: thanks.",
-            "Thanks for {tenure}.",
+            "A quick note.",
             "{tenure} with us: thanks.",
-            "Quick note.",
         ),
         (
             "This is {sender}.",
@@ -119,7 +114,7 @@ OFFER: Mapping[str, Choice] = {
         (
             "How about {discount} off your {plan} for {days}?",
             "Our treat: {discount} off your {plan} for {days}!",
-            "We've set aside {discount} off your {plan} for {days}, with love.",
+            "We've set aside {discount} off your {plan} for {days}.",
             "To say thanks, your {plan} can be {discount} off for {days}.",
             "How about {discount} off your bill for {days}?",
             "Our treat: {discount} off your bill for {days}!",
@@ -169,7 +164,6 @@ OTHER_OFFER: Mapping[str, Choice] = {
         (
             "Enjoy {offer} on your {plan}.",
             "We'd love to give you {offer} on your {plan}!",
-            "As a thank-you, take {offer}.",
             "Here's a little thank-you: {offer}!",
             "Enjoy {offer}.",
         ),
@@ -180,8 +174,13 @@ OTHER_OFFER: Mapping[str, Choice] = {
             "We are pleased to offer you {offer} on your {plan}.",
             "As an expression of thanks, we offer you {offer}.",
             "We would like to give you {offer}.",
+            "We offer you {offer}.",
         ),
-        ("Please accept {offer} on your {plan}.", "It is our pleasure to extend {offer} to you."),
+        (
+            "Please accept {offer} on your {plan}.",
+            "It is our pleasure to extend {offer} to you.",
+            "You may have {offer}.",
+        ),
     ),
     "brief": Choice(
         ("For your {plan}: {offer}.", "Get {offer}.", "For you: {offer}."), ("Take {offer}.", "Offer: {offer}.")
@@ -196,7 +195,6 @@ CHECK_IN: Mapping[str, Choice] = {
             "We'd love to help you get more from your {plan}.",
             "If your {plan} ever needs a hand, we're right here.",
             "Anything we can do for you? We'd love to help!",
-            "How are things going? We'd love to hear from you.",
         ),
         (
             "Got a wish for your {plan}? We're all ears!",
@@ -272,27 +270,42 @@ ACT: Mapping[str, Mapping[str, Choice]] = {
     },
 }
 
-ACT_BY: Mapping[str, Choice] = {
-    "warm": Choice(
-        ("Let us know by {ends} and it's yours!", "Say yes by {ends}!", "It's yours if you say yes by {ends}."),
-        ("Give us a yes by {ends}!", "You've got until {ends} to say yes."),
-    ),
-    "formal": Choice(
-        ("Please accept by {ends}.", "Kindly confirm by {ends}.", "The offer may be accepted until {ends}."),
-        ("Acceptance is possible until {ends}.", "Please respond by {ends}."),
-    ),
-    "brief": Choice(
-        ("Accept by {ends}.", "Say yes by {ends}.", "Open until {ends}."), ("Until {ends}.", "Yes by {ends}?")
-    ),
+ACT_BY: Mapping[str, Mapping[str, Choice]] = {
+    "sms": {
+        "warm": Choice(
+            ("Just reply YES by {ends}!", "Text YES by {ends} and it's yours.", "Say YES by {ends}!"),
+            ("Send YES by {ends} to get it going!", "A quick YES by {ends} is all it takes!"),
+        ),
+        "formal": Choice(
+            ("Please reply YES by {ends}.", "To accept, kindly reply YES by {ends}."),
+            ("Please respond YES by {ends}.",),
+        ),
+        "brief": Choice(("Reply YES by {ends}.", "YES by {ends} to accept."), ("Text YES by {ends}.",)),
+    },
+    "push": {
+        "warm": Choice(
+            ("Tap by {ends} and it's yours!", "Just tap by {ends}!"), ("One tap by {ends} and you're set!",)
+        ),
+        "formal": Choice(("Please tap to accept by {ends}.",), ("Kindly tap by {ends}.",)),
+        "brief": Choice(("Tap by {ends}.",), ("Tap to get it by {ends}.",)),
+    },
+    "email": {
+        "warm": Choice(
+            ("Just reply to this e-mail by {ends} and it's yours!", "Hit reply and say yes by {ends}!"),
+            ("Write back with a yes by {ends}!", "You've got until {ends} to reply with a yes."),
+        ),
+        "formal": Choice(
+            ("To accept, please reply to this e-mail by {ends}.", "Kindly confirm by reply until {ends}."),
+            ("Acceptance by return e-mail is possible until {ends}.", "Please respond to this e-mail by {ends}."),
+        ),
+        "brief": Choice(("Reply by {ends} to accept.", "Reply yes by {ends}."), ("To accept, write back by {ends}.",)),
+    },
 }
 
 CLOSE: Mapping[str, Choice] = {
     "warm": Choice(
         (
             "We're so glad you're here!",
-            "You're the best part of our day.",
-            "Thanks for being you!",
-            "Never stop being you!",
             "We're lucky to have you.",
             "Have a lovely day!",
             "We're always happy to help.",
@@ -306,12 +319,11 @@ CLOSE: Mapping[str, Choice] = {
             "We value your custom.",
             "Thank you for your consideration.",
             "We look forward to serving you.",
-            "Our team will not stop at good service.",
         ),
         ("We thank you for your attention.", "Our team is at your disposal.", "With thanks for your confidence."),
     ),
     "brief": Choice(
-        ("Thanks.", "Many thanks.", "Questions? Ask us.", "That's all.", "Find out more from us."),
+        ("Thanks.", "Many thanks.", "Questions? Ask us.", "Questions? Just ask.", "Here to help."),
         ("Cheers.", "Happy to help."),
     ),
 }
@@ -344,17 +356,18 @@ DETAIL: Mapping[str, Choice] = {
 SIGN: Mapping[str, Mapping[str, Choice]] = {
     "short": {
         "warm": Choice(
-            ("Your {sender} team.", "Love, {sender}.", "- your friends at {sender}."), ("Your pals at {sender}.",)
+            ("Your {sender} team.", "Yours, {sender}.", "- your friends at {sender}."), ("Your pals at {sender}.",)
         ),
         "formal": Choice(
             ("Sincerely, {sender}.", "Regards, {sender}.", "Your {sender} team."),
             ("Yours truly, {sender}.", "From {sender}."),
         ),
-        "brief": Choice(("- {sender}.", "{sender}.", "Yours, {sender}."), ("({sender})", "All at {sender}.")),
+        "brief": Choice(("- {sender}.", "{sender}.", "Best, {sender}."), ("({sender})", "All at {sender}.")),
     },
     "email": {
         "warm": Choice(
-            ("Warmly,\n{sender}", "All the best,\nyour {sender} team", "Love,\n{sender}"), ("Big thanks,\n{sender}",)
+            ("Warmly,\n{sender}", "All the best,\nyour {sender} team", "Many thanks,\n{sender}"),
+            ("Big thanks,\n{sender}",),
         ),
         "formal": Choice(
             ("Kind regards,\n{sender}", "Sincerely,\n{sender}", "Yours faithfully,\n{sender}"),

@@ -1,0 +1,139 @@
+"""`retentionjax messages check "TEXT"`: which rules a text breaks, where and why, and whether it may be sent."""
+
+import argparse
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from retentionjax.errors import ConfigError
+from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Brief, Sender
+from retentionjax.shield.checking import check
+from retentionjax.shield.lexicon import LANGUAGES
+from retentionjax.shield.offer import Offer
+from retentionjax.shield.quantities import CURRENCIES
+from retentionjax.shield.reading import fold, read
+from retentionjax.shield.rules import load_rules
+from retentionjax.shield.templates import render
+from retentionjax.shield.verdict import Verdict
+
+_OFFER = re.compile(
+    r"(?P<none>none)|(?P<percent>\d+(?:\.\d+)?) ?%|(?P<amount>\d+(?:\.\d+)?) ?(?P<currency>[A-Z]{3})", re.IGNORECASE
+)
+_REFUSED = 1
+"""Exit status for a text that may not be sent."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What `messages` can do: a line of help, its arguments, and what runs it and returns the exit status."""
+
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `messages VERB …`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="retentionjax messages", description=__doc__)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        own = verbs.add_parser(name, help=verb.help, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        verb.arguments(own)
+        own.set_defaults(run=verb.run)
+    asked = parser.parse_args(arguments)
+    status: int = asked.run(asked)
+    return status
+
+
+def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | None = None) -> Offer:
+    """The offer of `none`, `10%` or `15 USD`, with the company's words for it. Raises ConfigError for other words."""
+    found = _OFFER.fullmatch(words.strip())
+    if found is None:
+        raise ConfigError(f"--offer is {words!r}; allowed: none, 10%, 15 USD ({', '.join(CURRENCIES)})")
+    last = None
+    if ends is not None:
+        try:
+            last = dt.date.fromisoformat(ends)
+        except ValueError:
+            raise ConfigError(f"--ends is {ends!r}; allowed: a day such as 2026-12-31") from None
+    return Offer(
+        float(found["percent"] or 0) / 100,
+        amount=float(found["amount"] or 0),
+        currency=(found["currency"] or "USD").upper(),
+        say=say,
+        days=days,
+        ends=last,
+    )
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", help="the message; of an e-mail the body without the footer")
+    parser.add_argument("--offer", default="none", metavar="OFFER", help="none, 10%% or 15 USD")
+    parser.add_argument("--say", help="the company's words for the offer, as `one month free`")
+    parser.add_argument("--days", type=int, default=30, help="how long the offer runs")
+    parser.add_argument("--ends", metavar="DAY", help="last day to accept, as 2026-12-31")
+    parser.add_argument("--name", help="the customer's first name")
+    parser.add_argument("--fact", action="append", default=[], metavar="KEY=VALUE", help=f"of {', '.join(FACTS)}")
+    parser.add_argument("--channel", choices=CHANNELS, default="sms", help="how it is sent")
+    parser.add_argument("--tone", choices=TONES, default="warm", help="the tone asked for")
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="the language asked for")
+    parser.add_argument("--sender", default="Northwind", help="whose name the message bears")
+    parser.add_argument("--domain", default="northwind.example", help="where its links may go")
+    parser.add_argument("--by", choices=("person", "model"), default="person", help="who wrote it")
+    parser.add_argument("--rules", metavar="FILE", help="a rules.yaml, with its languages beside it")
+    parser.add_argument("--json", action="store_true", help="the verdict as JSON")
+
+
+def _check(asked: argparse.Namespace) -> int:
+    brief = Brief(
+        asked.channel,
+        offer_of(asked.offer, say=asked.say, days=asked.days, ends=asked.ends),
+        Sender(asked.sender, asked.sender, (asked.domain,), f"https://{asked.domain}/unsubscribe"),
+        asked.tone,
+        asked.name,
+        _facts(asked.fact),
+        language=asked.language,
+    )
+    rules = load_rules(asked.rules)
+    verdict = check(asked.text, brief, rules, by=asked.by)
+    print(_as_json(verdict) if asked.json else _as_text(asked.text, verdict, render(brief, rules)))
+    return 0 if verdict.passed else _REFUSED
+
+
+def _facts(given: Sequence[str]) -> Mapping[str, str]:
+    facts = {}
+    for each in given:
+        key, sign, value = each.partition("=")
+        if not sign:
+            raise ConfigError(f"--fact is {each!r}; allowed: KEY=VALUE, as plan=DSL")
+        facts[key] = value
+    return facts
+
+
+def _as_text(text: str, verdict: Verdict, template: str) -> str:
+    lines = [
+        f"{each.severity:5}  {each.rule:20} {text[each.start : each.end].strip()!r}: {each.detail}"
+        for each in verdict.violations
+    ]
+    if (folded := read(text).folded) != text.lower():
+        lines.append(f"read as: {fold(folded)}")
+    if not verdict.passed:
+        lines.append(f"a message that passes: {template}")
+    outcome = "may be sent" if verdict.passed else f"may not be sent: {', '.join(verdict.blocking)}"
+    return "\n".join([*lines, f"{outcome} (rules {verdict.rules_version})"])
+
+
+def _as_json(verdict: Verdict) -> str:
+    violations = [
+        {"rule": each.rule, "severity": each.severity, "start": each.start, "end": each.end, "detail": each.detail}
+        for each in verdict.violations
+    ]
+    return json.dumps({"passed": verdict.passed, "rules_version": verdict.rules_version, "violations": violations})
+
+
+VERBS: Mapping[str, Verb] = {
+    "check": Verb("say which rules a text breaks, and why", _check_arguments, _check),
+}
+"""More verbs come here."""

@@ -1,0 +1,161 @@
+"""English, as grounding reads it."""
+
+from retentionjax.shield.lexicon import Contexts, Lexicon
+
+_ONES = (
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_LINK = (
+    r"(?:(?:for|of|these|those|the|past|last|your|over|more|than|a|as|us|being|with|about|nearly|almost|our|all|wonderful"
+    r"|great|lovely|good|happy|whole|full|customer|been|by) ?)*$"
+)
+_WITH = r"with (?:us|·+)"
+_REDUCED = r"(?:off|discount|less|lower|reduction|savings?|cheaper)"
+
+ENGLISH = Lexicon(
+    ones={
+        **{word: value for value, word in enumerate(_ONES, 1)},
+        "zero": 0,
+        "dozen": 12,
+        "hundred": 100,
+        "a hundred": 100,
+        "one hundred": 100,
+    },
+    tens={word: 10 * value for value, word in enumerate(_TENS, 2)},
+    joint="[ -]",
+    percent=r"percent(?:age)?|per cent|pct",
+    money={
+        "dollar": "$",
+        "buck": "$",
+        "euro": "€",
+        "pound": "£",
+        "quid": "£",
+        "yen": "¥",
+        "rupee": "₹",
+        "cent": "¢",
+        **dict.fromkeys(("penny", "pence"), "¢"),
+    },
+    units={
+        **dict.fromkeys(("second", "sec"), ("minutes", 1 / 60)),
+        **dict.fromkeys(("minute", "min"), ("minutes", 1.0)),
+        **dict.fromkeys(("hour", "hr"), ("minutes", 60.0)),
+        **dict.fromkeys(("day", "night"), ("days", 1.0)),
+        "week": ("days", 7.0),
+        "fortnight": ("days", 14.0),
+        **dict.fromkeys(("month", "mo", "mth"), ("months", 1.0)),
+        "quarter": ("months", 3.0),
+        **dict.fromkeys(("year", "yr"), ("months", 12.0)),
+        "decade": ("months", 120.0),
+        **dict.fromkeys(("bill", "payment", "statement", "invoice", "cycle", "period"), ("bills", 1.0)),
+    },
+    plural="(?:'?s'?)?",
+    article="an?",
+    some=r"half an?|several|a? ?few|(?:a )?couple(?: of)?|many|multiple",
+    between=r"full|whole|more|extra|additional|calendar|straight|billing|monthly|great|good|happy|lovely|wonderful",
+    months=(
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ),
+    weekdays=("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
+    dates=(
+        r"(?<!\w)(?P<mon>{month})\.? (?:the )?(?P<d>\d{{1,2}}){ordinal}?(?:,? (?P<y>\d{{4}}))?(?![\d%])",
+        r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: of)?[ -](?P<mon>{month})(?!\w)\.?(?:,?[ -](?P<y>\d{{4}}))?",
+    ),
+    ordinal="(?:st|nd|rd|th)",
+    times=(
+        r"(?:by|until|till?|through|thru|before|on|this|next|every|ends?|expires?|of|coming)"
+        r" (?:{weekday}|mon|tue|wed|thu|fri)"
+        r"|(?:{weekday})s?"
+        r"|(?:in|until|till?|through|by|of|this|next|since|before|late|early|mid|end of) (?:{month})"
+        r"|\d{{1,2}}(?:st|nd|rd|th)"
+        r"|(?:tonight|tomorrow|yesterday|midnight|noon|weekends?|eom|eod)"
+        r"|(?:ends?|expires?|valid|good|by|until|only|before) today"
+        r"|end of (?:the |this |next |your )?(?:day|week|month|quarter|year|season|summer|winter|spring|fall)"
+        r"|(?:within|in) (?:the|an?) (?:next )?(?:hour|day|week)|(?:this|next|coming) hour"
+        r"|(?:this|next|until|through|till|by|in|before|all|over the) (?:the )?"
+        r"(?:week|weekend|year|quarter|season|summer|winter|spring|fall|autumn)"
+        r"|(?:christmas|thanksgiving|halloween|easter|new year'?s?(?: eve| day)?|black friday|cyber monday|labor day"
+        r"|memorial day|independence day|valentine'?s?(?: day)?|mother'?s day|father'?s day|holidays?)"
+        r"|\d{{1,2}}(?::\d\d)? ?(?:am|pm|a\.m\.|p\.m\.|o'clock)"
+        r"|(?:19|20)\d\d"
+    ),
+    contexts=Contexts(
+        states_before=r"sav\w+|discount|reduc\w+|lower|cut|less|take|knock|drop|offer|enjoy|get",
+        states_after=rf"^[ -]*(?:[a-z'·]+ ){{0,4}}?{_REDUCED}(?!\w)|^ (?:of|on|from) your",
+        qualifies=(
+            r"(?:(?<!how )about|roughly|approximately|some|up to|at most|at least|more than|less than|over|around"
+            r"|almost|nearly|as much as|minimum of|maximum of"
+            r"|sav\w+ about|from|between|only|\d ?(?:-|to|and|or))(?: an?| the)? ?$"
+        ),
+        adds=r"(?<!\w)(?:another|extra|additional|further|second|plus|or|also)(?: an?| the)? ?$",
+        otherwise=(
+            r"^[ -]*(?:more|extra|faster|bonus|cash|increase|higher|rise|back|interest|apr|satisf\w*"
+            r"|of (?:our|all|customers)|(?:each|every|per|a) (?:day|week|month|year)|happier|sure|certain)"
+        ),
+        joins=r"(?<!\w)(?:plus|and|or|also|another|extra|then)(?!\w)|[+&]",
+        two=(
+            r"(?<!\w)(?:two|2|three|3|both|several|multiple|another|second|additional|extra|more|other)"
+            r" (?:special |great |exclusive |new )?(?:offers?|discounts?|deals?)(?!\w)"
+            r"|(?<!\w)(?:twice|two times|three times|x ?[2-9]|[2-9] ?x)(?!\w)|choose (?:between|from|one)"
+            r"|your choice of|(?:whichever|which ever) (?:you|one)"
+            r"|(?:on top of|combin\w+ with|stack\w*|in addition to)[^.!?]{0,25}(?:off|discount|offer|%)"
+        ),
+        bare=r"(?<![\w$€£.,%/-])\d+(?:\.\d+)? (?:off|discount)(?!\w)",
+        cut_before=(
+            r"(?:sav\w+|credits?|discount|off|back|only|just|now|pay|get|reduced to|down to|cut)"
+            r"(?: of| for| you| by| to)? ?$"
+        ),
+        cut_after=r"^ ?(?:off|discount|credit|back|savings?|less|cheaper|lower|reduction)",
+        paid_before=r"(?:pay(?:ing)?|only|just|now|for|reduced to|down to|at)(?: only| just)? ?$",
+        regular=r"^(?: [a-z]+){0,2} ?(?:a|per|each|every|/) ?(?:day|week|month|bill|year)",
+        tenure_before=(
+            rf"(?:(?<!\w){_WITH}|customer|subscriber|member|together|been|loyal(?:ty)?|trust|custom|stayed|staying|spent"
+            rf"|reach(?:ed|ing)|celebrat\w+|chos(?:e|en) us|joined us|having you|had you|served you),? {_LINK}"
+            rf"|(?:thank(?:s| you)|grateful|recogni[sz]ing)(?: [a-z·]+){{0,3}}? for {_LINK}"
+            rf"|·,? after ?$|appreciate (?:your|the|these|those) {_LINK}|(?:past|previous|last|these|those) ?$"
+        ),
+        tenure_after=(
+            rf"^'? ?(?:already |now |strong |and counting )?(?:: ?thank|it'?s been|it has been|{_WITH}|as (?:a|our)"
+            r"|of (?:being|loyalty|service|trust|custom|your)|together|ago|(?:in|on)(?= ?[.!,])|strong|and counting"
+            r"|later|anniversary|since you|contract|agreement|commitment|term)"
+        ),
+        offer_before=(
+            r"(?:%|percent|off|discounts?|lower|less|savings?|offer|bill|charge|plan|price|rate|it|runs?|lasts?|valid"
+            r"|good|yours|·)(?: [a-z'·-]+){0,5}? ?(?:for|over|during|through|lasting|lasts?|runs?|valid|good|of|next) ?"
+            r"(?:the |a |next |full |up to |whole |your |first )*$"
+        ),
+        offer_after=(
+            r"^ ?(?:of |at |with |for |to )?(?:an? |the |your )?(?:\d+(?:\.\d+)? ?%|[a-z-]+ percent|discount|savings?"
+            r"|lower|reduced|cheaper|[$€£])"
+        ),
+        loose=(
+            r"(?:up to|as many as|at most|limited|at least|more than|almost|nearly|minimum of|maximum of|another|within"
+            r"|in|after|before|less than|every"
+            r"|(?:for|lasts?|lasting) over)(?: the| your)?(?: next| first)? ?$"
+        ),
+        article=r"(?:for|over|next|whole|full|in|within|another|first|than) ?$",
+        extends_after=(
+            r"^,? ?(?:(?:and|or|plus) (?:beyond|longer|more|counting|on(?:wards?)?|then some|after(?: that)?|up)|\+"
+            r"|at least|minimum|or so|if (?:you (?!reply|say|text|tap|accept|like|want|wish)|not))"
+        ),
+        next=(
+            r"(?<!\w)(?:(?:next|first|this|current|upcoming|coming|following|second) (?:months?|bills?|payment|invoice"
+            r"|statement|billing (?:cycle|period))|(?:months|weeks|years|days))(?!\w)"
+        ),
+        bound=r"(?:off|%|for|over|discount)(?: [a-z'·]+){0,3} ?$",
+        starts=r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$",
+        harmless=r"(?<!\w)(?:24/7|24 ?x ?7|24 hours a day|7 days a week|[345]g|wi-?fi [4-7])(?!\w)",
+    ),
+)

@@ -1,0 +1,45 @@
+"""Messages that a brand may send and that it may not, a few of each kind as they were found and many neighbours."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from retentionjax.shield import Brief, Offer, Sender, check
+
+MESSAGES = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text(encoding="utf-8"))
+NORTHLINE = Sender("Northline", "1 Main Street", ("northline.example",), "https://northline.example/unsubscribe")
+
+
+def offer(words: str) -> Offer:
+    """`10 % for 30 days`, or `none`."""
+    found = re.fullmatch(r"(\d+) % for (\d+) days", words)
+    return Offer(int(found[1]) / 100, days=int(found[2])) if found else Offer()
+
+
+def brief(entry: dict[str, Any]) -> Brief:
+    spanish = entry.get("language") == "es"
+    own = {key: entry[key] for key in ("plan", "tenure") if key in entry}
+    return Brief(
+        entry.get("channel", "sms"),
+        offer(entry.get("offer", "10 % for 30 days")),
+        NORTHLINE,
+        first_name=entry.get("name", "Dana"),
+        facts={"plan": "fiber internet", "tenure": "14 meses" if spanish else "14 months", **own},
+        language=entry.get("language", "en"),
+    )
+
+
+def passed(entry: str | dict[str, Any]) -> bool:
+    entry = {"text": entry} if isinstance(entry, str) else entry
+    asked = brief(entry)
+    way_out = " Reply STOP to opt out." if asked.channel == "sms" and asked.language == "en" else ""
+    return check(entry["text"] + way_out, asked, by=entry.get("by", "person")).passed
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("pass", True), ("refuse", False)])
+def test_each_message_is_judged_right(kind: str, wanted: bool) -> None:
+    wrong = [entry for entry in MESSAGES[kind] if passed(entry) is not wanted]
+    assert not wrong
