@@ -69,8 +69,9 @@ def campaign_settings(**differences: Any) -> PPOConfig:
         # Teaches the unmasked policy what the mask forbids.
         illegal_coef=0.1,
         average_decay=0.9,  # the averaged parameters are the ones deployed
-        # $ of value per $ of spend: about the demo's shadow price, so that the search starts near it.
-        gains=Gains(initial=1.0),
+        # It begins at $ 1 of value per $ of spend, near what a budget is worth. Slow steps: the policy takes dozens of
+        # iterations to follow its price, and with three times the integral the price swung by a tenth about its mean.
+        gains=Gains(proportional=0.2, integral=0.01, initial=1.0),
     ).replace(**differences)  # type: ignore[attr-defined]
 
 
@@ -153,7 +154,8 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     seconds = time.monotonic() - started
     learned.save(learned.Trained(policy, ppo.critic(state, averaged=True)), context.artifacts / "policy")
     plots.learning_curve(lines, config.budget, context.artifacts)
-    return figures(config, policy, state, held_out) | {"price_campaign_budget": price, "train_seconds": seconds}
+    prices = {"price_campaign_budget": price, "price_campaign_budget_sd": price_swing(lines)}
+    return figures(config, policy, state, held_out) | prices | {"train_seconds": seconds}
 
 
 def train(config: PolicyConfig, params: EnvParams, context: Context) -> ppo.TrainState:
@@ -241,8 +243,17 @@ def settled_price(lines: Sequence[Mapping[str, float | None]]) -> float:
     Args:
         lines: of metrics.jsonl, an iteration each.
     """
+    return float(np.mean(_settled(lines)))
+
+
+def price_swing(lines: Sequence[Mapping[str, float | None]]) -> float:
+    """Standard deviation of the multiplier over the iterations of which `settled_price` is the mean."""
+    return float(np.std(_settled(lines)))
+
+
+def _settled(lines: Sequence[Mapping[str, float | None]]) -> Any:
     last = lines[-max(1, round(SETTLED * len(lines))) :]
-    return float(np.mean(np.array([line["multiplier_campaign_budget"] for line in last], np.float64)))
+    return np.array([line["multiplier_campaign_budget"] for line in last], np.float64)
 
 
 def figures(config: PolicyConfig, policy: Policy, state: ppo.TrainState, held_out: EnvParams) -> dict[str, float]:
