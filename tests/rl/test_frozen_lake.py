@@ -38,7 +38,9 @@ CONFIG = rl.PPOConfig(
     annealing=0.5,
     # Exploring, the first policies fall twenty times as often as they may, and at a price too high a good policy stays
     # below the limit by a tenth of it: clipped at a tenth, the price rises no faster than it comes down again.
-    gains=rl.Gains(proportional=0.1, integral=0.1, violation_clip=0.1),
+    gains=rl.Gains(proportional=0.01, integral=0.01, smoothing=0.0, violation_clip=0.1),
+    barrier_coef=0.0,
+    barrier_coef_end=0.0,
 )
 
 
