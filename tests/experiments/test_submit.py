@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import retentionjax
 from experiments import config as configuration
@@ -76,7 +77,8 @@ def test_changed_settings_undo_what_is_done(tmp_path: Path) -> None:
     finish(str(tmp_path), data, {})
     finish(str(tmp_path), churn, {"data": "made by data"})
     changed = tmp_path / "mvp.yaml"
-    changed.write_text("churn: {seed: 7}\n")
+    settings = yaml.safe_load(configuration.load_preset("mvp").path.read_text())
+    changed.write_text(yaml.safe_dump(settings | {"churn": settings["churn"] | {"seed": 7}}))
     plan = planned(str(tmp_path), str(changed))
     assert [task.name for task in plan.tasks if task.finished] == ["data"]
 
