@@ -1,5 +1,8 @@
 """`retentionjax effects company.yaml [--out DIR]`: what contacts and offers do, believed and by the company's own log.
 
+With `--trial FILE` the evidence is a table of a randomised trial instead of the log: arm (an offer's name, or none),
+customers, departures, days; the offer was applied to the whole arm without asking.
+
 Writes effects.json, draws.npz (256 joint draws by name), effects.png and summary.json into DIR.
 """
 
@@ -9,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     from retentionjax.company import Company
+    from retentionjax.company.prior import Effect
+    from retentionjax.data.company_tables import Tables
     from retentionjax.effects.itt import Arm
     from retentionjax.effects.log import Log
     from retentionjax.effects.posterior import Posterior
@@ -22,13 +27,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="retentionjax effects", description=__doc__)
     parser.add_argument("company", metavar="company.yaml")
     parser.add_argument("--out", metavar="DIR", help="a new folder (runs/NAME/effects)")
+    parser.add_argument(
+        "--trial", metavar="FILE", help="CSV of a trial instead of the log: arm,customers,departures,days"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args(list(arguments))
     from retentionjax.company import Company
     from retentionjax.effects import telling
 
     company = Company.load(parsed.company)
-    posterior, arms, log = learn(company, seed=parsed.seed)
+    posterior, arms, log = learn(company, trial_file=parsed.trial, seed=parsed.seed)
     print("\n".join(telling.sentences(posterior, arms, company)))
     folder = parsed.out or f"runs/{company.name}/effects"
     write(folder, company, posterior, arms, log)
@@ -36,8 +44,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def learn(company: "Company", *, seed: int = 0) -> "tuple[Posterior, tuple[Arm, ...], Log | None]":
-    """The posterior of a company's effects, the table of its arms, and its log; without a usable log the prior."""
+def learn(
+    company: "Company", *, trial_file: str | None = None, seed: int = 0
+) -> "tuple[Posterior, tuple[Arm, ...], Log | None]":
+    """The posterior of a company's effects, the table of its arms, and its log; without a usable log the prior.
+
+    With `trial_file` that trial is the evidence, and there is neither table nor log.
+    """
     from retentionjax.company.environment import env_params
     from retentionjax.data import company_tables
     from retentionjax.effects import itt
@@ -47,6 +60,8 @@ def learn(company: "Company", *, seed: int = 0) -> "tuple[Posterior, tuple[Arm, 
     tables = company_tables.read(company)
     charge = float(tables.customers.frame[str(tables.customers.schema.charge)].median())
     prior = company.believed(charge)
+    if trial_file is not None:
+        return _of_trial(company, tables, prior, charge, trial_file, seed), (), None
     log = of_company(company, tables, prior)
     if isinstance(log, str):
         return unlearned(prior, log, seed=seed), (), None
@@ -54,6 +69,20 @@ def learn(company: "Company", *, seed: int = 0) -> "tuple[Posterior, tuple[Arm, 
     posterior = estimate(log, prior, params, seed=seed)
     medians = {name: each.median for name, each in posterior.estimates.items()}
     return posterior, itt.table(log, params, _WINDOW, medians), log
+
+
+def _of_trial(
+    company: "Company", tables: "Tables", prior: "dict[str, Effect]", charge: float, file: str, seed: int
+) -> "Posterior":
+    """The trial was among the company's own customers: each stands for the others at the average risk."""
+    from retentionjax.company.environment import env_params
+    from retentionjax.effects import trial
+    from retentionjax.env import population
+
+    share = float(tables.customers.frame[str(tables.customers.schema.label)].mean())
+    alike = population.build([charge], [share], [0.5])  # nobody was asked: acceptance says nothing
+    params = env_params(company, charge).replace(population=alike)  # type: ignore[attr-defined]
+    return trial.estimate(trial.read(file, list(company.offers)), prior, params, seed=seed)
 
 
 def write(folder: str, company: "Company", posterior: "Posterior", arms: "tuple[Arm, ...]", log: "Log | None") -> None:

@@ -10,6 +10,7 @@ from simulated_logs import company, simulate
 
 from retentionjax.effects import Log, command
 from retentionjax.env.types import NO_OFFER
+from retentionjax.errors import DataError
 
 DESIGN = {"none": 0.4, "hello": 0.2, "ten": 0.2, "twenty": 0.2}
 START = pd.Timestamp("2026-01-01")
@@ -98,3 +99,11 @@ def test_the_demo_log_is_of_other_people(real_data: Path, tmp_path: Path, capsys
     demo = Path(__file__).parents[2] / "experiments" / "companies" / "demo.yaml"
     assert command.main([str(demo), "--out", str(tmp_path / "out")]) == 0
     assert "the log is of other people" in capsys.readouterr().out
+
+
+def test_a_trial_that_names_no_offer_of_the_company_is_refused(log: Log, tmp_path: Path) -> None:
+    path = files(tmp_path, log, propensity=", ignore: [share]")
+    trial = tmp_path / "trial.csv"
+    trial.write_text("arm,customers,departures,days\nnone,1000,160,90\nfifty,1000,100,90\n")
+    with pytest.raises(DataError, match=r"trial\.csv, line 3, arm: 'fifty'; allowed: none, hello, ten, twenty"):
+        command.main([str(path), "--trial", str(trial), "--out", str(tmp_path / "out")])
