@@ -122,10 +122,9 @@ def _of_fact(schema: Schema, name: str) -> dict[str, Any]:
     """JSON Schema of one fact: types apart, since generators of clients read no list that mixes them."""
     found: list[dict[str, Any]] = [{"type": "null"}] if name in schema.nullable else []
     if name in schema.categorical:
-        texts = schema.categorical[name]
-        found.append({"type": "string", "enum": list(texts)})
-        if numbers := [int(each) for each in texts if each.isdecimal()]:
-            found.append({"type": "integer", "enum": numbers})
+        texts = list(schema.categorical[name])  # no enum: an unseen category is `other`, not an error
+        found.append({"type": "string", "examples": texts} | ({} if "" in texts or found else {"minLength": 1}))
+        found.append({"type": "integer"})
     elif name == schema.charge:
         found.append({"type": "number", "minimum": LEAST_CHARGE, "maximum": MOST_CHARGE})
     else:

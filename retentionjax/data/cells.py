@@ -231,7 +231,7 @@ class Cells:
             self.reading.decimal,
         )
         fits = pc.fill_null(pc.match_substring_regex(texts, form), fill_value=False)
-        bare = pc.replace_substring_regex(texts, form, "\\1\\2")
+        bare = pc.replace_substring_regex(texts, form, "\\1\\2\\3")
         if thousands:
             bare = pc.replace_substring_regex(bare, _group(thousands), "")
         if decimal != ".":
@@ -332,4 +332,5 @@ def _number_form(reading: Reading, currency: str) -> str:
     decimal = re.escape(reading.decimal)
     whole = r"\d+" if not reading.thousands else rf"(?:\d{{1,3}}(?:{_group(reading.thousands)}\d{{3}})+|\d+)"
     digits = rf"(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
-    return rf"^(?:{before})?{_SPACES}*([-+−]?)(?:{before})?{_SPACES}*({digits}){_SPACES}*(?:{after})?$"
+    sign = rf"(?:([-+−]?){_SPACES}*(?:{before})?|(?:{before}){_SPACES}*([-+−]))"
+    return rf"^{sign}{_SPACES}*({digits}){_SPACES}*(?:{after})?$"
