@@ -71,7 +71,7 @@ def read_ensemble(booster: xgboost.Booster) -> Ensemble:
     if deepest > DEEPEST:
         raise ConfigError(f"the model has a tree of depth {deepest}; allowed: {DEEPEST} or less")
     logistic = objective == "binary:logistic"
-    base = math.log(bases[0] / (1 - bases[0])) if logistic else bases[0]
+    base = _log_odds(bases[0]) if logistic else bases[0]
     return Ensemble(trees, base, int(shape["num_feature"]), logistic)
 
 
@@ -104,6 +104,12 @@ def _tree(raw: Mapping[str, Any]) -> Tree:
         children[node] = (left, right)
         pending += [(left, level + 1), (right, level + 1)]
     return Tree(splits, children, leaves, deepest)
+
+
+def _log_odds(probability: float) -> float:
+    """As XGBoost computes it: the odds in single precision, their logarithm rounded from double."""
+    one = np.float32(1)
+    return -math.log(float(one / np.float32(probability) - one))
 
 
 def _numbers(text: str) -> list[float]:

@@ -94,12 +94,58 @@ def test_categories_and_numbers_never_seen_go_where_xgboost_sends_them(booster: 
     np.testing.assert_allclose(_predict(booster, x), _oracle(booster, x), atol=2e-6)
 
 
+def _same_bits(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32))
+
+
+def _margins(booster: xgboost.Booster, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The forest's and XGBoost's sums of trees."""
+    matrix = xgboost.DMatrix(x, feature_types=TYPES[: x.shape[1]], enable_categorical=True, nthread=1)
+    return np.asarray(jax.jit(forest.margin)(forest.compile(booster), x)), booster.predict(matrix, output_margin=True)
+
+
+@pytest.mark.parametrize("rows", [1, 8, 300])
+@pytest.mark.parametrize("depth", [1, forest.DENSE, forest.DENSE + 1, DEEPEST])
+def test_sums_of_trees_are_xgboosts_to_the_last_bit(depth: int, rows: int) -> None:
+    """With fewer rows than a block, more, and few; trees that are folded and trees that are walked."""
+    model = _train(rounds=200, max_depth=depth, learning_rate=0.1)
+    _same_bits(*_margins(model, _rows(rows, seed=7)))
+
+
+@pytest.mark.parametrize("rows", [1, 100])
+@pytest.mark.parametrize("base", [1e6, -3e7, 0.1])
+def test_trees_are_added_to_the_base_as_xgboost_adds_them(base: float, rows: int) -> None:
+    """Far from 0 a float32 has few digits left for a tree: which sum comes first is what counts."""
+    model = _train(rounds=60, objective="reg:squarederror", base_score=base)
+    _same_bits(*_margins(model, _rows(rows, seed=8)))
+
+
+@pytest.mark.parametrize("base", [1e-6, 0.3, 0.999])
+def test_the_base_of_a_probability_is_xgboosts(base: float) -> None:
+    _same_bits(*_margins(_train(base_score=base), _rows(100, seed=8)))
+
+
+@pytest.mark.parametrize("rows", [2, 200])
+def test_denormal_numbers_count(rows: int) -> None:
+    """Thresholds at 0 and at denormal numbers, asked with denormal numbers of both signs and with −0."""
+    tiny = np.float32(1.4e-45)
+    values = np.array([-1.0, -1e-40, -tiny, -0.0, 0.0, tiny, 1e-40, 1.0], np.float32)
+    x = np.tile(values, 100)[:, None]
+    label = (np.abs(x[:, 0]) < 0.5) ^ (x[:, 0] > 0) ^ (x[:, 0] == tiny)
+    settings = {"max_depth": 4, "tree_method": "exact", "min_child_weight": 0, "objective": "binary:logistic"}
+    model = xgboost.train(settings, xgboost.DMatrix(x, label), 5)
+    asked = np.resize(values, (rows, 1)) if rows > 2 else np.array([[-1e-40], [tiny]], np.float32)
+    found, expected = _margins(model, asked)
+    assert len(np.unique(_margins(model, values[:, None])[1])) > 2
+    _same_bits(found, expected)
+
+
 def test_a_value_equal_to_a_threshold_goes_right_and_the_float_below_left() -> None:
     x = np.repeat(np.array([[0.1], [0.3]], np.float32), 50, axis=0)
     model = xgboost.train(
         {"objective": "binary:logistic", "max_depth": 1}, xgboost.DMatrix(x, np.repeat([0, 1], 50)), 1
     )
-    threshold = np.asarray(forest.compile(model).threshold)[0]
+    threshold = np.asarray(forest.compile(model).threshold)[0, 0].view(np.float32)
     edge = np.array([[np.nextafter(threshold, np.float32(-1))], [threshold]], np.float32)
     low, high = _predict(model, edge)
     assert low < 0.5 < high
