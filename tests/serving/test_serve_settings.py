@@ -6,6 +6,7 @@ import pytest
 
 from retentionjax.errors import ConfigError
 from serving import settings
+from serving.command import kept_programs
 from serving.settings import Settings, hand_on, parse
 
 
@@ -66,3 +67,13 @@ def test_secrets_are_no_flags() -> None:
     assert "RETENTIONJAX_CONSOLE_SECRET" in flags
     with pytest.raises(SystemExit):
         parse(["--bundle", "b", "--console-secret", "x" * 40], {})
+
+
+def test_what_is_compiled_is_kept_beside_the_ledger_or_in_the_users_cache(tmp_path: Path) -> None:
+    beside = kept_programs(f"sqlite:///{tmp_path}/ledger.db", {})
+    cached = kept_programs("postgresql://a@b/c", {"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    folders = [Path(each["JAX_COMPILATION_CACHE_DIR"]) for each in (beside, cached)]
+    assert folders == [tmp_path / "ledger.db.programs", tmp_path / "cache/retentionjax/programs"]
+    assert [folder.stat().st_mode & 0o777 for folder in folders] == [0o700, 0o700]
+    assert kept_programs("sqlite:///ledger.db", {"JAX_COMPILATION_CACHE_DIR": "/elsewhere"}) == {}
+    assert kept_programs("sqlite:////dev/null/ledger.db", {}) == {}  # nowhere to write: compiled at each start
