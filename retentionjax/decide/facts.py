@@ -78,6 +78,7 @@ class Facts:
             (name, CategoryCodes(allowed, nullable=name in schema.nullable))
             for name, allowed in schema.categorical.items()
         ]
+        self._width = len(schema.features)
         self._texts = {self._id, *schema.categorical}
 
     def allowed(self, name: str) -> str:
@@ -111,7 +112,7 @@ class Facts:
 
     def stack(self, rows: Sequence[Row]) -> Features:
         """Rows as columns."""
-        values = np.array([row for _, _, row in rows], np.float64).reshape(len(rows), len(self.schema.features))
+        values = np.array([row for _, _, row in rows], np.float64).reshape(len(rows), self._width)
         return Features(tuple([each for each, _, _ in rows]), np.array([each for _, each, _ in rows], float), values)
 
     def _glance(self, record: Mapping[str, object]) -> Row | None:

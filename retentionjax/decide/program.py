@@ -228,6 +228,7 @@ class _Program:
         ]
         self.price = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
         self.offers, self.actions = actions.offers(bundle.params), actions.count(bundle.params)
+        self.seen = observation.size(self.offers)
 
     def score(self, values: Float[Array, "B F"]) -> tuple[Array, Array]:
         """(churn, acceptance), within the bounds of the population that the policy was trained on."""
@@ -295,7 +296,7 @@ class _Program:
 
     def unpacked(self, floats: np.ndarray, flags: np.ndarray) -> Decided:
         """What `_written` wrote, outside the program."""
-        ends = np.cumsum([3, observation.size(self.offers), self.actions])
+        ends = np.cumsum([3, self.seen, self.actions])
         scores, seen, propensities, values = np.split(floats, ends, axis=1)
         churn, accept, baseline = scores.T
         return Decided(

@@ -13,7 +13,6 @@ from jaxtyping import Array, Bool, Int
 from retentionjax.env.types import EnvParams
 
 WAIT = 0
-NUM_OFFERS, NUM_DELAYS, NUM_ACTIONS = 4, 3, 13  # what the service still takes for given
 
 
 class Decoded(NamedTuple):

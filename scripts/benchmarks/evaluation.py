@@ -20,7 +20,6 @@ from benchmarks.env import _customers
 from benchmarks.peers import numpy_retention
 
 from retentionjax.env import EnvParams, RetentionEnv
-from retentionjax.env.actions import NUM_ACTIONS
 from retentionjax.evaluation import baselines, learned
 from retentionjax.evaluation.rollout import CHUNK, Policy, play_chunk
 from retentionjax.rl import networks
@@ -83,7 +82,7 @@ def _ours(params: EnvParams, policy: Policy) -> Callable[[int], int]:
 
 
 def _network() -> Policy:
-    nets = networks.init_actor_critic(jax.random.key(0), 16, NUM_ACTIONS, learned.NUM_HEADS, (64, 64), 2.0)
+    nets = networks.init_actor_critic(jax.random.key(0), 16, 13, learned.NUM_HEADS, (64, 64), 2.0)
     return learned.ppo(networks.Policy(actor=nets.actor, normaliser=None, activation="tanh"), 4.0)
 
 
