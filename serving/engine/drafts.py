@@ -141,8 +141,10 @@ def _waits(served: Served) -> bytes:
 
 def _rows(decided: Decided, chosen: np.ndarray, limits: Conditions, customers: Sequence[Customer]) -> Iterator[Row]:
     """Columns to rows; a dozen conversions for the whole batch instead of a dozen a customer."""
-    removed = np.packbits(decided.removed, axis=2, bitorder="little")
-    masks = np.packbits(decided.mask, axis=1, bitorder="little")
+    rows, rules, actions = decided.removed.shape
+    flat = _bit_sets(decided.removed.reshape(rows * rules, actions))
+    removed = [flat[start : start + rules] for start in range(0, len(flat), rules)]
+    masks = _bit_sets(decided.mask)
     observations = decided.observation.astype("<f4")
     propensities = decided.propensities.astype("<f4")
     columns = zip(
@@ -162,15 +164,18 @@ def _rows(decided: Decided, chosen: np.ndarray, limits: Conditions, customers: S
         strict=True,
     )
     for action, propensity, churn, accept, baseline, elevated, mask, gone, seen, chances, *rest in columns:
-        by_rule = {rule: _bits(each) for rule, each in zip(_OF_ENVIRONMENT, gone, strict=False) if each.any()}
+        by_rule = {rule: bits for rule, bits in zip(_OF_ENVIRONMENT, gone, strict=False) if bits}
         yield Row(
-            action, propensity, churn, accept, baseline, elevated, _bits(mask), by_rule, seen.tobytes(),
-            chances.tobytes(), *rest,
+            action, propensity, churn, accept, baseline, elevated, mask, by_rule, seen.tobytes(), chances.tobytes(),
+            *rest,
         )  # fmt: skip
 
 
-def _bits(packed: np.ndarray) -> int:
-    return int.from_bytes(packed.tobytes(), "little")
+def _bit_sets(flags: np.ndarray) -> list[int]:
+    """Rows of booleans as bit sets."""
+    packed = np.packbits(flags, axis=1, bitorder="little")
+    data, width = packed.tobytes(), packed.shape[1]
+    return [int.from_bytes(data[start : start + width], "little") for start in range(0, len(data), width)]
 
 
 def _contact(served: Served, slot: SlotName, situation: Situation, terms: Terms, decision_id: str, row: Row) -> Draft:
@@ -264,7 +269,6 @@ def _record(
     offer: int | None = None,
 ) -> DecisionRow:
     ask = situation.ask
-    made = None if offer is None else list(served.bundle.offers.values())[offer]
     return DecisionRow(
         decision_id=decision.decision_id,
         customer_id=ask.customer_id,
@@ -294,8 +298,8 @@ def _record(
         message_json=None if decision.message is None else ENCODER.encode(decision.message),
         response=ENCODER.encode(decision),
         idempotency=None if slot == "shadow" else ask.idempotency,
-        offer_days=0 if made is None else made.days,
-        effect_days=0 if offer is None else int(served.bundle.params.effect_days[offer]),
+        offer_days=0 if decision.offer is None else decision.offer.days,
+        effect_days=0 if offer is None else served.choices.effect_days[offer],
         amount_micros=0 if offer is None else served.costs.amount(offer),
         basis=ENCODER.encode(
             Basis(

@@ -56,6 +56,8 @@ class Choices:
             OfferMade(name, bundle.words(place), offer.discount, offer.amount, offer.cost, offer.days)
             for place, (name, offer) in enumerate(bundle.offers.items())
         )
+        self.effect_days = tuple(int(days) for days in bundle.params.effect_days)
+        """How long each offer protects."""
         self._index = {name: place for place, name in enumerate(bundle.offers)}
         self.delays = tuple(int(delay) for delay in bundle.params.delays)
         delays, offers = range(len(self.delays)), range(len(self.offers))

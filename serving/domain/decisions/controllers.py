@@ -2,14 +2,17 @@
 
 import asyncio
 import hashlib
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.openapi.spec import Operation, Parameter, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody
 
 from serving.domain.decisions.explaining import explain, explained
-from serving.domain.decisions.idempotency import Keyed, key_of
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import (
     DecisionIn,
@@ -33,11 +36,28 @@ from serving.problems import Problem, details_of, field_error, invalid, not_foun
 from serving.security.bodies import BATCH_BODY_LIMIT, decode
 from serving.security.gate import Caller
 from serving.security.guards import requires
+from serving.security.headers import sole
 from serving.side_work import TOKENS
 
 EXPRESS = ("decide", "decide_many")
 """Handlers to which there is a short way, by name."""
 _ENCODER = msgspec.json.Encoder()
+_KEY_NAME = "Idempotency-Key"
+_KEY_PATTERN = r"^[!-~]+$(?!\n)"
+_LONGEST_KEY = 128
+_KEY_HEADER = _KEY_NAME.lower().encode()
+_KEY_FORM = re.compile(rb"[!-~]{1,%d}" % _LONGEST_KEY)
+
+
+@dataclass
+class Keyed(Operation):
+    """`operation_class=` of a handler that takes the header, which OpenAPI then describes."""
+
+    def __post_init__(self) -> None:
+        form = Schema(type=OpenAPIType.STRING, min_length=1, max_length=_LONGEST_KEY, pattern=_KEY_PATTERN)
+        words = "A repeated request with the same key gets the same answer for 24 hours"
+        key = Parameter(name=_KEY_NAME, param_in="header", description=words, required=False, schema=form)
+        self.parameters = [*(self.parameters or ()), key]
 
 
 @post(
@@ -170,6 +190,17 @@ def _row(raw: msgspec.Raw, key_id: str, idempotency_key: str | None, place: int)
         return ask_of(row, key_id, key), row.explain
     except Problem as problem:
         return problem
+
+
+def key_of(request: Request[Any, Any, Any]) -> str | None:
+    """The key, None without one. Raises Problem 422 for one of another form, 400 for two."""
+    value = sole(request.scope["headers"], _KEY_HEADER)
+    if value is None:
+        return None
+    if not _KEY_FORM.fullmatch(value):
+        allowed = f"1 to {_LONGEST_KEY} visible ASCII characters"
+        raise invalid("A header has a wrong form.", field_error(_KEY_NAME, value.decode("latin-1"), allowed))
+    return value.decode()
 
 
 def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None) -> Ask:
