@@ -1,6 +1,5 @@
 """What is known of a customer: the state the environment itself would be in, or an error that says what cannot be."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -49,7 +48,7 @@ def state_of(known: Customer, like: Any, params: EnvParams, *, elevated: bool = 
     """The state of a customer like one of the environment, whose score of today is that of the risk state."""
     usual = float(like.churn_probability)
     today = dynamics.rescored_churn_probability(like.churn_probability, jnp.asarray(elevated), params)
-    known = dataclasses.replace(known, baseline=usual)
+    known = known._replace(baseline=usual)
     arrays = customer.stack([known], np.array([float(like.monthly_charge)]), params)
     columns = (np.asarray(each, np.float32)[None] for each in (like.monthly_charge, today, like.accept_probability))
     states, _ = customer.state(arrays, *columns, params)
