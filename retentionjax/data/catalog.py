@@ -119,14 +119,17 @@ def entries(folder: str | os.PathLike[str]) -> Mapping[str, dict[str, Any]]:
 
 
 def statistics(table: Table) -> dict[str, dict[str, Any]]:
-    """Per column: mean, sd, min, max and missing of a number; counts of a category, label or arm; nothing of an id."""
+    """Per column: mean, sd, min, max and missing of a number; counts of a category, label or arm; first and last of a
+    time; nothing of an id."""
     result: dict[str, dict[str, Any]] = {}
     for name in table.schema.columns:
         if name == table.schema.id or name not in table.frame:
             continue
         column = table.frame[name]
         missing = int(column.isna().sum())
-        if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind == "i":
+        if name == table.schema.time:
+            result[name] = {"min": str(column.min()), "max": str(column.max()), "missing": missing}
+        elif isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind == "i":
             counts = column.value_counts(sort=False)
             result[name] = {"counts": {str(key): int(count) for key, count in counts.items()}, "missing": missing}
         else:

@@ -61,7 +61,7 @@ def open_file(
         raise FilesError(cells.faults)
     if not raw.rows and not raw.broken:
         raise refuse(raw, "has column names but no rows")
-    empty = cells.blank(columns)
+    empty = cells.blank(columns or raw.names)
     notes = (f"{int(empty.sum()):,} empty rows skipped",) if empty.any() else ()
     if empty.all():
         raise refuse(raw, "has column names but no rows")

@@ -48,14 +48,13 @@ def read_customers(company: Company, departures: pd.DataFrame | None, mode: Mode
     Raises FilesError with every fault, DataError for a file that cannot be read at all.
     """
     customers = company.customers
-    columns = () if customers.infers_features else customers.columns
     opened = open_file(
         customers.file,
         customers.reading,
-        columns or tuple(map(str, customers.file.columns)),
+        customers.columns,
         what="customers",
         currency=company.currency,
-        ignore=customers.ignore if columns else OTHERS,
+        ignore=OTHERS if customers.infers_features else customers.ignore,
         mode=mode,
     )
     notes = list(opened.notes)
@@ -107,7 +106,7 @@ def read_departures(departures: Departures, customers: Customers, currency: str,
 
 
 def _with_features(customers: Customers, cells: Cells) -> tuple[Customers, list[str]]:
-    """`customers` whose features are the columns without another role: numbers, and texts of few values."""
+    """`customers` whose features are the columns without another role: numbers, and texts whose values repeat."""
     numeric, categorical, notes = [], {}, []
     taken = {*customers.columns, *(() if isinstance(customers.ignore, str) else customers.ignore)}
     charge = customers.charge.columns
@@ -119,7 +118,7 @@ def _with_features(customers: Customers, cells: Cells) -> tuple[Customers, list[
             numeric.append(name)
         elif pa.types.is_string(kind) or pa.types.is_boolean(kind):
             distinct = len(cells.raw.table[name].unique())
-            if distinct <= MOST_INFERRED:
+            if distinct <= MOST_INFERRED and 2 * distinct <= cells.raw.rows:
                 categorical[name] = INFER
             else:
                 notes.append(f"column {name!r} is no feature: {distinct:,} different texts")

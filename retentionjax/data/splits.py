@@ -38,7 +38,7 @@ def split(table: Table, seed: int = 42) -> Splits:
     customer, names = pd.factorize(np.asarray(keys, dtype=object))
     if len(names) < _BLOCK:
         raise DataError(f"{table.name}: {len(names)} customers cannot be split 80/10/10; allowed: 10 or more")
-    draws = np.array([hashlib.sha256(f"{seed}:{name}".encode()).hexdigest() for name in names])
+    draws = np.array([hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in names], dtype="S32")
     place = np.empty(len(names), dtype=np.int8)
     place[:] = NAMES.index("train")
     line = _line_up(table, customer, draws)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retentionjax.company import Company
-from retentionjax.data import company_tables, splits
+from retentionjax.data import catalog, company_tables, splits
 from retentionjax.data.faults import FilesError
 from retentionjax.errors import DataError, RetentionJaxError
 
@@ -78,6 +78,28 @@ def test_parquet_and_a_dataframe_are_as_good_as_csv(tmp_path: Path) -> None:
     assert inferred.schema.nullable == ("support_calls",)
     for name in from_csv:
         assert inferred.frame[name].tolist() == pytest.approx(from_csv[name].tolist(), nan_ok=True)
+
+
+def test_features_that_are_not_named_are_the_columns_that_can_be(tmp_path: Path) -> None:
+    rows = 60
+    table = pd.DataFrame(
+        {
+            "fee": np.linspace(10, 90, rows),
+            "churned": [True] + [False] * (rows - 1),
+            "plan": ["a", "b"] * (rows // 2),
+            "vip": [True, False] * (rows // 2),
+            "since": pd.date_range("2020-01-01", periods=rows),
+            "name": [f"n{row}" for row in range(rows)],
+            "calls": [1, None] * (rows // 2),
+        }
+    )
+    keys = {"left": "churned", "window_days": 30, "offers": {"ten": {"discount": 0.1}}}
+    tables = company_tables.read(Company(table, charge="fee", **keys))
+    assert tables.customers.schema.features == ("fee", "calls", "plan", "vip")
+    assert tables.customers.frame["churned"].tolist() == [1] + [0] * (rows - 1)
+    assert [note.split(" is no feature")[0] for note in tables.notes] == ["column 'since'", "column 'name'"]
+    with pytest.raises(FilesError, match="customers: the column 'fees' is missing; did you mean 'fee'"):
+        company_tables.read(Company(table, charge="fees", **keys))
 
 
 @pytest.mark.parametrize(
@@ -280,6 +302,8 @@ offers: {hello: {}}
     assert known["tenure_days"].tolist() == [30, 0, 1]
     assert known["charge"].tolist() == [30, 60, 60]
     assert tables.current.frame["at"].tolist() == [pd.Timestamp("2026-06-01")]
+    assert catalog.prepare(tables.customers, tmp_path / "out", splits=splits.Splits(*[np.arange(1)] * 3))
+    assert catalog.entries(tmp_path / "out")["customers"]["statistics"]["at"]["max"] == "2026-05-01 00:00:00"
     assert tables.notes == ("1 rows excluded by fee == 1", "1 rows excluded by left_on < 2026-01-01")
 
 
