@@ -194,6 +194,11 @@ class Phrasing:
                 _compiled(getattr(getattr(self, name), channel), f"{name}.{channel}")
 
     @functools.cached_property
+    def suspect(self) -> re.Pattern[str]:
+        """Any pattern of any rule: most messages hold none, and one search is quicker than one a rule."""
+        return re.compile(rf"(?<!\w)(?:{'|'.join(each for rule in self.phrases for each in rule.patterns)})(?!\w)")
+
+    @functools.cached_property
     def index(self) -> Mapping[str, tuple[tuple[PhraseRule, tuple[str, ...]], ...]]:
         """First word → the rules and the whole sequences of words that begin with it, the longest first."""
         found: dict[str, list[tuple[PhraseRule, tuple[str, ...]]]] = {}

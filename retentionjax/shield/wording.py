@@ -53,6 +53,8 @@ Hit = tuple[PhraseRule, int, int, str]
 
 
 def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[Hit]:
+    if not disguised and not phrasing.suspect.search(text):
+        return
     for rule in phrasing.phrases:
         if rule.regex is None:
             continue
