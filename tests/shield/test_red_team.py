@@ -1,14 +1,18 @@
 """The red team's messages: every one judged right, by the rules it was meant to break."""
 
+import dataclasses
 import datetime as dt
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from shield_briefs import SENDER
 
-from retentionjax.shield import Brief, Offer, check
+from retentionjax.shield import Brief, Offer, check, grounding
+from retentionjax.shield.lexicon import Contexts
 
 MESSAGES = yaml.safe_load(Path(__file__).with_name("red_team.yaml").read_text(encoding="utf-8"))
 
@@ -34,8 +38,10 @@ def text(entry: dict[str, Any]) -> str:
     return entry["text"] if "text" in entry else f"Northwind: Hi Maria, {entry['body']} Reply STOP to opt out."
 
 
-def mistakes() -> Iterator[str]:
+def mistakes(asked: Callable[[Sequence[str]], bool] = lambda rules: True) -> Iterator[str]:
     for number, entry in enumerate(MESSAGES, 1):
+        if not asked(entry.get("rules", ())):
+            continue
         verdict = check(text(entry), brief(entry), by=entry.get("by", "person"))
         wanted = set(entry.get("rules", []))
         if verdict.passed != (not wanted) or not wanted <= set(verdict.blocking):
@@ -66,3 +72,11 @@ def test_every_blocking_rule_is_attacked() -> None:
         if rule.severity in ("block", "models")
     } | {("en", check) for check, severity in rules.checks.items() if severity in ("block", "models")}
     assert blocking <= attacked, sorted(blocking - attacked)
+
+
+@pytest.mark.parametrize("context", [each.name for each in dataclasses.fields(Contexts)])
+def test_no_context_of_grounding_can_be_deleted_unseen(context: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {language: grounding._contexts(language) for language in ("en", "es")}
+    deaf = {language: {**each, context: re.compile("(?!)")} for language, each in known.items()}
+    monkeypatch.setattr(grounding, "_contexts", lambda language: deaf[language])
+    assert any(mistakes(lambda rules: not rules or any(rule.startswith(("offer.", "facts.")) for rule in rules)))
