@@ -7,9 +7,8 @@ from collections.abc import Sequence
 _EPILOG = """\
 FILE.json holds one customer's facts, flat under the names that `retentionjax bundle inspect DIR` lists, `customer_id`,
 and optionally an object `history` with what is known of the campaign so far, every key optional: day,
-contacts_days_ago, account_used, running_offer with offer_days_left, pending {offer, days},
-baseline_churn_probability; and an object `recipient`: first_name, channel (sms, email, push), tone (warm, formal,
-brief)."""
+contacts_days_ago, account_used, running_offer with offer_days_left, pending {offer, days}, baseline_churn_probability,
+offers by name; and an object `recipient`: first_name, channel (sms, email, push), tone (warm, formal, brief)."""
 
 
 def main(arguments: Sequence[str]) -> int:
