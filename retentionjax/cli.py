@@ -44,7 +44,7 @@ COMMANDS = (
     Command("ledger", "the service's ledger: ledger {export,erase,purge,audit}", "serving.ledger_command"),
     Command(
         "bundle",
-        "look at, check, promote: bundle {inspect,verify,promote,rollback,history}",
+        "look at, check, promote: bundle {inspect,verify,promote,rollback,history,recalibrate,card}",
         "retentionjax.bundle.command",
     ),
     Command(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import time
@@ -108,3 +109,15 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     assert process.stderr.read() == ""
     assert process.wait() == 141
     process.stderr.close()
+
+
+WITH_VERBS = [command for command in cli.COMMANDS if "{" in command.help]
+
+
+@pytest.mark.parametrize("command", WITH_VERBS, ids=lambda command: command.name)
+def test_the_list_of_commands_names_every_verb(command: cli.Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command.name, "--help"])
+    listed = re.findall(r"^    ([a-z]+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
+    (named,) = re.findall(r"\{(.*)\}", command.help)
+    assert sorted(named.split(",")) == sorted(listed)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from retentionjax.bundle import drift, load, write
+from retentionjax.decide import facts
 from retentionjax.errors import DataError
 from retentionjax.evaluation import command
 from retentionjax.tabular.drift import describe
@@ -48,15 +49,13 @@ def folder(tmp_path_factory):
     return path
 
 
-def check(folder, table: pd.DataFrame) -> list[dict]:
+def check(folder, table: pd.DataFrame) -> facts.Features:
     """The part of `evaluate` before any simulation."""
     return command.checked(load(folder), table)
 
 
 def test_the_same_kind_of_customers_raises_no_alarm(folder, capsys):
-    records = check(folder, customers(600, 1))
-    assert len(records) == 600
-    assert "left" not in records[0]
+    assert len(check(folder, customers(600, 1)).customer_id) == 600
     printed = capsys.readouterr().out
     assert "WARNING" not in printed
     assert "No drift beyond chance in 600 customers" in printed
