@@ -2,7 +2,7 @@
 
 All predict the same encoded rows with the same trees: 100 of depth 6 and 100 of depth 4 on Telco and Bank, which hold
 few distinct splits, and on made-up rows of 20 columns, half of them continuous, 100 of depth 4, 6, 8 and 10, which
-hold 2,066 at depth 6 and 2,511 at depth 8. One row: wall time of a compiled call, dispatch included, against Booster.inplace_predict. Many
+hold 2,066 at depth 6 and 2,511 at depth 8. One row: wall time of a compiled call with its dispatch. Many
 rows: CPU time. All in a process of its own that has one core; rounds alternate between the peers, and the best round
 of each counts, so that a busy machine hits all alike. Where `tl2cgen` is installed and finds a C compiler, the
 trees compiled to C are a peer too (`…_tl2cgen_…`); it reads no categorical splits of XGBoost, so on made-up rows only.
