@@ -22,6 +22,8 @@ _POSITIVE = ("hazard_multiplier", "effect_days", "risk_onset", "risk_recovery", 
 _OF_OFFERS = ("appeal", "hazard_multiplier", "effect_days")
 _SCALARS = ("contact_effect", "fatigue_hazard", "accept_fatigue", "accept_risk")
 _SHIFTS = ("churn_shift", "accept_shift")
+DRIFT = "churn_drift"
+"""Log hazard per 30 days since the first assignment: of the log, and no constant of the environment."""
 Values = Mapping[str, Any]
 """Effect by name → a number, or one number a draw."""
 
@@ -100,7 +102,7 @@ def learnable(prior: Mapping[str, Effect]) -> tuple[str, ...]:
     Days of effect and the risk process are declared: a log of contacts alone does not tell them apart from the size
     of an effect.
     """
-    kinds = ("appeal", "hazard_multiplier", *_SCALARS, *_SHIFTS)
+    kinds = ("appeal", "hazard_multiplier", *_SCALARS, *_SHIFTS, DRIFT)
     return tuple(
         name
         for name, effect in prior.items()

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from retentionjax.env import dynamics
 from retentionjax.env.retention import execute_contact, log_survival_today, new_customer, next_day
-from retentionjax.env.types import NO_OFFER, EnvParams, EnvState, Population
+from retentionjax.env.types import NO_OFFER, EnvParams, EnvState, Population, Scalar
 from retentionjax.env.value import transition
 
 
@@ -51,8 +51,13 @@ class _Day(NamedTuple):
     accepted: Bool[Array, ""]
 
 
-def customer(lane: Lane, params: EnvParams) -> Seen:
-    """The filter along one customer's days; vmap for many. `params.population` is not used."""
+def customer(lane: Lane, params: EnvParams, drift: Scalar = 0.0) -> Seen:
+    """The filter along one customer's days; vmap for many. `params.population` is not used.
+
+    `drift` is the change of log hazard in 30 days since the first assignment, common to all arms: scores age, and who
+    is still there was less at risk than a score can tell. Without it an effect of contacts, which come later than
+    their absence, would take the blame.
+    """
     people = Population(lane.monthly_charge[None], lane.churn_probability[None], lane.accept_probability[None])
     alone = params.replace(population=people)  # type: ignore[attr-defined]
     state = new_customer(jnp.int32(0), jnp.zeros((), bool), alone)
@@ -62,6 +67,7 @@ def customer(lane: Lane, params: EnvParams) -> Seen:
     def one_day(before: _Filter, today: _Day) -> tuple[_Filter, tuple[Array, Array]]:
         is_seen, leaves = today.day < lane.observed_days, lane.left & (today.day == lane.observed_days - 1)
         contacted, answer, log_stay = _today(before.state, today, hazards, lane.asked, params)
+        log_stay *= jnp.exp(drift * today.day / 30)
         answered = before.weights * jnp.where(is_seen, answer, 1.0)
         leaving = -jnp.expm1(log_stay)
         outcome = jnp.where(leaves, leaving, jnp.exp(log_stay))
@@ -96,4 +102,6 @@ def _today(
     return contacted, answer, log_survival_today(hazards, contacted, contact, params)
 
 
-customers = jax.vmap(customer, in_axes=(0, None))
+def customers(lanes: Lane, params: EnvParams, drift: Scalar = 0.0) -> Seen:
+    """`customer` for N of them."""
+    return jax.vmap(customer, in_axes=(0, None, None))(lanes, params, drift)

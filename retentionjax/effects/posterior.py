@@ -91,6 +91,7 @@ def estimate(log: Log, prior: Mapping[str, Effect], params: EnvParams, *, seed: 
     `prior` as `company.prior.resolve` gives it, of the offers of the log. Linear in customers × days. The day of
     acceptance is taken as that of the contact.
     """
+    prior = {**prior, belief.DRIFT: Effect(0.0, -0.5, 0.5, "assumed")}
     evidence = Evidence(in_chunks(log.lanes(), _CHUNK), of_lanes)
     return from_evidence(evidence, log.offers, prior, params, refusals(log, prior, params), seed=seed)
 
@@ -105,7 +106,7 @@ def of_lanes(lanes: Lane, effects: belief.Values, params: EnvParams) -> Array:
     people = Population(lanes.monthly_charge, lanes.churn_probability, lanes.accept_probability)
     people = belief.shifted(people, effects)
     lanes = lanes._replace(churn_probability=people.churn_probability, accept_probability=people.accept_probability)
-    return likelihood.customers(lanes, params).log_likelihood.sum()
+    return likelihood.customers(lanes, params, effects.get(belief.DRIFT, 0.0)).log_likelihood.sum()
 
 
 def from_evidence(

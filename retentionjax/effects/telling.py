@@ -16,6 +16,7 @@ _COMMON = {
     "accept_fatigue": "accepting, with every earlier contact in a month",
     "accept_risk": "accepting, while a customer is in trouble",
     "churn_shift": "leaving, against what the model of risk says",
+    "churn_drift": "leaving, with every month since the first assignment",
     "accept_shift": "accepting, against what the model of acceptance says",
 }
 _KINDS = {

@@ -30,7 +30,7 @@ def true_effects(shape: str, random: np.random.Generator) -> dict[str, float]:
     effects = {name: float(value) for name, value in Belief.of(PRIOR).values(z).items()}
     for offer, multiplier in zip(OFFERS, SHAPES[shape] or (), strict=bool(SHAPES[shape])):
         effects[f"hazard_multiplier.{offer}"] = multiplier
-    return effects
+    return effects | {"churn_drift": 0.0}
 
 
 def covered(shape: str, companies: int, customers: int, days: int) -> dict[str, list[bool]]:
