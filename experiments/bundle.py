@@ -205,10 +205,15 @@ def examples(context: Context, bundle: Bundle) -> dict[str, dict[str, Any]]:
     held_out, decider = HeldOut.read(context), Decider(bundle, sizes=(1,))
     in_trouble = [troubled(held_out.at(share, bundle), decider) for share in np.linspace(0.67, 0.99, CANDIDATES)]
     ordinary, contacted = held_out.at(0.50, bundle), held_out.at(0.75, bundle)
+    recent = {
+        "day": day_of(20, bundle),
+        "contacts_days_ago": [min(3, day_of(20, bundle))],
+        "account_used": float(bundle.params.contact_cost),
+    }
     chosen = {
         "high_risk_elevated": min(in_trouble, key=lambda customer: decide(decider, customer).propensities[WAIT]),
-        "ordinary": {**ordinary, HISTORY: {"day": 10}},
-        "recently_contacted": {**contacted, HISTORY: {"day": 20, "contacts_days_ago": [3], "account_used": 0.5}},
+        "ordinary": {**ordinary, HISTORY: {"day": day_of(10, bundle)}},
+        "recently_contacted": {**contacted, HISTORY: recent},
     }
     names = dict(zip(chosen, MADE_UP_NAMES, strict=True))
     return {name: {**customer, RECIPIENT: {"first_name": names[name]}} for name, customer in chosen.items()}
@@ -218,7 +223,12 @@ def troubled(customer: dict[str, Any], decider: Decider) -> dict[str, Any]:
     """The customer on a day on which something happened: the usual score in its ledger is what it would be else."""
     today = float(decider.score(decider.facts.records([customer])).churn_probability[0])
     usual = round(usual_risk(today, decider.bundle.params), 4)
-    return {**customer, HISTORY: {"day": 10, "baseline_churn_probability": usual}}
+    return {**customer, HISTORY: {"day": day_of(10, decider.bundle), "baseline_churn_probability": usual}}
+
+
+def day_of(day: int, bundle: Bundle) -> int:
+    """A day of the campaign, however short it is."""
+    return min(day, int(bundle.params.horizon_days) - 1)
 
 
 def usual_risk(today: float, params: EnvParams) -> float:

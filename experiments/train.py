@@ -5,10 +5,19 @@ have not changed is skipped; a stage that was killed goes on from its checkpoint
 """
 
 import argparse
+import html
+import os
+import pathlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from retentionjax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from retentionjax.company import Company
+    from retentionjax.decide.table import TableDecider
 
 _MINUTES = 6.0  # of the preset `train` on two cores, models and evaluation included
 _LEAST = 30  # iterations of a policy that has learned anything
@@ -16,7 +25,7 @@ _LEAST = 30  # iterations of a policy that has learned anything
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the sub-command. Raises RetentionJaxError for what the user can mend."""
-    parser = argparse.ArgumentParser(prog="retentionjax train", description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="retentionjax train", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("company", help="company.yaml: customers, offers, limits, perhaps a log of contacts")
     parser.add_argument("--out", help="folder of the run (runs/<name of the company>)")
     parser.add_argument("--preset", default="train", help="sizes of all stages: train, demo, smoke or a YAML file")
@@ -27,17 +36,80 @@ def main(arguments: Sequence[str]) -> int:
         "`python -m experiments.pipeline train --help` lists them."
     )
     given, rest = parser.parse_known_args(list(arguments))
+    _run(given.company, given.out, given.preset, given.minutes, [*(["--force"] if given.force else []), *rest])
+    return 0
+
+
+def train(
+    company: "Company",
+    out: str | os.PathLike[str] | None = None,
+    *,
+    preset: str = "train",
+    minutes: float | None = None,
+    flags: Sequence[str] = (),
+) -> "Run":
+    """Trains everything for `company`, in `out` (runs/<name of the company>), and returns what came of it.
+
+    Given again it skips what is done and goes on where it was stopped. `flags` set fields of stages, as on the command
+    line. Raises RetentionJaxError for what the user can mend.
+
+    >>> run = train(Company(table, charge="fee", left="churned", window_days=30, offers={"ten": {"discount": 0.1}}))
+    ... # doctest: +SKIP
+    """
+    from experiments import companies
+
+    folder = PurePosixPath(os.fspath(out) if out is not None else f"runs/{company.name}")
+    return _run(str(companies.save(company, f"{folder}/company")), str(folder), preset, minutes, list(flags))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: str
+
+    @property
+    def bundle(self) -> "TableDecider":
+        """The bundle: `bundle.decide(table)` decides about a DataFrame."""
+        from retentionjax.bundle import load, pointer
+        from retentionjax.decide.table import TableDecider
+
+        return TableDecider(load(pointer.find(self.folder)))
+
+    @property
+    def summary(self) -> dict[str, dict[str, float]]:
+        """The figures of each stage."""
+        from retentionjax import storage
+
+        files = sorted(storage.as_path(self.folder).glob("*/summary.json"))
+        return {file.parent.name: storage.read_json(file) for file in files}
+
+    def report(self) -> "Page":
+        """The report; in a notebook it shows itself."""
+        return Page(f"{self.folder}/report/artifacts/report.html")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of HTML that needs no other file."""
+
+    path: str
+
+    def _repr_html_(self) -> str:
+        """As notebooks show it: in a frame of its own."""
+        text = html.escape(pathlib.Path(self.path).read_text(encoding="utf-8"), quote=True)
+        return f'<iframe srcdoc="{text}" width="100%" height="700"></iframe>'
+
+
+def _run(company: str, out: str | None, preset: str, minutes: float | None, flags: list[str]) -> Run:
     # Here, so that --help is instant.
     from experiments import companies, pipeline
 
-    company = companies.load(given.company)
-    out = PurePosixPath(given.out or f"runs/{company.name}")
-    flags = ["--data.company", str(companies.path(given.company)), "--runs", str(out.parent), "--name", out.name]
-    flags += ["--force"] if given.force else []
-    sizes = [] if given.minutes is None else sized(given.minutes)
-    stages = pipeline.deciding_stages()
-    pipeline.command([given.preset, *flags, *sizes, *rest], stages, program="retentionjax train")
-    return 0
+    folder = PurePosixPath(out or f"runs/{companies.load(company).name}")
+    own = ["--data.company", str(companies.path(company)), "--runs", str(folder.parent), "--name", folder.name]
+    sizes = [] if minutes is None else sized(minutes)
+    pipeline.command([preset, *own, *sizes, *flags], pipeline.deciding_stages(), program="retentionjax train")
+    return Run(str(folder))
 
 
 def sized(minutes: float) -> list[str]:

@@ -1,3 +1,22 @@
-"""RetentionJax: whom to contact, with which offer, and when, under a budget."""
+"""RetentionJax: whom to contact, with which offer, and when, under a budget.
+
+>>> import retentionjax as rj  # doctest: +SKIP
+>>> company = rj.Company(table, charge="fee", left="churned", window_days=30, offers={"ten": {"discount": 0.1}})
+>>> run = rj.train(company, out="runs/acme")
+>>> run.bundle.decide(table)
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+__all__ = ["Company", "__version__", "train"]
+
+_HOME = {"Company": "retentionjax.company", "train": "experiments.train"}
+
+
+def __getattr__(name: str) -> Any:
+    """What is heavy to import, when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

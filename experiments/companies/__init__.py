@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import yaml
 from etils import epath
 
 from retentionjax import storage
 from retentionjax.company import Company
+from retentionjax.data import company_tables
 from retentionjax.errors import ConfigError
 
 FILE = "company.json"
@@ -27,6 +30,34 @@ def path(name: str) -> epath.Path:
 def load(name: str) -> Company:
     """The company. Raises CompanyError with every fault of its file, ConfigError where there is no file."""
     return Company.load(path(name))
+
+
+def save(company: Company, folder: str) -> epath.Path:
+    """The company as a file in `folder`, with the tables it holds as Parquet beside it; returns the file's path."""
+    base = storage.as_path(folder)
+    base.mkdir(parents=True, exist_ok=True)
+    resolved = company_tables.with_features(company)
+    plain = {key: value for key, value in resolved.to_dict().items() if key != "format"}
+    for name in ("customers", "contacts", "departures"):
+        part = getattr(resolved, name)
+        if part is None or isinstance(part.file, str):
+            continue
+        storage.write_bytes(base / f"{name}.parquet", part.file.to_parquet(index=False))
+        plain[name] = {**plain[name], "file": f"{name}.parquet"}
+    for name in ("customers", "contacts", "departures"):
+        part = getattr(resolved, name)
+        if part is not None and isinstance(part.file, str):
+            plain[name] = {**plain[name], "file": part.file}
+    written = base / "company.yaml"
+    storage.write_text(written, yaml.safe_dump(_said(plain), sort_keys=False, allow_unicode=True))
+    return written
+
+
+def _said(value: Any) -> Any:
+    """Without the keys that say nothing, which a file leaves out."""
+    if isinstance(value, Mapping):
+        return {key: _said(each) for key, each in value.items() if each is not None}
+    return value
 
 
 def sha256(name: str) -> str:

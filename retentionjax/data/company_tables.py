@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import pandas as pd
 
 from retentionjax import storage
 from retentionjax.company import Company
-from retentionjax.data.company_file import Mode
+from retentionjax.data import customer_table
+from retentionjax.data.company_file import Mode, open_file
 from retentionjax.data.contact_log import ContactLog, read_contacts
 from retentionjax.data.customer_table import CustomerTable, read_customers, read_departures
 from retentionjax.data.faults import Fault, FilesError, rejects
@@ -67,6 +68,16 @@ def read(company: Company, *, mode: Mode | None = None, rejected: str | os.PathL
     if faults or others or customers is None:
         raise FilesError(faults, others)
     return _tables(customers, contacts, departures)
+
+
+def with_features(company: Company) -> Company:
+    """`company` with its features named: of a DataFrame of which none is, the columns without another role."""
+    customers = company.customers
+    if not customers.infers_features:
+        return company
+    columns = tuple(map(str, customers.file.columns))
+    opened = open_file(customers.file, customers.reading, columns, what="customers", currency=company.currency)
+    return replace(company, customers=customer_table.with_features(customers, opened.cells)[0])
 
 
 def _tables(customers: CustomerTable, contacts: ContactLog | None, departures: pd.DataFrame | None) -> Tables:

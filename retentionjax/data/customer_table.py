@@ -59,7 +59,7 @@ def read_customers(company: Company, departures: pd.DataFrame | None, mode: Mode
     )
     notes = list(opened.notes)
     if customers.infers_features:
-        customers, unused = _with_features(customers, opened.cells)
+        customers, unused = with_features(customers, opened.cells)
         notes += unused
     whole = opened.cells
     gone, said = excluded(whole, customers.exclude, {"charge": _charge(customers, whole, checked=False)})
@@ -105,7 +105,7 @@ def read_departures(departures: Departures, customers: Customers, currency: str,
     return pd.DataFrame({str(customers.id): ids, "left_on": left_on, "observed_until": until})
 
 
-def _with_features(customers: Customers, cells: Cells) -> tuple[Customers, list[str]]:
+def with_features(customers: Customers, cells: Cells) -> tuple[Customers, list[str]]:
     """`customers` whose features are the columns without another role: numbers, and texts whose values repeat."""
     numeric, categorical, notes = [], {}, []
     taken = {*customers.columns, *(() if isinstance(customers.ignore, str) else customers.ignore)}

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         description="The decision for one customer: contact or wait, which offer, when, and why.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--bundle", required=True, metavar="DIR", help="the folder that the stage `bundle` wrote")
+    parser.add_argument("--bundle", required=True, metavar="DIR", help="a bundle, or the folder of a run")
     parser.add_argument("--customer", required=True, metavar="FILE.json", help="facts and history of one customer")
     parser.add_argument(
         "--budget", type=float, metavar="DOLLARS", help="another campaign budget a customer, if the bundle serves any"
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse_args(list(arguments))
 
     from retentionjax import storage
-    from retentionjax.bundle import load
+    from retentionjax.bundle import load, pointer
     from retentionjax.bundle.language import writer
     from retentionjax.decide.decision import decide
     from retentionjax.decide.message import compose
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     customer = storage.read_json(parsed.customer)
     if not isinstance(customer, dict):
         raise DataError(f"{parsed.customer}: an object with the facts of one customer is wanted")
-    bundle = load(parsed.bundle)
+    bundle = load(pointer.find(parsed.bundle))
     bundle = bundle if parsed.budget is None else bundle.at_budget(parsed.budget)
     decision = decide(Decider(bundle, sizes=(1,)), customer, campaign_id=parsed.campaign, where=parsed.customer)
     asked = decision.offer is not None and bundle.writes and not parsed.template

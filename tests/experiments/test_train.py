@@ -1,0 +1,124 @@
+"""A company's own table, with twenty offers of all kinds and no log, from DataFrame to decisions and report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import retentionjax as rj
+from experiments import train as command
+from retentionjax import cli
+from retentionjax.errors import ConfigError
+
+OFFERS: dict[str, Any] = {
+    "hello": {},
+    **{f"off_{percent}": {"discount": percent / 100, "days": 30} for percent in (5, 10, 15, 20, 30, 50)},
+    "free_month": {"discount": 1.0, "days": 30, "effect_days": 30},
+    **{f"credit_{amount}": {"amount": amount, "days": 1, "effect_days": 30} for amount in (1, 2, 5, 10, 15, 20)},
+    **{f"upgrade_{cost}": {"cost": cost, "days": 30, "say": "twice the speed"} for cost in (1, 2, 3, 4, 5, 6)},
+}
+SMALL = (
+    *("--churn.booster.trees", "10", "--churn.folds", "2", "--policy.ppo.num-iterations", "4"),
+    *("--policy.ppo.num-envs", "32", "--policy.ppo.num-minibatches", "2", "--policy.spend-tolerance", "0", "9"),
+    *("--policy.tuning-replicates", "1", "--policy.check-replicates", "1", "--evaluate.replicates", "1"),
+    *("--evaluate.tuning-replicates", "1", "--evaluate.tuning-steps", "2", "--evaluate.thompson-rounds", "1"),
+    *("--evaluate.t-learner.episodes", "16384", "--evaluate.t-learner.trees", "2", "--evaluate.t-learner.depth", "2"),
+    *("--evaluate.optimum-customers", "2", "--evaluate.optimum-replicates", "20", "--report.replicates", "1"),
+)
+
+
+def table(rows: int = 600) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    months = random.uniform(0, 60, rows)
+    plan = random.choice(["basic", "plus"], rows)
+    left = random.random(rows) < 0.75 * np.exp(-months / 25)
+    return pd.DataFrame(
+        {"fee": random.uniform(200, 900, rows), "months": months, "plan": plan, "churned": left.astype(int)}
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    company = rj.Company(
+        table(),
+        name="acme",
+        currency="EUR",
+        charge="fee",
+        left="churned",
+        window_days=60,
+        offers=OFFERS,
+        delays=[0, 2],
+        limits={"budget": 20.0, "account_cap": 300.0, "contact_cost": 2.0},
+        horizon_days=30,
+        messages={
+            "sender": {
+                "name": "Acme",
+                "postal_address": "1 Main St",
+                "domains": ["acme.example"],
+                "unsubscribe_url": "https://acme.example/u",
+            }
+        },
+    )
+    return rj.train(company, tmp_path_factory.mktemp("runs") / "acme", flags=SMALL)
+
+
+def test_every_stage_is_done_and_nothing_is_claimed_without_a_log(run: Any) -> None:
+    assert set(run.summary) == {"data", "churn", "acceptance", "policy", "evaluate", "bundle", "report"}
+    assert run.summary["acceptance"] == {"data_source": "real", "assumed": 0.11, **_seconds(run, "acceptance")}
+    assert run.summary["policy"]["violations_masked"] == 0
+
+
+def test_decisions_about_a_table_are_in_the_companys_words(run: Any) -> None:
+    customers = table(40).drop(columns="churned")
+    customers.loc[3, "plan"] = "never seen before"
+    decided = run.bundle.decide(customers, day=3)
+    assert list(decided["customer_id"]) == [str(row) for row in range(40)]
+    assert decided["propensity"].between(0, 1, inclusive="right").all()
+    assert set(decided.loc[decided["contact"], "offer"]) <= set(OFFERS)
+    assert decided.loc[~decided["contact"], "offer"].isna().all()
+    assert (decided["expected_gain"][~decided["contact"]] == 0).all()
+    pd.testing.assert_frame_equal(run.bundle.decide(customers, day=3), decided)  # asked again, the same
+    bundle = run.bundle.bundle
+    assert len(bundle.offers) == 20
+    assert bundle.params.risk_window_days == 60
+    assert bundle.company.currency == "EUR"
+
+
+def test_each_offer_can_be_said_and_the_report_speaks_the_currency(run: Any) -> None:
+    bundle = run.bundle.bundle
+    words = [bundle.words(place) for place in range(len(bundle.offers))]
+    assert words[list(OFFERS).index("credit_5")] == "€5 credit"
+    assert words[list(OFFERS).index("upgrade_4")] == "twice the speed"
+    page = Path(run.report().path).read_text(encoding="utf-8")
+    assert "€" in page
+    assert "$" not in page
+    assert "Acceptance is assumed" in page
+    assert run.report()._repr_html_().startswith("<iframe")
+
+
+def test_given_again_it_skips_what_is_done(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", f"{run.folder}/company/company.yaml", "--out", run.folder, *SMALL]) == 0
+    assert capsys.readouterr().out.count("skipped") == 7
+
+
+def test_the_command_decides_with_the_bundle(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    customer = next(Path(run.folder).glob("bundle/artifacts/customers/ordinary.json"))
+    assert cli.main(["decide", "--bundle", run.folder, "--customer", str(customer), "--json"]) == 0
+    decision = json.loads(capsys.readouterr().out)
+    assert len(decision["actions"]) == 1 + 20 * 2
+
+
+def test_sizes_follow_the_minutes() -> None:
+    few, many = command.sized(2), command.sized(20)
+    assert int(few[few.index("--policy.ppo.num-iterations") + 1]) < int(
+        many[many.index("--policy.ppo.num-iterations") + 1]
+    )
+    with pytest.raises(ConfigError, match="--minutes is 0; allowed"):
+        command.sized(0)
+
+
+def _seconds(run: Any, stage: str) -> dict[str, float]:
+    return {"seconds": run.summary[stage]["seconds"]}
