@@ -24,6 +24,10 @@ _KINDS = {
     "appeal": "accepting {}, against a contact without an offer",
 }
 _WRONG_BEYOND = 3.0
+CONTACT_EFFECT_IS_BIASED = (
+    "“leaving, in the weeks after any contact” comes out too favourable where risk scores were learned from the same "
+    "files (retentionjax/effects/README.md, Known fault): do not act on it."
+)
 
 
 def words(name: str, company: Company) -> str | None:

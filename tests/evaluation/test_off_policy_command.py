@@ -42,6 +42,7 @@ def exported(days: int, episodes: int, folder) -> str:
         "mask": log.mask,
         "propensities": log.propensities.astype(np.float32),
         "action": log.action,
+        "offer": [None if action == 0 else f"offer {(action - 1) // 3}" for action in log.action],
         "reward": log.reward,
         "bundle_id": ["b"] * len(log),
         "policy_version": ["p"] * len(log),

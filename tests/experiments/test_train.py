@@ -108,7 +108,7 @@ def test_the_command_decides_with_the_bundle(run: Any, capsys: pytest.CaptureFix
     customer = next(Path(run.folder).glob("bundle/artifacts/customers/ordinary.json"))
     assert cli.main(["decide", "--bundle", run.folder, "--customer", str(customer), "--json"]) == 0
     decision = json.loads(capsys.readouterr().out)
-    assert len(decision["actions"]) == 1 + 20 * 2
+    assert len(decision["explanation"]["actions"]) == 1 + 20 * 2
 
 
 def test_sizes_follow_the_minutes() -> None:

@@ -171,6 +171,7 @@ def test_sharding_takes_a_power_of_two(count: int, expected: int) -> None:
 def test_the_self_test_measures_every_figure_on_this_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))  # as Python does for a script
     selftest = load("selftest")
     for name, small in {"ENVS": 64, "STEPS": 4, "TEXTS": 2, "PROMPT": 4, "NEW": 4}.items():
         monkeypatch.setattr(selftest, name, small)

@@ -14,7 +14,7 @@ import pytest
 import run_folders
 
 from retentionjax.bundle import Bundle, load, write
-from retentionjax.decide import decide
+from retentionjax.decide import Decider, decide
 from retentionjax.env import EnvParams, Population, constraints, observation, record
 from retentionjax.env.retention import new_customer
 from retentionjax.evaluation.off_policy import ledger_file
@@ -71,8 +71,9 @@ def test_every_constant_differs_from_its_default() -> None:
 
 def as_the_environment(bundle: Bundle, customer: dict[str, Any]) -> np.ndarray:
     """Propensities of the bundle's policy for what the environment itself shows and forbids on a first day."""
-    scores = bundle.score([customer])
-    columns = (scores.monthly_charge, scores.churn_probability, scores.accept_probability)
+    decider = Decider(bundle, sizes=(1,))
+    features = decider.facts.records([customer])
+    columns = (features.monthly_charge, *decider.score(features))
     params = PARAMS.replace(population=Population(*(jnp.asarray(column, jnp.float32) for column in columns)))
     state = new_customer(jnp.int32(0), jnp.bool_(False), params)
     seen, mask = observation.observe(state, params), constraints.action_mask(state, params)
@@ -85,13 +86,13 @@ def test_an_explanation_and_a_scored_table_are_the_environments(bundle: Bundle, 
     scored = customer_tables.decisions(tmp_path / "scored").to_pylist()
     for customer, row in zip(customer_tables.table(20).drop("city").to_pylist(), scored, strict=True):
         expected = as_the_environment(bundle, customer)
-        explained = decide(bundle, customer)
+        explained = decide(Decider(bundle, sizes=(1,)), customer)
         np.testing.assert_allclose(explained.propensities, expected, atol=1e-5)
         np.testing.assert_allclose(row["propensities"], expected, atol=1e-5)
         assert explained.risk.window_days == 365
-        if explained.contact is not None:
-            assert explained.contact[1] in OTHERS["delays"]
-            assert explained.contact[0] in OTHERS["discount"]
+        if explained.offer is not None:
+            assert explained.delay_days in OTHERS["delays"]
+            assert explained.offer_name in bundle.offers
 
 
 def test_a_report_states_each(tmp_path: Path) -> None:
@@ -143,7 +144,6 @@ def books(customers: int, days: float, window: float, seed: int = 0) -> Books:
             campaign_id="default",
             decided_at=0.0,
             action=0,
-            offer=-1,
             observation=seen,
             churn_probability=float(risk[number]),
             accept_probability=0.1,

@@ -89,6 +89,7 @@ def ledger(**changes: Any) -> dict[str, Any]:
         "mask": np.arange(13)[None] < np.full((3, 1), 2),
         "propensities": np.asarray([row] * 3, np.float32),
         "action": [1, 0, 0],
+        "offer": ["hello", None, None],
         "reward": [2.5, 1.0, None],
         "bundle_id": ["b"] * 3,
         "policy_version": ["p"] * 3,
@@ -122,7 +123,7 @@ def test_a_file_of_other_widths_is_read_too(tmp_path):
     ledger_file.write(tmp_path / "log.parquet", ledger(reward=[None] * 3))
     table = pq.read_table(tmp_path / "log.parquet")
     table = table.set_column(8, "action", table["action"].cast(pa.int64()))
-    table = table.set_column(9, "reward", pa.nulls(3))
+    table = table.set_column(10, "reward", pa.nulls(3))
     table = table.set_column(7, "propensities", table["propensities"].cast(pa.large_list(pa.float64())))
     pq.write_table(table, tmp_path / "other.parquet")
     assert np.isnan(ledger_file.read(tmp_path / "other.parquet").reward).all()
@@ -147,7 +148,7 @@ def test_faults_of_a_file_are_named(tmp_path):
     with pytest.raises(DataError, match="row 1, column 'action': null"):
         ledger_file.read(path)
     rewritten(lambda table: table.set_column(7, "propensities", pa.array([[1.0]] * 3)))
-    with pytest.raises(DataError, match="row 0, column 'propensities': 1 values; allowed: 13"):
+    with pytest.raises(DataError, match="mask and propensities have 13 and 1 values; allowed: one for each action"):
         ledger_file.read(path)
     ledger_file.write(path, ledger(decision_id=["d1", "d2", "d1"]))
     with pytest.raises(DataError, match="row 2, column 'decision_id': 'd1' stands twice"):
