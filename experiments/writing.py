@@ -21,7 +21,7 @@ def settings(company: Company) -> MessageSettings | None:
     said = company.messages
     if said.sender is None:
         return None
-    facts = tuple(FactRule(rule.fact, say=rule.say, months=rule.months, when=rule.when) for rule in said.facts)
+    facts = tuple(FactRule(rule.fact, rule.say, rule.months, rule.column, rule.when) for rule in said.facts)
     channel: Any = said.channels[0]
     tone: Any = said.tone
     return MessageSettings(said.sender, channel, tone, facts)

@@ -35,21 +35,26 @@ class FactRule:
     say: str | None = None
     """The fact in words; or"""
     months: str | None = None
-    """the numeric field that counts months."""
+    """the numeric field that counts months; or"""
+    column: str | None = None
+    """the categorical field whose value is said as it is."""
     when: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Field → values, one of which it must have."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for an unknown fact, and unless exactly one of `say` and `months` is given."""
+        """Raises ConfigError for an unknown fact, and unless exactly one of `say`, `months` and `column` is given."""
         if self.fact not in FACTS:
             raise ConfigError(f"facts: {self.fact!r} is not a fact of messages; allowed: {', '.join(FACTS)}")
-        if (self.say is None) == (self.months is None):
-            raise ConfigError(f"facts: {self.fact!r} needs either say or months")
+        if sum(each is not None for each in (self.say, self.months, self.column)) != 1:
+            raise ConfigError(f"facts: {self.fact!r} needs exactly one of say, months and column")
 
     def words(self, facts: Mapping[str, object]) -> str | None:
         """The fact of this customer, None where the rule does not fit."""
         if any(facts.get(name) not in values for name, values in self.when.items()):
             return None
+        if self.column is not None:
+            said = facts.get(self.column)
+            return said if isinstance(said, str) else None
         if self.months is None:
             return self.say
         value = facts.get(self.months)
@@ -120,6 +125,9 @@ def _check_fields(settings: MessageSettings, schema: Schema, where: str) -> None
         if rule.months is not None and rule.months not in schema.numeric:
             allowed = ", ".join(schema.numeric)
             raise BundleError(f"{where}: facts, {rule.fact}: months is {rule.months!r}; allowed: {allowed}")
+        if rule.column is not None and rule.column not in schema.categorical:
+            allowed = ", ".join(schema.categorical)
+            raise BundleError(f"{where}: facts, {rule.fact}: column is {rule.column!r}; allowed: {allowed}")
         for name, values in rule.when.items():
             allowed_values = schema.categorical.get(name)
             if allowed_values is None:

@@ -59,7 +59,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 "postal_address": "1 Main St",
                 "domains": ["acme.example"],
                 "unsubscribe_url": "https://acme.example/u",
-            }
+            },
+            "facts": [{"fact": "plan", "column": "plan"}],
         },
     )
     return rj.train(company, tmp_path_factory.mktemp("runs") / "acme", flags=SMALL)
@@ -85,6 +86,11 @@ def test_decisions_about_a_table_are_in_the_companys_words(run: Any) -> None:
     assert len(bundle.offers) == 20
     assert bundle.params.risk_window_days == 60
     assert bundle.company.currency == "EUR"
+
+
+def test_a_fact_of_messages_may_be_a_column_as_it_is(run: Any) -> None:
+    settings = run.bundle.bundle.message
+    assert settings.brief({"plan": "plus"}, None, run.bundle.bundle.said_offer(0)).facts == {"plan": "plus"}
 
 
 def test_each_offer_can_be_said_and_the_report_speaks_the_currency(run: Any) -> None:
