@@ -1,4 +1,4 @@
-"""Plays every policy on held-out customers under the same luck: is the learned one better than a simple rule?
+"""Plays every policy on held-out customers under common random numbers: is the learned one better than a simple rule?
 
 Each rule is tuned on the training customers to spend what the learned policy was set to spend there. On a sample of
 the held-out customers the learned policy is also compared with the exact optimum: `optimum` in evaluation.json holds
@@ -28,7 +28,7 @@ from retentionjax.evaluation.statistics import Bootstrap, Estimate
 from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
 
-KNOBS = {  # where each rule's knob is sought
+RANGES = {  # where each rule's hyperparameter is sought
     "random": (0.8, 1.0),
     "threshold": (0.0, 1.0),
     "thompson": (0.0, 1.0),
@@ -72,7 +72,7 @@ class EvaluateConfig:
     tuning_replicates: int = 2
     """Episodes a training customer by which a rule's spend is set."""
     tuning_steps: int = 12
-    """Bisections of a rule's knob."""
+    """Bisections of a rule's hyperparameter."""
     thompson_rounds: int = 5
     """Campaigns on the training customers from which the bandit learns."""
     t_learner: TLearner = TLearner()
@@ -120,7 +120,7 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         "policies": {name: _numbers(each) for name, each in metrics.items()},
         "paired_ppo_minus": _numbers(paired),
         "segments": {part: {name: _numbers(m) for name, m in each.items()} for part, each in segments.items()},
-        "knobs": {policy.name: float(policy.knob) for policy in policies},
+        "hyperparameters": {policy.name: float(policy.hyperparameter) for policy in policies},
         "customers": len(held_table),
         "replicates": config.replicates,
         **({} if regret is None else {"optimum": regret.to_dict() | {"learned_price": learned_price}}),
@@ -176,7 +176,7 @@ def _attained(regret: optimum.Regret, learned_price: float) -> dict[str, float]:
 
 
 def spend_on_training(config: EvaluateConfig, train: EnvParams, ours: Policy) -> float:
-    """$ a training customer and campaign, under the luck by which the rules are set."""
+    """$ a training customer and campaign, under the random numbers by which the rules are set."""
     key = _keys(config)[-1]
     return float(np.mean(play(RetentionEnv(), train, ours, key, replicates=config.tuning_replicates).spend))
 
@@ -189,9 +189,9 @@ def _keys(config: EvaluateConfig) -> jax.Array:
 def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Policy]:
     """The baselines, those that learn taught on the training customers, all set to spend `target` there."""
     key_log, key_bandit, key_spend = _keys(config)
-    scale = {"uplift": float(train.charge_reference) / 65}  # its knob is money
+    scale = {"uplift": float(train.charge_reference) / 65}  # its hyperparameter is money
     env = RetentionEnv()  # as the campaigns to come, so that each rule is compiled once
-    steps = len(KNOBS) * config.tuning_steps + config.thompson_rounds + 2
+    steps = len(RANGES) * config.tuning_steps + config.thompson_rounds + 2
     with progress("tune the rules", steps, "steps") as bar:
         bandit = thompson.learn(
             env,
@@ -223,7 +223,7 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
         ]
         tuned = []
         for policy in untuned:
-            low, high = (end * scale.get(policy.name, 1.0) for end in KNOBS[policy.name])
+            low, high = (end * scale.get(policy.name, 1.0) for end in RANGES[policy.name])
             tuned.append(
                 spend_exactly(
                     policy,
@@ -242,7 +242,7 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
 
 
 def play_all(config: EvaluateConfig, held_out: EnvParams, policies: list[Policy]) -> dict[str, Episodes]:
-    """Every policy on every held-out customer, the luck of (episode, day) the same for all."""
+    """Every policy on every held-out customer, the random numbers of (episode, day) the same for all."""
     count = held_out.population.size * config.replicates
     key = jax.random.key(config.seed + 1)
     env = RetentionEnv()

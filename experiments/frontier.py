@@ -3,9 +3,9 @@
 Optional, beside the pipeline: `python -m experiments.frontier demo` after it. Writes frontier.png, frontier.json and
 a bundle that also serves other budgets: `retentionjax decide --bundle … --budget 1.50 …`.
 
-`frontier.json`: `exact`, `trained` and `curves` by policy are lists of {knob, spend, uplift} in $ a customer and
-campaign on the same held-out customers, the knob being price, budget, or the rule's own; `prices` is the bundle's
-table (of the training customers); `limit`, `customers`, and `seconds` an iteration of the grid takes together and one
+`frontier.json`: `exact`, `trained` and `curves` by policy are lists of {hyperparameter, spend, uplift} in $ a customer
+and campaign on the same held-out customers, the hyperparameter being price, budget, or the rule's own; `prices` is the
+bundle's table (of the training customers); `limit`, `customers`, and `seconds` an iteration of the grid takes together and one
 after another.
 """
 
@@ -218,8 +218,11 @@ def price_table(config: FrontierConfig, network: PricedNetwork, train: EnvParams
 def compare(scene: frontier.Scene, network: PricedNetwork, prices: Prices) -> dict[str, list[Point]]:
     """The curve of each rule, and of the priced policy at the prices of its table."""
     curves = {"priced": (priced.at_price(network, 1.0), prices.price), **frontier.RULES}
-    with progress("curves", sum(len(knobs) for _, knobs in curves.values()), "points") as bar:
-        return {name: frontier.curve(scene, policy, knobs, bar.advance) for name, (policy, knobs) in curves.items()}
+    with progress("curves", sum(len(hyperparameters) for _, hyperparameters in curves.values()), "points") as bar:
+        return {
+            name: frontier.curve(scene, policy, hyperparameters, bar.advance)
+            for name, (policy, hyperparameters) in curves.items()
+        }
 
 
 def exact_frontier(
@@ -248,10 +251,10 @@ def summary(
     flat = {"grid_speedup": seconds["one_after_another"] / seconds["together"]}
     flat |= {f"seconds_iteration_{name}": each for name, each in seconds.items()}
     for budget in config.budgets:
-        own = [each for each in trained if each.knob == budget]
+        own = [each for each in trained if each.hyperparameter == budget]
         flat[f"share_trained_{budget:g}"] = float(np.mean([_share(exact, each) for each in own]))
         flat[f"spend_trained_{budget:g}"] = float(np.mean([each.spend for each in own]))
-    flat["cells_without_contact"] = float(sum(each.spend < IDLE * each.knob for each in trained))
+    flat["cells_without_contact"] = float(sum(each.spend < IDLE * each.hyperparameter for each in trained))
     order = sorted(told, key=lambda each: each.spend)
     columns = np.array([each[1:] for each in order]).T
     for budget in config.budgets:

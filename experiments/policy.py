@@ -95,9 +95,9 @@ class PolicyConfig:
     spend_tolerance: tuple[float, float] = (0.90, 1.00)
     """Gate: spend on held-out customers over the limit; outside it the stage fails."""
     tuning_replicates: int = 4
-    """Episodes a training customer by which the spend is set. With 2 their luck alone moved spend by 1.3 %."""
+    """Episodes a training customer by which the spend is set. With 2 their chance alone moved spend by 1.3 %."""
     check_replicates: int = 32
-    """Episodes a held-out customer behind the summary's figures. With 16 their luck alone moved spend by 1.2 %."""
+    """Episodes a held-out customer behind the summary's figures. With 16 their chance alone moved spend by 1.2 %."""
     checkpoint_every: int = 10
     """Iterations."""
 
@@ -296,7 +296,7 @@ def figures(
         "violations_raw_per_contact": float(violations(raw) / max(1.0, raw.contacts.sum())),
         "contacts_per_customer": float(np.mean(masked.contacts)),
         "multiplier_campaign_budget": float(state.multipliers.value[constraints.NAMES.index(BUDGET)]),
-        "wait_bias": float(policy.knob),
+        "wait_bias": float(policy.hyperparameter),
         "env_steps": float(steps),
     }
 

@@ -167,7 +167,7 @@ def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], c
 def written_by(
     before: Before, adapter: Adapter | None, briefs: Sequence[Brief], name: str, seeds: Sequence[int]
 ) -> Written:
-    """A message to each, measured; the luck is the same for every system that is given the same seeds."""
+    """A message to each, measured; the random numbers are the same for every system that is given the same seeds."""
     system = Writer(before.model, adapter, before.writing)
     with progress(f"messages of {name}", len(briefs), "messages") as bar:
         texts, ended = system.write([each.prompt() for each in briefs], seeds, bar.advance)

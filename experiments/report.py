@@ -1,4 +1,4 @@
-"""The run as one page for the person who decides: `artifacts/report.html`, and who is treated how in `parity.json`.
+"""The run as one page for the person who decides: `artifacts/report.html`, and who is treated how in `fairness.json`.
 
 Optional stages (other budgets, stress, a real trial) are shown if the run has them; `retentionjax report --run DIR`
 writes the page anew, also of a run that lacks stages.
@@ -31,7 +31,7 @@ def run(config: ReportConfig, context: Context) -> dict[str, float]:
     found = run_folder.collect(context.folder.parent.name, {**beside, **context.inputs}, where=context.folder.parent)
     played = playing.played(found, replicates=config.replicates, seed=config.seed)
     if played is not None:
-        storage.write_json(context.artifacts / "parity.json", played.to_dict())
+        storage.write_json(context.artifacts / "fairness.json", played.to_dict())
     report = page.compose(found, played)
     out = context.artifacts / "report.html"
     size = page.write(report, out)
@@ -39,7 +39,7 @@ def run(config: ReportConfig, context: Context) -> dict[str, float]:
     return {
         "sections": float(len(report.sections) - len(report.missing)),
         "sections_missing": float(len(report.missing)),
-        "parity_warnings": float(report.parity_warnings),
+        "fairness_warnings": float(report.fairness_warnings),
         "page_bytes": float(size),
     }
 

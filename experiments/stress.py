@@ -26,8 +26,8 @@ from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
 
 BUDGET = "budget"
-KNOBS = {"greedy_fatigue": (0.0, 50.0), "ppo": (-4.0, 20.0)}
-"""Where each policy's knob is sought."""
+RANGES = {"greedy_fatigue": (0.0, 50.0), "ppo": (-4.0, 20.0)}
+"""Where each policy's hyperparameter is sought."""
 WAY = 10
 """Points of the picture of the most harmful axis."""
 
@@ -39,10 +39,10 @@ class StressConfig:
     replicates: int = 2
     """Episodes a held-out customer, world and policy, with expected churn."""
     budgets: tuple[float, float] = (0.7, 1.3)
-    """Times the budget it was trained for; each policy's knob is set anew to spend it."""
+    """Times the budget it was trained for; each policy's hyperparameter is set anew to spend it."""
     tuning_replicates: int = 1
     tuning_steps: int = 8
-    """Bisections of a knob."""
+    """Bisections of a hyperparameter."""
     rounds: int = 2
     """In which the point where never-contact wins is narrowed down, tenfold each."""
     seed: int = 42
@@ -63,15 +63,15 @@ def run(config: StressConfig, context: Context) -> dict[str, float]:
     limit = float(storage.read_json(folder / "limits.json")["campaign_budget"])
     ours = learned.load(folder / "policy").policy
     policies = [baselines.never(), ours, baselines.greedy_fatigue()]
-    knobs = tuned(config, train, policies[1:], limit)
-    scenes = stress.scenes(base, AXES, knobs[1.0])
-    scenes += [Scene(BUDGET, share, base, knobs[share]) for share in config.budgets]
+    hyperparameters = tuned(config, train, policies[1:], limit)
+    scenes = stress.scenes(base, AXES, hyperparameters[1.0])
+    scenes += [Scene(BUDGET, share, base, hyperparameters[share]) for share in config.budgets]
     key = jax.random.key(config.seed)
     episodes = base.population.size * config.replicates * len(scenes) * len(policies)
     with progress("worlds", episodes, "episodes") as bar:
         outcomes = stress.play(base, scenes, policies, key, replicates=config.replicates, advance=bar.advance)
     worst = min(range(len(scenes)), key=lambda row: outcomes[row]["ppo"].uplift.mean)
-    harm = descend(config, base, scenes, outcomes, policies, knobs[1.0], key)
+    harm = descend(config, base, scenes, outcomes, policies, hyperparameters[1.0], key)
     summary = summarise(scenes, outcomes, harm)
     storage.write_json(context.artifacts / "stress.json", record(scenes, outcomes, worst, harm, limit))
     pictures(scenes, outcomes, harm, context)
@@ -82,20 +82,22 @@ def run(config: StressConfig, context: Context) -> dict[str, float]:
 def tuned(
     config: StressConfig, train: EnvParams, policies: Sequence[Policy], limit: float
 ) -> dict[float, dict[str, float]]:
-    """Knobs of the policies by share of the budget, set on the training customers; PPO keeps its own at the whole."""
+    """Hyperparameter of each policy by share of the budget, set on the training customers; PPO keeps its own at the
+    whole.
+    """
     key = jax.random.key(config.seed + 1)
     shares = (config.budgets[0], 1.0, config.budgets[1])
     ours = policies[0]
     whole = float(np.mean(rollout.play(ENV, train, ours, key, replicates=config.tuning_replicates).spend))
-    knobs: dict[float, dict[str, float]] = {share: {} for share in shares}
+    hyperparameters: dict[float, dict[str, float]] = {share: {} for share in shares}
     with progress("set the budgets", len(shares) * len(policies) * config.tuning_steps, "steps") as bar:
         for share in shares:
             for policy in policies:
                 if policy.name == ours.name and share == 1.0:
-                    knobs[share][policy.name] = float(ours.knob)
+                    hyperparameters[share][policy.name] = float(ours.hyperparameter)
                     bar.advance(config.tuning_steps)
                     continue
-                low, high = KNOBS[policy.name]
+                low, high = RANGES[policy.name]
                 set_to = spend_exactly(
                     policy,
                     ENV,
@@ -108,8 +110,8 @@ def tuned(
                     steps=config.tuning_steps,
                     advance=bar.advance,
                 )
-                knobs[share][policy.name] = float(set_to.knob)
-    return knobs
+                hyperparameters[share][policy.name] = float(set_to.hyperparameter)
+    return hyperparameters
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def descend(
     scenes: Sequence[Scene],
     outcomes: Sequence[Mapping[str, Outcome]],
     policies: Sequence[Policy],
-    knobs: Mapping[str, float],
+    hyperparameters: Mapping[str, float],
     key: jax.Array,
 ) -> Harm:
     """The worst scene of an axis of the world, the way on from there, and the point where never-contact wins."""
@@ -141,13 +143,13 @@ def descend(
     axis = by_name[worst.axis]
     extreme = axis.least if worst.value < axis.base else axis.most
     values = np.linspace(axis.base, extreme, WAY).tolist()
-    points = [stress.at(base, axis, value, knobs) for value in values]
+    points = [stress.at(base, axis, value, hyperparameters) for value in values]
     along = stress.play(base, points, policies, key, replicates=config.replicates)
     uplift = {name: [point[name].uplift.mean for point in along] for name in along[0]}
     alone = [policies[0], policies[1]]
 
     def at(values: list[float]) -> list[float]:
-        points = [stress.at(base, axis, value, knobs) for value in values]
+        points = [stress.at(base, axis, value, hyperparameters) for value in values]
         return [each["ppo"].uplift.mean for each in stress.play(base, points, alone, key, replicates=config.replicates)]
 
     crossing = stress.break_even(at, axis.base, extreme, rounds=config.rounds)

@@ -96,7 +96,7 @@ def play(
     elevated: Any = None,
     days: int | None = None,
 ) -> Campaign:
-    """One episode for each row of the population in i32[B] `customers`; policies with one seed meet the same luck.
+    """One episode for each row of the population in i32[B] `customers`; policies with one seed meet the same draws.
 
     `elevated`: bool[B], the risk state of the first morning; drawn from the stationary distribution by default.
     `days`: T, the horizon by default. With both given, `play` can be vmapped over `params`.

@@ -106,7 +106,7 @@ def _evaluate(folder: Path, source: str, uplift: float, lead: float) -> None:
 
 def add_optional(folder: Path, source: str = "real") -> Path:
     """The exact optimum, other budgets, a real trial and messages, to the run that `make` made."""
-    line = [{"knob": 1.0, "price": 1.0, "spend": each, "uplift": 3 * each**0.5} for each in (0.5, 2.5, 5.0)]
+    line = [{"hyperparameter": 1.0, "price": 1.0, "spend": each, "uplift": 3 * each**0.5} for each in (0.5, 2.5, 5.0)]
     evaluation = folder / "evaluate/artifacts/evaluation.json"
     optimum = {
         "customers": 16,

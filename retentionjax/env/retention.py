@@ -12,14 +12,14 @@ import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 from jaxtyping import Array, Bool, Float, Int
 
-from retentionjax.env import actions, constraints, dynamics, luck, observation
+from retentionjax.env import actions, constraints, dynamics, observation, threefry
 from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState, Scalar
 
 Info = dict[str, Any]
 
 
 class Draws(NamedTuple):
-    """The uniform draws of one day. Two policies stepped with the same key meet the same luck."""
+    """The uniform draws of one day. Two policies stepped with the same key meet the same random numbers."""
 
     accept: Float[Array, ""]
     churn: Float[Array, ""]
@@ -102,7 +102,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, Info]:
         """gymnax's auto-resetting step, observing once after the reset is chosen instead of twice before."""
         params = self.default_params if params is None else params
-        key_step, key_reset = luck.split(key, 2)
+        key_step, key_reset = threefry.split(key, 2)
         final_observation, after, reward, terminated, info = self.step_env(key_step, state, action, params)
         fresh = self._draw_customer(key_reset, params)
         after = jax.tree.map(lambda new, old: jnp.where(terminated, new, old), fresh, after)
@@ -116,7 +116,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         return observation.observe(state, params), state
 
     def _draw_customer(self, key: jax.Array, params: EnvParams) -> EnvState:
-        draw = luck.uniforms(key, 2)
+        draw = threefry.uniforms(key, 2)
         customer = (draw[0] * params.population.size).astype(jnp.int32)
         customer = jnp.minimum(customer, params.population.size - 1)  # float32 can round up to the size
         return new_customer(customer, draw[1] < dynamics.elevated_share(params), params)
@@ -130,7 +130,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
     def step_with(
         self, draws: Draws, state: EnvState, action: float | jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, Info]:
-        """`step_env` with the day's luck given."""
+        """`step_env` with the day's draws given."""
         hazard = dynamics.daily_hazard(state.churn_probability, state.elevated, params)
         scheduled = schedule(state, jnp.asarray(action), params)
         broken = constraints.violations(scheduled.pending_days == 0, scheduled, params)
@@ -175,8 +175,8 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
 
 
 def draws_of(keys: jax.Array) -> Draws:
-    """The day's luck of one customer, or of many with a key each."""
-    return Draws(*luck.uniforms(keys, len(Draws._fields)))
+    """The day's draws of one customer, or of many with a key each."""
+    return Draws(*threefry.uniforms(keys, len(Draws._fields)))
 
 
 def new_customer(customer: jax.Array, elevated: jax.Array, params: EnvParams) -> EnvState:

@@ -39,8 +39,8 @@ def _never(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
 
 
 def random(wait_probability: float = 0.99) -> Policy:
-    """Wait with the knob's probability, otherwise any legal contact."""
-    return Policy("random", _random, knob=wait_probability)
+    """Wait with the hyperparameter's probability, otherwise any legal contact."""
+    return Policy("random", _random, hyperparameter=wait_probability)
 
 
 @for_each
@@ -48,38 +48,38 @@ def _random(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
     key_wait, key_action = jax.random.split(key)
     legal = situation.mask.at[actions.WAIT].set(False)
     action = jax.random.categorical(key_action, jnp.where(legal, 0.0, -1e9))
-    waits = (jax.random.uniform(key_wait) < policy.knob) | ~legal.any()
+    waits = (jax.random.uniform(key_wait) < policy.hyperparameter) | ~legal.any()
     return jnp.where(waits, actions.WAIT, action)
 
 
 def threshold(churn_probability: float = 0.4) -> Policy:
-    """Contact today with one fixed offer, the middle one, whoever's churn probability today passes the knob."""
-    return Policy("threshold", _threshold, knob=churn_probability)
+    """Contact today with one fixed offer, the middle one, whose churn probability today passes the hyperparameter."""
+    return Policy("threshold", _threshold, hyperparameter=churn_probability)
 
 
 @for_each
 def _threshold(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
     offer = middle_offer(situation.params)
-    return contact_now(offer, situation.observation[0] > policy.knob, situation.mask, situation.params)
+    return contact_now(offer, situation.observation[0] > policy.hyperparameter, situation.mask, situation.params)
 
 
 def greedy(price: float = 0.0) -> Policy:
     """The offer whose expected gain now, less price × expected spend, is largest, if that is above zero.
 
     The gain is that of contacting today and never again against never contacting again, from the model itself,
-    with today's risk taken as lasting. The knob is the price in $ of value per $ of spend.
+    with today's risk taken as lasting. The hyperparameter is the price in $ of value per $ of spend.
     """
-    return Policy("greedy", _greedy, knob=price, parameters=False)
+    return Policy("greedy", _greedy, hyperparameter=price, parameters=False)
 
 
 def greedy_fatigue(price: float = 0.0) -> Policy:
     """`greedy` that also foresees how its contact tires the customer: harder to beat than the plain rule."""
-    return Policy("greedy_fatigue", _greedy, knob=price, parameters=True)
+    return Policy("greedy_fatigue", _greedy, hyperparameter=price, parameters=True)
 
 
 @for_each
 def _greedy(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
     gain, spend = contact_gain(situation.state, situation.params, foresees_fatigue=policy.parameters)
     legal = situation.mask[1 :: actions.delays(situation.params)]
-    net = jnp.where(legal, gain - policy.knob * spend, -jnp.inf)
+    net = jnp.where(legal, gain - policy.hyperparameter * spend, -jnp.inf)
     return contact_now(jnp.argmax(net), jnp.max(net) > 0, situation.mask, situation.params)

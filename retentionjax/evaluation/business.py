@@ -1,4 +1,4 @@
-"""What a policy is worth to the business, from its episodes and those of *never* under the same luck."""
+"""What a policy is worth to the business, from its episodes and those of *never* under common random numbers."""
 
 from collections.abc import Mapping
 
@@ -39,7 +39,7 @@ def metrics(episodes: Episodes, never: Episodes, monthly_charge: npt.ArrayLike, 
 
 
 def paired(one: Episodes, other: Episodes) -> npt.NDArray[np.float64]:
-    """Value of `one` less that of `other`, episode by episode under the same luck, in $."""
+    """Value of `one` less that of `other`, episode by episode under common random numbers, in $."""
     return np.asarray(one.value, np.float64) - np.asarray(other.value, np.float64)
 
 

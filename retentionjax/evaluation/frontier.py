@@ -19,20 +19,20 @@ RULES: Mapping[str, tuple[Policy, Sequence[float]]] = {
     "greedy": (baselines.greedy(), tuple(np.geomspace(0.1, 6.0, 9))),
     "greedy_fatigue": (baselines.greedy_fatigue(), tuple(np.geomspace(0.1, 6.0, 9))),
 }
-"""The baselines that look at the customer, with the knobs at which they are played."""
+"""The baselines that look at the customer, with the hyperparameters at which they are played."""
 _COLOURS = (plots.GREEN, plots.ORANGE, plots.GREY)
 
 
 class Point(NamedTuple):
     """A policy at one setting; $ a customer and campaign, means over the customers."""
 
-    knob: float  # what it was set to: a rule's knob, a price, a budget
+    hyperparameter: float  # what it was set to: a rule's hyperparameter, a price, a budget
     spend: float
     uplift: float  # over never contacting
 
 
 class Scene(NamedTuple):
-    """Customers and luck, the same for every policy; expected churn, so that few episodes say much."""
+    """Customers and random numbers, the same for every policy; expected churn, so that few episodes say much."""
 
     params: EnvParams
     key: jax.Array
@@ -47,22 +47,25 @@ def scene_of(params: EnvParams, key: jax.Array, replicates: int) -> Scene:
 
 
 def curve(
-    scene: Scene, policy: Policy, knobs: Sequence[float], advance: Callable[[int], object] = lambda points: None
+    scene: Scene,
+    policy: Policy,
+    hyperparameters: Sequence[float],
+    advance: Callable[[int], object] = lambda points: None,
 ) -> list[Point]:
-    """The policy at each of its knobs."""
+    """The policy at each of its hyperparameters."""
     points = []
-    for knob in knobs:
-        points.append(point(scene, policy.replace(knob=float(knob)), float(knob)))  # type: ignore[attr-defined]
+    for hyperparameter in hyperparameters:
+        points.append(point(scene, policy.replace(hyperparameter=float(hyperparameter)), float(hyperparameter)))  # type: ignore[attr-defined]
         advance(1)
     return points
 
 
-def point(scene: Scene, policy: Policy, knob: float) -> Point:
-    """The policy as it is; `knob` is only noted."""
+def point(scene: Scene, policy: Policy, hyperparameter: float) -> Point:
+    """The policy as it is; `hyperparameter` is only noted."""
     env = RetentionEnv(expected_churn=True)
     played = play(env, scene.params, policy, scene.key, replicates=scene.replicates)
     gain = np.asarray(played.value, np.float64) - scene.never
-    return Point(knob, float(np.mean(played.spend)), float(gain.mean()))
+    return Point(hyperparameter, float(np.mean(played.spend)), float(gain.mean()))
 
 
 def picture(

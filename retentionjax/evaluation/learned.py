@@ -8,7 +8,7 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
-from retentionjax.env import constraints, luck
+from retentionjax.env import constraints, threefry
 from retentionjax.env.actions import WAIT
 from retentionjax.errors import BundleError
 from retentionjax.evaluation.rollout import Policy, Situation
@@ -30,22 +30,22 @@ class Trained:
 
 
 def ppo(policy: networks.Policy, wait_bias: float = 0.0) -> Policy:
-    """Actions drawn from the policy's propensities; the knob is added to the logit of *wait*.
+    """Actions drawn from the policy's propensities; the hyperparameter is added to the logit of *wait*.
 
     One number on one logit sets the spend exactly without another training run, where the multiplier alone leaves
     it within a few per cent; everything else about the policy stays.
     """
-    return Policy("ppo", _ppo, knob=wait_bias, parameters=policy)
+    return Policy("ppo", _ppo, hyperparameter=wait_bias, parameters=policy)
 
 
 def logits(policy: Policy, situation: Situation) -> jax.Array:
     """Logits of the actions, very low where the mask forbids; f32[..., actions], of one situation or a batch."""
     plain = networks.policy_logits(policy.parameters, situation.observation, situation.mask)
-    return plain.at[..., WAIT].add(policy.knob)
+    return plain.at[..., WAIT].add(policy.hyperparameter)
 
 
 def _ppo(policy: Policy, situations: Situation, keys: jax.Array) -> jax.Array:
-    return luck.categorical(keys, logits(policy, situations))
+    return threefry.categorical(keys, logits(policy, situations))
 
 
 def save(trained: Trained, folder: epath.Path) -> None:
@@ -57,7 +57,7 @@ def save(trained: Trained, folder: epath.Path) -> None:
         "hidden": hidden,
         "actions": int(network.actor[-1].bias.shape[0]),
         "activation": network.activation,
-        "wait_bias": float(trained.policy.knob),
+        "wait_bias": float(trained.policy.hyperparameter),
     }
     storage.write_json(folder / "policy.json", sizes)
     Checkpoints(folder / "parameters", keep=1).save(0, (network.actor, trained.critic))

@@ -94,7 +94,7 @@ def comparison(uplift: Mapping[str, Estimate], nrr: Mapping[str, Estimate], fold
     margin = max(0.2, 0.3 * (max(highs) - min(lows)))
     right.set_xlim(min(lows) - margin, max(highs) + margin)
     right.set_yticklabels([])
-    figure.suptitle("Held-out customers, same budget, same luck; bars are 95 % intervals")
+    figure.suptitle("Held-out customers, same budget, same random numbers; bars are 95 % intervals")
     write(figure, folder / "comparison.png")
 
 

@@ -41,13 +41,13 @@ class PricedNetwork:
 
 
 def at_price(network: PricedNetwork, price: float) -> Policy:
-    """The policy at one price, to be played; the knob is the price, so `tuning.spend_exactly` can set it."""
-    return Policy("priced", _act, knob=price, parameters=network)
+    """The policy at one price, to be played; the hyperparameter is the price, so `tuning.spend_exactly` can set it."""
+    return Policy("priced", _act, hyperparameter=price, parameters=network)
 
 
 @for_each
 def _act(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
-    price = jnp.asarray(policy.knob, jnp.float32)
+    price = jnp.asarray(policy.hyperparameter, jnp.float32)
     return jax.random.categorical(key, policy.parameters.logits(situation.observation, situation.mask, price))
 
 
@@ -62,7 +62,7 @@ def tabulate(
 ) -> Prices:
     """Plays the policy on the customers of `params` at prices spread over its range, with expected churn.
 
-    Under the same luck at every price. Where noise would have spend rise with the price, it is held.
+    Under common random numbers at every price. Where noise would have spend rise with the price, it is held.
     """
     env = RetentionEnv(expected_churn=True)
     grid = np.geomspace(float(network.low), float(network.high), prices)

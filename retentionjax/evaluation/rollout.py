@@ -1,7 +1,7 @@
-"""Policies played on customers: every policy meets the same customers and the same luck.
+"""Policies played on customers: every policy meets the same customers and random numbers.
 
-The luck of (episode, day) comes from a key that does not depend on the policy (common random numbers), so that
-the difference of two policies is seen through far less noise than either value.
+The random numbers of (episode, day) come from a key that does not depend on the policy (common random numbers), so
+that the difference of two policies is seen through far less noise than either value.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from retentionjax.env import actions, luck
+from retentionjax.env import actions, threefry
 from retentionjax.env.constraints import NAMES
 from retentionjax.env.dynamics import elevated_share, offer_cost_today
 from retentionjax.env.observation import observe
@@ -36,16 +36,16 @@ class Situation(NamedTuple):
 
 @struct.dataclass
 class Policy:
-    """A rule: `act(policy, situations, keys) -> actions` of a batch, with a knob that trades contact for spend.
+    """A rule: `act(policy, situations, keys) -> actions` of a batch, and a hyperparameter that trades contact for money.
 
     `act` must be a module-level function: it is the key under which the simulation is compiled; `for_each` makes one
-    from a rule for one customer. The larger the knob, the less is spent; `tuning.spend_exactly` sets it.
+    from a rule for one customer. The larger the hyperparameter, the less is spent; `tuning.spend_exactly` sets it.
     `parameters` is any pytree.
     """
 
     name: str = struct.field(pytree_node=False)
     act: "Act" = struct.field(pytree_node=False)
-    knob: Any = 0.0
+    hyperparameter: Any = 0.0
     parameters: Any = None
 
 
@@ -154,9 +154,9 @@ def play_chunk(
     state = jax.vmap(new_customer, (0, 0, None))(customers, elevated, params)
 
     def one_day(sums: _Sums, day: jax.Array) -> tuple[_Sums, jax.Array]:
-        key_luck, key_policy = jax.random.split(jax.random.fold_in(key_days, day))
-        draws = draws_of(luck.split(key_luck, count))
-        keys = luck.split(key_policy, count)
+        key_common, key_policy = jax.random.split(jax.random.fold_in(key_days, day))
+        draws = draws_of(threefry.split(key_common, count))
+        keys = threefry.split(key_policy, count)
 
         seen = sums.state if believed is None else as_predicted(sums.state, believed)
         observations = jax.vmap(observe, (0, None))(seen, view)

@@ -3,7 +3,7 @@
 An axis is one assumption moved down and up. The world moves and the policy is not told: its inputs are those the
 service would have, namely facts (charge, contacts, running offers, account, day, whether today is a bad day) as they
 are, and predictions (churn risk, acceptance of each offer) by the models and constants of the base world. Churn is
-expected, not sampled (the same objective with less noise); every world and policy meets the same luck.
+expected, not sampled (the same objective with less noise); every world and policy meets the same random numbers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,12 +59,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Scene:
-    """A world, and the knob each policy has in it (a budget is met by the knob and by nothing else)."""
+    """A world, and the hyperparameter each policy has in it (a budget is met by that and by nothing else)."""
 
     axis: str
     value: float
     world: EnvParams
-    knobs: Mapping[str, float]
+    hyperparameters: Mapping[str, float]
 
 
 def _replaced(params: EnvParams, **values: Any) -> EnvParams:
@@ -106,15 +106,17 @@ AXES = (
 )
 
 
-def scenes(base: EnvParams, axes: Sequence[Axis], knobs: Mapping[str, float]) -> list[Scene]:
+def scenes(base: EnvParams, axes: Sequence[Axis], hyperparameters: Mapping[str, float]) -> list[Scene]:
     """The base world, then each axis down and up, with the policies as they are."""
     ends = [(axis, value) for axis in axes for value in (axis.down, axis.up)]
-    return [Scene("base", 1.0, base, knobs)] + [at(base, axis, value, knobs) for axis, value in ends]
+    return [Scene("base", 1.0, base, hyperparameters)] + [
+        at(base, axis, value, hyperparameters) for axis, value in ends
+    ]
 
 
-def at(base: EnvParams, axis: Axis, value: float, knobs: Mapping[str, float]) -> Scene:
+def at(base: EnvParams, axis: Axis, value: float, hyperparameters: Mapping[str, float]) -> Scene:
     """One point of an axis."""
-    return Scene(axis.name, value, axis.change(base, value), knobs)
+    return Scene(axis.name, value, axis.change(base, value), hyperparameters)
 
 
 def play(
@@ -164,7 +166,9 @@ def _means(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Value and spend of each customer [$ a campaign], mean over replicates; f64[scenes, customers]."""
     worlds = stack([scene.world for scene in scenes])
-    knobs = jnp.asarray([scene.knobs.get(policy.name, policy.knob) for scene in scenes], jnp.float32)
+    hyperparameters = jnp.asarray(
+        [scene.hyperparameters.get(policy.name, policy.hyperparameter) for scene in scenes], jnp.float32
+    )
     size, days = believed.population.size, int(believed.horizon_days)
     customers = np.repeat(np.arange(size, dtype=np.int32), replicates)
     parts = []
@@ -172,17 +176,17 @@ def _means(
         chunk = customers[start : start + CHUNK]
         padded = np.resize(chunk, CHUNK) if len(customers) > CHUNK else chunk
         chunk_key = jax.random.fold_in(key, start)
-        played = _play_worlds(worlds, knobs, believed, policy, chunk_key, jnp.asarray(padded), days)
+        played = _play_worlds(worlds, hyperparameters, believed, policy, chunk_key, jnp.asarray(padded), days)
         parts.append([np.asarray(column, np.float64)[:, : len(chunk)] for column in played])
     joined = (np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
-    value, spend = (column.reshape(len(knobs), size, replicates).mean(axis=2) for column in joined)
+    value, spend = (column.reshape(len(hyperparameters), size, replicates).mean(axis=2) for column in joined)
     return value, spend
 
 
 @partial(jax.jit, static_argnames=("days",))
 def _play_worlds(
     worlds: EnvParams,
-    knobs: Float[Array, " worlds"],
+    hyperparameters: Float[Array, " worlds"],
     believed: EnvParams,
     policy: Policy,
     key: jax.Array,
@@ -192,12 +196,12 @@ def _play_worlds(
     """World after world, for side by side they would not fit a cache."""
 
     def one(scene: tuple[EnvParams, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        world, knob = scene
-        set_to: Policy = policy.replace(knob=knob)  # type: ignore[attr-defined]
+        world, hyperparameter = scene
+        set_to: Policy = policy.replace(hyperparameter=hyperparameter)  # type: ignore[attr-defined]
         episodes, _ = play_chunk(ENV, world, set_to, key, customers, days, believed)
         return episodes.value, episodes.spend
 
-    value, spend = jax.lax.map(one, (worlds, knobs))
+    value, spend = jax.lax.map(one, (worlds, hyperparameters))
     return value, spend
 
 

@@ -38,8 +38,8 @@ def show(metrics: Mapping[str, Metrics], paired: Mapping[str, Estimate], *, titl
 
 
 _CAPTION = (
-    "uplift: value of the campaign less that of never contacting, the same customers and luck; ppo's lead: paired\n"
-    "difference; \\[low, high]: 95 % interval, customers resampled; kept: customers there at the end."
+    "uplift: value of the campaign less that of never contacting, the same customers and random numbers; ppo's lead:\n"
+    "paired difference; \\[low, high]: 95 % interval, customers resampled; kept: customers there at the end."
 )
 
 

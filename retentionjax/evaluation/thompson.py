@@ -1,7 +1,7 @@
 """Thompson sampling over the offers: a bandit that learns acceptance from its own contacts.
 
-Who is contacted is a risk threshold (the knob); which offer is drawn by posterior sampling, the classic scheme for
-prices (Ferreira, Simchi-Levi, Wang 2018): the offer o that maximises θ_o times the share of the charge kept if it is
+Who is contacted is a risk threshold (the hyperparameter); which offer is drawn by posterior sampling, the classic scheme
+for prices (Ferreira, Simchi-Levi, Wang 2018): the offer o that maximises θ_o times the share of the charge kept if it is
 accepted, while it runs, with θ_o from its Beta posterior.
 """
 
@@ -32,7 +32,7 @@ class Posterior(NamedTuple):
 def prior(offers: int, churn_probability: float = 0.4) -> Policy:
     """The bandit before any contact: Beta(1, 1) for each of `offers` offers."""
     nothing_seen = posterior(jnp.ones((offers, 2)), jax.random.key(0))
-    return Policy("thompson", _thompson, knob=churn_probability, parameters=nothing_seen)
+    return Policy("thompson", _thompson, hyperparameter=churn_probability, parameters=nothing_seen)
 
 
 def posterior(counts: Float[Array, "offers 2"], key: jax.Array) -> Posterior:
@@ -67,4 +67,6 @@ def _thompson(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array
     drawn = policy.parameters.draws[jax.random.randint(key, (), 0, DRAWS)]
     params, charge = situation.params, situation.state.monthly_charge
     kept = 1 - dynamics.full_cost(charge, params) / (charge / 30 * params.offer_days)
-    return contact_now(jnp.argmax(drawn * kept), situation.observation[0] > policy.knob, situation.mask, params)
+    return contact_now(
+        jnp.argmax(drawn * kept), situation.observation[0] > policy.hyperparameter, situation.mask, params
+    )

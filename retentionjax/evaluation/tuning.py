@@ -1,4 +1,4 @@
-"""Setting a policy's knob so that it spends a given budget on the training customers."""
+"""Setting a policy's hyperparameter so that it spends a given budget on the training customers."""
 
 from collections.abc import Callable
 
@@ -26,25 +26,28 @@ def spend_exactly(
     steps: int = 16,
     advance: Callable[[int], object] = lambda steps: None,
 ) -> Policy:
-    """`policy` with the knob in [low, high] at which it spends `target` dollars a customer, or up to `CLOSE` less.
+    """`policy` with the hyperparameter in [low, high] that spends `target` dollars a customer, or up to `CLOSE` less.
 
-    Spend must fall with the knob. It is measured under the same luck every time, and with expected churn if `env` has
-    it, which needs far fewer episodes. Raises ConfigError when even `high` overspends. Where the whole interval
-    underspends, the policy has no use for the money: the smallest knob is returned.
+    Spend must fall with the hyperparameter. It is measured under common random numbers every time,
+    and with expected churn if `env` has it, which needs far fewer episodes. Raises ConfigError when even `high`
+    overspends. Where the whole interval underspends, the policy has no use for the money: the smallest hyperparameter
+    is returned.
 
     By the Illinois method (Dowell and Jarratt 1971) on the logarithm of spend, to which a bias on a logit is nearly
     linear: some five steps where bisection takes a dozen. `steps` at most.
     """
 
-    def spend(knob: float) -> float:
-        return float(np.mean(play(env, params, policy.replace(knob=knob), key, replicates=replicates).spend))  # type: ignore[attr-defined]
+    def spend(hyperparameter: float) -> float:
+        return float(
+            np.mean(play(env, params, policy.replace(hyperparameter=hyperparameter), key, replicates=replicates).spend)
+        )  # type: ignore[attr-defined]
 
     if (least := spend(high)) > target:
         raise ConfigError(
-            f"policy {policy.name} spends ${least:.2f} a customer at knob {high:g}; allowed: ${target:.2f}"
+            f"policy {policy.name} spends ${least:.2f} a customer at hyperparameter {high:g}; allowed: ${target:.2f}"
         )
     if (most := spend(low)) <= target:
-        return policy.replace(knob=low)  # type: ignore[attr-defined]
+        return policy.replace(hyperparameter=low)  # type: ignore[attr-defined]
     over, under, moved = _beyond(most, target), _beyond(least, target), 0
     for _ in range(steps):
         if least >= (1 - CLOSE) * target:
@@ -57,7 +60,7 @@ def spend_exactly(
         else:
             high, least, under, over = middle, spent, _beyond(spent, target), over / 2 if moved < 0 else over
         moved = 1 if spent > target else -1
-    return policy.replace(knob=high)  # type: ignore[attr-defined]
+    return policy.replace(hyperparameter=high)  # type: ignore[attr-defined]
 
 
 def _beyond(spent: float, target: float) -> float:

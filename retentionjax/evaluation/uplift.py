@@ -14,7 +14,7 @@ import numpy.typing as npt
 import xgboost
 from jaxtyping import Array, Float, Int
 
-from retentionjax.env import actions, luck
+from retentionjax.env import actions, threefry
 from retentionjax.env.dynamics import elevated_share
 from retentionjax.env.observation import observe
 from retentionjax.env.retention import RetentionEnv, draws_of, new_customer
@@ -66,14 +66,14 @@ def fit(log: Log, *, offers: int, trees: int, depth: int, learning_rate: float, 
 
 
 def uplift(models: tuple[forest.Forest, ...], margin: float = 0.0) -> Policy:
-    """The offer of largest predicted uplift, contacted today where that passes the knob [$]."""
-    return Policy("uplift", _uplift, knob=margin, parameters=models)
+    """The offer of largest predicted uplift, contacted today where that passes the hyperparameter [$]."""
+    return Policy("uplift", _uplift, hyperparameter=margin, parameters=models)
 
 
 def _uplift(policy: Policy, situations: Situation, keys: jax.Array) -> jax.Array:
     gains = predicted_uplift(policy.parameters, situations.observation)
     now = jax.vmap(contact_now, (0, 0, 0, None))
-    return now(jnp.argmax(gains, axis=1), gains.max(axis=1) > policy.knob, situations.mask, situations.params)
+    return now(jnp.argmax(gains, axis=1), gains.max(axis=1) > policy.hyperparameter, situations.mask, situations.params)
 
 
 def predicted_uplift(
@@ -103,7 +103,7 @@ def _simulate(
 
     def one_day(carry: _Carry, day: jax.Array) -> tuple[_Carry, None]:
         state, alive, seen, usable, value = carry
-        key_luck, key_other = jax.random.split(jax.random.fold_in(key_days, day))
+        key_common, key_other = jax.random.split(jax.random.fold_in(key_days, day))
         now = day == decision_day
         other = _background(key_other, count, params)
         chosen = jnp.where(now, jnp.where(arm > 0, actions.encode(arm - 1, 0, params), actions.WAIT), other)
@@ -112,7 +112,7 @@ def _simulate(
         contact_is_legal = legal[:, actions.encode(0, 0, params)]
         seen = jnp.where(now[:, None], jax.vmap(observe, (0, None))(state, params), seen)
         usable = jnp.where(now, alive & contact_is_legal & (action == chosen), usable)
-        draws = draws_of(luck.split(key_luck, count))
+        draws = draws_of(threefry.split(key_common, count))
         _, state, reward, terminated, _ = jax.vmap(env.step_with, (0, 0, 0, None))(draws, state, action, params)
         value += jnp.where(alive & (day >= decision_day), reward, 0.0)
         return (state, alive & ~terminated, seen, usable, value), None

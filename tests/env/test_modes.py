@@ -33,7 +33,7 @@ def sampled(params: EnvParams) -> Campaign:
 
 @pytest.fixture(scope="module")
 def expected(params: EnvParams) -> Campaign:
-    """The same policy with the same luck, churn expected."""
+    """The same policy with common random numbers, churn expected."""
     return play(EXPECTED, params, random_legal, COHORT)
 
 

@@ -71,7 +71,7 @@ def test_every_rule_can_be_set_to_spend_the_same(env, cohort):
 
 
 def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
-    with pytest.raises(ConfigError, match=r"policy random spends \$.* at knob 0.5; allowed: \$0.10"):
+    with pytest.raises(ConfigError, match=r"policy random spends \$.* at hyperparameter 0.5; allowed: \$0.10"):
         spend_exactly(baselines.random(), env, cohort, 0.1, low=0.0, high=0.5, key=KEY, replicates=5)
 
 

@@ -31,7 +31,7 @@ def test_the_optimum_itself_attains_all_of_it():
 
 def test_a_sample_that_spends_more_than_all_is_given_as_much_more_before_its_price_is_read():
     """Which estimates the price of all customers better: see `measure`."""
-    policy, key = baselines.greedy_fatigue().replace(knob=0.7), jax.random.key(0)
+    policy, key = baselines.greedy_fatigue().replace(hyperparameter=0.7), jax.random.key(0)
     found = optimum.measure(FORTNIGHTS, policy, 1.0, key, replicates=200, price=0.7, spend_of_all=0.5)
     assert found.spend > 1.0
     shifted = optimum.Frontier(FORTNIGHTS).at_budget(1.0 + found.spend - 0.5, guess=0.7)

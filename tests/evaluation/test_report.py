@@ -23,7 +23,7 @@ ALL = {
     "frontier",
     "stress",
     "off_policy",
-    "parity",
+    "fairness",
     "messages",
     "assumptions",
 }

@@ -1,4 +1,4 @@
-"""Episodes of policies: against closed forms, and under common luck."""
+"""Episodes of policies: against closed forms, and under common random numbers."""
 
 import jax
 import numpy as np

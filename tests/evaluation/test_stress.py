@@ -69,7 +69,7 @@ def test_worlds_played_together_are_those_played_one_by_one(cohort) -> None:
     base = together[0]["threshold"]
     assert base.uplift.mean == pytest.approx(float((alone.value - never.value).mean()), abs=1e-3)
     assert base.spend == pytest.approx(float(alone.spend.mean()), rel=1e-4)
-    assert together[1]["threshold"].spend < 0.8 * base.spend  # its own knob
+    assert together[1]["threshold"].spend < 0.8 * base.spend  # its own hyperparameter
     assert set(together[1]) == {"threshold"}
 
 

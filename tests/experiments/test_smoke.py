@@ -82,7 +82,7 @@ def test_the_run_ends_with_its_report(finished):
     assert "SYNTHETIC DATA." in page
     assert 'class="samples"' in page  # messages, before and after
     assert summary(folder, "report")["sections"] >= 9
-    assert json.loads((folder / "report/artifacts/parity.json").read_text())["by_attribute"].keys() == {
+    assert json.loads((folder / "report/artifacts/fairness.json").read_text())["by_attribute"].keys() == {
         "SeniorCitizen",
         "gender",
     }

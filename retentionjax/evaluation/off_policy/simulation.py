@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from retentionjax.env import luck
+from retentionjax.env import threefry
 from retentionjax.env.dynamics import elevated_share
 from retentionjax.env.observation import observe
 from retentionjax.env.retention import RetentionEnv, draws_of, new_customer
@@ -73,12 +73,12 @@ def _simulated(
 
     def one_day(carry: tuple[EnvState, jax.Array], key: jax.Array) -> tuple[tuple[EnvState, jax.Array], dict[str, Any]]:
         state, alive = carry
-        key_action, key_luck = jax.random.split(key)
+        key_action, key_common = jax.random.split(key)
         observations = jax.vmap(observe, (0, None))(state, params)
         masks = jax.vmap(env.action_mask, (0, None))(state, params)
         chosen = policy(observations, masks)
         action = jax.random.categorical(key_action, jnp.log(chosen), axis=-1)
-        draws = draws_of(luck.split(key_luck, episodes))
+        draws = draws_of(threefry.split(key_common, episodes))
         _, after, reward, terminated, _ = jax.vmap(env.step_with, (0, 0, 0, None))(draws, state, action, params)
         row = {"observation": observations, "mask": masks, "propensities": chosen, "action": action}
         return (after, alive & ~terminated), {**row, "reward": reward, "alive": alive}

@@ -33,7 +33,7 @@ def policy(frontier: Frontier, price: float) -> Policy:
     """
     campaign, customers = frontier.campaign, frontier.customers
     choices = [best_campaign(campaign, each, price)[1] for each in customers]
-    return Policy("optimum", _act, knob=price, parameters=_table(campaign, customers, choices))
+    return Policy("optimum", _act, hyperparameter=price, parameters=_table(campaign, customers, choices))
 
 
 @for_each

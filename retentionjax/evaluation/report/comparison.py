@@ -70,7 +70,7 @@ def compared(run: Run) -> Section:
     """`comparison`: every policy with intervals, and by risk segment."""
     lead = (
         "Each rule is tuned to spend what the learned policy spends, and meets the same held-out customers with the "
-        "same luck. Dollars are per customer and campaign; brackets are 95 % intervals, customers resampled."
+        "same random numbers. Dollars are per customer and campaign; brackets are 95 % intervals, customers resampled."
     )
     stage = run.get("evaluate")
     if stage is None:

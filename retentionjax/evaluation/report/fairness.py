@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from retentionjax.evaluation.parity import FOUR_FIFTHS, Comparison, Parity
+from retentionjax.evaluation.fairness import FOUR_FIFTHS, Comparison, Fairness
 from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
     Block,
@@ -25,7 +25,7 @@ _TREATMENTS: Mapping[Literal["contacted", "offered"], str] = {"contacted": "cont
 
 
 def section(played: Played | None) -> Section:
-    """`parity`: contact and offer rates of each group, and a warning where the four-fifths ratio fails."""
+    """`fairness`: contact and offer rates of each group, and a warning where the four-fifths ratio fails."""
     lead = (
         "How often each group is contacted and offered something. As a rule of thumb the lower rate should be at "
         "least four fifths of the higher one. A policy that follows risk can miss that because risks differ: the mean "
@@ -34,16 +34,16 @@ def section(played: Played | None) -> Section:
     )
     if played is None:
         missing = Missing("a policy to look at", "python -m experiments.policy demo")
-        return Section("parity", "Are groups treated alike?", lead, (missing,))
+        return Section("fairness", "Are groups treated alike?", lead, (missing,))
     if not played.by_attribute:
         what = "no attributes by which to compare its customers"
         missing = Missing(what, "customers.groups in company.yaml")
-        return Section("parity", "Are groups treated alike?", lead, (missing,))
+        return Section("fairness", "Are groups treated alike?", lead, (missing,))
     blocks: list[Block] = []
     blocks += [_notice(name, each) for name, each in played.by_attribute.items()]
     blocks.append(Pictures(tuple(_picture(name, each) for name, each in played.by_attribute.items())))
     blocks.append(_table(played.by_attribute))
-    return Section("parity", "Are groups treated alike?", lead, tuple(blocks))
+    return Section("fairness", "Are groups treated alike?", lead, tuple(blocks))
 
 
 def warnings(played: Played | None) -> int:
@@ -52,9 +52,9 @@ def warnings(played: Played | None) -> int:
     return sum(not getattr(each, what).is_alike for each in attributes.values() for what in _TREATMENTS)
 
 
-def _notice(attribute: str, parity: Parity) -> Notice:
-    sentences = [_sentence(getattr(parity, what), words) for what, words in _TREATMENTS.items()]
-    failing = [words for what, words in _TREATMENTS.items() if not getattr(parity, what).is_alike]
+def _notice(attribute: str, fairness: Fairness) -> Notice:
+    sentences = [_sentence(getattr(fairness, what), words) for what, words in _TREATMENTS.items()]
+    failing = [words for what, words in _TREATMENTS.items() if not getattr(fairness, what).is_alike]
     found = f"{' and '.join(failing)} fail the four-fifths rule" if failing else "treated alike"
     return Notice("warning" if failing else "good", f"By {attribute}: {found}", " ".join(sentences))
 
@@ -71,9 +71,9 @@ def _sentence(found: Comparison, words: str) -> str:
     return text
 
 
-def _picture(attribute: str, parity: Parity) -> Picture:
+def _picture(attribute: str, fairness: Fairness) -> Picture:
     rows: dict[str, Figures] = {}
-    for group, each in parity.groups.items():
+    for group, each in fairness.groups.items():
         rows[f"{group}: contacted"] = _figures(each.contacted)
         rows[f"{group}: offer"] = _figures(each.offered)
     drawing = pictures.intervals(
@@ -83,7 +83,7 @@ def _picture(attribute: str, parity: Parity) -> Picture:
     return Picture(drawing, f"Rates by {attribute}: {said}.", f"Rates by {attribute}, with 95 % intervals.")
 
 
-def _table(by_attribute: Mapping[str, Parity]) -> Table:
+def _table(by_attribute: Mapping[str, Fairness]) -> Table:
     rows = [
         (
             f"{name}: {group}",
@@ -92,8 +92,8 @@ def _table(by_attribute: Mapping[str, Parity]) -> Table:
             percent_interval(_figures(each.contacted), 1),
             percent_interval(_figures(each.offered), 1),
         )
-        for name, parity in by_attribute.items()
-        for group, each in parity.groups.items()
+        for name, fairness in by_attribute.items()
+        for group, each in fairness.groups.items()
     ]
     header = ("group", "customers", "mean churn risk", "contacted", "offered something")
     return Table("Treatment by group", header, tuple(rows))

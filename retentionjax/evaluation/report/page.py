@@ -23,7 +23,7 @@ class Report:
 
     run: Run
     sections: tuple[Section, ...]
-    parity_warnings: int
+    fairness_warnings: int
 
     @property
     def missing(self) -> tuple[str, ...]:

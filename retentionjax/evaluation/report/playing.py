@@ -14,8 +14,8 @@ from retentionjax.data import catalog
 from retentionjax.env import population, record
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation import learned, parity
-from retentionjax.evaluation.parity import Parity
+from retentionjax.evaluation import fairness, learned
+from retentionjax.evaluation.fairness import Fairness
 from retentionjax.evaluation.report.run_folder import Run, Stage
 from retentionjax.evaluation.rollout import play
 
@@ -35,7 +35,7 @@ class Played:
     """Share of campaigns with a contact."""
     offers: Mapping[str, float]
     """Offer in words to its share of the contacts."""
-    by_attribute: Mapping[str, Parity]
+    by_attribute: Mapping[str, Fairness]
     """By the company's `groups`."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def played(run: Run, *, replicates: int = REPLICATES, seed: int = SEED) -> Playe
         reached=float(np.mean(np.asarray(episodes.contacts) > 0)),
         offers={name: float(count / max(1.0, made.sum())) for name, count in zip(words, made, strict=True)},
         by_attribute={
-            name: parity.measure(episodes, group, table["churn_probability"], gives, seed=seed)
+            name: fairness.measure(episodes, group, table["churn_probability"], gives, seed=seed)
             for name, group in groups.items()
         },
     )
@@ -112,7 +112,7 @@ def _facts(folder: epath.Path, wanted: pd.Series) -> pd.DataFrame | None:
     return None
 
 
-def _plain(each: Parity) -> dict[str, Any]:
+def _plain(each: Fairness) -> dict[str, Any]:
     def numbers(values: tuple[float, ...]) -> list[float | None]:
         return [value if np.isfinite(value) else None for value in values]
 

@@ -54,7 +54,9 @@ def frontier(run: Run) -> Section:
 def _frontier(found: Mapping[str, Any]) -> Picture:
     curves = {_EXACT: found["exact"], **{_name(name): each for name, each in found["curves"].items()}}
     series = {name: _line(points) for name, points in curves.items()}
-    dots = {f"trained for {money(each['knob'])}": (each["spend"], each["uplift"]) for each in found["trained"]}
+    dots = {
+        f"trained for {money(each['hyperparameter'])}": (each["spend"], each["uplift"]) for each in found["trained"]
+    }
     labels = ("spend [$ a customer]", "gain over nobody [$ a customer]")
     drawing = pictures.lines(series, name="frontier", labels=labels, ours=_PRICED, bound=_EXACT, dots=dots)
     said = "; ".join(

@@ -87,5 +87,5 @@ def test_drift_is_noticed_and_a_recalibrated_bundle_brings_the_value_back(
     assert mended.value.policy.low < mended.value.policy.high
     assert mended.alarms == ()
     assert mended.churn.low < 1 < mended.churn.high
-    gain = fresh - stale  # the same customers with the same luck
+    gain = fresh - stale  # the same customers with common random numbers
     assert gain.mean() - 2 * gain.std() / np.sqrt(len(gain)) > 0

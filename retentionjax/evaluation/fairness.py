@@ -41,7 +41,7 @@ class Comparison(NamedTuple):
         return not self.ratio.mean < FOUR_FIFTHS
 
 
-class Parity(NamedTuple):
+class Fairness(NamedTuple):
     """Of the groups that one attribute makes."""
 
     groups: Mapping[str, Treatment]
@@ -56,7 +56,7 @@ def measure(
     gives: Sequence[bool] | np.ndarray,
     *,
     seed: int,
-) -> Parity:
+) -> Fairness:
     """Treatment of the groups.
 
     Args:
@@ -76,7 +76,7 @@ def measure(
     offered = (discounts > 0).mean(axis=1)
     found = sorted(set(names.tolist()))
     if len(found) < 2:
-        raise ValueError(f"parity compares groups, and there is only {', '.join(found) or 'none'}")
+        raise ValueError(f"fairness compares groups, and there is only {', '.join(found) or 'none'}")
     random = np.random.default_rng(seed)
     treated: dict[str, Treatment] = {}
     draws: dict[str, dict[str, Floats]] = {"contacted": {}, "offered": {}}
@@ -91,7 +91,7 @@ def measure(
         treated[name] = Treatment(int(member.sum()), float(risk[member].mean()), *rates)
     contact_rates = {name: each.contacted.mean for name, each in treated.items()}
     offer_rates = {name: each.offered.mean for name, each in treated.items()}
-    return Parity(treated, _compare(contact_rates, draws["contacted"]), _compare(offer_rates, draws["offered"]))
+    return Fairness(treated, _compare(contact_rates, draws["contacted"]), _compare(offer_rates, draws["offered"]))
 
 
 def _compare(rates: Mapping[str, float], draws: Mapping[str, Floats]) -> Comparison:

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from retentionjax.env import luck
-from retentionjax.env.luck import _threefry
+from retentionjax.env import threefry
+from retentionjax.env.threefry import _threefry
 
 KEY = jax.random.key(20261127)
 
@@ -29,7 +29,7 @@ def test_the_hash_gives_the_known_answers_of_random123(
 
 @pytest.mark.parametrize("number", [1, 2, 1_001])
 def test_split_is_jax_randoms(number: int) -> None:
-    ours, theirs = jax.jit(luck.split, static_argnums=1)(KEY, number), jax.random.split(KEY, number)
+    ours, theirs = jax.jit(threefry.split, static_argnums=1)(KEY, number), jax.random.split(KEY, number)
     assert ours.dtype == theirs.dtype
     np.testing.assert_array_equal(jax.random.key_data(ours), jax.random.key_data(theirs))
 
@@ -37,36 +37,36 @@ def test_split_is_jax_randoms(number: int) -> None:
 def test_uniforms_are_jax_randoms() -> None:
     keys = jax.random.split(KEY, 4_097)
     theirs = jax.vmap(lambda key: jax.random.uniform(key, (3,)))(keys)
-    np.testing.assert_array_equal(jax.jit(luck.uniforms, static_argnums=1)(keys, 3), theirs.T)
+    np.testing.assert_array_equal(jax.jit(threefry.uniforms, static_argnums=1)(keys, 3), theirs.T)
 
 
 def test_categorical_is_jax_randoms() -> None:
     """Logits as a masked policy has them, so that some categories can never be drawn."""
     keys, key = jax.random.split(KEY, 20_000), jax.random.key(1)
     logits = jnp.where(jax.random.uniform(key, (20_000, 13)) < 0.2, -1e9, 3 * jax.random.normal(key, (20_000, 13)))
-    ours = jax.jit(luck.categorical)(keys, logits)
+    ours = jax.jit(threefry.categorical)(keys, logits)
     np.testing.assert_array_equal(ours, jax.vmap(jax.random.categorical)(keys, logits))
     assert set(np.unique(ours)) == set(range(13))
 
 
 def test_one_key_draws_what_it_draws_in_a_batch() -> None:
-    np.testing.assert_array_equal(luck.uniforms(KEY, 3), jax.random.uniform(KEY, (3,)))
+    np.testing.assert_array_equal(threefry.uniforms(KEY, 3), jax.random.uniform(KEY, (3,)))
 
 
 @pytest.mark.parametrize("key", [jax.random.key(0, impl="rbg"), jax.random.PRNGKey(0)], ids=["rbg", "untyped"])
 def test_other_keys_are_drawn_from_too(key: jax.Array) -> None:
-    keys = luck.split(key, 5)
+    keys = threefry.split(key, 5)
     np.testing.assert_array_equal(jax.random.key_data(keys), jax.random.key_data(jax.random.split(key, 5)))
     theirs = jax.vmap(lambda key: jax.random.uniform(key, (3,)))(keys)
-    np.testing.assert_array_equal(luck.uniforms(keys, 3), theirs.T)
-    np.testing.assert_array_equal(luck.uniforms(keys[1], 3), jax.random.uniform(keys[1], (3,)))
+    np.testing.assert_array_equal(threefry.uniforms(keys, 3), theirs.T)
+    np.testing.assert_array_equal(threefry.uniforms(keys[1], 3), jax.random.uniform(keys[1], (3,)))
     logits = jnp.zeros((5, 4))
-    np.testing.assert_array_equal(luck.categorical(keys, logits), jax.vmap(jax.random.categorical)(keys, logits))
+    np.testing.assert_array_equal(threefry.categorical(keys, logits), jax.vmap(jax.random.categorical)(keys, logits))
 
 
 def test_the_default_generator_may_be_another() -> None:
     """Typed keys keep their own generator; untyped ones have the default's."""
     with jax.default_prng_impl("rbg"):
-        assert luck.split(KEY, 2).dtype == KEY.dtype
+        assert threefry.split(KEY, 2).dtype == KEY.dtype
         key = jax.random.PRNGKey(0)
-        np.testing.assert_array_equal(luck.uniforms(key, 3), jax.random.uniform(key, (3,)))
+        np.testing.assert_array_equal(threefry.uniforms(key, 3), jax.random.uniform(key, (3,)))
