@@ -3,10 +3,10 @@
 Optional, beside the pipeline: `python -m experiments.frontier demo` after it. Writes frontier.png, frontier.json and
 a bundle that also serves other budgets: `retentionjax decide --bundle … --budget 1.50 …`.
 
-`frontier.json`: `exact`, `trained` and `curves` by policy are lists of {hyperparameter, spend, uplift} in $ a customer
-and campaign on the same held-out customers, the hyperparameter being price, budget, or the rule's own; `prices` is the
-bundle's table (of the training customers); `limit`, `customers`, and `seconds` an iteration of the grid takes together and one
-after another.
+`frontier.json`: `exact`, `trained` and `curves` by policy are lists of {hyperparameter, spend, uplift} in $ a
+customer and campaign on the same held-out customers, the hyperparameter being price, budget, or the rule's own;
+`prices` is the bundle's table (of the training customers); `limit`, `customers`, and `seconds` an iteration of the
+grid takes together and one after another.
 """
 
 import time

@@ -36,7 +36,7 @@ class Situation(NamedTuple):
 
 @struct.dataclass
 class Policy:
-    """A rule: `act(policy, situations, keys) -> actions` of a batch, and a hyperparameter that trades contact for money.
+    """A rule: `act(policy, situations, keys) -> actions` of a batch; its hyperparameter trades contact for spend.
 
     `act` must be a module-level function: it is the key under which the simulation is compiled; `for_each` makes one
     from a rule for one customer. The larger the hyperparameter, the less is spent; `tuning.spend_exactly` sets it.

@@ -1,8 +1,8 @@
 """Thompson sampling over the offers: a bandit that learns acceptance from its own contacts.
 
-Who is contacted is a risk threshold (the hyperparameter); which offer is drawn by posterior sampling, the classic scheme
-for prices (Ferreira, Simchi-Levi, Wang 2018): the offer o that maximises θ_o times the share of the charge kept if it is
-accepted, while it runs, with θ_o from its Beta posterior.
+Who is contacted is a risk threshold (the hyperparameter); which offer is drawn by posterior sampling, the classic
+scheme for prices (Ferreira, Simchi-Levi, Wang 2018): the offer o that maximises θ_o times the share of the charge
+kept if it is accepted, while it runs, with θ_o from its Beta posterior.
 """
 
 from collections.abc import Callable
