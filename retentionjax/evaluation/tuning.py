@@ -38,9 +38,8 @@ def spend_exactly(
     """
 
     def spend(hyperparameter: float) -> float:
-        return float(
-            np.mean(play(env, params, policy.replace(hyperparameter=hyperparameter), key, replicates=replicates).spend)
-        )  # type: ignore[attr-defined]
+        set_to: Policy = policy.replace(hyperparameter=hyperparameter)  # type: ignore[attr-defined]
+        return float(np.mean(play(env, params, set_to, key, replicates=replicates).spend))
 
     if (least := spend(high)) > target:
         raise ConfigError(
