@@ -139,13 +139,14 @@ class Contacts(Checked):
 
 @dataclass(frozen=True)
 class Departures(Checked):
-    """A file of who left when, one customer a row; customers it does not name have not left."""
+    """A file of who left when, one customer a row."""
 
     file: File
     left_on: str
     """Column of the day on which the customer left, blank for those who have not."""
     observed_until: DateOrColumn
-    """The day up to which departures are known, or a column of it."""
+    """The day up to which departures are known: customers whom the file does not name stayed until then. Or a column of
+    it: then nothing is known of those whom it does not name."""
     id: str | None = None
     """Column that names the customer; None: the same as in the table of customers."""
     ignore: Ignored = ()

@@ -17,6 +17,7 @@ from retentionjax.data.faults import Fault, FilesError
 from retentionjax.data.schema import Schema
 from retentionjax.data.table import Table, typed
 from retentionjax.data.validation import MONEY, allowed_categories, check_both, facts
+from retentionjax.errors import DataError
 
 _DAY = np.timedelta64(1, "D")
 _MISSING = Condition("missing")
@@ -70,7 +71,7 @@ def read_customers(company: Company, departures: pd.DataFrame | None, mode: Mode
         cells.faults.append(Fault(cells.raw, "", np.empty(0, np.int64), "has no row that is not excluded", ""))
         raise FilesError(cells.faults)
     values, schema = _values(customers, cells)
-    label = _label(customers, cells, values, departures)
+    label = _label(company, cells, values, departures)
     _check_label(customers, cells, label)
     if cells.raw.broken:
         cells.faults.insert(0, Fault(cells.raw, "", np.arange(len(cells.raw.broken)), "", ""))
@@ -82,7 +83,8 @@ def read_customers(company: Company, departures: pd.DataFrame | None, mode: Mode
 def read_departures(departures: Departures, customers: Customers, currency: str, mode: Mode) -> pd.DataFrame:
     """One row a customer: the id under the customers' name, `left_on` (NaT: stayed) and `observed_until`.
 
-    Raises FilesError with every fault, DataError for a file that cannot be read at all.
+    Raises FilesError with every fault, DataError for a file that cannot be read at all, or from which nobody could be
+    known to have stayed.
     """
     name = departures.id or str(customers.id)
     columns = tuple(dict.fromkeys((name, *departures.columns)))
@@ -102,7 +104,26 @@ def read_departures(departures: Departures, customers: Customers, currency: str,
     until = _day(departures.observed_until, cells)
     if cells.faults:
         raise FilesError(cells.faults)
+    if isinstance(departures.observed_until, str) and cells.count and not np.isnat(left_on).any():
+        raise DataError(
+            "departures: the file names only customers who left, so that nobody is known to have stayed; name the others "
+            f"too, or give observed_until as one day, not as the column {departures.observed_until!r}"
+        )
     return pd.DataFrame({str(customers.id): ids, "left_on": left_on, "observed_until": until})
+
+
+def observed(company: Company, departures: pd.DataFrame, ids: Any) -> pd.DataFrame:
+    """`left_on` and `observed_until` of each of `ids`, in their order.
+
+    Customers whom the file does not name have stayed until the day that holds for the whole file; where each row has
+    a day of its own, nothing is known of them: NaT. Were they unknown in the first case too, a model would learn from
+    leavers alone.
+    """
+    assert company.departures is not None
+    found = departures.set_index(str(company.customers.id)).reindex(ids)
+    if not isinstance(company.departures.observed_until, str):
+        found["observed_until"] = np.datetime64(company.departures.observed_until, "s")
+    return found
 
 
 def with_features(customers: Customers, cells: Cells) -> tuple[Customers, list[str]]:
@@ -191,8 +212,9 @@ def _day(day: dt.date | str | None, cells: Cells) -> np.ndarray:
     return np.full(cells.count, np.datetime64(day, "s"))
 
 
-def _label(customers: Customers, cells: Cells, values: dict[str, Any], departures: pd.DataFrame | None) -> np.ndarray:
+def _label(company: Company, cells: Cells, values: dict[str, Any], departures: pd.DataFrame | None) -> np.ndarray:
     """float64[rows]: 1 left, 0 stayed, NaN not known yet."""
+    customers = company.customers
     label = customers.left
     if label is not None and label.column is not None:
         return cells.flags(label.column, label.yes, label.no, nullable=True)
@@ -200,7 +222,7 @@ def _label(customers: Customers, cells: Cells, values: dict[str, Any], departure
         left_on = cells.dates(label.date, nullable=True)
         until = _day(label.observed_until, cells)
     elif departures is not None:
-        of = departures.set_index(str(customers.id)).reindex(values[customers.id_name])
+        of = observed(company, departures, values[str(customers.id)])
         left_on = of["left_on"].to_numpy().astype("datetime64[s]")
         until = of["observed_until"].to_numpy().astype("datetime64[s]")
     else:

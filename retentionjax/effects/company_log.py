@@ -9,6 +9,7 @@ from retentionjax.company import NONE, Company
 from retentionjax.company.prior import Effect
 from retentionjax.data.company_tables import Tables
 from retentionjax.data.contact_log import ACCEPTED, ARM, AT, PROPENSITY, ContactLog
+from retentionjax.data.customer_table import observed
 from retentionjax.effects.log import Log, from_frames
 from retentionjax.tabular import response
 from retentionjax.tabular.boosting import BoosterConfig
@@ -68,17 +69,11 @@ def _people(company: Company, tables: Tables, contacts: ContactLog, prior: dict[
         frame = frame.sort_values(schema.time, kind="stable")
     frame = frame.drop_duplicates(name).reset_index(drop=True)
     frame["accept_probability"] = _acceptance(company, contacts, frame, name, prior)
-    frame = frame.merge(_departures(tables, name), on=name, how="left")
-    frame["observed_until"] = frame["observed_until"].fillna(frame["observed_until"].max())
+    assert tables.departures is not None
+    frame[["left_on", "observed_until"]] = observed(company, tables.departures, frame[name]).to_numpy()
     facts = [each for each in schema.features if each != schema.charge]
     kept = [name, "churn_probability", "accept_probability", "left_on", "observed_until", *facts]
     return frame[kept].assign(monthly_charge=frame[str(schema.charge)].to_numpy(np.float64))
-
-
-def _departures(tables: Tables, name: str) -> pd.DataFrame:
-    departures = tables.departures
-    assert departures is not None
-    return departures[[name, "left_on", "observed_until"]]
 
 
 def _acceptance(

@@ -331,6 +331,34 @@ offers: {hello: {}}
     assert any("1 contacts before their customer's first snapshot" in note for note in tables.notes)
 
 
+DEPARTURES = """\
+customers: {{file: c.csv, charge: {{value: 9}}, id: id, snapshot: 2026-03-01, numeric: [calls]}}
+departures: {{file: d.csv, left_on: left_on, observed_until: {until}}}
+offers: {{hello: {{}}}}
+"""
+
+
+def test_whom_a_file_of_departures_does_not_name_stayed_until_its_day(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(DEPARTURES.format(until="2026-06-01"))
+    (tmp_path / "c.csv").write_text("id,calls\na,1\nb,2\nc,3\n")
+    (tmp_path / "d.csv").write_text("id,left_on\na,2026-03-20\nc,2026-05-20\n")
+    tables = customer_files.read(tmp_path)
+    assert tables.customers.frame["id"].tolist() == ["a", "b", "c"]
+    assert tables.customers.frame["left"].tolist() == [1, 0, 0]  # c after the 30 days
+
+
+def test_with_a_day_in_each_row_those_who_are_not_named_are_unknown(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(DEPARTURES.format(until="until"))
+    (tmp_path / "c.csv").write_text("id,calls\na,1\nb,2\nc,3\n")
+    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\nc,,2026-06-01\n")
+    tables = customer_files.read(tmp_path)
+    assert tables.customers.frame["id"].tolist() == ["a", "c"]
+    assert tables.current.frame["id"].tolist() == ["b"]
+    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\n")
+    with pytest.raises(DataError, match="names only customers who left"):
+        customer_files.read(tmp_path)
+
+
 def test_too_many_values_to_infer_are_an_error(tmp_path: Path) -> None:
     lines = [line.replace("south", f"town-{i}") for i, line in enumerate(customer_files.customers(400))]
     with pytest.raises(DataError, match="column 'region': 201 different values are too many to infer"):
