@@ -106,8 +106,8 @@ def read_departures(departures: Departures, customers: Customers, currency: str,
         raise FilesError(cells.faults)
     if isinstance(departures.observed_until, str) and cells.count and not np.isnat(left_on).any():
         raise DataError(
-            "departures: the file names only customers who left, so that nobody is known to have stayed; name the others "
-            f"too, or give observed_until as one day, not as the column {departures.observed_until!r}"
+            "departures: the file names only customers who left, so that nobody is known to have stayed; name the "
+            f"others too, or give observed_until as one day, not as the column {departures.observed_until!r}"
         )
     return pd.DataFrame({str(customers.id): ids, "left_on": left_on, "observed_until": until})
 
