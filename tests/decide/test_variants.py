@@ -1,0 +1,137 @@
+"""Approved wordings: what they say to whom, and which one customers come to be sent."""
+
+import functools
+
+import numpy as np
+import pytest
+from shield_briefs import SENDER
+
+from retentionjax.decide.variants import (
+    LEVEL,
+    UNIFORM_SHARE,
+    Answers,
+    Kind,
+    Variant,
+    alike,
+    best_probabilities,
+    choose,
+    lift,
+    mask,
+    rate_interval,
+)
+from retentionjax.errors import ConfigError
+from retentionjax.shield import Brief, Offer, load_rules
+
+KIND = Kind("ten", "sms", "warm")
+RULES = load_rules()
+TEXT = "{sender}: Hi {name}, take 10% off your {plan} for 30 days. Reply YES to accept. Reply STOP to opt out."
+
+
+def brief(name: str | None = "Maria", **facts: str) -> Brief:
+    return Brief("sms", Offer(0.1), SENDER, first_name=name, facts=facts)
+
+
+def test_one_text_serves_everybody_who_has_what_it_speaks_of():
+    variant = Variant(KIND, TEXT)
+    said = variant.check(brief(plan="DSL internet"), RULES)
+    assert said is not None
+    text, verdict = said
+    assert text.startswith("Northwind: Hi Maria, take 10% off your DSL internet for 30 days.")
+    assert verdict.passed, verdict.violations
+    assert variant.check(brief(), RULES) is None  # no plan is known
+    assert variant.check(brief(name="evil.com", plan="DSL internet"), RULES) is None  # no name fit to use
+
+
+def test_a_fact_becomes_a_stand_in_and_back():
+    known = brief(plan="fiber internet", tenure="2 years")
+    written = "{sender}: Hi {name}, thanks for 2 years! 10% off your fiber internet for 30 days. Reply YES to accept."
+    masked = mask(written, known)
+    assert masked == written.replace("2 years", "{tenure}").replace("fiber internet", "{plan}")
+    assert Variant(KIND, masked).fill(known) == known.fill(written)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "Hi {first_name}", "Hi {}", "{NAME} hello"])
+def test_a_text_with_an_unknown_stand_in_is_refused_by_name(text):
+    with pytest.raises(ConfigError, match="text"):
+        Variant(KIND, text)
+
+
+def test_ids_follow_kind_and_text_alone():
+    assert Variant(KIND, TEXT, "model").id == Variant(KIND, TEXT, "person").id
+    others = {Kind("ten", "push", "warm"), Kind("ten", "sms", "warm", "price"), Kind("five", "sms", "warm")}
+    ids = {kind.identify(TEXT) for kind in others} | {kind.template_id for kind in others} | {KIND.identify(TEXT)}
+    assert len(ids) == 7
+
+
+def test_copies_are_alike_and_others_are_not():
+    assert alike(TEXT, TEXT.upper().replace("{SENDER}", "{sender}")) > 0.8
+    assert alike(TEXT, "{sender}: Bills feel high? We can take 10% off for 30 days. Text YES.") < 0.5
+
+
+def simulate(rates, leaves, messages: int, seed: int, every: int = 200):
+    """(Chances of each wording, accept rate at the end, mean accept rate) of a campaign under true rates."""
+    random = np.random.default_rng(seed)
+    rates, leaves = np.array(rates), np.array(leaves)
+    counts = np.zeros((len(rates), 3), int)
+    earned = 0.0
+    for start in range(0, messages, every):
+        best = best_probabilities([Answers(*row) for row in counts])
+        places = np.array([choose(best, number)[0] for number in random.random(every)])
+        accepted = random.random(every) < rates[places]
+        left = ~accepted & (random.random(every) < leaves[places])
+        np.add.at(counts, places, np.stack([np.ones(every, int), accepted, left], axis=1))
+        earned += rates[places].sum()
+        assert start + every == counts[:, 0].sum()
+    chances = (1 - UNIFORM_SHARE) * best_probabilities([Answers(*row) for row in counts]) + UNIFORM_SHARE / len(rates)
+    return chances, float(chances @ rates), earned / messages
+
+
+def test_accepts_come_near_those_of_the_best_wording_within_five_thousand_messages():
+    truth = [0.08, 0.085, 0.10, 0.16, 0.09, 0.08, 0.11, 0.07, 0.10]  # the template first
+    ends = [simulate(truth, np.zeros(9), 5000, seed) for seed in range(8)]
+    assert np.mean([end for _, end, _ in ends]) >= 0.95 * max(truth)
+    assert min(earned for _, _, earned in ends) > truth[0]  # never worse than the template alone
+
+
+def test_where_all_are_alike_or_worse_nothing_is_lost_but_the_uniform_share():
+    worse = [0.12, 0.04, 0.04, 0.04]
+    ends = [simulate(worse, np.zeros(4), 5000, seed)[1] for seed in range(4)]
+    assert np.mean(ends) >= 0.12 - UNIFORM_SHARE * 0.08
+
+
+def test_opt_outs_count_against_a_wording():
+    chances, _, _ = simulate([0.10, 0.12], [0.0, 0.03], 4000, seed=3)
+    assert chances[0] > 0.8
+
+
+def test_propensities_are_those_of_the_draw():
+    best = np.array([0.7, 0.3, 0.0])
+    numbers = np.linspace(0, 1, 20_001)[:-1]
+    drawn = [choose(best, number) for number in numbers]
+    for place in range(3):
+        (chance,) = {chance for at, chance in drawn if at == place}
+        assert chance == pytest.approx(0.9 * best[place] + 0.1 / 3)
+        assert np.mean([at == place for at, _ in drawn]) == pytest.approx(chance, abs=1e-3)
+    assert choose(np.zeros(2), 0.6) == (1, 0.5)  # neither can be the best of those that fit: alike
+
+
+def test_the_interval_of_a_rate_covers_at_all_times_together():
+    random, runs, rate = np.random.default_rng(0), 400, 0.1
+    interval = functools.cache(rate_interval)
+    accepted = (random.random((runs, 1000)) < rate).cumsum(axis=1)
+    looks = np.array([1, 5, 20, 50, 100, 300, 1000])
+    missed = 0
+    for run in accepted:
+        intervals = [interval(int(run[n - 1]), int(n)) for n in looks]
+        missed += any(not low <= rate <= high for low, high in intervals)
+    assert missed / runs <= 1 - LEVEL
+    low, high = rate_interval(1000, 10_000)
+    assert 0.08 < low < 0.1 < high < 0.12  # and it is no empty promise
+
+
+def test_the_lift_is_found_where_there_is_one():
+    estimate, low, high = lift(Answers(4000, 640, 0), Answers(4000, 320, 0))
+    assert 0 < low < estimate < high
+    assert estimate == pytest.approx(0.08)
+    _, low, high = lift(Answers(50, 5, 0), Answers(50, 4, 0))
+    assert low < 0 < high
