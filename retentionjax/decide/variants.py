@@ -1,7 +1,7 @@
 """Approved wordings of a message, and which of them a customer is sent.
 
 A variant is a text with stand-ins for whatever differs between customers, so one text serves everybody of its kind
-(offer, channel, tone, angle) and can be read and approved once. Among the approved ones, the shield's template always
+(offer, channel, tone) and can be read and approved once. Among the approved ones, the shield's template always
 among them, the choice is drawn by Thompson sampling over what customers did (Thompson 1933; Chapelle and Li 2011): an
 accept counts for the wording, an opt-out against it. A share of the draws is uniform, so that every wording goes on
 being measured; the probability of the draw is recorded with it.
@@ -25,8 +25,6 @@ from retentionjax.shield.brief import FACTS, NAME, SENDER
 
 Author = Literal["model", "person"]
 
-ANY = "any"
-"""The angle of a text that suits whatever reason a customer may have to leave."""
 TEMPLATE = "template"
 """Author of the shield's template, which is a variant of every kind and needs no approval."""
 UNIFORM_SHARE = 0.1
@@ -50,12 +48,10 @@ class Kind:
     """A name of the company's offers."""
     channel: Channel
     tone: Tone
-    angle: str = ANY
-    """Why these customers may leave, as the company calls it in `messages.angles`."""
 
     def identify(self, text: str) -> str:
         """The id of a wording of this kind: the same in every process, and another for every other text."""
-        named = f"{self.offer}\0{self.channel}\0{self.tone}\0{self.angle}\0{text}"
+        named = f"{self.offer}\0{self.channel}\0{self.tone}\0{text}"
         return hashlib.sha256(named.encode()).hexdigest()[:16]
 
     @cached_property

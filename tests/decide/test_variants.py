@@ -58,7 +58,7 @@ def test_a_text_with_an_unknown_stand_in_is_refused_by_name(text):
 
 def test_ids_follow_kind_and_text_alone():
     assert Variant(KIND, TEXT, "model").id == Variant(KIND, TEXT, "person").id
-    others = {Kind("ten", "push", "warm"), Kind("ten", "sms", "warm", "price"), Kind("five", "sms", "warm")}
+    others = {Kind("ten", "push", "warm"), Kind("ten", "sms", "formal"), Kind("five", "sms", "warm")}
     ids = {kind.identify(TEXT) for kind in others} | {kind.template_id for kind in others} | {KIND.identify(TEXT)}
     assert len(ids) == 7
 
