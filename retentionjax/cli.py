@@ -34,6 +34,9 @@ COMMANDS = (
     Command("models", "list and fetch base models: models {list,fetch}", "retentionjax.language.models_command"),
     Command("decide", "decide for one customer: --bundle DIR --customer FILE.json", "retentionjax.decide.command"),
     Command("effects", "what contacts and offers do: effects company.yaml [--out DIR]", "retentionjax.effects.command"),
+    Command(
+        "pilot", "plan a randomised trial: pilot company.yaml [--customers N]", "retentionjax.effects.pilot_command"
+    ),
     Command("submit", "run all stages, here or on Vertex AI: submit PRESET", "experiments.launch.submit"),
     Command("evaluate", "compare a bundle's policy with the rules", "retentionjax.evaluation.command"),
     Command("ope", "value a bundle's policy on logged decisions", "retentionjax.evaluation.off_policy.command"),

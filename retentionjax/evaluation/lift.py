@@ -179,16 +179,20 @@ def measure(customers: Customers, days: Float[np.ndarray, " T"], *, adjust: bool
     sums, variance, known, left = (np.concatenate(each, axis=-1) for each in zip(*looks, strict=True))
     ready = left.min(axis=0) >= ENOUGH
     size = known.sum(axis=0)
-    paths = [_path(sums[which], variance[which], size, ready) for which in range(len(sums))]
-    entered = (customers.entered < last) & (customers.left > customers.entered)
+    paths = [_path(*moments, size, ready) for moments in zip(sums, variance, strict=True)]
+    departures, revenue, spend, dollars = paths
+    silent = (customers.entered < last) & (customers.left > customers.entered) & ~is_known
     held = is_known & customers.held
     return Lift(
-        np.asarray(days, float),
-        *paths,
+        days=np.asarray(days, float),
+        departures=departures,
+        revenue=revenue,
+        spend=spend,
+        dollars=dollars,
         customers=known,
         left=left,
         left_without=float(np.average(customers.left[held] <= last, weights=1 / customers.held_share[held])),
-        unknown=tuple(int((entered & ~is_known & (customers.held == side)).sum()) for side in (False, True)),  # type: ignore[arg-type]
+        unknown=(int((silent & ~customers.held).sum()), int((silent & customers.held).sum())),
         drawn=sample_ratio(customers.held, customers.held_share),
         heard_of=sample_ratio(customers.held[is_known], customers.held_share[is_known]),
     )

@@ -1,0 +1,237 @@
+"""`retentionjax pilot company.yaml`: a randomised trial of the company's offers, planned before anything is trained.
+
+Prints what each arm is expected to do and to cost, and the smallest effect that the trial would see; writes the file
+of who is assigned to what, which company.yaml reads as its `contacts` once the answers are filled in; and prints the
+setting with which the service runs the pilot by itself.
+"""
+
+import argparse
+import datetime as dt
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:  # heavy, and `--help` needs none of them
+    import numpy as np
+
+    from retentionjax.company import Company
+    from retentionjax.effects.pilot import Plan, Range
+    from retentionjax.env.types import EnvParams
+
+_CUSTOMERS = 6000
+_ACCEPT = 0.11  # share of the UCI Bank Marketing calls
+_HOLDOUT = 0.05  # the service's own default
+_FEWEST = 20  # departures an arm below which `effects` keeps the prior
+_SEED = 42
+
+
+class People(NamedTuple):
+    """Customers who are still there."""
+
+    ids: list[str]
+    charge: "np.ndarray"
+    """Per 30 days."""
+    risk: "np.ndarray"
+    """Calibrated churn probability, by a model that has not seen the customer's outcome."""
+    accept: float
+    """Share that accepts a contact, alike for everybody."""
+    accept_rests_on: str
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `pilot` with `arguments`; raises CompanyError, FilesError or DataError for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="retentionjax pilot", description=__doc__)
+    parser.add_argument("company", metavar="company.yaml")
+    parser.add_argument("--customers", type=int, metavar="N", help=f"in all arms ({_CUSTOMERS}, or all there are)")
+    parser.add_argument(
+        "--days", type=int, metavar="D", help="of observation (the longest effect, at least the window)"
+    )
+    parser.add_argument("--arms", metavar="A,B", help="offers to try, beside none (all of them)")
+    parser.add_argument("--out", metavar="FILE", default="pilot.csv", help="who is assigned to what (pilot.csv)")
+    parser.add_argument("--start", metavar="DATE", type=dt.date.fromisoformat, help="of the assignment (today)")
+    parser.add_argument("--bundle", metavar="DIR", help="a bundle whose churn model is used instead of a new one")
+    parser.add_argument("--seed", type=int, default=0, help="also the salt of the draw")
+    parsed = parser.parse_args(list(arguments))
+    from retentionjax import storage
+    from retentionjax.company import Company
+    from retentionjax.effects import pilot
+    from retentionjax.errors import DataError
+
+    out = storage.as_path(parsed.out)
+    if out.exists():
+        raise DataError(f"{parsed.out} exists; give another --out, or remove it")
+    if parsed.days is not None and not 1 <= parsed.days <= 365:
+        raise DataError(f"--days is {parsed.days}; allowed: 1 to 365")
+    company = Company.load(parsed.company)
+    people, params = read(company, parsed.bundle)
+    size = min(parsed.customers or _CUSTOMERS, len(people.ids))
+    if parsed.customers is not None and parsed.customers > len(people.ids):
+        raise DataError(f"--customers is {parsed.customers}; {company.name} has {len(people.ids)} who are still there")
+    days = parsed.days or max(int(max(params.effect_days)), company.customers.label_days)
+    planned = pilot.plan(
+        params,
+        company.believed(float(params.charge_reference)),
+        list(company.offers),
+        customers=size,
+        days=days,
+        arms=None if parsed.arms is None else parsed.arms.split(","),
+        seed=parsed.seed,
+    )
+    start = parsed.start or dt.datetime.now(dt.UTC).date()
+    names = [arm.name for arm in planned.arms]
+    drawn = pilot.assign(people.ids, people.risk, names, planned.customers, f"pilot {parsed.seed}")
+    storage.write_bytes(out, table(company, people, drawn, len(names), start).encode())
+    print("\n".join(sentences(planned, people, company)))
+    print(f"\nwritten: {parsed.out}. {_READING.format(file=parsed.out)}")
+    print("\nOr let the service run it: PUT /v1/campaigns/{campaign_id} with")
+    print(json.dumps(setting(planned, company, len(people.ids), start), indent=2))
+    return 0
+
+
+def read(company: "Company", bundle: str | None) -> "tuple[People, EnvParams]":
+    """The company's customers who are still there, scored, and its environment with them in it."""
+    import numpy as np
+    import pandas as pd
+
+    from retentionjax.company.environment import env_params
+    from retentionjax.data import company_tables
+    from retentionjax.env import population
+    from retentionjax.errors import DataError
+    from retentionjax.tabular.boosting import BoosterConfig
+    from retentionjax.tabular.classifier import Classifier, fit
+
+    if company.customers.id is None:
+        raise DataError("customers.id is missing in company.yaml; a pilot says who is assigned to what by it")
+    tables = company_tables.read(company)
+    known, current = tables.customers.frame, tables.current.frame
+    schema = tables.customers.schema
+    label, name = str(schema.label), str(schema.id)
+    if bundle is not None:
+        model = Classifier.load(f"{bundle}/churn")
+        scores = model.predict(known)
+    else:
+        columns: dict[str, Any] = {"categorical": schema.categorical, "nullable": schema.nullable}
+        model = fit(known, known[label], numeric=schema.numeric, **columns, config=BoosterConfig(), seed=_SEED)
+        assert model.out_of_fold is not None
+        scores = model.out_of_fold.probability
+    known = known.assign(_risk=scores)[known[label].to_numpy() == 0]
+    frame = pd.concat([known, current.assign(_risk=model.predict(current))] if len(current) else [known])
+    if schema.time is not None:  # several snapshots of one customer: the last
+        frame = frame.sort_values(schema.time, kind="stable")
+    frame = frame.drop_duplicates(name, keep="last")
+    accept, rests_on = _ACCEPT, "assumed: the share of the UCI Bank Marketing calls"
+    if tables.contacts is not None:
+        answers = tables.contacts.responses
+        accept = float(answers.frame[str(answers.schema.label)].mean())
+        rests_on = f"the share in the log of {len(answers.frame):,} contacts"
+    charge = frame[str(schema.charge)].to_numpy(np.float64)
+    people = People(frame[name].astype(str).tolist(), charge, frame["_risk"].to_numpy(np.float64), accept, rests_on)
+    params = env_params(company, float(np.median(charge)))
+    params = params.replace(population=population.build(charge, people.risk, np.full(len(charge), accept)))  # type: ignore[attr-defined]
+    return people, params
+
+
+def table(company: "Company", people: People, drawn: list[tuple[int, str]], arms: int, start: dt.date) -> str:
+    """The file of assignments as CSV; `accepted` is to be filled in with 1 or 0 where somebody was contacted."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([company.customers.id, "assigned_at", "offer", "propensity", "accepted"])
+    writer.writerows((people.ids[row], start, arm, f"{1 / arms:.9g}", "") for row, arm in drawn)
+    return text.getvalue()
+
+
+def setting(planned: "Plan", company: "Company", customers: int, start: dt.date) -> dict[str, Any]:
+    """What makes the service run the pilot; its budget share holds the cost at the upper end of what is believed."""
+    import math
+
+    budget = company.limits.budget * customers
+    money = planned.cost.high if math.isinf(budget) else budget
+    count = len(planned.arms)
+    return {
+        "budget_micros": math.ceil(money * 1e6),
+        "customers_expected": customers,
+        "holdout": _HOLDOUT,
+        "pilot": {
+            "share": round(min(planned.customers / customers, 1 - _HOLDOUT), 4),
+            "arms": {arm.name: round(1 / count, 9) for arm in planned.arms},
+            "ends_at": f"{start + dt.timedelta(days=planned.days)}T00:00:00Z",
+            "budget_share": round(min(1.0, planned.cost.high / money), 3) if money else 0.0,
+        },
+    }
+
+
+_READING = """Contact them on the day of the assignment, fill in `accepted` with 1 or 0 where somebody
+was contacted, and add to company.yaml, with who left when under `departures`:
+  contacts: {{file: {file}, at: assigned_at, offer: offer, propensity: propensity, accepted: accepted}}
+Then `retentionjax effects company.yaml` learns from it."""
+
+
+def sentences(planned: "Plan", people: People, company: "Company") -> list[str]:
+    """The plan in words: per arm what is expected, what would be seen, what that rests on."""
+    from retentionjax.company.money import money
+
+    def cash(each: "Range") -> str:
+        return (
+            f"{money(each.median, company.currency)} [{money(each.low, company.currency)}, "
+            f"{money(each.high, company.currency)}]"
+        )
+
+    alone = planned.arms[0]
+    size, arms = f"{planned.customers:,} of {len(people.ids):,} customers", len(planned.arms)
+    asked = f"that {people.accept:.0%} accept a contact without an offer is {people.accept_rests_on}"
+    found = [
+        f"{size}, {alone.customers:,} in each of {arms} arms, one contact at most, observed for {planned.days} days.",
+        f"Expected cost: {cash(planned.cost)}: contacts, and what accepted offers cost within these days.",
+        "In brackets: 90 % of what is believed before any log, which is ASSUMED.",
+        f"Churn is by a model of the company's file; {asked}.",
+        "",
+        f"{alone.name}: {_percent(alone.left)} leave.",
+    ]
+    for arm in planned.arms[1:]:
+        assert arm.effect is not None
+        offer = company.offers[arm.name].words(company.currency)
+        found.append(
+            f"{arm.name} ({offer}): {_percent(arm.accepted)} accept, {cash(arm.cost)} a customer; departures "
+            f"{_points(arm.effect)} points against {alone.name}. {_sight(arm)}"
+        )
+    found += ["", _seen(planned)]
+    if min(arm.left.median * arm.customers for arm in planned.arms) < _FEWEST:
+        found.append(
+            f"WARNING: fewer than {_FEWEST} departures are expected in an arm; `effects` would keep the prior. Take "
+            "more customers, fewer arms (--arms), or more days."
+        )
+    found.append("One contact a customer says nothing about fatigue: that stays assumed.")
+    return found
+
+
+def _seen(planned: "Plan") -> str:
+    smallest = planned.arms[1].smallest
+    error = f"{TRIALS_TEXT}; ± {1.96 * planned.power_error:.1%} of simulation"
+    if smallest is None:
+        return f"Seen with 80 % power ({error}): nothing, not even if nobody left in an arm."
+    return f"Seen with 80 % power ({error}): {smallest * 100:.1f} points fewer departures in an arm, or more."
+
+
+TRIALS_TEXT = "simulated trials, without adjustment for risk"
+
+
+def _sight(arm: Any) -> str:
+    multiplier = (
+        "too few accept for any multiplier of their hazard to be seen"
+        if arm.smallest_multiplier is None
+        else f"a hazard of those who accept multiplied by {arm.smallest_multiplier:.2f} or less is seen"
+    )
+    many = "more than 100 million" if arm.needed is None else f"{arm.needed:,}"
+    believed = f"the effect believed is seen with {arm.power:.0%}, and with 80 % by {many} customers an arm"
+    return f"With 80 % power {multiplier}; {believed}."
+
+
+def _percent(each: "Range") -> str:
+    return f"{each.median:.1%} [{each.low:.1%}, {each.high:.1%}]"
+
+
+def _points(each: "Range") -> str:
+    return f"{each.median * 100:+.2f} [{each.low * 100:+.2f}, {each.high * 100:+.2f}]"

@@ -1,0 +1,179 @@
+"""`retentionjax pilot`: power against the textbook, cost and departures by hand, assignments that are fair."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from retentionjax.company import Company, Offer, prior
+from retentionjax.data import company_tables
+from retentionjax.effects import pilot, pilot_command
+from retentionjax.env import EnvParams, population
+from retentionjax.errors import DataError
+
+OFFERS = ("hello", "five", "ten", "twenty")
+KNOWN = prior.resolve(
+    {name: Offer(discount=each) for name, each in zip(OFFERS, (0.0, 0.05, 0.1, 0.2), strict=True)}, {}, 65.0
+)
+
+
+def params(customers: int = 60, accept: float = 0.3) -> EnvParams:
+    people = population.build(np.full(customers, 60.0), np.full(customers, 0.2), np.full(customers, accept))
+    return EnvParams(population=people)
+
+
+@pytest.fixture(scope="module")
+def planned() -> pilot.Plan:
+    return pilot.plan(params(), KNOWN, OFFERS, customers=5000, days=30)
+
+
+def test_power_is_that_of_the_textbook() -> None:
+    random = np.random.default_rng(0)
+    for alone, treated, size in ((0.2, 0.15, 900), (0.05, 0.04, 5000)):
+        error = np.sqrt((alone * (1 - alone) + treated * (1 - treated)) / size)
+        expected = stats.norm.sf(1.96 - (alone - treated) / error)
+        assert pilot.power(alone, treated, size, random) == pytest.approx(expected, abs=0.03)
+
+
+def test_without_effect_a_trial_sees_one_in_twenty_times() -> None:
+    assert pilot.power(0.2, 0.2, 1000, np.random.default_rng(1)) == pytest.approx(0.05, abs=0.02)
+
+
+def test_the_smallest_effect_seen_is_seen_with_80_percent_power_and_its_number_of_customers_is_the_same() -> None:
+    random = np.random.default_rng(2)
+    smallest = pilot.smallest_seen(0.2, 1000, random)
+    assert smallest is not None
+    assert pilot.power(0.2, 0.2 - smallest, 1000, random) == pytest.approx(0.8, abs=0.03)
+    assert pilot.needed(0.2, 0.2 - smallest, random) == pytest.approx(1000, rel=0.12)
+    assert pilot.smallest_seen(0.01, 30, random) is None
+
+
+def test_those_left_alone_leave_at_their_risk_and_cost_nothing(planned: pilot.Plan) -> None:
+    alone = planned.arms[0]
+    assert (alone.name, alone.customers, alone.effect) == ("none", 1000, None)
+    assert alone.left.median == pytest.approx(0.2, abs=0.03)
+    assert alone.cost.high == 0
+
+
+def test_an_arm_costs_its_contact_and_the_discount_of_those_who_accept(planned: pilot.Plan) -> None:
+    arms = {arm.name: arm for arm in planned.arms}
+    assert arms["hello"].cost.median == pytest.approx(0.5)
+    twenty = arms["twenty"]
+    assert twenty.accepted.low < twenty.accepted.median < twenty.accepted.high  # its appeal is believed, not known
+    paid = 0.5 + twenty.accepted.median * 0.2 * 60  # all of the 30 days, if nobody left
+    assert 0.85 * paid < twenty.cost.median < paid
+    assert planned.cost.median == pytest.approx(sum(arm.cost.median * 1000 for arm in planned.arms))
+
+
+def test_the_effect_is_that_of_everybody_asked_and_spans_what_is_believed(planned: pilot.Plan) -> None:
+    twenty = planned.arms[-1]
+    assert twenty.effect is not None
+    assert twenty.effect.low < twenty.effect.median < 0
+    assert twenty.effect.median == pytest.approx(twenty.left.median - planned.arms[0].left.median, abs=0.005)
+    # (1 − p)^κ of those who accept, at the largest share of them that the belief allows
+    assert abs(twenty.effect.low) < twenty.accepted.high * (0.2 - (1 - 0.8**0.45)) * 1.5
+
+
+def test_more_customers_see_less(planned: pilot.Plan) -> None:
+    more = pilot.plan(params(), KNOWN, OFFERS, customers=100_000, days=30)
+    assert more.arms[1].smallest is not None
+    assert planned.arms[1].smallest is not None
+    assert more.arms[1].smallest < 0.3 * planned.arms[1].smallest
+    found = more.arms[-1].smallest_multiplier
+    assert found is not None
+    assert 0 < found < 1
+
+
+def test_arms_that_are_no_comparison_are_refused() -> None:
+    for arms, what in ((["gold"], "arm 'gold' is no offer; allowed: none, hello"), (["none"], "allowed: none and one")):
+        with pytest.raises(DataError, match=what):
+            pilot.plan(params(), KNOWN, OFFERS, customers=100, days=30, arms=arms)
+    with pytest.raises(DataError, match="5 customers for 5 arms; needed: 10 or more"):
+        pilot.plan(params(), KNOWN, OFFERS, customers=5, days=30)
+
+
+def test_assignment_is_balanced_alike_on_risk_and_the_same_again() -> None:
+    ids = [f"C-{number}" for number in range(5000)]
+    risk = np.random.default_rng(3).beta(1, 3, 5000)
+    drawn = pilot.assign(ids, risk, ("none", "ten", "twenty"), 1500, "salt")
+    rows, arms = np.array([row for row, _ in drawn]), np.array([arm for _, arm in drawn])
+    assert {name: int((arms == name).sum()) for name in set(arms)} == {"none": 500, "ten": 500, "twenty": 500}
+    assert len(set(rows.tolist())) == 1500
+    means = [risk[rows[arms == name]].mean() for name in ("none", "ten", "twenty")]
+    assert np.ptp(means) < 0.002
+    assert pilot.assign(ids, risk, ("none", "ten", "twenty"), 1500, "salt") == drawn
+    again = pilot.assign(ids, risk, ("none", "ten", "twenty"), 1500, "other")
+    both = set(rows.tolist()) & {row for row, _ in again}
+    assert len(both) == pytest.approx(450, abs=60)  # 1,500²/5,000: another draw altogether
+
+
+COMPANY = """\
+name: acme
+currency: EUR
+customers:
+  file: customers.csv
+  id: customer
+  charge: charge
+  left: {{column: left, yes: "1", no: "0"}}
+  window_days: 30
+  numeric: [months, calls]
+{contacts}offers: {{hello: {{}}, ten: {{discount: 0.10}}}}
+limits: {{budget: 3.0}}
+"""
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("acme")
+    random = np.random.default_rng(4)
+    calls = random.integers(0, 6, 400)
+    left = random.random(400) < 0.05 + 0.08 * calls
+    rows = [f"K{number},{20 + number % 50},{int(left[number])},{number % 40},{calls[number]}" for number in range(400)]
+    (folder / "customers.csv").write_text("\n".join(["customer,charge,left,months,calls", *rows]))
+    (folder / "acme.yaml").write_text(COMPANY.format(contacts=""))
+    return folder
+
+
+def test_the_command_plans_prints_and_writes_what_company_yaml_reads(
+    company: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = company / "pilot.csv"
+    arguments = [str(company / "acme.yaml"), "--customers", "150", "--out", str(out), "--start", "2026-05-01"]
+    assert pilot_command.main([*arguments, "--days", "30"]) == 0
+    said = capsys.readouterr().out
+    assert "150 of " in said
+    assert "which is ASSUMED" in said
+    assert "€" in said
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 150
+    assert {row["offer"] for row in rows} == {"none", "hello", "ten"}
+    setting = json.loads(said[said.index("{\n") :])
+    assert setting["pilot"]["ends_at"] == "2026-05-31T00:00:00Z"
+    assert sum(setting["pilot"]["arms"].values()) == pytest.approx(1)
+
+    for row in rows:
+        row["accepted"] = "" if row["offer"] == "none" else str(int(row["customer"][-1] in "13"))
+    with out.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    reading = "{file: pilot.csv, at: assigned_at, offer: offer, propensity: propensity, accepted: accepted}"
+    (company / "with.yaml").write_text(COMPANY.format(contacts=f"contacts: {reading}\n"))
+    tables = company_tables.read(Company.load(company / "with.yaml"))
+    assert tables.contacts is not None
+    assert tables.contacts.randomised
+    assert len(tables.contacts.assignments) == 150
+
+
+def test_what_the_command_cannot_do_it_says(company: Path, tmp_path: Path) -> None:
+    path = str(company / "acme.yaml")
+    with pytest.raises(DataError, match="who are still there"):
+        pilot_command.main([path, "--customers", "4000", "--out", str(tmp_path / "new.csv")])
+    existing = tmp_path / "there.csv"
+    existing.write_text("")
+    with pytest.raises(DataError, match="exists; give another --out"):
+        pilot_command.main([path, "--out", str(existing)])
