@@ -81,7 +81,7 @@ def ask(customer: str = "C-1", **fields: Any) -> Ask:
 def prepare(ledger: Ledger, *, dollars: float = 1000.0, days: int = 90, customers: int = 64, start: float) -> None:
     """The campaign `default`, and consent to everything of C-0 … C-(customers − 1)."""
     with ledger.transaction() as tx:
-        tx.put_campaign(Campaign("default", int(dollars * 1e6), start, days, 100))
+        tx.put_campaign(Campaign("default", int(dollars * 1e6), start, days, 100, holdout=0.0))
         for number in range(customers):
             for channel in ("sms", "email", "push"):
                 tx.set_consent(f"C-{number}", channel, "granted", source="test")

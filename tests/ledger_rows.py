@@ -30,7 +30,7 @@ class FrozenClock:
 
 
 def campaign(budget: int = 100 * MICROS, campaign_id: str = "spring", starts_at: float = START) -> Campaign:
-    return Campaign(campaign_id, budget, starts_at, horizon_days=90, customers_expected=100)
+    return Campaign(campaign_id, budget, starts_at, horizon_days=90, customers_expected=100, holdout=0.0)
 
 
 def decision(

@@ -57,7 +57,9 @@ def live(served: Path, first: Bundle, folder: Path, clock: engines.Clock, plan: 
     async def main() -> None:
         async with engines.running(served, folder, clock=clock, customers=0) as (engine, ledger):
             with ledger.transaction() as tx:
-                tx.put_campaign(Campaign(plan.campaign, 10**12, clock(), 7 * plan.weeks + 1, plan.customers))
+                tx.put_campaign(
+                    Campaign(plan.campaign, 10**12, clock(), 7 * plan.weeks + 1, plan.customers, holdout=0.0)
+                )
                 for number in range(plan.customers):
                     tx.set_consent(_name(plan, number), "sms", "granted", source="test")
             random = np.random.default_rng(plan.seed + 1)  # luck, apart from who they are

@@ -9,7 +9,6 @@ The forests are JAX functions equal to XGBoost's own prediction; a batch is padd
 so that nothing is ever compiled while customers wait.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Int
+from jaxtyping import Array, Bool, Float, Float32
 
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
@@ -159,20 +158,6 @@ class Decider:
             padded = some if size == count else [_padded(each, size) for each in some]
             parts.append([np.asarray(each)[:count] for each in run(*padded)])
         return tuple(parts[0]) if len(parts) == 1 else tuple(np.concatenate(each) for each in zip(*parts, strict=True))
-
-
-def uniform(customer_id: str, campaign_id: str, day: int) -> float:
-    """The number in [0, 1) by which an action is drawn: asked again, the draw is the same, whoever asks."""
-    named = f"{customer_id}\0{campaign_id}\0{day}"
-    return int.from_bytes(hashlib.sha256(named.encode("utf-8", "surrogatepass")).digest()[:7]) / 2**56
-
-
-def sample(propensities: Float[np.ndarray, "B actions"], uniforms: Float[np.ndarray, " B"]) -> Int[np.ndarray, " B"]:
-    """The action of each row at its uniform number, by the inverse of the distribution; never one of probability 0."""
-    cumulative = np.cumsum(propensities, axis=1, dtype=np.float64)
-    place = (cumulative <= (uniforms * cumulative[:, -1])[:, None]).sum(axis=1)
-    last = propensities.shape[1] - 1 - np.argmax(propensities[:, ::-1] > 0, axis=1)
-    return np.minimum(place, last)
 
 
 # --- to the program -------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def _ledger(database: str) -> str:
 
     ledger = Ledger.open(database, clock=time.time)
     with ledger.transaction() as tx:
-        tx.put_campaign(Campaign("default", 10**12, tx.now - 60.0, 90, CUSTOMERS))
+        tx.put_campaign(Campaign("default", 10**12, tx.now - 60.0, 90, CUSTOMERS, holdout=0.0))
         for number in range(CUSTOMERS):
             tx.set_consent(f"C-{number}", "sms", "granted", source="benchmark")
         _, token = tx.create_key("benchmark", "admin")
@@ -307,7 +307,7 @@ def _engine() -> dict[str, float]:
     import numpy as np
 
     from retentionjax.decide.customer import unknown
-    from retentionjax.decide.program import sample
+    from retentionjax.decide.draws import sample
     from serving.engine.contract import Ask
     from serving.engine.drafts import Terms, draft
     from serving.engine.situations import Situation

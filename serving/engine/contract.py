@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from retentionjax.decide.draws import Group
 from retentionjax.decide.facts import Fault
 from retentionjax.errors import RetentionJaxError
 from serving.fields import CampaignId, CustomerId, DecisionId, Micros
@@ -154,7 +155,7 @@ class Removed(msgspec.Struct, frozen=True):
         str,
         Meta(
             description="pending, cooldown, fatigue, account_cap, campaign_budget, campaign_end, consent, churned, "
-            "contact_frequency, one_contact_a_day, kill_switch, no_shield, message, scoring_failed",
+            "contact_frequency, one_contact_a_day, kill_switch, no_shield, message, scoring_failed, holdout, pilot",
             examples=["cooldown"],
         ),
     ]
@@ -181,7 +182,9 @@ class Decision(msgspec.Struct, frozen=True):
     day: Annotated[int, Meta(ge=0, description="Day of the campaign, from 0")]
     decision: Literal["contact", "wait"]
     action: Action
-    propensity: Annotated[Share, Meta(description="Probability with which this very action was drawn")]
+    propensity: Annotated[
+        Share, Meta(description="Probability with which this very action was drawn, given the reason")
+    ]
     channel: Literal["sms", "email", "push"]
     offer: OfferMade | None
     delay_days: Annotated[int | None, Meta(description="Of a contact, as the policy wanted it")]
@@ -205,6 +208,13 @@ class Decision(msgspec.Struct, frozen=True):
         ),
     ]
     dry_run: Annotated[bool, Meta(description="True: nothing was written and nothing may be sent")]
+    reason: Annotated[
+        Group,
+        Meta(
+            description="What decides about this customer: the policy; the hold-out, whom the campaign never contacts; "
+            "or a pilot, which makes the one contact that she was drawn to, or none"
+        ),
+    ] = "policy"
 
 
 ENCODER = msgspec.json.Encoder()

@@ -2,7 +2,7 @@
 
 import functools
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from retentionjax.company.offers import NONE
 from retentionjax.decide.customer import Customer, stack
-from retentionjax.decide.program import RULES, Conditions, Decided, sample, uniform
+from retentionjax.decide.draws import sample, uniform
+from retentionjax.decide.program import RULES, Conditions, Decided
 from retentionjax.env.actions import WAIT
 from retentionjax.shield import Brief
 from serving.engine.contract import ENCODER, Churn, Decision, Message, OfferMade, Removed
@@ -69,6 +71,7 @@ class Row(NamedTuple):
     values: list[float]
     pace: Pace
     customer: Customer
+    pilot: bool = False  # whether it carries out her arm of a pilot
 
 
 @dataclass(slots=True)
@@ -105,12 +108,50 @@ def draft(served: Served, slot: SlotName, situations: Sequence[Situation], terms
     ids = uuids7(terms.now, len(situations))
     drawn = [uniform(each.ask.customer_id, each.ask.campaign_id, each.day) for each in situations]
     rows = _rows(decided, sample(decided.propensities, np.array(drawn)), limits, customers)
+    rows = (
+        row if each.pilot is None or each.view.assignment.acted else _piloted(served, each, terms, row)
+        for each, row in zip(situations, rows, strict=True)
+    )
     return [
         _contact(served, slot, each, terms, decision_id, row)
         if row.action != WAIT
         else _wait(served, slot, each, terms, decision_id, row)
         for each, decision_id, row in zip(situations, ids, rows, strict=True)
     ]
+
+
+def _piloted(served: Served, situation: Situation, terms: Terms, row: Row) -> Row:
+    """Her arm of the pilot, today, where all its arms could be carried out: then who is tried does not depend on the
+    arm, and those who were left alone are a control for those who were not. Otherwise she waits."""
+    pilot, choices = situation.pilot, served.choices
+    if pilot is None:
+        raise AssertionError("without a pilot nobody takes part in it")
+    shares = {action: share for name, share in pilot.arms if (action := choices.today(name)) is not None}
+    possible = len(shares) == len(pilot.arms) and all(row.mask >> action & 1 for action in shares)
+    if possible and terms.switch == "policy" and _writes(served, situation, shares):
+        situation.pilot_cost = max(situation.costs[choices.decode(action)[0]] for action in shares if action != WAIT)
+        if situation.pilot_cost <= situation.pilot_left:
+            chances = np.zeros(choices.count, "<f4")
+            chances[list(shares)] = list(shares.values())
+            action = choices.today(situation.view.assignment.arm.pilot_arm or NONE) or WAIT
+            return row._replace(action=action, propensity=shares[action], propensities=chances.tobytes(), pilot=True)
+    return row._replace(
+        action=WAIT, propensity=1.0, mask=1 << WAIT, removed=row.removed | {"pilot": choices.contacts},
+        propensities=_waits(served),
+    )  # fmt: skip
+
+
+def _writes(served: Served, situation: Situation, actions: Iterable[int]) -> bool:
+    """Whether there is a message for each of the contacts."""
+    if served.templates is None:
+        return False
+    try:
+        for action in actions:
+            if action != WAIT:
+                served.templates.write(served.templates.brief(situation.ask, served.choices.decode(action)[0]))
+    except Blocked:
+        return False
+    return True
 
 
 def unscored(served: Served, slot: SlotName, situation: Situation, terms: Terms) -> Draft:
@@ -255,6 +296,7 @@ def _answer(
         bundle=served.versions[slot],
         degradations=degradations,
         dry_run=ask.dry_run,
+        reason=situation.reason,
     )
 
 
@@ -312,6 +354,7 @@ def _record(
                 row.pace.price,
             )
         ),
+        pilot=row.pilot,
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from retentionjax.decide.customer import Customer
+from retentionjax.decide.draws import Group, Pilot
 from retentionjax.decide.facts import Row
 from retentionjax.decide.program import Conditions
 from retentionjax.env.types import NO_OFFER
@@ -33,11 +34,23 @@ class Situation:
     """Micro-dollars of a contact with each offer, in full."""
     barred: dict[str, int] = field(default_factory=dict)
     """Rule → bit set of the actions it takes away, beyond the rules of the environment."""
+    pilot: Pilot | None = None
+    """That runs and that she takes part in."""
+    pilot_left: int = 0
+    """Micro-dollars that it may still reserve."""
+    pilot_cost: int = 0
+    """Micro-dollars of its dearest arm."""
 
     @property
     def charge(self) -> float:
         """$ per 30 days."""
         return self.row[1]
+
+    @property
+    def reason(self) -> Group:
+        """What decides about her."""
+        group = self.view.assignment.arm.group
+        return "policy" if group == "pilot" and self.pilot is None else group
 
     @property
     def zone(self) -> str | None:
@@ -100,6 +113,10 @@ def _barred(each: Situation, served: Served, now: float, switch: KillSwitch) -> 
     """Rules that the environment does not know, and the account's cap to the last micro-dollar."""
     barred: dict[str, int] = {}
     contacts = served.choices.contacts
+    if each.reason == "holdout":
+        barred["holdout"] = contacts
+    elif each.pilot is not None and each.view.assignment.acted:
+        barred["pilot"] = contacts
     if switch == "never":
         barred["kill_switch"] = contacts
     if served.templates is None:

@@ -16,8 +16,10 @@ from typing import Literal, NamedTuple, get_args
 import structlog
 
 from retentionjax.bundle import Bundle, load
+from retentionjax.company.offers import NONE
 from retentionjax.decide.facts import Fault, Row
 from retentionjax.decide.program import SIZES, Decider
+from retentionjax.env.actions import WAIT
 from retentionjax.env.prices import Prices
 from retentionjax.env.types import NO_OFFER
 from retentionjax.errors import DataError, RetentionJaxError
@@ -70,6 +72,13 @@ class Choices:
     def index(self, name: str | None, *, unknown: int = NO_OFFER) -> int:
         """Index of an offer by its name; NO_OFFER without one, `unknown` for one of another bundle's."""
         return NO_OFFER if name is None else self._index.get(name, unknown)
+
+    def today(self, name: str) -> int | None:
+        """The action that contacts at once with an offer by its name, or waits for `none`; None for an unknown one."""
+        if name == NONE:
+            return WAIT
+        place = self._index.get(name)
+        return None if place is None else 1 + place * len(self.delays)
 
     def decode(self, action: int) -> tuple[int, int]:
         """Indices of the offer and the delay of a contact."""

@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -149,10 +149,12 @@ class Steps:
         made.campaigns, made.now = campaigns, tx.now
         names = [job.ask.customer_id for job, _, _ in running], [job.ask.campaign_id for job, _, _ in running]
         views = tx.customers(*names, tx.now) if running else []
-        return [
+        situations = [
             (job, Situation(job.ask, view, campaign, job.row, day))
             for (job, campaign, day), view in zip(running, views, strict=True)
         ]
+        _pilots(tx, [each for _, each in situations if each.view.assignment.arm.group == "pilot"])
+        return situations
 
     def _drafts(
         self, situations: Sequence[tuple[Job, Situation]], lineup: Lineup, terms: Terms
@@ -226,7 +228,7 @@ class Steps:
             except WrongFacts:
                 self._metrics.degradation("shadow_failed")
                 continue
-            situations.append(Situation(each.ask, each.view, each.campaign, row, each.day))
+            situations.append(replace(each, row=row, costs=(), barred={}))
         try:
             return draft(served, "shadow", situations, terms) if situations else []
         except _MODEL_FAILURES as error:
@@ -237,13 +239,22 @@ class Steps:
     def _within_budget(self, drafts: Sequence[tuple[Job, Draft]], made: BatchResult) -> list[tuple[Job, Draft]]:
         """Those whose cost fits what the earlier ones of the batch leave; the others are decided anew, by the rest."""
         left = {name: campaign.left_micros for name, campaign in made.campaigns.items()}
+        of_pilot: dict[str, int] = {}
         kept = []
         for job, each in drafts:
-            cost = 0 if each.decision.dry_run else each.row.reserve_micros
-            if cost > left[job.ask.campaign_id]:
+            name = job.ask.campaign_id
+            cost = needed = 0 if each.decision.dry_run else each.row.reserve_micros
+            if each.row.pilot and not each.decision.dry_run:  # whom there is money for must not depend on the arm
+                needed = each.situation.pilot_cost
+                if needed > of_pilot.setdefault(name, each.situation.pilot_left):
+                    made.again.append(job)
+                    continue
+            if needed > left[name]:
                 made.again.append(job)
                 continue
-            left[job.ask.campaign_id] -= cost
+            left[name] -= cost
+            if each.row.pilot:
+                of_pilot[name] = of_pilot.get(name, each.situation.pilot_left) - cost
             kept.append((job, each))
         return kept
 
@@ -265,3 +276,15 @@ class Steps:
         for each in drafts:
             if each.blocked:
                 self._metrics.shield_blocks(each.blocked)
+
+
+def _pilots(tx: Transaction, situations: Sequence[Situation]) -> None:
+    """Fills in the pilots that run, and what they may still reserve; one look at the contacts of each campaign."""
+    left: dict[str, int] = {}
+    for each in situations:
+        campaign, pilot = each.campaign, each.campaign.pilot
+        if pilot is not None and tx.now < pilot.ends_at:
+            name = campaign.campaign_id
+            if name not in left and not each.view.assignment.acted:
+                left[name] = int(pilot.budget_share * campaign.budget_micros) - tx.pilot_micros(name)
+            each.pilot, each.pilot_left = pilot, left.get(name, 0)

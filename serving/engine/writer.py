@@ -111,7 +111,9 @@ class Writer:
     def _note_decision(self, job: Job, draft: Draft, now: float) -> DecisionLine:
         decision, row = draft.decision, draft.row
         action = "wait" if decision.offer is None else f"{decision.offer.name}_delay_{decision.delay_days}"
-        reason = "policy" if int.from_bytes(row.mask, "little") != 1 or not decision.rules else decision.rules[-1].rule
+        reason: str = decision.reason
+        if reason == "policy" and decision.rules and int.from_bytes(row.mask, "little") == 1:
+            reason = decision.rules[-1].rule
         self._metrics.decision(row.slot, action, reason, [each.rule for each in decision.rules])
         for kind in decision.degradations:
             self._metrics.degradation(kind)

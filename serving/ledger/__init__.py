@@ -5,13 +5,23 @@ to read. `outcomes` states the rules on what follows from an outcome, `erasure` 
 reward is.
 """
 
-from serving.ledger.errors import BudgetExceeded, CooldownBroken, DuplicateRecord, LedgerError, LedgerUnavailable
+from serving.ledger.errors import (
+    BudgetExceeded,
+    CooldownBroken,
+    DesignFixed,
+    DuplicateRecord,
+    HoldoutBroken,
+    LedgerError,
+    LedgerUnavailable,
+)
 from serving.ledger.ledger import Ledger, Reader, Transaction
 
 __all__ = [
     "BudgetExceeded",
     "CooldownBroken",
+    "DesignFixed",
     "DuplicateRecord",
+    "HoldoutBroken",
     "Ledger",
     "LedgerError",
     "LedgerUnavailable",

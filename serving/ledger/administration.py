@@ -1,18 +1,33 @@
 """What people set: campaigns, consent, the kill switch, the bundles that serve, API keys."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import get_args
 
-from serving.ledger import keys, outcomes
+import msgspec
+
+from retentionjax.decide.draws import HOLDOUT, check
+from serving.ledger import keys, outcomes, views
 from serving.ledger.database import Connection
-from serving.ledger.errors import BudgetExceeded, LedgerError
-from serving.ledger.types import ApiKey, BundleSlot, Campaign, Change, Consent, ConsentStatus, KillSwitch, Role, Slots
+from serving.ledger.errors import BudgetExceeded, DesignFixed, LedgerError
+from serving.ledger.types import (
+    ApiKey,
+    BundleSlot,
+    Campaign,
+    CampaignView,
+    Change,
+    Consent,
+    ConsentStatus,
+    KillSwitch,
+    Role,
+    Slots,
+)
 
 _PUT_CAMPAIGN = """
-    INSERT INTO campaigns (campaign_id, budget_micros, starts_at, horizon_days, customers_expected)
-    VALUES (?, ?, ?, ?, ?)
+    INSERT INTO campaigns (campaign_id, budget_micros, starts_at, horizon_days, customers_expected, salt)
+    VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (campaign_id) DO UPDATE SET budget_micros = excluded.budget_micros, starts_at = excluded.starts_at,
         horizon_days = excluded.horizon_days, customers_expected = excluded.customers_expected"""
 _CAMPAIGN = """
@@ -20,6 +35,8 @@ _CAMPAIGN = """
         (SELECT d.decided_at FROM decisions d WHERE d.campaign_id = campaigns.campaign_id
             ORDER BY d.decided_at LIMIT 1) IS NOT NULL
     FROM campaigns WHERE campaign_id = ?"""
+_DESIGN = "INSERT INTO designs (campaign_id, number, set_at, holdout, pilot) VALUES (?, ?, ?, ?, ?)"
+_SET_DESIGN = "UPDATE campaigns SET design = ? WHERE campaign_id = ?"
 _TIME_ZONE = """
     INSERT INTO customers (customer_id, time_zone) VALUES (?, ?)
     ON CONFLICT (customer_id) DO UPDATE SET time_zone = excluded.time_zone"""
@@ -42,11 +59,11 @@ _REVOKE_KEY = "UPDATE api_keys SET revoked_at = ? WHERE key_id = ? AND revoked_a
 _USED_KEY = "UPDATE api_keys SET last_used_at = ? WHERE key_id = ? AND (last_used_at IS NULL OR last_used_at < ?)"
 
 
-def put_campaign(connection: Connection, campaign: Campaign) -> None:
-    """Makes a campaign or changes it.
+def put_campaign(connection: Connection, campaign: Campaign, now: float) -> None:
+    """Makes a campaign or changes it; who was drawn already keeps her arm.
 
     Raises BudgetExceeded for a budget below what is spent and reserved, and LedgerError for a new start once there
-    are decisions, whose days it would move.
+    are decisions, whose days it would move; DesignFixed and ConfigError for a hold-out or pilot that cannot be.
     """
     existing = connection.rows(_CAMPAIGN, campaign.campaign_id)
     if existing:
@@ -62,7 +79,39 @@ def put_campaign(connection: Connection, campaign: Campaign) -> None:
         campaign.starts_at,
         campaign.horizon_days,
         campaign.customers_expected,
+        campaign.salt or secrets.token_hex(8),
     )
+    before = None if not existing else views.campaigns(connection, [campaign.campaign_id])[campaign.campaign_id]
+    _put_design(connection, campaign, before, now)
+
+
+def _put_design(connection: Connection, campaign: Campaign, before: CampaignView | None, now: float) -> None:
+    """Adds the campaign's design where it is another than `before`; None: the campaign is new."""
+    holdout = HOLDOUT if campaign.holdout is None else campaign.holdout
+    pilot = campaign.pilot
+    if before is not None:
+        holdout = before.holdout if campaign.holdout is None else holdout
+        pilot = pilot or before.pilot
+        _check_fixed(campaign, before, now)
+    check(holdout, pilot)
+    if before is not None and (holdout, pilot) == (before.holdout, before.pilot):
+        return
+    number = 0 if before is None else before.design + 1
+    text = None if pilot is None else msgspec.json.encode(pilot).decode()
+    connection.run(_DESIGN, campaign.campaign_id, number, now, holdout, text)
+    connection.run(_SET_DESIGN, number, campaign.campaign_id)
+
+
+def _check_fixed(campaign: Campaign, before: CampaignView, now: float) -> None:
+    """What customers were drawn by stays: salt, arms, and the end of a pilot once it has come."""
+    if campaign.salt not in (None, before.salt):
+        raise DesignFixed("salt", f"{before.salt}: customers are drawn by it")
+    if before.pilot is None or campaign.pilot in (None, before.pilot):
+        return
+    if campaign.pilot.arms != before.pilot.arms:
+        raise DesignFixed("pilot.arms", "as they are: customers are drawn to them; another campaign may have others")
+    if now >= before.pilot.ends_at:
+        raise DesignFixed("pilot", "as it is: it is over; another campaign may have another")
 
 
 def consent(connection: Connection, customer_id: str) -> tuple[Consent, ...]:

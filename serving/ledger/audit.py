@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+from retentionjax.decide.draws import Arm, Pilot, arm, place
 from serving.ledger.database import Connection, Row
+from serving.ledger.erasure import ERASED
 from serving.ledger.types import DAY
+from serving.ledger.views import read_pilot
 
 _SUMS = """
     SELECT g.campaign_id, g.budget_micros, g.spent_micros, g.reserved_micros,
@@ -44,7 +47,35 @@ _ROWS = (  # each finds decision ids that should not be
         "two contacts of one customer pending at once",
         """SELECT MIN(decision_id) FROM contacts WHERE planned = 1 GROUP BY customer_id HAVING COUNT(*) > 1""",
     ),
+    (
+        "a contact to a customer whom its campaign holds out",
+        """SELECT c.decision_id FROM contacts c JOIN assignments a
+            ON a.customer_id = c.customer_id AND a.campaign_id = c.campaign_id WHERE a.arm = 'holdout'""",
+    ),
+    (
+        "a customer's first decision in a campaign, without the arm that she was drawn to",
+        """SELECT MIN(d.decision_id) FROM decisions d LEFT JOIN assignments a
+            ON a.customer_id = d.customer_id AND a.campaign_id = d.campaign_id
+        WHERE d.executed = 1 AND a.arm IS NULL GROUP BY d.customer_id, d.campaign_id""",
+    ),
+    (
+        "a pilot's contact that is not of the arm that the customer was drawn to",
+        """SELECT c.decision_id FROM contacts c LEFT JOIN assignments a
+            ON a.customer_id = c.customer_id AND a.campaign_id = c.campaign_id AND a.arm = 'pilot'
+        WHERE c.pilot = 1 AND (a.pilot_arm IS NULL OR a.pilot_arm <> c.offer OR a.acted_at IS NULL)""",
+    ),
+    (
+        "a second contact of a pilot to one customer",
+        """SELECT MAX(decision_id) FROM contacts WHERE pilot = 1 AND state <> 'cancelled'
+        GROUP BY customer_id, campaign_id HAVING COUNT(*) > 1""",
+    ),
 )
+_ASSIGNMENTS = """
+    SELECT a.campaign_id, a.customer_id, a.arm, a.pilot_arm, a.propensity, a.assigned_at, c.salt, d.holdout, d.pilot
+    FROM assignments a JOIN campaigns c ON c.campaign_id = a.campaign_id
+    JOIN designs d ON d.campaign_id = a.campaign_id AND d.number = a.design
+    ORDER BY a.campaign_id, a.customer_id"""
+_ROUNDING = 1e-9
 _DAYS = """
     SELECT c.customer_id, c.send_at, d.decided_at, g.starts_at, c.decision_id FROM contacts c
     JOIN decisions d ON d.decision_id = c.decision_id JOIN campaigns g ON g.campaign_id = c.campaign_id
@@ -53,7 +84,12 @@ _DAYS = """
 
 def audit(connection: Connection, cooldown_days: int) -> list[str]:
     """What is inconsistent, a line each; empty if nothing is. 0 leaves the cooldown unchecked."""
-    return [*_money(connection), *_broken_rows(connection), *_cooldown(connection, cooldown_days)]
+    return [
+        *_money(connection),
+        *_broken_rows(connection),
+        *_cooldown(connection, cooldown_days),
+        *_draws(connection),
+    ]
 
 
 def _money(connection: Connection) -> Iterator[str]:
@@ -82,3 +118,21 @@ def _cooldown(connection: Connection, cooldown_days: int) -> Iterator[str]:
             if days < cooldown_days:
                 yield f"decision {row[4]}: a contact {days} days after another, cooldown {cooldown_days}"
         before = row
+
+
+def _draws(connection: Connection) -> Iterator[str]:
+    """Each arm is drawn again, under the design of its time; who was erased has no name to draw by."""
+    for campaign, customer, *found, at, salt, holdout, pilot in connection.stream(_ASSIGNMENTS):
+        if customer.startswith(ERASED):
+            continue
+        drawn = _drawn(place(salt, customer), at, holdout, None if pilot is None else read_pilot(pilot))
+        if tuple(found[:2]) != drawn[:2] or abs(found[2] - drawn.propensity) > _ROUNDING:
+            yield f"campaign {campaign}, customer {customer}: assigned to {_words(*found)}; drawn is {_words(*drawn)}"
+
+
+def _drawn(number: float, at: float, holdout: float, pilot: Pilot | None) -> Arm:
+    return arm(number, holdout, pilot if pilot is not None and at < pilot.ends_at else None)
+
+
+def _words(group: str, pilot_arm: str | None, propensity: float) -> str:
+    return f"{group}{'' if pilot_arm is None else ' ' + pilot_arm} with probability {propensity:g}"

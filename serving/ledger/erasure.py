@@ -2,7 +2,8 @@
 
 Money stays right to the micro-unit in both. *Erasing* renames the customer to a random name that leads nowhere and
 empties every fact about her: observation, scores, charge, message, answer, Idempotency-Key, consent, time zone. Rows of
-money keep their sums under the new name; unknown consent means that she is not contacted again. *Purging* deletes
+money keep their sums under the new name, and she stays counted in the arm she was drawn to; what she paid is
+deleted; unknown consent means that she is not contacted again. *Purging* deletes
 old decisions with their contacts and outcomes, and adds the contacts' money to `purged_spend`.
 """
 
@@ -14,6 +15,8 @@ from serving.ledger.database import Connection, texts
 from serving.ledger.errors import LedgerError
 from serving.ledger.types import DAY
 
+ERASED = "erased-"
+"""What the names begin with that lead nowhere."""
 SHORTEST_RETENTION_DAYS = 60  # cooldown, fatigue (32 days at most) and running offers need the contacts so long
 
 _EMPTY = """
@@ -24,7 +27,9 @@ _EMPTY = """
 _RENAME_CONTACTS = """
     UPDATE contacts SET customer_id = ?
     WHERE decision_id IN (SELECT decision_id FROM decisions WHERE customer_id = ?)"""
+_RENAME_ASSIGNMENTS = "UPDATE assignments SET customer_id = ? WHERE customer_id = ?"
 _DROP = (
+    "DELETE FROM revenues WHERE customer_id = ?",
     "DELETE FROM baselines WHERE customer_id = ?",
     "DELETE FROM consents WHERE customer_id = ?",
     "DELETE FROM customers WHERE customer_id = ?",
@@ -61,8 +66,9 @@ _PURGE = tuple(
 def erase(connection: Connection, customer_id: str, now: float) -> int:
     """Forgets a customer; how many decisions were emptied. Contacts not yet sent are cancelled first."""
     outcomes.cancel_unsent(connection, customer_id, now)
-    nobody = f"erased-{secrets.token_hex(16)}"
+    nobody = f"{ERASED}{secrets.token_hex(16)}"
     connection.run(_RENAME_CONTACTS, nobody, customer_id)
+    connection.run(_RENAME_ASSIGNMENTS, nobody, customer_id)
     emptied = connection.run(_EMPTY, nobody, customer_id)
     for statement in _DROP:
         connection.run(statement, customer_id)

@@ -19,8 +19,20 @@ class BudgetExceeded(LedgerError):  # noqa: N818
     """The database's own check said that a campaign's spent + reserved would pass its budget."""
 
 
+class HoldoutBroken(LedgerError):  # noqa: N818
+    """A contact to a customer whom its campaign holds out."""
+
+
 class CooldownBroken(LedgerError):  # noqa: N818
     """The database's own indexes said that a customer has a contact that day, or one pending, already."""
+
+
+class DesignFixed(LedgerError):  # noqa: N818
+    """What a campaign's customers were drawn by already, which stays."""
+
+    def __init__(self, field: str, allowed: str) -> None:
+        super().__init__(f"{field}; allowed: {allowed}")
+        self.field, self.allowed = field, allowed
 
 
 class DuplicateRecord(LedgerError):  # noqa: N818

@@ -58,7 +58,7 @@ class Reader:
     def __init__(self, connection: Connection, now: float) -> None:
         self._connection = connection
         self._campaigns: dict[str, CampaignView] = {}
-        self._scored: set[tuple[str, str]] = set()
+        self._seen: dict[tuple[str, str], CustomerView] = {}
         self.now = now
         """When it began, by the ledger's clock."""
 
@@ -67,6 +67,10 @@ class Reader:
         found = views.campaigns(self._connection, ids)
         self._campaigns.update(found)
         return found
+
+    def pilot_micros(self, campaign_id: str) -> int:
+        """What contacts of a campaign's pilot have reserved and spent."""
+        return views.pilot_micros(self._connection, campaign_id)
 
     def campaign(self, campaign_id: str) -> CampaignView | None:
         """A campaign; None if there is none of that id."""
@@ -87,9 +91,7 @@ class Reader:
         """
         self._know(campaign_ids)
         found = views.customers(self._connection, ids, campaign_ids, now, self._campaigns)
-        self._scored.update(
-            (each.customer_id, each.campaign_id) for each in found if each.baseline_churn_probability is not None
-        )
+        self._seen.update(zip(zip(ids, campaign_ids, strict=True), found, strict=True))
         return found
 
     def decision(self, decision_id: str) -> DecisionRecord | None:
@@ -167,11 +169,16 @@ class Transaction(Reader):
     def record(self, rows: Sequence[DecisionRow]) -> None:
         """Writes decisions with their contacts, reservations and keys.
 
-        Raises BudgetExceeded, CooldownBroken, DuplicateRecord (the database's own rules say no) or LedgerError (a row
-        contradicts itself); let it pass, so that the transaction is rolled back.
+        Raises BudgetExceeded, CooldownBroken, DuplicateRecord (the database's own rules say no), HoldoutBroken or
+        LedgerError (a row contradicts itself); let it pass, so that the transaction is rolled back.
         """
         self._know([row.campaign_id for row in rows])
-        recording.record(self._connection, rows, self._campaigns, self._scored)
+        pairs = dict.fromkeys((row.customer_id, row.campaign_id) for row in rows)
+        if unseen := [pair for pair in pairs if pair not in self._seen and pair[1] in self._campaigns]:
+            self.customers([pair[0] for pair in unseen], [pair[1] for pair in unseen], self.now)
+        recording.record(self._connection, rows, self._campaigns, self._seen)
+        for pair in pairs:
+            del self._seen[pair]  # it has decisions now
 
     def set_message(self, decision_id: str, message_json: bytes, response: bytes | None = None) -> None:
         """Replaces a decision's message, and with `response` what a retry is answered."""
@@ -187,7 +194,7 @@ class Transaction(Reader):
 
     def put_campaign(self, campaign: Campaign) -> None:
         """Makes or changes a campaign. Raises BudgetExceeded for a budget below what is spent and reserved."""
-        administration.put_campaign(self._connection, campaign)
+        administration.put_campaign(self._connection, campaign, self.now)
         self._campaigns.pop(campaign.campaign_id, None)
 
     def set_consent(self, customer_id: str, channel: str, status: ConsentStatus, *, source: str) -> int:

@@ -1,12 +1,13 @@
-"""Decisions are written: the row, the contact, the reservation and the Idempotency-Key together or not at all."""
+"""Decisions are written: the row, the contact, the reservation and the Idempotency-Key together or not at all,
+and with a customer's first one in a campaign the arm that she was drawn to."""
 
 import json
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from serving.ledger.database import Connection, texts
-from serving.ledger.errors import CooldownBroken, LedgerError
-from serving.ledger.types import DAY, IDEMPOTENCY_SECONDS, CampaignView, DecisionRow, Stored
+from serving.ledger.errors import CooldownBroken, HoldoutBroken, LedgerError
+from serving.ledger.types import DAY, IDEMPOTENCY_SECONDS, CampaignView, CustomerView, DecisionRow, Stored
 
 _ANSWERED = """
     SELECT idempotency_key, decided_at, request_digest, decision_id, response FROM decisions
@@ -32,8 +33,12 @@ _BASELINES = """
 _CONTACT = (
     "decision_id", "customer_id", "campaign_id", "channel", "offer", "send_at", "send_day", "due_at", "planned",
     "state", "contact_cost_micros", "offer_cost_micros", "reserved_micros", "spent_micros", "offer_days", "effect_days",
-    "amount_micros",
+    "amount_micros", "pilot",
 )  # fmt: skip
+_ASSIGNMENT = (
+    "campaign_id", "customer_id", "arm", "pilot_arm", "propensity", "assigned_at", "design", "acted_at",
+)  # fmt: skip
+_ACTED = "UPDATE assignments SET acted_at = ? WHERE customer_id = ? AND campaign_id = ? AND acted_at IS NULL"
 _MESSAGE = "UPDATE decisions SET message_json = ? WHERE decision_id = ?"
 _MESSAGE_AND_RESPONSE = "UPDATE decisions SET message_json = ?, response = ? WHERE decision_id = ?"
 
@@ -57,23 +62,31 @@ def record(
     connection: Connection,
     rows: Sequence[DecisionRow],
     known: Mapping[str, CampaignView],
-    scored: Container[tuple[str, str]] = (),
+    seen: Mapping[tuple[str, str], CustomerView],
 ) -> None:
-    """Writes decisions; `known` holds their campaigns, `scored` (customer, campaign) that have a baseline already.
+    """Writes decisions; `known` holds their campaigns, `seen` the view of each (customer, campaign).
 
-    Raises BudgetExceeded, CooldownBroken or DuplicateRecord where the database's own rules say no, and LedgerError for
-    a row that contradicts itself; the transaction must then be rolled back.
+    Raises BudgetExceeded, CooldownBroken or DuplicateRecord where the database's own rules say no, HoldoutBroken for a
+    contact to a customer whom its campaign holds out, and LedgerError for a row that contradicts itself; the
+    transaction must then be rolled back.
     """
     for row in rows:
-        _check(row, known)
+        _check(row, known, seen)
     contacts = [row for row in rows if row.executed and row.send_at is not None]
     if contacts:
         _reserve(connection, contacts)
     connection.insert("decisions", _DECISION, [_decision(row) for row in rows])
     # A shadow must leave no trace in what the active bundle sees; where the models failed there is no score.
-    first = [row.decision_id for row in rows if row.executed and (row.customer_id, row.campaign_id) not in scored]
+    executed = [(row, seen[row.customer_id, row.campaign_id]) for row in rows if row.executed]
+    first = [row.decision_id for row, view in executed if view.baseline_churn_probability is None]
     if first:
         connection.run(_BASELINES, texts(first))
+    drawn = {(row.customer_id, row.campaign_id): row for row, view in executed if not view.assignment.recorded}
+    if drawn:
+        made = [_assignment(row, seen[pair], known[row.campaign_id]) for pair, row in drawn.items()]
+        connection.insert("assignments", _ASSIGNMENT, made)
+    if acted := [row for row, view in executed if row.pilot and view.assignment.recorded]:
+        connection.many(_ACTED, [(row.decided_at, row.customer_id, row.campaign_id) for row in acted])
     if contacts:
         connection.insert("contacts", _CONTACT, [_contact(row, known[row.campaign_id]) for row in contacts])
 
@@ -93,7 +106,7 @@ def _key(key_id: str, key: str) -> str:
     return f"{key_id}:{key}"
 
 
-def _check(row: DecisionRow, known: Mapping[str, CampaignView]) -> None:
+def _check(row: DecisionRow, known: Mapping[str, CampaignView], seen: Mapping[tuple[str, str], CustomerView]) -> None:
     where = f"decision {row.decision_id}"
     if row.campaign_id not in known:
         raise LedgerError(f"{where}: there is no campaign {row.campaign_id!r}")
@@ -102,6 +115,8 @@ def _check(row: DecisionRow, known: Mapping[str, CampaignView]) -> None:
     if (row.action == 0) != (row.send_at is None):
         raise LedgerError(f"{where}: action {row.action} with send_at {row.send_at}; a contact alone has a time")
     contact = row.executed and row.send_at is not None
+    if contact and seen[row.customer_id, row.campaign_id].assignment.arm.group == "holdout":
+        raise HoldoutBroken(f"{where}: the campaign holds the customer out")
     if not (0 <= row.contact_cost_micros <= row.reserve_micros if contact else row.reserve_micros == 0):
         raise LedgerError(
             f"{where}: reserve_micros {row.reserve_micros}, contact_cost_micros {row.contact_cost_micros}; a contact "
@@ -176,4 +191,10 @@ def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
         row.offer_days,
         row.effect_days,
         row.amount_micros,
+        int(row.pilot),
     )
+
+
+def _assignment(row: DecisionRow, view: CustomerView, campaign: CampaignView) -> tuple[object, ...]:
+    acted_at = row.decided_at if row.pilot else None
+    return (row.campaign_id, row.customer_id, *view.assignment.arm, row.decided_at, campaign.design, acted_at)

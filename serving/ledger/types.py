@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from retentionjax.decide.draws import Arm, Pilot
+
 Clock = Callable[[], float]
 """Gives the time, UTC epoch seconds; tests freeze it."""
 
@@ -24,6 +26,19 @@ DAY = 86_400.0  # seconds
 MICROS = 1_000_000  # a dollar
 IDEMPOTENCY_SECONDS = DAY  # an Idempotency-Key is remembered so long
 RESERVATION_DAYS = 14  # a contact unanswered so many days after it was sent gives the discount it reserved back
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """The arm that a campaign drew for a customer."""
+
+    arm: Arm
+    acted: bool = False
+    """Whether a pilot's arm was carried out."""
+    recorded: bool = True
+    """False: it is recorded with the first decision."""
+
+
+_BY_POLICY = Assignment(Arm("policy", None, 1.0))
 
 
 class CustomerView(msgspec.Struct, frozen=True):  # as a frozen dataclass it would cost four times as much to make
@@ -50,6 +65,7 @@ class CustomerView(msgspec.Struct, frozen=True):  # as a frozen dataclass it wou
     baseline_churn_probability: float | None = None
     """The first score of the customer in this campaign; None before it."""
     churned: bool = False
+    assignment: Assignment = _BY_POLICY
 
     def consent_for(self, channel: str) -> ConsentStatus:
         """Consent to be contacted by `channel`."""
@@ -69,6 +85,12 @@ class CampaignView:
     starts_at: float
     horizon_days: int
     customers_expected: int
+    salt: str = ""
+    design: int = 0
+    """Number of the design that the two below are."""
+    holdout: float = 0.0
+    """Share of its customers that it never contacts."""
+    pilot: Pilot | None = None
 
     @property
     def left_micros(self) -> int:
@@ -89,6 +111,12 @@ class Campaign:
     starts_at: float
     horizon_days: int
     customers_expected: int
+    holdout: float | None = None
+    """None: as it was; of a new campaign `HOLDOUT`."""
+    pilot: Pilot | None = None
+    """None: as it was; of a new campaign, none."""
+    salt: str | None = None
+    """None: as it was; of a new campaign, drawn."""
 
 
 @dataclass(slots=True)  # not frozen, which would make each of its many fields four times as dear
@@ -146,6 +174,8 @@ class DecisionRow:
     """The part of `reserve_micros` that is paid at once on acceptance."""
     basis: bytes | None = None
     """JSON: the facts and the history it was made from, for `/explanation`; emptied when the customer is erased."""
+    pilot: bool = False
+    """Whether it carries out the customer's arm of a pilot, be it to leave her alone."""
 
 
 @dataclass(frozen=True, slots=True)

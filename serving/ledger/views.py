@@ -1,27 +1,38 @@
-"""Campaigns and customers as a decision sees them: four statements for a whole micro-batch.
+"""Campaigns and customers as a decision sees them: five statements for a whole micro-batch.
 
 Days are those of the asking campaign: a contact of any campaign counts on the day floor((send_at − starts_at)/86400).
-A day that is past or today is executed, a later one pending; cancelled contacts never were.
+A day that is past or today is executed, a later one pending; cancelled contacts never were. A customer without an
+assignment is drawn here, by a hash; `recording` writes it with her first decision.
 """
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from retentionjax.decide.draws import Arm, Pilot, arm, place
 from serving.ledger.database import Connection, Row, texts
 from serving.ledger.errors import LedgerError
-from serving.ledger.types import CampaignView, ConsentStatus, CustomerView
+from serving.ledger.types import Assignment, CampaignView, ConsentStatus, CustomerView
 
 _CAMPAIGNS = """
-    SELECT campaign_id, budget_micros, spent_micros, reserved_micros, starts_at, horizon_days, customers_expected
-    FROM campaigns WHERE campaign_id IN (SELECT value FROM json_each(?))"""
+    SELECT c.campaign_id, c.budget_micros, c.spent_micros, c.reserved_micros, c.starts_at, c.horizon_days,
+        c.customers_expected, c.salt, c.design, d.holdout, d.pilot
+    FROM campaigns c JOIN designs d ON d.campaign_id = c.campaign_id AND d.number = c.design
+    WHERE c.campaign_id IN (SELECT value FROM json_each(?))"""
+_PILOT_MONEY = """
+    SELECT CAST(COALESCE(SUM(reserved_micros + spent_micros), 0) AS BIGINT) FROM contacts
+    WHERE campaign_id = ? AND pilot = 1"""
 _CUSTOMERS = """
     SELECT customer_id, time_zone, churned_at FROM customers WHERE customer_id IN (SELECT value FROM json_each(?))"""
 _CONSENTS = """
     SELECT customer_id, channel, status FROM consents WHERE customer_id IN (SELECT value FROM json_each(?))"""
-_BASELINES = """
-    SELECT customer_id, campaign_id, churn_probability FROM baselines
-    WHERE customer_id IN (SELECT value FROM json_each(?))"""
+_DRAWN = """
+    SELECT a.customer_id, a.campaign_id, b.churn_probability, a.arm, a.pilot_arm, a.propensity, a.acted_at
+    FROM assignments a LEFT JOIN baselines b ON b.customer_id = a.customer_id AND b.campaign_id = a.campaign_id
+    WHERE a.customer_id IN (SELECT value FROM json_each(?))"""
 _CONTACTS = """
     SELECT customer_id, campaign_id, offer, send_at, accepted_at, reserved_micros + spent_micros, effect_days
     FROM contacts WHERE state <> 'cancelled' AND customer_id IN (SELECT value FROM json_each(?))"""
@@ -29,7 +40,28 @@ _CONTACTS = """
 
 def campaigns(connection: Connection, ids: Iterable[str]) -> dict[str, CampaignView]:
     """Those of `ids` that there are."""
-    return {row[0]: CampaignView(*row) for row in connection.rows(_CAMPAIGNS, texts(set(ids)))}
+    return {
+        row[0]: CampaignView(*(*row[:-1], None if row[-1] is None else read_pilot(row[-1])))
+        for row in connection.rows(_CAMPAIGNS, texts(set(ids)))
+    }
+
+
+@functools.lru_cache(maxsize=64)
+def read_pilot(text: str) -> Pilot:
+    """A pilot as `designs` keeps it."""
+    return msgspec.json.decode(text, type=Pilot)
+
+
+def draw(campaign: CampaignView, customer_id: str, at: float) -> Arm:
+    """The arm of a customer whom the campaign first decides about at `at`."""
+    pilot = campaign.pilot if campaign.pilot is not None and at < campaign.pilot.ends_at else None
+    return arm(place(campaign.salt, customer_id), campaign.holdout, pilot)
+
+
+def pilot_micros(connection: Connection, campaign_id: str) -> int:
+    """What contacts of a campaign's pilot have reserved and spent."""
+    used: int = connection.rows(_PILOT_MONEY, campaign_id)[0][0]
+    return used
 
 
 def customers(
@@ -53,18 +85,24 @@ def customers(
     contacts: dict[str, list[Row]] = defaultdict(list)
     for row in connection.rows(_CONTACTS, wanted):
         contacts[row[0]].append(row)
-    baselines = {(row[0], row[1]): row[2] for row in connection.rows(_BASELINES, wanted)}
+    drawn = {(row[0], row[1]): row[2:] for row in connection.rows(_DRAWN, wanted)}
     views = []
     for customer, campaign in zip(ids, campaign_ids, strict=True):
         _, time_zone, churned_at = facts.get(customer, (customer, None, None))
+        if (found := drawn.get((customer, campaign))) is not None:
+            baseline, *words, acted_at = found
+            assignment = Assignment(Arm(*words), acted=acted_at is not None)
+        else:
+            baseline, assignment = None, Assignment(draw(known[campaign], customer, now), recorded=False)
         views.append(
             CustomerView(
                 customer_id=customer,
                 campaign_id=campaign,
                 consent=consents.get(customer, {}),
                 time_zone=time_zone,
-                baseline_churn_probability=baselines.get((customer, campaign)),
+                baseline_churn_probability=baseline,
                 churned=churned_at is not None,
+                assignment=assignment,
                 **(_history(contacts[customer], known[campaign], now) if customer in contacts else {}),
             )
         )

@@ -41,7 +41,7 @@ def postgres() -> Iterator[postgres_server.Server]:
 
 
 def campaign(name: str, dollars: float) -> Campaign:
-    return Campaign(name, int(dollars * MICROS), time.time() - DAY / 2, 90, 100)
+    return Campaign(name, int(dollars * MICROS), time.time() - DAY / 2, 90, 100, holdout=0.0)
 
 
 def prepared(database: str, dollars: float) -> tuple[Ledger, str]:

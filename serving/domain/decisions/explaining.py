@@ -21,6 +21,8 @@ NOT_SERVING, NO_TIME = "bundle_not_serving", "no_time"
 _WHY = {
     "campaign_budget": "the campaign's money does not cover them in full",
     "campaign_end": "they would be sent after the campaign's last day",
+    "holdout": "the campaign never contacts this customer, so that its effect can be measured",
+    "pilot": "the customer takes part in a pilot, which makes no other contact than the one she was drawn to",
     "consent": "the customer has not agreed to be contacted by this channel",
     "churned": "the customer has left",
     "contact_frequency": "the shield's rules allow no more contacts so soon",

@@ -158,7 +158,7 @@ class Explanation(msgspec.Struct, frozen=True):
     ] = ()
 
 
-class DecisionOut(Decision, frozen=True, omit_defaults=True):
+class DecisionOut(Decision, frozen=True):
     """A decision, with its explanation if that was asked for."""
 
     explanation: Explanation | None = None
@@ -281,7 +281,7 @@ class SimulationIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Simulated(msgspec.Struct, frozen=True):
-    """What the policy would do. Consent, quiet hours and the campaign's money are left out of account."""
+    """What the policy would do. Consent, hold-out, pilot, quiet hours and the campaign's money are left out."""
 
     decision: Literal["contact", "wait"]
     action: Annotated[Action, Meta(description="Drawn by a hash of customer, campaign `default` and day")]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from engines import ask, running
 
-from retentionjax.decide.program import sample, uniform
+from retentionjax.decide.draws import sample, uniform
 from serving.engine import drafts
 from serving.engine.contract import (
     CampaignNotRunning,

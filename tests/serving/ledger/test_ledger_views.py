@@ -63,7 +63,7 @@ def test_contacts_of_all_campaigns_count_and_the_account_is_each_campaigns_own(
 ) -> None:
     other = START - 3.5 * DAY
     with ledger.transaction() as tx:
-        tx.put_campaign(Campaign("winter", campaign().budget_micros, other, 90, 100))
+        tx.put_campaign(Campaign("winter", campaign().budget_micros, other, 90, 100, holdout=0.0))
     record(ledger, decision("ann", now=START, campaign_id="winter", starts_at=other, offer_cost=7))
     record(ledger, decision("ann", now=clock.to_day(8)))
     spring, winter = (view(ledger, clock.to_day(10), campaign_id=name) for name in ("spring", "winter"))
