@@ -54,4 +54,5 @@ def _campaign(manifest: Manifest, settings: Settings, now: float) -> Campaign:
         starts_at=now,
         horizon_days=int(manifest.env["horizon_days"]),
         customers_expected=customers,
+        holdout=settings.campaign_holdout,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from retentionjax.decide.draws import HOLDOUT, MOST_HELD_OUT
 from retentionjax.errors import ConfigError
 
 PREFIX = "RETENTIONJAX_"
@@ -54,6 +55,9 @@ class Settings:
     )
     campaign_budget: float | None = _setting(
         None, "first start: its budget, where it is not customers × limit", Bounds(0, 1e9, "$")
+    )
+    campaign_holdout: float = _setting(
+        HOLDOUT, "first start: share of its customers that it never contacts", Bounds(0, MOST_HELD_OUT)
     )
     exploration: float = _setting(
         0.0, "share of decisions drawn evenly from what is allowed, to learn from", Bounds(0, 1)

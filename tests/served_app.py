@@ -58,6 +58,7 @@ def serve(folder: Path, bundle: Path, **changed: Any) -> Iterator[Running]:
         **{
             "campaign_customers": 64,
             "campaign_budget": 5000.0,
+            "campaign_holdout": 0.0,
             "rate": 0.0,
             "log_level": "error",
             **changed,

@@ -8,9 +8,9 @@ import numpy as np
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.decide.customer import Customer, read, stack
-from retentionjax.decide.draws import sample, uniform
+from retentionjax.decide.draws import uniform
 from retentionjax.decide.explain import Explanation, explain
-from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider
+from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample
 from retentionjax.env import actions
 
 

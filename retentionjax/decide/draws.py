@@ -14,9 +14,6 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
-from jaxtyping import Float, Int
-
 from retentionjax.errors import ConfigError
 
 Group = Literal["policy", "holdout", "pilot"]
@@ -95,14 +92,6 @@ def check(holdout: float, pilot: Pilot | None = None) -> None:
 def uniform(customer_id: str, campaign_id: str, day: int) -> float:
     """The number in [0, 1) by which an action is drawn."""
     return _share(f"{customer_id}\0{campaign_id}\0{day}")
-
-
-def sample(propensities: Float[np.ndarray, "B actions"], uniforms: Float[np.ndarray, " B"]) -> Int[np.ndarray, " B"]:
-    """The action of each row at its uniform number, by the inverse of the distribution; never one of probability 0."""
-    cumulative = np.cumsum(propensities, axis=1, dtype=np.float64)
-    at = (cumulative <= (uniforms * cumulative[:, -1])[:, None]).sum(axis=1)
-    last = propensities.shape[1] - 1 - np.argmax(propensities[:, ::-1] > 0, axis=1)
-    return np.minimum(at, last)
 
 
 def _share(named: str) -> float:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
@@ -158,6 +158,14 @@ class Decider:
             padded = some if size == count else [_padded(each, size) for each in some]
             parts.append([np.asarray(each)[:count] for each in run(*padded)])
         return tuple(parts[0]) if len(parts) == 1 else tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+
+
+def sample(propensities: Float[np.ndarray, "B actions"], uniforms: Float[np.ndarray, " B"]) -> Int[np.ndarray, " B"]:
+    """The action of each row at its uniform number, by the inverse of the distribution; never one of probability 0."""
+    cumulative = np.cumsum(propensities, axis=1, dtype=np.float64)
+    at = (cumulative <= (uniforms * cumulative[:, -1])[:, None]).sum(axis=1)
+    last = propensities.shape[1] - 1 - np.argmax(propensities[:, ::-1] > 0, axis=1)
+    return np.minimum(at, last)
 
 
 # --- to the program -------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from retentionjax.bundle import Bundle
 from retentionjax.decide.customer import Customers, state, unknown
-from retentionjax.decide.draws import sample, uniform
+from retentionjax.decide.draws import uniform
 from retentionjax.decide.facts import as_frame
-from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider
+from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample
 from retentionjax.env import actions
 from retentionjax.env.types import EnvParams
 from retentionjax.env.value import contact_value

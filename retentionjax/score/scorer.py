@@ -15,9 +15,9 @@ from retentionjax import storage
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
 from retentionjax.decide.customer import unknown
-from retentionjax.decide.draws import sample, uniform
+from retentionjax.decide.draws import uniform
 from retentionjax.decide.facts import Fault, Features
-from retentionjax.decide.program import Decider
+from retentionjax.decide.program import Decider, sample
 from retentionjax.env import actions
 from retentionjax.env.actions import WAIT
 from retentionjax.errors import DataError

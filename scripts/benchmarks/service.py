@@ -307,7 +307,7 @@ def _engine() -> dict[str, float]:
     import numpy as np
 
     from retentionjax.decide.customer import unknown
-    from retentionjax.decide.draws import sample
+    from retentionjax.decide.program import sample
     from serving.engine.contract import Ask
     from serving.engine.drafts import Terms, draft
     from serving.engine.situations import Situation

@@ -12,8 +12,8 @@ import numpy as np
 
 from retentionjax.company.offers import NONE
 from retentionjax.decide.customer import Customer, stack
-from retentionjax.decide.draws import sample, uniform
-from retentionjax.decide.program import RULES, Conditions, Decided
+from retentionjax.decide.draws import uniform
+from retentionjax.decide.program import RULES, Conditions, Decided, sample
 from retentionjax.env.actions import WAIT
 from retentionjax.shield import Brief
 from serving.engine.contract import ENCODER, Churn, Decision, Message, OfferMade, Removed

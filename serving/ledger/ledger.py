@@ -36,6 +36,7 @@ from serving.ledger.types import (
     DailySpend,
     DecisionRecord,
     DecisionRow,
+    Drawn,
     DueContact,
     KillSwitch,
     Outcome,
@@ -71,6 +72,10 @@ class Reader:
     def pilot_micros(self, campaign_id: str) -> int:
         """What contacts of a campaign's pilot have reserved and spent."""
         return views.pilot_micros(self._connection, campaign_id)
+
+    def assignments(self, campaign_id: str) -> Drawn:
+        """How many customers a campaign has drawn, and to what."""
+        return records.assignments(self._connection, campaign_id)
 
     def campaign(self, campaign_id: str) -> CampaignView | None:
         """A campaign; None if there is none of that id."""

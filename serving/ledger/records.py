@@ -9,6 +9,7 @@ from serving.ledger.types import (
     CustomerLedger,
     DailySpend,
     DecisionRecord,
+    Drawn,
     DueContact,
     Outcome,
     RecentDecision,
@@ -45,6 +46,10 @@ _ANSWERS = """
     SELECT send_day, CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS BIGINT),
         CAST(SUM(CASE WHEN state = 'declined' THEN 1 ELSE 0 END) AS BIGINT)
     FROM contacts WHERE campaign_id = ? GROUP BY send_day"""
+_ASSIGNMENTS = """
+    SELECT COUNT(*), COUNT(CASE WHEN arm = 'holdout' THEN 1 END), COUNT(CASE WHEN arm = 'pilot' THEN 1 END),
+        COUNT(acted_at)
+    FROM assignments WHERE campaign_id = ?"""
 _DAYS = """
     SELECT day, CAST(SUM(contacts) AS BIGINT), CAST(SUM(spent_micros) AS BIGINT), CAST(SUM(reserved_micros) AS BIGINT)
     FROM (
@@ -101,3 +106,8 @@ def daily_answers(connection: Connection, campaign_id: str) -> dict[int, tuple[i
 def daily_spend(connection: Connection, campaign_id: str) -> list[DailySpend]:
     """A campaign's contacts and money by campaign day, days without a contact left out."""
     return [DailySpend(*row) for row in connection.rows(_DAYS, campaign_id, campaign_id)]
+
+
+def assignments(connection: Connection, campaign_id: str) -> Drawn:
+    """How many customers a campaign has drawn, and to what."""
+    return Drawn(*connection.rows(_ASSIGNMENTS, campaign_id)[0])

@@ -359,6 +359,17 @@ class CustomerLedger:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """How many customers a campaign has drawn by now."""
+
+    customers: int
+    held_out: int
+    in_pilot: int
+    acted: int
+    """Of the pilot's, whose arm was carried out."""
+
+
+@dataclass(frozen=True, slots=True)
 class DailySpend:
     """One campaign day: of the contacts counted on it, what is spent by now and what is still reserved."""
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from retentionjax.bundle import Bundle
 from retentionjax.decide import customer, decide
 from retentionjax.decide.customer import Customer
-from retentionjax.decide.draws import sample, uniform
+from retentionjax.decide.draws import uniform
 from retentionjax.decide.facts import as_frame
-from retentionjax.decide.program import RULES, Decider
+from retentionjax.decide.program import RULES, Decider, sample
 from retentionjax.env import EnvParams, EnvState, constraints, dynamics, observation
 from retentionjax.env.types import NEVER
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from engines import ask, running
 
-from retentionjax.decide.draws import sample, uniform
+from retentionjax.decide.draws import uniform
+from retentionjax.decide.program import sample
 from serving.engine import drafts
 from serving.engine.contract import (
     CampaignNotRunning,
