@@ -28,6 +28,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--campaign", default="default", metavar="ID", help="which the draw depends on (default)")
     parser.add_argument("--day", type=int, default=0, help="day of the campaign, 0-based (0)")
     parser.add_argument(
+        "--holdout",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the customers, that are left alone and marked, so that the effect on the others can be measured (0)",
+    )
+    parser.add_argument("--salt", default="", help="by which they are drawn; that of a service's campaign: as it does")
+    parser.add_argument(
         "--on-error",
         choices=("stop", "skip"),
         default="stop",
@@ -47,14 +55,17 @@ def main(arguments: Sequence[str]) -> int:
         campaign=parsed.campaign,
         day=parsed.day,
         on_error=parsed.on_error,
+        holdout=parsed.holdout,
+        salt=parsed.salt,
     )
     result = run(request)
     if result.synthetic:
         print("SYNTHETIC DATA: the bundle was made with made-up customers")
     count = result.count
     rejected = f", {count.rejected:,} rows left out (see rejects-*.parquet)" if count.rejected else ""
+    held_out = f", {count.held_out:,} held out" if parsed.holdout else ""
     print(
-        f"{parsed.out}: {count.rows:,} decisions in {result.parts:,} parts, {count.contacts:,} to contact, expected "
-        f"spend ${count.expected_spend:,.2f}{rejected}; {result.speed}"
+        f"{parsed.out}: {count.rows:,} decisions in {result.parts:,} parts, {count.contacts:,} to contact{held_out}, "
+        f"expected spend ${count.expected_spend:,.2f}{rejected}; {result.speed}"
     )
     return 0

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from retentionjax import storage
+from retentionjax.decide import draws
 from retentionjax.errors import ConfigError, DataError
 
-FORMAT = 2
+FORMAT = 3
 NAME = "manifest.json"
 OnError = Literal["stop", "skip"]
 
@@ -70,9 +71,16 @@ class Plan:
     """What a row that cannot be read does: stop everything, or be left out and named in a file."""
     rows_per_shard: int
     sources: tuple[Source, ...]
+    holdout: float = 0.0
+    """Share of customers left alone, so that the effect of contacting the others can be measured."""
+    salt: str = ""
+    """By which they are drawn; with the salt of a service's campaign, as it does."""
 
     def __post_init__(self) -> None:
-        """Refuses shards of no rows and an unknown rule for errors."""
+        """Refuses shards of no rows, an unknown rule for errors, and a hold-out that cannot be."""
+        draws.check(self.holdout)
+        if self.holdout and not self.salt:
+            raise ConfigError("salt is missing; allowed: any text, such as the salt of a service's campaign")
         if self.rows_per_shard < 1:
             raise ConfigError(f"rows_per_shard is {self.rows_per_shard}; allowed: 1 or more")
         if self.on_error not in get_args(OnError):
@@ -173,6 +181,8 @@ def _difference(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         ("day", "--day"),
         ("on_error", "--on-error"),
         ("rows_per_shard", "--rows-per-shard"),
+        ("holdout", "--holdout"),
+        ("salt", "--salt"),
     ):
         if before.get(key) != wanted[key]:
             return f"{word} {_short(before.get(key))}, and this is {_short(wanted[key])}"

@@ -34,6 +34,8 @@ class Request:
     campaign: str = "default"
     day: int = 0
     on_error: OnError = "stop"
+    holdout: float = 0.0
+    salt: str = ""
 
     def __post_init__(self) -> None:
         """Refuses an unknown engine and no workers."""
@@ -72,8 +74,17 @@ def run(request: Request) -> Result:
     files = find(request.customers)
     sources = describe(files)
     manifest = bundle.manifest
-    campaign, day = request.campaign, request.day
-    plan = Plan(manifest.id, manifest.synthetic, campaign, day, request.on_error, request.rows_per_shard, sources)
+    plan = Plan(
+        bundle=manifest.id,
+        synthetic=manifest.synthetic,
+        campaign=request.campaign,
+        day=request.day,
+        on_error=request.on_error,
+        rows_per_shard=request.rows_per_shard,
+        sources=sources,
+        holdout=request.holdout,
+        salt=request.salt,
+    )
     folder = storage.as_path(request.out)
     with _only_one(folder):
         settle(plan, folder)

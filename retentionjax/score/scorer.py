@@ -15,7 +15,7 @@ from retentionjax import storage
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
 from retentionjax.decide.customer import unknown
-from retentionjax.decide.draws import uniform
+from retentionjax.decide.draws import place, uniform
 from retentionjax.decide.facts import Fault, Features
 from retentionjax.decide.program import Decider, sample
 from retentionjax.env import actions
@@ -51,6 +51,7 @@ class Count:
     """Decisions to contact."""
     expected_spend: float
     """$, the policy's own expectation over all its rows."""
+    held_out: int = 0
 
     def __add__(self, other: "Count") -> "Count":
         """Of both together."""
@@ -63,7 +64,10 @@ NOTHING = Count(0, 0, 0, 0.0)
 
 
 def schema(bundle: Bundle) -> pa.Schema:
-    """Columns of the decisions. `action` as in `env.actions`; `offer`, a name, and the delay are null for *wait*."""
+    """Columns of the decisions. `action` as in `env.actions`; `offer`, a name, and the delay are null for *wait*.
+
+    `reason` is `policy` or `holdout`; who is held out waits, and nothing is expected of the campaign.
+    """
     acceptance = [(f"accept_probability_{name}", pa.float32()) for name in bundle.offers]
     return pa.schema(
         [
@@ -80,6 +84,8 @@ def schema(bundle: Bundle) -> pa.Schema:
             ("expected_uplift", pa.float32()),
             ("expected_spend", pa.float32()),
             ("expected_contacts", pa.float32()),
+            ("reason", pa.string()),
+            ("holdout", pa.bool_()),
         ]
     )
 
@@ -132,12 +138,16 @@ class Scorer:
     def decide(self, features: Features) -> pa.RecordBatch:
         """Decisions about customers of whom nothing is known but their facts; see `schema`."""
         rows = len(features.customer_id)
-        decided = self._decider.decide(features, unknown(rows, day=self.plan.day))
+        holdout, salt = self.plan.holdout, self.plan.salt
+        held_out = np.array([bool(holdout) and place(salt, each) < holdout for each in features.customer_id])
+        conditions = self._decider.open(rows)
+        conditions.allowed[held_out, 1:] = False
+        decided = self._decider.decide(features, unknown(rows, day=self.plan.day), conditions)
         drawn = [uniform(each, self.plan.campaign, self.plan.day) for each in features.customer_id]
         action = sample(decided.propensities, np.array(drawn))
         waits, params, names = action == WAIT, self.bundle.params, np.array(list(self.bundle.offers))
         offer, delay = np.divmod(np.where(waits, 0, action - 1), actions.delays(params))
-        values = dict(zip(VALUES, decided.values.T, strict=True))
+        values = dict(zip(VALUES, np.where(held_out, 0, decided.values.T), strict=True))
         acceptance = decided.observation[:, 1 : 1 + len(names)]
         columns = [
             pa.array(features.customer_id, pa.string()),
@@ -153,6 +163,8 @@ class Scorer:
             values["uplift"],
             values["campaign_budget"],
             values["contact"],
+            np.where(held_out, "holdout", "policy"),
+            held_out,
         ]
         arrays = [each if isinstance(each, pa.Array) else pa.array(each) for each in columns]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
@@ -201,7 +213,8 @@ def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def _count(decided: pa.Table) -> Count:
     spend = decided.column("expected_spend").to_numpy().sum(dtype=np.float64)
-    return Count(decided.num_rows, 0, int(pc.sum(decided.column("contact")).as_py()), float(spend))
+    contacts, held_out = (int(pc.sum(decided.column(name)).as_py()) for name in ("contact", "holdout"))
+    return Count(decided.num_rows, 0, contacts, float(spend), held_out)
 
 
 def _groups(file: pq.ParquetFile, shard: Shard) -> tuple[list[int], int]:

@@ -13,7 +13,7 @@ import pytest
 
 from retentionjax import cli, storage
 from retentionjax.bundle import write
-from retentionjax.decide import Decider, decide
+from retentionjax.decide import Decider, decide, draws
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.score.running import Request, run
 
@@ -253,3 +253,28 @@ def test_a_crash_at_any_write_costs_nothing(bundle_folder, customers, scored, tm
             run(request)
     run(request)
     assert customer_tables.content(tmp_path / "out") == customer_tables.content(scored)
+
+
+def test_the_holdout_is_left_alone_and_written(bundle_folder, customers, scored, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["score", "--bundle", str(bundle_folder), "--customers", str(customers), "--out", str(out)]
+    assert cli.main([*arguments, "--holdout", "0.3", "--salt", "spring"]) == 0
+    rows, before = customer_tables.decisions(out).to_pylist(), customer_tables.decisions(scored).to_pylist()
+    held_out = {row["customer_id"] for row in rows if row["holdout"]}
+    assert held_out == {f"C-{number}" for number in range(ROWS) if draws.place("spring", f"C-{number}") < 0.3}
+    for row, open_ in zip(rows, before, strict=True):
+        if row["holdout"]:
+            assert (row["reason"], row["contact"], row["action"], row["propensity"]) == ("holdout", False, 0, 1.0)
+            assert row["expected_spend"] == row["expected_uplift"] == row["expected_contacts"] == 0
+        else:
+            assert row == open_
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["held_out"] == len(held_out) > 200
+    assert f"{len(held_out)} held out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("changed", "message"), [({"holdout": 1.0, "salt": "s"}, "holdout is 1.0; allowed: 0 to 0.9"),
+                                                  ({"holdout": 0.1}, "salt is missing")])  # fmt: skip
+def test_a_holdout_that_cannot_be_is_refused(bundle_folder, customers, tmp_path, changed, message):
+    with pytest.raises(ConfigError, match=message):
+        run(Request(bundle_folder, customers, tmp_path / "out", **changed))
