@@ -38,7 +38,7 @@ class Assignment(msgspec.Struct, frozen=True):
     """False: it is recorded with the first decision."""
 
 
-_BY_POLICY = Assignment(Arm("policy", None, 1.0))
+_BY_POLICY = Assignment(Arm("policy", None, 1.0), recorded=False)
 
 
 class CustomerView(msgspec.Struct, frozen=True):  # as a frozen dataclass it would cost four times as much to make

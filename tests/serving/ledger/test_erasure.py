@@ -175,10 +175,11 @@ def test_the_audit_finds_a_single_micro(database: str, clock: FrozenClock, ledge
         tx._connection.run("UPDATE decisions SET customer_id = 'eve' WHERE decision_id = ?", contacts[0])
     with ledger.read() as reader:
         faults = reader.audit(cooldown_days=7)
-    assert len(faults) == 3
+    assert len(faults) == 4
     assert "spent_micros is 1, and its rows sum to 0" in faults[0]
     assert "another customer" in faults[1]
-    assert "3 days after another" in faults[2]
+    assert "without the arm" in faults[2]
+    assert "3 days after another" in faults[3]
 
 
 def test_the_audit_looks_for_the_cooldown_across_campaigns(ledger: Ledger, clock: FrozenClock) -> None:

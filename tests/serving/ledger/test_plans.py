@@ -14,7 +14,9 @@ from serving.ledger.database import in_postgres
 from serving.ledger.postgres import PostgresConnection
 from serving.ledger.types import DAY, Outcome, OutcomeKind, Slots
 
-GROWS = ("decisions", "contacts", "outcomes", "customers", "consents", "baselines", "purged_spend")
+GROWS = (
+    "decisions", "contacts", "outcomes", "customers", "consents", "baselines", "purged_spend", "assignments", "revenues"
+)  # fmt: skip
 """Tables with a row for each customer or decision; the others stay small."""
 LONG = 0.1
 """Seconds that a transaction may take on a million decisions, but for the disk, on a busy machine; a scan takes 1.5."""
