@@ -1,4 +1,4 @@
-"""What happened after a decision, and what follows from it. The rules:
+"""What happened after a decision or to a customer, and what follows from it. The rules:
 
 - The same decision and kind again is a duplicate and changes nothing. A refused outcome is not remembered.
 - *accepted* turns the reservation into spend, contact cost and full discount, and starts the offer on the day it was
@@ -10,6 +10,8 @@
   the full cost of a running offer, an upper bound of what it will have cost.
 - *opted_out* ends consent to the decision's channel, unless it was given again after `at`, and cancels its contacts not
   yet sent.
+- *kept*, of a customer, remembers until when it is known that she stayed. Of whom nobody says anything, nobody knows.
+- *revenue*, of a customer, is what she paid; the same reference again is a duplicate.
 - Unanswered for `RESERVATION_DAYS` after it was sent, a contact expires like a decline.
 """
 
@@ -36,6 +38,13 @@ _MONEY = """
     UPDATE campaigns SET reserved_micros = reserved_micros - ?, spent_micros = spent_micros + ? WHERE campaign_id = ?"""
 _LEFT = "SELECT budget_micros - spent_micros - reserved_micros FROM campaigns WHERE campaign_id = ?"
 _CHURNED_AT = "SELECT churned_at FROM customers WHERE customer_id = ?"
+_KNOWN = "SELECT churned_at, observed_until FROM customers WHERE customer_id = ?"
+_KEPT = """
+    INSERT INTO customers (customer_id, observed_until) VALUES (?, ?)
+    ON CONFLICT (customer_id) DO UPDATE SET observed_until = excluded.observed_until"""
+_REVENUE = "SELECT amount_micros FROM revenues WHERE customer_id = ? AND reference = ?"
+_ADD_REVENUE = """
+    INSERT INTO revenues (customer_id, reference, happened_at, recorded_at, amount_micros) VALUES (?, ?, ?, ?, ?)"""
 _CHURN = """
     INSERT INTO customers (customer_id, churned_at) VALUES (?, ?)
     ON CONFLICT (customer_id) DO UPDATE SET churned_at = excluded.churned_at"""
@@ -85,17 +94,18 @@ class _Reported:
 
 def apply(connection: Connection, outcomes: Sequence[Outcome], now: float) -> list[OutcomeResult]:
     """Applies outcomes in the order given; one result for each."""
-    ids = texts(dict.fromkeys(outcome.decision_id for outcome in outcomes))
+    ids = texts(dict.fromkeys(each.decision_id for each in outcomes if each.decision_id is not None))
     known = _Reported(
         {row[0]: _Decision(*row) for row in connection.rows(_DECISIONS, ids)},
         {(row[0], row[1]) for row in connection.rows(_REPORTED, ids)},
     )
     results = []
     for outcome in outcomes:
-        effect = _one(connection, outcome, known, now)
+        effect = _of_customer(connection, outcome, now) or _one(connection, outcome, known, now)
         results.append(
             OutcomeResult(
                 outcome.decision_id,
+                outcome.customer_id,
                 outcome.kind,
                 effect.status,
                 effect.detail,
@@ -103,7 +113,7 @@ def apply(connection: Connection, outcomes: Sequence[Outcome], now: float) -> li
                 effect.committed_micros,
             )
         )
-        if effect.status in ("applied", "ignored"):
+        if outcome.decision_id is not None and effect.status in ("applied", "ignored"):
             known.seen.add((outcome.decision_id, outcome.kind))
             at = min(outcome.at, now)
             connection.run(_OUTCOME, outcome.decision_id, outcome.kind, at, now, effect.status)
@@ -145,11 +155,36 @@ def set_consent(
     return 0 if status == "granted" else cancel_unsent(connection, customer_id, now, channel)
 
 
+def _of_customer(connection: Connection, outcome: Outcome, now: float) -> _Effect | None:
+    """What follows from an outcome of a customer; None for one of a decision."""
+    customer, at = outcome.customer_id, min(outcome.at, now)
+    if customer is None:
+        return None
+    if outcome.at > now + CLOCK_SKEW:
+        return _Effect("refused", "it lies in the future")
+    if outcome.kind == "revenue":
+        before = connection.rows(_REVENUE, customer, outcome.reference)
+        if before:
+            same = before[0][0] == outcome.amount_micros
+            return _Effect("duplicate") if same else _Effect("refused", "the reference has another amount already")
+        connection.run(_ADD_REVENUE, customer, outcome.reference, at, now, outcome.amount_micros)
+        return _Effect("applied")
+    churned_at, observed_until = next(iter(connection.rows(_KNOWN, customer)), (None, None))
+    if outcome.kind == "churned":
+        return _Effect("duplicate") if at == churned_at else _churned(connection, customer, at, now)
+    if churned_at is not None and churned_at < at:
+        return _Effect("refused", "the customer had left by then")
+    if observed_until is not None and observed_until >= at:
+        return _Effect("duplicate") if observed_until == at else _Effect("ignored", "a later moment is known already")
+    connection.run(_KEPT, customer, at)
+    return _Effect("applied")
+
+
 def _one(connection: Connection, outcome: Outcome, known: _Reported, now: float) -> _Effect:
-    decision = known.decisions.get(outcome.decision_id)
+    decision = known.decisions.get(outcome.decision_id or "")
     if decision is None:
         return _Effect("unknown_decision", "there is no such decision")
-    if (outcome.decision_id, outcome.kind) in known.seen:
+    if (decision.decision_id, outcome.kind) in known.seen:
         return _Effect("duplicate")
     if outcome.at < decision.decided_at:
         return _Effect("refused", "it happened before the decision was made")
@@ -157,7 +192,7 @@ def _one(connection: Connection, outcome: Outcome, known: _Reported, now: float)
         return _Effect("refused", "it lies in the future")
     at = min(outcome.at, now)
     if outcome.kind == "churned":
-        return _churned(connection, decision, at, now)
+        return _churned(connection, decision.customer_id, at, now)
     if outcome.kind == "opted_out":
         return _opted_out(connection, decision, at, now)
     contact = connection.rows(_CONTACT, decision.decision_id)
@@ -207,12 +242,12 @@ def _declined(connection: Connection, decision: _Decision, state: str, contact_c
     return _Effect("applied", released_micros=offer_cost, committed_micros=contact_cost)
 
 
-def _churned(connection: Connection, decision: _Decision, at: float, now: float) -> _Effect:
-    earlier = _churned_at(connection, decision.customer_id)
+def _churned(connection: Connection, customer_id: str, at: float, now: float) -> _Effect:
+    earlier = _churned_at(connection, customer_id)
     if earlier is not None and earlier <= at:
         return _Effect("ignored", "an earlier time is recorded already")
-    connection.run(_CHURN, decision.customer_id, at)
-    return _Effect("applied", released_micros=cancel_unsent(connection, decision.customer_id, now))
+    connection.run(_CHURN, customer_id, at)
+    return _Effect("applied", released_micros=cancel_unsent(connection, customer_id, now))
 
 
 def _opted_out(connection: Connection, decision: _Decision, at: float, now: float) -> _Effect:

@@ -35,7 +35,9 @@ _DUE = """
     ORDER BY c.send_at, c.decision_id LIMIT ?"""
 _CAMPAIGN_IDS = "SELECT campaign_id FROM campaigns ORDER BY starts_at DESC, campaign_id LIMIT ?"
 _OUTCOMES = "SELECT decision_id, kind, happened_at FROM outcomes WHERE decision_id = ? ORDER BY recorded_at, kind"
-_CUSTOMER = "SELECT time_zone, churned_at FROM customers WHERE customer_id = ?"
+_CUSTOMER = "SELECT time_zone, churned_at, observed_until FROM customers WHERE customer_id = ?"
+_ARMS = "SELECT campaign_id, arm FROM assignments WHERE customer_id = ? ORDER BY campaign_id"
+_REVENUE = "SELECT COUNT(*), CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT) FROM revenues WHERE customer_id = ?"
 _CONTACTS = """
     SELECT c.decision_id, c.campaign_id, c.channel, c.offer, c.send_at, c.state, c.reserved_micros, c.spent_micros,
         c.accepted_at
@@ -91,11 +93,15 @@ def customer_ledger(connection: Connection, customer_id: str) -> CustomerLedger 
     facts = connection.rows(_CUSTOMER, customer_id)
     consents = administration.consent(connection, customer_id)
     decisions = connection.rows(_DECISIONS, customer_id)[0][0]
-    if not facts and not consents and not decisions:
+    payments, revenue = connection.rows(_REVENUE, customer_id)[0]
+    if not facts and not consents and not decisions and not payments:
         return None
-    time_zone, churned_at = facts[0] if facts else (None, None)
+    time_zone, churned_at, observed_until = facts[0] if facts else (None, None, None)
+    arms = {row[0]: row[1] for row in connection.rows(_ARMS, customer_id)}
     contacts = tuple(ContactRecord(*row) for row in connection.rows(_CONTACTS, customer_id))
-    return CustomerLedger(customer_id, time_zone, churned_at, consents, contacts, decisions)
+    return CustomerLedger(
+        customer_id, time_zone, churned_at, observed_until, arms, revenue, consents, contacts, decisions
+    )
 
 
 def daily_answers(connection: Connection, campaign_id: str) -> dict[int, tuple[int, int]]:

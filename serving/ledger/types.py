@@ -10,14 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from retentionjax.decide.draws import Arm, Pilot
+from retentionjax.decide.draws import Arm, Group, Pilot
 
 Clock = Callable[[], float]
 """Gives the time, UTC epoch seconds; tests freeze it."""
 
 ConsentStatus = Literal["granted", "denied", "opted_out", "unknown"]
 KillSwitch = Literal["policy", "baseline", "never"]
-OutcomeKind = Literal["accepted", "declined", "churned", "opted_out"]
+OutcomeKind = Literal["accepted", "declined", "churned", "opted_out", "kept", "revenue"]
 OutcomeStatus = Literal["applied", "duplicate", "ignored", "refused", "unknown_decision"]
 Role = Literal["decide", "report", "admin"]
 SlotName = Literal["active", "canary", "shadow"]
@@ -189,19 +189,26 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened after a decision, as a caller reports it."""
+    """What happened after a decision, or to a customer whether or not there was one, as a caller reports it."""
 
-    decision_id: str
+    decision_id: str | None
+    """None: of the customer `customer_id`, who churned, was kept or paid."""
     kind: OutcomeKind
     at: float
-    """When it happened, not when it was reported."""
+    """When it happened, not when it was reported; of *kept*, until when it is known that she stayed."""
+    customer_id: str | None = None
+    amount_micros: int = 0
+    """Of *revenue*; a refund is below 0."""
+    reference: str = ""
+    """Of *revenue*: what tells this payment from her others."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeResult:
     """What the ledger made of an outcome; aligned with the outcomes given."""
 
-    decision_id: str
+    decision_id: str | None
+    customer_id: str | None
     kind: OutcomeKind
     status: OutcomeStatus
     """applied · duplicate (same decision and kind, reported before) · ignored (true, but nothing follows from it) ·
@@ -351,6 +358,12 @@ class CustomerLedger:
     customer_id: str
     time_zone: str | None
     churned_at: float | None
+    observed_until: float | None
+    """Until when it is known that she stayed; None where nobody said."""
+    arms: Mapping[str, Group]
+    """By campaign, what was drawn to decide about her."""
+    revenue_micros: int
+    """All that she was reported to have paid."""
     consent: tuple[Consent, ...]
     contacts: tuple[ContactRecord, ...]
     """Oldest first."""

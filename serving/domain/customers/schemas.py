@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from retentionjax.decide.draws import Group
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, DecisionId, Micros, MomentOut
 
 Channel = Literal["sms", "email", "push"]
@@ -69,6 +70,9 @@ class CustomerLedgerOut(msgspec.Struct, frozen=True):
     customer_id: CustomerId
     time_zone: str | None
     churned_at: MomentOut | None
+    observed_until: Annotated[MomentOut | None, Meta(description="Until when it is known that she stayed")]
+    arms: Annotated[dict[CampaignId, Group], Meta(description="By campaign, what was drawn to decide about her")]
+    revenue_micros: Annotated[int, Meta(description="All that she was reported to have paid")]
     consents: tuple[ConsentOut, ...]
     contacts: Annotated[tuple[ContactOut, ...], Meta(description="Oldest first")]
     decisions: Annotated[int, Meta(ge=0, description="How many, shadow included")]

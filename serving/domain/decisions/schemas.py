@@ -8,6 +8,7 @@ from msgspec import Meta
 from retentionjax.env.constraints import COSTS
 from serving.engine.contract import Action, Churn, Decision, Message, OfferMade, OfferName, Share
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, Micros
+from serving.ledger.types import OutcomeKind
 from serving.problems import ProblemDetails
 
 MOST = 1000
@@ -167,7 +168,7 @@ class DecisionOut(Decision, frozen=True):
 class OutcomeSeen(msgspec.Struct, frozen=True):
     """What was reported of a decision."""
 
-    kind: Literal["accepted", "declined", "churned", "opted_out"]
+    kind: OutcomeKind
     at: Annotated[str, Meta(description="UTC, ISO 8601")]
 
 

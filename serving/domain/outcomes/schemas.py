@@ -5,21 +5,33 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from serving.fields import DecisionId, Micros, Moment
+from serving.fields import NAME_PATTERN, CustomerId, DecisionId, Micros, Moment
 
 MOST = 1000
 Kind = Annotated[
-    Literal["accepted", "declined", "churned", "opted_out"],
-    Meta(description="accepted, declined: the offer; churned: the customer left; opted_out: no more on this channel"),
+    Literal["accepted", "declined", "churned", "opted_out", "kept", "revenue"],
+    Meta(
+        description="Of a decision: accepted, declined: the offer; churned: the customer left; opted_out: no more on "
+        "this channel. Of a customer: churned; kept: she is known to have stayed until then; revenue: she paid"
+    ),
 ]
 
 
-class OutcomeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One outcome."""
+class OutcomeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One outcome, of a decision or of a customer."""
 
-    decision_id: DecisionId
+    decision_id: Annotated[DecisionId | None, Meta(description="Either this or customer_id")] = None
+    customer_id: Annotated[CustomerId | None, Meta(description="Whether or not there was a decision about her")] = None
     kind: Kind
     at: Annotated[Moment | None, Meta(description="When it happened; now, if left out")] = None
+    amount_micros: Annotated[
+        Annotated[int, Meta(ge=-(10**15), le=10**15)] | None,
+        Meta(description="Of revenue, in millionths of the company's currency; a refund is below 0"),
+    ] = None
+    reference: Annotated[
+        Annotated[str, Meta(pattern=NAME_PATTERN)] | None,
+        Meta(description="Of revenue: an invoice's or a payment's number; reported again, it counts once"),
+    ] = None
 
 
 class OutcomesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +43,8 @@ class OutcomesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OutcomeOut(msgspec.Struct, frozen=True):
     """What became of one outcome."""
 
-    decision_id: DecisionId
+    decision_id: DecisionId | None
+    customer_id: CustomerId | None
     kind: Kind
     status: Annotated[
         Literal["applied", "duplicate", "ignored", "refused", "unknown_decision"],

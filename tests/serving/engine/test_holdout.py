@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,12 +104,12 @@ def test_where_the_models_fail_the_arm_is_drawn_all_the_same(
 
             with monkeypatch.context() as patch:
                 patch.setattr(drafts, "_rows", fails)
-                made = await decide(engine)
+                made = await decide(engine, NAMES[:8])
             assert {each.degradations for each in made.values()} == {("scoring_failed",)}
             put(ledger, holdout=0.0)
-            again = await decide(engine)
+            again = await decide(engine, NAMES[:8])
             assert {name: each.reason for name, each in made.items()} == {n: e.reason for n, e in again.items()}
-            right(ledger, {name for name in NAMES if place(SALT, name) < 0.4})
+            right(ledger, {name for name in NAMES[:8] if place(SALT, name) < 0.4})
 
     asyncio.run(main())
 
@@ -223,8 +222,8 @@ def test_a_pilot_reserves_no_more_than_its_share_of_the_budget(folder: Path, tmp
             assert 30 * MICROS < spent <= 50 * MICROS
             served = {row[0] for row in acted}
             assert 4 < len(served) < 60
-            arms = Counter(arm(place(SALT, name), 0.0, trial).pilot_arm for name in served)
-            assert set(arms) == {name for name, _ in ARMS}, "when the money is gone nobody is tried, in no arm"
+            left = {arm(place(SALT, name), 0.0, trial).pilot_arm for name in NAMES if name not in served}
+            assert left == {name for name, _ in ARMS}, "when the money is gone nobody is tried, in no arm"
             contacts = [each for each in made.values() if each.decision == "contact"]
             with ledger.transaction() as tx:
                 tx.outcome([Outcome(each.decision_id, "declined", tx.now) for each in contacts])

@@ -1,6 +1,7 @@
 """What follows from an outcome: each rule of `serving.ledger.outcomes`, whatever the order in which reports come."""
 
 import itertools
+from typing import Any
 
 import pytest
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, campaign, decision, money, record
@@ -193,3 +194,44 @@ def test_no_order_of_reports_breaks_the_books(
         tx.outcome([Outcome(contact, kind, START + at[kind] * DAY) for kind in order])
     assert money(ledger) == (FULL, 0)  # the acceptance came first, whenever it was reported
     assert view(ledger, clock.now).churned
+
+
+def of_customer(ledger: Ledger, kind: OutcomeKind, at: float = START, customer: str = "zoe", **fields: Any) -> str:
+    with ledger.transaction() as tx:
+        return tx.outcome([Outcome(None, kind, at, customer, **fields)])[0].status
+
+
+def test_who_has_no_decision_can_leave_and_stay(ledger: Ledger, clock: FrozenClock) -> None:
+    with ledger.read() as reader:
+        assert reader.customer_ledger("zoe") is None, "nobody said anything: not known, and not kept"
+    clock.to_day(9)
+    told = [("kept", 5), ("kept", 5), ("kept", 3), ("churned", 8), ("churned", 8), ("kept", 9), ("kept", 10)]
+    statuses = [of_customer(ledger, kind, START + day * DAY) for kind, day in told]  # type: ignore[arg-type]
+    assert statuses == ["applied", "duplicate", "ignored", "applied", "duplicate", "refused", "refused"]
+    with ledger.read() as reader:
+        found = reader.customer_ledger("zoe")
+    assert found is not None
+    assert (found.observed_until, found.churned_at) == (START + 5 * DAY, START + 8 * DAY)
+
+
+def test_who_leaves_without_a_decision_is_not_sent_what_is_planned(ledger: Ledger, clock: FrozenClock) -> None:
+    record(ledger, decision("zoe", delay=3))
+    clock.to_day(1)
+    assert of_customer(ledger, "churned", START + DAY) == "applied"
+    assert money(ledger) == (0, 0)
+    with ledger.read() as reader:
+        assert reader.customers(["zoe"], ["spring"], clock())[0].churned
+
+
+def test_a_payment_counts_once_to_the_micro(ledger: Ledger, clock: FrozenClock) -> None:
+    paid = [("a", 10**15), ("b", 1), ("a", 10**15), ("a", 2), ("c", -3)]
+    statuses = [of_customer(ledger, "revenue", reference=name, amount_micros=micros) for name, micros in paid]
+    assert statuses == ["applied", "applied", "duplicate", "refused", "applied"]
+    with ledger.read() as reader:
+        found = reader.customer_ledger("zoe")
+    assert found is not None
+    assert found.revenue_micros == 10**15 - 2
+    with ledger.transaction() as tx:
+        tx.erase("zoe")
+    with ledger.read() as reader:
+        assert reader.customer_ledger("zoe") is None
