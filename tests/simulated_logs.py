@@ -1,13 +1,17 @@
 """Logs of a randomised campaign, simulated by the environment itself from known effects."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
+from retentionjax.company import Offer, prior
 from retentionjax.effects import belief
+from retentionjax.effects.belief import Belief, learnable
 from retentionjax.effects.log import Log
 from retentionjax.env import EnvParams, RetentionEnv, actions, population
 from retentionjax.env.retention import new_customer
@@ -15,7 +19,16 @@ from retentionjax.env.types import NO_OFFER
 
 ENV = RetentionEnv(masked=False)
 OFFERS = ("hello", "five", "ten", "twenty")
-SHARES = {"hello": 0.0, "five": 0.05, "ten": 0.10, "twenty": 0.20}
+CATALOGUE = {"hello": Offer(), "five": Offer(discount=0.05), "ten": Offer(discount=0.1), "twenty": Offer(discount=0.2)}
+PRIOR = prior.resolve(CATALOGUE, {"effect_days": prior.Effect(1)}, median_charge=65.0)
+DESIGN = {"none": 0.4, "hello": 0.15, "five": 0.15, "ten": 0.15, "twenty": 0.15}
+SHAPES = {
+    "random": None,
+    "flat": (0.7, 0.7, 0.7, 0.7),
+    "globe": (0.88, 0.72, 0.72, 0.74),
+    "inverted": (0.7, 0.75, 0.85, 0.95),
+    "null": (1.0, 1.0, 1.0, 1.0),
+}
 
 
 def company(customers: int, seed: int = 0, **changed: Any) -> EnvParams:
@@ -27,6 +40,17 @@ def company(customers: int, seed: int = 0, **changed: Any) -> EnvParams:
         accept_probability=random.beta(2.0, 16.0, customers),
     )
     return EnvParams(population=people, **changed)
+
+
+def true_effects(shape: str, random: np.random.Generator) -> dict[str, float]:
+    """Drawn from the prior, the hazard multipliers then of the shape that is asked for."""
+    z = np.zeros(len(PRIOR), np.float32)
+    for name in learnable(PRIOR):
+        z[list(PRIOR).index(name)] = random.standard_normal()
+    effects = {name: float(value) for name, value in Belief.of(PRIOR).values(z).items()}
+    for offer, multiplier in zip(OFFERS, SHAPES[shape] or (), strict=bool(SHAPES[shape])):
+        effects[f"hazard_multiplier.{offer}"] = multiplier
+    return effects | {"churn_drift": 0.0}
 
 
 @jax.jit
@@ -92,3 +116,23 @@ def told(effects: Mapping[str, float], params: EnvParams) -> EnvParams:
     """A company whose true effects are these."""
     shifted = belief.shifted(params.population, effects)
     return belief.believed(effects, OFFERS, params).replace(population=shifted)
+
+
+START = pd.Timestamp("2026-01-01")
+"""Day 0 of a log that is written as files."""
+
+
+def write(folder: Path, log: Log, facts: Mapping[str, np.ndarray]) -> None:
+    """The log as a company would have it: customers.csv with `facts`, contacts.csv, departures.csv of leavers alone."""
+    ids = np.array([f"c{number}" for number in range(len(log.monthly_charge))])
+    rounded = {name: column.round(3) for name, column in facts.items()}
+    customers = {"id": ids, "charge": log.monthly_charge.round(2), **rounded}
+    pd.DataFrame(customers).to_csv(folder / "customers.csv", index=False)
+    names = np.array([*log.offers, "none"])  # index −1 is the last
+    at = START + pd.to_timedelta(log.day, unit="D")
+    answer = np.where(log.arm == NO_OFFER, "", log.accepted.astype(int).astype(str))
+    table = {"id": ids[log.customer], "at": at, "arm": names[log.arm], "accepted": answer}
+    pd.DataFrame(table | {"share": log.propensity}).to_csv(folder / "contacts.csv", index=False)
+    left = log.left_day >= 0
+    left_on = START + pd.to_timedelta(log.left_day[left], unit="D")
+    pd.DataFrame({"id": ids[left], "left_on": left_on}).to_csv(folder / "departures.csv", index=False)

@@ -5,7 +5,7 @@ a and b give the three quantiles exactly, and b = 0 is the normal distribution. 
 step size, one curvature and one picture serve effects in days, in log-odds and in multiples of a hazard.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,16 +14,23 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
-from retentionjax.company.prior import Effect
+from retentionjax.company.prior import COMMON, Effect
 from retentionjax.env.types import EnvParams, Population
 
 _Q95 = 1.6448536269514722
 _POSITIVE = ("hazard_multiplier", "effect_days", "risk_onset", "risk_recovery", "risk_ratio")
 _OF_OFFERS = ("appeal", "hazard_multiplier", "effect_days")
 _SCALARS = ("contact_effect", "fatigue_hazard", "accept_fatigue", "accept_risk")
-_SHIFTS = ("churn_shift", "accept_shift")
 DRIFT = "churn_drift"
 """Log hazard per 30 days since the first assignment: of the log, and no constant of the environment."""
+IN_A_LOG: Mapping[str, Effect] = {
+    "churn_shift": Effect(0.0, -1.0, 1.0, "assumed"),
+    "accept_shift": Effect(0.0, -0.5, 0.5, "assumed"),
+    DRIFT: Effect(0.0, -0.5, 0.5, "assumed"),
+}
+"""How far a log may be from its scores. Scores that were learned from customers of whom some were contacted, or from
+another window, are wrong about the level by more than a calibrated score is: an effect of contacts is told by those
+who were left alone at the same time, and no score must speak for them."""
 Values = Mapping[str, Any]
 """Effect by name → a number, or one number a draw."""
 
@@ -96,13 +103,19 @@ def shifted(population: Population, effects: Values) -> Population:
     )
 
 
+def in_a_log(prior: Mapping[str, Effect], refused: Collection[str]) -> dict[str, Effect]:
+    """`prior` with `IN_A_LOG` for what the company has not declared and the log is not `refused` to tell."""
+    told = {name: each for name, each in IN_A_LOG.items() if name not in refused}
+    return {**prior, **{name: each for name, each in told.items() if prior.get(name) == COMMON.get(name)}}
+
+
 def learnable(prior: Mapping[str, Effect]) -> tuple[str, ...]:
     """Effects that a log can say something about: those of the likelihood whose prior leaves doubt.
 
     Days of effect and the risk process are declared: a log of contacts alone does not tell them apart from the size
     of an effect.
     """
-    kinds = ("appeal", "hazard_multiplier", *_SCALARS, *_SHIFTS, DRIFT)
+    kinds = ("appeal", "hazard_multiplier", *_SCALARS, *IN_A_LOG)
     return tuple(
         name
         for name, effect in prior.items()

@@ -136,7 +136,7 @@ def as_json(company: "Company", posterior: "Posterior", arms: "tuple[Arm, ...]")
 
 def summary(company: "Company", posterior: "Posterior", log: "Log | None") -> dict[str, float]:
     """Flat figures: `<effect>_median`, `_low`, `_high`, `_is_estimated` (1 or 0); an offer's as `<effect>_<offer>`."""
-    from retentionjax.effects.refusals import balance
+    from retentionjax.effects.balance import balance, predictability
 
     found: dict[str, float] = {
         "offers": len(company.offers),
@@ -145,7 +145,8 @@ def summary(company: "Company", posterior: "Posterior", log: "Log | None") -> di
     }
     if log is not None:
         found |= {"customers": len(log.monthly_charge), "assignments": len(log.day)}
-        found |= {} if log.propensity is None else {"assignment_balance_p": balance(log)}
+        if log.propensity is not None:
+            found |= {"assignment_balance_p": balance(log), "assignment_auc": predictability(log).auc}
     for name, each in posterior.estimates.items():
         key = name.replace(".", "_")
         found |= {f"{key}_median": each.median, f"{key}_low": each.low, f"{key}_high": each.high}

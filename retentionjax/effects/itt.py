@@ -142,8 +142,10 @@ def _seen(log: Log, params: EnvParams, effects: belief.Values | None = None) -> 
         people = Population(lanes.monthly_charge, lanes.churn_probability, lanes.accept_probability)
         moved = belief.shifted(people, effects)
         lanes = lanes._replace(churn_probability=moved.churn_probability, accept_probability=moved.accept_probability)
-    seen = _filtered(lanes, params, 0.0 if effects is None else effects.get(belief.DRIFT, 0.0))
-    return np.asarray(seen.leaving, np.float64), np.asarray(seen.paid, np.float64)
+    books = _booked(lanes, params)
+    seen = _filtered(lanes, books, params, 0.0 if effects is None else effects.get(belief.DRIFT, 0.0))
+    return np.asarray(seen.leaving, np.float64).T, np.asarray(books.paid, np.float64).T
 
 
-_filtered = jax.jit(likelihood.customers)
+_booked = jax.jit(likelihood.all_books)
+_filtered = jax.jit(likelihood.filtered)

@@ -21,14 +21,15 @@ from jaxtyping import Array, Bool, Float
 from retentionjax.company.prior import Effect
 from retentionjax.effects import belief, likelihood, pareto
 from retentionjax.effects.belief import Belief
-from retentionjax.effects.likelihood import Lane
+from retentionjax.effects.likelihood import Books, Lane
 from retentionjax.effects.log import Log, in_chunks
 from retentionjax.effects.refusals import Refusal, refusals
 from retentionjax.env.types import EnvParams, Population
 
 DRAWS = 256
 _CANDIDATES = 512
-_CHUNK = 256
+_ABREAST = 16  # of which so many at a time are evaluated: a day's few numbers alone would leave a core idle
+_CHUNK = 512
 _FEW = 8  # chunks of the first approach
 _STEPS = 40
 _CLOSE = 1e-3  # a Newton step this short, in posterior standard deviations, ends the search
@@ -91,9 +92,12 @@ def estimate(log: Log, prior: Mapping[str, Effect], params: EnvParams, *, seed: 
     `prior` as `company.prior.resolve` gives it, of the offers of the log. Linear in customers × days. The day of
     acceptance is taken as that of the contact.
     """
-    prior = {**prior, belief.DRIFT: Effect(0.0, -0.5, 0.5, "assumed")}
-    evidence = Evidence(in_chunks(log.lanes(), _CHUNK), of_lanes)
-    return from_evidence(evidence, log.offers, prior, params, refusals(log, prior, params), seed=seed)
+    refused = refusals(log, {**prior, **belief.IN_A_LOG}, params)
+    prior = belief.in_a_log(prior, {name for each in refused for name in each.effects})
+    lanes = in_chunks(log.lanes(), _CHUNK)
+    declared = belief.believed({name: each.median for name, each in prior.items()}, log.offers, params)
+    evidence = Evidence((lanes, _booked(lanes, declared)), of_customers)
+    return from_evidence(evidence, log.offers, prior, params, refused, seed=seed)
 
 
 def unlearned(prior: Mapping[str, Effect], reason: str, *, seed: int = 0) -> Posterior:
@@ -101,12 +105,17 @@ def unlearned(prior: Mapping[str, Effect], reason: str, *, seed: int = 0) -> Pos
     return _drawn(prior, (Refusal("no_log", belief.learnable(prior), reason),), None, seed)
 
 
-def of_lanes(lanes: Lane, effects: belief.Values, params: EnvParams) -> Array:
+_booked = jax.jit(jax.vmap(likelihood.all_books, (0, None)))
+
+
+def of_customers(chunk: tuple[Lane, Books], effects: belief.Values, params: EnvParams) -> Array:
     """Log-likelihood of some customers' days."""
+    lanes, books = chunk
     people = Population(lanes.monthly_charge, lanes.churn_probability, lanes.accept_probability)
     people = belief.shifted(people, effects)
     lanes = lanes._replace(churn_probability=people.churn_probability, accept_probability=people.accept_probability)
-    return likelihood.customers(lanes, params, effects.get(belief.DRIFT, 0.0)).log_likelihood.sum()
+    drift = effects.get(belief.DRIFT, 0.0)
+    return likelihood.filtered(lanes, books, params, drift).log_likelihood.sum()
 
 
 def from_evidence(
@@ -180,9 +189,10 @@ class _Target:
     params: EnvParams
     free: Bool[np.ndarray, " L"]
 
-    def at(self, z: np.ndarray) -> float:
-        """The log-posterior."""
-        return self._sum(_value, z, self.evidence.chunks) - 0.5 * float(z @ z)
+    def at(self, z: np.ndarray) -> np.ndarray:
+        """The log-posterior at each of the points z[S, L]."""
+        values = [self._sum(_values, few, self.evidence.chunks) for few in z.reshape(-1, _ABREAST, z.shape[1])]
+        return np.concatenate(values) - 0.5 * np.einsum("sl,sl->s", z, z)
 
     def curved(self, z: np.ndarray, chunks: Any) -> tuple[np.ndarray, np.ndarray]:
         """Gradient [L] and Hessian [L, L] given the evidence of `chunks`."""
@@ -203,8 +213,8 @@ def _of_chunk(z: Array, chunk: Any, model: Belief, moving: Array, params: EnvPar
 
 
 @functools.partial(jax.jit, static_argnums=(5, 6))
-def _value(z: Array, chunks: Any, *rest: Any) -> Array:
-    return jax.lax.map(lambda chunk: _of_chunk(z, chunk, *rest), chunks)
+def _values(points: Array, chunks: Any, *rest: Any) -> Array:
+    return jax.lax.map(lambda chunk: jax.vmap(lambda z: _of_chunk(z, chunk, *rest))(points), chunks)
 
 
 @functools.partial(jax.jit, static_argnums=(5, 6))
@@ -271,7 +281,7 @@ def _weighed(
         candidates = proposal.draw(_CANDIDATES, random)
         points = np.repeat(centre[None], _CANDIDATES, axis=0)
         points[:, free] = candidates
-        log_ratio = np.array([target.at(point) for point in points]) - proposal.log_density(candidates)
+        log_ratio = target.at(points) - proposal.log_density(candidates)
         weights, pareto_k = pareto.smoothed(log_ratio)
         if pareto_k < best_k:
             best, best_k = candidates[_systematic(weights, DRAWS, random)], pareto_k

@@ -4,16 +4,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
+from retentionjax.company.offers import NONE
 from retentionjax.company.prior import Effect
 from retentionjax.effects import belief
+from retentionjax.effects.balance import balance, predictability
 from retentionjax.effects.log import Log
 from retentionjax.env.types import NO_OFFER, EnvParams
 
 FEWEST_DEPARTURES = 20
 _FOLLOWED = 20  # assignments of an arm seen to the end of its effect
 _BALANCED = 1e-3  # p below which facts predict the arms; a randomised log falls below it once in a thousand
+_CLEAR = 4.0  # standard errors of an AUC above 0.5 that are no luck, whatever the number of arms
+_TELLING = 0.01  # AUC above 0.5 below which a rule is too weak to bias anything that is seen beside its interval
 _HAZARD = ("hazard_multiplier", "contact_effect", "fatigue_hazard")
 
 
@@ -50,6 +53,10 @@ def _of_the_design(log: Log, known: tuple[str, ...]) -> Iterator[Reason]:
             known,
             f"facts predict who was assigned to what (p = {p:.1g}): not randomised as stated",
         )
+    elif (told := predictability(log)).auc - 0.5 > max(_CLEAR * told.error, _TELLING):
+        name = NONE if told.arm == NO_OFFER else log.offers[told.arm]
+        found = f"facts tell who was assigned to {name} (AUC {told.auc:.2f}, 0.50 by chance): not randomised as stated"
+        yield "predictable_arms", known, found
 
 
 def _of_the_arms(log: Log, known: tuple[str, ...], params: EnvParams) -> Iterator[Reason]:
@@ -101,59 +108,3 @@ def departures_by_arm(log: Log) -> dict[int, int]:
     arms, counts = np.unique(log.arm[left], return_counts=True)
     every = dict.fromkeys(sorted(set(log.arm.tolist())), 0)
     return every | dict(zip(arms.tolist(), counts.tolist(), strict=True))
-
-
-# --- are the arms what they claim to be? ----------------------------------------------------------------------------
-
-
-def balance(log: Log) -> float:
-    """p of the hypothesis that arms were drawn with the stated probabilities, whatever the facts.
-
-    Weighted by 1/propensity every arm must have the means of facts that all have together: Wald's χ² of the
-    differences, an assignment's influence summed by customer. Facts: charge, both scores, the day, earlier contacts,
-    and what the log brings.
-    """
-    if log.propensity is None:
-        raise ValueError("without propensities there is no hypothesis to test")
-    facts = _standardised(_facts(log))
-    arms = np.unique(log.arm)
-    if len(arms) < 2 or not facts.shape[1]:
-        return 1.0
-    influence = []
-    for arm in arms[1:]:
-        weight = np.where(log.arm == arm, 1 / log.propensity, 0.0)
-        influence.append(facts * (weight / weight.sum() - 1 / len(weight))[:, None])
-    rows = np.concatenate(influence, axis=1)
-    total = rows.sum(axis=0)
-    by_customer = np.zeros((len(log.monthly_charge), rows.shape[1]))
-    np.add.at(by_customer, log.customer, rows)
-    covariance = by_customer.T @ by_customer
-    inverse = np.linalg.pinv(covariance, rcond=1e-8, hermitian=True)
-    rank = int(np.linalg.matrix_rank(covariance, hermitian=True, rtol=1e-8))
-    return float(stats.chi2.sf(total @ inverse @ total, max(rank, 1)))
-
-
-def _facts(log: Log) -> np.ndarray:
-    def log_odds(probability: np.ndarray) -> np.ndarray:
-        return np.log(probability) - np.log1p(-probability)
-
-    people = [np.log(log.monthly_charge), log_odds(log.churn_probability), log_odds(log.accept_probability)]
-    table = np.column_stack(people if log.facts is None else [*people, log.facts])
-    return np.column_stack([table[log.customer], log.day, _earlier_contacts(log)])
-
-
-def _earlier_contacts(log: Log) -> np.ndarray:
-    order = np.lexsort((log.day, log.customer))
-    is_contact = (log.arm != NO_OFFER)[order].astype(np.int64)
-    before = np.cumsum(is_contact) - is_contact
-    starts = np.append(True, np.diff(log.customer[order]) != 0)
-    counted = before - np.maximum.accumulate(np.where(starts, before, 0))
-    earlier = np.empty_like(counted)
-    earlier[order] = counted
-    return earlier
-
-
-def _standardised(facts: np.ndarray) -> np.ndarray:
-    away = facts - facts.mean(axis=0)
-    spread = away.std(axis=0)
-    return away[:, spread > 1e-9] / spread[spread > 1e-9]

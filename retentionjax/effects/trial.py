@@ -91,7 +91,7 @@ def staying(lanes: Lane, effects: belief.Values, params: EnvParams) -> Float[Arr
     people = Population(lanes.monthly_charge, lanes.churn_probability, lanes.accept_probability)
     moved = belief.shifted(people, effects)
     lanes = lanes._replace(churn_probability=moved.churn_probability)
-    return jnp.exp(jax.vmap(likelihood.customers, (0, None))(lanes, params).log_likelihood).mean(axis=1)
+    return jnp.exp(likelihood.customers(lanes, params).log_likelihood).mean(axis=1)
 
 
 def expected_departures(trial: Trial, effects: belief.Values, params: EnvParams) -> Float[np.ndarray, " R"]:

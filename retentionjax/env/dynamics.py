@@ -45,7 +45,7 @@ def rescored_churn_probability(churn_probability: Scalar, elevated: Bool[Array, 
 
 def acceptance(
     accept_probability: Scalar, elevated: Bool[Array, ""], earlier_contacts: Scalar, params: EnvParams
-) -> Float[Array, " offers"]:
+) -> Float[Array, "..."]:
     """σ(logit b + appeal + accept_risk·[elevated] − accept_fatigue·earlier contacts), for each offer."""
     logit = jnp.log(accept_probability) - jnp.log1p(-accept_probability)
     logit += params.accept_risk * elevated - params.accept_fatigue * earlier_contacts

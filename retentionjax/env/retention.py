@@ -233,8 +233,13 @@ def execute_contact(state: EnvState, uniform: jax.Array, params: EnvParams) -> t
 
 def log_survival_today(hazard: Scalar, state: EnvState, contact: Contact, params: EnvParams) -> Float[Array, "..."]:
     """log P(stay today) at `hazard`, `state` that which `execute_contact` left."""
-    recent = contact.executed | (state.days_since_contact < params.contact_effect_days)
+    recent = is_recent(state, contact, params)
     return dynamics.log_survival(hazard, state.offer, contact.earlier + contact.executed, recent, params)
+
+
+def is_recent(state: EnvState, contact: Contact, params: EnvParams) -> Bool[Array, ""]:
+    """Whether a contact lies within `contact_effect_days`, today's included, `state` as `execute_contact` left it."""
+    return contact.executed | (state.days_since_contact < params.contact_effect_days)
 
 
 def next_day(state: EnvState, executed: jax.Array, uniform: jax.Array, params: EnvParams) -> EnvState:

@@ -4,16 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from simulated_logs import company, simulate
+from simulated_logs import company, simulate, write
 
 from retentionjax.effects import Log, command
-from retentionjax.env.types import NO_OFFER
 from retentionjax.errors import DataError
 
 DESIGN = {"none": 0.4, "hello": 0.2, "ten": 0.2, "twenty": 0.2}
-START = pd.Timestamp("2026-01-01")
 COMPANY = """
 name: acme
 currency: EUR
@@ -35,19 +32,7 @@ offers:
 
 def files(folder: Path, log: Log, *, propensity: str) -> Path:
     """The log as a company would have it; the fact `risk` says who leaves."""
-    ids = np.array([f"c{number}" for number in range(len(log.monthly_charge))])
-    risk = np.log(log.churn_probability / (1 - log.churn_probability))
-    pd.DataFrame({"id": ids, "charge": log.monthly_charge.round(2), "risk": risk.round(3)}).to_csv(
-        folder / "customers.csv", index=False
-    )
-    names = np.array([*log.offers, "none"])  # index −1 is the last
-    at = START + pd.to_timedelta(log.day, unit="D")
-    answer = np.where(log.arm == NO_OFFER, "", log.accepted.astype(int).astype(str))
-    table = {"id": ids[log.customer], "at": at, "arm": names[log.arm], "accepted": answer}
-    pd.DataFrame(table | {"share": log.propensity}).to_csv(folder / "contacts.csv", index=False)
-    left = log.left_day >= 0
-    left_on = START + pd.to_timedelta(log.left_day[left], unit="D")
-    pd.DataFrame({"id": ids[left], "left_on": left_on}).to_csv(folder / "departures.csv", index=False)
+    write(folder, log, {"risk": np.log(log.churn_probability / (1 - log.churn_probability))})
     path = folder / "company.yaml"
     path.write_text(COMPANY.format(propensity=propensity))
     return path

@@ -4,33 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from simulated_logs import OFFERS, company, simulate, told
+from simulated_logs import DESIGN, PRIOR, SHAPES, company, simulate, told, true_effects
 
-from retentionjax.company import Offer, prior
 from retentionjax.effects import estimate
-from retentionjax.effects.belief import Belief, learnable
-
-CATALOGUE = {"hello": Offer(), "five": Offer(discount=0.05), "ten": Offer(discount=0.1), "twenty": Offer(discount=0.2)}
-PRIOR = prior.resolve(CATALOGUE, {"effect_days": prior.Effect(1)}, median_charge=65.0)
-DESIGN = {"none": 0.4, "hello": 0.15, "five": 0.15, "ten": 0.15, "twenty": 0.15}
-SHAPES = {
-    "random": None,
-    "flat": (0.7, 0.7, 0.7, 0.7),
-    "globe": (0.88, 0.72, 0.72, 0.74),
-    "inverted": (0.7, 0.75, 0.85, 0.95),
-    "null": (1.0, 1.0, 1.0, 1.0),
-}
-
-
-def true_effects(shape: str, random: np.random.Generator) -> dict[str, float]:
-    """Drawn from the prior, the hazard multipliers then of the shape that is asked for."""
-    z = np.zeros(len(PRIOR), np.float32)
-    for name in learnable(PRIOR):
-        z[list(PRIOR).index(name)] = random.standard_normal()
-    effects = {name: float(value) for name, value in Belief.of(PRIOR).values(z).items()}
-    for offer, multiplier in zip(OFFERS, SHAPES[shape] or (), strict=bool(SHAPES[shape])):
-        effects[f"hazard_multiplier.{offer}"] = multiplier
-    return effects | {"churn_drift": 0.0}
 
 
 def covered(shape: str, companies: int, customers: int, days: int) -> dict[str, list[bool]]:

@@ -81,14 +81,14 @@ def everything(lane: Lane) -> float:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_filter_equals_the_sum_over_every_path_of_the_risk(seed: int) -> None:
     lane = a_customer(seed)
-    found = jax.jit(likelihood.customer)(lane, PARAMS).log_likelihood
+    found = jax.jit(likelihood.customers)(lane, PARAMS).log_likelihood
     np.testing.assert_allclose(found, np.log(everything(lane)), rtol=2e-5, atol=2e-5)
 
 
 def test_what_was_applied_without_asking_says_nothing_by_being_accepted() -> None:
     lane = a_customer(3)
     asked, applied = (
-        float(likelihood.customer(lane._replace(asked=jnp.asarray(value)), PARAMS).log_likelihood)
+        float(likelihood.customers(lane._replace(asked=jnp.asarray(value)), PARAMS).log_likelihood)
         for value in (True, False)
     )
     assert (lane.offer != NO_OFFER).any()
@@ -96,7 +96,7 @@ def test_what_was_applied_without_asking_says_nothing_by_being_accepted() -> Non
 
 
 def test_a_customer_of_whom_nothing_was_seen_says_nothing() -> None:
-    seen = likelihood.customer(a_customer(1)._replace(observed_days=jnp.int32(0)), PARAMS)
+    seen = likelihood.customers(a_customer(1)._replace(observed_days=jnp.int32(0)), PARAMS)
     assert float(seen.log_likelihood) == 0
 
 
@@ -105,6 +105,6 @@ def test_predicted_departures_add_up_to_those_of_the_simulator() -> None:
     log = simulate(params, {"none": 0.4, "five": 0.3, "twenty": 0.3}, days=40)
     lanes = log.lanes()
     leaving = np.asarray(likelihood.customers(jax.tree.map(jnp.asarray, lanes), params).leaving, np.float64)
-    there = np.arange(log.days) < log.observed_days[:, None]
+    there = np.arange(log.days)[:, None] < log.observed_days
     expected = (leaving * there).sum()
     assert abs((log.left_day >= 0).sum() - expected) < 3 * np.sqrt(expected)

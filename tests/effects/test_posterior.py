@@ -5,18 +5,16 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from simulated_logs import OFFERS, company, simulate, told
+from simulated_logs import DESIGN, OFFERS, PRIOR, company, simulate, told
 
-from retentionjax.company import Offer, prior
-from retentionjax.effects import Log, Posterior, draws_to_params, estimate
+from retentionjax.company import prior
+from retentionjax.effects import Log, Posterior, belief, draws_to_params, estimate
+from retentionjax.effects.balance import balance, predictability
 from retentionjax.effects.belief import Belief
 from retentionjax.effects.refusals import refusals
 from retentionjax.env import EnvParams
 from retentionjax.env.types import NO_OFFER
 
-CATALOGUE = {"hello": Offer(), "five": Offer(discount=0.05), "ten": Offer(discount=0.1), "twenty": Offer(discount=0.2)}
-PRIOR = prior.resolve(CATALOGUE, {"effect_days": prior.Effect(1)}, median_charge=65.0)
-DESIGN = {"none": 0.4, "hello": 0.15, "five": 0.15, "ten": 0.15, "twenty": 0.15}
 GLOBE = dict(zip(OFFERS, (0.88, 0.72, 0.72, 0.74), strict=True))
 
 
@@ -104,7 +102,7 @@ def test_a_log_that_does_not_say_how_arms_were_drawn_teaches_nothing(log: Log) -
     for name, each in found.estimates.items():
         assert not each.is_estimated
         assert ((each.low, each.high), each.median) == (each.prior.interval, each.prior.median)
-        assert name == "churn_drift" or each.prior == PRIOR[name]
+        assert each.prior == PRIOR[name]
     middle = np.quantile(found.draws["hazard_multiplier.ten"], [0.05, 0.95])
     np.testing.assert_allclose(middle, PRIOR["hazard_multiplier.ten"].interval, rtol=0.15)
 
@@ -113,6 +111,45 @@ def test_contacts_by_risk_are_refused(log: Log) -> None:
     risky = log.churn_probability[log.customer] > np.median(log.churn_probability)
     kept = risky | (log.arm == NO_OFFER)
     assert "predictable_arms" in refused_names(rows(log, kept))
+
+
+def test_a_company_s_own_belief_about_its_scores_stands() -> None:
+    own = prior.Effect(0.0, -0.2, 0.2)
+    assert belief.in_a_log({**PRIOR, "churn_shift": own}, ())["churn_shift"] == own
+    assert belief.in_a_log(PRIOR, ())["churn_shift"] == belief.IN_A_LOG["churn_shift"]
+    assert belief.in_a_log(PRIOR, ("churn_shift",))["churn_shift"] == PRIOR["churn_shift"]
+
+
+def test_a_rule_that_no_mean_shows_is_found_by_trees(log: Log) -> None:
+    charge = log.monthly_charge[log.customer]
+    is_spared = (log.arm == 3) & (charge > 50) & (charge < 80) & (np.random.default_rng(0).random(len(charge)) < 0.6)
+    hidden = rows(log, ~is_spared)
+    assert balance(hidden) > 0.01
+    told = predictability(hidden)
+    assert told.arm == 3
+    assert told.auc > 0.5 + 5 * told.error
+    assert "AUC" in {each.name: each.reason for each in refusals(hidden, PRIOR, company(1))}["predictable_arms"]
+    honest = predictability(log)
+    assert honest.auc < 0.5 + 3 * honest.error
+
+
+def test_a_design_that_follows_facts_with_stated_probabilities_is_no_rule(log: Log) -> None:
+    dear = log.monthly_charge[log.customer] > 60
+    kept = (log.arm != 3) | ~dear | (np.random.default_rng(1).random(len(dear)) < 0.4)
+    share = np.where(dear, 0.4, 1.0)
+    whole = np.where(dear, 1 - 0.15 * 0.6, 1.0)
+    assert log.propensity is not None
+    stated = log.propensity * np.where(log.arm == 3, share, 1.0) / whole
+    honest = dataclasses.replace(rows(log, kept), propensity=stated[kept])
+    told = predictability(honest)
+    assert told.auc < 0.5 + 3 * told.error
+    assert "predictable_arms" in refused_names(rows(log, kept))
+
+
+def test_an_offer_that_was_never_assigned_keeps_its_prior(log: Log) -> None:
+    without = rows(log, log.arm != 1)
+    scaled = dataclasses.replace(without, propensity=without.propensity / 0.85)  # type: ignore[operator]
+    assert refused_names(scaled)["never_offered"] == ("appeal.five", "hazard_multiplier.five")
 
 
 def test_one_who_says_that_nothing_confounds_is_believed(log: Log) -> None:
