@@ -38,8 +38,6 @@ def main(arguments: Sequence[str]) -> int:
     company = Company.load(parsed.company)
     posterior, arms, log = learn(company, trial_file=parsed.trial, seed=parsed.seed)
     print("\n".join(telling.sentences(posterior, arms, company)))
-    if log is not None and posterior.estimates["contact_effect"].is_estimated:
-        print(f"WARNING: {telling.CONTACT_EFFECT_IS_BIASED}")
     folder = parsed.out or f"runs/{company.name}/effects"
     write(folder, company, posterior, arms, log)
     print(f"written: {folder}")

@@ -24,10 +24,6 @@ _KINDS = {
     "appeal": "accepting {}, against a contact without an offer",
 }
 _WRONG_BEYOND = 3.0
-CONTACT_EFFECT_IS_BIASED = (
-    "“leaving, in the weeks after any contact” comes out too favourable where risk scores were learned from the same "
-    "files (retentionjax/effects/README.md, Known fault): do not act on it."
-)
 
 
 def words(name: str, company: Company) -> str | None:
@@ -55,15 +51,26 @@ def sentences(posterior: Posterior, arms: tuple[Arm, ...], company: Company) -> 
     lines = [f"{what:<{width}}  {before:>{middle}}  {after}" for what, before, after in rows]
     lines += [f"assumed: {', '.join(each.effects)}: {each.reason}" for each in posterior.refused]
     lines += [line for arm in arms if (line := _arm(arm, company.currency))]
-    lines += [
-        f"The model is wrong about {arm.name}: it expects {arm.expected_departures:.0f} to leave, and the log has "
-        f"{arm.surprise:+.1f} standard deviations of that more"
-        for arm in arms
-        if arm.surprise is not None and abs(arm.surprise) > _WRONG_BEYOND
-    ]
+    lines += _shadow(arms)
     if not posterior.is_reliable:
-        lines.append(f"The intervals are too narrow (Pareto k {posterior.pareto_k:.2f}, at most 0.7): more rows help")
+        lines.append(
+            f"NOT TO BE TRUSTED: the check of the intervals failed (Pareto k {posterior.pareto_k:.2f}, at most 0.7), "
+            "they are too narrow; more rows, or fewer offers, help"
+        )
     return lines
+
+
+def _shadow(arms: tuple[Arm, ...]) -> list[str]:
+    """Where the model and what was plainly counted disagree beyond noise, or that they do not."""
+    judged = [arm for arm in arms if arm.surprise is not None]
+    wrong = [arm for arm in judged if abs(arm.surprise or 0.0) > _WRONG_BEYOND]
+    if judged and not wrong:
+        return ["After every arm as many left as the model expects, within chance"]
+    return [
+        f"The model is wrong about {arm.name}, do not act on its effect: it expects {arm.expected_departures:.0f} to "
+        f"leave until the next assignment, and {arm.surprise:+.1f} standard deviations of that more did"
+        for arm in wrong
+    ]
 
 
 def picture(posterior: Posterior, company: Company) -> Figure:

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from simulated_logs import company, simulate, write
 
-from retentionjax.effects import Log, command
+from retentionjax.company import Company
+from retentionjax.effects import Log, command, telling
+from retentionjax.effects.itt import Arm
+from retentionjax.effects.posterior import unlearned
 from retentionjax.errors import DataError
 
 DESIGN = {"none": 0.4, "hello": 0.2, "ten": 0.2, "twenty": 0.2}
@@ -78,6 +81,19 @@ def test_a_randomised_log_sharpens_the_prior(tmp_path: Path, capsys: pytest.Capt
     assert summary["hazard_multiplier_twenty_high"] < 0.75  # 0.45 is true
     assert summary["assignment_balance_p"] > 1e-3
     print(capsys.readouterr().out)
+
+
+def test_where_the_model_and_the_plain_count_disagree_it_is_said(log: Log, tmp_path: Path) -> None:
+    acme = Company.load(str(files(tmp_path, log, propensity=", propensity: share")))
+    posterior = unlearned(acme.believed(65.0), "not looked at")
+
+    def said(surprise: float) -> str:
+        arm = Arm("ten", 900, 60, 0.07, None, None, expected_departures=40.0, surprise=surprise)
+        return "\n".join(telling.sentences(posterior, (arm,), acme))
+
+    assert "as many left as the model expects" in said(2.9)
+    assert "The model is wrong about ten, do not act on its effect: it expects 40 to leave" in said(3.2)
+    assert "as many left" not in said(-3.2)
 
 
 def test_the_demo_log_is_of_other_people(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
