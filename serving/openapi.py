@@ -19,7 +19,7 @@ from litestar.serialization import encode_json
 
 import retentionjax
 from retentionjax.data import Schema
-from retentionjax.decide.facts import LEAST_CHARGE, MOST_CHARGE
+from retentionjax.decide.facts import LEAST_CHARGE, MOST_CHARGE, Facts
 from serving.security.guards import requires
 
 SCHEME = "ApiKey"
@@ -52,7 +52,7 @@ class _Document(JsonRenderPlugin):
         made: dict[str, bytes] = app.state.setdefault("openapi_documents", {})
         if served.id not in made:
             made.clear()
-            made[served.id] = msgspec.json.encode(document(app, openapi_schema, served.bundle.schema))
+            made[served.id] = msgspec.json.encode(document(app, openapi_schema, served.decider.facts))
         return made[served.id]
 
 
@@ -75,8 +75,8 @@ def config() -> OpenAPIConfig:
     )
 
 
-def document(app: Litestar, schema: dict[str, Any], facts: Schema) -> dict[str, Any]:
-    """The whole description as plain values, `facts` being the schema of a customer."""
+def document(app: Litestar, schema: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    """The whole description as plain values, `facts` being what is known of a customer."""
     plain: dict[str, Any] = msgspec.json.decode(encode_json(schema))
     _, components = msgspec.json.schema_components(list(dict.fromkeys(_bodies(app))), ref_template=_REFERENCE)
     if missing := plain["components"]["schemas"].keys() - components.keys():
@@ -86,7 +86,7 @@ def document(app: Litestar, schema: dict[str, Any], facts: Schema) -> dict[str, 
     return plain
 
 
-def _narrow(components: dict[str, Any], facts: Schema) -> None:
+def _narrow(components: dict[str, Any], facts: Facts) -> None:
     """Says what the facts of a customer are. In a batch a decision whose facts do not fit is refused by itself."""
     components["DecisionOfBatch"] = copy.deepcopy(components["DecisionIn"]) | {"title": "DecisionOfBatch"}
     components["DecisionsIn"]["properties"]["decisions"]["items"] = {"$ref": _REFERENCE.format(name="DecisionOfBatch")}
@@ -106,13 +106,21 @@ def _bodies(app: Litestar) -> Iterator[Any]:
                 yield from (each.data_container for each in (handler.responses or {}).values())
 
 
-def _of_facts(schema: Schema) -> dict[str, Any]:
-    """JSON Schema of a customer's facts."""
+def _of_facts(facts: Facts) -> dict[str, Any]:
+    """JSON Schema of a customer's facts; a company's own columns may stand for those that are made of them."""
+    schema = facts.schema
     names = list(dict.fromkeys((*schema.features, str(schema.charge))))
+    made_of = {name: facts.made_of[name] for name in names if name in facts.made_of}
+    own = {
+        column: {"description": f"May stand for {name}, with all of {', '.join(columns)}"}
+        for name, columns in made_of.items()
+        for column in columns
+        if column not in names
+    }
     example = {name: schema.categorical[name][0] if name in schema.categorical else 12 for name in names}
     return {
-        "properties": {name: _of_fact(schema, name) for name in names},
-        "required": names,
+        "properties": {name: _of_fact(schema, name) for name in names} | own,
+        "required": [name for name in names if name not in made_of],
         "additionalProperties": False,
         "examples": [example],
     }

@@ -1,7 +1,9 @@
 """Customers' facts as numbers: one record, a frame or Arrow columns, by the same rules; what does not fit is named.
 
 Numbers must be numbers and categories text (a whole number is taken as its text); a missing value is allowed where the
-schema says so. A category has the number of its place in the schema's list; an unseen one is OTHER and no fault.
+schema says so. Facts may also be given by the company's own columns that they are made of, see `own_columns`.
+
+A category has the number of its place in the schema's list; an unseen one is OTHER and no fault.
 """
 
 import math
@@ -15,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Float64
 
+from retentionjax.company import Customers
 from retentionjax.data.schema import Schema
+from retentionjax.decide.own_columns import OwnColumns
 from retentionjax.errors import DataError
 from retentionjax.tabular.encoder import OTHER, CategoryCodes
 
@@ -63,13 +67,17 @@ class _Check:
     bad: Bool[np.ndarray, " rows"]
     wrong: str
     field: str
+    allowed: str = ""
+    """Empty: what the schema allows."""
 
 
 class Facts:
-    """Reads the facts that a schema names."""
+    """Reads the facts that a schema names, given as such or by the columns that a company makes them of."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, customers: Customers | None = None) -> None:
+        """`customers`: what the company says of its columns; None where none is made of others."""
         self.schema = schema
+        self._own = None if customers is None else OwnColumns(customers, schema)
         self._id, self._charge = str(schema.id), str(schema.charge)
         self.columns = tuple(dict.fromkeys((self._id, *schema.features, self._charge)))
         """Names of the fields that are read."""
@@ -103,12 +111,20 @@ class Facts:
         """One record, in microseconds where nothing is wrong with it. Raises DataError as `records`."""
         row = self._glance(record)
         if row is None:
+            record = self.made(record)
+            row = self._glance(record)
+        if row is None:
             if faults := self.faults(record):
                 raise DataError(self._words(record, faults[0], where))
             row = self._glance({name: _text(value) if name in self._texts else value for name, value in record.items()})
         if row is None:
             raise AssertionError("a record without a fault is a row")
         return row
+
+    def made(self, record: Mapping[str, object]) -> Mapping[str, object]:
+        """The record with its facts instead of the columns they are made of; as it is where those cannot be read."""
+        made, wrong = (record, []) if self._own is None else self._own.record(record)
+        return record if wrong else made
 
     def stack(self, rows: Sequence[Row]) -> Features:
         """Rows as columns."""
@@ -140,9 +156,14 @@ class Facts:
 
     def faults(self, record: Mapping[str, object]) -> list[Fault]:
         """Every fact at fault, by itself."""
-        stray = [Fault(name, record[name], "is unknown", ", ".join(self.columns)) for name in record]
-        found = [each for each in stray if each.field not in self.columns]
+        given, found = record, list[Fault]()
+        if self._own is not None:
+            record, wrong = self._own.record(given)
+            found = [Fault(name, given[name], *words) for name, *words in wrong]
+        found += [Fault(n, record[n], "is unknown", self._needed) for n in record if n not in self.columns]
         for name in self.columns:
+            if name not in record and self._own is not None and self._own.can_make(name, given):
+                continue  # what it is made of is at fault, and named
             if name not in record:
                 found.append(Fault(name, None, MISSING, self.allowed(name)))
             elif wrong := self._wrong(name, record[name]):
@@ -171,8 +192,8 @@ class Facts:
 
     def _words(self, record: Mapping[str, object], fault: Fault, where: str) -> str:
         if fault.field not in record:
-            return f"{where}: the field {fault.field!r} is missing; needed: {', '.join(self.columns)}"
-        if fault.field not in self.columns:
+            return f"{where}: the field {fault.field!r} is missing; needed: {self._needed}"
+        if fault.wrong == "is unknown":
             return f"{where}: unknown field {fault.field!r}; allowed: {fault.allowed}"
         value = repr(fault.value)
         shown = value if len(value) <= 60 else f"{value[:60]}…"
@@ -182,7 +203,7 @@ class Facts:
 
     def frame(self, frame: pd.DataFrame, *, where: str = "row") -> Features:
         """A table of customers, other columns passed over. Raises DataError naming row, field and value."""
-        kept = frame[[name for name in self.columns if name in frame.columns]]
+        kept = frame[self.read(list(frame.columns))]
         batch = pa.RecordBatch.from_pandas(kept, preserve_index=False)
         self.check(batch.schema, where)
         features, faults = self.table(batch)
@@ -191,10 +212,11 @@ class Facts:
         return features
 
     def check(self, found: pa.Schema, where: str) -> None:
-        """Raises DataError unless every column is there, with a type that can hold its values."""
+        """Raises DataError unless every column is there, or can be made, with a type that can hold its values."""
         for name in self.columns:
             if name not in found.names:
-                raise DataError(f"{where}: the column {name!r} is missing; needed: {', '.join(self.columns)}")
+                self._check_made(name, found, where)
+                continue
             kind = found.field(name).type
             inner = kind.value_type if pa.types.is_dictionary(kind) else kind
             texts = name == self._id or name in self.schema.categorical
@@ -203,6 +225,28 @@ class Facts:
                 allowed = "text or whole numbers" if texts else "numbers"
                 raise DataError(f"{where}, column {name!r}: holds {kind}; allowed: {allowed}")
 
+    @property
+    def made_of(self) -> Mapping[str, tuple[str, ...]]:
+        """Facts that may be given by the columns they are made of, and these columns."""
+        return {} if self._own is None else self._own.made
+
+    def _check_made(self, name: str, found: pa.Schema, where: str) -> None:
+        if self._own is None or not self._own.can_make(name, found.names):
+            raise DataError(f"{where}: the column {name!r} is missing; needed: {self._needed}")
+        for column in self._own.used(found.names):
+            kind = found.field(column).type
+            if allowed := self._own.fits(column, kind):
+                raise DataError(f"{where}, column {column!r}: holds {kind}; allowed: {allowed}")
+
+    def read(self, found: Sequence[str]) -> list[str]:
+        """Those of the columns `found` in a table that are to be read."""
+        made = [] if self._own is None else self._own.used(found)
+        return [name for name in dict.fromkeys((*self.columns, *made)) if name in found]
+
+    @property
+    def _needed(self) -> str:
+        return ", ".join(self.columns) if self._own is None else self._own.words(self.columns)
+
     def dictionaries(self, found: pa.Schema) -> list[str]:
         """Columns that are read as dictionaries: categories kept as plain text."""
         return [name for name in self.schema.categorical if name in found.names and _is_text(found.field(name).type)]
@@ -210,6 +254,9 @@ class Facts:
     def table(self, batch: pa.RecordBatch) -> tuple[Features, list[tuple[int, Fault]]]:
         """The rows that can be read, in their order, and the first fault of each that cannot, with its row from 0."""
         checks: list[_Check] = []
+        if self._own is not None:
+            batch, unreadable = self._own.batch(batch)
+            checks += [_Check(each.rows, each.wrong, each.column, each.allowed) for each in unreadable]
         ids = _texts(batch.column(self._id))
         blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(ids), ""), fill_value=True)
         checks.append(_Check(_flags(blank), MISSING, self._id))
@@ -259,7 +306,12 @@ class Facts:
             for row in np.flatnonzero(check.bad).tolist():
                 first.setdefault(row, check)
         return [
-            (row, Fault(check.field, _said(batch, check.field, row), check.wrong, self.allowed(check.field)))
+            (
+                row,
+                Fault(
+                    check.field, _said(batch, check.field, row), check.wrong, check.allowed or self.allowed(check.field)
+                ),
+            )
             for row, check in sorted(first.items())
         ]
 

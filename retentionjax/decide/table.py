@@ -46,7 +46,10 @@ class TableDecider:
 
         Raises DataError naming row, field, value and what is allowed.
         """
-        named = self._named(customers)
+        told = self.bundle.company.customers
+        named = customers
+        if told.id not in named and self.bundle.schema.id not in named:
+            named = customers.assign(**{str(self.bundle.schema.id): np.arange(len(customers))})
         features = self.decider.facts.frame(named)
         known = unknown(len(named), day=day)
         decided = self.decider.decide(features, known)
@@ -73,19 +76,6 @@ class TableDecider:
             },
             index=customers.index,
         )
-
-    def _named(self, customers: pd.DataFrame) -> pd.DataFrame:
-        """The table with ids (numbered where it has none) and the charge where all pay the same."""
-        schema, told = self.bundle.schema, self.bundle.company.customers
-        named = customers.copy()
-        if schema.id not in named:
-            ids = np.arange(len(named)) if told.id is None or told.id not in named else named[told.id]
-            named[str(schema.id)] = [str(each) for each in ids]
-        if schema.charge not in named and told.charge.value is not None:
-            named[str(schema.charge)] = told.charge.value * 30 / told.charge.per_days
-        if schema.charge not in named and told.charge.sum and set(told.charge.sum) <= set(named):
-            named[str(schema.charge)] = named[list(told.charge.sum)].sum(axis=1) * 30 / told.charge.per_days
-        return named
 
     def _reasons(self, frame: pd.DataFrame) -> list[str]:
         contributions = self.bundle.churn.contributions(frame)

@@ -157,7 +157,7 @@ def checked(bundle: "Bundle", frame: "pd.DataFrame") -> "Features":
 
     references = drift.read(bundle)
     frame, known = drift.labels(references, frame)
-    features = Facts(bundle.schema).records(_records(bundle, frame), where="row")
+    features = Facts(bundle.schema, bundle.company.customers).records(_records(bundle, frame), where="row")
     drift.show(drift.compare(bundle, references, as_frame(bundle.schema, features), known), len(features.values))
     return features
 

@@ -174,10 +174,11 @@ class Scorer:
         with open_parquet(source) as file:
             dictionaries = self.facts.dictionaries(file.schema_arrow)
             self.facts.check(file.schema_arrow, str(source))
+            columns = self.facts.read(file.schema_arrow.names)
         with open_parquet(source, read_dictionary=dictionaries) as file:
             groups, first = _groups(file, shard)
             last = shard.first + shard.rows
-            for rows in file.iter_batches(BATCH, row_groups=groups, columns=list(self.facts.columns)):
+            for rows in file.iter_batches(BATCH, row_groups=groups, columns=columns):
                 start, stop = max(first, shard.first), min(first + rows.num_rows, last)
                 if start < stop:
                     yield start, rows.slice(start - first, stop - start)

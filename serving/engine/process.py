@@ -117,8 +117,9 @@ class Host:
 
     def _job(self, wanted: Wanted) -> Job:
         """Raises WrongFacts."""
-        ask, lineup = wanted.ask, self._writer.lineup
-        slot, served = lineup.route(ask.customer_id)
+        lineup = self._writer.lineup
+        slot, served = lineup.route(wanted.ask.customer_id)
+        ask = served.own(wanted.ask)
         try:
             row = served.encode(ask)
         except WrongFacts:

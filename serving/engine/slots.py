@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
+import msgspec
 import structlog
 
 from retentionjax.bundle import Bundle, load
@@ -121,6 +122,11 @@ class Served:
         served = cls(load(path), sizes, warm=warm)
         settle()
         return served
+
+    def own(self, ask: Ask) -> Ask:
+        """The customer with its facts instead of the company's columns they are made of: so it is recorded."""
+        made = self.decider.facts.made(ask.facts)
+        return ask if made is ask.facts else msgspec.structs.replace(ask, facts=dict(made))
 
     def encode(self, ask: Ask) -> Row:
         """The customer's facts as numbers. Raises WrongFacts naming every field that does not fit."""

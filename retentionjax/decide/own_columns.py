@@ -1,0 +1,188 @@
+"""Facts that are made of a company's own columns, as its company.yaml says: the charge, the id, days since dates.
+
+A customer may be given by them or by what they become: `{"Total day charge": 45.07, …}` or `{"charge": 75.56}`,
+`{"since": "2024-05-01"}` or `{"tenure_days": 577}`. Dates are counted to the day that the facts speak of: the column
+of snapshots, or a field `snapshot` where the company has none; today where neither is given.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Float64
+
+from retentionjax.company import Customers
+from retentionjax.company.customers import DAYS
+from retentionjax.data.schema import Schema
+
+SNAPSHOT = "snapshot"
+DATE = "a date such as 2026-06-01"
+_DAY = np.timedelta64(1, "D")
+_NAT = np.datetime64("NaT", "s")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Cells of an own column that cannot be read, and why."""
+
+    column: str
+    rows: Bool[np.ndarray, " rows"]
+    wrong: str
+    allowed: str
+
+
+def today() -> dt.date:
+    """The day in UTC."""
+    return dt.datetime.now(dt.UTC).date()
+
+
+class OwnColumns:
+    """Makes the facts of a schema that a company's columns do not hold as they are."""
+
+    def __init__(self, customers: Customers, schema: Schema, now: Callable[[], dt.date] = today) -> None:
+        self._customers, self._charge, self._now = customers, str(schema.charge), now
+        self.made: dict[str, tuple[str, ...]] = {}
+        """Fact → columns that it is made of; none where it is the same for all."""
+        if customers.id not in (None, schema.id):
+            self.made[str(schema.id)] = (str(customers.id),)
+        self._id = str(schema.id)
+        if customers.charge.column != self._charge:
+            self.made[self._charge] = customers.charge.columns
+        self._dates = {feature: column for column, feature in customers.dates.items() if feature in schema.features}
+        self.made |= {feature: (column,) for feature, column in self._dates.items()}
+        self.nullable = frozenset({self._dates[name] for name in schema.nullable if name in self._dates})
+        self.snapshot = customers.snapshot if isinstance(customers.snapshot, str) else SNAPSHOT
+
+    def used(self, found: Collection[str]) -> list[str]:
+        """Columns among `found` that facts which are not among them are made of."""
+        needed = [
+            column
+            for fact, columns in self.made.items()
+            if fact not in found and self.can_make(fact, found)
+            for column in (*columns, *([self.snapshot] if fact in self._dates else []))
+        ]
+        return [column for column in dict.fromkeys(needed) if column in found]
+
+    def can_make(self, fact: str, found: Collection[str]) -> bool:
+        """Whether the columns of a fact are all among `found`."""
+        return fact in self.made and all(column in found for column in self.made[fact])
+
+    def words(self, columns: Sequence[str]) -> str:
+        """Names of facts, those that are made with what they are made of."""
+        return ", ".join(
+            f"{name} (or {' + '.join(self.made[name])})" if self.made.get(name) else name for name in columns
+        )
+
+    # --- one record -------------------------------------------------------------------------------------------
+
+    def record(self, given: Mapping[str, object]) -> tuple[Mapping[str, object], list[tuple[str, str, str]]]:
+        """The record with the facts that can be made instead of what they are made of, itself where that is none; and
+        for each field that cannot be read its name, what is wrong and what is allowed."""
+        facts = [name for name in self.made if name not in given and self.can_make(name, given)]
+        if not facts:
+            return given, []
+        used = set(self.used(given))
+        wrong = [(name, *why) for name in given if name in used and (why := self._wrong(name, given[name]))]
+        bad = {name for name, _, _ in wrong}
+        made = {name: value for name, value in given.items() if name not in used or name in self._customers.features}
+        for fact in facts:
+            if not bad & {*self.made[fact], self.snapshot}:
+                made[fact] = self._value(fact, [given[column] for column in self.made[fact]], given.get(self.snapshot))
+        return made, wrong
+
+    def _wrong(self, name: str, value: object) -> tuple[str, str] | None:
+        if name == self._customers.id:
+            return None  # the id's own check
+        if name == self.snapshot or name in self._customers.dates:
+            missing = value is None and name in self.nullable
+            return None if missing or _date(value) is not None else ("is no date", DATE)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < np.inf
+        return None if number else ("is not a number", "a finite number")
+
+    def _value(self, fact: str, values: list[Any], snapshot: object) -> object:
+        if fact == self._id:
+            return values[0]
+        if fact == self._charge:
+            return self._per_30_days(float(sum(values)))
+        if values[0] is None:
+            return None
+        until = self._now() if snapshot is None else snapshot
+        return float((_date(until) - _date(values[0])) / _DAY)  # type: ignore[operator]
+
+    def _per_30_days(self, amount: Any) -> Any:
+        charge = self._customers.charge
+        return (amount if charge.value is None else amount + charge.value) * DAYS / charge.per_days
+
+    # --- columns ----------------------------------------------------------------------------------------------
+
+    def batch(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Unreadable]]:
+        """The batch with the facts that can be made, and the cells that cannot be read."""
+        names, unreadable = batch.schema.names, list[Unreadable]()
+        for fact, columns in self.made.items():
+            if fact in names or not self.can_make(fact, names):
+                continue
+            if fact == self._id:
+                made: Any = batch.column(columns[0])
+            elif fact == self._charge:
+                parts = [_numbers(batch.column(column)) for column in columns]
+                unreadable += [Unreadable(c, np.isnan(v), "is missing", "a number") for c, v in _pairs(columns, parts)]
+                made = pa.array(self._per_30_days(np.sum(parts, axis=0) if parts else np.zeros(batch.num_rows)))
+            else:
+                made = pa.array(self._days(batch, columns[0], unreadable))
+            batch = batch.append_column(fact, made)
+        return batch, unreadable
+
+    def _days(self, batch: pa.RecordBatch, column: str, unreadable: list[Unreadable]) -> Float64[np.ndarray, " rows"]:
+        start = self._read_dates(batch, column, unreadable)
+        if self.snapshot in batch.schema.names:
+            until = self._read_dates(batch, self.snapshot, unreadable)
+        else:
+            until = np.full(batch.num_rows, np.datetime64(self._now(), "s"))
+        return np.asarray((until - start) / _DAY, np.float64)
+
+    def _read_dates(self, batch: pa.RecordBatch, column: str, unreadable: list[Unreadable]) -> np.ndarray:
+        values = batch.column(column)
+        missing = np.asarray(pc.is_null(values).to_numpy(zero_copy_only=False), bool)
+        dates = np.array([_date(value) for value in values.to_pylist()], "datetime64[s]")
+        wrong = np.isnat(dates) & ~(missing & (column in self.nullable))
+        unreadable.append(Unreadable(column, wrong, "is no date", DATE))
+        return dates
+
+    def fits(self, column: str, kind: pa.DataType) -> str | None:
+        """What a column that facts are made of may hold, None where `kind` is that."""
+        inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if column == self._customers.id or pa.types.is_null(inner):
+            return None
+        if column == self.snapshot or column in self._customers.dates:
+            text = pa.types.is_string(inner) or pa.types.is_large_string(inner)
+            return None if text or pa.types.is_date(inner) or pa.types.is_timestamp(inner) else "dates"
+        number = pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_decimal(inner)
+        return None if number else "numbers"
+
+
+def _pairs(columns: Sequence[str], parts: list[Any]) -> list[tuple[str, Any]]:
+    return list(zip(columns, parts, strict=True))
+
+
+def _date(value: object) -> np.datetime64 | None:
+    """To the second, as training reads it; None for what is no date."""
+    if isinstance(value, dt.datetime):
+        moment = value
+    elif isinstance(value, dt.date):
+        return np.datetime64(value, "s")
+    elif isinstance(value, str):
+        try:
+            moment = dt.datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    else:
+        return None
+    return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment, "s")
+
+
+def _numbers(column: pa.Array) -> Float64[np.ndarray, " rows"]:
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
