@@ -10,9 +10,13 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Company", "__version__", "train"]
+__all__ = ["ChurnClassifier", "Company", "__version__", "train"]
 
-_HOME = {"Company": "retentionjax.company", "train": "experiments.train"}
+_HOME = {
+    "ChurnClassifier": "retentionjax.tabular.estimator",
+    "Company": "retentionjax.company",
+    "train": "experiments.train",
+}
 
 
 def __getattr__(name: str) -> Any:

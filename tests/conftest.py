@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 from pathlib import Path
 
 import compiled_programs
@@ -13,6 +14,10 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled_programs.folder())
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# Tests that run for moments are compiled in a third of the time; with -m, slow tests run what users run. Decided here,
+# and handed on to xdist's workers: a folder's own conftest.py may start JAX before pytest is configured.
+if "PYTEST_XDIST_WORKER" not in os.environ and not any(argument.startswith("-m") for argument in sys.argv[1:]):
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 import hypothesis
 import numpy as np
@@ -31,15 +36,6 @@ install_import_hook([f"retentionjax.{package}" for package in WITH_ARRAYS], "che
 # seen once is seen again.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("suite")
-
-
-UNOPTIMISED = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Compiles for tests that run for moments in half the time; slow tests run what users run."""
-    if config.getoption("markexpr") == "not slow":
-        os.environ.setdefault("XLA_FLAGS", UNOPTIMISED)
 
 
 # The longest files, so that none of them is left for one worker at the end.

@@ -125,7 +125,7 @@ def play(
         chunk = customers[start : start + at_once]
         padded = np.resize(chunk, at_once)
         count = len(chunk)
-        episodes, _ = play_chunk(env, params, policy, jax.random.fold_in(key, start), jnp.asarray(padded), days)
+        episodes, _ = _play_alone(env, params, policy, jax.random.fold_in(key, start), padded, days)
         parts.append(Episodes(*(np.asarray(column)[:count] for column in episodes)))
         advance(count)
     joined = Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
@@ -141,8 +141,11 @@ def play_chunk(
     customers: Int[Array, " episodes"],
     days: int,
     believed: EnvParams | None = None,
+    rows: Int[Array, " episodes"] | None = None,
 ) -> tuple[Episodes, Float[Array, " days"]]:
     """The episodes, and the mean spend of each day [$ a customer]; arrays of the device.
+
+    `rows` say where `params.population` has each of the `customers`, if not at the row that is the customer's number.
 
     With `believed` the world runs by `params` while the policy is shown it as the service would be: what has been
     observed as it is, what models predict as the believed constants and population say.
@@ -151,7 +154,8 @@ def play_chunk(
     count = customers.shape[0]
     key_start, key_days = jax.random.split(key)
     elevated = jax.random.uniform(key_start, (count,)) < elevated_share(params)
-    state = jax.vmap(new_customer, (0, 0, None))(customers, elevated, params)
+    state = jax.vmap(new_customer, (0, 0, None))(customers if rows is None else rows, elevated, params)
+    state = state.replace(customer=customers)
 
     def one_day(sums: _Sums, day: jax.Array) -> tuple[_Sums, jax.Array]:
         key_common, key_policy = jax.random.split(jax.random.fold_in(key_days, day))
@@ -200,9 +204,24 @@ def as_predicted(state: EnvState, believed: EnvParams) -> EnvState:
     return predicted
 
 
+def _play_alone(
+    env: RetentionEnv,
+    params: EnvParams,
+    policy: Policy,
+    key: jax.Array,
+    customers: Int[np.ndarray, " episodes"],
+    days: int,
+) -> tuple[Episodes, Float[Array, " days"]]:
+    """`play_chunk` with a population of just these episodes' customers: one program fits any number of customers."""
+    people = jax.tree.map(lambda column: np.asarray(column)[customers], params.population)
+    alone = params.replace(population=people)  # type: ignore[attr-defined]
+    rows = jnp.arange(len(customers))
+    return play_chunk(env, alone, policy, key, jnp.asarray(customers), days, rows=rows)
+
+
 def _at_once(episodes: int) -> int:
-    """Beyond half a chunk, one compiled shape serves all: compiling costs more than the filled-up episodes."""
-    return CHUNK if episodes > CHUNK // 2 else episodes
+    """One of four sizes, so that few programs serve all: compiling costs more than the filled-up episodes."""
+    return next(size for size in (CHUNK // 16, CHUNK // 4, CHUNK // 2, CHUNK) if episodes <= size or size == CHUNK)
 
 
 def daily_spend(
@@ -211,7 +230,7 @@ def daily_spend(
     """Mean spend of each day [$ a customer], over as many episodes as `play` simulates at once; host array (days,)."""
     count = _at_once(params.population.size * replicates)
     customers = np.resize(np.arange(params.population.size, dtype=np.int32), count)
-    _, spend = play_chunk(env, params, policy, key, jnp.asarray(customers), int(params.horizon_days))
+    _, spend = _play_alone(env, params, policy, key, customers, int(params.horizon_days))
     return np.asarray(spend)
 
 

@@ -238,14 +238,30 @@ def test_an_environment_that_returns_other_shapes_or_types_is_refused(returned: 
         ({"action_mask": jnp.zeros(3, bool)}, "iteration 1: the mask allows no action in 32 of 32 steps"),
     ],
 )
-def test_what_is_no_number_ends_the_run_by_iteration_and_quantity(returned: dict[str, Any], message: str) -> None:
-    """Called as it is the run raises; compiled it cannot, and its metrics do when they are read."""
-    train = rl.make_train(Broken(**returned), PARAMS, CONFIG.replace(num_iterations=2))  # type: ignore[attr-defined]
+def test_what_is_no_number_is_named_by_iteration_and_quantity(returned: dict[str, Any], message: str) -> None:
+    """A compiled run cannot raise: its metrics do when they are read."""
+    sound = {
+        "reward": jnp.float32(0),
+        "costs": jnp.zeros(2),
+        "discount": jnp.float32(1),
+        "action_mask": jnp.ones(3, bool),
+    }
     with pytest.raises(TrainingError, match=message):
+        rl.summarise(train_broken()(sound | returned))
+
+
+@cache
+def train_broken() -> Any:
+    """A program for whatever is wrong: what the environment returns → metrics of two iterations."""
+    short = CONFIG.replace(num_iterations=2)  # type: ignore[attr-defined]
+    return jax.jit(lambda returned: rl.make_train(Broken(**returned), PARAMS, short)(jax.random.key(0))[1])
+
+
+def test_what_is_no_number_ends_a_run_that_is_not_compiled() -> None:
+    short = CONFIG.replace(num_iterations=2)  # type: ignore[attr-defined]
+    train = rl.make_train(Broken(reward=jnp.float32(jnp.nan)), PARAMS, short)
+    with pytest.raises(TrainingError, match="iteration 1: the reward is not finite in 32 of 32 steps"):
         train(jax.random.key(0))
-    _, metrics = jax.jit(train)(jax.random.key(0))
-    with pytest.raises(TrainingError, match=message):
-        rl.summarise(metrics)
 
 
 def test_a_step_too_long_is_an_error_of_its_iteration() -> None:

@@ -53,7 +53,7 @@ def solve(seed: int) -> tuple[float, float]:
 
 
 STILL_RISING = pytest.mark.xfail(reason="three tight limits: its prices still rise after 200 iterations, costs 1.07")
-DEFAULT_RUN = (0, 1, 2)
+DEFAULT_RUN = (0,)
 SLOW = [pytest.param(seed, marks=STILL_RISING if seed == 17 else ()) for seed in range(30) if seed not in DEFAULT_RUN]
 
 

@@ -69,24 +69,24 @@ def test_every_constant_differs_from_its_default() -> None:
         assert not np.any(np.isclose(np.atleast_1d(mine[name]), np.atleast_1d(defaults[name]))), name
 
 
-def as_the_environment(bundle: Bundle, customer: dict[str, Any]) -> np.ndarray:
+def as_the_environment(decider: Decider, customer: dict[str, Any]) -> np.ndarray:
     """Propensities of the bundle's policy for what the environment itself shows and forbids on a first day."""
-    decider = Decider(bundle, sizes=(1,))
     features = decider.facts.records([customer])
     columns = (features.monthly_charge, *decider.score(features))
     params = PARAMS.replace(population=Population(*(jnp.asarray(column, jnp.float32) for column in columns)))
     state = new_customer(jnp.int32(0), jnp.bool_(False), params)
     seen, mask = observation.observe(state, params), constraints.action_mask(state, params)
-    return np.asarray(bundle.decide(np.asarray(seen)[None], np.asarray(mask)[None])[0][0])
+    return np.asarray(decider.bundle.decide(np.asarray(seen)[None], np.asarray(mask)[None])[0][0])
 
 
 def test_an_explanation_and_a_scored_table_are_the_environments(bundle: Bundle, tmp_path: Path) -> None:
     table = customer_tables.write(tmp_path / "customers.parquet", 20)
     run(Request(bundle.folder, table, tmp_path / "scored"))
     scored = customer_tables.decisions(tmp_path / "scored").to_pylist()
+    decider = Decider(bundle, sizes=(1,))
     for customer, row in zip(customer_tables.table(20).drop("city").to_pylist(), scored, strict=True):
-        expected = as_the_environment(bundle, customer)
-        explained = decide(Decider(bundle, sizes=(1,)), customer)
+        expected = as_the_environment(decider, customer)
+        explained = decide(decider, customer)
         np.testing.assert_allclose(explained.propensities, expected, atol=1e-5)
         np.testing.assert_allclose(row["propensities"], expected, atol=1e-5)
         assert explained.risk.window_days == 365

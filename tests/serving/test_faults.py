@@ -4,6 +4,7 @@ What must hold: no acknowledged decision is lost, nobody is contacted twice, a r
 spent is the sum of the ledger to the micro-unit and within the budget.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -95,11 +96,8 @@ def retry(service: Service, token: str, sent: Sequence[Sent]) -> list[Sent]:
     return answers
 
 
-def kill_again_and_again(bundle: Path, database: str, log: Path, times: int, seed: int) -> None:
+def kill_again_and_again(service: Service, ledger: Ledger, token: str, times: int, seed: int) -> None:
     draw = random.Random(seed)
-    ledger, token = prepared(database, 40.0)
-    service = Service(bundle, database, log)
-    service.start()
     acknowledged: list[Sent] = []
     broken = 0
     for _ in range(times):
@@ -118,25 +116,41 @@ def kill_again_and_again(bundle: Path, database: str, log: Path, times: int, see
         acknowledged += retry(service, token, draw.sample(answered, min(len(answered), 40)) + cut)
         retry(service, token, draw.sample(acknowledged, min(len(acknowledged), 20)))
         check(ledger, acknowledged)
-    assert service.stop() in DRAINED
     assert len(acknowledged) > times
     assert broken > 0
     with ledger.read() as reader:
         view = reader.campaign("default")
     assert view is not None
     assert 0 < view.spent_micros + view.reserved_micros <= view.budget_micros
+
+
+@contextlib.contextmanager
+def one_service(bundle: Path, database: str, log: Path) -> Iterator[tuple[Service, Ledger, str]]:
+    """A service that has started, its ledger and a token; in the end it drains and its books are right."""
+    ledger, token = prepared(database, 40.0)
+    service = Service(bundle, database, log)
+    service.start()
+    yield service, ledger, token
+    assert service.stop() in DRAINED
+    check(ledger, [])
     ledger.close()
 
 
-def test_a_service_that_is_killed_loses_nothing_that_it_acknowledged(bundle: Path, tmp_path: Path) -> None:
-    kill_again_and_again(bundle, f"sqlite:///{tmp_path}/ledger.db", tmp_path / "log", times=2, seed=1)
+@pytest.fixture(scope="module")
+def alone(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Ledger, str]]:
+    """A service on SQLite. Starting one takes a quarter of a minute, so that the tests kill the same one in turn."""
+    folder = tmp_path_factory.mktemp("alone")
+    with one_service(bundle, f"sqlite:///{folder}/ledger.db", folder / "log") as started:
+        yield started
 
 
-def test_an_engine_that_is_killed_loses_nothing_that_was_acknowledged(bundle: Path, tmp_path: Path) -> None:
+def test_a_service_that_is_killed_loses_nothing_that_it_acknowledged(alone: tuple[Service, Ledger, str]) -> None:
+    kill_again_and_again(*alone, times=1, seed=1)
+
+
+def test_an_engine_that_is_killed_loses_nothing_that_was_acknowledged(alone: tuple[Service, Ledger, str]) -> None:
     draw = random.Random(3)
-    ledger, token = prepared(f"sqlite:///{tmp_path}/ledger.db", 40.0)
-    service = Service(bundle, f"sqlite:///{tmp_path}/ledger.db", tmp_path / "log")
-    service.start()
+    service, ledger, token = alone
     load = Load([service], token, CUSTOMERS)
     time.sleep(1.0 + draw.uniform(0.0, 0.5))
     os.kill(service.engine(), signal.SIGKILL)
@@ -150,9 +164,7 @@ def test_an_engine_that_is_killed_loses_nothing_that_was_acknowledged(bundle: Pa
     assert {each.rpartition(":")[2] for each in types} == {"engine-lost", "not-running"}
     check(ledger, sent)
     retry(service, token, [each for each in sent if each.answer.status == 503][:20] + sent[:20])
-    assert service.stop() in DRAINED
     check(ledger, sent)
-    ledger.close()
 
 
 @pytest.mark.slow
@@ -164,7 +176,8 @@ def test_a_service_killed_fifty_times_loses_nothing_that_it_acknowledged(
     database = f"sqlite:///{tmp_path}/ledger.db"
     if kind == "postgres":
         database = request.getfixturevalue("postgres").new_database()
-    kill_again_and_again(bundle, database, tmp_path / "log", times=50, seed=2)
+    with one_service(bundle, database, tmp_path / "log") as started:
+        kill_again_and_again(*started, times=50, seed=2)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,137 @@
+"""The calibrated classifier as scikit-learn knows one: in pipelines, grid searches and cross-validation."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from retentionjax.tabular.boosting import BoosterConfig
+from retentionjax.tabular.classifier import FOLDS, Classifier, Contributions, fit
+
+
+class ChurnClassifier(ClassifierMixin, BaseEstimator):
+    """Gradient-boosted trees with isotonic calibration on out-of-fold scores, for two classes.
+
+    Parameters have the names that XGBoost's own estimators give them and the defaults of `BoosterConfig`; `cv` is the
+    number of folds of the calibration, fewer where a class has fewer rows. Columns of a DataFrame that hold text are
+    categories, which XGBoost splits natively; what is missing, and a category that was not there at fitting, the trees
+    have a branch for. A number for `random_state` gives the same trees on every machine.
+
+    >>> model = ChurnClassifier(random_state=0).fit(table, left)  # doctest: +SKIP
+    >>> model.predict_proba(table)[:, 1]  # P(left), calibrated
+    """
+
+    def __init__(
+        self,
+        n_estimators: Any = BoosterConfig.trees,
+        max_depth: Any = BoosterConfig.depth,
+        learning_rate: Any = BoosterConfig.learning_rate,
+        subsample: Any = BoosterConfig.rows_a_tree,
+        colsample_bytree: Any = BoosterConfig.columns_a_tree,
+        min_child_weight: Any = BoosterConfig.minimum_leaf_weight,
+        reg_lambda: Any = BoosterConfig.l2,
+        cv: Any = FOLDS,
+        random_state: Any = None,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.learning_rate = learning_rate
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.min_child_weight = min_child_weight
+        self.reg_lambda = reg_lambda
+        self.cv = cv
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        """Two classes, missing values, categories."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        return tags
+
+    def fit(self, X: Any, y: Any) -> "ChurnClassifier":
+        """Learns from `X`, [rows, features] or a DataFrame, and the class of each row.
+
+        Raises ValueError for what is no table or no two classes, ConfigError for a parameter that is out of range,
+        DataError for a value that is neither a finite number nor text.
+        """
+        frame = self._frame(X, reset=True)
+        label = column_or_1d(y, warn=True)
+        check_consistent_length(frame, label)
+        check_classification_targets(label)
+        if (kind := type_of_target(label, input_name="y")) != "binary":
+            raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
+        self.classes_, codes = np.unique(label, return_inverse=True)
+        rows = np.bincount(codes)
+        if len(rows) < 2 or rows.min() < 2:
+            counts = dict(zip(self.classes_.tolist(), rows.tolist(), strict=True))
+            raise ValueError(
+                f"y: two rows of each class are needed, and of 1 sample or 1 class nothing is learnt: {counts}"
+            )
+        text = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+        config = BoosterConfig(
+            self.n_estimators,
+            self.max_depth,
+            self.learning_rate,
+            self.subsample,
+            self.colsample_bytree,
+            self.min_child_weight,
+            self.reg_lambda,
+        )
+        self.classifier_: Classifier = fit(
+            frame,
+            codes,
+            numeric=[str(name) for name in frame if name not in text],
+            categorical={str(name): _categories(frame[name]) for name in text},
+            nullable=list(frame),
+            config=config,
+            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            folds=min(self.cv, int(rows.min())),
+        )
+        return self
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """The calibrated probability of each of the two classes, f64[rows, 2]."""
+        check_is_fitted(self)
+        second = self.classifier_.predict(self._frame(X, reset=False))
+        return np.column_stack([1 - second, second])
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """The likelier class of each row."""
+        check_is_fitted(self)
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def contributions(self, X: Any) -> Contributions:
+        """What each feature adds to each row's log-odds of the second class (SHAP values)."""
+        check_is_fitted(self)
+        return self.classifier_.contributions(self._frame(X, reset=False))
+
+    def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
+        """The features with text as names; `reset` remembers their number and names, else they must be those."""
+        if isinstance(X, pd.DataFrame) and any(not pd.api.types.is_numeric_dtype(kind) for kind in X.dtypes):
+            _check_feature_names(self, X, reset=reset)
+            _check_n_features(self, X, reset=reset)
+            text = X.select_dtypes(["category", "string"]).columns
+            return X.astype(dict.fromkeys(text, object))
+        values = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        names = getattr(self, "feature_names_in_", [f"x{place}" for place in range(values.shape[1])])
+        return pd.DataFrame(values, columns=names)
+
+
+def _categories(column: pd.Series) -> list[str]:
+    """The texts of a column; anything else in it is refused where it is encoded."""
+    return sorted({each for each in column if isinstance(each, str)})

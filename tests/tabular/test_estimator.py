@@ -1,0 +1,68 @@
+"""`ChurnClassifier` among scikit-learn's own: its checks, its tools, and what it adds to them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from small_customers import Customers
+
+import retentionjax as rj
+from retentionjax.errors import ConfigError, DataError
+from retentionjax.tabular.boosting import BoosterConfig
+from retentionjax.tabular.classifier import Classifier
+from retentionjax.tabular.estimator import ChurnClassifier
+
+
+@parametrize_with_checks([ChurnClassifier(n_estimators=10, learning_rate=0.3, min_child_weight=1.0, cv=2)])
+def test_what_scikit_learn_expects_of_a_classifier(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_it_is_the_classifier_of_the_pipeline(customers: Customers, classifier: Classifier) -> None:
+    """With the same settings on the same rows; only the draws are others."""
+    assert rj.ChurnClassifier is ChurnClassifier
+    table = customers.frame.drop(columns="unused")
+    model = ChurnClassifier(n_estimators=20, learning_rate=0.3, min_child_weight=1.0, random_state=0)
+    model.fit(table, np.where(customers.label, "left", "stayed"))
+    assert list(model.classes_) == ["left", "stayed"]
+    probability = model.predict_proba(table)
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0)
+    assert np.corrcoef(probability[:, 1], classifier.predict(table))[0, 1] < -0.9
+    assert set(model.predict(table)[probability[:, 0] > 0.5]) == {"left"}
+    assert list(model.contributions(table.head(2)).by_feature) == ["tenure", "charge", "plan", "town"]
+
+
+def test_every_parameter_reaches_the_trees(customers: Customers, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("retentionjax.tabular.estimator.fit", lambda frame, label, **given: seen.append(given))
+    ChurnClassifier(3, 2, 0.5, 0.7, 0.6, 4.0, 5.0, 7, 0).fit(customers.frame, customers.label)
+    assert seen[0]["config"] == BoosterConfig(3, 2, 0.5, 0.7, 0.6, 4.0, 5.0)
+    assert seen[0]["folds"] == 7
+    assert seen[0]["nullable"] == list(customers.frame)
+
+
+def test_categories_that_are_new_or_missing_are_decided_about(customers: Customers) -> None:
+    model = ChurnClassifier(n_estimators=5, cv=2, random_state=0)
+    model.fit(customers.frame.astype({"plan": "category", "town": "string"}), customers.label)
+    new = customers.frame.head(3).assign(plan=["never seen", None, "basic"])
+    assert np.isfinite(model.predict_proba(new)).all()
+
+
+def test_scikit_learns_tools_take_it(customers: Customers) -> None:
+    model = ChurnClassifier(n_estimators=5, cv=2, random_state=0)
+    auc = cross_val_score(model, customers.frame, customers.label, scoring="roc_auc", cv=3)
+    assert auc.mean() > 0.65
+    search = GridSearchCV(model, {"max_depth": [1, 3]}, scoring="neg_brier_score", cv=2)
+    assert search.fit(customers.frame, customers.label).best_params_["max_depth"] in (1, 3)
+
+
+def test_what_it_cannot_learn_from_is_said(customers: Customers) -> None:
+    with pytest.raises(ConfigError, match="depth is 0"):
+        ChurnClassifier(max_depth=0).fit(customers.frame, customers.label)
+    with pytest.raises(DataError, match="column 'plan': 3 is not text"):
+        mixed = customers.frame.assign(plan=[3, *customers.frame["plan"][1:]])
+        ChurnClassifier(cv=2).fit(mixed, customers.label)
+    with pytest.raises(ValueError, match="two rows of each class"):
+        ChurnClassifier().fit(customers.frame, [1] + [0] * (len(customers.label) - 1))
