@@ -2,7 +2,7 @@
 
 Each rule is tuned on the training customers to spend what the learned policy was set to spend there. On a sample of
 the held-out customers the learned policy is also compared with the exact optimum: `optimum` in evaluation.json holds
-the fields of `evaluation.optimum.Regret` and `learned_price`.
+the fields of `evaluation.optimum.Regret` and `learned_price`. `artifacts/bundle/` is the bundle, with these figures.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from experiments import customers as people
 from experiments.config import in_range
 from experiments.policy import price_of
 from experiments.stage import Context, Stage
+from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv
@@ -127,7 +128,10 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     }
     storage.write_json(context.artifacts / "evaluation.json", full)
     pictures(config, context, held_out, policies, metrics, budget)
-    return summary(metrics, paired, episodes) | ({} if regret is None else _attained(regret, learned_price))
+    figures = summary(metrics, paired, episodes) | ({} if regret is None else _attained(regret, learned_price))
+    measured = {"evaluate": {"data_source": context.data_source, **figures}}
+    bundles.with_metrics(context.inputs["bundle"] / "artifacts/bundle", context.artifacts / "bundle", measured)
+    return figures
 
 
 def distance_to_optimum(
@@ -302,7 +306,7 @@ def _numbers(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | N
     }
 
 
-STAGE = Stage("evaluate", EvaluateConfig, run, needs=("data", "policy"))
+STAGE = Stage("evaluate", EvaluateConfig, run, needs=("data", "policy", "bundle"))
 
 if __name__ == "__main__":
     STAGE.main()

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from retentionjax.bundle.loading import Bundle, load
     from retentionjax.bundle.manifest import FORMAT_VERSION, Manifest
     from retentionjax.bundle.program import Program
-    from retentionjax.bundle.writing import Contents, write
+    from retentionjax.bundle.writing import Contents, with_metrics, write
 
-__all__ = ["FORMAT_VERSION", "Bundle", "Contents", "Manifest", "Program", "load", "write"]
+__all__ = ["FORMAT_VERSION", "Bundle", "Contents", "Manifest", "Program", "load", "with_metrics", "write"]
 
 _HOME = {
     **dict.fromkeys(("Bundle", "load"), "loading"),
     **dict.fromkeys(("FORMAT_VERSION", "Manifest"), "manifest"),
-    **dict.fromkeys(("Contents", "write"), "writing"),
+    **dict.fromkeys(("Contents", "with_metrics", "write"), "writing"),
     "Program": "program",
 }
 

@@ -26,8 +26,9 @@ from retentionjax.errors import BundleError, ConflictError, DataError
 
 FORMAT_VERSION = 1
 BUNDLES = "bundles"
-MADE_BY = ("messages/artifacts/bundle", "bundle/artifacts/bundle")
-"""Where a run's bundle is: the complete one with its language model, or else the one that only decides."""
+MADE_BY = ("messages/artifacts/bundle", "evaluate/artifacts/bundle", "bundle/artifacts/bundle")
+"""Where a run's bundle is: the complete one with its language model, or else the one that only decides, with figures
+of its evaluation or still without."""
 
 Action = Literal["promote", "rollback"]
 _KEYS = {"format_version", "bundle", "id", "history"}

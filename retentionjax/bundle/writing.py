@@ -4,7 +4,7 @@ import datetime as dt
 import importlib.metadata
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from etils import epath
@@ -94,6 +94,23 @@ def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool =
             parts=tuple(part for part in manifest.PARTS if (new / part).is_dir()),
             files=manifest.describe_files(new),
         )
+        storage.write_json(new / manifest.NAME, written.to_dict())
+        loading.load(new)
+    return written
+
+
+def with_metrics(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], metrics: Mapping[str, Mapping[str, Any]]
+) -> Manifest:
+    """Writes the bundle `source` to `target` with what was measured of it since, by stage; it decides as before.
+
+    What is at `target` is replaced. Raises BundleError for a source that is no bundle.
+    """
+    old = loading.load(source)
+    with storage.new_folder(target, replace=True) as new:
+        for file in old.manifest.files:
+            storage.write_bytes(new / file, (old.folder / file).read_bytes())
+        written = replace(old.manifest, metrics={**old.manifest.metrics, **metrics})
         storage.write_json(new / manifest.NAME, written.to_dict())
         loading.load(new)
     return written

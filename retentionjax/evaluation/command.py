@@ -36,13 +36,14 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args(list(arguments))
+    from retentionjax.bundle import pointer
     from retentionjax.bundle.loading import load
     from retentionjax.errors import ConfigError
 
     for name, least in (("replicates", 1), ("optimum_customers", 0)):
         if (given := getattr(parsed, name)) < least:
             raise ConfigError(f"--{name.replace('_', '-')} is {given}; allowed: {least} or more")
-    bundle = load(parsed.bundle)
+    bundle = load(pointer.find(parsed.bundle))
     bundle = bundle if parsed.budget is None else bundle.at_budget(parsed.budget)
     if bundle.manifest.synthetic:
         print("SYNTHETIC DATA: no figure describes real customers")
@@ -73,7 +74,12 @@ def _show_recorded(bundle: "Bundle") -> None:
     figures = bundle.manifest.metrics.get("evaluate", {})
     names = [key.removeprefix("uplift_") for key in figures if key.startswith("uplift_")]
     names = [name for name in names if not name.endswith(("_low", "_high", "_sample"))]  # policies on all customers
-    print("Measured on held-out customers when the bundle was made ($ a customer and campaign):")
+    if not names:
+        print(
+            "This bundle holds no evaluation: give it --customers, or --bundle the run's folder once `evaluate` is done"
+        )
+        return
+    print("Measured on held-out customers ($ a customer and campaign):")
     for name in sorted(names, key=lambda name: -figures[f"uplift_{name}"]):
         low, high = figures[f"uplift_{name}_low"], figures[f"uplift_{name}_high"]
         uplift, spend = figures[f"uplift_{name}"], figures[f"spend_{name}"]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from retentionjax import cli
-from retentionjax.bundle import Bundle, load, write
+from retentionjax.bundle import Bundle, load, with_metrics, write
 from retentionjax.bundle.customer import describe
 from retentionjax.data import Schema
 from retentionjax.decide.facts import Facts, as_frame
@@ -48,6 +48,22 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None], *, sign: bool =
         rest = {key: value for key, value in plain.items() if key not in ("id", "format_version")}
         plain["id"] = hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     path.write_text(json.dumps(plain))
+
+
+def test_figures_measured_later_change_the_name_and_no_file(
+    folder: Path, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"uplift_ppo": 5.0, "uplift_ppo_low": 4.0, "uplift_ppo_high": 6.0, "spend_ppo": 2.4}
+    for _ in range(2):  # the second time in place of the first
+        made = with_metrics(folder, tmp_path / "measured", {"evaluate": figures})
+    measured = load(tmp_path / "measured").manifest
+    assert measured.files == bundle.manifest.files
+    assert measured.metrics == {**bundle.manifest.metrics, "evaluate": figures}
+    assert measured.id == made.id != bundle.manifest.id
+    assert cli.main(["evaluate", "--bundle", str(folder)]) == 0
+    assert "holds no evaluation" in capsys.readouterr().out
+    assert cli.main(["evaluate", "--bundle", str(tmp_path / "measured")]) == 0
+    assert "ppo              uplift over never   +5.00 [+4.00, +6.00]" in capsys.readouterr().out
 
 
 def test_what_was_written_is_what_is_loaded(bundle: Bundle) -> None:
