@@ -39,7 +39,13 @@ hypothesis.settings.load_profile("suite")
 
 
 # The longest files, so that none of them is left for one worker at the end.
-FIRST = ("experiments/test_smoke.py", "language/test_ppo.py", "serving/test_faults.py")
+FIRST = (
+    "experiments/test_smoke.py",
+    "serving/test_faults.py",
+    "experiments/test_train.py",
+    "language/test_ppo.py",
+    "evaluation/test_optimum.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -155,7 +155,7 @@ def play_chunk(
     key_start, key_days = jax.random.split(key)
     elevated = jax.random.uniform(key_start, (count,)) < elevated_share(params)
     state = jax.vmap(new_customer, (0, 0, None))(customers if rows is None else rows, elevated, params)
-    state = state.replace(customer=customers)
+    state = state.replace(customer=customers)  # type: ignore[attr-defined]
 
     def one_day(sums: _Sums, day: jax.Array) -> tuple[_Sums, jax.Array]:
         key_common, key_policy = jax.random.split(jax.random.fold_in(key_days, day))

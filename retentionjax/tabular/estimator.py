@@ -97,7 +97,7 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
             codes,
             numeric=[str(name) for name in frame if name not in text],
             categorical={str(name): _categories(frame[name]) for name in text},
-            nullable=list(frame),
+            nullable=[str(name) for name in frame],
             config=config,
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
             folds=min(self.cv, int(rows.min())),
