@@ -77,9 +77,12 @@ class Customers:
             raise DataError(f"held_share is {wrong[0]}; allowed: above 0, below 1")
 
     def known(self, days: Float[np.ndarray, " T"]) -> Bool[np.ndarray, "N T"]:
-        """Who had entered by a day and of whom it is known whether they had left by then."""
+        """Who had entered by a day and of whom it is known whether they had left by then.
+
+        Of one who left it is known throughout: she stayed until that day.
+        """
         entered, left, until = (each[:, None] for each in (self.entered, self.left, self.known_until))
-        return (entered < days) & (left > entered) & ((left <= days) | (until >= days))
+        return (entered < days) & (left > entered) & (np.isfinite(left) | (until >= days))
 
     @property
     def facts(self) -> Float[np.ndarray, "N F"]:
@@ -103,7 +106,11 @@ class Path:
     @property
     def last(self) -> "Difference":
         """That of the last day."""
-        return Difference(*(float(each[-1]) for each in (self.mean, self.low, self.high)))
+        return self.at(-1)
+
+    def at(self, place: int) -> "Difference":
+        """That of one of the days, by its place among them."""
+        return Difference(*(float(each[place]) for each in (self.mean, self.low, self.high)))
 
 
 @dataclass(frozen=True)

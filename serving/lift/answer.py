@@ -1,0 +1,289 @@
+"""What would have happened without the campaign: the answer in words first, then every figure with its interval."""
+
+import datetime as dt
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from retentionjax.company.money import money
+from retentionjax.evaluation.lift import ENOUGH, Difference, Lift, SampleRatio, times_needed
+from serving.fields import CampaignId, MomentOut, iso
+from serving.lift.measuring import Found, Study, days_to_enough
+
+SOUND = 0.01
+"""p below which the draw is called broken."""
+
+
+class IntervalOut(msgspec.Struct, frozen=True):
+    """An estimate; the truth lies between `low` and `high` with 95 %, however often one looks."""
+
+    mean: float
+    low: Annotated[float | None, Meta(description="null before enough is known")]
+    high: Annotated[float | None, Meta(description="null before enough is known")]
+
+
+class SidesOut(msgspec.Struct, frozen=True):
+    """A number of customers on either side."""
+
+    campaign: int
+    held_out: int
+
+
+class RatioOut(msgspec.Struct, frozen=True):
+    """Whether as many are held out as chance was told to."""
+
+    expected: Annotated[float, Meta(description="Share held out, by the design")]
+    seen: float
+    p: Annotated[float, Meta(description="Valid at any number of looks")]
+    is_sound: Annotated[bool, Meta(description=f"p is {SOUND} or more")]
+
+
+class WeekOut(msgspec.Struct, frozen=True):
+    """Everything from the start to the end of a week."""
+
+    day: float
+    customers: SidesOut
+    left: SidesOut
+    kept: IntervalOut
+    dollars: IntervalOut
+
+
+class ArmOut(msgspec.Struct, frozen=True):
+    """One arm of the pilot against its customers who were left alone."""
+
+    arm: str
+    customers: SidesOut
+    kept: IntervalOut
+    believed_kept: float | None
+
+
+class NeededOut(msgspec.Struct, frozen=True):
+    """How much more it takes to see an effect as large as the one that is believed, or else the one measured."""
+
+    days: Annotated[float | None, Meta(description="Until intervals begin, at the pace so far; null if none can tell")]
+    times: Annotated[float | None, Meta(description="As many customers and departures as now; null before intervals")]
+
+
+class LiftOut(msgspec.Struct, frozen=True):
+    """What the campaign changed until `as_of`, its customers against those it held out."""
+
+    campaign_id: CampaignId
+    answer: Annotated[str, Meta(description="What would have happened without the campaign, in a sentence")]
+    is_measured: Annotated[bool, Meta(description="Whether the interval of `kept` is there and leaves out 0")]
+    as_of: Annotated[MomentOut | None, Meta(description="Until when most customers are known; null if none is")]
+    rests_on: Annotated[tuple[str, ...], Meta(description="What must be true for the figures to be")]
+    customers: SidesOut | None = None
+    left: SidesOut | None = None
+    unknown: Annotated[SidesOut | None, Meta(description="Left out: nobody said whether they stayed")] = None
+    kept: Annotated[IntervalOut | None, Meta(description="Share of customers who stayed by the campaign")] = None
+    kept_in_all: IntervalOut | None = None
+    dollars: Annotated[
+        IntervalOut | None, Meta(description="Revenue less spend that the campaign brought, a customer")
+    ] = None
+    dollars_in_all: IntervalOut | None = None
+    revenue: Annotated[IntervalOut | None, Meta(description="More a customer, by the campaign")] = None
+    spend: Annotated[IntervalOut | None, Meta(description="A customer")] = None
+    return_on_spend: Annotated[float | None, Meta(description="Revenue brought over spend; null without spend")] = None
+    believed_kept: Annotated[
+        float | None, Meta(description="As `kept`, by the bundle's effects and the contacts made; null without bundle")
+    ] = None
+    needed: NeededOut | None = None
+    drawn: RatioOut | None = None
+    heard_of: Annotated[RatioOut | None, Meta(description="Of those who are known")] = None
+    weeks: tuple[WeekOut, ...] = ()
+    pilot: tuple[ArmOut, ...] = ()
+
+
+def answer(
+    found: Found,
+    pilot: Mapping[str, Found],
+    believed: Mapping[str, float] | None,
+    believed_of_pilot: Mapping[str, Mapping[str, float]],
+    currency: str = "USD",
+) -> LiftOut:
+    """The whole answer. `believed`: change of departures by effect (see `believing`); None where no bundle says."""
+    study, lift = found.study, found.lift
+    campaign_id = study.campaign.campaign_id
+    arms = tuple(_arm(name, each, believed_of_pilot.get(name)) for name, each in pilot.items() if each.lift is not None)
+    as_of = iso(study.known_until) if study.known_days > 0 else None
+    if lift is None:
+        sentence = f"Nobody can say yet what would have happened without the campaign: {found.reason}."
+        return LiftOut(campaign_id, sentence, False, as_of, (), pilot=arms)
+    kept, dollars = lift.departures.last.times(-1), lift.dollars.last
+    count = int(lift.customers[0, -1])
+    predicted = None if believed is None else -sum(believed.values())
+    spend = lift.spend.last.mean
+    return LiftOut(
+        campaign_id,
+        _sentence(lift, study, kept, count),
+        kept.is_seen,
+        as_of,
+        _rests_on(lift, study, currency),
+        customers=_sides(lift.customers[:, -1]),
+        left=_sides(lift.left[:, -1]),
+        unknown=SidesOut(*lift.unknown),
+        kept=_interval(kept),
+        kept_in_all=_interval(kept.times(count)),
+        dollars=_interval(dollars),
+        dollars_in_all=_interval(dollars.times(count)),
+        revenue=_interval(lift.revenue.last),
+        spend=_interval(lift.spend.last),
+        return_on_spend=lift.revenue.last.mean / spend if spend > 0 else None,
+        believed_kept=predicted,
+        needed=_needed(lift, kept, predicted),
+        drawn=_ratio(lift.drawn),
+        heard_of=_ratio(lift.heard_of),
+        weeks=tuple(_week(lift, place) for place in _week_ends(lift)),
+        pilot=arms,
+    )
+
+
+def _sentence(lift: Lift, study: Study, kept: Difference, count: int) -> str:
+    at = dt.datetime.fromtimestamp(study.known_until, dt.UTC)
+    day = f"{at.day} {at:%b %Y}"
+    if math.isnan(kept.low):
+        left = f"{lift.left[0, -1]} of the campaign's customers and {lift.left[1, -1]} of those held out have left"
+        more = days_to_enough(lift)
+        pace = "at this pace nobody can say when" if math.isinf(more) else f"some {math.ceil(more)} more days at this pace"
+        return (
+            f"It is too early to say what would have happened without the campaign: {left} by {day}; {ENOUGH} of each "
+            f"are needed, {pace}."
+        )
+    in_all = kept.times(count)
+    more, least, most = (round(each) for each in (in_all.mean, in_all.low, in_all.high))
+    if kept.low > 0:
+        return (
+            f"Without the campaign about {more:,} more of its {count:,} customers would have left by {day} "
+            f"(between {least:,} and {most:,})."
+        )
+    if kept.high < 0:
+        return (
+            f"Without the campaign about {-more:,} fewer of its {count:,} customers would have left by {day} "
+            f"(between {-most:,} and {-least:,}): it drives customers away."
+        )
+    guess = f"{more:,} more" if more >= 0 else f"{-more:,} fewer"
+    return (
+        f"It cannot be told yet what would have happened without the campaign: of its {count:,} customers, between "
+        f"{-least:,} fewer and {most:,} more would have left by {day} (best guess: {guess})."
+    )
+
+
+def _rests_on(lift: Lift, study: Study, currency: str) -> tuple[str, ...]:
+    drawn, heard = lift.drawn, lift.heard_of
+    found = []
+    if drawn.p < SOUND:
+        found.append(
+            f"BROKEN: {drawn.seen:.1%} are held out where chance was told to hold out {drawn.expected:.1%}. The two "
+            "sides are not alike, and no figure here holds until it is known why."
+        )
+    else:
+        found.append(f"Chance alone decided who is held out: {drawn.seen:.1%}, as it should ({drawn.expected:.1%}).")
+    if heard.p < SOUND <= drawn.p:
+        found.append(
+            f"BROKEN: of those of whom anything is known {heard.seen:.1%} are held out, not {heard.expected:.1%}. One "
+            "side is heard of less; report of everybody who stayed and who left, contacted or not."
+        )
+    if silent := sum(lift.unknown):
+        found.append(
+            f"{silent:,} customers, {lift.unknown[1]:,} of them held out, of whom nobody said whether they stayed, are "
+            "left out, as if they were like the others."
+        )
+    if study.reports_revenue:
+        found.append(
+            "Revenue is what customers were reported to have paid, discounts off already; spend is contacts alone, and "
+            "what an offer costs elsewhere than in the price is not in it."
+        )
+    else:
+        found.append(
+            "Nobody reported revenue: it is each customer's charge for the days she was there. Spend is contacts, and "
+            "each accepted offer in full."
+        )
+    found.append(f"What customers pay after that day is not counted. Money is in {currency}.")
+    found.append("Intervals hold with 95 % however often one looks, for many customers; each figure has its own.")
+    return tuple(found)
+
+
+def _needed(lift: Lift, kept: Difference, predicted: float | None) -> NeededOut:
+    days = days_to_enough(lift)
+    expected = predicted or kept.mean
+    times = None if math.isnan(kept.low) or not expected else times_needed(kept, expected)
+    return NeededOut(None if math.isinf(days) else days, times)
+
+
+def _arm(name: str, found: Found, believed: Mapping[str, float] | None) -> ArmOut:
+    assert found.lift is not None
+    kept = found.lift.departures.last.times(-1)
+    predicted = None if believed is None else -sum(believed.values())
+    return ArmOut(name, _sides(found.lift.customers[:, -1]), _interval(kept), predicted)
+
+
+def _week_ends(lift: Lift) -> list[int]:
+    last = len(lift.days) - 1
+    return sorted({*range(6, last, 7), last})
+
+
+def _week(lift: Lift, place: int) -> WeekOut:
+    kept, dollars = lift.departures.at(place).times(-1), lift.dollars.at(place)
+    sides = (_sides(each[:, place]) for each in (lift.customers, lift.left))
+    return WeekOut(float(lift.days[place]), *sides, _interval(kept), _interval(dollars))
+
+
+def _sides(pair: np.ndarray) -> SidesOut:
+    return SidesOut(int(pair[0]), int(pair[1]))
+
+
+def _interval(difference: Difference) -> IntervalOut:
+    low, high = (None if math.isnan(each) else each for each in (difference.low, difference.high))
+    return IntervalOut(difference.mean, low, high)
+
+
+def _ratio(found: SampleRatio) -> RatioOut:
+    return RatioOut(found.expected, found.seen, found.p, found.p >= SOUND)
+
+
+def sentences(found: LiftOut, currency: str = "USD") -> list[str]:
+    """The answer for a terminal."""
+
+    def points(each: IntervalOut) -> str:
+        return _between(each, lambda value: f"{value * 100:+.2f}") + " of 100 customers kept"
+
+    def cash(each: IntervalOut) -> str:
+        return _between(each, lambda value: money(value, currency))
+
+    said = [found.answer]
+    if found.customers and found.left and found.kept and found.dollars and found.dollars_in_all and found.spend:
+        shares = [
+            f"{left / max(count, 1):.1%} of {count:,}"
+            for left, count in (
+                (found.left.held_out, found.customers.held_out),
+                (found.left.campaign, found.customers.campaign),
+            )
+        ]
+        said += [
+            f"Left: {shares[0]} held out, {shares[1]} of the campaign's customers.",
+            f"Measured: {points(found.kept)}; {cash(found.dollars)} a customer, {cash(found.dollars_in_all)} in all.",
+            f"Spent: {cash(found.spend)} a customer"
+            + (f"; each brought {found.return_on_spend:.2f} in revenue." if found.return_on_spend is not None else "."),
+        ]
+        if found.believed_kept is not None:
+            said.append(f"Believed, by the bundle's effects: {found.believed_kept * 100:+.2f} of 100 customers kept.")
+        if not found.is_measured and found.needed and found.needed.times and found.needed.times > 1:
+            said.append(f"Some {found.needed.times:.1f} times as many customers and departures would tell.")
+    said += [f"- {each}" for each in found.rests_on]
+    said += [
+        f"Pilot, {arm.arm} against left alone: {points(arm.kept)}"
+        + ("" if arm.believed_kept is None else f", believed {arm.believed_kept * 100:+.2f}")
+        for arm in found.pilot
+    ]
+    said += [f"By day {week.day:g}: {points(week.kept)}; {cash(week.dollars)} a customer" for week in found.weeks]
+    return said
+
+
+def _between(each: IntervalOut, words: Callable[[float], str]) -> str:
+    if each.low is None or each.high is None:
+        return f"{words(each.mean)} [not known yet]"
+    return f"{words(each.mean)} [{words(each.low)}, {words(each.high)}]"

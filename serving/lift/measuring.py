@@ -1,0 +1,147 @@
+"""From the ledger's rows to the lift: who is compared, until which day, and what kept it from being measured."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from retentionjax.company.offers import NONE
+from retentionjax.errors import DataError
+from retentionjax.evaluation.lift import ENOUGH, Customers, Lift, Payments, measure
+from serving.ledger.lifting import AssignedCustomer, CampaignRecord, MadeContact
+from serving.ledger.types import DAY, MICROS, CampaignView
+from serving.ledger.views import read_pilot
+
+
+@dataclass(frozen=True)
+class Study:
+    """Two sides that chance alone has made, and what is known of them."""
+
+    campaign: CampaignView
+    rows: tuple[AssignedCustomer, ...]
+    customers: Customers
+    contacts: tuple[MadeContact, ...]
+    """Of these customers."""
+    known_days: float
+    """Whole days of the campaign until which most of them are known; 0 where nobody was ever heard of."""
+    reports_revenue: bool
+
+    @property
+    def known_until(self) -> float:
+        """The same as UTC epoch seconds."""
+        return self.campaign.starts_at + self.known_days * DAY
+
+
+@dataclass(frozen=True)
+class Found:
+    """The lift, or in words why there is none yet."""
+
+    study: Study
+    lift: Lift | None
+    reason: str = ""
+
+
+def against_holdout(campaign: CampaignView, record: CampaignRecord) -> Study:
+    """The policy's customers against those held out; customers of a pilot are not among them, nor those whom a design
+    without a hold-out drew."""
+    rows = [row for row in record.customers if row.arm != "pilot" and 0 < row.holdout < 1]
+    return _study(campaign, record, rows, [row.arm == "holdout" for row in rows], [_held_share(row) for row in rows])
+
+
+def of_pilot(campaign: CampaignView, record: CampaignRecord) -> dict[str, Study]:
+    """Each arm of the pilot against its customers who were left alone; empty where nobody was."""
+    rows = [row for row in record.customers if row.arm == "pilot"]
+    if not any(row.pilot_arm == NONE for row in rows):
+        return {}
+    found = {}
+    for arm in sorted({str(row.pilot_arm) for row in rows} - {NONE}):
+        pair = [row for row in rows if row.pilot_arm in (NONE, arm) and arm in _shares(row)]
+        shares = [_shares(row)[NONE] / (_shares(row)[NONE] + _shares(row)[arm]) for row in pair]
+        found[arm] = _study(campaign, record, pair, [row.pilot_arm == NONE for row in pair], shares)
+    return found
+
+
+def find(study: Study) -> Found:
+    """The lift on each day until most customers are known."""
+    if not len(study.customers.held):
+        return Found(study, None, "the campaign holds out nobody, so there is nobody to compare its customers with")
+    if study.known_days <= 0:
+        return Found(study, None, "nobody has said of any customer until when she stayed")
+    days = np.arange(1.0, math.floor(study.known_days) + 1)
+    try:
+        return Found(study, measure(study.customers, days))
+    except DataError as error:
+        return Found(study, None, str(error))
+
+
+def days_to_enough(lift: Lift) -> float:
+    """Days until `ENOUGH` have left on both sides, at the pace so far; 0 where they have, ∞ while nobody has."""
+    fewest = int(lift.left[:, -1].min())
+    if fewest >= ENOUGH:
+        return 0.0
+    return float(lift.days[-1]) * (ENOUGH / fewest - 1) if fewest else math.inf
+
+
+def _held_share(row: AssignedCustomer) -> float:
+    """Among those who are not in the pilot."""
+    pilot = None if row.pilot is None else read_pilot(row.pilot)
+    share = pilot.share if pilot is not None and row.assigned_at < pilot.ends_at else 0.0
+    return row.holdout / (1 - share)
+
+
+def _shares(row: AssignedCustomer) -> dict[str, float]:
+    return {} if row.pilot is None else dict(read_pilot(row.pilot).arms)
+
+
+def _study(
+    campaign: CampaignView,
+    record: CampaignRecord,
+    rows: Sequence[AssignedCustomer],
+    held: Sequence[bool],
+    shares: Sequence[float],
+) -> Study:
+    place = {row.customer_id: number for number, row in enumerate(rows)}
+    contacts = tuple(contact for contact in record.contacts if contact.customer_id in place)
+    paid = [row for row in record.revenues if row[0] in place]
+
+    def days(moments: Sequence[float | None], missing: float) -> Float[np.ndarray, " N"]:
+        return np.array([missing if at is None else (at - campaign.starts_at) / DAY for at in moments], float)
+
+    # Whole days: a nightly report reaches its customers within minutes, not at one moment.
+    known = np.floor(days([row.observed_until for row in rows], -math.inf))
+    left = days([row.churned_at for row in rows], math.inf)
+    stayed = known[np.isinf(left) & np.isfinite(known)]
+    # What an accepted offer costs is in what customers pay; where their charges stand for it, it is not.
+    costs = [(place[each.customer_id], each.send_at, each.contact_cost_micros) for each in contacts]
+    if not paid:
+        costs += [
+            (place[each.customer_id], each.accepted_at, each.offer_cost_micros)
+            for each in contacts
+            if each.accepted_at is not None
+        ]
+    customers = Customers(
+        held=np.array(held, bool),
+        held_share=np.array(shares, float),
+        entered=days([row.assigned_at for row in rows], 0.0),
+        left=left,
+        known_until=known,
+        risk=_numbers([row.churn_probability for row in rows]),
+        charge=_numbers([row.monthly_charge for row in rows]),
+        spend=_payments(costs, campaign.starts_at),
+        revenue=_payments([(place[name], at, micros) for name, at, micros in paid], campaign.starts_at)
+        if paid
+        else None,
+    )
+    until = float(np.quantile(stayed, 0.5, method="lower")) if len(stayed) else 0.0
+    return Study(campaign, tuple(rows), customers, contacts, max(until, 0.0), bool(paid))
+
+
+def _payments(sums: Sequence[tuple[int, float, int]], starts_at: float) -> Payments:
+    who, when, micros = (np.array(column) for column in zip(*sums, strict=True)) if sums else ([], [], [])
+    return Payments(np.array(who, int), (np.array(when, float) - starts_at) / DAY, np.array(micros, float) / MICROS)
+
+
+def _numbers(values: Sequence[float | None]) -> Float[np.ndarray, " N"]:
+    return np.array([math.nan if value is None else value for value in values], float)
