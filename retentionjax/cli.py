@@ -55,6 +55,7 @@ COMMANDS = (
         "compare what happened with what was predicted: --bundle DIR --database URL",
         "serving.monitor_command",
     ),
+    Command("lift", "what would have happened without the campaign: --database URL", "serving.lift_command"),
     Command("serve", "decide for many, with a ledger: serve --bundle DIR", "serving.command"),
 )
 

@@ -25,7 +25,7 @@ from serving.console import console_router
 from serving.console.sessions import Sessions
 from serving.domain.admin.controllers import KILL_SWITCH, put_switch, read_switch
 from serving.domain.bundles.controllers import activate_bundle, list_bundles
-from serving.domain.campaigns.controllers import CAMPAIGN, put_campaign, read_campaign
+from serving.domain.campaigns.controllers import CAMPAIGN, put_campaign, read_campaign, read_lift
 from serving.domain.contacts.controllers import list_due, report_sent
 from serving.domain.customers.controllers import CONSENT, put_consent, read_consent, read_ledger
 from serving.domain.decisions import decisions_router
@@ -99,6 +99,7 @@ def _handlers(settings: Settings) -> list[ControllerRouterHandler]:
         read_ledger,
         read_campaign,
         put_campaign,
+        read_lift,
         list_bundles,
         activate_bundle,
         read_switch,

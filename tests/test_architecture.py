@@ -36,6 +36,7 @@ SERVING_MAY_IMPORT = GROUND | {
     "decide",
     "company",  # offers by name, currency
     "data",  # the schema of a customer's facts
+    "evaluation.lift",  # what a campaign changed
     "evaluation.off_policy.ledger_file",  # the table that the ledger is exported as
     *(f"env.{name}" for name in ("actions", "constraints", "observation", "population", "prices", "record", "types")),
 }

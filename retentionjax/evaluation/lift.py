@@ -45,7 +45,7 @@ class Payments:
         rows = place < len(days)
         cells = self.customer[rows] * len(days) + place[rows]
         sums = np.bincount(cells, self.amount[rows], minlength=customers * len(days))
-        return sums.reshape(customers, len(days)).cumsum(axis=1)
+        return sums.astype(float).reshape(customers, len(days)).cumsum(axis=1)  # of none at all it counts
 
 
 @dataclass(frozen=True)

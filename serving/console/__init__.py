@@ -6,6 +6,7 @@ from litestar.static_files import create_static_files_router
 
 from serving.console.deciding import decide, show_decide, simulate
 from serving.console.frame import SignedOut, on_defect, on_http, on_refusal, on_signed_out
+from serving.console.lifting import show_effect
 from serving.console.overview import (
     change_bundles,
     change_campaign,
@@ -30,6 +31,7 @@ console_router = Router(
         simulate,
         record_consent,
         show_campaign,
+        show_effect,
         change_campaign,
         show_bundles,
         change_bundles,

@@ -21,6 +21,7 @@ Http = Request[Any, Any, Any]
 HOME, SIGN_IN = "/console", "/console/sign-in"
 TABS = (
     ("/console", "Campaign"),
+    ("/console/effect", "Effect"),
     ("/console/decide", "Decide"),
     ("/console/bundles", "Bundles"),
     ("/console/safety", "Safety"),

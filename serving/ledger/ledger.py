@@ -12,6 +12,7 @@ from serving.ledger import (
     audit,
     erasure,
     following,
+    lifting,
     migrating,
     opening,
     outcomes,
@@ -22,6 +23,7 @@ from serving.ledger import (
 from serving.ledger.database import Connection, Source
 from serving.ledger.errors import LedgerError, LedgerUnavailable
 from serving.ledger.following import Followed
+from serving.ledger.lifting import CampaignRecord
 from serving.ledger.types import (
     RESERVATION_DAYS,
     ApiKey,
@@ -158,6 +160,10 @@ class Reader:
     def follow(self, since: float) -> Iterator[Followed]:
         """Decisions carried out at `since` or later with what followed, by customer and time. See `following`."""
         return following.follow(self._connection, since)
+
+    def campaign_record(self, campaign_id: str) -> CampaignRecord:
+        """All that is known of a campaign's customers, by which its effect is measured. See `lifting`."""
+        return lifting.campaign_record(self._connection, campaign_id, self.now)
 
     def _know(self, campaign_ids: Sequence[str]) -> None:
         if missing := set(campaign_ids) - self._campaigns.keys():

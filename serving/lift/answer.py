@@ -112,7 +112,7 @@ def answer(
     as_of = iso(study.known_until) if study.known_days > 0 else None
     if lift is None:
         sentence = f"Nobody can say yet what would have happened without the campaign: {found.reason}."
-        return LiftOut(campaign_id, sentence, False, as_of, (), pilot=arms)
+        return LiftOut(campaign_id, sentence, is_measured=False, as_of=as_of, rests_on=(), pilot=arms)
     kept, dollars = lift.departures.last.times(-1), lift.dollars.last
     count = int(lift.customers[0, -1])
     predicted = None if believed is None else -sum(believed.values())
@@ -148,7 +148,9 @@ def _sentence(lift: Lift, study: Study, kept: Difference, count: int) -> str:
     if math.isnan(kept.low):
         left = f"{lift.left[0, -1]} of the campaign's customers and {lift.left[1, -1]} of those held out have left"
         more = days_to_enough(lift)
-        pace = "at this pace nobody can say when" if math.isinf(more) else f"some {math.ceil(more)} more days at this pace"
+        pace = (
+            "at this pace nobody can say when" if math.isinf(more) else f"some {math.ceil(more)} more days at this pace"
+        )
         return (
             f"It is too early to say what would have happened without the campaign: {left} by {day}; {ENOUGH} of each "
             f"are needed, {pace}."
@@ -228,8 +230,8 @@ def _week_ends(lift: Lift) -> list[int]:
 
 def _week(lift: Lift, place: int) -> WeekOut:
     kept, dollars = lift.departures.at(place).times(-1), lift.dollars.at(place)
-    sides = (_sides(each[:, place]) for each in (lift.customers, lift.left))
-    return WeekOut(float(lift.days[place]), *sides, _interval(kept), _interval(dollars))
+    customers, left = (_sides(each[:, place]) for each in (lift.customers, lift.left))
+    return WeekOut(float(lift.days[place]), customers, left, _interval(kept), _interval(dollars))
 
 
 def _sides(pair: np.ndarray) -> SidesOut:

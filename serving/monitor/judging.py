@@ -22,8 +22,9 @@ from retentionjax.evaluation.statistics import Estimate
 from serving.ledger import Ledger
 from serving.ledger.export import REWARD_DAYS
 from serving.ledger.types import DAY
-from serving.monitor import measures, reading
+from serving.monitor import measures, promises, reading
 from serving.monitor.measures import Comparison
+from serving.monitor.promises import Promise
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Verdict:
     """PSI of the columns that moved."""
     faults: Sequence[str]
     """Of the books."""
+    promises: Sequence[Promise] = field(default_factory=tuple)
+    """What contacts should have changed and did, against a hold-out or a pilot's customers who were left alone."""
     alarms: Sequence[str] = field(default_factory=tuple)
     """In words; empty if all is well."""
 
@@ -77,6 +80,8 @@ class Verdict:
         plain: dict[str, Any] = _finite({**asdict(self), "recalibrate": self.recalibrate})
         for name in ("churn", "acceptance"):
             plain[name]["is_alarm"] = any(alarm.startswith(f"{name}:") for alarm in self.alarms)
+        for made, promise in zip(plain["promises"], self.promises, strict=True):
+            made["is_alarm"] = promise.is_broken
         plain["value"] |= {name: _estimate(getattr(self.value, name)) for name in ("logged", "policy")}
         return plain
 
@@ -87,6 +92,7 @@ def check(ledger: Ledger, bundle: Bundle, limits: Limits) -> Verdict:
         now = reader.now
         history = reading.read(reader.follow(now - limits.days * DAY), now, bundle.params)
         faults = reader.audit(cooldown_days=int(bundle.params.cooldown_days))
+        kept = promises.read(reader, bundle, now - limits.days * DAY)
     churn = measures.churn(history.risk, history.days, history.left, float(bundle.params.risk_window_days))
     acceptance = measures.acceptance(history.accept, history.accepted)
     drifted = drifted_columns(bundle, history.facts)
@@ -100,7 +106,8 @@ def check(ledger: Ledger, bundle: Bundle, limits: Limits) -> Verdict:
         value=value(ledger, bundle, now - REWARD_DAYS * DAY, limits.days),
         drifted=drifted,
         faults=faults,
-        alarms=tuple(_alarms(churn, acceptance, drifted, faults, limits)),
+        promises=kept,
+        alarms=(*_alarms(churn, acceptance, drifted, faults, limits), *(each.words for each in kept if each.is_broken)),
     )
 
 

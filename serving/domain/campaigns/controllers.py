@@ -23,6 +23,8 @@ from serving.engine.money import pace
 from serving.fields import CampaignInPath, iso
 from serving.ledger.errors import BudgetExceeded, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.types import DAY, Campaign, CampaignView
+from serving.lift.answer import LiftOut
+from serving.lift.looking import look
 from serving.problems import Problem, field_error, invalid, not_found, responses
 from serving.security.gate import Caller
 from serving.security.guards import requires
@@ -42,6 +44,20 @@ CAMPAIGN = "/v1/campaigns/{campaign_id:str}"
 def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> CampaignOut:
     """Budget, spend, reservations, days, pace and price."""
     return campaign_now(request.app.state, campaign_id)
+
+
+@get(
+    f"{CAMPAIGN}/lift",
+    operation_id="readLift",
+    summary="What would have happened without the campaign",
+    tags=["campaigns"],
+    guards=[requires("report")],
+    responses=responses(404),
+    sync_to_thread=True,
+)
+def read_lift(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> LiftOut:
+    """Its customers against those it held out, with intervals that may be looked at daily."""
+    return lift_now(request.app.state, campaign_id)
 
 
 @put(
@@ -98,6 +114,16 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
             error = field_error("starts_at", data.starts_at, f"{fixed}: decisions count their days from it")
             raise Problem(409, "campaign-has-begun", "The campaign has begun", "Its start is fixed.", [error]) from None
     return campaign_now(state, campaign_id)
+
+
+def lift_now(state: Any, campaign_id: str) -> LiftOut:
+    """The campaign's lift as it is known. Raises Problem 404."""
+    bundle = state.engine.lineup.active.served.bundle
+    with state.ledger.read() as view:
+        found: CampaignView | None = view.campaign(campaign_id)
+        if found is None:
+            raise not_found("campaign", "campaign_id", campaign_id)
+        return look(view, found, bundle.params, bundle.offers, bundle.company.currency)
 
 
 def campaign_now(state: Any, campaign_id: str) -> CampaignOut:

@@ -1,6 +1,7 @@
 """The service as a caller meets it: a customer's way through it, who may do what, and how it refuses."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,7 @@ CALLS: list[tuple[str, str, Any, set[str]]] = [
     ("PUT", "/v1/customers/x/consent", {"channel": "sms", "status": "denied"}, {"decide"}),
     ("GET", "/v1/customers/x/ledger", None, {"report"}),
     ("GET", "/v1/campaigns/default", None, {"report"}),
+    ("GET", "/v1/campaigns/default/lift", None, {"report"}),
     ("PUT", "/v1/campaigns/other", {"budget_micros": 1, "customers_expected": 1}, set()),
     ("GET", "/v1/bundles", None, {"report"}),
     ("POST", "/v1/bundles:activate", {"slot": "shadow"}, set()),
@@ -215,7 +217,7 @@ def test_a_role_may_do_what_is_its_own_and_admin_everything(
 def test_the_list_above_is_complete(service: Running) -> None:
     asked = {(method, path.replace("/x/", "/{customer_id:str}/")) for method, path, _, _ in CALLS}
     asked = {(method, path.replace(UNKNOWN, "{decision_id:str}")) for method, path in asked}
-    asked = {(m, "/v1/campaigns/{campaign_id:str}" if p.startswith("/v1/campaigns/") else p) for m, p in asked}
+    asked = {(method, re.sub(r"(?<=/v1/campaigns/)\w+", "{campaign_id:str}", path)) for method, path in asked}
     known = {
         (method, path)
         for path, handler in handlers(service)

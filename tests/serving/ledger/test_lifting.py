@@ -1,0 +1,187 @@
+"""What a campaign changed, from a ledger to the answer: against sums by hand, on both databases."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from holdout_ledgers import DAYS, PILOT, begin, ended, lives, report
+from ledger_rows import CONTACT_COST, OFFER_COST, OFFERS, FrozenClock, campaign, decision, record
+
+from retentionjax.env import EnvParams
+from serving import lift_command
+from serving.ledger import Ledger
+from serving.ledger.types import MICROS, Outcome
+from serving.lift import believing, measuring
+from serving.lift.answer import LiftOut, sentences
+from serving.lift.looking import look
+
+
+def seen(ledger: Ledger, params: EnvParams | None = None) -> LiftOut:
+    with ledger.read() as reader:
+        found = reader.campaign("proof")
+        assert found is not None
+        return look(reader, found, params, None if params is None else dict.fromkeys(OFFERS))
+
+
+def test_a_campaign_that_keeps_customers_is_seen_to_by_what_the_ledger_holds(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    arms = begin(ledger)
+    gone = lives(arms, {"policy": 0.008, "holdout": 0.05})
+    ended(ledger, clock, gone)
+    found = seen(ledger)
+    sides = {side: [name for name, (arm, _) in arms.items() if arm == side] for side in ("policy", "holdout")}
+    left = {side: sum(name in gone for name in names) for side, names in sides.items()}
+    assert found.customers is not None
+    assert (found.customers.campaign, found.customers.held_out) == tuple(len(names) for names in sides.values())
+    assert found.left is not None
+    assert (found.left.campaign, found.left.held_out) == tuple(left.values())
+    assert found.kept is not None
+    shares = {side: left[side] / len(sides[side]) for side in sides}
+    assert found.kept.mean == pytest.approx(shares["holdout"] - shares["policy"], abs=0.01)
+    assert found.is_measured
+    assert found.answer.startswith("Without the campaign about")
+    assert found.as_of is not None
+    assert [week.day for week in found.weeks] == [7, 14, 21, 28, 35, 40]
+    assert found.drawn is not None
+    assert found.drawn.is_sound
+
+
+def test_dollars_are_charges_less_contacts_and_accepted_offers(ledger: Ledger, clock: FrozenClock) -> None:
+    arms = begin(ledger)
+    asked = [name for name, (arm, _) in arms.items() if arm == "policy"][:10]
+    clock.to_day(1)
+    made = record(ledger, *(decision(name, campaign_id="proof", now=clock.now) for name in asked))
+    with ledger.transaction() as tx:
+        tx.outcome([Outcome(each, "accepted", clock.now) for each in made[:4]])
+    ended(ledger, clock, {})
+    found = seen(ledger)
+    count = sum(arm == "policy" for arm, _ in arms.values())
+    spent = (10 * CONTACT_COST + 4 * OFFER_COST) / MICROS / count
+    assert found.spend is not None
+    assert found.spend.mean == pytest.approx(spent, rel=0.05)
+    assert found.dollars is not None
+    assert found.dollars.mean == pytest.approx(-spent, rel=0.05)  # nobody left: it brought nothing
+    assert found.answer.startswith("It is too early")
+    assert "20 of each are needed" in found.answer
+    assert not found.is_measured
+
+
+def test_reported_revenue_replaces_charges_and_its_discounts_are_not_taken_off_twice(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    arms = begin(ledger)
+    policy = [name for name, (arm, _) in arms.items() if arm == "policy"]
+    clock.to_day(1)
+    (made,) = record(ledger, decision(policy[0], campaign_id="proof", now=clock.now))
+    with ledger.transaction() as tx:
+        tx.outcome([Outcome(made, "accepted", clock.now)])
+    ended(ledger, clock, {})
+    report(ledger, clock, *((name, "revenue", 20.0) for name in policy), amount=7 * MICROS)
+    found = seen(ledger)
+    assert found.revenue is not None
+    assert found.revenue.mean == pytest.approx(7, rel=0.05)
+    assert found.spend is not None
+    assert found.spend.mean == pytest.approx(CONTACT_COST / MICROS / len(policy), rel=0.05)
+    assert any("reported to have paid" in each for each in found.rests_on)
+
+
+def test_who_is_not_heard_of_is_left_out_and_counted_and_one_sided_silence_is_called_broken(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    arms = begin(ledger)
+    held = [name for name, (arm, _) in arms.items() if arm == "holdout"]
+    ended(ledger, clock, {}, silent=frozenset(held[: len(held) // 2]))
+    found = seen(ledger)
+    assert found.unknown is not None
+    assert (found.unknown.campaign, found.unknown.held_out) == (0, len(held) // 2)
+    assert found.heard_of is not None
+    assert not found.heard_of.is_sound
+    assert found.drawn is not None
+    assert found.drawn.is_sound
+    assert any(each.startswith("BROKEN: of those of whom anything is known") for each in found.rests_on)
+
+
+def test_nothing_is_said_where_nobody_was_heard_of_or_held_out(ledger: Ledger, clock: FrozenClock) -> None:
+    begin(ledger)
+    clock.to_day(DAYS)
+    found = seen(ledger)
+    assert found.answer.startswith("Nobody can say yet")
+    assert "until when she stayed" in found.answer
+    assert found.kept is None
+    with ledger.transaction() as tx:
+        tx.put_campaign(replace(campaign(), campaign_id="proof", holdout=0.0))
+    with ledger.read() as reader:
+        other = reader.campaign("spring")
+        assert other is not None
+        assert "holds out nobody" in look(reader, other).answer
+
+
+def test_a_pilots_customers_are_compared_among_themselves_and_with_nobody_else(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    arms = begin(ledger, holdout=0.2, pilot=PILOT)
+    ended(ledger, clock, lives(arms, {"policy": 0.02, "holdout": 0.02, "none": 0.06, "ten": 0.006}))
+    found = seen(ledger)
+    assert found.customers is not None
+    assert found.customers.held_out == sum(arm == "holdout" for arm, _ in arms.values())
+    with ledger.read() as reader:
+        view = reader.campaign("proof")
+        assert view is not None
+        study = measuring.against_holdout(view, reader.campaign_record("proof"))
+    assert np.allclose(study.customers.held_share, 0.2 / 0.6)
+    (ten,) = found.pilot
+    assert (ten.arm, ten.customers.held_out) == ("ten", sum(pilot == "none" for _, pilot in arms.values()))
+    assert ten.kept.low is not None
+    assert ten.kept.low > 0.2
+
+
+def test_what_is_believed_is_the_hazard_of_the_days_that_effects_act(ledger: Ledger, clock: FrozenClock) -> None:
+    arms = begin(ledger)
+    policy = [name for name, (arm, _) in arms.items() if arm == "policy"]
+    for day in (0, 10):
+        clock.to_day(day)
+        rows = [decision(name, campaign_id="proof", now=clock.now, offer="ten") for name in policy[:3]]
+        made = record(ledger, *rows)
+        if day == 0:
+            with ledger.transaction() as tx:
+                tx.outcome([Outcome(made[0], "accepted", clock.now)])
+    ended(ledger, clock, {})
+    params = EnvParams(contact_effect=-0.1)
+    hazard = 1 - (1 - 0.31) ** (1 / 30)
+    with ledger.read() as reader:
+        view = reader.campaign("proof")
+        assert view is not None
+        study = measuring.against_holdout(view, reader.campaign_record("proof"))
+    believed = believing.departures(study, params, dict.fromkeys(OFFERS))
+    by_hand = {
+        "hazard_multiplier.ten": -0.4 * hazard * 30,
+        "contact_effect": 3 * np.expm1(-0.1) * hazard * (10 + 30),
+        "fatigue_hazard": 3 * np.expm1(0.15) * hazard * 30,
+    }
+    assert believed == pytest.approx({name: value / len(policy) for name, value in by_hand.items()}, rel=1e-5)
+    assert seen(ledger, params).believed_kept == pytest.approx(-sum(by_hand.values()) / len(policy), rel=1e-5)
+
+
+def test_the_command_answers_first_and_writes_json_and_a_page(
+    ledger: Ledger, clock: FrozenClock, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = begin(ledger)
+    ended(ledger, clock, lives(arms, {"policy": 0.008, "holdout": 0.05}))
+    page = tmp_path / "lift.html"
+    assert lift_command.main(["--database", database, "--campaign", "proof", "--html", str(page)]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("proof: Without the campaign about")
+    text = page.read_text()
+    assert "of every 100" in text
+    assert "<polygon" in text
+    for letter in "κλρσ":
+        assert letter not in text
+    assert lift_command.main(["--database", database, "--json"]) == 0
+    plain = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {each["campaign_id"] for each in plain} == {"proof", "spring"}
+    assert msgspec.convert(plain[0], LiftOut)
+    assert "\n".join(sentences(seen(ledger))).count("By day") == 6

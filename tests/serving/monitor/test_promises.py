@@ -1,0 +1,73 @@
+"""Measured against believed effects: a promise that is kept is no alarm, one that is not is named."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ledger_rows
+import pytest
+from holdout_ledgers import begin, ended, lives
+from ledger_rows import OFFERS, FrozenClock, decision, record
+
+from retentionjax.env import EnvParams
+from serving.ledger import Ledger
+from serving.ledger.types import Outcome
+from serving.monitor import promises
+
+HAZARD = 1 - (1 - 0.31) ** (1 / 30)  # of the score that decisions are recorded with
+BUNDLE: Any = SimpleNamespace(params=EnvParams(fatigue_hazard=0.0), offers=dict.fromkeys(OFFERS))
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: FrozenClock) -> Iterator[Ledger]:
+    opened = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=clock)
+    yield opened
+    opened.close()
+
+
+def promised(ledger: Ledger, clock: FrozenClock, true_multiplier: float) -> tuple[promises.Promise, ...]:
+    """All of the campaign's customers accept 20 % off, which is believed to multiply their hazard by 0.45."""
+    arms = begin(ledger)
+    gone = lives(arms, {"policy": HAZARD * true_multiplier, "holdout": HAZARD})
+    clock.to_day(0.1)
+    asked = [name for name, (arm, _) in arms.items() if arm == "policy"]
+    rows = [decision(name, campaign_id="proof", now=clock.now, offer="twenty", offer_cost=1) for name in asked]
+    made = record(ledger, *rows)
+    with ledger.transaction() as tx:
+        tx.outcome([Outcome(each, "accepted", clock.now) for each in made])
+    ended(ledger, clock, {name: max(day, 0.2) for name, day in gone.items()})
+    with ledger.read() as reader:
+        return promises.read(reader, BUNDLE, ledger_rows.START)
+
+
+def test_an_offer_that_does_what_is_believed_is_no_alarm(ledger: Ledger, clock: FrozenClock) -> None:
+    (found,) = promised(ledger, clock, 0.45)
+    assert found.believed < -0.1
+    assert not found.is_broken
+
+
+def test_an_offer_that_does_nothing_is_named(ledger: Ledger, clock: FrozenClock) -> None:
+    (found,) = promised(ledger, clock, 1.0)
+    assert found.is_broken
+    assert found.words.startswith("effects: proof, policy: departures of 100 customers changed by")
+    assert found.words.endswith("hazard_multiplier.twenty is the one to doubt")
+
+
+def test_before_enough_is_known_nothing_is_said(ledger: Ledger, clock: FrozenClock) -> None:
+    begin(ledger)
+    ended(ledger, clock, {})
+    with ledger.read() as reader:
+        assert promises.read(reader, BUNDLE, ledger_rows.START) == ()
+
+
+def test_the_effect_that_pulls_away_from_what_was_measured_is_the_one_to_doubt() -> None:
+    parts = {"hazard_multiplier.ten": -0.05, "fatigue_hazard": 0.02, "contact_effect": -0.01}
+    assert promises._doubted(parts, 0.04) == "hazard_multiplier.ten"
+    assert promises._doubted(parts, -0.04) == "fatigue_hazard"
+    assert promises._doubted({"contact_effect": -0.01}, -0.04) == "contact_effect"
