@@ -62,10 +62,10 @@ def show(verdict: "Verdict") -> None:
     else:
         for name, each in (("as decided", value.logged), ("the policy", value.policy)):
             print(f"value        {name}: ${each.mean:.2f} [{each.low:.2f}, {each.high:.2f}] an episode")
-    for each in verdict.promises:
-        print(f"effects      {each.words.removeprefix('effects: ')}")
+    for promise in verdict.promises:
+        print(f"effects      {promise.words.removeprefix('effects: ')}")
     print(*[f"ALARM {alarm}" for alarm in verdict.alarms] or ["no alarm"], sep="\n")
-    if any(each.is_broken for each in verdict.promises):
+    if any(promise.is_broken for promise in verdict.promises):
         print("offers do not do what the bundle believes: learn it anew (retentionjax effects), train, and promote it")
     if verdict.recalibrate:
         print("the models no longer say what happens: recalibrate the bundle, or train anew, and promote it")

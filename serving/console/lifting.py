@@ -72,17 +72,18 @@ def _values(found: LiftOut | None, currency: str) -> dict[str, Any]:
         "charts": charts,
         "width": WIDTH,
         "height": HEIGHT,
-        "cash": lambda each: between(each, cash),
-        "share": lambda each: between(each, share),
-        "count": lambda each: between(each, lambda value: f"{'−' if value < 0 else ''}{abs(round(value)):,}"),
+        "cash": cash,
+        "share": share,
+        "count": lambda value: f"{'−' if value < 0 else ''}{abs(round(value)):,}",
+        "between": between,
     }
 
 
 def between(each: IntervalOut, words: Callable[[float], str]) -> str:
-    """An estimate with its interval, for people."""
+    """An interval, for people."""
     if each.low is None or each.high is None:
-        return f"{words(each.mean)} (how sure is not known yet)"
-    return f"{words(each.mean)} (between {words(each.low)} and {words(each.high)})"
+        return "how sure is not known yet"
+    return f"between {words(each.low)} and {words(each.high)}"
 
 
 def draw(
