@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from experiments import classification, companies
-from experiments.classification import Gates, Problem, Settings
+from experiments.classification import ClassificationProblem, ClassifierSettings, Gates
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
@@ -49,7 +49,7 @@ class AcceptanceConfig:
 
 def run(config: AcceptanceConfig, context: Context) -> dict[str, float]:
     """See the three cases above; the summary's keys are `cv_…`, `held_out_…` and `time_ordered_…`, or `assumed`."""
-    settings = Settings(config.booster, config.gates, config.folds, config.seed)
+    settings = ClassifierSettings(config.booster, config.gates, config.folds, config.seed)
     company = companies.of(context.inputs)
     if company.contacts is None:
         return believed(config.assumed, classification.read(context, "customers"), context)
@@ -62,7 +62,7 @@ def run(config: AcceptanceConfig, context: Context) -> dict[str, float]:
     return {**found, **classification.time_ordered(problem, settings, context)}
 
 
-def believed(probability: float, customers: Problem, context: Context) -> dict[str, float]:
+def believed(probability: float, customers: ClassificationProblem, context: Context) -> dict[str, float]:
     """No log: the same acceptance for everybody, in the form of a model."""
     print(
         f"[acceptance] no log of contacts: ASSUMED that {probability:.0%} accept a contact without an offer", flush=True
@@ -81,7 +81,11 @@ def believed(probability: float, customers: Problem, context: Context) -> dict[s
 
 
 def own_contacts(
-    problem: Problem, customers: Problem, company: Company, settings: Settings, context: Context
+    problem: ClassificationProblem,
+    customers: ClassificationProblem,
+    company: Company,
+    settings: ClassifierSettings,
+    context: Context,
 ) -> dict[str, float]:
     """A log of the customers themselves: offers' appeal and offer-free acceptance learned together."""
     offer = problem.frame[str(problem.schema.treatment)].cat.codes.to_numpy(np.int64) - 1  # the first arm is no contact
@@ -108,7 +112,11 @@ def own_contacts(
 
 
 def _write_predictions(
-    classifier: Classifier, problem: Problem, train: np.ndarray, customers: Problem, context: Context
+    classifier: Classifier,
+    problem: ClassificationProblem,
+    train: np.ndarray,
+    customers: ClassificationProblem,
+    context: Context,
 ) -> np.ndarray:
     """Each customer's offer-free acceptance, by a model that has not seen their answers."""
     answered = problem.frame[str(problem.schema.id)].astype(str).to_numpy()[train]
@@ -132,7 +140,10 @@ def _write_appeal(
 
 
 def cross_validated(
-    problem: Problem, offer: np.ndarray, fitted: Callable[[np.ndarray], response.Response], settings: Settings
+    problem: ClassificationProblem,
+    offer: np.ndarray,
+    fitted: Callable[[np.ndarray], response.Response],
+    settings: ClassifierSettings,
 ) -> tuple[dict[str, Measure], np.ndarray]:
     """Mean measures over folds, and each row's probability with its offer by a model without its fold."""
     encoder = Encoder(**problem.columns)

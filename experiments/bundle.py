@@ -19,7 +19,6 @@ from rich.console import Console
 from experiments import companies, writing
 from experiments import customers as people
 from experiments.config import in_range
-from experiments.policy import price_of
 from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
@@ -37,7 +36,7 @@ from retentionjax.env import actions, dynamics, observation, record
 from retentionjax.env.actions import WAIT
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import learned
-from retentionjax.evaluation.rollout import Situation
+from retentionjax.evaluation.rollout import PolicyInput
 from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.drift import Reference, describe
@@ -119,7 +118,7 @@ def contents(trained: learned.Trained, context: Context, message: MessageSetting
         company=company,
         params=record.from_dict(storage.read_json(policy / "env.json")),
         limits=storage.read_json(policy / "limits.json"),
-        multipliers={"campaign_budget": price_of(summaries["policy"])},
+        multipliers={"campaign_budget": summaries["policy"]["multiplier_campaign_budget"]},
         data={name: table.provenance for name, table in data.items()},
         metrics=summaries,
         matching=storage.read_json(policy / people.MATCHING),
@@ -162,7 +161,7 @@ def served(trained: learned.Trained) -> Decide:
     """The policy as it is served: propensities with the bias on *wait* and the mask applied, and the value heads."""
 
     def one(observation: jax.Array, mask: jax.Array) -> jax.Array:
-        situation: Any = Situation(observation, mask, None, None)  # type: ignore[arg-type]  # it looks at these two
+        situation: Any = PolicyInput(observation, mask, None, None)  # type: ignore[arg-type]  # it looks at these two
         return jax.nn.softmax(learned.logits(trained.policy, situation))
 
     return lambda observations, masks: (jax.vmap(one)(observations, masks), trained.values(observations))
@@ -253,7 +252,7 @@ class HeldOut:
 
     @classmethod
     def read(cls, context: Context) -> "HeldOut":
-        """From the stages' artifacts."""
+        """Contents read from the stages' artifacts."""
         data = context.inputs["data"] / "artifacts"
         own = catalog.read(data, CUSTOMERS)
         facts = pd.concat([own.validation.frame, own.test.frame]).set_index(str(own.validation.schema.id))

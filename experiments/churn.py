@@ -6,7 +6,7 @@ Cross-validated on all rows with the calibration nested inside; the model that i
 from dataclasses import dataclass, field
 
 from experiments import classification
-from experiments.classification import Gates, Settings
+from experiments.classification import ClassifierSettings, Gates
 from experiments.stage import Context, Stage
 from retentionjax.tabular.boosting import BoosterConfig
 
@@ -24,7 +24,7 @@ class ChurnConfig:
 
 def run(config: ChurnConfig, context: Context) -> dict[str, float]:
     """See classification.run; the summary's keys are `cv_…` and `held_out_…`."""
-    settings = Settings(config.booster, config.gates, config.folds, config.seed)
+    settings = ClassifierSettings(config.booster, config.gates, config.folds, config.seed)
     problem = classification.read(context, "customers")
     found = classification.run(problem, settings, context)
     if problem.schema.time is not None:  # several snapshots of a customer

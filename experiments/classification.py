@@ -58,8 +58,8 @@ class Gates:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Of a classifier stage."""
+class ClassifierSettings:
+    """Settings of a classifier stage."""
 
     booster: BoosterConfig
     gates: Gates
@@ -74,7 +74,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Problem:
+class ClassificationProblem:
     """A prepared data set as a classification problem; `frame` holds all splits, in the order of the source file."""
 
     name: str
@@ -95,15 +95,15 @@ class Problem:
         return {"numeric": schema.numeric, "categorical": schema.categorical, "nullable": schema.nullable}
 
 
-def read(context: Context, name: str) -> Problem:
+def read(context: Context, name: str) -> ClassificationProblem:
     """The data set `name` from the stage `data`."""
     prepared = catalog.read(context.inputs["data"] / "artifacts", name)
     parts = {part: getattr(prepared, part) for part in ("train", "validation", "test")}
     frame = pd.concat([table.frame.assign(**{_SPLIT: part}) for part, table in parts.items()]).sort_index()
-    return Problem(name, frame.drop(columns=_SPLIT), frame[_SPLIT].to_numpy(), prepared.train.schema)
+    return ClassificationProblem(name, frame.drop(columns=_SPLIT), frame[_SPLIT].to_numpy(), prepared.train.schema)
 
 
-def run(problem: Problem, settings: Settings, context: Context) -> dict[str, float]:
+def run(problem: ClassificationProblem, settings: ClassifierSettings, context: Context) -> dict[str, float]:
     """Cross-validates on all rows, checks the gates, fits on the train split, and writes the artifacts.
 
     `classifier/` (model.ubj, encoder.json, calibrator.json), `predictions.parquet` (row, id, split, label, charge,
@@ -140,7 +140,7 @@ def check(gates: Gates, measures: Mapping[str, Measure], data_source: str, name:
         print(f"WARNING: gate (not enforced on synthetic data): {name}: {failure}", file=sys.stderr, flush=True)
 
 
-def time_ordered(problem: Problem, settings: Settings, context: Context) -> dict[str, float]:
+def time_ordered(problem: ClassificationProblem, settings: ClassifierSettings, context: Context) -> dict[str, float]:
     """Fits on the first rows and measures on the last, as a deployed model would be; by time, or as they stand."""
     problem = _by_time(problem)
     rows = len(problem.frame)
@@ -168,7 +168,7 @@ def time_ordered(problem: Problem, settings: Settings, context: Context) -> dict
     }
 
 
-def _by_time(problem: Problem) -> Problem:
+def _by_time(problem: ClassificationProblem) -> ClassificationProblem:
     if problem.schema.time is None:
         return problem
     order = np.argsort(problem.frame[problem.schema.time].to_numpy(), kind="stable")
@@ -178,7 +178,7 @@ def _by_time(problem: Problem) -> Problem:
 _SPLIT = "\x00split"  # beside any column that a schema can name
 
 
-def _cross_validate(problem: Problem, settings: Settings, context: Context) -> CrossValidation:
+def _cross_validate(problem: ClassificationProblem, settings: ClassifierSettings, context: Context) -> CrossValidation:
     fold = 0
     with context.tracker() as tracker, progress("cross-validation", settings.folds, "folds") as bar:
 
@@ -199,7 +199,9 @@ def _cross_validate(problem: Problem, settings: Settings, context: Context) -> C
         )
 
 
-def _write_predictions(problem: Problem, classifier: Classifier, artifacts: epath.Path) -> dict[str, Measure]:
+def _write_predictions(
+    problem: ClassificationProblem, classifier: Classifier, artifacts: epath.Path
+) -> dict[str, Measure]:
     """Every customer's probability by a model that has not seen them; what those of the held-out splits are worth."""
     train = problem.split == "train"
     score, probability = np.empty((2, len(problem.frame)))
@@ -216,7 +218,7 @@ def _write_predictions(problem: Problem, classifier: Classifier, artifacts: epat
     return measure(problem.label[~train], probability[~train], base_rate=base_rate)
 
 
-def _write_importance(problem: Problem, classifier: Classifier, context: Context) -> None:
+def _write_importance(problem: ClassificationProblem, classifier: Classifier, context: Context) -> None:
     sample = problem.frame.iloc[:: max(1, len(problem.frame) // _LABELLED)]
     weights = classifier.contributions(sample).by_feature.abs().mean()
     title = f"{problem.name} ({context.data_source}): what the model looks at"

@@ -26,7 +26,7 @@ MATCHING = "matching.json"
 
 
 @dataclass(frozen=True)
-class Customers:
+class JoinedCustomers:
     """Tables with `COLUMNS`, one row a customer; `accept_row` counts within the split's rows of the log."""
 
     train: pd.DataFrame
@@ -36,11 +36,11 @@ class Customers:
 
     @property
     def median_charge(self) -> float:
-        """Of the training customers, per 30 days."""
+        """Median charge of the training customers, per 30 days."""
         return float(self.train["monthly_charge"].median())
 
 
-def join(inputs: Mapping[str, epath.Path], company: Company, *, seed: int) -> Customers:
+def join(inputs: Mapping[str, epath.Path], company: Company, *, seed: int) -> JoinedCustomers:
     """Customers from the finished stages `churn` and `acceptance`."""
     churn, accept = (
         pd.read_parquet(storage.in_memory(inputs[name] / "artifacts/predictions.parquet"))
@@ -71,10 +71,10 @@ def join(inputs: Mapping[str, epath.Path], company: Company, *, seed: int) -> Cu
         "seed": seed,
         "assumption": "the customers and the people of the contact log are different people",
     }
-    return Customers(part(("train",), seed), part(HELD_OUT, seed + 1), matching)
+    return JoinedCustomers(part(("train",), seed), part(HELD_OUT, seed + 1), matching)
 
 
-def _own(churn: pd.DataFrame, accept: pd.DataFrame, *, assumed: bool) -> Customers:
+def _own(churn: pd.DataFrame, accept: pd.DataFrame, *, assumed: bool) -> JoinedCustomers:
     if not churn["row"].equals(accept["row"]):
         raise DataError("the stages churn and acceptance speak of different customers; run both anew")
     columns = (churn["id"], churn["charge"], churn["probability"], accept["probability"], np.arange(len(churn)))
@@ -84,14 +84,14 @@ def _own(churn: pd.DataFrame, accept: pd.DataFrame, *, assumed: bool) -> Custome
         "method": "assumed: the same for everybody" if assumed else "none needed: the customers' own contacts",
         "rank_correlation": 0.0,
     }
-    return Customers(
+    return JoinedCustomers(
         table[is_train].reset_index(drop=True),
         table[churn["split"].isin(HELD_OUT).to_numpy()].reset_index(drop=True),
         matching,
     )
 
 
-def save(customers: Customers, constants: Mapping[str, object], folder: epath.Path) -> None:
+def save(customers: JoinedCustomers, constants: Mapping[str, object], folder: epath.Path) -> None:
     """Writes train.parquet, held_out.parquet, env.json and matching.json into `folder`."""
     for name in ("train", "held_out"):
         storage.write_bytes(folder / f"{name}.parquet", getattr(customers, name).to_parquet(index=False))

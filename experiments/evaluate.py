@@ -2,7 +2,7 @@
 
 Each rule is tuned on the training customers to spend what the learned policy was set to spend there. On a sample of
 the held-out customers the learned policy is also compared with the exact optimum: `optimum` in evaluation.json holds
-the fields of `evaluation.optimum.Regret` and `learned_price`. `artifacts/bundle/` is the bundle, with these figures.
+the fields of `evaluation.optimum.Regret` and `learned_multiplier`. `artifacts/bundle/` is the bundle, with these figures.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ import numpy as np
 from experiments import companies
 from experiments import customers as people
 from experiments.config import in_range
-from experiments.policy import price_of
 from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
@@ -22,10 +21,10 @@ from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, business, learned, optimum, plots, table, thompson, uplift
-from retentionjax.evaluation.optimum.memory import Rules, enumerate_memories
+from retentionjax.evaluation.optimum.memory import MemoryRules, enumerate_memories
 from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend
 from retentionjax.evaluation.sharding import play
-from retentionjax.evaluation.statistics import Bootstrap, Estimate
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
 from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
 
@@ -48,7 +47,7 @@ TOO_MANY = (
 
 @dataclass(frozen=True)
 class TLearner:
-    """Of the uplift baseline."""
+    """Settings of the uplift baseline."""
 
     episodes: int = 300_000
     """Logged by a random policy, one decision each."""
@@ -110,11 +109,11 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         for name, played in episodes.items()
         if name != "ppo"
     }
-    learned_price = price_of(storage.read_json(context.inputs["policy"] / "summary.json"))
-    regret = distance_to_optimum(config, held_out, ours, budget, learned_price, target)
+    learned_multiplier = storage.read_json(context.inputs["policy"] / "summary.json")["multiplier_campaign_budget"]
+    regret = distance_to_optimum(config, held_out, ours, budget, learned_multiplier, target)
     currency = companies.of(context.inputs).currency
     title = f"Held-out customers ({context.data_source} data), {currency} a customer and campaign"
-    footer = TOO_MANY if regret is None else optimum.sentences(regret, learned_price)
+    footer = TOO_MANY if regret is None else optimum.sentences(regret, learned_multiplier)
     table.show(metrics, paired, title=title, footer=footer)
     segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed)
     full = {
@@ -124,11 +123,11 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         "hyperparameters": {policy.name: float(policy.hyperparameter) for policy in policies},
         "customers": len(held_table),
         "replicates": config.replicates,
-        **({} if regret is None else {"optimum": regret.to_dict() | {"learned_price": learned_price}}),
+        **({} if regret is None else {"optimum": regret.to_dict() | {"learned_multiplier": learned_multiplier}}),
     }
     storage.write_json(context.artifacts / "evaluation.json", full)
     pictures(config, context, held_out, policies, metrics, budget)
-    figures = summary(metrics, paired, episodes) | ({} if regret is None else _attained(regret, learned_price))
+    figures = summary(metrics, paired, episodes) | ({} if regret is None else _attained(regret, learned_multiplier))
     measured = {"evaluate": {"data_source": context.data_source, **figures}}
     bundles.with_metrics(context.inputs["bundle"] / "artifacts/bundle", context.artifacts / "bundle", measured)
     return figures
@@ -139,15 +138,15 @@ def distance_to_optimum(
     held_out: EnvParams,
     ours: Policy,
     budget: float,
-    learned_price: float,
+    learned_multiplier: float,
     target: float,
 ) -> optimum.Regret | None:
     """The learned policy and the exact optimum on a sample of the held-out customers, fewer the more there is to
     remember of past contacts; None where that is too much.
 
-    The exact price is that of the training customers, on whom ours spends `target`, as the learned one is.
+    The exact shadow price is that of the training customers, on whom ours spends `target`, as the learned one is.
     """
-    memories = len(enumerate_memories(Rules.of(held_out)).memories)
+    memories = len(enumerate_memories(MemoryRules.of(held_out)).memories)
     if memories > MOST_MEMORIES:
         return None
     count = max(2, min(config.optimum_customers, config.optimum_customers * DEMO_MEMORIES // memories))
@@ -160,22 +159,22 @@ def distance_to_optimum(
             budget,
             jax.random.key(config.seed + 2),
             replicates=config.optimum_replicates,
-            price=learned_price,
+            multiplier=learned_multiplier,
             spend_of_all=target,
             advance=bar.advance,
         )
 
 
-def _attained(regret: optimum.Regret, learned_price: float) -> dict[str, float]:
+def _attained(regret: optimum.Regret, learned_multiplier: float) -> dict[str, float]:
     """The optimum's keys of summary.json: those of the 64 customers end in `_sample`."""
     return {
         **_flat("share_of_attainable_gain", regret.share),
         **_flat("uplift_ppo_sample", regret.uplift),
         "spend_ppo_sample": regret.spend,
         "uplift_optimum_sample": regret.at_spend.uplift,
-        "price_exact": regret.price,
-        "price_exact_sample": regret.at_limit.price,
-        "price_learned": learned_price,
+        "shadow_price_exact": regret.shadow_price,
+        "shadow_price_exact_sample": regret.at_limit.shadow_price,
+        "multiplier_learned": learned_multiplier,
     }
 
 
@@ -186,7 +185,7 @@ def spend_on_training(config: EvaluateConfig, train: EnvParams, ours: Policy) ->
 
 
 def _keys(config: EvaluateConfig) -> jax.Array:
-    """Of the log, of the bandit, and of setting the spend."""
+    """Keys of the log, of the bandit, and of setting the spend."""
     return jax.random.split(jax.random.key(config.seed), 3)
 
 
@@ -281,7 +280,7 @@ def pictures(
 
 
 def summary(
-    metrics: Mapping[str, business.Metrics], paired: Mapping[str, Estimate], episodes: Mapping[str, Episodes]
+    metrics: Mapping[str, business.Metrics], paired: Mapping[str, IntervalEstimate], episodes: Mapping[str, Episodes]
 ) -> dict[str, float]:
     """The flat keys of summary.json, each mean with its 95 % interval."""
     flat = {f"uplift_{name}": metrics[name]["uplift"].mean for name in ("ppo", "greedy_fatigue", "greedy")}
@@ -294,12 +293,12 @@ def summary(
     return flat
 
 
-def _flat(key: str, estimate: Estimate) -> dict[str, float]:
+def _flat(key: str, estimate: IntervalEstimate) -> dict[str, float]:
     return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
 
 
-def _numbers(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
-    """As JSON holds it: what is undefined (violations of who never contacts) as null."""
+def _numbers(estimates: Mapping[str, IntervalEstimate]) -> dict[str, dict[str, float | None]]:
+    """Figures as JSON holds them: what is undefined (violations of who never contacts) as null."""
     return {
         name: {part: (value if np.isfinite(value) else None) for part, value in estimate._asdict().items()}
         for name, estimate in estimates.items()

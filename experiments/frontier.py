@@ -1,11 +1,11 @@
-"""Every budget at once: a grid of budgets and seeds trained in one call, and one policy that is told the price.
+"""Every budget at once: a grid of budgets and seeds trained in one call, and one policy that is told the multiplier.
 
 Optional, beside the pipeline: `python -m experiments.frontier demo` after it. Writes frontier.png, frontier.json and
 a bundle that also serves other budgets: `retentionjax decide --bundle … --budget 1.50 …`.
 
 `frontier.json`: `exact`, `trained` and `curves` by policy are lists of {hyperparameter, spend, uplift} in $ a
-customer and campaign on the same held-out customers, the hyperparameter being price, budget, or the rule's own;
-`prices` is the bundle's table (of the training customers); `limit`, `customers`, and `seconds` an iteration of the
+customer and campaign on the same held-out customers, the hyperparameter being multiplier, budget, or the rule's own;
+`multipliers` is the bundle's table (of the training customers); `limit`, `customers`, and `seconds` an iteration of the
 grid takes together and one after another.
 """
 
@@ -26,17 +26,17 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
-from retentionjax.bundle.program import DecideAtPrice
+from retentionjax.bundle.program import DecideAtMultiplier
 from retentionjax.env import constraints
-from retentionjax.env.prices import Prices
+from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.env.value import with_potential
-from retentionjax.evaluation import frontier, learned, optimum, priced
+from retentionjax.evaluation import conditioned, frontier, learned, optimum
+from retentionjax.evaluation.conditioned import ConditionedNetwork
 from retentionjax.evaluation.frontier import Point
-from retentionjax.evaluation.priced import PricedNetwork
 from retentionjax.rl import PPOConfig, ppo
-from retentionjax.rl.priced import Priced, PricedParams
+from retentionjax.rl.conditioned import ConditionedEnv, ConditionedParams
 from retentionjax.tracking import progress
 
 ENV = RetentionEnv(expected_churn=True, shaping=True)
@@ -59,13 +59,13 @@ class FrontierConfig:
     )
     """PPO for each cell of the grid; it begins near a budget's worth of contacts."""
     ppo: PPOConfig = field(default_factory=training.campaign_settings)
-    """PPO for the policy that is told the price."""
-    lowest_price: float = 0.2
-    """$ of value for a $ of spend; the policy is trained on prices from here …"""
-    highest_price: float = 5.0
+    """PPO for the policy that is told the multiplier."""
+    lowest_multiplier: float = 0.2
+    """$ of value for a $ of spend; the policy is trained on multipliers from here …"""
+    highest_multiplier: float = 5.0
     """… to here."""
-    prices: int = 16
-    """Rows of the table that finds a budget's price."""
+    multipliers: int = 16
+    """Rows of the table that finds a budget's multiplier."""
     tuning_replicates: int = 2
     """Episodes a training customer behind each row."""
     customers: int = 32
@@ -79,8 +79,10 @@ class FrontierConfig:
         """Refuses a frontier of nothing."""
         for name in ("seeds", "tuning_replicates", "customers", "replicates"):
             in_range(name, getattr(self, name), 1, np.inf)
-        in_range("prices", self.prices, 2, np.inf)
-        in_range("lowest_price", self.lowest_price, 0.0, self.highest_price, open_low=True, open_high=True)
+        in_range("multipliers", self.multipliers, 2, np.inf)
+        in_range(
+            "lowest_multiplier", self.lowest_multiplier, 0.0, self.highest_multiplier, open_low=True, open_high=True
+        )
         in_range("number of budgets", len(self.budgets), 1, np.inf)
         for budget in self.budgets:
             in_range("budgets", budget, 0.0, np.inf, open_low=True)
@@ -89,35 +91,35 @@ class FrontierConfig:
 
 
 def run(config: FrontierConfig, context: Context) -> dict[str, float]:
-    """Grid → priced policy → exact frontier and rules on the same customers → bundle. See Stage."""
+    """Grid → policy for any budget → exact frontier and rules on the same customers → bundle. See Stage."""
     folder = context.inputs["policy"] / "artifacts"
     _, train = people.load(folder, "train")
     _, held_out = people.load(folder, "held_out")
     limit = float(storage.read_json(folder / "limits.json")["campaign_budget"])
     cells, seconds = train_grid(config, with_potential(train))
-    network = train_priced(config, with_potential(train))
-    prices = price_table(config, network, train)
+    network = train_conditioned(config, with_potential(train))
+    multipliers = multiplier_table(config, network, train)
 
     rows = optimum.spread(held_out.population.churn_probability, config.customers, config.seed)
     sample = held_out.replace(population=held_out.population.take(rows))  # type: ignore[attr-defined]
     scene = frontier.scene_of(sample, jax.random.key(config.seed + 3), config.replicates)
     trained = [frontier.point(scene, learned.ppo(each), budget) for budget, each in cells]
-    curves = compare(scene, network, prices)
-    exact = exact_frontier(config, sample, trained, curves["priced"])
-    points = sorted(Point(t.price, t.mean.spend, t.mean.value - exact.never.mean.value) for t in exact.tangents())
+    curves = compare(scene, network, multipliers)
+    exact = exact_frontier(config, sample, trained, curves["any_budget"])
+    points = sorted(Point(t.multiplier, t.mean.spend, t.mean.value - exact.never.mean.value) for t in exact.tangents())
     frontier.picture(points, curves, trained, limit, context.artifacts)
     plain = {
         "exact": _plain(points),
         "trained": _plain(trained),
         "curves": {name: _plain(each) for name, each in curves.items()},
-        "prices": asdict(prices),
+        "multipliers": asdict(multipliers),
         "limit": limit,
         "customers": len(rows),
         "seconds": seconds,
     }
     storage.write_json(context.artifacts / "frontier.json", plain)
-    write_bundle(context, network, prices)
-    return summary(config, exact, trained, curves["priced"], seconds)
+    write_bundle(context, network, multipliers)
+    return summary(config, exact, trained, curves["any_budget"], seconds)
 
 
 # --- training -------------------------------------------------------------------------------------------------
@@ -133,7 +135,7 @@ def train_grid(config: FrontierConfig, params: EnvParams) -> tuple[list[tuple[fl
     def start(limits: jax.Array, key: jax.Array) -> ppo.TrainState:
         return ppo.init(ENV, params, replace(settings, limits=limits), key)
 
-    def iterate(limits: jax.Array, state: ppo.TrainState) -> tuple[ppo.TrainState, ppo.Metrics]:
+    def iterate(limits: jax.Array, state: ppo.TrainState) -> tuple[ppo.TrainState, ppo.IterationMetrics]:
         return ppo.train_iterations(ENV, params, replace(settings, limits=limits), state, CHUNK)
 
     state = jax.jit(over_cells(start))(limits, keys)
@@ -148,7 +150,7 @@ def train_grid(config: FrontierConfig, params: EnvParams) -> tuple[list[tuple[fl
             state, metrics = jax.block_until_ready(together(limits, state))
             times.append(time.monotonic() - started)
             ppo.require_sound(metrics)
-            bar.advance(CHUNK, spend=_each(metrics.cost[:, -1, 0]), price=_each(metrics.multipliers[:, -1, 0]))
+            bar.advance(CHUNK, spend=_each(metrics.cost[:, -1, 0]), multiplier=_each(metrics.multipliers[:, -1, 0]))
     seconds["together"] = float(np.median(times)) / CHUNK
     policies = [
         ppo.policy(settings, jax.tree.map(lambda x, cell=cell: x[cell], state), averaged=True)
@@ -179,10 +181,10 @@ def _seconds(work: Callable[[], Any]) -> float:
     return time.monotonic() - started
 
 
-def train_priced(config: FrontierConfig, params: EnvParams) -> PricedNetwork:
-    """The policy that is told the price: no limits, the price of spend is charged in the reward."""
-    env = Priced(ENV)
-    world = PricedParams(params, config.lowest_price, config.highest_price)
+def train_conditioned(config: FrontierConfig, params: EnvParams) -> ConditionedNetwork:
+    """The policy that is told the multiplier: no limits, the multiplier of spend is charged in the reward."""
+    env = ConditionedEnv(ENV)
+    world = ConditionedParams(params, config.lowest_multiplier, config.highest_multiplier)
     settings = training.PolicyConfig(ppo=config.ppo, seed=config.seed).training
     settings = replace(settings, limits=(float("inf"),) * len(constraints.NAMES))
     state = jax.jit(lambda key: ppo.init(env, world, settings, key))(jax.random.key(config.seed + 1))
@@ -191,33 +193,33 @@ def train_priced(config: FrontierConfig, params: EnvParams) -> PricedNetwork:
         for _ in range(config.ppo.num_iterations // CHUNK):
             state, metrics = iterate(world, state)
             bar.advance(CHUNK, spend=ppo.summarise(metrics)["episode_cost_0"])
-    return PricedNetwork(
+    return ConditionedNetwork(
         policy=ppo.policy(settings, state, averaged=True),
         critic=ppo.critic(state, averaged=True),
-        low=config.lowest_price,
-        high=config.highest_price,
+        low=config.lowest_multiplier,
+        high=config.highest_multiplier,
     )
 
 
 # --- comparing ------------------------------------------------------------------------------------------------
 
 
-def price_table(config: FrontierConfig, network: PricedNetwork, train: EnvParams) -> Prices:
-    """What the policy spends on the training customers at each price."""
-    with progress("what each price spends", config.prices, "prices") as bar:
-        return priced.tabulate(
+def multiplier_table(config: FrontierConfig, network: ConditionedNetwork, train: EnvParams) -> MultiplierTable:
+    """What the policy spends on the training customers at each multiplier."""
+    with progress("what each multiplier spends", config.multipliers, "multipliers") as bar:
+        return conditioned.tabulate(
             network,
             train,
             jax.random.key(config.seed + 2),
-            prices=config.prices,
+            multipliers=config.multipliers,
             replicates=config.tuning_replicates,
             advance=bar.advance,
         )
 
 
-def compare(scene: frontier.Scene, network: PricedNetwork, prices: Prices) -> dict[str, list[Point]]:
-    """The curve of each rule, and of the priced policy at the prices of its table."""
-    curves = {"priced": (priced.at_price(network, 1.0), prices.price), **frontier.RULES}
+def compare(scene: frontier.Scene, network: ConditionedNetwork, multipliers: MultiplierTable) -> dict[str, list[Point]]:
+    """The curve of each rule, and of the policy for any budget at the multipliers of its table."""
+    curves = {"any_budget": (conditioned.at_multiplier(network, 1.0), multipliers.multiplier), **frontier.RULES}
     with progress("curves", sum(len(hyperparameters) for _, hyperparameters in curves.values()), "points") as bar:
         return {
             name: frontier.curve(scene, policy, hyperparameters, bar.advance)
@@ -259,7 +261,7 @@ def summary(
     columns = np.array([each[1:] for each in order]).T
     for budget in config.budgets:
         gain = float(np.interp(budget, *columns))
-        flat[f"share_priced_{budget:g}"] = _share(exact, Point(0.0, budget, gain))
+        flat[f"share_any_budget_{budget:g}"] = _share(exact, Point(0.0, budget, gain))
     return flat
 
 
@@ -275,20 +277,20 @@ def _plain(points: list[Point]) -> list[dict[str, float]]:
 # --- the bundle -----------------------------------------------------------------------------------------------
 
 
-def write_bundle(context: Context, network: PricedNetwork, prices: Prices) -> None:
+def write_bundle(context: Context, network: ConditionedNetwork, multipliers: MultiplierTable) -> None:
     """The pipeline's bundle with the policy for other budgets beside its own, in `artifacts/bundle`."""
     trained = learned.load(context.inputs["policy"] / "artifacts/policy")
     contents = deciding.contents(trained, context, writing.settings(companies.of(context.inputs)))
-    contents = replace(contents, priced=(served(network), prices))
+    contents = replace(contents, any_budget=(served(network), multipliers))
     bundles.write(context.artifacts / "bundle", contents, replace=True)
 
 
-def served(network: PricedNetwork) -> DecideAtPrice:
-    """(observations, masks, prices) → (propensities, values), as `bundle.program` takes it."""
+def served(network: ConditionedNetwork) -> DecideAtMultiplier:
+    """(observations, masks, multipliers) → (propensities, values), as `bundle.program` takes it."""
 
-    def decide(observations: jax.Array, masks: jax.Array, price: jax.Array) -> tuple[jax.Array, jax.Array]:
-        propensities = jax.nn.softmax(network.logits(observations, masks, price))
-        return propensities, jax.vmap(network.values)(observations, price)
+    def decide(observations: jax.Array, masks: jax.Array, multiplier: jax.Array) -> tuple[jax.Array, jax.Array]:
+        propensities = jax.nn.softmax(network.logits(observations, masks, multiplier))
+        return propensities, jax.vmap(network.values)(observations, multiplier)
 
     return decide
 

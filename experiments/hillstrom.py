@@ -19,11 +19,11 @@ from retentionjax import storage
 from retentionjax.data import catalog
 from retentionjax.data.hillstrom import PROPENSITY, SCHEMA
 from retentionjax.evaluation import targeting, targeting_plots
-from retentionjax.evaluation.off_policy import Settings, evaluate
+from retentionjax.evaluation.off_policy import OffPolicySettings, evaluate
 from retentionjax.evaluation.off_policy.evaluation import HEADLINE
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
 from retentionjax.evaluation.off_policy.printing import to_dict
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 from retentionjax.tabular.boosting import BoosterConfig, matrix, score, train
 from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.metrics import auc
@@ -59,7 +59,7 @@ def run(config: HillstromConfig, context: Context) -> dict[str, float]:
     """Learn → value the policies → rank. Writes off_policy.json, curves.json and the pictures. See Stage."""
     prepared = catalog.read(context.inputs["data"] / "artifacts", "hillstrom")
     frame = pd.concat([part.frame for part in (prepared.train, prepared.validation, prepared.test)]).sort_index()
-    trial = Trial.read(frame)
+    trial = HillstromTrial.read(frame)
     fold = np.random.default_rng(config.seed).permutation(len(frame)) % config.folds
     models = {}
     with progress("learn each arm's outcome", len(OUTCOMES) * config.folds, "fits") as bar:
@@ -78,7 +78,7 @@ def run(config: HillstromConfig, context: Context) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Trial:
+class HillstromTrial:
     """The experiment as arrays, a customer a row."""
 
     features: np.ndarray
@@ -87,14 +87,14 @@ class Trial:
     outcomes: Mapping[str, np.ndarray]
 
     @classmethod
-    def read(cls, frame: pd.DataFrame) -> "Trial":
-        """From the prepared table."""
+    def read(cls, frame: pd.DataFrame) -> "HillstromTrial":
+        """The trial read from the prepared table."""
         encoder = Encoder(SCHEMA.numeric, SCHEMA.categorical, SCHEMA.nullable)
         arm = frame[str(SCHEMA.treatment)].cat.codes.to_numpy(np.int64)
         return cls(encoder.encode(frame), encoder.types, arm, {name: frame[name].to_numpy(float) for name in OUTCOMES})
 
     def log(self, outcome: str) -> DecisionLog:
-        """As a log of contextual decisions with the propensities of the design."""
+        """The trial as a log of contextual decisions with the propensities of the design."""
         rows = len(self.arm)
         return build(
             observation=self.features,
@@ -147,7 +147,7 @@ def targets(model: Float[np.ndarray, "n 3"], fold: np.ndarray, share: float) -> 
 
 
 def values(
-    trial: Trial,
+    trial: HillstromTrial,
     policies: Mapping[str, Float[np.ndarray, "n 3"]],
     models: Mapping[str, Float[np.ndarray, "n 3"]],
     config: HillstromConfig,
@@ -159,7 +159,7 @@ def values(
         log = trial.log(outcome)
         reports = {}
         for name, target in policies.items():
-            settings = Settings(resamples=config.resamples, seed=config.seed)
+            settings = OffPolicySettings(resamples=config.resamples, seed=config.seed)
             reports[name] = evaluate(log, target, settings, model=models[outcome])
             summary |= _flat(f"value_{outcome}_{name}", reports[name].estimates[HEADLINE])
         full[outcome] = {name: to_dict(report) for name, report in reports.items()}
@@ -167,7 +167,7 @@ def values(
 
 
 def ranking(
-    trial: Trial, model: Float[np.ndarray, "n 3"], config: HillstromConfig, context: Context
+    trial: HillstromTrial, model: Float[np.ndarray, "n 3"], config: HillstromConfig, context: Context
 ) -> dict[str, float]:
     """Effects, Qini coefficients and curves on visits, in visits a customer."""
     log = trial.log("visit")
@@ -198,8 +198,8 @@ def ranking(
     return summary
 
 
-def positive_splits(trial: Trial, config: HillstromConfig) -> int:
-    """On how many random halves the ranking learned on the other half has a Qini coefficient above 0 (Womens)."""
+def positive_splits(trial: HillstromTrial, config: HillstromConfig) -> int:
+    """Number of random halves on which the other half's ranking has a Qini coefficient above 0 (Womens)."""
     log, positive = trial.log("visit"), 0
     with progress("Qini on random halves", config.splits, "splits") as bar:
         for number in range(config.splits):
@@ -213,7 +213,7 @@ def positive_splits(trial: Trial, config: HillstromConfig) -> int:
     return positive
 
 
-def _plain_gains(trial: Trial, arm: int) -> Float[np.ndarray, " n"]:
+def _plain_gains(trial: HillstromTrial, arm: int) -> Float[np.ndarray, " n"]:
     """Scores whose mean is the difference of two arms' means, with its usual standard error."""
     visit, shares = trial.outcomes["visit"], np.bincount(trial.arm) / len(trial.arm)
     means = {each: visit[trial.arm == each].mean() for each in (NOBODY, arm)}
@@ -224,7 +224,7 @@ def _plain_gains(trial: Trial, arm: int) -> Float[np.ndarray, " n"]:
     return difference
 
 
-def _propensity_auc(trial: Trial, config: HillstromConfig) -> float:
+def _propensity_auc(trial: HillstromTrial, config: HillstromConfig) -> float:
     """How well a model tells who was written at all: ½ where the lot decided, as it did here."""
     label = (trial.arm != NOBODY).astype(np.int64)
     learn = np.random.default_rng(config.seed + 1).random(len(label)) < 0.5
@@ -241,7 +241,7 @@ def show(summary: Mapping[str, float]) -> None:
             print(f"  {key.removeprefix(f'value_{outcome}_'):<14} {mean:6.2f} [{low:.2f}, {high:.2f}]")
 
 
-def _flat(key: str, estimate: Estimate) -> dict[str, float]:
+def _flat(key: str, estimate: IntervalEstimate) -> dict[str, float]:
     return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
 
 

@@ -29,18 +29,18 @@ from retentionjax.env.value import with_potential
 from retentionjax.errors import ConfigError
 from retentionjax.evaluation import learned, plots
 from retentionjax.evaluation.rollout import Episodes, Policy, play
-from retentionjax.evaluation.statistics import Bootstrap, Estimate
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
 from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.rl import Gains, PPOConfig, device_mesh, ppo
 from retentionjax.rl.config import check_ranges
 from retentionjax.tracking import progress, read_metrics
 
-BUDGET = "campaign_budget"  # of `constraints.NAMES`, the one whose price is reported and whose spend is set
+BUDGET = "campaign_budget"  # of `constraints.NAMES`, the one whose multiplier is reported and whose spend is set
 DEFAULT_LIMITS = dict(zip(constraints.NAMES, constraints.DEFAULT_LIMITS, strict=True))
 CAMPAIGN = 90  # days of a rollout, unless the company's campaigns are of another length
 WAIT_BIASES = (-4.0, 8.0)  # where the bias that sets the spend is sought, in log-odds
 WORTHLESS = 0.1  # $ of value for a $ of spend: the budget does not bind
-SETTLED = 0.5  # share of the iterations, the last ones, over which the price is averaged
+SETTLED = 0.5  # share of the iterations, the last ones, over which the multiplier is averaged
 
 
 def campaign_settings(**differences: Any) -> PPOConfig:
@@ -56,14 +56,14 @@ def campaign_settings(**differences: Any) -> PPOConfig:
         shuffle="envs",
         learning_rate=2e-3,
         gamma=1.0,
-        # At 0.8 the policy gained as much, at a multiplier up to 40 % below the exact price: presumably the critic, on
+        # At 0.8 the policy gained as much, at a multiplier up to 40 % below the exact one: presumably the critic, on
         # which a short trace leans, sees too little of what a contact is worth later.
         gae_lambda=0.95,
         cost_gamma=1.0,
         cost_gae_lambda=0.95,
         entropy_coef=0.02,
-        # Exploring all the way: a policy that is certain to wait does not notice that the price fell. With half the run
-        # of it the price came out at 0.91, with all of it at 1.03, where 1.05 is exact.
+        # Exploring all the way: a policy that is certain to wait does not notice that the multiplier fell. With half
+        # the run of it the multiplier came out at 0.91, with all of it at 1.03, where 1.05 is exact.
         entropy_coef_end=0.005,
         barrier_coef=1e-3,
         barrier_coef_end=1e-4,
@@ -74,7 +74,8 @@ def campaign_settings(**differences: Any) -> PPOConfig:
         illegal_coef=0.1,
         average_decay=0.9,  # the averaged parameters are the ones deployed
         # It begins at $ 1 of value per $ of spend, near what a budget is worth. Slow steps: the policy takes dozens of
-        # iterations to follow its price, and with three times the integral the price swung by a tenth about its mean.
+        # iterations to follow its multiplier, and with three times the integral the multiplier swung by a tenth about
+        # its mean.
         gains=Gains(proportional=0.2, integral=0.01, initial=1.0),
     ).replace(**differences)  # type: ignore[attr-defined]
 
@@ -131,7 +132,7 @@ class PolicyConfig:
     @property
     def training(self) -> PPOConfig:
         """The settings as PPO takes them: limits in the order of `constraints.NAMES`."""
-        # Only the budget's price is known beforehand.
+        # Only the budget's multiplier is known beforehand.
         initial = jnp.array([self.ppo.gains.initial if name == BUDGET else 0.0 for name in constraints.NAMES])
         limits = tuple({**DEFAULT_LIMITS, **self.limits}[name] for name in constraints.NAMES)
         return self.ppo.replace(limits=limits, gains=self.ppo.gains.replace(initial=initial))  # type: ignore[attr-defined]
@@ -153,13 +154,16 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     started = time.monotonic()
     state = train(config, params, context)
     lines = read_metrics(context.folder / "metrics.jsonl")
-    price = settled_price(lines)
-    policy = set_spend(config, learned.ppo(ppo.policy(config.training, state, averaged=True)), params, price)
+    multiplier = settled_multiplier(lines)
+    policy = set_spend(config, learned.ppo(ppo.policy(config.training, state, averaged=True)), params, multiplier)
     seconds = time.monotonic() - started
     learned.save(learned.Trained(policy, ppo.critic(state, averaged=True)), context.artifacts / "policy")
     plots.learning_curve(lines, config.budget, context.artifacts)
-    prices = {"price_campaign_budget": price, "price_campaign_budget_sd": price_swing(lines)}
-    return figures(config, policy, state, held_out, price) | prices | {"train_seconds": seconds}
+    return figures(config, policy, state, held_out, multiplier) | {
+        "multiplier_campaign_budget": multiplier,
+        "multiplier_campaign_budget_sd": multiplier_swing(lines),
+        "train_seconds": seconds,
+    }
 
 
 def train(config: PolicyConfig, params: EnvParams, context: Context) -> ppo.TrainState:
@@ -187,7 +191,7 @@ def train(config: PolicyConfig, params: EnvParams, context: Context) -> ppo.Trai
             line = named(ppo.summarise(metrics))
             tracker.log(iteration, line)
             bar.advance(
-                uplift=line["uplift"], spend=line["cost_campaign_budget"], price=line["multiplier_campaign_budget"]
+                uplift=line["uplift"], spend=line["cost_campaign_budget"], multiplier=line["multiplier_campaign_budget"]
             )
             if line[f"collapsed_{BUDGET}"]:
                 print(f"[policy] iteration {iteration}: {_collapse(config, line)}", flush=True)
@@ -209,19 +213,20 @@ def named(summary: Mapping[str, float]) -> dict[str, float]:
 
 def _collapse(config: PolicyConfig, line: Mapping[str, float]) -> str:
     """What is said of a policy that stopped contacting."""
-    spend, price = line[f"cost_{BUDGET}"], line[f"multiplier_{BUDGET}"]
+    spend, multiplier = line[f"cost_{BUDGET}"], line[f"multiplier_{BUDGET}"]
     return (
-        f"contacts hardly anybody (${spend:.4f} of ${config.budget:.2f}); the price of spend was halved to {price:.3g}"
+        f"contacts hardly anybody (${spend:.4f} of ${config.budget:.2f}); the multiplier of spend was "
+        f"halved to {multiplier:.3g}"
     )
 
 
-def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams, price: float) -> Policy:
+def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams, multiplier: float) -> Policy:
     """The policy with the bias on *wait* at which training customers spend the target share of the budget.
 
     Where the next $ of budget returns less than `WORTHLESS` of itself the policy is not made to spend what it would
     rather keep.
     """
-    low, high = WAIT_BIASES if price > WORTHLESS else (0.0, WAIT_BIASES[1])
+    low, high = WAIT_BIASES if multiplier > WORTHLESS else (0.0, WAIT_BIASES[1])
     steps = 14
     with progress("set the spend", steps, "steps") as bar:
         return spend_exactly(
@@ -238,7 +243,7 @@ def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams, price: fl
         )
 
 
-def settled_price(lines: Sequence[Mapping[str, float | None]]) -> float:
+def settled_multiplier(lines: Sequence[Mapping[str, float | None]]) -> float:
     """The budget's shadow price as learned, $ of value for the next $ of budget: the multiplier's mean at the end.
 
     The multiplier moves about its limit; the averages of a primal-dual method converge where its iterates need not
@@ -250,8 +255,8 @@ def settled_price(lines: Sequence[Mapping[str, float | None]]) -> float:
     return float(np.mean(_settled(lines)))
 
 
-def price_swing(lines: Sequence[Mapping[str, float | None]]) -> float:
-    """Standard deviation of the multiplier over the iterations of which `settled_price` is the mean."""
+def multiplier_swing(lines: Sequence[Mapping[str, float | None]]) -> float:
+    """Standard deviation of the multiplier over the iterations of which `settled_multiplier` is the mean."""
     return float(np.std(_settled(lines)))
 
 
@@ -261,7 +266,7 @@ def _settled(lines: Sequence[Mapping[str, float | None]]) -> Any:
 
 
 def figures(
-    config: PolicyConfig, policy: Policy, state: ppo.TrainState, held_out: EnvParams, price: float
+    config: PolicyConfig, policy: Policy, state: ppo.TrainState, held_out: EnvParams, multiplier: float
 ) -> dict[str, float]:
     """Spend and violations on held-out customers, with the mask and without; raises ConfigError at the gate."""
     size = held_out.population.size * config.check_replicates
@@ -279,12 +284,12 @@ def figures(
             for mask in (True, False)
         )
     customers = Bootstrap(held_out.population.size, seed=config.seed)
-    ratio = Estimate(*(spend / config.budget for spend in customers.mean(masked.spend)))
+    ratio = IntervalEstimate(*(spend / config.budget for spend in customers.mean(masked.spend)))
     of = f"with other customers {ratio.low:.3f} to {ratio.high:.3f}, at 95 %"
     in_range(
         f"spend_ratio (gate spend_tolerance, held-out spend / campaign_budget; {of})",
         ratio.mean,
-        config.spend_tolerance[0] if price > WORTHLESS else 0.0,  # a budget that does not bind is not spent
+        config.spend_tolerance[0] if multiplier > WORTHLESS else 0.0,  # a budget that does not bind is not spent
         config.spend_tolerance[1],
     )
     steps = int(state.iteration) * config.ppo.num_envs * config.ppo.num_steps
@@ -295,7 +300,6 @@ def figures(
         "violations_masked": float(violations(masked) + masked.account_violations.sum()),
         "violations_raw_per_contact": float(violations(raw) / max(1.0, raw.contacts.sum())),
         "contacts_per_customer": float(np.mean(masked.contacts)),
-        "multiplier_campaign_budget": float(state.multipliers.value[constraints.NAMES.index(BUDGET)]),
         "wait_bias": float(policy.hyperparameter),
         "env_steps": float(steps),
     }
@@ -304,11 +308,6 @@ def figures(
 def violations(episodes: Episodes) -> Any:
     """Contacts inside a cooldown or beyond the fatigue cap, all episodes together."""
     return episodes.cooldown_violations.sum() + episodes.fatigue_violations.sum()
-
-
-def price_of(summary: Mapping[str, float]) -> float:
-    """What the next $ of budget returns, by the stage's summary; by the last multiplier in runs that did not say."""
-    return float(summary.get("price_campaign_budget", summary["multiplier_campaign_budget"]))
 
 
 def _finite(limit: float) -> float | None:

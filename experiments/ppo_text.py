@@ -26,7 +26,7 @@ from retentionjax.language.lora import Adapter
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.ppo_config import SafetyConfig, TextPPOConfig
 from retentionjax.language.reward import RewardModel
-from retentionjax.language.writer import Writer, WriterConfig
+from retentionjax.language.writer import MessageWriter, WriterConfig
 from retentionjax.shield import Brief
 from retentionjax.shield.brief import CHANNELS, Channel
 from retentionjax.tracking import progress, read_metrics
@@ -168,7 +168,7 @@ def written_by(
     before: Before, adapter: Adapter | None, briefs: Sequence[Brief], name: str, seeds: Sequence[int]
 ) -> Written:
     """A message to each, measured; the random numbers are the same for every system that is given the same seeds."""
-    system = Writer(before.model, adapter, before.writing)
+    system = MessageWriter(before.model, adapter, before.writing)
     with progress(f"messages of {name}", len(briefs), "messages") as bar:
         texts, ended = system.write([each.prompt() for each in briefs], seeds, bar.advance)
     return text_evaluation.measure(
@@ -231,7 +231,8 @@ def report(
 
 
 def best(before: Before, briefs: Sequence[Brief], seed: int) -> list[str]:
-    """Of `BEST_OF` messages of the fine-tuned model, the one that the reward model likes best (KL ≤ log 4 − 3/4)."""
+    """The one of `BEST_OF` messages of the fine-tuned model, the one that the reward model likes best (KL ≤ log 4 −
+    3/4)."""
     seeds = [each for copy in range(BEST_OF) for each in seeds_of(seed + 1 + copy, briefs)]
     drawn = written_by(before, before.sft, [*briefs] * BEST_OF, f"best of {BEST_OF}", seeds)
     winners = np.argmax(drawn.rewards.reshape(BEST_OF, len(briefs)), 0)

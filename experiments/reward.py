@@ -24,7 +24,7 @@ from retentionjax.errors import DataError
 from retentionjax.language import hub, reward, reward_evaluation, reward_files, writer
 from retentionjax.language.lora import LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
-from retentionjax.language.reward import Preference, RewardConfig
+from retentionjax.language.reward import PreferencePair, RewardConfig
 from retentionjax.shield.brief import CHANNELS, Channel
 
 HH_PART = "helpful-base.test"
@@ -83,7 +83,7 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
     system = writing_config.system
     table = writing.customers(context.inputs)
 
-    def pairs(count: int, split: str) -> list[Preference]:
+    def pairs(count: int, split: str) -> list[PreferencePair]:
         found = messages.pairs(
             count, split, config.seed, table, channels=config.channels, sender_first=config.sender_first
         )
@@ -124,7 +124,7 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
 
 def tokenised(
     model: hub.Model, pairs: Sequence[messages.Pair], config: RewardStageConfig, system: str | None
-) -> list[Preference]:
+) -> list[PreferencePair]:
     """Brief, compliant message and flawed one; the flaw names the source."""
     return [
         reward.tokenise_preference(
@@ -140,9 +140,9 @@ def tokenised(
     ]
 
 
-def public(model: hub.Model, config: RewardStageConfig, system: str | None) -> list[Preference]:
+def public(model: hub.Model, config: RewardStageConfig, system: str | None) -> list[PreferencePair]:
     """Training pairs of the public sets asked for. Raises DataError where one has too few, or is not to be had."""
-    tokenizer, found = model.tokenizer, list[Preference]()
+    tokenizer, found = model.tokenizer, list[PreferencePair]()
     for name in config.public:
         table = text_loading.load(name, count=lambda text: len(tokenizer.encode(text)), seed=config.seed)
         text_loading.check(table)
@@ -162,7 +162,7 @@ def public(model: hub.Model, config: RewardStageConfig, system: str | None) -> l
     return found
 
 
-def helpful(model: hub.Model, config: RewardStageConfig, system: str | None) -> list[Preference]:
+def helpful(model: hub.Model, config: RewardStageConfig, system: str | None) -> list[PreferencePair]:
     """Pairs of HH's helpful test file, drawn by the seed; none, which is said, where the file cannot be had."""
     if not config.hh_pairs:
         return []
@@ -172,7 +172,7 @@ def helpful(model: hub.Model, config: RewardStageConfig, system: str | None) -> 
         print(f"[reward] accuracy_hh_helpful is left out: {error}", flush=True)
         return []
     pairs = preferences.read_hh(found.data, found.where, "helpful-base")
-    chosen: list[Preference] = []
+    chosen: list[PreferencePair] = []
     for place in np.random.default_rng(config.seed).permutation(len(pairs)):
         pair = pairs[int(place)]
         try:

@@ -24,7 +24,7 @@ from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.packing import Tokenised
 from retentionjax.language.precision import Matmul, Resolved
 from retentionjax.language.sft import SFTConfig
-from retentionjax.language.writer import Writer, WriterConfig
+from retentionjax.language.writer import MessageWriter, WriterConfig
 from retentionjax.shield.brief import CHANNELS, Channel
 
 
@@ -136,7 +136,7 @@ def _matmul(config: SftStageConfig, context: Context) -> Resolved:
     return found
 
 
-def tokenised(model: hub.Model, message: messages.Message, config: SftStageConfig) -> Tokenised:
+def tokenised(model: hub.Model, message: messages.CorpusMessage, config: SftStageConfig) -> Tokenised:
     """The brief as the user's turn, the message as the reply."""
     return packing.tokenise(
         model.tokenizer,
@@ -168,7 +168,7 @@ def turns(prompt: Sequence[Turn]) -> list[dict[str, str]]:
 
 def _write_samples(model: hub.Model, adapter: Adapter, table: Table, config: SftStageConfig, context: Context) -> None:
     briefs = messages.briefs(config.samples, "test", config.seed, table, channels=config.channels)
-    texts = Writer(model, adapter, config.writer)([brief.prompt() for brief in briefs], range(config.samples))
+    texts = MessageWriter(model, adapter, config.writer)([brief.prompt() for brief in briefs], range(config.samples))
     rows = [{"prompt": brief.prompt(), "sft": brief.fill(text)} for brief, text in zip(briefs, texts, strict=True)]
     storage.write_json(context.artifacts / "samples.json", rows)
     for row in rows[:3]:

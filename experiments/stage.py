@@ -75,7 +75,7 @@ class Context:
 
     @property
     def checkpoints(self) -> epath.Path:
-        """For `Checkpoints(context.checkpoints)`."""
+        """Folder for `Checkpoints(context.checkpoints)`."""
         return self.folder / "checkpoints"
 
     def tracker(self, resume_step: int | None = None) -> Tracker:

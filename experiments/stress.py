@@ -20,8 +20,8 @@ from retentionjax import storage
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, learned, rollout, stress, stress_plots
 from retentionjax.evaluation.rollout import Policy
-from retentionjax.evaluation.statistics import Estimate
-from retentionjax.evaluation.stress import AXES, ENV, Axis, Outcome, Scene
+from retentionjax.evaluation.statistics import IntervalEstimate
+from retentionjax.evaluation.stress import AXES, ENV, Axis, StressScene, WorldOutcome
 from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
 
@@ -65,7 +65,7 @@ def run(config: StressConfig, context: Context) -> dict[str, float]:
     policies = [baselines.never(), ours, baselines.greedy_fatigue()]
     hyperparameters = tuned(config, train, policies[1:], limit)
     scenes = stress.scenes(base, AXES, hyperparameters[1.0])
-    scenes += [Scene(BUDGET, share, base, hyperparameters[share]) for share in config.budgets]
+    scenes += [StressScene(BUDGET, share, base, hyperparameters[share]) for share in config.budgets]
     key = jax.random.key(config.seed)
     episodes = base.population.size * config.replicates * len(scenes) * len(policies)
     with progress("worlds", episodes, "episodes") as bar:
@@ -130,8 +130,8 @@ class Harm:
 def descend(
     config: StressConfig,
     base: EnvParams,
-    scenes: Sequence[Scene],
-    outcomes: Sequence[Mapping[str, Outcome]],
+    scenes: Sequence[StressScene],
+    outcomes: Sequence[Mapping[str, WorldOutcome]],
     policies: Sequence[Policy],
     hyperparameters: Mapping[str, float],
     key: jax.Array,
@@ -156,7 +156,9 @@ def descend(
     return Harm(axis, extreme, values, uplift, crossing)
 
 
-def summarise(scenes: Sequence[Scene], outcomes: Sequence[Mapping[str, Outcome]], harm: Harm) -> dict[str, float]:
+def summarise(
+    scenes: Sequence[StressScene], outcomes: Sequence[Mapping[str, WorldOutcome]], harm: Harm
+) -> dict[str, float]:
     """The flat keys of summary.json."""
     uplifts = [outcome["ppo"].uplift for outcome in outcomes]
     rules = [max(each.uplift.mean for name, each in outcome.items() if name != "ppo") for outcome in outcomes]
@@ -177,7 +179,7 @@ def summarise(scenes: Sequence[Scene], outcomes: Sequence[Mapping[str, Outcome]]
 
 
 def record(
-    scenes: Sequence[Scene], outcomes: Sequence[Mapping[str, Outcome]], worst: int, harm: Harm, limit: float
+    scenes: Sequence[StressScene], outcomes: Sequence[Mapping[str, WorldOutcome]], worst: int, harm: Harm, limit: float
 ) -> dict[str, object]:
     """`stress.json`: every world's outcomes, the worst by name, and the way to where never-contact wins."""
     titles = {axis.name: axis.title for axis in AXES} | {BUDGET: "budget", "base": "as assumed"}
@@ -208,7 +210,9 @@ def record(
     }
 
 
-def pictures(scenes: Sequence[Scene], outcomes: Sequence[Mapping[str, Outcome]], harm: Harm, context: Context) -> None:
+def pictures(
+    scenes: Sequence[StressScene], outcomes: Sequence[Mapping[str, WorldOutcome]], harm: Harm, context: Context
+) -> None:
     """Writes tornado.png and break_even.png."""
     found = {_place(scene): outcome for scene, outcome in zip(scenes, outcomes, strict=True)}
     titles = {axis.name: axis.title for axis in AXES} | {BUDGET: "budget ×" + _ends(scenes)}
@@ -226,7 +230,7 @@ def pictures(scenes: Sequence[Scene], outcomes: Sequence[Mapping[str, Outcome]],
     stress_plots.way_down(title, harm.values, harm.uplift, harm.crossing, context.artifacts)
 
 
-def show(scene: Scene, outcome: Mapping[str, Outcome], harm: Harm) -> None:
+def show(scene: StressScene, outcome: Mapping[str, WorldOutcome], harm: Harm) -> None:
     """Prints the worst case and the break-even by name."""
     uplift, rule = outcome["ppo"].uplift, outcome["greedy_fatigue"].uplift
     print(
@@ -240,18 +244,18 @@ def show(scene: Scene, outcome: Mapping[str, Outcome], harm: Harm) -> None:
     print(stress.ASSUMED_KNOWN)
 
 
-def _place(scene: Scene) -> str:
+def _place(scene: StressScene) -> str:
     if scene.axis == "base":
         return "base"
     middle = next((axis.base for axis in AXES if axis.name == scene.axis), 1.0)
     return f"{scene.axis}_{'down' if scene.value < middle else 'up'}"
 
 
-def _ends(scenes: Sequence[Scene]) -> str:
+def _ends(scenes: Sequence[StressScene]) -> str:
     return " / ".join(f"{scene.value:g}" for scene in scenes if scene.axis == BUDGET)
 
 
-def _flat(key: str, estimate: Estimate) -> dict[str, float]:
+def _flat(key: str, estimate: IntervalEstimate) -> dict[str, float]:
     return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
 
 

@@ -43,7 +43,7 @@ class Written:
 
     @property
     def passed(self) -> Bool[np.ndarray, " briefs"]:
-        """By the shield, and ended."""
+        """Whether each text passed the shield, and ended."""
         return self.ended & np.array([each.passed for each in self.verdicts])
 
     @property

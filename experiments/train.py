@@ -96,7 +96,7 @@ class Page:
     path: str
 
     def _repr_html_(self) -> str:
-        """As notebooks show it: in a frame of its own."""
+        """The page as notebooks show it: in a frame of its own."""
         text = html.escape(pathlib.Path(self.path).read_text(encoding="utf-8"), quote=True)
         return f'<iframe srcdoc="{text}" width="100%" height="700"></iframe>'
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from etils import epath
 
-from retentionjax.bundle.message import FactRule, MessageSettings
+from retentionjax.bundle.message import MessageSettings
 from retentionjax.company import Company
 from retentionjax.data import Table, catalog
 from retentionjax.data.splits import NAMES as SPLITS
@@ -21,10 +21,9 @@ def settings(company: Company) -> MessageSettings | None:
     said = company.messages
     if said.sender is None:
         return None
-    facts = tuple(FactRule(rule.fact, rule.say, rule.months, rule.column, rule.when) for rule in said.facts)
     channel: Any = said.channels[0]
     tone: Any = said.tone
-    return MessageSettings(said.sender, channel, tone, facts)
+    return MessageSettings(said.sender, channel, tone, said.facts)
 
 
 def customers(inputs: Mapping[str, epath.Path]) -> Table:

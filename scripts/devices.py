@@ -108,7 +108,7 @@ def gpu_settings(found: list[Gpu]) -> dict[str, str]:
 
 
 def tpu_settings(devices: Path = Path("/dev")) -> dict[str, str]:
-    """For the TPU of this VM, whose memory XLA divides itself. Raises RefusedError where there is none."""
+    """Settings for the TPU of this VM, whose memory XLA divides itself. Raises RefusedError where there is none."""
     chips = [*devices.glob("accel[0-9]*"), *devices.glob("vfio/[0-9]*")]
     if not chips:
         raise RefusedError("no TPU: neither /dev/accel* nor /dev/vfio/* is there; is this a TPU VM?")

@@ -33,7 +33,7 @@ Round = Callable[[], Any]
 
 
 def rounds() -> dict[str, tuple[Callable[[], Round], int, str]]:
-    """By name: what makes one round, the units it does, and their word. Made inside the device it is to run on."""
+    """Rounds by name: what makes one, the units it does, and their word. Made inside the device it is to run on."""
     return {
         "environment": (environment, ENVS * STEPS, "steps"),
         "ppo": (ppo, ENVS * STEPS, "steps"),

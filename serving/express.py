@@ -49,7 +49,7 @@ class Express(Litestar):
     __slots__ = ("_express", "_headers")
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As Litestar."""
+        """Takes what Litestar takes."""
         self._express: dict[str, ASGIApp] = {}
         super().__init__(*arguments, **options)
 

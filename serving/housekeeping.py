@@ -23,7 +23,7 @@ class Housekeeping:
         self._purge_at = 0.0
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Runs until it is cancelled."""
         while True:
             await asyncio.to_thread(self.once)
             await asyncio.sleep(EVERY_SECONDS)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from serving.monitor.judging import Verdict
+    from serving.monitor.judging import MonitorVerdict
     from serving.monitor.measures import Comparison
 
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     bundle = bundles.load(pointer.resolve(parsed.bundle))
     ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
     try:
-        verdict = judging.check(ledger, bundle, judging.Limits(parsed.days, parsed.tolerance))
+        verdict = judging.check(ledger, bundle, judging.AlarmLimits(parsed.days, parsed.tolerance))
     finally:
         ledger.close()
     if parsed.json:
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if verdict.alarms else 0
 
 
-def show(verdict: "Verdict") -> None:
-    """In words."""
+def show(verdict: "MonitorVerdict") -> None:
+    """Prints the verdict in words."""
     print(f"{verdict.decisions:,} decisions about {verdict.customers:,} customers in {verdict.days:g} days")
     print(f"departures   {_compared(verdict.churn)}")
     print(f"acceptances  {_compared(verdict.acceptance)}")

@@ -22,7 +22,7 @@ PREFIX = "RETENTIONJAX_"
 
 @dataclass(frozen=True)
 class Bounds:
-    """Of a number: low ≤ value ≤ high, in `unit`."""
+    """Bounds of a number: low ≤ value ≤ high, in `unit`."""
 
     low: float
     high: float = math.inf

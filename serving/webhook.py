@@ -32,7 +32,7 @@ class Webhook:
         self._state, self._name = state, str(uuid.uuid4())
 
     async def run(self) -> None:
-        """Until it is cancelled. What fails is logged, counted and tried again."""
+        """Runs until it is cancelled. What fails is logged, counted and tried again."""
         while True:
             try:
                 while await asyncio.to_thread(self.once) == _AT_ONCE:

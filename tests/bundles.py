@@ -12,11 +12,12 @@ from etils import epath
 
 from experiments.bundle import served
 from retentionjax.bundle import Contents, write
-from retentionjax.bundle.message import FactRule, MessageSettings
+from retentionjax.bundle.message import MessageSettings
 from retentionjax.company import Company, Offer
+from retentionjax.company.messages import FactRule
 from retentionjax.data import Provenance, Schema
 from retentionjax.env import EnvParams, actions, observation
-from retentionjax.env.prices import Prices
+from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.evaluation import learned
 from retentionjax.language import hub, lora, writer
 from retentionjax.rl import networks
@@ -67,7 +68,7 @@ def trained(
     sizes = (seen, actions.count(params), learned.NUM_HEADS, (16, 16), 1.0)
     nets = networks.init_actor_critic(jax.random.key(seed), *sizes)
     actor = (*nets.actor[:-1], nets.actor[-1].replace(kernel=nets.actor[-1].kernel * 100 * scale))
-    policy = networks.Policy(actor=actor, normaliser=None, activation="tanh")
+    policy = networks.PolicyNetwork(actor=actor, normaliser=None, activation="tanh")
     return learned.Trained(learned.ppo(policy, wait_bias), nets.critic)
 
 
@@ -140,22 +141,22 @@ def make_checked(folder: Path, *, seed: int = 0, params: EnvParams | None = None
     return folder
 
 
-PRICES = Prices(price=(0.5, 1.0, 2.0), spend=(4.0, 2.0, 1.0), uplift=(6.0, 5.0, 3.0))
+MULTIPLIERS = MultiplierTable(multiplier=(0.5, 1.0, 2.0), spend=(4.0, 2.0, 1.0), uplift=(6.0, 5.0, 3.0))
 """Of `decide_at`."""
 
 
-def decide_at(observations: Any, masks: Any, price: Any) -> tuple[Any, Any]:
-    """A policy for any budget: the higher the price, the surer it waits."""
-    logits = jnp.zeros(masks.shape).at[:, 0].set(2 * price)
-    values = price[:, None] * jnp.ones(learned.NUM_HEADS)
+def decide_at(observations: Any, masks: Any, multiplier: Any) -> tuple[Any, Any]:
+    """A policy for any budget: the higher the multiplier, the surer it waits."""
+    logits = jnp.zeros(masks.shape).at[:, 0].set(2 * multiplier)
+    values = multiplier[:, None] * jnp.ones(learned.NUM_HEADS)
     return jax.nn.softmax(jnp.where(masks, logits, -1e9)), values
 
 
-def make_priced(folder: Path) -> Path:
+def make_any_budget(folder: Path) -> Path:
     """As `make_checked`, with the policy `decide_at` for any budget too."""
     eager = contents(trained(wait_bias=-6.0))
     checked = dataclasses.replace(eager, message=MESSAGE, rules=epath.Path(DEFAULT))
-    write(folder, dataclasses.replace(checked, priced=(decide_at, PRICES)))
+    write(folder, dataclasses.replace(checked, any_budget=(decide_at, MULTIPLIERS)))
     return folder
 
 

@@ -106,24 +106,26 @@ def _evaluate(folder: Path, source: str, uplift: float, lead: float) -> None:
 
 def add_optional(folder: Path, source: str = "real") -> Path:
     """The exact optimum, other budgets, a real trial and messages, to the run that `make` made."""
-    line = [{"hyperparameter": 1.0, "price": 1.0, "spend": each, "uplift": 3 * each**0.5} for each in (0.5, 2.5, 5.0)]
+    line = [
+        {"hyperparameter": 1.0, "multiplier": 1.0, "spend": each, "uplift": 3 * each**0.5} for each in (0.5, 2.5, 5.0)
+    ]
     evaluation = folder / "evaluate/artifacts/evaluation.json"
     optimum = {
         "customers": 16,
         "uplift": estimate(4.5, 0.1),
         "spend": 2.4,
         "at_spend": {"uplift": 4.6},
-        "at_limit": {"budget": 2.5, "price": 0.87},
+        "at_limit": {"budget": 2.5, "shadow_price": 0.87},
         "frontier": line,
     }
     _write(evaluation, json.loads(evaluation.read_text()) | {"optimum": optimum})
     summary = folder / "evaluate/summary.json"
-    share = {"share_of_attainable_gain": 0.963, "price_exact": 0.87, "price_learned": 0.91}
+    share = {"share_of_attainable_gain": 0.963, "shadow_price_exact": 0.87, "multiplier_learned": 0.91}
     _write(summary, json.loads(summary.read_text()) | share)
-    prices = {"price": [0.5, 1.0, 2.0], "spend": [4.0, 2.0, 1.0], "uplift": [6.0, 5.0, 3.0]}
-    curves = {"priced": line, "greedy": line}
-    found = {"exact": line, "trained": line, "curves": curves, "prices": prices, "customers": 32}
-    _write(_stage(folder, "frontier", source, {"share_priced_2.5": 0.97}) / "artifacts/frontier.json", found)
+    multipliers = {"multiplier": [0.5, 1.0, 2.0], "spend": [4.0, 2.0, 1.0], "uplift": [6.0, 5.0, 3.0]}
+    curves = {"any_budget": line, "greedy": line}
+    found = {"exact": line, "trained": line, "curves": curves, "multipliers": multipliers, "customers": 32}
+    _write(_stage(folder, "frontier", source, {"share_any_budget_2.5": 0.97}) / "artifacts/frontier.json", found)
     trial = {
         f"value_{outcome}_{name}{end}": 0.15
         for outcome in ("visit", "spend")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from retentionjax.evaluation.lift import Customers, Payments
+from retentionjax.evaluation.lift import FollowedCustomers, Payments
 
 DAYS = np.arange(1.0, 61.0)
 
@@ -16,7 +16,7 @@ def campaign(
     spend: float = 0.0,
     arrivals: int = 10,
     spread: float = 1.0,
-) -> Customers:
+) -> FollowedCustomers:
     """`size` customers who come within `arrivals` days, each held out with probability `share`.
 
     Args:
@@ -31,7 +31,7 @@ def campaign(
     hazard = -np.log1p(-risk) / 30 * np.where(held, 1.0, hazard_ratio)
     left = entered + random.exponential(1.0, size) / hazard
     contacted = np.flatnonzero(~held)
-    return Customers(
+    return FollowedCustomers(
         held=held,
         held_share=np.full(size, share),
         entered=entered,

@@ -38,7 +38,10 @@ SERVING_MAY_IMPORT = GROUND | {
     "data",  # the schema of a customer's facts
     "evaluation.lift",  # what a campaign changed
     "evaluation.off_policy.ledger_file",  # the table that the ledger is exported as
-    *(f"env.{name}" for name in ("actions", "constraints", "observation", "population", "prices", "record", "types")),
+    *(
+        f"env.{name}"
+        for name in ("actions", "constraints", "observation", "population", "multipliers", "record", "types")
+    ),
 }
 MONITOR_MAY_IMPORT = SERVING_MAY_IMPORT | {"evaluation.off_policy", "evaluation.statistics"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base"}
@@ -135,3 +138,29 @@ def test_nothing_that_is_read_can_execute(module: str) -> None:
     }
     names |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names.isdisjoint({"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"})
+
+
+# `decide.Decision` is what Python and the command are told; the service's is what an answer of the API holds.
+MEAN_TWO_THINGS = {"Decision"}
+PREPOSITIONS = {
+    *("About", "After", "Along", "As", "At", "Before", "Between", "By", "For", "From", "In", "Into", "Of", "On"),
+    *("Over", "Per", "Through", "To", "Under", "Until", "With", "Within", "Without"),
+}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    homes: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module)
+    shared = {name: modules for name, modules in homes.items() if len(modules) > 1}
+    assert shared.keys() == MEAN_TWO_THINGS, shared
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_docstring_begins_with_its_noun_or_verb(module: str) -> None:
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            words = (ast.get_docstring(node) or "").split()
+            assert not words or words[0] not in PREPOSITIONS, f"{getattr(node, 'name', module)}: {words[:6]}"

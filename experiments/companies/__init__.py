@@ -54,14 +54,14 @@ def save(company: Company, folder: str) -> epath.Path:
 
 
 def _said(value: Any) -> Any:
-    """Without the keys that say nothing, which a file leaves out."""
+    """Plain values without the keys that say nothing, which a file leaves out."""
     if isinstance(value, Mapping):
         return {key: _said(each) for key, each in value.items() if each is not None}
     return value
 
 
 def sha256(name: str) -> str:
-    """Of its file."""
+    """SHA-256 of its file."""
     return hashlib.sha256(path(name).read_bytes()).hexdigest()
 
 

@@ -97,7 +97,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """All stages of a run, each after those it needs."""
 
     preset: Preset
@@ -125,7 +125,7 @@ def make(
     shapes: Machines,
     *,
     look: bool = True,
-) -> Plan:
+) -> LaunchPlan:
     """What is to be run and what it costs at most; without `look` nothing is taken for finished."""
     tasks: list[Task] = []
     finished: dict[str, Record] = {}
@@ -138,7 +138,7 @@ def make(
         shape = shapes.of(stage.name)
         price = 0.0 if done else shapes.price(stage.name)
         tasks.append(Task(stage.name, stage.needs, done, shape.machine, shape.hours, price))
-    return Plan(preset, name, runs, data, tuple(tasks))
+    return LaunchPlan(preset, name, runs, data, tuple(tasks))
 
 
 def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:

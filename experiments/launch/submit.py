@@ -17,7 +17,7 @@ from typing import Any
 
 from experiments import config as configuration
 from experiments.launch import plan, vertex
-from experiments.launch.plan import Plan
+from experiments.launch.plan import LaunchPlan
 from experiments.launch.supervise import Patience, command_of, keep_running
 from retentionjax import cli, storage
 from retentionjax.errors import ConfigError
@@ -25,7 +25,7 @@ from retentionjax.errors import ConfigError
 LOCAL_RUNS = "runs"
 
 
-def show(planned: Plan, target: str, budget: float) -> None:
+def show(planned: LaunchPlan, target: str, budget: float) -> None:
     """The plan as a table."""
     print(f"{planned.preset.name}: {len(planned.tasks)} stages in {planned.runs / planned.name}, target {target}")
     for number, task in enumerate(planned.tasks, start=1):
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     return vertex.run(planned, place, specs, parsed.attempts) if place else run_here(planned, parsed.attempts)
 
 
-def run_here(planned: Plan, attempts: int) -> int:
+def run_here(planned: LaunchPlan, attempts: int) -> int:
     """Every stage on this machine, one after the other; returns the first status that is not 0."""
 
     def say(text: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from experiments import config as configuration
-from experiments.launch.plan import Machines, Plan, Task
+from experiments.launch.plan import LaunchPlan, Machines, Task
 from experiments.stage import read_record
 from retentionjax import storage
 from retentionjax.errors import ConfigError, RetentionJaxError
@@ -48,7 +48,8 @@ class Jobs(Protocol):
 
 
 def place(parsed: argparse.Namespace, *, dry: bool) -> Place:
-    """From the command line. Raises ConfigError for what is missing; a dry run shows placeholders instead."""
+    """The place that the command line names. Raises ConfigError for what is missing; a dry run shows placeholders
+    instead."""
     if not dry:
         for flag in ("project", "image"):
             if not getattr(parsed, flag):
@@ -61,12 +62,12 @@ def place(parsed: argparse.Namespace, *, dry: bool) -> Place:
     return Place(project, parsed.region, image, account)
 
 
-def specs(planned: Plan, where: Place, shapes: Machines, *, spot: bool = False) -> dict[str, Spec]:
+def specs(planned: LaunchPlan, where: Place, shapes: Machines, *, spot: bool = False) -> dict[str, Spec]:
     """A CustomJob for each stage that is left to do, by stage, in order."""
     return {task.name: spec(planned, task, where, shapes, spot=spot) for task in planned.tasks if not task.finished}
 
 
-def spec(planned: Plan, task: Task, where: Place, shapes: Machines, *, spot: bool) -> Spec:
+def spec(planned: LaunchPlan, task: Task, where: Place, shapes: Machines, *, spot: bool) -> Spec:
     """The stage's CustomJob as the API's JSON."""
     machine: Spec = {"machineType": task.machine}
     if accelerator := shapes.accelerator(task.name):
@@ -101,7 +102,7 @@ def spec(planned: Plan, task: Task, where: Place, shapes: Machines, *, spot: boo
 
 
 def run(
-    planned: Plan,
+    planned: LaunchPlan,
     where: Place,
     jobs_specs: Mapping[str, Spec],
     attempts: int,
@@ -146,7 +147,7 @@ def _to_the_end(jobs: Jobs, name: str, job: Spec, hours: float, attempts: int, s
     raise RetentionJaxError(f"stage {name}: {state}; its logs are in the console. The same command goes on from there")
 
 
-def _preset_there(planned: Plan) -> str:
+def _preset_there(planned: LaunchPlan) -> str:
     """The preset as the job's machine can read it: one of ours by name, a file from the bucket."""
     ours = {storage.as_path(configuration.load_preset(name).path): name for name in configuration.PRESETS}
     here = planned.preset.path

@@ -9,11 +9,11 @@ from etils import epath
 
 from retentionjax import shield
 from retentionjax.bundle import customer, fetching, manifest, message, pointer, program
+from retentionjax.bundle.any_budget import PROGRAM as ANY_BUDGET_PROGRAM
+from retentionjax.bundle.any_budget import AnyBudget
+from retentionjax.bundle.any_budget import read as read_any_budget
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.message import MessageSettings
-from retentionjax.bundle.priced import PROGRAM as PRICED_PROGRAM
-from retentionjax.bundle.priced import Priced
-from retentionjax.bundle.priced import read as read_priced
 from retentionjax.bundle.program import Program
 from retentionjax.company import Company, Offer
 from retentionjax.data import Schema
@@ -47,23 +47,23 @@ class Bundle:
     """How messages are written; None, as `rules`, for a bundle without the part `shield`."""
     rules: Rules | None = None
     """By which messages are checked."""
-    priced: Priced | None = None
+    any_budget: AnyBudget | None = None
     """The policy for any budget, see `at_budget`; None for a bundle without it."""
 
     @property
     def offers(self) -> Mapping[str, Offer]:
-        """By name, in the order of their actions."""
+        """Offers by name, in the order of their actions."""
         return self.company.offers
 
     def words(self, offer: int) -> str:
         """An offer in words, by its index."""
         return list(self.offers.values())[offer].words(self.company.currency)
 
-    def said_offer(self, offer: int) -> shield.Offer:
+    def said_offer(self, offer: int) -> shield.OfferTerms:
         """An offer by its index, as messages say it."""
         given, currency = list(self.offers.values())[offer], self.company.currency
         say = given.say if given.say is not None or not given.cost else self.words(offer)
-        return shield.Offer(given.discount, amount=given.amount, say=say, days=given.days, currency=currency)
+        return shield.OfferTerms(given.discount, amount=given.amount, say=say, days=given.days, currency=currency)
 
     @property
     def writes(self) -> bool:
@@ -73,21 +73,21 @@ class Bundle:
     def at_budget(self, budget: float) -> "Bundle":
         """This bundle with the policy for another campaign budget [$ a customer on average], not trained again.
 
-        Its manifest states that limit and its price, so its id is another one.
+        Its manifest states that limit and its multiplier, so its id is another one.
 
         Raises:
             BundleError: it holds no policy for other budgets.
             ConfigError: the budget is smaller than the policy can spend.
         """
-        if self.priced is None:
-            raise BundleError(f"{self.folder}: has no policy for other budgets ({PRICED_PROGRAM})")
-        price = self.priced.prices.for_budget(budget)
+        if self.any_budget is None:
+            raise BundleError(f"{self.folder}: has no policy for other budgets ({ANY_BUDGET_PROGRAM})")
+        multiplier = self.any_budget.multipliers.for_budget(budget)
         stated = replace(
             self.manifest,
             limits={**self.manifest.limits, "campaign_budget": budget},
-            multipliers={**self.manifest.multipliers, "campaign_budget": price},
+            multipliers={**self.manifest.multipliers, "campaign_budget": multiplier},
         )
-        return replace(self, manifest=stated, decide=self.priced.at(price))
+        return replace(self, manifest=stated, decide=self.any_budget.at(multiplier))
 
 
 def load(folder: str | os.PathLike[str]) -> Bundle:
@@ -120,7 +120,7 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
         schema=schema,
         message=message.read(base, schema) if shielded else None,
         rules=_rules(base) if shielded else None,
-        priced=read_priced(base, read.files, params),
+        any_budget=read_any_budget(base, read.files, params),
     )
     _check_features(bundle, where)
     return bundle

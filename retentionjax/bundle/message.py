@@ -9,56 +9,22 @@ A rule of `facts` gives a fact that a message may use (`shield.brief.FACTS`): th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from etils import epath
 
 from retentionjax import storage
 from retentionjax.bundle.customer import RECIPIENT
+from retentionjax.company.messages import FactRule
 from retentionjax.data.messages.customers import tenure
 from retentionjax.data.schema import Schema
 from retentionjax.errors import BundleError, ConfigError, DataError
-from retentionjax.shield import Offer
-from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Brief, Channel, Sender, Tone
+from retentionjax.shield import OfferTerms
+from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Sender, Tone
 
 NAME = "shield/message.json"
 _RECIPIENT_KEYS = ("first_name", "channel", "tone")
-
-
-@dataclass(frozen=True)
-class FactRule:
-    """What one fact is, for the customers it fits."""
-
-    fact: str
-    """One of `shield.brief.FACTS`."""
-    say: str | None = None
-    """The fact in words; or"""
-    months: str | None = None
-    """the numeric field that counts months; or"""
-    column: str | None = None
-    """the categorical field whose value is said as it is."""
-    when: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Field → values, one of which it must have."""
-
-    def __post_init__(self) -> None:
-        """Raises ConfigError for an unknown fact, and unless exactly one of `say`, `months` and `column` is given."""
-        if self.fact not in FACTS:
-            raise ConfigError(f"facts: {self.fact!r} is not a fact of messages; allowed: {', '.join(FACTS)}")
-        if sum(each is not None for each in (self.say, self.months, self.column)) != 1:
-            raise ConfigError(f"facts: {self.fact!r} needs exactly one of say, months and column")
-
-    def words(self, facts: Mapping[str, object]) -> str | None:
-        """The fact of this customer, None where the rule does not fit."""
-        if any(facts.get(name) not in values for name, values in self.when.items()):
-            return None
-        if self.column is not None:
-            said = facts.get(self.column)
-            return said if isinstance(said, str) else None
-        if self.months is None:
-            return self.say
-        value = facts.get(self.months)
-        return tenure(float(value)) if isinstance(value, int | float) else None
 
 
 @dataclass(frozen=True)
@@ -76,7 +42,9 @@ class MessageSettings:
             if value not in allowed:
                 raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
 
-    def brief(self, facts: Mapping[str, object], recipient: object, offer: Offer, *, where: str = "customer") -> Brief:
+    def brief(
+        self, facts: Mapping[str, object], recipient: object, offer: OfferTerms, *, where: str = "customer"
+    ) -> Brief:
         """What a message to this customer is to say: `facts` under the bundle's names, `recipient` as in the file.
 
         Raises DataError naming `where`, key, value and what is allowed.
@@ -84,7 +52,7 @@ class MessageSettings:
         given = _recipient(recipient, f"{where}, {RECIPIENT}")
         found: dict[str, str] = {}
         for rule in self.facts:
-            if rule.fact not in found and (words := rule.words(facts)) is not None:
+            if rule.fact not in found and (words := _words(rule, facts)) is not None:
                 found[rule.fact] = words
         return Brief(
             channel=given.get("channel", self.channel),
@@ -136,6 +104,19 @@ def _check_fields(settings: MessageSettings, schema: Schema, where: str) -> None
             if unknown := [value for value in values if value not in allowed_values]:
                 known = ", ".join(allowed_values)
                 raise BundleError(f"{where}: facts, {rule.fact}: {name} is never {unknown[0]!r}; allowed: {known}")
+
+
+def _words(rule: FactRule, facts: Mapping[str, object]) -> str | None:
+    """The fact of the customer with `facts`, None where the rule does not fit."""
+    if any(facts.get(name) not in values for name, values in rule.when.items()):
+        return None
+    if rule.column is not None:
+        said = facts.get(rule.column)
+        return said if isinstance(said, str) else None
+    if rule.months is None:
+        return rule.say
+    value = facts.get(rule.months)
+    return tenure(float(value)) if isinstance(value, int | float) else None
 
 
 def _recipient(value: object, where: str) -> dict[str, Any]:

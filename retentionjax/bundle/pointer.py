@@ -55,7 +55,7 @@ class Pointer:
 
     @property
     def id(self) -> str:
-        """Of the current bundle."""
+        """Id of the current bundle."""
         return self.history[-1].id
 
     @property
@@ -72,7 +72,7 @@ class Pointer:
         return tuple(stack)
 
     def to_json(self) -> bytes:
-        """As written."""
+        """The pointer as written."""
         plain = {
             "format_version": FORMAT_VERSION,
             "bundle": f"{BUNDLES}/{self.id}",

@@ -2,8 +2,8 @@
 
 The program takes observations f32[b, features] and masks bool[b, actions], any b ≥ 1, and gives propensities
 f32[b, actions] (0 where the mask forbids) and values f32[b, values]: the uplift to come in $, then each cost to come in
-the order of `constraints.NAMES`. Their sizes are those of the bundle's constants. A *priced* program takes prices of
-spend f32[b] as well.
+the order of `constraints.NAMES`. Their sizes are those of the bundle's constants. A *conditioned* program takes
+multipliers of spend f32[b] as well.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from retentionjax.env.types import EnvParams
 from retentionjax.errors import BundleError
 
 Decide = Callable[[Any, Any], tuple[Any, Any]]
-DecideAtPrice = Callable[[Any, Any, Any], tuple[Any, Any]]
+DecideAtMultiplier = Callable[[Any, Any, Any], tuple[Any, Any]]
 PLATFORMS = ("cpu", "cuda", "tpu")
 VALUES = ("uplift", *constraints.NAMES)
 _HARMLESS = re.compile(r"custom_call @shape_assertion\(")  # the one outside function a program of any batch size calls
@@ -53,17 +53,17 @@ class Program:
         return propensities, values
 
 
-def build(decide: Decide | DecideAtPrice, params: EnvParams, *, priced: bool = False) -> bytes:
+def build(decide: Decide | DecideAtMultiplier, params: EnvParams, *, conditioned: bool = False) -> bytes:
     """`decide(observations, masks) -> (propensities, values)`, any function of JAX, as a serialised program for the
     offers and delays of `params`.
 
-    With `priced` it takes prices after the masks.
+    With `conditioned` it takes multipliers after the masks.
     """
     (size,) = export.symbolic_shape("b")
     shape: Any = jax.ShapeDtypeStruct
     seen, choices = observation.size(actions.offers(params)), actions.count(params)
     shapes = [shape((size, seen), jnp.float32), shape((size, choices), jnp.bool_)]
-    shapes += [shape((size,), jnp.float32)] * priced
+    shapes += [shape((size,), jnp.float32)] * conditioned
     # Full float32 products everywhere: an accelerator's shortcuts would change propensities in the third digit.
     with jax.default_matmul_precision("highest"), _no_source_places():
         exported = export.export(jax.jit(decide), platforms=PLATFORMS)(*shapes)
@@ -88,12 +88,12 @@ def load(data: bytes, params: EnvParams, where: str) -> Program:
     return Program(jax.jit(read(data, params, where).call))
 
 
-def load_priced(data: bytes, params: EnvParams, where: str) -> DecideAtPrice:
-    """The program in `data`, to be given prices f32[b] as well. Raises BundleError as `read`."""
-    return read(data, params, where, priced=True).call
+def load_conditioned(data: bytes, params: EnvParams, where: str) -> DecideAtMultiplier:
+    """The program in `data`, to be given multipliers f32[b] as well. Raises BundleError as `read`."""
+    return read(data, params, where, conditioned=True).call
 
 
-def read(data: bytes, params: EnvParams, where: str, *, priced: bool = False) -> export.Exported:
+def read(data: bytes, params: EnvParams, where: str, *, conditioned: bool = False) -> export.Exported:
     """What `build` serialised, checked.
 
     Raises BundleError: damaged, of a version that this JAX does not read, of other shapes, not for this platform, or
@@ -114,20 +114,20 @@ def read(data: bytes, params: EnvParams, where: str, *, priced: bool = False) ->
         raise BundleError(f"{where}: {version}; JAX {jax.__version__} reads {oldest} to {newest}")
     if text.count("custom_call") != len(_HARMLESS.findall(text)):
         raise BundleError(f"{where}: the program calls functions outside itself; that is refused")
-    _check_shapes(exported, params, where, priced=priced)
+    _check_shapes(exported, params, where, conditioned=conditioned)
     platform = export.default_export_platform()
     if platform not in exported.platforms:
         raise BundleError(f"{where}: made for {', '.join(exported.platforms)}, and this is {platform}")
     return exported
 
 
-def _check_shapes(exported: export.Exported, params: EnvParams, where: str, *, priced: bool) -> None:
+def _check_shapes(exported: export.Exported, params: EnvParams, where: str, *, conditioned: bool) -> None:
     found = [(aval.dtype.name, aval.shape[1:]) for aval in (*exported.in_avals, *exported.out_avals)]
     choices = actions.count(params)
     wanted = [
         ("float32", (observation.size(actions.offers(params)),)),
         ("bool", (choices,)),
-        *([("float32", ())] * priced),
+        *([("float32", ())] * conditioned),
         ("float32", (choices,)),
         ("float32", (len(VALUES),)),
     ]

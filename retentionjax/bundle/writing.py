@@ -11,13 +11,13 @@ from etils import epath
 
 import retentionjax
 from retentionjax import storage
-from retentionjax.bundle import customer, drift, loading, manifest, message, priced, program
+from retentionjax.bundle import any_budget, customer, drift, loading, manifest, message, program
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.message import MessageSettings
 from retentionjax.company import Company
 from retentionjax.data.schema import Provenance, Schema
 from retentionjax.env import record
-from retentionjax.env.prices import Prices
+from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.env.types import EnvParams
 from retentionjax.shield.rules import language_file, load_rules
 from retentionjax.tabular.classifier import Classifier
@@ -53,8 +53,8 @@ class Contents:
     """How messages are written, with `rules`; None: a bundle that only decides."""
     rules: epath.Path | None = None
     """The shield's YAML file, with those of its languages beside it."""
-    priced: tuple[program.DecideAtPrice, Prices] | None = None
-    """The policy for any budget and its prices, see `bundle.priced`; None: a bundle for one budget."""
+    any_budget: tuple[program.DecideAtMultiplier, MultiplierTable] | None = None
+    """The policy for any budget and its multipliers, see `bundle.any_budget`; None: a bundle for one budget."""
     save_language: Callable[[epath.Path], None] | None = None
     """Writes adapter and base reference (`language.writer.save`) into an existing folder."""
     references: Mapping[str, Reference] = field(default_factory=dict)
@@ -75,8 +75,8 @@ def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool =
         (new / "policy").mkdir()
         contents.save_policy(new / "policy")
         storage.write_bytes(new / loading.PROGRAM, program.build(contents.decide, contents.params))
-        if contents.priced is not None:
-            priced.write(new, *contents.priced, contents.params)
+        if contents.any_budget is not None:
+            any_budget.write(new, *contents.any_budget, contents.params)
         _write_messages(new, contents, described)
         written = Manifest(
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

@@ -6,25 +6,26 @@ is `retentionjax.data.company_tables`' business.
 
 from retentionjax.company.company import Company
 from retentionjax.company.contacts import Accepted, Assigned, Contacts, Departures, OtherPeople
-from retentionjax.company.customers import Charge, Customers, Label
+from retentionjax.company.customers import Charge, CustomersFile, Label
 from retentionjax.company.faults import CompanyError, KeyFault
 from retentionjax.company.limits import Fatigue, Limits
 from retentionjax.company.messages import FactRule, Messages
 from retentionjax.company.money import money
 from retentionjax.company.offers import NONE, Offer
 from retentionjax.company.prior import Effect
-from retentionjax.company.reading import Condition, Reading
+from retentionjax.company.reading import CellReading, Condition
 
 __all__ = [
     "NONE",
     "Accepted",
     "Assigned",
+    "CellReading",
     "Charge",
     "Company",
     "CompanyError",
     "Condition",
     "Contacts",
-    "Customers",
+    "CustomersFile",
     "Departures",
     "Effect",
     "FactRule",
@@ -35,6 +36,5 @@ __all__ = [
     "Messages",
     "Offer",
     "OtherPeople",
-    "Reading",
     "money",
 ]

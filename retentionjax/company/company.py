@@ -12,7 +12,7 @@ from retentionjax import storage
 from retentionjax.company import offers as offer_names
 from retentionjax.company import prior
 from retentionjax.company.contacts import Contacts, Departures
-from retentionjax.company.customers import Customers
+from retentionjax.company.customers import CustomersFile
 from retentionjax.company.faults import CompanyError, KeyFault, did_you_mean
 from retentionjax.company.limits import Limits
 from retentionjax.company.messages import Messages
@@ -46,7 +46,7 @@ class Company:
     """Letters, digits, - and _."""
     currency: str
     """ISO 4217 code; every amount of money is in it."""
-    customers: Customers
+    customers: CustomersFile
     contacts: Contacts | None
     departures: Departures | None
     offers: Mapping[str, Offer]
@@ -80,7 +80,7 @@ class Company:
 
         Raises CompanyError with every fault: the key, its value and what is allowed.
         """
-        if columns or not isinstance(customers, Customers | Mapping):
+        if columns or not isinstance(customers, CustomersFile | Mapping):
             customers = {"file": customers, **columns}
         given = {
             "name": name,

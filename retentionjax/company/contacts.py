@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from retentionjax.company.offers import NONE
-from retentionjax.company.reading import Categories, Condition, DateOrColumn, File, Ignored, Reading, twice
+from retentionjax.company.reading import Categories, CellReading, Condition, DateOrColumn, File, Ignored, twice
 from retentionjax.company.structure import Checked, Within
 
 CONFOUNDING = "no unmeasured confounding"
@@ -89,7 +89,7 @@ class Contacts(Checked):
     assume: str | None = None
     other_people: OtherPeople | None = None
     ignore: Ignored = ()
-    reading: Reading = field(default_factory=Reading)
+    reading: CellReading = field(default_factory=CellReading)
     exclude: Mapping[str, Condition] = field(default_factory=dict)
 
     def wrong(self) -> list[tuple[str, str]]:
@@ -150,7 +150,7 @@ class Departures(Checked):
     id: str | None = None
     """Column that names the customer; None: the same as in the table of customers."""
     ignore: Ignored = ()
-    reading: Reading = field(default_factory=Reading)
+    reading: CellReading = field(default_factory=CellReading)
 
     def wrong(self) -> list[tuple[str, str]]:
         """A missing end of observation, and columns in two roles."""

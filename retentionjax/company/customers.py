@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from retentionjax.company.faults import did_you_mean
-from retentionjax.company.reading import Categories, Condition, DateOrColumn, File, Ignored, Reading, twice
+from retentionjax.company.reading import Categories, CellReading, Condition, DateOrColumn, File, Ignored, twice
 from retentionjax.company.structure import Checked, Within
 
 DAYS = 30
@@ -75,7 +75,7 @@ class Label(Checked):
 
 
 @dataclass(frozen=True)
-class Customers(Checked):
+class CustomersFile(Checked):
     """The file of customers and the meaning of its columns, one customer (or one snapshot of a customer) a row."""
 
     file: File
@@ -100,7 +100,7 @@ class Customers(Checked):
     """Categorical features by whose values the report compares how customers are treated, with words for values that
     need any: `{gender: {}, senior: {"0": under 65, "1": 65 or older}}`."""
     ignore: Ignored = ()
-    reading: Reading = field(default_factory=Reading)
+    reading: CellReading = field(default_factory=CellReading)
     exclude: Mapping[str, Condition] = field(default_factory=dict)
     """Column, or `charge` for the charge of 30 days, → which rows are left out."""
 

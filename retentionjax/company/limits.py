@@ -9,7 +9,7 @@ from retentionjax.company.structure import Checked, Within
 
 @dataclass(frozen=True)
 class Fatigue(Checked):
-    """At most so many contacts in so many days."""
+    """A cap: at most so many contacts in so many days."""
 
     contacts: Annotated[int, Within(1, 32)] = 3
     days: Annotated[int, Within(1, 32, "the history of contacts is a 32-bit set of days")] = 30

@@ -1,4 +1,4 @@
-"""On whose behalf messages are written, and what of a customer's facts they may say."""
+"""Settings of messages: on whose behalf they are written, and what of a customer's facts they may say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

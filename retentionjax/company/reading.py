@@ -65,7 +65,7 @@ Ignored = Annotated[str | tuple[str, ...], _WordOrTexts(OTHERS)]
 
 
 @dataclass(frozen=True)
-class Reading(Checked):
+class CellReading(Checked):
     """How the cells of a text file are written; a Parquet file or DataFrame only needs `missing` and `aliases`."""
 
     encoding: str = "utf-8"
@@ -114,7 +114,7 @@ class Condition(Checked):
 
     @staticmethod
     def shorthand(value: Any) -> dict[str, Any]:
-        """From `"<= 0"` or `missing`."""
+        """The condition that `"<= 0"` or `missing` stands for."""
         text = str(value).strip()
         if text == MISSING:
             return {"operator": MISSING}
@@ -128,7 +128,7 @@ class Condition(Checked):
         return [("", f"is {str(self)!r}; allowed: such as '<= 0', '== test', or {MISSING}")]
 
     def __str__(self) -> str:
-        """As it is written in company.yaml."""
+        """The condition as it is written in company.yaml."""
         return f"{self.operator} {self.value}".strip()
 
 

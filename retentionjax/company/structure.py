@@ -1,4 +1,4 @@
-"""From YAML or Python values to the company's frozen dataclasses, every fault collected.
+"""Structuring YAML or Python values as the company's frozen dataclasses, every fault collected.
 
 YAML is read as text throughout, as a cell of a CSV file is: PyYAML's other loaders make true of `yes` and 1.5 of
 `1.50`. The field's type then says what the text must be. Fields carry their range as `Annotated[float, Within(…)]`.

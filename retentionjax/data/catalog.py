@@ -119,8 +119,8 @@ def entries(folder: str | os.PathLike[str]) -> Mapping[str, dict[str, Any]]:
 
 
 def statistics(table: Table) -> dict[str, dict[str, Any]]:
-    """Per column: mean, sd, min, max and missing of a number; counts of a category, label or arm; first and last of a
-    time; nothing of an id."""
+    """Statistics per column: mean, sd, min, max and missing of a number; counts of a category, label or arm; first and
+    last of a time; nothing of an id."""
     result: dict[str, dict[str, Any]] = {}
     for name in table.schema.columns:
         if name == table.schema.id or name not in table.frame:

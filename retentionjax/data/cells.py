@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from retentionjax.company.faults import did_you_mean, listing
 from retentionjax.company.money import symbols
-from retentionjax.company.reading import INFER, Condition, Reading
+from retentionjax.company.reading import INFER, CellReading, Condition
 from retentionjax.data.faults import Fault
 from retentionjax.data.reading import RawTable, cell_text
 
@@ -33,7 +33,7 @@ class Cells:
     """The columns of a file, or some of its rows, as values; what cannot be used is added to `faults`."""
 
     raw: RawTable
-    reading: Reading = field(default_factory=Reading)
+    reading: CellReading = field(default_factory=CellReading)
     currency: str = "USD"
     """Whose code and sign may stand beside a number."""
     rows: np.ndarray | None = None
@@ -325,7 +325,7 @@ def _group(thousands: str) -> str:
     return _SPACES if thousands.isspace() else re.escape(thousands)
 
 
-def _number_form(reading: Reading, currency: str) -> str:
+def _number_form(reading: CellReading, currency: str) -> str:
     """What a number looks like, in RE2: its sign, and its digits without what stands beside them, as groups."""
     before = "|".join(re.escape(each) for each in (reading.prefix, *symbols(currency)) if each)
     after = "|".join(re.escape(each) for each in (reading.suffix, *symbols(currency)) if each)

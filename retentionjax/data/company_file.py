@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from retentionjax.company.reading import OTHERS, SOURCE, Condition, Reading
+from retentionjax.company.reading import OTHERS, SOURCE, CellReading, Condition
 from retentionjax.data import sources, synthetic
 from retentionjax.data.cells import Cells
 from retentionjax.data.faults import FilesError, refuse
@@ -42,7 +42,7 @@ class Mode:
 
 def open_file(
     file: Any,
-    reading: Reading,
+    reading: CellReading,
     columns: Sequence[str],
     *,
     what: str,
@@ -81,7 +81,7 @@ def excluded(
     return gone, tuple(notes)
 
 
-def _raw(file: Any, reading: Reading, columns: Sequence[str], what: str, mode: Mode) -> tuple[RawTable, Provenance]:
+def _raw(file: Any, reading: CellReading, columns: Sequence[str], what: str, mode: Mode) -> tuple[RawTable, Provenance]:
     if file is None:
         raise DataError(f"{what}: the company has no file of them here")
     if not isinstance(file, str):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from retentionjax.company import Company, Customers, Departures
+from retentionjax.company import Company, CustomersFile, Departures
 from retentionjax.company.customers import DAYS
 from retentionjax.company.reading import INFER, OTHERS, Condition
 from retentionjax.data.cells import MOST_INFERRED, Cells
@@ -80,7 +80,7 @@ def read_customers(company: Company, departures: pd.DataFrame | None, mode: Mode
     return _tables(opened, schema, values, label, left_out, (*notes,))
 
 
-def read_departures(departures: Departures, customers: Customers, currency: str, mode: Mode) -> pd.DataFrame:
+def read_departures(departures: Departures, customers: CustomersFile, currency: str, mode: Mode) -> pd.DataFrame:
     """One row a customer: the id under the customers' name, `left_on` (NaT: stayed) and `observed_until`.
 
     Raises FilesError with every fault, DataError for a file that cannot be read at all, or from which nobody could be
@@ -126,7 +126,7 @@ def observed(company: Company, departures: pd.DataFrame, ids: Any) -> pd.DataFra
     return found
 
 
-def with_features(customers: Customers, cells: Cells) -> tuple[Customers, list[str]]:
+def with_features(customers: CustomersFile, cells: Cells) -> tuple[CustomersFile, list[str]]:
     """`customers` whose features are the columns without another role: numbers, and texts whose values repeat."""
     numeric, categorical, notes = [], {}, []
     taken = {*customers.columns, *(() if isinstance(customers.ignore, str) else customers.ignore)}
@@ -150,7 +150,7 @@ def with_features(customers: Customers, cells: Cells) -> tuple[Customers, list[s
     return replace(customers, numeric=tuple(numeric), categorical=categorical, nullable=nullable), notes
 
 
-def _values(customers: Customers, cells: Cells) -> tuple[dict[str, Any], Schema]:
+def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Schema]:
     """Id, features, charge and snapshot of each row by the names of the table, and the schema that says which is
     which; faults go to `cells`."""
     values: dict[str, Any] = {}
@@ -186,7 +186,7 @@ def _values(customers: Customers, cells: Cells) -> tuple[dict[str, Any], Schema]
     return values, schema
 
 
-def _charge(customers: Customers, cells: Cells, *, checked: bool) -> np.ndarray:
+def _charge(customers: CustomersFile, cells: Cells, *, checked: bool) -> np.ndarray:
     """float64[rows] of the charge of 30 days; a charge of 0 or less is a fault if `checked`."""
     charge = customers.charge
     if charge.value is not None:
@@ -236,7 +236,7 @@ def _label(company: Company, cells: Cells, values: dict[str, Any], departures: p
     return np.where(left, 1.0, np.where(until >= end, 0.0, np.nan))
 
 
-def _check_label(customers: Customers, cells: Cells, label: np.ndarray) -> None:
+def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray) -> None:
     yes, no = ("1", "0") if customers.left is None else (customers.left.yes, customers.left.no)
     column = customers.left.column or customers.left.date if customers.left is not None else None
     if np.isnan(label).all():

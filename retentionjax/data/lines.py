@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retentionjax.company.reading import Reading
+from retentionjax.company.reading import CellReading
 from retentionjax.errors import DataError
 
 _HEAD = 1 << 20
@@ -32,7 +32,7 @@ class Text:
     where: str
     data: Any
     """bytes or an mmap."""
-    reading: Reading
+    reading: CellReading
 
     @functools.cached_property
     def codec(self) -> str:

@@ -23,7 +23,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from retentionjax import storage
-from retentionjax.company.reading import Reading
+from retentionjax.company.reading import CellReading
 from retentionjax.data.lines import Line, Text
 from retentionjax.errors import DataError
 
@@ -87,7 +87,7 @@ class RawTable:
 
 
 def read_file(
-    path: str | os.PathLike[str], reading: Reading | None = None, wanted: Sequence[str] | None = None
+    path: str | os.PathLike[str], reading: CellReading | None = None, wanted: Sequence[str] | None = None
 ) -> tuple[RawTable, str]:
     """The file at `path`, Parquet by its name and text otherwise, with its SHA-256; only columns of `wanted` if given.
 
@@ -107,7 +107,7 @@ def read_file(
         return read_parquet(data, where, wanted), digest
     if bytes(memoryview(data)[:2]) == _GZIP_MAGIC:
         data = unpack(bytes(data), where)
-    return read_text(Text(where, data, reading or Reading()), wanted), digest
+    return read_text(Text(where, data, reading or CellReading()), wanted), digest
 
 
 def _mapped(path: str) -> mmap.mmap:
@@ -118,7 +118,7 @@ def _mapped(path: str) -> mmap.mmap:
 
 def read_csv(data: bytes, where: str, separator: str = ",") -> RawTable:
     """A CSV file in UTF-8; see `read_text`. Raises DataError for a line with another number of cells, too."""
-    raw = read_text(Text(where, data, replace(Reading(), separator=separator)))
+    raw = read_text(Text(where, data, replace(CellReading(), separator=separator)))
     if raw.broken:
         first = raw.broken[0]
         raise DataError(f"{where}, line {first.number}: {len(first.cells)} cells, but the header has {len(raw.names)}")

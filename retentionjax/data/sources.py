@@ -23,7 +23,7 @@ Origin = Literal["RETENTIONJAX_DATA", "cache", "download"]
 
 
 @dataclass(frozen=True)
-class Source:
+class PublicDataSet:
     """A public data set."""
 
     name: str
@@ -59,7 +59,7 @@ class UnavailableError(DataError):
     """A data set that is in no folder at hand and could not be downloaded."""
 
 
-TELCO = Source(
+TELCO = PublicDataSet(
     name="telco",
     title="IBM Telco Customer Churn",
     licence="Apache-2.0 (IBM sample data)",
@@ -78,7 +78,7 @@ TELCO = Source(
     ),
 )
 
-BANK = Source(
+BANK = PublicDataSet(
     name="bank",
     title="UCI Bank Marketing (bank-additional-full)",
     licence="CC BY 4.0 (Moro, Cortez, Rita 2014; doi:10.24432/C5K306)",
@@ -101,7 +101,7 @@ BANK = Source(
 
 _HILLSTROM_FILE = "Kevin_Hillstrom_MineThatData_E-MailAnalytics_DataMiningChallenge_2008.03.20.csv"
 
-HILLSTROM = Source(
+HILLSTROM = PublicDataSet(
     name="hillstrom",
     title="Hillstrom MineThatData e-mail experiment",
     licence="public challenge (no licence text)",
@@ -131,10 +131,10 @@ HILLSTROM = Source(
     ),
 )
 
-SOURCES: Mapping[str, Source] = {each.name: each for each in (TELCO, BANK, HILLSTROM)}
+SOURCES: Mapping[str, PublicDataSet] = {each.name: each for each in (TELCO, BANK, HILLSTROM)}
 
 
-def source(name: str) -> Source:
+def source(name: str) -> PublicDataSet:
     """The registered set called `name`. Raises DataError naming those there are."""
     if name not in SOURCES:
         raise DataError(f"no data set is called {name!r}; allowed: {', '.join(SOURCES)}")
@@ -166,14 +166,14 @@ def places(cache: Path) -> list[tuple[epath.Path, Origin]]:
     return [*given, (storage.as_path(cache), "cache")]
 
 
-def locate(wanted: Source, folder: epath.Path) -> epath.Path | None:
+def locate(wanted: PublicDataSet, folder: epath.Path) -> epath.Path | None:
     """The file in `folder` that should hold `wanted`, if there is one."""
     base = folder / wanted.name
     names = [name + suffix for name in wanted.files for suffix in ("", ".gz")]
     return next((base / name for name in names if (base / name).is_file()), None)
 
 
-def read(wanted: Source, path: epath.Path, origin: Origin) -> Found:
+def read(wanted: PublicDataSet, path: epath.Path, origin: Origin) -> Found:
     """The table in the file at `path`. Raises DataError unless it is, by SHA-256, the official one."""
     packed = path.read_bytes()
     data = unpack(packed, str(path), wanted.member)
@@ -199,7 +199,7 @@ def obtain(name: str, *, cache: Path | None = None, pauses: Sequence[float] = PA
     return take(source(name), cache=cache, pauses=pauses)
 
 
-def take(wanted: Source, *, cache: Path | None = None, pauses: Sequence[float] = PAUSES) -> Found:
+def take(wanted: PublicDataSet, *, cache: Path | None = None, pauses: Sequence[float] = PAUSES) -> Found:
     """`obtain` for a source that may be one file of many."""
     cache = cache or cache_folder()
     for place, origin in places(cache):
@@ -220,7 +220,7 @@ def take(wanted: Source, *, cache: Path | None = None, pauses: Sequence[float] =
     return read(wanted, path, "download")
 
 
-def fetch(wanted: Source, cache: Path, *, pauses: Sequence[float] = PAUSES) -> epath.Path:
+def fetch(wanted: PublicDataSet, cache: Path, *, pauses: Sequence[float] = PAUSES) -> epath.Path:
     """Downloads `wanted` into the cache from the first of its addresses that delivers; the path of the file.
 
     Raises DownloadError telling how each address failed.

@@ -70,7 +70,7 @@ def read_figures() -> dict[str, Any]:
 
 
 def figures_sha256() -> str:
-    """By which two synthetic tables of the same seed can be told apart."""
+    """Hash by which two synthetic tables of the same seed can be told apart."""
     return hashlib.sha256(_FIGURES.read_bytes()).hexdigest()
 
 

@@ -78,7 +78,8 @@ def read(folder: str | os.PathLike[str], name: str) -> dict[str, list[Example | 
 
 
 def statistics(rows: Sequence[Example | Preference]) -> dict[str, float | None]:
-    """Of a split: groups, turns, characters of prompts and responses, and for pairs how often the longer one wins."""
+    """Statistics of a split: groups, turns, characters of prompts and responses, and for pairs how often the longer
+    one wins."""
     if not rows:
         return {"groups": 0}
     prompts = [sum(len(turn.text) for turn in row.prompt) for row in rows]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from retentionjax.data import sources, text_sources
-from retentionjax.data.sources import Source
+from retentionjax.data.sources import PublicDataSet
 from retentionjax.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def add_rows(shown: "Shown") -> None:
             shown.add_row(f"{each.name} {part}", rows, found, checked, each.licence.split(" (")[0])
 
 
-def status(source: Source) -> tuple[str, str]:
+def status(source: PublicDataSet) -> tuple[str, str]:
     """Where a file is, and whether its checksum is right, in words."""
     for place, origin in sources.places(sources.cache_folder()):
         if (path := sources.locate(source, place)) is not None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from retentionjax.data import cs_text, messages, oasst, preferences, text_sources, texts, upworthy
 from retentionjax.data.schema import Provenance
 from retentionjax.data.sources import Found, UnavailableError
-from retentionjax.data.texts import CountTokens, Example, Limits, Preference, Turn, estimated_tokens
+from retentionjax.data.texts import CountTokens, Example, Preference, TextLimits, Turn, estimated_tokens
 from retentionjax.errors import DataError
 
 _GENERATED = {"train": 4_000, "validation": 500, "test": 1_000}
@@ -23,7 +23,7 @@ class TextTable:
     name: str
     splits: Parts
     provenance: Provenance
-    limits: Limits
+    limits: TextLimits
     seed: int
     missing: Mapping[str, str]
     """Official files that could not be had, and why; their rows are not in `splits`."""
@@ -33,13 +33,13 @@ class TextTable:
 
 @dataclass(frozen=True)
 class _Request:
-    limits: Limits
+    limits: TextLimits
     count: CountTokens
     seed: int
 
 
 def load(
-    name: str, *, limits: Limits | None = None, count: CountTokens = estimated_tokens, seed: int = 42
+    name: str, *, limits: TextLimits | None = None, count: CountTokens = estimated_tokens, seed: int = 42
 ) -> TextTable:
     """The text set `name` (oasst1, oasst1_ranked, hh_rlhf, shp2, upworthy, cs_text, messages) with its splits.
 
@@ -48,7 +48,7 @@ def load(
     """
     if name not in NAMES:
         raise DataError(f"no text set is called {name!r}; allowed: {', '.join(NAMES)}")
-    limits = limits or Limits()
+    limits = limits or TextLimits()
     if name == messages.SOURCE:
         return _generated(limits, seed)
     home, build = _LOAD[name]
@@ -77,7 +77,7 @@ def fingerprint(table: TextTable) -> dict[str, int | str]:
     return {**asdict(table.limits), "tokens": table.tokens}
 
 
-def _generated(limits: Limits, seed: int) -> TextTable:
+def _generated(limits: TextLimits, seed: int) -> TextTable:
     """Our own retention pairs; the split of the test is of words never seen, not of lots."""
     splits: dict[str, list[Preference]] = {}
     for split, rows in _GENERATED.items():
@@ -181,8 +181,8 @@ def _apart(pairs: Sequence[Preference], seed: int) -> dict[str, list[Preference]
     return {"train": [pair for pair in pairs if texts.draw(pair.group, seed) < 0.8], "validation": validation}
 
 
-def _share(limits: Limits, most: int) -> int:
-    """Of the validation pairs, what is due to a set that gives `most` of the training pairs."""
+def _share(limits: TextLimits, most: int) -> int:
+    """Share of the validation pairs that is due to a set that gives `most` of the training pairs."""
     return round(limits.validation_pairs * most / max(1, limits.hh + limits.shp))
 
 

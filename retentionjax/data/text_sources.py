@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from retentionjax.data import sources
 from retentionjax.data.download import Download
 from retentionjax.data.hub_files import HubFile
-from retentionjax.data.sources import Source
+from retentionjax.data.sources import PublicDataSet
 from retentionjax.errors import DataError
 
 
@@ -18,15 +18,15 @@ class TextSet:
     title: str
     licence: str
     homepage: str
-    parts: Mapping[str, Source]
+    parts: Mapping[str, PublicDataSet]
     """Its files by what they hold; a source's `rows` are 0 where nobody has counted them."""
     use: str
     """What it is for."""
 
 
-def _part(name: str, title: str, licence: str, homepage: str, **fields: object) -> Source:
+def _part(name: str, title: str, licence: str, homepage: str, **fields: object) -> PublicDataSet:
     given: dict[str, object] = {"rows": 0, "member": None, "tables": {}, "downloads": ()}
-    return Source(name=name, title=title, licence=licence, homepage=homepage, **{**given, **fields})  # type: ignore[arg-type]
+    return PublicDataSet(name=name, title=title, licence=licence, homepage=homepage, **{**given, **fields})  # type: ignore[arg-type]
 
 
 _OASST = ("oasst1", "OpenAssistant Conversations", "Apache-2.0", "https://huggingface.co/datasets/OpenAssistant/oasst1")
@@ -65,7 +65,7 @@ _HH_SHA256 = {
 }
 
 
-def _hh_part(subset: str, split: str) -> Source:
+def _hh_part(subset: str, split: str) -> PublicDataSet:
     sha256 = _HH_SHA256[subset, split]
     file = HubFile("Anthropic/hh-rlhf", f"{subset}/{split}.jsonl.gz", f"{subset}.{split}.jsonl.gz", sha256=sha256)
     # A copy that was unpacked is known too.
@@ -96,7 +96,7 @@ SHP_DOMAINS = ("reddit/eatcheapandhealthy", "stackexchange/stack_cooking", "stac
 """Of its many, enough for 60,000 pairs without fetching its gigabytes."""
 
 
-def _shp_part(domain: str, split: str) -> Source:
+def _shp_part(domain: str, split: str) -> PublicDataSet:
     kept = f"{domain.replace('/', '.')}.{split}.json"
     file = HubFile("stanfordnlp/SHP-2", f"{domain}/{split}.json", kept, _SHP_REVISION)
     return _part(*_SHP, files=(kept, f"{domain}/{split}.json"), downloads=(file,))

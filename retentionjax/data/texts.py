@@ -57,7 +57,7 @@ Text = TypeVar("Text", Example, Preference)
 
 
 @dataclass(frozen=True)
-class Limits:
+class TextLimits:
     """What is too short, too long or too much. The defaults are the `mvp` preset's."""
 
     characters: int = 10
@@ -85,11 +85,11 @@ class Limits:
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens English text is, a token being four characters, where no tokenizer is at hand."""
+    """Estimate of the tokens of an English text, a token being four characters, where no tokenizer is at hand."""
     return -(-len(text) // 4)
 
 
-def keep(texts: Iterable[Text], limits: Limits, count: CountTokens = estimated_tokens) -> list[Text]:
+def keep(texts: Iterable[Text], limits: TextLimits, count: CountTokens = estimated_tokens) -> list[Text]:
     """Those within `limits` of length, each once: repeated ones, pairs of equal answers and both of two pairs that
     contradict each other are left out, whatever their spaces and capitals.
     """
@@ -158,7 +158,7 @@ def _answers(text: Example | Preference) -> tuple[str, ...]:
     return (text.response,) if isinstance(text, Example) else (text.chosen, text.rejected)
 
 
-def _fits(text: Example | Preference, limits: Limits, count: CountTokens) -> bool:
+def _fits(text: Example | Preference, limits: TextLimits, count: CountTokens) -> bool:
     shown = (text.prompt[-1].text, *_answers(text))
     if any(len(each.strip()) < limits.characters for each in shown):
         return False

@@ -69,7 +69,8 @@ def pairs(frame: pd.DataFrame, minimum_z: float = MINIMUM_Z) -> list[Preference]
 
 
 def z_score(one: Shown, other: Shown) -> float:
-    """By how many standard errors the share of clicks of `one` is above that of `other`, pooled; 0 without clicks."""
+    """Number of standard errors by which the share of clicks of `one` is above that of `other`, pooled; 0 without
+    clicks."""
     pooled = (one.clicks + other.clicks) / (one.impressions + other.impressions)
     variance = pooled * (1 - pooled) * (1 / one.impressions + 1 / other.impressions)
     difference = one.clicks / one.impressions - other.clicks / other.impressions

@@ -16,7 +16,7 @@ from retentionjax.env import actions
 
 @dataclass(frozen=True)
 class Risk:
-    """Of leaving within `window_days`."""
+    """Risk of leaving within `window_days`."""
 
     window_days: int
     today: float
@@ -66,7 +66,7 @@ class Decision:
 
     @property
     def seed(self) -> int:
-        """Of all that is drawn beside the action, below 2³¹."""
+        """Seed of all that is drawn beside the action, below 2³¹."""
         return int(2**31 * uniform(f"seed {self.customer_id}", self.campaign_id, self.customer.day))
 
 
@@ -95,13 +95,13 @@ def decide_with(
     facts: Mapping[str, object],
     customer: Customer,
     *,
-    price: float | None = None,
+    multiplier: float | None = None,
     bundle: Bundle | None = None,
     campaign_id: str = DEFAULT_CAMPAIGN,
     where: str = "customer",
 ) -> Decision:
-    """As `decide`, what is known given as such. `price` moves `OfferWorth.net` only; None: the bundle's multiplier.
-    `bundle` is the decider's with other constants, for a what-if."""
+    """Decides as `decide` does, what is known given as such. `multiplier` moves `OfferWorth.net` only; None: the
+    bundle's multiplier. `bundle` is the decider's with other constants, for a what-if."""
     params = None if bundle is None else bundle.params
     bundle = decider.bundle if bundle is None else bundle
     features = decider.facts.records([facts], where=where)
@@ -125,6 +125,6 @@ def decide_with(
             elevated=bool(decided.elevated[0]),
         ),
         customer=customer,
-        explanation=explain(bundle, features, customers, decided, price),
+        explanation=explain(bundle, features, customers, decided, multiplier),
         bundle=bundle,
     )

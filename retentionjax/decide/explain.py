@@ -56,7 +56,7 @@ class OfferWorth:
     cost: float
     """$, expected spend."""
     net: float
-    """$: gain − price · cost, what it adds where the budget is scarce."""
+    """$: gain − multiplier · cost, what it adds where the budget is scarce."""
     is_legal: bool
 
 
@@ -83,18 +83,18 @@ class Explanation:
     """Empty while a contact is pending: none can be made today."""
     never_contact_value: float
     """$, expected from today on without another contact."""
-    price: float
+    multiplier: float
     """$ of value that a $ of the campaign's budget is worth elsewhere."""
     reasons: tuple[Reason, ...]
     """Strongest first."""
 
 
 def explain(
-    bundle: Bundle, features: Features, customers: Customers, decided: Decided, price: float | None = None
+    bundle: Bundle, features: Features, customers: Customers, decided: Decided, multiplier: float | None = None
 ) -> Explanation:
-    """Of the only decision in `decided`; `price` None: the bundle's. It moves `OfferWorth.net` only."""
-    if price is None:
-        price = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
+    """Explains the only decision in `decided`; `multiplier` None: the bundle's. It moves `OfferWorth.net` only."""
+    if multiplier is None:
+        multiplier = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
     one, worth = _look(
         features.monthly_charge.astype(np.float32),
         customers,
@@ -108,9 +108,9 @@ def explain(
         actions=action_chances(decided.propensities[0], {each.rule: each.actions for each in removed}, bundle),
         constraints=removed,
         expected=dict(zip(VALUES, decided.values[0].tolist(), strict=True)),
-        offers=() if int(one.pending_offer) != NO_OFFER else _offers(bundle, decided, worth, price),
+        offers=() if int(one.pending_offer) != NO_OFFER else _offers(bundle, decided, worth, multiplier),
         never_contact_value=float(worth.never),
-        price=price,
+        multiplier=multiplier,
         reasons=reasons(bundle, features),
     )
 
@@ -125,12 +125,12 @@ def _look(
     return one, contact_value(one, params, days=days)
 
 
-def _offers(bundle: Bundle, decided: Decided, worth: ContactValue, price: float) -> tuple[OfferWorth, ...]:
+def _offers(bundle: Bundle, decided: Decided, worth: ContactValue, multiplier: float) -> tuple[OfferWorth, ...]:
     today = decided.mask[0, 1 :: actions.delays(bundle.params)].tolist()
     chances = decided.observation[0, 1 : 1 + len(today)].tolist()
     columns = zip(bundle.offers, chances, worth.gain.tolist(), worth.spend.tolist(), today, strict=True)
     return tuple(
-        OfferWorth(name, bundle.words(place), chance, gain, spend, gain - price * spend, is_legal)
+        OfferWorth(name, bundle.words(place), chance, gain, spend, gain - multiplier * spend, is_legal)
         for place, (name, chance, gain, spend, is_legal) in enumerate(columns)
     )
 

@@ -35,7 +35,7 @@ OTHER_WORD = "other"
 
 
 @dataclass(frozen=True)
-class Fault:
+class FactFault:
     """What is wrong with one fact."""
 
     field: str
@@ -45,7 +45,7 @@ class Fault:
     allowed: str
 
     def __str__(self) -> str:
-        """Without the place, which the caller knows."""
+        """The fault without its place, which the caller knows."""
         return f"field {self.field!r}: {str(self.value)[:60]!r} {self.wrong}; allowed: {self.allowed}"
 
 
@@ -154,20 +154,20 @@ class Facts:
         except (KeyError, TypeError):  # not there, not allowed, or a list
             return None
 
-    def faults(self, record: Mapping[str, object]) -> list[Fault]:
+    def faults(self, record: Mapping[str, object]) -> list[FactFault]:
         """Every fact at fault, by itself."""
-        given, found = record, list[Fault]()
+        given, found = record, list[FactFault]()
         if self._own is not None:
             record, wrong = self._own.record(given)
-            found = [Fault(name, given[name], *words) for name, *words in wrong]
-        found += [Fault(n, record[n], "is unknown", self._needed) for n in record if n not in self.columns]
+            found = [FactFault(name, given[name], *words) for name, *words in wrong]
+        found += [FactFault(n, record[n], "is unknown", self._needed) for n in record if n not in self.columns]
         for name in self.columns:
             if name not in record and self._own is not None and self._own.can_make(name, given):
                 continue  # what it is made of is at fault, and named
             if name not in record:
-                found.append(Fault(name, None, MISSING, self.allowed(name)))
+                found.append(FactFault(name, None, MISSING, self.allowed(name)))
             elif wrong := self._wrong(name, record[name]):
-                found.append(Fault(name, record[name], wrong, self.allowed(name)))
+                found.append(FactFault(name, record[name], wrong, self.allowed(name)))
         return found
 
     def _wrong(self, name: str, value: object) -> str:
@@ -190,7 +190,7 @@ class Facts:
         empty = value == "" and "" not in self.schema.categorical[name] and name not in self.schema.nullable
         return MISSING if empty else ""
 
-    def _words(self, record: Mapping[str, object], fault: Fault, where: str) -> str:
+    def _words(self, record: Mapping[str, object], fault: FactFault, where: str) -> str:
         if fault.field not in record:
             return f"{where}: the field {fault.field!r} is missing; needed: {self._needed}"
         if fault.wrong == "is unknown":
@@ -251,7 +251,7 @@ class Facts:
         """Columns that are read as dictionaries: categories kept as plain text."""
         return [name for name in self.schema.categorical if name in found.names and _is_text(found.field(name).type)]
 
-    def table(self, batch: pa.RecordBatch) -> tuple[Features, list[tuple[int, Fault]]]:
+    def table(self, batch: pa.RecordBatch) -> tuple[Features, list[tuple[int, FactFault]]]:
         """The rows that can be read, in their order, and the first fault of each that cannot, with its row from 0."""
         checks: list[_Check] = []
         if self._own is not None:
@@ -300,7 +300,7 @@ class Facts:
             checks.append(_Check(_flags(missing), MISSING, name))
         return np.where(_flags(pc.is_null(codes)), OTHER, _numbers(codes))
 
-    def _first_faults(self, batch: pa.RecordBatch, checks: list[_Check]) -> list[tuple[int, Fault]]:
+    def _first_faults(self, batch: pa.RecordBatch, checks: list[_Check]) -> list[tuple[int, FactFault]]:
         first: dict[int, _Check] = {}
         for check in checks:
             for row in np.flatnonzero(check.bad).tolist():
@@ -308,7 +308,7 @@ class Facts:
         return [
             (
                 row,
-                Fault(
+                FactFault(
                     check.field, _said(batch, check.field, row), check.wrong, check.allowed or self.allowed(check.field)
                 ),
             )
@@ -350,7 +350,7 @@ def _said(batch: pa.RecordBatch, name: str, row: int) -> object:
 
 
 def _numbers(column: pa.Array) -> Float64[np.ndarray, " rows"]:
-    """As float64, missing as NaN."""
+    """Values as float64, missing as NaN."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)

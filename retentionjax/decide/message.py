@@ -35,7 +35,7 @@ class Composed:
     """Why the model's text was not sent."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The message as JSON holds it."""
         plain = {name: getattr(self, name) for name in ("text", "source", "footer", "rules_version", "model_text")}
         return {**plain, "channel": self.brief.channel, "violations": [asdict(each) for each in self.violations]}
 

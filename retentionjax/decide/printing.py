@@ -37,8 +37,8 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
         console.print(
             f"Gain, in expectation: contact today and never again, against never again a contact "
             f"(worth ${why.never_contact_value:.2f}); exact by the risk chain. Cost: contact and offer. "
-            f"Net: gain less {why.price:.2f} × cost; at the limit the next dollar of the campaign's budget "
-            f"returns ${why.price:.2f}.",
+            f"Net: gain less {why.multiplier:.2f} × cost; at the limit the next dollar of the campaign's budget "
+            f"returns ${why.multiplier:.2f}.",
             style="dim",
         )
         console.print()

@@ -50,9 +50,9 @@ class Conditions(NamedTuple):
     allowed: Bool[Rows, "B actions"]  # False where a rule of the caller forbids an action; *wait* never is
     throttle: Float[Rows, " B"]  # θ ∈ [0, 1], by which the chance of each contact is multiplied
     exploration: Float[Rows, " B"]  # ε ∈ [0, 1], share of decisions drawn uniformly from what is legal
-    price: Float[Rows, " B"] | None = None
-    """$ of value charged for a $ of spend, for a bundle with the policy for any budget; None: the policy and the price
-    that the bundle was trained to."""
+    multiplier: Float[Rows, " B"] | None = None
+    """$ of value charged for a $ of spend, for a bundle with the policy for any budget; None: the policy and the
+    multiplier that the bundle was trained to."""
 
 
 class Decided(NamedTuple):
@@ -82,26 +82,26 @@ class Decider:
         params = bundle.params  # part of the programs: handed over, they would cost more than all the rest
         self._score, self._by_policy = jax.jit(program.score), jax.jit(partial(program.by_policy, params))
         self._by_rule = jax.jit(partial(program.by_rule, params))
-        self._at_price = jax.jit(partial(program.at_price, params))
+        self._at_multiplier = jax.jit(partial(program.at_multiplier, params))
         self._under = jax.jit(program.by_policy)
 
     @property
-    def priced(self) -> bool:
-        """Whether the bundle has the policy for any budget, so that conditions may name a price."""
-        return self.bundle.priced is not None
+    def any_budget(self) -> bool:
+        """Whether the bundle has the policy for any budget, so that conditions may name a multiplier."""
+        return self.bundle.any_budget is not None
 
     def warm(self, *, baseline: bool = True) -> None:
         """Compiles every size: the policy (that for any budget, where there is one), and with `baseline` the simple
         rule too. Raises BundleError for a damaged policy."""
-        price = 1.0 if self.priced else None
+        multiplier = 1.0 if self.any_budget else None
         for size in self.sizes:
             nothing = np.zeros((size, len(self.bundle.schema.features)))
             features = Features(("",) * size, np.ones(size), nothing)
             for by_rule in (False, True)[: 1 + baseline]:
-                self.decide(features, unknown(size), self.open(size, price=price), by_rule=by_rule)
+                self.decide(features, unknown(size), self.open(size, multiplier=multiplier), by_rule=by_rule)
 
     def open(
-        self, rows: int, *, throttle: float = 1.0, exploration: float = 0.0, price: float | None = None
+        self, rows: int, *, throttle: float = 1.0, exploration: float = 0.0, multiplier: float | None = None
     ) -> Conditions:
         """Nothing beyond the environment's own limits."""
         params = self.bundle.params
@@ -110,7 +110,7 @@ class Decider:
             np.ones((rows, actions.count(params)), bool),
             np.full(rows, throttle, np.float32),
             np.full(rows, exploration, np.float32),
-            None if price is None else np.full(rows, price, np.float32),
+            None if multiplier is None else np.full(rows, multiplier, np.float32),
         )
 
     def score(self, features: Features) -> Scores:
@@ -126,18 +126,18 @@ class Decider:
         by_rule: bool = False,
         params: EnvParams | None = None,
     ) -> Decided:
-        """Of B ≥ 1 customers. `by_rule`: not the policy but the simple rule stands (see `_Program.by_rule`). `params`:
-        the policy under other constants than the bundle's, for a what-if.
+        """Decides about B ≥ 1 customers. `by_rule`: not the policy but the simple rule stands (see `_Program.by_rule`).
+        `params`: the policy under other constants than the bundle's, for a what-if.
 
-        Raises ValueError where a condition forbids to wait, or names a price that no policy of the bundle's takes, and
-        BundleError for an answer that is no number.
+        Raises ValueError where a condition forbids to wait, or names a multiplier that no policy of the bundle's takes,
+        and BundleError for an answer that is no number.
         """
         conditions = self.open(len(features.values)) if conditions is None else conditions
         if not conditions.allowed[:, actions.WAIT].all():
             raise ValueError("waiting is always legal")
-        if conditions.price is not None and not self.priced:
-            raise ValueError("conditions name a price, and this bundle's policy takes none")
-        run: Callable[..., Any] = self._by_policy if conditions.price is None else self._at_price
+        if conditions.multiplier is not None and not self.any_budget:
+            raise ValueError("conditions name a multiplier, and this bundle's policy takes none")
+        run: Callable[..., Any] = self._by_policy if conditions.multiplier is None else self._at_multiplier
         if by_rule:
             run = self._by_rule
         elif params is not None:
@@ -171,7 +171,7 @@ def sample(propensities: Float[np.ndarray, "B actions"], uniforms: Float[np.ndar
 # --- to the program -------------------------------------------------------------------------------------------
 
 # An array more costs a call 10 µs on its way in and as much on its way out, so there is one a type.
-_OF_CALLER = ("charge", "account_used", "baseline", "throttle", "exploration", "price")
+_OF_CALLER = ("charge", "account_used", "baseline", "throttle", "exploration", "multiplier")
 _WHOLE = (
     "day", "contact_history", "days_since_contact", "pending_offer", "pending_days", "offer", "protection_days_left",
 )  # fmt: skip
@@ -188,7 +188,7 @@ def _packed(
         customers.baseline,
         conditions.throttle,
         conditions.exploration,
-        np.nan if conditions.price is None else conditions.price,
+        np.nan if conditions.multiplier is None else conditions.multiplier,
     )
     for place, column in enumerate(columns):
         floats[:, place] = column
@@ -214,12 +214,12 @@ class _Program:
 
     def __init__(self, bundle: Bundle) -> None:
         self.policy = bundle.decide.run
-        self.any_budget = None if bundle.priced is None else bundle.priced.run
+        self.any_budget = None if bundle.any_budget is None else bundle.any_budget.run
         self.models = [
             (forest.compile(model), np.array([bundle.schema.features.index(name) for name in model.encoder.features]))
             for model in (bundle.churn, bundle.acceptance)
         ]
-        self.price = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
+        self.multiplier = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
         self.offers, self.actions = actions.offers(bundle.params), actions.count(bundle.params)
         self.seen = observation.size(self.offers)
 
@@ -233,19 +233,19 @@ class _Program:
 
     def by_policy(self, params: EnvParams, *packed: Array) -> tuple[Array, Array]:
         """What the policy says. Takes what `_packed` gives and gives what `unpacked` takes, as the next two."""
-        return self._by(lambda _state, seen, mask, _price: self.policy(seen, mask), params, packed)
+        return self._by(lambda _state, seen, mask, _multiplier: self.policy(seen, mask), params, packed)
 
-    def at_price(self, params: EnvParams, *packed: Array) -> tuple[Array, Array]:
-        """What the policy for any budget says at the price of the conditions."""
+    def at_multiplier(self, params: EnvParams, *packed: Array) -> tuple[Array, Array]:
+        """What the policy for any budget says at the multiplier of the conditions."""
         if self.any_budget is None:
             raise ValueError("the bundle has no policy for any budget")
         run = self.any_budget
-        return self._by(lambda _state, seen, mask, price: run(seen, mask, price), params, packed)
+        return self._by(lambda _state, seen, mask, multiplier: run(seen, mask, multiplier), params, packed)
 
     def by_rule(self, params: EnvParams, *packed: Array) -> tuple[Array, Array]:
-        """A simple rule instead of the policy: contact today with the offer whose expected gain, less the price ×
-        expected spend, is largest, if that is above 0 (`evaluation.baselines.greedy_fatigue`). The price is that of
-        the conditions, or else the bundle's."""
+        """A simple rule instead of the policy: contact today with the offer whose expected gain, less the multiplier ×
+        expected spend, is largest, if that is above 0 (`evaluation.baselines.greedy_fatigue`). The multiplier is that
+        of the conditions, or else the bundle's."""
         return self._by(partial(self._simple, params), params, packed)
 
     def _by(
@@ -257,15 +257,15 @@ class _Program:
         removed = _removed(states, conditions, params)
         seen = jax.vmap(lambda one: observation.observe(one, params))(states)
         mask = ~removed.any(axis=1)
-        propensities, expected = choose(states, seen, mask, conditions.price)
+        propensities, expected = choose(states, seen, mask, conditions.multiplier)
         scores = churn, accept, baseline, states.elevated
         return self._written(Decided(*scores, seen, removed, mask, _gated(propensities, mask, conditions), expected))
 
     def _simple(
-        self, params: EnvParams, states: EnvState, _seen: Array, mask: Array, price: Array
+        self, params: EnvParams, states: EnvState, _seen: Array, mask: Array, multiplier: Array
     ) -> tuple[Array, Array]:
         gain, spend = jax.vmap(lambda one: contact_gain(one, params, foresees_fatigue=True))(states)
-        charged = jnp.where(jnp.isnan(price), self.price, price)[:, None] * spend
+        charged = jnp.where(jnp.isnan(multiplier), self.multiplier, multiplier)[:, None] * spend
         today = mask[:, 1 :: actions.delays(params)]
         net = jnp.where(today, gain - charged, -jnp.inf)
         best = jnp.where(net.max(axis=1) > 0, actions.encode(jnp.argmax(net, axis=1), 0, params), actions.WAIT)
@@ -277,7 +277,7 @@ class _Program:
         named["contact_history"] = jax.lax.bitcast_convert_type(named["contact_history"], jnp.uint32)
         customers = Customers(**{name: named[name] for name in Customers._fields})
         affordable, allowed = flags[:, : self.offers], flags[:, self.offers :]
-        conditions = Conditions(affordable, allowed, named["throttle"], named["exploration"], named["price"])
+        conditions = Conditions(affordable, allowed, named["throttle"], named["exploration"], named["multiplier"])
         return floats[:, len(_OF_CALLER) :], named["charge"], customers, conditions
 
     def _written(self, decided: Decided) -> tuple[Array, Array]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     from retentionjax.company import Company
     from retentionjax.company.prior import Effect
     from retentionjax.data.company_tables import Tables
-    from retentionjax.effects.itt import Arm
+    from retentionjax.effects.itt import TrialArm
     from retentionjax.effects.log import Log
     from retentionjax.effects.posterior import Posterior
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def learn(
     company: "Company", *, trial_file: str | None = None, seed: int = 0
-) -> "tuple[Posterior, tuple[Arm, ...], Log | None]":
+) -> "tuple[Posterior, tuple[TrialArm, ...], Log | None]":
     """The posterior of a company's effects, the table of its arms, and its log; without a usable log the prior.
 
     With `trial_file` that trial is the evidence, and there is neither table nor log.
@@ -85,7 +85,9 @@ def _of_trial(
     return trial.estimate(trial.read(file, list(company.offers)), prior, params, seed=seed)
 
 
-def write(folder: str, company: "Company", posterior: "Posterior", arms: "tuple[Arm, ...]", log: "Log | None") -> None:
+def write(
+    folder: str, company: "Company", posterior: "Posterior", arms: "tuple[TrialArm, ...]", log: "Log | None"
+) -> None:
     """The four files. Raises RetentionJaxError where the folder exists."""
     import io
 
@@ -104,7 +106,7 @@ def write(folder: str, company: "Company", posterior: "Posterior", arms: "tuple[
         storage.write_bytes(new / "effects.png", plots.png(telling.picture(posterior, company)))
 
 
-def as_json(company: "Company", posterior: "Posterior", arms: "tuple[Arm, ...]") -> dict[str, Any]:
+def as_json(company: "Company", posterior: "Posterior", arms: "tuple[TrialArm, ...]") -> dict[str, Any]:
     """Every effect with its prior, its posterior, and what it rests on; the arms; what was refused."""
     from dataclasses import asdict
 

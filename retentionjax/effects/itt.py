@@ -21,7 +21,7 @@ Values = Float[np.ndarray, "..."]
 
 
 @dataclass(frozen=True)
-class Difference:
+class ArmDifference:
     """An arm's mean less that of those left alone, with a 90 % interval."""
 
     mean: float
@@ -30,7 +30,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Arm:
+class TrialArm:
     """One row of the table; differences are None for `none` itself, and for all where nobody was left alone."""
 
     name: str
@@ -39,8 +39,8 @@ class Arm:
     """Customers who left within the window after such an assignment."""
     left_share: float
     """Weighted by 1/propensity, as are the differences."""
-    left: Difference | None
-    dollars: Difference | None
+    left: ArmDifference | None
+    dollars: ArmDifference | None
     """Per assignment within the window: charges less discounts, amounts, costs and contact costs."""
     expected_departures: float | None = None
     """By the model, on the days until the next assignment; see `surprise`."""
@@ -48,7 +48,7 @@ class Arm:
     """(seen − expected)/√expected of these departures; beyond ±3 the model is wrong about this arm."""
 
 
-def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | None = None) -> tuple[Arm, ...]:
+def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | None = None) -> tuple[TrialArm, ...]:
     """The arms in order, `none` first; `days` is the window after an assignment.
 
     Assignments that were not followed so long are left out of the differences. With `effects` (by name, such as the
@@ -71,13 +71,15 @@ def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | 
         share = float(np.average(is_left[chosen], weights=weight[chosen])) if chosen.any() else float("nan")
         name = NONE if arm == NO_OFFER else log.offers[arm]
         predicted = (None, None) if expected is None else expected[arm]
-        rows.append(Arm(name, int((log.arm == arm).sum()), int(is_left[chosen].sum()), share, left, money, *predicted))
+        rows.append(
+            TrialArm(name, int((log.arm == arm).sum()), int(is_left[chosen].sum()), share, left, money, *predicted)
+        )
     return tuple(rows)
 
 
 def _difference(
     outcome: Values, weight: Values, chosen: np.ndarray, alone: np.ndarray, customer: np.ndarray
-) -> Difference:
+) -> ArmDifference:
     means, influence = [], np.zeros(len(outcome))
     for rows, sign in ((chosen, 1), (alone, -1)):
         share = np.where(rows, weight, 0.0) / weight[rows].sum()
@@ -86,7 +88,7 @@ def _difference(
     by_customer = np.bincount(customer, weights=influence)
     half = _Q95 * float(np.sqrt(np.sum(by_customer**2)))
     mean = means[0] - means[1]
-    return Difference(mean, mean - half, mean + half)
+    return ArmDifference(mean, mean - half, mean + half)
 
 
 def _dollars(log: Log, params: EnvParams, days: int) -> Values:

@@ -78,7 +78,7 @@ class PlannedArm:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PilotPlan:
     """A pilot as it would run."""
 
     days: int
@@ -86,7 +86,7 @@ class Plan:
 
     @property
     def customers(self) -> int:
-        """In all arms."""
+        """Customers of all arms."""
         return sum(arm.customers for arm in self.arms)
 
     @property
@@ -110,7 +110,7 @@ def plan(
     days: int,
     arms: Sequence[str] | None = None,
     seed: int = 0,
-) -> Plan:
+) -> PilotPlan:
     """The pilot of `customers` of the population of `params`, alike in every arm, observed for `days` days.
 
     Args:
@@ -155,7 +155,7 @@ def plan(
                 needed=needed(alone, treated, random),
             )
         planned.append(arm)
-    return Plan(days, tuple(planned))
+    return PilotPlan(days, tuple(planned))
 
 
 def _check(names: Sequence[str], offers: Sequence[str], customers: int) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     import numpy as np
 
     from retentionjax.company import Company
-    from retentionjax.effects.pilot import Plan, Range
+    from retentionjax.effects.pilot import PilotPlan, Range
     from retentionjax.env.types import EnvParams
 
 _CUSTOMERS = 6000
@@ -143,7 +143,7 @@ def table(company: "Company", people: People, drawn: list[tuple[int, str]], arms
     return text.getvalue()
 
 
-def setting(planned: "Plan", company: "Company", customers: int, start: dt.date) -> dict[str, Any]:
+def setting(planned: "PilotPlan", company: "Company", customers: int, start: dt.date) -> dict[str, Any]:
     """What makes the service run the pilot; its budget share holds the cost at the upper end of what is believed."""
     import math
 
@@ -169,7 +169,7 @@ was contacted, and add to company.yaml, with who left when under `departures`:
 Then `retentionjax effects company.yaml` learns from it."""
 
 
-def sentences(planned: "Plan", people: People, company: "Company") -> list[str]:
+def sentences(planned: "PilotPlan", people: People, company: "Company") -> list[str]:
     """The plan in words: per arm what is expected, what would be seen, what that rests on."""
     from retentionjax.company.money import money
 
@@ -207,7 +207,7 @@ def sentences(planned: "Plan", people: People, company: "Company") -> list[str]:
     return found
 
 
-def _seen(planned: "Plan") -> str:
+def _seen(planned: "PilotPlan") -> str:
     smallest = planned.arms[1].smallest
     error = f"{TRIALS_TEXT}; ± {1.96 * planned.power_error:.1%} of simulation"
     if smallest is None:

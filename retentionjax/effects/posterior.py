@@ -1,4 +1,5 @@
-"""From prior to posterior: the most probable effects, the curvature there, and a check of both by importance weights.
+"""The step from prior to posterior: the most probable effects, the curvature there, and a check of both by importance
+weights.
 
 Newton's method on a few customers, then on all (each step: value, gradient and Hessian of the log-posterior, by JAX,
 customers in chunks, so that memory does not grow with their number). Laplace's approximation N(ẑ, H⁻¹) is then a

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from retentionjax.company import Company
-from retentionjax.effects.itt import Arm
+from retentionjax.effects.itt import TrialArm
 from retentionjax.effects.posterior import Estimate, Posterior
 
 _COMMON = {
@@ -41,7 +41,7 @@ def change(name: str, value: float) -> float:
     return 100 * math.expm1(-value if name == "accept_fatigue" else value)
 
 
-def sentences(posterior: Posterior, arms: tuple[Arm, ...], company: Company) -> list[str]:
+def sentences(posterior: Posterior, arms: tuple[TrialArm, ...], company: Company) -> list[str]:
     """What was believed beside what the log says, a line each; then the arms, then what is in doubt."""
     rows = [("change of …", "believed", "the log says")]
     for name, each in _told(posterior, company).items():
@@ -112,7 +112,7 @@ def _bar(axes: Any, place: float, name: str, quantiles: tuple[float, ...], colou
     axes.plot([median], [place], "o", color=colour)
 
 
-def _arm(arm: Arm, currency: str) -> str:
+def _arm(arm: TrialArm, currency: str) -> str:
     if arm.left is None or arm.dollars is None:
         return ""
     left, money = arm.left, arm.dollars

@@ -67,7 +67,7 @@ def build(
 
 
 def match(churn_probability: Values, accept_probability: Values, *, rank_correlation: float, seed: int) -> Matching:
-    """For each of N customers a row of an acceptance table of M rows, at a given Spearman correlation.
+    """Matches each of N customers with a row of an acceptance table of M rows, at a given Spearman correlation.
 
     Each acceptance row is used ⌊N/M⌋ or ⌈N/M⌉ times. Gaussian copula: normal scores of the churn ranks, mixed with
     noise at Pearson 2·sin(πr/6), ordered, and paired with the ordered acceptance draws. 0 is an independent draw.

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Int
 from retentionjax.env import actions, dynamics
 from retentionjax.env.types import EnvParams
 from retentionjax.env.value import contact_gain
-from retentionjax.evaluation.rollout import Policy, Situation, for_each
+from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each
 
 NOW = 0  # delay index of a contact today
 
@@ -34,7 +34,7 @@ def never() -> Policy:
 
 
 @for_each
-def _never(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+def _never(policy: Policy, situation: PolicyInput, key: jax.Array) -> jax.Array:
     return jnp.int32(actions.WAIT)
 
 
@@ -44,7 +44,7 @@ def random(wait_probability: float = 0.99) -> Policy:
 
 
 @for_each
-def _random(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+def _random(policy: Policy, situation: PolicyInput, key: jax.Array) -> jax.Array:
     key_wait, key_action = jax.random.split(key)
     legal = situation.mask.at[actions.WAIT].set(False)
     action = jax.random.categorical(key_action, jnp.where(legal, 0.0, -1e9))
@@ -58,27 +58,27 @@ def threshold(churn_probability: float = 0.4) -> Policy:
 
 
 @for_each
-def _threshold(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+def _threshold(policy: Policy, situation: PolicyInput, key: jax.Array) -> jax.Array:
     offer = middle_offer(situation.params)
     return contact_now(offer, situation.observation[0] > policy.hyperparameter, situation.mask, situation.params)
 
 
-def greedy(price: float = 0.0) -> Policy:
-    """The offer whose expected gain now, less price × expected spend, is largest, if that is above zero.
+def greedy(multiplier: float = 0.0) -> Policy:
+    """The offer whose expected gain now, less multiplier × expected spend, is largest, if that is above zero.
 
     The gain is that of contacting today and never again against never contacting again, from the model itself,
-    with today's risk taken as lasting. The hyperparameter is the price in $ of value per $ of spend.
+    with today's risk taken as lasting. The hyperparameter is the multiplier in $ of value per $ of spend.
     """
-    return Policy("greedy", _greedy, hyperparameter=price, parameters=False)
+    return Policy("greedy", _greedy, hyperparameter=multiplier, parameters=False)
 
 
-def greedy_fatigue(price: float = 0.0) -> Policy:
+def greedy_fatigue(multiplier: float = 0.0) -> Policy:
     """`greedy` that also foresees how its contact tires the customer: harder to beat than the plain rule."""
-    return Policy("greedy_fatigue", _greedy, hyperparameter=price, parameters=True)
+    return Policy("greedy_fatigue", _greedy, hyperparameter=multiplier, parameters=True)
 
 
 @for_each
-def _greedy(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+def _greedy(policy: Policy, situation: PolicyInput, key: jax.Array) -> jax.Array:
     gain, spend = contact_gain(situation.state, situation.params, foresees_fatigue=policy.parameters)
     legal = situation.mask[1 :: actions.delays(situation.params)]
     net = jnp.where(legal, gain - policy.hyperparameter * spend, -jnp.inf)

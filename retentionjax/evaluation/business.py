@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from retentionjax.evaluation.rollout import Episodes
-from retentionjax.evaluation.statistics import Bootstrap, Estimate
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
 
 SEGMENTS = ("low risk", "middle risk", "high risk")  # thirds of the customers by baseline churn probability
 
-Metrics = dict[str, Estimate]
+Metrics = dict[str, IntervalEstimate]
 
 
 def metrics(episodes: Episodes, never: Episodes, monthly_charge: npt.ArrayLike, bootstrap: Bootstrap) -> Metrics:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
 
     from retentionjax.bundle.loading import Bundle
     from retentionjax.decide.facts import Features
-    from retentionjax.evaluation.rollout import Policy, Situation
+    from retentionjax.evaluation.rollout import Policy, PolicyInput
 
 _AT_ONCE = 1024  # customers scored at once
 _RULES = {"threshold": (0.0, 1.0), "greedy": (0.0, 50.0), "greedy_fatigue": (0.0, 50.0)}
@@ -86,7 +86,7 @@ def _show_recorded(bundle: "Bundle") -> None:
         print(f"  {name:<16} uplift over never {uplift:+7.2f} [{low:+.2f}, {high:+.2f}]   spend {spend:5.2f}")
     if "share_of_attainable_gain" in figures:
         print(f"  of the exact optimum's gain at the same spend ppo has {figures['share_of_attainable_gain']:.1%}")
-        exact, learned = figures["price_exact"], figures["price_learned"]
+        exact, learned = figures["shadow_price_exact"], figures["multiplier_learned"]
         print(f"  the next dollar of budget returns ${exact:.2f} (exact shadow price; learned: {learned:.2f})")
 
 
@@ -141,7 +141,10 @@ def _attained(bundle: "Bundle", params: Any, ours: "Policy", spend: float, count
 
     rows = optimum.spread(params.population.churn_probability, count, seed)
     sample = params.replace(population=params.population.take(rows))
-    limit, price = bundle.manifest.limits["campaign_budget"], bundle.manifest.multipliers.get("campaign_budget", 0.0)
+    limit, multiplier = (
+        bundle.manifest.limits["campaign_budget"],
+        bundle.manifest.multipliers.get("campaign_budget", 0.0),
+    )
     with progress("exact optimum", optimum.SOLUTIONS * len(rows), "campaigns") as bar:
         regret = optimum.measure(
             sample,
@@ -149,11 +152,11 @@ def _attained(bundle: "Bundle", params: Any, ours: "Policy", spend: float, count
             float("inf") if limit is None else limit,
             jax.random.key(seed),
             replicates=2000,
-            price=price,
+            multiplier=multiplier,
             spend_of_all=spend,
             advance=bar.advance,
         )
-    return optimum.sentences(regret, price)
+    return optimum.sentences(regret, multiplier)
 
 
 def checked(bundle: "Bundle", frame: "pd.DataFrame") -> "Features":
@@ -187,7 +190,7 @@ def _records(bundle: "Bundle", frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return records
 
 
-def _act(policy: "Policy", situations: "Situation", keys: "jax.Array") -> "jax.Array":
+def _act(policy: "Policy", situations: "PolicyInput", keys: "jax.Array") -> "jax.Array":
     import jax
     import jax.numpy as jnp
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retentionjax.evaluation.rollout import Episodes
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 
 FOUR_FIFTHS = 0.8
 _RESAMPLES = 1000
@@ -24,16 +24,16 @@ class Treatment(NamedTuple):
 
     customers: int
     churn_probability: float  # mean of the group, by the model
-    contacted: Estimate  # share of campaigns with a contact
-    offered: Estimate  # share of campaigns with a discount offered
+    contacted: IntervalEstimate  # share of campaigns with a contact
+    offered: IntervalEstimate  # share of campaigns with a discount offered
 
 
-class Comparison(NamedTuple):
+class RateComparison(NamedTuple):
     """The lower rate over the higher one."""
 
     lowest: str
     highest: str
-    ratio: Estimate  # not a number where no group is ever contacted
+    ratio: IntervalEstimate  # not a number where no group is ever contacted
 
     @property
     def is_alike(self) -> bool:
@@ -42,11 +42,11 @@ class Comparison(NamedTuple):
 
 
 class Fairness(NamedTuple):
-    """Of the groups that one attribute makes."""
+    """Comparison of the groups that one attribute makes."""
 
     groups: Mapping[str, Treatment]
-    contacted: Comparison
-    offered: Comparison
+    contacted: RateComparison
+    offered: RateComparison
 
 
 def measure(
@@ -94,13 +94,13 @@ def measure(
     return Fairness(treated, _compare(contact_rates, draws["contacted"]), _compare(offer_rates, draws["offered"]))
 
 
-def _compare(rates: Mapping[str, float], draws: Mapping[str, Floats]) -> Comparison:
+def _compare(rates: Mapping[str, float], draws: Mapping[str, Floats]) -> RateComparison:
     lowest, highest = min(rates, key=lambda name: rates[name]), max(rates, key=lambda name: rates[name])
     if not rates[highest]:
-        return Comparison(lowest, highest, Estimate(np.nan, np.nan, np.nan))
+        return RateComparison(lowest, highest, IntervalEstimate(np.nan, np.nan, np.nan))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = draws[lowest] / draws[highest]
-    return Comparison(lowest, highest, _estimate(rates[lowest] / rates[highest], ratios[np.isfinite(ratios)]))
+    return RateComparison(lowest, highest, _estimate(rates[lowest] / rates[highest], ratios[np.isfinite(ratios)]))
 
 
 def _resampled(per_customer: Floats, random: np.random.Generator) -> Floats:
@@ -110,6 +110,6 @@ def _resampled(per_customer: Floats, random: np.random.Generator) -> Floats:
     return np.asarray(times @ per_customer / count, np.float64)
 
 
-def _estimate(point: float, draws: Floats) -> Estimate:
+def _estimate(point: float, draws: Floats) -> IntervalEstimate:
     low, high = np.quantile(draws, [0.025, 0.975]) if draws.size else (np.nan, np.nan)
-    return Estimate(point, float(low), float(high))
+    return IntervalEstimate(point, float(low), float(high))

@@ -26,7 +26,7 @@ _COLOURS = (plots.GREEN, plots.ORANGE, plots.GREY)
 class Point(NamedTuple):
     """A policy at one setting; $ a customer and campaign, means over the customers."""
 
-    hyperparameter: float  # what it was set to: a rule's hyperparameter, a price, a budget
+    hyperparameter: float  # what it was set to: a rule's hyperparameter, a multiplier, a budget
     spend: float
     uplift: float  # over never contacting
 
@@ -79,18 +79,18 @@ def picture(
 
     Args:
         exact: of the exact frontier, by spend.
-        curves: by policy; "priced" is the one policy for every budget.
+        curves: by policy; "any_budget" is the one policy for every budget.
         trained: a policy each, trained for one budget.
     """
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
-    widest = 1.15 * max(limit, *(each.spend for each in [*trained, *curves["priced"]]))
+    widest = 1.15 * max(limit, *(each.spend for each in [*trained, *curves["any_budget"]]))
     corner = Point(0.0, 0.0, 0.0)
     _line(axes, [corner, *exact], "exact optimum", widest, color="black", linewidth=1.2, linestyle="--")
-    rules = {name: points for name, points in curves.items() if name != "priced"}
+    rules = {name: points for name, points in curves.items() if name != "any_budget"}
     for (name, points), colour in zip(rules.items(), _COLOURS, strict=False):
         _line(axes, points, name, widest, color=colour, linewidth=1, marker=".", markersize=4)
-    _line(axes, curves["priced"], "one policy for every budget", widest, color=plots.BLUE, linewidth=2)
+    _line(axes, curves["any_budget"], "one policy for every budget", widest, color=plots.BLUE, linewidth=2)
     spends, uplifts = [each.spend for each in trained], [each.uplift for each in trained]
     axes.plot(spends, uplifts, "o", color=plots.BLUE, markerfacecolor="white", label="trained for one budget each")
     axes.axvline(limit, color=plots.GREY, linewidth=0.8, linestyle=":")

@@ -11,7 +11,7 @@ from retentionjax.checkpoint import Checkpoints
 from retentionjax.env import constraints, threefry
 from retentionjax.env.actions import WAIT
 from retentionjax.errors import BundleError
-from retentionjax.evaluation.rollout import Policy, Situation
+from retentionjax.evaluation.rollout import Policy, PolicyInput
 from retentionjax.rl import networks
 
 NUM_HEADS = 1 + len(constraints.NAMES)  # value heads: uplift in $, then each cost to come
@@ -29,7 +29,7 @@ class Trained:
         return networks.apply_mlp(self.critic, observations, self.policy.parameters.activation)
 
 
-def ppo(policy: networks.Policy, wait_bias: float = 0.0) -> Policy:
+def ppo(policy: networks.PolicyNetwork, wait_bias: float = 0.0) -> Policy:
     """Actions drawn from the policy's propensities; the hyperparameter is added to the logit of *wait*.
 
     One number on one logit sets the spend exactly without another training run, where the multiplier alone leaves
@@ -38,19 +38,19 @@ def ppo(policy: networks.Policy, wait_bias: float = 0.0) -> Policy:
     return Policy("ppo", _ppo, hyperparameter=wait_bias, parameters=policy)
 
 
-def logits(policy: Policy, situation: Situation) -> jax.Array:
+def logits(policy: Policy, situation: PolicyInput) -> jax.Array:
     """Logits of the actions, very low where the mask forbids; f32[..., actions], of one situation or a batch."""
     plain = networks.policy_logits(policy.parameters, situation.observation, situation.mask)
     return plain.at[..., WAIT].add(policy.hyperparameter)
 
 
-def _ppo(policy: Policy, situations: Situation, keys: jax.Array) -> jax.Array:
+def _ppo(policy: Policy, situations: PolicyInput, keys: jax.Array) -> jax.Array:
     return threefry.categorical(keys, logits(policy, situations))
 
 
 def save(trained: Trained, folder: epath.Path) -> None:
     """Writes `policy.json` (sizes, activation, wait bias) and the parameters (Orbax) into `folder`."""
-    network: networks.Policy = trained.policy.parameters
+    network: networks.PolicyNetwork = trained.policy.parameters
     hidden = [int(layer.bias.shape[0]) for layer in network.actor[:-1]]
     sizes = {
         "observation": int(network.actor[0].kernel.shape[0]),
@@ -78,5 +78,5 @@ def load(folder: epath.Path) -> Trained:
         jax.random.key(0),
     )
     actor, critic = Checkpoints(folder / "parameters", keep=1).restore((like.actor, like.critic))
-    network = networks.Policy(actor=actor, normaliser=None, activation=networks.check_activation(activation))
+    network = networks.PolicyNetwork(actor=actor, normaliser=None, activation=networks.check_activation(activation))
     return Trained(ppo(network, bias), jax.tree.map(jnp.asarray, critic))

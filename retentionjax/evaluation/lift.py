@@ -49,7 +49,7 @@ class Payments:
 
 
 @dataclass(frozen=True)
-class Customers:
+class FollowedCustomers:
     """N customers whom a campaign drew to be held out or not; days are counted from the campaign's start."""
 
     held: Bool[np.ndarray, " N"]
@@ -127,7 +127,7 @@ class Difference:
         return self.low > 0 or self.high < 0
 
     def times(self, factor: float) -> "Difference":
-        """In all, or with the other sign."""
+        """The difference times a factor: of all customers, or with the other sign."""
         low, high = sorted((self.low * factor, self.high * factor))
         return Difference(self.mean * factor, low, high)
 
@@ -169,7 +169,7 @@ class Lift:
     """Of those who are known: it tells whether one side is heard of less."""
 
 
-def measure(customers: Customers, days: Float[np.ndarray, " T"], *, adjust: bool = True) -> Lift:
+def measure(customers: FollowedCustomers, days: Float[np.ndarray, " T"], *, adjust: bool = True) -> Lift:
     """The lift on each of `days`, increasing. Raises DataError where nobody of either side is known on the last one.
 
     Args:
@@ -235,7 +235,7 @@ def times_needed(difference: Difference, expected: float) -> float:
 
 
 def _look(
-    customers: Customers, days: Float[np.ndarray, " T"], facts: Float[np.ndarray, "N C"]
+    customers: FollowedCustomers, days: Float[np.ndarray, " T"], facts: Float[np.ndarray, "N C"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Sums and variances of scores [outcomes, T]; customers known, and left, of both sides [2, T]."""
     known = customers.known(days)
@@ -250,7 +250,7 @@ def _look(
     return total, variance, sides @ known, sides @ (left & known)
 
 
-def _money(customers: Customers, days: Float[np.ndarray, " T"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _money(customers: FollowedCustomers, days: Float[np.ndarray, " T"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Revenue, spend, and the one less the other, [N, T] each."""
     size = len(customers.held)
     spend = customers.spend.until(days, size)

@@ -1,4 +1,4 @@
-"""Pictures of a run: the learning curve with price and cost, budget pacing, and the policies side by side.
+"""Pictures of a run: the learning curve with multiplier and cost, budget pacing, and the policies side by side.
 
 Colours are Okabe and Ito's, told apart by colour-blind readers; pictures are PNG at 150 dots an inch.
 """
@@ -13,21 +13,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from retentionjax import storage
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 Record = Mapping[str, float | None]
 
 
 def learning_curve(metrics: Sequence[Record], budget: float, folder: epath.Path) -> None:
-    """`learning_curve.png`: uplift, spend against the budget, and its price, by iteration."""
+    """`learning_curve.png`: uplift, spend against the budget, and its multiplier, by iteration."""
     steps = [record["step"] for record in metrics]
 
     def series(name: str) -> list[float]:
         return [np.nan if (value := record.get(name)) is None else value for record in metrics]
 
     figure = Figure(figsize=(8, 6.4), layout="constrained")
-    uplift, spend, price = figure.subplots(3, sharex=True)
+    uplift, spend, multiplier = figure.subplots(3, sharex=True)
     uplift.plot(steps, series("uplift"), color=BLUE)
     uplift.axhline(0, color=GREY, linewidth=0.8)
     uplift.set_ylabel("uplift over never [$]")
@@ -36,12 +36,12 @@ def learning_curve(metrics: Sequence[Record], budget: float, folder: epath.Path)
     spend.annotate("budget", (steps[-1] or 0, budget), ha="right", va="top", color=GREY)
     spend.set_ylabel("spend [$]")
     spend.set_ylim(0, max(2.5 * budget, 1e-9))
-    price.plot(steps, series("multiplier_campaign_budget"), color=GREEN)
-    price.set_ylabel(r"price λ [\$ per \$]")
-    price.set_ylim(bottom=0)
-    price.set_xlabel("iteration")
+    multiplier.plot(steps, series("multiplier_campaign_budget"), color=GREEN)
+    multiplier.set_ylabel(r"multiplier λ [\$ per \$]")
+    multiplier.set_ylim(bottom=0)
+    multiplier.set_xlabel("iteration")
     figure.suptitle("Learning a policy under a budget (dollars a customer and campaign)")
-    for axes in (uplift, spend, price):
+    for axes in (uplift, spend, multiplier):
         plain(axes)
     write(figure, folder / "learning_curve.png")
 
@@ -77,7 +77,7 @@ def _apart(heights: Mapping[str, float], gap: float) -> dict[str, float]:
     return placed
 
 
-def comparison(uplift: Mapping[str, Estimate], nrr: Mapping[str, Estimate], folder: epath.Path) -> None:
+def comparison(uplift: Mapping[str, IntervalEstimate], nrr: Mapping[str, IntervalEstimate], folder: epath.Path) -> None:
     """`comparison.png`: uplift over never and net revenue retention, with 95 % intervals, best policy first.
 
     `nrr` may hold more policies than `uplift`; that of "never" is a line.
@@ -98,7 +98,7 @@ def comparison(uplift: Mapping[str, Estimate], nrr: Mapping[str, Estimate], fold
     write(figure, folder / "comparison.png")
 
 
-def _bars(axes: Axes, estimates: Mapping[str, Estimate], scale: float, label: str) -> None:
+def _bars(axes: Axes, estimates: Mapping[str, IntervalEstimate], scale: float, label: str) -> None:
     names = list(estimates)
     for row, name in enumerate(names):
         mean, low, high = (scale * part for part in estimates[name])

@@ -25,7 +25,7 @@ from retentionjax.env.types import EnvParams, EnvState
 CHUNK = 16_384  # episodes simulated at once: the largest that stays in a laptop's cache
 
 
-class Situation(NamedTuple):
+class PolicyInput(NamedTuple):
     """What a policy may look at when it decides about one customer, or about a batch (all but `params` stacked)."""
 
     observation: Float[Array, " features"]
@@ -49,20 +49,20 @@ class Policy:
     parameters: Any = None
 
 
-Act = Callable[[Policy, Situation, jax.Array], jax.Array]
+Act = Callable[[Policy, PolicyInput, jax.Array], jax.Array]
 
 
 def for_each(rule: Act) -> Act:
     """`act` of a rule that decides about one customer."""
 
     @wraps(rule)
-    def act(policy: Policy, situations: Situation, keys: jax.Array) -> jax.Array:
+    def act(policy: Policy, situations: PolicyInput, keys: jax.Array) -> jax.Array:
         return jax.vmap(rule, (None, _STACKED, 0))(policy, situations, keys)
 
     return act
 
 
-_STACKED: Any = Situation(0, 0, 0, None)  # type: ignore[arg-type]  # vmap's axes, in a situation's shape
+_STACKED: Any = PolicyInput(0, 0, 0, None)  # type: ignore[arg-type]  # vmap's axes, in a situation's shape
 
 
 class Episodes(NamedTuple):
@@ -165,7 +165,7 @@ def play_chunk(
         seen = sums.state if believed is None else as_predicted(sums.state, believed)
         observations = jax.vmap(observe, (0, None))(seen, view)
         masks = jax.vmap(env.action_mask, (0, None))(seen, view)
-        chosen = policy.act(policy, Situation(observations, masks, seen, view), keys)
+        chosen = policy.act(policy, PolicyInput(observations, masks, seen, view), keys)
         step = jax.vmap(env.step_with, (0, 0, 0, None))
         _, after, _, terminated, info = step(draws, sums.state, chosen, params)
         active = sums.active

@@ -12,7 +12,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 
-class Estimate(NamedTuple):
+class IntervalEstimate(NamedTuple):
     """A point estimate with its 95 % percentile interval."""
 
     mean: float
@@ -34,21 +34,21 @@ class Bootstrap:
         counts = random.multinomial(customers, np.full(customers, 1 / customers), size=resamples)
         self._weights = (counts / customers).astype(np.float32)  # (B, N); single precision: it is only noise
 
-    def mean(self, values: npt.ArrayLike) -> Estimate:
+    def mean(self, values: npt.ArrayLike) -> IntervalEstimate:
         """Mean over customers of values [N] or, averaged within customers first, [N, replicates]."""
         per_customer = _per_customer(values)
         return self._estimate(float(per_customer.mean()), self._resampled(per_customer))
 
-    def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Estimate:
+    def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> IntervalEstimate:
         """Sum of the one over sum of the other; not a number where the denominator is zero throughout."""
         top, bottom = _per_customer(numerator), _per_customer(denominator)
         if not bottom.any():
-            return Estimate(np.nan, np.nan, np.nan)
+            return IntervalEstimate(np.nan, np.nan, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             draws = self._resampled(top) / self._resampled(bottom)
         return self._estimate(float(top.sum() / bottom.sum()), draws[np.isfinite(draws)])
 
-    def tail_mean(self, values: npt.ArrayLike, *, level: float = 0.95) -> Estimate:
+    def tail_mean(self, values: npt.ArrayLike, *, level: float = 0.95) -> IntervalEstimate:
         """CVaR: mean of the worst 1 − level share of episodes, v + E[(x − v)⁺]/(1 − level) at the quantile v.
 
         Source: Rockafellar, Uryasev 2000. The quantile is held at its estimate in the resamples.
@@ -56,18 +56,18 @@ class Bootstrap:
         x = np.asarray(values, np.float64)
         quantile = float(np.quantile(x, level))
         excess = self.mean(np.maximum(0.0, x - quantile))
-        return Estimate(*(quantile + part / (1 - level) for part in excess))
+        return IntervalEstimate(*(quantile + part / (1 - level) for part in excess))
 
     def _resampled(self, per_customer: Floats) -> Floats:
         centre = per_customer.mean()  # centred before the single-precision product: values are large, effects small
         return np.asarray(self._weights @ (per_customer - centre).astype(np.float32), np.float64) + centre
 
     @staticmethod
-    def _estimate(point: float, draws: Floats) -> Estimate:
+    def _estimate(point: float, draws: Floats) -> IntervalEstimate:
         if not draws.size:
-            return Estimate(point, np.nan, np.nan)
+            return IntervalEstimate(point, np.nan, np.nan)
         low, high = np.quantile(draws, [0.025, 0.975])
-        return Estimate(point, float(low), float(high))
+        return IntervalEstimate(point, float(low), float(high))
 
 
 def _per_customer(values: npt.ArrayLike) -> Floats:

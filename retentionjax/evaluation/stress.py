@@ -20,7 +20,7 @@ from retentionjax.env.population import MIN_PROBABILITY
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation.rollout import CHUNK, Policy, play_chunk
-from retentionjax.evaluation.statistics import Bootstrap, Estimate
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
 
 ASSUMED_KNOWN = (
     "Known as they are: monthly charge, contacts, running offers, account, day, whether today is a bad day. "
@@ -49,16 +49,16 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Of one policy in one world, $ a customer and campaign."""
+class WorldOutcome:
+    """Outcome of one policy in one world, $ a customer and campaign."""
 
-    uplift: Estimate
+    uplift: IntervalEstimate
     """Value over never contacting in the same world, with a 95 % interval over customers."""
     spend: float
 
 
 @dataclass(frozen=True)
-class Scene:
+class StressScene:
     """A world, and the hyperparameter each policy has in it (a budget is met by that and by nothing else)."""
 
     axis: str
@@ -106,28 +106,28 @@ AXES = (
 )
 
 
-def scenes(base: EnvParams, axes: Sequence[Axis], hyperparameters: Mapping[str, float]) -> list[Scene]:
+def scenes(base: EnvParams, axes: Sequence[Axis], hyperparameters: Mapping[str, float]) -> list[StressScene]:
     """The base world, then each axis down and up, with the policies as they are."""
     ends = [(axis, value) for axis in axes for value in (axis.down, axis.up)]
-    return [Scene("base", 1.0, base, hyperparameters)] + [
+    return [StressScene("base", 1.0, base, hyperparameters)] + [
         at(base, axis, value, hyperparameters) for axis, value in ends
     ]
 
 
-def at(base: EnvParams, axis: Axis, value: float, hyperparameters: Mapping[str, float]) -> Scene:
+def at(base: EnvParams, axis: Axis, value: float, hyperparameters: Mapping[str, float]) -> StressScene:
     """One point of an axis."""
-    return Scene(axis.name, value, axis.change(base, value), hyperparameters)
+    return StressScene(axis.name, value, axis.change(base, value), hyperparameters)
 
 
 def play(
     believed: EnvParams,
-    scenes: Sequence[Scene],
+    scenes: Sequence[StressScene],
     policies: Sequence[Policy],
     key: jax.Array,
     *,
     replicates: int,
     advance: Callable[[int], object] = lambda episodes: None,
-) -> list[dict[str, Outcome]]:
+) -> list[dict[str, WorldOutcome]]:
     """Each scene's outcome of every policy but `never`, which must be among them; `advance(n)` after n episodes."""
     size = believed.population.size
     value: dict[str, np.ndarray] = {}
@@ -143,14 +143,14 @@ def play(
     names = [policy.name for policy in policies if policy.name != "never"]
     return [
         {
-            name: Outcome(bootstrap.mean(value[name][row] - value["never"][row]), float(spend[name][row].mean()))
+            name: WorldOutcome(bootstrap.mean(value[name][row] - value["never"][row]), float(spend[name][row].mean()))
             for name in names
         }
         for row in range(len(scenes))
     ]
 
 
-def _filled(scenes: list[Scene]) -> list[Scene]:
+def _filled(scenes: list[StressScene]) -> list[StressScene]:
     """`AT_ONCE` of them, the last repeated: compiling for another number costs more than playing these."""
     return scenes + [scenes[-1]] * (AT_ONCE - len(scenes))
 
@@ -162,7 +162,7 @@ def stack(worlds: Sequence[EnvParams]) -> EnvParams:
 
 
 def _means(
-    scenes: list[Scene], believed: EnvParams, policy: Policy, key: jax.Array, replicates: int
+    scenes: list[StressScene], believed: EnvParams, policy: Policy, key: jax.Array, replicates: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Value and spend of each customer [$ a campaign], mean over replicates; f64[scenes, customers]."""
     worlds = stack([scene.world for scene in scenes])

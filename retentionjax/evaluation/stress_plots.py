@@ -7,11 +7,11 @@ from etils import epath
 from matplotlib.figure import Figure
 
 from retentionjax.evaluation.plots import BLUE, GREEN, GREY, ORANGE, plain, write
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 
 
 def tornado(
-    ends: Mapping[str, tuple[Estimate, Estimate]],
+    ends: Mapping[str, tuple[IntervalEstimate, IntervalEstimate]],
     others: Mapping[str, tuple[float, float]],
     base: float,
     folder: epath.Path,

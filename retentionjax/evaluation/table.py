@@ -7,12 +7,14 @@ from rich.console import Console
 from rich.table import Table
 
 from retentionjax.evaluation.business import Metrics
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 
 WIDTH = 124  # of a log or a file, where no terminal says
 
 
-def show(metrics: Mapping[str, Metrics], paired: Mapping[str, Estimate], *, title: str, footer: str = "") -> None:
+def show(
+    metrics: Mapping[str, Metrics], paired: Mapping[str, IntervalEstimate], *, title: str, footer: str = ""
+) -> None:
     """Prints a row a policy, best first, and `footer` below; intervals are 95 %."""
     caption = f"{_CAPTION}\n{footer}".rstrip()
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
@@ -43,5 +45,5 @@ _CAPTION = (
 )
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: IntervalEstimate) -> str:
     return f"{estimate.mean:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"

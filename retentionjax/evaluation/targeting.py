@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from retentionjax.evaluation.off_policy.log import DecisionLog
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 
 NORMAL_95 = 1.959964
 UNTREATED = 0
@@ -34,10 +34,10 @@ def scores(log: DecisionLog, model: Float[np.ndarray, "n A"]) -> Float[np.ndarra
     return model + taken * (log.reward[:, None] - model) / log.chosen_propensity[:, None]
 
 
-def mean(values: Float[np.ndarray, " n"]) -> Estimate:
+def mean(values: Float[np.ndarray, " n"]) -> IntervalEstimate:
     """Mean of independent values, ± 1.96 s/√n."""
     centre, half = float(values.mean()), NORMAL_95 * float(values.std(ddof=1)) / np.sqrt(len(values))
-    return Estimate(centre, centre - half, centre + half)
+    return IntervalEstimate(centre, centre - half, centre + half)
 
 
 def ranks(predicted: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -47,7 +47,7 @@ def ranks(predicted: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return place
 
 
-def qini(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"]) -> Estimate:
+def qini(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"]) -> IntervalEstimate:
     """Area between the ranking's curve and the straight line of a random order: 0 for a ranking that knows nothing.
 
     ∫₀¹ [E[1[rank ≤ φ] gain] − φ E[gain]] dφ = E[gain (½ − rank)], the ranking held fixed.
@@ -64,36 +64,36 @@ def qini_curve(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"]
 
 def share_effect(
     predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"], share: float, *, top: bool = True
-) -> Estimate:
+) -> IntervalEstimate:
     """Mean gain of those whom the ranking puts first (or last), for a share of the customers."""
     place = ranks(predicted)
     return mean(gain[place <= share] if top else gain[place > 1 - share])
 
 
-def choose(effects: Float[np.ndarray, "n A"], costs: Float[np.ndarray, " A"], price: float) -> np.ndarray:
-    """The treatment of largest predicted effect less price × cost, where any is above 0; i64[n], 0 for none.
+def choose(effects: Float[np.ndarray, "n A"], costs: Float[np.ndarray, " A"], multiplier: float) -> np.ndarray:
+    """The treatment of largest predicted effect less multiplier × cost, where any is above 0; i64[n], 0 for none.
 
-    `effects` and `costs` of action 0, no treatment, are 0. For every budget some price makes this the best choice
-    by the predictions (the Lagrangian of the knapsack), so sweeping the price sweeps the budget.
+    `effects` and `costs` of action 0, no treatment, are 0. For every budget some multiplier makes this the best choice
+    by the predictions (the Lagrangian of the knapsack), so sweeping the multiplier sweeps the budget.
     """
-    return np.argmax(effects - price * costs, axis=1)  # a tie goes to the first, no treatment
+    return np.argmax(effects - multiplier * costs, axis=1)  # a tie goes to the first, no treatment
 
 
 def budget_curve(
     effects: Float[np.ndarray, "n A"], gains: Float[np.ndarray, "n A"], costs: Float[np.ndarray, " A"]
 ) -> Curve:
-    """Gain by spend of `choose` as the price falls from where nobody is worth treating to 0."""
+    """Gain by spend of `choose` as the multiplier falls from where nobody is worth treating to 0."""
     worth = np.where(costs > 0, effects / np.where(costs > 0, costs, 1.0), 0.0).max(axis=1)
-    prices = np.quantile(np.maximum(worth, 0.0), np.linspace(1, 0, POINTS))
+    multipliers = np.quantile(np.maximum(worth, 0.0), np.linspace(1, 0, POINTS))
     rows = np.arange(len(effects))
-    spends, points = [0.0], [Estimate(0.0, 0.0, 0.0)]
-    for price in np.unique(np.append(prices, 0.0))[::-1]:
-        chosen = choose(effects, costs, float(price))
+    spends, points = [0.0], [IntervalEstimate(0.0, 0.0, 0.0)]
+    for multiplier in np.unique(np.append(multipliers, 0.0))[::-1]:
+        chosen = choose(effects, costs, float(multiplier))
         spends.append(float(costs[chosen].mean()))
         points.append(mean(gains[rows, chosen]))
     return _curve(np.asarray(spends), points)
 
 
-def _curve(spend: Float[np.ndarray, " points"], points: list[Estimate]) -> Curve:
+def _curve(spend: Float[np.ndarray, " points"], points: list[IntervalEstimate]) -> Curve:
     gain, low, high = (np.asarray(column) for column in zip(*points, strict=True))
     return Curve(spend, gain, low, high)

@@ -17,12 +17,12 @@ from retentionjax.env import actions, dynamics
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation.baselines import contact_now
-from retentionjax.evaluation.rollout import Policy, Situation, for_each, play
+from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each, play
 
 DRAWS = 4_096  # posterior draws a campaign: a rejection sampler at each decision would cost more than the simulation
 
 
-class Posterior(NamedTuple):
+class AcceptancePosterior(NamedTuple):
     """What the bandit knows of the offers' acceptance."""
 
     counts: Float[Array, "offers 2"]  # Beta parameters: 1 + accepted, 1 + declined
@@ -35,9 +35,9 @@ def prior(offers: int, churn_probability: float = 0.4) -> Policy:
     return Policy("thompson", _thompson, hyperparameter=churn_probability, parameters=nothing_seen)
 
 
-def posterior(counts: Float[Array, "offers 2"], key: jax.Array) -> Posterior:
+def posterior(counts: Float[Array, "offers 2"], key: jax.Array) -> AcceptancePosterior:
     """Posterior of given Beta parameters, with its draws."""
-    return Posterior(counts, jax.random.beta(key, counts[:, 0], counts[:, 1], (DRAWS, len(counts))))
+    return AcceptancePosterior(counts, jax.random.beta(key, counts[:, 0], counts[:, 1], (DRAWS, len(counts))))
 
 
 def learn(
@@ -63,7 +63,7 @@ def learn(
 
 
 @for_each
-def _thompson(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+def _thompson(policy: Policy, situation: PolicyInput, key: jax.Array) -> jax.Array:
     drawn = policy.parameters.draws[jax.random.randint(key, (), 0, DRAWS)]
     params, charge = situation.params, situation.state.monthly_charge
     kept = 1 - dynamics.full_cost(charge, params) / (charge / 30 * params.offer_days)

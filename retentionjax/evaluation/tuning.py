@@ -63,5 +63,5 @@ def spend_exactly(
 
 
 def _beyond(spent: float, target: float) -> float:
-    """By how much spend is over the middle of what counts as the target, on a logarithmic scale."""
+    """The amount by which spend is over the middle of what counts as the target, on a logarithmic scale."""
     return float(np.log(max(spent / target, 0.01) / (1 - CLOSE / 2)))

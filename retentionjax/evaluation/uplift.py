@@ -20,14 +20,14 @@ from retentionjax.env.observation import observe
 from retentionjax.env.retention import RetentionEnv, draws_of, new_customer
 from retentionjax.env.types import EnvParams, EnvState
 from retentionjax.evaluation.baselines import contact_now
-from retentionjax.evaluation.rollout import Policy, Situation
+from retentionjax.evaluation.rollout import Policy, PolicyInput
 from retentionjax.tabular import forest
 
 CONTACT_SHARE = 0.5  # of the decisions that are logged
 BACKGROUND_CONTACTS = 0.01  # a day, so that the log also shows customers who were contacted before
 
 
-class Log(NamedTuple):
+class UpliftLog(NamedTuple):
     """Logged decisions, one an episode; arrays over episodes."""
 
     observation: npt.NDArray[np.float32]  # (episodes, features)
@@ -37,17 +37,19 @@ class Log(NamedTuple):
 
 def log_random_contacts(
     env: RetentionEnv, params: EnvParams, key: jax.Array, *, episodes: int, chunk: int = 32_768
-) -> Log:
+) -> UpliftLog:
     """A random policy's log: in each episode one decision, on a random day, with its propensity-½ contact.
 
     Decisions on which the customer was already gone, or a contact was not legal, are left out.
     """
     parts = [_log(env, params, jax.random.fold_in(key, start), chunk) for start in range(0, episodes, chunk)]
     observation, arm, value, usable = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Log(observation[usable], arm[usable], value[usable])
+    return UpliftLog(observation[usable], arm[usable], value[usable])
 
 
-def fit(log: Log, *, offers: int, trees: int, depth: int, learning_rate: float, seed: int) -> tuple[forest.Forest, ...]:
+def fit(
+    log: UpliftLog, *, offers: int, trees: int, depth: int, learning_rate: float, seed: int
+) -> tuple[forest.Forest, ...]:
     """One forest an arm, *wait* and then each of `offers` offers, each f32[features] → $."""
     models = []
     for arm in range(1 + offers):
@@ -70,7 +72,7 @@ def uplift(models: tuple[forest.Forest, ...], margin: float = 0.0) -> Policy:
     return Policy("uplift", _uplift, hyperparameter=margin, parameters=models)
 
 
-def _uplift(policy: Policy, situations: Situation, keys: jax.Array) -> jax.Array:
+def _uplift(policy: Policy, situations: PolicyInput, keys: jax.Array) -> jax.Array:
     gains = predicted_uplift(policy.parameters, situations.observation)
     now = jax.vmap(contact_now, (0, 0, 0, None))
     return now(jnp.argmax(gains, axis=1), gains.max(axis=1) > policy.hyperparameter, situations.mask, situations.params)

@@ -46,7 +46,7 @@ class OptimiserConfig:
 
 
 @struct.dataclass
-class Learner:
+class LearnerState:
     """What learning changes, and all that a run needs to go on exactly where it stopped."""
 
     params: Any
@@ -64,25 +64,25 @@ def learning_rate(config: OptimiserConfig, steps: int, step: Array | int) -> Flo
     return config.learning_rate * warm * share
 
 
-def init_learner(config: OptimiserConfig, params: Any) -> Learner:
+def init_learner(config: OptimiserConfig, params: Any) -> LearnerState:
     """Parameters nothing has been learned with yet."""
-    return Learner(params=params, opt_state=_adam(config).init(params), step=jnp.int32(0))
+    return LearnerState(params=params, opt_state=_adam(config).init(params), step=jnp.int32(0))
 
 
 @partial(jax.jit, static_argnames=("config", "steps"))
 def apply_gradient(
-    config: OptimiserConfig, steps: int, learner: Learner, gradient: Any, rate: Array | float | None = None
-) -> tuple[Learner, Float[Array, ""]]:
+    config: OptimiserConfig, steps: int, learner: LearnerState, gradient: Any, rate: Array | float | None = None
+) -> tuple[LearnerState, Float[Array, ""]]:
     """One step of `steps`, and the gradient's norm before it was clipped. `rate` replaces the schedule's."""
     norm = optax.tree.norm(gradient)
     updates, opt_state = _adam(config).update(gradient, learner.opt_state, learner.params)
     size = learning_rate(config, steps, learner.step) if rate is None else rate
     params = jax.tree.map(lambda p, u: (p - size * u).astype(p.dtype), learner.params, updates)
-    return Learner(params=params, opt_state=opt_state, step=learner.step + 1), norm
+    return LearnerState(params=params, opt_state=opt_state, step=learner.step + 1), norm
 
 
 def _adam(config: OptimiserConfig) -> optax.GradientTransformation:
-    """Without its rate, which depends on the step and is applied outside."""
+    """Adam without its rate, which depends on the step and is applied outside."""
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm),
         optax.scale_by_adam(config.b1, config.b2, config.eps),

@@ -1,4 +1,4 @@
-"""From texts to arrays: completion-only targets, several short examples packed into a row, left-padded prompts."""
+"""Packing texts into arrays: completion-only targets, several short examples packed into a row, left-padded prompts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

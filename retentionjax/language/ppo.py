@@ -23,7 +23,7 @@ from retentionjax.language import kl, loop, precision, stepwise
 from retentionjax.language.experience import Costs, Texts
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter
-from retentionjax.language.optimiser import Learner, init_learner
+from retentionjax.language.optimiser import LearnerState, init_learner
 from retentionjax.language.ppo_config import SafetyConfig, TextPPOConfig
 from retentionjax.language.ppo_epochs import critic_optimiser, init_critic, run_epochs
 from retentionjax.language.reward import RewardModel
@@ -49,11 +49,11 @@ class Multiplier:
 
 
 @struct.dataclass
-class State:
+class PPOState:
     """All that a run goes on from."""
 
-    policy: Learner
-    critic: Learner
+    policy: LearnerState
+    critic: LearnerState
     coefficient: Leaf  # f32[], β, reward a nat
     multiplier: Multiplier
     key: Leaf  # an iteration's own is folded from it
@@ -96,7 +96,7 @@ def train(
     run_key, order_key = jax.random.split(key)
     seed = int(jax.random.bits(order_key, (), jnp.uint32))
 
-    def step(state: State, number: int) -> tuple[State, dict[str, float]]:
+    def step(state: PPOState, number: int) -> tuple[PPOState, dict[str, float]]:
         started = time.monotonic()
         own = jax.random.split(jax.random.fold_in(state.key, number))
         numbers = rollout.choose(prepared, config, number, seed)
@@ -108,7 +108,7 @@ def train(
         history.append(metrics)
         return state, metrics
 
-    def evaluate(state: State, number: int) -> dict[str, float]:
+    def evaluate(state: PPOState, number: int) -> dict[str, float]:
         if on_evaluation is not None:
             on_evaluation(number, state.policy.params)
         return {}
@@ -140,11 +140,11 @@ def _speeds(texts: Texts, started: float, drawn: float, ended: float) -> dict[st
     }
 
 
-def init(config: TextPPOConfig, policy: Adapter, reward_model: RewardModel, key: PRNGKeyArray) -> State:
+def init(config: TextPPOConfig, policy: Adapter, reward_model: RewardModel, key: PRNGKeyArray) -> PPOState:
     """The state before the first iteration."""
     scorer = reward_model.scorer
     critic = init_critic(config, scorer.weight, scorer.bias, reward_model.mean, reward_model.std)
-    return State(
+    return PPOState(
         policy=init_learner(config.optimiser, policy),
         critic=init_learner(critic_optimiser(config), critic),
         coefficient=jnp.float32(config.kl.initial),
@@ -157,14 +157,14 @@ def init(config: TextPPOConfig, policy: Adapter, reward_model: RewardModel, key:
 def iterate(
     model: Model,
     config: TextPPOConfig,
-    state: State,
+    state: PPOState,
     reference: Adapter | None,
     reward_model: RewardModel,
     texts: Texts,
     costs: Array,
     number: int,
     key: PRNGKeyArray,
-) -> tuple[State, dict[str, float]]:
+) -> tuple[PPOState, dict[str, float]]:
     """What one rollout teaches: the multiplier first, then the policy at its price, then β."""
     policy, critic = state.policy, state.critic
     judgement, own = rollout.judge(
@@ -192,7 +192,7 @@ def iterate(
         "objective/cost_window": float(windowed(multiplier)),
     }
     episodes = state.episodes + config.batch
-    return State(policy, critic, coefficient, multiplier, state.key, episodes), metrics
+    return PPOState(policy, critic, coefficient, multiplier, state.key, episodes), metrics
 
 
 # --- the price of a violation ---------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ class TextPPOConfig:
 
     @property
     def loss(self) -> LossConfig:
-        """Of one minibatch."""
+        """Loss of one minibatch."""
         return LossConfig(self.clip, self.value_clip, self.value_coef, self.temperature, self.remat)
 
     @classmethod

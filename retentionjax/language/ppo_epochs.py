@@ -14,7 +14,7 @@ from retentionjax.language import losses, optimiser
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.experience import Critic, Experience, text_log_probs, values
 from retentionjax.language.lora import Adapter
-from retentionjax.language.optimiser import Learner
+from retentionjax.language.optimiser import LearnerState
 from retentionjax.language.ppo_config import LossConfig, TextPPOConfig
 
 Leaf = Any
@@ -23,7 +23,7 @@ STOP_AT = 1.5  # times the target of approx-KL
 
 @struct.dataclass
 class Statistics:
-    """Of one minibatch; means over its tokens."""
+    """Statistics of one minibatch; means over its tokens."""
 
     policy_loss: Leaf  # f32[]
     value_loss: Leaf  # f32[2], of reward and cost
@@ -38,12 +38,12 @@ class Statistics:
 def run_epochs(
     decoder: Decoder,
     config: TextPPOConfig,
-    policy: Learner,
-    critic: Learner,
+    policy: LearnerState,
+    critic: LearnerState,
     experience: Experience,
     iteration: int,
     key: PRNGKeyArray,
-) -> tuple[Learner, Learner, dict[str, float]]:
+) -> tuple[LearnerState, LearnerState, dict[str, float]]:
     """`epochs` passes; the whole rollout's remaining ones are skipped once approx-KL exceeds 1.5 times its target."""
     rate = optimiser.learning_rate(config.optimiser, config.iterations, iteration)
     value_rate = rate * (config.value_learning_rate / config.optimiser.learning_rate)

@@ -1,4 +1,4 @@
-"""In which precision a frozen decoder's products are made: `float32`, or `bfloat16` with float32 sums.
+"""The precision in which a frozen decoder's products are made: `float32`, or `bfloat16` with float32 sums.
 
 `auto` takes bfloat16 where the device multiplies it natively. Training, sampling and serving of one adapter use one
 precision, the one that its writer records, so that what is served is what was evaluated.

@@ -23,7 +23,7 @@ from retentionjax.language.decoder import Decoder
 from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter, LoraConfig
-from retentionjax.language.optimiser import Learner, OptimiserConfig, apply_gradient, init_learner, learning_rate
+from retentionjax.language.optimiser import LearnerState, OptimiserConfig, apply_gradient, init_learner, learning_rate
 from retentionjax.tracking import Tracker
 
 Leaf = Any
@@ -81,7 +81,7 @@ class RewardConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Preference:
+class PreferencePair:
     """One comparison. Texts end with the token that ends the turn."""
 
     prompt: np.ndarray  # i32[P]
@@ -97,7 +97,7 @@ class Preference:
 
 
 @struct.dataclass
-class Scorer:
+class RewardParams:
     """What is trained."""
 
     adapter: Adapter
@@ -109,16 +109,16 @@ class Scorer:
 class RewardModel:
     """A trained scorer, and what makes its scores of the reference texts have mean 0 and standard deviation 1."""
 
-    scorer: Scorer
+    scorer: RewardParams
     mean: Leaf  # f32[]
     std: Leaf  # f32[]
 
 
 @struct.dataclass
-class State:
+class RewardState:
     """All that a run goes on from."""
 
-    learner: Learner  # its parameters are the Scorer
+    learner: LearnerState  # its parameters are the Scorer
     average: Leaf  # f32[], loss a pair without centring and margin, smoothed over about 20 steps
     weight: Leaf  # f32[], how much of that average is data yet
 
@@ -136,16 +136,16 @@ def tokenise_preference(
     margin: float = 0.0,
     source: str = "",
     max_length: int | None = None,
-) -> Preference:
+) -> PreferencePair:
     """See `packing.tokenise`. Raises DataError where prompt and answer exceed `max_length` tokens."""
     good, bad = (
         packing.tokenise(tokenizer, prompt, answer, system=system, max_length=max_length)
         for answer in (chosen, rejected)
     )
-    return Preference(good.prompt, good.completion, bad.completion, margin, source)
+    return PreferencePair(good.prompt, good.completion, bad.completion, margin, source)
 
 
-def init(config: RewardConfig, decoder: Decoder, key: PRNGKeyArray, start: Adapter | None = None) -> Scorer:
+def init(config: RewardConfig, decoder: Decoder, key: PRNGKeyArray, start: Adapter | None = None) -> RewardParams:
     """A new scorer: head N(0, 1/√(d + 1)), bias 0 (Stiennon et al. 2020), on a new adapter or on a copy of `start`.
 
     Raises:
@@ -159,12 +159,12 @@ def init(config: RewardConfig, decoder: Decoder, key: PRNGKeyArray, start: Adapt
         adapter = start
     width = decoder.config.embedding_size
     weight = jax.random.normal(head_key, (width,)) / math.sqrt(width + 1)
-    return Scorer(adapter, weight, jnp.zeros(()))
+    return RewardParams(adapter, weight, jnp.zeros(()))
 
 
 def raw_scores(
     decoder: Decoder,
-    scorer: Scorer,
+    scorer: RewardParams,
     below: Float[Array, "batch time hidden"],
     mask: Bool[Array, "batch time"],
     *,
@@ -214,7 +214,7 @@ def score_texts(
 
 
 def normalise(
-    decoder: Decoder, scorer: Scorer, texts: Sequence[np.ndarray], *, pad: int, batch: int = 16
+    decoder: Decoder, scorer: RewardParams, texts: Sequence[np.ndarray], *, pad: int, batch: int = 16
 ) -> RewardModel:
     """The scorer with the mean and standard deviation of its scores of the reference `texts`.
 
@@ -233,12 +233,12 @@ def normalise(
 
 def train(
     model: Model,
-    pairs: Sequence[Preference],
+    pairs: Sequence[PreferencePair],
     config: RewardConfig,
     key: PRNGKeyArray,
     *,
     start: Adapter | None = None,
-    validation: Sequence[Preference] = (),
+    validation: Sequence[PreferencePair] = (),
     reference: Sequence[np.ndarray] | None = None,
     tracker: Tracker | None = None,
     checkpoints: Checkpoints | None = None,
@@ -263,7 +263,7 @@ def train(
     per_epoch = max(1, len(packing.by_length(lengths, config.pairs, seed)) // config.accumulation)
     steps = per_epoch if config.steps is None else config.steps
 
-    def step(state: State, number: int) -> tuple[State, dict[str, float]]:
+    def step(state: RewardState, number: int) -> tuple[RewardState, dict[str, float]]:
         started = time.monotonic()
         epoch, within = divmod(number, per_epoch)
         order = packing.by_length(lengths, config.pairs, seed + epoch)
@@ -276,13 +276,13 @@ def train(
             "tokens_per_second": tokens / (time.monotonic() - started),
         }
 
-    def evaluate(state: State, _: int) -> dict[str, float]:
+    def evaluate(state: RewardState, _: int) -> dict[str, float]:
         return _validate(model.decoder, config, state.learner.params, validation, pad) if validation else {}
 
     scorer = init(config, model.decoder, scorer_key, start)
     state, metrics = loop.run(
         "Reward model",
-        State(init_learner(config.optimiser, scorer), jnp.zeros(()), jnp.zeros(())),
+        RewardState(init_learner(config.optimiser, scorer), jnp.zeros(()), jnp.zeros(())),
         steps,
         step,
         shown=("loss", "accuracy", "eval_accuracy"),
@@ -298,8 +298,8 @@ def train(
 
 
 def _step(
-    decoder: Decoder, config: RewardConfig, state: State, groups: list[list[Preference]], pad: int, steps: int
-) -> tuple[State, dict[str, float], int]:
+    decoder: Decoder, config: RewardConfig, state: RewardState, groups: list[list[PreferencePair]], pad: int, steps: int
+) -> tuple[RewardState, dict[str, float], int]:
     gradient: Any = None
     sums, tokens = np.zeros(5), 0
     for group in groups:
@@ -315,10 +315,10 @@ def _step(
     names = ("loss", "accuracy", "margin", "mean_reward")
     metrics = {name: float(value / count) for name, value in zip(names, sums[1:], strict=True)}
     metrics |= {"lr": float(rate), "grad_norm": float(norm)}
-    return State(learner, jnp.float32(average), jnp.float32(weight)), metrics, tokens
+    return RewardState(learner, jnp.float32(average), jnp.float32(weight)), metrics, tokens
 
 
-def _batch(group: list[Preference], config: RewardConfig, pad: int) -> tuple[packing.Rows, np.ndarray, np.ndarray]:
+def _batch(group: list[PreferencePair], config: RewardConfig, pad: int) -> tuple[packing.Rows, np.ndarray, np.ndarray]:
     """Chosen texts above, rejected ones below; a short batch is filled up with pairs of weight 0."""
     filled = [group[index % len(group)] for index in range(config.pairs)]
     texts = [pair.texts[side] for side in range(2) for pair in filled]
@@ -333,11 +333,17 @@ def _trunk(decoder: Decoder, rows: packing.Rows, layers: int) -> Array:
 
 @partial(jax.jit, static_argnames="config")
 def _gradient(
-    decoder: Decoder, scorer: Scorer, below: Array, mask: Array, margins: Array, weights: Array, config: RewardConfig
-) -> tuple[Scorer, Array]:
+    decoder: Decoder,
+    scorer: RewardParams,
+    below: Array,
+    mask: Array,
+    margins: Array,
+    weights: Array,
+    config: RewardConfig,
+) -> tuple[RewardParams, Array]:
     """Gradient of the summed loss; and, summed over pairs: 1, loss, chosen above rejected, difference, mean reward."""
 
-    def loss(scorer: Scorer) -> tuple[Array, Array]:
+    def loss(scorer: RewardParams) -> tuple[Array, Array]:
         chosen, rejected = jnp.split(raw_scores(decoder, scorer, below, mask, remat=config.remat)[0], 2)
         terms = losses.bradley_terry(chosen, rejected, margins, config.centring)
         plain = losses.bradley_terry(chosen, rejected, 0.0, 0.0)
@@ -350,7 +356,7 @@ def _gradient(
 
 
 def _validate(
-    decoder: Decoder, config: RewardConfig, scorer: Scorer, pairs: Sequence[Preference], pad: int
+    decoder: Decoder, config: RewardConfig, scorer: RewardParams, pairs: Sequence[PreferencePair], pad: int
 ) -> dict[str, float]:
     plain = RewardModel(scorer, jnp.zeros(()), jnp.ones(()))
     chosen, rejected = score_pairs(decoder, plain, pairs, pad=pad, batch=2 * config.pairs, multiple=config.multiple)
@@ -362,7 +368,13 @@ def _validate(
 
 
 def score_pairs(
-    decoder: Decoder, model: RewardModel, pairs: Sequence[Preference], *, pad: int, batch: int = 16, multiple: int = 32
+    decoder: Decoder,
+    model: RewardModel,
+    pairs: Sequence[PreferencePair],
+    *,
+    pad: int,
+    batch: int = 16,
+    multiple: int = 32,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the chosen and of the rejected texts, f32[pairs] each."""
     texts = [text for pair in pairs for text in pair.texts]
@@ -370,7 +382,7 @@ def score_pairs(
     return scores[0::2], scores[1::2]
 
 
-def _give_up(config: RewardConfig, state: State, done: int, steps: int) -> None:
+def _give_up(config: RewardConfig, state: RewardState, done: int, steps: int) -> None:
     loss = float(state.average / state.weight)
     if done >= config.give_up_after * steps and loss > config.give_up_loss:
         raise ModelError(

@@ -10,7 +10,7 @@ from scipy import stats
 from retentionjax.errors import DataError
 from retentionjax.language import reward
 from retentionjax.language.hub import Model
-from retentionjax.language.reward import Preference, RewardModel
+from retentionjax.language.reward import PreferencePair, RewardModel
 
 BINS = 10  # of confidence, for the calibration error
 
@@ -24,7 +24,9 @@ class Evaluation:
     sources: dict[str, dict[str, float]]
 
 
-def evaluate(model: Model, reward_model: RewardModel, pairs: Sequence[Preference], *, batch: int = 16) -> Evaluation:
+def evaluate(
+    model: Model, reward_model: RewardModel, pairs: Sequence[PreferencePair], *, batch: int = 16
+) -> Evaluation:
     """Figures of held-out pairs.
 
     Raises:

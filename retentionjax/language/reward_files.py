@@ -10,7 +10,7 @@ import numpy as np
 from retentionjax import storage
 from retentionjax.errors import DataError
 from retentionjax.language.lora import Adapter
-from retentionjax.language.reward import RewardModel, Scorer
+from retentionjax.language.reward import RewardModel, RewardParams
 
 FORMAT = 1
 
@@ -62,5 +62,5 @@ def _assemble(settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         {name: jnp.asarray(arrays[f"adapter.{side}.{name}"]) for name in settings["targets"]} for side in ("a", "b")
     )
     adapter = Adapter(a=a, b=b, scale=float(settings["scale"]), first_layer=int(settings["first_layer"]))
-    scorer = Scorer(adapter, jnp.asarray(arrays["head.weight"]), jnp.asarray(arrays["head.bias"]))
+    scorer = RewardParams(adapter, jnp.asarray(arrays["head.weight"]), jnp.asarray(arrays["head.bias"]))
     return RewardModel(scorer, jnp.asarray(arrays["mean"]), jnp.asarray(arrays["std"]))

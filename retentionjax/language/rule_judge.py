@@ -53,7 +53,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the pieces; a difference of the weighted mean below `tie` is a tie."""
+    """Weights of the pieces; a difference of the weighted mean below `tie` is a tie."""
 
     coverage: float = 3.0
     grounding: float = 4.0

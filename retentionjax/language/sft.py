@@ -19,7 +19,7 @@ from retentionjax.language import forward, loop, lora, packing
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter, LoraConfig
-from retentionjax.language.optimiser import Learner, OptimiserConfig, apply_gradient, init_learner, learning_rate
+from retentionjax.language.optimiser import LearnerState, OptimiserConfig, apply_gradient, init_learner, learning_rate
 from retentionjax.language.packing import Packed, Tokenised
 from retentionjax.tracking import Tracker
 
@@ -74,10 +74,10 @@ class SFTConfig:
 
 
 @struct.dataclass
-class State:
+class SFTState:
     """All that a run goes on from."""
 
-    learner: Learner  # its parameters are the adapter
+    learner: LearnerState  # its parameters are the adapter
     key: Leaf  # of dropout; a step's own is folded from it
 
 
@@ -107,20 +107,20 @@ def train(
     adapter = lora.init(config.lora, model.decoder, adapter_key)
     seed = int(jax.random.bits(order_key, (), jnp.uint32))
 
-    def step(state: State, number: int) -> tuple[State, dict[str, float]]:
+    def step(state: SFTState, number: int) -> tuple[SFTState, dict[str, float]]:
         started = time.monotonic()
         batches = data.batches_of_step(number, seed)
         learner, metrics = _step(model.decoder, config, state, batches, number)
         tokens = sum(int(batch.mask.sum()) for batch, _ in batches)
         metrics |= {"epoch": data.epoch_of(number), "tokens_per_second": tokens / (time.monotonic() - started)}
-        return State(learner, state.key), metrics
+        return SFTState(learner, state.key), metrics
 
-    def evaluate(state: State, number: int) -> dict[str, float]:
+    def evaluate(state: SFTState, number: int) -> dict[str, float]:
         if on_evaluation is not None:
             on_evaluation(number, state.learner.params)
         return {"eval_loss": _mean_loss(model.decoder, state.learner.params, validation)}
 
-    state = State(init_learner(config.optimiser, adapter), dropout_key)
+    state = SFTState(init_learner(config.optimiser, adapter), dropout_key)
     state, metrics = loop.run(
         "Fine-tuning",
         state,
@@ -153,8 +153,8 @@ def _mean_loss(decoder: Decoder, adapter: Adapter | None, data: "_Rows") -> floa
 
 
 def _step(
-    decoder: Decoder, config: SFTConfig, state: State, batches: list[tuple[Packed, Array]], number: int
-) -> tuple[Learner, dict[str, float]]:
+    decoder: Decoder, config: SFTConfig, state: SFTState, batches: list[tuple[Packed, Array]], number: int
+) -> tuple[LearnerState, dict[str, float]]:
     """One optimiser step on the mean over all targets of all batches."""
     adapter = state.learner.params
     key = jax.random.fold_in(state.key, number) if config.lora.dropout > 0 else None

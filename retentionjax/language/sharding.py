@@ -50,7 +50,7 @@ def device_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
 
 
 def axes(parameter: str) -> tuple[Axis, ...]:
-    """Along which axis of the mesh each dimension of a parameter is divided, by the parameter's name."""
+    """The axis of the mesh along which each dimension of a parameter is divided, by the parameter's name."""
     if parameter in _OUTER:
         return _OUTER[parameter]
     name, _, field = parameter.removeprefix("layers.").rpartition(".")

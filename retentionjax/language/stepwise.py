@@ -13,7 +13,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from retentionjax.language.decoder import Cache, Decoder
-from retentionjax.language.decoder.layer import Delta, Layers, Memory, run_layer
+from retentionjax.language.decoder.layer import Delta, KVCache, Layers, run_layer
 from retentionjax.language.decoder.model import _context
 from retentionjax.language.lora import Adapter
 
@@ -97,7 +97,7 @@ def blocks(
     context = _context(config, positions, mask, None, Cache(cache.k[0], cache.v[0], cache.length), None)
     keys, values = list(cache.k), list(cache.v)
     for index in range(first, last):
-        memory = Memory(keys[index], values[index])
+        memory = KVCache(keys[index], values[index])
         x, memory = run_layer(
             config, model.layers[index], deltas.layers[index], jnp.int32(index), x, memory, context, row=jnp.int32(0)
         )

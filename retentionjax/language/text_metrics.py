@@ -17,7 +17,7 @@ _PERCENT = re.compile(r"(?<![\d.,])(\d+(?:\.\d+)?)\s?(?:%|percent\b|per cent\b)"
 
 @dataclass(frozen=True)
 class Lengths:
-    """Of texts, in one unit."""
+    """Lengths of texts, in one unit."""
 
     mean: float
     sd: float
@@ -79,7 +79,7 @@ def distinct(texts: Sequence[str], n: int) -> float:
 
 
 def nearest_overlap(texts: Sequence[str], training: Sequence[str], n: int = 3) -> Float[np.ndarray, " texts"]:
-    """Of each text's distinct n-grams, the share that stands in the one training text that holds most of them.
+    """Share of each text's distinct n-grams that stands in the one training text that holds most of them.
 
     1: copied from a training text or from one template; 0: no run of n words in common with any.
     """

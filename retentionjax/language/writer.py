@@ -40,7 +40,7 @@ class WriterConfig:
     """System message; None leaves the chat template's own, "" saves its tokens."""
 
     def sampling(self, model: Model) -> SamplingConfig:
-        """For the sampler: stop at the end of the turn."""
+        """Settings for the sampler: stop at the end of the turn."""
         tokenizer = model.tokenizer
         return SamplingConfig(
             max_new_tokens=self.max_new_tokens,
@@ -50,7 +50,7 @@ class WriterConfig:
         )
 
 
-class Writer:
+class MessageWriter:
     """Base model and adapter, ready to write. Not safe for threads that share it: one call at a time."""
 
     def __init__(self, model: Model, adapter: Adapter | None, config: WriterConfig, *, width: int = 1) -> None:
@@ -66,7 +66,7 @@ class Writer:
     def write(
         self, prompts: Sequence[str], seeds: Sequence[int], advance: Callable[[int], object] = lambda _: None
     ) -> tuple[list[str], Bool[np.ndarray, " prompts"]]:
-        """As calling it; and which texts came to their end before `max_new_tokens`.
+        """Writes as calling it does, and says which texts came to their end before `max_new_tokens`.
 
         Many are written in batches of one size and width: compiling for another takes as long as writing dozens.
         `advance` is told of each batch.
@@ -92,13 +92,13 @@ def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfi
     storage.write_json(folder / _NAME, base | asdict(config))
 
 
-def load(folder: epath.Path, *, width: int = 1) -> Writer:
+def load(folder: epath.Path, *, width: int = 1) -> MessageWriter:
     """The writer in `folder`, its base model fetched if it is not at hand; `width` as a Writer's.
 
     Raises:
         ModelError: a file that is not as `save` leaves it, or a base model with other weights.
     """
-    return Writer(*load_parts(folder), width=width)
+    return MessageWriter(*load_parts(folder), width=width)
 
 
 def load_parts(folder: epath.Path) -> tuple[Model, Adapter, WriterConfig]:

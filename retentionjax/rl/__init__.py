@@ -2,9 +2,9 @@
 
 from retentionjax.rl.config import PPOConfig
 from retentionjax.rl.lagrangian import Gains, Multipliers
-from retentionjax.rl.networks import Policy, policy_logits
+from retentionjax.rl.networks import PolicyNetwork, policy_logits
 from retentionjax.rl.ppo import (
-    Metrics,
+    IterationMetrics,
     TrainState,
     critic,
     init,
@@ -20,10 +20,10 @@ from retentionjax.rl.sharding import device_mesh
 
 __all__ = [
     "Gains",
-    "Metrics",
+    "IterationMetrics",
     "Multipliers",
     "PPOConfig",
-    "Policy",
+    "PolicyNetwork",
     "TrainState",
     "critic",
     "device_mesh",

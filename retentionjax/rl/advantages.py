@@ -1,4 +1,4 @@
-"""From what happened to what it was worth: advantages and value targets, a head for the reward and one a cost."""
+"""What each step was worth: advantages and value targets, a head for the reward and one a cost."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from retentionjax.rl.rollout import Trajectory
 
 @struct.dataclass
 class Estimates:
-    """Of every step, leading axes [time, envs]. Heads: the reward's, then one a cost, each in its own unit."""
+    """Estimates of every step, leading axes [time, envs]. Heads: reward, then one a cost, each in its own unit."""
 
     features: Leaf  # f32[features], observations as the networks see them
     advantage: Leaf  # f32[1 + K]

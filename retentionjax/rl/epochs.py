@@ -58,8 +58,8 @@ def init_learner(params: ActorCritic) -> Learner:
     return Learner(params=params, opt_state=OPTIMISER.init(ravel_pytree(params)[0]))
 
 
-def price(trajectory: Trajectory, estimates: Estimates, multipliers: Float[Array, " costs"], shards: int) -> Samples:
-    """Join all heads' advantages at the multipliers' prices.
+def combine(trajectory: Trajectory, estimates: Estimates, multipliers: Float[Array, " costs"], shards: int) -> Samples:
+    """Join all heads' advantages at the multipliers.
 
     Only the joined advantage is standardised, so that λ keeps its unit; see `ops.combine_advantages`.
     """

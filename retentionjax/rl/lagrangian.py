@@ -1,11 +1,10 @@
 """Lagrange multipliers: the price of each cost, raised while its limit is exceeded and lowered while it is not.
 
 Multipliers are in units of reward per unit of cost, so that at convergence they are the limits' shadow prices. The
-controller's gains have no unit: its steps are shares of the price at which the whole limit is worth a typical return,
-so one setting serves rewards and limits of any size.
-The controller is Stooke, Achiam, Abbeel 2020, "Responsive safety in RL by PID Lagrangian methods"; with only the
-integral gain it is plain (stochastic) gradient descent on the dual. Adam is not offered: it would step by its
-learning rate whatever the size of the violation.
+controller's gains have no unit: its steps are shares of the multiplier at which the whole limit is worth a typical
+return, so one setting serves rewards and limits of any size. The controller is Stooke, Achiam, Abbeel 2020, "Responsive
+safety in RL by PID Lagrangian methods"; with only the integral gain it is plain (stochastic) gradient descent on the
+dual. Adam is not offered: it would step by its learning rate whatever the size of the violation.
 """
 
 from typing import Any
@@ -25,20 +24,20 @@ class Gains:
     """How multipliers answer to violations. Numeric fields are scalars or f32[K]; all can be vmapped.
 
     The violation is (J_c − limit) / scale, clipped to ±`violation_clip`: a random initial policy overspends many times
-    over, and unclipped its first episodes would wind the integral up for the rest of the run. Prices below are in
+    over, and unclipped its first episodes would wind the integral up for the rest of the run. Multipliers below are in
     units of (size of a return) / scale, but for `initial` and `maximum`, which are multipliers as they are reported.
 
-    A policy follows its price only after ten or twenty iterations, so the integral has to be slow beside the
+    A policy follows its multiplier only after ten or twenty iterations, so the integral has to be slow beside the
     proportional part (their ratio is the time, in updates, that it takes to catch up with it): with a ratio of 2 the
     two chase each other in a slow swing.
     """
 
     proportional: Number = 0.3
-    """Price per smoothed violation; acts and vanishes at once."""
+    """Multiplier per smoothed violation; acts and vanishes at once."""
     integral: Number = 0.03
-    """Price gained per update and violation; remembers."""
+    """Multiplier gained per update and violation; remembers."""
     derivative: Number = 0.0
-    """Price per rise of the smoothed violation over `delay` updates; falls are ignored."""
+    """Multiplier per rise of the smoothed violation over `delay` updates; falls are ignored."""
     smoothing: Number = 0.5
     """Share of the old value kept in the smoothed violation, [0, 1)."""
     initial: Number = 0.0
@@ -66,7 +65,7 @@ class Multipliers:
     smoothed: Leaf  # f32[K], smoothed violation
     history: Leaf  # f32[delay, K], the last smoothed violations, oldest first
     cost: Leaf  # f32[K], J_c last measured (0 before any episode has ended)
-    collapsed: Leaf  # bool[K], the cost was given up while it had a price, see `update_multipliers`
+    collapsed: Leaf  # bool[K], the cost was given up while it had a multiplier, see `update_multipliers`
 
 
 def init_multipliers(gains: Gains, limits: Float[Array, " costs"]) -> Multipliers:
@@ -102,8 +101,8 @@ def update_multipliers(
     """One step of the controller; everything is held where no cost was `measured` (no episode completed).
 
     The controller itself is `ops.pid_multiplier`, fed with the clipped violation. Where the policy gave a cost up while
-    it has a price (less than `gains.idle` of its limit), that price is more than anything is worth: it is halved, so
-    that it is gone in a few updates instead of the hundreds that the integral takes.
+    it has a multiplier (less than `gains.idle` of its limit), that multiplier is more than anything is worth: it is
+    halved, so that it is gone in a few updates instead of the hundreds that the integral takes.
 
     Args:
         unit: size of a return.
@@ -111,15 +110,15 @@ def update_multipliers(
     chex.assert_equal_shape([cost, limits, scales, multipliers.value])
     error = jnp.clip(violations(cost, limits, scales), -gains.violation_clip, gains.violation_clip)
     collapsed = (limits > 0) & (limits != jnp.inf) & (cost < gains.idle * limits) & (multipliers.value > 0)
-    price = unit / _scale(limits, scales)
+    multiplier = unit / _scale(limits, scales)
     value, integral, smoothed = ops.pid_multiplier(
         error,
         jnp.where(collapsed, multipliers.integral / 2, multipliers.integral),
         multipliers.smoothed,
         multipliers.history[0],
-        proportional=gains.proportional * price,
-        integral_gain=gains.integral * price,
-        derivative=gains.derivative * price,
+        proportional=gains.proportional * multiplier,
+        integral_gain=gains.integral * multiplier,
+        derivative=gains.derivative * multiplier,
         smoothing=gains.smoothing,
         maximum=gains.maximum,
     )

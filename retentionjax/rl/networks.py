@@ -55,7 +55,7 @@ class ActorCritic:
 
 
 @struct.dataclass
-class Policy:
+class PolicyNetwork:
     """All that acting needs: the actor and the observation statistics it was trained with."""
 
     actor: MLP
@@ -130,7 +130,9 @@ def scale_outputs(mlp: MLP, factors: Float[Array, " outputs"]) -> MLP:
 
 
 def policy_logits(
-    policy: Policy, observation: Float[Array, "*batch features"], mask: Bool[Array, "*batch actions"] | None = None
+    policy: PolicyNetwork,
+    observation: Float[Array, "*batch features"],
+    mask: Bool[Array, "*batch actions"] | None = None,
 ) -> Float[Array, "*batch actions"]:
     """Logits of the categorical policy for raw observations; `mask` False makes an action impossible.
 

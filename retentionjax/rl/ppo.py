@@ -21,17 +21,17 @@ from retentionjax.errors import TrainingError
 from retentionjax.rl import lagrangian, ops, rollout, sharding
 from retentionjax.rl.advantages import estimate_advantages
 from retentionjax.rl.config import PPOConfig, check, each_cost, limits_of
-from retentionjax.rl.epochs import Learner, Losses, init_learner, price, run_epochs
+from retentionjax.rl.epochs import Learner, Losses, combine, init_learner, run_epochs
 from retentionjax.rl.lagrangian import Multipliers
 from retentionjax.rl.leaves import Leaf
-from retentionjax.rl.networks import MLP, ActorCritic, Policy, apply_mlp, init_actor_critic, scale_outputs
+from retentionjax.rl.networks import MLP, ActorCritic, PolicyNetwork, apply_mlp, init_actor_critic, scale_outputs
 from retentionjax.rl.normalise import Normaliser, init_normaliser, normalise, update_normaliser
 from retentionjax.rl.rollout import Completed, Environment, Simulation, Trajectory
 
 __all__ = [
-    "Metrics",
+    "IterationMetrics",
     "PPOConfig",
-    "Policy",
+    "PolicyNetwork",
     "Train",
     "TrainState",
     "critic",
@@ -66,8 +66,8 @@ class TrainState:
 
 
 @struct.dataclass
-class Metrics:
-    """Of one iteration, and with a leading axis of several; sums and counts where means would mislead."""
+class IterationMetrics:
+    """Metrics of one iteration, and with a leading axis of several; sums and counts where means would mislead."""
 
     completed: Completed  # sums over the episodes that ended
     env_steps: Leaf  # f32[]
@@ -76,7 +76,7 @@ class Metrics:
     explained_variance: Leaf  # f32[1 + K]
     losses: Losses
     units: Leaf  # f32[1 + K]
-    collapsed: Leaf  # bool[K], costs given up although they have a price
+    collapsed: Leaf  # bool[K], costs given up although they have a multiplier
     iteration: Leaf  # i32[], counted from 1
     faults: Leaf  # f32[FAULTS], how many steps of the rollout had each; the last is 1 where parameters are not finite
 
@@ -85,7 +85,7 @@ FAULTS = (*rollout.FAULTS, "parameters are not finite")
 UNIT_DECAY = 0.98  # an iteration
 SMALLEST_UNIT = 1e-8  # of a head that has seen nothing but 0
 
-Train = Callable[[PRNGKeyArray], tuple[TrainState, Metrics]]
+Train = Callable[[PRNGKeyArray], tuple[TrainState, IterationMetrics]]
 
 
 def make_train(env: Environment, env_params: Any, config: PPOConfig, mesh: Mesh | None = None) -> Train:
@@ -98,7 +98,7 @@ def make_train(env: Environment, env_params: Any, config: PPOConfig, mesh: Mesh 
     """
     check(config, rollout.specify(env, env_params).costs)
 
-    def train(key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
+    def train(key: PRNGKeyArray) -> tuple[TrainState, IterationMetrics]:
         state = init(env, env_params, config, key)
         return train_iterations(env, env_params, config, state, config.num_iterations, mesh)
 
@@ -134,10 +134,10 @@ def init(env: Environment, env_params: Any, config: PPOConfig, key: PRNGKeyArray
 
 def train_iterations(
     env: Environment, env_params: Any, config: PPOConfig, state: TrainState, iterations: int, mesh: Mesh | None = None
-) -> tuple[TrainState, Metrics]:
+) -> tuple[TrainState, IterationMetrics]:
     """`iterations` more iterations; metrics stacked along a leading axis. N then N more equal 2N at once."""
 
-    def iterate(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+    def iterate(state: TrainState, _: None) -> tuple[TrainState, IterationMetrics]:
         return train_iteration(env, env_params, config, state, mesh)
 
     state, metrics = jax.lax.scan(iterate, state, None, length=iterations)
@@ -146,14 +146,14 @@ def train_iterations(
 
 def train_iteration(
     env: Environment, env_params: Any, config: PPOConfig, state: TrainState, mesh: Mesh | None = None
-) -> tuple[TrainState, Metrics]:
+) -> tuple[TrainState, IterationMetrics]:
     """One rollout and what is learned from it, on all shards.
 
     Args:
         mesh: by `sharding.device_mesh`, one device a shard; None runs all on one device, with the same results.
     """
 
-    def iterate(shared: TrainState, simulation: Simulation) -> tuple[tuple[TrainState, Metrics], Simulation]:
+    def iterate(shared: TrainState, simulation: Simulation) -> tuple[tuple[TrainState, IterationMetrics], Simulation]:
         following, metrics = _iterate(env, env_params, config, replace(shared, simulation=simulation))
         return (replace(following, simulation=None), metrics), following.simulation
 
@@ -162,7 +162,9 @@ def train_iteration(
     return replace(following, simulation=simulation), _sound(metrics)
 
 
-def _iterate(env: Environment, env_params: Any, config: PPOConfig, state: TrainState) -> tuple[TrainState, Metrics]:
+def _iterate(
+    env: Environment, env_params: Any, config: PPOConfig, state: TrainState
+) -> tuple[TrainState, IterationMetrics]:
     """Rollout → advantages → multipliers → epochs."""
     next_key, key = jax.random.split(state.key)
     rollout_key, epochs_key = jax.random.split(sharding.own_key(key, config.shards))
@@ -175,7 +177,7 @@ def _iterate(env: Environment, env_params: Any, config: PPOConfig, state: TrainS
     own = replace(estimates, value=estimates.value / state.units, target=estimates.target / state.units)
     completed = sharding.total(completed, config.shards)
     multipliers = _update_multipliers(config, state.multipliers, completed, state.units[0])
-    samples = price(trajectory, own, multipliers.value, config.shards)
+    samples = combine(trajectory, own, multipliers.value, config.shards)
     learner, losses = run_epochs(config, state.learner, samples, state.iteration, epochs_key)
     following = TrainState(
         learner=learner,
@@ -188,7 +190,7 @@ def _iterate(env: Environment, env_params: Any, config: PPOConfig, state: TrainS
         key=next_key,
         iteration=state.iteration + 1,
     )
-    return following, Metrics(
+    return following, IterationMetrics(
         completed=completed,
         env_steps=jnp.float32(config.num_steps * config.num_envs),
         cost=multipliers.cost,
@@ -228,10 +230,10 @@ def _count_faults(trajectory: Trajectory, params: ActorCritic, shards: int) -> F
     return jnp.append(sharding.total(rollout.faults(trajectory), shards), lost)
 
 
-def policy(config: PPOConfig, state: TrainState, *, averaged: bool = False) -> Policy:
+def policy(config: PPOConfig, state: TrainState, *, averaged: bool = False) -> PolicyNetwork:
     """The policy of a state, for `policy_logits`; `averaged` takes the mean of its recent parameters."""
     params = state.averaged_params if averaged else state.params
-    return Policy(actor=params.actor, normaliser=state.normaliser, activation=config.activation)
+    return PolicyNetwork(actor=params.actor, normaliser=state.normaliser, activation=config.activation)
 
 
 def values(
@@ -247,7 +249,7 @@ def critic(state: TrainState, *, averaged: bool = False) -> MLP:
     return scale_outputs(params.critic, state.units)
 
 
-def require_sound(metrics: Metrics) -> None:
+def require_sound(metrics: IterationMetrics) -> None:
     """Refuse metrics of iterations in which something was not a number, or nothing was legal.
 
     Raises:
@@ -261,14 +263,14 @@ def require_sound(metrics: Metrics) -> None:
         raise TrainingError(f"iteration {iteration}: {FAULTS[which]}{share}")
 
 
-def _sound(metrics: Metrics) -> Metrics:
+def _sound(metrics: IterationMetrics) -> IterationMetrics:
     """Metrics that are known by now must be sound; within a transformation they are not known yet."""
     if not isinstance(metrics.faults, jax.core.Tracer):
         require_sound(metrics)
     return metrics
 
 
-def summarise(metrics: Metrics) -> dict[str, float]:
+def summarise(metrics: IterationMetrics) -> dict[str, float]:
     """Flat means over all leading axes. Episode means are left out where no episode ended, never reported as NaN.
 
     Raises:
@@ -308,7 +310,7 @@ def _numbered(name: str, vector: Float[Array, " entries"]) -> dict[str, float]:
 
 
 def _cost_weight(config: PPOConfig) -> Float[Array, " costs"]:
-    """By how much each further step of an episode counts less towards its cost."""
+    """Factor by which each further step of an episode counts less towards its cost."""
     return each_cost(config, config.cost_gamma if config.discounted_costs else 1.0)
 
 

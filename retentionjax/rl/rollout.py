@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from retentionjax.errors import ConfigError
 from retentionjax.rl import ops
 from retentionjax.rl.leaves import Leaf
-from retentionjax.rl.networks import Policy, apply_mlp
+from retentionjax.rl.networks import PolicyNetwork, apply_mlp
 from retentionjax.rl.normalise import normalise
 
 
@@ -48,7 +48,7 @@ class Specification:
 
 
 @struct.dataclass
-class Episodes:
+class RunningEpisodes:
     """Running sums of the episode each environment is in."""
 
     returns: Leaf  # f32[envs], Σ r weighted by the survival so far
@@ -64,7 +64,7 @@ class Simulation:
 
     env_state: Any  # the environment's own pytree, leading axis envs
     observation: Leaf  # f32[envs, features], raw
-    episodes: Episodes
+    episodes: RunningEpisodes
 
 
 @struct.dataclass
@@ -151,7 +151,7 @@ def faults(trajectory: Trajectory) -> Float[Array, " faults"]:
 
 
 def _any_entry(bad: Array, axes: int) -> Array:
-    """Of what follows the first `axes` axes."""
+    """Whether any entry is true of what follows the first `axes` axes."""
     return bad.any(tuple(range(axes, bad.ndim)))
 
 
@@ -168,7 +168,7 @@ def start(env: Environment, env_params: Any, num_envs: int, num_costs: int, key:
 def collect(
     env: Environment,
     env_params: Any,
-    policy: Policy,
+    policy: PolicyNetwork,
     simulation: Simulation,
     cost_gamma: Float[Array, " costs"],
     num_steps: int,
@@ -190,7 +190,7 @@ def collect(
 def _step(
     env: Environment,
     env_params: Any,
-    policy: Policy,
+    policy: PolicyNetwork,
     simulation: Simulation,
     cost_gamma: Float[Array, " costs"],
     key: PRNGKeyArray,
@@ -223,10 +223,10 @@ def _step(
 
 
 def _account(
-    episodes: Episodes, transition: Trajectory, cost_gamma: Float[Array, " costs"]
-) -> tuple[Episodes, Completed]:
+    episodes: RunningEpisodes, transition: Trajectory, cost_gamma: Float[Array, " costs"]
+) -> tuple[RunningEpisodes, Completed]:
     """Add a step to the running sums; hand over and restart those of the episodes that ended."""
-    running = Episodes(
+    running = RunningEpisodes(
         returns=episodes.returns + episodes.survival * transition.reward,
         costs=episodes.costs + episodes.cost_weight * transition.costs,
         length=episodes.length + 1.0,
@@ -245,8 +245,8 @@ def _account(
     return restarted, completed
 
 
-def _new_episodes(num_envs: int, num_costs: int) -> Episodes:
-    return Episodes(
+def _new_episodes(num_envs: int, num_costs: int) -> RunningEpisodes:
+    return RunningEpisodes(
         returns=jnp.zeros(num_envs),
         costs=jnp.zeros((num_envs, num_costs)),
         length=jnp.zeros(num_envs),

@@ -30,7 +30,7 @@ def local(
     *,
     workers: int,
 ) -> None:
-    """In `workers` threads of this process; the first error stops what has not begun."""
+    """Scores in `workers` threads of this process; the first error stops what has not begun."""
     scorer = Scorer(bundle, plan)
     scorer.warm()
     with ThreadPoolExecutor(workers) as pool:
@@ -56,7 +56,7 @@ def ray(
     *,
     workers: int,
 ) -> None:
-    """By Ray Data: a row a shard, `map_batches` over actors that each load the bundle once.
+    """Scores by Ray Data: a row a shard, `map_batches` over actors that each load the bundle once.
 
     Every machine must reach the same paths (a bucket or a shared disk) and have this package installed. A cluster
     that runs already is used; otherwise Ray starts here with `workers` processors. Raises ConfigError without the

@@ -26,7 +26,7 @@ OnError = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)
-class Source:
+class InputFile:
     """One input file as it must be."""
 
     name: str
@@ -70,7 +70,7 @@ class Plan:
     on_error: OnError
     """What a row that cannot be read does: stop everything, or be left out and named in a file."""
     rows_per_shard: int
-    sources: tuple[Source, ...]
+    sources: tuple[InputFile, ...]
     holdout: float = 0.0
     """Share of customers left alone, so that the effect of contacting the others can be measured."""
     salt: str = ""
@@ -88,12 +88,12 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Of all sources."""
+        """Rows of all sources."""
         return sum(source.rows for source in self.sources)
 
     @property
     def shards(self) -> tuple[Shard, ...]:
-        """In the order of the input."""
+        """Shards in the order of the input."""
         spans = [
             (place, first, min(self.rows_per_shard, source.rows - first))
             for place, source in enumerate(self.sources)
@@ -108,7 +108,7 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """As the manifest holds it."""
+        """The plan as the manifest holds it."""
         return {"format": FORMAT, "id": self.id, **asdict(self), "sources": [asdict(each) for each in self.sources]}
 
 
@@ -131,9 +131,9 @@ def find(customers: str | os.PathLike[str]) -> dict[str, epath.Path]:
     return found
 
 
-def describe(files: Mapping[str, epath.Path]) -> tuple[Source, ...]:
+def describe(files: Mapping[str, epath.Path]) -> tuple[InputFile, ...]:
     """Rows and hash of each file. Raises DataError naming a file that is no Parquet, or when there is no row at all."""
-    sources = tuple(Source(name, _rows(path), storage.sha256(path)) for name, path in files.items())
+    sources = tuple(InputFile(name, _rows(path), storage.sha256(path)) for name, path in files.items())
     if not any(source.rows for source in sources):
         raise DataError(f"{', '.join(map(str, files.values()))}: no rows; at least one customer is needed")
     return sources

@@ -1,4 +1,4 @@
-"""From a request to a finished output folder: plan → what is missing of it → score → summary."""
+"""Running a request to a finished output folder: plan → what is missing of it → score → summary."""
 
 import fcntl
 import os
@@ -59,7 +59,7 @@ class Result:
 
     @property
     def speed(self) -> str:
-        """In words."""
+        """The result in words."""
         if not self.rows_now:
             return "all done before"
         return f"{self.rows_now:,} rows in {duration(self.seconds)}, {self.rows_now / self.seconds:,.0f} rows/s"
@@ -102,7 +102,7 @@ def run(request: Request) -> Result:
 
 
 def _total(plan: Plan, folder: epath.Path, shards: tuple[Shard, ...]) -> Count:
-    """Of all parts, each of which must be there, and account for every row of its shard."""
+    """Total of all parts, each of which must be there, and account for every row of its shard."""
     total = NOTHING
     for shard in shards:
         count = read_count(folder / shard.part, plan, shard)

@@ -16,7 +16,7 @@ from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
 from retentionjax.decide.customer import unknown
 from retentionjax.decide.draws import place, uniform
-from retentionjax.decide.facts import Fault, Features
+from retentionjax.decide.facts import FactFault, Features
 from retentionjax.decide.program import Decider, sample
 from retentionjax.env import actions
 from retentionjax.env.actions import WAIT
@@ -41,7 +41,7 @@ _REJECTS = pa.schema(
 
 @dataclass(frozen=True)
 class Count:
-    """Of a shard, kept in the footer of its part."""
+    """Counts of a shard, kept in the footer of its part."""
 
     rows: int
     """Decided."""
@@ -54,7 +54,7 @@ class Count:
     held_out: int = 0
 
     def __add__(self, other: "Count") -> "Count":
-        """Of both together."""
+        """Counts of both together."""
         return Count(
             *(mine + theirs for mine, theirs in zip(asdict(self).values(), asdict(other).values(), strict=True))
         )
@@ -105,7 +105,7 @@ class Scorer:
         Raises DataError naming file, row and column of the first row that cannot be read, unless the plan skips
         such rows; then they are left out.
         """
-        faults: list[tuple[int, Fault]] = []
+        faults: list[tuple[int, FactFault]] = []
         count = NOTHING
         with storage.new_file(folder / shard.part) as partial:
             with pq.ParquetWriter(str(partial), self.schema, compression="zstd") as writer:
@@ -123,7 +123,9 @@ class Scorer:
         """Compiles the program."""
         self._decider.warm(baseline=False)
 
-    def _decisions(self, shard: Shard, source: epath.Path, faults: list[tuple[int, Fault]]) -> Iterator[pa.RecordBatch]:
+    def _decisions(
+        self, shard: Shard, source: epath.Path, faults: list[tuple[int, FactFault]]
+    ) -> Iterator[pa.RecordBatch]:
         """Batch by batch; rows that are skipped are added to `faults` with their number in the file, from 1."""
         for first, rows in self._read(shard, source):
             features, wrong = self.facts.table(rows)
@@ -231,7 +233,7 @@ def _groups(file: pq.ParquetFile, shard: Shard) -> tuple[list[int], int]:
     return groups, first
 
 
-def _write_rejects(path: epath.Path, name: str, faults: list[tuple[int, Fault]]) -> None:
+def _write_rejects(path: epath.Path, name: str, faults: list[tuple[int, FactFault]]) -> None:
     rows = [
         {"file": name, "row": row, "column": fault.field, "value": str(fault.value), "wrong": fault.wrong}
         for row, fault in faults

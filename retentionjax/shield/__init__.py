@@ -6,7 +6,7 @@ A Brief describes the message; `check` judges a text against it, `render` writes
 from retentionjax.shield.brief import Brief, Channel, Sender, Tone
 from retentionjax.shield.checking import check, grounded
 from retentionjax.shield.contact import Permission, Recipient, may_contact
-from retentionjax.shield.offer import Offer
+from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.rules import Rules, load_rules
 from retentionjax.shield.templates import footer, render, render_checked
 from retentionjax.shield.verdict import Verdict, Violation
@@ -14,7 +14,7 @@ from retentionjax.shield.verdict import Verdict, Violation
 __all__ = [
     "Brief",
     "Channel",
-    "Offer",
+    "OfferTerms",
     "Permission",
     "Recipient",
     "Rules",

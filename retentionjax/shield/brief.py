@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from retentionjax.errors import ConfigError
 from retentionjax.shield.lexicon import LANGUAGES, Language
-from retentionjax.shield.offer import Offer
+from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.reading import BLANK, Reading, blanked, fold
 
 Channel = Literal["sms", "email", "push"]
@@ -118,7 +118,7 @@ class Brief:
     """One message to be written."""
 
     channel: Channel
-    offer: Offer
+    offer: OfferTerms
     sender: Sender
     tone: Tone = "warm"
     first_name: str | None = None

@@ -11,7 +11,7 @@ from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Brief, Sender
 from retentionjax.shield.checking import check
 from retentionjax.shield.lexicon import LANGUAGES
-from retentionjax.shield.offer import Offer
+from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.quantities import CURRENCIES
 from retentionjax.shield.reading import fold, read
 from retentionjax.shield.rules import load_rules
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | None = None) -> Offer:
+def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | None = None) -> OfferTerms:
     """The offer of `none`, `10%` or `15 USD`, with the company's words for it. Raises ConfigError for other words."""
     found = _OFFER.fullmatch(words.strip())
     if found is None:
@@ -58,7 +58,7 @@ def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | 
             last = dt.date.fromisoformat(ends)
         except ValueError:
             raise ConfigError(f"--ends is {ends!r}; allowed: a day such as 2026-12-31") from None
-    return Offer(
+    return OfferTerms(
         float(found["percent"] or 0) / 100,
         amount=float(found["amount"] or 0),
         currency=(found["currency"] or "USD").upper(),

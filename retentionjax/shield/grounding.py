@@ -13,7 +13,7 @@ from dataclasses import fields
 from retentionjax.shield import links
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.lexicon import Language
-from retentionjax.shield.quantities import LEXICONS, SIGNS, Amount, Length, Reader, reader
+from retentionjax.shield.quantities import LEXICONS, SIGNS, Amount, Length, QuantityReader, reader
 from retentionjax.shield.reading import Reading, fold
 from retentionjax.shield.rules import Phrasing
 from retentionjax.shield.verdict import Finding
@@ -34,7 +34,7 @@ class Grounding:
 
     def __init__(self, reading: Reading, brief: Brief) -> None:
         self._reading, self._brief, self._offer = reading, brief, brief.offer
-        self._read: Reader = reader(brief.language)
+        self._read: QuantityReader = reader(brief.language)
         self._around = _contexts(brief.language)
         self._text = reading.plain
         self._say = fold(brief.offer.say or "")

@@ -1,4 +1,4 @@
-"""In which language, with which words and to what purpose a message is written."""
+"""The language of a message: its words and its purpose."""
 
 import re
 from collections.abc import Iterator

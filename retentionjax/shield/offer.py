@@ -20,7 +20,7 @@ _LONGEST = 60
 
 
 @dataclass(frozen=True)
-class Offer:
+class OfferTerms:
     """What a customer gets on accepting; without discount, amount and words it is a contact without an offer."""
 
     discount: float = 0.0

@@ -49,7 +49,7 @@ Quantity = float | Amount | Length
 """A percentage, an amount or a duration."""
 
 
-class Reader:
+class QuantityReader:
     """The quantities of a text in one language."""
 
     def __init__(self, lexicon: Lexicon) -> None:
@@ -148,9 +148,9 @@ class Reader:
 
 
 @functools.cache
-def reader(language: Language) -> Reader:
+def reader(language: Language) -> QuantityReader:
     """The reader of a language."""
-    return Reader(LEXICONS[language])
+    return QuantityReader(LEXICONS[language])
 
 
 def date_text(day: dt.date, language: Language = "en") -> str:

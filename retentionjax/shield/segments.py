@@ -11,7 +11,7 @@ _EXTENDED = frozenset("^{}\\[~]|€\f")
 
 
 @dataclass(frozen=True)
-class Length:
+class SegmentCount:
     """What a text takes."""
 
     alphabet: Literal["gsm", "ucs2"]
@@ -20,13 +20,13 @@ class Length:
     segments: int
 
 
-def measure(text: str) -> Length:
+def measure(text: str) -> SegmentCount:
     """Alphabet, units and segments of a short message; a character of two units is never split over segments."""
     gsm = all(each in _BASIC or each in _EXTENDED for each in text)
     sizes = [(2 if each in _EXTENDED else 1) if gsm else (2 if ord(each) > 0xFFFF else 1) for each in text]
     single, part = (160, 153) if gsm else (70, 67)
     units = sum(sizes)
-    return Length("gsm" if gsm else "ucs2", units, 1 if units <= single else _parts(sizes, part))
+    return SegmentCount("gsm" if gsm else "ucs2", units, 1 if units <= single else _parts(sizes, part))
 
 
 def _parts(sizes: list[int], part: int) -> int:

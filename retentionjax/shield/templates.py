@@ -100,7 +100,7 @@ def render(brief: Brief, rules: Rules | None = None) -> str:
 
 
 def render_checked(brief: Brief, rules: Rules | None = None) -> tuple[str, Verdict]:
-    """As `render`, with the verdict that passed it, so that nobody need check it again."""
+    """Renders as `render` does, with the verdict that passed it, so that nobody need check it again."""
     last = None
     for text in _candidates(brief):
         verdict = check(text, brief, rules)

@@ -309,8 +309,8 @@ def _chance(before: Int[np.ndarray, " bins"], now: Int[np.ndarray, " bins"], lev
 
 
 def _number(values: pd.Series) -> Column:
-    """About ten bins of as many rows each, a value that a tenth of the rows have in a bin of its own, and one bin on
-    either side of all training values: a column that is always 0 and now 1 has moved."""
+    """Bins of a number: about ten of as many rows each, a value that a tenth of the rows have in a bin of its own, and
+    one bin on either side of all training values: a column that is always 0 and now 1 has moved."""
     known = values.dropna().to_numpy(np.float64)
     edges = tuple(float(edge) for edge in _edges(known)) if len(known) else ()
     return Column(edges, None, tuple(Column(edges, None, ()).count(values).tolist()))

@@ -1,4 +1,4 @@
-"""From a frame to the numbers a booster sees, the same in training and in serving."""
+"""Encoding a frame as the numbers a booster sees, the same in training and in serving."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -48,7 +48,7 @@ class Ensemble:
 
     @property
     def depth(self) -> int:
-        """Of the deepest tree, at least 1."""
+        """Depth of the deepest tree, at least 1."""
         return max(1, *(tree.depth for tree in self.trees))
 
 
@@ -107,7 +107,7 @@ def _tree(raw: Mapping[str, Any]) -> Tree:
 
 
 def _log_odds(probability: float) -> float:
-    """As XGBoost computes it: the odds in single precision, their logarithm rounded from double."""
+    """Log-odds as XGBoost computes them: the odds in single precision, their logarithm rounded from double."""
     one = np.float32(1)
     return -math.log(float(one / np.float32(probability) - one))
 

@@ -134,7 +134,8 @@ def _log_losses(label: Labels, probability: Probabilities) -> Float[np.ndarray, 
 def _placements(
     label: Labels, probability: Probabilities
 ) -> tuple[Float[np.ndarray, " positives"], Float[np.ndarray, " negatives"]]:
-    """For each positive the share of negatives below it, for each negative the share of positives above it."""
+    """Placements: for each positive the share of negatives below it, for each negative the share of positives above
+    it."""
     positives, negatives = np.sort(probability[label == 1]), np.sort(probability[label == 0])
 
     def below(sorted_others: np.ndarray, values: np.ndarray) -> Float[np.ndarray, " values"]:

@@ -83,7 +83,7 @@ def _ours(params: EnvParams, policy: Policy) -> Callable[[int], int]:
 
 def _network() -> Policy:
     nets = networks.init_actor_critic(jax.random.key(0), 16, 13, learned.NUM_HEADS, (64, 64), 2.0)
-    return learned.ppo(networks.Policy(actor=nets.actor, normaliser=None, activation="tanh"), 4.0)
+    return learned.ppo(networks.PolicyNetwork(actor=nets.actor, normaliser=None, activation="tanh"), 4.0)
 
 
 def _same_in_expectation(params: EnvParams, rule: Policy, peer: numpy_retention.Campaign) -> None:

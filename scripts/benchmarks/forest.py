@@ -44,7 +44,7 @@ def run() -> dict[str, float]:
 
 
 def _take_one_core() -> None:
-    """Before JAX starts its threads: it makes as many as the process has cores."""
+    """Keeps to one core. Called before JAX starts its threads: it makes as many as the process has cores."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 

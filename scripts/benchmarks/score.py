@@ -77,7 +77,7 @@ def make(folder: Path) -> tuple[learned.Trained, Bundle]:
         models[name] = fit(frame, label, **columns, config=config, seed=0, folds=2)
     sizes = (observation.size(actions.offers(PARAMS)), ACTIONS, learned.NUM_HEADS, (64, 64), 2.0)
     nets = networks.init_actor_critic(jax.random.key(0), *sizes)
-    policy = learned.Trained(learned.ppo(networks.Policy(nets.actor, None, "tanh"), 1.0), nets.critic)
+    policy = learned.Trained(learned.ppo(networks.PolicyNetwork(nets.actor, None, "tanh"), 1.0), nets.critic)
     contents = Contents(
         churn=models["telco"],
         churn_schema=tables["telco"].schema,
@@ -179,7 +179,7 @@ def numpy_loop(bundle: Bundle, weights: list[tuple[np.ndarray, np.ndarray]], cus
 
 
 def fresh_observation(churn: np.ndarray, accept: np.ndarray, charge: np.ndarray, offers: np.ndarray) -> np.ndarray:
-    """Of customers never contacted, on the first day, in a calm period (see `env.observation`)."""
+    """Observation of customers never contacted, on the first day, in a calm period (see `env.observation`)."""
     seen = np.zeros((len(churn), observation.size(actions.offers(PARAMS))), np.float32)
     average, share = 1 - (1 - churn) ** (1 / 30), (1 / 45) / (1 / 45 + 1 / 7)
     calm = average / (1 - share + 6.0 * share)
@@ -220,7 +220,7 @@ def _score(bundle: str, customers: Path) -> dict[str, float]:
 
 
 def _peak_mb() -> float:
-    """Of this process alone (Linux); `ru_maxrss` would count what the parent held before the start."""
+    """Peak memory of this process alone (Linux); `ru_maxrss` would count what the parent held before the start."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 

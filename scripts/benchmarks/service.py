@@ -287,7 +287,7 @@ async def generate(port: int, bodies: list[str], pid: int, seed: int, key: str) 
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Of the process and of those that it started: the service's engine is one of its own."""
+    """CPU time of the process and of those that it started: the service's engine is one of its own."""
     stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has ended

@@ -8,19 +8,19 @@ import statistics
 import time
 from collections.abc import Callable
 
-from retentionjax.shield import Brief, Offer, Sender, check, render
+from retentionjax.shield import Brief, OfferTerms, Sender, check, render
 from retentionjax.shield.brief import CHANNELS, TONES
 
 ROUNDS = 30
 SENDER = Sender("Northwind", "1 Main Street, Springfield", ("northwind.example",), "https://northwind.example/leave")
 FACTS = {"plan": "fiber internet", "tenure": "14 months", "charge": "$70.35"}
 OFFERS = (
-    Offer(),
-    Offer(0.05),
-    Offer(0.10),
-    Offer(1.0, say="one month free"),
-    Offer(amount=15.0),
-    Offer(say="twice the speed", days=90),
+    OfferTerms(),
+    OfferTerms(0.05),
+    OfferTerms(0.10),
+    OfferTerms(1.0, say="one month free"),
+    OfferTerms(amount=15.0),
+    OfferTerms(say="twice the speed", days=90),
 )
 NAMES = ("Maria", "José", "Мария", None)
 

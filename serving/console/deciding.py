@@ -20,7 +20,7 @@ from serving.console.sliders import Slider, sliders
 from serving.domain.decisions.controllers import ask_of
 from serving.domain.decisions.explaining import explained
 from serving.domain.decisions.refusals import problem_of
-from serving.domain.decisions.schemas import DecisionIn, Explanation, SimulationIn
+from serving.domain.decisions.schemas import DecisionIn, ExplanationOut, SimulationIn
 from serving.domain.decisions.simulating import simulate as simulated
 from serving.engine.contract import Ask, Decision, EngineError, Mark
 from serving.engine.slots import Served
@@ -84,7 +84,7 @@ async def simulate(request: Http) -> Response[Any]:
         "customer_id": person.customer_id,
         "facts": person.facts,
         "history": {**history, "day": None if day is None else int(day)},
-        "overrides": {"price": _number(form, "overrides.price")},
+        "overrides": {"multiplier": _number(form, "overrides.multiplier")},
     }
     plain = {name: _without_none(value) if name != "facts" else value for name, value in body.items()}
     asked = decode(msgspec.json.encode(plain), SimulationIn)
@@ -156,8 +156,8 @@ async def _shown(request: Http, decision: Decision, person: Person, row: Any) ->
     }
 
 
-def _sliders(state: Any, person: Person, decision: Decision, why: Explanation | None) -> Sequence[Slider]:
-    """For the facts that matter most, and for what the ledger and the campaign say."""
+def _sliders(state: Any, person: Person, decision: Decision, why: ExplanationOut | None) -> Sequence[Slider]:
+    """Sliders for the facts that matter most, and for what the ledger and the campaign say."""
     bundle = _active(state).bundle
     names = [each.field for each in why.reasons] if why else []
     return sliders(bundle, person.facts, names, decision, state.engine.price)
@@ -174,7 +174,7 @@ def marked(text: str, marks: Sequence[Mark]) -> list[tuple[str, Mark | None]]:
     return [piece for piece in [*pieces, (text[place:], None)] if piece[0]]
 
 
-def _likely(why: Explanation) -> list[Any]:
+def _likely(why: ExplanationOut) -> list[Any]:
     """Actions, the likeliest first; those that no rule forbids before the others."""
     return sorted(why.actions, key=lambda each: (bool(each.removed_by), -each.propensity, each.action))
 
@@ -184,7 +184,7 @@ def _factor(log_odds: float) -> float:
 
 
 def _ask(person: Person, *, dry_run: bool, idempotency: tuple[str, str]) -> Ask:
-    """As if it came by the API. Raises Problem 422 where a field does not fit."""
+    """Asks as if it came by the API. Raises Problem 422 where a field does not fit."""
     key_id, once = idempotency
     data = decode(people.request_of(person, dry_run=dry_run), DecisionIn)
     return ask_of(data, key_id, f"console:{once}" if once else None)

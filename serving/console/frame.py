@@ -101,7 +101,7 @@ def _mode(ledger: Any) -> str:
 
 
 def on_signed_out(request: Http, _error: SignedOut) -> Response[Any]:
-    """To the sign-in page; HTMX is told to load it whole."""
+    """Redirects to the sign-in page; HTMX is told to load it whole."""
     if is_part(request):
         return Response("", status_code=204, headers={"HX-Redirect": SIGN_IN})
     return Redirect(SIGN_IN, status_code=303)

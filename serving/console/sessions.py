@@ -23,7 +23,7 @@ _DOMAIN = b"retentionjax console v1 "
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Of one signed-in browser."""
+    """Session of one signed-in browser."""
 
     word: str
     ends_at: float

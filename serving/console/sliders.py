@@ -25,7 +25,7 @@ class Slider:
 
 
 def sliders(
-    bundle: Bundle, facts: Mapping[str, Any], strongest: Sequence[str], decision: Decision, price: float
+    bundle: Bundle, facts: Mapping[str, Any], strongest: Sequence[str], decision: Decision, multiplier: float
 ) -> list[Slider]:
     """The charge, the numeric facts that move the risk most, then the ledger's and the campaign's part."""
     schema = bundle.schema
@@ -40,12 +40,12 @@ def sliders(
             "Far below today's: something has happened",
         ),
         Slider("history.day", "Campaign day", min(decision.day, horizon), 0, horizon, 1),
-        Slider("overrides.price", "Price of a dollar", round(price, 2), 0, 5, 0.05, "Moves the net worth of offers"),
+        Slider("overrides.multiplier", "Price of a dollar", round(multiplier, 2), 0, 5, 0.05, "Moves the net worth"),
     ]  # fmt: skip
 
 
 def _fact(name: str, value: float) -> Slider:
-    """From zero to twice the value; around it where it is negative."""
+    """Slider from zero to twice the value; around it where it is negative."""
     span = max(abs(value), 1.0)
     step = 10.0 ** (len(str(int(span))) - 3)
     low = 0.0 if value >= 0 else value - span

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from retentionjax.decide.draws import Group
-from retentionjax.decide.facts import Fault
+from retentionjax.decide.facts import FactFault
 from retentionjax.errors import RetentionJaxError
 from serving.fields import CampaignId, CustomerId, DecisionId, Micros
 from serving.ledger.types import DecisionRow
@@ -92,7 +92,7 @@ class KeyReused(EngineError):  # noqa: N818
 class WrongFacts(EngineError):  # noqa: N818
     """Facts that do not fit the bundle's schema."""
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, faults: tuple[FactFault, ...]) -> None:
         super().__init__(f"facts do not fit: {', '.join(each.field for each in faults)}")
         self.faults = faults
 

@@ -200,7 +200,7 @@ def _rows(decided: Decided, chosen: np.ndarray, limits: Conditions, customers: S
         observations,
         propensities,
         decided.values.tolist(),
-        map(Pace, limits.throttle.tolist(), repeat(None) if limits.price is None else limits.price.tolist()),
+        map(Pace, limits.throttle.tolist(), repeat(None) if limits.multiplier is None else limits.multiplier.tolist()),
         customers,
         strict=True,
     )

@@ -25,9 +25,9 @@ from serving.engine.contract import Ask, EngineError, EngineLost, Given, NotRunn
 from serving.engine.slots import Lineup, Served, Slot
 from serving.engine.wire import (
     Answered,
-    Change,
     Drain,
     Failed,
+    LineupChange,
     Link,
     Packet,
     Scrape,
@@ -131,12 +131,12 @@ class Engine:
 
     async def activate(self, path: str, role: SlotName = "active", weight: float = 0.0) -> Lineup:
         """Puts the bundle at `path` to work; see `process.Host.activate`."""
-        lineup: Lineup = await self._ask(Change(next(self._numbers), path, role, weight), self._control)
+        lineup: Lineup = await self._ask(LineupChange(next(self._numbers), path, role, weight), self._control)
         return lineup
 
     async def deactivate(self, role: SlotName) -> Lineup:
         """Ends the canary or the shadow. Raises ConfigError for the active bundle, which can only be replaced."""
-        lineup: Lineup = await self._ask(Change(next(self._numbers), None, role, 0.0), self._control)
+        lineup: Lineup = await self._ask(LineupChange(next(self._numbers), None, role, 0.0), self._control)
         return lineup
 
     async def exposition(self) -> bytes:
@@ -185,7 +185,7 @@ class Engine:
 
     @property
     def process_id(self) -> int | None:
-        """Of the engine's process; None before `start`."""
+        """Id of the engine's process; None before `start`."""
         return None if self._process is None else self._process.pid
 
     # --- to and fro -------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ class Engine:
             await asyncio.to_thread(_end, self._process)
 
     async def _answered(self) -> None:
-        """Until nothing is asked any more."""
+        """Waits until nothing is asked any more."""
         while self._asked:
             await asyncio.wait(self._asked.values())
 

@@ -111,7 +111,7 @@ class Inbox:
         self._wake()
 
     def put_back(self, jobs: list[Job]) -> None:
-        """Before all others, in their order."""
+        """Puts jobs back before all others, in their order."""
         self._jobs.extendleft(reversed(jobs))
 
     def gather(self) -> Gathered | None:

@@ -28,7 +28,7 @@ from retentionjax import shield
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.language import writer
 from retentionjax.errors import BundleError, ConfigError, DataError, RetentionJaxError
-from retentionjax.shield import Brief, Offer, Recipient, Rules, Sender, may_contact
+from retentionjax.shield import Brief, OfferTerms, Recipient, Rules, Sender, may_contact
 from retentionjax.shield.brief import CHANNELS
 from retentionjax.shield.verdict import Verdict, Violation
 from serving.engine.contract import Ask, Mark, Message
@@ -43,7 +43,7 @@ _QUARTER = 900.0  # seconds; quiet hours begin and end on a quarter of an hour i
 _REACHABLE = frozenset(CHANNELS)  # whether she agreed to be contacted at all is another question
 
 
-class QuietHours:
+class QuietHoursCache:
     """The quiet hours of a bundle's rules, remembered for each zone and quarter of an hour."""
 
     def __init__(self, rules: Rules) -> None:
@@ -89,7 +89,7 @@ class Blocked(Exception):  # noqa: N818 - what the shield says
 
 
 class Templates:
-    """Of one bundle. Used by the writer's thread only."""
+    """Templates of one bundle. Used by the writer's thread only."""
 
     def __init__(self, bundle: Bundle, kept: int = _KEPT) -> None:
         """Raises BundleError for a bundle without the part `shield`."""
@@ -136,7 +136,7 @@ def checked(text: str, source: Literal["model", "template"], brief: Brief, rules
 
 
 def passed(text: str, verdict: Verdict, source: str, brief: Brief) -> Message:
-    """As `checked`, with what the shield said: the only way to a Message is through here."""
+    """Passes as `checked` does, with what the shield said: the only way to a Message is through here."""
     if not verdict.passed:
         raise Blocked(verdict.blocking)
     return Message(
@@ -165,7 +165,7 @@ _TRIES = 2  # texts of one kind; the shield refuses so few that hardly two in a 
 _log = structlog.get_logger("serving.engine.models")
 
 WARM_UP = Brief(
-    "sms", Offer(0.1), Sender("Northwind", "Northwind", ("northwind.example",), "https://northwind.example/u")
+    "sms", OfferTerms(0.1), Sender("Northwind", "Northwind", ("northwind.example",), "https://northwind.example/u")
 )
 """What is written to nobody when a bundle begins to serve: loading and compiling take longer than a customer waits."""
 

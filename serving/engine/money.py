@@ -28,14 +28,15 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from retentionjax.bundle import Bundle
-from retentionjax.env.prices import Prices
+from retentionjax.env.multipliers import MultiplierTable
 from serving.ledger.types import DAY, MICROS, CampaignView
 
 _MONTH = 30  # days of a charge
 
 
 def to_micros(dollars: float) -> int:
-    """To the nearest: what is written with six places is meant so, and in binary 80.1 $ may be 80099999.99999999."""
+    """Micro-units, rounded to the nearest: what is written with six places is meant so, and in binary 80.1 $ may be
+    80099999.99999999."""
     return round(dollars * MICROS)
 
 
@@ -70,7 +71,7 @@ class Costs:
 
 
 class Pace(NamedTuple):
-    """Of a campaign now."""
+    """Pace of a campaign now."""
 
     throttle: float
     """θ ∈ [0, 1], by which the chance of each contact is multiplied."""
@@ -78,8 +79,8 @@ class Pace(NamedTuple):
     """$ of value charged to the policy for a $ of spend; None: the policy knows one price, that of its training."""
 
 
-def pace(campaign: CampaignView, prices: Prices | None, now: float) -> Pace:
-    """Of a campaign at `now`, under a bundle with this table of prices, None for one without."""
+def pace(campaign: CampaignView, prices: MultiplierTable | None, now: float) -> Pace:
+    """Pace of a campaign at `now`, under a bundle with this table of prices, None for one without."""
     return Pace(throttle(campaign, now), None) if prices is None else _by_price(campaign, prices, now)
 
 
@@ -90,8 +91,8 @@ def throttle(campaign: CampaignView, now: float) -> float:
     return min(1.0, max(0.0, left) / time_left) if time_left > 0 else 0.0
 
 
-def _by_price(campaign: CampaignView, prices: Prices, now: float) -> Pace:
-    dearest, least = prices.price[-1], prices.spend[-1]
+def _by_price(campaign: CampaignView, prices: MultiplierTable, now: float) -> Pace:
+    dearest, least = prices.multiplier[-1], prices.spend[-1]
     time_left = _time_left(campaign, now)
     if time_left <= 0:
         return Pace(0.0, dearest)

@@ -26,12 +26,24 @@ from serving.engine.inbox import Done, Finish, Inbox, Job, answered
 from serving.engine.messages import Models, Unwritten
 from serving.engine.slots import Lineup, Served, Slot, follow
 from serving.engine.steps import PENDING, TEMPLATE, Steps
-from serving.engine.wire import Change, Drain, Link, Packet, Scrape, Scraped, Serving, ToEngine, Wanted, failed, frame
+from serving.engine.wire import (
+    Drain,
+    LineupChange,
+    Link,
+    Packet,
+    Scrape,
+    Scraped,
+    Serving,
+    ToEngine,
+    Wanted,
+    failed,
+    frame,
+)
 from serving.engine.writer import Writer
 from serving.ledger import Ledger
 from serving.ledger.types import BundleSlot, Clock, SlotName, Slots
 from serving.observability import logs
-from serving.observability.logs import DecisionLog
+from serving.observability.logs import DecisionLogWriter
 from serving.observability.metrics import Metrics
 from serving.settings import Settings, parse
 
@@ -59,7 +71,7 @@ class Host:
             self._models = Models(settings, self._metrics)
         self._inbox = Inbox(settings.batch_wait_ms / 1000, max(sizes), decisions, self._job, self._finish)
         steps = Steps(ledger, settings, self._models, self._metrics)
-        log = DecisionLog(on=settings.log_level in ("debug", "info"))
+        log = DecisionLogWriter(on=settings.log_level in ("debug", "info"))
         self._writer = Writer(ledger, self._inbox, steps, self._metrics, log)
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,7 +84,7 @@ class Host:
     # --- what the service says --------------------------------------------------------------------------------
 
     def _received(self, packet: Packet) -> None:
-        if isinstance(packet, Change):
+        if isinstance(packet, LineupChange):
             self._run(self._change(packet))
         elif isinstance(packet, Scrape):
             self.link.say(Scraped(packet.number, self._metrics.exposition()))
@@ -87,7 +99,7 @@ class Host:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _change(self, change: Change) -> None:
+    async def _change(self, change: LineupChange) -> None:
         try:
             if change.path is None:
                 await self.deactivate(change.role)
@@ -238,7 +250,7 @@ class Host:
         return Slot(path, served)
 
     async def _beside(self, lineup: Lineup, stored: Slots) -> Lineup:
-        """With the canary and the shadow that were there before."""
+        """A lineup with the canary and the shadow that were there before."""
         found: list[Slot | None] = []
         for name, each in (("canary", stored.canary), ("shadow", stored.shadow)):
             try:
@@ -292,7 +304,8 @@ class Host:
 async def serve(
     settings: Settings, control: socket.socket, decisions: socket.socket, *, clock: Clock = time.time, **options: Any
 ) -> None:
-    """Until the service drains it or is gone. What keeps it from starting is said, not raised; `options` of Host."""
+    """Serves until the service drains it or is gone. What keeps it from starting is said, not raised; `options` of
+    Host."""
     try:
         ledger = await asyncio.to_thread(lambda: Ledger.open(settings.database, clock=clock))
     except RetentionJaxError as error:
@@ -319,7 +332,7 @@ async def serve(
 
 
 def main() -> None:
-    """With the settings of the environment."""
+    """Runs with the settings of the environment."""
     for each in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group of processes; the service drains us
         signal.signal(each, signal.SIG_IGN)
     settings = parse([], os.environ)

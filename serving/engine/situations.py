@@ -1,4 +1,4 @@
-"""From what the ledger knows to what the program takes: each customer's standing, and what is forbidden today."""
+"""What the program takes, of what the ledger knows: each customer's standing, and what is forbidden today."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,7 +105,7 @@ def conditions(
         allowed=allowed,
         throttle=np.array([each.throttle for each in of_each], np.float32),
         exploration=np.full(len(situations), exploration, np.float32),
-        price=None if served.prices is None else np.array([each.price for each in of_each], np.float32),
+        multiplier=None if served.prices is None else np.array([each.price for each in of_each], np.float32),
     )
 
 

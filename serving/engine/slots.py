@@ -18,15 +18,15 @@ import structlog
 
 from retentionjax.bundle import Bundle, load
 from retentionjax.company.offers import NONE
-from retentionjax.decide.facts import Fault, Row
+from retentionjax.decide.facts import FactFault, Row
 from retentionjax.decide.program import SIZES, Decider
 from retentionjax.env.actions import WAIT
-from retentionjax.env.prices import Prices
+from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.env.types import NO_OFFER
 from retentionjax.errors import DataError, RetentionJaxError
 from retentionjax.shield import Rules
 from serving.engine.contract import Ask, BundleVersion, OfferMade, WrongFacts
-from serving.engine.messages import QuietHours, Templates
+from serving.engine.messages import QuietHoursCache, Templates
 from serving.engine.money import Costs
 from serving.ledger.types import BundleSlot, SlotName, Slots
 from serving.observability.metrics import Metrics
@@ -104,8 +104,8 @@ class Served:
         self.choices = Choices(bundle)
         self.rules: Rules | None = bundle.rules
         self.templates = Templates(bundle) if bundle.rules is not None and bundle.message is not None else None
-        self.quiet = QuietHours(bundle.rules) if bundle.rules is not None else None
-        self.prices: Prices | None = None if bundle.priced is None else bundle.priced.prices
+        self.quiet = QuietHoursCache(bundle.rules) if bundle.rules is not None else None
+        self.prices: MultiplierTable | None = None if bundle.any_budget is None else bundle.any_budget.multipliers
         self.price = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
         self.policy_version = bundle.manifest.files[_POLICY].sha256[:_DIGITS]
         self.rules_version = bundle.rules.version if bundle.rules is not None else ""
@@ -132,7 +132,7 @@ class Served:
         """The customer's facts as numbers. Raises WrongFacts naming every field that does not fit."""
         name = str(self.bundle.schema.id)
         if name in ask.facts:  # the id is no fact
-            raise WrongFacts((Fault(name, ask.facts[name], "is unknown", "the facts of the bundle's schema"),))
+            raise WrongFacts((FactFault(name, ask.facts[name], "is unknown", "the facts of the bundle's schema"),))
         record = {**ask.facts, name: ask.customer_id}
         try:
             return self.decider.facts.row(record)
@@ -149,7 +149,7 @@ class Slot:
 
     @property
     def record(self) -> BundleSlot:
-        """As the ledger keeps it."""
+        """The record that the ledger keeps."""
         return BundleSlot(self.served.id, self.path)
 
 
@@ -180,7 +180,7 @@ class Lineup:
 
     @property
     def record(self) -> Slots:
-        """As the ledger keeps it."""
+        """The record that the ledger keeps."""
         return Slots(
             active=self.active.record,
             canary=None if self.canary is None else self.canary.record,
@@ -199,7 +199,7 @@ Limit = Literal["error_rate", "p99", "block_rate"]
 _P99 = 0.01  # share of decisions that may be slower than the limit on the 99th percentile
 
 
-class Seen(NamedTuple):
+class CanaryDecision(NamedTuple):
     """One decision of the canary."""
 
     failed: bool
@@ -208,16 +208,16 @@ class Seen(NamedTuple):
 
 
 class Watch:
-    """Of one canary. Used by the writer's thread only."""
+    """Status of one canary. Used by the writer's thread only."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._window: deque[Seen] = deque(maxlen=settings.canary_window)
+        self._window: deque[CanaryDecision] = deque(maxlen=settings.canary_window)
 
     def saw(self, count: int, *, failed: bool, seconds: float, blocked: int) -> None:
         """A micro-batch of `count` decisions that took `seconds`; `blocked` of their messages were refused."""
         slow = seconds * 1000 > self._settings.canary_p99_ms
-        self._window.extend(Seen(failed, slow, place < blocked) for place in range(count))
+        self._window.extend(CanaryDecision(failed, slow, place < blocked) for place in range(count))
 
     @property
     def passed(self) -> Limit | None:

@@ -159,7 +159,7 @@ class Steps:
     def _drafts(
         self, situations: Sequence[tuple[Job, Situation]], lineup: Lineup, terms: Terms
     ) -> list[tuple[Job, Draft]]:
-        """In the order of the jobs."""
+        """Drafts in the order of the jobs."""
         groups: dict[tuple[SlotName, Served], list[int]] = defaultdict(list)
         for place, (job, _) in enumerate(situations):
             groups[job.slot, job.served].append(place)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from retentionjax import errors
-from retentionjax.decide.facts import Fault
+from retentionjax.decide.facts import FactFault
 from serving.engine import contract
 from serving.engine.contract import Ask, Given, Overloaded, WrongFacts
 from serving.ledger import LedgerError, LedgerUnavailable
@@ -33,7 +33,7 @@ class Wanted(Packet, frozen=True):
     """When it was asked for, monotonic seconds: one clock for all processes of a machine."""
 
 
-class Change(Packet, frozen=True):
+class LineupChange(Packet, frozen=True):
     """A bundle put to work; without a path the slot is emptied. The answer is `Serving`."""
 
     path: str | None
@@ -61,7 +61,7 @@ class Failed(Packet, frozen=True):
     kind: str
     text: str
     retry_after: float = 0.0
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[FactFault, ...] = ()
 
 
 class Serving(Packet, frozen=True):
@@ -77,7 +77,7 @@ class Scraped(Packet, frozen=True):
     text: bytes
 
 
-ToEngine = Change | Scrape | Drain  # `Wanted` comes by a socket of its own
+ToEngine = LineupChange | Scrape | Drain  # `Wanted` comes by a socket of its own
 ToService = Answered | Failed | Serving | Scraped
 
 
@@ -171,16 +171,16 @@ class Link(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Of asyncio.Protocol."""
+        """See asyncio.Protocol."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Of asyncio.Protocol."""
+        """See asyncio.Protocol."""
         for message in self._frames.of(data):
             self._received(message)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
-        """Of asyncio.Protocol."""
+        """See asyncio.Protocol."""
         self._transport = None
         self._lost()
 

@@ -13,8 +13,8 @@ from serving.engine.slots import Lineup
 from serving.engine.steps import BatchResult, Steps
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.types import MICROS, CampaignView
-from serving.observability.logs import DecisionLine, DecisionLog
-from serving.observability.metrics import Drift, Metrics
+from serving.observability.logs import DecisionLine, DecisionLogWriter
+from serving.observability.metrics import Metrics, ScoreDrift
 
 _log = structlog.get_logger("serving.engine")
 _SHOW_SECONDS = 1.0  # between two looks at a campaign's money
@@ -26,11 +26,11 @@ class Writer:
     lineup: Lineup
     """What serves, since `start`."""
 
-    def __init__(self, ledger: Ledger, inbox: Inbox, steps: Steps, metrics: Metrics, log: DecisionLog) -> None:
+    def __init__(self, ledger: Ledger, inbox: Inbox, steps: Steps, metrics: Metrics, log: DecisionLogWriter) -> None:
         self._ledger, self._inbox, self._steps, self._metrics, self._decisions = ledger, inbox, steps, metrics, log
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._swapping = threading.Lock()
-        self._drift: dict[str, Drift] = {}
+        self._drift: dict[str, ScoreDrift] = {}
         self._shown: dict[str, float] = {}
 
     @property
@@ -44,7 +44,7 @@ class Writer:
         self._thread.start()
 
     def replace(self, lineup: Lineup) -> None:
-        """From the next micro-batch on; a new canary is judged anew."""
+        """Replaces the lineup from the next micro-batch on; a new canary is judged anew."""
         with self._swapping:
             if lineup.canary != self.lineup.canary:
                 self._steps.new_canary()
@@ -104,7 +104,7 @@ class Writer:
                     scores.setdefault(result.draft.row.bundle_id, []).append(result.draft.decision.churn.today)
         self._decisions.write(lines)
         for bundle, some in scores.items():
-            self._metrics.drift(bundle[:12], self._drift.setdefault(bundle, Drift()).observe(some))
+            self._metrics.drift(bundle[:12], self._drift.setdefault(bundle, ScoreDrift()).observe(some))
         for campaign in made.campaigns.values():
             self._note_campaign(campaign, now, made.now)
 

@@ -368,7 +368,8 @@ class Ledger:
         time.sleep(min(time.monotonic() - begun, 0.1))
 
     def forget(self, *, copies: bool = False) -> None:
-        """After erasing or purging: makes sure that nothing of it is left in the database's files, as far as it can.
+        """Makes sure, after erasing or purging, that nothing of it is left in the database's files, as far
+        as it can.
 
         `copies`: nor of what the database moved around before; SQLite writes its whole file anew for that. Raises
         LedgerUnavailable where somebody reads or writes all the time.

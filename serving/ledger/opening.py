@@ -1,4 +1,4 @@
-"""From a URL to a database: `sqlite:///relative/path`, `sqlite:////absolute/path`, `postgresql://…`."""
+"""Opening a database by its URL: `sqlite:///relative/path`, `sqlite:////absolute/path`, `postgresql://…`."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ from retentionjax.errors import DataError
 from retentionjax.evaluation import off_policy
 from retentionjax.evaluation.off_policy import OverlapError
 from retentionjax.evaluation.off_policy.evaluation import HEADLINE
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 from serving.ledger import Ledger
 from serving.ledger.export import REWARD_DAYS
 from serving.ledger.types import DAY
@@ -28,7 +28,7 @@ from serving.monitor.promises import Promise
 
 
 @dataclass(frozen=True)
-class Limits:
+class AlarmLimits:
     """When a figure is an alarm."""
 
     days: float = 30.0
@@ -41,9 +41,9 @@ class Limits:
 class Value:
     """$ an episode, by off-policy evaluation of the decisions whose outcomes are known."""
 
-    logged: Estimate | None
+    logged: IntervalEstimate | None
     """What was done."""
-    policy: Estimate | None
+    policy: IntervalEstimate | None
     """The bundle's policy, doubly robust."""
     episodes: int
     reason: str = ""
@@ -51,7 +51,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MonitorVerdict:
     """All that a check found."""
 
     checked_at: float
@@ -76,7 +76,7 @@ class Verdict:
         return any(alarm.startswith(("churn", "acceptance", "drift")) for alarm in self.alarms)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: what is not known is null."""
+        """The verdict as JSON holds it: what is not known is null."""
         plain: dict[str, Any] = _finite({**asdict(self), "recalibrate": self.recalibrate})
         for name in ("churn", "acceptance"):
             plain[name]["is_alarm"] = any(alarm.startswith(f"{name}:") for alarm in self.alarms)
@@ -86,7 +86,7 @@ class Verdict:
         return plain
 
 
-def check(ledger: Ledger, bundle: Bundle, limits: Limits) -> Verdict:
+def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict:
     """One look at the last `limits.days` days. Raises LedgerUnavailable."""
     with ledger.read() as reader:
         now = reader.now
@@ -96,7 +96,7 @@ def check(ledger: Ledger, bundle: Bundle, limits: Limits) -> Verdict:
     churn = measures.churn(history.risk, history.days, history.left, float(bundle.params.risk_window_days))
     acceptance = measures.acceptance(history.accept, history.accepted)
     drifted = drifted_columns(bundle, history.facts)
-    return Verdict(
+    return MonitorVerdict(
         checked_at=now,
         days=limits.days,
         decisions=history.decisions,
@@ -148,7 +148,7 @@ def value(ledger: Ledger, bundle: Bundle, until: float, days: float) -> Value:
 
 
 def _alarms(
-    churn: Comparison, acceptance: Comparison, drifted: Mapping[str, float], faults: Sequence[str], limits: Limits
+    churn: Comparison, acceptance: Comparison, drifted: Mapping[str, float], faults: Sequence[str], limits: AlarmLimits
 ) -> list[str]:
     found = []
     for name, what, compared in (("churn", "departures", churn), ("acceptance", "acceptances", acceptance)):
@@ -163,7 +163,7 @@ def _alarms(
     return found + [f"books: {fault}" for fault in faults]
 
 
-def _estimate(estimate: Estimate | None) -> dict[str, float] | None:
+def _estimate(estimate: IntervalEstimate | None) -> dict[str, float] | None:
     return None if estimate is None else _finite(estimate._asdict())
 
 

@@ -1,4 +1,5 @@
-"""From the ledger's rows to the arrays that are compared: spells without a contact, and contacts with their answers."""
+"""Reading the ledger's rows as the arrays that are compared: spells without a contact, and contacts with their
+answers."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -52,7 +52,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     root.setLevel(logging.WARNING)
 
 
-class DecisionLog:
+class DecisionLogWriter:
     """One line a decision, written without structlog's chain: its fields are few, fixed and safe."""
 
     def __init__(self, stream: TextIO | None = None, *, on: bool = True) -> None:

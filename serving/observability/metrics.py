@@ -66,7 +66,7 @@ class Metrics:
         self._requests = self._histogram("request_seconds", "Time of an HTTP request", _SECONDS, "operation", "status")
         self._of_request: dict[tuple[str, int], Histogram] = {}
         self._spend = self._gauge("campaign_dollars", "A campaign's money by its state, in $", "campaign", "state")
-        self._price = self._gauge("campaign_price", "What a budget dollar is worth elsewhere", "campaign")
+        self._multiplier = self._gauge("campaign_multiplier", "What a budget dollar is worth elsewhere", "campaign")
         self._throttle = self._gauge("campaign_throttle", "Share of contacts that pacing lets pass", "campaign")
         self._drift = self._gauge(
             "score_drift", "Mean churn log-odds of late less those of the first decisions, in their s.d.", "bundle"
@@ -123,15 +123,15 @@ class Metrics:
             series = self._of_request[operation, status] = self._requests.labels(operation, str(status))
         series.observe(seconds)
 
-    def campaign(self, name: str, dollars: Mapping[str, float], price: float, throttle: float) -> None:
+    def campaign(self, name: str, dollars: Mapping[str, float], multiplier: float, throttle: float) -> None:
         """A campaign's budget, spend, reservations and pace now."""
         for state, amount in dollars.items():
             self._spend.labels(name, state).set(amount)
-        self._price.labels(name).set(price)
+        self._multiplier.labels(name).set(multiplier)
         self._throttle.labels(name).set(throttle)
 
     def drift(self, bundle: str, value: float) -> None:
-        """See `Drift`."""
+        """See `ScoreDrift`."""
         self._drift.labels(bundle).set(value)
 
     def bundles(self, serving: Mapping[str, str]) -> None:
@@ -174,7 +174,7 @@ def merged(first: bytes, second: bytes) -> bytes:
     return "".join(f"{line}\n" for family in families.values() for line in family.values()).encode()
 
 
-class Drift:
+class ScoreDrift:
     """How far the churn scores of late are from those the bundle began with: a moving mean of log-odds.
 
     The first `warm_up` scores set the reference, as a bundle does not carry its training scores; the gauge is 0 until

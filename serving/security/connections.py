@@ -58,7 +58,7 @@ class LimitedProtocol(HttpToolsProtocol):
             _make_room(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """As uvicorn's."""
+        """See uvicorn."""
         self._timer.cancel()
         super().connection_lost(exc)
 
@@ -79,7 +79,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(_body_too_large())
 
     def on_message_begin(self) -> None:
-        """As uvicorn's."""
+        """See uvicorn."""
         super().on_message_begin()
         self._await(Awaited.HEAD)
 
@@ -100,7 +100,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """As uvicorn's."""
+        """See uvicorn."""
         self._await(None)
         super().on_message_complete()
 

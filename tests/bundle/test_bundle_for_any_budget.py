@@ -1,4 +1,4 @@
-"""A bundle with a policy that is told the price: written, read, and refused where it is damaged."""
+"""A bundle with a policy that is told the multiplier: written, read, and refused where it is damaged."""
 
 import dataclasses
 import json
@@ -10,22 +10,23 @@ import pytest
 from etils import epath
 
 from retentionjax import cli
-from retentionjax.bundle import load, priced, program, write
+from retentionjax.bundle import any_budget as part
+from retentionjax.bundle import load, program, write
 from retentionjax.env import EnvParams, actions, observation
 from retentionjax.errors import BundleError, ConfigError
 
 PARAMS = EnvParams()
-TABLE, decide = bundles.PRICES, bundles.decide_at
+TABLE, decide = bundles.MULTIPLIERS, bundles.decide_at
 
 
 @pytest.fixture(scope="module")
 def any_budget(tmp_path_factory):
     folder = tmp_path_factory.mktemp("any") / "bundle"
-    write(folder, dataclasses.replace(bundles.contents(bundles.trained()), priced=(decide, TABLE)))
+    write(folder, dataclasses.replace(bundles.contents(bundles.trained()), any_budget=(decide, TABLE)))
     return folder
 
 
-def test_a_budget_gets_its_price_and_its_own_name(any_budget):
+def test_a_budget_gets_its_multiplier_and_its_own_name(any_budget):
     bundle = load(any_budget)
     seen, masks = np.zeros((3, observation.size(4)), np.float32), np.ones((3, actions.count(PARAMS)), bool)
     generous, tight = bundle.at_budget(4.0), bundle.at_budget(1.5)
@@ -33,17 +34,17 @@ def test_a_budget_gets_its_price_and_its_own_name(any_budget):
     assert tight.manifest.limits == {**bundle.manifest.limits, "campaign_budget": 1.5}
     assert len({each.manifest.id for each in (bundle, generous, tight)}) == 3
     assert tight.manifest.id == load(any_budget).at_budget(1.5).manifest.id
-    for each, price in ((generous, 0.5), (tight, 1.5)):
+    for each, multiplier in ((generous, 0.5), (tight, 1.5)):
         propensities, values = each.decide(seen, masks)
-        expected, _ = decide(seen, jnp.asarray(masks), jnp.full(3, price))
+        expected, _ = decide(seen, jnp.asarray(masks), jnp.full(3, multiplier))
         np.testing.assert_allclose(propensities, expected, atol=1e-6)
-        np.testing.assert_allclose(values, price, rtol=1e-6)
+        np.testing.assert_allclose(values, multiplier, rtol=1e-6)
     with pytest.raises(ConfigError, match=r"budget is 0.5; allowed: at least \$1.00"):
         bundle.at_budget(0.5)
 
 
 def test_a_bundle_without_the_part_says_so(bundle):
-    assert bundle.priced is None
+    assert bundle.any_budget is None
     with pytest.raises(BundleError, match="no policy for other budgets"):
         bundle.at_budget(1.0)
 
@@ -53,33 +54,33 @@ def test_the_command_line_takes_a_budget(any_budget, tmp_path, capsys):
     customer.write_text(json.dumps(bundles.CUSTOMER))
     arguments = ["decide", "--bundle", str(any_budget), "--customer", str(customer), "--json"]
     assert cli.main([*arguments, "--budget", "1.5"]) == 0
-    assert json.loads(capsys.readouterr().out)["explanation"]["price"] == pytest.approx(1.5)
+    assert json.loads(capsys.readouterr().out)["explanation"]["multiplier"] == pytest.approx(1.5)
     assert cli.main([*arguments, "--budget", "0.1"]) == 2
     assert "allowed: at least" in capsys.readouterr().err
 
 
 def test_half_the_part_and_a_damaged_table_are_refused(tmp_path):
     folder = epath.Path(tmp_path)
-    priced.write(folder, decide, TABLE, PARAMS)
-    both = {priced.PROGRAM: None, priced.PRICES: None}
-    assert priced.read(folder, both, PARAMS).prices == TABLE
-    assert priced.read(folder, {}, PARAMS) is None
+    part.write(folder, decide, TABLE, PARAMS)
+    both = {part.PROGRAM: None, part.MULTIPLIERS: None}
+    assert part.read(folder, both, PARAMS).multipliers == TABLE
+    assert part.read(folder, {}, PARAMS) is None
     for name in both:
         with pytest.raises(BundleError, match="one is of no use alone"):
-            priced.read(folder, {name: None}, PARAMS)
+            part.read(folder, {name: None}, PARAMS)
     for plain, message in (
-        ({"price": [1, 2]}, "not a table of prices"),
-        ({"price": [1, "2"], "spend": [2, 1], "uplift": [2, 1]}, "lists of numbers"),
-        ({"price": [2, 1], "spend": [2, 1], "uplift": [2, 1]}, "prices must rise"),
+        ({"multiplier": [1, 2]}, "not a table of multipliers"),
+        ({"multiplier": [1, "2"], "spend": [2, 1], "uplift": [2, 1]}, "lists of numbers"),
+        ({"multiplier": [2, 1], "spend": [2, 1], "uplift": [2, 1]}, "multipliers must rise"),
     ):
-        (folder / priced.PRICES).write_text(json.dumps(plain))
+        (folder / part.MULTIPLIERS).write_text(json.dumps(plain))
         with pytest.raises(BundleError, match=message):
-            priced.read(folder, both, PARAMS)
+            part.read(folder, both, PARAMS)
 
 
-def test_a_program_without_a_price_is_not_taken_for_one_with():
+def test_a_program_without_a_multiplier_is_not_taken_for_one_with():
     plain = program.build(lambda seen, masks: decide(seen, masks, jnp.ones(seen.shape[0])), PARAMS)
     with pytest.raises(BundleError, match="another policy's"):
-        program.load_priced(plain, PARAMS, "here")
+        program.load_conditioned(plain, PARAMS, "here")
     with pytest.raises(BundleError, match="another policy's"):
-        program.load(program.build(decide, PARAMS, priced=True), PARAMS, "here")
+        program.load(program.build(decide, PARAMS, conditioned=True), PARAMS, "here")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retentionjax.company import Company, CompanyError, Customers, Offer
+from retentionjax.company import Company, CompanyError, CustomersFile, Offer
 
 WHOLE = """\
 name: acme
@@ -186,7 +186,7 @@ def test_a_company_in_python_takes_a_table_and_the_keys_of_its_customers() -> No
         offers={"ten": {"discount": 0.1}, "credit": Offer(amount=5)},
         limits={"budget": 3},
     )
-    assert isinstance(company.customers, Customers)
+    assert isinstance(company.customers, CustomersFile)
     assert company.customers.file is table
     assert company.customers.infers_features
     assert company.offers["ten"].discount == 0.1

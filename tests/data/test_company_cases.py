@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from experiments import companies
 from retentionjax import data
 from retentionjax.company import Company
-from retentionjax.company.reading import Reading
+from retentionjax.company.reading import CellReading
 from retentionjax.data import check, company_tables, splits
 from retentionjax.data.cells import Cells
 from retentionjax.data.reading import read_csv
@@ -161,7 +161,7 @@ def test_a_number_is_read_as_it_was_written(cents: list[int], marks: tuple[str, 
     signed = [(each[:1], each[1:]) if each.startswith("-") else ("", each) for each in written]
     lines = "\n".join(f'"{sign}{beside[0]}{each}{beside[1]}"' for sign, each in signed)
     raw = read_csv(f"fee\n{lines}\n".encode(), "x.csv")
-    cells = Cells(raw, Reading(decimal=decimal, thousands=thousands))
+    cells = Cells(raw, CellReading(decimal=decimal, thousands=thousands))
     assert cells.numbers("fee").tolist() == [each / 100 for each in cents]
     assert cells.faults == []
 
@@ -172,6 +172,6 @@ def test_a_number_is_read_as_it_was_written(cents: list[int], marks: tuple[str, 
 def test_groups_that_are_none_are_no_number(text: str) -> None:
     """A point that groups thousands is never taken for a decimal one: 1.5 would become 15."""
     raw = read_csv(f'fee\n"{text}"\n'.encode(), "x.csv")
-    cells = Cells(raw, Reading(decimal=",", thousands="."), "EUR")
+    cells = Cells(raw, CellReading(decimal=",", thousands="."), "EUR")
     cells.numbers("fee")
     assert [fault.wrong for fault in cells.faults] == ["is not a number"]

@@ -116,7 +116,7 @@ def test_fetch_downloads_once_and_again_when_forced(
     digest = hashlib.sha256(body).hexdigest()
     site.pages["tiny.csv"] = Page(body)
     address = Download(site.url("tiny.csv"), "tiny.csv", digest, len(body))
-    tiny = sources.Source("tiny", "Tiny", "none", "", 1, ("tiny.csv",), None, {digest: "official"}, (address,))
+    tiny = sources.PublicDataSet("tiny", "Tiny", "none", "", 1, ("tiny.csv",), None, {digest: "official"}, (address,))
     monkeypatch.setattr(sources, "SOURCES", {"tiny": tiny})
     for arguments, requests in ([], 1), ([], 1), (["--force"], 2):
         assert cli.main(["data", "fetch", *arguments]) == 0

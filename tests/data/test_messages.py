@@ -24,7 +24,7 @@ def telco() -> Table:
 
 
 @pytest.fixture(scope="module")
-def corpus() -> dict[str, list[messages.Message]]:
+def corpus() -> dict[str, list[messages.CorpusMessage]]:
     return {split: messages.generate(400, split, 0) for split in SPLITS}
 
 
@@ -33,11 +33,11 @@ def pairs() -> dict[str, list[Pair]]:
     return {split: messages.pairs(440, split, 0) for split in ("train", "test")}
 
 
-def sent(message: messages.Message) -> str:
+def sent(message: messages.CorpusMessage) -> str:
     return message.brief.fill(message.text)
 
 
-def test_a_message_says_what_its_brief_says(corpus: dict[str, list[messages.Message]]) -> None:
+def test_a_message_says_what_its_brief_says(corpus: dict[str, list[messages.CorpusMessage]]) -> None:
     for message in (each for split in SPLITS for each in corpus[split]):
         brief, text = message.brief, sent(message)
         assert text.count(brief.sender.name) == 1, text
@@ -50,7 +50,7 @@ def test_a_message_says_what_its_brief_says(corpus: dict[str, list[messages.Mess
 
 
 def test_messages_are_as_short_as_their_channel_and_differ_in_length(
-    corpus: dict[str, list[messages.Message]],
+    corpus: dict[str, list[messages.CorpusMessage]],
 ) -> None:
     lengths: dict[str, list[int]] = {"sms": [], "push": [], "email": []}
     for message in (each for split in SPLITS for each in corpus[split]):
@@ -82,7 +82,7 @@ def test_the_same_arguments_give_the_same_messages(telco: Table) -> None:
 
 
 def test_no_text_comes_twice_no_prompt_is_of_two_splits_and_no_text_shared_with_test(
-    corpus: dict[str, list[messages.Message]],
+    corpus: dict[str, list[messages.CorpusMessage]],
 ) -> None:
     texts = {split: {message.text for message in corpus[split]} for split in SPLITS}
     assert {split: len(found) for split, found in texts.items()} == dict.fromkeys(SPLITS, 400)
@@ -234,7 +234,7 @@ def test_mistakes_name_what_is_allowed(telco: Table) -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_every_message_passes_the_shield(corpus: dict[str, list[messages.Message]], split: str) -> None:
+def test_every_message_passes_the_shield(corpus: dict[str, list[messages.CorpusMessage]], split: str) -> None:
     for message in corpus[split]:
         verdict = shield.check(sent(message), message.brief, by="model")
         assert not verdict.violations, (message.text, verdict.violations)

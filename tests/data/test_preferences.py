@@ -14,7 +14,7 @@ from https_server import Page, Site
 from retentionjax.data import cs_text, hub_files, preferences, sources, text_loading, text_sources, texts, upworthy
 from retentionjax.data.download import DownloadError
 from retentionjax.data.hub_files import HubFile
-from retentionjax.data.texts import Limits
+from retentionjax.data.texts import TextLimits
 from retentionjax.data.upworthy import Shown
 from retentionjax.errors import DataError
 
@@ -83,7 +83,7 @@ def test_the_probe_is_kept_out_of_training(own_places: Path, monkeypatch: pytest
         parts[f"{subset}.{split}"] = type(source)(**{**vars(source), "tables": {}})
     home = text_sources.TextSet(**{**vars(text_sources.HH_RLHF), "parts": parts})
     monkeypatch.setattr(text_sources, "TEXTS", {"hh_rlhf": home})
-    table = text_loading.load("hh_rlhf", limits=Limits(probe=15))
+    table = text_loading.load("hh_rlhf", limits=TextLimits(probe=15))
     assert len(table.splits["test"]) == 15
     learnt = {text.prompt[0].text for split in ("train", "validation") for text in table.splits[split]}
     assert learnt == {f"Question number {n}?" for n in range(30)}, "nor is a question of the test files left in it"

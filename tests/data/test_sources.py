@@ -12,18 +12,18 @@ from https_server import Page, Site
 
 from retentionjax.data import sources
 from retentionjax.data.download import Download
-from retentionjax.data.sources import Source, UnavailableError
+from retentionjax.data.sources import PublicDataSet, UnavailableError
 from retentionjax.errors import DataError
 
 TABLE = b"a,b\n1,2\n"
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> Source:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> PublicDataSet:
     """A registered set whose official file is eight bytes at an address where nobody answers."""
     digest = hashlib.sha256(TABLE).hexdigest()
     nowhere = Download("https://localhost:1/tiny.csv", "tiny.csv", digest, len(TABLE))
-    source = Source(
+    source = PublicDataSet(
         "tiny", "Tiny", "none", "https://localhost", 1, ("tiny.csv",), None, {digest: "official"}, (nowhere,)
     )
     _register(monkeypatch, source)
@@ -31,7 +31,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Source:
     return source
 
 
-def _register(monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
+def _register(monkeypatch: pytest.MonkeyPatch, source: PublicDataSet) -> None:
     monkeypatch.setattr(sources, "SOURCES", {source.name: source})
 
 
@@ -48,7 +48,7 @@ def _put(folder: Path, name: str, data: bytes) -> None:
     (folder / name).write_bytes(data)
 
 
-def test_the_given_folder_comes_before_the_cache(own_places: Path, tiny: Source) -> None:
+def test_the_given_folder_comes_before_the_cache(own_places: Path, tiny: PublicDataSet) -> None:
     _put(own_places / "cache/data/tiny", "tiny.csv", TABLE)
     assert sources.obtain("tiny").origin == "cache"
     _put(own_places / "given/tiny", "tiny.csv", TABLE)
@@ -56,7 +56,7 @@ def test_the_given_folder_comes_before_the_cache(own_places: Path, tiny: Source)
 
 
 def test_the_official_address_comes_last_and_fills_the_cache(
-    own_places: Path, tiny: Source, site: Site, monkeypatch: pytest.MonkeyPatch
+    own_places: Path, tiny: PublicDataSet, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.pages["tiny.csv"] = Page(TABLE)
     address = dataclasses.replace(tiny.downloads[0], url=site.url("tiny.csv"))
@@ -67,7 +67,7 @@ def test_the_official_address_comes_last_and_fills_the_cache(
 
 
 def test_the_next_address_is_tried_when_one_fails(
-    own_places: Path, tiny: Source, site: Site, monkeypatch: pytest.MonkeyPatch
+    own_places: Path, tiny: PublicDataSet, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.pages["copy.csv"] = Page(TABLE)
     copy = dataclasses.replace(tiny.downloads[0], url=site.url("copy.csv"))
@@ -75,7 +75,7 @@ def test_the_next_address_is_tried_when_one_fails(
     assert sources.obtain("tiny", pauses=()).data == TABLE
 
 
-def test_what_is_nowhere_is_an_error_that_names_all_three_places(own_places: Path, tiny: Source) -> None:
+def test_what_is_nowhere_is_an_error_that_names_all_three_places(own_places: Path, tiny: PublicDataSet) -> None:
     with pytest.raises(UnavailableError) as raised:
         sources.obtain("tiny", pauses=())
     message = str(raised.value)
@@ -84,20 +84,22 @@ def test_what_is_nowhere_is_an_error_that_names_all_three_places(own_places: Pat
     assert "https://localhost:1/tiny.csv: no connection" in message
 
 
-def test_an_unset_folder_is_said_to_be_unset(own_places: Path, tiny: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_folder_is_said_to_be_unset(
+    own_places: Path, tiny: PublicDataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("RETENTIONJAX_DATA")
     with pytest.raises(UnavailableError, match="RETENTIONJAX_DATA: is not set"):
         sources.obtain("tiny", pauses=())
 
 
 @pytest.mark.parametrize("folder", ["given/tiny", "cache/data/tiny"])
-def test_a_changed_file_is_an_error_and_not_passed_over(own_places: Path, tiny: Source, folder: str) -> None:
+def test_a_changed_file_is_an_error_and_not_passed_over(own_places: Path, tiny: PublicDataSet, folder: str) -> None:
     _put(own_places / folder, "tiny.csv", TABLE + b"3,4\n")
     with pytest.raises(DataError, match=r"tiny\.csv: the checksum differs from the official Tiny: sha256"):
         sources.obtain("tiny", pauses=())
 
 
-def test_a_gzipped_file_is_as_good(own_places: Path, tiny: Source) -> None:
+def test_a_gzipped_file_is_as_good(own_places: Path, tiny: PublicDataSet) -> None:
     _put(own_places / "given/tiny", "tiny.csv.gz", gzip.compress(TABLE))
     assert sources.obtain("tiny").data == TABLE
 
@@ -107,7 +109,7 @@ def test_a_gzipped_file_is_as_good(own_places: Path, tiny: Source) -> None:
     [gzip.compress(TABLE)[:-6], gzip.compress(TABLE)[:12] + b"rubbish!rubbish!"],
     ids=["truncated", "damaged"],  # the bytes hold the time of day, and two workers would name the tests differently
 )
-def test_a_truncated_or_damaged_gzip_is_an_error(own_places: Path, tiny: Source, data: bytes) -> None:
+def test_a_truncated_or_damaged_gzip_is_an_error(own_places: Path, tiny: PublicDataSet, data: bytes) -> None:
     _put(own_places / "given/tiny", "tiny.csv.gz", data)
     with pytest.raises(DataError, match=r"tiny\.csv\.gz: damaged or truncated gzip"):
         sources.obtain("tiny")
@@ -121,7 +123,7 @@ def test_a_truncated_or_damaged_gzip_is_an_error(own_places: Path, tiny: Source,
     ],
 )
 def test_a_table_is_taken_out_of_a_zip_or_a_zip_in_a_zip(
-    own_places: Path, tiny: Source, data: bytes, monkeypatch: pytest.MonkeyPatch
+    own_places: Path, tiny: PublicDataSet, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _register(monkeypatch, dataclasses.replace(tiny, files=("tiny.zip",), member="tiny.csv"))
     _put(own_places / "given/tiny", "tiny.zip", data)
@@ -138,7 +140,7 @@ def test_a_table_is_taken_out_of_a_zip_or_a_zip_in_a_zip(
     ids=["a page", "truncated", "another file"],
 )
 def test_a_zip_that_is_not_one_is_an_error(
-    own_places: Path, tiny: Source, data: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+    own_places: Path, tiny: PublicDataSet, data: bytes, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _register(monkeypatch, dataclasses.replace(tiny, files=("tiny.zip",), member="tiny.csv"))
     _put(own_places / "given/tiny", "tiny.zip", data)

@@ -172,7 +172,7 @@ def test_synthetic_asks_for_no_file(own_places: Path, monkeypatch: pytest.Monkey
 
 
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nowhere(source: sources.Source, cache: Path, **named: object) -> None:
+    def nowhere(source: sources.PublicDataSet, cache: Path, **named: object) -> None:
         raise DownloadError(f"{source.downloads[0].url}: no connection")
 
     monkeypatch.setattr(sources, "fetch", nowhere)

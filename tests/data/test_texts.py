@@ -8,7 +8,7 @@ import pytest
 from retentionjax.data import catalog, text_catalog, texts
 from retentionjax.data.schema import Provenance
 from retentionjax.data.text_loading import TextTable, check
-from retentionjax.data.texts import Example, Limits, Preference, Turn
+from retentionjax.data.texts import Example, Preference, TextLimits, Turn
 from retentionjax.errors import ConfigError, DataError
 
 
@@ -21,7 +21,7 @@ def _pair(chosen: str, rejected: str, asked: str = "How do I cook rice?") -> Pre
 
 
 def test_what_is_too_short_or_too_long_is_left_out() -> None:
-    limits = Limits(characters=10, prompt_tokens=5, response_tokens=6)
+    limits = TextLimits(characters=10, prompt_tokens=5, response_tokens=6)
 
     def words(text: str) -> int:
         return len(text.split())
@@ -38,20 +38,20 @@ def test_what_is_too_short_or_too_long_is_left_out() -> None:
 
 def test_a_limit_is_no_negative_number() -> None:
     with pytest.raises(ConfigError, match=r"Limits\.probe is -1; allowed: 0 or more"):
-        Limits(probe=-1)
+        TextLimits(probe=-1)
 
 
 def test_the_same_text_is_kept_once_whatever_its_spaces_and_capitals() -> None:
     first = _example()
     again = _example(asked="how do I  cook rice?", said="WASH it and\nboil it.")
-    assert texts.keep([first, again, first], Limits()) == [first]
+    assert texts.keep([first, again, first], TextLimits()) == [first]
 
 
 def test_pairs_that_say_nothing_or_contradict_each_other_are_left_out() -> None:
     one, other = "Wash it and boil it.", "I cannot say anything."
-    assert not texts.keep([_pair(one, one.upper())], Limits())
-    assert not texts.keep([_pair(one, other), _pair(other, one)], Limits())
-    assert len(texts.keep([_pair(one, other), _pair(other, one, asked="What about beans?")], Limits())) == 2
+    assert not texts.keep([_pair(one, one.upper())], TextLimits())
+    assert not texts.keep([_pair(one, other), _pair(other, one)], TextLimits())
+    assert len(texts.keep([_pair(one, other), _pair(other, one, asked="What about beans?")], TextLimits())) == 2
 
 
 def test_a_group_is_of_one_split_and_the_shares_are_80_10_10() -> None:
@@ -84,7 +84,7 @@ def test_a_line_is_read_as_it_was_written() -> None:
 
 def _table(rows: int = 3, **changed: object) -> TextTable:
     splits = {name: [_example(said=f"{name} answer {number}") for number in range(rows)] for name in texts.SPLITS}
-    table = TextTable("oasst1", splits, Provenance("real", "here", "f" * 64, "none", 3 * rows), Limits(), 42, {})
+    table = TextTable("oasst1", splits, Provenance("real", "here", "f" * 64, "none", 3 * rows), TextLimits(), 42, {})
     return dataclasses.replace(table, **changed)  # type: ignore[arg-type]
 
 
@@ -96,7 +96,7 @@ def test_prepared_texts_are_those_of_the_set(tmp_path: Path) -> None:
     assert entry["limits"]["prompt_tokens"] == 1024
     assert entry["statistics"]["train"]["groups"] == 1
     assert not text_catalog.prepare(table, tmp_path)
-    for other in (_table(seed=1), _table(limits=Limits(characters=11)), _table(tokens="by words"), _table(rows=4)):
+    for other in (_table(seed=1), _table(limits=TextLimits(characters=11)), _table(tokens="by words"), _table(rows=4)):
         assert text_catalog.needs_update(tmp_path, other)
     (tmp_path / "oasst1/test.jsonl").write_text("")
     assert text_catalog.needs_update(tmp_path, table)
@@ -109,4 +109,4 @@ def test_prepared_texts_are_those_of_the_set(tmp_path: Path) -> None:
 def test_too_few_rows_to_train_on_stop_the_run() -> None:
     with pytest.raises(DataError, match="oasst1 has 3 training rows; allowed: 1,000 or more"):
         check(_table())
-    check(_table(limits=Limits(minimum_examples=3)))
+    check(_table(limits=TextLimits(minimum_examples=3)))

@@ -97,8 +97,8 @@ def test_json_and_words_tell_the_same(decider: Decider) -> None:
     assert [each["offer"] for each in why["offers"]] == ["hello", "five", "ten", "twenty"]
     assert why["constraints"][0]["why"] == decision.explanation.constraints[0].why
     best = why["offers"][3]
-    assert best["net"] == pytest.approx(best["gain"] - why["price"] * best["cost"])
-    assert why["price"] == 0.75
+    assert best["net"] == pytest.approx(best["gain"] - why["multiplier"] * best["cost"])
+    assert why["multiplier"] == 0.75
     assert plain["bundle"]["id"] == decider.bundle.manifest.id
     assert plain["synthetic_data"] is False
     assert set(why["expected"]) == {"uplift", "campaign_budget", "contact", "cooldown", "fatigue"}

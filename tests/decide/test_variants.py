@@ -20,7 +20,7 @@ from retentionjax.decide.variants import (
     rate_interval,
 )
 from retentionjax.errors import ConfigError
-from retentionjax.shield import Brief, Offer, load_rules
+from retentionjax.shield import Brief, OfferTerms, load_rules
 
 KIND = Kind("ten", "sms", "warm")
 RULES = load_rules()
@@ -28,7 +28,7 @@ TEXT = "{sender}: Hi {name}, take 10% off your {plan} for 30 days. Reply YES to 
 
 
 def brief(name: str | None = "Maria", **facts: str) -> Brief:
-    return Brief("sms", Offer(0.1), SENDER, first_name=name, facts=facts)
+    return Brief("sms", OfferTerms(0.1), SENDER, first_name=name, facts=facts)
 
 
 def test_one_text_serves_everybody_who_has_what_it_speaks_of():

@@ -26,7 +26,7 @@ def params(customers: int = 60, accept: float = 0.3) -> EnvParams:
 
 
 @pytest.fixture(scope="module")
-def planned() -> pilot.Plan:
+def planned() -> pilot.PilotPlan:
     return pilot.plan(params(), KNOWN, OFFERS, customers=5000, days=30)
 
 
@@ -51,14 +51,14 @@ def test_the_smallest_effect_seen_is_seen_with_80_percent_power_and_its_number_o
     assert pilot.smallest_seen(0.01, 30, random) is None
 
 
-def test_those_left_alone_leave_at_their_risk_and_cost_nothing(planned: pilot.Plan) -> None:
+def test_those_left_alone_leave_at_their_risk_and_cost_nothing(planned: pilot.PilotPlan) -> None:
     alone = planned.arms[0]
     assert (alone.name, alone.customers, alone.effect) == ("none", 1000, None)
     assert alone.left.median == pytest.approx(0.2, abs=0.03)
     assert alone.cost.high == 0
 
 
-def test_an_arm_costs_its_contact_and_the_discount_of_those_who_accept(planned: pilot.Plan) -> None:
+def test_an_arm_costs_its_contact_and_the_discount_of_those_who_accept(planned: pilot.PilotPlan) -> None:
     arms = {arm.name: arm for arm in planned.arms}
     assert arms["hello"].cost.median == pytest.approx(0.5)
     twenty = arms["twenty"]
@@ -68,7 +68,7 @@ def test_an_arm_costs_its_contact_and_the_discount_of_those_who_accept(planned: 
     assert planned.cost.median == pytest.approx(sum(arm.cost.median * 1000 for arm in planned.arms))
 
 
-def test_the_effect_is_that_of_everybody_asked_and_spans_what_is_believed(planned: pilot.Plan) -> None:
+def test_the_effect_is_that_of_everybody_asked_and_spans_what_is_believed(planned: pilot.PilotPlan) -> None:
     twenty = planned.arms[-1]
     assert twenty.effect is not None
     assert twenty.effect.low < twenty.effect.median < 0
@@ -77,7 +77,7 @@ def test_the_effect_is_that_of_everybody_asked_and_spans_what_is_believed(planne
     assert abs(twenty.effect.low) < twenty.accepted.high * (0.2 - (1 - 0.8**0.45)) * 1.5
 
 
-def test_more_customers_see_less(planned: pilot.Plan) -> None:
+def test_more_customers_see_less(planned: pilot.PilotPlan) -> None:
     more = pilot.plan(params(), KNOWN, OFFERS, customers=100_000, days=30)
     assert more.arms[1].smallest is not None
     assert planned.arms[1].smallest is not None

@@ -9,7 +9,7 @@ from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv, new_customer
 from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines, thompson, uplift
-from retentionjax.evaluation.rollout import Policy, Situation, for_each, play
+from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each, play
 from retentionjax.evaluation.statistics import Bootstrap
 from retentionjax.evaluation.tuning import spend_exactly
 
@@ -29,7 +29,7 @@ def gains(states, world, foresees):
 
 
 @for_each
-def _once(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+def _once(policy: Policy, situation: PolicyInput, key: jax.Array) -> jax.Array:
     """Contact on day 0 with offer `parameters`, never again."""
     return jnp.where(situation.state.time == 0, actions.encode(policy.parameters, 0, situation.params), actions.WAIT)
 
@@ -58,8 +58,8 @@ def test_greedy_that_foresees_fatigue_expects_less_of_a_second_contact(cohort):
     assert (tired_foreseen < tired_blind).all()
 
 
-def test_a_price_makes_greedy_choosier(env, cohort):
-    free, dear = (play(env, cohort, baselines.greedy(price), KEY, replicates=20) for price in (0.0, 2.0))
+def test_a_multiplier_makes_greedy_choosier(env, cohort):
+    free, dear = (play(env, cohort, baselines.greedy(multiplier), KEY, replicates=20) for multiplier in (0.0, 2.0))
     assert dear.spend.mean() < 0.7 * free.spend.mean()
 
 

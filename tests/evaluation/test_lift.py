@@ -77,7 +77,7 @@ def test_centre_is_that_of_welchs_t_interval_without_adjustment() -> None:
 
 def test_dollars_are_charges_for_the_days_there_less_what_was_spent() -> None:
     held = np.tile([False, True], 4)
-    customers = lift.Customers(
+    customers = lift.FollowedCustomers(
         held=held,
         held_share=np.full(8, 0.5),
         entered=np.zeros(8),

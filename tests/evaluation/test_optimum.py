@@ -68,7 +68,7 @@ def test_linear_program_over_all_states_and_actions_agrees(week, program, budget
     assert optimum.value == pytest.approx(expected.value, abs=1e-6)
     assert optimum.bound == pytest.approx(expected.value, abs=1e-6)
     assert optimum.spend == pytest.approx(expected.spend, abs=1e-5)
-    assert optimum.price == pytest.approx(expected.price, abs=1e-4)
+    assert optimum.shadow_price == pytest.approx(expected.shadow_price, abs=1e-4)
 
 
 def test_the_account_cap_costs_what_the_program_says_it_costs(program):
@@ -90,11 +90,11 @@ def test_never_contacting_is_the_closed_form(week):
 def test_the_frontier_is_concave_and_priced_by_its_slope(week):
     budgets = np.linspace(0.1, 2.0, 9)
     found = [week.at_budget(budget, tolerance=1e-9) for budget in budgets]
-    values, prices = (np.array([getattr(each, name) for each in found]) for name in ("value", "price"))
+    values, multipliers = (np.array([getattr(each, name) for each in found]) for name in ("value", "multiplier"))
     slopes = np.diff(values) / np.diff(budgets)
-    assert (np.diff(prices) <= 1e-9).all()
-    assert (slopes <= prices[:-1] + 1e-6).all()
-    assert (slopes >= prices[1:] - 1e-6).all()
+    assert (np.diff(multipliers) <= 1e-9).all()
+    assert (slopes <= multipliers[:-1] + 1e-6).all()
+    assert (slopes >= multipliers[1:] - 1e-6).all()
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +106,13 @@ def weeks() -> Frontier:
 
 def test_the_environment_pays_the_optimal_policy_what_it_is_worth(weeks):
     env, params = RetentionEnv(expected_churn=True), weeks.campaign.params
-    for price in (0.0, 0.8):
-        worth = weeks.at_price(price).mean
-        played = play(env, params, playing.policy(weeks, price), jax.random.key(5), replicates=4000)
+    for multiplier in (0.0, 0.8):
+        worth = weeks.at_multiplier(multiplier).mean
+        played = play(env, params, playing.policy(weeks, multiplier), jax.random.key(5), replicates=4000)
         for name, exact in (("value", worth.value), ("spend", worth.spend), ("contacts", worth.contacts)):
             sums = np.asarray(getattr(played, name), np.float64)
             error = np.sqrt((sums.var(1) / sums.shape[1]).sum()) / len(sums)
-            assert abs(sums.mean() - exact) < 4 * error + 2e-4, (price, name)
+            assert abs(sums.mean() - exact) < 4 * error + 2e-4, (multiplier, name)
 
 
 def test_no_rule_beats_the_optimum_at_its_own_spend(weeks):

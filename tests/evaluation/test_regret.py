@@ -18,30 +18,30 @@ FORTNIGHTS = EnvParams(population=population.build([60.0, 110.0], [0.6, 0.4], [0
 
 def test_the_optimum_itself_attains_all_of_it():
     best = playing.policy(optimum.Frontier(FORTNIGHTS), 0.7)
-    regret = optimum.measure(FORTNIGHTS, best, 2.0, jax.random.key(0), replicates=4000, price=0.7)
+    regret = optimum.measure(FORTNIGHTS, best, 2.0, jax.random.key(0), replicates=4000, multiplier=0.7)
     assert regret.share.low <= 1.0 <= regret.share.high
     assert regret.share.high - regret.share.low < 0.5
     assert regret.at_spend.spend == pytest.approx(regret.spend, abs=1e-6)
     assert regret.at_limit.budget == 2.0
     assert json.loads(json.dumps(regret.to_dict()))["at_limit"]["uplift"] == pytest.approx(regret.at_limit.uplift)
     words = optimum.sentences(regret, 0.75)
-    assert regret.price == regret.at_limit.price  # these customers are all there are
-    assert f"the next dollar of budget returns ${regret.price:.2f} (learned: 0.75)" in words
+    assert regret.shadow_price == regret.at_limit.shadow_price  # these customers are all there are
+    assert f"the next dollar of budget returns ${regret.shadow_price:.2f} (learned: 0.75)" in words
 
 
-def test_a_sample_that_spends_more_than_all_is_given_as_much_more_before_its_price_is_read():
-    """Which estimates the price of all customers better: see `measure`."""
+def test_a_sample_that_spends_more_than_all_is_given_as_much_more_before_its_multiplier_is_read():
+    """Which estimates the multiplier of all customers better: see `measure`."""
     policy, key = baselines.greedy_fatigue().replace(hyperparameter=0.7), jax.random.key(0)
-    found = optimum.measure(FORTNIGHTS, policy, 1.0, key, replicates=200, price=0.7, spend_of_all=0.5)
+    found = optimum.measure(FORTNIGHTS, policy, 1.0, key, replicates=200, multiplier=0.7, spend_of_all=0.5)
     assert found.spend > 1.0
     shifted = optimum.Frontier(FORTNIGHTS).at_budget(1.0 + found.spend - 0.5, guess=0.7)
-    assert found.price == pytest.approx(shifted.price, abs=1e-6)
-    assert found.price < found.at_limit.price
+    assert found.shadow_price == pytest.approx(shifted.shadow_price, abs=1e-6)
+    assert found.shadow_price < found.at_limit.shadow_price
     assert found.at_limit.budget == 1.0
 
 
 def test_who_never_contacts_attains_nothing():
-    regret = optimum.measure(FORTNIGHTS, baselines.never(), 2.0, jax.random.key(0), replicates=10, price=0.7)
+    regret = optimum.measure(FORTNIGHTS, baselines.never(), 2.0, jax.random.key(0), replicates=10, multiplier=0.7)
     assert (regret.share.mean, regret.spend) == (0.0, 0.0)
 
 
@@ -63,6 +63,8 @@ def test_points_of_a_rule_lie_below_the_exact_frontier_and_make_a_picture(tmp_pa
         assert point.uplift < best.uplift + 0.3
         assert exact.gain_bound(point.spend) == pytest.approx(best.bound - best.never)
     assert points[0].spend > points[1].spend
-    line = [Point(each.price, each.mean.spend, each.mean.value - exact.never.mean.value) for each in exact.tangents()]
-    frontier.picture(line, {"priced": points, "greedy": points}, points[:1], 1.0, epath.Path(tmp_path))
+    line = [
+        Point(each.multiplier, each.mean.spend, each.mean.value - exact.never.mean.value) for each in exact.tangents()
+    ]
+    frontier.picture(line, {"any_budget": points, "greedy": points}, points[:1], 1.0, epath.Path(tmp_path))
     assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")

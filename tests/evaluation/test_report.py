@@ -210,4 +210,4 @@ def test_figures_in_words():
     assert content.interval({"mean": -0.5, "low": -1.0, "high": 0.2}, sign=True) == "−$0.50 [−1.00,\xa0+0.20]"
     assert content.percent(0.1234, 1) == "12.3\xa0%"
     with pytest.raises(ValueError, match="has not 2 cells"):
-        content.Table("t", ("a", "b"), (("only one",),))
+        content.FigureTable("t", ("a", "b"), (("only one",),))

@@ -9,8 +9,8 @@ from etils import epath
 from retentionjax.env.value import expected_never_value
 from retentionjax.evaluation import baselines, rollout, stress, stress_plots
 from retentionjax.evaluation.rollout import play_chunk
-from retentionjax.evaluation.statistics import Estimate
-from retentionjax.evaluation.stress import AXES, ENV, Axis, Scene
+from retentionjax.evaluation.statistics import IntervalEstimate
+from retentionjax.evaluation.stress import AXES, ENV, Axis, StressScene
 
 KEY = jax.random.key(5)
 AXIS = {axis.name: axis for axis in AXES}
@@ -52,7 +52,7 @@ def test_the_policy_sees_what_its_models_say_and_not_the_world(cohort) -> None:
 
 def test_the_world_itself_changes(cohort) -> None:
     """Never contacting is worth the closed form of each world, and the rule's gain is that of playing in it."""
-    scenes = [Scene("churn", value, AXIS["churn"].change(cohort, value), {}) for value in (-0.5, 0.5)]
+    scenes = [StressScene("churn", value, AXIS["churn"].change(cohort, value), {}) for value in (-0.5, 0.5)]
     customers = jnp.tile(jnp.arange(64, dtype=jnp.int32), 400)
     for scene in scenes:
         episodes, _ = play_chunk(ENV, scene.world, baselines.never(), KEY, customers, 90, cohort)
@@ -61,7 +61,7 @@ def test_the_world_itself_changes(cohort) -> None:
 
 
 def test_worlds_played_together_are_those_played_one_by_one(cohort) -> None:
-    scenes = [Scene("base", 1.0, cohort, {}), stress.at(cohort, AXIS["acceptance"], 1.2, {"threshold": 0.5})]
+    scenes = [StressScene("base", 1.0, cohort, {}), stress.at(cohort, AXIS["acceptance"], 1.2, {"threshold": 0.5})]
     policies = [baselines.never(), RULE]
     together = stress.play(cohort, scenes, policies, KEY, replicates=4)
     alone = rollout.play(ENV, cohort, RULE, KEY, replicates=4)
@@ -93,7 +93,7 @@ def test_the_point_where_never_wins_is_bracketed_tenfold_a_round() -> None:
 
 
 def test_pictures_are_written(tmp_path) -> None:
-    folder, each = epath.Path(tmp_path), Estimate(2.0, 1.0, 3.0)
+    folder, each = epath.Path(tmp_path), IntervalEstimate(2.0, 1.0, 3.0)
     stress_plots.tornado({"risk": (each, each)}, {"risk": (1.0, 1.5)}, 2.0, folder)
     stress_plots.way_down("risk", [1.0, 0.0], {"ppo": [1.0, -1.0]}, 0.5, folder)
     for name in ("tornado", "break_even"):

@@ -50,14 +50,14 @@ def test_scores_have_the_value_of_each_action_as_their_mean():
     np.testing.assert_allclose(scores.mean(axis=0), reward.mean(axis=0))
 
 
-def test_a_price_buys_the_best_that_its_spend_can_buy():
+def test_a_multiplier_buys_the_best_that_its_spend_can_buy():
     """Two treatments of different cost: no choice of the same spend or less is predicted to gain more."""
     random = np.random.default_rng(2)
     costs = np.array([0.0, 1.0, 2.5])
     effects = np.concatenate([np.zeros((5, 1)), random.normal(1.0, 1.5, (5, 2))], axis=1)
     every = [np.asarray(choice) for choice in itertools.product(range(3), repeat=5)]
-    for price in (0.0, 0.2, 0.5, 1.0, 3.0):
-        chosen = targeting.choose(effects, costs, price)
+    for multiplier in (0.0, 0.2, 0.5, 1.0, 3.0):
+        chosen = targeting.choose(effects, costs, multiplier)
         spend, gain = costs[chosen].sum(), effects[np.arange(5), chosen].sum()
         best = max(effects[np.arange(5), each].sum() for each in every if costs[each].sum() <= spend + 1e-12)
         assert gain == pytest.approx(best)

@@ -95,5 +95,5 @@ def test_settings_are_checked() -> None:
         stage.outside(DataConfig(company="mars"), "synthetic")
 
 
-def _no_connection(source: sources.Source, cache: Path, **named: object) -> None:
+def _no_connection(source: sources.PublicDataSet, cache: Path, **named: object) -> None:
     raise DownloadError(f"{source.downloads[0].url}: no connection")

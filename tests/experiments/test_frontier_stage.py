@@ -21,7 +21,7 @@ def test_a_cell_that_never_contacts_is_counted_and_its_spend_shown():
     assert flat["spend_trained_1"] == pytest.approx(0.45)
     assert flat["share_trained_1"] == pytest.approx(0.5)  # of 0 % and 100 %
     assert flat["share_trained_3"] == pytest.approx((0.9 + 1.0) / 2)
-    assert flat["share_priced_1"] == pytest.approx(0.5)
+    assert flat["share_any_budget_1"] == pytest.approx(0.5)
     assert flat["grid_speedup"] == pytest.approx(1.5)
 
 

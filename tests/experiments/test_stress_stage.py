@@ -37,7 +37,7 @@ def context(tmp_path_factory) -> Context:
         return pd.DataFrame(dict(zip(people.COLUMNS, columns, strict=True)))
 
     artifacts = folder / "policy/artifacts"
-    people.save(people.Customers(table(40), table(30)), record.to_dict(EnvParams()), artifacts)
+    people.save(people.JoinedCustomers(table(40), table(30)), record.to_dict(EnvParams()), artifacts)
     storage.write_json(artifacts / "limits.json", {"campaign_budget": 2.5})
     learned.save(bundles.trained(wait_bias=3.0), artifacts / "policy")
     made = Context(folder / "run", {"policy": folder / "policy"}, resume=False, data="auto", data_source="synthetic")

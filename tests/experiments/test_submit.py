@@ -24,7 +24,7 @@ TRAINING = ["churn", "acceptance", "policy", "sft", "reward", "ppo_text"]
 PLACE = vertex.Place("my-project", "us-central1", "image@sha256:0", "trainer@my-project.iam.gserviceaccount.com")
 
 
-def planned(runs: str, preset: str = "mvp") -> plans.Plan:
+def planned(runs: str, preset: str = "mvp") -> plans.LaunchPlan:
     loaded = configuration.load_preset(preset)
     return plans.make(loaded, load_stages(), storage.as_path(runs), loaded.name, "auto", plans.load_machines())
 
@@ -86,7 +86,7 @@ def test_changed_settings_undo_what_is_done(tmp_path: Path) -> None:
 def test_every_spec_is_a_custom_job_of_the_api(tmp_path: Path) -> None:
     types = pytest.importorskip("google.cloud.aiplatform_v1.types", reason="the extra vertex is not installed")
     plan = planned(str(tmp_path))
-    plan = plans.Plan(plan.preset, plan.name, storage.as_path("gs://bucket/runs"), plan.data, plan.tasks)
+    plan = plans.LaunchPlan(plan.preset, plan.name, storage.as_path("gs://bucket/runs"), plan.data, plan.tasks)
     for name, spec in vertex.specs(plan, PLACE, plans.load_machines(), spot=True).items():
         job = types.CustomJob.from_json(json.dumps(spec), ignore_unknown_fields=False)
         (pool,) = job.job_spec.worker_pool_specs

@@ -7,7 +7,7 @@ import pytest
 from experiments import text_evaluation
 from retentionjax import shield
 from retentionjax.language import hub, lora, reward
-from retentionjax.shield import Brief, Offer, Sender
+from retentionjax.shield import Brief, OfferTerms, Sender
 
 NORTHWIND = Sender("Northwind", "12 Harbor Street", ("northwind.example",), "https://northwind.example/unsubscribe")
 GOOD = "{sender}: Hi {name}, enjoy 10% off your bill for 30 days. Reply YES to accept. Reply STOP to opt out."
@@ -22,7 +22,7 @@ def written() -> text_evaluation.Written:
     key = jax.random.key(0)
     scorer = reward.init(reward.RewardConfig(lora=adapter), model.decoder, key)
     texts = [GOOD, GOOD, INVENTED, RUDE]
-    briefs = [Brief("sms", Offer(0.1), NORTHWIND, "warm", "Maria")] * len(texts)
+    briefs = [Brief("sms", OfferTerms(0.1), NORTHWIND, "warm", "Maria")] * len(texts)
     ended = np.array([True, False, True, True])
     judged = reward.RewardModel(scorer, np.float32(0), np.float32(1))
     return text_evaluation.measure(model, judged, briefs, texts, ended, shield.load_rules(), "")
@@ -45,7 +45,7 @@ def test_every_text_is_scored_and_its_end_counted(written: text_evaluation.Writt
 
 @pytest.mark.parametrize("name", ["Maria", None])
 def test_a_template_can_be_compared_with_what_has_stand_ins(name: str | None) -> None:
-    brief = Brief("sms", Offer(0.1), NORTHWIND, "warm", name)
+    brief = Brief("sms", OfferTerms(0.1), NORTHWIND, "warm", name)
     text = shield.render(brief)
     unfilled = text_evaluation.unfilled(text, brief)
     assert "Northwind" not in unfilled

@@ -7,7 +7,7 @@ import pytest
 from experiments import companies, writing
 from retentionjax.data.messages import customers
 from retentionjax.data.telco import SCHEMA
-from retentionjax.shield import Offer
+from retentionjax.shield import OfferTerms
 
 COMBINATIONS = list(
     itertools.product(
@@ -21,6 +21,6 @@ def test_a_brief_says_what_the_training_messages_say(internet, television, contr
     facts = {"InternetService": internet, "StreamingTV": television, "Contract": contract, "tenure": float(tenure)}
     settings = writing.settings(companies.load("demo"))
     assert settings is not None
-    brief = settings.brief(facts, None, Offer(0.1))
+    brief = settings.brief(facts, None, OfferTerms(0.1))
     assert brief.facts["plan"] == customers._plan(internet, television, contract)
     assert brief.facts.get("tenure") == customers.tenure(tenure)

@@ -128,7 +128,7 @@ def test_a_writer_remembers_its_precision(tmp_path: Path, half: Decoder, adapter
     folder = epath.Path(tmp_path)
     writer.save(folder, model, adapter, WriterConfig(max_new_tokens=4))
     assert precision.of(writer.load_parts(folder)[0].decoder) == "bfloat16"
-    assert writer.load(folder)(["Hello."], [3]) == writer.Writer(model, adapter, WriterConfig(max_new_tokens=4))(
+    assert writer.load(folder)(["Hello."], [3]) == writer.MessageWriter(model, adapter, WriterConfig(max_new_tokens=4))(
         ["Hello."], [3]
     )
     plain = storage.read_json(folder / "writer.json")

@@ -13,7 +13,7 @@ from retentionjax.errors import ConfigError, DataError, ModelError
 from retentionjax.language import hub, packing, reward, reward_evaluation, reward_files
 from retentionjax.language.lora import LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
-from retentionjax.language.reward import Preference, RewardConfig
+from retentionjax.language.reward import PreferencePair, RewardConfig
 
 MODEL = hub.random("tiny", jax.random.key(0))
 PAD = MODEL.tokenizer.pad_token_id
@@ -28,7 +28,7 @@ CONFIG = RewardConfig(
 )
 
 
-def preferences(count: int) -> list[Preference]:
+def preferences(count: int) -> list[PreferencePair]:
     """The answer that ends politely is preferred."""
     names = ("Maria", "James", "Ana", "Li", "Omar", "Zoe", "Ivan", "Noor")
     return [
@@ -101,7 +101,7 @@ def test_a_run_cut_in_two_has_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_stays_at_log_two_ends_the_run_with_an_explanation() -> None:
-    swapped = [Preference(p.prompt, p.rejected, p.chosen) for p in PAIRS[:4]] + PAIRS[:4]
+    swapped = [PreferencePair(p.prompt, p.rejected, p.chosen) for p in PAIRS[:4]] + PAIRS[:4]
     config = replace(CONFIG, steps=4, optimiser=OptimiserConfig(learning_rate=1e-6))
     with pytest.raises(ModelError, match=r"log 2 = 0\.693.*check that chosen and rejected"):
         reward.train(MODEL, swapped, config, jax.random.key(0))

@@ -9,7 +9,7 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.errors import ModelError
 from retentionjax.language import hub, lora, packing, quantise, sampler, writer
-from retentionjax.language.writer import Writer, WriterConfig
+from retentionjax.language.writer import MessageWriter, WriterConfig
 
 
 def test_a_writer_over_int8_weights_comes_back_over_them(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_writer_over_int8_weights_comes_back_over_them(tmp_path: Path) -> None
     writer.save(epath.Path(tmp_path), model, adapter, WriterConfig(max_new_tokens=4))
     found = writer.load(epath.Path(tmp_path))
     assert quantise.is_int8(found.model.decoder)
-    assert found(["SMS."], [1]) == Writer(model, adapter, found.config)(["SMS."], [1])
+    assert found(["SMS."], [1]) == MessageWriter(model, adapter, found.config)(["SMS."], [1])
     recorded = storage.read_json(tmp_path / "writer.json")
     storage.write_json(tmp_path / "writer.json", recorded | {"int8": False})
     with pytest.raises(ModelError, match=r"made for tiny with weights \w+, but here are"):
@@ -29,7 +29,7 @@ def test_a_writer_over_int8_weights_comes_back_over_them(tmp_path: Path) -> None
 
 
 def test_many_texts_are_written_in_batches_of_one_width_and_are_those_of_each_alone() -> None:
-    system = Writer(hub.load("tiny"), None, WriterConfig(max_new_tokens=6))
+    system = MessageWriter(hub.load("tiny"), None, WriterConfig(max_new_tokens=6))
     count = writer.BATCH + 3
     prompts = ["Write a retention SMS. " + "With us: 14 months. " * (number % 4) for number in range(count)]
     told: list[int] = []
@@ -43,11 +43,11 @@ def test_many_texts_are_written_in_batches_of_one_width_and_are_those_of_each_al
 
 
 def test_prompts_padded_to_one_width_share_a_program_and_their_texts_are_the_same() -> None:
-    system = Writer(hub.load("tiny"), None, WriterConfig(max_new_tokens=6))
+    system = MessageWriter(hub.load("tiny"), None, WriterConfig(max_new_tokens=6))
     prompts = ["SMS.", "SMS. " + "With us: 14 months. " * 3]
     short, long = (len(packing.tokenise_prompt(system.model.tokenizer, each, system="")) for each in prompts)
     assert packing.round_up(short, 16) < packing.round_up(long, 16), "alone, each would have a program of its own"
-    wide = Writer(system.model, None, system.config, width=2 * long)
+    wide = MessageWriter(system.model, None, system.config, width=2 * long)
     before = sampler.sample._cache_size()
     texts = [wide([each], [7])[0] for each in prompts]
     assert sampler.sample._cache_size() == before + 1

@@ -1,4 +1,4 @@
-"""From a rollout to optimiser steps: prices, minibatches, schedules, the clip of the gradient."""
+"""From a rollout to optimiser steps: joined advantages, minibatches, schedules, the clip of the gradient."""
 
 from typing import Any
 
@@ -61,8 +61,8 @@ def test_only_the_joined_advantage_is_standardised() -> None:
     advantage = random.normal(3.0, [[[100.0, 0.1]]], (STEPS, ENVS, 2)).astype(np.float32)
     trajectory: Any = Trajectory(*[None] * 10)
     estimates = Estimates(features=None, advantage=jnp.asarray(advantage), value=None, target=None)
-    price = jax.jit(epochs.price, static_argnames="shards")
-    joined = price(trajectory, estimates, jnp.array([500.0]), shards=1).advantage
+    combine = jax.jit(epochs.combine, static_argnames="shards")
+    joined = combine(trajectory, estimates, jnp.array([500.0]), shards=1).advantage
     lagrangian = advantage[..., 0] - 500.0 * advantage[..., 1]
     np.testing.assert_allclose(joined, (lagrangian - lagrangian.mean()) / lagrangian.std(), rtol=1e-3, atol=1e-4)
 

@@ -75,7 +75,7 @@ def test_the_environment_plays_by_the_table() -> None:
     table, envs = lake("4x4"), 4000
     env = FrozenLake(table)
     exact = (occupancy(table, np.full(table.reward.shape, 0.25)) * table.cost).sum()
-    even = networks.Policy(
+    even = networks.PolicyNetwork(
         actor=(networks.Dense(kernel=jnp.zeros((16, 4)), bias=jnp.zeros(4)),), normaliser=None, activation="tanh"
     )
 

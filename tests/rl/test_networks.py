@@ -50,7 +50,7 @@ def test_kernels_are_orthogonal_and_the_first_policy_nearly_even() -> None:
     networks_ = networks.init_actor_critic(jax.random.key(0), 16, 13, 5, (64, 64), 0.0)
     kernel = networks_.actor[1].kernel
     np.testing.assert_allclose(kernel.T @ kernel, 2.0 * np.eye(64), atol=1e-4)
-    policy = networks.Policy(actor=networks_.actor, normaliser=None, activation="tanh")
+    policy = networks.PolicyNetwork(actor=networks_.actor, normaliser=None, activation="tanh")
     logits = networks.policy_logits(policy, jax.random.normal(jax.random.key(1), (100, 16)))
     assert np.abs(logits).max() < 0.1
     assert networks_.critic[-1].kernel.shape == (64, 5)

@@ -33,7 +33,7 @@ CONFIG = rl.PPOConfig(
     gains=rl.Gains.sgd(0.1, initial=0.5),
     average_decay=0.5,
 )
-Run = tuple[rl.TrainState, rl.Metrics]
+Run = tuple[rl.TrainState, rl.IterationMetrics]
 
 
 TRAIN = jax.jit(lambda config, key: rl.make_train(ENV, PARAMS, config)(key))

@@ -29,7 +29,7 @@ CONFIG = rl.PPOConfig(
 
 @cache
 def program() -> Any:
-    def run(table: Table, key: jax.Array) -> tuple[jax.Array, rl.Metrics]:
+    def run(table: Table, key: jax.Array) -> tuple[jax.Array, rl.IterationMetrics]:
         config = CONFIG.replace(limits=table.limits)
         state, metrics = rl.make_train(ENV, table, config)(key)
         return jax.nn.softmax(rl.policy_logits(rl.policy(config, state, averaged=True), jnp.eye(STATES))), metrics

@@ -19,15 +19,15 @@ START = jax.jit(rollout.start, static_argnums=(0, 2, 3))
 COLLECT = jax.jit(rollout.collect, static_argnums=(0, 5))
 
 
-def always(action: int, *, logits: tuple[float, ...] | None = None) -> networks.Policy:
+def always(action: int, *, logits: tuple[float, ...] | None = None) -> networks.PolicyNetwork:
     """A policy of one affine layer that ignores what it sees: one action, or fixed logits."""
     bias = jnp.array(logits) if logits else 100.0 * jax.nn.one_hot(action, 3)
     layer = networks.Dense(kernel=jnp.zeros((2, 3)), bias=bias)
-    return networks.Policy(actor=(layer,), normaliser=None, activation="tanh")
+    return networks.PolicyNetwork(actor=(layer,), normaliser=None, activation="tanh")
 
 
 def collect(
-    env: Meter, params: MeterParams, policy: networks.Policy, cost_gamma: float = 1.0
+    env: Meter, params: MeterParams, policy: networks.PolicyNetwork, cost_gamma: float = 1.0
 ) -> tuple[rollout.Simulation, rollout.Trajectory, rollout.Completed]:
     simulation = START(env, params, ENVS, 2, jax.random.key(0))
     return COLLECT(env, params, policy, simulation, jnp.full(2, cost_gamma), STEPS, jax.random.key(1))
@@ -125,7 +125,7 @@ def test_an_environment_without_costs_has_none() -> None:
     env, params = gymnax.make("CartPole-v1")
     simulation = START(env, params, ENVS, 0, jax.random.key(0))
     actor = networks.init_actor_critic(jax.random.key(0), 4, 2, 1, (), 0.0).actor
-    policy = networks.Policy(actor=actor, normaliser=None, activation="tanh")
+    policy = networks.PolicyNetwork(actor=actor, normaliser=None, activation="tanh")
     _, trajectory, completed = COLLECT(env, params, policy, simulation, jnp.zeros(0), STEPS, jax.random.key(1))
     assert trajectory.costs.shape == (STEPS, ENVS, 0)
     assert completed.costs.shape == (0,)

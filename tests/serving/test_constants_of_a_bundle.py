@@ -161,7 +161,7 @@ def books(customers: int, days: float, window: float, seed: int = 0) -> Books:
 def test_the_monitor_expects_departures_over_the_bundles_window(bundle: Bundle) -> None:
     """Risks over a year, true ones, followed for a month: as many leave as expected."""
     ledger: Any = books(5_000, 30, OTHERS["risk_window_days"])
-    found = judging.check(ledger, bundle, judging.Limits(days=30))
+    found = judging.check(ledger, bundle, judging.AlarmLimits(days=30))
     assert found.alarms == ()
     assert found.churn.ratio == pytest.approx(1, abs=0.15)
     assert abs(found.churn.shift) < 0.2
@@ -171,7 +171,7 @@ def test_the_monitor_expects_departures_over_the_bundles_window(bundle: Bundle) 
 def test_a_customer_is_followed_for_the_whole_window_and_no_longer(bundle: Bundle) -> None:
     for days in (100, 400):
         ledger: Any = books(2_000, days, OTHERS["risk_window_days"])
-        found = judging.check(ledger, bundle, judging.Limits(days=days))
+        found = judging.check(ledger, bundle, judging.AlarmLimits(days=days))
         assert found.churn.low < 1 < found.churn.high
         assert found.churn.observed == sum(
             row.churned_at is not None and row.churned_at <= OTHERS["risk_window_days"] * DAY for row in ledger.rows

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from serving.observability import logs
-from serving.observability.logs import DecisionLine, DecisionLog
+from serving.observability.logs import DecisionLine, DecisionLogWriter
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_decision_is_one_line_and_leads_to_nobody() -> None:
         decision_id="d", timestamp=1.5, campaign="default", slot="active", action="wait", reason="policy",
         propensity=0.5, bundle="b",
     )  # fmt: skip
-    DecisionLog(out).write([line, line])
+    DecisionLogWriter(out).write([line, line])
     first, second = out.getvalue().splitlines()
     assert first == second
     assert json.loads(first)["event"] == "decision"
@@ -102,7 +102,9 @@ def test_no_write_is_larger_than_what_a_pipe_keeps_whole() -> None:
         DecisionLine(str(number) * (number % 90 + 1), 1.5, "default", "active", "wait", "policy", 0.5, "b")
         for number in range(128)
     ]
-    DecisionLog(out).write([*lines, DecisionLine("x" * 5000, 1.5, "default", "active", "wait", "policy", 0.5, "b")])
+    DecisionLogWriter(out).write(
+        [*lines, DecisionLine("x" * 5000, 1.5, "default", "active", "wait", "policy", 0.5, "b")]
+    )
     assert all(each.endswith("\n") and (len(each) <= 4096 or each.count("\n") == 1) for each in written)
     assert [json.loads(line)["decision_id"] for line in "".join(written).splitlines()][:-1] == [
         line.decision_id for line in lines

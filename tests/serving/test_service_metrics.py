@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.observability.metrics import Drift, Metrics
+from serving.observability.metrics import Metrics, ScoreDrift
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -46,7 +46,7 @@ def test_money_queues_stages_and_bundles_are_shown() -> None:
 def test_drift_is_the_shift_of_the_mean_in_standard_deviations() -> None:
     rng = np.random.default_rng(0)
     odds = rng.normal(-1.0, 0.5, 500)
-    drift = Drift(warm_up=500, memory=100)
+    drift = ScoreDrift(warm_up=500, memory=100)
     assert drift.observe(1 / (1 + np.exp(-odds))) == 0.0
     shifted = 1 / (1 + np.exp(-(odds + 1.0)))
     for _ in range(4):

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from shield_briefs import HOSTILE, NAMES, SENDER, briefs
 
 from retentionjax.errors import ConfigError
-from retentionjax.shield import Brief, Offer, Sender, check
+from retentionjax.shield import Brief, OfferTerms, Sender, check
 from retentionjax.shield.brief import NAME
 
 
 def test_the_prompt_is_short_and_complete() -> None:
     facts = {"tenure": "14 months", "plan": "fiber internet"}
-    assert Brief("sms", Offer(0.1), SENDER, "warm", "Maria", facts).prompt() == (
+    assert Brief("sms", OfferTerms(0.1), SENDER, "warm", "Maria", facts).prompt() == (
         "Customer: {name}. Plan: fiber internet. With us: 14 months. "
         "Write a warm retention SMS from {sender}. Offer: 10% off for 30 days."
     )
@@ -40,27 +40,29 @@ def test_names_are_filled_in_once_and_the_shield_stops_a_stand_in_without_one(br
 
 
 def test_a_stand_in_in_a_record_is_no_name() -> None:
-    assert Brief("sms", Offer(0.1), SENDER, first_name="{name}").name is None
+    assert Brief("sms", OfferTerms(0.1), SENDER, first_name="{name}").name is None
     sender = replace(SENDER, name="{name} & Co")
-    assert Brief("sms", Offer(0.1), sender, first_name="Maria").fill("{sender}, {name}") == "{name} & Co, Maria"
+    assert Brief("sms", OfferTerms(0.1), sender, first_name="Maria").fill("{sender}, {name}") == "{name} & Co, Maria"
 
 
 def test_the_prompt_says_that_there_is_no_offer() -> None:
-    assert "Offer: none." in Brief("push", Offer(ends=dt.date(2026, 1, 2)), SENDER).prompt()
+    assert "Offer: none." in Brief("push", OfferTerms(ends=dt.date(2026, 1, 2)), SENDER).prompt()
 
 
 def test_the_last_day_to_accept_is_in_the_prompt() -> None:
-    assert "accept by January 2, 2026" in Brief("push", Offer(0.2, days=1, ends=dt.date(2026, 1, 2)), SENDER).prompt()
+    assert (
+        "accept by January 2, 2026" in Brief("push", OfferTerms(0.2, days=1, ends=dt.date(2026, 1, 2)), SENDER).prompt()
+    )
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_no_name(name: str) -> None:
-    assert Brief("sms", Offer(0.1), SENDER, first_name=name).name is None
+    assert Brief("sms", OfferTerms(0.1), SENDER, first_name=name).name is None
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_the_world_are_names(name: str) -> None:
-    assert Brief("sms", Offer(0.1), SENDER, first_name=name).name
+    assert Brief("sms", OfferTerms(0.1), SENDER, first_name=name).name
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_names_of_the_world_are_names(name: str) -> None:
     ],
 )
 def test_a_fact_that_could_carry_an_instruction_is_left_out(facts: dict[str, str]) -> None:
-    assert Brief("sms", Offer(0.1), SENDER, facts=facts).known == {}
+    assert Brief("sms", OfferTerms(0.1), SENDER, facts=facts).known == {}
 
 
 @given(briefs())
@@ -90,18 +92,18 @@ def test_a_prompt_is_one_line_of_few_words(brief: Brief) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Offer(1.5), "Offer.discount is 1.5; allowed: 0 to 1"),
-        (lambda: Offer(math.nan), "Offer.discount is nan; allowed: 0 to 1"),
-        (lambda: Offer(amount=-1.0), "Offer.amount is -1.0; allowed: 0 or more, in USD"),
-        (lambda: Offer(amount=math.inf), "Offer.amount is inf; allowed: 0 or more"),
-        (lambda: Offer(amount=5.0, currency="$"), r"Offer.currency is '\$'; allowed: USD, CAD"),
-        (lambda: Offer(say=""), "Offer.say is ''; allowed: one line of 1 to 60"),
-        (lambda: Offer(say="two\nlines"), "Offer.say is"),
-        (lambda: Offer(say="{name} wins"), "Offer.say is"),
-        (lambda: Offer(0.1, days=0), "Offer.days is 0; allowed: 1 to 365"),
-        (lambda: Brief("sms", Offer(0.1), SENDER, facts={"age": "70"}), "Brief.facts holds 'age'; allowed: plan"),
+        (lambda: OfferTerms(1.5), "Offer.discount is 1.5; allowed: 0 to 1"),
+        (lambda: OfferTerms(math.nan), "Offer.discount is nan; allowed: 0 to 1"),
+        (lambda: OfferTerms(amount=-1.0), "Offer.amount is -1.0; allowed: 0 or more, in USD"),
+        (lambda: OfferTerms(amount=math.inf), "Offer.amount is inf; allowed: 0 or more"),
+        (lambda: OfferTerms(amount=5.0, currency="$"), r"Offer.currency is '\$'; allowed: USD, CAD"),
+        (lambda: OfferTerms(say=""), "Offer.say is ''; allowed: one line of 1 to 60"),
+        (lambda: OfferTerms(say="two\nlines"), "Offer.say is"),
+        (lambda: OfferTerms(say="{name} wins"), "Offer.say is"),
+        (lambda: OfferTerms(0.1, days=0), "Offer.days is 0; allowed: 1 to 365"),
+        (lambda: Brief("sms", OfferTerms(0.1), SENDER, facts={"age": "70"}), "Brief.facts holds 'age'; allowed: plan"),
         (
-            lambda: Brief("sms", Offer(0.1), SENDER, masked=True),
+            lambda: Brief("sms", OfferTerms(0.1), SENDER, masked=True),
             "Brief.masked is True; allowed: with {name}",
         ),
         (lambda: Sender("", "a", ("b.example",), "https://b.example"), "Sender.name is ''"),
@@ -118,5 +120,5 @@ def test_what_is_not_allowed_is_named(make: object, words: str) -> None:
 
 @given(st.text(max_size=50))
 def test_any_text_may_stand_in_a_customers_record(name: str) -> None:
-    brief = Brief("sms", Offer(0.1), SENDER, first_name=name, facts={"plan": name, "tenure": name})
+    brief = Brief("sms", OfferTerms(0.1), SENDER, first_name=name, facts={"plan": name, "tenure": name})
     assert isinstance(brief.prompt(), str)

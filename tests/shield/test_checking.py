@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shield_briefs import SENDER, briefs
 
-from retentionjax.shield import Brief, Offer, check, grounded, render
+from retentionjax.shield import Brief, OfferTerms, check, grounded, render
 from retentionjax.shield.checking import MOST
 
 INSERTIONS = {
@@ -70,21 +70,21 @@ ODD = st.sampled_from(
 @settings(max_examples=300)
 @given(st.lists(ODD, max_size=60).map("".join))
 def test_odd_text_raises_nothing(text: str) -> None:
-    check(text, Brief("sms", Offer(0.1, ends=dt.date(2026, 12, 31)), SENDER, facts={"charge": "$70"}))
+    check(text, Brief("sms", OfferTerms(0.1, ends=dt.date(2026, 12, 31)), SENDER, facts={"charge": "$70"}))
 
 
 @pytest.mark.parametrize(
     "text", ["a" * 50_000, "1 " * 20_000, "ab1! " * 5_000, "(" * 30_000, "http://" * 4_000, "one " * 9_000]
 )
 def test_long_text_is_refused_in_bounded_time(text: str) -> None:
-    verdict = check(text, Brief("email", Offer(0.1), SENDER))
+    verdict = check(text, Brief("email", OfferTerms(0.1), SENDER))
     assert "channel.length" in verdict.blocking
     assert len(text) > MOST
 
 
 def test_a_span_points_at_the_words_in_the_message_as_given() -> None:
     text = "Northwind: Hí Maria, 10% off for 30 days, *gua\u200branteed*. Reply STOP to opt out."
-    verdict = check(text, Brief("sms", Offer(0.1), SENDER, first_name="Maria"))
+    verdict = check(text, Brief("sms", OfferTerms(0.1), SENDER, first_name="Maria"))
     spans = {each.rule: text[each.start : each.end] for each in verdict.violations}
     assert spans["claims.guarantee"] == "gua\u200branteed"
     assert spans["text.invisible"] == "\u200b"
@@ -113,4 +113,4 @@ def test_a_span_points_at_the_words_in_the_message_as_given() -> None:
     ],
 )
 def test_grounded(text: str, discount: float, expected: bool) -> None:
-    assert grounded(text, Brief("sms", Offer(discount), SENDER)) is expected
+    assert grounded(text, Brief("sms", OfferTerms(discount), SENDER)) is expected

@@ -8,7 +8,7 @@ import pytest
 
 from retentionjax import cli
 from retentionjax.errors import ConfigError
-from retentionjax.shield import Offer
+from retentionjax.shield import OfferTerms
 from retentionjax.shield.command import offer_of
 
 GOOD = "Northwind: Hi Ana, enjoy 10% off for 30 days. Reply YES to accept. Reply STOP to opt out."
@@ -50,14 +50,14 @@ def test_facts_channel_and_language(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "offer"),
     [
-        ("none", Offer()),
-        ("10%", Offer(0.1)),
-        ("7.5 %", Offer(0.075)),
-        ("15 usd", Offer(amount=15.0)),
-        ("20 EUR", Offer(amount=20.0, currency="EUR")),
+        ("none", OfferTerms()),
+        ("10%", OfferTerms(0.1)),
+        ("7.5 %", OfferTerms(0.075)),
+        ("15 usd", OfferTerms(amount=15.0)),
+        ("20 EUR", OfferTerms(amount=20.0, currency="EUR")),
     ],
 )
-def test_an_offer_in_words(words: str, offer: Offer) -> None:
+def test_an_offer_in_words(words: str, offer: OfferTerms) -> None:
     assert offer_of(words) == offer
 
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import yaml
 
-from retentionjax.shield import Brief, Offer, Sender, check
+from retentionjax.shield import Brief, OfferTerms, Sender, check
 
 MESSAGES = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text(encoding="utf-8"))
 NORTHLINE = Sender("Northline", "1 Main Street", ("northline.example",), "https://northline.example/unsubscribe")
 
 
-def offer(words: str) -> Offer:
+def offer(words: str) -> OfferTerms:
     """`10 % for 30 days`, or `none`."""
     found = re.fullmatch(r"(\d+) % for (\d+) days", words)
-    return Offer(int(found[1]) / 100, days=int(found[2])) if found else Offer()
+    return OfferTerms(int(found[1]) / 100, days=int(found[2])) if found else OfferTerms()
 
 
 def brief(entry: dict[str, Any]) -> Brief:

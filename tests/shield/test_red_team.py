@@ -11,7 +11,7 @@ import pytest
 import yaml
 from shield_briefs import SENDER
 
-from retentionjax.shield import Brief, Offer, check, grounding
+from retentionjax.shield import Brief, OfferTerms, check, grounding
 from retentionjax.shield.lexicon import Contexts
 
 MESSAGES = yaml.safe_load(Path(__file__).with_name("red_team.yaml").read_text(encoding="utf-8"))
@@ -21,7 +21,7 @@ def brief(entry: dict[str, Any]) -> Brief:
     ends = entry.get("ends")
     return Brief(
         channel=entry.get("channel", "sms"),
-        offer=Offer(
+        offer=OfferTerms(
             float(entry.get("discount", 0.1)),
             ends=ends and dt.date.fromisoformat(ends),
             **{key: entry[key] for key in ("amount", "say", "days", "currency") if key in entry},

@@ -8,10 +8,10 @@ import yaml
 from shield_briefs import SENDER
 
 from retentionjax.errors import ConfigError
-from retentionjax.shield import Brief, Offer, check, load_rules
+from retentionjax.shield import Brief, OfferTerms, check, load_rules
 from retentionjax.shield.rules import CHECKS, DEFAULT, language_file
 
-BRIEF = Brief("sms", Offer(0.1), SENDER)
+BRIEF = Brief("sms", OfferTerms(0.1), SENDER)
 TEXT = "Northwind: 10% off for 30 days{}. Reply YES. Reply STOP to opt out."
 
 
@@ -109,9 +109,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_language_that_the_rules_do_not_speak_is_refused_by_name(tmp_path: Path) -> None:
     rules = load_rules(copy(tmp_path, general={"languages": ["en"]}))
     with pytest.raises(ConfigError, match="no rules for the language 'es'; allowed: en"):
-        check("Hola", Brief("sms", Offer(0.1), SENDER, language="es"), rules)
+        check("Hola", Brief("sms", OfferTerms(0.1), SENDER, language="es"), rules)
     with pytest.raises(ConfigError, match=r"Brief\.language is 'fr'; allowed: en, es"):
-        Brief("sms", Offer(0.1), SENDER, language="fr")  # type: ignore[arg-type]
+        Brief("sms", OfferTerms(0.1), SENDER, language="fr")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

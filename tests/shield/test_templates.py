@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shield_briefs import HOSTILE, NAMES, OFFERS, SENDER, briefs
 
-from retentionjax.shield import Brief, Offer, Sender, check, footer, grounded, render
+from retentionjax.shield import Brief, OfferTerms, Sender, check, footer, grounded, render
 from retentionjax.shield.brief import CHANNELS, TONES
 
 
@@ -35,28 +35,28 @@ def test_templates_pass_for_any_customer(brief: Brief) -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=60), st.sampled_from(CHANNELS), st.sampled_from(OFFERS))
-@example("", "", "sms", Offer(0.1))
-def test_templates_pass_for_any_text_as_name_and_plan(name: str, plan: str, channel: str, offer: Offer) -> None:
+@example("", "", "sms", OfferTerms(0.1))
+def test_templates_pass_for_any_text_as_name_and_plan(name: str, plan: str, channel: str, offer: OfferTerms) -> None:
     brief = Brief(channel, offer, SENDER, first_name=name, facts={"plan": plan})
     assert check(render(brief), brief).passed
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_used_however_it_is_written(name: str) -> None:
-    text = render(Brief("email", Offer(0.1), SENDER, first_name=name))
+    text = render(Brief("email", OfferTerms(0.1), SENDER, first_name=name))
     assert unicodedata.normalize("NFC", name) in text
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if name.strip()])
 def test_a_hostile_name_is_left_out(name: str) -> None:
-    brief = Brief("email", Offer(0.1), SENDER, first_name=name)
+    brief = Brief("email", OfferTerms(0.1), SENDER, first_name=name)
     assert name not in render(brief)
     assert name not in brief.prompt() or brief.name == name
 
 
 def test_a_template_tells_tenure_plan_offer_and_last_day() -> None:
     facts = {"plan": "fiber internet", "tenure": "14 months"}
-    brief = Brief("sms", Offer(0.1, ends=dt.date(2026, 12, 31)), SENDER, "warm", "Maria", facts)
+    brief = Brief("sms", OfferTerms(0.1, ends=dt.date(2026, 12, 31)), SENDER, "warm", "Maria", facts)
     assert render(brief) == (
         "Northwind: Hi Maria, thank you for 14 months with us. Enjoy 10% off on your fiber internet for 30 days. "
         "Reply YES to accept by December 31, 2026. Reply STOP to opt out."
@@ -64,7 +64,7 @@ def test_a_template_tells_tenure_plan_offer_and_last_day() -> None:
 
 
 def test_the_footer_holds_the_way_out_and_the_address() -> None:
-    text = footer(Brief("email", Offer(0.0), SENDER))
+    text = footer(Brief("email", OfferTerms(0.0), SENDER))
     assert SENDER.unsubscribe_url in text
     assert SENDER.postal_address in text
 

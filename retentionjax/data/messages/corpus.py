@@ -13,11 +13,11 @@ from random import Random
 
 from retentionjax.data.messages import customers
 from retentionjax.data.messages.flaws import FLAWS, spoil
-from retentionjax.data.messages.grammar import Draft, draft, write
+from retentionjax.data.messages.grammar import MessageDraft, draft, write
 from retentionjax.data.table import Table
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import CHANNELS, Brief, Channel
-from retentionjax.shield.offer import Offer
+from retentionjax.shield.offer import OfferTerms
 
 SOURCE = "messages"
 _BARREN = 20_000
@@ -25,7 +25,7 @@ _BARREN = 20_000
 
 
 @dataclass(frozen=True)
-class Message:
+class CorpusMessage:
     """A compliant message and what it was to say."""
 
     brief: Brief
@@ -51,9 +51,9 @@ def generate(
     table: Table | None = None,
     *,
     channels: Sequence[Channel] = CHANNELS,
-    offers: Sequence[Offer] = customers.OFFERS,
+    offers: Sequence[OfferTerms] = customers.OFFERS,
     sender_first: bool = False,
-) -> list[Message]:
+) -> list[CorpusMessage]:
     """`n` messages of distinct text, one a brief; briefs as `customers.briefs`.
 
     Args:
@@ -63,7 +63,7 @@ def generate(
     Raises DataError for an unknown split, a table without Telco's columns, or more texts than the grammar has.
     """
     drafts = _drafts(split, seed, table, channels, offers, sender_first)
-    return [Message(brief, write(drafted)) for brief, drafted in islice(drafts, n)]
+    return [CorpusMessage(brief, write(drafted)) for brief, drafted in islice(drafts, n)]
 
 
 def pairs(
@@ -74,7 +74,7 @@ def pairs(
     *,
     flaws: Sequence[str] = FLAWS,
     channels: Sequence[Channel] = CHANNELS,
-    offers: Sequence[Offer] = customers.OFFERS,
+    offers: Sequence[OfferTerms] = customers.OFFERS,
     sender_first: bool = False,
 ) -> list[Pair]:
     """`n` preference pairs, as many of each flaw as of any other (if `n` allows).
@@ -107,9 +107,9 @@ def _drafts(
     seed: int,
     table: Table | None,
     channels: Sequence[Channel],
-    offers: Sequence[Offer],
+    offers: Sequence[OfferTerms],
     sender_first: bool,
-) -> Iterator[tuple[Brief, Draft]]:
+) -> Iterator[tuple[Brief, MessageDraft]]:
     """Briefs and drafts without end, no text twice. Raises DataError when new ones have become too rare."""
     rng = Random(f"retentionjax messages {split} {seed}")
     seen: set[str] = set()

@@ -19,11 +19,11 @@ from retentionjax.data.messages.names import COMPANIES, FIRST_NAMES
 from retentionjax.data.table import Table
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Sender
-from retentionjax.shield.offer import Offer
+from retentionjax.shield.offer import OfferTerms
 
 SPLITS = splits.NAMES
 _SHARES: Mapping[Channel, int] = {"sms": 5, "email": 3, "push": 2}
-OFFERS = (Offer(), Offer(0.05), Offer(0.10), Offer(0.20))
+OFFERS = (OfferTerms(), OfferTerms(0.05), OfferTerms(0.10), OfferTerms(0.20))
 """The demo's."""
 OTHER_DAYS = (14, 60, 90)
 """How long an offer runs in some messages instead of its own days, so that a model reads them."""
@@ -38,7 +38,7 @@ def briefs(
     table: Table | None = None,
     *,
     channels: Sequence[Channel] = CHANNELS,
-    offers: Sequence[Offer] = OFFERS,
+    offers: Sequence[OfferTerms] = OFFERS,
 ) -> list[Brief]:
     """`n` briefs of `split` ("train", "validation", "test"), the same for the same arguments.
 
@@ -55,7 +55,7 @@ def stream(
     table: Table | None = None,
     *,
     channels: Sequence[Channel] = CHANNELS,
-    offers: Sequence[Offer] = OFFERS,
+    offers: Sequence[OfferTerms] = OFFERS,
 ) -> Iterator[Brief]:
     """Briefs without end; `briefs` is its beginning."""
     if split not in SPLITS:
@@ -83,7 +83,7 @@ def stream(
 
 
 def _split_of(prompt: str) -> str:
-    """By a hash, so that no prompt is of two splits: without names, those of many customers are alike."""
+    """Split by a hash, so that no prompt is of two splits: without names, those of many customers are alike."""
     tenth = int(hashlib.sha256(prompt.encode()).hexdigest()[:8], 16) % 10
     return {0: "validation", 1: "test"}.get(tenth, "train")
 
@@ -111,7 +111,7 @@ def tenure(months: float) -> str | None:
     return f"{whole // 12} years"
 
 
-def _offer(channel: Channel, offers: Sequence[Offer], rng: Random) -> Offer:
+def _offer(channel: Channel, offers: Sequence[OfferTerms], rng: Random) -> OfferTerms:
     offer = rng.choices(offers, [4 if each.is_none else 3 for each in offers])[0]
     days = rng.choices((offer.days, *OTHER_DAYS), (6, 1, 1, 1))[0]
     # A last day is one more sentence, for which a lock screen has no room.

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from retentionjax.data.messages import customers, flawed_phrases, phrases
-from retentionjax.data.messages.grammar import Draft, Part, fits, is_plain, options, terms, write
+from retentionjax.data.messages.grammar import MessageDraft, Part, fits, is_plain, options, terms, write
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.shield.brief import NAME, TONES, Brief, Tone
-from retentionjax.shield.offer import Offer
+from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.quantities import date_text
 
 _EXCHANGEABLE = ("close", "detail", "act", "bond")
@@ -32,19 +32,19 @@ class Case:
     """What a flaw is made from."""
 
     brief: Brief
-    draft: Draft
+    draft: MessageDraft
     """Compliant."""
     split: str
     rng: Random
 
 
-def spoil(flaw: str, brief: Brief, draft: Draft, split: str, rng: Random) -> str | None:
+def spoil(flaw: str, brief: Brief, draft: MessageDraft, split: str, rng: Random) -> str | None:
     """The text of `draft` with `flaw`; None where it cannot have it (no offer to get wrong)."""
     spoilt = _SPOIL[flaw](Case(brief, draft, split, rng))
     return None if spoilt is None or write(spoilt) == write(draft) else write(spoilt)
 
 
-def _wrong_offer(case: Case) -> Draft | None:
+def _wrong_offer(case: Case) -> MessageDraft | None:
     offer = case.brief.offer
     if offer.is_none:
         return None
@@ -58,12 +58,12 @@ def _wrong_offer(case: Case) -> Draft | None:
     return case.draft.with_values(discount=f"{case.rng.choice(_OTHER_PERCENT)}%")
 
 
-def _other(offer: Offer, rng: Random) -> Offer:
+def _other(offer: OfferTerms, rng: Random) -> OfferTerms:
     """Another offer of the demo than this one, and not none."""
     return rng.choice([each for each in customers.OFFERS if not each.is_none and each.discount != offer.discount])
 
 
-def _invented_offer(case: Case) -> Draft | None:
+def _invented_offer(case: Case) -> MessageDraft | None:
     if not case.brief.offer.is_none:
         return _with_sentence(case, flawed_phrases.INVENTED)
     offer = replace(_other(case.brief.offer, case.rng), days=case.rng.choice((*customers.OTHER_DAYS, 30)))
@@ -75,10 +75,10 @@ def _invented_offer(case: Case) -> Draft | None:
     return spoilt.with_values(**terms(offer))
 
 
-def _missing_offer(case: Case) -> Draft | None:
+def _missing_offer(case: Case) -> MessageDraft | None:
     if case.brief.offer.is_none:
         return None
-    silent = replace(case.brief, offer=Offer())
+    silent = replace(case.brief, offer=OfferTerms())
     place = case.draft.index("offer")
     assert place is not None
     spoilt = case.draft.with_part(
@@ -91,7 +91,7 @@ def _missing_offer(case: Case) -> Draft | None:
     return spoilt.with_part(act, Part("close", case.rng.choice(harmless)))
 
 
-def _false_urgency(case: Case) -> Draft | None:
+def _false_urgency(case: Case) -> MessageDraft | None:
     offer = case.brief.offer
     conditional = case.rng.random() < 0.5
     if not conditional or offer.is_none or case.brief.channel == "push":
@@ -106,11 +106,11 @@ def _false_urgency(case: Case) -> Draft | None:
     return spoilt.with_values(ends=ends)
 
 
-def _shaming(case: Case) -> Draft | None:
+def _shaming(case: Case) -> MessageDraft | None:
     return _with_sentence(case, flawed_phrases.SHAMING)
 
 
-def _missing_opt_out(case: Case) -> Draft | None:
+def _missing_opt_out(case: Case) -> MessageDraft | None:
     place = case.draft.index("optout")
     assert place is not None
     if case.rng.random() < 0.25:
@@ -119,7 +119,7 @@ def _missing_opt_out(case: Case) -> Draft | None:
     return case.draft.with_part(place, Part("optout", instead))
 
 
-def _too_long(case: Case) -> Draft | None:
+def _too_long(case: Case) -> MessageDraft | None:
     """More harmless sentences than the channel has room for, or half as long again."""
     spoilt = case.draft
     spare = [
@@ -137,7 +137,7 @@ def _too_long(case: Case) -> Draft | None:
     return spoilt
 
 
-def _wrong_name(case: Case) -> Draft | None:
+def _wrong_name(case: Case) -> MessageDraft | None:
     other = case.rng.choice(customers.others("name", case.split, case.brief.name))
     if case.brief.name is not None:
         return case.draft.with_values(name=other) if "{name}" in _joined(case.draft) else None
@@ -150,11 +150,11 @@ def _wrong_name(case: Case) -> Draft | None:
     return case.draft.with_part(place, Part("greeting", case.rng.choice(named))).with_values(name=told)
 
 
-def _leaked_score(case: Case) -> Draft | None:
+def _leaked_score(case: Case) -> MessageDraft | None:
     return _with_sentence(case, flawed_phrases.SCORE)
 
 
-def _off_tone(case: Case) -> Draft | None:
+def _off_tone(case: Case) -> MessageDraft | None:
     if case.rng.random() < 0.4:
         return _with_sentence(case, flawed_phrases.OFF_TONE[case.brief.tone])
     tone: Tone = case.rng.choice([each for each in TONES if each != case.brief.tone])
@@ -167,7 +167,7 @@ def _off_tone(case: Case) -> Draft | None:
     return spoilt if fits(spoilt, case.brief) else None
 
 
-def _missing_sender(case: Case) -> Draft | None:
+def _missing_sender(case: Case) -> MessageDraft | None:
     if case.rng.random() < 0.4:
         others = customers.others("sender", case.split, case.brief.sender.name)
         return case.draft.with_values(sender=case.rng.choice(others))
@@ -179,7 +179,7 @@ def _missing_sender(case: Case) -> Draft | None:
     return case.draft.with_part(place, Part("bond", case.rng.choice(nameless)))
 
 
-_SPOIL: Mapping[str, Callable[[Case], Draft | None]] = {
+_SPOIL: Mapping[str, Callable[[Case], MessageDraft | None]] = {
     "wrong_offer": _wrong_offer,
     "invented_offer": _invented_offer,
     "missing_offer": _missing_offer,
@@ -197,7 +197,7 @@ FLAWS = tuple(_SPOIL)
 """What can be wrong with a message."""
 
 
-def _with_sentence(case: Case, flawed: Choice) -> Draft | None:
+def _with_sentence(case: Case, flawed: Choice) -> MessageDraft | None:
     """A flawed sentence for a harmless one of about its length; None where no sentence can be spared."""
     places = [
         number
@@ -214,11 +214,11 @@ def _with_sentence(case: Case, flawed: Choice) -> Draft | None:
     return case.draft.with_part(place, Part("close", phrase))
 
 
-def _before_opt_out(draft: Draft, part: Part) -> Draft:
+def _before_opt_out(draft: MessageDraft, part: Part) -> MessageDraft:
     """`part` as the last sentence before signature and opt-out."""
     place = next(number for number, each in enumerate(draft.parts) if each.slot in ("sign", "optout"))
     return replace(draft, parts=(*draft.parts[:place], part, *draft.parts[place:]))
 
 
-def _joined(draft: Draft) -> str:
+def _joined(draft: MessageDraft) -> str:
     return " ".join(part.phrase for part in draft.parts)

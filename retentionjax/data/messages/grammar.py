@@ -1,4 +1,4 @@
-"""From a brief to a draft (a sequence of phrases) to a text, by the phrases of one split."""
+"""Messages from a grammar: brief → draft (a sequence of phrases) → text, by the phrases of one split."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from retentionjax.data.messages.layouts import LAYOUTS
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import Brief
-from retentionjax.shield.offer import Offer
+from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.quantities import date_text
 
 MOST_CHARACTERS = {"sms": 160, "push": 150}
@@ -33,7 +33,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Draft:
+class MessageDraft:
     """A message before it is text, so that one part of it can be exchanged."""
 
     channel: str
@@ -41,11 +41,11 @@ class Draft:
     values: Mapping[str, str]
     """Field to text."""
 
-    def with_values(self, **changed: str) -> "Draft":
+    def with_values(self, **changed: str) -> "MessageDraft":
         """The same phrases about something else."""
         return replace(self, values={**self.values, **changed})
 
-    def with_part(self, index: int, *parts: Part) -> "Draft":
+    def with_part(self, index: int, *parts: Part) -> "MessageDraft":
         """The part at `index` exchanged for `parts` (none: taken out)."""
         return replace(self, parts=(*self.parts[:index], *parts, *self.parts[index + 1 :]))
 
@@ -63,7 +63,7 @@ def values(brief: Brief) -> dict[str, str]:
     return given | terms(brief.offer)
 
 
-def terms(offer: Offer) -> dict[str, str]:
+def terms(offer: OfferTerms) -> dict[str, str]:
     """What the braces of a phrase may name of an offer: `discount` and `days` of a plain discount, else `offer`."""
     if offer.is_none:
         return {}
@@ -74,12 +74,12 @@ def terms(offer: Offer) -> dict[str, str]:
     return told | ({"ends": date_text(offer.ends)} if offer.ends else {})
 
 
-def is_plain(offer: Offer) -> bool:
+def is_plain(offer: OfferTerms) -> bool:
     """Whether it is a discount without words of the company's own."""
     return offer.kinds == {"discount"}
 
 
-def draft(brief: Brief, split: str, rng: Random) -> Draft:
+def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
     """A random draft for `brief` that keeps its channel's length once filled in. Raises DataError if there is none."""
     layouts = LAYOUTS["email" if brief.channel == "email" else "short"].of(split)
     masked = brief.mask()
@@ -93,7 +93,7 @@ def draft(brief: Brief, split: str, rng: Random) -> Draft:
     raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
 
 
-def fits(draft: Draft, brief: Brief) -> bool:
+def fits(draft: MessageDraft, brief: Brief) -> bool:
     """Whether a message is as short as its channel asks, with its names filled in."""
     text = brief.fill(write(draft))
     if brief.channel == "email":
@@ -101,7 +101,7 @@ def fits(draft: Draft, brief: Brief) -> bool:
     return len(text) <= MOST_CHARACTERS[brief.channel]
 
 
-def write(draft: Draft) -> str:
+def write(draft: MessageDraft) -> str:
     """The text of a draft, with stand-ins for the names (`Brief.fill`).
 
     One line, or for an e-mail paragraphs; only so many exclamation marks as are no shouting.
@@ -137,7 +137,7 @@ def options(
     return found
 
 
-def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool) -> Draft | None:
+def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool) -> MessageDraft | None:
     slots = layout.split()
     if (brief.name and "greeting" not in slots) or (brief.offer.ends is not None and "act" not in slots):
         return None
@@ -152,7 +152,7 @@ def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool)
         if not found:
             return None
         parts.append(Part(slot, min(found, key=len) if short else rng.choice(found)))
-    return Draft(brief.channel, tuple(parts), values(brief))
+    return MessageDraft(brief.channel, tuple(parts), values(brief))
 
 
 def _choice(slot: str, brief: Brief, tone: str) -> Choice:
@@ -174,7 +174,7 @@ def _choice(slot: str, brief: Brief, tone: str) -> Choice:
     ]
 
 
-def _separator(draft: Draft, number: int) -> str:
+def _separator(draft: MessageDraft, number: int) -> str:
     if draft.channel != "email":
         return " "
     slots: Sequence[str] = [part.slot for part in draft.parts]

@@ -1,4 +1,4 @@
-"""In which order a message says things.
+"""The orders in which a message says things.
 
 Slots in order; `@` marks the one that names the sender. "act" says how to take the offer, and falls away without one;
 "close", "bond" and "detail" are what a writer may leave out: so messages of one brief differ in length. To learn from,

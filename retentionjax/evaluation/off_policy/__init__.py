@@ -10,19 +10,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retentionjax.evaluation.off_policy.evaluation import Report, Settings, evaluate
+    from retentionjax.evaluation.off_policy.evaluation import OffPolicyReport, OffPolicySettings, evaluate
     from retentionjax.evaluation.off_policy.ledger_file import read, write
     from retentionjax.evaluation.off_policy.log import DecisionLog
     from retentionjax.evaluation.off_policy.overlap import Overlap, OverlapError
 
-__all__ = ["DecisionLog", "Overlap", "OverlapError", "Report", "Settings", "evaluate", "read", "write"]
+__all__ = [
+    "DecisionLog",
+    "OffPolicyReport",
+    "OffPolicySettings",
+    "Overlap",
+    "OverlapError",
+    "evaluate",
+    "read",
+    "write",
+]
 
 _HOME = {
     "DecisionLog": "log",
     "Overlap": "overlap",
     "OverlapError": "overlap",
-    "Report": "evaluation",
-    "Settings": "evaluation",
+    "OffPolicyReport": "evaluation",
+    "OffPolicySettings": "evaluation",
     "evaluate": "evaluation",
     "read": "ledger_file",
     "write": "ledger_file",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs neither
     import numpy as np
 
     from retentionjax.bundle.loading import Bundle
-    from retentionjax.evaluation.off_policy.evaluation import Report
+    from retentionjax.evaluation.off_policy.evaluation import OffPolicyReport
     from retentionjax.evaluation.off_policy.log import DecisionLog
 
 _AT_ONCE = 16_384
@@ -33,9 +33,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", metavar="FILE", help="write the report here as well")
     parsed = parser.parse_args(list(arguments))
     from retentionjax.bundle.loading import load
-    from retentionjax.evaluation.off_policy import Settings, evaluate, printing, read
+    from retentionjax.evaluation.off_policy import OffPolicySettings, evaluate, printing, read
 
-    settings = Settings(clip=parsed.clip, minimum_effective_episodes=parsed.minimum_effective, seed=parsed.seed)
+    settings = OffPolicySettings(
+        clip=parsed.clip, minimum_effective_episodes=parsed.minimum_effective, seed=parsed.seed
+    )
     bundle, log = load(parsed.bundle), read(parsed.log)
     if parsed.per == "decision":
         log = log.as_single_decisions()
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def propensities(bundle: "Bundle", log: "DecisionLog") -> "np.ndarray":
-    """With which the bundle's policy would have chosen each action at each logged decision; f64[n, 13]."""
+    """Probability of each action under the bundle's policy at each logged decision; f64[n, 13]."""
     import numpy as np
 
     parts = [
@@ -60,7 +62,7 @@ def propensities(bundle: "Bundle", log: "DecisionLog") -> "np.ndarray":
     return np.concatenate(parts).astype(np.float64)
 
 
-def _write(report: "Report", path: str) -> None:
+def _write(report: "OffPolicyReport", path: str) -> None:
     from retentionjax import storage
     from retentionjax.evaluation.off_policy.printing import to_dict
 

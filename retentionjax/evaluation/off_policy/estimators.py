@@ -27,7 +27,7 @@ Weights = Float[np.ndarray, "E T"]
 
 
 @dataclass(frozen=True)
-class Steps:
+class EpisodeSteps:
     """E episodes side by side, T steps; after an episode's end rewards are 0 and weights stay."""
 
     present: Bool[np.ndarray, "E T"]
@@ -45,7 +45,7 @@ class Steps:
     customer: Int[np.ndarray, " E"]
 
 
-class Terms(NamedTuple):
+class EstimatorTerms(NamedTuple):
     """What an estimator adds up: value = Σ_k Σᵢ numerator[i, k] / Σᵢ denominator[i, k]."""
 
     numerator: Float[np.ndarray, "E K"]
@@ -62,7 +62,7 @@ class Terms(NamedTuple):
         return self.numerator.shape[1] == 1 and bool((self.denominator == 1).all())
 
 
-def steps(log: DecisionLog, target: Float[np.ndarray, "n A"], model: Float[np.ndarray, "n A"]) -> Steps:
+def steps(log: DecisionLog, target: Float[np.ndarray, "n A"], model: Float[np.ndarray, "n A"]) -> EpisodeSteps:
     """A log's episodes side by side; `model` is q̂ of every action, reward to come in the episode."""
     shape = (log.num_episodes, int(log.step.max()) + 1)
     place = (log.episode, log.step)
@@ -77,7 +77,7 @@ def steps(log: DecisionLog, target: Float[np.ndarray, "n A"], model: Float[np.nd
     own_discount = spread(log.discount, 1.0)
     value = spread((target * model).sum(axis=1), 0.0)
     following = np.concatenate([value[:, 1:], np.zeros((shape[0], 1))], axis=1) * own_discount
-    return Steps(
+    return EpisodeSteps(
         present=spread(np.ones(len(log)), 0.0) > 0,
         weight=np.cumprod(spread(ratios(log, target), 1.0), axis=1),
         possible=np.cumprod(spread(largest, 1.0), axis=1),
@@ -89,42 +89,42 @@ def steps(log: DecisionLog, target: Float[np.ndarray, "n A"], model: Float[np.nd
     )
 
 
-def logged(data: Steps) -> Terms:
+def logged(data: EpisodeSteps) -> EstimatorTerms:
     """Value of the logging policy itself: the mean of what happened."""
     return _mean((data.discount * data.reward).sum(axis=1))
 
 
-def ips(data: Steps, clip: float = np.inf) -> Terms:
+def ips(data: EpisodeSteps, clip: float = np.inf) -> EstimatorTerms:
     """Inverse propensity scoring, per decision."""
     return _mean((data.discount * np.minimum(data.weight, clip) * data.reward).sum(axis=1))
 
 
-def snips(data: Steps) -> Terms:
+def snips(data: EpisodeSteps) -> EstimatorTerms:
     """Self-normalised: each step's weights are divided by their mean, those of ended episodes included."""
-    return Terms(data.discount * data.weight * data.reward, data.weight)
+    return EstimatorTerms(data.discount * data.weight * data.reward, data.weight)
 
 
-def direct(data: Steps) -> Terms:
+def direct(data: EpisodeSteps) -> EstimatorTerms:
     """The direct method: what the model says, no weights at all."""
     return _mean(data.model_value[:, 0])
 
 
-def doubly_robust(data: Steps, clip: float = np.inf) -> Terms:
+def doubly_robust(data: EpisodeSteps, clip: float = np.inf) -> EstimatorTerms:
     """Model plus weighted residuals."""
     return _corrected(data, np.minimum(data.weight, clip))
 
 
-def switch(data: Steps, threshold: float) -> Terms:
+def switch(data: EpisodeSteps, threshold: float) -> EstimatorTerms:
     """Doubly robust where the weight is at most `threshold`, the model alone beyond."""
     return _corrected(data, switched(data.weight, threshold))
 
 
-def shrinkage(data: Steps, strength: float) -> Terms:
+def shrinkage(data: EpisodeSteps, strength: float) -> EstimatorTerms:
     """Doubly robust with weights λw/(w² + λ): λ = ∞ is doubly robust, λ = 0 the model alone."""
     return _corrected(data, shrunk(data.weight, strength))
 
 
-def tune(data: Steps, weigh: Callable[[Weights, float], Weights], grid: tuple[float, ...]) -> float:
+def tune(data: EpisodeSteps, weigh: Callable[[Weights, float], Weights], grid: tuple[float, ...]) -> float:
     """The grid value of least estimated squared error: variance of the mean plus squared bias.
 
     Bias is that of replacing w by φ(w), estimated as E[Σ γ_t (φ(w_t) − w_t)(r_t + γv̂ − q̂)] (Su et al. 2020).
@@ -149,14 +149,14 @@ def shrunk(weight: Weights, strength: float) -> Weights:
     return weight if np.isinf(strength) else strength * weight / (weight**2 + strength)
 
 
-def _corrected(data: Steps, weight: Weights) -> Terms:
+def _corrected(data: EpisodeSteps, weight: Weights) -> EstimatorTerms:
     return _mean(data.model_value[:, 0] + (data.discount * weight * _residual(data)).sum(axis=1))
 
 
-def _residual(data: Steps) -> Float[np.ndarray, "E T"]:
+def _residual(data: EpisodeSteps) -> Float[np.ndarray, "E T"]:
     """r_t + γ v̂_{t+1} − q̂_t, 0 after the end."""
     return np.where(data.present, data.reward + data.model_value[:, 1:] - data.model, 0.0)
 
 
-def _mean(scores: Float[np.ndarray, " E"]) -> Terms:
-    return Terms(scores[:, None], np.ones((len(scores), 1)))
+def _mean(scores: Float[np.ndarray, " E"]) -> EstimatorTerms:
+    return EstimatorTerms(scores[:, None], np.ones((len(scores), 1)))

@@ -8,19 +8,19 @@ from jaxtyping import Float
 
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.evaluation.off_policy import estimators, intervals, outcome_model, overlap
-from retentionjax.evaluation.off_policy.estimators import Steps, Terms
+from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms
 from retentionjax.evaluation.off_policy.log import DecisionLog
 from retentionjax.evaluation.off_policy.outcome_model import TreesConfig
 from retentionjax.evaluation.off_policy.overlap import Overlap
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 
 NAMES = ("ips", "snips", "dm", "dr", "switch_dr", "dr_os")
 HEADLINE = "dr"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Of an evaluation."""
+class OffPolicySettings:
+    """Settings of an evaluation."""
 
     clip: float = np.inf
     """Weights of `ips` and `dr` are cut here; ∞: unbiased, as wide as it is."""
@@ -48,16 +48,16 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Report:
+class OffPolicyReport:
     """Values a episode (of a contextual log: a decision) with 95 % intervals, customers resampled."""
 
-    logging: Estimate
+    logging: IntervalEstimate
     """Of the logging policy itself."""
-    estimates: Mapping[str, Estimate]
+    estimates: Mapping[str, IntervalEstimate]
     """Of the target, by estimator."""
-    gains: Mapping[str, Estimate]
+    gains: Mapping[str, IntervalEstimate]
     """Of the target over the logging policy, paired, by estimator."""
-    bounds: Mapping[str, Estimate]
+    bounds: Mapping[str, IntervalEstimate]
     """Empirical-Bernstein intervals, for the estimators that are means."""
     chosen: Mapping[str, float]
     """Threshold of `switch_dr` and strength of `dr_os` that were chosen; ∞ where nothing is cut."""
@@ -69,10 +69,10 @@ class Report:
 def evaluate(
     log: DecisionLog,
     target: Float[np.ndarray, "n A"],
-    settings: Settings = Settings(),
+    settings: OffPolicySettings = OffPolicySettings(),
     *,
     model: Float[np.ndarray, "n A"] | None = None,
-) -> Report:
+) -> OffPolicyReport:
     """Value of the policy that takes action a in row i with probability `target[i, a]`.
 
     `model` is q̂, the reward to come of every action; without it one is learned from the log, cross-fitted. Raises
@@ -99,10 +99,14 @@ def evaluate(
     terms = all_terms(data, settings.clip, threshold=chosen["switch_dr"], strength=chosen["dr_os"])
     bootstrap = intervals.CustomerBootstrap(data.customer, resamples=settings.resamples, seed=settings.seed)
     estimates, gains, logging = bootstrap.intervals(terms, estimators.logged(data))
-    return Report(logging, estimates, gains, _bounds(data, terms, chosen, settings), chosen, measured, left_out)
+    return OffPolicyReport(
+        logging, estimates, gains, _bounds(data, terms, chosen, settings), chosen, measured, left_out
+    )
 
 
-def all_terms(data: Steps, clip: float = np.inf, *, threshold: float, strength: float) -> dict[str, Terms]:
+def all_terms(
+    data: EpisodeSteps, clip: float = np.inf, *, threshold: float, strength: float
+) -> dict[str, EstimatorTerms]:
     """Every estimator of `NAMES`."""
     return {
         "ips": estimators.ips(data, clip),
@@ -115,8 +119,8 @@ def all_terms(data: Steps, clip: float = np.inf, *, threshold: float, strength: 
 
 
 def _bounds(
-    data: Steps, terms: Mapping[str, Terms], chosen: Mapping[str, float], settings: Settings
-) -> dict[str, Estimate]:
+    data: EpisodeSteps, terms: Mapping[str, EstimatorTerms], chosen: Mapping[str, float], settings: OffPolicySettings
+) -> dict[str, IntervalEstimate]:
     if len(np.unique(data.customer)) < 2:
         return {}
     caps = {
@@ -133,8 +137,10 @@ def _bounds(
     return found
 
 
-def _score_range(data: Steps, cap: float, rewards: tuple[float, float], *, with_model: bool) -> tuple[float, float]:
-    """Between which numbers an episode's score must lie, given the logged contexts and a weight of at most `cap`."""
+def _score_range(
+    data: EpisodeSteps, cap: float, rewards: tuple[float, float], *, with_model: bool
+) -> tuple[float, float]:
+    """The range within which an episode's score must lie, given the logged contexts and a weight of at most `cap`."""
     low, high = rewards
     start_low = start_high = 0.0
     if with_model:

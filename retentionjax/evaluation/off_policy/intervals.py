@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from retentionjax.evaluation.off_policy.estimators import Terms
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.off_policy.estimators import EstimatorTerms
+from retentionjax.evaluation.statistics import IntervalEstimate
 
 LEVEL = 0.95
 _AT_ONCE = 64  # resamples whose weights are held in memory
@@ -27,8 +27,8 @@ class CustomerBootstrap:
         self._seed = seed
 
     def intervals(
-        self, terms: dict[str, Terms], reference: Terms
-    ) -> tuple[dict[str, Estimate], dict[str, Estimate], Estimate]:
+        self, terms: dict[str, EstimatorTerms], reference: EstimatorTerms
+    ) -> tuple[dict[str, IntervalEstimate], dict[str, IntervalEstimate], IntervalEstimate]:
         """Each estimate, its gain over `reference`, and the reference itself, all with intervals."""
         values = self._resampled([*terms.values(), reference])
         estimates = {name: _estimate(each.value, values[place]) for place, (name, each) in enumerate(terms.items())}
@@ -38,11 +38,11 @@ class CustomerBootstrap:
         }
         return estimates, gains, _estimate(reference.value, values[-1])
 
-    def interval(self, terms: Terms) -> Estimate:
+    def interval(self, terms: EstimatorTerms) -> IntervalEstimate:
         """One estimate with its interval."""
         return _estimate(terms.value, self._resampled([terms])[0])
 
-    def _resampled(self, terms: list[Terms]) -> Float[np.ndarray, "estimates B"]:
+    def _resampled(self, terms: list[EstimatorTerms]) -> Float[np.ndarray, "estimates B"]:
         columns = np.concatenate([np.concatenate(each, axis=1) for each in terms], axis=1)
         customers = int(self._customer.max()) + 1
         sums = np.zeros((customers, columns.shape[1]))
@@ -66,8 +66,8 @@ class CustomerBootstrap:
 
 
 def empirical_bernstein(
-    terms: Terms, customer: Int[np.ndarray, " E"], *, low: float, high: float, level: float = LEVEL
-) -> Estimate:
+    terms: EstimatorTerms, customer: Int[np.ndarray, " E"], *, low: float, high: float, level: float = LEVEL
+) -> IntervalEstimate:
     """Interval of a mean over episodes whose scores lie in [low, high], valid at any sample size.
 
     mean ± [√(2V ln(4/δ)/n) + 7R ln(4/δ)/(3(n − 1))], both sides at δ/2 (Maurer, Pontil 2009), over n customers: a
@@ -87,12 +87,12 @@ def empirical_bernstein(
     )
     log_term = np.log(4 / (1 - level))
     half = np.sqrt(2 * totals.var(ddof=1) * log_term / count) + 7 * span * log_term / (3 * (count - 1))
-    return Estimate(terms.value, terms.value - float(half), terms.value + float(half))
+    return IntervalEstimate(terms.value, terms.value - float(half), terms.value + float(half))
 
 
-def _estimate(point: float, draws: Float[np.ndarray, " B"]) -> Estimate:
+def _estimate(point: float, draws: Float[np.ndarray, " B"]) -> IntervalEstimate:
     usable = draws[np.isfinite(draws)]
     if not usable.size:
-        return Estimate(point, np.nan, np.nan)
+        return IntervalEstimate(point, np.nan, np.nan)
     low, high = np.quantile(usable, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(point, float(low), float(high))
+    return IntervalEstimate(point, float(low), float(high))

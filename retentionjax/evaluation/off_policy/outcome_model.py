@@ -17,7 +17,7 @@ from retentionjax.evaluation.off_policy.log import DecisionLog
 
 @dataclass(frozen=True)
 class TreesConfig:
-    """Of the regressions; few and shallow trees, for a wrong q̂ costs variance only, never truth."""
+    """Settings of the regressions; few and shallow trees, for a wrong q̂ costs variance only, never truth."""
 
     trees: int = 40
     depth: int = 3

@@ -6,8 +6,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from retentionjax.evaluation.off_policy.evaluation import Report
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.off_policy.evaluation import OffPolicyReport
+from retentionjax.evaluation.statistics import IntervalEstimate
 from retentionjax.evaluation.table import WIDTH
 
 _WORDS = {
@@ -20,7 +20,7 @@ _WORDS = {
 }
 
 
-def show(report: Report, *, title: str, unit: str) -> None:
+def show(report: OffPolicyReport, *, title: str, unit: str) -> None:
     """Prints a row an estimator, and below it how far the log can be trusted; `unit` is what a value is of."""
     table = Table(title=title, title_justify="left", caption=_caption(report, unit), caption_justify="left")
     table.add_column("estimator", no_wrap=True)
@@ -34,7 +34,7 @@ def show(report: Report, *, title: str, unit: str) -> None:
     Console(width=console.width if console.is_terminal else WIDTH).print(table)
 
 
-def to_dict(report: Report) -> dict[str, object]:
+def to_dict(report: OffPolicyReport) -> dict[str, object]:
     """The report as JSON holds it: an interval that is undefined and a threshold of ∞ as null."""
     return {
         "logging": _numbers(report.logging),
@@ -47,7 +47,7 @@ def to_dict(report: Report) -> dict[str, object]:
     }
 
 
-def _numbers(estimate: Estimate) -> dict[str, float | None]:
+def _numbers(estimate: IntervalEstimate) -> dict[str, float | None]:
     return {name: _finite(value) for name, value in estimate._asdict().items()}
 
 
@@ -55,7 +55,7 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _caption(report: Report, unit: str) -> str:
+def _caption(report: OffPolicyReport, unit: str) -> str:
     found = report.overlap
     weights = f"weights: mean {found.mean_weight:.3f} ± {1.96 * found.mean_weight_error:.3f} (should be 1)"
     lines = [
@@ -73,7 +73,7 @@ def _caption(report: Report, unit: str) -> str:
     return "\n".join(lines)
 
 
-def _interval(estimate: Estimate, sign: str = "") -> str:
+def _interval(estimate: IntervalEstimate, sign: str = "") -> str:
     if not np.isfinite(estimate.low):
         return f"{estimate.mean:{sign}.3f}"
     return f"{estimate.mean:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"

@@ -89,6 +89,6 @@ def _simulated(
 
 
 def _normalised(propensities: np.ndarray) -> np.ndarray:
-    """In float64, so that rows sum to 1 more closely than a float32 can say."""
+    """Rows divided by their sums in float64, so that they sum to 1 more closely than a float32 can say."""
     exact = propensities.astype(np.float64)
     return exact / exact.sum(axis=1, keepdims=True)

@@ -1,10 +1,10 @@
 """The exact constrained optimum of the retention environment, for the customers of a population.
 
     frontier = Frontier(params)            # params.population: a few dozen customers
-    best = frontier.at_budget(2.50)        # best.value, best.price (the exact shadow price), best.bound
+    best = frontier.at_budget(2.50)        # best.value, best.shadow_price (the exact shadow price), best.bound
 
-Who is where in the campaign is enumerated (`memory`, `account`), each customer's best campaign at a price of money
-found by backward recursion (`recursion`) and followed forward (`worth`), and the price that meets the budget by
+Who is where in the campaign is enumerated (`memory`, `account`), each customer's best campaign at a multiplier of money
+found by backward recursion (`recursion`) and followed forward (`worth`), and the multiplier that meets the budget by
 cutting planes (`frontier`). Nothing is approximated.
 """
 

@@ -4,8 +4,8 @@ max value subject to spend ≤ budget, on average over the customers, is a linea
 strong duality holds (Altman 1999, "Constrained Markov decision processes", ch. 3): its value is
 min over λ ≥ 0 of D(λ) = max over campaigns (value − λ·spend) + λ·budget. Each customer's inner maximum is solved by
 itself; D is convex and piecewise linear, and each solution is a tangent of it, so the minimum is found by cutting
-planes: the next price is where the tangents from above and from below the budget meet. Their height there is what a
-mixture of the two campaigns earns at exactly the budget, so the distance to D is a bound on what is missing.
+planes: the next multiplier is where the tangents from above and from below the budget meet. Their height there is what
+a mixture of the two campaigns earns at exactly the budget, so the distance to D is a bound on what is missing.
 """
 
 import os
@@ -17,10 +17,10 @@ import numpy as np
 
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation.optimum.memory import Rules, enumerate_memories, most_contacts
+from retentionjax.evaluation.optimum.memory import MemoryRules, enumerate_memories, most_contacts
 from retentionjax.evaluation.optimum.recursion import (
     WAIT,
-    Campaign,
+    CampaignModel,
     Choices,
     Floats,
     best_campaign,
@@ -28,7 +28,7 @@ from retentionjax.evaluation.optimum.recursion import (
 )
 from retentionjax.evaluation.optimum.worth import Worth, follow
 
-MOST_SOLUTIONS = 30  # prices tried for one budget; a handful do
+MOST_SOLUTIONS = 30  # multipliers tried for one budget; a handful do
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Optimum:
     """Of the mixture of two campaigns that spends the budget."""
     spend: float
     """The budget, or less where money has no further use."""
-    price: float
+    shadow_price: float
     """λ*, the budget's shadow price: value of the next $ of it."""
     bound: float
     """No policy earns more (the dual's value); `bound − value` is the error of both."""
@@ -50,27 +50,27 @@ class Optimum:
 
     @property
     def uplift(self) -> float:
-        """Over never contacting."""
+        """Value over never contacting."""
         return self.value - self.never
 
 
 @dataclass(frozen=True)
 class Tangent:
-    """The best campaigns at one price, a customer each."""
+    """The best campaigns at one multiplier, a customer each."""
 
-    price: float
+    multiplier: float
     worth: Floats  # (customers, 3): value, spend, contacts
 
     @property
     def mean(self) -> Worth:
-        """Over the customers."""
+        """Mean over the customers."""
         return Worth(*(float(each) for each in self.worth.mean(0)))
 
 
 class Frontier:
     """The customers of `params.population`, and what is known of them so far; every solution serves all budgets.
 
-    The masks are taken as in force. Takes about 0.25 s of CPU a customer and price with the default constants.
+    The masks are taken as in force. Takes about 0.25 s of CPU a customer and multiplier with the default constants.
 
     Args:
         advance: called after each customer solved.
@@ -87,14 +87,15 @@ class Frontier:
         self.never = Tangent(np.inf, np.array([follow(self.campaign, each, waits) for each in self.customers]))
         self._tangents: dict[float, Tangent] = {np.inf: self.never}
 
-    def at_price(self, price: float) -> Tangent:
-        """The best campaigns where every $ of spend costs `price` $."""
-        if price not in self._tangents:
+    def at_multiplier(self, multiplier: float) -> Tangent:
+        """The best campaigns where every $ of spend costs `multiplier` $."""
+        if multiplier not in self._tangents:
             known = sorted(self._tangents)
-            dearer = self._tangents[min(each for each in known if each > price)]
-            cheaper = self._tangents.get(max((each for each in known if each < price), default=-1.0))
+            dearer = self._tangents[min(each for each in known if each > multiplier)]
+            cheaper = self._tangents.get(max((each for each in known if each < multiplier), default=-1.0))
             worth = dearer.worth.copy()
-            # One spend below and above a price is the spend at it: such a customer's D is a straight line in between.
+            # One spend below and above a multiplier is the spend at it: such a customer's D is a straight line in
+            # between.
             open_rows = [
                 row
                 for row in range(len(self.customers))
@@ -102,15 +103,17 @@ class Frontier:
             ]
             self._advance(len(self.customers) - len(open_rows))
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                worth[open_rows] = list(pool.map(lambda row: self._solve(row, price), open_rows)) or worth[open_rows]
-            self._tangents[price] = Tangent(price, worth)
-        return self._tangents[price]
+                worth[open_rows] = (
+                    list(pool.map(lambda row: self._solve(row, multiplier), open_rows)) or worth[open_rows]
+                )
+            self._tangents[multiplier] = Tangent(multiplier, worth)
+        return self._tangents[multiplier]
 
     def at_budget(self, budget: float, *, guess: float = 1.0, tolerance: float = 1e-3) -> Optimum:
         """The optimum that spends `budget` $ a customer on average.
 
         Args:
-            guess: a price near the shadow price, to start from.
+            guess: a multiplier near the shadow price, to start from.
             tolerance: $ that `bound` may lie above `value`.
 
         Raises:
@@ -118,39 +121,39 @@ class Frontier:
         """
         if not budget >= 0:
             raise ConfigError(f"budget is {budget}; allowed: 0 or more, in $ a customer")
-        for price in (guess, guess / 2, 0.0) if np.isfinite(budget) else (0.0,):
+        for multiplier in (guess, guess / 2, 0.0) if np.isfinite(budget) else (0.0,):
             if self._cheapest_over(budget) is None:
-                self.at_price(price)
+                self.at_multiplier(multiplier)
         if self._cheapest_over(budget) is None:
-            free = self.at_price(0.0).mean
+            free = self.at_multiplier(0.0).mean
             return self._optimum(budget, free.value, free.spend, 0.0, free.value, free.contacts)
         for _ in range(MOST_SOLUTIONS):
             over, under = self._around(budget)
             share = (budget - under.mean.spend) / (over.mean.spend - under.mean.spend)
             mixed = Worth(*(share * one + (1 - share) * two for one, two in zip(over.mean, under.mean, strict=True)))
-            price = (over.mean.value - under.mean.value) / (over.mean.spend - under.mean.spend)
-            bound = min(each.mean.value + each.price * (budget - each.mean.spend) for each in self.tangents())
+            multiplier = (over.mean.value - under.mean.value) / (over.mean.spend - under.mean.spend)
+            bound = min(each.mean.value + each.multiplier * (budget - each.mean.spend) for each in self.tangents())
             if bound - mixed.value <= tolerance:
                 break
-            self.at_price(price)
-        return self._optimum(budget, mixed.value, budget, price, bound, mixed.contacts)
+            self.at_multiplier(multiplier)
+        return self._optimum(budget, mixed.value, budget, multiplier, bound, mixed.contacts)
 
     def tangents(self) -> list[Tangent]:
-        """All prices solved so far, cheapest first, without never contacting (price ∞)."""
-        return [self._tangents[price] for price in sorted(self._tangents) if np.isfinite(price)]
+        """All multipliers solved so far, cheapest first, without never contacting (multiplier ∞)."""
+        return [self._tangents[multiplier] for multiplier in sorted(self._tangents) if np.isfinite(multiplier)]
 
     def gain_bound(self, spend: float) -> float:
-        """$ over never contacting that no policy passes at that spend, by the prices solved so far."""
-        bound = min(each.mean.value + each.price * (spend - each.mean.spend) for each in self.tangents())
+        """$ over never contacting that no policy passes at that spend, by the multipliers solved so far."""
+        bound = min(each.mean.value + each.multiplier * (spend - each.mean.spend) for each in self.tangents())
         return bound - self.never.mean.value
 
-    def _solve(self, row: int, price: float) -> Worth:
-        _, choices = best_campaign(self.campaign, self.customers[row], price)
+    def _solve(self, row: int, multiplier: float) -> Worth:
+        _, choices = best_campaign(self.campaign, self.customers[row], multiplier)
         self._advance(1)
         return follow(self.campaign, self.customers[row], choices)
 
     def _cheapest_over(self, budget: float) -> Tangent | None:
-        """Of the solutions that spend more than the budget the one that spends least."""
+        """The solution that spends least of those that spend more than the budget."""
         over = [each for each in self.tangents() if each.mean.spend > budget]
         return over[-1] if over else None
 
@@ -158,16 +161,19 @@ class Frontier:
         """The neighbours that spend more and that spend no more than the budget."""
         over = self._cheapest_over(budget)
         assert over is not None
-        under = min((each for each in self._tangents.values() if each.price > over.price), key=lambda each: each.price)
+        under = min(
+            (each for each in self._tangents.values() if each.multiplier > over.multiplier),
+            key=lambda each: each.multiplier,
+        )
         return over, under
 
     def _optimum(
-        self, budget: float, value: float, spend: float, price: float, bound: float, contacts: float
+        self, budget: float, value: float, spend: float, shadow_price: float, bound: float, contacts: float
     ) -> Optimum:
-        return Optimum(budget, value, spend, price, bound, self.never.mean.value, contacts)
+        return Optimum(budget, value, spend, shadow_price, bound, self.never.mean.value, contacts)
 
 
-def campaign_of(params: EnvParams) -> Campaign:
+def campaign_of(params: EnvParams) -> CampaignModel:
     """The part of the recursion that all customers share.
 
     Raises:
@@ -177,5 +183,5 @@ def campaign_of(params: EnvParams) -> Campaign:
         raise ConfigError(f"fatigue_cap is {params.fatigue_cap}; allowed: at least 1, else there is nothing to decide")
     if not (np.asarray(params.delays) == 0).any():
         raise ConfigError(f"delays are {np.asarray(params.delays)}; allowed: one of them 0, a contact today")
-    graph = enumerate_memories(Rules.of(params))
-    return Campaign(graph, most_contacts(graph, int(params.horizon_days)), params)
+    graph = enumerate_memories(MemoryRules.of(params))
+    return CampaignModel(graph, most_contacts(graph, int(params.horizon_days)), params)

@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class Memory(NamedTuple):
-    """At the start of a day."""
+    """What is remembered of a customer at the start of a day."""
 
     ages: tuple[int, ...] = ()  # days since each contact in the window, youngest first
     rest: int = 0  # days of cooldown left
@@ -29,7 +29,7 @@ class Memory(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rules:
+class MemoryRules:
     """The constants by which memories change."""
 
     window: int
@@ -39,8 +39,8 @@ class Rules:
     contact_effect_days: int  # 0 where a contact has no effect of its own
 
     @classmethod
-    def of(cls, params: EnvParams) -> "Rules":
-        """As `params` has them."""
+    def of(cls, params: EnvParams) -> "MemoryRules":
+        """The rules as `params` has them."""
         return cls(
             int(params.fatigue_window_days),
             int(params.fatigue_cap),
@@ -54,12 +54,13 @@ class Rules:
         return memory.rest == 0 and len(memory.ages) < self.cap
 
     def contacted(self, memory: Memory, accepted: int) -> Memory:
-        """After today's contact, before the night; `accepted` is the offer, or NO_OFFER where it was declined."""
+        """The memory after today's contact, before the night; `accepted` is the offer, or NO_OFFER where it was
+        declined."""
         after = memory._replace(ages=(0, *memory.ages), rest=self.cooldown, effect_left=self.contact_effect_days)
         return after if accepted == NO_OFFER else after._replace(offer=accepted, days_left=self.protection[accepted])
 
     def tomorrow(self, memory: Memory) -> Memory:
-        """After the night."""
+        """The memory after the night."""
         ages = tuple(age + 1 for age in memory.ages if age + 1 < self.window)
         left = max(0, memory.days_left - 1)
         effect = max(0, memory.effect_left - 1)
@@ -90,7 +91,7 @@ class Graph:
     stretch_recent: Ints  # (P, longest) as `recent`, on each
 
 
-def enumerate_memories(rules: Rules) -> Graph:
+def enumerate_memories(rules: MemoryRules) -> Graph:
     """All memories that a customer never contacted can come to, by breadth-first search."""
     rows: dict[Memory, int] = {Memory(): 0}
     stretches: dict[Memory, int] = {}  # by the memory after the contact, before the night

@@ -8,15 +8,15 @@ from flax import struct
 from retentionjax.env import actions
 from retentionjax.env.types import EnvParams, EnvState
 from retentionjax.evaluation.optimum.frontier import Frontier
-from retentionjax.evaluation.optimum.memory import Graph, Rules
-from retentionjax.evaluation.optimum.recursion import WAIT, Campaign, Choices, Customer, best_campaign
-from retentionjax.evaluation.rollout import Policy, Situation, for_each
+from retentionjax.evaluation.optimum.memory import Graph, MemoryRules
+from retentionjax.evaluation.optimum.recursion import WAIT, CampaignModel, Choices, CustomerModel, best_campaign
+from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each
 
 UNKNOWN = -1  # no memory in which a contact is a choice
 
 
 @struct.dataclass
-class Table:
+class ChoiceTable:
     """Which offer to make today, and how a state is found in it."""
 
     choice: jax.Array  # i8[customers, days, X, 2 z, A], an offer or WAIT
@@ -26,25 +26,25 @@ class Table:
     row: jax.Array  # i32[histories, running]
 
 
-def policy(frontier: Frontier, price: float) -> Policy:
-    """The best campaigns of the frontier's customers at a price, for environments with the very same population.
+def policy(frontier: Frontier, multiplier: float) -> Policy:
+    """The best campaigns of the frontier's customers at a multiplier, for environments with the very same population.
 
     Takes about 10 MB a customer with the default constants.
     """
     campaign, customers = frontier.campaign, frontier.customers
-    choices = [best_campaign(campaign, each, price)[1] for each in customers]
-    return Policy("optimum", _act, hyperparameter=price, parameters=_table(campaign, customers, choices))
+    choices = [best_campaign(campaign, each, multiplier)[1] for each in customers]
+    return Policy("optimum", _act, hyperparameter=multiplier, parameters=_table(campaign, customers, choices))
 
 
 @for_each
-def _act(policy: Policy, situation: Situation, key: jax.Array) -> jax.Array:
+def _act(policy: Policy, situation: PolicyInput, key: jax.Array) -> jax.Array:
     table, state, params = policy.parameters, situation.state, situation.params
     offer = _choice(table, state, params)
     action = actions.encode(jnp.maximum(offer, 0), jnp.argmin(jnp.asarray(params.delays)), params)
     return jnp.asarray(jnp.where((offer == WAIT) | ~situation.mask[action], actions.WAIT, action), jnp.int32)
 
 
-def _choice(table: Table, state: EnvState, params: EnvParams) -> jax.Array:
+def _choice(table: ChoiceTable, state: EnvState, params: EnvParams) -> jax.Array:
     """The offer for a state, WAIT in one that the campaigns do not come to."""
     in_window = (jnp.uint32(1) << jnp.uint32(params.fatigue_window_days - 1)) - jnp.uint32(1)
     history = state.contact_history & in_window
@@ -66,7 +66,7 @@ def _running(state: EnvState, params: EnvParams) -> jax.Array:
     return place * (effect + 1) + effect_left
 
 
-def _table(campaign: Campaign, customers: list[Customer], choices: list[list[Choices]]) -> Table:
+def _table(campaign: CampaignModel, customers: list[CustomerModel], choices: list[list[Choices]]) -> ChoiceTable:
     histories, row = _rows(campaign.graph, campaign.params)
     widest = max(len(phase.used) for each in customers for phase in each.phases)
     most = max(len(each.phases[-1].class_of) for each in customers)
@@ -80,14 +80,14 @@ def _table(campaign: Campaign, customers: list[Customer], choices: list[list[Cho
             days = slice(phase.first_day, phase.first_day + len(part))
             choice[number, days, ..., : part.shape[-1]] = part
             class_of[number, days, : len(known)] = [phase.class_of.get(used, 0) for used in known]
-    return Table(
+    return ChoiceTable(
         jnp.asarray(choice), jnp.asarray(class_of), jnp.asarray(sums, jnp.float32), jnp.asarray(histories), row
     )
 
 
 def _rows(graph: Graph, params: EnvParams) -> tuple[np.ndarray, jax.Array]:
     """`histories` and `row` of the table."""
-    days, effect = int(np.max(params.effect_days)) + 1, Rules.of(params).contact_effect_days + 1
+    days, effect = int(np.max(params.effect_days)) + 1, MemoryRules.of(params).contact_effect_days + 1
     bits = np.array([sum(1 << (age - 1) for age in memory.ages) for memory in graph.memories], np.uint32)
     running = np.array(
         [((each.offer + 1) * days + each.days_left) * effect + each.effect_left for each in graph.memories]

@@ -1,4 +1,5 @@
-"""The best campaign for one customer at a price of money: backward recursion over days, memories, risk and account."""
+"""The best campaign for one customer at a multiplier of money: backward recursion over days, memories, risk and
+account."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,7 +27,7 @@ class Money(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Campaign:
+class CampaignModel:
     """What is the same for every customer."""
 
     graph: Graph
@@ -45,7 +46,7 @@ class Campaign:
 
 
 @dataclass(frozen=True)
-class Customer:
+class CustomerModel:
     """All about one customer that the recursion needs; z: 0 calm, 1 elevated."""
 
     tariff: Tariff
@@ -61,7 +62,7 @@ class Customer:
     residual: float  # $ of a survivor
 
 
-def describe(campaign: Campaign, customer: int) -> Customer:
+def describe(campaign: CampaignModel, customer: int) -> CustomerModel:
     """The customer of one row of the population, by the environment's own dynamics in double precision."""
     graph, params = campaign.graph, campaign.params
     with jax.enable_x64():
@@ -84,7 +85,7 @@ def describe(campaign: Campaign, customer: int) -> Customer:
     along = stays[graph.stretch_offer, graph.stretch_contacts, graph.stretch_recent]
     paid = _paid(graph.stretch_offer, graph.stretch_days_left, costs[1], params)[..., None]
     reach, gathered = _stretches(along, paid, daily, chain)
-    return Customer(
+    return CustomerModel(
         tariff=tariff,
         phases=tuple(account.phases(tariff, campaign.most_contacts, campaign.phase_days)),
         start=np.array([1 - share, share]),
@@ -151,29 +152,29 @@ def _stretches(stay: Floats, paid: Floats, daily: float, chain: Floats) -> tuple
 Choices = npt.NDArray[np.int8]  # by day of a phase (days, X, 2 z, A): the offer of a contact today, or WAIT
 
 
-def best_campaign(campaign: Campaign, customer: Customer, price: float) -> tuple[float, list[Choices]]:
-    """The largest value − price · spend of all campaigns that the masks allow, and what to do, by phase.
+def best_campaign(campaign: CampaignModel, customer: CustomerModel, multiplier: float) -> tuple[float, list[Choices]]:
+    """The largest value − multiplier · spend of all campaigns that the masks allow, and what to do, by phase.
 
     Exact up to rounding. The choice of an account that no customer can have by that day means nothing.
     """
-    recursion = _Recursion(campaign, customer, price)
+    recursion = _Recursion(campaign, customer, multiplier)
     choices = [recursion.phase_before(index) for index in reversed(range(len(customer.phases)))]
     return float(customer.start @ recursion.nets[0][0, 0, :, 0]), choices[::-1]
 
 
 class _Recursion:
-    """Value − price · spend of the best campaign from every day, memory, risk state and class of the account on.
+    """Value − multiplier · spend of the best campaign from every day, memory, risk state and class of the account on.
 
     Filled from the last phase to the first.
     """
 
-    def __init__(self, campaign: Campaign, customer: Customer, price: float) -> None:
+    def __init__(self, campaign: CampaignModel, customer: CustomerModel, multiplier: float) -> None:
         self.campaign, self.customer = campaign, customer
         self.nets: dict[int, Floats] = {}  # by phase (days, X, 2 z, A)
-        self._earned = customer.earned.value - price * customer.earned.spend
-        self._gathered = customer.gathered.value - price * customer.gathered.spend
-        self._contact_cost = (1 + price) * customer.tariff.contact
-        self._credits = (1 + price) * customer.amounts
+        self._earned = customer.earned.value - multiplier * customer.earned.spend
+        self._gathered = customer.gathered.value - multiplier * customer.gathered.spend
+        self._contact_cost = (1 + multiplier) * customer.tariff.contact
+        self._credits = (1 + multiplier) * customer.amounts
 
     def phase_before(self, index: int) -> Choices:
         """Fills a phase whose later ones are filled; returns its choices."""
@@ -232,8 +233,8 @@ class _Recursion:
         return after
 
 
-def classes_after_contact(campaign: Campaign, customer: Customer, index: int) -> dict[int, Ints]:
-    """By later phase (1 + offers, A), the account's class there after a contact declined, or accepted by offer."""
+def classes_after_contact(campaign: CampaignModel, customer: CustomerModel, index: int) -> dict[int, Ints]:
+    """The account's class by later phase (1 + offers, A) after a contact declined, or accepted by offer."""
     phases = customer.phases
     furthest = index + 1 + -(-int(campaign.graph.days.max()) // campaign.phase_days)
     return {

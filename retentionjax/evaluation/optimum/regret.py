@@ -13,10 +13,10 @@ from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines
 from retentionjax.evaluation.optimum.frontier import Frontier, Optimum, Tangent
 from retentionjax.evaluation.rollout import Policy, play
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 
 NORMAL_95 = 1.96
-SOLUTIONS = 7  # prices that the search usually needs; for the length of a progress bar only
+SOLUTIONS = 7  # multipliers that the search usually needs; for the length of a progress bar only
 
 
 @dataclass(frozen=True)
@@ -28,27 +28,30 @@ class Regret:
     """
 
     customers: int
-    uplift: Estimate
+    uplift: IntervalEstimate
     """Of the policy over never contacting."""
     spend: float
     at_spend: Optimum
     at_limit: Optimum
-    """Its price is the exact shadow price of the campaign budget for these very customers."""
-    price: float
+    """Its shadow price is that shadow price of the campaign budget for these very customers."""
+    shadow_price: float
     """The exact shadow price for all customers whom these stand for, with the policy as a control variate."""
-    share: Estimate
+    share: IntervalEstimate
     """Of the attainable gain: uplift over that of the optimum at the same spend."""
     frontier: tuple[tuple[float, float, float], ...]
-    """(price, spend, uplift) of every exact solution found on the way, cheapest price first."""
+    """(multiplier, spend, uplift) of every exact solution found on the way, cheapest multiplier first."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: the fields by name, estimates as mean, low and high, the optima with their uplift."""
+        """The regret as JSON holds it: the fields by name, estimates as mean, low and high, the optima with their
+        uplift."""
         plain = asdict(self)
         for name in ("uplift", "share"):
             plain[name] = getattr(self, name)._asdict()
         for name in ("at_spend", "at_limit"):
             plain[name]["uplift"] = getattr(self, name).uplift
-        plain["frontier"] = [dict(zip(("price", "spend", "uplift"), point, strict=True)) for point in self.frontier]
+        plain["frontier"] = [
+            dict(zip(("multiplier", "spend", "uplift"), point, strict=True)) for point in self.frontier
+        ]
         return plain
 
 
@@ -71,7 +74,7 @@ def measure(
     key: jax.Array,
     *,
     replicates: int,
-    price: float,
+    multiplier: float,
     spend_of_all: float | None = None,
     advance: Callable[[int], object] = lambda steps: None,
 ) -> Regret:
@@ -80,11 +83,11 @@ def measure(
     Args:
         limit: campaign budget, $ a customer.
         replicates: episodes a customer.
-        price: a guess of the shadow price.
+        multiplier: a guess of the shadow price.
         spend_of_all: what `policy` spends on all customers of whom these are a sample; None where these are all. A
-            few dozen customers want some 10 % more or less money than all do, which moves their price as much. The
-            policy shows how much more: their price is read at the limit plus that, and so estimates the price of all.
-            (32 of 160 real customers, five times: off by .30 without and by .08 with it, root mean square.)
+            few dozen customers want some 10 % more or less money than all do, which moves their shadow price as much.
+            The policy shows how much more: theirs is read at the limit plus that, and so estimates that of all. (32 of
+            160 real customers, five times: off by .30 without and by .08 with it, root mean square.)
         advance: called with the customers solved, `SOLUTIONS` × customers in all as a rule.
     """
     env = RetentionEnv(expected_churn=True)
@@ -92,12 +95,12 @@ def measure(
     gain = np.asarray(played.value, np.float64) - np.asarray(never.value, np.float64)
     mean, spend = float(gain.mean()), float(np.mean(played.spend))
     error = NORMAL_95 * float(np.sqrt((gain.var(1) / gain.shape[1]).sum())) / len(gain)
-    uplift = Estimate(mean, mean - error, mean + error)
+    uplift = IntervalEstimate(mean, mean - error, mean + error)
     frontier = Frontier(params, advance)
-    at_limit = frontier.at_budget(limit, guess=max(price, 1e-3))
-    at_spend = frontier.at_budget(spend, guess=max(price, 1e-3))
+    at_limit = frontier.at_budget(limit, guess=max(multiplier, 1e-3))
+    at_spend = frontier.at_budget(spend, guess=max(multiplier, 1e-3))
     wanted = limit if spend_of_all is None else max(0.0, limit + spend - spend_of_all)
-    of_all = frontier.at_budget(wanted, guess=max(at_limit.price, 1e-3))
+    of_all = frontier.at_budget(wanted, guess=max(at_limit.shadow_price, 1e-3))
     most = max(at_spend.uplift, 1e-9)
     return Regret(
         customers=len(gain),
@@ -105,24 +108,24 @@ def measure(
         spend=spend,
         at_spend=at_spend,
         at_limit=at_limit,
-        price=of_all.price,
-        share=Estimate(*(part / most for part in uplift)),
+        shadow_price=of_all.shadow_price,
+        share=IntervalEstimate(*(part / most for part in uplift)),
         frontier=tuple(_point(each, at_limit.never) for each in frontier.tangents()),
     )
 
 
 def _point(tangent: Tangent, never: float) -> tuple[float, float, float]:
-    return tangent.price, tangent.mean.spend, tangent.mean.value - never
+    return tangent.multiplier, tangent.mean.spend, tangent.mean.value - never
 
 
-def sentences(regret: Regret, learned_price: float | None) -> str:
+def sentences(regret: Regret, learned_multiplier: float | None) -> str:
     """What a person wants to know, in two lines."""
     share, best = regret.share, regret.at_spend
-    learned = "" if learned_price is None else f" (learned: {learned_price:.2f})"
+    learned = "" if learned_multiplier is None else f" (learned: {learned_multiplier:.2f})"
     return (
         f"Of what can be gained at all ppo gains {share.mean:.1%} \\[{share.low:.1%}, {share.high:.1%}]: on "
         f"{regret.customers} of these customers ${regret.uplift.mean:.2f} over never, where the exact optimum gains "
         f"${best.uplift:.2f} at the same spend, ${regret.spend:.2f}.\n"
         f"Shadow price at the limit of ${regret.at_limit.budget:.2f}: the next dollar of budget returns "
-        f"${regret.price:.2f}{learned}."
+        f"${regret.shadow_price:.2f}{learned}."
     )

@@ -12,16 +12,16 @@ import numpy as np
 from retentionjax.evaluation.optimum.memory import Ints
 from retentionjax.evaluation.optimum.recursion import (
     WAIT,
-    Campaign,
+    CampaignModel,
     Choices,
-    Customer,
+    CustomerModel,
     Floats,
     classes_after_contact,
 )
 
 
 class Worth(NamedTuple):
-    """Of one customer's campaign, or the mean of many; expected over churn, acceptance and risk."""
+    """Worth of one customer's campaign, or the mean of many; expected over churn, acceptance and risk."""
 
     value: float  # $, residual included
     spend: float  # $
@@ -37,13 +37,13 @@ class _Places(NamedTuple):
     chance: Floats
 
 
-def follow(campaign: Campaign, customer: Customer, choices: list[Choices]) -> Worth:
+def follow(campaign: CampaignModel, customer: CustomerModel, choices: list[Choices]) -> Worth:
     """Value, spend and contacts of what `recursion.best_campaign` chose."""
     return _Walk(campaign, customer, choices).run()
 
 
 class _Walk:
-    def __init__(self, campaign: Campaign, customer: Customer, choices: list[Choices]) -> None:
+    def __init__(self, campaign: CampaignModel, customer: CustomerModel, choices: list[Choices]) -> None:
         self.campaign, self.customer, self.choices = campaign, customer, choices
         self.coming: dict[int, list[_Places]] = defaultdict(list)  # by day
         self.value = self.spend = self.contacts = 0.0

@@ -2,8 +2,8 @@
 
 from retentionjax.env import record
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation.report.content import Missing, Section, Table, Text
-from retentionjax.evaluation.report.run_folder import Run
+from retentionjax.evaluation.report.content import FigureTable, Missing, Paragraph, Section
+from retentionjax.evaluation.report.run_folder import FinishedRun
 
 MEANING = {
     "horizon_days": ("length of a campaign", "days"),
@@ -35,7 +35,7 @@ MEANING = {
 """Of each constant of `EnvParams`: what it is, and its unit."""
 
 
-def section(run: Run) -> Section:
+def section(run: FinishedRun) -> Section:
     """`assumptions`: meaning, value with its unit, the default where it differs, and the name in settings."""
     lead = (
         "What no data set here can tell is assumed, and listed in full. The limits are choices; how risk moves, how an "
@@ -52,13 +52,13 @@ def section(run: Run) -> Section:
         if name in values
     ]
     header = ("assumption", "value", "name")
-    table = Table("Constants of the model of the customer", header, tuple(rows), words=True)
+    table = FigureTable("Constants of the model of the customer", header, tuple(rows), words=True)
     limits = {name: "none" if limit is None else f"{limit:g}" for name, limit in stage.json("limits.json").items()}
     text = (
         f"Average limits a customer and campaign: {', '.join(f'{name} {limit}' for name, limit in limits.items())}. "
         f"Acceptance was given to customers by: {stage.json('matching.json')['method']}."
     )
-    return Section("assumptions", "Assumptions", lead, (Text(text), table))
+    return Section("assumptions", "Assumptions", lead, (Paragraph(text), table))
 
 
 def _value(value: object, default: object, unit: str) -> str:

@@ -8,12 +8,12 @@ from retentionjax.evaluation.report.content import (
     DASH,
     Block,
     Figures,
+    FigureTable,
     Missing,
     Notice,
     Picture,
     Pictures,
     Section,
-    Table,
     Tile,
     Tiles,
     interval,
@@ -22,7 +22,7 @@ from retentionjax.evaluation.report.content import (
     percent,
     percent_interval,
 )
-from retentionjax.evaluation.report.run_folder import Run
+from retentionjax.evaluation.report.run_folder import FinishedRun
 from retentionjax.evaluation.report.verdict import NEVER, OURS, word
 
 _PANELS = (
@@ -34,7 +34,7 @@ _EXACT = "exact optimum"
 _VIOLATIONS = ("cooldown_violations", "fatigue_violations", "account_violations")
 
 
-def learning(run: Run) -> Section:
+def learning(run: FinishedRun) -> Section:
     """`learning`: gain, spend and price by iteration."""
     lead = (
         "Training pays a price for each dollar of spend. The price rises while the campaign overspends and falls while "
@@ -62,11 +62,11 @@ def learning(run: Run) -> Section:
         ("… without the mask, per contact", percent(stage.summary["violations_raw_per_contact"], 2)),
         ("training time [s]", number(stage.summary["train_seconds"], 0)),
     )
-    table = Table("The trained policy", ("", "figure"), rows)
+    table = FigureTable("The trained policy", ("", "figure"), rows)
     return Section("learning", "Learning", lead, (Pictures((Picture(drawing, label, caption),), beside=table),))
 
 
-def compared(run: Run) -> Section:
+def compared(run: FinishedRun) -> Section:
     """`comparison`: every policy with intervals, and by risk segment."""
     lead = (
         "Each rule is tuned to spend what the learned policy spends, and meets the same held-out customers with the "
@@ -101,7 +101,7 @@ def _revenue(policies: Mapping[str, Any], order: list[str]) -> Picture:
     return Picture(drawing, f"Net revenue kept by policy: {said}.", caption)
 
 
-def _table(policies: Mapping[str, Any], paired: Mapping[str, Figures], order: list[str]) -> Table:
+def _table(policies: Mapping[str, Any], paired: Mapping[str, Figures], order: list[str]) -> FigureTable:
     rows = []
     for name in order:
         each = policies[name]
@@ -130,10 +130,10 @@ def _table(policies: Mapping[str, Any], paired: Mapping[str, Figures], order: li
         "contacts",
         "broken rules",
     )
-    return Table("Every policy, best first", header, tuple(rows), strong=frozenset({order.index(OURS)}))
+    return FigureTable("Every policy, best first", header, tuple(rows), strong=frozenset({order.index(OURS)}))
 
 
-def _segments(segments: Mapping[str, Mapping[str, Any]]) -> Table:
+def _segments(segments: Mapping[str, Mapping[str, Any]]) -> FigureTable:
     rows = [
         (
             part,
@@ -146,10 +146,10 @@ def _segments(segments: Mapping[str, Mapping[str, Any]]) -> Table:
         for part, each in segments.items()
     ]
     header = ("customers", "gain over nobody", "spend", "contacts", "kept", "kept if nobody is contacted")
-    return Table("The learned policy by thirds of churn risk", header, tuple(rows))
+    return FigureTable("The learned policy by thirds of churn risk", header, tuple(rows))
 
 
-def regret(run: Run) -> Section:
+def regret(run: FinishedRun) -> Section:
     """`regret`: share of the attainable gain, and the exact shadow price beside the learned one."""
     lead = (
         "The model is small enough to be solved exactly. The share says how much of the gain that any policy could "
@@ -157,7 +157,7 @@ def regret(run: Run) -> Section:
     )
     stage = run.get("evaluate")
     figures = {} if stage is None else stage.summary
-    share, price = figures.get("share_of_attainable_gain"), figures.get("price_exact")
+    share, price = figures.get("share_of_attainable_gain"), figures.get("shadow_price_exact")
     command = "python -m experiments.evaluate demo"
     if share is None and price is None:
         missing = Missing("the exact optimum (not computed in this run)", command)
@@ -172,9 +172,9 @@ def regret(run: Run) -> Section:
             low, high = (figures[f"share_of_attainable_gain_{end}"] for end in ("low", "high"))
             detail = f"95 % interval {percent(low, 1)} to {percent(high, 1)}"
         tiles.append(Tile("of the attainable gain", percent(share, 1), detail))
-    learned_price = figures.get("price_learned")
+    learned_multiplier = figures.get("multiplier_learned")
     if price is not None:
-        text = "" if learned_price is None else f"learned: {money(learned_price)}"
+        text = "" if learned_multiplier is None else f"learned: {money(learned_multiplier)}"
         tiles.append(Tile("is what the next dollar of budget returns (exact)", money(price), text))
     blocks.append(Tiles(tuple(tiles)))
     if stage is not None and (found := stage.json("evaluation.json").get("optimum")):
@@ -197,11 +197,11 @@ def _optimum(found: Mapping[str, Any]) -> Picture:
     return Picture(drawing, label, caption)
 
 
-def _solved(found: Mapping[str, Any]) -> Table:
+def _solved(found: Mapping[str, Any]) -> FigureTable:
     rows = (
         ("gain of the learned policy", interval(found["uplift"])),
         ("gain of the optimum at the same spend", money(found["at_spend"]["uplift"])),
         ("spend of both", money(found["spend"])),
-        (f"next $ at their limit of {money(found['at_limit']['budget'])}", money(found["at_limit"]["price"])),
+        (f"next $ at their limit of {money(found['at_limit']['budget'])}", money(found["at_limit"]["shadow_price"])),
     )
-    return Table(f"On {found['customers']} held-out customers, solved exactly", ("", "$ a customer"), rows)
+    return FigureTable(f"On {found['customers']} held-out customers, solved exactly", ("", "$ a customer"), rows)

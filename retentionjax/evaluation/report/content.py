@@ -10,7 +10,7 @@ Tone = Literal["danger", "warning", "good", "plain"]
 
 
 @dataclass(frozen=True)
-class Text:
+class Paragraph:
     """A paragraph."""
 
     kind: ClassVar = "text"
@@ -54,7 +54,7 @@ class Tiles:
 
 
 @dataclass(frozen=True)
-class Table:
+class FigureTable:
     """Rows of text under a header; the first column names the row, the others are figures unless `words`."""
 
     kind: ClassVar = "table"
@@ -89,12 +89,12 @@ class Pictures:
 
     kind: ClassVar = "pictures"
     pictures: tuple[Picture, ...]
-    beside: Table | None = None
+    beside: FigureTable | None = None
     """Stands where another picture would."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class WrittenSample:
     """One instruction and what each system wrote to it."""
 
     prompt: str
@@ -102,14 +102,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Samples:
+class WrittenSamples:
     """Texts to compare by eye."""
 
     kind: ClassVar = "samples"
-    samples: tuple[Sample, ...]
+    samples: tuple[WrittenSample, ...]
 
 
-Block: TypeAlias = Text | Notice | Missing | Tiles | Table | Picture | Pictures | Samples
+Block: TypeAlias = Paragraph | Notice | Missing | Tiles | FigureTable | Picture | Pictures | WrittenSamples
 
 
 @dataclass(frozen=True)

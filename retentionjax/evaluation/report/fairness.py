@@ -3,23 +3,23 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from retentionjax.evaluation.fairness import FOUR_FIFTHS, Comparison, Fairness
+from retentionjax.evaluation.fairness import FOUR_FIFTHS, Fairness, RateComparison
 from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
     Block,
     Figures,
+    FigureTable,
     Missing,
     Notice,
     Picture,
     Pictures,
     Section,
-    Table,
     number,
     percent,
     percent_interval,
 )
 from retentionjax.evaluation.report.playing import Played
-from retentionjax.evaluation.statistics import Estimate
+from retentionjax.evaluation.statistics import IntervalEstimate
 
 _TREATMENTS: Mapping[Literal["contacted", "offered"], str] = {"contacted": "contacts", "offered": "offers"}
 
@@ -59,7 +59,7 @@ def _notice(attribute: str, fairness: Fairness) -> Notice:
     return Notice("warning" if failing else "good", f"By {attribute}: {found}", " ".join(sentences))
 
 
-def _sentence(found: Comparison, words: str) -> str:
+def _sentence(found: RateComparison, words: str) -> str:
     ratio = found.ratio
     if ratio.mean != ratio.mean:
         return f"Nobody gets {words}."
@@ -83,7 +83,7 @@ def _picture(attribute: str, fairness: Fairness) -> Picture:
     return Picture(drawing, f"Rates by {attribute}: {said}.", f"Rates by {attribute}, with 95 % intervals.")
 
 
-def _table(by_attribute: Mapping[str, Fairness]) -> Table:
+def _table(by_attribute: Mapping[str, Fairness]) -> FigureTable:
     rows = [
         (
             f"{name}: {group}",
@@ -96,8 +96,8 @@ def _table(by_attribute: Mapping[str, Fairness]) -> Table:
         for group, each in fairness.groups.items()
     ]
     header = ("group", "customers", "mean churn risk", "contacted", "offered something")
-    return Table("Treatment by group", header, tuple(rows))
+    return FigureTable("Treatment by group", header, tuple(rows))
 
 
-def _figures(estimate: Estimate) -> Figures:
+def _figures(estimate: IntervalEstimate) -> Figures:
     return dict(estimate._asdict())

@@ -5,18 +5,18 @@ import re
 from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
     Block,
+    FigureTable,
     Missing,
     Picture,
     Pictures,
-    Sample,
-    Samples,
     Section,
-    Table,
+    WrittenSample,
+    WrittenSamples,
     bracketed,
     number,
     percent,
 )
-from retentionjax.evaluation.report.run_folder import Run, Stage
+from retentionjax.evaluation.report.run_folder import FinishedRun, FinishedStage
 
 _SHOWN = 10
 _COMMANDS = {
@@ -34,7 +34,7 @@ _NAMES = {"sft": "fine-tuned", "ppo": "fine-tuned, then trained on rewards"}
 _BREAKS = re.compile(r"\s*\n\s*")
 
 
-def section(run: Run) -> Section:
+def section(run: FinishedRun) -> Section:
     """`messages`: pass rates, reward gained, curves and samples."""
     lead = (
         "The policy decides; a language model may word the message. Whatever it writes is checked by rules before it "
@@ -44,7 +44,7 @@ def section(run: Run) -> Section:
     blocks: list[Block] = [Missing(*_COMMANDS[name]) for name, stage in stages.items() if stage is None]
     rows = _rows(stages)
     if rows:
-        blocks.append(Table("Figures of the language stages", ("figure", "value"), rows))
+        blocks.append(FigureTable("Figures of the language stages", ("figure", "value"), rows))
     trained, tuned = stages["ppo_text"], stages["sft"]
     if trained is not None and trained.metrics:
         drawing = pictures.curves(trained.metrics, _PANELS, name="ppo_text", steps="rollout")
@@ -52,9 +52,9 @@ def section(run: Run) -> Section:
         blocks.append(Pictures((Picture(drawing, label, "Training the language model on rewards."),)))
     if (source := trained or tuned) is not None and (samples := source.optional("samples.json")):
         blocks.append(
-            Samples(
+            WrittenSamples(
                 tuple(
-                    Sample(
+                    WrittenSample(
                         each["prompt"], {_NAMES[name]: _BREAKS.sub("\n", each[name]) for name in _NAMES if name in each}
                     )
                     for each in samples[:_SHOWN]
@@ -64,7 +64,7 @@ def section(run: Run) -> Section:
     return Section("messages", "Messages", lead, tuple(blocks))
 
 
-def _rows(stages: dict[str, Stage | None]) -> tuple[tuple[str, str], ...]:
+def _rows(stages: dict[str, FinishedStage | None]) -> tuple[tuple[str, str], ...]:
     rows: list[tuple[str, str]] = []
     if (tuned := stages["sft"]) is not None:
         rows.append(("loss on held-out messages [nats a token]", number(tuned.summary.get("eval_loss"))))

@@ -8,17 +8,17 @@ import numpy as np
 from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
     Block,
+    FigureTable,
     Missing,
     Notice,
     Picture,
     Pictures,
     Section,
-    Table,
     bracketed,
     number,
     percent,
 )
-from retentionjax.evaluation.report.run_folder import Run, Stage
+from retentionjax.evaluation.report.run_folder import FinishedRun, FinishedStage
 from retentionjax.tabular.metrics import BINS, bin_of
 from retentionjax.tabular.plots import wilson
 
@@ -35,7 +35,7 @@ _MEASURES = {
 }
 
 
-def provenance(run: Run) -> Section:
+def provenance(run: FinishedRun) -> Section:
     """`data`: each set with its source, licence and hash."""
     stage = run.get("data")
     lead = "Where every number starts. A hash that differs is another file."
@@ -58,11 +58,11 @@ def provenance(run: Run) -> Section:
         for name, each in sets.items()
     ]
     header = ("data set", "kind", "rows: train / validation / test", "source", "licence", "sha256")
-    blocks.append(Table("Data sets", header, tuple(rows), words=True))
+    blocks.append(FigureTable("Data sets", header, tuple(rows), words=True))
     return Section("data", "Data", lead, tuple(blocks))
 
 
-def calibration(run: Run) -> Section:
+def calibration(run: FinishedRun) -> Section:
     """`calibration`: reliability of both models, and their measures."""
     lead = (
         "Money is computed from probabilities, so they must mean what they say: of customers said to leave with 30 %, "
@@ -96,7 +96,7 @@ def _assumed(share: float) -> Notice:
     return Notice("warning", "Acceptance is assumed", text)
 
 
-def _reliability(stage: Stage, title: str) -> Picture:
+def _reliability(stage: FinishedStage, title: str) -> Picture:
     own = (stage.folder / "artifacts/answers.parquet").exists()  # of contacts whose offers differ
     table = stage.parquet("answers.parquet" if own else "predictions.parquet")
     label, probability = table["label"].to_numpy(np.int64), table["probability"].to_numpy(np.float64)
@@ -115,17 +115,19 @@ def _reliability(stage: Stage, title: str) -> Picture:
     return Picture(drawing, f"Reliability, {title.lower()}. {said}.", caption)
 
 
-def _measures(stage: Stage, title: str) -> Table:
+def _measures(stage: FinishedStage, title: str) -> FigureTable:
     figures = stage.summary
     rows = [
         (words, bracketed(figures, f"cv_{key}"), bracketed(figures, f"held_out_{key}"))
         for key, words in _MEASURES.items()
         if f"cv_{key}" in figures
     ]
-    return Table(f"{title}: measures with 95 % intervals", ("measure", "cross-validated", "held out"), tuple(rows))
+    return FigureTable(
+        f"{title}: measures with 95 % intervals", ("measure", "cross-validated", "held out"), tuple(rows)
+    )
 
 
-def _drift(run: Run) -> Notice | None:
+def _drift(run: FinishedRun) -> Notice | None:
     """The response model trained on the past only is worse; a reader must know how much."""
     stage = run.get("acceptance")
     if stage is None or "time_ordered_auc" not in stage.summary:

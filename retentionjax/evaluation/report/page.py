@@ -14,14 +14,14 @@ from retentionjax.company.money import symbol
 from retentionjax.evaluation.report import assumptions, comparison, fairness, messages, models, trust, verdict, worlds
 from retentionjax.evaluation.report.content import Section
 from retentionjax.evaluation.report.playing import Played
-from retentionjax.evaluation.report.run_folder import Run
+from retentionjax.evaluation.report.run_folder import FinishedRun
 
 
 @dataclass(frozen=True)
 class Report:
     """All that is said about a run, before it is a page."""
 
-    run: Run
+    run: FinishedRun
     sections: tuple[Section, ...]
     fairness_warnings: int
 
@@ -31,7 +31,7 @@ class Report:
         return tuple(each.key for each in self.sections if len(each.missing) == len(each.blocks))
 
 
-def compose(run: Run, played: Played | None) -> Report:
+def compose(run: FinishedRun, played: Played | None) -> Report:
     """Every section, in the order of reading. Raises DataError where an artifact is missing or damaged."""
     sections = (
         verdict.section(run, played),
@@ -85,7 +85,7 @@ def _breakable(text: str) -> Markup:
     return Markup("<wbr>").join(re.split(r"(?<=[/_])", text))
 
 
-def _origin(run: Run) -> str:
+def _origin(run: FinishedRun) -> str:
     """Commit and time of the bundle, where there is one."""
     stage = run.get("bundle")
     if stage is None:

@@ -16,7 +16,7 @@ from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import fairness, learned
 from retentionjax.evaluation.fairness import Fairness
-from retentionjax.evaluation.report.run_folder import Run, Stage
+from retentionjax.evaluation.report.run_folder import FinishedRun, FinishedStage
 from retentionjax.evaluation.rollout import play
 
 REPLICATES = 12
@@ -39,7 +39,7 @@ class Played:
     """By the company's `groups`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: what is undefined as null."""
+        """Figures as JSON holds them: what is undefined as null."""
         return {
             "customers": self.customers,
             "contacts": self.contacts,
@@ -49,7 +49,7 @@ class Played:
         }
 
 
-def played(run: Run, *, replicates: int = REPLICATES, seed: int = SEED) -> Played | None:
+def played(run: FinishedRun, *, replicates: int = REPLICATES, seed: int = SEED) -> Played | None:
     """The policy of the run on its held-out customers; None where the run has no finished policy."""
     stage = run.get("policy")
     if stage is None:
@@ -77,7 +77,7 @@ def played(run: Run, *, replicates: int = REPLICATES, seed: int = SEED) -> Playe
     )
 
 
-def _params(stage: Stage, table: pd.DataFrame) -> EnvParams:
+def _params(stage: FinishedStage, table: pd.DataFrame) -> EnvParams:
     columns = (
         table[name].to_numpy(np.float64) for name in ("monthly_charge", "churn_probability", "accept_probability")
     )
@@ -86,7 +86,9 @@ def _params(stage: Stage, table: pd.DataFrame) -> EnvParams:
     return params
 
 
-def _groups(run: Run, table: pd.DataFrame, attributes: Mapping[str, Mapping[str, str]]) -> dict[str, np.ndarray]:
+def _groups(
+    run: FinishedRun, table: pd.DataFrame, attributes: Mapping[str, Mapping[str, str]]
+) -> dict[str, np.ndarray]:
     """Group of each customer by attribute, from the facts of the stage `data`; attributes of one value are left out."""
     stage = run.get("data")
     facts = None if stage is None else _facts(stage.folder / "artifacts", table["customer_id"])

@@ -19,7 +19,7 @@ _OWN = "report"
 
 
 @dataclass(frozen=True)
-class Stage:
+class FinishedStage:
     """A finished stage."""
 
     name: str
@@ -60,14 +60,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """The finished stages of a run, and the names of those that were begun."""
 
     name: str
-    stages: Mapping[str, Stage]
+    stages: Mapping[str, FinishedStage]
     unfinished: tuple[str, ...] = ()
 
-    def get(self, name: str) -> Stage | None:
+    def get(self, name: str) -> FinishedStage | None:
         """The finished stage, None if there is none."""
         return self.stages.get(name)
 
@@ -83,7 +83,7 @@ class Run:
         return any(stage.is_synthetic for stage in self.stages.values())
 
 
-def read(folder: str | os.PathLike[str]) -> Run:
+def read(folder: str | os.PathLike[str]) -> FinishedRun:
     """The run in `folder`. Raises DataError where there is no folder, or no finished stage in it."""
     base = storage.as_path(folder)
     if not base.is_dir():
@@ -93,9 +93,9 @@ def read(folder: str | os.PathLike[str]) -> Run:
     return collect(base.name, {entry.name: entry for entry in sorted(base.iterdir()) if entry.is_dir()}, where=base)
 
 
-def collect(name: str, folders: Mapping[str, epath.Path], *, where: os.PathLike[str]) -> Run:
+def collect(name: str, folders: Mapping[str, epath.Path], *, where: os.PathLike[str]) -> FinishedRun:
     """A run of the stages in `folders` (by name), wherever each lies; a folder without a record is passed over."""
-    stages: dict[str, Stage] = {}
+    stages: dict[str, FinishedStage] = {}
     unfinished = []
     for stage, folder in folders.items():
         if stage == _OWN or not (folder / _RECORD).exists():
@@ -104,13 +104,13 @@ def collect(name: str, folders: Mapping[str, epath.Path], *, where: os.PathLike[
         if not isinstance(record, dict) or not {"status", "data_source", "config"} <= record.keys():
             raise DataError(f"{folder / _RECORD}: not the record of a stage; it has status, data_source and config")
         if record["status"] == "done":
-            stages[stage] = Stage(stage, folder, record, storage.read_json(folder / "summary.json"))
+            stages[stage] = FinishedStage(stage, folder, record, storage.read_json(folder / "summary.json"))
         else:
             unfinished.append(stage)
     if not stages:
         begun = f"; begun and not finished: {', '.join(unfinished)}" if unfinished else ""
         raise DataError(f"{os.fspath(where)}: holds no finished stage of a run{begun}; {PIPELINE} makes one")
-    return Run(name, stages, tuple(unfinished))
+    return FinishedRun(name, stages, tuple(unfinished))
 
 
 PIPELINE = "`python -m experiments.pipeline demo`"

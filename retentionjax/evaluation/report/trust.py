@@ -8,23 +8,23 @@ import numpy as np
 from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
     Block,
+    FigureTable,
     Missing,
+    Paragraph,
     Picture,
     Pictures,
     Section,
-    Table,
-    Text,
     bracketed,
     money,
     number,
     percent,
     percent_interval,
 )
-from retentionjax.evaluation.report.run_folder import Run, Stage
+from retentionjax.evaluation.report.run_folder import FinishedRun, FinishedStage
 from retentionjax.evaluation.report.verdict import word
 
 _RECORDS = ("data_source", "seconds")
-_PRICED = "one policy for any budget"
+_ANY_BUDGET = "one policy for any budget"
 _EXACT = "exact optimum"
 _SHOWN = 8
 """Rows of the table of budgets at most."""
@@ -39,7 +39,7 @@ _CURVES = {"mens": "men’s e-mail", "womens": "women’s e-mail", "best": "best
 Points = Sequence[Mapping[str, float]]
 
 
-def frontier(run: Run) -> Section:
+def frontier(run: FinishedRun) -> Section:
     """`frontier`: gain against spend for many budgets, and what the next dollar returns."""
     lead = "What other budgets would bring, on the same held-out customers, and what the next dollar returns at each."
     stage = run.get("frontier")
@@ -47,7 +47,7 @@ def frontier(run: Run) -> Section:
         missing = Missing("other budgets", "python -m experiments.frontier demo")
         return Section("frontier", "Other budgets", lead, (missing,))
     found = stage.json("frontier.json")
-    blocks: tuple[Block, ...] = (Pictures((_frontier(found),), beside=_budgets(found["prices"])), summary(stage))
+    blocks: tuple[Block, ...] = (Pictures((_frontier(found),), beside=_budgets(found["multipliers"])), summary(stage))
     return Section("frontier", "Other budgets", lead, blocks)
 
 
@@ -58,7 +58,7 @@ def _frontier(found: Mapping[str, Any]) -> Picture:
         f"trained for {money(each['hyperparameter'])}": (each["spend"], each["uplift"]) for each in found["trained"]
     }
     labels = ("spend [$ a customer]", "gain over nobody [$ a customer]")
-    drawing = pictures.lines(series, name="frontier", labels=labels, ours=_PRICED, bound=_EXACT, dots=dots)
+    drawing = pictures.lines(series, name="frontier", labels=labels, ours=_ANY_BUDGET, bound=_EXACT, dots=dots)
     said = "; ".join(
         f"{name} up to {money(max(y))} at {money(x[int(np.argmax(y))])}" for name, (x, y) in series.items()
     )
@@ -69,15 +69,15 @@ def _frontier(found: Mapping[str, Any]) -> Picture:
     return Picture(drawing, f"Gain against spend. {said}.", caption)
 
 
-def _budgets(prices: Mapping[str, Sequence[float]]) -> Table:
-    rows = list(zip(prices["spend"], prices["uplift"], prices["price"], strict=True))
+def _budgets(multipliers: Mapping[str, Sequence[float]]) -> FigureTable:
+    rows = list(zip(multipliers["spend"], multipliers["uplift"], multipliers["multiplier"], strict=True))
     chosen = sorted({round(place) for place in np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows)))}, reverse=True)
     cells = tuple(tuple(money(value) for value in rows[place]) for place in chosen)
-    return Table("What a budget brings (training customers)", ("budget", "gain", "next $ returns"), cells)
+    return FigureTable("What a budget brings (training customers)", ("budget", "gain", "next $ returns"), cells)
 
 
 def _name(policy: str) -> str:
-    return _PRICED if policy == "priced" else word(policy)
+    return _ANY_BUDGET if policy == "any_budget" else word(policy)
 
 
 def _line(points: Points) -> tuple[list[float], list[float]]:
@@ -86,7 +86,7 @@ def _line(points: Points) -> tuple[list[float], list[float]]:
     return [each["spend"] for each in order], [each["uplift"] for each in order]
 
 
-def off_policy(run: Run) -> Section:
+def off_policy(run: FinishedRun) -> Section:
     """`off_policy`: value of targeting rules from a real randomised trial, and whom to write first."""
     lead = (
         "No simulator here: customers of a real randomised e-mail trial (Hillstrom), and what targeting rules would "
@@ -103,9 +103,11 @@ def off_policy(run: Run) -> Section:
         for name, words in _TARGETING.items()
         if f"value_visit_{name}" in figures
     ]
-    blocks.append(Table("Value a customer, doubly robust", ("rule", "visits", "spend"), tuple(rows)))
+    blocks.append(FigureTable("Value a customer, doubly robust", ("rule", "visits", "spend"), tuple(rows)))
     auc = number(figures.get("propensity_auc"))
-    blocks.append(Text(f"Who was written to cannot be predicted (AUC {auc}, chance is 0.5): the trial was randomised."))
+    blocks.append(
+        Paragraph(f"Who was written to cannot be predicted (AUC {auc}, chance is 0.5): the trial was randomised.")
+    )
     return Section("off_policy", "On a real trial", lead, tuple(blocks))
 
 
@@ -121,7 +123,7 @@ def _visits(figures: Mapping[str, Any]) -> Picture:
     return Picture(drawing, f"Visits by rule: {said}.", caption)
 
 
-def _qini(stage: Stage) -> Picture:
+def _qini(stage: FinishedStage) -> Picture:
     curves = stage.json("curves.json")
     series = {
         _CURVES.get(name, name): ([100 * x for x in each["spend"]], [100 * y for y in each["gain"]])
@@ -143,7 +145,7 @@ def _estimate(figures: Mapping[str, Any], key: str) -> dict[str, float | None]:
     return {"mean": figures[key], "low": figures[f"{key}_low"], "high": figures[f"{key}_high"]}
 
 
-def summary(stage: Stage) -> Table:
+def summary(stage: FinishedStage) -> FigureTable:
     """Every figure of the stage, with its interval where it has one."""
     figures = stage.summary
     ends = ("_low", "_high")
@@ -152,4 +154,4 @@ def summary(stage: Stage) -> Table:
         for key, value in figures.items()
         if isinstance(value, int | float) and key not in _RECORDS and not key.endswith(ends)
     ]
-    return Table(f"Figures of the stage {stage.name}", ("figure", "value"), tuple(rows))
+    return FigureTable(f"Figures of the stage {stage.name}", ("figure", "value"), tuple(rows))

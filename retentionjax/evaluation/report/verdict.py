@@ -4,9 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retentionjax.evaluation.report.content import Block, Missing, Notice, Section, Text, Tile, Tiles, money, percent
+from retentionjax.evaluation.report.content import (
+    Block,
+    Missing,
+    Notice,
+    Paragraph,
+    Section,
+    Tile,
+    Tiles,
+    money,
+    percent,
+)
 from retentionjax.evaluation.report.playing import Played
-from retentionjax.evaluation.report.run_folder import Run
+from retentionjax.evaluation.report.run_folder import FinishedRun
 
 OURS, NEVER = "ppo", "never"
 WORDS = {
@@ -31,7 +41,7 @@ def word(policy: str) -> str:
 
 @dataclass(frozen=True)
 class _Figures:
-    """Of the comparison, per customer and campaign."""
+    """Figures of the comparison, per customer and campaign."""
 
     uplift: Mapping[str, float]
     spend: float
@@ -42,7 +52,7 @@ class _Figures:
     """Over that rule, paired."""
 
 
-def section(run: Run, played: Played | None) -> Section:
+def section(run: FinishedRun, played: Played | None) -> Section:
     """`summary`: verdict, tiles, and the caveat that belongs to every figure of a simulator."""
     stage = run.get("evaluate")
     lead = "What to do, what it is worth, and how sure that is."
@@ -54,8 +64,8 @@ def section(run: Run, played: Played | None) -> Section:
     figures = _read(stage.json("evaluation.json"))
     blocks: list[Block] = [_verdict(run, figures), Tiles(_tiles(run, figures))]
     if played is not None:
-        blocks.append(Text(_whom(played)))
-    blocks.append(Text(_CAVEAT))
+        blocks.append(Paragraph(_whom(played)))
+    blocks.append(Paragraph(_CAVEAT))
     return Section("summary", "Summary", lead, tuple(blocks))
 
 
@@ -69,7 +79,7 @@ def _read(evaluation: Mapping[str, Any]) -> _Figures:
     )
 
 
-def _verdict(run: Run, figures: _Figures) -> Notice:
+def _verdict(run: FinishedRun, figures: _Figures) -> Notice:
     uplift, lead, best = figures.uplift, figures.lead, word(figures.best)
     if run.is_synthetic:
         title = "Rehearsal only: take no decision from this page"
@@ -88,7 +98,7 @@ def _verdict(run: Run, figures: _Figures) -> Notice:
     return Notice("good", "Pilot the learned policy", text)
 
 
-def _tiles(run: Run, figures: _Figures) -> tuple[Tile, ...]:
+def _tiles(run: FinishedRun, figures: _Figures) -> tuple[Tile, ...]:
     def thousand(value: float, *, sign: bool = False) -> str:
         return money(_PER * value, sign=sign, digits=0)
 

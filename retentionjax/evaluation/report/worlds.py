@@ -9,17 +9,17 @@ from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
     DASH,
     Block,
+    FigureTable,
     Missing,
     Notice,
+    Paragraph,
     Picture,
     Pictures,
     Section,
-    Table,
-    Text,
     interval,
     money,
 )
-from retentionjax.evaluation.report.run_folder import Run
+from retentionjax.evaluation.report.run_folder import FinishedRun
 from retentionjax.evaluation.report.verdict import OURS, word
 
 _BASE = "base"
@@ -28,7 +28,7 @@ _SIZES = re.compile(r" [×±].*$")
 World = Mapping[str, Any]
 
 
-def section(run: Run) -> Section:
+def section(run: FinishedRun) -> Section:
     """`stress`: tornado, the worst world, where never contacting wins, and every world with intervals."""
     lead = (
         "The world will not be as assumed. Here one assumption after the other is changed, the policy is not told, and "
@@ -43,7 +43,7 @@ def section(run: Run) -> Section:
         _worst(found["worst"]),
         Pictures((_tornado(found["worlds"]),)),
         _table(found["worlds"]),
-        Text(f"{_break_even(found['break_even'])} {found['assumed_known']}"),
+        Paragraph(f"{_break_even(found['break_even'])} {found['assumed_known']}"),
     )
     return Section("stress", "If the assumptions are wrong", lead, blocks)
 
@@ -71,7 +71,7 @@ def _tornado(worlds: Sequence[World]) -> Picture:
     return Picture(drawing, f"Gain by assumption: {said}.", caption)
 
 
-def _table(worlds: Sequence[World]) -> Table:
+def _table(worlds: Sequence[World]) -> FigureTable:
     rules = [name for name in worlds[0]["policies"] if name != OURS]
     rows = [
         (
@@ -81,7 +81,7 @@ def _table(worlds: Sequence[World]) -> Table:
         for world in worlds
     ]
     header = ("world", *(word(name) for name in (OURS, *rules)))
-    return Table("Gain over nobody in each world, $ a customer", header, tuple(rows))
+    return FigureTable("Gain over nobody in each world, $ a customer", header, tuple(rows))
 
 
 def _break_even(found: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ class Delta:
 
 
 @struct.dataclass
-class Context:
+class LayerContext:
     """What all layers share."""
 
     seen: Any
@@ -50,7 +50,7 @@ class Context:
 
 
 @struct.dataclass
-class Memory:
+class KVCache:
     """Keys and values of all layers, updated in place as the scan passes; None when nothing is kept."""
 
     k: Any
@@ -65,10 +65,10 @@ def run_layer(
     delta: Delta | None,
     index: Int[Array, ""],
     x: Float[Array, "batch time hidden"],
-    memory: Memory,
-    context: Context,
+    memory: KVCache,
+    context: LayerContext,
     row: Int[Array, ""] | None = None,
-) -> tuple[Float[Array, "batch time hidden"], Memory]:
+) -> tuple[Float[Array, "batch time hidden"], KVCache]:
     """Attention and MLP, each added to the stream; norms before them, or after (OPT-350m).
 
     The layer's keys lie in the memory's row `row`, which is `index` unless it is given.
@@ -117,10 +117,10 @@ def _attention(
     x: Array,
     index: Array,
     row: Array,
-    memory: Memory,
+    memory: KVCache,
     seen: Array,
-    context: Context,
-) -> tuple[Array, Memory]:
+    context: LayerContext,
+) -> tuple[Array, KVCache]:
     if config.family == "gpt2":
         q, k, v = jnp.split(project("c_attn", x), 3, axis=-1)
     else:
@@ -136,7 +136,7 @@ def _attention(
         q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
     if memory.k is not None:
         place = (row, 0, context.start, 0, 0)
-        memory = Memory(
+        memory = KVCache(
             k=jax.lax.dynamic_update_slice(memory.k, k[None].astype(memory.k.dtype), place),
             v=jax.lax.dynamic_update_slice(memory.v, v[None].astype(memory.v.dtype), place),
         )

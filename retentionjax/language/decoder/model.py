@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from retentionjax.errors import ModelError
 from retentionjax.language.decoder import mixed
 from retentionjax.language.decoder.config import DecoderConfig
-from retentionjax.language.decoder.layer import Context, Delta, Layers, Memory, run_layer
+from retentionjax.language.decoder.layer import Delta, KVCache, LayerContext, Layers, run_layer
 from retentionjax.language.decoder.parts import Cache, Linear, Norm, visible
 from retentionjax.language.decoder.rope import rotation
 
@@ -67,7 +67,7 @@ class Decoder(nnx.Module):
 
     @property
     def dtype(self) -> Any:
-        """Of the stream from embedding to head: the norms', since matrices may be kept in fewer bits."""
+        """Type of the stream from embedding to head: the norms', since matrices may be kept in fewer bits."""
         layers = self.layers if isinstance(self.layers, Layers) else self.layers[0]
         return layers.norms["attention_norm"].scale[...].dtype
 
@@ -168,7 +168,7 @@ class Decoder(nnx.Module):
         if cache is not None and segments is not None:
             raise ModelError("segments with a cache; allowed: one of them, packed rows are not decoded from")
         context = _context(config, positions, mask, segments, cache, dropout_key)
-        memory = Memory(None, None) if cache is None else Memory(cache.k, cache.v)
+        memory = KVCache(None, None) if cache is None else KVCache(cache.k, cache.v)
         turn = last if adapter is None else min(max(adapter.first_layer, first), last)
         for start, end, active in ((first, turn, None), (turn, last, adapter)):
             if start < end:
@@ -211,14 +211,14 @@ class Decoder(nnx.Module):
     def _run(
         self,
         x: Array,
-        memory: Memory,
-        context: Context,
+        memory: KVCache,
+        context: LayerContext,
         start: int,
         end: int,
         adapter: LowRank | None,
         *,
         remat: bool,
-    ) -> tuple[Array, Memory]:
+    ) -> tuple[Array, KVCache]:
         config = self.config
         if not isinstance(self.layers, Layers):
             for index in range(start, end):
@@ -229,7 +229,7 @@ class Decoder(nnx.Module):
         layers = self.layers
         whole = (start, end) == (0, config.num_layers)
 
-        def body(carry: tuple[Array, Memory], xs: Any) -> tuple[tuple[Array, Memory], None]:
+        def body(carry: tuple[Array, KVCache], xs: Any) -> tuple[tuple[Array, KVCache], None]:
             index, layer, delta = xs
             if layer is None:
                 # Slicing the stack before the scan would copy it; a whole stack is scanned itself, since the
@@ -306,7 +306,7 @@ def _context(
     segments: Array | None,
     cache: Cache | None,
     dropout_key: PRNGKeyArray | None,
-) -> Context:
+) -> LayerContext:
     time, slots = positions.shape[1], mask.shape[1]
     wanted = time if cache is None else cache.k.shape[2]
     if slots != wanted:
@@ -317,7 +317,7 @@ def _context(
     if config.windows is not None:
         distance = start + jnp.arange(time)[:, None] - jnp.arange(slots)
     turned = None if config.rope is None else rotation(config.rope, config.head_dim, positions)
-    return Context(visible(mask, time, start, segments), distance, turned, start, dropout_key)
+    return LayerContext(visible(mask, time, start, segments), distance, turned, start, dropout_key)
 
 
 def _deltas(adapter: LowRank | None, start: int, end: int) -> Delta | None:

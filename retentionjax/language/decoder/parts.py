@@ -111,7 +111,7 @@ def attend(
 
 @jax.custom_vjp
 def _softmax(scores: Array, seen: Array) -> Array:
-    """Over the last axis, where `seen`. The backward pass needs the result only: w (g - w·g)."""
+    """Softmax over the last axis, where `seen`. The backward pass needs the result only: w (g - w·g)."""
     return jax.nn.softmax(jnp.where(seen, scores, NEVER), axis=-1)
 
 

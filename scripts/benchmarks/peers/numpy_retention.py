@@ -55,7 +55,7 @@ class Campaign:
 
     @classmethod
     def of(cls, params: Any) -> "Campaign":
-        """From our `EnvParams`."""
+        """The campaign of our `EnvParams`."""
         people = params.population
         names = [name for name in vars(params) if name not in ("population", "potential")]
         constants = {name: np.asarray(getattr(params, name)) for name in names}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def answer(run: Callable[[], object], steps: int) -> None:
-    """In a worker: say ready, then for each line read run once and print its speed as JSON."""
+    """Runs in a worker: say ready, then for each line read run once and print its speed as JSON."""
     started = time.perf_counter()
     run()
     print(json.dumps({"first_seconds": time.perf_counter() - started}), flush=True)

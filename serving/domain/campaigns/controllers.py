@@ -42,7 +42,7 @@ CAMPAIGN = "/v1/campaigns/{campaign_id:str}"
     sync_to_thread=True,
 )
 def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> CampaignOut:
-    """Budget, spend, reservations, days, pace and price."""
+    """Budget, spend, reservations, days, pace and multiplier."""
     return campaign_now(request.app.state, campaign_id)
 
 
@@ -136,7 +136,7 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
         days, answers = view.daily_spend(campaign_id), view.daily_answers(campaign_id)
         drawn, pilot_micros = view.assignments(campaign_id), view.pilot_micros(campaign_id)
     served = state.engine.lineup.active.served
-    theta, price = pace(found, served.prices, now)
+    theta, multiplier = pace(found, served.prices, now)
     day, used = found.day(now), found.spent_micros + found.reserved_micros
     return CampaignOut(
         campaign_id=campaign_id,
@@ -153,9 +153,9 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
         pace=PaceOut(
             share_used=used / found.budget_micros if found.budget_micros else 1.0,
             share_of_time=min(1.0, max(0.0, (now - found.starts_at) / (found.horizon_days * DAY))),
-            by="throttle" if price is None else "price",
+            by="throttle" if multiplier is None else "multiplier",
             throttle=theta,
-            price=served.price if price is None else price,
+            multiplier=served.price if multiplier is None else multiplier,
         ),
         days=tuple(
             DayOut(each.day, each.contacts, each.spent_micros, each.reserved_micros, *answers.get(each.day, (0, 0)))

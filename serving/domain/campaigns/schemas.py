@@ -63,7 +63,7 @@ class CampaignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DayOut(msgspec.Struct, frozen=True):
-    """Of the contacts that count on one campaign day: what is spent by now, what is still reserved."""
+    """Money of the contacts that count on one campaign day: what is spent by now, what is still reserved."""
 
     day: int
     contacts: int
@@ -79,16 +79,18 @@ class PaceOut(msgspec.Struct, frozen=True):
     share_used: Annotated[float, Meta(description="Of the budget, spent and reserved")]
     share_of_time: Annotated[float, Meta(description="Of the days, that are over")]
     by: Annotated[
-        Literal["price", "throttle"],
-        Meta(description="What holds spending to the budget: price, where the bundle has the policy for any budget"),
+        Literal["multiplier", "throttle"],
+        Meta(
+            description="What holds spending to the budget: multiplier, where the bundle has the policy for any budget"
+        ),
     ]
     throttle: Annotated[float, Meta(ge=0, le=1, description="By which the chance of each contact is multiplied now")]
-    price: Annotated[
+    multiplier: Annotated[
         float,
         Meta(
             ge=0,
-            description="$ of value that the policy charges for a $ of spend now. By price: it rises when money goes "
-            "faster than days, and falls when slower. By throttle: fixed, as the policy was trained to",
+            description="$ of value that the policy charges for a $ of spend now. By multiplier: it rises when money "
+            "goes faster than days, and falls when slower. By throttle: fixed, as the policy was trained to",
             examples=[0.8],
         ),
     ]

@@ -19,7 +19,7 @@ from serving.domain.decisions.schemas import (
     DecisionOut,
     DecisionsIn,
     DecisionsOut,
-    Explanation,
+    ExplanationOut,
     OutcomeSeen,
     RecordedDecision,
     SimulationIn,
@@ -148,7 +148,7 @@ async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn])
     sync_to_thread=True,
 )
 def read_decision(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> RecordedDecision:
-    """As it was answered; a customer who was erased has none any more."""
+    """The decision as it was answered; a customer who was erased has none any more."""
     found, decision = _recorded(request.app.state, decision_id)
     return RecordedDecision(
         decision=decision,
@@ -168,7 +168,7 @@ def read_decision(request: Request[Any, Any, Any], decision_id: DecisionInPath) 
     guards=[requires("decide", "report", tokens=TOKENS)],
     responses=responses(404),
 )
-async def read_explanation(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> Explanation:
+async def read_explanation(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> ExplanationOut:
     """Each constraint and the actions it took away, propensities, expected values, the facts that matter most."""
     state = request.app.state
     found, decision = await asyncio.to_thread(_recorded, state, decision_id)
@@ -176,7 +176,7 @@ async def read_explanation(request: Request[Any, Any, Any], decision_id: Decisio
     if propensities is None or basis is None:
         raise not_found("decision", "decision_id", decision_id)
     served = state.engine.served(found.bundle_id)
-    made: Explanation = await state.side_work.run(
+    made: ExplanationOut = await state.side_work.run(
         request.auth, lambda _: explain(decision, propensities, basis, served)
     )
     return made

@@ -10,7 +10,7 @@ from retentionjax.bundle.program import VALUES
 from retentionjax.decide.decision import Decision as Reasoned
 from retentionjax.decide.decision import decide_with
 from retentionjax.decide.explain import action_chances
-from serving.domain.decisions.schemas import ConstraintOut, ExpectedOut, Explanation, PacingOut
+from serving.domain.decisions.schemas import ConstraintOut, ExpectedOut, ExplanationOut, PacingOut
 from serving.engine.contract import Decision
 from serving.engine.situations import Basis
 from serving.engine.slots import Served
@@ -35,7 +35,7 @@ _WHY = {
 }
 
 
-async def explained(state: Any, caller: Caller, decision: Decision, row: Any) -> Explanation:
+async def explained(state: Any, caller: Caller, decision: Decision, row: Any) -> ExplanationOut:
     """What `explain` says of a decision just made, whose `row` was recorded.
 
     Where there is no room or time for it, what the record alone says: the decision is made and is not held back.
@@ -49,7 +49,7 @@ async def explained(state: Any, caller: Caller, decision: Decision, row: Any) ->
 
 def explain(
     decision: Decision, propensities: bytes, basis: bytes, served: Served | None, *, missing: str = NOT_SERVING
-) -> Explanation:
+) -> ExplanationOut:
     """`propensities` f32[actions] and `basis` as recorded; `served` decided, or None and why: `missing`.
 
     What was recorded stands; what each offer is worth and which facts matter is found anew, by the same program.
@@ -60,27 +60,27 @@ def explain(
     removed = {each.rule: each.actions for each in decision.rules}
     chances = action_chances(np.frombuffer(propensities, "<f4"), removed, None if served is None else served.bundle)
     by_policy = made_from.values and made_from.switch == "policy"
-    return Explanation(
-        actions=msgspec.convert(chances, Explanation.__annotations__["actions"], from_attributes=True),
+    return ExplanationOut(
+        actions=msgspec.convert(chances, ExplanationOut.__annotations__["actions"], from_attributes=True),
         constraints=tuple(ConstraintOut(rule, gone, _words(rule, why)) for rule, gone in removed.items()),
         expected=ExpectedOut(**dict(zip(VALUES, made_from.values, strict=True))) if by_policy else None,
         offers=() if again is None else again.offers,
         never_contact_value=None if again is None else again.never_contact_value,
-        price=made_from.price if again is None else again.price,
+        multiplier=made_from.price if again is None else again.multiplier,
         reasons=() if again is None else again.reasons,
         pacing=PacingOut(made_from.throttle, made_from.price, made_from.exploration, made_from.switch),
         incomplete=() if served is not None else (missing,),
     )
 
 
-def of_simulated(reasoned: Reasoned) -> Explanation:
-    """Of a decision that nobody made."""
-    return msgspec.convert(reasoned.explanation, Explanation, from_attributes=True)
+def of_simulated(reasoned: Reasoned) -> ExplanationOut:
+    """Explanation of a decision that nobody made."""
+    return msgspec.convert(reasoned.explanation, ExplanationOut, from_attributes=True)
 
 
 def _again(decision: Decision, basis: Basis, served: Served) -> Reasoned:
     facts = {**basis.facts, str(served.bundle.schema.id): decision.customer_id}
-    return decide_with(served.decider, facts, basis.customer, price=basis.price, campaign_id=decision.campaign_id)
+    return decide_with(served.decider, facts, basis.customer, multiplier=basis.price, campaign_id=decision.campaign_id)
 
 
 def _words(rule: str, why: Mapping[str, str]) -> str:

@@ -1,6 +1,6 @@
 """The engine's refusals as problems."""
 
-from retentionjax.decide.facts import MISSING, Fault
+from retentionjax.decide.facts import MISSING, FactFault
 from serving.engine.contract import (
     CampaignNotRunning,
     DeadlineExceeded,
@@ -50,7 +50,7 @@ def _of_state(error: Exception) -> Problem:
     raise error
 
 
-def _of_fact(fault: Fault) -> FieldError:
+def _of_fact(fault: FactFault) -> FieldError:
     place = f"facts.{fault.field}"
     if fault.wrong == MISSING:
         return field_error(place, allowed=fault.allowed)

@@ -96,7 +96,7 @@ class OfferWorthOut(msgspec.Struct, frozen=True):
     acceptance: Annotated[Share, Meta(description="Probability that she accepts")]
     gain: Annotated[float, Meta(description="$, expected")]
     cost: Annotated[float, Meta(description="$, expected spend")]
-    net: Annotated[float, Meta(description="$: gain less price × cost")]
+    net: Annotated[float, Meta(description="$: gain less multiplier × cost")]
     is_legal: Annotated[bool, Meta(description="Whether it may be made today")]
 
 
@@ -131,15 +131,17 @@ class PacingOut(msgspec.Struct, frozen=True):
     """What was done to the policy's chances."""
 
     throttle: Annotated[Share, Meta(description="By which the chance of each contact was multiplied")]
-    price: Annotated[
+    multiplier: Annotated[
         float | None,
-        Meta(description="$ of value charged for a $ of spend, as the policy was told; null: its training's price"),
+        Meta(
+            description="$ of value charged for a $ of spend, as the policy was told; null: its training's multiplier"
+        ),
     ]
     exploration: Annotated[Share, Meta(description="Share of decisions drawn evenly from what is legal")]
     kill_switch: Literal["policy", "baseline", "never"]
 
 
-class Explanation(msgspec.Struct, frozen=True):
+class ExplanationOut(msgspec.Struct, frozen=True):
     """Why a decision is what it is."""
 
     actions: tuple[ActionOut, ...]
@@ -147,14 +149,14 @@ class Explanation(msgspec.Struct, frozen=True):
     expected: Annotated[ExpectedOut | None, Meta(description="null where a simple rule or nothing decided")]
     offers: Annotated[tuple[OfferWorthOut, ...], Meta(description="Empty while a contact is planned")]
     never_contact_value: Annotated[float | None, Meta(description="$, expected, without another contact")]
-    price: Annotated[float | None, Meta(description="$ of value that a $ of budget is worth elsewhere")]
+    multiplier: Annotated[float | None, Meta(description="$ of value that a $ of budget is worth elsewhere")]
     reasons: Annotated[tuple[ReasonOut, ...], Meta(description="Facts that move the risk most, strongest first")]
     pacing: PacingOut | None = None
     incomplete: Annotated[
         tuple[str, ...],
         Meta(
-            description="Offers, price and reasons are missing: bundle_not_serving, they need the bundle that decided; "
-            "no_time, ask for the explanation by itself"
+            description="Offers, multiplier and reasons are missing: bundle_not_serving, they need the bundle that "
+            "decided; no_time, ask for the explanation by itself"
         ),
     ] = ()
 
@@ -162,7 +164,7 @@ class Explanation(msgspec.Struct, frozen=True):
 class DecisionOut(Decision, frozen=True):
     """A decision, with its explanation if that was asked for."""
 
-    explanation: Explanation | None = None
+    explanation: ExplanationOut | None = None
 
 
 class OutcomeSeen(msgspec.Struct, frozen=True):
@@ -186,7 +188,7 @@ class RecordedDecision(msgspec.Struct, frozen=True):
 
 
 class ResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Of one decision of a batch: either of the two."""
+    """Result of one decision of a batch: either of the two."""
 
     decision: Annotated[DecisionOut | None, Meta(description="Where it was made")] = None
     problem: Annotated[ProblemDetails | None, Meta(description="Where it was refused")] = None
@@ -239,9 +241,9 @@ class OfferIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Constants other than the bundle's."""
 
-    price: Annotated[Price | None, Meta(description="$ of value a budget $ is worth elsewhere; moves `net` only")] = (
-        None
-    )
+    multiplier: Annotated[
+        Price | None, Meta(description="$ of value a budget $ is worth elsewhere; moves `net` only")
+    ] = None
     offers: Annotated[
         dict[str, OfferIn] | None,
         Meta(description="Other figures of offers, by their names", examples=[{"ten": {"discount": 0.15}}]),
@@ -260,7 +262,7 @@ class VaryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             max_length=120,
             description="`facts.NAME`, `history.day`, `history.account_used`, `history.baseline_churn_probability`, "
-            "`overrides.price`, `overrides.contact_cost`, `overrides.account_cap`, `overrides.cooldown_days`, "
+            "`overrides.multiplier`, `overrides.contact_cost`, `overrides.account_cap`, `overrides.cooldown_days`, "
             "`overrides.fatigue_cap`, or `overrides.offers.NAME.discount`, `.amount`, `.cost`",
             examples=["facts.MonthlyCharges"],
         ),
@@ -290,11 +292,11 @@ class Simulated(msgspec.Struct, frozen=True):
     delay_days: int | None
     churn: Churn
     monthly_charge: Annotated[float, Meta(description="$ per 30 days")]
-    explanation: Explanation
+    explanation: ExplanationOut
     message: Annotated[Message | None, Meta(description="The checked template; null to wait or without a shield")]
 
 
-class Point(msgspec.Struct, frozen=True):
+class SimulatedPoint(msgspec.Struct, frozen=True):
     """The simulation at one value."""
 
     value: int | float | str
@@ -307,4 +309,4 @@ class SimulationOut(msgspec.Struct, frozen=True):
     bundle_id: str
     synthetic_data: bool
     result: Simulated
-    points: tuple[Point, ...]
+    points: tuple[SimulatedPoint, ...]

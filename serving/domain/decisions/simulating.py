@@ -18,8 +18,8 @@ from serving.domain.decisions.schemas import (
     HistoryIn,
     OfferIn,
     OverridesIn,
-    Point,
     Simulated,
+    SimulatedPoint,
     SimulationIn,
     SimulationOut,
 )
@@ -30,7 +30,7 @@ from serving.problems import FieldError, Problem, field_error, invalid
 from serving.side_work import Check
 
 _HISTORY = ("day", "account_used", "baseline_churn_probability")
-_OVERRIDES = ("price", "contact_cost", "account_cap", "cooldown_days", "fatigue_cap")
+_OVERRIDES = ("multiplier", "contact_cost", "account_cap", "cooldown_days", "fatigue_cap")
 _OFFER = tuple(OfferIn.__struct_fields__)
 
 
@@ -40,9 +40,9 @@ def simulate(asked: SimulationIn, served: Served, check: Check = lambda: None) -
     return SimulationOut(served.id, served.synthetic, _simulated(asked, served, ""), points)
 
 
-def _point(asked: SimulationIn, value: float | str, served: Served, check: Check) -> Point:
+def _point(asked: SimulationIn, value: float | str, served: Served, check: Check) -> SimulatedPoint:
     check()
-    return Point(value, _simulated(_varied(asked, value, served), served, "vary.values: "))
+    return SimulatedPoint(value, _simulated(_varied(asked, value, served), served, "vary.values: "))
 
 
 def _varied(asked: SimulationIn, value: float | str, served: Served) -> SimulationIn:
@@ -87,7 +87,7 @@ def _simulated(asked: SimulationIn, served: Served, where: str) -> Simulated:
     except DataError as error:
         raise _history_problem(str(error), where) from None
     facts = {**asked.facts, str(bundle.schema.id): asked.customer_id}
-    found = decide_with(served.decider, facts, known, price=asked.overrides.price, bundle=bundle)
+    found = decide_with(served.decider, facts, known, multiplier=asked.overrides.multiplier, bundle=bundle)
     return Simulated(
         decision="wait" if found.offer is None else "contact",
         action=found.action,
@@ -104,7 +104,7 @@ def _bundle(overrides: OverridesIn, bundle: Bundle) -> Bundle:
     """The bundle with other constants. Raises Problem 422."""
     given = {name: value for name, value in msgspec.to_builtins(overrides).items() if value is not None}
     figures = given.pop("offers", {})
-    given.pop("price", None)
+    given.pop("multiplier", None)
     if stray := [name for name in figures if name not in bundle.offers]:
         raise invalid(
             "There is no such offer.", field_error(f"overrides.offers.{stray[0]}", None, ", ".join(bundle.offers))
@@ -120,7 +120,7 @@ def _bundle(overrides: OverridesIn, bundle: Bundle) -> Bundle:
 
 
 def _history(history: HistoryIn) -> Mapping[str, Any]:
-    """As a customer's file has it."""
+    """History as a customer's file has it."""
     plain = {name: value for name, value in msgspec.to_builtins(history).items() if value is not None}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 

@@ -29,7 +29,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
 @get("/healthz", operation_id="alive", summary="Is the process alive?", tags=["health"], security=[{}])
 async def alive() -> Alive:
-    """For whoever restarts processes."""
+    """Liveness, for whoever restarts processes."""
     return Alive()
 
 
@@ -42,7 +42,8 @@ async def alive() -> Alive:
     responses={503: responses(503)[503]},
 )
 async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
-    """For load balancers; 503 until the engine answers, every batch size compiled, and the ledger takes writes."""
+    """Readiness, for load balancers; 503 until the engine answers, every batch size compiled, and the ledger takes
+    writes."""
     state = request.app.state
     compiled = await state.engine.answers()
     writes = await state.probe.writes()
@@ -65,7 +66,7 @@ def exposed(*, open_to_all: bool) -> HTTPRouteHandler:
         else {key: value for key, value in responses().items() if key in (401, 403, 429, 503)},
     )
     async def exposition(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """In Prometheus' text format."""
+        """Metrics in Prometheus' text format."""
         return Response(await request.app.state.engine.exposition(), media_type=metrics.CONTENT_TYPE)
 
     return exposition

@@ -10,8 +10,8 @@ import pytest
 from retentionjax.env import EnvParams, Population, RetentionEnv
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.evaluation.off_policy import (
+    OffPolicySettings,
     OverlapError,
-    Settings,
     estimators,
     evaluate,
     intervals,
@@ -129,7 +129,7 @@ def bandit(episodes: int, seed: int = 0) -> tuple[DecisionLog, np.ndarray, float
 
 def test_all_estimators_find_the_value_of_a_bandit_solved_exactly():
     log, target, value = bandit(4_000)
-    report = evaluate(log, target, Settings(resamples=300))
+    report = evaluate(log, target, OffPolicySettings(resamples=300))
     for name, each in report.estimates.items():
         assert each.low <= value <= each.high, name
         assert each.high - each.low < 0.2, name
@@ -145,7 +145,7 @@ def test_all_estimators_find_the_value_of_a_bandit_solved_exactly():
 
 def test_a_learned_model_narrows_the_interval_and_never_sees_its_own_outcome():
     log, target, _ = bandit(4_000)
-    report = evaluate(log, target, Settings(resamples=300))
+    report = evaluate(log, target, OffPolicySettings(resamples=300))
     width = {name: each.high - each.low for name, each in report.estimates.items()}
     assert width["dr"] < 0.85 * width["ips"]
     noise = replace(log, reward=np.random.default_rng(1).normal(size=len(log)))
@@ -186,7 +186,7 @@ def test_too_few_effective_episodes_are_refused():
     log, target, _ = bandit(60)
     with pytest.raises(OverlapError, match=r"worth \d\d\.\d of the target policy's own .* allowed: 50 or more"):
         evaluate(log, target)
-    evaluate(log, target, Settings(minimum_effective_episodes=10, resamples=20))
+    evaluate(log, target, OffPolicySettings(minimum_effective_episodes=10, resamples=20))
 
 
 def test_targets_that_are_no_policies_are_refused():
@@ -199,7 +199,7 @@ def test_targets_that_are_no_policies_are_refused():
     with pytest.raises(DataError, match="no episode of the log has all its outcomes"):
         evaluate(replace(log, reward=np.full(100, np.nan)), target)
     with pytest.raises(ConfigError, match="clip is 0"):
-        Settings(clip=0.0)
+        OffPolicySettings(clip=0.0)
 
 
 def test_customers_are_resampled_with_all_their_episodes():
@@ -215,7 +215,7 @@ def test_customers_are_resampled_with_all_their_episodes():
         episode=np.arange(5_000),
     )
     zero = np.zeros_like(target)
-    settings = Settings(resamples=400)
+    settings = OffPolicySettings(resamples=400)
     once, copied = (
         evaluate(log, target, settings, model=zero),
         evaluate(many, target[copies], settings, model=zero[copies]),

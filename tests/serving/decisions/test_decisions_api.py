@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from retentionjax.bundle import load
 from retentionjax.decide import Decider, decide
-from serving.domain.decisions.schemas import DecisionIn, DecisionsOut, Explanation, RecordedDecision, SimulationOut
+from serving.domain.decisions.schemas import DecisionIn, DecisionsOut, ExplanationOut, RecordedDecision, SimulationOut
 from serving.engine.contract import Decision
 
 Client = TestClient[Any]
@@ -70,7 +70,7 @@ def test_a_decision_is_read_again_with_what_came_of_it(client: Client) -> None:
 def test_the_explanation_agrees_with_the_single_decision_of_the_command(client: Client, folder: Path) -> None:
     found = ask(client)
     answer = client.get(f"/v1/decisions/{found['decision_id']}/explanation")
-    explained = msgspec.json.decode(answer.content, type=Explanation)
+    explained = msgspec.json.decode(answer.content, type=ExplanationOut)
     alone = decide(Decider(load(folder), sizes=(1,)), {"customer_id": "C-1", **engines.FACTS})
     why = alone.explanation
     assert found["action"] == alone.action
@@ -205,7 +205,7 @@ def test_what_if_writes_nothing_and_equals_the_decision_of_the_command(client: C
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("overrides.price", [0, 1, 5]),
+        ("overrides.multiplier", [0, 1, 5]),
         ("overrides.offers.twenty.discount", [0.2, 0.3]),
         ("overrides.offers.hello.amount", [0, 12]),
         ("overrides.account_cap", [5, 50]),
@@ -236,7 +236,7 @@ def test_what_if_moves_one_thing(client: Client, name: str, values: list[Any]) -
         ({"history": {"day": 5, "contacts_days_ago": [9]}}, "history.contacts_days_ago"),
         ({"history": {"running_offer": "ten"}}, "history"),
         ({"history": {"pending": {"offer": "fifteen", "days": 1}}}, "history.pending.offer"),
-        ({"overrides": {"price": -1}}, "overrides.price"),
+        ({"overrides": {"multiplier": -1}}, "overrides.multiplier"),
         ({"vary": {"name": "facts.plan", "values": [""]}}, "facts.plan"),
         ({"vary": {"name": "history.contacts", "values": [1]}}, "vary.name"),
         ({"vary": {"name": "overrides.offers.hello.discount", "values": [7]}}, "vary.values"),

@@ -24,7 +24,7 @@ from retentionjax.company import Offer
 from retentionjax.shield import Recipient, load_rules, may_contact
 from serving.engine import Engine
 from serving.engine.contract import Decision
-from serving.engine.messages import QuietHours, is_zone
+from serving.engine.messages import QuietHoursCache, is_zone
 from serving.engine.money import Costs, throttle
 from serving.engine.slots import Served
 from serving.ledger import Ledger
@@ -118,7 +118,7 @@ def test_quiet_hours_postpone_and_do_not_drop(folder: Path, tmp_path: Path) -> N
 )
 def test_the_hour_is_that_of_the_shield(zone: str | None, quarter: int, seconds: int) -> None:
     at = engines.NOON + quarter * 900.0 + seconds
-    found = QuietHours(load_rules()).earliest(zone, at)
+    found = QuietHoursCache(load_rules()).earliest(zone, at)
     recipient = Recipient(consent=frozenset(["sms"]), time_zone=zone)
     permission = may_contact(recipient, "sms", dt.datetime.fromtimestamp(at, dt.UTC))
     assert permission.earliest is not None
@@ -210,7 +210,7 @@ def test_every_message_has_passed_the_shield(folder: Path, tmp_path: Path) -> No
             brief = bundle.message.brief(  # type: ignore[union-attr]
                 engines.FACTS,
                 {"first_name": name, "channel": "email"},
-                shield.Offer(decision.offer.discount, days=decision.offer.days),
+                shield.OfferTerms(decision.offer.discount, days=decision.offer.days),
             )
             assert shield.check(decision.message.text, brief, bundle.rules).passed
             assert "evil" not in decision.message.text

@@ -22,7 +22,7 @@ from serving.ledger.types import DAY, CampaignView, DecisionRecord
 
 @pytest.fixture(scope="module")
 def priced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundles.make_priced(tmp_path_factory.mktemp("priced") / "bundle")
+    return bundles.make_any_budget(tmp_path_factory.mktemp("any_budget") / "bundle")
 
 
 def campaign(left: float, budget: float = 300.0) -> CampaignView:
@@ -46,7 +46,7 @@ def campaign(left: float, budget: float = 300.0) -> CampaignView:
     ],
 )
 def test_the_price_is_that_of_the_money_left_for_the_days_left(left: float, day: int, expected: Pace) -> None:
-    assert pace(campaign(left), bundles.PRICES, day * DAY) == pytest.approx(expected)
+    assert pace(campaign(left), bundles.MULTIPLIERS, day * DAY) == pytest.approx(expected)
 
 
 def test_without_the_policy_for_any_budget_contacts_are_throttled(served: Served) -> None:
@@ -54,7 +54,7 @@ def test_without_the_policy_for_any_budget_contacts_are_throttled(served: Served
     assert pace(campaign(75.0), served.prices, 50 * DAY) == Pace(0.5, None)
     with pytest.raises(ValueError, match="this bundle's policy takes none"):
         features = served.decider.facts.records([bundles.CUSTOMER])
-        served.decider.decide(features, unknown(1), served.decider.open(1, price=1.0))
+        served.decider.decide(features, unknown(1), served.decider.open(1, multiplier=1.0))
 
 
 def chances(price: float, mask: bytes | None) -> np.ndarray:
@@ -88,16 +88,16 @@ def test_a_decision_is_drawn_at_the_price_of_its_moment_which_is_recorded(priced
         np.testing.assert_allclose(np.frombuffer(each.propensities, "<f4"), chances(basis.price, each.mask), atol=1e-6)
     assert prices[0] == pytest.approx(0.875, abs=1e-3)  # $2.50 a customer
     assert prices == sorted(prices)  # money goes, and no day passes
-    assert after.pace.by == "price"
+    assert after.pace.by == "multiplier"
     assert after.pace.throttle == 1.0
-    assert after.pace.price >= prices[-1] - 1e-6  # which is a float32
+    assert after.pace.multiplier >= prices[-1] - 1e-6  # which is a float32
     assert prices[-1] > prices[0]
     last = found[-1]
     decision = msgspec.json.decode(last.response or b"", type=Decision)
     explanation = explain(decision, last.propensities or b"", last.basis or b"", served)
-    assert explanation.price == prices[-1]
+    assert explanation.multiplier == prices[-1]
     assert explanation.pacing is not None
-    assert explanation.pacing.price == prices[-1]
+    assert explanation.pacing.multiplier == prices[-1]
     assert all(each.net == pytest.approx(each.gain - prices[-1] * each.cost) for each in explanation.offers)
 
 

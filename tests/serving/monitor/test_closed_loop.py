@@ -55,11 +55,11 @@ def test_drift_is_noticed_and_a_recalibrated_bundle_brings_the_value_back(
     world = retentionjax.bundle.load(first)
     database = f"sqlite:///{tmp_path}/ledger.db"
 
-    def look(days: float) -> judging.Verdict:
+    def look(days: float) -> judging.MonitorVerdict:
         ledger = Ledger.open(database, clock=clock)
         try:
             bundle = retentionjax.bundle.load(pointer.resolve(current))
-            return judging.check(ledger, bundle, judging.Limits(days=days))
+            return judging.check(ledger, bundle, judging.AlarmLimits(days=days))
         finally:
             ledger.close()
 

@@ -1,4 +1,4 @@
-"""The price of a cost in the observation and in the reward."""
+"""The multiplier of a cost in the observation and in the reward."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from gymnax.environments import environment, spaces
 
 from retentionjax import rl
 from retentionjax.rl import rollout
-from retentionjax.rl.priced import Priced, PricedParams, append
+from retentionjax.rl.conditioned import ConditionedEnv, ConditionedParams, append
 
 WORTH = 2.0  # of action 1, which costs 1
 
@@ -22,7 +22,7 @@ class ShopState(environment.EnvState):
 
 
 class Shop(environment.Environment[ShopState, environment.EnvParams]):
-    """Two steps: buy (reward 2, cost 1) or not. At a price below 2 buying pays, above it does not."""
+    """Two steps: buy (reward 2, cost 1) or not. At a multiplier below 2 buying pays, above it does not."""
 
     @property
     def default_params(self):
@@ -48,27 +48,27 @@ class Shop(environment.Environment[ShopState, environment.EnvParams]):
 
 
 SHOP = Shop()
-PARAMS = PricedParams(SHOP.default_params, low=0.5, high=8.0)
+PARAMS = ConditionedParams(SHOP.default_params, low=0.5, high=8.0)
 
 
-def test_price_stays_within_an_episode_and_is_drawn_for_the_next():
-    env = Priced(SHOP)
+def test_multiplier_stays_within_an_episode_and_is_drawn_for_the_next():
+    env = ConditionedEnv(SHOP)
     _, state = env.reset(jax.random.key(0), PARAMS)
-    prices = [float(state.price)]
+    multipliers = [float(state.multiplier)]
     for index in range(6):
         observation, state, reward, *_, info = env.step(jax.random.key(index), state, jnp.int32(1), PARAMS)
-        assert reward == pytest.approx((WORTH - prices[-1]) / (1 + prices[-1]), rel=1e-5)
-        place = append(jnp.zeros(1), jnp.float32(prices[-1]), PARAMS)[-1]
+        assert reward == pytest.approx((WORTH - multipliers[-1]) / (1 + multipliers[-1]), rel=1e-5)
+        place = append(jnp.zeros(1), jnp.float32(multipliers[-1]), PARAMS)[-1]
         assert info["final_observation"][-1] == pytest.approx(float(place))
-        prices.append(float(state.price))
-        assert observation[-1] == pytest.approx(float(append(jnp.zeros(1), state.price, PARAMS)[-1]))
-    assert prices[0] == prices[1] != prices[2] == prices[3] != prices[4]
-    assert all(0.5 <= price <= 8.0 for price in prices)
+        multipliers.append(float(state.multiplier))
+        assert observation[-1] == pytest.approx(float(append(jnp.zeros(1), state.multiplier, PARAMS)[-1]))
+    assert multipliers[0] == multipliers[1] != multipliers[2] == multipliers[3] != multipliers[4]
+    assert all(0.5 <= multiplier <= 8.0 for multiplier in multipliers)
 
 
-def test_the_range_of_prices_is_seen_as_zero_to_one():
-    prices = jnp.array([0.1, 0.5, 2.0, 8.0, 100.0])
-    places = append(jnp.zeros((5, 3)), prices, PARAMS)
+def test_the_range_of_multipliers_is_seen_as_zero_to_one():
+    multipliers = jnp.array([0.1, 0.5, 2.0, 8.0, 100.0])
+    places = append(jnp.zeros((5, 3)), multipliers, PARAMS)
     assert places.shape == (5, 4)
     np.testing.assert_allclose(places[:, -1], [0, 0, 0.5, 1, 1], atol=1e-6)
 
@@ -78,7 +78,7 @@ def test_one_policy_learns_to_buy_below_the_worth_and_not_above():
         num_iterations=40, num_envs=256, num_steps=8, num_minibatches=4, hidden=(32,), learning_rate=0.01,
         gamma=1.0, entropy_coef=0.0, limits=(float("inf"),), null_action_bias=1.0,
     )  # fmt: skip
-    env = Priced(SHOP)
+    env = ConditionedEnv(SHOP)
     assert rollout.specify(env, PARAMS).costs == 1
     state, metrics = jax.jit(rl.make_train(env, PARAMS, config))(jax.random.key(1))
     assert not metrics.multipliers.any()
