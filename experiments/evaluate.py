@@ -2,7 +2,8 @@
 
 Each rule is tuned on the training customers to spend what the learned policy was set to spend there. On a sample of
 the held-out customers the learned policy is also compared with the exact optimum: `optimum` in evaluation.json holds
-the fields of `evaluation.optimum.Regret` and `learned_multiplier`. `artifacts/bundle/` is the bundle, with these figures.
+the fields of `evaluation.optimum.Regret` and `learned_multiplier`. `artifacts/bundle/` is the bundle, with these
+figures.
 """
 
 from collections.abc import Mapping

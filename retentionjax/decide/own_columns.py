@@ -169,7 +169,7 @@ def _pairs(columns: Sequence[str], parts: list[Any]) -> list[tuple[str, Any]]:
 
 
 def _date(value: object) -> np.datetime64 | None:
-    """To the second, as training reads it; None for what is no date."""
+    """The time to the second, as training reads it; None for what is no date."""
     if isinstance(value, dt.datetime):
         moment = value
     elif isinstance(value, dt.date):
