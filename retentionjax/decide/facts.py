@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Float64
 
-from retentionjax.company import Customers
+from retentionjax.company import CustomersFile
 from retentionjax.data.schema import Schema
 from retentionjax.decide.own_columns import OwnColumns
 from retentionjax.errors import DataError
@@ -74,7 +74,7 @@ class _Check:
 class Facts:
     """Reads the facts that a schema names, given as such or by the columns that a company makes them of."""
 
-    def __init__(self, schema: Schema, customers: Customers | None = None) -> None:
+    def __init__(self, schema: Schema, customers: CustomersFile | None = None) -> None:
         """`customers`: what the company says of its columns; None where none is made of others."""
         self.schema = schema
         self._own = None if customers is None else OwnColumns(customers, schema)

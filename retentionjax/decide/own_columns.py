@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float64
 
-from retentionjax.company import Customers
+from retentionjax.company import CustomersFile
 from retentionjax.company.customers import DAYS
 from retentionjax.data.schema import Schema
 
@@ -43,7 +43,7 @@ def today() -> dt.date:
 class OwnColumns:
     """Makes the facts of a schema that a company's columns do not hold as they are."""
 
-    def __init__(self, customers: Customers, schema: Schema, now: Callable[[], dt.date] = today) -> None:
+    def __init__(self, customers: CustomersFile, schema: Schema, now: Callable[[], dt.date] = today) -> None:
         self._customers, self._charge, self._now = customers, str(schema.charge), now
         self.made: dict[str, tuple[str, ...]] = {}
         """Fact → columns that it is made of; none where it is the same for all."""

@@ -60,7 +60,7 @@ def sentences(posterior: Posterior, arms: tuple[TrialArm, ...], company: Company
     return lines
 
 
-def _shadow(arms: tuple[Arm, ...]) -> list[str]:
+def _shadow(arms: tuple[TrialArm, ...]) -> list[str]:
     """Where the model and what was plainly counted disagree beyond noise, or that they do not."""
     judged = [arm for arm in arms if arm.surprise is not None]
     wrong = [arm for arm in judged if abs(arm.surprise or 0.0) > _WRONG_BEYOND]
