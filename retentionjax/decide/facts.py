@@ -158,8 +158,8 @@ class Facts:
         """Every fact at fault, by itself."""
         given, found = record, list[FactFault]()
         if self._own is not None:
-            record, wrong = self._own.record(given)
-            found = [FactFault(name, given[name], *words) for name, *words in wrong]
+            record, unread = self._own.record(given)
+            found = [FactFault(name, given[name], *words) for name, *words in unread]
         found += [FactFault(n, record[n], "is unknown", self._needed) for n in record if n not in self.columns]
         for name in self.columns:
             if name not in record and self._own is not None and self._own.can_make(name, given):

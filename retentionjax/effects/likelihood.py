@@ -84,7 +84,7 @@ def filtered(lanes: Lane, books: Books, params: EnvParams, drift: Scalar = 0.0) 
         return after, (weights, total)  # type: ignore[return-value]
 
     start = (jnp.broadcast_to(1 - share, lanes.left.shape), jnp.broadcast_to(share, lanes.left.shape))
-    _, (weights, totals) = jax.lax.scan(one_day, start, tuple(joint))
+    _, (weights, totals) = jax.lax.scan(one_day, start, (joint[0], joint[1]))
     answered = [weight * jnp.where(books.seen, answer, 1.0) for weight, answer in zip(weights, answers, strict=True)]
     leaving = -(answered[0] * jnp.expm1(log_stays[0]) + answered[1] * jnp.expm1(log_stays[1]))
     return Seen(jnp.log(totals).sum(axis=0), leaving / (answered[0] + answered[1]))

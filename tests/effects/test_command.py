@@ -9,7 +9,7 @@ from simulated_logs import company, simulate, write
 
 from retentionjax.company import Company
 from retentionjax.effects import Log, command, telling
-from retentionjax.effects.itt import Arm
+from retentionjax.effects.itt import TrialArm
 from retentionjax.effects.posterior import unlearned
 from retentionjax.errors import DataError
 
@@ -88,7 +88,7 @@ def test_where_the_model_and_the_plain_count_disagree_it_is_said(log: Log, tmp_p
     posterior = unlearned(acme.believed(65.0), "not looked at")
 
     def said(surprise: float) -> str:
-        arm = Arm("ten", 900, 60, 0.07, None, None, expected_departures=40.0, surprise=surprise)
+        arm = TrialArm("ten", 900, 60, 0.07, None, None, expected_departures=40.0, surprise=surprise)
         return "\n".join(telling.sentences(posterior, (arm,), acme))
 
     assert "as many left as the model expects" in said(2.9)
