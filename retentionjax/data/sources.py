@@ -43,7 +43,7 @@ class PublicDataSet:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """A public table as it was found."""
 
     data: bytes
@@ -173,7 +173,7 @@ def locate(wanted: PublicDataSet, folder: epath.Path) -> epath.Path | None:
     return next((base / name for name in names if (base / name).is_file()), None)
 
 
-def read(wanted: PublicDataSet, path: epath.Path, origin: Origin) -> Found:
+def read(wanted: PublicDataSet, path: epath.Path, origin: Origin) -> FoundFile:
     """The table in the file at `path`. Raises DataError unless it is, by SHA-256, the official one."""
     packed = path.read_bytes()
     data = unpack(packed, str(path), wanted.member)
@@ -187,10 +187,10 @@ def read(wanted: PublicDataSet, path: epath.Path, origin: Origin) -> Found:
         )
         differs = f"the checksum differs from the official {wanted.title}: sha256 {digest}, expected {expected}"
         raise DataError(f"{path}: {differs}; {mend}")
-    return Found(data, f"{path}/{wanted.member}" if path.suffix == ".zip" else str(path), origin, digest)
+    return FoundFile(data, f"{path}/{wanted.member}" if path.suffix == ".zip" else str(path), origin, digest)
 
 
-def obtain(name: str, *, cache: Path | None = None, pauses: Sequence[float] = PAUSES) -> Found:
+def obtain(name: str, *, cache: Path | None = None, pauses: Sequence[float] = PAUSES) -> FoundFile:
     """The official table `name` from the first place that has it, downloading it into the cache if need be.
 
     Raises UnavailableError telling how each of the three places failed, and DataError where a file is there but is not
@@ -199,7 +199,7 @@ def obtain(name: str, *, cache: Path | None = None, pauses: Sequence[float] = PA
     return take(source(name), cache=cache, pauses=pauses)
 
 
-def take(wanted: PublicDataSet, *, cache: Path | None = None, pauses: Sequence[float] = PAUSES) -> Found:
+def take(wanted: PublicDataSet, *, cache: Path | None = None, pauses: Sequence[float] = PAUSES) -> FoundFile:
     """`obtain` for a source that may be one file of many."""
     cache = cache or cache_folder()
     for place, origin in places(cache):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from retentionjax.data import cs_text, messages, oasst, preferences, text_sources, texts, upworthy
 from retentionjax.data.schema import Provenance
-from retentionjax.data.sources import Found, UnavailableError
+from retentionjax.data.sources import FoundFile, UnavailableError
 from retentionjax.data.texts import CountTokens, Example, Preference, TextLimits, Turn, estimated_tokens
 from retentionjax.errors import DataError
 

@@ -153,7 +153,7 @@ def text_set(name: str) -> TextSet:
     return TEXTS[name]
 
 
-def obtain(name: str, part: str) -> sources.Found:
+def obtain(name: str, part: str) -> sources.FoundFile:
     """One file of a set from the first place that has it. Errors as `sources.obtain`; DataError for no such part."""
     parts = text_set(name).parts
     if part not in parts:
