@@ -98,8 +98,8 @@ def _generated(limits: TextLimits, seed: int) -> TextTable:
     return TextTable(messages.SOURCE, splits, provenance, limits, seed, {})
 
 
-def _files(name: str) -> tuple[dict[str, Found], dict[str, str]]:
-    found: dict[str, Found] = {}
+def _files(name: str) -> tuple[dict[str, FoundFile], dict[str, str]]:
+    found: dict[str, FoundFile] = {}
     missing: dict[str, str] = {}
     last: UnavailableError | None = None
     for part in text_sources.text_set(name).parts:
@@ -112,12 +112,12 @@ def _files(name: str) -> tuple[dict[str, Found], dict[str, str]]:
     return found, missing
 
 
-def _came_from(source: text_sources.TextSet, found: Mapping[str, Found]) -> str:
+def _came_from(source: text_sources.TextSet, found: Mapping[str, FoundFile]) -> str:
     kinds = [source.parts[part].tables.get(each.sha256, "official") for part, each in found.items()]
     return f"{source.homepage} ({', '.join(dict.fromkeys(kinds))}: {', '.join(found)})"
 
 
-def _oasst(found: Mapping[str, Found], request: _Request) -> Parts:
+def _oasst(found: Mapping[str, FoundFile], request: _Request) -> Parts:
     posts = oasst.read(found["messages"].data, found["messages"].where)
     kept = texts.keep(oasst.replies(posts, approved=True), request.limits, request.count)
     parts = texts.split(kept, request.seed)
@@ -129,12 +129,12 @@ def _oasst(found: Mapping[str, Found], request: _Request) -> Parts:
     }
 
 
-def _ranked(found: Mapping[str, Found], request: _Request) -> Parts:
+def _ranked(found: Mapping[str, FoundFile], request: _Request) -> Parts:
     posts = oasst.read(found["messages"].data, found["messages"].where)
     return texts.split(texts.keep(oasst.ranked(posts, approved=True), request.limits, request.count), request.seed)
 
 
-def _hh(found: Mapping[str, Found], request: _Request) -> Parts:
+def _hh(found: Mapping[str, FoundFile], request: _Request) -> Parts:
     """Train and validation from its train files, less every dialogue of its test files; the probe from the latter."""
     pairs: dict[str, list[Preference]] = {"train": [], "test": []}
     for part, each in found.items():
@@ -150,7 +150,7 @@ def _hh(found: Mapping[str, Found], request: _Request) -> Parts:
     }
 
 
-def _shp(found: Mapping[str, Found], request: _Request) -> Parts:
+def _shp(found: Mapping[str, FoundFile], request: _Request) -> Parts:
     """Its own splits: they are by post."""
     pairs: dict[str, list[Preference]] = {"train": [], "validation": []}
     for part, each in found.items():
@@ -165,12 +165,12 @@ def _shp(found: Mapping[str, Found], request: _Request) -> Parts:
     }
 
 
-def _clicks(found: Mapping[str, Found], request: _Request) -> Parts:
+def _clicks(found: Mapping[str, FoundFile], request: _Request) -> Parts:
     frame = upworthy.read(found["packages"].data, found["packages"].where)
     return texts.split(texts.keep(upworthy.pairs(frame), request.limits, request.count), request.seed)
 
 
-def _service(found: Mapping[str, Found], request: _Request) -> Parts:
+def _service(found: Mapping[str, FoundFile], request: _Request) -> Parts:
     examples = cs_text.read(found["sample"].data, found["sample"].where)
     return {"train": [], "validation": [], "test": texts.keep(examples, request.limits, request.count)}
 
@@ -186,7 +186,7 @@ def _share(limits: TextLimits, most: int) -> int:
     return round(limits.validation_pairs * most / max(1, limits.hh + limits.shp))
 
 
-_LOAD: Mapping[str, tuple[str, Callable[[Mapping[str, Found], _Request], Parts]]] = {
+_LOAD: Mapping[str, tuple[str, Callable[[Mapping[str, FoundFile], _Request], Parts]]] = {
     "oasst1": ("oasst1", _oasst),
     "oasst1_ranked": ("oasst1", _ranked),
     "hh_rlhf": ("hh_rlhf", _hh),

@@ -19,7 +19,7 @@ from serving.lift.measuring import Study
 
 
 def departures(study: Study, params: EnvParams, offers: Mapping[str, object]) -> dict[str, float]:
-    """By effect, the change of departures per customer of the contacted side; effects that did not act are left out.
+    """Change of departures per customer of the contacted side, by effect; effects that did not act are left out.
 
     Args:
         params: the constants of the bundle that decides.

@@ -1,4 +1,4 @@
-"""From the ledger's rows to the lift: who is compared, until which day, and what kept it from being measured."""
+"""The lift by the ledger's rows: who is compared, until which day, and what kept it from being measured."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from retentionjax.company.offers import NONE
 from retentionjax.errors import DataError
-from retentionjax.evaluation.lift import ENOUGH, Customers, Lift, Payments, measure
+from retentionjax.evaluation.lift import ENOUGH, FollowedCustomers, Lift, Payments, measure
 from serving.ledger.lifting import AssignedCustomer, CampaignRecord, MadeContact
 from serving.ledger.types import DAY, MICROS, CampaignView
 from serving.ledger.views import read_pilot
@@ -21,7 +21,7 @@ class Study:
 
     campaign: CampaignView
     rows: tuple[AssignedCustomer, ...]
-    customers: Customers
+    customers: FollowedCustomers
     contacts: tuple[MadeContact, ...]
     """Of these customers."""
     known_days: float
@@ -121,7 +121,7 @@ def _study(
             for each in contacts
             if each.accepted_at is not None
         ]
-    customers = Customers(
+    customers = FollowedCustomers(
         held=np.array(held, bool),
         held_share=np.array(shares, float),
         entered=days([row.assigned_at for row in rows], 0.0),

@@ -33,7 +33,7 @@ class Promise:
 
     @property
     def words(self) -> str:
-        """In a line."""
+        """The promise in a line."""
         found = self.measured
         measured = f"{found.mean * 100:+.2f} [{found.low * 100:+.2f}, {found.high * 100:+.2f}]"
         said = f"effects: {self.campaign_id}, {self.arm}: departures of 100 customers changed by {measured}"
@@ -42,7 +42,7 @@ class Promise:
 
 
 def read(reader: Reader, bundle: Bundle, since: float) -> tuple[Promise, ...]:
-    """Of every campaign that was not over by `since` and of which enough is known."""
+    """Promises of every campaign that was not over by `since` and of which enough is known."""
     found: list[Promise] = []
     for name, campaign in sorted(reader.campaigns(reader.campaign_ids(_CAMPAIGNS)).items()):
         if campaign.starts_at + campaign.horizon_days * DAY < since:
