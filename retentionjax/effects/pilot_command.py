@@ -8,6 +8,7 @@ setting with which the service runs the pilot by itself.
 import argparse
 import datetime as dt
 import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse_args(list(arguments))
     from retentionjax import storage
     from retentionjax.company import Company
+    from retentionjax.company.money import money
     from retentionjax.effects import pilot
     from retentionjax.errors import DataError
 
@@ -84,7 +86,12 @@ def main(arguments: Sequence[str]) -> int:
     print("\n".join(sentences(planned, people, company)))
     print(f"\nwritten: {parsed.out}. {_READING.format(file=parsed.out)}")
     print("\nOr let the service run it: PUT /v1/campaigns/{campaign_id} with")
-    print(json.dumps(setting(planned, company, len(people.ids), start), indent=2))
+    print(json.dumps(setting(planned, company, people, start), indent=2))
+    if (held := reservation(planned, company, float(people.charge.mean()))) > company.limits.budget * len(people.ids):
+        print(
+            f"Unanswered contacts hold {money(held, company.currency)} in all, more than the campaign's budget: the "
+            "service contacts the rest as answers give money back, or raise budget_micros for the pilot's time."
+        )
     return 0
 
 
@@ -143,24 +150,31 @@ def table(company: "Company", people: People, drawn: list[tuple[int, str]], arms
     return text.getvalue()
 
 
-def setting(planned: "PilotPlan", company: "Company", customers: int, start: dt.date) -> dict[str, Any]:
-    """What makes the service run the pilot; its budget share holds the cost at the upper end of what is believed."""
-    import math
-
-    budget = company.limits.budget * customers
-    money = planned.cost.high if math.isinf(budget) else budget
+def setting(planned: "PilotPlan", company: "Company", people: People, start: dt.date) -> dict[str, Any]:
+    """What makes the service run the pilot. Its share of the budget holds what all its contacts reserve at once."""
+    customers = len(people.ids)
+    reserved = reservation(planned, company, float(people.charge.mean()))
+    budget = reserved if math.isinf(company.limits.budget) else company.limits.budget * customers
     count = len(planned.arms)
     return {
-        "budget_micros": math.ceil(money * 1e6),
+        "budget_micros": math.ceil(budget * 1e6),
         "customers_expected": customers,
         "holdout": _HOLDOUT,
         "pilot": {
             "share": round(min(planned.customers / customers, 1 - _HOLDOUT), 4),
             "arms": {arm.name: round(1 / count, 9) for arm in planned.arms},
             "ends_at": f"{start + dt.timedelta(days=planned.days)}T00:00:00Z",
-            "budget_share": round(min(1.0, planned.cost.high / money), 3) if money else 0.0,
+            "budget_share": round(min(1.0, reserved / budget), 3) if budget else 0.0,
         },
     }
+
+
+def reservation(planned: "PilotPlan", company: "Company", charge: float) -> float:
+    """Money that the pilot's contacts hold until they are answered: each its cost, and its offer in full."""
+    return sum(
+        arm.customers * (company.limits.contact_cost + company.offers[arm.name].full_cost(charge))
+        for arm in planned.arms[1:]
+    )
 
 
 _READING = """Contact them on the day of the assignment, fill in `accepted` with 1 or 0 where somebody

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,6 +14,9 @@ from retentionjax.data import company_tables
 from retentionjax.effects import pilot, pilot_command
 from retentionjax.env import EnvParams, population
 from retentionjax.errors import DataError
+from retentionjax.tabular.boosting import BoosterConfig
+from retentionjax.tabular.classifier import fit
+from serving.domain.campaigns.schemas import CampaignIn
 
 OFFERS = ("hello", "five", "ten", "twenty")
 KNOWN = prior.resolve(
@@ -151,7 +155,8 @@ def test_the_command_plans_prints_and_writes_what_company_yaml_reads(
         rows = list(csv.DictReader(file))
     assert len(rows) == 150
     assert {row["offer"] for row in rows} == {"none", "hello", "ten"}
-    setting = json.loads(said[said.index("{\n") :])
+    setting = json.JSONDecoder().raw_decode(said[said.index("{\n") :])[0]
+    assert msgspec.convert(setting, CampaignIn).pilot is not None  # as the service takes it
     assert setting["pilot"]["ends_at"] == "2026-05-31T00:00:00Z"
     assert sum(setting["pilot"]["arms"].values()) == pytest.approx(1)
 
@@ -177,3 +182,18 @@ def test_what_the_command_cannot_do_it_says(company: Path, tmp_path: Path) -> No
     existing.write_text("")
     with pytest.raises(DataError, match="exists; give another --out"):
         pilot_command.main([path, "--out", str(existing)])
+
+
+def test_a_bundles_churn_model_scores_the_customers_who_are_still_there(company: Path, tmp_path: Path) -> None:
+    described = Company.load(company / "acme.yaml")
+    frame = company_tables.read(described).customers.frame
+    model = fit(
+        frame, np.arange(len(frame)) % 2, numeric=("months", "calls"), categorical={}, config=BoosterConfig(), seed=1
+    )
+    model.save(tmp_path / "churn")
+    people, params = pilot_command.read(described, str(tmp_path))
+    there = frame[frame["left"] == 0]
+    assert people.ids == there["customer"].tolist()
+    assert people.risk == pytest.approx(model.predict(there))
+    assert params.population.size == len(there)
+    assert (people.accept, people.accept_rests_on[:7]) == (0.11, "assumed")
