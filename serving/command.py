@@ -20,6 +20,11 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the service until it is told to stop; raises ConfigError, BundleError or LedgerError before it listens."""
+    if "--demo" in arguments:
+        from serving import demo
+
+        with demo.prepared(os.environ) as own:
+            return main([*own, *(each for each in arguments if each != "--demo")])
     settings = parse(arguments, os.environ)
     import uvicorn
 

@@ -169,7 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="retentionjax serve",
         description="Serves decisions, with a ledger that remembers them.",
-        epilog="Each flag is also a variable, RETENTIONJAX_…, and texts can come from files, RETENTIONJAX_…_FILE.",
+        epilog="Each flag is also a variable, RETENTIONJAX_…, and texts can come from files, RETENTIONJAX_…_FILE. "
+        "--demo: the demonstration that comes with the package, with a ledger that is gone at the end.",
     )
     for flag, default, meaning in table():
         name = flag.removeprefix("--").replace("-", "_")

@@ -18,8 +18,9 @@ def main(arguments: Sequence[str]) -> int:
         description="The decision for one customer: contact or wait, which offer, when, and why.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--bundle", required=True, metavar="DIR", help="a bundle, or the folder of a run")
-    parser.add_argument("--customer", required=True, metavar="FILE.json", help="facts and history of one customer")
+    parser.add_argument("--bundle", metavar="DIR", help="a bundle, or the folder of a run")
+    parser.add_argument("--customer", metavar="FILE.json", help="facts and history of one customer")
+    parser.add_argument("--demo", action="store_true", help="the bundle and the customer that come with the package")
     parser.add_argument(
         "--budget", type=float, metavar="DOLLARS", help="another campaign budget a customer, if the bundle serves any"
     )
@@ -27,6 +28,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of words")
     parser.add_argument("--template", action="store_true", help="no language model: write by the template")
     parsed = parser.parse_args(list(arguments))
+    if parsed.demo:
+        from retentionjax import demo
+
+        parsed.bundle, parsed.customer = parsed.bundle or str(demo.BUNDLE), parsed.customer or str(demo.CUSTOMER)
+    if missing := [f"--{name}" for name in ("bundle", "customer") if getattr(parsed, name) is None]:
+        parser.error(f"{' and '.join(missing)} are required, or --demo" if missing[1:] else f"{missing[0]} is required")
 
     from retentionjax import storage
     from retentionjax.bundle import load, pointer

@@ -11,9 +11,10 @@ import pytest
 from documents_of import commands
 from etils import epath
 
+from experiments import demo as make_demo
 from experiments import pipeline
 from experiments.config import STAGES
-from retentionjax import cli, storage
+from retentionjax import cli, demo, storage
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -187,6 +188,28 @@ def test_messages_that_go_out_passed_the_shield(finished):
         if answer["message"] is not None:
             assert answer["message"]["source"] == "template"
             assert answer["message"]["violations"]
+
+
+def kind(bundle: epath.Path) -> dict[str, object]:
+    """What a bundle consists of, whatever the numbers in it; Orbax names some of its files by their content."""
+    plain = storage.read_json(bundle / "manifest.json")
+    files = sorted(name for name in plain["files"] if not name.startswith("policy/parameters/"))
+    keys = {name: sorted(plain[name]) for name in ("env", "limits", "customer", "company", "multipliers")}
+    return {"format": plain["format_version"], "parts": plain["parts"], "keys": sorted(plain), "files": files} | keys
+
+
+def test_the_package_s_demo_is_of_the_kind_that_training_writes_now(finished, tmp_path):
+    """Where this fails the format or a constant changed: `python -m experiments.demo` makes the demo anew."""
+    folder, _ = finished
+    assert kind(storage.as_path(folder) / "evaluate/artifacts/bundle") == kind(storage.as_path(demo.BUNDLE))
+    make_demo.write(folder, tmp_path)
+    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if "bundle" not in path.parts}
+    shipped = {
+        path.relative_to(demo.FOLDER).as_posix() for path in demo.FOLDER.rglob("*") if "bundle" not in path.parts
+    }
+    assert shipped - made <= {"README.md", "NOTICE", "__init__.py", "__pycache__"} | {
+        name for name in shipped if name.startswith("__pycache__/")
+    }
 
 
 @pytest.mark.parametrize("stage", ["bundle", "messages"])

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 NAME = "report.html"
+DEMO = "retentionjax-demo.html"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -12,9 +13,14 @@ def main(arguments: Sequence[str]) -> int:
         prog="retentionjax report",
         description="A run as one self-contained HTML page: what to do, what it is worth, how sure that is, and why.",
     )
-    parser.add_argument("--run", required=True, metavar="DIR", help="folder of a run, such as runs/demo")
-    parser.add_argument("--out", metavar="FILE", help=f"the page; DIR/{NAME} by default")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", metavar="DIR", help="folder of a run, such as runs/demo")
+    which.add_argument("--demo", action="store_true", help="the page of the run behind the demonstration")
+    parser.add_argument("--out", metavar="FILE", help=f"the page; DIR/{NAME} by default, {DEMO} with --demo")
     parsed = parser.parse_args(list(arguments))
+    if parsed.demo:
+        _show_demo(parsed.out or DEMO)
+        return 0
 
     from retentionjax import storage
     from retentionjax.errors import DataError
@@ -32,3 +38,11 @@ def main(arguments: Sequence[str]) -> int:
     if report.missing:
         print(f"not in this run: {', '.join(report.missing)}; the page says which command makes each")
     return 0
+
+
+def _show_demo(out: str) -> None:
+    """A copy of the page that comes with the package: making it takes the run's data, which do not."""
+    from retentionjax import demo, storage
+
+    storage.write_bytes(out, demo.REPORT.read_bytes())
+    print(f"{out}: the report of the demonstration's run, {demo.REPORT.stat().st_size:,} bytes")

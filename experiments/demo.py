@@ -1,0 +1,78 @@
+"""Makes the demonstration that comes with the package: `python -m experiments.demo [--run runs/demo]`.
+
+Trains the demo company's run where that has not been done, and writes bundle, card, customers, decision and report into
+`retentionjax/demo/`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import companies, first_request, train
+from experiments.bundle import HeldOut
+from experiments.config import DECIDING
+from experiments.stage import Context
+from retentionjax import bundle as bundles
+from retentionjax import cli, demo, storage
+from retentionjax.bundle import cards, fetching, pointer
+from retentionjax.bundle.customer import HISTORY
+from retentionjax.decide.decision import decide
+from retentionjax.decide.message import compose
+from retentionjax.decide.printing import to_dict
+from retentionjax.decide.program import Decider
+
+PEOPLE = 60
+"""Customers of the simulated campaign, spread over all risks."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train → copy → decide. Raises RetentionJaxError for what the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.demo", description=(__doc__ or "").partition("\n\n")[0]
+    )
+    parser.add_argument(
+        "--run", default="runs/demo", metavar="DIR", help="the run, made if it is not there (runs/demo)"
+    )
+    run = Path(parser.parse_args(list(arguments)).run)
+    train.main([str(companies.path("demo")), "--preset", "demo", "--out", str(run)])
+    write(run)
+    print(f"{demo.FOLDER}: made from {run}")
+    return 0
+
+
+def write(run: Path, folder: Path = demo.FOLDER) -> None:
+    """Everything in `folder` but its texts, from a finished run."""
+    fetching.copy(pointer.find(run), storage.as_path(folder / demo.BUNDLE.name))
+    bundle = bundles.load(folder / demo.BUNDLE.name)
+    storage.write_text(folder / demo.CARD.name, cards.card(bundle.manifest))
+    for file in sorted((run / first_request.CUSTOMERS).glob("*.json")):
+        storage.write_json(folder / demo.CUSTOMERS.name / file.name, on_the_first_day(storage.read_json(file)))
+    customer = storage.read_json(folder / demo.CUSTOMERS.name / demo.CUSTOMER.name)
+    decision = decide(Decider(bundle, sizes=(1,)), customer)
+    storage.write_json(folder / demo.DECISION.name, to_dict(decision, compose(decision, customer, None)))
+    storage.write_json(folder / demo.REQUEST.name, first_request.request(customer))
+    storage.write_json(folder / demo.PEOPLE.name, people(run, bundle))
+    storage.write_bytes(folder / demo.REPORT.name, (run / "report/artifacts/report.html").read_bytes())
+
+
+def on_the_first_day(customer: dict[str, Any]) -> dict[str, Any]:
+    """The customer before anything was done, as a ledger that has just been made knows nobody: only the usual risk is
+    told."""
+    history = customer.get(HISTORY, {})
+    usual = {name: value for name, value in history.items() if name == "baseline_churn_probability"}
+    return {**customer, HISTORY: {"day": 0, **usual}}
+
+
+def people(run: Path, bundle: bundles.Bundle) -> list[dict[str, Any]]:
+    """Held-out customers from the least to the most at risk."""
+    inputs = {name: storage.as_path(run / name) for name in DECIDING}
+    held_out = HeldOut.read(
+        Context(storage.as_path(run), inputs, resume=False, data="auto", data_source="real")  # only its inputs are read
+    )
+    return [held_out.at((number + 0.5) / PEOPLE, bundle) for number in range(PEOPLE)]
+
+
+if __name__ == "__main__":
+    sys.exit(cli.guarded(lambda: main(sys.argv[1:])))

@@ -1,0 +1,155 @@
+"""`retentionjax serve --demo`: the package's own bundle, and a ledger in which four weeks have been SIMULATED.
+
+Campaign `simulated` is those weeks: the engine decides about held-out customers once a week, by a clock that is moved;
+who accepts and who leaves is drawn as the bundle's models predict. Campaign `default` begins now and is empty, so that
+the first decision there is the one that `retentionjax decide --demo` prints. The ledger is gone when the service ends.
+"""
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import shlex
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from retentionjax import demo
+from retentionjax.bundle import Bundle
+from retentionjax.bundle.customer import ID
+from retentionjax.decide.program import Decider
+from serving.engine import Engine, process
+from serving.engine.contract import Ask, Decision
+from serving.ledger import Ledger
+from serving.ledger.types import DAY, MICROS, Campaign, Outcome
+from serving.monitor.measures import daily_hazard
+from serving.observability import logs
+from serving.observability.metrics import Metrics
+from serving.settings import Settings
+
+CAMPAIGN = "simulated"
+WEEKS = 4
+EXPECTED = 1000  # customers of the campaign `default`
+_DOLLARS = 2.5  # a customer of the simulated campaign, over its 90 days
+
+
+@contextlib.contextmanager
+def prepared(environment: MutableMapping[str, str]) -> Iterator[list[str]]:
+    """The flags under which the demonstration is served; what they name is there until the block ends."""
+    from serving.command import kept_programs
+
+    environment |= kept_programs("", environment)  # in the user's cache: the ledger's folder does not stay
+    logs.configure("warning")
+    with tempfile.TemporaryDirectory(prefix="retentionjax-demo-") as folder:
+        settings = Settings(bundle=str(demo.BUNDLE), database=f"sqlite:///{folder}/ledger.db", deadline_ms=60_000.0)
+        print("The demonstration: its last four weeks are SIMULATED …", flush=True)
+        asyncio.run(live(settings, json.loads(demo.PEOPLE.read_text(encoding="utf-8"))))
+        print("Set KEY to the key below. The first decision is that of `retentionjax decide --demo`:")
+        body = "-H 'Content-Type: application/json' -d " + shlex.quote(f"@{demo.REQUEST}")
+        print(f'  curl -s http://127.0.0.1:8080/v1/decisions -H "Authorization: Bearer $KEY" {body}', flush=True)
+        yield [
+            *("--bundle", settings.bundle, "--database", settings.database),
+            *("--campaign-customers", str(EXPECTED), "--console-examples", str(demo.CUSTOMERS)),
+        ]
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        """Seconds since the epoch."""
+        return self.at
+
+
+class _InThisLoop:
+    """Stands for the engine's process: over the same sockets, on this event loop, by a clock of ours."""
+
+    pid = 0
+
+    def __init__(self, settings: Settings, *sockets: int, clock: Clock) -> None:
+        control, decisions = (socket.socket(fileno=os.dup(each)) for each in sockets)
+        self._serving = asyncio.get_running_loop().create_task(process.serve(settings, control, decisions, clock=clock))
+
+    def wait(self, timeout: float | None = None) -> int:  # noqa: ARG002 - as a process has it
+        """It ends with the loop."""
+        return 0
+
+    def kill(self) -> None:
+        """Ends it."""
+        self._serving.cancel()
+
+
+async def live(settings: Settings, people: list[dict[str, Any]], seed: int = 42) -> None:
+    """Plays the weeks of campaign `simulated` in the ledger; consent of everybody, and of the example, is granted."""
+    random, clock = np.random.default_rng(seed), Clock(time.time() - WEEKS * 7 * DAY)
+    ledger = Ledger.open(settings.database, clock=clock)
+    engine = Engine(settings, Metrics(), start_process=functools.partial(_InThisLoop, clock=clock))
+    await engine.start()
+    try:
+        with ledger.transaction() as tx:
+            dollars = _DOLLARS * len(people)
+            tx.put_campaign(Campaign(CAMPAIGN, int(dollars * MICROS), clock(), 90, len(people)))
+            for customer in (*people, json.loads(demo.CUSTOMER.read_text(encoding="utf-8"))):
+                tx.set_consent(str(customer[ID]), "sms", "granted", source="demonstration")
+        served = engine.lineup.active.served.bundle
+        chances = _chances(served, people)
+        there = list(range(len(people)))
+        for _ in range(WEEKS):
+            decisions = await _decide(engine, [people[each] for each in there])
+            outcomes, there = _week(decisions, there, chances, clock(), random)
+            clock.at += 7 * DAY
+            with ledger.transaction() as tx:
+                tx.outcome(outcomes)
+    finally:
+        await engine.drain()
+        ledger.close()
+
+
+def _chances(bundle: Bundle, people: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Each customer's hazard of leaving, a day, and chance of accepting an offer-free contact; f64[customers]."""
+    decider = Decider(bundle)
+    risk, accepts = (each.astype(np.float64) for each in decider.score(decider.facts.records(people)))
+    return daily_hazard(risk, float(bundle.params.risk_window_days)), accepts
+
+
+async def _decide(engine: Engine, people: list[dict[str, Any]]) -> list[Decision]:
+    asks = [
+        Ask(str(each[ID]), {name: value for name, value in each.items() if name != ID}, CAMPAIGN, channel="sms")
+        for each in people
+    ]
+    given = await asyncio.gather(*(engine.decide(each) for each in asks))
+    return [msgspec.json.decode(each.body, type=Decision) for each in given]
+
+
+def _week(
+    decisions: list[Decision],
+    there: list[int],
+    chances: tuple[np.ndarray, np.ndarray],
+    now: float,
+    random: np.random.Generator,
+) -> tuple[list[Outcome], list[int]]:
+    """What follows a week's decisions about the customers who are `there`, and who is there a week later.
+
+    An accepted offer's effect on the risk is left out: these weeks show the pages and prove nothing.
+    """
+    hazard, accepts = chances
+    outcomes, stay = [], []
+    for decision, customer in zip(decisions, there, strict=True):
+        answers, leaves = random.random(), random.geometric(hazard[customer])
+        if decision.offer is not None:
+            kind: Any = "accepted" if answers < accepts[customer] else "declined"
+            outcomes.append(Outcome(decision.decision_id, kind, now + DAY / 4))
+        if leaves <= 7:
+            outcomes.append(Outcome(decision.decision_id, "churned", now + (leaves - 0.5) * DAY))
+        else:
+            stay.append(customer)
+    return outcomes, stay
