@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments import companies, first_request, train
-from experiments.bundle import HeldOut
+from experiments.bundle import HeldOut, troubled
 from experiments.config import DECIDING
 from experiments.stage import Context
 from retentionjax import bundle as bundles
@@ -66,12 +68,14 @@ def on_the_first_day(customer: dict[str, Any]) -> dict[str, Any]:
 
 
 def people(run: Path, bundle: bundles.Bundle) -> list[dict[str, Any]]:
-    """Held-out customers from the least to the most at risk."""
+    """Held-out customers of the upper risks, where something can be seen; something happened to every second."""
     inputs = {name: storage.as_path(run / name) for name in DECIDING}
     held_out = HeldOut.read(
         Context(storage.as_path(run), inputs, resume=False, data="auto", data_source="real")  # only its inputs are read
     )
-    return [held_out.at((number + 0.5) / PEOPLE, bundle) for number in range(PEOPLE)]
+    decider = Decider(bundle, sizes=(1,))
+    found = [held_out.at(share, bundle) for share in np.linspace(0.4, 0.999, PEOPLE)]
+    return [on_the_first_day(troubled(each, decider)) if number % 2 == 0 else each for number, each in enumerate(found)]
 
 
 if __name__ == "__main__":

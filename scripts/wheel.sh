@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Wheel and source distribution into a folder, checked: bash scripts/wheel.sh [FOLDER]. The wheel is installed in an empty
-# environment, with what it depends on, and every command's --help is asked away from the checkout. PYTHON names the
-# interpreter.
+# environment, with what it depends on; away from the checkout every command's --help is asked, and the demonstration
+# decides and reports. PYTHON names the interpreter.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -26,4 +26,6 @@ retentionjax="$work/empty/bin/retentionjax"
 for command in $("$work/empty/bin/python" -c 'from retentionjax import cli; print(*(each.name for each in cli.COMMANDS))'); do
     "$retentionjax" "$command" --help > /dev/null || { printf 'error: retentionjax %s --help failed\n' "$command" >&2; exit 1; }
 done
-printf 'wheel and source distribution are in %s; every command starts\n' "$out"
+"$retentionjax" decide --demo > /dev/null
+"$retentionjax" report --demo > /dev/null
+printf 'wheel and source distribution are in %s; every command starts, and the demo decides\n' "$out"

@@ -23,8 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     if "--demo" in arguments:
         from serving import demo
 
-        with demo.prepared(os.environ) as own:
-            return main([*own, *(each for each in arguments if each != "--demo")])
+        with demo.prepared([each for each in arguments if each != "--demo"], os.environ) as flags:
+            return main(flags)
     settings = parse(arguments, os.environ)
     import uvicorn
 

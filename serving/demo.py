@@ -14,7 +14,8 @@ import shlex
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ import numpy as np
 
 from retentionjax import demo
 from retentionjax.bundle import Bundle
-from retentionjax.bundle.customer import ID
+from retentionjax.bundle.customer import HISTORY, ID
 from retentionjax.decide.program import Decider
 from serving.engine import Engine, process
 from serving.engine.contract import Ask, Decision
@@ -31,32 +32,41 @@ from serving.ledger.types import DAY, MICROS, Campaign, Outcome
 from serving.monitor.measures import daily_hazard
 from serving.observability import logs
 from serving.observability.metrics import Metrics
-from serving.settings import Settings
+from serving.settings import Settings, parse
 
 CAMPAIGN = "simulated"
 WEEKS = 4
+HELD_OUT = 0.2  # of the simulated campaign: of so few customers a tenth would show nothing
 EXPECTED = 1000  # customers of the campaign `default`
+_USUAL = "baseline_churn_probability"
 _DOLLARS = 2.5  # a customer of the simulated campaign, over its 90 days
 
 
 @contextlib.contextmanager
-def prepared(environment: MutableMapping[str, str]) -> Iterator[list[str]]:
-    """The flags under which the demonstration is served; what they name is there until the block ends."""
+def prepared(arguments: Sequence[str], environment: MutableMapping[str, str]) -> Iterator[list[str]]:
+    """The flags under which the demonstration is served, `arguments` among them; its ledger is gone after the block."""
     from serving.command import kept_programs
 
-    environment |= kept_programs("", environment)  # in the user's cache: the ledger's folder does not stay
+    environment.update(kept_programs("", environment))  # in the user's cache: the ledger's folder does not stay
     logs.configure("warning")
     with tempfile.TemporaryDirectory(prefix="retentionjax-demo-") as folder:
-        settings = Settings(bundle=str(demo.BUNDLE), database=f"sqlite:///{folder}/ledger.db", deadline_ms=60_000.0)
+        flags = [
+            *("--bundle", str(demo.BUNDLE), "--database", f"sqlite:///{folder}/ledger.db"),
+            *("--campaign-customers", str(EXPECTED), "--console-examples", str(demo.CUSTOMERS)),
+            *("--campaign-holdout", "0"),  # or the first request's customer might be among those
+            *arguments,
+        ]
+        settings = parse(flags, environment)
         print("The demonstration: its last four weeks are SIMULATED …", flush=True)
-        asyncio.run(live(settings, json.loads(demo.PEOPLE.read_text(encoding="utf-8"))))
+        patient = replace(settings, deadline_ms=60_000.0, log_level="warning")
+        asyncio.run(live(patient, json.loads(demo.PEOPLE.read_text(encoding="utf-8"))))
         print("Set KEY to the key below. The first decision is that of `retentionjax decide --demo`:")
         body = "-H 'Content-Type: application/json' -d " + shlex.quote(f"@{demo.REQUEST}")
-        print(f'  curl -s http://127.0.0.1:8080/v1/decisions -H "Authorization: Bearer $KEY" {body}', flush=True)
-        yield [
-            *("--bundle", settings.bundle, "--database", settings.database),
-            *("--campaign-customers", str(EXPECTED), "--console-examples", str(demo.CUSTOMERS)),
-        ]
+        print(
+            f'  curl -s http://127.0.0.1:{settings.port}/v1/decisions -H "Authorization: Bearer $KEY" {body}',
+            flush=True,
+        )
+        yield flags
 
 
 class Clock:
@@ -97,7 +107,8 @@ async def live(settings: Settings, people: list[dict[str, Any]], seed: int = 42)
     try:
         with ledger.transaction() as tx:
             dollars = _DOLLARS * len(people)
-            tx.put_campaign(Campaign(CAMPAIGN, int(dollars * MICROS), clock(), 90, len(people)))
+            money = int(dollars * MICROS)
+            tx.put_campaign(Campaign(CAMPAIGN, money, clock(), 90, len(people), holdout=HELD_OUT, salt=CAMPAIGN))
             for customer in (*people, json.loads(demo.CUSTOMER.read_text(encoding="utf-8"))):
                 tx.set_consent(str(customer[ID]), "sms", "granted", source="demonstration")
         served = engine.lineup.active.served.bundle
@@ -117,13 +128,24 @@ async def live(settings: Settings, people: list[dict[str, Any]], seed: int = 42)
 def _chances(bundle: Bundle, people: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Each customer's hazard of leaving, a day, and chance of accepting an offer-free contact; f64[customers]."""
     decider = Decider(bundle)
-    risk, accepts = (each.astype(np.float64) for each in decider.score(decider.facts.records(people)))
+    records = decider.facts.records([{ID: each[ID], **_facts(each)} for each in people])
+    risk, accepts = (each.astype(np.float64) for each in decider.score(records))
     return daily_hazard(risk, float(bundle.params.risk_window_days)), accepts
+
+
+def _facts(customer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in customer.items() if name not in (ID, HISTORY)}
 
 
 async def _decide(engine: Engine, people: list[dict[str, Any]]) -> list[Decision]:
     asks = [
-        Ask(str(each[ID]), {name: value for name, value in each.items() if name != ID}, CAMPAIGN, channel="sms")
+        Ask(
+            str(each[ID]),
+            _facts(each),
+            CAMPAIGN,
+            channel="sms",
+            baseline_churn_probability=each.get(HISTORY, {}).get(_USUAL),
+        )
         for each in people
     ]
     given = await asyncio.gather(*(engine.decide(each) for each in asks))
