@@ -35,6 +35,7 @@ SERVING_MAY_IMPORT = GROUND | {
     "shield",
     "decide",
     "company",  # offers by name, currency
+    "demo",  # where the package's own bundle is
     "data",  # the schema of a customer's facts
     "evaluation.lift",  # what a campaign changed
     "evaluation.off_policy.ledger_file",  # the table that the ledger is exported as
