@@ -10,9 +10,9 @@ On each day t, S = Σψ has the variance V. Over the days S less its mean comes 
 time V, for which |S| ≤ √((V + ρ²)(ln((V + ρ²)/ρ²) + 2 ln(1/α))) holds on all days at once with probability 1 − α
 (Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021; as asymptotic confidence sequence Waudby-Smith, Arbour, Sinha,
 Kennedy, Ramdas 2021). A customer's dollars on different days go together, and then the bound is the safer (Slepian
-1962); that who left leaves no second time works against it by a share of the departures, which is less than the third
-digit of the bound. ρ² is set once, on the first day with `ENOUGH` departures on either side; before it there is no
-interval.
+1962); that who left leaves no second time works against it, by 3 % of the width where 40 % leave. (Where 72 % left,
+1.8 % of 600 simulated campaigns without effect ever showed one.) ρ² is set once, on the first day with `ENOUGH`
+departures on either side; before it there is no interval.
 """
 
 from dataclasses import dataclass

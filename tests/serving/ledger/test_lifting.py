@@ -151,16 +151,16 @@ def test_what_is_believed_is_the_hazard_of_the_days_that_effects_act(ledger: Led
                 tx.outcome([Outcome(made[0], "accepted", clock.now)])
     ended(ledger, clock, {})
     params = EnvParams(contact_effect=-0.1)
-    hazard = 1 - (1 - 0.31) ** (1 / 30)
+    hazard = -np.log(1 - 0.31) / 30
     with ledger.read() as reader:
         view = reader.campaign("proof")
         assert view is not None
         study = measuring.against_holdout(view, reader.campaign_record("proof"))
     believed = believing.departures(study, params, dict.fromkeys(OFFERS))
     by_hand = {
-        "hazard_multiplier.ten": -0.4 * hazard * 30,
-        "contact_effect": 3 * np.expm1(-0.1) * hazard * (10 + 30),
-        "fatigue_hazard": 3 * np.expm1(0.15) * hazard * 30,
+        "hazard_multiplier.ten": -0.4 * (np.exp(-hazard * 10) - np.exp(-hazard * 40)),  # days 0 to 30 of 40
+        "contact_effect": 3 * np.expm1(-0.1) * (1 - np.exp(-hazard * 40)),  # 0 to 10, and 10 to 40
+        "fatigue_hazard": 3 * np.expm1(0.15) * (1 - np.exp(-hazard * 30)),
     }
     assert believed == pytest.approx({name: value / len(policy) for name, value in by_hand.items()}, rel=1e-5)
     assert seen(ledger, params).believed_kept == pytest.approx(-sum(by_hand.values()) / len(policy), rel=1e-5)

@@ -52,8 +52,8 @@ def test_an_offer_that_does_what_is_believed_is_no_alarm(ledger: Ledger, clock: 
     assert not found.is_broken
 
 
-def test_an_offer_that_does_nothing_is_named(ledger: Ledger, clock: FrozenClock) -> None:
-    (found,) = promised(ledger, clock, 1.0)
+def test_an_offer_that_wakes_customers_where_it_should_keep_them_is_named(ledger: Ledger, clock: FrozenClock) -> None:
+    (found,) = promised(ledger, clock, 1.5)
     assert found.is_broken
     assert found.words.startswith("effects: proof, policy: departures of 100 customers changed by")
     assert found.words.endswith("hazard_multiplier.twenty is the one to doubt")
