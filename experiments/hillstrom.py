@@ -18,7 +18,7 @@ from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.data import catalog
 from retentionjax.data.hillstrom import PROPENSITY, SCHEMA
-from retentionjax.evaluation import targeting, targeting_plots
+from retentionjax.evaluation import plots, targeting
 from retentionjax.evaluation.off_policy import OffPolicySettings, evaluate
 from retentionjax.evaluation.off_policy.evaluation import HEADLINE
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
@@ -193,8 +193,8 @@ def ranking(
             for name, curve in curves.items()
         },
     )
-    targeting_plots.qini(curves["mens"], curves["womens"], context.artifacts)
-    targeting_plots.budgets(curves["best"], curves["mens"], context.artifacts)
+    plots.qini(curves["mens"], curves["womens"], context.artifacts)
+    plots.budgets(curves["best"], curves["mens"], context.artifacts)
     return summary
 
 

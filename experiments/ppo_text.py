@@ -5,14 +5,16 @@ fine-tuned model is a price on KL, adapted to a target. Writes `artifacts/writer
 held-out customers, before and after) and `learning_curve.png`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
+from matplotlib.figure import Figure
 
-from experiments import text_evaluation, text_plots, writing
+from experiments import text_evaluation, writing
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from experiments.text_evaluation import Written
@@ -20,6 +22,7 @@ from retentionjax import shield, storage
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages
 from retentionjax.evaluation import statistics
+from retentionjax.evaluation.plots import BLUE, GREEN, GREY, ORANGE, plain, write
 from retentionjax.language import arena, hub, packing, ppo, reward_files, text_metrics, writer
 from retentionjax.language.kl import KLConfig
 from retentionjax.language.lora import Adapter
@@ -30,6 +33,33 @@ from retentionjax.language.writer import MessageWriter, WriterConfig
 from retentionjax.shield import Brief
 from retentionjax.shield.brief import CHANNELS, Channel
 from retentionjax.tracking import progress, read_metrics
+
+Record = Mapping[str, float | None]
+_PANELS = (
+    ("objective/scores", "reward", BLUE),
+    ("objective/cost", "blocked by the shield", ORANGE),
+    ("objective/lambda", "price of a block λ", ORANGE),
+    ("objective/kl", "KL [nats a message]", GREEN),
+    ("objective/kl_coef", "price of a nat β", GREEN),
+    ("objective/length", "tokens a message", BLUE),
+)
+
+
+def learning_curve(records: Sequence[Record], config: TextPPOConfig, folder: epath.Path) -> None:
+    """`learning_curve.png`: reward, cost and its price, KL and its price, and length, by rollout."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    steps = [record["step"] for record in records]
+    for axes, (name, label, colour) in zip(figure.subplots(2, 3, sharex=True).flat, _PANELS, strict=True):
+        values = [np.nan if (value := record.get(name)) is None else value for record in records]
+        axes.plot(steps, values, color=colour)
+        axes.set_title(label, fontsize="medium")
+        bound = {"objective/cost": config.safety.limit, "objective/kl": config.kl.target}.get(name)
+        if bound is not None:
+            axes.axhline(bound, color=GREY, linestyle="--", linewidth=1)
+        plain(axes)
+    figure.supxlabel("rollout")
+    write(figure, folder / "learning_curve.png")
+
 
 BEST_OF = 4
 
@@ -104,7 +134,7 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
     (context.artifacts / "writer").mkdir(exist_ok=True)
     writer.save(context.artifacts / "writer", before.model, adapter, before.writing)
     records = read_metrics(context.folder / "metrics.jsonl")
-    text_plots.learning_curve(records, config.training, context.artifacts)
+    learning_curve(records, config.training, context.artifacts)
 
     briefs = messages.briefs(config.test_briefs, "test", config.seed, table, channels=config.channels)
     written = {

@@ -18,7 +18,7 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation import baselines, learned, rollout, stress, stress_plots
+from retentionjax.evaluation import baselines, learned, plots, rollout, stress
 from retentionjax.evaluation.rollout import Policy
 from retentionjax.evaluation.statistics import IntervalEstimate
 from retentionjax.evaluation.stress import AXES, ENV, Axis, StressScene, WorldOutcome
@@ -225,9 +225,9 @@ def pictures(
         title: (found[f"{name}_down"][rule].uplift.mean, found[f"{name}_up"][rule].uplift.mean)
         for name, title in titles.items()
     }
-    stress_plots.tornado(ends, rules, outcomes[0]["ppo"].uplift.mean, context.artifacts)
+    plots.tornado(ends, rules, outcomes[0]["ppo"].uplift.mean, context.artifacts)
     title = f"{harm.axis.name} (base {harm.axis.base:g})"
-    stress_plots.way_down(title, harm.values, harm.uplift, harm.crossing, context.artifacts)
+    plots.way_down(title, harm.values, harm.uplift, harm.crossing, context.artifacts)
 
 
 def show(scene: StressScene, outcome: Mapping[str, WorldOutcome], harm: Harm) -> None:

@@ -40,7 +40,7 @@ from serving.ledger import Ledger, LedgerUnavailable
 from serving.ledger.types import ApiKey, Clock
 from serving.observability import tracing
 from serving.observability.metrics import Metrics
-from serving.observability.requests import Timed
+from serving.observability.tracing import Timed
 from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_response, unavailable
 from serving.security.bodies import BODY_LIMIT, StrictRequest
 from serving.security.gate import Gate

@@ -5,11 +5,27 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from retentionjax.data import cs_text, messages, oasst, preferences, text_sources, texts, upworthy
+from retentionjax.data import messages, oasst, preferences, text_sources, texts, upworthy
+from retentionjax.data.reading import read_csv
 from retentionjax.data.schema import Provenance
 from retentionjax.data.sources import FoundFile, UnavailableError
-from retentionjax.data.texts import CountTokens, Example, Preference, TextLimits, Turn, estimated_tokens
+from retentionjax.data.texts import CountTokens, Example, Preference, TextLimits, Turn, estimated_tokens, group_of
 from retentionjax.errors import DataError
+
+SOURCE = "cs_text"
+
+
+def read(data: bytes, where: str) -> list[Example]:
+    """Every request and its reply. Raises DataError for a file without those columns."""
+    raw = read_csv(data, where)
+    if missing := [name for name in ("instruction", "response") if name not in raw.names]:
+        raise DataError(f"{where}: the column {missing[0]!r} is missing; it has {', '.join(raw.names)}")
+    asked, said = raw.texts("instruction"), raw.texts("response")
+    return [
+        Example((Turn("user", request),), reply, SOURCE, group_of(request))
+        for request, reply in zip(asked, said, strict=True)
+    ]
+
 
 _GENERATED = {"train": 4_000, "validation": 500, "test": 1_000}
 """Pairs of `messages` in each split."""
@@ -171,7 +187,7 @@ def _clicks(found: Mapping[str, FoundFile], request: _Request) -> Parts:
 
 
 def _service(found: Mapping[str, FoundFile], request: _Request) -> Parts:
-    examples = cs_text.read(found["sample"].data, found["sample"].where)
+    examples = read(found["sample"].data, found["sample"].where)
     return {"train": [], "validation": [], "test": texts.keep(examples, request.limits, request.count)}
 
 

@@ -4,19 +4,20 @@ import asyncio
 import math
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from litestar import Response, get, post
 from litestar.response import Redirect
 
+from retentionjax.bundle import Bundle
 from retentionjax.shield.brief import CHANNELS, TONES
 from serving.console import people
 from serving.console.frame import Http, full_page, is_part, read_form, signed_in
 from serving.console.pages import page
 from serving.console.people import Person
-from serving.console.sliders import Slider, sliders
 from serving.domain.decisions.controllers import ask_of
 from serving.domain.decisions.explaining import explained
 from serving.domain.decisions.refusals import problem_of
@@ -29,6 +30,50 @@ from serving.ledger import LedgerUnavailable
 from serving.ledger.types import DecisionRecord
 from serving.problems import Problem, field_error, invalid
 from serving.security.bodies import decode
+
+_FACTS = 3  # of the facts that move the risk most
+
+
+@dataclass(frozen=True)
+class Slider:
+    """One thing that can be moved."""
+
+    name: str
+    """Of the form's field."""
+    label: str
+    value: float
+    low: float
+    high: float
+    step: float
+    hint: str = ""
+
+
+def sliders(
+    bundle: Bundle, facts: Mapping[str, Any], strongest: Sequence[str], decision: Decision, multiplier: float
+) -> list[Slider]:
+    """The charge, the numeric facts that move the risk most, then the ledger's and the campaign's part."""
+    schema = bundle.schema
+    numbers = [str(schema.charge), *(name for name in strongest if name in schema.numeric and name != schema.charge)]
+    found = [_fact(name, float(facts[name])) for name in numbers if isinstance(facts.get(name), int | float)]
+    usual = decision.churn.baseline if decision.churn else 0.2
+    horizon = int(bundle.params.horizon_days) - 1
+    return [
+        *found[:_FACTS],
+        Slider(
+            "history.baseline_churn_probability", "Usual risk", round(usual, 2), 0.01, 0.99, 0.01,
+            "Far below today's: something has happened",
+        ),
+        Slider("history.day", "Campaign day", min(decision.day, horizon), 0, horizon, 1),
+        Slider("overrides.multiplier", "Price of a dollar", round(multiplier, 2), 0, 5, 0.05, "Moves the net worth"),
+    ]  # fmt: skip
+
+
+def _fact(name: str, value: float) -> Slider:
+    """Slider from zero to twice the value; around it where it is negative."""
+    span = max(abs(value), 1.0)
+    step = 10.0 ** (len(str(int(span))) - 3)
+    low = 0.0 if value >= 0 else value - span
+    return Slider(f"fact.{name}", name, value, low, round(value + span, 2), min(1.0, max(step, 0.01)))
 
 
 @get("/decide", guards=[signed_in("decide", "report")])

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import msgspec
@@ -9,16 +10,73 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 
 from retentionjax.shield.brief import CHANNELS
-from serving.console import pace_chart
 from serving.console.frame import Http, full_page, read_form, signed_in
 from serving.domain.bundles.controllers import activate, describe
 from serving.domain.bundles.schemas import ActivateIn
 from serving.domain.campaigns.controllers import campaign_now, save_campaign
-from serving.domain.campaigns.schemas import CampaignIn
+from serving.domain.campaigns.schemas import CampaignIn, CampaignOut
 from serving.fields import IN_WORDS, NAME_PATTERN
 from serving.ledger.types import ApiKey, Change, KillSwitch
 from serving.problems import field_error, invalid
 from serving.security.bodies import decode
+
+WIDTH, HEIGHT = 1040, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 14, 34
+
+
+@dataclass(frozen=True)
+class PaceChart:
+    """All that the template draws, in the coordinates of the picture."""
+
+    used: str
+    """Points of the line: spent and reserved, by day."""
+    area: str
+    """Points of the surface below it."""
+    even: tuple[float, float, float, float]
+    """x1, y1, x2, y2 of the even spend."""
+    today: float | None
+    """x of the current day."""
+    dollars: tuple[tuple[float, str], ...]
+    """(y, label) of the horizontal lines."""
+    days: tuple[tuple[float, str], ...]
+    """(x, label) below."""
+    summary: str
+    """The same in words, for those who do not see it."""
+
+
+def draw(campaign: CampaignOut) -> PaceChart:
+    """The chart of a campaign as it is now."""
+    horizon = campaign.horizon_days
+    budget = max(1, campaign.budget_micros)
+
+    def x(day: float) -> float:
+        return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * day / horizon, 1)
+
+    def y(micros: float) -> float:
+        return round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * micros / budget, 1)
+
+    now = min(max(campaign.day + 1, 0), horizon)
+    points, total = [(x(0), y(0))], 0
+    by_day = {each.day: each.spent_micros + each.reserved_micros for each in campaign.days}
+    last = max([now, *(day + 1 for day in by_day)], default=now)
+    for day in range(min(last, horizon)):
+        total += by_day.get(day, 0)
+        points.append((x(day + 1), y(total)))
+    line = " ".join(f"{left},{top}" for left, top in points)
+    base = y(0)
+    return PaceChart(
+        used=line,
+        area=f"{points[0][0]},{base} {line} {points[-1][0]},{base}",
+        even=(x(0), y(0), x(horizon), y(budget)),
+        today=x(now) if campaign.state == "running" else None,
+        dollars=tuple((y(budget * share / 4), f"${budget * share / 4e6:,.0f}") for share in range(5)),
+        days=tuple((x(horizon * share / 3), str(round(horizon * share / 3))) for share in range(4)),
+        summary=(
+            f"{100 * campaign.pace.share_used:.1f} % of the budget is spent or reserved after "
+            f"{100 * campaign.pace.share_of_time:.1f} % of the campaign's time."
+        ),
+    )
+
 
 _LISTED = 20  # campaigns
 _LISTED_CHANGES = 100
@@ -38,9 +96,9 @@ async def show_campaign(request: Http) -> Response[Any]:
     names = await asyncio.to_thread(_names, state.ledger)
     name = request.query_params.get("id", names[0] if names else None)
     campaign = await asyncio.to_thread(campaign_now, state, name) if name else None
-    chart = pace_chart.draw(campaign) if campaign else None
+    chart = draw(campaign) if campaign else None
     values: dict[str, Any] = {"campaign": campaign, "chart": chart, "names": names}
-    size = {"width": pace_chart.WIDTH, "height": pace_chart.HEIGHT}
+    size = {"width": WIDTH, "height": HEIGHT}
     return await full_page(request, "campaign.html", title="Campaign", **values, **size)
 
 

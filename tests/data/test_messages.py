@@ -10,7 +10,7 @@ from pair_audit import audit
 
 from retentionjax import shield
 from retentionjax.data import messages, splits, synthetic
-from retentionjax.data.messages import Pair, customers, flawed_phrases, grammar, layouts, phrases
+from retentionjax.data.messages import Pair, customers, flawed_phrases, grammar, phrases
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.data.table import Table
 from retentionjax.errors import DataError

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from https_server import Page, Site
 
-from retentionjax.data import cs_text, hub_files, preferences, sources, text_loading, text_sources, texts, upworthy
+from retentionjax.data import hub_files, preferences, sources, text_loading, text_sources, texts, upworthy
 from retentionjax.data.download import DownloadError
 from retentionjax.data.hub_files import HubFile
 from retentionjax.data.texts import TextLimits
@@ -186,7 +186,7 @@ def test_customer_service_text_is_for_judging_only(real_data: Path) -> None:
     assert not table.splits["validation"]
     assert len(table.splits["test"]) > 4_400
     with pytest.raises(DataError, match="'response' is missing"):
-        cs_text.read(b"instruction,reply\na,b\n", "f")
+        text_loading.read(b"instruction,reply\na,b\n", "f")
 
 
 def test_a_set_that_can_be_had_nowhere_says_so(own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:

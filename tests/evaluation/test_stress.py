@@ -7,7 +7,7 @@ import pytest
 from etils import epath
 
 from retentionjax.env.value import expected_never_value
-from retentionjax.evaluation import baselines, rollout, stress, stress_plots
+from retentionjax.evaluation import baselines, plots, rollout, stress
 from retentionjax.evaluation.rollout import play_chunk
 from retentionjax.evaluation.statistics import IntervalEstimate
 from retentionjax.evaluation.stress import AXES, ENV, Axis, StressScene
@@ -94,7 +94,7 @@ def test_the_point_where_never_wins_is_bracketed_tenfold_a_round() -> None:
 
 def test_pictures_are_written(tmp_path) -> None:
     folder, each = epath.Path(tmp_path), IntervalEstimate(2.0, 1.0, 3.0)
-    stress_plots.tornado({"risk": (each, each)}, {"risk": (1.0, 1.5)}, 2.0, folder)
-    stress_plots.way_down("risk", [1.0, 0.0], {"ppo": [1.0, -1.0]}, 0.5, folder)
+    plots.tornado({"risk": (each, each)}, {"risk": (1.0, 1.5)}, 2.0, folder)
+    plots.way_down("risk", [1.0, 0.0], {"ppo": [1.0, -1.0]}, 0.5, folder)
     for name in ("tornado", "break_even"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

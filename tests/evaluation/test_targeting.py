@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from retentionjax.evaluation import targeting, targeting_plots
+from retentionjax.evaluation import plots, targeting
 from retentionjax.evaluation.off_policy.log import build
 
 
@@ -76,7 +76,7 @@ def test_a_budget_curve_rises_from_nothing_to_everybody_worth_it():
 
 def test_pictures_are_written(tmp_path):
     curve = targeting.qini_curve(np.arange(50.0), np.arange(50.0))
-    targeting_plots.qini(curve, curve, epath.Path(tmp_path))
-    targeting_plots.budgets(curve, curve, epath.Path(tmp_path))
+    plots.qini(curve, curve, epath.Path(tmp_path))
+    plots.budgets(curve, curve, epath.Path(tmp_path))
     for name in ("qini", "budgeted_qini"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -10,8 +10,7 @@ import pytest
 from serving.ledger import LedgerUnavailable
 from serving.ledger.types import ApiKey
 from serving.problems import Problem
-from serving.security.gate import Gate
-from serving.security.rates import Bucket, Buckets
+from serving.security.gate import Bucket, Buckets, Gate
 
 
 class Moment:

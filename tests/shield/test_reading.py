@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retentionjax.shield.form import measure
 from retentionjax.shield.personal import IBAN_LENGTHS, iban, luhn
 from retentionjax.shield.reading import disguises, read, unspelled
-from retentionjax.shield.segments import measure
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,50 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from retentionjax.data.messages import phrases
-from retentionjax.data.messages.layouts import LAYOUTS
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.quantities import date_text
+
+LAYOUTS: Mapping[str, Choice] = {
+    "short": Choice(
+        (
+            "prefix@ greeting offer act optout",
+            "prefix@ offer act close optout",
+            "prefix@ greeting bond offer act optout",
+            "prefix@ greeting offer act close optout",
+            "greeting bond@ offer act optout",
+            "greeting bond@ offer act close optout",
+        ),
+        (
+            "greeting offer act optout sign@",
+            "prefix@ greeting offer bond act optout",
+            "greeting offer act sign@ optout",
+            "greeting offer act close sign@ optout",
+            "greeting bond offer act optout sign@",
+            "prefix@ bond offer act optout",
+        ),
+    ),
+    "email": Choice(
+        (
+            "greeting bond@ offer act optout",
+            "greeting bond@ offer act detail optout",
+            "greeting offer detail act sign@ optout",
+            "greeting bond offer act sign@ optout",
+            "greeting bond offer detail act close sign@ optout",
+            "greeting bond@ offer detail detail act close optout",
+            "greeting bond@ offer detail act close optout",
+        ),
+        (
+            "greeting bond@ detail offer act optout",
+            "greeting offer close act sign@ optout",
+            "greeting bond offer act detail close sign@ optout",
+            "greeting bond@ offer close act detail optout",
+        ),
+    ),
+}
+
 
 MOST_CHARACTERS = {"sms": 160, "push": 150}
 """One SMS segment of GSM-7; what a lock screen shows."""
