@@ -14,7 +14,6 @@ from retentionjax.evaluation.off_policy.log import DecisionLog
 from retentionjax.evaluation.statistics import IntervalEstimate
 
 NORMAL_95 = 1.959964
-UNTREATED = 0
 POINTS = 101
 
 

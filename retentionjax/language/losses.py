@@ -19,11 +19,6 @@ def token_log_probs(
     return chosen - jax.nn.logsumexp(scaled, -1)
 
 
-def token_entropy(logits: Float[Array, "*batch vocabulary"], temperature: float = 1.0) -> Float[Array, "*batch"]:
-    """Entropy of softmax(logits / T) in nats."""
-    return ops.entropy(jax.nn.log_softmax(logits.astype(jnp.float32) / temperature))
-
-
 def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, ""]:
     """Mean over the tokens that count; 0 where none does."""
     return jnp.sum(jnp.where(mask, values, 0.0)) / jnp.maximum(jnp.sum(mask), 1)

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|%|\$")
-_PERCENT = re.compile(r"(?<![\d.,])(\d+(?:\.\d+)?)\s?(?:%|percent\b|per cent\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,6 @@ class Lengths:
     median: float
     p90: float
     longest: float
-
-
-@dataclass(frozen=True)
-class OfferMentions:
-    """Shares of texts; NaN where no text was of that kind."""
-
-    stated: float
-    """Of those that had an offer to state, the share that states it and no other percentage."""
-    invented: float
-    """Of those that had none, the share that states a percentage."""
 
 
 @dataclass(frozen=True)
@@ -103,15 +92,6 @@ def lengths(sizes: Sequence[int] | Sequence[float]) -> Lengths:
     values = np.asarray(sizes, dtype=np.float64)
     p10, median, p90 = np.quantile(values, [0.1, 0.5, 0.9]).tolist()
     return Lengths(float(values.mean()), float(values.std()), p10, median, p90, float(values.max()))
-
-
-def offer_mentions(texts: Sequence[str], percents: Sequence[int]) -> OfferMentions:
-    """How often texts state the percentage they should (0: none at all), in figures."""
-    stated = [{float(each) for each in _PERCENT.findall(text)} for text in texts]
-    asked = list(zip(stated, percents, strict=True))
-    offered = [found == {float(percent)} for found, percent in asked if percent]
-    free = [bool(found) for found, percent in asked if not percent]
-    return OfferMentions(_share(offered), _share(free))
 
 
 def measure(texts: Sequence[str], training: Sequence[str], n: int = 3) -> TextMetrics:

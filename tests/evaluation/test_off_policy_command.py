@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from simulated_decisions import simulate
 
 from retentionjax.env import EnvParams, RetentionEnv
-from retentionjax.evaluation.off_policy import OverlapError, command, ledger_file, simulation
+from retentionjax.evaluation.off_policy import OverlapError, command, ledger_file
 from retentionjax.evaluation.off_policy.evaluation import NAMES
 
 
@@ -30,7 +31,7 @@ def bundle_folder(tmp_path_factory):
 def exported(days: int, episodes: int, folder) -> str:
     """A ledger as the service exports it, of a policy that explores."""
     env, params = RetentionEnv(), EnvParams(horizon_days=days)
-    log = simulation.simulate(env, params, explorer, jax.random.key(5), episodes=episodes)
+    log = simulate(env, params, explorer, jax.random.key(5), episodes=episodes)
     start = np.datetime64("2026-03-01T12:00:00", "us")
     columns = {
         "decision_id": [f"d{row}" for row in range(len(log))],

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import played_optimum
 import pytest
 from oracles import retention_lp
 from oracles.retention_reference import Constants, Customer
@@ -16,7 +17,7 @@ from retentionjax.env.types import EnvParams
 from retentionjax.env.value import expected_never_value
 from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines
-from retentionjax.evaluation.optimum import Frontier, playing
+from retentionjax.evaluation.optimum import Frontier
 from retentionjax.evaluation.rollout import play
 from retentionjax.evaluation.tuning import spend_exactly
 
@@ -108,7 +109,7 @@ def test_the_environment_pays_the_optimal_policy_what_it_is_worth(weeks):
     env, params = RetentionEnv(expected_churn=True), weeks.campaign.params
     for multiplier in (0.0, 0.8):
         worth = weeks.at_multiplier(multiplier).mean
-        played = play(env, params, playing.policy(weeks, multiplier), jax.random.key(5), replicates=4000)
+        played = play(env, params, played_optimum.policy(weeks, multiplier), jax.random.key(5), replicates=4000)
         for name, exact in (("value", worth.value), ("spend", worth.spend), ("contacts", worth.contacts)):
             sums = np.asarray(getattr(played, name), np.float64)
             error = np.sqrt((sums.var(1) / sums.shape[1]).sum()) / len(sums)

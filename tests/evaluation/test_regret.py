@@ -4,6 +4,7 @@ import json
 
 import jax
 import numpy as np
+import played_optimum
 import pytest
 from etils import epath
 
@@ -11,13 +12,12 @@ from retentionjax.env import population
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, frontier, optimum
 from retentionjax.evaluation.frontier import Point
-from retentionjax.evaluation.optimum import playing
 
 FORTNIGHTS = EnvParams(population=population.build([60.0, 110.0], [0.6, 0.4], [0.3, 0.4]), horizon_days=20)
 
 
 def test_the_optimum_itself_attains_all_of_it():
-    best = playing.policy(optimum.Frontier(FORTNIGHTS), 0.7)
+    best = played_optimum.policy(optimum.Frontier(FORTNIGHTS), 0.7)
     regret = optimum.measure(FORTNIGHTS, best, 2.0, jax.random.key(0), replicates=4000, multiplier=0.7)
     assert regret.share.low <= 1.0 <= regret.share.high
     assert regret.share.high - regret.share.low < 0.5

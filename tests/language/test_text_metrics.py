@@ -1,7 +1,5 @@
 """Figures that show collapse and copying, against counts made by hand."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,14 +45,6 @@ def test_lengths_are_those_of_numpy() -> None:
     assert (found.mean, found.sd, found.p10, found.median, found.p90, found.longest) == pytest.approx(expected)
     with pytest.raises(ValueError, match="no texts"):
         metrics.lengths([])
-
-
-def test_an_offer_is_stated_alone_or_not_at_all() -> None:
-    texts = ["10% off", "10 % off", "20% off", "10% or 20% off", "nothing", "10 percent off", "hello", "5% off"]
-    found = metrics.offer_mentions(texts, [10, 10, 10, 10, 10, 10, 0, 0])
-    assert found.stated == pytest.approx(3 / 6)
-    assert found.invented == 0.5
-    assert math.isnan(metrics.offer_mentions(["x"], [0]).stated)
 
 
 def test_measuring_a_system_that_has_collapsed_to_one_template() -> None:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import simulated_decisions
 
 from retentionjax.env import EnvParams, Population, RetentionEnv
 from retentionjax.errors import ConfigError, DataError
@@ -16,7 +17,6 @@ from retentionjax.evaluation.off_policy import (
     evaluate,
     intervals,
     outcome_model,
-    simulation,
 )
 from retentionjax.evaluation.off_policy.estimators import steps
 from retentionjax.evaluation.off_policy.evaluation import NAMES, all_terms
@@ -60,10 +60,10 @@ def short_campaign(days: int) -> EnvParams:
 def coverage(days: int, episodes: int, repeats: int) -> dict[str, float]:
     """Share of `repeats` logs of so many episodes whose 95 % interval covers what the target really earns."""
     env, params = RetentionEnv(), short_campaign(days)
-    truth, error = simulation.value(env, params, discounter, jax.random.key(1), episodes=200_000)
-    log = simulation.simulate(env, params, explorer, jax.random.key(2), episodes=episodes * repeats)
+    truth, error = simulated_decisions.value(env, params, discounter, jax.random.key(1), episodes=200_000)
+    log = simulated_decisions.simulate(env, params, explorer, jax.random.key(2), episodes=episodes * repeats)
     log = replace(log, customer=log.episode)  # each draw of a customer is one of a large population
-    target = simulation.probabilities(discounter, log)
+    target = simulated_decisions.probabilities(discounter, log)
     model = _linear_model(log, target)
     covered = dict.fromkeys((*NAMES, "logging", "bernstein"), 0)
     for number in range(repeats):
@@ -83,7 +83,7 @@ def coverage(days: int, episodes: int, repeats: int) -> dict[str, float]:
 def _linear_model(log: DecisionLog, target: np.ndarray) -> np.ndarray:
     """A rough q̂, fitted on other episodes: the reward to come by a line in what is observed, whatever is done."""
     env, params = RetentionEnv(), short_campaign(int(log.step.max()) + 1)
-    other = simulation.simulate(env, params, explorer, jax.random.key(9), episodes=4_000)
+    other = simulated_decisions.simulate(env, params, explorer, jax.random.key(9), episodes=4_000)
     to_come = np.zeros(len(other))
     for row in range(len(other) - 1, -1, -1):
         follows = row + 1 < len(other) and other.episode[row + 1] == other.episode[row]
