@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "shield": GROUND,
     "rl": GROUND | {"tracking", "checkpoint"},
     "bundle": GROUND | {"company", "data", "env", "tabular", "shield", "language"},  # it knows nothing of evaluation
-    "language": GROUND | {"tracking", "checkpoint", "rl.ops", "rl.lagrangian"},
+    "language": GROUND | {"tracking", "checkpoint", "rl.ops", "rl.lagrangian", "rl.leaves"},
 }
 # The service decides by `decide`, which knows the environment's states; it trains and simulates nothing.
 SERVING_MAY_IMPORT = GROUND | {

@@ -22,8 +22,8 @@ from retentionjax.language.sampler import Sample
 from retentionjax.language.sampling import SamplingConfig
 from retentionjax.language.stepwise import Stepwise
 from retentionjax.rl import ops
+from retentionjax.rl.leaves import Leaf
 
-Leaf = Any
 Costs = Callable[[list[str], np.ndarray], np.ndarray]
 
 
@@ -115,6 +115,7 @@ def draw(
     used = int(np.asarray(drawn.mask).any(0).sum())
     length = min(config.max_new_tokens, packing.round_up(used, config.multiple))
     mask = drawn.mask[:, :length]
+    assert drawn.trunk is not None  # asked for above
     seen = jnp.concatenate([jnp.asarray(prompts.rows.mask[numbers]), mask], 1)
     return Texts(
         tokens=drawn.tokens[:, :length],

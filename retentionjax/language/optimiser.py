@@ -11,8 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float
 
 from retentionjax.errors import ConfigError
-
-Leaf = Any
+from retentionjax.rl.leaves import Leaf
 
 
 @dataclass(frozen=True)

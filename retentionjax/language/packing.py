@@ -9,8 +9,8 @@ from flax import struct
 
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.language.tokenizer import chat_ids
+from retentionjax.rl.leaves import HostLeaf
 
-Leaf = Any  # an array of NumPy or JAX, or what a tree map makes of one
 NO_SEGMENT = 0  # the segment of padding; examples count from 1
 
 
@@ -35,21 +35,21 @@ class Tokenised:
 class Rows:
     """Texts side by side, one a row, padded on one side."""
 
-    tokens: Leaf  # i32[B, T]
-    mask: Leaf  # bool[B, T], False on padding
+    tokens: HostLeaf  # i32[B, T]
+    mask: HostLeaf  # bool[B, T], False on padding
 
 
 @struct.dataclass
 class Packed:
     """Several examples a row. What is learned is listed: token `targets[k]` from the state at flat place `index[k]`."""
 
-    tokens: Leaf  # i32[R, T]
-    mask: Leaf  # bool[R, T]
-    positions: Leaf  # i32[R, T], from 0 in every example
-    segments: Leaf  # i32[R, T], examples of the row from 1; attention stays inside one
-    index: Leaf  # i32[K], place in the R·T row by row
-    targets: Leaf  # i32[K]
-    weights: Leaf  # f32[K], 1, and 0 where K was rounded up
+    tokens: HostLeaf  # i32[R, T]
+    mask: HostLeaf  # bool[R, T]
+    positions: HostLeaf  # i32[R, T], from 0 in every example
+    segments: HostLeaf  # i32[R, T], examples of the row from 1; attention stays inside one
+    index: HostLeaf  # i32[K], place in the R·T row by row
+    targets: HostLeaf  # i32[K]
+    weights: HostLeaf  # f32[K], 1, and 0 where K was rounded up
 
 
 # --- texts → tokens -------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ details of RLHF with PPO"), with two additions: a cost with its own critic under
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +28,8 @@ from retentionjax.language.ppo_epochs import critic_optimiser, init_critic, run_
 from retentionjax.language.reward import RewardModel
 from retentionjax.rl import lagrangian
 from retentionjax.rl.lagrangian import Gains, Multipliers
+from retentionjax.rl.leaves import Leaf
 from retentionjax.tracking import Tracker
-
-Leaf = Any
 
 
 @struct.dataclass

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,8 @@ from retentionjax.language.experience import Critic, Experience, text_log_probs,
 from retentionjax.language.lora import Adapter
 from retentionjax.language.optimiser import LearnerState
 from retentionjax.language.ppo_config import LossConfig, TextPPOConfig
+from retentionjax.rl.leaves import Leaf
 
-Leaf = Any
 STOP_AT = 1.5  # times the target of approx-KL
 
 

@@ -24,9 +24,8 @@ from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter, LoraConfig
 from retentionjax.language.optimiser import LearnerState, OptimiserConfig, apply_gradient, init_learner, learning_rate
+from retentionjax.rl.leaves import Leaf
 from retentionjax.tracking import Tracker
-
-Leaf = Any
 
 
 @dataclass(frozen=True)

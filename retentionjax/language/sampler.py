@@ -18,8 +18,7 @@ from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.lora import Adapter
 from retentionjax.language.sampling import SamplingConfig, draw, ends
 from retentionjax.language.stepwise import Deltas, Stepwise
-
-Leaf = Any
+from retentionjax.rl.leaves import Leaf
 
 
 @struct.dataclass
@@ -30,7 +29,7 @@ class Sample:
     log_probs: Leaf  # f32[B, N] at the config's temperature, 0 on padding
     mask: Leaf  # bool[B, N], True up to the end token, that one included
     finished: Leaf  # bool[B], whether the end token was drawn
-    trunk: Leaf  # f32[B, P + N, D] states below the adapter, of prompt and text, if asked for; else None
+    trunk: Leaf | None  # f32[B, P + N, D] states below the adapter, of prompt and text, if asked for; else None
 
 
 @struct.dataclass
@@ -45,7 +44,7 @@ class _Progress:
     finished: Leaf  # bool[B]
     settled: Leaf  # bool[B], finished, and the end token too has passed the trunk
     cache: Cache
-    trunk: Leaf  # f32[B, P + N, D] or None
+    trunk: Leaf | None  # f32[B, P + N, D] or None
 
 
 @partial(jax.jit, static_argnames=("config", "keep_trunk"))

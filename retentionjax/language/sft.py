@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +20,8 @@ from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter, LoraConfig
 from retentionjax.language.optimiser import LearnerState, OptimiserConfig, apply_gradient, init_learner, learning_rate
 from retentionjax.language.packing import Packed, Tokenised
+from retentionjax.rl.leaves import Leaf
 from retentionjax.tracking import Tracker
-
-Leaf = Any
 
 
 @dataclass(frozen=True)
@@ -218,9 +216,9 @@ def completion_loss(
     states = forward.upper(
         decoder,
         below,
-        batch.mask,
-        batch.positions,
-        batch.segments,
+        jnp.asarray(batch.mask),
+        jnp.asarray(batch.positions),
+        jnp.asarray(batch.segments),
         layers=layers,
         adapter=adapter,
         dropout_key=dropout_key,

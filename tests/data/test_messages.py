@@ -97,7 +97,7 @@ def _choices(node: object) -> list[Choice]:
     return [choice for child in node.values() for choice in _choices(child)] if isinstance(node, dict) else []
 
 
-@pytest.mark.parametrize("module", [phrases, layouts, flawed_phrases], ids=["phrases", "layouts", "flawed phrases"])
+@pytest.mark.parametrize("module", [phrases, grammar, flawed_phrases], ids=["phrases", "layouts", "flawed phrases"])
 def test_what_is_held_out_is_never_learnt_from(module: object) -> None:
     found = [choice for value in vars(module).values() for choice in _choices(value)]
     assert len(found) >= 2
