@@ -1,13 +1,15 @@
 """Episodes of policies: against closed forms, and under common random numbers."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.value import expected_never_value
 from retentionjax.evaluation import baselines, rollout
-from retentionjax.evaluation.rollout import daily_spend, play
+from retentionjax.evaluation.rollout import Policy, PolicyInput, daily_spend, for_each, play
 
 KEY = jax.random.key(3)
 
@@ -58,6 +60,17 @@ def test_chunks_join_in_the_order_of_the_customers(env, cohort, monkeypatch):
     seen = np.nanmax(np.nan_to_num(kept, nan=0.0), axis=1)
     anyone_kept = seen > 0
     np.testing.assert_allclose(seen[anyone_kept], charge[anyone_kept], rtol=1e-6)
+
+
+@for_each
+def _only_the_first(policy: Policy, inputs: PolicyInput, key: jax.Array) -> jax.Array:
+    """Contact customers 0, 1 and 2 whenever that is legal."""
+    return jnp.where((inputs.state.customer < 3) & inputs.mask[1], 1, actions.WAIT)
+
+
+def test_a_policy_is_told_which_customer_it_decides_about(env, cohort):
+    episodes = play(env, cohort, Policy("only the first", _only_the_first), KEY, replicates=5)
+    np.testing.assert_array_equal(episodes.contacts.sum(axis=1) > 0, np.arange(64) < 3)
 
 
 def test_days_add_up_to_the_campaign(env, cohort):
