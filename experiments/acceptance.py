@@ -32,7 +32,7 @@ NORMAL_90 = 1.6449  # a normal distribution's 95 % quantile
 
 @dataclass(frozen=True)
 class AcceptanceConfig:
-    """Settings of the stage."""
+    """ClassifierSettings of the stage."""
 
     booster: BoosterConfig = field(default_factory=BoosterConfig)
     gates: Gates = field(default_factory=Gates)
@@ -54,12 +54,9 @@ def run(config: AcceptanceConfig, context: Context) -> dict[str, float]:
     if company.contacts is None:
         return believed(config.assumed, classification.read(context, "customers"), context)
     problem = classification.read(context, "contacts")
-    if company.contacts.other_people is None and problem.schema.treatment is not None:
-        customers = classification.read(context, "customers")
-        found = own_contacts(problem, customers, company, settings, context)
-    else:
-        found = classification.run(problem, settings, context)
-    return {**found, **classification.time_ordered(problem, settings, context)}
+    if company.contacts.other_people is None:
+        return own_contacts(problem, classification.read(context, "customers"), company, settings, context)
+    return {**classification.run(problem, settings, context), **classification.time_ordered(problem, settings, context)}
 
 
 def believed(probability: float, customers: ClassificationProblem, context: Context) -> dict[str, float]:
@@ -88,12 +85,18 @@ def own_contacts(
     context: Context,
 ) -> dict[str, float]:
     """A log of the customers themselves: offers' appeal and offer-free acceptance learned together."""
-    offer = problem.frame[str(problem.schema.treatment)].cat.codes.to_numpy(np.int64) - 1  # the first arm is no contact
+    offer = offers_of(problem, company)
     prior = prior_appeal(company, float(customers.frame[str(customers.schema.charge)].median()))
     config: Any = {"config": settings.booster, "seed": settings.seed, "folds": settings.folds, **problem.columns}
 
+    def model_of(some: ClassificationProblem) -> response.Response:
+        return response.fit(some.frame, some.label, offers_of(some, company), prior, who=some.who, **config)
+
     def fitted(rows: np.ndarray) -> response.Response:
-        return response.fit(problem.frame[rows], problem.label[rows], offer[rows], prior, **config)
+        return model_of(problem.take(np.flatnonzero(rows)))
+
+    def later(before: ClassificationProblem, after: ClassificationProblem) -> np.ndarray:
+        return model_of(before).predict(after.frame, offers_of(after, company))
 
     measures, probability = cross_validated(problem, offer, fitted, settings)
     answers = pd.DataFrame({"label": problem.label, "probability": probability})
@@ -108,7 +111,18 @@ def own_contacts(
     tested, base_rate = ~train, float(problem.label[train].mean())
     held_out = measure(problem.label[tested], model.predict(problem.frame[tested], offer[tested]), base_rate=base_rate)
     found = {**summary(measures, "cv_"), **summary(held_out, "held_out_"), "mean_offer_free": float(accepts.mean())}
+    found |= classification.time_ordered(problem, settings, context, later)
     return found | _write_appeal(model.appeal, prior, list(company.offers), context)
+
+
+def offers_of(problem: ClassificationProblem, company: Company) -> np.ndarray:
+    """The offer of each contact, by its place among the company's."""
+    if problem.schema.treatment is None:  # every contact with the same one
+        assert company.contacts is not None
+        same = list(company.offers).index(str(company.contacts.offer.value))
+        return np.full(len(problem.frame), same, np.int64)
+    # The first arm is no contact.
+    return problem.frame[problem.schema.treatment].cat.codes.to_numpy(np.int64) - 1
 
 
 def _write_predictions(
@@ -120,7 +134,8 @@ def _write_predictions(
 ) -> np.ndarray:
     """Each customer's offer-free acceptance, by a model that has not seen their answers."""
     answered = problem.frame[str(problem.schema.id)].astype(str).to_numpy()[train]
-    unseen = pd.Series(classifier.out_of_fold, index=answered).groupby(level=0).mean()
+    assert classifier.out_of_fold is not None
+    unseen = pd.Series(classifier.out_of_fold.probability, index=answered).groupby(level=0).mean()
     crossed = customers.frame[str(customers.schema.id)].astype(str).map(unseen).to_numpy(np.float64)
     probability = np.where(np.isnan(crossed), classifier.predict(customers.frame), crossed)
     table = pd.DataFrame({"row": customers.frame.index, "split": customers.split, "probability": probability})
@@ -147,7 +162,7 @@ def cross_validated(
 ) -> tuple[dict[str, Measure], np.ndarray]:
     """Mean measures over folds, and each row's probability with its offer by a model without its fold."""
     encoder = Encoder(**problem.columns)
-    fold = assign_folds(encoder.encode(problem.frame), problem.label, settings.folds, settings.seed)
+    fold = assign_folds(encoder.encode(problem.frame), problem.label, settings.folds, settings.seed, problem.who)
     probability, parts = np.empty(len(fold)), []
     for number in range(settings.folds):
         inside = fold == number

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ class Gates:
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """Settings of a classifier stage."""
+    """ClassifierSettings of a classifier stage."""
 
     booster: BoosterConfig
     gates: Gates
@@ -87,6 +87,16 @@ class ClassificationProblem:
     def label(self) -> np.ndarray:
         """0 or 1, a row."""
         return self.frame[str(self.schema.label)].to_numpy(np.int64)
+
+    def take(self, rows: np.ndarray) -> "ClassificationProblem":
+        """Some of the rows, by their places."""
+        return dataclasses.replace(self, frame=self.frame.iloc[rows], split=self.split[rows])
+
+    @property
+    def who(self) -> np.ndarray | None:
+        """The customer of each row where one has several; None where none has."""
+        ids = None if self.schema.id is None else self.frame[self.schema.id]
+        return None if ids is None or ids.is_unique else ids.astype(str).to_numpy(object)
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -117,14 +127,7 @@ def run(problem: ClassificationProblem, settings: ClassifierSettings, context: C
     storage.write_bytes(context.artifacts / "reliability.png", plots.png(picture))
     check(settings.gates, cross.measures, context.data_source, problem.name)
     train = problem.split == "train"
-    classifier = fit(
-        problem.frame[train],
-        problem.label[train],
-        **problem.columns,
-        config=settings.booster,
-        seed=settings.seed,
-        folds=settings.folds,
-    )
+    classifier = fitted(problem.take(np.flatnonzero(train)), settings)
     classifier.save(context.artifacts / "classifier")
     held_out = _write_predictions(problem, classifier, context.artifacts)
     _write_importance(problem, classifier, context)
@@ -140,27 +143,33 @@ def check(gates: Gates, measures: Mapping[str, Measure], data_source: str, name:
         print(f"WARNING: gate (not enforced on synthetic data): {name}: {failure}", file=sys.stderr, flush=True)
 
 
-def time_ordered(problem: ClassificationProblem, settings: ClassifierSettings, context: Context) -> dict[str, float]:
-    """Fits on the first rows and measures on the last, as a deployed model would be; by time, or as they stand."""
+def fitted(problem: ClassificationProblem, settings: ClassifierSettings) -> Classifier:
+    """A classifier of all rows of `problem`."""
+    common: Any = {"config": settings.booster, "seed": settings.seed, "folds": settings.folds, **problem.columns}
+    return fit(problem.frame, problem.label, who=problem.who, **common)
+
+
+def time_ordered(
+    problem: ClassificationProblem,
+    settings: ClassifierSettings,
+    context: Context,
+    predicted: Callable[[ClassificationProblem, ClassificationProblem], np.ndarray] | None = None,
+) -> dict[str, float]:
+    """Fits on the first rows and measures on the last, as a deployed model would be; by time, or as they stand.
+
+    `predicted(before, after)`: probabilities of the later rows by a model of the earlier; None: by a classifier.
+    """
     problem = _by_time(problem)
     rows = len(problem.frame)
-    train, test = slice(0, int(rows * TRAIN_SHARE)), slice(rows - int(rows * TEST_SHARE), rows)
-    label = problem.label
-    classifier = fit(
-        problem.frame.iloc[train],
-        label[train],
-        **problem.columns,
-        config=settings.booster,
-        seed=settings.seed,
-        folds=settings.folds,
-    )
-    probability = classifier.predict(problem.frame.iloc[test])
+    before_rows, after_rows = np.arange(int(rows * TRAIN_SHARE)), np.arange(rows - int(rows * TEST_SHARE), rows)
+    early, late = problem.take(before_rows), problem.take(after_rows)
+    probability = fitted(early, settings).predict(late.frame) if predicted is None else predicted(early, late)
     title = f"{problem.name} ({context.data_source}): first 80 % in time → last 10 %"
-    before, after = label[train].mean(), label[test].mean()
+    before, after = early.label.mean(), late.label.mean()
     note = f"positive: {before:.0%} in training, {after:.0%} in test"
-    picture = plots.reliability(label[test], probability, title=title, note=note)
+    picture = plots.reliability(late.label, probability, title=title, note=note)
     storage.write_bytes(context.artifacts / "reliability_time_ordered.png", plots.png(picture))
-    measures = measure(label[test], probability, base_rate=float(before))
+    measures = measure(late.label, probability, base_rate=float(before))
     return {
         **flat(measures, "time_ordered_"),
         "time_ordered_train_rate": float(before),
@@ -171,8 +180,7 @@ def time_ordered(problem: ClassificationProblem, settings: ClassifierSettings, c
 def _by_time(problem: ClassificationProblem) -> ClassificationProblem:
     if problem.schema.time is None:
         return problem
-    order = np.argsort(problem.frame[problem.schema.time].to_numpy(), kind="stable")
-    return dataclasses.replace(problem, frame=problem.frame.iloc[order], split=problem.split[order])
+    return problem.take(np.argsort(problem.frame[problem.schema.time].to_numpy(), kind="stable"))
 
 
 _SPLIT = "\x00split"  # beside any column that a schema can name
@@ -195,6 +203,7 @@ def _cross_validate(problem: ClassificationProblem, settings: ClassifierSettings
             config=settings.booster,
             seed=settings.seed,
             folds=settings.folds,
+            who=problem.who,
             after_fold=after_fold,
         )
 

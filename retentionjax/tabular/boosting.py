@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xgboost
 from jaxtyping import Float, Float32, Int
@@ -13,6 +14,7 @@ Features = Float32[np.ndarray, "rows features"]
 Labels = Int[np.ndarray, " rows"]
 Scores = Float32[np.ndarray, " rows"]
 
+_MOST_TWINS = 10  # rows with equal features, on average, that may still be one customer's
 _RANGES = {
     "trees": (1, 10_000),
     "depth": (1, 10),  # the forest in JAX holds 2^depth leaves a tree
@@ -99,16 +101,25 @@ def score(booster: xgboost.Booster, x: Features) -> Scores:
     return scores
 
 
-def assign_folds(x: Features, label: Labels, count: int, seed: int) -> Int[np.ndarray, " rows"]:
-    """Fold of each row, 0 to count − 1: alike in size and share of positives; rows with equal features together.
+def assign_folds(
+    x: Features, label: Labels, count: int, seed: int, who: npt.ArrayLike | None = None
+) -> Int[np.ndarray, " rows"]:
+    """Fold of each row, 0 to count − 1: alike in size and share of positives; rows of one customer together.
 
-    Equal rows may be one customer listed twice, and would otherwise be learnt in one fold and asked in another.
+    `who` names the customer of each row. Without it, rows with equal features may be one customer listed twice, and
+    would otherwise be learnt in one fold and asked in another; where that would make customers of more than
+    `_MOST_TWINS` rows on average, features are few and tell nobody apart: each row is by itself.
     Raises DataError when a class has fewer rows than there are folds.
     """
     fewest = int(np.bincount(label, minlength=2).min())
     if fewest < count:
         raise DataError(f"{count} folds need {count} rows of each class or more; one class has {fewest}")
-    _, group = np.unique(pd.util.hash_pandas_object(pd.DataFrame(x), index=False).to_numpy(), return_inverse=True)
+    if who is None:
+        _, group = np.unique(pd.util.hash_pandas_object(pd.DataFrame(x), index=False).to_numpy(), return_inverse=True)
+        if len(label) > _MOST_TWINS * (group.max() + 1):
+            group = np.arange(len(label))
+    else:
+        group = pd.factorize(np.asarray(who))[0]
     rows = np.bincount(group)
     draws = np.random.default_rng(seed).random(len(rows))
     line = np.lexsort((draws, np.bincount(group, weights=label) / rows, rows))

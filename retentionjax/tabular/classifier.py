@@ -115,11 +115,13 @@ def fit(
     seed: int,
     nullable: Sequence[str] = (),
     folds: int = FOLDS,
+    who: npt.ArrayLike | None = None,
 ) -> Classifier:
     """Trains a classifier on `frame`'s columns `numeric` and `categorical` (each with its allowed categories).
 
     The booster learns from all rows; the calibrator from scores that each row got from a booster trained on the
-    other folds. `nullable` names the features whose value may be missing. The same arguments give the same
+    other folds. `nullable` names the features whose value may be missing, `who` the customer of each row where one has
+    several: they stay in one fold. The same arguments give the same
     classifier. Raises DataError for rows that do not fit (see Encoder.encode), labels other than 0 and 1, a class
     with fewer rows than folds; ConfigError for fewer than two folds.
     """
@@ -127,7 +129,7 @@ def fit(
         raise ConfigError(f"folds is {folds}; allowed: 2 or more")
     encoder = Encoder(tuple(numeric), {name: tuple(allowed) for name, allowed in categorical.items()}, tuple(nullable))
     x, y = encoder.encode(frame), check_labels(label, len(frame))
-    fold = assign_folds(x, y, folds, seed)
+    fold = assign_folds(x, y, folds, seed, who)
     scores = cross_score(x, y, encoder.types, fold, config, seed)
     booster = train(x, y, encoder.types, config, seed)
     unseen = OutOfFold(scores, _cross_calibrate(scores, y, fold))

@@ -40,6 +40,7 @@ def cross_validate(
     seed: int,
     nullable: Sequence[str] = (),
     folds: int = 5,
+    who: npt.ArrayLike | None = None,
     after_fold: Callable[[Mapping[str, Measure]], object] = len,
 ) -> CrossValidation:
     """K-fold cross-validation of `fit`, with everything fitted, the calibrator too, inside the training folds.
@@ -50,7 +51,7 @@ def cross_validate(
     allowed = {name: tuple(values) for name, values in categorical.items()}
     encoder = Encoder(tuple(numeric), allowed, tuple(nullable))
     y = check_labels(label, len(frame))
-    fold = assign_folds(encoder.encode(frame), y, folds, seed)
+    fold = assign_folds(encoder.encode(frame), y, folds, seed, who)
     probability = np.empty(len(y))
     measured = []
     for number in range(folds):
@@ -64,6 +65,7 @@ def cross_validate(
             config=config,
             seed=seed + 1,  # the inner folds are drawn independently of the outer ones
             folds=folds,
+            who=None if who is None else np.asarray(who)[~inside],
         )
         probability[inside] = classifier.predict(frame[inside])
         base_rate = float(y[~inside].mean())

@@ -79,16 +79,19 @@ def fit(
     seed: int,
     nullable: Sequence[str] = (),
     folds: int = FOLDS,
+    who: npt.ArrayLike | None = None,
 ) -> Response:
     """Trains on contacts, one a row: facts, whether it was accepted, the index of its offer, and the appeals' prior.
+
+    `who` names the customer of each row where one has several.
 
     Raises DataError as `tabular.classifier.fit`.
     """
     encoder = Encoder(tuple(numeric), {name: tuple(allowed) for name, allowed in categorical.items()}, tuple(nullable))
     x, y = encoder.encode(frame), check_labels(label, len(frame))
-    fold = boosting.assign_folds(x, y, folds, seed)
+    fold = boosting.assign_folds(x, y, folds, seed, who)
     problem = _Problem(x, y, offer, encoder.types, config, seed)
-    found = appeal
+    _, found = _regress(np.zeros(len(y)), y, offer, appeal)  # a prior may be far off, and trees would make up for it
     for _ in range(_TURNS):
         margins = problem.cross_margins(fold, found.mean)
         line, found = _regress(margins, y, offer, appeal)
@@ -164,11 +167,18 @@ def _regress(
     mean = np.concatenate([[0.0, 1.0], prior.mean[free]])
     precision = 1 / np.concatenate([[_SPREAD, _SPREAD], prior.deviation[free]]) ** 2
     weights = mean.copy()
+
+    def log_posterior(at: npt.NDArray[np.float64]) -> float:
+        odds = columns @ at + offset
+        return float((label * odds - np.logaddexp(0, odds)).sum() - (precision * (at - mean) ** 2).sum() / 2)
+
     for _ in range(_NEWTON_STEPS):
         chance = expit(columns @ weights + offset)
         gradient = columns.T @ (label - chance) - precision * (weights - mean)
         curvature = (columns * (chance * (1 - chance))[:, None]).T @ columns + np.diag(precision)
         step = np.linalg.solve(curvature, gradient)
+        while log_posterior(weights + step) < log_posterior(weights) - 1e-9:  # from a prior far off it overshoots
+            step = step / 2
         weights = weights + step
         if np.abs(step).max() < 1e-8:
             break

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import trained
+from trained import SMALL
 
 import retentionjax as rj
 from experiments import train as command
@@ -20,14 +22,6 @@ OFFERS: dict[str, Any] = {
     **{f"credit_{amount}": {"amount": amount, "days": 1, "effect_days": 30} for amount in (1, 2, 5, 10, 15, 20)},
     **{f"upgrade_{cost}": {"cost": cost, "days": 30, "say": "twice the speed"} for cost in (1, 2, 3, 4, 5, 6)},
 }
-SMALL = (
-    *("--churn.booster.trees", "10", "--churn.folds", "2", "--policy.ppo.num-iterations", "4"),
-    *("--policy.ppo.num-envs", "32", "--policy.ppo.num-minibatches", "2", "--policy.spend-tolerance", "0", "9"),
-    *("--policy.tuning-replicates", "1", "--policy.check-replicates", "1", "--evaluate.replicates", "1"),
-    *("--evaluate.tuning-replicates", "1", "--evaluate.tuning-steps", "2", "--evaluate.thompson-rounds", "1"),
-    *("--evaluate.t-learner.episodes", "16384", "--evaluate.t-learner.trees", "2", "--evaluate.t-learner.depth", "2"),
-    *("--evaluate.optimum-customers", "2", "--evaluate.optimum-replicates", "20", "--report.replicates", "1"),
-)
 
 
 def table(rows: int = 600) -> pd.DataFrame:
@@ -115,6 +109,12 @@ def test_the_command_decides_with_the_bundle(run: Any, capsys: pytest.CaptureFix
     assert cli.main(["decide", "--bundle", run.folder, "--customer", str(customer), "--json"]) == 0
     decision = json.loads(capsys.readouterr().out)
     assert len(decision["explanation"]["actions"]) == 1 + 20 * 2
+
+
+def test_its_decision_is_served_with_a_message(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contact = trained.served_contact(Path(run.folder), tmp_path, monkeypatch)
+    assert contact["offer"]["name"] in OFFERS
+    assert "Acme" in contact["message"]["text"]
 
 
 def test_sizes_follow_the_minutes() -> None:

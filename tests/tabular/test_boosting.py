@@ -62,3 +62,14 @@ def test_each_row_is_scored_by_a_booster_of_the_other_folds() -> None:
         xgboost.DMatrix(x[~others], feature_types=["q"] * 3)
     )
     np.testing.assert_array_equal(scores[~others], expected)
+
+
+def test_rows_of_a_customer_stay_in_one_fold_and_features_that_tell_nobody_apart_make_no_customers() -> None:
+    random = np.random.default_rng(0)
+    x, label = random.random((600, 3)).astype(np.float32), random.integers(0, 2, 600)
+    who = random.integers(0, 120, 600)
+    fold = assign_folds(x, label, 5, 0, who)
+    assert all(len(set(fold[who == each])) == 1 for each in np.unique(who))
+    assert np.bincount(fold).min() > 90
+    few = random.integers(0, 2, (600, 1)).astype(np.float32)
+    assert np.bincount(assign_folds(few, label, 5, 0)).tolist() == [120] * 5
