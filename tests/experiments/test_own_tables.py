@@ -13,7 +13,7 @@ from scipy.special import expit
 from experiments import acceptance, churn, classification, companies
 from experiments.acceptance import AcceptanceConfig
 from experiments.churn import ChurnConfig
-from experiments.classification import Gates, ClassifierSettings
+from experiments.classification import ClassifierSettings, Gates
 from experiments.stage import Context
 from retentionjax import storage
 from retentionjax.company import Company
