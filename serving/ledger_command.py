@@ -1,7 +1,8 @@
 """`retentionjax ledger {export,erase,purge,audit}`: what is done with a ledger beside serving from it.
 
-export writes the table that off-policy evaluation reads; erase forgets one customer; purge deletes decisions past the
-retention period; audit computes every sum anew and looks for what should not be. A running service need not stop.
+export writes the table that off-policy evaluation reads, or a campaign as the files that company.yaml reads; erase
+forgets one customer; purge deletes decisions past the retention period; audit computes every sum anew and looks for
+what should not be. A running service need not stop.
 """
 
 import argparse
@@ -9,8 +10,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
+from retentionjax.errors import ConfigError
 from serving import settings
 from serving.ledger import Ledger
+
+_DECISIONS = "decisions"
+_FILES = ("customers", "contacts", "departures")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -19,8 +24,12 @@ def main(arguments: Sequence[str]) -> int:
     place = argparse.ArgumentParser(add_help=False)
     place.add_argument("--database", metavar="URL", help=f"the ledger [{settings.Settings.database}]")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    export = verbs.add_parser("export", parents=[place], help="decisions, propensities and rewards as Parquet")
-    export.add_argument("--out", required=True, metavar="FILE.parquet")
+    export = verbs.add_parser("export", parents=[place], help="decisions as Parquet, or what company.yaml reads as CSV")
+    export.add_argument("--out", required=True, metavar="PATH", help="a file of decisions, or a folder")
+    export.add_argument(
+        "--what", default=_DECISIONS, help=f"{_DECISIONS}, or some of {','.join(_FILES)} [{_DECISIONS}]"
+    )
+    export.add_argument("--campaign", default="default", metavar="ID", help="whose files [default]")
     erase = verbs.add_parser("erase", parents=[place], help="forget one customer; sums of money stay")
     erase.add_argument("--customer", required=True, metavar="ID")
     purge = verbs.add_parser("purge", parents=[place], help="delete old decisions; sums of money stay")
@@ -36,8 +45,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _export(ledger: Ledger, parsed: argparse.Namespace) -> int:
-    count = ledger.export(parsed.out)
-    print(f"{parsed.out}: {count:,} decisions")
+    what = parsed.what.split(",")
+    if what == [_DECISIONS]:
+        print(f"{parsed.out}: {ledger.export(parsed.out):,} decisions")
+        return 0
+    if stray := set(what) - set(_FILES):
+        raise ConfigError(f"what is {min(stray)!r}; allowed: {_DECISIONS}, or some of {','.join(_FILES)}")
+    counts = ledger.export_company(parsed.out, parsed.campaign, what)
+    rows = ", ".join(f"{name}.csv ({count:,} rows)" for name, count in counts.items())
+    print(f"{parsed.out}: {rows}, and company.yaml to read them")
     return 0
 
 

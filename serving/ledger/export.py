@@ -9,7 +9,9 @@ decision, and over `REWARD_DAYS` after its last one, less what the decision itse
 The discount is that of its own offer, if it was accepted: in full, or for the days that it ran where the customer left
 before its end. A contact cancelled before it was sent cost nothing. A customer without a reported churn stayed. The
 reward is null while it is not known: the contact is not answered, or the time is not over and the customer has not
-left. Over a finished episode the rewards sum to what the customer brought. Erased customers are not in the table.
+left. Over a finished episode the rewards sum to what the customer brought. Erased customers are not in the
+table, nor are those whom the campaign holds out or tries in a pilot: they were drawn by a hash, whoever they are, so
+the others stand for all, and the propensities of the others are those of all that was random in their decisions.
 """
 
 import math
@@ -36,6 +38,7 @@ _DECISIONS = """
         COALESCE(c.contact_cost_micros, 0), COALESCE(c.offer_cost_micros, 0), c.accepted_at,
         COALESCE(c.amount_micros, 0), COALESCE(c.offer_days, 1), d.offer
     FROM decisions d
+    JOIN assignments a ON a.customer_id = d.customer_id AND a.campaign_id = d.campaign_id AND a.arm = 'policy'
     LEFT JOIN customers u ON u.customer_id = d.customer_id
     LEFT JOIN contacts c ON c.decision_id = d.decision_id
     WHERE d.executed = 1 AND d.observation IS NOT NULL AND d.mask IS NOT NULL

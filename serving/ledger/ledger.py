@@ -336,6 +336,13 @@ class Ledger:
         with self.read() as reader, storage.new_file(path) as partial:
             return export.export(reader._connection, partial, reader.now)  # noqa: SLF001 - its own
 
+    def export_company(self, folder: str | os.PathLike[str], campaign_id: str, what: Sequence[str]) -> dict[str, int]:
+        """Writes a campaign as files that company.yaml reads; how many rows each has. See `company_files`."""
+        from serving.ledger import company_files
+
+        with self.read() as reader:
+            return company_files.export(reader._connection, storage.as_path(folder), campaign_id, what)  # noqa: SLF001
+
     def expire(self, reservation_days: float) -> int:
         """Releases all reservations of contacts sent so long ago without an answer; how many."""
         expired = 0

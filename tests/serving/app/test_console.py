@@ -289,7 +289,7 @@ def test_who_changed_what_is_shown_with_the_keys(own: Running, bundle: Path) -> 
     assert [(each.what, each.value) for each in reversed(changes)] == [
         ("kill switch", "baseline"),
         ("kill switch", "policy"),
-        ("campaign spring", "$12.50, 1,000 customers, 90 days"),
+        ("campaign spring", "$12.50, 1,000 customers, 90 days, 5.0% held out"),
         ("shadow bundle", str(bundle)),
         ("kill switch", "policy"),
         ("shadow bundle", "none"),

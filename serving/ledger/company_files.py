@@ -1,0 +1,226 @@
+"""A campaign as the files that company.yaml reads: its customers, whom it contacted, who left; and the part of
+company.yaml that reads them.
+
+- `customers.csv`: one row a customer with the facts of her first decision in the campaign, and the charge then.
+- `contacts.csv`: one assignment a row. `group` says by what it was made: `holdout`, once, on the day she was drawn;
+  `pilot`, on the day her arm was carried out; `policy`, each day on which there was a choice. `propensity` is that of
+  the arm: in the first two, of all who were held out or tried; else of the action. A contact that was cancelled before
+  it was sent was not accepted.
+- `departures.csv`: when she left, and until when that is known: by what was reported, at least to her assignment. A
+  pilot's customers are followed to its end, after which the policy contacts them.
+
+The policy chooses by scores that change from day to day and that the files do not hold, so what follows its contacts
+does not tell what they do: the snippet leaves its rows out. Decisions of a shadow and erased customers are not in them.
+"""
+
+import csv
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from etils import epath
+
+from retentionjax import storage
+from retentionjax.company.offers import NONE
+from retentionjax.errors import ConfigError
+from serving.ledger import views
+from serving.ledger.database import Connection
+from serving.ledger.types import CampaignView
+
+WHAT = ("customers", "contacts", "departures")
+SNIPPET = "company.yaml"
+CHARGE = "charge_per_30_days"
+_SNAPSHOT = "first_decision"
+_CONTACTS = ("customer_id", "assigned_at", "arm", "propensity", "accepted", "group")
+
+_FIRST = """
+    SELECT d.customer_id, d.decided_at, d.monthly_charge, d.basis FROM decisions d
+    JOIN assignments a ON a.customer_id = d.customer_id AND a.campaign_id = d.campaign_id
+    WHERE d.campaign_id = ? AND d.executed = 1 AND d.basis IS NOT NULL
+    ORDER BY d.customer_id, d.decided_at, d.decision_id"""
+_ASSIGNED = """
+    SELECT d.customer_id, d.decided_at, d.action, d.offer, d.mask, d.propensities, c.state,
+        a.arm, a.pilot_arm, a.assigned_at, a.acted_at, g.holdout, g.pilot, u.churned_at
+    FROM decisions d
+    JOIN assignments a ON a.customer_id = d.customer_id AND a.campaign_id = d.campaign_id
+    JOIN designs g ON g.campaign_id = a.campaign_id AND g.number = a.design
+    LEFT JOIN contacts c ON c.decision_id = d.decision_id
+    LEFT JOIN customers u ON u.customer_id = d.customer_id
+    WHERE d.campaign_id = ? AND d.executed = 1 AND d.mask IS NOT NULL AND d.basis IS NOT NULL
+    ORDER BY d.customer_id, d.decided_at, d.decision_id"""
+_FOLLOWED = """
+    SELECT a.customer_id, COALESCE(a.acted_at, a.assigned_at), a.arm, u.churned_at, u.observed_until FROM assignments a
+    LEFT JOIN customers u ON u.customer_id = a.customer_id
+    WHERE a.campaign_id = ? AND EXISTS (SELECT 1 FROM decisions d WHERE d.customer_id = a.customer_id
+        AND d.campaign_id = a.campaign_id AND d.basis IS NOT NULL AND d.executed = 1)
+    ORDER BY a.customer_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A decision with the arm of its customer, as `_ASSIGNED` gives it."""
+
+    customer_id: str
+    decided_at: float
+    action: int
+    offer: str | None
+    mask: bytes
+    propensities: bytes
+    state: str | None
+    arm: str
+    pilot_arm: str | None
+    assigned_at: float
+    acted_at: float | None
+    holdout: float
+    pilot: str | None
+    churned_at: float | None
+
+
+def export(connection: Connection, folder: epath.Path, campaign_id: str, what: Sequence[str]) -> dict[str, int]:
+    """Writes the files named in `what` into `folder`, each whole or not at all; how many rows each has.
+
+    Raises ConfigError for a campaign that is not there.
+    """
+    campaign = views.campaigns(connection, [campaign_id]).get(campaign_id)
+    if campaign is None:
+        raise ConfigError(f"campaign is {campaign_id!r}; allowed: one that the ledger has")
+    facts = _facts(connection, campaign_id)
+    tables: Mapping[str, tuple[Sequence[str], Iterator[Sequence[Any]]]] = {
+        "customers": (("customer_id", _SNAPSHOT, CHARGE, *facts), _customers(connection, campaign_id, facts)),
+        "contacts": (_CONTACTS, _contacts(connection, campaign)),
+        "departures": (("customer_id", "left_on", "observed_until"), _departures(connection, campaign)),
+    }
+    counts = {name: _write(folder / f"{name}.csv", *tables[name]) for name in WHAT if name in what}
+    storage.write_text(folder / SNIPPET, _snippet(campaign, facts, counts))
+    return counts
+
+
+def _write(path: epath.Path, columns: Sequence[str], rows: Iterator[Sequence[Any]]) -> int:
+    count = 0
+    with storage.new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow(row)
+            count += 1
+    return count
+
+
+def _first(connection: Connection, campaign_id: str) -> Iterator[tuple[str, float, float, Mapping[str, Any]]]:
+    """(customer, when, charge, facts) of the first decision about each."""
+    before = None
+    for customer, at, charge, basis in connection.stream(_FIRST, campaign_id):
+        if customer != before:
+            before = customer
+            yield customer, at, charge, msgspec.json.decode(basis)["facts"]
+
+
+def _facts(connection: Connection, campaign_id: str) -> dict[str, bool]:
+    """Names of the facts, and whether all that is known of each is numbers."""
+    numeric: dict[str, bool] = {}
+    for *_, facts in _first(connection, campaign_id):
+        for name, value in facts.items():
+            is_number = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+            numeric[name] = numeric.get(name, True) and is_number
+    return numeric
+
+
+def _customers(connection: Connection, campaign_id: str, facts: Mapping[str, bool]) -> Iterator[Sequence[Any]]:
+    for customer, at, charge, known in _first(connection, campaign_id):
+        yield customer, _date(at), charge, *(known.get(name) for name in facts)
+
+
+def _contacts(connection: Connection, campaign: CampaignView) -> Iterator[Sequence[Any]]:
+    """One assignment a customer and day: where there are several, the contact."""
+    today: tuple[str, str] | None = None
+    held: Sequence[Any] | None = None
+    for found in connection.stream(_ASSIGNED, campaign.campaign_id):
+        row = _assignment(_Decided(*found))
+        if row is None:
+            continue
+        if held is not None and (row[0], row[1]) != today:
+            yield held
+            held = None
+        if held is None or row[2] != NONE:
+            held, today = row, (row[0], row[1])
+    if held is not None:
+        yield held
+
+
+def _assignment(row: _Decided) -> Sequence[Any] | None:
+    """A row of `contacts.csv`; None where nothing was drawn, or the customer had left, as was reported later."""
+    arm, at = NONE if row.offer is None else row.offer, _date(row.decided_at)
+    accepted = None if row.state in (None, "reserved") else int(row.state == "accepted")
+    if row.churned_at is not None and at > _date(row.churned_at):
+        return None
+    if row.arm == "holdout":
+        return (row.customer_id, at, NONE, _tried(row), None, "holdout") if row.decided_at == row.assigned_at else None
+    if row.arm == "pilot" and row.decided_at == row.acted_at:
+        return row.customer_id, at, arm, _tried(row), accepted, "pilot"
+    if int.from_bytes(row.mask, "little") == 1:  # to wait was all that was allowed
+        return None
+    propensity = float(np.frombuffer(row.propensities, "<f4")[row.action])
+    return row.customer_id, at, arm, propensity, accepted, "policy"
+
+
+def _tried(row: _Decided) -> float:
+    """Probability of her arm, `none` in the hold-out, of all whom the campaign held out or tried when it drew her."""
+    pilot = None if row.pilot is None else views.read_pilot(row.pilot)
+    if pilot is None or row.assigned_at >= pilot.ends_at:
+        return 1.0
+    share = pilot.share * dict(pilot.arms).get(row.pilot_arm or NONE, 0.0)
+    alone = row.holdout if row.pilot_arm in (None, NONE) else 0.0
+    return (share + alone) / (row.holdout + pilot.share)
+
+
+def _departures(connection: Connection, campaign: CampaignView) -> Iterator[Sequence[Any]]:
+    ends = campaign.pilot.ends_at if campaign.pilot is not None else None
+    for customer, at, arm, churned_at, observed_until in connection.stream(_FOLLOWED, campaign.campaign_id):
+        until = max(at, *(each for each in (churned_at, observed_until) if each is not None), at)
+        if arm == "pilot" and ends is not None:
+            until = max(at, min(until, ends))
+        left = churned_at is not None and churned_at <= until
+        yield customer, _date(churned_at) if left else None, _date(until)
+
+
+def _date(at: float) -> str:
+    """The day, UTC."""
+    return dt.datetime.fromtimestamp(at, dt.UTC).date().isoformat()
+
+
+def _snippet(campaign: CampaignView, facts: Mapping[str, bool], counts: Mapping[str, int]) -> str:
+    quoted = {name: msgspec.json.encode(name).decode() for name in facts}
+    numeric = ", ".join(quoted[name] for name, is_number in facts.items() if is_number)
+    categorical = ", ".join(f"{quoted[name]}: infer" for name, is_number in facts.items() if not is_number)
+    parts = {
+        "customers": f"""\
+customers:
+  file: customers.csv
+  id: customer_id
+  charge: {CHARGE}
+  snapshot: {_SNAPSHOT}
+  window_days: 30
+  numeric: [{numeric}]
+  categorical: {{{categorical}}}
+  nullable: [{", ".join(quoted.values())}]
+""",
+        "contacts": """\
+contacts:
+  file: contacts.csv
+  at: assigned_at
+  offer: arm
+  propensity: propensity
+  accepted: accepted
+  exclude: {group: "== policy"}  # chosen by scores that changed from day to day: they do not tell what a contact does
+""",
+        "departures": """\
+departures: {file: departures.csv, left_on: left_on, observed_until: observed_until}
+""",
+    }
+    head = (
+        f"# What campaign {campaign.campaign_id} of the service knows; offers, limits and messages stay as they are.\n"
+    )
+    return head + "".join(parts[name] for name in WHAT if name in counts)
