@@ -20,7 +20,7 @@ from litestar.serialization import encode_json
 import retentionjax
 from retentionjax.data import Schema
 from retentionjax.decide.facts import LEAST_CHARGE, MOST_CHARGE, Facts
-from serving.security.guards import requires
+from serving.security.gate import requires
 
 SCHEME = "ApiKey"
 TAGS = {

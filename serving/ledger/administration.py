@@ -133,16 +133,9 @@ def set_time_zone(connection: Connection, customer_id: str, time_zone: str | Non
     connection.run(_TIME_ZONE, customer_id, time_zone)
 
 
-def kill_switch(connection: Connection) -> KillSwitch:
-    """What decides: the policy, the baseline, or nobody (never contact). Raises LedgerError for an unknown value."""
-    found = connection.rows(_SWITCH, "kill_switch")
-    value: KillSwitch = found[0][0] if found else "policy"
-    return _allowed_switch(value)
-
-
 def set_kill_switch(connection: Connection, value: KillSwitch, now: float) -> None:
     """Sets the kill switch."""
-    connection.run(_SET_SWITCH, "kill_switch", _allowed_switch(value), now)
+    connection.run(_SET_SWITCH, "kill_switch", views.allowed_switch(value), now)
 
 
 def touch(connection: Connection, now: float) -> None:
@@ -236,12 +229,6 @@ def changed(connection: Connection, who: str, what: str, value: str, now: float)
 def changes(connection: Connection, limit: int) -> list[Change]:
     """Who set what, latest first."""
     return [Change(*row) for row in connection.rows(_CHANGES, limit)]
-
-
-def _allowed_switch(value: KillSwitch) -> KillSwitch:
-    if value not in get_args(KillSwitch):
-        raise LedgerError(f"kill switch is {value!r}; allowed: {', '.join(get_args(KillSwitch))}")
-    return value
 
 
 def _slot(stored: dict[str, str] | None) -> BundleSlot | None:

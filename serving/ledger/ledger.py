@@ -127,7 +127,7 @@ class Reader:
 
     def kill_switch(self) -> KillSwitch:
         """What decides: "policy" unless it was set."""
-        return administration.kill_switch(self._connection)
+        return views.kill_switch(self._connection)
 
     def slots(self) -> Slots:
         """Which bundles serve."""

@@ -1,4 +1,4 @@
-"""Campaigns and customers as a decision sees them: five statements for a whole micro-batch.
+"""Campaigns, customers and the kill switch as a decision sees them: six statements for a whole micro-batch.
 
 Days are those of the asking campaign: a contact of any campaign counts on the day floor((send_at − starts_at)/86400).
 A day that is past or today is executed, a later one pending; cancelled contacts never were. A customer without an
@@ -8,20 +8,21 @@ assignment is drawn here, by a hash; `recording` writes it with her first decisi
 import functools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from retentionjax.decide.draws import Arm, Pilot, arm, place
 from serving.ledger.database import Connection, Row, texts
 from serving.ledger.errors import LedgerError
-from serving.ledger.types import Assignment, CampaignView, ConsentStatus, CustomerView
+from serving.ledger.types import Assignment, CampaignView, ConsentStatus, CustomerView, KillSwitch
 
 _CAMPAIGNS = """
     SELECT c.campaign_id, c.budget_micros, c.spent_micros, c.reserved_micros, c.starts_at, c.horizon_days,
         c.customers_expected, c.salt, c.design, d.holdout, d.pilot
     FROM campaigns c JOIN designs d ON d.campaign_id = c.campaign_id AND d.number = c.design
     WHERE c.campaign_id IN (SELECT value FROM json_each(?))"""
+_SWITCH = "SELECT value FROM switches WHERE name = 'kill_switch'"
 _PILOT_MONEY = """
     SELECT CAST(COALESCE(SUM(reserved_micros + spent_micros), 0) AS BIGINT) FROM contacts
     WHERE campaign_id = ? AND pilot = 1"""
@@ -62,6 +63,19 @@ def pilot_micros(connection: Connection, campaign_id: str) -> int:
     """What contacts of a campaign's pilot have reserved and spent."""
     used: int = connection.rows(_PILOT_MONEY, campaign_id)[0][0]
     return used
+
+
+def kill_switch(connection: Connection) -> KillSwitch:
+    """What decides: the policy, the baseline, or nobody (never contact). Raises LedgerError for an unknown value."""
+    found = connection.rows(_SWITCH)
+    return allowed_switch(found[0][0]) if found else "policy"
+
+
+def allowed_switch(value: KillSwitch) -> KillSwitch:
+    """The value. Raises LedgerError for an unknown one."""
+    if value not in get_args(KillSwitch):
+        raise LedgerError(f"kill switch is {value!r}; allowed: {', '.join(get_args(KillSwitch))}")
+    return value
 
 
 def customers(

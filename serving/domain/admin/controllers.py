@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from serving.problems import responses
-from serving.security.guards import requires
+from serving.security.gate import requires
 
 KILL_SWITCH = "/v1/admin/kill-switch"
 

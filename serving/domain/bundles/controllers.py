@@ -14,8 +14,7 @@ from serving.domain.bundles.schemas import ActivateIn, BundleOut, BundlesOut, fi
 from serving.engine.slots import Lineup, Slot
 from serving.ledger.types import SlotName
 from serving.problems import Problem, field_error, invalid, responses
-from serving.security.gate import Caller
-from serving.security.guards import requires
+from serving.security.gate import Caller, requires
 
 _log = structlog.get_logger("serving.bundles")
 

@@ -26,8 +26,7 @@ from serving.ledger.types import DAY, Campaign, CampaignView
 from serving.lift.answer import LiftOut
 from serving.lift.looking import look
 from serving.problems import Problem, field_error, invalid, not_found, responses
-from serving.security.gate import Caller
-from serving.security.guards import requires
+from serving.security.gate import Caller, requires
 
 CAMPAIGN = "/v1/campaigns/{campaign_id:str}"
 

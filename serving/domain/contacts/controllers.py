@@ -11,7 +11,7 @@ from serving.engine.contract import Decision
 from serving.fields import iso
 from serving.ledger.types import DAY, DueContact
 from serving.problems import responses
-from serving.security.guards import requires
+from serving.security.gate import requires
 
 LATEST = DAY
 """Seconds after which a message that was not sent is not sent any more; its reservation comes back by itself."""

@@ -11,7 +11,7 @@ from serving.engine.messages import is_zone
 from serving.fields import CustomerInPath, iso
 from serving.ledger.types import Consent, ContactRecord
 from serving.problems import field_error, invalid, not_found, responses
-from serving.security.guards import requires
+from serving.security.gate import requires
 
 CONSENT = "/v1/customers/{customer_id:str}/consent"
 

@@ -34,8 +34,7 @@ from serving.ledger import LedgerUnavailable
 from serving.ledger.types import DecisionRecord
 from serving.problems import Problem, details_of, field_error, invalid, not_found, responses
 from serving.security.bodies import BATCH_BODY_LIMIT, decode
-from serving.security.gate import Caller
-from serving.security.guards import requires
+from serving.security.gate import Caller, requires
 from serving.security.headers import sole
 from serving.side_work import TOKENS
 

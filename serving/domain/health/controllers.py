@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from serving.observability import metrics
 from serving.problems import responses
-from serving.security.guards import requires
+from serving.security.gate import requires
 
 
 class Alive(msgspec.Struct, frozen=True):

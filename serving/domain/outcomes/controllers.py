@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from serving.domain.outcomes.schemas import OutcomeIn, OutcomeOut, OutcomesIn, OutcomesOut
 from serving.ledger.types import Outcome
 from serving.problems import Problem, field_error, invalid, responses
-from serving.security.guards import requires
+from serving.security.gate import requires
 
 _OF_DECISION: Final = ("accepted", "declined", "churned", "opted_out")
 _OF_CUSTOMER: Final = ("churned", "kept", "revenue")

@@ -16,7 +16,7 @@ from experiments import first_request
 from retentionjax.bundle import loading
 from retentionjax.decide import Decider
 from retentionjax.decide import decide as decide_command
-from serving.security.guards import requires
+from serving.security.gate import requires
 
 OPEN = {"/healthz", "/readyz", "/console/sign-in", "/console/static/{file_path:path}"}
 UNKNOWN = "0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
