@@ -104,7 +104,7 @@ async def show_campaign(request: Http) -> Response[Any]:
 
 @post("/campaigns", guards=[signed_in()], status_code=200)
 async def change_campaign(request: Http) -> Response[Any]:
-    """Sets budget and size."""
+    """Sets budget, size and hold-out."""
     fields = await read_form(request)
     name = fields.get("campaign_id", "")
     if not re.search(NAME_PATTERN, name):
@@ -112,6 +112,7 @@ async def change_campaign(request: Http) -> Response[Any]:
     numbers = {
         "budget_micros": round(_number(fields, "dollars") * 1e6),
         "customers_expected": int(_number(fields, "customers")),
+        **({"holdout": _number(fields, "holdout") / 100} if fields.get("holdout") else {}),
     }
     wanted = decode(msgspec.json.encode(numbers), CampaignIn)
     await asyncio.to_thread(save_campaign, request.app.state, name, wanted, request.auth.caller)

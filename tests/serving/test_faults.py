@@ -1,7 +1,7 @@
 """The whole service when things break: real processes, real sockets, SIGKILL, a database that goes, crowds of clients.
 
 What must hold: no acknowledged decision is lost, nobody is contacted twice, a retry is answered the same, and the money
-spent is the sum of the ledger to the micro-unit and within the budget.
+spent is the sum of the ledger to the micro-unit and within the budget. Who is held out is not contacted.
 """
 
 import contextlib
@@ -17,11 +17,13 @@ import postgres_server
 import pytest
 from service_process import Client, Load, Sent, Service, together
 
+from retentionjax.decide.draws import place
 from serving.ledger import Ledger
 from serving.ledger.types import DAY, MICROS, Campaign
 
 CUSTOMERS = [f"customer-{number}" for number in range(60)]
 COOLDOWN_DAYS = 7
+HOLDOUT, SALT = 0.2, "storm"
 DRAINED = {0, -signal.SIGTERM}  # once it has drained, uvicorn dies of the signal that it was sent
 
 
@@ -41,8 +43,8 @@ def postgres() -> Iterator[postgres_server.Server]:
         yield server
 
 
-def campaign(name: str, dollars: float) -> Campaign:
-    return Campaign(name, int(dollars * MICROS), time.time() - DAY / 2, 90, 100, holdout=0.0)
+def campaign(name: str, dollars: float, holdout: float = HOLDOUT) -> Campaign:
+    return Campaign(name, int(dollars * MICROS), time.time() - DAY / 2, 90, 100, holdout=holdout, salt=SALT)
 
 
 def prepared(database: str, dollars: float) -> tuple[Ledger, str]:
@@ -63,7 +65,7 @@ def consent(ledger: Ledger, customers: Sequence[str]) -> None:
 
 
 def check(ledger: Ledger, sent: Sequence[Sent]) -> None:
-    """The books are right, and every acknowledged decision is there as it was answered."""
+    """The books are right, each acknowledged decision is there as it was answered, and all hold out the same."""
     with ledger.read() as reader:
         assert reader.audit(cooldown_days=COOLDOWN_DAYS) == []
         for each in sent:
@@ -74,6 +76,9 @@ def check(ledger: Ledger, sent: Sequence[Sent]) -> None:
             assert found.response is not None
             assert json.loads(found.response) == each.answer.json
             assert found.customer_id == each.customer
+            held_out = place(SALT, each.customer) < HOLDOUT
+            assert each.answer.json["reason"] == ("holdout" if held_out else "policy")
+            assert not held_out or each.answer.json["decision"] == "wait"
 
 
 def ended(number: int, seconds: float = 60.0) -> bool:
@@ -214,7 +219,7 @@ def test_two_services_on_one_database_keep_the_same_promises(pair: tuple[list[Se
 def test_sixty_four_clients_on_one_customer_get_one_contact(pair: tuple[list[Service], Ledger, str]) -> None:
     services, ledger, token = pair
     with ledger.transaction() as tx:
-        tx.put_campaign(campaign("crowd", 1000.0))
+        tx.put_campaign(campaign("crowd", 1000.0, holdout=0.0))
     consent(ledger, ["darling"])
     clients = [Client(services[number % 2], token) for number in range(64)]
     answers = together([lambda client=each: client.decide("darling", "crowd") for each in clients])  # type: ignore[misc]

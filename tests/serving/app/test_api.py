@@ -16,6 +16,7 @@ from experiments import first_request
 from retentionjax.bundle import loading
 from retentionjax.decide import Decider
 from retentionjax.decide import decide as decide_command
+from retentionjax.decide.draws import place
 from serving.security.gate import requires
 
 OPEN = {"/healthz", "/readyz", "/console/sign-in", "/console/static/{file_path:path}"}
@@ -114,6 +115,79 @@ def test_a_campaign_is_made_and_changed_but_never_below_what_is_used(service: Ru
         moved = {"budget_micros": 10**10, "customers_expected": 10, "starts_at": "2026-05-01T00:00:00Z"}
         refused = client.put("/v1/campaigns/default", json=moved)
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (409, "starts_at")
+
+
+def test_a_campaign_holds_out_and_pilots_as_it_is_told(service: Running) -> None:
+    arms = {"none": 0.5, "hello": 0.25, "ten": 0.25}
+    trial = {"share": 0.25, "arms": arms, "ends_at": "2026-08-01T00:00:00Z", "budget_share": 0.5}
+    body = {"budget_micros": 7_000_000, "customers_expected": 10}
+    with service.client("admin") as client:
+
+        def put(**changed: Any) -> Any:
+            return client.put("/v1/campaigns/proof", json={**body, **changed}).json()
+
+        made = put(salt="s")
+        assert made["holdout"] == {"share": 0.05, "customers": 0, "of_customers": 0, "salt": "s"}
+        assert made["pilot"] is None
+        changed = put(holdout=0.75, pilot=trial)
+        assert changed["pilot"] == trial | {"customers": 0, "acted": 0, "used_micros": 0}
+        assert put() == changed, "what is left out stays as it was"
+        faults = {
+            "holdout": {"holdout": 0.95},
+            "pilot.share": {"holdout": 0.9},
+            "pilot.arms": {"pilot": trial | {"arms": {"none": 0.2, "ten": 0.8}}},
+            "pilot.arms.fifty": {"pilot": trial | {"arms": {"none": 0.2, "fifty": 0.8}}},
+            "salt": {"salt": "t"},
+        }
+        for field, wrong in faults.items():
+            assert [each["field"] for each in put(**wrong)["errors"]] == [field]
+        names = [f"P-{number}" for number in range(12)]
+        decided = [
+            client.post(
+                "/v1/decisions",
+                json={"customer_id": each, "facts": FACTS, "campaign_id": "proof", "explain": True},
+            ).json()
+            for each in names
+        ]
+        drawn = {each["customer_id"]: each["reason"] for each in decided}
+        assert drawn == {each: "holdout" if place("s", each) < 0.75 else "pilot" for each in names}
+        for each in decided:
+            why = {rule["rule"]: rule["why"] for rule in each["explanation"]["constraints"]}
+            assert each["decision"] == "wait"
+            assert ("never contacts" in why["holdout"]) if each["reason"] == "holdout" else ("pilot" in why["pilot"])
+            assert client.get(f"/v1/decisions/{each['decision_id']}").json()["decision"]["reason"] == each["reason"]
+        now = client.get("/v1/campaigns/proof").json()
+        held_out = sum(each == "holdout" for each in drawn.values())
+        assert (now["holdout"]["customers"], now["holdout"]["of_customers"]) == (held_out, 12)
+        assert (now["pilot"]["customers"], now["pilot"]["acted"]) == (12 - held_out, 0), "nobody consented"
+        ledger = client.get(f"/v1/customers/{names[0]}/ledger").json()
+        assert ledger["arms"] == {"proof": drawn[names[0]]}
+
+
+def test_outcomes_of_customers_need_no_decision(service: Running) -> None:
+    with service.client("decide") as client:
+
+        def report(**outcome: Any) -> Any:
+            return client.post("/v1/outcomes", json={"outcomes": [outcome]}).json()
+
+        paid = {"customer_id": "Q-1", "kind": "revenue", "amount_micros": 49_990_000, "reference": "invoice-7"}
+        told = [paid, paid, {"customer_id": "Q-1", "kind": "kept"}, {"customer_id": "Q-2", "kind": "churned"}]
+        assert [report(**each)["results"][0]["status"] for each in told] == [
+            "applied", "duplicate", "applied", "applied",
+        ]  # fmt: skip
+        faults = {
+            "outcomes[0].customer_id": {"kind": "kept"},
+            "outcomes[0].kind": {"customer_id": "Q-1", "kind": "accepted"},
+            "outcomes[0].amount_micros": {"customer_id": "Q-1", "kind": "revenue", "reference": "i"},
+            "outcomes[0].reference": {"customer_id": "Q-1", "kind": "kept", "reference": "i"},
+        }
+        for field, wrong in faults.items():
+            assert [each["field"] for each in report(**wrong)["errors"]] == [field]
+    with service.client("report") as client:
+        held = client.get("/v1/customers/Q-1/ledger").json()
+        assert held["revenue_micros"] == 49_990_000
+        assert held["observed_until"] is not None
+        assert client.get("/v1/customers/Q-2/ledger").json()["churned_at"] is not None
 
 
 def test_bundles_are_listed_and_one_that_is_none_leaves_all_as_it_was(service: Running, tmp_path: Path) -> None:
