@@ -108,24 +108,21 @@ def draft(served: Served, slot: SlotName, situations: Sequence[Situation], terms
     ids = uuids7(terms.now, len(situations))
     drawn = [uniform(each.ask.customer_id, each.ask.campaign_id, each.day) for each in situations]
     rows = _rows(decided, sample(decided.propensities, np.array(drawn)), limits, customers)
-    rows = (
-        row if each.pilot is None or each.view.assignment.acted else _piloted(served, each, terms, row)
-        for each, row in zip(situations, rows, strict=True)
-    )
-    return [
-        _contact(served, slot, each, terms, decision_id, row)
-        if row.action != WAIT
-        else _wait(served, slot, each, terms, decision_id, row)
-        for each, decision_id, row in zip(situations, ids, rows, strict=True)
-    ]
+    drafts = []
+    for each, decision_id, row in zip(situations, ids, rows, strict=True):
+        if each.pilot is not None:
+            row = _piloted(served, each, terms, row)
+        make = _wait if row.action == WAIT else _contact
+        drafts.append(make(served, slot, each, terms, decision_id, row))
+    return drafts
 
 
 def _piloted(served: Served, situation: Situation, terms: Terms, row: Row) -> Row:
     """Her arm of the pilot, today, where all its arms could be carried out: then who is tried does not depend on the
-    arm, and those who were left alone are a control for those who were not. Otherwise she waits."""
-    pilot, choices = situation.pilot, served.choices
-    if pilot is None:
-        raise AssertionError("without a pilot nobody takes part in it")
+    arm, and those who were left alone are a control for those who were not. Otherwise she waits, as after it."""
+    pilot, choices, assignment = situation.pilot, served.choices, situation.view.assignment
+    if pilot is None or assignment.acted:
+        return row
     shares = {action: share for name, share in pilot.arms if (action := choices.today(name)) is not None}
     possible = len(shares) == len(pilot.arms) and all(row.mask >> action & 1 for action in shares)
     if possible and terms.switch == "policy" and _writes(served, situation, shares):
@@ -133,7 +130,7 @@ def _piloted(served: Served, situation: Situation, terms: Terms, row: Row) -> Ro
         if situation.pilot_cost <= situation.pilot_left:
             chances = np.zeros(choices.count, "<f4")
             chances[list(shares)] = list(shares.values())
-            action = choices.today(situation.view.assignment.arm.pilot_arm or NONE) or WAIT
+            action = choices.today(assignment.arm.pilot_arm or NONE) or WAIT
             return row._replace(action=action, propensity=shares[action], propensities=chances.tobytes(), pilot=True)
     return row._replace(
         action=WAIT, propensity=1.0, mask=1 << WAIT, removed=row.removed | {"pilot": choices.contacts},

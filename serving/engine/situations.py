@@ -113,9 +113,9 @@ def _barred(each: Situation, served: Served, now: float, switch: KillSwitch) -> 
     """Rules that the environment does not know, and the account's cap to the last micro-dollar."""
     barred: dict[str, int] = {}
     contacts = served.choices.contacts
-    if each.reason == "holdout":
+    if (assignment := each.view.assignment).arm.group == "holdout":
         barred["holdout"] = contacts
-    elif each.pilot is not None and each.view.assignment.acted:
+    elif each.pilot is not None and assignment.acted:
         barred["pilot"] = contacts
     if switch == "never":
         barred["kill_switch"] = contacts

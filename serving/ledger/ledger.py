@@ -184,12 +184,11 @@ class Transaction(Reader):
         LedgerError (a row contradicts itself); let it pass, so that the transaction is rolled back.
         """
         self._know([row.campaign_id for row in rows])
-        pairs = dict.fromkeys((row.customer_id, row.campaign_id) for row in rows)
-        if unseen := [pair for pair in pairs if pair not in self._seen and pair[1] in self._campaigns]:
+        pairs = {(row.customer_id, row.campaign_id) for row in rows if row.campaign_id in self._campaigns}
+        if unseen := pairs - self._seen.keys():
             self.customers([pair[0] for pair in unseen], [pair[1] for pair in unseen], self.now)
         recording.record(self._connection, rows, self._campaigns, self._seen)
-        for pair in pairs:
-            del self._seen[pair]  # it has decisions now
+        self._seen.clear()  # they have decisions now
 
     def set_message(self, decision_id: str, message_json: bytes, response: bytes | None = None) -> None:
         """Replaces a decision's message, and with `response` what a retry is answered."""

@@ -76,17 +76,7 @@ def record(
     if contacts:
         _reserve(connection, contacts)
     connection.insert("decisions", _DECISION, [_decision(row) for row in rows])
-    # A shadow must leave no trace in what the active bundle sees; where the models failed there is no score.
-    executed = [(row, seen[row.customer_id, row.campaign_id]) for row in rows if row.executed]
-    first = [row.decision_id for row, view in executed if view.baseline_churn_probability is None]
-    if first:
-        connection.run(_BASELINES, texts(first))
-    drawn = {(row.customer_id, row.campaign_id): row for row, view in executed if not view.assignment.recorded}
-    if drawn:
-        made = [_assignment(row, seen[pair], known[row.campaign_id]) for pair, row in drawn.items()]
-        connection.insert("assignments", _ASSIGNMENT, made)
-    if acted := [row for row, view in executed if row.pilot and view.assignment.recorded]:
-        connection.many(_ACTED, [(row.decided_at, row.customer_id, row.campaign_id) for row in acted])
+    _first(connection, rows, known, seen)
     if contacts:
         connection.insert("contacts", _CONTACT, [_contact(row, known[row.campaign_id]) for row in contacts])
 
@@ -104,6 +94,36 @@ def set_message(connection: Connection, decision_id: str, message_json: bytes, r
 def _key(key_id: str, key: str) -> str:
     """Whose key it is and the key in one column; an API key's id has no colon."""
     return f"{key_id}:{key}"
+
+
+def _first(
+    connection: Connection,
+    rows: Sequence[DecisionRow],
+    known: Mapping[str, CampaignView],
+    seen: Mapping[tuple[str, str], CustomerView],
+) -> None:
+    """Writes what is remembered of a customer's first decision in a campaign: her score, and the arm she was drawn to;
+    and of a pilot's that the arm was carried out."""
+    # A shadow must leave no trace in what the active bundle sees; where the models failed there is no score.
+    first: list[str] = []
+    drawn: dict[tuple[str, str], DecisionRow] = {}
+    acted: list[DecisionRow] = []
+    for row in rows:
+        if row.executed:
+            view = seen[pair := (row.customer_id, row.campaign_id)]
+            if view.baseline_churn_probability is None:
+                first.append(row.decision_id)
+            if not view.assignment.recorded:
+                drawn[pair] = row
+            elif row.pilot:
+                acted.append(row)
+    if first:
+        connection.run(_BASELINES, texts(first))
+    if drawn:
+        made = [_assignment(row, seen[pair], known[row.campaign_id]) for pair, row in drawn.items()]
+        connection.insert("assignments", _ASSIGNMENT, made)
+    if acted:
+        connection.many(_ACTED, [(row.decided_at, row.customer_id, row.campaign_id) for row in acted])
 
 
 def _check(row: DecisionRow, known: Mapping[str, CampaignView], seen: Mapping[tuple[str, str], CustomerView]) -> None:

@@ -31,7 +31,8 @@ _CUSTOMERS = """
 _CONSENTS = """
     SELECT customer_id, channel, status FROM consents WHERE customer_id IN (SELECT value FROM json_each(?))"""
 _DRAWN = """
-    SELECT a.customer_id, a.campaign_id, b.churn_probability, a.arm, a.pilot_arm, a.propensity, a.acted_at
+    SELECT a.customer_id, a.campaign_id, b.churn_probability, a.arm, a.pilot_arm, a.propensity,
+        CASE WHEN a.acted_at IS NULL THEN 0 ELSE 1 END
     FROM assignments a LEFT JOIN baselines b ON b.customer_id = a.customer_id AND b.campaign_id = a.campaign_id
     WHERE a.customer_id IN (SELECT value FROM json_each(?))"""
 _CONTACTS = """
@@ -51,6 +52,13 @@ def campaigns(connection: Connection, ids: Iterable[str]) -> dict[str, CampaignV
 def read_pilot(text: str) -> Pilot:
     """A pilot as `designs` keeps it."""
     return msgspec.json.decode(text, type=Pilot)
+
+
+@functools.lru_cache(maxsize=1024)
+def _recorded(found: tuple[Any, ...]) -> Assignment:
+    """(arm, pilot_arm, propensity, acted) as an assignment; there are few that differ."""
+    *words, acted = found
+    return Assignment(Arm(*words), acted=bool(acted))
 
 
 def draw(campaign: CampaignView, customer_id: str, at: float) -> Arm:
@@ -99,13 +107,12 @@ def customers(
     contacts: dict[str, list[Row]] = defaultdict(list)
     for row in connection.rows(_CONTACTS, wanted):
         contacts[row[0]].append(row)
-    drawn = {(row[0], row[1]): row[2:] for row in connection.rows(_DRAWN, wanted)}
+    drawn = {(row[0], row[1]): row for row in connection.rows(_DRAWN, wanted)}
     views = []
     for customer, campaign in zip(ids, campaign_ids, strict=True):
         _, time_zone, churned_at = facts.get(customer, (customer, None, None))
         if (found := drawn.get((customer, campaign))) is not None:
-            baseline, *words, acted_at = found
-            assignment = Assignment(Arm(*words), acted=acted_at is not None)
+            baseline, assignment = found[2], _recorded(found[3:])
         else:
             baseline, assignment = None, Assignment(draw(known[campaign], customer, now), recorded=False)
         views.append(
