@@ -178,11 +178,8 @@ class Transaction(Reader):
         return recording.idempotent(self._connection, keys, self.now)
 
     def record(self, rows: Sequence[DecisionRow]) -> None:
-        """Writes decisions with their contacts, reservations and keys.
-
-        Raises BudgetExceeded, CooldownBroken, DuplicateRecord (the database's own rules say no), HoldoutBroken or
-        LedgerError (a row contradicts itself); let it pass, so that the transaction is rolled back.
-        """
+        """Writes decisions with their contacts, reservations, keys and arms; raises as `recording.record` does, and
+        what it raises must pass, so that the transaction is rolled back."""
         self._know([row.campaign_id for row in rows])
         pairs = {(row.customer_id, row.campaign_id) for row in rows if row.campaign_id in self._campaigns}
         if unseen := pairs - self._seen.keys():
@@ -337,7 +334,7 @@ class Ledger:
 
     def export_company(self, folder: str | os.PathLike[str], campaign_id: str, what: Sequence[str]) -> dict[str, int]:
         """Writes a campaign as files that company.yaml reads; how many rows each has. See `company_files`."""
-        from serving.ledger import company_files
+        from serving.ledger import company_files  # reads numpy, which no other command on a ledger needs
 
         with self.read() as reader:
             return company_files.export(reader._connection, storage.as_path(folder), campaign_id, what)  # noqa: SLF001
