@@ -7,12 +7,13 @@ here is looked up by digest, so its timing tells nothing about a key.
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
 
 from serving.ledger.types import ApiKey, Role
 from serving.problems import Problem
@@ -70,6 +71,8 @@ class Buckets:
             bucket.give_back(tokens)
 
 
+Connection = ASGIConnection[Any, Any, Any, Any]
+Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
 SCHEME = b"bearer "
 LONGEST_KEY = 200  # characters of an Authorization header; ours have less
 _FAILURES = 5.0  # wrong keys a second from one address; each costs a look into the ledger
@@ -188,6 +191,25 @@ class Gate:
         self._used[key.key_id] = time.time()
         self._known[digest] = (caller, asked + self._cache_seconds)
         return caller
+
+
+def requires(*roles: Role, tokens: float = 1.0) -> Guard:
+    """A guard that lets callers of one of `roles` pass, and `admin` always; `tokens` are what the call costs its key.
+
+    `request.auth` is the Caller afterwards. The guard raises Problem 401 (no valid key), 403 (another role) or
+    429 (too many requests).
+    """
+    allowed = frozenset(("admin", *roles))
+
+    async def guard(connection: Connection, _handler: BaseRouteHandler) -> None:
+        gate = connection.app.state.gate
+        caller = connection.scope["auth"] = await gate.admit(connection, tokens)
+        if caller.role not in allowed:
+            detail = f"This key has the role {caller.role}; this address wants {' or '.join(sorted(allowed))}."
+            raise Problem(403, "forbidden", "The key's role may not do this", detail)
+
+    guard.roles = allowed  # type: ignore[attr-defined]  # a test walks all routes and looks for it
+    return guard
 
 
 def unauthorised(detail: str) -> Problem:
