@@ -220,8 +220,8 @@ def _play_alone(
 
 
 def _at_once(episodes: int) -> int:
-    """One of four sizes, so that few programs serve all: compiling costs more than the filled-up episodes."""
-    return next(size for size in (CHUNK // 16, CHUNK // 4, CHUNK // 2, CHUNK) if episodes <= size or size == CHUNK)
+    """One of five sizes, so that few programs serve all: compiling costs more than the filled-up episodes."""
+    return next((CHUNK // parts for parts in (16, 8, 4, 2) if episodes <= CHUNK // parts), CHUNK)
 
 
 def daily_spend(

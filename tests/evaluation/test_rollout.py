@@ -33,8 +33,8 @@ def test_the_same_policy_meets_the_same_luck_twice(env, cohort):
 
 def test_policies_differ_only_after_a_contact(env, cohort):
     """Where the busier policy contacts nobody, its episode is that of never contacting, to the last cent."""
-    never = play(env, cohort, baselines.never(), KEY, replicates=20)
-    some = play(env, cohort, baselines.threshold(0.6), KEY, replicates=20)
+    never = play(env, cohort, baselines.never(), KEY, replicates=16)
+    some = play(env, cohort, baselines.threshold(0.6), KEY, replicates=16)
     untouched = some.contacts == 0
     assert 0.05 < untouched.mean() < 0.95
     np.testing.assert_array_equal(some.value[untouched], never.value[untouched])
