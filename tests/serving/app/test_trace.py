@@ -11,7 +11,7 @@ import served_app
 from serving.engine.inbox import Inbox
 
 ROOT = Path(__file__).parents[3]
-MOST = 28
+MOST = 29
 """Fewer is better: raise it for no new layer."""
 
 
