@@ -65,13 +65,17 @@ BEST_OF = 4
 
 
 def demo_training() -> TextPPOConfig:
-    """Minutes on two cores."""
+    """A minute or two on two cores."""
     return TextPPOConfig(
-        iterations=12,
+        iterations=8,
         batch=32,
-        minibatch=16,
-        epochs=2,
-        max_new_tokens=64,
+        # Two texts a prompt: half the prompts to read.
+        copies=2,
+        # As many steps a rollout as two passes in halves, for half their cost.
+        epochs=1,
+        minibatch=8,
+        max_new_tokens=56,
+        multiple=8,
         temperature=0.7,
         # A few rollouts are too few for critics to learn: with λ below 1 what they do not know yet tells late tokens
         # from early ones, and drowns what the texts have earned.
@@ -79,11 +83,11 @@ def demo_training() -> TextPPOConfig:
         optimiser=OptimiserConfig(learning_rate=4e-4, schedule="linear", final_share=0.25, eps=1e-5),
         kl=KLConfig(initial=0.15, target=6.0, horizon=512),
         reward_weight=1.5,
-        brevity_weight=10.0,
+        # Texts are short enough as they are: paid for being shorter, they lose their ways of saying things first.
+        brevity_weight=0.5,
         approx_kl_target=0.1,
-        # A violation at the price of some 25 tokens: at 40 one of them outweighed all that was shorter in a rollout.
         safety=SafetyConfig(initial=4.0),
-        checkpoint_every=6,
+        checkpoint_every=4,
     )
 
 
@@ -95,10 +99,10 @@ class PPOTextStageConfig:
     """Of the messages."""
     briefs: int = 2000
     """Instructions to practise on, of customers of the train split."""
-    test_briefs: int = 100
-    """Held-out customers behind the summary."""
-    arena_briefs: int = 24
-    """Of those, how many all five systems write to."""
+    test_briefs: int = 96
+    """Held-out customers behind the summary: full batches of the writer."""
+    arena_briefs: int = 32
+    """Of those, how many all systems write to."""
     samples: int = 10
     writing_temperature: float = 0.3
     """Of the messages that are judged and, later, sent: lower than while practising, for fewer slips of the pen."""
@@ -141,14 +145,18 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
         name: written_by(before, each, briefs, name, seeds_of(config.seed, briefs))
         for name, each in (("sft", before.sft), ("ppo", adapter))
     }
-    report(config, before, briefs, written, context)
+    reported = report(config, before, briefs, written, context)
     learnt = messages.generate(2000, "train", config.seed, table, channels=config.channels, sender_first=True)
     known = [each.text for each in learnt]
-    return figures(written, records, config) | {
-        f"{key}_{name}": getattr(text_metrics.measure(each.texts, known), key)
-        for name, each in written.items()
-        for key in ("distinct_2", "template_overlap")
-    }
+    return (
+        figures(written, records, config)
+        | reported
+        | {
+            f"{key}_{name}": getattr(text_metrics.measure(each.texts, known), key)
+            for name, each in written.items()
+            for key in ("distinct_2", "template_overlap")
+        }
+    )
 
 
 def load(config: PPOTextStageConfig, context: Context) -> Before:
@@ -234,18 +242,19 @@ def figures(
 
 def report(
     config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], written: dict[str, Written], context: Context
-) -> None:
-    """Arena, samples and broken rules as files, the arena's table on the screen as well."""
+) -> dict[str, float]:
+    """Arena, rates, samples and broken rules as files, the tables on the screen as well; what can be accepted."""
     few = list(briefs[: config.arena_briefs])
+    simple = text_evaluation.by_rule(briefs, before.rules, config.seed)
     systems: dict[str, Sequence[str]] = {
-        "base": written_by(before, None, few, "base", seeds_of(config.seed, few)).texts,
-        "sft": written["sft"].texts[: len(few)],
-        "ppo": written["ppo"].texts[: len(few)],
+        **{name: each.texts[: len(few)] for name, each in written.items()},
         f"best of {BEST_OF}": best(before, few, config.seed),
-        "template": [text_evaluation.unfilled(shield.render(brief, before.rules), brief) for brief in few],
+        **{name: texts[: len(few)] for name, texts in simple.items()},
     }
     tournament = text_evaluation.tournament(before.model, few, systems, before.writing.system)
-    table = arena.table(tournament)
+    found = {name: text_evaluation.rates(briefs, each) for name, each in written.items()}
+    found |= {name: text_evaluation.rates(briefs, unscored(briefs, texts, before)) for name, texts in simple.items()}
+    table = f"{arena.table(tournament)}\n{text_evaluation.table(found)}"
     storage.write_text(context.artifacts / "arena.md", table)
     storage.write_json(context.artifacts / "arena.json", asdict(tournament))
     print(table, flush=True)
@@ -258,6 +267,20 @@ def report(
     storage.write_json(context.artifacts / "samples.json", rows)
     for row in rows[:3]:
         print(f"  {row['prompt']}\n  sft → {row['sft']}\n  ppo → {row['ppo']}", flush=True)
+    return {
+        f"{key}{end}": value
+        for name, key in (
+            ("ppo", "acceptable_rate"),
+            *((each, f"acceptable_rate_{each}") for each in ("sft", "template")),
+        )
+        for end, value in zip(("", "_low", "_high"), found[name].acceptable, strict=True)
+    }
+
+
+def unscored(briefs: Sequence[Brief], texts: Sequence[str], before: Before) -> Written:
+    """Texts that no model wrote, with the shield's verdicts and without a reward."""
+    verdicts = text_evaluation.check(briefs, texts, before.rules)
+    return Written(texts, verdicts, np.ones(len(texts), bool), np.full(len(texts), np.nan), np.zeros(len(texts), int))
 
 
 def best(before: Before, briefs: Sequence[Brief], seed: int) -> list[str]:

@@ -29,15 +29,15 @@ from retentionjax.shield.brief import CHANNELS, Channel
 
 
 def demo_training() -> SFTConfig:
-    """Minutes on two cores: only the upper layers learn, the states below them are computed once."""
+    """A minute or two on two cores: only the upper layers learn, the states below them are computed once."""
     return SFTConfig(
-        steps=240,
+        steps=130,
         rows=2,
         length=256,
-        lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=18),
-        optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=20),
+        lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=24),
+        optimiser=OptimiserConfig(learning_rate=2e-3, warmup_steps=10),
         evaluate_every=0,
-        checkpoint_every=100,
+        checkpoint_every=50,
     )
 
 
@@ -52,19 +52,19 @@ class SftStageConfig:
     takes bfloat16 (with float32 sums) where the device multiplies it natively, else float32."""
     int8: bool = False
     """Keep the frozen base's projections in 8 bits, here and wherever this writer is used: a quarter of the memory."""
-    messages: int = 2400
-    """To learn from."""
+    messages: int = 500
+    """To learn from; so few that every one is met twice, and its states below the adapter computed once."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
     sender_first: bool = True
     """Learn from SMS and push notifications that begin with their sender."""
     oasst: bool = False
     """Learn from OpenAssistant's English replies as well; they make up the greater part then."""
-    validation_messages: int = 60
+    validation_messages: int = 40
     """Behind eval_loss, of customers of the validation split."""
     maximum_eval_loss: float = 2.5
     """Gate, nats a token."""
-    samples: int = 10
+    samples: int = 8
     """Messages to held-out customers written for samples.json."""
     writer: WriterConfig = field(default_factory=WriterConfig)
     training: SFTConfig = field(default_factory=demo_training)

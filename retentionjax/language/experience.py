@@ -12,7 +12,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from retentionjax.errors import DataError
-from retentionjax.language import forward, kl, losses, packing, sampler
+from retentionjax.language import clicks, forward, kl, losses, packing, sampler
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.lora import Adapter
@@ -60,6 +60,7 @@ class Judgement:
 
     reference_log_probs: Leaf  # f32[B, N]
     scores: Leaf  # f32[B], the reward model's, normalised
+    clicks: Leaf  # f32[B], the click head's, normalised; 0 without one
     features: Leaf  # f32[B, N, D], the reward model's states before each token: what the critics read
     values: Leaf  # f32[B, N, 2], of reward and cost, before each token
 
@@ -168,11 +169,19 @@ def judge(
     judgement = Judgement(
         reference_log_probs=text_log_probs(decoder, reference, texts, layers, temperature)[0],
         scores=(raw - reward_model.mean) / reward_model.std,
+        clicks=_click_scores(reward_model, texts),
         features=features,
         values=values(critic, features),
     )
     own = text_log_probs(decoder, policy, texts, layers, temperature)[0] if recompute else texts.log_probs
     return judgement, own
+
+
+def _click_scores(reward_model: RewardModel, texts: Texts) -> Float[Array, " batch"]:
+    if reward_model.clicks is None:
+        return jnp.zeros(texts.mask.shape[0])
+    length = texts.mask.shape[1]
+    return clicks.scores(reward_model.clicks, texts.below[:, -length:], texts.mask)
 
 
 def text_log_probs(
@@ -206,9 +215,11 @@ def total_scores(
     scores: Float[Array, " batch"],
     lengths: Int[Array, " batch"],
     finished: Bool[Array, " batch"],
+    clicked: Float[Array, " batch"] | float = 0.0,
 ) -> Float[Array, " batch"]:
-    """Reward model + brevity, with the penalty of a text that did not end."""
+    """Reward model + click head + brevity, with the penalty of a text that did not end."""
     weighted = config.reward_weight * jnp.clip(scores, -config.score_clip, config.score_clip)
+    weighted = weighted + config.click_weight * clicked
     weighted = weighted + config.brevity_weight * (1.0 - lengths / config.max_new_tokens)
     unended = -config.missing_eos_penalty + (weighted if config.missing_eos == "subtract" else 0.0)
     return jnp.where(finished, weighted, unended)
@@ -230,7 +241,7 @@ def learn_from(
     mask = texts.mask
     distance = jnp.where(mask, kl.k1(texts.log_probs, judgement.reference_log_probs), 0.0)
     lengths = mask.sum(1)
-    scores = total_scores(config, judgement.scores, lengths, texts.finished)
+    scores = total_scores(config, judgement.scores, lengths, texts.finished, judgement.clicks)
     rewards = losses.token_rewards(scores, distance, mask, coefficient)
     if config.whiten_rewards:
         rewards = losses.whiten(rewards, mask, shift_mean=False)
@@ -253,6 +264,7 @@ def learn_from(
         "objective/non_score_reward": charged.mean(),
         "objective/scores": scores.mean(),
         "objective/reward_model": judgement.scores.mean(),
+        "objective/clicks": judgement.clicks.mean(),
         "objective/rlhf_reward": (charged + scores).mean(),
         "objective/cost": costs.mean(),
         "objective/length": lengths.mean(),

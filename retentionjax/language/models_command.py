@@ -1,6 +1,6 @@
-"""`retentionjax models {list,fetch}`.
+"""`retentionjax models {list,fetch,export}`.
 
-Nothing here imports JAX or transformers until a model is fetched, so that `--help` is instant.
+Nothing here imports JAX or transformers until a model is read, so that `--help` is instant.
 """
 
 import argparse
@@ -9,15 +9,24 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str]) -> int:
     """Runs `retentionjax models …`; the exit status. Raises ModelError for what the user can mend."""
-    parser = argparse.ArgumentParser(prog="retentionjax models", description="List and fetch base language models.")
-    verbs = parser.add_subparsers(dest="verb", metavar="{list,fetch}", required=True)
+    parser = argparse.ArgumentParser(
+        prog="retentionjax models", description="Base language models, and tuned ones as others read them."
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="{list,fetch,export}", required=True)
     verbs.add_parser("list", help="the base models, their licences, and which of them are at hand")
     fetch = verbs.add_parser("fetch", help="download a model into the cache, as a Hugging Face folder")
     fetch.add_argument("name", metavar="NAME", help="a name from `models list`")
     fetch.add_argument("--out", metavar="DIR", help="a folder of your own instead of the cache; the model is DIR/NAME")
     fetch.add_argument("--force", action="store_true", help="download anew even what is at hand")
+    export = verbs.add_parser("export", help="a tuned model as one Hugging Face folder, its adapter merged in")
+    export.add_argument("writer", metavar="WRITER", help="a writer, such as runs/demo/ppo_text/artifacts/writer")
+    export.add_argument("--out", metavar="DIR", required=True, help="where to; a folder that is there is replaced")
     parsed = parser.parse_args(list(arguments))
-    return _list() if parsed.verb == "list" else _fetch(parsed.name, parsed.out, force=parsed.force)
+    if parsed.verb == "list":
+        return _list()
+    if parsed.verb == "export":
+        return _export(parsed.writer, parsed.out)
+    return _fetch(parsed.name, parsed.out, force=parsed.force)
 
 
 def _list() -> int:
@@ -40,4 +49,15 @@ def _fetch(name: str, folder: str | None, *, force: bool) -> int:
     from retentionjax.language.hub_fetch import fetch
 
     print(fetch(name, folder, force=force))
+    return 0
+
+
+def _export(folder: str, out: str) -> int:
+    from retentionjax import storage
+    from retentionjax.language import hub, lora, writer
+
+    tuned, adapter, _ = writer.load_parts(storage.as_path(folder))
+    base = hub.load(tuned.name)  # whatever precision the writer works in, what is exported is whole
+    hub.save(out, lora.merge(base.decoder, adapter), base.tokenizer)
+    print(f"{out}: {base.name} with its adapter merged in, as transformers and vLLM read it")
     return 0

@@ -235,6 +235,11 @@ def _gains(config: SafetyConfig) -> Gains:
 
 def _check(policy: Adapter, reward_model: RewardModel) -> None:
     below = reward_model.scorer.adapter.first_layer
+    if reward_model.clicks is not None and below != policy.first_layer:
+        raise ConfigError(
+            f"the reward model's first_layer is {below}; allowed: {policy.first_layer}, the policy's, since its click "
+            "head reads the states of the layers below both"
+        )
     if below < policy.first_layer:
         raise ConfigError(
             f"the reward model's first_layer is {below}; allowed: {policy.first_layer}, the policy's, or above, since "

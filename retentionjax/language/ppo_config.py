@@ -91,6 +91,8 @@ class TextPPOConfig:
     """Of the reward model's score."""
     brevity_weight: float = 0.0
     """Of 1 − length/max_new_tokens, added to the score."""
+    click_weight: float = 0.0
+    """Of the click head's score, in standard deviations of its reference messages, where the reward model has one."""
     score_clip: float = math.inf
     """The reward model's score is kept within ±."""
     missing_eos: Literal["subtract", "replace"] = "subtract"

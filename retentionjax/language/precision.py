@@ -16,6 +16,7 @@ from retentionjax.language.decoder.mixed import HALF, to_bits
 Matmul = Literal["auto", "float32", "bfloat16"]
 Resolved = Literal["float32", "bfloat16"]
 _CPU_FEATURES = Path("/proc/cpuinfo")
+_NATIVE_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 _TENSOR_CORES_FOR_BFLOAT16 = 8.0
 """Compute capability of the first NVIDIA GPUs that have them."""
 
@@ -28,12 +29,12 @@ def resolve(asked: Matmul) -> Resolved:
 
 
 def is_native(device: Any, cpu_features: Path = _CPU_FEATURES) -> bool:
-    """Whether `device` multiplies bfloat16 several times as fast as float32: AMX, tensor cores, any TPU.
+    """Whether `device` has products of bfloat16 twice as fast as float32: AMX, AVX-512 BF16, tensor cores, any TPU.
 
     A CPU tells by Linux's list of its features; where there is none, the answer is no.
     """
     if device.platform == "cpu":
-        return cpu_features.exists() and "amx_bf16" in cpu_features.read_text(encoding="utf-8").split()
+        return cpu_features.exists() and not _NATIVE_FLAGS.isdisjoint(cpu_features.read_text(encoding="utf-8").split())
     if device.platform == "gpu":
         return float(getattr(device, "compute_capability", 0.0)) >= _TENSOR_CORES_FOR_BFLOAT16
     return bool(device.platform == "tpu")

@@ -111,6 +111,7 @@ class RewardModel:
     scorer: RewardParams
     mean: Leaf  # f32[]
     std: Leaf  # f32[]
+    clicks: Leaf = None  # a ClickHead on the states below the scorer's adapter, or None
 
 
 @struct.dataclass

@@ -9,10 +9,12 @@ import numpy as np
 
 from retentionjax import storage
 from retentionjax.errors import DataError
+from retentionjax.language.clicks import ClickHead
 from retentionjax.language.lora import Adapter
 from retentionjax.language.reward import RewardModel, RewardParams
 
 FORMAT = 1
+_CLICKS = ("weight", "mean", "std")
 
 
 def save(folder: str | os.PathLike[str], model: RewardModel) -> None:
@@ -22,6 +24,8 @@ def save(folder: str | os.PathLike[str], model: RewardModel) -> None:
     adapter = model.scorer.adapter
     arrays = {f"adapter.{side}.{name}": getattr(adapter, side)[name] for side in ("a", "b") for name in adapter.a}
     arrays |= {"head.weight": model.scorer.weight, "head.bias": model.scorer.bias, "mean": model.mean, "std": model.std}
+    if model.clicks is not None:
+        arrays |= {f"clicks.{name}": getattr(model.clicks, name) for name in _CLICKS}
     settings = {
         "format": FORMAT,
         "scale": adapter.scale,
@@ -63,4 +67,7 @@ def _assemble(settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     )
     adapter = Adapter(a=a, b=b, scale=float(settings["scale"]), first_layer=int(settings["first_layer"]))
     scorer = RewardParams(adapter, jnp.asarray(arrays["head.weight"]), jnp.asarray(arrays["head.bias"]))
-    return RewardModel(scorer, jnp.asarray(arrays["mean"]), jnp.asarray(arrays["std"]))
+    clicks = (
+        ClickHead(*(jnp.asarray(arrays[f"clicks.{name}"]) for name in _CLICKS)) if "clicks.weight" in arrays else None
+    )
+    return RewardModel(scorer, jnp.asarray(arrays["mean"]), jnp.asarray(arrays["std"]), clicks)

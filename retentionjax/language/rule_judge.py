@@ -4,7 +4,7 @@ coverage   the share of what the brief told (name, sender, plan, discount, days 
 grounding  1 if the text says nothing about the offer that is not so (the caller's check), else 0
 action     1 if the text says how to take what it offers (the caller's check), else 0
 tone       words and forms of the tone asked for against those of the other tones
-brevity    1 up to half the channel's room, falling to 0 where the room ends
+room       1 for a text within the channel's room, falling to 0 at half as much again; no text gains by being shorter
 fluency    the mean log-probability of its tokens under the frozen base model, between two fixed marks
 
 Nothing here was fitted. The weights say what matters: an untrue message loses to any true one that says the rest.
@@ -59,7 +59,7 @@ class Weights:
     grounding: float = 4.0
     action: float = 2.0
     tone: float = 1.0
-    brevity: float = 1.0
+    room: float = 1.0
     fluency: float = 1.0
     tie: float = 0.02
 
@@ -72,7 +72,7 @@ class Points:
     grounding: float
     action: float
     tone: float
-    brevity: float
+    room: float
     fluency: float
     total: float
 
@@ -87,7 +87,7 @@ def points(
         "grounding": float(grounded),
         "action": float(takeable),
         "tone": tone(asked.tone, text),
-        "brevity": brevity(asked.room, text),
+        "room": room(asked.room, text),
         "fluency": fluency(log_prob),
     }
     shares = {name: getattr(weights, name) for name in pieces}
@@ -152,9 +152,9 @@ def tone(wanted: str, text: str) -> float:
     return max(0.0, min(1.0, 0.5 + 0.25 * (counts[wanted] - other)))
 
 
-def brevity(room: int, text: str) -> float:
-    """1 for a text of half the `room` (characters) or less, 0 for one that fills it, straight between."""
-    return max(0.0, min(1.0, 2.0 - 2.0 * len(text) / room))
+def room(size: int, text: str) -> float:
+    """1 for a text of at most `size` characters, 0 for one of half as many again, straight between."""
+    return max(0.0, min(1.0, 3.0 - 2.0 * len(text) / size))
 
 
 def fluency(log_prob: float) -> float:

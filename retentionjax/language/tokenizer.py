@@ -1,6 +1,7 @@
 """Tokenizers: that of a checkpoint's folder, and a real small one for the random model of the tests."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ PLAIN = (
     "{% if add_generation_prompt %}{{ 'Reply:' }}{% endif %}"
 )
 """For base models without a template of their own, such as OPT: they continue text, so a turn is a labelled line."""
+
+_SILENT_TURN = re.compile(r"^<\|im_start\|>system\s*<\|im_end\|>\n")
+"""ChatML's system turn without a word: five tokens of every prompt."""
 
 TINY_VOCABULARY = 448
 _TINY_TEXT = """\
@@ -126,8 +130,9 @@ def fast(backend: Any, tokens: Mapping[str, str], chat_template: str | None) -> 
 def chat_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]:
     """Ids of a conversation in the model's own format, up to where its next turn begins.
 
-    A system turn that the template refuses, or leaves out without a word, is put before the first user's turn. Models
-    that can think aloud first (Qwen3, SmolLM3) are told not to: what is sampled is the message.
+    A system turn that the template refuses, or leaves out without a word, is put before the first user's turn; one that
+    says nothing is no turn (where a template would put words of its own instead, it is given an empty one, which is
+    then cut off). Models that can think aloud first (Qwen3, SmolLM3) are told not to: what is sampled is the message.
 
     Raises:
         ModelError: the template refuses the turns all the same.
@@ -141,6 +146,8 @@ def chat_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]
     except TemplateError as error:
         roles = ", ".join(turn["role"] for turn in turns)
         raise ModelError(f"the chat template refuses the turns {roles}: {error}") from error
+    if turns and turns[0] == {"role": "system", "content": ""}:
+        text = _SILENT_TURN.sub("", text)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
 

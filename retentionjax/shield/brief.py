@@ -27,6 +27,9 @@ Tone = Literal["warm", "formal", "brief"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 TONES: tuple[Tone, ...] = get_args(Tone)
 
+ANGLES = ("price", "contract", "support", "unused")
+"""What a message may speak to: what it costs, being bound, help with a problem, a service that lies idle."""
+
 NAME, SENDER = "{name}", "{sender}"
 """The stand-ins; neither a name nor a fact that is fit to use holds a brace, and the shield passes no text with one."""
 
@@ -125,6 +128,8 @@ class Brief:
     """As the customer's record has it: untrusted."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Keys of FACTS to values as the customer's record has them: untrusted."""
+    angle: str | None = None
+    """Why this customer may leave, which the message is to speak to; the operator's word (of ANGLES, say), trusted."""
     language: Language = "en"
     masked: bool = False
     """Whether customer and sender go by their stand-ins, as `mask` makes it."""
@@ -134,6 +139,8 @@ class Brief:
         for key, allowed in (("channel", CHANNELS), ("tone", TONES), ("language", LANGUAGES)):
             if getattr(self, key) not in allowed:
                 raise ConfigError(f"Brief.{key} is {getattr(self, key)!r}; allowed: {', '.join(allowed)}")
+        if self.angle is not None and not re.fullmatch(r"[a-z][a-z -]{0,29}", self.angle):
+            raise ConfigError(f"Brief.angle is {self.angle!r}; allowed: 1 to 30 small letters, such as {ANGLES[0]}")
         for key in self.facts:
             if key not in FACTS:
                 raise ConfigError(f"Brief.facts holds {key!r}; allowed: {', '.join(FACTS)}")
@@ -198,12 +205,13 @@ class Brief:
 
     def prompt(self) -> str:
         """The instruction the language model is given, with stand-ins; short, for every token of it costs time."""
-        kind = {"sms": "SMS", "email": "e-mail", "push": "push notification"}[self.channel]
-        parts = [f"Customer: {NAME}."] if self.name else []
+        kind = {"sms": "SMS", "email": "e-mail", "push": "push"}[self.channel]
+        parts = [f"{NAME}."] if self.name else []
         parts += [f"{FACTS[key][0]}: {value}." for key, value in self.known.items()]
+        if self.angle:
+            parts.append(f"About: {self.angle}.")
         # What no message may miss stands where the message begins.
-        parts.append(f"Write a {self.tone} retention {kind} from {SENDER}.")
-        parts.append(f"Offer: {self.offer.text() or 'none'}.")
+        parts.append(f"{self.tone.capitalize()} {kind} from {SENDER}: {self.offer.text() or 'no offer'}.")
         return " ".join(parts)
 
 

@@ -1,5 +1,7 @@
 """What is measured on written messages: a text that was cut off is no message, and the shield reads each once."""
 
+import datetime as dt
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from experiments import text_evaluation
 from retentionjax import shield
 from retentionjax.language import hub, lora, reward
 from retentionjax.shield import Brief, OfferTerms, Sender
+from retentionjax.shield.brief import CHANNELS, Channel
 
 NORTHWIND = Sender("Northwind", "12 Harbor Street", ("northwind.example",), "https://northwind.example/unsubscribe")
 GOOD = "{sender}: Hi {name}, enjoy 10% off your bill for 30 days. Reply YES to accept. Reply STOP to opt out."
@@ -30,6 +33,26 @@ def written() -> text_evaluation.Written:
 
 def test_only_a_text_that_ended_and_breaks_no_rule_passes(written: text_evaluation.Written) -> None:
     assert written.passed.tolist() == [True, False, False, False]
+
+
+def test_what_can_be_accepted_ended_says_what_is_so_and_how_to_take_it(written: text_evaluation.Written) -> None:
+    assert written.acceptable.tolist() == [True, False, False, True]
+    briefs = [Brief("sms", OfferTerms(0.1), NORTHWIND, "warm", "Maria")] * 3 + [Brief("sms", OfferTerms(), NORTHWIND)]
+    found = text_evaluation.rates(briefs, written)
+    assert found.acceptable == pytest.approx((1 / 3, 0.0615, 0.7923), abs=1e-3)  # Wilson (1927), one of three
+    assert "| ppo | 33.3% (6.1% to 79.2%) | 25.0% (" in text_evaluation.table({"ppo": found})
+    with pytest.raises(ValueError, match="no brief makes an offer"):
+        text_evaluation.rates([Brief("sms", OfferTerms(), NORTHWIND)] * 4, written)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("offer", [OfferTerms(0.1), OfferTerms(0.2, ends=dt.date(2026, 6, 30)), OfferTerms()])
+def test_what_no_model_wrote_passes_the_shield_and_can_be_accepted(channel: Channel, offer: OfferTerms) -> None:
+    brief = Brief(channel, offer, NORTHWIND, "warm", "Maria")
+    rules = shield.load_rules()
+    for name, texts in text_evaluation.by_rule([brief], rules, seed=0).items():
+        verdict = text_evaluation.check([brief], texts, rules)[0]
+        assert (verdict.passed, verdict.takeable, verdict.grounded) == (True, True, True), (name, texts, verdict)
 
 
 def test_grounding_is_about_the_offer_alone(written: text_evaluation.Written) -> None:

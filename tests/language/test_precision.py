@@ -115,9 +115,11 @@ def test_auto_is_bfloat16_where_the_device_multiplies_it(tmp_path: Path, device:
     assert precision.is_native(device, tmp_path / "cpuinfo") is native
 
 
-def test_a_cpu_without_matrix_units_multiplies_float32(tmp_path: Path) -> None:
+def test_a_cpu_without_such_products_multiplies_float32(tmp_path: Path) -> None:
     cpu = SimpleNamespace(platform="cpu")
     (tmp_path / "cpuinfo").write_text("flags : fpu avx2 avx512_bf16\n")
+    assert precision.is_native(cpu, tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("flags : fpu avx2 avx512f\n")
     assert not precision.is_native(cpu, tmp_path / "cpuinfo")
     assert not precision.is_native(cpu, tmp_path / "missing")
     assert precision.resolve("bfloat16") == "bfloat16"

@@ -36,8 +36,8 @@ def test_the_tone_asked_for_scores_above_the_others(tone: str, text: str) -> Non
     assert all(0 <= score <= 1 for score in scores.values())
 
 
-def test_brevity_and_fluency_are_lines_between_two_marks() -> None:
-    assert [rule_judge.brevity(100, "x" * size) for size in (10, 50, 75, 100, 200)] == [1, 1, 0.5, 0, 0]
+def test_room_and_fluency_are_lines_between_two_marks() -> None:
+    assert [rule_judge.room(100, "x" * size) for size in (10, 100, 125, 150, 200)] == [1, 1, 0.5, 0, 0]
     assert [rule_judge.fluency(value) for value in (0.0, -1.0, -3.5, -6.0, -60.0)] == [1, 1, 0.5, 0, 0]
     for impossible in (float("nan"), 0.1):
         with pytest.raises(ValueError, match="allowed: a number up to 0"):
@@ -50,7 +50,7 @@ def test_the_total_is_the_weighted_mean_of_the_pieces() -> None:
     found = rule_judge.points(
         ASKED, GOOD, grounded=False, takeable=True, log_prob=-3.5, weights=Weights(1, 2, 3, 4, 5, 6)
     )
-    pieces = (found.coverage, found.grounding, found.action, found.tone, found.brevity, found.fluency)
+    pieces = (found.coverage, found.grounding, found.action, found.tone, found.room, found.fluency)
     assert found.total == pytest.approx(sum(w * p for w, p in zip((1, 2, 3, 4, 5, 6), pieces, strict=True)) / 21)
 
 

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from etils import epath
 
-from retentionjax import storage
+from retentionjax import cli, storage
 from retentionjax.errors import ModelError
 from retentionjax.language import hub, lora, packing, quantise, sampler, writer
 from retentionjax.language.writer import MessageWriter, WriterConfig
@@ -26,6 +28,24 @@ def test_a_writer_over_int8_weights_comes_back_over_them(tmp_path: Path) -> None
     storage.write_json(tmp_path / "writer.json", recorded | {"int8": "yes"})
     with pytest.raises(ModelError, match=r"int8 is 'yes'; allowed: true or false"):
         writer.load(epath.Path(tmp_path))
+
+
+def test_an_exported_writer_is_one_model_that_writes_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = hub.load("tiny")
+    adapter = lora.init(lora.LoraConfig(rank=2), model.decoder, jax.random.key(1))
+    adapter = adapter.replace(b=jax.tree.map(lambda b: b + 0.1, adapter.b))
+    (tmp_path / "writer").mkdir()
+    writer.save(epath.Path(tmp_path / "writer"), model, adapter, WriterConfig(max_new_tokens=4))
+    assert cli.main(["models", "export", str(tmp_path / "writer"), "--out", str(tmp_path / "whole")]) == 0
+    assert "with its adapter merged in" in capsys.readouterr().out
+    whole, tuned = hub.load(tmp_path / "whole"), writer.load(epath.Path(tmp_path / "writer"))
+    assert MessageWriter(whole, None, tuned.config)(["SMS."], [1]) == tuned(["SMS."], [1])
+    tokens = jnp.arange(12)[None]
+    np.testing.assert_allclose(
+        whole.decoder(tokens, tokens >= 0), model.decoder(tokens, tokens >= 0, adapter=adapter), atol=1e-4
+    )
 
 
 def test_many_texts_are_written_in_batches_of_one_width_and_are_those_of_each_alone() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from retentionjax.data import splits, synthetic
 from retentionjax.data.table import Table
 from retentionjax.errors import DataError
-from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Sender
+from retentionjax.shield.brief import ANGLES, CHANNELS, TONES, Brief, Channel, Sender
 from retentionjax.shield.offer import OfferTerms
 
 _FIRST_NAMES = """
@@ -120,6 +120,8 @@ OFFERS = (OfferTerms(), OfferTerms(0.05), OfferTerms(0.10), OfferTerms(0.20))
 OTHER_DAYS = (14, 60, 90)
 """How long an offer runs in some messages instead of its own days, so that a model reads them."""
 
+_WITH_ANGLE = 0.3
+"""Share of the messages with room for it that speak to a reason to leave."""
 _STREETS = ("12 Harbor Street, Springfield", "480 Mill Road, Riverton", "7 Station Square, Fairview")
 
 
@@ -162,13 +164,15 @@ def stream(
     people, companies = ("test", "test") if split == "test" else ("train", "train")
     while True:
         channel = rng.choices(channels, shares)[0]
+        offer = _offer(channel, offers, rng)
         brief = Brief(
             channel=channel,
-            offer=_offer(channel, offers, rng),
+            offer=offer,
             sender=sender(rng.choice(COMPANIES[companies])),
             tone=rng.choice(TONES),
             first_name=rng.choice(FIRST_NAMES[people]) if rng.random() < 0.9 else None,
             facts={key: text for key, text in rng.choice(facts).items() if rng.random() < 0.9},
+            angle=_angle(channel, offer, rng),
         )
         if _split_of(brief.prompt()) == split:
             yield brief
@@ -210,6 +214,12 @@ def _offer(channel: Channel, offers: Sequence[OfferTerms], rng: Random) -> Offer
     dated = not offer.is_none and channel != "push" and rng.random() < 0.25
     ends = dt.date(2026, 1, 1) + dt.timedelta(days=rng.randrange(365)) if dated else None
     return replace(offer, days=days if offer.limited else offer.days, ends=ends)
+
+
+def _angle(channel: Channel, offer: OfferTerms, rng: Random) -> str | None:
+    """Of SMS and e-mails that have room for a sentence more."""
+    drawn = rng.choice(ANGLES) if rng.random() < _WITH_ANGLE else None
+    return drawn if channel == "email" or (channel == "sms" and offer.ends is None) else None
 
 
 @functools.cache

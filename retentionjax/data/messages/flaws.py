@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
-from retentionjax.data.messages import customers, flawed_phrases, phrases
+from retentionjax.data.messages import accept_phrases, customers, flawed_phrases
 from retentionjax.data.messages.grammar import MessageDraft, Part, fits, is_plain, options, terms, write
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.shield.brief import NAME, TONES, Brief, Tone
 from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.quantities import date_text
 
-_EXCHANGEABLE = ("close", "detail", "act", "bond")
+_EXCHANGEABLE = ("close", "detail", "act", "bond", "angle")
 _OTHER_PERCENT = (15, 25, 30, 50)
 """What no offer of ours is."""
 _TOO_LONG = 1.4
@@ -100,7 +100,7 @@ def _false_urgency(case: Case) -> MessageDraft | None:
     ends = date_text(start + dt.timedelta(days=case.rng.randrange(3, 300)))
     if offer.ends is not None:
         return case.draft.with_values(ends=ends)
-    act = Part("act", case.rng.choice(phrases.ACT_BY[case.brief.channel][case.brief.tone].of(case.split)))
+    act = Part("act", case.rng.choice(accept_phrases.ACT_BY[case.brief.channel][case.brief.tone].of(case.split)))
     place = case.draft.index("act")
     spoilt = _before_opt_out(case.draft, act) if place is None else case.draft.with_part(place, act)
     return spoilt.with_values(ends=ends)

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from retentionjax.data.messages import phrases
+from retentionjax.data.messages import accept_phrases, email_phrases, phrases
+from retentionjax.data.messages.angle_phrases import ANGLE
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import Brief
@@ -176,8 +177,8 @@ def options(
 
 
 def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool) -> MessageDraft | None:
-    slots = layout.split()
-    if (brief.name and "greeting" not in slots) or (brief.offer.ends is not None and "act" not in slots):
+    slots = _with_angle(layout.split(), brief)
+    if slots is None or (brief.name and "greeting" not in slots):
         return None
     parts: list[Part] = []
     for marked in slots:
@@ -193,23 +194,40 @@ def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool)
     return MessageDraft(brief.channel, tuple(parts), values(brief))
 
 
+def _with_angle(slots: list[str], brief: Brief) -> list[str] | None:
+    """The slots with what the brief's angle asks for in the place of a pleasantry; None where there is no such place.
+
+    A lock screen has no room for it.
+    """
+    if brief.angle not in ANGLE or brief.channel == "push":
+        return slots
+    place = next((slots.index(slot) for slot in ("close", "detail", "bond") if slot in slots), None)
+    return None if place is None else [*slots[:place], "angle", *slots[place + 1 :]]
+
+
 def _choice(slot: str, brief: Brief, tone: str) -> Choice:
-    short = "email" if brief.channel == "email" else "short"
+    email = brief.channel == "email"
+    register = email_phrases if email else phrases
+    if slot == "angle":
+        return ANGLE[brief.angle or ""][tone]
+    if slot == "act":
+        return (accept_phrases.ACT if brief.offer.ends is None else accept_phrases.ACT_BY)[brief.channel][tone]
+    if slot == "offer":
+        if brief.offer.is_none:
+            return register.CHECK_IN[tone]
+        return (register.OFFER if is_plain(brief.offer) else phrases.OTHER_OFFER)[tone]
     if slot == "prefix":
         return phrases.PREFIX
     if slot == "optout":
         return phrases.OPT_OUT[brief.channel]
     if slot == "sign":
-        return phrases.SIGN[short][tone]
-    if slot == "act":
-        return phrases.ACT_BY[brief.channel][tone] if brief.offer.ends is not None else phrases.ACT[brief.channel][tone]
-    if slot == "offer":
-        if brief.offer.is_none:
-            return phrases.CHECK_IN[tone]
-        return (phrases.OFFER if is_plain(brief.offer) else phrases.OTHER_OFFER)[tone]
-    return {"greeting": phrases.GREETING, "bond": phrases.BOND, "close": phrases.CLOSE, "detail": phrases.DETAIL}[slot][
-        tone
-    ]
+        return phrases.SIGN["email" if email else "short"][tone]
+    return {
+        "greeting": phrases.GREETING,
+        "bond": register.BOND,
+        "close": register.CLOSE,
+        "detail": email_phrases.DETAIL,
+    }[slot][tone]
 
 
 def _separator(draft: MessageDraft, number: int) -> str:

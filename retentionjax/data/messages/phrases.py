@@ -47,7 +47,13 @@ BOND: Mapping[str, Choice] = {
             "It's {sender}, and we're so glad to have you.",
             "All of us at {sender} love having you here.",
             "{sender} here, with a thank-you for {tenure} together!",
+            "Thank you for {tenure} with {sender}!",
+            "We at {sender} are so happy to have you with us.",
+            "{sender} says thanks for {tenure} together!",
             "Thanks for {tenure} with us!",
+            "Thank you for {tenure} together!",
+            "It's great to have you with us.",
+            "Thanks for being with us!",
             "{tenure} together already. Thank you!",
             "We're so glad you've been with us for {tenure}.",
             "We love having you with us.",
@@ -57,8 +63,8 @@ BOND: Mapping[str, Choice] = {
             "{sender} wouldn't be the same without you.",
             "Your friends at {sender} say thanks for {tenure}!",
             "What a great {tenure} it's been, thanks!",
-            "It's a joy to have you around.",
-            "We're happy you're part of {sender}.",
+            "It's a joy to have you with us.",
+            "We're happy you're with {sender}.",
         ),
     ),
     "formal": Choice(
@@ -66,17 +72,21 @@ BOND: Mapping[str, Choice] = {
             "{sender} thanks you for {tenure} as a customer.",
             "We at {sender} appreciate your {tenure} with us.",
             "Thank you for being a {sender} customer.",
-            "On behalf of {sender}, thank you for your {tenure} of custom.",
-            "{sender} appreciates your continued custom.",
+            "On behalf of {sender}, thank you for {tenure} with us.",
+            "{sender} appreciates your continued trust.",
+            "We at {sender} thank you for your trust.",
+            "{sender} values you as a customer.",
             "We appreciate your {tenure} with us.",
-            "Thank you for your {tenure} as our customer.",
-            "We appreciate your continued custom.",
+            "Thank you for {tenure} as our customer.",
+            "We appreciate your continued trust.",
+            "We value you as our customer.",
+            "It is a pleasure to have you as our customer.",
         ),
         (
-            "{sender} is grateful for your {tenure} of custom.",
+            "{sender} is grateful for your {tenure} as a customer.",
             "We write from {sender} to thank you for {tenure} as our customer.",
             "We are grateful for your {tenure} with us.",
-            "Please accept our thanks for your custom.",
+            "Please accept our thanks for your trust.",
         ),
     ),
     "brief": Choice(
@@ -86,6 +96,10 @@ BOND: Mapping[str, Choice] = {
             "{tenure} with {sender}: thanks.",
             "A quick note.",
             "{tenure} with us: thanks.",
+            "Thanks for {tenure}.",
+            "Thanks for being here.",
+            "{sender} says thanks.",
+            "A note from {sender}.",
         ),
         (
             "This is {sender}.",
@@ -103,18 +117,26 @@ OFFER: Mapping[str, Choice] = {
             "Enjoy {discount} off your {plan} for {days}.",
             "Here's {discount} off your {plan} for the next {days}!",
             "We'd love to give you {discount} off your {plan} for {days}.",
-            "As a thank-you, take {discount} off your {plan} for {days}.",
-            "Let us treat you to {discount} off your {plan} for {days}.",
-            "For the next {days}, we'd like to take {discount} off your {plan}.",
+            "As a thank-you, here's {discount} off your {plan} for {days}.",
+            "For the next {days}, enjoy {discount} off your {plan}.",
+            "Your {plan} can be {discount} off for {days}!",
+            "We'd like to offer you {discount} off your {plan} for {days}.",
+            "How does {discount} off your {plan} for {days} sound?",
+            "Would you like {discount} off your {plan} for {days}?",
+            "You can have {discount} off your {plan} for {days}!",
+            "To thank you, we're offering {discount} off your {plan} for {days}.",
             "There's {discount} off your {plan} waiting for you, good for {days}!",
             "Enjoy {discount} off your bill for {days}.",
             "Here's a little thank-you: {discount} off your bill for {days}!",
-            "We'd love to take {discount} off your bill for {days}.",
+            "We'd love to give you {discount} off your bill for {days}.",
+            "As a thank-you, here's {discount} off your bill for {days}.",
+            "How does {discount} off your bill for {days} sound?",
+            "Would you like {discount} off your bill for {days}?",
         ),
         (
             "How about {discount} off your {plan} for {days}?",
             "Our treat: {discount} off your {plan} for {days}!",
-            "We've set aside {discount} off your {plan} for {days}.",
+            "We have {discount} off your {plan} for you, for {days}.",
             "To say thanks, your {plan} can be {discount} off for {days}.",
             "How about {discount} off your bill for {days}?",
             "Our treat: {discount} off your bill for {days}!",
@@ -124,18 +146,24 @@ OFFER: Mapping[str, Choice] = {
         (
             "We offer you {discount} off your {plan} for {days}.",
             "We are pleased to offer you {discount} off your {plan} for {days}.",
-            "You are invited to take {discount} off your {plan} for {days}.",
+            "You are invited to enjoy {discount} off your {plan} for {days}.",
+            "With our thanks, we offer you {discount} off your {plan} for {days}.",
+            "We would be pleased to give you {discount} off your {plan} for {days}.",
+            "As our customer, you can have {discount} off your {plan} for {days}.",
             "As an expression of thanks, we offer {discount} off your {plan} for {days}.",
-            "We would like to take {discount} off the price of your {plan} for {days}.",
+            "We would like to offer you {discount} off your {plan} for {days}.",
             "A discount of {discount} on your {plan} is available to you for {days}.",
+            "We offer you {discount} off your bill for {days}.",
             "We are pleased to offer you {discount} off your bill for {days}.",
             "A discount of {discount} on your bill is available to you for {days}.",
+            "With our thanks, we offer you {discount} off your bill for {days}.",
         ),
         (
             "Please accept {discount} off your {plan} for {days}.",
             "It is our pleasure to extend {discount} off your {plan} for {days}.",
             "You may have {discount} off your {plan} for {days}, if you wish.",
             "Please consider our offer of {discount} off your {plan} for {days}.",
+            "Please accept {discount} off your bill for {days}.",
             "It is our pleasure to extend {discount} off your bill for {days}.",
             "You may have {discount} off your bill for {days}, if you wish.",
         ),
@@ -144,16 +172,21 @@ OFFER: Mapping[str, Choice] = {
         (
             "{discount} off your {plan} for {days}.",
             "Your {plan}: {discount} off for {days}.",
-            "{discount} off {plan}, {days}.",
+            "For you: {discount} off your {plan} for {days}.",
+            "Enjoy {discount} off your {plan} for {days}.",
+            "Want {discount} off your {plan} for {days}?",
+            "Our thanks: {discount} off your {plan} for {days}.",
             "Get {discount} off your {plan} for {days}.",
             "{days} of {discount} off your {plan}.",
             "{discount} off your bill for {days}.",
             "Your bill: {discount} off for {days}.",
+            "Get {discount} off your bill for {days}.",
+            "For you: {discount} off your bill for {days}.",
         ),
         (
             "For {days}: {discount} off your {plan}.",
-            "Take {discount} off {plan} for {days}.",
-            "Offer: {discount} off, {days}, on your {plan}.",
+            "Have {discount} off your {plan} for {days}.",
+            "Our offer: {discount} off your {plan} for {days}.",
             "For {days}: {discount} off your bill.",
         ),
     ),
@@ -166,6 +199,9 @@ OTHER_OFFER: Mapping[str, Choice] = {
             "We'd love to give you {offer} on your {plan}!",
             "Here's a little thank-you: {offer}!",
             "Enjoy {offer}.",
+            "As a thank-you, here's {offer}.",
+            "How does {offer} sound?",
+            "Would you like {offer}?",
         ),
         ("How about {offer} on your {plan}?", "Our treat: {offer}!", "To say thanks, we have {offer} for you."),
     ),
@@ -174,6 +210,8 @@ OTHER_OFFER: Mapping[str, Choice] = {
             "We are pleased to offer you {offer} on your {plan}.",
             "As an expression of thanks, we offer you {offer}.",
             "We would like to give you {offer}.",
+            "With our thanks, we offer you {offer}.",
+            "You can have {offer} on your {plan}.",
             "We offer you {offer}.",
         ),
         (
@@ -183,7 +221,8 @@ OTHER_OFFER: Mapping[str, Choice] = {
         ),
     ),
     "brief": Choice(
-        ("For your {plan}: {offer}.", "Get {offer}.", "For you: {offer}."), ("Take {offer}.", "Offer: {offer}.")
+        ("For your {plan}: {offer}.", "Get {offer}.", "For you: {offer}.", "Our thanks: {offer}."),
+        ("Our offer: {offer}.", "Have {offer}."),
     ),
 }
 
@@ -193,11 +232,15 @@ CHECK_IN: Mapping[str, Choice] = {
             "How's your {plan} treating you?",
             "Is your {plan} doing all you'd like? We'd love to hear.",
             "We'd love to help you get more from your {plan}.",
-            "If your {plan} ever needs a hand, we're right here.",
-            "Anything we can do for you? We'd love to help!",
+            "If you ever need a hand with your {plan}, we're right here.",
+            "Is there anything we can do for you? We'd love to help!",
+            "Can we help you with your {plan}? Just ask.",
+            "Are you happy with your {plan}? We'd love to hear.",
+            "How are you getting on with your {plan}? Tell us!",
+            "How can we do better? We'd love to hear from you.",
         ),
         (
-            "Got a wish for your {plan}? We're all ears!",
+            "Got a question about your {plan}? We're all ears!",
             "Tell us how you're getting on with your {plan}!",
             "Is there something we can make easier for you?",
         ),
@@ -205,7 +248,11 @@ CHECK_IN: Mapping[str, Choice] = {
     "formal": Choice(
         (
             "Our team would be pleased to review your {plan} with you.",
-            "Should your {plan} require attention, our team is at your service.",
+            "Should you need help with your {plan}, our team is at your service.",
+            "We would be glad to answer any questions about your {plan}.",
+            "Please tell us if we can help you with your {plan}.",
+            "If you have questions about your {plan}, our team is glad to help.",
+            "We would be glad to know how we can be of help.",
             "We would welcome your comments on your {plan}.",
             "Our team would be pleased to answer any questions.",
             "We would welcome your comments on our service.",
@@ -214,7 +261,7 @@ CHECK_IN: Mapping[str, Choice] = {
             "May we assist you with your {plan}?",
             "We invite you to discuss your {plan} with our team.",
             "Please tell us whether your {plan} meets your expectations.",
-            "Kindly let us know how we may assist you.",
+            "Please let us know how we may assist you.",
         ),
     ),
     "brief": Choice(
@@ -222,84 +269,14 @@ CHECK_IN: Mapping[str, Choice] = {
             "Need help with your {plan}? Just ask.",
             "Questions on your {plan}? We can help.",
             "All well with your {plan}?",
+            "Happy with your {plan}? Tell us.",
+            "How is your {plan} working for you?",
+            "Is all well? Tell us.",
             "Need help? Just ask.",
             "Any questions? We can help.",
         ),
-        ("Your {plan} working well?", "Help with your {plan} is a text away.", "Something to fix? Tell us."),
+        ("Is your {plan} working well?", "Help with your {plan}? Just ask us.", "Something to fix? Tell us."),
     ),
-}
-
-ACT: Mapping[str, Mapping[str, Choice]] = {
-    "sms": {
-        "warm": Choice(
-            ("Just reply YES and it's yours.", "Text YES and we'll set it up!", "Say YES and we'll do the rest."),
-            ("A quick YES is all it takes!", "Send YES and we'll get it going."),
-        ),
-        "formal": Choice(
-            ("Please reply YES to accept.", "To accept, please reply YES.", "Kindly reply YES to proceed."),
-            ("Please respond YES to accept.", "A reply of YES will suffice."),
-        ),
-        "brief": Choice(("Reply YES.", "YES to accept.", "Reply YES to start."), ("Text YES.", "YES to get it.")),
-    },
-    "push": {
-        "warm": Choice(("Tap and it's yours!", "Tap to say yes!", "Just tap to start."), ("One tap and you're set!",)),
-        "formal": Choice(("Please tap to accept.", "Kindly tap to proceed."), ("Tap to confirm, please.",)),
-        "brief": Choice(("Tap to accept.", "Tap to start."), ("Tap to get it.",)),
-    },
-    "email": {
-        "warm": Choice(
-            (
-                "Just reply to this e-mail and it's yours.",
-                "Like the sound of it? Hit reply and say yes!",
-                "Write back with a quick yes and we'll do the rest.",
-            ),
-            ("Drop us a yes by reply and we'll get it going!", "Send a yes back and you're all set."),
-        ),
-        "formal": Choice(
-            (
-                "To accept, please reply to this e-mail.",
-                "Kindly confirm by reply to this e-mail.",
-                "Should you wish to accept, a short reply is sufficient.",
-            ),
-            ("Your acceptance by return e-mail is all we need.", "Please respond to this message to accept."),
-        ),
-        "brief": Choice(
-            ("Reply to accept.", "Reply yes to start.", "A short reply is enough."),
-            ("Reply and it is set.", "To accept, write back."),
-        ),
-    },
-}
-
-ACT_BY: Mapping[str, Mapping[str, Choice]] = {
-    "sms": {
-        "warm": Choice(
-            ("Just reply YES by {ends}!", "Text YES by {ends} and it's yours.", "Say YES by {ends}!"),
-            ("Send YES by {ends} to get it going!", "A quick YES by {ends} is all it takes!"),
-        ),
-        "formal": Choice(
-            ("Please reply YES by {ends}.", "To accept, kindly reply YES by {ends}."),
-            ("Please respond YES by {ends}.",),
-        ),
-        "brief": Choice(("Reply YES by {ends}.", "YES by {ends} to accept."), ("Text YES by {ends}.",)),
-    },
-    "push": {
-        "warm": Choice(
-            ("Tap by {ends} and it's yours!", "Just tap by {ends}!"), ("One tap by {ends} and you're set!",)
-        ),
-        "formal": Choice(("Please tap to accept by {ends}.",), ("Kindly tap by {ends}.",)),
-        "brief": Choice(("Tap by {ends}.",), ("Tap to get it by {ends}.",)),
-    },
-    "email": {
-        "warm": Choice(
-            ("Just reply to this e-mail by {ends} and it's yours!", "Hit reply and say yes by {ends}!"),
-            ("Write back with a yes by {ends}!", "You've got until {ends} to reply with a yes."),
-        ),
-        "formal": Choice(
-            ("To accept, please reply to this e-mail by {ends}.", "Kindly confirm by reply until {ends}."),
-            ("Acceptance by return e-mail is possible until {ends}.", "Please respond to this e-mail by {ends}."),
-        ),
-        "brief": Choice(("Reply by {ends} to accept.", "Reply yes by {ends}."), ("To accept, write back by {ends}.",)),
-    },
 }
 
 CLOSE: Mapping[str, Choice] = {
@@ -309,60 +286,42 @@ CLOSE: Mapping[str, Choice] = {
             "We're lucky to have you.",
             "Have a lovely day!",
             "We're always happy to help.",
+            "We're here if you need us.",
+            "Any questions? Just ask!",
+            "Have a great week!",
         ),
-        ("Sending you a smile!", "It's great to have you.", "Have a wonderful week!"),
+        ("It's great to have you.", "Have a wonderful week!", "Questions? We'd love to help!"),
     ),
     "formal": Choice(
         (
             "Thank you for your trust.",
             "We remain at your service.",
-            "We value your custom.",
-            "Thank you for your consideration.",
+            "We value your trust.",
+            "Thank you for your time.",
             "We look forward to serving you.",
+            "We are glad to help with any questions.",
+            "Our team is here for you.",
         ),
-        ("We thank you for your attention.", "Our team is at your disposal.", "With thanks for your confidence."),
+        ("We thank you for your attention.", "Our team is at your service.", "With thanks for your trust."),
     ),
     "brief": Choice(
-        ("Thanks.", "Many thanks.", "Questions? Ask us.", "Questions? Just ask.", "Here to help."),
+        ("Thanks.", "Many thanks.", "Questions? Ask us.", "Questions? Just ask.", "Here to help.", "Thank you."),
         ("Cheers.", "Happy to help."),
-    ),
-}
-
-DETAIL: Mapping[str, Choice] = {
-    "warm": Choice(
-        (
-            "There's nothing to fill in, and your plan stays just as it is.",
-            "Got a question? Write back and a real person will answer.",
-            "Everything else about your service stays the way you like it.",
-            "We picked this because we'd love to keep things easy for you.",
-        ),
-        ("Nothing else changes, so you can carry on as you were.", "If anything's unclear, we're happy to chat."),
-    ),
-    "formal": Choice(
-        (
-            "All other terms of your service remain unchanged.",
-            "Should you have questions, our team will be pleased to answer them.",
-            "No further steps are required on your part.",
-            "This does not alter your current agreement.",
-        ),
-        ("The remainder of your agreement is not affected.", "Our team will gladly provide further information."),
-    ),
-    "brief": Choice(
-        ("Nothing else changes.", "No forms.", "Same service as now.", "Questions? Just reply."),
-        ("The rest stays as it is.", "No paperwork."),
     ),
 }
 
 SIGN: Mapping[str, Mapping[str, Choice]] = {
     "short": {
         "warm": Choice(
-            ("Your {sender} team.", "Yours, {sender}.", "- your friends at {sender}."), ("Your pals at {sender}.",)
+            ("Your {sender} team.", "Yours, {sender}.", "Thanks from {sender}!"), ("All of us at {sender}.",)
         ),
         "formal": Choice(
             ("Sincerely, {sender}.", "Regards, {sender}.", "Your {sender} team."),
-            ("Yours truly, {sender}.", "From {sender}."),
+            ("Yours truly, {sender}.", "With thanks, {sender}."),
         ),
-        "brief": Choice(("- {sender}.", "{sender}.", "Best, {sender}."), ("({sender})", "All at {sender}.")),
+        "brief": Choice(
+            ("- {sender}.", "Thanks, {sender}.", "Best, {sender}."), ("From {sender}.", "Thanks from {sender}.")
+        ),
     },
     "email": {
         "warm": Choice(

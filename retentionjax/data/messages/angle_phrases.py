@@ -1,0 +1,99 @@
+"""What a message says to the reason why its reader may leave (the brief's angle); see `phrases`.
+
+None of it promises anything that the offer does not hold, so that it may stand beside any offer, and beside none.
+"""
+
+from collections.abc import Mapping
+
+from retentionjax.data.messages.phrases import Choice
+
+ANGLE: Mapping[str, Mapping[str, Choice]] = {
+    "price": {
+        "warm": Choice(
+            (
+                "Is your plan still right for you? Let's check together.",
+                "We'd love to check your plan with you.",
+                "Is your plan right for you? Just ask!",
+            ),
+            ("Let's check that your plan is right.", "Is it still the right plan? Ask us!"),
+        ),
+        "formal": Choice(
+            (
+                "Our team would gladly review your plan with you.",
+                "We can review your plan with you.",
+                "We would gladly check whether your plan is right for you.",
+            ),
+            ("We can check your plan.", "Our team can review your plan."),
+        ),
+        "brief": Choice(
+            ("Is your plan right for you?", "Let us check your plan.", "Right plan? Let's check."),
+            ("We can review your plan.", "Is it the right plan? Ask us."),
+        ),
+    },
+    "contract": {
+        "warm": Choice(
+            (
+                "Nothing else changes in your contract.",
+                "Your contract stays just as it is.",
+                "Questions about your contract? Just ask!",
+            ),
+            ("Your contract stays as it is now.", "We can explain your contract!"),
+        ),
+        "formal": Choice(
+            (
+                "Your contract remains unchanged.",
+                "All terms of your contract remain.",
+                "We would gladly explain your contract.",
+            ),
+            ("Your contract is not affected.", "Your contract remains as it is."),
+        ),
+        "brief": Choice(
+            ("Same contract as now.", "Your contract stays.", "Contract questions? Ask us."),
+            ("Your contract stays as is.", "We can explain your contract."),
+        ),
+    },
+    "support": {
+        "warm": Choice(
+            (
+                "If something isn't working, we'd love to fix it.",
+                "Need a hand? A real person will help.",
+                "Is something not working well? Tell us!",
+            ),
+            ("A real person is here to help.", "Is something not right? Tell us!"),
+        ),
+        "formal": Choice(
+            (
+                "Should something not work well, we can help.",
+                "Our support team is at your service.",
+                "Our support team can help you.",
+            ),
+            ("Our support team will gladly help.", "Our team can help."),
+        ),
+        "brief": Choice(
+            ("Something not working? Tell us.", "Need support? Ask us.", "A real person will help."),
+            ("Need a hand? Tell us.", "Our support team can help."),
+        ),
+    },
+    "unused": {
+        "warm": Choice(
+            (
+                "We'd love to help you get more from your service.",
+                "Not using it much? We'd love to help you start.",
+                "Not sure how to start? Just ask us!",
+            ),
+            ("Let us help you enjoy it more.", "Not using it yet? We can help."),
+        ),
+        "formal": Choice(
+            (
+                "Our team would gladly help you get more from your service.",
+                "We can help you make use of it.",
+                "Our team can help you make use of it.",
+            ),
+            ("Our team can help you start.", "We can help you use it."),
+        ),
+        "brief": Choice(
+            ("Get more from your service: ask us.", "Need help to start? Ask us.", "Not using it much? Ask us."),
+            ("We can help you start.", "Get more from it: ask us."),
+        ),
+    },
+}
