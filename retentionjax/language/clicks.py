@@ -12,7 +12,7 @@ of the score (as in length-controlled AlpacaEval, Dubois et al. 2024).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,6 @@ from jaxtyping import Array, Bool, Float, Int
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from retentionjax.data.texts import Preference
 from retentionjax.errors import DataError
 from retentionjax.language import forward, packing
 from retentionjax.language.decoder import Decoder
@@ -37,6 +36,22 @@ PROMPT = "Headline."
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0)
 """Weights of the squared norm that cross-validation picks from."""
 _FOLDS, _BATCH, _MOST_TOKENS, _RESAMPLES = 5, 64, 64, 2000
+
+
+class ClickPair(Protocol):
+    """Two wordings that were shown by lot, of which the first was clicked more."""
+
+    @property
+    def chosen(self) -> str:
+        """The winner."""
+
+    @property
+    def rejected(self) -> str:
+        """The loser."""
+
+    @property
+    def group(self) -> str:
+        """The test, or all tests that share wordings."""
 
 
 @struct.dataclass
@@ -60,7 +75,7 @@ class Clicks:
     """Which pairs are of one test."""
 
 
-def read(model: Model, pairs: Sequence[Preference], *, layers: int) -> Clicks:
+def read(model: Model, pairs: Sequence[ClickPair], *, layers: int) -> Clicks:
     """The pairs' states after `layers` layers, each distinct text read once. Raises DataError for no pairs."""
     if not pairs:
         raise DataError("there are no click pairs; allowed: at least one")
