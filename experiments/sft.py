@@ -31,7 +31,7 @@ from retentionjax.shield.brief import CHANNELS, Channel
 def demo_training() -> SFTConfig:
     """A minute or two on two cores: only the upper layers learn, the states below them are computed once."""
     return SFTConfig(
-        steps=130,
+        steps=240,
         rows=2,
         length=256,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=24),
@@ -53,7 +53,7 @@ class SftStageConfig:
     int8: bool = False
     """Keep the frozen base's projections in 8 bits, here and wherever this writer is used: a quarter of the memory."""
     messages: int = 500
-    """To learn from; so few that every one is met twice, and its states below the adapter computed once."""
+    """To learn from; so few that each is met three times, and its states below the adapter computed once."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
     sender_first: bool = True

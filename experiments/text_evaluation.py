@@ -104,7 +104,7 @@ class Rates:
 
 
 def rates(briefs: Sequence[Brief], written: Written) -> Rates:
-    """Of one system. Raises ValueError where no brief makes an offer."""
+    """Rates of one system. Raises ValueError where no brief makes an offer."""
     offering = np.array([not brief.offer.is_none for brief in briefs])
     if not offering.any():
         raise ValueError("no brief makes an offer; allowed: at least one that does")

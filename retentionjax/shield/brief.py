@@ -205,13 +205,13 @@ class Brief:
 
     def prompt(self) -> str:
         """The instruction the language model is given, with stand-ins; short, for every token of it costs time."""
-        kind = {"sms": "SMS", "email": "e-mail", "push": "push"}[self.channel]
+        kind = {"sms": "SMS", "email": "e-mail", "push": "push notification"}[self.channel]
         parts = [f"{NAME}."] if self.name else []
         parts += [f"{FACTS[key][0]}: {value}." for key, value in self.known.items()]
         if self.angle:
             parts.append(f"About: {self.angle}.")
         # What no message may miss stands where the message begins.
-        parts.append(f"{self.tone.capitalize()} {kind} from {SENDER}: {self.offer.text() or 'no offer'}.")
+        parts.append(f"Write a {self.tone} {kind} from {SENDER}. Offer: {self.offer.text() or 'none'}.")
         return " ".join(parts)
 
 

@@ -17,7 +17,7 @@ from retentionjax.shield.brief import NAME
 def test_the_prompt_is_short_and_complete() -> None:
     facts = {"tenure": "14 months", "plan": "fiber internet"}
     assert Brief("sms", OfferTerms(0.1), SENDER, "warm", "Maria", facts).prompt() == (
-        "{name}. Plan: fiber internet. With us: 14 months. Warm SMS from {sender}: 10% off for 30 days."
+        "{name}. Plan: fiber internet. With us: 14 months. Write a warm SMS from {sender}. Offer: 10% off for 30 days."
     )
 
 
@@ -45,7 +45,7 @@ def test_a_stand_in_in_a_record_is_no_name() -> None:
 
 
 def test_the_prompt_says_that_there_is_no_offer() -> None:
-    assert "from {sender}: no offer." in Brief("push", OfferTerms(ends=dt.date(2026, 1, 2)), SENDER).prompt()
+    assert "from {sender}. Offer: none." in Brief("push", OfferTerms(ends=dt.date(2026, 1, 2)), SENDER).prompt()
 
 
 def test_the_angle_is_in_the_prompt_and_one_that_could_carry_an_instruction_is_refused() -> None:

@@ -217,7 +217,7 @@ def _offer(channel: Channel, offers: Sequence[OfferTerms], rng: Random) -> Offer
 
 
 def _angle(channel: Channel, offer: OfferTerms, rng: Random) -> str | None:
-    """Of SMS and e-mails that have room for a sentence more."""
+    """What SMS and e-mails with room for a sentence more speak to; None for the others."""
     drawn = rng.choice(ANGLES) if rng.random() < _WITH_ANGLE else None
     return drawn if channel == "email" or (channel == "sms" and offer.ends is None) else None
 
