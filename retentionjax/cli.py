@@ -31,7 +31,7 @@ COMMANDS = (
         "check a company's files, list and fetch public ones: data {check,list,fetch,prepare}",
         "retentionjax.data.command",
     ),
-    Command("models", "list and fetch base models: models {list,fetch}", "retentionjax.language.models_command"),
+    Command("models", "base models: models {list,fetch,export}", "retentionjax.language.models_command"),
     Command("decide", "decide for one customer: --bundle DIR --customer FILE.json", "retentionjax.decide.command"),
     Command("effects", "what contacts and offers do: effects company.yaml [--out DIR]", "retentionjax.effects.command"),
     Command(
