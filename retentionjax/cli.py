@@ -42,7 +42,11 @@ COMMANDS = (
     Command("ope", "value a bundle's policy on logged decisions", "retentionjax.evaluation.off_policy.command"),
     Command("score", "decide about a table: --bundle DIR --customers IN --out DIR", "retentionjax.score.command"),
     Command("report", "a run as one HTML page: --run DIR [--out FILE]", "retentionjax.evaluation.report.command"),
-    Command("messages", "what the shield says of a text: messages {check}", "retentionjax.shield.command"),
+    Command(
+        "messages",
+        "texts customers are sent: messages {check,propose,list,approve,refuse,retire}",
+        "serving.wordings_command",
+    ),
     Command("keys", "API keys of the service: keys {create,list,revoke}", "serving.keys_command"),
     Command("ledger", "the service's ledger: ledger {export,erase,purge,audit}", "serving.ledger_command"),
     Command(

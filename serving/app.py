@@ -33,6 +33,7 @@ from serving.domain.decisions.controllers import EXPRESS
 from serving.domain.decisions.warming import warm
 from serving.domain.health.controllers import alive, exposed, ready
 from serving.domain.outcomes.controllers import report
+from serving.domain.variants.controllers import decide_variant, list_variants, propose_variants
 from serving.engine import Engine
 from serving.express import Express
 from serving.housekeeping import Housekeeping, Probe
@@ -93,6 +94,9 @@ def _handlers(settings: Settings) -> list[ControllerRouterHandler]:
         decisions_router,
         report,
         list_due,
+        list_variants,
+        propose_variants,
+        decide_variant,
         report_sent,
         read_consent,
         put_consent,

@@ -1,11 +1,14 @@
-"""What the service does on its own: reservations that expire, history that is old enough to go, keys used last."""
+"""What the service does on its own: reservations that expire, history that is old enough to go, keys used last, and
+wordings that customers like less than the template."""
 
 import asyncio
 import time
 
 import structlog
 
+from retentionjax.decide.bandit import is_worse
 from serving.ledger import Ledger, LedgerUnavailable
+from serving.ledger.wordings import COUNTED_EVERY
 from serving.observability.metrics import Metrics
 from serving.security.gate import Gate
 from serving.settings import Settings
@@ -20,7 +23,7 @@ class Housekeeping:
 
     def __init__(self, ledger: Ledger, gate: Gate, settings: Settings, metrics: Metrics) -> None:
         self._ledger, self._gate, self._settings, self._metrics = ledger, gate, settings, metrics
-        self._purge_at = 0.0
+        self._purge_at = self._retire_at = 0.0
 
     async def run(self) -> None:
         """Runs until it is cancelled."""
@@ -30,7 +33,7 @@ class Housekeeping:
 
     def once(self) -> None:
         """One round. A part that fails is logged and counted, keeps no other part from its turn, and is tried again."""
-        for part in (self._expire, self._remember_keys, self._purge):
+        for part in (self._expire, self._remember_keys, self._purge, self._retire):
             try:
                 part()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next round must come
@@ -56,6 +59,19 @@ class Housekeeping:
             _log.info("decisions past the retention period deleted", decisions=purged)
             self._ledger.forget()
         self._purge_at = time.monotonic() + _PURGE_EVERY_SECONDS
+
+    def _retire(self) -> None:
+        """Wordings that are certainly worse than the template are sent no more; who wants one approves it again."""
+        if time.monotonic() < self._retire_at:
+            return
+        with self._ledger.read() as reader:
+            approved = [each for each in reader.variants() if each.state == "approved"]
+        for worse in (each.variant.id for each in approved if is_worse(each.answers, each.template)):
+            with self._ledger.transaction() as tx:
+                tx.decide_variant(worse, "retired", "customers")
+                tx.changed("customers", f"variant {worse}", "retired: worse than the template")
+            _log.info("a wording is retired: customers like the template better", variant=worse)
+        self._retire_at = time.monotonic() + COUNTED_EVERY
 
 
 class Probe:

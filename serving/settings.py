@@ -63,18 +63,16 @@ class Settings:
         0.0, "share of decisions drawn evenly from what is allowed, to learn from", Bounds(0, 1)
     )
     messages: Literal["template", "model"] = _setting(
-        "template", "who writes: checked templates, or the bundle's language model with the template behind it"
+        "template", "who proposes wordings beside the checked template: people, or the bundle's language model as well"
+    )
+    approve: Literal["person", "shield"] = _setting(
+        "person", "who approves what the model proposes: a person, or the shield that has passed it"
     )
     batch_wait_ms: float = _setting(2.0, "longest wait for a micro-batch to fill", Bounds(0, 100, "ms"))
     queue_size: int = _setting(1024, "decisions that may wait; more are refused with 503", Bounds(1, 100_000))
     deadline_ms: float = _setting(
         2000.0, "a decision not made by then is refused and not written", Bounds(1, 60_000, "ms")
     )
-    message_deadline_ms: float = _setting(
-        1500.0, "a model's message not written by then is the template's", Bounds(1, 60_000, "ms")
-    )
-    message_queue_size: int = _setting(64, "messages that may wait for the model", Bounds(1, 10_000))
-    message_cache_size: int = _setting(1024, "model messages kept, by what they are to say", Bounds(0, 1_000_000))
     reservation_days: float = _setting(
         14.0, "money reserved for an offer comes back when no outcome arrives within them", Bounds(0, 365, "days")
     )

@@ -12,9 +12,9 @@ from typing import Any
 
 import bundles
 
+from retentionjax.decide.variants import Write
 from serving.engine import Engine, process
 from serving.engine.contract import Ask
-from serving.engine.messages import Models
 from serving.engine.slots import Served
 from serving.ledger import Ledger
 from serving.ledger.types import Campaign
@@ -61,9 +61,11 @@ def settings(bundle: Path, folder: Path, **changed: Any) -> Settings:
     return Settings(bundle=str(bundle), database=f"sqlite:///{folder}/ledger.db", **patient)
 
 
-def engine(settings: Settings, metrics: Metrics, *, clock: Clock, models: Models | None = None) -> Engine:
+def engine(
+    settings: Settings, metrics: Metrics, *, clock: Clock, load_writer: Callable[[Served], Write] | None = None
+) -> Engine:
     """One that keeps the time of `clock`."""
-    start = functools.partial(InThisLoop, clock=clock, sizes=SIZES, models=models)
+    start = functools.partial(InThisLoop, clock=clock, sizes=SIZES, load_writer=load_writer)
     return Engine(settings, metrics, start_process=start)
 
 
@@ -96,7 +98,7 @@ async def running(
     dollars: float = 1000.0,
     days: int = 90,
     customers: int = 64,
-    models: Callable[[Settings, Metrics], Models] | None = None,
+    load_writer: Callable[[Served], Write] | None = None,
     **changed: Any,
 ) -> AsyncIterator[tuple[Engine, Ledger]]:
     """A started engine and its ledger; drained at the end."""
@@ -105,7 +107,7 @@ async def running(
     ledger = Ledger.open(chosen.database, clock=clock)
     try:
         prepare(ledger, dollars=dollars, days=days, customers=customers, start=clock() - 3600)
-        made = engine(chosen, metrics, clock=clock, models=None if models is None else models(chosen, metrics))
+        made = engine(chosen, metrics, clock=clock, load_writer=load_writer)
         await made.start()
         try:
             yield made, ledger

@@ -77,7 +77,8 @@ class Facts:
     def __init__(self, schema: Schema, customers: CustomersFile | None = None) -> None:
         """`customers`: what the company says of its columns; None where none is made of others."""
         self.schema = schema
-        self._own = None if customers is None else OwnColumns(customers, schema)
+        own = None if customers is None else OwnColumns(customers, schema)
+        self._own = own if own is not None and own.made else None
         self._id, self._charge = str(schema.id), str(schema.charge)
         self.columns = tuple(dict.fromkeys((self._id, *schema.features, self._charge)))
         """Names of the fields that are read."""
@@ -166,8 +167,8 @@ class Facts:
                 continue  # what it is made of is at fault, and named
             if name not in record:
                 found.append(FactFault(name, None, MISSING, self.allowed(name)))
-            elif wrong := self._wrong(name, record[name]):
-                found.append(FactFault(name, record[name], wrong, self.allowed(name)))
+            elif why := self._wrong(name, record[name]):
+                found.append(FactFault(name, record[name], why, self.allowed(name)))
         return found
 
     def _wrong(self, name: str, value: object) -> str:

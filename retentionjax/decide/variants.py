@@ -1,41 +1,31 @@
-"""Approved wordings of a message, and which of them a customer is sent.
+"""Approved wordings of a message: texts with stand-ins for whatever differs between customers.
 
-A variant is a text with stand-ins for whatever differs between customers, so one text serves everybody of its kind
-(offer, channel, tone) and can be read and approved once. Among the approved ones, the shield's template always
-among them, the choice is drawn by Thompson sampling over what customers did (Thompson 1933; Chapelle and Li 2011): an
-accept counts for the wording, an opt-out against it. A share of the draws is uniform, so that every wording goes on
-being measured; the probability of the draw is recorded with it.
+So one text serves everybody of its kind (offer, channel, tone), and can be read and approved once. Which of the
+approved ones a customer is sent is `bandit`'s business.
 """
 
 import hashlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
-
-import numpy as np
-from jaxtyping import Float
-from scipy.special import betaln
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from retentionjax.errors import ConfigError
-from retentionjax.shield import Brief, Channel, Rules, Tone, Verdict, check
+from retentionjax.shield import Brief, Channel, OfferTerms, Rules, Tone, Verdict, check
 from retentionjax.shield.brief import FACTS, NAME, SENDER
+
+if TYPE_CHECKING:
+    from retentionjax.bundle.message import MessageSettings  # whoever has one has loaded a bundle
 
 Author = Literal["model", "person"]
 
 TEMPLATE = "template"
 """Author of the shield's template, which is a variant of every kind and needs no approval."""
-UNIFORM_SHARE = 0.1
-"""Share of the draws that goes to all wordings alike: what it costs is a tenth of what the worst of them loses."""
-OPT_OUT_COST = 3.0
-"""Accepts that an opt-out outweighs: a customer who can't be written to again has cost every later offer."""
-STRENGTH = 20.0
-"""Messages that the prior counts for; it is centred on the kind's own rates, all wordings together."""
-DRAWS = 2000
-"""Draws of the rates behind a wording's probability of being the best."""
-LEVEL = 0.95
+ALIKE = 0.7
+"""Share of common pairs of words above which a wording is a copy of another."""
 _STAND_INS: Mapping[str, str] = {fact: f"{{{fact}}}" for fact in FACTS}
 _ANY_STAND_IN = re.compile(r"\{([^{}]*)\}")
 
@@ -89,14 +79,6 @@ class Variant:
         missing = [found[0] for found in _ANY_STAND_IN.finditer(self.text) if not values[found[0]]]
         return None if missing else _ANY_STAND_IN.sub(lambda found: values[found[0]] or "", self.text)
 
-    def check(self, brief: Brief, rules: Rules) -> tuple[str, Verdict] | None:
-        """The text for one customer and what the shield says of it; None where it cannot be filled.
-
-        A text that a person approved is judged as a person's: who wrote it first no longer matters.
-        """
-        text = self.fill(brief)
-        return None if text is None else (text, check(text, brief, rules))
-
 
 def mask(text: str, brief: Brief) -> str:
     """`text`, written for this brief with stand-ins for the names, with stand-ins for its facts as well.
@@ -106,6 +88,101 @@ def mask(text: str, brief: Brief) -> str:
     for fact, value in sorted(brief.known.items(), key=lambda each: -len(each[1])):
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _STAND_INS[fact], text)
     return text
+
+
+def examples(settings: "MessageSettings", kind: Kind, offer: OfferTerms) -> tuple[Brief, ...]:
+    """Briefs by which a wording of this kind is judged before anybody is sent it: with a name and without, and with
+    every fact in each of the words that the company has for it."""
+    said: dict[str, list[str]] = {}
+    for rule in settings.facts:
+        said.setdefault(rule.fact, []).extend(_EXAMPLES.get(rule.fact, ()) if rule.say is None else [rule.say])
+    rounds = max([len(words) for words in said.values()], default=1)
+    return tuple(
+        Brief(
+            channel=kind.channel,
+            offer=offer,
+            sender=settings.sender,
+            tone=kind.tone,
+            first_name=name,
+            facts={fact: words[turn % len(words)] for fact, words in said.items() if words},
+        )
+        for turn in range(rounds)
+        for name in ("Alexandra", None)
+    )
+
+
+_EXAMPLES = {
+    "plan": ("Standard",),
+    "tenure": ("14 months", "2 years"),
+    "contract": ("month to month",),
+    "services": ("television",),
+    "charge": ("$59.90",),
+    "saving": ("$11.80",),
+}
+
+
+def judge(
+    variant: Variant, briefs: Sequence[Brief], rules: Rules, *, by: Author = "person"
+) -> list[tuple[str, Verdict]]:
+    """The text as each of `briefs` fills it, and what the shield says of it; nothing of those that cannot fill it."""
+    texts = [(text, brief) for brief in briefs if (text := variant.fill(brief)) is not None]
+    return [(text, check(text, brief, rules, by=by)) for text, brief in texts]
+
+
+Write = Callable[[Brief, int], str]
+"""(masked brief, seed) → text with stand-ins for the names: a language model with its settings, or a grammar."""
+
+
+class Proposed(NamedTuple):
+    """What an author came up with for one kind."""
+
+    variants: tuple[Variant, ...]
+    refused: Counter[str]
+    """Texts that were dropped, by the first rule they broke, `stand_in` or `copy`."""
+
+
+def propose(
+    kind: Kind,
+    offer: OfferTerms,
+    settings: "MessageSettings",
+    rules: Rules,
+    write: Write,
+    *,
+    count: int,
+    known: Sequence[str] = (),
+    author: Author = "model",
+    seed: int = 0,
+    tries: int = 4,
+) -> Proposed:
+    """Up to `count` wordings of a kind, each passed by the shield with every example that can fill it.
+
+    Args:
+        write: the author; asked at most `tries` times a wording wanted.
+        known: texts there are already, of which no near-copy is wanted.
+        author: of a model's text more is asked than of a person's.
+        seed: of the author's draws: the same gives the same wordings.
+    """
+    briefs = examples(settings, kind, offer)
+    texts, found, refused = list(known), list[Variant](), Counter[str]()
+    for turn in range(count * tries):
+        if len(found) == count:
+            break
+        brief = briefs[turn % len(briefs)]
+        try:
+            variant = Variant(kind, mask(write(brief.mask(), seed + turn), brief), author)
+        except ConfigError:
+            refused["stand_in"] += 1
+            continue
+        verdicts = judge(variant, briefs, rules, by=author)
+        broken = [rule for _, verdict in verdicts for rule in verdict.blocking]
+        if broken or not verdicts:
+            refused[broken[0] if broken else "stand_in"] += 1
+        elif any(alike(variant.text, other) > ALIKE for other in texts):
+            refused["copy"] += 1
+        else:
+            texts.append(variant.text)
+            found.append(variant)
+    return Proposed(tuple(found), refused)
 
 
 def alike(one: str, other: str) -> float:
@@ -125,72 +202,3 @@ class Answers(NamedTuple):
     sent: int
     accepted: int
     opted_out: int
-
-
-def best_probabilities(answers: Sequence[Answers], *, seed: int = 0) -> Float[np.ndarray, " variants"]:
-    """Probability of each wording of being the best one, given what customers did.
-
-    The rates of accepting and of opting out have a Dirichlet posterior each; the best wording has the largest
-    accept − `OPT_OUT_COST` · opt-out. The same counts give the same numbers in every process.
-
-    Args:
-        answers: by wording; all wordings of one kind.
-        seed: of the draws.
-    """
-    counts = np.array([(each.accepted, each.opted_out, each.sent) for each in answers], np.float64)
-    counts[:, 2] = np.maximum(0.0, counts[:, 2] - counts[:, 0] - counts[:, 1])
-    pooled = counts.sum(0) + np.array([1.0, 0.1, 9.0])  # before anybody was written to: one in ten accepts
-    posterior = counts + STRENGTH * pooled / pooled.sum()
-    gammas = np.random.default_rng(seed).standard_gamma(posterior, size=(DRAWS, *posterior.shape))
-    rates = gammas / gammas.sum(axis=2, keepdims=True)
-    best = np.argmax(rates[..., 0] - OPT_OUT_COST * rates[..., 1], axis=1)
-    return np.bincount(best, minlength=len(answers)) / DRAWS
-
-
-def choose(best: Float[np.ndarray, " variants"], number: float) -> tuple[int, float]:
-    """(place, propensity) of the wording that a customer is sent.
-
-    Args:
-        best: probability of being the best, of each wording that fits this customer.
-        number: uniform in [0, 1), the customer's own.
-    """
-    count = len(best)
-    share = best / best.sum() if best.sum() > 0 else np.full(count, 1 / count)
-    chances = (1 - UNIFORM_SHARE) * share + UNIFORM_SHARE / count
-    place = min(int(np.searchsorted(np.cumsum(chances), number, side="right")), count - 1)
-    return place, float(chances[place])
-
-
-def rate_interval(successes: int, trials: int, *, level: float = LEVEL) -> tuple[float, float]:
-    """Interval of a rate that may be looked at after every trial: it covers at all times together with `level`.
-
-    All p at which the beta-binomial mixture martingale B(½ + s, ½ + n − s) / (B(½, ½) p^s (1 − p)^(n − s)) has stayed
-    below 1/(1 − level) (Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021, §3.2). Choosing the wordings by what was
-    seen before does not break it: each wording's trials remain exchangeable among themselves.
-    """
-    failures = trials - successes
-    limit = betaln(0.5 + successes, 0.5 + failures) - betaln(0.5, 0.5) + np.log(1 - level)
-
-    def inside(p: float) -> bool:
-        return bool(limit <= successes * np.log(p) + failures * np.log1p(-p))
-
-    middle = (successes + 0.5) / (trials + 1)
-    tiny = 1e-12
-    low = 0.0 if successes == 0 or inside(tiny) else _bisect(inside, tiny, middle)
-    high = 1.0 if failures == 0 or inside(1 - tiny) else _bisect(inside, 1 - tiny, middle)
-    return low, high
-
-
-def _bisect(inside: Callable[[float], bool], outer: float, inner: float) -> float:
-    for _ in range(60):
-        between = (outer + inner) / 2
-        outer, inner = (outer, between) if inside(between) else (between, inner)
-    return outer
-
-
-def lift(variant: Answers, template: Answers, *, level: float = LEVEL) -> tuple[float, float, float]:
-    """(estimate, low, high) of the accept rate less the template's; the interval holds at all times together."""
-    each = 1 - (1 - level) / 2
-    ours, theirs = (rate_interval(one.accepted, one.sent, level=each) for one in (variant, template))
-    estimate = variant.accepted / max(1, variant.sent) - template.accepted / max(1, template.sent)
-    return estimate, ours[0] - theirs[1], ours[1] - theirs[0]

@@ -4,8 +4,7 @@ import argparse
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Brief, Sender
@@ -25,26 +24,13 @@ _REFUSED = 1
 """Exit status for a text that may not be sent."""
 
 
-@dataclass(frozen=True)
-class Verb:
-    """What `messages` can do: a line of help, its arguments, and what runs it and returns the exit status."""
-
-    help: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Runs `messages VERB …`; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="retentionjax messages", description=__doc__)
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for name, verb in VERBS.items():
-        own = verbs.add_parser(name, help=verb.help, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        verb.arguments(own)
-        own.set_defaults(run=verb.run)
-    asked = parser.parse_args(arguments)
-    status: int = asked.run(asked)
-    return status
+def add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the verb `check`, which runs by its default `run`."""
+    own = verbs.add_parser(
+        "check", help="say which rules a text breaks, and why", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    _check_arguments(own)
+    own.set_defaults(run=_check)
 
 
 def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | None = None) -> OfferTerms:
@@ -131,9 +117,3 @@ def _as_json(verdict: Verdict) -> str:
         for each in verdict.violations
     ]
     return json.dumps({"passed": verdict.passed, "rules_version": verdict.rules_version, "violations": violations})
-
-
-VERBS: Mapping[str, Verb] = {
-    "check": Verb("say which rules a text breaks, and why", _check_arguments, _check),
-}
-"""More verbs come here."""

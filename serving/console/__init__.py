@@ -18,6 +18,7 @@ from serving.console.overview import (
 )
 from serving.console.pages import STATIC
 from serving.console.signing import show_sign_in, sign_in, sign_out
+from serving.console.wordings import decide_wording, propose_wording, show_wordings
 from serving.problems import Problem
 
 console_router = Router(
@@ -35,6 +36,9 @@ console_router = Router(
         change_campaign,
         show_bundles,
         change_bundles,
+        show_wordings,
+        propose_wording,
+        decide_wording,
         show_safety,
         change_safety,
         create_static_files_router("/static", directories=[STATIC], include_in_schema=False),

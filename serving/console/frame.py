@@ -23,6 +23,7 @@ TABS = (
     ("/console", "Campaign"),
     ("/console/effect", "Effect"),
     ("/console/decide", "Decide"),
+    ("/console/wordings", "Wordings"),
     ("/console/bundles", "Bundles"),
     ("/console/safety", "Safety"),
 )

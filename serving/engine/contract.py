@@ -133,11 +133,15 @@ class Message(msgspec.Struct, frozen=True):
     """A text that the shield has passed; nothing else is ever here."""
 
     text: Annotated[str, Meta(description="The message", examples=["Northwind: enjoy 10% off for 30 days. …"])]
-    source: Annotated[Literal["model", "template"], Meta(description="Who wrote it")]
+    source: Annotated[Literal["variant", "template"], Meta(description="An approved wording, or the shield's template")]
     channel: Literal["sms", "email", "push"]
     footer: Annotated[str, Meta(description="To be added below an e-mail; empty on other channels")]
     rules_version: Annotated[str, Meta(description="Of the shield's rules", examples=["2026.1"])]
     warnings: Annotated[tuple[Mark, ...], Meta(description="What the shield notes and lets pass")] = ()
+    variant_id: Annotated[
+        str, Meta(description="Which wording it is, see `GET /v1/variants`; the template has one too")
+    ] = ""
+    variant_propensity: Annotated[Share, Meta(description="Probability with which this wording was drawn")] = 1.0
 
 
 class Churn(msgspec.Struct, frozen=True):
@@ -204,7 +208,7 @@ class Decision(msgspec.Struct, frozen=True):
         tuple[str, ...],
         Meta(
             description="What of this answer is less than it should be, by name",
-            examples=[["message_template:deadline"]],
+            examples=[["canary_failed"]],
         ),
     ]
     dry_run: Annotated[bool, Meta(description="True: nothing was written and nothing may be sent")]

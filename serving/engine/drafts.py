@@ -17,7 +17,7 @@ from retentionjax.decide.program import RULES, Conditions, Decided, sample
 from retentionjax.env.actions import WAIT
 from retentionjax.shield import Brief
 from serving.engine.contract import ENCODER, Churn, Decision, Message, OfferMade, Removed
-from serving.engine.messages import Blocked
+from serving.engine.messages import NO_WORDINGS, ApprovedWordings, Blocked
 from serving.engine.money import Pace
 from serving.engine.situations import Basis, Situation, conditions, send_at
 from serving.engine.slots import Served
@@ -53,6 +53,7 @@ class Terms(NamedTuple):
     switch: KillSwitch
     exploration: float
     now: float
+    wordings: ApprovedWordings = NO_WORDINGS
 
 
 class Row(NamedTuple):
@@ -223,8 +224,9 @@ def _contact(served: Served, slot: SlotName, situation: Situation, terms: Terms,
     if served.templates is None:
         raise AssertionError("without a shield every contact is barred")
     brief = served.templates.brief(situation.ask, offer)
+    number = uniform(situation.ask.customer_id, f"{situation.ask.campaign_id}\0words", situation.day)
     try:
-        message = served.templates.write(brief)
+        message = terms.wordings.write(served.templates, brief, served.choices.offers[offer].name, number)
     except Blocked as blocked:
         barred = row._replace(
             action=WAIT, propensity=1.0, mask=1 << WAIT, removed=row.removed | {"message": served.choices.contacts},
@@ -352,6 +354,8 @@ def _record(
             )
         ),
         pilot=row.pilot,
+        variant_id="" if decision.message is None else decision.message.variant_id,
+        variant_propensity=1.0 if decision.message is None else decision.message.variant_propensity,
     )
 
 

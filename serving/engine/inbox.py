@@ -51,18 +51,6 @@ class Done:
     given: Given
     draft: Draft | None = None
     """None for a repeated answer."""
-    served: Served | None = None
-    wants_message: bool = False
-    """Whether the model is still to be asked for the message."""
-
-
-@dataclass(slots=True, eq=False)
-class Finish:
-    """A message that came after its decision was recorded; only once that is in the ledger too, it is answered."""
-
-    number: int
-    given: Given
-    message_json: bytes
 
 
 @dataclass(slots=True)
@@ -70,12 +58,10 @@ class Gathered:
     """One micro-batch; no customer and no Idempotency-Key is in it twice."""
 
     jobs: list[Job] = field(default_factory=list)
-    finishes: list[Finish] = field(default_factory=list)
 
 
 class Inbox:
-    """The queue, which the service keeps within its bound. The writer's thread uses it; the event loop calls
-    `put_finish` and `close`."""
+    """The queue, which the service keeps within its bound. Of the writer's thread; the event loop calls `close`."""
 
     def __init__(
         self,
@@ -83,15 +69,13 @@ class Inbox:
         largest: int,
         connection: socket.socket,
         make: Callable[[Wanted], Job],
-        finish: Callable[[int, Done], None],
     ) -> None:
         """`largest` micro-batch; `wait_seconds` is the longest that one is waited for to fill. `make` a job, or raise
-        what keeps it from being one; `finish` a decision whose message is still to come, by the question's number."""
+        what keeps it from being one."""
         self._wait, self._largest = wait_seconds, largest
-        self._connection, self._make, self._finish = connection, make, finish
+        self._connection, self._make = connection, make
         self._frames = Frames(Wanted)
         self._jobs: deque[Job] = deque()
-        self._finishes: deque[Finish] = deque()
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
         self._open, self._closed = True, False
@@ -99,11 +83,6 @@ class Inbox:
 
     def __len__(self) -> int:
         return len(self._jobs)
-
-    def put_finish(self, finish: Finish) -> None:
-        """What was begun may always be finished."""
-        self._finishes.append(finish)
-        self._wake()
 
     def close(self) -> None:
         """The end: no more jobs; `gather` gives what is left and then None."""
@@ -121,7 +100,7 @@ class Inbox:
         the last batch had, `wait_seconds` at most: jobs that come together are decided together.
         """
         self._look(0.0)
-        while not (self._jobs or self._finishes):
+        while not self._jobs:
             if self._closed:
                 return None
             self._look()
@@ -129,18 +108,14 @@ class Inbox:
             self._fill(min(math.ceil(_SHARE * self._last), self._largest))
         return self._take()
 
-    def answer(self, jobs: Sequence[tuple[Job, Done | Exception]], finishes: Sequence[tuple[Finish, Any]] = ()) -> None:
-        """Says what became of them, all in one write; of finishes the exception, None where all went well."""
+    def answer(self, jobs: Sequence[tuple[Job, Done | Exception]]) -> None:
+        """Says what became of them, all in one write."""
         said: list[Packet] = []
         for job, result in jobs:
             if isinstance(result, Exception):
                 said.append(failed(job.number, result))
-            elif result.wants_message:
-                self._finish(job.number, result)
             else:
                 said.append(answered(job.number, result.given, dry_run=job.ask.dry_run))
-        for finish, error in finishes:
-            said.append(failed(finish.number, error) if error else Answered(finish.number, finish.given))
         self._say(said)
 
     def _fill(self, wanted: int) -> None:
@@ -164,8 +139,6 @@ class Inbox:
                 gathered.jobs.append(job)
         self._jobs.extendleft(reversed(skipped))
         self._last = max(1, len(gathered.jobs))
-        while self._finishes:
-            gathered.finishes.append(self._finishes.popleft())
         return gathered
 
     # --- the socket -------------------------------------------------------------------------------------------

@@ -1,42 +1,32 @@
-"""Messages: when one may be sent, the checked template of it, and what the bundle's language model writes instead.
+"""Messages: when one may be sent, and in which words.
 
 None is sent in the recipient's quiet hours; a contact that would fall into them waits for their end. Without a time
 zone every zone the customer may be in counts, and the strictest region's hours (`shield.contact`).
 
-The model writes with stand-ins for the names, once for all whose briefs differ in names only; once more where the
-shield refuses the text with the names of who asked. Each message is checked with its own names. Whatever does not come
-in time, or does not pass the shield, leaves the checked template in place, and says why.
+The words are the shield's template or an approved wording of the same kind, filled with the customer's name and facts
+and then checked: what was approved for everybody is not sent to somebody whose name makes it wrong. No model is ever
+waited for.
 """
 
-import asyncio
-import contextlib
 import datetime as dt
-import hashlib
-import queue
-import threading
-import time
 import zoneinfo
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from collections.abc import Hashable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
-import structlog
+import msgspec
 
 from retentionjax import shield
 from retentionjax.bundle import Bundle
-from retentionjax.bundle.language import writer
-from retentionjax.errors import BundleError, ConfigError, DataError, RetentionJaxError
-from retentionjax.shield import Brief, OfferTerms, Recipient, Rules, Sender, may_contact
+from retentionjax.decide.bandit import best_probabilities, choose
+from retentionjax.decide.variants import Kind, Variant
+from retentionjax.errors import BundleError, ConfigError, DataError
+from retentionjax.shield import Brief, Recipient, Rules, may_contact
 from retentionjax.shield.brief import CHANNELS
 from retentionjax.shield.verdict import Verdict, Violation
 from serving.engine.contract import Ask, Mark, Message
-from serving.observability.metrics import Metrics
-from serving.settings import Settings
-
-if TYPE_CHECKING:
-    from serving.engine.slots import Served
+from serving.ledger.wordings import Approved
 
 _NO_PLACES = {"Factory", "localtime", "posixrules"}  # files beside the zones: this machine's own, or none
 _QUARTER = 900.0  # seconds; quiet hours begin and end on a quarter of an hour in every zone
@@ -78,6 +68,7 @@ def _zones() -> frozenset[str]:
 
 
 _KEPT = 8192
+Passed = TypeVar("Passed", Message, None)
 
 
 class Blocked(Exception):  # noqa: N818 - what the shield says
@@ -97,7 +88,7 @@ class Templates:
             raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
         self._settings, self.rules = bundle.message, bundle.rules
         self._offers = [bundle.said_offer(place) for place in range(len(bundle.offers))]
-        self._passed: OrderedDict[Hashable, Message] = OrderedDict()
+        self._passed: OrderedDict[Hashable, Message | None] = OrderedDict()
         self._kept = kept
 
     def brief(self, ask: Ask, offer: int) -> Brief:
@@ -111,15 +102,20 @@ class Templates:
 
     def write(self, brief: Brief) -> Message:
         """The template, passed by the shield. Raises Blocked where no template passes."""
-        key = key_of(brief)
-        message = self._passed.get(key)
-        if message is None:
-            message = self._passed[key] = self._render(brief)
-            if len(self._passed) > self._kept:
-                self._passed.popitem(last=False)
-        else:
-            self._passed.move_to_end(key)
-        return message
+        key = (None, key_of(brief))
+        message = self._recent(key)
+        return message if message is not None else self._keep(key, self._render(brief))
+
+    def fill(self, variant_id: str, variant: Variant, brief: Brief) -> Message | None:
+        """An approved wording for one customer; None where she lacks what it speaks of, or the shield refuses it."""
+        key = (variant_id, key_of(brief))
+        if key in self._passed:
+            return self._recent(key)
+        text = variant.fill(brief)
+        verdict = None if text is None else shield.check(text, brief, self.rules)
+        if text is None or verdict is None or not verdict.passed:
+            return self._keep(key, None)
+        return self._keep(key, passed(text, verdict, "variant", brief))
 
     def _render(self, brief: Brief) -> Message:
         try:
@@ -128,20 +124,26 @@ class Templates:
             raise Blocked(("template",)) from None
         return passed(text, verdict, "template", brief)
 
+    def _recent(self, key: Hashable) -> Message | None:
+        """The message of `key`, which is the last to be dropped now."""
+        if key in self._passed:
+            self._passed.move_to_end(key)
+        return self._passed.get(key)
 
-def checked(text: str, source: Literal["model", "template"], brief: Brief, rules: shield.Rules) -> Message:
-    """The text as a message. Raises Blocked where the shield refuses it."""
-    verdict = shield.check(text, brief, rules, by="model" if source == "model" else "person")
-    return passed(text, verdict, source, brief)
+    def _keep(self, key: Hashable, message: Passed) -> Passed:
+        self._passed[key] = message
+        if len(self._passed) > self._kept:
+            self._passed.popitem(last=False)
+        return message
 
 
-def passed(text: str, verdict: Verdict, source: str, brief: Brief) -> Message:
-    """Passes as `checked` does, with what the shield said: the only way to a Message is through here."""
+def passed(text: str, verdict: Verdict, source: Literal["variant", "template"], brief: Brief) -> Message:
+    """The text as a message: the only way to one is through here. Raises Blocked where the shield refuses it."""
     if not verdict.passed:
         raise Blocked(verdict.blocking)
     return Message(
         text=text,
-        source="model" if source == "model" else "template",
+        source=source,
         channel=brief.channel,
         footer=shield.footer(brief) if brief.channel == "email" else "",
         rules_version=verdict.rules_version,
@@ -158,176 +160,41 @@ def _mark(violation: Violation) -> Mark:
     return Mark(violation.rule, violation.severity, violation.start, violation.end, violation.detail)
 
 
-Write = Callable[[Brief, int], str]
-"""(masked brief, seed) → text with stand-ins for the names."""
-T = TypeVar("T")
-_TRIES = 2  # texts of one kind; the shield refuses so few that hardly two in a row are
-_log = structlog.get_logger("serving.engine.models")
+class ApprovedWordings:
+    """The approved wordings at one moment, by kind, with the probability of each of being the best. Never changes."""
 
-WARM_UP = Brief(
-    "sms", OfferTerms(0.1), Sender("Northwind", "Northwind", ("northwind.example",), "https://northwind.example/u")
-)
-"""What is written to nobody when a bundle begins to serve: loading and compiling take longer than a customer waits."""
+    def __init__(self, approved: Approved | None = None) -> None:
+        """`approved` as the ledger has them; None: none are, so far."""
+        self.version = None if approved is None else approved.version
+        self._kinds = {
+            kind: (tuple(wordings), best_probabilities([each.answers for each in wordings]))
+            for kind, wordings in ({} if approved is None else approved.wordings).items()
+        }
 
+    def write(self, templates: Templates, brief: Brief, offer: str, number: float) -> Message:
+        """The message of this brief, passed by the shield with the customer's own words.
 
-class Unwritten(Exception):  # noqa: N818 - what became of it
-    """No message of the model's; the reason completes "message_template:"."""
+        Args:
+            offer: name of the offer.
+            number: uniform in [0, 1), by which the wording is drawn.
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Models:
-    """The writers of the bundles that serve."""
-
-    def __init__(self, settings: Settings, metrics: Metrics, load: "Callable[[Served], Write] | None" = None) -> None:
-        """`load` makes a bundle's writer, by default its own."""
-        self._settings, self._metrics = settings, metrics
-        self._load = load or (lambda served: writer(served.bundle))
-        self._lock = threading.Lock()
-        self._texts: OrderedDict[Hashable, str] = OrderedDict()
-        self._known: OrderedDict[Hashable, Message | Unwritten] = OrderedDict()
-        self._asked: dict[Hashable, Future[str]] = {}
-        self._queue: queue.Queue[tuple[Hashable, Served, Brief] | None] = queue.Queue(settings.message_queue_size)
-        self._writers: dict[str, Write] = {}
-        self._thread = threading.Thread(target=self._run, name="messages", daemon=True)
-        self._started = False
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._started = True
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread after the message it is at; those that wait come to nothing, and their templates stand."""
-        if self._started:
-            with self._lock:
-                self._asked.clear()
-            while True:
-                try:
-                    self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            self._queue.put(None)
-
-    def warm(self, served: "Served") -> None:
-        """Asks the bundle's model for one message to nobody, unless it has been loaded; returns at once."""
-        if not served.bundle.writes or served.id in self._writers:
-            return
-        started = time.perf_counter()
-
-        def tell(written: Future[str]) -> None:
-            if not written.cancelled() and written.exception() is None:  # what failed has been logged
-                _log.info("the language model is compiled", seconds=round(time.perf_counter() - started, 1))
-
-        with contextlib.suppress(Unwritten):  # the queue is full: the first of its own messages compiles it
-            self._ask((served.id, WARM_UP.prompt()), served, WARM_UP).add_done_callback(tell)
-
-    def cached(self, served: "Served", brief: Brief) -> Message | Unwritten | None:
-        """What the model's text for such a brief comes to; None if it was not asked yet."""
-        if not served.bundle.writes:
-            return Unwritten("no_language_model")
-        key = (served.id, key_of(brief))
-        with self._lock:
-            if (known := _recent(self._known, key)) is not None:
-                return known
-            text = _recent(self._texts, (served.id, brief.prompt()))
-        return None if text is None else self._message(served, brief, text)
-
-    async def write(self, served: "Served", brief: Brief) -> Message:
-        """The model's message, passed by the shield. Raises Unwritten."""
-        found = self.cached(served, brief)
-        if found is None:
-            future = asyncio.wrap_future(self._ask((served.id, brief.prompt()), served, brief))
-            try:
-                text = await asyncio.wait_for(asyncio.shield(future), self._settings.message_deadline_ms / 1000)
-            except TimeoutError:
-                future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody waits for it now
-                raise Unwritten("deadline") from None
-            found = await asyncio.to_thread(self._message, served, brief, text)
-        if isinstance(found, Unwritten):
-            raise found
-        return found
-
-    def _ask(self, key: Hashable, served: "Served", brief: Brief) -> Future[str]:
-        """One question for all who want the same text."""
-        with self._lock:
-            if (asked := self._asked.get(key)) is not None:
-                return asked
-            future: Future[str] = Future()
-            try:
-                self._queue.put_nowait((key, served, brief))
-            except queue.Full:
-                raise Unwritten("queue_full") from None
-            self._asked[key] = future
-        self._metrics.queue("messages", self._queue.qsize())
-        return future
-
-    def _run(self) -> None:
-        while (task := self._queue.get()) is not None:
-            key, served, brief = task
-            try:
-                found: str | Unwritten = self._written(served, brief)
-            except Unwritten as unwritten:
-                found = unwritten
-            with self._lock:
-                future = self._asked.pop(key, None)
-                if not isinstance(found, Unwritten):
-                    self._keep(self._texts, key, found)
-            if future is not None:
-                future.set_exception(found) if isinstance(found, Unwritten) else future.set_result(found)
-
-    def _written(self, served: "Served", brief: Brief) -> str:
-        try:
-            if served.id not in self._writers:
-                self._writers[served.id] = self._load(served)
-            return self._passing(served, brief)
-        except (RetentionJaxError, RuntimeError, ValueError, OSError, MemoryError) as error:
-            _log.error("the language model failed", bundle=served.id[:12], exc_info=error)
-            raise Unwritten("model_failed") from None
-
-    def _passing(self, served: "Served", brief: Brief) -> str:
-        """The first text that passes with these names, or the last try, which `_message` judges as all that is sent."""
-        write, masked = self._writers[served.id], brief.mask()
-        for attempt in range(_TRIES - 1):
-            text = write(masked, _seed(served.id, brief, attempt))
-            if served.rules is None:
-                return text
-            verdict = shield.check(brief.fill(text), brief, served.rules, by="model")
-            if verdict.passed:
-                return text
-            self._metrics.shield_blocks(verdict.blocking)
-        return write(masked, _seed(served.id, brief, _TRIES - 1))
-
-    def _message(self, served: "Served", brief: Brief, text: str) -> Message | Unwritten:
-        """The model's `text` with its names, as the shield judges it; kept for the next time."""
-        if served.rules is None:
-            return Unwritten("no_shield")
-        found: Message | Unwritten
-        try:
-            found = checked(brief.fill(text), "model", brief, served.rules)
-        except Blocked as blocked:
-            self._metrics.shield_blocks(blocked.rules)
-            found = Unwritten(f"blocked:{blocked.rules[0]}")
-        with self._lock:
-            self._keep(self._known, (served.id, key_of(brief)), found)
-        return found
-
-    def _keep(self, cache: OrderedDict[Hashable, T], key: Hashable, value: T) -> None:
-        cache[key] = value
-        while len(cache) > self._settings.message_cache_size:
-            cache.popitem(last=False)
+        Raises Blocked where not even the template passes.
+        """
+        kind = Kind(offer, brief.channel, brief.tone)
+        template = templates.write(brief)
+        if (found := self._kinds.get(kind)) is None:
+            return msgspec.structs.replace(template, variant_id=kind.template_id)
+        wordings, best = found
+        messages = [
+            template if each.variant is None else templates.fill(each.variant_id, each.variant, brief)
+            for each in wordings
+        ]
+        fit = [place for place, message in enumerate(messages) if message is not None]
+        drawn, propensity = choose(best[fit], number)
+        message, chosen = messages[fit[drawn]], wordings[fit[drawn]]
+        if message is None:
+            raise AssertionError("the template is among those that fit")
+        return msgspec.structs.replace(message, variant_id=chosen.variant_id, variant_propensity=propensity)
 
 
-def _recent(cache: OrderedDict[Hashable, T], key: Hashable) -> T | None:
-    """The value of `key`, which is the last to be dropped now."""
-    if key in cache:
-        cache.move_to_end(key)
-    return cache.get(key)
-
-
-def _seed(bundle_id: str, brief: Brief, attempt: int) -> int:
-    """The same in every process, so that one brief is written alike everywhere; below 2³¹."""
-    text = f"{bundle_id} {attempt} {brief.prompt()}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
+NO_WORDINGS = ApprovedWordings()

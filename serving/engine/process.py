@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +20,14 @@ import uvloop
 
 from retentionjax.bundle import pointer
 from retentionjax.decide.program import SIZES
+from retentionjax.decide.variants import Write
 from retentionjax.errors import ConfigError, RetentionJaxError
-from serving.engine.contract import ENCODER, Given, WrongFacts
-from serving.engine.inbox import Done, Finish, Inbox, Job, answered
-from serving.engine.messages import Models, Unwritten
+from serving.engine.contract import WrongFacts
+from serving.engine.inbox import Inbox, Job
+from serving.engine.messages import ApprovedWordings
+from serving.engine.proposing import Proposer
 from serving.engine.slots import Lineup, Served, Slot, follow
-from serving.engine.steps import PENDING, TEMPLATE, Steps
+from serving.engine.steps import Steps
 from serving.engine.wire import (
     Drain,
     LineupChange,
@@ -42,6 +44,7 @@ from serving.engine.wire import (
 from serving.engine.writer import Writer
 from serving.ledger import Ledger
 from serving.ledger.types import BundleSlot, Clock, SlotName, Slots
+from serving.ledger.wordings import Approved
 from serving.observability import logs
 from serving.observability.logs import DecisionLogWriter
 from serving.observability.metrics import Metrics
@@ -61,16 +64,16 @@ class Host:
         decisions: socket.socket,
         *,
         sizes: Sequence[int] = SIZES,
-        models: Models | None = None,
+        load_writer: Callable[[Served], Write] | None = None,
     ) -> None:
-        """`sizes` of micro-batches; `models` write messages, by default the bundles' own where the settings ask."""
+        """`sizes` of micro-batches; `load_writer` makes what proposes wordings, by default a bundle's own model."""
         self._ledger, self._settings, self._sizes = ledger, settings, tuple(sizes)
         self._metrics, self._loop = Metrics(), asyncio.get_running_loop()
-        self._models = models
-        if models is None and settings.messages == "model":
-            self._models = Models(settings, self._metrics)
-        self._inbox = Inbox(settings.batch_wait_ms / 1000, max(sizes), decisions, self._job, self._finish)
-        steps = Steps(ledger, settings, self._models, self._metrics)
+        self._proposer = (
+            Proposer(ledger, settings, self._metrics, load_writer) if settings.messages == "model" else None
+        )
+        self._inbox = Inbox(settings.batch_wait_ms / 1000, max(sizes), decisions, self._job)
+        steps = Steps(ledger, settings, self._metrics, None if self._proposer is None else self._proposer.want)
         log = DecisionLogWriter(on=settings.log_level in ("debug", "info"))
         self._writer = Writer(ledger, self._inbox, steps, self._metrics, log)
         self._changing = asyncio.Lock()
@@ -142,32 +145,6 @@ class Host:
         deadline = wanted.at + self._settings.deadline_ms / 1000
         return Job(wanted.number, ask, slot, served, row, wanted.at, deadline)
 
-    def _finish(self, number: int, done: Done) -> None:
-        self._loop.call_soon_threadsafe(lambda: self._run(self._finished(number, done)))
-
-    # --- messages that come later, on the loop -----------------------------------------------------------------
-
-    async def _finished(self, number: int, done: Done) -> None:
-        """Asks the model for the message of a decision that is recorded with the template, and hands on what comes."""
-        draft, served = done.draft, done.served
-        if draft is None or draft.brief is None or served is None or self._models is None:
-            raise AssertionError("only a contact just decided wants a message")
-        others = tuple(each for each in draft.decision.degradations if each != PENDING)
-        try:
-            draft.change(message=await self._models.write(served, draft.brief), degradations=others)
-        except Unwritten as unwritten:
-            draft.change(degradations=(*others, TEMPLATE + unwritten.reason))
-            self._metrics.degradation(TEMPLATE + unwritten.reason.partition(":")[0])
-        except Exception as error:  # noqa: BLE001 - whoever asked is told, and the next one is served
-            _log.error("a message could not be made", exc_info=error)
-            self.link.say(failed(number, error))
-            return
-        given = Given(draft.row.response, draft.decision.decision_id, draft.row)
-        if draft.decision.dry_run:
-            self.link.say(answered(number, given, dry_run=True))
-        else:
-            self._inbox.put_finish(Finish(number, given, ENCODER.encode(draft.decision.message)))
-
     # --- bundles ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -185,9 +162,12 @@ class Host:
                 last = wanted.active.path
                 _log.warning("the bundle activated last serves, not that of --bundle", bundle=last, flag=path)
             path = wanted.active.path
-        self._writer.start(await self._beside(Lineup(await self._load(path)), wanted))
-        if self._models is not None:
-            self._models.start()
+        lineup = await self._beside(Lineup(await self._load(path)), wanted)
+        with self._ledger.read() as reader:
+            approved = reader.approved_variants(None)
+        self._writer.start(replace(lineup, wordings=ApprovedWordings(approved)))
+        if self._proposer is not None:
+            self._proposer.start()
         self._show()
         self._run(follow(self.sync, self._metrics))
 
@@ -226,6 +206,9 @@ class Host:
     async def sync(self) -> None:
         """Serves what pointer and ledger say is to serve. Raises LedgerUnavailable, BundleError, OSError."""
         async with self._changing:
+            approved = await asyncio.to_thread(self._approved)
+            if approved is not None:
+                self._writer.replace(replace(self._writer.lineup, wordings=ApprovedWordings(approved)))
             wanted, lineup = await asyncio.to_thread(self._wanted), self._writer.lineup
             if wanted.active is None or wanted == lineup.record:
                 return
@@ -234,7 +217,8 @@ class Host:
                 None if each is None else known.get(each) or await self._load(each.path)
                 for each in (wanted.active, wanted.canary, wanted.shadow)
             ]
-            self._writer.replace(Lineup(active or lineup.active, canary, wanted.canary_weight, shadow))
+            weight = wanted.canary_weight
+            self._writer.replace(Lineup(active or lineup.active, canary, weight, shadow, lineup.wordings))
             self._show()
 
     async def _swap(self, lineup: Lineup) -> None:
@@ -261,6 +245,11 @@ class Host:
         canary, shadow = found
         return replace(lineup, canary=canary, weight=0.0 if canary is None else stored.canary_weight, shadow=shadow)
 
+    def _approved(self) -> Approved | None:
+        """The wordings that may be sent, where they are others than those in use."""
+        with self._ledger.read() as reader:
+            return reader.approved_variants(self._writer.lineup.wordings.version)
+
     def _wanted(self) -> Slots:
         """What is to serve: the ledger's slots, but for the active one where a pointer says which that is.
 
@@ -285,9 +274,6 @@ class Host:
         lineup = self._writer.lineup
         slots = {"active": lineup.active, "canary": lineup.canary, "shadow": lineup.shadow}
         serving = {name: each.served.id[:12] for name, each in slots.items() if each is not None}
-        for each in (lineup.active, lineup.canary):
-            if self._models is not None and each is not None:  # a shadow writes nothing
-                self._models.warm(each.served)
         self._metrics.bundles(serving)
         _log.info("serving", **serving, canary_weight=lineup.weight)
 
@@ -296,8 +282,8 @@ class Host:
         for task in self._tasks:
             task.cancel()
         self._inbox.close()
-        if self._models is not None:
-            self._models.stop()
+        if self._proposer is not None:
+            self._proposer.stop()
         await asyncio.to_thread(self._writer.join, max(1.0, self._settings.drain_seconds))
 
 

@@ -26,7 +26,7 @@ from retentionjax.env.types import NO_OFFER
 from retentionjax.errors import DataError, RetentionJaxError
 from retentionjax.shield import Rules
 from serving.engine.contract import Ask, BundleVersion, OfferMade, WrongFacts
-from serving.engine.messages import QuietHoursCache, Templates
+from serving.engine.messages import NO_WORDINGS, ApprovedWordings, QuietHoursCache, Templates
 from serving.engine.money import Costs
 from serving.ledger.types import BundleSlot, SlotName, Slots
 from serving.observability.metrics import Metrics
@@ -162,6 +162,8 @@ class Lineup:
     weight: float = 0.0
     """Share of the customers whom the canary decides about."""
     shadow: Slot | None = None
+    wordings: ApprovedWordings = NO_WORDINGS
+    """Approved wordings of messages, as the ledger had them last."""
 
     @property
     def slots(self) -> tuple[Slot, ...]:

@@ -7,16 +7,16 @@ a ledger that fails means no answer.
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
 
+from retentionjax.decide.variants import Kind
 from retentionjax.errors import RetentionJaxError
 from serving.engine.contract import CampaignNotRunning, Given, KeyReused, NoCampaign, WrongFacts
 from serving.engine.drafts import Draft, Terms, draft, unscored
 from serving.engine.inbox import Done, Gathered, Job
-from serving.engine.messages import Models, Unwritten
 from serving.engine.situations import Situation
 from serving.engine.slots import Lineup, Served, Watch
 from serving.ledger import Ledger, LedgerError, LedgerUnavailable, Transaction
@@ -25,8 +25,6 @@ from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
 CANARY_FAILED = "canary_failed"
-TEMPLATE = "message_template:"
-PENDING = TEMPLATE + "pending"
 _log = structlog.get_logger("serving.engine")
 # What models raise: XLA's errors are RuntimeErrors, numpy's and JAX's the others.
 _MODEL_FAILURES = (RetentionJaxError, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
@@ -45,16 +43,20 @@ class BatchResult:
     """Of the ledger, UTC epoch seconds."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Of each stage."""
-    unfinished: Exception | None = None
-    """Why messages that came later could not be recorded."""
 
 
 class Steps:
     """Used by the writer's thread only."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, models: Models | None, metrics: Metrics) -> None:
-        """`models` None: templates are what is wanted."""
-        self._ledger, self._settings, self._models, self._metrics = ledger, settings, models, metrics
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        metrics: Metrics,
+        sends: Callable[[Served, Kind], None] | None = None,
+    ) -> None:
+        """`sends` is told of the kind of each message that a decision sends."""
+        self._ledger, self._settings, self._metrics, self._sends = ledger, settings, metrics, sends
         self.new_canary()
 
     def new_canary(self) -> None:
@@ -67,18 +69,16 @@ class Steps:
         try:
             made = self._transaction(gathered, lineup)
         except LedgerUnavailable as error:
-            made = BatchResult([(job, error) for job in gathered.jobs], unfinished=error)
+            made = BatchResult([(job, error) for job in gathered.jobs])
         except LedgerError as error:
             _log.error("the ledger refuses a micro-batch", jobs=len(gathered.jobs), exc_info=error)
             made = self._one_by_one(gathered, lineup, error)
         return made
 
     def _one_by_one(self, gathered: Gathered, lineup: Lineup, error: LedgerError) -> BatchResult:
-        if len(gathered.jobs) + len(gathered.finishes) <= 1:
-            return BatchResult([(job, error) for job in gathered.jobs], unfinished=error)
+        if len(gathered.jobs) <= 1:
+            return BatchResult([(job, error) for job in gathered.jobs])
         made = BatchResult()
-        for finish in gathered.finishes:
-            made.unfinished = self.run(Gathered(finishes=[finish]), lineup).unfinished or made.unfinished
         for job in gathered.jobs:
             alone = self.run(Gathered([job]), lineup)
             made.results += alone.results
@@ -88,9 +88,7 @@ class Steps:
     def _transaction(self, gathered: Gathered, lineup: Lineup) -> BatchResult:
         made, begun = BatchResult(), time.perf_counter()
         with self._ledger.transaction() as tx:
-            for finish in gathered.finishes:
-                tx.set_message(finish.given.decision_id, finish.message_json, finish.given.body)
-            drafted = self._decide(tx, gathered.jobs, lineup, made, begun) if gathered.jobs else []
+            drafted = self._decide(tx, gathered.jobs, lineup, made, begun)
             rows = [each.row for _, each in drafted if not each.decision.dry_run]
             ready = time.perf_counter()
             if rows:
@@ -104,16 +102,16 @@ class Steps:
         """Drafts to be recorded, those of the shadow among them, without a job."""
         fresh = self._fresh(tx, jobs, made)
         situations = self._situations(tx, fresh, made)
-        terms = Terms(tx.kill_switch(), self._settings.exploration, tx.now)
+        terms = Terms(tx.kill_switch(), self._settings.exploration, tx.now, lineup.wordings)
         made.seconds["views"] = time.perf_counter() - begun
         start = time.perf_counter()
         drafted = self._within_budget(self._drafts(situations, lineup, terms), made)
         made.seconds["policy"] = time.perf_counter() - start
         shadow = self._shadow([(job, each.situation) for job, each in drafted], lineup, terms)
         for job, each in drafted:
-            wants = self._message(job.served, each)
-            given = Given(each.row.response, each.row.decision_id, each.row)
-            made.results.append((job, Done(given, each, job.served, wants)))
+            if self._sends is not None and each.brief is not None and each.decision.offer is not None:
+                self._sends(job.served, Kind(each.decision.offer.name, each.brief.channel, each.brief.tone))
+            made.results.append((job, Done(Given(each.row.response, each.row.decision_id, each.row), each)))
         return [*drafted, *((None, each) for each in shadow)]
 
     def _fresh(self, tx: Transaction, jobs: Sequence[Job], made: BatchResult) -> list[Job]:
@@ -257,20 +255,6 @@ class Steps:
                 of_pilot[name] = of_pilot.get(name, each.situation.pilot_left) - cost
             kept.append((job, each))
         return kept
-
-    def _message(self, served: Served, each: Draft) -> bool:
-        """Puts the model's message in if it is known; whether it is still to be asked for."""
-        if self._models is None or each.brief is None:
-            return False
-        known = self._models.cached(served, each.brief)
-        if known is None:
-            each.change(degradations=(*each.decision.degradations, PENDING))
-            return True
-        if isinstance(known, Unwritten):
-            each.change(degradations=(*each.decision.degradations, TEMPLATE + known.reason))
-        else:
-            each.change(message=known)
-        return False
 
     def _count_blocks(self, drafts: Sequence[Draft]) -> None:
         for each in drafts:

@@ -62,9 +62,9 @@ class Writer:
                 made = self._steps.run(gathered, lineup)
             except Exception as error:  # noqa: BLE001 - a defect of ours: all who wait are told, and the next batch comes
                 _log.error("a micro-batch failed", jobs=len(gathered.jobs), exc_info=error)
-                made = BatchResult([(job, error) for job in gathered.jobs], unfinished=error)
+                made = BatchResult([(job, error) for job in gathered.jobs])
             self._inbox.put_back(made.again)
-            self._inbox.answer(made.results, [(finish, made.unfinished) for finish in gathered.finishes])
+            self._inbox.answer(made.results)
             self._note(made)
             self._watch(lineup)
 

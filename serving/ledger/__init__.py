@@ -14,7 +14,8 @@ from serving.ledger.errors import (
     LedgerError,
     LedgerUnavailable,
 )
-from serving.ledger.ledger import Ledger, Reader, Transaction
+from serving.ledger.ledger import Ledger, Transaction
+from serving.ledger.reader import Reader
 
 __all__ = [
     "BudgetExceeded",

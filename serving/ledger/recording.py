@@ -33,14 +33,12 @@ _BASELINES = """
 _CONTACT = (
     "decision_id", "customer_id", "campaign_id", "channel", "offer", "send_at", "send_day", "due_at", "planned",
     "state", "contact_cost_micros", "offer_cost_micros", "reserved_micros", "spent_micros", "offer_days", "effect_days",
-    "amount_micros", "pilot",
+    "amount_micros", "pilot", "variant_id", "variant_propensity",
 )  # fmt: skip
 _ASSIGNMENT = (
     "campaign_id", "customer_id", "arm", "pilot_arm", "propensity", "assigned_at", "design", "acted_at",
 )  # fmt: skip
 _ACTED = "UPDATE assignments SET acted_at = ? WHERE customer_id = ? AND campaign_id = ? AND acted_at IS NULL"
-_MESSAGE = "UPDATE decisions SET message_json = ? WHERE decision_id = ?"
-_MESSAGE_AND_RESPONSE = "UPDATE decisions SET message_json = ?, response = ? WHERE decision_id = ?"
 
 
 def idempotent(connection: Connection, keys: Sequence[tuple[str, str]], now: float) -> dict[tuple[str, str], Stored]:
@@ -79,16 +77,6 @@ def record(
     _first(connection, rows, known, seen)
     if contacts:
         connection.insert("contacts", _CONTACT, [_contact(row, known[row.campaign_id]) for row in contacts])
-
-
-def set_message(connection: Connection, decision_id: str, message_json: bytes, response: bytes | None) -> None:
-    """Replaces a decision's message, and with `response` the answer that a retry is given."""
-    if response is None:
-        changed = connection.run(_MESSAGE, message_json, decision_id)
-    else:
-        changed = connection.run(_MESSAGE_AND_RESPONSE, message_json, response, decision_id)
-    if not changed:
-        raise LedgerError(f"there is no decision {decision_id!r}")
 
 
 def _key(key_id: str, key: str) -> str:
@@ -212,6 +200,8 @@ def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
         row.effect_days,
         row.amount_micros,
         int(row.pilot),
+        row.variant_id,
+        row.variant_propensity,
     )
 
 

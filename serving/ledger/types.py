@@ -176,6 +176,10 @@ class DecisionRow:
     """JSON: the facts and the history it was made from, for `/explanation`; emptied when the customer is erased."""
     pilot: bool = False
     """Whether it carries out the customer's arm of a pilot, be it to leave her alone."""
+    variant_id: str = ""
+    """Which wording a contact is sent; empty without one."""
+    variant_propensity: float = 1.0
+    """Probability with which that was drawn."""
 
 
 @dataclass(frozen=True, slots=True)

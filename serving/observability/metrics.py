@@ -85,7 +85,7 @@ class Metrics:
             self._blocks[rule,].inc()
 
     def degradation(self, kind: str) -> None:
-        """An answer that was less than asked for, such as "message_template:deadline"."""
+        """An answer that was less than asked for, such as "canary_failed"."""
         self._degradations[kind,].inc()
 
     def refusal(self, type: str) -> None:  # noqa: A002 - the member's name in RFC 9457

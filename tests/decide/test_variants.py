@@ -6,18 +6,16 @@ import numpy as np
 import pytest
 from shield_briefs import SENDER
 
+from retentionjax.bundle.message import FactRule, MessageSettings
+from retentionjax.decide.bandit import LEVEL, UNIFORM_SHARE, best_probabilities, choose, is_worse, lift, rate_interval
 from retentionjax.decide.variants import (
-    LEVEL,
-    UNIFORM_SHARE,
     Answers,
     Kind,
     Variant,
     alike,
-    best_probabilities,
-    choose,
-    lift,
+    examples,
+    judge,
     mask,
-    rate_interval,
 )
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Brief, OfferTerms, load_rules
@@ -33,13 +31,28 @@ def brief(name: str | None = "Maria", **facts: str) -> Brief:
 
 def test_one_text_serves_everybody_who_has_what_it_speaks_of():
     variant = Variant(KIND, TEXT)
-    said = variant.check(brief(plan="DSL internet"), RULES)
-    assert said is not None
-    text, verdict = said
+    ((text, verdict),) = judge(variant, [brief(plan="DSL internet")], RULES)
     assert text.startswith("Northwind: Hi Maria, take 10% off your DSL internet for 30 days.")
     assert verdict.passed, verdict.violations
-    assert variant.check(brief(), RULES) is None  # no plan is known
-    assert variant.check(brief(name="evil.com", plan="DSL internet"), RULES) is None  # no name fit to use
+    # No plan is known; no name is fit to use.
+    assert judge(variant, [brief(), brief(name="evil.com", plan="DSL internet")], RULES) == []
+
+
+def test_a_wording_is_judged_with_every_word_that_the_company_has_for_a_fact():
+    facts = (
+        FactRule("plan", say="DSL internet"),
+        FactRule("plan", say="fiber internet"),
+        FactRule("tenure", months="m"),
+    )
+    settings = MessageSettings(SENDER, facts=facts)
+    briefs = examples(settings, KIND, OfferTerms(0.1))
+    assert {each.known["plan"] for each in briefs} == {"DSL internet", "fiber internet"}
+    assert {each.name is None for each in briefs} == {True, False}
+    verdicts = judge(Variant(KIND, TEXT), briefs, RULES)
+    assert len(verdicts) == 2  # those with a name
+    assert all(verdict.passed for _, verdict in verdicts)
+    twice = Variant(KIND, TEXT.replace("10%", "20%"))
+    assert not any(verdict.passed for _, verdict in judge(twice, briefs, RULES))
 
 
 def test_a_fact_becomes_a_stand_in_and_back():
@@ -127,6 +140,14 @@ def test_the_interval_of_a_rate_covers_at_all_times_together():
     assert missed / runs <= 1 - LEVEL
     low, high = rate_interval(1000, 10_000)
     assert 0.08 < low < 0.1 < high < 0.12  # and it is no empty promise
+
+
+def test_a_wording_is_worse_when_that_is_certain_and_not_before():
+    assert is_worse(Answers(3000, 150, 0), Answers(3000, 300, 0))
+    assert is_worse(Answers(3000, 300, 90), Answers(3000, 300, 15))
+    assert not is_worse(Answers(50, 3, 1), Answers(50, 6, 0))
+    assert not is_worse(Answers(3000, 300, 15), Answers(3000, 150, 90))
+    assert not is_worse(Answers(0, 0, 0), Answers(3000, 300, 0))
 
 
 def test_the_lift_is_found_where_there_is_one():

@@ -258,6 +258,9 @@ CALLS: list[tuple[str, str, Any, set[str]]] = [
     ("POST", "/v1/outcomes", {"outcomes": [{"decision_id": UNKNOWN, "kind": "declined"}]}, {"decide"}),
     ("GET", "/v1/contacts/due", None, {"decide"}),
     ("POST", "/v1/contacts/sent", {"decision_ids": [UNKNOWN]}, {"decide"}),
+    ("GET", "/v1/variants", None, {"report"}),
+    ("POST", "/v1/variants", {"variants": [{"offer": "x", "text": "y"}]}, set()),
+    ("PATCH", f"/v1/variants/{'0' * 16}", {"state": "refused"}, set()),
     ("GET", "/v1/customers/x/consent", None, {"decide", "report"}),
     ("PUT", "/v1/customers/x/consent", {"channel": "sms", "status": "denied"}, {"decide"}),
     ("GET", "/v1/customers/x/ledger", None, {"report"}),
@@ -282,7 +285,7 @@ def test_a_role_may_do_what_is_its_own_and_admin_everything(
         with service.client(role) as client:
             statuses[role] = client.request(method, path, json=body).status_code
     assert {role for role, status in statuses.items() if status != 403} == allowed | {"admin"}
-    assert set(statuses.values()) <= {200, 403, 404}
+    assert set(statuses.values()) <= {200, 403, 404, 422}
     with service.client(None) as client:
         anonymous = client.request(method, path, json=body)
     assert (anonymous.status_code, anonymous.headers["content-type"]) == (401, "application/problem+json")
@@ -292,6 +295,7 @@ def test_the_list_above_is_complete(service: Running) -> None:
     asked = {(method, path.replace("/x/", "/{customer_id:str}/")) for method, path, _, _ in CALLS}
     asked = {(method, path.replace(UNKNOWN, "{decision_id:str}")) for method, path in asked}
     asked = {(method, re.sub(r"(?<=/v1/campaigns/)\w+", "{campaign_id:str}", path)) for method, path in asked}
+    asked = {(method, path.replace("0" * 16, "{variant_id:str}")) for method, path in asked}
     known = {
         (method, path)
         for path, handler in handlers(service)

@@ -100,8 +100,6 @@ def everything(ledger: Ledger, clock: FrozenClock, prefix: str = "") -> Iterator
         tx.purge(old[:50] or [f"{prefix}1"], 60)
     yield "purge"
     with ledger.transaction() as tx:
-        tx.set_message(f"{prefix}3", b"{}")
-        tx.set_message(f"{prefix}3", b"{}", b"{}")
         key, _ = tx.create_key("test", "admin")
         tx.used_keys({key.key_id: clock.now})
         tx.revoke_key(key.key_id)

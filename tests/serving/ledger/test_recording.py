@@ -135,22 +135,6 @@ def test_a_decision_is_recorded_once(ledger: Ledger) -> None:
         record(ledger, row)
 
 
-def test_a_message_can_be_replaced_and_with_it_what_a_retry_is_answered(ledger: Ledger) -> None:
-    row = decision("ann", key="k")
-    record(ledger, row)
-    with ledger.transaction() as tx:
-        tx.set_message(row.decision_id, b'{"text":"Better"}')
-        assert tx.idempotent([("key-1", "k")])["key-1", "k"].response == row.response
-        tx.set_message(row.decision_id, b'{"text":"Best"}', b"{}")
-        assert tx.idempotent([("key-1", "k")])["key-1", "k"].response == b"{}"
-    with ledger.read() as reader:
-        found = reader.decision(row.decision_id)
-    assert found is not None
-    assert found.message_json == b'{"text":"Best"}'
-    with pytest.raises(LedgerError, match="nothing"), ledger.transaction() as tx:
-        tx.set_message("nothing", b"{}")
-
-
 def test_a_campaign_cannot_be_given_less_than_it_has_spent_or_another_start(ledger: Ledger) -> None:
     record(ledger, decision("ann"))
     with pytest.raises(BudgetExceeded, match=str(FULL)), ledger.transaction() as tx:

@@ -1,0 +1,1 @@
+"""Wordings of messages: proposed, approved, measured."""

@@ -1,0 +1,163 @@
+"""`/v1/variants`."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from litestar import Request, get, patch, post
+from litestar.params import JSONBody, PathParameter
+
+from retentionjax.bundle import Bundle
+from retentionjax.decide import variants as words
+from retentionjax.decide.bandit import lift
+from retentionjax.decide.variants import Author, Kind, Variant
+from retentionjax.errors import ConfigError
+from retentionjax.shield import Verdict
+from serving.domain.variants.schemas import (
+    AcceptLiftOut,
+    AnswersOut,
+    VariantDecisionIn,
+    VariantIn,
+    VariantOut,
+    VariantsIn,
+    VariantsOut,
+)
+from serving.fields import iso
+from serving.ledger.wordings import StoredVariant, VariantState
+from serving.problems import Problem, field_error, invalid, not_found, responses
+from serving.security.gate import requires
+
+VARIANT = "/v1/variants/{variant_id:str}"
+_ID = "The wording: 16 hexadecimal digits"
+VariantInPath = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{16}$(?!\n)", description=_ID)]
+_SHOWN = 2  # examples
+
+
+@get(
+    "/v1/variants",
+    operation_id="listVariants",
+    summary="Wordings of messages, and what customers did with each",
+    tags=["variants"],
+    guards=[requires("report")],
+    responses=responses(),
+    sync_to_thread=True,
+)
+def list_variants(request: Request[Any, Any, Any]) -> VariantsOut:
+    """All wordings; the shield's template is one of each kind and has no row of its own."""
+    return VariantsOut(tuple(variants_now(request.app.state)))
+
+
+@post(
+    "/v1/variants",
+    operation_id="proposeVariants",
+    summary="Propose wordings",
+    tags=["variants"],
+    status_code=201,
+    guards=[requires()],
+    responses=responses(413, 415),
+    sync_to_thread=True,
+)
+def propose_variants(request: Request[Any, Any, Any], data: JSONBody[VariantsIn]) -> VariantsOut:
+    """The shield must pass each with every example; all are kept or none. Nothing is sent before it is approved."""
+    state = request.app.state
+    made = [propose(state, each, f"variants[{place}].", str(request.auth)) for place, each in enumerate(data.variants)]
+    wanted = {each.id for each in made}
+    return VariantsOut(tuple(each for each in variants_now(state) if each.variant_id in wanted))
+
+
+@patch(
+    VARIANT,
+    operation_id="decideVariant",
+    summary="Approve, refuse or retire a wording",
+    tags=["variants"],
+    guards=[requires()],
+    responses=responses(404, 409, 413, 415),
+    sync_to_thread=True,
+)
+def decide_variant(
+    request: Request[Any, Any, Any], variant_id: VariantInPath, data: JSONBody[VariantDecisionIn]
+) -> VariantOut:
+    """Who decided and when is kept. What the shield refuses cannot be approved."""
+    return decide(request.app.state, variant_id, data.state, str(request.auth))
+
+
+def variants_now(state: Any) -> list[VariantOut]:
+    """All wordings as they are."""
+    bundle: Bundle = state.engine.lineup.active.served.bundle
+    with state.ledger.read() as view:
+        found: list[StoredVariant] = view.variants()
+    return [_out(each, bundle) for each in found]
+
+
+def propose(state: Any, data: VariantIn, where: str, who: str) -> Variant:
+    """Keeps a person's wording to be decided about. Raises Problem 422 for one that cannot be sent."""
+    bundle: Bundle = state.engine.lineup.active.served.bundle
+    if bundle.rules is None:
+        raise invalid("The active bundle has no shield.", field_error(f"{where}text", allowed="none without a shield"))
+    if data.offer not in bundle.offers:
+        raise invalid(
+            "There is no such offer.", field_error(f"{where}offer", data.offer, allowed=", ".join(bundle.offers))
+        )
+    try:
+        variant = Variant(Kind(data.offer, data.channel, data.tone), data.text, "person")
+    except ConfigError as wrong:
+        allowed = str(wrong).partition("; allowed ")[2]
+        raise invalid("The text has an unknown stand-in.", field_error(f"{where}text", data.text, allowed)) from None
+    verdicts = judged(variant, bundle)
+    if not verdicts or (broken := _broken(verdicts)):
+        allowed = f"a text that passes: {', '.join(broken)}" if verdicts else "facts that this company's messages have"
+        raise invalid("The shield refuses the text.", field_error(f"{where}text", data.text, allowed))
+    with state.ledger.transaction() as tx:
+        if tx.propose_variants([variant], bundle.rules.version, who):
+            tx.changed(who, f"variant {variant.id}", "proposed")
+    return variant
+
+
+def decide(state: Any, variant_id: str, wanted: VariantState, who: str) -> VariantOut:
+    """What becomes of a wording. Raises Problem 404, and 409 for approving what the shield refuses today."""
+    before = {each.variant_id: each for each in variants_now(state)}.get(variant_id)
+    if before is None:
+        raise not_found("variant", "variant_id", variant_id)
+    if wanted == "approved" and before.broken_rules:
+        fault = field_error("state", wanted, f"refused: the shield says {', '.join(before.broken_rules)}")
+        raise Problem(409, "shield-refuses", "The shield refuses this text", "It cannot be approved.", [fault])
+    with state.ledger.transaction() as tx:
+        tx.decide_variant(variant_id, wanted, who)
+        tx.changed(who, f"variant {variant_id}", wanted)
+    return next(each for each in variants_now(state) if each.variant_id == variant_id)
+
+
+def judged(variant: Variant, bundle: Bundle, by: Author = "person") -> list[tuple[str, Verdict]]:
+    """Examples of the text and what the shield says of each; nothing where none can be filled, or no offer is such."""
+    if bundle.message is None or bundle.rules is None or variant.kind.offer not in bundle.offers:
+        return []
+    offer = bundle.said_offer(list(bundle.offers).index(variant.kind.offer))
+    briefs = words.examples(bundle.message, variant.kind, offer)
+    return words.judge(variant, briefs, bundle.rules, by=by)
+
+
+def _broken(verdicts: Sequence[tuple[str, Verdict]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(rule for _, verdict in verdicts for rule in verdict.blocking))
+
+
+def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
+    verdicts = judged(each.variant, bundle)
+    both = each.answers.sent and each.template.sent
+    kind = each.variant.kind
+    return VariantOut(
+        variant_id=each.variant.id,
+        offer=kind.offer,
+        channel=kind.channel,
+        tone=kind.tone,
+        text=each.variant.text,
+        author=each.variant.author,
+        state=each.state,
+        examples=tuple(text for text, _ in verdicts[:_SHOWN]),
+        broken_rules=_broken(verdicts) if verdicts else ("no_such_offer_or_fact",),
+        proposed_at=iso(each.proposed_at),
+        proposed_by=each.proposed_by,
+        decided_at=None if each.decided_at is None else iso(each.decided_at),
+        decided_by=each.decided_by,
+        answers=AnswersOut(*each.answers),
+        template=AnswersOut(*each.template),
+        lift=AcceptLiftOut(*lift(each.answers, each.template)) if both else None,
+    )

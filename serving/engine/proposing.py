@@ -1,0 +1,99 @@
+"""Wordings that the bundle's language model proposes, beside the decisions: none of them waits for it.
+
+For each kind of message that is sent and has no wording yet the model is asked for some; the shield drops what may not
+be sent, and what is left waits in the ledger for somebody to approve, or is approved at once where the settings say so.
+"""
+
+import hashlib
+import queue
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from retentionjax.bundle.language import writer
+from retentionjax.decide import variants
+from retentionjax.decide.variants import Kind, Write
+from retentionjax.errors import RetentionJaxError
+from serving.ledger import Ledger
+from serving.observability.metrics import Metrics
+from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from serving.engine.slots import Served
+
+PER_KIND = 8
+SHIELD = "shield"
+"""Who approved a wording that nobody read."""
+_log = structlog.get_logger("serving.engine")
+
+
+class Proposer:
+    """A thread that asks the model; `want` is called by the writer's."""
+
+    def __init__(
+        self, ledger: Ledger, settings: Settings, metrics: Metrics, load: "Callable[[Served], Write] | None" = None
+    ) -> None:
+        """`load` makes a bundle's writer, by default its own."""
+        self._ledger, self._settings, self._metrics = ledger, settings, metrics
+        self._load = load or (lambda served: writer(served.bundle))
+        self._wanted: set[tuple[str, Kind]] = set()
+        self._queue: queue.SimpleQueue[tuple[Served, Kind] | None] = queue.SimpleQueue()
+        self._writers: dict[str, Write] = {}
+        self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread after the kind it is at."""
+        self._queue.put(None)
+
+    def want(self, served: "Served", kind: Kind) -> None:
+        """A message of this kind was sent; each kind is looked at once while the process lasts. Returns at once."""
+        if served.bundle.writes and (served.id, kind) not in self._wanted:
+            self._wanted.add((served.id, kind))
+            self._queue.put((served, kind))
+
+    def _run(self) -> None:
+        while (task := self._queue.get()) is not None:
+            served, kind = task
+            try:
+                self._propose(served, kind)
+            except (RetentionJaxError, RuntimeError, ValueError, OSError, MemoryError) as error:
+                self._metrics.degradation("proposals_failed")
+                _log.error("no wordings could be proposed", bundle=served.id[:12], kind=kind, exc_info=error)
+
+    def _propose(self, served: "Served", kind: Kind) -> None:
+        bundle = served.bundle
+        with self._ledger.read() as reader:
+            known = [each.variant for each in reader.variants() if each.variant.kind == kind]
+        if bundle.message is None or bundle.rules is None or known:
+            return
+        if served.id not in self._writers:
+            self._writers[served.id] = self._load(served)
+        made = variants.propose(
+            kind,
+            bundle.said_offer(list(bundle.offers).index(kind.offer)),
+            bundle.message,
+            bundle.rules,
+            self._writers[served.id],
+            count=PER_KIND,
+            seed=_seed(served.id, kind),
+        )
+        who = f"model of {served.id[:12]}"
+        with self._ledger.transaction() as tx:
+            new = tx.propose_variants(made.variants, bundle.rules.version, who)
+            if self._settings.approve == SHIELD:
+                for each in made.variants:
+                    tx.decide_variant(each.id, "approved", SHIELD)
+            tx.changed(who, f"wordings of {kind.offer}, {kind.channel}, {kind.tone}", f"{new} proposed")
+        self._metrics.shield_blocks(tuple(made.refused.elements()))
+        _log.info("wordings are proposed", kind=kind, proposed=new, refused=dict(made.refused))
+
+
+def _seed(bundle_id: str, kind: Kind) -> int:
+    """The same in every process, so that all of them propose the same texts; below 2³¹."""
+    return int.from_bytes(hashlib.sha256(f"{bundle_id} {kind}".encode()).digest()[:4]) >> 1

@@ -1,0 +1,128 @@
+"""Wordings of messages: proposed, approved or refused by somebody, and what customers did with each."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+from retentionjax.decide.variants import Answers, Author, Kind, Variant
+from serving.ledger.database import Connection
+from serving.ledger.errors import LedgerError
+
+VariantState = Literal["proposed", "approved", "refused", "retired"]
+"""`retired`: approved once, and found to be worse than the template by what customers did."""
+COUNTED_EVERY = 3600.0
+"""Seconds: what customers did counts from the next full hour on, so that all processes choose by the same numbers."""
+
+_ROWS = """
+    SELECT variant_id, offer, channel, tone, text, author, state, rules_version, proposed_at, proposed_by,
+        decided_at, decided_by
+    FROM variants ORDER BY offer, channel, tone, proposed_at, variant_id"""
+_PROPOSE = """
+    INSERT INTO variants (variant_id, offer, channel, tone, text, author, state, rules_version, proposed_at,
+        proposed_by)
+    VALUES (?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?) ON CONFLICT (variant_id) DO NOTHING"""
+_DECIDE = "UPDATE variants SET state = ?, decided_at = ?, decided_by = ? WHERE variant_id = ?"
+_STATE = "SELECT state FROM variants WHERE variant_id = ?"
+_ANSWERS = """
+    SELECT c.variant_id, COUNT(*), COUNT(a.decision_id), COUNT(o.decision_id)
+    FROM contacts c
+    LEFT JOIN outcomes a ON a.decision_id = c.decision_id AND a.kind = 'accepted' AND a.status = 'applied'
+        AND a.recorded_at <= ?
+    LEFT JOIN outcomes o ON o.decision_id = c.decision_id AND o.kind = 'opted_out' AND o.recorded_at <= ?
+    WHERE c.variant_id <> '' AND c.state <> 'cancelled' AND c.send_at <= ?
+    GROUP BY c.variant_id"""
+_VERSION = "SELECT COUNT(*), COALESCE(MAX(decided_at), 0.0) FROM variants"
+_NOBODY = Answers(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVariant:
+    """A wording as the ledger keeps it."""
+
+    variant: Variant
+    state: VariantState
+    rules_version: str
+    """Of the shield's rules that passed it."""
+    proposed_at: float
+    proposed_by: str
+    decided_at: float | None
+    decided_by: str | None
+    answers: Answers
+    template: Answers
+    """What customers did with the template of the same kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A wording that may be sent; `variant` None: the template."""
+
+    variant_id: str
+    variant: Variant | None
+    answers: Answers
+
+
+class Approved(NamedTuple):
+    """What may be sent."""
+
+    version: tuple[int, float, int]
+    """Another one after every decision about a wording, and every hour."""
+    wordings: Mapping[Kind, Sequence[Wording]]
+    """By kind, the template first, with what customers did until the last full hour."""
+
+
+def propose(connection: Connection, variants: Iterable[Variant], rules_version: str, who: str, now: float) -> int:
+    """Keeps wordings for somebody to decide about; how many of them are new."""
+    rows = [
+        (each.id, each.kind.offer, each.kind.channel, each.kind.tone, each.text, each.author,
+         rules_version, now, who)
+        for each in variants
+    ]  # fmt: skip
+    return connection.many(_PROPOSE, rows) if rows else 0
+
+
+def decide(connection: Connection, variant_id: str, state: VariantState, who: str, now: float) -> None:
+    """Approves, refuses or retires a wording. Raises LedgerError if there is none of that id, or for another state."""
+    allowed = tuple(each for each in get_args(VariantState) if each != "proposed")
+    if state not in allowed:
+        raise LedgerError(f"state is {state!r}; allowed: {', '.join(allowed)}")
+    if not connection.rows(_STATE, variant_id):
+        raise LedgerError(f"there is no variant {variant_id!r}")
+    connection.run(_DECIDE, state, now, who, variant_id)
+
+
+def stored(connection: Connection, now: float) -> list[StoredVariant]:
+    """All wordings, by kind and age, with what customers did by now."""
+    answers = _answers(connection, now)
+    found = []
+    for variant_id, *words, state, version, proposed_at, proposed_by, decided_at, decided_by in connection.rows(_ROWS):
+        variant = _variant(*words)
+        ours, theirs = (answers.get(each, _NOBODY) for each in (variant_id, variant.kind.template_id))
+        found.append(
+            StoredVariant(variant, state, version, proposed_at, proposed_by, decided_at, decided_by, ours, theirs)
+        )
+    return found
+
+
+def approved(connection: Connection, known: tuple[int, float, int] | None, now: float) -> Approved | None:
+    """What may be sent; None where that is what is `known` already, by its version."""
+    count, last = connection.rows(_VERSION)[0]
+    version = count, last, int(now // COUNTED_EVERY) if count else 0
+    if version == known:
+        return None
+    answers = _answers(connection, now // COUNTED_EVERY * COUNTED_EVERY)
+    found: dict[Kind, list[Wording]] = {}
+    for variant_id, *words, state in (row[:7] for row in connection.rows(_ROWS)):
+        if state == "approved":
+            variant = _variant(*words)
+            template = variant.kind.template_id
+            others = found.setdefault(variant.kind, [Wording(template, None, answers.get(template, _NOBODY))])
+            others.append(Wording(variant_id, variant, answers.get(variant_id, _NOBODY)))
+    return Approved(version, found)
+
+
+def _variant(offer: str, channel: str, tone: str, text: str, author: Author) -> Variant:
+    return Variant(Kind(offer, channel, tone), text, author)  # type: ignore[arg-type]  # as they were written
+
+
+def _answers(connection: Connection, until: float) -> dict[str, Answers]:
+    return {row[0]: Answers(*row[1:]) for row in connection.rows(_ANSWERS, until, until, until)}

@@ -1,0 +1,126 @@
+"""`retentionjax messages {check,propose,list,approve,refuse,retire}`: texts that customers are sent.
+
+`check` says what the shield thinks of a text; the others keep wordings in a ledger, from which a running service takes
+those that are approved.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+from typing import TYPE_CHECKING
+
+from retentionjax.shield import command
+from serving import settings
+from serving.ledger import Ledger
+
+if TYPE_CHECKING:
+    from retentionjax.shield import Brief
+
+WHO = "command line"
+_STATES = {"approve": "approved", "refuse": "refused", "retire": "retired"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `messages VERB …`; returns the exit status. Raises ConfigError, LedgerError, BundleError."""
+    parser = argparse.ArgumentParser(prog="retentionjax messages", description=__doc__)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    command.add_check(verbs)
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--database", metavar="URL", help=f"the ledger [{settings.Settings.database}]")
+    propose = verbs.add_parser("propose", parents=[place], help="let the bundle's language model propose wordings")
+    propose.add_argument("--bundle", required=True, metavar="DIR")
+    propose.add_argument("--per-kind", type=int, default=8, metavar="N", help="wordings of an offer [8]")
+    propose.add_argument("--channel", choices=("sms", "email", "push"), help="[the bundle's]")
+    propose.add_argument("--tone", choices=("warm", "formal", "brief"), help="[the bundle's]")
+    propose.add_argument("--by", choices=("model", "grammar"), default="model", help="who writes [model]")
+    propose.add_argument("--approve", choices=("person", "shield"), default="person", help="who approves [person]")
+    propose.add_argument("--seed", type=int, default=0, help="of the author's draws [0]")
+    propose.set_defaults(run=_propose)
+    listed = verbs.add_parser("list", parents=[place], help="all wordings, and what customers did with each")
+    listed.set_defaults(run=_list)
+    for verb, state in _STATES.items():
+        own = verbs.add_parser(verb, parents=[place], help=f"wordings are {state} from now on")
+        own.add_argument("variant_ids", nargs="+", metavar="ID")
+        own.set_defaults(run=_decide, state=state)
+    asked = parser.parse_args(list(arguments))
+    status: int = asked.run(asked)
+    return status
+
+
+@contextmanager
+def _ledger(asked: argparse.Namespace) -> Iterator[Ledger]:
+    ledger = Ledger.open(settings.database(asked.database, os.environ), clock=time.time)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _propose(asked: argparse.Namespace) -> int:
+    from retentionjax import bundle as bundles  # loads models
+    from retentionjax.bundle.language import writer
+    from retentionjax.decide import variants
+    from retentionjax.decide.variants import Kind, Write
+    from retentionjax.errors import BundleError
+
+    bundle = bundles.load(asked.bundle)
+    message, rules = bundle.message, bundle.rules
+    if message is None or rules is None:
+        raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
+    write: Write = writer(bundle) if asked.by == "model" else _by_grammar
+    channel, tone = asked.channel or message.channel, asked.tone or message.tone
+    with _ledger(asked) as ledger:
+        for place, offer in enumerate(bundle.offers):
+            kind = Kind(offer, channel, tone)
+            with ledger.read() as reader:
+                known = [each.variant.text for each in reader.variants() if each.variant.kind == kind]
+            made = variants.propose(
+                kind, bundle.said_offer(place), message, rules, write,
+                count=asked.per_kind, known=known, author="model" if asked.by == "model" else "person", seed=asked.seed,
+            )  # fmt: skip
+            with ledger.transaction() as tx:
+                tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}")
+                if asked.approve == "shield":
+                    for each in made.variants:
+                        tx.decide_variant(each.id, "approved", "shield")
+            dropped = ", ".join(f"{rule} {count}" for rule, count in made.refused.most_common())
+            print(f"{offer}, {channel}, {tone}: {len(made.variants)} proposed; dropped: {dropped or 'none'}")
+            for each in made.variants:
+                print(f"  {each.id}  {each.text}")
+    return 0
+
+
+def _by_grammar(brief: "Brief", seed: int) -> str:
+    from retentionjax.data.messages import grammar
+
+    return grammar.write(grammar.draft(brief, "train", Random(seed)))
+
+
+def _list(asked: argparse.Namespace) -> int:
+    from retentionjax.decide.bandit import lift
+
+    with _ledger(asked) as ledger, ledger.read() as reader:
+        found = reader.variants()
+    for each in found:
+        kind, answers = each.variant.kind, each.answers
+        print(f"{each.variant.id}  {each.state:9} {kind.offer}, {kind.channel}, {kind.tone}  {each.variant.text}")
+        if answers.sent and each.template.sent:
+            estimate, low, high = (100 * value for value in lift(answers, each.template))
+            measured = f"{estimate:+.1f} [{low:+.1f}, {high:+.1f}] accepts in 100 against the template"
+            print(
+                f"  sent {answers.sent:,}, accepted {answers.accepted:,}, opted out {answers.opted_out:,}: {measured}"
+            )
+    print(f"{len(found):,} wordings; the shield's template is one of each kind besides")
+    return 0
+
+
+def _decide(asked: argparse.Namespace) -> int:
+    with _ledger(asked) as ledger, ledger.transaction() as tx:
+        for variant_id in asked.variant_ids:
+            tx.decide_variant(variant_id, asked.state, WHO)
+            tx.changed(WHO, f"variant {variant_id}", asked.state)
+    print(f"{len(asked.variant_ids)} {asked.state}; a running service follows within seconds")
+    return 0

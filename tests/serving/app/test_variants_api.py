@@ -1,0 +1,130 @@
+"""Wordings over HTTP, in the console and on the command line: proposed, checked, approved, refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import served_app
+from served_app import Running
+
+from retentionjax.cli import main
+from retentionjax.decide.variants import Kind, Variant
+
+TEXT = "{sender}: Hi {name}, enjoy 10% off for 30 days. Reply YES to accept. Reply STOP to opt out."
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[Running]:
+    with served_app.serve(tmp_path_factory.mktemp("variants"), bundle) as running:
+        yield running
+
+
+def offer_of(running: Running, discount: float) -> str:
+    offers = running.app.state.engine.lineup.active.served.bundle.offers
+    return next(name for name, offer in offers.items() if offer.discount == discount)
+
+
+def propose(running: Running, text: str, role: str = "admin", **fields: Any) -> Any:
+    with running.client(role) as client:
+        variant = {"offer": offer_of(running, 0.1), "text": text, **fields}
+        return client.post("/v1/variants", json={"variants": [variant]})
+
+
+def decide(running: Running, variant_id: str, state: str, role: str = "admin") -> Any:
+    with running.client(role) as client:
+        return client.patch(f"/v1/variants/{variant_id}", json={"state": state})
+
+
+def test_a_wording_is_proposed_read_and_approved(own: Running) -> None:
+    answer = propose(own, TEXT)
+    assert answer.status_code == 201, answer.text
+    (made,) = answer.json()["variants"]
+    assert (made["state"], made["author"], made["broken_rules"]) == ("proposed", "person", [])
+    assert made["examples"][0].startswith("Northwind: Hi Alexandra, enjoy 10% off")
+    assert made["lift"] is None
+    approved = decide(own, made["variant_id"], "approved").json()
+    assert approved["state"] == "approved"
+    assert approved["decided_by"]
+    with own.client("report") as client:
+        listed = client.get("/v1/variants").json()["variants"]
+    assert approved in listed
+    with own.ledger.read() as reader:
+        assert {"proposed", "approved"} <= {each.value for each in reader.changes(10)}
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "field"),
+    [
+        (TEXT.replace("10%", "20%"), {}, "variants[0].text"),
+        (TEXT.replace("{name}", "{first_name}"), {}, "variants[0].text"),
+        ("", {}, "variants[0].text"),
+        (TEXT, {"offer": "mystery"}, "variants[0].offer"),
+        (TEXT, {"channel": "pigeon"}, "variants[0].channel"),
+    ],
+)
+def test_what_cannot_be_sent_cannot_be_proposed(own: Running, text: str, fields: Any, field: str) -> None:
+    answer = propose(own, text, **fields)
+    assert answer.status_code == 422
+    (fault,) = answer.json()["errors"]
+    assert fault["field"].replace(".0.", "[0].") == field
+    assert fault["allowed"]
+
+
+def test_who_may_only_look_changes_nothing(own: Running) -> None:
+    assert propose(own, TEXT, role="report").status_code == 403
+    assert decide(own, "0" * 16, "approved", role="decide").status_code == 403
+
+
+def test_an_unknown_wording_is_not_found_and_what_the_shield_refuses_today_cannot_be_approved(own: Running) -> None:
+    assert decide(own, "0" * 16, "approved").status_code == 404
+    wrong = Variant(Kind(offer_of(own, 0.1), "sms", "warm"), TEXT.replace("10%", "20%"))
+    with own.ledger.transaction() as tx:
+        tx.propose_variants([wrong], "older rules", "test")
+    answer = decide(own, wrong.id, "approved")
+    assert answer.status_code == 409
+    assert "offer" in answer.text
+    assert decide(own, wrong.id, "refused").json()["state"] == "refused"
+
+
+def test_the_console_shows_edits_and_approves(own: Running) -> None:
+    (made,) = propose(own, TEXT.replace("enjoy", "please enjoy")).json()["variants"]
+    with own.client(None) as client:
+        client.post("/console/sign-in", data={"key": own.keys["admin"]})
+        page = client.get("/console/wordings").text
+        assert "please enjoy 10% off" in page
+        csrf = page.split('name="csrf" value="')[1].split('"')[0]
+        form = {"csrf": csrf, "variant_id": made["variant_id"], "state": "approved"}
+        assert client.post("/console/wordings/decide", data=form).status_code == 303
+        edited = {
+            "csrf": csrf, "former": made["variant_id"], "offer": made["offer"], "channel": "sms", "tone": "warm",
+            "text": TEXT.replace("enjoy", "do enjoy"),
+        }  # fmt: skip
+        assert client.post("/console/wordings", data=edited).status_code == 303
+        page = client.get("/console/wordings").text
+        assert "do enjoy 10% off" in page
+        wrong = client.post("/console/wordings", data=edited | {"text": "Get 90% off!"})
+        assert wrong.status_code == 422
+    with own.ledger.read() as reader:
+        states = {each.variant.id: each.state for each in reader.variants()}
+    assert states[made["variant_id"]] == "refused"  # the edited one takes its place
+
+
+def test_the_command_line_proposes_by_the_grammar_lists_and_decides(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = f"sqlite:///{tmp_path}/ledger.db"
+    arguments = ["messages", "propose", "--bundle", str(bundle), "--database", database, "--by", "grammar"]
+    assert main([*arguments, "--per-kind", "3"]) == 0
+    first = capsys.readouterr().out
+    assert " proposed; dropped: " in first
+    ids = [line.split()[0] for line in first.splitlines() if line.startswith("  ")]
+    assert len(ids) >= 6
+    assert main(["messages", "approve", *ids[:2], "--database", database]) == 0
+    assert main(["messages", "retire", ids[0], "--database", database]) == 0
+    assert main(["messages", "list", "--database", database]) == 0
+    listed = capsys.readouterr().out
+    assert f"{ids[0]}  retired" in listed
+    assert f"{ids[1]}  approved" in listed
+    assert main(["messages", "approve", "f" * 16, "--database", database]) != 0
+    assert "f" * 16 in capsys.readouterr().err
