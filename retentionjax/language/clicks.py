@@ -12,7 +12,7 @@ of the score (as in length-controlled AlpacaEval, Dubois et al. 2024).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,7 @@ PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0)
 _FOLDS, _BATCH, _MOST_TOKENS, _RESAMPLES = 5, 64, 64, 2000
 
 
+@runtime_checkable
 class ClickPair(Protocol):
     """Two wordings that were shown by lot, of which the first was clicked more."""
 

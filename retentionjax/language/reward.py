@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,9 @@ from retentionjax.language.lora import Adapter, LoraConfig
 from retentionjax.language.optimiser import LearnerState, OptimiserConfig, apply_gradient, init_learner, learning_rate
 from retentionjax.rl.leaves import Leaf
 from retentionjax.tracking import Tracker
+
+if TYPE_CHECKING:
+    from retentionjax.language.clicks import ClickHead  # which judges by this module's measures
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class RewardModel:
     scorer: RewardParams
     mean: Leaf  # f32[]
     std: Leaf  # f32[]
-    clicks: Leaf = None  # a ClickHead on the states below the scorer's adapter, or None
+    clicks: "ClickHead | None" = None  # on the states below the scorer's adapter
 
 
 @struct.dataclass
