@@ -2,6 +2,8 @@
 
 Their files are `artifacts/customers/*.json`: `retentionjax decide --bundle … --customer …` repeats each decision. It
 comes before the evaluation, which takes longer and changes no decision.
+
+Where the learned policy was not shown to beat never contacting, the bundle holds one that always waits (`gated`).
 """
 
 import subprocess
@@ -24,6 +26,7 @@ from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle import Bundle, Contents
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
+from retentionjax.bundle.manifest import GATE
 from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import Decide
 from retentionjax.company import Company
@@ -43,6 +46,8 @@ from retentionjax.tabular.drift import Reference, describe
 
 CUSTOMERS, CONTACTS = "customers", "contacts"  # data sets of the stages churn and acceptance
 CANDIDATES = 12
+Gate = Mapping[str, float]
+"""See `bundle.manifest.GATE`."""
 MADE_UP_NAMES = ("Dana", "Robin", "Alex")  # the data hold none
 ROOT = Path(__file__).parents[1]
 
@@ -55,31 +60,46 @@ class BundleConfig:
     """Random observations on which the exported policy is compared with the trained one."""
     maximum_difference: float = 1e-5
     """Gate on that comparison, in propensity and in relative value."""
+    minimum_probability: float = 0.9
+    """Gate: the chance that the learned policy beats never contacting, below which the bundle always waits and advises
+    a pilot. 0 ships the learned policy whatever its chance."""
     seed: int = 42
 
     def __post_init__(self) -> None:
         """Refuses a comparison of nothing."""
         in_range("check_rows", self.check_rows, 1, 10**6)
         in_range("maximum_difference", self.maximum_difference, 0.0, 1.0)
+        in_range("minimum_probability", self.minimum_probability, 0.0, 1.0)
 
 
 def run(config: BundleConfig, context: Context) -> dict[str, float]:
     """Write → load → compare → decide. See Stage."""
-    trained = learned.load(context.inputs["policy"] / "artifacts/policy")
+    trained, gate = gated(context, config.minimum_probability)
     folder = context.artifacts / "bundle"
-    manifest = bundles.write(
-        folder, contents(trained, context, writing.settings(companies.of(context.inputs))), replace=True
-    )
+    settings = writing.settings(companies.of(context.inputs))
+    manifest = bundles.write(folder, contents(trained, gate, context, settings), replace=True)
     bundle = bundles.load(folder)
     difference = compare(bundle, served(trained), config)
     in_range("decide_max_abs_difference (gate maximum_difference)", difference, 0.0, config.maximum_difference)
+    if manifest.advice:
+        print(f"[bundle] WARNING: {manifest.advice} (--bundle.minimum-probability 0 ships it all the same)", flush=True)
     flags = decisions(bundle, examples(context, bundle), context.artifacts, write=None)
     return {
         "bundle_bytes": sum(file.size for file in manifest.files.values()),
         "files": len(manifest.files),
         "decide_max_abs_difference": difference,
+        **gate,
         **flags,
     }
+
+
+def gated(context: Context, minimum: float) -> tuple[learned.Trained, Gate]:
+    """The learned policy, or one that always waits where its chance to beat never contacting is below `minimum`."""
+    trained = learned.load(context.inputs["policy"] / "artifacts/policy")
+    chance = float(storage.read_json(context.inputs["policy"] / "summary.json")["probability_beats_never"])
+    waits = chance < minimum
+    gate = {"probability_beats_never": chance, "minimum_probability": minimum, "waits": float(waits)}
+    return (learned.waiting(trained) if waits else trained), gate
 
 
 def decisions(
@@ -100,8 +120,8 @@ def decisions(
     return flags
 
 
-def contents(trained: learned.Trained, context: Context, message: MessageSettings | None) -> Contents:
-    """What the stages before made, put together."""
+def contents(trained: learned.Trained, gate: Gate, context: Context, message: MessageSettings | None) -> Contents:
+    """What the stages before made, put together, with the policy as `gated` gave it."""
     inputs = context.inputs
     company = companies.of(inputs)
     sets = models(company)
@@ -120,7 +140,7 @@ def contents(trained: learned.Trained, context: Context, message: MessageSetting
         limits=storage.read_json(policy / "limits.json"),
         multipliers={"campaign_budget": summaries["policy"]["multiplier_campaign_budget"]},
         data={name: table.provenance for name, table in data.items()},
-        metrics=summaries,
+        metrics={**summaries, GATE: gate},
         matching=storage.read_json(policy / people.MATCHING),
         git_commit=git_commit(),
         message=message,
@@ -282,7 +302,7 @@ def _json(schema: Schema, name: str, value: Any) -> Any:
     return str(value) if name in schema.categorical else float(value)
 
 
-STAGE = Stage("bundle", BundleConfig, run, needs=("data", "churn", "acceptance", "policy"))
+STAGE = Stage("bundle", BundleConfig, run, needs=("data", "churn", "acceptance", "effects", "policy"))
 
 if __name__ == "__main__":
     STAGE.main()

@@ -23,7 +23,7 @@ from retentionjax import storage
 from retentionjax.errors import ConfigError
 
 PRESETS = ("smoke", "demo", "train", "mvp")
-DECIDING = ("data", "churn", "acceptance", "policy", "bundle", "evaluate")
+DECIDING = ("data", "churn", "acceptance", "effects", "policy", "bundle", "evaluate")
 WRITING = ("sft", "reward", "ppo_text", "messages")
 STAGES = (*DECIDING, *WRITING, "report")
 """Of the pipeline, in the order they run."""

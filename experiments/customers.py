@@ -15,14 +15,16 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.company import Company
-from retentionjax.env import population
-from retentionjax.env.record import from_dict
+from retentionjax.env import population, worlds
+from retentionjax.env.record import from_dict, to_dict
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import DataError
 
 HELD_OUT = ("validation", "test")
 COLUMNS = ("customer_id", "monthly_charge", "churn_probability", "accept_probability", "accept_row")
 MATCHING = "matching.json"
+WORLDS = "worlds.npz"
+"""Constants that are in doubt, with an axis of worlds (`EnvParams.worlds`); missing where none is."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,13 @@ def _own(churn: pd.DataFrame, accept: pd.DataFrame, *, assumed: bool) -> JoinedC
     )
 
 
-def save(customers: JoinedCustomers, constants: Mapping[str, object], folder: epath.Path) -> None:
-    """Writes train.parquet, held_out.parquet, env.json and matching.json into `folder`."""
+def save(customers: JoinedCustomers, constants: EnvParams, folder: epath.Path) -> None:
+    """Writes train.parquet, held_out.parquet, env.json, matching.json and, if effects are in doubt, worlds.npz."""
     for name in ("train", "held_out"):
         storage.write_bytes(folder / f"{name}.parquet", getattr(customers, name).to_parquet(index=False))
-    storage.write_json(folder / "env.json", dict(constants))
+    storage.write_json(folder / "env.json", to_dict(constants))
+    if constants.worlds is not None:
+        storage.write_arrays(folder / WORLDS, constants.worlds)
     storage.write_json(folder / MATCHING, dict(customers.matching))
 
 
@@ -103,6 +107,19 @@ def load(folder: epath.Path, part: str) -> tuple[pd.DataFrame, EnvParams]:
     """One part (`train` or `held_out`) as saved, and the environment with it as its population."""
     table = pd.read_parquet(storage.in_memory(folder / f"{part}.parquet"))
     return table, with_customers(from_dict(storage.read_json(folder / "env.json")), table)
+
+
+def taught(params: EnvParams) -> EnvParams:
+    """`params` with the worlds in which policies are trained: the first half."""
+    return worlds.rows(params, slice(None, worlds.count(params) // 2))
+
+
+def judged(params: EnvParams, folder: epath.Path) -> EnvParams:
+    """`params` with the worlds in which policies are judged, as saved in `folder`: the half that taught none."""
+    if not (folder / WORLDS).exists():
+        return params
+    doubted = params.replace(worlds=storage.read_arrays(folder / WORLDS))  # type: ignore[attr-defined]
+    return worlds.rows(doubted, slice(worlds.count(doubted) // 2, None))
 
 
 def with_customers(params: EnvParams, table: pd.DataFrame) -> EnvParams:

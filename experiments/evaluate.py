@@ -18,10 +18,10 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
-from retentionjax.env import actions
+from retentionjax.env import actions, worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation import baselines, business, learned, optimum, plots, table, thompson, uplift
+from retentionjax.evaluation import baselines, business, doubt, learned, optimum, plots, table, thompson, uplift
 from retentionjax.evaluation.optimum.memory import MemoryRules, enumerate_memories
 from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend
 from retentionjax.evaluation.sharding import play
@@ -77,6 +77,10 @@ class EvaluateConfig:
     thompson_rounds: int = 5
     """Campaigns on the training customers from which the bandit learns."""
     t_learner: TLearner = TLearner()
+    worlds: int = doubt.WORLDS
+    """Draws of the effects, none of which taught the policy, in which every policy is judged."""
+    doubt_customers: int = 2000
+    """Held-out customers at most who are played in each of them."""
     optimum_customers: int = 64
     """Held-out customers on whom the exact optimum is found; about two seconds of CPU each."""
     optimum_replicates: int = 2000
@@ -85,7 +89,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Refuses what would measure nothing."""
         counts = ("replicates", "tuning_replicates", "tuning_steps", "thompson_rounds")
-        for name in (*counts, "optimum_customers", "optimum_replicates"):
+        for name in (*counts, "optimum_customers", "optimum_replicates", "worlds", "doubt_customers"):
             in_range(name, getattr(self, name), 1, np.inf)
 
 
@@ -93,7 +97,8 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     """Tune → play → compare. Writes evaluation.json and the pictures; prints the table. See Stage."""
     folder = context.inputs["policy"] / "artifacts"
     _, train = people.load(folder, "train")
-    held_table, held_out = people.load(folder, "held_out")
+    held_table, believed = people.load(folder, "held_out")
+    held_out = some_worlds(config, people.judged(believed, folder))
     budget = float(storage.read_json(folder / "limits.json")["campaign_budget"])
     ours = learned.load(folder / "policy").policy
 
@@ -110,8 +115,14 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         for name, played in episodes.items()
         if name != "ppo"
     }
+    doubted = doubt_of(config, held_out, policies, episodes)
+    if doubted.worlds > 1:  # what is not known is part of these intervals
+        metrics = {
+            name: each | ({"uplift": doubted.uplift[name]} if name != "never" else {}) for name, each in metrics.items()
+        }
+        paired = dict(doubted.paired)
     learned_multiplier = storage.read_json(context.inputs["policy"] / "summary.json")["multiplier_campaign_budget"]
-    regret = distance_to_optimum(config, held_out, ours, budget, learned_multiplier, target)
+    regret = distance_to_optimum(config, believed, ours, budget, learned_multiplier, target)
     currency = companies.of(context.inputs).currency
     title = f"Held-out customers ({context.data_source} data), {currency} a customer and campaign"
     footer = TOO_MANY if regret is None else optimum.sentences(regret, learned_multiplier)
@@ -124,14 +135,51 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         "hyperparameters": {policy.name: float(policy.hyperparameter) for policy in policies},
         "customers": len(held_table),
         "replicates": config.replicates,
+        "doubt": {
+            "worlds": doubted.worlds,
+            "probability_beats_never": doubted.beats_never,
+            "probability_beats_best_rule": doubted.beats_best_rule,
+            "best_rule": doubted.best_rule,
+            "spend": doubted.spend._asdict(),
+        },
         **({} if regret is None else {"optimum": regret.to_dict() | {"learned_multiplier": learned_multiplier}}),
     }
     storage.write_json(context.artifacts / "evaluation.json", full)
     pictures(config, context, held_out, policies, metrics, budget)
-    figures = summary(metrics, paired, episodes) | ({} if regret is None else _attained(regret, learned_multiplier))
+    figures = summary(metrics, paired, episodes) | chances(doubted)
+    figures |= {} if regret is None else _attained(regret, learned_multiplier)
     measured = {"evaluate": {"data_source": context.data_source, **figures}}
     bundles.with_metrics(context.inputs["bundle"] / "artifacts/bundle", context.artifacts / "bundle", measured)
     return figures
+
+
+def some_worlds(config: EvaluateConfig, params: EnvParams) -> EnvParams:
+    """`params` with at most so many worlds as are asked for."""
+    return worlds.rows(params, slice(None, config.worlds))
+
+
+def doubt_of(
+    config: EvaluateConfig, held_out: EnvParams, policies: list[Policy], episodes: Mapping[str, Episodes]
+) -> doubt.Doubt:
+    """What the policies gain in worlds that taught none of them; of the one world there may be, `episodes` tell."""
+    if worlds.count(held_out) == 1:
+        value = {name: played.value.mean(axis=1, keepdims=True) for name, played in episodes.items()}
+        return doubt.judge(value, episodes["ppo"].spend.mean(axis=1, keepdims=True), seed=config.seed)
+    key = jax.random.key(config.seed + 3)
+    with progress("play in every world", len(policies), "policies") as bar:
+        found = doubt.measure(held_out, policies, key, customers=config.doubt_customers, seed=config.seed)
+        bar.advance(len(policies))
+    return found
+
+
+def chances(doubted: doubt.Doubt) -> dict[str, float]:
+    """The keys of summary.json that say how sure it is."""
+    return {
+        "probability_beats_never": doubted.beats_never,
+        "probability_beats_best_rule": doubted.beats_best_rule,
+        "worlds": float(doubted.worlds),
+        **_flat("spend_ppo_over_worlds", doubted.spend),
+    }
 
 
 def distance_to_optimum(

@@ -6,7 +6,7 @@ import shlex
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.bundle import pointer
+from retentionjax.bundle import manifest, pointer
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
 from retentionjax.errors import BundleError
 
@@ -20,7 +20,7 @@ def words(run: epath.Path) -> list[str]:
     """Writes `request.json` into the run and returns the lines to print; none for a run without a bundle."""
     customers = sorted((run / CUSTOMERS).glob("*.json")) if (run / CUSTOMERS).is_dir() else []
     try:
-        pointer.find(run)
+        advice = manifest.read(pointer.find(run)).advice
     except BundleError:
         return []
     if not customers:
@@ -31,6 +31,7 @@ def words(run: epath.Path) -> list[str]:
     header = "-H 'Content-Type: application/json'"
     curl = f'curl -s http://127.0.0.1:8080/v1/decisions -H "Authorization: Bearer $KEY" {header}'
     return [
+        *([f"WARNING: {advice}"] if advice else []),
         "Serve it (set-up: `bash scripts/setup.sh serve`); the first start prints an admin key:",
         f"  retentionjax serve --bundle {place} --campaign-customers {_EXPECTED} --console-examples {examples}",
         "Ask it, with KEY set to that key (a customer who has not consented is not contacted; the answer says so):",

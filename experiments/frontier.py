@@ -278,10 +278,13 @@ def _plain(points: list[Point]) -> list[dict[str, float]]:
 
 
 def write_bundle(context: Context, network: ConditionedNetwork, multipliers: MultiplierTable) -> None:
-    """The pipeline's bundle with the policy for other budgets beside its own, in `artifacts/bundle`."""
-    trained = learned.load(context.inputs["policy"] / "artifacts/policy")
-    contents = deciding.contents(trained, context, writing.settings(companies.of(context.inputs)))
-    contents = replace(contents, any_budget=(served(network), multipliers))
+    """The pipeline's bundle with the policy for other budgets beside its own, in `artifacts/bundle`.
+
+    One that always waits (see `experiments.bundle`) does so at every budget.
+    """
+    trained, gate = deciding.gated(context, deciding.BundleConfig().minimum_probability)
+    contents = deciding.contents(trained, gate, context, writing.settings(companies.of(context.inputs)))
+    contents = replace(contents, any_budget=None if gate["waits"] else (served(network), multipliers))
     bundles.write(context.artifacts / "bundle", contents, replace=True)
 
 
@@ -295,7 +298,7 @@ def served(network: ConditionedNetwork) -> DecideAtMultiplier:
     return decide
 
 
-STAGE = Stage("frontier", FrontierConfig, run, needs=("data", "churn", "acceptance", "policy", "evaluate"))
+STAGE = Stage("frontier", FrontierConfig, run, needs=("data", "churn", "acceptance", "effects", "policy", "evaluate"))
 
 if __name__ == "__main__":
     STAGE.main()

@@ -14,6 +14,7 @@ from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.language import writer
+from retentionjax.bundle.manifest import GATE
 from retentionjax.evaluation import learned
 
 
@@ -33,11 +34,11 @@ class MessagesConfig:
 
 def run(config: MessagesConfig, context: Context) -> dict[str, float]:
     """Write → load → decide and write for three customers. See Stage."""
-    trained = learned.load(context.inputs["policy"] / "artifacts/policy")
     source = context.inputs["ppo_text"] / "artifacts/writer"
     first = bundles.load(context.inputs["bundle"] / "artifacts/bundle")
+    trained, gate = learned.load(first.folder / "policy"), first.manifest.metrics[GATE]
     contents = dataclasses.replace(
-        deciding.contents(trained, context, first.message), save_language=lambda folder: copy(source, folder)
+        deciding.contents(trained, gate, context, first.message), save_language=lambda folder: copy(source, folder)
     )
     folder = context.artifacts / "bundle"
     manifest = bundles.write(folder, contents, replace=True)
@@ -71,7 +72,7 @@ STAGE = Stage(
     "messages",
     MessagesConfig,
     run,
-    needs=("data", "churn", "acceptance", "policy", "evaluate", "bundle", "sft", "reward", "ppo_text"),
+    needs=("data", "churn", "acceptance", "effects", "policy", "evaluate", "bundle", "sft", "reward", "ppo_text"),
 )
 
 if __name__ == "__main__":

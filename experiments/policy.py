@@ -1,7 +1,8 @@
 """Trains the contact policy: Lagrangian PPO on the training customers, then its spend set on them exactly.
 
 Episodes of training have expected churn and a shaped reward (see `RetentionEnv`); the figures of the summary are
-those of held-out customers whose churn is sampled.
+those of held-out customers whose churn is sampled. Where effects are in doubt, each episode of training draws them anew
+(`env.worlds`); the spend is set where they are as believed.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import companies
+from experiments import companies, effects
 from experiments import customers as people
 from experiments.config import in_range
 from experiments.stage import Context, Stage
@@ -22,12 +23,12 @@ from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.company import Company
 from retentionjax.company.environment import average_limits, env_params
-from retentionjax.env import constraints, record
+from retentionjax.env import constraints, record, worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.env.value import with_potential
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation import learned, plots
+from retentionjax.evaluation import baselines, doubt, learned, plots
 from retentionjax.evaluation.rollout import Episodes, Policy, play
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
 from retentionjax.evaluation.tuning import spend_exactly
@@ -99,13 +100,15 @@ class PolicyConfig:
     """Episodes a training customer by which the spend is set. With 2 their chance alone moved spend by 1.3 %."""
     check_replicates: int = 32
     """Episodes a held-out customer behind the summary's figures. With 16 their chance alone moved spend by 1.2 %."""
+    doubt_customers: int = 2000
+    """Held-out customers at most on whom the chance to beat never contacting is found, in every world that judges."""
     checkpoint_every: int = 10
     """Iterations."""
 
     def __post_init__(self) -> None:
         """Refuses what no campaign can be."""
         in_range("target_spend", self.target_spend, 0.0, 1.0, open_low=True)
-        for name in ("tuning_replicates", "check_replicates", "checkpoint_every"):
+        for name in ("tuning_replicates", "check_replicates", "doubt_customers", "checkpoint_every"):
             in_range(name, getattr(self, name), 1, np.inf)
         record.from_dict(self.env)
         for name, limit in self.limits.items():
@@ -143,26 +146,43 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     company = companies.of(context.inputs)
     config = config.of(company)
     joined = people.join(context.inputs, company, seed=config.seed)
-    constants = record.from_dict(config.env, env_params(company, joined.median_charge))
-    people.save(joined, record.to_dict(constants), context.artifacts)
+    constants = effects.believed(context, company, env_params(company, joined.median_charge), dict(config.env))
+    people.save(joined, constants, context.artifacts)
     storage.write_json(
         context.artifacts / "limits.json", {name: _finite(config.limits[name]) for name in constraints.NAMES}
     )
     params = people.with_customers(constants, joined.train)
-    held_out = people.with_customers(constants, joined.held_out)
+    held_out = people.with_customers(worlds.as_believed(constants), joined.held_out)
 
     started = time.monotonic()
-    state = train(config, params, context)
+    state = train(config, people.taught(params), context)
     lines = read_metrics(context.folder / "metrics.jsonl")
     multiplier = settled_multiplier(lines)
-    policy = set_spend(config, learned.ppo(ppo.policy(config.training, state, averaged=True)), params, multiplier)
+    policy = set_spend(
+        config, learned.ppo(ppo.policy(config.training, state, averaged=True)), worlds.as_believed(params), multiplier
+    )
     seconds = time.monotonic() - started
     learned.save(learned.Trained(policy, ppo.critic(state, averaged=True)), context.artifacts / "policy")
     plots.learning_curve(lines, config.budget, context.artifacts)
-    return figures(config, policy, state, held_out, multiplier) | {
+    learned_multiplier = {
         "multiplier_campaign_budget": multiplier,
         "multiplier_campaign_budget_sd": multiplier_swing(lines),
-        "train_seconds": seconds,
+    }
+    sure = sureness(config, policy, people.judged(held_out, context.artifacts))
+    return figures(config, policy, state, held_out, multiplier) | learned_multiplier | sure | {"train_seconds": seconds}
+
+
+def sureness(config: PolicyConfig, policy: Policy, judged: EnvParams) -> dict[str, float]:
+    """The chance to gain more than never contacting, by which the bundle's gate goes, and spend over the worlds."""
+    some = worlds.rows(judged, slice(None, doubt.WORLDS))
+    key = jax.random.key(config.seed + 3)
+    found = doubt.measure(some, [baselines.never(), policy], key, customers=config.doubt_customers, seed=config.seed)
+    return {
+        "probability_beats_never": found.beats_never,
+        "worlds": float(worlds.count(judged)),
+        "spend_over_worlds": found.spend.mean,
+        "spend_over_worlds_low": found.spend.low,
+        "spend_over_worlds_high": found.spend.high,
     }
 
 
@@ -315,7 +335,7 @@ def _finite(limit: float) -> float | None:
     return limit if np.isfinite(limit) else None
 
 
-STAGE = Stage("policy", PolicyConfig, run, needs=("data", "churn", "acceptance"))
+STAGE = Stage("policy", PolicyConfig, run, needs=("data", "churn", "acceptance", "effects"))
 
 if __name__ == "__main__":
     STAGE.main()

@@ -2,9 +2,10 @@
 
 Beside it the strongest simple rule, `greedy_fatigue`, set to the same spend.
 
-Writes stress.json and two pictures. `summary.json`: `uplift_<policy>_base`, `uplift_<policy>_<axis>_down` and `_up`
-(each with `_low` and `_high`), `worst_uplift_ppo`, `worlds`, `worlds_ppo_gains` (its whole interval above 0),
-`worlds_ppo_leads` (ahead of the rule), `break_even_found` and, where it was, `break_even_<axis>`.
+Writes stress.json and two pictures. `summary.json`: `uplift_<policy>_base`, `uplift_<policy>_<axis>_down` and `_up`,
+`uplift_<policy>_shape_<flat, globe or inverted>` (each with `_low` and `_high`), `worst_uplift_ppo`, `worlds`,
+`worlds_ppo_gains` (its whole interval above 0), `worlds_ppo_leads` (ahead of the rule), `break_even_found` and, where
+it was, `break_even_<axis>`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, learned, plots, rollout, stress
 from retentionjax.evaluation.rollout import Policy
 from retentionjax.evaluation.statistics import IntervalEstimate
-from retentionjax.evaluation.stress import AXES, ENV, Axis, StressScene, WorldOutcome
+from retentionjax.evaluation.stress import AXES, ENV, SHAPES, Axis, StressScene, WorldOutcome
 from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
 
@@ -182,7 +183,8 @@ def record(
     scenes: Sequence[StressScene], outcomes: Sequence[Mapping[str, WorldOutcome]], worst: int, harm: Harm, limit: float
 ) -> dict[str, object]:
     """`stress.json`: every world's outcomes, the worst by name, and the way to where never-contact wins."""
-    titles = {axis.name: axis.title for axis in AXES} | {BUDGET: "budget", "base": "as assumed"}
+    shapes = {name: title for name, (title, _) in SHAPES.items()}
+    titles = {axis.name: axis.title for axis in AXES} | shapes | {BUDGET: "budget", "base": "as assumed"}
     worlds = [
         {
             "axis": scene.axis,
@@ -220,11 +222,13 @@ def pictures(
         title: (found[f"{name}_down"]["ppo"].uplift, found[f"{name}_up"]["ppo"].uplift)
         for name, title in titles.items()
     }
-    rule = "greedy_fatigue"
+    base, rule = found["base"], "greedy_fatigue"
     rules = {
         title: (found[f"{name}_down"][rule].uplift.mean, found[f"{name}_up"][rule].uplift.mean)
         for name, title in titles.items()
     }
+    ends |= {title: (found[name]["ppo"].uplift, base["ppo"].uplift) for name, (title, _) in SHAPES.items()}
+    rules |= {title: (found[name][rule].uplift.mean, base[rule].uplift.mean) for name, (title, _) in SHAPES.items()}
     plots.tornado(ends, rules, outcomes[0]["ppo"].uplift.mean, context.artifacts)
     title = f"{harm.axis.name} (base {harm.axis.base:g})"
     plots.way_down(title, harm.values, harm.uplift, harm.crossing, context.artifacts)
@@ -245,8 +249,8 @@ def show(scene: StressScene, outcome: Mapping[str, WorldOutcome], harm: Harm) ->
 
 
 def _place(scene: StressScene) -> str:
-    if scene.axis == "base":
-        return "base"
+    if scene.axis == "base" or scene.axis in SHAPES:
+        return scene.axis
     middle = next((axis.base for axis in AXES if axis.name == scene.axis), 1.0)
     return f"{scene.axis}_{'down' if scene.value < middle else 'up'}"
 

@@ -146,6 +146,7 @@ def lines(manifest: "Manifest") -> list[tuple[str, str]]:
         shown += [(stage, ", ".join(f"{name} {figures[name]:.4g}" for name in names if name in figures))] * bool(
             figures
         )
+    shown += [("gate", manifest.advice)] if manifest.advice else []
     return [*shown, ("files", f"{len(manifest.files)}, {_total(manifest):,} bytes, each as the manifest says")]
 
 

@@ -20,6 +20,8 @@ from retentionjax.errors import BundleError, DataError
 
 NAME = "manifest.json"
 FORMAT_VERSION = 2
+GATE = "gate"
+"""Of the metrics: `probability_beats_never`, `minimum_probability`, and whether it `waits` for that (1 or 0)."""
 REQUIRED = ("churn", "acceptance", "policy")
 """Folders that every bundle has."""
 PARTS = (*REQUIRED, "shield", "language")
@@ -33,6 +35,21 @@ class File:
 
     sha256: str
     size: int  # bytes
+
+
+@dataclass(frozen=True)
+class EffectFigure:
+    """One number about what contacts or offers do, as the policy was trained on it."""
+
+    name: str
+    """An offer's as `<effect>_<offer>`."""
+    median: float
+    low: float
+    """5 % quantile."""
+    high: float
+    """95 % quantile."""
+    rests_on: str
+    """estimated: from the company's log; assumed: the public prior; declared: the company says so, without doubt."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +90,34 @@ class Manifest:
         return {"format_version": FORMAT_VERSION, "id": _digest(plain), **plain}
 
     @property
+    def effects(self) -> tuple[EffectFigure, ...]:
+        """Every effect with what it rests on; none in bundles whose run had no stage `effects`."""
+        figures, end = self.metrics.get("effects", {}), "_is_estimated"
+        names = [key.removesuffix(end) for key in figures if key.endswith(end)]
+        return tuple(_effect(name, figures) for name in names)
+
+    @property
+    def advice(self) -> str:
+        """What to do where the bundle contacts nobody because its policy was not shown to gain; empty where it was."""
+        gate = self.metrics.get(GATE, {})
+        if not gate.get("waits"):
+            return ""
+        return (
+            f"This bundle contacts nobody: by what is believed of the offers, the chance that the learned policy gains "
+            f"more than contacting nobody is {gate['probability_beats_never']:.0%}, and "
+            f"{gate['minimum_probability']:.0%} is asked for. A pilot tells: `retentionjax pilot company.yaml`."
+        )
+
+    @property
     def id(self) -> str:
         """SHA-256 of everything else in the manifest, in hexadecimal."""
         return _digest(_plain(self))
+
+
+def _effect(name: str, figures: Mapping[str, Any]) -> EffectFigure:
+    median, low, high = (float(figures[f"{name}_{part}"]) for part in ("median", "low", "high"))
+    basis = "estimated" if figures[f"{name}_is_estimated"] else "declared" if low == high else "assumed"
+    return EffectFigure(name, median, low, high, basis)
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {

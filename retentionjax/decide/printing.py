@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from retentionjax.bundle import FORMAT_VERSION
+from retentionjax.bundle.manifest import Manifest
 from retentionjax.decide.decision import Decision
 from retentionjax.decide.explain import Reason, delay_words
 from retentionjax.decide.message import Composed
@@ -23,6 +24,8 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
     manifest, why = decision.bundle.manifest, decision.explanation
     if manifest.synthetic:
         console.print(SYNTHETIC, style="bold red")
+    if manifest.advice:
+        console.print(manifest.advice, style="bold yellow", markup=False)
     day = f"day {decision.customer.day} of {int(decision.bundle.params.horizon_days)}"
     console.print(f"Customer {decision.customer_id}, {day}, ${decision.monthly_charge:.2f} per 30 days")
     console.print(f"[bold]Decision: {headline(decision)}[/bold]")
@@ -38,7 +41,7 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
             f"Gain, in expectation: contact today and never again, against never again a contact "
             f"(worth ${why.never_contact_value:.2f}); exact by the risk chain. Cost: contact and offer. "
             f"Net: gain less {why.multiplier:.2f} × cost; at the limit the next dollar of the campaign's budget "
-            f"returns ${why.multiplier:.2f}.",
+            f"returns ${why.multiplier:.2f}. {_basis(manifest)}",
             style="dim",
         )
         console.print()
@@ -49,6 +52,15 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
     console.print(_chances(decision), markup=False)
     made = f"format {FORMAT_VERSION}, made {manifest.created} by RetentionJax {manifest.packages.get('retentionjax')}"
     console.print(f"Bundle {manifest.id[:12]}, {made}", style="dim")
+
+
+def _basis(manifest: Manifest) -> str:
+    """What the gains rest on."""
+    kept = [each for each in manifest.effects if each.name.startswith("hazard_multiplier_")]
+    if not kept:
+        return "How offers keep customers is declared."
+    named = ", ".join(f"{each.name.removeprefix('hazard_multiplier_')} {each.rests_on}" for each in kept)
+    return f"How offers keep customers: {named}."
 
 
 def headline(decision: Decision) -> str:

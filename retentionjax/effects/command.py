@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # heavy, and `--help` needs none of them
+    from etils import epath
+
     from retentionjax.company import Company
     from retentionjax.company.prior import Effect
     from retentionjax.data.company_tables import Tables
@@ -18,6 +20,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     from retentionjax.effects.log import Log
     from retentionjax.effects.posterior import Posterior
 
+DRAWS = "draws.npz"
 _WINDOW = 30  # days after an assignment, of the table without a model
 _FORMAT = 1
 
@@ -45,11 +48,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def learn(
-    company: "Company", *, trial_file: str | None = None, seed: int = 0
+    company: "Company", *, tables: "Tables | None" = None, trial_file: str | None = None, seed: int = 0
 ) -> "tuple[Posterior, tuple[TrialArm, ...], Log | None]":
     """The posterior of a company's effects, the table of its arms, and its log; without a usable log the prior.
 
-    With `trial_file` that trial is the evidence, and there is neither table nor log.
+    `tables` are the company's own where None. With `trial_file` that trial is the evidence, and there is neither table
+    nor log.
     """
     from retentionjax.company.environment import env_params
     from retentionjax.data import company_tables
@@ -57,7 +61,7 @@ def learn(
     from retentionjax.effects.company_log import of_company
     from retentionjax.effects.posterior import estimate, unlearned
 
-    tables = company_tables.read(company)
+    tables = company_tables.read(company) if tables is None else tables
     charge = float(tables.customers.frame[str(tables.customers.schema.charge)].median())
     prior = company.believed(charge)
     if trial_file is not None:
@@ -89,21 +93,24 @@ def write(
     folder: str, company: "Company", posterior: "Posterior", arms: "tuple[TrialArm, ...]", log: "Log | None"
 ) -> None:
     """The four files. Raises RetentionJaxError where the folder exists."""
-    import io
+    from retentionjax import storage
 
-    import numpy as np
+    with storage.new_folder(folder) as new:
+        write_belief(new, company, posterior, arms)
+        storage.write_json(new / "summary.json", summary(company, posterior, log))
 
+
+def write_belief(
+    folder: "epath.Path", company: "Company", posterior: "Posterior", arms: "tuple[TrialArm, ...]"
+) -> None:
+    """The files but the summary, into a folder that exists."""
     from retentionjax import storage
     from retentionjax.effects import telling
     from retentionjax.tabular import plots
 
-    draws = io.BytesIO()
-    np.savez(draws, **{name: np.asarray(each) for name, each in posterior.draws.items()})  # type: ignore[arg-type]
-    with storage.new_folder(folder) as new:
-        storage.write_json(new / "effects.json", as_json(company, posterior, arms))
-        storage.write_json(new / "summary.json", summary(company, posterior, log))
-        storage.write_bytes(new / "draws.npz", draws.getvalue())
-        storage.write_bytes(new / "effects.png", plots.png(telling.picture(posterior, company)))
+    storage.write_json(folder / "effects.json", as_json(company, posterior, arms))
+    storage.write_arrays(folder / DRAWS, posterior.draws)
+    storage.write_bytes(folder / "effects.png", plots.png(telling.picture(posterior, company)))
 
 
 def as_json(company: "Company", posterior: "Posterior", arms: "tuple[TrialArm, ...]") -> dict[str, Any]:

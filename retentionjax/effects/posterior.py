@@ -34,6 +34,7 @@ _CHUNK = 512
 _FEW = 8  # chunks of the first approach
 _STEPS = 40
 _CLOSE = 1e-3  # a Newton step this short, in posterior standard deviations, ends the search
+RISK = ("risk_onset", "risk_recovery", "risk_ratio")
 TRUSTED = 0.7  # k̂ above which importance weights are not to be relied on (the paper's own limit)
 _TRIES = 4
 _DECLARED = "declared"
@@ -83,8 +84,9 @@ class Evidence(NamedTuple):
 
 def draws_to_params(draws: Mapping[str, Any], offers: Sequence[str], params: EnvParams) -> EnvParams:
     """K environments: the leaves of `params` that are effects with a leading axis of K, one row a draw; the others,
-    the population included, are shared."""
-    return belief.believed(draws, offers, params)
+    the population included, are shared. The risk process is among the effects where the draws leave it in doubt."""
+    risk = {name: jnp.asarray(draws[name]) for name in RISK if name in draws}
+    return belief.believed(draws, offers, params).replace(**risk)  # type: ignore[attr-defined]
 
 
 def estimate(log: Log, prior: Mapping[str, Effect], params: EnvParams, *, seed: int = 0) -> Posterior:

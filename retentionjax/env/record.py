@@ -11,7 +11,7 @@ import numpy as np
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError
 
-_NOT_CONSTANTS = ("population", "potential")
+_NOT_CONSTANTS = ("population", "potential", "worlds")
 _PROBABILITIES = ("risk_onset", "risk_recovery")
 _POSITIVE = ("risk_window_days", "risk_ratio", "charge_reference")
 _COUNTS = {"horizon_days": (1, 3650), "fatigue_window_days": (1, 32), "contact_effect_days": (1, 3650)}

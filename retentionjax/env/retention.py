@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 from jaxtyping import Array, Bool, Float, Int
 
-from retentionjax.env import actions, constraints, dynamics, observation, threefry
+from retentionjax.env import actions, constraints, dynamics, observation, threefry, worlds
 from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState, Scalar
 
 Info = dict[str, Any]
@@ -108,18 +108,20 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         after = jax.tree.map(lambda new, old: jnp.where(terminated, new, old), fresh, after)
         truncated = self.is_truncated(after, params)
         info = info | {"terminated": terminated, "truncated": truncated, "final_observation": final_observation}
-        return observation.observe(after, params), after, reward, terminated, truncated, info
+        return _observe(after, params), after, reward, terminated, truncated, info
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
         """A uniformly drawn customer on day 0, risk from its stationary distribution."""
         state = self._draw_customer(key, params)
-        return observation.observe(state, params), state
+        return _observe(state, params), state
 
     def _draw_customer(self, key: jax.Array, params: EnvParams) -> EnvState:
-        draw = threefry.uniforms(key, 2)
+        draw = threefry.uniforms(key, 2 if params.worlds is None else 3)
         customer = (draw[0] * params.population.size).astype(jnp.int32)
         customer = jnp.minimum(customer, params.population.size - 1)  # float32 can round up to the size
-        return new_customer(customer, draw[1] < dynamics.elevated_share(params), params)
+        world = None if params.worlds is None else worlds.drawn(draw[2], params)
+        elevated = draw[1] < dynamics.elevated_share(worlds.in_force(params, world))
+        return new_customer(customer, elevated, params, world)
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: float | jax.Array, params: EnvParams
@@ -130,13 +132,15 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
     def step_with(
         self, draws: Draws, state: EnvState, action: float | jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, Info]:
-        """`step_env` with the day's draws given."""
-        hazard = dynamics.daily_hazard(state.churn_probability, state.elevated, params)
+        """`step_env` with the day's draws given. The day runs by the episode's world, and is seen as believed."""
+        world = worlds.in_force(params, state.world)
+        hazard = dynamics.daily_hazard(state.churn_probability, state.elevated, world)
         scheduled = schedule(state, jnp.asarray(action), params)
         broken = constraints.violations(scheduled.pending_days == 0, scheduled, params)
-        contacted, contact = execute_contact(scheduled, draws.accept, params)
+        contacted, contact = execute_contact(scheduled, draws.accept, params, world)
+        extra_days = 0 if params.worlds is None else worlds.extra_days(contacted, world, params)
 
-        stay = jnp.exp(log_survival_today(hazard, contacted, contact, params))
+        stay = jnp.exp(log_survival_today(hazard, contacted, contact, world, extra_days))
         is_last = state.time + 1 >= params.horizon_days
         stays = stay if self.expected_churn else (draws.churn < stay).astype(jnp.float32)
 
@@ -147,9 +151,9 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         spend = stays * paid + credit + contact_cost
         residual = dynamics.residual_value(state.monthly_charge, state.churn_probability, params)
         value = revenue - contact_cost + stays * is_last * residual
-        reward = value + self._shaping(state, stays, params) if self.shaping else value
+        reward = value + self._shaping(state, stays, params, world) if self.shaping else value
 
-        following = next_day(contacted, contact.executed, draws.risk, params)
+        following = next_day(contacted, contact.executed, draws.risk, world, extra_days)
         terminated = is_last if self.expected_churn else is_last | (stays == 0)
         info = {
             "costs": constraints.costs(constraints.Day(spend, contact.executed, contact.accepted, broken)),
@@ -162,16 +166,20 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
             "running_offer": contacted.offer,
             "is_last": is_last,
         }
-        return observation.observe(following, params), following, reward, terminated, info
+        return _observe(following, params), following, reward, terminated, info
 
-    def _shaping(self, state: EnvState, stays: jax.Array, params: EnvParams) -> jax.Array:
+    def _shaping(self, state: EnvState, stays: jax.Array, params: EnvParams, world: EnvParams) -> jax.Array:
         if params.potential is None:
             raise ValueError("shaping needs EnvParams.potential: use env.value.with_potential(params)")
         z = state.elevated.astype(jnp.int32)
         now = params.potential[state.time, state.customer, z]
         calm_next, elevated_next = params.potential[state.time + 1, state.customer]
-        rises = jnp.where(state.elevated, 1 - params.risk_recovery, params.risk_onset)
+        rises = jnp.where(state.elevated, 1 - world.risk_recovery, world.risk_onset)
         return stays * (calm_next + rises * (elevated_next - calm_next)) - now
+
+
+def _observe(state: EnvState, params: EnvParams) -> Float[Array, " features"]:
+    return observation.observe(worlds.seen(state, params), params)
 
 
 def draws_of(keys: jax.Array) -> Draws:
@@ -179,8 +187,10 @@ def draws_of(keys: jax.Array) -> Draws:
     return Draws(*threefry.uniforms(keys, len(Draws._fields)))
 
 
-def new_customer(customer: jax.Array, elevated: jax.Array, params: EnvParams) -> EnvState:
-    """State on day 0 of row `customer` of the population, never contacted."""
+def new_customer(
+    customer: jax.Array, elevated: jax.Array, params: EnvParams, world: jax.Array | None = None
+) -> EnvState:
+    """State on day 0 of row `customer` of the population, never contacted, in row `world` of the worlds, if any."""
     zero = jnp.int32(0)
     return EnvState(
         time=zero,
@@ -196,6 +206,7 @@ def new_customer(customer: jax.Array, elevated: jax.Array, params: EnvParams) ->
         offer=jnp.int32(NO_OFFER),
         protection_days_left=zero,
         account_used=jnp.float32(0),
+        world=world,
     )
 
 
@@ -213,12 +224,16 @@ def schedule(state: EnvState, action: jax.Array, params: EnvParams) -> EnvState:
     return state.replace(pending_offer=offer, pending_days=days)  # type: ignore[attr-defined]
 
 
-def execute_contact(state: EnvState, uniform: jax.Array, params: EnvParams) -> tuple[EnvState, Contact]:
-    """The contact that falls due, if any: paid, counted, and accepted or not."""
+def execute_contact(
+    state: EnvState, uniform: jax.Array, params: EnvParams, world: EnvParams | None = None
+) -> tuple[EnvState, Contact]:
+    """The contact that falls due, if any: paid, counted, and accepted or not, by the effects of `world` (those of
+    `params` without one)."""
+    world = params if world is None else world
     executed = state.pending_days == 0
     earlier = dynamics.contacts_in_window(state, params)
     index = jnp.maximum(state.pending_offer, 0)
-    chance = dynamics.acceptance(state.accept_probability, state.elevated, earlier, params)[index]
+    chance = dynamics.acceptance(state.accept_probability, state.elevated, earlier, world)[index]
     accepted = executed & (uniform < chance)
     committed = dynamics.full_cost(state.monthly_charge, params)[index]
     protected = jnp.asarray(params.effect_days, jnp.int32)[index]
@@ -231,10 +246,16 @@ def execute_contact(state: EnvState, uniform: jax.Array, params: EnvParams) -> t
     return after, Contact(executed, index, accepted, earlier)
 
 
-def log_survival_today(hazard: Scalar, state: EnvState, contact: Contact, params: EnvParams) -> Float[Array, "..."]:
-    """log P(stay today) at `hazard`, `state` that which `execute_contact` left."""
+def log_survival_today(
+    hazard: Scalar, state: EnvState, contact: Contact, params: EnvParams, extra_days: Scalar = 0
+) -> Float[Array, "..."]:
+    """log P(stay today) at `hazard`, `state` that which `execute_contact` left.
+
+    The running offer works for `extra_days` more than `state` counts.
+    """
+    protects = jnp.where(state.protection_days_left + extra_days > 0, state.offer, NO_OFFER)
     recent = is_recent(state, contact, params)
-    return dynamics.log_survival(hazard, state.offer, contact.earlier + contact.executed, recent, params)
+    return dynamics.log_survival(hazard, protects, contact.earlier + contact.executed, recent, params)
 
 
 def is_recent(state: EnvState, contact: Contact, params: EnvParams) -> Bool[Array, ""]:
@@ -242,9 +263,15 @@ def is_recent(state: EnvState, contact: Contact, params: EnvParams) -> Bool[Arra
     return contact.executed | (state.days_since_contact < params.contact_effect_days)
 
 
-def next_day(state: EnvState, executed: jax.Array, uniform: jax.Array, params: EnvParams) -> EnvState:
-    """The night: counters move on, an offer on the last day of its effect ends, the risk state moves."""
-    days_left = jnp.maximum(0, state.protection_days_left - 1)
+def next_day(
+    state: EnvState, executed: jax.Array, uniform: jax.Array, params: EnvParams, extra_days: Scalar = 0
+) -> EnvState:
+    """The night: counters move on, an offer on the last day of its effect ends, the risk state moves.
+
+    An offer that works for `extra_days` more than `state` counts is kept in mind for so long.
+    """
+    days_left = state.protection_days_left - 1
+    is_kept = days_left > -jnp.maximum(0, extra_days)
     days_since = jnp.where(executed, 1, jnp.minimum(NEVER, state.days_since_contact + 1))
     return state.replace(  # type: ignore[attr-defined]
         time=state.time + 1,
@@ -252,6 +279,6 @@ def next_day(state: EnvState, executed: jax.Array, uniform: jax.Array, params: E
         contact_history=(state.contact_history << 1) | executed.astype(jnp.uint32),
         days_since_contact=days_since,
         pending_days=jnp.maximum(0, state.pending_days - 1),
-        offer=jnp.where(days_left > 0, state.offer, NO_OFFER),
-        protection_days_left=days_left,
+        offer=jnp.where(is_kept, state.offer, NO_OFFER),
+        protection_days_left=jnp.where(is_kept, days_left, 0),
     )

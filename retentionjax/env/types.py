@@ -45,6 +45,7 @@ class EnvParams:
 
     population: Population = struct.field(default_factory=typical_customer)
     potential: Vector | None = None  # f32[horizon_days + 1, N, 2] never-contact value, see env.value
+    worlds: Any = None  # constants by name, a leading axis of worlds each, where effects are in doubt; see env.worlds
 
     horizon_days: Scalar = 90
     tail_days: Scalar = 90  # days after the horizon that count as residual value
@@ -102,5 +103,6 @@ class EnvState:
     pending_offer: Scalar  # i32[], index of the offer of a scheduled contact, or NO_OFFER
     pending_days: Scalar  # i32[], days until the scheduled contact executes
     offer: Scalar  # i32[], index of the offer that protects, or NO_OFFER
-    protection_days_left: Scalar  # i32[], today included; see `dynamics.offer_days_left` for those it still runs
+    protection_days_left: Scalar  # i32[], as believed, today included; below 1 where its world's offers work longer
     account_used: Scalar  # f32[], $ of the account cap: contacts paid + offers committed
+    world: Scalar | None = None  # i32[], row of `EnvParams.worlds`; None where there are none

@@ -1,6 +1,6 @@
 """A trained PPO policy as a rule that can be played, tuned and compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from retentionjax.errors import BundleError
 from retentionjax.evaluation.rollout import Policy, PolicyInput
 from retentionjax.rl import networks
 
+CERTAIN = 200.0  # log-odds: e^−200 is 0 in single precision
 NUM_HEADS = 1 + len(constraints.NAMES)  # value heads: uplift in $, then each cost to come
 
 
@@ -46,6 +47,19 @@ def logits(policy: Policy, situation: PolicyInput) -> jax.Array:
 
 def _ppo(policy: Policy, situations: PolicyInput, keys: jax.Array) -> jax.Array:
     return threefry.categorical(keys, logits(policy, situations))
+
+
+def waiting(trained: Trained) -> Trained:
+    """A policy of the sizes of `trained` that always waits, whatever it sees; its value heads say that this gains and
+    costs nothing."""
+    network: networks.PolicyNetwork = trained.policy.parameters
+    actor, critic = (_constant(layers) for layers in (network.actor, trained.critic))
+    actor = (*actor[:-1], replace(actor[-1], bias=actor[-1].bias.at[WAIT].set(CERTAIN)))
+    return Trained(ppo(replace(network, actor=actor)), critic)
+
+
+def _constant(layers: networks.MLP) -> networks.MLP:
+    return (*layers[:-1], jax.tree.map(jnp.zeros_like, layers[-1]))
 
 
 def save(trained: Trained, folder: epath.Path) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from retentionjax.env import actions, threefry
+from retentionjax.env import actions, threefry, worlds
 from retentionjax.env.constraints import NAMES
 from retentionjax.env.dynamics import elevated_share, offer_cost_today
 from retentionjax.env.observation import observe
@@ -113,11 +113,12 @@ def play(
 ) -> Episodes:
     """`replicates` episodes of each customer of `params.population` under `policy`; host arrays (N, replicates).
 
-    Where `env` has expected churn, sums are expectations over it: good for tuning, while reported figures sample
-    churn. `advance(n)` is called after every n episodes (a progress bar).
+    Where effects are in doubt (`EnvParams.worlds`), episode after episode has another world: with as many replicates
+    as there are worlds, each customer is once in each, in their order. Where `env` has expected churn, sums are
+    expectations over it: good for tuning, while reported figures sample churn. `advance(n)` is called after every n
+    episodes (a progress bar).
     """
-    size = params.population.size
-    days = int(params.horizon_days)
+    size, days = params.population.size, int(params.horizon_days)
     customers = np.repeat(np.arange(size, dtype=np.int32), replicates)
     parts: list[Episodes] = []
     at_once = _at_once(len(customers))
@@ -125,7 +126,8 @@ def play(
         chunk = customers[start : start + at_once]
         padded = np.resize(chunk, at_once)
         count = len(chunk)
-        episodes, _ = _play_alone(env, params, policy, jax.random.fold_in(key, start), padded, days)
+        chunk_key = jax.random.fold_in(key, start)
+        episodes, _ = _play_alone(env, params, policy, chunk_key, padded, days, first=start)
         parts.append(Episodes(*(np.asarray(column)[:count] for column in episodes)))
         advance(count)
     joined = Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
@@ -142,19 +144,24 @@ def play_chunk(
     days: int,
     believed: EnvParams | None = None,
     rows: Int[Array, " episodes"] | None = None,
+    first: int | jax.Array = 0,
 ) -> tuple[Episodes, Float[Array, " days"]]:
     """The episodes, and the mean spend of each day [$ a customer]; arrays of the device.
 
     `rows` say where `params.population` has each of the `customers`, if not at the row that is the customer's number.
 
     With `believed` the world runs by `params` while the policy is shown it as the service would be: what has been
-    observed as it is, what models predict as the believed constants and population say.
+    observed as it is, what models predict as the believed constants and population say. `first` is the number of the
+    first episode, by which its world is chosen where there are several.
     """
-    view = params if believed is None else believed
+    params = params if believed is None else worlds.of_world(params, believed)
+    view = worlds.as_believed(params) if believed is None else believed
     count = customers.shape[0]
     key_start, key_days = jax.random.split(key)
-    elevated = jax.random.uniform(key_start, (count,)) < elevated_share(params)
-    state = jax.vmap(new_customer, (0, 0, None))(customers if rows is None else rows, elevated, params)
+    world = None if params.worlds is None else (first + jnp.arange(count)) % worlds.count(params)
+    elevated = jax.random.uniform(key_start, (count,)) < elevated_share(worlds.in_force(params, world))
+    places = customers if rows is None else rows
+    state = jax.vmap(new_customer, (0, 0, None, 0))(places, elevated, params, world)
     state = state.replace(customer=customers)  # type: ignore[attr-defined]
 
     def one_day(sums: _Sums, day: jax.Array) -> tuple[_Sums, jax.Array]:
@@ -162,7 +169,8 @@ def play_chunk(
         draws = draws_of(threefry.split(key_common, count))
         keys = threefry.split(key_policy, count)
 
-        seen = sums.state if believed is None else as_predicted(sums.state, believed)
+        seen = worlds.seen(sums.state, params)
+        seen = seen if believed is None else as_predicted(seen, believed)
         observations = jax.vmap(observe, (0, None))(seen, view)
         masks = jax.vmap(env.action_mask, (0, None))(seen, view)
         chosen = policy.act(policy, PolicyInput(observations, masks, seen, view), keys)
@@ -211,12 +219,13 @@ def _play_alone(
     key: jax.Array,
     customers: Int[np.ndarray, " episodes"],
     days: int,
+    first: int = 0,
 ) -> tuple[Episodes, Float[Array, " days"]]:
     """`play_chunk` with a population of just these episodes' customers: one program fits any number of customers."""
     people = jax.tree.map(lambda column: np.asarray(column)[customers], params.population)
     alone = params.replace(population=people)  # type: ignore[attr-defined]
     rows = jnp.arange(len(customers))
-    return play_chunk(env, alone, policy, key, jnp.asarray(customers), days, rows=rows)
+    return play_chunk(env, alone, policy, key, jnp.asarray(customers), days, rows=rows, first=first)
 
 
 def _at_once(episodes: int) -> int:

@@ -46,7 +46,8 @@ def play(
         begin = starts[first : first + devices]
         rows = np.stack([np.resize(customers[start : start + chunk], chunk) for start in begin])
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(begin))
-        played = _play_chunks(env, params, policy, keys, jnp.asarray(rows), int(params.horizon_days), mesh)
+        days = int(params.horizon_days)
+        played = _play_chunks(env, params, policy, keys, jnp.asarray(rows), jnp.asarray(begin), days, mesh)
         parts.append(Episodes(*(np.asarray(column).reshape(-1, *column.shape[2:]) for column in played)))
         advance(min(devices * chunk, episodes - first * chunk))
     joined = Episodes(*(np.concatenate(columns)[:episodes] for columns in zip(*parts, strict=True)))
@@ -60,18 +61,25 @@ def _play_chunks(
     policy: Policy,
     keys: jax.Array,
     customers: Int[jax.Array, "devices chunk"],
+    first: Int[jax.Array, " devices"],
     days: int,
     mesh: Mesh,
 ) -> Episodes:
     """A chunk a device; columns of shape (devices, chunk, …)."""
 
-    def on_device(params: EnvParams, policy: Policy, keys: jax.Array, customers: jax.Array) -> Episodes:
-        episodes, _ = play_chunk(env, params, policy, keys[0], customers[0], days)
+    def on_device(
+        params: EnvParams, policy: Policy, keys: jax.Array, customers: jax.Array, first: jax.Array
+    ) -> Episodes:
+        episodes, _ = play_chunk(env, params, policy, keys[0], customers[0], days, first=first[0])
         one: Episodes = jax.tree.map(lambda column: column[None], episodes)
         return one
 
     everywhere, divided = PartitionSpec(), PartitionSpec(AXIS)
     mapped: Callable[..., Episodes] = jax.shard_map(
-        on_device, mesh=mesh, in_specs=(everywhere, everywhere, divided, divided), out_specs=divided, check_vma=False
+        on_device,
+        mesh=mesh,
+        in_specs=(everywhere, everywhere, divided, divided, divided),
+        out_specs=divided,
+        check_vma=False,
     )
-    return mapped(params, policy, keys, customers)
+    return mapped(params, policy, keys, customers, first)

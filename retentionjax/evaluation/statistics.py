@@ -39,6 +39,10 @@ class Bootstrap:
         per_customer = _per_customer(values)
         return self._estimate(float(per_customer.mean()), self._resampled(per_customer))
 
+    def means(self, values: npt.ArrayLike) -> Floats:
+        """Mean of each column of values [N, K] over the customers of each resample; [B, K]."""
+        return self._resampled(np.asarray(values, np.float64))
+
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> IntervalEstimate:
         """Sum of the one over sum of the other; not a number where the denominator is zero throughout."""
         top, bottom = _per_customer(numerator), _per_customer(denominator)
@@ -59,7 +63,9 @@ class Bootstrap:
         return IntervalEstimate(*(quantile + part / (1 - level) for part in excess))
 
     def _resampled(self, per_customer: Floats) -> Floats:
-        centre = per_customer.mean()  # centred before the single-precision product: values are large, effects small
+        centre = per_customer.mean(
+            axis=0
+        )  # centred before the single-precision product: values are large, effects small
         return np.asarray(self._weights @ (per_customer - centre).astype(np.float32), np.float64) + centre
 
     @staticmethod

@@ -1,9 +1,10 @@
 """If the assumptions are wrong: a policy in worlds that differ from the one it was trained in.
 
-An axis is one assumption moved down and up. The world moves and the policy is not told: its inputs are those the
-service would have, namely facts (charge, contacts, running offers, account, day, whether today is a bad day) as they
-are, and predictions (churn risk, acceptance of each offer) by the models and constants of the base world. Churn is
-expected, not sampled (the same objective with less noise); every world and policy meets the same random numbers.
+An axis is one assumption moved down and up; a shape is another way in which offers could differ from each other. The
+world moves and the policy is not told: its inputs are those the service would have, namely facts (charge, contacts,
+running offers, account, day, whether today is a bad day) as they are, and predictions (churn risk, acceptance of each
+offer) by the models and constants of the base world. Churn is expected, not sampled (the same objective with less
+noise); every world and policy meets the same random numbers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,25 @@ def _offer_effect(params: EnvParams, factor: float) -> EnvParams:
     return _replaced(params, hazard_multiplier=1 - factor * (1 - jnp.asarray(params.hazard_multiplier)))
 
 
+def _lasting(params: EnvParams, factor: float) -> EnvParams:
+    days = jnp.maximum(1, jnp.round(factor * jnp.asarray(params.effect_days)))
+    return _replaced(params, effect_days=days.astype(jnp.int32))
+
+
+def _mirrored(params: EnvParams, share: float) -> EnvParams:
+    """Multipliers drawn in to their mean (share 0) or mirrored there (−1)."""
+    multiplier = jnp.asarray(params.hazard_multiplier)
+    moved = multiplier.mean() + share * (multiplier - multiplier.mean())
+    return _replaced(params, hazard_multiplier=jnp.maximum(0.05, moved))
+
+
+def _globe(params: EnvParams) -> EnvParams:
+    """What the Boston Globe's trial found (arXiv 2010.15835): a free contact does nearly half, depth adds nothing."""
+    share = params.discount + (params.amount + params.cost) / params.charge_reference
+    found = jnp.interp(share, jnp.asarray([0.0, 0.05, 0.10, 0.20]), jnp.asarray([0.88, 0.72, 0.72, 0.74]))
+    return _replaced(params, hazard_multiplier=found)
+
+
 def _scaled(name: str) -> Change:
     return lambda params, factor: _replaced(params, **{name: getattr(params, name) * factor})
 
@@ -99,6 +119,7 @@ AXES = (
     Axis("acceptance", "acceptance ×0.8 / 1.2", 0.8, 1.0, 1.2, 0.0, 5.0, _acceptance),
     Axis("appeal", "acceptance gained by an offer ×0.5 / 1.5", 0.5, 1.0, 1.5, 0.0, 5.0, _scaled("appeal")),
     Axis("offer_effect", "effect of an offer on the hazard ×0.5 / 1.5", 0.5, 1.0, 1.5, 0.0, 1.8, _offer_effect),
+    Axis("effect_days", "how long an offer protects ×0.5 / 2", 0.5, 1.0, 2.0, 0.1, 4.0, _lasting),
     Axis("risk_ratio", "hazard on bad days ×0.5 / 1.5", 0.5, 1.0, 1.5, 0.17, 5.0, _scaled("risk_ratio")),
     Axis("accept_risk", "readier to accept on bad days ×0 / 2", 0.0, 1.0, 2.0, -2.0, 5.0, _scaled("accept_risk")),
     Axis("accept_fatigue", "tired of answering ×0 / 2", 0.0, 1.0, 2.0, 0.0, 20.0, _scaled("accept_fatigue")),
@@ -106,11 +127,21 @@ AXES = (
 )
 
 
+SHAPES: Mapping[str, tuple[str, Callable[[EnvParams], EnvParams]]] = {
+    "shape_flat": ("every offer works as the average one does", lambda params: _mirrored(params, 0.0)),
+    "shape_globe": ("offers work as in the Boston Globe's trial", _globe),
+    "shape_inverted": ("the offers that work best work least", lambda params: _mirrored(params, -1.0)),
+}
+"""By name, what is said of it and (base world) → world."""
+
+
 def scenes(base: EnvParams, axes: Sequence[Axis], hyperparameters: Mapping[str, float]) -> list[StressScene]:
-    """The base world, then each axis down and up, with the policies as they are."""
+    """The base world, then each axis down and up and each shape, with the policies as they are."""
     ends = [(axis, value) for axis in axes for value in (axis.down, axis.up)]
-    return [StressScene("base", 1.0, base, hyperparameters)] + [
-        at(base, axis, value, hyperparameters) for axis, value in ends
+    return [
+        StressScene("base", 1.0, base, hyperparameters),
+        *(at(base, axis, value, hyperparameters) for axis, value in ends),
+        *(StressScene(name, 1.0, change(base), hyperparameters) for name, (_, change) in SHAPES.items()),
     ]
 
 

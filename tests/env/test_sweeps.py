@@ -61,7 +61,7 @@ def default() -> EnvParams:
 
 
 def test_every_constant_is_swept_here() -> None:
-    assert {field.name for field in fields(EnvParams)} - set(SWEPT) == {"population", "potential"}
+    assert {field.name for field in fields(EnvParams)} - set(SWEPT) == {"population", "potential", "worlds"}
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,22 @@ def test_the_offers_effect_at_nothing_protects_nobody(cohort) -> None:
     np.testing.assert_allclose(odds / (1 - odds), np.exp(0.5) * before / (1 - before), rtol=1e-4)
 
 
+def test_shapes_keep_the_strength_and_move_it_among_the_offers(cohort) -> None:
+    flat, globe, inverted = (change(cohort).hazard_multiplier for _, change in stress.SHAPES.values())
+    np.testing.assert_allclose(flat, 0.675, rtol=1e-6)
+    np.testing.assert_allclose(globe, [0.88, 0.72, 0.72, 0.74], rtol=1e-6)
+    np.testing.assert_allclose(inverted, [0.45, 0.60, 0.75, 0.90], rtol=1e-6)
+
+
+def test_protection_that_lasts_longer_gains_more_and_costs_no_more(cohort) -> None:
+    scenes = [stress.at(cohort, AXIS["effect_days"], value, {}) for value in (0.5, 1.0, 2.0)]
+    short, base, long = stress.play(cohort, scenes, [baselines.never(), RULE], KEY, replicates=4)
+    gains = [each["threshold"].uplift.mean for each in (short, base, long)]
+    assert gains[0] + 1 < gains[1] < gains[2] - 1
+    spends = [each["threshold"].spend for each in (short, base, long)]
+    assert max(spends) < 1.1 * min(spends)  # who stays longer takes more of the discount; the offer runs no longer
+
+
 def _first_day(world, believed, cohort) -> np.ndarray:
     customers = jnp.tile(jnp.arange(64, dtype=jnp.int32), 30)
     episodes, _ = play_chunk(ENV, world, RULE, KEY, customers, 1, believed)

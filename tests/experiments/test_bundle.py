@@ -1,14 +1,28 @@
 """The bundle stage's own arithmetic: the example in trouble, the commit it names."""
 
+import dataclasses
+import io
 import subprocess
 from pathlib import Path
 
+import bundles
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from etils import epath
+from rich.console import Console
 
-from experiments import bundle
+from experiments import bundle, first_request
+from experiments.stage import Context
+from retentionjax import storage
+from retentionjax.bundle import load, write
+from retentionjax.bundle.cards import card
 from retentionjax.decide.customer import is_elevated
-from retentionjax.env import EnvParams, dynamics
+from retentionjax.decide.decision import decide
+from retentionjax.decide.printing import show
+from retentionjax.decide.program import Decider
+from retentionjax.env import EnvParams, actions, dynamics, observation
+from retentionjax.evaluation import learned
 
 
 @pytest.mark.parametrize("today", [0.3, 0.6, 0.85])
@@ -34,3 +48,63 @@ def test_the_commit_is_that_of_the_checkout_and_none_elsewhere(monkeypatch: pyte
     (tmp_path / "inside").mkdir()
     monkeypatch.setattr(bundle, "ROOT", tmp_path / "inside")
     assert bundle.git_commit() is None
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Context:
+    """After the stage policy, with a chance of three in five to gain anything."""
+    folder = epath.Path(tmp_path_factory.mktemp("gate"))
+    learned.save(bundles.trained(wait_bias=-6.0), folder / "policy/artifacts/policy")
+    storage.write_json(folder / "policy/summary.json", {"probability_beats_never": 0.6})
+    return Context(folder / "bundle", {"policy": folder / "policy"}, False, "auto", "real")
+
+
+def test_a_policy_not_shown_to_gain_is_replaced_by_one_that_always_waits(finished: Context) -> None:
+    trained, gate = bundle.gated(finished, 0.9)
+    assert gate == {"probability_beats_never": 0.6, "minimum_probability": 0.9, "waits": 1.0}
+    random = np.random.default_rng(0)
+    rows = random.uniform(*observation.bounds(4), (50, observation.size(4))).astype(np.float32)
+    masks = np.ones((50, actions.count(EnvParams())), bool)
+    propensities, values = bundle.served(trained)(jnp.asarray(rows), jnp.asarray(masks))
+    np.testing.assert_array_equal(propensities, np.eye(13)[np.zeros(50, int)])
+    np.testing.assert_array_equal(values, 0.0)
+
+
+def test_told_otherwise_the_learned_policy_is_kept(finished: Context) -> None:
+    trained, gate = bundle.gated(finished, 0.5)
+    assert not gate["waits"]
+    assert float(trained.policy.hyperparameter) == -6.0
+
+
+def test_a_bundle_that_waits_says_why_wherever_it_speaks(finished: Context, tmp_path: Path) -> None:
+    trained, gate = bundle.gated(finished, 0.9)
+    assumed = {"hazard_multiplier_ten": (0.75, 0.45, 1.1, 0), "contact_effect": (0.0, 0.0, 0.0, 0)}
+    known = {"hazard_multiplier_five": (0.8, 0.7, 0.9, 1)}
+    ends = ("median", "low", "high", "is_estimated")
+    effects = {
+        f"{name}_{end}": each
+        for name, figures in (assumed | known).items()
+        for end, each in zip(ends, figures, strict=True)
+    }
+    written = dataclasses.replace(bundles.contents(trained), metrics={"gate": gate, "effects": effects})
+    folder = tmp_path / "run/bundle/artifacts/bundle"
+    write(folder, written)
+    loaded = load(folder)
+    decision = decide(Decider(loaded, sizes=(1,)), bundles.CUSTOMER)
+    assert decision.propensity == 1.0
+    printed = io.StringIO()
+    show(decision, Console(file=printed, width=2000))
+    storage.write_json(tmp_path / "run/bundle/artifacts/customers/somebody.json", bundles.CUSTOMER)
+    texts = {
+        "decide": printed.getvalue(),
+        "card": card(loaded.manifest),
+        "train": first_request.words(epath.Path(tmp_path / "run"))[0],
+    }
+    for place, text in texts.items():
+        assert "contacts nobody" in text, place
+        assert "60%" in text, place
+        assert "retentionjax pilot" in text, place
+    assert "How offers keep customers: ten assumed, five estimated." in texts["decide"]
+    assert "| `hazard_multiplier_ten` | 0.75 | 0.45 to 1.1 | assumed |" in texts["card"]
+    assert "| `hazard_multiplier_five` | 0.8 | 0.7 to 0.9 | estimated |" in texts["card"]
+    assert "| `contact_effect` | 0 | 0 to 0 | declared |" in texts["card"]

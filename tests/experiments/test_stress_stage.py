@@ -13,11 +13,10 @@ from experiments import stress
 from experiments.stage import Context
 from experiments.stress import StressConfig
 from retentionjax import storage
-from retentionjax.env import record
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError
 from retentionjax.evaluation import learned
-from retentionjax.evaluation.stress import AXES
+from retentionjax.evaluation.stress import AXES, SHAPES
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def context(tmp_path_factory) -> Context:
         return pd.DataFrame(dict(zip(people.COLUMNS, columns, strict=True)))
 
     artifacts = folder / "policy/artifacts"
-    people.save(people.JoinedCustomers(table(40), table(30)), record.to_dict(EnvParams()), artifacts)
+    people.save(people.JoinedCustomers(table(40), table(30)), EnvParams(), artifacts)
     storage.write_json(artifacts / "limits.json", {"campaign_budget": 2.5})
     learned.save(bundles.trained(wait_bias=3.0), artifacts / "policy")
     made = Context(folder / "run", {"policy": folder / "policy"}, resume=False, data="auto", data_source="synthetic")
@@ -47,15 +46,17 @@ def context(tmp_path_factory) -> Context:
 
 def test_the_worst_world_is_named_and_followed(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
     summary = stress.run(StressConfig(replicates=1, tuning_steps=4), context)
-    assert summary["worlds"] == 1 + 2 * len(AXES) + 2
+    assert summary["worlds"] == 1 + 2 * len(AXES) + len(SHAPES) + 2
     for axis in (*AXES, None):
         for end in ("down", "up"):
             key = f"uplift_ppo_{axis.name if axis else 'budget'}_{end}"
             assert summary[f"{key}_low"] <= summary[key] <= summary[f"{key}_high"]
             assert summary["worst_uplift_ppo"] <= summary[key]
+    for shape in SHAPES:
+        assert summary["worst_uplift_ppo"] <= summary[f"uplift_ppo_{shape}"]
     written = json.loads((context.artifacts / "stress.json").read_text())
     assert written["worst"]["policies"]["ppo"]["uplift"]["mean"] == pytest.approx(summary["worst_uplift_ppo"])
-    assert {world["axis"] for world in written["worlds"]} == {"base", "budget", *(axis.name for axis in AXES)}
+    assert {world["axis"] for world in written["worlds"]} == {"base", "budget", *SHAPES, *(axis.name for axis in AXES)}
     crossing = written["break_even"]["never_wins_from"]
     assert (crossing is not None) == bool(summary["break_even_found"])
     assert "Worst case: " in capsys.readouterr().out

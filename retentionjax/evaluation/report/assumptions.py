@@ -1,8 +1,11 @@
-"""Every constant of the model of the customer, as this run assumed it."""
+"""Every constant of the model of the customer, as this run assumed it, and what each effect rests on."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from retentionjax.env import record
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation.report.content import FigureTable, Missing, Paragraph, Section
+from retentionjax.evaluation.report.content import SPACE, Block, FigureTable, Missing, Paragraph, Section
 from retentionjax.evaluation.report.run_folder import FinishedRun
 
 MEANING = {
@@ -58,7 +61,39 @@ def section(run: FinishedRun) -> Section:
         f"Average limits a customer and campaign: {', '.join(f'{name} {limit}' for name, limit in limits.items())}. "
         f"Acceptance was given to customers by: {stage.json('matching.json')['method']}."
     )
-    return Section("assumptions", "Assumptions", lead, (Paragraph(text), table))
+    return Section("assumptions", "Assumptions", lead, (Paragraph(text), *_effects(run), table))
+
+
+def _effects(run: FinishedRun) -> tuple[Block, ...]:
+    """Each effect of contacts and offers: as the policy was trained on it, as believed before, what it rests on."""
+    stage = run.get("effects")
+    if stage is None:
+        return ()
+    found = stage.json("effects.json")["effects"]
+    rows = [(name, _between(each), _between(each["prior"]), _basis(each)) for name, each in found.items()]
+    header = ("effect", "value", "believed before a log", "rests on")
+    table = FigureTable("What contacts and offers do, with 90 % intervals", header, tuple(rows), words=True)
+    is_declared = any(_basis(each) == "declared" for name, each in found.items() if name.startswith("hazard_"))
+    return (Paragraph(_DECLARED), table) if is_declared else (table,)
+
+
+_DECLARED = (
+    "What is declared was taken as known without doubt. To see the same company under the prior from public trials, "
+    "leave `effects` out of its file and train again: `retentionjax train company.yaml`."
+)
+
+
+def _between(each: Mapping[str, Any]) -> str:
+    low, high = (each["median"] if each[end] is None else each[end] for end in ("low", "high"))
+    return f"{each['median']:.3g}" if low == high else f"{each['median']:.3g} [{low:.3g},{SPACE}{high:.3g}]"
+
+
+def _basis(each: Mapping[str, Any]) -> str:
+    if each["rests_on"] == "estimated":
+        return "estimated from the log"
+    prior = each["prior"]
+    is_known = all(prior[end] in (None, prior["median"]) for end in ("low", "high"))
+    return "declared" if is_known else f"assumed ({prior['source']})"
 
 
 def _value(value: object, default: object, unit: str) -> str:

@@ -132,7 +132,7 @@ class Section:
 Figures: TypeAlias = Mapping[str, float | None]
 """`mean`, `low`, `high` of an estimate; None where it is not defined."""
 DASH = "–"
-_SPACE = "\N{NO-BREAK SPACE}"
+SPACE = "\N{NO-BREAK SPACE}"
 
 
 def money(value: float, *, sign: bool = False, digits: int = 2) -> str:
@@ -148,7 +148,7 @@ def interval(estimate: Figures, *, sign: bool = False, digits: int = 2) -> str:
         return DASH
     if low is None or high is None:
         return money(mean, sign=sign, digits=digits)
-    ends = f",{_SPACE}".join(money(end, sign=sign, digits=digits).replace("$", "") for end in (low, high))
+    ends = f",{SPACE}".join(money(end, sign=sign, digits=digits).replace("$", "") for end in (low, high))
     return f"{money(mean, sign=sign, digits=digits)} [{ends}]"
 
 
@@ -164,13 +164,13 @@ def bracketed(figures: Mapping[str, Any], key: str, digits: int = 3) -> str:
     text = number(figures[key], digits)
     if f"{key}_low" in figures and f"{key}_high" in figures:
         low, high = (number(figures[f"{key}_{end}"], digits) for end in ("low", "high"))
-        text += f" [{low},{_SPACE}{high}]"
+        text += f" [{low},{SPACE}{high}]"
     return text
 
 
 def percent(value: float | None, digits: int = 0) -> str:
     """A share in per cent; a dash where it is not defined."""
-    return DASH if value is None else f"{100 * value:.{digits}f}{_SPACE}%".replace("-", "−")
+    return DASH if value is None else f"{100 * value:.{digits}f}{SPACE}%".replace("-", "−")
 
 
 def percent_interval(estimate: Figures, digits: int = 0) -> str:
@@ -178,4 +178,4 @@ def percent_interval(estimate: Figures, digits: int = 0) -> str:
     mean, low, high = (estimate.get(part) for part in ("mean", "low", "high"))
     if mean is None or low is None or high is None:
         return percent(mean, digits)
-    return f"{percent(mean, digits)} [{100 * low:.{digits}f},{_SPACE}{100 * high:.{digits}f}]"
+    return f"{percent(mean, digits)} [{100 * low:.{digits}f},{SPACE}{100 * high:.{digits}f}]"

@@ -62,11 +62,25 @@ def section(run: FinishedRun, played: Played | None) -> Section:
         )
         return Section("summary", "Summary", lead, (missing,))
     figures = _read(stage.json("evaluation.json"))
-    blocks: list[Block] = [_verdict(run, figures), Tiles(_tiles(run, figures))]
+    blocks: list[Block] = [_verdict(run, figures), *_waits(run), Tiles(_tiles(run, figures))]
     if played is not None:
         blocks.append(Paragraph(_whom(played)))
     blocks.append(Paragraph(_CAVEAT))
     return Section("summary", "Summary", lead, tuple(blocks))
+
+
+def _waits(run: FinishedRun) -> tuple[Notice, ...]:
+    """That the bundle contacts nobody, where the learned policy was not shown to gain."""
+    stage = run.get("bundle")
+    summary = {} if stage is None else stage.summary
+    if not summary.get("waits"):
+        return ()
+    text = (
+        f"By what is believed of the offers the chance that the learned policy gains more than contacting nobody is "
+        f"{percent(summary['probability_beats_never'])}, and {percent(summary['minimum_probability'])} is asked for. "
+        f"The figures below are the learned policy’s. A pilot tells what offers do: `retentionjax pilot company.yaml`."
+    )
+    return (Notice("warning", "The bundle of this run contacts nobody", text),)
 
 
 def _read(evaluation: Mapping[str, Any]) -> _Figures:
@@ -124,6 +138,10 @@ def _tiles(run: FinishedRun, figures: _Figures) -> tuple[Tile, ...]:
         ),
     ]
     evaluate = run.stages["evaluate"].summary
+    if (chance := evaluate.get("probability_beats_never")) is not None:
+        doubt = int(evaluate.get("worlds", 1))
+        how = f"over {doubt} draws of what offers may do" if doubt > 1 else "if offers do what is declared"
+        tiles.append(Tile("chance to gain more than contacting nobody", percent(chance), how))
     if (share := evaluate.get("share_of_attainable_gain")) is not None:
         tiles.append(Tile("of what any policy could gain", percent(share), "against the exact optimum of the model"))
     return tuple(tiles)
@@ -143,6 +161,6 @@ def _whom(played: Played) -> str:
 
 _CAVEAT = (
     "Charges, churn risks and acceptance rates come from the data named below, and every figure is of customers that "
-    "no model was trained on. How an accepted offer changes churn is an assumption, listed at the end, that no public "
-    "data set can settle: only a randomised pilot can."
+    "no model was trained on. How an accepted offer changes churn is listed at the end, each number with what it rests "
+    "on: what is declared or assumed there, no public data set can settle: only a randomised pilot can."
 )

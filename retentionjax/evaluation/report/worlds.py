@@ -62,7 +62,9 @@ def _tornado(worlds: Sequence[World]) -> Picture:
     ends: dict[str, list[float]] = {}
     for world in worlds:
         if world["axis"] != _BASE:
-            ends.setdefault(_title(world), []).append(float(world["policies"][OURS]["uplift"]["mean"]))
+            ends.setdefault(_title(world), [centre] if _is_shape(world) else []).append(
+                float(world["policies"][OURS]["uplift"]["mean"])
+            )
     order = sorted(ends, key=lambda title: min(ends[title]) - max(ends[title]))
     swings = {textwrap.fill(title, 20): (min(ends[title]), max(ends[title])) for title in order}
     drawing = pictures.tornado(swings, centre, name="tornado", label="$ gained a customer")
@@ -100,9 +102,16 @@ def _place(world: World) -> str:
     """Which world: the assumption, and what it is multiplied by, or by how much it is moved."""
     if world["axis"] == _BASE:
         return "as assumed"
+    if _is_shape(world):
+        return _title(world)
     moved = "±" in world["title"]
     value = f"{world['value']:+g}" if moved else f"× {world['value']:g}"
     return f"{_title(world)} {value}".replace("-0", "−0")
+
+
+def _is_shape(world: World) -> bool:
+    """Whether it is a world of its own, and no end of an axis."""
+    return str(world["axis"]).startswith("shape_")
 
 
 def _title(world: World) -> str:

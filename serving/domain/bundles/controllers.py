@@ -2,15 +2,17 @@
 
 import asyncio
 import os
+from dataclasses import asdict
 from typing import Any
 
+import msgspec
 import structlog
 from litestar import Request, get, post
 from litestar.params import JSONBody
 
 from retentionjax.bundle import pointer
 from retentionjax.errors import BundleError, ConfigError
-from serving.domain.bundles.schemas import ActivateIn, BundleOut, BundlesOut, figures
+from serving.domain.bundles.schemas import ActivateIn, BundleOut, BundlesOut, EffectOut, figures
 from serving.engine.slots import Lineup, Slot
 from serving.ledger.types import SlotName
 from serving.problems import Problem, field_error, invalid, responses
@@ -100,5 +102,7 @@ def _bundle(name: SlotName, slot: Slot, weight: float) -> BundleOut:
         rules_version=served.rules_version,
         synthetic_data=served.synthetic,
         writes_messages=served.bundle.writes,
+        advice=manifest.advice,
+        effects=tuple(msgspec.convert(asdict(each), EffectOut) for each in manifest.effects),
         figures=figures(dict(manifest.metrics)),
     )

@@ -27,6 +27,19 @@ class ActivateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight: Weight = 0.0
 
 
+class EffectOut(msgspec.Struct, frozen=True):
+    """One number about what contacts or offers do, as the policy was trained on it."""
+
+    name: Annotated[str, Meta(examples=["hazard_multiplier_ten"])]
+    median: float
+    low: Annotated[float, Meta(description="5 % quantile")]
+    high: Annotated[float, Meta(description="95 % quantile")]
+    rests_on: Annotated[
+        Literal["estimated", "assumed", "declared"],
+        Meta(description="The company's own randomised log, the public prior, or the company's word"),
+    ]
+
+
 class BundleOut(msgspec.Struct, frozen=True):
     """A bundle that serves."""
 
@@ -39,6 +52,11 @@ class BundleOut(msgspec.Struct, frozen=True):
     rules_version: str
     synthetic_data: bool
     writes_messages: Annotated[bool, Meta(description="Whether it has a language model")]
+    advice: Annotated[
+        str,
+        Meta(description="Why it contacts nobody and what to do, where its policy was not shown to gain; else empty"),
+    ]
+    effects: tuple[EffectOut, ...]
     figures: Annotated[
         dict[str, float], Meta(description="Measured when it was made", examples=[{"churn.cv_auc": 0.85}])
     ]
@@ -54,7 +72,13 @@ SHOWN = {
     "churn": ("cv_auc", "cv_ece"),
     "acceptance": ("cv_auc", "cv_ece"),
     "policy": ("spend_ratio", "violations_masked"),
-    "evaluate": ("uplift_ppo", "uplift_greedy", "paired_ppo_minus_greedy", "share_of_attainable_gain"),
+    "evaluate": (
+        "uplift_ppo",
+        "probability_beats_never",
+        "uplift_greedy",
+        "paired_ppo_minus_greedy",
+        "share_of_attainable_gain",
+    ),
 }
 
 
