@@ -61,9 +61,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_every_stage_is_done_and_nothing_is_claimed_without_a_log(run: Any) -> None:
-    assert set(run.summary) == {"data", "churn", "acceptance", "policy", "evaluate", "bundle", "report"}
+    assert set(run.summary) == {"data", "churn", "acceptance", "effects", "policy", "evaluate", "bundle", "report"}
     assert run.summary["acceptance"] == {"data_source": "real", "assumed": 0.11, **_seconds(run, "acceptance")}
+    assert run.summary["effects"]["identified"] == 0
+    assert run.summary["policy"]["worlds"] == 128  # the half of the prior's draws that judges
     assert run.summary["policy"]["violations_masked"] == 0
+    assert 0 <= run.summary["evaluate"]["probability_beats_never"] <= 1
 
 
 def test_decisions_about_a_table_are_in_the_companys_words(run: Any) -> None:
@@ -101,7 +104,7 @@ def test_each_offer_can_be_said_and_the_report_speaks_the_currency(run: Any) -> 
 
 def test_given_again_it_skips_what_is_done(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", f"{run.folder}/company/company.yaml", "--out", run.folder, *SMALL]) == 0
-    assert capsys.readouterr().out.count("skipped") == 7
+    assert capsys.readouterr().out.count("skipped") == 8
 
 
 def test_the_command_decides_with_the_bundle(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
