@@ -79,7 +79,7 @@ def in_force(params: EnvParams, world: Int[Array, "*batch"] | None) -> EnvParams
 
 
 def extra_days(state: EnvState, world: EnvParams, params: EnvParams) -> Int[Array, ""]:
-    """By how many days the running offer works longer than is believed, or less; 0 without one."""
+    """Days by which the running offer works longer than is believed, or less; 0 without one."""
     more = (jnp.asarray(world.effect_days) - jnp.asarray(params.effect_days))[jnp.maximum(state.offer, 0)]
     return jnp.where(state.offer == NO_OFFER, 0, more)
 

@@ -28,7 +28,7 @@ Table = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Doubt:
-    """Of policies by name; $ are a customer and campaign."""
+    """Figures of policies by name; $ are a customer and campaign."""
 
     uplift: Mapping[str, IntervalEstimate]
     """Over never contacting, with 95 % intervals over customers and worlds; `never` is not among them."""
