@@ -61,15 +61,14 @@ class Housekeeping:
         self._purge_at = time.monotonic() + _PURGE_EVERY_SECONDS
 
     def _retire(self) -> None:
-        """Wordings that are certainly worse than the template are sent no more; who wants one approves it again."""
+        """Wordings that are certainly worse than the template are sent no more."""
         if time.monotonic() < self._retire_at:
             return
         with self._ledger.read() as reader:
             approved = [each for each in reader.variants() if each.state == "approved"]
         for worse in (each.variant.id for each in approved if is_worse(each.answers, each.template)):
             with self._ledger.transaction() as tx:
-                tx.decide_variant(worse, "retired", "customers")
-                tx.changed("customers", f"variant {worse}", "retired: worse than the template")
+                tx.decide_variant(worse, "retired", "customers", was="approved")
             _log.info("a wording is retired: customers like the template better", variant=worse)
         self._retire_at = time.monotonic() + COUNTED_EVERY
 

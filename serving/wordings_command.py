@@ -79,13 +79,13 @@ def _propose(asked: argparse.Namespace) -> int:
                 known = [each.variant.text for each in reader.variants() if each.variant.kind == kind]
             made = variants.propose(
                 kind, bundle.said_offer(place), message, rules, write,
-                count=asked.per_kind, known=known, author="model" if asked.by == "model" else "person", seed=asked.seed,
+                count=asked.per_kind, known=known, seed=asked.seed,
             )  # fmt: skip
             with ledger.transaction() as tx:
                 tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}")
                 if asked.approve == "shield":
                     for each in made.variants:
-                        tx.decide_variant(each.id, "approved", "shield")
+                        tx.decide_variant(each.id, "approved", "shield", was="proposed")
             dropped = ", ".join(f"{rule} {count}" for rule, count in made.refused.most_common())
             print(f"{offer}, {channel}, {tone}: {len(made.variants)} proposed; dropped: {dropped or 'none'}")
             for each in made.variants:
@@ -121,6 +121,5 @@ def _decide(asked: argparse.Namespace) -> int:
     with _ledger(asked) as ledger, ledger.transaction() as tx:
         for variant_id in asked.variant_ids:
             tx.decide_variant(variant_id, asked.state, WHO)
-            tx.changed(WHO, f"variant {variant_id}", asked.state)
     print(f"{len(asked.variant_ids)} {asked.state}; a running service follows within seconds")
     return 0

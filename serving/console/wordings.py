@@ -36,7 +36,7 @@ async def propose_wording(request: Http) -> Response[Any]:
     former, who = fields.pop("former", ""), str(request.auth.caller)
     fields["text"] = fields.get("text", "").replace("\r\n", "\n").strip()
     wanted = decode(msgspec.json.encode(fields), VariantIn)
-    made = await asyncio.to_thread(propose, request.app.state, wanted, "", who)
+    (made,) = await asyncio.to_thread(propose, request.app.state, [wanted], "", who)
     if former and former != made.id:
         await asyncio.to_thread(decide, request.app.state, former, "refused", who)
     return Redirect(f"{PAGE}?done=Proposed. It is sent once it is approved.", status_code=303)

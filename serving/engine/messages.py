@@ -112,7 +112,7 @@ class Templates:
         if key in self._passed:
             return self._recent(key)
         text = variant.fill(brief)
-        verdict = None if text is None else shield.check(text, brief, self.rules)
+        verdict = None if text is None else shield.check(text, brief, self.rules, by=variant.author)
         if text is None or verdict is None or not verdict.passed:
             return self._keep(key, None)
         return self._keep(key, passed(text, verdict, "variant", brief))
@@ -181,20 +181,19 @@ class ApprovedWordings:
         Raises Blocked where not even the template passes.
         """
         kind = Kind(offer, brief.channel, brief.tone)
+        message, propensity = None, 1.0
+        if (found := self._kinds.get(kind)) is not None:
+            wordings, best = found
+            fit = [n for n, each in enumerate(wordings) if each.variant is None or each.variant.fill(brief) is not None]
+            drawn, propensity = choose(best[fit], number)
+            chosen = wordings[fit[drawn]]
+            if chosen.variant is not None:  # the only one that is checked: the shield takes more than a millisecond
+                message = templates.fill(chosen.variant_id, chosen.variant, brief)
+                if message is not None:
+                    return msgspec.structs.replace(message, variant_id=chosen.variant_id, variant_propensity=propensity)
+                propensity = 1.0  # the template for want of another: it was not drawn, and does not count
         template = templates.write(brief)
-        if (found := self._kinds.get(kind)) is None:
-            return msgspec.structs.replace(template, variant_id=kind.template_id)
-        wordings, best = found
-        messages = [
-            template if each.variant is None else templates.fill(each.variant_id, each.variant, brief)
-            for each in wordings
-        ]
-        fit = [place for place, message in enumerate(messages) if message is not None]
-        drawn, propensity = choose(best[fit], number)
-        message, chosen = messages[fit[drawn]], wordings[fit[drawn]]
-        if message is None:
-            raise AssertionError("the template is among those that fit")
-        return msgspec.structs.replace(message, variant_id=chosen.variant_id, variant_propensity=propensity)
+        return msgspec.structs.replace(template, variant_id=kind.template_id, variant_propensity=propensity)
 
 
 NO_WORDINGS = ApprovedWordings()

@@ -44,7 +44,6 @@ from serving.engine.wire import (
 from serving.engine.writer import Writer
 from serving.ledger import Ledger
 from serving.ledger.types import BundleSlot, Clock, SlotName, Slots
-from serving.ledger.wordings import Approved
 from serving.observability import logs
 from serving.observability.logs import DecisionLogWriter
 from serving.observability.metrics import Metrics
@@ -170,6 +169,7 @@ class Host:
             self._proposer.start()
         self._show()
         self._run(follow(self.sync, self._metrics))
+        self._run(follow(self.sync_wordings, self._metrics))
 
     async def activate(self, path: str, role: SlotName, weight: float) -> None:
         """Loads the bundle at `path`, verifies and compiles it, and swaps it in; no decision is dropped.
@@ -206,9 +206,6 @@ class Host:
     async def sync(self) -> None:
         """Serves what pointer and ledger say is to serve. Raises LedgerUnavailable, BundleError, OSError."""
         async with self._changing:
-            approved = await asyncio.to_thread(self._approved)
-            if approved is not None:
-                self._writer.replace(replace(self._writer.lineup, wordings=ApprovedWordings(approved)))
             wanted, lineup = await asyncio.to_thread(self._wanted), self._writer.lineup
             if wanted.active is None or wanted == lineup.record:
                 return
@@ -220,6 +217,11 @@ class Host:
             weight = wanted.canary_weight
             self._writer.replace(Lineup(active or lineup.active, canary, weight, shadow, lineup.wordings))
             self._show()
+
+    async def sync_wordings(self) -> None:
+        """Sends the wordings that the ledger says are approved. Raises LedgerUnavailable."""
+        if (wordings := await asyncio.to_thread(self._approved)) is not None:
+            self._writer.use_wordings(wordings)
 
     async def _swap(self, lineup: Lineup) -> None:
         await asyncio.to_thread(self._store, lineup.record)
@@ -245,10 +247,11 @@ class Host:
         canary, shadow = found
         return replace(lineup, canary=canary, weight=0.0 if canary is None else stored.canary_weight, shadow=shadow)
 
-    def _approved(self) -> Approved | None:
+    def _approved(self) -> ApprovedWordings | None:
         """The wordings that may be sent, where they are others than those in use."""
         with self._ledger.read() as reader:
-            return reader.approved_variants(self._writer.lineup.wordings.version)
+            approved = reader.approved_variants(self._writer.lineup.wordings.version)
+        return None if approved is None else ApprovedWordings(approved)
 
     def _wanted(self) -> Slots:
         """What is to serve: the ledger's slots, but for the active one where a pointer says which that is.

@@ -15,7 +15,6 @@ import structlog
 from retentionjax.bundle.language import writer
 from retentionjax.decide import variants
 from retentionjax.decide.variants import Kind, Write
-from retentionjax.errors import RetentionJaxError
 from serving.ledger import Ledger
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
@@ -62,7 +61,8 @@ class Proposer:
             served, kind = task
             try:
                 self._propose(served, kind)
-            except (RetentionJaxError, RuntimeError, ValueError, OSError, MemoryError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever a model raises: it is logged, counted, and tried again
+                self._wanted.discard((served.id, kind))
                 self._metrics.degradation("proposals_failed")
                 _log.error("no wordings could be proposed", bundle=served.id[:12], kind=kind, exc_info=error)
 
@@ -88,7 +88,7 @@ class Proposer:
             new = tx.propose_variants(made.variants, bundle.rules.version, who)
             if self._settings.approve == SHIELD:
                 for each in made.variants:
-                    tx.decide_variant(each.id, "approved", SHIELD)
+                    tx.decide_variant(each.id, "approved", SHIELD, was="proposed")
             tx.changed(who, f"wordings of {kind.offer}, {kind.channel}, {kind.tone}", f"{new} proposed")
         self._metrics.shield_blocks(tuple(made.refused.elements()))
         _log.info("wordings are proposed", kind=kind, proposed=new, refused=dict(made.refused))

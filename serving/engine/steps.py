@@ -109,7 +109,8 @@ class Steps:
         made.seconds["policy"] = time.perf_counter() - start
         shadow = self._shadow([(job, each.situation) for job, each in drafted], lineup, terms)
         for job, each in drafted:
-            if self._sends is not None and each.brief is not None and each.decision.offer is not None:
+            own = each.row.bundle_id == job.served.id  # not the active bundle's in place of the canary's
+            if self._sends is not None and own and each.brief is not None and each.decision.offer is not None:
                 self._sends(job.served, Kind(each.decision.offer.name, each.brief.channel, each.brief.tone))
             made.results.append((job, Done(Given(each.row.response, each.row.decision_id, each.row), each)))
         return [*drafted, *((None, each) for each in shadow)]

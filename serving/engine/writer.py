@@ -8,6 +8,7 @@ import structlog
 
 from serving.engine.drafts import Draft
 from serving.engine.inbox import Done, Inbox, Job
+from serving.engine.messages import ApprovedWordings
 from serving.engine.money import pace
 from serving.engine.slots import Lineup
 from serving.engine.steps import BatchResult, Steps
@@ -49,6 +50,11 @@ class Writer:
             if lineup.canary != self.lineup.canary:
                 self._steps.new_canary()
             self.lineup = lineup
+
+    def use_wordings(self, wordings: ApprovedWordings) -> None:
+        """Sends these from the next micro-batch on; whichever bundles serve then."""
+        with self._swapping:
+            self.lineup = replace(self.lineup, wordings=wordings)
 
     def join(self, seconds: float) -> None:
         """Waits for the thread to end."""

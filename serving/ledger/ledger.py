@@ -55,9 +55,15 @@ class Transaction(Reader):
         """Keeps wordings for somebody to decide about; how many of them are new."""
         return wordings.propose(self._connection, variants, rules_version, who, self.now)
 
-    def decide_variant(self, variant_id: str, state: VariantState, who: str) -> None:
-        """Approves, refuses or retires a wording. Raises LedgerError if there is none of that id."""
-        wordings.decide(self._connection, variant_id, state, who, self.now)
+    def decide_variant(self, variant_id: str, state: VariantState, who: str, was: VariantState | None = None) -> bool:
+        """Approves, refuses or retires a wording, and remembers who; nothing where it is no longer in the state `was`.
+
+        Raises LedgerError if there is none of that id.
+        """
+        decided = wordings.decide(self._connection, variant_id, state, who, self.now, was)
+        if decided:
+            self.changed(who, f"variant {variant_id}", state)
+        return decided
 
     def outcome(self, rows: Sequence[Outcome]) -> list[OutcomeResult]:
         """Applies outcomes in the order given, by the rules of `outcomes`; one result for each."""

@@ -21,7 +21,7 @@ from serving.ledger.types import (
     RecentDecision,
     Slots,
 )
-from serving.ledger.wordings import Approved, StoredVariant
+from serving.ledger.wordings import Approved, StoredVariant, Version
 
 
 class Reader:
@@ -98,7 +98,7 @@ class Reader:
         """All wordings of messages, by kind and age, with what customers did by now."""
         return wordings.stored(self._connection, self.now)
 
-    def approved_variants(self, known: tuple[int, float, int] | None) -> Approved | None:
+    def approved_variants(self, known: Version | None) -> Approved | None:
         """The wordings that may be sent; None where they are what is `known` already, by its version."""
         return wordings.approved(self._connection, known, self.now)
 

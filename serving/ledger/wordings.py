@@ -7,11 +7,14 @@ from typing import Literal, NamedTuple, get_args
 from retentionjax.decide.variants import Answers, Author, Kind, Variant
 from serving.ledger.database import Connection
 from serving.ledger.errors import LedgerError
+from serving.ledger.types import DAY
 
 VariantState = Literal["proposed", "approved", "refused", "retired"]
 """`retired`: approved once, and found to be worse than the template by what customers did."""
 COUNTED_EVERY = 3600.0
 """Seconds: what customers did counts from the next full hour on, so that all processes choose by the same numbers."""
+ANSWER_SECONDS = 3 * DAY
+"""A message counts once it was sent so long ago, by what its customer did until then."""
 
 _ROWS = """
     SELECT variant_id, offer, channel, tone, text, author, state, rules_version, proposed_at, proposed_by,
@@ -27,12 +30,16 @@ _ANSWERS = """
     SELECT c.variant_id, COUNT(*), COUNT(a.decision_id), COUNT(o.decision_id)
     FROM contacts c
     LEFT JOIN outcomes a ON a.decision_id = c.decision_id AND a.kind = 'accepted' AND a.status = 'applied'
-        AND a.recorded_at <= ?
-    LEFT JOIN outcomes o ON o.decision_id = c.decision_id AND o.kind = 'opted_out' AND o.recorded_at <= ?
-    WHERE c.variant_id <> '' AND c.state <> 'cancelled' AND c.send_at <= ?
+        AND a.happened_at <= c.send_at + ?
+    LEFT JOIN outcomes o ON o.decision_id = c.decision_id AND o.kind = 'opted_out' AND o.happened_at <= c.send_at + ?
+    WHERE c.variant_id <> '' AND c.variant_propensity < 1 AND c.state <> 'cancelled' AND c.send_at <= ?
     GROUP BY c.variant_id"""
-_VERSION = "SELECT COUNT(*), COALESCE(MAX(decided_at), 0.0) FROM variants"
+_VERSION = "SELECT variant_id FROM variants WHERE state = 'approved' ORDER BY variant_id"
 _NOBODY = Answers(0, 0, 0)
+
+
+Version = tuple[tuple[str, ...], int]
+"""Ids of the approved wordings, and the hour up to which answers count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,8 @@ class Wording:
 class Approved(NamedTuple):
     """What may be sent."""
 
-    version: tuple[int, float, int]
-    """Another one after every decision about a wording, and every hour."""
+    version: Version
+    """Another one whenever other wordings are approved, and every hour."""
     wordings: Mapping[Kind, Sequence[Wording]]
     """By kind, the template first, with what customers did until the last full hour."""
 
@@ -80,14 +87,23 @@ def propose(connection: Connection, variants: Iterable[Variant], rules_version: 
     return connection.many(_PROPOSE, rows) if rows else 0
 
 
-def decide(connection: Connection, variant_id: str, state: VariantState, who: str, now: float) -> None:
-    """Approves, refuses or retires a wording. Raises LedgerError if there is none of that id, or for another state."""
+def decide(
+    connection: Connection, variant_id: str, state: VariantState, who: str, now: float, was: VariantState | None = None
+) -> bool:
+    """Approves, refuses or retires a wording; nothing where it is not in the state `was` any more, if that is given.
+
+    Raises LedgerError if there is none of that id, or for another state.
+    """
     allowed = tuple(each for each in get_args(VariantState) if each != "proposed")
     if state not in allowed:
         raise LedgerError(f"state is {state!r}; allowed: {', '.join(allowed)}")
-    if not connection.rows(_STATE, variant_id):
+    found = connection.rows(_STATE, variant_id)
+    if not found:
         raise LedgerError(f"there is no variant {variant_id!r}")
+    if was not in (None, found[0][0]):
+        return False
     connection.run(_DECIDE, state, now, who, variant_id)
+    return True
 
 
 def stored(connection: Connection, now: float) -> list[StoredVariant]:
@@ -103,10 +119,10 @@ def stored(connection: Connection, now: float) -> list[StoredVariant]:
     return found
 
 
-def approved(connection: Connection, known: tuple[int, float, int] | None, now: float) -> Approved | None:
+def approved(connection: Connection, known: Version | None, now: float) -> Approved | None:
     """What may be sent; None where that is what is `known` already, by its version."""
-    count, last = connection.rows(_VERSION)[0]
-    version = count, last, int(now // COUNTED_EVERY) if count else 0
+    ids = tuple(row[0] for row in connection.rows(_VERSION))
+    version = ids, int(now // COUNTED_EVERY) if ids else 0
     if version == known:
         return None
     answers = _answers(connection, now // COUNTED_EVERY * COUNTED_EVERY)
@@ -125,4 +141,5 @@ def _variant(offer: str, channel: str, tone: str, text: str, author: Author) -> 
 
 
 def _answers(connection: Connection, until: float) -> dict[str, Answers]:
-    return {row[0]: Answers(*row[1:]) for row in connection.rows(_ANSWERS, until, until, until)}
+    rows = connection.rows(_ANSWERS, ANSWER_SECONDS, ANSWER_SECONDS, until - ANSWER_SECONDS)
+    return {row[0]: Answers(*row[1:]) for row in rows}

@@ -91,7 +91,7 @@ def test_never_contacting_is_the_closed_form(week):
 def test_the_frontier_is_concave_and_priced_by_its_slope(week):
     budgets = np.linspace(0.1, 2.0, 9)
     found = [week.at_budget(budget, tolerance=1e-9) for budget in budgets]
-    values, multipliers = (np.array([getattr(each, name) for each in found]) for name in ("value", "multiplier"))
+    values, multipliers = (np.array([getattr(each, name) for each in found]) for name in ("value", "shadow_price"))
     slopes = np.diff(values) / np.diff(budgets)
     assert (np.diff(multipliers) <= 1e-9).all()
     assert (slopes <= multipliers[:-1] + 1e-6).all()

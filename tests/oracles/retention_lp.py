@@ -25,7 +25,7 @@ from scipy.optimize import linprog
 class Optimum:
     value: float  # $ a customer
     spend: float
-    price: float  # of the budget: the constraint's dual
+    shadow_price: float  # of the budget: the constraint's dual
 
 
 @dataclass(frozen=True)

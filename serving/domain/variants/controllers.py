@@ -9,7 +9,7 @@ from litestar.params import JSONBody, PathParameter
 from retentionjax.bundle import Bundle
 from retentionjax.decide import variants as words
 from retentionjax.decide.bandit import lift
-from retentionjax.decide.variants import Author, Kind, Variant
+from retentionjax.decide.variants import Kind, Variant
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Verdict
 from serving.domain.variants.schemas import (
@@ -59,8 +59,7 @@ def list_variants(request: Request[Any, Any, Any]) -> VariantsOut:
 def propose_variants(request: Request[Any, Any, Any], data: JSONBody[VariantsIn]) -> VariantsOut:
     """The shield must pass each with every example; all are kept or none. Nothing is sent before it is approved."""
     state = request.app.state
-    made = [propose(state, each, f"variants[{place}].", str(request.auth)) for place, each in enumerate(data.variants)]
-    wanted = {each.id for each in made}
+    wanted = {each.id for each in propose(state, data.variants, "variants[{}].", str(request.auth))}
     return VariantsOut(tuple(each for each in variants_now(state) if each.variant_id in wanted))
 
 
@@ -88,9 +87,21 @@ def variants_now(state: Any) -> list[VariantOut]:
     return [_out(each, bundle) for each in found]
 
 
-def propose(state: Any, data: VariantIn, where: str, who: str) -> Variant:
-    """Keeps a person's wording to be decided about. Raises Problem 422 for one that cannot be sent."""
+def propose(state: Any, data: Sequence[VariantIn], where: str, who: str) -> list[Variant]:
+    """Keeps a person's wordings to be decided about, all or none. Raises Problem 422 for one that cannot be sent."""
     bundle: Bundle = state.engine.lineup.active.served.bundle
+    made = [_variant(bundle, each, where.format(place)) for place, each in enumerate(data)]
+    with state.ledger.transaction() as tx:
+        if tx.propose_variants(made, _rules(bundle), who):
+            tx.changed(who, f"{len(made)} wordings", "proposed")
+    return made
+
+
+def _rules(bundle: Bundle) -> str:
+    return "" if bundle.rules is None else bundle.rules.version
+
+
+def _variant(bundle: Bundle, data: VariantIn, where: str) -> Variant:
     if bundle.rules is None:
         raise invalid("The active bundle has no shield.", field_error(f"{where}text", allowed="none without a shield"))
     if data.offer not in bundle.offers:
@@ -106,33 +117,35 @@ def propose(state: Any, data: VariantIn, where: str, who: str) -> Variant:
     if not verdicts or (broken := _broken(verdicts)):
         allowed = f"a text that passes: {', '.join(broken)}" if verdicts else "facts that this company's messages have"
         raise invalid("The shield refuses the text.", field_error(f"{where}text", data.text, allowed))
-    with state.ledger.transaction() as tx:
-        if tx.propose_variants([variant], bundle.rules.version, who):
-            tx.changed(who, f"variant {variant.id}", "proposed")
     return variant
 
 
 def decide(state: Any, variant_id: str, wanted: VariantState, who: str) -> VariantOut:
     """What becomes of a wording. Raises Problem 404, and 409 for approving what the shield refuses today."""
-    before = {each.variant_id: each for each in variants_now(state)}.get(variant_id)
-    if before is None:
-        raise not_found("variant", "variant_id", variant_id)
+    before = _one(state, variant_id)
     if wanted == "approved" and before.broken_rules:
         fault = field_error("state", wanted, f"refused: the shield says {', '.join(before.broken_rules)}")
         raise Problem(409, "shield-refuses", "The shield refuses this text", "It cannot be approved.", [fault])
     with state.ledger.transaction() as tx:
         tx.decide_variant(variant_id, wanted, who)
-        tx.changed(who, f"variant {variant_id}", wanted)
-    return next(each for each in variants_now(state) if each.variant_id == variant_id)
+    return _one(state, variant_id)
 
 
-def judged(variant: Variant, bundle: Bundle, by: Author = "person") -> list[tuple[str, Verdict]]:
+def _one(state: Any, variant_id: str) -> VariantOut:
+    with state.ledger.read() as view:
+        found = [each for each in view.variants() if each.variant.id == variant_id]
+    if not found:
+        raise not_found("variant", "variant_id", variant_id)
+    return _out(found[0], state.engine.lineup.active.served.bundle)
+
+
+def judged(variant: Variant, bundle: Bundle) -> list[tuple[str, Verdict]]:
     """Examples of the text and what the shield says of each; nothing where none can be filled, or no offer is such."""
     if bundle.message is None or bundle.rules is None or variant.kind.offer not in bundle.offers:
         return []
     offer = bundle.said_offer(list(bundle.offers).index(variant.kind.offer))
     briefs = words.examples(bundle.message, variant.kind, offer)
-    return words.judge(variant, briefs, bundle.rules, by=by)
+    return words.judge(variant, briefs, bundle.rules, by=variant.author)
 
 
 def _broken(verdicts: Sequence[tuple[str, Verdict]]) -> tuple[str, ...]:

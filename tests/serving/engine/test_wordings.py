@@ -21,7 +21,7 @@ from serving.engine.messages import ApprovedWordings
 from serving.engine.slots import Served
 from serving.ledger import Ledger
 from serving.ledger.types import Outcome
-from serving.ledger.wordings import COUNTED_EVERY
+from serving.ledger.wordings import ANSWER_SECONDS, COUNTED_EVERY
 
 
 @pytest.fixture(scope="session")
@@ -124,13 +124,13 @@ def test_what_customers_did_counts_from_the_next_hour_on_and_alike_everywhere(
                 early = reader.approved_variants(None)
             assert early is not None
             assert {each.answers.accepted for group in early.wordings.values() for each in group} == {0}
-            clock.at += 4 * 86400  # all are sent by then
+            clock.at += 3 * 86400 + ANSWER_SECONDS + 86400  # all are sent by then, and had their time
             with ledger.read() as reader:
                 assert reader.approved_variants(early.version) is not None
                 late = reader.approved_variants(None)
                 assert late is not None
                 assert reader.approved_variants(late.version) is None  # nothing new
-            assert clock() // COUNTED_EVERY == late.version[2]
+            assert clock() // COUNTED_EVERY == late.version[1]
             counts = {each.variant_id: each.answers for group in late.wordings.values() for each in group}
             assert sum(each.accepted for each in counts.values()) == sum(
                 each.message is not None and each.message.source == "variant" for each in made
