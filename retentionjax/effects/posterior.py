@@ -319,7 +319,10 @@ class _Proposal(NamedTuple):
 
 
 def _systematic(weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Rows drawn by weight, each ⌊count·w⌋ or ⌈count·w⌉ times, in random order."""
+    """Rows drawn by weight, each ⌊count·w⌋ or ⌈count·w⌉ times, in random order with copies side by side.
+
+    So whoever divides the draws in halves, to teach by one and to judge by the other, has a row in one of them.
+    """
     ticks = (np.arange(count) + random.random()) / count
     rows = np.searchsorted(np.cumsum(weights), ticks).clip(max=len(weights) - 1)
-    return random.permutation(rows)
+    return rows[np.argsort(random.permutation(len(weights))[rows], kind="stable")]

@@ -11,6 +11,7 @@ from retentionjax.company import prior
 from retentionjax.effects import Log, Posterior, belief, draws_to_params, estimate
 from retentionjax.effects.balance import balance, predictability
 from retentionjax.effects.belief import Belief
+from retentionjax.effects.posterior import _systematic
 from retentionjax.effects.refusals import refusals
 from retentionjax.env import EnvParams
 from retentionjax.env.types import NO_OFFER
@@ -189,3 +190,14 @@ def test_a_short_log_does_not_tell_how_an_offer_works_to_its_end(log: Log) -> No
 def test_an_arm_hardly_anyone_left_after_keeps_its_prior() -> None:
     params = company(150, effect_days=jnp.full(4, 30))
     assert refused_names(simulate(params, DESIGN, days=40))["few_departures"]
+
+
+def test_copies_of_a_draw_lie_side_by_side():
+    random = np.random.default_rng(3)
+    weights = random.dirichlet(np.full(64, 0.3))
+    rows = _systematic(weights, 256, random)
+    counts = np.bincount(rows, minlength=64)
+    assert (np.abs(counts - 256 * weights) < 1).all()
+    changes = np.flatnonzero(np.diff(rows)) + 1
+    assert len(changes) + 1 == np.count_nonzero(counts)  # each row in one run
+    assert (np.diff([rows[0], *rows[changes]]) < 0).any()  # and the runs are not in the order of the candidates
