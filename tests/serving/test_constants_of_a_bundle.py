@@ -121,6 +121,14 @@ class Books:
         """The decisions since then."""
         return (row for row in self.rows if row.decided_at >= since)
 
+    def campaign_ids(self, limit: int) -> list[str]:
+        """No campaign, so no hold-out to compare with."""
+        return []
+
+    def campaigns(self, ids: list[str]) -> dict[str, Any]:
+        """None of them."""
+        return {}
+
     def audit(self, **asked: Any) -> list[str]:
         """No fault; what was asked for is kept."""
         self.asked = asked

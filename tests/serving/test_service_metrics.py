@@ -27,7 +27,7 @@ def test_decisions_are_counted_by_action_reason_and_the_rules_that_mattered() ->
 
 def test_money_queues_stages_and_bundles_are_shown() -> None:
     metrics = Metrics()
-    metrics.campaign("default", {"spent": 1.5, "left": 8.5}, price=0.8, throttle=0.9)
+    metrics.campaign("default", {"spent": 1.5, "left": 8.5}, multiplier=0.8, throttle=0.9)
     metrics.queue("decisions", 3)
     metrics.batch(8)
     metrics.stage("commit", 0.003)

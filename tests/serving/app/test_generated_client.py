@@ -18,6 +18,7 @@ import pytest
 from served_app import FACTS, Running
 
 from retentionjax.data import Schema
+from retentionjax.decide.facts import Facts
 from serving import openapi
 
 GENERATOR = Path(os.environ.get("OPENAPI_PYTHON_CLIENT", Path(sys.executable).parent / "openapi-python-client"))
@@ -25,6 +26,7 @@ OPERATIONS = {
     "decide", "decide_many", "simulate", "read_decision", "explain_decision", "report_outcomes", "read_consent",
     "put_consent", "read_customer_ledger", "read_campaign", "put_campaign", "list_bundles", "activate_bundle",
     "read_kill_switch", "put_kill_switch", "list_due_contacts", "report_sent_contacts", "alive", "ready", "metrics",
+    "read_lift", "list_variants", "propose_variants", "decide_variant",
 }  # fmt: skip
 pytestmark = pytest.mark.skipif(not GENERATOR.exists(), reason=f"{GENERATOR} is absent: pip install '.[dev]'")
 
@@ -79,5 +81,5 @@ def test_facts_of_every_kind_can_be_read(service: Running, tmp_path: Path) -> No
     schema: Schema = bundles.CHURN
     flags = {**schema.categorical, "flag": ("0", "1"), "maybe": ("0", "1", "unknown")}
     wide = dataclasses.replace(schema, categorical=flags, nullable=(*schema.nullable, "maybe", schema.numeric[0]))
-    document["components"]["schemas"]["DecisionIn"]["properties"]["facts"] |= openapi._of_facts(wide)
+    document["components"]["schemas"]["DecisionIn"]["properties"]["facts"] |= openapi._of_facts(Facts(wide))
     generate(document, tmp_path, "wide_client")
