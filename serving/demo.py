@@ -174,4 +174,5 @@ def _week(
             outcomes.append(Outcome(decision.decision_id, "churned", now + (leaves - 0.5) * DAY))
         else:
             stay.append(customer)
+            outcomes.append(Outcome(None, "kept", now + 7 * DAY, customer_id=decision.customer_id))
     return outcomes, stay
