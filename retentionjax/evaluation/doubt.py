@@ -33,14 +33,14 @@ class Doubt:
     uplift: Mapping[str, IntervalEstimate]
     """Over never contacting, with 95 % intervals over customers and worlds; `never` is not among them."""
     paired: Mapping[str, IntervalEstimate]
-    """Of the learned policy over each other, `never` included."""
+    """Lead of the learned policy over each other, `never` included."""
     beats_never: float
     """Probability that the learned policy gains more than never contacting."""
     beats_best_rule: float
     """That it gains more than the rule that gains most on average; than never contacting where no rule was played."""
     best_rule: str
     spend: IntervalEstimate
-    """Of the learned policy: mean, and 95 % of the worlds."""
+    """Spend of the learned policy: mean, and 95 % of the worlds."""
     worlds: int
 
 
@@ -71,7 +71,7 @@ def measure(
 
 
 def judge(value: Mapping[str, Table], spend: Table, *, ours: str = "ppo", seed: int = 0) -> Doubt:
-    """Of values by policy, `never` and `ours` among them, and the spend of ours: f64[customers, worlds] each."""
+    """Judgement of values by policy, `never` and `ours` among them, and the spend of ours: f64[customers, worlds] each."""
     bootstrap = Bootstrap(len(spend), seed=seed)
     names = [name for name in value if name != "never"]
     rules = [name for name in names if name != ours]
