@@ -71,7 +71,7 @@ def measure(
 
 
 def judge(value: Mapping[str, Table], spend: Table, *, ours: str = "ppo", seed: int = 0) -> Doubt:
-    """Judgement of values by policy, `never` and `ours` among them, and the spend of ours: f64[customers, worlds] each."""
+    """Judgement of values by policy, `never` and `ours` among them, and of our spend: f64[customers, worlds] each."""
     bootstrap = Bootstrap(len(spend), seed=seed)
     names = [name for name in value if name != "never"]
     rules = [name for name in names if name != ours]
