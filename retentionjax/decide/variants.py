@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Author = Literal["model", "person"]
 
 TEMPLATE = "template"
-"""Author of the shield's template, which is a variant of every kind and needs no approval."""
+"""Stands for the text of the shield's template, which is a variant of every kind and needs no approval."""
 ALIKE = 0.7
 """Share of common pairs of words above which a wording is a copy of another."""
 _STAND_INS: Mapping[str, str] = {fact: f"{{{fact}}}" for fact in FACTS}
@@ -121,12 +121,11 @@ _EXAMPLES = {
 }
 
 
-def judge(
-    variant: Variant, briefs: Sequence[Brief], rules: Rules, *, by: Author = "person"
-) -> list[tuple[str, Verdict]]:
-    """The text as each of `briefs` fills it, and what the shield says of it; nothing of those that cannot fill it."""
+def judge(variant: Variant, briefs: Sequence[Brief], rules: Rules) -> list[tuple[str, Verdict]]:
+    """The text as each of `briefs` fills it, and what the shield says of it, by its author; nothing of those that
+    cannot fill it."""
     texts = [(text, brief) for brief in briefs if (text := variant.fill(brief)) is not None]
-    return [(text, check(text, brief, rules, by=by)) for text, brief in texts]
+    return [(text, check(text, brief, rules, by=variant.author)) for text, brief in texts]
 
 
 Write = Callable[[Brief, int], str]
@@ -173,7 +172,7 @@ def propose(
         except ConfigError:
             refused["stand_in"] += 1
             continue
-        verdicts = judge(variant, briefs, rules, by=author)
+        verdicts = judge(variant, briefs, rules)
         broken = [rule for _, verdict in verdicts for rule in verdict.blocking]
         if broken or not verdicts:
             refused[broken[0] if broken else "stand_in"] += 1

@@ -4,6 +4,7 @@ For each kind of message that is sent and has no wording yet the model is asked 
 be sent, and what is left waits in the ledger for somebody to approve, or is approved at once where the settings say so.
 """
 
+import contextlib
 import hashlib
 import queue
 import threading
@@ -47,7 +48,10 @@ class Proposer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread after the kind it is at."""
+        """Ends the thread after the kind it is at; those that wait are wanted again after the next start."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
         self._queue.put(None)
 
     def want(self, served: "Served", kind: Kind) -> None:

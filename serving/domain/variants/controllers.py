@@ -111,7 +111,7 @@ def _variant(bundle: Bundle, data: VariantIn, where: str) -> Variant:
     try:
         variant = Variant(Kind(data.offer, data.channel, data.tone), data.text, "person")
     except ConfigError as wrong:
-        allowed = str(wrong).partition("; allowed ")[2]
+        allowed = str(wrong).partition("; allowed")[2].lstrip(": ")
         raise invalid("The text has an unknown stand-in.", field_error(f"{where}text", data.text, allowed)) from None
     verdicts = judged(variant, bundle)
     if not verdicts or (broken := _broken(verdicts)):
@@ -145,7 +145,7 @@ def judged(variant: Variant, bundle: Bundle) -> list[tuple[str, Verdict]]:
         return []
     offer = bundle.said_offer(list(bundle.offers).index(variant.kind.offer))
     briefs = words.examples(bundle.message, variant.kind, offer)
-    return words.judge(variant, briefs, bundle.rules, by=variant.author)
+    return words.judge(variant, briefs, bundle.rules)
 
 
 def _broken(verdicts: Sequence[tuple[str, Verdict]]) -> tuple[str, ...]:
