@@ -19,7 +19,7 @@ from experiments.stage import Context, Outside, Stage
 from retentionjax import storage
 from retentionjax.company import Company
 from retentionjax.company.reading import SOURCE
-from retentionjax.data import catalog, company_tables, sources, synthetic
+from retentionjax.data import catalog, company_tables, reading, sources, synthetic
 from retentionjax.data.company_file import Mode
 from retentionjax.data.loading import load
 from retentionjax.data.splits import follow, split
@@ -110,7 +110,7 @@ def files(company: Company) -> dict[str, Any]:
 def _sha256(file: Any) -> str:
     if isinstance(file, str) and file.startswith(SOURCE):
         return sources.obtain(file.removeprefix(SOURCE)).sha256
-    return storage.sha256(storage.as_path(file))
+    return reading.sha256(file)
 
 
 def _write(context: Context, name: str, frame: pd.DataFrame) -> None:

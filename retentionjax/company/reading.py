@@ -56,7 +56,8 @@ class _AsGiven:
 
 
 File = Annotated[Any, _AsGiven()]
-"""A path (csv, csv.gz, parquet; gs:// too), `source:<name>` of a public set, a DataFrame, or None: it is not here."""
+"""A path or address (csv, csv.gz, parquet), a query (.sql), `source:<name>` of a public set, a DataFrame, or None: not
+here."""
 DateOrColumn = Annotated[dt.date | str | None, _DateOrColumn()]
 Categories = Annotated[str | tuple[str, ...], _WordOrTexts(INFER)]
 """Allowed categories, or `infer`: those that occur."""

@@ -24,8 +24,10 @@ import pyarrow.parquet as pq
 
 from retentionjax import storage
 from retentionjax.company.reading import CellReading
+from retentionjax.data import warehouse
 from retentionjax.data.lines import Line, Text
 from retentionjax.errors import DataError
+from retentionjax.storage import bucket
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _SIGNS = {
@@ -89,25 +91,45 @@ class RawTable:
 def read_file(
     path: str | os.PathLike[str], reading: CellReading | None = None, wanted: Sequence[str] | None = None
 ) -> tuple[RawTable, str]:
-    """The file at `path`, Parquet by its name and text otherwise, with its SHA-256; only columns of `wanted` if given.
+    """The file at `path`, Parquet or a query by its name and text otherwise, with its SHA-256; only `wanted` columns.
 
-    Raises DataError as `read_csv` and `read_parquet`, and for what is no file.
+    A query chooses its columns itself. Raises DataError as `read_csv`, `read_parquet` and `warehouse`, and for what is
+    no file.
     """
-    source, where = storage.as_path(path), os.fspath(path)
-    if not source.exists():
-        raise DataError(f"{where}: no such file")
-    if source.is_dir():
-        raise DataError(f"{where}: is a folder, not a file")
-    local = "://" not in where
-    if not source.stat().length:
-        raise DataError(f"{where}: is empty")
-    data: Any = _mapped(where) if local else source.read_bytes()
-    digest = hashlib.sha256(memoryview(data)).hexdigest()
-    if source.suffix == ".parquet":
+    data, digest = _content(path)
+    where = os.fspath(path)
+    if isinstance(data, pa.Table):
+        _check_header(data.column_names, where, "")
+        return RawTable(where, _value_types(data, where), "row", tuple(data.column_names)), digest
+    if where.endswith(".parquet"):
         return read_parquet(data, where, wanted), digest
     if bytes(memoryview(data)[:2]) == _GZIP_MAGIC:
         data = unpack(bytes(data), where)
     return read_text(Text(where, data, reading or CellReading()), wanted), digest
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The digest that `read_file` gives, without reading the cells."""
+    return _content(path)[1]
+
+
+def _content(path: str | os.PathLike[str]) -> tuple[Any, str]:
+    """Bytes of a file, or the table that a query returns, and its SHA-256."""
+    where = os.fspath(path)
+    if storage.is_cloud(where) and not where.startswith(bucket.SCHEME):
+        data: Any = warehouse.download(where)
+        return data, hashlib.sha256(data).hexdigest()
+    source = storage.as_path(path)
+    if not source.exists():
+        raise DataError(f"{where}: no such file")
+    if source.is_dir():
+        raise DataError(f"{where}: is a folder, not a file")
+    if source.suffix == warehouse.QUERY:
+        return warehouse.query(source)
+    if not source.stat().length:
+        raise DataError(f"{where}: is empty")
+    data = source.read_bytes() if storage.is_cloud(where) else _mapped(where)
+    return data, hashlib.sha256(memoryview(data)).hexdigest()
 
 
 def _mapped(path: str) -> mmap.mmap:
