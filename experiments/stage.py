@@ -34,6 +34,7 @@ from etils import epath
 
 import retentionjax
 from experiments import config as configuration
+from experiments import mlflow_runs
 from experiments.config import DataMode, Options
 from retentionjax import cli, storage
 from retentionjax.errors import ConfigError
@@ -298,6 +299,11 @@ def _run(work: Work, wanted: Record, resume: bool) -> Record:
     done = dataclasses.replace(wanted, status="done", outputs=hash_folder(context.artifacts), seconds=round(seconds, 2))
     _write_record(work.folder, done)
     work.say(f"done in {duration(seconds)}: {_headline(summary)}")
+    if mlflow_runs.wanted():
+        try:
+            work.say(f"run {mlflow_runs.publish(work.folder)} of MLflow")
+        except ConfigError as error:  # hours of training do not end for it
+            work.say(f"WARNING: not in MLflow: {error}; later: python -m experiments.mlflow_runs {work.folder.parent}")
     return done
 
 

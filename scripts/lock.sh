@@ -7,7 +7,7 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
 uv=.venv/bin/uv
 [ -x "$uv" ] || { echo "error: $uv is missing; run: bash scripts/setup.sh" >&2; exit 1; }
-extras=(cuda tpu text serve ray gcs vertex warehouse dev)
+extras=(cuda tpu text serve ray gcs vertex warehouse mlflow dev)
 together=$(mktemp)
 trap 'rm -f "$together"' EXIT
 compile() { "$uv" pip compile --universal --fork-strategy fewest --python-version 3.11 --quiet --no-header --no-emit-index-url "$@" > /dev/null; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv from the hash-pinned lock files: `bash scripts/setup.sh [extra …]` (cuda tpu text serve ray gcs vertex warehouse dev).
+# Makes .venv from the hash-pinned lock files: `bash scripts/setup.sh [extra …]` (cuda tpu text serve ray gcs vertex warehouse mlflow dev).
 # Ends in a second when .venv is whole; an interrupted, damaged or moved one is repaired by running it again.
 # Extras add up: a later call with fewer removes none (delete .venv for that).
 set -euo pipefail
@@ -15,8 +15,8 @@ for extra in "$@"; do
             sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0"
             exit 0
             ;;
-        cuda | tpu | text | serve | ray | gcs | vertex | warehouse | dev) ;;
-        *) fail "unknown extra '$extra'; allowed: cuda tpu text serve ray gcs vertex warehouse dev" ;;
+        cuda | tpu | text | serve | ray | gcs | vertex | warehouse | mlflow | dev) ;;
+        *) fail "unknown extra '$extra'; allowed: cuda tpu text serve ray gcs vertex warehouse mlflow dev" ;;
     esac
 done
 

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
-bash scripts/setup.sh dev text serve gcs vertex warehouse
+bash scripts/setup.sh dev text serve gcs vertex warehouse mlflow
 
 # Some sixty processes are started: without bytecode each would compile half of what it imports.
 unset PYTHONDONTWRITEBYTECODE

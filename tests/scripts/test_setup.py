@@ -100,7 +100,7 @@ def test_files_outside_the_environment_are_never_removed(installed: ModuleType, 
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        (["devel"], {}, "unknown extra 'devel'; allowed: cuda tpu text serve ray gcs vertex warehouse dev"),
+        (["devel"], {}, "unknown extra 'devel'; allowed: cuda tpu text serve ray gcs vertex warehouse mlflow dev"),
         (["../../x"], {}, "unknown extra"),
         ([], {"PYTHON": "python2.7"}, "PYTHON=python2.7 is no Python 3.11, 3.12 or 3.13"),
     ],
