@@ -19,7 +19,7 @@ from retentionjax import storage
 from retentionjax.errors import BundleError, DataError
 
 NAME = "manifest.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 GATE = "gate"
 """Of the metrics: `probability_beats_never`, `minimum_probability`, and whether it `waits` for that (1 or 0)."""
 REQUIRED = ("churn", "acceptance", "policy")

@@ -1,13 +1,13 @@
 """A trained PPO policy as a rule that can be played, tuned and compared."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.checkpoint import Checkpoints
 from retentionjax.env import constraints, threefry
 from retentionjax.env.actions import WAIT
 from retentionjax.errors import BundleError
@@ -15,6 +15,7 @@ from retentionjax.evaluation.rollout import Policy, PolicyInput
 from retentionjax.rl import networks
 
 CERTAIN = 200.0  # log-odds: e^−200 is 0 in single precision
+SIZES, PARAMETERS = "policy.json", "parameters.npz"
 NUM_HEADS = 1 + len(constraints.NAMES)  # value heads: uplift in $, then each cost to come
 
 
@@ -63,7 +64,11 @@ def _constant(layers: networks.MLP) -> networks.MLP:
 
 
 def save(trained: Trained, folder: epath.Path) -> None:
-    """Writes `policy.json` (sizes, activation, wait bias) and the parameters (Orbax) into `folder`."""
+    """Writes `policy.json` (sizes, activation, wait bias) and `parameters.npz`, arrays by their place, into `folder`.
+
+    Not by Orbax, which keeps training's checkpoints: its files differ from one writing to the next and name the folder
+    they were written in, and equal policies are to be equal files.
+    """
     network: networks.PolicyNetwork = trained.policy.parameters
     hidden = [int(layer.bias.shape[0]) for layer in network.actor[:-1]]
     sizes = {
@@ -73,24 +78,50 @@ def save(trained: Trained, folder: epath.Path) -> None:
         "activation": network.activation,
         "wait_bias": float(trained.policy.hyperparameter),
     }
-    storage.write_json(folder / "policy.json", sizes)
-    Checkpoints(folder / "parameters", keep=1).save(0, (network.actor, trained.critic))
+    storage.write_json(folder / SIZES, sizes)
+    storage.write_arrays(folder / PARAMETERS, _named({"actor": network.actor, "critic": trained.critic}))
 
 
 def load(folder: epath.Path) -> Trained:
-    """What `save` wrote. Raises BundleError or CheckpointError for files that are missing or do not fit."""
-    sizes = storage.read_json(folder / "policy.json")
+    """What `save` wrote. Raises BundleError for files that do not fit and DataError for one missing or damaged."""
+    sizes = storage.read_json(folder / SIZES)
     try:
         hidden, activation, bias = tuple(sizes["hidden"]), sizes["activation"], float(sizes["wait_bias"])
         seen, actions = int(sizes["observation"]), int(sizes["actions"])
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
-            f"{folder / 'policy.json'}: {error!r}; wanted: observation, hidden, actions, activation, wait_bias"
+            f"{folder / SIZES}: {error!r}; wanted: observation, hidden, actions, activation, wait_bias"
         ) from None
     like = jax.eval_shape(
         lambda key: networks.init_actor_critic(key, seen, actions, NUM_HEADS, hidden, 0.0),
         jax.random.key(0),
     )
-    actor, critic = Checkpoints(folder / "parameters", keep=1).restore((like.actor, like.critic))
-    network = networks.PolicyNetwork(actor=actor, normaliser=None, activation=networks.check_activation(activation))
-    return Trained(ppo(network, bias), jax.tree.map(jnp.asarray, critic))
+    layers = _restored(folder / PARAMETERS, {"actor": like.actor, "critic": like.critic})
+    network = networks.PolicyNetwork(
+        actor=layers["actor"], normaliser=None, activation=networks.check_activation(activation)
+    )
+    return Trained(ppo(network, bias), layers["critic"])
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    """Leaves by their place: `actor.0.kernel` to `critic.2.bias`."""
+    return {_name(place): leaf for place, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _name(place: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(place, simple=True, separator=".")
+
+
+def _restored(path: epath.Path, like: dict[str, networks.MLP]) -> dict[str, networks.MLP]:
+    """The arrays in the file in the places of `like`. Raises BundleError for one that has another shape or type."""
+    found, wanted = storage.read_arrays(path), _named(like)
+    for name in sorted(found.keys() | wanted.keys()):
+        there, needed = (
+            f"{one[name].dtype}{list(one[name].shape)}" if name in one else "nothing" for one in (found, wanted)
+        )
+        if there != needed:
+            raise BundleError(f"{path}: {name} is {there}; by {SIZES} it is {needed}")
+    restored: dict[str, networks.MLP] = jax.tree_util.tree_map_with_path(
+        lambda place, leaf: jnp.asarray(found[_name(place)]), like
+    )
+    return restored

@@ -14,6 +14,7 @@ import bundles
 import jax
 import numpy as np
 import pytest
+from etils import epath
 
 from retentionjax import cli
 from retentionjax.bundle import Bundle, load, with_metrics, write
@@ -30,7 +31,7 @@ A_FILE_OF_EACH_KIND = (
     "acceptance/calibrator.json",
     "policy/decide.stablehlo",
     "policy/policy.json",
-    "policy/parameters/0/arrays/manifest.ocdbt",
+    "policy/parameters.npz",
 )
 
 
@@ -144,7 +145,7 @@ def test_a_pipe_is_refused_and_not_read(copy: Path) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "version": (lambda plain: plain.update(format_version=1), "format version 1 is unknown; this program reads 2"),
+    "version": (lambda plain: plain.update(format_version=1), "format version 1 is unknown; this program reads 3"),
     "no version": (lambda plain: plain.pop("format_version"), "format version None is unknown"),
     "true is no version": (lambda plain: plain.update(format_version=True), "format version True is unknown"),
     "key": (lambda plain: plain.update(run="x.py"), "unknown key 'run'"),
@@ -239,3 +240,26 @@ def test_a_bundle_of_synthetic_data_says_so(tmp_path: Path, capsys: pytest.Captu
     assert load(made).manifest.synthetic
     cli.main(["bundle", "inspect", str(made)])
     assert "SYNTHETIC DATA" in capsys.readouterr().out
+
+
+def test_equal_policies_are_equal_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        learned.save(bundles.trained(), epath.Path(tmp_path / name))
+    files = ("policy.json", "parameters.npz")
+    assert [(tmp_path / "one" / name).read_bytes() for name in files] == [
+        (tmp_path / "two" / name).read_bytes() for name in files
+    ]
+
+
+def test_parameters_of_another_size_are_refused_by_their_place(tmp_path: Path) -> None:
+    folder = epath.Path(tmp_path)
+    learned.save(bundles.trained(), folder)
+    (folder / "policy.json").write_text((folder / "policy.json").read_text().replace('"actions": ', '"actions": 1'))
+    with pytest.raises(BundleError, match=r"parameters\.npz: actor\.\d\.bias is float32\[\d+\]; by policy\.json it is"):
+        learned.load(folder)
+    arrays = dict(np.load(folder / "parameters.npz"))
+    learned.save(bundles.trained(), folder)
+    arrays.pop("critic.0.kernel")
+    np.savez(folder / "parameters.npz", **arrays)
+    with pytest.raises(BundleError, match=r"critic\.0\.kernel is nothing; by policy\.json it is float32"):
+        learned.load(folder)

@@ -127,7 +127,7 @@ def made(run: epath.Path, stage: str) -> dict[str, object]:
     """A stage's figures, and SHA-256 by name of what it made, without what names the folder, hour or process."""
     folder = run / stage / "artifacts"
     files = {file.relative_to(folder).as_posix(): file for file in storage.files(folder)}
-    own = ("decisions/", "bundle/manifest.json", "policy/parameters/", "bundle/policy/parameters/")
+    own = ("decisions/", "bundle/manifest.json")
     hashes = {name: storage.sha256(file) for name, file in files.items() if not name.startswith(own)}
     if stage == "messages":  # its figures tell of draws, and those hang on the bundle's id, in which the hour is
         return dict(hashes)
@@ -191,11 +191,15 @@ def test_messages_that_go_out_passed_the_shield(finished):
 
 
 def kind(bundle: epath.Path) -> dict[str, object]:
-    """What a bundle consists of, whatever the numbers in it; Orbax names some of its files by their content."""
+    """What a bundle consists of, whatever the numbers in it."""
     plain = storage.read_json(bundle / "manifest.json")
-    files = sorted(name for name in plain["files"] if not name.startswith("policy/parameters/"))
     keys = {name: sorted(plain[name]) for name in ("env", "limits", "customer", "company", "multipliers")}
-    return {"format": plain["format_version"], "parts": plain["parts"], "keys": sorted(plain), "files": files} | keys
+    return {
+        "format": plain["format_version"],
+        "parts": plain["parts"],
+        "keys": sorted(plain),
+        "files": sorted(plain["files"]),
+    } | keys
 
 
 def test_the_package_s_demo_is_of_the_kind_that_training_writes_now(finished, tmp_path):
