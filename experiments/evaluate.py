@@ -125,7 +125,7 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     regret = distance_to_optimum(config, believed, ours, budget, learned_multiplier, target)
     currency = companies.of(context.inputs).currency
     title = f"Held-out customers ({context.data_source} data), {currency} a customer and campaign"
-    footer = TOO_MANY if regret is None else optimum.sentences(regret, learned_multiplier)
+    footer = TOO_MANY if regret is None else optimum.sentences(regret, learned_multiplier, currency)
     table.show(metrics, paired, title=title, footer=footer)
     segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed)
     full = {
@@ -320,10 +320,12 @@ def pictures(
         for policy in policies:
             daily[policy.name] = daily_spend(env, held_out, policy, key, replicates=config.replicates)
             bar.advance()
-    plots.pacing(daily, budget, context.artifacts)
+    currency = companies.of(context.inputs).currency
+    plots.pacing(daily, budget, currency, context.artifacts)
     plots.comparison(
         {name: each["uplift"] for name, each in metrics.items() if name != "never"},
         {name: each["nrr"] for name, each in metrics.items()},
+        currency,
         context.artifacts,
     )
 

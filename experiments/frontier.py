@@ -107,7 +107,7 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
     curves = compare(scene, network, multipliers)
     exact = exact_frontier(config, sample, trained, curves["any_budget"])
     points = sorted(Point(t.multiplier, t.mean.spend, t.mean.value - exact.never.mean.value) for t in exact.tangents())
-    frontier.picture(points, curves, trained, limit, context.artifacts)
+    frontier.picture(points, curves, trained, limit, companies.of(context.inputs).currency, context.artifacts)
     plain = {
         "exact": _plain(points),
         "trained": _plain(trained),

@@ -163,7 +163,7 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     )
     seconds = time.monotonic() - started
     learned.save(learned.Trained(policy, ppo.critic(state, averaged=True)), context.artifacts / "policy")
-    plots.learning_curve(lines, config.budget, context.artifacts)
+    plots.learning_curve(lines, config.budget, company.currency, context.artifacts)
     learned_multiplier = {
         "multiplier_campaign_budget": multiplier,
         "multiplier_campaign_budget_sd": multiplier_swing(lines),
@@ -235,7 +235,7 @@ def _collapse(config: PolicyConfig, line: Mapping[str, float]) -> str:
     """What is said of a policy that stopped contacting."""
     spend, multiplier = line[f"cost_{BUDGET}"], line[f"multiplier_{BUDGET}"]
     return (
-        f"contacts hardly anybody (${spend:.4f} of ${config.budget:.2f}); the multiplier of spend was "
+        f"contacts hardly anybody (spend {spend:.4f} of {config.budget:.2f}); the multiplier of spend was "
         f"halved to {multiplier:.3g}"
     )
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from experiments import companies
 from experiments import customers as people
 from experiments.config import in_range
 from experiments.stage import Context, Stage
@@ -222,16 +223,16 @@ def pictures(
         title: (found[f"{name}_down"]["ppo"].uplift, found[f"{name}_up"]["ppo"].uplift)
         for name, title in titles.items()
     }
-    base, rule = found["base"], "greedy_fatigue"
+    base, rule, currency = found["base"], "greedy_fatigue", companies.of(context.inputs).currency
     rules = {
         title: (found[f"{name}_down"][rule].uplift.mean, found[f"{name}_up"][rule].uplift.mean)
         for name, title in titles.items()
     }
     ends |= {title: (found[name]["ppo"].uplift, base["ppo"].uplift) for name, (title, _) in SHAPES.items()}
     rules |= {title: (found[name][rule].uplift.mean, base[rule].uplift.mean) for name, (title, _) in SHAPES.items()}
-    plots.tornado(ends, rules, outcomes[0]["ppo"].uplift.mean, context.artifacts)
+    plots.tornado(ends, rules, outcomes[0]["ppo"].uplift.mean, currency, context.artifacts)
     title = f"{harm.axis.name} (base {harm.axis.base:g})"
-    plots.way_down(title, harm.values, harm.uplift, harm.crossing, context.artifacts)
+    plots.way_down(title, harm.values, harm.uplift, harm.crossing, currency, context.artifacts)
 
 
 def show(scene: StressScene, outcome: Mapping[str, WorldOutcome], harm: Harm) -> None:
@@ -239,7 +240,7 @@ def show(scene: StressScene, outcome: Mapping[str, WorldOutcome], harm: Harm) ->
     uplift, rule = outcome["ppo"].uplift, outcome["greedy_fatigue"].uplift
     print(
         f"\nWorst case: {scene.axis} {scene.value:g}: ppo's uplift {uplift.mean:+.2f} "
-        f"[{uplift.low:+.2f}, {uplift.high:+.2f}] $ a customer, greedy_fatigue {rule.mean:+.2f}"
+        f"[{uplift.low:+.2f}, {uplift.high:+.2f}] a customer, greedy_fatigue {rule.mean:+.2f}"
     )
     if harm.crossing is None:
         print(f"Never contacting does not win along {harm.axis.name}, up to {harm.extreme:g}")

@@ -130,6 +130,8 @@ def _prepare(settings: Settings) -> None:
 
 
 def _first_words(made: "Made") -> list[str]:
+    from retentionjax.company.money import money
+
     lines = []
     if made.admin_key is not None:
         lines += [
@@ -138,9 +140,10 @@ def _first_words(made: "Made") -> list[str]:
             "Make keys for callers with `retentionjax keys create --role decide --name NAME`.",
         ]
     if made.campaign is not None:
-        dollars, days = made.campaign.budget_micros / 1e6, made.campaign.horizon_days
+        budget = money(made.campaign.budget_micros / 1e6, made.currency)
         lines.append(
-            f"Campaign `default`: ${dollars:,.2f} for {made.campaign.customers_expected:,} customers, {days} days."
+            f"Campaign `default`: {budget} for {made.campaign.customers_expected:,} customers, "
+            f"{made.campaign.horizon_days} days."
         )
     if not made.has_campaign:
         lines.append(

@@ -29,7 +29,7 @@ CampaignId = Annotated[str, Meta(pattern=NAME_PATTERN, description=_CAMPAIGN, ex
 DecisionId = Annotated[
     str, Meta(pattern=UUID_PATTERN, description=_DECISION, examples=["0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"])
 ]
-Micros = Annotated[int, Meta(ge=0, le=10**15, description="Millionths of a dollar", examples=[2_500_000])]
+Micros = Annotated[int, Meta(ge=0, le=10**15, description="Millionths of the company's currency", examples=[2_500_000])]
 
 # In addresses.
 CustomerInPath = Annotated[str, PathParameter(pattern=NAME_PATTERN, description=_CUSTOMER)]

@@ -23,6 +23,7 @@ class Made:
     """The campaign `default`, if it was made."""
     has_campaign: bool
     """Whether there is a campaign `default`."""
+    currency: str
 
 
 def prepare(ledger: Ledger, settings: Settings) -> Made:
@@ -37,20 +38,20 @@ def prepare(ledger: Ledger, settings: Settings) -> Made:
         if existing is None and settings.campaign_customers is not None:
             campaign = _campaign(manifest, settings, tx.now)
             tx.put_campaign(campaign)
-    return Made(token, campaign, existing is not None or campaign is not None)
+    return Made(token, campaign, existing is not None or campaign is not None, str(manifest.company["currency"]))
 
 
 def _campaign(manifest: Manifest, settings: Settings, now: float) -> Campaign:
     customers = settings.campaign_customers or 0
-    dollars = settings.campaign_budget
-    if dollars is None:
+    budget = settings.campaign_budget
+    if budget is None:
         limit = manifest.limits.get("campaign_budget")
         if limit is None:
-            raise ConfigError("campaign_budget is missing, and the bundle has no limit; allowed: 0 or more, in $")
-        dollars = limit * customers
+            raise ConfigError("campaign_budget is missing, and the bundle has no limit; allowed: 0 or more")
+        budget = limit * customers
     return Campaign(
         campaign_id=DEFAULT_CAMPAIGN,
-        budget_micros=int(dollars * MICROS),
+        budget_micros=int(budget * MICROS),
         starts_at=now,
         horizon_days=int(manifest.env["horizon_days"]),
         customers_expected=customers,

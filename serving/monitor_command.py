@@ -47,12 +47,14 @@ def main(arguments: Sequence[str]) -> int:
         ledger.close()
     if parsed.json:
         storage.write_json(parsed.json, verdict.to_dict())
-    show(verdict)
+    show(verdict, bundle.company.currency)
     return 1 if verdict.alarms else 0
 
 
-def show(verdict: "MonitorVerdict") -> None:
+def show(verdict: "MonitorVerdict", currency: str) -> None:
     """Prints the verdict in words."""
+    from retentionjax.company.money import money
+
     print(f"{verdict.decisions:,} decisions about {verdict.customers:,} customers in {verdict.days:g} days")
     print(f"departures   {_compared(verdict.churn)}")
     print(f"acceptances  {_compared(verdict.acceptance)}")
@@ -61,7 +63,8 @@ def show(verdict: "MonitorVerdict") -> None:
         print(f"value        not known: {value.reason}")
     else:
         for name, each in (("as decided", value.logged), ("the policy", value.policy)):
-            print(f"value        {name}: ${each.mean:.2f} [{each.low:.2f}, {each.high:.2f}] an episode")
+            mean, low, high = (money(figure, currency, cents=True) for figure in (each.mean, each.low, each.high))
+            print(f"value        {name}: {mean} [{low}, {high}] an episode")
     for promise in verdict.promises:
         print(f"effects      {promise.words.removeprefix('effects: ')}")
     print(*[f"ALARM {alarm}" for alarm in verdict.alarms] or ["no alarm"], sep="\n")

@@ -37,7 +37,8 @@ _DESCRIPTION = """\
 Decides, writes, checks and remembers. A request carries a customer's facts; risk, cooldown, consent and budget are the
 service's own.
 
-Every refusal is a problem document (RFC 9457) that names the fields at fault. Money is in micro-dollars (`*_micros`).
+Every refusal is a problem document (RFC 9457) that names the fields at fault. Money is in the currency of the
+bundle's company, `*_micros` in millionths of it.
 A key has one role: `decide` asks and reports outcomes, `report` reads, `admin` may do everything."""
 _REFERENCE = "#/components/schemas/{name}"
 _LARGEST = float(np.finfo(np.float32).max)  # the models compute in float32

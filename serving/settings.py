@@ -39,7 +39,7 @@ def _setting(default: Any, meaning: str, bounds: Bounds | None = None, *, secret
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an operator can set. Money in $, times as their unit says."""
+    """What an operator can set. Money in the company's currency, times as their unit says."""
 
     bundle: str = _setting(
         "", "the bundle that decides: a folder, gs://…, a finished run with one, or a pointer; required"
@@ -54,7 +54,7 @@ class Settings:
         None, "first start: makes a campaign `default` for so many customers, at the bundle's limit each", Bounds(1)
     )
     campaign_budget: float | None = _setting(
-        None, "first start: its budget, where it is not customers × limit", Bounds(0, 1e9, "$")
+        None, "first start: its budget, where it is not customers × limit", Bounds(0, 1e9, "the company's currency")
     )
     campaign_holdout: float = _setting(
         HOLDOUT, "first start: share of its customers that it never contacts", Bounds(0, MOST_HELD_OUT)

@@ -75,6 +75,19 @@ def serve(folder: Path, bundle: Path, **changed: Any) -> Iterator[Running]:
     ledger.close()
 
 
+@contextlib.contextmanager
+def session(own: Running, role: str) -> Iterator[httpx.Client]:
+    """Calls to the console, signed in with the key of a role."""
+    with httpx.Client(base_url=own.url, follow_redirects=True, timeout=30) as client:
+        assert client.post("/console/sign-in", data={"key": own.keys[role]}).status_code == 200
+        yield client
+
+
+def csrf(client: httpx.Client) -> str:
+    """The word that a form of the signed-in client must carry."""
+    return client.get("/console").text.partition('name="csrf" value="')[2].partition('"')[0]
+
+
 def example(folder: Path) -> Path:
     """A folder with one customer as the console shows them."""
     (folder / "examples").mkdir()

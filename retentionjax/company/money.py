@@ -1,27 +1,29 @@
-"""Money in words: `$15`, `€4.50`, `12 CHF`; the currency is a company's own, never a constant."""
+"""Money in words: `$15`, `€4.50`, `¥1,200`, `12 CHF`; the currency is a company's own, never a constant."""
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 """Currencies with a sign of their own in English text; the others are written with their ISO 4217 code."""
+_WHOLE = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())  # noqa: SIM905
+"""Currencies without a minor unit, by ISO 4217; the others are written with two places at most."""
 
 
-def money(amount: float, currency: str = "USD") -> str:
-    """The amount with its currency, in whole units where it is whole, otherwise to two places.
+def money(amount: float, currency: str, *, cents: bool = False) -> str:
+    """The amount with its currency, in whole units where it is whole, otherwise to two places; `cents`: always to two.
 
-    >>> money(1079, "USD"), money(4.5, "EUR"), money(12, "CHF")
-    ('$1,079', '€4.50', '12 CHF')
+    >>> money(1079, "USD"), money(4.5, "EUR"), money(12, "CHF"), money(-2, "EUR", cents=True), money(99.7, "JPY")
+    ('$1,079', '€4.50', '12 CHF', '−€2.00', '¥100')
     """
-    number = f"{abs(amount):,.2f}".removesuffix(".00")
-    sign = "−" if amount < 0 and number != "0" else ""
+    number = f"{abs(amount):,.{0 if currency in _WHOLE else 2}f}"
+    number = number if cents else number.removesuffix(".00")
+    sign = "−" if amount < 0 and number.strip("0.") else ""
     symbol = SYMBOLS.get(currency)
     return f"{sign}{symbol}{number}" if symbol else f"{sign}{number} {currency}"
 
 
 def symbol(currency: str) -> str:
-    """What stands before an amount: the currency's sign, or its code and a space."""
-    return SYMBOLS.get(currency, f"{currency} ")
+    """What names the currency beside figures: its sign, or its code."""
+    return SYMBOLS.get(currency, currency)
 
 
 def symbols(currency: str) -> tuple[str, ...]:
     """How a cell of a file may write the currency beside a number: its code and, where it has one, its sign."""
-    symbol = SYMBOLS.get(currency)
-    return (currency, symbol) if symbol else (currency,)
+    return tuple(dict.fromkeys((currency, symbol(currency))))

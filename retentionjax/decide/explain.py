@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool
 
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
+from retentionjax.company.money import money
 from retentionjax.decide.customer import Customers, state
 from retentionjax.decide.facts import Features, as_frame
 from retentionjax.decide.program import RULES, Decided
@@ -223,7 +224,8 @@ def _fatigue(one: EnvState, bundle: Bundle) -> str:
 
 def _account(one: EnvState, bundle: Bundle) -> str:
     cap, used = float(bundle.params.account_cap), float(one.account_used)
-    return f"of the ${cap:.2f} allowed for a customer and campaign ${max(0.0, cap - used):.2f} are left (account cap)"
+    allowed, left = (money(each, bundle.company.currency, cents=True) for each in (cap, max(0.0, cap - used)))
+    return f"of the {allowed} allowed for a customer and campaign {left} are left (account cap)"
 
 
 def _days(number: int) -> str:

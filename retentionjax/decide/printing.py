@@ -9,6 +9,7 @@ from rich.table import Table
 
 from retentionjax.bundle import FORMAT_VERSION
 from retentionjax.bundle.manifest import Manifest
+from retentionjax.company.money import money
 from retentionjax.decide.decision import Decision
 from retentionjax.decide.explain import Reason, delay_words
 from retentionjax.decide.message import Composed
@@ -27,7 +28,7 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
     if manifest.advice:
         console.print(manifest.advice, style="bold yellow", markup=False)
     day = f"day {decision.customer.day} of {int(decision.bundle.params.horizon_days)}"
-    console.print(f"Customer {decision.customer_id}, {day}, ${decision.monthly_charge:.2f} per 30 days")
+    console.print(f"Customer {decision.customer_id}, {day}, {_money(decision, decision.monthly_charge)} per 30 days")
     console.print(f"[bold]Decision: {headline(decision)}[/bold]")
     console.print()
     if message is not None:
@@ -39,9 +40,9 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
         console.print(_offers(decision))
         console.print(
             f"Gain, in expectation: contact today and never again, against never again a contact "
-            f"(worth ${why.never_contact_value:.2f}); exact by the risk chain. Cost: contact and offer. "
-            f"Net: gain less {why.multiplier:.2f} × cost; at the limit the next dollar of the campaign's budget "
-            f"returns ${why.multiplier:.2f}. {_basis(manifest)}",
+            f"(worth {_money(decision, why.never_contact_value)}); exact by the risk chain. Cost: contact and offer. "
+            f"Net: gain less {why.multiplier:.2f} × cost; so much the next unit of the campaign's "
+            f"budget returns. {_basis(manifest)}",
             style="dim",
         )
         console.print()
@@ -100,7 +101,8 @@ def reason_text(reason: Reason) -> str:
 
 
 def to_dict(decision: Decision, message: Composed | None = None) -> dict[str, Any]:
-    """The decision as JSON holds it: probabilities and shares as fractions, money in $; `message` null without one."""
+    """The decision as JSON holds it: probabilities and shares as fractions, money in the company's currency; `message`
+    null without one."""
     manifest, risk = decision.bundle.manifest, decision.risk
     return {
         "customer_id": decision.customer_id,
@@ -150,13 +152,13 @@ def _offers(decision: Decision) -> Table:
     for column in table.columns[1:5]:
         column.justify = "right"
     for each in decision.explanation.offers:
-        money = (_dollars(amount) for amount in (each.gain, each.cost, each.net))
-        table.add_row(each.words, f"{each.acceptance:.1%}", *money, "" if each.is_legal else "not allowed today")
+        amounts = (_money(decision, amount) for amount in (each.gain, each.cost, each.net))
+        table.add_row(each.words, f"{each.acceptance:.1%}", *amounts, "" if each.is_legal else "not allowed today")
     return table
 
 
-def _dollars(amount: float) -> str:
-    return f"{'−' if round(amount, 2) < 0 else ''}${abs(amount):.2f}"
+def _money(decision: Decision, amount: float) -> str:
+    return money(amount, decision.bundle.company.currency, cents=True)
 
 
 def _chances(decision: Decision) -> str:

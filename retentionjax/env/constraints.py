@@ -43,7 +43,7 @@ class Cost(NamedTuple):
 
 # A further average limit is a further line: training, evaluation, bundle and service go by this table.
 COSTS = {
-    "campaign_budget": Cost(2.50, "$ spent", lambda day: day.spend),
+    "campaign_budget": Cost(2.50, "money spent", lambda day: day.spend),
     "contact": Cost(float("inf"), "Contacts", lambda day: day.contact),
     "cooldown": Cost(0.0, "Violations", lambda day: day.broken.cooldown),
     "fatigue": Cost(0.0, "Violations", lambda day: day.broken.fatigue),

@@ -35,6 +35,6 @@ class MultiplierTable:
             ConfigError: even the highest multiplier spends more.
         """
         if not budget >= self.spend[-1]:
-            least = f"${self.spend[-1]:.2f} a customer, which the highest multiplier of {self.multiplier[-1]:g} spends"
+            least = f"{self.spend[-1]:.2f} a customer, which the highest multiplier of {self.multiplier[-1]:g} spends"
             raise ConfigError(f"budget is {budget}; allowed: at least {least}")
         return float(np.interp(-budget, -np.array(self.spend), np.array(self.multiplier)))

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--bundle", required=True, metavar="DIR")
     parser.add_argument("--customers", metavar="FILE", help="CSV or Parquet, columns as in the bundle's schema")
     parser.add_argument(
-        "--budget", type=float, metavar="DOLLARS", help="another campaign budget a customer, if the bundle serves any"
+        "--budget", type=float, metavar="MONEY", help="another campaign budget a customer, if the bundle serves any"
     )
     parser.add_argument("--replicates", type=int, default=16, help="campaigns a customer and policy (16)")
     parser.add_argument(
@@ -79,7 +79,7 @@ def _show_recorded(bundle: "Bundle") -> None:
             "This bundle holds no evaluation: give it --customers, or --bundle the run's folder once `evaluate` is done"
         )
         return
-    print("Measured on held-out customers ($ a customer and campaign):")
+    print(f"Measured on held-out customers ({bundle.company.currency} a customer and campaign):")
     for name in sorted(names, key=lambda name: -figures[f"uplift_{name}"]):
         low, high = figures[f"uplift_{name}_low"], figures[f"uplift_{name}_high"]
         uplift, spend = figures[f"uplift_{name}"], figures[f"spend_{name}"]
@@ -87,7 +87,7 @@ def _show_recorded(bundle: "Bundle") -> None:
     if "share_of_attainable_gain" in figures:
         print(f"  of the exact optimum's gain at the same spend ppo has {figures['share_of_attainable_gain']:.1%}")
         exact, learned = figures["shadow_price_exact"], figures["multiplier_learned"]
-        print(f"  the next dollar of budget returns ${exact:.2f} (exact shadow price; learned: {learned:.2f})")
+        print(f"  the next unit of budget returns {exact:.2f} (exact shadow price; learned: {learned:.2f})")
 
 
 def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int, optimum_customers: int) -> None:
@@ -128,7 +128,10 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     }
     footer = _attained(bundle, params, ours, target, optimum_customers, seed) if optimum_customers else ""
     table.show(
-        metrics, paired, title=f"{len(features.customer_id):,} customers, $ a customer and campaign", footer=footer
+        metrics,
+        paired,
+        title=f"{len(features.customer_id):,} customers, {bundle.company.currency} a customer and campaign",
+        footer=footer,
     )
 
 
@@ -156,7 +159,7 @@ def _attained(bundle: "Bundle", params: Any, ours: "Policy", spend: float, count
             spend_of_all=spend,
             advance=bar.advance,
         )
-    return optimum.sentences(regret, multiplier)
+    return optimum.sentences(regret, multiplier, bundle.company.currency)
 
 
 def checked(bundle: "Bundle", frame: "pd.DataFrame") -> "Features":

@@ -73,6 +73,7 @@ def picture(
     curves: Mapping[str, Sequence[Point]],
     trained: Sequence[Point],
     limit: float,
+    currency: str,
     folder: epath.Path,
 ) -> None:
     """`frontier.png`.
@@ -97,8 +98,8 @@ def picture(
     axes.annotate("budget", (limit, 0.02), xycoords=("data", "axes fraction"), ha="right", color=plots.GREY)
     axes.set_xlim(0, widest)
     axes.set_ylim(min(0.0, *(each.uplift for each in trained)), None)
-    axes.set_xlabel(r"spend [\$ a customer and campaign]")
-    axes.set_ylabel(r"uplift over never contacting [\$]")
+    axes.set_xlabel(f"spend [{currency} a customer and campaign]")
+    axes.set_ylabel(f"uplift over never contacting [{currency}]")
     axes.set_title("What a budget is worth: held-out customers, the same for every policy")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     plots.plain(axes)

@@ -20,7 +20,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 Record = Mapping[str, float | None]
 
 
-def learning_curve(metrics: Sequence[Record], budget: float, folder: epath.Path) -> None:
+def learning_curve(metrics: Sequence[Record], budget: float, currency: str, folder: epath.Path) -> None:
     """`learning_curve.png`: uplift, spend against the budget, and its multiplier, by iteration."""
     steps = [record["step"] for record in metrics]
 
@@ -31,23 +31,23 @@ def learning_curve(metrics: Sequence[Record], budget: float, folder: epath.Path)
     uplift, spend, multiplier = figure.subplots(3, sharex=True)
     uplift.plot(steps, series("uplift"), color=BLUE)
     uplift.axhline(0, color=GREY, linewidth=0.8)
-    uplift.set_ylabel("uplift over never [$]")
+    uplift.set_ylabel(f"uplift over never [{currency}]")
     spend.plot(steps, series("cost_campaign_budget"), color=ORANGE)
     spend.axhline(budget, color=GREY, linestyle="--", linewidth=1)
     spend.annotate("budget", (steps[-1] or 0, budget), ha="right", va="top", color=GREY)
-    spend.set_ylabel("spend [$]")
+    spend.set_ylabel(f"spend [{currency}]")
     spend.set_ylim(0, max(2.5 * budget, 1e-9))
     multiplier.plot(steps, series("multiplier_campaign_budget"), color=GREEN)
-    multiplier.set_ylabel(r"multiplier λ [\$ per \$]")
+    multiplier.set_ylabel("multiplier λ [value per unit]")
     multiplier.set_ylim(bottom=0)
     multiplier.set_xlabel("iteration")
-    figure.suptitle("Learning a policy under a budget (dollars a customer and campaign)")
+    figure.suptitle("Learning a policy under a budget (means a customer and campaign)")
     for axes in (uplift, spend, multiplier):
         plain(axes)
     write(figure, folder / "learning_curve.png")
 
 
-def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, folder: epath.Path) -> None:
+def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, currency: str, folder: epath.Path) -> None:
     """`pacing.png`: mean spend a customer up to each day, one line a policy, and the budget."""
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
@@ -63,7 +63,7 @@ def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, folder: epat
     axes.axhline(budget, color=ORANGE, linestyle="--", linewidth=1)
     axes.annotate("budget", (1, budget), va="bottom", color=ORANGE)
     axes.set_xlabel("day of the campaign")
-    axes.set_ylabel("spend so far [$ a customer]")
+    axes.set_ylabel(f"spend so far [{currency} a customer]")
     axes.set_title("Budget pacing on held-out customers")
     plain(axes)
     write(figure, folder / "pacing.png")
@@ -78,7 +78,9 @@ def _apart(heights: Mapping[str, float], gap: float) -> dict[str, float]:
     return placed
 
 
-def comparison(uplift: Mapping[str, IntervalEstimate], nrr: Mapping[str, IntervalEstimate], folder: epath.Path) -> None:
+def comparison(
+    uplift: Mapping[str, IntervalEstimate], nrr: Mapping[str, IntervalEstimate], currency: str, folder: epath.Path
+) -> None:
     """`comparison.png`: uplift over never and net revenue retention, with 95 % intervals, best policy first.
 
     `nrr` may hold more policies than `uplift`; that of "never" is a line.
@@ -86,7 +88,7 @@ def comparison(uplift: Mapping[str, IntervalEstimate], nrr: Mapping[str, Interva
     order = sorted(uplift, key=lambda name: -uplift[name].mean)
     figure = Figure(figsize=(8.5, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _bars(left, {name: uplift[name] for name in order}, 1.0, r"\$ over never, a customer")
+    _bars(left, {name: uplift[name] for name in order}, 1.0, f"{currency} over never, a customer")
     left.axvline(0, color=GREY, linewidth=0.8)
     _bars(right, {name: nrr[name] for name in order}, 100.0, "net revenue retention [%]; dashed: never")
     right.axvline(100 * nrr["never"].mean, color=GREY, linestyle="--", linewidth=1)
@@ -130,6 +132,7 @@ def tornado(
     ends: Mapping[str, tuple[IntervalEstimate, IntervalEstimate]],
     others: Mapping[str, tuple[float, float]],
     base: float,
+    currency: str,
     folder: epath.Path,
 ) -> None:
     """`tornado.png`: PPO's uplift with each assumption moved down and up, widest first; `others`: the best rule's."""
@@ -145,7 +148,7 @@ def tornado(
     axes.axvline(0, color=GREEN, linestyle="--", linewidth=1.2)
     axes.set_yticks(range(len(order)), order)
     axes.set_xlabel(
-        "PPO's uplift over never contacting [\\$ a customer]; left of green: never wins\n"
+        f"PPO's uplift over never contacting [{currency} a customer]; left of green: never wins\n"
         "orange: moved down, blue: up; line: 95 % interval; |: greedy_fatigue",
         fontsize=9,
     )
@@ -159,6 +162,7 @@ def way_down(
     values: Sequence[float],
     uplift: Mapping[str, Sequence[float]],
     crossing: float | None,
+    currency: str,
     folder: epath.Path,
 ) -> None:
     """`break_even.png`: uplift of each policy along the most harmful axis, and where PPO's turns negative."""
@@ -173,7 +177,7 @@ def way_down(
             f"never wins from {crossing:.2f}", (crossing, float(np.max(uplift["ppo"]))), ha="left", fontsize=9
         )
     axes.set_xlabel(title)
-    axes.set_ylabel("uplift over never [$ a customer]")
+    axes.set_ylabel(f"uplift over never [{currency} a customer]")
     axes.set_title("Where never contacting wins")
     axes.legend(frameon=False)
     plain(axes)

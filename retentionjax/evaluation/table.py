@@ -19,7 +19,7 @@ def show(
     caption = f"{_CAPTION}\n{footer}".rstrip()
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("policy", no_wrap=True)
-    for heading in ("uplift over never", "ppo's lead", "spend", "return per $", "kept", "contacts", "violations"):
+    for heading in ("uplift over never", "ppo's lead", "spend", "return", "kept", "contacts", "violations"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name in sorted(metrics, key=lambda name: -metrics[name]["uplift"].mean):
         each = metrics[name]
@@ -41,7 +41,8 @@ def show(
 
 _CAPTION = (
     "uplift: value of the campaign less that of never contacting, the same customers and random numbers; ppo's lead:\n"
-    "paired difference; \\[low, high]: 95 % interval, customers resampled; kept: customers there at the end."
+    "paired difference; return: gain over spend; \\[low, high]: 95 % interval, customers resampled; kept: customers\n"
+    "there at the end."
 )
 
 

@@ -43,7 +43,7 @@ def spend_exactly(
 
     if (least := spend(high)) > target:
         raise ConfigError(
-            f"policy {policy.name} spends ${least:.2f} a customer at hyperparameter {high:g}; allowed: ${target:.2f}"
+            f"policy {policy.name} spends {least:.2f} a customer at hyperparameter {high:g}; allowed: {target:.2f}"
         )
     if (most := spend(low)) <= target:
         return policy.replace(hyperparameter=low)  # type: ignore[attr-defined]

@@ -43,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parsed = parser.parse_args(list(arguments))
 
+    from retentionjax.company.money import money
     from retentionjax.score.running import Request, run
 
     request = Request(
@@ -66,6 +67,6 @@ def main(arguments: Sequence[str]) -> int:
     held_out = f", {count.held_out:,} held out" if parsed.holdout else ""
     print(
         f"{parsed.out}: {count.rows:,} decisions in {result.parts:,} parts, {count.contacts:,} to contact{held_out}, "
-        f"expected spend ${count.expected_spend:,.2f}{rejected}; {result.speed}"
+        f"expected spend {money(count.expected_spend, result.currency)}{rejected}; {result.speed}"
     )
     return 0

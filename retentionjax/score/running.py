@@ -52,6 +52,7 @@ class Result:
     count: Count
     parts: int
     synthetic: bool
+    currency: str
     rows_now: int
     """Read in this call; the others were done before."""
     seconds: float
@@ -89,16 +90,16 @@ def run(request: Request) -> Result:
     with _only_one(folder):
         settle(plan, folder)
         pending = [shard for shard in plan.shards if read_count(folder / shard.part, plan, shard) is None]
+        rows_now = sum(shard.rows for shard in pending)
         started = time.monotonic()
         if pending:
             engine = engines.local if request.engine == "local" else engines.ray
-            rows = sum(shard.rows for shard in pending)
-            with progress("score", rows, "rows") as bar:
+            with progress("score", rows_now, "rows") as bar:
                 engine(bundle, plan, pending, files, folder, bar.advance, workers=request.workers)
         seconds = time.monotonic() - started
         count = _total(plan, folder, plan.shards)
         storage.write_json(folder / SUMMARY, {"plan": plan.id, "synthetic": plan.synthetic, **asdict(count)})
-    return Result(count, len(plan.shards), plan.synthetic, sum(shard.rows for shard in pending), seconds)
+    return Result(count, len(plan.shards), plan.synthetic, bundle.company.currency, rows_now, seconds)
 
 
 def _total(plan: Plan, folder: epath.Path, shards: tuple[Shard, ...]) -> Count:

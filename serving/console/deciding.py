@@ -15,7 +15,7 @@ from litestar.response import Redirect
 from retentionjax.bundle import Bundle
 from retentionjax.shield.brief import CHANNELS, TONES
 from serving.console import people
-from serving.console.frame import Http, full_page, is_part, read_form, signed_in
+from serving.console.frame import Http, currency_of, full_page, is_part, read_form, signed_in
 from serving.console.pages import page
 from serving.console.people import Person
 from serving.domain.decisions.controllers import ask_of
@@ -64,7 +64,7 @@ def sliders(
             "Far below today's: something has happened",
         ),
         Slider("history.day", "Campaign day", min(decision.day, horizon), 0, horizon, 1),
-        Slider("overrides.multiplier", "Price of a dollar", round(multiplier, 2), 0, 5, 0.05, "Moves the net worth"),
+        Slider("overrides.multiplier", "Multiplier", round(multiplier, 2), 0, 5, 0.05, "Moves the net worth"),
     ]  # fmt: skip
 
 
@@ -111,7 +111,7 @@ async def decide(request: Http) -> Response[Any]:
     shown = await _shown(request, msgspec.json.decode(given.body, type=Decision), person, row)
     if not is_part(request):
         return await _page(request, person, shown)
-    part = page("result.html", session=request.auth, **shown)
+    part = page("result.html", currency=currency_of(request), session=request.auth, **shown)
     if not dry_run:
         part.headers["HX-Push-Url"] = f"/console/decide?decision={given.decision_id}"
     return part
@@ -136,7 +136,7 @@ async def simulate(request: Http) -> Response[Any]:
     found = await state.side_work.run(request.auth.caller, lambda check: simulated(asked, served, check))
     values: dict[str, Any] = {"what_if": found.result, "actions": _likely(found.result.explanation), "factor": _factor}
     if is_part(request):
-        return page("what_if.html", **values)
+        return page("what_if.html", currency=currency_of(request), **values)
     return await full_page(request, "what_if_page.html", title="What if", **values)
 
 

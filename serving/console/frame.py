@@ -80,6 +80,11 @@ def is_part(request: Http) -> bool:
     return request.headers.get("hx-request") == "true"
 
 
+def currency_of(request: Http) -> str:
+    """Of the company whose bundle serves."""
+    return str(request.app.state.engine.lineup.active.served.bundle.company.currency)
+
+
 async def full_page(request: Http, template: str, *, title: str, status: int = 200, **values: Any) -> Response[str]:
     """A page in its frame."""
     return page(template, status=status, title=title, **(await _surroundings(request)), **values)
@@ -92,7 +97,12 @@ async def _surroundings(request: Http) -> Mapping[str, Any]:
     if session is not None:
         active = request.app.state.engine.lineup.active.served
         mode = await asyncio.to_thread(_mode, request.app.state.ledger)
-        surroundings |= {"mode": mode, "synthetic": active.synthetic, "bundle": active.id}
+        surroundings |= {
+            "currency": currency_of(request),
+            "mode": mode,
+            "synthetic": active.synthetic,
+            "bundle": active.id,
+        }
     return surroundings
 
 

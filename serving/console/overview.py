@@ -9,8 +9,9 @@ import msgspec
 from litestar import Response, get, post
 from litestar.response import Redirect
 
+from retentionjax.company.money import money
 from retentionjax.shield.brief import CHANNELS
-from serving.console.frame import Http, full_page, read_form, signed_in
+from serving.console.frame import Http, currency_of, full_page, read_form, signed_in
 from serving.domain.bundles.controllers import activate, describe
 from serving.domain.bundles.schemas import ActivateIn
 from serving.domain.campaigns.controllers import campaign_now, save_campaign
@@ -36,7 +37,7 @@ class PaceChart:
     """x1, y1, x2, y2 of the even spend."""
     today: float | None
     """x of the current day."""
-    dollars: tuple[tuple[float, str], ...]
+    money: tuple[tuple[float, str], ...]
     """(y, label) of the horizontal lines."""
     days: tuple[tuple[float, str], ...]
     """(x, label) below."""
@@ -44,7 +45,7 @@ class PaceChart:
     """The same in words, for those who do not see it."""
 
 
-def draw(campaign: CampaignOut) -> PaceChart:
+def draw(campaign: CampaignOut, currency: str) -> PaceChart:
     """The chart of a campaign as it is now."""
     horizon = campaign.horizon_days
     budget = max(1, campaign.budget_micros)
@@ -69,7 +70,7 @@ def draw(campaign: CampaignOut) -> PaceChart:
         area=f"{points[0][0]},{base} {line} {points[-1][0]},{base}",
         even=(x(0), y(0), x(horizon), y(budget)),
         today=x(now) if campaign.state == "running" else None,
-        dollars=tuple((y(budget * share / 4), f"${budget * share / 4e6:,.0f}") for share in range(5)),
+        money=tuple((y(budget * share / 4), money(round(budget * share / 4e6), currency)) for share in range(5)),
         days=tuple((x(horizon * share / 3), str(round(horizon * share / 3))) for share in range(4)),
         summary=(
             f"{100 * campaign.pace.share_used:.1f} % of the budget is spent or reserved after "
@@ -96,7 +97,7 @@ async def show_campaign(request: Http) -> Response[Any]:
     names = await asyncio.to_thread(_names, state.ledger)
     name = request.query_params.get("id", names[0] if names else None)
     campaign = await asyncio.to_thread(campaign_now, state, name) if name else None
-    chart = draw(campaign) if campaign else None
+    chart = draw(campaign, currency_of(request)) if campaign else None
     values: dict[str, Any] = {"campaign": campaign, "chart": chart, "names": names}
     size = {"width": WIDTH, "height": HEIGHT}
     return await full_page(request, "campaign.html", title="Campaign", **values, **size)
@@ -110,7 +111,7 @@ async def change_campaign(request: Http) -> Response[Any]:
     if not re.search(NAME_PATTERN, name):
         raise invalid("The name has a wrong form.", field_error("campaign_id", name, IN_WORDS[NAME_PATTERN]))
     numbers = {
-        "budget_micros": round(_number(fields, "dollars") * 1e6),
+        "budget_micros": round(_number(fields, "budget") * 1e6),
         "customers_expected": int(_number(fields, "customers")),
         **({"holdout": _number(fields, "holdout") / 100} if fields.get("holdout") else {}),
     }

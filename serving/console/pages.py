@@ -3,25 +3,28 @@
 import datetime as dt
 import hashlib
 import zoneinfo
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
 
+from retentionjax.company.money import money as in_words
+from retentionjax.company.money import symbol
+
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
 
-def page(template: str, *, status: int = 200, **values: Any) -> Response[str]:
-    """A page or a part of one, as HTML."""
-    text = _environment().get_template(template).render(**values)
+def page(template: str, *, status: int = 200, currency: str = "USD", **values: Any) -> Response[str]:
+    """A page or a part of one, as HTML; money on it is in `currency`."""
+    text = _environment(currency).get_template(template).render(**values)
     return Response(text, status_code=status, media_type="text/html; charset=utf-8")
 
 
 @cache
-def _environment() -> Environment:
+def _environment(currency: str) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -29,8 +32,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(dollars=dollars, percent=percent, factor=factor, words=words)
-    environment.globals.update(asset=asset, moment=moment)
+    environment.filters.update(money=partial(money, currency=currency), percent=percent, factor=factor, words=words)
+    environment.globals.update(asset=asset, moment=moment, symbol=symbol(currency))
     return environment
 
 
@@ -41,10 +44,9 @@ def asset(name: str) -> str:
     return f"/console/static/{name}?v={digest}"
 
 
-def dollars(micros: float) -> str:
-    """2_500_000 → $2.50."""
-    amount = micros / 1e6
-    return f"{'−' if amount < 0 else ''}${abs(amount):,.2f}"
+def money(micros: float, currency: str) -> str:
+    """2_500_000 → €2.50."""
+    return in_words(micros / 1e6, currency, cents=True)
 
 
 def percent(share: float, digits: int = 1) -> str:

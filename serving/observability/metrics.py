@@ -65,8 +65,8 @@ class Metrics:
         )
         self._requests = self._histogram("request_seconds", "Time of an HTTP request", _SECONDS, "operation", "status")
         self._of_request: dict[tuple[str, int], Histogram] = {}
-        self._spend = self._gauge("campaign_dollars", "A campaign's money by its state, in $", "campaign", "state")
-        self._multiplier = self._gauge("campaign_multiplier", "What a budget dollar is worth elsewhere", "campaign")
+        self._spend = self._gauge("campaign_dollars", "A campaign's money by its state", "campaign", "state")
+        self._multiplier = self._gauge("campaign_multiplier", "What a unit of budget is worth elsewhere", "campaign")
         self._throttle = self._gauge("campaign_throttle", "Share of contacts that pacing lets pass", "campaign")
         self._drift = self._gauge(
             "score_drift", "Mean churn log-odds of late less those of the first decisions, in their s.d.", "bundle"

@@ -20,7 +20,7 @@ def test_figures_fields_and_provenance_are_the_manifests(tmp_path: Path, capsys:
     assert "| … AUC, trained on the past only | not measured |" in text
     assert "| `months` | number | any, or missing |" in text
     assert "| `plan` | category | basic, plus |" in text
-    assert "The next dollar of budget returns $0.75." in text
+    assert "The next unit of budget returns 0.75 units of value." in text
     assert f"SHA-256 `{'0' * 64}`" in text
     assert "SYNTHETIC" not in text
     assert "- `appeal` = " in text

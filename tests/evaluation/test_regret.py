@@ -24,9 +24,9 @@ def test_the_optimum_itself_attains_all_of_it():
     assert regret.at_spend.spend == pytest.approx(regret.spend, abs=1e-6)
     assert regret.at_limit.budget == 2.0
     assert json.loads(json.dumps(regret.to_dict()))["at_limit"]["uplift"] == pytest.approx(regret.at_limit.uplift)
-    words = optimum.sentences(regret, 0.75)
+    words = optimum.sentences(regret, 0.75, "EUR")
     assert regret.shadow_price == regret.at_limit.shadow_price  # these customers are all there are
-    assert f"the next dollar of budget returns ${regret.shadow_price:.2f} (learned: 0.75)" in words
+    assert f"the next unit of budget returns {regret.shadow_price:.2f} (learned: 0.75)" in words
 
 
 def test_a_sample_that_spends_more_than_all_is_given_as_much_more_before_its_multiplier_is_read():
@@ -66,5 +66,5 @@ def test_points_of_a_rule_lie_below_the_exact_frontier_and_make_a_picture(tmp_pa
     line = [
         Point(each.multiplier, each.mean.spend, each.mean.value - exact.never.mean.value) for each in exact.tangents()
     ]
-    frontier.picture(line, {"any_budget": points, "greedy": points}, points[:1], 1.0, epath.Path(tmp_path))
+    frontier.picture(line, {"any_budget": points, "greedy": points}, points[:1], 1.0, "EUR", epath.Path(tmp_path))
     assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")

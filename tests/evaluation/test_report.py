@@ -83,7 +83,7 @@ def test_figures_are_those_of_the_artifacts(run, tmp_path, played):
     evaluation["policies"]["ppo"]["uplift"] = {"mean": 7.654, "low": 6.543, "high": 8.765}
     path.write_text(json.dumps(evaluation))
     text = rendered(folder, played)
-    assert "+$7.65 [+6.54,\N{NO-BREAK SPACE}+8.77]" in text
+    assert "+$7.65 [+$6.54,\N{NO-BREAK SPACE}+$8.77]" in text
     assert "+$7,654" in text  # per thousand customers, in the summary
 
 
@@ -120,7 +120,7 @@ def test_optional_stages_are_shown_where_they_were_run(run, tmp_path):
     for stage in ("frontier", "stress", "hillstrom"):
         assert f"python -m experiments.{stage} demo" not in text
     assert "96.3\N{NO-BREAK SPACE}%" in text  # of the attainable gain
-    assert "learned: $0.91" in text  # price, beside the exact $0.87
+    assert "learned: 0.91" in text  # multiplier, beside the exact 0.87
     for words in (
         "one policy for any budget",
         "men’s e-mail to all",
@@ -207,7 +207,7 @@ def test_a_damaged_artifact_is_named(run, tmp_path):
 def test_figures_in_words():
     assert content.money(-1234.5) == "−$1,234.50"
     assert content.interval({"mean": None, "low": None, "high": None}) == content.DASH
-    assert content.interval({"mean": -0.5, "low": -1.0, "high": 0.2}, sign=True) == "−$0.50 [−1.00,\xa0+0.20]"
+    assert content.interval({"mean": -0.5, "low": -1.0, "high": 0.2}, sign=True) == "−$0.50 [−$1.00,\xa0+$0.20]"
     assert content.percent(0.1234, 1) == "12.3\xa0%"
     with pytest.raises(ValueError, match="has not 2 cells"):
         content.FigureTable("t", ("a", "b"), (("only one",),))

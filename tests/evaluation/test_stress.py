@@ -110,7 +110,7 @@ def test_the_point_where_never_wins_is_bracketed_tenfold_a_round() -> None:
 
 def test_pictures_are_written(tmp_path) -> None:
     folder, each = epath.Path(tmp_path), IntervalEstimate(2.0, 1.0, 3.0)
-    plots.tornado({"risk": (each, each)}, {"risk": (1.0, 1.5)}, 2.0, folder)
-    plots.way_down("risk", [1.0, 0.0], {"ppo": [1.0, -1.0]}, 0.5, folder)
+    plots.tornado({"risk": (each, each)}, {"risk": (1.0, 1.5)}, 2.0, "EUR", folder)
+    plots.way_down("risk", [1.0, 0.0], {"ppo": [1.0, -1.0]}, 0.5, "EUR", folder)
     for name in ("tornado", "break_even"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     report = evaluate(log, propensities(bundle, log), settings)
     if bundle.manifest.synthetic:
         print("SYNTHETIC DATA: no figure describes real customers")
-    title = f"Bundle {bundle.manifest.id[:12]} on {len(log):,} logged decisions, $"
+    title = f"Bundle {bundle.manifest.id[:12]} on {len(log):,} logged decisions, {bundle.company.currency}"
     printing.show(report, title=title, unit=parsed.per)
     if parsed.json:
         _write(report, parsed.json)

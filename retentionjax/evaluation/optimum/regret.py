@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from retentionjax.company.money import money
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines
@@ -118,14 +119,15 @@ def _point(tangent: Tangent, never: float) -> tuple[float, float, float]:
     return tangent.multiplier, tangent.mean.spend, tangent.mean.value - never
 
 
-def sentences(regret: Regret, learned_multiplier: float | None) -> str:
+def sentences(regret: Regret, learned_multiplier: float | None, currency: str) -> str:
     """What a person wants to know, in two lines."""
-    share, best = regret.share, regret.at_spend
+    share = regret.share
+    amounts = (regret.uplift.mean, regret.at_spend.uplift, regret.spend, regret.at_limit.budget)
+    gain, best_gain, spend, limit = (money(each, currency, cents=True) for each in amounts)
     learned = "" if learned_multiplier is None else f" (learned: {learned_multiplier:.2f})"
     return (
         f"Of what can be gained at all ppo gains {share.mean:.1%} \\[{share.low:.1%}, {share.high:.1%}]: on "
-        f"{regret.customers} of these customers ${regret.uplift.mean:.2f} over never, where the exact optimum gains "
-        f"${best.uplift:.2f} at the same spend, ${regret.spend:.2f}.\n"
-        f"Shadow price at the limit of ${regret.at_limit.budget:.2f}: the next dollar of budget returns "
-        f"${regret.shadow_price:.2f}{learned}."
+        f"{regret.customers} of these customers {gain} over never, where the exact optimum gains {best_gain} at the "
+        f"same spend, {spend}.\nShadow price at the limit of {limit}: the next unit of budget returns "
+        f"{regret.shadow_price:.2f}{learned}."
     )

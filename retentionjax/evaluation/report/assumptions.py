@@ -104,4 +104,6 @@ def _value(value: object, default: object, unit: str) -> str:
 def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(_text(each) for each in value)
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"

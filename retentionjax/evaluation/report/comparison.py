@@ -28,7 +28,7 @@ from retentionjax.evaluation.report.verdict import NEVER, OURS, word
 _PANELS = (
     ("uplift", "gain over contacting nobody [$]"),
     ("cost_campaign_budget", "spend [$]; dashed: the budget"),
-    ("multiplier_campaign_budget", "price of the budget [$ per $]"),
+    ("multiplier_campaign_budget", "price of the budget [value per unit]"),
 )
 _EXACT = "exact optimum"
 _VIOLATIONS = ("cooldown_violations", "fatigue_violations", "account_violations")
@@ -37,7 +37,7 @@ _VIOLATIONS = ("cooldown_violations", "fatigue_violations", "account_violations"
 def learning(run: FinishedRun) -> Section:
     """`learning`: gain, spend and price by iteration."""
     lead = (
-        "Training pays a price for each dollar of spend. The price rises while the campaign overspends and falls while "
+        "Training pays a price for each unit of spend. The price rises while the campaign overspends and falls while "
         "it does not. It has settled when the gain is flat, the spend lies on the budget, and the price stands still."
     )
     stage = run.get("policy")
@@ -50,14 +50,14 @@ def learning(run: FinishedRun) -> Section:
     last = records[-1]
     gain, spend, price = (number(last[metric], 2) for metric, _ in _PANELS)
     label = (
-        f"Learning curves over {len(records)} iterations. At the end the gain is {gain} dollars, the spend {spend} "
-        f"dollars, the price {price}."
+        f"Learning curves over {len(records)} iterations. At the end the gain is ${gain}, the spend ${spend}, "
+        f"the price {price}."
     )
     steps = stage.summary["env_steps"]
     caption = f"On training customers, with expected churn; {steps / 1e6:,.1f} million customer-days in all."
     rows = (
         ("spend on held-out customers / budget", number(stage.summary["spend_ratio"])),
-        ("price of the budget at the end [$ of value per $]", number(stage.summary["multiplier_campaign_budget"])),
+        ("price of the budget at the end [value per unit]", number(stage.summary["multiplier_campaign_budget"])),
         ("contacts that broke a rule, with the mask", number(stage.summary["violations_masked"], 0)),
         ("… without the mask, per contact", percent(stage.summary["violations_raw_per_contact"], 2)),
         ("training time [s]", number(stage.summary["train_seconds"], 0)),
@@ -70,7 +70,7 @@ def compared(run: FinishedRun) -> Section:
     """`comparison`: every policy with intervals, and by risk segment."""
     lead = (
         "Each rule is tuned to spend what the learned policy spends, and meets the same held-out customers with the "
-        "same random numbers. Dollars are per customer and campaign; brackets are 95 % intervals, customers resampled."
+        "same random numbers. Money is per customer and campaign; brackets are 95 % intervals, customers resampled."
     )
     stage = run.get("evaluate")
     if stage is None:
@@ -84,7 +84,7 @@ def compared(run: FinishedRun) -> Section:
     said = "; ".join(f"{name} {number(each['mean'], 2)}" for name, each in gains.items())
     episodes = int(evaluation["customers"]) * int(evaluation["replicates"])
     caption = f"Gain over contacting nobody; {evaluation['customers']:,} customers, {episodes:,} campaigns a policy."
-    picture = Picture(drawing, f"Gain in dollars by policy: {said}.", caption)
+    picture = Picture(drawing, f"Gain by policy: {said}.", caption)
     blocks: list[Block] = [Pictures((picture, _revenue(policies, order))), _table(policies, paired, order)]
     if evaluation.get("segments"):
         blocks.append(_segments(evaluation["segments"]))
@@ -112,7 +112,7 @@ def _table(policies: Mapping[str, Any], paired: Mapping[str, Figures], order: li
                 interval(each["uplift"], sign=True) if name != NEVER else DASH,
                 interval(paired[name], sign=True) if name in paired else DASH,
                 money(each["spend"]["mean"]),
-                DASH if each["roi"]["mean"] is None else money(each["roi"]["mean"]),
+                number(each["roi"]["mean"], 2),
                 percent(each["retention_rate"]["mean"], 1),
                 percent(each["nrr"]["mean"], 1),
                 number(each["contacts"]["mean"], 2),
@@ -124,7 +124,7 @@ def _table(policies: Mapping[str, Any], paired: Mapping[str, Figures], order: li
         "gain over nobody",
         "learned policy’s lead",
         "spend",
-        "gain per $",
+        "gain per unit spent",
         "kept",
         "net revenue kept",
         "contacts",
@@ -153,7 +153,7 @@ def regret(run: FinishedRun) -> Section:
     """`regret`: share of the attainable gain, and the exact shadow price beside the learned one."""
     lead = (
         "The model is small enough to be solved exactly. The share says how much of the gain that any policy could "
-        "have under this budget the learned one has; the shadow price is what the next dollar of budget returns."
+        "have under this budget the learned one has; the shadow price is what the next unit of budget returns."
     )
     stage = run.get("evaluate")
     figures = {} if stage is None else stage.summary
@@ -174,8 +174,8 @@ def regret(run: FinishedRun) -> Section:
         tiles.append(Tile("of the attainable gain", percent(share, 1), detail))
     learned_multiplier = figures.get("multiplier_learned")
     if price is not None:
-        text = "" if learned_multiplier is None else f"learned: {money(learned_multiplier)}"
-        tiles.append(Tile("is what the next dollar of budget returns (exact)", money(price), text))
+        text = "" if learned_multiplier is None else f"learned: {number(learned_multiplier, 2)}"
+        tiles.append(Tile("is what the next unit of budget returns (exact)", number(price, 2), text))
     blocks.append(Tiles(tuple(tiles)))
     if stage is not None and (found := stage.json("evaluation.json").get("optimum")):
         blocks.append(Pictures((_optimum(found),), beside=_solved(found)))
@@ -202,6 +202,9 @@ def _solved(found: Mapping[str, Any]) -> FigureTable:
         ("gain of the learned policy", interval(found["uplift"])),
         ("gain of the optimum at the same spend", money(found["at_spend"]["uplift"])),
         ("spend of both", money(found["spend"])),
-        (f"next $ at their limit of {money(found['at_limit']['budget'])}", money(found["at_limit"]["shadow_price"])),
+        (
+            f"next unit at their limit of {money(found['at_limit']['budget'])}",
+            number(found["at_limit"]["shadow_price"], 2),
+        ),
     )
     return FigureTable(f"On {found['customers']} held-out customers, solved exactly", ("", "$ a customer"), rows)

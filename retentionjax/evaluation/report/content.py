@@ -136,19 +136,19 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 
 def money(value: float, *, sign: bool = False, digits: int = 2) -> str:
-    """$ with thousands separated: −$0.66, +$5.13, $2,403."""
+    """Money with thousands separated: −$0.66, +$5.13, $2,403; `$` stands for the currency, which the page knows."""
     before = "−" if value < 0 else "+" if sign else ""
     return f"{before}${abs(value):,.{digits}f}"
 
 
 def interval(estimate: Figures, *, sign: bool = False, digits: int = 2) -> str:
-    """$ with the 95 % interval in brackets; a dash where it is not defined."""
+    """Money with the 95 % interval in brackets; a dash where it is not defined."""
     mean, low, high = (estimate.get(part) for part in ("mean", "low", "high"))
     if mean is None:
         return DASH
     if low is None or high is None:
         return money(mean, sign=sign, digits=digits)
-    ends = f",{SPACE}".join(money(end, sign=sign, digits=digits).replace("$", "") for end in (low, high))
+    ends = f",{SPACE}".join(money(end, sign=sign, digits=digits) for end in (low, high))
     return f"{money(mean, sign=sign, digits=digits)} [{ends}]"
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 import retentionjax
 from retentionjax import storage
-from retentionjax.company.money import symbol
+from retentionjax.company.money import money, symbol
 from retentionjax.evaluation.report import assumptions, comparison, fairness, messages, models, trust, verdict, worlds
 from retentionjax.evaluation.report.content import Section
 from retentionjax.evaluation.report.playing import Played
@@ -61,8 +61,6 @@ def render(report: Report) -> str:
     )
     environment.filters["breakable"] = _breakable
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    company = report.run.company
-    sign = "$" if company is None else symbol(company.currency)
     page = environment.get_template("page.html.j2").render(
         report=report,
         run=report.run,
@@ -70,7 +68,17 @@ def render(report: Report) -> str:
         version=retentionjax.__version__,
         made_by=_origin(report.run),
     )
-    return page.replace("$", sign)  # sections write money with $, and nothing else on the page has one
+    return _in_currency(page, "USD" if report.run.company is None else report.run.company.currency)
+
+
+def _in_currency(page: str, currency: str) -> str:
+    """The page with the company's money: sections write `$5.23` and `[$]`, and nothing else on it has a `$`."""
+
+    def amount(found: re.Match[str]) -> str:
+        figure = found[1]
+        return money(float(figure.replace(",", "")), currency, cents="." in figure) if figure else symbol(currency)
+
+    return re.sub(r"\$(\d+(?:,\d{3})*(?:\.\d+)?)?", amount, page)
 
 
 def write(report: Report, path: str | os.PathLike[str]) -> int:

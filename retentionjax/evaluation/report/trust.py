@@ -40,8 +40,10 @@ Points = Sequence[Mapping[str, float]]
 
 
 def frontier(run: FinishedRun) -> Section:
-    """`frontier`: gain against spend for many budgets, and what the next dollar returns."""
-    lead = "What other budgets would bring, on the same held-out customers, and what the next dollar returns at each."
+    """`frontier`: gain against spend for many budgets, and what the next unit of it returns."""
+    lead = (
+        "What other budgets would bring, on the same held-out customers, and what the next unit of it returns at each."
+    )
     stage = run.get("frontier")
     if stage is None:
         missing = Missing("other budgets", "python -m experiments.frontier demo")
@@ -72,8 +74,8 @@ def _frontier(found: Mapping[str, Any]) -> Picture:
 def _budgets(multipliers: Mapping[str, Sequence[float]]) -> FigureTable:
     rows = list(zip(multipliers["spend"], multipliers["uplift"], multipliers["multiplier"], strict=True))
     chosen = sorted({round(place) for place in np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows)))}, reverse=True)
-    cells = tuple(tuple(money(value) for value in rows[place]) for place in chosen)
-    return FigureTable("What a budget brings (training customers)", ("budget", "gain", "next $ returns"), cells)
+    cells = tuple((money(rows[place][0]), money(rows[place][1]), number(rows[place][2], 2)) for place in chosen)
+    return FigureTable("What a budget brings (training customers)", ("budget", "gain", "the next unit returns"), cells)
 
 
 def _name(policy: str) -> str:
@@ -138,7 +140,7 @@ def _qini(stage: FinishedStage) -> Picture:
 
 def _spend(figures: Mapping[str, Any], name: str) -> str:
     mean, low, high = (figures[f"value_spend_{name}{end}"] for end in ("", "_low", "_high"))
-    return f"{money(mean)} [{low:.2f},\N{NO-BREAK SPACE}{high:.2f}]"
+    return f"{mean:.2f} USD [{low:.2f},\N{NO-BREAK SPACE}{high:.2f}]"  # whatever the company's: the trial's own
 
 
 def _estimate(figures: Mapping[str, Any], key: str) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from retentionjax.evaluation.report.content import (
     Tile,
     Tiles,
     money,
+    number,
     percent,
 )
 from retentionjax.evaluation.report.playing import Played
@@ -129,7 +130,7 @@ def _tiles(run: FinishedRun, figures: _Figures) -> tuple[Tile, ...]:
         Tile(
             f"spent per {_PER:,} customers",
             thousand(figures.spend),
-            f"each $ spent returns {money(figures.roi)} beyond itself" if figures.roi is not None else "",
+            f"each unit spent returns {number(figures.roi, 2)} beyond itself" if figures.roi is not None else "",
         ),
         Tile(
             f"more than the best rule, “{word(figures.best)}”",

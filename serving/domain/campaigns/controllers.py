@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request, get, put
 from litestar.params import JSONBody
 
+from retentionjax.company.money import money
 from retentionjax.company.offers import NONE
 from retentionjax.decide.draws import Pilot
 from retentionjax.errors import ConfigError
@@ -89,9 +90,9 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
         )
         try:
             tx.put_campaign(campaign)
-            dollars, customers = f"${campaign.budget_micros / 1e6:,.2f}", f"{campaign.customers_expected:,} customers"
+            budget = money(campaign.budget_micros / 1e6, state.engine.lineup.active.served.bundle.company.currency)
             made = tx.campaigns([campaign_id])[campaign_id]
-            words = f"{dollars}, {customers}, {horizon} days, {made.holdout:.1%} held out"
+            words = f"{budget}, {campaign.customers_expected:,} customers, {horizon} days, {made.holdout:.1%} held out"
             if made.pilot is not None:
                 words += f", {made.pilot.share:.1%} in a pilot until {iso(made.pilot.ends_at)}"
             tx.changed(str(caller), f"campaign {campaign_id}", words)

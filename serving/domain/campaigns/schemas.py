@@ -89,7 +89,7 @@ class PaceOut(msgspec.Struct, frozen=True):
         float,
         Meta(
             ge=0,
-            description="$ of value that the policy charges for a $ of spend now. By multiplier: it rises when money "
+            description="Value that the policy charges for a unit of spend now. By multiplier: it rises when money "
             "goes faster than days, and falls when slower. By throttle: fixed, as the policy was trained to",
             examples=[0.8],
         ),

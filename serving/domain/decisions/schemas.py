@@ -21,7 +21,7 @@ Facts = Annotated[
     dict[str, FactValue],
     Meta(
         description="The customer's facts by the bundle's schema, without the id; see `GET /v1/bundles`",
-        examples=[{"tenure": 12, "MonthlyCharges": 70.35, "Contract": "Month-to-month"}],
+        examples=[{"months": 12, "monthly_charge": 70.35, "plan": "basic"}],
         max_length=200,
     ),
 ]
@@ -94,9 +94,9 @@ class OfferWorthOut(msgspec.Struct, frozen=True):
     offer: OfferName
     words: Annotated[str, Meta(examples=["10 % off for 30 days"])]
     acceptance: Annotated[Share, Meta(description="Probability that she accepts")]
-    gain: Annotated[float, Meta(description="$, expected")]
-    cost: Annotated[float, Meta(description="$, expected spend")]
-    net: Annotated[float, Meta(description="$: gain less multiplier × cost")]
+    gain: Annotated[float, Meta(description="Money, expected")]
+    cost: Annotated[float, Meta(description="Money, expected spend")]
+    net: Annotated[float, Meta(description="Money: gain less multiplier × cost")]
     is_legal: Annotated[bool, Meta(description="Whether it may be made today")]
 
 
@@ -119,7 +119,7 @@ else:
         "ExpectedOut",
         [
             (name, Annotated[float, Meta(description=unit)])
-            for name, unit in {"uplift": "$ over never contacting", **{n: c.unit for n, c in COSTS.items()}}.items()
+            for name, unit in {"uplift": "Money over never contacting", **{n: c.unit for n, c in COSTS.items()}}.items()
         ],
         frozen=True,
         module=__name__,
@@ -133,9 +133,7 @@ class PacingOut(msgspec.Struct, frozen=True):
     throttle: Annotated[Share, Meta(description="By which the chance of each contact was multiplied")]
     multiplier: Annotated[
         float | None,
-        Meta(
-            description="$ of value charged for a $ of spend, as the policy was told; null: its training's multiplier"
-        ),
+        Meta(description="Value charged for a unit of spend, as the policy was told; null: its training's multiplier"),
     ]
     exploration: Annotated[Share, Meta(description="Share of decisions drawn evenly from what is legal")]
     kill_switch: Literal["policy", "baseline", "never"]
@@ -148,8 +146,8 @@ class ExplanationOut(msgspec.Struct, frozen=True):
     constraints: tuple[ConstraintOut, ...]
     expected: Annotated[ExpectedOut | None, Meta(description="null where a simple rule or nothing decided")]
     offers: Annotated[tuple[OfferWorthOut, ...], Meta(description="Empty while a contact is planned")]
-    never_contact_value: Annotated[float | None, Meta(description="$, expected, without another contact")]
-    multiplier: Annotated[float | None, Meta(description="$ of value that a $ of budget is worth elsewhere")]
+    never_contact_value: Annotated[float | None, Meta(description="Money, expected, without another contact")]
+    multiplier: Annotated[float | None, Meta(description="Value that a unit of budget is worth elsewhere")]
     reasons: Annotated[tuple[ReasonOut, ...], Meta(description="Facts that move the risk most, strongest first")]
     pacing: PacingOut | None = None
     incomplete: Annotated[
@@ -221,7 +219,7 @@ class HistoryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
     day: Annotated[Days, Meta(description="Of the campaign, from 0")] = 0
     contacts_days_ago: Annotated[tuple[Days, ...], Meta(max_length=90, description="Days since each, from 1")] = ()
-    account_used: Annotated[Dollars | None, Meta(description="$; what the contacts cost, if left out")] = None
+    account_used: Annotated[Dollars | None, Meta(description="Money; what the contacts cost, if left out")] = None
     running_offer: Annotated[OfferName | None, Meta(description="With `offer_days_left`")] = None
     offer_days_left: Annotated[Days | None, Meta(description="Days that it still protects, today included")] = None
     pending: PendingIn | None = None
@@ -242,14 +240,14 @@ class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """Constants other than the bundle's."""
 
     multiplier: Annotated[
-        Price | None, Meta(description="$ of value a budget $ is worth elsewhere; moves `net` only")
+        Price | None, Meta(description="Value that a unit of budget is worth elsewhere; moves `net` only")
     ] = None
     offers: Annotated[
         dict[str, OfferIn] | None,
         Meta(description="Other figures of offers, by their names", examples=[{"ten": {"discount": 0.15}}]),
     ] = None
-    contact_cost: Annotated[Price | None, Meta(description="$")] = None
-    account_cap: Annotated[Dollars | None, Meta(description="$ a customer and campaign")] = None
+    contact_cost: Annotated[Price | None, Meta(description="Money")] = None
+    account_cap: Annotated[Dollars | None, Meta(description="Money a customer and campaign")] = None
     cooldown_days: Annotated[int, Meta(ge=0, le=365)] | None = None
     fatigue_cap: Annotated[int, Meta(ge=0, le=31)] | None = None
 
@@ -264,7 +262,7 @@ class VaryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="`facts.NAME`, `history.day`, `history.account_used`, `history.baseline_churn_probability`, "
             "`overrides.multiplier`, `overrides.contact_cost`, `overrides.account_cap`, `overrides.cooldown_days`, "
             "`overrides.fatigue_cap`, or `overrides.offers.NAME.discount`, `.amount`, `.cost`",
-            examples=["facts.MonthlyCharges"],
+            examples=["facts.monthly_charge"],
         ),
     ]
     values: Annotated[tuple[int | float | str, ...], Meta(min_length=1, max_length=MOST_POINTS)]
@@ -291,7 +289,7 @@ class Simulated(msgspec.Struct, frozen=True):
     offer: OfferMade | None
     delay_days: int | None
     churn: Churn
-    monthly_charge: Annotated[float, Meta(description="$ per 30 days")]
+    monthly_charge: Annotated[float, Meta(description="Money per 30 days")]
     explanation: ExplanationOut
     message: Annotated[Message | None, Meta(description="The checked template; null to wait or without a shield")]
 

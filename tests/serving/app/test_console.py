@@ -1,7 +1,6 @@
 """The console in a browser: signed in, a decision with its reasons, what if, the money, the kill switch; and without
 JavaScript. Skipped, by name, where Debian's Chromium is absent."""
 
-import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -185,17 +184,6 @@ def test_a_customer_may_be_pasted(chromium: Any, own: Running) -> None:
 # --- without a browser ----------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def session(own: Running, role: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=own.url, follow_redirects=True, timeout=30) as client:
-        assert client.post("/console/sign-in", data={"key": own.keys[role]}).status_code == 200
-        yield client
-
-
-def csrf(client: httpx.Client) -> str:
-    return client.get("/console").text.partition('name="csrf" value="')[2].partition('"')[0]
-
-
 def test_a_wrong_key_starts_no_session(own: Running) -> None:
     with httpx.Client(base_url=own.url) as client:
         answer = client.post("/console/sign-in", data={"key": own.keys["admin"][:-1] + "!"})
@@ -213,8 +201,8 @@ def test_the_cookie_is_for_the_console_only_and_holds_no_key(own: Running) -> No
 
 @pytest.mark.parametrize("change", ["csrf", "origin", "site"])
 def test_a_form_of_another_site_changes_nothing(own: Running, change: str) -> None:
-    with session(own, "admin") as client:
-        fields = {"csrf": "forged" if change == "csrf" else csrf(client), "mode": "never"}
+    with served_app.session(own, "admin") as client:
+        fields = {"csrf": "forged" if change == "csrf" else served_app.csrf(client), "mode": "never"}
         headers = {"origin": {"Origin": "https://evil.example"}, "site": {"Sec-Fetch-Site": "cross-site"}}.get(
             change, {}
         )
@@ -224,7 +212,7 @@ def test_a_form_of_another_site_changes_nothing(own: Running, change: str) -> No
 
 
 def test_a_forged_or_foreign_cookie_is_no_session(own: Running) -> None:
-    with session(own, "report") as client:
+    with served_app.session(own, "report") as client:
         name, value = next((each.name, each.value or "") for each in client.cookies.jar)
         with own.ledger.read() as view:
             admin = next(each.key_id for each in view.api_keys() if each.role == "admin")
@@ -235,20 +223,20 @@ def test_a_forged_or_foreign_cookie_is_no_session(own: Running) -> None:
 
 
 def test_what_a_role_may_not_do_is_refused_here_too(own: Running) -> None:
-    with session(own, "report") as client:
-        token = csrf(client)
+    with served_app.session(own, "report") as client:
+        token = served_app.csrf(client)
         assert client.post("/console/safety", data={"csrf": token, "mode": "never"}).status_code == 403
         assert client.post("/console/decide", data={"csrf": token, "customer_id": "C-7"}).status_code == 403
         assert "Customers expected" in client.get("/console").text
-    with session(own, "decide") as client:
+    with served_app.session(own, "decide") as client:
         begins = client.get("/console")  # which is the campaign's page, not for this role
         assert (begins.status_code, begins.url.path) == (200, "/console/decide")
         assert client.get("/console/safety").status_code == 403
 
 
 def test_what_is_typed_is_shown_as_text(own: Running) -> None:
-    with session(own, "admin") as client:
-        fields = {"csrf": csrf(client), "customer_id": "<script>alert(1)</script>", "how": "try"}
+    with served_app.session(own, "admin") as client:
+        fields = {"csrf": served_app.csrf(client), "customer_id": "<script>alert(1)</script>", "how": "try"}
         answer = client.post("/console/decide", data=fields)
         assert answer.status_code == 422
         assert "<script>alert" not in answer.text
@@ -257,27 +245,27 @@ def test_what_is_typed_is_shown_as_text(own: Running) -> None:
 
 
 def test_consent_is_recorded_from_the_page_with_who_said_so(own: Running) -> None:
-    with session(own, "admin") as client:
-        client.post("/console/consent", data={"csrf": csrf(client), "customer_id": "C-9", "channel": "sms"})
+    with served_app.session(own, "admin") as client:
+        client.post("/console/consent", data={"csrf": served_app.csrf(client), "customer_id": "C-9", "channel": "sms"})
     with own.ledger.read() as view:
         (found,) = view.consent("C-9")
     assert (found.status, found.source) == ("granted", "console, by test admin")
 
 
 def test_a_session_that_was_signed_out_of_is_over(own: Running) -> None:
-    with session(own, "admin") as client:
+    with served_app.session(own, "admin") as client:
         cookie = dict(client.cookies)
-        assert client.post("/console/sign-out", data={"csrf": csrf(client)}).url.path == "/console/sign-in"
+        assert client.post("/console/sign-out", data={"csrf": served_app.csrf(client)}).url.path == "/console/sign-in"
     answer = httpx.get(own.url + "/console", cookies=cookie)
     assert (answer.status_code, answer.headers.get("location")) == (303, "/console/sign-in")
 
 
 def test_who_changed_what_is_shown_with_the_keys(own: Running, bundle: Path) -> None:
-    with session(own, "admin") as client:
-        token = csrf(client)
+    with served_app.session(own, "admin") as client:
+        token = served_app.csrf(client)
         client.post("/console/safety", data={"csrf": token, "mode": "baseline"})
         client.post("/console/safety", data={"csrf": token, "mode": "policy"})
-        campaign = {"csrf": token, "campaign_id": "spring", "dollars": "12.50", "customers": "1000"}
+        campaign = {"csrf": token, "campaign_id": "spring", "budget": "12.50", "customers": "1000"}
         assert client.post("/console/campaigns", data=campaign).url.path == "/console"
     with own.client("admin") as client:
         client.post("/v1/bundles:activate", json={"slot": "shadow", "path": str(bundle)})
@@ -294,14 +282,14 @@ def test_who_changed_what_is_shown_with_the_keys(own: Running, bundle: Path) -> 
         ("kill switch", "policy"),
         ("shadow bundle", "none"),
     ]
-    with session(own, "report") as client:
+    with served_app.session(own, "report") as client:
         page = client.get("/console/safety").text
     for text in ("test admin", "test decide", "campaign spring", "$12.50, 1,000 customers"):
         assert text in page
 
 
 def test_when_a_message_goes_out_is_said_by_the_customers_clock(own: Running) -> None:
-    with session(own, "admin") as client, own.client("decide") as caller:
+    with served_app.session(own, "admin") as client, own.client("decide") as caller:
         for number in range(30):
             name = f"C-9{number:02}"
             said = {"channel": "sms", "status": "granted", "time_zone": "America/Chicago"}
@@ -325,7 +313,7 @@ def test_the_campaigns_page_shows_what_came_of_its_contacts(own: Running) -> Non
         kinds = ("accepted", "declined", "accepted")
         outcomes = [{"decision_id": each, "kind": kind} for each, kind in zip(contacts, kinds, strict=True)]
         caller.post("/v1/outcomes", json={"outcomes": outcomes})
-    with session(own, "report") as client:
+    with served_app.session(own, "report") as client:
         assert "2 accepted, 1 declined" in client.get("/console?id=default").text
     with own.client("report") as caller:
         days = caller.get("/v1/campaigns/default").json()["days"]

@@ -74,7 +74,7 @@ def test_drift_is_noticed_and_a_recalibrated_bundle_brings_the_value_back(
     assert drifted.recalibrate
     assert drifted.churn.shift == pytest.approx(1.2, abs=0.4)
     (tmp_path / "monitor.json").write_text(json.dumps(drifted.to_dict()))
-    monitor_command.show(drifted)
+    monitor_command.show(drifted, "EUR")
     assert "ALARM churn" in capsys.readouterr().out
 
     new = ["--monitor", str(tmp_path / "monitor.json"), "--out", str(tmp_path / "second")]
