@@ -5,11 +5,7 @@ own defaults. Ranges are the dataclasses' own business: their `__post_init__` ra
 """
 
 import dataclasses
-import difflib
-import enum
 import os
-import re
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +16,7 @@ import yaml
 from etils import epath
 
 from retentionjax import storage
+from retentionjax.company.structure import structure, unstructure
 from retentionjax.errors import ConfigError
 
 PRESETS = ("smoke", "demo", "train", "mvp")
@@ -33,7 +30,6 @@ DataMode = Literal["auto", "real", "synthetic"]
 
 T = TypeVar("T")
 _FOLDER = Path(__file__).parent / "configs"
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +64,8 @@ class Preset:
     stages: Mapping[str, Mapping[str, Any]]
 
     def config(self, stage: str, kind: type[T]) -> T:
-        """The stage's settings as `kind`. Raises ConfigError naming file, key and what is allowed."""
-        config: T = structure(self.stages.get(stage, {}), kind, f"{self.path}: {stage}")
-        return config
+        """The stage's settings as `kind`. Raises ConfigError with every fault: file, key, value, what is allowed."""
+        return structure(self.stages.get(stage, {}), kind, stage, where=str(self.path))
 
 
 def load_preset(name: str) -> Preset:
@@ -84,137 +79,14 @@ def load_preset(name: str) -> Preset:
         raise ConfigError(f"{path}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    stages = _mapping({} if content is None else content, str(path))
-    for key, value in stages.items():
-        if key not in (known := (*STAGES, *BESIDE)):
-            raise ConfigError(f"{path}: unknown key {key!r}{_meant(key, known)}; allowed: {', '.join(known)}")
-        stages[key] = _mapping({} if value is None else value, f"{path}: {key}")
-    return Preset(path.stem, path, stages)
-
-
-# --- from YAML to dataclasses and back ------------------------------------------------------------------------
-
-
-def structure(value: Any, kind: Any, where: str, default: Any = None) -> Any:
-    """`value`, as read from YAML, as the type `kind`; `where` names it in errors.
-
-    A mapping that stands for a dataclass overrides only the keys it names: the others stay as in `default`, what the
-    field has without it, or else as the dataclass has them.
-
-    Nothing is guessed: an unknown key, a wrong type, a missing key or a number out of range is a ConfigError. The
-    one leniency is YAML's own trap, `1e-3`, which it reads as text.
-    """
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _structure_dataclass(_mapping(value, where), kind, where, default if type(default) is kind else None)
-    if kind is Any:  # a number that may also be an array: its default says which
-        return _structure_scalar(value, float, where) if isinstance(default, float) else value
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        return structure(value, arguments[0], where)
-    if origin in (typing.Union, types.UnionType):
-        return _structure_union(value, arguments, where)
-    if origin is Literal:
-        if value not in arguments:
-            raise ConfigError(f"{where} is {value!r}; allowed: {', '.join(map(str, arguments))}")
-        return value
-    if origin in (tuple, list) or (isinstance(origin, type) and issubclass(origin, Sequence)):
-        return _structure_sequence(value, origin, arguments, where)
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return {
-            str(key): structure(item, arguments[1], f"{where}.{key}") for key, item in _mapping(value, where).items()
-        }
-    return _structure_scalar(value, kind, where)
-
-
-def _structure_dataclass(mapping: Mapping[str, Any], kind: type, where: str, default: Any) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
-    for key in mapping:
-        if key not in fields:
-            raise ConfigError(f"{where}.{key}: unknown key{_meant(key, fields)}; allowed: {', '.join(sorted(fields))}")
-    hints = typing.get_type_hints(kind, include_extras=True)
-    known = {name: _default(field) if default is None else getattr(default, name) for name, field in fields.items()}
-    values = known | {key: structure(value, hints[key], f"{where}.{key}", known[key]) for key, value in mapping.items()}
-    for name, value in values.items():
-        if value is dataclasses.MISSING:
-            raise ConfigError(f"{where}.{name} is missing and has no default")
-    try:
-        return kind(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    """What the field has where nothing is said; MISSING where it has no default."""
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
-def _structure_union(value: Any, kinds: Sequence[Any], where: str) -> Any:
-    if value is None and type(None) in kinds:
-        return None
-    errors = []
-    for kind in kinds:
-        if kind is not type(None):
-            try:
-                return structure(value, kind, where)
-            except ConfigError as error:
-                errors.append(str(error))
-    raise ConfigError(" or ".join(errors))
-
-
-def _structure_sequence(value: Any, origin: Any, arguments: Sequence[Any], where: str) -> Any:
-    if not isinstance(value, list):
-        raise ConfigError(f"{where} is {value!r}; a list is wanted")
-    fixed = origin is tuple and Ellipsis not in arguments
-    if fixed and len(value) != len(arguments):
-        raise ConfigError(f"{where} has {len(value)} entries; {len(arguments)} are wanted")
-    kinds = arguments if fixed else [arguments[0]] * len(value)
-    items = [
-        structure(item, kind, f"{where}[{index}]") for index, (item, kind) in enumerate(zip(value, kinds, strict=True))
-    ]
-    return items if origin is list else tuple(items)
-
-
-def _structure_scalar(value: Any, kind: Any, where: str) -> Any:
-    if kind is float and isinstance(value, str) and _NUMBER.fullmatch(value):
-        return float(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is int and isinstance(value, bool):
-        raise ConfigError(f"{where} is {value!r}; a whole number is wanted")
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        if value not in kind.__members__:
-            raise ConfigError(f"{where} is {value!r}; allowed: {', '.join(kind.__members__)}")
-        return kind[value]
-    if isinstance(kind, type) and issubclass(kind, Path) and isinstance(value, str):
-        return kind(value)
-    if not isinstance(kind, type):
-        raise TypeError(f"{where}: a setting cannot be of type {kind!r}")
-    if not isinstance(value, kind):
-        words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-        raise ConfigError(f"{where} is {value!r}; {words.get(kind, kind.__name__)} is wanted")
-    return value
-
-
-def plain(value: Any) -> Any:
-    """A config as what YAML holds: mappings, lists, numbers, text; the inverse of `structure`."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"a {type(value).__name__} cannot stand in a configuration file")
+    known = dataclasses.make_dataclass("Stages", [(name, Mapping[str, Any], None) for name in (*STAGES, *BESIDE)])
+    stages = structure({} if content is None else content, known, where=str(path))
+    return Preset(path.stem, path, {name: each for name, each in vars(stages).items() if each is not None})
 
 
 def write_config(path: str | os.PathLike[str], config: Any, *, comment: str) -> None:
     """Writes the resolved config as YAML under a comment line."""
-    text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(unstructure(config), sort_keys=False, allow_unicode=True)
     storage.write_text(path, f"# {comment}\n{text}")
 
 
@@ -255,7 +127,10 @@ def parse(
     if not named and not wants_help:
         raise ConfigError(f"which preset? {program} {{{','.join(PRESETS)}}} [--field.value …]; --help lists the fields")
     preset = load_preset(arguments[0] if named else "demo")
-    defaults: dict[str, Any] = {stage: preset.config(stage, kind) for stage, kind in configs.items()}
+    settings = {stage: preset.stages.get(stage, {}) for stage in configs}
+    defaults = vars(
+        structure(settings, dataclasses.make_dataclass("Settings", configs.items()), where=str(preset.path))
+    )
     # Fields are prefixed `stage_` inside, for a stage and an option may share a name (`--data real --data.seed 1`).
     fields: list[Any] = [
         (f"stage_{stage}", typing.Annotated[kind, tyro.conf.arg(name="" if flat else stage)], dataclasses.field())
@@ -271,14 +146,3 @@ def parse(
         description=description,
     )
     return preset, parsed.options, {stage: getattr(parsed, f"stage_{stage}") for stage in configs}
-
-
-def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{where} is {value!r}; keys with values are wanted")
-    return {str(key): item for key, item in value.items()}
-
-
-def _meant(key: str, known: Any) -> str:
-    close = difflib.get_close_matches(key, list(known), n=1)
-    return f" (meant {close[0]!r}?)" if close else ""

@@ -37,6 +37,7 @@ from experiments import config as configuration
 from experiments import mlflow_runs
 from experiments.config import DataMode, Options
 from retentionjax import cli, storage
+from retentionjax.company.structure import structure, unstructure
 from retentionjax.errors import ConfigError
 from retentionjax.tracking import Tracker, duration
 
@@ -184,8 +185,7 @@ def read_record(folder: epath.Path) -> Record | None:
     path = folder / "stage.json"
     if not path.exists():
         return None
-    record: Record = configuration.structure(storage.read_json(path), Record, str(path))
-    return record
+    return structure(storage.read_json(path), Record, where=str(path))
 
 
 def is_unchanged(stage: Stage[Any], config: Any, record: Record, needed: Mapping[str, Record]) -> bool:
@@ -193,7 +193,7 @@ def is_unchanged(stage: Stage[Any], config: Any, record: Record, needed: Mapping
 
     Files are not looked at: `perform` does that, and asks outside sources what they hold now.
     """
-    settings = _finite_or_text(configuration.plain(config))
+    settings = unstructure(config)
     inputs = {need: needed[need].outputs if need in needed else "" for need in stage.needs}
     same = (record.status, record.version, record.config) == ("done", retentionjax.__version__, settings)
     return same and (not stage.needs or record.inputs == inputs)
@@ -219,17 +219,7 @@ def _wanted(work: Work) -> Record:
         source = "synthetic" if any(record.data_source == "synthetic" for record in records.values()) else "real"
     if work.options.data not in ("auto", source):
         raise ConfigError(f"--data {work.options.data}, but what {work.stage.name} reads is {source}: run data first")
-    settings = _finite_or_text(configuration.plain(work.config))
-    return Record("running", retentionjax.__version__, settings, hashes, source)
-
-
-def _finite_or_text(value: Any) -> Any:
-    """A plain config as JSON can hold it: an infinite limit becomes the text `inf`."""
-    if isinstance(value, dict):
-        return {key: _finite_or_text(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite_or_text(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return Record("running", retentionjax.__version__, unstructure(work.config), hashes, source)
 
 
 def _finished(name: str, need: str, folder: epath.Path) -> Record:
@@ -317,7 +307,7 @@ def _write_summary(work: Work, summary: Mapping[str, float], source: DataSource,
 
 
 def _write_record(folder: epath.Path, record: Record) -> None:
-    storage.write_json(folder / "stage.json", configuration.plain(record))
+    storage.write_json(folder / "stage.json", unstructure(record))
 
 
 def _headline(summary: Mapping[str, float], most: int = 4) -> str:

@@ -12,6 +12,7 @@ from etils import epath
 from experiments import config as configuration
 from experiments.config import Preset
 from experiments.stage import Record, Stage, is_unchanged, read_record
+from retentionjax.company.structure import structure
 from retentionjax.errors import ConfigError
 
 DEFAULT = Path(__file__).with_name("machines.yaml")
@@ -77,8 +78,7 @@ def load_machines(path: str | os.PathLike[str] | None = None) -> Machines:
         raise ConfigError(f"{place}: no such file") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{place}: not YAML: {' '.join(str(error).split())}") from None
-    machines: Machines = configuration.structure(content, Machines, str(place))
-    return machines
+    return structure(content, Machines, where=str(place))
 
 
 @dataclass(frozen=True)

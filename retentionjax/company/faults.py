@@ -1,4 +1,4 @@
-"""What is wrong with a company's description, collected: a person mends all of it at once."""
+"""What is wrong with a company's description, or with settings, collected: a person mends all of it at once."""
 
 import difflib
 from collections.abc import Collection, Iterable, Sequence
@@ -9,7 +9,7 @@ from retentionjax.errors import ConfigError
 
 @dataclass(frozen=True)
 class KeyFault:
-    """A value of company.yaml that cannot be used."""
+    """A value that cannot be used."""
 
     path: str
     """Keys from the top, as `offers.ten.discount`; empty for the file as a whole."""
@@ -22,7 +22,7 @@ class KeyFault:
 
 
 class CompanyError(ConfigError):
-    """Every fault of a company's description, a line each. `faults` holds them."""
+    """Every fault of a company's description or of settings, a line each. `faults` holds them."""
 
     def __init__(self, faults: Iterable[KeyFault], where: str = "") -> None:
         """`where` is the file; empty for a description made in Python."""

@@ -1,7 +1,8 @@
-"""Structuring YAML or Python values as the company's frozen dataclasses, every fault collected.
+"""Structuring YAML or Python values as frozen dataclasses, a company's or a preset's, every fault collected.
 
-YAML is read as text throughout, as a cell of a CSV file is: PyYAML's other loaders make true of `yes` and 1.5 of
-`1.50`. The field's type then says what the text must be. Fields carry their range as `Annotated[float, Within(…)]`.
+A company.yaml is read as text throughout, as a cell of a CSV file is: PyYAML's other loaders make true of `yes` and
+1.5 of `1.50`. The field's type then says what the text must be. Fields carry their range as
+`Annotated[float, Within(…)]`.
 """
 
 import datetime as dt
@@ -11,7 +12,7 @@ import math
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any, TypeVar, get_origin
 
 import cattrs
@@ -141,27 +142,31 @@ def read_yaml(path: Any) -> dict[str, Any]:
 # --- cattrs ---------------------------------------------------------------------------------------------------
 
 
-def structure(plain: Any, kind: type[T], path: str = "") -> T:
-    """`plain`, text or Python values, as `kind`. Raises CompanyError with every fault, keys named from `path`."""
+def structure(plain: Any, kind: type[T], path: str = "", *, where: str = "") -> T:
+    """`plain`, text or Python values, as `kind`; a mapping for a record changes only the keys it names.
+
+    Raises CompanyError with every fault, keys named from `path`, of the file `where`.
+    """
     try:
         result: T = _converter().structure(plain, kind)
     except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, RetentionJaxError) as error:
-        raise CompanyError(_faults(error, path)) from None
+        raise CompanyError(_faults(error, path), where) from None
     return result
 
 
 def unstructure(record: Any) -> Any:
-    """`record` as JSON can hold it: infinity as `inf`, dates as 2026-06-01, what is None or a default left in."""
+    """`record` as JSON and YAML hold it: infinity as `inf`, dates as 2026-06-01, what is None or a default left in."""
     return _converter().unstructure(record)
 
 
 @functools.cache
 def _converter() -> cattrs.Converter:
     """Text and Python values to fields; nothing is guessed, unknown keys are refused."""
-    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter = cattrs.Converter(forbid_extra_keys=True, unstruct_collection_overrides={tuple: list})
     for kind, hook in _SCALARS.items():
         converter.register_structure_hook(kind, hook)
     converter.register_structure_hook_func(_is_tuple, functools.partial(_tuple, converter))
+    converter.register_structure_hook_func(lambda kind: get_origin(kind) is typing.Literal, _literal)
     converter.register_structure_hook_func(_is_mapping, functools.partial(_mapping, converter))
     converter.register_structure_hook_func(_is_optional, functools.partial(_optional, converter))
     converter.register_structure_hook_func(_is_annotated, functools.partial(_annotated, converter))
@@ -249,6 +254,12 @@ def _optional(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
     return converter.structure(value, inner)
 
 
+def _literal(value: Any, kind: Any) -> Any:
+    if value not in (allowed := typing.get_args(kind)):
+        raise ValueError(f"is {_said(value)}{did_you_mean(str(value), allowed)}; allowed: {', '.join(allowed)}")
+    return value
+
+
 def _is_tuple(kind: Any) -> bool:
     return get_origin(kind) is tuple
 
@@ -256,7 +267,10 @@ def _is_tuple(kind: Any) -> bool:
 def _tuple(converter: cattrs.Converter, value: Any, kind: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"must be a list, such as [a, b], not {_said(value)}")  # noqa: TRY004 - a fault like others
-    inner: Any = list.__class_getitem__(typing.get_args(kind)[0])
+    first, *others = typing.get_args(kind)  # all of one kind
+    if Ellipsis not in others and len(value) != 1 + len(others):
+        raise ValueError(f"has {len(value)} entries; allowed: {1 + len(others)}")
+    inner: Any = list.__class_getitem__(first)
     return tuple(converter.structure(list(value), inner))
 
 
@@ -284,8 +298,13 @@ def _mapping(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
 
 def _record_hook(converter: cattrs.Converter, kind: type) -> Callable[[Any, Any], Any]:
     """A hook that lets instances pass, takes `kind.shorthand` for what is no mapping, and cattrs' own for the rest."""
+    over: dict[str, Any] = {
+        field.name: cattrs.gen.override(struct_hook=functools.partial(_over, converter, default))
+        for field in fields(kind)
+        if is_dataclass(default := _default(field)) or (field_types(kind)[field.name] is Any and type(default) is float)
+    }
     inner: Callable[[Any, Any], Any] = cattrs.gen.make_dict_structure_fn(
-        kind, converter, _cattrs_forbid_extra_keys=True
+        kind, converter, _cattrs_forbid_extra_keys=True, **over
     )
 
     def hook(value: Any, _: Any) -> Any:
@@ -299,6 +318,22 @@ def _record_hook(converter: cattrs.Converter, kind: type) -> Callable[[Any, Any]
         return inner(value, kind)
 
     return hook
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _over(converter: cattrs.Converter, default: Any, value: Any, kind: Any) -> Any:
+    """A value of a field that has a record, of which it may name some keys, or of any kind that has a number."""
+    return converter.structure(_merged(default, value), float if isinstance(default, float) else kind)
+
+
+def _merged(default: Any, value: Any) -> Any:
+    if not (is_dataclass(default) and isinstance(value, Mapping)):
+        return value
+    kept = {name: getattr(default, name) for name in _keys(default)}
+    return kept | {key: _merged(kept.get(key), each) for key, each in value.items()}
 
 
 def _keys(kind: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +9,9 @@ import pytest
 import yaml
 
 from experiments import config as configuration
-from experiments.config import Options, in_range, load_preset, parse, plain, structure
+from experiments.config import Options, in_range, load_preset, parse
+from retentionjax.company.structure import structure, unstructure
 from retentionjax.errors import ConfigError
-
-
-class Colour(Enum):
-    RED = 1
-    BLUE = 2
 
 
 @dataclass(frozen=True)
@@ -37,8 +32,7 @@ class Outer:
     normalise: bool = True
     limit: float | None = None
     gates: Mapping[str, float] = field(default_factory=dict)
-    colour: Colour = Colour.RED
-    folder: Path = Path("runs")
+    gain: Any = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,11 +69,9 @@ class Stage:
 
 
 def test_a_nested_mapping_changes_only_what_it_names() -> None:
-    assert structure({"training": {"ppo": {"hidden": [4]}}}, Stage, "here") == Stage(
-        Outer(ppo=Inner(0.5, (4,)), steps=3)
-    )
-    assert structure({"training": {"steps": 7}}, Stage, "here").training.ppo == Inner(0.5, (8, 8))
-    assert structure({"training": {}}, Stage, "here") == Stage()
+    assert structure({"training": {"ppo": {"hidden": [4]}}}, Stage) == Stage(Outer(ppo=Inner(0.5, (4,)), steps=3))
+    assert structure({"training": {"steps": 7}}, Stage).training.ppo == Inner(0.5, (8, 8))
+    assert structure({"training": {}}, Stage) == Stage()
 
 
 def test_a_flag_beats_the_preset_and_the_preset_the_default(tmp_path: Path) -> None:
@@ -99,43 +91,44 @@ def test_stages_of_the_pipeline_are_overridden_under_their_names_beside_options_
 
 
 def test_yaml_and_back_is_the_same_config(tmp_path: Path) -> None:
-    config = Outer(limit=2.5, gates={"auc": 0.84}, colour=Colour.BLUE, offers=(0.0, 0.2))
+    config = Outer(limit=2.5, gates={"auc": 0.84}, offers=(0.0, 0.2), gain=float("inf"))
     configuration.write_config(tmp_path / "config.yaml", config, comment="as run")
     text = (tmp_path / "config.yaml").read_text()
     assert text.startswith("# as run\nppo:\n")
-    assert structure(yaml.safe_load(text), Outer, "config") == config
+    assert structure(yaml.safe_load(text), Outer, where="config") == config
 
 
 def test_yaml_reads_1e_3_as_text_and_we_as_a_number(tmp_path: Path) -> None:
-    _, config = parsed(tmp_path, "policy: {ppo: {learning_rate: 1e-3}, limit: .inf}")
+    _, config = parsed(tmp_path, "policy: {ppo: {learning_rate: 1e-3}, gain: 2e-1, limit: .inf}")
     assert config.ppo.learning_rate == 1e-3
+    assert config.gain == 0.2
     assert config.limit == float("inf")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"polcy": {}}, "unknown key 'polcy' (meant 'policy'?); allowed: data, churn"),
-        ({"policy": {"ppo": {"learnin_rate": 1}}}, "policy.ppo.learnin_rate: unknown key (meant 'learning_rate'?)"),
-        ({"policy": {"ppo": {"lr": 1}}}, "policy.ppo.lr: unknown key; allowed: hidden, learning_rate"),
-        ({"policy": {"steps": "many"}}, "policy.steps is 'many'; a whole number is wanted"),
-        ({"policy": {"steps": 1.5}}, "policy.steps is 1.5; a whole number is wanted"),
-        ({"policy": {"steps": True}}, "policy.steps is True; a whole number is wanted"),
-        ({"policy": {"normalise": 1}}, "policy.normalise is 1; true or false is wanted"),
-        ({"policy": {"normalise": "yes please"}}, "policy.normalise is 'yes please'; true or false is wanted"),
-        ({"policy": {"ppo": {"learning_rate": "fast"}}}, "policy.ppo.learning_rate is 'fast'; a number is wanted"),
+        ({"polcy": {}}, "unknown key 'polcy'; did you mean 'policy'?; allowed: data, churn"),
+        ({"policy": {"ppo": {"learnin_rate": 1}}}, "unknown key 'learnin_rate'; did you mean 'learning_rate'?"),
+        ({"policy": {"ppo": {"lr": 1}}}, "policy.ppo: unknown key 'lr'; allowed: learning_rate, hidden"),
+        ({"policy": {"steps": "many"}}, "policy.steps: 'many' is not a number"),
+        ({"policy": {"steps": 1.5}}, "policy.steps: 1.5 is not a whole number"),
+        ({"policy": {"steps": True}}, "policy.steps: True is not a number"),
+        ({"policy": {"normalise": 1}}, "policy.normalise: 1 is neither true nor false"),
+        ({"policy": {"normalise": "yes please"}}, "policy.normalise: 'yes please' is neither true nor false"),
+        ({"policy": {"ppo": {"learning_rate": "fast"}}}, "policy.ppo.learning_rate: 'fast' is not a number"),
         ({"policy": {"ppo": {"learning_rate": 2}}}, "policy.ppo: learning_rate is 2.0; allowed: (0, 1]"),
-        ({"policy": {"ppo": 3}}, "policy.ppo is 3; keys with values are wanted"),
-        ({"policy": {"ppo": {"hidden": 64}}}, "policy.ppo.hidden is 64; a list is wanted"),
-        ({"policy": {"ppo": {"hidden": [64, "x"]}}}, "policy.ppo.hidden[1] is 'x'; a whole number is wanted"),
-        ({"policy": {"offers": [0.1]}}, "policy.offers has 1 entries; 2 are wanted"),
-        ({"policy": {"activation": "gelu"}}, "policy.activation is 'gelu'; allowed: tanh, relu"),
-        ({"policy": {"limit": "none"}}, "policy.limit is 'none'; a number is wanted"),
-        ({"policy": {"gates": {"auc": "x"}}}, "policy.gates.auc is 'x'; a number is wanted"),
-        ({"policy": {"colour": "GREEN"}}, "policy.colour is 'GREEN'; allowed: RED, BLUE"),
-        ({"policy": ["steps"]}, "policy is ['steps']; keys with values are wanted"),
+        ({"policy": {"ppo": 3}}, "policy.ppo: must be keys and values (learning_rate, hidden), not 3"),
+        ({"policy": {"ppo": {"hidden": 64}}}, "policy.ppo.hidden: must be a list, such as [a, b], not 64"),
+        ({"policy": {"ppo": {"hidden": [64, "x"]}}}, "policy.ppo.hidden[1]: 'x' is not a number"),
+        ({"policy": {"offers": [0.1]}}, "policy.offers: has 1 entries; allowed: 2"),
+        ({"policy": {"activation": "relo"}}, "policy.activation: is 'relo'; did you mean 'relu'?; allowed: tanh, relu"),
+        ({"policy": {"limit": "none"}}, "policy.limit: 'none' is not a number"),
+        ({"policy": {"gain": "none"}}, "policy.gain: 'none' is not a number"),
+        ({"policy": {"gates": {"auc": "x"}}}, "policy.gates.auc: 'x' is not a number"),
+        ({"policy": ["steps"]}, "policy: must be keys and values, not ['steps']"),
         ("policy: {steps: [", "not YAML"),
-        ("- 1", "mine.yaml is [1]; keys with values are wanted"),
+        ("- 1", "mine.yaml: must be keys and values (data, churn"),
     ],
 )
 def test_a_preset_that_does_not_fit_is_refused_with_file_key_and_what_is_allowed(
@@ -147,8 +140,18 @@ def test_a_preset_that_does_not_fit_is_refused_with_file_key_and_what_is_allowed
     assert "mine.yaml" in str(raised.value)
 
 
+def test_all_faults_of_a_preset_are_named_at_once(tmp_path: Path) -> None:
+    content = {"bundle": {"hidden": "x"}, "policy": {"steps": "x", "ppo": {"lr": 1}}}
+    kinds: dict[str, type] = {"bundle": Inner, "policy": Outer}
+    with pytest.raises(ConfigError) as raised:
+        parse("prog", "about", kinds, [preset_file(tmp_path, content)], flat=False)
+    assert [line.split("mine.yaml: ")[1].split(":")[0] for line in str(raised.value).splitlines()] == [
+        "bundle.hidden", "policy.ppo", "policy.steps",
+    ]  # fmt: skip
+
+
 def test_a_setting_without_default_must_be_given(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"policy\.seed is missing and has no default"):
+    with pytest.raises(ConfigError, match=r"policy\.seed: is missing|policy: .*seed"):
         parse("prog", "about", {"policy": Needy}, [preset_file(tmp_path, {})], flat=True)
 
 
@@ -188,8 +191,8 @@ def test_help_names_stage_settings_and_options(capsys: pytest.CaptureFixture[str
 
 
 def test_differences_are_named_by_their_keys() -> None:
-    before = plain(Outer())
-    after = plain(Outer(ppo=Inner(hidden=(8,)), steps=11))
+    before = unstructure(Outer())
+    after = unstructure(Outer(ppo=Inner(hidden=(8,)), steps=11))
     assert configuration.differences(before, after) == ["ppo.hidden: [64, 64] → [8]", "steps: 10 → 11"]
 
 

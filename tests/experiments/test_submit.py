@@ -16,8 +16,9 @@ from experiments import config as configuration
 from experiments.launch import plan as plans
 from experiments.launch import submit, vertex
 from experiments.pipeline import load_stages
-from experiments.stage import Stage, _finite_or_text
+from experiments.stage import Stage
 from retentionjax import cli, storage
+from retentionjax.company.structure import unstructure
 from retentionjax.errors import ConfigError, RetentionJaxError
 
 TRAINING = ["churn", "acceptance", "policy", "sft", "reward", "ppo_text"]
@@ -31,7 +32,7 @@ def planned(runs: str, preset: str = "mvp") -> plans.LaunchPlan:
 
 def finish(runs: str, stage: Stage[Any], inputs: Mapping[str, str], preset: str = "mvp") -> None:
     """Leaves the record that the stage would."""
-    config = _finite_or_text(configuration.plain(configuration.load_preset(preset).config(stage.name, stage.Config)))
+    config = unstructure(configuration.load_preset(preset).config(stage.name, stage.Config))
     record = {"status": "done", "version": retentionjax.__version__, "config": config, "inputs": dict(inputs)}
     record |= {"data_source": "real", "outputs": f"made by {stage.name}", "seconds": 1.0}
     storage.write_json(storage.as_path(runs) / preset / stage.name / "stage.json", record)
