@@ -18,7 +18,7 @@ import pandas as pd
 from etils import epath
 from rich.console import Console
 
-from experiments import companies, writing
+from experiments import companies
 from experiments import customers as people
 from experiments.config import in_range
 from experiments.stage import Context, Stage
@@ -27,7 +27,6 @@ from retentionjax import storage
 from retentionjax.bundle import Bundle, Contents
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
 from retentionjax.bundle.manifest import GATE
-from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import Decide
 from retentionjax.company import Company
 from retentionjax.data import Schema, Table, catalog
@@ -76,8 +75,7 @@ def run(config: BundleConfig, context: Context) -> dict[str, float]:
     """Write → load → compare → decide. See Stage."""
     trained, gate = gated(context, config.minimum_probability)
     folder = context.artifacts / "bundle"
-    settings = writing.settings(companies.of(context.inputs))
-    manifest = bundles.write(folder, contents(trained, gate, context, settings), replace=True)
+    manifest = bundles.write(folder, contents(trained, gate, context), replace=True)
     bundle = bundles.load(folder)
     difference = compare(bundle, served(trained), config)
     in_range("decide_max_abs_difference (gate maximum_difference)", difference, 0.0, config.maximum_difference)
@@ -120,7 +118,7 @@ def decisions(
     return flags
 
 
-def contents(trained: learned.Trained, gate: Gate, context: Context, message: MessageSettings | None) -> Contents:
+def contents(trained: learned.Trained, gate: Gate, context: Context) -> Contents:
     """What the stages before made, put together, with the policy as `gated` gave it."""
     inputs = context.inputs
     company = companies.of(inputs)
@@ -143,8 +141,7 @@ def contents(trained: learned.Trained, gate: Gate, context: Context, message: Me
         metrics={**summaries, GATE: gate},
         matching=storage.read_json(policy / people.MATCHING),
         git_commit=git_commit(),
-        message=message,
-        rules=None if message is None else epath.Path(DEFAULT),
+        rules=None if company.messages.sender is None else epath.Path(DEFAULT),
         references={
             model: reference(inputs[model], data[name])
             for model, name in sets.items()

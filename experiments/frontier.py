@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import bundle as deciding
-from experiments import companies, writing
+from experiments import companies
 from experiments import customers as people
 from experiments import policy as training
 from experiments.config import in_range
@@ -283,7 +283,7 @@ def write_bundle(context: Context, network: ConditionedNetwork, multipliers: Mul
     One that always waits (see `experiments.bundle`) does so at every budget.
     """
     trained, gate = deciding.gated(context, deciding.BundleConfig().minimum_probability)
-    contents = deciding.contents(trained, gate, context, writing.settings(companies.of(context.inputs)))
+    contents = deciding.contents(trained, gate, context)
     contents = replace(contents, any_budget=None if gate["waits"] else (served(network), multipliers))
     bundles.write(context.artifacts / "bundle", contents, replace=True)
 

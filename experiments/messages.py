@@ -38,7 +38,7 @@ def run(config: MessagesConfig, context: Context) -> dict[str, float]:
     first = bundles.load(context.inputs["bundle"] / "artifacts/bundle")
     trained, gate = learned.load(first.folder / "policy"), first.manifest.metrics[GATE]
     contents = dataclasses.replace(
-        deciding.contents(trained, gate, context, first.message), save_language=lambda folder: copy(source, folder)
+        deciding.contents(trained, gate, context), save_language=lambda folder: copy(source, folder)
     )
     folder = context.artifacts / "bundle"
     manifest = bundles.write(folder, contents, replace=True)

@@ -12,16 +12,13 @@ from etils import epath
 
 from experiments.bundle import served
 from retentionjax.bundle import Contents, write
-from retentionjax.bundle.message import MessageSettings
 from retentionjax.company import Company, Offer
-from retentionjax.company.messages import FactRule
 from retentionjax.data import Provenance, Schema
 from retentionjax.env import EnvParams, actions, observation
 from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.evaluation import learned
 from retentionjax.language import hub, lora, writer
 from retentionjax.rl import networks
-from retentionjax.shield import Sender
 from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, fit
@@ -47,6 +44,19 @@ COMPANY = Company(
     },
     name="phone",
     offers={"hello": {}, "five": {"discount": 0.05}, "ten": {"discount": 0.1}, "twenty": {"discount": 0.2}},
+    messages={
+        "sender": {
+            "name": "Northwind",
+            "postal_address": "Northwind, 12 Harbor Street",
+            "domains": ["northwind.example"],
+            "unsubscribe_url": "https://northwind.example/unsubscribe",
+        },
+        "facts": [
+            {"fact": "plan", "say": "plus plan", "when": {"plan": ["plus"]}},
+            {"fact": "plan", "say": "basic plan", "when": {"plan": ["basic"]}},
+            {"fact": "tenure", "months": "months"},
+        ],
+    },
 )
 """Its offers are the environment's own."""
 CUSTOMER: dict[str, Any] = {
@@ -118,16 +128,6 @@ def contents(policy: learned.Trained, *, kind: Any = "real", params: EnvParams |
     )
 
 
-MESSAGE = MessageSettings(
-    Sender("Northwind", "Northwind, 12 Harbor Street", ("northwind.example",), "https://northwind.example/unsubscribe"),
-    facts=(
-        FactRule("plan", say="plus plan", when={"plan": ("plus",)}),
-        FactRule("plan", say="basic plan", when={"plan": ("basic",)}),
-        FactRule("tenure", months="months"),
-    ),
-)
-
-
 def make(folder: Path, *, kind: Any = "real") -> Path:
     """Writes the bundle of `trained()`; returns its folder."""
     write(folder, contents(trained(), kind=kind))
@@ -137,7 +137,7 @@ def make(folder: Path, *, kind: Any = "real") -> Path:
 def make_checked(folder: Path, *, seed: int = 0, params: EnvParams | None = None) -> Path:
     """A bundle that contacts readily, with the shield's templates for its messages."""
     eager = contents(trained(seed, wait_bias=-6.0, params=params), params=params)
-    write(folder, dataclasses.replace(eager, message=MESSAGE, rules=epath.Path(DEFAULT)))
+    write(folder, dataclasses.replace(eager, rules=epath.Path(DEFAULT)))
     return folder
 
 
@@ -155,7 +155,7 @@ def decide_at(observations: Any, masks: Any, multiplier: Any) -> tuple[Any, Any]
 def make_any_budget(folder: Path) -> Path:
     """As `make_checked`, with the policy `decide_at` for any budget too."""
     eager = contents(trained(wait_bias=-6.0))
-    checked = dataclasses.replace(eager, message=MESSAGE, rules=epath.Path(DEFAULT))
+    checked = dataclasses.replace(eager, rules=epath.Path(DEFAULT))
     write(folder, dataclasses.replace(checked, any_budget=(decide_at, MULTIPLIERS)))
     return folder
 
@@ -163,7 +163,7 @@ def make_any_budget(folder: Path) -> Path:
 def make_writing(folder: Path) -> Path:
     """A bundle that contacts readily and writes messages: with shield, and with the random language model `tiny`."""
     eager = contents(trained(wait_bias=-6.0))
-    write(folder, dataclasses.replace(eager, message=MESSAGE, rules=epath.Path(DEFAULT), save_language=_save_tiny))
+    write(folder, dataclasses.replace(eager, rules=epath.Path(DEFAULT), save_language=_save_tiny))
     return folder
 
 

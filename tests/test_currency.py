@@ -40,7 +40,7 @@ def made(currency: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(currency) / "bundle"
     company = dataclasses.replace(bundles.COMPANY, currency=currency)
     eager = bundles.contents(bundles.trained(wait_bias=-6.0))
-    checked = dataclasses.replace(eager, company=company, message=bundles.MESSAGE, rules=epath.Path(DEFAULT))
+    checked = dataclasses.replace(eager, company=company, rules=epath.Path(DEFAULT))
     write(folder, checked)
     return folder
 

@@ -13,9 +13,9 @@ from retentionjax.bundle.any_budget import PROGRAM as ANY_BUDGET_PROGRAM
 from retentionjax.bundle.any_budget import AnyBudget
 from retentionjax.bundle.any_budget import read as read_any_budget
 from retentionjax.bundle.manifest import Manifest
-from retentionjax.bundle.message import MessageSettings
 from retentionjax.bundle.program import Program
 from retentionjax.company import Company, Offer
+from retentionjax.company.messages import Messages
 from retentionjax.data import Schema
 from retentionjax.env import record
 from retentionjax.env.types import EnvParams
@@ -43,12 +43,15 @@ class Bundle:
     """Whose bundle it is; its offers are those of `params`, in the same order."""
     schema: Schema
     """Of a customer's facts."""
-    message: MessageSettings | None = None
-    """How messages are written; None, as `rules`, for a bundle without the part `shield`."""
     rules: Rules | None = None
-    """By which messages are checked."""
+    """By which messages are checked; None for a bundle without the part `shield`."""
     any_budget: AnyBudget | None = None
     """The policy for any budget, see `at_budget`; None for a bundle without it."""
+
+    @property
+    def message(self) -> Messages | None:
+        """How messages are written; None, as `rules`, for a bundle that only decides."""
+        return None if self.rules is None else self.company.messages
 
     @property
     def offers(self) -> Mapping[str, Offer]:
@@ -108,7 +111,6 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
         raise BundleError(f"{where}: {error}") from None
     company = _company(read, params, where)
     schema = customer.schema_of(read.customer, where)
-    shielded = "shield" in read.parts
     bundle = Bundle(
         folder=base,
         manifest=read,
@@ -118,8 +120,7 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
         params=params,
         company=company,
         schema=schema,
-        message=message.read(base, schema) if shielded else None,
-        rules=_rules(base) if shielded else None,
+        rules=_rules(base, company, schema) if "shield" in read.parts else None,
         any_budget=read_any_budget(base, read.files, params),
     )
     _check_features(bundle, where)
@@ -146,8 +147,10 @@ def _company(read: Manifest, params: EnvParams, where: str) -> Company:
     return company
 
 
-def _rules(base: epath.Path) -> Rules:
+def _rules(base: epath.Path, company: Company, schema: Schema) -> Rules:
+    """Raises BundleError for rules that cannot be read, and for messages without a sender or of unknown fields."""
     try:
+        message.check_fields(company.messages, schema, f"{base / manifest.NAME}: company.messages")
         return load_rules(base / RULES)
     except (ConfigError, DataError) as error:
         raise BundleError(str(error)) from None

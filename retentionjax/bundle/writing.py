@@ -11,9 +11,8 @@ from etils import epath
 
 import retentionjax
 from retentionjax import storage
-from retentionjax.bundle import any_budget, customer, drift, loading, manifest, message, program
+from retentionjax.bundle import any_budget, customer, drift, loading, manifest, program
 from retentionjax.bundle.manifest import Manifest
-from retentionjax.bundle.message import MessageSettings
 from retentionjax.company import Company
 from retentionjax.data.schema import Provenance, Schema
 from retentionjax.env import record
@@ -49,10 +48,8 @@ class Contents:
     """By stage."""
     matching: Mapping[str, Any]
     git_commit: str | None
-    message: MessageSettings | None = None
-    """How messages are written, with `rules`; None: a bundle that only decides."""
     rules: epath.Path | None = None
-    """The shield's YAML file, with those of its languages beside it."""
+    """The shield's YAML file, with those of its languages beside it; None: a bundle that only decides."""
     any_budget: tuple[program.DecideAtMultiplier, MultiplierTable] | None = None
     """The policy for any budget and its multipliers, see `bundle.any_budget`; None: a bundle for one budget."""
     save_language: Callable[[epath.Path], None] | None = None
@@ -77,7 +74,7 @@ def write(folder: str | os.PathLike[str], contents: Contents, *, replace: bool =
         storage.write_bytes(new / loading.PROGRAM, program.build(contents.decide, contents.params))
         if contents.any_budget is not None:
             any_budget.write(new, *contents.any_budget, contents.params)
-        _write_messages(new, contents, described)
+        _write_messages(new, contents)
         written = Manifest(
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             git_commit=contents.git_commit,
@@ -116,11 +113,10 @@ def with_metrics(
     return written
 
 
-def _write_messages(new: epath.Path, contents: Contents, described: Mapping[str, Any]) -> None:
+def _write_messages(new: epath.Path, contents: Contents) -> None:
     """The parts `shield` and `language`, where there are any."""
-    if contents.message is not None and contents.rules is not None:
+    if contents.rules is not None:
         (new / "shield").mkdir()
-        message.write(new, contents.message, customer.schema_of(described, manifest.NAME))
         source, target = contents.rules, new / loading.RULES
         storage.write_text(target, source.read_text())
         for language in load_rules(source).languages:

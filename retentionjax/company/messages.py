@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from retentionjax.company.structure import Checked
 from retentionjax.errors import ConfigError
-from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Sender
+from retentionjax.shield.brief import CHANNELS, FACTS, Channel, Sender, Tone
 
 _LONGEST = 600
 
@@ -59,24 +59,30 @@ class Messages(Checked):
     """Messages of the company; without a sender none are written, and decisions come without."""
 
     sender: Annotated[Sender | None, _SenderMark()] = None
-    channels: tuple[str, ...] = ("sms",)
+    channels: tuple[Channel, ...] = ("sms",)
     """Channels that may be used, the usual one first."""
-    tone: str = "warm"
+    tone: Tone = "warm"
     facts: tuple[FactRule, ...] = ()
     brand: str = ""
     """Some sentences on how the company sounds."""
 
+    @property
+    def channel(self) -> Channel:
+        """The usual channel."""
+        return self.channels[0]
+
+    @property
+    def signed(self) -> Sender:
+        """The sender. Raises ConfigError where there is none."""
+        if self.sender is None:
+            raise ConfigError("messages.sender is missing: without one no messages are written")
+        return self.sender
+
     def wrong(self) -> list[tuple[str, str]]:
-        """Unknown channels and tones, and a description of the brand that is a text of its own."""
-        found = [
-            ("channels", f"{name!r} is no channel; allowed: {', '.join(CHANNELS)}")
-            for name in self.channels
-            if name not in CHANNELS
-        ]
+        """No channel or one named twice, and a description of the brand that is a text of its own."""
+        found = []
         if not self.channels or len(set(self.channels)) < len(self.channels):
             found.append(("channels", f"is {list(self.channels)}; allowed: one or more of {', '.join(CHANNELS)}"))
-        if self.tone not in TONES:
-            found.append(("tone", f"is {self.tone!r}; allowed: {', '.join(TONES)}"))
         if len(self.brand) > _LONGEST:
             found.append(("brand", f"has {len(self.brand)} characters; allowed: {_LONGEST} at most"))
         return found

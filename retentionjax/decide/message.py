@@ -11,6 +11,7 @@ from typing import Any, Literal
 from retentionjax import shield
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
+from retentionjax.bundle.message import brief as brief_of
 from retentionjax.decide.decision import Decision
 from retentionjax.errors import BundleError
 from retentionjax.shield import Brief, Violation
@@ -53,7 +54,7 @@ def compose(
         return None
     facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
     offer = bundle.said_offer(decision.offer)
-    brief = bundle.message.brief(facts, customer.get(RECIPIENT), offer, where=where)
+    brief = brief_of(bundle.message, facts, customer.get(RECIPIENT), offer, where=where)
     text = brief.fill(write(brief.mask(), decision.seed)) if write else None
     verdict = shield.check(text, brief, bundle.rules, by="model") if text is not None else None
     if text is not None and verdict is not None and verdict.passed:

@@ -18,7 +18,7 @@ from retentionjax.shield import Brief, Channel, OfferTerms, Rules, Tone, Verdict
 from retentionjax.shield.brief import FACTS, NAME, SENDER
 
 if TYPE_CHECKING:
-    from retentionjax.bundle.message import MessageSettings  # whoever has one has loaded a bundle
+    from retentionjax.company.messages import Messages  # whoever has one has loaded a company
 
 Author = Literal["model", "person"]
 
@@ -90,7 +90,7 @@ def mask(text: str, brief: Brief) -> str:
     return text
 
 
-def examples(settings: "MessageSettings", kind: Kind, offer: OfferTerms) -> tuple[Brief, ...]:
+def examples(settings: "Messages", kind: Kind, offer: OfferTerms) -> tuple[Brief, ...]:
     """Briefs by which a wording of this kind is judged before anybody is sent it: with a name and without, and with
     every fact in each of the words that the company has for it."""
     said: dict[str, list[str]] = {}
@@ -101,7 +101,7 @@ def examples(settings: "MessageSettings", kind: Kind, offer: OfferTerms) -> tupl
         Brief(
             channel=kind.channel,
             offer=offer,
-            sender=settings.sender,
+            sender=settings.signed,
             tone=kind.tone,
             first_name=name,
             facts={fact: words[turn % len(words)] for fact, words in said.items() if words},
@@ -143,7 +143,7 @@ class Proposed(NamedTuple):
 def propose(
     kind: Kind,
     offer: OfferTerms,
-    settings: "MessageSettings",
+    settings: "Messages",
     rules: Rules,
     write: Write,
     *,

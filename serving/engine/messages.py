@@ -19,6 +19,7 @@ import msgspec
 
 from retentionjax import shield
 from retentionjax.bundle import Bundle
+from retentionjax.bundle.message import brief as brief_of
 from retentionjax.decide.bandit import best_probabilities, choose
 from retentionjax.decide.variants import Kind, Variant
 from retentionjax.errors import BundleError, ConfigError, DataError
@@ -98,7 +99,7 @@ class Templates:
             recipient["channel"] = ask.channel
         if ask.tone is not None:
             recipient["tone"] = ask.tone
-        return self._settings.brief(ask.facts, recipient, self._offers[offer])
+        return brief_of(self._settings, ask.facts, recipient, self._offers[offer])
 
     def write(self, brief: Brief) -> Message:
         """The template, passed by the shield. Raises Blocked where no template passes."""

@@ -39,7 +39,7 @@ def test_a_budget_gets_its_multiplier_and_its_own_name(any_budget):
         expected, _ = decide(seen, jnp.asarray(masks), jnp.full(3, multiplier))
         np.testing.assert_allclose(propensities, expected, atol=1e-6)
         np.testing.assert_allclose(values, multiplier, rtol=1e-6)
-    with pytest.raises(ConfigError, match=r"budget is 0.5; allowed: at least \$1.00"):
+    with pytest.raises(ConfigError, match=r"budget is 0.5; allowed: at least 1.00"):
         bundle.at_budget(0.5)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from shield_briefs import SENDER
 
-from retentionjax.bundle.message import FactRule, MessageSettings
+from retentionjax.company.messages import FactRule, Messages
 from retentionjax.decide.bandit import LEVEL, UNIFORM_SHARE, best_probabilities, choose, is_worse, lift, rate_interval
 from retentionjax.decide.variants import (
     Answers,
@@ -44,7 +44,7 @@ def test_a_wording_is_judged_with_every_word_that_the_company_has_for_a_fact():
         FactRule("plan", say="fiber internet"),
         FactRule("tenure", months="m"),
     )
-    settings = MessageSettings(SENDER, facts=facts)
+    settings = Messages(SENDER, facts=facts)
     briefs = examples(settings, KIND, OfferTerms(0.1))
     assert {each.known["plan"] for each in briefs} == {"DSL internet", "fiber internet"}
     assert {each.name is None for each in briefs} == {True, False}

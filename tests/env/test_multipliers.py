@@ -14,7 +14,7 @@ def test_a_budget_between_two_rows_has_a_multiplier_between_them(budget, multipl
 
 
 def test_a_budget_below_what_the_highest_multiplier_spends_is_refused():
-    with pytest.raises(ConfigError, match=r"budget is 1.9; allowed: at least \$2.00"):
+    with pytest.raises(ConfigError, match=r"budget is 1.9; allowed: at least 2.00"):
         TABLE.for_budget(1.9)
     with pytest.raises(ConfigError, match="budget is nan"):
         TABLE.for_budget(float("nan"))

@@ -13,6 +13,7 @@ from trained import SMALL
 import retentionjax as rj
 from experiments import train as command
 from retentionjax import cli
+from retentionjax.bundle.message import brief
 from retentionjax.errors import ConfigError
 
 OFFERS: dict[str, Any] = {
@@ -87,7 +88,7 @@ def test_decisions_about_a_table_are_in_the_companys_words(run: Any) -> None:
 
 def test_a_fact_of_messages_may_be_a_column_as_it_is(run: Any) -> None:
     settings = run.bundle.bundle.message
-    assert settings.brief({"plan": "plus"}, None, run.bundle.bundle.said_offer(0)).facts == {"plan": "plus"}
+    assert brief(settings, {"plan": "plus"}, None, run.bundle.bundle.said_offer(0)).facts == {"plan": "plus"}
 
 
 def test_each_offer_can_be_said_and_the_report_speaks_the_currency(run: Any) -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from retentionjax import shield
 from retentionjax.bundle import load
+from retentionjax.bundle.message import brief as brief_of
 from retentionjax.company import Offer
 from retentionjax.shield import Recipient, load_rules, may_contact
 from serving.engine import Engine
@@ -207,7 +208,8 @@ def test_every_message_has_passed_the_shield(folder: Path, tmp_path: Path) -> No
             decision = await decided(engine, customer=f"C-{number}", first_name=name, channel="email")
             if decision.message is None or decision.offer is None:
                 continue
-            brief = bundle.message.brief(  # type: ignore[union-attr]
+            brief = brief_of(
+                bundle.company.messages,
                 engines.FACTS,
                 {"first_name": name, "channel": "email"},
                 shield.OfferTerms(decision.offer.discount, days=decision.offer.days),

@@ -41,7 +41,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle that the campaigns start with."""
     folder = tmp_path_factory.mktemp("loop") / "first"
     plain = bundles.contents(bundles.trained())
-    shielded = dataclasses.replace(plain, message=bundles.MESSAGE, rules=epath.Path(DEFAULT))
+    shielded = dataclasses.replace(plain, rules=epath.Path(DEFAULT))
     retentionjax.bundle.write(folder, dataclasses.replace(shielded, decide=offers_to_the_risky))
     return folder
 
