@@ -25,7 +25,7 @@ from retentionjax.tabular import plots, response
 from retentionjax.tabular.boosting import BoosterConfig, assign_folds
 from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.encoder import Encoder
-from retentionjax.tabular.metrics import Measure, average, measure, summary
+from retentionjax.tabular.metrics import NORMAL_95, Measure, average, measure, summary
 
 NORMAL_90 = 1.6449  # a normal distribution's 95 % quantile
 
@@ -112,7 +112,7 @@ def own_contacts(
     held_out = measure(problem.label[tested], model.predict(problem.frame[tested], offer[tested]), base_rate=base_rate)
     found = {**summary(measures, "cv_"), **summary(held_out, "held_out_"), "mean_offer_free": float(accepts.mean())}
     found |= classification.time_ordered(problem, settings, context, later)
-    return found | _write_appeal(model.appeal, prior, list(company.offers), context)
+    return found | _appeal(model.appeal, list(company.offers))
 
 
 def offers_of(problem: ClassificationProblem, company: Company) -> np.ndarray:
@@ -143,15 +143,11 @@ def _write_predictions(
     return probability
 
 
-def _write_appeal(
-    found: response.Appeal, prior: response.Appeal, names: list[str], context: Context
-) -> dict[str, float]:
-    """`appeal.json`: of each offer what was believed, and what the log makes of it."""
-    columns = (names, prior.mean, prior.deviation, found.mean, found.deviation)
-    keys = ("prior_mean", "prior_deviation", "mean", "deviation")
-    rows = {name: dict(zip(keys, map(float, row), strict=True)) for name, *row in zip(*columns, strict=True)}
-    storage.write_json(context.artifacts / "appeal.json", rows)
-    return {f"appeal_{name}": row["mean"] for name, row in rows.items()}
+def _appeal(found: response.Appeal, names: list[str]) -> dict[str, float]:
+    """Each offer's appeal as the log has it [log-odds], with its 95 % interval."""
+    ends = {"": 0.0, "_low": -NORMAL_95, "_high": NORMAL_95}
+    rows = zip(names, found.mean, found.deviation, strict=True)
+    return {f"appeal_{name}{end}": float(mean + z * sd) for name, mean, sd in rows for end, z in ends.items()}
 
 
 def cross_validated(

@@ -80,7 +80,7 @@ def load_preset(name: str) -> Preset:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     known = dataclasses.make_dataclass("Stages", [(name, Mapping[str, Any], None) for name in (*STAGES, *BESIDE)])
-    stages = structure({} if content is None else content, known, where=str(path))
+    stages: Any = structure({} if content is None else content, known, where=str(path))
     return Preset(path.stem, path, {name: each for name, each in vars(stages).items() if each is not None})
 
 

@@ -56,7 +56,7 @@ class DataConfig:
 def outside(config: DataConfig, mode: DataMode) -> Outside:
     """The company's file and what it names, real or synthetic, and the hash of each; downloads what is missing."""
     company = companies.load(config.company)
-    own = {"company": companies.sha256(config.company)}
+    own = {"company": companies.sha256(company)}
     if mode == "synthetic":
         return _synthetic(company, own)
     try:
@@ -157,7 +157,7 @@ def _synthetic(company: Company, own: dict[str, str]) -> Outside:
     return Outside("synthetic", own | dict.fromkeys(files(company), synthetic.figures_sha256()))
 
 
-STAGE = Stage("data", DataConfig, run, outside=outside)
+STAGE = Stage("data", DataConfig, run, outside=outside, places=("company",))
 
 if __name__ == "__main__":
     STAGE.main()

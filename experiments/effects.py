@@ -30,7 +30,7 @@ def run(config: EffectsConfig, context: Context) -> dict[str, float]:
     """Files → log → posterior, or the prior. See Stage."""
     made = read_record(context.inputs["data"])
     assert made is not None  # `Stage` has seen that it is done
-    company = companies.load(made.config["company"])
+    company = companies.load(made.places["company"])
     rows = made.config.get("synthetic_rows", DataConfig().synthetic_rows)
     tables = company_tables.read(company, mode=Mode(context.data_source, rows))
     posterior, arms, log = command.learn(company, tables=tables, seed=config.seed)

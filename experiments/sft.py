@@ -16,7 +16,7 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.checkpoint import Checkpoints
-from retentionjax.data import Table, messages, text_loading
+from retentionjax.data import messages, text_loading
 from retentionjax.data.texts import Example, Turn
 from retentionjax.language import hub, packing, precision, sft, writer
 from retentionjax.language.lora import Adapter, LoraConfig
@@ -166,7 +166,9 @@ def turns(prompt: Sequence[Turn]) -> list[dict[str, str]]:
     return [{"role": turn.role, "content": turn.text} for turn in prompt]
 
 
-def _write_samples(model: hub.Model, adapter: Adapter, table: Table, config: SftStageConfig, context: Context) -> None:
+def _write_samples(
+    model: hub.Model, adapter: Adapter, table: messages.Audience, config: SftStageConfig, context: Context
+) -> None:
     briefs = messages.briefs(config.samples, "test", config.seed, table, channels=config.channels)
     texts = MessageWriter(model, adapter, config.writer)([brief.prompt() for brief in briefs], range(config.samples))
     rows = [{"prompt": brief.prompt(), "sft": brief.fill(text)} for brief, text in zip(briefs, texts, strict=True)]

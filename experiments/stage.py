@@ -27,7 +27,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from etils import epath
@@ -98,6 +98,15 @@ class Stage(Generic[C]):
     run: Callable[[C, Context], Mapping[str, float]]
     needs: tuple[str, ...] = ()
     outside: Callable[[C, DataMode], Outside] | None = None
+    places: tuple[str, ...] = ()
+    """Settings that say where something lies that is read: what `outside` hashes counts, not how its path is spelt."""
+
+    def settings(self, config: C) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings by which it is known whether the work was done before, as JSON holds them, and the places."""
+        plain = unstructure(config)
+        return {name: plain[name] for name in plain if name not in self.places}, {
+            each: plain[each] for each in self.places
+        }
 
     def __post_init__(self) -> None:
         """A stage knows where its data come from: other stages or outside, and not both."""
@@ -152,6 +161,8 @@ class Record:
     data_source: DataSource
     outputs: str = ""
     seconds: float = 0.0
+    places: Mapping[str, Any] = field(default_factory=dict)
+    """Where what it read lay, by the settings that say so."""
 
     def same_work(self, other: "Record") -> bool:
         """Whether both were asked for the same: program, settings and inputs."""
@@ -168,6 +179,7 @@ def perform(work: Work, *, go_on: GoOn) -> Record:
         wanted = _wanted(work)
         before = read_record(work.folder)
         if before and not work.options.force and before.same_work(wanted) and _is_done(work.folder, before):
+            _write_record(work.folder, dataclasses.replace(before, places=wanted.places))
             work.say(f"done before ({duration(before.seconds)}), and nothing it depends on has changed: skipped")
             return before
         resume = go_on == "asked" or (go_on == "same" and _may_go_on(work, before, wanted))
@@ -193,7 +205,7 @@ def is_unchanged(stage: Stage[Any], config: Any, record: Record, needed: Mapping
 
     Files are not looked at: `perform` does that, and asks outside sources what they hold now.
     """
-    settings = unstructure(config)
+    settings, _ = stage.settings(config)
     inputs = {need: needed[need].outputs if need in needed else "" for need in stage.needs}
     same = (record.status, record.version, record.config) == ("done", retentionjax.__version__, settings)
     return same and (not stage.needs or record.inputs == inputs)
@@ -219,7 +231,8 @@ def _wanted(work: Work) -> Record:
         source = "synthetic" if any(record.data_source == "synthetic" for record in records.values()) else "real"
     if work.options.data not in ("auto", source):
         raise ConfigError(f"--data {work.options.data}, but what {work.stage.name} reads is {source}: run data first")
-    return Record("running", retentionjax.__version__, unstructure(work.config), hashes, source)
+    settings, places = work.stage.settings(work.config)
+    return Record("running", retentionjax.__version__, settings, hashes, source, places=places)
 
 
 def _finished(name: str, need: str, folder: epath.Path) -> Record:

@@ -1,7 +1,8 @@
 """`retentionjax train company.yaml`: from a company's files to a bundle, a report and three decisions.
 
-The stages of the pipeline, without a language model: messages are the shield's templates. What is done and whose inputs
-have not changed is skipped; a stage that was killed goes on from its checkpoints when the command is given again.
+The stages of the pipeline, those of a language model only where the company's `messages.model` is true: otherwise
+messages are the shield's templates. What is done and whose inputs have not changed is skipped; a stage that was killed
+goes on from its checkpoints when the command is given again.
 """
 
 import argparse
@@ -71,10 +72,10 @@ class Run:
     @property
     def bundle(self) -> "TableDecider":
         """The bundle: `bundle.decide(table)` decides about a DataFrame."""
-        from retentionjax.bundle import load, pointer
+        from retentionjax.bundle import load
         from retentionjax.decide.table import TableDecider
 
-        return TableDecider(load(pointer.find(self.folder)))
+        return TableDecider(load(self.folder))
 
     @property
     def summary(self) -> dict[str, dict[str, float]]:
@@ -105,11 +106,21 @@ def _run(company: str, out: str | None, preset: str, minutes: float | None, flag
     # Here, so that --help is instant.
     from experiments import companies, pipeline
 
-    folder = PurePosixPath(out or f"runs/{companies.load(company).name}")
+    described = companies.load(company)
+    folder = PurePosixPath(out or f"runs/{described.name}")
     own = ["--data.company", str(companies.path(company)), "--runs", str(folder.parent), "--name", folder.name]
     sizes = [] if minutes is None else sized(minutes)
-    pipeline.command([preset, *own, *sizes, *flags], pipeline.deciding_stages(), program="retentionjax train")
+    stages = pipeline.load_stages() if described.messages.model else pipeline.deciding_stages()
+    written = written_as(described) if described.messages.model else []
+    pipeline.command([preset, *own, *sizes, *written, *flags], stages, program="retentionjax train")
     return Run(str(folder))
+
+
+def written_as(company: "Company") -> list[str]:
+    """Flags by which a language model learns the company's channels, and how it sounds."""
+    channels, brand = company.messages.channels, company.messages.brand
+    flags = [flag for stage in ("sft", "reward", "ppo_text") for flag in (f"--{stage}.channels", *channels)]
+    return [*flags, *(["--sft.writer.system", brand] if brand else [])]
 
 
 def sized(minutes: float) -> list[str]:

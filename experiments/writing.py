@@ -1,21 +1,25 @@
-"""What the stages that train and use the language model share: the customers messages are about, and the sender."""
+"""What the stages that train and use the language model share: the customers messages are about, and their offers."""
 
 from collections.abc import Mapping
 
-import pandas as pd
 from etils import epath
 
-from retentionjax.data import Table, catalog
+from experiments import companies
+from retentionjax.bundle.message import facts_of
+from retentionjax.data import catalog
+from retentionjax.data.messages import Audience
 from retentionjax.data.splits import NAMES as SPLITS
 
-CUSTOMERS = "customers"
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """What a demo adapts: every projection of the upper layers."""
 
 
-def customers(inputs: Mapping[str, epath.Path]) -> Table:
-    """All customers of the stage `data`, rows in their first order, so that their splits are the same again."""
-    prepared = catalog.read(inputs["data"] / "artifacts", CUSTOMERS)
-    parts = [getattr(prepared, split) for split in SPLITS]
-    frame = pd.concat([part.frame for part in parts]).sort_index()
-    return Table(CUSTOMERS, frame, parts[0].schema, parts[0].provenance)
+def customers(inputs: Mapping[str, epath.Path]) -> Audience:
+    """The customers of the stage `data`, as the company's messages speak of them, and its offers."""
+    company, prepared = companies.of(inputs), catalog.read(inputs["data"] / "artifacts", "customers")
+    frames = {split: getattr(prepared, split).frame.astype(object) for split in SPLITS}
+    known = {
+        split: [facts_of(company.messages, row) for row in frame.where(frame.notna(), None).to_dict("records")]
+        for split, frame in frames.items()
+    }
+    return Audience(known, [each.terms(company.currency) for each in company.offers.values()])

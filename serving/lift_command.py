@@ -24,14 +24,13 @@ def main(arguments: Sequence[str]) -> int:
 
     from retentionjax import bundle as bundles
     from retentionjax import storage
-    from retentionjax.bundle import pointer
     from retentionjax.errors import ConfigError
     from serving import settings
     from serving.ledger import Ledger, LedgerError
     from serving.lift.answer import sentences
     from serving.lift.looking import look
 
-    bundle = None if parsed.bundle is None else bundles.load(pointer.resolve(parsed.bundle))
+    bundle = None if parsed.bundle is None else bundles.load(parsed.bundle)
     believed = () if bundle is None else (bundle.params, bundle.offers, bundle.company.currency)
     currency = "USD" if bundle is None else bundle.company.currency
     ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)

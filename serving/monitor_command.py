@@ -30,7 +30,6 @@ def main(arguments: Sequence[str]) -> int:
     # Heavy, and --help needs none of them.
     from retentionjax import bundle as bundles
     from retentionjax import storage
-    from retentionjax.bundle import pointer
     from retentionjax.errors import ConfigError
     from serving import settings
     from serving.ledger import Ledger
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("days", "tolerance"):
         if not 0 < getattr(parsed, name) < 1e4:
             raise ConfigError(f"--{name} is {getattr(parsed, name)}; allowed: above 0, below 10000")
-    bundle = bundles.load(pointer.resolve(parsed.bundle))
+    bundle = bundles.load(parsed.bundle)
     ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
     try:
         verdict = judging.check(ledger, bundle, judging.AlarmLimits(parsed.days, parsed.tolerance))

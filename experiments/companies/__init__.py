@@ -1,6 +1,7 @@
 """Companies that come with the project, and the company that a run is about."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,9 @@ def _said(value: Any) -> Any:
     return value
 
 
-def sha256(name: str) -> str:
-    """SHA-256 of its file."""
-    return hashlib.sha256(path(name).read_bytes()).hexdigest()
+def sha256(company: Company) -> str:
+    """SHA-256 of what is said of it, wherever its files lie."""
+    return hashlib.sha256(json.dumps(company.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def of(inputs: Mapping[str, epath.Path]) -> Company:

@@ -60,7 +60,7 @@ def _card(parsed: argparse.Namespace) -> int:
     from retentionjax.bundle import cards, pointer
     from retentionjax.bundle import manifest as manifests
 
-    text = cards.card(manifests.read(pointer.resolve(parsed.folder)))
+    text = cards.card(manifests.read(pointer.find(parsed.folder)))
     if parsed.out:
         storage.write_text(parsed.out, text)
     else:
@@ -72,7 +72,7 @@ def _recalibrate(parsed: argparse.Namespace) -> int:
     from retentionjax.bundle import pointer, recalibrating
 
     shifts = recalibrating.from_monitor(parsed.monitor)
-    made = recalibrating.recalibrate(pointer.resolve(parsed.source), parsed.out, shifts)
+    made = recalibrating.recalibrate(pointer.find(parsed.source), parsed.out, shifts)
     print(
         f"{parsed.out}: bundle {made.id[:12]}; log-odds of leaving {shifts.churn:+.3f}, "
         f"of accepting {shifts.acceptance:+.3f}"
@@ -115,7 +115,7 @@ def _inspect(folder: str) -> int:
     from retentionjax.bundle import manifest as manifests
     from retentionjax.bundle import pointer
 
-    base = pointer.resolve(folder)
+    base = pointer.find(folder)
     manifest = manifests.read(base)
     manifests.verify_files(base, manifest)
     console = Console(highlight=False, soft_wrap=True)

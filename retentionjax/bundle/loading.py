@@ -64,9 +64,7 @@ class Bundle:
 
     def said_offer(self, offer: int) -> shield.OfferTerms:
         """An offer by its index, as messages say it."""
-        given, currency = list(self.offers.values())[offer], self.company.currency
-        say = given.say if given.say is not None or not given.cost else self.words(offer)
-        return shield.OfferTerms(given.discount, amount=given.amount, say=say, days=given.days, currency=currency)
+        return list(self.offers.values())[offer].terms(self.company.currency)
 
     @property
     def writes(self) -> bool:
@@ -94,12 +92,12 @@ class Bundle:
 
 
 def load(folder: str | os.PathLike[str]) -> Bundle:
-    """The bundle in `folder`, or where the pointer of that name points, every file compared with the manifest.
+    """The bundle in `folder`, of a run there, or where the pointer of that name points; every file is verified.
 
     Raises BundleError naming file and fault: no bundle, an unknown format version or part, a file that is missing,
     changed, too much or a link, a model or program that cannot be read here, models that do not fit the schema.
     """
-    base = fetching.local(pointer.resolve(folder))
+    base = fetching.local(pointer.find(folder))
     read = manifest.read(base)
     manifest.verify_files(base, read)
     where = str(base / manifest.NAME)

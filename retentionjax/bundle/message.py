@@ -27,18 +27,23 @@ def brief(
     Raises DataError naming `where`, key, value and what is allowed.
     """
     given = _recipient(recipient, f"{where}, {RECIPIENT}")
-    found: dict[str, str] = {}
-    for rule in messages.facts:
-        if rule.fact not in found and (words := _words(rule, facts)) is not None:
-            found[rule.fact] = words
     return Brief(
         channel=given.get("channel", messages.channel),
         offer=offer,
         sender=messages.signed,
         tone=given.get("tone", messages.tone),
         first_name=given.get("first_name"),
-        facts=found,
+        facts=facts_of(messages, facts),
     )
+
+
+def facts_of(messages: Messages, facts: Mapping[str, object]) -> dict[str, str]:
+    """What messages may say of the customer with `facts`: fact → its words."""
+    found: dict[str, str] = {}
+    for rule in messages.facts:
+        if rule.fact not in found and (words := _words(rule, facts)) is not None:
+            found[rule.fact] = words
+    return found
 
 
 def check_fields(messages: Messages, schema: Schema, where: str) -> None:

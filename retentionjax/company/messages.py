@@ -64,7 +64,10 @@ class Messages(Checked):
     tone: Tone = "warm"
     facts: tuple[FactRule, ...] = ()
     brand: str = ""
-    """Some sentences on how the company sounds."""
+    """Some sentences on how the company sounds, told to the language model."""
+    model: bool = False
+    """Whether a language model is trained to write them; without one they are the shield's templates and wordings that
+    people approved."""
 
     @property
     def channel(self) -> Channel:
@@ -83,6 +86,8 @@ class Messages(Checked):
         found = []
         if not self.channels or len(set(self.channels)) < len(self.channels):
             found.append(("channels", f"is {list(self.channels)}; allowed: one or more of {', '.join(CHANNELS)}"))
+        if self.model and self.sender is None:
+            found.append(("model", "is true, and no sender is named; allowed: true where there is one"))
         if len(self.brand) > _LONGEST:
             found.append(("brand", f"has {len(self.brand)} characters; allowed: {_LONGEST} at most"))
         return found

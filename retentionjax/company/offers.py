@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from retentionjax.company.money import money
 from retentionjax.company.structure import Checked, Within
+from retentionjax.shield.offer import OfferTerms
 
 MOST = 64
 """Offers a company may have: with 3 delays the action space is 193 actions."""
@@ -66,6 +67,11 @@ class Offer(Checked):
         parts += [f"{money(self.amount, currency)} credit"] if self.amount else []
         parts += [f"{money(self.cost, currency)} a month for {_days(self.days)}"] if self.cost else []
         return " and ".join(parts) or "no offer"
+
+    def terms(self, currency: str) -> OfferTerms:
+        """The offer as messages say it."""
+        say = self.words(currency) if self.cost else self.say
+        return OfferTerms(self.discount, amount=self.amount, say=say, days=self.days, currency=currency)
 
     def _discount_words(self) -> str:
         if self.discount == 1:

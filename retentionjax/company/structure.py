@@ -166,7 +166,7 @@ def _converter() -> cattrs.Converter:
     for kind, hook in _SCALARS.items():
         converter.register_structure_hook(kind, hook)
     converter.register_structure_hook_func(_is_tuple, functools.partial(_tuple, converter))
-    converter.register_structure_hook_func(lambda kind: get_origin(kind) is typing.Literal, _literal)
+    converter.register_structure_hook_func(_is_literal, _literal)
     converter.register_structure_hook_func(_is_mapping, functools.partial(_mapping, converter))
     converter.register_structure_hook_func(_is_optional, functools.partial(_optional, converter))
     converter.register_structure_hook_func(_is_annotated, functools.partial(_annotated, converter))
@@ -252,6 +252,11 @@ def _optional(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
         return None
     inner = next(each for each in typing.get_args(kind) if each is not type(None))
     return converter.structure(value, inner)
+
+
+def _is_literal(kind: Any) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is typing.Literal
 
 
 def _literal(value: Any, kind: Any) -> Any:

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"{' and '.join(missing)} are required, or --demo" if missing[1:] else f"{missing[0]} is required")
 
     from retentionjax import storage
-    from retentionjax.bundle import load, pointer
+    from retentionjax.bundle import load
     from retentionjax.bundle.language import writer
     from retentionjax.decide.decision import decide
     from retentionjax.decide.message import compose
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     customer = storage.read_json(parsed.customer)
     if not isinstance(customer, dict):
         raise DataError(f"{parsed.customer}: an object with the facts of one customer is wanted")
-    bundle = load(pointer.find(parsed.bundle))
+    bundle = load(parsed.bundle)
     bundle = bundle if parsed.budget is None else bundle.at_budget(parsed.budget)
     decision = decide(Decider(bundle, sizes=(1,)), customer, campaign_id=parsed.campaign, where=parsed.customer)
     asked = decision.offer is not None and bundle.writes and not parsed.template

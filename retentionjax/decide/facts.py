@@ -7,7 +7,7 @@ A category has the number of its place in the schema's list; an unseen one is OT
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,6 +238,10 @@ class Facts:
             kind = found.field(column).type
             if allowed := self._own.fits(column, kind):
                 raise DataError(f"{where}, column {column!r}: holds {kind}; allowed: {allowed}")
+
+    def lacks_ids(self, found: Collection[str]) -> bool:
+        """Whether a table with these columns says of no row who it is, so that rows are called by their numbers."""
+        return self._id not in found and not (self._own is not None and self._own.can_make(self._id, found))
 
     def read(self, found: Sequence[str]) -> list[str]:
         """Those of the columns `found` in a table that are to be read."""

@@ -46,11 +46,10 @@ class TableDecider:
 
         Raises DataError naming row, field, value and what is allowed.
         """
-        told = self.bundle.company.customers
-        named = customers
-        if told.id not in named and self.bundle.schema.id not in named:
+        facts, named = self.decider.facts, customers
+        if facts.lacks_ids(customers.columns):
             named = customers.assign(**{str(self.bundle.schema.id): np.arange(len(customers))})
-        features = self.decider.facts.frame(named)
+        features = facts.frame(named)
         known = unknown(len(named), day=day)
         decided = self.decider.decide(features, known)
         drawn = np.array([uniform(each, campaign, day) for each in features.customer_id])

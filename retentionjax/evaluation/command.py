@@ -36,14 +36,13 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args(list(arguments))
-    from retentionjax.bundle import pointer
     from retentionjax.bundle.loading import load
     from retentionjax.errors import ConfigError
 
     for name, least in (("replicates", 1), ("optimum_customers", 0)):
         if (given := getattr(parsed, name)) < least:
             raise ConfigError(f"--{name.replace('_', '-')} is {given}; allowed: {least} or more")
-    bundle = load(pointer.find(parsed.bundle))
+    bundle = load(parsed.bundle)
     bundle = bundle if parsed.budget is None else bundle.at_budget(parsed.budget)
     if bundle.manifest.synthetic:
         print("SYNTHETIC DATA: no figure describes real customers")

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 _EPILOG = """\
 IN.parquet is a file, or a folder of them, with the columns that `retentionjax bundle inspect DIR` lists; others are
-passed over. OUT gets part-00000.parquet …, one a shard, summary.json, and manifest.json, by which the same command
-goes on where a killed one stopped: no row is lost and none decided twice. Another bundle, input or setting is refused
-there. Customers are decided about as on day --day of a campaign in which nobody was contacted yet; the draw is a hash
-of customer, campaign and day, so a decision is that of `retentionjax decide` and of the service."""
+passed over, and rows without an id are called by their numbers. OUT gets part-00000.parquet …, one a shard,
+summary.json, and manifest.json, by which the same command goes on where a killed one stopped: no row is lost and none
+decided twice. Another bundle, input or setting is refused there. Customers are decided about as on day --day of a
+campaign in which nobody was contacted yet; the draw is a hash of customer, campaign and day, so a decision is that of
+`retentionjax decide` and of the service."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str]) -> int:
     result = run(request)
     if result.synthetic:
         print("SYNTHETIC DATA: the bundle was made with made-up customers")
+    if result.numbered:
+        print("The customers have no ids: each is called by the number of its row, from 0")
     count = result.count
     rejected = f", {count.rejected:,} rows left out (see rejects-*.parquet)" if count.rejected else ""
     held_out = f", {count.held_out:,} held out" if parsed.holdout else ""

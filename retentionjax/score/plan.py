@@ -168,6 +168,12 @@ def open_parquet(path: epath.Path, **options: Any) -> Iterator[pq.ParquetFile]:
             yield file
 
 
+def columns(path: epath.Path) -> list[str]:
+    """Names of a file's columns."""
+    with open_parquet(path) as file:
+        return [str(name) for name in file.schema_arrow.names]
+
+
 def _rows(path: epath.Path) -> int:
     with open_parquet(path) as file:
         return int(file.metadata.num_rows)

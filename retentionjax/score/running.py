@@ -11,9 +11,10 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.bundle import load
+from retentionjax.decide.facts import Facts
 from retentionjax.errors import ConfigError
 from retentionjax.score import engines
-from retentionjax.score.plan import OnError, Plan, Shard, describe, find, settle
+from retentionjax.score.plan import OnError, Plan, Shard, columns, describe, find, settle
 from retentionjax.score.scorer import NOTHING, Count, read_count
 from retentionjax.tracking import duration, progress
 
@@ -53,6 +54,8 @@ class Result:
     parts: int
     synthetic: bool
     currency: str
+    numbered: bool
+    """Some file has no ids: its rows are called by their numbers, from 0."""
     rows_now: int
     """Read in this call; the others were done before."""
     seconds: float
@@ -73,7 +76,8 @@ def run(request: Request) -> Result:
     if not 0 <= request.day < horizon:
         raise ConfigError(f"--day is {request.day}; allowed: 0 to {horizon - 1}, the days of the campaign")
     files = find(request.customers)
-    sources = describe(files)
+    sources, facts = describe(files), Facts(bundle.schema, bundle.company.customers)
+    numbered = any(facts.lacks_ids(columns(path)) for path in files.values())
     manifest = bundle.manifest
     plan = Plan(
         bundle=manifest.id,
@@ -99,7 +103,7 @@ def run(request: Request) -> Result:
         seconds = time.monotonic() - started
         count = _total(plan, folder, plan.shards)
         storage.write_json(folder / SUMMARY, {"plan": plan.id, "synthetic": plan.synthetic, **asdict(count)})
-    return Result(count, len(plan.shards), plan.synthetic, bundle.company.currency, rows_now, seconds)
+    return Result(count, len(plan.shards), plan.synthetic, bundle.company.currency, numbered, rows_now, seconds)
 
 
 def _total(plan: Plan, folder: epath.Path, shards: tuple[Shard, ...]) -> Count:

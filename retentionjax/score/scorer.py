@@ -94,7 +94,7 @@ class Scorer:
     """A bundle made ready to decide shards; safe to share between threads."""
 
     def __init__(self, bundle: Bundle, plan: Plan) -> None:
-        self.plan, self.bundle = plan, bundle
+        self.plan, self.bundle, self._id = plan, bundle, str(bundle.schema.id)
         self.schema = schema(bundle)
         self._decider = Decider(bundle, sizes=(BATCH,))
         self.facts = self._decider.facts
@@ -174,20 +174,26 @@ class Scorer:
     def _read(self, shard: Shard, source: epath.Path) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Batches of the shard's rows, each with the number of its first row in the file, from 0."""
         with open_parquet(source) as file:
-            dictionaries = self.facts.dictionaries(file.schema_arrow)
-            self.facts.check(file.schema_arrow, str(source))
-            columns = self.facts.read(file.schema_arrow.names)
+            found, numbered = file.schema_arrow, self.facts.lacks_ids(file.schema_arrow.names)
+            dictionaries, columns = self.facts.dictionaries(found), self.facts.read(found.names)
+            self.facts.check(found.append(pa.field(self._id, pa.string())) if numbered else found, str(source))
         with open_parquet(source, read_dictionary=dictionaries) as file:
             groups, first = _groups(file, shard)
             last = shard.first + shard.rows
             for rows in file.iter_batches(BATCH, row_groups=groups, columns=columns):
                 start, stop = max(first, shard.first), min(first + rows.num_rows, last)
                 if start < stop:
-                    yield start, rows.slice(start - first, stop - start)
+                    part = rows.slice(start - first, stop - start)
+                    yield start, self._numbered(part, shard, start) if numbered else part
                 first += rows.num_rows
                 if first >= last:
                     return
             raise DataError(f"{source}: ends before row {last}; it changed since the plan was made")
+
+    def _numbered(self, rows: pa.RecordBatch, shard: Shard, first: int) -> pa.RecordBatch:
+        """Rows of a file without ids, each called by its number in it, from 0, and by the file where there are more."""
+        file = f"{self.plan.sources[shard.source].name}:" if len(self.plan.sources) > 1 else ""
+        return rows.append_column(self._id, pa.array([f"{file}{first + row}" for row in range(rows.num_rows)]))
 
 
 def read_count(path: epath.Path, plan: Plan, shard: Shard) -> Count | None:

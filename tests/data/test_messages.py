@@ -9,12 +9,12 @@ import pytest
 from pair_audit import audit
 
 from retentionjax import shield
-from retentionjax.data import messages, splits, synthetic
+from retentionjax.data import messages
 from retentionjax.data.messages import (
+    Audience,
     Pair,
     accept_phrases,
     angle_phrases,
-    customers,
     email_phrases,
     flawed_phrases,
     grammar,
@@ -22,8 +22,8 @@ from retentionjax.data.messages import (
 )
 from retentionjax.data.messages.angle_phrases import ANGLE
 from retentionjax.data.messages.phrases import Choice
-from retentionjax.data.table import Table
 from retentionjax.errors import DataError
+from retentionjax.shield import OfferTerms
 from retentionjax.shield.brief import ANGLES
 
 SPLITS = ("train", "validation", "test")
@@ -32,8 +32,11 @@ COUNT = 667
 
 
 @pytest.fixture(scope="module")
-def telco() -> Table:
-    return synthetic.generate("telco", rows=600, seed=3)
+def audience() -> Audience:
+    """A shop's customers, a third of them with the larger plan, and offers other than the demo's."""
+    facts = [{"plan": "Family box" if row % 3 == 0 else "Small box", "tenure": f"{row} months"} for row in range(2, 60)]
+    offers = (OfferTerms(amount=15.0, currency="EUR"), OfferTerms(say="free delivery", days=60))
+    return Audience({split: facts[place::3] for place, split in enumerate(SPLITS)}, offers)
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +90,10 @@ def test_short_messages_begin_with_their_sender_where_that_is_asked_for() -> Non
     assert [each.text for each in found] != [each.text for each in messages.generate(200, "train", 0)]
 
 
-def test_the_same_arguments_give_the_same_messages(telco: Table) -> None:
-    once, again = (messages.pairs(20, "train", 5, telco) for _ in range(2))
+def test_the_same_arguments_give_the_same_messages(audience: Audience) -> None:
+    once, again = (messages.pairs(20, "train", 5, audience) for _ in range(2))
     assert once == again
-    assert messages.generate(20, "train", 5, telco) != messages.generate(20, "train", 6, telco)
+    assert messages.generate(20, "train", 5, audience) != messages.generate(20, "train", 6, audience)
     assert messages.generate(30, "test", 5)[:20] == messages.generate(20, "test", 5)
 
 
@@ -128,15 +131,23 @@ def test_names_and_senders_of_the_test_split_are_new() -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_facts_are_those_of_customers_of_the_split(telco: Table, split: str) -> None:
-    rows = telco.frame.iloc[getattr(splits.split(telco), split)]
-    tenures = {customers.tenure(months) for months in rows["tenure"]}
-    for brief in messages.briefs(200, split, 0, telco):
-        assert brief.facts.get("tenure") in tenures | {None}
+def test_facts_and_offers_are_those_of_the_audience(audience: Audience, split: str) -> None:
+    known = {fact: {each[fact] for each in audience.facts[split]} for fact in ("plan", "tenure")}
+    drawn = messages.briefs(600, split, 0, audience)
+    for brief in drawn:
+        assert all(words in known[fact] for fact, words in brief.facts.items())
         assert brief.known == brief.facts, "what the corpus makes up is fit for a prompt"
-    fiber = (rows["InternetService"] == "Fiber optic").mean()
-    drawn = [brief.facts["plan"] for brief in messages.briefs(600, split, 1, telco) if "plan" in brief.facts]
-    assert sum("fiber" in plan for plan in drawn) / len(drawn) == pytest.approx(fiber, abs=0.09)
+    plans = [brief.facts["plan"] for brief in drawn if "plan" in brief.facts]
+    share = sum(each["plan"] == "Family box" for each in audience.facts[split]) / len(audience.facts[split])
+    assert plans.count("Family box") / len(plans) == pytest.approx(share, abs=0.09)
+    assert {(brief.offer.amount, brief.offer.say) for brief in drawn} == {(15.0, None), (0.0, "free delivery")}
+
+
+def test_messages_of_an_audience_keep_to_its_offers(audience: Audience) -> None:
+    written = messages.generate(60, "train", 0, audience)
+    for each in written:
+        assert "€15" in sent(each) or "free delivery" in sent(each)
+        assert not shield.check(sent(each), each.brief, by="model").violations, each.text
 
 
 @pytest.mark.parametrize(
@@ -227,23 +238,23 @@ def test_the_longest_names_and_facts_find_a_message(split: str) -> None:
         assert grammar.fits(grammar.draft(brief, split, random.Random(0)), brief)
 
 
-def test_only_the_channels_asked_for_are_written_to(telco: Table) -> None:
-    assert {brief.channel for brief in messages.briefs(50, "train", 0, telco, channels=("sms",))} == {"sms"}
-    assert {pair.brief.channel for pair in messages.pairs(50, "test", 0, telco, channels=("sms", "push"))} == {
+def test_only_the_channels_asked_for_are_written_to(audience: Audience) -> None:
+    assert {brief.channel for brief in messages.briefs(50, "train", 0, audience, channels=("sms",))} == {"sms"}
+    assert {pair.brief.channel for pair in messages.pairs(50, "test", 0, audience, channels=("sms", "push"))} == {
         "sms",
         "push",
     }
     with pytest.raises(DataError, match="the channels are none; allowed: sms, email, push"):
-        messages.generate(1, "train", 0, telco, channels=())
+        messages.generate(1, "train", 0, audience, channels=())
 
 
-def test_mistakes_name_what_is_allowed(telco: Table) -> None:
+def test_mistakes_name_what_is_allowed(audience: Audience) -> None:
     with pytest.raises(DataError, match="no split is called 'dev'; allowed: train, validation, test"):
         messages.generate(1, "dev", 0)
     with pytest.raises(DataError, match="no flaw is called 'rude'; allowed: wrong_offer"):
         messages.pairs(1, "train", 0, flaws=("rude",))
-    with pytest.raises(DataError, match="has no column 'InternetService'"):
-        messages.briefs(1, "train", 0, synthetic.generate("bank", rows=100))
+    with pytest.raises(DataError, match="the audience has 0 offers and 2 customers; one of each is wanted"):
+        messages.briefs(1, "train", 0, Audience({"train": [{}, {}]}, ()))
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -95,7 +95,7 @@ def summary(name: str) -> Any:
 
 def test_a_stage_leaves_config_summary_metrics_and_record(toys: Toys) -> None:
     assert toys.command("toy.yaml") == ["data", "churn", "policy"]
-    assert yaml.safe_load(Path("runs/toy/churn/config.yaml").read_text()) == {"factor": 2.0, "limit": float("inf")}
+    assert yaml.safe_load(Path("runs/toy/churn/config.yaml").read_text()) == {"factor": 2.0, "limit": "inf"}
     found = summary("churn")
     assert found.pop("seconds") >= 0
     assert found == {"data_source": "real", "cv_auc": 0.84, "rows": 3}
@@ -303,7 +303,9 @@ def test_a_damaged_record_is_named(toys: Toys, capsys: pytest.CaptureFixture[str
     toys.command("toy.yaml")
     Path("runs/toy/data/stage.json").write_text('{"status": "perhaps"}')
     assert single(toys, 0) == 2
-    assert "runs/toy/data/stage.json.status is 'perhaps'; allowed: running, done" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "runs/toy/data/stage.json: status: is 'perhaps'; allowed: running, done" in said
+    assert "runs/toy/data/stage.json: inputs: is missing" in said
 
 
 def test_two_processes_cannot_work_in_one_folder(toys: Toys, capsys: pytest.CaptureFixture[str]) -> None:

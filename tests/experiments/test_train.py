@@ -1,6 +1,7 @@
 """A company's own table, with twenty offers of all kinds and no log, from DataFrame to decisions and report."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import trained
 from trained import SMALL
 
 import retentionjax as rj
+from experiments import pipeline
 from experiments import train as command
-from retentionjax import cli
+from retentionjax import cli, data
 from retentionjax.bundle.message import brief
 from retentionjax.errors import ConfigError
+from serving import settings
 
 OFFERS: dict[str, Any] = {
     "hello": {},
@@ -23,6 +26,15 @@ OFFERS: dict[str, Any] = {
     **{f"credit_{amount}": {"amount": amount, "days": 1, "effect_days": 30} for amount in (1, 2, 5, 10, 15, 20)},
     **{f"upgrade_{cost}": {"cost": cost, "days": 30, "say": "twice the speed"} for cost in (1, 2, 3, 4, 5, 6)},
 }
+
+SENDER = {
+    "name": "Acme",
+    "postal_address": "1 Main St",
+    "domains": ["acme.example"],
+    "unsubscribe_url": "https://acme.example/u",
+}
+
+CURRENT = 20  # customers of whom it is not known yet whether they leave
 
 
 def table(rows: int = 600) -> pd.DataFrame:
@@ -37,8 +49,10 @@ def table(rows: int = 600) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    customers = table()
+    customers["churned"] = customers["churned"].astype("Int64").where(customers.index < len(customers) - CURRENT)
     company = rj.Company(
-        table(),
+        customers,
         name="acme",
         currency="EUR",
         charge="fee",
@@ -49,12 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
         limits={"budget": 20.0, "account_cap": 300.0, "contact_cost": 2.0},
         horizon_days=30,
         messages={
-            "sender": {
-                "name": "Acme",
-                "postal_address": "1 Main St",
-                "domains": ["acme.example"],
-                "unsubscribe_url": "https://acme.example/u",
-            },
+            "sender": SENDER,
             "facts": [{"fact": "plan", "column": "plan"}],
         },
     )
@@ -103,9 +112,44 @@ def test_each_offer_can_be_said_and_the_report_speaks_the_currency(run: Any) -> 
     assert run.report()._repr_html_().startswith("<iframe")
 
 
-def test_given_again_it_skips_what_is_done(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["train", f"{run.folder}/company/company.yaml", "--out", run.folder, *SMALL]) == 0
+def test_given_again_it_skips_what_is_done_however_the_path_is_spelt(
+    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.folder)
+    assert cli.main(["train", "company/../company/company.yaml", "--out", run.folder, *SMALL]) == 0
     assert capsys.readouterr().out.count("skipped") == 8
+
+
+def test_only_a_company_that_wants_a_language_model_runs_the_stages_that_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(pipeline, "command", lambda flags, stages, program: asked.append((flags, stages)))
+    messages = {"sender": SENDER, "channels": ["push", "sms"], "brand": "We are brief.", "model": True}
+    for said in (messages, {**messages, "model": False}):
+        company = rj.Company(table(40), charge="fee", left="churned", window_days=60, offers=OFFERS, messages=said)
+        rj.train(company, tmp_path / "acme")
+    (flags, stages), (_, deciding) = asked
+    assert {each.name for each in stages} - {each.name for each in deciding} == {
+        "sft",
+        "reward",
+        "ppo_text",
+        "messages",
+    }
+    assert flags[flags.index("--reward.channels") + 1 :][:2] == ["push", "sms"]
+    assert flags[flags.index("--sft.writer.system") + 1] == "We are brief."
+
+
+@pytest.mark.slow
+def test_a_language_model_learns_what_the_company_says(tmp_path: Path) -> None:
+    said = {"sender": SENDER, "facts": [{"fact": "plan", "column": "plan"}], "channels": ["push"], "model": True}
+    company = rj.Company(table(), charge="fee", left="churned", window_days=60, offers=OFFERS, messages=said)
+    gates = ("--churn.gates.minimum-auc", "0", "--churn.gates.maximum-ece", "1", "--bundle.minimum-probability", "0")
+    run = rj.train(company, tmp_path / "acme", preset="smoke", flags=[*SMALL, *gates])
+    assert run.bundle.bundle.writes
+    samples = json.loads((tmp_path / "acme/sft/artifacts/samples.json").read_text())
+    assert all("fiber" not in each["prompt"] and "DSL" not in each["prompt"] for each in samples)
+    assert any("basic" in each["prompt"] or "plus" in each["prompt"] for each in samples)
 
 
 def test_the_command_decides_with_the_bundle(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,10 +159,28 @@ def test_the_command_decides_with_the_bundle(run: Any, capsys: pytest.CaptureFix
     assert len(decision["explanation"]["actions"]) == 1 + 20 * 2
 
 
-def test_its_decision_is_served_with_a_message(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = trained.served_contact(Path(run.folder), tmp_path, monkeypatch)
-    assert contact["offer"]["name"] in OFFERS
-    assert "Acme" in contact["message"]["text"]
+def test_the_readmes_commands_end_with_the_served_decision(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(data.__file__).parent / "README.md").read_text(encoding="utf-8")
+    part = text.partition("# From the file to a served decision")[2].partition("\n# ")[0]
+    train, decide, score, serve = (
+        line.split()[1:] for line in part.splitlines() if line.startswith("    retentionjax ")
+    )
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(f"{run.folder}/company", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "company.yaml").rename("acme.yaml")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/acme").symlink_to(run.folder)
+    assert cli.main([*train, *SMALL]) == 0
+    assert cli.main(decide) == 0
+    assert cli.main(score) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("skipped") == 8
+    assert f"decisions: {CURRENT} decisions" in printed
+    served = settings.parse(serve[1:], {})
+    assert "@runs/acme/request.json" in part
+    assert "Acme" in trained.served_contact(Path(served.bundle), tmp_path, monkeypatch)["message"]["text"]
 
 
 def test_sizes_follow_the_minutes() -> None:

@@ -1,26 +1,21 @@
-"""Facts of messages: a bundle says of a customer what the language model was trained to say."""
+"""What the language model is trained to say of a run's customers: its company's own facts and offers."""
 
-import itertools
+from pathlib import Path
 
-import pytest
+import pandas as pd
+import run_folders
+from etils import epath
 
-from experiments import companies, writing
-from retentionjax.data.messages import customers
-from retentionjax.data.telco import SCHEMA
-from retentionjax.shield import OfferTerms
-
-COMBINATIONS = list(
-    itertools.product(
-        *(SCHEMA.categorical[name] for name in ("InternetService", "StreamingTV", "Contract")), (0, 1, 30)
-    )
-)
+from experiments import writing
+from retentionjax.data.messages.customers import tenure
 
 
-@pytest.mark.parametrize(("internet", "television", "contract", "tenure"), COMBINATIONS)
-def test_a_brief_says_what_the_training_messages_say(internet, television, contract, tenure):
-    facts = {"InternetService": internet, "StreamingTV": television, "Contract": contract, "tenure": float(tenure)}
-    settings = writing.settings(companies.load("demo"))
-    assert settings is not None
-    brief = settings.brief(facts, None, OfferTerms(0.1))
-    assert brief.facts["plan"] == customers._plan(internet, television, contract)
-    assert brief.facts.get("tenure") == customers.tenure(tenure)
+def test_customers_of_a_run_are_spoken_of_as_its_company_says(tmp_path: Path) -> None:
+    data = epath.Path(run_folders.make(tmp_path / "run") / "data")
+    audience = writing.customers({"data": data})
+    for split, known in audience.facts.items():
+        frame = pd.read_parquet(data / f"artifacts/customers/{split}.parquet")
+        assert [each.get("tenure") for each in known] == [tenure(months) for months in frame["tenure"]]
+        fiber = (frame["InternetService"] == "Fiber optic") & (frame["StreamingTV"] != "Yes")
+        assert [each["plan"] == "fiber internet" for each in known] == fiber.tolist()
+    assert [(each.percent, each.days) for each in audience.offers] == [(0, 30), (5, 30), (10, 30), (20, 30)]

@@ -45,6 +45,16 @@ def test_every_customer_is_decided_about_once_in_their_order(scored, customers):
     assert len(list(scored.glob("part-*"))) == 5  # 250, 250, 120 of the first file; 250, 130 of the second
 
 
+def test_rows_without_ids_are_called_by_their_numbers_and_it_is_said(bundle_folder, customers, tmp_path, capsys):
+    plain = tmp_path / "plain.parquet"
+    table = pq.read_table(customers / "a.parquet")
+    pq.write_table(table.drop_columns("customer_id"), plain, row_group_size=100)
+    arguments = ["score", "--bundle", str(bundle_folder), "--customers", str(plain), "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--rows-per-shard", "250"]) == 0
+    assert "called by the number of its row, from 0" in capsys.readouterr().out
+    assert customer_tables.decisions(tmp_path / "out")["customer_id"].to_pylist() == [str(row) for row in range(620)]
+
+
 def test_each_decision_is_that_of_the_customer_alone(bundle, scored):
     records = customer_tables.table(620).drop_columns("city").to_pylist()
     decisions = customer_tables.decisions(scored).to_pylist()

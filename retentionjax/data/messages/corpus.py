@@ -12,12 +12,11 @@ from itertools import islice
 from random import Random
 
 from retentionjax.data.messages import customers
+from retentionjax.data.messages.customers import Audience
 from retentionjax.data.messages.flaws import FLAWS, spoil
 from retentionjax.data.messages.grammar import MessageDraft, draft, write
-from retentionjax.data.table import Table
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import CHANNELS, Brief, Channel
-from retentionjax.shield.offer import OfferTerms
 
 SOURCE = "messages"
 _BARREN = 20_000
@@ -48,10 +47,9 @@ def generate(
     n: int,
     split: str,
     seed: int,
-    table: Table | None = None,
+    audience: Audience | None = None,
     *,
     channels: Sequence[Channel] = CHANNELS,
-    offers: Sequence[OfferTerms] = customers.OFFERS,
     sender_first: bool = False,
 ) -> list[CorpusMessage]:
     """`n` messages of distinct text, one a brief; briefs as `customers.briefs`.
@@ -60,9 +58,9 @@ def generate(
         sender_first: of SMS and push notifications only those that begin with their sender. Their readers see no other
             letterhead, and a model that has put the sender off forgets it in every thirtieth message.
 
-    Raises DataError for an unknown split, a table without Telco's columns, or more texts than the grammar has.
+    Raises DataError for an unknown split, an audience without offers or customers, or more texts than the grammar has.
     """
-    drafts = _drafts(split, seed, table, channels, offers, sender_first)
+    drafts = _drafts(split, seed, audience, channels, sender_first)
     return [CorpusMessage(brief, write(drafted)) for brief, drafted in islice(drafts, n)]
 
 
@@ -70,11 +68,10 @@ def pairs(
     n: int,
     split: str,
     seed: int,
-    table: Table | None = None,
+    audience: Audience | None = None,
     *,
     flaws: Sequence[str] = FLAWS,
     channels: Sequence[Channel] = CHANNELS,
-    offers: Sequence[OfferTerms] = customers.OFFERS,
     sender_first: bool = False,
 ) -> list[Pair]:
     """`n` preference pairs, as many of each flaw as of any other (if `n` allows).
@@ -89,7 +86,7 @@ def pairs(
     found: list[Pair] = []
     counts = Counter(dict.fromkeys(flaws, 0))
     quota = -(-n // len(flaws))
-    for brief, drafted in _drafts(split, seed, table, channels, offers, sender_first):
+    for brief, drafted in _drafts(split, seed, audience, channels, sender_first):
         if len(found) >= n:
             break
         due = [flaw for flaw in flaws if counts[flaw] < quota]
@@ -105,16 +102,15 @@ def pairs(
 def _drafts(
     split: str,
     seed: int,
-    table: Table | None,
+    audience: Audience | None,
     channels: Sequence[Channel],
-    offers: Sequence[OfferTerms],
     sender_first: bool,
 ) -> Iterator[tuple[Brief, MessageDraft]]:
     """Briefs and drafts without end, no text twice. Raises DataError when new ones have become too rare."""
     rng = Random(f"retentionjax messages {split} {seed}")
     seen: set[str] = set()
     barren = 0
-    for brief in customers.stream(split, seed, table, channels=channels, offers=offers):
+    for brief in customers.stream(split, seed, audience, channels=channels):
         drafted = draft(brief, split, rng)
         text = write(drafted)
         if text in seen:

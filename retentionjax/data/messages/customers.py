@@ -1,21 +1,17 @@
 """Briefs: who is written to, about which offer, through which channel, on whose behalf.
 
-Plan and tenure are a customer's of a Telco table, of the split asked for. What the table does not hold (first name,
-sender, offer, channel, tone) is drawn; names and senders of the test split are met in no other.
+Facts are a customer's of an audience, of the split asked for. What it does not hold (first name, sender, channel, tone)
+is drawn, and of its offers one; names and senders of the test split are met in no other.
 """
 
 import datetime as dt
-import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from random import Random
 
-import numpy as np
-
-from retentionjax.data import splits, synthetic
-from retentionjax.data.table import Table
+from retentionjax.data import splits
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import ANGLES, CHANNELS, TONES, Brief, Channel, Sender
 from retentionjax.shield.offer import OfferTerms
@@ -125,41 +121,49 @@ _WITH_ANGLE = 0.3
 _STREETS = ("12 Harbor Street, Springfield", "480 Mill Road, Riverton", "7 Station Square, Fairview")
 
 
+@dataclass(frozen=True)
+class Audience:
+    """Whom messages are written to, and about what."""
+
+    facts: Mapping[str, Sequence[Mapping[str, str]]]
+    """Split → what is known of each of its customers: fact → its words."""
+    offers: Sequence[OfferTerms] = OFFERS
+    """One of which each message has."""
+
+
 def briefs(
     n: int,
     split: str,
     seed: int,
-    table: Table | None = None,
+    audience: Audience | None = None,
     *,
     channels: Sequence[Channel] = CHANNELS,
-    offers: Sequence[OfferTerms] = OFFERS,
 ) -> list[Brief]:
     """`n` briefs of `split` ("train", "validation", "test"), the same for the same arguments.
 
-    `table` is the whole Telco table, real or synthetic; its own 80/10/10 split (seed 42) says whose facts `split`
-    may use. None: the synthetic customers. Each message has one of `offers`. Raises DataError for an unknown split or
-    channel, no offers, and a table without Telco's columns.
+    Without an audience they are about made-up customers. Raises DataError for an unknown split or channel, and for an
+    audience without offers or customers.
     """
-    return list(islice(stream(split, seed, table, channels=channels, offers=offers), n))
+    return list(islice(stream(split, seed, audience, channels=channels), n))
 
 
 def stream(
     split: str,
     seed: int,
-    table: Table | None = None,
+    audience: Audience | None = None,
     *,
     channels: Sequence[Channel] = CHANNELS,
-    offers: Sequence[OfferTerms] = OFFERS,
 ) -> Iterator[Brief]:
     """Briefs without end; `briefs` is its beginning."""
     if split not in SPLITS:
         raise DataError(f"no split is called {split!r}; allowed: {', '.join(SPLITS)}")
     if not channels or not set(channels) <= set(CHANNELS):
         raise DataError(f"the channels are {', '.join(channels) or 'none'}; allowed: {', '.join(CHANNELS)}")
-    if not offers:
-        raise DataError("no offers to write about are given; at least one is wanted")
+    known = MADE_UP if audience is None else audience
+    facts, offers = known.facts[split], known.offers
+    if not offers or not facts:
+        raise DataError(f"the audience has {len(offers)} offers and {len(facts)} customers; one of each is wanted")
     shares = [_SHARES[each] for each in channels]
-    facts = _facts(table, split) if table is not None else _synthetic_facts(split)
     rng = Random(f"retentionjax briefs {split} {seed}")
     people, companies = ("test", "test") if split == "test" else ("train", "train")
     while True:
@@ -222,31 +226,7 @@ def _angle(channel: Channel, offer: OfferTerms, rng: Random) -> str | None:
     return drawn if channel == "email" or (channel == "sms" and offer.ends is None) else None
 
 
-@functools.cache
-def _synthetic_facts(split: str) -> list[dict[str, str]]:
-    return _facts(synthetic.generate("telco"), split)
-
-
-def _facts(table: Table, split: str) -> list[dict[str, str]]:
-    """Plan and tenure of each customer of the split."""
-    wanted = ("InternetService", "StreamingTV", "Contract", "tenure")
-    if missing := [name for name in wanted if name not in table.frame]:
-        raise DataError(
-            f"{table.name}: has no column {missing[0]!r}; messages take their facts from {', '.join(wanted)}"
-        )
-    rows: np.ndarray = getattr(splits.split(table), split)
-    columns = [table.frame[name].iloc[rows].tolist() for name in wanted]
-    found = []
-    for internet, television, contract, months in zip(*columns, strict=True):
-        facts = {"plan": _plan(str(internet), str(television), str(contract))}
-        if (long := tenure(float(months))) is not None:
-            facts["tenure"] = long
-        found.append(facts)
-    return found
-
-
-def _plan(internet: str, television: str, contract: str) -> str:
-    if internet == "No":
-        return "monthly phone plan" if contract == "Month-to-month" else "phone plan"
-    line = "fiber" if internet == "Fiber optic" else "DSL"
-    return f"{line} TV bundle" if television == "Yes" else f"{line} internet"
+_PLANS = ("phone plan", "monthly phone plan", "DSL internet", "DSL TV bundle", "fiber internet", "fiber TV bundle")
+_CUSTOMERS = [{"plan": plan, "tenure": str(tenure(months))} for plan in _PLANS for months in range(1, 73)]
+MADE_UP = Audience(dict.fromkeys(SPLITS, _CUSTOMERS))
+"""Customers of nobody."""
