@@ -23,17 +23,17 @@ from litestar.types import ControllerRouterHandler
 from serving import openapi
 from serving.console import console_router
 from serving.console.sessions import Sessions
-from serving.domain.admin.controllers import KILL_SWITCH, put_switch, read_switch
-from serving.domain.bundles.controllers import activate_bundle, list_bundles
-from serving.domain.campaigns.controllers import CAMPAIGN, put_campaign, read_campaign, read_lift
-from serving.domain.contacts.controllers import list_due, report_sent
-from serving.domain.customers.controllers import CONSENT, put_consent, read_consent, read_ledger
+from serving.domain.admin import KILL_SWITCH, put_switch, read_switch
+from serving.domain.bundles import activate_bundle, list_bundles
+from serving.domain.campaigns import CAMPAIGN, put_campaign, read_campaign, read_lift
+from serving.domain.contacts import list_due, report_sent
+from serving.domain.customers import CONSENT, put_consent, read_consent, read_ledger
 from serving.domain.decisions import decisions_router
 from serving.domain.decisions.controllers import EXPRESS
-from serving.domain.decisions.warming import warm
-from serving.domain.health.controllers import alive, exposed, ready
-from serving.domain.outcomes.controllers import report
-from serving.domain.variants.controllers import decide_variant, list_variants, propose_variants
+from serving.domain.decisions.simulating import warm
+from serving.domain.health import alive, exposed, ready
+from serving.domain.outcomes import report
+from serving.domain.variants import decide_variant, list_variants, propose_variants
 from serving.engine import Engine
 from serving.express import Express
 from serving.housekeeping import Housekeeping, Probe

@@ -15,8 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from serving.domain.contacts.controllers import due_now
-from serving.domain.contacts.schemas import DuesOut
+from serving.domain.contacts import DuesOut, due_now
 
 EVERY_SECONDS = 15.0
 _AT_ONCE = 100

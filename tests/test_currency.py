@@ -66,7 +66,9 @@ def test_a_printed_decision_and_the_card(made: Path, sign: str, capsys: pytest.C
     printed = capsys.readouterr().out
     assert "(account cap)" in printed
     assert_speaks(printed, sign)
-    assert "$" not in cards.card(bundle.manifest)
+    card = cards.card(bundle.manifest)
+    assert f"Money is in {bundle.company.currency}." in card
+    assert "$" not in card
 
 
 def test_a_report(currency: str, sign: str, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def card(manifest: Manifest) -> str:
         fields=list(_fields(schema_of(manifest.customer, NAME))),
         figures=[_figure(manifest.metrics.get(stage, {}), *rest) for stage, *rest in _FIGURES],
         limits=limits,
+        currency=company.currency,
         multiplier=f"{manifest.multipliers.get('campaign_budget', 0.0):.2f}",
         advice=manifest.advice,
         effects=manifest.effects,

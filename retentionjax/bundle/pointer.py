@@ -165,6 +165,8 @@ def find(source: str | os.PathLike[str]) -> epath.Path:
     for candidate in (folder, *(folder / place for place in MADE_BY)):
         if (candidate / manifest.NAME).exists():
             return candidate
+    if not folder.exists():
+        raise BundleError(f"{folder}: no such folder; a bundle is a folder with a {manifest.NAME}")
     places = " or ".join(MADE_BY)
     raise BundleError(f"{folder}: neither a bundle nor a run with one (in {places})")
 

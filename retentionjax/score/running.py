@@ -1,24 +1,28 @@
 """Running a request to a finished output folder: plan → what is missing of it → score → summary."""
 
 import fcntl
+import importlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.bundle import load
+from retentionjax.bundle import Bundle, load
 from retentionjax.decide.facts import Facts
 from retentionjax.errors import ConfigError
-from retentionjax.score import engines
 from retentionjax.score.plan import OnError, Plan, Shard, columns, describe, find, settle
-from retentionjax.score.scorer import NOTHING, Count, read_count
+from retentionjax.score.scorer import NOTHING, Count, Scorer, read_count
 from retentionjax.tracking import duration, progress
 
 SUMMARY = "summary.json"
+ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Request:
 
     def __post_init__(self) -> None:
         """Refuses an unknown engine and no workers."""
-        if self.engine not in engines.ENGINES:
-            raise ConfigError(f"engine is {self.engine!r}; allowed: {', '.join(engines.ENGINES)}")
+        if self.engine not in ENGINES:
+            raise ConfigError(f"engine is {self.engine!r}; allowed: {', '.join(ENGINES)}")
         if self.workers < 1:
             raise ConfigError(f"workers is {self.workers}; allowed: 1 or more")
 
@@ -97,7 +101,7 @@ def run(request: Request) -> Result:
         rows_now = sum(shard.rows for shard in pending)
         started = time.monotonic()
         if pending:
-            engine = engines.local if request.engine == "local" else engines.ray
+            engine = local if request.engine == "local" else ray
             with progress("score", rows_now, "rows") as bar:
                 engine(bundle, plan, pending, files, folder, bar.advance, workers=request.workers)
         seconds = time.monotonic() - started
@@ -130,3 +134,88 @@ def _only_one(folder: epath.Path) -> Iterator[None]:
         except BlockingIOError:
             raise ConfigError(f"{folder}: another process is scoring into it") from None
         yield
+
+
+Done = Callable[[int], object]
+"""Called with the rows of each finished shard."""
+
+
+def local(
+    bundle: Bundle,
+    plan: Plan,
+    shards: Sequence[Shard],
+    files: Mapping[str, epath.Path],
+    folder: epath.Path,
+    done: Done,
+    *,
+    workers: int,
+) -> None:
+    """Scores in `workers` threads of this process; the first error stops what has not begun."""
+    scorer = Scorer(bundle, plan)
+    scorer.warm()
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = {
+            pool.submit(scorer.score, shard, files[plan.sources[shard.source].name], folder): shard for shard in shards
+        }
+        try:
+            for finished in as_completed(waiting):
+                finished.result()
+                done(waiting[finished].rows)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def ray(
+    bundle: Bundle,
+    plan: Plan,
+    shards: Sequence[Shard],
+    files: Mapping[str, epath.Path],
+    folder: epath.Path,
+    done: Done,
+    *,
+    workers: int,
+) -> None:
+    """Scores by Ray Data: a row a shard, `map_batches` over actors that each load the bundle once.
+
+    Every machine must reach the same paths (a bucket or a shared disk) and have this package installed. A cluster
+    that runs already is used; otherwise Ray starts here with `workers` processors. Raises ConfigError without the
+    extra `ray`.
+    """
+    try:
+        cluster: Any = importlib.import_module("ray")  # an extra, without types, and seconds to import
+        data: Any = importlib.import_module("ray.data")
+    except ImportError:
+        raise ConfigError("--engine ray needs the extra ray: bash scripts/setup.sh ray") from None
+    if not cluster.is_initialized():
+        address = os.environ.get("RAY_ADDRESS")
+        own = {} if address else {"num_cpus": workers}
+        cluster.init(address=address, include_dashboard=False, log_to_driver=False, **own)
+    rows = [{"number": shard.number} for shard in shards]
+    arguments = (
+        str(bundle.folder),
+        plan,
+        {name: os.fspath(path if storage.is_cloud(path) else path.resolve()) for name, path in files.items()},
+        os.fspath(folder if storage.is_cloud(folder) else folder.resolve()),
+    )
+    scored = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        _Worker, fn_constructor_args=arguments, batch_size=1, concurrency=workers
+    )
+    for batch in scored.iter_batches(batch_size=1):
+        done(int(batch["rows"].sum()))
+
+
+class _Worker:
+    """A process of the cluster: the bundle loaded and compiled once, then shard after shard."""
+
+    def __init__(self, bundle: str, plan: Plan, files: Mapping[str, str], folder: str) -> None:
+        self._plan, self._shards = plan, plan.shards
+        self._scorer = Scorer(load(bundle), plan)
+        self._files = {name: storage.as_path(path) for name, path in files.items()}
+        self._folder = storage.as_path(folder)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        shards = [self._shards[int(number)] for number in batch["number"]]
+        for shard in shards:
+            self._scorer.score(shard, self._files[self._plan.sources[shard.source].name], self._folder)
+        return {"rows": np.array([shard.rows for shard in shards])}

@@ -5,7 +5,17 @@ from litestar.exceptions import HTTPException
 from litestar.static_files import create_static_files_router
 
 from serving.console.deciding import decide, show_decide, simulate
-from serving.console.frame import SignedOut, on_defect, on_http, on_refusal, on_signed_out
+from serving.console.frame import (
+    STATIC,
+    SignedOut,
+    on_defect,
+    on_http,
+    on_refusal,
+    on_signed_out,
+    show_sign_in,
+    sign_in,
+    sign_out,
+)
 from serving.console.lifting import show_effect
 from serving.console.overview import (
     change_bundles,
@@ -16,8 +26,6 @@ from serving.console.overview import (
     show_campaign,
     show_safety,
 )
-from serving.console.pages import STATIC
-from serving.console.signing import show_sign_in, sign_in, sign_out
 from serving.console.wordings import decide_wording, propose_wording, show_wordings
 from serving.problems import Problem
 

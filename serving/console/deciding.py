@@ -15,8 +15,7 @@ from litestar.response import Redirect
 from retentionjax.bundle import Bundle
 from retentionjax.shield.brief import CHANNELS, TONES
 from serving.console import people
-from serving.console.frame import Http, currency_of, full_page, is_part, read_form, signed_in
-from serving.console.pages import page
+from serving.console.frame import Http, currency_of, full_page, is_part, page, read_form, signed_in
 from serving.console.people import Person
 from serving.domain.decisions.controllers import ask_of
 from serving.domain.decisions.explaining import explained

@@ -1,21 +1,88 @@
 """What every page needs: who is signed in, what serves, and forms that came from our own pages."""
 
 import asyncio
+import datetime as dt
+import hashlib
+import zoneinfo
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from litestar import Request, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Request, Response, get, post
 from litestar.connection import ASGIConnection
+from litestar.datastructures import Cookie
 from litestar.exceptions import HTTPException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.response import Redirect
 
-from serving.console.pages import page
+from retentionjax.company.money import money as in_words
+from retentionjax.company.money import symbol
 from serving.console.sessions import COOKIE, Session, same
 from serving.ledger import LedgerUnavailable
 from serving.problems import Problem, on_exception
 from serving.security.bodies import check_text
+from serving.security.gate import LONGEST_KEY
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+
+def page(template: str, *, status: int = 200, currency: str = "USD", **values: Any) -> Response[str]:
+    """A page or a part of one, as HTML; money on it is in `currency`."""
+    text = _environment(currency).get_template(template).render(**values)
+    return Response(text, status_code=status, media_type="text/html; charset=utf-8")
+
+
+@cache
+def _environment(currency: str) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(money=partial(money, currency=currency), percent=percent, factor=factor, words=words)
+    environment.globals.update(asset=asset, moment=moment, symbol=symbol(currency))
+    return environment
+
+
+@cache
+def asset(name: str) -> str:
+    """The address of a static file; it changes with the file, so browsers may keep it."""
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/console/static/{name}?v={digest}"
+
+
+def money(micros: float, currency: str) -> str:
+    """2_500_000 → €2.50."""
+    return in_words(micros / 1e6, currency, cents=True)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.123 → 12.3 %."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def moment(when: str | float, zone: str = "") -> str:
+    """A moment for people, ISO 8601 or epoch seconds: 26 Nov 2026, 10:15 UTC, or as the clocks of `zone` show it."""
+    at = dt.datetime.fromisoformat(when) if isinstance(when, str) else dt.datetime.fromtimestamp(when, dt.UTC)
+    at = at.astimezone(zoneinfo.ZoneInfo(zone) if zone else dt.UTC)
+    return f"{at.day} {at:%b %Y, %H:%M} {f'in {zone}' if zone else 'UTC'}"
+
+
+def factor(value: float) -> str:
+    """1.5 → ×1.50."""
+    return f"×{value:.2f}"
+
+
+def words(name: str) -> str:
+    """account_cap → account cap."""
+    return name.replace("_", " ")
+
 
 Http = Request[Any, Any, Any]
 HOME, SIGN_IN = "/console", "/console/sign-in"
@@ -140,3 +207,42 @@ def on_defect(request: Http, error: Exception) -> Response[Any]:
         )
     on_exception(request, error)
     return on_refusal(request, Problem(500, "defect", "The service failed", "Its log says why."))
+
+
+@get("/sign-in")
+async def show_sign_in(request: Http) -> Response[str]:
+    """The form."""
+    return await full_page(request, "sign_in.html", title="Sign in", problem="")
+
+
+@post("/sign-in", status_code=200)
+async def sign_in(request: Http) -> Response[Any]:
+    """Starts a session for the owner of a key; the page says no more than that a key is wrong."""
+    check_origin(request)
+    key = str((await request.form()).get("key", ""))[:LONGEST_KEY].strip()
+    client = request.client
+    try:
+        caller = await request.app.state.gate.identify(key.encode(), client.host if client else "")
+    except Problem as problem:
+        shown = "This key is not known, or was revoked." if problem.status == 401 else problem.detail
+        return await full_page(request, "sign_in.html", title="Sign in", status=problem.status, problem=shown)
+    settings = request.app.state.settings
+    cookie = Cookie(
+        key=COOKIE,
+        value=request.app.state.sessions.start(caller),
+        path="/console",
+        httponly=True,
+        samesite="strict",
+        secure=settings.secure_cookies,
+        max_age=int(settings.session_hours * 3600),
+    )
+    return Redirect(HOME, status_code=303, cookies=[cookie])
+
+
+@post("/sign-out", guards=[signed_in("decide", "report")], status_code=200)
+async def sign_out(request: Http) -> Response[Any]:
+    """Ends the session and forgets the cookie."""
+    await read_form(request)
+    await asyncio.to_thread(request.app.state.sessions.end, request.auth)
+    gone = Cookie(key=COOKIE, value="", path="/console", httponly=True, samesite="strict", max_age=0)
+    return Redirect(SIGN_IN, status_code=303, cookies=[gone])

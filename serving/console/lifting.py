@@ -8,9 +8,8 @@ from typing import Any
 from litestar import Response, get
 
 from retentionjax.company.money import money
-from serving.console.frame import Http, full_page, signed_in
-from serving.console.pages import STATIC, page
-from serving.domain.campaigns.controllers import lift_now
+from serving.console.frame import STATIC, Http, full_page, page, signed_in
+from serving.domain.campaigns import lift_now
 from serving.lift.answer import IntervalOut, LiftOut, WeekOut
 
 WIDTH, HEIGHT = 1040, 260

@@ -12,10 +12,8 @@ from litestar.response import Redirect
 from retentionjax.company.money import money
 from retentionjax.shield.brief import CHANNELS
 from serving.console.frame import Http, currency_of, full_page, read_form, signed_in
-from serving.domain.bundles.controllers import activate, describe
-from serving.domain.bundles.schemas import ActivateIn
-from serving.domain.campaigns.controllers import campaign_now, save_campaign
-from serving.domain.campaigns.schemas import CampaignIn, CampaignOut
+from serving.domain.bundles import ActivateIn, activate, describe
+from serving.domain.campaigns import CampaignIn, CampaignOut, campaign_now, save_campaign
 from serving.fields import IN_WORDS, NAME_PATTERN
 from serving.ledger.types import ApiKey, Change, KillSwitch
 from serving.problems import field_error, invalid

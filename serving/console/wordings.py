@@ -9,8 +9,7 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 
 from serving.console.frame import Http, full_page, read_form, signed_in
-from serving.domain.variants.controllers import decide, propose, variants_now
-from serving.domain.variants.schemas import VariantDecisionIn, VariantIn
+from serving.domain.variants import VariantDecisionIn, VariantIn, decide, propose, variants_now
 from serving.security.bodies import decode
 
 PAGE = "/console/wordings"

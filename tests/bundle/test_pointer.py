@@ -101,7 +101,7 @@ def test_a_run_is_promoted_by_its_complete_bundle(folder: Path, other: Path, tmp
     assert pointer.find(tmp_path / "run") == storage.as_path(tmp_path / "run/bundle/artifacts/bundle")
     shutil.copytree(other, tmp_path / "run/messages/artifacts/bundle")
     assert pointer.promote(tmp_path / "run", tmp_path / "current").id == identity(other)
-    with pytest.raises(BundleError, match="neither a bundle nor a run with one"):
+    with pytest.raises(BundleError, match="no such folder; a bundle is a folder with"):
         pointer.promote(tmp_path / "cache", tmp_path / "current")
 
 

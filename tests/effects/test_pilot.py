@@ -16,7 +16,7 @@ from retentionjax.env import EnvParams, population
 from retentionjax.errors import DataError
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import fit
-from serving.domain.campaigns.schemas import CampaignIn
+from serving.domain.campaigns import CampaignIn
 
 OFFERS = ("hello", "five", "ten", "twenty")
 KNOWN = prior.resolve(

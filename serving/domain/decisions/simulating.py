@@ -1,10 +1,12 @@
 """What if: a decision about facts, a history and constants that need not be true, once or along one of them."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import structlog
 
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.customer import HISTORY
@@ -15,6 +17,7 @@ from retentionjax.errors import DataError, RetentionJaxError
 from serving.domain.decisions.explaining import of_simulated
 from serving.domain.decisions.refusals import problem_of
 from serving.domain.decisions.schemas import (
+    FactValue,
     HistoryIn,
     OfferIn,
     OverridesIn,
@@ -25,7 +28,7 @@ from serving.domain.decisions.schemas import (
 )
 from serving.engine.contract import Ask, Churn, Message, WrongFacts
 from serving.engine.messages import Blocked, Templates
-from serving.engine.slots import Choices, Served
+from serving.engine.slots import Choices, Served, settle
 from serving.problems import FieldError, Problem, field_error, invalid
 from serving.side_work import Check
 
@@ -144,3 +147,18 @@ def _message(ask: Ask, offer: int, bundle: Bundle) -> Message | None:
         return templates.write(templates.brief(ask, offer))
     except Blocked:
         return None
+
+
+_log = structlog.get_logger("serving.decisions")
+
+
+def warm(served: Served) -> None:
+    """Simulates one made-up customer, so that what explains her is compiled."""
+    schema, started = served.bundle.schema, time.perf_counter()
+    names = dict.fromkeys((*schema.features, str(schema.charge)))
+    facts: dict[str, FactValue] = {
+        name: schema.categorical[name][0] if name in schema.categorical else 1 for name in names
+    }
+    simulate(SimulationIn(facts), served)
+    settle()
+    _log.info("explanations are compiled", seconds=round(time.perf_counter() - started, 1))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from retentionjax.decide.customer import unknown
-from serving.domain.campaigns.controllers import campaign_now
+from serving.domain.campaigns import campaign_now
 from serving.domain.decisions.explaining import explain
 from serving.engine.contract import Decision
 from serving.engine.money import Pace, pace

@@ -5,13 +5,45 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, get, post
 from litestar.params import JSONBody, QueryParameter
+from msgspec import Meta
 
-from serving.domain.contacts.schemas import MOST, DueOut, DuesOut, SentIn, SentOut
-from serving.engine.contract import Decision
-from serving.fields import iso
+from serving.engine.contract import Decision, Message, OfferMade
+from serving.fields import CampaignId, CustomerId, DecisionId, MomentOut, iso
 from serving.ledger.types import DAY, DueContact
 from serving.problems import responses
 from serving.security.gate import requires
+
+MOST = 1000
+
+
+class DueOut(msgspec.Struct, frozen=True):
+    """One message to be sent now."""
+
+    decision_id: Annotated[DecisionId, Meta(description="Names the message: whoever sends it sends it once")]
+    customer_id: CustomerId
+    campaign_id: CampaignId
+    send_at: Annotated[MomentOut, Meta(description="Since when it is due")]
+    message: Message
+    offer: OfferMade | None
+
+
+class DuesOut(msgspec.Struct, frozen=True):
+    """The messages that are due, the longest due first."""
+
+    contacts: tuple[DueOut, ...]
+
+
+class SentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was handed to the carrier."""
+
+    decision_ids: Annotated[tuple[DecisionId, ...], Meta(min_length=1, max_length=MOST)]
+
+
+class SentOut(msgspec.Struct, frozen=True):
+    """How many of them were not known as sent."""
+
+    sent: Annotated[int, Meta(ge=0)]
+
 
 LATEST = DAY
 """Seconds after which a message that was not sent is not sent any more; its reservation comes back by itself."""

@@ -1,1 +1,0 @@
-"""Campaigns: their money, their pace."""

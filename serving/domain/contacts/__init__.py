@@ -1,1 +1,0 @@
-"""Contacts that are to be sent now: for whoever sends the messages."""

@@ -1,1 +1,0 @@
-"""One customer: consent, and all that the ledger holds."""

@@ -1,1 +1,0 @@
-"""Is it alive, may it be sent requests, and its metrics."""

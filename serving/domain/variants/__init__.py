@@ -1,1 +1,0 @@
-"""Wordings of messages: proposed, approved, measured."""
