@@ -148,7 +148,7 @@ def is_part(request: Http) -> bool:
 
 
 def currency_of(request: Http) -> str:
-    """Of the company whose bundle serves."""
+    """Currency of the company whose bundle serves."""
     return str(request.app.state.engine.lineup.active.served.bundle.company.currency)
 
 

@@ -229,4 +229,4 @@ def _angle(channel: Channel, offer: OfferTerms, rng: Random) -> str | None:
 _PLANS = ("phone plan", "monthly phone plan", "DSL internet", "DSL TV bundle", "fiber internet", "fiber TV bundle")
 _CUSTOMERS = [{"plan": plan, "tenure": str(tenure(months))} for plan in _PLANS for months in range(1, 73)]
 MADE_UP = Audience(dict.fromkeys(SPLITS, _CUSTOMERS))
-"""Customers of nobody."""
+"""Customers who are nobody."""
