@@ -1,15 +1,18 @@
 """`retentionjax serve --bundle DIR|gs://…|POINTER`: the decision service."""
 
+import contextlib
 import dataclasses
+import functools
 import os
 import secrets
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.settings import Settings, hand_on, parse
+from serving.stem import Stem
 
 if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     import uvicorn
@@ -26,6 +29,14 @@ def main(arguments: Sequence[str]) -> int:
         with demo.prepared([each for each in arguments if each != "--demo"], os.environ) as flags:
             return main(flags)
     settings = parse(arguments, os.environ)
+    os.environ |= kept_programs(settings.database, os.environ)
+    if settings.workers > 1:
+        return _run(settings, "serving.command:app_from_environment")
+    with contextlib.closing(Stem(settings)) as stem:  # it imports while we do
+        return _run(settings, functools.partial(app_from_environment, stem))
+
+
+def _run(settings: Settings, app: "str | Callable[[], Litestar]") -> int:
     import uvicorn
 
     from retentionjax.bundle import pointer
@@ -40,11 +51,10 @@ def main(arguments: Sequence[str]) -> int:
         console_secret=settings.console_secret or secrets.token_urlsafe(32),  # one for all worker processes
     )
     _prepare(settings)
-    os.environ |= kept_programs(settings.database, os.environ)
     print("RetentionJax loads and compiles the bundle; what was compiled before is kept.", flush=True)
     with _listening(settings) as listener:
         config = uvicorn.Config(
-            "serving.command:app_from_environment",
+            app,
             factory=True,
             workers=settings.workers,
             log_config=None,
@@ -80,14 +90,16 @@ def kept_programs(database: str, environment: Mapping[str, str]) -> dict[str, st
     return {"JAX_COMPILATION_CACHE_DIR": str(folder), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
-def app_from_environment() -> "Litestar":
-    """The application of a worker process."""
+def app_from_environment(stem: Stem | None = None) -> "Litestar":
+    """The application of a worker process, whose engines are forked from `stem`, by default one of its own."""
+    settings = parse([], os.environ)
+    stem = stem or Stem(settings)
     from serving.app import create_app
+    from serving.engine import Engine
     from serving.observability import logs
 
-    settings = parse([], os.environ)
     logs.configure(settings.log_level)
-    return create_app(settings)
+    return create_app(settings, engine=functools.partial(Engine, start_process=stem))
 
 
 def _serve(config: "uvicorn.Config", listener: socket.socket) -> None:

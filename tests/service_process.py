@@ -64,11 +64,10 @@ class Service:
             time.sleep(0.05)
 
     def engine(self) -> int:
-        """The number of the engine's process, the only one that the service has started."""
+        """The number of the engine's process, the only one that the service's stem has forked."""
         assert self._process is not None
-        stats = {path.parent.name: path.read_text() for path in Path("/proc").glob("[0-9]*/stat")}
-        parents = {int(number): int(text.rpartition(")")[2].split()[1]) for number, text in stats.items()}
-        (engine,) = [number for number, parent in parents.items() if parent == self._process.pid]
+        (stem,) = _children(self._process.pid)
+        (engine,) = _children(stem)
         return engine
 
     def kill(self) -> None:
@@ -85,6 +84,12 @@ class Service:
 
     def get(self, path: str) -> Answer:
         return Client(self, "").ask("GET", path)
+
+
+def _children(process: int) -> list[int]:
+    stats = {path.parent.name: path.read_text() for path in Path("/proc").glob("[0-9]*/stat")}
+    parents = {int(number): int(text.rpartition(")")[2].split()[1]) for number, text in stats.items()}
+    return [number for number, parent in parents.items() if parent == process]
 
 
 class Client:

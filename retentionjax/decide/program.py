@@ -90,14 +90,14 @@ class Decider:
         """Whether the bundle has the policy for any budget, so that conditions may name a multiplier."""
         return self.bundle.any_budget is not None
 
-    def warm(self, *, baseline: bool = True) -> None:
-        """Compiles every size: the policy (that for any budget, where there is one), and with `baseline` the simple
-        rule too. Raises BundleError for a damaged policy."""
+    def warm(self, sizes: Sequence[int] | None = None, *, policy: bool = True, baseline: bool = True) -> None:
+        """Compiles `sizes`, by default all: the `policy` (that for any budget, where there is one) and the simple rule,
+        the `baseline`. Raises BundleError for a damaged policy."""
         multiplier = 1.0 if self.any_budget else None
-        for size in self.sizes:
+        for size in self.sizes if sizes is None else sizes:
             nothing = np.zeros((size, len(self.bundle.schema.features)))
             features = Features(("",) * size, np.ones(size), nothing)
-            for by_rule in (False, True)[: 1 + baseline]:
+            for by_rule in [False] * policy + [True] * baseline:
                 self.decide(features, unknown(size), self.open(size, multiplier=multiplier), by_rule=by_rule)
 
     def open(

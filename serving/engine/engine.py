@@ -9,13 +9,11 @@ import asyncio
 import contextlib
 import functools
 import itertools
-import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -40,10 +38,10 @@ from serving.engine.wire import (
 from serving.ledger import LedgerUnavailable
 from serving.ledger.types import BundleSlot, SlotName
 from serving.observability.metrics import Metrics
-from serving.settings import Settings, hand_on
+from serving.settings import Settings
+from serving.stem import Process, Stem
 
-_MODULE = "serving.engine.process"
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds before an engine that ended is started again
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0  # seconds before an engine that ended is started again
 _ANSWER_SECONDS = 3.0  # the engine may take to say how it is
 _MARGIN = 5.0  # seconds that the engine may take to end beyond the time to drain
 _AT_ONCE = 128
@@ -51,43 +49,16 @@ _AT_ONCE = 128
 _log = structlog.get_logger("serving.engine")
 
 
-class Process(Protocol):
-    """What is asked of a process; `subprocess.Popen` is one."""
-
-    @property
-    def pid(self) -> int:
-        """Number of the process."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit code once it has ended. Raises subprocess.TimeoutExpired."""
-
-    def kill(self) -> None:
-        """Ends it at once."""
-
-
-def start_process(settings: Settings, *sockets: int) -> Process:
-    """The engine's process, which inherits its ends of the two `sockets`, by file descriptor."""
-    # A micro-batch is too little work to be worth handing to other threads; a language model's is not.
-    lone = {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "false", "NPROC": "1"} if settings.messages == "template" else {}
-    environment = {**lone, **os.environ}
-    hand_on(settings, environment)
-    return subprocess.Popen(
-        # -P: never a folder of this name where the service was started
-        [sys.executable, "-P", "-m", _MODULE, *map(str, sockets)],
-        env=environment,
-        pass_fds=sockets,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 class Engine:
     """One of each worker process. The bundles are here too, uncompiled, for whoever explains."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, start_process: Callable[..., Process] = start_process
+        self, settings: Settings, metrics: Metrics, start_process: Callable[..., Process] | None = None
     ) -> None:
-        """`start_process(settings, control, decisions)`: what runs `serving.engine.process.serve` at these sockets."""
-        self._settings, self._metrics, self._start_process = settings, metrics, start_process
+        """`start_process(settings, control, decisions)`: what runs `serving.engine.process.serve` at these sockets;
+        None: a stem of the engine's own."""
+        self._settings, self._metrics = settings, metrics
+        self._start_process = start_process or Stem(settings)
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._control: Link | None = None
@@ -254,6 +225,8 @@ class Engine:
             self._keeper.cancel()
         if self._process is not None:
             await asyncio.to_thread(_end, self._process)
+        if isinstance(self._start_process, Stem):
+            await asyncio.to_thread(self._start_process.close)
 
     async def _answered(self) -> None:
         """Waits until nothing is asked any more."""

@@ -4,11 +4,7 @@ Nothing stands between the service's event loop and the writer: no second loop, 
 Python's lock while a micro-batch is made.
 """
 
-import contextlib
 import math
-import os
-import select
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,10 +17,9 @@ from retentionjax.decide.facts import Row
 from serving.engine.contract import Ask, DeadlineExceeded, EngineError, Given, NotRunning
 from serving.engine.drafts import Draft
 from serving.engine.slots import Served
-from serving.engine.wire import Answered, Frames, Packet, Wanted, failed, frame
-from serving.ledger.types import SlotName
+from serving.engine.wire import Answered, Frames, Packet, Pipe, Wanted, failed, frame
+from serving.ledger.types import Clock, SlotName
 
-_BYTES = 1 << 18  # of a read
 _SHARE = 0.5  # of the last micro-batch is waited for: the service reads and answers the other half meanwhile
 _log = structlog.get_logger("serving.engine")
 
@@ -67,18 +62,17 @@ class Inbox:
         self,
         wait_seconds: float,
         largest: int,
-        connection: socket.socket,
+        pipe: Pipe,
         make: Callable[[Wanted], Job],
+        monotonic: Clock = time.monotonic,
     ) -> None:
         """`largest` micro-batch; `wait_seconds` is the longest that one is waited for to fill. `make` a job, or raise
-        what keeps it from being one."""
-        self._wait, self._largest = wait_seconds, largest
-        self._connection, self._make = connection, make
+        what keeps it from being one. `monotonic` gives seconds, as `Wanted.at`."""
+        self._wait, self._largest, self._monotonic = wait_seconds, largest, monotonic
+        self._pipe, self._make = pipe, make
         self._frames = Frames(Wanted)
         self._jobs: deque[Job] = deque()
-        self._woken, self._waker = os.pipe()
-        os.set_blocking(self._waker, False)
-        self._open, self._closed = True, False
+        self._closed = False
         self._last = 1
 
     def __len__(self) -> int:
@@ -87,7 +81,7 @@ class Inbox:
     def close(self) -> None:
         """The end: no more jobs; `gather` gives what is left and then None."""
         self._closed = True
-        self._wake()
+        self._pipe.wake()
 
     def put_back(self, jobs: list[Job]) -> None:
         """Puts jobs back before all others, in their order."""
@@ -119,12 +113,12 @@ class Inbox:
         self._say(said)
 
     def _fill(self, wanted: int) -> None:
-        until = time.monotonic() + self._wait
-        while len(self._jobs) < wanted and not self._closed and (left := until - time.monotonic()) > 0:
+        until = self._monotonic() + self._wait
+        while len(self._jobs) < wanted and not self._closed and (left := until - self._monotonic()) > 0:
             self._look(left)
 
     def _take(self) -> Gathered:
-        gathered, skipped, now = Gathered(), [], time.monotonic()
+        gathered, skipped, now = Gathered(), [], self._monotonic()
         customers: set[Any] = set()
         while self._jobs and len(gathered.jobs) < self._largest:
             job = self._jobs.popleft()
@@ -141,28 +135,12 @@ class Inbox:
         self._last = max(1, len(gathered.jobs))
         return gathered
 
-    # --- the socket -------------------------------------------------------------------------------------------
-
-    def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full of calls to wake up already
-            os.write(self._waker, b".")
+    # --- the pipe ---------------------------------------------------------------------------------------------
 
     def _look(self, seconds: float | None = None) -> None:
-        """Takes in what comes by the socket; waits until something does, from another thread too, `seconds` at most."""
-        watched: list[Any] = [self._woken, *([self._connection] if self._open else [])]
-        ready, _, _ = select.select(watched, [], [], seconds)
-        if self._woken in ready:
-            os.read(self._woken, 4096)
-        if self._connection in ready:
-            self._say([refused for each in self._read() if (refused := self._refused(each)) is not None])
-
-    def _read(self) -> list[Wanted]:
-        try:
-            data = self._connection.recv(_BYTES)
-        except ConnectionError:
-            data = b""
-        self._open = bool(data)
-        return self._frames.of(data)
+        """Takes in what comes; waits until something does, or `close` is called, `seconds` at most."""
+        wanted = self._frames.of(self._pipe.receive(seconds))
+        self._say([refused for each in wanted if (refused := self._refused(each)) is not None])
 
     def _refused(self, wanted: Wanted) -> Packet | None:
         """Takes a question in; or what to answer where it cannot be."""
@@ -179,8 +157,7 @@ class Inbox:
 
     def _say(self, packets: list[Packet]) -> None:
         if packets:
-            with contextlib.suppress(ConnectionError):  # the service is gone, and with it whoever asked
-                self._connection.sendall(b"".join(map(frame, packets)))
+            self._pipe.send(b"".join(map(frame, packets)))
 
 
 def answered(number: int, given: Given, *, dry_run: bool) -> Answered:

@@ -1,15 +1,13 @@
-"""The engine's process: `python -m serving.engine.process SOCKET SOCKET`, started by `serving.engine.engine`.
+"""The engine's process, forked from `serving.stem`.
 
-By the first socket come bundles to put to work and the end, by the second nothing but decisions (`Inbox`). The process
+By the first socket come bundles to put to work and the end, by the second nothing but decisions (`Writer`). The process
 ends when it is told to, or when the service's process is gone; signals are the service's business.
 """
 
 import asyncio
 import functools
 import os
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
@@ -22,12 +20,9 @@ from retentionjax.bundle import pointer
 from retentionjax.decide.program import SIZES
 from retentionjax.decide.variants import Write
 from retentionjax.errors import ConfigError, RetentionJaxError
-from serving.engine.contract import WrongFacts
-from serving.engine.inbox import Inbox, Job
 from serving.engine.messages import ApprovedWordings
 from serving.engine.proposing import Proposer
 from serving.engine.slots import Lineup, Served, Slot, follow
-from serving.engine.steps import Steps
 from serving.engine.wire import (
     Drain,
     LineupChange,
@@ -36,16 +31,15 @@ from serving.engine.wire import (
     Scrape,
     Scraped,
     Serving,
+    SocketPipe,
     ToEngine,
-    Wanted,
     failed,
     frame,
 )
 from serving.engine.writer import Writer
 from serving.ledger import Ledger
-from serving.ledger.types import BundleSlot, Clock, SlotName, Slots
+from serving.ledger.types import BundleSlot, Clock, KillSwitch, SlotName, Slots
 from serving.observability import logs
-from serving.observability.logs import DecisionLogWriter
 from serving.observability.metrics import Metrics
 from serving.settings import Settings, parse
 
@@ -71,10 +65,8 @@ class Host:
         self._proposer = (
             Proposer(ledger, settings, self._metrics, load_writer) if settings.messages == "model" else None
         )
-        self._inbox = Inbox(settings.batch_wait_ms / 1000, max(sizes), decisions, self._job)
-        steps = Steps(ledger, settings, self._metrics, None if self._proposer is None else self._proposer.want)
-        log = DecisionLogWriter(on=settings.log_level in ("debug", "info"))
-        self._writer = Writer(ledger, self._inbox, steps, self._metrics, log)
+        sends = None if self._proposer is None else self._proposer.want
+        self._writer = Writer(ledger, settings, self._metrics, SocketPipe(decisions), max(sizes), sends=sends)
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: Slots | None = None
@@ -126,23 +118,6 @@ class Host:
                 _log.error("the writer's thread has ended")
                 self.ended.set()
             await asyncio.sleep(_LOOK_SECONDS)
-
-    # --- decisions, by the writer's thread ---------------------------------------------------------------------
-
-    def _job(self, wanted: Wanted) -> Job:
-        """Raises WrongFacts."""
-        lineup = self._writer.lineup
-        slot, served = lineup.route(wanted.ask.customer_id)
-        ask = served.own(wanted.ask)
-        try:
-            row = served.encode(ask)
-        except WrongFacts:
-            if slot == "active":
-                raise
-            slot, served = "active", lineup.active.served  # the canary may want other facts
-            row = served.encode(ask)
-        deadline = wanted.at + self._settings.deadline_ms / 1000
-        return Job(wanted.number, ask, slot, served, row, wanted.at, deadline)
 
     # --- bundles ----------------------------------------------------------------------------------------------
 
@@ -232,8 +207,18 @@ class Host:
         begun = time.perf_counter()
         _log.info("a bundle is loaded and compiled", bundle=path)
         served = await asyncio.to_thread(functools.partial(Served.load, path, self._sizes))
+        if await asyncio.to_thread(self._switch) == "baseline":
+            await self._compile_rule(served)
+        else:
+            self._run(self._compile_rule(served))
         _log.info("the bundle is compiled", bundle=path, seconds=round(time.perf_counter() - begun, 1))
         return Slot(path, served)
+
+    async def _compile_rule(self, served: Served) -> None:
+        """What decides under the kill switch's `baseline` only, so that nobody waits for it at the start; a switch that
+        comes sooner has its decision compile what it needs."""
+        for size in self._sizes:  # one by one: a drain waits for one at most
+            await asyncio.to_thread(served.decider.warm, (size,), policy=False)
 
     async def _beside(self, lineup: Lineup, stored: Slots) -> Lineup:
         """A lineup with the canary and the shadow that were there before."""
@@ -269,6 +254,10 @@ class Host:
             self._store(stored)
         return replace(stored, active=BundleSlot(pointed.name, os.fspath(pointed)))
 
+    def _switch(self) -> KillSwitch:
+        with self._ledger.read() as reader:
+            return reader.kill_switch()
+
     def _store(self, slots: Slots) -> None:
         with self._ledger.transaction() as tx:
             tx.set_slots(slots)
@@ -284,7 +273,7 @@ class Host:
         """Ends the threads, after what waits was decided within `drain_seconds`."""
         for task in self._tasks:
             task.cancel()
-        self._inbox.close()
+        self._writer.close()
         if self._proposer is not None:
             self._proposer.stop()
         await asyncio.to_thread(self._writer.join, max(1.0, self._settings.drain_seconds))
@@ -320,16 +309,9 @@ async def serve(
         await asyncio.to_thread(ledger.close)
 
 
-def main() -> None:
+def main(control: socket.socket, decisions: socket.socket) -> None:
     """Runs with the settings of the environment."""
-    for each in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group of processes; the service drains us
-        signal.signal(each, signal.SIG_IGN)
     settings = parse([], os.environ)
     logs.configure(settings.log_level)
-    control, decisions = (socket.socket(fileno=int(each)) for each in sys.argv[1:3])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, control, decisions))
-
-
-if __name__ == "__main__":
-    main()

@@ -94,12 +94,12 @@ class Served:
     """Safe to share between threads."""
 
     def __init__(self, bundle: Bundle, sizes: Sequence[int] = SIZES, *, warm: bool = True) -> None:
-        """Compiles, which takes seconds, unless `warm` is false. Raises BundleError for a policy that gives no numbers,
-        which only shows when it is compiled."""
+        """Compiles the policy, which takes seconds, unless `warm` is false. Raises BundleError for one that gives no
+        numbers, which only shows when it is compiled."""
         self.bundle, self.id = bundle, bundle.manifest.id
         self.decider = Decider(bundle, sizes)
         if warm:
-            self.decider.warm()
+            self.decider.warm(baseline=False)
         self.costs = Costs(bundle)
         self.choices = Choices(bundle)
         self.rules: Rules | None = bundle.rules

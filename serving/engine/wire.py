@@ -4,8 +4,12 @@ A frame is four bytes of length and a message; all that is said within one turn 
 """
 
 import asyncio
+import contextlib
+import os
+import select
+import socket
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -17,6 +21,7 @@ from serving.ledger import LedgerError, LedgerUnavailable
 from serving.ledger.types import SlotName, Slots
 
 _LENGTH = 4  # bytes
+_BYTES = 1 << 18  # of a read
 
 
 class Packet(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -143,9 +148,54 @@ class Frames:
         return found
 
 
+class Pipe(Protocol):
+    """The end of a thread that waits for what it is asked."""
+
+    def receive(self, seconds: float | None) -> bytes:
+        """What came; waits for it `seconds` at most, for good with None. Empty where nothing came: in time, before
+        somebody called `wake`, or ever, the other end being gone."""
+
+    def send(self, data: bytes) -> None:
+        """Sends all of it; into the void once the other end is gone."""
+
+    def wake(self) -> None:
+        """Ends a wait, from any thread."""
+
+
+class SocketPipe:
+    """`Pipe` over a socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection, self._open = connection, True
+        self._woken, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
+
+    def receive(self, seconds: float | None) -> bytes:
+        watched: list[Any] = [self._woken, *([self._connection] if self._open else [])]
+        ready, _, _ = select.select(watched, [], [], seconds)
+        if self._woken in ready:
+            os.read(self._woken, 4096)
+        if self._connection not in ready:
+            return b""
+        try:
+            data = self._connection.recv(_BYTES)
+        except ConnectionError:
+            data = b""
+        self._open = bool(data)
+        return data
+
+    def send(self, data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):  # the service is gone, and with it whoever asked
+            self._connection.sendall(data)
+
+    def wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full of calls to wake up already
+            os.write(self._waker, b".")
+
+
 class Link(asyncio.Protocol):
-    """One end. `received` is given each message of the `kind` it understands; `lost` is called when the other end is
-    gone."""
+    """The end of an event loop. `received` is given each message of the `kind` it understands; `lost` is called when
+    the other end is gone."""
 
     def __init__(self, kind: Any, received: Callable[[Any], None], lost: Callable[[], None]) -> None:
         self._frames = Frames(kind)

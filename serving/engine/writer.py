@@ -2,34 +2,53 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
 
+from retentionjax.decide.variants import Kind
+from serving.engine.contract import WrongFacts
 from serving.engine.drafts import Draft
 from serving.engine.inbox import Done, Inbox, Job
 from serving.engine.messages import ApprovedWordings
 from serving.engine.money import pace
-from serving.engine.slots import Lineup
+from serving.engine.slots import Lineup, Served
 from serving.engine.steps import BatchResult, Steps
+from serving.engine.wire import Pipe, Wanted
 from serving.ledger import Ledger, LedgerError
-from serving.ledger.types import MICROS, CampaignView
+from serving.ledger.types import MICROS, CampaignView, Clock
 from serving.observability.logs import DecisionLine, DecisionLogWriter
 from serving.observability.metrics import Metrics, ScoreDrift
+from serving.settings import Settings
 
 _log = structlog.get_logger("serving.engine")
 _SHOW_SECONDS = 1.0  # between two looks at a campaign's money
 
 
 class Writer:
-    """Runs `steps` for what the inbox gathers, under the lineup of the moment."""
+    """Decides what comes by a pipe, micro-batch after micro-batch, under the lineup of the moment."""
 
     lineup: Lineup
     """What serves, since `start`."""
 
-    def __init__(self, ledger: Ledger, inbox: Inbox, steps: Steps, metrics: Metrics, log: DecisionLogWriter) -> None:
-        self._ledger, self._inbox, self._steps, self._metrics, self._decisions = ledger, inbox, steps, metrics, log
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        metrics: Metrics,
+        pipe: Pipe,
+        largest: int,
+        *,
+        sends: Callable[[Served, Kind], None] | None = None,
+        monotonic: Clock = time.monotonic,
+    ) -> None:
+        """`largest` micro-batch; `sends` is told of the kind of each message that a decision sends."""
+        self._ledger, self._settings, self._metrics, self._monotonic = ledger, settings, metrics, monotonic
+        self._inbox = Inbox(settings.batch_wait_ms / 1000, largest, pipe, self._job, monotonic)
+        self._steps = Steps(ledger, settings, metrics, sends)
+        self._decisions = DecisionLogWriter(on=settings.log_level in ("debug", "info"))
+        self._thread = threading.Thread(target=self.run, name="writer", daemon=True)
         self._swapping = threading.Lock()
         self._drift: dict[str, ScoreDrift] = {}
         self._shown: dict[str, float] = {}
@@ -40,7 +59,7 @@ class Writer:
         return self._thread.is_alive()
 
     def start(self, lineup: Lineup) -> None:
-        """Starts the thread."""
+        """Starts the thread, which calls `run`."""
         self.lineup = lineup
         self._thread.start()
 
@@ -56,12 +75,17 @@ class Writer:
         with self._swapping:
             self.lineup = replace(self.lineup, wordings=wordings)
 
+    def close(self) -> None:
+        """The end: nothing more is taken, and `run` returns once what waits is decided."""
+        self._inbox.close()
+
     def join(self, seconds: float) -> None:
         """Waits for the thread to end."""
         if self.alive:
             self._thread.join(seconds)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Decides until `close` is called."""
         while (gathered := self._inbox.gather()) is not None:
             lineup = self.lineup
             try:
@@ -73,6 +97,21 @@ class Writer:
             self._inbox.answer(made.results)
             self._note(made)
             self._watch(lineup)
+
+    def _job(self, wanted: Wanted) -> Job:
+        """Raises WrongFacts."""
+        lineup = self.lineup
+        slot, served = lineup.route(wanted.ask.customer_id)
+        ask = served.own(wanted.ask)
+        try:
+            row = served.encode(ask)
+        except WrongFacts:
+            if slot == "active":
+                raise
+            slot, served = "active", lineup.active.served  # the canary may want other facts
+            row = served.encode(ask)
+        deadline = wanted.at + self._settings.deadline_ms / 1000
+        return Job(wanted.number, ask, slot, served, row, wanted.at, deadline)
 
     def _watch(self, lineup: Lineup) -> None:
         """Takes the canary back when it passes a limit: at once here, and in the ledger for the other processes."""
@@ -100,7 +139,7 @@ class Writer:
         self._metrics.queue("decisions", len(self._inbox))
         for stage, seconds in made.seconds.items():
             self._metrics.stage(stage, seconds)
-        now = time.monotonic()
+        now = self._monotonic()
         lines: list[DecisionLine] = []
         scores: dict[str, list[float]] = {}
         for job, result in made.results:

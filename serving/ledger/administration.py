@@ -211,11 +211,12 @@ def end_session(connection: Connection, session: str, ends_at: float, now: float
 
 
 def lease(connection: Connection, name: str, holder: str, seconds: float, now: float) -> bool:
-    """Takes or keeps a lease; False while another holder's lasts."""
+    """Takes or keeps a lease; False while another holder's lasts, which is never longer than `seconds` from now,
+    though it was taken before the clock was set back."""
     found = connection.rows(_SWITCH, f"lease {name}")
     if found:
         held, until = found[0][0].rsplit(" ", 1)
-        if held != holder and now < float(until):
+        if held != holder and now < float(until) <= now + seconds:
             return False
     connection.run(_SET_SWITCH, f"lease {name}", f"{holder} {now + seconds}", now)
     return True

@@ -154,7 +154,12 @@ class Ledger:
         Raises ConfigError for a URL that is none, LedgerUnavailable if it cannot be reached in `wait_seconds`, and
         LedgerError if a newer program wrote it, or if it is a file that is not there and `create` is false.
         """
-        ledger = cls(opening.source(url, wait_seconds, create=create), clock, wait_seconds)
+        return cls.on(opening.source(url, wait_seconds, create=create), clock=clock, wait_seconds=wait_seconds)
+
+    @classmethod
+    def on(cls, source: Source, *, clock: Clock, wait_seconds: float = 5.0) -> "Ledger":
+        """Opens a database, brought to this program's schema. Raises as `open`."""
+        ledger = cls(source, clock, wait_seconds)
         try:
             migrating.migrate(ledger._writer)
         except BaseException:

@@ -56,7 +56,8 @@ _SET_CONSENT = """
 _OUTCOME = "INSERT INTO outcomes (decision_id, kind, happened_at, recorded_at, status) VALUES (?, ?, ?, ?, ?)"
 _UNSENT = """
     SELECT decision_id, campaign_id, channel, reserved_micros FROM contacts
-    WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND send_at > ?"""  # the index says both
+    WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND send_at > ?
+        AND sent_at IS NULL"""  # the index says both states; what was sent stays sent, though the clock be set back
 _CANCEL = "UPDATE contacts SET state = 'cancelled', planned = 0, reserved_micros = 0 WHERE decision_id = ?"
 _SENT = "UPDATE contacts SET sent_at = ? WHERE decision_id = ? AND sent_at IS NULL"
 _OVERDUE = """

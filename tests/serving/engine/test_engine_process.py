@@ -7,6 +7,8 @@ ones here start the real process.
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from random import Random
@@ -172,3 +174,25 @@ def test_an_engine_that_is_killed_is_started_again(folder: Path, tmp_path: Path)
         ledger.close()
 
     asyncio.run(main())
+
+
+def test_an_engine_that_starts_again_compiles_nothing(folder: Path, tmp_path: Path) -> None:
+    """Counted in a process of its own, by JAX's events: what another process compiled is read."""
+    count = """
+import collections, sys
+import jax
+counted = collections.Counter()
+jax.monitoring.register_event_listener(lambda event, **_: counted.update([event.rpartition("/")[2]]))
+from serving.engine.slots import Served
+Served.load(sys.argv[1], (1,)).decider.warm(policy=False)
+print(counted["cache_misses"], counted["cache_hits"])
+"""
+    kept = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    run = [sys.executable, "-c", count, str(folder)]
+    first, again = (
+        subprocess.run(run, env={**os.environ, **kept}, check=True, capture_output=True, text=True).stdout.split()
+        for _ in range(2)
+    )
+    assert int(first[0]) > 3
+    assert again[0] == "0"
+    assert int(again[1]) > 3

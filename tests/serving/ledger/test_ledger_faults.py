@@ -127,6 +127,17 @@ def test_a_writer_that_does_not_end_is_not_waited_for_for_ever(database: str, cl
     second.close()
 
 
+def test_a_lease_outlives_no_clock_that_is_set_back(ledger: Ledger, clock: FrozenClock) -> None:
+    clock.now += 30 * 86_400
+    with ledger.transaction() as tx:
+        assert tx.lease("webhook", "before", 60)
+        assert not tx.lease("webhook", "after", 60)
+    clock.now -= 30 * 86_400
+    with ledger.transaction() as tx:
+        assert tx.lease("webhook", "after", 60)
+        assert not tx.lease("webhook", "before", 60)
+
+
 @pytest.fixture
 def frail() -> Iterator[postgres_server.Server]:
     """A PostgreSQL server that the test may stop."""

@@ -153,6 +153,18 @@ def test_consent_taken_back_cancels_the_planned_contact_of_that_channel_only(
     assert money(ledger) == (0, FULL)
 
 
+def test_what_was_sent_is_not_cancelled_though_the_clock_be_set_back(ledger: Ledger, clock: FrozenClock) -> None:
+    (contact,) = record(ledger, decision("ann"))
+    clock.now += 60
+    with ledger.transaction() as tx:
+        assert tx.sent([contact]) == 1
+    clock.now = START - DAY
+    with ledger.transaction() as tx:
+        assert tx.set_consent("ann", "email", "denied", source="test") == 0
+    assert money(ledger) == (0, FULL)
+    assert view(ledger, START).contacts_days_ago == (0,)
+
+
 def test_a_cancelled_contact_frees_its_day(ledger: Ledger, clock: FrozenClock) -> None:
     record(ledger, decision("ann", delay=3))
     with ledger.transaction() as tx:
