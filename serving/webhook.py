@@ -7,15 +7,19 @@ time and body, in the header `RetentionJax-Signature: t=SECONDS,v1=HEX`. One wor
 
 import asyncio
 import hmac
+import http.client
 import time
+import urllib.error
 import urllib.request
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 
 from serving.domain.contacts import DuesOut, due_now
+from serving.ledger import LedgerUnavailable
 
 EVERY_SECONDS = 15.0
 _AT_ONCE = 100
@@ -29,6 +33,7 @@ class Webhook:
 
     def __init__(self, state: Any) -> None:
         self._state, self._name = state, str(uuid.uuid4())
+        self._address: str = state.settings.webhook
 
     async def run(self) -> None:
         """Runs until it is cancelled. What fails is logged, counted and tried again."""
@@ -38,7 +43,7 @@ class Webhook:
                     pass
             except Exception as error:  # noqa: BLE001 - whatever it is, the next round must come
                 self._state.metrics.housekeeping_failed("webhook", error)
-                _log.warning("the webhook failed", error=type(error).__name__)
+                _log.warning("the webhook failed", again_in_seconds=EVERY_SECONDS, **self._why(error))
             await asyncio.sleep(EVERY_SECONDS)
 
     def once(self) -> int:
@@ -53,12 +58,26 @@ class Webhook:
                 tx.sent([each.decision_id for each in due])
         return len(due)
 
+    def _why(self, error: Exception) -> dict[str, Any]:
+        """What a person needs to know of a failure: of the address its host alone, since the rest may hold a secret,
+        and of the answer its status alone, since what it says is the receiver's."""
+        why: dict[str, Any] = {"error": type(error).__name__}
+        if isinstance(error, urllib.error.HTTPError):
+            why["answered"] = error.code
+        elif isinstance(error, urllib.error.URLError):
+            why["reason"] = str(error.reason)
+        elif isinstance(error, OSError | LedgerUnavailable):
+            why["reason"] = str(error)
+        elif not isinstance(error, http.client.HTTPException | ValueError):  # these quote the address
+            why["exc_info"] = error
+        return why if isinstance(error, LedgerUnavailable) else {"host": urlsplit(self._address).hostname, **why}
+
     def _post(self, body: bytes) -> None:
         settings = self._state.settings
         headers = {"Content-Type": "application/json"}
         if settings.webhook_secret:
             headers["RetentionJax-Signature"] = signature(settings.webhook_secret, body, int(time.time()))
-        request = urllib.request.Request(settings.webhook, body, headers, method="POST")  # noqa: S310 - http(s), checked
+        request = urllib.request.Request(self._address, body, headers, method="POST")  # noqa: S310 - http(s), checked
         with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
             pass
 

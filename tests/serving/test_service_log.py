@@ -4,14 +4,19 @@ import io
 import json
 import logging
 import re
+from email.message import Message
+from http.client import InvalidURL
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+from urllib.error import HTTPError, URLError
 
 import pytest
 import structlog
 
 from serving.observability import logs
 from serving.observability.logs import DecisionLine, DecisionLogWriter
+from serving.webhook import Webhook
 
 
 @pytest.fixture
@@ -110,3 +115,19 @@ def test_no_write_is_larger_than_what_a_pipe_keeps_whole() -> None:
         line.decision_id for line in lines
     ]
     assert len(written) < len(lines) / 4
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (HTTPError("http://a/S3CRET", 503, "S3CRET", Message(), None), {"error": "HTTPError", "answered": 503}),
+        (URLError(ConnectionRefusedError(111, "refused")), {"error": "URLError", "reason": "[Errno 111] refused"}),
+        (TimeoutError("timed out"), {"error": "TimeoutError", "reason": "timed out"}),
+        (InvalidURL("/S3CRET"), {"error": "InvalidURL"}),
+    ],
+)
+def test_a_webhook_that_fails_is_named_without_its_secrets(error: Exception, said: dict[str, object]) -> None:
+    state = SimpleNamespace(
+        settings=SimpleNamespace(webhook="https://user:S3CRET@hooks.example:8443/S3CRET?key=S3CRET")
+    )
+    assert Webhook(state)._why(error) == {"host": "hooks.example", **said}
