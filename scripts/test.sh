@@ -24,8 +24,13 @@ check() { # check NAME COMMAND…
 shopt -s nullglob
 check "ruff check" .venv/bin/ruff check --quiet .
 check "ruff format" .venv/bin/ruff format --quiet --check .
-check "mypy" .venv/bin/mypy --no-error-summary
 check "shellcheck" .venv/bin/shellcheck scripts/*.sh .ci/run
+
+# Types are checked beside the tests: towards the end one of the workers has nothing left to do.
+types=$(mktemp)
+.venv/bin/mypy --no-error-summary > "$types" 2>&1 &
+mypy=$!
+trap 'kill "$mypy" 2> /dev/null || true; rm -f "$types"' EXIT
 
 # Two workers where there are two cores; a file's tests stay together, for they share what JAX compiled,
 # and files keep the order of tests/conftest.py, the longest first.
@@ -33,6 +38,11 @@ workers=0
 [ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ] || workers=2
 status=0
 .venv/bin/python -m pytest --numprocesses "$workers" --dist loadfile --no-loadscope-reorder "$@" || status=$?
+if ! wait "$mypy"; then
+    cat "$types"
+    failed+=("mypy")
+fi
+trap 'rm -f "$types"' EXIT
 if [ ${#failed[@]} -gt 0 ]; then
     printf '[test] failed beside the tests: %s\n' "${failed[*]}" >&2
     status=1

@@ -1,5 +1,6 @@
 """What every test shares: the CPU, checked array shapes, fixed seeds, and the real data where there is any."""
 
+import gc
 import os
 import random
 import sys
@@ -17,9 +18,11 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Tests that run for moments are compiled in a third of the time; with -m, slow tests run what users run. Decided here,
 # and handed on to xdist's workers: a folder's own conftest.py may start JAX before pytest is configured.
 if "PYTEST_XDIST_WORKER" not in os.environ and not any(argument.startswith("-m") for argument in sys.argv[1:]):
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+    flags = ("backend_optimization_level=0", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
+    os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_{flag}" for flag in flags))
 
 import hypothesis
+import jax
 import numpy as np
 import pytest
 from bucket_server import bucket, storage_server
@@ -40,9 +43,9 @@ hypothesis.settings.load_profile("suite")
 
 # The longest files, so that none of them is left for one worker at the end.
 FIRST = (
-    "experiments/test_smoke.py",
     "serving/test_faults.py",
     "experiments/test_train.py",
+    "experiments/test_language_stages.py",
     "language/test_ppo.py",
     "evaluation/test_optimum.py",
 )
@@ -51,6 +54,34 @@ FIRST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first; test.sh keeps xdist from reordering them by their number of tests."""
     items.sort(key=lambda item: [not item.path.match(file) for file in FIRST])
+
+
+class Memory:
+    """Keeps a worker small: what JAX compiled for one file hardly serves the next, and all of it together is 5 GB."""
+
+    limit = 2_000_000_000
+    """Bytes in memory at which everything compiled is forgotten."""
+    step = 500_000_000
+    """Bytes that must have come since the last time."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Looks between two files."""
+        if nextitem is not None and nextitem.path != item.path and resident() > self.limit:
+            jax.clear_caches()
+            gc.collect()
+            self.limit = max(Memory.limit, resident() + self.step)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has each worker look after its memory."""
+    config.pluginmanager.register(Memory())
+
+
+def resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not say."""
+    statistics = Path("/proc/self/statm")
+    return int(statistics.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statistics.exists() else 0
 
 
 @pytest.fixture(autouse=True)
