@@ -78,7 +78,7 @@ class EvaluateConfig:
     """Campaigns on the training customers from which the bandit learns."""
     t_learner: TLearner = TLearner()
     worlds: int = doubt.WORLDS
-    """Draws of the effects, none of which taught the policy, in which every policy is judged."""
+    """Draws of the effects, none of which taught the policy, in which every policy is judged; 1: as believed."""
     doubt_customers: int = 2000
     """Held-out customers at most who are played in each of them."""
     optimum_customers: int = 64
@@ -154,7 +154,9 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
 
 
 def some_worlds(config: EvaluateConfig, params: EnvParams) -> EnvParams:
-    """`params` with at most so many worlds as are asked for."""
+    """`params` with at most so many worlds as are asked for; where one is, that which is as believed."""
+    if config.worlds == 1:
+        return worlds.as_believed(params)
     return worlds.rows(params, slice(None, config.worlds))
 
 
@@ -163,8 +165,8 @@ def doubt_of(
 ) -> doubt.Doubt:
     """What the policies gain in worlds that taught none of them; of the one world there may be, `episodes` tell."""
     if worlds.count(held_out) == 1:
-        value = {name: played.value.mean(axis=1, keepdims=True) for name, played in episodes.items()}
-        return doubt.judge(value, episodes["ppo"].spend.mean(axis=1, keepdims=True), seed=config.seed)
+        value = {name: doubt.by_world(played.value, 1) for name, played in episodes.items()}
+        return doubt.judge(value, doubt.by_world(episodes["ppo"].spend, 1), seed=config.seed)
     key = jax.random.key(config.seed + 3)
     with progress("play in every world", len(policies), "policies") as bar:
         found = doubt.measure(held_out, policies, key, customers=config.doubt_customers, seed=config.seed)

@@ -66,7 +66,7 @@ def measure(
     spend: dict[str, Table] = {}
     for policy in policies:
         episodes = play(env, params, policy, key, replicates=replicates, advance=advance)
-        value[policy.name], spend[policy.name] = (_by_world(each, number) for each in (episodes.value, episodes.spend))
+        value[policy.name], spend[policy.name] = (by_world(each, number) for each in (episodes.value, episodes.spend))
     return judge(value, spend[ours], ours=ours, seed=seed)
 
 
@@ -97,7 +97,7 @@ def chance(gain: Table, bootstrap: Bootstrap) -> float:
     return float((bootstrap.means(gain) > 0).mean())
 
 
-def _by_world(values: npt.ArrayLike, number: int) -> Table:
+def by_world(values: npt.ArrayLike, number: int) -> Table:
     """Mean of each customer in each world; f64[customers, worlds] of [customers, replicates]."""
     found = np.asarray(values, np.float64)
     return found.reshape(len(found), -1, number).mean(axis=1)
