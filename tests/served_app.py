@@ -70,7 +70,7 @@ def serve(folder: Path, bundle: Path, **changed: Any) -> Iterator[Running]:
         keys = {role: tx.create_key(f"test {role}", role)[1] for role in ROLES}
     logs.configure("critical")
     app = create_app(settings, clock=clock, engine=functools.partial(engines.engine, clock=clock))
-    with mock.patch.object(Served, "load", engines.load), _listening(app) as url:
+    with mock.patch.object(Served, "load", engines.load), listening(app) as url:
         yield Running(url, app, keys, ledger, clock)
     ledger.close()
 
@@ -97,7 +97,8 @@ def example(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _listening(app: Litestar) -> Iterator[str]:
+def listening(app: Litestar) -> Iterator[str]:
+    """The address of `app`, which is served by a thread."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(

@@ -51,7 +51,9 @@ class Service:
 
     def start(self, *, wait: bool = True) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=dict(os.environ))
+            # Here every program is kept: the next start reads what this one compiled, be it ever so small.
+            environment = os.environ | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
         if wait:
             self.wait_until_ready()
 

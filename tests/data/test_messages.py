@@ -27,8 +27,8 @@ from retentionjax.shield import OfferTerms
 from retentionjax.shield.brief import ANGLES
 
 SPLITS = ("train", "validation", "test")
-COUNT = 667
-"""Messages of each split: 2,000 in all."""
+COUNT = 400
+"""Messages of each split: 1,200 in all."""
 
 
 @pytest.fixture(scope="module")

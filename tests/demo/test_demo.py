@@ -1,13 +1,18 @@
 """The demonstration that comes with the package: whole, of today's format, and alive within moments of an install."""
 
 import asyncio
+import functools
 import json
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
+import engines
 import httpx
 import numpy as np
 import pytest
+from litestar.testing import TestClient
 from service_process import Service
 
 from retentionjax import bundle as bundles
@@ -16,8 +21,12 @@ from retentionjax.bundle import cards, manifest
 from retentionjax.bundle.customer import HISTORY
 from retentionjax.errors import BundleError
 from serving import demo as served
+from serving.app import create_app
+from serving.engine import process
+from serving.engine.slots import Served
+from serving.first_start import prepare
 from serving.ledger import Ledger
-from serving.settings import Settings
+from serving.settings import Settings, parse
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +77,14 @@ def test_the_report_is_a_page_of_its_own(tmp_path: Path, capsys: pytest.CaptureF
     assert "Of what can be gained" in page or "attainable" in page
 
 
+@pytest.fixture
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the batch sizes two, for weeks and service together: to compile each takes a second."""
+    monkeypatch.setattr(Served, "load", engines.load)
+    monkeypatch.setattr(served.process, "serve", functools.partial(process.serve, sizes=engines.SIZES))
+
+
+@pytest.mark.usefixtures("compiled_once")
 def test_simulated_weeks_have_decisions_answers_and_departures(tmp_path: Path, bundle: bundles.Bundle) -> None:
     settings = Settings(
         bundle=str(demo.BUNDLE), database=f"sqlite:///{tmp_path}/ledger.db", deadline_ms=60_000.0, log_level="error"
@@ -89,7 +106,38 @@ def test_simulated_weeks_have_decisions_answers_and_departures(tmp_path: Path, b
     assert 0 < sum(row.churned_at is not None for row in rows) < len(people)
 
 
-def test_the_service_answers_what_the_terminal_says(tmp_path: Path) -> None:
+def as_recorded(answer: dict[str, Any]) -> bool:
+    """Whether the service's answer is the decision that was recorded."""
+    recorded = json.loads(demo.DECISION.read_text(encoding="utf-8"))
+    assert answer["propensity"] == pytest.approx(recorded["propensity"], abs=1e-3)
+    return (answer["decision"], answer["offer"]["name"]) == (recorded["decision"], recorded["offer"])
+
+
+@pytest.mark.usefixtures("compiled_once")
+def test_the_service_answers_what_the_terminal_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `serve --demo` sets up, in this process; the command itself is run at night."""
+    few = json.loads(demo.PEOPLE.read_text(encoding="utf-8"))[:8]
+    live = served.live
+    monkeypatch.setattr(served, "live", lambda settings, _people: live(settings, few))
+    environment = {"JAX_COMPILATION_CACHE_DIR": "unused"}
+    with served.prepared(["--log-level", "error"], environment) as flags:
+        settings = parse(flags, environment)
+        assert "SIMULATED" in capsys.readouterr().out
+        ledger = Ledger.open(settings.database, clock=time.time)
+        made = prepare(ledger, settings)
+        ledger.close()
+        with TestClient(create_app(settings, engine=functools.partial(engines.engine, clock=time.time))) as client:
+            client.headers["Authorization"] = f"Bearer {made.admin_key}"
+            answer = client.post("/v1/decisions", json=json.loads(demo.REQUEST.read_text(encoding="utf-8")))
+            assert answer.status_code == 200, answer.text
+            assert as_recorded(answer.json())
+            assert client.get(f"/v1/campaigns/{served.CAMPAIGN}").json()["campaign_id"] == served.CAMPAIGN
+
+
+@pytest.mark.slow
+def test_the_command_that_serves_answers_what_the_terminal_says(tmp_path: Path) -> None:
     """`serve --demo` as a user starts it; its key is in what it prints."""
     service = Service(demo.BUNDLE, "unused", tmp_path / "log")
     service._command = [*service._command[: service._command.index("serve") + 1], "--demo", "--port", str(service.port)]
@@ -100,13 +148,8 @@ def test_the_service_answers_what_the_terminal_says(tmp_path: Path) -> None:
         key = printed.split("shown this once:\n")[1].split()[0]
         header = {"Authorization": f"Bearer {key}"}
         url, body = f"http://127.0.0.1:{service.port}", demo.REQUEST.read_bytes()
-        answer = httpx.post(
-            f"{url}/v1/decisions", content=body, headers={**header, "Content-Type": "application/json"}, timeout=60
-        ).json()
-        recorded = json.loads(demo.DECISION.read_text(encoding="utf-8"))
-        assert answer["decision"] == recorded["decision"]
-        assert answer["offer"]["name"] == recorded["offer"]
-        assert answer["propensity"] == pytest.approx(recorded["propensity"], abs=1e-3)
+        typed = header | {"Content-Type": "application/json"}
+        assert as_recorded(httpx.post(f"{url}/v1/decisions", content=body, headers=typed, timeout=60).json())
         campaigns = httpx.get(f"{url}/v1/campaigns/{served.CAMPAIGN}", headers=header, timeout=60).json()
         assert campaigns["campaign_id"] == served.CAMPAIGN
     finally:

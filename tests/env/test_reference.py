@@ -178,7 +178,7 @@ def by_name(step: Any) -> Any:
 
 
 def stacked(trees: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *trees)
 
 
 def potentials(params: EnvParams) -> jax.Array:

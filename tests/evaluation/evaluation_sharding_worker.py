@@ -6,13 +6,12 @@ import os
 # Compiling is most of the time, and unoptimised code compiles in half of it.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
-import bundles
 import campaigns
 import jax
 import numpy as np
 
 from retentionjax.env import EnvParams, RetentionEnv
-from retentionjax.evaluation import rollout, sharding
+from retentionjax.evaluation import baselines, rollout, sharding
 
 rollout.CHUNK = 50
 
@@ -24,7 +23,7 @@ def main() -> None:
     def advance(episodes: int) -> None:
         found["advanced"] += episodes
 
-    policy = bundles.trained(wait_bias=-2.0).policy
+    policy = baselines.random(0.7)
     one = rollout.play(RetentionEnv(), params, policy, key, replicates=13)
     many = sharding.play(RetentionEnv(), params, policy, key, replicates=13, advance=advance)
     same = all(np.array_equal(a, b) for a, b in zip(one, many, strict=True))

@@ -59,7 +59,7 @@ def test_greedy_that_foresees_fatigue_expects_less_of_a_second_contact(cohort):
 
 
 def test_a_multiplier_makes_greedy_choosier(env, cohort):
-    free, dear = (play(env, cohort, baselines.greedy(multiplier), KEY, replicates=16) for multiplier in (0.0, 2.0))
+    free, dear = (play(env, cohort, baselines.greedy(multiplier), KEY, replicates=32) for multiplier in (0.0, 2.0))
     assert dear.spend.mean() < 0.7 * free.spend.mean()
 
 
@@ -71,8 +71,8 @@ def test_every_rule_can_be_set_to_spend_the_same(env, cohort):
 
 
 def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
-    with pytest.raises(ConfigError, match=r"policy random spends \$.* at hyperparameter 0.5; allowed: \$0.10"):
-        spend_exactly(baselines.random(), env, cohort, 0.1, low=0.0, high=0.5, key=KEY, replicates=5)
+    with pytest.raises(ConfigError, match=r"policy random spends .* a customer at hyperparameter 0.5; allowed: 0.10"):
+        spend_exactly(baselines.random(), env, cohort, 0.1, low=0.0, high=0.5, key=KEY, replicates=32)
 
 
 def test_the_bandit_counts_its_contacts_and_finds_the_acceptance_rates(env, cohort):
@@ -80,7 +80,7 @@ def test_the_bandit_counts_its_contacts_and_finds_the_acceptance_rates(env, coho
     counts = np.asarray(bandit.parameters.counts)
     assert counts.sum() > 8 + 500
     assert (counts >= 1).all()
-    episodes = play(env, cohort, bandit, jax.random.key(12), replicates=200)
+    episodes = play(env, cohort, bandit, jax.random.key(12), replicates=16)
     made, accepted = episodes.made.sum((0, 1)), episodes.accepted.sum((0, 1))
     best = int(np.argmax(made))
     believed = counts[best, 0] / counts[best].sum()
@@ -91,7 +91,7 @@ def test_the_uplift_learner_sees_an_effect_that_is_there(env, cohort):
     """In a world where an accepted offer all but stops churn and everyone accepts, contacting beats waiting."""
     kind = cohort.replace(hazard_multiplier=jnp.full(4, 0.01), contact_cost=0.0, fatigue_hazard=0.0)
     kind = kind.replace(population=cohort.population.replace(accept_probability=jnp.full(64, 0.99)))
-    log = uplift.log_random_contacts(env, kind, KEY, episodes=32_768)
+    log = uplift.log_random_contacts(env, kind, KEY, episodes=16_384)
     assert np.mean(log.arm > 0) == pytest.approx(0.5, abs=0.03)
     models = uplift.fit(log, offers=4, trees=20, depth=2, learning_rate=0.2, seed=0)
     gain = np.asarray(uplift.predicted_uplift(models, jnp.asarray(log.observation[:2000])))

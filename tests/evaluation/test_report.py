@@ -11,7 +11,7 @@ import run_folders
 from retentionjax import cli
 from retentionjax.env import record
 from retentionjax.errors import DataError
-from retentionjax.evaluation.report import assumptions, command, content, page, playing, run_folder
+from retentionjax.evaluation.report import assumptions, command, content, page, playing, run_folder, verdict
 
 ALL = {
     "summary",
@@ -37,6 +37,12 @@ def run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def played(run):
     return playing.played(run_folder.read(run))
+
+
+@pytest.fixture(scope="module")
+def text(run) -> str:
+    """The page of the run, without parity."""
+    return rendered(run)
 
 
 def rendered(folder: Path, played=None) -> str:
@@ -97,22 +103,21 @@ def test_figures_are_those_of_the_artifacts(run, tmp_path, played):
     ],
 )
 def test_the_verdict_follows_the_intervals(tmp_path, source, uplift, lead, title):
-    folder = run_folders.make(tmp_path / "run", source=source, uplift=uplift, lead=lead)
-    text = rendered(folder)
+    found = run_folder.read(run_folders.make(tmp_path / "run", source=source, uplift=uplift, lead=lead))
+    text = page.render(page.Report(found, (verdict.section(found, None),), 0))
     verdicts = ("Pilot the learned policy", "Use the simple rule", "Do not switch this policy on", "Rehearsal only")
     assert [each for each in verdicts if each in text] == [title]
 
 
-def test_synthetic_data_are_said_in_a_red_banner_the_title_and_the_data(tmp_path, run):
-    text = rendered(run_folders.make(tmp_path / "run", source="synthetic"))
-    assert 'class="banner"' in text
-    assert "(synthetic data)</title>" in text
-    assert "Made by the embedded generator: customers" in text
-    assert 'class="banner"' not in rendered(run)
+def test_synthetic_data_are_said_in_a_red_banner_the_title_and_the_data(tmp_path, text):
+    synthetic = rendered(run_folders.make(tmp_path / "run", source="synthetic"))
+    assert 'class="banner"' in synthetic
+    assert "(synthetic data)</title>" in synthetic
+    assert "Made by the embedded generator: customers" in synthetic
+    assert 'class="banner"' not in text
 
 
-def test_optional_stages_are_shown_where_they_were_run(run, tmp_path):
-    text = rendered(run)
+def test_optional_stages_are_shown_where_they_were_run(run, text, tmp_path):
     assert "not computed in this run" in text
     for stage in ("frontier", "stress", "hillstrom"):
         assert f"python -m experiments.{stage} demo" in text
@@ -173,9 +178,8 @@ def test_parity_follows_the_customers_facts(run, played):
     json.dumps(played.to_dict(), allow_nan=False)
 
 
-def test_every_constant_of_the_environment_is_explained(run):
+def test_every_constant_of_the_environment_is_explained(text):
     assert set(assumptions.MEANING) == set(record.names())
-    text = rendered(run)
     assert all(name.replace("_", "_<wbr>") in text for name in record.names())
 
 

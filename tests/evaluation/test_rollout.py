@@ -42,8 +42,8 @@ def test_policies_differ_only_after_a_contact(env, cohort):
 
 def test_expected_churn_has_the_mean_of_sampled_churn(env, cohort):
     policy = baselines.threshold(0.25)
-    sampled = play(env, cohort, policy, KEY, replicates=300)
-    expected = play(RetentionEnv(expected_churn=True), cohort, policy, jax.random.key(4), replicates=300)
+    sampled = play(env, cohort, policy, KEY, replicates=128)
+    expected = play(RetentionEnv(expected_churn=True), cohort, policy, jax.random.key(4), replicates=128)
     for column in ("value", "spend", "contacts", "revenue", "retained", "end_charge"):
         a, b = getattr(sampled, column), getattr(expected, column)
         error = np.sqrt(a.var(axis=1).mean() / a.size + b.var(axis=1).mean() / b.size)
@@ -82,9 +82,9 @@ def test_days_add_up_to_the_campaign(env, cohort):
 
 
 def test_masked_policies_break_no_rule(env, cohort):
-    episodes = play(env, cohort, baselines.random(0.2), KEY, replicates=50)
+    episodes = play(env, cohort, baselines.random(0.2), KEY, replicates=16)
     assert episodes.contacts.mean() > 2
     for rule in ("cooldown_violations", "fatigue_violations", "account_violations"):
         assert not getattr(episodes, rule).any(), rule
-    unmasked = play(RetentionEnv(masked=False), cohort, baselines.random(0.2), KEY, replicates=50)
+    unmasked = play(RetentionEnv(masked=False), cohort, baselines.random(0.2), KEY, replicates=16)
     assert unmasked.cooldown_violations.sum() > 0

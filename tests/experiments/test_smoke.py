@@ -1,4 +1,8 @@
-"""The whole pipeline once, as a user runs it: preset `smoke` on synthetic customers, twice, then a decision."""
+"""The whole pipeline once, as a user runs it: preset `smoke` on synthetic customers, twice, then a decision.
+
+It takes minutes, so it runs at night. Each time the tests run, `test_train` goes through the stages that decide, and
+`test_language_stages` through those that write.
+"""
 
 import json
 import os
@@ -16,7 +20,7 @@ from experiments import pipeline
 from experiments.config import STAGES
 from retentionjax import cli, demo, storage
 
-pytestmark = pytest.mark.timeout(2400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 POLICIES = ("ppo", "never", "random", "threshold", "thompson", "uplift", "greedy", "greedy_fatigue")
 
@@ -105,7 +109,6 @@ def test_a_second_run_skips_every_stage(finished, capsys):
     assert capsys.readouterr().out.count("skipped") == len(STAGES)
 
 
-@pytest.mark.slow
 def test_a_killed_training_ends_where_the_uninterrupted_one_does(finished, tmp_path):
     """`--resume` from the checkpoint of iteration 2 gives the very same parameters and metrics."""
     folder, _ = finished
@@ -135,7 +138,6 @@ def made(run: epath.Path, stage: str) -> dict[str, object]:
     return {key: value for key, value in figures.items() if "seconds" not in key} | hashes
 
 
-@pytest.mark.slow
 def test_a_pipeline_in_a_bucket_killed_in_stage_after_stage_makes_what_one_on_disk_makes(finished, bucket, tmp_path):
     whole, _ = finished
     command = ["experiments.pipeline", "smoke", "--data", "synthetic", "--runs", f"{bucket}/runs"]
@@ -242,13 +244,7 @@ def test_the_bundle_is_compared_on_customers_a_user_brings(finished, capsys):
     assert "Contract" in capsys.readouterr().err
 
 
-def first_hour(command):
-    """A command of the README; a stage of its own at smoke size takes long."""
-    is_long = command.startswith("python -m experiments.stress")
-    return pytest.param(command, marks=pytest.mark.slow if is_long else ())
-
-
-@pytest.mark.parametrize("command", [first_hour(each) for each in commands("experiments/README.md")])
+@pytest.mark.parametrize("command", commands("experiments/README.md"))
 def test_the_commands_of_the_first_hour_work(finished, command, monkeypatch, capsys):
     folder, _ = finished
     words = command.replace("demo", "smoke").split()

@@ -67,7 +67,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "facts": [{"fact": "plan", "column": "plan"}],
         },
     )
-    return rj.train(company, tmp_path_factory.mktemp("runs") / "acme", flags=SMALL)
+    # As believed, so that each policy is compiled once and not three times; worlds are played in `test_doubt`.
+    flags = (*SMALL, "--evaluate.worlds", "1")
+    return rj.train(company, tmp_path_factory.mktemp("runs") / "acme", flags=flags)
 
 
 def test_every_stage_is_done_and_nothing_is_claimed_without_a_log(run: Any) -> None:
@@ -77,6 +79,41 @@ def test_every_stage_is_done_and_nothing_is_claimed_without_a_log(run: Any) -> N
     assert run.summary["policy"]["worlds"] == 128  # the half of the prior's draws that judges
     assert run.summary["policy"]["violations_masked"] == 0
     assert 0 <= run.summary["evaluate"]["probability_beats_never"] <= 1
+
+
+POLICIES = ("ppo", "never", "random", "threshold", "thompson", "uplift", "greedy", "greedy_fatigue")
+
+
+def test_summaries_hold_the_keys_by_which_runs_are_compared(run: Any) -> None:
+    assert {"cv_auc", "cv_ece", "cv_brier", "cv_log_loss"} <= run.summary["churn"].keys()
+    policy = {"spend_ratio", "violations_masked", "violations_raw_per_contact", "multiplier_campaign_budget"}
+    assert policy | {"train_seconds", "env_steps"} <= run.summary["policy"].keys()
+    compared = run.summary["evaluate"]
+    for name in POLICIES:
+        for key in ("net_value", "spend", "uplift", "nrr"):
+            low, middle, high = (compared[f"{key}_{name}{end}"] for end in ("_low", "", "_high"))
+            assert low <= middle <= high, (key, name)
+        if name != "ppo":
+            paired = compared["net_value_ppo"] - compared[f"net_value_{name}"]
+            assert compared[f"paired_ppo_minus_{name}"] == pytest.approx(paired, rel=1e-5, abs=1e-3)
+
+
+def test_masked_policies_break_no_rule(run: Any) -> None:
+    full = json.loads(Path(run.folder, "evaluate/artifacts/evaluation.json").read_text())
+    assert full["policies"].keys() == set(POLICIES)
+    for name, metrics in full["policies"].items():
+        assert metrics["account_violations"]["mean"] == 0, name
+        assert not metrics["cooldown_violations"]["mean"], name
+        assert not metrics["fatigue_violations"]["mean"], name
+
+
+def test_pictures_and_metrics_are_written(run: Any) -> None:
+    folder = Path(run.folder)
+    for picture in ("policy/artifacts/learning_curve.png", "evaluate/artifacts/pacing.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    lines = [json.loads(line) for line in (folder / "policy/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert list((folder / "policy/tensorboard").iterdir())
 
 
 def test_decisions_about_a_table_are_in_the_companys_words(run: Any) -> None:
@@ -116,7 +153,8 @@ def test_given_again_it_skips_what_is_done_however_the_path_is_spelt(
     run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(run.folder)
-    assert cli.main(["train", "company/../company/company.yaml", "--out", run.folder, *SMALL]) == 0
+    command = ["train", "company/../company/company.yaml", "--out", run.folder, *SMALL, "--evaluate.worlds", "1"]
+    assert cli.main(command) == 0
     assert capsys.readouterr().out.count("skipped") == 8
 
 

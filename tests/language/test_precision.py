@@ -70,7 +70,7 @@ def test_logits_and_gradients_are_near_float32_and_the_stream_is_float32(
         states = forward.upper(decoder, below, mask, positions, layers=2, adapter=adapter)
         return -forward.log_probs(decoder, states.reshape(-1, 64), tokens.reshape(-1), 1.0)[0].mean()
 
-    found, wanted = (jax.value_and_grad(loss)(adapter, decoder) for decoder in (half, full))
+    found, wanted = (jax.jit(jax.value_and_grad(loss))(adapter, decoder) for decoder in (half, full))
     assert found[0] != wanted[0]
     np.testing.assert_allclose(found[0], wanted[0], rtol=BFLOAT16_STEP)
     for name in adapter.a:

@@ -114,7 +114,7 @@ def test_the_states_below_the_adapter_are_kept_end_token_included() -> None:
 def test_a_request_draws_the_same_whoever_shares_its_batch() -> None:
     answer = sampler.Sampler(DECODER, ADAPTER, multiple=4)
     together = answer(PROMPTS, CONFIG, seeds=[7, 8, 9])
-    for number, prompt in enumerate(PROMPTS):
+    for number, prompt in enumerate(PROMPTS[:2]):  # padded to another width than together, and to the same
         alone = answer([prompt], CONFIG, seeds=[7 + number])
         np.testing.assert_array_equal(alone.tokens[0], together.tokens[number])
         np.testing.assert_allclose(alone.log_probs[0], together.log_probs[number], atol=1e-4)

@@ -14,7 +14,7 @@ import pytest
 from retentionjax.errors import ConfigError
 from retentionjax.score.running import Request, run
 
-ROWS, SHARD, KILLS = 30_000, 1_000, 2
+ROWS, SHARD = 30_000, 1_000
 
 
 def command(bundle: Path, customers: Path, out: Path) -> list[str]:
@@ -29,12 +29,13 @@ def parts(out: Path) -> int:
 
 
 @pytest.mark.timeout(300)
-def test_no_row_is_lost_or_decided_twice(bundle_folder, tmp_path):
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_no_row_is_lost_or_decided_twice(bundle_folder, tmp_path, kills):
     customers = customer_tables.write(tmp_path / "customers.parquet", ROWS, row_group=3_300)
     run(Request(bundle_folder, customers, tmp_path / "whole", rows_per_shard=SHARD))
     out, luck = tmp_path / "killed", random.Random(5)
     seen = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = subprocess.Popen(command(bundle_folder, customers, out), stderr=subprocess.DEVNULL)
         enough = seen + luck.randint(1, 9)
         while parts(out) < enough and process.poll() is None:

@@ -1,5 +1,7 @@
 """The rules files: typed, versioned, and nothing in them is ignored."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,14 @@ TEXT = "Northwind: 10% off for 30 days{}. Reply YES. Reply STOP to opt out."
 
 
 def shipped(language: str | None = None) -> dict[str, Any]:
+    return deepcopy(_shipped(language))
+
+
+@cache
+def _shipped(language: str | None) -> dict[str, Any]:
     path = DEFAULT if language is None else DEFAULT.with_name(f"rules.{language}.yaml")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
 
 
 def copy(folder: Path, *, general: dict[str, Any] | None = None, english: dict[str, Any] | None = None) -> Path:

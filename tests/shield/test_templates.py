@@ -16,15 +16,15 @@ from retentionjax.shield.brief import CHANNELS, TONES
 
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_templates_pass_for_every_offer_tone_and_name(channel: str) -> None:
-    terms = ((30, None), (365, dt.date(2026, 12, 31)))
-    for offer, tone, name, (days, ends) in itertools.product(OFFERS, TONES, (None, *NAMES), terms):
+    terms = itertools.cycle(((30, None), (365, dt.date(2026, 12, 31)), (365, None), (30, dt.date(2026, 12, 31))))
+    for (offer, tone, name), (days, ends) in zip(itertools.product(OFFERS, TONES, (None, *NAMES)), terms, strict=False):
         brief = Brief(channel, replace(offer, days=days, ends=ends), SENDER, tone, name, {"plan": "fiber internet"})
         text = render(brief)
         assert check(text, brief).passed, text
         assert grounded(text, brief), text
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(briefs())
 def test_templates_pass_for_any_customer(brief: Brief) -> None:
     text = render(brief)

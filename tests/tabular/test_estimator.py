@@ -15,6 +15,7 @@ from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.estimator import ChurnClassifier
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning:sklearn")  # of its own checks
 @parametrize_with_checks([ChurnClassifier(n_estimators=10, learning_rate=0.3, min_child_weight=1.0, cv=2)])
 def test_what_scikit_learn_expects_of_a_classifier(estimator: Any, check: Any) -> None:
     check(estimator)

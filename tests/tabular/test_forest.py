@@ -1,7 +1,7 @@
 """The JAX forest gives XGBoost's own predictions: gaps, categories, thresholds, every way of calling it."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.ensemble import DEEPEST
 
-TYPES = ["q", "q", "c", "c", "c"]
+TYPES = ("q", "q", "c", "c", "c")
 CATEGORIES = (3, 40, 200)  # split one against the rest, in two words of bits, in seven
 
 
@@ -40,7 +40,9 @@ def _label(x: np.ndarray) -> np.ndarray:
     return (score > np.median(score)).astype(np.int64) ^ (np.random.default_rng(9).random(len(x)) < 0.1)
 
 
-def _train(rounds: int = 12, types: list[str] = TYPES, **parameters: Any) -> xgboost.Booster:
+@cache
+def _train(rounds: int = 12, types: tuple[str, ...] = TYPES, **parameters: Any) -> xgboost.Booster:
+    """Trained once for all tests that ask for the same; none changes it."""
     x = _rows(3_000)[:, : len(types)]
     settings = {"objective": "binary:logistic", "learning_rate": 0.4, "nthread": 1, **parameters}
     if settings.get("booster") != "gblinear":
@@ -48,11 +50,15 @@ def _train(rounds: int = 12, types: list[str] = TYPES, **parameters: Any) -> xgb
     label = _label(_rows(3_000))
     if settings["objective"] == "multi:softprob":
         label = label + (x[:, 0] > 2)
-    return xgboost.train(settings, xgboost.DMatrix(x, label, feature_types=types, enable_categorical=True), rounds)
+    return xgboost.train(
+        settings, xgboost.DMatrix(x, label, feature_types=list(types), enable_categorical=True), rounds
+    )
 
 
 def _oracle(booster: xgboost.Booster, x: np.ndarray) -> np.ndarray:
-    return booster.predict(xgboost.DMatrix(x, feature_types=TYPES[: x.shape[1]], enable_categorical=True, nthread=1))
+    return booster.predict(
+        xgboost.DMatrix(x, feature_types=list(TYPES[: x.shape[1]]), enable_categorical=True, nthread=1)
+    )
 
 
 def _predict(booster: xgboost.Booster, x: np.ndarray) -> np.ndarray:
@@ -75,7 +81,7 @@ def booster() -> xgboost.Booster:
         {"base_score": 0.9},
         {"num_parallel_tree": 3, "subsample": 0.5},
         {"gamma": 1e9},  # every tree is a single leaf
-        {"tree_method": "exact", "types": ["q", "q"]},
+        {"tree_method": "exact", "types": ("q", "q")},
         {"objective": "reg:squarederror"},
         {"objective": "reg:squarederror", "base_score": -3.0},
     ],
@@ -100,7 +106,7 @@ def _same_bits(found: np.ndarray, expected: np.ndarray) -> None:
 
 def _margins(booster: xgboost.Booster, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The forest's and XGBoost's sums of trees."""
-    matrix = xgboost.DMatrix(x, feature_types=TYPES[: x.shape[1]], enable_categorical=True, nthread=1)
+    matrix = xgboost.DMatrix(x, feature_types=list(TYPES[: x.shape[1]]), enable_categorical=True, nthread=1)
     return np.asarray(jax.jit(forest.margin)(forest.compile(booster), x)), booster.predict(matrix, output_margin=True)
 
 
@@ -210,7 +216,7 @@ def test_interpolation_is_numpys_beyond_the_ends_and_on_the_knots() -> None:
     ("make", "message"),
     [
         (lambda: _train(booster="dart", rate_drop=0.5), "booster 'dart'; allowed: gbtree"),
-        (lambda: _train(types=["q", "q"], booster="gblinear"), "booster 'gblinear'; allowed: gbtree"),
+        (lambda: _train(types=("q", "q"), booster="gblinear"), "booster 'gblinear'; allowed: gbtree"),
         (
             lambda: _train(objective="multi:softprob", num_class=3),
             "objective 'multi:softprob'; allowed: binary:logistic",
@@ -236,7 +242,7 @@ def test_several_targets_are_refused() -> None:
 def test_early_stopping_is_followed_by_slicing() -> None:
     x = _rows(2_000)
     parts = [
-        xgboost.DMatrix(x[rows], _label(x)[rows], feature_types=TYPES, enable_categorical=True)
+        xgboost.DMatrix(x[rows], _label(x)[rows], feature_types=list(TYPES), enable_categorical=True)
         for rows in (slice(0, 1_000), slice(1_000, None))
     ]
     settings = {"objective": "binary:logistic", "learning_rate": 1.0, "nthread": 1}

@@ -1,7 +1,10 @@
 """The service's page: its commands run, as they stand there, and its tables are what the program says."""
 
+import dataclasses
+import functools
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -11,11 +14,18 @@ import time
 from pathlib import Path
 
 import bundles
+import engines
 import pytest
+import served_app
 from served_app import FACTS
 
 from retentionjax import storage
+from retentionjax.bundle import pointer
 from serving import settings
+from serving.app import create_app
+from serving.engine.slots import Served
+from serving.first_start import prepare
+from serving.ledger import Ledger
 from serving.observability.metrics import Metrics
 
 README = Path(__file__).parents[3] / "serving/README.md"
@@ -51,7 +61,28 @@ def place(tmp_path: Path, bundle: Path) -> tuple[Path, dict[str, str]]:
     return tmp_path, {**os.environ, "RETENTIONJAX_PORT": str(port), "PATH": path}
 
 
-def test_its_commands_lead_to_a_decision(place: tuple[Path, dict[str, str]]) -> None:
+def test_its_commands_lead_to_a_decision(place: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service in this process, by the flags that the page gives it."""
+    folder, environment = place
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(Served, "load", engines.load)
+    serve, ask, create = blocks()
+    assert serve.startswith("retentionjax serve ")
+    given = settings.parse(shlex.split(serve)[2:], {})
+    chosen = dataclasses.replace(given, bundle=os.fspath(pointer.find(given.bundle)), deadline_ms=60_000.0)
+    ledger = Ledger.open(chosen.database, clock=time.time)
+    made = prepare(ledger, chosen)
+    ledger.close()
+    assert made.campaign is not None
+    assert (made.campaign.budget_micros, made.campaign.customers_expected) == (2_500_000_000, 1000)
+    app = create_app(chosen, engine=functools.partial(engines.engine, clock=time.time))
+    with served_app.listening(app) as url:
+        environment["KEY"] = str(made.admin_key)
+        _leads_to_a_decision(ask.replace("http://127.0.0.1:8080", url), create, folder, environment)
+
+
+@pytest.mark.slow
+def test_its_commands_lead_to_a_decision_of_a_process(place: tuple[Path, dict[str, str]]) -> None:
     folder, environment = place
     serve, ask, create = blocks()
     with (folder / "out").open("w") as out:
@@ -59,13 +90,17 @@ def test_its_commands_lead_to_a_decision(place: tuple[Path, dict[str, str]]) -> 
     try:
         environment["KEY"] = _key_when_ready(folder / "out", process)
         asked = ask.replace("8080", environment["RETENTIONJAX_PORT"])
-        done = _run(asked, folder, environment)
-        assert '"status":"granted"' in done
-        assert re.search(r'"decision":"(contact|wait)"', done)
-        assert re.search(r"rj_[0-9a-f]{16}_", _run(create, folder, environment))
+        _leads_to_a_decision(asked, create, folder, environment)
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) in (0, -signal.SIGTERM)
+
+
+def _leads_to_a_decision(ask: str, create: str, folder: Path, environment: dict[str, str]) -> None:
+    done = _run(ask, folder, environment)
+    assert '"status":"granted"' in done
+    assert re.search(r'"decision":"(contact|wait)"', done)
+    assert re.search(r"rj_[0-9a-f]{16}_", _run(create, folder, environment))
 
 
 def _key_when_ready(out: Path, process: "subprocess.Popen[bytes]") -> str:

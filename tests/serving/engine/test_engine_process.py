@@ -1,7 +1,7 @@
 """The engine's process: what goes over its sockets, and what follows when it does not start or is killed.
 
 Most tests run both ends in one process (`engines.InThisLoop`), so that clock and models can be the test's own; the last
-ones here start the real process.
+ones here start the real process. One that is stopped and killed under a whole service is in `test_faults`.
 """
 
 import asyncio
@@ -116,6 +116,19 @@ def test_an_error_that_nobody_knows_stays_a_defect() -> None:
     assert "secret" not in str(found)
 
 
+def test_a_ledger_that_cannot_be_opened_ends_the_start(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    settings = engines.settings(folder, tmp_path / "file")
+
+    async def main() -> None:
+        engine = engines.engine(settings, Metrics(), clock=engines.Clock())
+        with pytest.raises(LedgerUnavailable):
+            await engine.start()
+        await engine.drain()
+
+    asyncio.run(main())
+
+
 # --- the real process -----------------------------------------------------------------------------------------
 
 
@@ -129,19 +142,7 @@ def test_a_bundle_that_cannot_be_served_ends_the_start(folder: Path, tmp_path: P
     asyncio.run(main())
 
 
-def test_a_ledger_that_cannot_be_opened_ends_the_start(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    settings = engines.settings(folder, tmp_path / "file")
-
-    async def main() -> None:
-        engine = Engine(settings, Metrics())
-        with pytest.raises(LedgerUnavailable):
-            await engine.start()
-        await engine.drain()
-
-    asyncio.run(main())
-
-
+@pytest.mark.slow
 def test_an_engine_that_is_killed_is_started_again(folder: Path, tmp_path: Path) -> None:
     settings = engines.settings(folder, tmp_path)
 

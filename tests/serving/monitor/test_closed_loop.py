@@ -49,7 +49,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_drift_is_noticed_and_a_recalibrated_bundle_brings_the_value_back(
     first: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr(Served, "load", engines.load.__wrapped__)  # other tests keep what a path once held
+    monkeypatch.setattr(Served, "load", engines.load)  # by the version's own folder, never by the pointer
     clock, current = engines.Clock(), tmp_path / "production" / "current"
     assert cli.main(["bundle", "promote", str(first), str(current)]) == 0
     world = retentionjax.bundle.load(first)
