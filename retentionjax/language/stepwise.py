@@ -40,8 +40,8 @@ def init_cache(model: Stepwise, batch: int, length: int) -> Cache:
     cache = model.decoder.init_cache(batch, length)
     if model.layers is None:
         return cache
-    empty = jnp.zeros((1, *cache.k.shape[1:]), cache.k.dtype)
-    return Cache((empty,) * len(model.layers), (empty,) * len(model.layers), cache.length)
+    keys, values = (jnp.zeros_like(each[:1]) for each in (cache.k, cache.v))
+    return Cache((keys,) * len(model.layers), (values,) * len(model.layers), cache.length)
 
 
 def repeat_rows(cache: Cache, times: int) -> Cache:

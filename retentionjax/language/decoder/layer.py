@@ -54,9 +54,9 @@ class KVCache:
     """Keys and values of all layers, updated in place as the scan passes; None when nothing is kept."""
 
     k: Any
-    """[layers, batch, slots, kv_heads, head_dim]"""
+    """[layers, batch, kv_heads, head_dim, slots]"""
     v: Any
-    """[layers, batch, slots, kv_heads, head_dim]"""
+    """[layers, batch, kv_heads, slots, head_dim]"""
 
 
 def run_layer(
@@ -134,11 +134,12 @@ def _attention(
             turns = jnp.asarray(config.rotated)[index]
             cosines, sines = jnp.where(turns, cosines, 1.0), jnp.where(turns, sines, 0.0)
         q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
+    k, v = k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3)
     if memory.k is not None:
-        place = (row, 0, context.start, 0, 0)
+        start = context.start
         memory = KVCache(
-            k=jax.lax.dynamic_update_slice(memory.k, k[None].astype(memory.k.dtype), place),
-            v=jax.lax.dynamic_update_slice(memory.v, v[None].astype(memory.v.dtype), place),
+            k=jax.lax.dynamic_update_slice(memory.k, k[None].astype(memory.k.dtype), (row, 0, 0, 0, start)),
+            v=jax.lax.dynamic_update_slice(memory.v, v[None].astype(memory.v.dtype), (row, 0, 0, start, 0)),
         )
         k = jax.lax.dynamic_index_in_dim(memory.k, row, keepdims=False)
         v = jax.lax.dynamic_index_in_dim(memory.v, row, keepdims=False)

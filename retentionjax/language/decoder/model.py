@@ -199,9 +199,10 @@ class Decoder(nnx.Module):
         """
         self._refuse_beyond(length)
         config = self.config
-        shape = (config.num_layers, batch, length, config.num_kv_heads, config.head_dim)
+        heads, size = (config.num_layers, batch, config.num_kv_heads), config.head_dim
         dtype = self.dtype if dtype is None else dtype
-        return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((), jnp.int32))
+        k, v = jnp.zeros((*heads, size, length), dtype), jnp.zeros((*heads, length, size), dtype)
+        return Cache(k, v, jnp.zeros((), jnp.int32))
 
     def _refuse_beyond(self, length: int) -> None:
         if self.position_embedding is not None and length > self.config.max_positions:
@@ -308,7 +309,7 @@ def _context(
     dropout_key: PRNGKeyArray | None,
 ) -> LayerContext:
     time, slots = positions.shape[1], mask.shape[1]
-    wanted = time if cache is None else cache.k.shape[2]
+    wanted = time if cache is None else cache.k.shape[-1]
     if slots != wanted:
         what = "tokens" if cache is None else "slots of the cache"
         raise ModelError(f"the mask covers {slots} places; allowed: {wanted}, the {what}")
