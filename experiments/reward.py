@@ -36,11 +36,11 @@ def demo_training() -> RewardConfig:
     """A minute on two cores: only the upper layers learn."""
     return RewardConfig(
         pairs=4,
-        # One width for nearly all texts: compiling for another costs more than padding.
-        multiple=80,
+        # Two widths for nearly all texts: compiling for more costs more than padding.
+        multiple=48,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=24),
         optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=5),
-        reference=48,
+        reference=32,
         evaluate_every=0,
         checkpoint_every=40,
     )
@@ -52,19 +52,19 @@ class RewardStageConfig:
 
     from_sft: bool = True
     """Go on from the fine-tuned adapter, which knows already what fits a brief; else from the base model."""
-    pairs: int = 308
-    """To learn from; one epoch: 28 of each flaw."""
+    pairs: int = 154
+    """To learn from; one epoch: 14 of each flaw."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
     sender_first: bool = True
     """Learn from, and be measured on, SMS and push notifications that begin with their sender, as the stage `sft`."""
     public: tuple[str, ...] = ()
     """Public sets to learn from as well: hh_rlhf, shp2."""
-    test_pairs: int = 110
+    test_pairs: int = 66
     """Behind accuracy_messages."""
     clicks: int = 0
     """Pairs of Upworthy's headline tests to learn from what readers click, on the states below the adapter; 0: none."""
-    click_test_pairs: int = 400
+    click_test_pairs: int = 300
     """Of other tests, behind accuracy_clicks."""
     hh_pairs: int = 400
     """Behind accuracy_hh_helpful, whose interval is ±.05 with so many; 0 leaves it out."""

@@ -1,8 +1,7 @@
 """Teaches a language model to write retention messages: supervised fine-tuning of a LoRA adapter.
 
 Reads the customers of the stage `data`; the messages come from the grammar of `retentionjax.data.messages`, with
-stand-ins for names, the base model by name. Writes `artifacts/writer` (adapter and base reference) and
-`artifacts/samples.json`.
+stand-ins for names, the base model by name. Writes `artifacts/writer` (adapter and base reference).
 """
 
 from collections.abc import Sequence
@@ -19,19 +18,19 @@ from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages, text_loading
 from retentionjax.data.texts import Example, Turn
 from retentionjax.language import hub, packing, precision, sft, writer
-from retentionjax.language.lora import Adapter, LoraConfig
+from retentionjax.language.lora import LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.packing import Tokenised
 from retentionjax.language.precision import Matmul, Resolved
 from retentionjax.language.sft import SFTConfig
-from retentionjax.language.writer import MessageWriter, WriterConfig
+from retentionjax.language.writer import WriterConfig
 from retentionjax.shield.brief import CHANNELS, Channel
 
 
 def demo_training() -> SFTConfig:
     """A minute or two on two cores: only the upper layers learn, the states below them are computed once."""
     return SFTConfig(
-        steps=240,
+        steps=144,
         rows=2,
         length=256,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=24),
@@ -52,32 +51,30 @@ class SftStageConfig:
     takes bfloat16 (with float32 sums) where the device multiplies it natively, else float32."""
     int8: bool = False
     """Keep the frozen base's projections in 8 bits, here and wherever this writer is used: a quarter of the memory."""
-    messages: int = 500
-    """To learn from; so few that each is met three times, and its states below the adapter computed once."""
+    messages: int = 400
+    """To learn from; so few that each is met twice, and its states below the adapter computed once."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
     sender_first: bool = True
     """Learn from SMS and push notifications that begin with their sender."""
     oasst: bool = False
     """Learn from OpenAssistant's English replies as well; they make up the greater part then."""
-    validation_messages: int = 40
+    validation_messages: int = 24
     """Behind eval_loss, of customers of the validation split."""
     maximum_eval_loss: float = 2.5
     """Gate, nats a token."""
-    samples: int = 8
-    """Messages to held-out customers written for samples.json."""
     writer: WriterConfig = field(default_factory=WriterConfig)
     training: SFTConfig = field(default_factory=demo_training)
     seed: int = 42
 
     def __post_init__(self) -> None:
         """Refuses sizes below 1."""
-        for name in ("messages", "validation_messages", "samples"):
+        for name in ("messages", "validation_messages"):
             in_range(name, getattr(self, name), 1, np.inf)
 
 
 def run(config: SftStageConfig, context: Context) -> dict[str, float]:
-    """Messages → tokens → adapter → samples. See Stage."""
+    """Messages → tokens → adapter. See Stage."""
     model = hub.load(config.base, matmul=_matmul(config, context), int8=config.int8)
     table = writing.customers(context.inputs)
     train = dialogues(model, config) + [
@@ -112,7 +109,6 @@ def run(config: SftStageConfig, context: Context) -> dict[str, float]:
         )
     (context.artifacts / "writer").mkdir(exist_ok=True)
     writer.save(context.artifacts / "writer", model, adapter, config.writer)
-    _write_samples(model, adapter, table, config, context)
     in_range("eval_loss (gate maximum_eval_loss)", metrics["eval_loss"], 0.0, config.maximum_eval_loss)
     return {
         "eval_loss": metrics["eval_loss"],
@@ -164,17 +160,6 @@ def dialogues(model: hub.Model, config: SftStageConfig) -> list[Tokenised]:
 def turns(prompt: Sequence[Turn]) -> list[dict[str, str]]:
     """A dialogue as chat templates take it."""
     return [{"role": turn.role, "content": turn.text} for turn in prompt]
-
-
-def _write_samples(
-    model: hub.Model, adapter: Adapter, table: messages.Audience, config: SftStageConfig, context: Context
-) -> None:
-    briefs = messages.briefs(config.samples, "test", config.seed, table, channels=config.channels)
-    texts = MessageWriter(model, adapter, config.writer)([brief.prompt() for brief in briefs], range(config.samples))
-    rows = [{"prompt": brief.prompt(), "sft": brief.fill(text)} for brief, text in zip(briefs, texts, strict=True)]
-    storage.write_json(context.artifacts / "samples.json", rows)
-    for row in rows[:3]:
-        print(f"  {row['prompt']}\n  → {row['sft']}", flush=True)
 
 
 STAGE = Stage("sft", SftStageConfig, run, needs=("data",))

@@ -10,7 +10,7 @@ of the score (as in length-controlled AlpacaEval, Dubois et al. 2024).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,8 +31,6 @@ from retentionjax.language.reward_evaluation import measure
 
 Leaf = Any
 
-PROMPT = "Headline."
-"""Before every wording: what it is about is the same for both of a pair, and would cost more to read than they do."""
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0)
 """Weights of the squared norm that cross-validation picks from."""
 _FOLDS, _BATCH, _MOST_TOKENS, _RESAMPLES = 5, 64, 64, 2000
@@ -82,7 +80,7 @@ def read(model: Model, pairs: Sequence[ClickPair], *, layers: int) -> Clicks:
         raise DataError("there are no click pairs; allowed: at least one")
     words = list(dict.fromkeys(text for pair in pairs for text in (pair.chosen, pair.rejected)))
     place = {text: number for number, text in enumerate(words)}
-    examples = [packing.tokenise(model.tokenizer, PROMPT, text, system="") for text in words]
+    examples = [alone(model.tokenizer, text) for text in words]
     states = _states(model, examples, layers)
     chosen, rejected = ([place[getattr(pair, side)] for pair in pairs] for side in ("chosen", "rejected"))
     sizes = np.array([len(example.completion) for example in examples], np.float64)
@@ -91,6 +89,13 @@ def read(model: Model, pairs: Sequence[ClickPair], *, layers: int) -> Clicks:
         lengths=np.stack([sizes[chosen], sizes[rejected]], 1),
         groups=np.unique([pair.group for pair in pairs], return_inverse=True)[1],
     )
+
+
+def alone(tokenizer: Any, text: str) -> packing.Tokenised:
+    """A wording after the one token that texts begin with: an instruction would be the same for both of a pair, and
+    cost more than a third of the reading."""
+    begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return replace(packing.tokenise(tokenizer, "", text, system=""), prompt=np.array([begin], np.int32))
 
 
 def fit(clicks: Clicks) -> Float[np.ndarray, " width"]:

@@ -185,7 +185,7 @@ def test_a_language_model_learns_what_the_company_says(tmp_path: Path) -> None:
     gates = ("--churn.gates.minimum-auc", "0", "--churn.gates.maximum-ece", "1", "--bundle.minimum-probability", "0")
     run = rj.train(company, tmp_path / "acme", preset="smoke", flags=[*SMALL, *gates])
     assert run.bundle.bundle.writes
-    samples = json.loads((tmp_path / "acme/sft/artifacts/samples.json").read_text())
+    samples = json.loads((tmp_path / "acme/ppo_text/artifacts/samples.json").read_text())
     assert all("fiber" not in each["prompt"] and "DSL" not in each["prompt"] for each in samples)
     assert any("basic" in each["prompt"] or "plus" in each["prompt"] for each in samples)
 

@@ -75,7 +75,7 @@ def test_a_wording_scores_the_same_wherever_it_stands(head: clicks.ClickHead) ->
     assert found.lengths[0, 0] == found.lengths[1, 1]
     scored = []
     for text in ("Hi", "Reply YES"):
-        example = packing.tokenise(MODEL.tokenizer, clicks.PROMPT, text, system="")
+        example = clicks.alone(MODEL.tokenizer, text)
         rows = packing.pad_left([example.tokens], 0, 64)
         mask = jnp.asarray(rows.mask)
         states = forward.trunk(MODEL.decoder, rows.tokens, mask, default_positions(mask), layers=2)

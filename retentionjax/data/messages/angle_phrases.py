@@ -77,7 +77,7 @@ ANGLE: Mapping[str, Mapping[str, Choice]] = {
     "unused": {
         "warm": Choice(
             (
-                "We'd love to help you get more from your service.",
+                "There may be more in your service for you. Just ask!",
                 "Not using it much? We'd love to help you start.",
                 "Not sure how to start? Just ask us!",
             ),

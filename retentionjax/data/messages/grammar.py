@@ -58,6 +58,7 @@ MOST_WORDS = 60
 """Of an e-mail's body."""
 _EXCLAMATIONS = {"sms": 1, "push": 1, "email": 2}
 _FIELD = re.compile(r"{(\w+)}")
+_RUN = 4
 _ATTEMPTS = 100
 """With any phrases; then each layout has one with its shortest phrases."""
 
@@ -127,7 +128,7 @@ def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
         short = number >= _ATTEMPTS
         layout = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
         attempt = _attempt(masked, layout, split, rng, short=short)
-        if attempt is not None and fits(attempt, brief):
+        if attempt is not None and fits(attempt, brief) and not _says_twice(attempt):
             return attempt
     raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
 
@@ -138,6 +139,13 @@ def fits(draft: MessageDraft, brief: Brief) -> bool:
     if brief.channel == "email":
         return len(text.split()) <= MOST_WORDS
     return len(text) <= MOST_CHARACTERS[brief.channel]
+
+
+def _says_twice(draft: MessageDraft) -> bool:
+    """Whether two of its phrases have `_RUN` words in a row in common."""
+    words = write(draft).lower().split()
+    runs = [tuple(words[start : start + _RUN]) for start in range(len(words) - _RUN + 1)]
+    return len(set(runs)) < len(runs)
 
 
 def write(draft: MessageDraft) -> str:

@@ -23,15 +23,15 @@ class Choice:
         return self.held_out if split == "test" else self.train
 
 
-PREFIX = Choice(("{sender}:", "{sender} here:", "From {sender}:"), ("This is {sender}:", "A word from {sender}:"))
+PREFIX = Choice(("{sender}:", "From {sender}:"), ("This is {sender}:", "A word from {sender}:"))
 
 GREETING: Mapping[str, Choice] = {
     "warm": Choice(
-        ("Hi {name}!", "Hi {name},", "Hello {name},", "Hey {name}!", "{name}, hello!", "Hi there!", "Hello!"),
+        ("Hi {name}!", "Hi {name},", "Hello {name},", "Hey {name}!", "Hi there!", "Hello!"),
         ("Hi there, {name}!", "Hello {name}!", "Hey {name},", "Hey there!", "Hi!"),
     ),
     "formal": Choice(
-        ("Dear {name},", "Good day, {name}.", "Dear {name}:", "Dear customer,", "Dear subscriber,"),
+        ("Dear {name},", "Good day, {name}.", "Dear customer,"),
         ("Good day {name},", "Greetings, {name}.", "Dear client,", "Good day."),
     ),
     "brief": Choice(("Hi {name}.", "Hello {name}.", "Hi {name},", "Hi."), ("Hi {name}:", "{name} -", "Hello.")),
@@ -93,11 +93,11 @@ BOND: Mapping[str, Choice] = {
         (
             "{sender} here.",
             "It's {sender}.",
-            "{tenure} with {sender}: thanks.",
+            "Thanks for {tenure} with {sender}.",
             "A quick note.",
-            "{tenure} with us: thanks.",
-            "Thanks for {tenure}.",
-            "Thanks for being here.",
+            "Thanks for {tenure} with us.",
+            "Thanks for being with us.",
+            "Thanks for being with {sender}.",
             "{sender} says thanks.",
             "A note from {sender}.",
         ),
@@ -236,7 +236,7 @@ CHECK_IN: Mapping[str, Choice] = {
             "Is there anything we can do for you? We'd love to help!",
             "Can we help you with your {plan}? Just ask.",
             "Are you happy with your {plan}? We'd love to hear.",
-            "How are you getting on with your {plan}? Tell us!",
+            "How are you getting on with your {plan}? We'd love to hear.",
             "How can we do better? We'd love to hear from you.",
         ),
         (
@@ -269,9 +269,9 @@ CHECK_IN: Mapping[str, Choice] = {
             "Need help with your {plan}? Just ask.",
             "Questions on your {plan}? We can help.",
             "All well with your {plan}?",
-            "Happy with your {plan}? Tell us.",
+            "Happy with your {plan}? We would like to know.",
             "How is your {plan} working for you?",
-            "Is all well? Tell us.",
+            "Is all well? We are here to help.",
             "Need help? Just ask.",
             "Any questions? We can help.",
         ),

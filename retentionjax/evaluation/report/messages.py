@@ -45,12 +45,12 @@ def section(run: FinishedRun) -> Section:
     rows = _rows(stages)
     if rows:
         blocks.append(FigureTable("Figures of the language stages", ("figure", "value"), rows))
-    trained, tuned = stages["ppo_text"], stages["sft"]
+    trained = stages["ppo_text"]
     if trained is not None and trained.metrics:
         drawing = pictures.curves(trained.metrics, _PANELS, name="ppo_text", steps="rollout")
         label = f"Reward, share blocked and distance from the fine-tuned model over {len(trained.metrics)} rollouts."
         blocks.append(Pictures((Picture(drawing, label, "Training the language model on rewards."),)))
-    if (source := trained or tuned) is not None and (samples := source.optional("samples.json")):
+    if trained is not None and (samples := trained.optional("samples.json")):
         blocks.append(
             WrittenSamples(
                 tuple(
