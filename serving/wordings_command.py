@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from retentionjax.shield import command
 from serving import settings
 from serving.ledger import Ledger
+from serving.ledger.wordings import SHIELD
 
 if TYPE_CHECKING:
     from retentionjax.shield import Brief
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     propose.add_argument("--channel", choices=("sms", "email", "push"), help="[the bundle's]")
     propose.add_argument("--tone", choices=("warm", "formal", "brief"), help="[the bundle's]")
     propose.add_argument("--by", choices=("model", "grammar"), default="model", help="who writes [model]")
-    propose.add_argument("--approve", choices=("person", "shield"), default="person", help="who approves [person]")
+    propose.add_argument("--approve", choices=("person", SHIELD), default="person", help="who approves [person]")
     propose.add_argument("--seed", type=int, default=0, help="of the author's draws [0]")
     propose.set_defaults(run=_propose)
     listed = verbs.add_parser("list", parents=[place], help="all wordings, and what customers did with each")
@@ -61,16 +62,17 @@ def _ledger(asked: argparse.Namespace) -> Iterator[Ledger]:
 
 def _propose(asked: argparse.Namespace) -> int:
     from retentionjax import bundle as bundles  # loads models
-    from retentionjax.bundle.language import writer
+    from retentionjax.bundle.language import proposer
     from retentionjax.decide import variants
-    from retentionjax.decide.variants import Kind, Write
+    from retentionjax.decide.variants import Kind, WordingAuthor
     from retentionjax.errors import BundleError
 
     bundle = bundles.load(asked.bundle)
     message, rules = bundle.message, bundle.rules
     if message is None or rules is None:
         raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
-    write: Write = writer(bundle) if asked.by == "model" else _by_grammar
+    author = WordingAuthor(*proposer(bundle)) if asked.by == "model" else WordingAuthor.of(_by_grammar)
+    approver = SHIELD if asked.approve == SHIELD else None
     channel, tone = asked.channel or message.channel, asked.tone or message.tone
     with _ledger(asked) as ledger:
         for place, offer in enumerate(bundle.offers):
@@ -78,14 +80,11 @@ def _propose(asked: argparse.Namespace) -> int:
             with ledger.read() as reader:
                 known = [each.variant.text for each in reader.variants() if each.variant.kind == kind]
             made = variants.propose(
-                kind, bundle.said_offer(place), message, rules, write,
+                kind, bundle.said_offer(place), message, rules, author,
                 count=asked.per_kind, known=known, seed=asked.seed,
             )  # fmt: skip
             with ledger.transaction() as tx:
-                tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}")
-                if asked.approve == "shield":
-                    for each in made.variants:
-                        tx.decide_variant(each.id, "approved", "shield", was="proposed")
+                tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}", approver=approver)
             dropped = ", ".join(f"{rule} {count}" for rule, count in made.refused.most_common())
             print(f"{offer}, {channel}, {tone}: {len(made.variants)} proposed; dropped: {dropped or 'none'}")
             for each in made.variants:

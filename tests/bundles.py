@@ -12,12 +12,13 @@ from etils import epath
 
 from experiments.bundle import served
 from retentionjax.bundle import Contents, write
+from retentionjax.bundle.language import REWARD
 from retentionjax.company import Company, Offer
 from retentionjax.data import Provenance, Schema
 from retentionjax.env import EnvParams, actions, observation
 from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.evaluation import learned
-from retentionjax.language import hub, lora, writer
+from retentionjax.language import hub, lora, reward, reward_files, writer
 from retentionjax.rl import networks
 from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.boosting import BoosterConfig
@@ -171,6 +172,8 @@ def _save_tiny(folder: epath.Path) -> None:
     model = hub.load("tiny")
     adapter = lora.init(lora.LoraConfig(rank=2), model.decoder, jax.random.key(0))
     writer.save(folder, model, adapter, writer.WriterConfig(max_new_tokens=8))
+    scorer = reward.init(reward.RewardConfig(lora=lora.LoraConfig(rank=2)), model.decoder, jax.random.key(1))
+    reward_files.save(folder / REWARD, reward.RewardModel(scorer, jnp.zeros(()), jnp.ones(())))
 
 
 def _fit(schema: Schema, frame: pd.DataFrame, label: np.ndarray) -> Classifier:

@@ -12,7 +12,7 @@ from typing import Any
 
 import bundles
 
-from retentionjax.decide.variants import Write
+from retentionjax.decide.variants import WordingAuthor
 from serving.engine import Engine, process
 from serving.engine.contract import Ask
 from serving.engine.slots import Served
@@ -62,7 +62,7 @@ def settings(bundle: Path, folder: Path, **changed: Any) -> Settings:
 
 
 def engine(
-    settings: Settings, metrics: Metrics, *, clock: Clock, load_writer: Callable[[Served], Write] | None = None
+    settings: Settings, metrics: Metrics, *, clock: Clock, load_writer: Callable[[Served], WordingAuthor] | None = None
 ) -> Engine:
     """One that keeps the time of `clock`."""
     start = functools.partial(InThisLoop, clock=clock, sizes=SIZES, load_writer=load_writer)
@@ -98,7 +98,7 @@ async def running(
     dollars: float = 1000.0,
     days: int = 90,
     customers: int = 64,
-    load_writer: Callable[[Served], Write] | None = None,
+    load_writer: Callable[[Served], WordingAuthor] | None = None,
     **changed: Any,
 ) -> AsyncIterator[tuple[Engine, Ledger]]:
     """A started engine and its ledger; drained at the end."""

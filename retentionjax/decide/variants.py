@@ -128,14 +128,26 @@ def judge(variant: Variant, briefs: Sequence[Brief], rules: Rules) -> list[tuple
     return [(text, check(text, brief, rules, by=variant.author)) for text, brief in texts]
 
 
-Write = Callable[[Brief, int], str]
-"""(masked brief, seed) → text with stand-ins for the names: a language model with its settings, or a grammar."""
+@dataclass(frozen=True)
+class WordingAuthor:
+    """Whoever comes up with wordings: a language model with its settings, or a grammar."""
+
+    write: Callable[[Sequence[Brief], Sequence[int]], Sequence[str]]
+    """(masked briefs, a seed each) → texts with stand-ins for the names."""
+    score: Callable[[Sequence[Brief], Sequence[str]], Sequence[float]] | None = None
+    """(masked briefs, texts) → what each is worth, the higher the better; None: none is preferred."""
+
+    @classmethod
+    def of(cls, write: Callable[[Brief, int], str]) -> "WordingAuthor":
+        """An author who writes one text at a time, and prefers none."""
+        return cls(lambda briefs, seeds: [write(*each) for each in zip(briefs, seeds, strict=True)])
 
 
 class Proposed(NamedTuple):
     """What an author came up with for one kind."""
 
     variants: tuple[Variant, ...]
+    """The author's favourites first."""
     refused: Counter[str]
     """Texts that were dropped, by the first rule they broke, `stand_in` or `copy`."""
 
@@ -145,43 +157,44 @@ def propose(
     offer: OfferTerms,
     settings: "Messages",
     rules: Rules,
-    write: Write,
+    author: WordingAuthor,
     *,
     count: int,
     known: Sequence[str] = (),
-    author: Author = "model",
     seed: int = 0,
     tries: int = 4,
 ) -> Proposed:
     """Up to `count` wordings of a kind, each passed by the shield with every example that can fill it.
 
+    The author writes `tries` times as many, all at once, of which its favourites are taken.
+
     Args:
-        write: the author; asked at most `tries` times a wording wanted.
         known: texts there are already, of which no near-copy is wanted.
-        author: of a model's text more is asked than of a person's.
         seed: of the author's draws: the same gives the same wordings.
     """
-    briefs = examples(settings, kind, offer)
-    texts, found, refused = list(known), list[Variant](), Counter[str]()
-    for turn in range(count * tries):
-        if len(found) == count:
+    examined = examples(settings, kind, offer)
+    briefs = [examined[turn % len(examined)] for turn in range(count * tries)]
+    masked = [brief.mask() for brief in briefs]
+    texts = author.write(masked, range(seed, seed + len(briefs)))
+    worth = [0.0] * len(texts) if author.score is None else author.score(masked, texts)
+    chosen, refused = list[Variant](), Counter[str]()
+    for place in sorted(range(len(texts)), key=lambda each: -worth[each]):
+        if len(chosen) == count:
             break
-        brief = briefs[turn % len(briefs)]
         try:
-            variant = Variant(kind, mask(write(brief.mask(), seed + turn), brief), author)
+            variant = Variant(kind, mask(texts[place], briefs[place]), "model")
         except ConfigError:
             refused["stand_in"] += 1
             continue
-        verdicts = judge(variant, briefs, rules)
+        verdicts = judge(variant, examined, rules)
         broken = [rule for _, verdict in verdicts for rule in verdict.blocking]
         if broken or not verdicts:
             refused[broken[0] if broken else "stand_in"] += 1
-        elif any(alike(variant.text, other) > ALIKE for other in texts):
+        elif any(alike(variant.text, other) > ALIKE for other in (*known, *(each.text for each in chosen))):
             refused["copy"] += 1
         else:
-            texts.append(variant.text)
-            found.append(variant)
-    return Proposed(tuple(found), refused)
+            chosen.append(variant)
+    return Proposed(tuple(chosen), refused)
 
 
 def alike(one: str, other: str) -> float:

@@ -18,7 +18,7 @@ import uvloop
 
 from retentionjax.bundle import pointer
 from retentionjax.decide.program import SIZES
-from retentionjax.decide.variants import Write
+from retentionjax.decide.variants import WordingAuthor
 from retentionjax.errors import ConfigError, RetentionJaxError
 from serving.engine.messages import ApprovedWordings
 from serving.engine.proposing import Proposer
@@ -57,7 +57,7 @@ class Host:
         decisions: socket.socket,
         *,
         sizes: Sequence[int] = SIZES,
-        load_writer: Callable[[Served], Write] | None = None,
+        load_writer: Callable[[Served], WordingAuthor] | None = None,
     ) -> None:
         """`sizes` of micro-batches; `load_writer` makes what proposes wordings, by default a bundle's own model."""
         self._ledger, self._settings, self._sizes = ledger, settings, tuple(sizes)

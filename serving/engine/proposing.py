@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from retentionjax.bundle.language import writer
+from retentionjax.bundle.language import proposer
 from retentionjax.decide import variants
-from retentionjax.decide.variants import Kind, Write
+from retentionjax.decide.variants import Kind, WordingAuthor
 from serving.ledger import Ledger
+from serving.ledger.wordings import SHIELD
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from serving.engine.slots import Served
 
 PER_KIND = 8
-SHIELD = "shield"
-"""Who approved a wording that nobody read."""
 _log = structlog.get_logger("serving.engine")
 
 
@@ -33,14 +32,18 @@ class Proposer:
     """A thread that asks the model; `want` is called by the writer's."""
 
     def __init__(
-        self, ledger: Ledger, settings: Settings, metrics: Metrics, load: "Callable[[Served], Write] | None" = None
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        metrics: Metrics,
+        load: "Callable[[Served], WordingAuthor] | None" = None,
     ) -> None:
-        """`load` makes a bundle's writer, by default its own."""
+        """`load` gives a bundle's author, by default its own language model."""
         self._ledger, self._settings, self._metrics = ledger, settings, metrics
-        self._load = load or (lambda served: writer(served.bundle))
+        self._load = load or (lambda served: WordingAuthor(*proposer(served.bundle)))
         self._wanted: set[tuple[str, Kind]] = set()
         self._queue: queue.SimpleQueue[tuple[Served, Kind] | None] = queue.SimpleQueue()
-        self._writers: dict[str, Write] = {}
+        self._authors: dict[str, WordingAuthor] = {}
         self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
 
     def start(self) -> None:
@@ -76,23 +79,21 @@ class Proposer:
             known = [each.variant for each in reader.variants() if each.variant.kind == kind]
         if bundle.message is None or bundle.rules is None or known:
             return
-        if served.id not in self._writers:
-            self._writers[served.id] = self._load(served)
+        if served.id not in self._authors:
+            self._authors[served.id] = self._load(served)
         made = variants.propose(
             kind,
             bundle.said_offer(list(bundle.offers).index(kind.offer)),
             bundle.message,
             bundle.rules,
-            self._writers[served.id],
+            self._authors[served.id],
             count=PER_KIND,
             seed=_seed(served.id, kind),
         )
         who = f"model of {served.id[:12]}"
         with self._ledger.transaction() as tx:
-            new = tx.propose_variants(made.variants, bundle.rules.version, who)
-            if self._settings.approve == SHIELD:
-                for each in made.variants:
-                    tx.decide_variant(each.id, "approved", SHIELD, was="proposed")
+            approver = SHIELD if self._settings.approve == SHIELD else None
+            new = tx.propose_variants(made.variants, bundle.rules.version, who, approver=approver)
             tx.changed(who, f"wordings of {kind.offer}, {kind.channel}, {kind.tone}", f"{new} proposed")
         self._metrics.shield_blocks(tuple(made.refused.elements()))
         _log.info("wordings are proposed", kind=kind, proposed=new, refused=dict(made.refused))

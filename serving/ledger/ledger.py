@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from retentionjax import storage
 from retentionjax.decide.variants import Variant
@@ -51,9 +51,17 @@ class Transaction(Reader):
         recording.record(self._connection, rows, self._campaigns, self._seen)
         self._seen.clear()  # they have decisions now
 
-    def propose_variants(self, variants: Iterable[Variant], rules_version: str, who: str) -> int:
-        """Keeps wordings for somebody to decide about; how many of them are new."""
-        return wordings.propose(self._connection, variants, rules_version, who, self.now)
+    def propose_variants(
+        self, variants: Sequence[Variant], rules_version: str, who: str, *, approver: str | None = None
+    ) -> int:
+        """Keeps wordings for somebody to decide about; how many of them are new.
+
+        An `approver` approves at once those that nobody has decided about.
+        """
+        new = wordings.propose(self._connection, variants, rules_version, who, self.now)
+        for each in () if approver is None else variants:
+            self.decide_variant(each.id, "approved", approver, was="proposed")
+        return new
 
     def decide_variant(self, variant_id: str, state: VariantState, who: str, was: VariantState | None = None) -> bool:
         """Approves, refuses or retires a wording, and remembers who; nothing where it is no longer in the state `was`.

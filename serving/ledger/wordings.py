@@ -11,6 +11,8 @@ from serving.ledger.types import DAY
 
 VariantState = Literal["proposed", "approved", "refused", "retired"]
 """`retired`: approved once, and found to be worse than the template by what customers did."""
+SHIELD = "shield"
+"""Who approved a wording that nobody read."""
 COUNTED_EVERY = 3600.0
 """Seconds: what customers did counts from the next full hour on, so that all processes choose by the same numbers."""
 ANSWER_SECONDS = 3 * DAY

@@ -12,10 +12,12 @@ from retentionjax.decide.variants import (
     Answers,
     Kind,
     Variant,
+    WordingAuthor,
     alike,
     examples,
     judge,
     mask,
+    propose,
 )
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Brief, OfferTerms, load_rules
@@ -74,6 +76,31 @@ def test_ids_follow_kind_and_text_alone():
     others = {Kind("ten", "push", "warm"), Kind("ten", "sms", "formal"), Kind("five", "sms", "warm")}
     ids = {kind.identify(TEXT) for kind in others} | {kind.template_id for kind in others} | {KIND.identify(TEXT)}
     assert len(ids) == 7
+
+
+def test_the_authors_favourites_are_proposed_and_of_two_alike_the_better_one():
+    """What the shield refuses is dropped however much the author likes it."""
+    tail = "10% off your bill for 30 days. Reply YES to accept. Reply STOP to opt out."
+    written = {
+        f"{{sender}}: Hi {{name}}, take {tail}": 1.0,
+        f"{{sender}}: Hi {{name}}, enjoy {tail}": 3.0,  # nearly the same
+        f"{{sender}}: Thank you for being our customer! As a thank-you, here's {tail}": 2.0,
+        f"{{sender}}: Hello {{name}}, we are pleased to offer you {tail.replace('10%', '90%')}": 9.0,
+        "{sender}: Hi {first_name}!": 8.0,
+    }
+    texts = list(written)
+    author = WordingAuthor(
+        lambda briefs, seeds: [texts[seed % 5] for seed in seeds],
+        lambda _, given: [written[each] for each in given],
+    )
+    settings = Messages(SENDER)
+    made = propose(KIND, OfferTerms(0.1), settings, RULES, author, count=3, tries=2)
+    assert [each.text for each in made.variants] == [texts[1], texts[2]]
+    assert made.refused["stand_in"] == 1
+    assert made.refused["copy"] >= 1
+    assert any(rule.startswith("offer.") for rule in made.refused)
+    again = propose(KIND, OfferTerms(0.1), settings, RULES, author, count=3, tries=2, known=[texts[1]])
+    assert [each.text for each in again.variants] == [texts[2]]
 
 
 def test_copies_are_alike_and_others_are_not():

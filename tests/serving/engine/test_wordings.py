@@ -13,7 +13,7 @@ from engines import Clock, ask, running, until
 
 from retentionjax.data.messages import grammar
 from retentionjax.decide.bandit import UNIFORM_SHARE
-from retentionjax.decide.variants import Kind, Variant
+from retentionjax.decide.variants import Kind, Variant, WordingAuthor
 from retentionjax.shield import Brief
 from serving.engine import Engine
 from serving.engine.contract import Decision
@@ -168,8 +168,10 @@ def test_the_model_proposes_beside_the_decisions_and_a_person_approves(writing: 
         assert gate.wait(60)
         return good(brief, seed)
 
+    author = WordingAuthor.of(slowly)
+
     async def main() -> None:
-        async with running(writing, tmp_path, messages="model", load_writer=lambda _: slowly) as (engine, ledger):
+        async with running(writing, tmp_path, messages="model", load_writer=lambda _: author) as (engine, ledger):
             made = await contacts(engine, 0, 32)  # nobody waits, though the model does
             assert made
             assert {each.message.source for each in made if each.message} == {"template"}
@@ -195,8 +197,8 @@ def test_the_model_proposes_beside_the_decisions_and_a_person_approves(writing: 
 
 def test_what_the_shield_passed_may_be_approved_by_it(writing: Path, tmp_path: Path) -> None:
     async def main() -> None:
-        settings = {"messages": "model", "approve": "shield"}
-        async with running(writing, tmp_path, load_writer=lambda _: good, **settings) as (engine, ledger):
+        settings = {"messages": "model", "approve": "shield", "load_writer": lambda _: WordingAuthor.of(good)}
+        async with running(writing, tmp_path, **settings) as (engine, ledger):
             await contacts(engine, 0, 32)
 
             def approved() -> bool:
@@ -218,7 +220,7 @@ def test_a_model_that_writes_what_may_not_be_sent_proposes_nothing(
     """The bundle's own model here has random weights: its texts are nonsense."""
 
     async def main() -> None:
-        load = None if own_model else lambda _: refused
+        load = None if own_model else lambda _: WordingAuthor.of(refused)
         async with running(writing, tmp_path, messages="model", approve="shield", load_writer=load) as (engine, ledger):
             made = await contacts(engine, 0, 16)
             kinds = {each.offer.name for each in made if each.offer}
