@@ -1,13 +1,14 @@
 """PPO on text: the fine-tuned model learns to write what the reward model prefers, in few words, within the shield.
 
 A message that the shield blocks is a cost, limited to 1 % of messages by a Lagrange multiplier; staying near the
-fine-tuned model is a price on KL, adapted to a target. Writes `artifacts/writer`, `arena.md`, `samples.json` (ten
-held-out customers, before and after) and `learning_curve.png`.
+fine-tuned model is a price on KL, adapted to a target. Then all meet in an arena, and `artifacts/writer` is whichever
+adapter stands best there, of those that say things in no fewer ways than the fine-tuned one. Writes `arena.md` as well,
+`samples.json` (ten held-out customers, before and after) and `learning_curve.png`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from experiments.text_evaluation import Written
 from retentionjax import shield, storage
+from retentionjax.bundle.language import REWARD
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages
 from retentionjax.evaluation import statistics
@@ -34,6 +36,7 @@ from retentionjax.shield import Brief
 from retentionjax.shield.brief import CHANNELS, Channel
 from retentionjax.tracking import progress, read_metrics
 
+Opponent = Literal["rloo", "dpo"]
 Record = Mapping[str, float | None]
 _PANELS = (
     ("objective/scores", "reward", BLUE),
@@ -67,7 +70,7 @@ BEST_OF = 4
 def demo_training() -> TextPPOConfig:
     """A minute or two on two cores."""
     return TextPPOConfig(
-        iterations=8,
+        iterations=6,
         batch=32,
         # Two texts a prompt: half the prompts to read.
         copies=2,
@@ -99,7 +102,7 @@ class PPOTextStageConfig:
     """Of the messages."""
     briefs: int = 2000
     """Instructions to practise on, of customers of the train split."""
-    test_briefs: int = 96
+    test_briefs: int = 64
     """Held-out customers behind the summary: full batches of the writer."""
     arena_briefs: int = 32
     """Of those, how many all systems write to."""
@@ -107,6 +110,8 @@ class PPOTextStageConfig:
     writing_temperature: float = 0.3
     """Of the messages that are judged and, later, sent: lower than while practising, for fewer slips of the pen."""
     training: TextPPOConfig = field(default_factory=demo_training)
+    opponents: tuple[Opponent, ...] = ()
+    """Trained too, on as many texts of the same prompts and rewards, to meet PPO in the arena: rloo, dpo."""
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -129,23 +134,27 @@ class Before:
 
 
 def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
-    """Rollouts and updates → messages of both models for held-out customers → figures. See Stage."""
+    """Rollouts and updates → messages of all models for held-out customers → figures → the best writer. See Stage."""
     before = load(config, context)
     table = writing.customers(context.inputs)
-    adapter = train(
-        config, before, messages.briefs(config.briefs, "train", config.seed, table, channels=config.channels), context
-    )
-    (context.artifacts / "writer").mkdir(exist_ok=True)
-    writer.save(context.artifacts / "writer", before.model, adapter, before.writing)
+    practice = messages.briefs(config.briefs, "train", config.seed, table, channels=config.channels)
+    adapters = {"sft": before.sft, "ppo": train(config, before, practice, context)}
+    for name in config.opponents:
+        other = replace(config.training, objective=name)
+        adapters[name] = rollouts(replace(config, training=other), before, practice)
     records = read_metrics(context.folder / "metrics.jsonl")
     learning_curve(records, config.training, context.artifacts)
 
     briefs = messages.briefs(config.test_briefs, "test", config.seed, table, channels=config.channels)
     written = {
-        name: written_by(before, each, briefs, name, seeds_of(config.seed, briefs))
-        for name, each in (("sft", before.sft), ("ppo", adapter))
+        name: written_by(before, each, briefs, name, seeds_of(config.seed, briefs)) for name, each in adapters.items()
     }
-    reported = report(config, before, briefs, written, context)
+    standings, reported = report(config, before, briefs, written, context)
+    best = winner(standings, {name: text_metrics.distinct(each.texts, 2) for name, each in written.items()})
+    print(f"[ppo_text] the writer is {best}", flush=True)
+    (context.artifacts / "writer").mkdir(exist_ok=True)
+    writer.save(context.artifacts / "writer", before.model, adapters[best], before.writing)
+    reward_files.save(context.artifacts / "writer" / REWARD, before.scorer)
     learnt = messages.generate(2000, "train", config.seed, table, channels=config.channels, sender_first=True)
     known = [each.text for each in learnt]
     return (
@@ -157,6 +166,12 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
             for key in ("distinct_2", "template_overlap")
         }
     )
+
+
+def winner(standings: Mapping[str, float], diversity: Mapping[str, float]) -> str:
+    """The system that stands best, of those in `diversity` that are as diverse as `sft`."""
+    eligible = [name for name, each in diversity.items() if each >= diversity["sft"]]
+    return max(eligible, key=lambda name: standings[name])
 
 
 def load(config: PPOTextStageConfig, context: Context) -> Before:
@@ -173,7 +188,15 @@ def load(config: PPOTextStageConfig, context: Context) -> Before:
 
 
 def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], context: Context) -> Adapter:
-    """The policy after all rollouts."""
+    """The policy after all rollouts, recorded and resumed."""
+    checkpoints = Checkpoints(context.checkpoints)
+    step = checkpoints.latest_step() if context.resume else None
+    with context.tracker(step) as tracker:
+        return rollouts(config, before, briefs, tracker=tracker, checkpoints=checkpoints, resume=context.resume)
+
+
+def rollouts(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], **kept: Any) -> Adapter:
+    """The policy after all rollouts; `kept` as `ppo.train` takes it."""
 
     def costs(texts: Sequence[str], numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         pairs = zip(texts, numbers, strict=True)
@@ -184,21 +207,8 @@ def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], c
     prompts = [
         packing.tokenise_prompt(before.model.tokenizer, each.prompt(), system=before.writing.system) for each in briefs
     ]
-    checkpoints = Checkpoints(context.checkpoints)
-    step = checkpoints.latest_step() if context.resume else None
-    with context.tracker(step) as tracker:
-        adapter, _ = ppo.train(
-            before.model,
-            before.sft,
-            before.scorer,
-            prompts,
-            costs,
-            config.training,
-            jax.random.key(config.seed),
-            tracker=tracker,
-            checkpoints=checkpoints,
-            resume=context.resume,
-        )
+    key = jax.random.key(config.seed)
+    adapter, _ = ppo.train(before.model, before.sft, before.scorer, prompts, costs, config.training, key, **kept)
     return adapter
 
 
@@ -242,13 +252,16 @@ def figures(
 
 def report(
     config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], written: dict[str, Written], context: Context
-) -> dict[str, float]:
-    """Arena, rates, samples and broken rules as files, the tables on the screen as well; what can be accepted."""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Each system's win rate, and figures for the summary.
+
+    Arena, rates, samples and broken rules become files, the tables are shown on the screen as well.
+    """
     few = list(briefs[: config.arena_briefs])
     simple = text_evaluation.by_rule(briefs, before.rules, config.seed)
     systems: dict[str, Sequence[str]] = {
         **{name: each.texts[: len(few)] for name, each in written.items()},
-        f"best of {BEST_OF}": best(before, few, config.seed),
+        f"best of {BEST_OF}": best(before, few, written["sft"], config.seed),
         **{name: texts[: len(few)] for name, texts in simple.items()},
     }
     tournament = text_evaluation.tournament(before.model, few, systems, before.writing.system)
@@ -260,14 +273,8 @@ def report(
     print(table, flush=True)
     broken = {name: each.broken_rules for name, each in written.items()}
     storage.write_json(context.artifacts / "broken_rules.json", broken)
-    rows = [
-        {"prompt": brief.prompt()} | {name: brief.fill(each.texts[index]) for name, each in written.items()}
-        for index, brief in enumerate(briefs[: config.samples])
-    ]
-    storage.write_json(context.artifacts / "samples.json", rows)
-    for row in rows[:3]:
-        print(f"  {row['prompt']}\n  sft → {row['sft']}\n  ppo → {row['ppo']}", flush=True)
-    return {
+    keep_samples(config, briefs, written, context)
+    rates = {
         f"{key}{end}": value
         for name, key in (
             ("ppo", "acceptable_rate"),
@@ -275,6 +282,26 @@ def report(
         )
         for end, value in zip(("", "_low", "_high"), found[name].acceptable, strict=True)
     }
+    standings = {each.system: each for each in tournament.standings}
+    wins = {
+        f"arena_{name.replace(' ', '_')}{end}": getattr(each, f"win_rate{end}")
+        for name, each in standings.items()
+        for end in ("", "_low", "_high")
+    }
+    return {name: each.win_rate for name, each in standings.items()}, rates | wins
+
+
+def keep_samples(
+    config: PPOTextStageConfig, briefs: Sequence[Brief], written: dict[str, Written], context: Context
+) -> None:
+    """Writes the first messages of every model to `samples.json`, and shows some."""
+    rows = [
+        {"prompt": brief.prompt()} | {name: brief.fill(each.texts[index]) for name, each in written.items()}
+        for index, brief in enumerate(briefs[: config.samples])
+    ]
+    storage.write_json(context.artifacts / "samples.json", rows)
+    for row in rows[:3]:
+        print(f"  {row['prompt']}\n  sft → {row['sft']}\n  ppo → {row['ppo']}", flush=True)
 
 
 def unscored(briefs: Sequence[Brief], texts: Sequence[str], before: Before) -> Written:
@@ -283,13 +310,18 @@ def unscored(briefs: Sequence[Brief], texts: Sequence[str], before: Before) -> W
     return Written(texts, verdicts, np.ones(len(texts), bool), np.full(len(texts), np.nan), np.zeros(len(texts), int))
 
 
-def best(before: Before, briefs: Sequence[Brief], seed: int) -> list[str]:
-    """The one of `BEST_OF` messages of the fine-tuned model, the one that the reward model likes best (KL ≤ log 4 −
-    3/4)."""
-    seeds = [each for copy in range(BEST_OF) for each in seeds_of(seed + 1 + copy, briefs)]
-    drawn = written_by(before, before.sft, [*briefs] * BEST_OF, f"best of {BEST_OF}", seeds)
-    winners = np.argmax(drawn.rewards.reshape(BEST_OF, len(briefs)), 0)
-    return [drawn.texts[int(winner) * len(briefs) + index] for index, winner in enumerate(winners)]
+def best(before: Before, briefs: Sequence[Brief], first: Written, seed: int) -> list[str]:
+    """The favourites of the reward model, each of `BEST_OF` messages of the fine-tuned model (KL ≤ log 4 − 3/4).
+
+    `first` has one message for each brief already.
+    """
+    more = BEST_OF - 1
+    seeds = [each for copy in range(more) for each in seeds_of(seed + 1 + copy, briefs)]
+    drawn = written_by(before, before.sft, [*briefs] * more, f"best of {BEST_OF}", seeds)
+    count = len(briefs)
+    texts = [*first.texts[:count], *drawn.texts]
+    winners = np.concatenate([first.rewards[:count], drawn.rewards]).reshape(BEST_OF, count).argmax(0)
+    return [texts[int(winner) * count + index] for index, winner in enumerate(winners)]
 
 
 STAGE = Stage("ppo_text", PPOTextStageConfig, run, needs=("data", "sft", "reward"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 Judge = Callable[[int, str, str], float]
 """(brief's number, one text, another) → 1 if the one is better, 0 if the other is, 0.5 for a tie."""
@@ -31,6 +32,12 @@ class Duel:
     """(wins + ties / 2) / briefs, with its 95 % interval."""
     win_rate_low: float
     win_rate_high: float
+
+    @property
+    def p(self) -> float:
+        """The p-value of wins against losses by the two-sided sign test, ties left out; 1 where all are ties."""
+        decided = self.wins + self.losses
+        return float(stats.binomtest(self.wins, decided).pvalue) if decided else 1.0
 
 
 @dataclass(frozen=True)
@@ -84,17 +91,19 @@ def compare(
 
 
 def table(tournament: Tournament) -> str:
-    """The standings and each row system's win rate over each column system, as Markdown."""
+    """The standings, and each row system's win rate over each column system with its p-value, as Markdown."""
     names = [each.system for each in tournament.standings]
     lines = ["| system | over all (95 %) | " + " | ".join(f"over {name}" for name in names) + " |"]
     lines.append("|---" * (len(names) + 2) + "|")
     for each in tournament.standings:
         cells = [f"{each.win_rate:.1%} ({each.win_rate_low:.1%} to {each.win_rate_high:.1%})"]
-        cells += [
-            "–" if other == each.system else f"{tournament.duel(each.system, other).win_rate:.1%}" for other in names
-        ]
+        cells += ["–" if other == each.system else _cell(tournament.duel(each.system, other)) for other in names]
         lines.append(f"| {each.system} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(duel: Duel) -> str:
+    return f"{duel.win_rate:.1%} (p {duel.p:.2g})"
 
 
 def _briefs(systems: Mapping[str, Sequence[str]]) -> int:

@@ -74,6 +74,8 @@ class Experience:
     values: Leaf  # f32[B, N, 2]
     targets: Leaf  # f32[B, N, 2]
     advantages: Leaf  # f32[B, N], of the Lagrangian, whitened
+    reference_log_probs: Leaf  # f32[B, N]
+    merit: Leaf  # f32[B], score of the text less the price of its cost: what DPO ranks by
 
 
 def prepare(prompts: Sequence[np.ndarray], pad: int, config: TextPPOConfig) -> Prompts:
@@ -236,7 +238,8 @@ def learn_from(
 ) -> tuple[Experience, dict[str, Array]]:
     """Rewards a token, advantages of both heads, joined at the price λ; and what people want to see of it.
 
-    A = whiten((A_R − λ A_C)/(1 + λ)). Neither head is scaled on its own, so λ is in units of reward a cost.
+    A = whiten((A_R − λ A_C)/(1 + λ)). Neither head is scaled on its own, so λ is in units of reward a cost. By `rloo` a
+    text's advantage, the same at every token, is that of its reward less KL and costs over its prompt's other texts'.
     """
     mask = texts.mask
     distance = jnp.where(mask, kl.k1(texts.log_probs, judgement.reference_log_probs), 0.0)
@@ -247,13 +250,19 @@ def learn_from(
         rewards = losses.whiten(rewards, mask, shift_mean=False)
     both = jnp.stack([rewards, losses.last_token(mask) * costs[:, None]], -1)
     advantages = losses.text_advantages(both, judgement.values, mask, config.gamma, config.gae_lambda)
-    joined = ops.combine_advantages(advantages, multiplier[None])
+    merit = scores - multiplier * costs
+    if config.objective == "rloo":
+        joined = losses.leave_one_out(merit - coefficient * distance.sum(1), config.copies)[:, None] * mask
+    else:
+        joined = ops.combine_advantages(advantages, multiplier[None])
     experience = Experience(
         texts=texts,
         features=judgement.features,
         values=judgement.values,
         targets=advantages + judgement.values,
         advantages=losses.whiten(joined, mask),
+        reference_log_probs=judgement.reference_log_probs,
+        merit=merit,
     )
     charged = -coefficient * distance.sum(1)
     third = jnp.where(mask, kl.k3(texts.log_probs, judgement.reference_log_probs), 0.0)

@@ -54,6 +54,11 @@ def bradley_terry(
     return -jax.nn.log_sigmoid(chosen - rejected - margin) + centring * jnp.square(chosen + rejected)
 
 
+def dpo(chosen: Float[Array, " pairs"], rejected: Float[Array, " pairs"], beta: float) -> Float[Array, " pairs"]:
+    """−log σ(β (chosen − rejected)) of each text's log π/π_ref, a term a pair (Rafailov et al. 2023, equation 7)."""
+    return -jax.nn.log_sigmoid(beta * (chosen - rejected))
+
+
 # --- PPO on text ----------------------------------------------------------------------------------------------
 
 
@@ -69,6 +74,15 @@ def last_token(mask: Mask) -> Masked:
     """1 at the last token of every row that counts, 0 elsewhere; a row where none counts is all 0."""
     following = jnp.concatenate([mask[:, 1:], jnp.zeros_like(mask[:, :1])], 1)
     return (mask & ~following).astype(jnp.float32)
+
+
+def leave_one_out(rewards: Float[Array, " texts"], copies: int) -> Float[Array, " texts"]:
+    """Each text's reward less the mean of its prompt's other texts, `copies` (at least 2) in a row for each prompt.
+
+    Ahmadian et al. 2024, "Back to basics" (RLOO), equation 7; Kool et al. 2019.
+    """
+    grouped = rewards.reshape(-1, copies)
+    return ((copies * grouped - grouped.sum(1, keepdims=True)) / (copies - 1)).reshape(-1)
 
 
 def text_advantages(

@@ -8,6 +8,8 @@ from retentionjax.errors import ConfigError
 from retentionjax.language.kl import KLConfig
 from retentionjax.language.optimiser import OptimiserConfig
 
+Objective = Literal["ppo", "rloo", "dpo"]
+
 
 @dataclass(frozen=True)
 class SafetyConfig:
@@ -42,6 +44,8 @@ class SafetyConfig:
 class LossConfig:
     """What a minibatch's loss depends on; runs that differ in anything else share its compiled gradient."""
 
+    objective: Objective
+    dpo_beta: float
     clip: float
     value_clip: float | None
     value_coef: float
@@ -53,6 +57,12 @@ class LossConfig:
 class TextPPOConfig:
     """Settings of PPO on text. Ziegler et al. 2019, Stiennon et al. 2020 and their published details."""
 
+    objective: Objective = "ppo"
+    """What a rollout teaches by: `ppo`; `rloo`, the same clipped ratio with each text's advantage over its prompt's
+    other texts instead of the critics' (Ahmadian et al. 2024); `dpo`, the better of a prompt's two texts preferred to
+    the worse (Rafailov et al. 2023; on the policy's own texts as Guo et al. 2024). All from the same rewards."""
+    dpo_beta: float = 0.1
+    """Of `dpo`: how sharply a nat of distance from the reference tells the better text from the worse."""
     iterations: int = 50
     """Rollouts."""
     batch: int = 32
@@ -115,17 +125,29 @@ class TextPPOConfig:
         for name in ("copies", "minibatch"):
             if self.batch % getattr(self, name):
                 raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: a divisor of batch, {self.batch}")
-        for name in ("temperature", "clip", "value_learning_rate", "score_clip"):
+        for name in ("dpo_beta", "temperature", "clip", "value_learning_rate", "score_clip"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: more than 0")
         for name in ("gamma", "gae_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: 0 to 1")
+        self._check_objective()
+
+    def _check_objective(self) -> None:
+        """Refuses a rollout whose texts cannot be compared as the objective asks."""
+        copies = {"ppo": self.copies >= 1, "rloo": self.copies >= 2, "dpo": self.copies == 2}
+        if not copies[self.objective]:
+            allowed = "2" if self.objective == "dpo" else "at least 2"
+            raise ConfigError(f"ppo.copies is {self.copies}; allowed: {allowed} with the objective {self.objective}")
+        if self.objective == "dpo" and self.minibatch % 2:
+            raise ConfigError(f"ppo.minibatch is {self.minibatch}; allowed: whole pairs with the objective dpo")
 
     @property
     def loss(self) -> LossConfig:
         """Loss of one minibatch."""
-        return LossConfig(self.clip, self.value_clip, self.value_coef, self.temperature, self.remat)
+        return LossConfig(
+            self.objective, self.dpo_beta, self.clip, self.value_clip, self.value_coef, self.temperature, self.remat
+        )
 
     @classmethod
     def mvp(cls) -> "TextPPOConfig":

@@ -50,7 +50,9 @@ def run_epochs(
     norms: list[Array] = []
     stopped = False
     for epoch in range(config.epochs):
-        order = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), config.batch))
+        together = config.copies if config.objective == "dpo" else 1  # a pair is not parted
+        dealt = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), config.batch // together))
+        order = (dealt[:, None] * together + np.arange(together)).reshape(-1)
         for chosen in order.reshape(-1, config.minibatch):
             batch = jax.tree.map(lambda x, chosen=chosen: x[chosen], experience)
             gradients, statistics = _gradients(decoder, config.loss, policy.params, critic.params, batch)
@@ -84,7 +86,7 @@ def _gradients(
 def minibatch_loss(
     decoder: Decoder, config: LossConfig, policy: Adapter, critic: Critic, batch: Experience
 ) -> tuple[Array, Statistics]:
-    """Clipped surrogate + value_coef · Σ_heads ½ max(·, ·), means over the tokens that are no padding."""
+    """Clipped surrogate, or DPO's loss over pairs, + value_coef · Σ_heads ½ max(·, ·), means over the texts' tokens."""
     texts, mask = batch.texts, batch.texts.mask
     log_probs, entropies = text_log_probs(
         decoder, policy, texts, policy.first_layer, config.temperature, remat=config.remat
@@ -92,7 +94,7 @@ def minibatch_loss(
     terms = losses.policy_loss(log_probs, texts.log_probs, batch.advantages, mask, config.clip)
     read = values(critic, batch.features)
     value_loss = losses.critic_loss(read, batch.values, batch.targets, mask, config.value_clip)
-    policy_loss = losses.masked_mean(terms, mask)
+    policy_loss = losses.masked_mean(terms, mask) if config.objective != "dpo" else _dpo_loss(config, log_probs, batch)
     log_ratio = jnp.where(mask, log_probs - texts.log_probs, 0.0)
     ratio = jnp.exp(log_ratio)
     unclipped = -ratio * batch.advantages
@@ -110,6 +112,14 @@ def minibatch_loss(
         ratio_error=jnp.max(jnp.abs(ratio - 1.0)),
     )
     return policy_loss + config.value_coef * value_loss.sum(), statistics
+
+
+def _dpo_loss(config: LossConfig, log_probs: Array, batch: Experience) -> Array:
+    """DPO's, mean over pairs of neighbours; two texts of equal merit teach nothing."""
+    distance = (log_probs - batch.reference_log_probs).sum(1).reshape(-1, 2)  # both are 0 on padding
+    better = jnp.sign(batch.merit[0::2] - batch.merit[1::2])
+    terms = losses.dpo(better * distance[:, 0], better * distance[:, 1], config.dpo_beta)
+    return jnp.mean(jnp.abs(better) * terms)
 
 
 def _summary(seen: list[Statistics], norms: list[Array], rate: float, stopped: bool) -> dict[str, float]:

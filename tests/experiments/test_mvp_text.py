@@ -116,6 +116,8 @@ def test_ppo_traces(decoder: Any) -> None:
         values=shape(batch, length, 2),
         targets=shape(batch, length, 2),
         advantages=shape(batch, length),
+        reference_log_probs=shape(batch, length),
+        merit=shape(batch),
     )
     critic = Critic(weight=shape(512, 2), bias=shape(2))
 

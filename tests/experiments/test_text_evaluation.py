@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import text_evaluation
+from experiments import ppo_text, text_evaluation
 from retentionjax import shield
 from retentionjax.language import hub, lora, reward
 from retentionjax.shield import Brief, OfferTerms, Sender
@@ -74,3 +74,10 @@ def test_a_template_can_be_compared_with_what_has_stand_ins(name: str | None) ->
     assert "Northwind" not in unfilled
     assert "Maria" not in unfilled
     assert brief.fill(unfilled) == text
+
+
+def test_the_writer_stands_best_of_those_that_are_as_diverse_as_the_fine_tuned_one() -> None:
+    diversity = {"sft": 0.22, "ppo": 0.13, "dpo": 0.25, "rloo": 0.22}
+    standings = {"template": 0.9, "sft": 0.5, "ppo": 0.7, "dpo": 0.4, "rloo": 0.6}
+    assert ppo_text.winner(standings, diversity) == "rloo"
+    assert ppo_text.winner({**standings, "rloo": 0.3}, diversity) == "sft"

@@ -76,6 +76,13 @@ def test_a_verdict_is_a_share() -> None:
         arena.compare(SYSTEMS, lambda brief, one, other: 3.0)
 
 
+def test_the_p_value_is_the_sign_tests() -> None:
+    """By hand: 5 of 5 won is 2/2⁵; ties tell nothing."""
+    assert arena.Duel("a", "b", 5, 7, 0, 0.7, 0.5, 0.9).p == pytest.approx(2 / 32)
+    assert arena.Duel("a", "b", 3, 0, 3, 0.5, 0.1, 0.9).p == 1
+    assert arena.Duel("a", "b", 0, 4, 0, 0.5, 0.5, 0.5).p == 1
+
+
 def test_the_table_names_every_system() -> None:
     text = arena.table(arena.compare(SYSTEMS, _by_length))
     header, _, *rows = text.splitlines()

@@ -92,6 +92,24 @@ def test_margin_and_centring() -> None:
     assert float(loss[0]) == pytest.approx(expected, rel=1e-6)
 
 
+def test_dpo_of_indifference_is_log_two_and_its_slope_is_the_chance_of_the_worse() -> None:
+    """Rafailov et al. 2023, section 4: the gradient is weighted by β σ(β (rejected − chosen))."""
+    chosen, rejected = jnp.array([0.0, 3.0, -2.0]), jnp.array([0.0, 1.0, 4.0])
+    found = losses.dpo(chosen, rejected, 0.1)
+    np.testing.assert_allclose(found, -np.log(1 / (1 + np.exp(-0.1 * np.array([0.0, 2.0, -6.0])))), rtol=1e-6)
+    assert float(found[0]) == pytest.approx(np.log(2))
+    slope = jax.grad(lambda each: losses.dpo(each, rejected, 0.1).sum())(chosen)
+    np.testing.assert_allclose(slope, -0.1 / (1 + np.exp(0.1 * np.array([0.0, 2.0, -6.0]))), rtol=1e-6)
+
+
+def test_rloo_compares_each_text_with_its_prompts_others() -> None:
+    """By hand, equation 7 of Ahmadian et al. 2024: the baseline of a text is the mean of the others'."""
+    np.testing.assert_allclose(
+        losses.leave_one_out(jnp.array([1.0, 2.0, 6.0, 0.0, 0.0, 3.0]), 3), [-3, -1.5, 4.5, -1.5, -1.5, 3]
+    )
+    np.testing.assert_allclose(losses.leave_one_out(jnp.array([1.0, 4.0]), 2), [-3, 3])
+
+
 def test_log_probabilities_are_of_the_tempered_distribution() -> None:
     logits = jax.random.normal(jax.random.key(0), (4, 7))
     tokens = jnp.array([0, 3, 6, 2])

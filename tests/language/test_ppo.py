@@ -16,7 +16,7 @@ from retentionjax.language import experience, hub, lora, packing, ppo, ppo_epoch
 from retentionjax.language.kl import KLConfig
 from retentionjax.language.lora import Adapter, LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
-from retentionjax.language.ppo_config import SafetyConfig, TextPPOConfig
+from retentionjax.language.ppo_config import Objective, SafetyConfig, TextPPOConfig
 from retentionjax.language.reward import RewardConfig, RewardModel
 from retentionjax.tracking import Tracker, read_metrics
 
@@ -178,6 +178,29 @@ def test_the_reward_goes_up_and_the_base_stays(tmp_path: Path) -> None:
     assert names <= set(read_metrics(tmp_path / "metrics.jsonl")[0])
     after = DECODER.parameters()
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("objective", ["rloo", "dpo"])
+def test_other_objectives_make_the_better_text_of_a_pair_likelier(objective: Objective) -> None:
+    config = replace(CONFIG, objective=objective, iterations=1, epochs=3)
+    texts, costs = drawn(config), jnp.zeros(config.batch)
+    state = ppo.init(config, POLICY, REWARD, jax.random.key(3))
+    judged, own = experience.judge(
+        DECODER, POLICY, POLICY, REWARD, state.critic.params, texts, layers=2, temperature=config.temperature
+    )
+    texts = replace(texts, log_probs=own)
+    learned, _ = experience.learn_from(config, texts, judged, costs, jnp.float32(0.0), jnp.float32(0.0))
+    policy, _, _ = ppo_epochs.run_epochs(DECODER, config, state.policy, state.critic, learned, 0, jax.random.key(0))
+    after, _ = experience.text_log_probs(DECODER, policy.params, texts, 2, config.temperature)
+    gained = (after - texts.log_probs).sum(1).reshape(-1, 2)
+    better = jnp.sign(learned.merit[0::2] - learned.merit[1::2])
+    assert float(jnp.mean(better * (gained[:, 0] - gained[:, 1]))) > 0.05
+
+
+@pytest.mark.parametrize(("objective", "copies", "minibatch"), [("rloo", 1, 4), ("dpo", 4, 4), ("dpo", 2, 1)])
+def test_texts_that_cannot_be_compared_are_refused(objective: Objective, copies: int, minibatch: int) -> None:
+    with pytest.raises(ConfigError, match=f"with the objective {objective}"):
+        replace(CONFIG, objective=objective, copies=copies, minibatch=minibatch)
 
 
 def vowels(texts: list[str], numbers: np.ndarray) -> np.ndarray:
