@@ -81,7 +81,7 @@ def _propose(asked: argparse.Namespace) -> int:
                 known = [each.variant.text for each in reader.variants() if each.variant.kind == kind]
             made = variants.propose(
                 kind, bundle.said_offer(place), message, rules, author,
-                count=asked.per_kind, known=known, seed=asked.seed,
+                count=asked.per_kind, known=known, seed=asked.seed + 1000 * place,
             )  # fmt: skip
             with ledger.transaction() as tx:
                 tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}", approver=approver)

@@ -15,6 +15,7 @@ from retentionjax.data.messages import (
     Pair,
     accept_phrases,
     angle_phrases,
+    customers,
     email_phrases,
     flawed_phrases,
     grammar,
@@ -255,6 +256,14 @@ def test_mistakes_name_what_is_allowed(audience: Audience) -> None:
         messages.pairs(1, "train", 0, flaws=("rude",))
     with pytest.raises(DataError, match="the audience has 0 offers and 2 customers; one of each is wanted"):
         messages.briefs(1, "train", 0, Audience({"train": [{}, {}]}, ()))
+
+
+def test_a_message_says_nothing_twice_and_without_an_offer_nothing_of_its_terms() -> None:
+    for message in messages.generate(300, "train", 3, channels=["email"]):
+        words = re.findall(r"[\w{}'-]+", message.text.lower())
+        runs = list(zip(*(words[start:] for start in range(4)), strict=False))
+        assert len(set(runs)) == len(runs), message.text
+        assert not message.brief.offer.is_none or not re.search("nothing else|nothing to fill", message.text.lower())
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -14,7 +14,6 @@ ACT: Mapping[str, Mapping[str, Choice]] = {
                 "Just reply YES and it's yours.",
                 "Text YES and we'll set it up!",
                 "Reply YES and we'll do the rest.",
-                "Reply YES and enjoy!",
                 "Reply YES if you'd like it.",
             ),
             ("To say yes, just reply YES!", "Send YES and we'll get it going."),

@@ -157,7 +157,7 @@ DETAIL: Mapping[str, Choice] = {
             "There's nothing to fill in, and your plan stays just as it is.",
             "Got a question? Write back and a real person will answer.",
             "Everything else about your service stays the way you like it.",
-            "Nothing else changes, and we'll do the rest.",
+            "Nothing else about your plan changes.",
             "Any questions? We're happy to help.",
         ),
         ("Nothing else changes, so you can carry on as you were.", "If anything's unclear, we're happy to chat."),
@@ -177,6 +177,22 @@ DETAIL: Mapping[str, Choice] = {
         ("The rest stays as it is.", "No paperwork."),
     ),
 }
+
+QUESTIONS: Mapping[str, Choice] = {
+    "warm": Choice(
+        ("Got a question? Write back and a real person will answer.", "Any questions? We're happy to help."),
+        ("If anything's unclear, we're happy to chat.",),
+    ),
+    "formal": Choice(
+        (
+            "Should you have questions, our team will be pleased to answer them.",
+            "Please reply to this e-mail with any questions.",
+        ),
+        ("Our team will gladly provide further information.",),
+    ),
+    "brief": Choice(("Questions? Just reply.", "Just reply if we can help."), ("Any question? Write back.",)),
+}
+"""Stands for DETAIL where nothing is offered: what does not change is said of an offer."""
 
 CLOSE: Mapping[str, Choice] = {
     "warm": Choice(

@@ -58,6 +58,7 @@ MOST_WORDS = 60
 """Of an e-mail's body."""
 _EXCLAMATIONS = {"sms": 1, "push": 1, "email": 2}
 _FIELD = re.compile(r"{(\w+)}")
+_WORD = re.compile(r"[\w{}'%-]+")
 _RUN = 4
 _ATTEMPTS = 100
 """With any phrases; then each layout has one with its shortest phrases."""
@@ -143,7 +144,7 @@ def fits(draft: MessageDraft, brief: Brief) -> bool:
 
 def _says_twice(draft: MessageDraft) -> bool:
     """Whether two of its phrases have `_RUN` words in a row in common."""
-    words = write(draft).lower().split()
+    words = _WORD.findall(write(draft).lower())
     runs = [tuple(words[start : start + _RUN]) for start in range(len(words) - _RUN + 1)]
     return len(set(runs)) < len(runs)
 
@@ -234,7 +235,7 @@ def _choice(slot: str, brief: Brief, tone: str) -> Choice:
         "greeting": phrases.GREETING,
         "bond": register.BOND,
         "close": register.CLOSE,
-        "detail": email_phrases.DETAIL,
+        "detail": email_phrases.QUESTIONS if brief.offer.is_none else email_phrases.DETAIL,
     }[slot][tone]
 
 
