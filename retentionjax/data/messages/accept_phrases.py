@@ -46,7 +46,7 @@ ACT: Mapping[str, Mapping[str, Choice]] = {
         "warm": Choice(
             (
                 "Just reply to this e-mail and it's yours.",
-                "Like the sound of it? Reply to this e-mail and say yes!",
+                "Would you like it? Reply to this e-mail and say yes!",
                 "Reply with a yes and we'll set it up for you.",
                 "Write back with a quick yes and we'll do the rest.",
             ),

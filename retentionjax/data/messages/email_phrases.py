@@ -61,9 +61,9 @@ OFFER: Mapping[str, Choice] = {
     "warm": Choice(
         (
             "To say thank you, we'd love to give you {discount} off your {plan} for {days}.",
-            "So we'd like to offer you {discount} off your {plan} for {days}.",
+            "We'd like to offer you {discount} off your {plan} for {days}.",
             "For the next {days}, your {plan} can be {discount} off.",
-            "We'd be so happy to give you {discount} off your {plan} for the next {days}.",
+            "We'd love to give you {discount} off your {plan} for the next {days}.",
             "How does {discount} off your {plan} for the next {days} sound?",
             "To say thank you, we'd love to give you {discount} off your bill for {days}.",
             "How does {discount} off your bill for the next {days} sound?",
@@ -114,7 +114,7 @@ CHECK_IN: Mapping[str, Choice] = {
             "We'd love to know how you're getting on with your {plan}.",
             "Is your {plan} doing all that you'd like? If not, we'd love to help.",
             "If there's anything that we can do better, we'd love to hear from you.",
-            "How are things going with your {plan}? Write back and tell us.",
+            "How are things going with your {plan}? We'd love to hear.",
             "If you have a question, just write back and we'll be happy to help.",
         ),
         (
@@ -198,7 +198,7 @@ CLOSE: Mapping[str, Choice] = {
     "warm": Choice(
         (
             "We're so glad you're here, and we're always happy to help.",
-            "If you ever need a hand, just write back.",
+            "If you ever need a hand, we're right here.",
             "Have a lovely week!",
             "Thank you for being with us!",
         ),
