@@ -59,8 +59,9 @@ class Transaction(Reader):
         An `approver` approves at once those that nobody has decided about.
         """
         new = wordings.propose(self._connection, variants, rules_version, who, self.now)
-        for each in () if approver is None else variants:
-            self.decide_variant(each.id, "approved", approver, was="proposed")
+        if approver is not None:
+            for each in variants:
+                self.decide_variant(each.id, "approved", approver, was="proposed")
         return new
 
     def decide_variant(self, variant_id: str, state: VariantState, who: str, was: VariantState | None = None) -> bool:

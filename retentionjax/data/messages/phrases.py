@@ -94,7 +94,6 @@ BOND: Mapping[str, Choice] = {
             "{sender} here.",
             "It's {sender}.",
             "Thanks for {tenure} with {sender}.",
-            "A quick note.",
             "Thanks for {tenure} with us.",
             "Thanks for being with us.",
             "Thanks for being with {sender}.",
