@@ -72,8 +72,8 @@ class FrontierConfig:
     """Held-out ones, on whom all is compared with the exact frontier."""
     replicates: int = 500
     """Episodes of each of them and policy."""
-    exact_tolerance: float = 0.02
-    """$ within which the exact frontier is found at each budget."""
+    exact_tolerance: float = 0.01
+    """Share of a budget within which the exact frontier is found there."""
 
     def __post_init__(self) -> None:
         """Refuses a frontier of nothing."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-TOLERANCE = 1e-5  # $; the environment compares in float32, where a sum that equals the cap may end on either side
+TOLERANCE = 1e-6  # of the cap; the environment compares in float32, where a sum that equals it may end on either side
 
 
 class Tariff(NamedTuple):
@@ -25,7 +25,7 @@ class Tariff(NamedTuple):
 
     def affords(self, used: float) -> tuple[bool, ...]:
         """(offers,) whether each may be offered by an account that has used so much."""
-        return tuple(used + self.contact + cost <= self.cap + TOLERANCE for cost in self.full_costs)
+        return tuple(used + self.contact + cost <= self.cap * (1 + TOLERANCE) for cost in self.full_costs)
 
     def outcomes(self, used: float) -> tuple[bool, ...]:
         """(1 + offers,) whether a contact can be declined, or accepted for each offer."""

@@ -109,12 +109,12 @@ class Frontier:
             self._tangents[multiplier] = Tangent(multiplier, worth)
         return self._tangents[multiplier]
 
-    def at_budget(self, budget: float, *, guess: float = 1.0, tolerance: float = 1e-3) -> Optimum:
+    def at_budget(self, budget: float, *, guess: float = 1.0, tolerance: float = 4e-4) -> Optimum:
         """The optimum that spends `budget` $ a customer on average.
 
         Args:
             guess: a multiplier near the shadow price, to start from.
-            tolerance: $ that `bound` may lie above `value`.
+            tolerance: how far `bound` may lie above `value`, as a share of the spend: whatever the currency.
 
         Raises:
             ConfigError: the budget is negative.
@@ -133,7 +133,7 @@ class Frontier:
             mixed = Worth(*(share * one + (1 - share) * two for one, two in zip(over.mean, under.mean, strict=True)))
             multiplier = (over.mean.value - under.mean.value) / (over.mean.spend - under.mean.spend)
             bound = min(each.mean.value + each.multiplier * (budget - each.mean.spend) for each in self.tangents())
-            if bound - mixed.value <= tolerance:
+            if bound - mixed.value <= tolerance * over.mean.spend:
                 break
             self.at_multiplier(multiplier)
         return self._optimum(budget, mixed.value, budget, multiplier, bound, mixed.contacts)
