@@ -27,8 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     from retentionjax.errors import ConfigError
     from serving import settings
     from serving.ledger import Ledger, LedgerError
-    from serving.lift.answer import sentences
-    from serving.lift.looking import look
+    from serving.lift.answer import look, sentences
 
     bundle = None if parsed.bundle is None else bundles.load(parsed.bundle)
     believed = () if bundle is None else (bundle.params, bundle.offers, bundle.company.currency)

@@ -17,8 +17,7 @@ from serving.engine.money import pace
 from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Moment, MomentOut, iso
 from serving.ledger.errors import BudgetExceeded, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.types import DAY, Campaign, CampaignView
-from serving.lift.answer import LiftOut
-from serving.lift.looking import look
+from serving.lift.answer import LiftOut, look
 from serving.problems import Problem, field_error, invalid, not_found, responses
 from serving.security.gate import Caller, requires
 

@@ -10,8 +10,12 @@ import numpy as np
 from msgspec import Meta
 
 from retentionjax.company.money import money
+from retentionjax.env.types import EnvParams
 from retentionjax.evaluation.lift import ENOUGH, Difference, Lift, SampleRatio, times_needed
 from serving.fields import CampaignId, MomentOut, iso
+from serving.ledger import Reader
+from serving.ledger.types import CampaignView
+from serving.lift import believing, measuring
 from serving.lift.measuring import Found, Study, days_to_enough
 
 SOUND = 0.01
@@ -289,3 +293,21 @@ def _between(each: IntervalOut, words: Callable[[float], str]) -> str:
     if each.low is None or each.high is None:
         return f"{words(each.mean)} [not known yet]"
     return f"{words(each.mean)} [{words(each.low)}, {words(each.high)}]"
+
+
+def look(
+    reader: Reader,
+    campaign: CampaignView,
+    params: EnvParams | None = None,
+    offers: Mapping[str, object] | None = None,
+    currency: str = "USD",
+) -> LiftOut:
+    """The lift of `campaign`; with a bundle's constants and offers, what they promised beside it."""
+    record = reader.campaign_record(campaign.campaign_id)
+    found = measuring.find(measuring.against_holdout(campaign, record))
+    pilot = {name: measuring.find(study) for name, study in measuring.of_pilot(campaign, record).items()}
+    if params is None or offers is None:
+        return answer(found, pilot, None, {}, currency)
+    believed = believing.departures(found.study, params, offers)
+    by_arm = {name: believing.departures(each.study, params, offers) for name, each in pilot.items()}
+    return answer(found, pilot, believed, by_arm, currency)

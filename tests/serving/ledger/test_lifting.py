@@ -15,8 +15,7 @@ from serving import lift_command
 from serving.ledger import Ledger
 from serving.ledger.types import MICROS, Outcome
 from serving.lift import believing, measuring
-from serving.lift.answer import LiftOut, sentences
-from serving.lift.looking import look
+from serving.lift.answer import LiftOut, look, sentences
 
 
 def seen(ledger: Ledger, params: EnvParams | None = None) -> LiftOut:
