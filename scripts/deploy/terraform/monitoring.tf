@@ -163,7 +163,7 @@ locals {
     "Decisions a second, by action" = "sum by (action) (rate(retentionjax_decisions_total[5m]))"
     "Requests by status"            = "sum by (status) (rate(retentionjax_request_seconds_count[5m]))"
     "p99 of requests, s"            = "histogram_quantile(0.99, sum by (le) (rate(retentionjax_request_seconds_bucket[5m])))"
-    "Campaigns' money, $"           = "max by (campaign, state) (retentionjax_campaign_dollars)"
+    "Campaigns' money"              = "max by (campaign, state) (retentionjax_campaign_dollars)"
     "Shield's blocks, by rule"      = "sum by (rule) (rate(retentionjax_shield_blocks_total[15m]))"
     "Degradations, by kind"         = "sum by (kind) (rate(retentionjax_degradations_total[15m]))"
     "Violations prevented, by rule" = "sum by (rule) (rate(retentionjax_violations_prevented_total[15m]))"
