@@ -205,9 +205,10 @@ def is_unchanged(stage: Stage[Any], config: Any, record: Record, needed: Mapping
 
     Files are not looked at: `perform` does that, and asks outside sources what they hold now.
     """
-    settings, _ = stage.settings(config)
+    settings, places = stage.settings(config)
     inputs = {need: needed[need].outputs if need in needed else "" for need in stage.needs}
-    same = (record.status, record.version, record.config) == ("done", retentionjax.__version__, settings)
+    told = (record.status, record.version, record.config, record.places)
+    same = told == ("done", retentionjax.__version__, settings, places)
     return same and (not stage.needs or record.inputs == inputs)
 
 

@@ -264,7 +264,7 @@ def _flat(key: str, estimate: IntervalEstimate) -> dict[str, float]:
     return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
 
 
-STAGE = Stage("stress", StressConfig, run, needs=("policy",))
+STAGE = Stage("stress", StressConfig, run, needs=("data", "policy"))
 
 if __name__ == "__main__":
     STAGE.main()

@@ -9,6 +9,7 @@ import bundles
 import pytest
 
 from retentionjax import cli
+from retentionjax.bundle import FORMAT_VERSION
 
 
 def run(bundle: Path, text: str | dict[str, Any], folder: Path, *more: str) -> int:
@@ -32,7 +33,7 @@ def test_words_say_decision_risk_offers_rules_and_reasons(
         "20 % off for 30 days",
         "not allowed today",
         "months is 3: raises them",
-        "format 2",
+        f"format {FORMAT_VERSION}",
     ):
         assert words in shown
     assert "\x1b" not in shown  # plain where there is no terminal

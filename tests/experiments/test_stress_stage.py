@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from etils import epath
 
+from experiments import companies, stress
 from experiments import customers as people
-from experiments import stress
 from experiments.stage import Context
 from experiments.stress import StressConfig
 from retentionjax import storage
@@ -39,7 +39,9 @@ def context(tmp_path_factory) -> Context:
     people.save(people.JoinedCustomers(table(40), table(30)), EnvParams(), artifacts)
     storage.write_json(artifacts / "limits.json", {"campaign_budget": 2.5})
     learned.save(bundles.trained(wait_bias=3.0), artifacts / "policy")
-    made = Context(folder / "run", {"policy": folder / "policy"}, resume=False, data="auto", data_source="synthetic")
+    storage.write_json(folder / "data/artifacts" / companies.FILE, bundles.COMPANY.to_dict())
+    inputs = {name: folder / name for name in stress.STAGE.needs}
+    made = Context(folder / "run", inputs, resume=False, data="auto", data_source="synthetic")
     made.artifacts.mkdir(parents=True)
     return made
 

@@ -18,7 +18,6 @@ from experiments.launch import submit, vertex
 from experiments.pipeline import load_stages
 from experiments.stage import Stage
 from retentionjax import cli, storage
-from retentionjax.company.structure import unstructure
 from retentionjax.errors import ConfigError, RetentionJaxError
 
 TRAINING = ["churn", "acceptance", "policy", "sft", "reward", "ppo_text"]
@@ -32,8 +31,9 @@ def planned(runs: str, preset: str = "mvp") -> plans.LaunchPlan:
 
 def finish(runs: str, stage: Stage[Any], inputs: Mapping[str, str], preset: str = "mvp") -> None:
     """Leaves the record that the stage would."""
-    config = unstructure(configuration.load_preset(preset).config(stage.name, stage.Config))
+    config, places = stage.settings(configuration.load_preset(preset).config(stage.name, stage.Config))
     record = {"status": "done", "version": retentionjax.__version__, "config": config, "inputs": dict(inputs)}
+    record["places"] = places
     record |= {"data_source": "real", "outputs": f"made by {stage.name}", "seconds": 1.0}
     storage.write_json(storage.as_path(runs) / preset / stage.name / "stage.json", record)
 
