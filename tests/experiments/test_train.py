@@ -47,6 +47,10 @@ def table(rows: int = 600) -> pd.DataFrame:
     )
 
 
+FLAGS = (*SMALL, "--evaluate.worlds", "1")
+"""As believed, so that each policy is compiled once and not three times; worlds are played in `test_doubt`."""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     customers = table()
@@ -67,9 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "facts": [{"fact": "plan", "column": "plan"}],
         },
     )
-    # As believed, so that each policy is compiled once and not three times; worlds are played in `test_doubt`.
-    flags = (*SMALL, "--evaluate.worlds", "1")
-    return rj.train(company, tmp_path_factory.mktemp("runs") / "acme", flags=flags)
+    return rj.train(company, tmp_path_factory.mktemp("runs") / "acme", flags=FLAGS)
 
 
 def test_every_stage_is_done_and_nothing_is_claimed_without_a_log(run: Any) -> None:
@@ -210,7 +212,7 @@ def test_the_readmes_commands_end_with_the_served_decision(
     (tmp_path / "company.yaml").rename("acme.yaml")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/acme").symlink_to(run.folder)
-    assert cli.main([*train, *SMALL]) == 0
+    assert cli.main([*train, *FLAGS]) == 0
     assert cli.main(decide) == 0
     assert cli.main(score) == 0
     printed = capsys.readouterr().out
