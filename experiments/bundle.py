@@ -3,7 +3,8 @@
 Their files are `artifacts/customers/*.json`: `retentionjax decide --bundle … --customer …` repeats each decision. It
 comes before the evaluation, which takes longer and changes no decision.
 
-Where the learned policy was not shown to beat never contacting, the bundle holds one that always waits (`gated`).
+Where the learned policy was not shown to beat never contacting, or what is known of the effects failed its check, the
+bundle holds one that always waits (`gated`).
 """
 
 import subprocess
@@ -26,7 +27,7 @@ from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle import Bundle, Contents
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
-from retentionjax.bundle.manifest import GATE
+from retentionjax.bundle.manifest import GATE, TRUSTED_PARETO_K
 from retentionjax.bundle.program import Decide
 from retentionjax.company import Company
 from retentionjax.data import Schema, Table, catalog
@@ -37,6 +38,7 @@ from retentionjax.decide.program import Decider
 from retentionjax.env import actions, dynamics, observation, record
 from retentionjax.env.actions import WAIT
 from retentionjax.env.types import EnvParams
+from retentionjax.errors import ConfigError
 from retentionjax.evaluation import learned
 from retentionjax.evaluation.rollout import PolicyInput
 from retentionjax.shield.rules import DEFAULT
@@ -61,7 +63,7 @@ class BundleConfig:
     """Gate on that comparison, in propensity and in relative value."""
     minimum_probability: float = 0.9
     """Gate: the chance that the learned policy beats never contacting, below which the bundle always waits and advises
-    a pilot. 0 ships the learned policy whatever its chance."""
+    a pilot. 0 ships the learned policy whatever its chance, and whatever the check of the effects said."""
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -92,12 +94,29 @@ def run(config: BundleConfig, context: Context) -> dict[str, float]:
 
 
 def gated(context: Context, minimum: float) -> tuple[learned.Trained, Gate]:
-    """The learned policy, or one that always waits where its chance to beat never contacting is below `minimum`."""
+    """The learned policy, or one that always waits where its chance to beat never contacting is below `minimum`, or
+    rests on draws that failed their check. Raises ConfigError for a run that does not say either."""
     trained = learned.load(context.inputs["policy"] / "artifacts/policy")
-    chance = float(storage.read_json(context.inputs["policy"] / "summary.json")["probability_beats_never"])
-    waits = chance < minimum
-    gate = {"probability_beats_never": chance, "minimum_probability": minimum, "waits": float(waits)}
+    chance, pareto_k = _figure(context, "policy", "gate_probability"), _figure(context, "effects", "pareto_k")
+    waits = chance < minimum or (pareto_k > TRUSTED_PARETO_K and minimum > 0)
+    gate = {"gate_probability": chance, "gate_minimum": minimum, "pareto_k": pareto_k, "waits": float(waits)}
     return (learned.waiting(trained) if waits else trained), gate
+
+
+def shipped(folder: epath.Path) -> tuple[learned.Trained, Gate]:
+    """The policy in the bundle at `folder`, and what it was judged by. Raises ConfigError where it does not say."""
+    metrics = bundles.manifest.read(folder).metrics
+    if GATE not in metrics:
+        raise ConfigError(f"{folder} does not say how its policy was judged: it is of another version; make it anew")
+    return learned.load(folder / "policy"), metrics[GATE]
+
+
+def _figure(context: Context, stage: str, key: str) -> float:
+    file = context.inputs[stage] / "summary.json"
+    summary = storage.read_json(file)
+    if key not in summary:
+        raise ConfigError(f"{file} has no {key}: the run is of another version; run experiments.{stage} anew")
+    return float(summary[key])
 
 
 def decisions(

@@ -282,7 +282,7 @@ def write_bundle(context: Context, network: ConditionedNetwork, multipliers: Mul
 
     One that always waits (see `experiments.bundle`) does so at every budget.
     """
-    trained, gate = deciding.gated(context, deciding.BundleConfig().minimum_probability)
+    trained, gate = deciding.shipped(context.inputs["evaluate"] / "artifacts/bundle")
     contents = deciding.contents(trained, gate, context)
     contents = replace(contents, any_budget=None if gate["waits"] else (served(network), multipliers))
     bundles.write(context.artifacts / "bundle", contents, replace=True)

@@ -14,8 +14,6 @@ from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.language import writer
-from retentionjax.bundle.manifest import GATE
-from retentionjax.evaluation import learned
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ def run(config: MessagesConfig, context: Context) -> dict[str, float]:
     """Write → load → decide and write for three customers. See Stage."""
     source = context.inputs["ppo_text"] / "artifacts/writer"
     first = bundles.load(context.inputs["bundle"] / "artifacts/bundle")
-    trained, gate = learned.load(first.folder / "policy"), first.manifest.metrics[GATE]
+    trained, gate = deciding.shipped(first.folder)
     contents = dataclasses.replace(
         deciding.contents(trained, gate, context), save_language=lambda folder: copy(source, folder)
     )

@@ -26,7 +26,7 @@ from retentionjax.company.environment import average_limits, env_params
 from retentionjax.env import constraints, record, worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
-from retentionjax.env.value import with_potential
+from retentionjax.env.value import never_unforeseen, with_potential
 from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines, doubt, learned, plots
 from retentionjax.evaluation.rollout import Episodes, Policy, play
@@ -178,7 +178,7 @@ def sureness(config: PolicyConfig, policy: Policy, judged: EnvParams) -> dict[st
     key = jax.random.key(config.seed + 3)
     found = doubt.measure(some, [baselines.never(), policy], key, customers=config.doubt_customers, seed=config.seed)
     return {
-        "probability_beats_never": found.beats_never,
+        "gate_probability": found.beats_never,
         "worlds": float(worlds.count(judged)),
         "spend_over_worlds": found.spend.mean,
         "spend_over_worlds_low": found.spend.low,
@@ -195,6 +195,7 @@ def train(config: PolicyConfig, params: EnvParams, context: Context) -> ppo.Trai
     settings = config.training
     env = RetentionEnv(expected_churn=True, shaping=True)
     params = with_potential(params)
+    unforeseen = float(never_unforeseen(params))
     checkpoints = Checkpoints(context.checkpoints)
     state = jax.jit(lambda key: ppo.init(env, params, settings, key))(jax.random.key(config.seed))
     step = checkpoints.latest_step() if context.resume else None
@@ -209,6 +210,7 @@ def train(config: PolicyConfig, params: EnvParams, context: Context) -> ppo.Trai
         for iteration in range((step or 0) + 1, total + 1):
             state, metrics = iterate(params, state)
             line = named(ppo.summarise(metrics))
+            line["uplift"] -= unforeseen
             tracker.log(iteration, line)
             bar.advance(
                 uplift=line["uplift"], spend=line["cost_campaign_budget"], multiplier=line["multiplier_campaign_budget"]
@@ -221,7 +223,8 @@ def train(config: PolicyConfig, params: EnvParams, context: Context) -> ppo.Trai
 
 
 def named(summary: Mapping[str, float]) -> dict[str, float]:
-    """PPO's summary with the costs' names for their numbers; the shaped return is the uplift in $."""
+    """PPO's summary with the costs' names for their numbers; the shaped return is the uplift in $, up to what the
+    potential does not foresee (`never_unforeseen`)."""
     renamed = dict(summary)
     for index, name in enumerate(constraints.NAMES):
         renamed[f"cost_{name}"] = renamed.pop(f"episode_cost_{index}")

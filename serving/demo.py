@@ -98,11 +98,16 @@ class _InThisLoop:
         self._serving.cancel()
 
 
+def in_this_process(settings: Settings, metrics: Metrics, *, clock: Clock) -> Engine:
+    """An engine that keeps the time of `clock`, in the caller's own event loop."""
+    return Engine(settings, metrics, start_process=functools.partial(_InThisLoop, clock=clock))
+
+
 async def live(settings: Settings, people: list[dict[str, Any]], seed: int = 42) -> None:
     """Plays the weeks of campaign `simulated` in the ledger; consent of everybody, and of the example, is granted."""
     random, clock = np.random.default_rng(seed), Clock(time.time() - WEEKS * 7 * DAY)
     ledger = Ledger.open(settings.database, clock=clock)
-    engine = Engine(settings, Metrics(), start_process=functools.partial(_InThisLoop, clock=clock))
+    engine = in_this_process(settings, Metrics(), clock=clock)
     await engine.start()
     try:
         with ledger.transaction() as tx:

@@ -21,7 +21,10 @@ from retentionjax.errors import BundleError, DataError
 NAME = "manifest.json"
 FORMAT_VERSION = 3
 GATE = "gate"
-"""Of the metrics: `probability_beats_never`, `minimum_probability`, and whether it `waits` for that (1 or 0)."""
+"""Of the metrics: `gate_probability` that the learned policy gains more than never contacting, `gate_minimum` that is
+asked for, `pareto_k` of the check of the effects' draws, and whether it `waits` for either (1 or 0)."""
+TRUSTED_PARETO_K = 0.7
+"""Above it the draws of the effects, hence any probability by them, are not to be relied on (arXiv 1507.02646)."""
 REQUIRED = ("churn", "acceptance", "policy")
 """Folders that every bundle has."""
 PARTS = (*REQUIRED, "shield", "language")
@@ -99,19 +102,35 @@ class Manifest:
     @property
     def advice(self) -> str:
         """What to do where the bundle contacts nobody because its policy was not shown to gain; empty where it was."""
-        gate = self.metrics.get(GATE, {})
-        if not gate.get("waits"):
-            return ""
-        return (
-            f"This bundle contacts nobody: by what is believed of the offers, the chance that the learned policy gains "
-            f"more than contacting nobody is {gate['probability_beats_never']:.0%}, and "
-            f"{gate['minimum_probability']:.0%} is asked for. A pilot tells: `retentionjax pilot company.yaml`."
-        )
+        return gate_advice(self.metrics.get(GATE, {}))
 
     @property
     def id(self) -> str:
         """SHA-256 of everything else in the manifest, in hexadecimal."""
         return _digest(_plain(self))
+
+
+def gate_advice(gate: Mapping[str, Any]) -> str:
+    """Why a bundle with these figures of its gate contacts nobody, and what to do; empty where it does not wait."""
+    if not gate.get("waits"):
+        return ""
+    if (pareto_k := gate.get("pareto_k", 0.0)) > TRUSTED_PARETO_K:
+        why = (
+            f"the check of what the log says of the offers failed (Pareto k {pareto_k:.2f}; allowed: up to "
+            f"{TRUSTED_PARETO_K}), so that no chance to gain can be told. More rows, or fewer offers, help."
+        )
+    elif "gate_probability" in gate:
+        why = (
+            "by what is believed of the offers, the chance that the learned policy gains more than contacting nobody "
+            f"is {gate['gate_probability']:.0%}, and {gate['gate_minimum']:.0%} is asked for. A pilot tells: "
+            "`retentionjax pilot company.yaml`."
+        )
+    else:  # of a version that wrote other names
+        why = "the learned policy was not shown to gain. A pilot tells: `retentionjax pilot company.yaml`."
+    return (
+        f"This bundle contacts nobody: {why} Figures of value, spend and contacts are those of the learned policy, "
+        "which is not in it."
+    )
 
 
 def _effect(name: str, figures: Mapping[str, Any]) -> EffectFigure:

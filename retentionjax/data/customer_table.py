@@ -244,6 +244,12 @@ def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray) -> N
         cells.faults.append(Fault(cells.raw, column or "", np.empty(0, np.int64), wrong, ""))
     elif column is not None:
         check_both(cells, column, label, yes, no)
+    elif len(alike := np.unique(label[~np.isnan(label)])) == 1:  # by the file of departures
+        wrong = (
+            f"of all {np.count_nonzero(~np.isnan(label)):,} of whom it is known for {customers.label_days} days, "
+            f"{'everybody left' if alike[0] else 'everybody stayed'}; wait until others are known too"
+        )
+        cells.faults.append(Fault(cells.raw, "", np.empty(0, np.int64), wrong, ""))
 
 
 def _tables(

@@ -3,11 +3,13 @@
 With `--trial FILE` the evidence is a table of a randomised trial instead of the log: arm (an offer's name, or none),
 customers, departures, days; the offer was applied to the whole arm without asking.
 
-Writes effects.json, draws.npz (256 joint draws by name), effects.png and summary.json into DIR.
+Writes effects.json, draws.npz (256 joint draws by name), effects.png, summary.json and learned.yaml into DIR: what the
+next log's company.yaml may believe beforehand.
 """
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # heavy, and `--help` needs none of them
@@ -21,6 +23,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     from retentionjax.effects.posterior import Posterior
 
 DRAWS = "draws.npz"
+LEARNED = "learned.yaml"
 _WINDOW = 30  # days after an assignment, of the table without a model
 _FORMAT = 1
 
@@ -110,13 +113,33 @@ def write_belief(
 
     storage.write_json(folder / "effects.json", as_json(company, posterior, arms))
     storage.write_arrays(folder / DRAWS, posterior.draws)
+    storage.write_text(folder / LEARNED, as_beliefs(company, posterior))
     storage.write_bytes(folder / "effects.png", plots.png(telling.picture(posterior, company)))
+
+
+def as_beliefs(company: "Company", posterior: "Posterior") -> str:
+    """The part `effects:` of a company.yaml that believes, before its next log, what this one taught.
+
+    Each effect by itself: how they go together is not in it. How far this log was from its scores is left out, for the
+    next has other scores.
+    """
+    import yaml
+
+    from retentionjax.effects.belief import IN_A_LOG
+
+    source = f"learned from a log of {company.name}"
+    believed = {name: asdict(each) for name, each in company.effects.items()}
+    believed |= {
+        name: {"median": each.median, "low": each.low, "high": each.high, "source": source}
+        for name, each in posterior.estimates.items()
+        if each.is_estimated and name not in IN_A_LOG
+    }
+    words = "# What company.yaml may believe before its next log, which must not hold the contacts of this one again.\n"
+    return words + yaml.safe_dump({"effects": believed}, sort_keys=False)
 
 
 def as_json(company: "Company", posterior: "Posterior", arms: "tuple[TrialArm, ...]") -> dict[str, Any]:
     """Every effect with its prior, its posterior, and what it rests on; the arms; what was refused."""
-    from dataclasses import asdict
-
     effects = {
         name: {
             "prior": asdict(each.prior),

@@ -98,7 +98,7 @@ def from_frames(
     at = pd.to_datetime(rows["at"]).dt.normalize()
     first = at.groupby(customer).min()
     day = (at - first.to_numpy()[customer]).dt.days.to_numpy()
-    followed = _days_after(people["observed_until"], first) + 1
+    followed = _days_after(_known_until(people), first) + 1
     left = _days_after(people["left_on"], first)
     gone = np.where(people["left_on"].notna(), left, LONGEST)  # −1: before the first assignment
     _refuse(rows, day > gone[customer], "at", "after the customer left")
@@ -136,6 +136,16 @@ def _propensity(rows: pd.DataFrame, design: Mapping[str, float] | None) -> np.nd
     propensity = rows["propensity"].to_numpy(np.float64)
     _refuse(rows, ~((propensity > 0) & (propensity <= 1)), "propensity", "allowed: above 0 to 1")
     return propensity
+
+
+def _known_until(people: pd.DataFrame) -> pd.Series:
+    """Until when it is known whether each left; of one who left it is known as long as of anybody.
+
+    Where a file says of leavers that they were observed until they left, a window after an assignment would else hold
+    those who stayed through it, and none who left in it.
+    """
+    until, left_on = (pd.to_datetime(people[name]) for name in ("observed_until", "left_on"))
+    return until.where(~(left_on <= until), until.max())
 
 
 def _days_after(times: pd.Series, first: pd.Series) -> np.ndarray:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from retentionjax.env import actions, dynamics
+from retentionjax.env import actions, dynamics, worlds
 from retentionjax.env.types import NO_OFFER, EnvParams, EnvState, Population, Scalar
 
 
@@ -55,6 +55,26 @@ def expected_never_value(params: EnvParams) -> Float[Array, " customers"]:
     share = dynamics.elevated_share(params)
     start = never_contact_value(params.population, params)[0]
     return (1 - share) * start[:, 0] + share * start[:, 1]
+
+
+def never_unforeseen(params: EnvParams) -> Float[Array, ""]:
+    """What an episode without contact is worth in the worlds of `params`, in $, less what the potential says of it.
+
+    The shaped return of an episode is its value less Φ of its first state; Φ is of the world that is believed, and
+    where the risk process is in doubt the worlds' mean is another. So the return is the uplift plus this; 0 without
+    worlds.
+    """
+    if params.worlds is None:
+        return jnp.zeros(())
+    foreseen = params.potential[0]
+
+    def in_world(world: Array) -> Array:
+        constants = worlds.in_force(params, world)
+        share = dynamics.elevated_share(constants)
+        said = (1 - share) * foreseen[:, 0] + share * foreseen[:, 1]
+        return (expected_never_value(constants) - said).mean()
+
+    return jax.lax.map(in_world, jnp.arange(worlds.count(params))).mean()
 
 
 class ContactValue(NamedTuple):

@@ -1,7 +1,8 @@
 """A campaign as the files that company.yaml reads: its customers, whom it contacted, who left; and the part of
 company.yaml that reads them.
 
-- `customers.csv`: one row a customer with the facts of her first decision in the campaign, and the charge then.
+- `customers.csv`: one row a customer with the facts of her first decision in the campaign, and the charge then, under
+  the name of the fact that it is, so that a bundle learned from the files asks for the same facts.
 - `contacts.csv`: one assignment a row. `group` says by what it was made: `holdout`, once, on the day she was drawn;
   `pilot`, on the day her arm was carried out; `policy`, each day on which there was a choice. `propensity` is that of
   the arm: in the first two, of all who were held out or tried; else of the action. A contact that was cancelled before
@@ -87,14 +88,17 @@ def export(connection: Connection, folder: epath.Path, campaign_id: str, what: S
     campaign = views.campaigns(connection, [campaign_id]).get(campaign_id)
     if campaign is None:
         raise ConfigError(f"campaign is {campaign_id!r}; allowed: one that the ledger has")
-    facts = _facts(connection, campaign_id)
+    facts, charge = _facts(connection, campaign_id)
     tables: Mapping[str, tuple[Sequence[str], Iterator[Sequence[Any]]]] = {
-        "customers": (("customer_id", _SNAPSHOT, CHARGE, *facts), _customers(connection, campaign_id, facts)),
+        "customers": (
+            ("customer_id", _SNAPSHOT, charge, *(name for name in facts if name != charge)),
+            _customers(connection, campaign_id, [name for name in facts if name != charge]),
+        ),
         "contacts": (_CONTACTS, _contacts(connection, campaign)),
         "departures": (("customer_id", "left_on", "observed_until"), _departures(connection, campaign)),
     }
     counts = {name: _write(folder / f"{name}.csv", *tables[name]) for name in WHAT if name in what}
-    storage.write_text(folder / SNIPPET, _snippet(campaign, facts, counts))
+    storage.write_text(folder / SNIPPET, _snippet(campaign, facts, charge, counts))
     return counts
 
 
@@ -118,17 +122,20 @@ def _first(connection: Connection, campaign_id: str) -> Iterator[tuple[str, floa
             yield customer, at, charge, msgspec.json.decode(basis)["facts"]
 
 
-def _facts(connection: Connection, campaign_id: str) -> dict[str, bool]:
-    """Names of the facts, and whether all that is known of each is numbers."""
+def _facts(connection: Connection, campaign_id: str) -> tuple[dict[str, bool], str]:
+    """Names of the facts, and whether all that is known of each is numbers; the fact that is the charge of everybody,
+    `CHARGE` where none is."""
     numeric: dict[str, bool] = {}
-    for *_, facts in _first(connection, campaign_id):
+    charges: dict[str, bool] = {}
+    for _, _, charge, facts in _first(connection, campaign_id):
         for name, value in facts.items():
             is_number = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
             numeric[name] = numeric.get(name, True) and is_number
-    return numeric
+            charges[name] = charges.get(name, True) and value == charge
+    return numeric, next((name for name, is_charge in charges.items() if is_charge and numeric[name]), CHARGE)
 
 
-def _customers(connection: Connection, campaign_id: str, facts: Mapping[str, bool]) -> Iterator[Sequence[Any]]:
+def _customers(connection: Connection, campaign_id: str, facts: Sequence[str]) -> Iterator[Sequence[Any]]:
     for customer, at, charge, known in _first(connection, campaign_id):
         yield customer, _date(at), charge, *(known.get(name) for name in facts)
 
@@ -191,7 +198,7 @@ def _date(at: float) -> str:
     return dt.datetime.fromtimestamp(at, dt.UTC).date().isoformat()
 
 
-def _snippet(campaign: CampaignView, facts: Mapping[str, bool], counts: Mapping[str, int]) -> str:
+def _snippet(campaign: CampaignView, facts: Mapping[str, bool], charge: str, counts: Mapping[str, int]) -> str:
     quoted = {name: msgspec.json.encode(name).decode() for name in facts}
     numeric = ", ".join(quoted[name] for name, is_number in facts.items() if is_number)
     categorical = ", ".join(f"{quoted[name]}: infer" for name, is_number in facts.items() if not is_number)
@@ -200,12 +207,12 @@ def _snippet(campaign: CampaignView, facts: Mapping[str, bool], counts: Mapping[
 customers:
   file: customers.csv
   id: customer_id
-  charge: {CHARGE}
+  charge: {quoted.get(charge, charge)}
   snapshot: {_SNAPSHOT}
   window_days: 30
   numeric: [{numeric}]
   categorical: {{{categorical}}}
-  nullable: [{", ".join(quoted.values())}]
+  nullable: [{", ".join(each for name, each in quoted.items() if name != charge)}]
 """,
         "contacts": """\
 contacts:

@@ -58,3 +58,11 @@ def test_with_a_day_in_each_row_those_who_are_not_named_are_unknown(tmp_path: Pa
     (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\n")
     with pytest.raises(DataError, match="names only customers who left"):
         customer_files.read(tmp_path)
+
+
+def test_where_nobody_is_known_long_enough_to_have_stayed_it_is_said_before_a_model_is_tried(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(DEPARTURES.format(until="until"))
+    (tmp_path / "c.csv").write_text("id,calls\na,1\nb,2\n")
+    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-03-29\nb,,2026-03-29\n")
+    with pytest.raises(DataError, match=r"of all 1 of whom it is known for 30 days, everybody left; wait"):
+        customer_files.read(tmp_path)

@@ -1,16 +1,19 @@
 """`retentionjax effects`: from a company's files to what was believed beside what the log says."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from simulated_logs import company, simulate, write
 
 from retentionjax.company import Company
+from retentionjax.company.prior import Effect
 from retentionjax.effects import Log, command, telling
 from retentionjax.effects.itt import TrialArm
-from retentionjax.effects.posterior import unlearned
+from retentionjax.effects.posterior import Estimate, unlearned
 from retentionjax.errors import DataError
 
 DESIGN = {"none": 0.4, "hello": 0.2, "ten": 0.2, "twenty": 0.2}
@@ -39,6 +42,24 @@ def files(folder: Path, log: Log, *, propensity: str) -> Path:
     path = folder / "company.yaml"
     path.write_text(COMPANY.format(propensity=propensity))
     return path
+
+
+def test_what_a_log_taught_is_believed_before_the_next_one() -> None:
+    offers, effects = {"ten": {"discount": 0.1}}, {"accept_risk": 0.5}
+    first = Company("c.csv", charge={"value": 50.0}, numeric=["calls"], offers=offers, effects=effects)
+    prior = first.believed(50.0)
+    learned = dataclasses.replace(
+        unlearned(prior, "nothing"),
+        estimates={
+            name: Estimate(each, 0.6, 0.4, 0.9, is_estimated=name in ("hazard_multiplier.ten", "churn_shift"))
+            for name, each in prior.items()
+        },
+    )
+    said = yaml.safe_load(command.as_beliefs(first, learned))["effects"]
+    believed = dataclasses.replace(first, effects={name: Effect(**each) for name, each in said.items()}).believed(50.0)
+    assert believed["hazard_multiplier.ten"] == Effect(0.6, 0.4, 0.9, "learned from a log of company")
+    for name in believed.keys() - {"hazard_multiplier.ten"}:  # a score's level is that of its own log
+        assert believed[name] == prior[name]
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,11 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from simulated_logs import company, simulate
 
-from retentionjax.effects import Log, itt
+from retentionjax.effects import Log, from_frames, itt
 from retentionjax.env.types import NO_OFFER
 
 DESIGN = {"none": 0.5, "twenty": 0.5}
@@ -31,6 +32,21 @@ def test_the_difference_is_that_of_the_shares_of_those_who_left(log: Log) -> Non
     np.testing.assert_allclose(twenty.left.mean, left[treated].mean() - left[~treated].mean())
     error = np.sqrt(left[treated].var() / treated.sum() + left[~treated].var() / (~treated).sum())
     np.testing.assert_allclose((twenty.left.high - twenty.left.low) / 2, 1.645 * error, rtol=0.01)
+
+
+def test_who_left_counts_also_where_a_file_says_that_she_was_observed_until_then(log: Log) -> None:
+    """Else the window after an assignment would hold those who stayed through it, and none who left in it."""
+    start, left = pd.Timestamp("2026-01-01"), log.left_day >= 0
+    day = pd.to_timedelta(np.where(left, log.left_day, log.followed_days - 1), unit="D")
+    names = np.array([*log.offers, "none"])
+    people = pd.DataFrame({"monthly_charge": log.monthly_charge, "churn_probability": log.churn_probability})
+    people["accept_probability"] = log.accept_probability
+    people["observed_until"] = start + day
+    people["left_on"] = people["observed_until"].where(left)
+    contacts = pd.DataFrame({"customer": log.customer, "at": start, "offer": names[log.arm], "propensity": 0.5})
+    found = from_frames(contacts.assign(accepted=log.accepted.astype(int)), people, log.offers)
+    np.testing.assert_array_equal(found.observed_days, log.observed_days)
+    assert itt.table(found, PARAMS)[1].left == itt.table(log, PARAMS)[1].left
 
 
 def test_dollars_are_charges_less_discounts_and_contacts(log: Log) -> None:

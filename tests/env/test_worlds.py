@@ -8,6 +8,7 @@ import pytest
 from retentionjax.env import EnvParams, RetentionEnv, dynamics, observation, population, worlds
 from retentionjax.env.retention import Draws, new_customer
 from retentionjax.env.types import NO_OFFER
+from retentionjax.env.value import never_unforeseen, with_potential
 
 ENV = RetentionEnv(expected_churn=True)
 PEOPLE = population.build([60.0], [0.3], [0.2])
@@ -105,3 +106,34 @@ def test_observations_are_within_their_bounds_under_doubt():
     _, seen, _ = days_of(doubt, 0, [7, *[0] * 70])
     low, high = observation.bounds(OFFERS)
     assert ((seen >= low) & (seen <= high)).all()
+
+
+def test_what_the_potential_does_not_foresee_is_what_never_contacting_is_worth_beyond_it():
+    """The return of an episode that always waits, shaped by a potential of the world that is believed, is on average
+    what never contacting is worth in the worlds beyond that: uplift it has none."""
+    believed = with_potential(EnvParams(population=PEOPLE, horizon_days=20))
+    params = doubting(believed, risk_recovery=[1 / 40, 1 / 3], risk_ratio=[12.0, 2.0])
+    shaping = RetentionEnv(expected_churn=True, shaping=True)
+
+    def episode(world, elevated, luck):
+        state = new_customer(jnp.int32(0), elevated, params, world)
+
+        def day(carry, key):
+            state, alive, total = carry
+            _, after, reward, _, info = shaping.step_env(key, state, 0, params)
+            return (after, alive * info["discount"], total + alive * reward), None
+
+        return jax.lax.scan(day, (state, 1.0, 0.0), jax.random.split(luck, 20))[0][2]
+
+    count = 2000
+    random = np.random.default_rng(0)
+    returns = []
+    for world in (0, 1):
+        share = float(dynamics.elevated_share(worlds.in_force(params, jnp.int32(world))))
+        elevated = jnp.asarray(random.random(count) < share)
+        keys = jax.random.split(jax.random.key(world), count)
+        returns.append(jax.jit(jax.vmap(episode, (None, 0, 0)))(jnp.int32(world), elevated, keys))
+    unforeseen = float(never_unforeseen(params))
+    assert abs(unforeseen) > 0.2
+    assert np.mean(returns) == pytest.approx(unforeseen, abs=5 * np.std(returns) / np.sqrt(2 * count))
+    assert float(never_unforeseen(believed)) == 0.0

@@ -17,11 +17,13 @@ from experiments.stage import Context
 from retentionjax import storage
 from retentionjax.bundle import load, write
 from retentionjax.bundle.cards import card
+from retentionjax.bundle.manifest import gate_advice
 from retentionjax.decide.customer import is_elevated
 from retentionjax.decide.decision import decide
 from retentionjax.decide.printing import show
 from retentionjax.decide.program import Decider
 from retentionjax.env import EnvParams, actions, dynamics, observation
+from retentionjax.errors import ConfigError
 from retentionjax.evaluation import learned
 
 
@@ -55,13 +57,14 @@ def finished(tmp_path_factory) -> Context:
     """After the stage policy, with a chance of three in five to gain anything."""
     folder = epath.Path(tmp_path_factory.mktemp("gate"))
     learned.save(bundles.trained(wait_bias=-6.0), folder / "policy/artifacts/policy")
-    storage.write_json(folder / "policy/summary.json", {"probability_beats_never": 0.6})
-    return Context(folder / "bundle", {"policy": folder / "policy"}, False, "auto", "real")
+    storage.write_json(folder / "policy/summary.json", {"gate_probability": 0.6})
+    storage.write_json(folder / "effects/summary.json", {"pareto_k": 0.3})
+    return Context(folder / "bundle", {name: folder / name for name in ("policy", "effects")}, False, "auto", "real")
 
 
 def test_a_policy_not_shown_to_gain_is_replaced_by_one_that_always_waits(finished: Context) -> None:
     trained, gate = bundle.gated(finished, 0.9)
-    assert gate == {"probability_beats_never": 0.6, "minimum_probability": 0.9, "waits": 1.0}
+    assert gate == {"gate_probability": 0.6, "gate_minimum": 0.9, "pareto_k": 0.3, "waits": 1.0}
     random = np.random.default_rng(0)
     rows = random.uniform(*observation.bounds(4), (50, observation.size(4))).astype(np.float32)
     masks = np.ones((50, actions.count(EnvParams())), bool)
@@ -74,6 +77,33 @@ def test_told_otherwise_the_learned_policy_is_kept(finished: Context) -> None:
     trained, gate = bundle.gated(finished, 0.5)
     assert not gate["waits"]
     assert float(trained.policy.hyperparameter) == -6.0
+
+
+def test_a_chance_that_rests_on_draws_which_failed_their_check_ships_nothing(finished: Context, tmp_path: Path) -> None:
+    storage.write_json(tmp_path / "summary.json", {"pareto_k": 1.25})
+    doubtful = dataclasses.replace(finished, inputs={**finished.inputs, "effects": epath.Path(tmp_path)})
+    _, gate = bundle.gated(doubtful, 0.5)
+    assert gate["waits"]
+    assert "check" in gate_advice(gate)
+    assert "1.25" in gate_advice(gate)
+    assert not bundle.gated(doubtful, 0.0)[1]["waits"]
+
+
+def test_a_run_of_another_version_is_refused_by_name(finished: Context, tmp_path: Path) -> None:
+    storage.write_json(tmp_path / "summary.json", {"probability_beats_never": 0.95})
+    old = dataclasses.replace(finished, inputs={**finished.inputs, "policy": epath.Path(tmp_path)})
+    (tmp_path / "artifacts").symlink_to(finished.inputs["policy"] / "artifacts")
+    with pytest.raises(ConfigError, match=r"gate_probability.*run experiments\.policy anew"):
+        bundle.gated(old, 0.9)
+    write(tmp_path / "bundle", bundles.contents(bundles.trained()))
+    with pytest.raises(ConfigError, match="another version"):
+        bundle.shipped(epath.Path(tmp_path / "bundle"))
+
+
+def test_the_messages_bundle_holds_what_the_first_one_ships(finished: Context, tmp_path: Path) -> None:
+    trained, gate = bundle.gated(finished, 0.9)
+    write(tmp_path / "bundle", dataclasses.replace(bundles.contents(trained), metrics={"gate": gate}))
+    assert bundle.shipped(epath.Path(tmp_path / "bundle"))[1] == gate
 
 
 def test_a_bundle_that_waits_says_why_wherever_it_speaks(finished: Context, tmp_path: Path) -> None:
@@ -104,6 +134,9 @@ def test_a_bundle_that_waits_says_why_wherever_it_speaks(finished: Context, tmp_
         assert "contacts nobody" in text, place
         assert "60%" in text, place
         assert "retentionjax pilot" in text, place
+        assert (
+            "figures of value, spend and contacts are those of the learned policy, which is not in it" in text.lower()
+        )
     assert "How offers keep customers: ten assumed, five estimated." in texts["decide"]
     assert "| `hazard_multiplier_ten` | 0.75 | 0.45 to 1.1 | assumed |" in texts["card"]
     assert "| `hazard_multiplier_five` | 0.8 | 0.7 to 0.9 | estimated |" in texts["card"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from retentionjax.bundle.manifest import gate_advice
 from retentionjax.evaluation.report.content import (
     Block,
     Missing,
@@ -76,12 +77,7 @@ def _waits(run: FinishedRun) -> tuple[Notice, ...]:
     summary = {} if stage is None else stage.summary
     if not summary.get("waits"):
         return ()
-    text = (
-        f"By what is believed of the offers the chance that the learned policy gains more than contacting nobody is "
-        f"{percent(summary['probability_beats_never'])}, and {percent(summary['minimum_probability'])} is asked for. "
-        f"The figures below are the learned policy’s. A pilot tells what offers do: `retentionjax pilot company.yaml`."
-    )
-    return (Notice("warning", "The bundle of this run contacts nobody", text),)
+    return (Notice("warning", "The bundle of this run contacts nobody", gate_advice(summary)),)
 
 
 def _read(evaluation: Mapping[str, Any]) -> _Figures:

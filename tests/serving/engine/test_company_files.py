@@ -144,6 +144,17 @@ def test_company_yaml_and_effects_read_what_was_served(exported: tuple[Path, Pil
     assert 20 < kept["left"] < kept["people"]
 
 
+def test_the_files_ask_for_the_facts_that_were_given(exported: tuple[Path, Pilot, str]) -> None:
+    """The charge has the name that the caller gave it, once; a bundle learned from the files takes the same facts."""
+    out, _, _ = exported
+    path = out / "again.yaml"
+    path.write_text(OFFERS + (out / "company.yaml").read_text())
+    customers = Company.load(path).customers
+    assert customers.charge.column == "bill"
+    assert set(customers.numeric) | set(customers.categorical) == set(engines.FACTS)
+    assert set(rows(out / "customers.csv")[0]) == {"customer_id", "first_decision", *engines.FACTS}
+
+
 def test_off_policy_evaluation_is_given_the_policys_customers(
     exported: tuple[Path, Pilot, str], tmp_path: Path
 ) -> None:

@@ -1,0 +1,189 @@
+"""Hidden companies: does a policy that learned the effects from a log keep what one told the truth gains?
+
+Each company is simulated by the environment itself from effects that nobody is shown: drawn from the prior, its offers'
+hazard multipliers then of a shape (random, flat, as in the Boston Globe's trial, inverted, or 1: offers do nothing). A
+randomised log of so many assignments is written, the posterior estimated, a policy trained and judged under it and
+passed through the gate of `experiments.bundle`. In the true world it is compared, on customers of neither log nor
+training, with the policy of the same size that was told the truth.
+
+`python -m experiments.hidden [--companies N] [--shapes S …] [--assignments N …] [--iterations N] [--out FILE]`
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.bundle import BundleConfig
+from experiments.policy import BUDGET, PolicyConfig, campaign_settings, set_spend
+from experiments.world import played
+from retentionjax import storage
+from retentionjax.effects import Log, belief, draws_to_params, estimate, simulation
+from retentionjax.effects.posterior import TRUSTED
+from retentionjax.effects.simulation import DESIGN, OFFERS, PRIOR, SHAPES, told, true_effects
+from retentionjax.env import EnvParams, RetentionEnv, constraints, worlds
+from retentionjax.env.value import with_potential
+from retentionjax.evaluation import baselines, doubt, learned
+from retentionjax.evaluation.rollout import Policy
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
+from retentionjax.rl import ppo
+
+DAYS, EVERY = 90, 15
+PER_CUSTOMER = 5.0  # assignments, of six planned: some leave
+TRAINED, JUDGED = 2000, 1000  # customers
+ENV = RetentionEnv(expected_churn=True, shaping=True)
+
+
+@dataclass(frozen=True)
+class HiddenCompany:
+    """What came of one company's log; $ are a customer and campaign in the true world."""
+
+    shape: str
+    number: int
+    assignments: int
+    """In the log, about; 0: the policy was told the truth."""
+    gain: IntervalEstimate
+    """Over never contacting, of the learned policy."""
+    spend: float
+    probability: float
+    """That it gains, by the belief; 1 of who was told."""
+    ships: bool
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the companies, prints a line each and the summary."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.hidden", description=__doc__)
+    parser.add_argument("--companies", type=int, default=4, help="of each shape")
+    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
+    parser.add_argument("--assignments", type=int, nargs="+", default=[20_000, 2_000], help="in the logs")
+    parser.add_argument("--iterations", type=int, default=200, help="of PPO")
+    parser.add_argument("--environments", type=int, default=1024, help="at once")
+    parser.add_argument("--out", help="JSON of all")
+    given = parser.parse_args(list(arguments))
+    trainer = Trainer(settings(given.iterations, given.environments))
+    found: list[HiddenCompany] = []
+    for number in range(given.companies):
+        for shape in given.shapes:
+            started = time.monotonic()
+            made = company(shape, number, given.assignments, trainer)
+            found += made
+            print(f"{shape} {number} ({time.monotonic() - started:.0f} s): {'; '.join(map(_line, made))}", flush=True)
+            if given.out:
+                rows = [dataclasses.asdict(each) for each in found]
+                storage.write_json(given.out, {"summary": summary(found), "companies": rows})
+    print("\n".join(f"{name} {value:.3f}" for name, value in summary(found).items()))
+    return 0
+
+
+def settings(iterations: int, environments: int) -> PolicyConfig:
+    """Settings of the policy stage, of a size."""
+    minibatches = min(16, environments // 16)
+    sizes = campaign_settings(num_iterations=iterations, num_envs=environments, num_minibatches=minibatches)
+    return PolicyConfig(ppo=sizes, tuning_replicates=2)
+
+
+def company(shape: str, number: int, assignments: Sequence[int], trainer: "Trainer") -> list[HiddenCompany]:
+    """The policy told the truth, unless offers do nothing, and those with a log each."""
+    effects = true_effects(shape, np.random.default_rng([number, len(shape)]))
+    effects |= {"contact_effect": 0.0} if shape == "null" else {}
+    seed = 100 * number
+    world = told(effects, people(JUDGED, seed + 1))
+    found = []
+    if shape != "null":
+        policy = trainer.train(told(effects, people(TRAINED, seed)))
+        found.append(HiddenCompany(shape, number, 0, *gained(policy, world, world), 1.0, ships=True))
+    for size in assignments:
+        shown = people(round(size / PER_CUSTOMER), seed + 2)
+        log = simulation.simulate(told(effects, shown), DESIGN, days=DAYS, every=EVERY, seed=seed)
+        posterior = estimate(scored(log, shown), PRIOR, people(1, 0), seed=number)
+
+        def believing(params: EnvParams, draws: Mapping[str, Any] = posterior.draws) -> EnvParams:
+            return worlds.believing(params, draws_to_params(draws, list(OFFERS), params))
+
+        half = worlds.count(believing(people(1, 0))) // 2
+        policy = trainer.train(worlds.rows(believing(people(TRAINED, seed)), slice(None, half)))
+        judged = believing(people(JUDGED, seed + 1))
+        some, both = worlds.rows(judged, slice(half, half + doubt.WORLDS)), [baselines.never(), policy]
+        chance = doubt.measure(some, both, jax.random.key(seed)).beats_never
+        ships = chance >= BundleConfig().minimum_probability and posterior.pareto_k <= TRUSTED
+        found.append(
+            HiddenCompany(shape, number, size, *gained(policy, world, worlds.as_believed(judged)), chance, ships)
+        )
+    return found
+
+
+def people(customers: int, seed: int) -> EnvParams:
+    """Customers, and the demo's offers with effects at the prior's medians."""
+    medians = {name: each.median for name, each in PRIOR.items()}
+    return belief.believed(medians, list(OFFERS), simulation.company(customers, seed))
+
+
+def scored(log: Log, shown: EnvParams) -> Log:
+    """The log with the scores that the company's models gave, not those that would have been right."""
+    churn, accept = (
+        np.asarray(getattr(shown.population, name)) for name in ("churn_probability", "accept_probability")
+    )
+    return dataclasses.replace(log, churn_probability=churn, accept_probability=accept)
+
+
+class Trainer:
+    """Trains policies of one size, all by the same compiled program."""
+
+    def __init__(self, config: PolicyConfig) -> None:
+        self.config = config
+        self.settings = config.training
+        self.iterate = jax.jit(lambda params, state: ppo.train_iteration(ENV, params, self.settings, state))
+
+    def train(self, params: EnvParams) -> Policy:
+        """The policy, its spend set where effects are as believed."""
+        params = with_potential(params)
+        state = ppo.init(ENV, params, self.settings, jax.random.key(self.config.seed))
+        prices = []
+        for _ in range(self.settings.num_iterations):
+            state, metrics = self.iterate(params, state)
+            prices.append(float(metrics.multipliers[constraints.NAMES.index(BUDGET)]))
+        price = float(np.mean(prices[len(prices) // 2 :]))
+        untuned = learned.ppo(ppo.policy(self.settings, state, averaged=True))
+        return set_spend(self.config, untuned, worlds.as_believed(params), price)
+
+
+def gained(policy: Policy, world: EnvParams, believed: EnvParams) -> tuple[IntervalEstimate, float]:
+    """Gain over never contacting, and spend, in the true world of a policy that sees what is believed."""
+    never, ours = (played(each, world, believed) for each in (baselines.never(), policy))
+    return Bootstrap(len(ours[0])).mean(ours[0] - never[0]), float(ours[1].mean())
+
+
+def summary(companies: Sequence[HiddenCompany]) -> dict[str, float]:
+    """Share of the truth-told gain that is kept, harm, and how often nothing is shipped; by size of log."""
+    told_gain = {(each.shape, each.number): each.gain.mean for each in companies if not each.assignments}
+    figures = {}
+    for size in sorted({each.assignments for each in companies if each.assignments}, reverse=True):
+        some = [each for each in companies if each.assignments == size]
+        real, null = ([each for each in some if (each.shape == "null") == is_null] for is_null in (False, True))
+        if real:
+            best = sum(told_gain[each.shape, each.number] for each in real)
+            figures[f"kept_{size}"] = sum(each.gain.mean for each in real if each.ships) / best
+            figures[f"kept_if_all_shipped_{size}"] = sum(each.gain.mean for each in real) / best
+            figures[f"ships_{size}"] = float(np.mean([each.ships for each in real]))
+        figures[f"significantly_below_never_{size}"] = float(sum(each.ships and each.gain.high < 0 for each in some))
+        if null:
+            figures[f"null_not_shipped_{size}"] = float(np.mean([not each.ships for each in null]))
+        figures[f"companies_{size}"] = float(len(some))
+    return figures
+
+
+def _line(each: HiddenCompany) -> str:
+    who = f"{each.assignments:,} assignments" if each.assignments else "told the truth"
+    gate = f", P(gains) {each.probability:.2f}{'' if each.ships else ', waits'}" if each.assignments else ""
+    mean, low, high = each.gain
+    return f"{who} {mean:+.2f} [{low:+.2f}, {high:+.2f}] at ${each.spend:.2f}{gate}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
