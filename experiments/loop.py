@@ -259,7 +259,7 @@ def a_day(
     """
     table, there, ids = world.table(), world.served.there, world.people["customer_id"]
     asked = np.flatnonzero(there & ((world.day % 7 == 0) | (table["trouble"] == 1)))
-    for place, decision in zip(asked, service.decide(table.iloc[asked], campaign), strict=True):
+    for place, decision in zip(asked.tolist(), service.decide(table.iloc[asked], campaign), strict=True):
         groups[place] = groups[place] or decision["reason"]  # as she was drawn, before a pilot's end
         if (offer := decision["offer"]) is not None:
             due = dt.datetime.fromisoformat(decision["send_at"]).timestamp()

@@ -56,7 +56,7 @@ def judge(run: epath.Path, sizes: Sizes) -> Judged:
     bundle = bundles.load(pointer.find(run))
     decider = Decider(bundle, sizes=(128,))
     charge = str(bundle.schema.charge)
-    table = world.table().assign(**{charge: world.table()["fee"]}).to_dict("records")
+    table: list[dict[str, Any]] = [*world.table().assign(**{charge: world.table()["fee"]}).to_dict("records")]  # type: ignore[list-item]
     risk, accepts = (each.astype(np.float64) for each in decider.score(decider.facts.records(table)))
     _, params = customers.load(run / "policy/artifacts", "held_out")
     shown = population.build(world.people["fee"].to_numpy(), risk, accepts)

@@ -64,7 +64,7 @@ def never_unforeseen(params: EnvParams) -> Float[Array, ""]:
     where the risk process is in doubt the worlds' mean is another. So the return is the uplift plus this; 0 without
     worlds.
     """
-    if params.worlds is None:
+    if params.worlds is None or params.potential is None:
         return jnp.zeros(())
     foreseen = params.potential[0]
 

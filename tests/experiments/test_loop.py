@@ -16,7 +16,7 @@ from retentionjax.company import Company
 SMALL = loop.Sizes(
     customers=1500,
     pilot=1200,
-    days=28,
+    days=35,
     judged=100,
     training=(
         *("--churn.booster.trees", "30", "--churn.folds", "2", "--acceptance.booster.trees", "30"),
