@@ -139,7 +139,7 @@ def _propensity(rows: pd.DataFrame, design: Mapping[str, float] | None) -> np.nd
 
 
 def _known_until(people: pd.DataFrame) -> pd.Series:
-    """Until when it is known whether each left; of one who left it is known as long as of anybody.
+    """Time until which it is known whether each left; of one who left it is known as long as of anybody.
 
     Where a file says of leavers that they were observed until they left, a window after an assignment would else hold
     those who stayed through it, and none who left in it.
