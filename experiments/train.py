@@ -8,7 +8,6 @@ goes on from its checkpoints when the command is given again.
 import argparse
 import html
 import os
-import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -89,6 +88,33 @@ class Run:
         """The report; in a notebook it shows itself."""
         return Page(f"{self.folder}/report/artifacts/report.html")
 
+    def picture(self, stage: str) -> "Picture":
+        """The picture that `stage` drew: `effects`, `policy` or `evaluate`; in a notebook it shows itself.
+
+        Raises ConfigError naming the stages that drew one, where `stage` did not.
+        """
+        from retentionjax import storage
+
+        found = sorted(storage.as_path(self.folder).glob("*/artifacts/*.png"), reverse=True)  # of two the first by name
+        drawn = {path.parent.parent.name: str(path) for path in found}
+        if stage not in drawn:
+            raise ConfigError(f"{self.folder}: {stage!r} drew no picture; allowed: {', '.join(drawn) or 'none yet'}")
+        return Picture(drawn[stage])
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure."""
+
+    path: str
+
+    def _repr_png_(self) -> bytes:
+        """The picture as notebooks show it."""
+        from retentionjax import storage
+
+        content: bytes = storage.as_path(self.path).read_bytes()
+        return content
+
 
 @dataclass(frozen=True)
 class Page:
@@ -98,7 +124,9 @@ class Page:
 
     def _repr_html_(self) -> str:
         """The page as notebooks show it: in a frame of its own."""
-        text = html.escape(pathlib.Path(self.path).read_text(encoding="utf-8"), quote=True)
+        from retentionjax import storage
+
+        text = html.escape(storage.as_path(self.path).read_text(encoding="utf-8"), quote=True)
         return f'<iframe srcdoc="{text}" width="100%" height="700"></iframe>'
 
 

@@ -1,6 +1,7 @@
 """Effects in words and pictures that need no mathematics: everything as a change in per cent."""
 
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ _KINDS = {
     "appeal": "accepting {}, against a contact without an offer",
 }
 _WRONG_BEYOND = 3.0
+_FACTORS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 21.0, 101.0)
 
 
 def words(name: str, company: Company) -> str | None:
@@ -74,7 +76,8 @@ def _shadow(arms: tuple[TrialArm, ...]) -> list[str]:
 
 
 def picture(posterior: Posterior, company: Company) -> Figure:
-    """One row an effect: grey what was believed, blue what the log says; without blue it is assumed."""
+    """One row an effect, as a factor on a scale of its logarithm, since nothing shrinks by more than all of it and odds
+    may grow tenfold: grey what was believed, blue what the log says; without blue it is assumed."""
     told = _told(posterior, company)
     figure = Figure(figsize=(9, 0.45 * len(told) + 1.4), layout="constrained")
     axes = figure.subplots()
@@ -83,11 +86,18 @@ def picture(posterior: Posterior, company: Company) -> Figure:
         _bar(axes, place - 0.15, name, before, "0.6")
         if each.is_estimated:
             _bar(axes, place + 0.15, name, (each.low, each.median, each.high), "tab:blue")
-    axes.axvline(0, color="0.8", zorder=0)
-    axes.set_yticks(range(len(told)), [str(words(name, company)) for name in told])
+    axes.axvline(1, color="0.8", zorder=0)
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.set_xticks([factor for factor in _FACTORS if low <= factor <= high])
+    axes.xaxis.set_major_formatter(lambda factor, _: f"{100 * (factor - 1):+,.0f} %")
+    axes.minorticks_off()
+    axes.grid(axis="x", color="0.93")
+    axes.set_axisbelow(True)
+    axes.set_yticks(range(len(told)), [textwrap.fill(str(words(name, company)), 46) for name in told])
     axes.invert_yaxis()
-    axes.set_xlabel("change in per cent, 90 % intervals")
-    axes.set_title(f"{company.name}: grey what we believed, blue what the log says")
+    axes.set_xlabel("change, 90 % intervals")
+    figure.suptitle(f"{company.name}: grey what we believed, blue what the log says")
     return figure
 
 
@@ -107,7 +117,7 @@ def _interval(name: str, median: float, low: float, high: float) -> str:
 
 
 def _bar(axes: Any, place: float, name: str, quantiles: tuple[float, ...], colour: str) -> None:
-    low, median, high = (change(name, each) for each in quantiles)
+    low, median, high = (1 + change(name, each) / 100 for each in quantiles)
     axes.plot([low, high], [place, place], color=colour, linewidth=3, solid_capstyle="round")
     axes.plot([median], [place], "o", color=colour)
 

@@ -14,8 +14,8 @@ from retentionjax import storage
 from retentionjax.company import Company
 
 SMALL = loop.Sizes(
-    customers=1500,
-    pilot=1200,
+    customers=3000,
+    pilot=2700,
     days=35,
     judged=100,
     training=(
