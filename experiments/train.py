@@ -88,7 +88,7 @@ class Run:
         """The report; in a notebook it shows itself."""
         return Page(f"{self.folder}/report/artifacts/report.html")
 
-    def picture(self, stage: str) -> "Picture":
+    def picture(self, stage: str) -> "StagePicture":
         """The picture that `stage` drew: `effects`, `policy` or `evaluate`; in a notebook it shows itself.
 
         Raises ConfigError naming the stages that drew one, where `stage` did not.
@@ -99,11 +99,11 @@ class Run:
         drawn = {path.parent.parent.name: str(path) for path in found}
         if stage not in drawn:
             raise ConfigError(f"{self.folder}: {stage!r} drew no picture; allowed: {', '.join(drawn) or 'none yet'}")
-        return Picture(drawn[stage])
+        return StagePicture(drawn[stage])
 
 
 @dataclass(frozen=True)
-class Picture:
+class StagePicture:
     """A drawn figure."""
 
     path: str
