@@ -57,6 +57,10 @@ def show(verdict: "MonitorVerdict", currency: str) -> None:
     print(f"{verdict.decisions:,} decisions about {verdict.customers:,} customers in {verdict.days:g} days")
     print(f"departures   {_compared(verdict.churn)}")
     print(f"acceptances  {_compared(verdict.acceptance)}")
+    appeal = verdict.appeal
+    if appeal.factor == appeal.factor:  # a number: offers of different appeal were made
+        told = f"{appeal.factor:.2f} [{appeal.low:.2f}, {appeal.high:.2f}] times what is believed"
+        print(f"appeal       offers add to acceptance {told}")
     value = verdict.value
     if value.logged is None or value.policy is None:
         print(f"value        not known: {value.reason}")

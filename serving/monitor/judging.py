@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from serving.ledger import Ledger
 from serving.ledger.export import REWARD_DAYS
 from serving.ledger.types import DAY
 from serving.monitor import measures, promises, reading
-from serving.monitor.measures import Comparison
+from serving.monitor.measures import AppealComparison, Comparison
 from serving.monitor.promises import Promise
 
 
@@ -60,6 +60,7 @@ class MonitorVerdict:
     customers: int
     churn: Comparison
     acceptance: Comparison
+    appeal: AppealComparison
     value: Value
     drifted: Mapping[str, float]
     """PSI of the columns that moved."""
@@ -73,12 +74,12 @@ class MonitorVerdict:
     @property
     def recalibrate(self) -> bool:
         """Whether the models no longer say what happens, so that recalibrated or newly trained ones are needed."""
-        return any(alarm.startswith(("churn", "acceptance", "drift")) for alarm in self.alarms)
+        return any(alarm.startswith(("churn", "acceptance", "appeal", "drift")) for alarm in self.alarms)
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict as JSON holds it: what is not known is null."""
         plain: dict[str, Any] = _finite({**asdict(self), "recalibrate": self.recalibrate})
-        for name in ("churn", "acceptance"):
+        for name in ("churn", "acceptance", "appeal"):
             plain[name]["is_alarm"] = any(alarm.startswith(f"{name}:") for alarm in self.alarms)
         for made, promise in zip(plain["promises"], self.promises, strict=True):
             made["is_alarm"] = promise.is_broken
@@ -95,6 +96,7 @@ def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict
         kept = promises.read(reader, bundle, now - limits.days * DAY)
     churn = measures.churn(history.risk, history.days, history.left, float(bundle.params.risk_window_days))
     acceptance = measures.acceptance(history.accept, history.accepted)
+    appeal = measures.appeal(history.accept, history.appeal, history.accepted)
     drifted = drifted_columns(bundle, history.facts)
     return MonitorVerdict(
         checked_at=now,
@@ -103,11 +105,20 @@ def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict
         customers=history.customers,
         churn=churn,
         acceptance=acceptance,
+        appeal=appeal,
         value=value(ledger, bundle, now - REWARD_DAYS * DAY, limits.days),
         drifted=drifted,
         faults=faults,
         promises=kept,
-        alarms=(*_alarms(churn, acceptance, drifted, faults, limits), *(each.words for each in kept if each.is_broken)),
+        alarms=(
+            *_alarms(churn, acceptance, appeal, limits),
+            *(
+                f"drift: {name} is distributed otherwise than in training (PSI {psi:.2f})"
+                for name, psi in drifted.items()
+            ),
+            *(f"books: {fault}" for fault in faults),
+            *(each.words for each in kept if each.is_broken),
+        ),
     )
 
 
@@ -147,20 +158,15 @@ def value(ledger: Ledger, bundle: Bundle, until: float, days: float) -> Value:
     return Value(report.logging, report.estimates[HEADLINE], log.num_episodes - report.left_out)
 
 
-def _alarms(
-    churn: Comparison, acceptance: Comparison, drifted: Mapping[str, float], faults: Sequence[str], limits: AlarmLimits
-) -> list[str]:
-    found = []
+def _alarms(churn: Comparison, acceptance: Comparison, appeal: AppealComparison, limits: AlarmLimits) -> Iterator[str]:
     for name, what, compared in (("churn", "departures", churn), ("acceptance", "acceptances", acceptance)):
         if compared.differs(limits.tolerance):
-            found.append(
+            yield (
                 f"{name}: {compared.observed} {what} where {compared.expected:.1f} were predicted, "
                 f"{compared.ratio:.2f} times as many [{compared.low:.2f}, {compared.high:.2f}]"
             )
-    found += [
-        f"drift: {name} is distributed otherwise than in training (PSI {psi:.2f})" for name, psi in drifted.items()
-    ]
-    return found + [f"books: {fault}" for fault in faults]
+    if appeal.differs(limits.tolerance):
+        yield f"appeal: offers add {appeal.factor:.2f} [{appeal.low:.2f}, {appeal.high:.2f}] times what is believed"
 
 
 def _estimate(estimate: IntervalEstimate | None) -> dict[str, float] | None:

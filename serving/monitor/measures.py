@@ -41,6 +41,22 @@ class Comparison:
         return self.is_known and (self.low > 1 + tolerance or self.high < 1 - tolerance)
 
 
+@dataclass(frozen=True)
+class AppealComparison:
+    """How much of the offers' appeal is real, apart from how willingly an offer-free contact is accepted."""
+
+    factor: float
+    """By which every offer's appeal would have to be multiplied; 1 where the bundle is right. With a 95 % interval."""
+    low: float
+    high: float
+    level: float
+    """Added to the log-odds of accepting an offer-free contact, together with the factor."""
+
+    def differs(self, tolerance: float) -> bool:
+        """Whether the whole interval lies more than `tolerance` away from 1; never where it is not known."""
+        return self.low > 1 + tolerance or self.high < 1 - tolerance
+
+
 def acceptance(predicted: Float[np.ndarray, " contacts"], accepted: Bool[np.ndarray, " contacts"]) -> Comparison:
     """Contacts answered or expired: accepted ones against Σ p; the interval is Wilson's (1927), over the mean p."""
     observed, expected, count = int(accepted.sum()), float(predicted.sum()), len(predicted)
@@ -56,6 +72,35 @@ def acceptance(predicted: Float[np.ndarray, " contacts"], accepted: Bool[np.ndar
         float(interval.high) / mean,
         _shift(lambda d: special.expit(special.logit(predicted) + d).sum(), observed, count),
     )
+
+
+def appeal(
+    predicted: Float[np.ndarray, " contacts"],
+    appeal: Float[np.ndarray, " contacts"],
+    accepted: Bool[np.ndarray, " contacts"],
+) -> AppealComparison:
+    """Logistic recalibration with two coefficients (Cox 1958): logit(predicted) + level + (factor − 1)·appeal.
+
+    `appeal` is the log-odds that the bundle believes the offer made to add, as it is in `predicted`. A normal prior of
+    standard deviation 2 on both keeps them finite; the interval is Wald's. Where all offers made are equally
+    appealing, or fewer than `MINIMUM_EXPECTED` contacts were accepted or refused, level and factor cannot be told
+    apart: the factor is not a number.
+    """
+    fewest = min(int(accepted.sum()), int((~accepted).sum()))
+    if fewest < MINIMUM_EXPECTED or np.ptp(appeal) == 0:
+        return AppealComparison(math.nan, math.nan, math.nan, 0.0)
+    features, offset = np.stack([np.ones_like(appeal), appeal], axis=1), special.logit(predicted)
+
+    def loss(coefficients: Float[np.ndarray, "2"]) -> float:
+        logit = offset + features @ coefficients
+        return float(np.logaddexp(0.0, np.where(accepted, -logit, logit)).sum() + (coefficients**2).sum() / 8)
+
+    coefficients = optimize.minimize(loss, np.zeros(2), method="BFGS").x
+    probability = special.expit(offset + features @ coefficients)
+    information = features.T @ (features * (probability * (1 - probability))[:, None]) + np.eye(2) / 4
+    margin = 1.96 * math.sqrt(np.linalg.inv(information)[1, 1])
+    level, factor = float(coefficients[0]), 1 + float(coefficients[1])
+    return AppealComparison(factor, factor - margin, factor + margin, level)
 
 
 def churn(

@@ -29,6 +29,8 @@ class History:
     left: Bool[np.ndarray, " spells"]
     accept: Float[np.ndarray, " contacts"]
     """Acceptance probability of the offer made, as seen when it was decided."""
+    appeal: Float[np.ndarray, " contacts"]
+    """Log-odds that the offer made is believed to add to it."""
     accepted: Bool[np.ndarray, " contacts"]
     facts: tuple[Mapping[str, Any], ...]
     """Of each customer, at the first decision."""
@@ -40,7 +42,7 @@ def read(rows: Iterable[Followed], now: float, params: EnvParams) -> History:
     """`rows` by customer and time, followed until `now`; `params` are those of the bundle that is looked at."""
     columns = observation.names(actions.offers(params))
     spells: list[tuple[float, float, bool]] = []
-    contacts: list[tuple[float, bool]] = []
+    contacts: list[tuple[float, float, bool]] = []
     facts: list[Mapping[str, Any]] = []
     decisions = customers = 0
     for _, group in groupby(rows, key=lambda row: row.customer_id):
@@ -48,18 +50,19 @@ def read(rows: Iterable[Followed], now: float, params: EnvParams) -> History:
         customers, decisions = customers + 1, decisions + len(mine)
         spells += _spells(mine, now, columns, float(params.risk_window_days))
         contacts += [
-            (_acceptance(row, columns, params), row.contact_state == "accepted") for row in mine if _is_answered(row)
+            (*_acceptance(row, columns, params), row.contact_state == "accepted") for row in mine if _is_answered(row)
         ]
         if mine[0].basis is not None:
             facts.append(msgspec.json.decode(mine[0].basis)["facts"])
     followed = np.array(spells, np.float64).reshape(-1, 3)
-    answered = np.array(contacts, np.float64).reshape(-1, 2)
+    answered = np.array(contacts, np.float64).reshape(-1, 3)
     return History(
         risk=followed[:, 0],
         days=followed[:, 1],
         left=followed[:, 2].astype(bool),
         accept=answered[:, 0],
-        accepted=answered[:, 1].astype(bool),
+        appeal=answered[:, 1],
+        accepted=answered[:, 2].astype(bool),
         facts=tuple(facts),
         decisions=decisions,
         customers=customers,
@@ -87,9 +90,10 @@ def _is_answered(row: Followed) -> bool:
     return row.contact_state in _ANSWERED
 
 
-def _acceptance(row: Followed, columns: Sequence[str], params: EnvParams) -> float:
+def _acceptance(row: Followed, columns: Sequence[str], params: EnvParams) -> tuple[float, float]:
+    """Probability of acceptance as it was seen, and the appeal of the offer in it."""
     offer = (row.action - 1) // actions.delays(params)
-    return float(_seen(row)[columns.index(f"accept_probability_{offer}")])
+    return float(_seen(row)[columns.index(f"accept_probability_{offer}")]), float(np.asarray(params.appeal)[offer])
 
 
 def _seen(row: Followed) -> Float[np.ndarray, " features"]:

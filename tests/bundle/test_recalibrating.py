@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import bundles
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from retentionjax.bundle import load, recalibrating
 from retentionjax.bundle.recalibrating import Shifts
 from retentionjax.decide import Decider
 from retentionjax.decide.facts import Facts
+from retentionjax.env import dynamics
 from retentionjax.errors import DataError
 from retentionjax.tabular.calibrator import Calibrator
 
@@ -35,10 +37,28 @@ def test_log_odds_move_by_the_shift_and_nothing_else_does(tmp_path: Path) -> Non
     assert new.manifest.metrics["recalibration"]["from_bundle"] == old.manifest.id
 
 
-def test_what_was_no_alarm_shifts_nothing(tmp_path: Path) -> None:
-    found = {"churn": {"shift": 1.2, "is_alarm": True}, "acceptance": {"shift": -3.0, "is_alarm": False}}
+def test_appeal_is_scaled_apart_from_the_level_and_seen_by_the_policy(tmp_path: Path) -> None:
+    old = load(bundles.make(tmp_path / "old"))
+    recalibrating.recalibrate(old.folder, tmp_path / "new", Shifts(0.0, 0.0, appeal_factor=0.25))
+    new = load(tmp_path / "new")
+    np.testing.assert_allclose(new.params.appeal, 0.25 * np.asarray(old.params.appeal), rtol=1e-6)
+    free = np.array([0.05, 0.5])
+    seen = [np.asarray(dynamics.acceptance(free[:, None], jnp.array(False), 0, each.params)) for each in (old, new)]
+    lift = [np.log(each / (1 - each)) - np.log(free / (1 - free))[:, None] for each in seen]
+    assert lift[0].max() > 1
+    np.testing.assert_allclose(lift[1], 0.25 * lift[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("alarms", "shifts"),
+    [((), Shifts(0.0, 0.0)), (("churn",), Shifts(1.2, 0.0)), (("acceptance",), Shifts(0.0, -3.0)),
+     (("acceptance", "appeal"), Shifts(0.0, -1.0, 0.5))],
+)  # fmt: skip
+def test_only_what_is_an_alarm_is_shifted(tmp_path: Path, alarms: tuple[str, ...], shifts: Shifts) -> None:
+    found = {"churn": {"shift": 1.2}, "acceptance": {"shift": -3.0}, "appeal": {"factor": 0.5, "level": -1.0}}
+    found = {name: {**figures, "is_alarm": name in alarms} for name, figures in found.items()}
     (tmp_path / "m.json").write_text(json.dumps(found))
-    assert recalibrating.from_monitor(tmp_path / "m.json") == Shifts(1.2, 0.0)
+    assert recalibrating.from_monitor(tmp_path / "m.json") == shifts
 
 
 @pytest.mark.parametrize("found", [[], {}, {"churn": {"shift": "much"}}, {"churn": {"shift": None, "is_alarm": True}}])

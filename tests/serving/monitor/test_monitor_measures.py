@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
 from retentionjax.env import EnvParams, observation
 from serving.ledger.following import Followed
@@ -30,6 +31,37 @@ def test_the_shift_makes_the_expected_number_the_observed_one(observed: int) -> 
     compared = measures.acceptance(predicted, np.arange(100) < observed)
     odds = np.log(predicted / (1 - predicted)) + compared.shift
     assert (1 / (1 + np.exp(-odds))).sum() == pytest.approx(observed, rel=1e-6)
+
+
+def test_appeal_and_level_are_told_apart() -> None:
+    """Contacts simulated from a known level and factor: 95 % intervals hold the factor, a wrong one rings, a right one hardly."""
+    held = noticed = rings = 0
+    levels = []
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        appeal = generator.choice([0.0, 0.4, 0.8, 1.6], 3000)
+        free = generator.normal(-1.5, 0.7, 3000)
+        accepted = generator.random(3000) < special.expit(free - 0.5 + 0.6 * appeal)
+        found = measures.appeal(special.expit(free + appeal), appeal, accepted)
+        held += found.low < 0.6 < found.high
+        right = generator.random(3000) < special.expit(free + appeal)
+        rings += measures.appeal(special.expit(free + appeal), appeal, right).differs(0.1)
+        noticed += found.differs(0.1)
+        levels.append(found.level)
+    assert noticed >= 190
+    assert abs(np.mean(levels) + 0.5) < 0.03  # three of its standard errors
+    assert 182 <= held <= 198  # 190 ± 2.6 standard deviations
+    assert rings <= 4
+
+
+@pytest.mark.parametrize("appeals", [[0.8], [0.0, 0.8]])
+def test_appeal_is_unknown_where_nothing_tells_it_apart(appeals: list[float]) -> None:
+    appeal = np.resize(appeals, 40)
+    accepted = np.arange(40) < (20 if len(appeals) == 1 else 3)
+    found = measures.appeal(np.full(40, 0.3), appeal, accepted)
+    assert np.isnan(found.factor)
+    assert found.level == 0
+    assert not found.differs(0.1)
 
 
 def test_few_events_are_no_alarm() -> None:
