@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from retentionjax.evaluation.report import assumptions, command, content, page, 
 
 ALL = {
     "summary",
+    "lift",
     "data",
     "calibration",
     "learning",
@@ -58,12 +60,52 @@ def test_the_command_writes_one_file_that_needs_no_other(run, tmp_path, capsys):
     out = tmp_path / "page.html"
     assert cli.main(["report", "--run", str(run), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "7 of 12 sections" in printed
-    assert "regret, frontier, stress, off_policy, messages" in printed
+    assert "7 of 13 sections" in printed
+    assert "lift, regret, frontier, stress, off_policy, messages" in printed
     text = out.read_text()
     for forbidden in ("<script", "<img", "<link", "<iframe", "@import", "url(http", "src="):
         assert forbidden not in text
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def lift_line(**changed: object) -> str:
+    """A line of `retentionjax lift --json`; the service's own are read in tests/serving/ledger/test_lifting.py."""
+    kept, dollars = {"mean": 0.021, "low": 0.004, "high": 0.038}, {"mean": 1.25, "low": -0.5, "high": 3.0}
+    line: dict[str, object] = {
+        "campaign_id": "<spring>", "answer": "Without the campaign more would have left.", "is_measured": True,
+        "rests_on": ["Chance alone decided."], "kept": kept, "dollars": dollars, "spend": dollars,
+        "customers": {"campaign": 1900, "held_out": 100}, "believed_kept": 0.03,
+        "weeks": [{"day": 7.0, "kept": {"mean": 0.0, "low": None, "high": None}}, {"day": 14.0, "kept": kept}],
+    }  # fmt: skip
+    return json.dumps({name: each for name, each in (line | changed).items() if each != "dropped"})
+
+
+def test_what_was_measured_stands_beside_what_was_promised(run, tmp_path, capsys):
+    (tmp_path / "lift.jsonl").write_text(lift_line() + "\n" + lift_line(campaign_id="empty", kept=None))
+    out = tmp_path / "page.html"
+    assert cli.main(["report", "--run", str(run), "--lift", str(tmp_path / "lift.jsonl"), "--out", str(out)]) == 0
+    assert "8 of 13 sections" in capsys.readouterr().out
+    text = html.unescape(out.read_text())
+    assert "2.10 [0.40, 3.80]" in text
+    assert "+$1.25 [−$0.50,\N{NO-BREAK SPACE}+$3.00]" in text
+    assert re.search(r">\s*3.00\s*<", text)
+    assert "by day 14" in text
+    assert "by day 7:" not in text  # nothing can be said of it
+    assert "<spring>" not in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("no JSON", "line 1: 'campaign_id' is missing"),
+        (lift_line(weeks="dropped"), "'weeks' is missing"),
+    ],
+)
+def test_a_file_that_is_no_lift_is_refused_by_name(run, tmp_path, text, said):
+    (tmp_path / "lift.jsonl").write_text(text)
+    with pytest.raises(DataError, match=f"lift.jsonl: .*{said}.*retentionjax lift --json"):
+        command.main(["--run", str(run), "--lift", str(tmp_path / "lift.jsonl")])
 
 
 def test_the_same_run_gives_the_same_bytes(run, played):
@@ -74,7 +116,7 @@ def test_sections_come_in_the_order_of_reading_and_each_is_in_the_contents(run):
     report = page.compose(run_folder.read(run), None)
     keys = [section.key for section in report.sections]
     assert set(keys) == ALL
-    assert keys[:2] == ["summary", "data"]
+    assert keys[:3] == ["summary", "lift", "data"]
     assert keys[-1] == "assumptions"
     text = page.render(report)
     for key in keys:

@@ -1,4 +1,4 @@
-"""`retentionjax report --run DIR [--out FILE]`: a run as one HTML page."""
+"""`retentionjax report --run DIR [--lift FILE] [--out FILE]`: a run as one HTML page."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,21 +16,25 @@ def main(arguments: Sequence[str]) -> int:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--run", metavar="DIR", help="folder of a run, such as runs/demo")
     which.add_argument("--demo", action="store_true", help="the page of the run behind the demonstration")
+    parser.add_argument("--lift", metavar="FILE", help="what `retentionjax lift --json` wrote: adds what was measured")
     parser.add_argument("--out", metavar="FILE", help=f"the page; DIR/{NAME} by default, {DEMO} with --demo")
     parsed = parser.parse_args(list(arguments))
+    if parsed.demo and parsed.lift:
+        parser.error("--lift: the page of the demonstration is ready-made; give --run")
     if parsed.demo:
         _show_demo(parsed.out or DEMO)
         return 0
 
     from retentionjax import storage
     from retentionjax.errors import DataError
-    from retentionjax.evaluation.report import page, playing, run_folder
+    from retentionjax.evaluation.report import lifting, page, playing, run_folder
 
     run = run_folder.read(parsed.run)
     out = storage.as_path(parsed.out) if parsed.out else storage.as_path(parsed.run) / NAME
     if out.is_dir():
         raise DataError(f"{out}: is a folder; --out names the file to write")
-    report = page.compose(run, playing.played(run))
+    lift = lifting.read(parsed.lift) if parsed.lift else ()
+    report = page.compose(run, playing.played(run), lift)
     size = page.write(report, out)
     if run.is_synthetic:
         print("SYNTHETIC DATA: no figure describes real customers")

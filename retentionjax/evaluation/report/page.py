@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -11,7 +12,17 @@ from markupsafe import Markup
 import retentionjax
 from retentionjax import storage
 from retentionjax.company.money import money, symbol
-from retentionjax.evaluation.report import assumptions, comparison, fairness, messages, models, trust, verdict, worlds
+from retentionjax.evaluation.report import (
+    assumptions,
+    comparison,
+    fairness,
+    lifting,
+    messages,
+    models,
+    trust,
+    verdict,
+    worlds,
+)
 from retentionjax.evaluation.report.content import Section
 from retentionjax.evaluation.report.playing import Played
 from retentionjax.evaluation.report.run_folder import FinishedRun
@@ -31,10 +42,14 @@ class Report:
         return tuple(each.key for each in self.sections if len(each.missing) == len(each.blocks))
 
 
-def compose(run: FinishedRun, played: Played | None) -> Report:
-    """Every section, in the order of reading. Raises DataError where an artifact is missing or damaged."""
+def compose(run: FinishedRun, played: Played | None, lift: Sequence[lifting.Campaign] = ()) -> Report:
+    """Every section, in the order of reading; `lift` is what the service measured since (`lifting.read`).
+
+    Raises DataError where an artifact is missing or damaged.
+    """
     sections = (
         verdict.section(run, played),
+        lifting.section(lift),
         models.provenance(run),
         models.calibration(run),
         comparison.learning(run),

@@ -11,6 +11,8 @@ from holdout_ledgers import DAYS, PILOT, begin, ended, lives, report
 from ledger_rows import CONTACT_COST, OFFER_COST, OFFERS, FrozenClock, campaign, decision, record
 
 from retentionjax.env import EnvParams
+from retentionjax.evaluation.report import lifting
+from retentionjax.evaluation.report.content import FigureTable, Notice, Pictures
 from serving import lift_command
 from serving.ledger import Ledger
 from serving.ledger.types import MICROS, Outcome
@@ -180,7 +182,17 @@ def test_the_command_answers_first_and_writes_json_and_a_page(
     for letter in "κλρσ":
         assert letter not in text
     assert lift_command.main(["--database", database, "--json"]) == 0
-    plain = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = capsys.readouterr().out
+    plain = [json.loads(line) for line in lines.splitlines()]
     assert {each["campaign_id"] for each in plain} == {"proof", "spring"}
     assert msgspec.convert(plain[0], LiftOut)
     assert "\n".join(sentences(seen(ledger))).count("By day") == 6
+    (tmp_path / "lift.jsonl").write_text(lines)
+    answer, figures, pictures, *_ = lifting.section(lifting.read(tmp_path / "lift.jsonl")).blocks
+    assert isinstance(answer, Notice)
+    assert answer.text == seen(ledger).answer
+    assert isinstance(figures, FigureTable)
+    kept = seen(ledger).kept
+    assert kept is not None
+    assert figures.rows[1][1].startswith(f"{100 * kept.mean:.2f} [")
+    assert isinstance(pictures, Pictures)

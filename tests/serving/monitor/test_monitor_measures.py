@@ -34,7 +34,7 @@ def test_the_shift_makes_the_expected_number_the_observed_one(observed: int) -> 
 
 
 def test_appeal_and_level_are_told_apart() -> None:
-    """Contacts simulated from a known level and factor: 95 % intervals hold the factor, a wrong one rings, a right one hardly."""
+    """Simulated contacts of a known level and factor: 95 % intervals hold it; a wrong one rings, a right one hardly."""
     held = noticed = rings = 0
     levels = []
     for seed in range(200):
