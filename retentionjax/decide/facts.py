@@ -203,7 +203,14 @@ class Facts:
     # --- columns ----------------------------------------------------------------------------------------------
 
     def frame(self, frame: pd.DataFrame, *, where: str = "row") -> Features:
-        """A table of customers, other columns passed over. Raises DataError naming row, field and value."""
+        """A table of customers, other columns passed over and rows without ids called by their numbers.
+
+        Raises DataError naming row, field and value, or that there is no row.
+        """
+        if frame.empty:
+            raise DataError("the table of customers is empty; at least one row is needed")
+        if self.lacks_ids(frame.columns):
+            frame = frame.assign(**{self._id: np.arange(len(frame))})
         kept = frame[self.read(list(frame.columns))]
         batch = pa.RecordBatch.from_pandas(kept, preserve_index=False)
         self.check(batch.schema, where)

@@ -46,11 +46,8 @@ class TableDecider:
 
         Raises DataError naming row, field, value and what is allowed.
         """
-        facts, named = self.decider.facts, customers
-        if facts.lacks_ids(customers.columns):
-            named = customers.assign(**{str(self.bundle.schema.id): np.arange(len(customers))})
-        features = facts.frame(named)
-        known = unknown(len(named), day=day)
+        features = self.decider.facts.frame(customers)
+        known = unknown(len(customers), day=day)
         decided = self.decider.decide(features, known)
         drawn = np.array([uniform(each, campaign, day) for each in features.customer_id])
         action = sample(decided.propensities, drawn)

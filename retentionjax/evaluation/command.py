@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     import pandas as pd
 
     from retentionjax.bundle.loading import Bundle
+    from retentionjax.data.schema import Schema
     from retentionjax.decide.facts import Features
     from retentionjax.evaluation.rollout import Policy, PolicyInput
 
@@ -49,24 +50,38 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.customers is None:
         _show_recorded(bundle)
     else:
-        _compare(bundle, read(parsed.customers), parsed.replicates, parsed.seed, parsed.optimum_customers)
+        _compare(
+            bundle, read(parsed.customers, bundle.schema), parsed.replicates, parsed.seed, parsed.optimum_customers
+        )
     return 0
 
 
-def read(path: str) -> "pd.DataFrame":
-    """A table of customers as text and numbers. Raises DataError naming the file."""
+def read(path: str, schema: "Schema") -> "pd.DataFrame":
+    """A table of customers, an empty cell a missing number. Raises DataError naming the file."""
     import pandas as pd
+    import pyarrow as pa
+    from pyarrow import csv
 
     from retentionjax import storage
     from retentionjax.errors import DataError
 
+    texts = {str(name): pa.string() for name in (schema.id, *schema.categorical)}  # `007` and `True` are no numbers
     try:
         file = storage.in_memory(path)
-        return pd.read_parquet(file) if path.endswith(".parquet") else pd.read_csv(file, keep_default_na=False)
+        if path.endswith(".parquet"):
+            return pd.read_parquet(file)
+        table = csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=texts))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: neither Parquet nor CSV: {str(error).splitlines()[0]}") from None
+    frame = table.to_pandas()
+    for name in (*schema.numeric, schema.charge):
+        if name in table.column_names and pa.types.is_string(table.schema.field(name).type):
+            wrong = pd.to_numeric(frame[name], errors="coerce").isna() & (frame[name] != "")
+            row = int(wrong.to_numpy().argmax())  # one there is, or the column would be of numbers
+            raise DataError(f"{path}: row {row}, column {name!r}: {frame[name].iloc[row]!r}; allowed: a number")
+    return frame
 
 
 def _show_recorded(bundle: "Bundle") -> None:
@@ -168,28 +183,9 @@ def checked(bundle: "Bundle", frame: "pd.DataFrame") -> "Features":
 
     references = drift.read(bundle)
     frame, known = drift.labels(references, frame)
-    features = Facts(bundle.schema, bundle.company.customers).records(_records(bundle, frame), where="row")
+    features = Facts(bundle.schema, bundle.company.customers).frame(frame)
     drift.show(drift.compare(bundle, references, as_frame(bundle.schema, features), known), len(features.values))
     return features
-
-
-def _records(bundle: "Bundle", frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Rows as facts; what is missing (an empty cell, or not a number) is left out, as in a customer's JSON."""
-    import pandas as pd
-
-    from retentionjax.errors import DataError
-
-    if frame.empty:
-        raise DataError("the table of customers is empty; at least one row is needed")
-    nullable = set(bundle.schema.nullable)
-    records = []
-    for row in frame.to_dict("records"):
-        facts = {str(name): value.item() if hasattr(value, "item") else value for name, value in row.items()}
-        for name in nullable & facts.keys():
-            if facts[name] == "" or pd.isna(facts[name]):
-                facts[name] = None
-        records.append(facts)
-    return records
 
 
 def _act(policy: "Policy", situations: "PolicyInput", keys: "jax.Array") -> "jax.Array":
