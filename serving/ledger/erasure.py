@@ -4,7 +4,8 @@ Money stays right to the micro-unit in both. *Erasing* renames the customer to a
 empties every fact about her: observation, scores, charge, message, answer, Idempotency-Key, consent, time zone. Rows of
 money keep their sums under the new name, and she stays counted in the arm she was drawn to; what she paid is
 deleted; unknown consent means that she is not contacted again. *Purging* deletes
-old decisions with their contacts and outcomes, and adds the contacts' money to `purged_spend`.
+old decisions with their contacts and outcomes, and adds the contacts' money to `purged_spend`; who was drawn to what
+goes with the last decision of a campaign that was over by then, and what customers paid before every other campaign.
 """
 
 import secrets
@@ -50,6 +51,20 @@ _STILL_OLD = f"""
     LEFT JOIN contacts c ON c.decision_id = d.decision_id
     JOIN campaigns g ON g.campaign_id = d.campaign_id
     WHERE d.decision_id IN (SELECT value FROM json_each(?)) AND d.decided_at < ? AND {_MAY_GO}"""  # noqa: S608
+# A campaign's draw and what was paid since it began tell its effect, as long as its decisions are there.
+_DRAWN_OLD = """
+    SELECT a.customer_id, a.campaign_id FROM assignments a JOIN campaigns g ON g.campaign_id = a.campaign_id
+    WHERE g.starts_at + g.horizon_days * 86400 < ?
+        AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.campaign_id = g.campaign_id) LIMIT ?"""
+_PAID_OLD = """
+    SELECT customer_id, reference FROM revenues
+    WHERE happened_at < ? AND happened_at < (
+        SELECT COALESCE(MIN(g.starts_at), ?) FROM campaigns g WHERE g.starts_at + g.horizon_days * 86400 >= ?
+            OR EXISTS (SELECT 1 FROM decisions d WHERE d.campaign_id = g.campaign_id)) LIMIT ?"""
+_FORGET = {
+    "assignments": "DELETE FROM assignments WHERE customer_id = ? AND campaign_id = ?",
+    "revenues": "DELETE FROM revenues WHERE customer_id = ? AND reference = ?",
+}
 _CAMPAIGNS = "SELECT campaign_id FROM campaigns ORDER BY campaign_id"
 _KEEP_MONEY = """
     INSERT INTO purged_spend (campaign_id, day, contacts, spent_micros)
@@ -91,6 +106,27 @@ def past_retention(connection: Connection, now: float, retention_days: float, li
         if len(found) < limit:
             found += [row[0] for row in connection.rows(_OLD, campaign, cutoff, cutoff, cutoff, now, limit)]
     return found
+
+
+def people_past_retention(
+    connection: Connection, now: float, retention_days: float, limit: int
+) -> list[tuple[str, str, str]]:
+    """(table, customer, campaign or reference) of at most `limit` rows of each table that tell of no campaign any more.
+
+    Reading only, as `past_retention`, after which it is asked.
+    """
+    cutoff = now - retention_days * DAY
+    old = {
+        "assignments": connection.rows(_DRAWN_OLD, cutoff, limit),
+        "revenues": connection.rows(_PAID_OLD, cutoff, cutoff, cutoff, limit),
+    }
+    return [(table, customer, other) for table, rows in old.items() for customer, other in rows]
+
+
+def forget(connection: Connection, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Deletes rows that `people_past_retention` found: a campaign that is over draws nobody again."""
+    for table, customer, other in rows:
+        connection.run(_FORGET[table], customer, other)
 
 
 def purge(connection: Connection, ids: Sequence[str], now: float, retention_days: float) -> int:

@@ -127,6 +127,10 @@ class Transaction(Reader):
         """Deletes those of `ids` that are past the retention period and keeps the money right; how many."""
         return erasure.purge(self._connection, ids, self.now, retention_days)
 
+    def forget(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Deletes what tells of customers and of no campaign any more (`Reader.people_past_retention`)."""
+        erasure.forget(self._connection, rows)
+
     def sent(self, decision_ids: Sequence[str]) -> int:
         """Remembers that contacts were sent now; how many of them had not been."""
         return outcomes.sent(self._connection, decision_ids, self.now)
@@ -238,7 +242,21 @@ class Ledger:
                 return expired
 
     def purge(self, retention_days: float) -> int:
-        """Deletes all decisions past the retention period and keeps the money right; how many."""
+        """Deletes all decisions past the retention period and keeps the money right; how many.
+
+        Then who was drawn to what, and what customers paid, as far as they tell of no campaign any more.
+        """
+        deleted = self._purge_decisions(retention_days)
+        while True:
+            with self.read() as reader:
+                rows = reader.people_past_retention(retention_days, _PURGED_A_LOOK)
+            for start in range(0, len(rows), AT_ONCE):
+                with self._in_turn() as tx:
+                    tx.forget(rows[start : start + AT_ONCE])
+            if not rows:
+                return deleted
+
+    def _purge_decisions(self, retention_days: float) -> int:
         deleted = 0
         while True:
             with self.read() as reader:

@@ -24,6 +24,7 @@ _REVENUES = """
     SELECT r.customer_id, r.happened_at, r.amount_micros FROM revenues r
     JOIN assignments a ON a.customer_id = r.customer_id AND a.campaign_id = ?
     WHERE r.happened_at >= a.assigned_at ORDER BY r.customer_id, r.happened_at, r.reference"""
+_PURGED = "SELECT CAST(COALESCE(SUM(contacts), 0) AS BIGINT) FROM purged_spend WHERE campaign_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class CampaignRecord:
     contacts: tuple[MadeContact, ...]
     revenues: tuple[Row, ...]
     """(customer, when, micros), from the assignment on."""
+    purged_contacts: int = 0
+    """Deleted past the retention period."""
 
 
 def campaign_record(connection: Connection, campaign_id: str, now: float) -> CampaignRecord:
@@ -81,4 +84,5 @@ def campaign_record(connection: Connection, campaign_id: str, now: float) -> Cam
         tuple(AssignedCustomer(*row) for row in connection.stream(_ASSIGNED, campaign_id)),
         tuple(MadeContact(*row) for row in connection.stream(_CONTACTS, campaign_id, now)),
         tuple(connection.stream(_REVENUES, campaign_id)),
+        connection.rows(_PURGED, campaign_id)[0][0],
     )

@@ -134,6 +134,10 @@ class Reader:
         """Ids of about so many decisions that `purge` may delete. Raises LedgerError for too short a period."""
         return erasure.past_retention(self._connection, self.now, retention_days, limit)
 
+    def people_past_retention(self, retention_days: float, limit: int) -> list[tuple[str, str, str]]:
+        """What tells of customers and of no campaign any more, for `forget`; see `erasure`."""
+        return erasure.people_past_retention(self._connection, self.now, retention_days, limit)
+
     def audit(self, *, cooldown_days: int = 0) -> list[str]:
         """What is inconsistent, a line each; empty if nothing is. With 0 the cooldown is not looked at."""
         return audit.audit(self._connection, cooldown_days)

@@ -193,6 +193,11 @@ def _rests_on(lift: Lift, study: Study, currency: str) -> tuple[str, ...]:
             f"BROKEN: of those of whom anything is known {heard.seen:.1%} are held out, not {heard.expected:.1%}. One "
             "side is heard of less; report of everybody who stayed and who left, contacted or not."
         )
+    if study.purged_contacts:
+        found.append(
+            f"BROKEN: {study.purged_contacts:,} contacts were deleted past the retention period. What they cost and "
+            "what was promised of them is in no figure here; measure a campaign before its contacts are deleted."
+        )
     if silent := sum(lift.unknown):
         found.append(
             f"{silent:,} customers, {lift.unknown[1]:,} of them held out, of whom nobody said whether they stayed, are "

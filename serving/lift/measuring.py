@@ -27,6 +27,8 @@ class Study:
     known_days: float
     """Whole days of the campaign until which most of them are known; 0 where nobody was ever heard of."""
     reports_revenue: bool
+    purged_contacts: int
+    """Of the campaign, that are not among `contacts` any more."""
 
     @property
     def known_until(self) -> float:
@@ -135,7 +137,7 @@ def _study(
         else None,
     )
     until = float(np.quantile(stayed, 0.5, method="lower")) if len(stayed) else 0.0
-    return Study(campaign, tuple(rows), customers, contacts, max(until, 0.0), bool(paid))
+    return Study(campaign, tuple(rows), customers, contacts, max(until, 0.0), bool(paid), record.purged_contacts)
 
 
 def _payments(sums: Sequence[tuple[int, float, int]], starts_at: float) -> Payments:

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from holdout_ledgers import begin, ended, lives
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, campaign, decision, money, record
 
 from serving.ledger import Ledger, LedgerError, LedgerUnavailable, sqlite
-from serving.ledger.types import Outcome
+from serving.ledger.types import DAY, MICROS, Outcome
+from serving.lift.answer import look
 
 FULL = CONTACT_COST + OFFER_COST
 
@@ -193,3 +195,55 @@ def test_the_audit_looks_for_the_cooldown_across_campaigns(ledger: Ledger, clock
         (fault,) = reader.audit(cooldown_days=7)
     # Ben's are 6.6 days apart, on days −3 and 4 of the campaign that decided about him last.
     assert "a contact 4 days after another" in fault
+
+
+def test_who_was_drawn_and_who_paid_goes_with_the_last_campaign_that_they_tell_of(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    def left() -> tuple[set[str], set[str]]:
+        with ledger.transaction() as tx:
+            drawn = tx._connection.rows("SELECT customer_id FROM assignments")
+            paid = tx._connection.rows("SELECT reference FROM revenues")
+        return {row[0] for row in drawn}, {row[0] for row in paid}
+
+    def pays(reference: str) -> None:
+        with ledger.transaction() as tx:
+            tx.outcome([Outcome(None, "revenue", clock.now, "ann", 5 * MICROS, reference)])
+
+    record(ledger, decision("ann", contact=False))
+    pays("first")
+    clock.to_day(80)
+    autumn = START + 80 * DAY
+    with ledger.transaction() as tx:
+        tx.put_campaign(campaign(campaign_id="autumn", starts_at=autumn))
+    record(ledger, decision("ann", contact=False, campaign_id="autumn", starts_at=autumn, now=clock.now))
+    pays("second")
+    clock.to_day(90 + 59)
+    assert ledger.purge(60) == 2
+    assert left() == ({"ann"}, {"first", "second"})  # the first campaign was over only 59 days ago
+    clock.to_day(90 + 61)
+    assert ledger.purge(60) == 0
+    with ledger.transaction() as tx:
+        drawn = list(tx._connection.rows("SELECT campaign_id FROM assignments"))
+    assert [row[0] for row in drawn] == ["autumn"]
+    assert left()[1] == {"second"}
+    clock.to_day(170 + 61)
+    assert ledger.purge(60) == 0
+    assert left() == (set(), set())
+
+
+def test_a_lift_whose_contacts_were_deleted_says_so(ledger: Ledger, clock: FrozenClock) -> None:
+    arms = begin(ledger)
+    clock.to_day(1)
+    (name, *_) = [each for each, (arm, _) in arms.items() if arm == "policy"]
+    (made,) = record(ledger, decision(name, campaign_id="proof", now=clock.now))
+    with ledger.transaction() as tx:
+        tx.outcome([Outcome(made, "declined", clock.now)])
+    ended(ledger, clock, lives(arms, {"policy": 0.008, "holdout": 0.05}))
+    clock.to_day(92)
+    assert ledger.purge(60) == 601  # and everybody's first decision
+    with ledger.read() as reader:
+        found = reader.campaign("proof")
+        assert found is not None
+        said = look(reader, found)
+    assert any(each.startswith("BROKEN: 1 contacts were deleted") for each in said.rests_on)
