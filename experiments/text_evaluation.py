@@ -1,22 +1,17 @@
 """Figures of systems that write to the same held-out customers: shield, offer, reward, length, and the arena."""
 
 import random
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from retentionjax import shield
 from retentionjax.data.messages import grammar
-from retentionjax.language import arena, forward, packing, reward, rule_judge, text_metrics
-from retentionjax.language.decoder import Decoder
-from retentionjax.language.decoder.model import default_positions
+from retentionjax.language import arena, packing, reward, rule_judge, text_metrics
+from retentionjax.language.fluency import fluency
 from retentionjax.language.hub import Model
 from retentionjax.language.reward import RewardModel
 from retentionjax.language.reward_evaluation import wilson
@@ -26,7 +21,6 @@ from retentionjax.shield.brief import SENDER
 
 ROOM = {"sms": 160, "push": 178, "email": 600}
 """Characters a message has room for: one SMS, a lock screen, an e-mail that is read to its end."""
-_BATCH = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +130,7 @@ def by_rule(briefs: Sequence[Brief], rules: Rules, seed: int) -> dict[str, list[
     """The shield's template, the grammar that the model learns from, and one fixed sentence: a text for each brief."""
     rng = random.Random(seed)
     return {
-        "template": [unfilled(shield.render(brief, rules), brief) for brief in briefs],
+        "template": [brief.unfill(shield.render(brief, rules)) for brief in briefs],
         "grammar": [grammar.write(grammar.draft(brief, "train", rng)) for brief in briefs],
         "fixed sentence": [fixed(brief) for brief in briefs],
     }
@@ -159,15 +153,6 @@ def check(briefs: Sequence[Brief], texts: Sequence[str], rules: Rules) -> list[V
     return [shield.check(brief.fill(text), brief, rules, by="model") for text, brief in zip(texts, briefs, strict=True)]
 
 
-def unfilled(text: str, brief: Brief) -> str:
-    """`text` with the stand-ins for the names of `brief`: what `brief.fill` undoes."""
-    masked = brief.mask()
-    for name, stand_in in ((brief.sender.name, masked.sender.name), (brief.name, masked.name)):
-        if name and stand_in:
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in, text)
-    return text
-
-
 def tournament(
     model: Model, briefs: Sequence[Brief], systems: dict[str, Sequence[str]], system: str | None
 ) -> arena.Tournament:
@@ -177,7 +162,7 @@ def tournament(
     """
     known: dict[tuple[int, str], float] = {}
     for texts in systems.values():
-        found = base_log_probs(model, briefs, texts, system)
+        found = fluency(model, [brief.prompt() for brief in briefs], texts, system)
         known |= {(index, text): value for index, (text, value) in enumerate(zip(texts, found, strict=True))}
     judge = rule_judge.judge(
         [asked(brief) for brief in briefs],
@@ -191,36 +176,3 @@ def tournament(
 def asked(brief: Brief) -> Asked:
     """What the judge looks for in a message for `brief`, before its names are filled in."""
     return Asked(grammar.values(brief.mask()), brief.tone, ROOM[brief.channel])
-
-
-def base_log_probs(
-    model: Model, briefs: Sequence[Brief], texts: Sequence[str], system: str | None
-) -> Float[np.ndarray, " texts"]:
-    """Mean log-probability [nats a token] of each text under the frozen base model, after its own instruction."""
-    examples = [
-        packing.tokenise(model.tokenizer, brief.prompt(), text, system=system)
-        for brief, text in zip(briefs, texts, strict=True)
-    ]
-    found = np.zeros(len(examples))
-    for numbers in packing.by_length([len(each) for each in examples], _BATCH, seed=0):
-        chosen = [examples[number] for number in np.resize(np.asarray(numbers), _BATCH)]
-        rows = packing.pad_right([each.tokens for each in chosen], int(model.tokenizer.pad_token_id), 32)
-        starts = np.array([len(each.prompt) for each in chosen])
-        means: Any = _mean_log_probs(model.decoder, rows.tokens, rows.mask, starts)
-        found[numbers] = np.asarray(means)[: len(numbers)]
-    return found
-
-
-@jax.jit
-def _mean_log_probs(
-    decoder: Decoder,
-    tokens: Int[Array, "batch time"],
-    mask: Bool[Array, "batch time"],
-    starts: Int[Array, " batch"],
-) -> Float[Array, " batch"]:
-    positions = default_positions(mask)
-    below = forward.trunk(decoder, tokens, mask, positions, layers=0)
-    states = forward.upper(decoder, below, mask, positions, layers=0, adapter=None)[:, :-1]
-    flat, _ = forward.log_probs(decoder, states.reshape(-1, states.shape[-1]), tokens[:, 1:].reshape(-1), 1.0)
-    counted = mask[:, 1:] & (jnp.arange(1, tokens.shape[1])[None] >= starts[:, None])
-    return jnp.sum(flat.reshape(counted.shape) * counted, 1) / jnp.sum(counted, 1)

@@ -78,10 +78,12 @@ def _propose(asked: argparse.Namespace) -> int:
         for place, offer in enumerate(bundle.offers):
             kind = Kind(offer, channel, tone)
             with ledger.read() as reader:
-                known = [each.variant.text for each in reader.variants() if each.variant.kind == kind]
+                known = [each for each in reader.variants() if each.variant.kind == kind]
             made = variants.propose(
                 kind, bundle.said_offer(place), message, rules, author,
-                count=asked.per_kind, known=known, seed=asked.seed + 1000 * place,
+                count=asked.per_kind, known=[each.variant.text for each in known],
+                approved=[each.variant.text for each in known if each.state == "approved"],
+                seed=asked.seed + 1000 * place,
             )  # fmt: skip
             with ledger.transaction() as tx:
                 tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}", approver=approver)

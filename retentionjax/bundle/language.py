@@ -6,6 +6,8 @@ Beside its adapter may lie the reward model that ranks what it proposes.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from retentionjax.bundle.loading import Bundle
 from retentionjax.errors import BundleError, DataError, ModelError
 from retentionjax.shield import Brief
@@ -21,7 +23,7 @@ WIDTH = 96
 Write = Callable[[Sequence[Brief], Sequence[int]], list[str]]
 """(masked briefs, a seed each) → texts with stand-ins for the names (`Brief.fill`)."""
 Score = Callable[[Sequence[Brief], Sequence[str]], list[float]]
-"""(masked briefs, texts) → the reward model's score of each."""
+"""(masked briefs, texts) → what each is worth beside the others."""
 
 
 def writer(bundle: Bundle) -> Callable[[Brief, int], str]:
@@ -36,9 +38,11 @@ def writer(bundle: Bundle) -> Callable[[Brief, int], str]:
 
 
 def proposer(bundle: Bundle) -> tuple[Write, Score | None]:
-    """The bundle's language model, writing many texts at once, and its reward model if there is one; see `writer`."""
+    """The bundle's language model, writing many texts at once; and where there is a reward model, what ranks them: its
+    score and the texts' fluency under the base model, in standard deviations each. See `writer`."""
     writes = _writer(bundle)
     from retentionjax.language import packing, reward, reward_files
+    from retentionjax.language.fluency import fluency
 
     def write(briefs: Sequence[Brief], seeds: Sequence[int]) -> list[str]:
         return writes([brief.prompt() for brief in briefs], seeds)
@@ -53,14 +57,20 @@ def proposer(bundle: Bundle) -> tuple[Write, Score | None]:
     model, system = writes.model, writes.config.system
 
     def score(briefs: Sequence[Brief], texts: Sequence[str]) -> list[float]:
+        prompts = [brief.prompt() for brief in briefs]
         examples = [
-            packing.tokenise(model.tokenizer, brief.prompt(), text, system=system).tokens
-            for brief, text in zip(briefs, texts, strict=True)
+            packing.tokenise(model.tokenizer, prompt, text, system=system).tokens
+            for prompt, text in zip(prompts, texts, strict=True)
         ]
         scores = reward.score_texts(model.decoder, scorer, examples, pad=int(model.tokenizer.pad_token_id))
-        return [float(each) for each in scores]
+        worth = _standard(scores) + _standard(fluency(model, prompts, texts, system))
+        return [float(each) for each in worth]
 
     return write, score
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    return (values - values.mean()) / (values.std() or 1.0)
 
 
 def _writer(bundle: Bundle) -> "MessageWriter":

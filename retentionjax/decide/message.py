@@ -13,8 +13,10 @@ from retentionjax.bundle import Bundle
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.bundle.message import brief as brief_of
 from retentionjax.decide.decision import Decision
+from retentionjax.decide.variants import mask, phrasebook
 from retentionjax.errors import BundleError
-from retentionjax.shield import Brief, Violation
+from retentionjax.shield import Brief, Rules, Violation
+from retentionjax.shield import phrasebook as phrasebooks
 
 Write = Callable[[Brief, int], str]
 """(masked brief, seed) → text with stand-ins for the names: a language model with its sampling settings."""
@@ -56,13 +58,23 @@ def compose(
     offer = bundle.said_offer(decision.offer)
     brief = brief_of(bundle.message, facts, customer.get(RECIPIENT), offer, where=where)
     text = brief.fill(write(brief.mask(), decision.seed)) if write else None
-    verdict = shield.check(text, brief, bundle.rules, by="model") if text is not None else None
-    if text is not None and verdict is not None and verdict.passed:
+    faults = () if text is None else _faults(text, brief, bundle.rules)
+    if text is not None and not faults:
         return _composed(text, "model", brief, bundle, text, ())
     fallback = shield.render(brief, bundle.rules)
     if not shield.check(fallback, brief, bundle.rules).passed:
         raise BundleError(f"{bundle.folder}: the shield refuses its own template; nothing can be sent")
-    return _composed(fallback, "template", brief, bundle, text, verdict.violations if verdict else ())
+    return _composed(fallback, "template", brief, bundle, text, faults)
+
+
+def _faults(text: str, brief: Brief, rules: Rules) -> tuple[Violation, ...]:
+    """Why what a model wrote may not be sent unread; nothing where it may."""
+    verdict = shield.check(text, brief, rules, by="model")
+    unknown = phrasebook([brief], rules).unknown(mask(brief.unfill(text), brief))
+    if unknown is None:
+        return () if verdict.passed else verdict.violations
+    detail = f"words that no approved text holds in a row: {unknown!r}"
+    return (*verdict.violations, Violation(phrasebooks.RULE, "block", 0, len(text), detail))
 
 
 def _composed(

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from retentionjax.data.messages import grammar
 from retentionjax.errors import ConfigError
-from retentionjax.shield import Brief, Channel, OfferTerms, Rules, Tone, Verdict, check
+from retentionjax.shield import Brief, Channel, OfferTerms, Rules, Tone, Verdict, check, render
+from retentionjax.shield import phrasebook as phrasebooks
 from retentionjax.shield.brief import FACTS, NAME, SENDER
+from retentionjax.shield.phrasebook import Phrasebook
 
 if TYPE_CHECKING:
     from retentionjax.company.messages import Messages  # whoever has one has loaded a company
@@ -152,6 +155,16 @@ class Proposed(NamedTuple):
     """Texts that were dropped, by the first rule they broke, `stand_in` or `copy`."""
 
 
+def phrasebook(briefs: Sequence[Brief], rules: Rules, approved: Sequence[str] = ()) -> Phrasebook:
+    """What a model may recombine in messages for `briefs`: the grammar's phrases, the shield's template, and texts that
+    somebody has approved."""
+    template = [mask(brief.unfill(render(brief, rules)), brief) for brief in briefs]
+    book = Phrasebook.of([*template, *approved])
+    for brief in briefs:
+        book |= grammar.phrasebook(brief)
+    return book
+
+
 def propose(
     kind: Kind,
     offer: OfferTerms,
@@ -161,40 +174,73 @@ def propose(
     *,
     count: int,
     known: Sequence[str] = (),
+    approved: Sequence[str] = (),
     seed: int = 0,
     tries: int = 4,
+    rounds: int = 4,
 ) -> Proposed:
-    """Up to `count` wordings of a kind, each passed by the shield with every example that can fill it.
+    """Up to `count` wordings of a kind, each passed by the shield with every example that can fill it, and made of
+    phrases that people have approved.
 
-    The author writes `tries` times as many, all at once, of which its favourites are taken.
+    The author writes `tries` times as many at once, and again, up to `rounds` times, while too few may be sent; its
+    favourites of those that may are taken.
 
     Args:
         known: texts there are already, of which no near-copy is wanted.
+        approved: texts that somebody has approved, whose phrases may be used.
         seed: of the author's draws: the same gives the same wordings.
     """
     examined = examples(settings, kind, offer)
-    briefs = [examined[turn % len(examined)] for turn in range(count * tries)]
-    masked = [brief.mask() for brief in briefs]
-    texts = author.write(masked, range(seed, seed + len(briefs)))
-    worth = [0.0] * len(texts) if author.score is None else author.score(masked, texts)
-    chosen, refused = list[Variant](), Counter[str]()
-    for place in sorted(range(len(texts)), key=lambda each: -worth[each]):
+    book = phrasebook(examined, rules, approved)
+    sound, refused, chosen = dict[Variant, tuple[Brief, str]](), Counter[str](), list[Variant]()
+    size, copies = count * tries, 0
+    for first in range(0, rounds * size, size):
+        briefs = [examined[place % len(examined)] for place in range(first, first + size)]
+        texts = author.write([brief.mask() for brief in briefs], range(seed + first, seed + first + size))
+        for brief, text in zip(briefs, texts, strict=True):
+            try:
+                variant = Variant(kind, mask(text, brief), "model")
+            except ConfigError:
+                refused["stand_in"] += 1
+                continue
+            fault = "copy" if variant in sound else _fault(variant, examined, rules, book)
+            if fault is None:
+                sound[variant] = brief.mask(), text
+            else:
+                refused[fault] += 1
+        chosen, copies = _favourites(sound, author, known, count)
         if len(chosen) == count:
             break
-        try:
-            variant = Variant(kind, mask(texts[place], briefs[place]), "model")
-        except ConfigError:
-            refused["stand_in"] += 1
-            continue
-        verdicts = judge(variant, examined, rules)
-        broken = [rule for _, verdict in verdicts for rule in verdict.blocking]
-        if broken or not verdicts:
-            refused[broken[0] if broken else "stand_in"] += 1
-        elif any(alike(variant.text, other) > ALIKE for other in (*known, *(each.text for each in chosen))):
-            refused["copy"] += 1
+    return Proposed(tuple(chosen), refused + Counter(copy=copies))
+
+
+def _fault(variant: Variant, briefs: Sequence[Brief], rules: Rules, book: Phrasebook) -> str | None:
+    """The first rule by which a model's wording may not be proposed; None where it may."""
+    if book.unknown(variant.text) is not None:
+        return phrasebooks.RULE
+    verdicts = judge(variant, briefs, rules)
+    broken = [rule for _, verdict in verdicts for rule in verdict.blocking]
+    return broken[0] if broken else None if verdicts else "stand_in"
+
+
+def _favourites(
+    sound: Mapping[Variant, tuple[Brief, str]], author: WordingAuthor, known: Sequence[str], count: int
+) -> tuple[list[Variant], int]:
+    """Up to `count` wordings that the author prefers, none a near-copy of another or of one `known`; and how many were
+    such copies."""
+    variants, written = list(sound), list(sound.values())
+    worth = [0.0] * len(variants)
+    if author.score is not None and written:
+        worth = list(author.score([brief for brief, _ in written], [text for _, text in written]))
+    chosen, copies = list[Variant](), 0
+    for place in sorted(range(len(variants)), key=lambda each: -worth[each]):
+        if len(chosen) == count:
+            break
+        if any(alike(variants[place].text, other) > ALIKE for other in (*known, *(each.text for each in chosen))):
+            copies += 1
         else:
-            chosen.append(variant)
-    return Proposed(tuple(chosen), refused)
+            chosen.append(variants[place])
+    return chosen, copies
 
 
 def alike(one: str, other: str) -> float:

@@ -184,6 +184,13 @@ class Brief:
         names = {SENDER: self.sender.name} | ({NAME: self.name} if self.name else {})
         return _STAND_IN.sub(lambda found: names.get(found[0], found[0]), text)
 
+    def unfill(self, text: str) -> str:
+        """`text` with stand-ins for this brief's names: what `fill` undoes."""
+        for name, stand_in in ((self.sender.name, SENDER), (self.name, NAME)):
+            if name:
+                text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in, text)
+        return text
+
     def spare(self, reading: Reading) -> Reading:
         """`reading` with sender, plan, the offer's own words and the customer's name blanked out in `plain`.
 

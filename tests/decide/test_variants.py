@@ -1,16 +1,21 @@
 """Approved wordings: what they say to whom, and which one customers come to be sent."""
 
 import functools
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 import pytest
 from shield_briefs import SENDER
 
 from retentionjax.company.messages import FactRule, Messages
+from retentionjax.data.messages import grammar
 from retentionjax.decide.bandit import LEVEL, UNIFORM_SHARE, best_probabilities, choose, is_worse, lift, rate_interval
 from retentionjax.decide.variants import (
     Answers,
     Kind,
+    Proposed,
     Variant,
     WordingAuthor,
     alike,
@@ -79,7 +84,7 @@ def test_ids_follow_kind_and_text_alone():
 
 
 def test_the_authors_favourites_are_proposed_and_of_two_alike_the_better_one():
-    """What the shield refuses is dropped however much the author likes it."""
+    """What the shield refuses, or nobody has approved the like of, is dropped however much the author likes it."""
     tail = "10% off your bill for 30 days. Reply YES to accept. Reply STOP to opt out."
     written = {
         f"{{sender}}: Hi {{name}}, take {tail}": 1.0,
@@ -87,20 +92,47 @@ def test_the_authors_favourites_are_proposed_and_of_two_alike_the_better_one():
         f"{{sender}}: Thank you for being our customer! As a thank-you, here's {tail}": 2.0,
         f"{{sender}}: Hello {{name}}, we are pleased to offer you {tail.replace('10%', '90%')}": 9.0,
         "{sender}: Hi {first_name}!": 8.0,
+        f"{{sender}}: Hi {{name}}, what a joy! Take {tail}": 7.0,
     }
     texts = list(written)
     author = WordingAuthor(
-        lambda briefs, seeds: [texts[seed % 5] for seed in seeds],
+        lambda briefs, seeds: [texts[seed % 6] for seed in seeds],
         lambda _, given: [written[each] for each in given],
     )
     settings = Messages(SENDER)
-    made = propose(KIND, OfferTerms(0.1), settings, RULES, author, count=3, tries=2)
+    approved = [texts[0], texts[2], texts[3]]
+
+    def proposed(**more: list[str]) -> Proposed:
+        return propose(
+            KIND, OfferTerms(0.1), settings, RULES, author, count=3, tries=2, rounds=1, approved=approved, **more
+        )
+
+    made = proposed()
     assert [each.text for each in made.variants] == [texts[1], texts[2]]
     assert made.refused["stand_in"] == 1
-    assert made.refused["copy"] >= 1
+    assert made.refused["copy"] == made.refused["text.phrase"] == 1
     assert any(rule.startswith("offer.") for rule in made.refused)
-    again = propose(KIND, OfferTerms(0.1), settings, RULES, author, count=3, tries=2, known=[texts[1]])
-    assert [each.text for each in again.variants] == [texts[2]]
+    assert [each.text for each in proposed(known=[texts[1]]).variants] == [texts[2]]
+
+
+def test_an_author_of_whom_little_may_be_sent_is_asked_again() -> None:
+    asked: list[int] = []
+
+    def write(briefs: Sequence[Brief], seeds: Sequence[int]) -> list[str]:
+        asked.extend(seeds)
+        rare = [
+            grammar.write(grammar.draft(brief, "train", Random(seed)))
+            for brief, seed in zip(briefs, seeds, strict=True)
+        ]
+        return [text if seed % 10 == 0 else "nonsense" for text, seed in zip(rare, seeds, strict=True)]
+
+    made = propose(KIND, OfferTerms(0.1), Messages(SENDER), RULES, WordingAuthor(write), count=2, seed=1, rounds=9)
+    assert len(made.variants) == 2
+    assert 16 < len(asked) < 72
+    assert asked == sorted(set(asked))
+    assert made.refused["text.phrase"] > 0
+    none = propose(KIND, OfferTerms(0.1), Messages(SENDER), RULES, WordingAuthor.of(lambda *_: "no"), count=2, rounds=2)
+    assert none == Proposed((), Counter({"text.phrase": 16}))
 
 
 def test_copies_are_alike_and_others_are_not():

@@ -70,7 +70,7 @@ def test_every_text_is_scored_and_its_end_counted(written: text_evaluation.Writt
 def test_a_template_can_be_compared_with_what_has_stand_ins(name: str | None) -> None:
     brief = Brief("sms", OfferTerms(0.1), NORTHWIND, "warm", name)
     text = shield.render(brief)
-    unfilled = text_evaluation.unfilled(text, brief)
+    unfilled = brief.unfill(text)
     assert "Northwind" not in unfilled
     assert "Maria" not in unfilled
     assert brief.fill(unfilled) == text

@@ -34,7 +34,7 @@ ACT: Mapping[str, Mapping[str, Choice]] = {
     },
     "push": {
         "warm": Choice(
-            ("Tap and it's yours!", "Tap to say yes!", "Just tap to start.", "Tap if you'd like it."),
+            ("Tap and it's yours!", "Tap to say yes!", "Just tap to start.", "Tap to accept.", "Tap if you'd like it."),
             ("One tap and you're set!",),
         ),
         "formal": Choice(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from random import Random
 
 from retentionjax.data.messages import accept_phrases, email_phrases, phrases
@@ -11,6 +12,7 @@ from retentionjax.data.messages.phrases import Choice
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.offer import OfferTerms
+from retentionjax.shield.phrasebook import Phrasebook
 from retentionjax.shield.quantities import date_text
 
 LAYOUTS: Mapping[str, Choice] = {
@@ -156,7 +158,8 @@ def write(draft: MessageDraft) -> str:
     """
     text = ""
     for number, part in enumerate(draft.parts):
-        separator = _separator(draft, number) if text else ""
+        slots = [part.slot for part in draft.parts]
+        separator = _separator(draft.channel, slots, number) if text else ""
         phrase = part.phrase
         if separator == " " and part.slot != "greeting" and text.endswith((",", ":", "-")):
             phrase = _lower(phrase)
@@ -185,22 +188,46 @@ def options(
     return found
 
 
+def phrasebook(brief: Brief, split: str = "train") -> Phrasebook:
+    """What every message for `brief` is made of, of any length, with stand-ins for its names and facts."""
+    masked = brief.mask()
+    filled = values(masked) | {fact: f"{{{fact}}}" for fact in masked.known}
+    book = Phrasebook(frozenset())
+    for layout, short in product(LAYOUTS["email" if brief.channel == "email" else "short"].of(split), (False, True)):
+        slots = _slots(masked, layout) or []
+        choices = []
+        for number, (slot, named) in enumerate(slots):
+            break_ = _separator(brief.channel, [name for name, _ in slots], number) if number else ""
+            phrases = options(slot, masked, split, sender=named, short=short)
+            choices.append([break_ + phrase.format_map(filled) for phrase in phrases])
+        if all(choices) and choices:
+            book |= Phrasebook.of(*choices)
+    return book
+
+
 def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool) -> MessageDraft | None:
-    slots = _with_angle(layout.split(), brief)
-    if slots is None or (brief.name and "greeting" not in slots):
+    slots = _slots(brief, layout)
+    if slots is None:
         return None
     parts: list[Part] = []
-    for marked in slots:
-        slot = marked.removesuffix("@")
-        if slot == "act" and brief.offer.is_none:
-            continue
+    for slot, named in slots:
         used = {part.phrase for part in parts}
-        named = marked.endswith("@")
         found = [each for each in options(slot, brief, split, sender=named, short=short) if each not in used]
         if not found:
             return None
         parts.append(Part(slot, min(found, key=len) if short else rng.choice(found)))
     return MessageDraft(brief.channel, tuple(parts), values(brief))
+
+
+def _slots(brief: Brief, layout: str) -> list[tuple[str, bool]] | None:
+    """The slots of a layout and whether each names the sender; None where it has no place for what the brief asks."""
+    slots = _with_angle(layout.split(), brief)
+    if slots is None or (brief.name and "greeting" not in slots):
+        return None
+    named = [(each.removesuffix("@"), each.endswith("@")) for each in slots]
+    if brief.offer.is_none:  # nothing to accept, and a check-in asks once whether there are questions
+        named = [each for place, each in enumerate(named) if each[0] != "act" and each not in named[:place]]
+    return named
 
 
 def _with_angle(slots: list[str], brief: Brief) -> list[str] | None:
@@ -239,10 +266,9 @@ def _choice(slot: str, brief: Brief, tone: str) -> Choice:
     }[slot][tone]
 
 
-def _separator(draft: MessageDraft, number: int) -> str:
-    if draft.channel != "email":
+def _separator(channel: str, slots: Sequence[str], number: int) -> str:
+    if channel != "email":
         return " "
-    slots: Sequence[str] = [part.slot for part in draft.parts]
     return "\n\n" if slots[number - 1] in ("greeting", "sign") or slots[number] in ("sign", "optout") else " "
 
 

@@ -228,7 +228,7 @@ OTHER_OFFER: Mapping[str, Choice] = {
 CHECK_IN: Mapping[str, Choice] = {
     "warm": Choice(
         (
-            "How's your {plan} treating you?",
+            "How's your {plan} treating you? We'd love to hear.",
             "Is your {plan} doing all you'd like? We'd love to hear.",
             "We'd love to help you get more from your {plan}.",
             "If you ever need a hand with your {plan}, we're right here.",

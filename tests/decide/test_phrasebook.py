@@ -1,0 +1,73 @@
+"""What a model may recombine: everything that people have approved passes, and nothing that it invents."""
+
+import re
+from pathlib import Path
+from random import Random
+
+import pytest
+import yaml
+from shield_briefs import SENDER
+
+from retentionjax.data.messages import grammar
+from retentionjax.decide.variants import mask, phrasebook
+from retentionjax.shield import Brief, Channel, OfferTerms, Tone, load_rules, render
+from retentionjax.shield.brief import ANGLES, CHANNELS, TONES
+from retentionjax.shield.phrasebook import Phrasebook
+
+RULES = load_rules()
+FACTS = {"plan": "DSL internet", "tenure": "14 months"}
+OFFERS = (OfferTerms(), OfferTerms(0.1), OfferTerms(say="one month free"), OfferTerms(amount=15.0))
+INVENTED = yaml.safe_load(Path(__file__).with_name("invented.yaml").read_text(encoding="utf-8"))
+
+
+def brief(channel: Channel = "sms", offer: OfferTerms = OFFERS[1], tone: Tone = "warm", **more: str | None) -> Brief:
+    return Brief(channel, offer, SENDER, tone, more.get("name", "Maria"), FACTS, more.get("angle"))
+
+
+@pytest.mark.parametrize("fault", INVENTED)
+def test_what_a_model_invents_is_refused(fault: str) -> None:
+    for text in INVENTED[fault]:
+        channel: Channel = "push" if "settings" in text else "sms"
+        percent = re.search(r"(\d+)%", text)
+        offer = OfferTerms(int(percent[1]) / 100) if percent else OfferTerms()
+        book = phrasebook([brief(channel, offer), brief(channel, offer, name=None)], RULES)
+        assert book.unknown(text) is not None, text
+
+
+@pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: offer.text() or "none")
+@pytest.mark.parametrize("tone", TONES)
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_every_text_of_the_grammar_and_every_template_passes(channel: Channel, tone: Tone, offer: OfferTerms) -> None:
+    random = Random(0)
+    for name in ("Maria", None):
+        for angle in (None, *ANGLES):
+            asked = brief(channel, offer, tone, name=name, angle=angle)
+            book = phrasebook([asked], RULES)
+            texts = [grammar.write(grammar.draft(asked, "train", random)) for _ in range(20)]
+            for text in (*texts, asked.unfill(render(asked, RULES))):
+                assert book.unknown(mask(text, asked)) is None, text
+
+
+def test_phrases_may_meet_where_they_have_met_before() -> None:
+    """Of "Text YES and we'll set it up!" and "Just reply YES and it's yours." a third one is made, and no fourth."""
+    book = phrasebook([brief()], RULES)
+    told = "{sender}: Hi {name}, would you like 10% off your {plan} for 30 days?"
+    assert book.unknown(f"{told} Just reply YES and we'll set it up. Reply STOP to opt out.") is None
+    assert book.unknown(f"{told} Just reply YES and set it up. Reply STOP to opt out.") == "reply yes and set"
+
+
+def test_what_somebody_approved_may_be_said_again_and_stops_count_as_words() -> None:
+    mine = "{sender}: Hi {name}, good to have you on board. Reply STOP to opt out."
+    book = phrasebook([brief()], RULES)
+    assert book.unknown(mine) is not None
+    own = phrasebook([brief()], RULES, [mine])
+    assert own.unknown(mine.upper().replace(".", "!")) is None
+    assert own.unknown(mine.replace("board.", "board")) is not None
+    assert own.unknown(mine.removesuffix(" Reply STOP to opt out.")) is not None
+
+
+def test_a_book_of_choices_holds_every_text_that_they_make() -> None:
+    book = Phrasebook.of(["a b c d", "e"], ["f", "g h"], ["i"])
+    assert all(book.unknown(f"{one} {two} i") is None for one in ("a b c d", "e") for two in ("f", "g h"))
+    for wrong in ("a b c d i", "e g i", "f i", "e f i i", "a b d f i"):
+        assert book.unknown(wrong) is not None, wrong
