@@ -39,7 +39,9 @@ RANGES = {  # where each rule's hyperparameter is sought
 }
 
 
-DEMO_MEMORIES, MOST_MEMORIES = 1_340, 25_000
+DEMO_MEMORIES = 1_340
+FEWEST = 8
+"""Customers on whom a share of the attainable gain says something of the others."""
 TOO_MANY = (
     "The exact optimum was not looked for: with these offers and protections there is too much to remember of past "
     "contacts for a backward recursion."
@@ -193,14 +195,14 @@ def distance_to_optimum(
     target: float,
 ) -> optimum.Regret | None:
     """The learned policy and the exact optimum on a sample of the held-out customers, fewer the more there is to
-    remember of past contacts; None where that is too much.
+    remember of past contacts; None where that leaves fewer than `FEWEST` of those asked for.
 
     The exact shadow price is that of the training customers, on whom ours spends `target`, as the learned one is.
     """
     memories = len(enumerate_memories(MemoryRules.of(held_out)).memories)
-    if memories > MOST_MEMORIES:
+    count = min(config.optimum_customers, config.optimum_customers * DEMO_MEMORIES // memories)
+    if count < min(FEWEST, config.optimum_customers):
         return None
-    count = max(2, min(config.optimum_customers, config.optimum_customers * DEMO_MEMORIES // memories))
     rows = optimum.spread(held_out.population.churn_probability, count, config.seed)
     sample = held_out.replace(population=held_out.population.take(rows))  # type: ignore[attr-defined]
     with progress("exact optimum", optimum.SOLUTIONS * len(rows), "campaigns") as bar:

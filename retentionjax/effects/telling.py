@@ -25,6 +25,8 @@ _KINDS = {
     "appeal": "accepting {}, against a contact without an offer",
 }
 _WRONG_BEYOND = 3.0
+_TENFOLD = 900.0
+"""Per cent from which a change is said as a factor."""
 _FACTORS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 21.0, 101.0)
 
 
@@ -112,8 +114,11 @@ def _told(posterior: Posterior, company: Company) -> Mapping[str, Estimate]:
 
 
 def _interval(name: str, median: float, low: float, high: float) -> str:
-    ends = sorted((change(name, low), change(name, high)))
-    return f"{change(name, median):+.0f} % [{ends[0]:+.0f}, {ends[1]:+.0f}]"
+    middle, *ends = (change(name, median), *sorted((change(name, low), change(name, high))))
+    if ends[1] >= _TENFOLD:  # +1,370 % is more than people can picture
+        middle, *ends = (1 + each / 100 for each in (middle, *ends))
+        return f"× {middle:.1f} [{ends[0]:.1f}, {ends[1]:.1f}]"
+    return f"{middle:+.0f} % [{ends[0]:+.0f}, {ends[1]:+.0f}]"
 
 
 def _bar(axes: Any, place: float, name: str, quantiles: tuple[float, ...], colour: str) -> None:

@@ -42,7 +42,7 @@ def test_offers_of_every_kind_are_entries_in_order() -> None:
     np.testing.assert_allclose(params.cost, [0, 0, 0, 0, 4])
     np.testing.assert_array_equal(params.offer_days, [30, 14, 30, 1, 90])
     np.testing.assert_array_equal(params.effect_days, [45, 21, 60, 2, 135])  # 1.5 times as long where nothing is said
-    np.testing.assert_allclose(params.appeal, [0, 0.8, 8, 8 * 15 / 50, 8 * 4 / 50], rtol=1e-6)
+    np.testing.assert_allclose(params.appeal, [0, 0.8, 8 * 0.42, 8 * 15 / 50, 8 * 4 / 50], rtol=1e-6)
     np.testing.assert_allclose(params.hazard_multiplier, [0.9, 0.75, 0.75, 0.75, 0.75])
     assert params.risk_window_days == 60
     record.from_dict(record.to_dict(params))  # can be stored

@@ -1,5 +1,6 @@
 """Offers in words and money, and what is believed of them before a log says more."""
 
+import numpy as np
 import pytest
 
 from retentionjax.company import Company, CompanyError, Effect, Offer, money
@@ -62,6 +63,22 @@ def test_the_prior_is_that_of_the_public_trials() -> None:
     assert believed["effect_days.credit"] == Effect(50)
     assert believed["contact_effect"].interval == (-0.25, 0.4)
     assert "trial" in believed["hazard_multiplier.ten"].source
+
+
+def test_no_offer_is_believed_to_tempt_more_than_the_deepest_discount_of_a_trial() -> None:
+    """What 5 to 20 % off do says nothing of a free month: a straight line would have everybody accept it."""
+    offers = {
+        "half": {"discount": 0.5},
+        "month": {"discount": 1.0},
+        "gift": {"amount": 500},
+        "forty": {"discount": 0.4},
+    }
+    company = Company({"file": "x.csv", "charge": {"value": 50}, "numeric": ["a"]}, offers=offers)  # type: ignore[arg-type]
+    believed = company.believed(50.0)
+    assert {believed[f"appeal.{name}"].median for name in ("half", "month", "gift")} == {8 * 0.42}
+    assert believed["appeal.forty"].median == pytest.approx(8 * 0.4)
+    accepts = 1 / (1 + 0.89 / 0.11 * np.exp(-believed["appeal.month"].median))
+    assert 0.5 < accepts < 0.9
 
 
 def test_a_companys_own_effects_replace_the_prior_of_one_offer_or_of_all() -> None:

@@ -129,3 +129,9 @@ def test_a_trial_that_names_no_offer_of_the_company_is_refused(log: Log, tmp_pat
     trial.write_text("arm,customers,departures,days\nnone,1000,160,90\nfifty,1000,100,90\n")
     with pytest.raises(DataError, match=r"trial\.csv, line 3, arm: 'fifty'; allowed: none, hello, ten, twenty"):
         command.main([str(path), "--trial", str(trial), "--out", str(tmp_path / "out")])
+
+
+def test_what_grows_tenfold_is_said_as_a_factor() -> None:
+    assert telling._interval("appeal.ten", 0.8, 0.24, 1.6) == "+123 % [+27, +395]"
+    assert telling._interval("appeal.month", 3.36, 1.0, 6.7) == "× 28.8 [2.7, 812.4]"
+    assert telling._interval("contact_effect", -0.05, -0.25, 0.4) == "-5 % [-22, +49]"
