@@ -31,8 +31,7 @@ from retentionjax.bundle.manifest import GATE, TRUSTED_PARETO_K
 from retentionjax.bundle.program import Decide
 from retentionjax.company import Company
 from retentionjax.data import Schema, Table, catalog
-from retentionjax.decide.decision import decide
-from retentionjax.decide.message import Write, compose
+from retentionjax.decide.decision import Write, compose, decide
 from retentionjax.decide.printing import show, to_dict
 from retentionjax.decide.program import Decider
 from retentionjax.env import actions, dynamics, observation, record

@@ -22,8 +22,8 @@ from retentionjax.company.reading import SOURCE
 from retentionjax.data import catalog, company_tables, reading, sources, synthetic
 from retentionjax.data.company_file import Mode
 from retentionjax.data.loading import load
+from retentionjax.data.schema import Table
 from retentionjax.data.splits import follow, split
-from retentionjax.data.table import Table
 from retentionjax.errors import ConfigError, DataError
 
 

@@ -20,8 +20,7 @@ from retentionjax import bundle as bundles
 from retentionjax import cli, demo, storage
 from retentionjax.bundle import cards, fetching, pointer
 from retentionjax.bundle.customer import HISTORY
-from retentionjax.decide.decision import decide
-from retentionjax.decide.message import compose
+from retentionjax.decide.decision import compose, decide
 from retentionjax.decide.printing import to_dict
 from retentionjax.decide.program import Decider
 

@@ -17,7 +17,7 @@ from retentionjax.errors import ConfigError
 
 if TYPE_CHECKING:
     from retentionjax.company import Company
-    from retentionjax.decide.table import TableDecider
+    from retentionjax.decide.decision import TableDecider
 
 _MINUTES = 6.0  # of the preset `train` on two cores, models and evaluation included
 _LEAST = 30  # iterations of a policy that has learned anything
@@ -72,7 +72,7 @@ class Run:
     def bundle(self) -> "TableDecider":
         """The bundle: `bundle.decide(table)` decides about a DataFrame."""
         from retentionjax.bundle import load
-        from retentionjax.decide.table import TableDecider
+        from retentionjax.decide.decision import TableDecider
 
         return TableDecider(load(self.folder))
 

@@ -35,7 +35,7 @@ from serving.domain.health import alive, exposed, ready
 from serving.domain.outcomes import report
 from serving.domain.variants import decide_variant, list_variants, propose_variants
 from serving.engine import Engine
-from serving.express import Express
+from serving.express import Express, StrictRequest, of_api, secured
 from serving.housekeeping import Housekeeping, Probe
 from serving.ledger import Ledger, LedgerUnavailable
 from serving.ledger.types import ApiKey, Clock
@@ -43,9 +43,8 @@ from serving.observability import tracing
 from serving.observability.metrics import Metrics
 from serving.observability.tracing import Timed
 from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_response, unavailable
-from serving.security.bodies import BODY_LIMIT, StrictRequest
+from serving.security.bodies import BODY_LIMIT
 from serving.security.gate import Gate
-from serving.security.headers import of_api, secured
 from serving.settings import Settings
 from serving.side_work import SideWork
 from serving.webhook import Webhook

@@ -41,7 +41,7 @@ def _run(settings: Settings, app: "str | Callable[[], Litestar]") -> int:
 
     from retentionjax.bundle import pointer
     from serving.observability import logs
-    from serving.security.connections import LimitedProtocol
+    from serving.security.gate import LimitedProtocol
 
     logs.configure(settings.log_level)
     settings = dataclasses.replace(

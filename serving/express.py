@@ -5,21 +5,195 @@ sent three times, looks for arguments by their names, copies the handler for eac
 that costs as much as reading the request does. Here handler, guards and limits are looked up once, when the service
 starts. Handlers are declared, described in OpenAPI and callable as any other; another spelling of the address
 ("/v1/decisions/") goes the long way.
+
+Bodies are read strictly on either way, at the cost of one typed decode and one scan for keys in the common case; what
+is wrong with one, `security.bodies` says. And every answer has the same headers, whatever made it.
 """
 
+import functools
+import math
+import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types.empty import Empty
 
 from serving.observability.metrics import Metrics
-from serving.problems import field_error, invalid, problem_response
-from serving.security.bodies import StrictRequest
+from serving.problems import Problem, field_error, invalid, problem_response
+from serving.security.bodies import INT64, checked, misfit, with_whole_numbers
 
 Headers = Sequence[tuple[bytes, bytes]]
 Refuse = Callable[[Request[Any, Any, Any], Any], Response[Any]]
+_IMPOSSIBLE = 10**9  # more strings than any body can hold
+_JSON = b"application/json"
+_IN_UTF8 = re.compile(rb'application/json\s*(?:;\s*charset=(?:utf-8|"utf-8")\s*)?', re.IGNORECASE)
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+def sole(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The value of a header that may stand once, None where it does not. Raises Problem 400 where it stands twice."""
+    values = [value for each, value in headers if each == name]
+    if len(values) > 1:
+        named = field_error(name.decode().title(), allowed="the header once")
+        raise Problem(400, "malformed-request", "The request cannot be read", "A header is given twice.", [named])
+    return values[0] if values else None
+
+
+def decode(body: bytes, kind: Any) -> Any:
+    """`body` as `kind`, any type that msgspec decodes.
+
+    Raises Problem: 400 for what is no JSON in UTF-8, 422 for what does not fit, each naming the field where there is
+    one.
+    """
+    try:
+        decoded = msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        plain = checked(body)  # finds what is wrong with the JSON itself
+        try:
+            return msgspec.convert(with_whole_numbers(plain), kind)  # 90.0 is an integer, JSON Schema says
+        except msgspec.ValidationError as error:
+            raise misfit(error, plain, kind) from None
+    if b"\\" in body or body.count(b'"') != 2 * _strings(decoded):
+        checked(_without_raw(body, decoded))  # only here can a key stand twice
+    return decoded
+
+
+def _without_raw(body: bytes, decoded: Any) -> bytes:
+    """`body` with null for each part that is read by itself later, and judged by itself."""
+    pieces, place = [], 0
+    fields = decoded.__struct_fields__ if isinstance(decoded, msgspec.Struct) else ()
+    for part in (each for name in fields if isinstance(rows := getattr(decoded, name), tuple) for each in rows):
+        if isinstance(part, msgspec.Raw):
+            begin = body.index(bytes(part), place)
+            pieces += [body[place:begin], b"null"]
+            place = begin + len(bytes(part))
+    return b"".join([*pieces, body[place:]])
+
+
+@functools.cache
+def _fields_of_struct(kind: Any) -> tuple[tuple[str, Any, Any], ...]:
+    """(name, default, what makes a default) of each; msgspec.NODEFAULT where there is none."""
+    return tuple((each.name, each.default, each.default_factory) for each in msgspec.structs.fields(kind))
+
+
+def _strings(value: Any) -> int:
+    """How many strings, keys included, JSON of `value` has at least: a field that has its default may not be there.
+
+    Without escapes each string has two quotes in the text, and a key that was given twice has lost its own; so has, by
+    a count that cannot be right, a number beyond int64.
+    """
+    if isinstance(value, msgspec.Struct):
+        count = 0
+        for name, default, made in _fields_of_struct(type(value)):
+            each = getattr(value, name)
+            if each is not default and (made is msgspec.NODEFAULT or each != made()):
+                count += 1 + (each.__class__ is str or _strings(each))
+        return count
+    if type(value) is dict:  # each request passes here, so the commonest values are not looked at one by one
+        kinds = list(map(type, value.values()))
+        strings = kinds.count(str)
+        if strings + kinds.count(float) < len(kinds):
+            strings += sum(_strings(each) for each in value.values() if type(each) not in (str, float))
+        return len(value) + strings
+    if isinstance(value, list | tuple):
+        return sum(map(_strings, value))
+    if isinstance(value, msgspec.Raw):  # read by itself later
+        return bytes(value).count(b'"') // 2
+    if isinstance(value, int) and not -INT64 <= value < INT64:
+        return _IMPOSSIBLE
+    return isinstance(value, str)
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """Litestar's request, whose JSON is decoded straight to the type that the handler's `data` has."""
+
+    __slots__ = ()
+
+    async def json(self) -> Any:
+        """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another media type or charset."""
+        given = sole(self.scope["headers"], b"content-type")
+        if given not in (None, b"", _JSON) and not _IN_UTF8.fullmatch(given):
+            raise HTTPException(status_code=415)
+        field = self.route_handler.parsed_data_field
+        return decode(await self.body(), Any if field is None else field.annotation)
+
+    async def body(self) -> bytes:
+        """The body, read once. Raises HTTPException 413 as soon as it is larger than the handler takes, or says so."""
+        if self._body is Empty:
+            limit = self.route_handler.resolve_request_max_body_size()
+            most, size, more = math.inf if limit is None else limit, 0, True
+            if int(next((value for name, value in self.scope["headers"] if name == b"content-length"), 0)) > most:
+                raise HTTPException(status_code=413)
+            parts: list[bytes] = []
+            while more:
+                event: Any = await self.receive()
+                if event["type"] != "http.request":
+                    raise HTTPException(status_code=400)  # the client has gone, nobody reads this
+                parts.append(event.get("body", b""))
+                size, more = size + len(parts[-1]), event.get("more_body", False)
+                if size > most:
+                    raise HTTPException(status_code=413)
+            self._body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._body
+
+
+# --- headers of answers ---------------------------------------------------------------------------------------------
+
+# Nothing that the API answers is to be run, framed, guessed at or kept.
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+)
+_UNKEPT = ((b"cache-control", b"no-store"),)
+_KEPT = ((b"cache-control", b"public, max-age=86400"),)  # the address of a static file changes with the file
+_API = (
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+# The console's scripts and styles are files of ours; nothing inline, nothing from elsewhere.
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_CONSOLE = (
+    (b"referrer-policy", b"same-origin"),  # with none at all, browsers do not say where a form comes from
+    (b"content-security-policy", _POLICY),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+_SECURE = ((b"strict-transport-security", b"max-age=31536000"),)
+
+
+def of_api(*, behind_tls: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Those of the API's answers."""
+    return (*_ALWAYS, *_UNKEPT, *_API, *(_SECURE if behind_tls else ()))
+
+
+def secured(*, behind_tls: bool) -> Callable[[Message, Scope], Awaitable[None]]:
+    """The hook that adds the headers, Litestar's `before_send`, which sees 404 and 500 too; with `behind_tls` the
+    promise to stay with HTTPS as well."""
+    tls = _SECURE if behind_tls else ()
+    api, console = of_api(behind_tls=behind_tls), (*_ALWAYS, *_UNKEPT, *_CONSOLE, *tls)
+    static = (*_ALWAYS, *_KEPT, *_CONSOLE, *tls)
+
+    async def add(message: Message, scope: Scope) -> None:
+        if message["type"] == "http.response.start":
+            path = scope["path"]
+            headers = static if path.startswith("/console/static/") else console if path.startswith("/console") else api
+            message["headers"] = [*message["headers"], *headers]
+
+    return add
+
+
+# --- the short way --------------------------------------------------------------------------------------------------
 
 
 class Encoded(Response[Any]):

@@ -118,6 +118,18 @@ def problem_response(problem: Problem) -> Response[bytes]:
     )
 
 
+def unauthorised(detail: str) -> Problem:
+    """401."""
+    headers = {"WWW-Authenticate": 'Bearer realm="retentionjax"'}
+    return Problem(401, "unauthorised", "No valid API key", detail, headers=headers)
+
+
+def too_many(detail: str, wait: float) -> Problem:
+    """429; `wait` in seconds."""
+    headers = {"Retry-After": str(max(1, round(wait)))}
+    return Problem(429, "too-many-requests", "Too many requests", detail, headers=headers)
+
+
 def on_problem(_request: Request[Any, Any, Any], error: Problem) -> Response[bytes]:
     """Litestar's handler of Problem."""
     return problem_response(error)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from serving.problems import Problem, unavailable
-from serving.security.gate import Caller, too_many
+from serving.problems import Problem, too_many, unavailable
+from serving.security.gate import Caller
 
 MOST_WAITING = 16
 MOST_OF_ONE_KEY = 4

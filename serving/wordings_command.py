@@ -101,7 +101,7 @@ def _by_grammar(brief: "Brief", seed: int) -> str:
 
 
 def _list(asked: argparse.Namespace) -> int:
-    from retentionjax.decide.bandit import lift
+    from retentionjax.decide.variants import lift
 
     with _ledger(asked) as ledger, ledger.read() as reader:
         found = reader.variants()

@@ -9,11 +9,8 @@ from etils import epath
 
 from retentionjax import shield
 from retentionjax.bundle import customer, fetching, manifest, message, pointer, program
-from retentionjax.bundle.any_budget import PROGRAM as ANY_BUDGET_PROGRAM
-from retentionjax.bundle.any_budget import AnyBudget
-from retentionjax.bundle.any_budget import read as read_any_budget
 from retentionjax.bundle.manifest import Manifest
-from retentionjax.bundle.program import Program
+from retentionjax.bundle.program import ANY_BUDGET, AnyBudget, Program, read_any_budget
 from retentionjax.company import Company, Offer
 from retentionjax.company.messages import Messages
 from retentionjax.data import Schema
@@ -81,7 +78,7 @@ class Bundle:
             ConfigError: the budget is smaller than the policy can spend.
         """
         if self.any_budget is None:
-            raise BundleError(f"{self.folder}: has no policy for other budgets ({ANY_BUDGET_PROGRAM})")
+            raise BundleError(f"{self.folder}: has no policy for other budgets ({ANY_BUDGET})")
         multiplier = self.any_budget.multipliers.for_budget(budget)
         stated = replace(
             self.manifest,

@@ -4,25 +4,32 @@ The program takes observations f32[b, features] and masks bool[b, actions], any 
 f32[b, actions] (0 where the mask forbids) and values f32[b, values]: the uplift to come in $, then each cost to come in
 the order of `constraints.NAMES`. Their sizes are those of the bundle's constants. A *conditioned* program takes
 multipliers of spend f32[b] as well.
+
+A bundle may serve any budget: by a conditioned program, `policy/any_budget.stablehlo`, and the table of multipliers,
+`policy/multipliers.json`: `{"multiplier": [...], "spend": [...], "uplift": [...]}`, $ a customer and campaign, measured
+on the training customers. It has both files or neither.
 """
 
 import contextlib
 import re
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from jax import export
 from jaxtyping import Bool, Float32
 
+from retentionjax import storage
 from retentionjax.env import actions, constraints, observation
 from retentionjax.env.actions import WAIT
+from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.env.types import EnvParams
-from retentionjax.errors import BundleError
+from retentionjax.errors import BundleError, ConfigError
 
 Decide = Callable[[Any, Any], tuple[Any, Any]]
 DecideAtMultiplier = Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -136,3 +143,56 @@ def _check_shapes(exported: export.Exported, params: EnvParams, where: str, *, c
     if found != wanted or len(batches) != 1 or not any_size:
         shapes = [str(aval) for aval in (*exported.in_avals, *exported.out_avals)]
         raise BundleError(f"{where}: the program has the shapes {', '.join(shapes)}; this is another policy's")
+
+
+ANY_BUDGET = "policy/any_budget.stablehlo"
+MULTIPLIERS = "policy/multipliers.json"
+
+
+@dataclass(frozen=True)
+class AnyBudget:
+    """The policy for every budget."""
+
+    run: DecideAtMultiplier
+    """(observations, masks, multipliers f32[b]) → (propensities, values)."""
+    multipliers: MultiplierTable
+
+    def at(self, multiplier: float) -> Program:
+        """The program at one multiplier."""
+        return Program(jax.jit(lambda seen, masks: self.run(seen, masks, jnp.full(len(seen), multiplier, jnp.float32))))
+
+
+def write_any_budget(
+    folder: epath.Path, decide: DecideAtMultiplier, multipliers: MultiplierTable, params: EnvParams
+) -> None:
+    """Both files, below the bundle's folder."""
+    storage.write_bytes(folder / ANY_BUDGET, build(decide, params, conditioned=True))
+    storage.write_json(folder / MULTIPLIERS, asdict(multipliers))
+
+
+def read_any_budget(folder: epath.Path, files: Mapping[str, Any], params: EnvParams) -> AnyBudget | None:
+    """What the bundle has of it, None where its manifest names neither file.
+
+    Raises BundleError: one file without the other, no table of multipliers, or what `read` refuses.
+    """
+    present = [name for name in (ANY_BUDGET, MULTIPLIERS) if name in files]
+    if not present:
+        return None
+    if len(present) == 1:
+        missing = MULTIPLIERS if present == [ANY_BUDGET] else ANY_BUDGET
+        raise BundleError(f"{folder / missing}: no such file, but there is {present[0]}; one is of no use alone")
+    run = load_conditioned((folder / ANY_BUDGET).read_bytes(), params, str(folder / ANY_BUDGET))
+    return AnyBudget(run, _multipliers(storage.read_json(folder / MULTIPLIERS), str(folder / MULTIPLIERS)))
+
+
+def _multipliers(plain: Any, where: str) -> MultiplierTable:
+    names = tuple(MultiplierTable.__dataclass_fields__)
+    if not isinstance(plain, dict) or set(plain) != set(names):
+        raise BundleError(f"{where}: not a table of multipliers; wanted: {', '.join(names)}")
+    columns = [plain[name] for name in names]
+    if not all(isinstance(column, list) and all(type(each) in (int, float) for each in column) for column in columns):
+        raise BundleError(f"{where}: {', '.join(names)} must be lists of numbers")
+    try:
+        return MultiplierTable(*(tuple(float(each) for each in column) for column in columns))
+    except ConfigError as error:
+        raise BundleError(f"{where}: {error}") from None

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retentionjax.data.loading import SCHEMAS, Mode, load
-    from retentionjax.data.schema import Provenance, Schema
+    from retentionjax.data.schema import Provenance, Schema, Table
     from retentionjax.data.splits import Splits, split
-    from retentionjax.data.table import Table
 
 __all__ = [
     "SCHEMAS",
@@ -29,7 +28,7 @@ _HOME = {
     **dict.fromkeys(("SCHEMAS", "Mode", "load"), "loading"),
     **dict.fromkeys(("Provenance", "Schema"), "schema"),
     **dict.fromkeys(("Splits", "split"), "splits"),
-    "Table": "table",
+    "Table": "schema",
 }
 
 

@@ -17,9 +17,8 @@ import pandas as pd
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.data.schema import Provenance, Schema
+from retentionjax.data.schema import Provenance, Schema, Table
 from retentionjax.data.splits import NAMES, Splits, split
-from retentionjax.data.table import Table
 from retentionjax.errors import DataError
 
 FORMAT = 1

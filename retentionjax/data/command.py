@@ -13,7 +13,7 @@ from retentionjax.errors import DataError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from retentionjax.data.table import Table
+    from retentionjax.data.schema import Table
 
 DEFAULT_FOLDER = "runs/data"
 _TEXTS = ("oasst1", "oasst1_ranked", "hh_rlhf", "shp2", "upworthy", "cs_text", "messages")

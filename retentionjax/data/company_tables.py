@@ -14,7 +14,7 @@ from retentionjax.data.company_file import Mode, open_file
 from retentionjax.data.contact_log import ContactLog, read_contacts
 from retentionjax.data.customer_table import CustomerTable, read_customers, read_departures
 from retentionjax.data.faults import Fault, FilesError, rejects
-from retentionjax.data.table import Table
+from retentionjax.data.schema import Table
 from retentionjax.errors import DataError
 
 T = TypeVar("T")

@@ -11,8 +11,7 @@ from retentionjax.data.cells import Cells
 from retentionjax.data.company_file import Mode, excluded, open_file
 from retentionjax.data.customer_table import CustomerTable
 from retentionjax.data.faults import Fault, FilesError
-from retentionjax.data.schema import Provenance, Schema
-from retentionjax.data.table import Table, typed
+from retentionjax.data.schema import Provenance, Schema, Table, typed
 from retentionjax.data.validation import allowed_categories, facts
 
 AT, ARM, PROPENSITY, ACCEPTED = "at", "arm", "propensity", "accepted"

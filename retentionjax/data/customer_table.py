@@ -14,8 +14,7 @@ from retentionjax.company.reading import INFER, OTHERS, Condition
 from retentionjax.data.cells import MOST_INFERRED, Cells
 from retentionjax.data.company_file import Mode, Opened, excluded, open_file
 from retentionjax.data.faults import Fault, FilesError
-from retentionjax.data.schema import Schema
-from retentionjax.data.table import Table, typed
+from retentionjax.data.schema import Schema, Table, typed
 from retentionjax.data.validation import MONEY, allowed_categories, check_both, facts
 from retentionjax.errors import DataError
 

@@ -9,8 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from retentionjax.data import bank, hillstrom, sources, synthetic, telco
-from retentionjax.data.schema import Provenance, Schema
-from retentionjax.data.table import Table
+from retentionjax.data.schema import Provenance, Schema, Table
 
 Mode = Literal["auto", "real", "synthetic"]
 

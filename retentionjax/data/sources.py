@@ -14,8 +14,7 @@ from typing import Literal
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.data.download import PAUSES, Download, DownloadError, download
-from retentionjax.data.hub_files import HubFile, resolve
+from retentionjax.data.download import PAUSES, Download, DownloadError, HubFile, download, resolve
 from retentionjax.data.reading import unpack
 from retentionjax.errors import DataError
 

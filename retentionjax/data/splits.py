@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from retentionjax.data.table import Table
+from retentionjax.data.schema import Table
 from retentionjax.errors import DataError
 
 NAMES = ("train", "validation", "test")

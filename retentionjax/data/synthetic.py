@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from retentionjax.data import bank, telco
-from retentionjax.data.schema import Provenance
-from retentionjax.data.table import Table, typed
+from retentionjax.data.schema import Provenance, Table, typed
 from retentionjax.errors import DataError
 
 NAMES = ("telco", "bank")

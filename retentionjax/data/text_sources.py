@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from retentionjax.data import sources
-from retentionjax.data.download import Download
-from retentionjax.data.hub_files import HubFile
+from retentionjax.data.download import Download, HubFile
 from retentionjax.data.sources import PublicDataSet
 from retentionjax.errors import DataError
 

@@ -10,8 +10,7 @@ from retentionjax.company.faults import did_you_mean, listing
 from retentionjax.data.cells import Cells
 from retentionjax.data.faults import Fault, FilesError
 from retentionjax.data.reading import RawTable
-from retentionjax.data.schema import Schema
-from retentionjax.data.table import typed
+from retentionjax.data.schema import Schema, typed
 
 MONEY = "an amount above 0"
 

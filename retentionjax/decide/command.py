@@ -38,8 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     from retentionjax import storage
     from retentionjax.bundle import load
     from retentionjax.bundle.language import writer
-    from retentionjax.decide.decision import decide
-    from retentionjax.decide.message import compose
+    from retentionjax.decide.decision import compose, decide
     from retentionjax.decide.printing import show, to_dict
     from retentionjax.decide.program import Decider
     from retentionjax.errors import DataError

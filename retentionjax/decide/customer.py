@@ -30,7 +30,6 @@ KEYS = (
     "baseline_churn_probability",
 )
 _LARGEST = 1e9  # money
-_REMEMBERED = 32  # days of contacts in EnvState.contact_history
 Rows = Any
 """np.ndarray outside a compiled program, jax.Array within."""
 
@@ -65,40 +64,6 @@ class Customers(NamedTuple):
     protection_days_left: Int[Rows, " B"]
     account_used: Float[Rows, " B"]
     baseline: Float[Rows, " B"]  # NaN if none is known
-
-
-def stack(customers: Sequence[Customer], charges: Float[np.ndarray, " B"], params: EnvParams) -> Customers:
-    """Customers who pay `charges` [money per 30 days] as arrays."""
-    whole: Any = np.array(
-        [
-            (
-                each.day,
-                each.contacts_days_ago[0] if each.contacts_days_ago else NEVER,
-                each.pending_offer,
-                each.pending_days,
-                each.running_offer,
-                each.protection_days_left,
-            )
-            for each in customers
-        ],
-        np.int32,
-    ).T
-    day, since, pending, pending_days, offer, days_left = whole
-    used = [
-        _full_account(each, float(charge), params) if each.account_used is None else each.account_used
-        for each, charge in zip(customers, charges, strict=True)
-    ]
-    return Customers(
-        day=day,
-        contact_history=np.array([_contact_bits(each.contacts_days_ago) for each in customers], np.uint32),
-        days_since_contact=since,
-        pending_offer=pending,
-        pending_days=pending_days,
-        offer=offer,
-        protection_days_left=days_left,
-        account_used=np.array(used, np.float32),
-        baseline=np.array([np.nan if each.baseline is None else each.baseline for each in customers], np.float32),
-    )
 
 
 def unknown(rows: int, *, day: int = 0) -> Customers:
@@ -150,25 +115,6 @@ def is_elevated(today: Any, baseline: Any, params: EnvParams) -> Array:
     """h_today/h > √(h⁰/h · h¹/h), h the usual hazard; scores of any shape."""
     calm, elevated = dynamics.hazards(baseline, params)
     return dynamics.average_hazard(today, params) > jnp.sqrt(calm * elevated)
-
-
-def _contact_bits(days_ago: Sequence[int]) -> int:
-    """Bit k is set for a contact k + 1 days ago; today's stands with yesterday's, which only counts it a day longer."""
-    bits = 0
-    for days in days_ago:
-        if days <= _REMEMBERED:
-            bit = max(days, 1) - 1
-            while bits >> bit & 1 and bit + 1 < _REMEMBERED:
-                bit += 1
-            bits |= 1 << bit
-    return bits
-
-
-def _full_account(customer: Customer, charge: float, params: EnvParams) -> float:
-    used = len(customer.contacts_days_ago) * float(params.contact_cost)
-    if customer.running_offer != NO_OFFER:
-        used += float(dynamics.full_cost(charge, params)[customer.running_offer])
-    return used
 
 
 # --- from JSON ------------------------------------------------------------------------------------------------

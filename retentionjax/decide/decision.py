@@ -1,17 +1,36 @@
-"""One decision: the program at batch 1, the draw, and why."""
+"""One decision: the program at batch 1, the draw, and why; the message that goes with a contact; and decisions about a
+DataFrame, one row a customer in, one row a decision out.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+The message is the language model's if the shield passes it, else the template: nothing unchecked leaves here. The
+outcome says which of the two it is, and if the model's text was refused, by which rules and what that text was.
+"""
 
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from typing import Any, Literal
+
+import jax
 import numpy as np
+import pandas as pd
+from jaxtyping import Array, Float
 
+from retentionjax import shield
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
-from retentionjax.decide.customer import Customer, read, stack
+from retentionjax.bundle.message import brief as brief_of
+from retentionjax.decide.customer import Customer, Customers, read, state, unknown
 from retentionjax.decide.draws import uniform
 from retentionjax.decide.explain import Explanation, explain
-from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample
+from retentionjax.decide.facts import as_frame
+from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample, stack
+from retentionjax.decide.variants import mask, phrasebook
 from retentionjax.env import actions
+from retentionjax.env.types import EnvParams
+from retentionjax.env.value import contact_value
+from retentionjax.errors import BundleError
+from retentionjax.shield import Brief, Rules, Violation
+from retentionjax.shield import phrasebook as phrasebooks
 
 
 @dataclass(frozen=True)
@@ -128,3 +147,147 @@ def decide_with(
         explanation=explain(bundle, features, customers, decided, multiplier),
         bundle=bundle,
     )
+
+
+_REASONS = 3
+
+
+@dataclass(frozen=True)
+class TableDecider:
+    """A bundle that decides about tables.
+
+    >>> decisions = TableDecider(bundle).decide(customers)  # doctest: +SKIP
+    >>> decisions[decisions.contact][["customer_id", "offer", "expected_gain"]]  # doctest: +SKIP
+    """
+
+    bundle: Bundle
+
+    @cached_property
+    def decider(self) -> Decider:
+        """The bundle's compiled program."""
+        return Decider(self.bundle)
+
+    def decide(self, customers: pd.DataFrame, *, day: int = 0, campaign: str = DEFAULT_CAMPAIGN) -> pd.DataFrame:
+        """Decisions about customers of whom nothing but their facts is known, on this day of the campaign.
+
+        Columns, one row a customer in their order: `customer_id`, `contact`, `offer` (name, None to wait),
+        `delay_days`, `propensity` of the action drawn, `churn_probability` within the bundle's window,
+        `accept_probability` of an offer-free contact, `expected_gain` of that contact today over none (money; 0 to
+        wait), and `reasons`, the facts that move the risk most. The draw is a hash of customer, campaign and day.
+
+        Raises DataError naming row, field, value and what is allowed.
+        """
+        features = self.decider.facts.frame(customers)
+        known = unknown(len(customers), day=day)
+        decided = self.decider.decide(features, known)
+        drawn = np.array([uniform(each, campaign, day) for each in features.customer_id])
+        action = sample(decided.propensities, drawn)
+        delays = actions.delays(self.bundle.params)
+        contact, place = action != actions.WAIT, np.maximum(action - 1, 0)
+        charge, rows = features.monthly_charge.astype(np.float32), np.arange(len(action))
+        scores = decided.churn_probability, decided.accept_probability
+        days = int(self.bundle.params.horizon_days)
+        gain = np.asarray(_gains(charge, known, *scores, self.bundle.params, days=days))[rows, place // delays]
+        names = np.array([*self.bundle.offers], object)
+        return pd.DataFrame(
+            {
+                "customer_id": list(features.customer_id),
+                "contact": contact,
+                "offer": np.where(contact, names[place // delays], None),
+                "delay_days": np.where(contact, np.asarray(self.bundle.params.delays)[place % delays], 0),
+                "propensity": decided.propensities[rows, action],
+                "churn_probability": decided.churn_probability,
+                "accept_probability": decided.accept_probability,
+                "expected_gain": np.where(contact, gain, 0.0),
+                "reasons": self._reasons(as_frame(self.bundle.schema, features)),
+            },
+            index=customers.index,
+        )
+
+    def _reasons(self, frame: pd.DataFrame) -> list[str]:
+        contributions = self.bundle.churn.contributions(frame)
+        said = []
+        for row in range(len(frame)):
+            top = contributions.top(row, _REASONS)
+            said.append("; ".join(f"{name} {frame[name].iloc[row]} ({odds:+.2f})" for name, odds in top))
+        return said
+
+
+@partial(jax.jit, static_argnames="days")
+def _gains(
+    charge: Any, customers: Customers, churn: Any, accept: Any, params: EnvParams, *, days: int
+) -> Float[Array, "B offers"]:
+    states, _ = state(customers, charge, churn, accept, params)
+    return jax.vmap(lambda one: contact_value(one, params, days=days).gain)(states)
+
+
+Write = Callable[[Brief, int], str]
+"""(masked brief, seed) → text with stand-ins for the names: a language model with its sampling settings."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What is sent, and how it came to be."""
+
+    text: str
+    source: Literal["model", "template"]
+    brief: Brief
+    footer: str
+    """Added below an e-mail by whoever sends it: unsubscribe link and postal address. Empty on other channels."""
+    rules_version: str
+    model_text: str | None
+    """What the model wrote, names filled in; None if no model was asked."""
+    violations: tuple[Violation, ...]
+    """Why the model's text was not sent."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The message as JSON holds it."""
+        plain = {name: getattr(self, name) for name in ("text", "source", "footer", "rules_version", "model_text")}
+        return {**plain, "channel": self.brief.channel, "violations": [asdict(each) for each in self.violations]}
+
+
+def compose(
+    decision: Decision, customer: Mapping[str, object], write: Write | None, *, where: str = "customer"
+) -> Composed | None:
+    """The message of this decision, None if it is to wait or the bundle has no shield to check one with.
+
+    `customer` as in the file, `recipient` included. `write` is asked once, with a seed that is a hash of customer,
+    campaign and day: asked again, the message is the same. Raises DataError naming `where` and field.
+    """
+    bundle = decision.bundle
+    if decision.offer is None or bundle.message is None or bundle.rules is None:
+        return None
+    facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
+    offer = bundle.said_offer(decision.offer)
+    brief = brief_of(bundle.message, facts, customer.get(RECIPIENT), offer, where=where)
+    text = brief.fill(write(brief.mask(), decision.seed)) if write else None
+    faults = () if text is None else _faults(text, brief, bundle.rules)
+    if text is not None and not faults:
+        return _composed(text, "model", brief, bundle, text, ())
+    fallback = shield.render(brief, bundle.rules)
+    if not shield.check(fallback, brief, bundle.rules).passed:
+        raise BundleError(f"{bundle.folder}: the shield refuses its own template; nothing can be sent")
+    return _composed(fallback, "template", brief, bundle, text, faults)
+
+
+def _faults(text: str, brief: Brief, rules: Rules) -> tuple[Violation, ...]:
+    """Why what a model wrote may not be sent unread; nothing where it may."""
+    verdict = shield.check(text, brief, rules, by="model")
+    unknown = phrasebook([brief], rules).unknown(mask(brief.unfill(text), brief))
+    if unknown is None:
+        return () if verdict.passed else verdict.violations
+    detail = f"words that no approved text holds in a row: {unknown!r}"
+    return (*verdict.violations, Violation(phrasebooks.RULE, "block", 0, len(text), detail))
+
+
+def _composed(
+    text: str,
+    source: Literal["model", "template"],
+    brief: Brief,
+    bundle: Bundle,
+    model_text: str | None,
+    violations: tuple[Violation, ...],
+) -> Composed:
+    version = bundle.rules.version if bundle.rules else ""
+    footer = shield.footer(brief) if brief.channel == "email" else ""
+    return Composed(text, source, brief, footer, version, model_text, violations)

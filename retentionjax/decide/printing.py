@@ -10,9 +10,8 @@ from rich.table import Table
 from retentionjax.bundle import FORMAT_VERSION
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.company.money import money
-from retentionjax.decide.decision import Decision
+from retentionjax.decide.decision import Composed, Decision
 from retentionjax.decide.explain import Reason, delay_words
-from retentionjax.decide.message import Composed
 
 SYNTHETIC = "SYNTHETIC DATA: this bundle was made from made-up customers; nothing here is about real ones"
 _SHOWN = 5  # most probable actions listed

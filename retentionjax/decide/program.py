@@ -20,11 +20,11 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
-from retentionjax.decide.customer import Customers, Rows, state, unknown
+from retentionjax.decide.customer import Customer, Customers, Rows, state, unknown
 from retentionjax.decide.facts import Facts, Features
-from retentionjax.env import actions, constraints, observation
+from retentionjax.env import actions, constraints, dynamics, observation
 from retentionjax.env.population import MIN_PROBABILITY
-from retentionjax.env.types import EnvParams, EnvState
+from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState
 from retentionjax.env.value import contact_gain
 from retentionjax.errors import BundleError
 from retentionjax.tabular import forest
@@ -34,6 +34,7 @@ RULES = (*constraints.RULES, "campaign_budget", "forbidden")
 """What removes actions, in the order of the rows of `Decided.removed`: hard limits of the environment, the money left
 in the campaign, and whatever else the caller forbids (consent, kill switch, the campaign's end)."""
 DEFAULT_CAMPAIGN = "default"
+_REMEMBERED = 32  # days of contacts in EnvState.contact_history
 
 
 class Scores(NamedTuple):
@@ -204,6 +205,59 @@ def _padded(array: np.ndarray, size: int) -> np.ndarray:
     padded = np.ones((size, *array.shape[1:]), array.dtype)
     padded[: len(array)] = array
     return padded
+
+
+def stack(customers: Sequence[Customer], charges: Float[np.ndarray, " B"], params: EnvParams) -> Customers:
+    """Customers who pay `charges` [money per 30 days] as arrays."""
+    whole: Any = np.array(
+        [
+            (
+                each.day,
+                each.contacts_days_ago[0] if each.contacts_days_ago else NEVER,
+                each.pending_offer,
+                each.pending_days,
+                each.running_offer,
+                each.protection_days_left,
+            )
+            for each in customers
+        ],
+        np.int32,
+    ).T
+    day, since, pending, pending_days, offer, days_left = whole
+    used = [
+        _full_account(each, float(charge), params) if each.account_used is None else each.account_used
+        for each, charge in zip(customers, charges, strict=True)
+    ]
+    return Customers(
+        day=day,
+        contact_history=np.array([_contact_bits(each.contacts_days_ago) for each in customers], np.uint32),
+        days_since_contact=since,
+        pending_offer=pending,
+        pending_days=pending_days,
+        offer=offer,
+        protection_days_left=days_left,
+        account_used=np.array(used, np.float32),
+        baseline=np.array([np.nan if each.baseline is None else each.baseline for each in customers], np.float32),
+    )
+
+
+def _contact_bits(days_ago: Sequence[int]) -> int:
+    """Bit k is set for a contact k + 1 days ago; today's stands with yesterday's, which only counts it a day longer."""
+    bits = 0
+    for days in days_ago:
+        if days <= _REMEMBERED:
+            bit = max(days, 1) - 1
+            while bits >> bit & 1 and bit + 1 < _REMEMBERED:
+                bit += 1
+            bits |= 1 << bit
+    return bits
+
+
+def _full_account(customer: Customer, charge: float, params: EnvParams) -> float:
+    used = len(customer.contacts_days_ago) * float(params.contact_cost)
+    if customer.running_offer != NO_OFFER:
+        used += float(dynamics.full_cost(charge, params)[customer.running_offer])
+    return used
 
 
 # --- the program ----------------------------------------------------------------------------------------------

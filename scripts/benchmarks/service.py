@@ -310,9 +310,9 @@ def _engine() -> dict[str, float]:
     from retentionjax.decide.program import sample
     from serving.engine.contract import Ask
     from serving.engine.drafts import Terms, draft
-    from serving.engine.situations import Situation
+    from serving.engine.situations import Situation, encode
     from serving.engine.slots import Served
-    from serving.ledger.types import CampaignView, CustomerView
+    from serving.ledger.views import CampaignView, CustomerView
 
     served = Served.load(str(BUNDLE), sizes=(ROWS,))
     asks = [Ask(f"C-{number}", facts, time_zone="America/Chicago") for number, facts in enumerate(_facts(ROWS))]
@@ -329,7 +329,7 @@ def _engine() -> dict[str, float]:
 
     def answer() -> None:
         situations = [
-            Situation(ask, view, campaign, served.encode(ask), 0) for ask, view in zip(asks, views, strict=True)
+            Situation(ask, view, campaign, encode(served, ask), 0) for ask, view in zip(asks, views, strict=True)
         ]
         draft(served, "active", situations, Terms("policy", 0.0, now))
 

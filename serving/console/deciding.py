@@ -24,11 +24,11 @@ from serving.domain.decisions.schemas import DecisionIn, ExplanationOut, Simulat
 from serving.domain.decisions.simulating import simulate as simulated
 from serving.engine.contract import Ask, Decision, EngineError, Mark
 from serving.engine.slots import Served
+from serving.express import decode
 from serving.fields import UUID_PATTERN
 from serving.ledger import LedgerUnavailable
-from serving.ledger.types import DecisionRecord
+from serving.ledger.records import DecisionRecord
 from serving.problems import Problem, field_error, invalid
-from serving.security.bodies import decode
 
 _FACTS = 3  # of the facts that move the risk most
 

@@ -14,10 +14,10 @@ from retentionjax.shield.brief import CHANNELS
 from serving.console.frame import Http, currency_of, full_page, read_form, signed_in
 from serving.domain.bundles import ActivateIn, activate, describe
 from serving.domain.campaigns import CampaignIn, CampaignOut, campaign_now, save_campaign
+from serving.express import decode
 from serving.fields import IN_WORDS, NAME_PATTERN
 from serving.ledger.types import ApiKey, Change, KillSwitch
 from serving.problems import field_error, invalid
-from serving.security.bodies import decode
 
 WIDTH, HEIGHT = 1040, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 14, 34

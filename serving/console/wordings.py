@@ -10,7 +10,7 @@ from litestar.response import Redirect
 
 from serving.console.frame import Http, full_page, read_form, signed_in
 from serving.domain.variants import VariantDecisionIn, VariantIn, decide, propose, variants_now
-from serving.security.bodies import decode
+from serving.express import decode
 
 PAGE = "/console/wordings"
 

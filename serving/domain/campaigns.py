@@ -13,10 +13,10 @@ from retentionjax.company.money import money
 from retentionjax.company.offers import NONE
 from retentionjax.decide.draws import HOLDOUT, MOST_HELD_OUT, Pilot
 from retentionjax.errors import ConfigError
-from serving.engine.money import pace
+from serving.engine.situations import pace
 from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Moment, MomentOut, iso
-from serving.ledger.errors import BudgetExceeded, DesignFixed, LedgerError, LedgerUnavailable
-from serving.ledger.types import DAY, Campaign, CampaignView
+from serving.ledger.types import DAY, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
+from serving.ledger.views import CampaignView
 from serving.lift.answer import LiftOut, look
 from serving.problems import Problem, field_error, invalid, not_found, responses
 from serving.security.gate import Caller, requires

@@ -9,7 +9,8 @@ from msgspec import Meta
 
 from serving.engine.contract import Decision, Message, OfferMade
 from serving.fields import CampaignId, CustomerId, DecisionId, MomentOut, iso
-from serving.ledger.types import DAY, DueContact
+from serving.ledger.records import DueContact
+from serving.ledger.types import DAY
 from serving.problems import responses
 from serving.security.gate import requires
 

@@ -11,7 +11,8 @@ from msgspec import Meta
 from retentionjax.decide.draws import Group
 from serving.engine.messages import is_zone
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, CustomerInPath, DecisionId, Micros, MomentOut, iso
-from serving.ledger.types import Consent, ContactRecord
+from serving.ledger.records import ContactRecord
+from serving.ledger.types import Consent
 from serving.problems import field_error, invalid, not_found, responses
 from serving.security.gate import requires
 

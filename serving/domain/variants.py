@@ -10,8 +10,7 @@ from msgspec import Meta
 
 from retentionjax.bundle import Bundle
 from retentionjax.decide import variants as words
-from retentionjax.decide.bandit import lift
-from retentionjax.decide.variants import Kind, Variant
+from retentionjax.decide.variants import Kind, Variant, lift
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Verdict
 from serving.engine.contract import Channel, OfferName, Tone

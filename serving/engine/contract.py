@@ -1,19 +1,21 @@
-"""What the engine is asked, what it answers, and how it refuses.
+"""What the engine is asked, what it answers, and how it refuses; as JSON, and as packets between the two processes.
 
 The JSON of an answer is made of structs that describe themselves in OpenAPI.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from retentionjax import errors
 from retentionjax.decide.draws import Group
 from retentionjax.decide.facts import FactFault
 from retentionjax.errors import RetentionJaxError
 from serving.fields import CampaignId, CustomerId, DecisionId, Micros
-from serving.ledger.types import DecisionRow
+from serving.ledger import LedgerError, LedgerUnavailable
+from serving.ledger.types import DecisionRow, SlotName, Slots
 
 Channel = Literal["sms", "email", "push"]
 Tone = Literal["warm", "formal", "brief"]
@@ -222,3 +224,100 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 ENCODER = msgspec.json.Encoder()
+
+# --- between the two processes --------------------------------------------------------------------------------------
+
+
+class Packet(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """`number` is the question's, which the answer repeats; 0 where nobody asked."""
+
+    number: int
+
+
+class Wanted(Packet, frozen=True):
+    """A decision."""
+
+    ask: Ask
+    at: float
+    """When it was asked for, monotonic seconds: one clock for all processes of a machine."""
+
+
+class LineupChange(Packet, frozen=True):
+    """A bundle put to work; without a path the slot is emptied. The answer is `Serving`."""
+
+    path: str | None
+    role: SlotName
+    weight: float
+
+
+class Scrape(Packet, frozen=True):
+    """The engine's metrics."""
+
+
+class Drain(Packet, frozen=True):
+    """Nothing new comes; the engine finishes what it has and ends."""
+
+
+class Answered(Packet, frozen=True):
+    """A decision; with the row if it was a dry run, which the ledger does not know."""
+
+    given: Given
+
+
+class Failed(Packet, frozen=True):
+    """An error that stands for itself."""
+
+    kind: str
+    text: str
+    retry_after: float = 0.0
+    faults: tuple[FactFault, ...] = ()
+
+
+class Serving(Packet, frozen=True):
+    """Which bundles serve now; the first one says that the engine is ready."""
+
+    slots: Slots
+    follows_pointer: bool
+
+
+class Scraped(Packet, frozen=True):
+    """Metrics in Prometheus' text format."""
+
+    text: bytes
+
+
+ToEngine = LineupChange | Scrape | Drain  # `Wanted` comes by a socket of its own
+ToService = Answered | Failed | Serving | Scraped
+
+
+class EngineFailed(errors.RetentionJaxError):
+    """A defect in the engine; its log says more."""
+
+
+_ERRORS: dict[str, Callable[[str], Exception]] = {
+    kind.__name__: kind
+    for kind in (
+        CampaignNotRunning, DeadlineExceeded, KeyReused, NoCampaign,
+        NotRunning, LedgerError, LedgerUnavailable, errors.BundleError, errors.ConfigError, OSError,
+        ValueError,
+    )
+}  # fmt: skip
+
+
+def failed(number: int, error: BaseException) -> Failed:
+    """What to send for an error."""
+    if isinstance(error, WrongFacts):
+        return Failed(number, "WrongFacts", str(error), faults=error.faults)
+    if isinstance(error, Overloaded):
+        return Failed(number, "Overloaded", str(error), retry_after=error.retry_after)
+    kind = next((each.__name__ for each in type(error).__mro__ if each.__name__ in _ERRORS), "")
+    return Failed(number, kind, str(error) if kind else type(error).__name__)
+
+
+def error_of(found: Failed) -> Exception:
+    """The error again; EngineFailed for one that is none of those that callers know."""
+    if found.kind == "WrongFacts":
+        return WrongFacts(found.faults)
+    if found.kind == "Overloaded":
+        return Overloaded(found.retry_after)
+    return _ERRORS.get(found.kind, EngineFailed)(found.text)

@@ -11,15 +11,14 @@ import msgspec
 import numpy as np
 
 from retentionjax.company.offers import NONE
-from retentionjax.decide.customer import Customer, stack
+from retentionjax.decide.customer import Customer
 from retentionjax.decide.draws import uniform
-from retentionjax.decide.program import RULES, Conditions, Decided, sample
+from retentionjax.decide.program import RULES, Conditions, Decided, sample, stack
 from retentionjax.env.actions import WAIT
 from retentionjax.shield import Brief
 from serving.engine.contract import ENCODER, Churn, Decision, Message, OfferMade, Removed
 from serving.engine.messages import NO_WORDINGS, ApprovedWordings, Blocked
-from serving.engine.money import Pace
-from serving.engine.situations import Basis, Situation, conditions, send_at
+from serving.engine.situations import Basis, Pace, Situation, conditions, send_at
 from serving.engine.slots import Served
 from serving.fields import iso
 from serving.ledger.types import DecisionRow, KillSwitch, SlotName
@@ -341,7 +340,7 @@ def _record(
         idempotency=None if slot == "shadow" else ask.idempotency,
         offer_days=0 if decision.offer is None else decision.offer.days,
         effect_days=0 if offer is None else served.choices.effect_days[offer],
-        amount_micros=0 if offer is None else served.costs.amount(offer),
+        amount_micros=0 if offer is None else int(served.costs.amounts[offer]),
         basis=ENCODER.encode(
             Basis(
                 ask.facts,

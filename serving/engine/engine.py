@@ -8,10 +8,8 @@ Python runs one thread of a process at a time; in one process the two would wait
 import asyncio
 import contextlib
 import functools
-import itertools
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,22 +17,22 @@ import structlog
 
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import BundleError
-from serving.engine.contract import Ask, EngineError, EngineLost, Given, NotRunning, Overloaded
-from serving.engine.slots import Lineup, Served, Slot
-from serving.engine.wire import (
-    Answered,
+from serving.engine.contract import (
+    Ask,
     Drain,
-    Failed,
+    EngineError,
+    EngineLost,
+    Given,
     LineupChange,
-    Link,
+    NotRunning,
     Packet,
     Scrape,
     Scraped,
     Serving,
     ToService,
-    Wanted,
-    error_of,
 )
+from serving.engine.slots import Lineup, Served, Slot
+from serving.engine.wire import Link, Questions
 from serving.ledger import LedgerUnavailable
 from serving.ledger.types import BundleSlot, SlotName
 from serving.observability.metrics import Metrics
@@ -49,7 +47,7 @@ _AT_ONCE = 128
 _log = structlog.get_logger("serving.engine")
 
 
-class Engine:
+class Engine(Questions):
     """One of each worker process. The bundles are here too, uncompiled, for whoever explains."""
 
     def __init__(
@@ -57,37 +55,20 @@ class Engine:
     ) -> None:
         """`start_process(settings, control, decisions)`: what runs `serving.engine.process.serve` at these sockets;
         None: a stem of the engine's own."""
+        super().__init__(settings.queue_size)
         self._settings, self._metrics = settings, metrics
         self._start_process = start_process or Stem(settings)
-        self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[Any]] = {}
         self._control: Link | None = None
-        self._decisions: Link | None = None
         self._process: Process | None = None
         self._lineup: Lineup | None = None
         self._showing = asyncio.Lock()
         self._shows: set[asyncio.Task[Lineup]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
-        self._up = self._draining = False
-        self._seconds = 0.0  # a decision takes of late
         self.follows_pointer = False
         """Whether a pointer, the settings' bundle, says which the active bundle is."""
 
     # --- what is asked ----------------------------------------------------------------------------------------
-
-    async def decide(self, ask: Ask) -> Given:
-        """One decision, recorded before it is answered; a `dry_run` is answered only.
-
-        Raises WrongFacts, NoCampaign, CampaignNotRunning, KeyReused, Overloaded, DeadlineExceeded, NotRunning (see
-        `contract`) and LedgerUnavailable, in each of which cases nothing was written, and EngineLost.
-        """
-        begun = time.monotonic()
-        if len(self._asked) >= self._settings.queue_size:
-            raise Overloaded(max(0.1, self._seconds))
-        answered: Answered = await self._ask(Wanted(next(self._numbers), ask, begun), self._decisions)
-        self._seconds += 0.1 * (time.monotonic() - begun - self._seconds)
-        return answered.given
 
     async def decide_many(self, asks: Sequence[Ask]) -> list[Given | Exception]:
         """Many decisions, each answered or refused by itself, in their order."""
@@ -161,26 +142,15 @@ class Engine:
 
     # --- to and fro -------------------------------------------------------------------------------------------
 
-    def _ask(self, question: Packet, link: Link | None) -> "asyncio.Future[Any]":
-        if link is None or not self._up or self._draining:
-            raise NotRunning("the engine starts or stops")
-        link.say(question)
-        future = self._asked[question.number] = asyncio.get_running_loop().create_future()
-        return future
-
     def _received(self, packet: Packet) -> None:
-        future = self._asked.pop(packet.number, None)
-        if isinstance(packet, Serving):
-            showing = asyncio.ensure_future(self._show(packet))
-            self._shows.add(showing)
-            showing.add_done_callback(self._shows.discard)
-            showing.add_done_callback(lambda shown: _pass_on(shown, future))
-        elif future is None or future.done():
+        if not isinstance(packet, Serving):
+            self._answered(packet)
             return
-        elif isinstance(packet, Failed):
-            future.set_exception(error_of(packet))
-        else:
-            future.set_result(packet)
+        future = self._asked.pop(packet.number, None)
+        showing = asyncio.ensure_future(self._show(packet))
+        self._shows.add(showing)
+        showing.add_done_callback(self._shows.discard)
+        showing.add_done_callback(lambda shown: _pass_on(shown, future))
 
     async def _show(self, serving: Serving) -> Lineup:
         """The bundles that serve there, here. Raises BundleError where one is not what it was when it was loaded."""
@@ -216,7 +186,7 @@ class Engine:
         seconds longer than it may is killed."""
         self._draining = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._answered(), self._settings.drain_seconds)
+            await asyncio.wait_for(self._all_answered(), self._settings.drain_seconds)
         if self._control is not None and not self._ended.is_set():
             self._control.say(Drain(0))
             with contextlib.suppress(TimeoutError):
@@ -228,7 +198,7 @@ class Engine:
         if isinstance(self._start_process, Stem):
             await asyncio.to_thread(self._start_process.close)
 
-    async def _answered(self) -> None:
+    async def _all_answered(self) -> None:
         """Waits until nothing is asked any more."""
         while self._asked:
             await asyncio.wait(self._asked.values())
@@ -240,8 +210,8 @@ class Engine:
         with its_control, its_decisions:
             process = self._process = self._start_process(self._settings, its_control.fileno(), its_decisions.fileno())
         first = self._asked[0] = asyncio.get_running_loop().create_future()
-        self._control = await self._linked(control, self._ended)
-        self._decisions = await self._linked(decisions, self._ended)
+        self._control = await self._linked(control, self._received, self._ended)
+        self._decisions = await self._linked(decisions, self._answered, self._ended)
         try:
             await first
         except BaseException:
@@ -249,8 +219,8 @@ class Engine:
             raise
         self._up = True
 
-    async def _linked(self, connection: socket.socket, ended: asyncio.Event) -> Link:
-        link = Link(ToService, self._received, functools.partial(self._gone, ended))
+    async def _linked(self, connection: socket.socket, received: Callable[[Any], None], ended: asyncio.Event) -> Link:
+        link = Link(ToService, received, functools.partial(self._gone, ended))
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=connection)
         return link
 

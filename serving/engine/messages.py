@@ -20,8 +20,7 @@ import msgspec
 from retentionjax import shield
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.message import brief as brief_of
-from retentionjax.decide.bandit import best_probabilities, choose
-from retentionjax.decide.variants import Kind, Variant
+from retentionjax.decide.variants import Kind, Variant, best_probabilities, choose
 from retentionjax.errors import BundleError, ConfigError, DataError
 from retentionjax.shield import Brief, Recipient, Rules, may_contact
 from retentionjax.shield.brief import CHANNELS

@@ -9,7 +9,7 @@ import functools
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,22 +20,11 @@ from retentionjax.bundle import pointer
 from retentionjax.decide.program import SIZES
 from retentionjax.decide.variants import WordingAuthor
 from retentionjax.errors import ConfigError, RetentionJaxError
+from serving.engine.contract import Drain, LineupChange, Packet, Scrape, Scraped, Serving, ToEngine, failed
 from serving.engine.messages import ApprovedWordings
 from serving.engine.proposing import Proposer
-from serving.engine.slots import Lineup, Served, Slot, follow
-from serving.engine.wire import (
-    Drain,
-    LineupChange,
-    Link,
-    Packet,
-    Scrape,
-    Scraped,
-    Serving,
-    SocketPipe,
-    ToEngine,
-    failed,
-    frame,
-)
+from serving.engine.slots import Lineup, Served, Slot
+from serving.engine.wire import Link, SocketPipe, frame
 from serving.engine.writer import Writer
 from serving.ledger import Ledger
 from serving.ledger.types import BundleSlot, Clock, KillSwitch, SlotName, Slots
@@ -43,6 +32,8 @@ from serving.observability import logs
 from serving.observability.metrics import Metrics
 from serving.settings import Settings, parse
 
+FIRST_SECONDS = 2.0  # between two looks while all goes well
+LONGEST_SECONDS = 60.0  # after failure upon failure, each of which doubles the pause
 _LOOK_SECONDS = 0.25  # between two looks at whether other bundles serve
 _log = structlog.get_logger("serving.engine")
 
@@ -277,6 +268,31 @@ class Host:
         if self._proposer is not None:
             self._proposer.stop()
         await asyncio.to_thread(self._writer.join, max(1.0, self._settings.drain_seconds))
+
+
+async def follow(
+    sync: Callable[[], Awaitable[None]], metrics: Metrics, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Calls `sync` again and again until it is cancelled.
+
+    What fails leaves everything as it is, is counted, and is logged once until `sync` succeeds again. Nothing that is
+    raised ends it: the client of a bucket may raise anything.
+    """
+    pause, told = FIRST_SECONDS, set[str]()
+    while True:
+        await sleep(pause)
+        try:
+            await sync()
+        except Exception as error:  # noqa: BLE001 - see above
+            pause = min(2 * pause, LONGEST_SECONDS)
+            metrics.follow_failure(type(error).__name__)
+            if repr(error) not in told:
+                told.add(repr(error))
+                known = isinstance(error, RetentionJaxError | OSError)
+                tell = _log.warning if known else _log.error
+                tell("the bundles that are to serve cannot be followed now", exc_info=error)
+        else:
+            pause, told = FIRST_SECONDS, set()
 
 
 async def serve(

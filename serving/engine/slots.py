@@ -1,35 +1,29 @@
-"""Bundles that serve: made ready, put in a place, watched, and kept in step with what is to serve.
+"""Bundles that serve: made ready, put in a place, and watched.
 
 The active one decides, a canary about a share of the customers, a shadow about all and without effect. A canary goes
 back when more decisions of the window are bad than its limit allows of a full one, so one that is bad from its first
 decision on goes back long before the window is full.
 """
 
-import asyncio
 import gc
 import hashlib
+import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
-import msgspec
-import structlog
+import numpy as np
 
 from retentionjax.bundle import Bundle, load
 from retentionjax.company.offers import NONE
-from retentionjax.decide.facts import FactFault, Row
 from retentionjax.decide.program import SIZES, Decider
 from retentionjax.env.actions import WAIT
 from retentionjax.env.multipliers import MultiplierTable
-from retentionjax.env.types import NO_OFFER
-from retentionjax.errors import DataError, RetentionJaxError
 from retentionjax.shield import Rules
-from serving.engine.contract import Ask, BundleVersion, OfferMade, WrongFacts
+from serving.engine.contract import BundleVersion, OfferMade
 from serving.engine.messages import NO_WORDINGS, ApprovedWordings, QuietHoursCache, Templates
-from serving.engine.money import Costs
-from serving.ledger.types import BundleSlot, SlotName, Slots
-from serving.observability.metrics import Metrics
+from serving.ledger.types import MICROS, BundleSlot, SlotName, Slots
 from serving.settings import Settings
 
 _POLICY = "policy/decide.stablehlo"
@@ -51,6 +45,27 @@ def settle() -> None:
         gc.freeze()
 
 
+def to_micros(dollars: float) -> int:
+    """Micro-units, rounded to the nearest: what is written with six places is meant so, and in binary 80.1 $ may be
+    80099999.99999999."""
+    return round(dollars * MICROS)
+
+
+class Costs:
+    """What contacts cost under a bundle's constants, to the micro-dollar; the arrays have an entry for each offer."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.contact = to_micros(round(float(bundle.params.contact_cost), 9))
+        """Micro-dollars of a contact itself."""
+        cap = float(bundle.params.account_cap)
+        self.account_cap = to_micros(round(cap, 9)) if math.isfinite(cap) else 2**62
+        offers = bundle.offers.values()
+        self.share = np.array([to_micros(each.discount) for each in offers], np.int64)
+        self.cost = np.array([to_micros(each.cost) for each in offers], np.int64)
+        self.amounts = np.array([to_micros(each.amount) for each in offers], np.int64)
+        self.days = np.array([each.days for each in offers], np.int64)
+
+
 class Choices:
     """What may be chosen under a bundle. Sets of actions are bit sets: bit a for action a."""
 
@@ -61,7 +76,8 @@ class Choices:
         )
         self.effect_days = tuple(int(days) for days in bundle.params.effect_days)
         """How long each offer protects."""
-        self._index = {name: place for place, name in enumerate(bundle.offers)}
+        self.places = {name: place for place, name in enumerate(bundle.offers)}
+        """Index of each offer by its name."""
         self.delays = tuple(int(delay) for delay in bundle.params.delays)
         delays, offers = range(len(self.delays)), range(len(self.offers))
         self.count = 1 + len(self.offers) * len(self.delays)
@@ -70,15 +86,11 @@ class Choices:
         self.of_delay = tuple(sum(1 << 1 + offer * len(delays) + delay for offer in offers) for delay in delays)
         self.of_offer = tuple(sum(1 << 1 + offer * len(delays) + delay for delay in delays) for offer in offers)
 
-    def index(self, name: str | None, *, unknown: int = NO_OFFER) -> int:
-        """Index of an offer by its name; NO_OFFER without one, `unknown` for one of another bundle's."""
-        return NO_OFFER if name is None else self._index.get(name, unknown)
-
     def today(self, name: str) -> int | None:
         """The action that contacts at once with an offer by its name, or waits for `none`; None for an unknown one."""
         if name == NONE:
             return WAIT
-        place = self._index.get(name)
+        place = self.places.get(name)
         return None if place is None else 1 + place * len(self.delays)
 
     def decode(self, action: int) -> tuple[int, int]:
@@ -122,22 +134,6 @@ class Served:
         served = cls(load(path), sizes, warm=warm)
         settle()
         return served
-
-    def own(self, ask: Ask) -> Ask:
-        """The customer with its facts instead of the company's columns they are made of: so it is recorded."""
-        made = self.decider.facts.made(ask.facts)
-        return ask if made is ask.facts else msgspec.structs.replace(ask, facts=dict(made))
-
-    def encode(self, ask: Ask) -> Row:
-        """The customer's facts as numbers. Raises WrongFacts naming every field that does not fit."""
-        name = str(self.bundle.schema.id)
-        if name in ask.facts:  # the id is no fact
-            raise WrongFacts((FactFault(name, ask.facts[name], "is unknown", "the facts of the bundle's schema"),))
-        record = {**ask.facts, name: ask.customer_id}
-        try:
-            return self.decider.facts.row(record)
-        except DataError:
-            raise WrongFacts(tuple(self.decider.facts.faults(record))) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,33 +228,3 @@ class Watch:
         if sum(each.blocked for each in self._window) > settings.canary_block_rate * size:
             return "block_rate"
         return None
-
-
-FIRST_SECONDS = 2.0  # between two looks while all goes well
-LONGEST_SECONDS = 60.0  # after failure upon failure, each of which doubles the pause
-_log = structlog.get_logger("serving.engine")
-
-
-async def follow(
-    sync: Callable[[], Awaitable[None]], metrics: Metrics, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-) -> None:
-    """Calls `sync` again and again until it is cancelled.
-
-    What fails leaves everything as it is, is counted, and is logged once until `sync` succeeds again. Nothing that is
-    raised ends it: the client of a bucket may raise anything.
-    """
-    pause, told = FIRST_SECONDS, set[str]()
-    while True:
-        await sleep(pause)
-        try:
-            await sync()
-        except Exception as error:  # noqa: BLE001 - see above
-            pause = min(2 * pause, LONGEST_SECONDS)
-            metrics.follow_failure(type(error).__name__)
-            if repr(error) not in told:
-                told.add(repr(error))
-                known = isinstance(error, RetentionJaxError | OSError)
-                tell = _log.warning if known else _log.error
-                tell("the bundles that are to serve cannot be followed now", exc_info=error)
-        else:
-            pause, told = FIRST_SECONDS, set()

@@ -16,11 +16,11 @@ from retentionjax.decide.variants import Kind
 from retentionjax.errors import RetentionJaxError
 from serving.engine.contract import CampaignNotRunning, Given, KeyReused, NoCampaign, WrongFacts
 from serving.engine.drafts import Draft, Terms, draft, unscored
-from serving.engine.inbox import Done, Gathered, Job
-from serving.engine.situations import Situation
+from serving.engine.situations import Job, Situation, encode
 from serving.engine.slots import Lineup, Served, Watch
 from serving.ledger import Ledger, LedgerError, LedgerUnavailable, Transaction
-from serving.ledger.types import CampaignView, SlotName
+from serving.ledger.types import SlotName
+from serving.ledger.views import CampaignView
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
@@ -30,11 +30,15 @@ _log = structlog.get_logger("serving.engine")
 _MODEL_FAILURES = (RetentionJaxError, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 
 
+Result = Draft | Given | Exception
+"""What a job came to: a decision, what its Idempotency-Key was answered before, or a refusal."""
+
+
 @dataclass(slots=True)
 class BatchResult:
     """What a micro-batch came to."""
 
-    results: list[tuple[Job, Done | Exception]] = field(default_factory=list)
+    results: list[tuple[Job, Result]] = field(default_factory=list)
     again: list[Job] = field(default_factory=list)
     """Jobs whose cost no longer fitted what the others of the batch left: for the next one."""
     campaigns: dict[str, CampaignView] = field(default_factory=dict)
@@ -63,32 +67,32 @@ class Steps:
         """The canary is another one: what was seen of the last does not count."""
         self.watch = Watch(self._settings)
 
-    def run(self, gathered: Gathered, lineup: Lineup) -> BatchResult:
+    def run(self, jobs: Sequence[Job], lineup: Lineup) -> BatchResult:
         """Decides, records, answers. A refusal of the database's own rules is tried again job by job, so that one job
         at fault costs the others nothing. Raises nothing."""
         try:
-            made = self._transaction(gathered, lineup)
+            made = self._transaction(jobs, lineup)
         except LedgerUnavailable as error:
-            made = BatchResult([(job, error) for job in gathered.jobs])
+            made = BatchResult([(job, error) for job in jobs])
         except LedgerError as error:
-            _log.error("the ledger refuses a micro-batch", jobs=len(gathered.jobs), exc_info=error)
-            made = self._one_by_one(gathered, lineup, error)
+            _log.error("the ledger refuses a micro-batch", jobs=len(jobs), exc_info=error)
+            made = self._one_by_one(jobs, lineup, error)
         return made
 
-    def _one_by_one(self, gathered: Gathered, lineup: Lineup, error: LedgerError) -> BatchResult:
-        if len(gathered.jobs) <= 1:
-            return BatchResult([(job, error) for job in gathered.jobs])
+    def _one_by_one(self, jobs: Sequence[Job], lineup: Lineup, error: LedgerError) -> BatchResult:
+        if len(jobs) <= 1:
+            return BatchResult([(job, error) for job in jobs])
         made = BatchResult()
-        for job in gathered.jobs:
-            alone = self.run(Gathered([job]), lineup)
+        for job in jobs:
+            alone = self.run([job], lineup)
             made.results += alone.results
             made.again += alone.again
         return made
 
-    def _transaction(self, gathered: Gathered, lineup: Lineup) -> BatchResult:
+    def _transaction(self, jobs: Sequence[Job], lineup: Lineup) -> BatchResult:
         made, begun = BatchResult(), time.perf_counter()
         with self._ledger.transaction() as tx:
-            drafted = self._decide(tx, gathered.jobs, lineup, made, begun)
+            drafted = self._decide(tx, jobs, lineup, made, begun)
             rows = [each.row for _, each in drafted if not each.decision.dry_run]
             ready = time.perf_counter()
             if rows:
@@ -112,7 +116,7 @@ class Steps:
             own = each.row.bundle_id == job.served.id  # not the active bundle's in place of the canary's
             if self._sends is not None and own and each.brief is not None and each.decision.offer is not None:
                 self._sends(job.served, Kind(each.decision.offer.name, each.brief.channel, each.brief.tone))
-            made.results.append((job, Done(Given(each.row.response, each.row.decision_id, each.row), each)))
+            made.results.append((job, each))
         return [*drafted, *((None, each) for each in shadow)]
 
     def _fresh(self, tx: Transaction, jobs: Sequence[Job], made: BatchResult) -> list[Job]:
@@ -126,7 +130,7 @@ class Steps:
             if before is None or job.ask.idempotency is None:
                 fresh.append(job)
             elif before.request_digest == job.ask.idempotency[2]:
-                made.results.append((job, Done(Given(before.response, before.decision_id, replayed=True))))
+                made.results.append((job, Given(before.response, before.decision_id, replayed=True)))
             else:
                 made.results.append((job, KeyReused("the Idempotency-Key was used with another request")))
         return fresh
@@ -208,7 +212,7 @@ class Steps:
         known: list[int] = []
         for place, each in enumerate(situations):
             with contextlib.suppress(WrongFacts):
-                each.row = active.encode(each.ask)
+                each.row = encode(active, each.ask)
                 known.append(place)
         found = self._active(active, [situations[place] for place in known], terms) if known else []
         drafts = dict(zip(known, found, strict=True))
@@ -223,7 +227,7 @@ class Steps:
             if job.ask.dry_run:
                 continue
             try:
-                row = served.encode(each.ask)
+                row = encode(served, each.ask)
             except WrongFacts:
                 self._metrics.degradation("shadow_failed")
                 continue

@@ -1,124 +1,24 @@
-"""What the service's process and its engine's say to each other: MessagePack over a pair of sockets.
+"""How the service's process and its engine's talk: MessagePack over a pair of sockets.
 
 A frame is four bytes of length and a message; all that is said within one turn of the event loop goes in one write.
 """
 
 import asyncio
 import contextlib
+import itertools
 import os
 import select
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import msgspec
 
-from retentionjax import errors
-from retentionjax.decide.facts import FactFault
-from serving.engine import contract
-from serving.engine.contract import Ask, Given, Overloaded, WrongFacts
-from serving.ledger import LedgerError, LedgerUnavailable
-from serving.ledger.types import SlotName, Slots
+from serving.engine.contract import Answered, Ask, Failed, Given, NotRunning, Overloaded, Packet, Wanted, error_of
 
 _LENGTH = 4  # bytes
 _BYTES = 1 << 18  # of a read
-
-
-class Packet(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """`number` is the question's, which the answer repeats; 0 where nobody asked."""
-
-    number: int
-
-
-class Wanted(Packet, frozen=True):
-    """A decision."""
-
-    ask: Ask
-    at: float
-    """When it was asked for, monotonic seconds: one clock for all processes of a machine."""
-
-
-class LineupChange(Packet, frozen=True):
-    """A bundle put to work; without a path the slot is emptied. The answer is `Serving`."""
-
-    path: str | None
-    role: SlotName
-    weight: float
-
-
-class Scrape(Packet, frozen=True):
-    """The engine's metrics."""
-
-
-class Drain(Packet, frozen=True):
-    """Nothing new comes; the engine finishes what it has and ends."""
-
-
-class Answered(Packet, frozen=True):
-    """A decision; with the row if it was a dry run, which the ledger does not know."""
-
-    given: Given
-
-
-class Failed(Packet, frozen=True):
-    """An error that stands for itself."""
-
-    kind: str
-    text: str
-    retry_after: float = 0.0
-    faults: tuple[FactFault, ...] = ()
-
-
-class Serving(Packet, frozen=True):
-    """Which bundles serve now; the first one says that the engine is ready."""
-
-    slots: Slots
-    follows_pointer: bool
-
-
-class Scraped(Packet, frozen=True):
-    """Metrics in Prometheus' text format."""
-
-    text: bytes
-
-
-ToEngine = LineupChange | Scrape | Drain  # `Wanted` comes by a socket of its own
-ToService = Answered | Failed | Serving | Scraped
-
-
-class EngineFailed(errors.RetentionJaxError):
-    """A defect in the engine; its log says more."""
-
-
-_ERRORS: dict[str, Callable[[str], Exception]] = {
-    kind.__name__: kind
-    for kind in (
-        contract.CampaignNotRunning, contract.DeadlineExceeded, contract.KeyReused, contract.NoCampaign,
-        contract.NotRunning, LedgerError, LedgerUnavailable, errors.BundleError, errors.ConfigError, OSError,
-        ValueError,
-    )
-}  # fmt: skip
-
-
-def failed(number: int, error: BaseException) -> Failed:
-    """What to send for an error."""
-    if isinstance(error, WrongFacts):
-        return Failed(number, "WrongFacts", str(error), faults=error.faults)
-    if isinstance(error, Overloaded):
-        return Failed(number, "Overloaded", str(error), retry_after=error.retry_after)
-    kind = next((each.__name__ for each in type(error).__mro__ if each.__name__ in _ERRORS), "")
-    return Failed(number, kind, str(error) if kind else type(error).__name__)
-
-
-def error_of(found: Failed) -> Exception:
-    """The error again; EngineFailed for one that is none of those that callers know."""
-    if found.kind == "WrongFacts":
-        return WrongFacts(found.faults)
-    if found.kind == "Overloaded":
-        return Overloaded(found.retry_after)
-    return _ERRORS.get(found.kind, EngineFailed)(found.text)
-
-
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -238,3 +138,44 @@ class Link(asyncio.Protocol):
         said, self._said = self._said, []
         if said and self._transport is not None:
             self._transport.write(b"".join(said))
+
+
+class Questions:
+    """What the service has asked the engine, and is not answered yet."""
+
+    def __init__(self, most: int) -> None:
+        """`most` may be under way at once."""
+        self._most, self._numbers = most, itertools.count(1)
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._decisions: Link | None = None
+        self._up = self._draining = False
+        self._seconds = 0.0  # a decision takes of late
+
+    async def decide(self, ask: Ask) -> Given:
+        """One decision, recorded before it is answered; a `dry_run` is answered only.
+
+        Raises WrongFacts, NoCampaign, CampaignNotRunning, KeyReused, Overloaded, DeadlineExceeded, NotRunning (see
+        `contract`) and LedgerUnavailable, in each of which cases nothing was written, and EngineLost.
+        """
+        begun = time.monotonic()
+        if len(self._asked) >= self._most:
+            raise Overloaded(max(0.1, self._seconds))
+        answered: Answered = await self._ask(Wanted(next(self._numbers), ask, begun), self._decisions)
+        self._seconds += 0.1 * (time.monotonic() - begun - self._seconds)
+        return answered.given
+
+    def _ask(self, question: Packet, link: Link | None) -> "asyncio.Future[Any]":
+        if link is None or not self._up or self._draining:
+            raise NotRunning("the engine starts or stops")
+        link.say(question)
+        future = self._asked[question.number] = asyncio.get_running_loop().create_future()
+        return future
+
+    def _answered(self, packet: Packet) -> None:
+        future = self._asked.pop(packet.number, None)
+        if future is None or future.done():
+            return
+        if isinstance(packet, Failed):
+            future.set_exception(error_of(packet))
+        else:
+            future.set_result(packet)

@@ -1,29 +1,204 @@
-"""The writer's thread: micro-batch after micro-batch, the only place from which decisions reach the ledger."""
+"""The writer's thread: micro-batch after micro-batch, the only place from which decisions reach the ledger.
 
+What waits for it, it reads from the socket by itself and gathers into micro-batches (`Inbox`). Nothing stands between
+the service's event loop and the writer: no second loop, no futures, no other thread that wants Python's lock while a
+micro-batch is made.
+"""
+
+import math
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, TextIO
 
+import msgspec
 import structlog
 
 from retentionjax.decide.variants import Kind
-from serving.engine.contract import WrongFacts
+from serving.engine.contract import (
+    Answered,
+    DeadlineExceeded,
+    EngineError,
+    Given,
+    NotRunning,
+    Packet,
+    Wanted,
+    WrongFacts,
+    failed,
+)
 from serving.engine.drafts import Draft
-from serving.engine.inbox import Done, Inbox, Job
 from serving.engine.messages import ApprovedWordings
-from serving.engine.money import pace
+from serving.engine.situations import Job, encode, own, pace
 from serving.engine.slots import Lineup, Served
-from serving.engine.steps import BatchResult, Steps
-from serving.engine.wire import Pipe, Wanted
+from serving.engine.steps import BatchResult, Result, Steps
+from serving.engine.wire import Frames, Pipe, frame
 from serving.ledger import Ledger, LedgerError
-from serving.ledger.types import MICROS, CampaignView, Clock
-from serving.observability.logs import DecisionLine, DecisionLogWriter
+from serving.ledger.types import MICROS, Clock
+from serving.ledger.views import CampaignView
 from serving.observability.metrics import Metrics, ScoreDrift
 from serving.settings import Settings
 
-_log = structlog.get_logger("serving.engine")
+_SHARE = 0.5  # of the last micro-batch is waited for: the service reads and answers the other half meanwhile
 _SHOW_SECONDS = 1.0  # between two looks at a campaign's money
+_PIPE = 4096  # bytes that a pipe takes without mixing them with what another process writes (PIPE_BUF)
+_log = structlog.get_logger("serving.engine")
+
+
+class Inbox:
+    """The queue, which the service keeps within its bound. Of the writer's thread; the event loop calls `close`."""
+
+    def __init__(
+        self,
+        wait_seconds: float,
+        largest: int,
+        pipe: Pipe,
+        make: Callable[[Wanted], Job],
+        monotonic: Clock = time.monotonic,
+    ) -> None:
+        """`largest` micro-batch; `wait_seconds` is the longest that one is waited for to fill. `make` a job, or raise
+        what keeps it from being one. `monotonic` gives seconds, as `Wanted.at`."""
+        self._wait, self._largest, self._monotonic = wait_seconds, largest, monotonic
+        self._pipe, self._make = pipe, make
+        self._frames = Frames(Wanted)
+        self._jobs: deque[Job] = deque()
+        self._closed = False
+        self._last = 1
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def close(self) -> None:
+        """The end: no more jobs; `gather` gives what is left and then None."""
+        self._closed = True
+        self._pipe.wake()
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Puts jobs back before all others, in their order."""
+        self._jobs.extendleft(reversed(jobs))
+
+    def gather(self) -> list[Job] | None:
+        """The next micro-batch, with no customer and no Idempotency-Key twice in it; None once closed and empty.
+
+        Idle, the first job is taken at once. Busy (the last batch held more than one), it waits for `_SHARE` of what
+        the last batch had, `wait_seconds` at most: jobs that come together are decided together.
+        """
+        self._look(0.0)
+        while not self._jobs:
+            if self._closed:
+                return None
+            self._look()
+        if self._last > 1:
+            self._fill(min(math.ceil(_SHARE * self._last), self._largest))
+        return self._take()
+
+    def answer(self, jobs: Sequence[tuple[Job, Result]]) -> None:
+        """Says what became of them, all in one write."""
+        said: list[Packet] = []
+        for job, result in jobs:
+            if isinstance(result, Exception):
+                said.append(failed(job.number, result))
+            elif isinstance(result, Draft):
+                row = result.row  # which goes along where the ledger has none
+                given = Given(row.response, row.decision_id, row if job.ask.dry_run else None)
+                said.append(Answered(job.number, given))
+            else:
+                said.append(Answered(job.number, result))
+        self._say(said)
+
+    def _fill(self, wanted: int) -> None:
+        until = self._monotonic() + self._wait
+        while len(self._jobs) < wanted and not self._closed and (left := until - self._monotonic()) > 0:
+            self._look(left)
+
+    def _take(self) -> list[Job]:
+        gathered: list[Job] = []
+        skipped, now = list[Job](), self._monotonic()
+        customers: set[Any] = set()
+        while self._jobs and len(gathered) < self._largest:
+            job = self._jobs.popleft()
+            if now > job.deadline:
+                self.answer([(job, DeadlineExceeded("the deadline passed before it was decided"))])
+                continue
+            names = {job.ask.customer_id, (job.ask.idempotency or (None,))[:2]} - {(None,)}
+            if customers & names:
+                skipped.append(job)
+            else:
+                customers |= names
+                gathered.append(job)
+        self._jobs.extendleft(reversed(skipped))
+        self._last = max(1, len(gathered))
+        return gathered
+
+    # --- the pipe ---------------------------------------------------------------------------------------------
+
+    def _look(self, seconds: float | None = None) -> None:
+        """Takes in what comes; waits until something does, or `close` is called, `seconds` at most."""
+        wanted = self._frames.of(self._pipe.receive(seconds))
+        self._say([refused for each in wanted if (refused := self._refused(each)) is not None])
+
+    def _refused(self, wanted: Wanted) -> Packet | None:
+        """Takes a question in; or what to answer where it cannot be."""
+        if self._closed:
+            return failed(wanted.number, NotRunning("shutting down"))
+        try:
+            self._jobs.append(self._make(wanted))
+        except EngineError as error:
+            return failed(wanted.number, error)
+        except Exception as error:  # noqa: BLE001 - a defect of ours: who asked is told, and the thread goes on
+            _log.error("a question failed", exc_info=error)
+            return failed(wanted.number, error)
+        return None
+
+    def _say(self, packets: list[Packet]) -> None:
+        if packets:
+            self._pipe.send(b"".join(map(frame, packets)))
+
+
+class DecisionLine(msgspec.Struct, frozen=True, omit_defaults=True, tag="decision", tag_field="event"):
+    """What the log says of a decision: no customer id, no facts, no text. Nothing in it leads to a person without the
+    ledger."""
+
+    decision_id: str
+    timestamp: float
+    """UTC epoch seconds."""
+    campaign: str
+    slot: str
+    action: str
+    reason: str
+    propensity: float
+    bundle: str
+    reserved_micros: int = 0
+    message: str = ""
+    """Who wrote it: "template" or "model"."""
+    degradations: tuple[str, ...] = ()
+    milliseconds: float = 0.0
+    """From its arrival in the queue to its commit."""
+    trace_id: str = ""
+
+
+class DecisionLogWriter:
+    """One line a decision, written without structlog's chain: its fields are few, fixed and safe."""
+
+    def __init__(self, stream: TextIO | None = None, *, on: bool = True) -> None:
+        self._out, self._on = stream or sys.stderr, on
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, lines: list[DecisionLine]) -> None:
+        """Writes the lines of one micro-batch, many at once."""
+        if not self._on:
+            return
+        text = b""
+        for line in lines:
+            encoded = self._encoder.encode(line) + b"\n"
+            if len(text) + len(encoded) > _PIPE and text:
+                self._out.write(text.decode())
+                text = b""
+            text += encoded
+        if text:
+            self._out.write(text.decode())
 
 
 class Writer:
@@ -91,8 +266,8 @@ class Writer:
             try:
                 made = self._steps.run(gathered, lineup)
             except Exception as error:  # noqa: BLE001 - a defect of ours: all who wait are told, and the next batch comes
-                _log.error("a micro-batch failed", jobs=len(gathered.jobs), exc_info=error)
-                made = BatchResult([(job, error) for job in gathered.jobs])
+                _log.error("a micro-batch failed", jobs=len(gathered), exc_info=error)
+                made = BatchResult([(job, error) for job in gathered])
             self._inbox.put_back(made.again)
             self._inbox.answer(made.results)
             self._note(made)
@@ -101,22 +276,21 @@ class Writer:
     def _job(self, wanted: Wanted) -> Job:
         """Raises WrongFacts."""
         lineup = self.lineup
-        slot, served = lineup.route(wanted.ask.customer_id)
-        ask = served.own(wanted.ask)
+        slot, served = lineup.route(wanted.ask.customer_id) if lineup.canary else ("active", lineup.active.served)
+        ask = own(served, wanted.ask)
         try:
-            row = served.encode(ask)
+            row = encode(served, ask)
         except WrongFacts:
             if slot == "active":
                 raise
             slot, served = "active", lineup.active.served  # the canary may want other facts
-            row = served.encode(ask)
+            row = encode(served, ask)
         deadline = wanted.at + self._settings.deadline_ms / 1000
         return Job(wanted.number, ask, slot, served, row, wanted.at, deadline)
 
     def _watch(self, lineup: Lineup) -> None:
         """Takes the canary back when it passes a limit: at once here, and in the ledger for the other processes."""
-        limit = self._steps.watch.passed
-        if limit is None or lineup.canary is None:
+        if lineup.canary is None or (limit := self._steps.watch.passed) is None:
             return
         with self._swapping:
             if self.lineup.canary == lineup.canary:
@@ -143,10 +317,10 @@ class Writer:
         lines: list[DecisionLine] = []
         scores: dict[str, list[float]] = {}
         for job, result in made.results:
-            if isinstance(result, Done) and result.draft is not None and not job.ask.dry_run:
-                lines.append(self._note_decision(job, result.draft, now))
-                if result.draft.decision.churn is not None:
-                    scores.setdefault(result.draft.row.bundle_id, []).append(result.draft.decision.churn.today)
+            if isinstance(result, Draft) and not job.ask.dry_run:
+                lines.append(self._note_decision(job, result, now))
+                if result.decision.churn is not None:
+                    scores.setdefault(result.row.bundle_id, []).append(result.decision.churn.today)
         self._decisions.write(lines)
         for bundle, some in scores.items():
             self._metrics.drift(bundle[:12], self._drift.setdefault(bundle, ScoreDrift()).observe(some))

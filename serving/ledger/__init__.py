@@ -5,7 +5,9 @@ to read. `outcomes` states the rules on what follows from an outcome, `erasure` 
 reward is.
 """
 
-from serving.ledger.errors import (
+from serving.ledger.ledger import Ledger, Transaction
+from serving.ledger.reader import Reader
+from serving.ledger.types import (
     BudgetExceeded,
     CooldownBroken,
     DesignFixed,
@@ -14,8 +16,6 @@ from serving.ledger.errors import (
     LedgerError,
     LedgerUnavailable,
 )
-from serving.ledger.ledger import Ledger, Transaction
-from serving.ledger.reader import Reader
 
 __all__ = [
     "BudgetExceeded",

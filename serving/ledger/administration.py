@@ -1,29 +1,40 @@
-"""What people set: campaigns, consent, the kill switch, the bundles that serve, API keys."""
+"""What people set: campaigns, consent, the kill switch, the bundles that serve, API keys.
 
+API keys are `rj_<key id>_<secret>`, of which the ledger keeps the id and a hash of the secret. The hash is one SHA-256,
+and that is right here: the secret is 256 bits from the system's random source, so nobody can try them through, however
+fast the hash; slow, salted hashes are for passwords, which people choose. What is stored cannot be turned back into a
+key, and the comparison takes the same time wherever the first difference lies.
+"""
+
+import base64
+import hashlib
+import hmac
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import msgspec
 
 from retentionjax.decide.draws import HOLDOUT, check
-from serving.ledger import keys, outcomes, views
-from serving.ledger.database import Connection
-from serving.ledger.errors import BudgetExceeded, DesignFixed, LedgerError
+from serving.ledger import outcomes
 from serving.ledger.types import (
     ApiKey,
+    BudgetExceeded,
     BundleSlot,
     Campaign,
-    CampaignView,
     Change,
     Consent,
     ConsentStatus,
+    DesignFixed,
     KillSwitch,
+    LedgerError,
     Role,
     Slots,
 )
+from serving.ledger.views import CampaignView, Look, allowed_switch
 
 _PUT_CAMPAIGN = """
     INSERT INTO campaigns (campaign_id, budget_micros, starts_at, horizon_days, customers_expected, salt)
@@ -59,20 +70,20 @@ _REVOKE_KEY = "UPDATE api_keys SET revoked_at = ? WHERE key_id = ? AND revoked_a
 _USED_KEY = "UPDATE api_keys SET last_used_at = ? WHERE key_id = ? AND (last_used_at IS NULL OR last_used_at < ?)"
 
 
-def put_campaign(connection: Connection, campaign: Campaign, now: float) -> None:
-    """Makes a campaign or changes it; who was drawn already keeps her arm.
+def put_campaign(tx: Look, campaign: Campaign) -> None:
+    """Makes or changes a campaign; who was drawn already keeps her arm.
 
     Raises BudgetExceeded for a budget below what is spent and reserved, and LedgerError for a new start once there
     are decisions, whose days it would move; DesignFixed and ConfigError for a hold-out or pilot that cannot be.
     """
-    existing = connection.rows(_CAMPAIGN, campaign.campaign_id)
+    existing = tx.rows(_CAMPAIGN, campaign.campaign_id)
     if existing:
         used, starts_at, has_decisions = existing[0]
         if campaign.budget_micros < used:
             raise BudgetExceeded(f"budget_micros is {campaign.budget_micros}; spent and reserved are {used} already")
         if has_decisions and campaign.starts_at != starts_at:
             raise LedgerError(f"starts_at is {campaign.starts_at}; decisions count their days from {starts_at} already")
-    connection.run(
+    tx.run(
         _PUT_CAMPAIGN,
         campaign.campaign_id,
         campaign.budget_micros,
@@ -81,25 +92,26 @@ def put_campaign(connection: Connection, campaign: Campaign, now: float) -> None
         campaign.customers_expected,
         campaign.salt or secrets.token_hex(8),
     )
-    before = None if not existing else views.campaigns(connection, [campaign.campaign_id])[campaign.campaign_id]
-    _put_design(connection, campaign, before, now)
+    before = tx.campaign(campaign.campaign_id) if existing else None
+    _put_design(tx, campaign, before)
+    tx.campaign(campaign.campaign_id)  # what is remembered of it is so no more
 
 
-def _put_design(connection: Connection, campaign: Campaign, before: CampaignView | None, now: float) -> None:
+def _put_design(tx: Look, campaign: Campaign, before: CampaignView | None) -> None:
     """Adds the campaign's design where it is another than `before`; None: the campaign is new."""
     holdout = HOLDOUT if campaign.holdout is None else campaign.holdout
     pilot = campaign.pilot
     if before is not None:
         holdout = before.holdout if campaign.holdout is None else holdout
         pilot = pilot or before.pilot
-        _check_fixed(campaign, before, now)
+        _check_fixed(campaign, before, tx.now)
     check(holdout, pilot)
     if before is not None and (holdout, pilot) == (before.holdout, before.pilot):
         return
     number = 0 if before is None else before.design + 1
     text = None if pilot is None else msgspec.json.encode(pilot).decode()
-    connection.run(_DESIGN, campaign.campaign_id, number, now, holdout, text)
-    connection.run(_SET_DESIGN, number, campaign.campaign_id)
+    tx.run(_DESIGN, campaign.campaign_id, number, tx.now, holdout, text)
+    tx.run(_SET_DESIGN, number, campaign.campaign_id)
 
 
 def _check_fixed(campaign: Campaign, before: CampaignView, now: float) -> None:
@@ -114,38 +126,36 @@ def _check_fixed(campaign: Campaign, before: CampaignView, now: float) -> None:
         raise DesignFixed("pilot", "as it is: it is over; another campaign may have another")
 
 
-def consent(connection: Connection, customer_id: str) -> tuple[Consent, ...]:
+def consent(look: Look, customer_id: str) -> tuple[Consent, ...]:
     """Consent of a customer, a channel each; empty where nothing was ever said."""
-    return tuple(Consent(*row) for row in connection.rows(_CONSENT, customer_id))
+    return tuple(Consent(*row) for row in look.rows(_CONSENT, customer_id))
 
 
-def set_consent(
-    connection: Connection, customer_id: str, channel: str, status: ConsentStatus, source: str, now: float
-) -> int:
-    """Writes consent given or taken back now; the micros that cancelled contacts gave back."""
+def set_consent(tx: Look, customer_id: str, channel: str, status: ConsentStatus, *, source: str) -> int:
+    """Consent given or taken back now; contacts not yet sent are cancelled unless granted. Micros given back."""
     if status not in get_args(ConsentStatus):
         raise LedgerError(f"status is {status!r}; allowed: {', '.join(get_args(ConsentStatus))}")
-    return outcomes.set_consent(connection, customer_id, channel, status, now, source, now)
+    return outcomes.record_consent(tx, customer_id, channel, status, tx.now, source)
 
 
-def set_time_zone(connection: Connection, customer_id: str, time_zone: str | None) -> None:
+def set_time_zone(tx: Look, customer_id: str, time_zone: str | None) -> None:
     """Remembers a customer's IANA time zone, which the caller has checked."""
-    connection.run(_TIME_ZONE, customer_id, time_zone)
+    tx.run(_TIME_ZONE, customer_id, time_zone)
 
 
-def set_kill_switch(connection: Connection, value: KillSwitch, now: float) -> None:
+def set_kill_switch(tx: Look, value: KillSwitch) -> None:
     """Sets the kill switch."""
-    connection.run(_SET_SWITCH, "kill_switch", views.allowed_switch(value), now)
+    tx.run(_SET_SWITCH, "kill_switch", allowed_switch(value), tx.now)
 
 
-def touch(connection: Connection, now: float) -> None:
-    """Writes the time into a row that nobody reads."""
-    connection.run(_SET_SWITCH, "touched", str(now), now)
+def touch(tx: Look) -> None:
+    """Writes something that means nothing: whether the ledger takes writes shows when the transaction ends."""
+    tx.run(_SET_SWITCH, "touched", str(tx.now), tx.now)
 
 
-def slots(connection: Connection) -> Slots:
+def slots(look: Look) -> Slots:
     """Which bundles serve."""
-    found = connection.rows(_SWITCH, "slots")
+    found = look.rows(_SWITCH, "slots")
     if not found:
         return Slots()
     stored = json.loads(found[0][0])
@@ -154,83 +164,118 @@ def slots(connection: Connection) -> Slots:
     )
 
 
-def set_slots(connection: Connection, value: Slots, now: float) -> None:
+def set_slots(tx: Look, value: Slots) -> None:
     """Sets which bundles serve. Raises LedgerError for a weight outside 0 to 1."""
     if not 0.0 <= value.canary_weight <= 1.0:
         raise LedgerError(f"canary_weight is {value.canary_weight}; allowed: 0 to 1")
-    connection.run(_SET_SWITCH, "slots", json.dumps(asdict(value)), now)
+    tx.run(_SET_SWITCH, "slots", json.dumps(asdict(value)), tx.now)
 
 
-def api_keys(connection: Connection) -> list[ApiKey]:
+def api_keys(look: Look) -> list[ApiKey]:
     """All keys, revoked ones too, oldest first."""
-    return [ApiKey(*row) for row in connection.rows(_KEYS)]
+    return [ApiKey(*row) for row in look.rows(_KEYS)]
 
 
-def authenticate(connection: Connection, token: str) -> ApiKey | None:
+def authenticate(look: Look, token: str) -> ApiKey | None:
     """The key that `token` is, if there is one and it is not revoked."""
-    presented = keys.read(token)
+    presented = _presented(token)
     if presented is None:
         return None
-    found = connection.rows(_KEY, presented.key_id)
-    if not found or not keys.same(bytes(found[0][6]), presented.secret_sha256):
+    found = look.rows(_KEY, presented.key_id)
+    if not found or not hmac.compare_digest(bytes(found[0][6]), presented.secret_sha256):
         return None
     key = ApiKey(*found[0][:6])
     return key if key.revoked_at is None else None
 
 
-def create_key(connection: Connection, name: str, role: Role, now: float) -> tuple[ApiKey, str]:
-    """A new key, and the token that is shown this once."""
+def create_key(tx: Look, name: str, role: Role) -> tuple[ApiKey, str]:
+    """A new API key, and its token, which is kept nowhere."""
     if role not in get_args(Role):
         raise LedgerError(f"role is {role!r}; allowed: {', '.join(get_args(Role))}")
-    minted = keys.mint()
-    connection.run(_CREATE_KEY, minted.key_id, name, role, minted.secret_sha256, now)
-    return ApiKey(minted.key_id, name, role, now, None, None), minted.token
+    minted = mint()
+    tx.run(_CREATE_KEY, minted.key_id, name, role, minted.secret_sha256, tx.now)
+    return ApiKey(minted.key_id, name, role, tx.now, None, None), minted.token
 
 
-def revoke_key(connection: Connection, key_id: str, now: float) -> None:
+def revoke_key(tx: Look, key_id: str) -> None:
     """Ends a key. Raises LedgerError if there is none of that id; revoking twice is once."""
-    if not connection.run(_REVOKE_KEY, now, key_id) and not connection.rows(_KEY, key_id):
+    if not tx.run(_REVOKE_KEY, tx.now, key_id) and not tx.rows(_KEY, key_id):
         raise LedgerError(f"there is no API key {key_id!r}")
 
 
-def used_keys(connection: Connection, used: Mapping[str, float]) -> None:
+def used_keys(tx: Look, used: Mapping[str, float]) -> None:
     """Remembers when keys were used last."""
-    connection.many(_USED_KEY, [(at, key_id, at) for key_id, at in used.items()])
+    tx.many(_USED_KEY, [(at, key_id, at) for key_id, at in used.items()])
 
 
-def session_key(connection: Connection, key_id: str, session: str) -> ApiKey | None:
+def session_key(look: Look, key_id: str, session: str) -> ApiKey | None:
     """The live key of a console session; None where it was revoked or the session was ended."""
-    found = connection.rows(_SESSION_KEY, key_id, session)
+    found = look.rows(_SESSION_KEY, key_id, session)
     return ApiKey(*found[0]) if found else None
 
 
-def end_session(connection: Connection, session: str, ends_at: float, now: float) -> None:
-    """Ends a console session; forgets those that are over by now."""
-    connection.run(_OVER_SESSIONS, now)
-    connection.run(_END_SESSION, session, ends_at)
+def end_session(tx: Look, session: str, ends_at: float) -> None:
+    """Ends a console session that would have lasted until `ends_at`; forgets those that are over by now."""
+    tx.run(_OVER_SESSIONS, tx.now)
+    tx.run(_END_SESSION, session, ends_at)
 
 
-def lease(connection: Connection, name: str, holder: str, seconds: float, now: float) -> bool:
-    """Takes or keeps a lease; False while another holder's lasts, which is never longer than `seconds` from now,
-    though it was taken before the clock was set back."""
-    found = connection.rows(_SWITCH, f"lease {name}")
+def lease(tx: Look, name: str, holder: str, seconds: float) -> bool:
+    """Whether `holder` alone may do what `name` says, for so long from now. Not while another's lease lasts, which is
+    never longer than `seconds` from now, though it was taken before the clock was set back."""
+    found = tx.rows(_SWITCH, f"lease {name}")
     if found:
         held, until = found[0][0].rsplit(" ", 1)
-        if held != holder and now < float(until) <= now + seconds:
+        if held != holder and tx.now < float(until) <= tx.now + seconds:
             return False
-    connection.run(_SET_SWITCH, f"lease {name}", f"{holder} {now + seconds}", now)
+    tx.run(_SET_SWITCH, f"lease {name}", f"{holder} {tx.now + seconds}", tx.now)
     return True
 
 
-def changed(connection: Connection, who: str, what: str, value: str, now: float) -> None:
+def changed(tx: Look, who: str, what: str, value: str) -> None:
     """Remembers who set what."""
-    connection.run("INSERT INTO changes (changed_at, who, what, value) VALUES (?, ?, ?, ?)", now, who, what, value)
+    tx.run("INSERT INTO changes (changed_at, who, what, value) VALUES (?, ?, ?, ?)", tx.now, who, what, value)
 
 
-def changes(connection: Connection, limit: int) -> list[Change]:
+def changes(look: Look, limit: int) -> list[Change]:
     """Who set what, latest first."""
-    return [Change(*row) for row in connection.rows(_CHANGES, limit)]
+    return [Change(*row) for row in look.rows(_CHANGES, limit)]
 
 
 def _slot(stored: dict[str, str] | None) -> BundleSlot | None:
     return BundleSlot(**stored) if stored else None
+
+
+_SHAPE = re.compile(r"rj_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+
+
+class Minted(NamedTuple):
+    """A new key; `token` is shown once and kept nowhere."""
+
+    key_id: str
+    token: str
+    secret_sha256: bytes
+
+
+class Presented(NamedTuple):
+    """A key as a caller shows it."""
+
+    key_id: str
+    secret_sha256: bytes
+
+
+def mint() -> Minted:
+    """A new key of 256 random bits."""
+    key_id = secrets.token_hex(8)
+    secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
+    return Minted(key_id, f"rj_{key_id}_{secret}", _hash(secret))
+
+
+def _presented(token: str) -> Presented | None:
+    """The parts of a token; None if it does not have the shape of one."""
+    match = _SHAPE.fullmatch(token)
+    return Presented(match[1], _hash(match[2])) if match else None
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from retentionjax.decide.draws import Arm, Pilot, arm, place
-from serving.ledger.database import Connection, Row
+from serving.ledger.database import Row
 from serving.ledger.erasure import ERASED
 from serving.ledger.types import DAY
-from serving.ledger.views import read_pilot
+from serving.ledger.views import Look, read_pilot
 
 _SUMS = """
     SELECT g.campaign_id, g.budget_micros, g.spent_micros, g.reserved_micros,
@@ -82,18 +82,18 @@ _DAYS = """
     WHERE c.state <> 'cancelled' ORDER BY c.customer_id, c.send_at, c.decision_id"""
 
 
-def audit(connection: Connection, cooldown_days: int) -> list[str]:
-    """What is inconsistent, a line each; empty if nothing is. 0 leaves the cooldown unchecked."""
+def audit(look: Look, *, cooldown_days: int = 0) -> list[str]:
+    """What is inconsistent, a line each; empty if nothing is. With 0 the cooldown is not looked at."""
     return [
-        *_money(connection),
-        *_broken_rows(connection),
-        *_cooldown(connection, cooldown_days),
-        *_draws(connection),
+        *_money(look),
+        *_broken_rows(look),
+        *_cooldown(look, cooldown_days),
+        *_draws(look),
     ]
 
 
-def _money(connection: Connection) -> Iterator[str]:
-    for campaign, budget, spent, reserved, spent_rows, reserved_rows in connection.rows(_SUMS):
+def _money(look: Look) -> Iterator[str]:
+    for campaign, budget, spent, reserved, spent_rows, reserved_rows in look.rows(_SUMS):
         if spent != spent_rows:
             yield f"campaign {campaign}: spent_micros is {spent}, and its rows sum to {spent_rows}"
         if reserved != reserved_rows:
@@ -102,16 +102,16 @@ def _money(connection: Connection) -> Iterator[str]:
             yield f"campaign {campaign}: {spent_rows + reserved_rows} micros spent and reserved of a budget of {budget}"
 
 
-def _broken_rows(connection: Connection) -> Iterator[str]:
+def _broken_rows(look: Look) -> Iterator[str]:
     for what, statement in _ROWS:
-        for (decision_id,) in connection.stream(statement):
+        for (decision_id,) in look.stream(statement):
             yield f"decision {decision_id}: {what}"
 
 
-def _cooldown(connection: Connection, cooldown_days: int) -> Iterator[str]:
+def _cooldown(look: Look, cooldown_days: int) -> Iterator[str]:
     """The rule is a customer's, whatever the campaign; days are those of the campaign that decided later."""
     before: Row = ()
-    for row in connection.stream(_DAYS):
+    for row in look.stream(_DAYS):
         if before and before[0] == row[0]:
             starts_at = max(before, row, key=lambda contact: contact[2])[3]
             days = int((row[1] - starts_at) // DAY - (before[1] - starts_at) // DAY)
@@ -120,9 +120,9 @@ def _cooldown(connection: Connection, cooldown_days: int) -> Iterator[str]:
         before = row
 
 
-def _draws(connection: Connection) -> Iterator[str]:
+def _draws(look: Look) -> Iterator[str]:
     """Each arm is drawn again, under the design of its time; who was erased has no name to draw by."""
-    for campaign, customer, *found, at, salt, holdout, pilot in connection.stream(_ASSIGNMENTS):
+    for campaign, customer, *found, at, salt, holdout, pilot in look.stream(_ASSIGNMENTS):
         if customer.startswith(ERASED):
             continue
         drawn = _drawn(place(salt, customer), at, holdout, None if pilot is None else read_pilot(pilot))

@@ -27,9 +27,7 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.company.offers import NONE
 from retentionjax.errors import ConfigError
-from serving.ledger import views
-from serving.ledger.database import Connection
-from serving.ledger.types import CampaignView
+from serving.ledger.views import CampaignView, Look, read_pilot
 
 WHAT = ("customers", "contacts", "departures")
 SNIPPET = "company.yaml"
@@ -80,22 +78,22 @@ class _Decided:
     churned_at: float | None
 
 
-def export(connection: Connection, folder: epath.Path, campaign_id: str, what: Sequence[str]) -> dict[str, int]:
+def export(look: Look, folder: epath.Path, campaign_id: str, what: Sequence[str]) -> dict[str, int]:
     """Writes the files named in `what` into `folder`, each whole or not at all; how many rows each has.
 
     Raises ConfigError for a campaign that is not there.
     """
-    campaign = views.campaigns(connection, [campaign_id]).get(campaign_id)
+    campaign = look.campaign(campaign_id)
     if campaign is None:
         raise ConfigError(f"campaign is {campaign_id!r}; allowed: one that the ledger has")
-    facts, charge = _facts(connection, campaign_id)
+    facts, charge = _facts(look, campaign_id)
     tables: Mapping[str, tuple[Sequence[str], Iterator[Sequence[Any]]]] = {
         "customers": (
             ("customer_id", _SNAPSHOT, charge, *(name for name in facts if name != charge)),
-            _customers(connection, campaign_id, [name for name in facts if name != charge]),
+            _customers(look, campaign_id, [name for name in facts if name != charge]),
         ),
-        "contacts": (_CONTACTS, _contacts(connection, campaign)),
-        "departures": (("customer_id", "left_on", "observed_until"), _departures(connection, campaign)),
+        "contacts": (_CONTACTS, _contacts(look, campaign)),
+        "departures": (("customer_id", "left_on", "observed_until"), _departures(look, campaign)),
     }
     counts = {name: _write(folder / f"{name}.csv", *tables[name]) for name in WHAT if name in what}
     storage.write_text(folder / SNIPPET, _snippet(campaign, facts, charge, counts))
@@ -113,21 +111,21 @@ def _write(path: epath.Path, columns: Sequence[str], rows: Iterator[Sequence[Any
     return count
 
 
-def _first(connection: Connection, campaign_id: str) -> Iterator[tuple[str, float, float, Mapping[str, Any]]]:
+def _first(look: Look, campaign_id: str) -> Iterator[tuple[str, float, float, Mapping[str, Any]]]:
     """(customer, when, charge, facts) of the first decision about each."""
     before = None
-    for customer, at, charge, basis in connection.stream(_FIRST, campaign_id):
+    for customer, at, charge, basis in look.stream(_FIRST, campaign_id):
         if customer != before:
             before = customer
             yield customer, at, charge, msgspec.json.decode(basis)["facts"]
 
 
-def _facts(connection: Connection, campaign_id: str) -> tuple[dict[str, bool], str]:
+def _facts(look: Look, campaign_id: str) -> tuple[dict[str, bool], str]:
     """Names of the facts, and whether all that is known of each is numbers; the fact that is the charge of everybody,
     `CHARGE` where none is."""
     numeric: dict[str, bool] = {}
     charges: dict[str, bool] = {}
-    for _, _, charge, facts in _first(connection, campaign_id):
+    for _, _, charge, facts in _first(look, campaign_id):
         for name, value in facts.items():
             is_number = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
             numeric[name] = numeric.get(name, True) and is_number
@@ -135,16 +133,16 @@ def _facts(connection: Connection, campaign_id: str) -> tuple[dict[str, bool], s
     return numeric, next((name for name, is_charge in charges.items() if is_charge and numeric[name]), CHARGE)
 
 
-def _customers(connection: Connection, campaign_id: str, facts: Sequence[str]) -> Iterator[Sequence[Any]]:
-    for customer, at, charge, known in _first(connection, campaign_id):
+def _customers(look: Look, campaign_id: str, facts: Sequence[str]) -> Iterator[Sequence[Any]]:
+    for customer, at, charge, known in _first(look, campaign_id):
         yield customer, _date(at), charge, *(known.get(name) for name in facts)
 
 
-def _contacts(connection: Connection, campaign: CampaignView) -> Iterator[Sequence[Any]]:
+def _contacts(look: Look, campaign: CampaignView) -> Iterator[Sequence[Any]]:
     """One assignment a customer and day: where there are several, the contact."""
     today: tuple[str, str] | None = None
     held: Sequence[Any] | None = None
-    for found in connection.stream(_ASSIGNED, campaign.campaign_id):
+    for found in look.stream(_ASSIGNED, campaign.campaign_id):
         row = _assignment(_Decided(*found))
         if row is None:
             continue
@@ -175,7 +173,7 @@ def _assignment(row: _Decided) -> Sequence[Any] | None:
 
 def _tried(row: _Decided) -> float:
     """Probability of her arm, `none` in the hold-out, of all whom the campaign held out or tried when it drew her."""
-    pilot = None if row.pilot is None else views.read_pilot(row.pilot)
+    pilot = None if row.pilot is None else read_pilot(row.pilot)
     if pilot is None or row.assigned_at >= pilot.ends_at:
         return 1.0
     share = pilot.share * dict(pilot.arms).get(row.pilot_arm or NONE, 0.0)
@@ -183,9 +181,9 @@ def _tried(row: _Decided) -> float:
     return (share + alone) / (row.holdout + pilot.share)
 
 
-def _departures(connection: Connection, campaign: CampaignView) -> Iterator[Sequence[Any]]:
+def _departures(look: Look, campaign: CampaignView) -> Iterator[Sequence[Any]]:
     ends = campaign.pilot.ends_at if campaign.pilot is not None else None
-    for customer, at, arm, churned_at, observed_until in connection.stream(_FOLLOWED, campaign.campaign_id):
+    for customer, at, arm, churned_at, observed_until in look.stream(_FOLLOWED, campaign.campaign_id):
         until = max(at, *(each for each in (churned_at, observed_until) if each is not None), at)
         if arm == "pilot" and ends is not None:
             until = max(at, min(until, ends))

@@ -12,9 +12,9 @@ import secrets
 from collections.abc import Sequence
 
 from serving.ledger import outcomes
-from serving.ledger.database import Connection, texts
-from serving.ledger.errors import LedgerError
-from serving.ledger.types import DAY
+from serving.ledger.database import texts
+from serving.ledger.types import DAY, LedgerError
+from serving.ledger.views import Look
 
 ERASED = "erased-"
 """What the names begin with that lead nowhere."""
@@ -78,19 +78,20 @@ _PURGE = tuple(
 )
 
 
-def erase(connection: Connection, customer_id: str, now: float) -> int:
-    """Forgets a customer; how many decisions were emptied. Contacts not yet sent are cancelled first."""
-    outcomes.cancel_unsent(connection, customer_id, now)
+def erase(tx: Look, customer_id: str) -> int:
+    """Forgets a customer and keeps the money right; how many decisions were emptied. Contacts not yet
+    sent are cancelled first."""
+    outcomes.cancel_unsent(tx, customer_id)
     nobody = f"{ERASED}{secrets.token_hex(16)}"
-    connection.run(_RENAME_CONTACTS, nobody, customer_id)
-    connection.run(_RENAME_ASSIGNMENTS, nobody, customer_id)
-    emptied = connection.run(_EMPTY, nobody, customer_id)
+    tx.run(_RENAME_CONTACTS, nobody, customer_id)
+    tx.run(_RENAME_ASSIGNMENTS, nobody, customer_id)
+    emptied = tx.run(_EMPTY, nobody, customer_id)
     for statement in _DROP:
-        connection.run(statement, customer_id)
+        tx.run(statement, customer_id)
     return emptied
 
 
-def past_retention(connection: Connection, now: float, retention_days: float, limit: int) -> list[str]:
+def past_retention(look: Look, retention_days: float, limit: int) -> list[str]:
     """Ids of at most about `limit` decisions that may be purged; reading only, since it looks at all that are old.
 
     Raises LedgerError for a period shorter than the rules on contacts look back.
@@ -100,41 +101,39 @@ def past_retention(connection: Connection, now: float, retention_days: float, li
             f"retention is {retention_days:g} days; allowed: {SHORTEST_RETENTION_DAYS} or more, since cooldown, "
             "fatigue and running offers look back"
         )
-    cutoff = now - retention_days * DAY
+    cutoff = look.now - retention_days * DAY
     found: list[str] = []
-    for (campaign,) in connection.rows(_CAMPAIGNS):
+    for (campaign,) in look.rows(_CAMPAIGNS):
         if len(found) < limit:
-            found += [row[0] for row in connection.rows(_OLD, campaign, cutoff, cutoff, cutoff, now, limit)]
+            found += [row[0] for row in look.rows(_OLD, campaign, cutoff, cutoff, cutoff, look.now, limit)]
     return found
 
 
-def people_past_retention(
-    connection: Connection, now: float, retention_days: float, limit: int
-) -> list[tuple[str, str, str]]:
+def people_past_retention(look: Look, retention_days: float, limit: int) -> list[tuple[str, str, str]]:
     """(table, customer, campaign or reference) of at most `limit` rows of each table that tell of no campaign any more.
 
     Reading only, as `past_retention`, after which it is asked.
     """
-    cutoff = now - retention_days * DAY
+    cutoff = look.now - retention_days * DAY
     old = {
-        "assignments": connection.rows(_DRAWN_OLD, cutoff, limit),
-        "revenues": connection.rows(_PAID_OLD, cutoff, cutoff, cutoff, limit),
+        "assignments": look.rows(_DRAWN_OLD, cutoff, limit),
+        "revenues": look.rows(_PAID_OLD, cutoff, cutoff, cutoff, limit),
     }
     return [(table, customer, other) for table, rows in old.items() for customer, other in rows]
 
 
-def forget(connection: Connection, rows: Sequence[tuple[str, str, str]]) -> None:
+def forget(tx: Look, rows: Sequence[tuple[str, str, str]]) -> None:
     """Deletes rows that `people_past_retention` found: a campaign that is over draws nobody again."""
     for table, customer, other in rows:
-        connection.run(_FORGET[table], customer, other)
+        tx.run(_FORGET[table], customer, other)
 
 
-def purge(connection: Connection, ids: Sequence[str], now: float, retention_days: float) -> int:
-    """Deletes those of `ids` that may still be purged; how many it deleted."""
-    cutoff = now - retention_days * DAY
-    old = texts(row[0] for row in connection.rows(_STILL_OLD, texts(ids), cutoff, cutoff, cutoff, now))
-    connection.run(_KEEP_MONEY, old)
+def purge(tx: Look, ids: Sequence[str], retention_days: float) -> int:
+    """Deletes those of `ids` that are past the retention period and keeps the money right; how many."""
+    cutoff = tx.now - retention_days * DAY
+    old = texts(row[0] for row in tx.rows(_STILL_OLD, texts(ids), cutoff, cutoff, cutoff, tx.now))
+    tx.run(_KEEP_MONEY, old)
     deleted = 0
     for statement in _PURGE:
-        deleted = connection.run(statement, old)
+        deleted = tx.run(statement, old)
     return deleted

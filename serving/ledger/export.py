@@ -26,8 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retentionjax.evaluation.off_policy.ledger_file import SCHEMA
-from serving.ledger.database import Connection, Row
+from serving.ledger.database import Row
 from serving.ledger.types import DAY, MICROS
+from serving.ledger.views import Look
 
 REWARD_DAYS = 30
 _ROWS_A_GROUP = 20_000
@@ -65,13 +66,13 @@ class Course:
     offer_days: int
 
 
-def export(connection: Connection, path: os.PathLike[str], now: float) -> int:
+def export(look: Look, path: os.PathLike[str]) -> int:
     """Writes the table to `path`, which the caller puts in place; how many rows."""
     count = 0
-    rows = _with_next(connection.stream(_DECISIONS))
+    rows = _with_next(look.stream(_DECISIONS))
     with pq.ParquetWriter(os.fspath(path), SCHEMA, compression="zstd") as writer:
         while group := list(islice(rows, _ROWS_A_GROUP)):
-            writer.write_batch(_batch(group, now))
+            writer.write_batch(_batch(group, look.now))
             count += len(group)
     return count
 

@@ -1,160 +1,122 @@
 """The ledger as the service sees it: transactions that write, one at a time, and readers beside them."""
 
 import contextlib
+import json
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from retentionjax import storage
-from retentionjax.decide.variants import Variant
-from serving.ledger import administration, erasure, migrating, opening, outcomes, recording, wordings
-from serving.ledger.database import Connection, Source
-from serving.ledger.errors import LedgerError, LedgerUnavailable
+from serving.ledger import administration, erasure, opening, outcomes, wordings
+from serving.ledger.database import Connection, Source, texts
+from serving.ledger.outcomes import AT_ONCE
 from serving.ledger.reader import Reader
 from serving.ledger.types import (
-    RESERVATION_DAYS,
-    ApiKey,
-    Campaign,
+    DAY,
+    IDEMPOTENCY_SECONDS,
     Clock,
-    ConsentStatus,
+    CooldownBroken,
     DecisionRow,
-    KillSwitch,
-    Outcome,
-    OutcomeResult,
-    Role,
-    Slots,
+    HoldoutBroken,
+    LedgerError,
+    LedgerUnavailable,
     Stored,
 )
-from serving.ledger.wordings import VariantState
+from serving.ledger.views import CampaignView, CustomerView
 
-AT_ONCE = 50
-"""Rows that one transaction of housekeeping changes: few enough for it to take no more than milliseconds."""
 _PURGED_A_LOOK = 20_000
 _IDLE_READERS = 8  # connections kept open between reads
+
+_ANSWERED = """
+    SELECT idempotency_key, decided_at, request_digest, decision_id, response FROM decisions
+    WHERE idempotency_key IS NOT NULL AND idempotency_key IN (SELECT value FROM json_each(?))"""
+_FORGET_KEY = "UPDATE decisions SET idempotency_key = NULL, request_digest = NULL WHERE decision_id = ?"
+_EXECUTE = """
+    UPDATE contacts SET planned = 0
+    WHERE planned = 1 AND due_at <= ? AND customer_id IN (SELECT value FROM json_each(?))"""
+_PENDING = """
+    SELECT customer_id FROM contacts WHERE planned = 1 AND customer_id IN (SELECT value FROM json_each(?)) LIMIT 1"""
+_RESERVE = "UPDATE campaigns SET reserved_micros = reserved_micros + ? WHERE campaign_id = ?"
+_DECISION = (
+    "decision_id", "customer_id", "campaign_id", "decided_at", "day", "channel", "action", "offer", "delay", "send_at",
+    "mask", "observation", "propensities", "churn_probability", "baseline_churn_probability", "accept_probability",
+    "monthly_charge", "bundle_id", "policy_version", "rules_version", "slot", "degradations", "executed",
+    "message_json", "response", "idempotency_key", "request_digest", "basis",
+)  # fmt: skip
+_BASELINES = """
+    INSERT INTO baselines (customer_id, campaign_id, churn_probability)
+    SELECT customer_id, campaign_id, baseline_churn_probability FROM decisions
+    WHERE baseline_churn_probability IS NOT NULL AND decision_id IN (SELECT value FROM json_each(?))
+    ON CONFLICT (customer_id, campaign_id) DO NOTHING"""
+_CONTACT = (
+    "decision_id", "customer_id", "campaign_id", "channel", "offer", "send_at", "send_day", "due_at", "planned",
+    "state", "contact_cost_micros", "offer_cost_micros", "reserved_micros", "spent_micros", "offer_days", "effect_days",
+    "amount_micros", "pilot", "variant_id", "variant_propensity",
+)  # fmt: skip
+_ASSIGNMENT = (
+    "campaign_id", "customer_id", "arm", "pilot_arm", "propensity", "assigned_at", "design", "acted_at",
+)  # fmt: skip
+_ACTED = "UPDATE assignments SET acted_at = ? WHERE customer_id = ? AND campaign_id = ? AND acted_at IS NULL"
 
 
 class Transaction(Reader):
     """Writing, alone in the whole database; what it reads stays true until it ends."""
 
+    put_campaign, set_consent = administration.put_campaign, administration.set_consent
+    set_time_zone, set_kill_switch = administration.set_time_zone, administration.set_kill_switch
+    create_key, revoke_key = administration.create_key, administration.revoke_key
+    used_keys, end_session = administration.used_keys, administration.end_session
+    set_slots, changed = administration.set_slots, administration.changed
+    touch, lease = administration.touch, administration.lease
+    outcome, expire, sent = outcomes.apply, outcomes.expire, outcomes.sent
+    erase, purge, forget = erasure.erase, erasure.purge, erasure.forget
+    propose_variants, decide_variant = wordings.propose, wordings.decide
+
     def idempotent(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
-        """What those of `keys` (API key id, Idempotency-Key) were answered in the last 24 h; the rest are free."""
-        return recording.idempotent(self._connection, keys, self.now)
+        """What those of `keys` (API key id, Idempotency-Key) were answered that are not older than 24 h.
+
+        Older ones are forgotten, so that they can be used again.
+        """
+        if not keys:
+            return {}
+        wanted, since = {_key(*key): key for key in keys}, self.now - IDEMPOTENCY_SECONDS
+        rows = self.rows(_ANSWERED, texts(wanted))
+        stale = [(decision_id,) for _, at, _, decision_id, _ in rows if at <= since]
+        if stale:
+            self.many(_FORGET_KEY, stale)
+        return {wanted[key]: Stored(*answer) for key, at, *answer in rows if at > since}
 
     def record(self, rows: Sequence[DecisionRow]) -> None:
-        """Writes decisions with their contacts, reservations, keys and arms; raises as `recording.record` does, and
-        what it raises must pass, so that the transaction is rolled back."""
-        self._know([row.campaign_id for row in rows])
-        pairs = {(row.customer_id, row.campaign_id) for row in rows if row.campaign_id in self._campaigns}
-        if unseen := pairs - self._seen.keys():
+        """Writes decisions: the row, the contact, the reservation and the Idempotency-Key together or not at all, and
+        with a customer's first one in a campaign the arm that she was drawn to.
+
+        Raises BudgetExceeded, CooldownBroken or DuplicateRecord where the database's own rules say no, HoldoutBroken
+        for a contact to a customer whom its campaign holds out, and LedgerError for a row that contradicts itself;
+        what it raises must pass, so that the transaction is rolled back.
+        """
+        known, seen = self._known(row.campaign_id for row in rows), self._seen
+        pairs = dict.fromkeys((row.customer_id, row.campaign_id) for row in rows)
+        if unseen := [pair for pair in pairs if pair not in seen]:
             self.customers([pair[0] for pair in unseen], [pair[1] for pair in unseen], self.now)
-        recording.record(self._connection, rows, self._campaigns, self._seen)
-        self._seen.clear()  # they have decisions now
-
-    def propose_variants(
-        self, variants: Sequence[Variant], rules_version: str, who: str, *, approver: str | None = None
-    ) -> int:
-        """Keeps wordings for somebody to decide about; how many of them are new.
-
-        An `approver` approves at once those that nobody has decided about.
-        """
-        new = wordings.propose(self._connection, variants, rules_version, who, self.now)
-        if approver is not None:
-            for each in variants:
-                self.decide_variant(each.id, "approved", approver, was="proposed")
-        return new
-
-    def decide_variant(self, variant_id: str, state: VariantState, who: str, was: VariantState | None = None) -> bool:
-        """Approves, refuses or retires a wording, and remembers who; nothing where it is no longer in the state `was`.
-
-        Raises LedgerError if there is none of that id.
-        """
-        decided = wordings.decide(self._connection, variant_id, state, who, self.now, was)
-        if decided:
-            self.changed(who, f"variant {variant_id}", state)
-        return decided
-
-    def outcome(self, rows: Sequence[Outcome]) -> list[OutcomeResult]:
-        """Applies outcomes in the order given, by the rules of `outcomes`; one result for each."""
-        return outcomes.apply(self._connection, rows, self.now)
-
-    def expire(self, now: float, *, reservation_days: float = RESERVATION_DAYS, limit: int = AT_ONCE) -> int:
-        """Releases at most `limit` reservations of contacts sent longer ago without an answer; how many."""
-        return outcomes.expire(self._connection, now, reservation_days, limit)
-
-    def put_campaign(self, campaign: Campaign) -> None:
-        """Makes or changes a campaign. Raises BudgetExceeded for a budget below what is spent and reserved."""
-        administration.put_campaign(self._connection, campaign, self.now)
-        self._campaigns.pop(campaign.campaign_id, None)
-
-    def set_consent(self, customer_id: str, channel: str, status: ConsentStatus, *, source: str) -> int:
-        """Consent given or taken back now; contacts not yet sent are cancelled unless granted. Micros given back."""
-        return administration.set_consent(self._connection, customer_id, channel, status, source, self.now)
-
-    def set_time_zone(self, customer_id: str, time_zone: str | None) -> None:
-        """Remembers a customer's IANA time zone, which the caller has checked."""
-        administration.set_time_zone(self._connection, customer_id, time_zone)
-
-    def set_kill_switch(self, value: KillSwitch) -> None:
-        """Sets the kill switch."""
-        administration.set_kill_switch(self._connection, value, self.now)
-
-    def set_slots(self, value: Slots) -> None:
-        """Sets which bundles serve."""
-        administration.set_slots(self._connection, value, self.now)
-
-    def create_key(self, name: str, role: Role) -> tuple[ApiKey, str]:
-        """A new API key, and its token, which is kept nowhere."""
-        return administration.create_key(self._connection, name, role, self.now)
-
-    def revoke_key(self, key_id: str) -> None:
-        """Ends an API key. Raises LedgerError if there is none of that id."""
-        administration.revoke_key(self._connection, key_id, self.now)
-
-    def used_keys(self, used: Mapping[str, float]) -> None:
-        """Remembers when API keys were used last."""
-        administration.used_keys(self._connection, used)
-
-    def touch(self) -> None:
-        """Writes something that means nothing: whether the ledger takes writes shows when the transaction ends."""
-        administration.touch(self._connection, self.now)
-
-    def erase(self, customer_id: str) -> int:
-        """Forgets a customer and keeps the money right; how many decisions were emptied."""
-        return erasure.erase(self._connection, customer_id, self.now)
-
-    def purge(self, ids: Sequence[str], retention_days: float) -> int:
-        """Deletes those of `ids` that are past the retention period and keeps the money right; how many."""
-        return erasure.purge(self._connection, ids, self.now, retention_days)
-
-    def forget(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """Deletes what tells of customers and of no campaign any more (`Reader.people_past_retention`)."""
-        erasure.forget(self._connection, rows)
-
-    def sent(self, decision_ids: Sequence[str]) -> int:
-        """Remembers that contacts were sent now; how many of them had not been."""
-        return outcomes.sent(self._connection, decision_ids, self.now)
-
-    def lease(self, name: str, holder: str, seconds: float) -> bool:
-        """Whether `holder` alone may do what `name` says, for so long from now."""
-        return administration.lease(self._connection, name, holder, seconds, self.now)
-
-    def end_session(self, session: str, ends_at: float) -> None:
-        """Ends a console session that would have lasted until `ends_at`; forgets those that are over by now."""
-        administration.end_session(self._connection, session, ends_at, self.now)
-
-    def changed(self, who: str, what: str, value: str) -> None:
-        """Remembers who set what."""
-        administration.changed(self._connection, who, what, value, self.now)
+        for row in rows:
+            _check(row, seen[row.customer_id, row.campaign_id])
+        contacts = [row for row in rows if row.executed and row.send_at is not None]
+        if contacts:
+            _reserve(self, contacts)
+        self.insert("decisions", _DECISION, [_decision(row) for row in rows])
+        _first(self, rows, known, seen)
+        if contacts:
+            self.insert("contacts", _CONTACT, [_contact(row, known[row.campaign_id]) for row in contacts])
+        seen.clear()  # they have decisions now
 
 
 class Ledger:
     """An open ledger; threads may share it. See `open`."""
 
     def __init__(self, source: Source, clock: Clock, wait_seconds: float) -> None:
-        self._source = source
-        self._clock = clock
-        self._wait_seconds = wait_seconds
+        self._source, self._clock, self._wait_seconds = source, clock, wait_seconds
         self._writing = threading.Lock()
         self._writer = source.writer()
         self._idle: list[Connection] = []
@@ -174,7 +136,7 @@ class Ledger:
         """Opens a database, brought to this program's schema. Raises as `open`."""
         ledger = cls(source, clock, wait_seconds)
         try:
-            migrating.migrate(ledger._writer)
+            opening.migrate(ledger._writer)
         except BaseException:
             ledger.close()
             raise
@@ -222,14 +184,14 @@ class Ledger:
         from serving.ledger import export  # reads tables and models, which no other command on a ledger needs
 
         with self.read() as reader, storage.new_file(path) as partial:
-            return export.export(reader._connection, partial, reader.now)  # noqa: SLF001 - its own
+            return export.export(reader, partial)
 
     def export_company(self, folder: str | os.PathLike[str], campaign_id: str, what: Sequence[str]) -> dict[str, int]:
         """Writes a campaign as files that company.yaml reads; how many rows each has. See `company_files`."""
         from serving.ledger import company_files  # reads numpy, which no other command on a ledger needs
 
         with self.read() as reader:
-            return company_files.export(reader._connection, storage.as_path(folder), campaign_id, what)  # noqa: SLF001
+            return company_files.export(reader, storage.as_path(folder), campaign_id, what)
 
     def expire(self, reservation_days: float) -> int:
         """Releases all reservations of contacts sent so long ago without an answer; how many."""
@@ -304,3 +266,135 @@ class Ledger:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise LedgerError("the ledger is closed")
+
+
+# --- decisions as rows ---------------------------------------------------------------------------------------------
+
+
+def _key(key_id: str, key: str) -> str:
+    """Whose key it is and the key in one column; an API key's id has no colon."""
+    return f"{key_id}:{key}"
+
+
+def _first(
+    tx: Transaction,
+    rows: Sequence[DecisionRow],
+    known: Mapping[str, CampaignView],
+    seen: Mapping[tuple[str, str], CustomerView],
+) -> None:
+    """Writes what is remembered of a customer's first decision in a campaign: her score, and the arm she was drawn to;
+    and of a pilot's that the arm was carried out."""
+    # A shadow must leave no trace in what the active bundle sees; where the models failed there is no score.
+    first: list[str] = []
+    drawn: dict[tuple[str, str], DecisionRow] = {}
+    acted: list[DecisionRow] = []
+    for row in rows:
+        if row.executed:
+            view = seen[pair := (row.customer_id, row.campaign_id)]
+            if view.baseline_churn_probability is None:
+                first.append(row.decision_id)
+            if not view.assignment.recorded:
+                drawn[pair] = row
+            elif row.pilot:
+                acted.append(row)
+    if first:
+        tx.run(_BASELINES, texts(first))
+    if drawn:
+        made = [_assignment(row, seen[pair], known[row.campaign_id]) for pair, row in drawn.items()]
+        tx.insert("assignments", _ASSIGNMENT, made)
+    if acted:
+        tx.many(_ACTED, [(row.decided_at, row.customer_id, row.campaign_id) for row in acted])
+
+
+def _check(row: DecisionRow, view: CustomerView) -> None:
+    where = f"decision {row.decision_id}"
+    if row.executed == (row.slot == "shadow"):
+        raise LedgerError(f"{where}: slot {row.slot} with executed {row.executed}; shadow alone is not executed")
+    if (row.action == 0) != (row.send_at is None):
+        raise LedgerError(f"{where}: action {row.action} with send_at {row.send_at}; a contact alone has a time")
+    contact = row.executed and row.send_at is not None
+    if contact and view.assignment.arm.group == "holdout":
+        raise HoldoutBroken(f"{where}: the campaign holds the customer out")
+    if not (0 <= row.contact_cost_micros <= row.reserve_micros if contact else row.reserve_micros == 0):
+        raise LedgerError(
+            f"{where}: reserve_micros {row.reserve_micros}, contact_cost_micros {row.contact_cost_micros}; a contact "
+            "reserves its own cost and the offer's, anything else 0"
+        )
+    if row.send_at is not None and row.send_at < row.decided_at:
+        raise LedgerError(f"{where}: send_at {row.send_at} is before decided_at {row.decided_at}")
+
+
+def _reserve(tx: Transaction, contacts: Sequence[DecisionRow]) -> None:
+    """Takes the money, after the look at who has a contact pending, which no index can express."""
+    customers = texts(row.customer_id for row in contacts)
+    tx.run(_EXECUTE, max(row.decided_at for row in contacts), customers)
+    if tx.rows(_PENDING, customers):
+        raise CooldownBroken("the customer has a contact pending already")
+    amounts: Counter[str] = Counter()
+    for row in contacts:
+        amounts[row.campaign_id] += row.reserve_micros
+    tx.many(_RESERVE, [(amount, campaign) for campaign, amount in sorted(amounts.items())])
+
+
+def _decision(row: DecisionRow) -> tuple[object, ...]:
+    return (
+        row.decision_id,
+        row.customer_id,
+        row.campaign_id,
+        row.decided_at,
+        row.day,
+        row.channel,
+        row.action,
+        row.offer,
+        row.delay,
+        row.send_at,
+        row.mask,
+        row.observation,
+        row.propensities,
+        row.churn_probability,
+        row.baseline_churn_probability,
+        row.accept_probability,
+        row.monthly_charge,
+        row.bundle_id,
+        row.policy_version,
+        row.rules_version,
+        row.slot,
+        json.dumps(row.degradations) if row.degradations else "[]",
+        int(row.executed),
+        row.message_json,
+        row.response,
+        *((_key(*row.idempotency[:2]), row.idempotency[2]) if row.idempotency else (None, None)),
+        row.basis,
+    )
+
+
+def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
+    send_at = row.send_at if row.send_at is not None else row.decided_at
+    send_day = campaign.day(send_at)
+    return (
+        row.decision_id,
+        row.customer_id,
+        row.campaign_id,
+        row.channel,
+        row.offer,
+        send_at,
+        send_day,
+        campaign.starts_at + send_day * DAY,
+        int(send_day > campaign.day(row.decided_at)),
+        "reserved",
+        row.contact_cost_micros,
+        row.reserve_micros - row.contact_cost_micros,
+        row.reserve_micros,
+        0,
+        row.offer_days,
+        row.effect_days,
+        row.amount_micros,
+        int(row.pilot),
+        row.variant_id,
+        row.variant_propensity,
+    )
+
+
+def _assignment(row: DecisionRow, view: CustomerView, campaign: CampaignView) -> tuple[object, ...]:
+    acted_at = row.decided_at if row.pilot else None
+    return (row.campaign_id, row.customer_id, *view.assignment.arm, row.decided_at, campaign.design, acted_at)

@@ -19,9 +19,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from serving.ledger.database import Connection, texts
-from serving.ledger.types import DAY, Outcome, OutcomeKind, OutcomeResult, OutcomeStatus
+from serving.ledger.database import texts
+from serving.ledger.types import DAY, RESERVATION_DAYS, Outcome, OutcomeKind, OutcomeResult, OutcomeStatus
+from serving.ledger.views import Look
 
+AT_ONCE = 50
+"""Rows that one transaction of housekeeping changes: few enough for it to take no more than milliseconds."""
 CLOCK_SKEW = 300.0  # seconds by which a caller's clock may be ahead of ours
 
 _DECISIONS = """
@@ -93,16 +96,16 @@ class _Reported:
     seen: set[tuple[str, OutcomeKind]] = field(default_factory=set)
 
 
-def apply(connection: Connection, outcomes: Sequence[Outcome], now: float) -> list[OutcomeResult]:
-    """Applies outcomes in the order given; one result for each."""
+def apply(tx: Look, outcomes: Sequence[Outcome]) -> list[OutcomeResult]:
+    """Applies outcomes in the order given, by the rules above; one result for each."""
     ids = texts(dict.fromkeys(each.decision_id for each in outcomes if each.decision_id is not None))
     known = _Reported(
-        {row[0]: _Decision(*row) for row in connection.rows(_DECISIONS, ids)},
-        {(row[0], row[1]) for row in connection.rows(_REPORTED, ids)},
+        {row[0]: _Decision(*row) for row in tx.rows(_DECISIONS, ids)},
+        {(row[0], row[1]) for row in tx.rows(_REPORTED, ids)},
     )
     results = []
     for outcome in outcomes:
-        effect = _of_customer(connection, outcome, now) or _one(connection, outcome, known, now)
+        effect = _of_customer(tx, outcome) or _one(tx, outcome, known)
         results.append(
             OutcomeResult(
                 outcome.decision_id,
@@ -116,72 +119,70 @@ def apply(connection: Connection, outcomes: Sequence[Outcome], now: float) -> li
         )
         if outcome.decision_id is not None and effect.status in ("applied", "ignored"):
             known.seen.add((outcome.decision_id, outcome.kind))
-            at = min(outcome.at, now)
-            connection.run(_OUTCOME, outcome.decision_id, outcome.kind, at, now, effect.status)
+            at = min(outcome.at, tx.now)
+            tx.run(_OUTCOME, outcome.decision_id, outcome.kind, at, tx.now, effect.status)
     return results
 
 
-def expire(connection: Connection, now: float, reservation_days: float, limit: int) -> int:
-    """Gives back the discounts of at most `limit` contacts unanswered for so long; how many contacts that were."""
-    overdue = connection.rows(_OVERDUE, now - reservation_days * DAY, limit)
+def expire(tx: Look, now: float, *, reservation_days: float = RESERVATION_DAYS, limit: int = AT_ONCE) -> int:
+    """Releases at most `limit` reservations of contacts sent longer ago without an answer; how many."""
+    overdue = tx.rows(_OVERDUE, now - reservation_days * DAY, limit)
     money: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for _, campaign, reserved, spent in overdue:
         money[campaign][0] += reserved
         money[campaign][1] += spent
     if overdue:
-        connection.many(_MONEY, [(*amounts, campaign) for campaign, amounts in sorted(money.items())])
-        connection.many(_EXPIRE, [(row[0],) for row in overdue])
+        tx.many(_MONEY, [(*amounts, campaign) for campaign, amounts in sorted(money.items())])
+        tx.many(_EXPIRE, [(row[0],) for row in overdue])
     return len(overdue)
 
 
-def sent(connection: Connection, decision_ids: Sequence[str], now: float) -> int:
-    """Remembers that contacts were sent; how many of them had not been."""
-    return connection.many(_SENT, [(now, each) for each in dict.fromkeys(decision_ids)])
+def sent(tx: Look, decision_ids: Sequence[str]) -> int:
+    """Remembers that contacts were sent now; how many of them had not been."""
+    return tx.many(_SENT, [(tx.now, each) for each in dict.fromkeys(decision_ids)])
 
 
-def cancel_unsent(connection: Connection, customer_id: str, now: float, channel: str | None = None) -> int:
+def cancel_unsent(tx: Look, customer_id: str, channel: str | None = None) -> int:
     """Cancels the customer's contacts not yet sent, by `channel` or all; the micros given back."""
-    rows = [row for row in connection.rows(_UNSENT, customer_id, now) if channel in (None, row[2])]
+    rows = [row for row in tx.rows(_UNSENT, customer_id, tx.now) if channel in (None, row[2])]
     for decision_id, campaign_id, _, reserved in rows:
-        connection.run(_CANCEL, decision_id)
-        connection.run(_MONEY, reserved, 0, campaign_id)
+        tx.run(_CANCEL, decision_id)
+        tx.run(_MONEY, reserved, 0, campaign_id)
     return sum(row[3] for row in rows)
 
 
-def set_consent(
-    connection: Connection, customer_id: str, channel: str, status: str, at: float, source: str, now: float
-) -> int:
+def record_consent(tx: Look, customer_id: str, channel: str, status: str, at: float, source: str) -> int:
     """Writes consent; what is not granted cancels the channel's contacts not yet sent. The micros given back."""
-    connection.run(_SET_CONSENT, customer_id, channel, status, at, source)
-    return 0 if status == "granted" else cancel_unsent(connection, customer_id, now, channel)
+    tx.run(_SET_CONSENT, customer_id, channel, status, at, source)
+    return 0 if status == "granted" else cancel_unsent(tx, customer_id, channel)
 
 
-def _of_customer(connection: Connection, outcome: Outcome, now: float) -> _Effect | None:
+def _of_customer(tx: Look, outcome: Outcome) -> _Effect | None:
     """What follows from an outcome of a customer; None for one of a decision."""
-    customer, at = outcome.customer_id, min(outcome.at, now)
+    customer, at = outcome.customer_id, min(outcome.at, tx.now)
     if customer is None:
         return None
-    if outcome.at > now + CLOCK_SKEW:
+    if outcome.at > tx.now + CLOCK_SKEW:
         return _Effect("refused", "it lies in the future")
     if outcome.kind == "revenue":
-        before = connection.rows(_REVENUE, customer, outcome.reference)
+        before = tx.rows(_REVENUE, customer, outcome.reference)
         if before:
             same = before[0][0] == outcome.amount_micros
             return _Effect("duplicate") if same else _Effect("refused", "the reference has another amount already")
-        connection.run(_ADD_REVENUE, customer, outcome.reference, at, now, outcome.amount_micros)
+        tx.run(_ADD_REVENUE, customer, outcome.reference, at, tx.now, outcome.amount_micros)
         return _Effect("applied")
-    churned_at, observed_until = next(iter(connection.rows(_KNOWN, customer)), (None, None))
+    churned_at, observed_until = next(iter(tx.rows(_KNOWN, customer)), (None, None))
     if outcome.kind == "churned":
-        return _Effect("duplicate") if at == churned_at else _churned(connection, customer, at, now)
+        return _Effect("duplicate") if at == churned_at else _churned(tx, customer, at)
     if churned_at is not None and churned_at < at:
         return _Effect("refused", "the customer had left by then")
     if observed_until is not None and observed_until >= at:
         return _Effect("duplicate") if observed_until == at else _Effect("ignored", "a later moment is known already")
-    connection.run(_KEPT, customer, at)
+    tx.run(_KEPT, customer, at)
     return _Effect("applied")
 
 
-def _one(connection: Connection, outcome: Outcome, known: _Reported, now: float) -> _Effect:
+def _one(tx: Look, outcome: Outcome, known: _Reported) -> _Effect:
     decision = known.decisions.get(outcome.decision_id or "")
     if decision is None:
         return _Effect("unknown_decision", "there is no such decision")
@@ -189,24 +190,24 @@ def _one(connection: Connection, outcome: Outcome, known: _Reported, now: float)
         return _Effect("duplicate")
     if outcome.at < decision.decided_at:
         return _Effect("refused", "it happened before the decision was made")
-    if outcome.at > now + CLOCK_SKEW:
+    if outcome.at > tx.now + CLOCK_SKEW:
         return _Effect("refused", "it lies in the future")
-    at = min(outcome.at, now)
+    at = min(outcome.at, tx.now)
     if outcome.kind == "churned":
-        return _churned(connection, decision.customer_id, at, now)
+        return _churned(tx, decision.customer_id, at)
     if outcome.kind == "opted_out":
-        return _opted_out(connection, decision, at, now)
-    contact = connection.rows(_CONTACT, decision.decision_id)
+        return _opted_out(tx, decision, at)
+    contact = tx.rows(_CONTACT, decision.decision_id)
     if not contact:
         return _Effect("refused", "the decision made no contact")
     state, contact_cost, offer_cost, send_at = contact[0]
     if outcome.kind == "accepted":
-        return _accepted(connection, decision, at, state, contact_cost, offer_cost, send_at)
-    return _declined(connection, decision, state, contact_cost, offer_cost)
+        return _accepted(tx, decision, at, state, contact_cost, offer_cost, send_at)
+    return _declined(tx, decision, state, contact_cost, offer_cost)
 
 
 def _accepted(
-    connection: Connection,
+    tx: Look,
     decision: _Decision,
     at: float,
     state: str,
@@ -216,51 +217,50 @@ def _accepted(
 ) -> _Effect:
     if state == "cancelled":
         return _Effect("refused", "the contact was cancelled before it was sent")
-    churned_at = _churned_at(connection, decision.customer_id)
+    churned_at = _churned_at(tx, decision.customer_id)
     if churned_at is not None and churned_at < at:
         return _Effect("refused", "the customer had left by then")
     full = contact_cost + offer_cost
     if state == "reserved":
-        connection.run(_MONEY, full, full, decision.campaign_id)
-        connection.run(_SETTLE, "accepted", full, at, decision.decision_id)
+        tx.run(_MONEY, full, full, decision.campaign_id)
+        tx.run(_SETTLE, "accepted", full, at, decision.decision_id)
         return _Effect("applied", committed_micros=full)
-    if connection.rows(_LATER_CONTACT, decision.customer_id, decision.campaign_id, send_at):
+    if tx.rows(_LATER_CONTACT, decision.customer_id, decision.campaign_id, send_at):
         return _Effect(
             "refused", "it comes after the reservation was given back, and a later contact replaced the offer"
         )
-    if connection.rows(_LEFT, decision.campaign_id)[0][0] < offer_cost:
+    if tx.rows(_LEFT, decision.campaign_id)[0][0] < offer_cost:
         return _Effect("refused", "it comes after the reservation was given back, and the campaign's budget is used up")
-    connection.run(_MONEY, 0, offer_cost, decision.campaign_id)
-    connection.run(_SETTLE, "accepted", full, at, decision.decision_id)
+    tx.run(_MONEY, 0, offer_cost, decision.campaign_id)
+    tx.run(_SETTLE, "accepted", full, at, decision.decision_id)
     return _Effect("applied", "late: the reservation had been given back, and was taken anew", 0, offer_cost)
 
 
-def _declined(connection: Connection, decision: _Decision, state: str, contact_cost: int, offer_cost: int) -> _Effect:
+def _declined(tx: Look, decision: _Decision, state: str, contact_cost: int, offer_cost: int) -> _Effect:
     if state != "reserved":
         return _Effect("ignored", f"the contact is {state} already")
-    connection.run(_MONEY, contact_cost + offer_cost, contact_cost, decision.campaign_id)
-    connection.run(_SETTLE, "declined", contact_cost, None, decision.decision_id)
+    tx.run(_MONEY, contact_cost + offer_cost, contact_cost, decision.campaign_id)
+    tx.run(_SETTLE, "declined", contact_cost, None, decision.decision_id)
     return _Effect("applied", released_micros=offer_cost, committed_micros=contact_cost)
 
 
-def _churned(connection: Connection, customer_id: str, at: float, now: float) -> _Effect:
-    earlier = _churned_at(connection, customer_id)
+def _churned(tx: Look, customer_id: str, at: float) -> _Effect:
+    earlier = _churned_at(tx, customer_id)
     if earlier is not None and earlier <= at:
         return _Effect("ignored", "an earlier time is recorded already")
-    connection.run(_CHURN, customer_id, at)
-    return _Effect("applied", released_micros=cancel_unsent(connection, customer_id, now))
+    tx.run(_CHURN, customer_id, at)
+    return _Effect("applied", released_micros=cancel_unsent(tx, customer_id))
 
 
-def _opted_out(connection: Connection, decision: _Decision, at: float, now: float) -> _Effect:
-    consent = connection.rows(_CONSENT, decision.customer_id, decision.channel)
+def _opted_out(tx: Look, decision: _Decision, at: float) -> _Effect:
+    consent = tx.rows(_CONSENT, decision.customer_id, decision.channel)
     if consent and consent[0][0] == "granted" and consent[0][1] > at:
         return _Effect("ignored", "consent was given again after that")
-    released = set_consent(
-        connection, decision.customer_id, decision.channel, "opted_out", at, f"outcome of {decision.decision_id}", now
-    )
+    source = f"outcome of {decision.decision_id}"
+    released = record_consent(tx, decision.customer_id, decision.channel, "opted_out", at, source)
     return _Effect("applied", released_micros=released)
 
 
-def _churned_at(connection: Connection, customer_id: str) -> float | None:
-    found = connection.rows(_CHURNED_AT, customer_id)
+def _churned_at(tx: Look, customer_id: str) -> float | None:
+    found = tx.rows(_CHURNED_AT, customer_id)
     return found[0][0] if found else None

@@ -5,6 +5,8 @@ after that a break is the caller's to hear of.
 """
 
 import contextlib
+import functools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -12,8 +14,8 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg import errors
 
-from serving.ledger.database import Row, in_postgres, schema_in_postgres
-from serving.ledger.errors import BudgetExceeded, CooldownBroken, DuplicateRecord, LedgerError, LedgerUnavailable
+from serving.ledger.database import Row
+from serving.ledger.types import BudgetExceeded, CooldownBroken, DuplicateRecord, LedgerError, LedgerUnavailable
 
 _LOCK = 0x5265_7465_6E74  # any number that nothing else in the database takes: "Retent"
 _PAGE = 2_000  # rows of a stream fetched at a time
@@ -30,6 +32,21 @@ _UNAVAILABLE = (
     errors.ReadOnlySqlTransaction,  # fail-over: this server is a standby now
     errors.IdleInTransactionSessionTimeout,
 )
+_TYPES = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION", "BLOB": "BYTEA", "STRICT": "", "STRICT, WITHOUT ROWID": ""}
+
+
+@functools.cache
+def in_postgres(statement: str) -> bytes:
+    """`statement` in PostgreSQL's words, parameters in psycopg's."""
+    lists = statement.replace("SELECT value FROM json_each(?)", "SELECT jsonb_array_elements_text(?::jsonb)")
+    return lists.replace("?", "%s").encode()
+
+
+def schema_in_postgres(statement: str) -> bytes:
+    """A statement of a migration in PostgreSQL's words."""
+    return re.sub(
+        r"\b(INTEGER|REAL|BLOB|STRICT(, WITHOUT ROWID)?)\b", lambda match: _TYPES[match[0]], statement
+    ).encode()
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,17 @@
-"""What was recorded, read back: a decision, a customer's ledger, a campaign's spend by day."""
+"""What was recorded, read back: a decision, a customer's ledger, a campaign's spend by day; what followed each
+decision, which monitoring compares with what was predicted; and what came of a campaign's customers, by which its
+effect is measured.
+"""
 
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from retentionjax.decide.draws import Group
 from serving.ledger import administration
-from serving.ledger.database import Connection
-from serving.ledger.types import (
-    ContactRecord,
-    CustomerLedger,
-    DailySpend,
-    DecisionRecord,
-    Drawn,
-    DueContact,
-    Outcome,
-    RecentDecision,
-)
+from serving.ledger.database import Row
+from serving.ledger.types import Consent, Outcome, SlotName
+from serving.ledger.views import Look
 
 _DECISION = """
     SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.day, d.channel, d.action, d.offer, d.delay,
@@ -62,58 +60,302 @@ _DAYS = """
     ) AS days GROUP BY day ORDER BY day"""
 
 
-def decision(connection: Connection, decision_id: str) -> DecisionRecord | None:
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """A recorded decision as it is read back."""
+
+    decision_id: str
+    customer_id: str
+    campaign_id: str
+    decided_at: float
+    day: int
+    channel: str
+    action: int
+    offer: str | None
+    delay: int
+    send_at: float | None
+    contact_state: str | None
+    """reserved · accepted · declined · expired · cancelled; None without a contact."""
+    reserved_micros: int
+    spent_micros: int
+    observation: bytes | None
+    """None once the customer is erased, as are the other facts below that can be None."""
+    mask: bytes | None
+    propensities: bytes | None
+    churn_probability: float | None
+    baseline_churn_probability: float | None
+    accept_probability: float | None
+    monthly_charge: float | None
+    bundle_id: str
+    policy_version: str
+    rules_version: str
+    slot: SlotName
+    degradations: tuple[str, ...]
+    executed: bool
+    message_json: bytes | None
+    response: bytes | None
+    basis: bytes | None
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecentDecision:
+    """A decision in a list."""
+
+    decision_id: str
+    customer_id: str
+    campaign_id: str
+    decided_at: float
+    action: int
+    slot: SlotName
+
+
+@dataclass(frozen=True, slots=True)
+class DueContact:
+    """A contact to be sent now, with consent."""
+
+    decision_id: str
+    customer_id: str
+    campaign_id: str
+    send_at: float
+    time_zone: str | None
+    response: bytes
+    """The decision as it was answered, JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRecord:
+    """One contact in a customer's ledger."""
+
+    decision_id: str
+    campaign_id: str
+    channel: str
+    offer: str
+    send_at: float
+    state: str
+    reserved_micros: int
+    spent_micros: int
+    accepted_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerLedger:
+    """All that the ledger holds of one customer."""
+
+    customer_id: str
+    time_zone: str | None
+    churned_at: float | None
+    observed_until: float | None
+    """Until when it is known that she stayed; None where nobody said."""
+    arms: Mapping[str, Group]
+    """By campaign, what was drawn to decide about her."""
+    revenue_micros: int
+    """All that she was reported to have paid."""
+    consent: tuple[Consent, ...]
+    contacts: tuple[ContactRecord, ...]
+    """Oldest first."""
+    decisions: int
+    """How many, shadow included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """How many customers a campaign has drawn by now."""
+
+    customers: int
+    held_out: int
+    in_pilot: int
+    acted: int
+    """Of the pilot's, whose arm was carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class DailySpend:
+    """One campaign day: of the contacts counted on it, what is spent by now and what is still reserved."""
+
+    day: int
+    contacts: int
+    spent_micros: int
+    reserved_micros: int
+
+
+def decision(look: Look, decision_id: str) -> DecisionRecord | None:
     """A decision with its contact's money and its outcomes; None if there is no such one."""
-    found = connection.rows(_DECISION, decision_id)
+    found = look.rows(_DECISION, decision_id)
     if not found:
         return None
     *plain, degradations, executed, message, response, basis = found[0]
-    outcomes = tuple(Outcome(*row) for row in connection.rows(_OUTCOMES, decision_id))
+    outcomes = tuple(Outcome(*row) for row in look.rows(_OUTCOMES, decision_id))
     fields = [*plain, tuple(json.loads(degradations)), bool(executed), message, response, basis, outcomes]
     return DecisionRecord(*fields)
 
 
-def recent(connection: Connection, limit: int) -> list[RecentDecision]:
+def recent(look: Look, limit: int) -> list[RecentDecision]:
     """The latest decisions about customers that are not erased, newest first."""
-    return [RecentDecision(*row) for row in connection.rows(_RECENT, limit)]
+    return [RecentDecision(*row) for row in look.rows(_RECENT, limit)]
 
 
-def due(connection: Connection, now: float, since: float, limit: int) -> list[DueContact]:
+def due(look: Look, now: float, since: float, limit: int) -> list[DueContact]:
     """Contacts due between `since` and `now`, not reported as sent, of customers who consent and have not left."""
-    return [DueContact(*row) for row in connection.rows(_DUE, since, now, limit)]
+    return [DueContact(*row) for row in look.rows(_DUE, since, now, limit)]
 
 
-def campaign_ids(connection: Connection, limit: int) -> list[str]:
+def campaign_ids(look: Look, limit: int) -> list[str]:
     """The campaigns there are, latest start first."""
-    return [row[0] for row in connection.rows(_CAMPAIGN_IDS, limit)]
+    return [row[0] for row in look.rows(_CAMPAIGN_IDS, limit)]
 
 
-def customer_ledger(connection: Connection, customer_id: str) -> CustomerLedger | None:
+def customer_ledger(look: Look, customer_id: str) -> CustomerLedger | None:
     """All that is held of a customer; None if nothing is."""
-    facts = connection.rows(_CUSTOMER, customer_id)
-    consents = administration.consent(connection, customer_id)
-    decisions = connection.rows(_DECISIONS, customer_id)[0][0]
-    payments, revenue = connection.rows(_REVENUE, customer_id)[0]
+    facts = look.rows(_CUSTOMER, customer_id)
+    consents = administration.consent(look, customer_id)
+    decisions = look.rows(_DECISIONS, customer_id)[0][0]
+    payments, revenue = look.rows(_REVENUE, customer_id)[0]
     if not facts and not consents and not decisions and not payments:
         return None
     time_zone, churned_at, observed_until = facts[0] if facts else (None, None, None)
-    arms = {row[0]: row[1] for row in connection.rows(_ARMS, customer_id)}
-    contacts = tuple(ContactRecord(*row) for row in connection.rows(_CONTACTS, customer_id))
+    arms = {row[0]: row[1] for row in look.rows(_ARMS, customer_id)}
+    contacts = tuple(ContactRecord(*row) for row in look.rows(_CONTACTS, customer_id))
     return CustomerLedger(
         customer_id, time_zone, churned_at, observed_until, arms, revenue, consents, contacts, decisions
     )
 
 
-def daily_answers(connection: Connection, campaign_id: str) -> dict[int, tuple[int, int]]:
+def daily_answers(look: Look, campaign_id: str) -> dict[int, tuple[int, int]]:
     """Campaign day → (accepted, declined) of the contacts sent on it, purged ones left out."""
-    return {day: (accepted, declined) for day, accepted, declined in connection.rows(_ANSWERS, campaign_id)}
+    return {day: (accepted, declined) for day, accepted, declined in look.rows(_ANSWERS, campaign_id)}
 
 
-def daily_spend(connection: Connection, campaign_id: str) -> list[DailySpend]:
+def daily_spend(look: Look, campaign_id: str) -> list[DailySpend]:
     """A campaign's contacts and money by campaign day, days without a contact left out."""
-    return [DailySpend(*row) for row in connection.rows(_DAYS, campaign_id, campaign_id)]
+    return [DailySpend(*row) for row in look.rows(_DAYS, campaign_id, campaign_id)]
 
 
-def assignments(connection: Connection, campaign_id: str) -> Drawn:
+def assignments(look: Look, campaign_id: str) -> Drawn:
     """How many customers a campaign has drawn, and to what."""
-    return Drawn(*connection.rows(_ASSIGNMENTS, campaign_id)[0])
+    return Drawn(*look.rows(_ASSIGNMENTS, campaign_id)[0])
+
+
+_FOLLOWED = """
+    SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.action, d.observation,
+        d.churn_probability, d.accept_probability, d.bundle_id, d.basis, c.state, c.send_at, u.churned_at
+    FROM decisions d
+    LEFT JOIN customers u ON u.customer_id = d.customer_id
+    LEFT JOIN contacts c ON c.decision_id = d.decision_id
+    WHERE d.executed = 1 AND d.observation IS NOT NULL AND d.decided_at >= ?
+    ORDER BY d.customer_id, d.decided_at, d.decision_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One decision and what is known to have come of it; erased customers are left out."""
+
+    decision_id: str
+    customer_id: str
+    campaign_id: str
+    decided_at: float
+    action: int
+    observation: bytes
+    """f32[features], little-endian."""
+    churn_probability: float
+    """Over the risk window, as scored then."""
+    accept_probability: float
+    """Of a contact without an offer, in a calm period."""
+    bundle_id: str
+    basis: bytes | None
+    """JSON: the facts it was made from, among others."""
+    contact_state: str | None
+    """reserved · accepted · declined · expired · cancelled; None without a contact."""
+    send_at: float | None
+    churned_at: float | None
+    """When the customer left; None if that was never reported."""
+
+
+def follow(look: Look, since: float) -> Iterator[Followed]:
+    """Decisions carried out at `since` or later, by customer and time, in constant memory."""
+    for row in look.stream(_FOLLOWED, since):
+        yield Followed(*row)
+
+
+_ASSIGNED = """
+    SELECT a.customer_id, a.arm, a.pilot_arm, a.propensity, a.assigned_at, d.holdout, d.pilot, u.churned_at,
+        u.observed_until, b.churn_probability,
+        (SELECT x.monthly_charge FROM decisions x
+            WHERE x.customer_id = a.customer_id AND x.campaign_id = a.campaign_id AND x.executed = 1
+            ORDER BY x.decided_at, x.decision_id LIMIT 1)
+    FROM assignments a
+    JOIN designs d ON d.campaign_id = a.campaign_id AND d.number = a.design
+    LEFT JOIN customers u ON u.customer_id = a.customer_id
+    LEFT JOIN baselines b ON b.customer_id = a.customer_id AND b.campaign_id = a.campaign_id
+    WHERE a.campaign_id = ? ORDER BY a.customer_id"""
+_MADE = """
+    SELECT c.customer_id, c.offer, c.send_at, c.accepted_at, c.contact_cost_micros, c.offer_cost_micros, c.effect_days,
+        d.churn_probability
+    FROM contacts c JOIN decisions d ON d.decision_id = c.decision_id
+    WHERE c.campaign_id = ? AND c.state <> 'cancelled' AND c.send_at <= ? ORDER BY c.customer_id, c.send_at"""
+_REVENUES = """
+    SELECT r.customer_id, r.happened_at, r.amount_micros FROM revenues r
+    JOIN assignments a ON a.customer_id = r.customer_id AND a.campaign_id = ?
+    WHERE r.happened_at >= a.assigned_at ORDER BY r.customer_id, r.happened_at, r.reference"""
+_PURGED = "SELECT CAST(COALESCE(SUM(contacts), 0) AS BIGINT) FROM purged_spend WHERE campaign_id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedCustomer:
+    """A customer whom a campaign has drawn, and what is known to have come of her; times are UTC epoch seconds."""
+
+    customer_id: str
+    arm: str
+    """policy · holdout · pilot."""
+    pilot_arm: str | None
+    propensity: float
+    assigned_at: float
+    holdout: float
+    """Share held out, in the design she was drawn under."""
+    pilot: str | None
+    """That design's pilot as JSON."""
+    churned_at: float | None
+    observed_until: float | None
+    """Until when it is known that she stayed."""
+    churn_probability: float | None
+    """First score in this campaign."""
+    monthly_charge: float | None
+    """At the first decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeContact:
+    """A contact that is past and was not cancelled."""
+
+    customer_id: str
+    offer: str
+    send_at: float
+    accepted_at: float | None
+    contact_cost_micros: int
+    offer_cost_micros: int
+    """Of the offer in full; owed once accepted."""
+    effect_days: int
+    churn_probability: float | None
+    """As scored when it was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRecord:
+    """All rows of one campaign, by customer."""
+
+    customers: tuple[AssignedCustomer, ...]
+    contacts: tuple[MadeContact, ...]
+    revenues: tuple[Row, ...]
+    """(customer, when, micros), from the assignment on."""
+    purged_contacts: int = 0
+    """Deleted past the retention period."""
+
+
+def campaign_record(look: Look, campaign_id: str) -> CampaignRecord:
+    """All that is known of a campaign's customers, by which its effect is measured; contacts up to now."""
+    return CampaignRecord(
+        tuple(AssignedCustomer(*row) for row in look.stream(_ASSIGNED, campaign_id)),
+        tuple(MadeContact(*row) for row in look.stream(_MADE, campaign_id, look.now)),
+        tuple(look.stream(_REVENUES, campaign_id)),
+        look.rows(_PURGED, campaign_id)[0][0],
+    )

@@ -1,16 +1,16 @@
-"""What goes into the ledger and what comes out of it. Money is whole micro-dollars, time UTC epoch seconds.
+"""What goes into the ledger and what comes out of it, and what it refuses. Money is whole micro-dollars, time
+UTC epoch seconds.
 
 A *contact* is a message to a customer: planned by a decision for a moment `send_at`, and counted on the campaign day
 of that moment, floor((send_at − starts_at)/86400). It is *executed* from that day on and *pending* before it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-
-from retentionjax.decide.draws import Arm, Group, Pilot
+from retentionjax.decide.draws import Pilot
+from retentionjax.errors import RetentionJaxError
 
 Clock = Callable[[], float]
 """Gives the time, UTC epoch seconds; tests freeze it."""
@@ -26,80 +26,6 @@ DAY = 86_400.0  # seconds
 MICROS = 1_000_000  # a dollar
 IDEMPOTENCY_SECONDS = DAY  # an Idempotency-Key is remembered so long
 RESERVATION_DAYS = 14  # a contact unanswered so many days after it was sent gives the discount it reserved back
-
-
-class Assignment(msgspec.Struct, frozen=True):
-    """The arm that a campaign drew for a customer."""
-
-    arm: Arm
-    acted: bool = False
-    """Whether a pilot's arm was carried out."""
-    recorded: bool = True
-    """False: it is recorded with the first decision."""
-
-
-_BY_POLICY = Assignment(Arm("policy", None, 1.0), recorded=False)
-
-
-class CustomerView(msgspec.Struct, frozen=True):  # as a frozen dataclass it would cost four times as much to make
-    """What the ledger knows of a customer, as a campaign sees it today."""
-
-    customer_id: str
-    campaign_id: str
-    consent: Mapping[str, ConsentStatus]
-    """By channel; a channel that is not there is unknown, see `consent_for`."""
-    time_zone: str | None = None
-    """IANA name."""
-    contacts_days_ago: tuple[int, ...] = ()
-    """Executed contacts of this and other campaigns in days of this campaign, ascending; 0 is today."""
-    pending_offer: str | None = None
-    """Name of the offer of the contact that is planned for a later day."""
-    pending_days: int = 0
-    """Days until it is sent; 0 without one."""
-    running_offer: str | None = None
-    """Name of the offer accepted last, while it protects."""
-    protection_days_left: int = 0
-    """Today included; `effect_days` on the day it was accepted, 0 without one."""
-    account_used_micros: int = 0
-    """Contact costs, and full costs of offers reserved or committed, in this campaign."""
-    baseline_churn_probability: float | None = None
-    """The first score of the customer in this campaign; None before it."""
-    churned: bool = False
-    assignment: Assignment = _BY_POLICY
-
-    def consent_for(self, channel: str) -> ConsentStatus:
-        """Consent to be contacted by `channel`."""
-        return self.consent.get(channel, "unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignView:
-    """A campaign and its money. spent + reserved ≤ budget, always."""
-
-    campaign_id: str
-    budget_micros: int
-    spent_micros: int
-    """Contact costs and accepted discounts of answered, expired and accepted contacts."""
-    reserved_micros: int
-    """Full costs of contacts that are planned or unanswered."""
-    starts_at: float
-    horizon_days: int
-    customers_expected: int
-    salt: str = ""
-    design: int = 0
-    """Number of the design that the two below are."""
-    holdout: float = 0.0
-    """Share of its customers that it never contacts."""
-    pilot: Pilot | None = None
-
-    @property
-    def left_micros(self) -> int:
-        """Budget that is neither spent nor reserved."""
-        return self.budget_micros - self.spent_micros - self.reserved_micros
-
-    def day(self, at: float) -> int:
-        """Campaign day of a moment; negative before the start, `horizon_days` or more after the end."""
-        return int((at - self.starts_at) // DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,19 +193,6 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
-class DueContact:
-    """A contact to be sent now, with consent."""
-
-    decision_id: str
-    customer_id: str
-    campaign_id: str
-    send_at: float
-    time_zone: str | None
-    response: bytes
-    """The decision as it was answered, JSON."""
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
     """Something that a person set."""
 
@@ -290,107 +203,37 @@ class Change:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRecord:
-    """A recorded decision as it is read back."""
-
-    decision_id: str
-    customer_id: str
-    campaign_id: str
-    decided_at: float
-    day: int
-    channel: str
-    action: int
-    offer: str | None
-    delay: int
-    send_at: float | None
-    contact_state: str | None
-    """reserved · accepted · declined · expired · cancelled; None without a contact."""
-    reserved_micros: int
-    spent_micros: int
-    observation: bytes | None
-    """None once the customer is erased, as are the other facts below that can be None."""
-    mask: bytes | None
-    propensities: bytes | None
-    churn_probability: float | None
-    baseline_churn_probability: float | None
-    accept_probability: float | None
-    monthly_charge: float | None
-    bundle_id: str
-    policy_version: str
-    rules_version: str
-    slot: SlotName
-    degradations: tuple[str, ...]
-    executed: bool
-    message_json: bytes | None
-    response: bytes | None
-    basis: bytes | None
-    outcomes: tuple[Outcome, ...]
+class LedgerError(RetentionJaxError):
+    """Root of what can go wrong with the ledger."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecentDecision:
-    """A decision in a list."""
+class LedgerUnavailable(LedgerError):  # noqa: N818 - a state of the world, not a mistake of the caller's
+    """The database is gone, full, or locked beyond the time allowed: nothing of the transaction counts.
 
-    decision_id: str
-    customer_id: str
-    campaign_id: str
-    decided_at: float
-    action: int
-    slot: SlotName
+    Where the connection broke while committing, the server may have kept it; repeating the request with its
+    Idempotency-Key is safe in either case.
+    """
 
 
-@dataclass(frozen=True, slots=True)
-class ContactRecord:
-    """One contact in a customer's ledger."""
-
-    decision_id: str
-    campaign_id: str
-    channel: str
-    offer: str
-    send_at: float
-    state: str
-    reserved_micros: int
-    spent_micros: int
-    accepted_at: float | None
+class BudgetExceeded(LedgerError):  # noqa: N818
+    """The database's own check said that a campaign's spent + reserved would pass its budget."""
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerLedger:
-    """All that the ledger holds of one customer."""
-
-    customer_id: str
-    time_zone: str | None
-    churned_at: float | None
-    observed_until: float | None
-    """Until when it is known that she stayed; None where nobody said."""
-    arms: Mapping[str, Group]
-    """By campaign, what was drawn to decide about her."""
-    revenue_micros: int
-    """All that she was reported to have paid."""
-    consent: tuple[Consent, ...]
-    contacts: tuple[ContactRecord, ...]
-    """Oldest first."""
-    decisions: int
-    """How many, shadow included."""
+class HoldoutBroken(LedgerError):  # noqa: N818
+    """A contact to a customer whom its campaign holds out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """How many customers a campaign has drawn by now."""
-
-    customers: int
-    held_out: int
-    in_pilot: int
-    acted: int
-    """Of the pilot's, whose arm was carried out."""
+class CooldownBroken(LedgerError):  # noqa: N818
+    """The database's own indexes said that a customer has a contact that day, or one pending, already."""
 
 
-@dataclass(frozen=True, slots=True)
-class DailySpend:
-    """One campaign day: of the contacts counted on it, what is spent by now and what is still reserved."""
+class DesignFixed(LedgerError):  # noqa: N818
+    """What a campaign's customers were drawn by already, which stays."""
 
-    day: int
-    contacts: int
-    spent_micros: int
-    reserved_micros: int
+    def __init__(self, field: str, allowed: str) -> None:
+        super().__init__(f"{field}; allowed: {allowed}")
+        self.field, self.allowed = field, allowed
+
+
+class DuplicateRecord(LedgerError):  # noqa: N818
+    """A decision id or an Idempotency-Key that is recorded already."""

@@ -1,13 +1,13 @@
 """Wordings of messages: proposed, approved or refused by somebody, and what customers did with each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from retentionjax.decide.variants import Answers, Author, Kind, Variant
-from serving.ledger.database import Connection
-from serving.ledger.errors import LedgerError
-from serving.ledger.types import DAY
+from serving.ledger.administration import changed
+from serving.ledger.types import DAY, LedgerError
+from serving.ledger.views import Look
 
 VariantState = Literal["proposed", "approved", "refused", "retired"]
 """`retired`: approved once, and found to be worse than the template by what customers did."""
@@ -79,40 +79,46 @@ class Approved(NamedTuple):
     """By kind, the template first, with what customers did until the last full hour."""
 
 
-def propose(connection: Connection, variants: Iterable[Variant], rules_version: str, who: str, now: float) -> int:
-    """Keeps wordings for somebody to decide about; how many of them are new."""
+def propose(tx: Look, variants: Sequence[Variant], rules_version: str, who: str, *, approver: str | None = None) -> int:
+    """Keeps wordings for somebody to decide about; how many of them are new.
+
+    An `approver` approves at once those that nobody has decided about.
+    """
     rows = [
         (each.id, each.kind.offer, each.kind.channel, each.kind.tone, each.text, each.author,
-         rules_version, now, who)
+         rules_version, tx.now, who)
         for each in variants
     ]  # fmt: skip
-    return connection.many(_PROPOSE, rows) if rows else 0
+    new = tx.many(_PROPOSE, rows) if rows else 0
+    if approver is not None:
+        for variant in variants:
+            decide(tx, variant.id, "approved", approver, was="proposed")
+    return new
 
 
-def decide(
-    connection: Connection, variant_id: str, state: VariantState, who: str, now: float, was: VariantState | None = None
-) -> bool:
-    """Approves, refuses or retires a wording; nothing where it is not in the state `was` any more, if that is given.
+def decide(tx: Look, variant_id: str, state: VariantState, who: str, was: VariantState | None = None) -> bool:
+    """Approves, refuses or retires a wording, and remembers who; nothing where it is no longer in the state `was`.
 
     Raises LedgerError if there is none of that id, or for another state.
     """
     allowed = tuple(each for each in get_args(VariantState) if each != "proposed")
     if state not in allowed:
         raise LedgerError(f"state is {state!r}; allowed: {', '.join(allowed)}")
-    found = connection.rows(_STATE, variant_id)
+    found = tx.rows(_STATE, variant_id)
     if not found:
         raise LedgerError(f"there is no variant {variant_id!r}")
     if was not in (None, found[0][0]):
         return False
-    connection.run(_DECIDE, state, now, who, variant_id)
+    tx.run(_DECIDE, state, tx.now, who, variant_id)
+    changed(tx, who, f"variant {variant_id}", state)
     return True
 
 
-def stored(connection: Connection, now: float) -> list[StoredVariant]:
-    """All wordings, by kind and age, with what customers did by now."""
-    answers = _answers(connection, now)
+def stored(look: Look) -> list[StoredVariant]:
+    """All wordings of messages, by kind and age, with what customers did by now."""
+    answers = _answers(look, look.now)
     found = []
-    for variant_id, *words, state, version, proposed_at, proposed_by, decided_at, decided_by in connection.rows(_ROWS):
+    for variant_id, *words, state, version, proposed_at, proposed_by, decided_at, decided_by in look.rows(_ROWS):
         variant = _variant(*words)
         ours, theirs = (answers.get(each, _NOBODY) for each in (variant_id, variant.kind.template_id))
         found.append(
@@ -121,15 +127,15 @@ def stored(connection: Connection, now: float) -> list[StoredVariant]:
     return found
 
 
-def approved(connection: Connection, known: Version | None, now: float) -> Approved | None:
-    """What may be sent; None where that is what is `known` already, by its version."""
-    ids = tuple(row[0] for row in connection.rows(_VERSION))
-    version = ids, int(now // COUNTED_EVERY) if ids else 0
+def approved(look: Look, known: Version | None) -> Approved | None:
+    """The wordings that may be sent; None where they are what is `known` already, by its version."""
+    ids = tuple(row[0] for row in look.rows(_VERSION))
+    version = ids, int(look.now // COUNTED_EVERY) if ids else 0
     if version == known:
         return None
-    answers = _answers(connection, now // COUNTED_EVERY * COUNTED_EVERY)
+    answers = _answers(look, look.now // COUNTED_EVERY * COUNTED_EVERY)
     found: dict[Kind, list[Wording]] = {}
-    for variant_id, *words, state in (row[:7] for row in connection.rows(_ROWS)):
+    for variant_id, *words, state in (row[:7] for row in look.rows(_ROWS)):
         if state == "approved":
             variant = _variant(*words)
             template = variant.kind.template_id
@@ -142,6 +148,6 @@ def _variant(offer: str, channel: str, tone: str, text: str, author: Author) -> 
     return Variant(Kind(offer, channel, tone), text, author)  # type: ignore[arg-type]  # as they were written
 
 
-def _answers(connection: Connection, until: float) -> dict[str, Answers]:
-    rows = connection.rows(_ANSWERS, ANSWER_SECONDS, ANSWER_SECONDS, until - ANSWER_SECONDS)
+def _answers(look: Look, until: float) -> dict[str, Answers]:
+    rows = look.rows(_ANSWERS, ANSWER_SECONDS, ANSWER_SECONDS, until - ANSWER_SECONDS)
     return {row[0]: Answers(*row[1:]) for row in rows}

@@ -14,8 +14,8 @@ from retentionjax.env.types import EnvParams
 from retentionjax.evaluation.lift import ENOUGH, Difference, Lift, SampleRatio, times_needed
 from serving.fields import CampaignId, MomentOut, iso
 from serving.ledger import Reader
-from serving.ledger.types import CampaignView
-from serving.lift import believing, measuring
+from serving.ledger.views import CampaignView
+from serving.lift import measuring
 from serving.lift.measuring import Found, Study, days_to_enough
 
 SOUND = 0.01
@@ -109,7 +109,7 @@ def answer(
     believed_of_pilot: Mapping[str, Mapping[str, float]],
     currency: str = "USD",
 ) -> LiftOut:
-    """The whole answer. `believed`: change of departures by effect (see `believing`); None where no bundle says."""
+    """The whole answer. `believed`: change of departures by effect (see `measuring`); None where no bundle says."""
     study, lift = found.study, found.lift
     campaign_id = study.campaign.campaign_id
     arms = tuple(_arm(name, each, believed_of_pilot.get(name)) for name, each in pilot.items() if each.lift is not None)
@@ -313,6 +313,6 @@ def look(
     pilot = {name: measuring.find(study) for name, study in measuring.of_pilot(campaign, record).items()}
     if params is None or offers is None:
         return answer(found, pilot, None, {}, currency)
-    believed = believing.departures(found.study, params, offers)
-    by_arm = {name: believing.departures(each.study, params, offers) for name, each in pilot.items()}
+    believed = measuring.believed_departures(found.study, params, offers)
+    by_arm = {name: measuring.believed_departures(each.study, params, offers) for name, each in pilot.items()}
     return answer(found, pilot, believed, by_arm, currency)

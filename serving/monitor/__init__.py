@@ -1,5 +1,5 @@
 """Closing the loop: what the ledger says happened against what the models said would happen.
 
-`reading` makes arrays of the ledger's rows, `measures` compares them with what was predicted, `judging` says what
-follows; `retentionjax monitor` prints it. README.md beside this file says how a scheduler uses it.
+`measures` makes arrays of the ledger's rows and compares them with what was predicted, `judging` says what follows;
+`retentionjax monitor` prints it. README.md beside this file says how a scheduler uses it.
 """

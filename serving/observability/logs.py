@@ -1,6 +1,6 @@
 """The log: structlog, one JSON object a line on stderr, with nothing personal and no secret in it.
 
-A decision is one line, made of fields that are safe by themselves (no customer id, no facts, no text). Every other
+A decision is one line, made of fields that are safe by themselves (`serving.engine.writer.DecisionLine`). Every other
 line passes `redact`, which blanks what looks personal or secret wherever it stands.
 """
 
@@ -19,7 +19,6 @@ Event = MutableMapping[str, Any]
 _SECRET_NAMES = re.compile(r"(?i)secret|password|passwd|token|authori[sz]ation|api_?key$|cookie|credential")
 _PERSONAL_NAMES = frozenset({"customer_id", "customer", "first_name", "name", "facts", "text", "body", "recipient"})
 _REMOVED = "[removed]"
-_PIPE = 4096  # bytes that a pipe takes without mixing them with what another process writes (PIPE_BUF)
 # Order matters: a key may hold digits that look like a telephone number.
 _PATTERNS = (
     ("[key]", re.compile(r"\brj_[\w-]{8,}")),
@@ -50,49 +49,6 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [_Forward()]
     root.setLevel(logging.WARNING)
-
-
-class DecisionLogWriter:
-    """One line a decision, written without structlog's chain: its fields are few, fixed and safe."""
-
-    def __init__(self, stream: TextIO | None = None, *, on: bool = True) -> None:
-        self._out, self._on = stream or sys.stderr, on
-        self._encoder = msgspec.json.Encoder()
-
-    def write(self, lines: list["DecisionLine"]) -> None:
-        """Writes the lines of one micro-batch, many at once."""
-        if not self._on:
-            return
-        text = b""
-        for line in lines:
-            encoded = self._encoder.encode(line) + b"\n"
-            if len(text) + len(encoded) > _PIPE and text:
-                self._out.write(text.decode())
-                text = b""
-            text += encoded
-        if text:
-            self._out.write(text.decode())
-
-
-class DecisionLine(msgspec.Struct, frozen=True, omit_defaults=True, tag="decision", tag_field="event"):
-    """What the log says of a decision. Nothing in it leads to a person without the ledger."""
-
-    decision_id: str
-    timestamp: float
-    """UTC epoch seconds."""
-    campaign: str
-    slot: str
-    action: str
-    reason: str
-    propensity: float
-    bundle: str
-    reserved_micros: int = 0
-    message: str = ""
-    """Who wrote it: "template" or "model"."""
-    degradations: tuple[str, ...] = ()
-    milliseconds: float = 0.0
-    """From its arrival in the queue to its commit."""
-    trace_id: str = ""
 
 
 def redact(_logger: Any, _method: str, event: Event) -> Event:

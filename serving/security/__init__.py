@@ -1,1 +1,1 @@
-"""Who may do what: API keys, roles, request rates, strict reading of bodies, headers."""
+"""Who may do what: connections, API keys, roles, request rates, bodies that are refused."""

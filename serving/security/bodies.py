@@ -1,131 +1,25 @@
-"""Bodies are read strictly: one meaning or a refusal that names the field.
+"""What is wrong with a body: it is read strictly (`express.decode`), one meaning or a refusal that names the field.
 
 JSON allows a key twice, parsers allow NaN and numbers that become ∞, and a type that converts ("5" for 5) hides a
-caller's mistake. Here none of them passes. The common case costs one typed decode and one scan for keys.
+caller's mistake. Here none of them passes.
 """
 
-import functools
 import json
 import math
 import re
 from typing import Any, get_args
 
 import msgspec
-from litestar import Request
-from litestar.exceptions import HTTPException
-from litestar.types.empty import Empty
 
 from serving.problems import FieldError, Problem, allowed_by, field_error, invalid
-from serving.security.headers import sole
 
 BODY_LIMIT = 256 * 1024  # bytes
 BATCH_BODY_LIMIT = 2 * 1024 * 1024
 MAX_DEPTH = 16  # of arrays and objects; no request of ours has more than 4
-_INT64 = 2**63
+INT64 = 2**63
 _INTEGER_DIGITS = 19  # no int64 has more
-_IMPOSSIBLE = 10**9  # more strings than any body can hold
 
-_JSON = b"application/json"
-_IN_UTF8 = re.compile(rb'application/json\s*(?:;\s*charset=(?:utf-8|"utf-8")\s*)?', re.IGNORECASE)
 _KEY = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*:')
-
-
-def decode(body: bytes, kind: Any) -> Any:
-    """`body` as `kind`, any type that msgspec decodes.
-
-    Raises Problem: 400 for what is no JSON in UTF-8, 422 for what does not fit, each naming the field where there is
-    one.
-    """
-    try:
-        decoded = msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        plain = _checked(body)  # finds what is wrong with the JSON itself
-        try:
-            return msgspec.convert(_with_whole_numbers(plain), kind)  # 90.0 is an integer, JSON Schema says
-        except msgspec.ValidationError as error:
-            raise _misfit(error, plain, kind) from None
-    if b"\\" in body or body.count(b'"') != 2 * _strings(decoded):
-        _checked(_without_raw(body, decoded))  # only here can a key stand twice
-    return decoded
-
-
-def _without_raw(body: bytes, decoded: Any) -> bytes:
-    """`body` with null for each part that is read by itself later, and judged by itself."""
-    pieces, place = [], 0
-    fields = decoded.__struct_fields__ if isinstance(decoded, msgspec.Struct) else ()
-    for part in (each for name in fields if isinstance(rows := getattr(decoded, name), tuple) for each in rows):
-        if isinstance(part, msgspec.Raw):
-            begin = body.index(bytes(part), place)
-            pieces += [body[place:begin], b"null"]
-            place = begin + len(bytes(part))
-    return b"".join([*pieces, body[place:]])
-
-
-@functools.cache
-def _fields_of_struct(kind: Any) -> tuple[tuple[str, Any, Any], ...]:
-    """(name, default, what makes a default) of each; msgspec.NODEFAULT where there is none."""
-    return tuple((each.name, each.default, each.default_factory) for each in msgspec.structs.fields(kind))
-
-
-def _strings(value: Any) -> int:
-    """How many strings, keys included, JSON of `value` has at least: a field that has its default may not be there.
-
-    Without escapes each string has two quotes in the text, and a key that was given twice has lost its own; so has, by
-    a count that cannot be right, a number beyond int64.
-    """
-    if isinstance(value, msgspec.Struct):
-        count = 0
-        for name, default, made in _fields_of_struct(type(value)):
-            each = getattr(value, name)
-            if each is not default and (made is msgspec.NODEFAULT or each != made()):
-                count += 1 + (each.__class__ is str or _strings(each))
-        return count
-    if type(value) is dict:  # each request passes here, so the commonest values are not looked at one by one
-        kinds = list(map(type, value.values()))
-        strings = kinds.count(str)
-        if strings + kinds.count(float) < len(kinds):
-            strings += sum(_strings(each) for each in value.values() if type(each) not in (str, float))
-        return len(value) + strings
-    if isinstance(value, list | tuple):
-        return sum(map(_strings, value))
-    if isinstance(value, msgspec.Raw):  # read by itself later
-        return bytes(value).count(b'"') // 2
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return _IMPOSSIBLE
-    return isinstance(value, str)
-
-
-class StrictRequest(Request[Any, Any, Any]):
-    """Litestar's request, whose JSON is decoded straight to the type that the handler's `data` has."""
-
-    __slots__ = ()
-
-    async def json(self) -> Any:
-        """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another media type or charset."""
-        given = sole(self.scope["headers"], b"content-type")
-        if given not in (None, b"", _JSON) and not _IN_UTF8.fullmatch(given):
-            raise HTTPException(status_code=415)
-        field = self.route_handler.parsed_data_field
-        return decode(await self.body(), Any if field is None else field.annotation)
-
-    async def body(self) -> bytes:
-        """The body, read once. Raises HTTPException 413 as soon as it is larger than the handler takes, or says so."""
-        if self._body is Empty:
-            limit = self.route_handler.resolve_request_max_body_size()
-            most, size, more = math.inf if limit is None else limit, 0, True
-            if int(next((value for name, value in self.scope["headers"] if name == b"content-length"), 0)) > most:
-                raise HTTPException(status_code=413)
-            parts: list[bytes] = []
-            while more:
-                event: Any = await self.receive()
-                if event["type"] != "http.request":
-                    raise HTTPException(status_code=400)  # the client has gone, nobody reads this
-                parts.append(event.get("body", b""))
-                size, more = size + len(parts[-1]), event.get("more_body", False)
-                if size > most:
-                    raise HTTPException(status_code=413)
-            self._body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return self._body
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -134,7 +28,7 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
         self.detail, self.errors = detail, errors
 
 
-def _checked(body: bytes) -> Any:
+def checked(body: bytes) -> Any:
     """The body as plain values. Raises Problem 400 with the reason."""
     try:
         return _plain(body)
@@ -192,7 +86,7 @@ def _float(text: str) -> float | _Number:
 
 
 def _int(text: str) -> int | _Number:
-    if len(text) > _INTEGER_DIGITS + 1 or not -_INT64 <= int(text) < _INT64:  # the sign; long texts are slow to read
+    if len(text) > _INTEGER_DIGITS + 1 or not -INT64 <= int(text) < INT64:  # the sign; long texts are slow to read
         return _Number(text)
     return int(text)
 
@@ -220,12 +114,12 @@ def _check_values(value: Any, path: str, depth: int) -> None:
             _check_values(each, f"{path}[{number}]", depth - 1)
 
 
-def _with_whole_numbers(plain: Any) -> Any:
+def with_whole_numbers(plain: Any) -> Any:
     if isinstance(plain, dict):
-        return {key: _with_whole_numbers(value) for key, value in plain.items()}
+        return {key: with_whole_numbers(value) for key, value in plain.items()}
     if isinstance(plain, list):
-        return [_with_whole_numbers(value) for value in plain]
-    return int(plain) if isinstance(plain, float) and plain.is_integer() and abs(plain) < _INT64 else plain
+        return [with_whole_numbers(value) for value in plain]
+    return int(plain) if isinstance(plain, float) and plain.is_integer() and abs(plain) < INT64 else plain
 
 
 def check_text(text: str, path: str) -> None:
@@ -266,7 +160,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 _REQUIRED = re.compile(r"Object missing required field `(.*)`")
 
 
-def _misfit(error: Exception, plain: Any, kind: Any) -> Problem:
+def misfit(error: Exception, plain: Any, kind: Any) -> Problem:
     """msgspec's complaint as a problem."""
     found = _AT.match(str(error))
     message, path = (found[1], (found[2] or "").lstrip(".")) if found else ("", "")

@@ -10,8 +10,8 @@ import pytest
 from etils import epath
 
 from retentionjax import cli
-from retentionjax.bundle import any_budget as part
 from retentionjax.bundle import load, program, write
+from retentionjax.bundle.program import ANY_BUDGET, MULTIPLIERS, read_any_budget, write_any_budget
 from retentionjax.env import EnvParams, actions, observation
 from retentionjax.errors import BundleError, ConfigError
 
@@ -61,21 +61,21 @@ def test_the_command_line_takes_a_budget(any_budget, tmp_path, capsys):
 
 def test_half_the_part_and_a_damaged_table_are_refused(tmp_path):
     folder = epath.Path(tmp_path)
-    part.write(folder, decide, TABLE, PARAMS)
-    both = {part.PROGRAM: None, part.MULTIPLIERS: None}
-    assert part.read(folder, both, PARAMS).multipliers == TABLE
-    assert part.read(folder, {}, PARAMS) is None
+    write_any_budget(folder, decide, TABLE, PARAMS)
+    both = {ANY_BUDGET: None, MULTIPLIERS: None}
+    assert read_any_budget(folder, both, PARAMS).multipliers == TABLE
+    assert read_any_budget(folder, {}, PARAMS) is None
     for name in both:
         with pytest.raises(BundleError, match="one is of no use alone"):
-            part.read(folder, {name: None}, PARAMS)
+            read_any_budget(folder, {name: None}, PARAMS)
     for plain, message in (
         ({"multiplier": [1, 2]}, "not a table of multipliers"),
         ({"multiplier": [1, "2"], "spend": [2, 1], "uplift": [2, 1]}, "lists of numbers"),
         ({"multiplier": [2, 1], "spend": [2, 1], "uplift": [2, 1]}, "multipliers must rise"),
     ):
-        (folder / part.MULTIPLIERS).write_text(json.dumps(plain))
+        (folder / MULTIPLIERS).write_text(json.dumps(plain))
         with pytest.raises(BundleError, match=message):
-            part.read(folder, both, PARAMS)
+            read_any_budget(folder, both, PARAMS)
 
 
 def test_a_program_without_a_multiplier_is_not_taken_for_one_with():

@@ -9,7 +9,7 @@ import pytest
 from https_server import Site, serving
 
 from retentionjax import data
-from retentionjax.data.table import Table
+from retentionjax.data.schema import Table
 
 _load_once = functools.cache(lambda name: data.load(name, mode="real"))
 

@@ -11,7 +11,7 @@ import pytest
 
 from retentionjax import storage
 from retentionjax.data import catalog, splits, synthetic
-from retentionjax.data.table import Table
+from retentionjax.data.schema import Table
 from retentionjax.errors import DataError
 
 

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 from https_server import Page, Site
 
-from retentionjax.data import hub_files, preferences, sources, text_loading, text_sources, texts, upworthy
-from retentionjax.data.download import DownloadError
-from retentionjax.data.hub_files import HubFile
+from retentionjax.data import download, preferences, sources, text_loading, text_sources, texts, upworthy
+from retentionjax.data.download import DownloadError, HubFile
 from retentionjax.data.texts import TextLimits
 from retentionjax.data.upworthy import Shown
 from retentionjax.errors import DataError
@@ -138,9 +137,9 @@ def test_a_hub_file_without_or_with_another_checksum_is_refused(
     wanted = HubFile("some/set", "a.json", "a.json", sha256="f" * 64)
     site.pages["datasets/some/set/resolve/main/a.json"] = Page(b"abc", headers=headers)
     with pytest.raises(DownloadError, match=said):
-        hub_files.resolve(wanted)
+        download.resolve(wanted)
     with pytest.raises(DownloadError, match="HTTP 404"):
-        hub_files.resolve(HubFile("some/set", "b.json", "b.json"))
+        download.resolve(HubFile("some/set", "b.json", "b.json"))
 
 
 def test_weeks_without_randomisation_are_left_out(real_data: Path) -> None:

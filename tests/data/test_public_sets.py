@@ -15,7 +15,7 @@ import pytest
 
 from retentionjax import data
 from retentionjax.data import bank, sources, telco
-from retentionjax.data.table import Table
+from retentionjax.data.schema import Table
 from retentionjax.errors import DataError
 
 

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retentionjax.data import splits, synthetic
-from retentionjax.data.schema import Provenance, Schema
+from retentionjax.data.schema import Provenance, Schema, Table, typed
 from retentionjax.data.splits import split
-from retentionjax.data.table import Table, typed
 from retentionjax.errors import DataError
 
 _SCHEMA = Schema(

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from retentionjax import data
 from retentionjax.data import sources, synthetic
 from retentionjax.data.download import DownloadError
-from retentionjax.data.table import Table
+from retentionjax.data.schema import Table
 from retentionjax.errors import DataError
 
 

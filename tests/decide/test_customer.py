@@ -10,6 +10,7 @@ from campaigns import SAMPLED, cohort_params
 
 from retentionjax.decide import customer
 from retentionjax.decide.customer import Customer
+from retentionjax.decide.program import stack
 from retentionjax.env import EnvParams, dynamics
 from retentionjax.env.retention import new_customer
 from retentionjax.errors import DataError
@@ -49,7 +50,7 @@ def state_of(known: Customer, like: Any, params: EnvParams, *, elevated: bool = 
     usual = float(like.churn_probability)
     today = dynamics.rescored_churn_probability(like.churn_probability, jnp.asarray(elevated), params)
     known = known._replace(baseline=usual)
-    arrays = customer.stack([known], np.array([float(like.monthly_charge)]), params)
+    arrays = stack([known], np.array([float(like.monthly_charge)]), params)
     columns = (np.asarray(each, np.float32)[None] for each in (like.monthly_charge, today, like.accept_probability))
     states, _ = customer.state(arrays, *columns, params)
     return jax.tree.map(lambda column: np.asarray(column)[0], states)
@@ -62,18 +63,18 @@ def test_nothing_known_is_a_customer_on_the_first_day() -> None:
     for name in ("time", "contact_history", "days_since_contact", "pending_offer", "offer", "account_used"):
         assert getattr(state, name) == getattr(first, name)
     fresh = customer.unknown(1)
-    for name, column in customer.stack([Customer()], np.array([50.0]), PARAMS)._asdict().items():
+    for name, column in stack([Customer()], np.array([50.0]), PARAMS)._asdict().items():
         np.testing.assert_array_equal(column, getattr(fresh, name))
 
 
 def test_the_account_is_charged_in_full_for_what_is_known() -> None:
     known = read(day=20, contacts_days_ago=[10, 18], running_offer="twenty", offer_days_left=20)
-    arrays = customer.stack([known], np.array([50.0]), PARAMS)
+    arrays = stack([known], np.array([50.0]), PARAMS)
     assert float(arrays.account_used[0]) == pytest.approx(2 * 0.50 + 0.2 * 50)
 
 
 def test_a_contact_of_today_counts_as_one_of_yesterday_and_never_as_none() -> None:
-    arrays = customer.stack([Customer(day=3, contacts_days_ago=(0, 1, 2))], np.array([50.0]), PARAMS)
+    arrays = stack([Customer(day=3, contacts_days_ago=(0, 1, 2))], np.array([50.0]), PARAMS)
     assert (int(arrays.contact_history[0]), int(arrays.days_since_contact[0])) == (0b111, 0)
 
 

@@ -13,7 +13,7 @@ from retentionjax import cli, shield
 from retentionjax.bundle import Bundle, load
 from retentionjax.data.messages import grammar
 from retentionjax.decide import Decider, Decision, decide
-from retentionjax.decide.message import compose
+from retentionjax.decide.decision import compose
 from retentionjax.errors import BundleError, DataError
 from retentionjax.shield import Brief
 

@@ -15,7 +15,7 @@ from retentionjax.decide import customer, decide
 from retentionjax.decide.customer import Customer
 from retentionjax.decide.draws import uniform
 from retentionjax.decide.facts import as_frame
-from retentionjax.decide.program import RULES, Decider, sample
+from retentionjax.decide.program import RULES, Decider, sample, stack
 from retentionjax.env import EnvParams, EnvState, constraints, dynamics, observation
 from retentionjax.env.types import NEVER
 
@@ -56,7 +56,7 @@ def test_each_row_is_what_models_environment_and_policy_say_of_that_customer(bun
     records = customers(27)
     past = [known(bundle.params, HISTORIES[number % len(HISTORIES)]) for number in range(len(records))]
     features = decider.facts.records(records)
-    decided = decider.decide(features, customer.stack(past, features.monthly_charge, bundle.params))
+    decided = decider.decide(features, stack(past, features.monthly_charge, bundle.params))
     frame = as_frame(bundle.schema, features)
     churn, accept = (np.clip(model.predict(frame), 1e-4, 1 - 1e-4) for model in (bundle.churn, bundle.acceptance))
     np.testing.assert_allclose(decided.churn_probability, churn, atol=1e-6)
@@ -103,7 +103,7 @@ def test_without_a_usual_score_the_state_is_calm_and_far_above_it_elevated(bundl
     features = decider.facts.records(customers(3))
     today = decider.score(features).churn_probability
     usual = [Customer(), Customer(baseline=float(today[1]) / 4), Customer(baseline=float(today[2]))]
-    decided = decider.decide(features, customer.stack(usual, features.monthly_charge, bundle.params))
+    decided = decider.decide(features, stack(usual, features.monthly_charge, bundle.params))
     assert decided.elevated.tolist() == [False, True, False]
 
 
@@ -121,7 +121,7 @@ def test_throttle_and_exploration_move_chances_within_the_mask_only(
 ) -> None:
     features = decider.facts.records(customers(1))
     one = [known(decider.bundle.params, HISTORIES[past])]
-    standing = customer.stack(one, features.monthly_charge, decider.bundle.params)
+    standing = stack(one, features.monthly_charge, decider.bundle.params)
     plain = decider.decide(features, standing)
     decided = decider.decide(features, standing, decider.open(1, throttle=throttle, exploration=exploration))
     legal = decided.mask[0]

@@ -21,7 +21,7 @@ from retentionjax.evaluation.off_policy import ledger_file
 from retentionjax.evaluation.report import assumptions
 from retentionjax.evaluation.report.run_folder import read
 from retentionjax.score.running import Request, run
-from serving.ledger.following import Followed
+from serving.ledger.records import Followed
 from serving.ledger.types import DAY
 from serving.monitor import judging
 

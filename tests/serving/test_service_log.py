@@ -14,8 +14,8 @@ from urllib.error import HTTPError, URLError
 import pytest
 import structlog
 
+from serving.engine.writer import DecisionLine, DecisionLogWriter
 from serving.observability import logs
-from serving.observability.logs import DecisionLine, DecisionLogWriter
 from serving.webhook import Webhook
 
 

@@ -67,4 +67,4 @@ def test_ended_sessions_are_forgotten_once_they_would_be_over(ledger: Ledger, ke
         tx.end_session("long over", time.time() - 1)
     sessions.end(old)
     with ledger.read() as reader:
-        assert reader._connection.rows("SELECT session FROM ended_sessions") == [(old.word,)]
+        assert reader.rows("SELECT session FROM ended_sessions") == [(old.word,)]

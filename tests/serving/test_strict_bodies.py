@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.express import decode
 from serving.problems import Problem
-from serving.security.bodies import MAX_DEPTH, decode
+from serving.security.bodies import MAX_DEPTH
 
 
 class Item(msgspec.Struct, forbid_unknown_fields=True):

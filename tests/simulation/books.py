@@ -15,7 +15,7 @@ from typing import Any
 
 from simulation.disk import Disk, Time
 
-from serving.engine.wire import Answered, Failed, Packet
+from serving.engine.contract import Answered, Failed, Packet
 from serving.ledger.types import OutcomeResult
 
 DAY = 86_400

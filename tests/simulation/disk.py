@@ -14,8 +14,7 @@ from random import Random
 from typing import Any, NoReturn
 
 from serving.ledger import LedgerUnavailable
-from serving.ledger.database import Row
-from serving.ledger.sqlite import SqliteConnection, SqliteSource
+from serving.ledger.database import Row, SqliteConnection, SqliteSource
 
 _MEMORY = Path("/dev/shm")
 _FULL = 2  # of `PRAGMA synchronous`

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from simulation.books import Question
 
-from serving.engine.contract import Ask
-from serving.engine.wire import Failed, Frames, ToService, Wanted, frame
+from serving.engine.contract import Ask, Failed, ToService, Wanted
+from serving.engine.wire import Frames, frame
 
 if TYPE_CHECKING:
     from simulation.history import History

@@ -16,19 +16,19 @@ class Bug:
 BUGS = (
     Bug(
         "a price is rounded down",
-        "engine/money.py",
+        "engine/situations.py",
         "whole - (-fraction // (_MONTH * MICROS))",
         "whole + (fraction // (_MONTH * MICROS))",
     ),
     Bug(
         "a reservation takes the offer's cost only",
-        "ledger/recording.py",
+        "ledger/ledger.py",
         "amounts[row.campaign_id] += row.reserve_micros",
         "amounts[row.campaign_id] += row.reserve_micros - row.contact_cost_micros",
     ),
     Bug(
         "a commit does not wait for the disk",
-        "ledger/sqlite.py",
+        "ledger/database.py",
         '"PRAGMA synchronous = FULL"',
         '"PRAGMA synchronous = NORMAL"',
     ),
@@ -83,7 +83,7 @@ BUGS = (
     Bug(
         "a duplicate outcome counts again after a restart",
         "ledger/outcomes.py",
-        "{(row[0], row[1]) for row in connection.rows(_REPORTED, ids)}",
+        "{(row[0], row[1]) for row in tx.rows(_REPORTED, ids)}",
         "set()",
     ),
     Bug(

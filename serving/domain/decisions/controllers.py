@@ -28,14 +28,13 @@ from serving.domain.decisions.schemas import (
 from serving.domain.decisions.simulating import simulate
 from serving.engine.contract import Ask, Decision, EngineError, Given
 from serving.engine.messages import is_zone
-from serving.express import Encoded
+from serving.express import Encoded, decode, sole
 from serving.fields import DecisionInPath, iso
 from serving.ledger import LedgerUnavailable
-from serving.ledger.types import DecisionRecord
+from serving.ledger.records import DecisionRecord
 from serving.problems import Problem, details_of, field_error, invalid, not_found, responses
-from serving.security.bodies import BATCH_BODY_LIMIT, decode
+from serving.security.bodies import BATCH_BODY_LIMIT
 from serving.security.gate import Caller, requires
-from serving.security.headers import sole
 from serving.side_work import TOKENS
 
 EXPRESS = ("decide", "decide_many")

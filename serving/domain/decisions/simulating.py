@@ -28,6 +28,7 @@ from serving.domain.decisions.schemas import (
 )
 from serving.engine.contract import Ask, Churn, Message, WrongFacts
 from serving.engine.messages import Blocked, Templates
+from serving.engine.situations import encode
 from serving.engine.slots import Choices, Served, settle
 from serving.problems import FieldError, Problem, field_error, invalid
 from serving.side_work import Check
@@ -81,7 +82,7 @@ def _with(plain: msgspec.Struct, kind: type, key: str, value: Any) -> Any:
 def _simulated(asked: SimulationIn, served: Served, where: str) -> Simulated:
     ask = Ask(asked.customer_id, asked.facts, channel=asked.channel, first_name=asked.first_name, tone=asked.tone)
     try:
-        served.encode(ask)
+        encode(served, ask)
     except WrongFacts as error:
         raise problem_of(error) from None
     bundle = _bundle(asked.overrides, served.bundle)

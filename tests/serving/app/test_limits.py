@@ -12,9 +12,9 @@ import pytest
 from served_app import FACTS, Running
 
 from serving import side_work
-from serving.security import connections
+from serving.security import gate
 from serving.security.bodies import BODY_LIMIT
-from serving.security.connections import Awaited
+from serving.security.gate import Awaited
 
 MEGABYTES = 32
 
@@ -107,7 +107,7 @@ def test_a_request_that_never_ends_is_ended(
     service: Running, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: bytes
 ) -> None:
     for each in Awaited:
-        monkeypatch.setitem(connections.SECONDS, each, 0.3)
+        monkeypatch.setitem(gate.SECONDS, each, 0.3)
     with connected(service) as made:
         send(made, sent.replace(b"KEY", service.keys["decide"].encode()))
         assert answered(made).startswith(b"HTTP/1.1 " + status)
@@ -116,7 +116,7 @@ def test_a_request_that_never_ends_is_ended(
 def test_connections_that_say_nothing_make_room_for_those_that_ask(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 20)
+    monkeypatch.setattr(gate, "MOST_CONNECTIONS", 20)
     with contextlib.ExitStack() as stack:
         for _ in range(40):
             stack.enter_context(connected(service))

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import served_app
 
-from serving.engine.inbox import Inbox
+from serving.engine.writer import Inbox
 
 ROOT = Path(__file__).parents[3]
-MOST = 29
+MOST = 15
 """Fewer is better: raise it for no new layer."""
 
 
@@ -38,10 +38,14 @@ def test_a_warm_decision_to_wait_enters_few_files(
         loop.call_soon_threadsafe(sys.setprofile, note)  # the service's thread, and the writer's when it takes a job
         monkeypatch.setattr(Inbox, "_take", lambda inbox: (sys.setprofile(note), take(inbox))[1])
         ask("C-2")
-        entered.clear()
-        assert ask("C-3") == "wait"
+        paths = []
+        for number in range(3, 8):  # what every decision enters: a look at the lineup may fall into any of them
+            entered.clear()
+            assert ask(f"C-{number}") == "wait"
+            paths.append(set(entered))
         loop.call_soon_threadsafe(sys.setprofile, None)
         monkeypatch.setattr(Inbox, "_take", lambda inbox: (sys.setprofile(None), take(inbox))[1])
-        ask("C-4")
-    assert {"serving/express.py", "serving/engine/steps.py", "retentionjax/decide/program.py"} <= entered
-    assert len(entered) <= MOST, sorted(entered)
+        ask("C-8")
+    path = set.intersection(*paths)
+    assert {"serving/express.py", "serving/engine/steps.py", "retentionjax/decide/program.py"} <= path
+    assert len(path) <= MOST, sorted(path)

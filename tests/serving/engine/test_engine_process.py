@@ -20,8 +20,8 @@ import pytest
 from engines import ask, running
 
 from retentionjax.errors import BundleError, ConfigError
-from serving.engine import Engine, wire
-from serving.engine.contract import Decision, EngineLost, Given, NotRunning
+from serving.engine import Engine, contract, wire
+from serving.engine.contract import Decision, EngineLost, Given, NotRunning, Wanted
 from serving.engine.situations import Basis
 from serving.ledger import Ledger, LedgerUnavailable
 from serving.observability.metrics import Metrics
@@ -88,9 +88,9 @@ def test_metrics_are_those_of_both_processes(folder: Path, tmp_path: Path) -> No
 
 def test_messages_survive_being_cut_anywhere() -> None:
     draw = Random(0)
-    said = [wire.Wanted(number, ask(f"C-{number}"), 0.5) for number in range(50)]
+    said = [Wanted(number, ask(f"C-{number}"), 0.5) for number in range(50)]
     sent = b"".join(map(wire.frame, said))
-    frames, found = wire.Frames(wire.Wanted), list[wire.Wanted]()
+    frames, found = wire.Frames(Wanted), list[Wanted]()
     while sent:
         size = draw.choice([1, 2, 3, 50, 1000])
         found += frames.of(sent[:size])
@@ -111,8 +111,8 @@ def test_what_cannot_be_sent_costs_the_others_nothing(folder: Path, tmp_path: Pa
 
 
 def test_an_error_that_nobody_knows_stays_a_defect() -> None:
-    found = wire.error_of(wire.failed(1, KeyError("secret")))
-    assert isinstance(found, wire.EngineFailed)
+    found = contract.error_of(contract.failed(1, KeyError("secret")))
+    assert isinstance(found, contract.EngineFailed)
     assert "secret" not in str(found)
 
 

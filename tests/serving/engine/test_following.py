@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from retentionjax.errors import BundleError
-from serving.engine.slots import FIRST_SECONDS, LONGEST_SECONDS, follow
+from serving.engine.process import FIRST_SECONDS, LONGEST_SECONDS, follow
 from serving.observability import logs
 from serving.observability.metrics import Metrics
 

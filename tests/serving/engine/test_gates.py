@@ -26,10 +26,11 @@ from retentionjax.shield import Recipient, load_rules, may_contact
 from serving.engine import Engine
 from serving.engine.contract import Decision
 from serving.engine.messages import QuietHoursCache, is_zone
-from serving.engine.money import Costs, throttle
-from serving.engine.slots import Served
+from serving.engine.situations import full_costs, throttle
+from serving.engine.slots import Costs, Served
 from serving.ledger import Ledger
-from serving.ledger.types import DAY, CampaignView
+from serving.ledger.types import DAY
+from serving.ledger.views import CampaignView
 
 ALL = tuple(range(1, 13))
 
@@ -252,7 +253,7 @@ def costs(served: Served, offers: dict[str, Offer]) -> Costs:
 
 def test_each_kind_of_offer_costs_what_a_hand_ledger_says(served: Served) -> None:
     """$80.50 per 30 days; each contact costs $0.50."""
-    found = costs(served, KINDS).full(np.array([80.5]))[0].tolist()
+    found = full_costs(costs(served, KINDS), np.array([80.5]))[0].tolist()
     by_hand = {
         "hello": 500_000,
         "ten": 500_000 + 8_050_000,
@@ -275,6 +276,6 @@ def test_costs_are_exact_to_the_micro_dollar(
     served: Served, charge: int, discount: int, amount: int, cost: int, days: int
 ) -> None:
     offer = Offer(discount / 1e6, amount / 1e6, cost / 1e6, days)
-    found = costs(served, {"offer": offer}).full(np.array([charge / 1e6]))[0, 0]
+    found = full_costs(costs(served, {"offer": offer}), np.array([charge / 1e6]))[0, 0]
     exact = (Fraction(discount, 10**6) * charge + cost) * days / 30 + amount
     assert found == math.ceil(exact) + 500_000

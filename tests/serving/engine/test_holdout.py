@@ -33,7 +33,7 @@ def put(ledger: Ledger, **changed: Any) -> None:
 def fresh(ledger: Ledger, **changed: Any) -> None:
     """The campaign `default`, of the salt that the tests know."""
     with ledger.transaction() as tx:
-        tx._connection.run("UPDATE campaigns SET salt = ?", SALT)
+        tx.run("UPDATE campaigns SET salt = ?", SALT)
     put(ledger, **changed)
 
 
@@ -53,8 +53,8 @@ def right(ledger: Ledger, held_out: set[str] | None = None) -> None:
     """The books are, and nobody held out has a contact."""
     with ledger.read() as reader:
         assert reader.audit(cooldown_days=7) == []
-        contacts = reader._connection.rows("SELECT customer_id FROM contacts")
-        drawn = reader._connection.rows("SELECT customer_id FROM assignments WHERE arm = 'holdout'")
+        contacts = reader.rows("SELECT customer_id FROM contacts")
+        drawn = reader.rows("SELECT customer_id FROM assignments WHERE arm = 'holdout'")
     assert not {row[0] for row in contacts} & {row[0] for row in drawn}
     assert held_out is None or {row[0] for row in drawn} == held_out
 
@@ -218,7 +218,7 @@ def test_a_pilot_reserves_no_more_than_its_share_of_the_budget(folder: Path, tmp
             spent = sum(each.reserved_micros for each in made.values())
             with ledger.read() as reader:
                 assert reader.pilot_micros("default") == spent
-                acted = reader._connection.rows("SELECT customer_id FROM assignments WHERE acted_at IS NOT NULL")
+                acted = reader.rows("SELECT customer_id FROM assignments WHERE acted_at IS NOT NULL")
             assert 30 * MICROS < spent <= 50 * MICROS
             served = {row[0] for row in acted}
             assert 4 < len(served) < 60

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import engines
 
+from serving.engine.contract import Wanted
 from serving.engine.slots import Lineup, Served, Slot
-from serving.engine.wire import Wanted, frame
+from serving.engine.wire import frame
 from serving.engine.writer import Writer
 from serving.ledger import Ledger
 from serving.observability.metrics import Metrics

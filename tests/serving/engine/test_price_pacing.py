@@ -14,10 +14,11 @@ from retentionjax.decide.customer import unknown
 from serving.domain.campaigns import campaign_now
 from serving.domain.decisions.explaining import explain
 from serving.engine.contract import Decision
-from serving.engine.money import Pace, pace
-from serving.engine.situations import Basis
+from serving.engine.situations import Basis, Pace, pace
 from serving.engine.slots import Served
-from serving.ledger.types import DAY, CampaignView, DecisionRecord
+from serving.ledger.records import DecisionRecord
+from serving.ledger.types import DAY
+from serving.ledger.views import CampaignView
 
 
 @pytest.fixture(scope="module")

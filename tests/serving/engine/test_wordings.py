@@ -12,8 +12,7 @@ import pytest
 from engines import Clock, ask, running, until
 
 from retentionjax.data.messages import grammar
-from retentionjax.decide.bandit import UNIFORM_SHARE
-from retentionjax.decide.variants import Kind, Variant, WordingAuthor
+from retentionjax.decide.variants import UNIFORM_SHARE, Kind, Variant, WordingAuthor
 from retentionjax.shield import Brief
 from serving.engine import Engine
 from serving.engine.contract import Decision

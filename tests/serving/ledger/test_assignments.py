@@ -86,7 +86,7 @@ def test_an_arm_is_recorded_with_the_first_decision_and_stays(ledger: Ledger, cl
     assert {name: after[name] for name in NAMES[:30]} == {name: before[name] for name in NAMES[:30]}
     assert {each.group for name, each in after.items() if name not in NAMES[:30]} == {"policy"}
     with ledger.read() as reader:
-        rows = reader._connection.rows(COLUMNS)
+        rows = reader.rows(COLUMNS)
     assert len(rows) == len(NAMES)
     assert {row[4] for row in rows} == {START}
     assert audit(ledger) == []
@@ -97,7 +97,7 @@ def test_a_shadow_and_a_look_record_no_arm(ledger: Ledger) -> None:
     drawn(ledger, NAMES)
     decide(ledger, NAMES, shadow=True)
     with ledger.read() as reader:
-        assert reader._connection.rows(COLUMNS) == []
+        assert reader.rows(COLUMNS) == []
 
 
 def test_after_a_pilot_its_share_is_the_policys(ledger: Ledger) -> None:
@@ -184,7 +184,7 @@ def test_the_audit_finds_what_breaks_the_draw(ledger: Ledger, planted: str, faul
     decide(ledger, ["ben", *NAMES])
     assert audit(ledger) == []
     with ledger.transaction() as tx:
-        assert tx._connection.run(planted)
+        assert tx.run(planted)
     assert any(fault in line for line in audit(ledger)), audit(ledger)
 
 
@@ -194,7 +194,7 @@ def test_who_is_erased_stays_counted_and_is_not_to_be_found(ledger: Ledger) -> N
     with ledger.transaction() as tx:
         tx.erase("c7")
     with ledger.read() as reader:
-        rows = reader._connection.rows(COLUMNS)
+        rows = reader.rows(COLUMNS)
     assert len(rows) == len(NAMES)
     assert "c7" not in {row[0] for row in rows}
     assert audit(ledger) == []

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import simulated_logs
 
-from serving.ledger.lifting import MadeContact
+from serving.ledger.records import MadeContact
 from serving.ledger.types import DAY
-from serving.lift import believing
+from serving.lift import measuring
 
 DAYS = 30
 
@@ -32,6 +32,6 @@ def test_departures_believed_are_those_of_the_environment() -> None:
         known_until=DAYS * DAY,
         known_days=DAYS,
     )
-    believed = believing.departures(study, params, dict.fromkeys(simulated_logs.OFFERS))
+    believed = measuring.believed_departures(study, params, dict.fromkeys(simulated_logs.OFFERS))
     assert list(believed) == ["hazard_multiplier.twenty"]
     assert abs(believed["hazard_multiplier.twenty"] - measured) < 3 * error < 0.3 * abs(measured)

@@ -12,7 +12,7 @@ import pytest
 from holdout_ledgers import begin, ended, lives
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, campaign, decision, money, record
 
-from serving.ledger import Ledger, LedgerError, LedgerUnavailable, sqlite
+from serving.ledger import Ledger, LedgerError, LedgerUnavailable, database
 from serving.ledger.types import DAY, MICROS, Outcome
 from serving.lift.answer import look
 
@@ -122,7 +122,7 @@ def test_nothing_of_an_erased_customer_is_left_in_the_files_of_sqlite(tmp_path: 
 def test_a_reader_that_does_not_end_keeps_the_log_and_is_not_passed_over(
     tmp_path: Path, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_FORGET_SECONDS", 0.2)
+    monkeypatch.setattr(database, "_FORGET_SECONDS", 0.2)
     ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=clock)
     with ledger.transaction() as tx:
         tx.put_campaign(campaign())
@@ -173,8 +173,8 @@ def test_a_retention_that_cuts_into_the_rules_is_refused(ledger: Ledger) -> None
 def test_the_audit_finds_a_single_micro(database: str, clock: FrozenClock, ledger: Ledger) -> None:
     contacts = record(ledger, decision("ann"), decision("ann", now=clock.to_day(3)), decision("ben", contact=False))
     with ledger.transaction() as tx:
-        tx._connection.run("UPDATE campaigns SET spent_micros = 1")
-        tx._connection.run("UPDATE decisions SET customer_id = 'eve' WHERE decision_id = ?", contacts[0])
+        tx.run("UPDATE campaigns SET spent_micros = 1")
+        tx.run("UPDATE decisions SET customer_id = 'eve' WHERE decision_id = ?", contacts[0])
     with ledger.read() as reader:
         faults = reader.audit(cooldown_days=7)
     assert len(faults) == 4
@@ -202,8 +202,8 @@ def test_who_was_drawn_and_who_paid_goes_with_the_last_campaign_that_they_tell_o
 ) -> None:
     def left() -> tuple[set[str], set[str]]:
         with ledger.transaction() as tx:
-            drawn = tx._connection.rows("SELECT customer_id FROM assignments")
-            paid = tx._connection.rows("SELECT reference FROM revenues")
+            drawn = tx.rows("SELECT customer_id FROM assignments")
+            paid = tx.rows("SELECT reference FROM revenues")
         return {row[0] for row in drawn}, {row[0] for row in paid}
 
     def pays(reference: str) -> None:
@@ -224,7 +224,7 @@ def test_who_was_drawn_and_who_paid_goes_with_the_last_campaign_that_they_tell_o
     clock.to_day(90 + 61)
     assert ledger.purge(60) == 0
     with ledger.transaction() as tx:
-        drawn = list(tx._connection.rows("SELECT campaign_id FROM assignments"))
+        drawn = list(tx.rows("SELECT campaign_id FROM assignments"))
     assert [row[0] for row in drawn] == ["autumn"]
     assert left()[1] == {"second"}
     clock.to_day(170 + 61)

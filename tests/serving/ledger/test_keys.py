@@ -8,7 +8,8 @@ import pytest
 from ledger_rows import FrozenClock
 
 from retentionjax.cli import main
-from serving.ledger import Ledger, LedgerError, keys
+from serving.ledger import Ledger, LedgerError
+from serving.ledger.administration import mint
 from serving.ledger.types import BundleSlot, Slots
 
 
@@ -41,7 +42,7 @@ def test_a_key_lets_its_owner_in_until_it_is_revoked(ledger: Ledger, clock: Froz
 def test_nothing_but_the_whole_token_is_a_key(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         key, token = tx.create_key("shop", "decide")
-        other = keys.mint()
+        other = mint()
     secret = token.removeprefix(f"rj_{key.key_id}_")
     wrong = ["", "rj_", secret, key.key_id, token[:-1], token + "A", token.upper(), f"rj_{key.key_id}_{secret[::-1]}"]
     wrong += [other.token, other.token.replace(other.key_id, key.key_id), f" {token}", f"{token}\n", "\x00" * 64]
@@ -83,7 +84,7 @@ def test_the_kill_switch_and_the_slots_are_what_was_set_last(ledger: Ledger) -> 
 
 def test_a_kill_switch_that_is_not_understood_is_no_permission(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
-        tx._connection.run("INSERT INTO switches (name, value, changed_at) VALUES ('kill_switch', 'half', 0)")
+        tx.run("INSERT INTO switches (name, value, changed_at) VALUES ('kill_switch', 'half', 0)")
     with pytest.raises(LedgerError, match="'half'"), ledger.read() as reader:
         reader.kill_switch()
 
@@ -121,7 +122,7 @@ def test_the_ledger_from_the_command_line(
     assert main(["ledger", "audit", "--cooldown-days", "7"]) == 0
     assert "the books are right" in capsys.readouterr().out
     with ledger.transaction() as tx:
-        tx._connection.run("UPDATE campaigns SET reserved_micros = reserved_micros - 1")
+        tx.run("UPDATE campaigns SET reserved_micros = reserved_micros - 1")
     assert main(["ledger", "audit"]) == 1
     assert "campaign spring: reserved_micros is" in capsys.readouterr().out
     assert main(["ledger", "purge", "--retention-days", "5"]) == 2

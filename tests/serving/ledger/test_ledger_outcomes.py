@@ -7,7 +7,8 @@ import pytest
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, campaign, decision, money, record
 
 from serving.ledger import Ledger
-from serving.ledger.types import DAY, CustomerView, Outcome, OutcomeKind, OutcomeResult
+from serving.ledger.types import DAY, Outcome, OutcomeKind, OutcomeResult
+from serving.ledger.views import CustomerView
 
 FULL = CONTACT_COST + OFFER_COST
 

@@ -4,7 +4,8 @@ import pytest
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, campaign, decision, record
 
 from serving.ledger import Ledger, LedgerError
-from serving.ledger.types import DAY, Campaign, CustomerView, Outcome
+from serving.ledger.types import DAY, Campaign, Outcome
+from serving.ledger.views import CustomerView
 
 FULL = CONTACT_COST + OFFER_COST
 

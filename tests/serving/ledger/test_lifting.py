@@ -16,7 +16,7 @@ from retentionjax.evaluation.report.content import FigureTable, Notice, Pictures
 from serving import lift_command
 from serving.ledger import Ledger
 from serving.ledger.types import MICROS, Outcome
-from serving.lift import believing, measuring
+from serving.lift import measuring
 from serving.lift.answer import LiftOut, look, sentences
 
 
@@ -157,7 +157,7 @@ def test_what_is_believed_is_the_hazard_of_the_days_that_effects_act(ledger: Led
         view = reader.campaign("proof")
         assert view is not None
         study = measuring.against_holdout(view, reader.campaign_record("proof"))
-    believed = believing.departures(study, params, dict.fromkeys(OFFERS))
+    believed = measuring.believed_departures(study, params, dict.fromkeys(OFFERS))
     by_hand = {
         "hazard_multiplier.ten": -0.4 * (np.exp(-hazard * 10) - np.exp(-hazard * 40)),  # days 0 to 30 of 40
         "contact_effect": 3 * np.expm1(-0.1) * (1 - np.exp(-hazard * 40)),  # 0 to 10, and 10 to 40

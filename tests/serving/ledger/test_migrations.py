@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, decision, money, record
 
-from serving.ledger import Ledger, migrating
+from serving.ledger import Ledger, opening
 from serving.ledger.types import DAY, MICROS, Outcome
 
 FULL = CONTACT_COST + OFFER_COST
@@ -62,25 +62,25 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 
 def fill(database: str, schema: int, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger of an older schema, with rows of every kind."""
-    known = migrating.migrations()
+    known = opening.migrations()
     with monkeypatch.context() as older:
-        older.setattr(migrating, "migrations", lambda: known[:schema])
+        older.setattr(opening, "migrations", lambda: known[:schema])
         ledger = Ledger.open(database, clock=clock)
         with ledger.transaction() as tx:
             for table, rows in ROWS.items():
                 for row in rows:
-                    tx._connection.insert(table, tuple(row), [tuple(row.values())])
+                    tx.insert(table, tuple(row), [tuple(row.values())])
             if schema > 3:
                 for statement in ("UPDATE campaigns SET salt = 'sea'", "DELETE FROM designs"):
-                    tx._connection.run(statement)
+                    tx.run(statement)
                 design = ("campaign_id", "number", "set_at", "holdout")
-                tx._connection.insert("designs", design, [("spring", 0, START, 0.0)])
+                tx.insert("designs", design, [("spring", 0, START, 0.0)])
                 drawn = ("campaign_id", "customer_id", "arm", "propensity", "assigned_at", "design")
                 ours = [
                     ("spring", "ann", "policy", 1.0, START + 1, 0),
                     ("spring", "ben", "policy", 1.0, START + 120, 0),
                 ]
-                tx._connection.insert("assignments", drawn, ours)
+                tx.insert("assignments", drawn, ours)
         ledger.close()
 
 

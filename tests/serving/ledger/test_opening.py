@@ -8,7 +8,7 @@ import pytest
 from ledger_rows import FrozenClock, campaign, decision, money, record
 
 from retentionjax.errors import ConfigError
-from serving.ledger import Ledger, LedgerError, migrating, opening
+from serving.ledger import Ledger, LedgerError, opening
 
 
 def test_what_was_written_is_there_when_it_is_opened_again(database: str, clock: FrozenClock) -> None:
@@ -37,7 +37,7 @@ def test_a_url_that_is_none_is_refused_without_being_shown(url: str, clock: Froz
 
 def test_a_ledger_of_a_newer_program_is_refused(database: str, ledger: Ledger, clock: FrozenClock) -> None:
     with ledger.transaction() as tx:
-        tx._connection.run("INSERT INTO schema_version (version) VALUES (99)")
+        tx.run("INSERT INTO schema_version (version) VALUES (99)")
     with pytest.raises(LedgerError, match="has schema 99, and this program knows schemas up to"):
         Ledger.open(database, clock=clock)
 
@@ -45,19 +45,19 @@ def test_a_ledger_of_a_newer_program_is_refused(database: str, ledger: Ledger, c
 def test_a_migration_is_applied_whole_or_not_at_all(
     database: str, ledger: Ledger, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = migrating.migrations()
+    known = opening.migrations()
     next_number = known[-1][0] + 1
     broken = "ALTER TABLE customers ADD COLUMN region TEXT;\nCREATE TABLE customers (again TEXT);"
-    monkeypatch.setattr(migrating, "migrations", lambda: [*known, (next_number, broken)])
+    monkeypatch.setattr(opening, "migrations", lambda: [*known, (next_number, broken)])
     with pytest.raises(Exception, match="customers"):
         Ledger.open(database, clock=clock)
     whole = "-- a comment; with a semicolon\nALTER TABLE customers ADD COLUMN region TEXT;\n"
-    monkeypatch.setattr(migrating, "migrations", lambda: [*known, (next_number, whole)])
+    monkeypatch.setattr(opening, "migrations", lambda: [*known, (next_number, whole)])
     for _ in range(2):
         again = Ledger.open(database, clock=clock)
         with again.read() as reader:
-            assert reader._connection.rows("SELECT region FROM customers") == []
-            assert reader._connection.rows("SELECT version FROM schema_version ORDER BY version") == [
+            assert reader.rows("SELECT region FROM customers") == []
+            assert reader.rows("SELECT version FROM schema_version ORDER BY version") == [
                 (number + 1,) for number in range(next_number)
             ]
         again.close()
@@ -83,13 +83,13 @@ def test_sqlite_is_durable_strict_and_holds_its_references(tmp_path: Path, clock
     ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=clock)
     with ledger.transaction() as tx:
         pragmas = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
-        assert [tx._connection.rows(f"PRAGMA {name}")[0][0] for name in pragmas] == ["wal", 2, 1, 1]
-        tables = tx._connection.rows("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'")
+        assert [tx.rows(f"PRAGMA {name}")[0][0] for name in pragmas] == ["wal", 2, 1, 1]
+        tables = tx.rows("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'")
     own = {name: strict for name, strict in tables if not name.startswith("sqlite_") and name != "schema_version"}
     assert len(own) >= 10
     assert set(own.values()) == {1}
     with pytest.raises(sqlite3.IntegrityError), ledger.transaction() as tx:
-        tx._connection.run("INSERT INTO outcomes VALUES ('nothing', 'accepted', 0, 0, 'applied')")
+        tx.run("INSERT INTO outcomes VALUES ('nothing', 'accepted', 0, 0, 'applied')")
     ledger.close()
 
 
@@ -99,7 +99,7 @@ def test_a_reader_sees_one_moment_and_cannot_write(ledger: Ledger) -> None:
         record(ledger, decision("ann"))
         assert reader.campaign("spring") == before
         with pytest.raises(Exception, match=r"read-?only|cannot be used"):
-            reader._connection.run("DELETE FROM campaigns")
+            reader.run("DELETE FROM campaigns")
     with ledger.read() as reader:
         assert reader.campaign("spring") != before
 

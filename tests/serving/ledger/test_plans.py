@@ -9,9 +9,9 @@ import ledger_rows
 import pytest
 from ledger_rows import START, FrozenClock, decision
 
-from serving.ledger import Ledger, recording
-from serving.ledger.database import in_postgres
-from serving.ledger.postgres import PostgresConnection
+from serving.ledger import Ledger
+from serving.ledger.ledger import _CONTACT, _DECISION
+from serving.ledger.postgres import PostgresConnection, in_postgres
 from serving.ledger.types import DAY, Outcome, OutcomeKind, Slots
 
 GROWS = (
@@ -191,8 +191,8 @@ def fill(ledger: Ledger, decisions: int) -> None:
                 )
                 if state == "declined":
                     outcomes.append((name, "declined", at, at, "applied"))
-        writer.insert("decisions", recording._DECISION, rows)
-        writer.insert("contacts", recording._CONTACT, contacts)
+        writer.insert("decisions", _DECISION, rows)
+        writer.insert("contacts", _CONTACT, contacts)
         writer.insert("outcomes", ("decision_id", "kind", "happened_at", "recorded_at", "status"), outcomes)
         writer.commit()
     writer.begin()

@@ -5,9 +5,9 @@ import pytest
 from scipy import special
 
 from retentionjax.env import EnvParams, observation
-from serving.ledger.following import Followed
+from serving.ledger.records import Followed
 from serving.ledger.types import DAY
-from serving.monitor import measures, reading
+from serving.monitor import measures
 
 
 def test_the_interval_of_departures_is_garwoods() -> None:
@@ -94,7 +94,7 @@ def row(customer: str, day: float, **changed: object) -> Followed:
 
 def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() -> None:
     contact = {"action": 7, "contact_state": "accepted"}
-    history = reading.read(
+    history = measures.history(
         [
             *(row("a", day, churned_at=12 * DAY) for day in (0, 7)),  # 7 days, then left after 5
             row("b", 0),  # 30 of the 40 days that passed
@@ -114,7 +114,7 @@ def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() ->
 
 
 def test_a_contact_that_is_not_answered_yet_says_nothing() -> None:
-    history = reading.read([row("a", 0, action=1, contact_state="reserved")], DAY, EnvParams())
+    history = measures.history([row("a", 0, action=1, contact_state="reserved")], DAY, EnvParams())
     assert len(history.accept) == 0
     compared = measures.acceptance(history.accept, history.accepted)
     assert not compared.is_known

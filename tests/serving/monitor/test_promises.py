@@ -13,7 +13,7 @@ from ledger_rows import OFFERS, FrozenClock, decision, record
 from retentionjax.env import EnvParams
 from serving.ledger import Ledger
 from serving.ledger.types import Outcome
-from serving.monitor import promises
+from serving.monitor import judging
 
 HAZARD = 1 - (1 - 0.31) ** (1 / 30)  # of the score that decisions are recorded with
 BUNDLE: Any = SimpleNamespace(params=EnvParams(fatigue_hazard=0.0), offers=dict.fromkeys(OFFERS))
@@ -31,7 +31,7 @@ def ledger(tmp_path: Path, clock: FrozenClock) -> Iterator[Ledger]:
     opened.close()
 
 
-def promised(ledger: Ledger, clock: FrozenClock, true_multiplier: float) -> tuple[promises.Promise, ...]:
+def promised(ledger: Ledger, clock: FrozenClock, true_multiplier: float) -> tuple[judging.Promise, ...]:
     """All of the campaign's customers accept 20 % off, which is believed to multiply their hazard by 0.45."""
     arms = begin(ledger)
     gone = lives(arms, {"policy": HAZARD * true_multiplier, "holdout": HAZARD})
@@ -43,7 +43,7 @@ def promised(ledger: Ledger, clock: FrozenClock, true_multiplier: float) -> tupl
         tx.outcome([Outcome(each, "accepted", clock.now) for each in made])
     ended(ledger, clock, {name: max(day, 0.2) for name, day in gone.items()})
     with ledger.read() as reader:
-        return promises.read(reader, BUNDLE, ledger_rows.START)
+        return judging.read_promises(reader, BUNDLE, ledger_rows.START)
 
 
 def test_an_offer_that_does_what_is_believed_is_no_alarm(ledger: Ledger, clock: FrozenClock) -> None:
@@ -63,11 +63,11 @@ def test_before_enough_is_known_nothing_is_said(ledger: Ledger, clock: FrozenClo
     begin(ledger)
     ended(ledger, clock, {})
     with ledger.read() as reader:
-        assert promises.read(reader, BUNDLE, ledger_rows.START) == ()
+        assert judging.read_promises(reader, BUNDLE, ledger_rows.START) == ()
 
 
 def test_the_effect_that_pulls_away_from_what_was_measured_is_the_one_to_doubt() -> None:
     parts = {"hazard_multiplier.ten": -0.05, "fatigue_hazard": 0.02, "contact_effect": -0.01}
-    assert promises._doubted(parts, 0.04) == "hazard_multiplier.ten"
-    assert promises._doubted(parts, -0.04) == "fatigue_hazard"
-    assert promises._doubted({"contact_effect": -0.01}, -0.04) == "contact_effect"
+    assert judging._doubted(parts, 0.04) == "hazard_multiplier.ten"
+    assert judging._doubted(parts, -0.04) == "fatigue_hazard"
+    assert judging._doubted({"contact_effect": -0.01}, -0.04) == "contact_effect"
