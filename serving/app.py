@@ -26,11 +26,11 @@ from serving.console.sessions import Sessions
 from serving.domain.admin import KILL_SWITCH, put_switch, read_switch
 from serving.domain.bundles import activate_bundle, list_bundles
 from serving.domain.campaigns import CAMPAIGN, put_campaign, read_campaign, read_lift
-from serving.domain.contacts import list_due, report_sent
+from serving.domain.contacts import Webhook, list_due, report_sent
 from serving.domain.customers import CONSENT, put_consent, read_consent, read_ledger
 from serving.domain.decisions import decisions_router
 from serving.domain.decisions.controllers import EXPRESS
-from serving.domain.decisions.simulating import warm
+from serving.domain.decisions.explaining import warm
 from serving.domain.health import alive, exposed, ready
 from serving.domain.outcomes import report
 from serving.domain.variants import decide_variant, list_variants, propose_variants
@@ -47,7 +47,6 @@ from serving.security.bodies import BODY_LIMIT
 from serving.security.gate import Gate
 from serving.settings import Settings
 from serving.side_work import SideWork
-from serving.webhook import Webhook
 
 _log = structlog.get_logger("serving.app")
 _RETRY_SECONDS = 2.0

@@ -19,16 +19,15 @@ from serving.console.frame import Http, currency_of, full_page, is_part, page, r
 from serving.console.people import Person
 from serving.domain.decisions.controllers import ask_of
 from serving.domain.decisions.explaining import explained
-from serving.domain.decisions.refusals import problem_of
+from serving.domain.decisions.explaining import simulate as simulated
 from serving.domain.decisions.schemas import DecisionIn, ExplanationOut, SimulationIn
-from serving.domain.decisions.simulating import simulate as simulated
 from serving.engine.contract import Ask, Decision, EngineError, Mark
 from serving.engine.slots import Served
 from serving.express import decode
 from serving.fields import UUID_PATTERN
 from serving.ledger import LedgerUnavailable
 from serving.ledger.records import DecisionRecord
-from serving.problems import Problem, field_error, invalid
+from serving.problems import Problem, field_error, invalid, problem_of
 
 _FACTS = 3  # of the facts that move the risk most
 

@@ -14,9 +14,9 @@ from urllib.error import HTTPError, URLError
 import pytest
 import structlog
 
+from serving.domain.contacts import Webhook
 from serving.engine.writer import DecisionLine, DecisionLogWriter
 from serving.observability import logs
-from serving.webhook import Webhook
 
 
 @pytest.fixture

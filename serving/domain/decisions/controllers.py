@@ -12,8 +12,7 @@ from litestar.openapi.spec import Operation, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody
 
-from serving.domain.decisions.explaining import explain, explained
-from serving.domain.decisions.refusals import problem_of
+from serving.domain.decisions.explaining import explain, explained, simulate
 from serving.domain.decisions.schemas import (
     DecisionIn,
     DecisionOut,
@@ -25,14 +24,13 @@ from serving.domain.decisions.schemas import (
     SimulationIn,
     SimulationOut,
 )
-from serving.domain.decisions.simulating import simulate
 from serving.engine.contract import Ask, Decision, EngineError, Given
 from serving.engine.messages import is_zone
 from serving.express import Encoded, decode, sole
 from serving.fields import DecisionInPath, iso
 from serving.ledger import LedgerUnavailable
 from serving.ledger.records import DecisionRecord
-from serving.problems import Problem, details_of, field_error, invalid, not_found, responses
+from serving.problems import Problem, details_of, field_error, invalid, not_found, problem_of, responses
 from serving.security.bodies import BATCH_BODY_LIMIT
 from serving.security.gate import Caller, requires
 from serving.side_work import TOKENS

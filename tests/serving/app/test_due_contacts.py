@@ -14,7 +14,7 @@ import pytest
 import served_app
 from served_app import FACTS, Running
 
-from serving.webhook import Webhook
+from serving.domain.contacts import Webhook
 
 CUSTOMERS = [f"due-{number}" for number in range(12)]
 
@@ -43,7 +43,7 @@ def receiver() -> Iterator[str]:
 
 @pytest.fixture
 def own(tmp_path: Path, bundle: Path, receiver: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    monkeypatch.setattr("serving.webhook.EVERY_SECONDS", 10_000.0)  # the tests say when
+    monkeypatch.setattr("serving.domain.contacts.EVERY_SECONDS", 10_000.0)  # the tests say when
     Receiver.got, Receiver.status = [], 200
     with served_app.serve(tmp_path, bundle, webhook=receiver, webhook_secret="w" * 32) as running:
         yield running
