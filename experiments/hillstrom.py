@@ -17,7 +17,7 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.data import catalog
-from retentionjax.data.hillstrom import PROPENSITY, SCHEMA
+from retentionjax.data.public_sets import HILLSTROM, HILLSTROM_PROPENSITY
 from retentionjax.evaluation import plots, targeting
 from retentionjax.evaluation.off_policy import OffPolicySettings, evaluate
 from retentionjax.evaluation.off_policy.evaluation import HEADLINE
@@ -29,7 +29,7 @@ from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.metrics import auc
 from retentionjax.tracking import progress
 
-NOBODY, MENS, WOMENS = range(3)  # arms, in the order of SCHEMA.arms
+NOBODY, MENS, WOMENS = range(3)  # arms, in the order of HILLSTROM.arms
 OUTCOMES = ("visit", "spend")
 
 
@@ -89,8 +89,8 @@ class HillstromTrial:
     @classmethod
     def read(cls, frame: pd.DataFrame) -> "HillstromTrial":
         """The trial read from the prepared table."""
-        encoder = Encoder(SCHEMA.numeric, SCHEMA.categorical, SCHEMA.nullable)
-        arm = frame[str(SCHEMA.treatment)].cat.codes.to_numpy(np.int64)
+        encoder = Encoder(HILLSTROM.numeric, HILLSTROM.categorical, HILLSTROM.nullable)
+        arm = frame[str(HILLSTROM.treatment)].cat.codes.to_numpy(np.int64)
         return cls(encoder.encode(frame), encoder.types, arm, {name: frame[name].to_numpy(float) for name in OUTCOMES})
 
     def log(self, outcome: str) -> DecisionLog:
@@ -98,7 +98,7 @@ class HillstromTrial:
         rows = len(self.arm)
         return build(
             observation=self.features,
-            propensities=np.full((rows, 3), PROPENSITY),
+            propensities=np.full((rows, 3), HILLSTROM_PROPENSITY),
             action=self.arm,
             reward=self.outcomes[outcome],
             where="hillstrom",

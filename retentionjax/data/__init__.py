@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retentionjax.data.loading import SCHEMAS, Mode, load
+    from retentionjax.data.loading import Mode, load
+    from retentionjax.data.public_sets import SCHEMAS
     from retentionjax.data.schema import Provenance, Schema, Table
     from retentionjax.data.splits import Splits, split
 
@@ -25,7 +26,8 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("SCHEMAS", "Mode", "load"), "loading"),
+    **dict.fromkeys(("Mode", "load"), "loading"),
+    "SCHEMAS": "public_sets",
     **dict.fromkeys(("Provenance", "Schema"), "schema"),
     **dict.fromkeys(("Splits", "split"), "splits"),
     "Table": "schema",

@@ -2,23 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
-from retentionjax.data import bank, hillstrom, sources, synthetic, telco
-from retentionjax.data.schema import Provenance, Schema, Table
+from retentionjax.data import sources, synthetic
+from retentionjax.data.public_sets import READ, SCHEMAS
+from retentionjax.data.schema import Provenance, Table
 
 Mode = Literal["auto", "real", "synthetic"]
-
-SCHEMAS: Mapping[str, Schema] = {"telco": telco.SCHEMA, "bank": bank.SCHEMA, "hillstrom": hillstrom.SCHEMA}
-_READ: Mapping[str, Callable[[bytes, str], pd.DataFrame]] = {
-    "telco": telco.read,
-    "bank": bank.read,
-    "hillstrom": hillstrom.read,
-}
 
 
 def load(
@@ -50,6 +41,6 @@ def load(
 def _load_real(name: str, cache: Path | None) -> Table:
     source = sources.source(name)
     found = sources.obtain(name, cache=cache)
-    frame = _READ[name](found.data, found.where)
+    frame = READ[name](found.data, found.where)
     provenance = Provenance("real", source.downloads[0].url, found.sha256, source.licence, len(frame))
     return Table(name, frame, SCHEMAS[name], provenance)

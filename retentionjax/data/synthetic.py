@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from retentionjax.data import bank, telco
+from retentionjax.data.public_sets import BANK, TELCO
 from retentionjax.data.schema import Provenance, Table, typed
 from retentionjax.errors import DataError
 
@@ -53,9 +53,9 @@ def generate(name: str, *, rows: int | None = None, seed: int = 0) -> Table:
     rng = np.random.default_rng(seed)
     drawn = draw(figures, count, rng)
     if name == "telco":
-        schema, columns = telco.SCHEMA, telco_columns(drawn, figures["rules"], rng)
+        schema, columns = TELCO, telco_columns(drawn, figures["rules"], rng)
     else:
-        schema, columns = bank.SCHEMA, bank_columns(drawn, figures["rules"], rng)
+        schema, columns = BANK, bank_columns(drawn, figures["rules"], rng)
     source = f"retentionjax.data.synthetic, seed {seed}: made up after figures of the real {name} set"
     provenance = Provenance("synthetic", source, figures_sha256(), "made up; no licence needed", count)
     return Table(name, typed(schema, columns), schema, provenance)
@@ -89,9 +89,9 @@ def draw(figures: Mapping[str, Any], rows: int, rng: np.random.Generator) -> Dra
 
 
 def telco_columns(drawn: Draw, rules: Mapping[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The columns of telco.SCHEMA: the charge is the price list plus noise, the total what was billed so far."""
+    """The columns of TELCO: the charge is the price list plus noise, the total what was billed so far."""
     rows = len(drawn.label)
-    text = {name: values for name, values in drawn.text.items() if name in telco.SCHEMA.categorical}
+    text = {name: values for name, values in drawn.text.items() if name in TELCO.categorical}
     price = np.full(rows, rules["base_price"])
     for name, prices in rules["prices"].items():
         price += np.array([prices.get(value, 0.0) for value in text[name].tolist()])
@@ -112,7 +112,7 @@ def telco_columns(drawn: Draw, rules: Mapping[str, Any], rng: np.random.Generato
 
 
 def bank_columns(drawn: Draw, rules: Mapping[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The columns of bank.SCHEMA in order of time; the economy is that of the row's month."""
+    """The columns of BANK in order of time; the economy is that of the row's month."""
     period = drawn.text["period"].astype(np.int64)
     economy = {key: np.array(values)[period] for key, values in rules["periods"].items()}
     low, high, sd = (economy.pop(f"euribor3m_{figure}") for figure in ("low", "high", "sd"))
@@ -125,7 +125,7 @@ def bank_columns(drawn: Draw, rules: Mapping[str, Any], rng: np.random.Generator
         previous[mine] = 1 + _choose(past["previous"], count, rng)
         pdays[mine] = np.where(rng.random(count) < past["pdays_known"], _choose(past["pdays"], count, rng), np.nan)
     columns = {
-        **{name: values for name, values in drawn.text.items() if name in bank.SCHEMA.categorical},
+        **{name: values for name, values in drawn.text.items() if name in BANK.categorical},
         **drawn.numbers,
         **economy,
         "euribor3m": np.round(np.clip(rate, low, high), 3),

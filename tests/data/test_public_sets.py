@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from retentionjax import data
-from retentionjax.data import bank, sources, telco
+from retentionjax.data import sources
+from retentionjax.data.public_sets import BANK, TELCO
 from retentionjax.data.schema import Table
 from retentionjax.errors import DataError
 
@@ -45,7 +46,7 @@ def test_telco_holds_what_the_file_holds(telco_table: Table, real_data: Path) ->
     frame = telco_table.frame
     for name in frame:
         texts = [row[str(name)] for row in rows]
-        if name in telco.SCHEMA.numeric:
+        if name in TELCO.numeric:
             expected = np.array([float(text) if text.strip() else np.nan for text in texts])
             np.testing.assert_array_equal(frame[name].to_numpy(), expected)
         elif name == "Churn":
@@ -88,8 +89,8 @@ def test_bank_is_the_same_out_of_the_zip_that_uci_serves(real_data: Path, own_pl
 
 def test_asking_for_the_leak_is_an_error() -> None:
     with pytest.raises(DataError, match=r"'duration' can never be used: .* known only after the call"):
-        dataclasses.replace(bank.SCHEMA, numeric=(*bank.SCHEMA.numeric, "duration"))
-    plain = bank.SCHEMA.to_dict()
+        dataclasses.replace(BANK, numeric=(*BANK.numeric, "duration"))
+    plain = BANK.to_dict()
     with pytest.raises(DataError, match="'duration' can never be used"):
         data.Schema.from_dict({**plain, "measures": ["duration"]})
 
