@@ -1,12 +1,24 @@
-"""Public preferences: Anthropic's HH-RLHF (two replies of an assistant) and SHP-2 (two comments on a post)."""
+"""Public preferences: Anthropic's HH-RLHF (two replies of an assistant), SHP-2 (two comments on a post) and Upworthy's
+headline tests (which of two wordings of one article real readers clicked more).
 
+Of Upworthy, weeks 201325 to 201402 are left out: visitors were not randomised properly then. A pair is two headlines of
+one test shown with the same picture, whose clicks differ by more than chance explains.
+"""
+
+import html
+import itertools
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from retentionjax.data.reading import RawTable, read_parquet
 from retentionjax.data.texts import Preference, Turn, group_of
 from retentionjax.errors import DataError
 
@@ -94,3 +106,101 @@ def _rows(data: bytes, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
             if not isinstance(row, dict):
                 raise DataError(f"{where}, line {number}: not a JSON object")
             yield number, row
+
+
+UPWORTHY = "upworthy"
+BROKEN_WEEKS = (201325, 201402)
+"""First and last week (year and week) whose randomisation failed."""
+MINIMUM_Z = 1.96
+_COLUMNS = ("clickability_test_id", "headline", "lede", "eyecatcher_id", "impressions", "clicks", "test_week")
+_TAG = re.compile(r"<[^>]+>")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One wording of a test, its repetitions added up."""
+
+    headline: str
+    lede: str
+    impressions: int
+    clicks: int
+
+
+def read_upworthy(data: bytes, where: str) -> pd.DataFrame:
+    """The packages of the weeks that can be trusted. Raises DataError for a missing column or impossible counts."""
+    raw: RawTable = read_parquet(data, where)
+    if missing := [name for name in _COLUMNS if name not in raw.names]:
+        raise DataError(f"{where}: the column {missing[0]!r} is missing; it has {', '.join(raw.names)}")
+    frame: pd.DataFrame = raw.table.select(list(_COLUMNS)).to_pandas()
+    frame[list(_COLUMNS[:4])] = frame[list(_COLUMNS[:4])].fillna("")
+    counts = frame[["impressions", "clicks", "test_week"]].to_numpy(dtype=np.int64)
+    if ((counts[:, 1] < 0) | (counts[:, 1] > counts[:, 0])).any():
+        raise DataError(f"{where}: more clicks than impressions; allowed: 0 to impressions")
+    first, last = BROKEN_WEEKS
+    return frame[(counts[:, 2] < first) | (counts[:, 2] > last)].reset_index(drop=True)
+
+
+def headline_pairs(frame: pd.DataFrame, minimum_z: float = MINIMUM_Z) -> list[Preference]:
+    """Click preferences of `read`'s frame with |z| of at least `minimum_z` (two-sample test of proportions).
+
+    The margin is the difference of the log-odds of a click, half a click added to each cell. Tests that share a
+    headline are of one group, since an article was often tested again.
+    """
+    groups = _groups(frame)
+    found = []
+    for test, shown in _alike(frame):
+        for one, other in itertools.combinations(shown, 2):
+            if abs(z := z_score(one, other)) >= minimum_z:
+                better, worse = (one, other) if z > 0 else (other, one)
+                margin = _log_odds(better) - _log_odds(worse)
+                prompt = (Turn("user", _prompt(better, worse)),)
+                found.append(Preference(prompt, better.headline, worse.headline, UPWORTHY, groups[test], margin))
+    return found
+
+
+def z_score(one: Shown, other: Shown) -> float:
+    """Number of standard errors by which the share of clicks of `one` is above that of `other`, pooled; 0 without
+    clicks."""
+    pooled = (one.clicks + other.clicks) / (one.impressions + other.impressions)
+    variance = pooled * (1 - pooled) * (1 / one.impressions + 1 / other.impressions)
+    difference = one.clicks / one.impressions - other.clicks / other.impressions
+    return difference / math.sqrt(variance) if variance > 0 else 0.0
+
+
+def _alike(frame: pd.DataFrame) -> Iterator[tuple[str, list[Shown]]]:
+    """Each test with its wordings that were shown with one picture."""
+    keys = ["clickability_test_id", "eyecatcher_id", "headline"]
+    added = frame[frame["impressions"] > 0].groupby(keys, sort=True)
+    table = added.agg({"lede": "first", "impressions": "sum", "clicks": "sum"}).reset_index()
+    columns = (table[name].tolist() for name in (*keys, "lede", "impressions", "clicks"))
+    for (test, _), rows in itertools.groupby(zip(*columns, strict=True), key=lambda row: row[:2]):
+        yield test, [Shown(headline, lede, impressions, clicks) for _, _, headline, lede, impressions, clicks in rows]
+
+
+def _log_odds(shown: Shown) -> float:
+    return math.log((shown.clicks + 0.5) / (shown.impressions - shown.clicks + 0.5))
+
+
+def _prompt(one: Shown, other: Shown) -> str:
+    asked = "Write a headline for an article."
+    lede = html.unescape(_TAG.sub(" ", one.lede)).strip()
+    return f"{asked} It begins: {' '.join(lede.split())}" if one.lede == other.lede and lede else asked
+
+
+def _groups(frame: pd.DataFrame) -> dict[str, str]:
+    """Test to group: the first of all tests that are joined to it by headlines in common."""
+    leader: dict[str, str] = {}
+
+    def find(test: str) -> str:
+        while leader[test] != test:
+            leader[test] = leader[leader[test]]
+            test = leader[test]
+        return test
+
+    seen: dict[str, str] = {}
+    for test, headline in zip(frame["clickability_test_id"], frame["headline"], strict=True):
+        leader.setdefault(str(test), str(test))
+        words = " ".join(str(headline).casefold().split())
+        one, other = sorted((find(str(test)), find(seen.setdefault(words, str(test)))))
+        leader[other] = one
+    return {test: find(test) for test in leader}

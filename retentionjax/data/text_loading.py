@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from retentionjax.data import messages, oasst, preferences, text_sources, texts, upworthy
+from retentionjax.data import messages, oasst, preferences, text_sources, texts
 from retentionjax.data.reading import read_csv
 from retentionjax.data.schema import Provenance
 from retentionjax.data.sources import FoundFile, UnavailableError
@@ -57,7 +57,7 @@ class _Request:
 def load(
     name: str, *, limits: TextLimits | None = None, count: CountTokens = estimated_tokens, seed: int = 42
 ) -> TextTable:
-    """The text set `name` (oasst1, oasst1_ranked, hh_rlhf, shp2, upworthy, cs_text, messages) with its splits.
+    """The text set `name` (oasst1, oasst1_ranked, hh_rlhf, shp2, cs_text, messages) with its splits.
 
     `count` is the tokenizer's; the estimate takes four characters for a token. Raises DataError: no such set, damaged;
     UnavailableError when none of its files can be had.
@@ -182,8 +182,8 @@ def _shp(found: Mapping[str, FoundFile], request: _Request) -> Parts:
 
 
 def _clicks(found: Mapping[str, FoundFile], request: _Request) -> Parts:
-    frame = upworthy.read(found["packages"].data, found["packages"].where)
-    return texts.split(texts.keep(upworthy.pairs(frame), request.limits, request.count), request.seed)
+    frame = preferences.read_upworthy(found["packages"].data, found["packages"].where)
+    return texts.split(texts.keep(preferences.headline_pairs(frame), request.limits, request.count), request.seed)
 
 
 def _service(found: Mapping[str, FoundFile], request: _Request) -> Parts:

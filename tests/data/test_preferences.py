@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from https_server import Page, Site
 
-from retentionjax.data import download, preferences, sources, text_loading, text_sources, texts, upworthy
+from retentionjax.data import download, preferences, sources, text_loading, text_sources, texts
 from retentionjax.data.download import DownloadError, HubFile
+from retentionjax.data.preferences import Shown
 from retentionjax.data.texts import TextLimits
-from retentionjax.data.upworthy import Shown
 from retentionjax.errors import DataError
 
 
@@ -144,10 +144,10 @@ def test_a_hub_file_without_or_with_another_checksum_is_refused(
 
 def test_weeks_without_randomisation_are_left_out(real_data: Path) -> None:
     found = text_sources.obtain("upworthy", "packages")
-    frame = upworthy.read(found.data, found.where)
+    frame = preferences.read_upworthy(found.data, found.where)
     assert len(frame) == 18_176
     assert frame["clickability_test_id"].nunique() == 3_771
-    pairs = upworthy.pairs(frame)
+    pairs = preferences.headline_pairs(frame)
     assert len(pairs) > 4_000
     assert all(pair.margin > 0 for pair in pairs)
     parts = texts.split(pairs)
@@ -158,10 +158,10 @@ def test_weeks_without_randomisation_are_left_out(real_data: Path) -> None:
 
 def test_the_z_score_is_the_two_sample_test_of_proportions() -> None:
     """Against the textbook: 60 of 1000 and 40 of 1000, pooled p = 0.05, z = 0.02 / sqrt(0.05 · 0.95 · 0.002)."""
-    assert upworthy.z_score(Shown("a", "", 1000, 60), Shown("b", "", 1000, 40)) == pytest.approx(
+    assert preferences.z_score(Shown("a", "", 1000, 60), Shown("b", "", 1000, 40)) == pytest.approx(
         0.02 / math.sqrt(9.5e-5)
     )
-    assert upworthy.z_score(Shown("a", "", 1000, 0), Shown("b", "", 1000, 0)) == 0.0
+    assert preferences.z_score(Shown("a", "", 1000, 0), Shown("b", "", 1000, 0)) == 0.0
 
 
 def test_repetitions_of_a_headline_are_added_and_other_pictures_are_not_compared() -> None:
@@ -173,7 +173,7 @@ def test_repetitions_of_a_headline_are_added_and_other_pictures_are_not_compared
     ]
     names = ("clickability_test_id", "headline", "eyecatcher_id", "impressions", "clicks")
     frame = pd.DataFrame(rows, columns=list(names)).assign(lede="<b>So</b> it begins", test_week=201450)
-    (pair,) = upworthy.pairs(frame)
+    (pair,) = preferences.headline_pairs(frame)
     assert (pair.chosen, pair.rejected) == ("good", "bad")
     assert pair.margin == pytest.approx(math.log(80.5 / 920.5) - math.log(20.5 / 980.5))
     assert pair.prompt[0].text == "Write a headline for an article. It begins: So it begins"
