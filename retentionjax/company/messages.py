@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from retentionjax.company.structure import Checked
 from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, FACTS, Channel, Sender, Tone
+from retentionjax.shield.contact import HOME, is_region
+from retentionjax.shield.rules import load_rules
 
 _LONGEST = 600
 
@@ -62,6 +64,8 @@ class Messages(Checked):
     channels: tuple[Channel, ...] = ("sms",)
     """Channels that may be used, the usual one first."""
     tone: Tone = "warm"
+    country: str = HOME
+    """ISO 3166-1 alpha-2: where customers are of whom neither region nor time zone is known, for quiet hours."""
     facts: tuple[FactRule, ...] = ()
     brand: str = ""
     """Some sentences on how the company sounds, told to the language model."""
@@ -86,6 +90,8 @@ class Messages(Checked):
         found = []
         if not self.channels or len(set(self.channels)) < len(self.channels):
             found.append(("channels", f"is {list(self.channels)}; allowed: one or more of {', '.join(CHANNELS)}"))
+        if self.country != HOME and ("-" in self.country or not is_region(self.country)):
+            found.append(("country", f"is {self.country!r}; allowed: {', '.join(load_rules().contact.countries)}"))
         if self.model and self.sender is None:
             found.append(("model", "is true, and no sender is named; allowed: true where there is one"))
         if len(self.brand) > _LONGEST:

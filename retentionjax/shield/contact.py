@@ -1,6 +1,8 @@
 """Whether a customer may be contacted, and when: consent, do-not-contact, local quiet hours, frequency.
 
 Where the time zone is unknown every zone the customer may be in counts: a moment is fit when it is fit in all of them.
+Hours are those of the country and region that are known; else of the country that alone has the time zone; else of the
+company's own, in its strictest region.
 """
 
 import datetime as dt
@@ -20,6 +22,9 @@ _QUARTER = dt.timedelta(minutes=15)  # every zone in use is a multiple of it awa
 _SEARCH = dt.timedelta(days=8)
 
 
+HOME = "US"
+
+
 @dataclass(frozen=True)
 class Recipient:
     """What is known of a customer that bears on contacting her."""
@@ -32,9 +37,9 @@ class Recipient:
     time_zone: str | None = None
     """IANA name, if known."""
     region: str | None = None
-    """ISO 3166-2, as `US-FL`, if known."""
-    country: str = "US"
-    """ISO 3166-1 alpha-2."""
+    """ISO 3166, if known: a country (`DE`), or one of its regions (`US-FL`) where these have hours of their own."""
+    home: str = HOME
+    """The company's country, taken for hers where neither region nor time zone tells."""
     contacts: Sequence[dt.datetime] = ()
     """When she was contacted before, with time zones."""
 
@@ -58,8 +63,8 @@ def may_contact(recipient: Recipient, channel: Channel, now: dt.datetime, rules:
     for moment in (now, *recipient.contacts):
         if moment.tzinfo is None:
             raise DataError(f"{moment.isoformat()} has no time zone; contact times must have one")
-    _check_place(recipient, contact)
-    zones, hours = _zones(recipient, contact), _hours(recipient, contact)
+    country, region = _place(recipient, contact)
+    zones, hours = _zones(recipient.time_zone, country, region, contact), _hours(country, region, contact)
     reasons: list[Reason] = []
     if channel not in recipient.consent:
         reasons.append("contact.consent")
@@ -76,38 +81,52 @@ def may_contact(recipient: Recipient, channel: Channel, now: dt.datetime, rules:
     return Permission(not reasons, tuple(reasons), earliest)
 
 
-def _check_place(recipient: Recipient, contact: ContactRules) -> None:
-    """Raises DataError for a country without rules, and for a region that is none of its country."""
-    country, region = recipient.country, recipient.region
-    if country not in contact.countries:
-        raise DataError(f"country is {country!r}; allowed: {', '.join(sorted(contact.countries))}")
-    known = [f"{country}-{each}" for each in contact.subdivisions.get(country, ())]
-    if region is not None and region not in known:
-        allowed = ", ".join(known) if known else "none, for its regions have the same hours"
-        raise DataError(f"region is {region!r}; allowed in {country}: {allowed}")
+def is_region(region: str, rules: Rules | None = None) -> bool:
+    """Whether `region` is a country with rules, or one of its regions."""
+    contact = (rules or load_rules()).contact
+    country, dash, part = region.partition("-")
+    return country in contact.countries and (not dash or part in contact.subdivisions.get(country, ()))
 
 
-def _zones(recipient: Recipient, contact: ContactRules) -> tuple[ZoneInfo, ...]:
-    """The recipient's zone; unknown: every zone of the region, else of the country."""
-    if recipient.time_zone is not None:
-        names: Sequence[str] = (recipient.time_zone,)
-    elif recipient.region in contact.region_zones:
-        names = contact.region_zones[recipient.region or ""]
+def _place(recipient: Recipient, contact: ContactRules) -> tuple[str, str | None]:
+    """(country, region or None). Raises DataError for a country without rules, and a region that is none of its."""
+    if recipient.region is None:
+        having = [country for country, zones in contact.country_zones.items() if recipient.time_zone in zones]
+        country, dash = having[0] if len(having) == 1 else recipient.home, ""
     else:
-        names = contact.country_zones[recipient.country]
+        country, dash, _ = recipient.region.partition("-")
+    if country not in contact.countries:
+        raise DataError(
+            f"region is {recipient.region or country!r}; allowed: {', '.join(sorted(contact.countries))}, or one of "
+            "their regions, as US-FL"
+        )
+    if not dash:
+        return country, None
+    known = [f"{country}-{each}" for each in contact.subdivisions.get(country, ())]
+    if recipient.region not in known:
+        allowed = ", ".join(known) if known else f"{country} alone, for its regions have the same hours"
+        raise DataError(f"region is {recipient.region!r}; allowed in {country}: {allowed}")
+    return country, recipient.region
+
+
+def _zones(time_zone: str | None, country: str, region: str | None, contact: ContactRules) -> tuple[ZoneInfo, ...]:
+    """The zone; unknown: every zone of the region, else of the country."""
+    names = (
+        contact.region_zones.get(region or "", contact.country_zones[country]) if time_zone is None else (time_zone,)
+    )
     try:
         return tuple(ZoneInfo(name) for name in names)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise DataError(f"time zone is {', '.join(names)!r}; allowed: IANA names such as America/Chicago") from None
 
 
-def _hours(recipient: Recipient, contact: ContactRules) -> tuple[QuietHours, ...]:
+def _hours(country: str, region: str | None, contact: ContactRules) -> tuple[QuietHours, ...]:
     """The hours that apply, all of which must hold; a country whose region is unknown has its strictest region's."""
-    if recipient.region is not None:
-        stricter = [contact.regions[recipient.region]] if recipient.region in contact.regions else []
+    if region is not None:
+        stricter = [contact.regions[region]] if region in contact.regions else []
     else:
-        stricter = [hours for region, hours in contact.regions.items() if region.startswith(recipient.country + "-")]
-    return (contact.countries[recipient.country], *stricter)
+        stricter = [hours for name, hours in contact.regions.items() if name.startswith(country + "-")]
+    return (contact.countries[country], *stricter)
 
 
 def _awake(moment: dt.datetime, zones: Sequence[ZoneInfo], hours: Sequence[QuietHours]) -> bool:

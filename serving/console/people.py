@@ -17,7 +17,7 @@ from serving.problems import Problem, field_error, invalid
 FACT = "fact."
 _RECENT = 40  # decisions looked through for the customers of late
 _SHOWN = 8
-_PLAIN = ("customer_id", "campaign_id", "channel", "time_zone", "first_name", "tone")
+_PLAIN = ("customer_id", "campaign_id", "channel", "time_zone", "region", "first_name", "tone")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Person:
     campaign_id: str = "default"
     channel: str = ""
     time_zone: str = ""
+    region: str = ""
     first_name: str = ""
     tone: str = ""
 
@@ -67,9 +68,9 @@ def of_decision(reader: Reader, decision_id: str) -> Person:
     if found is None or found.basis is None:
         return Person()
     ledger = reader.customer_ledger(found.customer_id)
-    zone = ledger.time_zone if ledger and ledger.time_zone else ""
+    zone, region = (ledger.time_zone or "", ledger.region or "") if ledger else ("", "")
     facts = msgspec.json.decode(found.basis, type=Basis).facts
-    return Person(found.customer_id, facts, found.campaign_id, found.channel, zone)
+    return Person(found.customer_id, facts, found.campaign_id, found.channel, zone, region)
 
 
 def examples(folder: str) -> list[str]:

@@ -110,7 +110,7 @@ def due_now(state: Any, limit: int) -> list[DueOut]:
     fit = [
         each
         for each in found
-        if now - each.send_at < _LATE or quiet is None or quiet.earliest(each.time_zone, now) <= now
+        if now - each.send_at < _LATE or quiet is None or quiet.earliest((each.time_zone, each.region), now) <= now
     ]
     return [out for each in fit if (out := _out(each)) is not None]
 

@@ -9,11 +9,12 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from retentionjax.decide.draws import Group
-from serving.engine.messages import is_zone
+from serving.domain.decisions.controllers import refuse_unknown_place
+from serving.domain.decisions.schemas import Region
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, CustomerInPath, DecisionId, Micros, MomentOut, iso
 from serving.ledger.records import ContactRecord
 from serving.ledger.types import Consent
-from serving.problems import field_error, invalid, not_found, responses
+from serving.problems import not_found, responses
 from serving.security.gate import requires
 
 Channel = Literal["sms", "email", "push"]
@@ -35,6 +36,7 @@ class ConsentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str, Meta(pattern=TEXT_PATTERN, max_length=200, description="Who or what said so", examples=["web form"])
     ] = "api"
     time_zone: Annotated[TimeZone | None, Meta(description="Remembered with it, for quiet hours")] = None
+    region: Annotated[Region | None, Meta(description="Remembered with it, for quiet hours")] = None
 
 
 class ConsentOut(msgspec.Struct, frozen=True):
@@ -51,6 +53,7 @@ class ConsentsOut(msgspec.Struct, frozen=True):
 
     customer_id: CustomerId
     time_zone: str | None
+    region: str | None
     consents: tuple[ConsentOut, ...]
     released_micros: Annotated[Micros, Meta(description="Given back by contacts that were cancelled just now")] = 0
 
@@ -77,6 +80,7 @@ class CustomerLedgerOut(msgspec.Struct, frozen=True):
 
     customer_id: CustomerId
     time_zone: str | None
+    region: str | None
     churned_at: MomentOut | None
     observed_until: Annotated[MomentOut | None, Meta(description="Until when it is known that she stayed")]
     arms: Annotated[dict[CampaignId, Group], Meta(description="By campaign, what was drawn to decide about her")]
@@ -103,8 +107,8 @@ def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -
     with request.app.state.ledger.read() as view:
         found = view.customer_ledger(customer_id)
     if found is None:
-        return ConsentsOut(customer_id, None, ())
-    return ConsentsOut(customer_id, found.time_zone, _consents(found.consent))
+        return ConsentsOut(customer_id, None, None, ())
+    return ConsentsOut(customer_id, found.time_zone, found.region, _consents(found.consent))
 
 
 @put(
@@ -118,15 +122,14 @@ def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -
 )
 def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, data: JSONBody[ConsentIn]) -> ConsentsOut:
     """Holds at once; contacts that are planned and no longer consented to are cancelled."""
-    if data.time_zone is not None and not is_zone(data.time_zone):
-        raise invalid("The time zone is not known.", field_error("time_zone", data.time_zone, "an IANA time zone"))
+    refuse_unknown_place(data.time_zone, data.region)
     with request.app.state.ledger.transaction() as tx:
         released = tx.set_consent(customer_id, data.channel, data.status, source=data.source)
-        if data.time_zone is not None:
-            tx.set_time_zone(customer_id, data.time_zone)
+        if data.time_zone is not None or data.region is not None:
+            tx.set_place(customer_id, time_zone=data.time_zone, region=data.region)
     with request.app.state.ledger.read() as view:
         found = view.customer_ledger(customer_id)
-    return ConsentsOut(customer_id, found.time_zone, _consents(found.consent), released)
+    return ConsentsOut(customer_id, found.time_zone, found.region, _consents(found.consent), released)
 
 
 @get(
@@ -147,6 +150,7 @@ def read_ledger(request: Request[Any, Any, Any], customer_id: CustomerInPath) ->
     return CustomerLedgerOut(
         customer_id=customer_id,
         time_zone=found.time_zone,
+        region=found.region,
         churned_at=None if found.churned_at is None else iso(found.churned_at),
         observed_until=None if found.observed_until is None else iso(found.observed_until),
         arms=dict(found.arms),

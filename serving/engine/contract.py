@@ -33,6 +33,8 @@ class Ask(msgspec.Struct, frozen=True):  # as a frozen dataclass it would cost f
     """None: the bundle's."""
     time_zone: str | None = None
     """IANA name; None: the one in the ledger, else unknown."""
+    region: str | None = None
+    """ISO 3166, a country or one of its regions; None: the one in the ledger, else unknown."""
     first_name: str | None = None
     tone: Tone | None = None
     """None: the bundle's."""

@@ -1,7 +1,7 @@
 """Messages: when one may be sent, and in which words.
 
 None is sent in the recipient's quiet hours; a contact that would fall into them waits for their end. Without a time
-zone every zone the customer may be in counts, and the strictest region's hours (`shield.contact`).
+zone every zone the customer may be in counts, and without a region the strictest one's hours (`shield.contact`).
 
 The words are the shield's template or an approved wording of the same kind, filled with the customer's name and facts
 and then checked: what was approved for everybody is not sent to somebody whose name makes it wrong. No model is ever
@@ -13,7 +13,7 @@ import zoneinfo
 from collections import OrderedDict
 from collections.abc import Hashable
 from functools import lru_cache
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from retentionjax.decide.variants import Kind, Variant, best_probabilities, choo
 from retentionjax.errors import BundleError, ConfigError, DataError
 from retentionjax.shield import Brief, Recipient, Rules, may_contact
 from retentionjax.shield.brief import CHANNELS
+from retentionjax.shield.contact import HOME, is_region
 from retentionjax.shield.verdict import Verdict, Violation
 from serving.engine.contract import Ask, Mark, Message
 from serving.ledger.wordings import Approved
@@ -33,27 +34,38 @@ _QUARTER = 900.0  # seconds; quiet hours begin and end on a quarter of an hour i
 _REACHABLE = frozenset(CHANNELS)  # whether she agreed to be contacted at all is another question
 
 
+Place: TypeAlias = tuple[str | None, str | None]
+"""Time zone (IANA) and region (ISO 3166) of a recipient, None where unknown."""
+
+
 class QuietHoursCache:
-    """The quiet hours of a bundle's rules, remembered for each zone and quarter of an hour."""
+    """The quiet hours of a bundle's rules, remembered for each place and quarter of an hour."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._opens = lru_cache(maxsize=4096)(lambda zone, quarter: _opens(zone, quarter, rules))
+    def __init__(self, rules: Rules, home: str = HOME) -> None:
+        """`home`: the country of recipients of whom neither region nor time zone tells."""
+        self._opens = lru_cache(maxsize=4096)(lambda place, quarter: _opens(place, quarter, home, rules))
 
-    def earliest(self, zone: str | None, at: float) -> float:
-        """The first moment at or after `at` that is fit, both UTC epoch seconds.
+    def earliest(self, place: Place, at: float) -> float:
+        """The first moment at or after `at` that is fit, both UTC epoch seconds. A region that these rules do not have
+        is as good as unknown.
 
         Raises DataError for a zone that is unknown, or where no moment of the next days is fit.
         """
         quarter = at // _QUARTER
-        opens = self._opens(zone, quarter)
+        opens = self._opens(place, quarter)
         return at if opens == quarter * _QUARTER else opens
 
 
-def _opens(zone: str | None, quarter: float, rules: Rules) -> float:
+def _opens(place: Place, quarter: float, home: str, rules: Rules) -> float:
     moment = dt.datetime.fromtimestamp(quarter * _QUARTER, dt.UTC)
-    permission = may_contact(Recipient(consent=_REACHABLE, time_zone=zone), "sms", moment, rules)
+    zone, region = place
+    known = region if region is not None and is_region(region, rules) else None
+    recipient = Recipient(consent=_REACHABLE, time_zone=zone, region=known, home=home)
+    permission = may_contact(recipient, "sms", moment, rules)
     if permission.earliest is None:
-        raise DataError(f"time zone {zone!r}: the rules leave no hour in the next days for a contact")
+        raise DataError(
+            f"time zone {zone!r}, region {region!r}: the rules leave no hour in the next days for a contact"
+        )
     return permission.earliest.timestamp()
 
 

@@ -38,6 +38,7 @@ from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.env.types import NO_OFFER
 from retentionjax.errors import DataError
 from serving.engine.contract import Ask, FactValue, WrongFacts
+from serving.engine.messages import Place
 from serving.engine.slots import Choices, Costs, Served
 from serving.ledger.types import DAY, MICROS, KillSwitch, SlotName
 from serving.ledger.views import CampaignView, CustomerView
@@ -95,9 +96,9 @@ class Situation:
         return "policy" if group == "pilot" and self.pilot is None else group
 
     @property
-    def zone(self) -> str | None:
-        """The recipient's time zone, as far as anybody said."""
-        return self.ask.time_zone or self.view.time_zone
+    def place(self) -> Place:
+        """Where the recipient is, as far as anybody said."""
+        return self.ask.time_zone or self.view.time_zone, self.ask.region or self.view.region
 
     @property
     def baseline(self) -> float | None:
@@ -220,7 +221,7 @@ def _by_delay(each: Situation, served: Served, now: float) -> dict[str, int]:
 def send_at(each: Situation, served: Served, delay: int, now: float) -> float:
     """When a contact with this delay [days] would be sent: after the recipient's quiet hours. UTC epoch seconds."""
     wanted = now + delay * DAY
-    return wanted if served.quiet is None else served.quiet.earliest(each.zone, wanted)
+    return wanted if served.quiet is None else served.quiet.earliest(each.place, wanted)
 
 
 # --- money ----------------------------------------------------------------------------------------------------------

@@ -116,7 +116,9 @@ class Served:
         self.choices = Choices(bundle)
         self.rules: Rules | None = bundle.rules
         self.templates = Templates(bundle) if bundle.rules is not None and bundle.message is not None else None
-        self.quiet = QuietHoursCache(bundle.rules) if bundle.rules is not None else None
+        self.quiet = (
+            QuietHoursCache(bundle.rules, bundle.company.messages.country) if bundle.rules is not None else None
+        )
         self.prices: MultiplierTable | None = None if bundle.any_budget is None else bundle.any_budget.multipliers
         self.price = float(bundle.manifest.multipliers.get("campaign_budget", 0.0))
         self.policy_version = bundle.manifest.files[_POLICY].sha256[:_DIGITS]

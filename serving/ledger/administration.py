@@ -48,9 +48,10 @@ _CAMPAIGN = """
     FROM campaigns WHERE campaign_id = ?"""
 _DESIGN = "INSERT INTO designs (campaign_id, number, set_at, holdout, pilot) VALUES (?, ?, ?, ?, ?)"
 _SET_DESIGN = "UPDATE campaigns SET design = ? WHERE campaign_id = ?"
-_TIME_ZONE = """
-    INSERT INTO customers (customer_id, time_zone) VALUES (?, ?)
-    ON CONFLICT (customer_id) DO UPDATE SET time_zone = excluded.time_zone"""
+_PLACE = """
+    INSERT INTO customers (customer_id, time_zone, region) VALUES (?, ?, ?)
+    ON CONFLICT (customer_id) DO UPDATE SET time_zone = COALESCE(excluded.time_zone, customers.time_zone),
+        region = COALESCE(excluded.region, customers.region)"""
 _CONSENT = "SELECT channel, status, changed_at, source FROM consents WHERE customer_id = ? ORDER BY channel"
 _SWITCH = "SELECT value FROM switches WHERE name = ?"
 _SET_SWITCH = """
@@ -138,9 +139,9 @@ def set_consent(tx: Look, customer_id: str, channel: str, status: ConsentStatus,
     return outcomes.record_consent(tx, customer_id, channel, status, tx.now, source)
 
 
-def set_time_zone(tx: Look, customer_id: str, time_zone: str | None) -> None:
-    """Remembers a customer's IANA time zone, which the caller has checked."""
-    tx.run(_TIME_ZONE, customer_id, time_zone)
+def set_place(tx: Look, customer_id: str, *, time_zone: str | None = None, region: str | None = None) -> None:
+    """Remembers a customer's IANA time zone and ISO 3166 region, which the caller has checked; None leaves what is."""
+    tx.run(_PLACE, customer_id, time_zone, region)
 
 
 def set_kill_switch(tx: Look, value: KillSwitch) -> None:

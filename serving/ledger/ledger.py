@@ -65,7 +65,7 @@ class Transaction(Reader):
     """Writing, alone in the whole database; what it reads stays true until it ends."""
 
     put_campaign, set_consent = administration.put_campaign, administration.set_consent
-    set_time_zone, set_kill_switch = administration.set_time_zone, administration.set_kill_switch
+    set_place, set_kill_switch = administration.set_place, administration.set_kill_switch
     create_key, revoke_key = administration.create_key, administration.revoke_key
     used_keys, end_session = administration.used_keys, administration.end_session
     set_slots, changed = administration.set_slots, administration.changed

@@ -24,7 +24,8 @@ _RECENT = """
     SELECT decision_id, customer_id, campaign_id, decided_at, action, slot FROM decisions
     WHERE observation IS NOT NULL ORDER BY decision_id DESC LIMIT ?"""
 _DUE = """
-    SELECT c.decision_id, c.customer_id, c.campaign_id, c.send_at, u.time_zone, d.response FROM contacts c
+    SELECT c.decision_id, c.customer_id, c.campaign_id, c.send_at, u.time_zone, u.region, d.response
+    FROM contacts c
     JOIN decisions d ON d.decision_id = c.decision_id
     JOIN consents s ON s.customer_id = c.customer_id AND s.channel = c.channel AND s.status = 'granted'
     LEFT JOIN customers u ON u.customer_id = c.customer_id
@@ -33,7 +34,7 @@ _DUE = """
     ORDER BY c.send_at, c.decision_id LIMIT ?"""
 _CAMPAIGN_IDS = "SELECT campaign_id FROM campaigns ORDER BY starts_at DESC, campaign_id LIMIT ?"
 _OUTCOMES = "SELECT decision_id, kind, happened_at FROM outcomes WHERE decision_id = ? ORDER BY recorded_at, kind"
-_CUSTOMER = "SELECT time_zone, churned_at, observed_until FROM customers WHERE customer_id = ?"
+_CUSTOMER = "SELECT time_zone, region, churned_at, observed_until FROM customers WHERE customer_id = ?"
 _ARMS = "SELECT campaign_id, arm FROM assignments WHERE customer_id = ? ORDER BY campaign_id"
 _REVENUE = "SELECT COUNT(*), CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT) FROM revenues WHERE customer_id = ?"
 _CONTACTS = """
@@ -119,6 +120,7 @@ class DueContact:
     campaign_id: str
     send_at: float
     time_zone: str | None
+    region: str | None
     response: bytes
     """The decision as it was answered, JSON."""
 
@@ -144,6 +146,7 @@ class CustomerLedger:
 
     customer_id: str
     time_zone: str | None
+    region: str | None
     churned_at: float | None
     observed_until: float | None
     """Until when it is known that she stayed; None where nobody said."""
@@ -213,11 +216,11 @@ def customer_ledger(look: Look, customer_id: str) -> CustomerLedger | None:
     payments, revenue = look.rows(_REVENUE, customer_id)[0]
     if not facts and not consents and not decisions and not payments:
         return None
-    time_zone, churned_at, observed_until = facts[0] if facts else (None, None, None)
+    time_zone, region, churned_at, observed_until = facts[0] if facts else (None, None, None, None)
     arms = {row[0]: row[1] for row in look.rows(_ARMS, customer_id)}
     contacts = tuple(ContactRecord(*row) for row in look.rows(_CONTACTS, customer_id))
     return CustomerLedger(
-        customer_id, time_zone, churned_at, observed_until, arms, revenue, consents, contacts, decisions
+        customer_id, time_zone, region, churned_at, observed_until, arms, revenue, consents, contacts, decisions
     )
 
 

@@ -28,7 +28,8 @@ _PILOT_MONEY = """
     SELECT CAST(COALESCE(SUM(reserved_micros + spent_micros), 0) AS BIGINT) FROM contacts
     WHERE campaign_id = ? AND pilot = 1"""
 _CUSTOMERS = """
-    SELECT customer_id, time_zone, churned_at FROM customers WHERE customer_id IN (SELECT value FROM json_each(?))"""
+    SELECT customer_id, time_zone, region, churned_at FROM customers
+    WHERE customer_id IN (SELECT value FROM json_each(?))"""
 _CONSENTS = """
     SELECT customer_id, channel, status FROM consents WHERE customer_id IN (SELECT value FROM json_each(?))"""
 _DRAWN = """
@@ -63,6 +64,8 @@ class CustomerView(msgspec.Struct, frozen=True):  # as a frozen dataclass it wou
     """By channel; a channel that is not there is unknown, see `consent_for`."""
     time_zone: str | None = None
     """IANA name."""
+    region: str | None = None
+    """ISO 3166."""
     contacts_days_ago: tuple[int, ...] = ()
     """Executed contacts of this and other campaigns in days of this campaign, ascending; 0 is today."""
     pending_offer: str | None = None
@@ -167,7 +170,7 @@ class Look:
         drawn = {(row[0], row[1]): row for row in self.rows(_DRAWN, wanted)}
         views = []
         for customer, campaign in zip(ids, campaign_ids, strict=True):
-            _, time_zone, churned_at = facts.get(customer, (customer, None, None))
+            _, time_zone, region, churned_at = facts.get(customer, (customer, None, None, None))
             if (found := drawn.get((customer, campaign))) is not None:
                 baseline, assignment = found[2], _recorded(found[3:])
             else:
@@ -178,6 +181,7 @@ class Look:
                     campaign_id=campaign,
                     consent=consents.get(customer, {}),
                     time_zone=time_zone,
+                    region=region,
                     baseline_churn_probability=baseline,
                     churned=churned_at is not None,
                     assignment=assignment,

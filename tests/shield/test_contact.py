@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from retentionjax.errors import DataError
 from retentionjax.shield import Permission, Recipient, load_rules, may_contact
+from retentionjax.shield.contact import is_region
 
 SMS = frozenset({"sms"})
 NOON = dt.datetime(2026, 6, 3, 19, 30, tzinfo=dt.UTC)  # a Wednesday; 15:30 in New York, 9:30 in Honolulu
@@ -102,30 +103,28 @@ def test_a_time_without_a_zone_is_refused() -> None:
     ("place", "words"),
     [
         ({"time_zone": "Mars/Olympus"}, "time zone is 'Mars/Olympus'"),
-        ({"country": "XX"}, "country is 'XX'; allowed: AU, BR, CA"),
-        ({"country": "us"}, "country is 'us'; allowed"),
-        ({"region": "us-fl"}, "region is 'us-fl'; allowed in US: US-AK, US-AL"),
-        ({"region": "FL"}, "region is 'FL'"),
+        ({"home": "XX"}, "region is 'XX'; allowed: AU, BR, CA"),
+        ({"region": "us-fl"}, "region is 'us-fl'; allowed: AU"),
+        ({"region": "FL"}, "region is 'FL'; allowed: AU"),
         ({"region": "Florida"}, "region is 'Florida'"),
-        ({"region": "US-ZZ"}, "region is 'US-ZZ'"),
+        ({"region": "US-ZZ"}, "region is 'US-ZZ'; allowed in US: US-AK, US-AL"),
         ({"region": ""}, "region is ''"),
-        ({"region": "CA-ON"}, "region is 'CA-ON'; allowed in US"),
-        ({"region": "US-FL", "country": "GB"}, "region is 'US-FL'; allowed in GB: GB-ENG"),
-        ({"region": "FR-75", "country": "FR"}, "region is 'FR-75'; allowed in FR: none"),
+        ({"region": "FR-75"}, "region is 'FR-75'; allowed in FR: FR alone"),
     ],
 )
 def test_a_place_nobody_knows_is_refused(place: dict[str, str], words: str) -> None:
-    for known in ({}, {"time_zone": "America/New_York"}):
+    for known in ({}, {"time_zone": "Asia/Tokyo"}):
         with pytest.raises(DataError, match=words):
             may_contact(Recipient(SMS, **{**known, **place}), "sms", NOON)
 
 
 def test_every_region_and_country_of_the_rules_has_hours_and_zones() -> None:
     contact = load_rules().contact
-    places = [{"country": country} for country in contact.countries]
-    places += [{"country": c, "region": f"{c}-{each}"} for c, all_ in contact.subdivisions.items() for each in all_]
+    places = [{"region": country} for country in contact.countries]
+    places += [{"region": f"{c}-{each}"} for c, all_ in contact.subdivisions.items() for each in all_]
     assert len(places) > 100
     for place in places:
+        assert is_region(place["region"])
         assert may_contact(Recipient(SMS, **place), "sms", NOON).earliest is not None
     known = {f"{country}-{each}" for country, regions in contact.subdivisions.items() for each in regions}
     assert set(contact.regions) <= known
@@ -150,4 +149,17 @@ def test_every_region_and_country_of_the_rules_has_hours_and_zones() -> None:
 )
 def test_each_country_has_its_own_hours(country: str, zone: str, local: tuple[int, int, int], allowed: bool) -> None:
     now = dt.datetime(2026, 6, *local, tzinfo=ZoneInfo(zone))
-    assert may_contact(Recipient(SMS, time_zone=zone, country=country), "sms", now).allowed is allowed
+    assert may_contact(Recipient(SMS, time_zone=zone, region=country), "sms", now).allowed is allowed
+    # The time zone tells the country, whatever the company's own is.
+    assert may_contact(Recipient(SMS, time_zone=zone), "sms", now).allowed is allowed
+
+
+@pytest.mark.parametrize("region", ["XX", "us", "US-", "US-ZZ", "FR-75", "-", ""])
+def test_what_is_no_region_is_told(region: str) -> None:
+    assert not is_region(region)
+
+
+def test_the_company_s_own_country_is_taken_where_nothing_tells_another() -> None:
+    sunday = dt.datetime(2026, 6, 7, 12, tzinfo=ZoneInfo("Europe/Vienna"))
+    assert not may_contact(Recipient(SMS, time_zone="Europe/Vienna", home="DE"), "sms", sunday).allowed
+    assert may_contact(Recipient(SMS, time_zone="Europe/Vienna", home="GB"), "sms", sunday).allowed

@@ -103,7 +103,7 @@ class History:
                 budget = self.random.choice([4, 15, 15, 60]) * MICROS + self.random.randrange(MICROS)
                 tx.put_campaign(_campaign(terms, budget))
             for customer in BILLS:
-                tx.set_time_zone(customer, self.random.choice(ZONES))
+                tx.set_place(customer, time_zone=self.random.choice(ZONES))
                 for channel in CHANNELS:
                     tx.set_consent(customer, channel, "granted", source="test")
         ledger.close()

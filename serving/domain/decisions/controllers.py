@@ -12,6 +12,8 @@ from litestar.openapi.spec import Operation, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody
 
+from retentionjax.shield.contact import is_region
+from retentionjax.shield.rules import load_rules
 from serving.domain.decisions.explaining import explain, explained, simulate
 from serving.domain.decisions.schemas import (
     DecisionIn,
@@ -199,11 +201,20 @@ def key_of(request: Request[Any, Any, Any]) -> str | None:
     return value.decode()
 
 
-def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None) -> Ask:
-    """What the engine is asked by a request of this key. Raises Problem 422 for a time zone that is none."""
-    if data.time_zone is not None and not is_zone(data.time_zone):
+def refuse_unknown_place(time_zone: str | None, region: str | None) -> None:
+    """Raises Problem 422 naming the field unless the time zone is one, and the region has quiet hours."""
+    if time_zone is not None and not is_zone(time_zone):
         allowed = "an IANA name such as America/Chicago"
-        raise invalid("The time zone is unknown.", field_error("time_zone", data.time_zone, allowed))
+        raise invalid("The time zone is unknown.", field_error("time_zone", time_zone, allowed))
+    if region is not None and not is_region(region):
+        countries = ", ".join(load_rules().contact.countries)
+        allowed = f"{countries}, or one of their regions such as US-FL"
+        raise invalid("The region is unknown.", field_error("region", region, allowed))
+
+
+def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None) -> Ask:
+    """What the engine is asked by a request of this key. Raises Problem 422 for a time zone or region that is none."""
+    refuse_unknown_place(data.time_zone, data.region)
     idempotency = None
     if idempotency_key is not None:
         idempotency = (key_id, idempotency_key, hashlib.blake2b(_ENCODER.encode(data), digest_size=16).hexdigest())
@@ -213,6 +224,7 @@ def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None) -> Ask:
         campaign_id=data.campaign_id,
         channel=data.channel,
         time_zone=data.time_zone,
+        region=data.region,
         first_name=data.first_name,
         tone=data.tone,
         baseline_churn_probability=data.baseline_churn_probability,

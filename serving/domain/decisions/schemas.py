@@ -38,6 +38,15 @@ TimeZone = Annotated[
         examples=["America/Chicago"],
     ),
 ]
+Region = Annotated[
+    str,
+    Meta(
+        max_length=6,
+        description="ISO 3166: her country, or its region where regions have quiet hours of their own; the ledger's, "
+        "if left out; unknown, the country of the time zone, else of the company, in its strictest region",
+        examples=["US-FL", "DE"],
+    ),
+]
 
 
 Baseline = Annotated[float, Meta(gt=0, lt=1, examples=[0.12])]
@@ -51,6 +60,7 @@ class DecisionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     campaign_id: CampaignId = "default"
     channel: Channel | None = None
     time_zone: TimeZone | None = None
+    region: Region | None = None
     first_name: FirstName | None = None
     tone: Tone | None = None
     baseline_churn_probability: Annotated[

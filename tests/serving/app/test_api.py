@@ -25,7 +25,7 @@ UNKNOWN = "0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
 
 def consent(service: Running, customer: str, status: str = "granted") -> None:
     with service.client("decide") as client:
-        body = {"channel": "sms", "status": status, "source": "test", "time_zone": "America/Chicago"}
+        body = {"channel": "sms", "status": status, "source": "test", "time_zone": "America/Chicago", "region": "US-IL"}
         assert client.put(f"/v1/customers/{customer}/consent", json=body).status_code == 200
 
 
@@ -62,7 +62,7 @@ def test_from_consent_to_outcome_the_money_is_one(service: Running) -> None:
         assert after["budget_micros"] == after["spent_micros"] + after["reserved_micros"] + after["left_micros"]
         ledger = client.get(f"/v1/customers/{decision['customer_id']}/ledger").json()
         assert [each["state"] for each in ledger["contacts"]] == ["accepted"]
-        assert ledger["time_zone"] == "America/Chicago"
+        assert (ledger["time_zone"], ledger["region"]) == ("America/Chicago", "US-IL")
         read = client.get(f"/v1/decisions/{decision['decision_id']}").json()
         assert (read["decision"], read["contact_state"]) == (decision, "accepted")
         why = client.get(f"/v1/decisions/{decision['decision_id']}/explanation").json()

@@ -21,7 +21,7 @@ from served_app import Running
 # What no schema can say: which zones there are, whether a history could have happened, an Idempotency-Key's past, what
 # belongs together.
 BEYOND_A_SCHEMA = re.compile(
-    r"time_zone|history.*|overrides.*|vary.*|path|weight|Idempotency-Key|pilot.*|outcomes\[\d+\].*|variants\[\d+\]\.(offer|text)"
+    r"time_zone|region|history.*|overrides.*|vary.*|path|weight|Idempotency-Key|pilot.*|outcomes\[\d+\].*|variants\[\d+\]\.(offer|text)"
 )
 
 

@@ -195,6 +195,18 @@ def test_what_is_no_place_is_no_time_zone(service: Running, zone: str) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "time_zone")
 
 
+@pytest.mark.parametrize("region", ["XX", "us-fl", "Bavaria", "US-ZZ", ""])
+def test_a_region_without_hours_is_refused_with_those_that_have_them(service: Running, region: str) -> None:
+    with service.client("decide") as client:
+        asked = client.post("/v1/decisions", json={"customer_id": "z", "facts": FACTS, "region": region})
+        said = {"channel": "sms", "status": "granted", "region": region}
+        set_ = client.put("/v1/customers/z/consent", json=said)
+    for answer in (asked, set_):
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["field"]) == (422, "region")
+        assert "AU, BR" in error["allowed"]
+
+
 def test_one_bad_row_of_a_batch_is_refused_and_the_others_are_made(service: Running) -> None:
     good = {"customer_id": "row", "facts": FACTS}
     bad = {

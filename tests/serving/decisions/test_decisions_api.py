@@ -156,6 +156,7 @@ def test_a_batch_answers_each_by_itself(client: Client) -> None:
         ({"facts": {**engines.FACTS, "colour": 1}}, "facts.colour", "months, bill, age"),
         ({"facts": {}}, "facts.months", "a finite number or null"),
         ({"time_zone": "Mars/Olympus"}, "time_zone", "IANA"),
+        ({"region": "Bavaria"}, "region", "AU, BR, CA, CO, DE"),
         ({"channel": "fax"}, "channel", None),
         ({"customer_id": "Robert'); DROP TABLE"}, "customer_id", None),
         ({"budget": 5}, "budget", "customer_id"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import bundles
 import engines
@@ -113,18 +114,49 @@ def test_quiet_hours_postpone_and_do_not_drop(folder: Path, tmp_path: Path) -> N
     with_engine(folder, tmp_path, body, clock=at_night)
 
 
+def test_the_hours_are_those_of_the_customers_country(folder: Path, tmp_path: Path) -> None:
+    sunday = engines.Clock(engines.NOON + (6 - dt.datetime.fromtimestamp(engines.NOON, dt.UTC).weekday()) * DAY)
+
+    async def body(engine: Engine, ledger: Ledger) -> None:
+        days: dict[str, set[int]] = {"DE": set(), "US": set()}
+        for number in range(40):
+            with ledger.transaction() as tx:  # remembered, or said with the question
+                known = {0: "DE", 2: "US-FL"}.get(number % 4)
+                tx.set_place(f"C-{number}", region=known, time_zone="Europe/Vienna")
+            said = {1: "DE", 3: "US-FL"}.get(number % 4)
+            each = await decided(engine, customer=f"C-{number}", region=said)
+            if each.send_at is not None:
+                local = dt.datetime.fromisoformat(each.send_at).astimezone(ZoneInfo("Europe/Vienna"))
+                days["US" if number % 4 > 1 else "DE"].add(local.weekday())
+        assert days["DE"]
+        assert 6 not in days["DE"]  # nobody is disturbed on a Sunday there
+        assert 6 in days["US"]
+
+    with_engine(folder, tmp_path, body, clock=sunday)
+
+
 @given(
     st.sampled_from([None, "America/Chicago", "Pacific/Honolulu", "Asia/Kolkata"]),
+    st.sampled_from([None, "DE", "US-FL"]),
+    st.sampled_from(["US", "FR"]),
     st.integers(0, 14 * 96),
     st.integers(0, 899),
 )
-def test_the_hour_is_that_of_the_shield(zone: str | None, quarter: int, seconds: int) -> None:
+def test_the_hour_is_that_of_the_shield(
+    zone: str | None, region: str | None, home: str, quarter: int, seconds: int
+) -> None:
     at = engines.NOON + quarter * 900.0 + seconds
-    found = QuietHoursCache(load_rules()).earliest(zone, at)
-    recipient = Recipient(consent=frozenset(["sms"]), time_zone=zone)
+    found = QuietHoursCache(load_rules(), home).earliest((zone, region), at)
+    recipient = Recipient(consent=frozenset(["sms"]), time_zone=zone, region=region, home=home)
     permission = may_contact(recipient, "sms", dt.datetime.fromtimestamp(at, dt.UTC))
     assert permission.earliest is not None
     assert found == permission.earliest.timestamp()
+
+
+def test_a_region_that_the_rules_do_not_have_is_as_good_as_unknown() -> None:
+    at = engines.NOON
+    cache = QuietHoursCache(load_rules(), "DE")
+    assert cache.earliest(("Asia/Tokyo", "US-ZZ"), at) == cache.earliest(("Asia/Tokyo", None), at)
 
 
 def test_zones_are_known_by_name() -> None:

@@ -22,7 +22,7 @@ FULL = CONTACT_COST + OFFER_COST
 def test_an_erased_customer_is_found_nowhere_and_the_money_stays(ledger: Ledger, clock: FrozenClock) -> None:
     with ledger.transaction() as tx:
         tx.set_consent("ann", "email", "granted", source="form")
-        tx.set_time_zone("ann", "America/Chicago")
+        tx.set_place("ann", time_zone="America/Chicago")
     accepted, waited = record(ledger, decision("ann", key="k"), decision("ann", contact=False))
     record(ledger, decision("ben"), decision("ann", now=clock.to_day(8)))
     with ledger.transaction() as tx:

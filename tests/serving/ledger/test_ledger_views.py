@@ -95,10 +95,13 @@ def test_the_baseline_is_the_first_score_of_each_campaign(ledger: Ledger, clock:
     assert view(ledger, clock.now).baseline_churn_probability == 0.4
 
 
-def test_the_time_zone_is_remembered(ledger: Ledger) -> None:
+def test_where_a_customer_is_is_remembered_and_what_is_not_said_stays(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
-        tx.set_time_zone("ann", "America/Chicago")
-        assert tx.customers(["ann"], ["spring"], START)[0].time_zone == "America/Chicago"
+        tx.set_place("ann", time_zone="America/Chicago")
+        tx.set_place("ann", region="US-TX")
+    with ledger.transaction() as tx:
+        (view,) = tx.customers(["ann"], ["spring"], START)
+        assert (view.time_zone, view.region) == ("America/Chicago", "US-TX")
 
 
 def test_the_day_changes_with_the_campaigns_start_and_not_at_midnight(ledger: Ledger) -> None:

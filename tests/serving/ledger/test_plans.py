@@ -78,7 +78,7 @@ def everything(ledger: Ledger, clock: FrozenClock, prefix: str = "") -> Iterator
     yield "outcomes"
     with ledger.transaction() as tx:
         tx.set_consent(ben, "email", "denied", source="test")
-        tx.set_time_zone(ben, "America/Chicago")
+        tx.set_place(ben, time_zone="America/Chicago")
     yield "consent"
     with ledger.transaction() as tx:
         tx.put_campaign(ledger_rows.campaign(10**12))
