@@ -41,7 +41,7 @@ TimeZone = Annotated[
 Region = Annotated[
     str,
     Meta(
-        max_length=6,
+        max_length=64,
         description="ISO 3166: her country, or its region where regions have quiet hours of their own; the ledger's, "
         "if left out; unknown, the country of the time zone, else of the company, in its strictest region",
         examples=["US-FL", "DE"],
