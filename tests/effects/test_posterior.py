@@ -108,6 +108,15 @@ def test_a_log_that_does_not_say_how_arms_were_drawn_teaches_nothing(log: Log) -
     np.testing.assert_allclose(middle, PRIOR["hazard_multiplier.ten"].interval, rtol=0.15)
 
 
+def test_those_draws_of_the_prior_that_teach_and_those_that_judge_agree_on_its_mean(log: Log) -> None:
+    draws = estimate(dataclasses.replace(log, propensity=None), PRIOR, company(1)).draws
+    for name in ("contact_effect", "fatigue_hazard", "hazard_multiplier.ten", "accept_risk"):
+        teach, judge = draws[name][:128], draws[name][128:192]
+        assert abs(teach.mean() - judge.mean()) < 0.05 * draws[name].std(), (
+            name
+        )  # 0.15 is one error of independent ones
+
+
 def test_contacts_by_risk_are_refused(log: Log) -> None:
     risky = log.churn_probability[log.customer] > np.median(log.churn_probability)
     kept = risky | (log.arm == NO_OFFER)
