@@ -84,7 +84,7 @@ class EvaluateConfig:
     doubt_customers: int = 2000
     """Held-out customers at most who are played in each of them."""
     optimum_customers: int = 64
-    """Held-out customers on whom the exact optimum is found; about two seconds of CPU each."""
+    """Held-out customers on whom the exact optimum is found; about a second of CPU each."""
     optimum_replicates: int = 2000
     """Episodes of each of them under the learned policy."""
 

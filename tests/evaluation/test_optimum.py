@@ -98,6 +98,15 @@ def test_the_frontier_is_concave_and_priced_by_its_slope(week):
     assert (slopes >= multipliers[1:] - 1e-6).all()
 
 
+def test_the_best_of_who_is_left_unsolved_lies_between_what_is_kept_and_the_bound(week):
+    exact = week.at_multiplier(0.7).mean
+    rough = Frontier(week.campaign.params)
+    rough.at_multiplier(0.1)
+    rough.at_multiplier(2.0)
+    found = rough.at_multiplier(0.7, leave=100.0)  # so much that nobody is solved
+    assert found.mean.value - 0.7 * found.mean.spend < exact.value - 0.7 * exact.spend < found.bound.mean()
+
+
 @pytest.fixture(scope="module")
 def weeks() -> Frontier:
     """Five weeks under the default constants, so that windows, offers and accounts meet."""

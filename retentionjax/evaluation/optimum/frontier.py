@@ -29,6 +29,7 @@ from retentionjax.evaluation.optimum.recursion import (
 from retentionjax.evaluation.optimum.worth import Worth, follow
 
 MOST_SOLUTIONS = 30  # multipliers tried for one budget; a handful do
+NEAR = 1.1  # times a guess, and the guess by it: where the multiplier is sought first
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Tangent:
 
     multiplier: float
     worth: Floats  # (customers, 3): value, spend, contacts
+    bound: Floats  # (customers,) $ of D = value − multiplier · spend that no campaign passes
 
     @property
     def mean(self) -> Worth:
@@ -84,30 +86,45 @@ class Frontier:
             np.full((self.campaign.phase_days, 1, 2, len(phase.used)), WAIT, np.int8)
             for phase in self.customers[0].phases
         ]
-        self.never = Tangent(np.inf, np.array([follow(self.campaign, each, waits) for each in self.customers]))
+        worth = np.array([follow(self.campaign, each, waits) for each in self.customers])
+        self.never = Tangent(np.inf, worth, worth[:, 0])
         self._tangents: dict[float, Tangent] = {np.inf: self.never}
 
-    def at_multiplier(self, multiplier: float) -> Tangent:
-        """The best campaigns where every $ of spend costs `multiplier` $."""
+    def at_multiplier(self, multiplier: float, leave: float = 1e-9) -> Tangent:
+        """The best campaigns where every $ of spend costs `multiplier` $.
+
+        The neighbours solved before bound each customer's D. Those who are known best keep a neighbour's campaign, as
+        many as can lack no more than `leave` $ by it, on average over all customers.
+        """
         if multiplier not in self._tangents:
-            known = sorted(self._tangents)
-            dearer = self._tangents[min(each for each in known if each > multiplier)]
-            cheaper = self._tangents.get(max((each for each in known if each < multiplier), default=-1.0))
-            worth = dearer.worth.copy()
-            # One spend below and above a multiplier is the spend at it: such a customer's D is a straight line in
-            # between.
-            open_rows = [
-                row
-                for row in range(len(self.customers))
-                if cheaper is None or abs(cheaper.worth[row, 1] - dearer.worth[row, 1]) > 1e-9
-            ]
-            self._advance(len(self.customers) - len(open_rows))
+            worth, bound = self._between(multiplier)
+            lacking = bound - _net(worth, multiplier)
+            order = np.argsort(lacking)
+            rows = order[np.cumsum(lacking[order]) > leave * len(order)]
+            self._advance(len(order) - len(rows))
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                worth[open_rows] = (
-                    list(pool.map(lambda row: self._solve(row, multiplier), open_rows)) or worth[open_rows]
-                )
-            self._tangents[multiplier] = Tangent(multiplier, worth)
+                solved = list(pool.map(lambda row: self._solve(row, multiplier), rows.tolist()))
+            worth[rows] = np.reshape(solved, (-1, 3))
+            bound[rows] = _net(worth[rows], multiplier)
+            self._tangents[multiplier] = Tangent(multiplier, worth, bound)
         return self._tangents[multiplier]
+
+    def _between(self, multiplier: float) -> tuple[Floats, Floats]:
+        """What the neighbours know of the customers at a multiplier: the better campaign, and the D that none passes.
+
+        D is convex: it lies above its tangents and below its chords.
+        """
+        known = sorted(self._tangents)
+        dearer = self._tangents[min(each for each in known if each > multiplier)]
+        cheaper = self._tangents.get(max((each for each in known if each < multiplier), default=-1.0))
+        if cheaper is None:
+            return dearer.worth.copy(), np.full(len(dearer.worth), np.inf)
+        better = _net(cheaper.worth, multiplier) > _net(dearer.worth, multiplier)
+        share = (multiplier - cheaper.multiplier) / (dearer.multiplier - cheaper.multiplier)
+        return (
+            np.where(better[:, None], cheaper.worth, dearer.worth),
+            (1 - share) * cheaper.bound + share * dearer.bound,
+        )
 
     def at_budget(self, budget: float, *, guess: float = 1.0, tolerance: float = 4e-4) -> Optimum:
         """The optimum that spends `budget` $ a customer on average.
@@ -121,21 +138,24 @@ class Frontier:
         """
         if not budget >= 0:
             raise ConfigError(f"budget is {budget}; allowed: 0 or more, in $ a customer")
-        for multiplier in (guess, guess / 2, 0.0) if np.isfinite(budget) else (0.0,):
+        for multiplier in (guess / NEAR, guess / 2, 0.0) if np.isfinite(budget) else (0.0,):
             if self._cheapest_over(budget) is None:
                 self.at_multiplier(multiplier)
         if self._cheapest_over(budget) is None:
             free = self.at_multiplier(0.0).mean
             return self._optimum(budget, free.value, free.spend, 0.0, free.value, free.contacts)
+        if self._around(budget)[1] is self.never:
+            self.at_multiplier(guess * NEAR)
         for _ in range(MOST_SOLUTIONS):
             over, under = self._around(budget)
             share = (budget - under.mean.spend) / (over.mean.spend - under.mean.spend)
             mixed = Worth(*(share * one + (1 - share) * two for one, two in zip(over.mean, under.mean, strict=True)))
             multiplier = (over.mean.value - under.mean.value) / (over.mean.spend - under.mean.spend)
-            bound = min(each.mean.value + each.multiplier * (budget - each.mean.spend) for each in self.tangents())
-            if bound - mixed.value <= tolerance * over.mean.spend:
+            bound = self._bound(budget)
+            missing = tolerance * over.mean.spend
+            if bound - mixed.value <= missing:
                 break
-            self.at_multiplier(multiplier)
+            self.at_multiplier(multiplier, leave=missing / 4)
         return self._optimum(budget, mixed.value, budget, multiplier, bound, mixed.contacts)
 
     def tangents(self) -> list[Tangent]:
@@ -144,8 +164,11 @@ class Frontier:
 
     def gain_bound(self, spend: float) -> float:
         """$ over never contacting that no policy passes at that spend, by the multipliers solved so far."""
-        bound = min(each.mean.value + each.multiplier * (spend - each.mean.spend) for each in self.tangents())
-        return bound - self.never.mean.value
+        return self._bound(spend) - self.never.mean.value
+
+    def _bound(self, budget: float) -> float:
+        """$ that no policy passes at that budget: the smallest of the dual's values that are known."""
+        return min(float(each.bound.mean()) + each.multiplier * budget for each in self.tangents())
 
     def _solve(self, row: int, multiplier: float) -> Worth:
         _, choices = best_campaign(self.campaign, self.customers[row], multiplier)
@@ -171,6 +194,12 @@ class Frontier:
         self, budget: float, value: float, spend: float, shadow_price: float, bound: float, contacts: float
     ) -> Optimum:
         return Optimum(budget, value, spend, shadow_price, bound, self.never.mean.value, contacts)
+
+
+def _net(worth: Floats, multiplier: float) -> Floats:
+    """(customers,) $ of value − multiplier · spend."""
+    net: Floats = worth[:, 0] - multiplier * worth[:, 1]
+    return net
 
 
 def campaign_of(params: EnvParams) -> CampaignModel:
