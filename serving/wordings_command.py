@@ -108,8 +108,8 @@ def _list(asked: argparse.Namespace) -> int:
     for each in found:
         kind, answers = each.variant.kind, each.answers
         print(f"{each.variant.id}  {each.state:9} {kind.offer}, {kind.channel}, {kind.tone}  {each.variant.text}")
-        if answers.sent and each.template.sent:
-            estimate, low, high = (100 * value for value in lift(answers, each.template))
+        if each.matched[0].sent:
+            estimate, low, high = (100 * value for value in lift(*each.matched))
             measured = f"{estimate:+.1f} [{low:+.1f}, {high:+.1f}] accepts in 100 against the template"
             print(
                 f"  sent {answers.sent:,}, accepted {answers.accepted:,}, opted out {answers.opted_out:,}: {measured}"

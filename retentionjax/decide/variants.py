@@ -7,6 +7,7 @@ Chapelle and Li 2011): an accept counts for a wording, an opt-out against it. A 
 every wording goes on being measured; the probability of the draw is recorded with it.
 """
 
+import functools
 import hashlib
 import itertools
 import re
@@ -58,6 +59,12 @@ class Kind:
     def template_id(self) -> str:
         """The id of the shield's template as a variant of this kind."""
         return self.identify(TEMPLATE)
+
+
+@functools.lru_cache(4096)
+def choices(variant_ids: tuple[str, ...]) -> str:
+    """A name for the wordings among which one was drawn, by their ids in order."""
+    return hashlib.sha256("\0".join(variant_ids).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -262,11 +269,18 @@ def _pairs(text: str) -> set[tuple[str, str]]:
 
 
 class Answers(NamedTuple):
-    """What customers did with one wording."""
+    """What customers did with one wording; fractions where `comparing` makes wordings comparable."""
 
-    sent: int
-    accepted: int
-    opted_out: int
+    sent: float
+    accepted: float
+    opted_out: float
+
+    def plus(self, other: "Answers") -> "Answers":
+        """Both together."""
+        return Answers(*(one + two for one, two in zip(self, other, strict=True)))
+
+
+NOBODY = Answers(0, 0, 0)
 
 
 UNIFORM_SHARE = 0.1
@@ -314,14 +328,14 @@ def choose(best: Float[np.ndarray, " variants"], number: float) -> tuple[int, fl
     return place, float(chances[place])
 
 
-def rate_interval(successes: int, trials: int, *, level: float = LEVEL) -> tuple[float, float]:
+def rate_interval(successes: float, trials: float, *, level: float = LEVEL) -> tuple[float, float]:
     """Interval of a rate that may be looked at after every trial: it covers at all times together with `level`.
 
     All p at which the beta-binomial mixture martingale B(½ + s, ½ + n − s) / (B(½, ½) p^s (1 − p)^(n − s)) has stayed
     below 1/(1 − level) (Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021, §3.2). Choosing the wordings by what was
     seen before does not break it: each wording's trials remain exchangeable among themselves.
     """
-    failures = trials - successes
+    failures = max(0.0, trials - successes)
     limit = _log_beta(0.5 + successes, 0.5 + failures) - _log_beta(0.5, 0.5) + log(1 - level)
 
     def inside(p: float) -> bool:
@@ -349,7 +363,7 @@ def lift(variant: Answers, template: Answers, *, level: float = LEVEL) -> tuple[
     """(estimate, low, high) of the accept rate less the template's; the interval holds at all times together."""
     each = 1 - (1 - level) / 2
     ours, theirs = (rate_interval(one.accepted, one.sent, level=each) for one in (variant, template))
-    estimate = variant.accepted / max(1, variant.sent) - template.accepted / max(1, template.sent)
+    estimate = variant.accepted / (variant.sent or 1) - template.accepted / (template.sent or 1)
     return estimate, ours[0] - theirs[1], ours[1] - theirs[0]
 
 

@@ -66,7 +66,8 @@ class AnswersOut(msgspec.Struct, frozen=True):
 
 
 class AcceptLiftOut(msgspec.Struct, frozen=True):
-    """Accept rate less that of the shield's template; measured. The interval may be looked at every day."""
+    """Accept rate less that of the shield's template, among customers who could have been sent either; measured. The
+    interval may be looked at every day."""
 
     estimate: float
     low: float
@@ -93,7 +94,9 @@ class VariantOut(msgspec.Struct, frozen=True):
     decided_by: str | None
     answers: AnswersOut
     template: Annotated[AnswersOut, Meta(description="The same of the shield's template of this kind")]
-    lift: Annotated[AcceptLiftOut | None, Meta(description="Null before both were sent")]
+    lift: Annotated[
+        AcceptLiftOut | None, Meta(description="Null before both were sent to customers who had the same choice")
+    ]
 
 
 class VariantsOut(msgspec.Struct, frozen=True):
@@ -230,7 +233,6 @@ def _broken(verdicts: Sequence[tuple[str, Verdict]]) -> tuple[str, ...]:
 
 def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
     verdicts = judged(each.variant, bundle)
-    both = each.answers.sent and each.template.sent
     kind = each.variant.kind
     return VariantOut(
         variant_id=each.variant.id,
@@ -246,7 +248,7 @@ def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
         proposed_by=each.proposed_by,
         decided_at=None if each.decided_at is None else iso(each.decided_at),
         decided_by=each.decided_by,
-        answers=AnswersOut(*each.answers),
-        template=AnswersOut(*each.template),
-        lift=AcceptLiftOut(*lift(each.answers, each.template)) if both else None,
+        answers=AnswersOut(*map(int, each.answers)),
+        template=AnswersOut(*map(int, each.template)),
+        lift=AcceptLiftOut(*lift(*each.matched)) if each.matched[0].sent else None,
     )

@@ -355,6 +355,7 @@ def _record(
         pilot=row.pilot,
         variant_id="" if decision.message is None else decision.message.variant_id,
         variant_propensity=1.0 if decision.message is None else decision.message.variant_propensity,
+        variant_choices="" if decision.message is None else decision.message.variant_choices,
     )
 
 

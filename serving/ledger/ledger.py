@@ -53,7 +53,7 @@ _BASELINES = """
 _CONTACT = (
     "decision_id", "customer_id", "campaign_id", "channel", "offer", "send_at", "send_day", "due_at", "planned",
     "state", "contact_cost_micros", "offer_cost_micros", "reserved_micros", "spent_micros", "offer_days", "effect_days",
-    "amount_micros", "pilot", "variant_id", "variant_propensity",
+    "amount_micros", "pilot", "variant_id", "variant_propensity", "variant_choices",
 )  # fmt: skip
 _ASSIGNMENT = (
     "campaign_id", "customer_id", "arm", "pilot_arm", "propensity", "assigned_at", "design", "acted_at",
@@ -390,8 +390,7 @@ def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
         row.effect_days,
         row.amount_micros,
         int(row.pilot),
-        row.variant_id,
-        row.variant_propensity,
+        *(row.variant_id, row.variant_propensity, row.variant_choices),
     )
 
 
