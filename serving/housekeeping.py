@@ -6,7 +6,7 @@ import time
 
 import structlog
 
-from retentionjax.decide.variants import is_worse
+from retentionjax.decide.comparing import is_worse
 from serving.ledger import Ledger, LedgerUnavailable
 from serving.ledger.wordings import COUNTED_EVERY
 from serving.observability.metrics import Metrics

@@ -10,7 +10,8 @@ from msgspec import Meta
 
 from retentionjax.bundle import Bundle
 from retentionjax.decide import variants as words
-from retentionjax.decide.variants import Kind, Variant, lift
+from retentionjax.decide.comparing import lift
+from retentionjax.decide.variants import Kind, Variant
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Verdict
 from serving.engine.contract import Channel, OfferName, Tone
@@ -20,6 +21,10 @@ from serving.problems import Problem, field_error, invalid, not_found, responses
 from serving.security.gate import requires
 
 State = Literal["proposed", "approved", "refused", "retired"]
+Angle = Annotated[
+    Literal["", "price", "contract", "support", "unused"],
+    Meta(description="The reason to leave that it speaks to; sent to those who may leave for it"),
+]
 VariantId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)", description="Start of the SHA-256 of kind and text")]
 Text = Annotated[
     str,
@@ -40,6 +45,7 @@ class VariantIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: Text
     channel: Channel = "sms"
     tone: Tone = "warm"
+    angle: Angle = ""
 
 
 class VariantsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +87,7 @@ class VariantOut(msgspec.Struct, frozen=True):
     offer: OfferName
     channel: Channel
     tone: Tone
+    angle: Angle
     text: Text
     author: Annotated[Literal["model", "person"], Meta(description="Who wrote it")]
     state: State
@@ -188,7 +195,7 @@ def _variant(bundle: Bundle, data: VariantIn, where: str) -> Variant:
             "There is no such offer.", field_error(f"{where}offer", data.offer, allowed=", ".join(bundle.offers))
         )
     try:
-        variant = Variant(Kind(data.offer, data.channel, data.tone), data.text, "person")
+        variant = Variant(Kind(data.offer, data.channel, data.tone, data.angle), data.text, "person")
     except ConfigError as wrong:
         allowed = str(wrong).partition("; allowed")[2].lstrip(": ")
         raise invalid("The text has an unknown stand-in.", field_error(f"{where}text", data.text, allowed)) from None
@@ -239,6 +246,7 @@ def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
         offer=kind.offer,
         channel=kind.channel,
         tone=kind.tone,
+        angle=kind.angle,  # type: ignore[arg-type]  # as it was proposed
         text=each.variant.text,
         author=each.variant.author,
         state=each.state,

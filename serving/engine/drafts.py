@@ -13,6 +13,7 @@ import numpy as np
 from retentionjax.company.offers import NONE
 from retentionjax.decide.customer import Customer
 from retentionjax.decide.draws import uniform
+from retentionjax.decide.explain import angle
 from retentionjax.decide.program import RULES, Conditions, Decided, sample, stack
 from retentionjax.env.actions import WAIT
 from retentionjax.shield import Brief
@@ -225,7 +226,8 @@ def _contact(served: Served, slot: SlotName, situation: Situation, terms: Terms,
     brief = served.templates.brief(situation.ask, offer)
     number = uniform(situation.ask.customer_id, f"{situation.ask.campaign_id}\0words", situation.day)
     try:
-        message = terms.wordings.write(served.templates, brief, served.choices.offers[offer].name, number)
+        name = served.choices.offers[offer].name
+        message = terms.wordings.write(served.templates, brief, name, number, lambda: _angle(served, situation))
     except Blocked as blocked:
         barred = row._replace(
             action=WAIT, propensity=1.0, mask=1 << WAIT, removed=row.removed | {"message": served.choices.contacts},
@@ -241,6 +243,11 @@ def _contact(served: Served, slot: SlotName, situation: Situation, terms: Terms,
         reserved=0 if slot == "shadow" else situation.costs[offer],
     )  # fmt: skip
     return Draft(situation, decision, _record(served, slot, situation, terms, row, decision, at, offer), brief)
+
+
+def _angle(served: Served, situation: Situation) -> str:
+    """Why the customer may leave, by what makes up her score."""
+    return angle(served.bundle, served.decider.facts.stack([situation.row]))
 
 
 def _wait(

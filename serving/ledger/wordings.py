@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from retentionjax.decide.comparing import Stratum, comparable, matched
-from retentionjax.decide.variants import NOBODY, Answers, Author, Kind, Variant
+from retentionjax.decide.variants import NOBODY, Answers, Author, Kind, Stratum, Variant
 from serving.ledger.administration import changed
 from serving.ledger.types import DAY, LedgerError
 from serving.ledger.views import Look
@@ -21,13 +20,13 @@ ANSWER_SECONDS = 3 * DAY
 """A message counts once it was sent so long ago, by what its customer did until then."""
 
 _ROWS = """
-    SELECT variant_id, offer, channel, tone, text, author, state, rules_version, proposed_at, proposed_by,
+    SELECT variant_id, offer, channel, tone, angle, text, author, state, rules_version, proposed_at, proposed_by,
         decided_at, decided_by
-    FROM variants ORDER BY offer, channel, tone, proposed_at, variant_id"""
+    FROM variants ORDER BY offer, channel, tone, angle, proposed_at, variant_id"""
 _PROPOSE = """
-    INSERT INTO variants (variant_id, offer, channel, tone, text, author, state, rules_version, proposed_at,
+    INSERT INTO variants (variant_id, offer, channel, tone, angle, text, author, state, rules_version, proposed_at,
         proposed_by)
-    VALUES (?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?) ON CONFLICT (variant_id) DO NOTHING"""
+    VALUES (?, ?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?) ON CONFLICT (variant_id) DO NOTHING"""
 _DECIDE = "UPDATE variants SET state = ?, decided_at = ?, decided_by = ? WHERE variant_id = ?"
 _STATE = "SELECT state FROM variants WHERE variant_id = ?"
 
@@ -104,7 +103,7 @@ def propose(tx: Look, variants: Sequence[Variant], rules_version: str, who: str,
     An `approver` approves at once those that nobody has decided about.
     """
     rows = [
-        (each.id, each.kind.offer, each.kind.channel, each.kind.tone, each.text, each.author,
+        (each.id, each.kind.offer, each.kind.channel, each.kind.tone, each.kind.angle, each.text, each.author,
          rules_version, tx.now, who)
         for each in variants
     ]  # fmt: skip
@@ -135,6 +134,8 @@ def decide(tx: Look, variant_id: str, state: VariantState, who: str, was: Varian
 
 def stored(look: Look) -> list[StoredVariant]:
     """All wordings of messages, by kind and age, with what customers did by now."""
+    from retentionjax.decide.comparing import matched  # loads numpy, which a command's help does without
+
     strata = _strata(look, look.now)
     found = []
     for variant_id, *words, state, version, proposed_at, proposed_by, decided_at, decided_by in look.rows(_ROWS):
@@ -155,9 +156,11 @@ def approved(look: Look, known: Version | None) -> Approved | None:
     version = ids, int(look.now // COUNTED_EVERY) if ids else 0
     if version == known:
         return None
+    from retentionjax.decide.comparing import comparable
+
     strata = _strata(look, look.now // COUNTED_EVERY * COUNTED_EVERY)
     found: dict[Kind, list[Variant | None]] = {}
-    for _, *words, state in (row[:7] for row in look.rows(_ROWS)):
+    for _, *words, state in (row[:8] for row in look.rows(_ROWS)):
         if state == "approved":
             variant = _variant(*words)
             found.setdefault(variant.kind, [None]).append(variant)
@@ -168,8 +171,8 @@ def approved(look: Look, known: Version | None) -> Approved | None:
     return Approved(version, wordings)
 
 
-def _variant(offer: str, channel: str, tone: str, text: str, author: Author) -> Variant:
-    return Variant(Kind(offer, channel, tone), text, author)  # type: ignore[arg-type]  # as they were written
+def _variant(offer: str, channel: str, tone: str, angle: str, text: str, author: Author) -> Variant:
+    return Variant(Kind(offer, channel, tone, angle), text, author)  # type: ignore[arg-type]  # as they were written
 
 
 def keep(tx: Look, decisions: str) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from retentionjax.decide.comparing import Stratum, comparable, matched
-from retentionjax.decide.variants import NOBODY, Answers, best_probabilities, choose, is_worse, lift
+from retentionjax.decide.comparing import best_probabilities, choose, comparable, is_worse, lift, matched
+from retentionjax.decide.variants import NOBODY, Answers, Stratum
 
 NAMES = ("template", "tenure", "short")
 """`tenure` speaks of one, so that only old customers, who accept four times as often, can be sent it."""

@@ -76,3 +76,17 @@ def test_erasing_a_customer_leaves_her_answer(ledger: Ledger, clock: FrozenClock
         tx.erase(f"{FIRST.id}-old-1-0")
     assert answers(ledger) == before
     assert before[FIRST.id].answers == Answers(2, 1, 0)
+
+
+def test_a_wording_keeps_the_reason_that_it_speaks_to(ledger: Ledger) -> None:
+    priced = Variant(replace(KIND, angle="price"), FIRST.text)
+    with ledger.transaction() as tx:
+        tx.propose_variants([FIRST, priced], "rules", "Eva")
+        tx.decide_variant(priced.id, "approved", "Eva")
+    assert {each.variant for each in answers(ledger).values()} == {FIRST, priced}
+    with ledger.read() as reader:
+        approved = reader.approved_variants(None)
+    assert approved is not None
+    assert {kind: [each.variant for each in group] for kind, group in approved.wordings.items()} == {
+        priced.kind: [None, priced]
+    }
