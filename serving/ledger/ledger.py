@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import operator
 import os
 import threading
 import time
@@ -39,12 +40,13 @@ _EXECUTE = """
 _PENDING = """
     SELECT customer_id FROM contacts WHERE planned = 1 AND customer_id IN (SELECT value FROM json_each(?)) LIMIT 1"""
 _RESERVE = "UPDATE campaigns SET reserved_micros = reserved_micros + ? WHERE campaign_id = ?"
-_DECISION = (
+_AS_IT_IS = (
     "decision_id", "customer_id", "campaign_id", "decided_at", "day", "channel", "action", "offer", "delay", "send_at",
     "mask", "observation", "propensities", "churn_probability", "baseline_churn_probability", "accept_probability",
-    "monthly_charge", "bundle_id", "policy_version", "rules_version", "slot", "degradations", "executed",
-    "message_json", "response", "idempotency_key", "request_digest", "basis",
+    "monthly_charge", "bundle_id", "policy_version", "rules_version", "slot", "message_json", "response", "basis",
 )  # fmt: skip
+_as_it_is = operator.attrgetter(*_AS_IT_IS)
+_DECISION = (*_AS_IT_IS, "degradations", "executed", "idempotency_key", "request_digest")
 _BASELINES = """
     INSERT INTO baselines (customer_id, campaign_id, churn_probability)
     SELECT customer_id, campaign_id, baseline_churn_probability FROM decisions
@@ -337,35 +339,9 @@ def _reserve(tx: Transaction, contacts: Sequence[DecisionRow]) -> None:
 
 
 def _decision(row: DecisionRow) -> tuple[object, ...]:
-    return (
-        row.decision_id,
-        row.customer_id,
-        row.campaign_id,
-        row.decided_at,
-        row.day,
-        row.channel,
-        row.action,
-        row.offer,
-        row.delay,
-        row.send_at,
-        row.mask,
-        row.observation,
-        row.propensities,
-        row.churn_probability,
-        row.baseline_churn_probability,
-        row.accept_probability,
-        row.monthly_charge,
-        row.bundle_id,
-        row.policy_version,
-        row.rules_version,
-        row.slot,
-        json.dumps(row.degradations) if row.degradations else "[]",
-        int(row.executed),
-        row.message_json,
-        row.response,
-        *((_key(*row.idempotency[:2]), row.idempotency[2]) if row.idempotency else (None, None)),
-        row.basis,
-    )
+    degradations = json.dumps(row.degradations) if row.degradations else "[]"
+    key = (_key(*row.idempotency[:2]), row.idempotency[2]) if row.idempotency else (None, None)
+    return (*_as_it_is(row), degradations, int(row.executed), *key)
 
 
 def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
