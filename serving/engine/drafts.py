@@ -1,10 +1,10 @@
 """The decision itself: score, mask, policy and draw for the situations of one bundle, then the answer to each."""
 
 import functools
+import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
@@ -198,45 +198,27 @@ def _rows(decided: Decided, chosen: np.ndarray, limits: Conditions, customers: S
     rows, rules, actions = decided.removed.shape
     flat = _bit_sets(decided.removed.reshape(rows * rules, actions))
     removed = [flat[start : start + rules] for start in range(0, len(flat), rules)]
-    masks = _bit_sets(decided.mask)
-    observations = decided.observation.astype("<f4")
-    propensities = decided.propensities.astype("<f4")
     columns = zip(
         chosen.tolist(),
         np.take_along_axis(decided.propensities, chosen[:, None], axis=1)[:, 0].tolist(),
-        masks,
-        removed,
-        propensities,
-        map(Pace, limits.throttle.tolist(), repeat(None) if limits.multiplier is None else limits.multiplier.tolist()),
+        _bit_sets(decided.mask),
+        [{rule: bits for rule, bits in zip(_OF_ENVIRONMENT, gone, strict=False) if bits} for gone in removed],
+        [each.tobytes() for each in decided.propensities.astype("<f4")],
+        map(
+            Pace,
+            limits.throttle.tolist(),
+            itertools.repeat(None) if limits.multiplier is None else limits.multiplier.tolist(),
+        ),
         customers,
         decided.churn_probability.tolist(),
         decided.accept_probability.tolist(),
         decided.baseline.tolist(),
         decided.elevated.tolist(),
-        observations,
+        [each.tobytes() for each in decided.observation.astype("<f4")],
         decided.values.tolist(),
         strict=True,
     )
-    for (
-        action,
-        propensity,
-        mask,
-        gone,
-        chances,
-        pace,
-        customer,
-        churn,
-        accept,
-        baseline,
-        elevated,
-        seen,
-        values,
-    ) in columns:
-        by_rule = {rule: bits for rule, bits in zip(_OF_ENVIRONMENT, gone, strict=False) if bits}
-        yield Row(
-            action, propensity, mask, by_rule, chances.tobytes(), pace, customer, churn, accept, baseline, elevated,
-            seen.tobytes(), values,
-        )  # fmt: skip
+    return itertools.starmap(Row, columns)
 
 
 def _bit_sets(flags: np.ndarray) -> list[int]:
