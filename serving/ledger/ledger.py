@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from retentionjax import storage
-from serving.ledger import administration, erasure, opening, outcomes, wordings
+from serving.ledger import administration, audit, erasure, opening, outcomes, records, wordings
 from serving.ledger.database import Connection, Source, texts
 from serving.ledger.outcomes import AT_ONCE
-from serving.ledger.reader import Reader
 from serving.ledger.types import (
     DAY,
     IDEMPOTENCY_SECONDS,
@@ -25,7 +24,7 @@ from serving.ledger.types import (
     LedgerUnavailable,
     Stored,
 )
-from serving.ledger.views import CampaignView, CustomerView
+from serving.ledger.views import CampaignView, CustomerView, Look
 
 _PURGED_A_LOOK = 20_000
 _IDLE_READERS = 8  # connections kept open between reads
@@ -61,6 +60,21 @@ _ASSIGNMENT = (
     "campaign_id", "customer_id", "arm", "pilot_arm", "propensity", "assigned_at", "design", "acted_at",
 )  # fmt: skip
 _ACTED = "UPDATE assignments SET acted_at = ? WHERE customer_id = ? AND campaign_id = ? AND acted_at IS NULL"
+
+
+class Reader(Look):
+    """One look at the ledger, whatever is written meanwhile."""
+
+    decision, recent, due = records.decision, records.recent, records.due
+    campaign_ids, customer_ledger = records.campaign_ids, records.customer_ledger
+    assignments, daily_spend, daily_answers = records.assignments, records.daily_spend, records.daily_answers
+    campaign_record, follow = records.campaign_record, records.follow
+    variants, approved_variants = wordings.stored, wordings.approved
+    consent, slots, changes = administration.consent, administration.slots, administration.changes
+    api_keys, authenticate = administration.api_keys, administration.authenticate
+    session_key = administration.session_key
+    past_retention, people_past_retention = erasure.past_retention, erasure.people_past_retention
+    audit = audit.audit
 
 
 class Transaction(Reader):
