@@ -144,8 +144,9 @@ class Frontier:
         if self._cheapest_over(budget) is None:
             free = self.at_multiplier(0.0).mean
             return self._optimum(budget, free.value, free.spend, 0.0, free.value, free.contacts)
-        if self._around(budget)[1] is self.never:
-            self.at_multiplier(guess * NEAR)
+        over, under = self._around(budget)
+        if under is self.never:
+            self.at_multiplier(max(guess, over.multiplier) * NEAR)
         for _ in range(MOST_SOLUTIONS):
             over, under = self._around(budget)
             share = (budget - under.mean.spend) / (over.mean.spend - under.mean.spend)
