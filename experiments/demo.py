@@ -18,7 +18,7 @@ from experiments.config import DECIDING
 from experiments.stage import Context
 from retentionjax import bundle as bundles
 from retentionjax import cli, demo, storage
-from retentionjax.bundle import cards, fetching, pointer
+from retentionjax.bundle import cards, pointer
 from retentionjax.bundle.customer import HISTORY
 from retentionjax.decide.decision import compose, decide
 from retentionjax.decide.printing import to_dict
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def write(run: Path, folder: Path = demo.FOLDER) -> None:
     """Everything in `folder` but its texts, from a finished run."""
-    fetching.copy(pointer.find(run), storage.as_path(folder / demo.BUNDLE.name))
+    pointer.copy(pointer.find(run), storage.as_path(folder / demo.BUNDLE.name))
     bundle = bundles.load(folder / demo.BUNDLE.name)
     storage.write_text(folder / demo.CARD.name, cards.card(bundle.manifest))
     for file in sorted((run / first_request.CUSTOMERS).glob("*.json")):

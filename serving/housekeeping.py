@@ -6,7 +6,7 @@ import time
 
 import structlog
 
-from retentionjax.decide.variants import is_worse
+from retentionjax.decide.comparing import is_worse
 from serving.ledger import Ledger, LedgerUnavailable
 from serving.ledger.wordings import COUNTED_EVERY
 from serving.observability.metrics import Metrics
@@ -66,7 +66,7 @@ class Housekeeping:
             return
         with self._ledger.read() as reader:
             approved = [each for each in reader.variants() if each.state == "approved"]
-        for worse in (each.variant.id for each in approved if is_worse(each.answers, each.template)):
+        for worse in (each.variant.id for each in approved if is_worse(*each.matched)):
             with self._ledger.transaction() as tx:
                 tx.decide_variant(worse, "retired", "customers", was="approved")
             _log.info("a wording is retired: customers like the template better", variant=worse)

@@ -13,11 +13,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from retentionjax.shield import command
+from retentionjax.shield.brief import ANGLES
 from serving import settings
 from serving.ledger import Ledger
 from serving.ledger.wordings import SHIELD
 
 if TYPE_CHECKING:
+    from retentionjax.decide.variants import Kind
     from retentionjax.shield import Brief
 
 WHO = "command line"
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     propose.add_argument("--per-kind", type=int, default=8, metavar="N", help="wordings of an offer [8]")
     propose.add_argument("--channel", choices=("sms", "email", "push"), help="[the bundle's]")
     propose.add_argument("--tone", choices=("warm", "formal", "brief"), help="[the bundle's]")
+    propose.add_argument("--angle", choices=ANGLES, default="", help="the reason to leave that they speak to [none]")
     propose.add_argument("--by", choices=("model", "grammar"), default="model", help="who writes [model]")
     propose.add_argument("--approve", choices=("person", SHIELD), default="person", help="who approves [person]")
     propose.add_argument("--seed", type=int, default=0, help="of the author's draws [0]")
@@ -76,7 +79,7 @@ def _propose(asked: argparse.Namespace) -> int:
     channel, tone = asked.channel or message.channel, asked.tone or message.tone
     with _ledger(asked) as ledger:
         for place, offer in enumerate(bundle.offers):
-            kind = Kind(offer, channel, tone)
+            kind = Kind(offer, channel, tone, asked.angle)
             with ledger.read() as reader:
                 known = [each for each in reader.variants() if each.variant.kind == kind]
             made = variants.propose(
@@ -88,10 +91,14 @@ def _propose(asked: argparse.Namespace) -> int:
             with ledger.transaction() as tx:
                 tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}", approver=approver)
             dropped = ", ".join(f"{rule} {count}" for rule, count in made.refused.most_common())
-            print(f"{offer}, {channel}, {tone}: {len(made.variants)} proposed; dropped: {dropped or 'none'}")
+            print(f"{_words(kind)}: {len(made.variants)} proposed; dropped: {dropped or 'none'}")
             for each in made.variants:
                 print(f"  {each.id}  {each.text}")
     return 0
+
+
+def _words(kind: "Kind") -> str:
+    return ", ".join(filter(None, (kind.offer, kind.channel, kind.tone, kind.angle)))
 
 
 def _by_grammar(brief: "Brief", seed: int) -> str:
@@ -101,15 +108,15 @@ def _by_grammar(brief: "Brief", seed: int) -> str:
 
 
 def _list(asked: argparse.Namespace) -> int:
-    from retentionjax.decide.variants import lift
+    from retentionjax.decide.comparing import lift
 
     with _ledger(asked) as ledger, ledger.read() as reader:
         found = reader.variants()
     for each in found:
         kind, answers = each.variant.kind, each.answers
-        print(f"{each.variant.id}  {each.state:9} {kind.offer}, {kind.channel}, {kind.tone}  {each.variant.text}")
-        if answers.sent and each.template.sent:
-            estimate, low, high = (100 * value for value in lift(answers, each.template))
+        print(f"{each.variant.id}  {each.state:9} {_words(kind)}  {each.variant.text}")
+        if each.matched[0].sent:
+            estimate, low, high = (100 * value for value in lift(*each.matched))
             measured = f"{estimate:+.1f} [{low:+.1f}, {high:+.1f}] accepts in 100 against the template"
             print(
                 f"  sent {answers.sent:,}, accepted {answers.accepted:,}, opted out {answers.opted_out:,}: {measured}"

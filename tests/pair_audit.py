@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float
 
-from retentionjax.data.messages.corpus import Pair
+from retentionjax.data.messages import Pair
 from retentionjax.errors import DataError
 
 _WORD = re.compile(r"[a-z]+|\d+|[^\sa-z\d]")

@@ -8,7 +8,7 @@ import numpy as np
 from etils import epath
 
 from retentionjax import shield
-from retentionjax.bundle import customer, fetching, manifest, message, pointer, program
+from retentionjax.bundle import customer, manifest, message, pointer, program
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.program import ANY_BUDGET, AnyBudget, Program, read_any_budget
 from retentionjax.company import Company, Offer
@@ -94,7 +94,7 @@ def load(folder: str | os.PathLike[str]) -> Bundle:
     Raises BundleError naming file and fault: no bundle, an unknown format version or part, a file that is missing,
     changed, too much or a link, a model or program that cannot be read here, models that do not fit the schema.
     """
-    base = fetching.local(pointer.find(folder))
+    base = pointer.local(pointer.find(folder))
     read = manifest.read(base)
     manifest.verify_files(base, read)
     where = str(base / manifest.NAME)

@@ -50,6 +50,10 @@ def check_fields(messages: Messages, schema: Schema, where: str) -> None:
     """Raises BundleError without a sender, and where a rule names a field or a value that `schema` lacks."""
     if messages.sender is None:
         raise BundleError(f"{where}: sender is missing, and without one no messages are written")
+    for angle, fields in messages.angles.items():
+        if unknown_field := [name for name in fields if name not in (*schema.numeric, *schema.categorical)]:
+            allowed = ", ".join((*schema.numeric, *schema.categorical))
+            raise BundleError(f"{where}: angles, {angle}: {unknown_field[0]!r} is no feature; allowed: {allowed}")
     for rule in messages.facts:
         if rule.months is not None and rule.months not in schema.numeric:
             allowed = ", ".join(schema.numeric)

@@ -2,7 +2,8 @@
 
 A pointer `gs://bucket/retention/current` (or a file on a disk) stands beside the folder `bundles/`, in which every
 promoted bundle lies under its own id and is never written again. So promoting and rolling back move one object, and
-whoever follows the pointer meets a whole bundle, the old one or the new one.
+whoever follows the pointer meets a whole bundle, the old one or the new one. A bundle in a bucket is brought to this
+machine once: readers of weights map them into memory from a disk.
 
     {"format_version": 1, "bundle": "bundles/3f…", "id": "3f…", "history": [{"action": "promote", "id": "3f…", …}]}
 """
@@ -16,12 +17,13 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.bundle import fetching, manifest
+from retentionjax.bundle import manifest
 from retentionjax.errors import BundleError, ConflictError, DataError
 
 FORMAT_VERSION = 1
@@ -126,8 +128,8 @@ def promote(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> Poi
     read_manifest = manifest.read(folder)
     manifest.verify_files(folder, read_manifest)
     place = _bundle_of(target, read_manifest.id)
-    if place != folder and not fetching.is_whole(place):
-        fetching.copy(folder, place)
+    if place != folder and not is_whole(place):
+        copy(folder, place)
     history = before.history if before else ()
     if before and before.id == read_manifest.id:
         return before
@@ -225,3 +227,52 @@ def _parse_move(plain: Mapping[str, Any]) -> Move:
     if not all(isinstance(each, str) for each in (move.when, move.who)):
         raise ValueError("when and who are texts")
     return move
+
+
+def cache_folder() -> epath.Path:
+    """Where they are kept, by id: `bundles` under RETENTIONJAX_CACHE, or under the user's cache folder.
+
+    Raises BundleError when it is in a bucket.
+    """
+    named = os.environ.get("RETENTIONJAX_CACHE")
+    if named and storage.is_cloud(named):
+        raise BundleError(f"RETENTIONJAX_CACHE={named}: the cache must be a folder on a disk")
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return storage.as_path(Path(named) if named else Path(home) / "retentionjax") / "bundles"
+
+
+def local(folder: epath.Path) -> epath.Path:
+    """`folder` itself if it is on a disk, else a copy of it there, made unless a whole one is kept.
+
+    Raises BundleError as `manifest.read` and `manifest.verify_files`: what is downloaded is compared with the manifest.
+    """
+    if not storage.is_cloud(folder):
+        return folder
+    kept = cache_folder() / manifest.read(folder).id
+    if not is_whole(kept):
+        copy(folder, kept)
+    return kept
+
+
+def copy(folder: epath.Path, target: epath.Path) -> None:
+    """Copies a bundle, replacing what is at `target`, and compares the copy with its manifest; that is written last."""
+    with storage.new_folder(target, replace=True) as new:
+        for file in storage.files(folder):
+            path = new / file.relative_to(folder)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.read_bytes())
+        manifest.verify_files(new, manifest.read(new))
+    if storage.is_cloud(target):
+        manifest.verify_files(target, manifest.read(target))
+
+
+def is_whole(folder: epath.Path) -> bool:
+    """Whether `folder`, named by its id, holds that very bundle, undamaged."""
+    if not (folder / manifest.NAME).exists():
+        return False
+    try:
+        found = manifest.read(folder)
+        manifest.verify_files(folder, found)
+    except BundleError:
+        return False
+    return found.id == folder.name

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from retentionjax.company.structure import Checked
 from retentionjax.errors import ConfigError
-from retentionjax.shield.brief import CHANNELS, FACTS, Channel, Sender, Tone
+from retentionjax.shield.brief import ANGLES, CHANNELS, FACTS, Channel, Sender, Tone
 from retentionjax.shield.contact import HOME, is_region
 from retentionjax.shield.rules import load_rules
 
@@ -67,6 +67,8 @@ class Messages(Checked):
     country: str = HOME
     """ISO 3166-1 alpha-2: where customers are of whom neither region nor time zone is known, for quiet hours."""
     facts: tuple[FactRule, ...] = ()
+    angles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """A reason to leave that wordings may speak to (`shield.brief.ANGLES`) → the features that tell of it."""
     brand: str = ""
     """Some sentences on how the company sounds, told to the language model."""
     model: bool = False
@@ -88,6 +90,11 @@ class Messages(Checked):
     def wrong(self) -> list[tuple[str, str]]:
         """No channel or one named twice, and a description of the brand that is a text of its own."""
         found = []
+        if unknown := [angle for angle in self.angles if angle not in ANGLES]:
+            found.append(("angles", f"{unknown[0]!r} is no reason to leave; allowed: {', '.join(ANGLES)}"))
+        named = [name for names in self.angles.values() for name in names]
+        if twice := [name for name in named if named.count(name) > 1]:
+            found.append(("angles", f"{twice[0]!r} is named twice; allowed: one reason for each feature"))
         if not self.channels or len(set(self.channels)) < len(self.channels):
             found.append(("channels", f"is {list(self.channels)}; allowed: one or more of {', '.join(CHANNELS)}"))
         if self.country != HOME and ("-" in self.country or not is_region(self.country)):

@@ -46,11 +46,11 @@ def fetch(name: str, console: "Console", *, force: bool) -> None:
 
 def prepare(names: Sequence[str], folder: str, console: "Console", *, seed: int, force: bool) -> None:
     """Prepares the text sets `names` and says what became of each; errors as `text_loading.load`."""
-    from retentionjax.data import catalog, text_catalog, text_loading
+    from retentionjax.data import catalog, text_loading
 
     for name in names:
         table = text_loading.load(name, seed=seed)
-        new = text_catalog.prepare(table, folder, force=force)
+        new = text_loading.prepare(table, folder, force=force)
         entry = catalog.entries(folder)[name]
         parts = ", ".join(f"{part} {each['rows']:,}" for part, each in entry["splits"].items())
         made = "prepared" if new else "up to date"

@@ -158,6 +158,21 @@ def reasons(bundle: Bundle, features: Features) -> tuple[Reason, ...]:
     return tuple(Reason(name, _plain(frame[name].iloc[0]), log_odds) for name, log_odds in top)
 
 
+def angle(bundle: Bundle, features: Features) -> str:
+    """Why the first customer may leave, of the company's `messages.angles`: the one whose features add most to her
+    churn score together; empty where none adds to it."""
+    angles = bundle.company.messages.angles
+    if not angles:
+        return ""
+    names = bundle.churn.encoder.features
+    columns = [bundle.schema.features.index(name) for name in names]
+    shares = bundle.churn.shares(features.values[:1, columns].astype(np.float32))[0]
+    by_feature = dict(zip(names, shares.tolist(), strict=False))  # the base stands last
+    pull = {angle: sum(by_feature.get(name, 0.0) for name in fields) for angle, fields in angles.items()}
+    most = max(pull, key=lambda name: pull[name])
+    return most if pull[most] > 0 else ""
+
+
 def _plain(value: object) -> float | str | None:
     if value is None or isinstance(value, str):
         return value

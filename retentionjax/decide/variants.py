@@ -1,12 +1,11 @@
 """Approved wordings of a message: texts with stand-ins for whatever differs between customers.
 
-So one text serves everybody of its kind (offer, channel, tone), and can be read and approved once.
+So one text serves everybody of its kind (offer, channel, tone, reason to leave), and can be read and approved once.
 
-Which of the approved ones a customer is sent is drawn by Thompson sampling over what customers did (Thompson 1933;
-Chapelle and Li 2011): an accept counts for a wording, an opt-out against it. A share of the draws is uniform, so that
-every wording goes on being measured; the probability of the draw is recorded with it.
+Which of the approved ones a customer is sent is the business of `comparing`.
 """
 
+import functools
 import hashlib
 import itertools
 import re
@@ -14,13 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import lgamma, log, log1p
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
-from retentionjax.data.messages import grammar
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Brief, Channel, OfferTerms, Rules, Tone, Verdict, check, render
 from retentionjax.shield import phrasebook as phrasebooks
@@ -48,16 +42,24 @@ class Kind:
     """A name of the company's offers."""
     channel: Channel
     tone: Tone
+    angle: str = ""
+    """The reason to leave that it speaks to, of `shield.brief.ANGLES`; empty: to none."""
 
     def identify(self, text: str) -> str:
         """The id of a wording of this kind: the same in every process, and another for every other text."""
-        named = f"{self.offer}\0{self.channel}\0{self.tone}\0{text}"
+        named = "\0".join((self.offer, self.channel, self.tone, text, *([self.angle] if self.angle else [])))
         return hashlib.sha256(named.encode()).hexdigest()[:16]
 
     @cached_property
     def template_id(self) -> str:
         """The id of the shield's template as a variant of this kind."""
         return self.identify(TEMPLATE)
+
+
+@functools.lru_cache(4096)
+def choices(variant_ids: tuple[str, ...]) -> str:
+    """A name for the wordings among which one was drawn, by their ids in order."""
+    return hashlib.sha256("\0".join(variant_ids).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def examples(settings: "Messages", kind: Kind, offer: OfferTerms) -> tuple[Brief
             offer=offer,
             sender=settings.signed,
             tone=kind.tone,
+            angle=kind.angle or None,
             first_name=name,
             facts={fact: words[turn % len(words)] for fact, words in said.items() if words},
         )
@@ -165,6 +168,8 @@ class Proposed(NamedTuple):
 def phrasebook(briefs: Sequence[Brief], rules: Rules, approved: Sequence[str] = ()) -> Phrasebook:
     """What a model may recombine in messages for `briefs`: the grammar's phrases, the shield's template, and texts that
     somebody has approved."""
+    from retentionjax.data.messages import grammar  # loads pandas, which most who read wordings do without
+
     template = [mask(brief.unfill(render(brief, rules)), brief) for brief in briefs]
     book = Phrasebook.of([*template, *approved])
     for brief in briefs:
@@ -262,102 +267,18 @@ def _pairs(text: str) -> set[tuple[str, str]]:
 
 
 class Answers(NamedTuple):
-    """What customers did with one wording."""
+    """What customers did with one wording; fractions where `comparing` makes wordings comparable."""
 
-    sent: int
-    accepted: int
-    opted_out: int
+    sent: float
+    accepted: float
+    opted_out: float
 
-
-UNIFORM_SHARE = 0.1
-"""Share of the draws that goes to all wordings alike: what it costs is a tenth of what the worst of them loses."""
-OPT_OUT_COST = 3.0
-"""Accepts that an opt-out outweighs: a customer who can't be written to again has cost every later offer."""
-STRENGTH = 20.0
-"""Messages that the prior counts for; it is centred on the kind's own rates, all wordings together."""
-DRAWS = 2000
-"""Draws of the rates behind a wording's probability of being the best."""
-LEVEL = 0.95
+    def plus(self, other: "Answers") -> "Answers":
+        """Both together."""
+        return Answers(*(one + two for one, two in zip(self, other, strict=True)))
 
 
-def best_probabilities(answers: Sequence[Answers], *, seed: int = 0) -> Float[np.ndarray, " variants"]:
-    """Probability of each wording of being the best one, given what customers did.
+NOBODY = Answers(0, 0, 0)
 
-    The rates of accepting and of opting out have a Dirichlet posterior each; the best wording has the largest
-    accept − `OPT_OUT_COST` · opt-out. The same counts give the same numbers in every process.
-
-    Args:
-        answers: by wording; all wordings of one kind.
-        seed: of the draws.
-    """
-    counts = np.array([(each.accepted, each.opted_out, each.sent) for each in answers], np.float64)
-    counts[:, 2] = np.maximum(0.0, counts[:, 2] - counts[:, 0] - counts[:, 1])
-    pooled = counts.sum(0) + np.array([1.0, 0.1, 9.0])  # before anybody was written to: one in ten accepts
-    posterior = counts + STRENGTH * pooled / pooled.sum()
-    gammas = np.random.default_rng(seed).standard_gamma(posterior, size=(DRAWS, *posterior.shape))
-    rates = gammas / gammas.sum(axis=2, keepdims=True)
-    best = np.argmax(rates[..., 0] - OPT_OUT_COST * rates[..., 1], axis=1)
-    return np.bincount(best, minlength=len(answers)) / DRAWS
-
-
-def choose(best: Float[np.ndarray, " variants"], number: float) -> tuple[int, float]:
-    """(place, propensity) of the wording that a customer is sent.
-
-    Args:
-        best: probability of being the best, of each wording that fits this customer.
-        number: uniform in [0, 1), the customer's own.
-    """
-    count = len(best)
-    share = best / best.sum() if best.sum() > 0 else np.full(count, 1 / count)
-    chances = (1 - UNIFORM_SHARE) * share + UNIFORM_SHARE / count
-    place = min(int(np.searchsorted(np.cumsum(chances), number, side="right")), count - 1)
-    return place, float(chances[place])
-
-
-def rate_interval(successes: int, trials: int, *, level: float = LEVEL) -> tuple[float, float]:
-    """Interval of a rate that may be looked at after every trial: it covers at all times together with `level`.
-
-    All p at which the beta-binomial mixture martingale B(½ + s, ½ + n − s) / (B(½, ½) p^s (1 − p)^(n − s)) has stayed
-    below 1/(1 − level) (Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021, §3.2). Choosing the wordings by what was
-    seen before does not break it: each wording's trials remain exchangeable among themselves.
-    """
-    failures = trials - successes
-    limit = _log_beta(0.5 + successes, 0.5 + failures) - _log_beta(0.5, 0.5) + log(1 - level)
-
-    def inside(p: float) -> bool:
-        return limit <= successes * log(p) + failures * log1p(-p)
-
-    middle = (successes + 0.5) / (trials + 1)
-    tiny = 1e-12
-    low = 0.0 if successes == 0 or inside(tiny) else _bisect(inside, tiny, middle)
-    high = 1.0 if failures == 0 or inside(1 - tiny) else _bisect(inside, 1 - tiny, middle)
-    return low, high
-
-
-def _log_beta(a: float, b: float) -> float:
-    return lgamma(a) + lgamma(b) - lgamma(a + b)
-
-
-def _bisect(inside: Callable[[float], bool], outer: float, inner: float) -> float:
-    for _ in range(60):
-        between = (outer + inner) / 2
-        outer, inner = (outer, between) if inside(between) else (between, inner)
-    return outer
-
-
-def lift(variant: Answers, template: Answers, *, level: float = LEVEL) -> tuple[float, float, float]:
-    """(estimate, low, high) of the accept rate less the template's; the interval holds at all times together."""
-    each = 1 - (1 - level) / 2
-    ours, theirs = (rate_interval(one.accepted, one.sent, level=each) for one in (variant, template))
-    estimate = variant.accepted / max(1, variant.sent) - template.accepted / max(1, template.sent)
-    return estimate, ours[0] - theirs[1], ours[1] - theirs[0]
-
-
-def is_worse(variant: Answers, template: Answers, *, level: float = LEVEL) -> bool:
-    """Whether customers certainly accept this wording less often than the template, or opt out after it more often."""
-    each = 1 - (1 - level) / 4
-    accepts, opt_outs = (
-        [rate_interval(getattr(one, what), one.sent, level=each) for one in (variant, template)]
-        for what in ("accepted", "opted_out")
-    )
-    return accepts[0][1] < accepts[1][0] or opt_outs[0][0] > opt_outs[1][1]
+Stratum = Mapping[str, Answers]
+"""Answers by wording, of customers who had the same choice of wordings."""

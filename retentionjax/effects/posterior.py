@@ -36,9 +36,8 @@ _FEW = 8  # chunks of the first approach
 _STEPS = 40
 _CLOSE = 1e-3  # a Newton step this short, in posterior standard deviations, ends the search
 RISK = ("risk_onset", "risk_recovery", "risk_ratio")
-TRUSTED = (
-    0.7  # k̂ above which importance weights are not to be relied on (the paper's own limit), as `bundle.manifest` has it
-)
+TRUSTED = 0.7
+"""k̂ above which importance weights are not to be relied on: the paper's own limit, as `bundle.manifest` has it."""
 _TRIES = 4
 _DECLARED = "declared"
 _HEAVY = 5.0  # degrees of freedom of the second and later proposals

@@ -22,7 +22,7 @@ async def show_wordings(request: Http) -> Response[str]:
     found = await asyncio.to_thread(variants_now, state)
     kinds = [
         (kind, list(group))
-        for kind, group in itertools.groupby(found, lambda each: (each.offer, each.channel, each.tone))
+        for kind, group in itertools.groupby(found, lambda each: (each.offer, each.channel, each.tone, each.angle))
     ]
     offers = list(state.engine.lineup.active.served.bundle.offers)
     return await full_page(request, "wordings.html", title="Wordings", kinds=kinds, offers=offers)

@@ -10,7 +10,8 @@ from msgspec import Meta
 
 from retentionjax.bundle import Bundle
 from retentionjax.decide import variants as words
-from retentionjax.decide.variants import Kind, Variant, lift
+from retentionjax.decide.comparing import lift
+from retentionjax.decide.variants import Kind, Variant
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Verdict
 from serving.engine.contract import Channel, OfferName, Tone
@@ -20,6 +21,10 @@ from serving.problems import Problem, field_error, invalid, not_found, responses
 from serving.security.gate import requires
 
 State = Literal["proposed", "approved", "refused", "retired"]
+Angle = Annotated[
+    Literal["", "price", "contract", "support", "unused"],
+    Meta(description="The reason to leave that it speaks to; sent to those who may leave for it"),
+]
 VariantId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)", description="Start of the SHA-256 of kind and text")]
 Text = Annotated[
     str,
@@ -40,6 +45,7 @@ class VariantIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: Text
     channel: Channel = "sms"
     tone: Tone = "warm"
+    angle: Angle = ""
 
 
 class VariantsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +72,8 @@ class AnswersOut(msgspec.Struct, frozen=True):
 
 
 class AcceptLiftOut(msgspec.Struct, frozen=True):
-    """Accept rate less that of the shield's template; measured. The interval may be looked at every day."""
+    """Accept rate less that of the shield's template, among customers who could have been sent either; measured. The
+    interval may be looked at every day."""
 
     estimate: float
     low: float
@@ -80,6 +87,7 @@ class VariantOut(msgspec.Struct, frozen=True):
     offer: OfferName
     channel: Channel
     tone: Tone
+    angle: Angle
     text: Text
     author: Annotated[Literal["model", "person"], Meta(description="Who wrote it")]
     state: State
@@ -93,7 +101,9 @@ class VariantOut(msgspec.Struct, frozen=True):
     decided_by: str | None
     answers: AnswersOut
     template: Annotated[AnswersOut, Meta(description="The same of the shield's template of this kind")]
-    lift: Annotated[AcceptLiftOut | None, Meta(description="Null before both were sent")]
+    lift: Annotated[
+        AcceptLiftOut | None, Meta(description="Null before both were sent to customers who had the same choice")
+    ]
 
 
 class VariantsOut(msgspec.Struct, frozen=True):
@@ -185,7 +195,7 @@ def _variant(bundle: Bundle, data: VariantIn, where: str) -> Variant:
             "There is no such offer.", field_error(f"{where}offer", data.offer, allowed=", ".join(bundle.offers))
         )
     try:
-        variant = Variant(Kind(data.offer, data.channel, data.tone), data.text, "person")
+        variant = Variant(Kind(data.offer, data.channel, data.tone, data.angle), data.text, "person")
     except ConfigError as wrong:
         allowed = str(wrong).partition("; allowed")[2].lstrip(": ")
         raise invalid("The text has an unknown stand-in.", field_error(f"{where}text", data.text, allowed)) from None
@@ -230,13 +240,13 @@ def _broken(verdicts: Sequence[tuple[str, Verdict]]) -> tuple[str, ...]:
 
 def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
     verdicts = judged(each.variant, bundle)
-    both = each.answers.sent and each.template.sent
     kind = each.variant.kind
     return VariantOut(
         variant_id=each.variant.id,
         offer=kind.offer,
         channel=kind.channel,
         tone=kind.tone,
+        angle=kind.angle,  # type: ignore[arg-type]  # as it was proposed
         text=each.variant.text,
         author=each.variant.author,
         state=each.state,
@@ -246,7 +256,7 @@ def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
         proposed_by=each.proposed_by,
         decided_at=None if each.decided_at is None else iso(each.decided_at),
         decided_by=each.decided_by,
-        answers=AnswersOut(*each.answers),
-        template=AnswersOut(*each.template),
-        lift=AcceptLiftOut(*lift(each.answers, each.template)) if both else None,
+        answers=AnswersOut(*map(int, each.answers)),
+        template=AnswersOut(*map(int, each.template)),
+        lift=AcceptLiftOut(*lift(*each.matched)) if each.matched[0].sent else None,
     )

@@ -146,6 +146,9 @@ class Message(msgspec.Struct, frozen=True):
         str, Meta(description="Which wording it is, see `GET /v1/variants`; the template has one too")
     ] = ""
     variant_propensity: Annotated[Share, Meta(description="Probability with which this wording was drawn")] = 1.0
+    variant_choices: Annotated[
+        str, Meta(description="Of which wordings: alike for customers among whom they may be compared")
+    ] = ""
 
 
 class Churn(msgspec.Struct, frozen=True):

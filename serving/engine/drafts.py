@@ -1,10 +1,10 @@
 """The decision itself: score, mask, policy and draw for the situations of one bundle, then the answer to each."""
 
 import functools
+import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,10 +13,11 @@ import numpy as np
 from retentionjax.company.offers import NONE
 from retentionjax.decide.customer import Customer
 from retentionjax.decide.draws import uniform
+from retentionjax.decide.explain import angle
 from retentionjax.decide.program import RULES, Conditions, Decided, sample, stack
 from retentionjax.env.actions import WAIT
 from retentionjax.shield import Brief
-from serving.engine.contract import ENCODER, Churn, Decision, Message, OfferMade, Removed
+from serving.engine.contract import ENCODER, Churn, Decision, Message, Removed
 from serving.engine.messages import NO_WORDINGS, ApprovedWordings, Blocked
 from serving.engine.situations import Basis, Pace, Situation, conditions, send_at
 from serving.engine.slots import Served
@@ -60,18 +61,49 @@ class Row(NamedTuple):
 
     action: int
     propensity: float
-    churn: float | None  # None, with accept, baseline and observation, where the models failed
-    accept: float | None
-    baseline: float | None
-    elevated: bool
     mask: int
     removed: dict[str, int]  # rule of the environment → bit set
-    observation: bytes | None
     propensities: bytes
-    values: list[float]
     pace: Pace
     customer: Customer
+    churn: float | None = None  # None, with accept, baseline and observation, where the models failed
+    accept: float | None = None
+    baseline: float | None = None
+    elevated: bool = False
+    observation: bytes | None = None
+    values: Sequence[float] = ()
     pilot: bool = False  # whether it carries out her arm of a pilot
+
+    def waiting(self, served: Served, rule: str) -> "Row":
+        """The same customer, whom a rule keeps from being contacted."""
+        return self._replace(
+            action=WAIT,
+            propensity=1.0,
+            mask=1 << WAIT,
+            removed=self.removed | {rule: served.choices.contacts},
+            propensities=_waits(served),
+        )
+
+
+class DraftCase(NamedTuple):
+    """A decision with all that it is made of."""
+
+    served: Served
+    slot: SlotName
+    situation: Situation
+    terms: Terms
+    decision_id: str
+    row: Row
+
+
+class Sending(NamedTuple):
+    """What a contact offers, and the message that does."""
+
+    offer: int
+    delay: int  # days, as the policy wanted it
+    at: float
+    message: Message
+    brief: Brief
 
 
 @dataclass(slots=True)
@@ -112,8 +144,8 @@ def draft(served: Served, slot: SlotName, situations: Sequence[Situation], terms
     for each, decision_id, row in zip(situations, ids, rows, strict=True):
         if each.pilot is not None:
             row = _piloted(served, each, terms, row)
-        make = _wait if row.action == WAIT else _contact
-        drafts.append(make(served, slot, each, terms, decision_id, row))
+        case = DraftCase(served, slot, each, terms, decision_id, row)
+        drafts.append(_drafted(case) if row.action == WAIT else _contact(case))
     return drafts
 
 
@@ -132,10 +164,7 @@ def _piloted(served: Served, situation: Situation, terms: Terms, row: Row) -> Ro
             chances[list(shares)] = list(shares.values())
             action = choices.today(assignment.arm.pilot_arm or NONE) or WAIT
             return row._replace(action=action, propensity=shares[action], propensities=chances.tobytes(), pilot=True)
-    return row._replace(
-        action=WAIT, propensity=1.0, mask=1 << WAIT, removed=row.removed | {"pilot": choices.contacts},
-        propensities=_waits(served),
-    )  # fmt: skip
+    return row.waiting(served, "pilot")
 
 
 def _writes(served: Served, situation: Situation, actions: Iterable[int]) -> bool:
@@ -153,23 +182,10 @@ def _writes(served: Served, situation: Situation, actions: Iterable[int]) -> boo
 
 def unscored(served: Served, slot: SlotName, situation: Situation, terms: Terms) -> Draft:
     """Where the models fail: no contact, and the answer says why."""
-    row = Row(
-        action=WAIT,
-        propensity=1.0,
-        churn=None,
-        accept=None,
-        baseline=None,
-        elevated=False,
-        mask=1 << WAIT,
-        removed={SCORING_FAILED: served.choices.contacts},
-        observation=None,
-        propensities=_waits(served),
-        values=[],
-        pace=Pace(1.0, None),
-        customer=situation.customer(served.choices),
-    )
+    contacts, customer = served.choices.contacts, situation.customer(served.choices)
+    row = Row(WAIT, 1.0, 1 << WAIT, {SCORING_FAILED: contacts}, _waits(served), Pace(1.0, None), customer)
     (decision_id,) = uuids7(terms.now, 1)
-    return _wait(served, slot, situation, terms, decision_id, row, degradations=(SCORING_FAILED,))
+    return _drafted(DraftCase(served, slot, situation, terms, decision_id, row), degradations=(SCORING_FAILED,))
 
 
 def _waits(served: Served) -> bytes:
@@ -182,31 +198,27 @@ def _rows(decided: Decided, chosen: np.ndarray, limits: Conditions, customers: S
     rows, rules, actions = decided.removed.shape
     flat = _bit_sets(decided.removed.reshape(rows * rules, actions))
     removed = [flat[start : start + rules] for start in range(0, len(flat), rules)]
-    masks = _bit_sets(decided.mask)
-    observations = decided.observation.astype("<f4")
-    propensities = decided.propensities.astype("<f4")
     columns = zip(
         chosen.tolist(),
         np.take_along_axis(decided.propensities, chosen[:, None], axis=1)[:, 0].tolist(),
+        _bit_sets(decided.mask),
+        [{rule: bits for rule, bits in zip(_OF_ENVIRONMENT, gone, strict=False) if bits} for gone in removed],
+        [each.tobytes() for each in decided.propensities.astype("<f4")],
+        map(
+            Pace,
+            limits.throttle.tolist(),
+            itertools.repeat(None) if limits.multiplier is None else limits.multiplier.tolist(),
+        ),
+        customers,
         decided.churn_probability.tolist(),
         decided.accept_probability.tolist(),
         decided.baseline.tolist(),
         decided.elevated.tolist(),
-        masks,
-        removed,
-        observations,
-        propensities,
+        [each.tobytes() for each in decided.observation.astype("<f4")],
         decided.values.tolist(),
-        map(Pace, limits.throttle.tolist(), repeat(None) if limits.multiplier is None else limits.multiplier.tolist()),
-        customers,
         strict=True,
     )
-    for action, propensity, churn, accept, baseline, elevated, mask, gone, seen, chances, *rest in columns:
-        by_rule = {rule: bits for rule, bits in zip(_OF_ENVIRONMENT, gone, strict=False) if bits}
-        yield Row(
-            action, propensity, churn, accept, baseline, elevated, mask, by_rule, seen.tobytes(), chances.tobytes(),
-            *rest,
-        )  # fmt: skip
+    return itertools.starmap(Row, columns)
 
 
 def _bit_sets(flags: np.ndarray) -> list[int]:
@@ -216,8 +228,9 @@ def _bit_sets(flags: np.ndarray) -> list[int]:
     return [int.from_bytes(data[start : start + width], "little") for start in range(0, len(data), width)]
 
 
-def _contact(served: Served, slot: SlotName, situation: Situation, terms: Terms, decision_id: str, row: Row) -> Draft:
+def _contact(case: DraftCase) -> Draft:
     """A contact with its checked template; where no text passes the shield there is no contact."""
+    served, _, situation, terms, _, row = case
     offer, place = served.choices.decode(row.action)
     delay = served.choices.delays[place]
     if served.templates is None:
@@ -225,47 +238,28 @@ def _contact(served: Served, slot: SlotName, situation: Situation, terms: Terms,
     brief = served.templates.brief(situation.ask, offer)
     number = uniform(situation.ask.customer_id, f"{situation.ask.campaign_id}\0words", situation.day)
     try:
-        message = terms.wordings.write(served.templates, brief, served.choices.offers[offer].name, number)
+        name = served.choices.offers[offer].name
+        message = terms.wordings.write(served.templates, brief, name, number, lambda: _angle(served, situation))
     except Blocked as blocked:
-        barred = row._replace(
-            action=WAIT, propensity=1.0, mask=1 << WAIT, removed=row.removed | {"message": served.choices.contacts},
-            propensities=_waits(served),
-        )  # fmt: skip
-        waits = _wait(served, slot, situation, terms, decision_id, barred, degradations=(MESSAGE_BLOCKED,))
+        waits = _drafted(case._replace(row=row.waiting(served, "message")), degradations=(MESSAGE_BLOCKED,))
         waits.blocked = blocked.rules
         return waits
-    at = send_at(situation, served, delay, terms.now)
-    decision = _answer(
-        served, slot, situation, terms, decision_id, row,
-        offer=served.choices.offers[offer], delay=delay, at=at, message=message,
-        reserved=0 if slot == "shadow" else situation.costs[offer],
-    )  # fmt: skip
-    return Draft(situation, decision, _record(served, slot, situation, terms, row, decision, at, offer), brief)
+    return _drafted(case, Sending(offer, delay, send_at(situation, served, delay, terms.now), message, brief))
 
 
-def _wait(
-    served: Served, slot: SlotName, situation: Situation, terms: Terms, decision_id: str, row: Row,
-    degradations: tuple[str, ...] = (),
-) -> Draft:  # fmt: skip
-    decision = _answer(served, slot, situation, terms, decision_id, row, degradations=degradations)
-    return Draft(situation, decision, _record(served, slot, situation, terms, row, decision, None))
+def _angle(served: Served, situation: Situation) -> str:
+    """Why the customer may leave, by what makes up her score."""
+    return angle(served.bundle, served.decider.facts.stack([situation.row]))
 
 
-def _answer(
-    served: Served,
-    slot: SlotName,
-    situation: Situation,
-    terms: Terms,
-    decision_id: str,
-    row: Row,
-    *,
-    offer: OfferMade | None = None,
-    delay: int | None = None,
-    at: float | None = None,
-    message: Message | None = None,
-    reserved: int = 0,
-    degradations: tuple[str, ...] = (),
-) -> Decision:
+def _drafted(case: DraftCase, sending: Sending | None = None, degradations: tuple[str, ...] = ()) -> Draft:
+    """The draft of a contact, None to wait."""
+    decision = _answer(case, sending, degradations)
+    return Draft(case.situation, decision, _record(case, sending, decision), None if sending is None else sending.brief)
+
+
+def _answer(case: DraftCase, sending: Sending | None, degradations: tuple[str, ...]) -> Decision:
+    served, slot, situation, terms, decision_id, row = case
     ask = situation.ask
     removed = dict(row.removed)
     for rule, gone in situation.barred.items():
@@ -278,15 +272,15 @@ def _answer(
         campaign_id=ask.campaign_id,
         decided_at=iso(terms.now),
         day=situation.day,
-        decision="wait" if offer is None else "contact",
+        decision="wait" if sending is None else "contact",
         action=row.action,
         propensity=row.propensity,
         channel=ask.channel or served.channel,
-        offer=offer,
-        delay_days=delay,
-        send_at=None if at is None else iso(at),
-        message=message,
-        reserved_micros=reserved,
+        offer=None if sending is None else served.choices.offers[sending.offer],
+        delay_days=None if sending is None else sending.delay,
+        send_at=None if sending is None else iso(sending.at),
+        message=None if sending is None else sending.message,
+        reserved_micros=0 if sending is None or slot == "shadow" else situation.costs[sending.offer],
         churn=None
         if row.churn is None or row.baseline is None
         else Churn(row.churn, row.baseline, "elevated" if row.elevated else "calm"),
@@ -298,16 +292,8 @@ def _answer(
     )
 
 
-def _record(
-    served: Served,
-    slot: SlotName,
-    situation: Situation,
-    terms: Terms,
-    row: Row,
-    decision: Decision,
-    at: float | None,
-    offer: int | None = None,
-) -> DecisionRow:
+def _record(case: DraftCase, sending: Sending | None, decision: Decision) -> DecisionRow:
+    served, slot, situation, terms, _, row = case
     ask = situation.ask
     return DecisionRow(
         decision_id=decision.decision_id,
@@ -319,7 +305,7 @@ def _record(
         action=row.action,
         offer=None if decision.offer is None else decision.offer.name,
         delay=decision.delay_days or 0,
-        send_at=at,
+        send_at=None if sending is None else sending.at,
         reserve_micros=decision.reserved_micros,
         contact_cost_micros=served.costs.contact if decision.reserved_micros else 0,
         observation=row.observation,
@@ -339,8 +325,8 @@ def _record(
         response=ENCODER.encode(decision),
         idempotency=None if slot == "shadow" else ask.idempotency,
         offer_days=0 if decision.offer is None else decision.offer.days,
-        effect_days=0 if offer is None else served.choices.effect_days[offer],
-        amount_micros=0 if offer is None else int(served.costs.amounts[offer]),
+        effect_days=0 if sending is None else served.choices.effect_days[sending.offer],
+        amount_micros=0 if sending is None else int(served.costs.amounts[sending.offer]),
         basis=ENCODER.encode(
             Basis(
                 ask.facts,
@@ -355,6 +341,7 @@ def _record(
         pilot=row.pilot,
         variant_id="" if decision.message is None else decision.message.variant_id,
         variant_propensity=1.0 if decision.message is None else decision.message.variant_propensity,
+        variant_choices="" if decision.message is None else decision.message.variant_choices,
     )
 
 

@@ -11,16 +11,20 @@ waited for.
 import datetime as dt
 import zoneinfo
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
+import numpy as np
+from jaxtyping import Float
 
 from retentionjax import shield
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.message import brief as brief_of
-from retentionjax.decide.variants import Kind, Variant, best_probabilities, choose
+from retentionjax.decide.comparing import best_probabilities, choose
+from retentionjax.decide.variants import Kind, Variant, choices
 from retentionjax.errors import BundleError, ConfigError, DataError
 from retentionjax.shield import Brief, Recipient, Rules, may_contact
 from retentionjax.shield.brief import CHANNELS
@@ -173,39 +177,54 @@ def _mark(violation: Violation) -> Mark:
 
 
 class ApprovedWordings:
-    """The approved wordings at one moment, by kind, with the probability of each of being the best. Never changes."""
+    """The approved wordings at one moment, by kind, with the probability of each of being the best of those that fit a
+    customer. Used by the writer's thread only."""
 
     def __init__(self, approved: Approved | None = None) -> None:
         """`approved` as the ledger has them; None: none are, so far."""
         self.version = None if approved is None else approved.version
-        self._kinds = {
-            kind: (tuple(wordings), best_probabilities([each.answers for each in wordings]))
-            for kind, wordings in ({} if approved is None else approved.wordings).items()
-        }
+        self._kinds = {} if approved is None else approved.wordings
+        self._angled = {replace(kind, angle="") for kind in self._kinds if kind.angle}
+        self._best: dict[tuple[Kind, tuple[int, ...]], Float[np.ndarray, " fit"]] = {}
 
-    def write(self, templates: Templates, brief: Brief, offer: str, number: float) -> Message:
+    def write(
+        self, templates: Templates, brief: Brief, offer: str, number: float, angle: Callable[[], str] = str
+    ) -> Message:
         """The message of this brief, passed by the shield with the customer's own words.
 
         Args:
             offer: name of the offer.
             number: uniform in [0, 1), by which the wording is drawn.
+            angle: why this customer may leave; asked only where there are wordings that speak to it, for it takes
+                milliseconds to explain a score.
 
         Raises Blocked where not even the template passes.
         """
         kind = Kind(offer, brief.channel, brief.tone)
-        message, propensity = None, 1.0
-        if (found := self._kinds.get(kind)) is not None:
-            wordings, best = found
-            fit = [n for n, each in enumerate(wordings) if each.variant is None or each.variant.fill(brief) is not None]
-            drawn, propensity = choose(best[fit], number)
-            chosen = wordings[fit[drawn]]
-            if chosen.variant is not None:  # the only one that is checked: the shield takes more than a millisecond
-                message = templates.fill(chosen.variant_id, chosen.variant, brief)
-                if message is not None:
-                    return msgspec.structs.replace(message, variant_id=chosen.variant_id, variant_propensity=propensity)
-                propensity = 1.0  # the template for want of another: it was not drawn, and does not count
-        template = templates.write(brief)
-        return msgspec.structs.replace(template, variant_id=kind.template_id, variant_propensity=propensity)
+        if kind in self._angled and self._fit(own := replace(kind, angle=angle()), brief)[1:]:
+            kind = own  # one at least that speaks to it beside the template
+        chosen = None
+        drawn = {"variant_id": kind.template_id, "variant_propensity": 1.0, "variant_choices": ""}
+        if fit := self._fit(kind, brief):
+            found = self._kinds[kind]
+            if (kind, fit) not in self._best:  # of those that fit: the best of all may not be among them
+                self._best[kind, fit] = best_probabilities([found[each].answers for each in fit])
+            place, propensity = choose(self._best[kind, fit], number)
+            chosen = found[fit[place]]
+            ids = tuple([found[each].variant_id for each in fit])
+            drawn |= {"variant_propensity": propensity, "variant_choices": choices(ids)}
+        message = None
+        if chosen is not None and chosen.variant is not None:
+            # The only one that is checked: the shield takes more than a millisecond.
+            message = templates.fill(chosen.variant_id, chosen.variant, brief)
+            # The template for want of another was not drawn, and does not count.
+            drawn |= {"variant_propensity": 1.0} if message is None else {"variant_id": chosen.variant_id}
+        return msgspec.structs.replace(message or templates.write(brief), **drawn)
+
+    def _fit(self, kind: Kind, brief: Brief) -> tuple[int, ...]:
+        """Places of the wordings that this brief can fill, the template's first; empty where none of the kind are."""
+        wordings = enumerate(self._kinds.get(kind, ()))
+        return tuple([n for n, each in wordings if each.variant is None or each.variant.fill(brief) is not None])
 
 
 NO_WORDINGS = ApprovedWordings()

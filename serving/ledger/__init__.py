@@ -5,8 +5,7 @@ to read. `outcomes` states the rules on what follows from an outcome, `erasure` 
 reward is.
 """
 
-from serving.ledger.ledger import Ledger, Transaction
-from serving.ledger.reader import Reader
+from serving.ledger.ledger import Ledger, Reader, Transaction
 from serving.ledger.types import (
     BudgetExceeded,
     CooldownBroken,

@@ -3,15 +3,16 @@
 Money stays right to the micro-unit in both. *Erasing* renames the customer to a random name that leads nowhere and
 empties every fact about her: observation, scores, charge, message, answer, Idempotency-Key, consent, time zone. Rows of
 money keep their sums under the new name, and she stays counted in the arm she was drawn to; what she paid is
-deleted; unknown consent means that she is not contacted again. *Purging* deletes
-old decisions with their contacts and outcomes, and adds the contacts' money to `purged_spend`; who was drawn to what
-goes with the last decision of a campaign that was over by then, and what customers paid before every other campaign.
+deleted; unknown consent means that she is not contacted again. *Purging* deletes old decisions with their contacts and
+outcomes, and adds the contacts' money to `purged_spend` and what customers did with each wording to `purged_answers`;
+who was drawn to what goes with the last decision of a campaign that was over by then, and what customers paid before
+every other campaign.
 """
 
 import secrets
 from collections.abc import Sequence
 
-from serving.ledger import outcomes
+from serving.ledger import outcomes, wordings
 from serving.ledger.database import texts
 from serving.ledger.types import DAY, LedgerError
 from serving.ledger.views import Look
@@ -133,6 +134,7 @@ def purge(tx: Look, ids: Sequence[str], retention_days: float) -> int:
     cutoff = tx.now - retention_days * DAY
     old = texts(row[0] for row in tx.rows(_STILL_OLD, texts(ids), cutoff, cutoff, cutoff, tx.now))
     tx.run(_KEEP_MONEY, old)
+    wordings.keep(tx, old)
     deleted = 0
     for statement in _PURGE:
         deleted = tx.run(statement, old)

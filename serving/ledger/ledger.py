@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import operator
 import os
 import threading
 import time
@@ -9,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from retentionjax import storage
-from serving.ledger import administration, erasure, opening, outcomes, wordings
+from serving.ledger import administration, audit, erasure, opening, outcomes, records, wordings
 from serving.ledger.database import Connection, Source, texts
 from serving.ledger.outcomes import AT_ONCE
-from serving.ledger.reader import Reader
 from serving.ledger.types import (
     DAY,
     IDEMPOTENCY_SECONDS,
@@ -24,7 +24,7 @@ from serving.ledger.types import (
     LedgerUnavailable,
     Stored,
 )
-from serving.ledger.views import CampaignView, CustomerView
+from serving.ledger.views import CampaignView, CustomerView, Look
 
 _PURGED_A_LOOK = 20_000
 _IDLE_READERS = 8  # connections kept open between reads
@@ -39,12 +39,13 @@ _EXECUTE = """
 _PENDING = """
     SELECT customer_id FROM contacts WHERE planned = 1 AND customer_id IN (SELECT value FROM json_each(?)) LIMIT 1"""
 _RESERVE = "UPDATE campaigns SET reserved_micros = reserved_micros + ? WHERE campaign_id = ?"
-_DECISION = (
+_AS_IT_IS = (
     "decision_id", "customer_id", "campaign_id", "decided_at", "day", "channel", "action", "offer", "delay", "send_at",
     "mask", "observation", "propensities", "churn_probability", "baseline_churn_probability", "accept_probability",
-    "monthly_charge", "bundle_id", "policy_version", "rules_version", "slot", "degradations", "executed",
-    "message_json", "response", "idempotency_key", "request_digest", "basis",
+    "monthly_charge", "bundle_id", "policy_version", "rules_version", "slot", "message_json", "response", "basis",
 )  # fmt: skip
+_as_it_is = operator.attrgetter(*_AS_IT_IS)
+_DECISION = (*_AS_IT_IS, "degradations", "executed", "idempotency_key", "request_digest")
 _BASELINES = """
     INSERT INTO baselines (customer_id, campaign_id, churn_probability)
     SELECT customer_id, campaign_id, baseline_churn_probability FROM decisions
@@ -53,12 +54,27 @@ _BASELINES = """
 _CONTACT = (
     "decision_id", "customer_id", "campaign_id", "channel", "offer", "send_at", "send_day", "due_at", "planned",
     "state", "contact_cost_micros", "offer_cost_micros", "reserved_micros", "spent_micros", "offer_days", "effect_days",
-    "amount_micros", "pilot", "variant_id", "variant_propensity",
+    "amount_micros", "pilot", "variant_id", "variant_propensity", "variant_choices",
 )  # fmt: skip
 _ASSIGNMENT = (
     "campaign_id", "customer_id", "arm", "pilot_arm", "propensity", "assigned_at", "design", "acted_at",
 )  # fmt: skip
 _ACTED = "UPDATE assignments SET acted_at = ? WHERE customer_id = ? AND campaign_id = ? AND acted_at IS NULL"
+
+
+class Reader(Look):
+    """One look at the ledger, whatever is written meanwhile."""
+
+    decision, recent, due = records.decision, records.recent, records.due
+    campaign_ids, customer_ledger = records.campaign_ids, records.customer_ledger
+    assignments, daily_spend, daily_answers = records.assignments, records.daily_spend, records.daily_answers
+    campaign_record, follow = records.campaign_record, records.follow
+    variants, approved_variants = wordings.stored, wordings.approved
+    consent, slots, changes = administration.consent, administration.slots, administration.changes
+    api_keys, authenticate = administration.api_keys, administration.authenticate
+    session_key = administration.session_key
+    past_retention, people_past_retention = erasure.past_retention, erasure.people_past_retention
+    audit = audit.audit
 
 
 class Transaction(Reader):
@@ -337,35 +353,9 @@ def _reserve(tx: Transaction, contacts: Sequence[DecisionRow]) -> None:
 
 
 def _decision(row: DecisionRow) -> tuple[object, ...]:
-    return (
-        row.decision_id,
-        row.customer_id,
-        row.campaign_id,
-        row.decided_at,
-        row.day,
-        row.channel,
-        row.action,
-        row.offer,
-        row.delay,
-        row.send_at,
-        row.mask,
-        row.observation,
-        row.propensities,
-        row.churn_probability,
-        row.baseline_churn_probability,
-        row.accept_probability,
-        row.monthly_charge,
-        row.bundle_id,
-        row.policy_version,
-        row.rules_version,
-        row.slot,
-        json.dumps(row.degradations) if row.degradations else "[]",
-        int(row.executed),
-        row.message_json,
-        row.response,
-        *((_key(*row.idempotency[:2]), row.idempotency[2]) if row.idempotency else (None, None)),
-        row.basis,
-    )
+    degradations = json.dumps(row.degradations) if row.degradations else "[]"
+    key = (_key(*row.idempotency[:2]), row.idempotency[2]) if row.idempotency else (None, None)
+    return (*_as_it_is(row), degradations, int(row.executed), *key)
 
 
 def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
@@ -390,8 +380,7 @@ def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
         row.effect_days,
         row.amount_micros,
         int(row.pilot),
-        row.variant_id,
-        row.variant_propensity,
+        *(row.variant_id, row.variant_propensity, row.variant_choices),
     )
 
 

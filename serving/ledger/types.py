@@ -106,6 +106,8 @@ class DecisionRow:
     """Which wording a contact is sent; empty without one."""
     variant_propensity: float = 1.0
     """Probability with which that was drawn."""
+    variant_choices: str = ""
+    """Of which wordings, see `decide.variants.choices`."""
 
 
 @dataclass(frozen=True, slots=True)

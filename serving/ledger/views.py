@@ -1,5 +1,5 @@
 """A look at the ledger: campaigns, customers and the kill switch as a decision sees them, by six statements for a whole
-micro-batch. What else can be read is in `reader`.
+micro-batch. What else can be read, `ledger.Reader` lists.
 
 Days are those of the asking campaign: a contact of any campaign counts on the day floor((send_at − starts_at)/86400).
 A day that is past or today is executed, a later one pending; cancelled contacts never were. A customer without an

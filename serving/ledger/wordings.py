@@ -1,10 +1,11 @@
 """Wordings of messages: proposed, approved or refused by somebody, and what customers did with each."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from retentionjax.decide.variants import Answers, Author, Kind, Variant
+from retentionjax.decide.variants import NOBODY, Answers, Author, Kind, Stratum, Variant
 from serving.ledger.administration import changed
 from serving.ledger.types import DAY, LedgerError
 from serving.ledger.views import Look
@@ -19,27 +20,41 @@ ANSWER_SECONDS = 3 * DAY
 """A message counts once it was sent so long ago, by what its customer did until then."""
 
 _ROWS = """
-    SELECT variant_id, offer, channel, tone, text, author, state, rules_version, proposed_at, proposed_by,
+    SELECT variant_id, offer, channel, tone, angle, text, author, state, rules_version, proposed_at, proposed_by,
         decided_at, decided_by
-    FROM variants ORDER BY offer, channel, tone, proposed_at, variant_id"""
+    FROM variants ORDER BY offer, channel, tone, angle, proposed_at, variant_id"""
 _PROPOSE = """
-    INSERT INTO variants (variant_id, offer, channel, tone, text, author, state, rules_version, proposed_at,
+    INSERT INTO variants (variant_id, offer, channel, tone, angle, text, author, state, rules_version, proposed_at,
         proposed_by)
-    VALUES (?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?) ON CONFLICT (variant_id) DO NOTHING"""
+    VALUES (?, ?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?) ON CONFLICT (variant_id) DO NOTHING"""
 _DECIDE = "UPDATE variants SET state = ?, decided_at = ?, decided_by = ? WHERE variant_id = ?"
 _STATE = "SELECT state FROM variants WHERE variant_id = ?"
-_ANSWERS = """
-    SELECT c.variant_id, COUNT(*), COUNT(a.decision_id), COUNT(o.decision_id)
-    FROM contacts c
-    LEFT JOIN outcomes a ON a.decision_id = c.decision_id AND a.kind = 'accepted' AND a.status = 'applied'
-        AND a.happened_at <= c.send_at + ?
-    LEFT JOIN outcomes o ON o.decision_id = c.decision_id AND o.kind = 'opted_out' AND o.happened_at <= c.send_at + ?
-    WHERE c.variant_id <> '' AND c.variant_propensity < 1 AND c.state <> 'cancelled' AND c.send_at <= ?
-    GROUP BY c.variant_id"""
+
+
+def _counted(which: str) -> str:
+    """What customers did by stratum and wording, of the contacts `c` that meet a condition; its parameters come after
+    `ANSWER_SECONDS`, twice."""
+    return f"""
+        SELECT c.campaign_id, c.send_day / 7, c.variant_choices, c.variant_id,
+            COUNT(*), COUNT(a.decision_id), COUNT(o.decision_id)
+        FROM contacts c
+        LEFT JOIN outcomes a ON a.decision_id = c.decision_id AND a.kind = 'accepted' AND a.status = 'applied'
+            AND a.happened_at <= c.send_at + ?
+        LEFT JOIN outcomes o ON o.decision_id = c.decision_id AND o.kind = 'opted_out'
+            AND o.happened_at <= c.send_at + ?
+        WHERE c.variant_id <> '' AND c.variant_propensity < 1 AND c.state <> 'cancelled' AND {which}
+        GROUP BY c.campaign_id, c.send_day / 7, c.variant_choices, c.variant_id"""  # noqa: S608 - words from here
+
+
+_ANSWERS = _counted("c.send_at <= ?")
+_PURGED = "SELECT campaign_id, week, variant_choices, variant_id, sent, accepted, opted_out FROM purged_answers"
+_KEEP = f"""
+    INSERT INTO purged_answers (campaign_id, week, variant_choices, variant_id, sent, accepted, opted_out)
+    {_counted("c.decision_id IN (SELECT value FROM json_each(?))")}
+    ON CONFLICT (campaign_id, week, variant_choices, variant_id) DO UPDATE SET
+        sent = purged_answers.sent + excluded.sent, accepted = purged_answers.accepted + excluded.accepted,
+        opted_out = purged_answers.opted_out + excluded.opted_out"""  # noqa: S608 - words from here
 _VERSION = "SELECT variant_id FROM variants WHERE state = 'approved' ORDER BY variant_id"
-_NOBODY = Answers(0, 0, 0)
-
-
 Version = tuple[tuple[str, ...], int]
 """Ids of the approved wordings, and the hour up to which answers count."""
 
@@ -59,6 +74,8 @@ class StoredVariant:
     answers: Answers
     template: Answers
     """What customers did with the template of the same kind."""
+    matched: tuple[Answers, Answers]
+    """Both among customers who could have been sent either, see `comparing.matched`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,7 @@ class Wording:
     variant_id: str
     variant: Variant | None
     answers: Answers
+    """Of customers alike for all wordings of the kind, see `comparing.comparable`."""
 
 
 class Approved(NamedTuple):
@@ -85,7 +103,7 @@ def propose(tx: Look, variants: Sequence[Variant], rules_version: str, who: str,
     An `approver` approves at once those that nobody has decided about.
     """
     rows = [
-        (each.id, each.kind.offer, each.kind.channel, each.kind.tone, each.text, each.author,
+        (each.id, each.kind.offer, each.kind.channel, each.kind.tone, each.kind.angle, each.text, each.author,
          rules_version, tx.now, who)
         for each in variants
     ]  # fmt: skip
@@ -116,14 +134,19 @@ def decide(tx: Look, variant_id: str, state: VariantState, who: str, was: Varian
 
 def stored(look: Look) -> list[StoredVariant]:
     """All wordings of messages, by kind and age, with what customers did by now."""
-    answers = _answers(look, look.now)
+    from retentionjax.decide.comparing import matched  # loads numpy, which a command's help does without
+
+    strata = _strata(look, look.now)
     found = []
     for variant_id, *words, state, version, proposed_at, proposed_by, decided_at, decided_by in look.rows(_ROWS):
         variant = _variant(*words)
-        ours, theirs = (answers.get(each, _NOBODY) for each in (variant_id, variant.kind.template_id))
+        template = variant.kind.template_id
         found.append(
-            StoredVariant(variant, state, version, proposed_at, proposed_by, decided_at, decided_by, ours, theirs)
-        )
+            StoredVariant(
+                variant, state, version, proposed_at, proposed_by, decided_at, decided_by,
+                _total(strata, variant_id), _total(strata, template), matched(strata, variant_id, template),
+            )
+        )  # fmt: skip
     return found
 
 
@@ -133,21 +156,39 @@ def approved(look: Look, known: Version | None) -> Approved | None:
     version = ids, int(look.now // COUNTED_EVERY) if ids else 0
     if version == known:
         return None
-    answers = _answers(look, look.now // COUNTED_EVERY * COUNTED_EVERY)
-    found: dict[Kind, list[Wording]] = {}
-    for variant_id, *words, state in (row[:7] for row in look.rows(_ROWS)):
+    from retentionjax.decide.comparing import comparable
+
+    strata = _strata(look, look.now // COUNTED_EVERY * COUNTED_EVERY)
+    found: dict[Kind, list[Variant | None]] = {}
+    for _, *words, state in (row[:8] for row in look.rows(_ROWS)):
         if state == "approved":
             variant = _variant(*words)
-            template = variant.kind.template_id
-            others = found.setdefault(variant.kind, [Wording(template, None, answers.get(template, _NOBODY))])
-            others.append(Wording(variant_id, variant, answers.get(variant_id, _NOBODY)))
-    return Approved(version, found)
+            found.setdefault(variant.kind, [None]).append(variant)
+    wordings = {}
+    for kind, variants in found.items():
+        names = [kind.template_id if each is None else each.id for each in variants]
+        wordings[kind] = [Wording(*each) for each in zip(names, variants, comparable(strata, names), strict=True)]
+    return Approved(version, wordings)
 
 
-def _variant(offer: str, channel: str, tone: str, text: str, author: Author) -> Variant:
-    return Variant(Kind(offer, channel, tone), text, author)  # type: ignore[arg-type]  # as they were written
+def _variant(offer: str, channel: str, tone: str, angle: str, text: str, author: Author) -> Variant:
+    return Variant(Kind(offer, channel, tone, angle), text, author)  # type: ignore[arg-type]  # as they were written
 
 
-def _answers(look: Look, until: float) -> dict[str, Answers]:
-    rows = look.rows(_ANSWERS, ANSWER_SECONDS, ANSWER_SECONDS, until - ANSWER_SECONDS)
-    return {row[0]: Answers(*row[1:]) for row in rows}
+def keep(tx: Look, decisions: str) -> None:
+    """Adds what customers did after decisions that are about to be purged (a JSON list) to what is kept."""
+    tx.run(_KEEP, ANSWER_SECONDS, ANSWER_SECONDS, decisions)
+
+
+def _strata(look: Look, until: float) -> list[Stratum]:
+    """What customers did after messages sent by `until`, purged ones too: see `decide.comparing`."""
+    found: dict[tuple[str, int, str], dict[str, Answers]] = {}
+    counted = look.rows(_ANSWERS, ANSWER_SECONDS, ANSWER_SECONDS, until - ANSWER_SECONDS)
+    for campaign, week, choices, variant_id, *numbers in (*counted, *look.rows(_PURGED)):
+        stratum = found.setdefault((campaign, week, choices), {})
+        stratum[variant_id] = stratum.get(variant_id, NOBODY).plus(Answers(*numbers))
+    return list(found.values())
+
+
+def _total(strata: Iterable[Stratum], variant_id: str) -> Answers:
+    return functools.reduce(Answers.plus, (each.get(variant_id, NOBODY) for each in strata), NOBODY)

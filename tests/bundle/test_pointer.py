@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from retentionjax import storage
-from retentionjax.bundle import Bundle, command, fetching, load, manifest, pointer, write
+from retentionjax.bundle import Bundle, command, load, manifest, pointer, write
 from retentionjax.bundle.pointer import Pointer
 from retentionjax.env import actions, observation
 from retentionjax.errors import BundleError, ConflictError
@@ -91,8 +91,8 @@ def test_a_bundle_is_loaded_by_its_pointer_and_decides_as_the_original(
 def test_a_bundle_is_written_into_a_bucket_and_loaded_from_there(bucket: str) -> None:
     written = write(f"{bucket}/bundle", bundles.contents(bundles.trained()))
     assert load(f"{bucket}/bundle").manifest.id == written.id
-    assert fetching.is_whole(fetching.cache_folder() / written.id)
-    (fetching.cache_folder() / written.id / "churn" / "extra").write_text("x")
+    assert pointer.is_whole(pointer.cache_folder() / written.id)
+    (pointer.cache_folder() / written.id / "churn" / "extra").write_text("x")
     assert load(f"{bucket}/bundle").manifest.id == written.id, "a damaged copy is fetched anew"
 
 
@@ -134,14 +134,14 @@ def test_an_upload_cut_off_anywhere_leaves_nothing_that_loads(
 PROMOTE = """
     import sys, time
     from pathlib import Path
-    from retentionjax.bundle import fetching, pointer
+    from retentionjax.bundle import pointer
     from retentionjax import cli
-    copy = fetching.copy
+    copy = pointer.copy
     def copies_when_both_have_read_the_pointer(folder, target):
         print("read", flush=True)
         sys.stdin.readline()
         copy(folder, target)
-    fetching.copy = copies_when_both_have_read_the_pointer
+    pointer.copy = copies_when_both_have_read_the_pointer
     sys.exit(cli.main(["bundle", "promote", sys.argv[1], sys.argv[2]]))
 """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from retentionjax.data import catalog, text_catalog, texts
+from retentionjax.data import catalog, text_loading, texts
 from retentionjax.data.schema import Provenance
 from retentionjax.data.text_loading import TextTable, check
 from retentionjax.data.texts import Example, Preference, TextLimits, Turn
@@ -90,20 +90,20 @@ def _table(rows: int = 3, **changed: object) -> TextTable:
 
 def test_prepared_texts_are_those_of_the_set(tmp_path: Path) -> None:
     table = _table()
-    assert text_catalog.prepare(table, tmp_path)
-    assert text_catalog.read(tmp_path, "oasst1") == table.splits
+    assert text_loading.prepare(table, tmp_path)
+    assert text_loading.read_prepared(tmp_path, "oasst1") == table.splits
     entry = catalog.entries(tmp_path)["oasst1"]
     assert entry["limits"]["prompt_tokens"] == 1024
     assert entry["statistics"]["train"]["groups"] == 1
-    assert not text_catalog.prepare(table, tmp_path)
+    assert not text_loading.prepare(table, tmp_path)
     for other in (_table(seed=1), _table(limits=TextLimits(characters=11)), _table(tokens="by words"), _table(rows=4)):
-        assert text_catalog.needs_update(tmp_path, other)
+        assert text_loading.needs_update(tmp_path, other)
     (tmp_path / "oasst1/test.jsonl").write_text("")
-    assert text_catalog.needs_update(tmp_path, table)
+    assert text_loading.needs_update(tmp_path, table)
     with pytest.raises(DataError, match=r"test\.jsonl: missing or not as the catalog says"):
-        text_catalog.read(tmp_path, "oasst1")
+        text_loading.read_prepared(tmp_path, "oasst1")
     with pytest.raises(DataError, match="has no set 'shp2'; it has oasst1"):
-        text_catalog.read(tmp_path, "shp2")
+        text_loading.read_prepared(tmp_path, "shp2")
 
 
 def test_too_few_rows_to_train_on_stop_the_run() -> None:

@@ -49,11 +49,16 @@ def test_every_text_of_the_grammar_and_every_template_passes(channel: Channel, t
 
 
 def test_phrases_may_meet_where_they_have_met_before() -> None:
-    """Of "Text YES and we'll set it up!" and "Just reply YES and it's yours." a third one is made, and no fourth."""
+    """No layout of the grammar has thanks, offer and goodbye in one SMS that begins with its sender."""
     book = phrasebook([brief()], RULES)
-    told = "{sender}: Hi {name}, would you like 10% off your {plan} for 30 days?"
-    assert book.unknown(f"{told} Just reply YES and we'll set it up. Reply STOP to opt out.") is None
-    assert book.unknown(f"{told} Just reply YES and set it up. Reply STOP to opt out.") == "reply yes and set"
+    parts = [
+        "{sender}: Hi {name}!", "Thanks for being with us!", "Enjoy 10% off your {plan} for 30 days.",
+        "Reply YES if you'd like it.", "Have a lovely day!", "Reply STOP to opt out.",
+    ]  # fmt: skip
+    assert book.unknown(" ".join(parts)) is None
+    for first in range(len(parts) - 1):
+        swapped = [*parts[:first], parts[first + 1], parts[first], *parts[first + 2 :]]
+        assert book.unknown(" ".join(swapped)) is not None, swapped
 
 
 def test_what_somebody_approved_may_be_said_again_and_stops_count_as_words() -> None:
@@ -67,7 +72,7 @@ def test_what_somebody_approved_may_be_said_again_and_stops_count_as_words() -> 
 
 
 def test_a_book_of_choices_holds_every_text_that_they_make() -> None:
-    book = Phrasebook.of(["a b c d", "e"], ["f", "g h"], ["i"])
-    assert all(book.unknown(f"{one} {two} i") is None for one in ("a b c d", "e") for two in ("f", "g h"))
-    for wrong in ("a b c d i", "e g i", "f i", "e f i i", "a b d f i"):
+    book = Phrasebook.of(["a b c d a b c", "e"], ["f", "g h"], ["i"])
+    assert all(book.unknown(f"{one} {two} i") is None for one in ("a b c d a b c", "e") for two in ("f", "g h"))
+    for wrong in ("a b c d a b c i", "e g i", "f i", "e f i i", "a b d a b c f i"):
         assert book.unknown(wrong) is not None, wrong

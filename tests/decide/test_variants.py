@@ -11,24 +11,26 @@ from shield_briefs import SENDER
 
 from retentionjax.company.messages import FactRule, Messages
 from retentionjax.data.messages import grammar
-from retentionjax.decide.variants import (
+from retentionjax.decide.comparing import (
     LEVEL,
     UNIFORM_SHARE,
+    best_probabilities,
+    choose,
+    is_worse,
+    lift,
+    rate_interval,
+)
+from retentionjax.decide.variants import (
     Answers,
     Kind,
     Proposed,
     Variant,
     WordingAuthor,
     alike,
-    best_probabilities,
-    choose,
     examples,
-    is_worse,
     judge,
-    lift,
     mask,
     propose,
-    rate_interval,
 )
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Brief, OfferTerms, load_rules

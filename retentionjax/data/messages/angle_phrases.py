@@ -33,7 +33,7 @@ ANGLE: Mapping[str, Mapping[str, Choice]] = {
     "contract": {
         "warm": Choice(
             (
-                "The terms of your contract stay as they are.",
+                "Your contract stays the same.",
                 "Your contract stays just as it is.",
                 "Questions about your contract? Just ask!",
             ),

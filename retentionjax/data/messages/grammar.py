@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from random import Random
 
 from retentionjax.data.messages import accept_phrases, email_phrases, phrases
@@ -145,10 +145,15 @@ def fits(draft: MessageDraft, brief: Brief) -> bool:
 
 
 def _says_twice(draft: MessageDraft) -> bool:
-    """Whether two of its phrases have `_RUN` words in a row in common."""
-    words = _WORD.findall(write(draft).lower())
-    runs = [tuple(words[start : start + _RUN]) for start in range(len(words) - _RUN + 1)]
-    return len(set(runs)) < len(runs)
+    """Whether it says `_RUN` words in a row twice, or one phrase fewer by one that the phrase before it says."""
+    runs = _runs(write(draft), _RUN)
+    said = [set(_runs(part.phrase, _RUN - 1)) for part in draft.parts]
+    return len(set(runs)) < len(runs) or any(one & other for one, other in pairwise(said))
+
+
+def _runs(text: str, length: int) -> list[tuple[str, ...]]:
+    words = _WORD.findall(text.lower())
+    return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
 
 
 def write(draft: MessageDraft) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,8 @@ import pytest
 from engines import Clock, ask, running, until
 
 from retentionjax.data.messages import grammar
-from retentionjax.decide.variants import UNIFORM_SHARE, Kind, Variant, WordingAuthor
+from retentionjax.decide.comparing import UNIFORM_SHARE
+from retentionjax.decide.variants import NOBODY, Kind, Variant, WordingAuthor
 from retentionjax.shield import Brief
 from serving.engine import Engine
 from serving.engine.contract import Decision
@@ -20,7 +22,7 @@ from serving.engine.messages import ApprovedWordings
 from serving.engine.slots import Served
 from serving.ledger import Ledger
 from serving.ledger.types import Outcome
-from serving.ledger.wordings import ANSWER_SECONDS, COUNTED_EVERY
+from serving.ledger.wordings import ANSWER_SECONDS, COUNTED_EVERY, Approved, Wording
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +94,8 @@ def test_an_approved_wording_is_sent_beside_the_template_and_recorded(
 def test_whom_a_wording_does_not_fit_is_sent_the_template(folder: Path, served: Served, tmp_path: Path) -> None:
     async def main() -> None:
         async with running(folder, tmp_path) as (engine, ledger):
-            approve(ledger, *(wording(served, name) for name in served.bundle.offers))
+            general = [wording(served, name) for name in served.bundle.offers]
+            approve(ledger, *general, *(Variant(replace(each.kind, angle="price"), each.text) for each in general))
             await asyncio.sleep(2.5)
             nameless = await contacts(engine, 0, 32, name=None)
             assert nameless
@@ -130,8 +133,9 @@ def test_what_customers_did_counts_from_the_next_hour_on_and_alike_everywhere(
                 assert late is not None
                 assert reader.approved_variants(late.version) is None  # nothing new
             assert clock() // COUNTED_EVERY == late.version[1]
-            counts = {each.variant_id: each.answers for group in late.wordings.values() for each in group}
-            assert sum(each.accepted for each in counts.values()) == sum(
+            with ledger.read() as reader:
+                stored = reader.variants()
+            assert sum(each.answers.accepted for each in stored) == sum(
                 each.message is not None and each.message.source == "variant" for each in made
             )
             # Two processes that read the same ledger draw the same wording for everybody.
@@ -234,3 +238,31 @@ def test_a_model_that_writes_what_may_not_be_sent_proposes_nothing(
                 assert reader.variants() == []
 
     asyncio.run(main())
+
+
+def test_who_may_leave_for_a_reason_is_sent_a_wording_that_speaks_to_it(served: Served) -> None:
+    """And is not asked about it where no wording does; the draw is among those of her reason and the template."""
+    templates = served.templates
+    assert templates is not None
+    general, other = wording(served, "ten"), wording(served, "five")
+    priced = Variant(replace(general.kind, angle="price"), general.text.replace("a word", "about your plan, a word"))
+    kinds = {each.kind: [Wording(each.kind.template_id, None, NOBODY), Wording(each.id, each, NOBODY)]
+             for each in (general, priced, other)}  # fmt: skip
+    words = ApprovedWordings(Approved(((), 0), kinds))
+    place = list(served.bundle.offers).index("ten")
+
+    def sent(angle: str, name: str | None = "Ana") -> set[tuple[str, float]]:
+        brief = templates.brief(ask("C-1", first_name=name), place)
+        drawn = [words.write(templates, brief, "ten", u, lambda: angle) for u in np.linspace(0, 0.999, 20)]
+        return {(each.variant_id, round(each.variant_propensity, 1)) for each in drawn}
+
+    assert sent("price") == {(priced.id, 0.5), (priced.kind.template_id, 0.5)}
+    for angle in ("contract", ""):
+        assert sent(angle) == {(general.id, 0.5), (general.kind.template_id, 0.5)}
+    assert sent("price", name=None) == {(general.kind.template_id, 1.0)}  # neither can be filled without a name
+
+    def never() -> str:
+        raise AssertionError("nothing speaks to a reason here")
+
+    five = templates.brief(ask("C-1", first_name="Ana"), list(served.bundle.offers).index("five"))
+    assert words.write(templates, five, "five", 0.9, never).text

@@ -42,21 +42,25 @@ def test_a_ledger_of_a_newer_program_is_refused(database: str, ledger: Ledger, c
         Ledger.open(database, clock=clock)
 
 
+def test_migrations_are_numbered_from_1_each_once() -> None:
+    assert [number for number, _ in opening.migrations()] == list(range(1, len(opening.migrations()) + 1))
+
+
 def test_a_migration_is_applied_whole_or_not_at_all(
     database: str, ledger: Ledger, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = opening.migrations()
     next_number = known[-1][0] + 1
-    broken = "ALTER TABLE customers ADD COLUMN region TEXT;\nCREATE TABLE customers (again TEXT);"
+    broken = "ALTER TABLE customers ADD COLUMN hobby TEXT;\nCREATE TABLE customers (again TEXT);"
     monkeypatch.setattr(opening, "migrations", lambda: [*known, (next_number, broken)])
     with pytest.raises(Exception, match="customers"):
         Ledger.open(database, clock=clock)
-    whole = "-- a comment; with a semicolon\nALTER TABLE customers ADD COLUMN region TEXT;\n"
+    whole = "-- a comment; with a semicolon\nALTER TABLE customers ADD COLUMN hobby TEXT;\n"
     monkeypatch.setattr(opening, "migrations", lambda: [*known, (next_number, whole)])
     for _ in range(2):
         again = Ledger.open(database, clock=clock)
         with again.read() as reader:
-            assert reader.rows("SELECT region FROM customers") == []
+            assert reader.rows("SELECT hobby FROM customers") == []
             assert reader.rows("SELECT version FROM schema_version ORDER BY version") == [
                 (number + 1,) for number in range(next_number)
             ]

@@ -163,7 +163,7 @@ def fill(ledger: Ledger, decisions: int) -> None:
             rows.append(
                 (name, f"c{number * 7919 % (decisions // 4):09}", "spring", at, 0, "email", int(contact), "ten", 0,
                  at if contact else None, b"1", blob[:64], blob[:52], 0.3, 0.25, 0.1, 65.0, "b", "p", "r", "active",
-                 "[]", 1, None, blob, None, None, blob[:300])
+                 None, blob, blob[:300], "[]", 1, None, None)
             )  # fmt: skip
             if contact:
                 state = "reserved" if at > now - 10 * DAY else "declined" if number % 2 else "expired"
