@@ -5,6 +5,7 @@ A key is shown once, when it is made; the ledger keeps a hash. Roles: decide (de
 """
 
 import argparse
+import contextlib
 import datetime as dt
 import os
 import time
@@ -28,16 +29,15 @@ def main(arguments: Sequence[str]) -> int:
     verbs.add_parser("list", parents=[place], help="all keys, without their secrets")
     verbs.add_parser("revoke", parents=[place], help="end a key").add_argument("key_id", metavar="ID")
     parsed = parser.parse_args(list(arguments))
-    ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
-    try:
+    with contextlib.closing(
+        Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
+    ) as ledger:
         if parsed.verb == "create":
             _create(ledger, parsed.name, parsed.role)
         elif parsed.verb == "revoke":
             _revoke(ledger, parsed.key_id)
         else:
             _list(ledger)
-    finally:
-        ledger.close()
     return 0
 
 

@@ -6,6 +6,7 @@ what should not be. A running service need not stop.
 """
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -37,11 +38,10 @@ def main(arguments: Sequence[str]) -> int:
     audit = verbs.add_parser("audit", parents=[place], help="check the books; exit status 1 if something is wrong")
     audit.add_argument("--cooldown-days", type=int, default=0, metavar="DAYS", help="check this cooldown too [0: no]")
     parsed = parser.parse_args(list(arguments))
-    ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
-    try:
+    with contextlib.closing(
+        Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
+    ) as ledger:
         return _VERBS[parsed.verb](ledger, parsed)
-    finally:
-        ledger.close()
 
 
 def _export(ledger: Ledger, parsed: argparse.Namespace) -> int:

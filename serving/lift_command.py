@@ -5,6 +5,7 @@ looked at daily, by week, and with --bundle beside what the bundle's effects pro
 """
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -33,15 +34,12 @@ def main(arguments: Sequence[str]) -> int:
     believed = () if bundle is None else (bundle.params, bundle.offers, bundle.company.currency)
     currency = "USD" if bundle is None else bundle.company.currency
     ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
-    try:
-        with ledger.read() as reader:
-            names = reader.campaign_ids(_MOST) if parsed.campaign is None else [parsed.campaign]
-            known = reader.campaigns(names)
-            if missing := [name for name in names if name not in known]:
-                raise LedgerError(f"there is no campaign {missing[0]!r}")
-            found = [look(reader, known[name], *believed) for name in names]
-    finally:
-        ledger.close()
+    with contextlib.closing(ledger), ledger.read() as reader:
+        names = reader.campaign_ids(_MOST) if parsed.campaign is None else [parsed.campaign]
+        known = reader.campaigns(names)
+        if missing := [name for name in names if name not in known]:
+            raise LedgerError(f"there is no campaign {missing[0]!r}")
+        found = [look(reader, known[name], *believed) for name in names]
     if parsed.html is not None:
         from serving.console.lifting import page_of
 

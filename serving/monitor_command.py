@@ -6,6 +6,7 @@ be looked at. `--json FILE` is for the scheduler, and for `retentionjax bundle r
 """
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -39,11 +40,10 @@ def main(arguments: Sequence[str]) -> int:
         if not 0 < getattr(parsed, name) < 1e4:
             raise ConfigError(f"--{name} is {getattr(parsed, name)}; allowed: above 0, below 10000")
     bundle = bundles.load(parsed.bundle)
-    ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
-    try:
+    with contextlib.closing(
+        Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
+    ) as ledger:
         verdict = judging.check(ledger, bundle, judging.AlarmLimits(parsed.days, parsed.tolerance))
-    finally:
-        ledger.close()
     if parsed.json:
         storage.write_json(parsed.json, verdict.to_dict())
     show(verdict, bundle.company.currency)

@@ -7,8 +7,8 @@ those that are approved.
 import argparse
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -54,13 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-@contextmanager
-def _ledger(asked: argparse.Namespace) -> Iterator[Ledger]:
-    ledger = Ledger.open(settings.database(asked.database, os.environ), clock=time.time)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+def _ledger(asked: argparse.Namespace) -> closing[Ledger]:
+    return closing(Ledger.open(settings.database(asked.database, os.environ), clock=time.time))
 
 
 def _propose(asked: argparse.Namespace) -> int:

@@ -362,26 +362,12 @@ def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
     send_at = row.send_at if row.send_at is not None else row.decided_at
     send_day = campaign.day(send_at)
     return (
-        row.decision_id,
-        row.customer_id,
-        row.campaign_id,
-        row.channel,
-        row.offer,
-        send_at,
-        send_day,
-        campaign.starts_at + send_day * DAY,
-        int(send_day > campaign.day(row.decided_at)),
-        "reserved",
-        row.contact_cost_micros,
-        row.reserve_micros - row.contact_cost_micros,
-        row.reserve_micros,
-        0,
-        row.offer_days,
-        row.effect_days,
-        row.amount_micros,
-        int(row.pilot),
-        *(row.variant_id, row.variant_propensity, row.variant_choices),
-    )
+        row.decision_id, row.customer_id, row.campaign_id, row.channel, row.offer, send_at, send_day,
+        campaign.starts_at + send_day * DAY, int(send_day > campaign.day(row.decided_at)), "reserved",
+        row.contact_cost_micros, row.reserve_micros - row.contact_cost_micros, row.reserve_micros, 0,
+        row.offer_days, row.effect_days, row.amount_micros, int(row.pilot), row.variant_id, row.variant_propensity,
+        row.variant_choices,
+    )  # fmt: skip
 
 
 def _assignment(row: DecisionRow, view: CustomerView, campaign: CampaignView) -> tuple[object, ...]:

@@ -18,6 +18,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from serving.ledger.database import texts
 from serving.ledger.types import DAY, RESERVATION_DAYS, Outcome, OutcomeKind, OutcomeResult, OutcomeStatus
@@ -80,8 +81,7 @@ class _Decision:
     decided_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Effect:
+class _Effect(NamedTuple):
     status: OutcomeStatus
     detail: str = ""
     released_micros: int = 0
@@ -106,17 +106,7 @@ def apply(tx: Look, outcomes: Sequence[Outcome]) -> list[OutcomeResult]:
     results = []
     for outcome in outcomes:
         effect = _of_customer(tx, outcome) or _one(tx, outcome, known)
-        results.append(
-            OutcomeResult(
-                outcome.decision_id,
-                outcome.customer_id,
-                outcome.kind,
-                effect.status,
-                effect.detail,
-                effect.released_micros,
-                effect.committed_micros,
-            )
-        )
+        results.append(OutcomeResult(outcome.decision_id, outcome.customer_id, outcome.kind, *effect))
         if outcome.decision_id is not None and effect.status in ("applied", "ignored"):
             known.seen.add((outcome.decision_id, outcome.kind))
             at = min(outcome.at, tx.now)
