@@ -13,6 +13,8 @@ from retentionjax.shield.verdict import Author, Finding, Severity, Verdict, Viol
 _SENTENCE = re.compile(r"(?:[^.!?\n]|\.(?=\w))+[?]?")
 _SAYS_SOMETHING = 3
 """Fewer words are an interjection."""
+_GREETING = 2
+"""So many words at the beginning may be of any language: `Buenos días, Ann`."""
 _FOREIGN = 2
 """From so many different small words of another language on, a text is not in the brief's."""
 
@@ -20,16 +22,17 @@ _FOREIGN = 2
 def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     """A text in another language than the brief's, sentences to no purpose, and words that nobody has approved."""
     phrasing = rules.phrasing(brief.language)
-    say, read = fold(brief.offer.say or ""), reader(brief.language)
+    read = reader(brief.language)
     for match in _SENTENCE.finditer(reading.plain):
         said = match.group()
         if len(WORD.findall(said)) < _SAYS_SOMETHING or phrasing.purposes.regex.search(said) or read.money.search(said):
             continue
-        if not say or say not in reading.folded[match.start() : match.end()]:
+        if not brief.offer.said(reading.folded[match.start() : match.end()], brief.language):
             yield reading.found("text.purpose", match, "a sentence that neither thanks, offers, asks nor helps")
     words = {match.group(): match for match in WORD.finditer(reading.plain)}
     own = {word for each in brief.own_words for word in WORD.findall(fold(each))}
-    yield from _foreign(reading, brief, rules, words.keys() - own)
+    greeting = list(words)[:_GREETING]
+    yield from _foreign(reading, brief, rules, words.keys() - own - set(greeting))
     approved = phrasing.words.sets["approved"]
     for word, match in words.items():
         if word in own:
@@ -41,10 +44,9 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
 
 
 def _foreign(reading: Reading, brief: Brief, rules: Rules, words: set[str]) -> Iterator[Finding]:
-    spoken = rules.small_words[brief.language]
-    for language, small in rules.small_words.items():
-        found = words & small - spoken
-        if language != brief.language and len(found) >= _FOREIGN:
+    for language, small in rules.foreign_words[brief.language].items():
+        found = words & small
+        if len(found) >= _FOREIGN:
             where = reading.plain.index(min(found))
             told = ", ".join(sorted(found))
             detail = f"words of another language ({language}): {told}; {brief.language} is asked for"
@@ -64,7 +66,7 @@ def check(text: str, brief: Brief, rules: Rules | None = None, *, by: Author = "
     rules = rules or load_rules()
     phrasing = rules.phrasing(brief.language)
     kept = text[:MOST]
-    reading = brief.spare(read(kept))
+    reading = brief.offer.spare(brief.spare(read(kept)), brief.language)
     found: list[Finding] = [*form.find(reading, brief, rules)]
     if reading.folded.strip():
         found += disguises(reading)

@@ -12,7 +12,7 @@ _LINK = (
     r"|great|lovely|good|happy|whole|full|customer|been|by) ?)*$"
 )
 _WITH = r"with (?:us|·+)"
-_REDUCED = r"(?:off|discount|less|lower|reduction|savings?|cheaper)"
+_REDUCED = r"(?:off|discount|less|lower|smaller|lighter|cut|reduction|savings?|cheaper)"
 
 ENGLISH = Lexicon(
     ones={
@@ -27,7 +27,7 @@ ENGLISH = Lexicon(
     joint="[ -]",
     percent=r"percent(?:age)?|per cent|pct",
     money={
-        "dollar": "$",
+        **dict.fromkeys(("dollar", "us dollar"), "$"),
         "buck": "$",
         "euro": "€",
         "pound": "£",
@@ -92,7 +92,7 @@ ENGLISH = Lexicon(
         r"|(?:19|20)\d\d"
     ),
     contexts=Contexts(
-        states_before=r"sav\w+|discount|reduc\w+|lower|cut|less|take|knock|drop|offer|enjoy|get",
+        states_before=r"sav\w+|minus|bring|down by|discount|reduc\w+|lower|cut|less|take|knock|drop|offer|enjoy|get",
         states_after=rf"^[ -]*(?:[a-z'·]+ ){{0,4}}?{_REDUCED}(?!\w)|^ (?:of|on|from) your",
         qualifies=(
             r"(?:(?<!how )about|roughly|approximately|some|up to|at most|at least|more than|less than|over|around"
@@ -119,7 +119,10 @@ ENGLISH = Lexicon(
         ),
         cut_after=r"^ ?(?:off|discount|credit|back|savings?|less|cheaper|lower|reduction)",
         paid_before=r"(?:pay(?:ing)?|only|just|now|for|reduced to|down to|at)(?: only| just)? ?$",
-        regular=r"^(?: [a-z]+){0,2} ?(?:a|per|each|every|/) ?(?:day|week|month|bill|year)",
+        regular=(
+            r"^(?: [a-z]+){0,2} ?(?:(?:a|per|each|every|/) ?(?:day|week|month|bill|year)"
+            r"|,? ?(?:each|apiece|(?:monthly|weekly|yearly|annually)(?! (?:bill|charge|payment))))(?!\w)"
+        ),
         tenure_before=(
             rf"(?:(?<!\w){_WITH}|customer|subscriber|member|together|been|loyal(?:ty)?|trust|custom|stayed|staying|spent"
             rf"|reach(?:ed|ing)|celebrat\w+|chos(?:e|en) us|joined us|having you|had you|served you),? {_LINK}"
@@ -134,28 +137,49 @@ ENGLISH = Lexicon(
         offer_before=(
             r"(?:%|percent|off|discounts?|lower|less|savings?|offer|bill|charge|plan|price|rate|it|runs?|lasts?|valid"
             r"|good|yours|·)(?: [a-z'·-]+){0,5}? ?(?:for|over|during|through|lasting|lasts?|runs?|valid|good|of|next) ?"
-            r"(?:the |a |next |full |up to |whole |your |first )*$"
+            r"(?:the |a |next |full |up to |whole |your |first )*$|(?:next|coming|following) ?$"
         ),
         offer_after=(
             r"^ ?(?:of |at |with |for |to )?(?:an? |the |your )?(?:\d+(?:\.\d+)? ?%|[a-z-]+ percent|discount|savings?"
             r"|lower|reduced|cheaper|[$€£])"
         ),
         loose=(
-            r"(?:up to|as many as|at most|limited|at least|more than|almost|nearly|minimum of|maximum of|another|within"
-            r"|in|after|before|less than|every"
+            r"(?:the first|about|around|roughly|approximately|up to|as many as|at most|limited|at least|more than"
+            r"|almost|nearly|minimum of|maximum of|another|within"
+            r"|in|(?<=\S )(?<!ends )(?<!itself )(?<!own )(?<!stops )(?<!over )after|before|less than|every"
             r"|(?:for|lasts?|lasting) over)(?: the| your)?(?: next| first)? ?$"
         ),
         article=r"(?:for|over|next|whole|full|in|within|another|first|than) ?$",
         extends_after=(
-            r"^,? ?(?:(?:and|or|plus) (?:beyond|longer|more|counting|on(?:wards?)?|then some|after(?: that)?|up)|\+"
+            r"^,? ?(?:(?:per|out of|each|every) |(?:and|or|plus) (?:beyond|longer|more|counting|on(?:wards?)?|then some"
+            r"|after(?: that)?(?!,? (?:back|your|the|it|you|we|that|things))|up)|\+"
             r"|at least|minimum|or so|if (?:you (?!reply|say|text|tap|accept|like|want|wish)|not))"
+        ),
+        beside=(
+            r"^(?: (?:in|of|on|for|to|towards?|off|account|bill|statement|credit|your|next|monthly|the|a|·+)(?![\w']))*"
+            r",?"
+            r" (?:and|plus|with|along with|as well as|together with|[+&]) (?!·|(?:reply|text|tap|say|just|we|we'll|we'd"
+            r"|it|it's|it'll|that|that's|this|the (?:discount|rest|regular|usual|price|credit)|your|you|you'll|thanks?"
+            r"|thank|back|after|then|nothing|no|not|all|our|one (?:tap|click|word)|an? (?:big|small|sincere|smile|tap"
+            r"|click|quick|single|simple|warm|heartfelt|thank|yes|reply|word)|love|gratitude|warm|us|if|see|enjoy"
+            r"|accept|start|begin|click|visit|call|stay|keep|ask|let|hope|so|of course|only|i|please|consider|feel|yes"
+            r"|much|many|welcome|happy|glad|everything)(?!\w))"
         ),
         next=(
             r"(?<!\w)(?:(?:next|first|this|current|upcoming|coming|following|second) (?:months?|bills?|payment|invoice"
-            r"|statement|billing (?:cycle|period))|(?:months|weeks|years|days))(?!\w)"
+            r"|statement|billing (?:cycle|period))"
+            r"|(?<!past )(?<!last )(?<!recent )(?<!these )(?:months|weeks|years|days))(?!\w)"
         ),
         bound=r"(?:off|%|for|over|discount)(?: [a-z'·]+){0,3} ?$",
         starts=r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$",
-        harmless=r"(?<!\w)(?:24/7|24 ?x ?7|24 hours a day|7 days a week|[345]g|wi-?fi [4-7])(?!\w)",
+        takes=(
+            r"(?<!\w)(?:takes?|took)(?: you| me| us)?"
+            r"(?: only| just| about| less than| under| no more than| all of)*(?: the)? ?$"
+        ),
+        harmless=(
+            r"(?<!\w)(?:24/7|24 ?x ?7|24 hours a day|7 days a week|[345]g|wi-?fi [4-7]|a period of"
+            r"|monday (?:to|through|-) (?:friday|saturday|sunday)|(?:have|enjoy|hope)[a-z' ]{1,20} (?:week|weekend)"
+            r"|(?:how|going|are you|is everything)[a-z' ]{1,30} this (?:week|weekend))(?!\w)"
+        ),
     ),
 )

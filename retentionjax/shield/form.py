@@ -50,7 +50,7 @@ _RESIDUE = re.compile(
     r"|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
     r"|_{3,}|(?<!\w)#[A-Za-z]\w+|%[A-Z_]{2,}%|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
     r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)"
-    r"|your[ _]name|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
+    r"|your[ _]name(?! on)|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
     r"|[{}\[\]|\\]"
 )
 _HTML = re.compile(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
@@ -59,7 +59,7 @@ _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _WORD = re.compile(r"[^\W\d_]+")
 _SHOUT = 4
 """From this many letters on, a word in capitals is shouting rather than an abbreviation."""
-_KEYWORD = re.compile(r"(?i:\b(?:reply|text|send|say|responda|responde|envie)) ['\"]?([^\W\d_]+)")
+KEYWORD = re.compile(r"(?i:\b(?:reply|text|send|say|responda|responde|envie)) ['\"]?([^\W\d_]+)")
 """What is to be sent back, as in `Reply START`."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
 _TOKEN = re.compile(r"[\w%$']+")
@@ -124,12 +124,13 @@ def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]
             "text.exclamation", marks[0], marks[-1] + 1, f"{len(marks)} exclamation marks; allowed: {allowed}"
         )
     own = {word.casefold() for word in _WORD.findall(" ".join(brief.own_words))}
-    asked = {match[1].casefold() for match in _KEYWORD.finditer(text)}
+    asked = {match[1].casefold() for match in KEYWORD.finditer(text)}
     calm = own | asked | rules.phrasing(brief.language).words.sets["acronyms"] | {"https"}
+    links = [reading.span(*match.span()) for match in brief.sender.links.finditer(reading.folded)]
     loud = [
         match for match in _WORD.finditer(text)
         if len(match.group()) > 1 and match.group().isupper() and match.group().casefold() not in calm
-        and match.group() != match.group().lower()
+        and not any(start <= match.start() < end for start, end in links)
     ]  # fmt: skip
     if any(len(match.group()) >= _SHOUT for match in loud) or len(loud) > 2:
         yield Finding("text.caps", loud[0].start(), loud[-1].end(), f"shouting: {loud[0].group()!r}")

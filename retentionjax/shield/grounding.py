@@ -19,6 +19,7 @@ from retentionjax.shield.rules import Phrasing
 from retentionjax.shield.verdict import Finding
 
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
+_PAUSE = re.compile(r"[,:()]|\s-\s")
 _DIGIT = re.compile(r"\d")
 _BEFORE, _AFTER = 80, 60
 """So many characters around a quantity are read, within its sentence."""
@@ -62,7 +63,9 @@ class Grounding:
         if offer.say:
             wanted = self._read.quantities(self._say)
             numbers = bool(wanted) and wanted <= self._read.quantities(self._text)
-            told = numbers or self._say in self._reading.folded
+            told = numbers or offer.said(self._reading.folded, self._brief.language)
+        elif offer.discount:
+            percent |= offer.said(self._reading.folded, self._brief.language)
         if offer.discount or offer.amount:
             told |= percent >= (offer.discount > 0) and amount >= (offer.amount > 0)
         if not told:
@@ -82,7 +85,9 @@ class Grounding:
             elif around["qualifies"].search(before) or around["otherwise"].search(after):
                 yield self._found("offer.percent", match, "the percentage is claimed of something else")
             elif around["adds"].search(before) or (
-                last >= 0 and len(before) > match.start() - last and around["joins"].search(text[last : match.start()])
+                last >= 0
+                and len(before) > match.start() - last
+                and (around["joins"].search(between := text[last : match.start()]) or not _PAUSE.search(between))
             ):
                 yield self._found("offer.two", match, "the offer is given twice")
             elif around["states_after"].search(after) or around["states_before"].search(before[-40:]):
@@ -103,14 +108,21 @@ class Grounding:
             covered += sum(match.group().count(sign) for sign in SIGNS)
             before, after = _before(text, match.start()), _after(text, match.end())
             told = self._read.amount(match)
+            country = re.search(r"[a-z]*$", text[: match.start()])
+            if match[1] and country and not self._offer.currency.lower().startswith(country[0]):
+                yield self._found("offer.price", match, f"the amount is in {self._offer.currency}")
             cut = bool(around["cut_before"].search(before) or around["cut_after"].search(after))
             if (
                 self._offer.amount
                 and told.is_of(self._offer.amount, self._offer.currency)
                 and not (around["paid_before"].search(before) and not around["cut_after"].search(after))
             ):
-                if around["adds"].search(before) or around["regular"].search(after):
+                if around["qualifies"].search(before):
+                    yield self._found("offer.price", match, "the amount is claimed of something else")
+                elif around["adds"].search(before) or around["regular"].search(after):
                     yield self._found("offer.two", match, "the amount is given more than once")
+                elif around["beside"].search(after):
+                    yield self._found("offer.two", match, "more is promised beside the offer")
                 stated = True
             elif not self._is_known(told, cut):
                 yield self._found("offer.price", match, "an amount that was not supplied")
@@ -138,7 +150,7 @@ class Grounding:
                     detail = f"the last day to accept is {ends}" if ends else "no date was given"
                     yield self._found("offer.date", match, detail)
                 text = text[: match.start()] + " " * len(match.group()) + text[match.end() :]
-        for match in self._read.times.finditer(text):
+        for match in self._read.times.finditer(self._around["harmless"].sub(_blank, text)):
             day = self._read.weekday(match.group())
             repeats_date = dated and ends is not None and day == ends.weekday()
             if not repeats_date and not self._in_facts(match.group()):
@@ -159,22 +171,34 @@ class Grounding:
         known = {each for value in self._facts.values() for each in self._read.lengths(value)}
         for match in self._read.duration.finditer(text):
             before, after = _before(text, match.start()), _after(text, match.end())
-            rate = self._read.is_article(match) and not self._around["article"].search(before)
-            if rate or self._around["harmless"].match(text, match.start()) or self._is_plan(match.group()):
+            if self._claims_nothing(match, before, after):
                 continue
             length = self._read.length(match)
-            if self._is_tenure(before, after):
+            if self._is_tenure(before, after) or (length in known and self._stands_alone(before, after)):
                 if length not in known:
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")
             elif problem := self._duration_problem(length, before, after):
                 yield self._found("offer.duration", match, problem)
             else:
                 told = True
+                if self._around["beside"].search(after):
+                    yield self._found("offer.two", match, "more is promised beside the offer")
         if self._offer.limited:
             for match in self._around["next"].finditer(self._read.duration.sub(_blank, text)):
                 if self._around["bound"].search(_before(text, match.start())):
                     yield self._found("offer.duration", match, f"the offer runs {self._offer.span()}")
         return told
+
+    def _claims_nothing(self, match: re.Match[str], before: str, after: str) -> bool:
+        """Whether a duration is a rate (`a month`), a plan's name, what it takes to reply, or the like."""
+        around = self._around
+        rate = self._read.is_article(match) and not around["article"].search(before)
+        return bool(
+            (rate and not around["tenure_after"].search(after))
+            or around["harmless"].match(match.string, match.start())
+            or self._is_plan(match.group())
+            or (self._read.length(match).unit == "minutes" and around["takes"].search(before))
+        )
 
     def _is_plan(self, words: str) -> bool:
         """Whether the words are how a fact is named (`month-to-month`), and no number with its unit."""
@@ -188,6 +212,12 @@ class Grounding:
         if around["tenure_before"].search(before):
             return True
         return not around["offer_before"].search(before) and bool(around["tenure_after"].search(after))
+
+    def _stands_alone(self, before: str, after: str) -> bool:
+        """Whether the sentence speaks of no offer: no percentage or amount stands in it, and nothing that runs."""
+        said = before + after
+        offered = self._around["offer_before"].search(before) or self._around["offer_after"].search(after)
+        return not (offered or self._read.percent.search(said) or self._read.money.search(said))
 
     def _duration_problem(self, told: Length, before: str, after: str) -> str:
         """What is wrong with a duration that is no tenure; empty if nothing."""

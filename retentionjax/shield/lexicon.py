@@ -52,12 +52,16 @@ class Contexts:
     """Where `a month` is a length and no rate."""
     extends_after: str
     """A time said to go on: `and beyond`."""
+    beside: str
+    """Something more, named behind the offer: `and a router`."""
     next: str
     """A length without a number: `your next bill`."""
     bound: str
     """Where such a length is the offer's."""
     starts: str
     """A date that something begins on."""
+    takes: str
+    """Where a few minutes are what it takes to reply."""
     harmless: str
     """Numbers that claim nothing: `24/7`."""
 

@@ -15,9 +15,11 @@ LINK = re.compile(
     r"|(?<![\d.])(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?![\d.])"
     r"|(?P<other>(?:javascript|data|mailto|tel|sms):\S+)"
     r"|(?<!\w)(?P<spoken>[\w-]+ ?(?:\(dot\)|\[dot\]|\(\.\)) ?[^\W\d_]{2,}"
-    rf"|[\w-]+ (?:dot|\.) (?:{_SPOKEN_TLD}))(?![\w'])"
+    rf"|[\w-]+,? (?:dot|\.),? (?:{_SPOKEN_TLD})|[\w-]+(?:,[\w-]+)*,(?:com|net|org|info|io|example))(?![\w'])"
 )
-_SIGN = re.compile(r"[./:](?=\S)|dot| \. ")
+_ONWARD = re.compile(r"[/?&=#](?:https?:|www\.|https?%3a|//|%2f%2f)")
+"""Within the path of a link: another link."""
+_SIGN = re.compile(r"[./:,](?=\S)|dot| \. ")
 """What every link has: a way past the full search for the messages that have none."""
 
 
@@ -27,7 +29,9 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     if not _SIGN.search(text):
         return
     for match in LINK.finditer(text):
-        if reading.plain[match.start() : match.end()].strip("·/.,") == "":
+        if _ONWARD.search(match["rest"] or match["path"] or ""):
+            yield reading.found("link.domain", match, "a link that leads on to another")
+        elif reading.plain[match.start() : match.end()].strip("·/.,") == "":
             continue  # the sender's own name, plan or link
         host = _host(match)
         if any(host == each or host.endswith("." + each) for each in rules.shorteners):

@@ -1,18 +1,18 @@
 """What a message may offer: nothing, a discount, an amount of money, or what the company says in its own words."""
 
 import datetime as dt
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
+from dataclasses import KW_ONLY, dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 from retentionjax.errors import ConfigError
 from retentionjax.shield.lexicon import LANGUAGES, Language
-from retentionjax.shield.quantities import CURRENCIES, date_text, reader
-from retentionjax.shield.reading import fold
+from retentionjax.shield.quantities import CURRENCIES, LEXICONS, date_text, reader
+from retentionjax.shield.reading import BLANK, Reading, fold
 
 Kind = Literal["discount", "amount", "words"]
 
@@ -58,7 +58,7 @@ class OfferTerms:
         """Whether it is a contact without an offer."""
         return not self.kinds
 
-    @cached_property
+    @functools.cached_property
     def kinds(self) -> frozenset[Kind]:
         """What it consists of; nothing for a contact without an offer."""
         parts: dict[Kind, object] = {"discount": self.discount, "amount": self.amount, "words": self.say}
@@ -69,7 +69,7 @@ class OfferTerms:
         """The discount in percent of the charge, to a hundredth."""
         return round(self.discount * 100, 2)
 
-    @cached_property
+    @functools.cached_property
     def limited(self) -> bool:
         """Whether a message must say how long it runs: unless it is paid at once, or the company's words say it."""
         told = any(reader(language).lengths(fold(self.say or "")) for language in LANGUAGES)
@@ -95,6 +95,17 @@ class OfferTerms:
             return ""
         until = _FORMS[language].until.format(date=date_text(self.ends, language)) if self.ends else ""
         return f"{self.words(language)}{self.running(language)}{until}"
+
+    def said(self, text: str, language: Language = "en") -> bool:
+        """Whether the folded `text` says the offer in the company's words, or in others that mean the same."""
+        ways = _ways(self.say, self.percent, language)
+        return bool(ways and ways.search(text))
+
+    def spare(self, reading: Reading, language: Language = "en") -> Reading:
+        """`reading` with what `said` finds blanked out in `plain`: no rule strikes the offer for how it is said."""
+        ways = _ways(self.say, self.percent, language)
+        plain = ways.sub(lambda match: BLANK * len(match.group()), reading.plain) if ways else reading.plain
+        return replace(reading, plain=plain)
 
     def running(self, language: Language = "en") -> str:
         """` for 30 days`; empty where a message need not say it."""
@@ -124,6 +135,16 @@ class _Forms:
     until: str
     days: tuple[str, str]
     """One of them, and many."""
+    shares: Mapping[float, str]
+    """Percentage → how it is said as a fraction. This and all below are patterns of folded text."""
+    off: str
+    """So much taken off, with {share}."""
+    rest: str
+    """What is left to pay, with {rest}."""
+    halved: str
+    """Half off, in words of its own."""
+    same: tuple[tuple[str, str], ...]
+    """Company's words as a pattern → what means the same, with its groups filled in: both of folded text."""
 
 
 def _english_credit(money: str) -> str:
@@ -131,14 +152,87 @@ def _english_credit(money: str) -> str:
     return ("an " if re.match(r"\D?(?:8|1[18](?!\d))", money) else "a ") + f"{money} credit"
 
 
+_OF_CHARGE = r"(?:the |your )?(?:usual |regular |normal |full |monthly |·+ )*(?:bill|price|charge|cost|rate)"
+_LESS = r"(?:off|less|lower|cheaper)(?! (?:every|each|all|any))(?!\w)"
+_ON_US = r"(?:free(?: of charge)?|for free|on us|on the house|at no (?:charge|cost))"
+_NO_BILL = rf"your next bill (?:is|will be) (?:zero|{_ON_US})"
+_FREE = (
+    rf"(?:an?|one|1) (?:whole |full )?{{0}}(?: of [a-z·]+(?: [a-z·]+)?)?,? {_ON_US}"
+    rf"|(?:an?|one|1|your|your next|your first) (?:whole |full )?free {{0}}(?: of service)?"
+    rf"|(?:your (?:next |coming )?|the next |this ){{0}}(?: (?:of|with) [a-z·]+)?,?"
+    rf"(?: (?:is|will be|can be|could be))? {_ON_US}"
+    r"|(?:pay(?:ing)? nothing|no (?:charge|bill|cost|payment)) for"
+    r" (?:an?|one|1|the next|your next) (?:whole |full )?{0}"
+    rf"|we(?:'ll| will|'d like to) (?:cover|pay for) (?:an?|one|1|your next) {{0}}"
+    rf"|(?:an?|one|1) {{0}}(?: of [a-z]+)? without a bill|an? {{0}}'s service(?: from [a-z·]+)?,? {_ON_US}"
+    rf"|your (?:next {{0}}'s bill|bill for (?:an?|one|1|the next) {{0}}) (?:is|will be) {_ON_US}"
+)
+_TWICE = (
+    r"(?:twice|two times|double|2 ?x)(?: the| your)?(?: internet| download| connection)? {0}|double[ -]{0}|doubled {0}"
+    r"|doubl(?:e|es|ing) (?:the|your)(?: internet| download| connection)? {0}|{0},?(?: is| gets| would be)? doubled"
+)
 _FORMS: Mapping[Language, _Forms] = MappingProxyType(
     {
         "en": _Forms(
             ".", "{percent}% off", _english_credit, " and ", " for {span}", ", accept by {date}", ("day", "days"),
+            shares={
+                10.0: "(?:a |one[ -])tenth",
+                20.0: "(?:a |one[ -])fifth",
+                25.0: "(?:a |one[ -])quarter",
+                30.0: "three[ -]tenths",
+                33.33: "(?:a |one[ -])third",
+                50.0: "(?:a |one[ -])?half",
+                40.0: "two[ -]fifths",
+                60.0: "three[ -]fifths",
+                66.67: "two[ -]thirds",
+                70.0: "seven[ -]tenths",
+                75.0: "three[ -]quarters",
+                80.0: "four[ -]fifths",
+                90.0: "nine[ -]tenths",
+            },
+            off=rf"{{share}} {_LESS}|by {{share}}|(?:take|cut|knock) (?:off )?{{share}} (?:of|off) {_OF_CHARGE}",
+            rest=rf"pay(?:ing)? (?:only |just )?{{rest}} of (?:what you usually pay|{_OF_CHARGE})",
+            halved=(
+                rf"in half|{_OF_CHARGE}(?: is)? halved"
+                rf"|(?:at )?half[ -](?:of )?{_OF_CHARGE}|halv(?:e|ed|ing) {_OF_CHARGE}"
+                r"|pay(?:ing)? (?:only |just )?half|half (?:of )?what (?:it is|you(?: usually)? pay)(?: now)?"
+            ),
+            same=(
+                (r"(?:an?|one|1) (?:free )?(day|week|month)(?: free| for free| on us)?", _FREE),
+                (r"(?:an?|one|1) (?:free )?month(?: free| for free| on us)?", _NO_BILL),
+                (r"(?:twice|double|2x) (?:the |your )?(\w+)", _TWICE),
+                (r"(?:twice|double|2x) (?:the |your )?speed", "twice as fast"),
+            ),
         ),
         "es": _Forms(
             ",", "un {percent}% de descuento", lambda money: f"un abono de {money}", " y ", " durante {span}",
             ", responda antes del {date}", ("día", "días"),
+            shares={},
+            off="{share} menos",
+            rest=r"pag(?:ue|a|ando) (?:solo )?el {rest} de (?:su|tu) (?:factura|precio|cuota)",
+            halved=r"(?:a |la )?mitad (?:de|del) (?:precio|su factura|tu factura)",
+            same=(),
         ),
     }
 )  # fmt: skip
+
+
+@functools.lru_cache(1024)
+def _ways(say: str | None, percent: float, language: Language) -> re.Pattern[str] | None:
+    """The company's words and whatever means the same."""
+    spoken, ways = _FORMS[language], []
+    if say:
+        words = fold(say)
+        ways.append(re.escape(words))
+        for shape, same in spoken.same:
+            if match := re.fullmatch(shape, words):
+                ways.append(same.format(*match.groups()))
+    elif percent:
+        left = round(100 - percent, 2)
+        rest = rf"{re.escape(f'{left:g}')} ?(?:%|{LEXICONS[language].percent})"
+        ways.append(spoken.rest.format(rest=rf"(?:{rest}|{spoken.shares.get(left, '(?!)')})"))
+        if share := spoken.shares.get(percent):
+            ways.append(spoken.off.format(share=share))
+        if percent == left:
+            ways.append(spoken.halved)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(ways)})(?!\w)") if ways else None

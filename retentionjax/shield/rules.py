@@ -20,6 +20,7 @@ from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Tone
 from retentionjax.shield.lexicon import Language
 from retentionjax.shield.offer import Kind
+from retentionjax.shield.prefilter import Prefilter
 from retentionjax.shield.reading import WORD, fold
 from retentionjax.shield.verdict import Severity
 
@@ -194,9 +195,9 @@ class Phrasing:
                 _compiled(getattr(getattr(self, name), channel), f"{name}.{channel}")
 
     @functools.cached_property
-    def suspect(self) -> re.Pattern[str]:
-        """Any pattern of any rule: most messages hold none, and one search is quicker than one a rule."""
-        return re.compile(rf"(?<!\w)(?:{'|'.join(each for rule in self.phrases for each in rule.patterns)})(?!\w)")
+    def suspects(self) -> Prefilter:
+        """Tells which rules' patterns are worth looking for: most messages hold none."""
+        return Prefilter({rule.id: rule.patterns for rule in self.phrases})
 
     @functools.cached_property
     def index(self) -> Mapping[str, tuple[tuple[PhraseRule, tuple[str, ...]], ...]]:
@@ -274,9 +275,13 @@ class Rules:
         return self.languages[language]
 
     @functools.cached_property
-    def small_words(self) -> Mapping[str, frozenset[str]]:
-        """`function_words` as sets."""
-        return {language: frozenset(words) for language, words in self.function_words.items()}
+    def foreign_words(self) -> Mapping[Language, Mapping[str, frozenset[str]]]:
+        """Language spoken → every other language → its `function_words` that the spoken one lacks."""
+        small = {language: frozenset(words) for language, words in self.function_words.items()}
+        return {
+            spoken: {other: words - small[spoken] for other, words in small.items() if other != spoken}
+            for spoken in self.languages
+        }
 
     @functools.cached_property
     def severities(self) -> Mapping[tuple[Language, str], Severity]:

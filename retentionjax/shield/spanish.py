@@ -112,12 +112,14 @@ SPANISH = Lexicon(
         ),
         article=r"(?:por|durante|en|otr[oa]|cada|tod[oa]|primer|dentro de|de) ?$",
         extends_after=r"^,? ?(?:(?:y|o|e) (?:mas|despues|en adelante|pico|siempre)|\+|como minimo|al menos)",
+        beside=r"^,? (?:y|mas|ademas de) (?:un|una|otro|otra) (?!vez|abrazo|saludo)",
         next=(
             r"(?<!\w)(?:(?:proxim[oa]|primer[oa]?|est[ae]|siguiente|actual) (?:mes(?:es)?|facturas?|pago|recibo|cuota)"
             r"|(?:meses|semanas|anos|dias))(?!\w)"
         ),
         bound=r"(?:descuento|%|por|durante|en)(?: [a-z'·]+){0,3} ?$",
         starts=r"(?:empieza|comienza|desde|a partir|despues|tras)(?: el| del| de)? ?$",
+        takes=r"(?<!\w)(?:tarda|tardara|lleva|basta|bastan)(?: solo| apenas| menos de)* ?$",
         harmless=r"(?<!\w)(?:24/7|24 ?x ?7|24 horas|[345]g|wi-?fi [4-7])(?!\w)",
     ),
 )

@@ -1,11 +1,14 @@
 """Wordings: the phrase rules of the YAML, profanity, and names that are not the customer's."""
 
+import functools
 import re
 from collections.abc import Iterator
 from itertools import pairwise
 
 from retentionjax.shield.brief import Brief
-from retentionjax.shield.quantities import reader
+from retentionjax.shield.form import KEYWORD
+from retentionjax.shield.lexicon import Language
+from retentionjax.shield.quantities import CURRENCIES, LEXICONS, reader
 from retentionjax.shield.reading import WORD, Reading, fold, unspelled
 from retentionjax.shield.rules import PhraseRule, Phrasing
 from retentionjax.shield.verdict import Finding
@@ -23,6 +26,11 @@ _GREETING = re.compile(
 )
 _OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)")
 _VOCATIVE = re.compile(r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
+_CAPITAL = re.compile(
+    r"(?<=[^\W_] )(?=([A-Z][^\W\d_]+(?:['’&-][^\W\d_]+)*)(?![\w'’]| [Tt]eam))"
+    r"|(?<![\w@./&-])(?=([A-Z]{2,4})(?![\w@/&-]))"
+)
+"""A capital within a sentence, or an abbreviation: a proper name, of a company, a place, another plan."""
 _CLAUSE = re.compile(
     r"[!?;:\n]|[.,](?!\d)|\s-\s|(?<!\w)(?:and|but|then|or|so|plus|while|y|e|pero|luego|entonces|mientras)(?!\w)"
 )
@@ -42,7 +50,7 @@ def find(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding
         *_listed(reading.plain, words, phrasing),
         *_listed(reading.plain, disguised, phrasing),
     ):
-        if rule.applies(brief) and not _excused(rule, reading.plain, start, end, brief):
+        if rule.applies(brief) and not _excused(rule, reading, start, end, brief):
             yield reading.finding(rule.id, start, end, f"{rule.why}: {detail!r}")
     yield from _profanity(reading, (*words, *disguised), phrasing)
     yield from _names(reading, brief, phrasing)
@@ -53,13 +61,13 @@ Hit = tuple[PhraseRule, int, int, str]
 
 
 def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[Hit]:
-    if not disguised and not phrasing.suspect.search(text):
-        return
+    suspects = phrasing.suspects.among(text)
     for rule in phrasing.phrases:
         if rule.regex is None:
             continue
-        for match in rule.regex.finditer(text):
-            yield rule, *match.span(), match.group()
+        if rule.id in suspects:
+            for match in rule.regex.finditer(text):
+                yield rule, *match.span(), match.group()
         for word, start, end in disguised:
             if rule.regex.fullmatch(word):
                 yield rule, start, end, word
@@ -76,21 +84,24 @@ def _listed(text: str, words: list[Word], phrasing: Phrasing) -> Iterator[Hit]:
                 yield rule, start, run[-1][2], " ".join(sequence)
 
 
-def _excused(rule: PhraseRule, text: str, start: int, end: int, brief: Brief) -> bool:
+def _excused(rule: PhraseRule, reading: Reading, start: int, end: int, brief: Brief) -> bool:
     """Whether the place is in a harmless wording, or in a clause that states the offer and may hold it."""
     harmless = rule.harmless_regex
-    if harmless and any(match.start() <= start and end <= match.end() for match in harmless.finditer(text)):
+    if harmless and any(match.start() <= start and end <= match.end() for match in harmless.finditer(reading.plain)):
         return True
-    return rule.apart_from_offer and not brief.offer.is_none and _states_offer(text, start, end, brief)
+    return rule.apart_from_offer and not brief.offer.is_none and _states_offer(reading, start, end, brief)
 
 
-def _states_offer(text: str, start: int, end: int, brief: Brief) -> bool:
-    """Whether the clause around a place holds a percentage or an amount."""
+def _states_offer(reading: Reading, start: int, end: int, brief: Brief) -> bool:
+    """Whether the clause around a place holds a percentage or an amount, or says the offer in other words."""
+    text = reading.plain
     first = max((match.end() for match in _CLAUSE.finditer(text, 0, start)), default=0)
     following = _CLAUSE.search(text, end)
-    clause = text[first : following.start() if following else len(text)]
+    last = following.start() if following else len(text)
     read = reader(brief.language)
-    return bool(read.percent.search(clause) or read.money.search(clause))
+    return any(
+        pattern.search(text, first, last) is not None for pattern in (read.percent, read.money)
+    ) or brief.offer.said(reading.folded[first:last], brief.language)
 
 
 def _profanity(reading: Reading, words: tuple[Word, ...], phrasing: Phrasing) -> Iterator[Finding]:
@@ -115,12 +126,28 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
             if not all(word in own or word in known["openers"] for word in words) and match.start(1) not in seen:
                 seen.add(match.start(1))
                 yield Finding("name.wrong", *match.span(1), _wrong_name(brief, match[1]))
+    common = (own, known["openers"], known["acronyms"], known["approved"], _dated(brief.language))
+    seen |= {match.start(1) for match in KEYWORD.finditer(text)}
+    for match in _CAPITAL.finditer(text):
+        span = match.span(match.lastindex or 0)
+        name = text[slice(*span)]
+        if span[0] not in seen and not all(any(word in some for some in common) for word in WORD.findall(fold(name))):
+            seen.add(span[0])
+            yield Finding("name.wrong", *span, f"a name that nobody gave: {name!r}")
     for match in WORD.finditer(reading.folded):
         word = match.group().removesuffix("'s")
         if word in known["names"] and word not in own:
             start, end = reading.span(*match.span())
             if text[start].isupper() and start not in seen:
                 yield Finding("name.wrong", start, end, _wrong_name(brief, word))
+
+
+@functools.cache
+def _dated(language: Language) -> frozenset[str]:
+    """Words that are written with a capital: months and days, and currencies."""
+    lexicon = LEXICONS[language]
+    days = {*lexicon.months, *lexicon.weekdays}
+    return frozenset(days | {name[:3] for name in days} | {code.lower() for code in CURRENCIES})
 
 
 def _wrong_name(brief: Brief, word: str) -> str:

@@ -14,9 +14,14 @@ NORTHLINE = Sender("Northline", "1 Main Street", ("northline.example",), "https:
 
 
 def offer(words: str) -> OfferTerms:
-    """`10 % for 30 days`, or `none`."""
-    found = re.fullmatch(r"(\d+) % for (\d+) days", words)
-    return OfferTerms(int(found[1]) / 100, days=int(found[2])) if found else OfferTerms()
+    """`10 % for 30 days`, `$15 credit`, `one month free`, `twice the speed for 90 days`, or `none`."""
+    if found := re.fullmatch(r"(\d+) % for (\d+) days", words):
+        return OfferTerms(int(found[1]) / 100, days=int(found[2]))
+    if found := re.fullmatch(r"\$(\d+) credit", words):
+        return OfferTerms(amount=float(found[1]))
+    if found := re.fullmatch(r"(twice the speed) for (\d+) days", words):
+        return OfferTerms(say=found[1], days=int(found[2]))
+    return {"one month free": OfferTerms(1.0, say="one month free"), "none": OfferTerms()}[words]
 
 
 def brief(entry: dict[str, Any]) -> Brief:
