@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from retentionjax.shield import form, grounding, links, personal, wording
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.quantities import reader
-from retentionjax.shield.reading import WORD, Reading, disguises, fold, read
+from retentionjax.shield.reading import WORD, Reading, disguises, read, words_of
 from retentionjax.shield.rules import Rules, load_rules
 from retentionjax.shield.verdict import Author, Finding, Severity, Verdict, Violation
 
@@ -30,7 +30,7 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
         if not brief.offer.said(reading.folded[match.start() : match.end()], brief.language):
             yield reading.found("text.purpose", match, "a sentence that neither thanks, offers, asks nor helps")
     words = {match.group(): match for match in WORD.finditer(reading.plain)}
-    own = {word for each in brief.own_words for word in WORD.findall(fold(each))}
+    own = frozenset[str]().union(*map(words_of, brief.own_words))
     greeting = list(words)[:_GREETING]
     yield from _foreign(reading, brief, rules, words.keys() - own - set(greeting))
     approved = phrasing.words.sets["approved"]

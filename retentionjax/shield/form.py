@@ -29,8 +29,11 @@ class SegmentCount:
 
 def measure(text: str) -> SegmentCount:
     """Alphabet, units and segments of a short message; a character of two units is never split over segments."""
-    gsm = all(each in _BASIC or each in _EXTENDED for each in text)
-    sizes = [(2 if each in _EXTENDED else 1) if gsm else (2 if ord(each) > 0xFFFF else 1) for each in text]
+    gsm = (_BASIC | _EXTENDED).issuperset(text)
+    if gsm:
+        sizes = [1] * len(text) if _EXTENDED.isdisjoint(text) else [2 if each in _EXTENDED else 1 for each in text]
+    else:
+        sizes = [2 if ord(each) > 0xFFFF else 1 for each in text]
     single, part = (160, 153) if gsm else (70, 67)
     units = sum(sizes)
     return SegmentCount("gsm" if gsm else "ucs2", units, 1 if units <= single else _parts(sizes, part))

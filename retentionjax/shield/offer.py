@@ -104,8 +104,9 @@ class OfferTerms:
     def spare(self, reading: Reading, language: Language = "en") -> Reading:
         """`reading` with what `said` finds blanked out in `plain`: no rule strikes the offer for how it is said."""
         ways = _ways(self.say, self.percent, language)
-        plain = ways.sub(lambda match: BLANK * len(match.group()), reading.plain) if ways else reading.plain
-        return replace(reading, plain=plain)
+        if not ways or not ways.search(reading.plain):
+            return reading
+        return replace(reading, plain=ways.sub(lambda match: BLANK * len(match.group()), reading.plain))
 
     def running(self, language: Language = "en") -> str:
         """` for 30 days`; empty where a message need not say it."""

@@ -88,6 +88,12 @@ def fold(words: str) -> str:
     return read(words).folded.strip()
 
 
+@functools.lru_cache(4096)
+def words_of(text: str) -> frozenset[str]:
+    """The words of `text`, folded."""
+    return frozenset(WORD.findall(fold(text)))
+
+
 def blanked(text: str, words: str) -> str:
     """The folded `text` with the folded `words` blanked out, its length unchanged."""
     if not words or words not in text:

@@ -9,7 +9,7 @@ from retentionjax.shield.brief import Brief
 from retentionjax.shield.form import KEYWORD
 from retentionjax.shield.lexicon import Language
 from retentionjax.shield.quantities import CURRENCIES, LEXICONS, reader
-from retentionjax.shield.reading import WORD, Reading, fold, unspelled
+from retentionjax.shield.reading import WORD, Reading, unspelled, words_of
 from retentionjax.shield.rules import PhraseRule, Phrasing
 from retentionjax.shield.verdict import Finding
 
@@ -116,13 +116,13 @@ def _profanity(reading: Reading, words: tuple[Word, ...], phrasing: Phrasing) ->
 def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding]:
     """A greeting of someone else, or anyone else's first name."""
     text, known = reading.text, phrasing.words.sets
-    own = {word for each in brief.own_words for word in WORD.findall(fold(each))}
+    own = frozenset[str]().union(*map(words_of, brief.own_words))
     seen = set()
     # "Aida, Northwind here": after a greeting the sender's capital is as good as a small letter.
     calm = text.replace(f", {brief.sender.name}", f", {brief.sender.name.lower()}")
     for pattern in (_GREETING, _OPENING, _VOCATIVE):
         for match in pattern.finditer(calm):
-            words = WORD.findall(fold(match[1]))
+            words = words_of(match[1])
             if not all(word in own or word in known["openers"] for word in words) and match.start(1) not in seen:
                 seen.add(match.start(1))
                 yield Finding("name.wrong", *match.span(1), _wrong_name(brief, match[1]))
@@ -131,7 +131,7 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
     for match in _CAPITAL.finditer(text):
         span = match.span(match.lastindex or 0)
         name = text[slice(*span)]
-        if span[0] not in seen and not all(any(word in some for some in common) for word in WORD.findall(fold(name))):
+        if span[0] not in seen and not all(any(word in some for some in common) for word in words_of(name)):
             seen.add(span[0])
             yield Finding("name.wrong", *span, f"a name that nobody gave: {name!r}")
     for match in WORD.finditer(reading.folded):
