@@ -20,7 +20,6 @@ from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Tone
 from retentionjax.shield.lexicon import Language
 from retentionjax.shield.offer import Kind
-from retentionjax.shield.prefilter import Prefilter
 from retentionjax.shield.reading import WORD, fold
 from retentionjax.shield.verdict import Severity
 
@@ -195,9 +194,9 @@ class Phrasing:
                 _compiled(getattr(getattr(self, name), channel), f"{name}.{channel}")
 
     @functools.cached_property
-    def suspects(self) -> Prefilter:
-        """Tells which rules' patterns are worth looking for: most messages hold none."""
-        return Prefilter({rule.id: rule.patterns for rule in self.phrases})
+    def suspect(self) -> re.Pattern[str]:
+        """Any pattern of any rule: most messages hold none, and one search is quicker than one a rule."""
+        return re.compile(rf"(?<!\w)(?:{'|'.join(each for rule in self.phrases for each in rule.patterns)})(?!\w)")
 
     @functools.cached_property
     def index(self) -> Mapping[str, tuple[tuple[PhraseRule, tuple[str, ...]], ...]]:

@@ -61,13 +61,13 @@ Hit = tuple[PhraseRule, int, int, str]
 
 
 def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[Hit]:
-    suspects = phrasing.suspects.among(text)
+    if not disguised and not phrasing.suspect.search(text):
+        return
     for rule in phrasing.phrases:
         if rule.regex is None:
             continue
-        if rule.id in suspects:
-            for match in rule.regex.finditer(text):
-                yield rule, *match.span(), match.group()
+        for match in rule.regex.finditer(text):
+            yield rule, *match.span(), match.group()
         for word, start, end in disguised:
             if rule.regex.fullmatch(word):
                 yield rule, start, end, word
