@@ -41,9 +41,6 @@ hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, m
 hypothesis.settings.load_profile("suite")
 
 
-# What JAX traces is many objects and little garbage: looking for it at the usual pace took a twentieth of the time.
-gc.set_threshold(100_000, 20, 50)
-
 # The longest files, so that none of them is left for one worker at the end.
 FIRST = (
     "serving/test_faults.py",
