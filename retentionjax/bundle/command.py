@@ -69,10 +69,10 @@ def _card(parsed: argparse.Namespace) -> int:
 
 
 def _recalibrate(parsed: argparse.Namespace) -> int:
-    from retentionjax.bundle import pointer, writing
+    from retentionjax.bundle import pointer, recalibrating
 
-    shifts = writing.from_monitor(parsed.monitor)
-    made = writing.recalibrate(pointer.find(parsed.source), parsed.out, shifts)
+    shifts = recalibrating.from_monitor(parsed.monitor)
+    made = recalibrating.recalibrate(pointer.find(parsed.source), parsed.out, shifts)
     print(
         f"{parsed.out}: bundle {made.id[:12]}; log-odds of leaving {shifts.churn:+.3f}, "
         f"of accepting {shifts.acceptance:+.3f}"

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from retentionjax.bundle import load, writing
-from retentionjax.bundle.writing import Shifts
+from retentionjax.bundle import load, recalibrating
+from retentionjax.bundle.recalibrating import Shifts
 from retentionjax.decide import Decider
 from retentionjax.decide.facts import Facts
 from retentionjax.env import dynamics
@@ -21,7 +21,7 @@ RECORDS = [{**bundles.CUSTOMER, "customer_id": str(n), "months": n, "age": 20 + 
 
 def test_log_odds_move_by_the_shift_and_nothing_else_does(tmp_path: Path) -> None:
     old = load(bundles.make(tmp_path / "old"))
-    made = writing.recalibrate(old.folder, tmp_path / "new", Shifts(churn=0.7, acceptance=-0.4))
+    made = recalibrating.recalibrate(old.folder, tmp_path / "new", Shifts(churn=0.7, acceptance=-0.4))
     new = load(tmp_path / "new")
     assert new.manifest.id == made.id != old.manifest.id
     features = Facts(old.schema).records(RECORDS)
@@ -39,7 +39,7 @@ def test_log_odds_move_by_the_shift_and_nothing_else_does(tmp_path: Path) -> Non
 
 def test_appeal_is_scaled_apart_from_the_level_and_seen_by_the_policy(tmp_path: Path) -> None:
     old = load(bundles.make(tmp_path / "old"))
-    writing.recalibrate(old.folder, tmp_path / "new", Shifts(0.0, 0.0, appeal_factor=0.25))
+    recalibrating.recalibrate(old.folder, tmp_path / "new", Shifts(0.0, 0.0, appeal_factor=0.25))
     new = load(tmp_path / "new")
     np.testing.assert_allclose(new.params.appeal, 0.25 * np.asarray(old.params.appeal), rtol=1e-6)
     free = np.array([0.05, 0.5])
@@ -58,14 +58,14 @@ def test_only_what_is_an_alarm_is_shifted(tmp_path: Path, alarms: tuple[str, ...
     found = {"churn": {"shift": 1.2}, "acceptance": {"shift": -3.0}, "appeal": {"factor": 0.5, "level": -1.0}}
     found = {name: {**figures, "is_alarm": name in alarms} for name, figures in found.items()}
     (tmp_path / "m.json").write_text(json.dumps(found))
-    assert writing.from_monitor(tmp_path / "m.json") == shifts
+    assert recalibrating.from_monitor(tmp_path / "m.json") == shifts
 
 
 @pytest.mark.parametrize("found", [[], {}, {"churn": {"shift": "much"}}, {"churn": {"shift": None, "is_alarm": True}}])
 def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path, found: object) -> None:
     (tmp_path / "m.json").write_text(json.dumps(found))
     with pytest.raises(DataError, match=r"m\.json: churn\.shift is .*monitor --json"):
-        writing.from_monitor(tmp_path / "m.json")
+        recalibrating.from_monitor(tmp_path / "m.json")
 
 
 def test_a_calibrator_shifts_at_its_knots_and_stays_one() -> None:

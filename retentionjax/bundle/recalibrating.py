@@ -1,0 +1,97 @@
+"""A bundle whose models are put right on average: the same policy and the same ranking, other probabilities.
+
+What the policy sees are calibrated probabilities. Where more customers leave or fewer accept than was predicted, a
+shift of all log-odds restores them on average (recalibration in the large; Steyerberg et al. 2004), from far fewer
+outcomes than a newly trained model needs. Where offers tempt more or less than is believed, their appeal is scaled, and
+the level of acceptance is shifted apart from it. The ranking of customers stays: where that went wrong, train anew.
+"""
+
+import dataclasses
+import datetime as dt
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from retentionjax import storage
+from retentionjax.bundle import drift, loading, manifest
+from retentionjax.bundle.manifest import Manifest
+from retentionjax.bundle.writing import versions
+from retentionjax.errors import DataError
+from retentionjax.tabular.classifier import Classifier
+
+STAGE = "recalibration"
+"""Key under which the manifest's metrics say what was done."""
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Added to the log-odds of each model, and what every offer's appeal is multiplied by."""
+
+    churn: float
+    acceptance: float
+    appeal_factor: float = 1.0
+
+
+def from_monitor(path: str | os.PathLike[str]) -> Shifts:
+    """The shifts that `retentionjax monitor --json` found, 0 where it raised no alarm.
+
+    Raises DataError naming the file for one that is not of that kind.
+    """
+    found = storage.read_json(path)
+
+    def told(model: str, figure: str) -> float:
+        compared = found.get(model) if isinstance(found, dict) else None
+        value = compared.get(figure) if isinstance(compared, dict) else None
+        if not isinstance(compared, dict) or isinstance(value, bool) or not isinstance(value, int | float):
+            raise DataError(
+                f"{os.fspath(path)}: {model}.{figure} is {value!r}; wanted: a file of `retentionjax monitor --json`"
+            )
+        return float(value)
+
+    def is_alarm(model: str) -> bool:
+        return bool(found[model].get("is_alarm"))
+
+    churn, acceptance, level = told("churn", "shift"), told("acceptance", "shift"), told("appeal", "level")
+    churn = churn if is_alarm("churn") else 0.0
+    if is_alarm("appeal"):  # fitted together with the level, which is another without it
+        return Shifts(churn, level, told("appeal", "factor"))
+    return Shifts(churn, acceptance if is_alarm("acceptance") else 0.0)
+
+
+def recalibrate(source: str | os.PathLike[str], target: str | os.PathLike[str], shifts: Shifts) -> Manifest:
+    """Writes the bundle `source` with shifted models to `target`, whole or not at all.
+
+    Raises BundleError for a source that is no bundle, RetentionJaxError if `target` exists, DataError for shifts that
+    are no numbers.
+    """
+    old = loading.load(source)
+    with storage.new_folder(target) as new:
+        for file in old.manifest.files:
+            if file.partition("/")[0] not in ("churn", "acceptance"):
+                storage.write_bytes(new / file, (old.folder / file).read_bytes())
+        for name, model in (("churn", old.churn), ("acceptance", old.acceptance)):
+            _shifted(model, getattr(shifts, name)).save(new / name)
+        drift.write(new, drift.read(old))
+        appeal = np.asarray(old.manifest.env["appeal"]) * shifts.appeal_factor
+        done = {
+            "from_bundle": old.manifest.id,
+            "churn_log_odds": shifts.churn,
+            "acceptance_log_odds": shifts.acceptance,
+            "appeal_factor": shifts.appeal_factor,
+        }
+        written = dataclasses.replace(
+            old.manifest,
+            created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            packages=versions(),
+            metrics={**old.manifest.metrics, STAGE: done},
+            env={**old.manifest.env, "appeal": appeal.tolist()},
+            files=manifest.describe_files(new),
+        )
+        storage.write_json(new / manifest.NAME, written.to_dict())
+        loading.load(new)
+    return written
+
+
+def _shifted(model: Classifier, log_odds: float) -> Classifier:
+    return dataclasses.replace(model, calibrator=model.calibrator.shifted(log_odds), out_of_fold=None)
