@@ -47,38 +47,49 @@ def prepare(
 
     `splits` replaces the usual ones (a contact log follows its customers). A set appears whole or not at all.
     """
-    base = storage.as_path(folder)
-    if not force and not needs_update(base, table, seed):
+    if not force and not needs_update(folder, table, seed):
         return False
     splits = split(table, seed) if splits is None else splits
-    files: dict[str, dict[str, Any]] = {}
-    with storage.new_folder(base / table.name, replace=True) as partial:
-        for name in NAMES:
-            data = _parquet_bytes(table.rows(getattr(splits, name)))
-            storage.write_bytes(partial / f"{name}.parquet", data)
-            files[name] = {
-                "file": f"{table.name}/{name}.parquet",
-                "rows": len(getattr(splits, name)),
-                "bytes": len(data),
-                "sha256": hashlib.sha256(data).hexdigest(),
-            }
-        storage.write_json(partial / "schema.json", table.schema.to_dict())
-    entry = {
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "seed": seed,
-        "rows": len(table.frame),
-        "duplicate_rows": int(table.frame.duplicated().sum()),
-        "provenance": asdict(table.provenance),
-        "splits": files,
-        "statistics": statistics(table),
-    }
-    enter(base, table.name, entry)
+    parts = {name: table.rows(getattr(splits, name)) for name in NAMES}
+    enter(
+        folder,
+        table.name,
+        {f"{name}.parquet": (_parquet_bytes(rows), len(rows)) for name, rows in parts.items()},
+        table.provenance,
+        seed,
+        schema=table.schema.to_dict(),
+        rows=len(table.frame),
+        duplicate_rows=int(table.frame.duplicated().sum()),
+        statistics=statistics(table),
+    )
     return True
 
 
-def enter(folder: str | os.PathLike[str], name: str, entry: Mapping[str, Any]) -> None:
-    """Puts `entry` into the catalog of `folder` as what is known of the set `name`."""
+def enter(
+    folder: str | os.PathLike[str],
+    name: str,
+    parts: Mapping[str, tuple[bytes, int]],
+    provenance: Provenance,
+    seed: int,
+    *,
+    schema: Mapping[str, Any] | None = None,
+    **told: Any,
+) -> None:
+    """Writes the files of the set `name`, each with its rows, and enters it in the catalog with what is `told` of it.
+
+    The folder of the set appears whole or not at all, and replaces what was there.
+    """
     base = storage.as_path(folder)
+    files: dict[str, dict[str, Any]] = {}
+    with storage.new_folder(base / name, replace=True) as partial:
+        for file, (data, rows) in parts.items():
+            storage.write_bytes(partial / file, data)
+            found = {"rows": rows, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            files[file.partition(".")[0]] = {"file": f"{name}/{file}", **found}
+        if schema is not None:
+            storage.write_json(partial / "schema.json", schema)
+    created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    entry = {"created": created, "seed": seed, "provenance": asdict(provenance), "splits": files, **told}
     sets = {**_sets(base), name: entry}
     storage.write_json(base / _CATALOG, {"format": FORMAT, "sets": dict(sorted(sets.items()))})
 
@@ -86,14 +97,21 @@ def enter(folder: str | os.PathLike[str], name: str, entry: Mapping[str, Any]) -
 def needs_update(folder: str | os.PathLike[str], table: Table, seed: int = 42) -> bool:
     """Whether the prepared set in `folder` is missing, damaged, or made from another source, schema or seed."""
     base = storage.as_path(folder)
-    entry = _sets(base).get(table.name)
-    if entry is None or entry["seed"] != seed or entry["provenance"] != asdict(table.provenance):
+    if not is_whole(base, table.name, table.provenance, seed):
         return True
     schema = base / table.name / "schema.json"
-    if not schema.exists() or storage.read_json(schema) != table.schema.to_dict():
-        return True
+    return not schema.exists() or storage.read_json(schema) != table.schema.to_dict()
+
+
+def is_whole(folder: str | os.PathLike[str], name: str, provenance: Provenance, seed: int, **told: Any) -> bool:
+    """Whether the set `name` was made from that source, seed and what is `told`, and its files are as entered."""
+    base = storage.as_path(folder)
+    entry = _sets(base).get(name)
+    wanted = {"seed": seed, "provenance": asdict(provenance), **told}
+    if entry is None or any(entry.get(key) != value for key, value in wanted.items()):
+        return False
     files = [(base / each["file"], each["sha256"]) for each in entry["splits"].values()]
-    return any(not path.exists() or storage.sha256(path) != expected for path, expected in files)
+    return all(path.exists() and storage.sha256(path) == expected for path, expected in files)
 
 
 def read(folder: str | os.PathLike[str], name: str) -> Prepared:

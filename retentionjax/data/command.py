@@ -13,7 +13,8 @@ from retentionjax.errors import DataError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from retentionjax.data.schema import Table
+    from retentionjax.data.schema import Provenance
+    from retentionjax.data.sources import PublicDataSet
 
 DEFAULT_FOLDER = "runs/data"
 _TEXTS = ("oasst1", "oasst1_ranked", "hh_rlhf", "shp2", "upworthy", "cs_text", "messages")
@@ -71,13 +72,15 @@ def run(arguments: argparse.Namespace) -> int:
 def _list() -> int:
     from rich.table import Table as Shown
 
-    from retentionjax.data import sources, text_command, text_sources
+    from retentionjax.data import sources, text_sources
 
     shown = Shown("name", "rows", "found", "sha256", "licence", box=None, pad_edge=False)
-    for source in sources.SOURCES.values():
-        found, checked = _status(source.name)
-        shown.add_row(source.name, f"{source.rows:,}", found, checked, source.licence.split(" (")[0])
-    text_command.add_rows(shown)
+    files = dict(sources.SOURCES)
+    for each in text_sources.TEXTS.values():
+        files |= {f"{each.name} {part}": source for part, source in each.parts.items()}
+    for name, source in files.items():
+        rows = f"{source.rows:,}" if source.rows else "?"
+        shown.add_row(name, rows, *_status(source), source.licence.split(" (")[0])
     console = _console()
     console.print(shown)
     console.print()
@@ -89,50 +92,70 @@ def _list() -> int:
     return 0
 
 
-def _status(name: str) -> tuple[str, str]:
-    """Where the set is, and whether its checksum is right, in words."""
+def _status(source: "PublicDataSet") -> tuple[str, str]:
+    """Where a file is, and whether its checksum is right, in words."""
     from retentionjax.data import sources
     from retentionjax.data.download import Download
 
-    source = sources.source(name)
     for place, origin in sources.places(sources.cache_folder()):
         if (path := sources.locate(source, place)) is not None:
             try:
-                return origin, f"ok ({sources.read(source, path, origin).sha256[:8]}…)"
+                found = sources.read(source, path, origin)
             except DataError:
                 return origin, "DIFFERS"
-    sizes = [each.size for each in source.downloads if isinstance(each, Download)]
-    return f"not here; {sizes[0] / 1e6:.1f} MB to fetch" if sizes else "not here", "-"
+            return origin, f"{'ok' if source.tables else 'unknown'} ({found.sha256[:8]}…)"
+    if not source.downloads:
+        return "not here; by hand from its homepage", "-"
+    sizes = [f"{each.size / 1e6:.1f} MB " for each in source.downloads if isinstance(each, Download)]
+    return f"not here; {sizes[0] if sizes else ''}to fetch", "-"
 
 
 def _fetch(names: Sequence[str], *, force: bool) -> int:
-    from retentionjax.data import sources, text_command, text_sources
+    from retentionjax.data import sources, text_sources
 
-    console = _console()
-    for name in (each for each in names if each in text_sources.TEXTS):
-        text_command.fetch(name, console, force=force)
-    tables = [each for each in names if each not in text_sources.TEXTS]
-    for source in [sources.source(name) for name in tables or ([] if names else sources.SOURCES)]:
-        if force:
+    files: dict[str, PublicDataSet] = {}
+    for name in names or sources.SOURCES:
+        if name in text_sources.TEXTS:
+            files |= {f"{name} {part}": source for part, source in text_sources.TEXTS[name].parts.items()}
+        else:
+            files[name] = sources.source(name)
+    for name, source in files.items():
+        if force and source.downloads:
             path = sources.fetch(source, sources.cache_folder())
             found = sources.read(source, path, "download")
         else:
-            found = sources.obtain(source.name)
-        console.print(f"{source.name}: {found.where} ({found.origin}), sha256 {found.sha256[:8]}… ok")
+            found = sources.take(source)
+        _console().print(f"{name}: {found.where} ({found.origin}), sha256 {found.sha256[:8]}… ok")
     return 0
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from retentionjax.data import catalog, loading, sources, synthetic, text_command
+    from retentionjax.data import catalog, loading, sources, synthetic, text_loading
 
-    every = synthetic.NAMES if arguments.data == "synthetic" else tuple(sources.SOURCES)
-    written = [name for name in arguments.names if name in _TEXTS]
-    text_command.prepare(written, arguments.out, _console(), seed=arguments.seed, force=arguments.force)
-    for name in [each for each in arguments.names if each not in _TEXTS] or ([] if written else every):
-        table = loading.load(name, mode=arguments.data)
-        new = catalog.prepare(table, arguments.out, seed=arguments.seed, force=arguments.force)
-        _tell(table, arguments.out, new=new)
+    folder, seed, force = arguments.out, arguments.seed, arguments.force
+    for name in arguments.names or (synthetic.NAMES if arguments.data == "synthetic" else sources.SOURCES):
+        if name in _TEXTS:
+            texts = text_loading.load(name, seed=seed)
+            _tell(name, texts.provenance, folder, new=text_loading.prepare(texts, folder, force=force))
+            if texts.missing:
+                _console().print(f"{name}: WITHOUT {', '.join(texts.missing)}, which could not be had")
+        else:
+            table = loading.load(name, mode=arguments.data)
+            label = table.schema.label
+            rate = f", {label} {table.frame[label].mean():.2%}" if label else ""
+            _tell(name, table.provenance, folder, rate, new=catalog.prepare(table, folder, seed=seed, force=force))
     return 0
+
+
+def _tell(name: str, provenance: "Provenance", folder: str, rate: str = "", *, new: bool) -> None:
+    """Says what was made of a set."""
+    from retentionjax.data import catalog
+
+    splits = catalog.entries(folder)[name]["splits"]
+    parts = ", ".join(f"{part} {each['rows']:,}" for part, each in splits.items())
+    made = "prepared" if new else "up to date"
+    kind = "SYNTHETIC " if provenance.kind == "synthetic" else ""
+    _console().print(f"{name}: {made}, {kind}{provenance.rows:,} rows{rate}: {parts}, in {folder}/{name}")
 
 
 def _check(path: str, rejected: str | None) -> int:
@@ -155,18 +178,6 @@ def _check(path: str, rejected: str | None) -> int:
     for line in check.warnings(company, tables):
         console.print(f"WARNING: {line}", markup=False)
     return 0
-
-
-def _tell(table: "Table", folder: str, *, new: bool) -> None:
-    """Says what was made of `table`."""
-    from retentionjax.data import catalog
-
-    entry = catalog.entries(folder)[table.name]
-    parts = ", ".join(f"{name} {part['rows']:,}" for name, part in entry["splits"].items())
-    made = "prepared" if new else "up to date"
-    kind = "SYNTHETIC " if table.provenance.kind == "synthetic" else ""
-    rate = f", {table.schema.label} {table.frame[table.schema.label].mean():.2%}" if table.schema.label else ""
-    _console().print(f"{table.name}: {made}, {kind}{len(table.frame):,} rows{rate}: {parts}, in {folder}/{table.name}")
 
 
 def _console() -> "Console":

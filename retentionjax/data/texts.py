@@ -6,11 +6,11 @@ other branch of its conversation, is both learnt from and judged on.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from retentionjax.errors import ConfigError, DataError
+from retentionjax.errors import ConfigError
 
 Role = Literal["user", "assistant"]
 CountTokens = Callable[[str], int]
@@ -141,17 +141,6 @@ def group_of(opening: str) -> str:
 def line(text: Example | Preference) -> str:
     """`text` as a line of JSON."""
     return json.dumps(asdict(text), ensure_ascii=False)
-
-
-def parse(written: str, where: str) -> Example | Preference:
-    """What `line` wrote. Raises DataError naming `where` for anything else."""
-    try:
-        fields: Mapping[str, Any] = json.loads(written)
-        prompt = tuple(Turn(**turn) for turn in fields["prompt"])
-        kind = Preference if "rejected" in fields else Example
-        return kind(**{**fields, "prompt": prompt})
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{where}: not a text of ours ({error})") from None
 
 
 def _answers(text: Example | Preference) -> tuple[str, ...]:
