@@ -30,7 +30,8 @@ from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
 from retentionjax.bundle.manifest import GATE, TRUSTED_PARETO_K
 from retentionjax.bundle.program import Decide
 from retentionjax.company import Company
-from retentionjax.data import Schema, Table, catalog
+from retentionjax.data import catalog
+from retentionjax.data.schema import Schema, Table
 from retentionjax.decide.decision import Write, compose, decide
 from retentionjax.decide.printing import show, to_dict
 from retentionjax.decide.program import Decider

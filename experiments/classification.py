@@ -13,7 +13,8 @@ from etils import epath
 from experiments.config import in_range
 from experiments.stage import Context
 from retentionjax import storage
-from retentionjax.data import Schema, catalog
+from retentionjax.data import catalog
+from retentionjax.data.schema import Schema
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.tabular import plots
 from retentionjax.tabular.boosting import BoosterConfig

@@ -19,8 +19,7 @@ from retentionjax import storage
 from retentionjax.data import catalog
 from retentionjax.data.public_sets import HILLSTROM, HILLSTROM_PROPENSITY
 from retentionjax.evaluation import plots, targeting
-from retentionjax.evaluation.off_policy import OffPolicySettings, evaluate
-from retentionjax.evaluation.off_policy.evaluation import HEADLINE
+from retentionjax.evaluation.off_policy.evaluation import HEADLINE, OffPolicySettings, evaluate
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
 from retentionjax.evaluation.off_policy.printing import to_dict
 from retentionjax.evaluation.statistics import IntervalEstimate

@@ -18,7 +18,7 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Server, T
 from litestar.serialization import encode_json
 
 import retentionjax
-from retentionjax.data import Schema
+from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import LEAST_CHARGE, MOST_CHARGE, Facts
 from serving.security.gate import requires
 

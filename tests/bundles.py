@@ -14,7 +14,7 @@ from experiments.bundle import served
 from retentionjax.bundle import Contents, write
 from retentionjax.bundle.language import REWARD
 from retentionjax.company import Company, Offer
-from retentionjax.data import Provenance, Schema
+from retentionjax.data.schema import Provenance, Schema
 from retentionjax.env import EnvParams, actions, observation
 from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.evaluation import learned

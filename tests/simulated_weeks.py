@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from retentionjax.bundle import Bundle
-from retentionjax.decide import Decider
+from retentionjax.decide.program import Decider
 from serving.engine import Engine
 from serving.engine.contract import Ask, Decision
 from serving.ledger import Ledger

@@ -16,8 +16,9 @@ from served_app import Running
 
 from experiments import companies
 from retentionjax.bundle import cards, load, write
-from retentionjax.decide import Decider, decide
+from retentionjax.decide.decision import decide
 from retentionjax.decide.printing import show
+from retentionjax.decide.program import Decider
 from retentionjax.evaluation.report import page, playing, run_folder
 from retentionjax.shield.rules import DEFAULT
 

@@ -13,7 +13,7 @@ from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.program import ANY_BUDGET, AnyBudget, Program, read_any_budget
 from retentionjax.company import Company, Offer
 from retentionjax.company.messages import Messages
-from retentionjax.data import Schema
+from retentionjax.data.schema import Schema
 from retentionjax.env import record
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import BundleError, ConfigError, DataError, RetentionJaxError

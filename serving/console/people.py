@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
-from retentionjax.data import Schema
+from retentionjax.data.schema import Schema
 from serving.engine.situations import Basis
 from serving.ledger import Reader
 from serving.problems import Problem, field_error, invalid

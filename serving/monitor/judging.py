@@ -15,10 +15,10 @@ from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.customer import ID
 from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.errors import DataError
-from retentionjax.evaluation import off_policy
 from retentionjax.evaluation.lift import Difference
-from retentionjax.evaluation.off_policy import OverlapError
-from retentionjax.evaluation.off_policy.evaluation import HEADLINE
+from retentionjax.evaluation.off_policy import ledger_file
+from retentionjax.evaluation.off_policy.evaluation import HEADLINE, evaluate
+from retentionjax.evaluation.off_policy.overlap import OverlapError
 from retentionjax.evaluation.statistics import IntervalEstimate
 from serving.ledger import Ledger, Reader
 from serving.ledger.export import REWARD_DAYS
@@ -211,10 +211,10 @@ def value(ledger: Ledger, bundle: Bundle, until: float, days: float) -> Value:
         if not table.num_rows:
             return Value(None, None, 0, f"no decision was made {REWARD_DAYS} to {REWARD_DAYS + days:g} days ago")
         pq.write_table(table, part)
-        log = off_policy.read(part)
+        log = ledger_file.read(part)
     propensities, _ = bundle.decide(log.observation, log.mask)
     try:
-        report = off_policy.evaluate(log, propensities.astype(np.float64))
+        report = evaluate(log, propensities.astype(np.float64))
     except (OverlapError, DataError) as error:
         return Value(None, None, log.num_episodes, str(error))
     return Value(report.logging, report.estimates[HEADLINE], log.num_episodes - report.left_out)

@@ -19,7 +19,7 @@ from etils import epath
 from retentionjax import cli
 from retentionjax.bundle import Bundle, load, with_metrics, write
 from retentionjax.bundle.customer import describe
-from retentionjax.data import Schema
+from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.env import EnvParams, record
 from retentionjax.errors import BundleError, RetentionJaxError

@@ -10,8 +10,8 @@ import pytest
 
 from retentionjax.bundle import load, recalibrating
 from retentionjax.bundle.recalibrating import Shifts
-from retentionjax.decide import Decider
 from retentionjax.decide.facts import Facts
+from retentionjax.decide.program import Decider
 from retentionjax.env import dynamics
 from retentionjax.errors import DataError
 from retentionjax.tabular.calibrator import Calibrator

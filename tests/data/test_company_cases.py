@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import companies
-from retentionjax import data
 from retentionjax.company import Company
 from retentionjax.company.reading import CellReading
-from retentionjax.data import check, company_tables, splits
+from retentionjax.data import check, company_tables, loading, splits
 from retentionjax.data.cells import Cells
 from retentionjax.data.reading import read_csv
 
@@ -127,7 +126,7 @@ def test_the_demos_company_gives_the_very_tables_of_the_public_sets(real_data: P
     tables = company_tables.read(companies.load("demo"))
     assert tables.contacts is not None
     for name, table in (("telco", tables.customers), ("bank", tables.contacts.responses)):
-        expected = data.load(name, mode="real")
+        expected = loading.load(name, mode="real")
         assert table.frame.equals(expected.frame)
         ours, theirs = splits.split(table), splits.split(expected)
         for part in splits.NAMES:

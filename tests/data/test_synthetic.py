@@ -9,8 +9,7 @@ import pytest
 import xgboost
 from sklearn.metrics import roc_auc_score
 
-from retentionjax import data
-from retentionjax.data import sources, synthetic
+from retentionjax.data import loading, public_sets, sources, synthetic
 from retentionjax.data.download import DownloadError
 from retentionjax.data.schema import Table
 from retentionjax.errors import DataError
@@ -31,7 +30,7 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others() -> None:
 def test_it_has_the_types_and_the_size_of_the_real_set_and_says_synthetic(made: dict[str, Table], name: str) -> None:
     table = made[name]
     assert len(table.frame) == sources.source(name).rows
-    assert table.schema == data.SCHEMAS[name]
+    assert table.schema == public_sets.SCHEMAS[name]
     assert table.provenance.kind == "synthetic"
     assert "made up" in table.provenance.source
     for column in table.frame.columns:
@@ -73,15 +72,15 @@ def test_each_class_looks_like_the_real_one(
     made: dict[str, Table], real_table: Callable[[str], Table], name: str
 ) -> None:
     real, fake = real_table(name).frame, made[name].frame
-    label = str(data.SCHEMAS[name].label)
+    label = str(public_sets.SCHEMAS[name].label)
     assert fake[label].mean() == pytest.approx(real[label].mean(), abs=0.01)
     for kind in (0, 1):
         one, other = real[real[label] == kind], fake[fake[label] == kind]
-        for column in data.SCHEMAS[name].numeric:
+        for column in public_sets.SCHEMAS[name].numeric:
             if one[column].notna().mean() > 0.5:
                 spread = one[column].std()
                 assert other[column].mean() == pytest.approx(one[column].mean(), abs=0.12 * spread), column
-        for column in data.SCHEMAS[name].categorical:
+        for column in public_sets.SCHEMAS[name].categorical:
             shares = one[column].value_counts(normalize=True)
             difference = (shares - other[column].value_counts(normalize=True).reindex(shares.index)).abs().max()
             assert difference < 0.08, (column, kind)
@@ -119,7 +118,7 @@ def _halves(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _auc(train: pd.DataFrame, test: pd.DataFrame, name: str) -> float:
-    schema = data.SCHEMAS[name]
+    schema = public_sets.SCHEMAS[name]
     model = xgboost.XGBClassifier(
         n_estimators=60,
         max_depth=5,
@@ -145,22 +144,22 @@ def test_auto_falls_back_loudly_and_real_never(
     own_places: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _no_network(monkeypatch)
-    table = data.load("telco", mode="auto")
+    table = loading.load("telco", mode="auto")
     assert table.provenance.kind == "synthetic"
     said = capsys.readouterr().err
     assert "nowhere to be had" in said
     assert "WARNING: going on with SYNTHETIC telco data" in said
     with pytest.raises(sources.UnavailableError):
-        data.load("telco", mode="real")
+        loading.load("telco", mode="real")
     with pytest.raises(sources.UnavailableError):
-        data.load("hillstrom", mode="auto")
+        loading.load("hillstrom", mode="auto")
 
 
 def test_auto_does_not_hide_a_damaged_file(own_places: Path) -> None:
     (own_places / "given/telco").mkdir()
     (own_places / "given/telco/Telco-Customer-Churn.csv").write_text("customerID\n1\n")
     with pytest.raises(DataError, match="checksum differs"):
-        data.load("telco", mode="auto")
+        loading.load("telco", mode="auto")
 
 
 def test_synthetic_asks_for_no_file(own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +167,7 @@ def test_synthetic_asks_for_no_file(own_places: Path, monkeypatch: pytest.Monkey
         raise AssertionError("synthetic data must not look for files")
 
     monkeypatch.setattr(sources, "obtain", refuse)
-    assert data.load("telco", mode="synthetic").provenance.kind == "synthetic"
+    assert loading.load("telco", mode="synthetic").provenance.kind == "synthetic"
 
 
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import bundles
 import pytest
 
 from retentionjax.bundle import Bundle, load
-from retentionjax.decide import Decider
+from retentionjax.decide.program import Decider
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ from typing import Any
 import bundles
 import pytest
 
-from retentionjax.decide import Decider, Decision, decide
+from retentionjax.decide.decision import Decision, decide
 from retentionjax.decide.printing import headline, to_dict
+from retentionjax.decide.program import Decider
 from retentionjax.errors import DataError
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from retentionjax.bundle import Bundle
-from retentionjax.data import Schema
+from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.errors import DataError
 

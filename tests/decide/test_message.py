@@ -12,8 +12,8 @@ import pytest
 from retentionjax import cli, shield
 from retentionjax.bundle import Bundle, load
 from retentionjax.data.messages import grammar
-from retentionjax.decide import Decider, Decision, decide
-from retentionjax.decide.decision import compose
+from retentionjax.decide.decision import Decision, compose, decide
+from retentionjax.decide.program import Decider
 from retentionjax.errors import BundleError, DataError
 from retentionjax.shield import Brief
 

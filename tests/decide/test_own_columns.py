@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from retentionjax.company import Company
-from retentionjax.data import Schema, company_tables
+from retentionjax.data import company_tables
+from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.decide.own_columns import OwnColumns
 from retentionjax.errors import DataError

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retentionjax.bundle import Bundle
-from retentionjax.decide import customer, decide
+from retentionjax.decide import customer
 from retentionjax.decide.customer import Customer
+from retentionjax.decide.decision import decide
 from retentionjax.decide.draws import uniform
 from retentionjax.decide.facts import as_frame
 from retentionjax.decide.program import RULES, Decider, sample, stack

@@ -10,8 +10,9 @@ import pytest
 from simulated_decisions import simulate
 
 from retentionjax.env import EnvParams, RetentionEnv
-from retentionjax.evaluation.off_policy import OverlapError, command, ledger_file
+from retentionjax.evaluation.off_policy import command, ledger_file
 from retentionjax.evaluation.off_policy.evaluation import NAMES
+from retentionjax.evaluation.off_policy.overlap import OverlapError
 
 
 @jax.jit

@@ -13,7 +13,9 @@ import pytest
 
 from retentionjax import cli, storage
 from retentionjax.bundle import write
-from retentionjax.decide import Decider, decide, draws
+from retentionjax.decide import draws
+from retentionjax.decide.decision import decide
+from retentionjax.decide.program import Decider
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.score.running import Request, run
 

@@ -14,7 +14,8 @@ import pytest
 import run_folders
 
 from retentionjax.bundle import Bundle, load, write
-from retentionjax.decide import Decider, decide
+from retentionjax.decide.decision import decide
+from retentionjax.decide.program import Decider
 from retentionjax.env import EnvParams, Population, constraints, observation, record
 from retentionjax.env.retention import new_customer
 from retentionjax.evaluation.off_policy import ledger_file

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from small_customers import Customers
 
-from retentionjax import data
+from retentionjax.data import loading
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import fit
 from retentionjax.tabular.crossvalidation import CrossValidation, cross_validate
@@ -47,7 +47,7 @@ def test_each_fold_is_predicted_by_a_classifier_fitted_on_the_others(customers: 
 
 
 def _real(name: str) -> CrossValidation:
-    table = data.load(name, mode="real")
+    table = loading.load(name, mode="real")
     schema = table.schema
     return cross_validate(
         table.frame,

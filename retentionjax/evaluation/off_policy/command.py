@@ -33,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", metavar="FILE", help="write the report here as well")
     parsed = parser.parse_args(list(arguments))
     from retentionjax.bundle.loading import load
-    from retentionjax.evaluation.off_policy import OffPolicySettings, evaluate, printing, read
+    from retentionjax.evaluation.off_policy import printing
+    from retentionjax.evaluation.off_policy.evaluation import OffPolicySettings, evaluate
+    from retentionjax.evaluation.off_policy.ledger_file import read
 
     settings = OffPolicySettings(
         clip=parsed.clip, minimum_effective_episodes=parsed.minimum_effective, seed=parsed.seed

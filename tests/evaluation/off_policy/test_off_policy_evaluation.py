@@ -10,18 +10,12 @@ import simulated_decisions
 
 from retentionjax.env import EnvParams, Population, RetentionEnv
 from retentionjax.errors import ConfigError, DataError
-from retentionjax.evaluation.off_policy import (
-    OffPolicySettings,
-    OverlapError,
-    estimators,
-    evaluate,
-    intervals,
-    outcome_model,
-)
+from retentionjax.evaluation.off_policy import estimators, intervals, outcome_model
 from retentionjax.evaluation.off_policy.estimators import steps
-from retentionjax.evaluation.off_policy.evaluation import NAMES, all_terms
+from retentionjax.evaluation.off_policy.evaluation import NAMES, OffPolicySettings, all_terms, evaluate
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
 from retentionjax.evaluation.off_policy.outcome_model import TreesConfig
+from retentionjax.evaluation.off_policy.overlap import OverlapError
 
 LOGGED_WAIT, TARGET_WAIT = 0.7, 0.5
 

@@ -14,9 +14,9 @@ from served_app import FACTS, Running
 
 from experiments import first_request
 from retentionjax.bundle import loading
-from retentionjax.decide import Decider
-from retentionjax.decide import decide as decide_command
+from retentionjax.decide.decision import decide as decide_command
 from retentionjax.decide.draws import place
+from retentionjax.decide.program import Decider
 from serving.security.gate import requires
 
 OPEN = {"/healthz", "/readyz", "/console/sign-in", "/console/static/{file_path:path}"}

@@ -17,7 +17,7 @@ import bundles
 import pytest
 from served_app import FACTS, Running
 
-from retentionjax.data import Schema
+from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import Facts
 from serving import openapi
 

@@ -9,7 +9,8 @@ import pytest
 from litestar.testing import TestClient
 
 from retentionjax.bundle import load
-from retentionjax.decide import Decider, decide
+from retentionjax.decide.decision import decide
+from retentionjax.decide.program import Decider
 from serving.domain.decisions.schemas import DecisionIn, DecisionsOut, ExplanationOut, RecordedDecision, SimulationOut
 from serving.engine.contract import Decision
 

@@ -14,7 +14,8 @@ import pytest
 from engines import ask, running
 
 from retentionjax.bundle import load
-from retentionjax.decide import Decider, decide
+from retentionjax.decide.decision import decide
+from retentionjax.decide.program import Decider
 from retentionjax.env import EnvParams, actions
 from serving.engine.contract import Decision
 from serving.ledger.types import DAY, Outcome

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, decision, record
 
-from retentionjax.evaluation import off_policy
 from retentionjax.evaluation.off_policy import ledger_file
 from serving.ledger import Ledger, export
 from serving.ledger.export import Course, reward
@@ -88,7 +87,7 @@ def test_off_policy_evaluation_reads_the_table(ledger: Ledger, clock: FrozenCloc
     record(ledger, *(decision(f"customer {number}", now=clock.now, contact=False) for number in range(5)))
     clock.to_day(40)
     ledger.export(tmp_path / "log.parquet")
-    log = off_policy.read(tmp_path / "log.parquet")
+    log = ledger_file.read(tmp_path / "log.parquet")
     assert (len(log), log.num_episodes, log.num_actions) == (10, 5, 13)
     assert log.observation.shape[1] == 16
     np.testing.assert_allclose(log.reward.reshape(5, 2), [[65 / 30, 65]] * 5)
