@@ -9,20 +9,20 @@ Beside cross-validation stands the time-ordered split: trained on the first 80 %
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from experiments import classification, companies
-from experiments.classification import ClassificationProblem, ClassifierSettings, Gates
+from experiments.classification import ClassificationProblem, ClassifierSettings
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.company import Company
 from retentionjax.tabular import plots, response
-from retentionjax.tabular.boosting import BoosterConfig, assign_folds
+from retentionjax.tabular.boosting import assign_folds
 from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.metrics import NORMAL_95, Measure, average, measure, summary
@@ -31,32 +31,27 @@ NORMAL_90 = 1.6449  # a normal distribution's 95 % quantile
 
 
 @dataclass(frozen=True)
-class AcceptanceConfig:
-    """ClassifierSettings of the stage."""
+class AcceptanceConfig(ClassifierSettings):
+    """Settings of the stage."""
 
-    booster: BoosterConfig = field(default_factory=BoosterConfig)
-    gates: Gates = field(default_factory=Gates)
-    folds: int = 5
-    """Of the cross-validation, and of the calibration within."""
     assumed: float = 0.11
     """Acceptance of an offer-free contact where there is no log: the share in the UCI Bank Marketing calls."""
-    seed: int = 42
 
     def __post_init__(self) -> None:
         """Refuses an acceptance that is certain."""
+        super().__post_init__()
         in_range("assumed", self.assumed, 0.0, 1.0, open_low=True, open_high=True)
 
 
 def run(config: AcceptanceConfig, context: Context) -> dict[str, float]:
     """See the three cases above; the summary's keys are `cv_…`, `held_out_…` and `time_ordered_…`, or `assumed`."""
-    settings = ClassifierSettings(config.booster, config.gates, config.folds, config.seed)
     company = companies.of(context.inputs)
     if company.contacts is None:
         return believed(config.assumed, classification.read(context, "customers"), context)
     problem = classification.read(context, "contacts")
     if company.contacts.other_people is None:
-        return own_contacts(problem, classification.read(context, "customers"), company, settings, context)
-    return {**classification.run(problem, settings, context), **classification.time_ordered(problem, settings, context)}
+        return own_contacts(problem, classification.read(context, "customers"), company, config, context)
+    return {**classification.run(problem, config, context), **classification.time_ordered(problem, config, context)}
 
 
 def believed(probability: float, customers: ClassificationProblem, context: Context) -> dict[str, float]:

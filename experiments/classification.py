@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,13 +60,13 @@ class Gates:
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """ClassifierSettings of a classifier stage."""
+    """Settings of a classifier stage."""
 
-    booster: BoosterConfig
-    gates: Gates
-    folds: int
+    booster: BoosterConfig = field(default_factory=BoosterConfig)
+    gates: Gates = field(default_factory=Gates)
+    folds: int = 5
     """Of the cross-validation, and of the calibration within."""
-    seed: int
+    seed: int = 42
 
     def __post_init__(self) -> None:
         """Refuses fewer than two folds."""

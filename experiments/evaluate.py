@@ -188,7 +188,7 @@ def chances(doubted: doubt.Doubt) -> dict[str, float]:
         "probability_beats_never": doubted.beats_never,
         "probability_beats_best_rule": doubted.beats_best_rule,
         "worlds": float(doubted.worlds),
-        **_flat("spend_ppo_over_worlds", doubted.spend),
+        **doubted.spend.flat("spend_ppo_over_worlds"),
     }
 
 
@@ -225,8 +225,8 @@ def distance_to_optimum(
 def _attained(regret: optimum.Regret, learned_multiplier: float) -> dict[str, float]:
     """The optimum's keys of summary.json: those of the 64 customers end in `_sample`."""
     return {
-        **_flat("share_of_attainable_gain", regret.share),
-        **_flat("uplift_ppo_sample", regret.uplift),
+        **regret.share.flat("share_of_attainable_gain"),
+        **regret.uplift.flat("uplift_ppo_sample"),
         "spend_ppo_sample": regret.spend,
         "uplift_optimum_sample": regret.at_spend.uplift,
         "shadow_price_exact": regret.shadow_price,
@@ -346,14 +346,10 @@ def summary(
     flat["episodes"] = float(episodes["ppo"].value.size)
     for name, each in metrics.items():
         for key in ("net_value", "spend", "uplift", "nrr"):
-            flat |= _flat(f"{key}_{name}", each[key])
+            flat |= each[key].flat(f"{key}_{name}")
     for name, estimate in paired.items():
-        flat |= _flat(f"paired_ppo_minus_{name}", estimate)
+        flat |= estimate.flat(f"paired_ppo_minus_{name}")
     return flat
-
-
-def _flat(key: str, estimate: IntervalEstimate) -> dict[str, float]:
-    return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
 
 
 def _numbers(estimates: Mapping[str, IntervalEstimate]) -> dict[str, dict[str, float | None]]:

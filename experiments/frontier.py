@@ -32,9 +32,8 @@ from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.env.value import with_potential
-from retentionjax.evaluation import conditioned, frontier, learned, optimum
-from retentionjax.evaluation.conditioned import ConditionedNetwork
-from retentionjax.evaluation.frontier import Point
+from retentionjax.evaluation import frontier, learned, optimum
+from retentionjax.evaluation.frontier import ConditionedNetwork, Point
 from retentionjax.rl import PPOConfig, ppo
 from retentionjax.rl.conditioned import ConditionedEnv, ConditionedParams
 from retentionjax.tracking import progress
@@ -207,7 +206,7 @@ def train_conditioned(config: FrontierConfig, params: EnvParams) -> ConditionedN
 def multiplier_table(config: FrontierConfig, network: ConditionedNetwork, train: EnvParams) -> MultiplierTable:
     """What the policy spends on the training customers at each multiplier."""
     with progress("what each multiplier spends", config.multipliers, "multipliers") as bar:
-        return conditioned.tabulate(
+        return frontier.tabulate(
             network,
             train,
             jax.random.key(config.seed + 2),
@@ -219,7 +218,7 @@ def multiplier_table(config: FrontierConfig, network: ConditionedNetwork, train:
 
 def compare(scene: frontier.Scene, network: ConditionedNetwork, multipliers: MultiplierTable) -> dict[str, list[Point]]:
     """The curve of each rule, and of the policy for any budget at the multipliers of its table."""
-    curves = {"any_budget": (conditioned.at_multiplier(network, 1.0), multipliers.multiplier), **frontier.RULES}
+    curves = {"any_budget": (frontier.at_multiplier(network, 1.0), multipliers.multiplier), **frontier.RULES}
     with progress("curves", sum(len(hyperparameters) for _, hyperparameters in curves.values()), "points") as bar:
         return {
             name: frontier.curve(scene, policy, hyperparameters, bar.advance)

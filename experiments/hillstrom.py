@@ -22,7 +22,6 @@ from retentionjax.evaluation import plots, targeting
 from retentionjax.evaluation.off_policy.evaluation import HEADLINE, OffPolicySettings, evaluate
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
 from retentionjax.evaluation.off_policy.printing import to_dict
-from retentionjax.evaluation.statistics import IntervalEstimate
 from retentionjax.tabular.boosting import BoosterConfig, matrix, score, train
 from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.metrics import auc
@@ -160,7 +159,7 @@ def values(
         for name, target in policies.items():
             settings = OffPolicySettings(resamples=config.resamples, seed=config.seed)
             reports[name] = evaluate(log, target, settings, model=models[outcome])
-            summary |= _flat(f"value_{outcome}_{name}", reports[name].estimates[HEADLINE])
+            summary |= reports[name].estimates[HEADLINE].flat(f"value_{outcome}_{name}")
         full[outcome] = {name: to_dict(report) for name, report in reports.items()}
     return summary, full
 
@@ -176,11 +175,11 @@ def ranking(
     arms = {"mens": MENS, "womens": WOMENS}
     summary = {"rows": float(len(log)), "propensity_auc": _propensity_auc(trial, config)}
     for name, arm in arms.items():
-        summary |= _flat(f"effect_visit_{name}", targeting.mean(_plain_gains(trial, arm)))
-        summary |= _flat(f"qini_{name}", targeting.qini(effects[:, arm], gains[:, arm]))
+        summary |= targeting.mean(_plain_gains(trial, arm)).flat(f"effect_visit_{name}")
+        summary |= targeting.qini(effects[:, arm], gains[:, arm]).flat(f"qini_{name}")
     for name, top in (("top", True), ("bottom", False)):
         found = targeting.share_effect(effects[:, WOMENS], gains[:, WOMENS], config.share, top=top)
-        summary |= _flat(f"t_learner_{name}_effect", found)
+        summary |= found.flat(f"t_learner_{name}_effect")
     summary["qini_positive_splits"] = float(positive_splits(trial, config))
     summary["qini_splits"] = float(config.splits)
     curves = {name: targeting.qini_curve(effects[:, arm], gains[:, arm]) for name, arm in arms.items()}
@@ -238,10 +237,6 @@ def show(summary: Mapping[str, float]) -> None:
         for key in [key for key in summary if key.startswith(f"value_{outcome}_") and f"{key}_low" in summary]:
             mean, low, high = (scale * summary[f"{key}{end}"] for end in ("", "_low", "_high"))
             print(f"  {key.removeprefix(f'value_{outcome}_'):<14} {mean:6.2f} [{low:.2f}, {high:.2f}]")
-
-
-def _flat(key: str, estimate: IntervalEstimate) -> dict[str, float]:
-    return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
 
 
 STAGE = Stage("hillstrom", HillstromConfig, run, needs=("data",))

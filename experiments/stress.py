@@ -22,7 +22,6 @@ from retentionjax import storage
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, learned, plots, rollout, stress
 from retentionjax.evaluation.rollout import Policy
-from retentionjax.evaluation.statistics import IntervalEstimate
 from retentionjax.evaluation.stress import AXES, ENV, SHAPES, Axis, StressScene, WorldOutcome
 from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
@@ -166,7 +165,7 @@ def summarise(
     rules = [max(each.uplift.mean for name, each in outcome.items() if name != "ppo") for outcome in outcomes]
     summary = {
         "uplift_ppo_base": uplifts[0].mean,
-        **_flat("worst_uplift_ppo", min(uplifts)),
+        **min(uplifts).flat("worst_uplift_ppo"),
         "worlds": float(len(scenes)),
         "worlds_ppo_gains": float(sum(each.low > 0 for each in uplifts)),
         "worlds_ppo_leads": float(sum(each.mean > rule for each, rule in zip(uplifts, rules, strict=True))),
@@ -176,7 +175,7 @@ def summarise(
         summary[f"break_even_{harm.axis.name}"] = harm.crossing
     for scene, outcome in zip(scenes, outcomes, strict=True):
         for name, each in outcome.items():
-            summary |= _flat(f"uplift_{name}_{_place(scene)}", each.uplift)
+            summary |= each.uplift.flat(f"uplift_{name}_{_place(scene)}")
     return summary
 
 
@@ -258,10 +257,6 @@ def _place(scene: StressScene) -> str:
 
 def _ends(scenes: Sequence[StressScene]) -> str:
     return " / ".join(f"{scene.value:g}" for scene in scenes if scene.axis == BUDGET)
-
-
-def _flat(key: str, estimate: IntervalEstimate) -> dict[str, float]:
-    return {key: estimate.mean, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
 
 
 STAGE = Stage("stress", StressConfig, run, needs=("data", "policy"))

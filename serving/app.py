@@ -28,8 +28,7 @@ from serving.domain.bundles import activate_bundle, list_bundles
 from serving.domain.campaigns import CAMPAIGN, put_campaign, read_campaign, read_lift
 from serving.domain.contacts import Webhook, list_due, report_sent
 from serving.domain.customers import CONSENT, put_consent, read_consent, read_ledger
-from serving.domain.decisions import decisions_router
-from serving.domain.decisions.controllers import EXPRESS
+from serving.domain.decisions.controllers import EXPRESS, decisions_router
 from serving.domain.decisions.explaining import warm
 from serving.domain.health import alive, exposed, ready
 from serving.domain.outcomes import report

@@ -5,23 +5,19 @@ A key is shown once, when it is made; the ledger keeps a hash. Roles: decide (de
 """
 
 import argparse
-import contextlib
 import datetime as dt
-import os
-import time
 from collections.abc import Sequence
 from typing import get_args
 
-from serving import settings
 from serving.ledger import Ledger
 from serving.ledger.types import ApiKey, Role
+from serving.ledger_command import database_flag, opened
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs `keys` with `arguments`; raises LedgerError or ConfigError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax keys", description=__doc__)
-    place = argparse.ArgumentParser(add_help=False)
-    place.add_argument("--database", metavar="URL", help=f"the ledger [{settings.Settings.database}]")
+    place = database_flag()
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     create = verbs.add_parser("create", parents=[place], help="make a key and show it once")
     create.add_argument("--role", choices=get_args(Role), required=True)
@@ -29,9 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     verbs.add_parser("list", parents=[place], help="all keys, without their secrets")
     verbs.add_parser("revoke", parents=[place], help="end a key").add_argument("key_id", metavar="ID")
     parsed = parser.parse_args(list(arguments))
-    with contextlib.closing(
-        Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
-    ) as ledger:
+    with opened(parsed) as ledger:
         if parsed.verb == "create":
             _create(ledger, parsed.name, parsed.role)
         elif parsed.verb == "revoke":

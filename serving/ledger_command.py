@@ -6,10 +6,10 @@ what should not be. A running service need not stop.
 """
 
 import argparse
-import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from retentionjax.errors import ConfigError
 from serving import settings
@@ -22,8 +22,7 @@ _FILES = ("customers", "contacts", "departures")
 def main(arguments: Sequence[str]) -> int:
     """Runs `ledger` with `arguments`; raises LedgerError or ConfigError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax ledger", description=__doc__)
-    place = argparse.ArgumentParser(add_help=False)
-    place.add_argument("--database", metavar="URL", help=f"the ledger [{settings.Settings.database}]")
+    place = database_flag()
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     export = verbs.add_parser("export", parents=[place], help="decisions as Parquet, or what company.yaml reads as CSV")
     export.add_argument("--out", required=True, metavar="PATH", help="a file of decisions, or a folder")
@@ -38,10 +37,20 @@ def main(arguments: Sequence[str]) -> int:
     audit = verbs.add_parser("audit", parents=[place], help="check the books; exit status 1 if something is wrong")
     audit.add_argument("--cooldown-days", type=int, default=0, metavar="DAYS", help="check this cooldown too [0: no]")
     parsed = parser.parse_args(list(arguments))
-    with contextlib.closing(
-        Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
-    ) as ledger:
+    with opened(parsed) as ledger:
         return _VERBS[parsed.verb](ledger, parsed)
+
+
+def database_flag() -> argparse.ArgumentParser:
+    """What every command on a ledger takes, to be among the `parents` of its parser."""
+    flag = argparse.ArgumentParser(add_help=False)
+    flag.add_argument("--database", metavar="URL", help=f"the ledger [{settings.Settings.database}]")
+    return flag
+
+
+def opened(parsed: argparse.Namespace, *, create: bool = False) -> closing[Ledger]:
+    """The ledger that `--database` or the environment names, closed after the block. Raises as `Ledger.open`."""
+    return closing(Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=create))
 
 
 def _export(ledger: Ledger, parsed: argparse.Namespace) -> int:

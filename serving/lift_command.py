@@ -5,9 +5,6 @@ looked at daily, by week, and with --bundle beside what the bundle's effects pro
 """
 
 import argparse
-import contextlib
-import os
-import time
 from collections.abc import Sequence
 
 
@@ -26,15 +23,14 @@ def main(arguments: Sequence[str]) -> int:
     from retentionjax import bundle as bundles
     from retentionjax import storage
     from retentionjax.errors import ConfigError
-    from serving import settings
-    from serving.ledger import Ledger, LedgerError
+    from serving.ledger import LedgerError
+    from serving.ledger_command import opened
     from serving.lift.answer import look, sentences
 
     bundle = None if parsed.bundle is None else bundles.load(parsed.bundle)
     believed = () if bundle is None else (bundle.params, bundle.offers, bundle.company.currency)
     currency = "USD" if bundle is None else bundle.company.currency
-    ledger = Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
-    with contextlib.closing(ledger), ledger.read() as reader:
+    with opened(parsed) as ledger, ledger.read() as reader:
         names = reader.campaign_ids(_MOST) if parsed.campaign is None else [parsed.campaign]
         known = reader.campaigns(names)
         if missing := [name for name in names if name not in known]:

@@ -6,9 +6,6 @@ be looked at. `--json FILE` is for the scheduler, and for `retentionjax bundle r
 """
 
 import argparse
-import contextlib
-import os
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,17 +29,14 @@ def main(arguments: Sequence[str]) -> int:
     from retentionjax import bundle as bundles
     from retentionjax import storage
     from retentionjax.errors import ConfigError
-    from serving import settings
-    from serving.ledger import Ledger
+    from serving.ledger_command import opened
     from serving.monitor import judging
 
     for name in ("days", "tolerance"):
         if not 0 < getattr(parsed, name) < 1e4:
             raise ConfigError(f"--{name} is {getattr(parsed, name)}; allowed: above 0, below 10000")
     bundle = bundles.load(parsed.bundle)
-    with contextlib.closing(
-        Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=False)
-    ) as ledger:
+    with opened(parsed) as ledger:
         verdict = judging.check(ledger, bundle, judging.AlarmLimits(parsed.days, parsed.tolerance))
     if parsed.json:
         storage.write_json(parsed.json, verdict.to_dict())

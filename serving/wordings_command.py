@@ -5,18 +5,14 @@ those that are approved.
 """
 
 import argparse
-import os
-import time
 from collections.abc import Sequence
-from contextlib import closing
 from random import Random
 from typing import TYPE_CHECKING
 
 from retentionjax.shield import command
 from retentionjax.shield.brief import ANGLES
-from serving import settings
-from serving.ledger import Ledger
 from serving.ledger.wordings import SHIELD
+from serving.ledger_command import database_flag, opened
 
 if TYPE_CHECKING:
     from retentionjax.decide.variants import Kind
@@ -31,8 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="retentionjax messages", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     command.add_check(verbs)
-    place = argparse.ArgumentParser(add_help=False)
-    place.add_argument("--database", metavar="URL", help=f"the ledger [{settings.Settings.database}]")
+    place = database_flag()
     propose = verbs.add_parser("propose", parents=[place], help="let the bundle's language model propose wordings")
     propose.add_argument("--bundle", required=True, metavar="DIR")
     propose.add_argument("--per-kind", type=int, default=8, metavar="N", help="wordings of an offer [8]")
@@ -54,10 +49,6 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def _ledger(asked: argparse.Namespace) -> closing[Ledger]:
-    return closing(Ledger.open(settings.database(asked.database, os.environ), clock=time.time))
-
-
 def _propose(asked: argparse.Namespace) -> int:
     from retentionjax import bundle as bundles  # loads models
     from retentionjax.bundle.language import proposer
@@ -70,21 +61,20 @@ def _propose(asked: argparse.Namespace) -> int:
     if message is None or rules is None:
         raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
     author = WordingAuthor(*proposer(bundle)) if asked.by == "model" else WordingAuthor.of(_by_grammar)
-    approver = SHIELD if asked.approve == SHIELD else None
     channel, tone = asked.channel or message.channel, asked.tone or message.tone
-    with _ledger(asked) as ledger:
+    with opened(asked, create=True) as ledger:
         for place, offer in enumerate(bundle.offers):
             kind = Kind(offer, channel, tone, asked.angle)
             with ledger.read() as reader:
                 known = [each for each in reader.variants() if each.variant.kind == kind]
             made = variants.propose(
-                kind, bundle.said_offer(place), message, rules, author,
+                kind, bundle.said_offer(offer), message, rules, author,
                 count=asked.per_kind, known=[each.variant.text for each in known],
                 approved=[each.variant.text for each in known if each.state == "approved"],
                 seed=asked.seed + 1000 * place,
             )  # fmt: skip
             with ledger.transaction() as tx:
-                tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}", approver=approver)
+                tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}", approver=asked.approve)
             dropped = ", ".join(f"{rule} {count}" for rule, count in made.refused.most_common())
             print(f"{_words(kind)}: {len(made.variants)} proposed; dropped: {dropped or 'none'}")
             for each in made.variants:
@@ -105,7 +95,7 @@ def _by_grammar(brief: "Brief", seed: int) -> str:
 def _list(asked: argparse.Namespace) -> int:
     from retentionjax.decide.comparing import lift
 
-    with _ledger(asked) as ledger, ledger.read() as reader:
+    with opened(asked, create=True) as ledger, ledger.read() as reader:
         found = reader.variants()
     for each in found:
         kind, answers = each.variant.kind, each.answers
@@ -121,7 +111,7 @@ def _list(asked: argparse.Namespace) -> int:
 
 
 def _decide(asked: argparse.Namespace) -> int:
-    with _ledger(asked) as ledger, ledger.transaction() as tx:
+    with opened(asked, create=True) as ledger, ledger.transaction() as tx:
         for variant_id in asked.variant_ids:
             tx.decide_variant(variant_id, asked.state, WHO)
     print(f"{len(asked.variant_ids)} {asked.state}; a running service follows within seconds")

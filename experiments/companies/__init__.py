@@ -41,14 +41,13 @@ def save(company: Company, folder: str) -> epath.Path:
     plain = {key: value for key, value in resolved.to_dict().items() if key != "format"}
     for name in ("customers", "contacts", "departures"):
         part = getattr(resolved, name)
-        if part is None or isinstance(part.file, str):
+        if part is None:
             continue
-        storage.write_bytes(base / f"{name}.parquet", part.file.to_parquet(index=False))
-        plain[name] = {**plain[name], "file": f"{name}.parquet"}
-    for name in ("customers", "contacts", "departures"):
-        part = getattr(resolved, name)
-        if part is not None and isinstance(part.file, str):
-            plain[name] = {**plain[name], "file": part.file}
+        file = part.file
+        if not isinstance(file, str):
+            storage.write_bytes(base / f"{name}.parquet", file.to_parquet(index=False))
+            file = f"{name}.parquet"
+        plain[name] = {**plain[name], "file": file}
     written = base / "company.yaml"
     storage.write_text(written, yaml.safe_dump(_said(plain), sort_keys=False, allow_unicode=True))
     return written

@@ -59,9 +59,9 @@ class Bundle:
         """An offer in words, by its index."""
         return list(self.offers.values())[offer].words(self.company.currency)
 
-    def said_offer(self, offer: int) -> shield.OfferTerms:
-        """An offer by its index, as messages say it."""
-        return list(self.offers.values())[offer].terms(self.company.currency)
+    def said_offer(self, name: str) -> shield.OfferTerms:
+        """An offer by its name, as messages say it."""
+        return self.offers[name].terms(self.company.currency)
 
     @property
     def writes(self) -> bool:

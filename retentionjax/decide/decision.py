@@ -254,12 +254,11 @@ def compose(
     `customer` as in the file, `recipient` included. `write` is asked once, with a seed that is a hash of customer,
     campaign and day: asked again, the message is the same. Raises DataError naming `where` and field.
     """
-    bundle = decision.bundle
-    if decision.offer is None or bundle.message is None or bundle.rules is None:
+    bundle, offer = decision.bundle, decision.offer_name
+    if offer is None or bundle.message is None or bundle.rules is None:
         return None
     facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
-    offer = bundle.said_offer(decision.offer)
-    brief = brief_of(bundle.message, facts, customer.get(RECIPIENT), offer, where=where)
+    brief = brief_of(bundle.message, facts, customer.get(RECIPIENT), bundle.said_offer(offer), where=where)
     text = brief.fill(write(brief.mask(), decision.seed)) if write else None
     faults = () if text is None else _faults(text, brief, bundle.rules)
     if text is not None and not faults:

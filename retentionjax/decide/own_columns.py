@@ -22,7 +22,6 @@ from retentionjax.data.schema import Schema
 SNAPSHOT = "snapshot"
 DATE = "a date such as 2026-06-01"
 _DAY = np.timedelta64(1, "D")
-_NAT = np.datetime64("NaT", "s")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ class IntervalEstimate(NamedTuple):
     low: float
     high: float
 
+    def flat(self, key: str) -> dict[str, float]:
+        """The three as a summary holds them: `<key>`, `<key>_low`, `<key>_high`."""
+        return {key: self.mean, f"{key}_low": self.low, f"{key}_high": self.high}
+
 
 class Bootstrap:
     """Resampling weights of N customers, drawn once, so that every statistic meets the same resamples.

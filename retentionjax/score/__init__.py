@@ -1,5 +1,5 @@
 """Decisions about a whole table of customers: `retentionjax score`.
 
-`plan` cuts the input into shards and says what belongs together, `encoding` turns columns into the models' numbers,
-`scorer` decides a shard and writes it whole or not at all, `engines` runs the shards here or on a Ray cluster.
+`plan` cuts the input into shards and says what belongs together, `scorer` decides a shard and writes it whole or not at
+all, `running` has the shards scored here or on a Ray cluster.
 """

@@ -47,20 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     from retentionjax.company.money import money
     from retentionjax.score.running import Request, run
 
-    request = Request(
-        bundle=parsed.bundle,
-        customers=parsed.customers,
-        out=parsed.out,
-        engine=parsed.engine,
-        workers=parsed.workers,
-        rows_per_shard=parsed.rows_per_shard,
-        campaign=parsed.campaign,
-        day=parsed.day,
-        on_error=parsed.on_error,
-        holdout=parsed.holdout,
-        salt=parsed.salt,
-    )
-    result = run(request)
+    result = run(Request(**vars(parsed)))
     if result.synthetic:
         print("SYNTHETIC DATA: the bundle was made with made-up customers")
     if result.numbered:

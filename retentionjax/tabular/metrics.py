@@ -83,18 +83,6 @@ def auc(label: Labels, probability: Probabilities) -> float:
     return float(_placements(label, probability)[0].mean())
 
 
-def brier(label: Labels, probability: Probabilities) -> float:
-    """Mean squared difference of probability and label."""
-    _check(label, probability)
-    return float(((probability - label) ** 2).mean())
-
-
-def log_loss(label: Labels, probability: Probabilities) -> float:
-    """Mean of −log(probability given to what happened), in nats."""
-    _check(label, probability)
-    return float(_log_losses(label, probability).mean())
-
-
 def ece(label: Labels, probability: Probabilities, bins: int = BINS) -> float:
     """Expected calibration error: Σ over bins of (rows in bin / rows) · |mean probability − share of positives|.
 

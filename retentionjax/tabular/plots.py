@@ -18,13 +18,8 @@ def reliability(
     label: Int[np.ndarray, " rows"], probability: Float[np.ndarray, " rows"], *, title: str, note: str = ""
 ) -> Figure:
     """Share of positives against mean predicted probability, ten bins with 95 % Wilson intervals; rows a bin below."""
-    bins = bin_of(probability)
-    rows = np.bincount(bins, minlength=BINS)
-    filled = rows > 0
-    counts = rows[filled]
-    mean = np.bincount(bins, weights=probability, minlength=BINS)[filled] / counts
-    share = np.bincount(bins, weights=label, minlength=BINS)[filled] / counts
-    low, high = wilson(share, counts)
+    rows = np.bincount(bin_of(probability), minlength=BINS)
+    mean, share, low, high, _ = filled_bins(label, probability)
     figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     curve, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     curve.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
@@ -46,6 +41,17 @@ def reliability(
     for axes in (curve, histogram):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def filled_bins(
+    label: Int[np.ndarray, " rows"], probability: Float[np.ndarray, " rows"]
+) -> Float[np.ndarray, "5 bins"]:
+    """The bins that have a row: mean probability, share of positives, its 95 % interval, and rows."""
+    bins = bin_of(probability)
+    rows, predicted, happened = (np.bincount(bins, weights, BINS) for weights in (None, probability, label))
+    filled = rows > 0
+    rows, share = rows[filled], happened[filled] / rows[filled]
+    return np.stack([predicted[filled] / rows, share, *wilson(share, rows), rows])
 
 
 def importance(weight: Mapping[str, float], *, title: str) -> Figure:

@@ -170,7 +170,7 @@ def _recorded(state: Any, decision_id: str) -> tuple[Person, Decision, DecisionR
         if found is None or found.response is None:
             named = [field_error("decision", decision_id, "a decision of a customer who is not erased")]
             raise Problem(404, "not-found", "Not found", "There is no such decision.", named)
-        person = people.of_decision(reader, decision_id)
+        person = people.of_decision(reader, found)
     return person, msgspec.json.decode(found.response, type=Decision), found
 
 

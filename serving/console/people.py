@@ -12,6 +12,7 @@ from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.data.schema import Schema
 from serving.engine.situations import Basis
 from serving.ledger import Reader
+from serving.ledger.records import DecisionRecord
 from serving.problems import Problem, field_error, invalid
 
 FACT = "fact."
@@ -62,10 +63,9 @@ def recent(reader: Reader) -> list[tuple[str, str]]:
     return list(latest.items())[:_SHOWN]
 
 
-def of_decision(reader: Reader, decision_id: str) -> Person:
+def of_decision(reader: Reader, found: DecisionRecord) -> Person:
     """The person that a decision was about, as she was then; blank if that is gone."""
-    found = reader.decision(decision_id)
-    if found is None or found.basis is None:
+    if found.basis is None:
         return Person()
     ledger = reader.customer_ledger(found.customer_id)
     zone, region = (ledger.time_zone or "", ledger.region or "") if ledger else ("", "")

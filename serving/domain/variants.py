@@ -229,7 +229,7 @@ def judged(variant: Variant, bundle: Bundle) -> list[tuple[str, Verdict]]:
     """Examples of the text and what the shield says of each; nothing where none can be filled, or no offer is such."""
     if bundle.message is None or bundle.rules is None or variant.kind.offer not in bundle.offers:
         return []
-    offer = bundle.said_offer(list(bundle.offers).index(variant.kind.offer))
+    offer = bundle.said_offer(variant.kind.offer)
     briefs = words.examples(bundle.message, variant.kind, offer)
     return words.judge(variant, briefs, bundle.rules)
 

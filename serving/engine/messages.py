@@ -103,7 +103,7 @@ class Templates:
         if bundle.message is None or bundle.rules is None:
             raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
         self._settings, self.rules = bundle.message, bundle.rules
-        self._offers = [bundle.said_offer(place) for place in range(len(bundle.offers))]
+        self._offers = [bundle.said_offer(name) for name in bundle.offers]
         self._passed: OrderedDict[Hashable, Message | None] = OrderedDict()
         self._kept = kept
 

@@ -17,7 +17,6 @@ from retentionjax.bundle.language import proposer
 from retentionjax.decide import variants
 from retentionjax.decide.variants import Kind, WordingAuthor
 from serving.ledger import Ledger
-from serving.ledger.wordings import SHIELD
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
@@ -83,7 +82,7 @@ class Proposer:
             self._authors[served.id] = self._load(served)
         made = variants.propose(
             kind,
-            bundle.said_offer(list(bundle.offers).index(kind.offer)),
+            bundle.said_offer(kind.offer),
             bundle.message,
             bundle.rules,
             self._authors[served.id],
@@ -92,8 +91,7 @@ class Proposer:
         )
         who = f"model of {served.id[:12]}"
         with self._ledger.transaction() as tx:
-            approver = SHIELD if self._settings.approve == SHIELD else None
-            new = tx.propose_variants(made.variants, bundle.rules.version, who, approver=approver)
+            new = tx.propose_variants(made.variants, bundle.rules.version, who, approver=self._settings.approve)
             tx.changed(who, f"wordings of {kind.offer}, {kind.channel}, {kind.tone}", f"{new} proposed")
         self._metrics.shield_blocks(tuple(made.refused.elements()))
         _log.info("wordings are proposed", kind=kind, proposed=new, refused=dict(made.refused))

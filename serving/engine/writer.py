@@ -176,7 +176,6 @@ class DecisionLine(msgspec.Struct, frozen=True, omit_defaults=True, tag="decisio
     degradations: tuple[str, ...] = ()
     milliseconds: float = 0.0
     """From its arrival in the queue to its commit."""
-    trace_id: str = ""
 
 
 class DecisionLogWriter:

@@ -6,15 +6,12 @@ fast the hash; slow, salted hashes are for passwords, which people choose. What 
 key, and the comparison takes the same time wherever the first difference lies.
 """
 
-import base64
 import hashlib
 import hmac
-import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import msgspec
 
@@ -23,7 +20,6 @@ from serving.ledger import outcomes
 from serving.ledger.types import (
     ApiKey,
     BudgetExceeded,
-    BundleSlot,
     Campaign,
     Change,
     Consent,
@@ -157,19 +153,14 @@ def touch(tx: Look) -> None:
 def slots(look: Look) -> Slots:
     """Which bundles serve."""
     found = look.rows(_SWITCH, "slots")
-    if not found:
-        return Slots()
-    stored = json.loads(found[0][0])
-    return Slots(
-        _slot(stored["active"]), _slot(stored["canary"]), float(stored["canary_weight"]), _slot(stored["shadow"])
-    )
+    return msgspec.json.decode(found[0][0], type=Slots) if found else Slots()
 
 
 def set_slots(tx: Look, value: Slots) -> None:
     """Sets which bundles serve. Raises LedgerError for a weight outside 0 to 1."""
     if not 0.0 <= value.canary_weight <= 1.0:
         raise LedgerError(f"canary_weight is {value.canary_weight}; allowed: 0 to 1")
-    tx.run(_SET_SWITCH, "slots", json.dumps(asdict(value)), tx.now)
+    tx.run(_SET_SWITCH, "slots", msgspec.json.encode(value).decode(), tx.now)
 
 
 def api_keys(look: Look) -> list[ApiKey]:
@@ -179,11 +170,9 @@ def api_keys(look: Look) -> list[ApiKey]:
 
 def authenticate(look: Look, token: str) -> ApiKey | None:
     """The key that `token` is, if there is one and it is not revoked."""
-    presented = _presented(token)
-    if presented is None:
-        return None
-    found = look.rows(_KEY, presented.key_id)
-    if not found or not hmac.compare_digest(bytes(found[0][6]), presented.secret_sha256):
+    shaped = _SHAPE.fullmatch(token)
+    found = look.rows(_KEY, shaped[1]) if shaped else []
+    if not shaped or not found or not hmac.compare_digest(bytes(found[0][6]), _hash(shaped[2])):
         return None
     key = ApiKey(*found[0][:6])
     return key if key.revoked_at is None else None
@@ -193,9 +182,9 @@ def create_key(tx: Look, name: str, role: Role) -> tuple[ApiKey, str]:
     """A new API key, and its token, which is kept nowhere."""
     if role not in get_args(Role):
         raise LedgerError(f"role is {role!r}; allowed: {', '.join(get_args(Role))}")
-    minted = mint()
-    tx.run(_CREATE_KEY, minted.key_id, name, role, minted.secret_sha256, tx.now)
-    return ApiKey(minted.key_id, name, role, tx.now, None, None), minted.token
+    key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+    tx.run(_CREATE_KEY, key_id, name, role, _hash(secret), tx.now)
+    return ApiKey(key_id, name, role, tx.now, None, None), f"rj_{key_id}_{secret}"
 
 
 def revoke_key(tx: Look, key_id: str) -> None:
@@ -243,39 +232,7 @@ def changes(look: Look, limit: int) -> list[Change]:
     return [Change(*row) for row in look.rows(_CHANGES, limit)]
 
 
-def _slot(stored: dict[str, str] | None) -> BundleSlot | None:
-    return BundleSlot(**stored) if stored else None
-
-
 _SHAPE = re.compile(r"rj_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
-
-
-class Minted(NamedTuple):
-    """A new key; `token` is shown once and kept nowhere."""
-
-    key_id: str
-    token: str
-    secret_sha256: bytes
-
-
-class Presented(NamedTuple):
-    """A key as a caller shows it."""
-
-    key_id: str
-    secret_sha256: bytes
-
-
-def mint() -> Minted:
-    """A new key of 256 random bits."""
-    key_id = secrets.token_hex(8)
-    secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
-    return Minted(key_id, f"rj_{key_id}_{secret}", _hash(secret))
-
-
-def _presented(token: str) -> Presented | None:
-    """The parts of a token; None if it does not have the shape of one."""
-    match = _SHAPE.fullmatch(token)
-    return Presented(match[1], _hash(match[2])) if match else None
 
 
 def _hash(secret: str) -> bytes:

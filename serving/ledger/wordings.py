@@ -97,10 +97,10 @@ class Approved(NamedTuple):
     """By kind, the template first, with what customers did until the last full hour."""
 
 
-def propose(tx: Look, variants: Sequence[Variant], rules_version: str, who: str, *, approver: str | None = None) -> int:
+def propose(tx: Look, variants: Sequence[Variant], rules_version: str, who: str, *, approver: str = "person") -> int:
     """Keeps wordings for somebody to decide about; how many of them are new.
 
-    An `approver` approves at once those that nobody has decided about.
+    Where the approver is `SHIELD`, those that nobody has decided about are approved at once.
     """
     rows = [
         (each.id, each.kind.offer, each.kind.channel, each.kind.tone, each.kind.angle, each.text, each.author,
@@ -108,7 +108,7 @@ def propose(tx: Look, variants: Sequence[Variant], rules_version: str, who: str,
         for each in variants
     ]  # fmt: skip
     new = tx.many(_PROPOSE, rows) if rows else 0
-    if approver is not None:
+    if approver == SHIELD:
         for variant in variants:
             decide(tx, variant.id, "approved", approver, was="proposed")
     return new

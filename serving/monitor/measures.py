@@ -58,7 +58,9 @@ def history(rows: Iterable[Followed], now: float, params: EnvParams) -> History:
         customers, decisions = customers + 1, decisions + len(mine)
         spells += _spells(mine, now, columns, float(params.risk_window_days))
         contacts += [
-            (*_acceptance(row, columns, params), row.contact_state == "accepted") for row in mine if _is_answered(row)
+            (*_acceptance(row, columns, params), row.contact_state == "accepted")
+            for row in mine
+            if row.contact_state in _ANSWERED
         ]
         if mine[0].basis is not None:
             facts.append(msgspec.json.decode(mine[0].basis)["facts"])
@@ -92,10 +94,6 @@ def _spells(
             end = row.churned_at
         if end > row.decided_at:  # not a decision about somebody who had left already
             yield row.churn_probability, (end - row.decided_at) / DAY, left
-
-
-def _is_answered(row: Followed) -> bool:
-    return row.contact_state in _ANSWERED
 
 
 def _acceptance(row: Followed, columns: Sequence[str], params: EnvParams) -> tuple[float, float]:

@@ -54,8 +54,8 @@ def test_a_text_that_passes_is_sent_with_its_names(decision: Decision) -> None:
     assert "Maria" not in repr(brief)
     assert message.text == message.brief.fill(by_grammar(brief, seed))
     assert brief.known == {"plan": "basic plan", "tenure": "3 months"}
-    assert decision.offer is not None
-    assert brief.offer == decision.bundle.said_offer(decision.offer)
+    assert decision.offer_name is not None
+    assert brief.offer == decision.bundle.said_offer(decision.offer_name)
     assert seed == decision.seed
     assert dataclasses.replace(decision, campaign_id="another").seed != seed
 

@@ -11,8 +11,7 @@ from etils import epath
 
 from experiments import acceptance, churn, classification, companies
 from experiments.acceptance import AcceptanceConfig
-from experiments.churn import ChurnConfig
-from experiments.classification import Gates
+from experiments.classification import ClassifierSettings, Gates
 from experiments.config import load_preset
 from experiments.stage import Context
 from retentionjax import storage
@@ -43,7 +42,7 @@ def _context(folder: Path, prepared: epath.Path, source: str = "synthetic") -> C
 
 def test_churn_leaves_what_later_stages_read(tmp_path: Path, prepared: epath.Path) -> None:
     context = _context(tmp_path, prepared)
-    summary = churn.run(ChurnConfig(SMALL, ANY, folds=2), context)
+    summary = churn.run(ClassifierSettings(SMALL, ANY, folds=2), context)
     assert {"cv_auc", "cv_auc_low", "cv_auc_high", "cv_ece", "cv_brier", "cv_log_loss", "held_out_auc"} <= set(summary)
     assert summary["cv_auc"] > 0.7
     names = {path.name for path in context.artifacts.iterdir()}
@@ -59,7 +58,7 @@ def test_held_out_customers_get_the_saved_models_prediction_and_training_ones_do
     tmp_path: Path, prepared: epath.Path
 ) -> None:
     context = _context(tmp_path, prepared)
-    churn.run(ChurnConfig(SMALL, ANY, folds=2), context)
+    churn.run(ClassifierSettings(SMALL, ANY, folds=2), context)
     problem = classification.read(context, "customers")
     final = Classifier.load(context.artifacts / "classifier").predict(problem.frame)
     table = pd.read_parquet(context.artifacts / "predictions.parquet")
@@ -84,7 +83,7 @@ def test_acceptance_is_also_judged_on_later_calls_than_it_learnt_from(tmp_path: 
 def test_real_data_below_a_gate_stop_the_run_and_leave_the_picture(tmp_path: Path, prepared: epath.Path) -> None:
     context = _context(tmp_path, prepared, source="real")
     with pytest.raises(DataError, match=r"gate: customers: cv_auc is 0\.\d+; allowed: 0.99 or more"):
-        churn.run(ChurnConfig(SMALL, Gates(0.99, 1.0, -1.0), folds=2), context)
+        churn.run(ClassifierSettings(SMALL, Gates(0.99, 1.0, -1.0), folds=2), context)
     assert [path.name for path in context.artifacts.iterdir()] == ["reliability.png"]
 
 
@@ -106,7 +105,7 @@ def test_gates_out_of_range_are_refused(gates: tuple[float, float, float]) -> No
 
 
 def test_the_mvp_preset_is_the_predecessors() -> None:
-    config = load_preset("mvp").config("churn", ChurnConfig)
+    config = load_preset("mvp").config("churn", ClassifierSettings)
     assert (config.booster.trees, config.booster.depth, config.booster.learning_rate) == (100, 6, 0.1)
     assert (config.gates.minimum_auc, config.gates.maximum_ece) == (0.78, 0.05)
     assert load_preset("mvp").config("acceptance", AcceptanceConfig).gates.minimum_auc == 0.70

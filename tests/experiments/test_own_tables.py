@@ -12,7 +12,6 @@ from scipy.special import expit
 
 from experiments import acceptance, churn, classification, companies
 from experiments.acceptance import AcceptanceConfig
-from experiments.churn import ChurnConfig
 from experiments.classification import ClassifierSettings, Gates
 from experiments.stage import Context
 from retentionjax import storage
@@ -105,7 +104,7 @@ def test_snapshots_of_a_panel_are_judged_by_time_and_split_by_customer(tmp_path:
     shuffled = table.sample(frac=1, random_state=1)
     company = Company(shuffled, name="panel", offers={"hello": {}}, categorical={"plan": "infer"}, **columns)
     given = context(tmp_path, prepared(tmp_path, company))
-    summary = churn.run(ChurnConfig(SMALL, ANY, folds=2), given)
+    summary = churn.run(ClassifierSettings(SMALL, ANY, folds=2), given)
     early, late = table[quarter < 8], table[quarter == 9]
     assert summary["time_ordered_train_rate"] == pytest.approx(early["left"].mean())
     assert summary["time_ordered_test_rate"] == pytest.approx(late["left"].mean())

@@ -135,8 +135,9 @@ def test_decisions_about_a_table_are_in_the_companys_words(run: Any) -> None:
 
 
 def test_a_fact_of_messages_may_be_a_column_as_it_is(run: Any) -> None:
-    settings = run.bundle.bundle.message
-    assert brief(settings, {"plan": "plus"}, None, run.bundle.bundle.said_offer(0)).facts == {"plan": "plus"}
+    bundle = run.bundle.bundle
+    offer = bundle.said_offer(next(iter(bundle.offers)))
+    assert brief(bundle.message, {"plan": "plus"}, None, offer).facts == {"plan": "plus"}
 
 
 def test_each_offer_can_be_said_and_the_report_speaks_the_currency(run: Any) -> None:

@@ -19,8 +19,7 @@ from retentionjax.evaluation.report.content import (
     percent,
 )
 from retentionjax.evaluation.report.run_folder import FinishedRun, FinishedStage
-from retentionjax.tabular.metrics import BINS, bin_of
-from retentionjax.tabular.plots import wilson
+from retentionjax.tabular.plots import filled_bins
 
 MODELS = {
     "churn": ("Who will leave", "python -m experiments.churn demo"),
@@ -100,18 +99,11 @@ def _reliability(stage: FinishedStage, title: str) -> Picture:
     own = (stage.folder / "artifacts/answers.parquet").exists()  # of contacts whose offers differ
     table = stage.parquet("answers.parquet" if own else "predictions.parquet")
     label, probability = table["label"].to_numpy(np.int64), table["probability"].to_numpy(np.float64)
-    place = bin_of(probability)
-    rows = np.bincount(place, minlength=BINS)
-    filled = rows > 0
-    counts = rows[filled]
-    predicted = np.bincount(place, weights=probability, minlength=BINS)[filled] / counts
-    share = np.bincount(place, weights=label, minlength=BINS)[filled] / counts
-    low, high = wilson(share, counts)
-    columns = zip(predicted, share, low, high, counts, strict=True)
-    bins = [dict(zip(("predicted", "share", "low", "high", "rows"), map(float, each), strict=True)) for each in columns]
+    names = ("predicted", "share", "low", "high", "rows")
+    bins = [dict(zip(names, each, strict=True)) for each in filled_bins(label, probability).T.tolist()]
     said = "; ".join(f"predicted {percent(each['predicted'])}, happened {percent(each['share'])}" for each in bins)
     drawing = pictures.reliability(bins, name=f"reliability_{stage.name}")
-    caption = f"{title}: dots on the dashed line are right; bars are 95 % intervals; {int(rows.sum()):,} customers."
+    caption = f"{title}: dots on the dashed line are right; bars are 95 % intervals; {len(label):,} customers."
     return Picture(drawing, f"Reliability, {title.lower()}. {said}.", caption)
 
 

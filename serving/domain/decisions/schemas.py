@@ -13,7 +13,6 @@ from serving.problems import ProblemDetails
 
 MOST = 1000
 """Decisions a batch may ask for."""
-MOST_OFFERS = 100
 MOST_POINTS = 50
 """Values a what-if may try."""
 FactValue = int | float | str | None

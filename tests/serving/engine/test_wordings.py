@@ -35,7 +35,7 @@ ASKED = "How is everything going? We are here if you have a question."
 
 
 def wording(served: Served, offer: str, words: str = "a word from us:") -> Variant:
-    said = served.bundle.said_offer(list(served.bundle.offers).index(offer))
+    said = served.bundle.said_offer(offer)
     told = (
         f"{said.text()}. Reply YES to accept."
         if not said.is_none
