@@ -23,23 +23,13 @@ from retentionjax import storage
 from retentionjax.env import actions, worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation import baselines, business, doubt, learned, optimum, plots, table, thompson, uplift
+from retentionjax.evaluation import baselines, business, doubt, learned, optimum, plots, table, uplift
 from retentionjax.evaluation.optimum.memory import MemoryRules, enumerate_memories
 from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend
 from retentionjax.evaluation.sharding import play
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
 from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
-
-RANGES = {  # where each rule's hyperparameter is sought
-    "random": (0.8, 1.0),
-    "threshold": (0.0, 1.0),
-    "thompson": (0.0, 1.0),
-    "uplift": (-50.0, 200.0),
-    "greedy": (0.0, 50.0),
-    "greedy_fatigue": (0.0, 50.0),
-}
-
 
 DEMO_MEMORIES = 1_340
 FEWEST = 8
@@ -117,14 +107,7 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
             bar.advance()
     bootstrap = Bootstrap(len(held_table), seed=config.seed)
     charge = held_table["monthly_charge"].to_numpy()
-    metrics = {
-        name: business.metrics(played, episodes["never"], charge, bootstrap) for name, played in episodes.items()
-    }
-    paired = {
-        name: bootstrap.mean(business.paired(episodes["ppo"], played))
-        for name, played in episodes.items()
-        if name != "ppo"
-    }
+    metrics, paired = business.compared(episodes, charge, bootstrap)
     doubted = doubt_of(config, held_out, policies, episodes)
     if doubted.worlds > 1:  # what is not known is part of these intervals
         metrics = {
@@ -137,9 +120,9 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     table.show(metrics, paired, title=title, footer=footer)
     segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed)
     full = {
-        "policies": {name: _numbers(each) for name, each in metrics.items()},
-        "paired_ppo_minus": _numbers(paired),
-        "segments": {part: {name: _numbers(m) for name, m in each.items()} for part, each in segments.items()},
+        "policies": {name: _plain(each) for name, each in metrics.items()},
+        "paired_ppo_minus": _plain(paired),
+        "segments": {part: {name: _plain(m) for name, m in each.items()} for part, each in segments.items()},
         "hyperparameters": {policy.name: float(policy.hyperparameter) for policy in policies},
         "customers": len(held_table),
         "replicates": config.replicates,
@@ -251,9 +234,9 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
     key_log, key_bandit, key_spend = _keys(config)
     scale = {"uplift": float(train.charge_reference) / 65}  # its hyperparameter is money
     env = RetentionEnv()  # as the campaigns to come, so that each rule is compiled once
-    steps = len(RANGES) * config.tuning_steps + config.thompson_rounds + 2
+    steps = len(baselines.RANGES) * config.tuning_steps + config.thompson_rounds + 2
     with progress("tune the rules", steps, "steps") as bar:
-        bandit = thompson.learn(
+        bandit = baselines.learn_thompson(
             env,
             train,
             key_bandit,
@@ -283,7 +266,7 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
         ]
 
         def tuned(policy: Policy) -> Policy:
-            low, high = (end * scale.get(policy.name, 1.0) for end in RANGES[policy.name])
+            low, high = (end * scale.get(policy.name, 1.0) for end in baselines.RANGES[policy.name])
             return spend_exactly(
                 policy,
                 env,
@@ -352,12 +335,8 @@ def summary(
     return flat
 
 
-def _numbers(estimates: Mapping[str, IntervalEstimate]) -> dict[str, dict[str, float | None]]:
-    """Figures as JSON holds them: what is undefined (violations of who never contacts) as null."""
-    return {
-        name: {part: (value if np.isfinite(value) else None) for part, value in estimate._asdict().items()}
-        for name, estimate in estimates.items()
-    }
+def _plain(estimates: Mapping[str, IntervalEstimate]) -> dict[str, dict[str, float | None]]:
+    return {name: estimate.to_dict() for name, estimate in estimates.items()}
 
 
 STAGE = Stage("evaluate", EvaluateConfig, run, needs=("data", "policy", "bundle"))

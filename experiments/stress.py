@@ -27,7 +27,7 @@ from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
 
 BUDGET = "budget"
-RANGES = {"greedy_fatigue": (0.0, 50.0), "ppo": (-4.0, 20.0)}
+RANGES = {**baselines.RANGES, "ppo": (-4.0, 20.0)}
 """Where each policy's hyperparameter is sought."""
 WAY = 10
 """Points of the picture of the most harmful axis."""

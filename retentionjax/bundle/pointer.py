@@ -17,7 +17,6 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from etils import epath
@@ -230,15 +229,8 @@ def _parse_move(plain: Mapping[str, Any]) -> Move:
 
 
 def cache_folder() -> epath.Path:
-    """Where they are kept, by id: `bundles` under RETENTIONJAX_CACHE, or under the user's cache folder.
-
-    Raises BundleError when it is in a bucket.
-    """
-    named = os.environ.get("RETENTIONJAX_CACHE")
-    if named and storage.is_cloud(named):
-        raise BundleError(f"RETENTIONJAX_CACHE={named}: the cache must be a folder on a disk")
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return storage.as_path(Path(named) if named else Path(home) / "retentionjax") / "bundles"
+    """Where they are kept, by id."""
+    return storage.cache_folder("bundles")
 
 
 def local(folder: epath.Path) -> epath.Path:

@@ -147,15 +147,8 @@ def data_folder() -> epath.Path | None:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `data` under RETENTIONJAX_CACHE, or under the user's cache folder.
-
-    Raises DataError when it is in a bucket: a download is resumed by appending, which only a disk can.
-    """
-    named = os.environ.get("RETENTIONJAX_CACHE")
-    if named and storage.is_cloud(named):
-        raise DataError(f"RETENTIONJAX_CACHE={named}: the cache must be a folder on a disk")
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(named) if named else Path(home) / "retentionjax").expanduser() / "data"
+    """Where downloads are kept."""
+    return Path(storage.cache_folder("data"))
 
 
 def places(cache: Path) -> list[tuple[epath.Path, Origin]]:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Float64
 
 from retentionjax.company import CustomersFile
 from retentionjax.data.schema import Schema
-from retentionjax.decide.own_columns import OwnColumns
+from retentionjax.decide.own_columns import OwnColumns, is_number, is_text, numbers
 from retentionjax.errors import DataError
 from retentionjax.tabular.encoder import OTHER, CategoryCodes
 
@@ -228,7 +228,7 @@ class Facts:
             kind = found.field(name).type
             inner = kind.value_type if pa.types.is_dictionary(kind) else kind
             texts = name == self._id or name in self.schema.categorical
-            fits = _is_text(inner) or pa.types.is_integer(inner) if texts else _is_number(inner)
+            fits = is_text(inner) or pa.types.is_integer(inner) if texts else is_number(inner)
             if not fits and not pa.types.is_null(inner):
                 allowed = "text or whole numbers" if texts else "numbers"
                 raise DataError(f"{where}, column {name!r}: holds {kind}; allowed: {allowed}")
@@ -261,7 +261,7 @@ class Facts:
 
     def dictionaries(self, found: pa.Schema) -> list[str]:
         """Columns that are read as dictionaries: categories kept as plain text."""
-        return [name for name in self.schema.categorical if name in found.names and _is_text(found.field(name).type)]
+        return [name for name in self.schema.categorical if name in found.names and is_text(found.field(name).type)]
 
     def table(self, batch: pa.RecordBatch) -> tuple[Features, list[tuple[int, FactFault]]]:
         """The rows that can be read, in their order, and the first fault of each that cannot, with its row from 0."""
@@ -274,7 +274,7 @@ class Facts:
         checks.append(_Check(_flags(blank), MISSING, self._id))
         encoded = [self._number(batch, name, checks) for name in self.schema.numeric]
         encoded += [self._category(batch, name, checks) for name in self.schema.categorical]
-        charge = _numbers(batch.column(self._charge))
+        charge = numbers(batch.column(self._charge))
         missing = np.isnan(charge)
         checks.append(_Check(missing, MISSING, self._charge))
         with np.errstate(invalid="ignore"):
@@ -289,7 +289,7 @@ class Facts:
         return Features(tuple(ids.to_pylist()), charge, values), faults
 
     def _number(self, batch: pa.RecordBatch, name: str, checks: list[_Check]) -> Float64[np.ndarray, " rows"]:
-        values = _numbers(batch.column(name))
+        values = numbers(batch.column(name))
         missing = np.isnan(values)
         if name not in self.schema.nullable:
             checks.append(_Check(missing, MISSING, name))
@@ -310,7 +310,7 @@ class Facts:
             codes, missing = pc.index_in(texts, value_set=known), _missing(texts, allowed)
         if name not in self.schema.nullable:
             checks.append(_Check(_flags(missing), MISSING, name))
-        return np.where(_flags(pc.is_null(codes)), OTHER, _numbers(codes))
+        return np.where(_flags(pc.is_null(codes)), OTHER, numbers(codes))
 
     def _first_faults(self, batch: pa.RecordBatch, checks: list[_Check]) -> list[tuple[int, FactFault]]:
         first: dict[int, _Check] = {}
@@ -361,13 +361,6 @@ def _said(batch: pa.RecordBatch, name: str, row: int) -> object:
     return "" if value is None else value
 
 
-def _numbers(column: pa.Array) -> Float64[np.ndarray, " rows"]:
-    """Values as float64, missing as NaN."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
-
-
 def _texts(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -376,11 +369,3 @@ def _texts(column: pa.Array) -> pa.Array:
 
 def _flags(column: pa.Array) -> Bool[np.ndarray, " rows"]:
     return np.asarray(column.to_numpy(zero_copy_only=False), bool)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))

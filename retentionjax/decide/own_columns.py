@@ -127,7 +127,7 @@ class OwnColumns:
             if fact == self._id:
                 made: Any = batch.column(columns[0])
             elif fact == self._charge:
-                parts = [_numbers(batch.column(column)) for column in columns]
+                parts = [numbers(batch.column(column)) for column in columns]
                 unreadable += [Unreadable(c, np.isnan(v), "is missing", "a number") for c, v in _pairs(columns, parts)]
                 made = pa.array(self._per_30_days(np.sum(parts, axis=0) if parts else np.zeros(batch.num_rows)))
             else:
@@ -157,10 +157,9 @@ class OwnColumns:
         if column == self._customers.id or pa.types.is_null(inner):
             return None
         if column == self.snapshot or column in self._customers.dates:
-            text = pa.types.is_string(inner) or pa.types.is_large_string(inner)
-            return None if text or pa.types.is_date(inner) or pa.types.is_timestamp(inner) else "dates"
-        number = pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_decimal(inner)
-        return None if number else "numbers"
+            is_date = is_text(inner) or pa.types.is_date(inner) or pa.types.is_timestamp(inner)
+            return None if is_date else "dates"
+        return None if is_number(inner) else "numbers"
 
 
 def _pairs(columns: Sequence[str], parts: list[Any]) -> list[tuple[str, Any]]:
@@ -183,5 +182,18 @@ def _date(value: object) -> np.datetime64 | None:
     return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment, "s")
 
 
-def _numbers(column: pa.Array) -> Float64[np.ndarray, " rows"]:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds numbers."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def numbers(column: pa.Array) -> Float64[np.ndarray, " rows"]:
+    """Values as float64, missing as NaN."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)

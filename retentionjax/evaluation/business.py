@@ -38,6 +38,15 @@ def metrics(episodes: Episodes, never: Episodes, monthly_charge: npt.ArrayLike, 
     }
 
 
+def compared(
+    episodes: Mapping[str, Episodes], monthly_charge: npt.ArrayLike, bootstrap: Bootstrap
+) -> tuple[dict[str, Metrics], dict[str, IntervalEstimate]]:
+    """Every policy's `metrics`, and by how much "ppo" is worth more than each other; "never" must be among them."""
+    never, ours = episodes["never"], episodes["ppo"]
+    found = {name: metrics(each, never, monthly_charge, bootstrap) for name, each in episodes.items()}
+    return found, {name: bootstrap.mean(paired(ours, each)) for name, each in episodes.items() if name != "ppo"}
+
+
 def paired(one: Episodes, other: Episodes) -> npt.NDArray[np.float64]:
     """Value of `one` less that of `other`, episode by episode under common random numbers, in $."""
     return np.asarray(one.value, np.float64) - np.asarray(other.value, np.float64)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     from retentionjax.evaluation.rollout import Policy, PolicyInput
 
 _AT_ONCE = 1024  # customers scored at once
-_RULES = {"threshold": (0.0, 1.0), "greedy": (0.0, 50.0), "greedy_fatigue": (0.0, 50.0)}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -127,19 +126,13 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     played["never"] = play(env, params, baselines.never(), key, replicates=replicates)
     target = float(played["ppo"].spend.mean())
     for rule in (baselines.threshold(), baselines.greedy(), baselines.greedy_fatigue()):
-        low, high = _RULES[rule.name]
+        low, high = baselines.RANGES[rule.name]
         tuned = spend_exactly(
             rule, env, params, target, low=low, high=high, key=key, replicates=min(4, replicates), steps=12
         )
         played[rule.name] = play(env, params, tuned, key, replicates=replicates)
     bootstrap = Bootstrap(len(features.customer_id), seed=seed)
-    metrics = {
-        name: business.metrics(each, played["never"], features.monthly_charge, bootstrap)
-        for name, each in played.items()
-    }
-    paired = {
-        name: bootstrap.mean(business.paired(played["ppo"], each)) for name, each in played.items() if name != "ppo"
-    }
+    metrics, paired = business.compared(played, features.monthly_charge, bootstrap)
     footer = _attained(bundle, params, ours, target, optimum_customers, seed) if optimum_customers else ""
     table.show(
         metrics,

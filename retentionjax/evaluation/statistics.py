@@ -23,6 +23,10 @@ class IntervalEstimate(NamedTuple):
         """The three as a summary holds them: `<key>`, `<key>_low`, `<key>_high`."""
         return {key: self.mean, f"{key}_low": self.low, f"{key}_high": self.high}
 
+    def to_dict(self) -> dict[str, float | None]:
+        """The three by name as JSON holds them: what is undefined as null."""
+        return {name: float(value) if np.isfinite(value) else None for name, value in self._asdict().items()}
+
 
 class Bootstrap:
     """Resampling weights of N customers, drawn once, so that every statistic meets the same resamples.

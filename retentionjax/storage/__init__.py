@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 from etils import epath
 
-from retentionjax.errors import ConflictError, DataError, RetentionJaxError
+from retentionjax.errors import ConfigError, ConflictError, DataError, RetentionJaxError
 from retentionjax.storage import bucket
 
 
@@ -39,6 +39,17 @@ def as_path(path: str | os.PathLike[str]) -> epath.Path:
         bucket.check(os.fspath(path))
         bucket.prepare()
     return epath.Path(path).expanduser()
+
+
+def cache_folder(name: str) -> epath.Path:
+    """Where what was fetched or copied is kept: folder `name` of RETENTIONJAX_CACHE, or of the user's cache.
+
+    Raises ConfigError when it is in a bucket: a download is resumed by appending, which only a disk can.
+    """
+    named = os.environ.get("RETENTIONJAX_CACHE")
+    if named and is_cloud(named):
+        raise ConfigError(f"RETENTIONJAX_CACHE={named}: the cache must be a folder on a disk")
+    return as_path(named or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/retentionjax") / name
 
 
 def is_cloud(path: str | os.PathLike[str]) -> bool:

@@ -28,6 +28,7 @@ from serving.security.gate import LONGEST_KEY
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+_LISTED = 20  # campaigns
 
 
 def page(template: str, *, status: int = 200, currency: str = "USD", **values: Any) -> Response[str]:
@@ -171,6 +172,13 @@ async def _surroundings(request: Http) -> Mapping[str, Any]:
             "bundle": active.id,
         }
     return surroundings
+
+
+def campaign_names(ledger: Any) -> list[str]:
+    """The campaigns that a page lists, the latest first."""
+    with ledger.read() as view:
+        names: list[str] = view.campaign_ids(_LISTED)
+    return names
 
 
 def _mode(ledger: Any) -> str:

@@ -8,13 +8,12 @@ from typing import Any
 from litestar import Response, get
 
 from retentionjax.company.money import money
-from serving.console.frame import STATIC, Http, full_page, page, signed_in
+from serving.console.frame import STATIC, Http, campaign_names, full_page, page, signed_in
 from serving.domain.campaigns import lift_now
 from serving.lift.answer import IntervalOut, LiftOut, WeekOut
 
 WIDTH, HEIGHT = 1040, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 24, 14, 34
-_LISTED = 20  # campaigns
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class LiftChart:
 async def show_effect(request: Http) -> Response[str]:
     """One campaign, `?id=`, or the latest."""
     state = request.app.state
-    names = await asyncio.to_thread(_names, state.ledger)
+    names = await asyncio.to_thread(campaign_names, state.ledger)
     name = request.query_params.get("id", names[0] if names else None)
     found = await asyncio.to_thread(lift_now, state, name) if name else None
     currency = state.engine.lineup.active.served.bundle.company.currency
@@ -121,9 +120,3 @@ def draw(
 
 def _points(places: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{left},{top}" for left, top in places)
-
-
-def _names(ledger: Any) -> list[str]:
-    with ledger.read() as view:
-        names: list[str] = view.campaign_ids(_LISTED)
-    return names

@@ -11,7 +11,7 @@ from litestar.response import Redirect
 
 from retentionjax.company.money import money
 from retentionjax.shield.brief import CHANNELS
-from serving.console.frame import Http, currency_of, full_page, read_form, signed_in
+from serving.console.frame import Http, campaign_names, currency_of, full_page, read_form, signed_in
 from serving.domain.bundles import ActivateIn, activate, describe
 from serving.domain.campaigns import CampaignIn, CampaignOut, campaign_now, save_campaign
 from serving.express import decode
@@ -77,7 +77,6 @@ def draw(campaign: CampaignOut, currency: str) -> PaceChart:
     )
 
 
-_LISTED = 20  # campaigns
 _LISTED_CHANGES = 100
 _MODES = (
     ("policy", "Policy", "The bundle's policy decides, within every limit."),
@@ -92,7 +91,7 @@ async def show_campaign(request: Http) -> Response[Any]:
     state = request.app.state
     if not request.auth.may_report:
         return Redirect("/console/decide", status_code=303)
-    names = await asyncio.to_thread(_names, state.ledger)
+    names = await asyncio.to_thread(campaign_names, state.ledger)
     name = request.query_params.get("id", names[0] if names else None)
     campaign = await asyncio.to_thread(campaign_now, state, name) if name else None
     chart = draw(campaign, currency_of(request)) if campaign else None
@@ -171,12 +170,6 @@ async def record_consent(request: Http) -> Response[Any]:
 def _grant(ledger: Any, customer: str, channel: str, source: str) -> None:
     with ledger.transaction() as tx:
         tx.set_consent(customer, channel, "granted", source=source)
-
-
-def _names(ledger: Any) -> list[str]:
-    with ledger.read() as view:
-        names: list[str] = view.campaign_ids(_LISTED)
-        return names
 
 
 def _set_switch(ledger: Any, mode: KillSwitch, who: str) -> None:

@@ -145,7 +145,9 @@ class MonitorVerdict:
             plain[name]["is_alarm"] = any(alarm.startswith(f"{name}:") for alarm in self.alarms)
         for made, promise in zip(plain["promises"], self.promises, strict=True):
             made["is_alarm"] = promise.is_broken
-        plain["value"] |= {name: _estimate(getattr(self.value, name)) for name in ("logged", "policy")}
+        for name in ("logged", "policy"):
+            estimate: IntervalEstimate | None = getattr(self.value, name)
+            plain["value"][name] = None if estimate is None else estimate.to_dict()
         return plain
 
 
@@ -229,10 +231,6 @@ def _alarms(churn: Comparison, acceptance: Comparison, appeal: AppealComparison,
             )
     if appeal.differs(limits.tolerance):
         yield f"appeal: offers add {appeal.factor:.2f} [{appeal.low:.2f}, {appeal.high:.2f}] times what is believed"
-
-
-def _estimate(estimate: IntervalEstimate | None) -> dict[str, float] | None:
-    return None if estimate is None else _finite(estimate._asdict())
 
 
 def _finite(value: Any) -> Any:

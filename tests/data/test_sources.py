@@ -13,7 +13,7 @@ from https_server import Page, Site
 from retentionjax.data import sources
 from retentionjax.data.download import Download
 from retentionjax.data.sources import PublicDataSet, UnavailableError
-from retentionjax.errors import DataError
+from retentionjax.errors import ConfigError, DataError
 
 TABLE = b"a,b\n1,2\n"
 
@@ -155,7 +155,7 @@ def test_an_unknown_set_is_an_error_that_names_the_known_ones() -> None:
 
 def test_a_cache_in_a_bucket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETENTIONJAX_CACHE", "gs://bucket/cache")
-    with pytest.raises(DataError, match="must be a folder on a disk"):
+    with pytest.raises(ConfigError, match="must be a folder on a disk"):
         sources.cache_folder()
 
 

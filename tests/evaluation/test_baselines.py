@@ -8,7 +8,7 @@ import pytest
 from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv, new_customer
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation import baselines, thompson, uplift
+from retentionjax.evaluation import baselines, uplift
 from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each, play
 from retentionjax.evaluation.statistics import Bootstrap
 from retentionjax.evaluation.tuning import spend_exactly
@@ -76,7 +76,7 @@ def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
 
 
 def test_the_bandit_counts_its_contacts_and_finds_the_acceptance_rates(env, cohort):
-    bandit = thompson.learn(env, cohort, KEY, rounds=15, churn_probability=0.2)
+    bandit = baselines.learn_thompson(env, cohort, KEY, rounds=15, churn_probability=0.2)
     counts = np.asarray(bandit.parameters.counts)
     assert counts.sum() > 8 + 500
     assert (counts >= 1).all()

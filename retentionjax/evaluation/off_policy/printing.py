@@ -37,18 +37,14 @@ def show(report: OffPolicyReport, *, title: str, unit: str) -> None:
 def to_dict(report: OffPolicyReport) -> dict[str, object]:
     """The report as JSON holds it: an interval that is undefined and a threshold of ∞ as null."""
     return {
-        "logging": _numbers(report.logging),
-        "estimates": {name: _numbers(each) for name, each in report.estimates.items()},
-        "gains": {name: _numbers(each) for name, each in report.gains.items()},
-        "bounds": {name: _numbers(each) for name, each in report.bounds.items()},
+        "logging": report.logging.to_dict(),
+        "estimates": {name: each.to_dict() for name, each in report.estimates.items()},
+        "gains": {name: each.to_dict() for name, each in report.gains.items()},
+        "bounds": {name: each.to_dict() for name, each in report.bounds.items()},
         "chosen": {name: _finite(value) for name, value in report.chosen.items()},
         "overlap": {name: _finite(value) for name, value in asdict(report.overlap).items()},
         "left_out": report.left_out,
     }
-
-
-def _numbers(estimate: IntervalEstimate) -> dict[str, float | None]:
-    return {name: _finite(value) for name, value in estimate._asdict().items()}
 
 
 def _finite(value: float) -> float | None:

@@ -3,10 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+import simulated_logs
 from holdout_ledgers import DAYS, PILOT, begin, ended, lives, report
 from ledger_rows import CONTACT_COST, OFFER_COST, OFFERS, FrozenClock, campaign, decision, record
 
@@ -15,7 +18,8 @@ from retentionjax.evaluation.report import lifting
 from retentionjax.evaluation.report.content import FigureTable, Notice, Pictures
 from serving import lift_command
 from serving.ledger import Ledger
-from serving.ledger.types import MICROS, Outcome
+from serving.ledger.records import MadeContact
+from serving.ledger.types import DAY, MICROS, Outcome
 from serving.lift import measuring
 from serving.lift.answer import LiftOut, look, sentences
 
@@ -196,3 +200,29 @@ def test_the_command_answers_first_and_writes_json_and_a_page(
     assert kept is not None
     assert figures.rows[1][1].startswith(f"{100 * kept.mean:.2f} [")
     assert isinstance(pictures, Pictures)
+
+
+def test_departures_believed_are_those_of_the_environment() -> None:
+    """Departures of 40,000 simulated customers, offered 20 % off or not."""
+    days = 30
+    params = simulated_logs.company(40_000, seed=3)
+    log = simulated_logs.simulate(params, {"none": 0.5, "twenty": 0.5}, days=days, every=1000, seed=5)
+    offered, gone = log.arm >= 0, log.left_day >= 0
+    measured = gone[offered].mean() - gone[~offered].mean()
+    error = np.sqrt(sum(gone[side].var() / side.sum() for side in (offered, ~offered)))
+    names = [str(number) for number in range(len(gone))]
+    left = np.where(gone, (log.left_day + 0.5) * DAY, np.inf)
+    contacts = tuple(
+        MadeContact(names[row], "twenty", 0.0, 0.0 if log.accepted[row] else None, 0, 0, 30, log.churn_probability[row])
+        for row in np.flatnonzero(offered)
+    )
+    study: Any = SimpleNamespace(
+        rows=tuple(SimpleNamespace(customer_id=name, churned_at=at) for name, at in zip(names, left, strict=True)),
+        customers=SimpleNamespace(held=~offered, known=lambda _: np.ones((len(gone), 1), bool)),
+        contacts=contacts,
+        known_until=days * DAY,
+        known_days=days,
+    )
+    believed = measuring.believed_departures(study, params, dict.fromkeys(simulated_logs.OFFERS))
+    assert list(believed) == ["hazard_multiplier.twenty"]
+    assert abs(believed["hazard_multiplier.twenty"] - measured) < 3 * error < 0.3 * abs(measured)
