@@ -24,7 +24,7 @@ from experiments.bundle import BundleConfig
 from experiments.policy import BUDGET, PolicyConfig, campaign_settings, set_spend
 from experiments.world import played
 from retentionjax import storage
-from retentionjax.effects import Log, belief, draws_to_params, estimate, simulation
+from retentionjax.effects import belief, draws_to_params, estimate, simulation
 from retentionjax.effects.posterior import TRUSTED
 from retentionjax.effects.simulation import DESIGN, OFFERS, PRIOR, SHAPES, told, true_effects
 from retentionjax.env import EnvParams, RetentionEnv, constraints, worlds
@@ -100,8 +100,9 @@ def company(shape: str, number: int, assignments: Sequence[int], trainer: "Train
         found.append(HiddenCompany(shape, number, 0, *gained(policy, world, world), 1.0, ships=True))
     for size in assignments:
         shown = people(round(size / PER_CUSTOMER), seed + 2)
-        log = simulation.simulate(told(effects, shown), DESIGN, days=DAYS, every=EVERY, seed=seed)
-        posterior = estimate(scored(log, shown), PRIOR, people(1, 0), seed=number)
+        truth = told(effects, shown)
+        log = simulation.simulate(truth, DESIGN, days=DAYS, every=EVERY, scores=shown.population, seed=seed)
+        posterior = estimate(log, PRIOR, people(1, 0), seed=number)
 
         def believing(params: EnvParams, draws: Mapping[str, Any] = posterior.draws) -> EnvParams:
             return worlds.believing(params, draws_to_params(draws, list(OFFERS), params))
@@ -122,14 +123,6 @@ def people(customers: int, seed: int) -> EnvParams:
     """Customers, and the demo's offers with effects at the prior's medians."""
     medians = {name: each.median for name, each in PRIOR.items()}
     return belief.believed(medians, list(OFFERS), simulation.company(customers, seed))
-
-
-def scored(log: Log, shown: EnvParams) -> Log:
-    """The log with the scores that the company's models gave, not those that would have been right."""
-    churn, accept = (
-        np.asarray(getattr(shown.population, name)) for name in ("churn_probability", "accept_probability")
-    )
-    return dataclasses.replace(log, churn_probability=churn, accept_probability=accept)
 
 
 class Trainer:

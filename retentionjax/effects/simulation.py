@@ -14,7 +14,7 @@ from retentionjax.effects import belief
 from retentionjax.effects.log import Log
 from retentionjax.env import actions, dynamics, population
 from retentionjax.env.retention import RetentionEnv, new_customer
-from retentionjax.env.types import NO_OFFER, EnvParams
+from retentionjax.env.types import NO_OFFER, EnvParams, Population
 
 OFFERS = {"hello": Offer(), "five": Offer(discount=0.05), "ten": Offer(discount=0.1), "twenty": Offer(discount=0.2)}
 """The demo's, by name."""
@@ -68,12 +68,14 @@ def simulate(
     offers: Sequence[str] = tuple(OFFERS),
     days: int = 90,
     every: int = 10,
+    scores: Population | None = None,
     seed: int = 0,
 ) -> Log:
     """A log in which each customer who is still there is assigned anew every so many days.
 
     `params` are the truth, with the customers as its population; `design` gives the arms' propensities by name, `none`
-    among them.
+    among them. `scores` are what the company's models say of these customers; the truth where None. Logs of one `seed`
+    share their luck, whatever the effects: such companies are not independent of each other.
     """
     random = np.random.default_rng([seed, 1])  # other luck than that which made the customers
     size = params.population.size
@@ -85,11 +87,12 @@ def simulate(
     day, customer = np.nonzero((drawn >= 0) & seen["there"])
     code = drawn[day, customer]
     share = {0 if name == NONE else 1 + list(offers).index(name): each for name, each in design.items()}
+    scores = params.population if scores is None else scores
     return Log(
         offers=tuple(offers),
-        monthly_charge=np.asarray(params.population.monthly_charge),
-        churn_probability=np.asarray(params.population.churn_probability),
-        accept_probability=np.asarray(params.population.accept_probability),
+        monthly_charge=np.asarray(scores.monthly_charge),
+        churn_probability=np.asarray(scores.churn_probability),
+        accept_probability=np.asarray(scores.accept_probability),
         followed_days=np.full(size, days),
         left_day=np.where(seen["left"].any(axis=0), seen["left"].argmax(axis=0), -1),
         customer=customer,
