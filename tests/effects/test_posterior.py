@@ -143,6 +143,29 @@ def test_a_rule_that_no_mean_shows_is_found_by_trees(log: Log) -> None:
     assert honest.auc < 0.5 + 3 * honest.error
 
 
+def test_the_auc_of_honest_arms_varies_as_its_standard_error_says() -> None:
+    away = []
+    for seed in range(80):
+        random = np.random.default_rng(seed)
+        customer, day = np.repeat(np.arange(400), 6), np.tile(np.arange(0, 60, 10), 400)
+        honest = Log(
+            offers=("hello",),
+            monthly_charge=random.uniform(20, 110, 400),
+            churn_probability=random.beta(1.2, 3.2, 400),
+            accept_probability=random.beta(2, 16, 400),
+            followed_days=np.full(400, 60),
+            left_day=np.full(400, -1),
+            customer=customer,
+            day=day,
+            arm=random.integers(NO_OFFER, 1, len(day)),
+            accepted=np.zeros(len(day), bool),
+            propensity=np.full(len(day), 0.5),
+        )
+        told = predictability(honest)
+        away.append((told.auc - 0.5) / told.error)
+    assert 0.75 < np.std(away) < 1.2  # 80 of them tell a standard deviation to 0.08
+
+
 def test_a_design_that_follows_facts_with_stated_probabilities_is_no_rule(log: Log) -> None:
     dear = log.monthly_charge[log.customer] > 60
     kept = (log.arm != 3) | ~dear | (np.random.default_rng(1).random(len(dear)) < 0.4)
