@@ -134,7 +134,7 @@ def test_the_demos_company_gives_the_very_tables_of_the_public_sets(real_data: P
 
 
 def test_the_readmes_files_are_read(tmp_path: Path) -> None:
-    text = (Path(data.__file__).parent / "README.md").read_text()
+    text = (Path(loading.__file__).parent / "README.md").read_text()
     blocks = [block for block in text.split("\n\n") if block.startswith("    ")]
     for name, block in zip(("acme.yaml", "customers.csv", "contacts.csv"), blocks[1:4], strict=True):
         (tmp_path / name).write_text("\n".join(line[4:] for line in block.splitlines()) + "\n")
