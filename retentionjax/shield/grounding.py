@@ -153,9 +153,17 @@ class Grounding:
         for match in self._read.times.finditer(self._around["harmless"].sub(_blank, text)):
             day = self._read.weekday(match.group())
             repeats_date = dated and ends is not None and day == ends.weekday()
-            if not repeats_date and not self._in_facts(match.group()):
+            if not repeats_date and not self._in_facts(match.group()) and self._is_term(match):
                 yield self._found("offer.date", match, "a time that was not given")
         return text
+
+    def _is_term(self, match: re.Match[str]) -> bool:
+        """Whether a time is said of the offer, of taking it, or as what something runs to or begins on."""
+        before, after = _before(match.string, match.start()), _after(match.string, match.end())
+        if self._around["deadline"].search(before + match.group()):
+            return True
+        said = before + after
+        return not self._offer.is_none and bool(self._around["taken"].search(said) or not self._stands_alone(before, after))
 
     def _is_end(self, match: re.Match[str], ends: dt.date | None) -> bool:
         if ends is None:
@@ -222,7 +230,7 @@ class Grounding:
     def _duration_problem(self, told: Length, before: str, after: str) -> str:
         """What is wrong with a duration that is no tenure; empty if nothing."""
         if self._offer.is_none:
-            return "no such duration was given"
+            return "" if told.unit == "some" else "no such duration was given"
         own = {Length(float(self._offer.days), "days"), *self._read.lengths(self._say)}
         if told in own and not self._around["loose"].search(before) and not self._around["extends_after"].search(after):
             return ""

@@ -58,6 +58,10 @@ class Contexts:
     """A length without a number: `your next bill`."""
     bound: str
     """Where such a length is the offer's."""
+    deadline: str
+    """A time that something runs to, begins on or must be done by, up to its end: `by Friday`."""
+    taken: str
+    """Words of taking an offer: a time beside them is the offer's."""
     starts: str
     """A date that something begins on."""
     takes: str

@@ -160,7 +160,7 @@ _NO_BILL = rf"your next bill (?:is|will be) (?:zero|{_ON_US})"
 _FREE = (
     rf"(?:an?|one|1) (?:whole |full )?{{0}}(?: of [a-z·]+(?: [a-z·]+)?)?,? {_ON_US}"
     rf"|(?:an?|one|1|your|your next|your first) (?:whole |full )?free {{0}}(?: of service)?"
-    rf"|(?:your (?:next |coming )?|the next |this ){{0}}(?: (?:of|with) [a-z·]+)?,?"
+    rf"|(?:your (?:next |first |coming )?|the next |this ){{0}}(?: (?:of|with) [a-z·]+)?,?"
     rf"(?: (?:is|will be|can be|could be))? {_ON_US}"
     r"|(?:pay(?:ing)? nothing|no (?:charge|bill|cost|payment)) for"
     r" (?:an?|one|1|the next|your next) (?:whole |full )?{0}"
@@ -201,6 +201,7 @@ _FORMS: Mapping[Language, _Forms] = MappingProxyType(
             same=(
                 (r"(?:an?|one|1) (?:free )?(day|week|month)(?: free| for free| on us)?", _FREE),
                 (r"(?:an?|one|1) (?:free )?month(?: free| for free| on us)?", _NO_BILL),
+                (r"(?:an?|one|1) free ([a-z]+(?: [a-z]+){0,2})", _FREE),
                 (r"(?:twice|double|2x) (?:the |your )?(\w+)", _TWICE),
                 (r"(?:twice|double|2x) (?:the |your )?speed", "twice as fast"),
             ),

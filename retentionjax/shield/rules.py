@@ -92,6 +92,8 @@ class PhraseRule:
     """Regular expressions, matched at word boundaries."""
     harmless: tuple[str, ...] = ()
     """Patterns of wordings within which nothing counts: `rates may apply`."""
+    only_with: tuple[str, ...] = ()
+    """Patterns of which the same sentence must hold one for anything to count: `dinner` is promised, or eaten."""
     channels: tuple[Channel, ...] = CHANNELS
     tones: tuple[Tone, ...] = TONES
     unless_offered: tuple[Kind, ...] = ()
@@ -105,9 +107,14 @@ class PhraseRule:
         return re.compile(rf"(?<!\w)(?:{'|'.join(self.patterns)})(?!\w)") if self.patterns else None
 
     @functools.cached_property
-    def harmless_regex(self) -> re.Pattern[str] | None:
-        """All harmless patterns as one."""
-        return re.compile(rf"(?<!\w)(?:{'|'.join(self.harmless)})(?!\w)") if self.harmless else None
+    def harmless_regexes(self) -> tuple[re.Pattern[str], ...]:
+        """The harmless patterns, each for itself: where they overlap, none may hide what another allows."""
+        return tuple(re.compile(rf"(?<!\w)(?:{each})(?!\w)") for each in self.harmless)
+
+    @functools.cached_property
+    def only_with_regex(self) -> re.Pattern[str] | None:
+        """All patterns of `only_with` as one."""
+        return re.compile(rf"(?<!\w)(?:{'|'.join(self.only_with)})(?!\w)") if self.only_with else None
 
     def applies(self, brief: Brief) -> bool:
         """Whether messages for `brief` must keep it."""
@@ -176,6 +183,8 @@ class Phrasing:
     words: Words
     segments: int = 0
     """Most segments of a short message; 0: as its channel says."""
+    titles: tuple[str, ...] = ()
+    """Patterns behind which a capital begins the name of a work or of a button."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for an id given twice, a broken pattern and a rule without wordings."""
@@ -183,12 +192,13 @@ class Phrasing:
         for rule in self.phrases:
             if ids.count(rule.id) > 1 or rule.id in CHECKS:
                 raise ConfigError(f"phrases: the id {rule.id!r} is given twice")
-            _compiled((*rule.patterns, *rule.harmless), f"phrases[{rule.id}]")
+            _compiled((*rule.patterns, *rule.harmless, *rule.only_with), f"phrases[{rule.id}]")
             if wordless := [words for words in rule.words if not WORD.search(fold(words))]:
                 raise ConfigError(f"phrases[{rule.id}]: {wordless[0]!r} holds no word")
             if not (rule.patterns or rule.words):
                 raise ConfigError(f"phrases[{rule.id}] is empty; at least one of words and patterns is wanted")
         _compiled(self.purposes.patterns, "purposes")
+        _compiled(self.titles, "titles")
         for name in ("opt_out", "other_opt_out", "accept"):
             for channel in CHANNELS:
                 _compiled(getattr(getattr(self, name), channel), f"{name}.{channel}")
@@ -197,6 +207,13 @@ class Phrasing:
     def suspect(self) -> re.Pattern[str]:
         """Any pattern of any rule: most messages hold none, and one search is quicker than one a rule."""
         return re.compile(rf"(?<!\w)(?:{'|'.join(each for rule in self.phrases for each in rule.patterns)})(?!\w)")
+
+    @functools.cached_property
+    def title_regex(self) -> re.Pattern[str] | None:
+        """What ends before a name that is a title's, with the title's own words so far."""
+        if not self.titles:
+            return None
+        return re.compile(rf"(?<!\w)(?i:{'|'.join(self.titles)}) [\"']?(?:[A-Z][\w'&-]* (?:(?:of|the|and|in|to) )*)*$")
 
     @functools.cached_property
     def index(self) -> Mapping[str, tuple[tuple[PhraseRule, tuple[str, ...]], ...]]:

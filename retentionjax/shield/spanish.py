@@ -118,6 +118,11 @@ SPANISH = Lexicon(
             r"|(?:meses|semanas|anos|dias))(?!\w)"
         ),
         bound=r"(?:descuento|%|por|durante|en)(?: [a-z'·]+){0,3} ?$",
+        deadline=(
+            r"(?<!\w)(?:antes|hasta|para|termina|acaba|vence|caduca|valid[oa]|solo|desde|a partir|empieza|ultimo)"
+            r"(?: de| del| el| la| este| esta| al| dia| fin)* [\w':.]+(?: [\w']+)?$|fin de [\w ]+$"
+        ),
+        taken=r"(?<!\w)(?:acept\w+|respond\w+|reclam\w+|canje\w+|aprovech\w+|oferta|descuento|suyo|tuyo|si)(?!\w)",
         starts=r"(?:empieza|comienza|desde|a partir|despues|tras)(?: el| del| de)? ?$",
         takes=r"(?<!\w)(?:tarda|tardara|lleva|basta|bastan)(?: solo| apenas| menos de)* ?$",
         harmless=r"(?<!\w)(?:24/7|24 ?x ?7|24 horas|[345]g|wi-?fi [4-7])(?!\w)",

@@ -34,6 +34,7 @@ _CAPITAL = re.compile(
 _CLAUSE = re.compile(
     r"[!?;:\n]|[.,](?!\d)|\s-\s|(?<!\w)(?:and|but|then|or|so|plus|while|y|e|pero|luego|entonces|mientras)(?!\w)"
 )
+_STOP = re.compile(r"[!?\n]|\.(?!\w)")
 _BETWEEN = re.compile(r"[\s'\"-]{1,3}")
 """What may stand between the words of a phrase."""
 
@@ -85,11 +86,21 @@ def _listed(text: str, words: list[Word], phrasing: Phrasing) -> Iterator[Hit]:
 
 
 def _excused(rule: PhraseRule, reading: Reading, start: int, end: int, brief: Brief) -> bool:
-    """Whether the place is in a harmless wording, or in a clause that states the offer and may hold it."""
-    harmless = rule.harmless_regex
-    if harmless and any(match.start() <= start and end <= match.end() for match in harmless.finditer(reading.plain)):
+    """Whether the place is in a harmless wording or sentence, or in a clause that states the offer and may hold it."""
+    needed = rule.only_with_regex
+    if needed and not needed.search(reading.plain, *sentence(reading.plain, start, end)):
+        return True
+    harmless = (match for regex in rule.harmless_regexes for match in regex.finditer(reading.plain))
+    if any(match.start() <= start and end <= match.end() for match in harmless):
         return True
     return rule.apart_from_offer and not brief.offer.is_none and _states_offer(reading, start, end, brief)
+
+
+def sentence(text: str, start: int, end: int) -> tuple[int, int]:
+    """Where the sentence around a place of a text begins and ends."""
+    first = max((match.end() for match in _STOP.finditer(text, 0, start)), default=0)
+    following = _STOP.search(text, end)
+    return first, following.start() if following else len(text)
 
 
 def _states_offer(reading: Reading, start: int, end: int, brief: Brief) -> bool:
@@ -128,9 +139,12 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
                 yield Finding("name.wrong", *match.span(1), _wrong_name(brief, match[1]))
     common = (own, known["openers"], known["acronyms"], known["approved"], _dated(brief.language))
     seen |= {match.start(1) for match in KEYWORD.finditer(text)}
+    title = phrasing.title_regex
     for match in _CAPITAL.finditer(text):
         span = match.span(match.lastindex or 0)
         name = text[slice(*span)]
+        if title and title.search(text, 0, span[0]):
+            continue
         if span[0] not in seen and not all(any(word in some for some in common) for word in words_of(name)):
             seen.add(span[0])
             yield Finding("name.wrong", *span, f"a name that nobody gave: {name!r}")
@@ -146,7 +160,7 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
 def _dated(language: Language) -> frozenset[str]:
     """Words that are written with a capital: months and days, and currencies."""
     lexicon = LEXICONS[language]
-    days = {*lexicon.months, *lexicon.weekdays}
+    days = {*lexicon.months, *lexicon.weekdays, *(f"{day}s" for day in lexicon.weekdays)}
     return frozenset(days | {name[:3] for name in days} | {code.lower() for code in CURRENCIES})
 
 
