@@ -163,7 +163,7 @@ class Grounding:
         if self._around["deadline"].search(before + match.group()):
             return True
         said = before + after
-        return not self._offer.is_none and bool(self._around["taken"].search(said) or not self._stands_alone(before, after))
+        return bool(self._around["taken"].search(said)) or not self._stands_alone(before, after)
 
     def _is_end(self, match: re.Match[str], ends: dt.date | None) -> bool:
         if ends is None:

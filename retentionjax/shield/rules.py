@@ -98,6 +98,8 @@ class PhraseRule:
     tones: tuple[Tone, ...] = TONES
     unless_offered: tuple[Kind, ...] = ()
     """Kinds of offer (discount, amount, words) under which the wordings are no fault."""
+    of_offers: bool = False
+    """Whether it only binds a message that makes an offer."""
     apart_from_offer: bool = False
     """Whether a clause that states the offer may hold the wordings."""
 
@@ -122,6 +124,7 @@ class PhraseRule:
             brief.channel in self.channels
             and brief.tone in self.tones
             and brief.offer.kinds.isdisjoint(self.unless_offered)
+            and not (self.of_offers and brief.offer.is_none)
         )
 
 

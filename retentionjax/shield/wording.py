@@ -138,14 +138,14 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
                 seen.add(match.start(1))
                 yield Finding("name.wrong", *match.span(1), _wrong_name(brief, match[1]))
     common = (own, known["openers"], known["acronyms"], known["approved"], _dated(brief.language))
-    seen |= {match.start(1) for match in KEYWORD.finditer(text)}
+    seen |= {match.start(1) for match in KEYWORD.finditer(text)} | _signatures(text, brief)
     title = phrasing.title_regex
     for match in _CAPITAL.finditer(text):
         span = match.span(match.lastindex or 0)
         name = text[slice(*span)]
         if title and title.search(text, 0, span[0]):
             continue
-        if span[0] not in seen and not all(any(word in some for some in common) for word in words_of(name)):
+        if span[0] not in seen and not all(any(word in some for some in common) for word in words_of(name.removesuffix("'s"))):
             seen.add(span[0])
             yield Finding("name.wrong", *span, f"a name that nobody gave: {name!r}")
     for match in WORD.finditer(reading.folded):
@@ -154,6 +154,12 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
             start, end = reading.span(*match.span())
             if text[start].isupper() and start not in seen:
                 yield Finding("name.wrong", start, end, _wrong_name(brief, word))
+
+
+def _signatures(text: str, brief: Brief) -> set[int]:
+    """Where lines begin that somebody of the sender's signs: `Sam, product team at Northwind`."""
+    role = rf"[A-Z]\w+(?:, [a-z ]+)?(?:,| from| at| of)? {re.escape(brief.sender.name)}(?: team)?"
+    return {match.start() for match in re.finditer(rf"^{role}$", text, re.MULTILINE)}
 
 
 @functools.cache
