@@ -24,13 +24,12 @@ from retentionjax.decide.draws import uniform
 from retentionjax.decide.explain import Explanation, explain
 from retentionjax.decide.facts import as_frame
 from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample, stack
-from retentionjax.decide.variants import mask, phrasebook
+from retentionjax.decide.variants import phrasebook
 from retentionjax.env import actions
 from retentionjax.env.types import EnvParams
 from retentionjax.env.value import contact_value
 from retentionjax.errors import BundleError
 from retentionjax.shield import Brief, Rules, Violation
-from retentionjax.shield import phrasebook as phrasebooks
 
 
 @dataclass(frozen=True)
@@ -271,12 +270,8 @@ def compose(
 
 def _faults(text: str, brief: Brief, rules: Rules) -> tuple[Violation, ...]:
     """Why what a model wrote may not be sent unread; nothing where it may."""
-    verdict = shield.check(text, brief, rules, by="model")
-    unknown = phrasebook([brief], rules).unknown(mask(brief.unfill(text), brief))
-    if unknown is None:
-        return () if verdict.passed else verdict.violations
-    detail = f"words that no approved text holds in a row: {unknown!r}"
-    return (*verdict.violations, Violation(phrasebooks.RULE, "block", 0, len(text), detail))
+    verdict = shield.check(text, brief, rules, by="model", book=phrasebook([brief], rules))
+    return () if verdict.passed else verdict.violations
 
 
 def _composed(

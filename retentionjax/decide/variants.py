@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Brief, Channel, OfferTerms, Rules, Tone, Verdict, check, render
-from retentionjax.shield import phrasebook as phrasebooks
-from retentionjax.shield.brief import FACTS, NAME, SENDER
-from retentionjax.shield.phrasebook import Phrasebook
+from retentionjax.shield.brief import NAME, SENDER
+from retentionjax.shield.phrasebook import RULE, STAND_INS, Phrasebook, mask
 
 if TYPE_CHECKING:
     from retentionjax.company.messages import Messages  # whoever has one has loaded a company
@@ -30,7 +29,6 @@ TEMPLATE = "template"
 """Stands for the text of the shield's template, which is a variant of every kind and needs no approval."""
 ALIKE = 0.7
 """Share of common pairs of words above which a wording is a copy of another."""
-_STAND_INS: Mapping[str, str] = {fact: f"{{{fact}}}" for fact in FACTS}
 _ANY_STAND_IN = re.compile(r"\{([^{}]*)\}")
 
 
@@ -74,7 +72,7 @@ class Variant:
         """Raises ConfigError for a text that is empty or holds a stand-in nobody knows."""
         if not self.text.strip():
             raise ConfigError("text is empty; allowed: a message, with stand-ins such as {name}")
-        known = (NAME, SENDER, *_STAND_INS.values())
+        known = (NAME, SENDER, *STAND_INS.values())
         for found in _ANY_STAND_IN.finditer(self.text):
             if found[0] not in known:
                 raise ConfigError(f"text holds {found[0]!r}; allowed stand-ins: {', '.join(known)}")
@@ -87,19 +85,9 @@ class Variant:
     def fill(self, brief: Brief) -> str | None:
         """The text for one customer; None where she lacks what a stand-in stands for."""
         values = {SENDER: brief.sender.name, NAME: brief.name}
-        values |= {stand_in: brief.known.get(fact) for fact, stand_in in _STAND_INS.items()}
+        values |= {stand_in: brief.known.get(fact) for fact, stand_in in STAND_INS.items()}
         missing = [found[0] for found in _ANY_STAND_IN.finditer(self.text) if not values[found[0]]]
         return None if missing else _ANY_STAND_IN.sub(lambda found: values[found[0]] or "", self.text)
-
-
-def mask(text: str, brief: Brief) -> str:
-    """`text`, written for this brief with stand-ins for the names, with stand-ins for its facts as well.
-
-    The longest facts first, so that one that is a part of another does not break it.
-    """
-    for fact, value in sorted(brief.known.items(), key=lambda each: -len(each[1])):
-        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _STAND_INS[fact], text)
-    return text
 
 
 def examples(settings: "Messages", kind: Kind, offer: OfferTerms) -> tuple[Brief, ...]:
@@ -134,11 +122,13 @@ _EXAMPLES = {
 }
 
 
-def judge(variant: Variant, briefs: Sequence[Brief], rules: Rules) -> list[tuple[str, Verdict]]:
-    """The text as each of `briefs` fills it, and what the shield says of it, by its author; nothing of those that
-    cannot fill it."""
+def judge(
+    variant: Variant, briefs: Sequence[Brief], rules: Rules, book: Phrasebook | None = None
+) -> list[tuple[str, Verdict]]:
+    """The text as each of `briefs` fills it, and what the shield says of it, by its author and by what is approved;
+    nothing of those that cannot fill it."""
     texts = [(text, brief) for brief in briefs if (text := variant.fill(brief)) is not None]
-    return [(text, check(text, brief, rules, by=variant.author)) for text, brief in texts]
+    return [(text, check(text, brief, rules, by=variant.author, book=book)) for text, brief in texts]
 
 
 @dataclass(frozen=True)
@@ -228,10 +218,10 @@ def propose(
 
 def _fault(variant: Variant, briefs: Sequence[Brief], rules: Rules, book: Phrasebook) -> str | None:
     """The first rule by which a model's wording may not be proposed; None where it may."""
-    if book.unknown(variant.text) is not None:
-        return phrasebooks.RULE
-    verdicts = judge(variant, briefs, rules)
+    verdicts = judge(variant, briefs, rules, book)
     broken = [rule for _, verdict in verdicts for rule in verdict.blocking]
+    if RULE in broken:
+        return RULE
     return broken[0] if broken else None if verdicts else "stand_in"
 
 

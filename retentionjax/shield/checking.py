@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 from retentionjax.shield import form, grounding, links, personal, wording
 from retentionjax.shield.brief import Brief
+from retentionjax.shield.phrasebook import Phrasebook
 from retentionjax.shield.quantities import reader
 from retentionjax.shield.reading import WORD, Reading, disguises, read, words_of
 from retentionjax.shield.rules import Rules, load_rules
 from retentionjax.shield.verdict import Author, Finding, Severity, Verdict, Violation
 
-_SENTENCE = re.compile(r"(?:[^.!?\n]|\.(?=\w))+[?]?")
+_SENTENCE = re.compile(r"(?:[^.!?\n]+|\.(?=\w))+[?]?")
 _SAYS_SOMETHING = 3
 """Fewer words are an interjection."""
 _GREETING = 2
@@ -57,11 +58,14 @@ MOST = 4_000
 """Characters beyond this are not read: the message is too long for any channel anyway."""
 
 
-def check(text: str, brief: Brief, rules: Rules | None = None, *, by: Author = "person") -> Verdict:
+def check(
+    text: str, brief: Brief, rules: Rules | None = None, *, by: Author = "person", book: Phrasebook | None = None
+) -> Verdict:
     """Every rule that `text` breaks as a message for `brief`; for e-mail, `text` is the body without the footer.
 
-    Of a text written by a model more is asked: rules of the severity `models` block it. Raises ConfigError where the
-    rules do not speak the brief's language.
+    Of a text written by a model more is asked: rules of the severity `models` block it. `book` holds what people have
+    approved of the brief's kind; without it nothing is said of `text.phrase`. Raises ConfigError where the rules do
+    not speak the brief's language.
     """
     rules = rules or load_rules()
     phrasing = rules.phrasing(brief.language)
@@ -75,6 +79,7 @@ def check(text: str, brief: Brief, rules: Rules | None = None, *, by: Author = "
         found += find(reading, brief, rules)
         found += personal.find(reading, brief)
         found += links.find(reading, brief, rules)
+        found += book.find(kept, brief) if book else ()
     if len(text) > MOST:
         found.append(Finding("channel.length", MOST, len(text), f"{len(text)} characters"))
     return _verdict(found, brief, rules, by)

@@ -172,8 +172,9 @@ ENGLISH = Lexicon(
         ),
         bound=r"(?:off|%|for|over|discount)(?: [a-z'·]+){0,3} ?$",
         deadline=(
-            r"(?<!\w)(?:by|until|till?|through|thru|before|ends?|ending|expires?|expiring|valid|good|only|within|last|starts"
-            r"|starting|begin\w*|from|closes?|closing|gone|due|no later than)(?: on| at| the| this| next| in| of| end| day)*"
+            r"(?<!\w)(?:by|until|till?|through|thru|before|ends?|ending|expires?|expiring|valid|good|only|within"
+            r"|last|starts|starting|begin\w*|from|closes?|closing|gone|due|no later than)"
+            r"(?: on| at| the| this| next| in| of| end| day)*"
             r" [\w':.]+(?: [\w']+)?$|(?<!\w)(?:only|last) [\w ]+$|end of [\w ]+$|(?:eom|eod)$"
         ),
         taken=r"(?<!\w)(?:accept|reply|claim|redeem|take|activate|offer|deal|discount|saving|yours|yes|lasts?|runs?|sorry|apolog\w+)(?!\w)",
@@ -187,9 +188,10 @@ ENGLISH = Lexicon(
             r"|monday (?:to|through|-) (?:friday|saturday|sunday)|(?:have|enjoy|hope)[a-z' ]{1,20} (?:week|weekend)"
             r"|(?:how|going|are you|is everything)[a-z' ]{1,30} this (?:week|weekend)|[48]k|3d"
             r"|(?:season|series|episode|part|chapter|volume|step|level|round|stage|lesson|tip|question) \d+"
-            r"|(?:reply|text|send|press) \d+(?= (?:and|to)(?!\w))|(?:reply|press|text|send) \d (?:for|if)[^.!?\n\d%$]{0,25}(?:,? (?:or |and )?\d (?:for|if))*"
-            r"|\d{1,2} (?:(?:new|quick|easy|simple|short|great|top) )*(?:tips|ways|questions|steps|recipes|classes|stations"
-            r"|films|shows|episodes|stories|ideas|fixes|reasons|things|articles|exercises|features|guides|songs))(?!\w)"
+            r"|(?:reply|text|send|press) \d+(?= (?:and|to)(?!\w))"
+            r"|(?:reply|press|text|send) \d (?:for|if)[^.!?\n\d%$]{0,25}(?:,? (?:or |and )?\d (?:for|if))*"
+            r"|\d{1,2} (?:(?:new|quick|easy|simple|short|great|top) )*(?:tips|ways|questions|steps|recipes"
+            r"|classes|stations|films|shows|episodes|stories|ideas|fixes|reasons|things|articles|exercises|features|guides|songs))(?!\w)"
             r"|(?:rat(?:e|ing)|scor(?:e|ing)|number|scale|stars)[^.!?%$\d\n]{0,30}\d{1,2}(?: ?\([a-z ]+\))?"
             r"(?: to |-| and )\d{1,2}(?!\d)|(?<![^\n])\d{1,2}[.)](?=\s)"
         ),

@@ -6,10 +6,12 @@ text that somebody has approved. Runs cross from sentence to sentence, so a sent
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from retentionjax.shield.brief import FACTS, Brief
 from retentionjax.shield.reading import read
+from retentionjax.shield.verdict import Finding
 
 RULE = "text.phrase"
 RUN = 6
@@ -18,6 +20,18 @@ short sentence is seen with both of its neighbours."""
 _TOKEN = re.compile(r"\{\w+\}|[\w%$€£¥₹'.,/&+-]*[\w%]|[.?:,;-]|\n")
 _EDGE = "¶"
 """Where a message begins and ends."""
+STAND_INS: Mapping[str, str] = {fact: f"{{{fact}}}" for fact in FACTS}
+"""Fact → what stands for it in an approved text."""
+
+
+def mask(text: str, brief: Brief) -> str:
+    """`text`, written for this brief with stand-ins for the names, with stand-ins for its facts as well.
+
+    The longest facts first, so that one that is a part of another does not break it.
+    """
+    for fact, value in sorted(brief.known.items(), key=lambda each: -len(each[1])):
+        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", STAND_INS[fact], text)
+    return text
 
 
 def tokens(text: str) -> list[str]:
@@ -46,6 +60,12 @@ class Phrasebook:
     def __or__(self, other: "Phrasebook") -> "Phrasebook":
         """The runs of both."""
         return Phrasebook(self.runs | other.runs)
+
+    def find(self, text: str, brief: Brief) -> Iterator[Finding]:
+        """The finding that `text`, a message for `brief`, says what nobody has approved."""
+        unknown = self.unknown(mask(brief.unfill(text), brief))
+        if unknown is not None:
+            yield Finding(RULE, 0, len(text), f"words that no approved text holds in a row: {unknown!r}")
 
     def unknown(self, text: str) -> str | None:
         """The first words in a row that no approved text holds; None where there are none."""

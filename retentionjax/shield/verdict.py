@@ -52,6 +52,11 @@ class Verdict:
         return tuple(sorted({each.rule for each in self.violations if each.severity == "block"}))
 
     @property
+    def warning(self) -> tuple[str, ...]:
+        """The ids of the rules that only warn, once each, sorted."""
+        return tuple(sorted({each.rule for each in self.violations if each.severity == "warn"}))
+
+    @property
     def grounded(self) -> bool:
         """Whether every percentage, price, duration, date and gift is the offer's, and the offer is stated."""
         return not any(rule.startswith(_OFFER) and rule != _ACCEPT for rule in self.blocking)

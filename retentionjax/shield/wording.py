@@ -62,7 +62,7 @@ Hit = tuple[PhraseRule, int, int, str]
 
 
 def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[Hit]:
-    if not disguised and not phrasing.suspect.search(text):
+    if not disguised and not phrasing.suspects(text):
         return
     for rule in phrasing.phrases:
         if rule.regex is None:
@@ -143,9 +143,10 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
     for match in _CAPITAL.finditer(text):
         span = match.span(match.lastindex or 0)
         name = text[slice(*span)]
-        if title and title.search(text, 0, span[0]):
+        if title.search(text, 0, span[0]):
             continue
-        if span[0] not in seen and not all(any(word in some for some in common) for word in words_of(name.removesuffix("'s"))):
+        known_words = (any(word in some for some in common) for word in words_of(name.removesuffix("'s")))
+        if span[0] not in seen and not all(known_words):
             seen.add(span[0])
             yield Finding("name.wrong", *span, f"a name that nobody gave: {name!r}")
     for match in WORD.finditer(reading.folded):

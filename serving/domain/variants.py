@@ -95,6 +95,7 @@ class VariantOut(msgspec.Struct, frozen=True):
     broken_rules: Annotated[
         tuple[str, ...], Meta(description="Rules of the shield that today's bundle says it breaks; then it is not sent")
     ]
+    warnings: Annotated[tuple[str, ...], Meta(description="Rules of the shield that warn of it; it may be sent")]
     proposed_at: MomentOut
     proposed_by: str
     decided_at: MomentOut | None
@@ -231,7 +232,9 @@ def judged(variant: Variant, bundle: Bundle) -> list[tuple[str, Verdict]]:
         return []
     offer = bundle.said_offer(variant.kind.offer)
     briefs = words.examples(bundle.message, variant.kind, offer)
-    return words.judge(variant, briefs, bundle.rules)
+    # What a model wrote was held against what is approved when it was proposed.
+    book = words.phrasebook(briefs, bundle.rules) if variant.author == "person" else None
+    return words.judge(variant, briefs, bundle.rules, book)
 
 
 def _broken(verdicts: Sequence[tuple[str, Verdict]]) -> tuple[str, ...]:
@@ -252,6 +255,7 @@ def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
         state=each.state,
         examples=tuple(text for text, _ in verdicts[:_SHOWN]),
         broken_rules=_broken(verdicts) if verdicts else ("no_such_offer_or_fact",),
+        warnings=tuple(dict.fromkeys(rule for _, verdict in verdicts for rule in verdict.warning)),
         proposed_at=iso(each.proposed_at),
         proposed_by=each.proposed_by,
         decided_at=None if each.decided_at is None else iso(each.decided_at),

@@ -9,10 +9,10 @@ import yaml
 from shield_briefs import SENDER
 
 from retentionjax.data.messages import grammar
-from retentionjax.decide.variants import mask, phrasebook
+from retentionjax.decide.variants import phrasebook
 from retentionjax.shield import Brief, Channel, OfferTerms, Tone, load_rules, render
 from retentionjax.shield.brief import ANGLES, CHANNELS, TONES
-from retentionjax.shield.phrasebook import Phrasebook
+from retentionjax.shield.phrasebook import Phrasebook, mask
 
 RULES = load_rules()
 FACTS = {"plan": "DSL internet", "tenure": "14 months"}

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shield_briefs import SENDER, briefs
 
-from retentionjax.shield import Brief, OfferTerms, check, grounded, render
+from retentionjax.shield import Brief, OfferTerms, check, grounded, load_rules, render
 from retentionjax.shield.checking import MOST
+from retentionjax.shield.phrasebook import Phrasebook
+from retentionjax.shield.verdict import Author, Severity
 
 INSERTIONS = {
     "offer.percent": "Take 35% off.",
@@ -80,6 +82,30 @@ def test_long_text_is_refused_in_bounded_time(text: str) -> None:
     verdict = check(text, Brief("email", OfferTerms(0.1), SENDER))
     assert "channel.length" in verdict.blocking
     assert len(text) > MOST
+
+
+@pytest.mark.parametrize(
+    ("severity", "model", "person"),
+    [
+        ("models", "block", "warn"),
+        ("block", "block", "block"),
+        ("warn", "warn", "warn"),
+        ("off", None, None),
+    ],
+)
+def test_words_that_nobody_approved_are_as_grave_as_the_rules_say(
+    severity: Severity, model: str | None, person: str | None
+) -> None:
+    rules = load_rules()
+    rules = replace(rules, checks={**rules.checks, "text.phrase": severity})
+    brief = Brief("sms", OfferTerms(0.1), SENDER, first_name="Maria")
+    text = "Northwind: Hi Maria, 10% off for 30 days. Reply YES. Reply STOP to opt out."
+    book = Phrasebook.of(["something else that was approved"])
+    wanted_by: dict[Author, str | None] = {"model": model, "person": person}
+    for by, wanted in wanted_by.items():
+        found = {each.rule: each.severity for each in check(text, brief, rules, by=by, book=book).violations}
+        assert found.get("text.phrase") == wanted
+    assert "text.phrase" not in check(text, brief, rules, by="model", book=Phrasebook.of([brief.unfill(text)])).blocking
 
 
 def test_a_span_points_at_the_words_in_the_message_as_given() -> None:

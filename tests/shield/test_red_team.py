@@ -71,6 +71,9 @@ def test_every_blocking_rule_is_attacked() -> None:
         for rule in phrasing.phrases
         if rule.severity in ("block", "models")
     } | {("en", check) for check, severity in rules.checks.items() if severity in ("block", "models")}
+    blocking.remove(
+        ("en", "text.phrase")
+    )  # strikes only beside a book of approved texts: tests/decide/test_phrasebook.py
     assert blocking <= attacked, sorted(blocking - attacked)
 
 

@@ -41,6 +41,7 @@ def test_a_wording_is_proposed_read_and_approved(own: Running) -> None:
     assert answer.status_code == 201, answer.text
     (made,) = answer.json()["variants"]
     assert (made["state"], made["author"], made["broken_rules"]) == ("proposed", "person", [])
+    assert "text.phrase" in made["warnings"]
     assert made["examples"][0].startswith("Northwind: Hi Alexandra, enjoy 10% off")
     assert made["lift"] is None
     approved = decide(own, made["variant_id"], "approved").json()
