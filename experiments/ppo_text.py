@@ -78,7 +78,8 @@ def demo_training() -> TextPPOConfig:
         epochs=1,
         minibatch=8,
         max_new_tokens=56,
-        multiple=8,
+        # One shape for all rollouts: compiling for another costs more than padding.
+        multiple=32,
         temperature=0.7,
         # A few rollouts are too few for critics to learn: with λ below 1 what they do not know yet tells late tokens
         # from early ones, and drowns what the texts have earned.
@@ -102,10 +103,8 @@ class PPOTextStageConfig:
     """Of the messages."""
     briefs: int = 2000
     """Instructions to practise on, of customers of the train split."""
-    test_briefs: int = 64
-    """Held-out customers behind the summary: full batches of the writer."""
-    arena_briefs: int = 32
-    """Of those, how many all systems write to."""
+    test_briefs: int = 32
+    """Held-out customers to whom all systems write: full batches of the writer."""
     samples: int = 10
     writing_temperature: float = 0.3
     """Of the messages that are judged and, later, sent: lower than while practising, for fewer slips of the pen."""
@@ -115,10 +114,9 @@ class PPOTextStageConfig:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        """Refuses sizes below 1, and an arena of more customers than there are."""
-        for name in ("briefs", "test_briefs", "samples"):
-            in_range(name, getattr(self, name), 1, np.inf)
-        in_range("arena_briefs", self.arena_briefs, 2, self.test_briefs)
+        """Refuses sizes below 1, and an arena of one customer."""
+        for name, low in (("briefs", 1), ("test_briefs", 2), ("samples", 1)):
+            in_range(name, getattr(self, name), low, np.inf)
         in_range("writing_temperature", self.writing_temperature, 0, np.inf)
 
 
@@ -257,14 +255,13 @@ def report(
 
     Arena, rates, samples and broken rules become files, the tables are shown on the screen as well.
     """
-    few = list(briefs[: config.arena_briefs])
     simple = text_evaluation.by_rule(briefs, before.rules, config.seed)
     systems: dict[str, Sequence[str]] = {
-        **{name: each.texts[: len(few)] for name, each in written.items()},
-        f"best of {BEST_OF}": best(before, few, written["sft"], config.seed),
-        **{name: texts[: len(few)] for name, texts in simple.items()},
+        **{name: each.texts for name, each in written.items()},
+        f"best of {BEST_OF}": best(before, briefs, written["sft"], config.seed),
+        **simple,
     }
-    tournament = text_evaluation.tournament(before.model, few, systems, before.writing.system)
+    tournament = text_evaluation.tournament(before.model, briefs, systems, before.writing.system)
     found = {name: text_evaluation.rates(briefs, each) for name, each in written.items()}
     found |= {name: text_evaluation.rates(briefs, unscored(briefs, texts, before)) for name, texts in simple.items()}
     table = f"{arena.table(tournament)}\n{text_evaluation.table(found)}"
@@ -319,8 +316,8 @@ def best(before: Before, briefs: Sequence[Brief], first: Written, seed: int) -> 
     seeds = [each for copy in range(more) for each in seeds_of(seed + 1 + copy, briefs)]
     drawn = written_by(before, before.sft, [*briefs] * more, f"best of {BEST_OF}", seeds)
     count = len(briefs)
-    texts = [*first.texts[:count], *drawn.texts]
-    winners = np.concatenate([first.rewards[:count], drawn.rewards]).reshape(BEST_OF, count).argmax(0)
+    texts = [*first.texts, *drawn.texts]
+    winners = np.concatenate([first.rewards, drawn.rewards]).reshape(BEST_OF, count).argmax(0)
     return [texts[int(winner) * count + index] for index, winner in enumerate(winners)]
 
 

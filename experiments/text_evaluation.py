@@ -160,10 +160,10 @@ def tournament(
 
     Texts with stand-ins for the names: what fills them in is no merit of a system.
     """
-    known: dict[tuple[int, str], float] = {}
-    for texts in systems.values():
-        found = fluency(model, [brief.prompt() for brief in briefs], texts, system)
-        known |= {(index, text): value for index, (text, value) in enumerate(zip(texts, found, strict=True))}
+    # What several systems write to one brief is read once.
+    said = list(dict.fromkeys(each for texts in systems.values() for each in enumerate(texts)))
+    found = fluency(model, [briefs[index].prompt() for index, _ in said], [text for _, text in said], system)
+    known = dict(zip(said, found.tolist(), strict=True))
     judge = rule_judge.judge(
         [asked(brief) for brief in briefs],
         grounded=lambda index, text: shield.grounded(briefs[index].fill(text), briefs[index]),

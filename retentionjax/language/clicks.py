@@ -11,10 +11,8 @@ of the score (as in length-controlled AlpacaEval, Dubois et al. 2024).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
@@ -24,8 +22,6 @@ from scipy.special import expit
 
 from retentionjax.errors import DataError
 from retentionjax.language import forward, packing
-from retentionjax.language.decoder import Decoder
-from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.hub import Model
 from retentionjax.language.reward_evaluation import measure
 
@@ -33,7 +29,7 @@ Leaf = Any
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0)
 """Weights of the squared norm that cross-validation picks from."""
-_FOLDS, _BATCH, _MOST_TOKENS, _RESAMPLES = 5, 64, 64, 2000
+_FOLDS, _RESAMPLES = 5, 2000
 
 
 @runtime_checkable
@@ -162,29 +158,13 @@ def _weights(clicks: Clicks, rows: Bool[np.ndarray, " pairs"], penalty: float) -
 
 
 def _states(model: Model, examples: Sequence[packing.Tokenised], layers: int) -> Float[np.ndarray, "texts width"]:
-    """Mean state of each completion's tokens; what lies beyond `_MOST_TOKENS` is not read."""
-    pad = int(model.tokenizer.pad_token_id)
+    """Mean state of each completion's tokens."""
     found = np.zeros((len(examples), model.decoder.config.hidden_size))
-    tokens = [each.tokens[:_MOST_TOKENS] for each in examples]
-    for numbers in packing.by_length([len(each) for each in tokens], _BATCH, seed=0):
-        filled = np.resize(np.asarray(numbers), _BATCH)
-        rows = packing.pad_right([tokens[number] for number in filled], pad, 16)
-        starts = np.array([len(examples[number].prompt) for number in filled])
-        means = _read(model.decoder, rows.tokens, rows.mask, starts, layers)
-        found[numbers] = np.asarray(means)[: len(numbers)]
+    for rows, placed in packing.read_together(examples, int(model.tokenizer.pad_token_id)):
+        states = np.asarray(forward.packed_trunk(model.decoder, rows, layers=layers))
+        for number, row, columns in placed:
+            found[number] = states[row, columns][len(examples[number].prompt) :].mean(0)
     return found
-
-
-@partial(jax.jit, static_argnames="layers")
-def _read(
-    decoder: Decoder,
-    tokens: Int[Array, "batch time"],
-    mask: Bool[Array, "batch time"],
-    starts: Int[Array, " batch"],
-    layers: int,
-) -> Float[Array, "batch hidden"]:
-    states = forward.trunk(decoder, tokens, mask, default_positions(mask), layers=layers)
-    return _mean(states, mask & (jnp.arange(tokens.shape[1])[None] >= starts[:, None]))
 
 
 def _mean(

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.lora import Adapter
+from retentionjax.language.packing import Packed
 
 CHUNK = 512  # tokens whose logits exist at once: 100 MB of float32 with SmolLM2's vocabulary
 
@@ -27,6 +28,11 @@ def trunk(
     """States after the first `layers` layers. No adapter reaches them, so all roles share them, and all epochs."""
     x = decoder.embed(tokens, positions)
     return decoder.blocks(x, positions, mask, segments=segments, first=0, last=layers)[0]
+
+
+def packed_trunk(decoder: Decoder, rows: Packed, *, layers: int) -> Float[Array, "rows time hidden"]:
+    """`trunk` of packed rows."""
+    return trunk(decoder, rows.tokens, rows.mask, rows.positions, rows.segments, layers=layers)
 
 
 def upper(

@@ -1,7 +1,8 @@
 """Packing texts into arrays: completion-only targets, several short examples packed into a row, left-padded prompts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -197,6 +198,27 @@ def capacity(examples: Sequence[Tokenised], rows: Sequence[Sequence[int]], batch
     """Places for targets that are enough for any `batch` of the rows."""
     counts = sorted((sum(len(examples[number].completion) for number in row) for row in rows), reverse=True)
     return round_up(sum(counts[:batch]), multiple)
+
+
+def read_together(
+    examples: Sequence[Tokenised], pad: int, *, rows: int = 2, length: int = 256
+) -> Iterator[tuple[Packed, list[tuple[int, int, slice]]]]:
+    """All examples once, `rows` rows at a time, without a gradient: the arrays, and each one's (number, row, columns)
+    in the order of their targets.
+
+    One shape for texts of any length, `length` tokens or the longest text's: on a CPU compiling for another costs more
+    than reading dozens.
+    """
+    length = max(length, round_up(max(map(len, examples), default=0), 64))
+    arranged = arrange(examples, length)
+    places = capacity(examples, arranged, rows, 64)
+    for first in range(0, len(arranged), rows):
+        chosen = arranged[first : first + rows]
+        placed = []
+        for row, numbers in enumerate(chosen):
+            ends = accumulate(len(examples[number]) for number in numbers)
+            placed += [(n, row, slice(end - len(examples[n]), end)) for n, end in zip(numbers, ends, strict=True)]
+        yield pack(examples, chosen + [[]] * (rows - len(chosen)), length, pad, places), placed
 
 
 def by_length(lengths: Sequence[int], batch: int, seed: int) -> list[list[int]]:

@@ -89,7 +89,7 @@ def train(
     tokenizer, history = model.tokenizer, list[dict[str, float]]()
     eos, pad = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
     prepared = rollout.prepare(prompts, pad, config)
-    fast = stepwise.take_apart(model.decoder)
+    fast = stepwise.take_apart(model.decoder, config.batch)
     reference = policy_adapter if config.reference == "start" else None
     run_key, order_key = jax.random.split(key)
     seed = int(jax.random.bits(order_key, (), jnp.uint32))

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError, DataError, ModelError
@@ -188,44 +188,35 @@ def raw_scores(
     return read @ scorer.weight + scorer.bias, states
 
 
-@jax.jit
-def score(
-    decoder: Decoder, model: RewardModel, tokens: Int[Array, "batch time"], mask: Bool[Array, "batch time"]
-) -> Float[Array, " batch"]:
-    """(r − μ)/σ of each text, prompt included; padding may stand on either side."""
-    layers = model.scorer.adapter.first_layer
-    below = forward.trunk(decoder, tokens, mask, default_positions(mask), layers=layers)
-    return (raw_scores(decoder, model.scorer, below, mask)[0] - model.mean) / model.std
-
-
-def score_texts(
-    decoder: Decoder,
-    model: RewardModel,
-    texts: Sequence[np.ndarray],
-    *,
-    pad: int,
-    batch: int = 16,
-    multiple: int = 32,
-) -> np.ndarray:
-    """Scores of token sequences of any lengths, f32[N]; texts of like length share a batch."""
+def score_texts(decoder: Decoder, model: RewardModel, texts: Sequence[np.ndarray], *, pad: int) -> np.ndarray:
+    """(r − μ)/σ of token sequences of any lengths, prompts included, f32[N]."""
     scores = np.zeros(len(texts), np.float32)
-    for numbers in packing.by_length([len(text) for text in texts], batch, seed=0):
-        filled = np.resize(np.asarray(numbers), batch)  # one batch size, one compiled program a length
-        rows = packing.pad_right([texts[number] for number in filled], pad, multiple)
-        scores[numbers] = np.asarray(score(decoder, model, rows.tokens, rows.mask))[: len(numbers)]
+    for rows, placed in packing.read_together([packing.Tokenised(text[:1], text[1:]) for text in texts], pad):
+        below = forward.packed_trunk(decoder, rows, layers=model.scorer.adapter.first_layer)
+        readings = np.asarray(_readings(decoder, model, below, rows))
+        for number, row, columns in placed:
+            scores[number] = readings[row, columns][-1]
     return scores
 
 
-def normalise(
-    decoder: Decoder, scorer: RewardParams, texts: Sequence[np.ndarray], *, pad: int, batch: int = 16
-) -> RewardModel:
+@jax.jit
+def _readings(decoder: Decoder, model: RewardModel, below: Array, rows: packing.Packed) -> Float[Array, "rows time"]:
+    """What the head makes of each token of packed rows."""
+    adapter = model.scorer.adapter
+    states = forward.upper(
+        decoder, below, rows.mask, rows.positions, rows.segments, layers=adapter.first_layer, adapter=adapter
+    )
+    return (states.astype(jnp.float32) @ model.scorer.weight + model.scorer.bias - model.mean) / model.std
+
+
+def normalise(decoder: Decoder, scorer: RewardParams, texts: Sequence[np.ndarray], *, pad: int) -> RewardModel:
     """The scorer with the mean and standard deviation of its scores of the reference `texts`.
 
     Raises:
         ModelError: it gives all of them the same score.
     """
     plain = RewardModel(scorer, jnp.zeros(()), jnp.ones(()))
-    raw = score_texts(decoder, plain, texts, pad=pad, batch=batch)
+    raw = score_texts(decoder, plain, texts, pad=pad)
     if not raw.std() > 0:
         raise ModelError(f"all {len(texts)} reference texts have the score {raw[0]}; allowed: scores that differ")
     return RewardModel(scorer, jnp.float32(raw.mean()), jnp.float32(raw.std()))
@@ -280,7 +271,7 @@ def train(
         }
 
     def evaluate(state: RewardState, _: int) -> dict[str, float]:
-        return _validate(model.decoder, config, state.learner.params, validation, pad) if validation else {}
+        return _validate(model.decoder, state.learner.params, validation, pad) if validation else {}
 
     scorer = init(config, model.decoder, scorer_key, start)
     state, metrics = loop.run(
@@ -358,11 +349,9 @@ def _gradient(
     return jax.grad(loss, has_aux=True)(scorer)
 
 
-def _validate(
-    decoder: Decoder, config: RewardConfig, scorer: RewardParams, pairs: Sequence[PreferencePair], pad: int
-) -> dict[str, float]:
+def _validate(decoder: Decoder, scorer: RewardParams, pairs: Sequence[PreferencePair], pad: int) -> dict[str, float]:
     plain = RewardModel(scorer, jnp.zeros(()), jnp.ones(()))
-    chosen, rejected = score_pairs(decoder, plain, pairs, pad=pad, batch=2 * config.pairs, multiple=config.multiple)
+    chosen, rejected = score_pairs(decoder, plain, pairs, pad=pad)
     difference = chosen - rejected
     return {
         "eval_loss": float(np.logaddexp(0.0, -difference).mean()),
@@ -371,17 +360,11 @@ def _validate(
 
 
 def score_pairs(
-    decoder: Decoder,
-    model: RewardModel,
-    pairs: Sequence[PreferencePair],
-    *,
-    pad: int,
-    batch: int = 16,
-    multiple: int = 32,
+    decoder: Decoder, model: RewardModel, pairs: Sequence[PreferencePair], *, pad: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the chosen and of the rejected texts, f32[pairs] each."""
     texts = [text for pair in pairs for text in pair.texts]
-    scores = score_texts(decoder, model, texts, pad=pad, batch=batch, multiple=multiple)
+    scores = score_texts(decoder, model, texts, pad=pad)
     return scores[0::2], scores[1::2]
 
 

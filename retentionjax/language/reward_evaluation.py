@@ -24,9 +24,7 @@ class Evaluation:
     sources: dict[str, dict[str, float]]
 
 
-def evaluate(
-    model: Model, reward_model: RewardModel, pairs: Sequence[PreferencePair], *, batch: int = 16
-) -> Evaluation:
+def evaluate(model: Model, reward_model: RewardModel, pairs: Sequence[PreferencePair]) -> Evaluation:
     """Figures of held-out pairs.
 
     Raises:
@@ -35,7 +33,7 @@ def evaluate(
     if not pairs:
         raise DataError("there are no pairs; allowed: at least one")
     pad = int(model.tokenizer.pad_token_id)
-    chosen, rejected = reward.score_pairs(model.decoder, reward_model, pairs, pad=pad, batch=batch)
+    chosen, rejected = reward.score_pairs(model.decoder, reward_model, pairs, pad=pad)
     lengths = np.array([[len(pair.chosen), len(pair.rejected)] for pair in pairs], np.float64)
     # Probabilities are those the loss was fitted to, so of the scores before they were divided by their spread.
     spread = float(reward_model.std)

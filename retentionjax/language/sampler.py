@@ -61,7 +61,7 @@ def sample(
     """Draws `copies` texts a prompt. Stops as soon as all have ended.
 
     Args:
-        model: by `stepwise.take_apart(decoder)`; made once, it serves every adapter.
+        model: by `stepwise.take_apart`; made once, it serves every adapter.
         tokens: prompts padded on the left, `mask` False on padding.
         keys: key[prompts · copies], one a text.
         keep_trunk: keep the states that leave the layers below the adapter, so that an update need not run them again.
@@ -162,7 +162,7 @@ class Sampler:
 
     def __init__(self, decoder: Decoder, adapter: Adapter | None = None, *, multiple: int = 16) -> None:
         """`multiple`: prompt lengths are rounded up to one; batches are rounded up to a power of two."""
-        self.model = stepwise.take_apart(decoder)
+        self._few, self._many = (stepwise.take_apart(decoder, rows) for rows in (1, stepwise.FEW))
         self.adapter = adapter
         self._multiple = multiple
 
@@ -185,9 +185,8 @@ class Sampler:
         numbers = np.resize(np.arange(len(prompts)), batch)  # spare rows repeat real ones: they end when those do
         spare = (batch - len(prompts)) * config.copies
         padded = np.concatenate([np.asarray(seeds, np.uint32), np.resize(np.asarray(seeds, np.uint32), spare)])
-        drawn = sample(
-            self.model, self.adapter, rows.tokens[numbers], rows.mask[numbers], keys_of(padded), config=config
-        )
+        model = self._few if len(padded) < stepwise.FEW else self._many
+        drawn = sample(model, self.adapter, rows.tokens[numbers], rows.mask[numbers], keys_of(padded), config=config)
         return jax.tree.map(lambda x: np.asarray(x)[:texts], drawn)
 
 

@@ -278,9 +278,7 @@ class _Rows:
         return packing.pack(self._examples, rows, self._config.length, self._pad, self._capacity)
 
     def _run_trunk(self, packed: Packed) -> Array:
-        return forward.trunk(
-            self._decoder, packed.tokens, packed.mask, packed.positions, packed.segments, layers=self.layers
-        )
+        return forward.packed_trunk(self._decoder, packed, layers=self.layers)
 
     def _states_of(self, number: int) -> np.ndarray:
         """One row's. Rows are always computed beside the same neighbours, so that a resumed run has the same bits."""

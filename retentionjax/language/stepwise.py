@@ -1,8 +1,9 @@
 """The decoder as the sampler runs it: one token after another, so that the weights' way to the processor is the cost.
 
 A scan over stacked layers copies each layer's weights out of the stack before using them. A training step has hundreds
-of tokens to make up for that; a step of decoding has one a row, and on CPU the copies take more time than the products.
-So there the layers stand apart, each with its own arrays, and are run one by one; on an accelerator they are scanned.
+of tokens to make up for that; a step of decoding has one a row, and of a few rows on CPU the copies take more time
+than the products. So there the layers stand apart, each with its own arrays, and are run one by one, at the price of
+compiling twice as long; for more rows, and on an accelerator, they are scanned.
 """
 
 from typing import Any
@@ -17,6 +18,9 @@ from retentionjax.language.decoder.layer import Delta, KVCache, Layers, run_laye
 from retentionjax.language.decoder.model import _context
 from retentionjax.language.lora import Adapter
 
+FEW = 8
+"""Rows from which on a scan is as fast on CPU."""
+
 
 @struct.dataclass
 class Stepwise:
@@ -26,9 +30,9 @@ class Stepwise:
     layers: tuple[Layers, ...] | None
 
 
-def take_apart(decoder: Decoder, *, apart: bool | None = None) -> Stepwise:
-    """The decoder made ready for decoding. `apart` None: on CPU the layers are run one by one."""
-    if not (jax.default_backend() == "cpu" if apart is None else apart):
+def take_apart(decoder: Decoder, rows: int = 1, *, apart: bool | None = None) -> Stepwise:
+    """The decoder made ready for decoding `rows` texts. `apart` None: on CPU the layers of a few are run one by one."""
+    if not (jax.default_backend() == "cpu" and rows < FEW if apart is None else apart):
         return Stepwise(decoder, None)
     layers = decoder.unrolled().layers
     assert not isinstance(layers, Layers)

@@ -67,7 +67,7 @@ def head() -> clicks.ClickHead:
 
 
 def test_a_wording_scores_the_same_wherever_it_stands(head: clicks.ClickHead) -> None:
-    """Padded on the right and read once, as a pair; and as PPO has it, at the end of a row padded on the left."""
+    """Packed beside others and read once, as a pair; and as PPO has it, at the end of a row padded on the left."""
     turn = (Turn("user", "x"),)
     pairs = [Preference(turn, "Hi", "Reply YES", "upworthy", "a"), Preference(turn, "10% off", "Hi", "upworthy", "b")]
     found = clicks.read(MODEL, pairs, layers=2)

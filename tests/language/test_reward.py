@@ -10,7 +10,8 @@ import pytest
 
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError, DataError, ModelError
-from retentionjax.language import hub, packing, reward, reward_evaluation, reward_files
+from retentionjax.language import forward, hub, packing, reward, reward_evaluation, reward_files
+from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.lora import LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.reward import PreferencePair, RewardConfig
@@ -69,12 +70,15 @@ def test_it_learns_and_its_scores_of_the_reference_are_normal(trained: reward.Re
     assert found.sources["odd"]["pairs"] == 2
 
 
-def test_the_last_token_is_read_wherever_the_padding_stands(trained: reward.RewardModel) -> None:
+def test_the_last_token_is_read_whatever_stands_beside_it(trained: reward.RewardModel) -> None:
     texts = [PAIRS[0].texts[0], PAIRS[1].texts[1][:-3]]
-    right, left = packing.pad_right(texts, PAD, 8), packing.pad_left(texts, PAD, 32)
-    scores = [reward.score(MODEL.decoder, trained, rows.tokens, rows.mask) for rows in (right, left)]
-    np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
-    for text, expected in zip(texts, scores[0], strict=True):
+    scores = reward.score_texts(MODEL.decoder, trained, texts, pad=PAD)
+    for rows in (packing.pad_right(texts, PAD, 8), packing.pad_left(texts, PAD, 32)):
+        mask, layers = jnp.asarray(rows.mask), trained.scorer.adapter.first_layer
+        below = forward.trunk(MODEL.decoder, rows.tokens, mask, default_positions(mask), layers=layers)
+        raw, _ = reward.raw_scores(MODEL.decoder, trained.scorer, below, mask)
+        np.testing.assert_allclose((raw - trained.mean) / trained.std, scores, atol=1e-4)
+    for text, expected in zip(texts, scores, strict=True):
         states = MODEL.decoder.blocks(
             MODEL.decoder.embed(jnp.asarray(text)[None], jnp.arange(len(text))[None]),
             jnp.arange(len(text))[None],

@@ -2,10 +2,13 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from retentionjax.language import rule_judge
+from retentionjax.language import hub, packing, rule_judge
 from retentionjax.language.arena import compare
+from retentionjax.language.fluency import fluency
 from retentionjax.language.rule_judge import Asked, Weights
 
 ASKED = Asked({"name": "Maria", "sender": "Northwind", "discount": "10%", "days": "30 days"}, "warm", 160)
@@ -79,3 +82,14 @@ def test_the_judge_looks_at_a_text_once_and_calls_small_differences_ties() -> No
     found = compare(systems, judge, resamples=10).duels[0]
     assert (found.wins, found.ties, found.losses) == (1, 1, 0)
     assert len(looked) == len(set(looked)) == 4
+
+
+def test_fluency_is_of_the_text_alone_whatever_is_read_beside_it() -> None:
+    model = hub.load("tiny")
+    prompts, texts = ["SMS.", "Push, from us.", "SMS."], ["Hi", "Reply YES to accept it", "10% off " * 40]
+    for prompt, text, found in zip(prompts, texts, fluency(model, prompts, texts, ""), strict=True):
+        example = packing.tokenise(model.tokenizer, prompt, text, system="")
+        tokens = jnp.asarray(example.tokens[None])
+        log_probs = jax.nn.log_softmax(model.decoder(tokens, jnp.ones(tokens.shape, bool)))[0, :-1]
+        own = log_probs[jnp.arange(len(example) - 1), tokens[0, 1:]][len(example.prompt) - 1 :]
+        assert found == pytest.approx(float(own.mean()), abs=1e-4)

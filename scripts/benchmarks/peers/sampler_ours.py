@@ -13,7 +13,7 @@ FOLDER, BATCH, PROMPT, NEW = sys.argv[1], *map(int, sys.argv[2:])
 
 
 def main() -> None:
-    model = stepwise.take_apart(hub.load_decoder(FOLDER))
+    model = stepwise.take_apart(hub.load_decoder(FOLDER), BATCH)
     tokens = np.random.default_rng(0).integers(100, 40_000, (BATCH, PROMPT), np.int32)
     mask, keys = np.ones(tokens.shape, bool), sampler.keys_of(np.arange(BATCH))
     config = SamplingConfig(max_new_tokens=NEW, temperature=0.0, eos=None)
