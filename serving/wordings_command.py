@@ -6,6 +6,7 @@ those that are approved.
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from serving.ledger.wordings import SHIELD
 from serving.ledger_command import database_flag, opened
 
 if TYPE_CHECKING:
-    from retentionjax.decide.variants import Kind
     from retentionjax.shield import Brief
 
 WHO = "command line"
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     propose.add_argument("--per-kind", type=int, default=8, metavar="N", help="wordings of an offer [8]")
     propose.add_argument("--channel", choices=("sms", "email", "push"), help="[the bundle's]")
     propose.add_argument("--tone", choices=("warm", "formal", "brief"), help="[the bundle's]")
-    propose.add_argument("--angle", choices=ANGLES, default="", help="the reason to leave that they speak to [none]")
+    reasons = "only those that speak to this reason to leave, or to none [to none, and to each that the company names]"
+    propose.add_argument("--angle", choices=(*ANGLES, "none"), help=reasons)
     propose.add_argument("--by", choices=("model", "grammar"), default="model", help="who writes [model]")
     propose.add_argument("--approve", choices=("person", SHIELD), default="person", help="who approves [person]")
     propose.add_argument("--seed", type=int, default=0, help="of the author's draws [0]")
@@ -54,7 +55,7 @@ def _propose(asked: argparse.Namespace) -> int:
     from retentionjax.bundle.language import proposer
     from retentionjax.decide import variants
     from retentionjax.decide.variants import Kind, WordingAuthor
-    from retentionjax.errors import BundleError
+    from retentionjax.errors import BundleError, ConfigError
 
     bundle = bundles.load(asked.bundle)
     message, rules = bundle.message, bundle.rules
@@ -62,13 +63,21 @@ def _propose(asked: argparse.Namespace) -> int:
         raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
     author = WordingAuthor(*proposer(bundle)) if asked.by == "model" else WordingAuthor.of(_by_grammar)
     channel, tone = asked.channel or message.channel, asked.tone or message.tone
+    general = Kind("", channel, tone).with_angles(message)
+    if asked.angle not in (None, *(named := [each.angle or "none" for each in general])):
+        raise ConfigError(f"--angle is {asked.angle}; allowed for {channel}, by messages.angles: {', '.join(named)}")
+    kinds = [
+        replace(each, offer=offer)
+        for offer in bundle.offers
+        for each in general
+        if asked.angle in (None, each.angle or "none")
+    ]
     with opened(asked, create=True) as ledger:
-        for place, offer in enumerate(bundle.offers):
-            kind = Kind(offer, channel, tone, asked.angle)
+        for place, kind in enumerate(kinds):
             with ledger.read() as reader:
                 known = [each for each in reader.variants() if each.variant.kind == kind]
             made = variants.propose(
-                kind, bundle.said_offer(offer), message, rules, author,
+                kind, bundle.said_offer(kind.offer), message, rules, author,
                 count=asked.per_kind, known=[each.variant.text for each in known],
                 approved=[each.variant.text for each in known if each.state == "approved"],
                 seed=asked.seed + 1000 * place,
@@ -76,14 +85,10 @@ def _propose(asked: argparse.Namespace) -> int:
             with ledger.transaction() as tx:
                 tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}", approver=asked.approve)
             dropped = ", ".join(f"{rule} {count}" for rule, count in made.refused.most_common())
-            print(f"{_words(kind)}: {len(made.variants)} proposed; dropped: {dropped or 'none'}")
+            print(f"{kind}: {len(made.variants)} proposed; dropped: {dropped or 'none'}")
             for each in made.variants:
                 print(f"  {each.id}  {each.text}")
     return 0
-
-
-def _words(kind: "Kind") -> str:
-    return ", ".join(filter(None, (kind.offer, kind.channel, kind.tone, kind.angle)))
 
 
 def _by_grammar(brief: "Brief", seed: int) -> str:
@@ -99,7 +104,7 @@ def _list(asked: argparse.Namespace) -> int:
         found = reader.variants()
     for each in found:
         kind, answers = each.variant.kind, each.answers
-        print(f"{each.variant.id}  {each.state:9} {_words(kind)}  {each.variant.text}")
+        print(f"{each.variant.id}  {each.state:9} {kind}  {each.variant.text}")
         if each.matched[0].sent:
             estimate, low, high = (100 * value for value in lift(*each.matched))
             measured = f"{estimate:+.1f} [{low:+.1f}, {high:+.1f}] accepts in 100 against the template"

@@ -162,9 +162,12 @@ def make_any_budget(folder: Path) -> Path:
 
 
 def make_writing(folder: Path) -> Path:
-    """A bundle that contacts readily and writes messages: with shield, and with the random language model `tiny`."""
+    """A bundle that contacts readily and writes messages: with shield, reasons to leave that wordings may speak to, and
+    the random language model `tiny`."""
     eager = contents(trained(wait_bias=-6.0))
-    write(folder, dataclasses.replace(eager, rules=epath.Path(DEFAULT), save_language=_save_tiny))
+    messages = dataclasses.replace(COMPANY.messages, angles={"price": ("bill",), "unused": ("months",)})
+    own = dataclasses.replace(COMPANY, messages=messages)
+    write(folder, dataclasses.replace(eager, company=own, rules=epath.Path(DEFAULT), save_language=_save_tiny))
     return folder
 
 

@@ -6,7 +6,7 @@ outcome says which of the two it is, and if the model's text was refused, by whi
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -21,8 +21,8 @@ from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.bundle.message import brief as brief_of
 from retentionjax.decide.customer import Customer, Customers, read, state, unknown
 from retentionjax.decide.draws import uniform
-from retentionjax.decide.explain import Explanation, explain
-from retentionjax.decide.facts import as_frame
+from retentionjax.decide.explain import Explanation, angle, explain
+from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample, stack
 from retentionjax.decide.variants import phrasebook
 from retentionjax.env import actions
@@ -30,6 +30,7 @@ from retentionjax.env.types import EnvParams
 from retentionjax.env.value import contact_value
 from retentionjax.errors import BundleError
 from retentionjax.shield import Brief, Rules, Violation
+from retentionjax.shield.brief import ANGLED
 
 
 @dataclass(frozen=True)
@@ -250,14 +251,18 @@ def compose(
 ) -> Composed | None:
     """The message of this decision, None if it is to wait or the bundle has no shield to check one with.
 
-    `customer` as in the file, `recipient` included. `write` is asked once, with a seed that is a hash of customer,
-    campaign and day: asked again, the message is the same. Raises DataError naming `where` and field.
+    `customer` as in the file, `recipient` included. `write` is asked once, to speak to the reason why this customer may
+    leave where the company names reasons, with a seed that is a hash of customer, campaign and day: asked again, the
+    message is the same. Raises DataError naming `where` and field.
     """
     bundle, offer = decision.bundle, decision.offer_name
     if offer is None or bundle.message is None or bundle.rules is None:
         return None
     facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
     brief = brief_of(bundle.message, facts, customer.get(RECIPIENT), bundle.said_offer(offer), where=where)
+    if write and brief.channel in ANGLED:
+        features = Facts(bundle.schema).records([facts], where=where)
+        brief = replace(brief, angle=angle(bundle, features) or None)
     text = brief.fill(write(brief.mask(), decision.seed)) if write else None
     faults = () if text is None else _faults(text, brief, bundle.rules)
     if text is not None and not faults:

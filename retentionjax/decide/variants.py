@@ -11,13 +11,13 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Brief, Channel, OfferTerms, Rules, Tone, Verdict, check, render
-from retentionjax.shield.brief import NAME, SENDER
+from retentionjax.shield.brief import ANGLED, NAME, SENDER
 from retentionjax.shield.phrasebook import RULE, STAND_INS, Phrasebook, mask
 
 if TYPE_CHECKING:
@@ -47,6 +47,15 @@ class Kind:
         """The id of a wording of this kind: the same in every process, and another for every other text."""
         named = "\0".join((self.offer, self.channel, self.tone, text, *([self.angle] if self.angle else [])))
         return hashlib.sha256(named.encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        """Its names, the empty ones left out."""
+        return ", ".join(filter(None, (self.offer, self.channel, self.tone, self.angle)))
+
+    def with_angles(self, settings: "Messages") -> tuple["Kind", ...]:
+        """This kind, and those that speak to each reason to leave that the company names, where there is room."""
+        angles = settings.angles if self.channel in ANGLED else ()
+        return self, *(replace(self, angle=angle) for angle in angles)
 
     @cached_property
     def template_id(self) -> str:
@@ -152,7 +161,7 @@ class Proposed(NamedTuple):
     variants: tuple[Variant, ...]
     """The author's favourites first."""
     refused: Counter[str]
-    """Texts that were dropped, by the first rule they broke, `stand_in` or `copy`."""
+    """Texts that were dropped, by the first rule they broke, `stand_in`, `angle` or `copy`."""
 
 
 def phrasebook(briefs: Sequence[Brief], rules: Rules, approved: Sequence[str] = ()) -> Phrasebook:
@@ -220,9 +229,12 @@ def _fault(variant: Variant, briefs: Sequence[Brief], rules: Rules, book: Phrase
     """The first rule by which a model's wording may not be proposed; None where it may."""
     verdicts = judge(variant, briefs, rules, book)
     broken = [rule for _, verdict in verdicts for rule in verdict.blocking]
-    if RULE in broken:
-        return RULE
-    return broken[0] if broken else None if verdicts else "stand_in"
+    if broken or not verdicts:
+        return RULE if RULE in broken else broken[0] if broken else "stand_in"
+    from retentionjax.data.messages import grammar
+
+    angle = variant.kind.angle
+    return "angle" if angle and not grammar.speaks_to(angle, variant.text) else None
 
 
 def _favourites(

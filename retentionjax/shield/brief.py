@@ -29,6 +29,8 @@ TONES: tuple[Tone, ...] = get_args(Tone)
 
 ANGLES = ("price", "contract", "support", "unused")
 """What a message may speak to: what it costs, being bound, help with a problem, a service that lies idle."""
+ANGLED: tuple[Channel, ...] = ("sms", "email")
+"""Channels that have room for it; a lock screen has none."""
 
 NAME, SENDER = "{name}", "{sender}"
 """The stand-ins; neither a name nor a fact that is fit to use holds a brace, and the shield passes no text with one."""

@@ -1,7 +1,8 @@
 """Wordings that the bundle's language model proposes, beside the decisions: none of them waits for it.
 
-For each kind of message that is sent and has no wording yet the model is asked for some; the shield drops what may not
-be sent, and what is left waits in the ledger for somebody to approve, or is approved at once where the settings say so.
+For each kind of message that is sent and has no wording yet the model is asked for some, and for some that speak to
+each reason to leave that the company names; the shield drops what may not be sent, and what is left waits in the ledger
+for somebody to approve, or is approved at once where the settings say so.
 """
 
 import contextlib
@@ -58,9 +59,11 @@ class Proposer:
 
     def want(self, served: "Served", kind: Kind) -> None:
         """A message of this kind was sent; each kind is looked at once while the process lasts. Returns at once."""
-        if served.bundle.writes and (served.id, kind) not in self._wanted:
-            self._wanted.add((served.id, kind))
-            self._queue.put((served, kind))
+        if not served.bundle.writes or served.bundle.message is None or (served.id, kind) in self._wanted:
+            return
+        for each in kind.with_angles(served.bundle.message):
+            self._wanted.add((served.id, each))
+            self._queue.put((served, each))
 
     def _run(self) -> None:
         while (task := self._queue.get()) is not None:
@@ -92,7 +95,7 @@ class Proposer:
         who = f"model of {served.id[:12]}"
         with self._ledger.transaction() as tx:
             new = tx.propose_variants(made.variants, bundle.rules.version, who, approver=self._settings.approve)
-            tx.changed(who, f"wordings of {kind.offer}, {kind.channel}, {kind.tone}", f"{new} proposed")
+            tx.changed(who, f"wordings of {kind}", f"{new} proposed")
         self._metrics.shield_blocks(tuple(made.refused.elements()))
         _log.info("wordings are proposed", kind=kind, proposed=new, refused=dict(made.refused))
 

@@ -13,6 +13,8 @@ from retentionjax import cli, shield
 from retentionjax.bundle import Bundle, load
 from retentionjax.data.messages import grammar
 from retentionjax.decide.decision import Decision, compose, decide
+from retentionjax.decide.explain import angle
+from retentionjax.decide.facts import Facts
 from retentionjax.decide.program import Decider
 from retentionjax.errors import BundleError, DataError
 from retentionjax.shield import Brief
@@ -67,6 +69,25 @@ def test_a_text_that_invents_an_offer_is_not_sent(decision: Decision) -> None:
     assert "90%" not in message.text
     assert any(each.rule.startswith("offer.") for each in message.violations)
     assert shield.check(message.text, message.brief).passed
+
+
+@pytest.mark.parametrize(("channel", "told"), [("sms", True), ("email", True), ("push", False)])
+def test_the_model_is_told_why_the_customer_may_leave_where_there_is_room(
+    decision: Decision, channel: str, told: bool
+) -> None:
+    asked: list[Brief] = []
+
+    def write(brief: Brief, seed: int) -> str:
+        asked.append(brief)
+        return by_grammar(brief, seed)
+
+    message = compose(decision, bundles.CUSTOMER | {"recipient": {"channel": channel}}, write)
+    why = angle(decision.bundle, Facts(decision.bundle.schema).records([bundles.CUSTOMER]))
+    assert message is not None
+    assert message.source == "model"
+    assert why == "unused", "she has been a customer for three months"
+    assert asked[0].angle == (why if told else None)
+    assert grammar.speaks_to(why, message.text) == told
 
 
 def test_only_an_email_has_a_legal_footer(decision: Decision) -> None:

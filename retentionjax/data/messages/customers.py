@@ -13,7 +13,7 @@ from random import Random
 
 from retentionjax.data import splits
 from retentionjax.errors import DataError
-from retentionjax.shield.brief import ANGLES, CHANNELS, TONES, Brief, Channel, Sender
+from retentionjax.shield.brief import ANGLED, ANGLES, CHANNELS, TONES, Brief, Channel, Sender
 from retentionjax.shield.offer import OfferTerms
 
 _FIRST_NAMES = """
@@ -223,7 +223,7 @@ def _offer(channel: Channel, offers: Sequence[OfferTerms], rng: Random) -> Offer
 def _angle(channel: Channel, offer: OfferTerms, rng: Random) -> str | None:
     """What SMS and e-mails with room for a sentence more speak to; None for the others."""
     drawn = rng.choice(ANGLES) if rng.random() < _WITH_ANGLE else None
-    return drawn if channel == "email" or (channel == "sms" and offer.ends is None) else None
+    return drawn if channel in ANGLED and (channel == "email" or offer.ends is None) else None
 
 
 _PLANS = ("phone plan", "monthly phone plan", "DSL internet", "DSL TV bundle", "fiber internet", "fiber TV bundle")

@@ -10,9 +10,9 @@ from retentionjax.data.messages import accept_phrases, email_phrases, phrases
 from retentionjax.data.messages.angle_phrases import ANGLE
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.errors import DataError
-from retentionjax.shield.brief import Brief
+from retentionjax.shield.brief import ANGLED, Brief
 from retentionjax.shield.offer import OfferTerms
-from retentionjax.shield.phrasebook import Phrasebook
+from retentionjax.shield.phrasebook import Phrasebook, tokens
 from retentionjax.shield.quantities import date_text
 
 LAYOUTS: Mapping[str, Choice] = {
@@ -210,6 +210,13 @@ def phrasebook(brief: Brief, split: str = "train") -> Phrasebook:
     return book
 
 
+def speaks_to(angle: str, text: str) -> bool:
+    """Whether `text` says one of the phrases, of any tone, that the train split has for the angle."""
+    said = f" {' '.join(tokens(text))} "
+    phrases_of = (phrase for choice in ANGLE[angle].values() for phrase in choice.of("train"))
+    return any(f" {' '.join(tokens(phrase))} " in said for phrase in phrases_of)
+
+
 def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool) -> MessageDraft | None:
     slots = _slots(brief, layout)
     if slots is None:
@@ -236,11 +243,8 @@ def _slots(brief: Brief, layout: str) -> list[tuple[str, bool]] | None:
 
 
 def _with_angle(slots: list[str], brief: Brief) -> list[str] | None:
-    """The slots with what the brief's angle asks for in the place of a pleasantry; None where there is no such place.
-
-    A lock screen has no room for it.
-    """
-    if brief.angle not in ANGLE or brief.channel == "push":
+    """The slots with what the brief's angle asks for in the place of a pleasantry; None where it has no such place."""
+    if brief.angle not in ANGLE or brief.channel not in ANGLED:
         return slots
     place = next((slots.index(slot) for slot in ("close", "detail", "bond") if slot in slots), None)
     return None if place is None else [*slots[:place], "angle", *slots[place + 1 :]]

@@ -1,15 +1,20 @@
 """Wordings over HTTP, in the console and on the command line: proposed, checked, approved, refused."""
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import bundles
 import pytest
 import served_app
 from served_app import Running
 
 from retentionjax.cli import main
+from retentionjax.data.messages import grammar
 from retentionjax.decide.variants import Kind, Variant
+from serving.ledger import Ledger
 
 TEXT = "{sender}: Hi {name}, enjoy 10% off for 30 days. Reply YES to accept. Reply STOP to opt out."
 
@@ -109,6 +114,23 @@ def test_the_console_shows_edits_and_approves(own: Running) -> None:
     with own.ledger.read() as reader:
         states = {each.variant.id: each.state for each in reader.variants()}
     assert states[made["variant_id"]] == "refused"  # the edited one takes its place
+
+
+def test_the_command_line_proposes_wordings_for_each_reason_to_leave(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of those that the company names; by the grammar or a model, each text says what the reason asks for."""
+    bundle, database = bundles.make_writing(tmp_path / "bundle"), f"sqlite:///{tmp_path}/ledger.db"
+    arguments = ["messages", "propose", "--bundle", str(bundle), "--database", database, "--by", "grammar"]
+    assert main([*arguments, "--per-kind", "1"]) == 0
+    with closing(Ledger.open(database, clock=time.time)) as ledger, ledger.read() as reader:
+        found = [(each.variant, each.state) for each in reader.variants()]
+    assert {state for _, state in found} == {"proposed"}
+    assert {each.kind.angle for each, _ in found} == {"", "price", "unused"}
+    assert all(grammar.speaks_to(each.kind.angle, each.text) for each, _ in found if each.kind.angle)
+    for wrong, said in (("support", "sms"), ("price", "push")):
+        assert main([*arguments, "--angle", wrong, "--channel", said]) != 0
+        assert f"--angle is {wrong}; allowed for {said}" in capsys.readouterr().err
 
 
 def test_the_command_line_proposes_by_the_grammar_lists_and_decides(

@@ -182,13 +182,17 @@ def test_the_model_proposes_beside_the_decisions_and_a_person_approves(writing: 
             kinds = {each.offer.name for each in made if each.offer}
             gate.set()
 
-            def proposed() -> set[str]:
+            def proposed() -> set[tuple[str, str]]:
                 with ledger.read() as reader:
-                    return {each.variant.kind.offer for each in reader.variants()}
+                    return {(each.variant.kind.offer, each.variant.kind.angle) for each in reader.variants()}
 
-            await until(lambda: proposed() == kinds)
+            await until(
+                lambda: proposed() == {(offer, angle) for offer in kinds for angle in ("", "price", "contract")}
+            )
             with ledger.read() as reader:
                 stored = reader.variants()
+            spoken = [each.variant for each in stored if each.variant.kind.angle]
+            assert all(grammar.speaks_to(each.kind.angle, each.text) for each in spoken)
             assert {(each.state, each.variant.author) for each in stored} == {("proposed", "model")}
             assert len({each.variant.text for each in stored}) == len(stored)
             await asyncio.sleep(2.5)
@@ -231,7 +235,7 @@ def test_a_model_that_writes_what_may_not_be_sent_proposes_nothing(
             def looked_at() -> bool:
                 with ledger.read() as reader:
                     found = [each for each in reader.changes(100) if each.what.startswith("wordings of")]
-                return len(found) == len(kinds)
+                return len(found) == 3 * len(kinds)  # to no reason to leave, and to each of the company's two
 
             await until(looked_at)
             with ledger.read() as reader:
