@@ -203,9 +203,7 @@ def score_texts(decoder: Decoder, model: RewardModel, texts: Sequence[np.ndarray
 def _readings(decoder: Decoder, model: RewardModel, below: Array, rows: packing.Packed) -> Float[Array, "rows time"]:
     """What the head makes of each token of packed rows."""
     adapter = model.scorer.adapter
-    states = forward.upper(
-        decoder, below, rows.mask, rows.positions, rows.segments, layers=adapter.first_layer, adapter=adapter
-    )
+    states = forward.packed_upper(decoder, below, rows, layers=adapter.first_layer, adapter=adapter)
     return (states.astype(jnp.float32) @ model.scorer.weight + model.scorer.bias - model.mean) / model.std
 
 

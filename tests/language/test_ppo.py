@@ -101,7 +101,12 @@ def test_reference_reward_and_old_log_probabilities_are_those_of_the_whole_model
     np.testing.assert_allclose(judgement.reference_log_probs, log_probs(None), atol=1e-4)
     np.testing.assert_allclose(own, log_probs(POLICY), atol=1e-4)
     np.testing.assert_allclose(texts.log_probs, own, atol=1e-4)
-    np.testing.assert_allclose(judgement.scores, reward.score(DECODER, REWARD, tokens, texts.seen), atol=1e-4)
+    np.testing.assert_allclose(judgement.scores, scores(tokens, texts.seen), atol=1e-4)
+
+
+def scores(tokens: jax.Array, mask: jax.Array) -> np.ndarray:
+    rows = zip(np.asarray(tokens), np.asarray(mask), strict=True)
+    return reward.score_texts(DECODER, REWARD, [row[real] for row, real in rows], pad=PAD)
 
 
 @pytest.mark.parametrize("matmul", ["float32", "bfloat16"])
@@ -122,7 +127,7 @@ def test_the_value_head_begins_as_the_reward_models_reading() -> None:
     judgement, _ = experience.judge(DECODER, POLICY, None, REWARD, critic, texts, layers=2, temperature=0.9)
     tokens, prompt = whole(texts), texts.seen.shape[1] - texts.mask.shape[1]
     for step in range(2):  # the value before token t is the score of what stands before it
-        score = reward.score(DECODER, REWARD, tokens[:, : prompt + step], texts.seen[:, : prompt + step])
+        score = scores(tokens[:, : prompt + step], texts.seen[:, : prompt + step])
         reached = np.asarray(texts.mask[:, step])
         np.testing.assert_allclose(judgement.values[reached, step, 0], score[reached], atol=1e-4)
     assert float(jnp.abs(judgement.values[..., 1]).max()) == 0
