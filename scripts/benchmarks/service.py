@@ -6,7 +6,7 @@ SQLite with FULL sync. CPU is the time (/proc) of the server's process and of it
 requests a second and latency more than that. `engine_*` is the engine without HTTP and ledger, in this process, 128
 decisions at a time.
 
-Needs a bundle: runs/demo/bundle/artifacts/bundle, or the folder that RETENTIONJAX_BUNDLE names.
+By the demo's bundle, or that of the folder which RETENTIONJAX_BUNDLE names.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLE = Path(os.environ.get("RETENTIONJAX_BUNDLE", ROOT / "runs/demo/bundle/artifacts/bundle"))
+BUNDLE = Path(os.environ.get("RETENTIONJAX_BUNDLE", ROOT / "retentionjax/demo/bundle"))
 CONCURRENCY = 32
 SECONDS = 6.0  # of a turn
 WARM_UP = 1.5
@@ -39,11 +39,9 @@ ROWS, ROUNDS = 128, 60
 
 def run() -> dict[str, float]:
     """Requests/s and their ratio, CPU µs a request of both servers, latency in ms, decisions/s of the engine alone."""
-    if not BUNDLE.is_dir():
-        raise SystemExit(f"{BUNDLE}: no bundle; train one (scripts/quickstart.sh) or set RETENTIONJAX_BUNDLE")
     with tempfile.TemporaryDirectory() as folder:
         bodies = Path(folder) / "bodies.json"
-        bodies.write_text(json.dumps(_bodies()))
+        bodies.write_text(json.dumps(requested()))
         turns = list(_turns(Path(folder), bodies))
     service = max((service for _, service in turns), key=lambda turn: turn["requests_per_second"])
     echo = max((echo for echo, _ in turns), key=lambda turn: turn["requests_per_second"])
@@ -82,7 +80,7 @@ def _facts(count: int) -> list[dict[str, Any]]:
     return [{name: value(fact) for name, fact in used.items()} for _ in range(count)]
 
 
-def _bodies() -> list[str]:
+def requested() -> list[str]:
     """One request for each customer, with time zone and first name."""
     some = _facts(400)
     names = ("Ana", "Ben", "Chloe", "Dev", "Eva", "Finn")
@@ -129,41 +127,41 @@ def echo_app() -> Any:
 
 
 def _turns(folder: Path, bodies: Path) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
-    with _echo() as (echo, echo_port), _service(folder) as (service, port, key):
+    with _echo() as (echo, echo_port), served(folder) as (pid, port, key):
         for _ in range(TURNS):
-            yield _load(echo, echo_port, bodies, ""), _load(service, port, bodies, key)
+            yield load(echo, echo_port, bodies, ""), load(pid, port, bodies, key)
 
 
 @contextlib.contextmanager
 def _echo() -> Iterator[tuple[int, int]]:
-    port = _free_port()
+    port = free_port()
     flags = ["--port", str(port), "--no-access-log", "--log-level", "warning", "--factory"]
     command = [sys.executable, "-m", "uvicorn", "benchmarks.service:echo_app", *flags]
-    with _process(command, {"PYTHONPATH": str(ROOT / "scripts")}) as process:
-        _wait(port, "POST")
+    with running(command, {"PYTHONPATH": str(ROOT / "scripts")}) as process:
+        wait(port, "POST")
         yield process.pid, port
 
 
 @contextlib.contextmanager
-def _service(folder: Path) -> Iterator[tuple[int, int, str]]:
-    """The service with consent of every customer and a key that may ask without limit."""
-    port, database = _free_port(), f"sqlite:///{folder}/ledger.db"
-    key = _ledger(database)
+def served(folder: Path, **campaign: Any) -> Iterator[tuple[int, int, str]]:
+    """The service with consent of every customer and a key that may ask without limit; `campaign` as `_ledger`."""
+    port, database = free_port(), f"sqlite:///{folder}/ledger.db"
+    key = _ledger(database, **campaign)
     flags = {"bundle": BUNDLE, "database": database, "port": port, "rate": 0, "exploration": EXPLORATION}
     command = [str(Path(sys.executable).with_name("retentionjax")), "serve"]
     command += [part for name, value in flags.items() for part in (f"--{name}", str(value))]
-    with _process(command, {}) as process:
-        _wait(port, "GET")
+    with running(command, {}) as process:
+        wait(port, "GET")
         yield process.pid, port, key
 
 
-def _ledger(database: str) -> str:
+def _ledger(database: str, holdout: float = 0.0, pilot: Any = None) -> str:
     from serving.ledger import Ledger
     from serving.ledger.types import Campaign
 
     ledger = Ledger.open(database, clock=time.time)
     with ledger.transaction() as tx:
-        tx.put_campaign(Campaign("default", 10**12, tx.now - 60.0, 90, CUSTOMERS, holdout=0.0))
+        tx.put_campaign(Campaign("default", 10**12, tx.now - 60.0, 90, CUSTOMERS, holdout, pilot))
         for number in range(CUSTOMERS):
             tx.set_consent(f"C-{number}", "sms", "granted", source="benchmark")
         _, token = tx.create_key("benchmark", "admin")
@@ -172,7 +170,7 @@ def _ledger(database: str) -> str:
 
 
 @contextlib.contextmanager
-def _process(command: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+def running(command: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     process = subprocess.Popen(
         command, env={**os.environ, "JAX_PLATFORMS": "cpu", **environment}, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, cwd=ROOT,
@@ -188,7 +186,7 @@ def _process(command: list[str], environment: dict[str, str]) -> Iterator["subpr
             process.wait()
 
 
-def _wait(port: int, method: str) -> None:
+def wait(port: int, method: str) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         request = urllib.request.Request(f"http://127.0.0.1:{port}/readyz", method=method)
@@ -200,7 +198,7 @@ def _wait(port: int, method: str) -> None:
     raise SystemExit(f"the server at port {port} was not ready in {START_SECONDS:.0f} s")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -209,7 +207,7 @@ def _free_port() -> int:
 # --- the load -------------------------------------------------------------------------------------------------
 
 
-def _load(pid: int, port: int, bodies: Path, key: str) -> dict[str, float]:
+def load(pid: int, port: int, bodies: Path, key: str) -> dict[str, float]:
     """One turn from a process of its own; the server's CPU time over the same span."""
     command = [sys.executable, __file__, str(port), str(bodies), str(pid), str(os.getpid() + time.monotonic_ns() % 997)]
     done = subprocess.run(command, input=key.encode(), capture_output=True, check=True)
