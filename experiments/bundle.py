@@ -27,7 +27,7 @@ from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle import Bundle, Contents
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
-from retentionjax.bundle.manifest import GATE, TRUSTED_PARETO_K
+from retentionjax.bundle.manifest import GATE
 from retentionjax.bundle.program import Decide
 from retentionjax.company import Company
 from retentionjax.data import catalog
@@ -97,9 +97,9 @@ def gated(context: Context, minimum: float) -> tuple[learned.Trained, Gate]:
     """The learned policy, or one that always waits where its chance to beat never contacting is below `minimum`, or
     rests on draws that failed their check. Raises ConfigError for a run that does not say either."""
     trained = learned.load(context.inputs["policy"] / "artifacts/policy")
-    chance, pareto_k = _figure(context, "policy", "gate_probability"), _figure(context, "effects", "pareto_k")
-    waits = chance < minimum or (pareto_k > TRUSTED_PARETO_K and minimum > 0)
-    gate = {"gate_probability": chance, "gate_minimum": minimum, "pareto_k": pareto_k, "waits": float(waits)}
+    chance, is_reliable = _figure(context, "policy", "gate_probability"), _figure(context, "effects", "is_reliable")
+    waits = chance < minimum or (not is_reliable and minimum > 0)
+    gate = {"gate_probability": chance, "gate_minimum": minimum, "is_reliable": is_reliable, "waits": float(waits)}
     return (learned.waiting(trained) if waits else trained), gate
 
 

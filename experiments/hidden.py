@@ -25,7 +25,6 @@ from experiments.policy import BUDGET, PolicyConfig, campaign_settings, set_spen
 from experiments.world import played
 from retentionjax import storage
 from retentionjax.effects import belief, draws_to_params, estimate, simulation
-from retentionjax.effects.posterior import TRUSTED
 from retentionjax.effects.simulation import DESIGN, OFFERS, PRIOR, SHAPES, told, true_effects
 from retentionjax.env import EnvParams, RetentionEnv, constraints, worlds
 from retentionjax.env.value import with_potential
@@ -112,7 +111,7 @@ def company(shape: str, number: int, assignments: Sequence[int], trainer: "Train
         judged = believing(people(JUDGED, seed + 1))
         some, both = worlds.rows(judged, slice(half, half + doubt.WORLDS)), [baselines.never(), policy]
         chance = doubt.measure(some, both, jax.random.key(seed)).beats_never
-        ships = chance >= BundleConfig().minimum_probability and posterior.pareto_k <= TRUSTED
+        ships = chance >= BundleConfig().minimum_probability and posterior.is_reliable
         found.append(
             HiddenCompany(shape, number, size, *gained(policy, world, worlds.as_believed(judged)), chance, ships)
         )

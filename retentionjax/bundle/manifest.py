@@ -22,9 +22,8 @@ NAME = "manifest.json"
 FORMAT_VERSION = 3
 GATE = "gate"
 """Of the metrics: `gate_probability` that the learned policy gains more than never contacting, `gate_minimum` that is
-asked for, `pareto_k` of the check of the effects' draws, and whether it `waits` for either (1 or 0)."""
-TRUSTED_PARETO_K = 0.7
-"""Above it the draws of the effects, hence any probability by them, are not to be relied on (arXiv 1507.02646)."""
+asked for, whether the effects' draws by which it was found are reliable (`is_reliable`, 1 or 0), and whether it `waits`
+for either (1 or 0)."""
 REQUIRED = ("churn", "acceptance", "policy")
 """Folders that every bundle has."""
 PARTS = (*REQUIRED, "shield", "language")
@@ -114,10 +113,10 @@ def gate_advice(gate: Mapping[str, Any]) -> str:
     """Why a bundle with these figures of its gate contacts nobody, and what to do; empty where it does not wait."""
     if not gate.get("waits"):
         return ""
-    if (pareto_k := gate.get("pareto_k", 0.0)) > TRUSTED_PARETO_K:
+    if not gate.get("is_reliable", 1.0):
         why = (
-            f"the check of what the log says of the offers failed (Pareto k {pareto_k:.2f}; allowed: up to "
-            f"{TRUSTED_PARETO_K}), so that no chance to gain can be told. More rows, or fewer offers, help."
+            "the check of what the log says of the offers failed, so that no chance to gain can be told. More rows, or "
+            "fewer offers, help."
         )
     elif "gate_probability" in gate:
         why = (

@@ -160,6 +160,7 @@ def as_json(company: "Company", posterior: "Posterior", arms: "tuple[TrialArm, .
         "refused": [asdict(each) for each in posterior.refused],
         "arms": [asdict(each) for each in arms],
         "pareto_k": posterior.pareto_k,
+        "r_hat": posterior.r_hat,
         "is_reliable": posterior.is_reliable,
     }
 
@@ -172,6 +173,7 @@ def summary(company: "Company", posterior: "Posterior", log: "Log | None") -> di
         "offers": len(company.offers),
         "identified": sum(each.is_estimated for each in posterior.estimates.values()),
         "pareto_k": posterior.pareto_k,
+        "is_reliable": int(posterior.is_reliable),
     }
     if log is not None:
         found |= {"customers": len(log.monthly_charge), "assignments": len(log.day)}

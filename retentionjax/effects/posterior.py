@@ -5,8 +5,9 @@ Newton's method on a few customers, then on all (each step: value, gradient and 
 customers in chunks, so that memory does not grow with their number). Laplace's approximation N(ẑ, H⁻¹) is then a
 proposal: candidates are weighed by the true posterior, the tail of the weights is smoothed and judged by Pareto's k̂
 (Vehtari, Simpson, Gelman, Yao, Gabry, arXiv 1507.02646), and 256 of them are drawn. Where k̂ says that the proposal is
-too narrow, one made of its weighed candidates takes its place. Effects that the log cannot tell keep the prior (see
-`refusals`): they are drawn from it, and the others as they would be if these were known.
+too narrow, one made of its weighed candidates takes its place, and where that fails too, Markov chains do (`chain`).
+Effects that the log cannot tell keep the prior (see `refusals`): they are drawn from it, and the others as they would
+be if these were known.
 """
 
 import functools
@@ -21,7 +22,7 @@ from jaxtyping import Array, Bool, Float
 from scipy import stats
 
 from retentionjax.company.prior import Effect
-from retentionjax.effects import belief, likelihood, pareto
+from retentionjax.effects import belief, chain, likelihood, pareto
 from retentionjax.effects.belief import Belief
 from retentionjax.effects.likelihood import Books, Lane
 from retentionjax.effects.log import Log, in_chunks
@@ -66,13 +67,15 @@ class Posterior:
     draws: Mapping[str, Float[np.ndarray, " K"]]
     """Effect by name → `DRAWS` joint draws; those that the likelihood takes as declared stay at their median."""
     pareto_k: float = 0.0
-    """Of the importance weights: up to 0.7 the draws are the posterior's, above they are too narrow."""
+    """Of the importance weights: up to 0.7 the draws are the posterior's, above they are those of Markov chains."""
+    r_hat: float | None = None
+    """The chains' largest split R̂; None where none were needed."""
     refused: tuple[Refusal, ...] = field(default_factory=tuple)
 
     @property
     def is_reliable(self) -> bool:
-        """Whether the check of the draws was passed."""
-        return self.pareto_k <= TRUSTED
+        """Whether the draws passed their check, of the importance weights or of the chains."""
+        return self.pareto_k <= TRUSTED if self.r_hat is None else self.r_hat <= chain.CONVERGED
 
 
 class Evidence(NamedTuple):
@@ -150,17 +153,17 @@ def _drawn(prior: Mapping[str, Effect], refused: tuple[Refusal, ...], target: "_
     # half that teaches a policy and the half that judges it disagreed on what a contact does by more than it is worth.
     z = stats.norm.ppf(stats.qmc.Sobol(len(prior), seed=random).random(DRAWS))
     z[:, [index for index, name in enumerate(prior) if not _is_drawn(name, estimated)]] = 0.0
-    pareto_k = 0.0
+    pareto_k, r_hat = 0.0, None
     if target is not None:
         moving = np.asarray(target.moving)
-        z[:, moving], pareto_k = _sample(target, z[:, moving], random)
+        z[:, moving], pareto_k, r_hat = _sample(target, z[:, moving], random)
     coordinates = jnp.asarray(z, jnp.float32)
     values = {name: np.asarray(each, np.float64) for name, each in Belief.of(prior).values(coordinates).items()}
     estimates = {
         name: _estimate(effect, values[name], "" if name in estimated else reasons.get(name, _DECLARED))
         for name, effect in prior.items()
     }
-    return Posterior(estimates, values, pareto_k, refused)
+    return Posterior(estimates, values, pareto_k, r_hat, refused)
 
 
 def _is_drawn(name: str, estimated: set[str]) -> bool:
@@ -206,6 +209,12 @@ class _Target:
         gradient, hessian = self._sum(_curvature, z, chunks)
         return gradient - z, hessian - np.eye(len(z))
 
+    def log_density(self, centre: Array, free: Array, chunks: Any) -> Array:
+        """The log-posterior at the free coordinates `free`, the others as in `centre`; single precision."""
+        z = centre.at[np.flatnonzero(self.free)].set(free)
+        rest = (self.model, self.moving, self.params, self.offers, self.evidence.log_likelihood)
+        return jax.lax.map(lambda chunk: _of_chunk(z, chunk, *rest), chunks).sum() - 0.5 * jnp.sum(z**2)
+
     def _sum(self, function: Any, z: np.ndarray, chunks: Any) -> Any:
         """The sum over chunks, taken in double precision."""
         point = jnp.asarray(z, jnp.float32)
@@ -240,18 +249,23 @@ def _curvature(z: Array, chunks: Any, *rest: Any) -> tuple[Array, Array]:
 # --- the search and the draws ---------------------------------------------------------------------------------------
 
 
-def _sample(target: _Target, held: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Draws of the L coordinates, f64[K, L], and k̂; `held` f64[K, L] has those that are not free."""
+def _sample(target: _Target, held: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, float, float | None]:
+    """Draws of the L coordinates, f64[K, L], k̂ and R̂; `held` f64[K, L] has those that are not free."""
     free = target.free
     few = jax.tree.map(lambda chunk: chunk[:_FEW], target.evidence.chunks)
     peak, *_ = _newton(target, np.zeros(len(free)), few)
     peak, covariance, hessian = _newton(target, peak, target.evidence.chunks)
     found, pareto_k = _weighed(target, peak, covariance, random)
+    r_hat = None
+    if pareto_k > TRUSTED:
+        seed = int(random.integers(2**31))
+        density = functools.partial(target.log_density, jnp.asarray(peak, jnp.float32))
+        found, r_hat = chain.sample(density, target.evidence.chunks, peak[free], covariance, draws=DRAWS, seed=seed)
     # ẑ_free moves by −H⁻¹·H_free,held·z_held when the held are elsewhere than at their medians.
     moved = held[:, ~free] @ (covariance @ hessian[np.ix_(free, ~free)]).T
     draws = held.copy()
     draws[:, free] = found + moved
-    return draws, pareto_k
+    return draws, pareto_k, r_hat
 
 
 def _newton(target: _Target, z: np.ndarray, chunks: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

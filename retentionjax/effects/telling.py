@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from retentionjax.company import Company
+from retentionjax.effects.chain import CONVERGED
 from retentionjax.effects.itt import TrialArm
 from retentionjax.effects.posterior import Estimate, Posterior
 
@@ -58,8 +59,8 @@ def sentences(posterior: Posterior, arms: tuple[TrialArm, ...], company: Company
     lines += _shadow(arms)
     if not posterior.is_reliable:
         lines.append(
-            f"NOT TO BE TRUSTED: the check of the intervals failed (Pareto k {posterior.pareto_k:.2f}, at most 0.7), "
-            "they are too narrow; more rows, or fewer offers, help"
+            f"NOT TO BE TRUSTED: the check of the intervals failed (R̂ {posterior.r_hat:.2f}, at most {CONVERGED}); "
+            "more rows, or fewer offers, help"
         )
     return lines
 

@@ -58,13 +58,13 @@ def finished(tmp_path_factory) -> Context:
     folder = epath.Path(tmp_path_factory.mktemp("gate"))
     learned.save(bundles.trained(wait_bias=-6.0), folder / "policy/artifacts/policy")
     storage.write_json(folder / "policy/summary.json", {"gate_probability": 0.6})
-    storage.write_json(folder / "effects/summary.json", {"pareto_k": 0.3})
+    storage.write_json(folder / "effects/summary.json", {"is_reliable": 1})
     return Context(folder / "bundle", {name: folder / name for name in ("policy", "effects")}, False, "auto", "real")
 
 
 def test_a_policy_not_shown_to_gain_is_replaced_by_one_that_always_waits(finished: Context) -> None:
     trained, gate = bundle.gated(finished, 0.9)
-    assert gate == {"gate_probability": 0.6, "gate_minimum": 0.9, "pareto_k": 0.3, "waits": 1.0}
+    assert gate == {"gate_probability": 0.6, "gate_minimum": 0.9, "is_reliable": 1.0, "waits": 1.0}
     random = np.random.default_rng(0)
     rows = random.uniform(*observation.bounds(4), (50, observation.size(4))).astype(np.float32)
     masks = np.ones((50, actions.count(EnvParams())), bool)
@@ -80,12 +80,11 @@ def test_told_otherwise_the_learned_policy_is_kept(finished: Context) -> None:
 
 
 def test_a_chance_that_rests_on_draws_which_failed_their_check_ships_nothing(finished: Context, tmp_path: Path) -> None:
-    storage.write_json(tmp_path / "summary.json", {"pareto_k": 1.25})
+    storage.write_json(tmp_path / "summary.json", {"is_reliable": 0})
     doubtful = dataclasses.replace(finished, inputs={**finished.inputs, "effects": epath.Path(tmp_path)})
     _, gate = bundle.gated(doubtful, 0.5)
     assert gate["waits"]
     assert "check" in gate_advice(gate)
-    assert "1.25" in gate_advice(gate)
     assert not bundle.gated(doubtful, 0.0)[1]["waits"]
 
 

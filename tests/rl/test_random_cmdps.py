@@ -24,6 +24,9 @@ CONFIG = rl.PPOConfig(
     discounted_costs=True,
     learning_rate=0.03,
     average_decay=0.9,
+    # The multipliers of three tight limits are several sizes of a return: with the default gains they still rise at the
+    # end, and the policy has long stopped to explore.
+    gains=rl.Gains(proportional=1.0, integral=0.1),
 )
 
 
@@ -52,12 +55,8 @@ def solve(seed: int) -> tuple[float, float]:
     return share, used
 
 
-STILL_RISING = pytest.mark.xfail(reason="three tight limits: its prices still rise after 200 iterations, costs 1.07")
-SEEDS = [pytest.param(seed, marks=STILL_RISING if seed == 17 else ()) for seed in range(30)]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(30))
 def test_all_thirty_are_solved_by_the_one_setting(seed: int) -> None:
     """The process of the README (`test_readme`) is solved each time that the tests run."""
     share, used = solve(seed)
