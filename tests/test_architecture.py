@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "data": GROUND | {"tracking", "shield", "company"},  # messages are written to a Brief
     "tabular": GROUND,
     "env": {"errors"},
-    "effects": GROUND | {"env", "company", "data", "tabular"},  # a company's files, and scores of its customers
+    "effects": GROUND
+    | {"tracking", "env", "company", "data", "tabular"},  # a company's files, and scores of its customers
     "shield": GROUND,
     "rl": GROUND | {"tracking", "checkpoint"},
     "bundle": GROUND | {"company", "data", "env", "tabular", "shield", "language"},  # it knows nothing of evaluation
