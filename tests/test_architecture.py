@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "tabular": GROUND,
     "env": {"errors"},
     "effects": GROUND
-    | {"tracking", "env", "company", "data", "tabular"},  # a company's files, and scores of its customers
+    | {"tracking", "env", "company", "data", "tabular"},  # a company's files, its customers' scores
     "shield": GROUND,
     "rl": GROUND | {"tracking", "checkpoint"},
     "bundle": GROUND | {"company", "data", "env", "tabular", "shield", "language"},  # it knows nothing of evaluation
