@@ -36,8 +36,8 @@ def demo_training() -> RewardConfig:
     """A minute on two cores: only the upper layers learn."""
     return RewardConfig(
         pairs=4,
-        # Two widths for nearly all texts: compiling for more costs more than padding.
-        multiple=48,
+        # One width for nearly all short messages: compiling for another costs more than padding.
+        multiple=60,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=24),
         optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=5),
         reference=32,
