@@ -23,8 +23,7 @@ MAY_IMPORT = {
     "data": GROUND | {"tracking", "shield", "company"},  # messages are written to a Brief
     "tabular": GROUND,
     "env": {"errors"},
-    "effects": GROUND
-    | {"tracking", "env", "company", "data", "tabular"},  # a company's files, its customers' scores
+    "effects": GROUND | {"tracking", "env", "company", "data", "tabular"},  # a company's files, its customers' scores
     "shield": GROUND,
     "rl": GROUND | {"tracking", "checkpoint"},
     "bundle": GROUND | {"company", "data", "env", "tabular", "shield", "language"},  # it knows nothing of evaluation
