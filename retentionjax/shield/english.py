@@ -175,9 +175,9 @@ ENGLISH = Lexicon(
             r"(?<!\w)(?:by|until|till?|through|thru|before|ends?|ending|expires?|expiring|valid|good|only|within"
             r"|last|starts|starting|begin\w*|from|closes?|closing|gone|due|no later than)"
             r"(?: on| at| the| this| next| in| of| end| day)*"
-            r" [\w':.]+(?: [\w']+)?$|(?<!\w)(?:only|last) [\w ]+$|end of [\w ]+$|(?:eom|eod)$"
+            r" [\w':.]+(?: [\w']+)?$|(?<!\w)(?:only|last) [\w ]+$|end of [\w ]+$|(?:eom|eod)$|(?<!\w)(?:sorry|apolog)[^.!?]*$"
         ),
-        taken=r"(?<!\w)(?:accept|reply|claim|redeem|take|activate|offer|deal|discount|saving|yours|yes|lasts?|runs?|sorry|apolog\w+)(?!\w)",
+        taken=r"(?<!\w)(?:accept|reply|claim|redeem|take|activate|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)",
         starts=r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$",
         takes=(
             r"(?<!\w)(?:takes?|took)(?: you| me| us)?"

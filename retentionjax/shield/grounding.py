@@ -163,7 +163,9 @@ class Grounding:
         if self._around["deadline"].search(before + match.group()):
             return True
         said = before + after
-        return bool(self._around["taken"].search(said)) or not self._stands_alone(before, after)
+        return not self._offer.is_none and bool(
+            self._around["taken"].search(said) or not self._stands_alone(before, after)
+        )
 
     def _is_end(self, match: re.Match[str], ends: dt.date | None) -> bool:
         if ends is None:
@@ -230,7 +232,10 @@ class Grounding:
     def _duration_problem(self, told: Length, before: str, after: str) -> str:
         """What is wrong with a duration that is no tenure; empty if nothing."""
         if self._offer.is_none:
-            return "" if told.unit == "some" else "no such duration was given"
+            harmless = told.unit in ("some", "minutes") and not self._around["deadline"].search(
+                f"{before}{told.amount}"
+            )
+            return "" if harmless else "no such duration was given"
         own = {Length(float(self._offer.days), "days"), *self._read.lengths(self._say)}
         if told in own and not self._around["loose"].search(before) and not self._around["extends_after"].search(after):
             return ""

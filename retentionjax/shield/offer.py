@@ -166,6 +166,7 @@ _FREE = (
     r" (?:an?|one|1|the next|your next) (?:whole |full )?{0}"
     rf"|we(?:'ll| will|'d like to) (?:cover|pay for) (?:an?|one|1|your next) {{0}}"
     rf"|(?:an?|one|1) {{0}}(?: of [a-z]+)? without a bill|an? {{0}}'s service(?: from [a-z·]+)?,? {_ON_US}"
+    r"|it(?:'s| is) (?:all )?on (?:the house|us)"
     rf"|your (?:next {{0}}'s bill|bill for (?:an?|one|1|the next) {{0}}) (?:is|will be) {_ON_US}"
 )
 _TWICE = (
