@@ -175,7 +175,8 @@ ENGLISH = Lexicon(
             r"(?<!\w)(?:by|until|till?|through|thru|before|ends?|ending|expires?|expiring|valid|good|only|within"
             r"|last|starts|starting|begin\w*|from|closes?|closing|gone|due|no later than)"
             r"(?: on| at| the| this| next| in| of| end| day)*"
-            r" [\w':.]+(?: [\w']+)?$|(?<!\w)(?:only|last) [\w ]+$|end of [\w ]+$|(?:eom|eod)$|(?<!\w)(?:sorry|apolog)[^.!?]*$"
+            r" [\w':.]+(?: [\w']+)?$|(?<!\w)(?:only|last) [\w ]+$|end of [\w ]+$|(?:eom|eod)$"
+            r"|(?<!\w)(?:sorry|apolog)[^.!?]*$"
         ),
         taken=r"(?<!\w)(?:accept|reply|claim|redeem|take|activate|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)",
         starts=r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$",

@@ -125,6 +125,9 @@ SPANISH = Lexicon(
         taken=r"(?<!\w)(?:acept\w+|respond\w+|reclam\w+|canje\w+|aprovech\w+|oferta|descuento|suyo|tuyo|si)(?!\w)",
         starts=r"(?:empieza|comienza|desde|a partir|despues|tras)(?: el| del| de)? ?$",
         takes=r"(?<!\w)(?:tarda|tardara|lleva|basta|bastan)(?: solo| apenas| menos de)* ?$",
-        harmless=r"(?<!\w)(?:24/7|24 ?x ?7|24 horas|[345]g|wi-?fi [4-7])(?!\w)",
+        harmless=(
+            r"(?<!\w)(?:24/7|24 ?x ?7|24 horas|[345]g|wi-?fi [4-7]|(?:del|de) (?:0|1) al (?:5|10)"
+            r"|(?:temporada|capitulo|parte|paso|nivel|episodio) \d+)(?!\w)|(?<![^\n])\d{1,2}[.)](?=\s)"
+        ),
     ),
 )
