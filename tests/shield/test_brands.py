@@ -1,0 +1,53 @@
+"""Messages as brands of many trades send them, and some that they may not: a good one that is refused is a fault."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from retentionjax.shield import Brief, OfferTerms, Sender, check
+
+MESSAGES = yaml.safe_load(Path(__file__).with_name("brands.yaml").read_text(encoding="utf-8"))
+WAY_OUT = {
+    ("en", "sms"): " Reply STOP to opt out.",
+    ("en", "push"): " Manage alerts in settings.",
+    ("en", "email"): "\n\nYou can unsubscribe at any time with the link below.",
+    ("es", "sms"): " Responda STOP para no recibir más.",
+    ("es", "push"): " Puede desactivar los avisos en los ajustes.",
+    ("es", "email"): "\n\nDarse de baja:",
+}
+
+
+def offer(words: str) -> OfferTerms:
+    """`none`, `d20/90`, `d100/90 say:no fee`, `free/30`, `a15`, `a15:EUR` or `say:twice the speed/90`."""
+    if found := re.fullmatch(r"(?:d(\d+)|free)/(\d+)(?: say:(.*))?", words):
+        say = found[3] or (None if found[1] else "one month free")
+        return OfferTerms(int(found[1] or 100) / 100, days=int(found[2]), say=say)
+    if found := re.fullmatch(r"a(\d+)(?::(\w+))?", words):
+        return OfferTerms(amount=float(found[1]), currency=found[2] or "USD")
+    if found := re.fullmatch(r"say:(.*)/(\d+)", words):
+        return OfferTerms(say=found[1], days=int(found[2]))
+    assert words == "none"
+    return OfferTerms()
+
+
+def passed(entry: dict[str, Any]) -> bool:
+    language = entry.get("language", "en")
+    domain = f"{re.sub(r'(the | fitness| insurance| energy|[^a-z])', '', entry['sender'].lower().replace('&', 'and'))}.example"
+    brief = Brief(
+        entry["channel"],
+        offer(entry["offer"]),
+        Sender(entry["sender"], "1 Main Street", (domain,), f"https://{domain}/unsubscribe"),
+        first_name=entry.get("name"),
+        facts=entry.get("facts", {}),
+        language=language,
+    )
+    return check(entry["text"] + WAY_OUT[language, entry["channel"]], brief, by=entry.get("by", "person")).passed
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("pass", True), ("refuse", False)])
+def test_each_message_of_a_brand_is_judged_right(kind: str, wanted: bool) -> None:
+    wrong = [entry for entry in MESSAGES[kind] if passed(entry) is not wanted]
+    assert not wrong
