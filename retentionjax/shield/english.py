@@ -188,6 +188,7 @@ ENGLISH = Lexicon(
             r"(?<!\w)(?:24/7|24 ?x ?7|24 hours a day|7 days a week|[345]g|wi-?fi [4-7]|a period of"
             r"|monday (?:to|through|-) (?:friday|saturday|sunday)|(?:have|enjoy|hope)[a-z' ]{1,20} (?:week|weekend)"
             r"|(?:how|going|are you|is everything)[a-z' ]{1,30} this (?:week|weekend)|[48]k|3d"
+            r"|(?:many|several) years (?:to come|ahead)"
             r"|(?:season|series|episode|part|chapter|volume|step|level|round|stage|lesson|tip|question) \d+"
             r"|(?:reply|text|send|press) \d+(?= (?:and|to)(?!\w))"
             r"|(?:reply|press|text|send) \d (?:for|if)[^.!?\n\d%$]{0,25}(?:,? (?:or |and )?\d (?:for|if))*"

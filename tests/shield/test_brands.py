@@ -35,7 +35,8 @@ def offer(words: str) -> OfferTerms:
 
 def passed(entry: dict[str, Any]) -> bool:
     language = entry.get("language", "en")
-    domain = f"{re.sub(r'(the | fitness| insurance| energy|[^a-z])', '', entry['sender'].lower().replace('&', 'and'))}.example"
+    host = re.sub(r"(the | fitness| insurance| energy|[^a-z])", "", entry["sender"].lower().replace("&", "and"))
+    domain = f"{host}.example"
     brief = Brief(
         entry["channel"],
         offer(entry["offer"]),
