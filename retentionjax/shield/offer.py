@@ -153,7 +153,10 @@ def _english_credit(money: str) -> str:
     return ("an " if re.match(r"\D?(?:8|1[18](?!\d))", money) else "a ") + f"{money} credit"
 
 
-_OF_CHARGE = r"(?:the |your )?(?:usual |regular |normal |full |monthly |account |card |membership |·+ )*(?:bill|price|charge|cost|rate|fee)"
+_OF_CHARGE = (
+    r"(?:the |your )?(?:usual |regular |normal |full |monthly |account |card |membership |·+ )*"
+    r"(?:bill|price|charge|cost|rate|fee)"
+)
 _LESS = r"(?:off|less|lower|cheaper)(?! (?:every|each|all|any))(?!\w)"
 _ON_US = r"(?:free(?: of charge)?|for free|on us|on the house|at no (?:charge|cost))"
 _NO_BILL = rf"your next bill (?:is|will be) (?:zero|{_ON_US})"
