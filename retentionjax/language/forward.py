@@ -35,24 +35,6 @@ def packed_trunk(decoder: Decoder, rows: Packed, *, layers: int) -> Float[Array,
     return trunk(decoder, rows.tokens, rows.mask, rows.positions, rows.segments, layers=layers)
 
 
-def packed_upper(
-    decoder: Decoder,
-    below: Float[Array, "rows time hidden"],
-    rows: Packed,
-    *,
-    layers: int,
-    adapter: Adapter | None,
-    dropout_key: PRNGKeyArray | None = None,
-    remat: bool = False,
-) -> Float[Array, "rows time width"]:
-    """`upper` of packed rows."""
-    mask, positions, segments = map(jnp.asarray, (rows.mask, rows.positions, rows.segments))
-    return upper(
-        decoder, below, mask, positions, segments,
-        layers=layers, adapter=adapter, dropout_key=dropout_key, remat=remat,
-    )  # fmt: skip
-
-
 def upper(
     decoder: Decoder,
     below: Float[Array, "batch time hidden"],

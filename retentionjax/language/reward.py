@@ -193,17 +193,20 @@ def score_texts(decoder: Decoder, model: RewardModel, texts: Sequence[np.ndarray
     scores = np.zeros(len(texts), np.float32)
     for rows, placed in packing.read_together([packing.Tokenised(text[:1], text[1:]) for text in texts], pad):
         below = forward.packed_trunk(decoder, rows, layers=model.scorer.adapter.first_layer)
-        readings = np.asarray(_readings(decoder, model, below, rows))
+        # Without the targets, of which there are not always as many: that would be another program.
+        readings = np.asarray(_readings(decoder, model, below, rows.mask, rows.positions, rows.segments))
         for number, row, columns in placed:
             scores[number] = readings[row, columns][-1]
     return scores
 
 
 @jax.jit
-def _readings(decoder: Decoder, model: RewardModel, below: Array, rows: packing.Packed) -> Float[Array, "rows time"]:
+def _readings(
+    decoder: Decoder, model: RewardModel, below: Array, mask: Array, positions: Array, segments: Array
+) -> Float[Array, "rows time"]:
     """What the head makes of each token of packed rows."""
     adapter = model.scorer.adapter
-    states = forward.packed_upper(decoder, below, rows, layers=adapter.first_layer, adapter=adapter)
+    states = forward.upper(decoder, below, mask, positions, segments, layers=adapter.first_layer, adapter=adapter)
     return (states.astype(jnp.float32) @ model.scorer.weight + model.scorer.bias - model.mean) / model.std
 
 

@@ -213,8 +213,16 @@ def completion_loss(
     Args:
         below: the trunk's states after `layers` layers.
     """
-    states = forward.packed_upper(
-        decoder, below, batch, layers=layers, adapter=adapter, dropout_key=dropout_key, remat=remat
+    states = forward.upper(
+        decoder,
+        below,
+        jnp.asarray(batch.mask),
+        jnp.asarray(batch.positions),
+        jnp.asarray(batch.segments),
+        layers=layers,
+        adapter=adapter,
+        dropout_key=dropout_key,
+        remat=remat,
     )
     log_probs, _ = forward.log_probs(decoder, states.reshape(-1, states.shape[-1])[batch.index], batch.targets, 1.0)
     return -jnp.sum(log_probs * batch.weights), jnp.sum(batch.weights)
