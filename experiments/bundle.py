@@ -19,7 +19,7 @@ import pandas as pd
 from etils import epath
 from rich.console import Console
 
-from experiments import companies
+from experiments import companies, effects
 from experiments import customers as people
 from experiments.config import in_range
 from experiments.stage import Context, Stage
@@ -143,12 +143,12 @@ def contents(trained: learned.Trained, gate: Gate, context: Context) -> Contents
     company = companies.of(inputs)
     sets = models(company)
     data = {name: catalog.read(inputs["data"] / "artifacts", name).train for name in dict.fromkeys(sets.values())}
-    policy = inputs["policy"] / "artifacts"
+    policy, scores = inputs["policy"] / "artifacts", classifiers(inputs)
     summaries = {name: storage.read_json(folder / "summary.json") for name, folder in inputs.items()}
     return Contents(
-        churn=Classifier.load(inputs["churn"] / "artifacts/classifier"),
+        churn=scores["churn"],
         churn_schema=data[CUSTOMERS].schema,
-        acceptance=Classifier.load(inputs["acceptance"] / "artifacts/classifier"),
+        acceptance=scores["acceptance"],
         acceptance_schema=data[sets["acceptance"]].schema,
         decide=served(trained),
         save_policy=lambda folder: learned.save(trained, folder),
@@ -167,6 +167,12 @@ def contents(trained: learned.Trained, gate: Gate, context: Context) -> Contents
             if model == "churn" or name == CONTACTS  # of own contacts the offers would have to be told apart
         },
     )
+
+
+def classifiers(inputs: Mapping[str, epath.Path]) -> dict[str, Classifier]:
+    """The models `churn` and `acceptance`, at the level at which the policy was taught."""
+    levels = effects.levels(inputs).items()
+    return {name: Classifier.load(inputs[name] / "artifacts/classifier").shifted(level) for name, level in levels}
 
 
 def models(company: Company) -> dict[str, str]:

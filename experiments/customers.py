@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 from etils import epath
 
+from experiments import effects
 from retentionjax import storage
 from retentionjax.company import Company
 from retentionjax.env import population, worlds
 from retentionjax.env.record import from_dict, to_dict
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import DataError
+from retentionjax.tabular.calibrator import moved
 
 HELD_OUT = ("validation", "test")
 COLUMNS = ("customer_id", "monthly_charge", "churn_probability", "accept_probability", "accept_row")
@@ -43,11 +45,14 @@ class JoinedCustomers:
 
 
 def join(inputs: Mapping[str, epath.Path], company: Company, *, seed: int) -> JoinedCustomers:
-    """Customers from the finished stages `churn` and `acceptance`."""
+    """Customers from the finished stages `churn` and `acceptance`, at the level that the stage `effects` found."""
+    levels = effects.levels(inputs)
     churn, accept = (
         pd.read_parquet(storage.in_memory(inputs[name] / "artifacts/predictions.parquet"))
         for name in ("churn", "acceptance")
     )
+    for table, level in ((churn, levels["churn"]), (accept, levels["acceptance"])):
+        table["probability"] = moved(table["probability"].to_numpy(np.float64), level)
     others = None if company.contacts is None else company.contacts.other_people
     if others is None:
         return _own(churn, accept, assumed=company.contacts is None)

@@ -4,7 +4,10 @@ Writes `artifacts/effects.json`, `effects.png` and `draws.npz`: 256 joint draws 
 and judged. Numbers that the company declares are the same in all of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from etils import epath
 
 from experiments import companies
 from experiments.data import DataConfig
@@ -38,6 +41,17 @@ def run(config: EffectsConfig, context: Context) -> dict[str, float]:
         print(f"[effects] {line}", flush=True)
     command.write_belief(context.artifacts, company, posterior, arms)
     return command.summary(company, posterior, log)
+
+
+def levels(inputs: Mapping[str, epath.Path]) -> dict[str, float]:
+    """Log-odds to add to the scores of the stages `churn` and `acceptance`, as the finished stage found or declared
+    them; 0 where nobody knows better.
+
+    Scores are of customers of whom most were contacted; the environment's are of those left alone. How the log's hazard
+    moved with its days is no part of it: scores are fresh at a log's beginning, as they are in the service.
+    """
+    found = storage.read_json(inputs["effects"] / "summary.json")
+    return {"churn": found["churn_shift_median"], "acceptance": found["accept_shift_median"]}
 
 
 def believed(context: Context, company: Company, params: EnvParams, chosen: dict[str, object]) -> EnvParams:

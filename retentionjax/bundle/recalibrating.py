@@ -18,7 +18,6 @@ from retentionjax.bundle import drift, loading, manifest
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.bundle.writing import versions
 from retentionjax.errors import DataError
-from retentionjax.tabular.classifier import Classifier
 
 STAGE = "recalibration"
 """Key under which the manifest's metrics say what was done."""
@@ -71,7 +70,7 @@ def recalibrate(source: str | os.PathLike[str], target: str | os.PathLike[str], 
             if file.partition("/")[0] not in ("churn", "acceptance"):
                 storage.write_bytes(new / file, (old.folder / file).read_bytes())
         for name, model in (("churn", old.churn), ("acceptance", old.acceptance)):
-            _shifted(model, getattr(shifts, name)).save(new / name)
+            model.shifted(getattr(shifts, name)).save(new / name)
         drift.write(new, drift.read(old))
         appeal = np.asarray(old.manifest.env["appeal"]) * shifts.appeal_factor
         done = {
@@ -91,7 +90,3 @@ def recalibrate(source: str | os.PathLike[str], target: str | os.PathLike[str], 
         storage.write_json(new / manifest.NAME, written.to_dict())
         loading.load(new)
     return written
-
-
-def _shifted(model: Classifier, log_odds: float) -> Classifier:
-    return dataclasses.replace(model, calibrator=model.calibrator.shifted(log_odds), out_of_fold=None)

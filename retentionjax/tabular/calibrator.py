@@ -25,6 +25,20 @@ _CLOSEST = 1e-6
 """Nearest that two scores lie: float32 still tells them apart."""
 
 
+def moved(probability: Float[np.ndarray, " n"], log_odds: float) -> Float[np.ndarray, " n"]:
+    """`probability` with `log_odds` added to every log-odds, within [LOWEST, 1 − LOWEST]; untouched where that is 0.
+
+    Raises DataError for a shift that is no finite number.
+    """
+    if not np.isfinite(log_odds):
+        raise DataError(f"a shift of log-odds must be a finite number, not {log_odds}")
+    if log_odds == 0:
+        return probability
+    odds = np.log(probability / (1 - probability)) + log_odds
+    found: np.ndarray = np.clip(1 / (1 + np.exp(-odds)), LOWEST, 1 - LOWEST)
+    return found
+
+
 @dataclass(frozen=True)
 class Calibrator:
     """Knots of a piecewise linear curve, constant beyond the first and the last."""
@@ -54,11 +68,7 @@ class Calibrator:
 
         Raises DataError for a shift that is no finite number.
         """
-        if not np.isfinite(log_odds):
-            raise DataError(f"a shift of log-odds must be a finite number, not {log_odds}")
-        odds = np.log(self.probability / (1 - self.probability.astype(np.float64))) + log_odds
-        moved = np.clip(1 / (1 + np.exp(-odds)), LOWEST, 1 - LOWEST)
-        return Calibrator(self.score, moved.astype(np.float32))
+        return Calibrator(self.score, moved(self.probability.astype(np.float64), log_odds).astype(np.float32))
 
     def to_dict(self) -> dict[str, Any]:
         """The calibrator as JSON can hold it; float32 numbers survive exactly."""

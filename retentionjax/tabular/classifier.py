@@ -1,5 +1,6 @@
 """A calibrated classifier: encoder → boosted trees → isotonic calibration, saved as three readable files."""
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -71,6 +72,10 @@ class Classifier:
     def predict(self, frame: pd.DataFrame) -> Float[np.ndarray, " rows"]:
         """Calibrated probabilities. Raises DataError as `encode`."""
         return self.calibrator.apply(self.predict_raw(frame))
+
+    def shifted(self, log_odds: float) -> "Classifier":
+        """The same model with `log_odds` added to every log-odds (see `Calibrator.shifted`)."""
+        return dataclasses.replace(self, calibrator=self.calibrator.shifted(log_odds), out_of_fold=None)
 
     def contributions(self, frame: pd.DataFrame) -> Contributions:
         """What each feature adds to each row's log-odds. Raises DataError as `encode`."""

@@ -10,52 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated_logs import DESIGN, simulate, told, true_effects, write
+from simulated_logs import COMPANY, DESIGN, simulate, strangers, told, true_effects, write
 
 from retentionjax.company import Company
 from retentionjax.effects import Posterior, command
-from retentionjax.env import EnvParams, population
 
 CUSTOMERS, DAYS, COMPANIES = 3000, 90, 12  # some 21,000 assignments each
 OF_SCORES = ("churn_", "accept_shift")
-COMPANY = """
-name: acme
-customers:
-  file: customers.csv
-  id: id
-  charge: charge
-  snapshot: 2026-01-01
-  window_days: 30
-  numeric: [visits, age, calls, tenure]
-contacts: {file: contacts.csv, at: at, offer: arm, accepted: accepted, propensity: share}
-departures: {file: departures.csv, left_on: left_on, observed_until: 2026-03-31}
-offers:
-  hello: {effect_days: 30}
-  five: {discount: 0.05, effect_days: 30}
-  ten: {discount: 0.10, effect_days: 30}
-  twenty: {discount: 0.20, effect_days: 30}
-"""
-
-
-def strangers(seed: int) -> tuple[dict[str, np.ndarray], EnvParams]:
-    """Customers by facts that models can learn from, and their true probabilities, which these cannot know whole."""
-    random = np.random.default_rng([seed, 77])
-    facts = random.standard_normal((CUSTOMERS, 4))
-    trouble, other = random.standard_normal((2, CUSTOMERS))
-    ease = 0.3 * trouble + np.sqrt(1 - 0.3**2) * other
-    visits, age, calls, tenure = facts.T
-    leaving = -1.6 + 0.7 * visits + 0.4 * age - 0.3 * np.abs(calls) + 0.7 * trouble
-    accepting = -2.2 + 0.5 * visits + 0.4 * tenure + 0.5 * ease
-    chances = [1 / (1 + np.exp(-log_odds)) for log_odds in (leaving, accepting)]
-    params = EnvParams(population=population.build(random.uniform(20, 110, CUSTOMERS), *chances))
-    return dict(zip(("visits", "age", "calls", "tenure"), facts.T, strict=True)), params
 
 
 def hidden_companies(folder: Path) -> Iterator[tuple[dict[str, float], Posterior]]:
     """The true effects of each, and what its files say of them."""
     for seed in range(100, 100 + COMPANIES):
         effects = true_effects("random", np.random.default_rng([seed, 5])) | {"churn_shift": 0.0, "accept_shift": 0.0}
-        facts, params = strangers(seed)
+        facts, params = strangers(CUSTOMERS, seed)
         log = simulate(told(effects, params), DESIGN, days=DAYS, seed=seed)
         here = folder / str(seed)
         here.mkdir()
