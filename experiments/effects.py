@@ -17,6 +17,7 @@ from retentionjax.company import Company
 from retentionjax.data import company_tables
 from retentionjax.data.company_file import Mode
 from retentionjax.effects import command, draws_to_params, telling
+from retentionjax.effects.belief import DRIFT
 from retentionjax.env import record, worlds
 from retentionjax.env.types import EnvParams
 
@@ -47,11 +48,14 @@ def levels(inputs: Mapping[str, epath.Path]) -> dict[str, float]:
     """Log-odds to add to the scores of the stages `churn` and `acceptance`, as the finished stage found or declared
     them; 0 where nobody knows better.
 
-    Scores are of customers of whom most were contacted; the environment's are of those left alone. How the log's hazard
-    moved with its days is no part of it: scores are fresh at a log's beginning, as they are in the service.
+    Scores are of customers of whom most were contacted; the environment's are of those left alone. They are fresh at a
+    log's beginning, as they are in the service: of how the hazard moved with a log's days they hold what the average of
+    a score's own window does.
     """
     found = storage.read_json(inputs["effects"] / "summary.json")
-    return {"churn": found["churn_shift_median"], "acceptance": found["accept_shift_median"]}
+    months = companies.of(inputs).customers.label_days / 30
+    drift = found.get(f"{DRIFT}_median", 0.0)  # of logs alone
+    return {"churn": found["churn_shift_median"] + drift * months / 2, "acceptance": found["accept_shift_median"]}
 
 
 def believed(context: Context, company: Company, params: EnvParams, chosen: dict[str, object]) -> EnvParams:
