@@ -11,7 +11,7 @@ from scipy.special import logit
 from simulated_logs import COMPANY, DESIGN, simulate, strangers, told, write
 
 from experiments import acceptance, bundle, churn, companies, customers, data, effects, stage
-from experiments.classification import Gates
+from experiments.classification import ClassifierSettings, Gates
 from experiments.config import Options
 from retentionjax import storage
 from retentionjax.tabular.boosting import BoosterConfig
@@ -31,7 +31,7 @@ def before_the_policy(folder: Path, count: int, company: str) -> dict[str, epath
     inputs: dict[str, epath.Path] = {}
     settings: dict[stage.Stage[Any], Any] = {
         data.STAGE: data.DataConfig(str(folder / "company.yaml")),
-        churn.STAGE: churn.ChurnConfig(SMALL, ANY, folds=2),
+        churn.STAGE: ClassifierSettings(SMALL, ANY, folds=2),
         acceptance.STAGE: acceptance.AcceptanceConfig(SMALL, ANY, folds=2),
         effects.STAGE: effects.EffectsConfig(),
     }
