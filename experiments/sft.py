@@ -30,9 +30,8 @@ from retentionjax.shield.brief import CHANNELS, Channel
 def demo_training() -> SFTConfig:
     """A minute or two on two cores: only the upper layers learn, the states below them are computed once."""
     return SFTConfig(
-        steps=220,
-        # One row a step: twice as many steps for the same work learn more of so few messages.
-        rows=1,
+        steps=144,
+        rows=2,
         length=256,
         lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=24),
         optimiser=OptimiserConfig(learning_rate=2e-3, warmup_steps=10),
@@ -52,7 +51,7 @@ class SftStageConfig:
     takes bfloat16 (with float32 sums) where the device multiplies it natively, else float32."""
     int8: bool = False
     """Keep the frozen base's projections in 8 bits, here and wherever this writer is used: a quarter of the memory."""
-    messages: int = 320
+    messages: int = 400
     """To learn from; so few that each is met twice, and its states below the adapter computed once."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
