@@ -324,8 +324,8 @@ def _write_record(folder: epath.Path, record: Record) -> None:
     storage.write_json(folder / "stage.json", unstructure(record))
 
 
-def _headline(summary: Mapping[str, float], most: int = 4) -> str:
-    shown = [f"{key} {value:.4g}" for key, value in list(summary.items())[:most]]
+def _headline(summary: Mapping[str, float]) -> str:
+    shown = [f"{key} {value:.4g}" for key, value in list(summary.items())[:4]]
     return ", ".join(shown) or "no figures"
 
 

@@ -28,7 +28,7 @@ def storage_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             environment.setenv(name, url)
         environment.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "none")  # TensorStore would ask the network for one
         try:
-            _wait_for(f"{url}/_internal/healthcheck", server, Path(log.name))
+            wait_for(f"{url}/_internal/healthcheck", server, Path(log.name), seconds=20)
             yield url
         finally:
             server.kill()
@@ -46,8 +46,9 @@ def bucket(storage_server: str) -> str:
     return f"gs://{name}"
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 20
+def wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path, *, seconds: float) -> None:
+    """Returns once `url` answers; fails with the log if the server ends before, or takes longer."""
+    deadline = time.monotonic() + seconds
     while True:
         assert server.poll() is None, log.read_text()
         try:

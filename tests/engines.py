@@ -6,13 +6,15 @@ import functools
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import bundles
+from litestar.testing import TestClient
 
 from retentionjax.decide.variants import WordingAuthor
+from serving.app import create_app
 from serving.engine import Engine, process
 from serving.engine.contract import Ask
 from serving.engine.slots import Served
@@ -87,6 +89,19 @@ def prepare(ledger: Ledger, *, dollars: float = 1000.0, days: int = 90, customer
         for number in range(customers):
             for channel in ("sms", "email", "push"):
                 tx.set_consent(f"C-{number}", channel, "granted", source="test")
+
+
+@contextlib.contextmanager
+def caller(settings: Settings, clock: Clock) -> Iterator[TestClient]:  # type: ignore[type-arg]
+    """A caller, with the role `decide`, of an application over a new ledger with what `prepare` puts there."""
+    ledger = Ledger.open(settings.database, clock=clock)
+    prepare(ledger, start=clock() - 3600)
+    with ledger.transaction() as tx:
+        _, token = tx.create_key("tests", "decide")
+    ledger.close()
+    with TestClient(create_app(settings, clock=clock, engine=functools.partial(engine, clock=clock))) as client:
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
 
 
 @contextlib.asynccontextmanager

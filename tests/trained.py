@@ -1,18 +1,14 @@
 """Runs of `retentionjax train` in the smallest sizes, and what a service says that serves their bundle."""
 
-import functools
 from pathlib import Path
 from typing import Any
 
 import engines
 import pytest
-from litestar.testing import TestClient
 
 from retentionjax import storage
 from retentionjax.bundle import pointer
-from serving.app import create_app
 from serving.engine.slots import Served
-from serving.ledger import Ledger
 
 SMALL = (
     *("--churn.booster.trees", "10", "--churn.folds", "2", "--policy.ppo.num-iterations", "4"),
@@ -30,15 +26,8 @@ def served_contact(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     it explores, for a policy of so small sizes may wait for ever."""
     monkeypatch.setattr(Served, "load", engines.load)
     clock = engines.Clock()
-    settings = engines.settings(pointer.find(run), folder, exploration=1.0)
-    ledger = Ledger.open(settings.database, clock=clock)
-    engines.prepare(ledger, start=clock() - 3600)
-    with ledger.transaction() as tx:
-        _, token = tx.create_key("tests", "decide")
-    ledger.close()
     request = storage.read_json(run / "request.json")
-    with TestClient(create_app(settings, clock=clock, engine=functools.partial(engines.engine, clock=clock))) as client:
-        client.headers["Authorization"] = f"Bearer {token}"
+    with engines.caller(engines.settings(pointer.find(run), folder, exploration=1.0), clock) as client:
         for number in range(64):
             answer = client.post("/v1/decisions", json={**request, "customer_id": f"C-{number}"})
             assert answer.status_code == 200, answer.text

@@ -140,8 +140,8 @@ def read_upworthy(data: bytes, where: str) -> pd.DataFrame:
     return frame[(counts[:, 2] < first) | (counts[:, 2] > last)].reset_index(drop=True)
 
 
-def headline_pairs(frame: pd.DataFrame, minimum_z: float = MINIMUM_Z) -> list[Preference]:
-    """Click preferences of `read`'s frame with |z| of at least `minimum_z` (two-sample test of proportions).
+def headline_pairs(frame: pd.DataFrame) -> list[Preference]:
+    """Click preferences of `read`'s frame with |z| of at least `MINIMUM_Z` (two-sample test of proportions).
 
     The margin is the difference of the log-odds of a click, half a click added to each cell. Tests that share a
     headline are of one group, since an article was often tested again.
@@ -150,7 +150,7 @@ def headline_pairs(frame: pd.DataFrame, minimum_z: float = MINIMUM_Z) -> list[Pr
     found = []
     for test, shown in _alike(frame):
         for one, other in itertools.combinations(shown, 2):
-            if abs(z := z_score(one, other)) >= minimum_z:
+            if abs(z := z_score(one, other)) >= MINIMUM_Z:
                 better, worse = (one, other) if z > 0 else (other, one)
                 margin = _log_odds(better) - _log_odds(worse)
                 prompt = (Turn("user", _prompt(better, worse)),)

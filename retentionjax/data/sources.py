@@ -182,18 +182,18 @@ def read(wanted: PublicDataSet, path: epath.Path, origin: Origin) -> FoundFile:
     return FoundFile(data, f"{path}/{wanted.member}" if path.suffix == ".zip" else str(path), origin, digest)
 
 
-def obtain(name: str, *, cache: Path | None = None, pauses: Sequence[float] = PAUSES) -> FoundFile:
+def obtain(name: str, *, pauses: Sequence[float] = PAUSES) -> FoundFile:
     """The official table `name` from the first place that has it, downloading it into the cache if need be.
 
     Raises UnavailableError telling how each of the three places failed, and DataError where a file is there but is not
     what it should be: a damaged file is never passed over for the next place.
     """
-    return take(source(name), cache=cache, pauses=pauses)
+    return take(source(name), pauses=pauses)
 
 
-def take(wanted: PublicDataSet, *, cache: Path | None = None, pauses: Sequence[float] = PAUSES) -> FoundFile:
+def take(wanted: PublicDataSet, *, pauses: Sequence[float] = PAUSES) -> FoundFile:
     """`obtain` for a source that may be one file of many."""
-    cache = cache or cache_folder()
+    cache = cache_folder()
     for place, origin in places(cache):
         if (path := locate(wanted, place)) is not None:
             return read(wanted, path, origin)

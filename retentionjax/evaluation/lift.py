@@ -160,8 +160,6 @@ class Lift:
     """Known on each day: the campaign's, and those held out."""
     left: Int[np.ndarray, "2 T"]
     """Of those, who had left."""
-    left_without: float
-    """Share of those held out who left: what would have happened without the campaign."""
     unknown: tuple[int, int]
     """Who had entered and is not known on the last day: the campaign's, and those held out."""
     drawn: SampleRatio
@@ -189,7 +187,6 @@ def measure(customers: FollowedCustomers, days: Float[np.ndarray, " T"], *, adju
     paths = [_path(*moments, size, ready) for moments in zip(sums, variance, strict=True)]
     departures, revenue, spend, dollars = paths
     silent = (customers.entered < last) & (customers.left > customers.entered) & ~is_known
-    held = is_known & customers.held
     return Lift(
         days=np.asarray(days, float),
         departures=departures,
@@ -198,7 +195,6 @@ def measure(customers: FollowedCustomers, days: Float[np.ndarray, " T"], *, adju
         dollars=dollars,
         customers=known,
         left=left,
-        left_without=float(np.average(customers.left[held] <= last, weights=1 / customers.held_share[held])),
         unknown=(int((silent & ~customers.held).sum()), int((silent & customers.held).sum())),
         drawn=sample_ratio(customers.held, customers.held_share),
         heard_of=sample_ratio(customers.held[is_known], customers.held_share[is_known]),

@@ -67,9 +67,9 @@ def fit(
     return tuple(models)
 
 
-def uplift(models: tuple[forest.Forest, ...], margin: float = 0.0) -> Policy:
+def uplift(models: tuple[forest.Forest, ...]) -> Policy:
     """The offer of largest predicted uplift, contacted today where that passes the hyperparameter [$]."""
-    return Policy("uplift", _uplift, hyperparameter=margin, parameters=models)
+    return Policy("uplift", _uplift, hyperparameter=0.0, parameters=models)
 
 
 def _uplift(policy: Policy, situations: PolicyInput, keys: jax.Array) -> jax.Array:

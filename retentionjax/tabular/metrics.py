@@ -83,19 +83,19 @@ def auc(label: Labels, probability: Probabilities) -> float:
     return float(_placements(label, probability)[0].mean())
 
 
-def ece(label: Labels, probability: Probabilities, bins: int = BINS) -> float:
+def ece(label: Labels, probability: Probabilities) -> float:
     """Expected calibration error: Σ over bins of (rows in bin / rows) · |mean probability − share of positives|.
 
     Bins of equal width over [0, 1]; a probability on an edge belongs to the upper bin, 1 to the last.
     """
     _check(label, probability)
-    gaps = np.bincount(bin_of(probability, bins), weights=probability - label, minlength=bins)
+    gaps = np.bincount(bin_of(probability), weights=probability - label, minlength=BINS)
     return float(np.abs(gaps).sum() / len(label))
 
 
-def bin_of(probability: Probabilities, bins: int = BINS) -> Int[np.ndarray, " rows"]:
+def bin_of(probability: Probabilities) -> Int[np.ndarray, " rows"]:
     """Number of the equal-width bin of each probability."""
-    return np.minimum((probability * bins).astype(np.int64), bins - 1)
+    return np.minimum((probability * BINS).astype(np.int64), BINS - 1)
 
 
 # --- intervals ------------------------------------------------------------------------------------------------

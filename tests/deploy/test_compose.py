@@ -54,10 +54,7 @@ def test_the_image_is_ours_and_reached_from_this_machine_only() -> None:
 
 @pytest.mark.slow
 def test_the_service_comes_up_over_postgresql(tmp_path: Path) -> None:
-    programs = postgres_server.binaries()
-    if programs is None:
-        pytest.skip("PostgreSQL's server is not installed")
-    with postgres_server.running(programs) as server:
+    with postgres_server.running() as server:
         service = Service(bundles.make(tmp_path / "bundle"), server.new_database(), tmp_path / "log")
         service.start()
         try:

@@ -7,13 +7,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import bundles
 import image_build
 import pytest
+from bucket_server import wait_for
 
 from retentionjax import cli
 
@@ -145,7 +144,7 @@ def test_the_serving_image_built_step_by_step_decides(tmp_path: Path) -> None:
             [here.get(word, word) for word in command], cwd=image.folder, env=environment, stdout=log, stderr=log
         )
     try:
-        answered(f"{url}/readyz", service, tmp_path / "log")
+        wait_for(f"{url}/readyz", service, tmp_path / "log", seconds=400)
         check = [word.replace("8080", str(port)) for word in image.healthcheck]
         assert subprocess.run(check, env=environment, check=False).returncode == 0
         key = output("keys", "create", "--role", "decide", "--name", "smoke").split()[-1]
@@ -158,16 +157,3 @@ def test_the_serving_image_built_step_by_step_decides(tmp_path: Path) -> None:
         service.wait(60)
     finally:
         service.kill()  # or one that never came up outlives the test, and its timeout hides why
-
-
-def answered(url: str, service: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 400
-    while True:
-        assert service.poll() is None, log.read_text()
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-        except OSError:
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.3)
-        else:
-            return

@@ -36,10 +36,7 @@ def bundle(checked: Path) -> Path:
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[postgres_server.Server]:
     """A PostgreSQL server that tests here may stop and start."""
-    programs = postgres_server.binaries()
-    if programs is None:
-        pytest.skip("needs PostgreSQL's server: apt-get install postgresql")
-    with postgres_server.running(programs) as server:
+    with postgres_server.running() as server:
         yield server
 
 

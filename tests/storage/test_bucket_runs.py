@@ -27,26 +27,24 @@ def test_prepared_data_are_read_back_from_a_bucket_and_prepared_once(bucket: str
     assert catalog.needs_update(folder, table)
 
 
-def test_official_files_are_looked_for_in_a_bucket_and_checked(
-    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_official_files_are_looked_for_in_a_bucket_and_checked(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = sources.source("telco")
     storage.write_text(f"{bucket}/data/telco/{source.files[0]}", "customerID,Churn\n")
     monkeypatch.setenv("RETENTIONJAX_DATA", f"{bucket}/data")
     with pytest.raises(DataError, match=rf"{bucket}/data/telco/.*: the checksum differs from the official"):
-        sources.obtain("telco", cache=tmp_path)
+        sources.obtain("telco")
 
 
 def test_official_files_in_a_bucket_are_the_ones_of_a_folder(
-    bucket: str, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: str, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = sources.locate(sources.source("telco"), storage.as_path(real_data))
     assert here is not None
     storage.write_bytes(f"{bucket}/data/telco/{here.name}", here.read_bytes())
     monkeypatch.setenv("RETENTIONJAX_DATA", str(real_data))
-    expected = sources.obtain("telco", cache=tmp_path)
+    expected = sources.obtain("telco")
     monkeypatch.setenv("RETENTIONJAX_DATA", f"{bucket}/data")
-    found = sources.obtain("telco", cache=tmp_path)
+    found = sources.obtain("telco")
     assert (found.data, found.sha256) == (expected.data, expected.sha256)
 
 

@@ -74,7 +74,6 @@ def pairs(
     seed: int,
     audience: Audience | None = None,
     *,
-    flaws: Sequence[str] = FLAWS,
     channels: Sequence[Channel] = CHANNELS,
     sender_first: bool = False,
 ) -> list[Pair]:
@@ -82,18 +81,14 @@ def pairs(
 
     `sender_first` (of the compliant message) and errors as in `generate`.
     """
-    if not flaws:
-        raise DataError(f"no flaws are asked for; allowed: {', '.join(FLAWS)}")
-    if unknown := [flaw for flaw in flaws if flaw not in FLAWS]:
-        raise DataError(f"no flaw is called {unknown[0]!r}; allowed: {', '.join(FLAWS)}")
     rng = Random(f"retentionjax flaws {split} {seed}")
     found: list[Pair] = []
-    counts = Counter(dict.fromkeys(flaws, 0))
-    quota = -(-n // len(flaws))
+    counts = Counter(dict.fromkeys(FLAWS, 0))
+    quota = -(-n // len(FLAWS))
     for brief, drafted in _drafts(split, seed, audience, channels, sender_first):
         if len(found) >= n:
             break
-        due = [flaw for flaw in flaws if counts[flaw] < quota]
+        due = [flaw for flaw in FLAWS if counts[flaw] < quota]
         for flaw in sorted(due, key=lambda each: (counts[each], rng.random())):
             rejected = spoil(flaw, brief, drafted, split, rng)
             if rejected is not None:

@@ -1,7 +1,7 @@
 """One question to a log: what is this policy worth? Support first, then six estimates, their intervals, their gain."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,9 @@ from retentionjax.evaluation.statistics import IntervalEstimate
 
 NAMES = ("ips", "snips", "dm", "dr", "switch_dr", "dr_os")
 HEADLINE = "dr"
+# Of `switch_dr` and `dr_os`; those of least estimated squared error are taken.
+THRESHOLDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, np.inf)
+STRENGTHS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, np.inf)
 
 
 @dataclass(frozen=True)
@@ -24,25 +27,15 @@ class OffPolicySettings:
 
     clip: float = np.inf
     """Weights of `ips` and `dr` are cut here; ∞: unbiased, as wide as it is."""
-    thresholds: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, np.inf)
-    """Of `switch_dr`; the one of least estimated squared error is taken."""
-    strengths: tuple[float, ...] = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, np.inf)
-    """Of `dr_os`, chosen likewise."""
     minimum_effective_episodes: float = 50.0
     """Fewer, and the log is refused."""
     resamples: int = 1000
-    reward_range: tuple[float, float] | None = None
-    """Least and largest reward of a decision that are possible, for the bounds; None: those of the log, which makes
-    the bounds hold for rewards within what was seen."""
-    trees: TreesConfig = field(default_factory=TreesConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuses what would estimate nothing."""
         if not self.clip > 0:
             raise ConfigError(f"clip is {self.clip}; allowed: above 0")
-        if not self.thresholds or not self.strengths or min(*self.thresholds, *self.strengths) < 0:
-            raise ConfigError("thresholds and strengths need one number each or more; allowed: 0 or more")
         if self.resamples < 1:
             raise ConfigError(f"resamples is {self.resamples}; allowed: 1 or more")
 
@@ -90,11 +83,11 @@ def evaluate(
     unmodelled = estimators.steps(log, target, np.zeros_like(target))
     measured = overlap.measure(log, target, unmodelled.weight, unmodelled.possible, settings.clip)
     overlap.check_effective(measured, settings.minimum_effective_episodes)
-    learned = outcome_model.cross_fit(log, target, settings.trees) if model is None else model[keep]
+    learned = outcome_model.cross_fit(log, target, TreesConfig()) if model is None else model[keep]
     data = estimators.steps(log, target, learned)
     chosen = {
-        "switch_dr": estimators.tune(data, estimators.switched, settings.thresholds),
-        "dr_os": estimators.tune(data, estimators.shrunk, settings.strengths),
+        "switch_dr": estimators.tune(data, estimators.switched, THRESHOLDS),
+        "dr_os": estimators.tune(data, estimators.shrunk, STRENGTHS),
     }
     terms = all_terms(data, settings.clip, threshold=chosen["switch_dr"], strength=chosen["dr_os"])
     bootstrap = intervals.CustomerBootstrap(data.customer, resamples=settings.resamples, seed=settings.seed)
@@ -129,7 +122,7 @@ def _bounds(
         "switch_dr": chosen["switch_dr"],
         "dr_os": np.sqrt(chosen["dr_os"]) / 2,  # the largest λw/(w² + λ)
     }
-    rewards = settings.reward_range or (float(data.reward.min()), float(data.reward.max()))
+    rewards = float(data.reward.min()), float(data.reward.max())  # the bounds hold for rewards within what was seen
     found = {}
     for name, cap in caps.items():
         low, high = _score_range(data, cap, rewards, with_model=name != "ips")

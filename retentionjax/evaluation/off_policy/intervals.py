@@ -66,7 +66,7 @@ class CustomerBootstrap:
 
 
 def empirical_bernstein(
-    terms: EstimatorTerms, customer: Int[np.ndarray, " E"], *, low: float, high: float, level: float = LEVEL
+    terms: EstimatorTerms, customer: Int[np.ndarray, " E"], *, low: float, high: float
 ) -> IntervalEstimate:
     """Interval of a mean over episodes whose scores lie in [low, high], valid at any sample size.
 
@@ -85,7 +85,7 @@ def empirical_bernstein(
     span = (max(0.0, high) - min(0.0, low) if episodes.min() < episodes.max() else high - low) * (
         episodes.max() / episodes.mean()
     )
-    log_term = np.log(4 / (1 - level))
+    log_term = np.log(4 / (1 - LEVEL))
     half = np.sqrt(2 * totals.var(ddof=1) * log_term / count) + 7 * span * log_term / (3 * (count - 1))
     return IntervalEstimate(terms.value, terms.value - float(half), terms.value + float(half))
 

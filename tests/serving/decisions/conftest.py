@@ -1,6 +1,5 @@
 """The whole application over a bundle that is made and compiled once."""
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +7,7 @@ import engines
 import pytest
 from litestar.testing import TestClient
 
-from serving.app import create_app
 from serving.engine.slots import Served
-from serving.ledger import Ledger
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +25,5 @@ def clock() -> engines.Clock:
 def client(folder: Path, tmp_path: Path, clock: engines.Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:  # type: ignore[type-arg]
     """A caller with the role `decide`; 64 customers have agreed to everything."""
     monkeypatch.setattr(Served, "load", engines.load)
-    settings = engines.settings(folder, tmp_path, log_level="warning")
-    ledger = Ledger.open(settings.database, clock=clock)
-    engines.prepare(ledger, start=clock() - 3600)
-    with ledger.transaction() as tx:
-        _, token = tx.create_key("tests", "decide")
-    ledger.close()
-    engine = functools.partial(engines.engine, clock=clock)
-    with TestClient(create_app(settings, clock=clock, engine=engine)) as made:
-        made.headers["Authorization"] = f"Bearer {token}"
+    with engines.caller(engines.settings(folder, tmp_path), clock) as made:
         yield made

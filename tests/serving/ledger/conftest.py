@@ -13,10 +13,7 @@ from serving.ledger import Ledger
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[postgres_server.Server]:
     """A PostgreSQL server; skips the test, by name, where there is none."""
-    programs = postgres_server.binaries()
-    if programs is None:
-        pytest.skip("needs PostgreSQL's server: apt-get install postgresql")
-    with postgres_server.running(programs) as server:
+    with postgres_server.running() as server:
         yield server
 
 

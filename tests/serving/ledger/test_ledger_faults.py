@@ -141,10 +141,7 @@ def test_a_lease_outlives_no_clock_that_is_set_back(ledger: Ledger, clock: Froze
 @pytest.fixture
 def frail() -> Iterator[postgres_server.Server]:
     """A PostgreSQL server that the test may stop."""
-    programs = postgres_server.binaries()
-    if programs is None:
-        pytest.skip("needs PostgreSQL's server: apt-get install postgresql")
-    with postgres_server.running(programs) as server:
+    with postgres_server.running() as server:
         yield server
 
 
