@@ -37,7 +37,7 @@ from serving.engine import Engine
 from serving.express import Express, StrictRequest, of_api, secured
 from serving.housekeeping import Housekeeping, Probe
 from serving.ledger import Ledger, LedgerUnavailable
-from serving.ledger.types import ApiKey, Clock
+from serving.ledger.types import Clock
 from serving.observability import tracing
 from serving.observability.metrics import Metrics
 from serving.observability.tracing import Timed
@@ -132,7 +132,10 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, ledger.close)
         gate = Gate(
-            _verifier(ledger), rate=settings.rate, burst=settings.rate_burst, cache_seconds=settings.key_cache_seconds
+            lambda token: ledger.ask(lambda view: view.authenticate(token)),
+            rate=settings.rate,
+            burst=settings.rate_burst,
+            cache_seconds=settings.key_cache_seconds,
         )
         engine = state.make_engine(settings, state.metrics)
         sessions = Sessions(settings.console_secret, ledger, seconds=settings.session_hours * 3600)
@@ -160,14 +163,6 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
 def _warmed(warming: "asyncio.Task[None]") -> None:
     if not warming.cancelled() and (error := warming.exception()) is not None:
         _log.warning("explanations are not compiled yet: the first one will take its time", error=str(error))
-
-
-def _verifier(ledger: Ledger) -> Callable[[str], ApiKey | None]:
-    def verify(token: str) -> ApiKey | None:
-        with ledger.read() as view:
-            return view.authenticate(token)
-
-    return verify
 
 
 def _on_ledger_unavailable(_request: Request[Any, Any, Any], error: LedgerUnavailable) -> Response[bytes]:

@@ -8,7 +8,7 @@ models predict, on average, what `retentionjax monitor` saw; `bundle card DIR` p
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # heavy, and `--help` needs neither
     from retentionjax.bundle.manifest import Manifest
@@ -134,7 +134,10 @@ def lines(manifest: "Manifest") -> list[tuple[str, str]]:
         ("bundle", f"{manifest.id[:12]}, format 1, parts {', '.join(manifest.parts)}"),
         ("created", f"{manifest.created}, commit {manifest.git_commit or 'unknown'}"),
         ("made with", versions),
-        *(("data", _data(name, each)) for name, each in sorted(manifest.data.items())),
+        *(
+            ("data", f"{name}: {each['kind']}, {each['rows']:,} rows, {each['source']}")
+            for name, each in sorted(manifest.data.items())
+        ),
         ("matching", ", ".join(f"{key} {value}" for key, value in manifest.matching.items())),
         ("customer", f"{len(facts)} facts: {', '.join(facts)}"),
         ("campaign", f"{manifest.env['horizon_days']} days, offers {_offers(manifest)}"),
@@ -148,10 +151,6 @@ def lines(manifest: "Manifest") -> list[tuple[str, str]]:
         )
     shown += [("gate", manifest.advice)] if manifest.advice else []
     return [*shown, ("files", f"{len(manifest.files)}, {_total(manifest):,} bytes, each as the manifest says")]
-
-
-def _data(name: str, provenance: dict[str, Any]) -> str:
-    return f"{name}: {provenance['kind']}, {provenance['rows']:,} rows, {provenance['source']}"
 
 
 def _total(manifest: "Manifest") -> int:

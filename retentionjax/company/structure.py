@@ -165,17 +165,23 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, unstruct_collection_overrides={tuple: list})
     for kind, hook in _SCALARS.items():
         converter.register_structure_hook(kind, hook)
-    converter.register_structure_hook_func(_is_tuple, functools.partial(_tuple, converter))
-    converter.register_structure_hook_func(_is_literal, _literal)
-    converter.register_structure_hook_func(_is_mapping, functools.partial(_mapping, converter))
-    converter.register_structure_hook_func(_is_optional, functools.partial(_optional, converter))
-    converter.register_structure_hook_func(_is_annotated, functools.partial(_annotated, converter))
+    register = converter.register_structure_hook_func
+    register(_made_of(tuple), functools.partial(_tuple, converter))
+    register(_made_of(typing.Literal), _literal)
+    register(_made_of(Mapping, dict), functools.partial(_mapping, converter))
+    register(_is_optional, functools.partial(_optional, converter))
+    register(_made_of(typing.Annotated), functools.partial(_annotated, converter))
     converter.register_structure_hook_factory(
         lambda kind: isinstance(kind, type) and is_dataclass(kind), functools.partial(_record_hook, converter)
     )
     converter.register_unstructure_hook(float, lambda value: "inf" if math.isinf(value) else value)
     converter.register_unstructure_hook(dt.date, lambda value: value.isoformat())
     return converter
+
+
+def _made_of(*origins: Any) -> Callable[[Any], bool]:
+    """Whether a type is one of `origins` with arguments, as tuple[int, ...] is of tuple."""
+    return lambda kind: get_origin(kind) in origins
 
 
 def _text(value: Any, _: Any) -> str:
@@ -226,10 +232,6 @@ def _date(value: Any, _: Any) -> dt.date:
 _SCALARS: Mapping[type, Callable[[Any, Any], Any]] = {str: _text, float: _float, int: _int, bool: _bool, dt.date: _date}
 
 
-def _is_annotated(kind: Any) -> bool:
-    return get_origin(kind) is typing.Annotated
-
-
 def _annotated(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
     """The value of a marked type, held to its range; a mark may bring its own `structure`."""
     for mark in kind.__metadata__:
@@ -254,19 +256,10 @@ def _optional(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
     return converter.structure(value, inner)
 
 
-def _is_literal(kind: Any) -> bool:
-    origin: Any = get_origin(kind)
-    return origin is typing.Literal
-
-
 def _literal(value: Any, kind: Any) -> Any:
     if value not in (allowed := typing.get_args(kind)):
         raise ValueError(f"is {_said(value)}{did_you_mean(str(value), allowed)}; allowed: {', '.join(allowed)}")
     return value
-
-
-def _is_tuple(kind: Any) -> bool:
-    return get_origin(kind) is tuple
 
 
 def _tuple(converter: cattrs.Converter, value: Any, kind: Any) -> tuple[Any, ...]:
@@ -277,10 +270,6 @@ def _tuple(converter: cattrs.Converter, value: Any, kind: Any) -> tuple[Any, ...
         raise ValueError(f"has {len(value)} entries; allowed: {1 + len(others)}")
     inner: Any = list.__class_getitem__(first)
     return tuple(converter.structure(list(value), inner))
-
-
-def _is_mapping(kind: Any) -> bool:
-    return get_origin(kind) in (Mapping, dict) and kind is not dict
 
 
 def _mapping(converter: cattrs.Converter, value: Any, kind: Any) -> Any:

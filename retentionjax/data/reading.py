@@ -168,10 +168,11 @@ def read_text(text: Text, wanted: Sequence[str] | None = None) -> RawTable:
         broken = True
         return "skip"
 
+    codec = "utf8" if text.codec == "utf-8-sig" else text.codec
     try:
         table = pacsv.read_csv(
             pa.BufferReader(text.data),
-            read_options=pacsv.ReadOptions(column_names=header, skip_rows=text.skipped, encoding=_arrow_codec(text)),
+            read_options=pacsv.ReadOptions(column_names=header, skip_rows=text.skipped, encoding=codec),
             parse_options=pacsv.ParseOptions(
                 delimiter=text.reading.separator, newlines_in_values=True, invalid_row_handler=skip
             ),
@@ -290,10 +291,6 @@ def _check_separator(text: Text, wanted: Sequence[str] | None) -> None:
 def json_text(value: str) -> str:
     """`value` in double quotes, as YAML reads it."""
     return '"\\t"' if value == "\t" else f'"{value}"'
-
-
-def _arrow_codec(text: Text) -> str:
-    return "utf8" if text.codec == "utf-8-sig" else text.codec
 
 
 def _take(archive: zipfile.ZipFile, where: str, member: str) -> bytes:

@@ -128,7 +128,8 @@ class OwnColumns:
                 made: Any = batch.column(columns[0])
             elif fact == self._charge:
                 parts = [numbers(batch.column(column)) for column in columns]
-                unreadable += [Unreadable(c, np.isnan(v), "is missing", "a number") for c, v in _pairs(columns, parts)]
+                for column, part in zip(columns, parts, strict=True):
+                    unreadable.append(Unreadable(column, np.isnan(part), "is missing", "a number"))
                 made = pa.array(self._per_30_days(np.sum(parts, axis=0) if parts else np.zeros(batch.num_rows)))
             else:
                 made = pa.array(self._days(batch, columns[0], unreadable))
@@ -160,10 +161,6 @@ class OwnColumns:
             is_date = is_text(inner) or pa.types.is_date(inner) or pa.types.is_timestamp(inner)
             return None if is_date else "dates"
         return None if is_number(inner) else "numbers"
-
-
-def _pairs(columns: Sequence[str], parts: list[Any]) -> list[tuple[str, Any]]:
-    return list(zip(columns, parts, strict=True))
 
 
 def _date(value: object) -> np.datetime64 | None:

@@ -82,7 +82,7 @@ def judge(value: Mapping[str, Table], spend: Table, *, ours: str = "ppo", seed: 
         beats_never=chance(value[ours] - value["never"], bootstrap),
         beats_best_rule=chance(value[ours] - value[best], bootstrap),
         best_rule=best,
-        spend=_over_worlds(spend.mean(axis=0)),
+        spend=IntervalEstimate(float(spend.mean()), *_ends(spend.mean(axis=0))),
         worlds=spend.shape[1],
     )
 
@@ -101,10 +101,6 @@ def by_world(values: npt.ArrayLike, number: int) -> Table:
     """Mean of each customer in each world; f64[customers, worlds] of [customers, replicates]."""
     found = np.asarray(values, np.float64)
     return found.reshape(len(found), -1, number).mean(axis=1)
-
-
-def _over_worlds(means: Table) -> IntervalEstimate:
-    return IntervalEstimate(float(means.mean()), *_ends(means))
 
 
 def _ends(values: Table) -> tuple[float, float]:

@@ -54,13 +54,11 @@ def waiting(trained: Trained) -> Trained:
     """A policy of the sizes of `trained` that always waits, whatever it sees; its value heads say that this gains and
     costs nothing."""
     network: networks.PolicyNetwork = trained.policy.parameters
-    actor, critic = (_constant(layers) for layers in (network.actor, trained.critic))
+    actor, critic = (
+        (*layers[:-1], jax.tree.map(jnp.zeros_like, layers[-1])) for layers in (network.actor, trained.critic)
+    )
     actor = (*actor[:-1], replace(actor[-1], bias=actor[-1].bias.at[WAIT].set(CERTAIN)))
     return Trained(ppo(replace(network, actor=actor)), critic)
-
-
-def _constant(layers: networks.MLP) -> networks.MLP:
-    return (*layers[:-1], jax.tree.map(jnp.zeros_like, layers[-1]))
 
 
 def save(trained: Trained, folder: epath.Path) -> None:

@@ -42,7 +42,9 @@ def log_random_contacts(
 
     Decisions on which the customer was already gone, or a contact was not legal, are left out.
     """
-    parts = [_log(env, params, jax.random.fold_in(key, start), chunk) for start in range(0, episodes, chunk)]
+    days = int(params.horizon_days)
+    keys = (jax.random.fold_in(key, start) for start in range(0, episodes, chunk))
+    parts = [_simulate_log(env, params, each, chunk, days) for each in keys]
     observation, arm, value, usable = (np.concatenate(column) for column in zip(*parts, strict=True))
     return UpliftLog(observation[usable], arm[usable], value[usable])
 
@@ -84,11 +86,6 @@ def predicted_uplift(
     """Predicted value [$] of a contact today with each offer over waiting."""
     waiting = forest.predict(models[0], observations)
     return jnp.stack([forest.predict(model, observations) - waiting for model in models[1:]], axis=1)
-
-
-def _log(env: RetentionEnv, params: EnvParams, key: jax.Array, count: int) -> tuple[npt.NDArray[np.generic], ...]:
-    logged = _simulate_log(env, params, key, count, int(params.horizon_days))
-    return tuple(np.asarray(column) for column in logged)
 
 
 _Carry = tuple[EnvState, jax.Array, jax.Array, jax.Array, jax.Array]  # state, alive, seen, usable, value

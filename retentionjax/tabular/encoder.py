@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32, Int
+from jaxtyping import Float32
 
 from retentionjax.errors import DataError
 
@@ -145,14 +145,10 @@ def _codes(column: pd.Series, name: str, allowed: Sequence[str]) -> np.ndarray:
     code_of = np.full(len(values) + 1, math.nan)
     for place, value in enumerate(values):
         if not isinstance(value, str):
-            row = column.index[_first(number, place)]
+            row = column.index[number == place][0]
             raise DataError(f"row {row}, column {name!r}: {value!r} is not text; allowed: {', '.join(allowed)}")
         code_of[place] = codes[value]
     return code_of[number]
-
-
-def _first(numbers: Int[np.ndarray, " rows"], wanted: int) -> int:
-    return int(np.flatnonzero(numbers == wanted)[0])
 
 
 def _is_number(value: object) -> bool:

@@ -141,7 +141,9 @@ async def simulate(request: Http) -> Response[Any]:
 async def _page(request: Http, person: Person, shown: dict[str, Any]) -> Response[str]:
     state = request.app.state
     served = _active(state)
-    recent, campaigns = await asyncio.to_thread(_lists, state.ledger)
+    recent, campaigns = await asyncio.to_thread(
+        state.ledger.ask, lambda reader: (people.recent(reader), reader.campaign_ids(20))
+    )
     return await full_page(
         request,
         "decide.html",
@@ -156,11 +158,6 @@ async def _page(request: Http, person: Person, shown: dict[str, Any]) -> Respons
         shown=bool(shown),
         **{"decision": None, **shown, "person": person},
     )
-
-
-def _lists(ledger: Any) -> tuple[list[tuple[str, str]], list[str]]:
-    with ledger.read() as reader:
-        return people.recent(reader), reader.campaign_ids(20)
 
 
 def _recorded(state: Any, decision_id: str) -> tuple[Person, Decision, DecisionRecord]:

@@ -164,7 +164,7 @@ async def _surroundings(request: Http) -> Mapping[str, Any]:
     surroundings |= {"synthetic": False, "bundle": "", "done": request.query_params.get("done", "")[:100]}
     if session is not None:
         active = request.app.state.engine.lineup.active.served
-        mode = await asyncio.to_thread(_mode, request.app.state.ledger)
+        mode = await asyncio.to_thread(request.app.state.ledger.ask, lambda view: view.kill_switch())
         surroundings |= {
             "currency": currency_of(request),
             "mode": mode,
@@ -176,14 +176,8 @@ async def _surroundings(request: Http) -> Mapping[str, Any]:
 
 def campaign_names(ledger: Any) -> list[str]:
     """The campaigns that a page lists, the latest first."""
-    with ledger.read() as view:
-        names: list[str] = view.campaign_ids(_LISTED)
+    names: list[str] = ledger.ask(lambda view: view.campaign_ids(_LISTED))
     return names
-
-
-def _mode(ledger: Any) -> str:
-    with ledger.read() as view:
-        return str(view.kill_switch())
 
 
 def on_signed_out(request: Http, _error: SignedOut) -> Response[Any]:

@@ -12,11 +12,12 @@ from litestar.response import Redirect
 from retentionjax.company.money import money
 from retentionjax.shield.brief import CHANNELS
 from serving.console.frame import Http, campaign_names, currency_of, full_page, read_form, signed_in
+from serving.domain.admin import set_switch
 from serving.domain.bundles import ActivateIn, activate, describe
 from serving.domain.campaigns import CampaignIn, CampaignOut, campaign_now, save_campaign
 from serving.express import decode
 from serving.fields import IN_WORDS, NAME_PATTERN
-from serving.ledger.types import ApiKey, Change, KillSwitch
+from serving.ledger.types import KillSwitch
 from serving.problems import field_error, invalid
 
 WIDTH, HEIGHT = 1040, 300
@@ -139,7 +140,8 @@ async def change_bundles(request: Http) -> Response[Any]:
 @get("/safety", guards=[signed_in("report")])
 async def show_safety(request: Http) -> Response[str]:
     """The kill switch, the keys there are, and who set what."""
-    keys, changes = await asyncio.to_thread(_keys_and_changes, request.app.state.ledger)
+    ledger = request.app.state.ledger
+    keys, changes = await asyncio.to_thread(ledger.ask, lambda view: (view.api_keys(), view.changes(_LISTED_CHANGES)))
     return await full_page(request, "safety.html", title="Safety", modes=_MODES, keys=keys, changes=changes)
 
 
@@ -149,7 +151,7 @@ async def change_safety(request: Http) -> Response[Any]:
     mode: Any = (await read_form(request)).get("mode")
     if mode not in get_args(KillSwitch):
         raise invalid("The mode is unknown.", field_error("mode", mode, ", ".join(get_args(KillSwitch))))
-    await asyncio.to_thread(_set_switch, request.app.state.ledger, mode, str(request.auth.caller))
+    await asyncio.to_thread(set_switch, request.app.state.ledger, mode, request.auth.caller)
     return Redirect("/console/safety?done=Set.", status_code=303)
 
 
@@ -170,17 +172,6 @@ async def record_consent(request: Http) -> Response[Any]:
 def _grant(ledger: Any, customer: str, channel: str, source: str) -> None:
     with ledger.transaction() as tx:
         tx.set_consent(customer, channel, "granted", source=source)
-
-
-def _set_switch(ledger: Any, mode: KillSwitch, who: str) -> None:
-    with ledger.transaction() as tx:
-        tx.set_kill_switch(mode)
-        tx.changed(who, "kill switch", mode)
-
-
-def _keys_and_changes(ledger: Any) -> tuple[list[ApiKey], list[Change]]:
-    with ledger.read() as view:
-        return view.api_keys(), view.changes(_LISTED_CHANGES)
 
 
 def _number(fields: dict[str, str], name: str) -> float:

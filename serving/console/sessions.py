@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from serving.ledger import Ledger
-from serving.ledger.types import ApiKey
 from serving.security.gate import Caller
 
 COOKIE = "retentionjax_session"
@@ -74,7 +73,7 @@ class Sessions:
         key_id, ends, word = content.split(".")
         if self._clock() >= int(ends):
             return None
-        key = await asyncio.to_thread(self._key, key_id, word)
+        key = await asyncio.to_thread(self._ledger.ask, lambda view: view.session_key(key_id, word))
         if key is None:
             return None
         return Session(word, float(ends), Caller(key.key_id, key.role, key.name), self._mac("csrf", content))
@@ -83,10 +82,6 @@ class Sessions:
         """Ends a session in every worker at once."""
         with self._ledger.transaction() as tx:
             tx.end_session(session.word, session.ends_at)
-
-    def _key(self, key_id: str, word: str) -> ApiKey | None:
-        with self._ledger.read() as view:
-            return view.session_key(key_id, word)
 
     def _mac(self, purpose: str, content: str) -> str:
         digest = hmac.digest(self._secret, f"{purpose}:{content}".encode(), "sha256")

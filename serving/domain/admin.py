@@ -7,8 +7,9 @@ from litestar import Request, get, put
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from serving.ledger import Ledger
 from serving.problems import responses
-from serving.security.gate import requires
+from serving.security.gate import Caller, requires
 
 KILL_SWITCH = "/v1/admin/kill-switch"
 
@@ -35,8 +36,7 @@ class KillSwitch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 )
 def read_switch(request: Request[Any, Any, Any]) -> KillSwitch:
     """The policy, the baseline, or nobody."""
-    with request.app.state.ledger.read() as view:
-        return KillSwitch(view.kill_switch())
+    return KillSwitch(request.app.state.ledger.ask(lambda view: view.kill_switch()))
 
 
 @put(
@@ -50,7 +50,12 @@ def read_switch(request: Request[Any, Any, Any]) -> KillSwitch:
 )
 def put_switch(request: Request[Any, Any, Any], data: JSONBody[KillSwitch]) -> KillSwitch:
     """Holds for every process from its next micro-batch on, and after restarts."""
-    with request.app.state.ledger.transaction() as tx:
-        tx.set_kill_switch(data.mode)
-        tx.changed(str(request.auth), "kill switch", data.mode)
+    set_switch(request.app.state.ledger, data.mode, request.auth)
     return data
+
+
+def set_switch(ledger: Ledger, mode: Mode, caller: Caller) -> None:
+    """Sets the kill switch, and remembers who did."""
+    with ledger.transaction() as tx:
+        tx.set_kill_switch(mode)
+        tx.changed(str(caller), "kill switch", mode)

@@ -29,7 +29,7 @@ from retentionjax.errors import BundleError, ConfigError, DataError
 from retentionjax.shield import Brief, Recipient, Rules, may_contact
 from retentionjax.shield.brief import CHANNELS
 from retentionjax.shield.contact import HOME, is_region
-from retentionjax.shield.verdict import Verdict, Violation
+from retentionjax.shield.verdict import Verdict
 from serving.engine.contract import Ask, Mark, Message
 from serving.ledger.wordings import Approved
 
@@ -163,17 +163,15 @@ def passed(text: str, verdict: Verdict, source: Literal["variant", "template"], 
         channel=brief.channel,
         footer=shield.footer(brief) if brief.channel == "email" else "",
         rules_version=verdict.rules_version,
-        warnings=tuple(_mark(each) for each in verdict.violations),
+        warnings=tuple(
+            Mark(each.rule, each.severity, each.start, each.end, each.detail) for each in verdict.violations
+        ),
     )
 
 
 def key_of(brief: Brief) -> Hashable:
     """What of a brief matters for its words."""
     return brief.channel, brief.tone, brief.first_name, brief.offer, tuple(brief.facts.items())
-
-
-def _mark(violation: Violation) -> Mark:
-    return Mark(violation.rule, violation.severity, violation.start, violation.end, violation.detail)
 
 
 class ApprovedWordings:

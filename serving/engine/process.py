@@ -27,7 +27,7 @@ from serving.engine.slots import Lineup, Served, Slot
 from serving.engine.wire import Link, SocketPipe, frame
 from serving.engine.writer import Writer
 from serving.ledger import Ledger
-from serving.ledger.types import BundleSlot, Clock, KillSwitch, SlotName, Slots
+from serving.ledger.types import BundleSlot, Clock, SlotName, Slots
 from serving.observability import logs
 from serving.observability.metrics import Metrics
 from serving.settings import Settings, parse
@@ -62,9 +62,9 @@ class Host:
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: Slots | None = None
         self._follows_pointer = False
-        self.link = Link(ToEngine, self._received, self._gone)
         self.ended = asyncio.Event()
         """Whether the service wants nothing more, or the engine can do nothing more."""
+        self.link = Link(ToEngine, self._received, self.ended.set)
 
     # --- what the service says --------------------------------------------------------------------------------
 
@@ -75,9 +75,6 @@ class Host:
             self.link.say(Scraped(packet.number, self._metrics.exposition()))
         elif isinstance(packet, Drain):
             self.ended.set()
-
-    def _gone(self) -> None:
-        self.ended.set()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -198,7 +195,7 @@ class Host:
         begun = time.perf_counter()
         _log.info("a bundle is loaded and compiled", bundle=path)
         served = await asyncio.to_thread(functools.partial(Served.load, path, self._sizes))
-        if await asyncio.to_thread(self._switch) == "baseline":
+        if await asyncio.to_thread(self._ledger.ask, lambda reader: reader.kill_switch()) == "baseline":
             await self._compile_rule(served)
         else:
             self._run(self._compile_rule(served))
@@ -244,10 +241,6 @@ class Host:
             stored = replace(stored, canary=None, canary_weight=0.0)
             self._store(stored)
         return replace(stored, active=BundleSlot(pointed.name, os.fspath(pointed)))
-
-    def _switch(self) -> KillSwitch:
-        with self._ledger.read() as reader:
-            return reader.kill_switch()
 
     def _store(self, slots: Slots) -> None:
         with self._ledger.transaction() as tx:

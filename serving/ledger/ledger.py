@@ -7,7 +7,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from retentionjax import storage
 from serving.ledger import administration, audit, erasure, opening, outcomes, records, wordings
@@ -26,6 +27,7 @@ from serving.ledger.types import (
 )
 from serving.ledger.views import CampaignView, CustomerView, Look
 
+T = TypeVar("T")
 _PURGED_A_LOOK = 20_000
 _IDLE_READERS = 8  # connections kept open between reads
 
@@ -177,6 +179,11 @@ class Ledger:
                 raise
         finally:
             self._writing.release()
+
+    def ask(self, question: Callable[["Reader"], T]) -> T:
+        """The answer to a question about the ledger as it is now."""
+        with self.read() as reader:
+            return question(reader)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Reader]:

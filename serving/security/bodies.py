@@ -44,9 +44,7 @@ def _plain(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise _Refused(f"Byte {error.start} of the body is not UTF-8.", *_field_at(body[: error.start])) from None
     try:
-        plain = json.loads(
-            text, object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant
-        )
+        plain = json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_Number)
     except json.JSONDecodeError as error:
         before = text[: error.pos].encode("utf-8", "replace")
         detail = f"The body is no JSON from line {error.lineno}, column {error.colno} on."
@@ -89,10 +87,6 @@ def _int(text: str) -> int | _Number:
     if len(text) > _INTEGER_DIGITS + 1 or not -INT64 <= int(text) < INT64:  # the sign; long texts are slow to read
         return _Number(text)
     return int(text)
-
-
-def _constant(text: str) -> _Number:
-    return _Number(text)
 
 
 def _check_values(value: Any, path: str, depth: int) -> None:

@@ -106,10 +106,6 @@ def _false_urgency(case: Case) -> MessageDraft | None:
     return spoilt.with_values(ends=ends)
 
 
-def _shaming(case: Case) -> MessageDraft | None:
-    return _with_sentence(case, flawed_phrases.SHAMING)
-
-
 def _missing_opt_out(case: Case) -> MessageDraft | None:
     place = case.draft.index("optout")
     assert place is not None
@@ -150,10 +146,6 @@ def _wrong_name(case: Case) -> MessageDraft | None:
     return case.draft.with_part(place, Part("greeting", case.rng.choice(named))).with_values(name=told)
 
 
-def _leaked_score(case: Case) -> MessageDraft | None:
-    return _with_sentence(case, flawed_phrases.SCORE)
-
-
 def _off_tone(case: Case) -> MessageDraft | None:
     if case.rng.random() < 0.4:
         return _with_sentence(case, flawed_phrases.OFF_TONE[case.brief.tone])
@@ -184,11 +176,11 @@ _SPOIL: Mapping[str, Callable[[Case], MessageDraft | None]] = {
     "invented_offer": _invented_offer,
     "missing_offer": _missing_offer,
     "false_urgency": _false_urgency,
-    "shaming": _shaming,
+    "shaming": lambda case: _with_sentence(case, flawed_phrases.SHAMING),
     "missing_opt_out": _missing_opt_out,
     "too_long": _too_long,
     "wrong_name": _wrong_name,
-    "leaked_score": _leaked_score,
+    "leaked_score": lambda case: _with_sentence(case, flawed_phrases.SCORE),
     "off_tone": _off_tone,
     "missing_sender": _missing_sender,
 }

@@ -12,7 +12,7 @@ from retentionjax.company.money import money
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines
-from retentionjax.evaluation.optimum.frontier import Frontier, Optimum, Tangent
+from retentionjax.evaluation.optimum.frontier import Frontier, Optimum
 from retentionjax.evaluation.rollout import Policy, play
 from retentionjax.evaluation.statistics import IntervalEstimate
 
@@ -111,12 +111,10 @@ def measure(
         at_limit=at_limit,
         shadow_price=of_all.shadow_price,
         share=IntervalEstimate(*(part / most for part in uplift)),
-        frontier=tuple(_point(each, at_limit.never) for each in frontier.tangents()),
+        frontier=tuple(
+            (each.multiplier, each.mean.spend, each.mean.value - at_limit.never) for each in frontier.tangents()
+        ),
     )
-
-
-def _point(tangent: Tangent, never: float) -> tuple[float, float, float]:
-    return tangent.multiplier, tangent.mean.spend, tangent.mean.value - never
 
 
 def sentences(regret: Regret, learned_multiplier: float | None, currency: str) -> str:
