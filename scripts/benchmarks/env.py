@@ -20,18 +20,18 @@ from retentionjax.env.value import with_potential
 ROWS = 4_096
 STEPS = 450  # five campaigns
 TURNS = 9
-POPULATION = 5_634  # the Telco train split's size
+POPULATION = 5_634
 
 
 def run() -> dict[str, float]:
     """Medians over the turns; a ratio is the median of each turn's ratio, with its extremes."""
-    params = with_potential(EnvParams(population=_customers()))
+    params = with_potential(EnvParams(population=customers()))
     contenders = {
         "cartpole": gymnax.make("CartPole-v1"),
         "sampled": (RetentionEnv(), params),
         "expected_shaped": (RetentionEnv(expected_churn=True, shaping=True), params),
     }
-    rolls = {name: _compiled(env, env_params) for name, (env, env_params) in contenders.items()}
+    rolls = {name: compiled(env, env_params) for name, (env, env_params) in contenders.items()}
     turns = [{name: _steps_per_cpu_second(roll, turn) for name, roll in rolls.items()} for turn in range(TURNS)]
     figures: dict[str, float] = {}
     for name in ("sampled", "expected_shaped"):
@@ -46,13 +46,14 @@ def run() -> dict[str, float]:
     return figures
 
 
-def _customers() -> Population:
+def customers() -> Population:
+    """As many customers as Telco's train split has, drawn."""
     random = np.random.default_rng(0)
     columns = random.uniform(18, 119, POPULATION), random.beta(1, 3, POPULATION), random.beta(1, 8, POPULATION)
     return Population(*(jnp.asarray(column, jnp.float32) for column in columns))
 
 
-def _compiled(env: Any, params: Any) -> Callable[[jax.Array], jax.Array]:
+def compiled(env: Any, params: Any) -> Callable[[jax.Array], jax.Array]:
     """Key -> the sum of all rewards and observations, so that none of them can be left out."""
 
     @jax.jit

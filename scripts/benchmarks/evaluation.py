@@ -10,13 +10,12 @@ compilation excluded.
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.env import _customers
+from benchmarks.env import ROWS, STEPS, compiled, customers
 from benchmarks.peers import numpy_retention
 
 from retentionjax.env import EnvParams, RetentionEnv
@@ -28,12 +27,11 @@ TURNS = 5
 DAYS = 90
 RISK = 0.3
 CLOCKS: dict[str, Callable[[], float]] = {"second": time.perf_counter, "cpu_second": time.process_time}
-CARTPOLE_ROWS, CARTPOLE_STEPS = 4_096, 450
 
 
 def run() -> dict[str, float]:
     """Medians over the turns; each ratio is the median of the turns' ratios."""
-    params = EnvParams(population=_customers())
+    params = EnvParams(population=customers())
     rule = baselines.threshold(RISK)
     peer = numpy_retention.Campaign.of(params)
     _same_in_expectation(params, rule, peer)
@@ -72,10 +70,10 @@ def _rows() -> np.ndarray:
 
 
 def _ours(params: EnvParams, policy: Policy) -> Callable[[int], int]:
-    env, customers = RetentionEnv(), jnp.asarray(_rows(), jnp.int32)
+    env, rows = RetentionEnv(), jnp.asarray(_rows(), jnp.int32)
 
     def play(seed: int) -> int:
-        jax.block_until_ready(play_chunk(env, params, policy, jax.random.key(seed), customers, DAYS))
+        jax.block_until_ready(play_chunk(env, params, policy, jax.random.key(seed), rows, DAYS))
         return CHUNK * DAYS
 
     return play
@@ -104,26 +102,10 @@ def _same_in_expectation(params: EnvParams, rule: Policy, peer: numpy_retention.
 
 
 def _cartpole() -> Callable[[int], int]:
-    env, params = gymnax.make("CartPole-v1")
-
-    @jax.jit
-    def roll(key: jax.Array) -> jax.Array:
-        first, key = jax.random.split(key)
-        _, states = jax.vmap(env.reset, (0, None))(jax.random.split(first, CARTPOLE_ROWS), params)
-
-        def one(carry: tuple[Any, jax.Array], key: jax.Array) -> tuple[tuple[Any, jax.Array], None]:
-            states, total = carry
-            for_actions, for_steps = jax.random.split(key)
-            chosen = jax.random.randint(for_actions, (CARTPOLE_ROWS,), 0, env.num_actions)
-            keys = jax.random.split(for_steps, CARTPOLE_ROWS)
-            observed, states, rewards, *_ = jax.vmap(env.step, (0, 0, 0, None))(keys, states, chosen, params)
-            return (states, total + rewards.sum() + observed.sum()), None
-
-        (_, total), _ = jax.lax.scan(one, (states, jnp.float32(0)), jax.random.split(key, CARTPOLE_STEPS))
-        return total
+    roll = compiled(*gymnax.make("CartPole-v1"))
 
     def play(seed: int) -> int:
         roll(jax.random.key(seed)).block_until_ready()
-        return CARTPOLE_ROWS * CARTPOLE_STEPS
+        return ROWS * STEPS
 
     return play
