@@ -19,7 +19,6 @@ from retentionjax.evaluation.report.content import (
     percent_interval,
 )
 from retentionjax.evaluation.report.playing import Played
-from retentionjax.evaluation.statistics import IntervalEstimate
 
 _TREATMENTS: Mapping[Literal["contacted", "offered"], str] = {"contacted": "contacts", "offered": "offers"}
 
@@ -74,8 +73,8 @@ def _sentence(found: RateComparison, words: str) -> str:
 def _picture(attribute: str, fairness: Fairness) -> Picture:
     rows: dict[str, Figures] = {}
     for group, each in fairness.groups.items():
-        rows[f"{group}: contacted"] = _figures(each.contacted)
-        rows[f"{group}: offer"] = _figures(each.offered)
+        rows[f"{group}: contacted"] = each.contacted.to_dict()
+        rows[f"{group}: offer"] = each.offered.to_dict()
     drawing = pictures.intervals(
         rows, name=f"parity_{attribute}", label="% of customers in a campaign", digits=1, scale=100.0
     )
@@ -89,15 +88,11 @@ def _table(by_attribute: Mapping[str, Fairness]) -> FigureTable:
             f"{name}: {group}",
             f"{each.customers:,}",
             percent(each.churn_probability, 1),
-            percent_interval(_figures(each.contacted), 1),
-            percent_interval(_figures(each.offered), 1),
+            percent_interval(each.contacted.to_dict(), 1),
+            percent_interval(each.offered.to_dict(), 1),
         )
         for name, fairness in by_attribute.items()
         for group, each in fairness.groups.items()
     ]
     header = ("group", "customers", "mean churn risk", "contacted", "offered something")
     return FigureTable("Treatment by group", header, tuple(rows))
-
-
-def _figures(estimate: IntervalEstimate) -> Figures:
-    return dict(estimate._asdict())

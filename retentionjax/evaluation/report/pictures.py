@@ -172,17 +172,8 @@ def lines(
         axes.plot(x, y, color=colour, linewidth=width, linestyle=style, label=_plain(each))
     for each, (x_dot, y_dot) in (dots or {}).items():
         axes.plot(x_dot, y_dot, "s", color=WARM, markersize=5, zorder=3)
-        place, side = ((6, -3), "left")
-        axes.annotate(
-            _plain(each),
-            (x_dot, y_dot),
-            xytext=place,
-            textcoords="offset points",
-            fontsize=9.5,
-            color=INK,
-            ha=side,
-            va="top",
-        )
+        beside: dict[str, Any] = {"xytext": (6, -3), "textcoords": "offset points", "ha": "left", "va": "top"}
+        axes.annotate(_plain(each), (x_dot, y_dot), fontsize=9.5, color=INK, **beside)
     axes.set(xlabel=_plain(labels[0]), ylabel=_plain(labels[1]))
     figure.legend(loc="outside upper left", frameon=False, fontsize=10, labelcolor=INK, ncols=1)
     return svg(figure, name)
