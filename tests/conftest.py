@@ -5,6 +5,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import compiled_programs
 
@@ -27,6 +28,9 @@ import numpy as np
 import pytest
 from bucket_server import bucket, storage_server
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from retentionjax.bundle import Bundle
 
 __all__ = ["bucket", "storage_server"]  # fixtures of any test
 
@@ -99,3 +103,19 @@ def real_data() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"RETENTIONJAX_DATA={folder} is no folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small bundle for all tests of a worker, which none of them changes."""
+    import bundles
+
+    return bundles.make(tmp_path_factory.mktemp("bundles") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_folder: Path) -> "Bundle":
+    """What `bundle_folder` holds."""
+    from retentionjax.bundle import load
+
+    return load(bundle_folder)

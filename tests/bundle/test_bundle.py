@@ -36,8 +36,8 @@ A_FILE_OF_EACH_KIND = (
 
 
 @pytest.fixture
-def copy(folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(folder, tmp_path / "copy"))
+def copy(bundle_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle_folder, tmp_path / "copy"))
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], None], *, sign: bool = False) -> None:
@@ -52,16 +52,16 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None], *, sign: bool =
 
 
 def test_figures_measured_later_change_the_name_and_no_file(
-    folder: Path, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_folder: Path, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = {"uplift_ppo": 5.0, "uplift_ppo_low": 4.0, "uplift_ppo_high": 6.0, "spend_ppo": 2.4}
     for _ in range(2):  # the second time in place of the first
-        made = with_metrics(folder, tmp_path / "measured", {"evaluate": figures})
+        made = with_metrics(bundle_folder, tmp_path / "measured", {"evaluate": figures})
     measured = load(tmp_path / "measured").manifest
     assert measured.files == bundle.manifest.files
     assert measured.metrics == {**bundle.manifest.metrics, "evaluate": figures}
     assert measured.id == made.id != bundle.manifest.id
-    assert cli.main(["evaluate", "--bundle", str(folder)]) == 0
+    assert cli.main(["evaluate", "--bundle", str(bundle_folder)]) == 0
     assert "holds no evaluation" in capsys.readouterr().out
     assert cli.main(["evaluate", "--bundle", str(tmp_path / "measured")]) == 0
     assert "ppo              uplift over never   +5.00 [+4.00, +6.00]" in capsys.readouterr().out
@@ -122,18 +122,20 @@ def test_a_file_too_many_is_refused(copy: Path, name: str) -> None:
         load(copy)
 
 
-def test_a_link_is_refused_even_to_the_right_content(copy: Path, folder: Path) -> None:
+def test_a_link_is_refused_even_to_the_right_content(copy: Path, bundle_folder: Path) -> None:
     (copy / "churn/model.ubj").unlink()
-    (copy / "churn/model.ubj").symlink_to(folder / "churn/model.ubj")
+    (copy / "churn/model.ubj").symlink_to(bundle_folder / "churn/model.ubj")
     with pytest.raises(BundleError, match=r"churn/model\.ubj: a link"):
         load(copy)
 
 
-def test_a_linked_folder_is_refused_and_a_link_to_the_bundle_is_not(copy: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_linked_folder_is_refused_and_a_link_to_the_bundle_is_not(
+    copy: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "current").symlink_to(copy)
     assert load(tmp_path / "current").manifest.id
     shutil.rmtree(copy / "churn")
-    (copy / "churn").symlink_to(folder / "churn")
+    (copy / "churn").symlink_to(bundle_folder / "churn")
     with pytest.raises(BundleError, match="churn: a link"):
         load(copy)
 
@@ -219,13 +221,15 @@ def test_schemas_that_cannot_be_one_customer_are_refused() -> None:
     assert shared["fields"]["plan"]["used_by"] == ["churn", "acceptance"]
 
 
-def test_inspect_and_verify_on_the_command_line(folder: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bundle", "inspect", str(folder)]) == 0
+def test_inspect_and_verify_on_the_command_line(
+    bundle_folder: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bundle", "inspect", str(bundle_folder)]) == 0
     shown = capsys.readouterr().out
     for word in ("phone: real, 400 rows", "months, bill, plan, age, channel", "campaign_budget 2.5", "cv_auc 0.8"):
         assert word in shown
-    assert cli.main(["bundle", "verify", str(folder)]) == 0
-    assert capsys.readouterr().out.startswith(f"OK: {folder}")
+    assert cli.main(["bundle", "verify", str(bundle_folder)]) == 0
+    assert capsys.readouterr().out.startswith(f"OK: {bundle_folder}")
     (copy / "churn/encoder.json").write_text("{}")
     for verb in ("inspect", "verify"):
         assert cli.main(["bundle", verb, str(copy)]) == 2

@@ -10,11 +10,12 @@ from retentionjax.bundle import cards, manifest
 from retentionjax.storage import as_path
 
 
-def test_figures_fields_and_provenance_are_the_manifests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = bundles.make(tmp_path / "bundle")
-    assert cli.main(["bundle", "card", str(folder)]) == 0
+def test_figures_fields_and_provenance_are_the_manifests(
+    bundle_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bundle", "card", str(bundle_folder)]) == 0
     text = capsys.readouterr().out
-    made = manifest.read(as_path(folder))
+    made = manifest.read(as_path(bundle_folder))
     assert made.id in text
     assert "| risk of leaving: AUC, cross-validated | 0.800 |" in text  # as tests/bundles.py says
     assert "| … AUC, trained on the past only | not measured |" in text
@@ -31,7 +32,6 @@ def test_made_up_data_are_named_first(tmp_path: Path) -> None:
     assert "SYNTHETIC DATA" in "".join(text.splitlines()[:5])
 
 
-def test_a_card_goes_into_a_file(tmp_path: Path) -> None:
-    folder = bundles.make(tmp_path / "bundle")
-    assert cli.main(["bundle", "card", str(folder), "--out", str(tmp_path / "CARD.md")]) == 0
+def test_a_card_goes_into_a_file(bundle_folder: Path, tmp_path: Path) -> None:
+    assert cli.main(["bundle", "card", str(bundle_folder), "--out", str(tmp_path / "CARD.md")]) == 0
     assert (tmp_path / "CARD.md").read_text().startswith("# Model card: retention bundle ")

@@ -78,8 +78,7 @@ def test_predictions_that_no_longer_fit_are_named(folder, capsys):
         check(folder, table.assign(left=["maybe"] * 600))
 
 
-def test_a_bundle_without_a_reference_says_that_drift_cannot_be_told(tmp_path, capsys):
-    bundles.make(tmp_path / "old")
-    check(tmp_path / "old", customers(50, 4).drop(columns="left"))
+def test_a_bundle_without_a_reference_says_that_drift_cannot_be_told(bundle_folder, capsys):
+    check(bundle_folder, customers(50, 4).drop(columns="left"))
     assert "this bundle holds no training reference" in capsys.readouterr().out
-    assert drift.read(load(tmp_path / "old")) == {}
+    assert drift.read(load(bundle_folder)) == {}

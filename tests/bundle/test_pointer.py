@@ -20,12 +20,12 @@ from retentionjax.storage import bucket as cloud
 
 
 @pytest.fixture(scope="session")
-def other(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second bundle: the first with another date."""
     copy = tmp_path_factory.mktemp("other") / "bundle"
-    shutil.copytree(folder, copy)
+    shutil.copytree(bundle_folder, copy)
     plain = json.loads((copy / manifest.NAME).read_text())
-    changed = manifest._plain(manifest.read(storage.as_path(folder))) | {"created": "2026-01-01T00:00:00+00:00"}
+    changed = manifest._plain(manifest.read(storage.as_path(bundle_folder))) | {"created": "2026-01-01T00:00:00+00:00"}
     storage.write_json(copy / manifest.NAME, plain | changed | {"id": manifest._digest(changed)})
     return copy
 
@@ -48,10 +48,10 @@ def identity(folder: Path) -> str:
 
 
 def test_the_promoted_bundle_is_the_current_one_and_can_be_gone_back_from(
-    folder: Path, other: Path, current: str
+    bundle_folder: Path, other: Path, current: str
 ) -> None:
-    first, second = identity(folder), identity(other)
-    assert pointer.promote(folder, current).id == first
+    first, second = identity(bundle_folder), identity(other)
+    assert pointer.promote(bundle_folder, current).id == first
     assert pointer.promote(other, current).id == second
     assert pointer.resolve(current) == storage.as_path(current).parent / "bundles" / second
     assert pointer.promote(other, current).history == pointer.read(current).history, "twice is once"
@@ -66,21 +66,21 @@ def test_the_promoted_bundle_is_the_current_one_and_can_be_gone_back_from(
     ]
 
 
-def test_rolling_back_to_a_named_bundle_skips_those_between(folder: Path, other: Path, current: str) -> None:
-    for source in (folder, other, folder, other):
+def test_rolling_back_to_a_named_bundle_skips_those_between(bundle_folder: Path, other: Path, current: str) -> None:
+    for source in (bundle_folder, other, bundle_folder, other):
         pointer.promote(source, current)
-    assert [move.id for move in pointer.read(current).history] == [identity(folder), identity(other)] * 2
+    assert [move.id for move in pointer.read(current).history] == [identity(bundle_folder), identity(other)] * 2
     with pytest.raises(BundleError, match=r"no bundle zzz to go back to; earlier ones: "):
         pointer.rollback(current, "zzz")
-    assert pointer.rollback(current).id == identity(folder)
+    assert pointer.rollback(current).id == identity(bundle_folder)
     assert pointer.rollback(current).id == identity(other)
-    assert pointer.rollback(current).id == identity(folder)
+    assert pointer.rollback(current).id == identity(bundle_folder)
 
 
 def test_a_bundle_is_loaded_by_its_pointer_and_decides_as_the_original(
-    folder: Path, bundle: Bundle, current: str
+    bundle_folder: Path, bundle: Bundle, current: str
 ) -> None:
-    pointer.promote(folder, current)
+    pointer.promote(bundle_folder, current)
     loaded = load(current)
     random = np.random.default_rng(0).random((4, observation.size(4)), np.float32)
     mask = np.ones((4, actions.count(bundle.params)), bool)
@@ -96,8 +96,8 @@ def test_a_bundle_is_written_into_a_bucket_and_loaded_from_there(bucket: str) ->
     assert load(f"{bucket}/bundle").manifest.id == written.id, "a damaged copy is fetched anew"
 
 
-def test_a_run_is_promoted_by_its_complete_bundle(folder: Path, other: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "run/bundle/artifacts/bundle")
+def test_a_run_is_promoted_by_its_complete_bundle(bundle_folder: Path, other: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle_folder, tmp_path / "run/bundle/artifacts/bundle")
     assert pointer.find(tmp_path / "run") == storage.as_path(tmp_path / "run/bundle/artifacts/bundle")
     shutil.copytree(other, tmp_path / "run/messages/artifacts/bundle")
     assert pointer.promote(tmp_path / "run", tmp_path / "current").id == identity(other)
@@ -106,9 +106,9 @@ def test_a_run_is_promoted_by_its_complete_bundle(folder: Path, other: Path, tmp
 
 
 def test_an_upload_cut_off_anywhere_leaves_nothing_that_loads(
-    folder: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+    bundle_folder: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = len(storage.files(folder))
+    count = len(storage.files(bundle_folder))
     upload = cloud.upload
     for allowed in (0, 1, count - 1):
         left = [None] * allowed
@@ -121,14 +121,16 @@ def test_an_upload_cut_off_anywhere_leaves_nothing_that_loads(
 
         monkeypatch.setattr(cloud, "upload", cut_off)
         with pytest.raises(ConnectionError):
-            pointer.promote(folder, f"{bucket}/current")
+            pointer.promote(bundle_folder, f"{bucket}/current")
         assert len(storage.files(bucket)) == allowed
         with pytest.raises(BundleError):
             load(f"{bucket}/bundles/{identity(folder)}")
         with pytest.raises(BundleError, match="no such pointer"):
             pointer.read(f"{bucket}/current")
     monkeypatch.undo()
-    assert pointer.promote(folder, f"{bucket}/current").id == identity(folder), "and the next attempt mends it"
+    assert pointer.promote(bundle_folder, f"{bucket}/current").id == identity(bundle_folder), (
+        "and the next attempt mends it"
+    )
 
 
 PROMOTE = """
@@ -146,11 +148,13 @@ PROMOTE = """
 """
 
 
-def test_of_two_promotions_at_once_one_wins_and_the_other_says_who_did(folder: Path, other: Path, current: str) -> None:
+def test_of_two_promotions_at_once_one_wins_and_the_other_says_who_did(
+    bundle_folder: Path, other: Path, current: str
+) -> None:
     command_line = [sys.executable, "-c", textwrap.dedent(PROMOTE)]
     both = [
         subprocess.Popen([*command_line, source, current], text=True, stdin=-1, stdout=-1, stderr=-1)
-        for source in (folder, other)
+        for source in (bundle_folder, other)
     ]
     for process in both:
         assert process.stdout is not None
@@ -158,18 +162,20 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_who_did(folder: P
     said = [process.communicate("go\n", timeout=60)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 2]
     winner = pointer.read(current)
-    assert winner.id == identity((folder, other)[both.index(next(each for each in both if each.returncode == 0))])
+    assert winner.id == identity(
+        (bundle_folder, other)[both.index(next(each for each in both if each.returncode == 0))]
+    )
     loser = said[both.index(next(each for each in both if each.returncode == 2))]
     assert "moved meanwhile by" in loser
     assert winner.id[:12] in loser
 
 
-def test_a_lost_race_leaves_the_others_move(folder: Path, other: Path, current: str) -> None:
-    pointer.promote(folder, current)
+def test_a_lost_race_leaves_the_others_move(bundle_folder: Path, other: Path, current: str) -> None:
+    pointer.promote(bundle_folder, current)
     _, stale = pointer._read(storage.as_path(current))
     pointer.promote(other, current)
     with pytest.raises(ConflictError, match=r"moved meanwhile by .*promote of"):
-        pointer._write(storage.as_path(current), Pointer((pointer._move("promote", identity(folder)),)), stale)
+        pointer._write(storage.as_path(current), Pointer((pointer._move("promote", identity(bundle_folder)),)), stale)
     assert pointer.read(current).id == identity(other)
 
 
@@ -187,9 +193,9 @@ def test_a_lost_race_leaves_the_others_move(folder: Path, other: Path, current: 
         lambda plain: [plain],
     ],
 )
-def test_what_is_no_pointer_is_refused(folder: Path, tmp_path: Path, change: object) -> None:
+def test_what_is_no_pointer_is_refused(bundle_folder: Path, tmp_path: Path, change: object) -> None:
     path = tmp_path / "current"
-    pointer.promote(folder, path)
+    pointer.promote(bundle_folder, path)
     assert callable(change)
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     for use in (pointer.resolve, load, pointer.rollback):
@@ -198,10 +204,14 @@ def test_what_is_no_pointer_is_refused(folder: Path, tmp_path: Path, change: obj
 
 
 def test_the_command_promotes_tells_and_goes_back(
-    folder: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_folder: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     current = str(tmp_path / "current")
-    for arguments in (["promote", str(folder), current], ["promote", str(other), current], ["rollback", current]):
+    for arguments in (
+        ["promote", str(bundle_folder), current],
+        ["promote", str(other), current],
+        ["rollback", current],
+    ):
         assert command.main(arguments) == 0
     capsys.readouterr()
     assert command.main(["history", current]) == 0
@@ -212,7 +222,7 @@ def test_the_command_promotes_tells_and_goes_back(
     assert "OK: " in capsys.readouterr().out
 
 
-def test_a_folder_is_no_pointer(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_is_no_pointer(bundle_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is a folder, not a file"):
-        pointer.promote(folder, tmp_path)
-    assert pointer.resolve(folder) == storage.as_path(folder)
+        pointer.promote(bundle_folder, tmp_path)
+    assert pointer.resolve(bundle_folder) == storage.as_path(bundle_folder)

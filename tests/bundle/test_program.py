@@ -55,11 +55,11 @@ def test_the_bias_on_wait_is_part_of_the_program(bundle: Bundle) -> None:
     np.testing.assert_allclose(odds, expected, rtol=1e-4)
 
 
-def test_a_process_without_training_code_runs_the_policy(folder: Path) -> None:
+def test_a_process_without_training_code_runs_the_policy(bundle_folder: Path) -> None:
     code = f"""
 import sys, numpy as np
 from retentionjax.bundle import load
-bundle = load({str(folder)!r})
+bundle = load({str(bundle_folder)!r})
 propensities, values = bundle.decide(np.zeros((3, 16), np.float32), np.ones((3, 13), bool))
 assert propensities.shape == (3, 13) and values.shape == (3, 5)
 for name in sys.modules:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from retentionjax.bundle import load, recalibrating
+from retentionjax.bundle import Bundle, load, recalibrating
 from retentionjax.bundle.recalibrating import Shifts
 from retentionjax.decide.facts import Facts
 from retentionjax.decide.program import Decider
@@ -19,31 +19,31 @@ from retentionjax.tabular.calibrator import Calibrator
 RECORDS = [{**bundles.CUSTOMER, "customer_id": str(n), "months": n, "age": 20 + n} for n in range(0, 60, 3)]
 
 
-def test_log_odds_move_by_the_shift_and_nothing_else_does(tmp_path: Path) -> None:
-    old = load(bundles.make(tmp_path / "old"))
-    made = recalibrating.recalibrate(old.folder, tmp_path / "new", Shifts(churn=0.7, acceptance=-0.4))
+def test_log_odds_move_by_the_shift_and_nothing_else_does(bundle: Bundle, tmp_path: Path) -> None:
+    made = recalibrating.recalibrate(bundle.folder, tmp_path / "new", Shifts(churn=0.7, acceptance=-0.4))
     new = load(tmp_path / "new")
-    assert new.manifest.id == made.id != old.manifest.id
-    features = Facts(old.schema).records(RECORDS)
-    before, after = Decider(old).score(features), Decider(new).score(features)
+    assert new.manifest.id == made.id != bundle.manifest.id
+    features = Facts(bundle.schema).records(RECORDS)
+    before, after = Decider(bundle).score(features), Decider(new).score(features)
     for name, shift in (("churn_probability", 0.7), ("accept_probability", -0.4)):
         odds = [np.log(p / (1 - p)) for p in (getattr(before, name), getattr(after, name))]
         # Between the knots the curve is straight in probability, so the shift there is not exact.
         np.testing.assert_allclose(odds[1] - odds[0], shift, atol=0.05)
     same = {
-        name: file for name, file in old.manifest.files.items() if not name.startswith(("churn/cal", "acceptance/cal"))
+        name: file
+        for name, file in bundle.manifest.files.items()
+        if not name.startswith(("churn/cal", "acceptance/cal"))
     }
     assert same.items() <= new.manifest.files.items()
-    assert new.manifest.metrics["recalibration"]["from_bundle"] == old.manifest.id
+    assert new.manifest.metrics["recalibration"]["from_bundle"] == bundle.manifest.id
 
 
-def test_appeal_is_scaled_apart_from_the_level_and_seen_by_the_policy(tmp_path: Path) -> None:
-    old = load(bundles.make(tmp_path / "old"))
-    recalibrating.recalibrate(old.folder, tmp_path / "new", Shifts(0.0, 0.0, appeal_factor=0.25))
+def test_appeal_is_scaled_apart_from_the_level_and_seen_by_the_policy(bundle: Bundle, tmp_path: Path) -> None:
+    recalibrating.recalibrate(bundle.folder, tmp_path / "new", Shifts(0.0, 0.0, appeal_factor=0.25))
     new = load(tmp_path / "new")
-    np.testing.assert_allclose(new.params.appeal, 0.25 * np.asarray(old.params.appeal), rtol=1e-6)
+    np.testing.assert_allclose(new.params.appeal, 0.25 * np.asarray(bundle.params.appeal), rtol=1e-6)
     free = np.array([0.05, 0.5])
-    seen = [np.asarray(dynamics.acceptance(free[:, None], jnp.array(False), 0, each.params)) for each in (old, new)]
+    seen = [np.asarray(dynamics.acceptance(free[:, None], jnp.array(False), 0, each.params)) for each in (bundle, new)]
     lift = [np.log(each / (1 - each)) - np.log(free / (1 - free))[:, None] for each in seen]
     assert lift[0].max() > 1
     np.testing.assert_allclose(lift[1], 0.25 * lift[0], atol=1e-5)

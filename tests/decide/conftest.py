@@ -1,22 +1,9 @@
-"""One bundle for all tests here, which none of them changes."""
+"""One compiled program for all tests here."""
 
-from pathlib import Path
-
-import bundles
 import pytest
 
-from retentionjax.bundle import Bundle, load
+from retentionjax.bundle import Bundle
 from retentionjax.decide.program import Decider
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundles.make(tmp_path_factory.mktemp("bundles") / "bundle")
-
-
-@pytest.fixture(scope="session")
-def bundle(folder: Path) -> Bundle:
-    return load(folder)
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,10 @@ def run(bundle: Path, text: str | dict[str, Any], folder: Path, *more: str) -> i
 
 
 def test_words_say_decision_risk_offers_rules_and_reasons(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     history = {"day": 20, "contacts_days_ago": [3], "baseline_churn_probability": 0.1}
-    assert run(folder, bundles.CUSTOMER | {"history": history}, tmp_path) == 0
+    assert run(bundle_folder, bundles.CUSTOMER | {"history": history}, tmp_path) == 0
     shown = capsys.readouterr().out
     for words in (
         "Customer C-1, day 20 of 90, $80.50 per 30 days",
@@ -40,8 +40,8 @@ def test_words_say_decision_risk_offers_rules_and_reasons(
     assert "SYNTHETIC" not in shown
 
 
-def test_json_is_json(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(folder, bundles.CUSTOMER, tmp_path, "--json") == 0
+def test_json_is_json(bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bundle_folder, bundles.CUSTOMER, tmp_path, "--json") == 0
     assert json.loads(capsys.readouterr().out)["customer_id"] == "C-1"
 
 
@@ -79,13 +79,13 @@ WRONG: list[tuple[str | dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("text", "message"), WRONG, ids=[message for _, message in WRONG])
 def test_a_wrong_customer_is_one_line_and_status_2(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: Any, message: str
+    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: Any, message: str
 ) -> None:
     if text == "\udcff":
         (tmp_path / "customer.json").write_bytes(b"\xff")
-        status = cli.main(["decide", "--bundle", str(folder), "--customer", str(tmp_path / "customer.json")])
+        status = cli.main(["decide", "--bundle", str(bundle_folder), "--customer", str(tmp_path / "customer.json")])
     else:
-        status = run(folder, text, tmp_path)
+        status = run(bundle_folder, text, tmp_path)
     out, err = capsys.readouterr()
     assert (status, out) == (2, "")
     assert err.startswith(f"error: {tmp_path / 'customer.json'}") or "customer.json" in err or "row 0" in err
@@ -94,17 +94,17 @@ def test_a_wrong_customer_is_one_line_and_status_2(
 
 
 def test_a_missing_file_and_a_tampered_bundle_are_one_line_and_status_2(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["decide", "--bundle", str(folder), "--customer", str(tmp_path / "nobody.json")]) == 2
+    assert cli.main(["decide", "--bundle", str(bundle_folder), "--customer", str(tmp_path / "nobody.json")]) == 2
     assert "nobody.json: no such file" in capsys.readouterr().err
-    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    copy = Path(shutil.copytree(bundle_folder, tmp_path / "copy"))
     (copy / "manifest.json").write_text(
         (copy / "manifest.json").read_text().replace('"synthetic": false', '"synthetic": true')
     )
     assert run(copy, bundles.CUSTOMER, tmp_path) == 2
     assert "manifest.json: changed since it was written" in capsys.readouterr().err
     (copy / "policy/decide.stablehlo").write_bytes(b"")
-    (copy / "manifest.json").write_text((folder / "manifest.json").read_text())
+    (copy / "manifest.json").write_text((bundle_folder / "manifest.json").read_text())
     assert run(copy, bundles.CUSTOMER, tmp_path) == 2
     assert "decide.stablehlo: 0 bytes" in capsys.readouterr().err

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import bundles
 import image_build
 import postgres_server
 import pytest
@@ -53,9 +52,9 @@ def test_the_image_is_ours_and_reached_from_this_machine_only() -> None:
 
 
 @pytest.mark.slow
-def test_the_service_comes_up_over_postgresql(tmp_path: Path) -> None:
+def test_the_service_comes_up_over_postgresql(bundle_folder: Path, tmp_path: Path) -> None:
     with postgres_server.running() as server:
-        service = Service(bundles.make(tmp_path / "bundle"), server.new_database(), tmp_path / "log")
+        service = Service(bundle_folder, server.new_database(), tmp_path / "log")
         service.start()
         try:
             assert service.get("/readyz").status == 200

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import bundles
 import customer_tables
 import numpy as np
 import pyarrow.csv
@@ -10,15 +9,25 @@ import pyarrow.parquet
 import pytest
 
 from retentionjax import cli
-from retentionjax.bundle import load
+from retentionjax.bundle import Bundle
 from retentionjax.decide.facts import Facts
 from retentionjax.errors import DataError
 from retentionjax.evaluation import command
 
 
-def test_the_bundle_is_compared_on_customers_a_user_brings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = bundles.make(tmp_path / "bundle")
-    compare = ["evaluate", "--bundle", str(bundle), "--optimum-customers", "0", "--replicates", "4", "--customers"]
+def test_the_bundle_is_compared_on_customers_a_user_brings(
+    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare = [
+        "evaluate",
+        "--bundle",
+        str(bundle_folder),
+        "--optimum-customers",
+        "0",
+        "--replicates",
+        "4",
+        "--customers",
+    ]
     customers = customer_tables.table(40).drop("city")
     pyarrow.parquet.write_table(customers, tmp_path / "customers.parquet")
     assert cli.main([*compare, str(tmp_path / "customers.parquet")]) == 0
@@ -31,15 +40,14 @@ def test_the_bundle_is_compared_on_customers_a_user_brings(tmp_path: Path, capsy
     assert capsys.readouterr().out == printed
 
 
-def test_a_csv_is_read_as_a_record_is(tmp_path: Path) -> None:
+def test_a_csv_is_read_as_a_record_is(bundle: Bundle, tmp_path: Path) -> None:
     """Empty cells are missing numbers and the other cells of their column stay numbers; codes stay text."""
-    schema = load(bundles.make(tmp_path / "bundle")).schema
     text = "customer_id,months,bill,plan,age,channel\n007,,20,basic,30,mail\n8,2,30,plus,41,phone\n"
     (tmp_path / "c.csv").write_text(text)
-    features = Facts(schema).frame(command.read(str(tmp_path / "c.csv"), schema))
+    features = Facts(bundle.schema).frame(command.read(str(tmp_path / "c.csv"), bundle.schema))
     one = {"customer_id": "007", "months": None, "bill": 20, "plan": "basic", "age": 30, "channel": "mail"}
     two = {"customer_id": "8", "months": 2, "bill": 30, "plan": "plus", "age": 41, "channel": "phone"}
-    wanted = Facts(schema).records([one, two])
+    wanted = Facts(bundle.schema).records([one, two])
     assert features.customer_id == wanted.customer_id
     np.testing.assert_array_equal(features.values, wanted.values)
 
@@ -52,8 +60,7 @@ def test_a_csv_is_read_as_a_record_is(tmp_path: Path) -> None:
         ("C-1,3,-2,basic,30,mail", "row 0, field 'bill': '-2' is out of range"),
     ],
 )
-def test_a_csv_that_does_not_fit_is_refused_by_name(tmp_path: Path, row: str, said: str) -> None:
-    schema = load(bundles.make(tmp_path / "bundle")).schema
+def test_a_csv_that_does_not_fit_is_refused_by_name(bundle: Bundle, tmp_path: Path, row: str, said: str) -> None:
     (tmp_path / "c.csv").write_text(f"customer_id,months,bill,plan,age,channel\n{row}\n")
     with pytest.raises(DataError, match=said):
-        Facts(schema).frame(command.read(str(tmp_path / "c.csv"), schema))
+        Facts(bundle.schema).frame(command.read(str(tmp_path / "c.csv"), bundle.schema))

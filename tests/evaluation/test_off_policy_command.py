@@ -2,7 +2,6 @@
 
 import json
 
-import bundles
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,11 +21,6 @@ def explorer(observations: jax.Array, masks: jax.Array) -> jax.Array:
     total = contacts.sum(axis=1, keepdims=True)
     shares = contacts / jnp.maximum(total, 1)
     return jnp.where(total > 0, (0.3 * shares).at[:, 0].set(0.7), jax.nn.one_hot(0, 13))
-
-
-@pytest.fixture(scope="module")
-def bundle_folder(tmp_path_factory):
-    return bundles.make(tmp_path_factory.mktemp("ope") / "bundle")
 
 
 def exported(days: int, episodes: int, folder) -> str:
