@@ -58,6 +58,10 @@ class Cells:
         kept = self.rows if not gone.any() else rows[~gone]
         return Cells(self.raw, self.reading, self.currency, kept, self.faults, self.warnings)
 
+    def quiet(self) -> "Cells":
+        """The same, whose faults are told to nobody."""
+        return Cells(self.raw, self.reading, self.currency, self.rows)
+
     def ids(self, name: str) -> pd.Series:
         """Text, spaces around it aside; empty cells are faults. Leading zeros stay."""
         texts = self._texts(name)
@@ -155,7 +159,7 @@ class Cells:
         if condition.operator in ("==", "!="):
             texts = self._texts(name)
             return compare(np.asarray(texts.fill_null("").to_numpy(zero_copy_only=False)), condition.value)
-        dates = Cells(self.raw, self.reading, self.currency, self.rows).dates(name, nullable=True)
+        dates = self.quiet().dates(name, nullable=True)
         try:
             day = np.datetime64(condition.value, "s")
         except ValueError:
@@ -182,6 +186,11 @@ class Cells:
             rows = np.flatnonzero(bad)
             rows = rows if self.rows is None else self.rows[rows]
             self.faults.append(Fault(self.raw, self.spelt(name) or name, rows, wrong, allowed, hint=hint))
+
+    def reject(self, wrong: str, allowed: str = "", *, name: str = "") -> None:
+        """Adds a fault of the file, or of the column `name`, as a whole."""
+        column = name and (self.spelt(name) or name)
+        self.faults.append(Fault(self.raw, column, np.empty(0, np.int64), wrong, allowed))
 
     # --- columns ----------------------------------------------------------------------------------------------
 
@@ -279,8 +288,7 @@ class Cells:
         if len(known) > MOST_INFERRED:
             wrong = f"{len(known)} different values are too many to infer categories from"
             allowed = f"{MOST_INFERRED}; if it is a number or a name, it is no category"
-            spelt = self.spelt(name) or name
-            self.faults.append(Fault(self.raw, spelt, np.empty(0, np.int64), wrong, allowed))
+            self.reject(wrong, allowed, name=name)
         folded: dict[str, str] = {}
         for value in known:
             first = folded.setdefault(value.casefold(), value)

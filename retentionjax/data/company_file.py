@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from retentionjax.company import Contacts, CustomersFile, Departures
 from retentionjax.company.reading import OTHERS, SOURCE, CellReading, Condition
 from retentionjax.data import sources, synthetic
 from retentionjax.data.cells import Cells
@@ -41,21 +42,20 @@ class Mode:
 
 
 def open_file(
-    file: Any,
-    reading: CellReading,
-    columns: Sequence[str],
-    *,
     what: str,
+    named: CustomersFile | Contacts | Departures,
+    columns: Sequence[str],
     currency: str,
+    *,
     ignore: str | Sequence[str] = OTHERS,
     mode: Mode | None = None,
 ) -> Opened:
-    """The file with its `columns`; `what` names a table that has no path.
+    """The file that the company has `named`, with its `columns`; `what` names a table that has no path.
 
     Raises DataError for what cannot be read at all, FilesError for columns that are missing or unknown.
     """
-    raw, provenance = _raw(file, reading, columns, what, mode or Mode())
-    cells = Cells(raw, reading, currency)
+    raw, provenance = _raw(named.file, named.reading, columns, what, mode or Mode())
+    cells = Cells(raw, named.reading, currency)
     check_columns(cells, columns, None if ignore == OTHERS else list(ignore))
     if cells.faults:
         raise FilesError(cells.faults)

@@ -76,7 +76,7 @@ def with_features(company: Company) -> Company:
     if not customers.infers_features:
         return company
     columns = tuple(map(str, customers.file.columns))
-    opened = open_file(customers.file, customers.reading, columns, what="customers", currency=company.currency)
+    opened = open_file("customers", customers, columns, company.currency)
     return replace(company, customers=customer_table.with_features(customers, opened.cells)[0])
 
 

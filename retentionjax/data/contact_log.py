@@ -48,20 +48,12 @@ def read_contacts(company: Company, customers: CustomerTable | None, mode: Mode)
     name = contacts.id or str(company.customers.id)
     joined = (name,) if people is None else ()
     columns = tuple(dict.fromkeys((*joined, *contacts.columns)))
-    opened = open_file(
-        contacts.file,
-        contacts.reading,
-        columns,
-        what="contacts",
-        currency=company.currency,
-        ignore=contacts.ignore,
-        mode=mode,
-    )
+    opened = open_file("contacts", contacts, columns, company.currency, ignore=contacts.ignore, mode=mode)
     gone, said = excluded(opened.cells, contacts.exclude, {})
     cells = opened.cells.without(gone)
     notes = [*opened.notes, *said]
     if people is None and customers is not None and customers.left_out:
-        outside = Cells(cells.raw, cells.reading, rows=cells.rows).ids(name).isin(customers.left_out).to_numpy()
+        outside = cells.quiet().ids(name).isin(customers.left_out).to_numpy()
         notes.append(f"{int(outside.sum()):,} contacts of excluded customers left out")
         cells = cells.without(outside)
     log = _assignments(contacts, cells, (NONE, *company.offers))

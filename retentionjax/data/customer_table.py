@@ -48,15 +48,8 @@ def read_customers(company: Company, departures: pd.DataFrame | None, mode: Mode
     Raises FilesError with every fault, DataError for a file that cannot be read at all.
     """
     customers = company.customers
-    opened = open_file(
-        customers.file,
-        customers.reading,
-        customers.columns,
-        what="customers",
-        currency=company.currency,
-        ignore=OTHERS if customers.infers_features else customers.ignore,
-        mode=mode,
-    )
+    ignore = OTHERS if customers.infers_features else customers.ignore
+    opened = open_file("customers", customers, customers.columns, company.currency, ignore=ignore, mode=mode)
     notes = list(opened.notes)
     if customers.infers_features:
         customers, unused = with_features(customers, opened.cells)
@@ -67,7 +60,7 @@ def read_customers(company: Company, departures: pd.DataFrame | None, mode: Mode
     cells = whole.without(gone)
     left_out = frozenset(whole.ids(customers.id)[gone]) if customers.id and gone.any() else frozenset()
     if not cells.count:
-        cells.faults.append(Fault(cells.raw, "", np.empty(0, np.int64), "has no row that is not excluded", ""))
+        cells.reject("has no row that is not excluded")
         raise FilesError(cells.faults)
     values, schema = _values(customers, cells)
     label = _label(company, cells, values, departures)
@@ -87,15 +80,7 @@ def read_departures(departures: Departures, customers: CustomersFile, currency: 
     """
     name = departures.id or str(customers.id)
     columns = tuple(dict.fromkeys((name, *departures.columns)))
-    opened = open_file(
-        departures.file,
-        departures.reading,
-        columns,
-        what="departures",
-        currency=currency,
-        ignore=departures.ignore,
-        mode=mode,
-    )
+    opened = open_file("departures", departures, columns, currency, ignore=departures.ignore, mode=mode)
     cells = opened.cells
     ids = cells.ids(name)
     cells.once(name, ids)
@@ -190,7 +175,7 @@ def _charge(customers: CustomersFile, cells: Cells, *, checked: bool) -> np.ndar
     charge = customers.charge
     if charge.value is not None:
         return np.full(cells.count, charge.value * DAYS / charge.per_days)
-    probe = cells if checked else Cells(cells.raw, cells.reading, cells.currency, cells.rows)
+    probe = cells if checked else cells.quiet()
     if charge.column is not None:
         accept = (lambda x: x > 0) if checked else None
         mend = f'{MONEY}; rows without one are left out by exclude: {{charge: "<= 0"}}'
@@ -226,7 +211,7 @@ def _label(company: Company, cells: Cells, values: dict[str, Any], departures: p
         until = of["observed_until"].to_numpy().astype("datetime64[s]")
     else:
         return np.full(cells.count, np.nan)
-    start = _day(customers.snapshot, Cells(cells.raw, cells.reading, cells.currency, cells.rows))
+    start = _day(customers.snapshot, cells.quiet())
     early = left_on < start
     if label is not None and label.date is not None:
         cells.refuse(label.date, early, "is before the snapshot", "a day from the snapshot on; others under exclude")
@@ -240,7 +225,7 @@ def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray) -> N
     column = customers.left.column or customers.left.date if customers.left is not None else None
     if np.isnan(label).all():
         wrong = "tells of no customer whether they left; a model has nothing to learn from"
-        cells.faults.append(Fault(cells.raw, column or "", np.empty(0, np.int64), wrong, ""))
+        cells.reject(wrong, name=column or "")
     elif column is not None:
         check_both(cells, column, label, yes, no)
     elif len(alike := np.unique(label[~np.isnan(label)])) == 1:  # by the file of departures
@@ -248,7 +233,7 @@ def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray) -> N
             f"of all {np.count_nonzero(~np.isnan(label)):,} of whom it is known for {customers.label_days} days, "
             f"{'everybody left' if alike[0] else 'everybody stayed'}; wait until others are known too"
         )
-        cells.faults.append(Fault(cells.raw, "", np.empty(0, np.int64), wrong, ""))
+        cells.reject(wrong)
 
 
 def _tables(

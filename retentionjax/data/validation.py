@@ -8,7 +8,7 @@ import pandas as pd
 
 from retentionjax.company.faults import did_you_mean, listing
 from retentionjax.data.cells import Cells
-from retentionjax.data.faults import Fault, FilesError
+from retentionjax.data.faults import FilesError
 from retentionjax.data.reading import RawTable
 from retentionjax.data.schema import Schema, typed
 
@@ -73,19 +73,18 @@ def check_both(cells: Cells, name: str, values: np.ndarray, yes: str, no: str) -
     known = np.unique(values[~np.isnan(values)])
     if len(known) == 1:
         wrong = f"every row is {(yes if known[0] else no)!r}; there must be rows of both {listing((no, yes))}"
-        cells.faults.append(Fault(cells.raw, cells.spelt(name) or name, np.empty(0, np.int64), wrong, ""))
+        cells.reject(wrong, name=name)
 
 
 def check_columns(cells: Cells, wanted: Sequence[str], ignore: Sequence[str] | None = ()) -> None:
     """Refuses a missing column, and an extra one that is not in `ignore` (None: every other column is ignored)."""
     raw = cells.raw
-    nothing = np.empty(0, np.int64)
     has = ", ".join(repr(name) if name != name.strip() else name for name in raw.names)
     spelt = {name: cells.spelt(name) for name in wanted}
     for name, found in spelt.items():
         if found is None:
             wrong = f"the column {name!r} is missing{did_you_mean(name, raw.names)}"
-            cells.faults.append(Fault(raw, "", nothing, f"{wrong}; it has {has}", ""))
+            cells.reject(f"{wrong}; it has {has}")
         elif found != name:
             cells.warnings.append(f"{raw.where}: the column {found!r} is read as {name!r}")
     if ignore is None:
@@ -95,4 +94,4 @@ def check_columns(cells: Cells, wanted: Sequence[str], ignore: Sequence[str] | N
         if name not in used and name.strip() not in ignore:
             wrong = f"unknown column {name!r}{did_you_mean(name, wanted)}"
             allowed = f"{', '.join(wanted)}; others are named under ignore, or ignore: others"
-            cells.faults.append(Fault(raw, "", nothing, wrong, allowed))
+            cells.reject(wrong, allowed)

@@ -124,7 +124,7 @@ def test_an_upload_cut_off_anywhere_leaves_nothing_that_loads(
             pointer.promote(bundle_folder, f"{bucket}/current")
         assert len(storage.files(bucket)) == allowed
         with pytest.raises(BundleError):
-            load(f"{bucket}/bundles/{identity(folder)}")
+            load(f"{bucket}/bundles/{identity(bundle_folder)}")
         with pytest.raises(BundleError, match="no such pointer"):
             pointer.read(f"{bucket}/current")
     monkeypatch.undo()
@@ -217,7 +217,7 @@ def test_the_command_promotes_tells_and_goes_back(
     assert command.main(["history", current]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[:3]] == ["promote", "promote", "rollback"]
-    assert lines[3].endswith(f"bundles/{identity(folder)}")
+    assert lines[3].endswith(f"bundles/{identity(bundle_folder)}")
     assert command.main(["verify", current]) == 0
     assert "OK: " in capsys.readouterr().out
 
