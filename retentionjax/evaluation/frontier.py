@@ -170,13 +170,10 @@ def picture(
     axes.plot(spends, uplifts, "o", color=plots.BLUE, markerfacecolor="white", label="trained for one budget each")
     axes.axvline(limit, color=plots.GREY, linewidth=0.8, linestyle=":")
     axes.annotate("budget", (limit, 0.02), xycoords=("data", "axes fraction"), ha="right", color=plots.GREY)
-    axes.set_xlim(0, widest)
-    axes.set_ylim(min(0.0, *(each.uplift for each in trained)), None)
-    axes.set_xlabel(f"spend [{currency} a customer and campaign]")
-    axes.set_ylabel(f"uplift over never contacting [{currency}]")
-    axes.set_title("What a budget is worth: held-out customers, the same for every policy")
+    axes.set(xlim=(0, widest), ylim=(min(0.0, *(each.uplift for each in trained)), None))
+    axes.set(xlabel=f"spend [{currency} a customer and campaign]", ylabel=f"uplift over never contacting [{currency}]")
+    axes.set(title="What a budget is worth: held-out customers, the same for every policy")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    plots.plain(axes)
     plots.write(figure, folder / "frontier.png")
 
 

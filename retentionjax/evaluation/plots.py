@@ -17,6 +17,7 @@ from retentionjax.evaluation.statistics import IntervalEstimate
 from retentionjax.evaluation.targeting import Curve
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+_GAINED = "visits gained [a hundred customers]"
 Record = Mapping[str, float | None]
 
 
@@ -31,19 +32,14 @@ def learning_curve(metrics: Sequence[Record], budget: float, currency: str, fold
     uplift, spend, multiplier = figure.subplots(3, sharex=True)
     uplift.plot(steps, series("uplift"), color=BLUE)
     uplift.axhline(0, color=GREY, linewidth=0.8)
-    uplift.set_ylabel(f"uplift over never [{currency}]")
+    uplift.set(ylabel=f"uplift over never [{currency}]")
     spend.plot(steps, series("cost_campaign_budget"), color=ORANGE)
     spend.axhline(budget, color=GREY, linestyle="--", linewidth=1)
     spend.annotate("budget", (steps[-1] or 0, budget), ha="right", va="top", color=GREY)
-    spend.set_ylabel(f"spend [{currency}]")
-    spend.set_ylim(0, max(2.5 * budget, 1e-9))
+    spend.set(ylabel=f"spend [{currency}]", ylim=(0, max(2.5 * budget, 1e-9)))
     multiplier.plot(steps, series("multiplier_campaign_budget"), color=GREEN)
-    multiplier.set_ylabel("multiplier λ [value per unit]")
-    multiplier.set_ylim(bottom=0)
-    multiplier.set_xlabel("iteration")
+    multiplier.set(xlabel="iteration", ylabel="multiplier λ [value per unit]", ylim=(0, None))
     figure.suptitle("Learning a policy under a budget (means a customer and campaign)")
-    for axes in (uplift, spend, multiplier):
-        plain(axes)
     write(figure, folder / "learning_curve.png")
 
 
@@ -62,10 +58,8 @@ def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, currency: st
         axes.annotate(name, (days + 1, height), va="center", fontsize=8)
     axes.axhline(budget, color=ORANGE, linestyle="--", linewidth=1)
     axes.annotate("budget", (1, budget), va="bottom", color=ORANGE)
-    axes.set_xlabel("day of the campaign")
-    axes.set_ylabel(f"spend so far [{currency} a customer]")
-    axes.set_title("Budget pacing on held-out customers")
-    plain(axes)
+    axes.set(xlabel="day of the campaign", ylabel=f"spend so far [{currency} a customer]")
+    axes.set(title="Budget pacing on held-out customers")
     write(figure, folder / "pacing.png")
 
 
@@ -109,9 +103,7 @@ def _bars(axes: Axes, estimates: Mapping[str, IntervalEstimate], scale: float, l
         axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
         axes.annotate(f"{mean:.2f}", (mean, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.7)
-    axes.set_xlabel(label)
-    plain(axes)
+    axes.set(xlabel=label, ylim=(len(names) - 0.5, -0.7))
 
 
 def plain(axes: Axes) -> None:
@@ -122,7 +114,9 @@ def plain(axes: Axes) -> None:
 
 
 def write(figure: Figure, path: epath.Path) -> None:
-    """The figure as PNG, whole or not at all."""
+    """The figure as PNG, `plain`, whole or not at all."""
+    for axes in figure.axes:
+        plain(axes)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     storage.write_bytes(path, buffer.getvalue())
@@ -153,7 +147,6 @@ def tornado(
         fontsize=9,
     )
     axes.set_title("If an assumption is wrong and the policy is not told")
-    plain(axes)
     write(figure, folder / "tornado.png")
 
 
@@ -176,11 +169,8 @@ def way_down(
         axes.annotate(
             f"never wins from {crossing:.2f}", (crossing, float(np.max(uplift["ppo"]))), ha="left", fontsize=9
         )
-    axes.set_xlabel(title)
-    axes.set_ylabel(f"uplift over never [{currency} a customer]")
-    axes.set_title("Where never contacting wins")
+    axes.set(xlabel=title, ylabel=f"uplift over never [{currency} a customer]", title="Where never contacting wins")
     axes.legend(frameon=False)
-    plain(axes)
     write(figure, folder / "break_even.png")
 
 
@@ -191,11 +181,9 @@ def qini(mens: Curve, womens: Curve, folder: epath.Path) -> None:
     for curve, colour, name in ((mens, BLUE, "Mens E-Mail"), (womens, ORANGE, "Womens E-Mail")):
         _draw(axes, curve, colour, f"{name}, by predicted effect")
         axes.plot([0, 100], [0, 100 * curve.gain[-1]], color=colour, linestyle="--", linewidth=1)
-    axes.set_xlabel("customers written, best first [%]; dashed: in random order")
-    axes.set_ylabel("visits gained [a hundred customers]")
-    axes.set_title("Hillstrom: whom to write first (95 % bands)")
+    axes.set(xlabel="customers written, best first [%]; dashed: in random order", ylabel=_GAINED)
+    axes.set(title="Hillstrom: whom to write first (95 % bands)")
     axes.legend(loc="upper left", frameon=False)
-    plain(axes)
     write(figure, folder / "qini.png")
 
 
@@ -206,11 +194,9 @@ def budgets(best: Curve, single: Curve, folder: epath.Path) -> None:
     _draw(axes, best, BLUE, "the e-mail of larger effect, best customers first")
     _draw(axes, single, ORANGE, "Mens E-Mail only, best customers first")
     axes.plot([0, 100], [0, 100 * single.gain[-1]], color=GREY, linestyle="--", linewidth=1, label="Mens, random order")
-    axes.set_xlabel("budget [e-mails a hundred customers]")
-    axes.set_ylabel("visits gained [a hundred customers]")
-    axes.set_title("Hillstrom: what a budget buys (95 % bands)")
+    axes.set(xlabel="budget [e-mails a hundred customers]", ylabel=_GAINED)
+    axes.set(title="Hillstrom: what a budget buys (95 % bands)")
     axes.legend(loc="upper left", frameon=False)
-    plain(axes)
     write(figure, folder / "budgeted_qini.png")
 
 
