@@ -63,19 +63,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     if is_cloud(target):
         target.write_bytes(data)
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
-    partial = _sibling(target)
-    try:
-        with open(partial, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
+    with new_file(target) as partial:
+        partial.write_bytes(data)
 
 
 def in_memory(path: str | os.PathLike[str]) -> io.BytesIO:
