@@ -64,7 +64,8 @@ def download(what: Download, folder: Path, *, pauses: Sequence[float] = PAUSES) 
     if (found := storage.sha256(part)) != what.sha256:
         part.unlink()
         raise DownloadError(f"{what.url}: the checksum differs: sha256 {found}, expected {what.sha256}")
-    return _publish(part, folder / what.file)
+    storage.publish(part, folder / what.file)
+    return folder / what.file
 
 
 def head(url: str) -> Mapping[str, str]:
@@ -191,18 +192,6 @@ def _client() -> httpx.Client:
 def _https_only(request: httpx.Request) -> None:
     if request.url.scheme != "https":
         raise httpx.UnsupportedProtocol(f"only https is allowed, not {request.url}")
-
-
-def _publish(part: Path, target: Path) -> Path:
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(part, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return target
 
 
 _SHA256_DIGITS = 64

@@ -153,15 +153,20 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[epath.Path]:
         yield partial
         if cloud:
             bucket.upload(partial, target)
-            return
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-        _sync_folder(target.parent)
+        else:
+            publish(partial, target)
     finally:
         partial.unlink(missing_ok=True)
         if cloud:
             partial.parent.rmdir()
+
+
+def publish(partial: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Gives a finished file on a disk its name, in place of what has it, once its content is on the device."""
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, target)
+    _sync_folder(as_path(target).parent)
 
 
 @contextlib.contextmanager
