@@ -17,7 +17,7 @@ from retentionjax.shield.brief import CHANNELS, TONES
 from serving.console import people
 from serving.console.frame import Http, currency_of, full_page, is_part, page, read_form, signed_in
 from serving.console.people import Person
-from serving.domain.decisions.controllers import ask_of
+from serving.domain.decisions.controllers import ask_of, recorded
 from serving.domain.decisions.explaining import explained
 from serving.domain.decisions.explaining import simulate as simulated
 from serving.domain.decisions.schemas import DecisionIn, ExplanationOut, SimulationIn
@@ -27,7 +27,7 @@ from serving.express import decode
 from serving.fields import UUID_PATTERN
 from serving.ledger import LedgerUnavailable
 from serving.ledger.records import DecisionRecord
-from serving.problems import Problem, field_error, invalid, problem_of
+from serving.problems import field_error, invalid, problem_of
 
 _FACTS = 3  # of the facts that move the risk most
 
@@ -162,13 +162,8 @@ async def _page(request: Http, person: Person, shown: dict[str, Any]) -> Respons
 
 def _recorded(state: Any, decision_id: str) -> tuple[Person, Decision, DecisionRecord]:
     """A decision of the ledger. Raises Problem 404."""
-    with state.ledger.read() as reader:
-        found = reader.decision(decision_id)
-        if found is None or found.response is None:
-            named = [field_error("decision", decision_id, "a decision of a customer who is not erased")]
-            raise Problem(404, "not-found", "Not found", "There is no such decision.", named)
-        person = people.of_decision(reader, found)
-    return person, msgspec.json.decode(found.response, type=Decision), found
+    found, decision = recorded(state, decision_id)
+    return state.ledger.ask(lambda reader: people.of_decision(reader, found)), decision, found
 
 
 def _zone(ledger: Any, customer_id: str) -> str:

@@ -147,7 +147,7 @@ async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn])
 )
 def read_decision(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> RecordedDecision:
     """The decision as it was answered; a customer who was erased has none any more."""
-    found, decision = _recorded(request.app.state, decision_id)
+    found, decision = recorded(request.app.state, decision_id)
     return RecordedDecision(
         decision=decision,
         executed=found.executed,
@@ -169,7 +169,7 @@ def read_decision(request: Request[Any, Any, Any], decision_id: DecisionInPath) 
 async def read_explanation(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> ExplanationOut:
     """Each constraint and the actions it took away, propensities, expected values, the facts that matter most."""
     state = request.app.state
-    found, decision = await asyncio.to_thread(_recorded, state, decision_id)
+    found, decision = await asyncio.to_thread(recorded, state, decision_id)
     propensities, basis = found.propensities, found.basis
     if propensities is None or basis is None:
         raise not_found("decision", "decision_id", decision_id)
@@ -237,15 +237,15 @@ async def _explained(state: Any, caller: Caller, given: Given) -> bytes:
     """The answer with its explanation."""
     row: Any = given.row
     if row is None:
-        row, _ = await asyncio.to_thread(_recorded, state, given.decision_id)
+        row, _ = await asyncio.to_thread(recorded, state, given.decision_id)
     decision = msgspec.json.decode(given.body, type=Decision)
     explanation = await explained(state, caller, decision, row)
     fields = {name: getattr(decision, name) for name in Decision.__struct_fields__}
     return _ENCODER.encode(DecisionOut(**fields, explanation=explanation))
 
 
-def _recorded(state: Any, decision_id: str) -> tuple[DecisionRecord, Decision]:
-    """Raises Problem 404."""
+def recorded(state: Any, decision_id: str) -> tuple[DecisionRecord, Decision]:
+    """A decision as the ledger has it. Raises Problem 404 where there is none, or its customer is erased."""
     with state.ledger.read() as reader:
         found: DecisionRecord | None = reader.decision(decision_id)
     if found is None or found.response is None:

@@ -24,7 +24,6 @@ from serving.domain.decisions.schemas import (
     ConstraintOut,
     ExpectedOut,
     ExplanationOut,
-    FactValue,
     HistoryIn,
     OfferIn,
     OverridesIn,
@@ -34,7 +33,7 @@ from serving.domain.decisions.schemas import (
     SimulationIn,
     SimulationOut,
 )
-from serving.engine.contract import Ask, Churn, Decision, Message, WrongFacts
+from serving.engine.contract import Ask, Churn, Decision, FactValue, Message, WrongFacts
 from serving.engine.messages import Blocked, Templates
 from serving.engine.situations import Basis, encode
 from serving.engine.slots import Choices, Served, settle

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from retentionjax.env.constraints import COSTS
-from serving.engine.contract import Action, Churn, Decision, Message, OfferMade, OfferName, Share
+from serving.engine.contract import Action, Churn, Decision, FactValue, Message, OfferMade, OfferName, Share
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, Micros
 from serving.ledger.types import OutcomeKind
 from serving.problems import ProblemDetails
@@ -15,7 +15,6 @@ MOST = 1000
 """Decisions a batch may ask for."""
 MOST_POINTS = 50
 """Values a what-if may try."""
-FactValue = int | float | str | None
 Facts = Annotated[
     dict[str, FactValue],
     Meta(
