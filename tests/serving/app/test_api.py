@@ -335,7 +335,8 @@ def test_the_first_decision_is_the_one_of_the_command_line(service: Running, bun
     consent(service, "from-the-file")
     request = first_request.request(customer) | {"campaign_id": "untouched"}  # nothing spent, so nothing is slowed down
     with service.client("admin") as client:
-        client.put("/v1/campaigns/untouched", json={"budget_micros": 5_000_000_000, "customers_expected": 64})
+        wide = {"budget_micros": 5_000_000_000, "customers_expected": 64, "holdout": 0.0}
+        client.put("/v1/campaigns/untouched", json=wide)
         answer = client.post("/v1/decisions", json=request).json()
         again = client.post("/v1/decisions", json=request | {"baseline_churn_probability": 0.9})
     chances = [each["propensity"] for each in answer["explanation"]["actions"]]
