@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Brief, Channel, OfferTerms, Rules, Tone, Verdict, check, render
 from retentionjax.shield.brief import ANGLED, NAME, SENDER
+from retentionjax.shield.checking import severity
 from retentionjax.shield.phrasebook import RULE, STAND_INS, Phrasebook, mask
 
 if TYPE_CHECKING:
@@ -227,10 +228,12 @@ def propose(
 
 def _fault(variant: Variant, briefs: Sequence[Brief], rules: Rules, book: Phrasebook) -> str | None:
     """The first rule by which a model's wording may not be proposed; None where it may."""
-    verdicts = judge(variant, briefs, rules, book)
+    if severity(RULE, briefs[0], rules, variant.author) == "block" and book.unknown(variant.text) is not None:
+        return RULE  # first, for it is the quickest to see, and what most texts break
+    verdicts = judge(variant, briefs, rules)
     broken = [rule for _, verdict in verdicts for rule in verdict.blocking]
     if broken or not verdicts:
-        return RULE if RULE in broken else broken[0] if broken else "stand_in"
+        return broken[0] if broken else "stand_in"
     from retentionjax.data.messages import grammar
 
     angle = variant.kind.angle

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from retentionjax.shield import form, grounding, links, personal, wording
 from retentionjax.shield.brief import Brief
@@ -90,13 +91,19 @@ def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
     return check(text, brief, rules).grounded
 
 
+def severity(rule: str, brief: Brief, rules: Rules, by: Author) -> Literal["block", "warn", "off"]:
+    """How grave it is that a text of this author breaks a rule."""
+    grave: Severity = rules.severities[brief.language, rule]
+    if grave == "models":
+        return "block" if by == "model" else "warn"
+    return grave
+
+
 def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author) -> Verdict:
     violations = []
     for each in sorted(set(found), key=lambda each: (each.start, each.end, each.rule, each.detail)):
-        severity: Severity = rules.severities[brief.language, each.rule]
-        if severity == "models":
-            severity = "block" if by == "model" else "warn"
-        if severity != "off":
-            violations.append(Violation(each.rule, severity, each.start, each.end, each.detail))
+        grave = severity(each.rule, brief, rules, by)
+        if grave != "off":
+            violations.append(Violation(each.rule, grave, each.start, each.end, each.detail))
     passed = all(each.severity != "block" for each in violations)
     return Verdict(passed, tuple(violations), rules.version)
