@@ -62,7 +62,9 @@ def test_grounding_is_about_the_offer_alone(written: text_evaluation.Written) ->
 
 def test_every_text_is_scored_and_its_end_counted(written: text_evaluation.Written) -> None:
     assert written.rewards.shape == (4,)
-    assert written.rewards[0] == written.rewards[1] != written.rewards[2]
+    # The same text in another row of the pack: equal up to the order of a sum.
+    assert written.rewards[0] == pytest.approx(written.rewards[1], rel=1e-5)
+    assert written.rewards[0] != pytest.approx(written.rewards[2], rel=1e-2)
     assert written.tokens[3] < written.tokens[0] == written.tokens[1]
 
 
