@@ -119,7 +119,7 @@ def test_yaml_reads_1e_3_as_text_and_we_as_a_number(tmp_path: Path) -> None:
         ({"policy": {"normalise": "yes please"}}, "policy.normalise: 'yes please' is neither true nor false"),
         ({"policy": {"ppo": {"learning_rate": "fast"}}}, "policy.ppo.learning_rate: 'fast' is not a number"),
         ({"policy": {"ppo": {"learning_rate": 2}}}, "policy.ppo: learning_rate is 2.0; allowed: (0, 1]"),
-        ({"policy": {"ppo": 3}}, "policy.ppo: must be keys and values (learning_rate, hidden), not 3"),
+        ({"policy": {"ppo": 3}}, "policy.ppo: must be keys and values (learning_rate, hidden, num_iterations), not 3"),
         ({"policy": {"ppo": {"hidden": 64}}}, "policy.ppo.hidden: must be a list, such as [a, b], not 64"),
         ({"policy": {"ppo": {"hidden": [64, "x"]}}}, "policy.ppo.hidden[1]: 'x' is not a number"),
         ({"policy": {"offers": [0.1]}}, "policy.offers: has 1 entries; allowed: 2"),
