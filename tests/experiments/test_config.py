@@ -18,7 +18,7 @@ from retentionjax.errors import ConfigError
 class Inner:
     learning_rate: float = 3e-4
     hidden: tuple[int, ...] = (64, 64)
-    num_iterations: int = 140  # the preset `demo` sets it to that
+    num_iterations: int = 165  # the preset `demo` sets it to that
 
     def __post_init__(self) -> None:
         in_range("learning_rate", self.learning_rate, 0, 1, open_low=True)
