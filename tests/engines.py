@@ -74,7 +74,7 @@ def engine(
 async def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
     """Waits, for so long at most: the service is told a moment later what the engine did by itself."""
     give_up = time.monotonic() + seconds
-    while not true():  # noqa: ASYNC110 - nobody sets an event
+    while not true():
         assert time.monotonic() < give_up, f"not so after {seconds:g} s"
         await asyncio.sleep(0.05)
 

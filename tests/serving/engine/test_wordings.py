@@ -188,9 +188,7 @@ def test_the_model_proposes_beside_the_decisions_and_a_person_approves(writing: 
                 with ledger.read() as reader:
                     return {(each.variant.kind.offer, each.variant.kind.angle) for each in reader.variants()}
 
-            await until(
-                lambda: proposed() == {(offer, angle) for offer in kinds for angle in ("", "price", "unused")}
-            )
+            await until(lambda: proposed() == {(offer, angle) for offer in kinds for angle in ("", "price", "unused")})
             with ledger.read() as reader:
                 stored = reader.variants()
             spoken = [each.variant for each in stored if each.variant.kind.angle]
