@@ -286,15 +286,20 @@ async def generate(port: int, bodies: list[str], pid: int, seed: int, key: str) 
 
 def _cpu_seconds(pid: int) -> float:
     """CPU time of the process and of those that it started: the service's engine is one of its own."""
+    return sum(int(each[11]) + int(each[12]) for each in family(pid).values()) / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> dict[int, list[str]]:
+    """The process and those that it started, the youngest last: number → what /proc says behind its name."""
     stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has ended
             stats[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
-    family = {pid}
+    found = {pid: stats[pid]}
     for each in sorted(stats):  # a child's number is above its parent's
-        if int(stats[each][1]) in family:
-            family.add(each)
-    return sum(int(stats[each][11]) + int(stats[each][12]) for each in family) / os.sysconf("SC_CLK_TCK")
+        if int(stats[each][1]) in found:
+            found[each] = stats[each]
+    return found
 
 
 # --- the engine alone -----------------------------------------------------------------------------------------
