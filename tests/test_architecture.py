@@ -1,11 +1,11 @@
 """The walls of the house: imports point one way, files stay short, names say what is inside."""
 
 import ast
+import functools
 import graphlib
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("retentionjax", "serving", "experiments")
@@ -60,24 +60,45 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sources(*PACKAGES)}
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Full names of the project's modules that a file imports, wherever in it the import stands."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+class Facts(NamedTuple):
+    """What the tests here ask of a module, so that each is parsed once and no syntax tree is kept."""
+
+    imported: tuple[str, ...]
+    """Names as its imports say them, wherever in it they stand, absolute."""
+    classes: tuple[str, ...]
+    """Its public classes."""
+    first_words: tuple[tuple[str, str], ...]
+    """What is documented, and the first word of its docstring."""
+
+
+@functools.cache
+def facts(module: str) -> Facts:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    imported: list[str] = []
+    first_words = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            imported += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            package = module_name(path).split(".")
-            is_package = path.name == "__init__.py"
+            package = module.split(".")
+            is_package = MODULES[module].name == "__init__.py"
             above = package[: len(package) - node.level + is_package] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
-            names = [f"{origin}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for name in names:
-            while name and name not in MODULES:
-                name = name.rpartition(".")[0]
-            if name:
-                yield name
+            imported += [f"{origin}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            words = (ast.get_docstring(node) or "").split()
+            first_words += [(getattr(node, "name", module), word) for word in words[:1]]
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    return Facts(tuple(imported), tuple(classes), tuple(first_words))
+
+
+def imports(module: str) -> Iterator[str]:
+    """Full names of the project's modules that a module imports."""
+    for name in facts(module).imported:
+        while name and name not in MODULES:
+            name = name.rpartition(".")[0]
+        if name:
+            yield name
 
 
 def part(module: str) -> str:
@@ -90,55 +111,64 @@ def allowed(imported: str, permitted: set[str]) -> bool:
     return not inner or any(inner == name or inner.startswith(name + ".") for name in permitted)
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_imports_point_one_way(module: str) -> None:
-    package = module.partition(".")[0]
+def import_allowed(module: str, imported: str) -> bool:
+    package, target = module.partition(".")[0], imported.partition(".")[0]
     own = part(module)
-    for imported in imports(MODULES[module]):
-        target = imported.partition(".")[0]
-        assert target == package or target != "experiments", f"{module} imports {imported}: nothing imports experiments"
-        if package == "retentionjax":
-            assert target == "retentionjax", f"{module} imports {imported}: the core knows neither service nor scripts"
-            if own in MAY_IMPORT and part(imported) != own:
-                assert allowed(imported, MAY_IMPORT[own]), f"{module} imports {imported}"
-        if package == "serving" and target == "retentionjax":
-            permitted = MONITOR_MAY_IMPORT if module.startswith("serving.monitor.") else SERVING_MAY_IMPORT
-            assert allowed(imported, permitted), f"{module} imports {imported}"
+    if target == "experiments" and package != "experiments":
+        return False  # nothing imports experiments
+    if package == "retentionjax":
+        if target != "retentionjax":
+            return False  # the core knows neither service nor scripts
+        return own not in MAY_IMPORT or part(imported) == own or allowed(imported, MAY_IMPORT[own])
+    if package == "serving" and target == "retentionjax":
+        return allowed(imported, MONITOR_MAY_IMPORT if module.startswith("serving.monitor.") else SERVING_MAY_IMPORT)
+    return True
+
+
+def test_imports_point_one_way() -> None:
+    assert [
+        f"{module} imports {imported}"
+        for module in MODULES
+        for imported in imports(module)
+        if not import_allowed(module, imported)
+    ] == []
 
 
 def test_the_losses_and_estimators_stand_alone() -> None:
     modules = [name for name in MODULES if name.startswith("retentionjax.rl.ops")]
     assert modules
     for module in modules:
-        outside = [name for name in imports(MODULES[module]) if not name.startswith(("retentionjax.rl.ops", module))]
+        outside = [name for name in imports(module) if not name.startswith(("retentionjax.rl.ops", module))]
         assert set(outside) <= {"retentionjax"}, f"{module} imports {outside}"
 
 
 def test_no_part_imports_another_in_a_circle() -> None:
     graph: dict[str, set[str]] = {}
-    for module, path in MODULES.items():
+    for module in MODULES:
         if module.startswith("retentionjax."):
             graph.setdefault(part(module), set()).update(
-                part(name) for name in imports(path) if name.startswith("retentionjax.") and part(name) != part(module)
+                part(name)
+                for name in imports(module)
+                if name.startswith("retentionjax.") and part(name) != part(module)
             )
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
-@pytest.mark.parametrize("path", sources(*PACKAGES, "tests", "scripts"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_are_short_and_their_names_say_what_is_inside(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").count("\n")
-    assert lines <= 400
-    assert FORBIDDEN_NAMES.isdisjoint(path.relative_to(ROOT).with_suffix("").parts)
+def test_files_are_short() -> None:
+    files = sources(*PACKAGES, "tests", "scripts")
+    lines = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in files}
+    assert {path: count for path, count in lines.items() if count > 400} == {}
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_nothing_that_is_read_can_execute(module: str) -> None:
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    names = {
-        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
-    }
-    names |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert names.isdisjoint({"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"})
+def test_names_of_files_say_what_is_inside() -> None:
+    files = [path.relative_to(ROOT) for path in sources(*PACKAGES, "tests", "scripts")]
+    assert [str(path) for path in files if not FORBIDDEN_NAMES.isdisjoint(path.with_suffix("").parts)] == []
+
+
+def test_nothing_that_is_read_can_execute() -> None:
+    dangerous = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
+    imported = [(module, name) for module in MODULES for name in facts(module).imported]
+    assert [each for each in imported if each[1].partition(".")[0] in dangerous] == []
 
 
 # `decide.Decision` is what Python and the command are told; the service's is what an answer of the API holds.
@@ -151,17 +181,13 @@ PREPOSITIONS = {
 
 def test_a_class_name_means_one_thing() -> None:
     homes: dict[str, list[str]] = {}
-    for module, path in MODULES.items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                homes.setdefault(node.name, []).append(module)
+    for module in MODULES:
+        for name in facts(module).classes:
+            homes.setdefault(name, []).append(module)
     shared = {name: modules for name, modules in homes.items() if len(modules) > 1}
     assert shared.keys() == MEAN_TWO_THINGS, shared
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_docstring_begins_with_its_noun_or_verb(module: str) -> None:
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            words = (ast.get_docstring(node) or "").split()
-            assert not words or words[0] not in PREPOSITIONS, f"{getattr(node, 'name', module)}: {words[:6]}"
+def test_a_docstring_begins_with_its_noun_or_verb() -> None:
+    begun = [(module, name, word) for module in MODULES for name, word in facts(module).first_words]
+    assert [each for each in begun if each[2] in PREPOSITIONS] == []
