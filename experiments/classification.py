@@ -18,8 +18,7 @@ from retentionjax.data.schema import Schema
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.tabular import plots
 from retentionjax.tabular.boosting import BoosterConfig
-from retentionjax.tabular.classifier import Classifier, fit
-from retentionjax.tabular.crossvalidation import CrossValidation, cross_validate
+from retentionjax.tabular.classifier import Classifier, CrossValidation, cross_validate, fit
 from retentionjax.tabular.metrics import Measure, measure
 from retentionjax.tabular.metrics import summary as flat
 from retentionjax.tracking import progress

@@ -21,8 +21,8 @@ from retentionjax.company import Company
 from retentionjax.company.reading import SOURCE
 from retentionjax.data import catalog, company_tables, reading, sources, synthetic
 from retentionjax.data.company_file import Mode
-from retentionjax.data.loading import load
 from retentionjax.data.schema import Table
+from retentionjax.data.sources import load
 from retentionjax.data.splits import follow, split
 from retentionjax.errors import ConfigError, DataError
 

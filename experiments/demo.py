@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import companies, first_request, train
+from experiments import companies, pipeline, train
 from experiments.bundle import HeldOut, troubled
 from experiments.config import DECIDING
 from experiments.stage import Context
@@ -49,12 +49,12 @@ def write(run: Path, folder: Path = demo.FOLDER) -> None:
     pointer.copy(storage.as_path(run / decides), storage.as_path(folder / demo.BUNDLE.name))
     bundle = bundles.load(folder / demo.BUNDLE.name)
     storage.write_text(folder / demo.CARD.name, cards.card(bundle.manifest))
-    for file in sorted((run / first_request.CUSTOMERS).glob("*.json")):
+    for file in sorted((run / pipeline.CUSTOMERS).glob("*.json")):
         storage.write_json(folder / demo.CUSTOMERS.name / file.name, on_the_first_day(storage.read_json(file)))
     customer = storage.read_json(folder / demo.CUSTOMERS.name / demo.CUSTOMER.name)
     decision = decide(Decider(bundle, sizes=(1,)), customer)
     storage.write_json(folder / demo.DECISION.name, to_dict(decision, compose(decision, customer, None)))
-    storage.write_json(folder / demo.REQUEST.name, first_request.request(customer))
+    storage.write_json(folder / demo.REQUEST.name, pipeline.request(customer))
     storage.write_json(folder / demo.PEOPLE.name, people(run, bundle))
     storage.write_bytes(folder / demo.REPORT.name, (run / "report/artifacts/report.html").read_bytes())
 

@@ -23,12 +23,12 @@ from retentionjax import storage
 from retentionjax.env import actions, worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation import baselines, business, doubt, learned, optimum, plots, table, uplift
+from retentionjax.evaluation import baselines, business, doubt, learned, optimum, plots, uplift
+from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.optimum.memory import MemoryRules, enumerate_memories
 from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend
 from retentionjax.evaluation.sharding import play
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
-from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
 
 DEMO_MEMORIES = 1_340
@@ -117,7 +117,7 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     currency = companies.of(context.inputs).currency
     title = f"Held-out customers ({context.data_source} data), {currency} a customer and campaign"
     footer = TOO_MANY if regret is None else optimum.sentences(regret, learned_multiplier, currency)
-    table.show(metrics, paired, title=title, footer=footer)
+    business.show(metrics, paired, title=title, footer=footer)
     segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed)
     full = {
         "policies": {name: _plain(each) for name, each in metrics.items()},

@@ -28,9 +28,8 @@ from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.program import DecideAtMultiplier
 from retentionjax.env import constraints
-from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.env.retention import RetentionEnv
-from retentionjax.env.types import EnvParams
+from retentionjax.env.types import EnvParams, MultiplierTable
 from retentionjax.env.value import with_potential
 from retentionjax.evaluation import frontier, learned, optimum
 from retentionjax.evaluation.frontier import ConditionedNetwork, Point

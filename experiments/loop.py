@@ -12,11 +12,12 @@ Every step is a folder; what is there is not done again. `python -m experiments.
 """
 
 import argparse
+import contextlib
 import datetime as dt
 import functools
 import sqlite3
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -25,16 +26,23 @@ import numpy as np
 import pandas as pd
 import yaml
 from etils import epath
+from litestar.testing import TestClient
 
-from experiments import loop_service, pipeline
+from experiments import pipeline
 from experiments.world import DAY, World
 from retentionjax import cli, storage
+from retentionjax.bundle import pointer
 from retentionjax.company import Company
 from retentionjax.company.environment import env_params
 from retentionjax.company.offers import NONE
 from retentionjax.effects import belief, command, pilot, pilot_command
 from retentionjax.effects.simulation import SHAPES
 from retentionjax.env import EnvParams
+from serving.app import create_app
+from serving.demo import Clock, in_this_process
+from serving.ledger import Ledger
+from serving.observability import logs
+from serving.settings import Settings
 
 START = dt.datetime(2026, 6, 1, 19, 30, tzinfo=dt.UTC)  # a fit hour to write to anybody in the United States
 PILOT_DAYS = 45  # as long as an offer protects
@@ -235,7 +243,7 @@ def served(before: epath.Path, run: epath.Path, name: str, setting: Mapping[str,
             old.backup(new)
     planned: dict[int, PlannedContact] = {}
     groups = np.full(len(world.people), "", dtype=object)
-    with loop_service.running(run, folder / "ledger.db", list(world.people["customer_id"]), starts) as service:
+    with running(run, folder / "ledger.db", list(world.people["customer_id"]), starts) as service:
         service.put_campaign(name, setting)
         for day in range(world.days):
             service.clock.at = starts.timestamp() + day * DAY + 60
@@ -251,7 +259,7 @@ def served(before: epath.Path, run: epath.Path, name: str, setting: Mapping[str,
 
 
 def a_day(
-    service: loop_service.Service, world: World, campaign: str, planned: dict[int, PlannedContact], groups: np.ndarray
+    service: "Service", world: World, campaign: str, planned: dict[int, PlannedContact], groups: np.ndarray
 ) -> None:
     """Decisions about whom there is a reason to ask, contacts as they fall due, and the evening's reports.
 
@@ -294,6 +302,82 @@ def main(arguments: Sequence[str]) -> int:
     sizes = Sizes(given.customers, given.pilot, given.days, tuple(training) or usual.training, given.judged, given.seed)
     print(loop_telling.told(out, run(out, sizes), sizes))
     return 0
+
+
+# --- the real service, as a company's own systems call it ------------------------------------------------------------
+
+
+CHANNEL = "sms"
+_AT_ONCE = 1000  # as many as a request may hold
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that runs; what it refuses ends the story with its own words."""
+
+    client: Any
+    clock: Clock
+
+    def put_campaign(self, name: str, setting: Mapping[str, Any]) -> None:
+        """Makes the campaign."""
+        _answer(self.client.put(f"/v1/campaigns/{name}", json=dict(setting)))
+
+    def decide(self, table: pd.DataFrame, campaign: str) -> list[dict[str, Any]]:
+        """A decision about each row: customer_id, and facts."""
+        facts = table.drop(columns="customer_id").to_dict("records")
+        asks = [
+            {"customer_id": customer, "campaign_id": campaign, "facts": each, "channel": CHANNEL}
+            for customer, each in zip(table["customer_id"], facts, strict=True)
+        ]
+        results = self._post("/v1/decisions:batch", "decisions", asks)
+        if refused := [each["problem"] for each in results if "problem" in each]:
+            raise AssertionError(f"{len(refused)} of {len(results)} decisions were refused; the first: {refused[0]}")
+        return [each["decision"] for each in results]
+
+    def report(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
+        """What happened."""
+        results = self._post("/v1/outcomes", "outcomes", outcomes)
+        if wrong := [each for each in results if each["status"] != "applied"]:
+            raise AssertionError(f"{len(wrong)} of {len(results)} outcomes were not applied; the first: {wrong[0]}")
+
+    def lift(self, campaign: str) -> dict[str, Any]:
+        """What the campaign changed, as it is known now."""
+        return _answer(self.client.get(f"/v1/campaigns/{campaign}/lift"))
+
+    def _post(self, address: str, key: str, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(rows), _AT_ONCE):
+            found += _answer(self.client.post(address, json={key: rows[start : start + _AT_ONCE]}))["results"]
+        return found
+
+
+@contextlib.contextmanager
+def running(
+    run: epath.Path, ledger_file: epath.Path, customers: Sequence[str], starts: dt.datetime
+) -> Iterator[Service]:
+    """The service on the bundle of `run`, from `starts` on; all `customers` have agreed to be written to."""
+    logs.configure("error")
+    clock, database = Clock(starts.timestamp()), f"sqlite:///{ledger_file}"
+    settings = Settings(
+        bundle=str(pointer.find(run)), database=database, rate=0.0, deadline_ms=60_000.0, log_level="error"
+    )
+    ledger = Ledger.open(database, clock=clock)
+    with ledger.transaction() as tx:
+        _, token = tx.create_key("the company", "admin")
+        for customer in customers:
+            tx.set_consent(customer, CHANNEL, "granted", source="contract")
+    ledger.close()
+    app = create_app(settings, clock=clock, engine=functools.partial(in_this_process, clock=clock))
+    with TestClient(app) as client:
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield Service(client, clock)
+
+
+def _answer(response: Any) -> dict[str, Any]:
+    if response.status_code != 200:
+        raise AssertionError(f"{response.url}: {response.text}")
+    found: dict[str, Any] = response.json()
+    return found
 
 
 if __name__ == "__main__":

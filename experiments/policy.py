@@ -29,9 +29,9 @@ from retentionjax.env.types import EnvParams
 from retentionjax.env.value import never_unforeseen, with_potential
 from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines, doubt, learned, plots
+from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.rollout import Episodes, Policy, play
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
-from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.rl import Gains, PPOConfig, device_mesh, ppo
 from retentionjax.rl.config import check_ranges
 from retentionjax.tracking import progress, read_metrics

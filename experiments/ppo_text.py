@@ -15,7 +15,7 @@ import numpy as np
 from etils import epath
 from matplotlib.figure import Figure
 
-from experiments import text_evaluation, writing
+from experiments import sft, text_evaluation
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from experiments.text_evaluation import Written
@@ -26,8 +26,8 @@ from retentionjax.data import messages
 from retentionjax.evaluation import statistics
 from retentionjax.evaluation.plots import BLUE, GREEN, GREY, ORANGE, plain, write
 from retentionjax.language import arena, hub, packing, ppo, reward_files, text_metrics, writer
-from retentionjax.language.kl import KLConfig
 from retentionjax.language.lora import Adapter
+from retentionjax.language.losses import KLConfig
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.ppo_config import SafetyConfig, TextPPOConfig
 from retentionjax.language.reward import RewardModel
@@ -134,7 +134,7 @@ class Before:
 def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
     """Rollouts and updates → messages of all models for held-out customers → figures → the best writer. See Stage."""
     before = load(config, context)
-    table = writing.customers(context.inputs)
+    table = sft.customers(context.inputs)
     practice = messages.briefs(config.briefs, "train", config.seed, table, channels=config.channels)
     adapters = {"sft": before.sft, "ppo": train(config, before, practice, context)}
     for name in config.opponents:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import writing
+from experiments import sft
 from experiments.config import in_range
 from experiments.sft import turns
 from experiments.stage import Context, Stage
@@ -38,7 +38,7 @@ def demo_training() -> RewardConfig:
         pairs=4,
         # One width for nearly all short messages: compiling for another costs more than padding.
         multiple=60,
-        lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=24),
+        lora=LoraConfig(rank=16, alpha=32.0, targets=sft.PROJECTIONS, first_layer=24),
         optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=5),
         reference=32,
         evaluate_every=0,
@@ -91,7 +91,7 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
     """Pairs → reward model → figures on held-out pairs and on HH. See Stage."""
     model, tuned, writing_config = writer.load_parts(context.inputs["sft"] / "artifacts/writer")
     system = writing_config.system
-    table = writing.customers(context.inputs)
+    table = sft.customers(context.inputs)
 
     def pairs(count: int, split: str) -> list[PreferencePair]:
         found = messages.pairs(

@@ -4,18 +4,22 @@ Reads the customers of the stage `data`; the messages come from the grammar of `
 stand-ins for names, the base model by name. Writes `artifacts/writer` (adapter and base reference).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import jax
 import numpy as np
+from etils import epath
 
-from experiments import writing
+from experiments import companies
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
+from retentionjax.bundle.message import facts_of
 from retentionjax.checkpoint import Checkpoints
-from retentionjax.data import messages, text_loading
+from retentionjax.data import catalog, messages, text_loading
+from retentionjax.data.messages import Audience
+from retentionjax.data.splits import NAMES as SPLITS
 from retentionjax.data.texts import Example, Turn
 from retentionjax.language import hub, packing, precision, sft, writer
 from retentionjax.language.lora import LoraConfig
@@ -26,6 +30,9 @@ from retentionjax.language.sft import SFTConfig
 from retentionjax.language.writer import WriterConfig
 from retentionjax.shield.brief import CHANNELS, Channel
 
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""What a demo adapts: every projection of the upper layers."""
+
 
 def demo_training() -> SFTConfig:
     """A minute or two on two cores: only the upper layers learn, the states below them are computed once."""
@@ -33,7 +40,7 @@ def demo_training() -> SFTConfig:
         steps=144,
         rows=2,
         length=256,
-        lora=LoraConfig(rank=16, alpha=32.0, targets=writing.PROJECTIONS, first_layer=24),
+        lora=LoraConfig(rank=16, alpha=32.0, targets=PROJECTIONS, first_layer=24),
         optimiser=OptimiserConfig(learning_rate=2e-3, warmup_steps=10),
         evaluate_every=0,
         checkpoint_every=50,
@@ -76,7 +83,7 @@ class SftStageConfig:
 def run(config: SftStageConfig, context: Context) -> dict[str, float]:
     """Messages → tokens → adapter. See Stage."""
     model = hub.load(config.base, matmul=_matmul(config, context), int8=config.int8)
-    table = writing.customers(context.inputs)
+    table = customers(context.inputs)
     train = dialogues(model, config) + [
         tokenised(model, each, config)
         for each in messages.generate(
@@ -160,6 +167,17 @@ def dialogues(model: hub.Model, config: SftStageConfig) -> list[Tokenised]:
 def turns(prompt: Sequence[Turn]) -> list[dict[str, str]]:
     """A dialogue as chat templates take it."""
     return [{"role": turn.role, "content": turn.text} for turn in prompt]
+
+
+def customers(inputs: Mapping[str, epath.Path]) -> Audience:
+    """The customers of the stage `data`, as the company's messages speak of them, and its offers."""
+    company, prepared = companies.of(inputs), catalog.read(inputs["data"] / "artifacts", "customers")
+    frames = {split: getattr(prepared, split).frame.astype(object) for split in SPLITS}
+    known = {
+        split: [facts_of(company.messages, row) for row in frame.where(frame.notna(), None).to_dict("records")]
+        for split, frame in frames.items()
+    }
+    return Audience(known, [each.terms(company.currency) for each in company.offers.values()])
 
 
 STAGE = Stage("sft", SftStageConfig, run, needs=("data",))

@@ -21,9 +21,9 @@ from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, learned, plots, rollout, stress
+from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.rollout import Policy
 from retentionjax.evaluation.stress import AXES, ENV, SHAPES, Axis, StressScene, WorldOutcome
-from retentionjax.evaluation.tuning import spend_exactly
 from retentionjax.tracking import progress
 
 BUDGET = "budget"

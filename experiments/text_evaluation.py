@@ -11,11 +11,10 @@ from jaxtyping import Bool, Float, Int
 from retentionjax import shield
 from retentionjax.data.messages import grammar
 from retentionjax.language import arena, packing, reward, rule_judge, text_metrics
-from retentionjax.language.fluency import fluency
 from retentionjax.language.hub import Model
 from retentionjax.language.reward import RewardModel
 from retentionjax.language.reward_evaluation import wilson
-from retentionjax.language.rule_judge import Asked
+from retentionjax.language.rule_judge import Asked, mean_log_probs
 from retentionjax.shield import Brief, Rules, Verdict
 from retentionjax.shield.brief import SENDER
 
@@ -162,7 +161,7 @@ def tournament(
     """
     # What several systems write to one brief is read once.
     said = list(dict.fromkeys(each for texts in systems.values() for each in enumerate(texts)))
-    found = fluency(model, [briefs[index].prompt() for index, _ in said], [text for _, text in said], system)
+    found = mean_log_probs(model, [briefs[index].prompt() for index, _ in said], [text for _, text in said], system)
     known = dict(zip(said, found.tolist(), strict=True))
     judge = rule_judge.judge(
         [asked(brief) for brief in briefs],

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from retentionjax import storage
-from retentionjax.data import loading
+from retentionjax.data import sources
 
 OUTPUT = Path(__file__).parents[1] / "retentionjax/data/synthetic_figures.json"
 PROBABILITIES = (0.001, 0.005, 0.01, 0.02, *np.arange(0.05, 0.951, 0.05).round(2).tolist(), 0.98, 0.99, 0.995, 0.999)
@@ -31,7 +31,7 @@ Z_GRID = [-4.0, *(_NORMAL.inv_cdf(p) for p in PROBABILITIES), 4.0]
 def main() -> None:
     """Fits both sets and writes the file."""
     fits = {"telco": fit_telco, "bank": fit_bank}
-    figures = {name: fit(loading.load(name, mode="real").frame) for name, fit in fits.items()}
+    figures = {name: fit(sources.load(name, mode="real").frame) for name, fit in fits.items()}
     for each in figures.values():
         each["z"] = Z_GRID
     storage.write_text(OUTPUT, compact(figures))

@@ -22,9 +22,8 @@ from litestar.types import ControllerRouterHandler
 
 from serving import openapi
 from serving.console import console_router
-from serving.console.sessions import Sessions
-from serving.domain.admin import KILL_SWITCH, put_switch, read_switch
-from serving.domain.bundles import activate_bundle, list_bundles
+from serving.console.frame import Sessions
+from serving.domain.bundles import KILL_SWITCH, activate_bundle, list_bundles, put_switch, read_switch
 from serving.domain.campaigns import CAMPAIGN, put_campaign, read_campaign, read_lift
 from serving.domain.contacts import Webhook, list_due, report_sent
 from serving.domain.customers import CONSENT, put_consent, read_consent, read_ledger

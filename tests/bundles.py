@@ -16,7 +16,7 @@ from retentionjax.bundle.language import REWARD
 from retentionjax.company import Company, Offer
 from retentionjax.data.schema import Provenance, Schema
 from retentionjax.env import EnvParams, actions, observation
-from retentionjax.env.multipliers import MultiplierTable
+from retentionjax.env.types import MultiplierTable
 from retentionjax.evaluation import learned
 from retentionjax.language import hub, lora, reward, reward_files, writer
 from retentionjax.rl import networks

@@ -39,10 +39,7 @@ SERVING_MAY_IMPORT = GROUND | {
     "data",  # the schema of a customer's facts
     "evaluation.lift",  # what a campaign changed
     "evaluation.off_policy.ledger_file",  # the table that the ledger is exported as
-    *(
-        f"env.{name}"
-        for name in ("actions", "constraints", "observation", "population", "multipliers", "record", "types")
-    ),
+    *(f"env.{name}" for name in ("actions", "constraints", "observation", "population", "record", "types")),
 }
 MONITOR_MAY_IMPORT = SERVING_MAY_IMPORT | {"evaluation.off_policy", "evaluation.statistics"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base"}

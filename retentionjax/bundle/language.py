@@ -42,7 +42,7 @@ def proposer(bundle: Bundle) -> tuple[Write, Score | None]:
     score and the texts' fluency under the base model, in standard deviations each. See `writer`."""
     writes = _writer(bundle)
     from retentionjax.language import packing, reward, reward_files
-    from retentionjax.language.fluency import fluency
+    from retentionjax.language.rule_judge import mean_log_probs
 
     def write(briefs: Sequence[Brief], seeds: Sequence[int]) -> list[str]:
         return writes([brief.prompt() for brief in briefs], seeds)
@@ -63,7 +63,7 @@ def proposer(bundle: Bundle) -> tuple[Write, Score | None]:
             for prompt, text in zip(prompts, texts, strict=True)
         ]
         scores = reward.score_texts(model.decoder, scorer, examples, pad=int(model.tokenizer.pad_token_id))
-        worth = _standard(scores) + _standard(fluency(model, prompts, texts, system))
+        worth = _standard(scores) + _standard(mean_log_probs(model, prompts, texts, system))
         return [float(each) for each in worth]
 
     return write, score

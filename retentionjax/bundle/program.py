@@ -27,8 +27,7 @@ from jaxtyping import Bool, Float32
 from retentionjax import storage
 from retentionjax.env import actions, constraints, observation
 from retentionjax.env.actions import WAIT
-from retentionjax.env.multipliers import MultiplierTable
-from retentionjax.env.types import EnvParams
+from retentionjax.env.types import EnvParams, MultiplierTable
 from retentionjax.errors import BundleError, ConfigError
 
 Decide = Callable[[Any, Any], tuple[Any, Any]]

@@ -16,8 +16,7 @@ from retentionjax.bundle.manifest import Manifest
 from retentionjax.company import Company
 from retentionjax.data.schema import Provenance, Schema
 from retentionjax.env import record
-from retentionjax.env.multipliers import MultiplierTable
-from retentionjax.env.types import EnvParams
+from retentionjax.env.types import EnvParams, MultiplierTable
 from retentionjax.shield.rules import language_file, load_rules
 from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.drift import Reference

@@ -130,7 +130,7 @@ def _fetch(names: Sequence[str], *, force: bool) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from retentionjax.data import catalog, loading, sources, synthetic, text_loading
+    from retentionjax.data import catalog, sources, synthetic, text_loading
 
     folder, seed, force = arguments.out, arguments.seed, arguments.force
     for name in arguments.names or (synthetic.NAMES if arguments.data == "synthetic" else sources.SOURCES):
@@ -140,7 +140,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
             if texts.missing:
                 _console().print(f"{name}: WITHOUT {', '.join(texts.missing)}, which could not be had")
         else:
-            table = loading.load(name, mode=arguments.data)
+            table = sources.load(name, mode=arguments.data)
             label = table.schema.label
             rate = f", {label} {table.frame[label].mean():.2%}" if label else ""
             _tell(name, table.provenance, folder, rate, new=catalog.prepare(table, folder, seed=seed, force=force))

@@ -6,6 +6,7 @@ cache; the official address. A SHA-256 decides whether it is the official one, w
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,11 @@ from typing import Literal
 from etils import epath
 
 from retentionjax import storage
+from retentionjax.data import synthetic
 from retentionjax.data.download import PAUSES, Download, DownloadError, HubFile, download, resolve
+from retentionjax.data.public_sets import READ, SCHEMAS
 from retentionjax.data.reading import unpack
+from retentionjax.data.schema import Provenance, Table
 from retentionjax.errors import DataError
 
 Origin = Literal["RETENTIONJAX_DATA", "cache", "download"]
@@ -227,3 +231,31 @@ def fetch(wanted: PublicDataSet, cache: Path, *, pauses: Sequence[float] = PAUSE
         except DownloadError as error:
             failures.append(str(error))
     raise DownloadError("\n     ".join(failures))
+
+
+# --- a set by its name -----------------------------------------------------------------------------------------------
+
+
+Mode = Literal["auto", "real", "synthetic"]
+
+
+def load(name: str, *, mode: Mode = "auto") -> Table:
+    """The data set `name` (telco, bank or hillstrom), validated.
+
+    `real` takes it from RETENTIONJAX_DATA, the cache or the official address; `synthetic` generates it; `auto` is
+    real, and synthetic with a warning on stderr when none of the three places has it. Raises DataError: no such set,
+    unavailable (naming the three places), damaged, or no synthetic form.
+    """
+    own = source(name)
+    if mode == "synthetic":
+        return synthetic.generate(name)
+    try:
+        found = obtain(name)
+    except UnavailableError as error:
+        if mode == "real" or name not in synthetic.NAMES:
+            raise
+        print(f"WARNING: {error}\nWARNING: going on with SYNTHETIC {name} data", file=sys.stderr, flush=True)
+        return synthetic.generate(name)
+    frame = READ[name](found.data, found.where)
+    provenance = Provenance("real", own.downloads[0].url, found.sha256, own.licence, len(frame))
+    return Table(name, frame, SCHEMAS[name], provenance)

@@ -61,7 +61,7 @@ def learn(
     from retentionjax.company.environment import env_params
     from retentionjax.data import company_tables
     from retentionjax.effects import itt
-    from retentionjax.effects.company_log import of_company
+    from retentionjax.effects.log import of_company
     from retentionjax.effects.posterior import estimate, unlearned
 
     tables = company_tables.read(company) if tables is None else tables

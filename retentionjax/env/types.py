@@ -4,11 +4,15 @@ Every constant of the model is a field of `EnvParams`, a pytree: each can be vma
 Python numbers or arrays, or whatever a tree map makes of them; shapes are those of one environment.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+
+from retentionjax.errors import ConfigError
 
 Scalar = Any  # a Python number, or an array of shape () that may be traced
 Vector = Any  # an array of rank 1 that may be traced
@@ -106,3 +110,36 @@ class EnvState:
     protection_days_left: Scalar  # i32[], as believed, today included; below 1 where its world's offers work longer
     account_used: Scalar  # f32[], $ of the account cap: contacts paid + offers committed
     world: Scalar | None = None  # i32[], row of `EnvParams.worlds`; None where there are none
+
+
+@dataclass(frozen=True)
+class MultiplierTable:
+    """A row a multiplier; $ a customer and campaign. Multipliers rise, and spend does not rise with them."""
+
+    multiplier: tuple[float, ...]
+    """$ of value charged for a $ of spend."""
+    spend: tuple[float, ...]
+    uplift: tuple[float, ...]
+    """Over never contacting."""
+
+    def __post_init__(self) -> None:
+        """Refuses a table that could give a budget two multipliers far apart, or none."""
+        if len({len(self.multiplier), len(self.spend), len(self.uplift)}) != 1 or len(self.multiplier) < 2:
+            raise ConfigError("a table of multipliers needs two rows or more, each with multiplier, spend and uplift")
+        multiplier, spend = np.array(self.multiplier, np.float64), np.array(self.spend, np.float64)
+        if not np.isfinite([multiplier, spend, np.array(self.uplift, np.float64)]).all():
+            raise ConfigError("a table of multipliers holds a number that is not finite")
+        if multiplier[0] < 0 or (np.diff(multiplier) <= 0).any() or (np.diff(spend) > 0).any():
+            raise ConfigError("multipliers must rise, from 0 or more on, and spend must not rise with them")
+
+    def for_budget(self, budget: float) -> float:
+        """The multiplier at which a budget [$ a customer] is spent, linear between rows; where even the lowest
+        multiplier spends less, the lowest.
+
+        Raises:
+            ConfigError: even the highest multiplier spends more.
+        """
+        if not budget >= self.spend[-1]:
+            least = f"{self.spend[-1]:.2f} a customer, which the highest multiplier of {self.multiplier[-1]:g} spends"
+            raise ConfigError(f"budget is {budget}; allowed: at least {least}")
+        return float(np.interp(-budget, -np.array(self.spend), np.array(self.multiplier)))

@@ -110,10 +110,10 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     from retentionjax.decide.program import Decider
     from retentionjax.env import population
     from retentionjax.env.retention import RetentionEnv
-    from retentionjax.evaluation import baselines, business, table
+    from retentionjax.evaluation import baselines, business
+    from retentionjax.evaluation.baselines import spend_exactly
     from retentionjax.evaluation.rollout import Policy, play
     from retentionjax.evaluation.statistics import Bootstrap
-    from retentionjax.evaluation.tuning import spend_exactly
 
     features = checked(bundle, frame)
     scores = Decider(bundle, sizes=(_AT_ONCE,)).score(features)
@@ -134,7 +134,7 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     bootstrap = Bootstrap(len(features.customer_id), seed=seed)
     metrics, paired = business.compared(played, features.monthly_charge, bootstrap)
     footer = _attained(bundle, params, ours, target, optimum_customers, seed) if optimum_customers else ""
-    table.show(
+    business.show(
         metrics,
         paired,
         title=f"{len(features.customer_id):,} customers, {bundle.company.currency} a customer and campaign",

@@ -13,9 +13,8 @@ from flax import struct
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from retentionjax.env.multipliers import MultiplierTable
 from retentionjax.env.retention import RetentionEnv
-from retentionjax.env.types import EnvParams
+from retentionjax.env.types import EnvParams, MultiplierTable
 from retentionjax.evaluation import baselines, plots
 from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each, play
 from retentionjax.rl import networks

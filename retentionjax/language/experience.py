@@ -12,7 +12,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from retentionjax.errors import DataError
-from retentionjax.language import clicks, forward, kl, losses, packing, sampler
+from retentionjax.language import clicks, forward, losses, packing, sampler
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.lora import Adapter
@@ -242,7 +242,7 @@ def learn_from(
     text's advantage, the same at every token, is that of its reward less KL and costs over its prompt's other texts'.
     """
     mask = texts.mask
-    distance = jnp.where(mask, kl.k1(texts.log_probs, judgement.reference_log_probs), 0.0)
+    distance = jnp.where(mask, losses.k1(texts.log_probs, judgement.reference_log_probs), 0.0)
     lengths = mask.sum(1)
     scores = total_scores(config, judgement.scores, lengths, texts.finished, judgement.clicks)
     rewards = losses.token_rewards(scores, distance, mask, coefficient)
@@ -265,7 +265,7 @@ def learn_from(
         merit=merit,
     )
     charged = -coefficient * distance.sum(1)
-    third = jnp.where(mask, kl.k3(texts.log_probs, judgement.reference_log_probs), 0.0)
+    third = jnp.where(mask, losses.k3(texts.log_probs, judgement.reference_log_probs), 0.0)
     return experience, {
         "objective/kl": distance.sum(1).mean(),
         "objective/kl_k3": third.sum(1).mean(),

@@ -18,7 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError
 from retentionjax.language import experience as rollout
-from retentionjax.language import kl, loop, precision, stepwise
+from retentionjax.language import loop, losses, precision, stepwise
 from retentionjax.language.experience import Costs, Texts
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter
@@ -182,7 +182,7 @@ def iterate(
     multiplier = update_multiplier(config.safety, state.multiplier, costs.mean())
     learned, measured = rollout.learn_from(config, texts, judgement, costs, state.coefficient, multiplier.value)
     policy, critic, metrics = run_epochs(model.decoder, config, policy, critic, learned, number, key)
-    coefficient = kl.update_coefficient(config.kl, state.coefficient, measured["objective/kl"], config.batch)
+    coefficient = losses.update_coefficient(config.kl, state.coefficient, measured["objective/kl"], config.batch)
     metrics |= {name: float(value) for name, value in measured.items()}
     metrics |= {
         "objective/kl_coef": float(state.coefficient),

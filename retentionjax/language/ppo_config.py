@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from retentionjax.errors import ConfigError
-from retentionjax.language.kl import KLConfig
+from retentionjax.language.losses import KLConfig
 from retentionjax.language.optimiser import OptimiserConfig
 
 Objective = Literal["ppo", "rloo", "dpo"]

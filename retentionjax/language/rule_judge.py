@@ -15,7 +15,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from retentionjax.language import forward, packing
 from retentionjax.language.arena import Judge
+from retentionjax.language.decoder import Decoder
+from retentionjax.language.hub import Model
 from retentionjax.language.text_metrics import words
 
 WORST_LOG_PROB, BEST_LOG_PROB = -6.0, -1.0
@@ -162,3 +169,26 @@ def fluency(log_prob: float) -> float:
     if math.isnan(log_prob) or log_prob > 0:
         raise ValueError(f"a mean log-probability of {log_prob}; allowed: a number up to 0")
     return max(0.0, min(1.0, (log_prob - WORST_LOG_PROB) / (BEST_LOG_PROB - WORST_LOG_PROB)))
+
+
+def mean_log_probs(
+    model: Model, prompts: Sequence[str], texts: Sequence[str], system: str | None
+) -> Float[np.ndarray, " texts"]:
+    """Mean log-probability [nats a token] of each text under the frozen base model, after its own instruction."""
+    examples = [
+        packing.tokenise(model.tokenizer, prompt, text, system=system)
+        for prompt, text in zip(prompts, texts, strict=True)
+    ]
+    found = np.zeros(len(examples))
+    for rows, placed in packing.read_together(examples, int(model.tokenizer.pad_token_id)):
+        log_probs = np.asarray(_log_probs(model.decoder, rows))
+        ends = np.cumsum([len(examples[number].completion) for number, _, _ in placed])
+        for (number, _, _), own in zip(placed, np.split(log_probs, ends), strict=False):  # the rest is padding
+            found[number] = own.mean()
+    return found
+
+
+@jax.jit
+def _log_probs(decoder: Decoder, rows: packing.Packed) -> Float[Array, " targets"]:
+    states = decoder.normed(forward.packed_trunk(decoder, rows, layers=decoder.config.num_layers))
+    return forward.log_probs(decoder, states.reshape(-1, states.shape[-1])[rows.index], rows.targets, 1.0)[0]

@@ -9,8 +9,7 @@ from retentionjax.rl import ops
 from retentionjax.rl.config import PPOConfig, each_head
 from retentionjax.rl.leaves import Leaf
 from retentionjax.rl.networks import ActorCritic, apply_mlp
-from retentionjax.rl.normalise import Normaliser, normalise
-from retentionjax.rl.rollout import Trajectory
+from retentionjax.rl.rollout import Normaliser, Trajectory, normalise
 
 
 @struct.dataclass

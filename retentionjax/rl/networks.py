@@ -15,8 +15,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from retentionjax.errors import ConfigError
 from retentionjax.rl.leaves import Leaf
-from retentionjax.rl.normalise import Normaliser, normalise
 from retentionjax.rl.ops import mask_logits
+from retentionjax.rl.rollout import Normaliser, normalise
 
 
 @jax.custom_jvp

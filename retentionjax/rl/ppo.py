@@ -25,8 +25,16 @@ from retentionjax.rl.epochs import Learner, Losses, combine, init_learner, run_e
 from retentionjax.rl.lagrangian import Multipliers
 from retentionjax.rl.leaves import Leaf
 from retentionjax.rl.networks import MLP, ActorCritic, PolicyNetwork, apply_mlp, init_actor_critic, scale_outputs
-from retentionjax.rl.normalise import Normaliser, init_normaliser, normalise, update_normaliser
-from retentionjax.rl.rollout import Completed, Environment, Simulation, Trajectory
+from retentionjax.rl.rollout import (
+    Completed,
+    Environment,
+    Normaliser,
+    Simulation,
+    Trajectory,
+    init_normaliser,
+    normalise,
+    update_normaliser,
+)
 
 __all__ = [
     "IterationMetrics",

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import xgboost
 
-from retentionjax.data.loading import load
+from retentionjax.data.sources import load
 from retentionjax.tabular import forest
 from retentionjax.tabular.boosting import BoosterConfig, score, train
 from retentionjax.tabular.encoder import Encoder

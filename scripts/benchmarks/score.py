@@ -28,7 +28,7 @@ from experiments.bundle import served
 from retentionjax import bundle as bundles
 from retentionjax.bundle import Bundle, Contents
 from retentionjax.company import Company
-from retentionjax.data.loading import load
+from retentionjax.data.sources import load
 from retentionjax.env import EnvParams, actions, observation
 from retentionjax.env.actions import WAIT
 from retentionjax.evaluation import learned

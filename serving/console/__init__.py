@@ -21,12 +21,14 @@ from serving.console.overview import (
     change_bundles,
     change_campaign,
     change_safety,
+    decide_wording,
+    propose_wording,
     record_consent,
     show_bundles,
     show_campaign,
     show_safety,
+    show_wordings,
 )
-from serving.console.wordings import decide_wording, propose_wording, show_wordings
 from serving.problems import Problem
 
 console_router = Router(

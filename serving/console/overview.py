@@ -1,6 +1,7 @@
 """Campaigns, bundles and the kill switch."""
 
 import asyncio
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -12,9 +13,9 @@ from litestar.response import Redirect
 from retentionjax.company.money import money
 from retentionjax.shield.brief import CHANNELS
 from serving.console.frame import Http, campaign_names, currency_of, full_page, read_form, signed_in
-from serving.domain.admin import set_switch
-from serving.domain.bundles import ActivateIn, activate, describe
+from serving.domain.bundles import ActivateIn, activate, describe, set_switch
 from serving.domain.campaigns import CampaignIn, CampaignOut, campaign_now, save_campaign
+from serving.domain.variants import VariantDecisionIn, VariantIn, decide, propose, variants_now
 from serving.express import decode
 from serving.fields import IN_WORDS, NAME_PATTERN
 from serving.ledger.types import KillSwitch
@@ -183,3 +184,45 @@ def _number(fields: dict[str, str], name: str) -> float:
     if not 0 <= value <= 1e9:
         raise invalid("A number is out of range.", field_error(name, text, "0 to 1,000,000,000"))
     return value
+
+
+# --- wordings --------------------------------------------------------------------------------------------------------
+
+
+PAGE = "/console/wordings"
+
+
+@get("/wordings", guards=[signed_in("report")])
+async def show_wordings(request: Http) -> Response[str]:
+    """All wordings by kind, and a form for one's own."""
+    state = request.app.state
+    found = await asyncio.to_thread(variants_now, state)
+    kinds = [
+        (kind, list(group))
+        for kind, group in itertools.groupby(found, lambda each: (each.offer, each.channel, each.tone, each.angle))
+    ]
+    offers = list(state.engine.lineup.active.served.bundle.offers)
+    return await full_page(request, "wordings.html", title="Wordings", kinds=kinds, offers=offers)
+
+
+@post("/wordings", guards=[signed_in()], status_code=200)
+async def propose_wording(request: Http) -> Response[Any]:
+    """Keeps a wording; an edited one takes the place of that which it was."""
+    fields = await read_form(request)
+    former, who = fields.pop("former", ""), str(request.auth.caller)
+    fields["text"] = fields.get("text", "").replace("\r\n", "\n").strip()
+    wanted = decode(msgspec.json.encode(fields), VariantIn)
+    (made,) = await asyncio.to_thread(propose, request.app.state, [wanted], "", who)
+    if former and former != made.id:
+        await asyncio.to_thread(decide, request.app.state, former, "refused", who)
+    return Redirect(f"{PAGE}?done=Proposed. It is sent once it is approved.", status_code=303)
+
+
+@post("/wordings/decide", guards=[signed_in()], status_code=200)
+async def decide_wording(request: Http) -> Response[Any]:
+    """Approves, refuses or retires a wording."""
+    fields = await read_form(request)
+    variant_id = fields.pop("variant_id", "")
+    wanted = decode(msgspec.json.encode(fields), VariantDecisionIn)
+    await asyncio.to_thread(decide, request.app.state, variant_id, wanted.state, str(request.auth.caller))
+    return Redirect(f"{PAGE}?done={wanted.state.capitalize()}.", status_code=303)

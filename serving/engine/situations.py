@@ -34,8 +34,7 @@ from retentionjax.decide.customer import Customer
 from retentionjax.decide.draws import Group, Pilot
 from retentionjax.decide.facts import FactFault, Row
 from retentionjax.decide.program import Conditions
-from retentionjax.env.multipliers import MultiplierTable
-from retentionjax.env.types import NO_OFFER
+from retentionjax.env.types import NO_OFFER, MultiplierTable
 from retentionjax.errors import DataError
 from serving.engine.contract import Ask, FactValue, WrongFacts
 from serving.engine.messages import Place

@@ -19,7 +19,7 @@ from retentionjax.bundle import Bundle, load
 from retentionjax.company.offers import NONE
 from retentionjax.decide.program import SIZES, Decider
 from retentionjax.env.actions import WAIT
-from retentionjax.env.multipliers import MultiplierTable
+from retentionjax.env.types import MultiplierTable
 from retentionjax.shield import Rules
 from serving.engine.contract import BundleVersion, OfferMade
 from serving.engine.messages import NO_WORDINGS, ApprovedWordings, QuietHoursCache, Templates

@@ -2,14 +2,21 @@
 it to the schema of this program: numbered files, each applied whole or not at all, in order.
 """
 
+import contextlib
+import functools
 import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any, NoReturn
+
+import psycopg
+from psycopg import errors
 
 from retentionjax.errors import ConfigError
-from serving.ledger.database import Connection, Source, SqliteSource
-from serving.ledger.postgres import PostgresSource
-from serving.ledger.types import LedgerError
+from serving.ledger.database import Connection, Row, Source, SqliteSource
+from serving.ledger.types import BudgetExceeded, CooldownBroken, DuplicateRecord, LedgerError, LedgerUnavailable
 
 
 def source(url: str, wait_seconds: float, *, create: bool) -> Source:
@@ -86,3 +93,170 @@ def _statements(script: str) -> list[str]:
     """The statements of a script whose comments stand on lines of their own."""
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
     return [statement for part in "\n".join(lines).split(";") if (statement := part.strip())]
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------------------
+# A connection that broke while it lay idle (the server was restarted) is made anew, once, before a transaction begins;
+# after that a break is the caller's to hear of.
+
+
+_LOCK = 0x5265_7465_6E74  # any number that nothing else in the database takes: "Retent"
+_PAGE = 2_000  # rows of a stream fetched at a time
+_REFUSALS: dict[str, tuple[type[LedgerError], str]] = {  # by the constraint's name
+    "budget_holds": (BudgetExceeded, "spent + reserved would pass the campaign's budget"),
+    "one_contact_a_day": (CooldownBroken, "the customer has a contact that day already"),
+    "one_planned_contact": (CooldownBroken, "the customer has a contact pending already"),
+    "one_answer_a_key": (DuplicateRecord, "the Idempotency-Key has been answered already"),
+    "decisions_pkey": (DuplicateRecord, "the decision is recorded already"),
+}
+_UNAVAILABLE = (
+    psycopg.OperationalError,  # gone, shut down, out of disk or connections, lock or statement timeout
+    psycopg.InterfaceError,  # the connection is closed
+    errors.ReadOnlySqlTransaction,  # fail-over: this server is a standby now
+    errors.IdleInTransactionSessionTimeout,
+)
+_TYPES = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION", "BLOB": "BYTEA", "STRICT": "", "STRICT, WITHOUT ROWID": ""}
+
+
+@functools.cache
+def in_postgres(statement: str) -> bytes:
+    """`statement` in PostgreSQL's words, parameters in psycopg's."""
+    lists = statement.replace("SELECT value FROM json_each(?)", "SELECT jsonb_array_elements_text(?::jsonb)")
+    return lists.replace("?", "%s").encode()
+
+
+def schema_in_postgres(statement: str) -> bytes:
+    """A statement of a migration in PostgreSQL's words."""
+    return re.sub(
+        r"\b(INTEGER|REAL|BLOB|STRICT(, WITHOUT ROWID)?)\b", lambda match: _TYPES[match[0]], statement
+    ).encode()
+
+
+@dataclass(frozen=True)
+class PostgresSource:
+    """A PostgreSQL database by its URL, which may hold a password and is never shown."""
+
+    url: str
+    wait_seconds: float
+    """How long a transaction waits for another's, and a connection for the server."""
+
+    def __repr__(self) -> str:
+        return "PostgresSource(…)"
+
+    def writer(self) -> "PostgresConnection":
+        return PostgresConnection(self, "BEGIN", locks=True)
+
+    def reader(self) -> "PostgresConnection":
+        return PostgresConnection(self, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", locks=False)
+
+    def connect(self) -> psycopg.Connection[Row]:
+        milliseconds = int(self.wait_seconds * 1000)
+        with _explained():
+            connection: psycopg.Connection[Row] = psycopg.connect(
+                self.url,
+                autocommit=True,
+                connect_timeout=max(2, round(self.wait_seconds)),
+                application_name="retentionjax",
+                tcp_user_timeout=2 * milliseconds,
+            )
+            connection.execute(
+                f"SET synchronous_commit = on; SET lock_timeout = {milliseconds}; SET statement_timeout = 60000; "
+                "SET idle_in_transaction_session_timeout = 60000".encode()
+            )
+        return connection
+
+
+class PostgresConnection:
+    """`database.Connection` on PostgreSQL."""
+
+    def __init__(self, source: PostgresSource, begin: str, *, locks: bool) -> None:
+        self._source = source
+        self._begin = begin.encode()
+        self._locks = locks
+        self._connection = source.connect()
+
+    def begin(self) -> None:
+        try:
+            self._start()
+        except LedgerUnavailable:
+            if not self._connection.closed:
+                self.rollback()
+                raise
+            self._connection = self._source.connect()
+            self._start()
+
+    def _start(self) -> None:
+        with _explained():
+            self._connection.execute(self._begin)
+            if self._locks:
+                self._connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+
+    def commit(self) -> None:
+        with _explained():
+            self._connection.execute(b"COMMIT")
+
+    def rollback(self) -> None:
+        try:
+            self._connection.execute(b"ROLLBACK")
+        except psycopg.Error:  # the server rolls back what a broken connection left
+            self.close()
+
+    def rows(self, statement: str, *values: Any) -> list[Row]:
+        with _explained():
+            return self._connection.execute(in_postgres(statement), values).fetchall()
+
+    def stream(self, statement: str, *values: Any) -> Iterator[Row]:
+        with _explained(), self._connection.cursor(name="stream") as cursor:
+            cursor.itersize = _PAGE
+            cursor.execute(in_postgres(statement), values)
+            yield from cursor
+
+    def run(self, statement: str, *values: Any) -> int:
+        with _explained():
+            return self._connection.execute(in_postgres(statement), values).rowcount
+
+    def many(self, statement: str, values: Iterable[Sequence[Any]]) -> int:
+        with _explained(), self._connection.cursor() as cursor:
+            cursor.executemany(in_postgres(statement), values)
+            return cursor.rowcount
+
+    def insert(self, table: str, columns: tuple[str, ...], values: Sequence[Sequence[Any]]) -> None:
+        copy = f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()
+        with _explained(), self._connection.cursor() as cursor, cursor.copy(copy) as rows:
+            for row in values:
+                rows.write_row(row)
+
+    def columns(self, table: str) -> list[str]:
+        here = "table_schema = current_schema() AND table_name = ?"
+        return [row[0] for row in self.rows(f"SELECT column_name FROM information_schema.columns WHERE {here}", table)]  # noqa: S608
+
+    def tables(self) -> list[str]:
+        here = "table_schema = current_schema()"
+        return [row[0] for row in self.rows(f"SELECT table_name FROM information_schema.tables WHERE {here}")]  # noqa: S608
+
+    def define(self, statement: str) -> None:
+        with _explained():
+            self._connection.execute(schema_in_postgres(statement))
+
+    def forget(self, *, copies: bool) -> None:
+        """Old row versions go with the next (auto)vacuum; to force it is the administrator's to decide."""
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        _explain(error)
+
+
+def _explain(error: psycopg.Error) -> NoReturn:
+    if isinstance(error, _UNAVAILABLE):
+        raise LedgerUnavailable(f"the ledger's database cannot be used now: {type(error).__name__}") from error
+    if isinstance(error, errors.IntegrityError) and error.diag.constraint_name in _REFUSALS:
+        refusal, meaning = _REFUSALS[error.diag.constraint_name]
+        raise refusal(meaning) from error
+    raise error

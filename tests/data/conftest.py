@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from https_server import Site, serving
 
-from retentionjax.data import loading
+from retentionjax.data import sources
 from retentionjax.data.schema import Table
 
-_load_once = functools.cache(lambda name: loading.load(name, mode="real"))
+_load_once = functools.cache(lambda name: sources.load(name, mode="real"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from experiments import companies
 from retentionjax.company import Company
 from retentionjax.company.reading import CellReading
-from retentionjax.data import check, company_tables, loading, splits
+from retentionjax.data import check, company_tables, sources, splits
 from retentionjax.data.cells import Cells
 from retentionjax.data.reading import read_csv
 
@@ -126,7 +126,7 @@ def test_the_demos_company_gives_the_very_tables_of_the_public_sets(real_data: P
     tables = company_tables.read(companies.load("demo"))
     assert tables.contacts is not None
     for name, table in (("telco", tables.customers), ("bank", tables.contacts.responses)):
-        expected = loading.load(name, mode="real")
+        expected = sources.load(name, mode="real")
         assert table.frame.equals(expected.frame)
         ours, theirs = splits.split(table), splits.split(expected)
         for part in splits.NAMES:
@@ -134,7 +134,7 @@ def test_the_demos_company_gives_the_very_tables_of_the_public_sets(real_data: P
 
 
 def test_the_readmes_files_are_read(tmp_path: Path) -> None:
-    text = (Path(loading.__file__).parent / "README.md").read_text()
+    text = (Path(sources.__file__).parent / "README.md").read_text()
     blocks = [block for block in text.split("\n\n") if block.startswith("    ")]
     for name, block in zip(("acme.yaml", "customers.csv", "contacts.csv"), blocks[1:4], strict=True):
         (tmp_path / name).write_text("\n".join(line[4:] for line in block.splitlines()) + "\n")

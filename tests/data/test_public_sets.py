@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retentionjax.data import loading, sources
+from retentionjax.data import sources
 from retentionjax.data.public_sets import BANK, TELCO
 from retentionjax.data.schema import Schema, Table
 from retentionjax.errors import DataError
@@ -83,7 +83,7 @@ def test_bank_is_the_same_out_of_the_zip_that_uci_serves(real_data: Path, own_pl
     with zipfile.ZipFile(own_places / "given/bank/bank+marketing.zip", "w") as outer:
         outer.writestr("bank.zip", other.getvalue())
         outer.writestr("bank-additional.zip", (real_data / "bank/bank-additional.zip").read_bytes())
-    assert len(loading.load("bank", mode="real").frame) == 41_188
+    assert len(sources.load("bank", mode="real").frame) == 41_188
 
 
 def test_asking_for_the_leak_is_an_error() -> None:

@@ -9,7 +9,7 @@ import pytest
 import xgboost
 from sklearn.metrics import roc_auc_score
 
-from retentionjax.data import loading, public_sets, sources, synthetic
+from retentionjax.data import public_sets, sources, synthetic
 from retentionjax.data.download import DownloadError
 from retentionjax.data.schema import Table
 from retentionjax.errors import DataError
@@ -144,22 +144,22 @@ def test_auto_falls_back_loudly_and_real_never(
     own_places: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _no_network(monkeypatch)
-    table = loading.load("telco", mode="auto")
+    table = sources.load("telco", mode="auto")
     assert table.provenance.kind == "synthetic"
     said = capsys.readouterr().err
     assert "nowhere to be had" in said
     assert "WARNING: going on with SYNTHETIC telco data" in said
     with pytest.raises(sources.UnavailableError):
-        loading.load("telco", mode="real")
+        sources.load("telco", mode="real")
     with pytest.raises(sources.UnavailableError):
-        loading.load("hillstrom", mode="auto")
+        sources.load("hillstrom", mode="auto")
 
 
 def test_auto_does_not_hide_a_damaged_file(own_places: Path) -> None:
     (own_places / "given/telco").mkdir()
     (own_places / "given/telco/Telco-Customer-Churn.csv").write_text("customerID\n1\n")
     with pytest.raises(DataError, match="checksum differs"):
-        loading.load("telco", mode="auto")
+        sources.load("telco", mode="auto")
 
 
 def test_synthetic_asks_for_no_file(own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_synthetic_asks_for_no_file(own_places: Path, monkeypatch: pytest.Monkey
         raise AssertionError("synthetic data must not look for files")
 
     monkeypatch.setattr(sources, "obtain", refuse)
-    assert loading.load("telco", mode="synthetic").provenance.kind == "synthetic"
+    assert sources.load("telco", mode="synthetic").provenance.kind == "synthetic"
 
 
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from retentionjax.env.multipliers import MultiplierTable
+from retentionjax.env.types import MultiplierTable
 from retentionjax.errors import ConfigError
 
 TABLE = MultiplierTable(multiplier=(0.5, 1.0, 2.0), spend=(4.0, 2.0, 2.0), uplift=(6.0, 5.0, 4.9))

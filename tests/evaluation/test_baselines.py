@@ -9,9 +9,9 @@ from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv, new_customer
 from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines, uplift
+from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each, play
 from retentionjax.evaluation.statistics import Bootstrap
-from retentionjax.evaluation.tuning import spend_exactly
 
 KEY = jax.random.key(11)
 

@@ -17,9 +17,9 @@ from retentionjax.env.types import EnvParams
 from retentionjax.env.value import expected_never_value
 from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines
+from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.optimum import Frontier
 from retentionjax.evaluation.rollout import play
-from retentionjax.evaluation.tuning import spend_exactly
 
 # A week in which everything can happen: two cooldowns, a window that fills and empties, offers that end, an account
 # that affords one dear offer or two cheap ones; offers of every kind, one of which protects for longer than it runs.

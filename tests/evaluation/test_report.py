@@ -12,7 +12,7 @@ import run_folders
 from retentionjax import cli
 from retentionjax.env import record
 from retentionjax.errors import DataError
-from retentionjax.evaluation.report import assumptions, command, content, page, playing, run_folder, verdict
+from retentionjax.evaluation.report import command, content, models, page, playing, run_folder, verdict
 
 ALL = {
     "summary",
@@ -221,7 +221,7 @@ def test_parity_follows_the_customers_facts(run, played):
 
 
 def test_every_constant_of_the_environment_is_explained(text):
-    assert set(assumptions.MEANING) == set(record.names())
+    assert set(models.MEANING) == set(record.names())
     assert all(name.replace("_", "_<wbr>") in text for name in record.names())
 
 

@@ -12,7 +12,7 @@ import pytest
 from etils import epath
 from rich.console import Console
 
-from experiments import bundle, first_request
+from experiments import bundle, pipeline
 from experiments.stage import Context
 from retentionjax import storage
 from retentionjax.bundle import load, write
@@ -127,7 +127,7 @@ def test_a_bundle_that_waits_says_why_wherever_it_speaks(finished: Context, tmp_
     texts = {
         "decide": printed.getvalue(),
         "card": card(loaded.manifest),
-        "train": first_request.words(epath.Path(tmp_path / "run"))[0],
+        "train": pipeline.next_steps(epath.Path(tmp_path / "run"))[0],
     }
     for place, text in texts.items():
         assert "contacts nobody" in text, place

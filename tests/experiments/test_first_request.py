@@ -5,7 +5,7 @@ from pathlib import Path
 import bundles
 from etils import epath
 
-from experiments import first_request
+from experiments import pipeline
 from retentionjax import storage
 
 
@@ -18,7 +18,7 @@ def test_the_request_holds_the_facts_and_the_usual_risk_and_says_what_it_leaves_
         "recipient": {"first_name": "Dana"},
     }
     storage.write_json(run / "bundle/artifacts/customers/somebody.json", customer)
-    lines = first_request.words(run)
+    lines = pipeline.next_steps(run)
     assert any(f"retentionjax serve --bundle {run} " in line for line in lines)
     assert any("curl" in line and f"@{run}/request.json" in line for line in lines)
     request = storage.read_json(run / "request.json")
@@ -30,4 +30,4 @@ def test_the_request_holds_the_facts_and_the_usual_risk_and_says_what_it_leaves_
 
 
 def test_a_run_without_a_bundle_says_nothing(tmp_path: Path) -> None:
-    assert first_request.words(epath.Path(tmp_path)) == []
+    assert pipeline.next_steps(epath.Path(tmp_path)) == []

@@ -10,7 +10,7 @@ from etils import epath
 from experiments import hillstrom
 from experiments.hillstrom import HillstromConfig
 from experiments.stage import Context
-from retentionjax.data import catalog, loading
+from retentionjax.data import catalog, sources
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.tabular.boosting import BoosterConfig
 
@@ -27,7 +27,7 @@ def context(folder: Path, prepared: epath.Path) -> Context:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> epath.Path:
     """A data stage's folder with the trial in it."""
     folder = epath.Path(tmp_path_factory.mktemp("data"))
-    catalog.prepare(loading.load("hillstrom", mode="real"), folder / "artifacts")
+    catalog.prepare(sources.load("hillstrom", mode="real"), folder / "artifacts")
     return folder
 
 

@@ -6,13 +6,13 @@ import pandas as pd
 import run_folders
 from etils import epath
 
-from experiments import writing
+from experiments import sft
 from retentionjax.data.messages.customers import tenure
 
 
 def test_customers_of_a_run_are_spoken_of_as_its_company_says(tmp_path: Path) -> None:
     data = epath.Path(run_folders.make(tmp_path / "run") / "data")
-    audience = writing.customers({"data": data})
+    audience = sft.customers({"data": data})
     for split, known in audience.facts.items():
         frame = pd.read_parquet(data / f"artifacts/customers/{split}.parquet")
         assert [each.get("tenure") for each in known] == [tenure(months) for months in frame["tenure"]]

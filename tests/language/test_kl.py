@@ -7,44 +7,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retentionjax.errors import ConfigError
-from retentionjax.language import kl
+from retentionjax.language import losses
 
-ZIEGLER = kl.KLConfig(initial=0.15, target=6.0, horizon=10_000.0)
+ZIEGLER = losses.KLConfig(initial=0.15, target=6.0, horizon=10_000.0)
 
 
 @pytest.mark.parametrize(("measured", "expected"), [(12.0, 0.151536), (3.0, 0.148464), (6.0, 0.15)])
 def test_the_controller_moves_as_zieglers_does(measured: float, expected: float) -> None:
-    updated = kl.update_coefficient(ZIEGLER, jnp.float32(0.15), jnp.float32(measured), 512)
+    updated = losses.update_coefficient(ZIEGLER, jnp.float32(0.15), jnp.float32(measured), 512)
     assert float(updated) == pytest.approx(expected, abs=1e-7)
 
 
 def test_the_coefficient_stays_between_its_bounds() -> None:
-    config = kl.KLConfig(initial=0.1, target=1.0, horizon=10.0, minimum=0.01, maximum=0.2)
+    config = losses.KLConfig(initial=0.1, target=1.0, horizon=10.0, minimum=0.01, maximum=0.2)
     high, low = jnp.float32(0.1), jnp.float32(0.1)
     for _ in range(100):
-        high = kl.update_coefficient(config, high, jnp.float32(9.0), 16)
-        low = kl.update_coefficient(config, low, jnp.float32(0.0), 16)
+        high = losses.update_coefficient(config, high, jnp.float32(9.0), 16)
+        low = losses.update_coefficient(config, low, jnp.float32(0.0), 16)
     assert float(high) == pytest.approx(0.2)
     assert float(low) == pytest.approx(0.01)
 
 
 def test_a_fixed_coefficient_does_not_move() -> None:
-    config = kl.KLConfig(adaptive=False)
-    assert float(kl.update_coefficient(config, jnp.float32(0.3), jnp.float32(99.0), 512)) == pytest.approx(0.3)
+    config = losses.KLConfig(adaptive=False)
+    assert float(losses.update_coefficient(config, jnp.float32(0.3), jnp.float32(99.0), 512)) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("fields", [{"target": 0.0}, {"horizon": -1.0}, {"initial": 2.0, "maximum": 1.0}])
 def test_settings_no_controller_can_use_are_refused_by_name(fields: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"kl.{next(iter(fields))}"):
-        kl.KLConfig(**fields)
+        losses.KLConfig(**fields)
 
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=8))
 def test_k3_is_never_negative_and_both_are_clamped(differences: list[float]) -> None:
     log_probs = jnp.asarray(differences, jnp.float32)
     zeros = jnp.zeros_like(log_probs)
-    assert float(kl.k3(log_probs, zeros).min()) >= 0
-    np.testing.assert_allclose(kl.k1(log_probs, zeros), np.clip(np.float32(differences), -10, 10), rtol=1e-6)
+    assert float(losses.k3(log_probs, zeros).min()) >= 0
+    np.testing.assert_allclose(losses.k1(log_probs, zeros), np.clip(np.float32(differences), -10, 10), rtol=1e-6)
 
 
 def test_both_estimators_have_the_divergence_as_their_mean() -> None:
@@ -52,6 +52,6 @@ def test_both_estimators_have_the_divergence_as_their_mean() -> None:
     random = np.random.default_rng(0)
     log_p, log_q = (np.log(random.dirichlet(np.ones(50) * 5)) for _ in range(2))
     divergence = np.sum(np.exp(log_p) * (log_p - log_q))
-    for estimator in (kl.k1, kl.k3):
+    for estimator in (losses.k1, losses.k3):
         terms = np.asarray(estimator(jnp.float32(log_p), jnp.float32(log_q)))
         assert np.sum(np.exp(log_p) * terms) == pytest.approx(divergence, rel=1e-4)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from retentionjax.language import kl, losses
+from retentionjax.language import losses
 
 TRL = json.loads((Path(__file__).parents[1] / "oracles" / "ppo_trl.json").read_text())
 GIVEN = {name: jnp.asarray(value, jnp.float32) for name, value in TRL["given"].items()}
@@ -18,7 +18,7 @@ RAGGED = jnp.asarray(TRL["mask"])
 
 
 def test_rewards_are_trls() -> None:
-    distance = kl.k1(GIVEN["log_probs"], GIVEN["reference"])
+    distance = losses.k1(GIVEN["log_probs"], GIVEN["reference"])
     rewards = losses.token_rewards(GIVEN["scores"], distance, FULL, SETTINGS["kl_coef"])
     np.testing.assert_allclose(rewards, TRL["rewards"], atol=1e-6)
 

@@ -13,8 +13,8 @@ import pytest
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.language import experience, hub, lora, packing, ppo, ppo_epochs, precision, reward, stepwise
-from retentionjax.language.kl import KLConfig
 from retentionjax.language.lora import Adapter, LoraConfig
+from retentionjax.language.losses import KLConfig
 from retentionjax.language.optimiser import OptimiserConfig
 from retentionjax.language.ppo_config import Objective, SafetyConfig, TextPPOConfig
 from retentionjax.language.reward import RewardConfig, RewardModel

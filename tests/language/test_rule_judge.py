@@ -8,8 +8,7 @@ import pytest
 
 from retentionjax.language import hub, packing, rule_judge
 from retentionjax.language.arena import compare
-from retentionjax.language.fluency import fluency
-from retentionjax.language.rule_judge import Asked, Weights
+from retentionjax.language.rule_judge import Asked, Weights, mean_log_probs
 
 ASKED = Asked({"name": "Maria", "sender": "Northwind", "discount": "10%", "days": "30 days"}, "warm", 160)
 GOOD = "Hi Maria! Northwind here, enjoy 10% off for 30 days. Reply STOP to opt out."
@@ -87,7 +86,7 @@ def test_the_judge_looks_at_a_text_once_and_calls_small_differences_ties() -> No
 def test_fluency_is_of_the_text_alone_whatever_is_read_beside_it() -> None:
     model = hub.load("tiny")
     prompts, texts = ["SMS.", "Push, from us.", "SMS."], ["Hi", "Reply YES to accept it", "10% off " * 40]
-    for prompt, text, found in zip(prompts, texts, fluency(model, prompts, texts, ""), strict=True):
+    for prompt, text, found in zip(prompts, texts, mean_log_probs(model, prompts, texts, ""), strict=True):
         example = packing.tokenise(model.tokenizer, prompt, text, system="")
         tokens = jnp.asarray(example.tokens[None])
         log_probs = jax.nn.log_softmax(model.decoder(tokens, jnp.ones(tokens.shape, bool)))[0, :-1]

@@ -19,7 +19,7 @@ from retentionjax.decide.program import Decider
 from retentionjax.env import EnvParams, Population, constraints, observation, record
 from retentionjax.env.retention import new_customer
 from retentionjax.evaluation.off_policy import ledger_file
-from retentionjax.evaluation.report import assumptions
+from retentionjax.evaluation.report import models
 from retentionjax.evaluation.report.run_folder import read
 from retentionjax.score.running import Request, run
 from serving.ledger.records import Followed
@@ -100,7 +100,7 @@ def test_a_report_states_each(tmp_path: Path) -> None:
     folder = run_folders.make(tmp_path / "run")
     path = folder / "policy/artifacts/env.json"
     path.write_text(json.dumps(record.to_dict(PARAMS)))
-    (_, table, *_) = assumptions.section(read(folder)).blocks
+    (_, table, *_) = models.section(read(folder)).blocks
     said = {name: value for _, value, name in table.rows}
     for name, value in OTHERS.items():
         for number in np.atleast_1d(value):

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 from small_customers import Customers
 
-from retentionjax.data import loading
+from retentionjax.data import sources
 from retentionjax.tabular.boosting import BoosterConfig
-from retentionjax.tabular.classifier import fit
-from retentionjax.tabular.crossvalidation import CrossValidation, cross_validate
+from retentionjax.tabular.classifier import CrossValidation, cross_validate, fit
 
 _EAGER = BoosterConfig(trees=40, depth=8, learning_rate=0.5, minimum_leaf_weight=0.0, l2=0.0)
 
@@ -47,7 +46,7 @@ def test_each_fold_is_predicted_by_a_classifier_fitted_on_the_others(customers: 
 
 
 def _real(name: str) -> CrossValidation:
-    table = loading.load(name, mode="real")
+    table = sources.load(name, mode="real")
     schema = table.schema
     return cross_validate(
         table.frame,

@@ -12,7 +12,7 @@ import xgboost
 from jax import export
 from small_customers import Customers
 
-from retentionjax.data import loading
+from retentionjax.data import sources
 from retentionjax.errors import ConfigError
 from retentionjax.tabular import forest
 from retentionjax.tabular.boosting import BoosterConfig, train
@@ -267,7 +267,7 @@ def test_rows_of_another_width_are_refused(booster: xgboost.Booster) -> None:
 @pytest.mark.parametrize("name", ["telco", "bank", "hillstrom"])
 def test_every_row_of_the_real_files_is_predicted_as_in_xgboost(real_data: object, name: str) -> None:
     """Hillstrom's model is P(visit | customer, arm): the arm is one more category."""
-    table = loading.load(name, mode="real")
+    table = sources.load(name, mode="real")
     schema = table.schema
     categorical = {**schema.categorical, **({schema.treatment: schema.arms} if schema.treatment else {})}
     encoder = Encoder(schema.numeric, categorical, schema.nullable)

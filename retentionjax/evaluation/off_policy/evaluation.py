@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from retentionjax.errors import ConfigError, DataError
-from retentionjax.evaluation.off_policy import estimators, intervals, outcome_model, overlap
-from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms
+from retentionjax.evaluation.off_policy import estimators, overlap
+from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms, TreesConfig
 from retentionjax.evaluation.off_policy.log import DecisionLog
-from retentionjax.evaluation.off_policy.outcome_model import TreesConfig
 from retentionjax.evaluation.off_policy.overlap import Overlap
 from retentionjax.evaluation.statistics import IntervalEstimate
 
@@ -83,14 +82,14 @@ def evaluate(
     unmodelled = estimators.steps(log, target, np.zeros_like(target))
     measured = overlap.measure(log, target, unmodelled.weight, unmodelled.possible, settings.clip)
     overlap.check_effective(measured, settings.minimum_effective_episodes)
-    learned = outcome_model.cross_fit(log, target, TreesConfig()) if model is None else model[keep]
+    learned = estimators.cross_fit(log, target, TreesConfig()) if model is None else model[keep]
     data = estimators.steps(log, target, learned)
     chosen = {
         "switch_dr": estimators.tune(data, estimators.switched, THRESHOLDS),
         "dr_os": estimators.tune(data, estimators.shrunk, STRENGTHS),
     }
     terms = all_terms(data, settings.clip, threshold=chosen["switch_dr"], strength=chosen["dr_os"])
-    bootstrap = intervals.CustomerBootstrap(data.customer, resamples=settings.resamples, seed=settings.seed)
+    bootstrap = CustomerBootstrap(data.customer, resamples=settings.resamples, seed=settings.seed)
     estimates, gains, logging = bootstrap.intervals(terms, estimators.logged(data))
     return OffPolicyReport(
         logging, estimates, gains, _bounds(data, terms, chosen, settings), chosen, measured, left_out
@@ -126,7 +125,7 @@ def _bounds(
     found = {}
     for name, cap in caps.items():
         low, high = _score_range(data, cap, rewards, with_model=name != "ips")
-        found[name] = intervals.empirical_bernstein(terms[name], data.customer, low=low, high=high)
+        found[name] = empirical_bernstein(terms[name], data.customer, low=low, high=high)
     return found
 
 
@@ -142,3 +141,98 @@ def _score_range(
         low, high = low + later.min() - data.model.max(), high + later.max() - data.model.min()
     total = float((data.discount * np.minimum(data.possible, cap) * data.present).sum(axis=1).max())
     return start_low + total * min(0.0, low), start_high + total * max(0.0, high)
+
+
+# --- intervals -------------------------------------------------------------------------------------------------------
+
+
+LEVEL = 0.95
+_AT_ONCE = 64  # resamples whose weights are held in memory
+
+
+class CustomerBootstrap:
+    """Percentile intervals; every estimate meets the same resamples, so that differences are paired.
+
+    Customers are drawn with all their episodes (cluster bootstrap; Cameron, Gelbach, Miller 2008).
+
+    Args:
+        customer: of each episode, numbered from 0.
+        resamples: B, bootstrap replicates.
+        seed: of the resampling.
+    """
+
+    def __init__(self, customer: Int[np.ndarray, " E"], *, resamples: int = 1000, seed: int = 0) -> None:
+        self._customer = np.unique(customer, return_inverse=True)[1]
+        self._resamples = resamples
+        self._seed = seed
+
+    def intervals(
+        self, terms: dict[str, EstimatorTerms], reference: EstimatorTerms
+    ) -> tuple[dict[str, IntervalEstimate], dict[str, IntervalEstimate], IntervalEstimate]:
+        """Each estimate, its gain over `reference`, and the reference itself, all with intervals."""
+        values = self._resampled([*terms.values(), reference])
+        estimates = {name: _estimate(each.value, values[place]) for place, (name, each) in enumerate(terms.items())}
+        gains = {
+            name: _estimate(each.value - reference.value, values[place] - values[-1])
+            for place, (name, each) in enumerate(terms.items())
+        }
+        return estimates, gains, _estimate(reference.value, values[-1])
+
+    def interval(self, terms: EstimatorTerms) -> IntervalEstimate:
+        """One estimate with its interval."""
+        return _estimate(terms.value, self._resampled([terms])[0])
+
+    def _resampled(self, terms: list[EstimatorTerms]) -> Float[np.ndarray, "estimates B"]:
+        columns = np.concatenate([np.concatenate(each, axis=1) for each in terms], axis=1)
+        customers = int(self._customer.max()) + 1
+        sums = np.zeros((customers, columns.shape[1]))
+        np.add.at(sums, self._customer, columns)
+        random = np.random.default_rng(self._seed)
+        parts = []
+        for start in range(0, self._resamples, _AT_ONCE):
+            draws = min(_AT_ONCE, self._resamples - start)
+            counts = [
+                np.bincount(random.integers(customers, size=customers), minlength=customers) for _ in range(draws)
+            ]
+            parts.append(np.asarray(counts, np.float64) @ sums)
+        drawn = np.concatenate(parts)
+        values, place = [], 0
+        for each in terms:
+            width = each.numerator.shape[1]
+            top, bottom = drawn[:, place : place + width], drawn[:, place + width : place + 2 * width]
+            values.append((top / np.where(bottom == 0, np.nan, bottom)).sum(axis=1))
+            place += 2 * width
+        return np.stack(values)
+
+
+def empirical_bernstein(
+    terms: EstimatorTerms, customer: Int[np.ndarray, " E"], *, low: float, high: float
+) -> IntervalEstimate:
+    """Interval of a mean over episodes whose scores lie in [low, high], valid at any sample size.
+
+    mean ± [√(2V ln(4/δ)/n) + 7R ln(4/δ)/(3(n − 1))], both sides at δ/2 (Maurer, Pontil 2009), over n customers: a
+    customer's total is one draw, with range R scaled by the most episodes that one of them has. Raises ValueError
+    for an estimate that is no mean, or fewer than two customers.
+    """
+    if not terms.is_mean:
+        raise ValueError("the bound is about a mean; a self-normalised estimate is a ratio")
+    episodes = np.bincount(customer)
+    episodes = episodes[episodes > 0]
+    count = len(episodes)
+    if count < 2:
+        raise ValueError("the bound needs two customers or more")
+    totals = np.bincount(customer, weights=terms.numerator[:, 0])[np.bincount(customer) > 0] / episodes.mean()
+    span = (max(0.0, high) - min(0.0, low) if episodes.min() < episodes.max() else high - low) * (
+        episodes.max() / episodes.mean()
+    )
+    log_term = np.log(4 / (1 - LEVEL))
+    half = np.sqrt(2 * totals.var(ddof=1) * log_term / count) + 7 * span * log_term / (3 * (count - 1))
+    return IntervalEstimate(terms.value, terms.value - float(half), terms.value + float(half))
+
+
+def _estimate(point: float, draws: Float[np.ndarray, " B"]) -> IntervalEstimate:
+    usable = draws[np.isfinite(draws)]
+    if not usable.size:
+        return IntervalEstimate(point, np.nan, np.nan)
+    low, high = np.quantile(usable, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return IntervalEstimate(point, float(low), float(high))

@@ -6,9 +6,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from retentionjax.evaluation.business import WIDTH
 from retentionjax.evaluation.off_policy.evaluation import OffPolicyReport
 from retentionjax.evaluation.statistics import IntervalEstimate
-from retentionjax.evaluation.table import WIDTH
 
 _WORDS = {
     "ips": "inverse propensity",

@@ -27,13 +27,13 @@ def main(arguments: Sequence[str]) -> int:
 
     from retentionjax import storage
     from retentionjax.errors import DataError
-    from retentionjax.evaluation.report import lifting, page, playing, run_folder
+    from retentionjax.evaluation.report import page, playing, run_folder, trust
 
     run = run_folder.read(parsed.run)
     out = storage.as_path(parsed.out) if parsed.out else storage.as_path(parsed.run) / NAME
     if out.is_dir():
         raise DataError(f"{out}: is a folder; --out names the file to write")
-    lift = lifting.read(parsed.lift) if parsed.lift else ()
+    lift = trust.read(parsed.lift) if parsed.lift else ()
     report = page.compose(run, playing.played(run), lift)
     size = page.write(report, out)
     if run.is_synthetic:

@@ -12,17 +12,7 @@ from markupsafe import Markup
 import retentionjax
 from retentionjax import storage
 from retentionjax.company.money import money, symbol
-from retentionjax.evaluation.report import (
-    assumptions,
-    comparison,
-    fairness,
-    lifting,
-    messages,
-    models,
-    trust,
-    verdict,
-    worlds,
-)
+from retentionjax.evaluation.report import comparison, models, playing, trust, verdict
 from retentionjax.evaluation.report.content import Section
 from retentionjax.evaluation.report.playing import Played
 from retentionjax.evaluation.report.run_folder import FinishedRun
@@ -42,27 +32,27 @@ class Report:
         return tuple(each.key for each in self.sections if len(each.missing) == len(each.blocks))
 
 
-def compose(run: FinishedRun, played: Played | None, lift: Sequence[lifting.Campaign] = ()) -> Report:
+def compose(run: FinishedRun, played: Played | None, lift: Sequence[trust.Campaign] = ()) -> Report:
     """Every section, in the order of reading; `lift` is what the service measured since (`lifting.read`).
 
     Raises DataError where an artifact is missing or damaged.
     """
     sections = (
         verdict.section(run, played),
-        lifting.section(lift),
+        trust.measured(lift),
         models.provenance(run),
         models.calibration(run),
         comparison.learning(run),
         comparison.compared(run),
         comparison.regret(run),
         trust.frontier(run),
-        worlds.section(run),
+        trust.stress(run),
         trust.off_policy(run),
-        fairness.section(played),
-        messages.section(run),
-        assumptions.section(run),
+        playing.treatment(played),
+        models.messages(run),
+        models.assumptions(run),
     )
-    return Report(run, sections, fairness.warnings(played))
+    return Report(run, sections, playing.warnings(played))
 
 
 def render(report: Report) -> str:

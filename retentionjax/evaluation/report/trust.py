@@ -1,27 +1,36 @@
-"""Stages beside the pipeline that question the policy: other budgets, and a real trial."""
+"""What questions the policy: other budgets, a real trial, other worlds, and what a served campaign brought."""
 
+import json
+import os
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from retentionjax import storage
+from retentionjax.errors import DataError
 from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
+    DASH,
     Block,
     FigureTable,
     Missing,
+    Notice,
     Paragraph,
     Picture,
     Pictures,
     Section,
     bracketed,
+    interval,
     money,
     number,
     percent,
     percent_interval,
 )
 from retentionjax.evaluation.report.run_folder import FinishedRun, FinishedStage
-from retentionjax.evaluation.report.verdict import word
+from retentionjax.evaluation.report.verdict import OURS, word
 
 _RECORDS = ("data_source", "seconds")
 _ANY_BUDGET = "one policy for any budget"
@@ -157,3 +166,196 @@ def summary(stage: FinishedStage) -> FigureTable:
         if isinstance(value, int | float) and key not in _RECORDS and not key.endswith(ends)
     ]
     return FigureTable(f"Figures of the stage {stage.name}", ("figure", "value"), tuple(rows))
+
+
+# --- other worlds ----------------------------------------------------------------------------------------------------
+
+
+_BASE = "base"
+_SIZES = re.compile(r" [×±].*$")
+"""How far an axis is moved, which its rows say one by one."""
+World = Mapping[str, Any]
+
+
+def stress(run: FinishedRun) -> Section:
+    """`stress`: tornado, the worst world, where never contacting wins, and every world with intervals."""
+    lead = (
+        "The world will not be as assumed. Here one assumption after the other is changed, the policy is not told, and "
+        "the gain over contacting nobody is measured again."
+    )
+    stage = run.get("stress")
+    if stage is None:
+        missing = Missing("the stress test", "python -m experiments.stress demo")
+        return Section("stress", "If the assumptions are wrong", lead, (missing,))
+    found = stage.json("stress.json")
+    blocks: tuple[Block, ...] = (
+        _worst(found["worst"]),
+        Pictures((_tornado(found["worlds"]),)),
+        _table(found["worlds"]),
+        Paragraph(f"{_break_even(found['break_even'])} {found['assumed_known']}"),
+    )
+    return Section("stress", "If the assumptions are wrong", lead, blocks)
+
+
+def _worst(world: World) -> Notice:
+    uplift = world["policies"][OURS]["uplift"]
+    text = f"{_place(world)}: {interval(uplift, sign=True)} a customer over contacting nobody."
+    if uplift["low"] > 0:
+        return Notice("good", "It pays even in the worst of these worlds", text.capitalize())
+    return Notice("warning", "In the worst of these worlds it is not shown to pay", text.capitalize())
+
+
+def _tornado(worlds: Sequence[World]) -> Picture:
+    base = next(world for world in worlds if world["axis"] == _BASE)
+    centre = float(base["policies"][OURS]["uplift"]["mean"])
+    ends: dict[str, list[float]] = {}
+    for world in worlds:
+        if world["axis"] != _BASE:
+            ends.setdefault(_title(world), [centre] if _is_shape(world) else []).append(
+                float(world["policies"][OURS]["uplift"]["mean"])
+            )
+    order = sorted(ends, key=lambda title: min(ends[title]) - max(ends[title]))
+    swings = {textwrap.fill(title, 20): (min(ends[title]), max(ends[title])) for title in order}
+    drawing = pictures.tornado(swings, centre, name="tornado", label="$ gained a customer")
+    said = "; ".join(f"{title} {money(min(ends[title]))} to {money(max(ends[title]))}" for title in order)
+    caption = f"The gain as each assumption moves; as assumed it is {money(centre)}. The longest bar matters most."
+    return Picture(drawing, f"Gain by assumption: {said}.", caption)
+
+
+def _table(worlds: Sequence[World]) -> FigureTable:
+    rules = [name for name in worlds[0]["policies"] if name != OURS]
+    rows = [
+        (
+            _place(world),
+            *(_gain(world, name) for name in (OURS, *rules)),
+        )
+        for world in worlds
+    ]
+    header = ("world", *(word(name) for name in (OURS, *rules)))
+    return FigureTable("Gain over nobody in each world, $ a customer", header, tuple(rows))
+
+
+def _break_even(found: Mapping[str, Any]) -> str:
+    title = _SIZES.sub("", found["title"])
+    if found["never_wins_from"] is None:
+        return f"Along “{title}” contacting nobody never wins, up to {found['searched_to']:g}."
+    return f"Contacting nobody wins once “{title}” reaches {found['never_wins_from']:.3g}."
+
+
+def _gain(world: World, policy: str) -> str:
+    each = world["policies"].get(policy)
+    return DASH if each is None else interval(each["uplift"], sign=True)
+
+
+def _place(world: World) -> str:
+    """Which world: the assumption, and what it is multiplied by, or by how much it is moved."""
+    if world["axis"] == _BASE:
+        return "as assumed"
+    if _is_shape(world):
+        return _title(world)
+    moved = "±" in world["title"]
+    value = f"{world['value']:+g}" if moved else f"× {world['value']:g}"
+    return f"{_title(world)} {value}".replace("-0", "−0")
+
+
+def _is_shape(world: World) -> bool:
+    """Whether it is a world of its own, and no end of an axis."""
+    return str(world["axis"]).startswith("shape_")
+
+
+def _title(world: World) -> str:
+    return _SIZES.sub("", str(world["title"]))
+
+
+# --- what a served campaign brought ----------------------------------------------------------------------------------
+
+
+Campaign = Mapping[str, Any]
+"""One campaign's lift (`LiftOut` of the service's description)."""
+_NEEDED = ("campaign_id", "answer", "is_measured", "rests_on", "kept", "dollars", "spend", "customers", "weeks")
+_WEEKS = 8
+"""Weeks in the picture at most, the last ones."""
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Campaign, ...]:
+    """The campaigns in the file, a line each. Raises DataError naming file, line and what is missing."""
+    wanted = "wanted: what `retentionjax lift --json` writes"
+    try:
+        lines = storage.in_memory(path).read().decode().splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{os.fspath(path)}: no such file; {wanted}") from None
+    except (OSError, UnicodeDecodeError):
+        raise DataError(f"{os.fspath(path)}: not a readable text file; {wanted}") from None
+    found = []
+    for line, text in enumerate(lines, start=1):
+        try:
+            campaign = json.loads(text)
+        except ValueError:
+            campaign = None
+        missing = [key for key in _NEEDED if not isinstance(campaign, dict) or key not in campaign]
+        if missing:
+            raise DataError(f"{os.fspath(path)}: line {line}: {missing[0]!r} is missing; {wanted}")
+        found.append(campaign)
+    if not found:
+        raise DataError(f"{os.fspath(path)}: is empty; {wanted}")
+    return tuple(found)
+
+
+def measured(campaigns: Sequence[Campaign]) -> Section:
+    """`lift`: customers kept and money brought by each campaign, against those it held out."""
+    lead = "What would have happened without it: customers of a campaign against those whom chance held out."
+    blocks: list[Block] = []
+    for campaign in campaigns:
+        blocks += _of_campaign(campaign)
+    if not campaigns:
+        command = (
+            "retentionjax lift --database URL --json > lift.jsonl; retentionjax report --run DIR --lift lift.jsonl"
+        )
+        blocks = [Missing("what a served campaign brought", command)]
+    return Section("lift", "What it brought, measured", lead, tuple(blocks))
+
+
+def _of_campaign(campaign: Campaign) -> list[Block]:
+    name, measured = campaign["campaign_id"], bool(campaign["is_measured"])
+    blocks: list[Block] = [Notice("good" if measured else "plain", f"Campaign {name}", campaign["answer"])]
+    if campaign["kept"] is not None:
+        blocks.append(_figures(campaign))
+        weeks = [week for week in campaign["weeks"] if week["kept"]["low"] is not None][-_WEEKS:]
+        if weeks:
+            blocks.append(Pictures((_over_time(name, weeks),)))
+    return [*blocks, *map(Paragraph, campaign["rests_on"])]
+
+
+def _figures(campaign: Campaign) -> FigureTable:
+    sides, believed = campaign["customers"], campaign.get("believed_kept")
+    rows = [
+        ("customers; held out", f"{sides['campaign']:,}; {sides['held_out']:,}", "–"),
+        ("kept by it, of 100 customers", _points(campaign["kept"]), number(_hundred(believed), 2)),
+        ("money it brought, a customer", interval(campaign["dollars"], sign=True), "–"),
+        ("spent, a customer", interval(campaign["spend"]), "–"),
+    ]
+    rows += [
+        (f"pilot, {arm['arm']}: kept of 100", _points(arm["kept"]), number(_hundred(arm["believed_kept"]), 2))
+        for arm in campaign.get("pilot", ())
+    ]
+    caption = "Measured [95 %, however often one looks], beside what the bundle's effects promised"
+    return FigureTable(caption, ("figure", "measured", "promised"), tuple(rows))
+
+
+def _over_time(name: str, weeks: Sequence[Mapping[str, Any]]) -> Picture:
+    estimates = {f"by day {week['day']:g}": week["kept"] for week in weeks}
+    label = "of 100 customers kept by the campaign"
+    last = list(estimates)[-1]
+    drawing = pictures.intervals(estimates, name=f"lift-{name}", label=label, ours=last, scale=100.0, line=0.0)
+    said = "; ".join(f"{when} {_points(kept)}" for when, kept in estimates.items())
+    return Picture(drawing, f"Customers kept, of 100: {said}.", f"{name}: everything from its start to each day.")
+
+
+def _points(estimate: Mapping[str, float | None]) -> str:
+    mean, low, high = (_hundred(estimate[part]) for part in ("mean", "low", "high"))
+    within = "not known yet" if low is None else f"{number(low, 2)}, {number(high, 2)}"
+    return f"{number(mean, 2)} [{within}]"
+
+
+def _hundred(share: float | None) -> float | None:
+    return None if share is None else 100 * share

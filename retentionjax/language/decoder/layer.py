@@ -10,8 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from retentionjax.language.decoder import mixed
 from retentionjax.language.decoder.config import DecoderConfig
-from retentionjax.language.decoder.parts import ACTIVATIONS, Linear, Norm, attend
-from retentionjax.language.decoder.rope import rotate
+from retentionjax.language.decoder.parts import ACTIVATIONS, Linear, Norm, attend, rotate
 
 
 class Layers(nnx.Module):

@@ -13,8 +13,7 @@ from retentionjax.errors import ModelError
 from retentionjax.language.decoder import mixed
 from retentionjax.language.decoder.config import DecoderConfig
 from retentionjax.language.decoder.layer import Delta, KVCache, LayerContext, Layers, run_layer
-from retentionjax.language.decoder.parts import Cache, Linear, Norm, visible
-from retentionjax.language.decoder.rope import rotation
+from retentionjax.language.decoder.parts import Cache, Linear, Norm, rotation, visible
 
 POSITION_OFFSET = {"opt": 2, "gpt2": 0}
 """Rows of the learned position embedding before that of position 0."""

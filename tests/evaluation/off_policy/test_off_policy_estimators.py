@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retentionjax.evaluation.off_policy import estimators, intervals
+from retentionjax.evaluation.off_policy import estimators, evaluation
 from retentionjax.evaluation.off_policy.estimators import steps
 from retentionjax.evaluation.off_policy.evaluation import all_terms
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
@@ -46,7 +46,7 @@ def test_threshold_and_strength_are_chosen_as_the_peer_chooses_them(peers_data):
 
 
 def test_bootstrap_interval_of_independent_decisions_is_the_peers(peers_data):
-    bootstrap = intervals.CustomerBootstrap(peers_data.customer, resamples=20_000, seed=1)
+    bootstrap = evaluation.CustomerBootstrap(peers_data.customer, resamples=20_000, seed=1)
     ours = bootstrap.interval(estimators.doubly_robust(peers_data))
     assert (ours.low, ours.high) == pytest.approx(ORACLE["dr_interval"], rel=0.01)
 
@@ -56,7 +56,7 @@ def test_bernstein_bound_is_the_peers(peers_data):
     expected = ORACLE["bernstein"]
     terms = estimators.ips(peers_data)
     np.testing.assert_allclose(terms.numerator[:, 0], expected["scores"])
-    ours = intervals.empirical_bernstein(terms, peers_data.customer, low=0.0, high=expected["range"])
+    ours = evaluation.empirical_bernstein(terms, peers_data.customer, low=0.0, high=expected["range"])
     assert ours.low == pytest.approx(expected["lower"], rel=1e-9)
 
 

@@ -10,11 +10,10 @@ import simulated_decisions
 
 from retentionjax.env import EnvParams, Population, RetentionEnv
 from retentionjax.errors import ConfigError, DataError
-from retentionjax.evaluation.off_policy import estimators, intervals, outcome_model
-from retentionjax.evaluation.off_policy.estimators import steps
+from retentionjax.evaluation.off_policy import estimators, evaluation
+from retentionjax.evaluation.off_policy.estimators import TreesConfig, steps
 from retentionjax.evaluation.off_policy.evaluation import NAMES, OffPolicySettings, all_terms, evaluate
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
-from retentionjax.evaluation.off_policy.outcome_model import TreesConfig
 from retentionjax.evaluation.off_policy.overlap import OverlapError
 
 LOGGED_WAIT, TARGET_WAIT = 0.7, 0.5
@@ -64,11 +63,11 @@ def coverage(days: int, episodes: int, repeats: int) -> dict[str, float]:
         rows = (log.episode // episodes) == number
         data = steps(log.rows(rows), target[rows], model[rows])
         terms = all_terms(data, threshold=20.0, strength=1e4)
-        bootstrap = intervals.CustomerBootstrap(data.customer, resamples=200, seed=number)
+        bootstrap = evaluation.CustomerBootstrap(data.customer, resamples=200, seed=number)
         found, _, logging = bootstrap.intervals(terms, estimators.logged(data))
         found["logging"] = logging
         low, high = terms["dr"].numerator.min(), terms["dr"].numerator.max()
-        found["bernstein"] = intervals.empirical_bernstein(terms["dr"], data.customer, low=low, high=high)
+        found["bernstein"] = evaluation.empirical_bernstein(terms["dr"], data.customer, low=low, high=high)
         for name, each in found.items():
             covered[name] += each.low - error <= truth <= each.high + error
     return {name: count / repeats for name, count in covered.items()}
@@ -143,7 +142,7 @@ def test_a_learned_model_narrows_the_interval_and_never_sees_its_own_outcome():
     width = {name: each.high - each.low for name, each in report.estimates.items()}
     assert width["dr"] < 0.85 * width["ips"]
     noise = replace(log, reward=np.random.default_rng(1).normal(size=len(log)))
-    model = outcome_model.cross_fit(noise, target, TreesConfig(trees=100, depth=6, minimum_leaf_rows=1))
+    model = estimators.cross_fit(noise, target, TreesConfig(trees=100, depth=6, minimum_leaf_rows=1))
     predicted = model[np.arange(len(log)), log.action]
     assert abs(np.corrcoef(predicted, noise.reward)[0, 1]) < 0.05
 
@@ -163,7 +162,7 @@ def test_fitted_q_follows_the_target_through_the_steps():
     }
     log = build(**rows)
     target = np.tile([0.4, 0.6], (2 * count, 1))
-    model = outcome_model.cross_fit(log, target, TreesConfig())
+    model = estimators.cross_fit(log, target, TreesConfig())
     starts = model[log.step == 0].mean(axis=0)
     np.testing.assert_allclose(starts, [0.5 * 0.6 * 3, 1 + 0.5 * 0.6 * 6], rtol=0.03)
 

@@ -12,7 +12,7 @@ import served_app
 from litestar.handlers import HTTPRouteHandler
 from served_app import FACTS, Running
 
-from experiments import first_request
+from experiments import pipeline
 from retentionjax.bundle import loading
 from retentionjax.decide.decision import decide as decide_command
 from retentionjax.decide.draws import place
@@ -333,7 +333,7 @@ def test_the_first_decision_is_the_one_of_the_command_line(service: Running, bun
     file = json.loads(json.dumps(customer))
     shown = decide_command(Decider(loading.load(bundle), sizes=(1,)), file)
     consent(service, "from-the-file")
-    request = first_request.request(customer) | {"campaign_id": "untouched"}  # nothing spent, so nothing is slowed down
+    request = pipeline.request(customer) | {"campaign_id": "untouched"}  # nothing spent, so nothing is slowed down
     with service.client("admin") as client:
         wide = {"budget_micros": 5_000_000_000, "customers_expected": 64, "holdout": 0.0}
         client.put("/v1/campaigns/untouched", json=wide)

@@ -16,7 +16,7 @@ from retentionjax.company import Company
 from retentionjax.data import company_tables
 from retentionjax.decide.draws import Pilot, arm, place
 from retentionjax.effects import Log
-from retentionjax.effects.company_log import of_company
+from retentionjax.effects.log import of_company
 from retentionjax.errors import ConfigError
 from serving import ledger_command
 from serving.ledger import Ledger

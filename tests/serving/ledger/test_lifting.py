@@ -14,7 +14,7 @@ from holdout_ledgers import DAYS, PILOT, begin, ended, lives, report
 from ledger_rows import CONTACT_COST, OFFER_COST, OFFERS, FrozenClock, campaign, decision, record
 
 from retentionjax.env import EnvParams
-from retentionjax.evaluation.report import lifting
+from retentionjax.evaluation.report import trust
 from retentionjax.evaluation.report.content import FigureTable, Notice, Pictures
 from serving import lift_command
 from serving.ledger import Ledger
@@ -192,7 +192,7 @@ def test_the_command_answers_first_and_writes_json_and_a_page(
     assert msgspec.convert(plain[0], LiftOut)
     assert "\n".join(sentences(seen(ledger))).count("By day") == 6
     (tmp_path / "lift.jsonl").write_text(lines)
-    answer, figures, pictures, *_ = lifting.section(lifting.read(tmp_path / "lift.jsonl")).blocks
+    answer, figures, pictures, *_ = trust.section(trust.read(tmp_path / "lift.jsonl")).blocks
     assert isinstance(answer, Notice)
     assert answer.text == seen(ledger).answer
     assert isinstance(figures, FigureTable)

@@ -11,7 +11,7 @@ from ledger_rows import START, FrozenClock, decision
 
 from serving.ledger import Ledger
 from serving.ledger.ledger import _CONTACT, _DECISION
-from serving.ledger.postgres import PostgresConnection, in_postgres
+from serving.ledger.opening import PostgresConnection, in_postgres
 from serving.ledger.types import DAY, Outcome, OutcomeKind, Slots
 
 GROWS = (
