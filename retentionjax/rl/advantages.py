@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 from retentionjax.rl import ops
 from retentionjax.rl.config import PPOConfig, each_head
 from retentionjax.rl.leaves import Leaf
-from retentionjax.rl.networks import ActorCritic, apply_mlp
-from retentionjax.rl.rollout import Normaliser, Trajectory, normalise
+from retentionjax.rl.networks import ActorCritic, Normaliser, apply_mlp, normalise
+from retentionjax.rl.rollout import Trajectory
 
 
 @struct.dataclass

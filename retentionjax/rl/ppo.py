@@ -24,17 +24,19 @@ from retentionjax.rl.config import PPOConfig, check, each_cost, limits_of
 from retentionjax.rl.epochs import Learner, Losses, combine, init_learner, run_epochs
 from retentionjax.rl.lagrangian import Multipliers
 from retentionjax.rl.leaves import Leaf
-from retentionjax.rl.networks import MLP, ActorCritic, PolicyNetwork, apply_mlp, init_actor_critic, scale_outputs
-from retentionjax.rl.rollout import (
-    Completed,
-    Environment,
+from retentionjax.rl.networks import (
+    MLP,
+    ActorCritic,
     Normaliser,
-    Simulation,
-    Trajectory,
+    PolicyNetwork,
+    apply_mlp,
+    init_actor_critic,
     init_normaliser,
     normalise,
+    scale_outputs,
     update_normaliser,
 )
+from retentionjax.rl.rollout import Completed, Environment, Simulation, Trajectory
 
 __all__ = [
     "IterationMetrics",

@@ -39,7 +39,8 @@ def test_settings_no_controller_can_use_are_refused_by_name(fields: dict[str, fl
         losses.KLConfig(**fields)
 
 
-@given(st.lists(st.floats(-50, 50), min_size=1, max_size=8))
+# XLA on CPU takes a subnormal number for 0.
+@given(st.lists(st.floats(-50, 50, width=32, allow_subnormal=False), min_size=1, max_size=8))
 def test_k3_is_never_negative_and_both_are_clamped(differences: list[float]) -> None:
     log_probs = jnp.asarray(differences, jnp.float32)
     zeros = jnp.zeros_like(log_probs)

@@ -9,8 +9,8 @@ import pytest
 
 from retentionjax.rl import PPOConfig
 from retentionjax.rl.advantages import estimate_advantages
-from retentionjax.rl.networks import ActorCritic, Dense
-from retentionjax.rl.rollout import Normaliser, Trajectory
+from retentionjax.rl.networks import ActorCritic, Dense, Normaliser
+from retentionjax.rl.rollout import Trajectory
 
 STEPS, ENVS, FEATURES, COSTS = 9, 5, 3, 2
 CONFIG = PPOConfig(gamma=0.9, gae_lambda=0.8, cost_gamma=(1.0, 0.7), cost_gae_lambda=0.6, limits=(1.0, 1.0))

@@ -9,7 +9,7 @@ import pytest
 
 from retentionjax.errors import ConfigError
 from retentionjax.rl import networks
-from retentionjax.rl.rollout import init_normaliser, normalise, update_normaliser
+from retentionjax.rl.networks import init_normaliser, normalise, update_normaliser
 
 
 @pytest.mark.parametrize("rows", [7, 384])

@@ -17,7 +17,7 @@ import retentionjax.rl
 from retentionjax import rl
 from retentionjax.errors import ConfigError, TrainingError
 from retentionjax.rl import config as config_module
-from retentionjax.rl.rollout import Normaliser
+from retentionjax.rl.networks import Normaliser
 
 ENV, PARAMS = Meter(masked=True), MeterParams(length=7, noise=0.5)
 CONFIG = rl.PPOConfig(
