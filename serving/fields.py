@@ -5,10 +5,10 @@ Moments are UTC epoch seconds inside, ISO 8601 outside.
 
 import datetime as dt
 import functools
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from litestar.params import PathParameter
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 # `$` alone would let a line break pass, in Python's regular expressions.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$(?!\n)"
@@ -48,3 +48,18 @@ def iso(at: float) -> str:
     """Epoch seconds as UTC, ISO 8601, to the millisecond; beyond the years 1 to 9999: their end."""
     at = min(max(at, _FIRST), _LAST)
     return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+S = TypeVar("S", bound=Struct)
+
+
+def shown(kind: type[S], source: object, **more: Any) -> S:
+    """`source` as the API answers it: its attributes by the names of the fields, moments as ISO 8601, and `more`."""
+    found = {name: getattr(source, name) for name in kind.__struct_fields__ if name not in more}
+    moments = {name: iso(found[name]) for name in _texts(kind) if isinstance(found.get(name), float)}
+    return kind(**{**found, **moments, **more})
+
+
+@functools.cache
+def _texts(kind: type[Struct]) -> tuple[str, ...]:
+    return tuple(name for name, hint in get_type_hints(kind).items() if hint in (str, str | None))

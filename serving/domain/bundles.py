@@ -13,11 +13,12 @@ from msgspec import Meta
 
 from retentionjax.bundle import pointer
 from retentionjax.errors import BundleError, ConfigError
+from serving.domain import guarded
 from serving.engine.slots import Lineup, Slot
 from serving.ledger import Ledger
 from serving.ledger.types import SlotName
-from serving.problems import Problem, field_error, invalid, responses
-from serving.security.gate import Caller, requires
+from serving.problems import Problem, field_error, invalid
+from serving.security.gate import Caller
 
 SlotIn = Annotated[
     Literal["active", "canary", "shadow"],
@@ -109,14 +110,7 @@ def figures(metrics: dict[str, dict[str, Any]]) -> dict[str, float]:
 _log = structlog.get_logger("serving.bundles")
 
 
-@get(
-    "/v1/bundles",
-    operation_id="listBundles",
-    summary="Which bundles serve",
-    tags=["bundles"],
-    guards=[requires("report")],
-    responses=responses(),
-)
+@get("/v1/bundles", **guarded("bundles", "listBundles", "Which bundles serve", "report"))
 async def list_bundles(request: Request[Any, Any, Any]) -> BundlesOut:
     """The active one, the canary and the shadow, where there are any."""
     return describe(request.app.state.engine.lineup)
@@ -124,12 +118,8 @@ async def list_bundles(request: Request[Any, Any, Any]) -> BundlesOut:
 
 @post(
     "/v1/bundles:activate",
-    operation_id="activateBundle",
-    summary="Put a bundle to work",
-    tags=["bundles"],
     status_code=200,
-    guards=[requires()],
-    responses=responses(409, 413, 415),
+    **guarded("bundles", "activateBundle", "Put a bundle to work", also=(409, 413, 415)),
 )
 async def activate_bundle(request: Request[Any, Any, Any], data: JSONBody[ActivateIn]) -> BundlesOut:
     """Loaded, verified and compiled beside the one that serves, then swapped in; on failure all stays as it was."""
@@ -213,15 +203,7 @@ class KillSwitch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode
 
 
-@get(
-    KILL_SWITCH,
-    operation_id="readKillSwitch",
-    summary="What decides",
-    tags=["admin"],
-    guards=[requires("report")],
-    responses=responses(),
-    sync_to_thread=True,
-)
+@get(KILL_SWITCH, sync_to_thread=True, **guarded("admin", "readKillSwitch", "What decides", "report"))
 def read_switch(request: Request[Any, Any, Any]) -> KillSwitch:
     """The policy, the baseline, or nobody."""
     return KillSwitch(request.app.state.ledger.ask(lambda view: view.kill_switch()))
@@ -229,12 +211,8 @@ def read_switch(request: Request[Any, Any, Any]) -> KillSwitch:
 
 @put(
     KILL_SWITCH,
-    operation_id="putKillSwitch",
-    summary="Stop contacts, or the policy",
-    tags=["admin"],
-    guards=[requires()],
-    responses=responses(413, 415),
     sync_to_thread=True,
+    **guarded("admin", "putKillSwitch", "Stop contacts, or the policy", also=(413, 415)),
 )
 def put_switch(request: Request[Any, Any, Any], data: JSONBody[KillSwitch]) -> KillSwitch:
     """Holds for every process from its next micro-batch on, and after restarts."""

@@ -13,13 +13,14 @@ from retentionjax.company.money import money
 from retentionjax.company.offers import NONE
 from retentionjax.decide.draws import HOLDOUT, MOST_HELD_OUT, Pilot
 from retentionjax.errors import ConfigError
+from serving.domain import guarded
 from serving.engine.situations import pace
-from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Moment, MomentOut, iso
+from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Moment, MomentOut, iso, shown
 from serving.ledger.types import DAY, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.views import CampaignView
 from serving.lift.answer import LiftOut, look
-from serving.problems import Problem, field_error, invalid, not_found, responses
-from serving.security.gate import Caller, requires
+from serving.problems import Problem, field_error, invalid, not_found
+from serving.security.gate import Caller
 
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
 Customers = Annotated[int, Meta(ge=1, le=10**9, description="Whom it may concern", examples=[10_000])]
@@ -150,12 +151,8 @@ CAMPAIGN = "/v1/campaigns/{campaign_id:str}"
 
 @get(
     CAMPAIGN,
-    operation_id="readCampaign",
-    summary="A campaign's money and pace",
-    tags=["campaigns"],
-    guards=[requires("report")],
-    responses=responses(404),
     sync_to_thread=True,
+    **guarded("campaigns", "readCampaign", "A campaign's money and pace", "report", also=(404,)),
 )
 def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> CampaignOut:
     """Budget, spend, reservations, days, pace and multiplier."""
@@ -164,12 +161,8 @@ def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) 
 
 @get(
     f"{CAMPAIGN}/lift",
-    operation_id="readLift",
-    summary="What would have happened without the campaign",
-    tags=["campaigns"],
-    guards=[requires("report")],
-    responses=responses(404),
     sync_to_thread=True,
+    **guarded("campaigns", "readLift", "What would have happened without the campaign", "report", also=(404,)),
 )
 def read_lift(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> LiftOut:
     """Its customers against those it held out, with intervals that may be looked at daily."""
@@ -178,12 +171,8 @@ def read_lift(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> L
 
 @put(
     CAMPAIGN,
-    operation_id="putCampaign",
-    summary="Make a campaign, or change it",
-    tags=["campaigns"],
-    guards=[requires()],
-    responses=responses(409, 413, 415),
     sync_to_thread=True,
+    **guarded("campaigns", "putCampaign", "Make a campaign, or change it", also=(409, 413, 415)),
 )
 def put_campaign(
     request: Request[Any, Any, Any], campaign_id: CampaignInPath, data: JSONBody[CampaignIn]
@@ -254,18 +243,18 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
     served = state.engine.lineup.active.served
     theta, multiplier = pace(found, served.prices, now)
     day, used = found.day(now), found.spent_micros + found.reserved_micros
-    return CampaignOut(
-        campaign_id=campaign_id,
+    pilot = None
+    if found.pilot is not None:
+        ends_at, counts = dt.datetime.fromtimestamp(found.pilot.ends_at, dt.UTC), (drawn.in_pilot, drawn.acted)
+        pilot = PilotOut(
+            found.pilot.share, dict(found.pilot.arms), ends_at, found.pilot.budget_share, *counts, pilot_micros
+        )
+    return shown(
+        CampaignOut,
+        found,
         state="planned" if day < 0 else "running" if day < found.horizon_days else "over",
-        budget_micros=found.budget_micros,
-        spent_micros=found.spent_micros,
-        reserved_micros=found.reserved_micros,
-        left_micros=found.left_micros,
-        starts_at=iso(found.starts_at),
         ends_at=iso(found.starts_at + found.horizon_days * DAY),
         day=day,
-        horizon_days=found.horizon_days,
-        customers_expected=found.customers_expected,
         pace=PaceOut(
             share_used=used / found.budget_micros if found.budget_micros else 1.0,
             share_of_time=min(1.0, max(0.0, (now - found.starts_at) / (found.horizon_days * DAY))),
@@ -278,17 +267,7 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
             for each in days
         ),
         holdout=HoldoutOut(found.holdout, drawn.held_out, drawn.customers, found.salt),
-        pilot=None
-        if found.pilot is None
-        else PilotOut(
-            found.pilot.share,
-            dict(found.pilot.arms),
-            dt.datetime.fromtimestamp(found.pilot.ends_at, dt.UTC),
-            found.pilot.budget_share,
-            drawn.in_pilot,
-            drawn.acted,
-            pilot_micros,
-        ),
+        pilot=pilot,
     )
 
 

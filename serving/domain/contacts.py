@@ -22,13 +22,12 @@ from litestar import Request, get, post
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
+from serving.domain import guarded
 from serving.engine.contract import Decision, Message, OfferMade
-from serving.fields import CampaignId, CustomerId, DecisionId, MomentOut, iso
+from serving.fields import CampaignId, CustomerId, DecisionId, MomentOut, shown
 from serving.ledger import LedgerUnavailable
 from serving.ledger.records import DueContact
 from serving.ledger.types import DAY
-from serving.problems import responses
-from serving.security.gate import requires
 
 MOST = 1000
 
@@ -71,12 +70,8 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many at mo
 
 @get(
     "/v1/contacts/due",
-    operation_id="listDueContacts",
-    summary="Messages to be sent now",
-    tags=["contacts"],
-    guards=[requires("decide")],
-    responses=responses(),
     sync_to_thread=True,
+    **guarded("contacts", "listDueContacts", "Messages to be sent now", "decide"),
 )
 def list_due(request: Request[Any, Any, Any], limit: Limit = 100) -> DuesOut:
     """Consent, departures, the kill switch and quiet hours are looked at again now. Listed until reported as sent."""
@@ -85,13 +80,9 @@ def list_due(request: Request[Any, Any, Any], limit: Limit = 100) -> DuesOut:
 
 @post(
     "/v1/contacts/sent",
-    operation_id="reportSentContacts",
-    summary="Report what was sent",
-    tags=["contacts"],
     status_code=200,
-    guards=[requires("decide")],
-    responses=responses(413, 415),
     sync_to_thread=True,
+    **guarded("contacts", "reportSentContacts", "Report what was sent", "decide", also=(413, 415)),
 )
 def report_sent(request: Request[Any, Any, Any], data: JSONBody[SentIn]) -> SentOut:
     """What was sent is listed no more; reporting twice is once."""
@@ -119,14 +110,7 @@ def _out(contact: DueContact) -> DueOut | None:
     decision = msgspec.json.decode(contact.response, type=Decision)
     if decision.message is None:
         return None
-    return DueOut(
-        contact.decision_id,
-        contact.customer_id,
-        contact.campaign_id,
-        iso(contact.send_at),
-        decision.message,
-        decision.offer,
-    )
+    return shown(DueOut, contact, message=decision.message, offer=decision.offer)
 
 
 EVERY_SECONDS = 15.0

@@ -9,13 +9,12 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from retentionjax.decide.draws import Group
+from serving.domain import guarded
 from serving.domain.decisions.controllers import refuse_unknown_place
 from serving.domain.decisions.schemas import Region
-from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, CustomerInPath, DecisionId, Micros, MomentOut, iso
-from serving.ledger.records import ContactRecord
+from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, CustomerInPath, DecisionId, Micros, MomentOut, shown
 from serving.ledger.types import Consent
-from serving.problems import not_found, responses
-from serving.security.gate import requires
+from serving.problems import not_found
 
 Channel = Literal["sms", "email", "push"]
 Status = Annotated[
@@ -95,12 +94,8 @@ CONSENT = "/v1/customers/{customer_id:str}/consent"
 
 @get(
     CONSENT,
-    operation_id="readConsent",
-    summary="What a customer consented to",
-    tags=["customers"],
-    guards=[requires("decide", "report")],
-    responses=responses(),
     sync_to_thread=True,
+    **guarded("customers", "readConsent", "What a customer consented to", "decide", "report"),
 )
 def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -> ConsentsOut:
     """A channel that is not listed is unknown, and unknown is no consent."""
@@ -113,12 +108,8 @@ def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -
 
 @put(
     CONSENT,
-    operation_id="putConsent",
-    summary="Give or take back consent to a channel",
-    tags=["customers"],
-    guards=[requires("decide")],
-    responses=responses(413, 415),
     sync_to_thread=True,
+    **guarded("customers", "putConsent", "Give or take back consent to a channel", "decide", also=(413, 415)),
 )
 def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, data: JSONBody[ConsentIn]) -> ConsentsOut:
     """Holds at once; contacts that are planned and no longer consented to are cancelled."""
@@ -134,12 +125,8 @@ def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, da
 
 @get(
     "/v1/customers/{customer_id:str}/ledger",
-    operation_id="readCustomerLedger",
-    summary="All that the ledger holds of a customer",
-    tags=["customers"],
-    guards=[requires("report")],
-    responses=responses(404),
     sync_to_thread=True,
+    **guarded("customers", "readCustomerLedger", "All that the ledger holds of a customer", "report", also=(404,)),
 )
 def read_ledger(request: Request[Any, Any, Any], customer_id: CustomerInPath) -> CustomerLedgerOut:
     """Contacts with their money, consent, whether she has left."""
@@ -147,33 +134,10 @@ def read_ledger(request: Request[Any, Any, Any], customer_id: CustomerInPath) ->
         found = view.customer_ledger(customer_id)
     if found is None:
         raise not_found("customer", "customer_id", customer_id)
-    return CustomerLedgerOut(
-        customer_id=customer_id,
-        time_zone=found.time_zone,
-        region=found.region,
-        churned_at=None if found.churned_at is None else iso(found.churned_at),
-        observed_until=None if found.observed_until is None else iso(found.observed_until),
-        arms=dict(found.arms),
-        revenue_micros=found.revenue_micros,
-        consents=_consents(found.consent),
-        contacts=tuple(map(_contact, found.contacts)),
-        decisions=found.decisions,
-    )
+    contacts = tuple(shown(ContactOut, each) for each in found.contacts)
+    more: dict[str, Any] = {"arms": dict(found.arms), "consents": _consents(found.consent), "contacts": contacts}
+    return shown(CustomerLedgerOut, found, **more)
 
 
 def _consents(found: Iterable[Consent]) -> tuple[ConsentOut, ...]:
-    return tuple(ConsentOut(each.channel, each.status, iso(each.changed_at), each.source) for each in found)  # type: ignore[arg-type]
-
-
-def _contact(found: ContactRecord) -> ContactOut:
-    return ContactOut(
-        decision_id=found.decision_id,
-        campaign_id=found.campaign_id,
-        channel=found.channel,  # type: ignore[arg-type]
-        offer=found.offer,
-        send_at=iso(found.send_at),
-        state=found.state,  # type: ignore[arg-type]
-        reserved_micros=found.reserved_micros,
-        spent_micros=found.spent_micros,
-        accepted_at=None if found.accepted_at is None else iso(found.accepted_at),
-    )
+    return tuple(shown(ConsentOut, each) for each in found)

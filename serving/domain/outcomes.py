@@ -7,10 +7,10 @@ from litestar import Request, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from serving.domain import guarded
 from serving.fields import NAME_PATTERN, CustomerId, DecisionId, Micros, Moment
 from serving.ledger.types import Outcome
-from serving.problems import Problem, field_error, invalid, responses
-from serving.security.gate import requires
+from serving.problems import Problem, field_error, invalid
 
 MOST = 1000
 Kind = Annotated[
@@ -72,13 +72,11 @@ _OF_CUSTOMER: Final = ("churned", "kept", "revenue")
 
 @post(
     "/v1/outcomes",
-    operation_id="reportOutcomes",
-    summary="Report what happened, after decisions or without one",
-    tags=["outcomes"],
     status_code=200,
-    guards=[requires("decide")],
-    responses=responses(413, 415),
     sync_to_thread=True,
+    **guarded(
+        "outcomes", "reportOutcomes", "Report what happened, after decisions or without one", "decide", also=(413, 415)
+    ),
 )
 def report(request: Request[Any, Any, Any], data: JSONBody[OutcomesIn]) -> OutcomesOut:
     """Late and repeated reports are safe: each outcome is applied once, and says what became of it."""

@@ -1,6 +1,7 @@
 """`/v1/variants`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,11 +15,11 @@ from retentionjax.decide.comparing import lift
 from retentionjax.decide.variants import Kind, Variant
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Verdict
+from serving.domain import guarded
 from serving.engine.contract import Channel, OfferName, Tone
-from serving.fields import TEXT_PATTERN, MomentOut, iso
+from serving.fields import TEXT_PATTERN, MomentOut, shown
 from serving.ledger.wordings import StoredVariant, VariantState
-from serving.problems import Problem, field_error, invalid, not_found, responses
-from serving.security.gate import requires
+from serving.problems import Problem, field_error, invalid, not_found
 
 State = Literal["proposed", "approved", "refused", "retired"]
 Angle = Annotated[
@@ -121,12 +122,8 @@ _SHOWN = 2  # examples
 
 @get(
     "/v1/variants",
-    operation_id="listVariants",
-    summary="Wordings of messages, and what customers did with each",
-    tags=["variants"],
-    guards=[requires("report")],
-    responses=responses(),
     sync_to_thread=True,
+    **guarded("variants", "listVariants", "Wordings of messages, and what customers did with each", "report"),
 )
 def list_variants(request: Request[Any, Any, Any]) -> VariantsOut:
     """All wordings; the shield's template is one of each kind and has no row of its own."""
@@ -135,13 +132,9 @@ def list_variants(request: Request[Any, Any, Any]) -> VariantsOut:
 
 @post(
     "/v1/variants",
-    operation_id="proposeVariants",
-    summary="Propose wordings",
-    tags=["variants"],
     status_code=201,
-    guards=[requires()],
-    responses=responses(413, 415),
     sync_to_thread=True,
+    **guarded("variants", "proposeVariants", "Propose wordings", also=(413, 415)),
 )
 def propose_variants(request: Request[Any, Any, Any], data: JSONBody[VariantsIn]) -> VariantsOut:
     """The shield must pass each with every example; all are kept or none. Nothing is sent before it is approved."""
@@ -152,12 +145,8 @@ def propose_variants(request: Request[Any, Any, Any], data: JSONBody[VariantsIn]
 
 @patch(
     VARIANT,
-    operation_id="decideVariant",
-    summary="Approve, refuse or retire a wording",
-    tags=["variants"],
-    guards=[requires()],
-    responses=responses(404, 409, 413, 415),
     sync_to_thread=True,
+    **guarded("variants", "decideVariant", "Approve, refuse or retire a wording", also=(404, 409, 413, 415)),
 )
 def decide_variant(
     request: Request[Any, Any, Any], variant_id: VariantInPath, data: JSONBody[VariantDecisionIn]
@@ -244,22 +233,16 @@ def _broken(verdicts: Sequence[tuple[str, Verdict]]) -> tuple[str, ...]:
 def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
     verdicts = judged(each.variant, bundle)
     kind = each.variant.kind
-    return VariantOut(
+    return shown(
+        VariantOut,
+        each,
         variant_id=each.variant.id,
-        offer=kind.offer,
-        channel=kind.channel,
-        tone=kind.tone,
-        angle=kind.angle,  # type: ignore[arg-type]  # as it was proposed
+        **asdict(kind),
         text=each.variant.text,
         author=each.variant.author,
-        state=each.state,
         examples=tuple(text for text, _ in verdicts[:_SHOWN]),
         broken_rules=_broken(verdicts) if verdicts else ("no_such_offer_or_fact",),
         warnings=tuple(dict.fromkeys(rule for _, verdict in verdicts for rule in verdict.warning)),
-        proposed_at=iso(each.proposed_at),
-        proposed_by=each.proposed_by,
-        decided_at=None if each.decided_at is None else iso(each.decided_at),
-        decided_by=each.decided_by,
         answers=AnswersOut(*map(int, each.answers)),
         template=AnswersOut(*map(int, each.template)),
         lift=AcceptLiftOut(*lift(*each.matched)) if each.matched[0].sent else None,

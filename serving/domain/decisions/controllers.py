@@ -14,6 +14,7 @@ from litestar.params import JSONBody
 
 from retentionjax.shield.contact import is_region
 from retentionjax.shield.rules import load_rules
+from serving.domain import guarded
 from serving.domain.decisions.explaining import explain, explained, simulate
 from serving.domain.decisions.schemas import (
     DecisionIn,
@@ -29,12 +30,12 @@ from serving.domain.decisions.schemas import (
 from serving.engine.contract import Ask, Decision, EngineError, Given
 from serving.engine.messages import is_zone
 from serving.express import Encoded, decode, sole
-from serving.fields import DecisionInPath, iso
+from serving.fields import DecisionInPath, shown
 from serving.ledger import LedgerUnavailable
 from serving.ledger.records import DecisionRecord
-from serving.problems import Problem, details_of, field_error, invalid, not_found, problem_of, responses
+from serving.problems import Problem, details_of, field_error, invalid, not_found, problem_of
 from serving.security.bodies import BATCH_BODY_LIMIT
-from serving.security.gate import Caller, requires
+from serving.security.gate import Caller
 from serving.side_work import TOKENS
 
 EXPRESS = ("decide", "decide_many")
@@ -61,13 +62,9 @@ class Keyed(Operation):
 @post(
     "/v1/decisions",
     name=EXPRESS[0],
-    operation_id="decide",
-    summary="Decide about one customer",
-    tags=["decisions"],
     status_code=200,
-    guards=[requires("decide")],
-    responses=responses(404, 409, 413, 415),
     operation_class=Keyed,
+    **guarded("decisions", "decide", "Decide about one customer", "decide", also=(404, 409, 413, 415)),
 )
 async def decide(request: Request[Any, Any, Any], data: JSONBody[DecisionIn]) -> Response[DecisionOut]:
     """Contact or wait, with which offer, when, in which words. The answer is in the ledger before it is given."""
@@ -85,14 +82,10 @@ async def decide(request: Request[Any, Any, Any], data: JSONBody[DecisionIn]) ->
 @post(
     "/v1/decisions:batch",
     name=EXPRESS[1],
-    operation_id="decideMany",
-    summary="Decide about up to 1,000 customers",
-    tags=["decisions"],
     status_code=200,
-    guards=[requires("decide")],
-    responses=responses(413, 415),
     request_max_body_size=BATCH_BODY_LIMIT,
     operation_class=Keyed,
+    **guarded("decisions", "decideMany", "Decide about up to 1,000 customers", "decide", also=(413, 415)),
 )
 async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsIn]) -> Response[DecisionsOut]:
     """Each is made or refused by itself. With an Idempotency-Key, that key and a decision's place are its key."""
@@ -118,12 +111,8 @@ async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsI
 
 @post(
     "/v1/decisions:simulate",
-    operation_id="simulate",
-    summary="What if",
-    tags=["decisions"],
     status_code=200,
-    guards=[requires("decide", "report", tokens=TOKENS)],
-    responses=responses(413, 415),
+    **guarded("decisions", "simulate", "What if", "decide", "report", also=(413, 415), tokens=TOKENS),
 )
 async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn]) -> SimulationOut:
     """Facts, a history and constants that need not be true; nothing is written."""
@@ -138,33 +127,21 @@ async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn])
 
 @get(
     "/v1/decisions/{decision_id:str}",
-    operation_id="readDecision",
-    summary="A decision, and what came of it",
-    tags=["decisions"],
-    guards=[requires("decide", "report")],
-    responses=responses(404),
     sync_to_thread=True,
+    **guarded("decisions", "readDecision", "A decision, and what came of it", "decide", "report", also=(404,)),
 )
 def read_decision(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> RecordedDecision:
     """The decision as it was answered; a customer who was erased has none any more."""
     found, decision = recorded(request.app.state, decision_id)
-    return RecordedDecision(
-        decision=decision,
-        executed=found.executed,
-        contact_state=found.contact_state,  # type: ignore[arg-type]  # the ledger's states are these
-        reserved_micros=found.reserved_micros,
-        spent_micros=found.spent_micros,
-        outcomes=tuple(OutcomeSeen(each.kind, iso(each.at)) for each in found.outcomes),
-    )
+    outcomes = tuple(shown(OutcomeSeen, each) for each in found.outcomes)
+    return shown(RecordedDecision, found, decision=decision, outcomes=outcomes)
 
 
 @get(
     "/v1/decisions/{decision_id:str}/explanation",
-    operation_id="explainDecision",
-    summary="Why a decision is what it is",
-    tags=["decisions"],
-    guards=[requires("decide", "report", tokens=TOKENS)],
-    responses=responses(404),
+    **guarded(
+        "decisions", "explainDecision", "Why a decision is what it is", "decide", "report", also=(404,), tokens=TOKENS
+    ),
 )
 async def read_explanation(request: Request[Any, Any, Any], decision_id: DecisionInPath) -> ExplanationOut:
     """Each constraint and the actions it took away, propensities, expected values, the facts that matter most."""
