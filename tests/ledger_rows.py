@@ -82,6 +82,7 @@ def decision(
         executed=not shadow,
         message_json=b'{"text":"Hello Ann"}' if contact else None,
         response=b'{"decision_id":"%d"}' % number,
+        basis=None,
         offer_days=30 if contact else 0,
         effect_days=30 if contact else 0,
         idempotency=("key-1", key, f"digest of {key}") if key else None,

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from retentionjax.decide.draws import Group
 from serving.ledger import administration
 from serving.ledger.database import Row
-from serving.ledger.types import Consent, Outcome, SlotName
+from serving.ledger.types import Consent, DecisionFacts, Outcome, SlotName
 from serving.ledger.views import Look
 
 _DECISION = """
-    SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.day, d.channel, d.action, d.offer, d.delay,
-        d.send_at, c.state, COALESCE(c.reserved_micros, 0), COALESCE(c.spent_micros, 0), d.observation, d.mask,
-        d.propensities, d.churn_probability, d.baseline_churn_probability, d.accept_probability, d.monthly_charge,
-        d.bundle_id, d.policy_version, d.rules_version, d.slot, d.degradations, d.executed, d.message_json, d.response,
-        d.basis
+    SELECT d.degradations, d.executed, d.message_json, d.response, d.basis, c.state, COALESCE(c.reserved_micros, 0),
+        COALESCE(c.spent_micros, 0), d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.day, d.channel,
+        d.action, d.offer, d.delay, d.send_at, d.observation, d.mask, d.propensities, d.churn_probability,
+        d.baseline_churn_probability, d.accept_probability, d.monthly_charge, d.bundle_id, d.policy_version,
+        d.rules_version, d.slot
     FROM decisions d LEFT JOIN contacts c ON c.decision_id = d.decision_id WHERE d.decision_id = ?"""
 _RECENT = """
     SELECT decision_id, customer_id, campaign_id, decided_at, action, slot FROM decisions
@@ -61,41 +61,14 @@ _DAYS = """
     ) AS days GROUP BY day ORDER BY day"""
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRecord:
+@dataclass(slots=True)
+class DecisionRecord(DecisionFacts):
     """A recorded decision as it is read back."""
 
-    decision_id: str
-    customer_id: str
-    campaign_id: str
-    decided_at: float
-    day: int
-    channel: str
-    action: int
-    offer: str | None
-    delay: int
-    send_at: float | None
     contact_state: str | None
     """reserved · accepted · declined · expired · cancelled; None without a contact."""
     reserved_micros: int
     spent_micros: int
-    observation: bytes | None
-    """None once the customer is erased, as are the other facts below that can be None."""
-    mask: bytes | None
-    propensities: bytes | None
-    churn_probability: float | None
-    baseline_churn_probability: float | None
-    accept_probability: float | None
-    monthly_charge: float | None
-    bundle_id: str
-    policy_version: str
-    rules_version: str
-    slot: SlotName
-    degradations: tuple[str, ...]
-    executed: bool
-    message_json: bytes | None
-    response: bytes | None
-    basis: bytes | None
     outcomes: tuple[Outcome, ...]
 
 
@@ -187,10 +160,10 @@ def decision(look: Look, decision_id: str) -> DecisionRecord | None:
     found = look.rows(_DECISION, decision_id)
     if not found:
         return None
-    *plain, degradations, executed, message, response, basis = found[0]
+    degradations, executed, message, response, basis, *contact = found[0][:8]
     outcomes = tuple(Outcome(*row) for row in look.rows(_OUTCOMES, decision_id))
-    fields = [*plain, tuple(json.loads(degradations)), bool(executed), message, response, basis, outcomes]
-    return DecisionRecord(*fields)
+    fields = (tuple(json.loads(degradations)), bool(executed), message, response, basis, *contact, outcomes)
+    return DecisionRecord(*found[0][8:], *fields)
 
 
 def recent(look: Look, limit: int) -> list[RecentDecision]:

@@ -46,8 +46,8 @@ class Campaign:
 
 
 @dataclass(slots=True)  # not frozen, which would make each of its many fields four times as dear
-class DecisionRow:
-    """One decision as it is recorded, with all that off-policy evaluation and an explanation need."""
+class DecisionFacts:
+    """What is recorded of a decision and read back."""
 
     decision_id: str
     """UUID version 7."""
@@ -65,20 +65,17 @@ class DecisionRow:
     """Days; 0 with wait."""
     send_at: float | None
     """None with wait."""
-    reserve_micros: int
-    """Contact cost and full cost of the offer; 0 with wait and in shadow."""
-    contact_cost_micros: int
-    """The part of `reserve_micros` that a declined contact costs."""
     observation: bytes | None
-    """f32[features], little-endian; None, like the scores below, where the models failed."""
-    mask: bytes
+    """f32[features], little-endian; None, like the scores below, where the models failed. Once its customer is erased
+    it is None, as are all further fields below that can be."""
+    mask: bytes | None
     """Bit a of byte a / 8, its lowest first, is set where action a was legal."""
-    propensities: bytes
+    propensities: bytes | None
     """f32[actions], little-endian: those the action was drawn from."""
     churn_probability: float | None
     baseline_churn_probability: float | None
     accept_probability: float | None
-    monthly_charge: float
+    monthly_charge: float | None
     """$ per 30 days."""
     bundle_id: str
     policy_version: str
@@ -88,8 +85,23 @@ class DecisionRow:
     executed: bool
     """False for shadow: recorded, never sent, no money."""
     message_json: bytes | None
-    response: bytes
+    response: bytes | None
     """The JSON that was answered."""
+    basis: bytes | None
+    """JSON: the facts and the history it was made from, for `/explanation`."""
+
+
+@dataclass(slots=True)
+class DecisionRow(DecisionFacts):
+    """One decision as it is recorded, with all that off-policy evaluation and an explanation need."""
+
+    mask: bytes
+    propensities: bytes
+    response: bytes
+    reserve_micros: int
+    """Contact cost and full cost of the offer; 0 with wait and in shadow."""
+    contact_cost_micros: int
+    """The part of `reserve_micros` that a declined contact costs."""
     idempotency: tuple[str, str, str] | None
     """(API key id, Idempotency-Key, digest of the request), if the caller gave a key."""
     offer_days: int = 0
@@ -98,8 +110,6 @@ class DecisionRow:
     """How long it protects."""
     amount_micros: int = 0
     """The part of `reserve_micros` that is paid at once on acceptance."""
-    basis: bytes | None = None
-    """JSON: the facts and the history it was made from, for `/explanation`; emptied when the customer is erased."""
     pilot: bool = False
     """Whether it carries out the customer's arm of a pilot, be it to leave her alone."""
     variant_id: str = ""
