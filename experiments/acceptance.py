@@ -17,7 +17,6 @@ import pandas as pd
 
 from experiments import classification, companies
 from experiments.classification import ClassificationProblem, ClassifierSettings
-from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.company import Company
@@ -37,10 +36,9 @@ class AcceptanceConfig(ClassifierSettings):
     assumed: float = 0.11
     """Acceptance of an offer-free contact where there is no log: the share in the UCI Bank Marketing calls."""
 
-    def __post_init__(self) -> None:
-        """Refuses an acceptance that is certain."""
-        super().__post_init__()
-        in_range("assumed", self.assumed, 0.0, 1.0, open_low=True, open_high=True)
+    def wrong(self) -> list[tuple[str, str]]:
+        """An acceptance that is certain."""
+        return [] if 0 < self.assumed < 1 else [("assumed", f"{self.assumed:g}; allowed: above 0, below 1")]
 
 
 def run(config: AcceptanceConfig, context: Context) -> dict[str, float]:

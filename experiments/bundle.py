@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -29,6 +29,7 @@ from retentionjax.bundle import Bundle, Contents
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
 from retentionjax.bundle.manifest import GATE
 from retentionjax.bundle.program import Decide
+from retentionjax.checked import Checked, Share, Within
 from retentionjax.company import Company
 from retentionjax.data import catalog
 from retentionjax.data.schema import Schema, Table
@@ -54,23 +55,17 @@ ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
-class BundleConfig:
+class BundleConfig(Checked):
     """Settings of the stage."""
 
-    check_rows: int = 4096
+    check_rows: Annotated[int, Within(1, 10**6)] = 4096
     """Random observations on which the exported policy is compared with the trained one."""
-    maximum_difference: float = 1e-5
+    maximum_difference: Share = 1e-5
     """Gate on that comparison, in propensity and in relative value."""
-    minimum_probability: float = 0.9
+    minimum_probability: Share = 0.9
     """Gate: the chance that the learned policy beats never contacting, below which the bundle always waits and advises
     a pilot. 0 ships the learned policy whatever its chance, and whatever the check of the effects said."""
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        """Refuses a comparison of nothing."""
-        in_range("check_rows", self.check_rows, 1, 10**6)
-        in_range("maximum_difference", self.maximum_difference, 0.0, 1.0)
-        in_range("minimum_probability", self.minimum_probability, 0.0, 1.0)
 
 
 def run(config: BundleConfig, context: Context) -> dict[str, float]:

@@ -4,18 +4,18 @@ import dataclasses
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from etils import epath
 
-from experiments.config import in_range
 from experiments.stage import Context
 from retentionjax import storage
+from retentionjax.checked import Checked, Share, Within
 from retentionjax.data import catalog
 from retentionjax.data.schema import Schema
-from retentionjax.errors import ConfigError, DataError
+from retentionjax.errors import DataError
 from retentionjax.tabular import plots
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, CrossValidation, cross_validate, fit
@@ -29,20 +29,14 @@ _LABELLED = 5_000
 
 
 @dataclass(frozen=True)
-class Gates:
+class Gates(Checked):
     """What cross-validation on real data must reach, or the run stops; synthetic data are only told when they don't."""
 
-    minimum_auc: float = 0.5
+    minimum_auc: Share = 0.5
     """The lower end of its interval must be above 0.5 whatever this is."""
-    maximum_ece: float = 1.0
-    minimum_brier_skill: float = -1.0
+    maximum_ece: Share = 1.0
+    minimum_brier_skill: Annotated[float, Within(-1, 1)] = -1.0
     """Over always predicting the base rate, which has a calibration error near 0 and no use."""
-
-    def __post_init__(self) -> None:
-        """Refuses gates outside the range of their measure."""
-        in_range("minimum_auc", self.minimum_auc, 0.0, 1.0)
-        in_range("maximum_ece", self.maximum_ece, 0.0, 1.0)
-        in_range("minimum_brier_skill", self.minimum_brier_skill, -1.0, 1.0)
 
     def failures(self, measures: Mapping[str, Measure]) -> list[str]:
         """A sentence for each gate that the measures miss."""
@@ -58,19 +52,14 @@ class Gates:
 
 
 @dataclass(frozen=True)
-class ClassifierSettings:
+class ClassifierSettings(Checked):
     """Settings of a classifier stage."""
 
     booster: BoosterConfig = field(default_factory=BoosterConfig)
     gates: Gates = field(default_factory=Gates)
-    folds: int = 5
+    folds: Annotated[int, Within(2, 20)] = 5
     """Of the cross-validation, and of the calibration within."""
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        """Refuses fewer than two folds."""
-        if not 2 <= self.folds <= 20:
-            raise ConfigError(f"folds is {self.folds}; allowed: 2 to 20")
 
 
 @dataclass(frozen=True)

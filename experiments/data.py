@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from experiments import companies
-from experiments.config import DataMode, in_range
+from experiments.config import DataMode
 from experiments.stage import Context, Outside, Stage
 from retentionjax import storage
+from retentionjax.checked import Checked, Share
 from retentionjax.company import Company
 from retentionjax.company.reading import SOURCE
 from retentionjax.data import catalog, company_tables, reading, sources, synthetic
@@ -24,11 +25,11 @@ from retentionjax.data.company_file import Mode
 from retentionjax.data.schema import Table
 from retentionjax.data.sources import load
 from retentionjax.data.splits import follow, split
-from retentionjax.errors import ConfigError, DataError
+from retentionjax.errors import DataError
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Checked):
     """The gates stop a run whose data are not what they should be."""
 
     company: str = "demo"
@@ -41,16 +42,17 @@ class DataConfig:
     """Of each made-up set; None: as many as the real one has."""
     minimum_customers: int = 50
     minimum_contacts: int = 50
-    churn_rate_low: float = 0.0
-    churn_rate_high: float = 1.0
+    churn_rate_low: Share = 0.0
+    churn_rate_high: Share = 1.0
 
-    def __post_init__(self) -> None:
-        """Refuses unknown sets and rates that are no rates."""
-        for name in self.extra:
-            if name not in sources.SOURCES:
-                raise ConfigError(f"no data set is called {name!r}; allowed: {', '.join(sources.SOURCES)}")
-        in_range("churn_rate_low", self.churn_rate_low, 0.0, 1.0)
-        in_range("churn_rate_high", self.churn_rate_high, self.churn_rate_low, 1.0)
+    def wrong(self) -> list[tuple[str, str]]:
+        """Unknown sets, and rates in the wrong order."""
+        allowed = f"allowed: {', '.join(sources.SOURCES)}"
+        unknown = [name for name in self.extra if name not in sources.SOURCES]
+        swapped = self.churn_rate_low > self.churn_rate_high
+        return [("extra", f"no data set is called {name!r}; {allowed}") for name in unknown] + [
+            ("churn_rate_high", f"{self.churn_rate_high:g}; allowed: churn_rate_low, {self.churn_rate_low:g}, or more")
+        ] * swapped
 
 
 def outside(config: DataConfig, mode: DataMode) -> Outside:

@@ -10,16 +10,17 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import numpy as np
 
 from experiments import companies
 from experiments import customers as people
-from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
+from retentionjax.checked import Checked, Count, Within
 from retentionjax.env import actions, worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
@@ -41,50 +42,38 @@ TOO_MANY = (
 
 
 @dataclass(frozen=True)
-class TLearner:
+class TLearner(Checked):
     """Settings of the uplift baseline."""
 
-    episodes: int = 300_000
+    episodes: Count = 300_000
     """Logged by a random policy, one decision each."""
-    trees: int = 30
-    depth: int = 3
-    learning_rate: float = 0.15
-
-    def __post_init__(self) -> None:
-        """Refuses empty models."""
-        for name in ("episodes", "trees", "depth"):
-            in_range(name, getattr(self, name), 1, np.inf)
-        in_range("learning_rate", self.learning_rate, 0.0, 1.0, open_low=True)
+    trees: Count = 30
+    depth: Count = 3
+    learning_rate: Annotated[float, Within(0, 1, above=True)] = 0.15
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(Checked):
     """Settings of the stage."""
 
     seed: int = 42
-    replicates: int = 72
+    replicates: Count = 72
     """Episodes a held-out customer and policy: 72 make about 100,000 on the real data."""
-    tuning_replicates: int = 2
+    tuning_replicates: Count = 2
     """Episodes a training customer by which a rule's spend is set."""
-    tuning_steps: int = 12
+    tuning_steps: Count = 12
     """Bisections of a rule's hyperparameter."""
-    thompson_rounds: int = 5
+    thompson_rounds: Count = 5
     """Campaigns on the training customers from which the bandit learns."""
     t_learner: TLearner = TLearner()
-    worlds: int = doubt.WORLDS
+    worlds: Count = doubt.WORLDS
     """Draws of the effects, none of which taught the policy, in which every policy is judged; 1: as believed."""
-    doubt_customers: int = 2000
+    doubt_customers: Count = 2000
     """Held-out customers at most who are played in each of them."""
-    optimum_customers: int = 64
+    optimum_customers: Count = 64
     """Held-out customers on whom the exact optimum is found; about a second of CPU each."""
-    optimum_replicates: int = 2000
+    optimum_replicates: Count = 2000
     """Episodes of each of them under the learned policy."""
-
-    def __post_init__(self) -> None:
-        """Refuses what would measure nothing."""
-        counts = ("replicates", "tuning_replicates", "tuning_steps", "thompson_rounds")
-        for name in (*counts, "optimum_customers", "optimum_replicates", "worlds", "doubt_customers"):
-            in_range(name, getattr(self, name), 1, np.inf)
 
 
 def run(config: EvaluateConfig, context: Context) -> dict[str, float]:

@@ -12,7 +12,7 @@ grid takes together and one after another.
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,11 @@ from experiments import bundle as deciding
 from experiments import companies
 from experiments import customers as people
 from experiments import policy as training
-from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.program import DecideAtMultiplier
+from retentionjax.checked import Checked, Count, Positive, Within
 from retentionjax.env import constraints
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams, MultiplierTable
@@ -43,13 +43,13 @@ IDLE = 0.05  # share of its budget below which a policy counts as one that never
 
 
 @dataclass(frozen=True)
-class FrontierConfig:
+class FrontierConfig(Checked):
     """Settings of the stage."""
 
     seed: int = 42
     budgets: tuple[float, ...] = (1.0, 1.75, 2.5, 4.0)
     """$ a customer and campaign, one policy each and seed."""
-    seeds: int = 1
+    seeds: Count = 1
     grid: PPOConfig = field(
         default_factory=lambda: training.campaign_settings(
             num_iterations=80, num_envs=512, num_minibatches=16, null_action_bias=6.0
@@ -58,34 +58,31 @@ class FrontierConfig:
     """PPO for each cell of the grid; it begins near a budget's worth of contacts."""
     ppo: PPOConfig = field(default_factory=training.campaign_settings)
     """PPO for the policy that is told the multiplier."""
-    lowest_multiplier: float = 0.2
+    lowest_multiplier: Positive = 0.2
     """$ of value for a $ of spend; the policy is trained on multipliers from here …"""
     highest_multiplier: float = 5.0
     """… to here."""
-    multipliers: int = 16
+    multipliers: Annotated[int, Within(2)] = 16
     """Rows of the table that finds a budget's multiplier."""
-    tuning_replicates: int = 2
+    tuning_replicates: Count = 2
     """Episodes a training customer behind each row."""
-    customers: int = 32
+    customers: Count = 32
     """Held-out ones, on whom all is compared with the exact frontier."""
-    replicates: int = 500
+    replicates: Count = 500
     """Episodes of each of them and policy."""
     exact_tolerance: float = 0.01
     """Share of a budget within which the exact frontier is found there."""
 
-    def __post_init__(self) -> None:
-        """Refuses a frontier of nothing."""
-        for name in ("seeds", "tuning_replicates", "customers", "replicates"):
-            in_range(name, getattr(self, name), 1, np.inf)
-        in_range("multipliers", self.multipliers, 2, np.inf)
-        in_range(
-            "lowest_multiplier", self.lowest_multiplier, 0.0, self.highest_multiplier, open_low=True, open_high=True
-        )
-        in_range("number of budgets", len(self.budgets), 1, np.inf)
-        for budget in self.budgets:
-            in_range("budgets", budget, 0.0, np.inf, open_low=True)
-        for name in ("grid", "ppo"):
-            in_range(f"{name}.num_iterations", getattr(self, name).num_iterations, CHUNK, np.inf)
+    def wrong(self) -> list[tuple[str, str]]:
+        """A frontier of nothing."""
+        faults = []
+        if not self.lowest_multiplier < self.highest_multiplier:
+            faults.append(("lowest_multiplier", f"allowed: below highest_multiplier, {self.highest_multiplier:g}"))
+        if not self.budgets or not all(budget > 0 for budget in self.budgets):
+            faults.append(("budgets", f"{self.budgets}; allowed: one or more, each above 0"))
+        counts = {name: getattr(self, name).num_iterations for name in ("grid", "ppo")}
+        few = [name for name, count in counts.items() if count < CHUNK]
+        return faults + [(f"{name}.num_iterations", f"{counts[name]}; allowed: {CHUNK} or more") for name in few]
 
 
 def run(config: FrontierConfig, context: Context) -> dict[str, float]:

@@ -7,15 +7,16 @@ the pipeline: it says how far the methods can be trusted, on people, and no othe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import xgboost
 from jaxtyping import Float
 
-from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
+from retentionjax.checked import Checked, Within
 from retentionjax.data import catalog
 from retentionjax.data.public_sets import HILLSTROM, HILLSTROM_PROPENSITY
 from retentionjax.evaluation import plots, targeting
@@ -32,25 +33,18 @@ OUTCOMES = ("visit", "spend")
 
 
 @dataclass(frozen=True)
-class HillstromConfig:
+class HillstromConfig(Checked):
     """Settings of the stage."""
 
     booster: BoosterConfig = field(default_factory=BoosterConfig)
-    folds: int = 5
+    folds: Annotated[int, Within(2, 20)] = 5
     """Of customers; each fold's predictions come from the others."""
-    share: float = 0.3
+    share: Annotated[float, Within(0, 1, above=True)] = 0.3
     """Of the customers whom the T-learner's policy writes."""
-    splits: int = 10
+    splits: Annotated[int, Within(1, 1000)] = 10
     """Random halves on which the Qini coefficient is looked at again."""
-    resamples: int = 1000
+    resamples: Annotated[int, Within(1, 100_000)] = 1000
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        """Refuses fewer than two folds and shares that are none."""
-        in_range("folds", self.folds, 2, 20)
-        in_range("share", self.share, 0.0, 1.0, open_low=True)
-        in_range("splits", self.splits, 1, 1000)
-        in_range("resamples", self.resamples, 1, 100_000)
 
 
 def run(config: HillstromConfig, context: Context) -> dict[str, float]:

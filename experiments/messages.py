@@ -5,6 +5,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Annotated
 
 from etils import epath
 
@@ -14,20 +15,17 @@ from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.language import writer
+from retentionjax.checked import Checked, Within
 
 
 @dataclass(frozen=True)
-class MessagesConfig:
+class MessagesConfig(Checked):
     """Settings of the stage."""
 
-    check_rows: int = 256
+    check_rows: Annotated[int, Within(1, 10**6)] = 256
     """Random observations on which the exported policy is compared with the trained one."""
     maximum_difference: float = 1e-5
     """Gate on that comparison."""
-
-    def __post_init__(self) -> None:
-        """Refuses a comparison of nothing."""
-        in_range("check_rows", self.check_rows, 1, 10**6)
 
 
 def run(config: MessagesConfig, context: Context) -> dict[str, float]:

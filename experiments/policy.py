@@ -9,7 +9,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from experiments import customers as people
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
+from retentionjax.checked import Checked, Count, Within
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.company import Company
 from retentionjax.company.environment import average_limits, env_params
@@ -82,7 +83,7 @@ def campaign_settings(**differences: Any) -> PPOConfig:
 
 
 @dataclass(frozen=True)
-class PolicyConfig:
+class PolicyConfig(Checked):
     """Settings of the stage."""
 
     seed: int = 42
@@ -92,24 +93,22 @@ class PolicyConfig:
     """Average limits a customer and campaign that differ from the company's, by cost, in $, contacts and violations;
     `inf` switches one off."""
     ppo: PPOConfig = field(default_factory=campaign_settings)
-    target_spend: float = 0.96
+    target_spend: Annotated[float, Within(0, 1, above=True)] = 0.96
     """Share of the campaign budget to spend, on the training customers: held-out ones differ by a few per cent."""
     spend_tolerance: tuple[float, float] = (0.90, 1.00)
     """Gate: spend on held-out customers over the limit; outside it the stage fails."""
-    tuning_replicates: int = 4
+    tuning_replicates: Count = 4
     """Episodes a training customer by which the spend is set. With 2 their chance alone moved spend by 1.3 %."""
-    check_replicates: int = 32
+    check_replicates: Count = 32
     """Episodes a held-out customer behind the summary's figures. With 16 their chance alone moved spend by 1.2 %."""
-    doubt_customers: int = 2000
+    doubt_customers: Count = 2000
     """Held-out customers at most on whom the chance to beat never contacting is found, in every world that judges."""
-    checkpoint_every: int = 10
+    checkpoint_every: Count = 10
     """Iterations."""
 
     def __post_init__(self) -> None:
         """Refuses what no campaign can be."""
-        in_range("target_spend", self.target_spend, 0.0, 1.0, open_low=True)
-        for name in ("tuning_replicates", "check_replicates", "doubt_customers", "checkpoint_every"):
-            in_range(name, getattr(self, name), 1, np.inf)
+        super().__post_init__()
         record.from_dict(self.env)
         for name, limit in self.limits.items():
             if name not in DEFAULT_LIMITS:

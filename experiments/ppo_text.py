@@ -8,7 +8,7 @@ adapter stands best there, of those that say things in no fewer ways than the fi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
@@ -16,11 +16,11 @@ from etils import epath
 from matplotlib.figure import Figure
 
 from experiments import sft, text_evaluation
-from experiments.config import in_range
 from experiments.stage import Context, Stage
 from experiments.text_evaluation import Written
 from retentionjax import shield, storage
 from retentionjax.bundle.language import REWARD
+from retentionjax.checked import Checked, Count, NotNegative, Within
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages
 from retentionjax.evaluation import statistics
@@ -96,28 +96,22 @@ def demo_training() -> TextPPOConfig:
 
 
 @dataclass(frozen=True)
-class PPOTextStageConfig:
+class PPOTextStageConfig(Checked):
     """Settings of the stage."""
 
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
-    briefs: int = 2000
+    briefs: Count = 2000
     """Instructions to practise on, of customers of the train split."""
-    test_briefs: int = 32
+    test_briefs: Annotated[int, Within(2)] = 32
     """Held-out customers to whom all systems write: full batches of the writer."""
-    samples: int = 10
-    writing_temperature: float = 0.3
+    samples: Count = 10
+    writing_temperature: NotNegative = 0.3
     """Of the messages that are judged and, later, sent: lower than while practising, for fewer slips of the pen."""
     training: TextPPOConfig = field(default_factory=demo_training)
     opponents: tuple[Opponent, ...] = ()
     """Trained too, on as many texts of the same prompts and rewards, to meet PPO in the arena: rloo, dpo."""
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        """Refuses sizes below 1, and an arena of one customer."""
-        for name, low in (("briefs", 1), ("test_briefs", 2), ("samples", 1)):
-            in_range(name, getattr(self, name), low, np.inf)
-        in_range("writing_temperature", self.writing_temperature, 0, np.inf)
 
 
 @dataclass(frozen=True)

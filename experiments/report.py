@@ -5,24 +5,22 @@ writes the page anew, also of a run that lacks stages.
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
-from experiments.config import DECIDING, STAGES, in_range
+from experiments.config import DECIDING, STAGES
 from experiments.stage import Context, Stage
 from retentionjax import storage
+from retentionjax.checked import Checked, Within
 from retentionjax.evaluation.report import page, playing, run_folder
 
 
 @dataclass(frozen=True)
-class ReportConfig:
+class ReportConfig(Checked):
     """Settings of the stage."""
 
-    replicates: int = playing.REPLICATES
+    replicates: Annotated[int, Within(1, 10_000)] = playing.REPLICATES
     """Campaigns a held-out customer behind the rates of contacts and offers."""
     seed: int = playing.SEED
-
-    def __post_init__(self) -> None:
-        """Refuses rates of nothing."""
-        in_range("replicates", self.replicates, 1, 10_000)
 
 
 def run(config: ReportConfig, context: Context) -> dict[str, float]:

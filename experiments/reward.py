@@ -8,7 +8,7 @@ learns from Upworthy's headline tests what readers click, and is measured on tes
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from experiments.config import in_range
 from experiments.sft import turns
 from experiments.stage import Context, Stage
 from retentionjax import storage
+from retentionjax.checked import Checked, Count, Share, Within
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages, preferences, text_loading, text_sources, texts
 from retentionjax.data.sources import UnavailableError
@@ -47,12 +48,12 @@ def demo_training() -> RewardConfig:
 
 
 @dataclass(frozen=True)
-class RewardStageConfig:
+class RewardStageConfig(Checked):
     """Settings of the stage."""
 
     from_sft: bool = True
     """Go on from the fine-tuned adapter, which knows already what fits a brief; else from the base model."""
-    pairs: int = 154
+    pairs: Count = 154
     """To learn from; one epoch: 14 of each flaw."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
@@ -60,31 +61,22 @@ class RewardStageConfig:
     """Learn from, and be measured on, SMS and push notifications that begin with their sender, as the stage `sft`."""
     public: tuple[str, ...] = ()
     """Public sets to learn from as well: hh_rlhf, shp2."""
-    test_pairs: int = 66
+    test_pairs: Count = 66
     """Behind accuracy_messages."""
-    clicks: int = 0
+    clicks: Annotated[int, Within()] = 0
     """Pairs of Upworthy's headline tests to learn from what readers click, on the states below the adapter; 0: none."""
-    click_test_pairs: int = 300
+    click_test_pairs: Count = 300
     """Of other tests, behind accuracy_clicks."""
-    hh_pairs: int = 400
+    hh_pairs: Annotated[int, Within()] = 400
     """Behind accuracy_hh_helpful, whose interval is ±.05 with so many; 0 leaves it out."""
     hh_max_length: int = 256
     """Dialogues of HH with more tokens are left out."""
-    max_length: int = 256
+    max_length: Count = 256
     """Tokens of prompt and message."""
-    minimum_accuracy: float = 0.0
+    minimum_accuracy: Share = 0.0
     """Gate on accuracy_messages."""
     training: RewardConfig = field(default_factory=demo_training)
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        """Refuses sizes below 1."""
-        for name in ("pairs", "test_pairs", "max_length"):
-            in_range(name, getattr(self, name), 1, np.inf)
-        in_range("hh_pairs", self.hh_pairs, 0, np.inf)
-        in_range("clicks", self.clicks, 0, np.inf)
-        in_range("click_test_pairs", self.click_test_pairs, 1, np.inf)
-        in_range("minimum_accuracy", self.minimum_accuracy, 0.0, 1.0)
 
 
 def run(config: RewardStageConfig, context: Context) -> dict[str, float]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import jax
-import numpy as np
 from etils import epath
 
 from experiments import companies
@@ -16,6 +15,7 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.bundle.message import facts_of
+from retentionjax.checked import Checked, Count
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import catalog, messages, text_loading
 from retentionjax.data.messages import Audience
@@ -48,7 +48,7 @@ def demo_training() -> SFTConfig:
 
 
 @dataclass(frozen=True)
-class SftStageConfig:
+class SftStageConfig(Checked):
     """Settings of the stage."""
 
     base: str = "smollm2-135m-instruct"
@@ -58,7 +58,7 @@ class SftStageConfig:
     takes bfloat16 (with float32 sums) where the device multiplies it natively, else float32."""
     int8: bool = False
     """Keep the frozen base's projections in 8 bits, here and wherever this writer is used: a quarter of the memory."""
-    messages: int = 400
+    messages: Count = 400
     """To learn from; so few that each is met twice, and its states below the adapter computed once."""
     channels: tuple[Channel, ...] = CHANNELS
     """Of the messages."""
@@ -66,18 +66,13 @@ class SftStageConfig:
     """Learn from SMS and push notifications that begin with their sender."""
     oasst: bool = False
     """Learn from OpenAssistant's English replies as well; they make up the greater part then."""
-    validation_messages: int = 24
+    validation_messages: Count = 24
     """Behind eval_loss, of customers of the validation split."""
     maximum_eval_loss: float = 2.5
     """Gate, nats a token."""
     writer: WriterConfig = field(default_factory=WriterConfig)
     training: SFTConfig = field(default_factory=demo_training)
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        """Refuses sizes below 1."""
-        for name in ("messages", "validation_messages"):
-            in_range(name, getattr(self, name), 1, np.inf)
 
 
 def run(config: SftStageConfig, context: Context) -> dict[str, float]:

@@ -16,9 +16,9 @@ import numpy as np
 
 from experiments import companies
 from experiments import customers as people
-from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
+from retentionjax.checked import Checked, Count
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, learned, plots, rollout, stress
 from retentionjax.evaluation.baselines import spend_exactly
@@ -34,26 +34,25 @@ WAY = 10
 
 
 @dataclass(frozen=True)
-class StressConfig:
+class StressConfig(Checked):
     """Settings of the stage."""
 
-    replicates: int = 2
+    replicates: Count = 2
     """Episodes a held-out customer, world and policy, with expected churn."""
     budgets: tuple[float, float] = (0.7, 1.3)
     """Times the budget it was trained for; each policy's hyperparameter is set anew to spend it."""
-    tuning_replicates: int = 1
-    tuning_steps: int = 8
+    tuning_replicates: Count = 1
+    tuning_steps: Count = 8
     """Bisections of a hyperparameter."""
-    rounds: int = 2
+    rounds: Count = 2
     """In which the point where never-contact wins is narrowed down, tenfold each."""
     seed: int = 42
 
-    def __post_init__(self) -> None:
-        """Refuses what would measure nothing."""
-        for name in ("replicates", "tuning_replicates", "tuning_steps", "rounds"):
-            in_range(name, getattr(self, name), 1, np.inf)
-        in_range("budgets", self.budgets[0], 0.0, 1.0, open_low=True)
-        in_range("budgets", self.budgets[1], 1.0, 100.0)
+    def wrong(self) -> list[tuple[str, str]]:
+        """Shares of the budget that are not one below and one above it."""
+        low, high = self.budgets
+        wrong = f"{self.budgets}; allowed: above 0 to 1, and 1 to 100"
+        return [] if 0 < low <= 1 <= high <= 100 else [("budgets", wrong)]
 
 
 def run(config: StressConfig, context: Context) -> dict[str, float]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from etils import epath
@@ -12,6 +12,7 @@ from etils import epath
 from experiments import config as configuration
 from experiments.config import Preset
 from experiments.stage import Record, Stage, is_unchanged, read_record
+from retentionjax.checked import Checked, Within
 from retentionjax.company.structure import structure
 from retentionjax.errors import ConfigError
 
@@ -19,16 +20,12 @@ DEFAULT = Path(__file__).with_name("machines.yaml")
 
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(Checked):
     """What one stage runs on."""
 
     machine: str
-    hours: float
+    hours: Annotated[float, Within(0, 168, "Vertex AI's own limit is seven days", above=True)]
     """At most: the job is ended then."""
-
-    def __post_init__(self) -> None:
-        """Refuses what is no duration; Vertex AI's own limit is seven days."""
-        configuration.in_range("hours", self.hours, 0.0, 168.0, open_low=True)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@
 is `retentionjax.data.company_tables`' business.
 """
 
+from retentionjax.checked import CompanyError, KeyFault
 from retentionjax.company.company import Company, Fatigue, Limits
 from retentionjax.company.contacts import Accepted, Assigned, Contacts, Departures, OtherPeople
 from retentionjax.company.customers import Charge, CustomersFile, Label
-from retentionjax.company.faults import CompanyError, KeyFault
 from retentionjax.company.messages import FactRule, Messages
 from retentionjax.company.money import money
 from retentionjax.company.offers import NONE, Offer

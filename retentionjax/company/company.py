@@ -10,16 +10,16 @@ from typing import Annotated, Any
 from etils import epath
 
 from retentionjax import storage
+from retentionjax.checked import Checked, CompanyError, KeyFault, Within, did_you_mean, field_types
 from retentionjax.company import offers as offer_names
 from retentionjax.company import prior
 from retentionjax.company.contacts import Contacts, Departures
 from retentionjax.company.customers import CustomersFile
-from retentionjax.company.faults import CompanyError, KeyFault, did_you_mean
 from retentionjax.company.messages import Messages
 from retentionjax.company.offers import Offer
 from retentionjax.company.prior import Effect
 from retentionjax.company.reading import SOURCE
-from retentionjax.company.structure import Checked, Within, field_types, read_yaml, structure, unstructure
+from retentionjax.company.structure import read_yaml, structure, unstructure
 from retentionjax.errors import DataError
 
 FORMAT = 1

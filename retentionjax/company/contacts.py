@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from retentionjax.checked import Checked, Within
 from retentionjax.company.offers import NONE
 from retentionjax.company.reading import Categories, CellReading, Condition, DateOrColumn, File, Ignored, twice
-from retentionjax.company.structure import Checked, Within
 
 CONFOUNDING = "no unmeasured confounding"
 """What a company must write under `assume` for a log without propensities to be used."""

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from retentionjax.company.faults import did_you_mean
+from retentionjax.checked import Checked, Within, did_you_mean
 from retentionjax.company.reading import Categories, CellReading, Condition, DateOrColumn, File, Ignored, twice
-from retentionjax.company.structure import Checked, Within
 
 DAYS = 30
 """Days that a charge speaks of, once it is read."""

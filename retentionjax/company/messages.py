@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from retentionjax.company.structure import Checked
+from retentionjax.checked import Checked
 from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import ANGLES, CHANNELS, FACTS, Channel, Sender, Tone
 from retentionjax.shield.contact import HOME, is_region

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from retentionjax.checked import Checked, Within
 from retentionjax.company.money import money
-from retentionjax.company.structure import Checked, Within
 from retentionjax.shield.offer import OfferTerms
 
 MOST = 64

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retentionjax.company.faults import did_you_mean
+from retentionjax.checked import Checked, did_you_mean
 from retentionjax.company.offers import Offer
-from retentionjax.company.structure import Checked
 
 _GLOBE = "Boston Globe trial, arXiv 2010.15835"
 _BOTH_SIGNS = "Boston Globe trial, arXiv 2010.15835; doi:10.1509/jmr.13.0483 for the other sign"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from retentionjax.company.structure import Checked
+from retentionjax.checked import Checked
 
 INFER = "infer"
 OTHERS = "others"

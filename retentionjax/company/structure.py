@@ -1,8 +1,7 @@
 """Structuring YAML or Python values as frozen dataclasses, a company's or a preset's, every fault collected.
 
 A company.yaml is read as text throughout, as a cell of a CSV file is: PyYAML's other loaders make true of `yes` and
-1.5 of `1.50`. The field's type then says what the text must be. Fields carry their range as
-`Annotated[float, Within(…)]`.
+1.5 of `1.50`. The field's type then says what the text must be, and its range (`retentionjax.checked`).
 """
 
 import datetime as dt
@@ -11,8 +10,8 @@ import functools
 import math
 import re
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar, get_origin
 
 import cattrs
@@ -26,66 +25,13 @@ from cattrs.errors import (
 )
 
 from retentionjax import storage
-from retentionjax.company.faults import CompanyError, KeyFault, did_you_mean
+from retentionjax.checked import CompanyError, KeyFault, Within, did_you_mean, field_types
 from retentionjax.errors import RetentionJaxError
 
 T = TypeVar("T")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _NOTHING = ("null", "~")
 _TRUTHS = {"true": True, "false": False}
-
-
-@dataclass(frozen=True)
-class Within:
-    """The range of a number: `Annotated[float, Within(0, 1, "a share of the charge")]`."""
-
-    low: float = 0.0
-    high: float = math.inf
-    unit: str = ""
-    above: bool = False
-    """Whether the number must be above `low`."""
-    infinite: bool = False
-    """Whether `inf`, which switches a limit off, is allowed."""
-
-    def wrong(self, value: float) -> str | None:
-        """What is wrong with `value`, None if nothing is."""
-        fits = self.low < value if self.above else self.low <= value
-        if fits and value <= self.high and (math.isfinite(value) or self.infinite):
-            return None
-        start = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
-        span = start if math.isinf(self.high) else f"{'above ' * self.above}{self.low:g} to {self.high:g}"
-        extra = ", or inf for no limit" if self.infinite else ""
-        return f"{value:g} is out of range; allowed: {span}{extra}{f' ({self.unit})' if self.unit else ''}"
-
-
-class Checked:
-    """A dataclass whose numbers are held to their ranges and whose `wrong` says what does not fit together."""
-
-    def __post_init__(self) -> None:
-        """Raises CompanyError for a value out of range, naming field, value and what is allowed."""
-        faults = [*_out_of_range(self), *self.wrong()]
-        if faults:
-            raise CompanyError(KeyFault(key, what) for key, what in faults)
-
-    def wrong(self) -> list[tuple[str, str]]:
-        """Pairs of key and sentence for values that do not fit together; nothing unless a class says otherwise."""
-        return []
-
-
-def _out_of_range(record: Any) -> Iterator[tuple[str, str]]:
-    kind: Any = type(record)
-    hints = field_types(kind)
-    for field in fields(record):
-        for mark in getattr(hints[field.name], "__metadata__", ()):
-            value = getattr(record, field.name)
-            if isinstance(mark, Within) and value is not None and (what := mark.wrong(value)):
-                yield field.name, what
-
-
-@functools.cache
-def field_types(kind: type) -> dict[str, Any]:
-    """Field → type of a dataclass, its marks included."""
-    return typing.get_type_hints(kind, include_extras=True)
 
 
 # --- YAML -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retentionjax.company.faults import did_you_mean, listing
+from retentionjax.checked import did_you_mean, listing
 from retentionjax.company.money import symbols
 from retentionjax.company.reading import INFER, CellReading, Condition
 from retentionjax.data.faults import Fault

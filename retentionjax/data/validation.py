@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retentionjax.company.faults import did_you_mean, listing
+from retentionjax.checked import did_you_mean, listing
 from retentionjax.data.cells import Cells
 from retentionjax.data.faults import FilesError
 from retentionjax.data.reading import RawTable

@@ -14,15 +14,16 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import PRNGKeyArray
 
-from retentionjax.errors import ConfigError, ModelError
+from retentionjax.checked import Checked, Count
+from retentionjax.errors import ModelError
 from retentionjax.language.decoder import Decoder, DecoderConfig
 
 
 @dataclass(frozen=True)
-class LoraConfig:
+class LoraConfig(Checked):
     """Which projections get an update, and how large it is."""
 
-    rank: int = 16
+    rank: Count = 16
     alpha: float = 32.0
     targets: tuple[str, ...] = ("q_proj", "v_proj")
     """Names of projections as the checkpoint has them; `c_proj` means both of GPT-2's, as in PEFT."""
@@ -33,13 +34,10 @@ class LoraConfig:
     dropout: float = 0.0
     """Of the adapter's input, where a dropout key is given: in SFT only."""
 
-    def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"rank is {self.rank}; allowed: 1 or more")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"dropout is {self.dropout}; allowed: 0 up to, not including, 1")
-        if not self.targets:
-            raise ConfigError("targets is empty; allowed: one or more projections, such as q_proj")
+    def wrong(self) -> list[tuple[str, str]]:
+        """No projection, or a dropout of everything."""
+        faults = [] if 0 <= self.dropout < 1 else [("dropout", f"{self.dropout:g}; allowed: 0 up to, not including, 1")]
+        return faults if self.targets else [*faults, ("targets", "is empty; allowed: projections, such as q_proj")]
 
     @property
     def scale(self) -> float:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from retentionjax.errors import ConfigError
+from retentionjax.checked import Checked, NotNegative, Positive
 from retentionjax.rl import ops
 
 Masked = Float[Array, "batch time"]
@@ -143,32 +143,29 @@ LOG_RATIO_LIMIT = 10.0  # nats a token: e^10 is far beyond any ratio worth telli
 
 
 @dataclass(frozen=True)
-class KLConfig:
+class KLConfig(Checked):
     """How far the policy may move from the reference model, and how the price of moving follows."""
 
     initial: float = 0.15
     """β at the start, reward a nat."""
-    target: float = 6.0
+    target: Positive = 6.0
     """Nats a sequence."""
-    horizon: float = 10_000.0
+    horizon: Positive = 10_000.0
     """Sequences over which the controller moves β by a factor e at a steady error of 1; scale it to the run."""
-    error_clip: float = 0.2
+    error_clip: Positive = 0.2
     """Largest |KL/target − 1| that one update answers to."""
-    minimum: float = 0.0
+    minimum: NotNegative = 0.0
     """β never falls below."""
     maximum: float = math.inf
     """β never rises above."""
     adaptive: bool = True
     """Off: β stays at `initial`."""
 
-    def __post_init__(self) -> None:
-        """Refuses what no controller can use."""
-        for name in ("target", "horizon", "error_clip"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"kl.{name} is {getattr(self, name)}; allowed: more than 0")
-        if not 0 <= self.minimum <= self.initial <= self.maximum:
-            allowed = f"0 ≤ minimum ({self.minimum}) ≤ initial ≤ maximum ({self.maximum})"
-            raise ConfigError(f"kl.initial is {self.initial}; allowed: {allowed}")
+    def wrong(self) -> list[tuple[str, str]]:
+        """Coefficients out of order."""
+        if self.minimum <= self.initial <= self.maximum:
+            return []
+        return [("initial", f"{self.initial:g}; allowed: minimum ({self.minimum:g}) to maximum ({self.maximum:g})")]
 
 
 def k1(log_probs: Float[Array, "*batch"], reference_log_probs: Float[Array, "*batch"]) -> Float[Array, "*batch"]:

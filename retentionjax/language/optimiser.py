@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,38 +10,26 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float
 
-from retentionjax.errors import ConfigError
+from retentionjax.checked import Checked, NotNegative, Positive, Share, Within
 from retentionjax.rl.leaves import Leaf
 
 
 @dataclass(frozen=True)
-class OptimiserConfig:
+class OptimiserConfig(Checked):
     """Loshchilov and Hutter 2019 (AdamW)."""
 
-    learning_rate: float = 2e-4
+    learning_rate: Positive = 2e-4
     """At the end of the warm-up."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How it falls from there to `final_share` of it at the last step."""
-    warmup_steps: int = 0
-    final_share: float = 0.0
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+    warmup_steps: Annotated[int, Within()] = 0
+    final_share: Share = 0.0
+    weight_decay: NotNegative = 0.0
+    max_grad_norm: Positive = 1.0
     """Of the global norm, over all parameters."""
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        """Refuses what cannot learn."""
-        for name in ("learning_rate", "max_grad_norm", "eps"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"optimiser.{name} is {getattr(self, name)}; allowed: more than 0")
-        for name in ("warmup_steps", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"optimiser.{name} is {getattr(self, name)}; allowed: 0 or more")
-        for name in ("final_share", "b1", "b2"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"optimiser.{name} is {getattr(self, name)}; allowed: 0 to 1")
+    b1: Share = 0.9
+    b2: Share = 0.999
+    eps: Positive = 1e-8
 
 
 @struct.dataclass

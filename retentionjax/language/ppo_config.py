@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from retentionjax.errors import ConfigError
+from retentionjax.checked import Checked, Count, NotNegative, Positive, Share, Within
 from retentionjax.language.losses import KLConfig
 from retentionjax.language.optimiser import OptimiserConfig
 
@@ -12,32 +12,27 @@ Objective = Literal["ppo", "rloo", "dpo"]
 
 
 @dataclass(frozen=True)
-class SafetyConfig:
+class SafetyConfig(Checked):
     """The Lagrangian constraint: at most `limit` cost a text on average, priced by λ (Stooke et al. 2020)."""
 
-    limit: float = 0.01
+    limit: Annotated[float, Within(above=True, infinite=True)] = 0.01
     """Cost a text; `inf` switches the constraint off."""
-    window: int = 4
+    window: Count = 4
     """Iterations over which the mean cost is taken."""
-    initial: float = 2.0
+    initial: NotNegative = 2.0
     """λ at the start, reward a cost."""
     maximum: float = 100.0
-    proportional: float = 0.5
+    proportional: NotNegative = 0.5
     """λ per smoothed violation, (cost − limit)/limit within ±violation_clip."""
-    integral: float = 0.2
+    integral: NotNegative = 0.2
     """λ gained an iteration and violation."""
     smoothing: float = 0.5
     violation_clip: float = 1.0
 
-    def __post_init__(self) -> None:
-        """Refuses what no controller can use."""
-        for name, low in (("initial", 0), ("proportional", 0), ("integral", 0), ("window", 1)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"safety.{name} is {getattr(self, name)}; allowed: at least {low}")
-        if not self.limit > 0:
-            raise ConfigError(f"safety.limit is {self.limit}; allowed: more than 0, since violations are shares of it")
-        if not 0 <= self.smoothing < 1:
-            raise ConfigError(f"safety.smoothing is {self.smoothing}; allowed: 0 up to, not including, 1")
+    def wrong(self) -> list[tuple[str, str]]:
+        """A mean that forgets nothing."""
+        wrong = f"{self.smoothing:g}; allowed: 0 up to, not including, 1"
+        return [] if 0 <= self.smoothing < 1 else [("smoothing", wrong)]
 
 
 @dataclass(frozen=True)
@@ -54,34 +49,34 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
-class TextPPOConfig:
+class TextPPOConfig(Checked):
     """Settings of PPO on text. Ziegler et al. 2019, Stiennon et al. 2020 and their published details."""
 
     objective: Objective = "ppo"
     """What a rollout teaches by: `ppo`; `rloo`, the same clipped ratio with each text's advantage over its prompt's
     other texts instead of the critics' (Ahmadian et al. 2024); `dpo`, the better of a prompt's two texts preferred to
     the worse (Rafailov et al. 2023; on the policy's own texts as Guo et al. 2024). All from the same rewards."""
-    dpo_beta: float = 0.1
+    dpo_beta: Positive = 0.1
     """Of `dpo`: how sharply a nat of distance from the reference tells the better text from the worse."""
-    iterations: int = 50
+    iterations: Count = 50
     """Rollouts."""
-    batch: int = 32
+    batch: Count = 32
     """Texts a rollout."""
-    copies: int = 1
+    copies: Count = 1
     """Texts a prompt among them."""
-    minibatch: int = 8
+    minibatch: Count = 8
     """Texts an optimiser step."""
-    epochs: int = 4
+    epochs: Count = 4
     """Passes over a rollout."""
-    max_new_tokens: int = 64
+    max_new_tokens: Count = 64
     min_new_tokens: int = 0
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Of sampling, and of all log-probabilities: old, new and reference."""
-    multiple: int = 16
+    multiple: Count = 16
     """Prompt and text lengths are rounded up to one."""
-    gamma: float = 1.0
-    gae_lambda: float = 0.95
-    clip: float = 0.2
+    gamma: Share = 1.0
+    gae_lambda: Share = 0.95
+    clip: Positive = 0.2
     value_clip: float | None = 0.2
     value_coef: float = 0.1
     whiten_rewards: bool = False
@@ -90,7 +85,7 @@ class TextPPOConfig:
         default_factory=lambda: OptimiserConfig(learning_rate=1e-4, schedule="linear", eps=1e-5)
     )
     """Of the policy; its schedule runs over iterations."""
-    value_learning_rate: float = 1e-3
+    value_learning_rate: Positive = 1e-3
     """Of the critics, which are linear heads; same schedule."""
     kl: KLConfig = field(default_factory=KLConfig)
     approx_kl_target: float | None = 0.02
@@ -103,7 +98,7 @@ class TextPPOConfig:
     """Of 1 − length/max_new_tokens, added to the score."""
     click_weight: float = 0.0
     """Of the click head's score, in standard deviations of its reference messages, where the reward model has one."""
-    score_clip: float = math.inf
+    score_clip: Annotated[float, Within(above=True, infinite=True)] = math.inf
     """The reward model's score is kept within ±."""
     missing_eos: Literal["subtract", "replace"] = "subtract"
     """A text that did not end scores its score − missing_eos_penalty, or −missing_eos_penalty whatever it says."""
@@ -117,30 +112,17 @@ class TextPPOConfig:
     evaluate_every: int = 0
     checkpoint_every: int = 10
 
-    def __post_init__(self) -> None:
-        """Refuses sizes that do not divide, and numbers out of range."""
-        for name in ("iterations", "batch", "copies", "minibatch", "epochs", "max_new_tokens", "multiple"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: at least 1")
-        for name in ("copies", "minibatch"):
-            if self.batch % getattr(self, name):
-                raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: a divisor of batch, {self.batch}")
-        for name in ("dpo_beta", "temperature", "clip", "value_learning_rate", "score_clip"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: more than 0")
-        for name in ("gamma", "gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"ppo.{name} is {getattr(self, name)}; allowed: 0 to 1")
-        self._check_objective()
-
-    def _check_objective(self) -> None:
-        """Refuses a rollout whose texts cannot be compared as the objective asks."""
+    def wrong(self) -> list[tuple[str, str]]:
+        """Sizes that do not divide, and rollouts whose texts cannot be compared as the objective asks."""
+        divisors = [name for name in ("copies", "minibatch") if self.batch % max(1, getattr(self, name))]
+        faults = [(name, f"{getattr(self, name)}; allowed: a divisor of batch, {self.batch}") for name in divisors]
         copies = {"ppo": self.copies >= 1, "rloo": self.copies >= 2, "dpo": self.copies == 2}
         if not copies[self.objective]:
             allowed = "2" if self.objective == "dpo" else "at least 2"
-            raise ConfigError(f"ppo.copies is {self.copies}; allowed: {allowed} with the objective {self.objective}")
+            faults.append(("copies", f"{self.copies}; allowed: {allowed} with the objective {self.objective}"))
         if self.objective == "dpo" and self.minibatch % 2:
-            raise ConfigError(f"ppo.minibatch is {self.minibatch}; allowed: whole pairs with the objective dpo")
+            faults.append(("minibatch", f"{self.minibatch}; allowed: whole pairs with the objective dpo"))
+        return faults
 
     @property
     def loss(self) -> LossConfig:

@@ -16,6 +16,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from retentionjax.checked import Checked, Count
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError, DataError, ModelError
 from retentionjax.language import forward, loop, lora, losses, packing
@@ -32,23 +33,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RewardConfig:
+class RewardConfig(Checked):
     """Settings of the reward model's training."""
 
-    steps: int | None = None
+    steps: Count | None = None
     """Optimiser steps; None: one epoch, after which reward models overfit (Stiennon et al. 2020)."""
-    pairs: int = 8
+    pairs: Count = 8
     """Pairs at once; chosen and rejected texts are scored in one batch."""
-    accumulation: int = 1
+    accumulation: Count = 1
     """Batches of `pairs` whose gradients make one step."""
-    multiple: int = 32
+    multiple: Count = 32
     """Lengths are rounded up to one."""
     centring: float = 0.01
     """Weight of (r_c + r_r)²."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))
     remat: bool = False
-    reference: int = 256
+    reference: Count = 256
     """Texts on which the scores are given mean 0 and standard deviation 1 after training."""
     give_up_after: float = 0.5
     """Share of the run after which a loss that has not left log 2 ends it."""
@@ -57,16 +58,10 @@ class RewardConfig:
     evaluate_every: int = 50
     checkpoint_every: int = 50
 
-    def __post_init__(self) -> None:
-        """Refuses what cannot run."""
-        for name in ("pairs", "accumulation", "multiple", "reference"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"reward.{name} is {getattr(self, name)}; allowed: at least 1")
-        if self.steps is not None and self.steps < 1:
-            raise ConfigError(f"reward.steps is {self.steps}; allowed: at least 1, or none for one epoch")
-        if self.lora.dropout:
-            # Dropped inputs make two scores of one text differ, and ties and orders with them.
-            raise ConfigError(f"reward.lora.dropout is {self.lora.dropout}; allowed: 0, scores must not be random")
+    def wrong(self) -> list[tuple[str, str]]:
+        """Dropout: dropped inputs make two scores of one text differ, and ties and orders with them."""
+        wrong = f"{self.lora.dropout:g}; allowed: 0, scores must not be random"
+        return [("lora.dropout", wrong)] if self.lora.dropout else []
 
     @classmethod
     def mvp(cls) -> "RewardConfig":

@@ -1,13 +1,13 @@
 """How the next token is chosen from the logits."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from retentionjax.errors import ConfigError
+from retentionjax.checked import Checked, Count, NotNegative, Within
 from retentionjax.language import losses
 
 NEVER = -1e30  # a logit that cannot be drawn; finite, so that no row can become NaN
@@ -16,37 +16,29 @@ RUN = 256
 
 
 @dataclass(frozen=True)
-class SamplingConfig:
+class SamplingConfig(Checked):
     """How texts are drawn. For PPO leave `top_k` and `top_p` off: they bias the ratios."""
 
-    max_new_tokens: int = 64
-    temperature: float = 1.0
+    max_new_tokens: Count = 64
+    temperature: NotNegative = 1.0
     """Logits are divided by it; 0 takes the likeliest token (and reports log-probs at temperature 1)."""
-    top_k: int = 0
+    top_k: Annotated[int, Within()] = 0
     """Only the k likeliest tokens; 0 is all."""
-    top_p: float = 1.0
+    top_p: Annotated[float, Within(0, 1, above=True)] = 1.0
     """Only the fewest likeliest tokens that hold this much probability; 1 is all."""
-    min_new_tokens: int = 0
+    min_new_tokens: Annotated[int, Within()] = 0
     """The end cannot be drawn before."""
     eos: int | None = None
     """Token that ends a text; None: every text has `max_new_tokens`."""
     pad: int = 0
     """What stands after the end."""
-    copies: int = 1
+    copies: Count = 1
     """Texts a prompt; the prompt is read once for all of them."""
 
-    def __post_init__(self) -> None:
-        """Refuses what cannot be sampled."""
-        for name, low in (("max_new_tokens", 1), ("copies", 1), ("top_k", 0), ("min_new_tokens", 0)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"{name} is {getattr(self, name)}; allowed: at least {low}")
-        if not self.temperature >= 0:
-            raise ConfigError(f"temperature is {self.temperature}; allowed: 0 (the likeliest token) or more")
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p is {self.top_p}; allowed: more than 0, at most 1")
-        if self.min_new_tokens > self.max_new_tokens:
-            allowed = f"at most max_new_tokens, {self.max_new_tokens}"
-            raise ConfigError(f"min_new_tokens is {self.min_new_tokens}; allowed: {allowed}")
+    def wrong(self) -> list[tuple[str, str]]:
+        """A text that must be longer than it may be."""
+        wrong = f"{self.min_new_tokens}; allowed: at most max_new_tokens, {self.max_new_tokens}"
+        return [("min_new_tokens", wrong)] if self.min_new_tokens > self.max_new_tokens else []
 
     @property
     def scoring_temperature(self) -> float:

@@ -12,8 +12,9 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from retentionjax.checked import Checked, Count
 from retentionjax.checkpoint import Checkpoints
-from retentionjax.errors import ConfigError, DataError
+from retentionjax.errors import DataError
 from retentionjax.language import forward, loop, lora, packing
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.hub import Model
@@ -25,16 +26,16 @@ from retentionjax.tracking import Tracker
 
 
 @dataclass(frozen=True)
-class SFTConfig:
+class SFTConfig(Checked):
     """Settings of supervised fine-tuning."""
 
-    steps: int = 200
+    steps: Count = 200
     """Optimiser steps."""
-    rows: int = 4
+    rows: Count = 4
     """Rows of tokens at once."""
-    length: int = 256
+    length: Count = 256
     """Tokens a row."""
-    accumulation: int = 1
+    accumulation: Count = 1
     """Batches of `rows` whose gradients make one step."""
     packed: bool = True
     """Several examples share a row; off, each has its own."""
@@ -46,12 +47,6 @@ class SFTConfig:
     """Bytes in which the trunk's states of rows are kept for further epochs; what does not fit is computed anew."""
     evaluate_every: int = 50
     checkpoint_every: int = 50
-
-    def __post_init__(self) -> None:
-        """Refuses sizes below 1."""
-        for name in ("steps", "rows", "length", "accumulation"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"sft.{name} is {getattr(self, name)}; allowed: at least 1")
 
     @classmethod
     def mvp(cls) -> "SFTConfig":

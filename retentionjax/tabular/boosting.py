@@ -1,6 +1,7 @@
 """XGBoost on encoded features: settings, training, folds, and scores of rows by boosters that have not seen them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -8,51 +9,36 @@ import pandas as pd
 import xgboost
 from jaxtyping import Float, Float32, Int
 
-from retentionjax.errors import ConfigError, DataError
+from retentionjax.checked import Checked, Within
+from retentionjax.errors import DataError
 
 Features = Float32[np.ndarray, "rows features"]
 Labels = Int[np.ndarray, " rows"]
 Scores = Float32[np.ndarray, " rows"]
 
 _MOST_TWINS = 10  # rows with equal features, on average, that may still be one customer's
-_RANGES = {
-    "trees": (1, 10_000),
-    "depth": (1, 10),  # the forest in JAX holds 2^depth leaves a tree
-    "learning_rate": (1e-4, 1.0),
-    "rows_a_tree": (0.01, 1.0),
-    "columns_a_tree": (0.01, 1.0),
-    "minimum_leaf_weight": (0.0, 1e6),
-    "l2": (0.0, 1e6),
-}
 
 
 @dataclass(frozen=True)
-class BoosterConfig:
+class BoosterConfig(Checked):
     """Gradient-boosted trees; on a few thousand customers shallow trees and a low rate rank better than the usual 6.
 
     Mean AUC of 5-fold cross-validation, depth 6 at rate 0.1 → these defaults: Telco 0.840 → 0.849 (three seeds, each
     of them better), Bank 0.798 → 0.803.
     """
 
-    trees: int = 100
-    depth: int = 4
-    """Most splits on the way to a leaf."""
-    learning_rate: float = 0.05
-    rows_a_tree: float = 0.8
+    trees: Annotated[int, Within(1, 10_000)] = 100
+    depth: Annotated[int, Within(1, 10)] = 4
+    """Most splits on the way to a leaf: the forest in JAX holds 2^depth leaves a tree."""
+    learning_rate: Annotated[float, Within(1e-4, 1)] = 0.05
+    rows_a_tree: Annotated[float, Within(0.01, 1)] = 0.8
     """Share of the rows that each tree sees (XGBoost's subsample)."""
-    columns_a_tree: float = 0.8
+    columns_a_tree: Annotated[float, Within(0.01, 1)] = 0.8
     """Share of the columns that each tree sees (colsample_bytree)."""
-    minimum_leaf_weight: float = 10.0
+    minimum_leaf_weight: Annotated[float, Within(0, 1e6)] = 10.0
     """Least Σ p(1 − p) of the rows in a leaf (min_child_weight)."""
-    l2: float = 1.0
+    l2: Annotated[float, Within(0, 1e6)] = 1.0
     """Penalty on squared leaf values (lambda)."""
-
-    def __post_init__(self) -> None:
-        """Raises ConfigError naming the field that is out of range."""
-        for each in fields(self):
-            value, (low, high) = getattr(self, each.name), _RANGES[each.name]
-            if not low <= value <= high:
-                raise ConfigError(f"{each.name} is {value!r}; allowed: {low:g} to {high:g}")
 
 
 def train(

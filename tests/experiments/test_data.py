@@ -89,7 +89,7 @@ def test_the_gates_stop_a_table_that_is_too_small_or_too_odd() -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="no data set is called 'mars'"):
         DataConfig(extra=("mars",))
-    with pytest.raises(ConfigError, match=r"churn_rate_high is 0\.05"):
+    with pytest.raises(ConfigError, match=r"churn_rate_high: 0\.05"):
         DataConfig(churn_rate_low=0.1, churn_rate_high=0.05)
     with pytest.raises(ConfigError, match=r"company 'mars': no such file; allowed: a company.yaml, or one of demo"):
         stage.outside(DataConfig(company="mars"), "synthetic")

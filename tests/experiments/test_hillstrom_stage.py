@@ -68,5 +68,5 @@ def test_without_the_trial_the_stage_says_what_the_catalog_has(tmp_path: Path) -
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ConfigError, match="share is 0"):
+    with pytest.raises(ConfigError, match="share: 0"):
         HillstromConfig(share=0.0)

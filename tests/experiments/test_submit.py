@@ -226,7 +226,7 @@ def test_what_is_missing_is_asked_for(
         ("{prices: {a: 1}, accelerators: {}, stages: {default: {machine: b, hours: 1}}}", "'b' has no price"),
         ("{prices: {a: 1}, accelerators: {}, stages: {polcy: {machine: a, hours: 1}}}", "'polcy' is no stage"),
         ("{prices: {a: 1}, accelerators: {}, stages: {}}", "default is missing"),
-        ("{prices: {a: 1}, accelerators: {}, stages: {default: {machine: a, hours: 0}}}", "hours is 0"),
+        ("{prices: {a: 1}, accelerators: {}, stages: {default: {machine: a, hours: 0}}}", "hours: 0"),
         ("{prices: {a: -1}, accelerators: {}, stages: {default: {machine: a, hours: 1}}}", "prices.a is -1"),
         ("{prices: [", "not YAML"),
     ],

@@ -178,8 +178,8 @@ def test_what_cannot_be_adapted_is_refused(tiny: Decoder) -> None:
     with pytest.raises(ModelError, match=r"first_layer is 4; allowed: 0 to 3"):
         lora.init(lora.LoraConfig(first_layer=4), tiny, key)
     for settings, message in (
-        ({"rank": 0}, "rank is 0"),
-        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"rank": 0}, "rank: 0"),
+        ({"dropout": 1.0}, "dropout: 1"),
         ({"targets": ()}, "ta"),
     ):
         with pytest.raises(ConfigError, match=message):

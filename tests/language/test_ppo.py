@@ -259,7 +259,7 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     low = reward.init(RewardConfig(lora=replace(LORA, first_layer=0)), DECODER, jax.random.key(0))
     with pytest.raises(ConfigError, match="first_layer is 0; allowed: 2"):
         ppo.train(MODEL, POLICY, REWARD.replace(scorer=low), PROMPTS, no_costs, CONFIG, jax.random.key(0))
-    with pytest.raises(ConfigError, match=r"ppo.minibatch is 3; allowed: a divisor of batch, 8"):
+    with pytest.raises(ConfigError, match=r"minibatch: 3; allowed: a divisor of batch, 8"):
         replace(CONFIG, minibatch=3)
     with pytest.raises(DataError, match="costs has the shape"):
         train(costs=lambda texts, numbers: np.zeros(3))

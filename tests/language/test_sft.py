@@ -91,7 +91,7 @@ def test_accumulated_gradients_are_those_of_the_batch_at_once() -> None:
 def test_nothing_to_learn_from_is_an_error() -> None:
     with pytest.raises(DataError, match="no examples"):
         sft.train(MODEL, [], EXAMPLES, CONFIG, jax.random.key(0))
-    with pytest.raises(ConfigError, match=r"sft.rows is 0"):
+    with pytest.raises(ConfigError, match=r"rows: 0 .*allowed: 1 or more"):
         SFTConfig(rows=0)
 
 

@@ -60,7 +60,7 @@ def test_scikit_learns_tools_take_it(customers: Customers) -> None:
 
 
 def test_what_it_cannot_learn_from_is_said(customers: Customers) -> None:
-    with pytest.raises(ConfigError, match="depth is 0"):
+    with pytest.raises(ConfigError, match="depth: 0"):
         ChurnClassifier(max_depth=0).fit(customers.frame, customers.label)
     with pytest.raises(DataError, match="column 'plan': 3 is not text"):
         mixed = customers.frame.assign(plan=[3, *customers.frame["plan"][1:]])

@@ -15,13 +15,13 @@ At one step each is the contextual estimator of that name. IPS and DR may clip: 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import xgboost
 from jaxtyping import Bool, Float, Float32, Int
 
-from retentionjax.errors import ConfigError
+from retentionjax.checked import Checked, Count, Within
 from retentionjax.evaluation.off_policy.log import DecisionLog
 from retentionjax.evaluation.off_policy.overlap import ratios
 
@@ -172,22 +172,16 @@ def _mean(scores: Float[np.ndarray, " E"]) -> EstimatorTerms:
 
 
 @dataclass(frozen=True)
-class TreesConfig:
+class TreesConfig(Checked):
     """Settings of the regressions; few and shallow trees, for a wrong q̂ costs variance only, never truth."""
 
-    trees: int = 40
-    depth: int = 3
+    trees: Count = 40
+    depth: Count = 3
     learning_rate: float = 0.15
-    minimum_leaf_rows: int = 20
-    folds: int = 3
+    minimum_leaf_rows: Count = 20
+    folds: Annotated[int, Within(2)] = 3
     """Of customers."""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuses empty models and a single fold."""
-        for name, least in (("trees", 1), ("depth", 1), ("minimum_leaf_rows", 1), ("folds", 2)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}; allowed: {least} or more")
 
 
 def cross_fit(log: DecisionLog, target: Float[np.ndarray, "n A"], config: TreesConfig) -> Float[np.ndarray, "n A"]:

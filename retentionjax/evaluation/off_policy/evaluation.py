@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from retentionjax.errors import ConfigError, DataError
+from retentionjax.checked import Checked, Count, Within
+from retentionjax.errors import DataError
 from retentionjax.evaluation.off_policy import estimators, overlap
 from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms, TreesConfig
 from retentionjax.evaluation.off_policy.log import DecisionLog
@@ -21,22 +23,15 @@ STRENGTHS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, np.inf)
 
 
 @dataclass(frozen=True)
-class OffPolicySettings:
+class OffPolicySettings(Checked):
     """Settings of an evaluation."""
 
-    clip: float = np.inf
+    clip: Annotated[float, Within(above=True, infinite=True)] = np.inf
     """Weights of `ips` and `dr` are cut here; ∞: unbiased, as wide as it is."""
     minimum_effective_episodes: float = 50.0
     """Fewer, and the log is refused."""
-    resamples: int = 1000
+    resamples: Count = 1000
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuses what would estimate nothing."""
-        if not self.clip > 0:
-            raise ConfigError(f"clip is {self.clip}; allowed: above 0")
-        if self.resamples < 1:
-            raise ConfigError(f"resamples is {self.resamples}; allowed: 1 or more")
 
 
 @dataclass(frozen=True)

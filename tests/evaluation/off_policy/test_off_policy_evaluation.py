@@ -191,7 +191,7 @@ def test_targets_that_are_no_policies_are_refused():
         evaluate(masked, target)
     with pytest.raises(DataError, match="no episode of the log has all its outcomes"):
         evaluate(replace(log, reward=np.full(100, np.nan)), target)
-    with pytest.raises(ConfigError, match="clip is 0"):
+    with pytest.raises(ConfigError, match="clip: 0"):
         OffPolicySettings(clip=0.0)
 
 

@@ -1,0 +1,107 @@
+"""Settings and descriptions that are held to what they may be, every fault named: a person mends all of it at once."""
+
+import difflib
+import functools
+import math
+import typing
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+from retentionjax.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class KeyFault:
+    """A value that cannot be used."""
+
+    path: str
+    """Keys from the top, as `offers.ten.discount`; empty for the file as a whole."""
+    wrong: str
+    """Value, what is wrong with it, and what is allowed, in words."""
+
+    def __str__(self) -> str:
+        """The fault without the file, as `limits.budget: -1 is out of range; allowed: 0 or more`."""
+        return f"{self.path}: {self.wrong}" if self.path else self.wrong
+
+
+class CompanyError(ConfigError):
+    """Every fault of a company's description or of settings, a line each. `faults` holds them."""
+
+    def __init__(self, faults: Iterable[KeyFault], where: str = "") -> None:
+        """`where` is the file; empty for a description made in Python."""
+        self.faults = tuple(faults)
+        start = f"{where}: " if where else ""
+        super().__init__("\n".join(f"{start}{fault}" for fault in self.faults))
+
+
+def did_you_mean(given: str, allowed: Collection[str]) -> str:
+    """`; did you mean 'budget'?` where one of `allowed` is near, otherwise empty."""
+    folded = {each.strip().casefold(): each for each in allowed}
+    near = difflib.get_close_matches(given.strip().casefold(), folded, n=1, cutoff=0.6)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def listing(allowed: Sequence[str], most: int = 20) -> str:
+    """`allowed` for a message, cut after `most`."""
+    named = ", ".join(repr(value) for value in allowed[:most])
+    return named if len(allowed) <= most else f"{named} and {len(allowed) - most} more"
+
+
+@dataclass(frozen=True)
+class Within:
+    """The range of a number: `Annotated[float, Within(0, 1, "a share of the charge")]`."""
+
+    low: float = 0.0
+    high: float = math.inf
+    unit: str = ""
+    above: bool = False
+    """Whether the number must be above `low`."""
+    infinite: bool = False
+    """Whether `inf`, which switches a limit off, is allowed."""
+
+    def wrong(self, value: float) -> str | None:
+        """What is wrong with `value`, None if nothing is."""
+        fits = self.low < value if self.above else self.low <= value
+        if fits and value <= self.high and (math.isfinite(value) or self.infinite):
+            return None
+        start = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
+        span = start if math.isinf(self.high) else f"{'above ' * self.above}{self.low:g} to {self.high:g}"
+        extra = ", or inf for no limit" if self.infinite else ""
+        return f"{value:g} is out of range; allowed: {span}{extra}{f' ({self.unit})' if self.unit else ''}"
+
+
+class Checked:
+    """A dataclass whose numbers are held to their ranges and whose `wrong` says what does not fit together."""
+
+    def __post_init__(self) -> None:
+        """Raises CompanyError for a value out of range, naming field, value and what is allowed."""
+        faults = [*_out_of_range(self), *self.wrong()]
+        if faults:
+            raise CompanyError(KeyFault(key, what) for key, what in faults)
+
+    def wrong(self) -> list[tuple[str, str]]:
+        """Pairs of key and sentence for values that do not fit together; nothing unless a class says otherwise."""
+        return []
+
+
+def _out_of_range(record: Any) -> Iterator[tuple[str, str]]:
+    kind: Any = type(record)
+    hints = field_types(kind)
+    for field in fields(record):
+        for mark in getattr(hints[field.name], "__metadata__", ()):
+            value = getattr(record, field.name)
+            if isinstance(mark, Within) and value is not None and (what := mark.wrong(value)):
+                yield field.name, what
+
+
+@functools.cache
+def field_types(kind: type) -> dict[str, Any]:
+    """Field → type of a dataclass, its marks included."""
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+Count = Annotated[int, Within(1)]
+Share = Annotated[float, Within(0, 1)]
+NotNegative = Annotated[float, Within()]
+Positive = Annotated[float, Within(above=True)]
