@@ -6,25 +6,26 @@ randomised log of so many assignments is written, the posterior estimated, a pol
 passed through the gate of `experiments.bundle`. In the true world it is compared, on customers of neither log nor
 training, with the policy of the same size that was told the truth.
 
-`python -m experiments.hidden [--companies N] [--shapes S …] [--assignments N …] [--iterations N] [--out FILE]`
+`python -m experiments.hidden [--companies N] [--shapes S …] [--assignments N …] [--iterations N] [--out FILE]`; given
+again, it goes on after the last company in FILE.
 """
 
 import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from experiments.bundle import BundleConfig
 from experiments.policy import BUDGET, PolicyConfig, campaign_settings, set_spend
 from experiments.world import played
 from retentionjax import storage
-from retentionjax.effects import belief, draws_to_params, estimate, simulation
+from retentionjax.effects import Posterior, belief, draws_to_params, estimate, simulation
 from retentionjax.effects.simulation import DESIGN, OFFERS, PRIOR, SHAPES, told, true_effects
 from retentionjax.env import EnvParams, RetentionEnv, constraints, worlds
 from retentionjax.env.value import with_potential
@@ -63,12 +64,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--assignments", type=int, nargs="+", default=[20_000, 2_000], help="in the logs")
     parser.add_argument("--iterations", type=int, default=200, help="of PPO")
     parser.add_argument("--environments", type=int, default=1024, help="at once")
-    parser.add_argument("--out", help="JSON of all")
+    parser.add_argument("--out", help="JSON of all, written after each company")
     given = parser.parse_args(list(arguments))
     trainer = Trainer(settings(given.iterations, given.environments))
-    found: list[HiddenCompany] = []
+    found = already(given.out) if given.out else []
     for number in range(given.companies):
         for shape in given.shapes:
+            if any((each.shape, each.number) == (shape, number) for each in found):
+                continue
             started = time.monotonic()
             made = company(shape, number, given.assignments, trainer)
             found += made
@@ -80,6 +83,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def already(out: str) -> list[HiddenCompany]:
+    """Companies that an earlier run of the same sizes wrote to `out`."""
+    if not epath.Path(out).exists():
+        return []
+    rows = storage.read_json(out)["companies"]
+    return [HiddenCompany(**{**row, "gain": IntervalEstimate(*row["gain"])}) for row in rows]
+
+
 def settings(iterations: int, environments: int) -> PolicyConfig:
     """Settings of the policy stage, of a size."""
     minibatches = min(16, environments // 16)
@@ -89,9 +100,10 @@ def settings(iterations: int, environments: int) -> PolicyConfig:
 
 def company(shape: str, number: int, assignments: Sequence[int], trainer: "Trainer") -> list[HiddenCompany]:
     """The policy told the truth, unless offers do nothing, and those with a log each."""
-    effects = true_effects(shape, np.random.default_rng([number, len(shape)]))
+    random = np.random.default_rng([number, list(SHAPES).index(shape)])  # companies share no customers and no luck
+    effects = true_effects(shape, random)
     effects |= {"contact_effect": 0.0} if shape == "null" else {}
-    seed = 100 * number
+    seed = int(random.integers(1 << 30))
     world = told(effects, people(JUDGED, seed + 1))
     found = []
     if shape != "null":
@@ -102,9 +114,11 @@ def company(shape: str, number: int, assignments: Sequence[int], trainer: "Train
         truth = told(effects, shown)
         log = simulation.simulate(truth, DESIGN, days=DAYS, every=EVERY, scores=shown.population, seed=seed)
         posterior = estimate(log, PRIOR, people(1, 0), seed=number)
+        level = {name: posterior.estimates[name].median for name in ("churn_shift", "accept_shift")}
 
-        def believing(params: EnvParams, draws: Mapping[str, Any] = posterior.draws) -> EnvParams:
-            return worlds.believing(params, draws_to_params(draws, list(OFFERS), params))
+        def believing(params: EnvParams, posterior: Posterior = posterior, level: belief.Values = level) -> EnvParams:
+            here = params.replace(population=belief.shifted(params.population, level))  # type: ignore[attr-defined]
+            return worlds.believing(here, draws_to_params(posterior.draws, list(OFFERS), here))
 
         half = worlds.count(believing(people(1, 0))) // 2
         policy = trainer.train(worlds.rows(believing(people(TRAINED, seed)), slice(None, half)))
