@@ -22,14 +22,14 @@ import numpy as np
 from etils import epath
 
 from experiments.bundle import BundleConfig
-from experiments.policy import BUDGET, PolicyConfig, campaign_settings, set_spend
+from experiments.policy import BUDGET, PolicyConfig, campaign_settings, deployed, set_spend
 from experiments.world import played
 from retentionjax import storage
 from retentionjax.effects import Posterior, belief, draws_to_params, estimate, simulation
 from retentionjax.effects.simulation import DESIGN, OFFERS, PRIOR, SHAPES, told, true_effects
 from retentionjax.env import EnvParams, RetentionEnv, constraints, worlds
 from retentionjax.env.value import with_potential
-from retentionjax.evaluation import baselines, doubt, learned
+from retentionjax.evaluation import baselines, doubt
 from retentionjax.evaluation.rollout import Policy
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
 from retentionjax.rl import ppo
@@ -155,8 +155,7 @@ class Trainer:
             state, metrics = self.iterate(params, state)
             prices.append(float(metrics.multipliers[constraints.NAMES.index(BUDGET)]))
         price = float(np.mean(prices[len(prices) // 2 :]))
-        untuned = learned.ppo(ppo.policy(self.settings, state, averaged=True))
-        return set_spend(self.config, untuned, worlds.as_believed(params), price)
+        return set_spend(self.config, deployed(self.config, state), worlds.as_believed(params), price)[0]
 
 
 def gained(policy: Policy, world: EnvParams, believed: EnvParams) -> tuple[IntervalEstimate, float]:

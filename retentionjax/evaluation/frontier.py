@@ -101,8 +101,8 @@ class ConditionedNetwork:
 
 
 def at_multiplier(network: ConditionedNetwork, multiplier: float) -> Policy:
-    """The policy at one multiplier, to be played; the hyperparameter is the multiplier, so `tuning.spend_exactly` can
-    set it."""
+    """The policy at one multiplier, to be played; the hyperparameter is the multiplier, so `baselines.spend_exactly`
+    can set it."""
     return Policy("any_budget", _act, hyperparameter=multiplier, parameters=network)
 
 

@@ -39,7 +39,7 @@ class Policy:
     """A rule: `act(policy, situations, keys) -> actions` of a batch; its hyperparameter trades contact for spend.
 
     `act` must be a module-level function: it is the key under which the simulation is compiled; `for_each` makes one
-    from a rule for one customer. The larger the hyperparameter, the less is spent; `tuning.spend_exactly` sets it.
+    from a rule for one customer. The larger the hyperparameter, the less is spent; `baselines.spend_exactly` sets it.
     `parameters` is any pytree.
     """
 

@@ -184,7 +184,7 @@ def test_only_a_company_that_wants_a_language_model_runs_the_stages_that_write(
 @pytest.mark.slow
 def test_a_language_model_learns_what_the_company_says(tmp_path: Path) -> None:
     said = {"sender": SENDER, "facts": [{"fact": "plan", "column": "plan"}], "channels": ["push"], "model": True}
-    company = rj.Company(table(), charge="fee", left="churned", window_days=60, offers=OFFERS, messages=said)
+    company = rj.Company(table(1200), charge="fee", left="churned", window_days=60, offers=OFFERS, messages=said)
     gates = ("--churn.gates.minimum-auc", "0", "--churn.gates.maximum-ece", "1", "--bundle.minimum-probability", "0")
     run = rj.train(company, tmp_path / "acme", preset="smoke", flags=[*SMALL, *gates])
     assert run.bundle.bundle.writes
