@@ -22,7 +22,7 @@ import numpy as np
 from etils import epath
 
 from experiments.bundle import BundleConfig
-from experiments.policy import BUDGET, PolicyConfig, campaign_settings, deployed, set_spend
+from experiments.policy import BUDGET, PolicyConfig, at_budget, campaign_settings, deployed, set_spend
 from experiments.world import played
 from retentionjax import storage
 from retentionjax.effects import Posterior, belief, draws_to_params, estimate, simulation
@@ -149,7 +149,7 @@ class Trainer:
     def train(self, params: EnvParams) -> Policy:
         """The policy, its spend set where effects are as believed."""
         params = with_potential(params)
-        state = ppo.init(ENV, params, self.settings, jax.random.key(self.config.seed))
+        state = ppo.init(ENV, params, at_budget(self.config, params), jax.random.key(self.config.seed))
         prices = []
         for _ in range(self.settings.num_iterations):
             state, metrics = self.iterate(params, state)

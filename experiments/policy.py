@@ -40,7 +40,9 @@ from retentionjax.tracking import progress, read_metrics
 BUDGET = "campaign_budget"  # of `constraints.NAMES`, the one whose multiplier is reported and whose spend is set
 DEFAULT_LIMITS = dict(zip(constraints.NAMES, constraints.DEFAULT_LIMITS, strict=True))
 CAMPAIGN = 90  # days of a rollout, unless the company's campaigns are of another length
-WAIT_BIASES = (-4.0, 8.0)  # where the bias that sets the spend is sought, in log-odds
+WAIT_BIASES = (-4.0, 8.0)  # where the bias that sets the spend is sought, in log-odds of the policy that learned
+RAREST = 16.0  # log-odds of *wait* at which an untrained policy contacts nobody
+STARTERS = 500  # customers on whom the start's spend is set
 WORTHLESS = 0.1  # $ of value for a $ of spend: the budget does not bind
 SETTLED = 0.5  # share of the iterations, the last ones, over which the multiplier is averaged
 
@@ -135,10 +137,11 @@ class PolicyConfig(Checked):
 
     @property
     def training(self) -> PPOConfig:
-        """The settings as PPO takes them: limits in the order of `constraints.NAMES`."""
+        """The settings as PPO takes them: limits in the order of `constraints.NAMES`; of the budget, what is spent."""
         # Only the budget's multiplier is known beforehand.
         initial = jnp.array([self.ppo.gains.initial if name == BUDGET else 0.0 for name in constraints.NAMES])
-        limits = tuple({**DEFAULT_LIMITS, **self.limits}[name] for name in constraints.NAMES)
+        of = {**DEFAULT_LIMITS, **self.limits, BUDGET: self.target_spend * self.budget}
+        limits = tuple(of[name] for name in constraints.NAMES)
         return self.ppo.replace(limits=limits, gains=self.ppo.gains.replace(initial=initial))  # type: ignore[attr-defined]
 
 
@@ -193,7 +196,7 @@ def train(config: PolicyConfig, params: EnvParams, context: Context) -> ppo.Trai
     Raises:
         TrainingError: something was no number, or nothing was legal; names iteration and quantity.
     """
-    settings = config.training
+    settings = at_budget(config, params)
     env = RetentionEnv(expected_churn=True, shaping=True)
     params = with_potential(params)
     unforeseen = float(never_unforeseen(params))
@@ -221,6 +224,24 @@ def train(config: PolicyConfig, params: EnvParams, context: Context) -> ppo.Trai
             if iteration % config.checkpoint_every == 0 or iteration == total:
                 checkpoints.save(iteration, state)
     return state
+
+
+def at_budget(config: PolicyConfig, params: EnvParams) -> PPOConfig:
+    """Settings whose untrained policy spends what is to be spent, or less: `null_action_bias` is the least on *wait*.
+
+    One that begins at many times the budget throws the multiplier about, and the iterations after it are spent on
+    getting back; how much it spends depends on the number of offers and on what they cost.
+    """
+    settings, key = config.training, jax.random.key(config.seed)
+    believed = worlds.as_believed(params)
+    rows = np.unique(np.linspace(0, believed.population.size - 1, STARTERS).astype(int))
+    few = believed.replace(population=believed.population.take(rows))  # type: ignore[attr-defined]
+    env, least = RetentionEnv(expected_churn=True), float(settings.null_action_bias)
+    start = ppo.init(env, few, settings.replace(null_action_bias=0.0), key)  # type: ignore[attr-defined]
+    untrained = learned.ppo(ppo.policy(settings, start))
+    target = config.target_spend * config.budget
+    set_to = spend_exactly(untrained, env, few, target, low=least, high=RAREST, key=key, replicates=1, steps=8)
+    return settings.replace(null_action_bias=set_to.hyperparameter)  # type: ignore[attr-defined]
 
 
 def deployed(config: PolicyConfig, state: ppo.TrainState) -> Policy:
@@ -266,8 +287,8 @@ def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams, multiplie
             env,
             params,
             config.target_spend * config.budget,
-            low=WAIT_BIASES[0] if binds else 0.0,
-            high=WAIT_BIASES[1],
+            low=config.sharpness * WAIT_BIASES[0] if binds else 0.0,
+            high=config.sharpness * WAIT_BIASES[1],
             key=key,
             replicates=config.tuning_replicates,
             steps=steps,
