@@ -18,7 +18,6 @@ from retentionjax.errors import ConfigError
 class Inner:
     learning_rate: float = 3e-4
     hidden: tuple[int, ...] = (64, 64)
-    num_iterations: int = 165  # the preset `demo` sets it to that
 
     def __post_init__(self) -> None:
         in_range("learning_rate", self.learning_rate, 0, 1, open_low=True)
@@ -83,9 +82,19 @@ def test_a_flag_beats_the_preset_and_the_preset_the_default(tmp_path: Path) -> N
     assert options == Options(name="myrun", data="synthetic", resume=True)
 
 
-def test_stages_of_the_pipeline_are_overridden_under_their_names_beside_options_of_the_same_name() -> None:
+def test_stages_of_the_pipeline_are_overridden_under_their_names_beside_options_of_the_same_name(
+    tmp_path: Path,
+) -> None:
     kinds: dict[str, type] = {"bundle": Inner, "policy": Outer}
-    flags = ["demo", "--data", "real", "--bundle.learning-rate", "0.25", "--policy.ppo.learning-rate", "0.5"]
+    flags = [
+        preset_file(tmp_path, {}),
+        "--data",
+        "real",
+        "--bundle.learning-rate",
+        "0.25",
+        "--policy.ppo.learning-rate",
+        "0.5",
+    ]
     _, options, configs = parse("prog", "about", kinds, flags, flat=False)
     assert options.data == "real"
     assert configs == {"bundle": Inner(learning_rate=0.25), "policy": Outer(ppo=Inner(learning_rate=0.5))}
@@ -119,7 +128,7 @@ def test_yaml_reads_1e_3_as_text_and_we_as_a_number(tmp_path: Path) -> None:
         ({"policy": {"normalise": "yes please"}}, "policy.normalise: 'yes please' is neither true nor false"),
         ({"policy": {"ppo": {"learning_rate": "fast"}}}, "policy.ppo.learning_rate: 'fast' is not a number"),
         ({"policy": {"ppo": {"learning_rate": 2}}}, "policy.ppo: learning_rate is 2.0; allowed: (0, 1]"),
-        ({"policy": {"ppo": 3}}, "policy.ppo: must be keys and values (learning_rate, hidden, num_iterations), not 3"),
+        ({"policy": {"ppo": 3}}, "policy.ppo: must be keys and values (learning_rate, hidden), not 3"),
         ({"policy": {"ppo": {"hidden": 64}}}, "policy.ppo.hidden: must be a list, such as [a, b], not 64"),
         ({"policy": {"ppo": {"hidden": [64, "x"]}}}, "policy.ppo.hidden[1]: 'x' is not a number"),
         ({"policy": {"offers": [0.1]}}, "policy.offers: has 1 entries; allowed: 2"),
@@ -163,28 +172,34 @@ def test_a_setting_without_default_must_be_given(tmp_path: Path) -> None:
         (["--resume"], "which preset?"),
         (["dmo"], "unknown preset 'dmo'; allowed: smoke, demo, train, mvp, or a file ending in .yaml"),
         (["missing.yaml"], "missing.yaml: no such file"),
-        (["demo", "--name", "a/b"], "--name 'a/b' is not a folder name"),
-        (["demo", "--resume", "--force"], "give one of the two"),
-        (["demo", "--ppo.learning-rate", "7"], "learning_rate is 7.0; allowed: (0, 1]"),
+        (["mine.yaml", "--name", "a/b"], "--name 'a/b' is not a folder name"),
+        (["mine.yaml", "--resume", "--force"], "give one of the two"),
+        (["mine.yaml", "--ppo.learning-rate", "7"], "learning_rate is 7.0; allowed: (0, 1]"),
     ],
 )
-def test_a_command_line_that_does_not_fit_is_refused(arguments: list[str], message: str) -> None:
+def test_a_command_line_that_does_not_fit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    preset_file(tmp_path, {})
     with pytest.raises(ConfigError) as raised:
         parse("prog", "about", {"policy": Outer}, arguments, flat=True)
     assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("flags", [["--ppo.lr", "1"], ["--steps", "x"], ["--data", "fake"], ["stray"]])
-def test_an_unknown_flag_or_value_ends_with_status_2(capsys: pytest.CaptureFixture[str], flags: list[str]) -> None:
+def test_an_unknown_flag_or_value_ends_with_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
     with pytest.raises(SystemExit) as raised:
-        parse("prog", "about", {"policy": Outer}, ["demo", *flags], flat=True)
+        parse("prog", "about", {"policy": Outer}, [preset_file(tmp_path, {}), *flags], flat=True)
     assert raised.value.code == 2
     assert flags[0].lstrip("-").split(".")[0] in capsys.readouterr().err
 
 
-def test_help_names_stage_settings_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_stage_settings_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
-        parse("prog", "about", {"policy": Outer}, ["--help"], flat=True)
+        parse("prog", "about", {"policy": Outer}, [preset_file(tmp_path, {}), "--help"], flat=True)
     assert raised.value.code == 0
     shown = capsys.readouterr().out
     for flag in ("--ppo.learning-rate", "--resume", "--data", "--name"):
