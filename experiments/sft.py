@@ -21,6 +21,7 @@ from retentionjax.data import catalog, messages, text_loading
 from retentionjax.data.messages import Audience
 from retentionjax.data.splits import NAMES as SPLITS
 from retentionjax.data.texts import Example, Turn
+from retentionjax.errors import ConfigError
 from retentionjax.language import hub, packing, precision, sft, writer
 from retentionjax.language.lora import LoraConfig
 from retentionjax.language.optimiser import OptimiserConfig
@@ -165,8 +166,14 @@ def turns(prompt: Sequence[Turn]) -> list[dict[str, str]]:
 
 
 def customers(inputs: Mapping[str, epath.Path]) -> Audience:
-    """The customers of the stage `data`, as the company's messages speak of them, and its offers."""
-    company, prepared = companies.of(inputs), catalog.read(inputs["data"] / "artifacts", "customers")
+    """The customers of the stage `data`, as the company's messages speak of them, and its offers.
+
+    Raises ConfigError where the company does not write English.
+    """
+    company = companies.of(inputs)
+    if (language := company.messages.language) != "en":
+        raise ConfigError(f"messages.language is {language!r}; allowed for a language model: en, which the bases write")
+    prepared = catalog.read(inputs["data"] / "artifacts", "customers")
     frames = {split: getattr(prepared, split).frame.astype(object) for split in SPLITS}
     known = {
         split: [facts_of(company.messages, row) for row in frame.where(frame.notna(), None).to_dict("records")]

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     propose.add_argument("--tone", choices=("warm", "formal", "brief"), help="[the bundle's]")
     reasons = "only those that speak to this reason to leave, or to none [to none, and to each that the company names]"
     propose.add_argument("--angle", choices=(*ANGLES, "none"), help=reasons)
-    propose.add_argument("--by", choices=("model", "grammar"), default="model", help="who writes [model]")
+    propose.add_argument("--by", choices=("model", "grammar"), help="who writes [model, in English]")
     propose.add_argument("--approve", choices=("person", SHIELD), default="person", help="who approves [person]")
     propose.add_argument("--seed", type=int, default=0, help="of the author's draws [0]")
     propose.set_defaults(run=_propose)
@@ -61,7 +61,12 @@ def _propose(asked: argparse.Namespace) -> int:
     message, rules = bundle.message, bundle.rules
     if message is None or rules is None:
         raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
-    author = WordingAuthor(*proposer(bundle)) if asked.by == "model" else WordingAuthor.of(_by_grammar)
+    writers = ("model", "grammar") if message.language == "en" else ("grammar",)
+    if (by := asked.by or writers[0]) not in writers:
+        raise ConfigError(
+            f"--by is {by}, which writes English, and messages.language {message.language}; allowed: grammar"
+        )
+    author = WordingAuthor(*proposer(bundle)) if by == "model" else WordingAuthor.of(_by_grammar)
     channel, tone = asked.channel or message.channel, asked.tone or message.tone
     general = Kind("", channel, tone).with_angles(message)
     if asked.angle not in (None, *(named := [each.angle or "none" for each in general])):
@@ -83,7 +88,7 @@ def _propose(asked: argparse.Namespace) -> int:
                 seed=asked.seed + 1000 * place,
             )  # fmt: skip
             with ledger.transaction() as tx:
-                tx.propose_variants(made.variants, rules.version, f"{WHO}, {asked.by}", approver=asked.approve)
+                tx.propose_variants(made.variants, rules.version, f"{WHO}, {by}", approver=asked.approve)
             dropped = ", ".join(f"{rule} {count}" for rule, count in made.refused.most_common())
             print(f"{kind}: {len(made.variants)} proposed; dropped: {dropped or 'none'}")
             for each in made.variants:

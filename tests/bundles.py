@@ -20,6 +20,7 @@ from retentionjax.env.types import MultiplierTable
 from retentionjax.evaluation import learned
 from retentionjax.language import hub, lora, reward, reward_files, writer
 from retentionjax.rl import networks
+from retentionjax.shield.lexicon import Language
 from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, fit
@@ -161,11 +162,12 @@ def make_any_budget(folder: Path) -> Path:
     return folder
 
 
-def make_writing(folder: Path) -> Path:
+def make_writing(folder: Path, language: Language = "en") -> Path:
     """A bundle that contacts readily and writes messages: with shield, reasons to leave that wordings may speak to, and
-    the random language model `tiny`."""
+    the random language model `tiny`, which writes no Spanish either."""
     eager = contents(trained(wait_bias=-6.0))
-    messages = dataclasses.replace(COMPANY.messages, angles={"price": ("bill",), "unused": ("months",)})
+    angles = {"price": ("bill",), "unused": ("months",)}
+    messages = dataclasses.replace(COMPANY.messages, angles=angles, language=language)
     own = dataclasses.replace(COMPANY, messages=messages)
     write(folder, dataclasses.replace(eager, company=own, rules=epath.Path(DEFAULT), save_language=_save_tiny))
     return folder

@@ -15,6 +15,7 @@ from retentionjax.data.schema import Schema
 from retentionjax.errors import BundleError, DataError
 from retentionjax.shield import OfferTerms
 from retentionjax.shield.brief import CHANNELS, TONES, Brief
+from retentionjax.shield.lexicon import Language
 
 _RECIPIENT_KEYS = ("first_name", "channel", "tone")
 
@@ -32,6 +33,7 @@ def brief(
         offer=offer,
         sender=messages.signed,
         tone=given.get("tone", messages.tone),
+        language=messages.language,
         first_name=given.get("first_name"),
         facts=facts_of(messages, facts),
     )
@@ -41,7 +43,7 @@ def facts_of(messages: Messages, facts: Mapping[str, object]) -> dict[str, str]:
     """What messages may say of the customer with `facts`: fact → its words."""
     found: dict[str, str] = {}
     for rule in messages.facts:
-        if rule.fact not in found and (words := _words(rule, facts)) is not None:
+        if rule.fact not in found and (words := _words(rule, facts, messages.language)) is not None:
             found[rule.fact] = words
     return found
 
@@ -71,7 +73,7 @@ def check_fields(messages: Messages, schema: Schema, where: str) -> None:
                 raise BundleError(f"{where}: facts, {rule.fact}: {name} is never {unknown[0]!r}; allowed: {known}")
 
 
-def _words(rule: FactRule, facts: Mapping[str, object]) -> str | None:
+def _words(rule: FactRule, facts: Mapping[str, object], language: Language) -> str | None:
     """The fact of the customer with `facts`, None where the rule does not fit."""
     if any(facts.get(name) not in values for name, values in rule.when.items()):
         return None
@@ -81,7 +83,7 @@ def _words(rule: FactRule, facts: Mapping[str, object]) -> str | None:
     if rule.months is None:
         return rule.say
     value = facts.get(rule.months)
-    return tenure(float(value)) if isinstance(value, int | float) else None
+    return tenure(float(value), language) if isinstance(value, int | float) else None
 
 
 def _recipient(value: object, where: str) -> dict[str, Any]:

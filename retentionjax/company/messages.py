@@ -8,6 +8,7 @@ from retentionjax.checked import Checked
 from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import ANGLES, CHANNELS, FACTS, Channel, Sender, Tone
 from retentionjax.shield.contact import HOME, is_region
+from retentionjax.shield.lexicon import Language
 from retentionjax.shield.rules import load_rules
 
 _LONGEST = 600
@@ -64,6 +65,8 @@ class Messages(Checked):
     channels: tuple[Channel, ...] = ("sms",)
     """Channels that may be used, the usual one first."""
     tone: Tone = "warm"
+    language: Language = "en"
+    """Of all that customers are sent."""
     country: str = HOME
     """ISO 3166-1 alpha-2: where customers are of whom neither region nor time zone is known, for quiet hours."""
     facts: tuple[FactRule, ...] = ()
@@ -101,6 +104,10 @@ class Messages(Checked):
             found.append(("country", f"is {self.country!r}; allowed: {', '.join(load_rules().contact.countries)}"))
         if self.model and self.sender is None:
             found.append(("model", "is true, and no sender is named; allowed: true where there is one"))
+        if self.model and self.language != "en":
+            found.append(
+                ("model", f"is true, and language {self.language}; allowed: false, for the models write English")
+            )
         if len(self.brand) > _LONGEST:
             found.append(("brand", f"has {len(self.brand)} characters; allowed: {_LONGEST} at most"))
         return found

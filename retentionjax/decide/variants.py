@@ -19,6 +19,7 @@ from retentionjax.errors import ConfigError
 from retentionjax.shield import Brief, Channel, OfferTerms, Rules, Tone, Verdict, check, render
 from retentionjax.shield.brief import ANGLED, NAME, SENDER
 from retentionjax.shield.checking import severity
+from retentionjax.shield.lexicon import Language
 from retentionjax.shield.phrasebook import RULE, STAND_INS, Phrasebook, mask
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def examples(settings: "Messages", kind: Kind, offer: OfferTerms) -> tuple[Brief
     every fact in each of the words that the company has for it."""
     said: dict[str, list[str]] = {}
     for rule in settings.facts:
-        said.setdefault(rule.fact, []).extend(_EXAMPLES.get(rule.fact, ()) if rule.say is None else [rule.say])
+        words = _EXAMPLES[settings.language].get(rule.fact, ()) if rule.say is None else [rule.say]
+        said.setdefault(rule.fact, []).extend(words)
     rounds = max([len(words) for words in said.values()], default=1)
     return tuple(
         Brief(
@@ -113,6 +115,7 @@ def examples(settings: "Messages", kind: Kind, offer: OfferTerms) -> tuple[Brief
             offer=offer,
             sender=settings.signed,
             tone=kind.tone,
+            language=settings.language,
             angle=kind.angle or None,
             first_name=name,
             facts={fact: words[turn % len(words)] for fact, words in said.items() if words},
@@ -122,13 +125,23 @@ def examples(settings: "Messages", kind: Kind, offer: OfferTerms) -> tuple[Brief
     )
 
 
-_EXAMPLES = {
-    "plan": ("Standard",),
-    "tenure": ("14 months", "2 years"),
-    "contract": ("month to month",),
-    "services": ("television",),
-    "charge": ("$59.90",),
-    "saving": ("$11.80",),
+_EXAMPLES: Mapping[Language, Mapping[str, tuple[str, ...]]] = {
+    "en": {
+        "plan": ("Standard",),
+        "tenure": ("14 months", "2 years"),
+        "contract": ("month to month",),
+        "services": ("television",),
+        "charge": ("$59.90",),
+        "saving": ("$11.80",),
+    },
+    "es": {
+        "plan": ("Estándar",),
+        "tenure": ("14 meses", "2 años"),
+        "contract": ("mes a mes",),
+        "services": ("televisión",),
+        "charge": ("59.90 EUR",),
+        "saving": ("11.80 EUR",),
+    },
 }
 
 
@@ -237,7 +250,7 @@ def _fault(variant: Variant, briefs: Sequence[Brief], rules: Rules, book: Phrase
     from retentionjax.data.messages import grammar
 
     angle = variant.kind.angle
-    return "angle" if angle and not grammar.speaks_to(angle, variant.text) else None
+    return "angle" if angle and not grammar.speaks_to(angle, variant.text, briefs[0].language) else None
 
 
 def _favourites(

@@ -17,6 +17,14 @@ _BASIC = frozenset(
 _EXTENDED = frozenset("^{}\\[~]|€\f")
 
 
+_NOT_BASIC = str.maketrans("áíóúÁÍÓÚ", "aiouAIOU")
+
+
+def basic(text: str) -> str:
+    """`text` without the accents that the GSM alphabet lacks: with one a segment holds 70 characters, not 160."""
+    return text.translate(_NOT_BASIC)
+
+
 @dataclass(frozen=True)
 class SegmentCount:
     """What a text takes."""

@@ -69,6 +69,10 @@ class OfferTerms:
         """The discount in percent of the charge, to a hundredth."""
         return round(self.discount * 100, 2)
 
+    def share(self, language: Language = "en") -> str:
+        """The discount as it is written: `10%`, `7.5%`, in Spanish `7,5%`."""
+        return f"{self.percent:g}%".replace(".", _FORMS[language].point)
+
     @functools.cached_property
     def limited(self) -> bool:
         """Whether a message must say how long it runs: unless it is paid at once, or the company's words say it."""
@@ -78,9 +82,7 @@ class OfferTerms:
     def words(self, language: Language = "en") -> str:
         """`10% off`, `a $15 credit` or the company's words, without how long it runs; empty for no offer."""
         spoken = _FORMS[language]
-        parts = (
-            [spoken.discount.format(percent=f"{self.percent:g}".replace(".", spoken.point))] if self.discount else []
-        )
+        parts = [spoken.discount.format(share=self.share(language))] if self.discount else []
         parts += [spoken.credit(money(self.amount, self.currency, language))] if self.amount else []
         return self.say or spoken.both.join(parts)
 
@@ -179,7 +181,7 @@ _TWICE = (
 _FORMS: Mapping[Language, _Forms] = MappingProxyType(
     {
         "en": _Forms(
-            ".", "{percent}% off", _english_credit, " and ", " for {span}", ", accept by {date}", ("day", "days"),
+            ".", "{share} off", _english_credit, " and ", " for {span}", ", accept by {date}", ("day", "days"),
             shares={
                 10.0: "(?:a |one[ -])tenth",
                 20.0: "(?:a |one[ -])fifth",
@@ -211,8 +213,8 @@ _FORMS: Mapping[Language, _Forms] = MappingProxyType(
             ),
         ),
         "es": _Forms(
-            ",", "un {percent}% de descuento", lambda money: f"un abono de {money}", " y ", " durante {span}",
-            ", responda antes del {date}", ("día", "días"),
+            ",", "un {share} de descuento", lambda money: f"un abono de {money}", " y ", " durante {span}",
+            ", responda hasta el {date}", ("día", "días"),
             shares={},
             off="{share} menos",
             rest=r"pag(?:ue|a|ando) (?:solo )?el {rest} de (?:su|tu) (?:factura|precio|cuota)",

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from retentionjax.errors import ConfigError
-from retentionjax.shield.brief import Brief, Channel, Tone
+from retentionjax.shield.brief import ANGLED, Brief, Channel, Tone
 from retentionjax.shield.checking import check
+from retentionjax.shield.form import basic, measure
 from retentionjax.shield.lexicon import Language
 from retentionjax.shield.quantities import date_text
 from retentionjax.shield.rules import Rules
@@ -26,13 +27,13 @@ class _Wording:
     by: str
     question: str
     help: str
+    angle: Mapping[str, str]
+    """To a reason to leave of `brief.ANGLES`; none of it promises anything."""
     closing: Mapping[Channel, str]
     sign: str
     footer: str
 
 
-_GSM = str.maketrans("áíóúÁÍÓÚ", "aiouAIOU")
-"""A short message with one of these has room for 70 characters a segment instead of 160."""
 _WORDINGS: Mapping[Language, _Wording] = {
     "en": _Wording(
         greeting={"warm": ("Hi {name}, ", "Hello! "), "formal": ("Dear {name}, ", ""), "brief": ("{name}, ", "")},
@@ -50,6 +51,12 @@ _WORDINGS: Mapping[Language, _Wording] = {
         by=" by {date}",
         question="How is everything going? We are here if you have a question.",
         help="Any questions? We can help.",
+        angle={
+            "price": "We can review your plan with you.",
+            "contract": "Questions about your contract? We can help.",
+            "support": "Our support team can help you.",
+            "unused": "We can help you get more from your service.",
+        },
         closing={
             "sms": " Reply STOP to opt out.",
             "push": " Manage alerts in settings.",
@@ -77,9 +84,15 @@ _WORDINGS: Mapping[Language, _Wording] = {
             "push": "Abra la aplicación para aceptar",
             "email": "Responda a este correo para aceptar",
         },
-        by=" antes del {date}",
+        by=" hasta el {date}",
         question="¿Cómo va todo? Estamos aquí si tiene alguna pregunta.",
         help="¿Alguna pregunta? Podemos ayudarle.",
+        angle={
+            "price": "Podemos revisar su plan con usted.",
+            "contract": "Podemos explicarle su contrato con gusto.",
+            "support": "Nuestro equipo de asistencia puede ayudarle.",
+            "unused": "Podemos ayudarle a disfrutar más de su servicio.",
+        },
         closing={
             "sms": " Responda STOP para no recibir más mensajes.",
             "push": " Cambie sus avisos en los ajustes.",
@@ -119,16 +132,29 @@ def footer(brief: Brief) -> str:
 
 def _candidates(brief: Brief) -> Iterator[str]:
     for name, facts in ((True, True), (True, False), (False, True), (False, False)):
-        yield _message(brief, brief.name if name else None, facts)
+        greeted = brief.name if name else None
+        text = _message(brief, greeted, facts)
+        if (said := _angle(brief)) and _fits(longer := _message(brief, greeted, facts, f" {said}"), text, brief):
+            yield longer
+        yield text
     yield _barest(brief)
 
 
-def _message(brief: Brief, name: str | None, facts: bool) -> str:
+def _angle(brief: Brief) -> str | None:
+    return _WORDINGS[brief.language].angle.get(brief.angle or "") if brief.channel in ANGLED else None
+
+
+def _fits(longer: str, text: str, brief: Brief) -> bool:
+    """Whether a sentence more takes no segment more."""
+    return brief.channel != "sms" or measure(longer).segments == measure(text).segments
+
+
+def _message(brief: Brief, name: str | None, facts: bool, angle: str = "") -> str:
     wording = _WORDINGS[brief.language]
     named, unnamed = wording.greeting[brief.tone]
     greeting = named if name else unnamed
     opening = "" if brief.channel == "email" else f"{brief.sender.name}: "
-    body = _thanks(brief, facts) + _offer(brief, facts)
+    body = _thanks(brief, facts) + _offer(brief, facts) + angle
     if brief.channel == "email":
         greeting = greeting.strip() + "\n\n" if greeting else ""
         body = body + f"\n\n{wording.sign},\n{brief.sender.name}"
@@ -136,7 +162,7 @@ def _message(brief: Brief, name: str | None, facts: bool) -> str:
         body = body[:1].upper() + body[1:]
     text = greeting + body + wording.closing[brief.channel]
     if brief.channel == "sms":
-        text = text.translate(_GSM)
+        text = basic(text)
     return opening + text.replace("{name}", name or "")
 
 
@@ -168,4 +194,4 @@ def _barest(brief: Brief) -> str:
     wording, offer = _WORDINGS[brief.language], replace(brief.offer, ends=None).text(brief.language)
     told = f"{offer[:1].upper()}{offer[1:]}. {_accept(brief)}." if offer else wording.help
     text = f"{told}{wording.closing[brief.channel]}"
-    return f"{brief.sender.name}: {text.translate(_GSM) if brief.channel == 'sms' else text}"
+    return f"{brief.sender.name}: {basic(text) if brief.channel == 'sms' else text}"

@@ -171,7 +171,7 @@ def passed(text: str, verdict: Verdict, source: Literal["variant", "template"], 
 
 def key_of(brief: Brief) -> Hashable:
     """What of a brief matters for its words."""
-    return brief.channel, brief.tone, brief.first_name, brief.offer, tuple(brief.facts.items())
+    return brief.channel, brief.tone, brief.angle, brief.first_name, brief.offer, tuple(brief.facts.items())
 
 
 class ApprovedWordings:
@@ -200,7 +200,8 @@ class ApprovedWordings:
         """
         kind = Kind(offer, brief.channel, brief.tone)
         if kind in self._angled and self._fit(own := replace(kind, angle=angle()), brief)[1:]:
-            kind = own  # one at least that speaks to it beside the template
+            kind = own  # one at least that speaks to it beside the template, which does so where it has room
+            brief = replace(brief, angle=kind.angle or None)
         chosen = None
         drawn = {"variant_id": kind.template_id, "variant_propensity": 1.0, "variant_choices": ""}
         if fit := self._fit(kind, brief):

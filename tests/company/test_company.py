@@ -147,6 +147,8 @@ messages: {sender: {name: A, domains: [x.example]}}
         ("hazard_multiplier.ten: 0.6", "hazard_multiplier.ten: 0", "0 is out of range; allowed: above 0"),
         ("low: -0.1", "low: 0.05", "effects.contact_effect: low 0.05, median 0 and high 0.1 are out of order"),
         ("channels: [sms]", "channels: [fax]", "messages.channels[0]: is 'fax'; allowed: sms, email, push"),
+        ("channels: [sms]", "language: de", "messages.language: is 'de'; allowed: en, es"),
+        ("channels: [sms]", "language: es\n  model: true", "messages.model: is true, and language es; allowed: false"),
         ("currency: EUR", "currency: euro", "currency: is 'euro'; allowed: a code of ISO 4217"),
         ("currency: EUR", "currency: EUR\ncurrency: USD", "line 3: 'currency' is named twice"),
         ("name: acme", "name: [acme", "acme.yaml: line"),

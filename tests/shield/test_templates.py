@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from shield_briefs import HOSTILE, NAMES, OFFERS, SENDER, briefs
 
 from retentionjax.shield import Brief, OfferTerms, Sender, check, footer, grounded, render
-from retentionjax.shield.brief import CHANNELS, TONES
+from retentionjax.shield.brief import ANGLES, CHANNELS, TONES
+from retentionjax.shield.form import measure
+from retentionjax.shield.lexicon import LANGUAGES, Language
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -79,3 +81,24 @@ def test_templates_pass_for_any_sender(name: str, channel: str) -> None:
     for offer in OFFERS:
         brief = Brief(channel, replace(offer, ends=dt.date(2026, 9, 30)), sender, "formal", "Maria")
         assert check(render(brief), brief).passed
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("angle", ANGLES)
+def test_a_template_speaks_to_the_reason_to_leave_where_it_has_room(angle: str, language: Language) -> None:
+    """An e-mail always, an SMS where it takes no segment more, a notification never."""
+    spoken = 0
+    for channel, offer, tone in itertools.product(CHANNELS, (OfferTerms(), OfferTerms(0.1)), TONES):
+        plain = Brief(channel, offer, SENDER, tone, "Ana", {}, language=language)
+        text, told = render(plain), render(replace(plain, angle=angle))
+        assert check(told, plain, by="model" if language == "en" else "person").passed, told
+        assert (told != text) == (channel == "email") or channel == "sms"
+        assert channel != "sms" or measure(told).segments == measure(text).segments
+        spoken += channel == "sms" and told != text
+    assert spoken, "some SMS has room"
+    assert render(Brief("email", OfferTerms(), SENDER, angle="weather")) == render(Brief("email", OfferTerms(), SENDER))
+
+
+def test_a_last_day_to_accept_is_included_in_spanish() -> None:
+    text = render(Brief("sms", OfferTerms(0.1, ends=dt.date(2026, 6, 30)), SENDER, language="es"))
+    assert "Responda SI para aceptar hasta el 30 de junio de 2026." in text

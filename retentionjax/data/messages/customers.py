@@ -14,6 +14,7 @@ from random import Random
 from retentionjax.data import splits
 from retentionjax.errors import DataError
 from retentionjax.shield.brief import ANGLED, ANGLES, CHANNELS, TONES, Brief, Channel, Sender
+from retentionjax.shield.lexicon import Language
 from retentionjax.shield.offer import OfferTerms
 
 _FIRST_NAMES = """
@@ -201,14 +202,18 @@ def others(kind: str, split: str, but: str | None) -> tuple[str, ...]:
     return tuple(each for each in known if each != but)
 
 
-def tenure(months: float) -> str | None:
+def tenure(months: float, language: Language = "en") -> str | None:
     """How long somebody has been a customer, in words; None for those who have just come."""
     whole = int(months)
     if whole < 1:
         return None
+    month, plural, years = _TIMES[language]
     if whole < 24:
-        return f"{whole} month" + "s" * (whole > 1)
-    return f"{whole // 12} years"
+        return f"{whole} {month}" + plural * (whole > 1)
+    return f"{whole // 12} {years}"
+
+
+_TIMES: Mapping[Language, tuple[str, str, str]] = {"en": ("month", "s", "years"), "es": ("mes", "es", "años")}
 
 
 def _offer(channel: Channel, offers: Sequence[OfferTerms], rng: Random) -> OfferTerms:

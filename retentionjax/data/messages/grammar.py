@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from random import Random
 
-from retentionjax.data.messages import accept_phrases, email_phrases, phrases
-from retentionjax.data.messages.angle_phrases import ANGLE
 from retentionjax.data.messages.phrases import Choice
+from retentionjax.data.messages.words import WORDS
 from retentionjax.errors import DataError
-from retentionjax.shield.brief import ANGLED, Brief
+from retentionjax.shield.brief import ANGLED, ANGLES, Brief
+from retentionjax.shield.form import basic
+from retentionjax.shield.lexicon import Language
 from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.phrasebook import Phrasebook, tokens
 from retentionjax.shield.quantities import date_text
@@ -54,8 +55,12 @@ LAYOUTS: Mapping[str, Choice] = {
 }
 
 
-MOST_CHARACTERS = {"sms": 160, "push": 150}
-"""One SMS segment of GSM-7; what a lock screen shows."""
+MOST_CHARACTERS: Mapping[Language, Mapping[str, int]] = {
+    "en": {"sms": 160, "push": 150},
+    "es": {"sms": 201, "push": 178},
+}
+"""One SMS segment of GSM-7; in Spanish, which is longer, two, and with an accent in a name three. What a lock screen
+shows."""
 MOST_WORDS = 60
 """Of an e-mail's body."""
 _EXCLAMATIONS = {"sms": 1, "push": 1, "email": 2}
@@ -103,18 +108,22 @@ def values(brief: Brief) -> dict[str, str]:
     given["sender"] = brief.sender.name
     if brief.name:
         given["name"] = brief.name
-    return given | terms(brief.offer)
+    return given | {key: _spelt(text, brief) for key, text in terms(brief.offer, brief.language).items()}
 
 
-def terms(offer: OfferTerms) -> dict[str, str]:
+def terms(offer: OfferTerms, language: Language = "en") -> dict[str, str]:
     """What the braces of a phrase may name of an offer: `discount` and `days` of a plain discount, else `offer`."""
     if offer.is_none:
         return {}
     if is_plain(offer):
-        told = {"discount": f"{offer.percent:g}%", "days": offer.span()}
+        told = {"discount": offer.share(language), "days": offer.span(language)}
     else:
-        told = {"offer": replace(offer, ends=None).text()}
-    return told | ({"ends": date_text(offer.ends)} if offer.ends else {})
+        told = {"offer": replace(offer, ends=None).text(language)}
+    return told | ({"ends": date_text(offer.ends, language)} if offer.ends else {})
+
+
+def _spelt(text: str, brief: Brief) -> str:
+    return basic(text) if brief.channel == "sms" else text
 
 
 def is_plain(offer: OfferTerms) -> bool:
@@ -131,7 +140,7 @@ def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
         short = number >= _ATTEMPTS
         layout = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
         attempt = _attempt(masked, layout, split, rng, short=short)
-        if attempt is not None and fits(attempt, brief) and not _says_twice(attempt):
+        if attempt is not None and fits(attempt, brief) and not _says_twice(attempt, brief):
             return attempt
     raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
 
@@ -141,14 +150,19 @@ def fits(draft: MessageDraft, brief: Brief) -> bool:
     text = brief.fill(write(draft))
     if brief.channel == "email":
         return len(text.split()) <= MOST_WORDS
-    return len(text) <= MOST_CHARACTERS[brief.channel]
+    return len(text) <= MOST_CHARACTERS[brief.language][brief.channel]
 
 
-def _says_twice(draft: MessageDraft) -> bool:
-    """Whether it says `_RUN` words in a row twice, or one phrase fewer by one that the phrase before it says."""
+def _says_twice(draft: MessageDraft, brief: Brief) -> bool:
+    """Whether it says `_RUN` words in a row twice, one phrase fewer by one that the phrase before it says, or in two
+    phrases what the language says once."""
     runs = _runs(write(draft), _RUN)
     said = [set(_runs(part.phrase, _RUN - 1)) for part in draft.parts]
-    return len(set(runs)) < len(runs) or any(one & other for one, other in pairwise(said))
+    often = any(
+        sum(bool(re.search(once, basic(part.phrase), re.IGNORECASE)) for part in draft.parts) > 1
+        for once in WORDS[brief.language].once
+    )
+    return often or len(set(runs)) < len(runs) or any(one & other for one, other in pairwise(said))
 
 
 def _runs(text: str, length: int) -> list[tuple[str, ...]]:
@@ -184,7 +198,7 @@ def options(
     """
     known = values(brief)
     found = [
-        phrase
+        _spelt(phrase, brief)
         for phrase in _choice(slot, brief, tone or brief.tone).of(split)
         if (named := set(_FIELD.findall(phrase))) <= set(known) and ("sender" in named) == sender
     ]
@@ -210,10 +224,10 @@ def phrasebook(brief: Brief, split: str = "train") -> Phrasebook:
     return book
 
 
-def speaks_to(angle: str, text: str) -> bool:
+def speaks_to(angle: str, text: str, language: Language = "en") -> bool:
     """Whether `text` says one of the phrases, of any tone, that the train split has for the angle."""
     said = f" {' '.join(tokens(text))} "
-    phrases_of = (phrase for choice in ANGLE[angle].values() for phrase in choice.of("train"))
+    phrases_of = (phrase for choice in WORDS[language].angle[angle].values() for phrase in choice.of("train"))
     return any(f" {' '.join(tokens(phrase))} " in said for phrase in phrases_of)
 
 
@@ -244,35 +258,27 @@ def _slots(brief: Brief, layout: str) -> list[tuple[str, bool]] | None:
 
 def _with_angle(slots: list[str], brief: Brief) -> list[str] | None:
     """The slots with what the brief's angle asks for in the place of a pleasantry; None where it has no such place."""
-    if brief.angle not in ANGLE or brief.channel not in ANGLED:
+    if brief.angle not in ANGLES or brief.channel not in ANGLED:
         return slots
     place = next((slots.index(slot) for slot in ("close", "detail", "bond") if slot in slots), None)
     return None if place is None else [*slots[:place], "angle", *slots[place + 1 :]]
 
 
 def _choice(slot: str, brief: Brief, tone: str) -> Choice:
-    email = brief.channel == "email"
-    register = email_phrases if email else phrases
+    words, none = WORDS[brief.language], brief.offer.is_none
     if slot == "angle":
-        return ANGLE[brief.angle or ""][tone]
+        return words.angle[brief.angle or ""][tone]
     if slot == "act":
-        return (accept_phrases.ACT if brief.offer.ends is None else accept_phrases.ACT_BY)[brief.channel][tone]
-    if slot == "offer":
-        if brief.offer.is_none:
-            return register.CHECK_IN[tone]
-        return (register.OFFER if is_plain(brief.offer) else phrases.OTHER_OFFER)[tone]
+        return (words.act if brief.offer.ends is None else words.act_by)[brief.channel][tone]
     if slot == "prefix":
-        return phrases.PREFIX
+        return words.prefix
     if slot == "optout":
-        return phrases.OPT_OUT[brief.channel]
-    if slot == "sign":
-        return phrases.SIGN["email" if email else "short"][tone]
-    return {
-        "greeting": phrases.GREETING,
-        "bond": register.BOND,
-        "close": register.CLOSE,
-        "detail": email_phrases.QUESTIONS if brief.offer.is_none else email_phrases.DETAIL,
-    }[slot][tone]
+        return words.opt_out[brief.channel]
+    if slot == "offer":
+        slot = "check_in" if none else "offer" if is_plain(brief.offer) else "other_offer"
+    elif slot == "detail" and none:
+        slot = "questions"
+    return (words.email if brief.channel == "email" else words.short)[slot][tone]
 
 
 def _separator(channel: str, slots: Sequence[str], number: int) -> str:
@@ -283,5 +289,6 @@ def _separator(channel: str, slots: Sequence[str], number: int) -> str:
 
 def _lower(phrase: str) -> str:
     """Begins in lower case what begins a sentence, but neither a field nor a word in capitals."""
-    starts_word = phrase[:1].isupper() and (len(phrase) < 2 or not phrase[1].isupper())
-    return phrase[0].lower() + phrase[1:] if starts_word else phrase
+    opening, word = phrase[: len(phrase) - len(phrase.lstrip("¿¡"))], phrase.lstrip("¿¡")
+    starts_word = word[:1].isupper() and (len(word) < 2 or not word[1].isupper())
+    return opening + word[0].lower() + word[1:] if starts_word else phrase

@@ -15,8 +15,8 @@ class Choice:
 
     train: tuple[str, ...]
     """For the train and validation splits."""
-    held_out: tuple[str, ...]
-    """For the test split only."""
+    held_out: tuple[str, ...] = ()
+    """For the test split only; none in a language that no model learns."""
 
     def of(self, split: str) -> tuple[str, ...]:
         """The phrases that `split` may use."""

@@ -133,6 +133,20 @@ def test_the_command_line_proposes_wordings_for_each_reason_to_leave(
         assert f"--angle is {wrong}; allowed for {said}" in capsys.readouterr().err
 
 
+def test_in_spanish_the_grammar_proposes_and_the_model_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, database = bundles.make_writing(tmp_path / "bundle", "es"), f"sqlite:///{tmp_path}/ledger.db"
+    arguments = ["messages", "propose", "--bundle", str(bundle), "--database", database, "--per-kind", "1"]
+    assert main(arguments) == 0
+    with closing(Ledger.open(database, clock=time.time)) as ledger, ledger.read() as reader:
+        found = [each.variant for each in reader.variants()]
+    assert {each.kind.angle for each in found} == {"", "price", "unused"}
+    assert all("STOP para" in each.text for each in found)
+    assert main([*arguments, "--by", "model"]) != 0
+    assert "--by is model, which writes English, and messages.language es; allowed: grammar" in capsys.readouterr().err
+
+
 def test_the_command_line_proposes_by_the_grammar_lists_and_decides(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

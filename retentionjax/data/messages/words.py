@@ -1,0 +1,80 @@
+"""All words of the grammar, by language."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from retentionjax.data.messages import (
+    accept_phrases,
+    angle_phrases,
+    email_phrases,
+    phrases,
+    spanish_email_phrases,
+    spanish_phrases,
+    spanish_reply_phrases,
+)
+from retentionjax.data.messages.phrases import Choice
+from retentionjax.shield.lexicon import Language
+
+Slots = Mapping[str, Mapping[str, Choice]]
+"""Slot → tone → phrases; or channel → tone → phrases."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What one language says in each slot."""
+
+    prefix: Choice
+    short: Slots
+    """Of SMS and push notifications."""
+    email: Slots
+    act: Slots
+    """By channel."""
+    act_by: Slots
+    """The same where there is a last day."""
+    angle: Slots
+    """By reason to leave."""
+    opt_out: Mapping[str, Choice]
+    """By channel."""
+    once: tuple[str, ...] = ()
+    """Patterns of which no message holds one in two phrases."""
+
+
+WORDS: Mapping[Language, Words] = {
+    "en": Words(
+        prefix=phrases.PREFIX,
+        short={
+            "greeting": phrases.GREETING,
+            "bond": phrases.BOND,
+            "offer": phrases.OFFER,
+            "other_offer": phrases.OTHER_OFFER,
+            "check_in": phrases.CHECK_IN,
+            "close": phrases.CLOSE,
+            "sign": phrases.SIGN["short"],
+        },
+        email={
+            "greeting": phrases.GREETING,
+            "bond": email_phrases.BOND,
+            "offer": email_phrases.OFFER,
+            "other_offer": phrases.OTHER_OFFER,
+            "check_in": email_phrases.CHECK_IN,
+            "detail": email_phrases.DETAIL,
+            "questions": email_phrases.QUESTIONS,
+            "close": email_phrases.CLOSE,
+            "sign": phrases.SIGN["email"],
+        },
+        act=accept_phrases.ACT,
+        act_by=accept_phrases.ACT_BY,
+        angle=angle_phrases.ANGLE,
+        opt_out=phrases.OPT_OUT,
+    ),
+    "es": Words(
+        prefix=spanish_phrases.PREFIX,
+        short=spanish_phrases.SHORT,
+        email=spanish_email_phrases.EMAIL,
+        act=spanish_reply_phrases.ACT,
+        act_by=spanish_reply_phrases.ACT_BY,
+        angle=spanish_reply_phrases.ANGLE,
+        opt_out=spanish_phrases.OPT_OUT,
+        once=spanish_phrases.ONCE,
+    ),
+}
