@@ -20,7 +20,7 @@ Slots = Mapping[str, Mapping[str, Choice]]
 
 
 @dataclass(frozen=True)
-class Words:
+class Vocabulary:
     """What one language says in each slot."""
 
     prefix: Choice
@@ -39,8 +39,8 @@ class Words:
     """Patterns of which no message holds one in two phrases."""
 
 
-WORDS: Mapping[Language, Words] = {
-    "en": Words(
+WORDS: Mapping[Language, Vocabulary] = {
+    "en": Vocabulary(
         prefix=phrases.PREFIX,
         short={
             "greeting": phrases.GREETING,
@@ -67,7 +67,7 @@ WORDS: Mapping[Language, Words] = {
         angle=angle_phrases.ANGLE,
         opt_out=phrases.OPT_OUT,
     ),
-    "es": Words(
+    "es": Vocabulary(
         prefix=spanish_phrases.PREFIX,
         short=spanish_phrases.SHORT,
         email=spanish_email_phrases.EMAIL,
