@@ -3,14 +3,20 @@
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from campaigns import synthetic_population
 
-from experiments.policy import PolicyConfig, figures
+from experiments.policy import BUDGET, PolicyConfig, at_budget, figures, set_spend
 from retentionjax.env import EnvParams
+from retentionjax.env.retention import RetentionEnv
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation import baselines
+from retentionjax.evaluation import baselines, learned
+from retentionjax.evaluation.rollout import play
+from retentionjax.rl import ppo
+
+ENV, KEY = RetentionEnv(expected_churn=True), jax.random.key(0)
 
 STATE: Any = SimpleNamespace(iteration=1, multipliers=SimpleNamespace(value=np.zeros(4)))
 
@@ -27,3 +33,37 @@ def test_a_budget_that_does_not_bind_may_be_left() -> None:
 def test_a_budget_whose_next_dollar_pays_must_be_spent() -> None:
     with pytest.raises(ConfigError, match=r"spend_ratio .*allowed"):
         of_never(spends=True)
+
+
+def untrained(params: EnvParams, *, wait: float) -> Any:
+    settings = PolicyConfig().training.replace(null_action_bias=wait)
+    return learned.ppo(ppo.policy(settings, ppo.init(ENV, params, settings, KEY)))
+
+
+def spend_of(policy: Any, params: EnvParams) -> float:
+    return float(np.mean(play(ENV, params, policy, KEY, replicates=8).spend))
+
+
+def test_training_begins_within_its_budget_whatever_offers_cost() -> None:
+    people, usual = synthetic_population(60), EnvParams(horizon_days=20)
+    config = PolicyConfig(limits={BUDGET: 0.5})
+    for scale in (1.0, 10.0):
+        params = usual.replace(
+            population=people.replace(monthly_charge=scale * people.monthly_charge),
+            charge_reference=scale * usual.charge_reference,
+            account_cap=scale * usual.account_cap,
+        )
+        assert spend_of(untrained(params, wait=4.0), params) > 0.8
+        started = untrained(params, wait=at_budget(config, params).null_action_bias)
+        assert 0.25 < spend_of(started, params) < 0.7
+
+
+def test_no_policy_is_made_to_spend_what_contacts_lose() -> None:
+    params = EnvParams(population=synthetic_population(60), horizon_days=20)
+    for budget, pays in ((1.0, True), (100.0, False)):  # left alone, the rule spends some $3
+        config = PolicyConfig(limits={BUDGET: budget}, tuning_replicates=8)
+        policy, spends = set_spend(config, baselines.greedy_fatigue(), params, multiplier=1.0)
+        assert spends is pays
+        assert (float(policy.hyperparameter) > 0) is pays
+        low, high = (0.6, 1.0) if pays else (1.0, 6.0)
+        assert low < spend_of(policy, params) < high
