@@ -29,7 +29,7 @@ from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.optimum.memory import MemoryRules, enumerate_memories
 from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend
 from retentionjax.evaluation.sharding import play
-from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate, plain
 from retentionjax.tracking import progress
 
 DEMO_MEMORIES = 1_340
@@ -109,9 +109,9 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     business.show(metrics, paired, title=title, footer=footer)
     segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed)
     full = {
-        "policies": {name: _plain(each) for name, each in metrics.items()},
-        "paired_ppo_minus": _plain(paired),
-        "segments": {part: {name: _plain(m) for name, m in each.items()} for part, each in segments.items()},
+        "policies": plain(metrics),
+        "paired_ppo_minus": plain(paired),
+        "segments": plain(segments),
         "hyperparameters": {policy.name: float(policy.hyperparameter) for policy in policies},
         "customers": len(held_table),
         "replicates": config.replicates,
@@ -322,10 +322,6 @@ def summary(
     for name, estimate in paired.items():
         flat |= estimate.flat(f"paired_ppo_minus_{name}")
     return flat
-
-
-def _plain(estimates: Mapping[str, IntervalEstimate]) -> dict[str, dict[str, float | None]]:
-    return {name: estimate.to_dict() for name, estimate in estimates.items()}
 
 
 STAGE = Stage("evaluate", EvaluateConfig, run, needs=("data", "policy", "bundle"))

@@ -22,7 +22,7 @@ from retentionjax.data.public_sets import HILLSTROM, HILLSTROM_PROPENSITY
 from retentionjax.evaluation import plots, targeting
 from retentionjax.evaluation.off_policy.evaluation import HEADLINE, OffPolicySettings, evaluate
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
-from retentionjax.evaluation.off_policy.printing import to_dict
+from retentionjax.evaluation.statistics import plain
 from retentionjax.tabular.boosting import BoosterConfig, matrix, score, train
 from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.metrics import auc
@@ -154,7 +154,7 @@ def values(
             settings = OffPolicySettings(resamples=config.resamples, seed=config.seed)
             reports[name] = evaluate(log, target, settings, model=models[outcome])
             summary |= reports[name].estimates[HEADLINE].flat(f"value_{outcome}_{name}")
-        full[outcome] = {name: to_dict(report) for name, report in reports.items()}
+        full[outcome] = plain(reports)
     return summary, full
 
 

@@ -21,7 +21,6 @@ from experiments.text_evaluation import Written
 from retentionjax import shield, storage
 from retentionjax.bundle.language import REWARD
 from retentionjax.checked import Checked, Count, NotNegative, Within
-from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages
 from retentionjax.evaluation import statistics
 from retentionjax.evaluation.plots import BLUE, GREEN, GREY, ORANGE, plain, write
@@ -130,7 +129,8 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
     before = load(config, context)
     table = sft.customers(context.inputs)
     practice = messages.briefs(config.briefs, "train", config.seed, table, channels=config.channels)
-    adapters = {"sft": before.sft, "ppo": train(config, before, practice, context)}
+    with sft.recorded(context) as kept:
+        adapters = {"sft": before.sft, "ppo": rollouts(config, before, practice, **kept)}
     for name in config.opponents:
         other = replace(config.training, objective=name)
         adapters[name] = rollouts(replace(config, training=other), before, practice)
@@ -177,14 +177,6 @@ def load(config: PPOTextStageConfig, context: Context) -> Before:
         writing=sampling,
         rules=shield.load_rules(),
     )
-
-
-def train(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], context: Context) -> Adapter:
-    """The policy after all rollouts, recorded and resumed."""
-    checkpoints = Checkpoints(context.checkpoints)
-    step = checkpoints.latest_step() if context.resume else None
-    with context.tracker(step) as tracker:
-        return rollouts(config, before, briefs, tracker=tracker, checkpoints=checkpoints, resume=context.resume)
 
 
 def rollouts(config: PPOTextStageConfig, before: Before, briefs: Sequence[Brief], **kept: Any) -> Adapter:

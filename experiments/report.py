@@ -12,6 +12,7 @@ from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.checked import Checked, Within
 from retentionjax.evaluation.report import page, playing, run_folder
+from retentionjax.evaluation.statistics import plain
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def run(config: ReportConfig, context: Context) -> dict[str, float]:
     found = run_folder.collect(context.folder.parent.name, {**beside, **context.inputs}, where=context.folder.parent)
     played = playing.played(found, replicates=config.replicates, seed=config.seed)
     if played is not None:
-        storage.write_json(context.artifacts / "fairness.json", played.to_dict())
+        storage.write_json(context.artifacts / "fairness.json", plain(played))
     report = page.compose(found, played)
     out = context.artifacts / "report.html"
     size = page.write(report, out)

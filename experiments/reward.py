@@ -19,7 +19,6 @@ from experiments.sft import turns
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.checked import Checked, Count, Share, Within
-from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import messages, preferences, text_loading, text_sources, texts
 from retentionjax.data.sources import UnavailableError
 from retentionjax.errors import DataError
@@ -93,19 +92,9 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
 
     train = public(model, config, system) + pairs(config.pairs, "train")
     held_out = pairs(config.test_pairs, "test")
-    checkpoints = Checkpoints(context.checkpoints)
-    step = checkpoints.latest_step() if context.resume else None
-    with context.tracker(step) as tracker:
-        trained, metrics = reward.train(
-            model,
-            train,
-            config.training,
-            jax.random.key(config.seed),
-            start=tuned if config.from_sft else None,
-            tracker=tracker,
-            checkpoints=checkpoints,
-            resume=context.resume,
-        )
+    with sft.recorded(context) as kept:
+        start = tuned if config.from_sft else None
+        trained, metrics = reward.train(model, train, config.training, jax.random.key(config.seed), start=start, **kept)
     trained, clicked = with_clicks(model, trained, train, config)
     reward_files.save(context.artifacts / "reward_model", trained)
     found = reward_evaluation.evaluate(model, trained, held_out)

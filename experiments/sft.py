@@ -4,8 +4,10 @@ Reads the customers of the stage `data`; the messages come from the grammar of `
 stand-ins for names, the base model by name. Writes `artifacts/writer` (adapter and base reference).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 from etils import epath
@@ -97,19 +99,8 @@ def run(config: SftStageConfig, context: Context) -> dict[str, float]:
             sender_first=config.sender_first,
         )
     ]
-    checkpoints = Checkpoints(context.checkpoints)
-    step = checkpoints.latest_step() if context.resume else None
-    with context.tracker(step) as tracker:
-        adapter, metrics = sft.train(
-            model,
-            train,
-            held_out,
-            config.training,
-            jax.random.key(config.seed),
-            tracker=tracker,
-            checkpoints=checkpoints,
-            resume=context.resume,
-        )
+    with recorded(context) as kept:
+        adapter, metrics = sft.train(model, train, held_out, config.training, jax.random.key(config.seed), **kept)
     (context.artifacts / "writer").mkdir(exist_ok=True)
     writer.save(context.artifacts / "writer", model, adapter, config.writer)
     in_range("eval_loss (gate maximum_eval_loss)", metrics["eval_loss"], 0.0, config.maximum_eval_loss)
@@ -121,6 +112,14 @@ def run(config: SftStageConfig, context: Context) -> dict[str, float]:
         "trained_parameters": float(adapter.size),
         "matmul_bits": 16.0 if precision.of(model.decoder) == "bfloat16" else 32.0,
     }
+
+
+@contextmanager
+def recorded(context: Context) -> Iterator[dict[str, Any]]:
+    """What a training that is recorded and resumed takes, as `language.loop.run` names it."""
+    checkpoints = Checkpoints(context.checkpoints)
+    with context.tracker(checkpoints.latest_step() if context.resume else None) as tracker:
+        yield {"tracker": tracker, "checkpoints": checkpoints, "resume": context.resume}
 
 
 def _matmul(config: SftStageConfig, context: Context) -> Resolved:

@@ -4,7 +4,10 @@ Episodes of one customer are not independent evidence about customers, so the bo
 their episodes (cluster bootstrap; Cameron, Gelbach, Miller 2008). Differences of policies are paired by customer.
 """
 
-from typing import NamedTuple
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +28,19 @@ class IntervalEstimate(NamedTuple):
 
     def to_dict(self) -> dict[str, float | None]:
         """The three by name as JSON holds them: what is undefined as null."""
-        return {name: float(value) if np.isfinite(value) else None for name, value in self._asdict().items()}
+        found: dict[str, float | None] = plain(self)
+        return found
+
+
+def plain(record: Any) -> Any:
+    """`record` as JSON holds it: its fields by name, all the way down, and a number that is not finite as null."""
+    if dataclasses.is_dataclass(record):
+        return {each.name: plain(getattr(record, each.name)) for each in dataclasses.fields(record)}
+    if isinstance(record, Mapping):
+        return {name: plain(each) for name, each in record.items()}
+    if isinstance(record, tuple | list):
+        return plain(record._asdict()) if hasattr(record, "_asdict") else [plain(each) for each in record]
+    return None if isinstance(record, float) and not math.isfinite(record) else record
 
 
 class Bootstrap:

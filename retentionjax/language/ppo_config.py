@@ -130,21 +130,3 @@ class TextPPOConfig(Checked):
         return LossConfig(
             self.objective, self.dpo_beta, self.clip, self.value_clip, self.value_coef, self.temperature, self.remat
         )
-
-    @classmethod
-    def mvp(cls) -> "TextPPOConfig":
-        """OPT-350m on a GPU, the values of the project this one rebuilds (its top_p 0.9 biased the ratios: none)."""
-        return cls(
-            iterations=200,
-            batch=16,
-            minibatch=4,
-            epochs=4,
-            max_new_tokens=128,
-            temperature=0.8,
-            optimiser=OptimiserConfig(learning_rate=1.4e-5, schedule="linear", eps=1e-5),
-            kl=KLConfig(initial=0.1, minimum=0.01, maximum=1.0),
-            reward_weight=1.0,
-            brevity_weight=0.5,
-            safety=SafetyConfig(initial=2.0),
-            remat=True,
-        )

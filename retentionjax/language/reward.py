@@ -63,19 +63,6 @@ class RewardConfig(Checked):
         wrong = f"{self.lora.dropout:g}; allowed: 0, scores must not be random"
         return [("lora.dropout", wrong)] if self.lora.dropout else []
 
-    @classmethod
-    def mvp(cls) -> "RewardConfig":
-        """OPT-350m on a GPU, the values of the project this one rebuilds."""
-        return cls(
-            steps=1_000,
-            pairs=8,
-            lora=LoraConfig(rank=16, alpha=32.0, targets=("q_proj", "v_proj")),
-            optimiser=OptimiserConfig(learning_rate=1e-5, warmup_steps=50, weight_decay=0.01),
-            remat=True,
-            evaluate_every=100,
-            checkpoint_every=100,
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class PreferencePair:

@@ -48,23 +48,6 @@ class SFTConfig(Checked):
     evaluate_every: int = 50
     checkpoint_every: int = 50
 
-    @classmethod
-    def mvp(cls) -> "SFTConfig":
-        """OPT-350m on a GPU, the values of the project this one rebuilds: 2,000 steps of 4 × 4, LoRA 16 on q and v."""
-        return cls(
-            steps=2_000,
-            rows=4,
-            length=2_048,
-            accumulation=4,
-            packed=False,
-            lora=LoraConfig(rank=16, alpha=32.0, targets=("q_proj", "v_proj"), dropout=0.05),
-            optimiser=OptimiserConfig(learning_rate=2e-5, warmup_steps=100, weight_decay=0.01, max_grad_norm=1.0),
-            remat=True,
-            trunk_memory=0,
-            evaluate_every=200,
-            checkpoint_every=200,
-        )
-
 
 @struct.dataclass
 class SFTState:

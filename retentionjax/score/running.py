@@ -83,17 +83,10 @@ def run(request: Request) -> Result:
     sources, facts = describe(files), Facts(bundle.schema, bundle.company.customers)
     numbered = any(facts.lacks_ids(columns(path)) for path in files.values())
     manifest = bundle.manifest
-    plan = Plan(
-        bundle=manifest.id,
-        synthetic=manifest.synthetic,
-        campaign=request.campaign,
-        day=request.day,
-        on_error=request.on_error,
-        rows_per_shard=request.rows_per_shard,
-        sources=sources,
-        holdout=request.holdout,
-        salt=request.salt,
-    )
+    asked = {
+        name: getattr(request, name) for name in ("campaign", "day", "on_error", "rows_per_shard", "holdout", "salt")
+    }
+    plan = Plan(bundle=manifest.id, synthetic=manifest.synthetic, sources=sources, **asked)
     folder = storage.as_path(request.out)
     with _only_one(folder):
         settle(plan, folder)

@@ -1,10 +1,9 @@
 """What the figures mean: which of them is an alarm, and what to do about it."""
 
 import datetime as dt
-import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from retentionjax.evaluation.lift import Difference
 from retentionjax.evaluation.off_policy import ledger_file
 from retentionjax.evaluation.off_policy.evaluation import HEADLINE, evaluate
 from retentionjax.evaluation.off_policy.overlap import OverlapError
-from retentionjax.evaluation.statistics import IntervalEstimate
+from retentionjax.evaluation.statistics import IntervalEstimate, plain
 from serving.ledger import Ledger, Reader
 from serving.ledger.export import REWARD_DAYS
 from serving.ledger.types import DAY
@@ -140,15 +139,12 @@ class MonitorVerdict:
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict as JSON holds it: what is not known is null."""
-        plain: dict[str, Any] = _finite({**asdict(self), "recalibrate": self.recalibrate})
+        found: dict[str, Any] = {**plain(self), "recalibrate": self.recalibrate}
         for name in ("churn", "acceptance", "appeal"):
-            plain[name]["is_alarm"] = any(alarm.startswith(f"{name}:") for alarm in self.alarms)
-        for made, promise in zip(plain["promises"], self.promises, strict=True):
+            found[name]["is_alarm"] = any(alarm.startswith(f"{name}:") for alarm in self.alarms)
+        for made, promise in zip(found["promises"], self.promises, strict=True):
             made["is_alarm"] = promise.is_broken
-        for name in ("logged", "policy"):
-            estimate: IntervalEstimate | None = getattr(self.value, name)
-            plain["value"][name] = None if estimate is None else estimate.to_dict()
-        return plain
+        return found
 
 
 def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict:
@@ -231,9 +227,3 @@ def _alarms(churn: Comparison, acceptance: Comparison, appeal: AppealComparison,
             )
     if appeal.differs(limits.tolerance):
         yield f"appeal: offers add {appeal.factor:.2f} [{appeal.low:.2f}, {appeal.high:.2f}] times what is believed"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,6 +13,7 @@ from retentionjax import cli
 from retentionjax.env import record
 from retentionjax.errors import DataError
 from retentionjax.evaluation.report import command, content, models, page, playing, run_folder, verdict
+from retentionjax.evaluation.statistics import plain
 
 ALL = {
     "summary",
@@ -217,7 +218,7 @@ def test_parity_follows_the_customers_facts(run, played):
     text = rendered(run, played)
     for words in ("SeniorCitizen: 65 or older", "gender: Female", "offered something"):
         assert words in text
-    json.dumps(played.to_dict(), allow_nan=False)
+    json.dumps(plain(played), allow_nan=False)
 
 
 def test_every_constant_of_the_environment_is_explained(text):

@@ -63,7 +63,9 @@ def gradient(loss: Any, *arguments: Any) -> Any:
 
 def test_fine_tuning_traces(decoder: Any) -> None:
     settings = MVP.config("sft", sft.SftStageConfig).training
-    assert settings == tuning.SFTConfig.mvp()
+    assert (settings.steps, settings.rows, settings.accumulation) == (2_000, 4, 4)
+    assert (settings.optimiser.learning_rate, settings.optimiser.warmup_steps) == (2e-5, 100)
+    assert (settings.lora.rank, settings.lora.alpha, settings.lora.dropout) == (16, 32.0, 0.05)
     adapter = adapter_of(decoder, settings.lora)
     size, count = (settings.rows, settings.length), 4096
     batch = packing.Packed(

@@ -265,13 +265,6 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
         train(costs=lambda texts, numbers: np.zeros(3))
 
 
-def test_the_values_of_the_project_rebuilt_are_there() -> None:
-    mvp = TextPPOConfig.mvp()
-    assert (mvp.iterations, mvp.batch, mvp.minibatch, mvp.epochs) == (200, 16, 4, 4)
-    assert (mvp.optimiser.learning_rate, mvp.optimiser.eps, mvp.optimiser.schedule) == (1.4e-5, 1e-5, "linear")
-    assert (mvp.kl.initial, mvp.kl.minimum, mvp.kl.maximum, mvp.brevity_weight) == (0.1, 0.01, 1.0, 0.5)
-
-
 def test_losses_count_no_padding() -> None:
     """Garbage behind the end of a text moves neither loss nor statistics."""
     texts = drawn()

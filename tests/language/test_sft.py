@@ -93,10 +93,3 @@ def test_nothing_to_learn_from_is_an_error() -> None:
         sft.train(MODEL, [], EXAMPLES, CONFIG, jax.random.key(0))
     with pytest.raises(ConfigError, match=r"rows: 0 .*allowed: 1 or more"):
         SFTConfig(rows=0)
-
-
-def test_the_values_of_the_project_rebuilt_are_there() -> None:
-    config = SFTConfig.mvp()
-    assert (config.steps, config.rows, config.accumulation) == (2_000, 4, 4)
-    assert (config.optimiser.learning_rate, config.optimiser.warmup_steps) == (2e-5, 100)
-    assert (config.lora.rank, config.lora.alpha, config.lora.dropout) == (16, 32.0, 0.05)

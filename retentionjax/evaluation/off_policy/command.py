@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # heavy, and `--help` needs neither
     import numpy as np
 
     from retentionjax.bundle.loading import Bundle
-    from retentionjax.evaluation.off_policy.evaluation import OffPolicyReport
     from retentionjax.evaluation.off_policy.log import DecisionLog
 
 _AT_ONCE = 16_384
@@ -32,10 +31,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="write the report here as well")
     parsed = parser.parse_args(list(arguments))
+    from retentionjax import storage
     from retentionjax.bundle.loading import load
     from retentionjax.evaluation.off_policy import printing
     from retentionjax.evaluation.off_policy.evaluation import OffPolicySettings, evaluate
     from retentionjax.evaluation.off_policy.ledger_file import read
+    from retentionjax.evaluation.statistics import plain
 
     settings = OffPolicySettings(
         clip=parsed.clip, minimum_effective_episodes=parsed.minimum_effective, seed=parsed.seed
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     title = f"Bundle {bundle.manifest.id[:12]} on {len(log):,} logged decisions, {bundle.company.currency}"
     printing.show(report, title=title, unit=parsed.per)
     if parsed.json:
-        _write(report, parsed.json)
+        storage.write_json(parsed.json, plain(report))
     return 0
 
 
@@ -62,10 +63,3 @@ def propensities(bundle: "Bundle", log: "DecisionLog") -> "np.ndarray":
         for start in range(0, len(log), _AT_ONCE)
     ]
     return np.concatenate(parts).astype(np.float64)
-
-
-def _write(report: "OffPolicyReport", path: str) -> None:
-    from retentionjax import storage
-    from retentionjax.evaluation.off_policy.printing import to_dict
-
-    storage.write_json(path, to_dict(report))

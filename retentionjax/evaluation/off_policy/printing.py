@@ -1,7 +1,5 @@
 """An off-policy evaluation as a person reads it on a terminal."""
 
-from dataclasses import asdict
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -32,23 +30,6 @@ def show(report: OffPolicyReport, *, title: str, unit: str) -> None:
         table.add_row(_WORDS[name], _interval(estimate), _interval(report.gains[name], "+"), bound)
     console = Console()
     Console(width=console.width if console.is_terminal else WIDTH).print(table)
-
-
-def to_dict(report: OffPolicyReport) -> dict[str, object]:
-    """The report as JSON holds it: an interval that is undefined and a threshold of ∞ as null."""
-    return {
-        "logging": report.logging.to_dict(),
-        "estimates": {name: each.to_dict() for name, each in report.estimates.items()},
-        "gains": {name: each.to_dict() for name, each in report.gains.items()},
-        "bounds": {name: each.to_dict() for name, each in report.bounds.items()},
-        "chosen": {name: _finite(value) for name, value in report.chosen.items()},
-        "overlap": {name: _finite(value) for name, value in asdict(report.overlap).items()},
-        "left_out": report.left_out,
-    }
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _caption(report: OffPolicyReport, unit: str) -> str:

@@ -1,7 +1,7 @@
 """How much of what can be gained at all a policy gains: against the exact optimum, on the very same customers."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines
 from retentionjax.evaluation.optimum.frontier import Frontier, Optimum
 from retentionjax.evaluation.rollout import Policy, play
-from retentionjax.evaluation.statistics import IntervalEstimate
+from retentionjax.evaluation.statistics import IntervalEstimate, plain
 
 NORMAL_95 = 1.96
 SOLUTIONS = 7  # multipliers that the search usually needs; for the length of a progress bar only
@@ -45,15 +45,11 @@ class Regret:
     def to_dict(self) -> dict[str, Any]:
         """The regret as JSON holds it: the fields by name, estimates as mean, low and high, the optima with their
         uplift."""
-        plain = asdict(self)
-        for name in ("uplift", "share"):
-            plain[name] = getattr(self, name)._asdict()
+        found: dict[str, Any] = plain(self)
         for name in ("at_spend", "at_limit"):
-            plain[name]["uplift"] = getattr(self, name).uplift
-        plain["frontier"] = [
-            dict(zip(("multiplier", "spend", "uplift"), point, strict=True)) for point in self.frontier
-        ]
-        return plain
+            found[name]["uplift"] = getattr(self, name).uplift
+        names = ("multiplier", "spend", "uplift")
+        return found | {"frontier": [dict(zip(names, point, strict=True)) for point in self.frontier]}
 
 
 def spread(churn_probability: npt.ArrayLike, count: int, seed: int) -> npt.NDArray[np.int64]:

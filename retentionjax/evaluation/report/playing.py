@@ -53,16 +53,6 @@ class Played:
     by_attribute: Mapping[str, Fairness]
     """By the company's `groups`."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Figures as JSON holds them: what is undefined as null."""
-        return {
-            "customers": self.customers,
-            "contacts": self.contacts,
-            "reached": self.reached,
-            "offers": dict(self.offers),
-            "by_attribute": {name: _plain(each) for name, each in self.by_attribute.items()},
-        }
-
 
 def played(run: FinishedRun, *, replicates: int = REPLICATES, seed: int = SEED) -> Played | None:
     """The policy of the run on its held-out customers; None where the run has no finished policy."""
@@ -127,27 +117,6 @@ def _facts(folder: epath.Path, wanted: pd.Series) -> pd.DataFrame | None:
         if wanted.isin(frame.index).all():
             return frame.loc[wanted]
     return None
-
-
-def _plain(each: Fairness) -> dict[str, Any]:
-    def numbers(values: tuple[float, ...]) -> list[float | None]:
-        return [value if np.isfinite(value) else None for value in values]
-
-    return {
-        "groups": {
-            name: {
-                "customers": group.customers,
-                "churn_probability": group.churn_probability,
-                "contacted": numbers(group.contacted),
-                "offered": numbers(group.offered),
-            }
-            for name, group in each.groups.items()
-        },
-        **{
-            key: {"lowest": found.lowest, "highest": found.highest, "ratio": numbers(found.ratio)}
-            for key, found in (("contacted", each.contacted), ("offered", each.offered))
-        },
-    }
 
 
 # --- are groups treated alike? ---------------------------------------------------------------------------------------
