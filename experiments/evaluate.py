@@ -24,7 +24,7 @@ from retentionjax.checked import Checked, Count, Within
 from retentionjax.env import actions, worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation import baselines, business, doubt, learned, optimum, plots, uplift
+from retentionjax.evaluation import baselines, business, doubt, learned, optimum, plots
 from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.optimum.memory import MemoryRules, enumerate_memories
 from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend
@@ -234,9 +234,9 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
             advance=bar.advance,
         )
         settings = config.t_learner
-        log = uplift.log_random_contacts(env, train, key_log, episodes=settings.episodes)
+        log = baselines.log_random_contacts(env, train, key_log, episodes=settings.episodes)
         bar.advance()
-        models = uplift.fit(
+        models = baselines.fit_t_learner(
             log,
             offers=actions.offers(train),
             trees=settings.trees,
@@ -249,7 +249,7 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
             baselines.random(),
             baselines.threshold(),
             bandit,
-            uplift.uplift(models),
+            baselines.t_learner(models),
             baselines.greedy(),
             baselines.greedy_fatigue(),
         ]

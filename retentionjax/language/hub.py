@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from retentionjax import storage
 from retentionjax.errors import ModelError
-from retentionjax.language import precision, quantise
+from retentionjax.language import precision
 from retentionjax.language import tokenizer as tokenizers
 from retentionjax.language.decoder import Decoder, DecoderConfig, Rope, formats, init, weights
 from retentionjax.language.hub_fetch import BASES, fetch
@@ -70,7 +70,7 @@ def load(
     missing, damaged or not supported.
     """
     model = _load(name, dtype)
-    decoder = quantise.int8(model.decoder) if int8 else model.decoder
+    decoder = precision.int8(model.decoder) if int8 else model.decoder
     return replace(model, decoder=precision.keep_for(decoder, precision.resolve(matmul)))
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Bool
 
 from retentionjax import storage
 from retentionjax.errors import ConfigError, DataError, ModelError
-from retentionjax.language import hub, packing, peft, precision, quantise
+from retentionjax.language import hub, packing, peft, precision
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter
@@ -87,7 +87,7 @@ class MessageWriter:
 def save(folder: epath.Path, model: Model, adapter: Adapter, config: WriterConfig) -> None:
     """Writes adapter and reference into `folder`, which must exist."""
     peft.save(folder / _ADAPTER, adapter, model.decoder.config, base=model.name)
-    kept = {"matmul": precision.of(model.decoder), "int8": quantise.is_int8(model.decoder)}
+    kept = {"matmul": precision.of(model.decoder), "int8": precision.is_int8(model.decoder)}
     base = {"base": model.name, "base_sha256": digest(model.decoder)} | kept
     storage.write_json(folder / _NAME, base | asdict(config))
 

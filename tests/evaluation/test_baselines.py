@@ -8,7 +8,7 @@ import pytest
 from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv, new_customer
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation import baselines, uplift
+from retentionjax.evaluation import baselines
 from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each, play
 from retentionjax.evaluation.statistics import Bootstrap
@@ -91,10 +91,10 @@ def test_the_uplift_learner_sees_an_effect_that_is_there(env, cohort):
     """In a world where an accepted offer all but stops churn and everyone accepts, contacting beats waiting."""
     kind = cohort.replace(hazard_multiplier=jnp.full(4, 0.01), contact_cost=0.0, fatigue_hazard=0.0)
     kind = kind.replace(population=cohort.population.replace(accept_probability=jnp.full(64, 0.99)))
-    log = uplift.log_random_contacts(env, kind, KEY, episodes=16_384)
+    log = baselines.log_random_contacts(env, kind, KEY, episodes=16_384)
     assert np.mean(log.arm > 0) == pytest.approx(0.5, abs=0.03)
-    models = uplift.fit(log, offers=4, trees=20, depth=2, learning_rate=0.2, seed=0)
-    gain = np.asarray(uplift.predicted_uplift(models, jnp.asarray(log.observation[:2000])))
+    models = baselines.fit_t_learner(log, offers=4, trees=20, depth=2, learning_rate=0.2, seed=0)
+    gain = np.asarray(baselines.predicted_uplift(models, jnp.asarray(log.observation[:2000])))
     truth = log.value[log.arm == 1].mean() - log.value[log.arm == 0].mean()
     assert truth > 5
     assert gain[:, 0].mean() == pytest.approx(truth, rel=0.25)

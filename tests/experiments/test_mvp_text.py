@@ -88,6 +88,7 @@ def test_fine_tuning_traces(decoder: Any) -> None:
 
 def test_the_reward_model_traces(decoder: Any) -> None:
     settings = MVP.config("reward", reward.RewardStageConfig).training
+    assert (settings.steps, settings.optimiser.learning_rate, settings.optimiser.warmup_steps) == (1_000, 1e-5, 50)
     scorer = jax.eval_shape(lambda model, key: rewards.init(settings, model, key), decoder, jax.random.key(0))
     size = (2 * settings.pairs, 512)
 
@@ -102,6 +103,9 @@ def test_the_reward_model_traces(decoder: Any) -> None:
 
 def test_ppo_traces(decoder: Any) -> None:
     settings = MVP.config("ppo_text", ppo_text.PPOTextStageConfig).training
+    assert (settings.iterations, settings.batch, settings.minibatch, settings.epochs) == (200, 16, 4, 4)
+    assert (settings.optimiser.learning_rate, settings.optimiser.schedule) == (1.4e-5, "linear")
+    assert (settings.kl.minimum, settings.kl.maximum, settings.brevity_weight) == (0.01, 1.0, 0.5)
     policy = adapter_of(decoder, MVP.config("sft", sft.SftStageConfig).training.lora)
     batch, length, prompt = settings.minibatch, settings.max_new_tokens, 64
     texts = Texts(

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from retentionjax.errors import ModelError
-from retentionjax.language import hub, quantise, tokenizer
+from retentionjax.language import hub, precision, tokenizer
 from retentionjax.language.decoder import Decoder
 
 pytestmark = pytest.mark.slow
@@ -66,6 +66,6 @@ def test_the_chat_template_is_the_models_own(smollm2: hub.Model) -> None:
 
 def test_int8_weights_cost_little(smollm2: hub.Model) -> None:
     tokens = jnp.asarray(np.load(ORACLES / "smollm2_logits.npz")["tokens"])
-    small = quantise.int8(smollm2.decoder)
-    assert quantise.memory(small) < 0.42 * quantise.memory(smollm2.decoder)  # the embedding stays float32
+    small = precision.int8(smollm2.decoder)
+    assert precision.memory(small) < 0.42 * precision.memory(smollm2.decoder)  # the embedding stays float32
     assert loss(small, tokens) == pytest.approx(loss(smollm2.decoder, tokens), abs=0.03)

@@ -10,7 +10,7 @@ from etils import epath
 
 from retentionjax import cli, storage
 from retentionjax.errors import ModelError
-from retentionjax.language import hub, lora, packing, quantise, sampler, writer
+from retentionjax.language import hub, lora, packing, precision, sampler, writer
 from retentionjax.language.writer import MessageWriter, WriterConfig
 
 
@@ -19,7 +19,7 @@ def test_a_writer_over_int8_weights_comes_back_over_them(tmp_path: Path) -> None
     adapter = lora.init(lora.LoraConfig(rank=2), model.decoder, jax.random.key(1))
     writer.save(epath.Path(tmp_path), model, adapter, WriterConfig(max_new_tokens=4))
     found = writer.load(epath.Path(tmp_path))
-    assert quantise.is_int8(found.model.decoder)
+    assert precision.is_int8(found.model.decoder)
     assert found(["SMS."], [1]) == MessageWriter(model, adapter, found.config)(["SMS."], [1])
     recorded = storage.read_json(tmp_path / "writer.json")
     storage.write_json(tmp_path / "writer.json", recorded | {"int8": False})
