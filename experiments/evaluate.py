@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -27,8 +27,7 @@ from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, business, doubt, learned, optimum, plots
 from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.optimum.memory import MemoryRules, enumerate_memories
-from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend
-from retentionjax.evaluation.sharding import play
+from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend, play
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate, plain
 from retentionjax.tracking import progress
 
@@ -256,17 +255,9 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
 
         def tuned(policy: Policy) -> Policy:
             low, high = (end * scale.get(policy.name, 1.0) for end in baselines.RANGES[policy.name])
+            sizes: Any = {"replicates": config.tuning_replicates, "steps": config.tuning_steps}
             return spend_exactly(
-                policy,
-                env,
-                train,
-                target,
-                low=low,
-                high=high,
-                key=key_spend,
-                replicates=config.tuning_replicates,
-                steps=config.tuning_steps,
-                advance=bar.advance,
+                policy, env, train, target, between=(low, high), key=key_spend, advance=bar.advance, **sizes
             )
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # each is compiled and played on one core

@@ -281,6 +281,7 @@ def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams, multiplie
     """
     env, key = RetentionEnv(expected_churn=True), jax.random.key(config.seed + 1)
     binds = multiplier > WORTHLESS
+    between = (config.sharpness * WAIT_BIASES[0] if binds else 0.0, config.sharpness * WAIT_BIASES[1])
     steps = 14
     with progress("set the spend", steps, "steps") as bar:
         spent = spend_exactly(
@@ -288,8 +289,7 @@ def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams, multiplie
             env,
             params,
             config.target_spend * config.budget,
-            low=config.sharpness * WAIT_BIASES[0] if binds else 0.0,
-            high=config.sharpness * WAIT_BIASES[1],
+            between=between,
             key=key,
             replicates=config.tuning_replicates,
             steps=steps,

@@ -97,14 +97,12 @@ def tuned(
                     hyperparameters[share][policy.name] = float(ours.hyperparameter)
                     bar.advance(config.tuning_steps)
                     continue
-                low, high = RANGES[policy.name]
                 set_to = spend_exactly(
                     policy,
                     ENV,
                     train,
                     share * min(limit, whole),
-                    low=low,
-                    high=high,
+                    between=RANGES[policy.name],
                     key=key,
                     replicates=config.tuning_replicates,
                     steps=config.tuning_steps,

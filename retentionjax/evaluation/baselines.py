@@ -173,19 +173,18 @@ def spend_exactly(
     params: EnvParams,
     target: float,
     *,
-    low: float,
-    high: float,
+    between: tuple[float, float],
     key: jax.Array,
     replicates: int,
     steps: int = 16,
     advance: Callable[[int], object] = lambda steps: None,
 ) -> Policy:
-    """`policy` with the hyperparameter in [low, high] that spends `target` dollars a customer, or up to `CLOSE` less.
+    """`policy` with the hyperparameter `between` two ends that spends `target` dollars a customer, or up to
+    `CLOSE` less.
 
     Spend must fall with the hyperparameter. It is measured under common random numbers every time,
-    and with expected churn if `env` has it, which needs far fewer episodes. Raises ConfigError when even `high`
-    overspends. Where the whole interval underspends, the policy has no use for the money: the smallest hyperparameter
-    is returned.
+    and with expected churn if `env` has it, which needs far fewer episodes. Raises ConfigError when even the upper
+    end overspends. Where the whole interval underspends, the policy has no use for the money: the lower end is taken.
 
     By the Illinois method (Dowell and Jarratt 1971) on the logarithm of spend, to which a bias on a logit is nearly
     linear: some five steps where bisection takes a dozen. `steps` at most.
@@ -195,6 +194,7 @@ def spend_exactly(
         set_to: Policy = policy.replace(hyperparameter=hyperparameter)  # type: ignore[attr-defined]
         return float(np.mean(play(env, params, set_to, key, replicates=replicates).spend))
 
+    low, high = between
     if (least := spend(high)) > target:
         raise ConfigError(
             f"policy {policy.name} spends {least:.2f} a customer at hyperparameter {high:g}; allowed: {target:.2f}"

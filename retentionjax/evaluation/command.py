@@ -126,10 +126,8 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     played["never"] = play(env, params, baselines.never(), key, replicates=replicates)
     target = float(played["ppo"].spend.mean())
     for rule in (baselines.threshold(), baselines.greedy(), baselines.greedy_fatigue()):
-        low, high = baselines.RANGES[rule.name]
-        tuned = spend_exactly(
-            rule, env, params, target, low=low, high=high, key=key, replicates=min(4, replicates), steps=12
-        )
+        between, few = baselines.RANGES[rule.name], min(4, replicates)
+        tuned = spend_exactly(rule, env, params, target, between=between, key=key, replicates=few, steps=12)
         played[rule.name] = play(env, params, tuned, key, replicates=replicates)
     bootstrap = Bootstrap(len(features.customer_id), seed=seed)
     metrics, paired = business.compared(played, features.monthly_charge, bootstrap)

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from retentionjax.env import worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation.rollout import Policy
-from retentionjax.evaluation.sharding import play
+from retentionjax.evaluation.rollout import Policy, play
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
 
 WORLDS = 64

@@ -4,7 +4,7 @@ The random numbers of (episode, day) come from a key that does not depend on the
 that the difference of two policies is seen through far less noise than either value.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from flax import struct
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from retentionjax.env import actions, threefry, worlds
@@ -21,6 +22,7 @@ from retentionjax.env.dynamics import elevated_share, offer_cost_today
 from retentionjax.env.observation import observe
 from retentionjax.env.retention import Info, RetentionEnv, draws_of, new_customer
 from retentionjax.env.types import EnvParams, EnvState
+from retentionjax.rl.sharding import AXIS, device_mesh
 
 CHUNK = 16_384  # episodes simulated at once: the largest that stays in a laptop's cache
 
@@ -110,6 +112,7 @@ def play(
     *,
     replicates: int,
     advance: Callable[[int], object] = lambda episodes: None,
+    mesh: Mesh | None = None,
 ) -> Episodes:
     """`replicates` episodes of each customer of `params.population` under `policy`; host arrays (N, replicates).
 
@@ -117,21 +120,85 @@ def play(
     as there are worlds, each customer is once in each, in their order. Where `env` has expected churn, sums are
     expectations over it: good for tuning, while reported figures sample churn. `advance(n)` is called after every n
     episodes (a progress bar).
+
+    Chunks of episodes are played side by side on the devices of `mesh`, all there are by default. A chunk is drawn from
+    a key of its own, so which device plays it changes nothing. Policy and population must fit on each device.
     """
-    size, days = params.population.size, int(params.horizon_days)
+    size = params.population.size
     customers = np.repeat(np.arange(size, dtype=np.int32), replicates)
+    mesh = device_mesh(jax.device_count()) if mesh is None else mesh
+    is_divided = mesh.devices.size > 1 and len(customers) > CHUNK
+    asked = (env, params, policy, key, customers)
     parts: list[Episodes] = []
-    at_once = _at_once(len(customers))
-    for start in range(0, len(customers), at_once):
-        chunk = customers[start : start + at_once]
-        padded = np.resize(chunk, at_once)
-        count = len(chunk)
-        chunk_key = jax.random.fold_in(key, start)
-        episodes, _ = _play_alone(env, params, policy, chunk_key, padded, days, first=start)
-        parts.append(Episodes(*(np.asarray(column)[:count] for column in episodes)))
-        advance(count)
+    left = len(customers)
+    for episodes in _divided(*asked, mesh) if is_divided else _one_by_one(*asked):
+        parts.append(Episodes(*(np.asarray(column)[:left] for column in episodes)))
+        advance(len(parts[-1].value))
+        left -= len(parts[-1].value)
     joined = Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     return Episodes(*(column.reshape(size, replicates, *column.shape[1:]) for column in joined))
+
+
+def _one_by_one(
+    env: RetentionEnv, params: EnvParams, policy: Policy, key: jax.Array, customers: Int[np.ndarray, " episodes"]
+) -> Iterator[Episodes]:
+    """Chunk after chunk; the last one is filled up."""
+    at_once = _at_once(len(customers))
+    for start in range(0, len(customers), at_once):
+        chunk = np.resize(customers[start : start + at_once], at_once)
+        days = int(params.horizon_days)
+        yield _play_alone(env, params, policy, jax.random.fold_in(key, start), chunk, days, first=start)[0]
+
+
+def _divided(
+    env: RetentionEnv,
+    params: EnvParams,
+    policy: Policy,
+    key: jax.Array,
+    customers: Int[np.ndarray, " episodes"],
+    mesh: Mesh,
+) -> Iterator[Episodes]:
+    """A chunk a device, round after round; the last round is filled up."""
+    devices = mesh.devices.size
+    chunks = -(-len(customers) // CHUNK)
+    starts = np.resize(np.arange(chunks) * CHUNK, -(-chunks // devices) * devices)
+    for begin in starts.reshape(-1, devices):
+        rows = np.stack([np.resize(customers[start : start + CHUNK], CHUNK) for start in begin])
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(begin))
+        days = int(params.horizon_days)
+        played = _play_chunks(env, params, policy, keys, jnp.asarray(rows), jnp.asarray(begin), days, mesh)
+        yield Episodes(*(column.reshape(-1, *column.shape[2:]) for column in played))
+
+
+@partial(jax.jit, static_argnames=("env", "days", "mesh"))
+def _play_chunks(
+    env: RetentionEnv,
+    params: EnvParams,
+    policy: Policy,
+    keys: jax.Array,
+    customers: Int[jax.Array, "devices chunk"],
+    first: Int[jax.Array, " devices"],
+    days: int,
+    mesh: Mesh,
+) -> Episodes:
+    """A chunk a device; columns of shape (devices, chunk, …)."""
+
+    def on_device(
+        params: EnvParams, policy: Policy, keys: jax.Array, customers: jax.Array, first: jax.Array
+    ) -> Episodes:
+        episodes, _ = play_chunk(env, params, policy, keys[0], customers[0], days, first=first[0])
+        one: Episodes = jax.tree.map(lambda column: column[None], episodes)
+        return one
+
+    all_devices, divided = PartitionSpec(), PartitionSpec(AXIS)
+    mapped: Callable[..., Episodes] = jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(all_devices, all_devices, divided, divided, divided),
+        out_specs=divided,
+        check_vma=False,
+    )
+    return mapped(params, policy, keys, customers, first)
 
 
 @partial(jax.jit, static_argnames=("env", "days"))

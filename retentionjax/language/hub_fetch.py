@@ -112,16 +112,9 @@ class _UnreachableError(Exception):
     """Why a source did not give the model; the next one may."""
 
 
-def cache_folder() -> Path:
-    """Where fetched models are kept: `models` under RETENTIONJAX_CACHE, or under the user's cache folder.
-
-    Raises ModelError when it is in a bucket: weights are mapped into memory from a disk.
-    """
-    named = os.environ.get("RETENTIONJAX_CACHE")
-    if named and storage.is_cloud(named):
-        raise ModelError(f"RETENTIONJAX_CACHE={named}: the cache must be a folder on a disk")
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(named) if named else Path(home) / "retentionjax").expanduser() / "models"
+def cache_folder() -> epath.Path:
+    """Where fetched models are kept. Raises ConfigError when it is in a bucket."""
+    return storage.cache_folder("models")
 
 
 def base(name: str) -> Base:

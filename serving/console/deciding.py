@@ -15,7 +15,7 @@ from litestar.response import Redirect
 from retentionjax.bundle import Bundle
 from retentionjax.shield.brief import CHANNELS, TONES
 from serving.console import people
-from serving.console.frame import Http, currency_of, full_page, is_part, page, read_form, signed_in
+from serving.console.frame import Http, currency_of, full_page, is_part, number, page, read_form, signed_in
 from serving.console.people import Person
 from serving.domain.decisions.controllers import ask_of, recorded
 from serving.domain.decisions.explaining import explained
@@ -121,13 +121,13 @@ async def simulate(request: Http) -> Response[Any]:
     state, form = request.app.state, await read_form(request)
     served = _active(state)
     person = people.of_form(form, served.bundle.schema)
-    history = {name: _number(form, f"history.{name}") for name in ("day", "baseline_churn_probability")}
+    history = {name: number(form, f"history.{name}") for name in ("day", "baseline_churn_probability")}
     day = history["day"]
     body = {
         "customer_id": person.customer_id,
         "facts": person.facts,
         "history": {**history, "day": None if day is None else int(day)},
-        "overrides": {"multiplier": _number(form, "overrides.multiplier")},
+        "overrides": {"multiplier": number(form, "overrides.multiplier")},
     }
     plain = {name: _without_none(value) if name != "facts" else value for name, value in body.items()}
     asked = decode(msgspec.json.encode(plain), SimulationIn)
@@ -228,16 +228,6 @@ def _ask(person: Person, *, dry_run: bool, idempotency: tuple[str, str]) -> Ask:
 def _active(state: Any) -> Served:
     served: Served = state.engine.lineup.active.served
     return served
-
-
-def _number(form: dict[str, str], name: str) -> float | None:
-    text = form.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise invalid("A number is wanted.", field_error(name, text, "a number")) from None
 
 
 def _without_none(value: Any) -> Any:

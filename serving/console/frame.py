@@ -26,7 +26,7 @@ from litestar.response import Redirect
 from retentionjax.company.money import money as in_words
 from retentionjax.company.money import symbol
 from serving.ledger import Ledger, LedgerUnavailable
-from serving.problems import Problem, on_exception
+from serving.problems import Problem, field_error, invalid, on_exception
 from serving.security.bodies import check_text
 from serving.security.gate import LONGEST_KEY, Caller
 
@@ -137,6 +137,15 @@ async def read_form(request: Http) -> dict[str, str]:
     if not same(fields.pop("csrf", ""), session.csrf):
         raise Problem(403, "foreign-form", "This form is not ours, or is too old", "Reload the page and try again.")
     return fields
+
+
+def number(form: Mapping[str, str], name: str) -> float | None:
+    """A number of the form; None where it is empty. Raises Problem 422 for what is none."""
+    text = form.get(name, "").strip()
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise invalid("A number is wanted.", field_error(name, text, "a number")) from None
 
 
 def check_origin(request: Http) -> None:

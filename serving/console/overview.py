@@ -12,7 +12,7 @@ from litestar.response import Redirect
 
 from retentionjax.company.money import money
 from retentionjax.shield.brief import CHANNELS
-from serving.console.frame import Http, campaign_names, currency_of, full_page, read_form, signed_in
+from serving.console.frame import Http, campaign_names, currency_of, full_page, number, read_form, signed_in
 from serving.domain.bundles import ActivateIn, activate, describe, set_switch
 from serving.domain.campaigns import CampaignIn, CampaignOut, campaign_now, save_campaign
 from serving.domain.variants import VariantDecisionIn, VariantIn, decide, propose, variants_now
@@ -110,9 +110,9 @@ async def change_campaign(request: Http) -> Response[Any]:
     if not re.search(NAME_PATTERN, name):
         raise invalid("The name has a wrong form.", field_error("campaign_id", name, IN_WORDS[NAME_PATTERN]))
     numbers = {
-        "budget_micros": round(_number(fields, "budget") * 1e6),
-        "customers_expected": int(_number(fields, "customers")),
-        **({"holdout": _number(fields, "holdout") / 100} if fields.get("holdout") else {}),
+        "budget_micros": round(_amount(fields, "budget") * 1e6),
+        "customers_expected": int(_amount(fields, "customers")),
+        **({"holdout": _amount(fields, "holdout") / 100} if fields.get("holdout") else {}),
     }
     wanted = decode(msgspec.json.encode(numbers), CampaignIn)
     await asyncio.to_thread(save_campaign, request.app.state, name, wanted, request.auth.caller)
@@ -133,7 +133,7 @@ async def change_bundles(request: Http) -> Response[Any]:
     slot: Any = fields.get("slot")
     if slot not in ("active", "canary", "shadow"):
         raise invalid("The slot is unknown.", field_error("slot", slot, "active, canary, shadow"))
-    weight = _number(fields, "percent") / 100 if fields.get("percent") else 0.0
+    weight = _amount(fields, "percent") / 100 if fields.get("percent") else 0.0
     await activate(request.app.state, request.auth.caller, ActivateIn(slot, fields.get("path") or None, weight))
     return Redirect("/console/bundles?done=Done.", status_code=303)
 
@@ -175,14 +175,12 @@ def _grant(ledger: Any, customer: str, channel: str, source: str) -> None:
         tx.set_consent(customer, channel, "granted", source=source)
 
 
-def _number(fields: dict[str, str], name: str) -> float:
-    text = fields.get(name, "")
-    try:
-        value = float(text)
-    except ValueError:
-        raise invalid("A number is wanted.", field_error(name, text, "a number")) from None
+def _amount(fields: dict[str, str], name: str) -> float:
+    value = number(fields, name)
+    if value is None:
+        raise invalid("A number is wanted.", field_error(name, "", "a number"))
     if not 0 <= value <= 1e9:
-        raise invalid("A number is out of range.", field_error(name, text, "0 to 1,000,000,000"))
+        raise invalid("A number is out of range.", field_error(name, fields[name], "0 to 1,000,000,000"))
     return value
 
 

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from retentionjax.env import EnvParams, RetentionEnv
-from retentionjax.evaluation import baselines, rollout, sharding
+from retentionjax.evaluation import baselines, rollout
+from retentionjax.rl.sharding import device_mesh
 
 rollout.CHUNK = 50
 
@@ -24,8 +25,8 @@ def main() -> None:
         found["advanced"] += episodes
 
     policy = baselines.random(0.7)
-    one = rollout.play(RetentionEnv(), params, policy, key, replicates=13)
-    many = sharding.play(RetentionEnv(), params, policy, key, replicates=13, advance=advance)
+    one = rollout.play(RetentionEnv(), params, policy, key, replicates=13, mesh=device_mesh(1))
+    many = rollout.play(RetentionEnv(), params, policy, key, replicates=13, advance=advance)
     same = all(np.array_equal(a, b) for a, b in zip(one, many, strict=True))
     found |= {"same": same, "shape": many.made.shape, "contacts": float(many.contacts.sum())}
     print(json.dumps(found))

@@ -65,14 +65,14 @@ def test_a_multiplier_makes_greedy_choosier(env, cohort):
 
 def test_every_rule_can_be_set_to_spend_the_same(env, cohort):
     for policy, low, high in [(baselines.random(), 0.8, 1.0), (baselines.greedy(), 0.0, 50.0)]:
-        tuned = spend_exactly(policy, env, cohort, 1.5, low=low, high=high, key=KEY, replicates=32, steps=10)
+        tuned = spend_exactly(policy, env, cohort, 1.5, between=(low, high), key=KEY, replicates=32, steps=10)
         spend = play(env, cohort, tuned, KEY, replicates=32).spend.mean()
         assert 1.48 < spend <= 1.5, policy.name
 
 
 def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
     with pytest.raises(ConfigError, match=r"policy random spends .* a customer at hyperparameter 0.5; allowed: 0.10"):
-        spend_exactly(baselines.random(), env, cohort, 0.1, low=0.0, high=0.5, key=KEY, replicates=32)
+        spend_exactly(baselines.random(), env, cohort, 0.1, between=(0.0, 0.5), key=KEY, replicates=32)
 
 
 def test_the_bandit_counts_its_contacts_and_finds_the_acceptance_rates(env, cohort):

@@ -6,11 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
-import numpy as np
-
-from retentionjax.evaluation import baselines, rollout, sharding
-
 TESTS = Path(__file__).parents[1]
 
 
@@ -27,10 +22,3 @@ def test_eight_devices_play_the_episodes_of_one() -> None:
     assert found["same"]
     assert found["shape"] == [37, 13, 4]
     assert found["contacts"] > 1000
-
-
-def test_one_device_has_nothing_to_divide(env, cohort) -> None:
-    one = rollout.play(env, cohort, baselines.never(), jax.random.key(3), replicates=2)
-    other = sharding.play(env, cohort, baselines.never(), jax.random.key(3), replicates=2)
-    for column in one._fields:
-        np.testing.assert_array_equal(getattr(one, column), getattr(other, column))

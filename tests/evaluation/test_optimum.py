@@ -127,7 +127,7 @@ def test_the_environment_pays_the_optimal_policy_what_it_is_worth(weeks):
 
 def test_no_rule_beats_the_optimum_at_its_own_spend(weeks):
     env, params, key = RetentionEnv(expected_churn=True), weeks.campaign.params, jax.random.key(6)
-    settings = {"low": 0.0, "high": 10.0, "replicates": 500, "steps": 8}
+    settings = {"between": (0.0, 10.0), "replicates": 500, "steps": 8}
     rule = spend_exactly(baselines.greedy_fatigue(), env, params, 2.0, key=key, **settings)
     played = play(env, params, rule, key, replicates=4000)
     best = weeks.at_budget(float(played.spend.mean()))

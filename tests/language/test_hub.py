@@ -17,7 +17,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from retentionjax import cli, storage
-from retentionjax.errors import ModelError
+from retentionjax.errors import ConfigError, ModelError
 from retentionjax.language import hub, hub_fetch
 from retentionjax.language.decoder import formats
 
@@ -209,7 +209,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
 
 def test_a_cache_in_a_bucket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETENTIONJAX_CACHE", "gs://bucket/cache")
-    with pytest.raises(ModelError, match=r"gs://bucket/cache: the cache must be a folder on a disk"):
+    with pytest.raises(ConfigError, match=r"gs://bucket/cache: the cache must be a folder on a disk"):
         hub_fetch.cache_folder()
 
 
