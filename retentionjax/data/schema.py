@@ -1,12 +1,14 @@
 """What the columns of a table mean, where its rows came from, and the table whose every value was checked by it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from retentionjax.checked import CompanyError
+from retentionjax.company.structure import structure, unstructure
 from retentionjax.errors import DataError
 
 # Columns that are known only when the answer is: a model that sees them is worthless, however good it looks.
@@ -75,51 +77,16 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as JSON can hold it."""
-        plain = asdict(self)
-        plain["categorical"] = {name: list(allowed) for name, allowed in self.categorical.items()}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        plain: dict[str, Any] = unstructure(self)
+        return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any], *, where: str = "schema") -> "Schema":
-        """The schema that `to_dict` wrote. Raises DataError naming `where` and the key that does not fit."""
-        known = {each.name for each in fields(cls)}
-        if unknown := [key for key in plain if key not in known]:
-            raise DataError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
-        if "name" not in plain:
-            raise DataError(f"{where}: the key 'name' is missing")
+        """The schema that `to_dict` wrote. Raises DataError naming `where` and every key that does not fit."""
         try:
-            return cls(**{key: _typed(key, value, where) for key, value in plain.items()})
-        except DataError as error:
-            raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from None
-
-
-_LISTS = ("numeric", "nullable", "arms", "measures")
-
-
-def _typed(key: str, value: Any, where: str) -> Any:
-    if key == "categorical":
-        if not isinstance(value, Mapping):
-            raise DataError(f"{where}: 'categorical' must map each column to its allowed categories")
-        return {
-            _text(name, key, where): _texts(allowed, f"categorical.{name}", where) for name, allowed in value.items()
-        }
-    if key in _LISTS:
-        return _texts(value, key, where)
-    if value is None and key not in ("name", "positive", "negative"):
-        return None
-    return _text(value, key, where)
-
-
-def _texts(value: Any, key: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise DataError(f"{where}: {key!r} must be a list, not {value!r}")
-    return tuple(_text(each, key, where) for each in value)
-
-
-def _text(value: Any, key: str, where: str) -> str:
-    if isinstance(value, str):
-        return value
-    raise DataError(f"{where}: {key!r} must hold text, not {value!r}")
+            return structure(plain, cls, where=where)
+        except CompanyError as error:
+            raise DataError(str(error)) from None
 
 
 def _check_roles(schema: Schema) -> None:
