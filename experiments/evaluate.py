@@ -180,10 +180,8 @@ def distance_to_optimum(
     count = min(config.optimum_customers, config.optimum_customers * DEMO_MEMORIES // memories)
     if count < min(FEWEST, config.optimum_customers):
         return None
-    rows = optimum.spread(held_out.population.churn_probability, count, config.seed)
-    sample = held_out.replace(population=held_out.population.take(rows))  # type: ignore[attr-defined]
     return optimum.measure(
-        sample,
+        optimum.sample(held_out, count, config.seed),
         ours,
         budget,
         jax.random.key(config.seed + 2),

@@ -95,8 +95,7 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
     network = train_conditioned(config, with_potential(train))
     multipliers = multiplier_table(config, network, train)
 
-    rows = optimum.spread(held_out.population.churn_probability, config.customers, config.seed)
-    sample = held_out.replace(population=held_out.population.take(rows))  # type: ignore[attr-defined]
+    sample = optimum.sample(held_out, config.customers, config.seed)
     scene = frontier.scene_of(sample, jax.random.key(config.seed + 3), config.replicates)
     trained = [frontier.point(scene, learned.ppo(each), budget) for budget, each in cells]
     curves = compare(scene, network, multipliers)
@@ -109,7 +108,7 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
         "curves": {name: _plain(each) for name, each in curves.items()},
         "multipliers": asdict(multipliers),
         "limit": limit,
-        "customers": len(rows),
+        "customers": sample.population.size,
         "seconds": seconds,
     }
     storage.write_json(context.artifacts / "frontier.json", plain)

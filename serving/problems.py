@@ -254,23 +254,25 @@ def problem_of(error: Exception) -> Problem:
         detail = "This Idempotency-Key was used in the last 24 hours with another request."
         named = field_error("Idempotency-Key", allowed="a new key for a new request")
         return Problem(422, "idempotency-key-reused", "The key belongs to another request", detail, [named])
-    return _of_state(error)
-
-
-def _of_state(error: Exception) -> Problem:
-    if isinstance(error, Overloaded):
-        return unavailable("overloaded", "Too many decisions wait. Nothing was written.", error.retry_after)
-    if isinstance(error, DeadlineExceeded):
-        return unavailable("deadline-exceeded", "It was not decided in time. Nothing was written.", _SOON)
-    if isinstance(error, NotRunning):
-        return unavailable("not-running", "The service starts or stops. Nothing was written.", _SOON)
-    if isinstance(error, EngineLost):
-        detail = "The engine ended before it answered. Repeat with the same Idempotency-Key: it may have been written."
-        return unavailable("engine-lost", detail, _SOON)
-    if isinstance(error, LedgerUnavailable):
-        detail = "The ledger cannot be reached, is full or busy. Nothing was written; repeating is safe."
-        return unavailable("ledger-unavailable", detail, _SOON)
+    for kind, words in _STATES.items():
+        if isinstance(error, kind):
+            return unavailable(*words, getattr(error, "retry_after", _SOON))
     raise error
+
+
+_STATES: dict[type[Exception], tuple[str, str]] = {
+    Overloaded: ("overloaded", "Too many decisions wait. Nothing was written."),
+    DeadlineExceeded: ("deadline-exceeded", "It was not decided in time. Nothing was written."),
+    NotRunning: ("not-running", "The service starts or stops. Nothing was written."),
+    EngineLost: (
+        "engine-lost",
+        "The engine ended before it answered. Repeat with the same Idempotency-Key: it may have been written.",
+    ),
+    LedgerUnavailable: (
+        "ledger-unavailable",
+        "The ledger cannot be reached, is full or busy. Nothing was written; repeating is safe.",
+    ),
+}
 
 
 def _of_fact(fault: FactFault) -> FieldError:

@@ -147,13 +147,12 @@ def _attained(bundle: "Bundle", params: Any, ours: "Policy", spend: float, count
     from retentionjax.evaluation import optimum
     from retentionjax.tracking import progress
 
-    rows = optimum.spread(params.population.churn_probability, count, seed)
-    sample = params.replace(population=params.population.take(rows))
+    sample = optimum.sample(params, count, seed)
     limit, multiplier = (
         bundle.manifest.limits["campaign_budget"],
         bundle.manifest.multipliers.get("campaign_budget", 0.0),
     )
-    with progress("exact optimum", optimum.SOLUTIONS * len(rows), "campaigns") as bar:
+    with progress("exact optimum", optimum.SOLUTIONS * sample.population.size, "campaigns") as bar:
         regret = optimum.measure(
             sample,
             ours,

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
+from scipy import stats
 
-from retentionjax.tabular.metrics import BINS, NORMAL_95, bin_of
+from retentionjax.tabular.metrics import BINS, bin_of
 
 # Okabe and Ito's palette, which colour-blind readers tell apart.
 BLUE, GREY = "#0072B2", "#6E6E6E"
@@ -51,7 +52,9 @@ def filled_bins(
     rows, predicted, happened = (np.bincount(bins, weights, BINS) for weights in (None, probability, label))
     filled = rows > 0
     rows, share = rows[filled], happened[filled] / rows[filled]
-    return np.stack([predicted[filled] / rows, share, *wilson(share, rows), rows])
+    tests = (stats.binomtest(int(k), int(n)) for k, n in zip(happened[filled], rows, strict=True))
+    low, high = np.array([each.proportion_ci(0.95, method="wilson") for each in tests]).T
+    return np.stack([predicted[filled] / rows, share, low, high, rows])
 
 
 def importance(weight: Mapping[str, float], *, title: str) -> Figure:
@@ -72,13 +75,3 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=140, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def wilson(
-    share: Float[np.ndarray, " bins"], rows: Int[np.ndarray, " bins"]
-) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
-    """95 % interval of a share of so many rows (Wilson 1927)."""
-    z = NORMAL_95
-    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
-    return np.minimum(centre - half, share), np.maximum(centre + half, share)

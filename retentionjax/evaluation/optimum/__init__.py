@@ -3,12 +3,12 @@
     frontier = Frontier(params)            # params.population: a few dozen customers
     best = frontier.at_budget(2.50)        # best.value, best.shadow_price (the exact shadow price), best.bound
 
-Who is where in the campaign is enumerated (`memory`, `account`), each customer's best campaign at a multiplier of money
-found by backward recursion (`recursion`) and followed forward (`worth`), and the multiplier that meets the budget by
-cutting planes (`frontier`). Nothing is approximated.
+Who is where in the campaign is enumerated (`memory`), each customer's best campaign at a multiplier of money
+found by backward recursion (`recursion`), and the multiplier that meets the budget by cutting planes, each campaign
+followed forward (`frontier`). Nothing is approximated.
 """
 
 from retentionjax.evaluation.optimum.frontier import Frontier, Optimum, Tangent
-from retentionjax.evaluation.optimum.regret import SOLUTIONS, Regret, measure, sentences, spread
+from retentionjax.evaluation.optimum.regret import SOLUTIONS, Regret, measure, sample, sentences, spread
 
-__all__ = ["SOLUTIONS", "Frontier", "Optimum", "Regret", "Tangent", "measure", "sentences", "spread"]
+__all__ = ["SOLUTIONS", "Frontier", "Optimum", "Regret", "Tangent", "measure", "sample", "sentences", "spread"]

@@ -52,6 +52,13 @@ class Regret:
         return found | {"frontier": [dict(zip(names, point, strict=True)) for point in self.frontier]}
 
 
+def sample(params: EnvParams, count: int, seed: int) -> EnvParams:
+    """`params` with `count` of its customers, as `spread` draws them."""
+    rows = spread(params.population.churn_probability, count, seed)
+    some: EnvParams = params.replace(population=params.population.take(rows))  # type: ignore[attr-defined]
+    return some
+
+
 def spread(churn_probability: npt.ArrayLike, count: int, seed: int) -> npt.NDArray[np.int64]:
     """Rows of `count` customers, all if there are no more: every N/count-th by churn risk from a drawn start on.
 

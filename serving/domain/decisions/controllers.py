@@ -195,19 +195,9 @@ def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None) -> Ask:
     idempotency = None
     if idempotency_key is not None:
         idempotency = (key_id, idempotency_key, hashlib.blake2b(_ENCODER.encode(data), digest_size=16).hexdigest())
-    return Ask(
-        customer_id=data.customer_id,
-        facts=data.facts,
-        campaign_id=data.campaign_id,
-        channel=data.channel,
-        time_zone=data.time_zone,
-        region=data.region,
-        first_name=data.first_name,
-        tone=data.tone,
-        baseline_churn_probability=data.baseline_churn_probability,
-        dry_run=data.dry_run,
-        idempotency=None if data.dry_run else idempotency,
-    )
+    asked = msgspec.structs.asdict(data)
+    del asked["explain"]
+    return Ask(**asked, idempotency=None if data.dry_run else idempotency)
 
 
 async def _explained(state: Any, caller: Caller, given: Given) -> bytes:
