@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retentionjax.evaluation import fairness
+from retentionjax.evaluation.report import playing
 from retentionjax.evaluation.rollout import Episodes
 
 OFFERS = (0.0, 0.05, 0.10, 0.20)
@@ -20,8 +20,8 @@ def episodes(contacted: Any, offer: int) -> Episodes:
     return Episodes(**{**columns, "contacts": contacts, "made": made})
 
 
-def measured(contacted: Any, groups: Any, offer: int = 3) -> fairness.Fairness:
-    return fairness.measure(episodes(contacted, offer), groups, np.full(len(groups), 0.3), np.array(OFFERS) > 0, seed=0)
+def measured(contacted: Any, groups: Any, offer: int = 3) -> playing.Fairness:
+    return playing.by_group(episodes(contacted, offer), groups, np.full(len(groups), 0.3), np.array(OFFERS) > 0, seed=0)
 
 
 def test_rates_and_their_ratio_are_those_of_the_groups():

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse_args(list(arguments))
     from retentionjax import storage
     from retentionjax.bundle.loading import load
-    from retentionjax.evaluation.off_policy import printing
+    from retentionjax.evaluation.off_policy import evaluation
     from retentionjax.evaluation.off_policy.evaluation import OffPolicySettings, evaluate
     from retentionjax.evaluation.off_policy.ledger_file import read
     from retentionjax.evaluation.statistics import plain
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     if bundle.manifest.synthetic:
         print("SYNTHETIC DATA: no figure describes real customers")
     title = f"Bundle {bundle.manifest.id[:12]} on {len(log):,} logged decisions, {bundle.company.currency}"
-    printing.show(report, title=title, unit=parsed.per)
+    evaluation.show(report, title=title, unit=parsed.per)
     if parsed.json:
         storage.write_json(parsed.json, plain(report))
     return 0
