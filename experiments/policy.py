@@ -31,7 +31,7 @@ from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines, doubt, learned, plots
 from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.rollout import Episodes, Policy, play
-from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate, plain
 from retentionjax.rl import Gains, PPOConfig, device_mesh, ppo
 from retentionjax.rl.config import check_ranges
 from retentionjax.rl.networks import scale_outputs
@@ -154,7 +154,7 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     constants = effects.believed(context, company, env_params(company, joined.median_charge), dict(config.env))
     people.save(joined, constants, context.artifacts)
     storage.write_json(
-        context.artifacts / "limits.json", {name: _finite(config.limits[name]) for name in constraints.NAMES}
+        context.artifacts / "limits.json", plain({name: config.limits[name] for name in constraints.NAMES})
     )
     params = people.with_customers(constants, joined.train)
     held_out = people.with_customers(worlds.as_believed(constants), joined.held_out)
@@ -369,11 +369,6 @@ def figures(
 def violations(episodes: Episodes) -> Any:
     """Contacts inside a cooldown or beyond the fatigue cap, all episodes together."""
     return episodes.cooldown_violations.sum() + episodes.fatigue_violations.sum()
-
-
-def _finite(limit: float) -> float | None:
-    """A limit as JSON holds it: null for none."""
-    return limit if np.isfinite(limit) else None
 
 
 STAGE = Stage("policy", PolicyConfig, run, needs=("data", "churn", "acceptance", "effects"))

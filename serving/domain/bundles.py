@@ -21,7 +21,7 @@ from serving.problems import Problem, field_error, invalid
 from serving.security.gate import Caller
 
 SlotIn = Annotated[
-    Literal["active", "canary", "shadow"],
+    SlotName,
     Meta(description="active: decides; canary: for a share of the customers; shadow: recorded, never sent"),
 ]
 BundlePath = Annotated[str, Meta(min_length=1, max_length=1024)]

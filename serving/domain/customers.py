@@ -1,7 +1,7 @@
 """`/v1/customers/{customer_id}/consent` and `/ledger`."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, get, put
@@ -9,16 +9,16 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from retentionjax.decide.draws import Group
+from retentionjax.shield.brief import Channel
 from serving.domain import guarded
 from serving.domain.decisions.controllers import refuse_unknown_place
 from serving.domain.decisions.schemas import Region
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, CustomerInPath, DecisionId, Micros, MomentOut, shown
-from serving.ledger.types import Consent
+from serving.ledger.types import Consent, ConsentStatus, ContactState
 from serving.problems import not_found
 
-Channel = Literal["sms", "email", "push"]
 Status = Annotated[
-    Literal["granted", "denied", "opted_out", "unknown"],
+    ConsentStatus,
     Meta(description="Only `granted` allows a contact"),
 ]
 TimeZone = Annotated[
@@ -66,7 +66,7 @@ class ContactOut(msgspec.Struct, frozen=True):
     offer: Annotated[str, Meta(description="Name of the offer")]
     send_at: MomentOut
     state: Annotated[
-        Literal["reserved", "accepted", "declined", "expired", "cancelled"],
+        ContactState,
         Meta(description="reserved: planned or unanswered"),
     ]
     reserved_micros: Micros

@@ -15,13 +15,13 @@ from retentionjax.decide.comparing import lift
 from retentionjax.decide.variants import Kind, Variant
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Verdict
+from retentionjax.shield.brief import Channel, Tone
 from serving.domain import guarded
-from serving.engine.contract import Channel, OfferName, Tone
+from serving.engine.contract import OfferName
 from serving.fields import TEXT_PATTERN, MomentOut, shown
 from serving.ledger.wordings import StoredVariant, VariantState
 from serving.problems import Problem, field_error, invalid, not_found
 
-State = Literal["proposed", "approved", "refused", "retired"]
 Angle = Annotated[
     Literal["", "price", "contract", "support", "unused"],
     Meta(description="The reason to leave that it speaks to; sent to those who may leave for it"),
@@ -91,7 +91,7 @@ class VariantOut(msgspec.Struct, frozen=True):
     angle: Angle
     text: Text
     author: Annotated[Literal["model", "person"], Meta(description="Who wrote it")]
-    state: State
+    state: VariantState
     examples: Annotated[tuple[str, ...], Meta(description="As customers would read it")]
     broken_rules: Annotated[
         tuple[str, ...], Meta(description="Rules of the shield that today's bundle says it breaks; then it is not sent")

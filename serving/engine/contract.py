@@ -13,12 +13,11 @@ from retentionjax import errors
 from retentionjax.decide.draws import Group
 from retentionjax.decide.facts import FactFault
 from retentionjax.errors import RetentionJaxError
+from retentionjax.shield.brief import Channel, Tone
 from serving.fields import CampaignId, CustomerId, DecisionId, Micros
 from serving.ledger import LedgerError, LedgerUnavailable
 from serving.ledger.types import DecisionRow, SlotName, Slots
 
-Channel = Literal["sms", "email", "push"]
-Tone = Literal["warm", "formal", "brief"]
 FactValue = int | float | str | None
 
 
@@ -138,7 +137,7 @@ class Message(msgspec.Struct, frozen=True):
 
     text: Annotated[str, Meta(description="The message", examples=["Northwind: enjoy 10% off for 30 days. …"])]
     source: Annotated[Literal["variant", "template"], Meta(description="An approved wording, or the shield's template")]
-    channel: Literal["sms", "email", "push"]
+    channel: Channel
     footer: Annotated[str, Meta(description="To be added below an e-mail; empty on other channels")]
     rules_version: Annotated[str, Meta(description="Of the shield's rules", examples=["2026.1"])]
     warnings: Annotated[tuple[Mark, ...], Meta(description="What the shield notes and lets pass")] = ()
@@ -179,7 +178,7 @@ class BundleVersion(msgspec.Struct, frozen=True):
     id: Annotated[str, Meta(description="SHA-256 of the bundle")]
     policy_version: Annotated[str, Meta(description="Start of the policy program's SHA-256", examples=["5b1f0c9a7e21"])]
     rules_version: Annotated[str, Meta(description="Of the shield's rules; empty without any")]
-    slot: Annotated[Literal["active", "canary", "shadow"], Meta(description="Which of the bundles that serve")]
+    slot: Annotated[SlotName, Meta(description="Which of the bundles that serve")]
     synthetic_data: Annotated[bool, Meta(description="Whether the bundle was made from made-up customers")]
 
 
@@ -196,7 +195,7 @@ class Decision(msgspec.Struct, frozen=True):
     propensity: Annotated[
         Share, Meta(description="Probability with which this very action was drawn, given the reason")
     ]
-    channel: Literal["sms", "email", "push"]
+    channel: Channel
     offer: OfferMade | None
     delay_days: Annotated[int | None, Meta(description="Of a contact, as the policy wanted it")]
     send_at: Annotated[

@@ -15,6 +15,7 @@ from retentionjax.errors import RetentionJaxError
 Clock = Callable[[], float]
 """Gives the time, UTC epoch seconds; tests freeze it."""
 
+ContactState = Literal["reserved", "accepted", "declined", "expired", "cancelled"]
 ConsentStatus = Literal["granted", "denied", "opted_out", "unknown"]
 KillSwitch = Literal["policy", "baseline", "never"]
 OutcomeKind = Literal["accepted", "declined", "churned", "opted_out", "kept", "revenue"]

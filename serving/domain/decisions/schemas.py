@@ -8,7 +8,7 @@ from msgspec import Meta
 from retentionjax.env.constraints import COSTS
 from serving.engine.contract import Action, Churn, Decision, FactValue, Message, OfferMade, OfferName, Share
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, Micros
-from serving.ledger.types import OutcomeKind
+from serving.ledger.types import ContactState, KillSwitch, OutcomeKind
 from serving.problems import ProblemDetails
 
 MOST = 1000
@@ -144,7 +144,7 @@ class PacingOut(msgspec.Struct, frozen=True):
         Meta(description="Value charged for a unit of spend, as the policy was told; null: its training's multiplier"),
     ]
     exploration: Annotated[Share, Meta(description="Share of decisions drawn evenly from what is legal")]
-    kill_switch: Literal["policy", "baseline", "never"]
+    kill_switch: KillSwitch
 
 
 class ExplanationOut(msgspec.Struct, frozen=True):
@@ -185,9 +185,7 @@ class RecordedDecision(msgspec.Struct, frozen=True):
 
     decision: Decision
     executed: Annotated[bool, Meta(description="False for what a shadow would have done")]
-    contact_state: Annotated[
-        Literal["reserved", "accepted", "declined", "expired", "cancelled"] | None, Meta(description="null to wait")
-    ]
+    contact_state: Annotated[ContactState | None, Meta(description="null to wait")]
     reserved_micros: Micros
     spent_micros: Micros
     outcomes: tuple[OutcomeSeen, ...]
