@@ -241,7 +241,7 @@ def at_budget(config: PolicyConfig, params: EnvParams) -> PPOConfig:
     start = ppo.init(env, few, settings.replace(null_action_bias=0.0), key)  # type: ignore[attr-defined]
     untrained = learned.ppo(ppo.policy(settings, start))
     target = config.target_spend * config.budget
-    set_to = spend_exactly(untrained, env, few, target, low=least, high=RAREST, key=key, replicates=1, steps=8)
+    set_to = spend_exactly(untrained, env, few, target, between=(least, RAREST), key=key, replicates=1, steps=8)
     return settings.replace(null_action_bias=set_to.hyperparameter)  # type: ignore[attr-defined]
 
 
