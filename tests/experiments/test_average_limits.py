@@ -25,7 +25,7 @@ from serving.domain.decisions.schemas import ExpectedOut
 
 small = stage.campaign_settings(num_envs=8, num_minibatches=1, num_epochs=1, hidden=(4,))
 config = stage.PolicyConfig(ppo=small, limits={{"contact": 3.0}}).training
-assert config.limits == (2.5, 3.0, 0.0, 0.0, 0.05)
+assert config.limits == (2.4, 3.0, 0.0, 0.0, 0.05)
 env, params = RetentionEnv(expected_churn=True, shaping=True), with_potential(EnvParams())
 state = jax.jit(lambda key: rl.init(env, params, config, key))(jax.random.key(0))
 state, metrics = jax.jit(lambda state: rl.train_iteration(env, params, config, state))(state)
