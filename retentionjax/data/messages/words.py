@@ -48,6 +48,8 @@ WORDS: Mapping[Language, Vocabulary] = {
             "offer": phrases.OFFER,
             "other_offer": phrases.OTHER_OFFER,
             "check_in": phrases.CHECK_IN,
+            "detail": email_phrases.DETAIL,  # of a message that is to be too long
+            "questions": email_phrases.QUESTIONS,
             "close": phrases.CLOSE,
             "sign": phrases.SIGN["short"],
         },
