@@ -16,7 +16,8 @@ from serving.ledger.wordings import SHIELD
 from serving.ledger_command import database_flag, opened
 
 if TYPE_CHECKING:
-    from retentionjax.shield import Brief
+    from retentionjax.shield import Brief, Rules
+    from retentionjax.shield.phrasebook import Phrasebook
 
 WHO = "command line"
 _STATES = {"approve": "approved", "refuse": "refused", "retire": "retired"}
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `messages VERB …`; returns the exit status. Raises ConfigError, LedgerError, BundleError."""
     parser = argparse.ArgumentParser(prog="retentionjax messages", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    command.add_check(verbs)
+    command.add_check(verbs, _approved)
     place = database_flag()
     propose = verbs.add_parser("propose", parents=[place], help="let the bundle's language model propose wordings")
     propose.add_argument("--bundle", required=True, metavar="DIR")
@@ -48,6 +49,13 @@ def main(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(list(arguments))
     status: int = asked.run(asked)
     return status
+
+
+def _approved(brief: "Brief", rules: "Rules") -> "Phrasebook":
+    """What a wording for the brief may recombine as it stands in no ledger: the grammar's phrases and the template."""
+    from retentionjax.decide.variants import phrasebook
+
+    return phrasebook([brief], rules)
 
 
 def _propose(asked: argparse.Namespace) -> int:

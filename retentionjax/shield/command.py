@@ -4,33 +4,39 @@ import argparse
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 
 from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Brief, Sender
 from retentionjax.shield.checking import check
 from retentionjax.shield.lexicon import LANGUAGES
 from retentionjax.shield.offer import OfferTerms
+from retentionjax.shield.phrasebook import Phrasebook
 from retentionjax.shield.quantities import CURRENCIES
 from retentionjax.shield.reading import fold, read
-from retentionjax.shield.rules import load_rules
+from retentionjax.shield.rules import Rules, load_rules
 from retentionjax.shield.templates import render
 from retentionjax.shield.verdict import Verdict
 
 _OFFER = re.compile(
     r"(?P<none>none)|(?P<percent>\d+(?:\.\d+)?) ?%|(?P<amount>\d+(?:\.\d+)?) ?(?P<currency>[A-Z]{3})", re.IGNORECASE
 )
+_LONGEST = 60
+"""Characters of a text that a line shows."""
 _REFUSED = 1
 """Exit status for a text that may not be sent."""
 
 
-def add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the verb `check`, which runs by its default `run`."""
+def add_check(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", book: Callable[[Brief, Rules], Phrasebook]
+) -> None:
+    """Adds the verb `check`, which runs by its default `run`; `book` gives what is approved of a brief's kind."""
     own = verbs.add_parser(
         "check", help="say which rules a text breaks, and why", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     _check_arguments(own)
-    own.set_defaults(run=_check)
+    own.set_defaults(run=_check, book=book)
 
 
 def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | None = None) -> OfferTerms:
@@ -83,7 +89,7 @@ def _check(asked: argparse.Namespace) -> int:
         language=asked.language,
     )
     rules = load_rules(asked.rules)
-    verdict = check(asked.text, brief, rules, by=asked.by)
+    verdict = check(asked.text, brief, rules, by=asked.by, book=asked.book(brief, rules))
     print(_as_json(verdict) if asked.json else _as_text(asked.text, verdict, render(brief, rules)))
     return 0 if verdict.passed else _REFUSED
 
@@ -100,7 +106,7 @@ def _facts(given: Sequence[str]) -> Mapping[str, str]:
 
 def _as_text(text: str, verdict: Verdict, template: str) -> str:
     lines = [
-        f"{each.severity:5}  {each.rule:20} {text[each.start : each.end].strip()!r}: {each.detail}"
+        f"{each.severity:5}  {each.rule:20} {_shown(text[each.start : each.end])!r}: {each.detail}"
         for each in verdict.violations
     ]
     if (folded := read(text).folded) != text.lower():
@@ -109,6 +115,10 @@ def _as_text(text: str, verdict: Verdict, template: str) -> str:
         lines.append(f"a message that passes: {template}")
     outcome = "may be sent" if verdict.passed else f"may not be sent: {', '.join(verdict.blocking)}"
     return "\n".join([*lines, f"{outcome} (rules {verdict.rules_version})"])
+
+
+def _shown(words: str) -> str:
+    return textwrap.shorten(words, _LONGEST, placeholder=" …")
 
 
 def _as_json(verdict: Verdict) -> str:

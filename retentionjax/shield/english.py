@@ -12,6 +12,7 @@ _LINK = (
     r"|great|lovely|good|happy|whole|full|customer|been|by) ?)*$"
 )
 _WITH = r"with (?:us|·+)"
+_BEEN = r"been(?: (?:on|at|in|using|reading|(?:a |one )?[a-z]+ (?:of|at|with)) ·+)?"
 _REDUCED = r"(?:off|discount|less|lower|smaller|lighter|cut|reduction|savings?|cheaper)"
 
 ENGLISH = Lexicon(
@@ -92,7 +93,10 @@ ENGLISH = Lexicon(
         r"|(?:19|20)\d\d"
     ),
     contexts=Contexts(
-        states_before=r"sav\w+|minus|bring|down by|discount|reduc\w+|lower|cut|less|take|knock|drop|offer|enjoy|get",
+        states_before=(
+            r"sav\w+|minus|bring|down by|discount|reduc\w+|lower|cut|less|take|knock|drop|trim|shav\w+|slash"
+            r"|offer|enjoy|get"
+        ),
         states_after=rf"^[ -]*(?:[a-z'·]+ ){{0,4}}?{_REDUCED}(?!\w)|^ (?:of|on|from) your",
         qualifies=(
             r"(?:(?<!how )about|roughly|approximately|some|up to|at most|at least|more than|less than|over|around"
@@ -106,25 +110,29 @@ ENGLISH = Lexicon(
         ),
         joins=r"(?<!\w)(?:plus|and|or|also|another|extra|then)(?!\w)|[+&]",
         two=(
-            r"(?<!\w)(?:two|2|three|3|both|several|multiple|another|second|additional|extra|more|other)"
+            r"(?<!\w)(?<!combined with )"
+            r"(?:two|2|three|3|both|several|multiple|another|second|additional|extra|more|other)"
             r" (?:special |great |exclusive |new )?(?:offers?|discounts?|deals?)(?!\w)"
             r"|(?<!\w)(?:twice|two times|three times|x ?[2-9]|[2-9] ?x)(?!\w)|choose (?:between|from|one)"
             r"|your choice of|(?:whichever|which ever) (?:you|one)"
-            r"|(?:on top of|combin\w+ with|stack\w*|in addition to)[^.!?]{0,25}(?:off|discount|offer|%)"
+            r"|(?:on top of|(?<!t be )combin\w+ with|stack\w*|in addition to)[^.!?]{0,25}(?:off|discount|offer|%)"
         ),
         bare=r"(?<![\w$€£.,%/-])\d+(?:\.\d+)? (?:off|discount)(?!\w)",
         cut_before=(
             r"(?:sav\w+|credits?|discount|off|back|only|just|now|pay|get|reduced to|down to|cut)"
             r"(?: of| for| you| by| to)? ?$"
         ),
-        cut_after=r"^ ?(?:off|discount|credit|back|savings?|less|cheaper|lower|reduction)",
+        cut_after=(
+            r"^ ?(?:off|discount|credit|back|savings?|less|cheaper|lower|reduction"
+            r"|(?:in|on)?to your (?:account|balance|bill|policy|card))"
+        ),
         paid_before=r"(?:pay(?:ing)?|only|just|now|for|reduced to|down to|at)(?: only| just)? ?$",
         regular=(
             r"^(?: [a-z]+){0,2} ?(?:(?:a|per|each|every|/) ?(?:day|week|month|bill|year)"
             r"|,? ?(?:each|apiece|(?:monthly|weekly|yearly|annually)(?! (?:bill|charge|payment))))(?!\w)"
         ),
         tenure_before=(
-            rf"(?:(?<!\w){_WITH}|customer|subscriber|member|together|been|loyal(?:ty)?|trust|custom|stayed|staying|spent"
+            rf"(?:(?<!\w){_WITH}|customer|subscriber|member|together|{_BEEN}|loyal(?:ty)?|trust|custom|stayed|staying|spent"
             rf"|reach(?:ed|ing)|celebrat\w+|chos(?:e|en) us|joined us|having you|had you|served you),? {_LINK}"
             rf"|(?:thank(?:s| you)|grateful|recogni[sz]ing)(?: [a-z·]+){{0,3}}? for {_LINK}"
             rf"|·,? after ?$|appreciate (?:your|the|these|those) {_LINK}|(?:past|previous|last|these|those) ?$"
@@ -178,7 +186,8 @@ ENGLISH = Lexicon(
             r" [\w':.]+(?: [\w']+)?$|(?<!\w)(?:only|last) [\w ]+$|end of [\w ]+$|(?:eom|eod)$"
             r"|(?<!\w)(?:sorry|apolog)[^.!?]*$"
         ),
-        taken=r"(?<!\w)(?:accept|reply|claim|redeem|take|activate|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)",
+        taken=r"(?<!\w)(?:accept|reply|answer|respond|decide|act|claim|redeem|take|activate|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)",
+        owned=r"(?<!\w)(?:your|off|on)(?: (?:your|[a-z]+|·+)){0,2} $",
         starts=r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$",
         takes=(
             r"(?<!\w)(?:takes?|took)(?: you| me| us)?"
@@ -188,7 +197,8 @@ ENGLISH = Lexicon(
             r"(?<!\w)(?:24/7|24 ?x ?7|24 hours a day|7 days a week|[345]g|wi-?fi [4-7]|a period of"
             r"|monday (?:to|through|-) (?:friday|saturday|sunday)|(?:have|enjoy|hope)[a-z' ]{1,20} (?:week|weekend)"
             r"|(?:how|going|are you|is everything)[a-z' ]{1,30} this (?:week|weekend)|[48]k|3d"
-            r"|(?:many|several) years (?:to come|ahead)"
+            r"|(?:many |several |more )+years (?:to come|ahead|together)"
+            r"|(?<=past )(?:few|couple of) (?:days|weeks|months)|\w+ (?:days|nights) a week|\w+ hours a day"
             r"|(?:season|series|episode|part|chapter|volume|step|level|round|stage|lesson|tip|question) \d+"
             r"|(?:reply|text|send|press) \d+(?= (?:and|to)(?!\w))"
             r"|(?:reply|press|text|send) \d (?:for|if)[^.!?\n\d%$]{0,25}(?:,? (?:or |and )?\d (?:for|if))*"

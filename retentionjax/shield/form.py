@@ -70,8 +70,11 @@ _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _WORD = re.compile(r"[^\W\d_]+")
 _SHOUT = 4
 """From this many letters on, a word in capitals is shouting rather than an abbreviation."""
-KEYWORD = re.compile(r"(?i:\b(?:reply|text|send|say|responda|responde|envie)) ['\"]?([^\W\d_]+)")
-"""What is to be sent back, as in `Reply START`."""
+_KEYWORDS = re.compile(
+    r"(?i:\b(?:reply|text|send|say|responda|responde|envie)(?: with| con)?(?: the words?| la palabra)?) "
+    r"((?:['\"]?[A-Z]{2,}['\"]?(?:, | or | o |, or ))*['\"]?[^\W\d_]+)"
+)
+"""What is to be sent back, as in `Reply START`, `Reply TEA or COFFEE`."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
 _TOKEN = re.compile(r"[\w%$']+")
 _GRAM = 6
@@ -90,6 +93,12 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     yield from _residue(reading)
     yield from _loudness(reading, brief, rules)
     yield from _repetition(reading)
+
+
+def keywords(text: str) -> Iterator[tuple[int, str]]:
+    """Start and word of everything that is to be sent back."""
+    for match in _KEYWORDS.finditer(text):
+        yield from ((match.start(1) + word.start(), word.group()) for word in _WORD.finditer(match[1]))
 
 
 def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
@@ -135,7 +144,7 @@ def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]
             "text.exclamation", marks[0], marks[-1] + 1, f"{len(marks)} exclamation marks; allowed: {allowed}"
         )
     own = {word.casefold() for word in _WORD.findall(" ".join(brief.own_words))}
-    asked = {match[1].casefold() for match in KEYWORD.finditer(text)}
+    asked = {word.casefold() for _, word in keywords(text)}
     calm = own | asked | rules.phrasing(brief.language).words.sets["acronyms"] | {"https"}
     links = [reading.span(*match.span()) for match in brief.sender.links.finditer(reading.folded)]
     loud = [

@@ -13,9 +13,9 @@ from dataclasses import fields
 from retentionjax.shield import links
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.lexicon import Language
+from retentionjax.shield.phrasing import Phrasing
 from retentionjax.shield.quantities import LEXICONS, SIGNS, Amount, Length, QuantityReader, reader
 from retentionjax.shield.reading import Reading, fold
-from retentionjax.shield.rules import Phrasing
 from retentionjax.shield.verdict import Finding
 
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
@@ -52,9 +52,15 @@ class Grounding:
             yield from self._stated(percent, amount, running)
             yield from self._every("two", "offer.two", "a second offer")
         yield from self._numbers(text)
+        yield from self._services(phrasing)
+
+    def _services(self, phrasing: Phrasing) -> Iterator[Finding]:
+        """A service that is said to be the customer's, where the facts that name hers do not name it."""
+        if not self._facts.keys() & {"plan", "services"}:
+            return
         own = " ".join((*self._facts.values(), fold(self._brief.sender.name)))
         for match in phrasing.words.services_regex.finditer(self._text):
-            if match.group() not in own:
+            if match.group() not in own and self._around["owned"].search(_before(self._text, match.start())):
                 yield self._reading.found("facts.service", match, "no fact names this service")
 
     def _stated(self, percent: bool, amount: bool, running: bool) -> Iterator[Finding]:
@@ -90,7 +96,7 @@ class Grounding:
                 and (around["joins"].search(between := text[last : match.start()]) or not _PAUSE.search(between))
             ):
                 yield self._found("offer.two", match, "the offer is given twice")
-            elif around["states_after"].search(after) or around["states_before"].search(before[-40:]):
+            elif around["states_after"].search(after) or around["states_before"].search(before[-60:]):
                 stated = True
             else:
                 yield self._found("offer.percent", match, "a percentage of what is not said")
@@ -160,12 +166,11 @@ class Grounding:
     def _is_term(self, match: re.Match[str]) -> bool:
         """Whether a time is said of the offer, of taking it, or as what something runs to or begins on."""
         before, after = _before(match.string, match.start()), _after(match.string, match.end())
-        if self._around["deadline"].search(before + match.group()):
-            return True
-        said = before + after
-        return not self._offer.is_none and bool(
-            self._around["taken"].search(said) or not self._stands_alone(before, after)
-        )
+        said, due = before + after, self._around["deadline"].search(before + match.group())
+        taken = self._around["taken"].search(said)
+        if self._offer.is_none:
+            return bool(due and taken)
+        return bool(due or taken or not self._stands_alone(before, after))
 
     def _is_end(self, match: re.Match[str], ends: dt.date | None) -> bool:
         if ends is None:
@@ -184,7 +189,7 @@ class Grounding:
             if self._claims_nothing(match, before, after):
                 continue
             length = self._read.length(match)
-            if self._is_tenure(before, after) or (length in known and self._stands_alone(before, after)):
+            if self._is_tenure(before, after) or (length in known and self._stands_alone(*_clause(before, after))):
                 if length not in known:
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")
             elif problem := self._duration_problem(length, before, after):
@@ -207,8 +212,15 @@ class Grounding:
             (rate and not around["tenure_after"].search(after))
             or around["harmless"].match(match.string, match.start())
             or self._is_plan(match.group())
-            or (self._read.length(match).unit == "minutes" and around["takes"].search(before))
+            or (self._read.unit(match) == "minutes" and self._takes(match, before, after))
         )
+
+    def _takes(self, match: re.Match[str], before: str, after: str) -> bool:
+        """Whether minutes or hours are what something takes, and no time to answer in."""
+        if self._around["takes"].search(before):
+            return True
+        urges = self._around["deadline"].search(before + match.group()) and self._around["taken"].search(before + after)
+        return not urges and self._stands_alone(before, after)
 
     def _is_plan(self, words: str) -> bool:
         """Whether the words are how a fact is named (`month-to-month`), and no number with its unit."""
@@ -232,10 +244,12 @@ class Grounding:
     def _duration_problem(self, told: Length, before: str, after: str) -> str:
         """What is wrong with a duration that is no tenure; empty if nothing."""
         if self._offer.is_none:
-            harmless = told.unit in ("some", "minutes") and not self._around["deadline"].search(
-                f"{before}{told.amount}"
-            )
-            return "" if harmless else "no such duration was given"
+            claims = bool(self._around["taken"].search(before + after))
+            if told.unit in ("some", "minutes"):
+                claims = claims and bool(self._around["deadline"].search(f"{before}{told.amount}"))
+            elif not claims:
+                claims = not self._stands_alone(before, after)
+            return "no such duration was given" if claims else ""
         own = {Length(float(self._offer.days), "days"), *self._read.lengths(self._say)}
         if told in own and not self._around["loose"].search(before) and not self._around["extends_after"].search(after):
             return ""
@@ -276,6 +290,11 @@ def _contexts(language: Language) -> dict[str, re.Pattern[str]]:
 
 def _blank(match: re.Match[str]) -> str:
     return " " * len(match.group())
+
+
+def _clause(before: str, after: str) -> tuple[str, str]:
+    """What stands around a quantity up to the colons next to it."""
+    return before.rpartition(":")[2], after.partition(":")[0]
 
 
 def _before(text: str, start: int) -> str:

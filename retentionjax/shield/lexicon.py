@@ -64,6 +64,8 @@ class Contexts:
     """Words of taking an offer: a time beside them is the offer's."""
     starts: str
     """A date that something begins on."""
+    owned: str
+    """What a service is said to be the customer's by, or what the offer is on: `your`."""
     takes: str
     """Where a few minutes are what it takes to reply."""
     harmless: str

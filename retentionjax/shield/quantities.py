@@ -106,6 +106,10 @@ class QuantityReader:
             return Length(0.0, "some")
         return Length(self.number(match[1]) * factor, unit)
 
+    def unit(self, match: re.Match[str]) -> Unit:
+        """The unit of a match of `duration`, whether or not its number is told."""
+        return self._lexicon.units[match[2]][0]
+
     def is_article(self, match: re.Match[str]) -> bool:
         """Whether a match of `duration` has `a` for its number, which may be a rate (`a month`, not `a full month`)."""
         return (

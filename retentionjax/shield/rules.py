@@ -4,10 +4,8 @@ An unknown or missing key, a wrong type, a pattern that is no regular expression
 """
 
 import functools
-import itertools
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -18,24 +16,14 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.errors import ConfigError
-from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Tone
+from retentionjax.shield.brief import Channel
 from retentionjax.shield.lexicon import Language
-from retentionjax.shield.offer import Kind
+from retentionjax.shield.phrasing import CHECKS, Phrasing
 from retentionjax.shield.reading import WORD, fold
 from retentionjax.shield.verdict import Severity
 
-FORMAT = 2
+FORMAT = 3
 DEFAULT = Path(__file__).with_name("rules.yaml")
-
-CHECKS = (
-    "text.empty", "text.invisible", "text.homoglyph", "text.obfuscated", "text.residue", "text.html", "text.markdown",
-    "text.caps", "text.exclamation", "text.emoji", "text.repetition", "text.unfinished", "text.language", "text.word",
-    "text.purpose", "text.phrase", "channel.length", "channel.sender", "channel.opt_out", "channel.other_opt_out",
-    "offer.percent", "offer.price", "offer.duration", "offer.date", "offer.missing", "offer.two", "offer.accept",
-    "facts.tenure", "facts.service", "facts.number", "name.wrong", "pii.card", "pii.ssn", "pii.email", "pii.phone",
-    "pii.iban", "pii.digits", "link.domain", "link.shortener", "link.insecure", "tone.profanity",
-)  # fmt: skip
-"""Rules that are code; the YAML gives each its severity. Phrase rules are data alone."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +39,6 @@ class ChannelRules:
 
 
 @dataclass(frozen=True)
-class Wordings:
-    """Patterns of the folded text, by channel."""
-
-    sms: tuple[str, ...]
-    email: tuple[str, ...]
-    push: tuple[str, ...]
-
-    @functools.cached_property
-    def regexes(self) -> Mapping[Channel, re.Pattern[str]]:
-        """Any of the patterns, compiled."""
-        return {channel: re.compile("|".join(f"(?:{each})" for each in getattr(self, channel))) for channel in CHANNELS}
-
-
-@dataclass(frozen=True)
 class Channels:
     """The three channels."""
 
@@ -76,151 +50,6 @@ class Channels:
         """The rules of one channel."""
         rules: ChannelRules = getattr(self, channel)
         return rules
-
-
-@dataclass(frozen=True)
-class PhraseRule:
-    """Wordings that may not occur in the folded text, apart from the names, plans and words that are one's own."""
-
-    id: str
-    severity: Severity
-    why: str
-    words: tuple[str, ...] = ()
-    """Words, and phrases of several words, as they are written."""
-    patterns: tuple[str, ...] = ()
-    """Regular expressions, matched at word boundaries."""
-    harmless: tuple[str, ...] = ()
-    """Patterns of wordings within which nothing counts: `rates may apply`."""
-    only_with: tuple[str, ...] = ()
-    """Patterns of which the same sentence must hold one for anything to count: `dinner` is promised, or eaten."""
-    channels: tuple[Channel, ...] = CHANNELS
-    tones: tuple[Tone, ...] = TONES
-    unless_offered: tuple[Kind, ...] = ()
-    """Kinds of offer (discount, amount, words) under which the wordings are no fault."""
-    of_offers: bool = False
-    """Whether it only binds a message that makes an offer."""
-    apart_from_offer: bool = False
-    """Whether a clause that states the offer may hold the wordings."""
-
-    @functools.cached_property
-    def regex(self) -> re.Pattern[str] | None:
-        """All patterns as one."""
-        return _any(self.patterns)
-
-    @functools.cached_property
-    def harmless_regexes(self) -> tuple[re.Pattern[str], ...]:
-        """The harmless patterns, each for itself: where they overlap, none may hide what another allows."""
-        return tuple(re.compile(rf"(?<!\w)(?:{each})(?!\w)") for each in self.harmless)
-
-    @functools.cached_property
-    def only_with_regex(self) -> re.Pattern[str] | None:
-        """All patterns of `only_with` as one."""
-        return _any(self.only_with)
-
-    def applies(self, brief: Brief) -> bool:
-        """Whether messages for `brief` must keep it."""
-        offered = brief.offer.kinds.isdisjoint(self.unless_offered) and not (self.of_offers and brief.offer.is_none)
-        return offered and brief.channel in self.channels and brief.tone in self.tones
-
-
-@dataclass(frozen=True)
-class Words:
-    """Word lists, lower case."""
-
-    profanity: tuple[str, ...]
-    profanity_stems: tuple[str, ...]
-    """A word that begins with one of these is profane."""
-    names: tuple[str, ...]
-    """First names: one that is not the customer's own has no place in a message to her."""
-    openers: tuple[str, ...]
-    """Words that may stand where a name would, at the start of a sentence or after a greeting."""
-    services: tuple[str, ...]
-    """Services a customer may or may not have: one that no fact names is invented."""
-    acronyms: tuple[str, ...]
-    """Words that may stand in capitals."""
-    approved: tuple[str, ...]
-    """The words of approved texts, apart from what a brief holds: a model may use no other."""
-
-    @functools.cached_property
-    def services_regex(self) -> re.Pattern[str]:
-        """Any of the services, as words."""
-        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, self.services))})(?!\w)")
-
-    @functools.cached_property
-    def sets(self) -> Mapping[str, frozenset[str]]:
-        """The lists as sets, by name."""
-        return {key: frozenset(getattr(self, key)) for key in ("profanity", "names", "openers", "acronyms", "approved")}
-
-
-@dataclass(frozen=True)
-class Purposes:
-    """What a sentence may be for: thanking, offering, saying how to accept, asking, helping, saying goodbye."""
-
-    stems: tuple[str, ...]
-    """Beginnings of words."""
-    patterns: tuple[str, ...] = ()
-
-    @functools.cached_property
-    def regex(self) -> re.Pattern[str]:
-        """Any of them."""
-        return re.compile("|".join((rf"(?<!\w)(?:{'|'.join(map(re.escape, self.stems))})", *self.patterns)))
-
-
-@dataclass(frozen=True)
-class Phrasing:
-    """What messages in one language may say, and must."""
-
-    opt_out: Wordings
-    """One of which a message must hold."""
-    other_opt_out: Wordings
-    """The ways out of other channels, which a message may not name."""
-    accept: Wordings
-    """One of which a message that offers something must hold, or a link."""
-    purposes: Purposes
-    phrases: tuple[PhraseRule, ...]
-    words: Words
-    segments: int = 0
-    """Most segments of a short message; 0: as its channel says."""
-    titles: tuple[str, ...] = ()
-    """Patterns behind which a capital begins the name of a work or of a button."""
-
-    def __post_init__(self) -> None:
-        """Raises ConfigError for an id given twice, a broken pattern and a rule without wordings."""
-        for rule in self.phrases:
-            if sum(each.id == rule.id for each in self.phrases) > 1 or rule.id in CHECKS:
-                raise ConfigError(f"phrases: the id {rule.id!r} is given twice")
-            _compiled((*rule.patterns, *rule.harmless, *rule.only_with), f"phrases[{rule.id}]")
-            if wordless := [words for words in rule.words if not WORD.search(fold(words))]:
-                raise ConfigError(f"phrases[{rule.id}]: {wordless[0]!r} holds no word")
-            if not (rule.patterns or rule.words):
-                raise ConfigError(f"phrases[{rule.id}] is empty; at least one of words and patterns is wanted")
-        _compiled(self.purposes.patterns, "purposes")
-        _compiled(self.titles, "titles")
-        for name, channel in itertools.product(("opt_out", "other_opt_out", "accept"), CHANNELS):
-            _compiled(getattr(getattr(self, name), channel), f"{name}.{channel}")
-
-    @functools.cached_property
-    def suspects(self) -> Callable[[str], bool]:
-        """Whether a folded text holds any pattern of any rule: one search is quicker than one a rule, most texts hold
-        none, and a wording goes to many customers whose names are blanked out."""
-        regex = _any(tuple(each for rule in self.phrases for each in rule.patterns))
-        return functools.lru_cache(1024)(lambda text: regex is not None and regex.search(text) is not None)
-
-    @functools.cached_property
-    def title_regex(self) -> re.Pattern[str]:
-        """What ends before a name that is a title's, with the title's own words so far."""
-        behind = "|".join(self.titles or ("(?!)",))
-        return re.compile(rf"(?<!\w)(?i:{behind}) [\"']?(?:[A-Z][\w'&-]* (?:(?:of|the|and|in|to) )*)*$")
-
-    @functools.cached_property
-    def index(self) -> Mapping[str, tuple[tuple[PhraseRule, tuple[str, ...]], ...]]:
-        """First word → the rules and the whole sequences of words that begin with it, the longest first."""
-        found: dict[str, list[tuple[PhraseRule, tuple[str, ...]]]] = {}
-        for rule in self.phrases:
-            for words in rule.words:
-                sequence = tuple(WORD.findall(fold(words)))
-                found.setdefault(sequence[0], []).append((rule, sequence))
-        return {first: tuple(sorted(each, key=lambda pair: -len(pair[1]))) for first, each in found.items()}
 
 
 @dataclass(frozen=True)
@@ -385,15 +214,3 @@ def _words(error: BaseException, _: Any) -> str:
     if isinstance(error, KeyError):
         return f"{error.args[0]} is missing"
     return str(error)
-
-
-def _any(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
-    return re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)") if patterns else None
-
-
-def _compiled(patterns: tuple[str, ...], where: str) -> None:
-    for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ConfigError(f"{where}: {pattern!r} is no regular expression: {error}") from None

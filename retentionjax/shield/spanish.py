@@ -123,6 +123,7 @@ SPANISH = Lexicon(
             r"(?: de| del| el| la| este| esta| al| dia| fin)* [\w':.]+(?: [\w']+)?$|fin de [\w ]+$"
         ),
         taken=r"(?<!\w)(?:acept\w+|respond\w+|reclam\w+|canje\w+|aprovech\w+|oferta|descuento|suyo|tuyo|si)(?!\w)",
+        owned=r"(?<!\w)(?:su|sus|tu|tus|en|de)(?: (?:el|la|su|tu|[a-z]+|·+)){0,2} $",
         starts=r"(?:empieza|comienza|desde|a partir|despues|tras)(?: el| del| de)? ?$",
         takes=r"(?<!\w)(?:tarda|tardara|lleva|basta|bastan)(?: solo| apenas| menos de)* ?$",
         harmless=(

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from retentionjax.shield.brief import Brief
-from retentionjax.shield.form import KEYWORD
+from retentionjax.shield.form import keywords
 from retentionjax.shield.lexicon import Language
+from retentionjax.shield.phrasing import Hit, PhraseRule, Phrasing
 from retentionjax.shield.quantities import CURRENCIES, LEXICONS, reader
 from retentionjax.shield.reading import WORD, Reading, unspelled, words_of
-from retentionjax.shield.rules import PhraseRule, Phrasing
 from retentionjax.shield.verdict import Finding
 
 _MASKED = re.compile(
@@ -57,20 +57,11 @@ def find(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding
     yield from _names(reading, brief, phrasing)
 
 
-Hit = tuple[PhraseRule, int, int, str]
-"""A rule, the place in the folded text that meets it, and the words there."""
-
-
 def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[Hit]:
-    if not disguised and not phrasing.suspects(text):
-        return
-    for rule in phrasing.phrases:
-        if rule.regex is None:
-            continue
-        for match in rule.regex.finditer(text):
-            yield rule, *match.span(), match.group()
+    yield from phrasing.hits(text)
+    for rule in phrasing.phrases if disguised else ():
         for word, start, end in disguised:
-            if rule.regex.fullmatch(word):
+            if rule.regex and rule.regex.fullmatch(word):
                 yield rule, start, end, word
 
 
@@ -131,30 +122,40 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
     seen = set()
     # "Aida, Northwind here": after a greeting the sender's capital is as good as a small letter.
     calm = text.replace(f", {brief.sender.name}", f", {brief.sender.name.lower()}")
+    spoken_to = brief.name is None or brief.name in text
     for pattern in (_GREETING, _OPENING, _VOCATIVE):
         for match in pattern.finditer(calm):
             words = words_of(match[1])
+            if pattern is _OPENING and spoken_to and words.isdisjoint(known["names"]):
+                continue  # `Dinner, sorted.`: whoever is spoken to by her own name needs no second one
             if not all(word in own or word in known["openers"] for word in words) and match.start(1) not in seen:
                 seen.add(match.start(1))
                 yield Finding("name.wrong", *match.span(1), _wrong_name(brief, match[1]))
-    common = (own, known["openers"], known["acronyms"], known["approved"], _dated(brief.language))
-    seen |= {match.start(1) for match in KEYWORD.finditer(text)} | _signatures(text, brief)
-    title = phrasing.title_regex
-    for match in _CAPITAL.finditer(text):
-        span = match.span(match.lastindex or 0)
-        name = text[slice(*span)]
-        if title.search(text, 0, span[0]):
-            continue
-        known_words = (any(word in some for some in common) for word in words_of(name.removesuffix("'s")))
-        if span[0] not in seen and not all(known_words):
-            seen.add(span[0])
-            yield Finding("name.wrong", *span, f"a name that nobody gave: {name!r}")
+    seen |= {start for start, _ in keywords(text)} | _signatures(text, brief)
+    capitals = [each for each in _capitals(text, brief, phrasing, own) if each.start not in seen]
+    yield from capitals
+    seen |= {each.start for each in capitals}
     for match in WORD.finditer(reading.folded):
         word = match.group().removesuffix("'s")
         if word in known["names"] and word not in own:
             start, end = reading.span(*match.span())
             if text[start].isupper() and start not in seen:
                 yield Finding("name.wrong", start, end, _wrong_name(brief, word))
+
+
+def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) -> Iterator[Finding]:
+    """Capitals within sentences that nobody gave: a stranger's name where it stands so."""
+    known, quiet = phrasing.words.sets, text.lower()
+    common = (own, known["openers"], known["acronyms"], known["approved"], _dated(brief.language))
+    before, after = phrasing.strangers.regexes
+    for match in _CAPITAL.finditer(text):
+        span = match.span(match.lastindex or 0)
+        name = text[slice(*span)]
+        if phrasing.title_regex.search(text, 0, span[0]):
+            continue
+        if not all(any(word in some for some in common) for word in words_of(name.removesuffix("'s"))):
+            told = before.search(quiet, 0, span[0]) or after.match(quiet, span[1])
+            yield Finding("name.wrong" if told else "name.unknown", *span, f"a name that nobody gave: {name!r}")
 
 
 def _signatures(text: str, brief: Brief) -> set[int]:

@@ -11,12 +11,24 @@ from retentionjax.errors import ConfigError
 from retentionjax.shield import OfferTerms
 from retentionjax.shield.command import offer_of
 
+APPROVED = (
+    "Northwind: Hi Ana, thank you for being with us. Enjoy 10% off for 30 days. Reply YES to accept."
+    " Reply STOP to opt out."
+)
 GOOD = "Northwind: Hi Ana, enjoy 10% off for 30 days. Reply YES to accept. Reply STOP to opt out."
 
 
 def test_a_message_that_may_be_sent(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["messages", "check", GOOD, "--offer", "10%", "--name", "Ana"]) == 0
-    assert capsys.readouterr().out == "may be sent (rules 2.2.0)\n"
+    assert cli.main(["messages", "check", APPROVED, "--offer", "10%", "--name", "Ana"]) == 0
+    assert capsys.readouterr().out == "may be sent (rules 3.0.0)\n"
+
+
+def test_what_a_model_may_not_say_is_told_of_a_persons_text(capsys: pytest.CaptureFixture[str]) -> None:
+    for by, status, severity in (("person", 0, "warn "), ("model", 1, "block")):
+        assert cli.main(["messages", "check", GOOD, "--offer", "10%", "--name", "Ana", "--by", by]) == status
+        told = capsys.readouterr().out
+        assert f"{severity}  text.phrase          'Northwind: Hi Ana, enjoy 10% off for 30 days" in told
+        assert "words that no approved text holds in a row: '{name} , enjoy 10% off for'" in told
 
 
 def test_each_rule_that_is_broken_is_told_with_its_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,7 +38,7 @@ def test_each_rule_that_is_broken_is_told_with_its_words(capsys: pytest.CaptureF
     assert "block  offer.percent        '25%': 10% off is offered" in told
     assert "block  pressure.urgency     'hurry': false urgency" in told
     assert "a message that passes: Northwind: Hi Ana," in told
-    assert "may not be sent: offer.missing, offer.percent, pressure.urgency (rules 2.2.0)" in told
+    assert "may not be sent: offer.missing, offer.percent, pressure.urgency (rules 3.0.0)" in told
 
 
 def test_the_verdict_as_json_and_the_author(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,8 +49,8 @@ def test_the_verdict_as_json_and_the_author(capsys: pytest.CaptureFixture[str]) 
         assert cli.main(asked) == status
         found.append(json.loads(capsys.readouterr().out))
     assert [each["passed"] for each in found] == [True, False]
-    assert [each["violations"][0]["severity"] for each in found] == ["warn", "block"]
-    assert found[1]["violations"][0]["rule"] == "text.word"
+    told = [{each["rule"]: each["severity"] for each in verdict["violations"]} for verdict in found]
+    assert told == [{"text.phrase": severity, "text.word": severity} for severity in ("warn", "block")]
 
 
 def test_facts_channel_and_language(capsys: pytest.CaptureFixture[str]) -> None:

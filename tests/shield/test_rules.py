@@ -11,7 +11,8 @@ from shield_briefs import SENDER
 
 from retentionjax.errors import ConfigError
 from retentionjax.shield import Brief, OfferTerms, check, load_rules
-from retentionjax.shield.rules import CHECKS, DEFAULT, language_file
+from retentionjax.shield.phrasing import CHECKS
+from retentionjax.shield.rules import DEFAULT, language_file
 
 BRIEF = Brief("sms", OfferTerms(0.1), SENDER)
 TEXT = "Northwind: 10% off for 30 days{}. Reply YES. Reply STOP to opt out."
@@ -60,7 +61,7 @@ def test_a_copy_of_the_files_is_the_same_rules(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"chanels": {}}, "chanels"),
-        ({"format": 1}, "format is 1; allowed: 2"),
+        ({"format": 1}, "format is 1; allowed: 3"),
         ({"version": 1.0}, "text is wanted"),
         ({"checks": {"text.empty": "block"}}, "is missing"),
         ({"checks": shipped()["checks"] | {"text.emtpy": "block"}}, r"checks.text.emtpy: unknown key"),
