@@ -21,6 +21,8 @@ from retentionjax.shield.verdict import Finding
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
 _PAUSE = re.compile(r"[,:()]|\s-\s")
 _DIGIT = re.compile(r"\d")
+_WORD = re.compile(r"[^\W\d]{4}")
+"""A word with a meaning of its own: a length of time beside none of them (`for 30 days`) is an offer's."""
 _BEFORE, _AFTER = 80, 60
 """So many characters around a quantity are read, within its sentence."""
 
@@ -170,7 +172,9 @@ class Grounding:
         taken = self._around["taken"].search(said)
         if self._offer.is_none:
             return bool(due and taken)
-        return bool(due or taken or not self._stands_alone(before, after))
+        stated = self._reading.folded[match.start() - len(before) : match.end() + len(after)]
+        told = self._offer.said(stated, self._brief.language)
+        return bool(due or taken or told or not self._stands_alone(before, after))
 
     def _is_end(self, match: re.Match[str], ends: dt.date | None) -> bool:
         if ends is None:
@@ -248,7 +252,7 @@ class Grounding:
             if told.unit in ("some", "minutes"):
                 claims = claims and bool(self._around["deadline"].search(f"{before}{told.amount}"))
             elif not claims:
-                claims = not self._stands_alone(before, after)
+                claims = not (self._stands_alone(before, after) and _WORD.search(before + after))
             return "no such duration was given" if claims else ""
         own = {Length(float(self._offer.days), "days"), *self._read.lengths(self._say)}
         if told in own and not self._around["loose"].search(before) and not self._around["extends_after"].search(after):

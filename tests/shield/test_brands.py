@@ -1,6 +1,9 @@
 """Messages as brands of many trades send them, and some that they may not: a good one that is refused is a fault."""
 
+import datetime as dt
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import yaml
 from retentionjax.shield import Brief, OfferTerms, Sender, check
 
 MESSAGES = yaml.safe_load(Path(__file__).with_name("brands.yaml").read_text(encoding="utf-8"))
+TRADES = Path(__file__).with_name("trades.txt").read_text(encoding="utf-8").splitlines()
 WAY_OUT = {
     ("en", "sms"): " Reply STOP to opt out.",
     ("en", "push"): " Manage alerts in settings.",
@@ -52,3 +56,26 @@ def passed(entry: dict[str, Any]) -> bool:
 def test_each_message_of_a_brand_is_judged_right(kind: str, wanted: bool) -> None:
     wrong = [entry for entry in MESSAGES[kind] if passed(entry) is not wanted]
     assert not wrong
+
+
+def messages(kind: str) -> Iterator[tuple[str, Brief]]:
+    sender = Sender("Nobody", "1 Main Street", ("nobody.example",), "https://nobody.example/unsubscribe")
+    for line in TRADES:
+        if line.startswith("== "):
+            name, domain = line.removeprefix("== ").split(" | ")
+            sender = Sender(name, "1 Main Street", (domain,), f"https://{domain}/unsubscribe")
+        elif line.startswith(f"{kind}: "):
+            channel, words, customer, given, text = (
+                each.strip() for each in line.removeprefix(f"{kind}: ").split("|", 4)
+            )
+            facts = dict(each.split("=", 1) for each in given.split(",") if each)
+            ends = dt.date.fromisoformat(facts.pop("ends")) if "ends" in facts else None
+            told = replace(offer(words), ends=ends)
+            yield text.replace("\\n", "\n"), Brief(channel, told, sender, first_name=customer or None, facts=facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("pass", True), ("refuse", False)])
+def test_each_message_of_a_trade_is_judged_right(kind: str, wanted: bool) -> None:
+    judged = [(text, check(text, brief).passed) for text, brief in messages(kind)]
+    assert len(judged) > 100
+    assert [text for text, passed in judged if passed is not wanted] == []

@@ -20,7 +20,6 @@ INSERTIONS = {
     "offer.date": "Until July 4, 2031.",
     "offer.gift": "Plus a gift card.",
     "claims.guarantee": "Satisfaction guaranteed.",
-    "claims.free": "It is all free.",
     "pressure.urgency": "Act now.",
     "pressure.scarcity": "Only three left.",
     "pressure.shaming": "Do not be foolish.",
@@ -52,6 +51,12 @@ def test_a_violation_put_into_a_passing_message_is_found(brief: Brief, rule: str
     verdict = check(changed, brief)
     assert not verdict.passed
     assert rule in verdict.blocking
+
+
+@pytest.mark.parametrize(("discount", "rule"), [(0.1, "claims.free"), (0.0, "claims.gift")])
+def test_nothing_is_free_beside_an_offer_or_without_one(discount: float, rule: str) -> None:
+    brief = Brief("sms", OfferTerms(discount), SENDER)
+    assert check(f"It is all free. {render(brief)}", brief).blocking == (rule,)
 
 
 @settings(max_examples=300)
