@@ -9,7 +9,7 @@ that (with `jax_threefry_partitionable`, the default). Keys of another generator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt
 
 Words = tuple[jax.Array, jax.Array]
 
@@ -41,8 +41,9 @@ def categorical(keys: jax.Array, logits: Float[Array, "keys categories"]) -> Int
     if not _is_threefry(keys):
         return jax.vmap(jax.random.categorical)(keys, logits)
     words, smallest = _words(keys), float(np.finfo(np.float32).tiny)
-    gumbels = [-jnp.log(-jnp.log(_floats(words, number) + smallest)) for number in range(logits.shape[-1])]
-    return jnp.argmax(_kept(jnp.stack(gumbels)).T + logits, axis=-1)
+    numbers = jnp.arange(logits.shape[-1], dtype=jnp.uint32)
+    gumbels = jax.lax.map(lambda number: -jnp.log(-jnp.log(_floats(words, number) + smallest)), numbers)
+    return jnp.argmax(gumbels.T + logits, axis=-1)
 
 
 def _is_threefry(keys: jax.Array) -> bool:
@@ -54,7 +55,7 @@ def _words(keys: jax.Array) -> Words:
     return words[..., 0], words[..., 1]
 
 
-def _floats(keys: Words, number: int) -> Float[Array, "*keys"]:
+def _floats(keys: Words, number: int | UInt[Array, ""]) -> Float[Array, "*keys"]:
     """Draw `number` of each key, in [0, 1): 23 random bits as the mantissa of a float in [1, 2), less 1."""
     one, other = _threefry(keys, (jnp.uint32(0), jnp.uint32(number)))
     mantissa = ((one ^ other) >> 9) | jnp.uint32(0x3F800000)
