@@ -15,7 +15,7 @@ SMALL = (
     *("--policy.ppo.num-envs", "32", "--policy.ppo.num-minibatches", "2", "--policy.spend-tolerance", "0", "9"),
     *("--policy.tuning-replicates", "1", "--policy.check-replicates", "1", "--evaluate.replicates", "1"),
     *("--evaluate.tuning-replicates", "1", "--evaluate.tuning-steps", "2", "--evaluate.thompson-rounds", "1"),
-    *("--evaluate.t-learner.episodes", "16384", "--evaluate.t-learner.trees", "2", "--evaluate.t-learner.depth", "2"),
+    *("--evaluate.t-learner.episodes", "4096", "--evaluate.t-learner.trees", "2", "--evaluate.t-learner.depth", "2"),
     *("--policy.doubt-customers", "20", "--evaluate.doubt-customers", "20", "--evaluate.worlds", "4"),
     *("--evaluate.optimum-customers", "2", "--evaluate.optimum-replicates", "20", "--report.replicates", "1"),
 )

@@ -246,7 +246,7 @@ def log_random_contacts(
 
     Decisions on which the customer was already gone, or a contact was not legal, are left out.
     """
-    days = int(params.horizon_days)
+    days, chunk = int(params.horizon_days), min(chunk, episodes)
     keys = (jax.random.fold_in(key, start) for start in range(0, episodes, chunk))
     parts = [_simulate_log(env, params, each, chunk, days) for each in keys]
     observation, arm, value, usable = (np.concatenate(column) for column in zip(*parts, strict=True))

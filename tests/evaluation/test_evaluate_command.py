@@ -12,12 +12,13 @@ from retentionjax import cli
 from retentionjax.bundle import Bundle
 from retentionjax.decide.facts import Facts
 from retentionjax.errors import DataError
-from retentionjax.evaluation import command
+from retentionjax.evaluation import command, rollout
 
 
 def test_the_bundle_is_compared_on_customers_a_user_brings(
-    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rollout, "CHUNK", 4_096)  # or each rule's 160 episodes are filled up to 1,024, dozens of times
     compare = [
         "evaluate",
         "--bundle",
