@@ -86,6 +86,12 @@ def test_multipliers_are_in_units_of_reward_per_cost(unit: float, price: float) 
     np.testing.assert_allclose(there * scale, here, rtol=1e-3, atol=1e-4)
 
 
+def test_a_cost_is_taken_off_at_its_price() -> None:
+    """(3 − ½ · 2 − 2 · 0.25) / (1 + ½ + 2)."""
+    found = ops.combine_advantages(jnp.array([[3.0, 2.0, 0.25]]), jnp.array([0.5, 2.0]))
+    np.testing.assert_allclose(found, [1.5 / 3.5], rtol=1e-6)
+
+
 def test_without_costs_the_advantage_is_the_reward_s() -> None:
     advantages = jnp.array([[1.0], [-2.0]])
     np.testing.assert_array_equal(ops.combine_advantages(advantages, jnp.zeros(0)), [1.0, -2.0])
