@@ -5,8 +5,10 @@ those that are approved.
 """
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from serving.ledger.wordings import SHIELD
 from serving.ledger_command import database_flag, opened
 
 if TYPE_CHECKING:
+    from retentionjax.decide.variants import Variant
     from retentionjax.shield import Brief, Rules
     from retentionjax.shield.phrasebook import Phrasebook
 
@@ -41,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     propose.add_argument("--seed", type=int, default=0, help="of the author's draws [0]")
     propose.set_defaults(run=_propose)
     listed = verbs.add_parser("list", parents=[place], help="all wordings, and what customers did with each")
+    listed.add_argument("--markdown", action="store_true", help="the texts alone, by channel and kind")
     listed.set_defaults(run=_list)
     for verb, state in _STATES.items():
         own = verbs.add_parser(verb, parents=[place], help=f"wordings are {state} from now on")
@@ -115,6 +119,9 @@ def _list(asked: argparse.Namespace) -> int:
 
     with opened(asked, create=True) as ledger, ledger.read() as reader:
         found = reader.variants()
+    if asked.markdown:
+        print(_markdown([each.variant for each in found]))
+        return 0
     for each in found:
         kind, answers = each.variant.kind, each.answers
         print(f"{each.variant.id}  {each.state:9} {kind}  {each.variant.text}")
@@ -126,6 +133,16 @@ def _list(asked: argparse.Namespace) -> int:
             )
     print(f"{len(found):,} wordings; the shield's template is one of each kind besides")
     return 0
+
+
+def _markdown(found: "Sequence[Variant]") -> str:
+    """Every text as an item of a list, a line break as ⏎."""
+    lines = []
+    for channel, texts in groupby(sorted(found, key=lambda each: each.kind.channel), lambda each: each.kind.channel):
+        lines.append(f"## {channel}\n")
+        for kind, alike in groupby(texts, lambda each: each.kind):
+            lines += [f"**{kind}**\n", *("- " + re.sub(r"\n+", " ⏎ ", each.text) for each in alike), ""]
+    return "\n".join(lines)
 
 
 def _decide(asked: argparse.Namespace) -> int:

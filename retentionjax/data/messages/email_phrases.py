@@ -194,6 +194,17 @@ QUESTIONS: Mapping[str, Choice] = {
 }
 """Stands for DETAIL where nothing is offered: what does not change is said of an offer."""
 
+UNCHANGED = (
+    r"nothing else|stay|remain|unchanged|\bsame\b|not alter|not affected|nothing to fill|no forms|no further steps"
+)
+ONCE = (
+    UNCHANGED,
+    r"question|need a hand|to help|can help|write back and|tell us|just ask|ask us|just reply|fix it|will help",
+    r"how does|would you like",
+    r"check|review|right for you",
+)
+"""What one phrase of an e-mail may say, and no second one; the first not where nothing is offered."""
+
 CLOSE: Mapping[str, Choice] = {
     "warm": Choice(
         (

@@ -17,14 +17,14 @@ from retentionjax.shield.brief import NAME, TONES, Brief, Tone
 from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.quantities import date_text
 
-_EXCHANGEABLE = ("close", "detail", "act", "bond", "angle")
+_EXCHANGEABLE = ("close", "detail", "questions", "act", "bond", "angle")
 _OTHER_PERCENT = (15, 25, 30, 50)
 """What no offer of ours is."""
 _TOO_LONG = 1.4
 """Times the length of the good message."""
 _TRIED = 3
 """Flawed sentences of which the one is taken that suits best by length."""
-_SLOTS_WITH_TONE = ("greeting", "bond", "offer", "act", "detail", "close", "sign")
+_SLOTS_WITH_TONE = ("greeting", "bond", "offer", "act", "detail", "questions", "close", "sign")
 
 
 @dataclass(frozen=True)

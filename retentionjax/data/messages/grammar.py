@@ -38,11 +38,11 @@ LAYOUTS: Mapping[str, Choice] = {
     "email": Choice(
         (
             "greeting bond@ offer act optout",
-            "greeting bond@ offer act detail optout",
+            "greeting bond@ offer act questions optout",
             "greeting offer detail act sign@ optout",
             "greeting bond offer act sign@ optout",
             "greeting bond offer detail act close sign@ optout",
-            "greeting bond@ offer detail detail act close optout",
+            "greeting bond@ offer detail act questions close optout",
             "greeting bond@ offer detail act close optout",
         ),
         (
@@ -140,7 +140,7 @@ def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
         short = number >= _ATTEMPTS
         layout = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
         attempt = _attempt(masked, layout, split, rng, short=short)
-        if attempt is not None and fits(attempt, brief) and not _says_twice(attempt, brief):
+        if attempt is not None and fits(attempt, brief) and not _reads_ill(attempt, brief, split):
             return attempt
     raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
 
@@ -153,16 +153,16 @@ def fits(draft: MessageDraft, brief: Brief) -> bool:
     return len(text) <= MOST_CHARACTERS[brief.language][brief.channel]
 
 
-def _says_twice(draft: MessageDraft, brief: Brief) -> bool:
-    """Whether it says `_RUN` words in a row twice, one phrase fewer by one that the phrase before it says, or in two
-    phrases what the language says once."""
-    runs = _runs(write(draft), _RUN)
+def _reads_ill(draft: MessageDraft, brief: Brief, split: str) -> bool:
+    """Whether it says `_RUN` words in a row twice, in one phrase fewer by one that the phrase before it says, in two
+    what is said once, or that nothing changes where nothing is offered."""
+    runs, words = _runs(write(draft), _RUN), WORDS[brief.language]
     said = [set(_runs(part.phrase, _RUN - 1)) for part in draft.parts]
-    often = any(
-        sum(bool(re.search(once, basic(part.phrase), re.IGNORECASE)) for part in draft.parts) > 1
-        for once in WORDS[brief.language].once
-    )
-    return often or len(set(runs)) < len(runs) or any(one & other for one, other in pairwise(said))
+    for topic in words.once.get(brief.channel, ()) if split != "test" else ():  # too few phrases are held out
+        told = sum(bool(re.search(topic, basic(part.phrase), re.IGNORECASE)) for part in draft.parts)
+        if told > (0 if brief.offer.is_none and topic == words.unchanged else 1):
+            return True
+    return len(set(runs)) < len(runs) or any(one & other for one, other in pairwise(said))
 
 
 def _runs(text: str, length: int) -> list[tuple[str, ...]]:
@@ -261,7 +261,12 @@ def _with_angle(slots: list[str], brief: Brief) -> list[str] | None:
     if brief.angle not in ANGLES or brief.channel not in ANGLED:
         return slots
     place = next((slots.index(slot) for slot in ("close", "detail", "bond") if slot in slots), None)
-    return None if place is None else [*slots[:place], "angle", *slots[place + 1 :]]
+    if place is None:
+        return None
+    others = [*slots[:place], *slots[place + 1 :]]
+    if brief.channel == "email":  # between offer and acceptance it would part what belongs together
+        place = others.index("act") + 1
+    return [*others[:place], "angle", *others[place:]]
 
 
 def _choice(slot: str, brief: Brief, tone: str) -> Choice:

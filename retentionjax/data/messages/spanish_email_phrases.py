@@ -116,16 +116,13 @@ EMAIL = {
         "warm": Choice(
             (
                 "No hay formularios y su plan sigue igual.",
-                "¿Alguna pregunta? Escríbanos y le atenderá una persona.",
                 "Todo lo demás de su servicio sigue igual.",
                 "Nada más cambia en su plan.",
-                "¿Alguna duda? Le ayudaremos con gusto.",
             )
         ),
         "formal": Choice(
             (
                 "Las demás condiciones de su servicio no cambian.",
-                "Si tiene preguntas, nuestro equipo le atenderá con gusto.",
                 "No tiene que hacer nada más.",
                 "Esto no modifica su contrato actual.",
                 "Su servicio sigue igual.",
@@ -136,7 +133,6 @@ EMAIL = {
                 "Nada más cambia.",
                 "Sin formularios.",
                 "El servicio sigue igual.",
-                "¿Dudas? Escríbanos.",
                 "Hacemos el resto.",
             )
         ),

@@ -148,18 +148,20 @@ SHORT = {
     },
 }
 
+UNCHANGED = r"\bigual\b|cambi|condiciones|mismo contrato|no modifica|nada mas|formularios|el resto|de todo"
 ONCE = (
+    UNCHANGED,
     r"\bayud|aqui estamos|pregunt|\bdudas?\b|escribanos|cuentenos|atender|responderemos",
     r"gracias|agrad",
     r"\balegr",
-    r"\bigual\b|cambi|condiciones|contrato|nada mas|formularios|el resto|de todo",
     r"revis|comprobar|adecuado",
     r"¿(?:le gustaria|que le parece|quiere|le interesa)",
     r"disposicion|servicio",
     r"placer|encant",
     r"¿(?:le va|que tal|todo)",
 )
-"""What one phrase of a message may say, and no second one; without the accents that the GSM alphabet lacks."""
+"""What one phrase of a message may say, and no second one (the first none where nothing is offered); without the
+accents that the GSM alphabet lacks."""
 
 PREFIX = Choice(("{sender}:", "Mensaje de {sender}:"))
 

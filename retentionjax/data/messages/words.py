@@ -13,6 +13,7 @@ from retentionjax.data.messages import (
     spanish_reply_phrases,
 )
 from retentionjax.data.messages.phrases import Choice
+from retentionjax.shield.brief import CHANNELS
 from retentionjax.shield.lexicon import Language
 
 Slots = Mapping[str, Mapping[str, Choice]]
@@ -35,8 +36,10 @@ class Vocabulary:
     """By reason to leave."""
     opt_out: Mapping[str, Choice]
     """By channel."""
-    once: tuple[str, ...] = ()
-    """Patterns of which no message holds one in two phrases."""
+    unchanged: str
+    """A pattern of what is said of an offer only: that nothing else changes."""
+    once: Mapping[str, tuple[str, ...]]
+    """Channel → patterns of which no message holds one in two phrases."""
 
 
 WORDS: Mapping[Language, Vocabulary] = {
@@ -59,7 +62,11 @@ WORDS: Mapping[Language, Vocabulary] = {
             "offer": email_phrases.OFFER,
             "other_offer": phrases.OTHER_OFFER,
             "check_in": email_phrases.CHECK_IN,
-            "detail": email_phrases.DETAIL,
+            # What is asked between an offer and its acceptance parts them.
+            "detail": {
+                tone: Choice(tuple(each for each in choice.train if "question" not in each.lower()), choice.held_out)
+                for tone, choice in email_phrases.DETAIL.items()
+            },
             "questions": email_phrases.QUESTIONS,
             "close": email_phrases.CLOSE,
             "sign": phrases.SIGN["email"],
@@ -68,6 +75,8 @@ WORDS: Mapping[Language, Vocabulary] = {
         act_by=accept_phrases.ACT_BY,
         angle=angle_phrases.ANGLE,
         opt_out=phrases.OPT_OUT,
+        unchanged=email_phrases.UNCHANGED,
+        once={"email": email_phrases.ONCE},
     ),
     "es": Vocabulary(
         prefix=spanish_phrases.PREFIX,
@@ -77,6 +86,7 @@ WORDS: Mapping[Language, Vocabulary] = {
         act_by=spanish_reply_phrases.ACT_BY,
         angle=spanish_reply_phrases.ANGLE,
         opt_out=spanish_phrases.OPT_OUT,
-        once=spanish_phrases.ONCE,
+        unchanged=spanish_phrases.UNCHANGED,
+        once=dict.fromkeys(CHANNELS, spanish_phrases.ONCE),
     ),
 }

@@ -163,5 +163,9 @@ def test_the_command_line_proposes_by_the_grammar_lists_and_decides(
     listed = capsys.readouterr().out
     assert f"{ids[0]}  retired" in listed
     assert f"{ids[1]}  approved" in listed
+    assert main(["messages", "list", "--database", database, "--markdown"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("## sms\n\n**")
+    assert page.count("\n- ") == len(ids)
     assert main(["messages", "approve", "f" * 16, "--database", database]) != 0
     assert "f" * 16 in capsys.readouterr().err
