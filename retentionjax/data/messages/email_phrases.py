@@ -142,6 +142,8 @@ CHECK_IN: Mapping[str, Choice] = {
             "How can we help you with your {plan}?",
             "If we can help, just reply.",
             "Can we help you with anything?",
+            "How is your {plan} working for you?",
+            "How is our service working for you?",
         ),
         (
             "Tell us if we can help you with your {plan}.",

@@ -140,7 +140,7 @@ def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
         short = number >= _ATTEMPTS
         layout = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
         attempt = _attempt(masked, layout, split, rng, short=short)
-        if attempt is not None and fits(attempt, brief) and not _reads_ill(attempt, brief, split):
+        if attempt is not None and fits(attempt, brief) and not _says_twice(attempt):
             return attempt
     raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
 
@@ -153,16 +153,21 @@ def fits(draft: MessageDraft, brief: Brief) -> bool:
     return len(text) <= MOST_CHARACTERS[brief.language][brief.channel]
 
 
-def _reads_ill(draft: MessageDraft, brief: Brief, split: str) -> bool:
-    """Whether it says `_RUN` words in a row twice, in one phrase fewer by one that the phrase before it says, in two
-    what is said once, or that nothing changes where nothing is offered."""
-    runs, words = _runs(write(draft), _RUN), WORDS[brief.language]
+def _says_twice(draft: MessageDraft) -> bool:
+    """Whether it says `_RUN` words in a row twice, or one phrase fewer by one that the phrase before it says."""
+    runs = _runs(write(draft), _RUN)
     said = [set(_runs(part.phrase, _RUN - 1)) for part in draft.parts]
-    for topic in words.once.get(brief.channel, ()) if split != "test" else ():  # too few phrases are held out
-        told = sum(bool(re.search(topic, basic(part.phrase), re.IGNORECASE)) for part in draft.parts)
-        if told > (0 if brief.offer.is_none and topic == words.unchanged else 1):
-            return True
     return len(set(runs)) < len(runs) or any(one & other for one, other in pairwise(said))
+
+
+def _may_follow(phrase: str, parts: Sequence[Part], brief: Brief, split: str) -> bool:
+    """Whether it says nothing that is said once and stands in `parts`, nor of nothing offered that nothing changes."""
+    words = WORDS[brief.language]
+    for topic in words.once.get(brief.channel, ()) if split != "test" else ():  # too few phrases are held out
+        told = [bool(re.search(topic, basic(each), re.IGNORECASE)) for each in (phrase, *(p.phrase for p in parts))]
+        if told[0] and (any(told[1:]) or (brief.offer.is_none and topic == words.unchanged)):
+            return False
+    return True
 
 
 def _runs(text: str, length: int) -> list[tuple[str, ...]]:
@@ -238,7 +243,8 @@ def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool)
     parts: list[Part] = []
     for slot, named in slots:
         used = {part.phrase for part in parts}
-        found = [each for each in options(slot, brief, split, sender=named, short=short) if each not in used]
+        known = options(slot, brief, split, sender=named, short=short)
+        found = [each for each in known if each not in used and _may_follow(each, parts, brief, split)]
         if not found:
             return None
         parts.append(Part(slot, min(found, key=len) if short else rng.choice(found)))
