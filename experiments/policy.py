@@ -248,7 +248,8 @@ def at_budget(config: PolicyConfig, params: EnvParams) -> PPOConfig:
 def deployed(config: PolicyConfig, state: ppo.TrainState) -> Policy:
     """The averaged policy, as sharp as `config` has it; its spend is still to be set."""
     network = ppo.policy(config.training, state, averaged=True)
-    return learned.ppo(replace(network, actor=scale_outputs(network.actor, jnp.asarray(config.sharpness))))
+    sharper = jnp.full_like(network.actor[-1].bias, config.sharpness)
+    return learned.ppo(replace(network, actor=scale_outputs(network.actor, sharper)))
 
 
 def named(summary: Mapping[str, float]) -> dict[str, float]:
