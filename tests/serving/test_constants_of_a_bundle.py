@@ -100,7 +100,7 @@ def test_a_report_states_each(tmp_path: Path) -> None:
     folder = run_folders.make(tmp_path / "run")
     path = folder / "policy/artifacts/env.json"
     path.write_text(json.dumps(record.to_dict(PARAMS)))
-    (_, table, *_) = models.section(read(folder)).blocks
+    (_, table, *_) = models.assumptions(read(folder)).blocks
     said = {name: value for _, value, name in table.rows}
     for name, value in OTHERS.items():
         for number in np.atleast_1d(value):

@@ -192,7 +192,7 @@ def test_the_command_answers_first_and_writes_json_and_a_page(
     assert msgspec.convert(plain[0], LiftOut)
     assert "\n".join(sentences(seen(ledger))).count("By day") == 6
     (tmp_path / "lift.jsonl").write_text(lines)
-    answer, figures, pictures, *_ = trust.section(trust.read(tmp_path / "lift.jsonl")).blocks
+    answer, figures, pictures, *_ = trust.measured(trust.read(tmp_path / "lift.jsonl")).blocks
     assert isinstance(answer, Notice)
     assert answer.text == seen(ledger).answer
     assert isinstance(figures, FigureTable)
