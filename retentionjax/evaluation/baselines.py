@@ -199,6 +199,8 @@ def spend_exactly(
         raise ConfigError(
             f"policy {policy.name} spends {least:.2f} a customer at hyperparameter {high:g}; allowed: {target:.2f}"
         )
+    if target <= 0:  # it spends nothing at the upper end, and no logarithm is taken of that
+        return policy.replace(hyperparameter=high)  # type: ignore[attr-defined]
     if (most := spend(low)) <= target:
         return policy.replace(hyperparameter=low)  # type: ignore[attr-defined]
     over, under, moved = _beyond(most, target), _beyond(least, target), 0

@@ -70,6 +70,12 @@ def test_every_rule_can_be_set_to_spend_the_same(env, cohort):
         assert 1.48 < spend <= 1.5, policy.name
 
 
+def test_a_rule_can_be_set_to_spend_nothing(env, cohort):
+    """As it is where the policy it is compared with contacts nobody."""
+    tuned = spend_exactly(baselines.random(), env, cohort, 0.0, between=(0.8, 1.0), key=KEY, replicates=32)
+    assert play(env, cohort, tuned, KEY, replicates=32).spend.sum() == 0
+
+
 def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
     with pytest.raises(ConfigError, match=r"policy random spends .* a customer at hyperparameter 0.5; allowed: 0.10"):
         spend_exactly(baselines.random(), env, cohort, 0.1, between=(0.0, 0.5), key=KEY, replicates=32)
