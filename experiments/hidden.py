@@ -14,7 +14,7 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -29,6 +29,7 @@ from retentionjax.effects import Posterior, belief, draws_to_params, estimate, s
 from retentionjax.effects.simulation import DESIGN, OFFERS, PRIOR, SHAPES, told, true_effects
 from retentionjax.env import EnvParams, RetentionEnv, constraints, worlds
 from retentionjax.env.value import with_potential
+from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines, doubt
 from retentionjax.evaluation.rollout import Policy
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", help="JSON of all, written after each company")
     given = parser.parse_args(list(arguments))
     trainer = Trainer(settings(given.iterations, given.environments))
-    found = already(given.out) if given.out else []
+    sizes = {name: getattr(given, name) for name in ("assignments", "iterations", "environments")}
+    found = already(given.out, sizes) if given.out else []
     for number in range(given.companies):
         for shape in given.shapes:
             if any((each.shape, each.number) == (shape, number) for each in found):
@@ -78,17 +80,19 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{shape} {number} ({time.monotonic() - started:.0f} s): {'; '.join(map(_line, made))}", flush=True)
             if given.out:
                 rows = [dataclasses.asdict(each) for each in found]
-                storage.write_json(given.out, {"summary": summary(found), "companies": rows})
+                storage.write_json(given.out, {"sizes": sizes, "summary": summary(found), "companies": rows})
     print("\n".join(f"{name} {value:.3f}" for name, value in summary(found).items()))
     return 0
 
 
-def already(out: str) -> list[HiddenCompany]:
-    """Companies that an earlier run of the same sizes wrote to `out`."""
+def already(out: str, sizes: Mapping[str, object]) -> list[HiddenCompany]:
+    """Companies that an earlier run of the same sizes wrote to `out`; raises ConfigError for one of others."""
     if not epath.Path(out).exists():
         return []
-    rows = storage.read_json(out)["companies"]
-    return [HiddenCompany(**{**row, "gain": IntervalEstimate(*row["gain"])}) for row in rows]
+    written = storage.read_json(out)
+    if written["sizes"] != sizes:
+        raise ConfigError(f"{out} is of a run with {written['sizes']}, this one has {sizes}; allowed: the same")
+    return [HiddenCompany(**{**row, "gain": IntervalEstimate(*row["gain"])}) for row in written["companies"]]
 
 
 def settings(iterations: int, environments: int) -> PolicyConfig:
