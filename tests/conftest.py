@@ -12,9 +12,12 @@ import compiled_programs
 # Before anything imports JAX: tests run on the CPU unless the caller says otherwise.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+# There is a worker a core: two threads of XGBoost's wait for each other in busy loops, 0.5 s for a fit of 3 ms.
+for library in ("OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 # Compiling is most of the time of most tests: what one run, or one worker, compiled, the next one reads.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled_programs.folder())
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Tests that run for moments are compiled in a third of the time; with -m, slow tests run what users run. Decided here,
 # and handed on to xdist's workers: a folder's own conftest.py may start JAX before pytest is configured.
