@@ -43,7 +43,7 @@ def test_every_text_of_the_grammar_and_every_template_passes(channel: Channel, t
         for angle in (None, *ANGLES):
             asked = brief(channel, offer, tone, name=name, angle=angle)
             book = phrasebook([asked], RULES)
-            texts = [grammar.write(grammar.draft(asked, "train", random)) for _ in range(20)]
+            texts = [grammar.write(grammar.draft(asked, "train", random)) for _ in range(10)]
             for text in (*texts, asked.unfill(render(asked, RULES))):
                 assert book.unknown(mask(text, asked)) is None, text
 

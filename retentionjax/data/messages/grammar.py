@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise, product
 from random import Random
 
 from retentionjax.data.messages.phrases import Choice
 from retentionjax.data.messages.words import WORDS
 from retentionjax.errors import DataError
-from retentionjax.shield.brief import ANGLED, ANGLES, Brief
+from retentionjax.shield.brief import ANGLED, ANGLES, Brief, Channel
 from retentionjax.shield.form import basic
 from retentionjax.shield.lexicon import Language
 from retentionjax.shield.offer import OfferTerms
@@ -162,12 +163,19 @@ def _says_twice(draft: MessageDraft) -> bool:
 
 def _may_follow(phrase: str, parts: Sequence[Part], brief: Brief, split: str) -> bool:
     """Whether it says nothing that is said once and stands in `parts`, nor of nothing offered that nothing changes."""
-    words = WORDS[brief.language]
-    for topic in words.once.get(brief.channel, ()) if split != "test" else ():  # too few phrases are held out
-        told = [bool(re.search(topic, basic(each), re.IGNORECASE)) for each in (phrase, *(p.phrase for p in parts))]
-        if told[0] and (any(told[1:]) or (brief.offer.is_none and topic == words.unchanged)):
-            return False
-    return True
+    if split == "test":  # too few phrases are held out
+        return True
+    said = _said_once(phrase, brief.language, brief.channel)
+    if brief.offer.is_none and WORDS[brief.language].unchanged in said:
+        return False
+    return all(said.isdisjoint(_said_once(part.phrase, brief.language, brief.channel)) for part in parts)
+
+
+@lru_cache(maxsize=8192)
+def _said_once(phrase: str, language: Language, channel: Channel) -> frozenset[str]:
+    """What the phrase says of that which a message on the channel says once."""
+    topics = WORDS[language].once.get(channel, ())
+    return frozenset(topic for topic in topics if re.search(topic, basic(phrase), re.IGNORECASE))
 
 
 def _runs(text: str, length: int) -> list[tuple[str, ...]]:
