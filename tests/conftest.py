@@ -13,8 +13,8 @@ import compiled_programs
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 # There is a worker a core: two threads of XGBoost's wait for each other in busy loops, 0.5 s for a fit of 3 ms.
-for library in ("OMP", "OPENBLAS"):
-    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Compiling is most of the time of most tests: what one run, or one worker, compiled, the next one reads.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled_programs.folder())
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

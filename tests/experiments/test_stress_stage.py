@@ -15,7 +15,7 @@ from experiments.stress import StressConfig
 from retentionjax import storage
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation import learned
+from retentionjax.evaluation import learned, rollout
 from retentionjax.evaluation.stress import AXES, SHAPES
 
 
@@ -46,7 +46,10 @@ def context(tmp_path_factory) -> Context:
     return made
 
 
-def test_the_worst_world_is_named_and_followed(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_worst_world_is_named_and_followed(
+    context: Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout, "CHUNK", 1_024)  # or each world's 30 episodes are filled up to 1,024
     summary = stress.run(StressConfig(replicates=1, tuning_steps=4), context)
     assert summary["worlds"] == 1 + 2 * len(AXES) + len(SHAPES) + 2
     for axis in (*AXES, None):

@@ -33,7 +33,7 @@ def check(seeds: range, served: Served) -> None:
 
 
 def test_no_history_breaks_a_promise(served: Served) -> None:
-    check(range(120), served)
+    check(range(40), served)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import bundles
 import engines
 import pytest
 
+from serving.engine import process
 from serving.engine.slots import Served
 
 
@@ -29,3 +30,9 @@ def served(folder: Path) -> Served:
 @pytest.fixture(autouse=True)
 def _compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Served, "load", engines.load)
+
+
+@pytest.fixture
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine looks every tenth of a second for what others changed, and not every two seconds."""
+    monkeypatch.setattr(process, "FIRST_SECONDS", 0.1)

@@ -19,6 +19,7 @@ async def decided_by(engine: Engine, customer: int) -> str:
     return msgspec.json.decode(given.body, type=Decision).bundle.id
 
 
+@pytest.mark.usefixtures("_looks_often")
 @pytest.mark.parametrize("place", ["disk", "bucket"])
 def test_what_is_promoted_serves(
     place: str, folder: Path, other: Path, tmp_path: Path, request: pytest.FixtureRequest

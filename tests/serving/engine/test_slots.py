@@ -175,6 +175,7 @@ def test_a_bundle_that_cannot_be_served_changes_nothing(folder: Path, tmp_path: 
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("_looks_often")
 def test_what_another_process_activates_is_followed(folder: Path, other: Path, tmp_path: Path) -> None:
     async def main() -> None:
         async with running(folder, tmp_path) as (engine, ledger):

@@ -32,9 +32,13 @@ def writing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+def _few(monkeypatch: pytest.MonkeyPatch, _looks_often: None) -> None:
     """Two wordings a kind are proposed instead of eight, for there are twelve kinds."""
     monkeypatch.setattr(proposing, "PER_KIND", 2)
+
+
+SEEN = 0.5
+"""Seconds within which the engine has looked for what is new."""
 
 
 ASKED = "How is everything going? We are here if you have a question."
@@ -74,7 +78,7 @@ def test_an_approved_wording_is_sent_beside_the_template_and_recorded(
             assert approved is not None
             ids = {each.id for each in variants} | {kind.template_id for kind in approved.wordings}
 
-            await asyncio.sleep(2.5)  # it looks every two seconds
+            await asyncio.sleep(SEEN)
             after = await contacts(engine, 8, 64)
             chosen = [each.message for each in after if each.message]
             assert {each.source for each in chosen} == {"variant", "template"}
@@ -98,7 +102,7 @@ def test_whom_a_wording_does_not_fit_is_sent_the_template(folder: Path, served: 
         async with running(folder, tmp_path) as (engine, ledger):
             general = [wording(served, name) for name in served.bundle.offers]
             approve(ledger, *general, *(Variant(replace(each.kind, angle="price"), each.text) for each in general))
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(SEEN)
             nameless = await contacts(engine, 0, 32, name=None)
             assert nameless
             assert {(each.message.source, each.message.variant_propensity) for each in nameless if each.message} == {
@@ -117,7 +121,7 @@ def test_what_customers_did_counts_from_the_next_hour_on_and_alike_everywhere(
         async with running(folder, tmp_path, clock=clock, customers=128) as (engine, ledger):
             variants = [wording(served, name) for name in served.bundle.offers]
             approve(ledger, *variants)
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(SEEN)
             made = await contacts(engine, 0, 128)
             for each in made:
                 if each.message and each.message.source == "variant":
@@ -195,7 +199,7 @@ def test_the_model_proposes_beside_the_decisions_and_a_person_approves(writing: 
             assert all(grammar.speaks_to(each.kind.angle, each.text) for each in spoken)
             assert {(each.state, each.variant.author) for each in stored} == {("proposed", "model")}
             assert len({each.variant.text for each in stored}) == len(stored)
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(SEEN)
             again = await contacts(engine, 32, 64)
             assert {each.message.source for each in again if each.message} == {"template"}  # nobody approved one
 
@@ -213,7 +217,7 @@ def test_what_the_shield_passed_may_be_approved_by_it(writing: Path, tmp_path: P
                     return any(each.state == "approved" and each.decided_by == "shield" for each in reader.variants())
 
             await until(approved)
-            await asyncio.sleep(3)
+            await asyncio.sleep(SEEN)
             later = await contacts(engine, 32, 64)
             assert "variant" in {each.message.source for each in later if each.message}
 

@@ -46,6 +46,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_drift_is_noticed_and_a_recalibrated_bundle_brings_the_value_back(
     first: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
