@@ -25,7 +25,7 @@ from retentionjax.shield.rules import DEFAULT
 PAGES = ("", "/effect", "/decide", "/wordings", "/bundles", "/safety")
 
 
-@pytest.fixture(scope="module", params=["EUR", "JPY"])
+@pytest.fixture(scope="module", params=[pytest.param("EUR", marks=pytest.mark.slow), "JPY"])
 def currency(request: pytest.FixtureRequest) -> str:
     code: str = request.param
     return code

@@ -62,8 +62,14 @@ def test_a_wording_for_those_who_accept_anyway_is_not_taken_for_a_good_one() -> 
 
 @pytest.mark.parametrize(
     "effects",
-    [{"template": 1.0, "tenure": 0.6, "short": 1.5}, {"template": 1.0, "tenure": 1.7, "short": 0.8}],
-    ids=["the one for old customers is worst", "the one for old customers is best"],
+    [
+        pytest.param({"template": 1.0, "tenure": 0.6, "short": 1.5}, id="the one for old customers is worst"),
+        pytest.param(
+            {"template": 1.0, "tenure": 1.7, "short": 0.8},
+            id="the one for old customers is best",
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_customers_come_to_be_sent_what_is_best_for_them(effects: dict[str, float]) -> None:
     ends = [campaign(effects, 12_000, seed)[1] for seed in range(3)]

@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 LINE = '    "accepted": Cost(0.05, "Offers taken up", lambda day: day.accepted),\n'
 WORKER = f"""
@@ -27,20 +30,26 @@ small = stage.campaign_settings(num_envs=8, num_minibatches=1, num_epochs=1, hid
 config = stage.PolicyConfig(ppo=small, limits={{"contact": 3.0}}).training
 assert config.limits == (2.4, 3.0, 0.0, 0.0, 0.05)
 env, params = RetentionEnv(expected_churn=True, shaping=True), with_potential(EnvParams())
-state = jax.jit(lambda key: rl.init(env, params, config, key))(jax.random.key(0))
+init = lambda key: rl.init(env, params, config, key)
+sized = jax.eval_shape(init, jax.random.key(0))
+assert sized.multipliers.value.shape == (5,) and rl.critic(sized)[-1].bias.shape == (6,)
+expected = ExpectedOut(uplift=1.0, campaign_budget=1.0, contact=1.0, cooldown=0.0, fatigue=0.0, accepted=0.1)
+assert msgspec.to_builtins(expected)["accepted"] == 0.1
+if len(sys.argv) == 1:
+    raise SystemExit
+state = jax.jit(init)(jax.random.key(0))
 state, metrics = jax.jit(lambda state: rl.train_iteration(env, params, config, state))(state)
 line = stage.named(rl.summarise(metrics))
 assert line["cost_accepted"] > 0.05 and line["multiplier_accepted"] > 0, line
 trained = learned.Trained(learned.ppo(rl.policy(config, state)), rl.critic(state))
 learned.save(trained, epath.Path(sys.argv[1]))
 assert learned.load(epath.Path(sys.argv[1])).critic[-1].bias.shape == (6,)
-expected = ExpectedOut(uplift=1.0, campaign_budget=1.0, contact=1.0, cooldown=0.0, fatigue=0.0, accepted=0.1)
-assert msgspec.to_builtins(expected)["accepted"] == 0.1
 """
 
 
-def test_adding_an_average_limit_is_one_line(tmp_path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WORKER, str(tmp_path / "policy")], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("trains", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_adding_an_average_limit_is_one_line(tmp_path: Path, trains: bool) -> None:
+    """By day all is sized by it; at night it is trained under, saved and loaded."""
+    given = [str(tmp_path / "policy")] if trains else []
+    done = subprocess.run([sys.executable, "-c", WORKER, *given], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

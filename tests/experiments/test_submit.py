@@ -84,6 +84,7 @@ def test_changed_settings_undo_what_is_done(tmp_path: Path) -> None:
     assert [task.name for task in plan.tasks if task.finished] == ["data"]
 
 
+@pytest.mark.slow
 def test_every_spec_is_a_custom_job_of_the_api(tmp_path: Path) -> None:
     types = pytest.importorskip("google.cloud.aiplatform_v1.types", reason="the extra vertex is not installed")
     plan = planned(str(tmp_path))

@@ -109,7 +109,7 @@ def scores(tokens: jax.Array, mask: jax.Array) -> np.ndarray:
     return reward.score_texts(DECODER, REWARD, [row[real] for row, real in rows], pad=PAD)
 
 
-@pytest.mark.parametrize("matmul", ["float32", "bfloat16"])
+@pytest.mark.parametrize("matmul", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_at_the_start_the_policy_is_the_reference_and_the_first_ratio_is_one(matmul: precision.Resolved) -> None:
     model = replace(MODEL, decoder=precision.keep_for(DECODER, matmul))
     _, history = train(replace(CONFIG, iterations=1), model=model)

@@ -168,6 +168,7 @@ def alone(
         yield started
 
 
+@pytest.mark.slow
 def test_a_service_that_is_killed_loses_nothing_that_it_acknowledged(alone: tuple[Service, Ledger, str]) -> None:
     kill_again_and_again(*alone, times=1, seed=1)
 

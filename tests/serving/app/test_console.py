@@ -97,8 +97,15 @@ def test_trying_writes_nothing(chromium: Any, own: Running) -> None:
 
 
 @browser_only
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width", "height"),
+    [
+        ("light", 1280, 900),
+        ("dark", 390, 844),
+        pytest.param("dark", 1280, 900, marks=pytest.mark.slow),
+        pytest.param("light", 390, 844, marks=pytest.mark.slow),
+    ],
+)
 def test_sliders_simulate_and_nothing_overflows(
     chromium: Any, own: Running, width: int, height: int, scheme: str
 ) -> None:

@@ -71,7 +71,7 @@ def every_check(own: Running, examples: int, phases: str, folder: Path) -> None:
 
 
 def test_the_description_holds(own: Running, tmp_path: Path) -> None:
-    every_check(own, 4, "examples,fuzzing", tmp_path)
+    every_check(own, 2, "examples,fuzzing", tmp_path)
 
 
 @pytest.mark.slow

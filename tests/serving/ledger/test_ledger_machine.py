@@ -256,7 +256,7 @@ def test_no_sequence_of_events_breaks_the_ledger(machine_url: str) -> None:
     class Machine(LedgerMachine):
         url = machine_url
 
-    few = settings(max_examples=60 if not machine_url else 10, stateful_step_count=40, deadline=None)
+    few = settings(max_examples=30 if not machine_url else 5, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(Machine, settings=few)  # type: ignore[no-untyped-call]
 
 
