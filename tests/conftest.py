@@ -42,6 +42,9 @@ __all__ = ["bucket", "storage_server"]  # fixtures of any test
 WITH_ARRAYS = ("bundle", "decide", "effects", "env", "evaluation", "language", "rl", "score", "tabular")
 install_import_hook([f"retentionjax.{package}" for package in WITH_ARRAYS], "checked.annotations")
 
+# Until all tests are imported: what is imported stays, and the collector would walk it again and again.
+gc.disable()
+
 # The first call of a jitted function compiles, so a deadline would measure the compiler; derandomised: a failure
 # seen once is seen again.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
@@ -64,9 +67,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Takes what was imported, two million objects, out of the garbage collector's sight: it walked them again and again."""
-    gc.collect()
+    """Takes what was imported, two million objects, out of the sight of the garbage collector."""
     gc.freeze()
+    gc.enable()
 
 
 class Memory:

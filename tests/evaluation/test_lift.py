@@ -1,4 +1,4 @@
-"""Lift against a hold-out: hundreds of campaigns looked at daily, a fixed-sample interval, by hand, and broken ratios."""
+"""Lift against a hold-out: many campaigns looked at daily, a fixed-sample interval, by hand, and broken ratios."""
 
 import functools
 from dataclasses import replace

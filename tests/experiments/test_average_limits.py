@@ -32,7 +32,7 @@ assert config.limits == (2.4, 3.0, 0.0, 0.0, 0.05)
 env, params = RetentionEnv(expected_churn=True, shaping=True), with_potential(EnvParams())
 init = lambda key: rl.init(env, params, config, key)
 sized = jax.eval_shape(init, jax.random.key(0))
-assert sized.multipliers.value.shape == (5,) and rl.critic(sized)[-1].bias.shape == (6,)
+assert sized.multipliers.value.shape == (5,) and jax.eval_shape(rl.critic, sized)[-1].bias.shape == (6,)
 expected = ExpectedOut(uplift=1.0, campaign_budget=1.0, contact=1.0, cooldown=0.0, fatigue=0.0, accepted=0.1)
 assert msgspec.to_builtins(expected)["accepted"] == 0.1
 if len(sys.argv) == 1:

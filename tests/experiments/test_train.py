@@ -1,4 +1,4 @@
-"""A company's own table, with twenty offers of all kinds and no log, from DataFrame to decisions and report."""
+"""A company's own table, with offers of all kinds and no log, from DataFrame to decisions and report."""
 
 import json
 import shutil
@@ -27,6 +27,9 @@ OFFERS: dict[str, Any] = {
     **{f"upgrade_{cost}": {"cost": cost, "days": 30, "say": "twice the speed"} for cost in (1, 2, 3, 4, 5, 6)},
 }
 
+FEW = ("hello", "off_10", "free_month", "credit_5", "upgrade_4")
+"""One of each kind."""
+
 SENDER = {
     "name": "Acme",
     "postal_address": "1 Main St",
@@ -51,8 +54,13 @@ FLAGS = (*SMALL, "--evaluate.worlds", "1")
 """As believed, so that each policy is compiled once and not three times; worlds are played in `test_doubt`."""
 
 
+@pytest.fixture(scope="module", params=[FEW, pytest.param(tuple(OFFERS), marks=pytest.mark.slow)], ids=len)
+def offers(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return {name: OFFERS[name] for name in request.param}
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def run(tmp_path_factory: pytest.TempPathFactory, offers: dict[str, Any]) -> Any:
     customers = table()
     customers["churned"] = customers["churned"].astype("Int64").where(customers.index < len(customers) - CURRENT)
     company = rj.Company(
@@ -62,7 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
         charge="fee",
         left="churned",
         window_days=60,
-        offers=OFFERS,
+        offers=offers,
         delays=[0, 2],
         limits={"budget": 20.0, "account_cap": 300.0, "contact_cost": 2.0},
         horizon_days=30,
@@ -118,18 +126,18 @@ def test_pictures_and_metrics_are_written(run: Any) -> None:
     assert list((folder / "policy/tensorboard").iterdir())
 
 
-def test_decisions_about_a_table_are_in_the_companys_words(run: Any) -> None:
+def test_decisions_about_a_table_are_in_the_companys_words(run: Any, offers: dict[str, Any]) -> None:
     customers = table(40).drop(columns="churned")
     customers.loc[3, "plan"] = "never seen before"
     decided = run.bundle.decide(customers, day=3)
     assert list(decided["customer_id"]) == [str(row) for row in range(40)]
     assert decided["propensity"].between(0, 1, inclusive="right").all()
-    assert set(decided.loc[decided["contact"], "offer"]) <= set(OFFERS)
+    assert set(decided.loc[decided["contact"], "offer"]) <= set(offers)
     assert decided.loc[~decided["contact"], "offer"].isna().all()
     assert (decided["expected_gain"][~decided["contact"]] == 0).all()
     pd.testing.assert_frame_equal(run.bundle.decide(customers, day=3), decided)  # asked again, the same
     bundle = run.bundle.bundle
-    assert len(bundle.offers) == 20
+    assert len(bundle.offers) == len(offers)
     assert bundle.params.risk_window_days == 60
     assert bundle.company.currency == "EUR"
 
@@ -140,11 +148,11 @@ def test_a_fact_of_messages_may_be_a_column_as_it_is(run: Any) -> None:
     assert brief(bundle.message, {"plan": "plus"}, None, offer).facts == {"plan": "plus"}
 
 
-def test_each_offer_can_be_said_and_the_report_speaks_the_currency(run: Any) -> None:
+def test_each_offer_can_be_said_and_the_report_speaks_the_currency(run: Any, offers: dict[str, Any]) -> None:
     bundle = run.bundle.bundle
     words = [bundle.words(place) for place in range(len(bundle.offers))]
-    assert words[list(OFFERS).index("credit_5")] == "€5 credit"
-    assert words[list(OFFERS).index("upgrade_4")] == "twice the speed"
+    assert words[list(offers).index("credit_5")] == "€5 credit"
+    assert words[list(offers).index("upgrade_4")] == "twice the speed"
     page = Path(run.report().path).read_text(encoding="utf-8")
     assert "€" in page
     assert "$" not in page
@@ -193,11 +201,13 @@ def test_a_language_model_learns_what_the_company_says(tmp_path: Path) -> None:
     assert any("basic" in each["prompt"] or "plus" in each["prompt"] for each in samples)
 
 
-def test_the_command_decides_with_the_bundle(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_decides_with_the_bundle(
+    run: Any, offers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     customer = next(Path(run.folder).glob("bundle/artifacts/customers/ordinary.json"))
     assert cli.main(["decide", "--bundle", run.folder, "--customer", str(customer), "--json"]) == 0
     decision = json.loads(capsys.readouterr().out)
-    assert len(decision["explanation"]["actions"]) == 1 + 20 * 2
+    assert len(decision["explanation"]["actions"]) == 1 + len(offers) * 2
 
 
 def test_the_readmes_commands_end_with_the_served_decision(
