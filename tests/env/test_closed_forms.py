@@ -133,6 +133,7 @@ def test_never_contact_is_worth_its_closed_form_for_synthetic_customers() -> Non
     assert_standard_normal(monte_carlo_scores(population, copies=48), columns(population)[1])
 
 
+@pytest.mark.slow
 def test_never_contact_is_worth_its_closed_form_for_every_telco_customer(real_data: Path) -> None:
     population = telco(real_data)
     m, p = columns(population)

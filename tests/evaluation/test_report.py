@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import run_folders
+from markupsafe import Markup
 
 from retentionjax import cli
 from retentionjax.env import record
 from retentionjax.errors import DataError
-from retentionjax.evaluation.report import command, content, models, page, playing, run_folder, verdict
+from retentionjax.evaluation.report import command, content, models, page, pictures, playing, run_folder, verdict
 from retentionjax.evaluation.statistics import plain
 
 ALL = {
@@ -48,6 +49,12 @@ def text(run) -> str:
     return rendered(run)
 
 
+@pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """For tests of the words only: to draw the pictures is two thirds of a page's time."""
+    monkeypatch.setattr(pictures, "svg", lambda figure, name: Markup("<svg></svg>"))
+
+
 def rendered(folder: Path, played=None) -> str:
     return page.render(page.compose(run_folder.read(folder), played))
 
@@ -81,6 +88,7 @@ def lift_line(**changed: object) -> str:
     return json.dumps({name: each for name, each in (line | changed).items() if each != "dropped"})
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_was_measured_stands_beside_what_was_promised(run, tmp_path, capsys):
     (tmp_path / "lift.jsonl").write_text(lift_line() + "\n" + lift_line(campaign_id="empty", kept=None))
     out = tmp_path / "page.html"
@@ -113,6 +121,7 @@ def test_the_same_run_gives_the_same_bytes(run, played):
     assert rendered(run, played) == rendered(run, playing.played(run_folder.read(run)))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_sections_come_in_the_order_of_reading_and_each_is_in_the_contents(run):
     report = page.compose(run_folder.read(run), None)
     keys = [section.key for section in report.sections]
@@ -125,6 +134,7 @@ def test_sections_come_in_the_order_of_reading_and_each_is_in_the_contents(run):
         assert f'<section id="{key}"' in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_figures_are_those_of_the_artifacts(run, tmp_path, played):
     folder = changed(run, tmp_path / "run")
     path = folder / "evaluate/artifacts/evaluation.json"
@@ -152,6 +162,7 @@ def test_the_verdict_follows_the_intervals(tmp_path, source, uplift, lead, title
     assert [each for each in verdicts if each in text] == [title]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_synthetic_data_are_said_in_a_red_banner_the_title_and_the_data(tmp_path, text):
     synthetic = rendered(run_folders.make(tmp_path / "run", source="synthetic"))
     assert 'class="banner"' in synthetic
@@ -179,6 +190,7 @@ def test_optional_stages_are_shown_where_they_were_run(run, text, tmp_path):
         assert words in text
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("stage", ["data", "churn", "acceptance", "policy", "evaluate"])
 def test_a_run_that_lacks_a_stage_says_which_command_makes_it(run, tmp_path, stage):
     folder = changed(run, tmp_path / "run")
@@ -188,6 +200,7 @@ def test_a_run_that_lacks_a_stage_says_which_command_makes_it(run, tmp_path, sta
     assert f"python -m experiments.{stage} demo" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_stage_that_was_not_finished_is_named_and_left_out(run, tmp_path):
     folder = changed(run, tmp_path / "run")
     path = folder / "evaluate/stage.json"
@@ -210,6 +223,7 @@ def test_words_of_others_cannot_become_markup(run, tmp_path):
     assert text.count(html.escape("<script>alert(1)</script>")) == 3
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_parity_follows_the_customers_facts(run, played):
     assert set(played.by_attribute) == {"SeniorCitizen", "gender"}
     groups = played.by_attribute["gender"].groups

@@ -29,7 +29,8 @@ def parts(out: Path) -> int:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 3])
 def test_no_row_is_lost_or_decided_twice(bundle_folder, tmp_path, kills):
     customers = customer_tables.write(tmp_path / "customers.parquet", ROWS, row_group=3_300)
     run(Request(bundle_folder, customers, tmp_path / "whole", rows_per_shard=SHARD))

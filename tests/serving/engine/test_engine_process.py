@@ -177,6 +177,7 @@ def test_an_engine_that_is_killed_is_started_again(folder: Path, tmp_path: Path)
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_an_engine_that_starts_again_compiles_nothing(folder: Path, tmp_path: Path) -> None:
     """Counted in a process of its own, by JAX's events: what another process compiled is read."""
     count = """
