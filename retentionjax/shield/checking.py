@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from retentionjax.shield import form, grounding, links, personal, wording
@@ -10,6 +11,7 @@ from retentionjax.shield.phrasebook import Phrasebook
 from retentionjax.shield.quantities import reader
 from retentionjax.shield.reading import WORD, Reading, disguises, read, words_of
 from retentionjax.shield.rules import Rules, load_rules
+from retentionjax.shield.second_reader import second_reader
 from retentionjax.shield.verdict import Author, Finding, Severity, Verdict, Violation
 
 _SENTENCE = re.compile(r"(?:[^.!?\n]+|\.(?=\w))+[?]?")
@@ -73,6 +75,7 @@ def check(
     kept = text[:MOST]
     reading = brief.offer.spare(brief.spare(read(kept)), brief.language)
     found: list[Finding] = [*form.find(reading, brief, rules)]
+    second = second_reader(brief.language) if by == "person" else None
     if reading.folded.strip():
         found += disguises(reading)
         found += grounding.find(reading, brief, phrasing)
@@ -81,9 +84,11 @@ def check(
         found += personal.find(reading, brief)
         found += links.find(reading, brief, rules)
         found += book.find(kept, brief) if book else ()
+        found += second.find(reading) if second else ()
     if len(text) > MOST:
         found.append(Finding("channel.length", MOST, len(text), f"{len(text)} characters"))
-    return _verdict(found, brief, rules, by)
+    harmless = {each.start for each in found if second and second.harmless(reading, each.start)}
+    return _verdict(found, brief, rules, by, harmless)
 
 
 def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
@@ -91,18 +96,22 @@ def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
     return check(text, brief, rules).grounded
 
 
-def severity(rule: str, brief: Brief, rules: Rules, by: Author) -> Literal["block", "warn", "off"]:
-    """How grave it is that a text of this author breaks a rule."""
+def severity(
+    rule: str, brief: Brief, rules: Rules, by: Author, *, harmless: bool = False
+) -> Literal["block", "warn", "off"]:
+    """How grave it is that a text of this author breaks a rule; `harmless`: the second reader doubts it."""
     grave: Severity = rules.severities[brief.language, rule]
     if grave == "models":
         return "block" if by == "model" else "warn"
+    if grave == "doubt":
+        return "warn" if harmless else "block"
     return grave
 
 
-def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author) -> Verdict:
+def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author, harmless: AbstractSet[int]) -> Verdict:
     violations = []
     for each in sorted(set(found), key=lambda each: (each.start, each.end, each.rule, each.detail)):
-        grave = severity(each.rule, brief, rules, by)
+        grave = severity(each.rule, brief, rules, by, harmless=each.start in harmless)
         if grave != "off":
             violations.append(Violation(each.rule, grave, each.start, each.end, each.detail))
     passed = all(each.severity != "block" for each in violations)

@@ -94,10 +94,12 @@ ENGLISH = Lexicon(
     ),
     contexts=Contexts(
         states_before=(
-            r"sav\w+|minus|bring|down by|discount|reduc\w+|lower|cut|less|take|knock|drop|trim|shav\w+|slash"
+            r"by|sav\w+|minus|bring|down by|discount|reduc\w+|lower|cut|less|take|knock|drop|trim|shav\w+|slash"
             r"|offer|enjoy|get"
         ),
-        states_after=rf"^[ -]*(?:[a-z'·]+ ){{0,4}}?{_REDUCED}(?!\w)|^ (?:of|on|from) your",
+        states_after=(
+            rf"^[ -]*(?:[a-z'·]+ ){{0,4}}?{_REDUCED}(?!\w)|^ (?:of|on|from) your|^,? ?(?:for|to be)(?!\w)|^ ?[.,:;?]"
+        ),
         qualifies=(
             r"(?:(?<!how )about|roughly|approximately|some|up to|at most|at least|more than|less than|over|around"
             r"|almost|nearly|as much as|minimum of|maximum of"
@@ -113,7 +115,10 @@ ENGLISH = Lexicon(
             r"(?<!\w)(?<!combined with )"
             r"(?:two|2|three|3|both|several|multiple|another|second|additional|extra|more|other)"
             r" (?:special |great |exclusive |new )?(?:offers?|discounts?|deals?)(?!\w)"
-            r"|(?<!\w)(?:twice|two times|three times|x ?[2-9]|[2-9] ?x)(?!\w)|choose (?:between|from|one)"
+            r"|(?<!\w)(?:twice|two times|three times)(?= (?:over|the|your|as|a|in a row)(?!\w))"
+            r"|(?<!\w)(?:x ?[2-9]|[2-9] ?x)(?!\w)"
+            r"|(?:off|%|percent|credit|discount|days)[^.!?]{0,12} (?:twice|two times|three times)(?!\w)"
+            r"|choose (?:between|from|one)|a quarter of [a-z·]+ ·{4,}"
             r"|your choice of|(?:whichever|which ever) (?:you|one)"
             r"|(?:on top of|(?<!t be )combin\w+ with|stack\w*|in addition to)[^.!?]{0,25}(?:off|discount|offer|%)"
         ),
@@ -161,7 +166,8 @@ ENGLISH = Lexicon(
         extends_after=(
             r"^,? ?(?:(?:per|out of|each|every) |(?:and|or|plus) (?:beyond|longer|more|counting|on(?:wards?)?|then some"
             r"|after(?: that)?(?!,? (?:back|your|the|it|you|we|that|things))|up)|\+"
-            r"|at least|minimum|or so|if (?:you (?!reply|say|text|tap|accept|like|want|wish)|not))"
+            r"|at least|minimum|or so|if"
+            r" (?:you (?!reply|say|text|tap|accept|like|want|wish|agree|answer|click|press|choose|would|'d)|not))"
         ),
         beside=(
             r"^(?: (?:in|of|on|for|to|towards?|off|account|bill|statement|credit|your|next|monthly|the|a|·+)(?![\w']))*"
@@ -171,7 +177,7 @@ ENGLISH = Lexicon(
             r"|thank|back|after|then|nothing|no|not|all|our|one (?:tap|click|word)|an? (?:big|small|sincere|smile|tap"
             r"|click|quick|single|simple|warm|heartfelt|thank|yes|reply|word)|love|gratitude|warm|us|if|see|enjoy"
             r"|accept|start|begin|click|visit|call|stay|keep|ask|let|hope|so|of course|only|i|please|consider|feel|yes"
-            r"|much|many|welcome|happy|glad|everything)(?!\w))"
+            r"|much|many|best wishes|apologies|regards|the button|yes|welcome|happy|glad|everything)(?!\w))"
         ),
         next=(
             r"(?<!\w)(?:(?:next|first|this|current|upcoming|coming|following|second) (?:months?|bills?|payment|invoice"

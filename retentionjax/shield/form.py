@@ -70,6 +70,8 @@ _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _WORD = re.compile(r"[^\W\d_]+")
 _SHOUT = 4
 """From this many letters on, a word in capitals is shouting rather than an abbreviation."""
+_SHORT = 3
+"""Names of so many letters and fewer are too short to stand for a sender."""
 _KEYWORDS = re.compile(
     r"(?i:\b(?:reply|text|send|say|responda|responde|envie)(?: with| con)?(?: the words?| la palabra)?) "
     r"((?:['\"]?[A-Z]{2,}['\"]?(?:, | or | o |, or ))*['\"]?[^\W\d_]+)"
@@ -110,7 +112,7 @@ def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
             yield Finding("channel.length", 0, end, f"{size.units} {size.alphabet} units, {size.segments} segments")
     elif end > channel.characters:
         yield Finding("channel.length", channel.characters, end, f"{end} characters; allowed: {channel.characters}")
-    if brief.sender.name.casefold() not in text.casefold():
+    if not _names(text, brief.sender.name):
         yield Finding("channel.sender", 0, 0, f"the sender, {brief.sender.name}, is not named")
     if not phrasing.opt_out.regexes[brief.channel].search(reading.folded):
         yield Finding("channel.opt_out", end, end, "the way to opt out is missing")
@@ -119,6 +121,15 @@ def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     told = phrasing.accept.regexes[brief.channel].search(reading.folded) or brief.sender.links.search(reading.folded)
     if not brief.offer.is_none and not told:
         yield Finding("offer.accept", end, end, "how to take the offer is not said")
+
+
+def _names(text: str, sender: str) -> bool:
+    """Whether the sender is named, or by the first words of its name where a text begins or ends: `Harbor: …`."""
+    words = sender.split()
+    runs = [" ".join(words[:end]) for end in range(1, len(words))]
+    short = "|".join(re.escape(run) for run in runs if len(run) > _SHORT) or r"(?!)"
+    shortened = rf"(?:^|\n)(?:{short})(?:[:,!]|\s*$|\n)|(?<!\w)(?:{short}) here(?!\w)"
+    return sender.casefold() in text.casefold() or re.search(shortened, text) is not None
 
 
 def _residue(reading: Reading) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from retentionjax.shield.reading import Reading, fold
 from retentionjax.shield.verdict import Finding
 
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
+_PAID = re.compile(r"(?<!\w)(?:pay(?:ing)?|costs?|charged?)(?: (?!by )[a-z]+){0,2} ?$")
 _PAUSE = re.compile(r"[,:()]|\s-\s")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[^\W\d]{4}")
@@ -42,6 +43,8 @@ class Grounding:
         self._text = reading.plain
         self._say = fold(brief.offer.say or "")
         self._facts = {key: fold(value) for key, value in brief.known.items()}
+        running = {Length(float(brief.offer.days), "days"), *self._read.lengths(self._say)}
+        self._running = set() if brief.offer.is_none else running
 
     def find(self, phrasing: Phrasing) -> Iterator[Finding]:
         """All findings."""
@@ -90,7 +93,7 @@ class Grounding:
             before, after = _before(text, match.start()), _after(text, match.end())
             if self._read.percentage(match) not in allowed:
                 yield self._found("offer.percent", match, f"{self._offer.words() or 'nothing'} is offered")
-            elif around["qualifies"].search(before) or around["otherwise"].search(after):
+            elif around["qualifies"].search(before) or around["otherwise"].search(after) or _is_paid(before, after):
                 yield self._found("offer.percent", match, "the percentage is claimed of something else")
             elif around["adds"].search(before) or (
                 last >= 0
@@ -155,14 +158,15 @@ class Grounding:
                 if self._is_end(match, ends) and not self._around["starts"].search(_before(text, match.start())):
                     dated = True
                 else:
-                    detail = f"the last day to accept is {ends}" if ends else "no date was given"
-                    yield self._found("offer.date", match, detail)
+                    rule = self._of_offer("offer.date", match)
+                    yield self._found(rule, match, f"the last day to accept is {ends}" if ends else "no date was given")
                 text = text[: match.start()] + " " * len(match.group()) + text[match.end() :]
         for match in self._read.times.finditer(self._around["harmless"].sub(_blank, text)):
             day = self._read.weekday(match.group())
             repeats_date = dated and ends is not None and day == ends.weekday()
             if not repeats_date and not self._in_facts(match.group()) and self._is_term(match):
-                yield self._found("offer.date", match, "a time that was not given")
+                rule = self._of_offer("offer.date", match)
+                yield self._found(rule, match, "a time that was not given")
         return text
 
     def _is_term(self, match: re.Match[str]) -> bool:
@@ -175,6 +179,12 @@ class Grounding:
         stated = self._reading.folded[match.start() - len(before) : match.end() + len(after)]
         told = self._offer.said(stated, self._brief.language)
         return bool(due or taken or told or not self._stands_alone(before, after))
+
+    def _of_offer(self, rule: str, match: re.Match[str]) -> str:
+        """`rule`, or `facts.number` where nothing is offered and the sentence speaks of nothing to be taken."""
+        before, after = _before(match.string, match.start()), _after(match.string, match.end())
+        claims = self._around["taken"].search(before + after) or not _WORD.search(before + after)
+        return rule if claims or not self._offer.is_none else "facts.number"
 
     def _is_end(self, match: re.Match[str], ends: dt.date | None) -> bool:
         if ends is None:
@@ -194,10 +204,10 @@ class Grounding:
                 continue
             length = self._read.length(match)
             if self._is_tenure(before, after) or (length in known and self._stands_alone(*_clause(before, after))):
-                if length not in known:
+                if length not in known and not (self._offer.percent == 100 and length in self._running):
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")
             elif problem := self._duration_problem(length, before, after):
-                yield self._found("offer.duration", match, problem)
+                yield self._found(self._of_offer("offer.duration", match), match, problem)
             else:
                 told = True
                 if self._around["beside"].search(after):
@@ -254,13 +264,16 @@ class Grounding:
             elif not claims:
                 claims = not (self._stands_alone(before, after) and _WORD.search(before + after))
             return "no such duration was given" if claims else ""
-        own = {Length(float(self._offer.days), "days"), *self._read.lengths(self._say)}
-        if told in own and not self._around["loose"].search(before) and not self._around["extends_after"].search(after):
+        if self._offer.kinds == {"amount"} and self._stands_alone(before, after):
+            return ""  # paid at once: it has no length that another could contradict
+        loose = self._around["loose"].search(before) or self._around["extends_after"].search(after)
+        if told in self._running and not loose:
             return ""
         return f"the offer runs {self._offer.span()}"
 
     def _numbers(self, text: str) -> Iterator[Finding]:
         """A number that is no percentage, amount, duration or date, and that nobody supplied."""
+        rule = "facts.number" if self._offer.is_none else "offer.number"
         for pattern in (
             self._read.percent,
             self._read.money,
@@ -274,7 +287,7 @@ class Grounding:
         for known in self._facts.values():
             text = text.replace(known, " " * len(known))
         for match in re.finditer(r"[^\s\d]*\d+(?:[.,:/-]?\w)*", text):
-            yield self._found("facts.number", match, "a number that was not supplied")
+            yield self._found(rule, match, "a number that was not supplied")
 
     def _every(self, context: str, rule: str, detail: str) -> Iterator[Finding]:
         return (self._found(rule, match, detail) for match in self._around[context].finditer(self._text))
@@ -299,6 +312,11 @@ def _blank(match: re.Match[str]) -> str:
 def _clause(before: str, after: str) -> tuple[str, str]:
     """What stands around a quantity up to the colons next to it."""
     return before.rpartition(":")[2], after.partition(":")[0]
+
+
+def _is_paid(before: str, after: str) -> bool:
+    """Whether a percentage is what is to be paid, not what is taken off."""
+    return _PAID.search(before) is not None and not re.match(r" ?(?:less|lower|off|cheaper|menos)", after)
 
 
 def _before(text: str, start: int) -> str:

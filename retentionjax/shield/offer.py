@@ -17,6 +17,8 @@ from retentionjax.shield.reading import BLANK, Reading, fold
 Kind = Literal["discount", "amount", "words"]
 
 _LONGEST = 60
+_STEM = 5
+"""Letters of a word of the company's by which it is known in another form: `doubled`, `we can double`."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class OfferTerms:
     def said(self, text: str, language: Language = "en") -> bool:
         """Whether the folded `text` says the offer in the company's words, or in others that mean the same."""
         ways = _ways(self.say, self.percent, language)
-        return bool(ways and ways.search(text))
+        return bool(ways and ways.search(text)) or bool(self.say and _in_other_order(self.say).search(text))
 
     def spare(self, reading: Reading, language: Language = "en") -> Reading:
         """`reading` with what `said` finds blanked out in `plain`: no rule strikes the offer for how it is said."""
@@ -175,6 +177,14 @@ _FREE = (
     r"|it(?:'s| is) (?:all )?on (?:the house|us)"
     rf"|your (?:next {{0}}'s bill|bill for (?:an?|one|1|the next) {{0}}) (?:is|will be) {_ON_US}"
 )
+_FOR_NOTHING = (
+    r"free of charge|for (?:free|nothing)|(?:is |are |be |come |comes )?free"
+    r"(?= ?(?:[.,:;!?()\n-]|$|\d|for|with|if|as|and|when|once|just|to you|in|until)(?!\w))"
+    r"|free (?:months?|\d+ days|[a-z]+ days)|on (?:us|the house)|at (?:no (?:extra )?(?:charge|cost)|zero cost)"
+    r"|no (?:charge|bill|cost|fee)s?|(?:nothing|zero|not a cent|no money) to pay|(?:cost|pay|charge)s?(?: you)? nothing"
+    r"|without (?:a )?(?:bill|charge|payment|paying)|(?:bill|fee|charge|payment)[ -]free|off the hook|zero dollars"
+)
+"""What is free is said so, whatever it is, where the whole charge is waived."""
 _TWICE = (
     r"(?:twice|two times|double|2 ?x)(?: the| your)?(?: internet| download| connection)? {0}|double[ -]{0}|doubled {0}"
     r"|doubl(?:e|es|ing) (?:the|your)(?: internet| download| connection)? {0}|{0},?(?: is| gets| would be)? doubled"
@@ -227,6 +237,15 @@ _FORMS: Mapping[Language, _Forms] = MappingProxyType(
 
 
 @functools.lru_cache(1024)
+def _in_other_order(say: str) -> re.Pattern[str]:
+    """A sentence that holds each of the company's words in some form; none where a number or `free` is one of them."""
+    words = fold(say)
+    stems = [each[:_STEM] for each in re.findall(r"[a-z]{4,}", words)]
+    whole = len(stems) > 1 and not re.search(r"\d|(?<!\w)(?:free|one|two|month|half|double|twice)(?!\w)", words)
+    return re.compile("".join(rf"(?=[^.!?\n]*(?<!\w){stem})" for stem in stems) if whole else r"(?!)")
+
+
+@functools.lru_cache(1024)
 def _ways(say: str | None, percent: float, language: Language) -> re.Pattern[str] | None:
     """The company's words and whatever means the same."""
     spoken, ways = _FORMS[language], []
@@ -236,7 +255,9 @@ def _ways(say: str | None, percent: float, language: Language) -> re.Pattern[str
         for shape, same in spoken.same:
             if match := re.fullmatch(shape, words):
                 ways.append(same.format(*match.groups()))
-    elif percent:
+    if percent == 100 or re.search(r"(?<!\w)(?:free|no charge|no cost|on us|no fee)(?!\w)", fold(say or "")):
+        ways.append(_FOR_NOTHING if language == "en" else "(?!)")
+    elif percent and not say:
         left = round(100 - percent, 2)
         rest = rf"{re.escape(f'{left:g}')} ?(?:%|{LEXICONS[language].percent})"
         ways.append(spoken.rest.format(rest=rf"(?:{rest}|{spoken.shares.get(left, '(?!)')})"))

@@ -15,9 +15,10 @@ from retentionjax.shield.verdict import Severity
 CHECKS = (
     "text.empty", "text.invisible", "text.homoglyph", "text.obfuscated", "text.residue", "text.html", "text.markdown",
     "text.caps", "text.exclamation", "text.emoji", "text.repetition", "text.unfinished", "text.language", "text.word",
-    "text.purpose", "text.phrase", "channel.length", "channel.sender", "channel.opt_out", "channel.other_opt_out",
-    "offer.percent", "offer.price", "offer.duration", "offer.date", "offer.missing", "offer.two", "offer.accept",
-    "facts.tenure", "facts.service", "facts.number", "name.wrong", "name.unknown", "pii.card", "pii.ssn", "pii.email",
+    "text.purpose", "text.phrase", "text.suspect", "channel.length", "channel.sender", "channel.opt_out",
+    "channel.other_opt_out", "offer.percent", "offer.price", "offer.number", "offer.duration", "offer.date",
+    "offer.missing", "offer.two", "offer.accept", "facts.tenure", "facts.service", "facts.number", "name.wrong",
+    "name.unknown", "pii.card", "pii.ssn", "pii.email",
     "pii.phone", "pii.iban", "pii.digits", "link.domain", "link.shortener", "link.insecure", "tone.profanity",
 )  # fmt: skip
 """Rules that are code; the YAML gives each its severity. Phrase rules are data alone."""

@@ -22,7 +22,7 @@ from retentionjax.shield.phrasing import CHECKS, Phrasing
 from retentionjax.shield.reading import WORD, fold
 from retentionjax.shield.verdict import Severity
 
-FORMAT = 3
+FORMAT = 4
 DEFAULT = Path(__file__).with_name("rules.yaml")
 
 

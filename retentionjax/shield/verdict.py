@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["block", "models", "warn", "off"]
-"""`models` blocks what a model wrote and warns of what a person wrote."""
+Severity = Literal["block", "doubt", "models", "warn", "off"]
+"""`models` blocks what a model wrote and warns of what a person wrote; `doubt` blocks, too, what a person wrote unless
+the second reader finds it harmless."""
 Author = Literal["model", "person"]
 """Who wrote a text."""
 

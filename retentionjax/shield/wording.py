@@ -25,12 +25,15 @@ _GREETING = re.compile(
     r"((?:(?:[Mm]r|[Mm]rs|[Mm]s|[Dd]r|[Ss]r|[Ss]ra)\.? )?[^\W\d_a-zа-я][^\W\d_]*(?:['’-][^\W\d_]+)*)"
 )
 _OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)")
-_VOCATIVE = re.compile(r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
+_MENUS = ("Settings", "Menu", "Account", "App", "Profile", "Parents", "Camera", "Calls", "Recent")
+_VOCATIVE = re.compile("".join(rf"(?<!{each})" for each in _MENUS) + r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
+"""Spoken to at the end of a sentence; behind the name of a menu stands that of its entry: `Settings, Audio`."""
 _CAPITAL = re.compile(
     r"(?<=[^\W_] )(?=([A-Z][^\W\d_]+(?:['’&-][^\W\d_]+)*)(?![\w'’]| [Tt]eam))"
     r"|(?<![\w@./&-])(?=([A-Z]{2,4})(?![\w@/&-]))"
 )
 """A capital within a sentence, or an abbreviation: a proper name, of a company, a place, another plan."""
+_STREET = re.compile(r" (?:Street|Road|Lane|Avenue|Square|Station|Park|Hill|Way|Place|Drive|Bridge|Market)(?!\w)")
 _CLAUSE = re.compile(
     r"[!?;:\n]|[.,](?!\d)|\s-\s|(?<!\w)(?:and|but|then|or|so|plus|while|y|e|pero|luego|entonces|mientras)(?!\w)"
 )
@@ -154,7 +157,9 @@ def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) 
         if phrasing.title_regex.search(text, 0, span[0]):
             continue
         if not all(any(word in some for some in common) for word in words_of(name.removesuffix("'s"))):
-            told = before.search(quiet, 0, span[0]) or after.match(quiet, span[1])
+            told = not _STREET.match(text, span[1]) and (
+                before.search(quiet, 0, span[0]) or after.match(quiet, span[1])
+            )
             yield Finding("name.wrong" if told else "name.unknown", *span, f"a name that nobody gave: {name!r}")
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from retentionjax.shield import Brief, OfferTerms, Sender, check
+from experiments.second_reader import marked, offer
+from retentionjax.shield import Brief, Sender, check
 
 MESSAGES = yaml.safe_load(Path(__file__).with_name("brands.yaml").read_text(encoding="utf-8"))
 TRADES = Path(__file__).with_name("trades.txt").read_text(encoding="utf-8").splitlines()
+STRANGERS = Path(__file__).with_name("stranger.txt").read_text(encoding="utf-8").splitlines()
 WAY_OUT = {
     ("en", "sms"): " Reply STOP to opt out.",
     ("en", "push"): " Manage alerts in settings.",
@@ -22,19 +24,6 @@ WAY_OUT = {
     ("es", "push"): " Puede desactivar los avisos en los ajustes.",
     ("es", "email"): "\n\nDarse de baja:",
 }
-
-
-def offer(words: str) -> OfferTerms:
-    """`none`, `d20/90`, `d100/90 say:no fee`, `free/30`, `a15`, `a15:EUR` or `say:twice the speed/90`."""
-    if found := re.fullmatch(r"(?:d(\d+)|free)/(\d+)(?: say:(.*))?", words):
-        say = found[3] or (None if found[1] else "one month free")
-        return OfferTerms(int(found[1] or 100) / 100, days=int(found[2]), say=say)
-    if found := re.fullmatch(r"a(\d+)(?::(\w+))?", words):
-        return OfferTerms(amount=float(found[1]), currency=found[2] or "USD")
-    if found := re.fullmatch(r"say:(.*)/(\d+)", words):
-        return OfferTerms(say=found[1], days=int(found[2]))
-    assert words == "none"
-    return OfferTerms()
 
 
 def passed(entry: dict[str, Any]) -> bool:
@@ -72,6 +61,15 @@ def messages(kind: str) -> Iterator[tuple[str, Brief]]:
             ends = dt.date.fromisoformat(facts.pop("ends")) if "ends" in facts else None
             told = replace(offer(words), ends=ends)
             yield text.replace("\\n", "\n"), Brief(channel, told, sender, first_name=customer or None, facts=facts)  # type: ignore[arg-type]
+
+
+def test_of_a_strangers_messages_few_good_ones_are_refused_and_most_bad_ones() -> None:
+    """Written by one who knew neither rules nor the second reader's texts; neither was mended after its messages."""
+    judged = [(each.bad, check(each.text, each.brief).passed) for each in marked(STRANGERS)]
+    good, bad = ([passed for was_bad, passed in judged if was_bad is kind] for kind in (False, True))
+    assert (len(good), len(bad)) == (200, 200)
+    assert good.count(False) <= 16  # 15 when it was judged: 7.5 %
+    assert bad.count(False) >= 174  # 175: 87.5 %
 
 
 @pytest.mark.parametrize(("kind", "wanted"), [("pass", True), ("refuse", False)])

