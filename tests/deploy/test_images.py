@@ -67,6 +67,7 @@ def test_the_last_rule_that_fits_decides(tmp_path: Path) -> None:
     assert image_build.context_files(tmp_path) == ["a/b/c.py"]
 
 
+@pytest.mark.slow
 def test_the_serving_image_is_small_enough() -> None:
     for name in ("strip", "git"):
         if shutil.which(name) is None:

@@ -14,6 +14,7 @@ def banana(point, bend):
     return -0.5 * x**2 - 0.5 * ((y - bend * (x**2 - 1)) / 0.5) ** 2
 
 
+@pytest.mark.slow
 def test_a_bent_distribution_has_the_quantiles_of_a_grid() -> None:
     drawn, r_hat = chain.sample(banana, jnp.float32(0.7), np.zeros(2), np.eye(2), draws=1024, seed=0)
     assert drawn.shape == (1024, 2)

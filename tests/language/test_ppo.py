@@ -213,6 +213,7 @@ def vowels(texts: list[str], numbers: np.ndarray) -> np.ndarray:
     return np.array([min(1.0, sum(text.count(letter) for letter in "eaio") / 6) for text in texts])
 
 
+@pytest.mark.slow
 def test_a_violated_limit_raises_its_price_and_violations_fall() -> None:
     safety = SafetyConfig(limit=0.1, initial=1.0, integral=0.5, maximum=20.0, window=2)
     free = KLConfig(initial=0.0)

@@ -224,7 +224,7 @@ def test_what_the_shield_passed_may_be_approved_by_it(writing: Path, tmp_path: P
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("own_model", [False, True])
+@pytest.mark.parametrize("own_model", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_model_that_writes_what_may_not_be_sent_proposes_nothing(
     writing: Path, tmp_path: Path, own_model: bool
 ) -> None:
