@@ -33,7 +33,7 @@ _SENTENCE = re.compile(r"[.!?\n](?=\s|$)")
 _TOLD = 3
 
 
-class Judged(NamedTuple):
+class Opinion(NamedTuple):
     """What the reader thinks of a message."""
 
     log_odds: float
@@ -62,19 +62,19 @@ class SecondReader:
             return cls(file["weights"].astype(np.float32), *limits)
 
     @functools.cached_property
-    def judged(self) -> "functools._lru_cache_wrapper[Judged]":
+    def judged(self) -> "functools._lru_cache_wrapper[Opinion]":
         """Plain text (`Reading.plain`) → what is thought of it; kept, for a wording goes to many customers."""
         weights = self.weights.tolist()
 
         @functools.lru_cache(1024)
-        def judged(plain: str) -> Judged:
+        def judged(plain: str) -> Opinion:
             seen = {place: match.start() for place, match in _features(plain)}
             log_odds = self.bias + math.fsum(weights[place] for place in seen)
             ends = [*(match.end() for match in _SENTENCE.finditer(plain)), len(plain)]
             sums = [0.0] * len(ends)
             for place, at in seen.items():
                 sums[bisect.bisect_right(ends, at, hi=len(ends) - 1)] += weights[place]
-            return Judged(log_odds, tuple(zip([0, *ends], ends, sums, strict=False)))
+            return Opinion(log_odds, tuple(zip([0, *ends], ends, sums, strict=False)))
 
         return judged
 
