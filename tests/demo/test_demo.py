@@ -84,6 +84,7 @@ def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served.process, "serve", functools.partial(process.serve, sizes=engines.SIZES))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_once")
 def test_simulated_weeks_have_decisions_answers_and_departures(tmp_path: Path, bundle: bundles.Bundle) -> None:
     settings = Settings(

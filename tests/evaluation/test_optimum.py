@@ -125,6 +125,7 @@ def test_the_environment_pays_the_optimal_policy_what_it_is_worth(weeks):
             assert abs(sums.mean() - exact) < 4 * error + 2e-4, (multiplier, name)
 
 
+@pytest.mark.slow
 def test_no_rule_beats_the_optimum_at_its_own_spend(weeks):
     env, params, key = RetentionEnv(expected_churn=True), weeks.campaign.params, jax.random.key(6)
     settings = {"between": (0.0, 10.0), "replicates": 500, "steps": 8}

@@ -44,18 +44,18 @@ def spend_of(policy: Any, params: EnvParams) -> float:
     return float(np.mean(play(ENV, params, policy, KEY, replicates=8).spend))
 
 
-def test_training_begins_within_its_budget_whatever_offers_cost() -> None:
+@pytest.mark.parametrize("scale", [10.0, pytest.param(1.0, marks=pytest.mark.slow)])
+def test_training_begins_within_its_budget_whatever_offers_cost(scale: float) -> None:
     people, usual = synthetic_population(60), EnvParams(horizon_days=20)
     config = PolicyConfig(limits={BUDGET: 0.5})
-    for scale in (1.0, 10.0):
-        params = usual.replace(
-            population=people.replace(monthly_charge=scale * people.monthly_charge),
-            charge_reference=scale * usual.charge_reference,
-            account_cap=scale * usual.account_cap,
-        )
-        assert spend_of(untrained(params, wait=4.0), params) > 0.8
-        started = untrained(params, wait=at_budget(config, params).null_action_bias)
-        assert 0.25 < spend_of(started, params) < 0.7
+    params = usual.replace(
+        population=people.replace(monthly_charge=scale * people.monthly_charge),
+        charge_reference=scale * usual.charge_reference,
+        account_cap=scale * usual.account_cap,
+    )
+    assert spend_of(untrained(params, wait=4.0), params) > 0.8
+    started = untrained(params, wait=at_budget(config, params).null_action_bias)
+    assert 0.25 < spend_of(started, params) < 0.7
 
 
 def test_no_policy_is_made_to_spend_what_contacts_lose() -> None:
