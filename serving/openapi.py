@@ -20,6 +20,7 @@ from litestar.serialization import encode_json
 import retentionjax
 from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import LEAST_CHARGE, MOST_CHARGE, Facts
+from serving.security.bodies import INT64
 from serving.security.gate import requires
 
 SCHEME = "ApiKey"
@@ -133,7 +134,7 @@ def _of_fact(schema: Schema, name: str) -> dict[str, Any]:
     if name in schema.categorical:
         texts = list(schema.categorical[name])  # no enum: an unseen category is `other`, not an error
         found.append({"type": "string", "examples": texts} | ({} if "" in texts or found else {"minLength": 1}))
-        found.append({"type": "integer"})
+        found.append({"type": "integer", "minimum": -INT64, "maximum": INT64 - 1})
     elif name == schema.charge:
         found.append({"type": "number", "minimum": LEAST_CHARGE, "maximum": MOST_CHARGE})
     else:

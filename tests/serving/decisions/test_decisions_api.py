@@ -267,3 +267,17 @@ def test_the_api_describes_itself(client: Client) -> None:
     fields = described["components"]["schemas"]["DecisionIn"]["properties"]
     assert set(fields) == set(DecisionIn.__struct_fields__)
     assert all("description" in str(each) for each in fields.values())
+
+
+def test_a_category_given_as_a_number_is_described_as_far_as_it_is_read(client: Client) -> None:
+    schemas = client.get("/schema/openapi.json").json()["components"]["schemas"]
+    facts = schemas["DecisionIn"]["properties"]["facts"]["properties"]
+    name, whole = next(
+        (name, kind) for name, each in facts.items() for kind in each.get("anyOf", ()) if kind.get("type") == "integer"
+    )
+    for limit, beyond in (("minimum", -1), ("maximum", 1)):
+        ask(client, facts={**engines.FACTS, name: whole[limit]})
+        assert (
+            client.post("/v1/decisions", json=body(facts={**engines.FACTS, name: whole[limit] + beyond})).status_code
+            == 400
+        )
