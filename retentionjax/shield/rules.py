@@ -157,14 +157,22 @@ def _shipped() -> Rules:
 
 def _load(path: str | os.PathLike[str]) -> Rules:
     source = storage.as_path(path)
-    content = _read(source)
     try:
-        content["languages"] = {name: _read(language_file(source, name)) for name in content["languages"]}
-        return _converter().structure(content, Rules)
+        general = _read(source)
+        names = _parsed(source.name, general)["languages"]
+        return _structured(general, tuple((name, _read(language_file(source, name))) for name in names))
     except cattrs.BaseValidationError as error:
         raise ConfigError(f"{source}: {'; '.join(cattrs.transform_error(error, format_exception=_words))}") from None
     except (ConfigError, TypeError, ValueError, KeyError) as error:
         raise ConfigError(f"{source}: {error}") from None
+
+
+@functools.lru_cache(maxsize=8)
+def _structured(general: str, languages: tuple[tuple[str, str], ...]) -> Rules:
+    """Rules of the same words are one object: their thousand patterns are compiled once, whatever bundle holds them."""
+    content = _parsed("rules", general)
+    content["languages"] = {name: _parsed(f"rules of {name}", text) for name, text in languages}
+    return _converter().structure(content, Rules)
 
 
 def language_file(path: epath.Path, language: str) -> epath.Path:
@@ -172,13 +180,20 @@ def language_file(path: epath.Path, language: str) -> epath.Path:
     return path.with_name(f"{path.stem}.{language}.yaml")
 
 
-def _read(source: epath.Path) -> Any:
+def _read(source: epath.Path) -> str:
     try:
-        return yaml.load(source.read_text(), Loader=_Loader)  # noqa: S506 - a safe loader, only stricter
+        return source.read_text()
     except FileNotFoundError:
         raise ConfigError(f"{source}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source}: not YAML: {error}") from None
+
+
+def _parsed(name: str, text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, only stricter
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -260,6 +260,7 @@ def test_a_message_says_nothing_twice_and_without_an_offer_nothing_of_its_terms(
         words = re.findall(r"[\w{}'-]+", message.text.lower())
         runs = list(zip(*(words[start:] for start in range(4)), strict=False))
         assert len(set(runs)) == len(runs), message.text
+        assert message.text.lower().count("write back") <= 1, message.text
         assert not message.brief.offer.is_none or not re.search("nothing else|nothing to fill", message.text.lower())
 
 

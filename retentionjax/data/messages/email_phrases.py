@@ -204,6 +204,7 @@ ONCE = (
     r"question|need a hand|to help|can help|write back and|tell us|just ask|ask us|just reply|fix it|will help",
     r"how does|would you like",
     r"check|review|right for you",
+    r"write back",
 )
 """What one phrase of an e-mail may say, and no second one; the first not where nothing is offered."""
 
