@@ -12,12 +12,10 @@ import functools
 import math
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
-
-import numpy as np
 
 from retentionjax.shield.lexicon import Language
 from retentionjax.shield.reading import BLANK, Reading
@@ -46,8 +44,8 @@ class Opinion(NamedTuple):
 class SecondReader:
     """What one language's reader knows."""
 
-    weights: np.ndarray
-    """float32 [2^BITS]; log-odds that a message with this feature may not be sent."""
+    weights: Sequence[float]
+    """[2^BITS]; log-odds that a message with this feature may not be sent."""
     bias: float
     suspect: float
     """Log-odds from which on a message is refused."""
@@ -57,14 +55,16 @@ class SecondReader:
     @classmethod
     def load(cls, path: Path) -> Self:
         """The reader in an npz file."""
+        import numpy as np  # so that no command's help waits for it
+
         with np.load(path, allow_pickle=False) as file:
             limits = (float(file[key]) for key in ("bias", "suspect", "clear"))
-            return cls(file["weights"].astype(np.float32), *limits)
+            return cls(file["weights"].tolist(), *limits)
 
     @functools.cached_property
     def judged(self) -> "functools._lru_cache_wrapper[Opinion]":
         """Plain text (`Reading.plain`) → what is thought of it; kept, for a wording goes to many customers."""
-        weights = self.weights.tolist()
+        weights = self.weights
 
         @functools.lru_cache(1024)
         def judged(plain: str) -> Opinion:
@@ -97,7 +97,7 @@ class SecondReader:
         weight: dict[str, float] = {}
         for place, match in _features(reading.plain):
             if start <= match.start() < end:
-                weight[match.group()] = weight.get(match.group(), 0.0) + float(self.weights[place])
+                weight[match.group()] = weight.get(match.group(), 0.0) + self.weights[place]
         most = sorted(weight, key=lambda word: -weight[word])[:_TOLD]
         detail = f"it reads like messages that may not be sent, most of all for {', '.join(map(repr, most))}"
         yield reading.finding("text.suspect", start, end, detail)
