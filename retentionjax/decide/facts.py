@@ -346,7 +346,9 @@ def as_frame(schema: Schema, features: Features) -> pd.DataFrame:
 
 
 def _text(value: object) -> object:
-    """A whole number as its text."""
+    """A whole number as its text; 90.0 is one, as JSON Schema says."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
     return str(value) if type(value) is int else value
 
 

@@ -181,7 +181,8 @@ def test_whole_numbers_may_name_categories_and_truths_may_not() -> None:
     schema = Schema(name="s", id="id", charge="fee", numeric=("fee",), categorical={"senior": ("0", "1")})
     facts = Facts(schema)
     row: dict[str, object] = {"id": "A", "fee": 20, "senior": 1}
-    assert facts.records([row]).values.tolist() == [[20.0, 1.0]]
-    for wrong in (True, 1.0):
+    for whole in (1, 1.0):
+        assert facts.records([row | {"senior": whole}]).values.tolist() == [[20.0, 1.0]]
+    for wrong in (True, 1.5, float("nan"), float("inf")):
         with pytest.raises(DataError, match="is not text"):
             facts.records([row | {"senior": wrong}])

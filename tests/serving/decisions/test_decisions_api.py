@@ -275,6 +275,7 @@ def test_a_category_given_as_a_number_is_described_as_far_as_it_is_read(client: 
     name, whole = next(
         (name, kind) for name, each in facts.items() for kind in each.get("anyOf", ()) if kind.get("type") == "integer"
     )
+    ask(client, facts={**engines.FACTS, name: 0.0})
     for limit, beyond in (("minimum", -1), ("maximum", 1)):
         ask(client, facts={**engines.FACTS, name: whole[limit]})
         assert (
