@@ -156,7 +156,8 @@ def _fold(company: str) -> int:
 
 
 def _text(file: Path) -> str:
-    return lzma.open(file, "rt", encoding="utf-8").read() if file.suffix == ".xz" else file.read_text(encoding="utf-8")
+    content = file.read_bytes()
+    return (lzma.decompress(content) if file.suffix == ".xz" else content).decode("utf-8")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from retentionjax.shield.reading import BLANK, Reading, fold
 Kind = Literal["discount", "amount", "words"]
 
 _LONGEST = 60
+_WHOLE = 100
+"""Percent of the charge: nothing is left to pay."""
 _STEM = 5
 """Letters of a word of the company's by which it is known in another form: `doubled`, `we can double`."""
 
@@ -255,8 +257,8 @@ def _ways(say: str | None, percent: float, language: Language) -> re.Pattern[str
         for shape, same in spoken.same:
             if match := re.fullmatch(shape, words):
                 ways.append(same.format(*match.groups()))
-    if percent == 100 or re.search(r"(?<!\w)(?:free|no charge|no cost|on us|no fee)(?!\w)", fold(say or "")):
-        ways.append(_FOR_NOTHING if language == "en" else "(?!)")
+    if percent == _WHOLE and language == "en":  # not of `a free router`, beside which the charge stays
+        ways.append(_FOR_NOTHING)
     elif percent and not say:
         left = round(100 - percent, 2)
         rest = rf"{re.escape(f'{left:g}')} ?(?:%|{LEXICONS[language].percent})"

@@ -68,7 +68,7 @@ class SecondReader:
 
         @functools.lru_cache(1024)
         def judged(plain: str) -> Opinion:
-            seen = {place: match.start() for place, match in _features(plain)}
+            seen = {place: match.start() for place, match in features(plain)}
             log_odds = self.bias + math.fsum(weights[place] for place in seen)
             ends = [*(match.end() for match in _SENTENCE.finditer(plain)), len(plain)]
             sums = [0.0] * len(ends)
@@ -95,7 +95,7 @@ class SecondReader:
             return
         start, end, _ = max(judged.sentences, key=lambda sentence: sentence[2])
         weight: dict[str, float] = {}
-        for place, match in _features(reading.plain):
+        for place, match in features(reading.plain):
             if start <= match.start() < end:
                 weight[match.group()] = weight.get(match.group(), 0.0) + self.weights[place]
         most = sorted(weight, key=lambda word: -weight[word])[:_TOLD]
@@ -103,12 +103,8 @@ class SecondReader:
         yield reading.finding("text.suspect", start, end, detail)
 
 
-def features(plain: str) -> Iterator[tuple[int, str]]:
+def features(plain: str) -> Iterator[tuple[int, re.Match[str]]]:
     """What the reader sees of a folded text: places in [0, 2^BITS), each with the word it ends at."""
-    return ((place, match.group()) for place, match in _features(plain))
-
-
-def _features(plain: str) -> Iterator[tuple[int, re.Match[str]]]:
     before, last = ">", ">"
     for match in _TOKEN.finditer(plain):
         word = match.group()

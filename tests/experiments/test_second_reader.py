@@ -9,8 +9,6 @@ from experiments.second_reader import MESSAGES, WEIGHTS, _text, main, marked, te
 from retentionjax.shield.reading import BLANK
 from retentionjax.shield.second_reader import SecondReader, features
 
-LINES = _text(MESSAGES).splitlines()
-
 
 def test_a_fault_is_learned_and_the_frame_around_it_is_not(tmp_path: Path) -> None:
     lines = []
@@ -44,7 +42,7 @@ def test_of_what_is_refused_the_fault_is_marked() -> None:
 
 @pytest.mark.slow
 def test_the_one_shipped_is_what_its_messages_teach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(LINES) > 10_000
+    assert len(_text(MESSAGES).splitlines()) > 10_000
     main(["--out", str(tmp_path / "again.npz")])
     shipped, again = SecondReader.load(WEIGHTS), SecondReader.load(tmp_path / "again.npz")
     np.testing.assert_allclose(again.weights, shipped.weights, atol=2e-2)

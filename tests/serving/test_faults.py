@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import postgres_server
 import pytest
@@ -150,22 +151,20 @@ def services_of(count: int, bundle: Path, database: str, folder: Path) -> Iterat
     ledger.close()
 
 
-@pytest.fixture(scope="module")
-def one(
-    bundle: Path, postgres: postgres_server.Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[list[Service], Ledger, str]]:
-    """A service process on PostgreSQL."""
-    with services_of(1, bundle, postgres.new_database(), tmp_path_factory.mktemp("one")) as started:
-        yield started
+def started_on_postgres(count: int) -> Any:
+    """A fixture of so many service processes on one PostgreSQL."""
+
+    @pytest.fixture(scope="module")
+    def started(
+        bundle: Path, postgres: postgres_server.Server, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[tuple[list[Service], Ledger, str]]:
+        with services_of(count, bundle, postgres.new_database(), tmp_path_factory.mktemp("services")) as services:
+            yield services
+
+    return started
 
 
-@pytest.fixture(scope="module")
-def pair(
-    bundle: Path, postgres: postgres_server.Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[list[Service], Ledger, str]]:
-    """Two service processes on one PostgreSQL."""
-    with services_of(2, bundle, postgres.new_database(), tmp_path_factory.mktemp("pair")) as started:
-        yield started
+one, pair = started_on_postgres(1), started_on_postgres(2)
 
 
 @pytest.fixture(scope="module", params=["one", pytest.param("pair", marks=pytest.mark.slow)])
