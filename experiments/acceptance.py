@@ -10,7 +10,6 @@ Beside cross-validation stands the time-ordered split: trained on the first 80 %
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,6 @@ from retentionjax.company import Company
 from retentionjax.tabular import plots, response
 from retentionjax.tabular.boosting import assign_folds
 from retentionjax.tabular.classifier import Classifier
-from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.metrics import NORMAL_95, Measure, average, measure, summary
 
 NORMAL_90 = 1.6449  # a normal distribution's 95 % quantile
@@ -57,7 +55,7 @@ def believed(probability: float, customers: ClassificationProblem, context: Cont
     print(
         f"[acceptance] no log of contacts: ASSUMED that {probability:.0%} accept a contact without an offer", flush=True
     )
-    model = response.assumed(probability, **customers.columns)
+    model = response.assumed(probability, customers.encoder)
     model.save(context.artifacts / "classifier")
     table = pd.DataFrame(
         {
@@ -80,10 +78,19 @@ def own_contacts(
     """A log of the customers themselves: offers' appeal and offer-free acceptance learned together."""
     offer = offers_of(problem, company)
     prior = prior_appeal(company, float(customers.frame[str(customers.schema.charge)].median()))
-    config: Any = {"config": settings.booster, "seed": settings.seed, "folds": settings.folds, **problem.columns}
 
     def model_of(some: ClassificationProblem) -> response.Response:
-        return response.fit(some.frame, some.label, offers_of(some, company), prior, who=some.who, **config)
+        return response.fit(
+            some.frame,
+            some.label,
+            offers_of(some, company),
+            prior,
+            problem.encoder,
+            settings.booster,
+            seed=settings.seed,
+            folds=settings.folds,
+            who=some.who,
+        )
 
     def fitted(rows: np.ndarray) -> response.Response:
         return model_of(problem.take(np.flatnonzero(rows)))
@@ -150,8 +157,9 @@ def cross_validated(
     settings: ClassifierSettings,
 ) -> tuple[dict[str, Measure], np.ndarray]:
     """Mean measures over folds, and each row's probability with its offer by a model without its fold."""
-    encoder = Encoder(**problem.columns)
-    fold = assign_folds(encoder.encode(problem.frame), problem.label, settings.folds, settings.seed, problem.who)
+    fold = assign_folds(
+        problem.encoder.encode(problem.frame), problem.label, settings.folds, settings.seed, problem.who
+    )
     probability, parts = np.empty(len(fold)), []
     for number in range(settings.folds):
         inside = fold == number

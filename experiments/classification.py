@@ -19,6 +19,7 @@ from retentionjax.errors import DataError
 from retentionjax.tabular import plots
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, CrossValidation, cross_validate, fit
+from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.metrics import Measure, measure
 from retentionjax.tabular.metrics import summary as flat
 from retentionjax.tracking import progress
@@ -88,10 +89,9 @@ class ClassificationProblem:
         return None if ids is None or ids.is_unique else ids.astype(str).to_numpy(object)
 
     @property
-    def columns(self) -> dict[str, Any]:
-        """The features, as `fit` and `cross_validate` take them."""
-        schema = self.schema
-        return {"numeric": schema.numeric, "categorical": schema.categorical, "nullable": schema.nullable}
+    def encoder(self) -> Encoder:
+        """What reads the features."""
+        return Encoder(self.schema.numeric, self.schema.categorical, self.schema.nullable)
 
 
 def read(context: Context, name: str) -> ClassificationProblem:
@@ -134,8 +134,15 @@ def check(gates: Gates, measures: Mapping[str, Measure], data_source: str, name:
 
 def fitted(problem: ClassificationProblem, settings: ClassifierSettings) -> Classifier:
     """A classifier of all rows of `problem`."""
-    common: Any = {"config": settings.booster, "seed": settings.seed, "folds": settings.folds, **problem.columns}
-    return fit(problem.frame, problem.label, who=problem.who, **common)
+    return fit(
+        problem.frame,
+        problem.label,
+        problem.encoder,
+        settings.booster,
+        seed=settings.seed,
+        folds=settings.folds,
+        who=problem.who,
+    )
 
 
 def time_ordered(
@@ -188,8 +195,8 @@ def _cross_validate(problem: ClassificationProblem, settings: ClassifierSettings
         return cross_validate(
             problem.frame,
             problem.label,
-            **problem.columns,
-            config=settings.booster,
+            problem.encoder,
+            settings.booster,
             seed=settings.seed,
             folds=settings.folds,
             who=problem.who,

@@ -19,14 +19,11 @@ record by which a rerun knows what is done: it names the settings, the hashes of
 """
 
 import dataclasses
-import fcntl
 import hashlib
 import math
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -175,7 +172,7 @@ def perform(work: Work, *, go_on: GoOn) -> Record:
     `go_on` says when to go on from checkpoints instead of starting anew. Raises ConfigError when it cannot, when an
     input is missing, or when another process is at work in the same folder.
     """
-    with _only_one(work.folder):
+    with storage.only_one(work.folder):
         wanted = _wanted(work)
         before = read_record(work.folder)
         if before and not work.options.force and before.same_work(wanted) and _is_done(work.folder, before):
@@ -327,22 +324,3 @@ def _write_record(folder: epath.Path, record: Record) -> None:
 def _headline(summary: Mapping[str, float]) -> str:
     shown = [f"{key} {value:.4g}" for key, value in list(summary.items())[:4]]
     return ", ".join(shown) or "no figures"
-
-
-@contextmanager
-def _only_one(folder: epath.Path) -> Iterator[None]:
-    """Keeps a second process out of the folder (on a disk; a bucket has no locks)."""
-    if storage.is_cloud(folder):
-        yield
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / f".{folder.name}.lock", "a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise ConfigError(f"{folder}: process {lock.read() or '(unknown)'} is at work there") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield

@@ -24,6 +24,7 @@ from retentionjax.shield.lexicon import Language
 from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, fit
+from retentionjax.tabular.encoder import Encoder
 
 CHURN = Schema(
     name="phone",
@@ -183,5 +184,5 @@ def _save_tiny(folder: epath.Path) -> None:
 
 def _fit(schema: Schema, frame: pd.DataFrame, label: np.ndarray) -> Classifier:
     config = BoosterConfig(trees=10, depth=2, learning_rate=0.3, minimum_leaf_weight=1.0)
-    columns: Any = {"numeric": schema.numeric, "categorical": schema.categorical, "nullable": schema.nullable}
-    return fit(frame, label.astype(int), **columns, config=config, seed=0, folds=2)
+    encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
+    return fit(frame, label.astype(int), encoder, config, seed=0, folds=2)

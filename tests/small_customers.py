@@ -7,6 +7,7 @@ import pandas as pd
 
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, fit
+from retentionjax.tabular.encoder import Encoder
 
 PLAN = ("basic", "family", "premium")
 TOWN = tuple(f"town {number}" for number in range(70))
@@ -22,10 +23,8 @@ class Customers:
         return fit(
             self.frame.iloc[rows],
             self.label[rows],
-            numeric=("tenure", "charge"),
-            categorical={"plan": PLAN, "town": TOWN},
-            nullable=("charge", "town"),
-            config=SMALL,
+            Encoder(("tenure", "charge"), {"plan": PLAN, "town": TOWN}, nullable=("charge", "town")),
+            SMALL,
             seed=seed,
         )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +20,7 @@ from retentionjax.errors import DataError
 from retentionjax.tabular import response
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import fit
+from retentionjax.tabular.encoder import Encoder
 
 LONGEST = 400
 """Days of a customer that are used; later ones say nothing about contacts that lie a year back."""
@@ -241,12 +241,8 @@ def _people(company: Company, tables: Tables, contacts: ContactLog, prior: dict[
     known, current = tables.customers, tables.current
     schema = known.schema
     name, label = str(schema.id), str(schema.label)
-    columns: dict[str, Any] = {
-        "numeric": schema.numeric,
-        "categorical": schema.categorical,
-        "nullable": schema.nullable,
-    }
-    churn = fit(known.frame, known.frame[label], **columns, config=BoosterConfig(), seed=_SEED)
+    encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
+    churn = fit(known.frame, known.frame[label], encoder, BoosterConfig(), seed=_SEED)
     assert churn.out_of_fold is not None
     frame = pd.concat([known.frame.drop(columns=label), current.frame], ignore_index=True)
     later = churn.predict(current.frame) if len(current.frame) else np.empty(0)
@@ -286,10 +282,8 @@ def _acceptance(
             answers.frame[str(schema.label)].to_numpy()[others],
             offer[others],
             appeal,
-            numeric=schema.numeric,
-            categorical=schema.categorical,
-            nullable=schema.nullable,
-            config=BoosterConfig(),
+            Encoder(schema.numeric, schema.categorical, schema.nullable),
+            BoosterConfig(),
             seed=_SEED,
         )
         inside = fold == number

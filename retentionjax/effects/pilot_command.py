@@ -106,6 +106,7 @@ def read(company: "Company", bundle: str | None) -> "tuple[People, EnvParams]":
     from retentionjax.errors import DataError
     from retentionjax.tabular.boosting import BoosterConfig
     from retentionjax.tabular.classifier import Classifier, fit
+    from retentionjax.tabular.encoder import Encoder
 
     if company.customers.id is None:
         raise DataError("customers.id is missing in company.yaml; a pilot says who is assigned to what by it")
@@ -117,8 +118,8 @@ def read(company: "Company", bundle: str | None) -> "tuple[People, EnvParams]":
         model = Classifier.load(f"{bundle}/churn")
         scores = model.predict(known)
     else:
-        columns: dict[str, Any] = {"categorical": schema.categorical, "nullable": schema.nullable}
-        model = fit(known, known[label], numeric=schema.numeric, **columns, config=BoosterConfig(), seed=_SEED)
+        encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
+        model = fit(known, known[label], encoder, BoosterConfig(), seed=_SEED)
         assert model.out_of_fold is not None
         scores = model.out_of_fold.probability
     known = known.assign(_risk=scores)[known[label].to_numpy() == 0]

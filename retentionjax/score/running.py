@@ -1,12 +1,10 @@
 """Running a request to a finished output folder: plan → what is missing of it → score → summary."""
 
-import fcntl
 import importlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -88,7 +86,7 @@ def run(request: Request) -> Result:
     }
     plan = Plan(bundle=manifest.id, synthetic=manifest.synthetic, sources=sources, **asked)
     folder = storage.as_path(request.out)
-    with _only_one(folder):
+    with storage.only_one(folder):
         settle(plan, folder)
         pending = [shard for shard in plan.shards if read_count(folder / shard.part, plan, shard) is None]
         rows_now = sum(shard.rows for shard in pending)
@@ -112,21 +110,6 @@ def _total(plan: Plan, folder: epath.Path, shards: tuple[Shard, ...]) -> Count:
             raise RuntimeError(f"{folder / shard.part}: {count} of a shard of {shard.rows} rows")
         total += count
     return total
-
-
-@contextmanager
-def _only_one(folder: epath.Path) -> Iterator[None]:
-    """Keeps a second process out of the folder (on a disk; a bucket has no locks)."""
-    if storage.is_cloud(folder):
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"{folder}: another process is scoring into it") from None
-        yield
 
 
 Done = Callable[[int], object]

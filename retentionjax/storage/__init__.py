@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from etils import epath
 
 from retentionjax.errors import ConfigError, ConflictError, DataError, RetentionJaxError
-from retentionjax.storage import bucket
+from retentionjax.storage import bucket, locks
 
 
 def as_path(path: str | os.PathLike[str]) -> epath.Path:
@@ -254,6 +254,11 @@ def write_versioned(path: str | os.PathLike[str], data: bytes, version: str) -> 
         if read_versioned(target).version != version:
             raise ConflictError(f"{target}: changed by somebody else since it was read; nothing written")
         write_bytes(target, data)
+
+
+def only_one(folder: epath.Path) -> contextlib.AbstractContextManager[None]:
+    """Keeps a second process out of the folder meanwhile, with ConfigError; in a bucket, which has no locks, nobody."""
+    return contextlib.nullcontext() if is_cloud(folder) else locks.only_one(folder)
 
 
 # --- temporary siblings ---------------------------------------------------------------------------------------

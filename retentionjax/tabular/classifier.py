@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -118,26 +118,22 @@ class Classifier:
 def fit(
     frame: pd.DataFrame,
     label: npt.ArrayLike,
-    *,
-    numeric: Sequence[str],
-    categorical: Mapping[str, Sequence[str]],
+    encoder: Encoder,
     config: BoosterConfig,
+    *,
     seed: int,
-    nullable: Sequence[str] = (),
     folds: int = FOLDS,
     who: npt.ArrayLike | None = None,
 ) -> Classifier:
-    """Trains a classifier on `frame`'s columns `numeric` and `categorical` (each with its allowed categories).
+    """Trains a classifier on the columns of `frame` that `encoder` reads.
 
     The booster learns from all rows; the calibrator from scores that each row got from a booster trained on the
-    other folds. `nullable` names the features whose value may be missing, `who` the customer of each row where one has
-    several: they stay in one fold. The same arguments give the same
-    classifier. Raises DataError for rows that do not fit (see Encoder.encode), labels other than 0 and 1, a class
-    with fewer rows than folds; ConfigError for fewer than two folds.
+    other folds. `who` names the customer of each row where one has several: they stay in one fold. The same arguments
+    give the same classifier. Raises DataError for rows that do not fit (see Encoder.encode), labels other than 0 and
+    1, a class with fewer rows than folds; ConfigError for fewer than two folds.
     """
     if folds < 2:
         raise ConfigError(f"folds is {folds}; allowed: 2 or more")
-    encoder = Encoder(tuple(numeric), {name: tuple(allowed) for name, allowed in categorical.items()}, tuple(nullable))
     x, y = encoder.encode(frame), check_labels(label, len(frame))
     fold = assign_folds(x, y, folds, seed, who)
     scores = cross_score(x, y, encoder.types, fold, config, seed)
@@ -207,12 +203,10 @@ class CrossValidation:
 def cross_validate(
     frame: pd.DataFrame,
     label: npt.ArrayLike,
-    *,
-    numeric: Sequence[str],
-    categorical: Mapping[str, Sequence[str]],
+    encoder: Encoder,
     config: BoosterConfig,
+    *,
     seed: int,
-    nullable: Sequence[str] = (),
     folds: int = 5,
     who: npt.ArrayLike | None = None,
     after_fold: Callable[[Mapping[str, Measure]], object] = len,
@@ -222,8 +216,6 @@ def cross_validate(
     Takes (folds + 1) × folds trainings. `after_fold` is called with the measures of each fold, to show progress.
     Raises as `fit`.
     """
-    allowed = {name: tuple(values) for name, values in categorical.items()}
-    encoder = Encoder(tuple(numeric), allowed, tuple(nullable))
     y = check_labels(label, len(frame))
     fold = assign_folds(encoder.encode(frame), y, folds, seed, who)
     probability = np.empty(len(y))
@@ -233,10 +225,8 @@ def cross_validate(
         classifier = fit(
             frame[~inside],
             y[~inside],
-            numeric=numeric,
-            categorical=categorical,
-            nullable=nullable,
-            config=config,
+            encoder,
+            config,
             seed=seed + 1,  # the inner folds are drawn independently of the outer ones
             folds=folds,
             who=None if who is None else np.asarray(who)[~inside],

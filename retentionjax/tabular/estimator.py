@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import FOLDS, Classifier, Contributions, fit
+from retentionjax.tabular.encoder import Encoder
 
 
 class ChurnClassifier(ClassifierMixin, BaseEstimator):
@@ -92,13 +93,16 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
             self.min_child_weight,
             self.reg_lambda,
         )
+        encoder = Encoder(
+            tuple(str(name) for name in frame if name not in text),
+            {str(name): tuple(_categories(frame[name])) for name in text},
+            tuple(str(name) for name in frame),
+        )
         self.classifier_: Classifier = fit(
             frame,
             codes,
-            numeric=[str(name) for name in frame if name not in text],
-            categorical={str(name): _categories(frame[name]) for name in text},
-            nullable=[str(name) for name in frame],
-            config=config,
+            encoder,
+            config,
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
             folds=min(self.cv, int(rows.min())),
         )

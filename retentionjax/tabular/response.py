@@ -6,7 +6,6 @@ of the model: boosted trees learn f with a_o as the base margin of each row, a l
 margins learns a (and the level and slope that calibrate f) with f as given, in turns. Each a_o has a normal prior.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,12 +71,10 @@ def fit(
     label: npt.ArrayLike,
     offer: Int[np.ndarray, " rows"],
     appeal: Appeal,
-    *,
-    numeric: Sequence[str],
-    categorical: Mapping[str, Sequence[str]],
+    encoder: Encoder,
     config: BoosterConfig,
+    *,
     seed: int,
-    nullable: Sequence[str] = (),
     folds: int = FOLDS,
     who: npt.ArrayLike | None = None,
 ) -> Response:
@@ -87,7 +84,6 @@ def fit(
 
     Raises DataError as `tabular.classifier.fit`.
     """
-    encoder = Encoder(tuple(numeric), {name: tuple(allowed) for name, allowed in categorical.items()}, tuple(nullable))
     x, y = encoder.encode(frame), check_labels(label, len(frame))
     fold = boosting.assign_folds(x, y, folds, seed, who)
     problem = _Problem(x, y, offer, encoder.types, config, seed)
@@ -102,15 +98,8 @@ def fit(
     return Response(classifier, found)
 
 
-def assumed(
-    probability: float,
-    *,
-    numeric: Sequence[str],
-    categorical: Mapping[str, Sequence[str]],
-    nullable: Sequence[str] = (),
-) -> Classifier:
+def assumed(probability: float, encoder: Encoder) -> Classifier:
     """The same acceptance of an offer-free contact for everybody: a belief, where there is no log to learn from."""
-    encoder = Encoder(tuple(numeric), {name: tuple(allowed) for name, allowed in categorical.items()}, tuple(nullable))
     x = np.zeros((2, len(encoder.features)), np.float32)
     matrix = boosting.matrix(x, encoder.types, np.array([0, 1]))
     settings = {

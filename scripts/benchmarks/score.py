@@ -16,7 +16,6 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -40,6 +39,7 @@ from retentionjax.score.scorer import Scorer
 from retentionjax.storage import as_path
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, fit
+from retentionjax.tabular.encoder import Encoder
 
 ROWS, TURNS, SHARD = 100_000, 3, 50_000
 FEW, MANY = 100_000, 1_000_000
@@ -72,9 +72,9 @@ def make(folder: Path) -> tuple[learned.Trained, Bundle]:
     models: dict[str, Classifier] = {}
     for name, table in tables.items():
         schema, frame = table.schema, table.frame
-        columns: Any = {"numeric": schema.numeric, "categorical": schema.categorical, "nullable": schema.nullable}
+        encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
         label = frame[str(schema.label)].to_numpy(np.int64)
-        models[name] = fit(frame, label, **columns, config=config, seed=0, folds=2)
+        models[name] = fit(frame, label, encoder, config, seed=0, folds=2)
     sizes = (observation.size(actions.offers(PARAMS)), ACTIONS, learned.NUM_HEADS, (64, 64), 2.0)
     nets = networks.init_actor_critic(jax.random.key(0), *sizes)
     policy = learned.Trained(learned.ppo(networks.PolicyNetwork(nets.actor, None, "tanh"), 1.0), nets.critic)

@@ -16,6 +16,7 @@ from retentionjax.env import EnvParams, population
 from retentionjax.errors import DataError
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import fit
+from retentionjax.tabular.encoder import Encoder
 from serving.domain.campaigns import CampaignIn
 
 OFFERS = ("hello", "five", "ten", "twenty")
@@ -187,9 +188,7 @@ def test_what_the_command_cannot_do_it_says(company: Path, tmp_path: Path) -> No
 def test_a_bundles_churn_model_scores_the_customers_who_are_still_there(company: Path, tmp_path: Path) -> None:
     described = Company.load(company / "acme.yaml")
     frame = company_tables.read(described).customers.frame
-    model = fit(
-        frame, np.arange(len(frame)) % 2, numeric=("months", "calls"), categorical={}, config=BoosterConfig(), seed=1
-    )
+    model = fit(frame, np.arange(len(frame)) % 2, Encoder(("months", "calls"), {}), BoosterConfig(), seed=1)
     model.save(tmp_path / "churn")
     people, params = pilot_command.read(described, str(tmp_path))
     there = frame[frame["left"] == 0]

@@ -55,14 +55,13 @@ def test_no_row_is_lost_or_decided_twice(bundle_folder, tmp_path, kills):
 
 def test_two_processes_do_not_write_into_one_folder(bundle_folder, tmp_path):
     customers = customer_tables.write(tmp_path / "customers.parquet", 20)
-    (tmp_path / "out").mkdir()
     holder = (
         "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); input()"
     )
-    arguments = [sys.executable, "-c", holder, str(tmp_path / "out/.lock")]
+    arguments = [sys.executable, "-c", holder, str(tmp_path / ".out.lock")]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        with pytest.raises(ConfigError, match="another process is scoring"):
+        with pytest.raises(ConfigError, match="at work there"):
             run(Request(bundle_folder, customers, tmp_path / "out"))
         os.kill(process.pid, signal.SIGKILL)
     assert run(Request(bundle_folder, customers, tmp_path / "out")).count.rows == 20

@@ -15,6 +15,7 @@ from retentionjax.errors import BundleError, ConfigError, DataError, RetentionJa
 from retentionjax.tabular import metrics
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, fit
+from retentionjax.tabular.encoder import Encoder
 
 _EAGER = BoosterConfig(trees=60, depth=8, learning_rate=0.5, minimum_leaf_weight=0.0, l2=0.0)
 
@@ -40,7 +41,7 @@ def test_out_of_fold_probabilities_have_not_seen_their_own_label() -> None:
     """Labels are coin tosses: a booster that knew them would separate them, one that does not cannot."""
     random = np.random.default_rng(0)
     frame, label = pd.DataFrame({"noise": random.random(2_000)}), random.integers(0, 2, 2_000)
-    model = fit(frame, label, numeric=("noise",), categorical={}, config=_EAGER, seed=0)
+    model = fit(frame, label, Encoder(("noise",), {}), _EAGER, seed=0)
     assert model.out_of_fold is not None
     assert metrics.auc(label, model.predict_raw(frame).astype(np.float64)) > 0.65
     assert metrics.auc(label, model.out_of_fold.probability) < 0.54
@@ -90,7 +91,7 @@ def test_labels_that_nothing_can_learn_from_are_refused(customers: Customers, la
 
 def test_a_single_fold_cannot_calibrate(customers: Customers) -> None:
     with pytest.raises(ConfigError, match="folds is 1"):
-        fit(customers.frame, customers.label, numeric=("tenure",), categorical={}, config=_EAGER, seed=0, folds=1)
+        fit(customers.frame, customers.label, Encoder(("tenure",), {}), _EAGER, seed=0, folds=1)
 
 
 # --- files ----------------------------------------------------------------------------------------------------

@@ -37,11 +37,12 @@ def test_it_is_the_classifier_of_the_pipeline(customers: Customers, classifier: 
 
 def test_every_parameter_reaches_the_trees(customers: Customers, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("retentionjax.tabular.estimator.fit", lambda frame, label, **given: seen.append(given))
+    monkeypatch.setattr("retentionjax.tabular.estimator.fit", lambda frame, label, *given, **more: seen.append((*given, more)))
     ChurnClassifier(3, 2, 0.5, 0.7, 0.6, 4.0, 5.0, 7, 0).fit(customers.frame, customers.label)
-    assert seen[0]["config"] == BoosterConfig(3, 2, 0.5, 0.7, 0.6, 4.0, 5.0)
-    assert seen[0]["folds"] == 7
-    assert seen[0]["nullable"] == list(customers.frame)
+    encoder, config, more = seen[0]
+    assert config == BoosterConfig(3, 2, 0.5, 0.7, 0.6, 4.0, 5.0)
+    assert more["folds"] == 7
+    assert encoder.nullable == tuple(customers.frame)
 
 
 def test_categories_that_are_new_or_missing_are_decided_about(customers: Customers) -> None:

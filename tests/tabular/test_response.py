@@ -9,11 +9,13 @@ from retentionjax.errors import DataError
 from retentionjax.tabular import response
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import fit as fit_plain
+from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.response import Appeal
 
 APPEAL = np.array([0.0, 0.5, 1.0, 2.0])
-COLUMNS = {"numeric": ("age", "noise"), "categorical": {"plan": ("basic", "plus")}}
-SETTINGS = {"config": BoosterConfig(trees=60, depth=3, learning_rate=0.1), "seed": 1, "folds": 3}
+ENCODER = Encoder(("age", "noise"), {"plan": ("basic", "plus")})
+TREES = BoosterConfig(trees=60, depth=3, learning_rate=0.1)
+SETTINGS = {"seed": 1, "folds": 3}
 PRIOR = Appeal(np.array([0.0, 0.8, 0.8, 0.8]), np.array([0.0, 1.0, 1.0, 1.0]))
 
 
@@ -33,14 +35,14 @@ def contacts(
 @pytest.fixture(scope="module")
 def fitted() -> response.Response:
     frame, _, offer, accepted = contacts(12_000, 3)
-    return response.fit(frame, accepted, offer, PRIOR, **COLUMNS, **SETTINGS)
+    return response.fit(frame, accepted, offer, PRIOR, ENCODER, TREES, **SETTINGS)
 
 
 def test_acceptance_without_an_offer_is_the_true_one_where_a_plain_fit_is_far_above(fitted: response.Response) -> None:
     frame, free, _, _ = contacts(8_000, 4)
     ours = fitted.classifier.predict(frame)
     train, _, _, accepted = contacts(12_000, 3)
-    plain = fit_plain(train, accepted, **COLUMNS, **SETTINGS).predict(frame)
+    plain = fit_plain(train, accepted, ENCODER, TREES, **SETTINGS).predict(frame)
     assert abs(ours.mean() - free.mean()) < 0.012
     assert plain.mean() - free.mean() > 0.08
     assert np.corrcoef(logit(ours), logit(free))[0, 1] > 0.95
@@ -72,7 +74,7 @@ def test_without_offer_free_contacts_the_prior_sets_the_level() -> None:
     """One offer alone: what is the customer and what is the offer only the prior can tell."""
     frame, free, offer, accepted = contacts(6_000, 6, offers=(2,))
     sure = Appeal(APPEAL, np.array([0.0, 0.05, 0.05, 0.05]))
-    found = response.fit(frame, accepted, offer, sure, **COLUMNS, **SETTINGS)
+    found = response.fit(frame, accepted, offer, sure, ENCODER, TREES, **SETTINGS)
     assert found.appeal.mean[2] == pytest.approx(APPEAL[2], abs=0.05)
     assert abs(found.classifier.predict(frame).mean() - free.mean()) < 0.02
 
@@ -85,7 +87,7 @@ def test_a_model_saves_and_loads(fitted: response.Response, tmp_path) -> None:
 
 
 def test_the_assumed_model_says_the_same_of_everybody(tmp_path) -> None:
-    model = response.assumed(0.11, **COLUMNS)
+    model = response.assumed(0.11, ENCODER)
     frame, *_ = contacts(50, 8)
     np.testing.assert_allclose(model.predict(frame), 0.11, rtol=1e-6)
     assert np.abs(model.contributions(frame).by_feature.to_numpy()).max() == 0

@@ -161,7 +161,8 @@ def _off_tone(case: Case) -> MessageDraft | None:
 
 def _missing_sender(case: Case) -> MessageDraft | None:
     if case.rng.random() < 0.4:
-        others = customers.others("sender", case.split, case.brief.sender.name)
+        own = case.brief.sender.name
+        others = [name for name in customers.others("sender", case.split, own) if own not in name]
         return case.draft.with_values(sender=case.rng.choice(others))
     place = next(number for number, part in enumerate(case.draft.parts) if "{sender}" in part.phrase)
     slot = case.draft.parts[place].slot

@@ -278,9 +278,8 @@ def _with_angle(slots: list[str], brief: Brief) -> list[str] | None:
     if place is None:
         return None
     others = [*slots[:place], *slots[place + 1 :]]
-    if brief.channel == "email":  # between offer and acceptance it would part what belongs together
-        place = others.index("act") + 1
-    return [*others[:place], "angle", *others[place:]]
+    after = others.index("act") + 1  # before it, it would part the offer from how to accept it
+    return [*others[:after], "angle", *others[after:]]
 
 
 def _choice(slot: str, brief: Brief, tone: str) -> Choice:
