@@ -24,6 +24,15 @@ _OFFER = re.compile(
 )
 _LONGEST = 60
 """Characters of a text that a line shows."""
+_AS = {
+    "plan": "fiber internet",
+    "tenure": "14 months",
+    "contract": "month to month",
+    "services": "TV and phone",
+    "charge": "$65.00",
+    "saving": "$8",
+}
+"""An acceptable value of each of FACTS."""
 _REFUSED = 1
 """Exit status for a text that may not be sent."""
 
@@ -50,6 +59,8 @@ def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | 
             last = dt.date.fromisoformat(ends)
         except ValueError:
             raise ConfigError(f"--ends is {ends!r}; allowed: a day such as 2026-12-31") from None
+        if last < (today := dt.date.today()):
+            raise ConfigError(f"--ends is {ends}, which is over; allowed: {today} or later")
     return OfferTerms(
         float(found["percent"] or 0) / 100,
         amount=float(found["amount"] or 0),
@@ -88,6 +99,11 @@ def _check(asked: argparse.Namespace) -> int:
         _facts(asked.fact),
         language=asked.language,
     )
+    if asked.name and brief.name is None:
+        raise ConfigError(f"--name is {asked.name!r}; allowed: one to four words of letters, as 'Ana María'")
+    for key, value in brief.facts.items():
+        if key not in brief.known:
+            raise ConfigError(f"--fact {key} is {value!r}; allowed: at most 40 plain characters, as {_AS[key]!r}")
     rules = load_rules(asked.rules)
     verdict = check(asked.text, brief, rules, by=asked.by, book=asked.book(brief, rules))
     print(_as_json(verdict) if asked.json else _as_text(asked.text, verdict, render(brief, rules)))

@@ -125,7 +125,7 @@ ENGLISH = Lexicon(
         bare=r"(?<![\w$€£.,%/-])\d+(?:\.\d+)? (?:off|discount)(?!\w)",
         cut_before=(
             r"(?:sav\w+|credits?|discount|off|back|only|just|now|pay|get|reduced to|down to|cut)"
-            r"(?: of| for| you| by| to)? ?$"
+            r"(?: of| for| you| by| to)?(?: about| around| roughly| nearly| almost| some)? ?$"
         ),
         cut_after=(
             r"^ ?(?:off|discount|credit|back|savings?|less|cheaper|lower|reduction"

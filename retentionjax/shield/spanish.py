@@ -86,7 +86,8 @@ SPANISH = Lexicon(
         ),
         bare=r"(?<![\w$€£.,%/-])\d+ de descuento(?!\w)",
         cut_before=(
-            r"(?:ahorr\w+|abono|credito|descuento|devolucion|solo|ahora|pag\w+|rebajad[oa] a|por)(?: de| por| a)? ?$"
+            r"(?:ahorr\w+|abono|credito|descuento|devolucion|solo|ahora|pag\w+|rebajad[oa] a|por)(?: de| por| a)?"
+            r"(?: unos| casi| cerca de| alrededor de)? ?$"
         ),
         cut_after=r"^ ?(?:de (?:descuento|credito|abono|ahorro|vuelta)|menos|mas barat[oa])",
         paid_before=r"(?:pag\w+|solo|ahora|por|a|rebajad[oa] a)(?: solo)? ?$",

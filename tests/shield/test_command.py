@@ -77,6 +77,10 @@ def test_an_offer_in_words(words: str, offer: OfferTerms) -> None:
     ("arguments", "words"),
     [
         (["--offer", "a pony"], "--offer is 'a pony'; allowed: none, 10%, 15 USD"),
+        (["--ends", "2020-01-01"], "--ends is 2020-01-01, which is over; allowed: "),
+        (["--name", "<b>"], "--name is '<b>'; allowed: one to four words of letters"),
+        (["--fact", "saving=lots"], "--fact saving is 'lots'; allowed: at most 40 plain characters, as '$8'"),
+        (["--fact", "tenure=long"], "--fact tenure is 'long'; allowed: at most 40 plain characters, as '14 months'"),
         (["--ends", "soon"], "--ends is 'soon'; allowed: a day such as 2026-12-31"),
         (["--fact", "plan"], "--fact is 'plan'; allowed: KEY=VALUE"),
         (["--fact", "shoe=44"], "Brief.facts holds 'shoe'; allowed: plan, tenure"),
