@@ -59,7 +59,7 @@ def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | 
             last = dt.date.fromisoformat(ends)
         except ValueError:
             raise ConfigError(f"--ends is {ends!r}; allowed: a day such as 2026-12-31") from None
-        if last < (today := dt.date.today()):
+        if last < (today := dt.datetime.now(dt.UTC).date()):
             raise ConfigError(f"--ends is {ends}, which is over; allowed: {today} or later")
     return OfferTerms(
         float(found["percent"] or 0) / 100,

@@ -37,7 +37,8 @@ def test_it_is_the_classifier_of_the_pipeline(customers: Customers, classifier: 
 
 def test_every_parameter_reaches_the_trees(customers: Customers, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("retentionjax.tabular.estimator.fit", lambda frame, label, *given, **more: seen.append((*given, more)))
+    fit = "retentionjax.tabular.estimator.fit"
+    monkeypatch.setattr(fit, lambda frame, label, *given, **more: seen.append((*given, more)))
     ChurnClassifier(3, 2, 0.5, 0.7, 0.6, 4.0, 5.0, 7, 0).fit(customers.frame, customers.label)
     encoder, config, more = seen[0]
     assert config == BoosterConfig(3, 2, 0.5, 0.7, 0.6, 4.0, 5.0)
