@@ -1,8 +1,11 @@
 """Effects as coordinates: each a standard normal number, bent to the median and the 90 % interval of its prior.
 
-An effect x is median + a·(e^{bz} − 1)/b with z ~ N(0, 1), a shifted log-normal, of log x where x must be positive;
-a and b give the three quantiles exactly, and b = 0 is the normal distribution. In z every prior is alike, so that one
-step size, one curvature and one picture serve effects in days, in log-odds and in multiples of a hazard.
+An effect x is median + a·s + b·(√(s² + c²) − c), of log x where x must be positive; a and b give the three quantiles
+exactly, and b = 0 is symmetric. s = q·sinh(z/2)/sinh(q/2) with z ~ N(0, 1) and q its quantile of 95 %. So both tails go
+on, each with its own width, and are heavier than a normal distribution's: a log that says otherwise than the prior is
+heard, however sure that was (O'Hagan and Pericchi 2012, "Bayesian heavy-tailed models and conflict resolution"). In z
+every prior is alike, so that one step size, one curvature and one picture serve effects in days, in log-odds and in
+multiples of a hazard.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +21,8 @@ from retentionjax.company.prior import COMMON, Effect
 from retentionjax.env.types import EnvParams, Population
 
 _Q95 = 1.6448536269514722
+_STEEPEST = 0.8
+"""|b|/a at most, where the interval allows it: at 1 the shorter tail would be flat."""
 _POSITIVE = ("hazard_multiplier", "effect_days", "risk_onset", "risk_recovery", "risk_ratio")
 _OF_OFFERS = ("appeal", "hazard_multiplier", "effect_days")
 _SCALARS = ("contact_effect", "fatigue_hazard", "accept_fatigue", "accept_risk")
@@ -43,18 +48,18 @@ class Belief:
     median: Any  # f32[P], of log x where x must be positive
     scale: Any  # f32[P], a; 0 for an effect that is known
     skew: Any  # f32[P], b
+    bend: Any  # f32[P], c: how far about the median the one tail becomes the other
 
     @classmethod
     def of(cls, prior: Mapping[str, Effect]) -> "Belief":
         """The belief that `prior` states (see `company.prior.resolve`)."""
         rows = [_shape(effect, _is_positive(name)) for name, effect in prior.items()]
-        return cls(tuple(prior), *np.asarray(rows, np.float32).reshape(-1, 3).T)
+        return cls(tuple(prior), *np.asarray(rows, np.float32).reshape(-1, 4).T)
 
     def values(self, z: Float[Array, "*batch P"]) -> dict[str, Array]:
         """Each effect on its own scale, from standard normal coordinates."""
-        is_straight = self.skew == 0
-        curved = jnp.where(is_straight, z, jnp.expm1(self.skew * z) / jnp.where(is_straight, 1.0, self.skew))
-        x = self.median + self.scale * curved
+        s = _Q95 / float(np.sinh(_Q95 / 2)) * jnp.sinh(z / 2)
+        x = self.median + self.scale * s + self.skew * (jnp.sqrt(s * s + self.bend**2) - self.bend)
         return {
             name: jnp.exp(x[..., each]) if _is_positive(name) else x[..., each] for each, name in enumerate(self.names)
         }
@@ -64,15 +69,18 @@ def _is_positive(name: str) -> bool:
     return name.partition(".")[0] in _POSITIVE
 
 
-def _shape(effect: Effect, is_log: bool) -> tuple[float, float, float]:
+def _shape(effect: Effect, is_log: bool) -> tuple[float, float, float, float]:
     low, median, high = (effect.interval[0], effect.median, effect.interval[1])
     if is_log:
         low, median, high = (float(np.log(each)) for each in (low, median, high))
     below, above = median - low, high - median
-    if below == 0 or above == 0 or np.isclose(below, above):
-        return median, (below + above) / (2 * _Q95), 0.0  # an end at the median leaves nothing to bend
-    skew = float(np.log(above / below)) / _Q95
-    return median, above * skew / float(np.expm1(_Q95 * skew)), skew
+    scale = (below + above) / (2 * _Q95)
+    if below == 0 or above == 0:  # an end at the median leaves nothing to bend
+        return median, scale, 0.0, 1.0
+    lean = abs(above - below) / (above + below)
+    reach = min(max(lean / _STEEPEST, 1e-6), 0.999)  # (√(q² + c²) − c)/q at which |b|/a is as steep as it may be
+    bend = min(1.0, _Q95 * (1 - reach**2) / (2 * reach))
+    return median, scale, (above - below) / (2 * (float(np.hypot(_Q95, bend)) - bend)), bend
 
 
 def believed(effects: Values, offers: Sequence[str], params: EnvParams) -> EnvParams:

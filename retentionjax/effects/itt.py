@@ -30,6 +30,16 @@ class ArmDifference:
 
 
 @dataclass(frozen=True)
+class Surprise:
+    """How many did something, beside how many the model expects on the days to which it can look."""
+
+    seen: int
+    expected: float
+    deviations: float
+    """(seen − expected) in standard deviations; beyond ±3 the model is wrong about this arm."""
+
+
+@dataclass(frozen=True)
 class TrialArm:
     """One row of the table; differences are None for `none` itself, and for all where nobody was left alone."""
 
@@ -42,10 +52,10 @@ class TrialArm:
     left: ArmDifference | None
     dollars: ArmDifference | None
     """Per assignment within the window: charges less discounts, amounts, costs and contact costs."""
-    expected_departures: float | None = None
-    """By the model, on the days until the next assignment; see `surprise`."""
-    surprise: float | None = None
-    """(seen − expected)/√expected of these departures; beyond ±3 the model is wrong about this arm."""
+    leaving: Surprise | None = None
+    """On the days until the next assignment."""
+    accepting: Surprise | None = None
+    """Contacts that were accepted, of those that could be refused."""
 
 
 def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | None = None) -> tuple[TrialArm, ...]:
@@ -58,7 +68,7 @@ def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | 
     is_left = (log.left_day >= 0)[log.customer] & (log.left_day[log.customer] < log.day + days)
     dollars = _dollars(log, params, days)
     weight = np.ones(len(log.day)) if log.propensity is None else 1 / log.propensity
-    expected = None if effects is None else _surprises(log, params, days, effects)
+    expected = {} if effects is None else _surprises(log, params, days, effects)
     alone = followed & (log.arm == NO_OFFER)
     rows = []
     for arm in sorted(set(log.arm.tolist())):
@@ -70,7 +80,7 @@ def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | 
         )
         share = float(np.average(is_left[chosen], weights=weight[chosen])) if chosen.any() else float("nan")
         name = NONE if arm == NO_OFFER else log.offers[arm]
-        predicted = (None, None) if expected is None else expected[arm]
+        predicted = expected.get(arm, (None, None))
         rows.append(
             TrialArm(name, int((log.arm == arm).sum()), int(is_left[chosen].sum()), share, left, money, *predicted)
         )
@@ -94,7 +104,7 @@ def _difference(
 def _dollars(log: Log, params: EnvParams, days: int) -> Values:
     """$ that each assignment's customer brought in the window after it."""
     lanes = log.lanes()
-    paid = _seen(log, params)[1]
+    *_, paid = _seen(log, params)
     size, length = paid.shape
     day = np.arange(length)
     stays = (
@@ -111,13 +121,15 @@ def _dollars(log: Log, params: EnvParams, days: int) -> Values:
 
 def _surprises(
     log: Log, params: EnvParams, days: int, effects: belief.Values
-) -> dict[int, tuple[float | None, float | None]]:
-    """Arm → departures that the model expects, and how far those seen are from them, in standard deviations.
+) -> dict[int, tuple[Surprise | None, Surprise | None]]:
+    """Arm → departures and acceptances beside those that the model expects.
 
     A day belongs to the last assignment before it, for as long as the window. Given all that was seen before, each
-    day's chance of leaving is the filter's, so seen less expected is a martingale with the variance Σ p.
+    day's chance of leaving, or of acceptance, is the filter's, so seen less expected is a martingale with the variance
+    Σ p(1 − p).
     """
-    leaving = _seen(log, params, effects)[0]
+    leaving, accepting, _ = _seen(log, params, effects)
+    accepted = np.asarray(log.lanes().accepted)
     length = leaving.shape[1]
     owner = np.full(leaving.shape, -1)
     inside = log.day < length
@@ -129,15 +141,26 @@ def _surprises(
     counts = (since >= 0) & (day - since < days) & (day < log.observed_days[:, None])
     arm = np.where(counts, log.arm[owner], -2)
     leaves = day == log.left_day[:, None]
-    found: dict[int, tuple[float | None, float | None]] = {}
-    for each in sorted(set(log.arm.tolist())):
-        expected, seen = float(leaving[arm == each].sum()), float(leaves[arm == each].sum())
-        found[each] = (expected, (seen - expected) / np.sqrt(expected) if expected > 0 else None)
-    return found
+    asked = accepting > 0
+    return {
+        each: (
+            _surprise(leaving, leaves, arm == each),
+            _surprise(accepting, accepted, asked & (arm == each)),
+        )
+        for each in sorted(set(log.arm.tolist()))
+    }
 
 
-def _seen(log: Log, params: EnvParams, effects: belief.Values | None = None) -> tuple[Values, Values]:
-    """P(leave) and $ of the running offer, day by day, [N, D], with the effects that are given."""
+def _surprise(chance: Values, happened: np.ndarray, days: np.ndarray) -> Surprise | None:
+    variance = float((chance[days] * (1 - chance[days])).sum())
+    if variance <= 0:
+        return None
+    seen, expected = int(happened[days].sum()), float(chance[days].sum())
+    return Surprise(seen, expected, (seen - expected) / float(np.sqrt(variance)))
+
+
+def _seen(log: Log, params: EnvParams, effects: belief.Values | None = None) -> tuple[Values, Values, Values]:
+    """P(leave), P(accept) and $ of the running offer, day by day, [N, D], with the effects that are given."""
     lanes = jax.tree.map(jnp.asarray, log.lanes())
     if effects is not None:
         params = belief.believed(effects, log.offers, params)
@@ -146,7 +169,9 @@ def _seen(log: Log, params: EnvParams, effects: belief.Values | None = None) -> 
         lanes = lanes._replace(churn_probability=moved.churn_probability, accept_probability=moved.accept_probability)
     books = _booked(lanes, params)
     seen = _filtered(lanes, books, params, 0.0 if effects is None else effects.get(belief.DRIFT, 0.0))
-    return np.asarray(seen.leaving, np.float64).T, np.asarray(books.paid, np.float64).T
+    by_day = (seen.leaving, seen.accepting, books.paid)
+    leaving, accepting, paid = (np.asarray(each, np.float64).T for each in by_day)
+    return leaving, accepting, paid
 
 
 _booked = jax.jit(likelihood.all_books)

@@ -53,6 +53,7 @@ class Seen(NamedTuple):
 
     log_likelihood: Float[Array, "*N"]
     leaving: Float[Array, "D *N"]  # P(leave on that day | all that was seen before it, that day's answer included)
+    accepting: Float[Array, "D *N"]  # P(the day's contact is accepted | all that was seen before); 0 where not asked
 
 
 def customers(lanes: Lane, params: EnvParams, drift: Scalar = 0.0) -> Seen:
@@ -67,7 +68,8 @@ def filtered(lanes: Lane, books: Books, params: EnvParams, drift: Scalar = 0.0) 
     is still there was less at risk than a score can tell. Without it an effect of contacts, which come later than
     their absence, would take the blame.
     """
-    answers = [_answer(lanes, books, elevated, params) for elevated in (False, True)]
+    accepts = [_acceptance(lanes, books, elevated, params) for elevated in (False, True)]
+    answers = [jnp.where(books.asked, jnp.where(books.accepted, each, 1 - each), 1.0) for each in accepts]
     age = jnp.arange(len(books.seen)).reshape(-1, *(1,) * (books.seen.ndim - 1)) / 30
     factor = _hazard_factor(books, params) * jnp.exp(drift * age)
     log_stays = [factor * jnp.log1p(-hazard) for hazard in dynamics.hazards(lanes.churn_probability, params)]
@@ -87,14 +89,14 @@ def filtered(lanes: Lane, books: Books, params: EnvParams, drift: Scalar = 0.0) 
     _, (weights, totals) = jax.lax.scan(one_day, start, (joint[0], joint[1]))
     answered = [weight * jnp.where(books.seen, answer, 1.0) for weight, answer in zip(weights, answers, strict=True)]
     leaving = -(answered[0] * jnp.expm1(log_stays[0]) + answered[1] * jnp.expm1(log_stays[1]))
-    return Seen(jnp.log(totals).sum(axis=0), leaving / (answered[0] + answered[1]))
+    accepting = jnp.where(books.asked & books.seen, weights[0] * accepts[0] + weights[1] * accepts[1], 0.0)
+    return Seen(jnp.log(totals).sum(axis=0), leaving / (answered[0] + answered[1]), accepting)
 
 
-def _answer(lanes: Lane, books: Books, elevated: bool, params: EnvParams) -> Float[Array, "D *N"]:
-    """P(today's answer | z); 1 without a contact, or where nobody was asked."""
+def _acceptance(lanes: Lane, books: Books, elevated: bool, params: EnvParams) -> Float[Array, "D *N"]:
+    """P(today's contact is accepted | z), whether or not there is one."""
     offered = params.replace(appeal=_of_offer(params.appeal, books.offered, 0.0))  # type: ignore[attr-defined]
-    accepts = dynamics.acceptance(lanes.accept_probability, jnp.asarray(elevated), books.earlier, offered)
-    return jnp.where(books.asked, jnp.where(books.accepted, accepts, 1 - accepts), 1.0)
+    return dynamics.acceptance(lanes.accept_probability, jnp.asarray(elevated), books.earlier, offered)
 
 
 def _hazard_factor(books: Books, params: EnvParams) -> Float[Array, "D *N"]:

@@ -67,15 +67,21 @@ def sentences(posterior: Posterior, arms: tuple[TrialArm, ...], company: Company
 
 def _shadow(arms: tuple[TrialArm, ...]) -> list[str]:
     """Where the model and what was plainly counted disagree beyond noise, or that they do not."""
-    judged = [arm for arm in arms if arm.surprise is not None]
-    wrong = [arm for arm in judged if abs(arm.surprise or 0.0) > _WRONG_BEYOND]
-    if judged and not wrong:
-        return ["After every arm as many left as the model expects, within chance"]
-    return [
-        f"The model is wrong about {arm.name}, do not act on its effect: it expects {arm.expected_departures:.0f} to "
-        f"leave until the next assignment, and {arm.surprise:+.1f} standard deviations of that more did"
-        for arm in wrong
+    judged = [
+        (arm.name, verb, found)
+        for verb, of in (("leave", "leaving"), ("accept", "accepting"))
+        for arm in arms
+        if (found := getattr(arm, of)) is not None
     ]
+    wrong = [
+        f"The model is wrong about {name}, do not act on its effect: it expects {found.expected:,.0f} to {verb}, and "
+        f"{found.seen:,} did, {abs(found.deviations):.1f} standard deviations from that"
+        for name, verb, found in judged
+        if abs(found.deviations) > _WRONG_BEYOND
+    ]
+    if judged and not wrong:
+        return ["In every arm as many leave and accept as the model expects, within chance"]
+    return wrong
 
 
 def picture(posterior: Posterior, company: Company) -> Figure:

@@ -12,7 +12,7 @@ from simulated_logs import company, simulate, write
 from retentionjax.company import Company
 from retentionjax.company.prior import Effect
 from retentionjax.effects import Log, command, telling
-from retentionjax.effects.itt import TrialArm
+from retentionjax.effects.itt import Surprise, TrialArm
 from retentionjax.effects.posterior import Estimate, unlearned
 from retentionjax.errors import DataError
 
@@ -108,13 +108,14 @@ def test_where_the_model_and_the_plain_count_disagree_it_is_said(log: Log, tmp_p
     acme = Company.load(str(files(tmp_path, log, propensity=", propensity: share")))
     posterior = unlearned(acme.believed(65.0), "not looked at")
 
-    def said(surprise: float) -> str:
-        arm = TrialArm("ten", 900, 60, 0.07, None, None, expected_departures=40.0, surprise=surprise)
+    def said(deviations: float, of: str = "leaving") -> str:
+        arm = TrialArm("ten", 900, 60, 0.07, None, None, **{of: Surprise(60, 40.0, deviations)})
         return "\n".join(telling.sentences(posterior, (arm,), acme))
 
-    assert "as many left as the model expects" in said(2.9)
-    assert "The model is wrong about ten, do not act on its effect: it expects 40 to leave" in said(3.2)
-    assert "as many left" not in said(-3.2)
+    assert "as many leave and accept as the model expects" in said(2.9)
+    assert "The model is wrong about ten, do not act on its effect: it expects 40 to leave, and 60 did" in said(3.2)
+    assert "it expects 40 to accept, and 60 did" in said(3.2, "accepting")
+    assert "as many leave" not in said(-3.2)
 
 
 def test_the_demo_log_is_of_other_people(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

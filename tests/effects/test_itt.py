@@ -85,6 +85,16 @@ def test_propensities_undo_a_design_that_follows_risk() -> None:
 def test_a_wrong_model_is_surprised_and_the_right_one_is_not(log: Log) -> None:
     right = itt.table(log, PARAMS, effects=MEDIANS)
     wrong = itt.table(log, PARAMS.replace(hazard_multiplier=jnp.full(4, 3.0)), effects=MEDIANS)
-    assert all(arm.surprise is not None and abs(arm.surprise) < 3 for arm in right)
-    assert wrong[1].surprise is not None
-    assert wrong[1].surprise < -3
+    assert all(arm.leaving is not None and abs(arm.leaving.deviations) < 3 for arm in right)
+    assert wrong[1].leaving is not None
+    assert wrong[1].leaving.deviations < -3
+
+
+def test_a_wrong_appeal_is_surprised_and_the_right_one_is_not(log: Log) -> None:
+    contacted = [arm for arm in itt.table(log, PARAMS, effects=MEDIANS) if arm.name != "none"]
+    assert all(arm.accepting is not None and abs(arm.accepting.deviations) < 3 for arm in contacted)
+    eager = {f"appeal.{offer}": 6.0 for offer in log.offers}
+    wrong = itt.table(log, PARAMS, effects=eager)[-1].accepting
+    assert wrong is not None
+    assert wrong.deviations < -3
+    assert wrong.seen == int(log.accepted[log.arm == 3].sum())

@@ -8,6 +8,7 @@ import pytest
 from simulated_logs import DESIGN, OFFERS, PRIOR, company, simulate, told
 
 from retentionjax.company import prior
+from retentionjax.company.prior import Effect
 from retentionjax.effects import Log, Posterior, belief, draws_to_params, estimate
 from retentionjax.effects.balance import balance, predictability
 from retentionjax.effects.belief import Belief
@@ -91,6 +92,16 @@ def test_each_prior_has_its_median_and_its_interval() -> None:
     for name, effect in PRIOR.items():
         expected = (effect.interval[0], effect.median, effect.interval[1])
         np.testing.assert_allclose(values[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("ends", [(0.24, 1.6), (0.6, 2.4), (0.79, 8.0), (0.1, 0.81)])
+def test_no_prior_says_that_an_effect_cannot_be(ends: tuple[float, float]) -> None:
+    skewed = Belief.of({"appeal.ten": Effect(0.8, *ends, "assumed")})
+    z = jnp.linspace(-10.0, 10.0, 2001)[:, None]
+    value = np.asarray(skewed.values(z)["appeal.ten"])
+    assert (np.diff(value) > 0).all()
+    assert value[0] < ends[0] - 3 * (0.8 - ends[0])
+    assert value[-1] > ends[1] + 3 * (ends[1] - 0.8)
 
 
 # --- refused by name --------------------------------------------------------------------------------------------
