@@ -30,8 +30,10 @@ from litestar.testing import TestClient
 
 from experiments import pipeline
 from experiments.world import DAY, World
+from retentionjax import bundle as bundles
 from retentionjax import cli, storage
 from retentionjax.bundle import pointer
+from retentionjax.bundle.manifest import GATE
 from retentionjax.company import Company
 from retentionjax.company.environment import env_params
 from retentionjax.company.offers import NONE
@@ -46,7 +48,8 @@ from serving.settings import Settings
 
 START = dt.datetime(2026, 6, 1, 19, 30, tzinfo=dt.UTC)  # a fit hour to write to anybody in the United States
 PILOT_DAYS = 45  # as long as an offer protects
-HOLDOUT, STILL_TRIED = 0.1, 0.15  # of a quarter's customers: never contacted, and in a pilot that goes on
+HOLDOUT = 0.1  # of a quarter's customers, never contacted
+STILL_TRIED, TRIED_AGAIN = 0.15, 0.6  # in a pilot that goes on: beside a policy, and where there is none worth shipping
 ACME = yaml.safe_load("""
 name: acme
 customers:
@@ -120,7 +123,8 @@ def run(out: epath.Path, sizes: Sizes) -> Story:
     tried = step(out / "3-pilot", functools.partial(served, founded, cold, "pilot", campaign))
     first = trained(tried, out / "4-learned", sizes, after=cold)
 
-    quarter = step(out / "5-quarter", functools.partial(served, tried, first, "quarter", a_quarter(sizes)))
+    setting = a_quarter(sizes, waits=bool(bundles.load(pointer.find(first)).manifest.metrics[GATE]["waits"]))
+    quarter = step(out / "5-quarter", functools.partial(served, tried, first, "quarter", setting))
     second = trained(quarter, out / "6-learned-again", sizes, after=first)
 
     told = trained(quarter, out / "7-told", sizes, effects=TRUTH)
@@ -199,8 +203,9 @@ def planned(founded: epath.Path, sizes: Sizes, folder: epath.Path) -> None:
     storage.write_json(folder / "plan.json", {"campaign": campaign, "cost": cost})
 
 
-def a_quarter(sizes: Sizes) -> dict[str, Any]:
-    """A campaign of the policy, with some whom it never contacts, and some whom chance goes on to contact."""
+def a_quarter(sizes: Sizes, *, waits: bool) -> dict[str, Any]:
+    """A campaign of the policy, with some whom it never contacts, and some whom chance goes on to contact: many where
+    the policy `waits`, for what is not known yet can only be tried."""
     starts = START + dt.timedelta(days=PILOT_DAYS + 1)
     arms = (NONE, *OFFERS)
     return {
@@ -210,10 +215,10 @@ def a_quarter(sizes: Sizes) -> dict[str, Any]:
         "horizon_days": sizes.days,
         "holdout": HOLDOUT,
         "pilot": {
-            "share": STILL_TRIED,
+            "share": TRIED_AGAIN if waits else STILL_TRIED,
             "arms": dict.fromkeys(arms, 1 / len(arms)),
             "ends_at": str(starts + dt.timedelta(days=sizes.days)),
-            "budget_share": 0.5,
+            "budget_share": 1.0 if waits else 0.5,
         },
     }
 
