@@ -279,7 +279,9 @@ def keep_samples(
 ) -> None:
     """Writes the first messages of every model to `samples.json`, and shows some."""
     rows = [
-        {"prompt": brief.prompt()} | {name: brief.fill(each.texts[index]) for name, each in written.items()}
+        {"prompt": brief.prompt()}
+        | {name: brief.fill(each.texts[index]) for name, each in written.items()}
+        | {"refused": {name: each.verdicts[index].blocking for name, each in written.items()}}
         for index, brief in enumerate(briefs[: config.samples])
     ]
     storage.write_json(context.artifacts / "samples.json", rows)

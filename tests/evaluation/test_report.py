@@ -217,10 +217,13 @@ def test_words_of_others_cannot_become_markup(run, tmp_path):
     (stage / "stage.json").write_text('{"status": "done", "data_source": "real", "config": {}}')
     (stage / "summary.json").write_text('{"data_source": "real", "seconds": 1.0}')
     wicked = "<script>alert(1)</script> \" & 'x'"
-    (stage / "artifacts/samples.json").write_text(json.dumps([{"prompt": wicked, "sft": wicked, "ppo": wicked}]))
+    refused = {"sft": [], "ppo": ["offer.two"]}
+    samples = [{"prompt": wicked, "sft": wicked, "ppo": wicked, "refused": refused}]
+    (stage / "artifacts/samples.json").write_text(json.dumps(samples))
     text = rendered(folder)
     assert "<script" not in text
     assert text.count(html.escape("<script>alert(1)</script>")) == 3
+    assert text.count("refused by the shield: offer.two") == 1
 
 
 @pytest.mark.usefixtures("undrawn")

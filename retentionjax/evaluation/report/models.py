@@ -182,13 +182,20 @@ def messages(run: FinishedRun) -> Section:
             WrittenSamples(
                 tuple(
                     WrittenSample(
-                        each["prompt"], {_NAMES[name]: _BREAKS.sub("\n", each[name]) for name in _NAMES if name in each}
+                        each["prompt"],
+                        {_writer(each, name): _BREAKS.sub("\n", each[name]) for name in _NAMES if name in each},
                     )
                     for each in samples[:_SHOWN]
                 )
             )
         )
     return Section("messages", "Messages", lead, tuple(blocks))
+
+
+def _writer(sample: Mapping[str, Any], name: str) -> str:
+    """Who wrote a sample, and by which rules the shield would not let it be sent."""
+    refused = sample.get("refused", {}).get(name)
+    return f"{_NAMES[name]} (refused by the shield: {', '.join(refused)})" if refused else _NAMES[name]
 
 
 def _rows(stages: dict[str, FinishedStage | None]) -> tuple[tuple[str, str], ...]:
