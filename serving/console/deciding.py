@@ -246,19 +246,26 @@ def waiting(decision: Decision, why: ExplanationOut | None, currency: str) -> st
     forbidden = [each for each in why.constraints if len(each.actions) == len(why.actions) - 1]
     if forbidden:
         return f"No contact is possible today: {forbidden[0].why.removeprefix('no contact: ')}."
-    drawn = f"The policy waits here with a chance of {percent(decision.propensity)}, and that was drawn"
+    certain = decision.propensity > _CERTAIN
+    drawn = "The policy waits"
+    if not certain:
+        drawn += f" here with a chance of {percent(decision.propensity)}, and that was drawn"
     legal = [each for each in why.offers if each.is_legal]
     if not legal:
         return f"{drawn}."
     best = max(legal, key=lambda each: each.net)
     gain, cost, net = (in_words(value, currency, cents=True) for value in (best.gain, best.cost, abs(best.net)))
     worth = (
-        f"a contact today ({best.words}) would bring {gain} and cost {cost}, and each unit of budget brings "
-        f"{why.multiplier:.2f} elsewhere"
+        f"a contact today ({best.words}) would bring {gain} and cost {cost}, and a unit of budget brings "
+        f"{why.multiplier or 0.0:.2f} elsewhere"
     )
     if best.net <= 0:
         return f"{drawn}: {worth}, so it would lose {net}."
-    return f"{drawn}, though {worth}, so it would gain {net}: it may expect more of a later day, or of others."
+    return f"{drawn}, though {worth}, so it would gain {net}: more is expected of a later day, or of other customers."
+
+
+_CERTAIN = 0.9995
+"""Chance from which on a page says 100.0 %."""
 
 
 def unusual(bundle: Bundle, facts: Mapping[str, Any]) -> list[str]:

@@ -38,7 +38,7 @@ _LISTED = 20  # campaigns
 def page(template: str, *, status: int = 200, currency: str = "USD", **values: Any) -> Response[str]:
     """A page or a part of one, as HTML; money on it is in `currency`."""
     text = _environment(currency).get_template(template).render(**values)
-    return Response(text, status_code=status, media_type="text/html; charset=utf-8")
+    return Response(text, status_code=status, media_type="text/html")
 
 
 @cache
@@ -125,7 +125,7 @@ CHOSEN = "retentionjax_campaign"
 DONE = {
     "saved": "Saved.",
     "drawn-anew": "Saved. The new share to hold out holds for customers who are not drawn yet; the others stay.",
-    "ended": "The campaign is over.",
+    "ended": "Its end is set.",
     "loaded": "Done.",
     "set": "Set.",
     "proposed": "Proposed. It is sent once it is approved.",

@@ -116,7 +116,7 @@ async def change_campaign(request: Http) -> Response[Any]:
             "There is a campaign of this name already.", field_error("Name", name, "a name that is not taken")
         )
     wanted = _wanted(fields, before, currency)
-    if not fields.get("sure") and (question := _question(wanted, before, currency)):
+    if not fields.get("sure") and (question := _question(fields, wanted, before, currency)):
         values: dict[str, Any] = {"name": name, "fields": fields, "question": question}
         return await full_page(request, "sure.html", title="Are you sure?", **values)
     await asyncio.to_thread(save_campaign, state, name, wanted, request.auth.caller)
@@ -152,8 +152,11 @@ def _wanted(fields: Mapping[str, str], before: CampaignOut | None, currency: str
     )
 
 
-def _question(wanted: CampaignIn, before: CampaignOut | None, currency: str) -> str:
-    """What to ask before a budget is saved that is many times what it was for each customer; else empty."""
+def _question(fields: Mapping[str, str], wanted: CampaignIn, before: CampaignOut | None, currency: str) -> str:
+    """What to ask before a campaign ends, and before a budget is saved that is many times what it was for each
+    customer; else empty."""
+    if fields.get("end"):
+        return "It ends. No decision is made for it any more, until it is given more days."
     each = wanted.budget_micros / wanted.customers_expected
     was = before.budget_micros / before.customers_expected if before else 0.0
     if not was or each <= _MANY_TIMES * was:
