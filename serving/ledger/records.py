@@ -196,8 +196,10 @@ def decisions_of(look: Look, customer_id: str, limit: int) -> list[CustomerDecis
     for decision_id, kind, at in look.rows(_OUTCOMES_OF_CUSTOMER, customer_id):
         reported.setdefault(decision_id, []).append((kind, at))
     return [
-        CustomerDecision(*row, outcomes=tuple(reported.get(row[0], ())))
-        for row in look.rows(_OF_CUSTOMER, customer_id, limit)
+        CustomerDecision(
+            decision_id, campaign, at, offer, send_at, bool(executed), state, tuple(reported.get(decision_id, ()))
+        )
+        for decision_id, campaign, at, offer, send_at, executed, state in look.rows(_OF_CUSTOMER, customer_id, limit)
     ]
 
 
