@@ -209,7 +209,7 @@ def _variant(bundle: Bundle, data: VariantIn, where: str) -> Variant:
 
 
 def _said(verdicts: Sequence[tuple[str, Verdict]], *severities: str) -> dict[str, str]:
-    """By rule that blocks, or warns, which words of the first text that breaks it do, and what is wrong with them."""
+    """The rules of these severities that are broken: which words break each first, and what is wrong with them."""
     found: dict[str, str] = {}
     for text, verdict in verdicts:
         for each in verdict.violations:
