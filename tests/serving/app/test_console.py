@@ -339,5 +339,6 @@ def test_the_campaigns_page_shows_what_came_of_its_contacts(own: Running) -> Non
 
 def picture(page: Any, own: Running) -> None:
     """Writes the decision page as README shows it."""
+    page.goto(own.url + "/console?id=default")
     decide(page, own, "try")
     page.screenshot(path=os.environ[PICTURE])

@@ -213,7 +213,8 @@ def test_the_usual_risk_of_a_file_or_of_the_form_counts_as_the_apis_does(own: Ru
     facts = {f"fact.{name}": str(value) for name, value in FACTS.items()}
     typed = send(own, "decide", customer_id="new", usual_risk="1.23", how="try", **facts)
     assert "Usually 1.2 %" in text(typed)
-    assert 'name="usual_risk" type="number" min="0" max="100" step="any" value="1.23"' in typed.text
+    assert 'name="usual_risk" type="number" min="0" max="100" step="any"' in typed.text
+    assert 'value="1.23"' in typed.text
     assert "Usual risk" in text(send(own, "decide", customer_id="new", usual_risk="100", how="try", **facts))
 
 
