@@ -253,9 +253,9 @@ def looked_at(request: Http) -> str | None:
     return name if re.search(NAME_PATTERN, name) else None
 
 
-def remember_campaign(response: Response[Any], name: str | None) -> None:
-    """Has the browser remember which campaign is looked at, for the other pages."""
-    if name is not None:
+def remember_campaign(request: Http, response: Response[Any], name: str | None) -> None:
+    """Has the browser remember which campaign was chosen, for the other pages; one that nobody named is no choice."""
+    if name is not None and request.query_params.get("id"):
         response.set_cookie(Cookie(key=CHOSEN, value=name, path="/console", httponly=True, samesite="strict"))
 
 

@@ -42,7 +42,7 @@ async def show_effect(request: Http) -> Response[str]:
     currency = state.engine.lineup.active.served.bundle.company.currency
     values: dict[str, Any] = {"names": names, **_values(found, currency)}
     shown = await full_page(request, "effect.html", title="Effect", **values)
-    remember_campaign(shown, name)
+    remember_campaign(request, shown, name)
     return shown
 
 

@@ -98,7 +98,7 @@ async def show_campaign(request: Http) -> Response[Any]:
     values: dict[str, Any] = {"campaign": campaign, "chart": chart, "names": names}
     size = {"width": WIDTH, "height": HEIGHT, "left": _LEFT}
     shown = await full_page(request, "campaign.html", title="Campaign", **values, **size)
-    remember_campaign(shown, name)
+    remember_campaign(request, shown, name)
     return shown
 
 

@@ -162,12 +162,14 @@ def test_the_campaign_looked_at_is_kept_from_page_to_page_and_marked(own: Runnin
     decided(own, "P-4", campaign_id="lively")
     with served_app.session(own, "admin") as client:
         assert "Campaign lively" in text(client.get("/console"))  # the one decided about last
+        assert "<option selected>default" in client.get("/console/decide").text  # which nobody chose
         page = client.get("/console?id=default").text
         assert re.search(r'aria-current="true">\s*default', page)
         assert "What the campaign default changed" in text(client.get("/console/effect"))
-        assert "<option selected>default" in client.get("/console/decide").text
+        assert "Campaign lively" in text(client.get("/console?id=lively"))
+        assert "<option selected>lively" in client.get("/console/decide").text
         assert client.get("/console?id=unheard-of").status_code == 404
-        assert "Campaign default" in text(client.get("/console"))
+        assert "Campaign lively" in text(client.get("/console"))
 
 
 def test_a_hold_out_that_has_drawn_nobody_is_not_called_none(own: Running) -> None:
