@@ -22,7 +22,8 @@ from litestar.types import ControllerRouterHandler
 
 from serving import openapi
 from serving.console import console_router
-from serving.console.frame import Sessions
+from serving.console.frame import on_http
+from serving.console.sessions import Sessions
 from serving.domain.bundles import KILL_SWITCH, activate_bundle, list_bundles, put_switch, read_switch
 from serving.domain.campaigns import CAMPAIGN, put_campaign, read_campaign, read_lift
 from serving.domain.contacts import Webhook, list_due, report_sent
@@ -67,7 +68,7 @@ def create_app(
         before_send=[secured(behind_tls=settings.secure_cookies)],
         exception_handlers={
             Problem: on_problem,
-            HTTPException: on_http_exception,
+            HTTPException: _on_http_exception,
             LedgerUnavailable: _on_ledger_unavailable,
             Exception: on_exception,
         },
@@ -162,6 +163,11 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
 def _warmed(warming: "asyncio.Task[None]") -> None:
     if not warming.cancelled() and (error := warming.exception()) is not None:
         _log.warning("explanations are not compiled yet: the first one will take its time", error=str(error))
+
+
+def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """Addresses and methods that there are not belong to no router: those of the console are answered with a page."""
+    return (on_http if request.url.path.startswith("/console") else on_http_exception)(request, error)
 
 
 def _on_ledger_unavailable(_request: Request[Any, Any, Any], error: LedgerUnavailable) -> Response[bytes]:

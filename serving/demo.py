@@ -60,6 +60,8 @@ def prepared(arguments: Sequence[str], environment: MutableMapping[str, str]) ->
         print("The demonstration: its last four weeks are SIMULATED …", flush=True)
         patient = replace(settings, deadline_ms=60_000.0, log_level="warning")
         asyncio.run(live(patient, json.loads(demo.PEOPLE.read_text(encoding="utf-8"))))
+        print("Its ledger, gone when the service ends; `retentionjax lift` and `ledger export` read it meanwhile:")
+        print(f"  --database {settings.database} --campaign {CAMPAIGN}")
         print("Set KEY to the key below. The first decision is that of `retentionjax decide --demo`:")
         body = "-H 'Content-Type: application/json' -d " + shlex.quote(f"@{demo.REQUEST}")
         print(

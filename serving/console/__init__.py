@@ -4,7 +4,7 @@ from litestar import Router
 from litestar.exceptions import HTTPException
 from litestar.static_files import create_static_files_router
 
-from serving.console.deciding import decide, show_decide, simulate
+from serving.console.deciding import decide, record_consent, show_decide, simulate
 from serving.console.frame import (
     STATIC,
     SignedOut,
@@ -21,14 +21,12 @@ from serving.console.overview import (
     change_bundles,
     change_campaign,
     change_safety,
-    decide_wording,
-    propose_wording,
-    record_consent,
     show_bundles,
     show_campaign,
     show_safety,
-    show_wordings,
 )
+from serving.console.people import show_customers
+from serving.console.wordings import decide_wording, propose_wording, show_wordings
 from serving.problems import Problem
 
 console_router = Router(
@@ -41,6 +39,7 @@ console_router = Router(
         decide,
         simulate,
         record_consent,
+        show_customers,
         show_campaign,
         show_effect,
         change_campaign,

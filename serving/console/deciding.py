@@ -13,9 +13,22 @@ from litestar import Response, get, post
 from litestar.response import Redirect
 
 from retentionjax.bundle import Bundle
+from retentionjax.company.money import money as in_words
+from retentionjax.errors import BundleError
 from retentionjax.shield.brief import CHANNELS, TONES
 from serving.console import people
-from serving.console.frame import Http, currency_of, full_page, is_part, number, page, read_form, signed_in
+from serving.console.frame import (
+    Http,
+    currency_of,
+    full_page,
+    is_part,
+    looked_at,
+    number,
+    page,
+    percent,
+    read_form,
+    signed_in,
+)
 from serving.console.people import Person
 from serving.domain.decisions.controllers import ask_of, recorded
 from serving.domain.decisions.explaining import explained
@@ -24,10 +37,11 @@ from serving.domain.decisions.schemas import DecisionIn, ExplanationOut, Simulat
 from serving.engine.contract import Ask, Decision, EngineError, Mark
 from serving.engine.slots import Served
 from serving.express import decode
-from serving.fields import UUID_PATTERN
+from serving.fields import IN_WORDS, NAME_PATTERN, UUID_PATTERN
 from serving.ledger import LedgerUnavailable
 from serving.ledger.records import DecisionRecord
 from serving.problems import field_error, invalid, problem_of
+from serving.security.gate import Caller
 
 _FACTS = 3  # of the facts that move the risk most
 
@@ -59,9 +73,9 @@ def sliders(
         *found[:_FACTS],
         Slider(
             "history.baseline_churn_probability", "Usual risk", round(usual, 2), 0.01, 0.99, 0.01,
-            "Far below today's: something has happened",
+            "Where today's is far above it, something has happened",
         ),
-        Slider("history.day", "Campaign day", min(decision.day, horizon), 0, horizon, 1),
+        Slider("history.day", "Days into the campaign", min(decision.day, horizon), 0, horizon, 1, "0: its first day"),
         Slider("overrides.multiplier", "Multiplier", round(multiplier, 2), 0, 5, 0.05, "Moves the net worth"),
     ]  # fmt: skip
 
@@ -75,12 +89,15 @@ def _fact(name: str, value: float) -> Slider:
 
 
 @get("/decide", guards=[signed_in("decide", "report")])
-async def show_decide(request: Http) -> Response[str]:
-    """The form, for `?decision=` with its result, for `?example=` filled in."""
+async def show_decide(request: Http) -> Response[Any]:
+    """The form, for `?decision=` with its result, for `?example=` filled in; who may only read is shown no form, and
+    without a decision to read the customers there are."""
     state, query = request.app.state, request.query_params
     decision_id, example = query.get("decision"), query.get("example")
     if decision_id is not None and not re.search(UUID_PATTERN, decision_id):
         raise invalid("This is no decision's id.", field_error("decision", decision_id, "a UUID"))
+    if decision_id is None and not request.auth.may_decide:
+        return Redirect("/console/customers", status_code=303)
     person, shown = Person(), dict[str, Any]()
     if decision_id is not None:
         person, decision, row = await asyncio.to_thread(_recorded, state, decision_id)
@@ -138,7 +155,29 @@ async def simulate(request: Http) -> Response[Any]:
     return await full_page(request, "what_if_page.html", title="What if", **values)
 
 
-async def _page(request: Http, person: Person, shown: dict[str, Any]) -> Response[str]:
+@post("/consent", guards=[signed_in("decide")], status_code=200)
+async def record_consent(request: Http) -> Response[Any]:
+    """Records that a customer agreed, as told by whoever is signed in; the form stays filled in."""
+    fields = await read_form(request)
+    customer, channel = fields.get("customer_id", ""), fields.get("channel", "")
+    if not re.search(NAME_PATTERN, customer):
+        raise invalid("The id has a wrong form.", field_error("Customer id", customer, IN_WORDS[NAME_PATTERN]))
+    if channel not in CHANNELS:
+        raise invalid("The channel is unknown.", field_error("channel", channel, ", ".join(CHANNELS)))
+    person = people.of_request(fields["person"]) if fields.get("person") else Person(customer)
+    await asyncio.to_thread(_grant, request.app.state.ledger, customer, channel, request.auth.caller)
+    done = f"Consent of {customer} by {channel} is recorded. Decide again."
+    return await _page(request, person, {}, done=done)
+
+
+def _grant(ledger: Any, customer: str, channel: str, caller: Caller) -> None:
+    with ledger.transaction() as tx:
+        before = {each.channel: each.status for each in tx.consent(customer)}.get(channel, "unknown")
+        tx.set_consent(customer, channel, "granted", source=f"console, by {caller.name}")
+        tx.changed(str(caller), f"consent of {customer}", f"{channel} granted", f"{channel} {before}")
+
+
+async def _page(request: Http, person: Person, shown: dict[str, Any], **more: Any) -> Response[str]:
     state = request.app.state
     served = _active(state)
     recent, campaigns = await asyncio.to_thread(
@@ -150,14 +189,21 @@ async def _page(request: Http, person: Person, shown: dict[str, Any]) -> Respons
         title="Decide",
         fields=people.fields(served.bundle.schema, person),
         recent=recent,
-        campaigns=campaigns,
+        campaigns=campaigns or ["default"],
+        campaign=_campaign(request, person, campaigns),
         examples=await asyncio.to_thread(people.examples, state.settings.console_examples),
         channels=CHANNELS,
         tones=TONES,
         once=str(uuid.uuid4()),
         shown=bool(shown),
-        **{"decision": None, **shown, "person": person},
+        **{"decision": None, **shown, "person": person, **more},
     )
+
+
+def _campaign(request: Http, person: Person, names: Sequence[str]) -> str:
+    """The campaign that the form is filled in with: what was said, what was looked at last, else the first there is."""
+    wanted = (person.campaign_id, looked_at(request), "default", *names[:1])
+    return next((each for each in wanted if each and each in names), "default")
 
 
 def _recorded(state: Any, decision_id: str) -> tuple[Person, Decision, DecisionRecord]:
@@ -188,7 +234,56 @@ async def _shown(request: Http, decision: Decision, person: Person, row: Any) ->
         "factor": _factor,
         "zone": person.time_zone or await asyncio.to_thread(_zone, state.ledger, decision.customer_id),
         "consent_missing": any(each.rule == "consent" for each in decision.rules),
+        "waiting": waiting(decision, explanation, currency_of(request)) if decision.decision == "wait" else "",
+        "unusual": await asyncio.to_thread(unusual, _active(state).bundle, person.facts),
     }
+
+
+def waiting(decision: Decision, why: ExplanationOut | None, currency: str) -> str:
+    """Why nobody is contacted, in a sentence."""
+    if why is None:
+        return "What it was decided by is not kept any more."
+    forbidden = [each for each in why.constraints if len(each.actions) == len(why.actions) - 1]
+    if forbidden:
+        return f"No contact is possible today: {forbidden[0].why.removeprefix('no contact: ')}."
+    certain = decision.propensity > _CERTAIN
+    drawn = "The policy waits"
+    if not certain:
+        drawn += f" here with a chance of {percent(decision.propensity)}, and that was drawn"
+    legal = [each for each in why.offers if each.is_legal]
+    if not legal:
+        return f"{drawn}."
+    best = max(legal, key=lambda each: each.net)
+    gain, cost, net = (in_words(value, currency, cents=True) for value in (best.gain, best.cost, abs(best.net)))
+    worth = (
+        f"a contact today ({best.words}) would bring {gain} and cost {cost}, and a unit of budget brings "
+        f"{why.multiplier or 0.0:.2f} elsewhere"
+    )
+    if best.net <= 0:
+        return f"{drawn}: {worth}, so it would lose {net}."
+    return f"{drawn}, though {worth}, so it would gain {net}: more is expected of a later day, or of other customers."
+
+
+_CERTAIN = 0.9995
+"""Chance from which on a page says 100.0 %."""
+
+
+def unusual(bundle: Bundle, facts: Mapping[str, Any]) -> list[str]:
+    """A sentence for each number that lies outside of what the models saw in training, as far as the bundle knows."""
+    from retentionjax.bundle import drift  # loads scipy, which nothing else here needs
+
+    try:
+        references = drift.read(bundle)
+    except BundleError:
+        return []
+    found = {}
+    for model, reference in references.items():
+        for name, column in reference.columns.items():
+            value = facts.get(name)
+            if column.edges and isinstance(value, int | float) and not column.edges[0] <= value < column.edges[-1]:
+                low, high = (f"{round(edge, 2) + 0.0:g}" for edge in (column.edges[0], column.edges[-1]))
+                found[name] = f"{name} is {value:g}, and the model of {model} has seen {low} to {high} only."
+    return list(found.values())
 
 
 def _sliders(state: Any, person: Person, decision: Decision, why: ExplanationOut | None) -> Sequence[Slider]:

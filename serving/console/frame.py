@@ -1,15 +1,12 @@
 """What every page needs: who is signed in, what serves, and forms that came from our own pages."""
 
 import asyncio
-import base64
 import datetime as dt
 import hashlib
-import hmac
-import secrets
-import time
+import math
+import re
 import zoneinfo
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,10 +22,13 @@ from litestar.response import Redirect
 
 from retentionjax.company.money import money as in_words
 from retentionjax.company.money import symbol
-from serving.ledger import Ledger, LedgerUnavailable
+from serving.console.sessions import COOKIE, Session, same
+from serving.engine.contract import EngineError
+from serving.fields import NAME_PATTERN
+from serving.ledger import LedgerUnavailable, Reader
 from serving.problems import Problem, field_error, invalid, on_exception
 from serving.security.bodies import check_text
-from serving.security.gate import LONGEST_KEY, Caller
+from serving.security.gate import LONGEST_KEY
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -38,7 +38,7 @@ _LISTED = 20  # campaigns
 def page(template: str, *, status: int = 200, currency: str = "USD", **values: Any) -> Response[str]:
     """A page or a part of one, as HTML; money on it is in `currency`."""
     text = _environment(currency).get_template(template).render(**values)
-    return Response(text, status_code=status, media_type="text/html; charset=utf-8")
+    return Response(text, status_code=status, media_type="text/html")
 
 
 @cache
@@ -51,7 +51,7 @@ def _environment(currency: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(money=partial(money, currency=currency), percent=percent, factor=factor, words=words)
-    environment.globals.update(asset=asset, moment=moment, symbol=symbol(currency))
+    environment.globals.update(asset=asset, moment=moment, sending=sending, symbol=symbol(currency))
     return environment
 
 
@@ -79,6 +79,25 @@ def moment(when: str | float, zone: str = "") -> str:
     return f"{at.day} {at:%b %Y, %H:%M} {f'in {zone}' if zone else 'UTC'}"
 
 
+def sending(decision: Any, zone: str) -> str:
+    """When a contact is made: now, later today, or on which day; in words, by the clocks of `zone`.
+
+    What nobody decided has no moment, and its delay in days.
+    """
+    send_at = getattr(decision, "send_at", None)
+    if send_at is None:
+        days: int = decision.delay_days
+        return {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
+    clock = zoneinfo.ZoneInfo(zone) if zone else dt.UTC
+    decided, sent = (dt.datetime.fromisoformat(each).astimezone(clock) for each in (decision.decided_at, send_at))
+    if sent - decided < _SOON:
+        return "now"
+    return f"today at {sent:%H:%M}" if sent.date() == decided.date() else f"on {sent.day} {sent:%b}"
+
+
+_SOON = dt.timedelta(minutes=5)
+
+
 def factor(value: float) -> str:
     """1.5 → ×1.50."""
     return f"×{value:.2f}"
@@ -92,13 +111,30 @@ def words(name: str) -> str:
 Http = Request[Any, Any, Any]
 HOME, SIGN_IN = "/console", "/console/sign-in"
 TABS = (
-    ("/console", "Campaign"),
-    ("/console/effect", "Effect"),
-    ("/console/decide", "Decide"),
-    ("/console/wordings", "Wordings"),
-    ("/console/bundles", "Bundles"),
-    ("/console/safety", "Safety"),
+    ("/console", "Campaign", ("report",)),
+    ("/console/effect", "Effect", ("report",)),
+    ("/console/decide", "Decide", ("decide",)),
+    ("/console/customers", "Customers", ("report",)),
+    ("/console/wordings", "Wordings", ("report",)),
+    ("/console/bundles", "Bundles", ("report",)),
+    ("/console/safety", "Safety", ("report",)),
 )
+"""Address, name, and whom it is for; an admin may see all."""
+CHOSEN = "retentionjax_campaign"
+"""Cookie of the campaign that was looked at last."""
+DONE = {
+    "saved": "Saved.",
+    "drawn-anew": "Saved. The new share to hold out holds for customers who are not drawn yet; the others stay.",
+    "ended": "Its end is set.",
+    "loaded": "Done.",
+    "set": "Set.",
+    "proposed": "Proposed. It is sent once it is approved.",
+    "edited": "Proposed. It takes the place of the one it was edited from once it is approved.",
+    "approved": "Approved.",
+    "refused": "Refused.",
+    "retired": "It is sent no more.",
+}
+"""What a page says was done, by the word in its address: an address can make it say nothing else."""
 
 
 class SignedOut(Exception):  # noqa: N818 - a state, not a mistake
@@ -142,10 +178,15 @@ async def read_form(request: Http) -> dict[str, str]:
 def number(form: Mapping[str, str], name: str) -> float | None:
     """A number of the form; None where it is empty. Raises Problem 422 for what is none."""
     text = form.get(name, "").strip()
+    if not text:
+        return None
     try:
-        return float(text) if text else None
+        value = float(text)
     except ValueError:
-        raise invalid("A number is wanted.", field_error(name, text, "a number")) from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise invalid("A number is wanted.", field_error(name, text, "a number"))
+    return value
 
 
 def check_origin(request: Http) -> None:
@@ -168,29 +209,54 @@ def currency_of(request: Http) -> str:
 
 async def full_page(request: Http, template: str, *, title: str, status: int = 200, **values: Any) -> Response[str]:
     """A page in its frame."""
-    return page(template, status=status, title=title, **(await _surroundings(request)), **values)
+    mode = "policy"
+    if request.scope.get("auth") is not None:
+        mode = await asyncio.to_thread(request.app.state.ledger.ask, lambda view: view.kill_switch())
+    surroundings = _surroundings(request) | {"mode": mode}
+    return page(template, status=status, title=title, **{**surroundings, **values})
 
 
-async def _surroundings(request: Http) -> Mapping[str, Any]:
+def _surroundings(request: Http) -> dict[str, Any]:
+    """The frame of a page, but for what only the ledger knows."""
     session: Session | None = request.scope.get("auth")
-    surroundings: dict[str, Any] = {"session": session, "tabs": TABS, "here": request.url.path, "mode": "policy"}
-    surroundings |= {"synthetic": False, "bundle": "", "done": request.query_params.get("done", "")[:100]}
+    role = None if session is None else session.caller.role
+    tabs = [(address, name) for address, name, roles in TABS if role in ("admin", *roles)]
+    done = DONE.get(request.query_params.get("done", ""), "")
+    frame: dict[str, Any] = {"session": session, "tabs": tabs, "here": request.url.path, "mode": "policy"}
+    frame |= {"synthetic": False, "bundle": "", "done": done}
     if session is not None:
         active = request.app.state.engine.lineup.active.served
-        mode = await asyncio.to_thread(request.app.state.ledger.ask, lambda view: view.kill_switch())
-        surroundings |= {
-            "currency": currency_of(request),
-            "mode": mode,
-            "synthetic": active.synthetic,
-            "bundle": active.id,
-        }
-    return surroundings
+        frame |= {"currency": currency_of(request), "synthetic": active.synthetic, "bundle": active.id}
+    return frame
 
 
-def campaign_names(ledger: Any) -> list[str]:
-    """The campaigns that a page lists, the latest first."""
-    names: list[str] = ledger.ask(lambda view: view.campaign_ids(_LISTED))
-    return names
+def done_at(address: str, done: str) -> Redirect:
+    """Sends the browser on to a page that says what was done, by a word of `DONE`."""
+    return Redirect(f"{address}{'&' if '?' in address else '?'}done={done}", status_code=303)
+
+
+def campaigns_of(request: Http, reader: Reader) -> tuple[list[str], str | None]:
+    """The campaigns that a page lists, the latest first, and the one that it is about: `?id=`, else the one that was
+    looked at last, else that of the latest decision, else the latest; None where there is none."""
+    names = reader.campaign_ids(_LISTED)
+    if asked := request.query_params.get("id"):
+        return names, asked
+    if (seen := looked_at(request)) and reader.campaign(seen) is not None:
+        return names, seen
+    decided = [each.campaign_id for each in reader.recent(1)]
+    return names, next(iter([*decided, *names]), None)
+
+
+def looked_at(request: Http) -> str | None:
+    """The campaign that was chosen last in this browser, be it there or not."""
+    name = request.cookies.get(CHOSEN, "")
+    return name if re.search(NAME_PATTERN, name) else None
+
+
+def remember_campaign(request: Http, response: Response[Any], name: str | None) -> None:
+    """Has the browser remember which campaign was chosen, for the other pages; one that nobody named is no choice."""
+    if name is not None and request.query_params.get("id"):
+        response.set_cookie(Cookie(key=CHOSEN, value=name, path="/console", httponly=True, samesite="strict"))
 
 
 def on_signed_out(request: Http, _error: SignedOut) -> Response[Any]:
@@ -201,17 +267,34 @@ def on_signed_out(request: Http, _error: SignedOut) -> Response[Any]:
 
 
 def on_refusal(request: Http, error: Problem) -> Response[Any]:
-    """A problem as a page."""
-    return page(
-        "refused.html", status=error.status, title=error.title, problem=error, part=is_part(request), done="",
-        session=None, tabs=(), here="", mode="policy", synthetic=False, bundle="",
-    )  # fmt: skip
+    """A problem as a page, with the menu of who is signed in and the way back to the form."""
+    try:
+        frame = _surroundings(request)
+    except EngineError:  # nothing serves yet, or any more
+        frame = {"session": None, "tabs": (), "here": "", "mode": "policy", "synthetic": False, "bundle": ""}
+    frame |= {"title": _TITLES.get(error.type, error.title), "done": "", "back": _back(request)}
+    return page("refused.html", status=error.status, problem=error, part=is_part(request), **frame)
+
+
+_TITLES = {"invalid-request": "That cannot be taken as it is"}
+
+
+def _back(request: Http) -> str:
+    """The page of the console that a refused form was sent from; the first page where the browser does not say."""
+    sent_from = urlsplit(request.headers.get("referer", ""))
+    ours = sent_from.netloc == request.headers.get("host") and sent_from.path.startswith("/console/")
+    if not ours:
+        return HOME
+    return sent_from.path + (f"?{sent_from.query}" if sent_from.query else "")
 
 
 def on_http(request: Http, error: HTTPException) -> Response[Any]:
     """What Litestar refuses, as a page."""
-    detail = "There is nothing here." if error.status_code == 404 else "The request cannot be read."
+    detail = _WORDS.get(error.status_code, "The request cannot be read.")
     return on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail))
+
+
+_WORDS = {404: "There is nothing here.", 405: "This address takes a form; it has no page of its own."}
 
 
 def on_defect(request: Http, error: Exception) -> Response[Any]:
@@ -261,85 +344,3 @@ async def sign_out(request: Http) -> Response[Any]:
     await asyncio.to_thread(request.app.state.sessions.end, request.auth)
     gone = Cookie(key=COOKIE, value="", path="/console", httponly=True, samesite="strict", max_age=0)
     return Redirect(SIGN_IN, status_code=303, cookies=[gone])
-
-
-# --- sessions --------------------------------------------------------------------------------------------------------
-# The cookie holds the key's id, when it ends, a random word and a MAC of all three; the API key is in it nowhere. It
-# ends with the key, and when its owner signs out: each page asks the ledger, which all workers share, for both.
-
-
-COOKIE = "retentionjax_session"
-_DOMAIN = b"retentionjax console v1 "
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Session of one signed-in browser."""
-
-    word: str
-    ends_at: float
-    caller: Caller
-    csrf: str
-    """What forms carry."""
-
-    @property
-    def may_decide(self) -> bool:
-        """Whether decisions may be asked for."""
-        return self.caller.role in ("decide", "admin")
-
-    @property
-    def may_report(self) -> bool:
-        """Whether campaigns and bundles may be looked at."""
-        return self.caller.role in ("report", "admin")
-
-    @property
-    def may_change(self) -> bool:
-        """Whether settings may be changed."""
-        return self.caller.role == "admin"
-
-
-class Sessions:
-    """Makes, reads and ends the cookies."""
-
-    def __init__(
-        self,
-        secret: str,
-        ledger: Ledger,
-        *,
-        seconds: float,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._secret = hashlib.sha256(_DOMAIN + (secret.encode() if secret else secrets.token_bytes(32))).digest()
-        self._ledger, self._seconds, self._clock = ledger, seconds, clock
-
-    def start(self, caller: Caller) -> str:
-        """The value of a new cookie."""
-        content = f"{caller.key_id}.{int(self._clock() + self._seconds)}.{secrets.token_urlsafe(12)}"
-        return f"{content}.{self._mac('session', content)}"
-
-    async def read(self, cookie: str | None) -> Session | None:
-        """The session of a cookie; None for none, a forged, old or ended one, or one whose key was revoked."""
-        content, _, mac = (cookie or "").rpartition(".")
-        if not hmac.compare_digest(mac.encode(), self._mac("session", content).encode()):
-            return None
-        key_id, ends, word = content.split(".")
-        if self._clock() >= int(ends):
-            return None
-        key = await asyncio.to_thread(self._ledger.ask, lambda view: view.session_key(key_id, word))
-        if key is None:
-            return None
-        return Session(word, float(ends), Caller(key.key_id, key.role, key.name), self._mac("csrf", content))
-
-    def end(self, session: Session) -> None:
-        """Ends a session in every worker at once."""
-        with self._ledger.transaction() as tx:
-            tx.end_session(session.word, session.ends_at)
-
-    def _mac(self, purpose: str, content: str) -> str:
-        digest = hmac.digest(self._secret, f"{purpose}:{content}".encode(), "sha256")
-        return base64.urlsafe_b64encode(digest[:24]).decode()
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two texts are equal, in constant time."""
-    return hmac.compare_digest(one.encode(), other.encode())

@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Response, get
 
 from retentionjax.company.money import money
-from serving.console.frame import STATIC, Http, campaign_names, full_page, page, signed_in
+from serving.console.frame import STATIC, Http, campaigns_of, full_page, page, remember_campaign, signed_in
 from serving.domain.campaigns import lift_now
 from serving.lift.answer import IntervalOut, LiftOut, WeekOut
 
@@ -35,14 +35,15 @@ class LiftChart:
 
 @get("/effect", guards=[signed_in("report")])
 async def show_effect(request: Http) -> Response[str]:
-    """One campaign, `?id=`, or the latest."""
+    """One campaign, see `campaigns_of`."""
     state = request.app.state
-    names = await asyncio.to_thread(campaign_names, state.ledger)
-    name = request.query_params.get("id", names[0] if names else None)
+    names, name = await asyncio.to_thread(state.ledger.ask, lambda reader: campaigns_of(request, reader))
     found = await asyncio.to_thread(lift_now, state, name) if name else None
     currency = state.engine.lineup.active.served.bundle.company.currency
     values: dict[str, Any] = {"names": names, **_values(found, currency)}
-    return await full_page(request, "effect.html", title="Effect", **values)
+    shown = await full_page(request, "effect.html", title="Effect", **values)
+    remember_campaign(request, shown, name)
+    return shown
 
 
 def page_of(found: LiftOut, currency: str = "USD") -> str:
@@ -63,7 +64,7 @@ def _values(found: LiftOut | None, currency: str) -> dict[str, Any]:
     if found is not None and len(found.weeks) > 1:
         charts = [
             draw("Customers kept by the campaign, of every 100", found.weeks, lambda week: week.kept, share),
-            draw("Money it brought, a customer", found.weeks, lambda week: week.dollars, cash),
+            draw("Money it brought per customer", found.weeks, lambda week: week.dollars, cash),
         ]
     return {
         "found": found,

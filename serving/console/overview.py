@@ -1,28 +1,35 @@
 """Campaigns, bundles and the kill switch."""
 
 import asyncio
-import itertools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-import msgspec
 from litestar import Response, get, post
 from litestar.response import Redirect
 
 from retentionjax.company.money import money
-from retentionjax.shield.brief import CHANNELS
-from serving.console.frame import Http, campaign_names, currency_of, full_page, number, read_form, signed_in
+from retentionjax.decide.draws import MOST_HELD_OUT
+from serving.console.frame import (
+    Http,
+    campaigns_of,
+    currency_of,
+    done_at,
+    full_page,
+    number,
+    read_form,
+    remember_campaign,
+    signed_in,
+)
 from serving.domain.bundles import ActivateIn, activate, describe, set_switch
 from serving.domain.campaigns import CampaignIn, CampaignOut, campaign_now, save_campaign
-from serving.domain.variants import VariantDecisionIn, VariantIn, decide, propose, variants_now
-from serving.express import decode
 from serving.fields import IN_WORDS, NAME_PATTERN
 from serving.ledger.types import KillSwitch
-from serving.problems import field_error, invalid
+from serving.problems import Problem, field_error, invalid
 
 WIDTH, HEIGHT = 1040, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 14, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 24, 14, 34
 
 
 @dataclass(frozen=True)
@@ -79,44 +86,100 @@ def draw(campaign: CampaignOut, currency: str) -> PaceChart:
     )
 
 
-_LISTED_CHANGES = 100
-_MODES = (
-    ("policy", "Policy", "The bundle's policy decides, within every limit."),
-    ("baseline", "Baseline", "The simple greedy rule decides, within the same limits."),
-    ("never", "Never", "Nobody is contacted. Decisions are still answered and recorded: wait."),
-)
-
-
 @get("/", guards=[signed_in("decide", "report")])
 async def show_campaign(request: Http) -> Response[Any]:
-    """The first page: one campaign, `?id=`, or the latest. Who may not look at it begins with a decision."""
+    """The first page: one campaign, see `campaigns_of`. Who may not look at it begins with a decision."""
     state = request.app.state
     if not request.auth.may_report:
         return Redirect("/console/decide", status_code=303)
-    names = await asyncio.to_thread(campaign_names, state.ledger)
-    name = request.query_params.get("id", names[0] if names else None)
+    names, name = await asyncio.to_thread(state.ledger.ask, lambda reader: campaigns_of(request, reader))
     campaign = await asyncio.to_thread(campaign_now, state, name) if name else None
     chart = draw(campaign, currency_of(request)) if campaign else None
     values: dict[str, Any] = {"campaign": campaign, "chart": chart, "names": names}
-    size = {"width": WIDTH, "height": HEIGHT}
-    return await full_page(request, "campaign.html", title="Campaign", **values, **size)
+    size = {"width": WIDTH, "height": HEIGHT, "left": _LEFT}
+    shown = await full_page(request, "campaign.html", title="Campaign", **values, **size)
+    remember_campaign(request, shown, name)
+    return shown
 
 
 @post("/campaigns", guards=[signed_in()], status_code=200)
 async def change_campaign(request: Http) -> Response[Any]:
-    """Sets budget, size and hold-out."""
-    fields = await read_form(request)
-    name = fields.get("campaign_id", "")
+    """Makes a campaign, changes its budget, size, days and hold-out, or ends it; asks again where the budget of a
+    customer becomes many times what it was."""
+    state, fields = request.app.state, await read_form(request)
+    name, currency = fields.get("campaign_id", ""), currency_of(request)
     if not re.search(NAME_PATTERN, name):
-        raise invalid("The name has a wrong form.", field_error("campaign_id", name, IN_WORDS[NAME_PATTERN]))
-    numbers = {
-        "budget_micros": round(_amount(fields, "budget") * 1e6),
-        "customers_expected": int(_amount(fields, "customers")),
-        **({"holdout": _amount(fields, "holdout") / 100} if fields.get("holdout") else {}),
-    }
-    wanted = decode(msgspec.json.encode(numbers), CampaignIn)
-    await asyncio.to_thread(save_campaign, request.app.state, name, wanted, request.auth.caller)
-    return Redirect(f"/console?id={name}&done=Saved.", status_code=303)
+        raise invalid("A campaign cannot have this name.", field_error("Name", name, IN_WORDS[NAME_PATTERN]))
+    before = await asyncio.to_thread(_existing, state, name)
+    if fields.get("make") and before is not None:
+        raise invalid(
+            "There is a campaign of this name already.", field_error("Name", name, "a name that is not taken")
+        )
+    wanted = _wanted(fields, before, currency)
+    if not fields.get("sure") and (question := _question(fields, wanted, before, currency)):
+        values: dict[str, Any] = {"name": name, "fields": fields, "question": question}
+        return await full_page(request, "sure.html", title="Are you sure?", **values)
+    await asyncio.to_thread(save_campaign, state, name, wanted, request.auth.caller)
+    drawn_anew = before is not None and wanted.holdout not in (None, before.holdout.share)
+    done = "ended" if fields.get("end") else "drawn-anew" if drawn_anew else "saved"
+    return done_at(f"/console?id={name}", done)
+
+
+def _existing(state: Any, name: str) -> CampaignOut | None:
+    with state.ledger.read() as view:
+        found = view.campaign(name)
+    return None if found is None else campaign_now(state, name)
+
+
+def _wanted(fields: Mapping[str, str], before: CampaignOut | None, currency: str) -> CampaignIn:
+    """What the form says, every number checked under the name that the page has for it."""
+    if fields.get("end") and before is not None:
+        first = 1  # of which there is no less
+        return CampaignIn(before.budget_micros, before.customers_expected, horizon_days=max(first, before.day))
+    budget = round(_amount(fields, "budget", "Budget") * 1e6)
+    used = before.spent_micros + before.reserved_micros if before else 0
+    if budget < used:
+        least = f"{money(used / 1e6, currency, cents=True)} or more: so much is spent and reserved already"
+        given = money(budget / 1e6, currency, cents=True)
+        raise invalid("The budget is too small.", field_error("Budget", given, least))
+    held = _amount(fields, "holdout", "Held out, %", most=100 * MOST_HELD_OUT) if fields.get("holdout") else None
+    days = int(_amount(fields, "days", "Days", least=1, most=366)) if fields.get("days") else None
+    return CampaignIn(
+        budget,
+        int(_amount(fields, "customers", "Customers expected", least=1)),
+        horizon_days=days,
+        holdout=None if held is None else round(held / 100, 6),
+    )
+
+
+def _question(fields: Mapping[str, str], wanted: CampaignIn, before: CampaignOut | None, currency: str) -> str:
+    """What to ask before a campaign ends, and before a budget is saved that is many times what it was for each
+    customer; else empty."""
+    if fields.get("end"):
+        return "It ends. No decision is made for it any more, until it is given more days."
+    each = wanted.budget_micros / wanted.customers_expected
+    was = before.budget_micros / before.customers_expected if before else 0.0
+    if not was or each <= _MANY_TIMES * was:
+        return ""
+    now, then = (money(micros / 1e6, currency, cents=True) for micros in (each, was))
+    return f"That is {now} for each of {wanted.customers_expected:,} customers; it was {then}."
+
+
+def _amount(fields: Mapping[str, str], name: str, label: str, *, least: float = 0, most: float = 1e9) -> float:
+    """A number of the form, which the page calls `label`."""
+    try:
+        value = number(fields, name)
+    except Problem:
+        value = None
+    if value is None:
+        raise invalid("A number is wanted.", field_error(label, fields.get(name, ""), "a number"))
+    if not least <= value <= most:
+        raise invalid("A number is out of range.", field_error(label, value, f"{least:,g} to {most:,.0f}"))
+    return value
+
+
+_MANY_TIMES = 10
+"""Growth of the budget of a customer above which the page asks whether it is meant."""
 
 
 @get("/bundles", guards=[signed_in("report")])
@@ -133,9 +196,17 @@ async def change_bundles(request: Http) -> Response[Any]:
     slot: Any = fields.get("slot")
     if slot not in ("active", "canary", "shadow"):
         raise invalid("The slot is unknown.", field_error("slot", slot, "active, canary, shadow"))
-    weight = _amount(fields, "percent") / 100 if fields.get("percent") else 0.0
+    weight = _amount(fields, "percent", "Share of a canary, %", most=100) / 100 if fields.get("percent") else 0.0
     await activate(request.app.state, request.auth.caller, ActivateIn(slot, fields.get("path") or None, weight))
-    return Redirect("/console/bundles?done=Done.", status_code=303)
+    return done_at("/console/bundles", "loaded")
+
+
+_LISTED_CHANGES = 100
+_MODES = (
+    ("policy", "Policy", "The bundle's policy decides, within every limit."),
+    ("baseline", "Baseline", "The simple greedy rule decides, within the same limits."),
+    ("never", "Never", "Nobody is contacted. Decisions are still answered and recorded: wait."),
+)
 
 
 @get("/safety", guards=[signed_in("report")])
@@ -153,74 +224,4 @@ async def change_safety(request: Http) -> Response[Any]:
     if mode not in get_args(KillSwitch):
         raise invalid("The mode is unknown.", field_error("mode", mode, ", ".join(get_args(KillSwitch))))
     await asyncio.to_thread(set_switch, request.app.state.ledger, mode, request.auth.caller)
-    return Redirect("/console/safety?done=Set.", status_code=303)
-
-
-@post("/consent", guards=[signed_in("decide")], status_code=200)
-async def record_consent(request: Http) -> Response[Any]:
-    """Records that a customer agreed, as told by whoever is signed in."""
-    fields = await read_form(request)
-    customer, channel = fields.get("customer_id", ""), fields.get("channel", "")
-    if not re.search(NAME_PATTERN, customer):
-        raise invalid("The name has a wrong form.", field_error("customer_id", customer, IN_WORDS[NAME_PATTERN]))
-    if channel not in CHANNELS:
-        raise invalid("The channel is unknown.", field_error("channel", channel, ", ".join(CHANNELS)))
-    source = f"console, by {request.auth.caller.name}"
-    await asyncio.to_thread(_grant, request.app.state.ledger, customer, channel, source)
-    return Redirect("/console/decide?done=Consent is recorded. Decide again.", status_code=303)
-
-
-def _grant(ledger: Any, customer: str, channel: str, source: str) -> None:
-    with ledger.transaction() as tx:
-        tx.set_consent(customer, channel, "granted", source=source)
-
-
-def _amount(fields: dict[str, str], name: str) -> float:
-    value = number(fields, name)
-    if value is None:
-        raise invalid("A number is wanted.", field_error(name, "", "a number"))
-    if not 0 <= value <= 1e9:
-        raise invalid("A number is out of range.", field_error(name, fields[name], "0 to 1,000,000,000"))
-    return value
-
-
-# --- wordings --------------------------------------------------------------------------------------------------------
-
-
-PAGE = "/console/wordings"
-
-
-@get("/wordings", guards=[signed_in("report")])
-async def show_wordings(request: Http) -> Response[str]:
-    """All wordings by kind, and a form for one's own."""
-    state = request.app.state
-    found = await asyncio.to_thread(variants_now, state)
-    kinds = [
-        (kind, list(group))
-        for kind, group in itertools.groupby(found, lambda each: (each.offer, each.channel, each.tone, each.angle))
-    ]
-    offers = list(state.engine.lineup.active.served.bundle.offers)
-    return await full_page(request, "wordings.html", title="Wordings", kinds=kinds, offers=offers)
-
-
-@post("/wordings", guards=[signed_in()], status_code=200)
-async def propose_wording(request: Http) -> Response[Any]:
-    """Keeps a wording; an edited one takes the place of that which it was."""
-    fields = await read_form(request)
-    former, who = fields.pop("former", ""), str(request.auth.caller)
-    fields["text"] = fields.get("text", "").replace("\r\n", "\n").strip()
-    wanted = decode(msgspec.json.encode(fields), VariantIn)
-    (made,) = await asyncio.to_thread(propose, request.app.state, [wanted], "", who)
-    if former and former != made.id:
-        await asyncio.to_thread(decide, request.app.state, former, "refused", who)
-    return Redirect(f"{PAGE}?done=Proposed. It is sent once it is approved.", status_code=303)
-
-
-@post("/wordings/decide", guards=[signed_in()], status_code=200)
-async def decide_wording(request: Http) -> Response[Any]:
-    """Approves, refuses or retires a wording."""
-    fields = await read_form(request)
-    variant_id = fields.pop("variant_id", "")
-    wanted = decode(msgspec.json.encode(fields), VariantDecisionIn)
-    await asyncio.to_thread(decide, request.app.state, variant_id, wanted.state, str(request.auth.caller))
-    return Redirect(f"{PAGE}?done={wanted.state.capitalize()}.", status_code=303)
+    return done_at("/console/safety", "set")

@@ -137,6 +137,7 @@ async def activate(state: Any, caller: Caller, wanted: ActivateIn) -> Lineup:
         detail = "Move the pointer by `retentionjax bundle promote` or `rollback`: the service follows."
         errors = [field_error("slot", "active", "canary, shadow")]
         raise Problem(409, "bundle-pointed-to", "A pointer says which bundle is active", detail, errors)
+    before = _slot_in_words(engine.lineup, wanted.slot)
     try:
         if wanted.path is None:
             lineup: Lineup = await engine.deactivate(wanted.slot)
@@ -148,14 +149,23 @@ async def activate(state: Any, caller: Caller, wanted: ActivateIn) -> Lineup:
         errors = [field_error("path", wanted.path, "a bundle that is whole and of this version; the log says more")]
         detail = "It cannot be loaded; everything is as it was."
         raise Problem(409, "bundle-refused", "The bundle is not fit to serve", detail, errors) from None
-    await asyncio.to_thread(_remember, state.ledger, caller, wanted)
+    await asyncio.to_thread(_remember, state.ledger, caller, wanted, before)
     return lineup
 
 
-def _remember(ledger: Any, caller: Caller, wanted: ActivateIn) -> None:
-    share = f", {wanted.weight:.0%} of customers" if wanted.slot == "canary" and wanted.path else ""
+def _slot_in_words(lineup: Lineup, slot: SlotName) -> str:
+    found: Slot | None = getattr(lineup, slot)
+    return "none" if found is None else found.path + _share(slot, lineup.weight)
+
+
+def _share(slot: SlotName, weight: float) -> str:
+    return f", {weight:.0%} of customers" if slot == "canary" else ""
+
+
+def _remember(ledger: Any, caller: Caller, wanted: ActivateIn, before: str) -> None:
+    after = "none" if wanted.path is None else wanted.path + _share(wanted.slot, wanted.weight)
     with ledger.transaction() as tx:
-        tx.changed(str(caller), f"{wanted.slot} bundle", (wanted.path or "none") + share)
+        tx.changed(str(caller), f"{wanted.slot} bundle", after, before)
 
 
 def describe(lineup: Lineup) -> BundlesOut:
@@ -223,5 +233,6 @@ def put_switch(request: Request[Any, Any, Any], data: JSONBody[KillSwitch]) -> K
 def set_switch(ledger: Ledger, mode: Mode, caller: Caller) -> None:
     """Sets the kill switch, and remembers who did."""
     with ledger.transaction() as tx:
+        before = tx.kill_switch()
         tx.set_kill_switch(mode)
-        tx.changed(str(caller), "kill switch", mode)
+        tx.changed(str(caller), "kill switch", mode, before)

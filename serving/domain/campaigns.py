@@ -195,12 +195,9 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
         )
         try:
             tx.put_campaign(campaign)
-            budget = money(campaign.budget_micros / 1e6, state.engine.lineup.active.served.bundle.company.currency)
-            made = tx.campaigns([campaign_id])[campaign_id]
-            words = f"{budget}, {campaign.customers_expected:,} customers, {horizon} days, {made.holdout:.1%} held out"
-            if made.pilot is not None:
-                words += f", {made.pilot.share:.1%} in a pilot until {iso(made.pilot.ends_at)}"
-            tx.changed(str(caller), f"campaign {campaign_id}", words)
+            currency = state.engine.lineup.active.served.bundle.company.currency
+            words, was = (_in_words(each, currency) for each in (tx.campaigns([campaign_id])[campaign_id], before))
+            tx.changed(str(caller), f"campaign {campaign_id}", words, was)
         except LedgerUnavailable:
             raise
         except BudgetExceeded:
@@ -219,6 +216,18 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
             error = field_error("starts_at", data.starts_at, f"{fixed}: decisions count their days from it")
             raise Problem(409, "campaign-has-begun", "The campaign has begun", "Its start is fixed.", [error]) from None
     return campaign_now(state, campaign_id)
+
+
+def _in_words(campaign: CampaignView | None, currency: str) -> str:
+    """What is set of a campaign; empty where there is none."""
+    if campaign is None:
+        return ""
+    budget, pilot = money(campaign.budget_micros / 1e6, currency), campaign.pilot
+    words = (
+        f"{budget}, {campaign.customers_expected:,} customers, {campaign.horizon_days} days, "
+        f"{campaign.holdout:.1%} held out"
+    )
+    return words if pilot is None else f"{words}, {pilot.share:.1%} in a pilot until {iso(pilot.ends_at)}"
 
 
 def lift_now(state: Any, campaign_id: str) -> LiftOut:

@@ -97,6 +97,7 @@ class VariantOut(msgspec.Struct, frozen=True):
         tuple[str, ...], Meta(description="Rules of the shield that today's bundle says it breaks; then it is not sent")
     ]
     warnings: Annotated[tuple[str, ...], Meta(description="Rules of the shield that warn of it; it may be sent")]
+    said: Annotated[dict[str, str], Meta(description="By rule broken or warning, which words and why")]
     proposed_at: MomentOut
     proposed_by: str
     decided_at: MomentOut | None
@@ -163,13 +164,22 @@ def variants_now(state: Any) -> list[VariantOut]:
     return [_out(each, bundle) for each in found]
 
 
-def propose(state: Any, data: Sequence[VariantIn], where: str, who: str) -> list[Variant]:
-    """Keeps a person's wordings to be decided about, all or none. Raises Problem 422 for one that cannot be sent."""
+def propose(
+    state: Any, data: Sequence[VariantIn], where: str, who: str, replaces: VariantOut | None = None
+) -> list[Variant]:
+    """Keeps a person's wordings to be decided about, all or none. Raises Problem 422 for one that cannot be sent.
+
+    The wording `replaces` that they were edited from is sent until one of them is approved; where nobody has decided
+    about it yet, it is refused now.
+    """
     bundle: Bundle = state.engine.lineup.active.served.bundle
     made = [_variant(bundle, each, where.format(place)) for place, each in enumerate(data)]
     with state.ledger.transaction() as tx:
-        if tx.propose_variants(made, _rules(bundle), who):
-            tx.changed(who, f"{len(made)} wordings", "proposed")
+        former = "" if replaces is None else replaces.variant_id
+        if tx.propose_variants(made, _rules(bundle), who, replaces=former):
+            tx.changed(who, f"{len(made)} wording{'s' * (len(made) != 1)}", "proposed")
+        if former and former not in [each.id for each in made]:
+            tx.decide_variant(former, "refused", who, was="proposed")
     return made
 
 
@@ -190,24 +200,39 @@ def _variant(bundle: Bundle, data: VariantIn, where: str) -> Variant:
         allowed = str(wrong).partition("; allowed")[2].lstrip(": ")
         raise invalid("The text has an unknown stand-in.", field_error(f"{where}text", data.text, allowed)) from None
     verdicts = judged(variant, bundle)
-    if not verdicts or (broken := _broken(verdicts)):
-        allowed = f"a text that passes: {', '.join(broken)}" if verdicts else "facts that this company's messages have"
-        raise invalid("The shield refuses the text.", field_error(f"{where}text", data.text, allowed))
+    faults = [f"a text that passes {rule}: {why}" for rule, why in _said(verdicts, "block").items()]
+    if faults or not verdicts:
+        wanted = faults or ["facts that this company's messages have"]
+        errors = [field_error(f"{where}text", data.text, each) for each in wanted]
+        raise invalid("The shield refuses the text.", *errors)
     return variant
+
+
+def _said(verdicts: Sequence[tuple[str, Verdict]], *severities: str) -> dict[str, str]:
+    """The rules of these severities that are broken: which words break each first, and what is wrong with them."""
+    found: dict[str, str] = {}
+    for text, verdict in verdicts:
+        for each in verdict.violations:
+            if each.severity in severities:
+                words = text[each.start : each.end]
+                found.setdefault(each.rule, f"“{words}”: {each.detail}" if words else each.detail)
+    return found
 
 
 def decide(state: Any, variant_id: str, wanted: VariantState, who: str) -> VariantOut:
     """What becomes of a wording. Raises Problem 404, and 409 for approving what the shield refuses today."""
-    before = _one(state, variant_id)
+    before = one(state, variant_id)
     if wanted == "approved" and before.broken_rules:
-        fault = field_error("state", wanted, f"refused: the shield says {', '.join(before.broken_rules)}")
+        why = "; ".join(f"{rule}: {before.said.get(rule, '')}" for rule in before.broken_rules)
+        fault = field_error("state", wanted, f"refused: the shield says {why}")
         raise Problem(409, "shield-refuses", "The shield refuses this text", "It cannot be approved.", [fault])
     with state.ledger.transaction() as tx:
         tx.decide_variant(variant_id, wanted, who)
-    return _one(state, variant_id)
+    return one(state, variant_id)
 
 
-def _one(state: Any, variant_id: str) -> VariantOut:
+def one(state: Any, variant_id: str) -> VariantOut:
+    """A wording as it is. Raises Problem 404."""
     with state.ledger.read() as view:
         found = [each for each in view.variants() if each.variant.id == variant_id]
     if not found:
@@ -240,8 +265,9 @@ def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
         **asdict(kind),
         text=each.variant.text,
         author=each.variant.author,
-        examples=tuple(text for text, _ in verdicts[:_SHOWN]),
+        examples=tuple(dict.fromkeys(text for text, _ in verdicts))[:_SHOWN],
         broken_rules=_broken(verdicts) if verdicts else ("no_such_offer_or_fact",),
+        said=_said(verdicts, "block", "warn"),
         warnings=tuple(dict.fromkeys(rule for _, verdict in verdicts for rule in verdict.warning)),
         answers=AnswersOut(*map(int, each.answers)),
         template=AnswersOut(*map(int, each.template)),

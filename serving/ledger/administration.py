@@ -61,7 +61,7 @@ _SESSION_KEY = """
     WHERE key_id = ? AND revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM ended_sessions WHERE session = ?)"""
 _END_SESSION = "INSERT INTO ended_sessions (session, ends_at) VALUES (?, ?) ON CONFLICT (session) DO NOTHING"
 _OVER_SESSIONS = "DELETE FROM ended_sessions WHERE ends_at < ?"
-_CHANGES = "SELECT changed_at, who, what, value FROM changes ORDER BY changed_at DESC LIMIT ?"
+_CHANGES = "SELECT changed_at, who, what, value, was FROM changes ORDER BY changed_at DESC LIMIT ?"
 _CREATE_KEY = "INSERT INTO api_keys (key_id, name, role, secret_sha256, created_at) VALUES (?, ?, ?, ?, ?)"
 _REVOKE_KEY = "UPDATE api_keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL"
 _USED_KEY = "UPDATE api_keys SET last_used_at = ? WHERE key_id = ? AND (last_used_at IS NULL OR last_used_at < ?)"
@@ -222,9 +222,11 @@ def lease(tx: Look, name: str, holder: str, seconds: float) -> bool:
     return True
 
 
-def changed(tx: Look, who: str, what: str, value: str) -> None:
-    """Remembers who set what."""
-    tx.run("INSERT INTO changes (changed_at, who, what, value) VALUES (?, ?, ?, ?)", tx.now, who, what, value)
+def changed(tx: Look, who: str, what: str, value: str, was: str = "") -> None:
+    """Remembers who set what to `value`, and what it `was` before."""
+    tx.run(
+        "INSERT INTO changes (changed_at, who, what, value, was) VALUES (?, ?, ?, ?, ?)", tx.now, who, what, value, was
+    )
 
 
 def changes(look: Look, limit: int) -> list[Change]:

@@ -35,6 +35,7 @@ _DROP = (
     "DELETE FROM baselines WHERE customer_id = ?",
     "DELETE FROM consents WHERE customer_id = ?",
     "DELETE FROM customers WHERE customer_id = ?",
+    "DELETE FROM changes WHERE what = 'consent of ' || ?",
 )
 
 # Decisions to be purged: old, without an open reservation, and without a contact whose campaign still runs, since the

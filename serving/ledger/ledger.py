@@ -69,6 +69,7 @@ class Reader(Look):
 
     decision, recent, due = records.decision, records.recent, records.due
     campaign_ids, customer_ledger = records.campaign_ids, records.customer_ledger
+    decisions_of = records.decisions_of
     assignments, daily_spend, daily_answers = records.assignments, records.daily_spend, records.daily_answers
     campaign_record, follow = records.campaign_record, records.follow
     variants, approved_variants = wordings.stored, wordings.approved

@@ -42,6 +42,13 @@ _CONTACTS = """
         c.accepted_at
     FROM decisions d JOIN contacts c ON c.decision_id = d.decision_id WHERE d.customer_id = ?
     ORDER BY c.send_at, c.decision_id"""
+_OF_CUSTOMER = """
+    SELECT d.decision_id, d.campaign_id, d.decided_at, d.offer, d.send_at, d.executed, c.state
+    FROM decisions d LEFT JOIN contacts c ON c.decision_id = d.decision_id
+    WHERE d.customer_id = ? ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT ?"""
+_OUTCOMES_OF_CUSTOMER = """
+    SELECT o.decision_id, o.kind, o.happened_at FROM outcomes o JOIN decisions d ON d.decision_id = o.decision_id
+    WHERE d.customer_id = ? ORDER BY o.recorded_at, o.kind"""
 _DECISIONS = "SELECT COUNT(*) FROM decisions WHERE customer_id = ?"
 _ANSWERS = """
     SELECT send_day, CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS BIGINT),
@@ -82,6 +89,23 @@ class RecentDecision:
     decided_at: float
     action: int
     slot: SlotName
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerDecision:
+    """A decision in the list of one customer's."""
+
+    decision_id: str
+    campaign_id: str
+    decided_at: float
+    offer: str | None
+    """Name; None with wait."""
+    send_at: float | None
+    executed: bool
+    """False for shadow."""
+    contact_state: str | None
+    outcomes: tuple[tuple[str, float], ...]
+    """(kind, when) of what was reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +188,19 @@ def decision(look: Look, decision_id: str) -> DecisionRecord | None:
     outcomes = tuple(Outcome(*row) for row in look.rows(_OUTCOMES, decision_id))
     fields = (tuple(json.loads(degradations)), bool(executed), message, response, basis, *contact, outcomes)
     return DecisionRecord(*found[0][8:], *fields)
+
+
+def decisions_of(look: Look, customer_id: str, limit: int) -> list[CustomerDecision]:
+    """The latest decisions about a customer, the latest first, and what came of each."""
+    reported: dict[str, list[tuple[str, float]]] = {}
+    for decision_id, kind, at in look.rows(_OUTCOMES_OF_CUSTOMER, customer_id):
+        reported.setdefault(decision_id, []).append((kind, at))
+    return [
+        CustomerDecision(
+            decision_id, campaign, at, offer, send_at, bool(executed), state, tuple(reported.get(decision_id, ()))
+        )
+        for decision_id, campaign, at, offer, send_at, executed, state in look.rows(_OF_CUSTOMER, customer_id, limit)
+    ]
 
 
 def recent(look: Look, limit: int) -> list[RecentDecision]:

@@ -214,6 +214,8 @@ class Change:
     """The key's name and id, or the command line."""
     what: str
     value: str
+    was: str
+    """Before; empty where there was nothing."""
 
 
 class LedgerError(RetentionJaxError):

@@ -25,10 +25,10 @@ _ROWS = """
     FROM variants ORDER BY offer, channel, tone, angle, proposed_at, variant_id"""
 _PROPOSE = """
     INSERT INTO variants (variant_id, offer, channel, tone, angle, text, author, state, rules_version, proposed_at,
-        proposed_by)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?) ON CONFLICT (variant_id) DO NOTHING"""
+        proposed_by, replaces)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?, ?) ON CONFLICT (variant_id) DO NOTHING"""
 _DECIDE = "UPDATE variants SET state = ?, decided_at = ?, decided_by = ? WHERE variant_id = ?"
-_STATE = "SELECT state FROM variants WHERE variant_id = ?"
+_STATE = "SELECT state, replaces FROM variants WHERE variant_id = ?"
 
 
 def _counted(which: str) -> str:
@@ -97,14 +97,23 @@ class Approved(NamedTuple):
     """By kind, the template first, with what customers did until the last full hour."""
 
 
-def propose(tx: Look, variants: Sequence[Variant], rules_version: str, who: str, *, approver: str = "person") -> int:
+def propose(
+    tx: Look,
+    variants: Sequence[Variant],
+    rules_version: str,
+    who: str,
+    *,
+    approver: str = "person",
+    replaces: str = "",
+) -> int:
     """Keeps wordings for somebody to decide about; how many of them are new.
 
-    Where the approver is `SHIELD`, those that nobody has decided about are approved at once.
+    Where the approver is `SHIELD`, those that nobody has decided about are approved at once. The wording `replaces` is
+    retired once one of them is approved.
     """
     rows = [
         (each.id, each.kind.offer, each.kind.channel, each.kind.tone, each.kind.angle, each.text, each.author,
-         rules_version, tx.now, who)
+         rules_version, tx.now, who, replaces)
         for each in variants
     ]  # fmt: skip
     new = tx.many(_PROPOSE, rows) if rows else 0
@@ -125,10 +134,13 @@ def decide(tx: Look, variant_id: str, state: VariantState, who: str, was: Varian
     found = tx.rows(_STATE, variant_id)
     if not found:
         raise LedgerError(f"there is no variant {variant_id!r}")
-    if was not in (None, found[0][0]):
+    before, replaces = found[0]
+    if was not in (None, before):
         return False
     tx.run(_DECIDE, state, tx.now, who, variant_id)
-    changed(tx, who, f"variant {variant_id}", state)
+    changed(tx, who, f"variant {variant_id}", state, before)
+    if state == "approved" and replaces and tx.rows(_STATE, replaces):
+        decide(tx, replaces, "retired", who, was="approved")
     return True
 
 

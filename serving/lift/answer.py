@@ -16,7 +16,7 @@ from serving.fields import CampaignId, MomentOut, iso
 from serving.ledger import Reader
 from serving.ledger.views import CampaignView
 from serving.lift import measuring
-from serving.lift.measuring import Found, Study, days_to_enough
+from serving.lift.measuring import Found, Study, days_to_enough, most_customers
 
 SOUND = 0.01
 """p below which the draw is called broken."""
@@ -91,7 +91,9 @@ class LiftOut(msgspec.Struct, frozen=True):
     dollars_in_all: IntervalOut | None = None
     revenue: Annotated[IntervalOut | None, Meta(description="More a customer, by the campaign")] = None
     spend: Annotated[IntervalOut | None, Meta(description="A customer")] = None
-    return_on_spend: Annotated[float | None, Meta(description="Revenue brought over spend; null without spend")] = None
+    return_on_spend: Annotated[
+        float | None, Meta(description="Revenue brought over spend, which is not taken off it; null without spend")
+    ] = None
     believed_kept: Annotated[
         float | None, Meta(description="As `kept`, by the bundle's effects and the contacts made; null without bundle")
     ] = None
@@ -138,7 +140,7 @@ def answer(
         spend=_interval(lift.spend.last),
         return_on_spend=lift.revenue.last.mean / spend if spend > 0 else None,
         believed_kept=predicted,
-        needed=_needed(lift, kept, predicted),
+        needed=_needed(lift, study, kept, predicted),
         drawn=_ratio(lift.drawn),
         heard_of=_ratio(lift.heard_of),
         weeks=tuple(_week(lift, place) for place in _week_ends(lift)),
@@ -151,13 +153,16 @@ def _sentence(lift: Lift, study: Study, kept: Difference, count: int) -> str:
     day = f"{at.day} {at:%b %Y}"
     if math.isnan(kept.low):
         left = f"{lift.left[0, -1]} of the campaign's customers and {lift.left[1, -1]} of those held out have left"
-        more = days_to_enough(lift)
-        pace = (
-            "at this pace nobody can say when" if math.isinf(more) else f"some {math.ceil(more)} more days at this pace"
-        )
+        few = next((number for number in most_customers(study) if number < ENOUGH), None)
+        if few is not None:
+            return (
+                f"This campaign can never tell what would have happened without it: {left} by {day}, {ENOUGH} of each "
+                f"are needed, and one side will have no more than {few} customers. One with more customers, or a "
+                "larger hold-out before they are drawn, can."
+            )
         return (
             f"It is too early to say what would have happened without the campaign: {left} by {day}; {ENOUGH} of each "
-            f"are needed, {pace}."
+            f"are needed, {_pace(days_to_enough(lift, study), study)}."
         )
     in_all = kept.times(count)
     more, least, most = (round(each) for each in (in_all.mean, in_all.low, in_all.high))
@@ -178,6 +183,14 @@ def _sentence(lift: Lift, study: Study, kept: Difference, count: int) -> str:
     )
 
 
+def _pace(more: float, study: Study) -> str:
+    if math.isinf(more):
+        return "at this pace nobody can say when"
+    days, remaining = math.ceil(more), math.floor(study.campaign.horizon_days - study.known_days)
+    late = f", and the campaign ends in {remaining}" if 0 <= remaining < days else ""
+    return f"some {days} more days at this pace{late}"
+
+
 def _rests_on(lift: Lift, study: Study, currency: str) -> tuple[str, ...]:
     drawn, heard = lift.drawn, lift.heard_of
     found = []
@@ -187,7 +200,14 @@ def _rests_on(lift: Lift, study: Study, currency: str) -> tuple[str, ...]:
             "sides are not alike, and no figure here holds until it is known why."
         )
     else:
-        found.append(f"Chance alone decided who is held out: {drawn.seen:.1%}, as it should ({drawn.expected:.1%}).")
+        found.append(
+            f"Chance alone decided who is held out: {drawn.seen:.1%} of those drawn, where {drawn.expected:.1%} were "
+            "to be; chance explains the difference."
+        )
+    found.append(
+        "Customers kept and money are adjusted for risk and charge as they were at the draw: by chance one side may "
+        "have been more at risk. So they differ from what the plain shares of those who left would say."
+    )
     if heard.p < SOUND <= drawn.p:
         found.append(
             f"BROKEN: of those of whom anything is known {heard.seen:.1%} are held out, not {heard.expected:.1%}. One "
@@ -218,8 +238,8 @@ def _rests_on(lift: Lift, study: Study, currency: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _needed(lift: Lift, kept: Difference, predicted: float | None) -> NeededOut:
-    days = days_to_enough(lift)
+def _needed(lift: Lift, study: Study, kept: Difference, predicted: float | None) -> NeededOut:
+    days = days_to_enough(lift, study)
     expected = predicted or kept.mean
     times = None if math.isnan(kept.low) or not expected else times_needed(kept, expected)
     return NeededOut(None if math.isinf(days) else days, times)
@@ -265,6 +285,7 @@ def sentences(found: LiftOut, currency: str = "USD") -> list[str]:
     def cash(each: IntervalOut) -> str:
         return _between(each, lambda value: money(value, currency))
 
+    gross = found.is_measured and found.return_on_spend is not None
     said = [found.answer]
     if found.customers and found.left and found.kept and found.dollars and found.dollars_in_all and found.spend:
         shares = [
@@ -276,9 +297,10 @@ def sentences(found: LiftOut, currency: str = "USD") -> list[str]:
         ]
         said += [
             f"Left: {shares[0]} held out, {shares[1]} of the campaign's customers.",
-            f"Measured: {points(found.kept)}; {cash(found.dollars)} a customer, {cash(found.dollars_in_all)} in all.",
-            f"Spent: {cash(found.spend)} a customer"
-            + (f"; each brought {found.return_on_spend:.2f} in revenue." if found.return_on_spend is not None else "."),
+            f"{_standing(found)}: {points(found.kept)}; {cash(found.dollars)} a customer.",
+            f"In all: {cash(found.dollars_in_all)}.",
+            f"Spent: {money(found.spend.mean, currency)} a customer, adjusted alike"
+            + (f"; each brought {found.return_on_spend:.2f} in revenue, the spend not taken off." if gross else "."),
         ]
         if found.believed_kept is not None:
             said.append(f"Believed, by the bundle's effects: {found.believed_kept * 100:+.2f} of 100 customers kept.")
@@ -292,6 +314,13 @@ def sentences(found: LiftOut, currency: str = "USD") -> list[str]:
     ]
     said += [f"By day {week.day:g}: {points(week.kept)}; {cash(week.dollars)} a customer" for week in found.weeks]
     return said
+
+
+def _standing(found: LiftOut) -> str:
+    """What the figures are: measured, not told apart from no effect, or a guess that nothing bounds yet."""
+    if found.is_measured:
+        return "Measured"
+    return "Not measured yet, the guess so far" if found.kept and found.kept.low is None else "Not told apart from none"
 
 
 def _between(each: IntervalOut, words: Callable[[float], str]) -> str:

@@ -81,7 +81,7 @@ def of_pilot(campaign: CampaignView, record: CampaignRecord) -> dict[str, Study]
 def find(study: Study) -> Found:
     """The lift on each day until most customers are known."""
     if not len(study.customers.held):
-        return Found(study, None, "the campaign holds out nobody, so there is nobody to compare its customers with")
+        return Found(study, None, _nobody(study.campaign.holdout))
     if study.known_days <= 0:
         return Found(study, None, "nobody has said of any customer until when she stayed")
     days = np.arange(1.0, math.floor(study.known_days) + 1)
@@ -91,12 +91,30 @@ def find(study: Study) -> Found:
         return Found(study, None, str(error))
 
 
-def days_to_enough(lift: Lift) -> float:
-    """Days until `ENOUGH` have left on both sides, at the pace so far; 0 where they have, ∞ while nobody has."""
+def _nobody(holdout: float) -> str:
+    if holdout:
+        return f"nobody has been drawn yet by the hold-out of {holdout:.1%}, which is drawn with first decisions"
+    return "the campaign holds out nobody, so there is nobody to compare its customers with"
+
+
+def days_to_enough(lift: Lift, study: Study) -> float:
+    """Days until `ENOUGH` have left on both sides, at the pace so far; 0 where they have, ∞ while nobody has, and where
+    a side will never have so many customers."""
     fewest = int(lift.left[:, -1].min())
     if fewest >= ENOUGH:
         return 0.0
-    return float(lift.days[-1]) * (ENOUGH / fewest - 1) if fewest else math.inf
+    if not fewest or min(most_customers(study)) < ENOUGH:
+        return math.inf
+    return float(lift.days[-1]) * (ENOUGH / fewest - 1)
+
+
+def most_customers(study: Study) -> tuple[int, int]:
+    """How many customers the campaign's side and the held-out side will have: those drawn by now, or their share of
+    all whom the campaign expects."""
+    campaign, held = study.campaign, int(study.customers.held.sum())
+    share = campaign.holdout + (campaign.pilot.share if campaign.pilot is not None else 0.0)
+    expected = [round(campaign.customers_expected * part) for part in (1 - share, campaign.holdout)]
+    return max(len(study.customers.held) - held, expected[0]), max(held, expected[1])
 
 
 def _held_share(row: AssignedCustomer) -> float:

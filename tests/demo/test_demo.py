@@ -125,7 +125,9 @@ def test_the_service_answers_what_the_terminal_says(
     environment = {"JAX_COMPILATION_CACHE_DIR": "unused"}
     with served.prepared(["--log-level", "error"], environment) as flags:
         settings = parse(flags, environment)
-        assert "SIMULATED" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "SIMULATED" in said
+        assert f"--database {settings.database} --campaign {served.CAMPAIGN}" in said  # for the commands that read it
         ledger = Ledger.open(settings.database, clock=time.time)
         made = prepare(ledger, settings)
         ledger.close()

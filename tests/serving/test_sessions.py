@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.console.frame import Session, Sessions
+from serving.console.sessions import Session, Sessions
 from serving.ledger import Ledger
 from serving.ledger.types import ApiKey
 from serving.security.gate import Caller

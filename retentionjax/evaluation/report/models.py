@@ -303,7 +303,9 @@ def _basis(each: Mapping[str, Any]) -> str:
         return "estimated from the log"
     prior = each["prior"]
     is_known = all(prior[end] in (None, prior["median"]) for end in ("low", "high"))
-    return "declared" if is_known else f"assumed ({prior['source']})"
+    if is_known:
+        return "declared"
+    return "assumed" if prior["source"] == "assumed" else f"assumed ({prior['source']})"
 
 
 def _value(value: object, default: object, unit: str) -> str:

@@ -12,6 +12,8 @@ import pytest
 import served_app
 from served_app import Running
 
+from serving.ledger.types import Campaign
+
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -19,6 +21,8 @@ FLAGS = [
 ]  # fmt: skip
 PICTURE = "RETENTIONJAX_CONSOLE_PICTURE"
 """Names a file: the decision page's picture is written there."""
+LONG = "A" * 100
+"""A campaign whose name has no place to break."""
 browser_only = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is absent: apt-get install chromium")
 
 
@@ -116,12 +120,15 @@ def test_sliders_simulate_and_nothing_overflows(
     page.wait_for_selector("#simulated table")
     assert "at $120.00 a month" in page.inner_text("#simulated")
     assert slider.locator("xpath=..").locator("output").inner_text() == "120"
-    for place in (None, "", "/bundles", "/safety"):
+    with own.ledger.transaction() as tx:
+        tx.put_campaign(Campaign(LONG, 10**9, own.clock(), 90, 50))
+    for place in (None, f"?id={LONG}", "/effect", "/bundles", "/safety", "/customers?customer=C-7", "/wordings"):
         if place is not None:
             page.goto(own.url + "/console" + place)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(CONTRASTS) == []
         assert page.evaluate(UNLABELLED) == []
+        assert page.evaluate(SMALLEST) > 8, place  # pixels of a picture's letters
     assert page.faults == []
     if os.environ.get(PICTURE) and (width, scheme) == (1280, "light"):
         picture(page, own)
@@ -149,6 +156,9 @@ CONTRASTS = """() => {
     return contrast < wanted ? [`${each.textContent.trim().slice(0, 40)}: ${contrast.toFixed(2)}`] : [];
   });
 }"""
+# Height of the smallest letters of a picture on the page; 99 where there is none.
+SMALLEST = """() => Math.min(99, ...[...document.querySelectorAll('.chart text')].map(
+  each => parseFloat(getComputedStyle(each).fontSize) * each.getCTM().a))"""
 # Fields that nothing names.
 UNLABELLED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea')]
   .filter(each => !each.labels.length && !each.getAttribute('aria-label')).map(each => each.name)"""
@@ -329,5 +339,6 @@ def test_the_campaigns_page_shows_what_came_of_its_contacts(own: Running) -> Non
 
 def picture(page: Any, own: Running) -> None:
     """Writes the decision page as README shows it."""
+    page.goto(own.url + "/console?id=default")
     decide(page, own, "try")
     page.screenshot(path=os.environ[PICTURE])

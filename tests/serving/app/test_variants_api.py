@@ -1,5 +1,6 @@
 """Wordings over HTTP, in the console and on the command line: proposed, checked, approved, refused."""
 
+import html
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -72,9 +73,9 @@ def test_a_wording_is_proposed_read_and_approved(own: Running) -> None:
 def test_what_cannot_be_sent_cannot_be_proposed(own: Running, text: str, fields: Any, field: str) -> None:
     answer = propose(own, text, **fields)
     assert answer.status_code == 422
-    (fault,) = answer.json()["errors"]
-    assert fault["field"].replace(".0.", "[0].") == field
-    assert fault["allowed"]
+    for fault in answer.json()["errors"]:  # of a text one for each rule it breaks
+        assert fault["field"].replace(".0.", "[0].") == field
+        assert fault["allowed"]
 
 
 def test_who_may_only_look_changes_nothing(own: Running) -> None:
@@ -109,11 +110,43 @@ def test_the_console_shows_edits_and_approves(own: Running) -> None:
         assert client.post("/console/wordings", data=edited).status_code == 303
         page = client.get("/console/wordings").text
         assert "do enjoy 10% off" in page
+        assert states_of(own)[made["variant_id"]] == "approved"  # it is sent until the other is approved
         wrong = client.post("/console/wordings", data=edited | {"text": "Get 90% off!"})
         assert wrong.status_code == 422
-    with own.ledger.read() as reader:
-        states = {each.variant.id: each.state for each in reader.variants()}
-    assert states[made["variant_id"]] == "refused"  # the edited one takes its place
+        for said in ("Get 90% off!</textarea>", "“90%”", "channel.opt_out", "Wordings</a>"):
+            assert said in wrong.text
+        new = next(each for each in own.ledger.ask(lambda view: view.variants()) if "do enjoy" in each.variant.text)
+        assert client.post("/console/wordings/decide", data=form | {"variant_id": new.variant.id}).status_code == 303
+    assert states_of(own)[made["variant_id"]] == "retired"  # now the edited one takes its place
+
+
+def states_of(own: Running) -> dict[str, str]:
+    return {each.variant.id: each.state for each in own.ledger.ask(lambda view: view.variants())}
+
+
+def test_a_wording_that_nobody_has_approved_gives_way_to_its_edited_one_at_once(own: Running) -> None:
+    (made,) = propose(own, TEXT.replace("enjoy", "kindly enjoy")).json()["variants"]
+    with served_app.session(own, "admin") as client:
+        edited = {"csrf": served_app.csrf(client), "former": made["variant_id"], "offer": made["offer"]}
+        client.post("/console/wordings", data=edited | {"text": TEXT.replace("enjoy", "now enjoy")})
+    assert states_of(own)[made["variant_id"]] == "refused"
+
+
+def test_each_rule_a_text_breaks_is_said_in_a_sentence_and_warnings_too(own: Running) -> None:
+    answer = propose(own, "{sender}: Hi {name}, enjoy 20% off for 30 days, the best offer ever!")
+    assert answer.status_code == 422
+    rules = [fault["allowed"].partition("passes ")[2].partition(": ") for fault in answer.json()["errors"]]
+    assert {"offer.percent", "channel.opt_out"} <= {rule for rule, _, _ in rules}
+    assert all(len(sentence.split()) > 3 for _, _, sentence in rules)
+    (made,) = propose(own, TEXT.replace("enjoy", "by all means enjoy")).json()["variants"]
+    assert set(made["warnings"]) == set(made["said"])
+    with served_app.session(own, "report") as client:
+        assert made["said"][made["warnings"][0]] in html.unescape(client.get("/console/wordings").text)
+
+
+def test_examples_that_read_alike_are_shown_once(own: Running) -> None:
+    (made,) = propose(own, TEXT.replace("Hi {name}, e", "E")).json()["variants"]
+    assert len(set(made["examples"])) == len(made["examples"])
 
 
 def test_the_command_line_proposes_wordings_for_each_reason_to_leave(

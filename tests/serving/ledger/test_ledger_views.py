@@ -129,3 +129,29 @@ def test_a_campaigns_days_and_a_customers_ledger_show_all_of_it(ledger: Ledger, 
     assert [(each.send_at, each.state) for each in ann.contacts] == [(START, "declined"), (START + 8 * DAY, "reserved")]
     assert ann.decisions == 3
     assert [(each.channel, each.status, each.source) for each in ann.consent] == [("email", "granted", "form")]
+
+
+def test_a_customers_decisions_come_latest_first_with_what_came_of_each(ledger: Ledger, clock: FrozenClock) -> None:
+    (first,) = record(ledger, decision("ann"))
+    record(ledger, decision("ben"))
+    with ledger.transaction() as tx:
+        tx.outcome([Outcome(first, "accepted", START)])
+    (second,) = record(ledger, decision("ann", contact=False, now=clock.to_day(8)))
+    with ledger.read() as reader:
+        latest, earliest = reader.decisions_of("ann", 10)
+        assert [each.decision_id for each in reader.decisions_of("ann", 1)] == [second]
+        assert reader.decisions_of("nobody", 10) == []
+    assert (latest.decision_id, latest.offer, latest.contact_state, latest.outcomes) == (second, None, None, ())
+    assert (earliest.decision_id, earliest.offer, earliest.contact_state) == (first, "five", "accepted")
+    assert earliest.outcomes == (("accepted", START),)
+
+
+def test_what_a_setting_was_is_remembered_with_what_it_became(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        tx.changed("dana", "kill switch", "never", "policy")
+        tx.changed("dana", "campaign new", "$1")
+    with ledger.read() as reader:
+        assert {(each.what, each.was, each.value) for each in reader.changes(2)} == {
+            ("kill switch", "policy", "never"),
+            ("campaign new", "", "$1"),
+        }

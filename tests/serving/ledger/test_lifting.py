@@ -10,10 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 import simulated_logs
-from holdout_ledgers import DAYS, PILOT, begin, ended, lives, report
+from holdout_ledgers import DAYS, NAMES, PILOT, begin, ended, lives, report
 from ledger_rows import CONTACT_COST, OFFER_COST, OFFERS, FrozenClock, campaign, decision, record
 
 from retentionjax.env import EnvParams
+from retentionjax.evaluation.lift import ENOUGH
 from retentionjax.evaluation.report import trust
 from retentionjax.evaluation.report.content import FigureTable, Notice, Pictures
 from serving import lift_command
@@ -123,6 +124,36 @@ def test_nothing_is_said_where_nobody_was_heard_of_or_held_out(ledger: Ledger, c
         other = reader.campaign("spring")
         assert other is not None
         assert "holds out nobody" in look(reader, other).answer
+        later = look(reader, replace(other, holdout=0.05))
+    assert "nobody has been drawn yet by the hold-out of 5.0%" in later.answer
+
+
+def test_who_can_never_tell_is_not_told_to_wait(ledger: Ledger, clock: FrozenClock) -> None:
+    """A side with fewer customers, all told, than departures are needed; and a pace that outlasts the campaign."""
+    few = [name for name, (arm, _) in begin(ledger, holdout=0.02).items() if arm == "holdout"]
+    assert 0 < len(few) < ENOUGH
+    with ledger.transaction() as tx:
+        tx.put_campaign(replace(campaign(10**6 * MICROS), campaign_id="proof", holdout=0.02, customers_expected=600))
+    ended(ledger, clock, dict.fromkeys([*few[:3], *NAMES[:30]], 9.5))
+    found = seen(ledger)
+    assert found.answer.startswith("This campaign can never tell")
+    assert found.needed is not None
+    assert found.needed.days is None
+    with ledger.transaction() as tx:  # of so many it would hold out enough, in time that it does not have
+        tx.put_campaign(replace(campaign(10**6 * MICROS), campaign_id="proof", holdout=0.02, customers_expected=10_000))
+    found = seen(ledger)
+    assert "more days at this pace, and the campaign ends in 50" in found.answer
+
+
+def test_a_guess_is_not_called_measured(ledger: Ledger, clock: FrozenClock) -> None:
+    arms = begin(ledger)
+    ended(ledger, clock, {name: 5.0 for name, (arm, _) in arms.items() if arm == "holdout"})
+    found = seen(ledger)
+    said = "\n".join(sentences(found))
+    assert not found.is_measured
+    assert "Measured" not in said
+    assert "Not measured yet, the guess so far: " in said
+    assert any("adjusted for risk and charge" in each for each in found.rests_on)
 
 
 def test_a_pilots_customers_are_compared_among_themselves_and_with_nobody_else(

@@ -1,0 +1,69 @@
+"""Wordings of messages: by kind, with a form to propose one's own, to edit and to decide."""
+
+import asyncio
+import itertools
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+
+from retentionjax.shield.brief import CHANNELS, TONES
+from serving.console.frame import Http, done_at, full_page, read_form, signed_in
+from serving.domain.variants import VariantDecisionIn, VariantIn, decide, one, propose, variants_now
+from serving.express import decode
+from serving.problems import Problem
+
+PAGE = "/console/wordings"
+
+
+@get("/wordings", guards=[signed_in("report")])
+async def show_wordings(request: Http) -> Response[str]:
+    """All wordings by kind, and a form for one's own."""
+    return await _page(request)
+
+
+async def _page(
+    request: Http, draft: dict[str, str] | None = None, problem: Problem | None = None, status: int = 200
+) -> Response[str]:
+    """The page; with a `draft` that was refused, which stays in the form, and why."""
+    state = request.app.state
+    found = await asyncio.to_thread(variants_now, state)
+    kinds = [
+        (kind, list(group))
+        for kind, group in itertools.groupby(found, lambda each: (each.offer, each.channel, each.tone, each.angle))
+    ]
+    values: dict[str, Any] = {
+        "kinds": kinds,
+        "offers": list(state.engine.lineup.active.served.bundle.offers),
+        "channels": CHANNELS,
+        "tones": TONES,
+        "draft": dict.fromkeys(("text", "offer", "channel", "tone", "angle", "former"), "") | (draft or {}),
+        "problem": problem,
+    }
+    return await full_page(request, "wordings.html", title="Wordings", status=status, **values)
+
+
+@post("/wordings", guards=[signed_in()], status_code=200)
+async def propose_wording(request: Http) -> Response[Any]:
+    """Keeps a wording; an edited one takes the place of that which it was once it is approved."""
+    fields = await read_form(request)
+    fields["text"] = fields.get("text", "").replace("\r\n", "\n").strip()
+    former = fields.get("former", "")
+    try:
+        wanted = decode(msgspec.json.encode({name: fields[name] for name in fields if name != "former"}), VariantIn)
+        before = await asyncio.to_thread(one, request.app.state, former) if former else None
+        who = str(request.auth.caller)
+        await asyncio.to_thread(propose, request.app.state, [wanted], "", who, before)
+    except Problem as problem:
+        return await _page(request, fields, problem, problem.status)
+    return done_at(PAGE, "edited" if former else "proposed")
+
+
+@post("/wordings/decide", guards=[signed_in()], status_code=200)
+async def decide_wording(request: Http) -> Response[Any]:
+    """Approves, refuses or retires a wording."""
+    fields = await read_form(request)
+    variant_id = fields.pop("variant_id", "")
+    wanted = decode(msgspec.json.encode(fields), VariantDecisionIn)
+    await asyncio.to_thread(decide, request.app.state, variant_id, wanted.state, str(request.auth.caller))
+    return done_at(PAGE, wanted.state)
