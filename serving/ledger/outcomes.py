@@ -13,20 +13,25 @@
 - *kept*, of a customer, remembers until when it is known that she stayed. Of whom nobody says anything, nobody knows.
 - *revenue*, of a customer, is what she paid; the same reference again is a duplicate.
 - Unanswered for `RESERVATION_DAYS` after it was sent, a contact expires like a decline.
+- What is due is listed to whoever sends, who may report it as sent. While the list is asked for day by day, a contact
+  that is not on it was not sent: it is cancelled with its customer's consent, or once it is `LATEST` late.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from serving.ledger.database import texts
+from serving.ledger.database import Row, texts
 from serving.ledger.types import DAY, RESERVATION_DAYS, Outcome, OutcomeKind, OutcomeResult, OutcomeStatus
 from serving.ledger.views import Look
 
 AT_ONCE = 50
 """Rows that one transaction of housekeeping changes: few enough for it to take no more than milliseconds."""
-CLOCK_SKEW = 300.0  # seconds by which a caller's clock may be ahead of ours
+CLOCK_SKEW = 300.0  # seconds by which a caller's clock may be ahead of ours, or behind
+LATEST = DAY
+"""Seconds after which a message that was not sent is not sent any more."""
 
 _DECISIONS = """
     SELECT decision_id, customer_id, campaign_id, channel, decided_at FROM decisions
@@ -59,10 +64,20 @@ _SET_CONSENT = """
     SET status = excluded.status, changed_at = excluded.changed_at, source = excluded.source"""
 _OUTCOME = "INSERT INTO outcomes (decision_id, kind, happened_at, recorded_at, status) VALUES (?, ?, ?, ?, ?)"
 _UNSENT = """
-    SELECT decision_id, campaign_id, channel, reserved_micros FROM contacts
-    WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND send_at > ?
-        AND sent_at IS NULL"""  # the index says both states; what was sent stays sent, though the clock be set back
+    SELECT decision_id, campaign_id, reserved_micros, channel FROM contacts
+    WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND sent_at IS NULL
+        AND (send_at > ? OR (listed_at IS NULL AND send_at >= ?))"""
+# The index says both states; what was sent stays sent, though the clock be set back.
 _CANCEL = "UPDATE contacts SET state = 'cancelled', planned = 0, reserved_micros = 0 WHERE decision_id = ?"
+_LISTED = "UPDATE contacts SET listed_at = ? WHERE decision_id = ? AND listed_at IS NULL"
+_ASKED = "SELECT value, changed_at FROM switches WHERE name = 'contacts listed'"
+_ASK = """
+    INSERT INTO switches (name, value, changed_at) VALUES ('contacts listed', ?, ?)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at"""
+_LAPSED = """
+    SELECT decision_id, campaign_id, reserved_micros FROM contacts
+    WHERE state = 'reserved' AND sent_at IS NULL AND listed_at IS NULL AND send_at >= ? AND send_at <= ?
+    ORDER BY send_at LIMIT ?"""
 _SENT = "UPDATE contacts SET sent_at = ? WHERE decision_id = ? AND sent_at IS NULL"
 _OVERDUE = """
     SELECT decision_id, campaign_id, reserved_micros, contact_cost_micros FROM contacts
@@ -132,13 +147,53 @@ def sent(tx: Look, decision_ids: Sequence[str]) -> int:
     return tx.many(_SENT, [(tx.now, each) for each in dict.fromkeys(decision_ids)])
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The time in which the list of what is due was asked for, without a pause of `LATEST`; UTC epoch seconds."""
+
+    since: float
+    last: float
+
+
+def asked(look: Look) -> Asked | None:
+    """When the list was asked for; None if never."""
+    found = look.rows(_ASKED)
+    return Asked(float(found[0][0]), found[0][1]) if found else None
+
+
+def listed(tx: Look, decision_ids: Sequence[str]) -> None:
+    """Remembers that the list is asked for now and holds these contacts."""
+    before = asked(tx)
+    goes_on = before is not None and tx.now - LATEST < before.last <= tx.now
+    tx.run(_ASK, str(before.since if goes_on and before is not None else tx.now), tx.now)
+    tx.many(_LISTED, [(tx.now, each) for each in decision_ids])
+
+
+def lapse(tx: Look, *, limit: int = AT_ONCE) -> int:
+    """Cancels at most `limit` contacts that came on no list though it was asked for, and are too late by now; how
+    many. They were withheld, for want of consent or by the kill switch, and are neither contacts nor spend."""
+    known = asked(tx)
+    if known is None:
+        return 0
+    rows = tx.rows(_LAPSED, known.since, min(known.last, tx.now - LATEST), limit)
+    _cancel(tx, rows)
+    return len(rows)
+
+
 def cancel_unsent(tx: Look, customer_id: str, channel: str | None = None) -> int:
     """Cancels the customer's contacts not yet sent, by `channel` or all; the micros given back."""
-    rows = [row for row in tx.rows(_UNSENT, customer_id, tx.now) if channel in (None, row[2])]
-    for decision_id, campaign_id, _, reserved in rows:
+    known = asked(tx)
+    since = known.since if known is not None and known.last > tx.now - LATEST else math.inf
+    rows = [row for row in tx.rows(_UNSENT, customer_id, tx.now, since) if channel in (None, row[3])]
+    return _cancel(tx, [row[:3] for row in rows])
+
+
+def _cancel(tx: Look, rows: Sequence[Row]) -> int:
+    """Cancels contacts (decision, campaign, micros reserved); the micros given back."""
+    for decision_id, campaign_id, reserved in rows:
         tx.run(_CANCEL, decision_id)
         tx.run(_MONEY, reserved, 0, campaign_id)
-    return sum(row[3] for row in rows)
+    return sum(row[2] for row in rows)
 
 
 def record_consent(tx: Look, customer_id: str, channel: str, status: str, at: float, source: str) -> int:

@@ -119,6 +119,9 @@ class DecisionRow(DecisionFacts):
     """Probability with which that was drawn."""
     variant_choices: str = ""
     """Of which wordings, see `decide.variants.choices`."""
+    time_zone: str | None = None
+    """Where the request said that the customer is, as the next one; None: where the ledger says."""
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
