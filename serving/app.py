@@ -40,14 +40,13 @@ from serving.ledger.types import Clock
 from serving.observability import tracing
 from serving.observability.metrics import Metrics
 from serving.observability.tracing import Timed
-from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_response, unavailable
+from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_of, problem_response
 from serving.security.bodies import BODY_LIMIT
 from serving.security.gate import Gate
 from serving.settings import Settings
 from serving.side_work import SideWork
 
 _log = structlog.get_logger("serving.app")
-_RETRY_SECONDS = 2.0
 _THREADS = 32
 
 
@@ -166,5 +165,4 @@ def _warmed(warming: "asyncio.Task[None]") -> None:
 
 def _on_ledger_unavailable(_request: Request[Any, Any, Any], error: LedgerUnavailable) -> Response[bytes]:
     _log.warning("the ledger is not available", exc_info=error)
-    detail = "The ledger cannot be reached, is full or busy. Nothing was written; repeating is safe."
-    return problem_response(unavailable("ledger-unavailable", detail, _RETRY_SECONDS))
+    return problem_response(problem_of(error))

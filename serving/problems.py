@@ -4,6 +4,7 @@ value and what is allowed.
 No text of an exception, path or stack is ever part of an answer; the log has them, under the same `instance`.
 """
 
+import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ from serving.engine.contract import (
     WrongFacts,
 )
 from serving.fields import IN_WORDS
-from serving.ledger import LedgerUnavailable
+from serving.ledger import CommitUnknown, LedgerUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:retentionjax:problem:"
@@ -105,8 +106,13 @@ def not_found(what: str, field: str, value: str) -> Problem:
 
 def unavailable(type: str, detail: str, retry_after: float) -> Problem:  # noqa: A002
     """503 with Retry-After [s]: it will pass."""
-    headers = {"Retry-After": str(max(1, round(retry_after)))}
+    headers = {"Retry-After": _seconds(retry_after)}
     return Problem(503, type, "Not available now", detail, headers=headers)
+
+
+def _seconds(wait: float) -> str:
+    """A wait as Retry-After has it: whole seconds, and never too few."""
+    return str(max(1, math.ceil(wait)))
 
 
 def details_of(problem: Problem) -> ProblemDetails:
@@ -139,7 +145,7 @@ def unauthorised(detail: str) -> Problem:
 
 def too_many(detail: str, wait: float) -> Problem:
     """429; `wait` in seconds."""
-    headers = {"Retry-After": str(max(1, round(wait)))}
+    headers = {"Retry-After": _seconds(wait)}
     return Problem(429, "too-many-requests", "Too many requests", detail, headers=headers)
 
 
@@ -267,6 +273,11 @@ _STATES: dict[type[Exception], tuple[str, str]] = {
     EngineLost: (
         "engine-lost",
         "The engine ended before it answered. Repeat with the same Idempotency-Key: it may have been written.",
+    ),
+    CommitUnknown: (
+        "commit-unknown",
+        "The connection to the ledger broke while it was written: it may have been written. Repeat it, a decision with "
+        "the same Idempotency-Key.",
     ),
     LedgerUnavailable: (
         "ledger-unavailable",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from retentionjax import storage
-from serving.ledger import administration, audit, erasure, opening, outcomes, records, wordings
+from serving.ledger import administration, audit, erasure, opening, outcomes, records, subject, wordings
 from serving.ledger.database import Connection, Source, texts
 from serving.ledger.outcomes import AT_ONCE
 from serving.ledger.types import (
@@ -79,6 +79,7 @@ class Reader(Look):
     session_key = administration.session_key
     past_retention, people_past_retention = erasure.past_retention, erasure.people_past_retention
     audit = audit.audit
+    held, is_known = subject.held, subject.is_known
 
 
 class Transaction(Reader):

@@ -1,6 +1,8 @@
 """What happened after a decision or to a customer, and what follows from it. The rules:
 
 - The same decision and kind again is a duplicate and changes nothing. A refused outcome is not remembered.
+- What cannot have happened by its time is refused: before the decision was made, an answer before its message was sent
+  or due, in the future; clocks may differ by `CLOCK_SKEW`, and an opt-out holds whatever its time.
 - *accepted* turns the reservation into spend, contact cost and full discount, and starts the offer on the day it was
   accepted. Too late, when the reservation was given back (declined or expired), it is honoured if the campaign's budget
   still covers the discount and no later contact of the campaign has replaced the offer; so neither the budget nor the
@@ -38,7 +40,7 @@ _DECISIONS = """
     WHERE decision_id IN (SELECT value FROM json_each(?))"""
 _REPORTED = "SELECT decision_id, kind FROM outcomes WHERE decision_id IN (SELECT value FROM json_each(?))"
 _CONTACT = """
-    SELECT state, contact_cost_micros, offer_cost_micros, send_at FROM contacts WHERE decision_id = ?"""
+    SELECT state, contact_cost_micros, offer_cost_micros, send_at, sent_at FROM contacts WHERE decision_id = ?"""
 _LATER_CONTACT = """
     SELECT 1 FROM contacts WHERE customer_id = ? AND campaign_id = ? AND state <> 'cancelled' AND send_at > ? LIMIT 1"""
 _SETTLE = """
@@ -233,19 +235,21 @@ def _one(tx: Look, outcome: Outcome, known: _Reported) -> _Effect:
         return _Effect("unknown_decision", "there is no such decision")
     if (decision.decision_id, outcome.kind) in known.seen:
         return _Effect("duplicate")
-    if outcome.at < decision.decided_at:
+    at = min(max(outcome.at, decision.decided_at), tx.now)
+    if outcome.kind == "opted_out":  # whatever its time says: she wants no more
+        return _opted_out(tx, decision, at)
+    if outcome.at < decision.decided_at - CLOCK_SKEW:
         return _Effect("refused", "it happened before the decision was made")
     if outcome.at > tx.now + CLOCK_SKEW:
         return _Effect("refused", "it lies in the future")
-    at = min(outcome.at, tx.now)
     if outcome.kind == "churned":
         return _churned(tx, decision.customer_id, at)
-    if outcome.kind == "opted_out":
-        return _opted_out(tx, decision, at)
     contact = tx.rows(_CONTACT, decision.decision_id)
     if not contact:
         return _Effect("refused", "the decision made no contact")
-    state, contact_cost, offer_cost, send_at = contact[0]
+    state, contact_cost, offer_cost, send_at, sent_at = contact[0]
+    if state != "cancelled" and at < min(send_at, math.inf if sent_at is None else sent_at) - CLOCK_SKEW:
+        return _Effect("refused", "the message was neither due nor reported as sent by then")
     if outcome.kind == "accepted":
         return _accepted(tx, decision, at, state, contact_cost, offer_cost, send_at)
     return _declined(tx, decision, state, contact_cost, offer_cost)
@@ -299,7 +303,7 @@ def _churned(tx: Look, customer_id: str, at: float) -> _Effect:
 
 def _opted_out(tx: Look, decision: _Decision, at: float) -> _Effect:
     consent = tx.rows(_CONSENT, decision.customer_id, decision.channel)
-    if consent and consent[0][0] == "granted" and consent[0][1] > at:
+    if consent and consent[0][0] == "granted" and consent[0][1] > at + CLOCK_SKEW:
         return _Effect("ignored", "consent was given again after that")
     source = f"outcome of {decision.decision_id}"
     released = record_consent(tx, decision.customer_id, decision.channel, "opted_out", at, source)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from retentionjax.decide.draws import Group
 from serving.ledger import administration
 from serving.ledger.database import Row, texts
-from serving.ledger.types import Consent, DecisionFacts, Outcome, SlotName
+from serving.ledger.types import MICROS, Consent, DecisionFacts, Outcome, SlotName
 from serving.ledger.views import Look
 
 _DECISION = """
@@ -43,7 +43,10 @@ _CAMPAIGN_IDS = "SELECT campaign_id FROM campaigns ORDER BY starts_at DESC, camp
 _OUTCOMES = "SELECT decision_id, kind, happened_at FROM outcomes WHERE decision_id = ? ORDER BY recorded_at, kind"
 _CUSTOMER = "SELECT time_zone, region, churned_at, observed_until FROM customers WHERE customer_id = ?"
 _ARMS = "SELECT campaign_id, arm FROM assignments WHERE customer_id = ? ORDER BY campaign_id"
-_REVENUE = "SELECT COUNT(*), CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT) FROM revenues WHERE customer_id = ?"
+_REVENUE = """
+    SELECT COUNT(*), COALESCE(SUM(amount_micros / 1000000), 0),
+        COALESCE(SUM(amount_micros - amount_micros / 1000000 * 1000000), 0)
+    FROM revenues WHERE customer_id = ?"""  # in two parts: 10,000 of the largest amounts are more than a column holds
 _CONTACTS = """
     SELECT c.decision_id, c.campaign_id, c.channel, c.offer, c.send_at, c.state, c.reserved_micros, c.spent_micros,
         c.accepted_at
@@ -128,7 +131,7 @@ class ContactRecord:
 
 @dataclass(frozen=True, slots=True)
 class CustomerLedger:
-    """All that the ledger holds of one customer."""
+    """A customer in short; all that is held of her, `subject` shows."""
 
     customer_id: str
     time_zone: str | None
@@ -204,18 +207,19 @@ def campaign_ids(look: Look, limit: int) -> list[str]:
 
 
 def customer_ledger(look: Look, customer_id: str) -> CustomerLedger | None:
-    """All that is held of a customer; None if nothing is."""
+    """A customer in short; None if nothing is held of her."""
     facts = look.rows(_CUSTOMER, customer_id)
     consents = administration.consent(look, customer_id)
     decisions = look.rows(_DECISIONS, customer_id)[0][0]
-    payments, revenue = look.rows(_REVENUE, customer_id)[0]
+    payments, *revenue = look.rows(_REVENUE, customer_id)[0]
     if not facts and not consents and not decisions and not payments:
         return None
     time_zone, region, churned_at, observed_until = facts[0] if facts else (None, None, None, None)
     arms = {row[0]: row[1] for row in look.rows(_ARMS, customer_id)}
     contacts = tuple(ContactRecord(*row) for row in look.rows(_CONTACTS, customer_id))
+    paid = int(revenue[0]) * MICROS + int(revenue[1])
     return CustomerLedger(
-        customer_id, time_zone, region, churned_at, observed_until, arms, revenue, consents, contacts, decisions
+        customer_id, time_zone, region, churned_at, observed_until, arms, paid, consents, contacts, decisions
     )
 
 

@@ -160,8 +160,10 @@ class Gate:
             raise unauthorised("This key is not known, or was revoked.")
         return caller
 
-    def charge(self, caller: Caller, tokens: float) -> None:
-        """Takes `tokens` of the caller's. Raises Problem 429."""
+    def charge(self, caller: Caller, tokens: float, *, instead_of: float = 0.0) -> None:
+        """Takes `tokens` of the caller's; `instead_of` those that the gate took before it was known what the request
+        costs, so that a wait is one for all of them. Raises Problem 429."""
+        self._rates.give_back(caller.key_id, instead_of)
         if (wait := self._rates.take(caller.key_id, tokens)) > 0:
             raise too_many("This key has made too many requests.", wait)
 
