@@ -19,7 +19,7 @@ from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Mom
 from serving.ledger.types import DAY, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.views import CampaignView
 from serving.lift.answer import LiftOut, look
-from serving.problems import Problem, field_error, invalid, not_found
+from serving.problems import Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
 
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
@@ -185,10 +185,11 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
     """Makes or changes the campaign and returns it. Raises Problem 409 for what cannot change, 422 for a hold-out or a
     pilot that cannot be."""
     params = state.engine.params
+    wanted = None if data.starts_at is None else epoch(data.starts_at, "starts_at")
     pilot = None if data.pilot is None else _pilot(data.pilot, state.engine.lineup.active.served.bundle.offers)
     with state.ledger.transaction() as tx:
         before: CampaignView | None = tx.campaigns([campaign_id]).get(campaign_id)
-        starts_at = data.starts_at.timestamp() if data.starts_at else before.starts_at if before else state.clock()
+        starts_at = wanted or (before.starts_at if before else state.clock())
         horizon = data.horizon_days or (before.horizon_days if before else int(params.horizon_days))
         campaign = Campaign(
             campaign_id, data.budget_micros, starts_at, horizon, data.customers_expected, data.holdout, pilot, data.salt
@@ -276,4 +277,4 @@ def _pilot(data: PilotIn, offers: Container[str]) -> Pilot:
     for name in data.arms:
         if name != NONE and name not in offers:
             raise invalid("There is no such offer.", field_error(f"pilot.arms.{name}", allowed="an offer, or none"))
-    return Pilot(data.share, tuple(data.arms.items()), data.ends_at.timestamp(), data.budget_share)
+    return Pilot(data.share, tuple(data.arms.items()), epoch(data.ends_at, "pilot.ends_at"), data.budget_share)

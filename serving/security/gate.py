@@ -358,7 +358,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if body:
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.write(_encoded(problem))
+        self.transport.write(_encoded(problem, self.server_state.default_headers))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
@@ -384,13 +384,14 @@ def _body_too_large() -> Problem:
     return Problem(413, "body-too-large", "The body is too large", detail)
 
 
-def _encoded(problem: Problem) -> bytes:
+def _encoded(problem: Problem, more: list[tuple[bytes, bytes]]) -> bytes:
     body = msgspec.json.encode(details_of(problem))
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
         *of_api(behind_tls=False),
+        *more,
     ]
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
     return STATUS_LINE[problem.status] + lines + b"\r\n" + body
