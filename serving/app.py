@@ -24,7 +24,7 @@ from serving import openapi
 from serving.console import console_router
 from serving.console.frame import Sessions
 from serving.domain.bundles import KILL_SWITCH, activate_bundle, list_bundles, put_switch, read_switch
-from serving.domain.campaigns import CAMPAIGN, put_campaign, read_campaign, read_lift
+from serving.domain.campaigns import CAMPAIGN, list_campaigns, put_campaign, read_campaign, read_lift
 from serving.domain.contacts import Webhook, list_due, report_sent
 from serving.domain.customers import CONSENT, put_consent, read_consent, read_ledger
 from serving.domain.decisions.controllers import EXPRESS, decisions_router
@@ -96,6 +96,7 @@ def _handlers(settings: Settings) -> list[ControllerRouterHandler]:
         read_consent,
         put_consent,
         read_ledger,
+        list_campaigns,
         read_campaign,
         put_campaign,
         read_lift,
