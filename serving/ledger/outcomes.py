@@ -67,9 +67,9 @@ _SET_CONSENT = """
 _OUTCOME = "INSERT INTO outcomes (decision_id, kind, happened_at, recorded_at, status) VALUES (?, ?, ?, ?, ?)"
 _UNSENT = """
     SELECT decision_id, campaign_id, reserved_micros, channel FROM contacts
-    WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND sent_at IS NULL
-        AND (send_at > ? OR (listed_at IS NULL AND send_at >= ?))"""
-# The index says both states; what was sent stays sent, though the clock be set back.
+    WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND sent_at IS NULL AND listed_at IS NULL
+        AND (send_at > ? OR send_at >= ?)"""
+# The index says both states; what was sent, or may have been, stays so, though the clock be set back.
 _CANCEL = "UPDATE contacts SET state = 'cancelled', planned = 0, reserved_micros = 0 WHERE decision_id = ?"
 _LISTED = "UPDATE contacts SET listed_at = ? WHERE decision_id = ? AND listed_at IS NULL"
 _ASKED = "SELECT value, changed_at FROM switches WHERE name = 'contacts listed'"
