@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import served_app
+from documents_of import ROOT
 from served_app import FACTS, Running
 
 from serving.domain.contacts import Webhook
@@ -125,6 +127,12 @@ def test_the_webhook_gets_what_is_due_once_and_signed(own: Running) -> None:
     assert {each["decision_id"] for each in json.loads(body)["contacts"]} == now
     at, _, mac = header.removeprefix("t=").partition(",v1=")
     assert mac == hmac.new(b"w" * 32, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    found = re.search(r"```python\n(def is_ours.*?)```", (ROOT / "serving/README.md").read_text(), re.DOTALL)
+    assert found is not None
+    code: dict[str, Any] = {"hmac": hmac}
+    exec(found[1], code)
+    verdicts = [code["is_ours"](header, sent, "w" * 32, int(at)) for sent in (body, body + b" ")]
+    assert verdicts == [True, False]
     assert due(own) == set()
 
 
