@@ -283,15 +283,23 @@ def a_day(
     accepted, left = world.live({place: OFFERS.index(contact.offer) for place, contact in sent.items()})
 
     service.clock.at = evening
-    when = dt.datetime.fromtimestamp(evening - DAY / 2, dt.UTC).isoformat()
+    when = _iso(evening - DAY / 2)
     answers = [
-        {"decision_id": contact.decision_id, "kind": "accepted" if accepted[place] else "declined", "at": when}
+        {
+            "decision_id": contact.decision_id,
+            "kind": "accepted" if accepted[place] else "declined",
+            "at": _iso(max(evening - DAY / 2, contact.due)),
+        }
         for place, contact in sent.items()
     ]
     gone = [{"customer_id": ids[place], "kind": "churned", "at": when} for place in np.flatnonzero(left)]
     is_week_over = world.day % 7 == 0 or world.day == world.days
     kept = np.flatnonzero(world.served.there) if is_week_over else ()
     service.report([*answers, *gone, *({"customer_id": ids[place], "kind": "kept"} for place in kept)])
+
+
+def _iso(at: float) -> str:
+    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat()
 
 
 def main(arguments: Sequence[str]) -> int:

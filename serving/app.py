@@ -25,7 +25,7 @@ from serving.console import console_router
 from serving.console.frame import on_http
 from serving.console.sessions import Sessions
 from serving.domain.bundles import KILL_SWITCH, activate_bundle, list_bundles, put_switch, read_switch
-from serving.domain.campaigns import CAMPAIGN, put_campaign, read_campaign, read_lift
+from serving.domain.campaigns import CAMPAIGN, list_campaigns, put_campaign, read_campaign, read_lift
 from serving.domain.contacts import Webhook, list_due, report_sent
 from serving.domain.customers import CONSENT, put_consent, read_consent, read_ledger
 from serving.domain.decisions.controllers import EXPRESS, decisions_router
@@ -41,14 +41,13 @@ from serving.ledger.types import Clock
 from serving.observability import tracing
 from serving.observability.metrics import Metrics
 from serving.observability.tracing import Timed
-from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_response, unavailable
+from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_of, problem_response
 from serving.security.bodies import BODY_LIMIT
 from serving.security.gate import Gate
 from serving.settings import Settings
 from serving.side_work import SideWork
 
 _log = structlog.get_logger("serving.app")
-_RETRY_SECONDS = 2.0
 _THREADS = 32
 
 
@@ -98,6 +97,7 @@ def _handlers(settings: Settings) -> list[ControllerRouterHandler]:
         read_consent,
         put_consent,
         read_ledger,
+        list_campaigns,
         read_campaign,
         put_campaign,
         read_lift,
@@ -172,5 +172,4 @@ def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) ->
 
 def _on_ledger_unavailable(_request: Request[Any, Any, Any], error: LedgerUnavailable) -> Response[bytes]:
     _log.warning("the ledger is not available", exc_info=error)
-    detail = "The ledger cannot be reached, is full or busy. Nothing was written; repeating is safe."
-    return problem_response(unavailable("ledger-unavailable", detail, _RETRY_SECONDS))
+    return problem_response(problem_of(error))

@@ -61,7 +61,6 @@ def _run(settings: Settings, app: "str | Callable[[], Litestar]") -> int:
             access_log=False,
             ws="none",
             server_header=False,
-            date_header=False,
             timeout_graceful_shutdown=int(settings.drain_seconds) or None,
             timeout_keep_alive=30,
             timeout_worker_healthcheck=30,  # a process that compiles on a busy machine is slow to answer, not dead

@@ -7,6 +7,7 @@ the first decision there is the one that `retentionjax decide --demo` prints. Th
 
 import asyncio
 import contextlib
+import datetime as dt
 import functools
 import json
 import os
@@ -176,7 +177,9 @@ def _week(
         answers, leaves = random.random(), random.geometric(hazard[customer])
         if decision.offer is not None:
             kind: Any = "accepted" if answers < accepts[customer] else "declined"
-            outcomes.append(Outcome(decision.decision_id, kind, now + DAY / 4))
+            at = dt.datetime.fromisoformat(str(decision.send_at)).timestamp() + DAY / 4
+            if at < now + (leaves - 0.5) * DAY:
+                outcomes.append(Outcome(decision.decision_id, kind, at))
         if leaves <= 7:
             outcomes.append(Outcome(decision.decision_id, "churned", now + (leaves - 0.5) * DAY))
         else:

@@ -118,6 +118,10 @@ class StrictRequest(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another media type or charset."""
+        encoding = sole(self.scope["headers"], b"content-encoding")
+        if encoding not in (None, b"", b"identity"):
+            named = field_error("Content-Encoding", encoding.decode("latin-1"), "no encoding: the body as it is")
+            raise Problem(415, "unsupported-media-type", "Unsupported media type", "The body is encoded.", [named])
         given = sole(self.scope["headers"], b"content-type")
         if given not in (None, b"", _JSON) and not _IN_UTF8.fullmatch(given):
             raise HTTPException(status_code=415)

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from etils import epath
+
 from retentionjax.bundle import manifest as manifests
 from retentionjax.bundle import pointer
 from retentionjax.bundle.manifest import Manifest
-from retentionjax.errors import ConfigError
+from retentionjax.errors import BundleError, ConfigError
 from serving.ledger import Ledger
-from serving.ledger.types import MICROS, Campaign
+from serving.ledger.types import MICROS, BundleSlot, Campaign
 from serving.settings import Settings
 
 DEFAULT_CAMPAIGN = "default"
@@ -28,9 +30,9 @@ class Made:
 
 def prepare(ledger: Ledger, settings: Settings) -> Made:
     """Makes what is missing. Raises BundleError for no bundle, ConfigError for a campaign that has no budget."""
-    folder = pointer.resolve(settings.bundle)
-    manifest = manifests.read(folder)
-    manifests.verify_files(folder, manifest)  # a damaged bundle is found here, where there is somebody to tell
+    manifest = _whole(pointer.resolve(settings.bundle))
+    if pointer.pointed_to(settings.bundle) is None:
+        _refuse_lost(ledger.ask(lambda reader: reader.slots().active), settings)
     with ledger.transaction() as tx:
         token = None if tx.api_keys() else tx.create_key("first admin key", "admin")[1]
         existing = tx.campaign(DEFAULT_CAMPAIGN)
@@ -39,6 +41,27 @@ def prepare(ledger: Ledger, settings: Settings) -> Made:
             campaign = _campaign(manifest, settings, tx.now)
             tx.put_campaign(campaign)
     return Made(token, campaign, existing is not None or campaign is not None, str(manifest.company["currency"]))
+
+
+def _whole(folder: epath.Path) -> Manifest:
+    """The manifest of a bundle; a damaged one is found here, where there is somebody to tell. Raises BundleError."""
+    manifest = manifests.read(folder)
+    manifests.verify_files(folder, manifest)
+    return manifest
+
+
+def _refuse_lost(active: BundleSlot | None, settings: Settings) -> None:
+    """Raises BundleError where the bundle that was activated last is not there any more, or damaged: to start with
+    another one is for a person to say."""
+    if active is None or active.path == settings.bundle:
+        return
+    try:
+        _whole(pointer.resolve(active.path))
+    except BundleError as error:
+        raise BundleError(
+            f"{error}. This bundle was activated last, so it serves whatever --bundle says: bring it back, or run "
+            "`retentionjax ledger forget-bundles` on this database to start with that of --bundle"
+        ) from None
 
 
 def _campaign(manifest: Manifest, settings: Settings, now: float) -> Campaign:

@@ -45,6 +45,8 @@ class Housekeeping:
                 )
 
     def _expire(self) -> None:
+        if lapsed := self._ledger.lapse():
+            _log.info("contacts that nobody was given to send are cancelled", contacts=lapsed)
         if expired := self._ledger.expire(self._settings.reservation_days):
             _log.info("reservations expired", contacts=expired)
 

@@ -1,8 +1,9 @@
-"""`retentionjax ledger {export,erase,purge,audit}`: what is done with a ledger beside serving from it.
+"""`retentionjax ledger {show,export,erase,purge,audit,forget-bundles}`: what is done with a ledger beside serving.
 
-export writes the table that off-policy evaluation reads, or a campaign as the files that company.yaml reads; erase
-forgets one customer; purge deletes decisions past the retention period; audit computes every sum anew and looks for
-what should not be. A running service need not stop.
+show writes all that is held of one customer, a row a line; export writes the table that off-policy evaluation reads, or
+a campaign as the files that company.yaml reads; erase forgets one customer; purge deletes decisions past the retention
+period; audit computes every sum anew and looks for what should not be; forget-bundles has the next start serve the
+bundle of --bundle, where the one activated last is lost. A running service need not stop.
 """
 
 import argparse
@@ -11,9 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
+import msgspec
+
 from retentionjax.errors import ConfigError
 from serving import settings
-from serving.ledger import Ledger
+from serving.ledger import Ledger, LedgerError, Reader
+from serving.ledger.types import Slots
 
 _DECISIONS = "decisions"
 _FILES = ("customers", "contacts", "departures")
@@ -24,6 +28,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="retentionjax ledger", description=__doc__)
     place = database_flag()
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    show = verbs.add_parser("show", parents=[place], help="all that is held of one customer, as lines of JSON")
+    show.add_argument("--customer", required=True, metavar="ID")
     export = verbs.add_parser("export", parents=[place], help="decisions as Parquet, or what company.yaml reads as CSV")
     export.add_argument("--out", required=True, metavar="PATH", help="a file of decisions, or a folder")
     export.add_argument(
@@ -36,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     purge.add_argument("--retention-days", required=True, type=float, metavar="DAYS", help="60 or more")
     audit = verbs.add_parser("audit", parents=[place], help="check the books; exit status 1 if something is wrong")
     audit.add_argument("--cooldown-days", type=int, default=0, metavar="DAYS", help="check this cooldown too [0: no]")
+    verbs.add_parser("forget-bundles", parents=[place], help="the next start serves the bundle of --bundle")
     parsed = parser.parse_args(list(arguments))
     with opened(parsed) as ledger:
         return _VERBS[parsed.verb](ledger, parsed)
@@ -66,8 +73,22 @@ def _export(ledger: Ledger, parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _show(ledger: Ledger, parsed: argparse.Namespace) -> int:
+    with ledger.read() as reader:
+        _refuse_unknown(reader, parsed.customer)
+        for row in reader.held(parsed.customer):
+            print(msgspec.json.encode(row).decode())
+    return 0
+
+
+def _refuse_unknown(reader: Reader, customer: str) -> None:
+    if not reader.is_known(customer):
+        raise LedgerError(f"customer is {customer!r}; allowed: one of whom the ledger holds something")
+
+
 def _erase(ledger: Ledger, parsed: argparse.Namespace) -> int:
     with ledger.transaction() as tx:
+        _refuse_unknown(tx, parsed.customer)
         emptied = tx.erase(parsed.customer)
     ledger.forget(copies=True)
     print(f"the customer is forgotten; {emptied:,} decisions hold nothing of her any more")
@@ -90,9 +111,21 @@ def _audit(ledger: Ledger, parsed: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
+def _forget_bundles(ledger: Ledger, _: argparse.Namespace) -> int:
+    with ledger.transaction() as tx:
+        active = tx.slots().active
+        tx.set_slots(Slots())
+        tx.changed("the command line", "active bundle", "that of --bundle")
+    was = "none was activated" if active is None else f"it was {active.path}"
+    print(f"the next start serves the bundle of --bundle, without canary or shadow; {was}")
+    return 0
+
+
 _VERBS: dict[str, Callable[[Ledger, argparse.Namespace], int]] = {
+    "show": _show,
     "export": _export,
     "erase": _erase,
     "purge": _purge,
     "audit": _audit,
+    "forget-bundles": _forget_bundles,
 }

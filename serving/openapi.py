@@ -28,7 +28,7 @@ TAGS = {
     "decisions": "Whom to contact, with which offer, when",
     "contacts": "Messages to be sent now",
     "outcomes": "What happened after decisions",
-    "customers": "Consent, and all that the ledger holds of a customer",
+    "customers": "Consent, and a customer's contacts with their money",
     "campaigns": "Budgets, spend and pace",
     "bundles": "What decides: active, canary, shadow",
     "admin": "The kill switch",
@@ -40,7 +40,8 @@ service's own.
 
 Every refusal is a problem document (RFC 9457) that names the fields at fault. Money is in the currency of the
 bundle's company, `*_micros` in millionths of it.
-A key has one role: `decide` asks and reports outcomes, `report` reads, `admin` may do everything."""
+A key has one role: `decide` asks, sends and reports outcomes, `report` reads all but what is to be sent,
+`admin` may do everything."""
 _REFERENCE = "#/components/schemas/{name}"
 _LARGEST = float(np.finfo(np.float32).max)  # the models compute in float32
 
@@ -84,8 +85,36 @@ def document(app: Litestar, schema: dict[str, Any], facts: Facts) -> dict[str, A
     if missing := plain["components"]["schemas"].keys() - components.keys():
         raise AssertionError(f"no handler names {', '.join(sorted(missing))}")
     plain["components"]["schemas"] = components
+    plain["webhooks"] = {"contactsDue": {"post": _webhook()}}
     _narrow(components, facts)
     return plain
+
+
+def _webhook() -> dict[str, Any]:
+    """What is posted to the operator's address, the setting `webhook`."""
+    signature = (
+        "`t=SECONDS,v1=HEX`: HMAC-SHA-256, by the setting `webhook_secret`, of SECONDS, a full stop and the body"
+    )
+    return {
+        "operationId": "contactsDue",
+        "summary": "Messages to be sent now",
+        "description": "Posted until it is answered with 2xx; redirects are not followed. A message may come twice, by "
+        "the same `decision_id`.",
+        "parameters": [
+            {
+                "name": "RetentionJax-Signature",
+                "in": "header",
+                "required": False,
+                "description": signature,
+                "schema": {"type": "string", "pattern": "^t=[0-9]+,v1=[0-9a-f]{64}$"},
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="DuesOut")}}},
+        },
+        "responses": {"2XX": {"description": "The messages are reported as sent"}},
+    }
 
 
 def _narrow(components: dict[str, Any], facts: Facts) -> None:

@@ -4,6 +4,8 @@ value and what is allowed.
 No text of an exception, path or stack is ever part of an answer; the log has them, under the same `instance`.
 """
 
+import datetime as dt
+import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -28,7 +30,7 @@ from serving.engine.contract import (
     WrongFacts,
 )
 from serving.fields import IN_WORDS
-from serving.ledger import LedgerUnavailable
+from serving.ledger import CommitUnknown, LedgerUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:retentionjax:problem:"
@@ -97,6 +99,19 @@ def invalid(detail: str, *errors: FieldError) -> Problem:
     return Problem(422, "invalid-request", "The request does not fit the schema", detail, errors)
 
 
+def epoch(moment: dt.datetime, field: str) -> float:
+    """A moment of a body as UTC epoch seconds. Raises Problem 422 naming the field for one so far away that it is a
+    slip, or cannot even be said in UTC."""
+    if EARLIEST <= moment < LATEST:
+        return moment.timestamp()
+    allowed = f"a moment from {EARLIEST:%Y-%m-%d} until before {LATEST:%Y-%m-%d}, UTC"
+    raise invalid("A moment is too far away.", field_error(field, moment, allowed))
+
+
+EARLIEST, LATEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+"""Between them lie all moments that anybody may speak of."""
+
+
 def not_found(what: str, field: str, value: str) -> Problem:
     """404: nothing of that name. `what` as in "decision"."""
     detail = f"There is no such {what}."
@@ -105,8 +120,13 @@ def not_found(what: str, field: str, value: str) -> Problem:
 
 def unavailable(type: str, detail: str, retry_after: float) -> Problem:  # noqa: A002
     """503 with Retry-After [s]: it will pass."""
-    headers = {"Retry-After": str(max(1, round(retry_after)))}
+    headers = {"Retry-After": _seconds(retry_after)}
     return Problem(503, type, "Not available now", detail, headers=headers)
+
+
+def _seconds(wait: float) -> str:
+    """A wait as Retry-After has it: whole seconds, and never too few."""
+    return str(max(1, math.ceil(wait)))
 
 
 def details_of(problem: Problem) -> ProblemDetails:
@@ -139,7 +159,7 @@ def unauthorised(detail: str) -> Problem:
 
 def too_many(detail: str, wait: float) -> Problem:
     """429; `wait` in seconds."""
-    headers = {"Retry-After": str(max(1, round(wait)))}
+    headers = {"Retry-After": _seconds(wait)}
     return Problem(429, "too-many-requests", "Too many requests", detail, headers=headers)
 
 
@@ -194,14 +214,38 @@ _EXPECTED = re.compile(r"Expected (.*?)(?:, got .*)?$", re.DOTALL)
 _PATTERN = re.compile(r"matching regex ['\"](.*)['\"]$")
 
 
+_UNEXPECTED = {
+    "range": "a number in range",
+    "datetime": "ISO 8601 with an offset, as in 2026-11-26T10:15:00Z; seconds from 0 to 59",
+}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "array": "a list",
+    "object": "an object",
+    "bool": "true or false",
+    "datetime": "a moment, ISO 8601 with an offset",
+    "datetime with a timezone component": "a moment, ISO 8601 with an offset",
+}
+_BOUNDED = re.compile(r"(int|float|str|array|object)(?: \| null)?( of length)? (>=|<=|>|<) (-?[\d.e+]+)")
+_BOUNDS = {">=": "{} or more", "<=": "{} at most", ">": "above {}", "<": "below {}"}
+
+
 def allowed_by(message: str) -> str:
-    """What msgspec says it expected, in our words: `Expected `int` >= 1, got …` → int >= 1."""
+    """What msgspec says it expected, in our words: `Expected `int` >= 1, got …` → a whole number, 1 or more."""
     found = _EXPECTED.match(message)
     if found is None:
-        return "a number in range" if "range" in message else "see the schema"
+        return next((words for part, words in _UNEXPECTED.items() if part in message), "see the schema")
     expected = found[1].replace("`", "")
     pattern = _PATTERN.search(expected)
-    return IN_WORDS.get(pattern[1].replace("\\\\", "\\"), expected) if pattern else expected
+    if pattern:
+        return IN_WORDS.get(pattern[1].replace("\\\\", "\\"), expected)
+    if bounded := _BOUNDED.fullmatch(expected):
+        kind, length, sign, number = bounded.groups()
+        counted = {"": "", "str": " characters"}.get(kind if length else "", " entries")
+        return f"{_KINDS[kind]}, {_BOUNDS[sign].format(f'{float(number):.15g}{counted}')}"
+    return " or ".join(_KINDS.get(kind, kind) for kind in expected.split(" | "))
 
 
 def _shown(value: object) -> str:
@@ -267,6 +311,10 @@ _STATES: dict[type[Exception], tuple[str, str]] = {
     EngineLost: (
         "engine-lost",
         "The engine ended before it answered. Repeat with the same Idempotency-Key: it may have been written.",
+    ),
+    CommitUnknown: (
+        "commit-unknown",
+        "The connection to the ledger broke at the commit. Repeat with the same Idempotency-Key: it may be written.",
     ),
     LedgerUnavailable: (
         "ledger-unavailable",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from retentionjax.decide.draws import HOLDOUT, MOST_HELD_OUT
 from retentionjax.errors import ConfigError
@@ -85,8 +86,10 @@ class Settings:
         250.0, "99th percentile of its latency above which it goes back", Bounds(1, 60_000, "ms")
     )
     canary_block_rate: float = _setting(0.05, "share of messages blocked above which it goes back", Bounds(0, 1))
-    rate: float = _setting(2000.0, "requests a second that one key may make; 0: any number", Bounds(0, 1e6, "/s"))
-    rate_burst: float = _setting(4000.0, "requests at once, after a pause", Bounds(1, 1e6))
+    rate: float = _setting(
+        2000.0, "requests a second that one key may make of each worker; 0: any number", Bounds(0, 1e6, "/s")
+    )
+    rate_burst: float = _setting(4000.0, "requests at once, of each worker, after a pause", Bounds(1, 1e6))
     key_cache_seconds: float = _setting(
         5.0,
         "a verified key is trusted without the ledger; a revoked one works no longer than this",
@@ -115,10 +118,19 @@ class Settings:
         if not self.database.startswith(("sqlite:///", "postgresql://")):
             scheme = self.database.partition(":")[0]  # never the rest: it may hold a password
             raise ConfigError(f"database is {scheme!r}:…; allowed: sqlite:///FILE or postgresql://…")
-        if self.webhook and not self.webhook.startswith(("http://", "https://")):
-            raise ConfigError(f"webhook is {self.webhook!r}; allowed: http://… or https://…")
+        if self.webhook and not _is_address(self.webhook):
+            raise ConfigError(f"webhook is {self.webhook!r}; allowed: http://HOST… or https://HOST…")
         if self.console_secret and len(self.console_secret) < 32:
             raise ConfigError("console_secret is short; allowed: 32 characters or more, or none")
+
+
+def _is_address(url: str) -> bool:
+    """Whether messages can be posted there."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:

@@ -15,7 +15,9 @@ def commands(document: str) -> list[str]:
     """Every indented or fenced line that starts one of our commands or curl, in order."""
     lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
     found = [
-        line.strip() for line in lines if re.match(r"(    |\$ )?(retentionjax|curl|python -m experiments)\b", line)
+        line.strip()
+        for line in lines
+        if re.match(r"(    |\$ )?(retentionjax|curl|python -m experiments|python -c)\b", line)
     ]
     assert found, f"{document} shows no command"
     return found

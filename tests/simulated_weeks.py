@@ -81,6 +81,8 @@ async def _week(
     asks = [Ask(_name(plan, each), people.facts[each], campaign_id=plan.campaign, channel="sms") for each in there]
     given = await asyncio.gather(*(engine.decide(each) for each in asks))
     decisions = {each: msgspec.json.decode(one.body, type=Decision) for each, one in zip(there, given, strict=True)}
+    with ledger.transaction() as tx:  # at once, whatever the hour
+        tx.sent([each.decision_id for each in decisions.values() if each.offer is not None])
     outcomes = []
     for each, decision in decisions.items():
         if decision.offer is not None:

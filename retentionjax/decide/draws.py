@@ -86,7 +86,7 @@ def check(holdout: float, pilot: Pilot | None = None) -> None:
             raise ConfigError(f"pilot.arms.{name} is {part}; allowed: above 0, below 1")
     total = sum(part for _, part in pilot.arms)
     if abs(total - 1) > _ROUNDING:
-        raise ConfigError(f"pilot.arms add up to {total:g}; allowed: 1")
+        raise ConfigError(f"pilot.arms add up to {total:g}; allowed: shares that add up to 1")
 
 
 def uniform(customer_id: str, campaign_id: str, day: int) -> float:

@@ -1,4 +1,4 @@
-"""`/v1/campaigns/{campaign_id}`."""
+"""`/v1/campaigns` and `/v1/campaigns/{campaign_id}`."""
 
 import datetime as dt
 from collections.abc import Container
@@ -19,9 +19,10 @@ from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Mom
 from serving.ledger.types import DAY, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.views import CampaignView
 from serving.lift.answer import LiftOut, look
-from serving.problems import Problem, field_error, invalid, not_found
+from serving.problems import Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
 
+State = Literal["planned", "running", "over"]
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
 Customers = Annotated[int, Meta(ge=1, le=10**9, description="Whom it may concern", examples=[10_000])]
 
@@ -130,7 +131,7 @@ class CampaignOut(msgspec.Struct, frozen=True):
     """A campaign now. spent + reserved never pass the budget."""
 
     campaign_id: CampaignId
-    state: Literal["planned", "running", "over"]
+    state: State
     budget_micros: Micros
     spent_micros: Micros
     reserved_micros: Annotated[Micros, Meta(description="Full costs of contacts that are planned or unanswered")]
@@ -146,7 +147,43 @@ class CampaignOut(msgspec.Struct, frozen=True):
     pilot: PilotOut | None
 
 
+class CampaignInShort(msgspec.Struct, frozen=True):
+    """A campaign in the list."""
+
+    campaign_id: CampaignId
+    state: State
+    budget_micros: Micros
+    spent_micros: Micros
+    reserved_micros: Micros
+    starts_at: MomentOut
+    ends_at: MomentOut
+
+
+class CampaignsOut(msgspec.Struct, frozen=True):
+    """The campaigns, the latest start first."""
+
+    campaigns: tuple[CampaignInShort, ...]
+
+
 CAMPAIGN = "/v1/campaigns/{campaign_id:str}"
+_MOST = 1000
+
+
+@get(
+    "/v1/campaigns",
+    sync_to_thread=True,
+    **guarded("campaigns", "listCampaigns", "Which campaigns there are", "report"),
+)
+def list_campaigns(request: Request[Any, Any, Any]) -> CampaignsOut:
+    """The 1,000 that began last, with their money; each by itself tells more."""
+    now: float = request.app.state.clock()
+    with request.app.state.ledger.read() as view:
+        names = view.campaign_ids(_MOST)
+        found = view.campaigns(names)
+    of_each = [found[each] for each in names]
+    return CampaignsOut(
+        tuple(shown(CampaignInShort, each, state=_state(each, now), ends_at=_end(each)) for each in of_each)
+    )
 
 
 @get(
@@ -185,10 +222,11 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
     """Makes or changes the campaign and returns it. Raises Problem 409 for what cannot change, 422 for a hold-out or a
     pilot that cannot be."""
     params = state.engine.params
+    wanted = None if data.starts_at is None else epoch(data.starts_at, "starts_at")
     pilot = None if data.pilot is None else _pilot(data.pilot, state.engine.lineup.active.served.bundle.offers)
     with state.ledger.transaction() as tx:
         before: CampaignView | None = tx.campaigns([campaign_id]).get(campaign_id)
-        starts_at = data.starts_at.timestamp() if data.starts_at else before.starts_at if before else state.clock()
+        starts_at = wanted or (before.starts_at if before else state.clock())
         horizon = data.horizon_days or (before.horizon_days if before else int(params.horizon_days))
         campaign = Campaign(
             campaign_id, data.budget_micros, starts_at, horizon, data.customers_expected, data.holdout, pilot, data.salt
@@ -261,8 +299,8 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
     return shown(
         CampaignOut,
         found,
-        state="planned" if day < 0 else "running" if day < found.horizon_days else "over",
-        ends_at=iso(found.starts_at + found.horizon_days * DAY),
+        state=_state(found, now),
+        ends_at=_end(found),
         day=day,
         pace=PaceOut(
             share_used=used / found.budget_micros if found.budget_micros else 1.0,
@@ -280,9 +318,18 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
     )
 
 
+def _state(campaign: CampaignView, now: float) -> State:
+    day = campaign.day(now)
+    return "planned" if day < 0 else "running" if day < campaign.horizon_days else "over"
+
+
+def _end(campaign: CampaignView) -> str:
+    return iso(campaign.starts_at + campaign.horizon_days * DAY)
+
+
 def _pilot(data: PilotIn, offers: Container[str]) -> Pilot:
     """Raises Problem 422 for an arm that is no offer of the active bundle."""
     for name in data.arms:
         if name != NONE and name not in offers:
             raise invalid("There is no such offer.", field_error(f"pilot.arms.{name}", allowed="an offer, or none"))
-    return Pilot(data.share, tuple(data.arms.items()), data.ends_at.timestamp(), data.budget_share)
+    return Pilot(data.share, tuple(data.arms.items()), epoch(data.ends_at, "pilot.ends_at"), data.budget_share)

@@ -24,10 +24,11 @@ from msgspec import Meta
 
 from serving.domain import guarded
 from serving.engine.contract import Decision, Message, OfferMade
+from serving.engine.messages import QuietHoursCache
 from serving.fields import CampaignId, CustomerId, DecisionId, MomentOut, shown
-from serving.ledger import LedgerUnavailable
+from serving.ledger import LedgerUnavailable, Reader
+from serving.ledger.outcomes import LATEST
 from serving.ledger.records import DueContact
-from serving.ledger.types import DAY
 
 MOST = 1000
 
@@ -61,9 +62,8 @@ class SentOut(msgspec.Struct, frozen=True):
     sent: Annotated[int, Meta(ge=0)]
 
 
-LATEST = DAY
-"""Seconds after which a message that was not sent is not sent any more; its reservation comes back by itself."""
 _LATE = 900.0  # seconds; quiet hours may have begun since
+_ASKED_EVERY = 3600.0  # seconds between two times that the ledger is told that the list is asked for
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many at most")]
 
@@ -91,25 +91,35 @@ def report_sent(request: Request[Any, Any, Any], data: JSONBody[SentIn]) -> Sent
 
 
 def due_now(state: Any, limit: int) -> list[DueOut]:
-    """What may be sent now."""
+    """What may be sent now; the ledger remembers what was listed, since the rest was certainly not sent."""
     now: float = state.clock()
-    with state.ledger.read() as view:
-        if view.kill_switch() == "never":
-            return []
-        found: list[DueContact] = view.due(now, now - LATEST, limit)
     quiet = state.engine.lineup.active.served.quiet
-    fit = [
-        each
-        for each in found
-        if now - each.send_at < _LATE or quiet is None or quiet.earliest((each.time_zone, each.region), now) <= now
-    ]
-    return [out for each in fit if (out := _out(each)) is not None]
+    with state.ledger.read() as view:
+        found, last = _due(view, now, limit, quiet), view.asked()
+    is_known = last is not None and 0 <= now - last.last < _ASKED_EVERY
+    if not is_known or any(each.listed_at is None for each in found):
+        with state.ledger.transaction() as tx:  # what was cancelled since the look above is not listed
+            found = _due(tx, now, limit, quiet)
+            tx.listed([each.decision_id for each in found])
+    return [_out(each) for each in found]
 
 
-def _out(contact: DueContact) -> DueOut | None:
+def _due(view: Reader, now: float, limit: int, quiet: QuietHoursCache | None) -> list[DueContact]:
+    """What may be sent now. Late contacts are told apart by their places, of which there are few, before the limit:
+    however many wait for the morning, they keep nobody else waiting."""
+    if view.kill_switch() == "never":
+        return []
+    late = now - _LATE
+    shut = (
+        []
+        if quiet is None
+        else [each for each in view.late_places(now - LATEST, late) if quiet.earliest(each, now) > now]
+    )
+    return view.due(now, now - LATEST, limit, late, shut)
+
+
+def _out(contact: DueContact) -> DueOut:
     decision = msgspec.json.decode(contact.response, type=Decision)
-    if decision.message is None:
-        return None
     return shown(DueOut, contact, message=decision.message, offer=decision.offer)
 
 
@@ -118,6 +128,17 @@ _AT_ONCE = 100
 _TIMEOUT = 10.0
 _LEASE_SECONDS = 60.0
 _log = structlog.get_logger("serving.webhook")
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirect what it is, an answer other than 2xx: urllib would ask its target with GET, without the
+    messages and with their signature, and take its 200 for theirs."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None: an HTTPError is raised."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
 
 
 class Webhook:
@@ -170,7 +191,7 @@ class Webhook:
         if settings.webhook_secret:
             headers["RetentionJax-Signature"] = signature(settings.webhook_secret, body, int(time.time()))
         request = urllib.request.Request(self._address, body, headers, method="POST")  # noqa: S310 - http(s), checked
-        with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
+        with _OPENER.open(request, timeout=_TIMEOUT):
             pass
 
 

@@ -75,7 +75,7 @@ class ContactOut(msgspec.Struct, frozen=True):
 
 
 class CustomerLedgerOut(msgspec.Struct, frozen=True):
-    """All that the ledger holds of a customer."""
+    """A customer's ledger in short; `retentionjax ledger show` has every row."""
 
     customer_id: CustomerId
     time_zone: str | None
@@ -126,10 +126,11 @@ def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, da
 @get(
     "/v1/customers/{customer_id:str}/ledger",
     sync_to_thread=True,
-    **guarded("customers", "readCustomerLedger", "All that the ledger holds of a customer", "report", also=(404,)),
+    **guarded("customers", "readCustomerLedger", "A customer's consent, contacts and money", "report", also=(404,)),
 )
 def read_ledger(request: Request[Any, Any, Any], customer_id: CustomerInPath) -> CustomerLedgerOut:
-    """Contacts with their money, consent, whether she has left."""
+    """Contacts with their money, consent, whether she has left, and how many decisions there are. All that is held of
+    her, scores, facts and messages too, `retentionjax ledger show` writes."""
     with request.app.state.ledger.read() as view:
         found = view.customer_ledger(customer_id)
     if found is None:

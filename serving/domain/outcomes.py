@@ -10,7 +10,7 @@ from msgspec import Meta
 from serving.domain import guarded
 from serving.fields import NAME_PATTERN, CustomerId, DecisionId, Micros, Moment
 from serving.ledger.types import Outcome
-from serving.problems import Problem, field_error, invalid
+from serving.problems import Problem, epoch, field_error, invalid
 
 MOST = 1000
 Kind = Annotated[
@@ -102,7 +102,7 @@ def _outcome(data: OutcomeIn, now: float, where: str) -> Outcome:
     for name in ("amount_micros", "reference"):
         if (getattr(data, name) is not None) != (data.kind == "revenue"):
             raise _wrong(f"{where}.{name}", getattr(data, name), "given with revenue, and with nothing else")
-    at = now if data.at is None else data.at.timestamp()
+    at = now if data.at is None else epoch(data.at, f"{where}.at")
     return Outcome(data.decision_id, data.kind, at, data.customer_id, data.amount_micros or 0, data.reference or "")
 
 

@@ -15,7 +15,7 @@ from retentionjax.decide.facts import FactFault
 from retentionjax.errors import RetentionJaxError
 from retentionjax.shield.brief import Channel, Tone
 from serving.fields import CampaignId, CustomerId, DecisionId, Micros
-from serving.ledger import LedgerError, LedgerUnavailable
+from serving.ledger import CommitUnknown, LedgerError, LedgerUnavailable
 from serving.ledger.types import DecisionRow, SlotName, Slots
 
 FactValue = int | float | str | None
@@ -302,7 +302,7 @@ _ERRORS: dict[str, Callable[[str], Exception]] = {
     kind.__name__: kind
     for kind in (
         CampaignNotRunning, DeadlineExceeded, KeyReused, NoCampaign,
-        NotRunning, LedgerError, LedgerUnavailable, errors.BundleError, errors.ConfigError, OSError,
+        NotRunning, LedgerError, LedgerUnavailable, CommitUnknown, errors.BundleError, errors.ConfigError, OSError,
         ValueError,
     )
 }  # fmt: skip

@@ -342,6 +342,8 @@ def _record(case: DraftCase, sending: Sending | None, decision: Decision) -> Dec
         variant_id="" if decision.message is None else decision.message.variant_id,
         variant_propensity=1.0 if decision.message is None else decision.message.variant_propensity,
         variant_choices="" if decision.message is None else decision.message.variant_choices,
+        time_zone=ask.time_zone,
+        region=ask.region,
     )
 
 

@@ -8,6 +8,7 @@ reward is.
 from serving.ledger.ledger import Ledger, Reader, Transaction
 from serving.ledger.types import (
     BudgetExceeded,
+    CommitUnknown,
     CooldownBroken,
     DesignFixed,
     DuplicateRecord,
@@ -18,6 +19,7 @@ from serving.ledger.types import (
 
 __all__ = [
     "BudgetExceeded",
+    "CommitUnknown",
     "CooldownBroken",
     "DesignFixed",
     "DuplicateRecord",

@@ -27,7 +27,7 @@ _EMPTY = """
         response = NULL, basis = NULL, idempotency_key = NULL, request_digest = NULL, degradations = '[]'
     WHERE customer_id = ?"""
 _RENAME_CONTACTS = """
-    UPDATE contacts SET customer_id = ?
+    UPDATE contacts SET customer_id = ?, time_zone = NULL, region = NULL
     WHERE decision_id IN (SELECT decision_id FROM decisions WHERE customer_id = ?)"""
 _RENAME_ASSIGNMENTS = "UPDATE assignments SET customer_id = ? WHERE customer_id = ?"
 _DROP = (

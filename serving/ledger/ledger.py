@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from retentionjax import storage
-from serving.ledger import administration, audit, erasure, opening, outcomes, records, wordings
+from serving.ledger import administration, audit, erasure, opening, outcomes, records, subject, wordings
 from serving.ledger.database import Connection, Source, texts
 from serving.ledger.outcomes import AT_ONCE
 from serving.ledger.types import (
@@ -56,7 +56,7 @@ _BASELINES = """
 _CONTACT = (
     "decision_id", "customer_id", "campaign_id", "channel", "offer", "send_at", "send_day", "due_at", "planned",
     "state", "contact_cost_micros", "offer_cost_micros", "reserved_micros", "spent_micros", "offer_days", "effect_days",
-    "amount_micros", "pilot", "variant_id", "variant_propensity", "variant_choices",
+    "amount_micros", "pilot", "variant_id", "variant_propensity", "variant_choices", "time_zone", "region",
 )  # fmt: skip
 _ASSIGNMENT = (
     "campaign_id", "customer_id", "arm", "pilot_arm", "propensity", "assigned_at", "design", "acted_at",
@@ -67,17 +67,20 @@ _ACTED = "UPDATE assignments SET acted_at = ? WHERE customer_id = ? AND campaign
 class Reader(Look):
     """One look at the ledger, whatever is written meanwhile."""
 
-    decision, recent, due = records.decision, records.recent, records.due
+    decision, recent = records.decision, records.recent
+    due, late_places = records.due, records.late_places
     campaign_ids, customer_ledger = records.campaign_ids, records.customer_ledger
     decisions_of = records.decisions_of
     assignments, daily_spend, daily_answers = records.assignments, records.daily_spend, records.daily_answers
     campaign_record, follow = records.campaign_record, records.follow
+    asked = outcomes.asked
     variants, approved_variants = wordings.stored, wordings.approved
     consent, slots, changes = administration.consent, administration.slots, administration.changes
     api_keys, authenticate = administration.api_keys, administration.authenticate
     session_key = administration.session_key
     past_retention, people_past_retention = erasure.past_retention, erasure.people_past_retention
     audit = audit.audit
+    held, is_known = subject.held, subject.is_known
 
 
 class Transaction(Reader):
@@ -89,7 +92,8 @@ class Transaction(Reader):
     used_keys, end_session = administration.used_keys, administration.end_session
     set_slots, changed = administration.set_slots, administration.changed
     touch, lease = administration.touch, administration.lease
-    outcome, expire, sent = outcomes.apply, outcomes.expire, outcomes.sent
+    outcome, expire, lapse = outcomes.apply, outcomes.expire, outcomes.lapse
+    sent, listed = outcomes.sent, outcomes.listed
     erase, purge, forget = erasure.erase, erasure.purge, erasure.forget
     propose_variants, decide_variant = wordings.propose, wordings.decide
 
@@ -219,13 +223,11 @@ class Ledger:
 
     def expire(self, reservation_days: float) -> int:
         """Releases all reservations of contacts sent so long ago without an answer; how many."""
-        expired = 0
-        while True:
-            with self._in_turn() as tx:
-                found = tx.expire(tx.now, reservation_days=reservation_days)
-            expired += found
-            if found < AT_ONCE:
-                return expired
+        return self._in_turns(lambda tx: tx.expire(tx.now, reservation_days=reservation_days))
+
+    def lapse(self) -> int:
+        """Cancels all contacts that nobody was given to send, and that are too late by now; how many."""
+        return self._in_turns(outcomes.lapse)
 
     def purge(self, retention_days: float) -> int:
         """Deletes all decisions past the retention period and keeps the money right; how many.
@@ -253,6 +255,16 @@ class Ledger:
                     deleted += tx.purge(ids[start : start + AT_ONCE], retention_days)
             if deleted == before:
                 return deleted
+
+    def _in_turns(self, work: Callable[[Transaction], int]) -> int:
+        """Does `work` on `AT_ONCE` rows at a time until there are no more; how many in all."""
+        done = 0
+        while True:
+            with self._in_turn() as tx:
+                found = work(tx)
+            done += found
+            if found < AT_ONCE:
+                return done
 
     @contextlib.contextmanager
     def _in_turn(self) -> Iterator[Transaction]:
@@ -374,7 +386,7 @@ def _contact(row: DecisionRow, campaign: CampaignView) -> tuple[object, ...]:
         campaign.starts_at + send_day * DAY, int(send_day > campaign.day(row.decided_at)), "reserved",
         row.contact_cost_micros, row.reserve_micros - row.contact_cost_micros, row.reserve_micros, 0,
         row.offer_days, row.effect_days, row.amount_micros, int(row.pilot), row.variant_id, row.variant_propensity,
-        row.variant_choices,
+        row.variant_choices, row.time_zone, row.region,
     )  # fmt: skip
 
 

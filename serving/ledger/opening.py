@@ -16,7 +16,14 @@ from psycopg import errors
 
 from retentionjax.errors import ConfigError
 from serving.ledger.database import Connection, Row, Source, SqliteSource
-from serving.ledger.types import BudgetExceeded, CooldownBroken, DuplicateRecord, LedgerError, LedgerUnavailable
+from serving.ledger.types import (
+    BudgetExceeded,
+    CommitUnknown,
+    CooldownBroken,
+    DuplicateRecord,
+    LedgerError,
+    LedgerUnavailable,
+)
 
 
 def source(url: str, wait_seconds: float, *, create: bool) -> Source:
@@ -192,8 +199,13 @@ class PostgresConnection:
                 self._connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
 
     def commit(self) -> None:
-        with _explained():
-            self._connection.execute(b"COMMIT")
+        try:
+            with _explained():
+                self._connection.execute(b"COMMIT")
+        except LedgerUnavailable as error:
+            if self._locks and self._connection.closed:  # no answer came, and what was read needs none
+                raise CommitUnknown("the connection to the ledger's database broke while committing") from error
+            raise
 
     def rollback(self) -> None:
         try:
@@ -253,9 +265,26 @@ def _explained() -> Iterator[None]:
         _explain(error)
 
 
+def _reason(error: psycopg.Error) -> str:
+    """The error in a few words: the server's own, or why it could not be reached. What else psycopg says may repeat
+    the URL, and with it a password."""
+    if error.sqlstate is not None:
+        return f"{type(error).__name__} ({error.sqlstate})"
+    found = re.search(_WHY, str(error), re.IGNORECASE)
+    return f"{type(error).__name__} ({found[0].lower()})" if found else type(error).__name__
+
+
+_WHY = (
+    "connection refused|could not translate host name|no such file or directory|timeout expired|no route to host|"
+    "network is unreachable|password authentication failed|no password supplied|no pg_hba.conf entry|"
+    "the database system is (?:starting up|shutting down)|too many clients|server closed the connection|"
+    "(?:database|role) \"[^\"]*\" does not exist|connection timed out|failed to resolve host|name or service not known"
+)
+
+
 def _explain(error: psycopg.Error) -> NoReturn:
     if isinstance(error, _UNAVAILABLE):
-        raise LedgerUnavailable(f"the ledger's database cannot be used now: {type(error).__name__}") from error
+        raise LedgerUnavailable(f"the ledger's database cannot be used now: {_reason(error)}") from error
     if isinstance(error, errors.IntegrityError) and error.diag.constraint_name in _REFUSALS:
         refusal, meaning = _REFUSALS[error.diag.constraint_name]
         raise refusal(meaning) from error

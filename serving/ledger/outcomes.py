@@ -1,6 +1,8 @@
 """What happened after a decision or to a customer, and what follows from it. The rules:
 
 - The same decision and kind again is a duplicate and changes nothing. A refused outcome is not remembered.
+- What cannot have happened by its time is refused: before the decision was made, an answer before its message was sent
+  or due, in the future; clocks may differ by `CLOCK_SKEW`, and an opt-out holds whatever its time.
 - *accepted* turns the reservation into spend, contact cost and full discount, and starts the offer on the day it was
   accepted. Too late, when the reservation was given back (declined or expired), it is honoured if the campaign's budget
   still covers the discount and no later contact of the campaign has replaced the offer; so neither the budget nor the
@@ -13,27 +15,32 @@
 - *kept*, of a customer, remembers until when it is known that she stayed. Of whom nobody says anything, nobody knows.
 - *revenue*, of a customer, is what she paid; the same reference again is a duplicate.
 - Unanswered for `RESERVATION_DAYS` after it was sent, a contact expires like a decline.
+- What is due is listed to whoever sends, who may report it as sent. While the list is asked for day by day, a contact
+  that is not on it was not sent: it is cancelled with its customer's consent, or once it is `LATEST` late.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from serving.ledger.database import texts
+from serving.ledger.database import Row, texts
 from serving.ledger.types import DAY, RESERVATION_DAYS, Outcome, OutcomeKind, OutcomeResult, OutcomeStatus
 from serving.ledger.views import Look
 
 AT_ONCE = 50
 """Rows that one transaction of housekeeping changes: few enough for it to take no more than milliseconds."""
-CLOCK_SKEW = 300.0  # seconds by which a caller's clock may be ahead of ours
+CLOCK_SKEW = 300.0  # seconds by which a caller's clock may be ahead of ours, or behind
+LATEST = DAY
+"""Seconds after which a message that was not sent is not sent any more."""
 
 _DECISIONS = """
     SELECT decision_id, customer_id, campaign_id, channel, decided_at FROM decisions
     WHERE decision_id IN (SELECT value FROM json_each(?))"""
 _REPORTED = "SELECT decision_id, kind FROM outcomes WHERE decision_id IN (SELECT value FROM json_each(?))"
 _CONTACT = """
-    SELECT state, contact_cost_micros, offer_cost_micros, send_at FROM contacts WHERE decision_id = ?"""
+    SELECT state, contact_cost_micros, offer_cost_micros, send_at, sent_at FROM contacts WHERE decision_id = ?"""
 _LATER_CONTACT = """
     SELECT 1 FROM contacts WHERE customer_id = ? AND campaign_id = ? AND state <> 'cancelled' AND send_at > ? LIMIT 1"""
 _SETTLE = """
@@ -59,10 +66,20 @@ _SET_CONSENT = """
     SET status = excluded.status, changed_at = excluded.changed_at, source = excluded.source"""
 _OUTCOME = "INSERT INTO outcomes (decision_id, kind, happened_at, recorded_at, status) VALUES (?, ?, ?, ?, ?)"
 _UNSENT = """
-    SELECT decision_id, campaign_id, channel, reserved_micros FROM contacts
-    WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND send_at > ?
-        AND sent_at IS NULL"""  # the index says both states; what was sent stays sent, though the clock be set back
+    SELECT decision_id, campaign_id, reserved_micros, channel FROM contacts
+    WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND sent_at IS NULL AND listed_at IS NULL
+        AND (send_at > ? OR send_at >= ?)"""
+# The index says both states; what was sent, or may have been, stays so, though the clock be set back.
 _CANCEL = "UPDATE contacts SET state = 'cancelled', planned = 0, reserved_micros = 0 WHERE decision_id = ?"
+_LISTED = "UPDATE contacts SET listed_at = ? WHERE decision_id = ? AND listed_at IS NULL"
+_ASKED = "SELECT value, changed_at FROM switches WHERE name = 'contacts listed'"
+_ASK = """
+    INSERT INTO switches (name, value, changed_at) VALUES ('contacts listed', ?, ?)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at"""
+_LAPSED = """
+    SELECT decision_id, campaign_id, reserved_micros FROM contacts
+    WHERE state = 'reserved' AND sent_at IS NULL AND listed_at IS NULL AND send_at >= ? AND send_at <= ?
+    ORDER BY send_at LIMIT ?"""
 _SENT = "UPDATE contacts SET sent_at = ? WHERE decision_id = ? AND sent_at IS NULL"
 _OVERDUE = """
     SELECT decision_id, campaign_id, reserved_micros, contact_cost_micros FROM contacts
@@ -132,13 +149,53 @@ def sent(tx: Look, decision_ids: Sequence[str]) -> int:
     return tx.many(_SENT, [(tx.now, each) for each in dict.fromkeys(decision_ids)])
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The time in which the list of what is due was asked for, without a pause of `LATEST`; UTC epoch seconds."""
+
+    since: float
+    last: float
+
+
+def asked(look: Look) -> Asked | None:
+    """When the list was asked for; None if never."""
+    found = look.rows(_ASKED)
+    return Asked(float(found[0][0]), found[0][1]) if found else None
+
+
+def listed(tx: Look, decision_ids: Sequence[str]) -> None:
+    """Remembers that the list is asked for now and holds these contacts."""
+    before = asked(tx)
+    goes_on = before is not None and tx.now - LATEST < before.last <= tx.now
+    tx.run(_ASK, str(before.since if goes_on and before is not None else tx.now), tx.now)
+    tx.many(_LISTED, [(tx.now, each) for each in decision_ids])
+
+
+def lapse(tx: Look, *, limit: int = AT_ONCE) -> int:
+    """Cancels at most `limit` contacts that came on no list though it was asked for, and are too late by now; how
+    many. They were withheld, for want of consent or by the kill switch, and are neither contacts nor spend."""
+    known = asked(tx)
+    if known is None:
+        return 0
+    rows = tx.rows(_LAPSED, known.since, min(known.last, tx.now - LATEST), limit)
+    _cancel(tx, rows)
+    return len(rows)
+
+
 def cancel_unsent(tx: Look, customer_id: str, channel: str | None = None) -> int:
     """Cancels the customer's contacts not yet sent, by `channel` or all; the micros given back."""
-    rows = [row for row in tx.rows(_UNSENT, customer_id, tx.now) if channel in (None, row[2])]
-    for decision_id, campaign_id, _, reserved in rows:
+    known = asked(tx)
+    since = known.since if known is not None and known.last > tx.now - LATEST else math.inf
+    rows = [row for row in tx.rows(_UNSENT, customer_id, tx.now, since) if channel in (None, row[3])]
+    return _cancel(tx, [row[:3] for row in rows])
+
+
+def _cancel(tx: Look, rows: Sequence[Row]) -> int:
+    """Cancels contacts (decision, campaign, micros reserved); the micros given back."""
+    for decision_id, campaign_id, reserved in rows:
         tx.run(_CANCEL, decision_id)
         tx.run(_MONEY, reserved, 0, campaign_id)
-    return sum(row[3] for row in rows)
+    return sum(row[2] for row in rows)
 
 
 def record_consent(tx: Look, customer_id: str, channel: str, status: str, at: float, source: str) -> int:
@@ -178,19 +235,21 @@ def _one(tx: Look, outcome: Outcome, known: _Reported) -> _Effect:
         return _Effect("unknown_decision", "there is no such decision")
     if (decision.decision_id, outcome.kind) in known.seen:
         return _Effect("duplicate")
-    if outcome.at < decision.decided_at:
+    at = min(max(outcome.at, decision.decided_at), tx.now)
+    if outcome.kind == "opted_out":  # whatever its time says: she wants no more
+        return _opted_out(tx, decision, at)
+    if outcome.at < decision.decided_at - CLOCK_SKEW:
         return _Effect("refused", "it happened before the decision was made")
     if outcome.at > tx.now + CLOCK_SKEW:
         return _Effect("refused", "it lies in the future")
-    at = min(outcome.at, tx.now)
     if outcome.kind == "churned":
         return _churned(tx, decision.customer_id, at)
-    if outcome.kind == "opted_out":
-        return _opted_out(tx, decision, at)
     contact = tx.rows(_CONTACT, decision.decision_id)
     if not contact:
         return _Effect("refused", "the decision made no contact")
-    state, contact_cost, offer_cost, send_at = contact[0]
+    state, contact_cost, offer_cost, send_at, sent_at = contact[0]
+    if state != "cancelled" and at < min(send_at, math.inf if sent_at is None else sent_at) - CLOCK_SKEW:
+        return _Effect("refused", "the message was neither due nor reported as sent by then")
     if outcome.kind == "accepted":
         return _accepted(tx, decision, at, state, contact_cost, offer_cost, send_at)
     return _declined(tx, decision, state, contact_cost, offer_cost)
@@ -244,7 +303,7 @@ def _churned(tx: Look, customer_id: str, at: float) -> _Effect:
 
 def _opted_out(tx: Look, decision: _Decision, at: float) -> _Effect:
     consent = tx.rows(_CONSENT, decision.customer_id, decision.channel)
-    if consent and consent[0][0] == "granted" and consent[0][1] > at:
+    if consent and consent[0][0] == "granted" and consent[0][1] > at + CLOCK_SKEW:
         return _Effect("ignored", "consent was given again after that")
     source = f"outcome of {decision.decision_id}"
     released = record_consent(tx, decision.customer_id, decision.channel, "opted_out", at, source)

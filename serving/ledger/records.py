@@ -4,13 +4,14 @@ effect is measured.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from retentionjax.decide.draws import Group
 from serving.ledger import administration
-from serving.ledger.database import Row
-from serving.ledger.types import Consent, DecisionFacts, Outcome, SlotName
+from serving.ledger.database import Row, texts
+from serving.ledger.types import MICROS, Consent, DecisionFacts, Outcome, SlotName
 from serving.ledger.views import Look
 
 _DECISION = """
@@ -23,20 +24,29 @@ _DECISION = """
 _RECENT = """
     SELECT decision_id, customer_id, campaign_id, decided_at, action, slot FROM decisions
     WHERE observation IS NOT NULL ORDER BY decision_id DESC LIMIT ?"""
-_DUE = """
-    SELECT c.decision_id, c.customer_id, c.campaign_id, c.send_at, u.time_zone, u.region, d.response
+_IS_DUE = """
     FROM contacts c
     JOIN decisions d ON d.decision_id = c.decision_id
     JOIN consents s ON s.customer_id = c.customer_id AND s.channel = c.channel AND s.status = 'granted'
     LEFT JOIN customers u ON u.customer_id = c.customer_id
-    WHERE c.state = 'reserved' AND c.send_at > ? AND c.send_at <= ? AND c.sent_at IS NULL
-        AND u.churned_at IS NULL AND d.response IS NOT NULL
-    ORDER BY c.send_at, c.decision_id LIMIT ?"""
+    WHERE c.state = 'reserved' AND c.sent_at IS NULL AND c.send_at > ? AND c.send_at <= ?
+        AND u.churned_at IS NULL AND d.message_json IS NOT NULL"""
+# What the decision's request said of the place wins over the ledger, as it did when the decision was made.
+_ZONE, _REGION = "COALESCE(c.time_zone, u.time_zone)", "COALESCE(c.region, u.region)"
+_LATE_PLACES = f"SELECT DISTINCT {_ZONE}, {_REGION} {_IS_DUE}"
+_DUE = f"""
+    SELECT c.decision_id, c.customer_id, c.campaign_id, c.send_at, c.listed_at, d.response {_IS_DUE}
+        AND (c.send_at > ? OR COALESCE({_ZONE}, '') || ' ' || COALESCE({_REGION}, '') NOT IN (
+            SELECT value FROM json_each(?)))
+    ORDER BY c.send_at, c.decision_id LIMIT ?"""  # noqa: S608
 _CAMPAIGN_IDS = "SELECT campaign_id FROM campaigns ORDER BY starts_at DESC, campaign_id LIMIT ?"
 _OUTCOMES = "SELECT decision_id, kind, happened_at FROM outcomes WHERE decision_id = ? ORDER BY recorded_at, kind"
 _CUSTOMER = "SELECT time_zone, region, churned_at, observed_until FROM customers WHERE customer_id = ?"
 _ARMS = "SELECT campaign_id, arm FROM assignments WHERE customer_id = ? ORDER BY campaign_id"
-_REVENUE = "SELECT COUNT(*), CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT) FROM revenues WHERE customer_id = ?"
+_REVENUE = """
+    SELECT COUNT(*), COALESCE(SUM(amount_micros / 1000000), 0),
+        COALESCE(SUM(amount_micros - amount_micros / 1000000 * 1000000), 0)
+    FROM revenues WHERE customer_id = ?"""  # in two parts: 10,000 of the largest amounts are more than a column holds
 _CONTACTS = """
     SELECT c.decision_id, c.campaign_id, c.channel, c.offer, c.send_at, c.state, c.reserved_micros, c.spent_micros,
         c.accepted_at
@@ -56,8 +66,10 @@ _ANSWERS = """
     FROM contacts WHERE campaign_id = ? GROUP BY send_day"""
 _ASSIGNMENTS = """
     SELECT COUNT(*), COUNT(CASE WHEN arm = 'holdout' THEN 1 END), COUNT(CASE WHEN arm = 'pilot' THEN 1 END),
-        COUNT(acted_at)
-    FROM assignments WHERE campaign_id = ?"""
+        COUNT(CASE WHEN acted_at IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM contacts c WHERE c.campaign_id = a.campaign_id AND c.customer_id = a.customer_id
+                AND c.pilot = 1 AND c.state = 'cancelled') THEN 1 END)
+    FROM assignments a WHERE campaign_id = ?"""
 _DAYS = """
     SELECT day, CAST(SUM(contacts) AS BIGINT), CAST(SUM(spent_micros) AS BIGINT), CAST(SUM(reserved_micros) AS BIGINT)
     FROM (
@@ -116,10 +128,14 @@ class DueContact:
     customer_id: str
     campaign_id: str
     send_at: float
-    time_zone: str | None
-    region: str | None
+    listed_at: float | None
+    """Since when it is known to whoever sends; None: it is not."""
     response: bytes
     """The decision as it was answered, JSON."""
+
+
+Place = tuple[str | None, str | None]
+"""(IANA time zone, ISO 3166 region), as far as anybody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +155,7 @@ class ContactRecord:
 
 @dataclass(frozen=True, slots=True)
 class CustomerLedger:
-    """All that the ledger holds of one customer."""
+    """A customer in short; all that is held of her, `subject` shows."""
 
     customer_id: str
     time_zone: str | None
@@ -166,7 +182,7 @@ class Drawn:
     held_out: int
     in_pilot: int
     acted: int
-    """Of the pilot's, whose arm was carried out."""
+    """Of the pilot's, whose arm was carried out: to contact her, and it was not cancelled, or to leave her alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +224,18 @@ def recent(look: Look, limit: int) -> list[RecentDecision]:
     return [RecentDecision(*row) for row in look.rows(_RECENT, limit)]
 
 
-def due(look: Look, now: float, since: float, limit: int) -> list[DueContact]:
-    """Contacts due between `since` and `now`, not reported as sent, of customers who consent and have not left."""
-    return [DueContact(*row) for row in look.rows(_DUE, since, now, limit)]
+def late_places(look: Look, since: float, until: float) -> list[Place]:
+    """Where the customers are of contacts due between `since` and `until` that may be sent; each place once."""
+    return [(row[0], row[1]) for row in look.rows(_LATE_PLACES, since, until)]
+
+
+def due(
+    look: Look, now: float, since: float, limit: int, late: float = math.inf, quiet: Iterable[Place] = ()
+) -> list[DueContact]:
+    """The first `limit` contacts due between `since` and `now`, not reported as sent, of customers who consent and have
+    not left; of those due until `late`, only those in other places than the `quiet` ones."""
+    places = texts(f"{zone or ''} {region or ''}" for zone, region in quiet)
+    return [DueContact(*row) for row in look.rows(_DUE, since, now, late, places, limit)]
 
 
 def campaign_ids(look: Look, limit: int) -> list[str]:
@@ -219,18 +244,19 @@ def campaign_ids(look: Look, limit: int) -> list[str]:
 
 
 def customer_ledger(look: Look, customer_id: str) -> CustomerLedger | None:
-    """All that is held of a customer; None if nothing is."""
+    """A customer in short; None if nothing is held of her."""
     facts = look.rows(_CUSTOMER, customer_id)
     consents = administration.consent(look, customer_id)
     decisions = look.rows(_DECISIONS, customer_id)[0][0]
-    payments, revenue = look.rows(_REVENUE, customer_id)[0]
+    payments, *revenue = look.rows(_REVENUE, customer_id)[0]
     if not facts and not consents and not decisions and not payments:
         return None
     time_zone, region, churned_at, observed_until = facts[0] if facts else (None, None, None, None)
     arms = {row[0]: row[1] for row in look.rows(_ARMS, customer_id)}
     contacts = tuple(ContactRecord(*row) for row in look.rows(_CONTACTS, customer_id))
+    paid = int(revenue[0]) * MICROS + int(revenue[1])
     return CustomerLedger(
-        customer_id, time_zone, region, churned_at, observed_until, arms, revenue, consents, contacts, decisions
+        customer_id, time_zone, region, churned_at, observed_until, arms, paid, consents, contacts, decisions
     )
 
 

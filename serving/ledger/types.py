@@ -119,6 +119,9 @@ class DecisionRow(DecisionFacts):
     """Probability with which that was drawn."""
     variant_choices: str = ""
     """Of which wordings, see `decide.variants.choices`."""
+    time_zone: str | None = None
+    """Where the request said that the customer is, as the next one; None: where the ledger says."""
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +226,12 @@ class LedgerError(RetentionJaxError):
 
 
 class LedgerUnavailable(LedgerError):  # noqa: N818 - a state of the world, not a mistake of the caller's
-    """The database is gone, full, or locked beyond the time allowed: nothing of the transaction counts.
+    """The database is gone, full, or locked beyond the time allowed: nothing of the transaction counts."""
 
-    Where the connection broke while committing, the server may have kept it; repeating the request with its
-    Idempotency-Key is safe in either case.
-    """
+
+class CommitUnknown(LedgerUnavailable):
+    """The connection broke while committing: the server may have kept the transaction or not. Repeating the request
+    with its Idempotency-Key is safe in either case."""
 
 
 class BudgetExceeded(LedgerError):  # noqa: N818

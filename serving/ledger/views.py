@@ -124,6 +124,7 @@ class Look:
     def __init__(self, connection: Connection, now: float) -> None:
         self.rows, self.stream = connection.rows, connection.stream
         self.run, self.many, self.insert = connection.run, connection.many, connection.insert
+        self.columns, self.tables = connection.columns, connection.tables
         self._campaigns: dict[str, CampaignView] = {}
         self._seen: dict[tuple[str, str], CustomerView] = {}
         self.now = now

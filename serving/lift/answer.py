@@ -225,17 +225,24 @@ def _rests_on(lift: Lift, study: Study, currency: str) -> tuple[str, ...]:
         )
     if study.reports_revenue:
         found.append(
-            "Revenue is what customers were reported to have paid, discounts off already; spend is contacts alone, and "
-            "what an offer costs elsewhere than in the price is not in it."
+            f"Revenue is what customers were reported to have paid, {study.payers[0]:,} of {study.payers[1]:,}, with "
+            "discounts off already; spend is contacts alone, and what an offer costs elsewhere is not in it."
         )
     else:
         found.append(
-            "Nobody reported revenue: it is each customer's charge for the days she was there. Spend is contacts, and "
+            f"{_too_few(study)}: revenue is each customer's charge for the days she was there. Spend is contacts, and "
             "each accepted offer in full."
         )
     found.append(f"What customers pay after that day is not counted. Money is in {currency}.")
     found.append("Intervals hold with 95 % however often one looks, for many customers; each figure has its own.")
     return tuple(found)
+
+
+def _too_few(study: Study) -> str:
+    paid, known = study.payers
+    if not paid:
+        return "Nobody reported revenue"
+    return f"Payments are reported of {paid:,} of {known:,} customers, too few to stand for all"
 
 
 def _needed(lift: Lift, study: Study, kept: Difference, predicted: float | None) -> NeededOut:

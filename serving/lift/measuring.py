@@ -17,7 +17,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from retentionjax.company.offers import NONE
 from retentionjax.env.types import EnvParams
@@ -39,7 +39,10 @@ class Study:
     """Of these customers."""
     known_days: float
     """Whole days of the campaign until which most of them are known; 0 where nobody was ever heard of."""
+    payers: tuple[int, int]
+    """Customers of whom a payment was reported, of all who are known."""
     reports_revenue: bool
+    """Whether payments are reported of so many that they are what customers paid, see `_are_reported`."""
     purged_contacts: int
     """Of the campaign, that are not among `contacts` any more."""
 
@@ -137,7 +140,7 @@ def _study(
 ) -> Study:
     place = {row.customer_id: number for number, row in enumerate(rows)}
     contacts = tuple(contact for contact in record.contacts if contact.customer_id in place)
-    paid = [row for row in record.revenues if row[0] in place]
+    paid = [(place[name], at, micros) for name, at, micros in record.revenues if name in place]
 
     def days(moments: Sequence[float | None], missing: float) -> Float[np.ndarray, " N"]:
         return np.array([missing if at is None else (at - campaign.starts_at) / DAY for at in moments], float)
@@ -146,9 +149,12 @@ def _study(
     known = np.floor(days([row.observed_until for row in rows], -math.inf))
     left = days([row.churned_at for row in rows], math.inf)
     stayed = known[np.isinf(left) & np.isfinite(known)]
+    spans = np.where(np.isfinite(left), left, known) - days([row.assigned_at for row in rows], 0.0)
+    has_paid = np.isin(np.arange(len(rows)), [row[0] for row in paid])
+    reported = all(_are_reported(has_paid[side], spans[side]) for side in (np.array(held, bool), ~np.array(held, bool)))
     # What an accepted offer costs is in what customers pay; where their charges stand for it, it is not.
     costs = [(place[each.customer_id], each.send_at, each.contact_cost_micros) for each in contacts]
-    if not paid:
+    if not reported:
         costs += [
             (place[each.customer_id], each.accepted_at, each.offer_cost_micros)
             for each in contacts
@@ -163,12 +169,26 @@ def _study(
         risk=_numbers([row.churn_probability for row in rows]),
         charge=_numbers([row.monthly_charge for row in rows]),
         spend=_payments(costs, campaign.starts_at),
-        revenue=_payments([(place[name], at, micros) for name, at, micros in paid], campaign.starts_at)
-        if paid
-        else None,
+        revenue=_payments(paid, campaign.starts_at) if reported else None,
     )
     until = float(np.quantile(stayed, 0.5, method="lower")) if len(stayed) else 0.0
-    return Study(campaign, tuple(rows), customers, contacts, max(until, 0.0), bool(paid), record.purged_contacts)
+    payers = int((has_paid & (spans > 0)).sum()), int((spans > 0).sum())
+    return Study(campaign, tuple(rows), customers, contacts, max(until, 0.0), payers, reported, record.purged_contacts)
+
+
+_BILLED_DAYS = 30  # after so many days with the company a customer has had a bill
+_REPORTED = 0.95  # share of those with a bill of whom a payment must be known; the rest may have paid nothing
+
+
+def _are_reported(has_paid: Bool[np.ndarray, " N"], spans: Float[np.ndarray, " N"]) -> bool:
+    """Whether the payments of one side are reported: of nearly all who are known for the days of a bill, and of half of
+    all who are known. Unknown is not nothing: with a few reports everybody else would seem to have paid none.
+
+    Args:
+        spans: days from the draw for which each customer is known; -∞ where nobody said.
+    """
+    known, billed = spans > 0, spans >= _BILLED_DAYS
+    return bool(billed.any() and has_paid[billed].mean() >= _REPORTED and has_paid[known].mean() >= 0.5)
 
 
 def _payments(sums: Sequence[tuple[int, float, int]], starts_at: float) -> Payments:

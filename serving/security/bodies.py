@@ -94,7 +94,8 @@ def _check_values(value: Any, path: str, depth: int) -> None:
     if isinstance(value, _Twice):
         raise _Refused("A key is given twice.", field_error(path, allowed="each key once"))
     if isinstance(value, _Number):
-        raise _Refused("A number is not finite, or too large.", field_error(path, str(value), "a finite number"))
+        allowed = "a finite number; a whole one of 64 bits, or written with an exponent, as 1e19"
+        raise _Refused("A number is not finite, or too large.", field_error(path, str(value), allowed))
     if isinstance(value, dict | list) and not depth:
         raise _Refused(_TOO_DEEP, field_error(path, allowed=f"at most {MAX_DEPTH} levels"))
     if isinstance(value, str):

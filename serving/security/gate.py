@@ -160,8 +160,10 @@ class Gate:
             raise unauthorised("This key is not known, or was revoked.")
         return caller
 
-    def charge(self, caller: Caller, tokens: float) -> None:
-        """Takes `tokens` of the caller's. Raises Problem 429."""
+    def charge(self, caller: Caller, tokens: float, *, instead_of: float = 0.0) -> None:
+        """Takes `tokens` of the caller's; `instead_of` those that the gate took before it was known what the request
+        costs, so that a wait is one for all of them. Raises Problem 429."""
+        self._rates.give_back(caller.key_id, instead_of)
         if (wait := self._rates.take(caller.key_id, tokens)) > 0:
             raise too_many("This key has made too many requests.", wait)
 
@@ -356,7 +358,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if body:
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.write(_encoded(problem))
+        self.transport.write(_encoded(problem, self.server_state.default_headers))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
@@ -382,13 +384,14 @@ def _body_too_large() -> Problem:
     return Problem(413, "body-too-large", "The body is too large", detail)
 
 
-def _encoded(problem: Problem) -> bytes:
+def _encoded(problem: Problem, more: list[tuple[bytes, bytes]]) -> bytes:
     body = msgspec.json.encode(details_of(problem))
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
         *of_api(behind_tls=False),
+        *more,
     ]
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
     return STATUS_LINE[problem.status] + lines + b"\r\n" + body

@@ -109,6 +109,19 @@ def test_a_ledger_that_is_gone_is_no_proof_of_a_wrong_key() -> None:
     assert admit(gate, Connection("good")).key_id == "k1"
 
 
+def test_a_batch_is_one_charge_and_is_told_when_it_can_be_paid() -> None:
+    clock = Moment()
+    gate = make(clock, {"good": KEY}, [])  # 10 a second, 20 at once
+    caller = admit(gate, Connection("good"), times=5)
+    gate.charge(caller, 10, instead_of=1)
+    admit(gate, Connection("good"))
+    problem = refused(lambda: gate.charge(caller, 20, instead_of=1))
+    assert (problem.status, problem.headers["Retry-After"]) == (429, "2")  # 1.4 s
+    clock.now += 1.5
+    admit(gate, Connection("good"))
+    gate.charge(caller, 20, instead_of=1)
+
+
 def test_a_key_has_so_many_requests_and_gets_more_with_time() -> None:
     clock = Moment()
     gate = make(clock, {"good": KEY}, [])

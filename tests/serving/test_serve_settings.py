@@ -50,6 +50,8 @@ def test_worker_processes_read_the_same_settings(tmp_path: Path) -> None:
         (["--bundle", "b"], {"RETENTIONJAX_OPEN_METRICS": "yes"}, "RETENTIONJAX_OPEN_METRICS is 'yes'"),
         (["--bundle", "b"], {"RETENTIONJAX_CONSOLE_SECRET": "short"}, "console_secret is short"),
         (["--bundle", "b"], {"RETENTIONJAX_HOST": "h", "RETENTIONJAX_HOST_FILE": "f"}, "are both set"),
+        (["--bundle", "b", "--webhook", "http://"], {}, "webhook is 'http://'; allowed: http://HOST"),
+        (["--bundle", "b", "--webhook", "https://host:x/"], {}, "allowed: http://HOST"),
         (["--bundle", "b"], {"RETENTIONJAX_HOST_FILE": "/nowhere"}, "RETENTIONJAX_HOST_FILE is /nowhere"),
     ],
 )

@@ -1,5 +1,6 @@
 """Bodies have one meaning or are refused, with the field at fault named."""
 
+import datetime as dt
 import json
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.express import decode
-from serving.problems import Problem
+from serving.fields import Moment
+from serving.problems import Problem, epoch
 from serving.security.bodies import MAX_DEPTH
 
 
@@ -76,7 +78,7 @@ def test_the_field_at_fault_is_named(body: bytes, status: int, field: str) -> No
 
 def test_the_value_and_what_is_allowed_are_named_too() -> None:
     error = refusal(b'{"name": "' + b"a" * 300 + b'"}').errors[0]
-    assert error.allowed == "str of length <= 20"
+    assert error.allowed == "a text, 20 characters at most"
     assert error.value is not None
     assert len(error.value) == 100
     assert refusal(b'{"name": "a", "items": [{"kind": "a", "extra": 1}]}').errors[0].allowed == "kind, count"
@@ -122,3 +124,42 @@ def test_depth_is_bounded_and_what_is_allowed_passes() -> None:
     assert decode(nested(MAX_DEPTH - 1), Deep)
     with pytest.raises(Problem):
         decode(nested(20_000), Deep)
+
+
+class Bounded(msgspec.Struct):
+    """What bodies have: numbers, lists, moments with bounds."""
+
+    days: Annotated[int, msgspec.Meta(ge=0, le=365)] | None = None
+    arms: Annotated[dict[str, Annotated[float, msgspec.Meta(gt=0, lt=1)]], msgspec.Meta(min_length=2)] | None = None
+    at: Moment | None = None
+    on: bool = False
+
+
+@pytest.mark.parametrize(
+    ("body", "allowed"),
+    [
+        (b'{"days": 400}', "a whole number, 365 at most"),
+        (b'{"days": 1.5}', "a whole number or null"),
+        (b'{"arms": {"a": 0.5}}', "an object, 2 entries or more"),
+        (b'{"arms": {"a": 1, "b": 1}}', "a number, below 1"),
+        (
+            b'{"at": "2016-12-31T23:59:60Z"}',
+            "ISO 8601 with an offset, as in 2026-11-26T10:15:00Z; seconds from 0 to 59",
+        ),
+        (b'{"at": "2016-12-31T23:59:50"}', "a moment, ISO 8601 with an offset"),
+        (b'{"on": 1}', "true or false"),
+    ],
+)
+def test_what_is_allowed_is_said_in_words(body: bytes, allowed: str) -> None:
+    with pytest.raises(Problem) as caught:
+        decode(body, Bounded)
+    assert caught.value.errors[0].allowed == allowed
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "1999-12-31T23:59:59Z"])
+def test_a_moment_that_is_far_away_is_refused_by_its_field(text: str) -> None:
+    with pytest.raises(Problem) as caught:
+        epoch(dt.datetime.fromisoformat(text), "pilot.ends_at")
+    assert (caught.value.status, caught.value.errors[0].field) == (422, "pilot.ends_at")
+    assert "2000-01-01" in (caught.value.errors[0].allowed or "")
+    assert epoch(dt.datetime.fromisoformat("2026-01-01T00:00:00+00:00"), "at") == 1767225600.0

@@ -91,6 +91,7 @@ class Books:
         """Decisions that were answered."""
         self._by_key: dict[str, tuple[str, bytes, float]] = {}  # digest, body, first answered
         self.sent: set[str] = set()
+        self.listed: set[str] = set()
         self.erased: set[str] = set()
         self.purged = False
         self.expired_at = -math.inf
@@ -282,8 +283,8 @@ class Books:
             right = {"reserved": (full, 0), "accepted": (0, full), "cancelled": (0, 0)}.get(state, (0, contact))
             if (reserved, spent) != right or (state == "accepted") != (name in accepted):
                 raise Broken(f"{name}: {state}, reserved {reserved}, spent {spent} of {full}")
-            if state == "cancelled" and name in self.sent:
-                raise Broken(f"{name} was sent, and is cancelled: its money is free, and its day")
+            if state == "cancelled" and name in self.sent | self.listed:
+                raise Broken(f"{name} was sent, or may have been, and is cancelled: its money is free, and its day")
             if state == "expired" and send_at + RESERVATION * DAY > self.expired_at:
                 raise Broken(f"{name}: sent at {send_at}, and has expired by {self.expired_at}")
             money[campaign, "reserved"] += reserved

@@ -25,6 +25,7 @@ from serving.engine.contract import BundleVersion
 from serving.engine.slots import Lineup, Served, Slot
 from serving.engine.writer import Writer
 from serving.ledger import Ledger, LedgerError, LedgerUnavailable, Transaction
+from serving.ledger.records import DueContact
 from serving.ledger.types import DAY, MICROS, Campaign, Outcome, Slots
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
@@ -243,18 +244,29 @@ class History:
         self._write(said, lambda tx: tx.set_consent(customer, channel, status, source="test"))
 
     def send(self) -> None:
-        """Whoever sends asks what is due, sends it and says so."""
-        with suppress(LedgerUnavailable), self.service.read() as reader:
-            found = reader.due(self.time.wall, self.time.wall - DAY, 100)
+        """Whoever sends asks what is due, sends it and mostly says so."""
+
+        def ask(tx: Transaction) -> list[DueContact]:
+            found = tx.due(self.time.wall, self.time.wall - DAY, 100)
+            tx.listed([each.decision_id for each in found])
+            return found
+
+        if (found := self._write("what is due is listed", ask)) is not None:
             self.books.due(found)
             names = [each.decision_id for each in found]
-            if names and self._write(f"sent: {[each[-4:] for each in names]}", lambda tx: tx.sent(names)) is not None:
+            self.books.listed.update(names)
+            if (
+                names
+                and self.random.random() < 0.8
+                and self._write(f"sent: {[each[-4:] for each in names]}", lambda tx: tx.sent(names)) is not None
+            ):
                 self.books.sent.update(names)
 
     def expire(self) -> None:
         self.note("reservations are looked through")
         self.books.expired_at = max(self.books.expired_at, self.time.wall)
         with suppress(LedgerUnavailable):
+            self.service.lapse()
             self.service.expire(self.settings.reservation_days)
 
     def purge(self) -> None:

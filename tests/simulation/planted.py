@@ -65,8 +65,8 @@ BUGS = (
     Bug(
         "what was sent is cancelled when the clock is set back",
         "ledger/outcomes.py",
-        "\n        AND sent_at IS NULL",
-        "",
+        " AND sent_at IS NULL AND listed_at IS NULL\n        AND (send_at",
+        "\n        AND (send_at",
     ),
     Bug(
         "a message that comes in two pieces is lost",

@@ -27,7 +27,7 @@ from serving.domain.decisions.schemas import (
     SimulationIn,
     SimulationOut,
 )
-from serving.engine.contract import Ask, Decision, EngineError, Given
+from serving.engine.contract import Ask, Decision, EngineError, FactValue, Given
 from serving.engine.messages import is_zone
 from serving.express import Encoded, decode, sole
 from serving.fields import DecisionInPath, shown
@@ -41,6 +41,9 @@ from serving.side_work import TOKENS
 EXPRESS = ("decide", "decide_many")
 """Handlers to which there is a short way, by name."""
 _ENCODER = msgspec.json.Encoder()
+_CANONICAL = msgspec.json.Encoder(order="deterministic")
+_EXACT = 2**53  # below it a float is the number that was meant
+_REPLAYED = ((b"idempotent-replayed", b"true"),)
 _KEY_NAME = "Idempotency-Key"
 _KEY_PATTERN = r"^[!-~]+$(?!\n)"
 _LONGEST_KEY = 128
@@ -70,13 +73,13 @@ async def decide(request: Request[Any, Any, Any], data: JSONBody[DecisionIn]) ->
     """Contact or wait, with which offer, when, in which words. The answer is in the ledger before it is given."""
     state = request.app.state
     if data.explain:
-        state.gate.charge(request.auth, TOKENS)
+        state.gate.charge(request.auth, 1 + TOKENS, instead_of=1)
     try:
         given = await state.engine.decide(ask_of(data, request.auth.key_id, key_of(request)))
     except (EngineError, LedgerUnavailable) as error:
         raise problem_of(error) from None
     body = await _explained(state, request.auth, given) if data.explain else given.body
-    return Encoded(body, [(b"idempotent-replayed", b"true")] if given.replayed else ())
+    return Encoded(body, _REPLAYED if given.replayed else ())
 
 
 @post(
@@ -88,15 +91,16 @@ async def decide(request: Request[Any, Any, Any], data: JSONBody[DecisionIn]) ->
     **guarded("decisions", "decideMany", "Decide about up to 1,000 customers", "decide", also=(413, 415)),
 )
 async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsIn]) -> Response[DecisionsOut]:
-    """Each is made or refused by itself. With an Idempotency-Key, that key and a decision's place are its key."""
+    """Each is made or refused by itself. With an Idempotency-Key, that key and a decision's place are its key, apart
+    from keys of single decisions; `Idempotent-Replayed: true` says that all of them were answered before."""
     state, caller, idempotency_key = request.app.state, request.auth, key_of(request)
     rows = [_row(each, caller.key_id, idempotency_key, place) for place, each in enumerate(data.decisions)]
     good = [row for row in rows if not isinstance(row, Problem)]
-    state.gate.charge(caller, len(rows) - 1 + TOKENS * sum(explain for _, explain in good))
+    state.gate.charge(caller, len(rows) + TOKENS * sum(explain for _, explain in good), instead_of=1)
     found = iter(await state.engine.decide_many([ask for ask, _ in good]))
+    made_of = [row if isinstance(row, Problem) else next(found) for row in rows]
     results: list[dict[str, Any]] = []
-    for place, row in enumerate(rows):
-        made = row if isinstance(row, Problem) else next(found)
+    for place, (row, made) in enumerate(zip(rows, made_of, strict=True)):
         if isinstance(made, Exception):
             problem = made if isinstance(made, Problem) else problem_of(made)
             results.append({"problem": details_of(problem.within(f"decisions[{place}]"))})
@@ -106,7 +110,8 @@ async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsI
             results.append({"decision": msgspec.Raw(body)})
     refused = sum("problem" in each for each in results)
     body = _ENCODER.encode({"decided": len(results) - refused, "refused": refused, "results": results})
-    return Encoded(body)
+    replayed = bool(results) and all(isinstance(each, Given) and each.replayed for each in made_of)
+    return Encoded(body, _REPLAYED if replayed else ())
 
 
 @post(
@@ -121,7 +126,7 @@ async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn])
     except EngineError as error:
         raise problem_of(error) from None
     if data.vary is not None:
-        request.app.state.gate.charge(request.auth, TOKENS * len(data.vary.values))
+        request.app.state.gate.charge(request.auth, TOKENS * (1 + len(data.vary.values)), instead_of=TOKENS)
     return await request.app.state.side_work.run(request.auth, lambda check: simulate(data, served, check))
 
 
@@ -161,7 +166,7 @@ def _row(raw: msgspec.Raw, key_id: str, idempotency_key: str | None, place: int)
     """What the engine is asked by one of many and whether it is to be explained, or why it is not asked."""
     try:
         row = decode(bytes(raw), DecisionIn)
-        key = None if idempotency_key is None else f"{idempotency_key}#{place}"
+        key = None if idempotency_key is None else f"{idempotency_key} {place}"  # no caller's key has a space
         return ask_of(row, key_id, key), row.explain
     except Problem as problem:
         return problem
@@ -194,10 +199,21 @@ def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None) -> Ask:
     refuse_unknown_place(data.time_zone, data.region)
     idempotency = None
     if idempotency_key is not None:
-        idempotency = (key_id, idempotency_key, hashlib.blake2b(_ENCODER.encode(data), digest_size=16).hexdigest())
+        idempotency = (key_id, idempotency_key, _digest(data))
     asked = msgspec.structs.asdict(data)
     del asked["explain"]
     return Ask(**asked, idempotency=None if data.dry_run else idempotency)
+
+
+def _digest(data: DecisionIn) -> str:
+    """Of what a request says, however it is written: facts in any order, 6.0 for 6."""
+    facts = {name: _whole(value) for name, value in data.facts.items()}
+    text = _CANONICAL.encode(msgspec.structs.replace(data, facts=facts))
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def _whole(value: FactValue) -> FactValue:
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
 
 
 async def _explained(state: Any, caller: Caller, given: Given) -> bytes:

@@ -36,7 +36,7 @@ from serving.engine.contract import Ask, Churn, Decision, FactValue, Message, Wr
 from serving.engine.messages import Blocked, Templates
 from serving.engine.situations import Basis, encode
 from serving.engine.slots import Choices, Served, settle
-from serving.problems import FieldError, Problem, field_error, invalid, problem_of
+from serving.problems import FieldError, Problem, allowed_by, field_error, invalid, problem_of
 from serving.security.gate import Caller
 from serving.side_work import Check
 
@@ -151,9 +151,8 @@ def _with(plain: msgspec.Struct, kind: type, key: str, value: Any) -> Any:
     try:
         return msgspec.convert({**msgspec.to_builtins(plain), key: value}, kind)
     except msgspec.ValidationError as error:
-        raise invalid(
-            "A value does not fit.", field_error("vary.values", value, str(error).partition(" - ")[0])
-        ) from None
+        allowed = allowed_by(str(error).partition(" - ")[0])
+        raise invalid("A value does not fit.", field_error("vary.values", value, allowed)) from None
 
 
 def _simulated(asked: SimulationIn, served: Served, where: str) -> Simulated:
@@ -209,7 +208,7 @@ def _history(history: HistoryIn) -> Mapping[str, Any]:
 def _history_problem(text: str, where: str) -> Problem:
     """`history, day: 99; allowed: …` names the key."""
     place, _, rest = text.removeprefix(f"{HISTORY}, ").partition(": ")
-    value, _, allowed = rest.partition("; ")
+    value, _, allowed = rest.partition("; allowed: ")
     if place.split(".")[0] not in customer.KEYS:
         return invalid(f"{where}The history could not have happened.", field_error(HISTORY, allowed=text))
     field = FieldError(f"{HISTORY}.{place}", value, allowed or value)

@@ -54,6 +54,7 @@ def test_from_consent_to_outcome_the_money_is_one(service: Running) -> None:
         reserved = client.get("/v1/campaigns/default").json()
         assert reserved["reserved_micros"] - before["reserved_micros"] == decision["reserved_micros"] > 0
         outcome = {"decision_id": decision["decision_id"], "kind": "accepted"}
+        assert client.post("/v1/contacts/sent", json={"decision_ids": [decision["decision_id"]]}).json() == {"sent": 1}
         results = client.post("/v1/outcomes", json={"outcomes": [outcome, outcome]}).json()["results"]
         assert [each["status"] for each in results] == ["applied", "duplicate"]
         after = client.get("/v1/campaigns/default").json()
@@ -264,6 +265,7 @@ CALLS: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "/v1/customers/x/consent", None, {"decide", "report"}),
     ("PUT", "/v1/customers/x/consent", {"channel": "sms", "status": "denied"}, {"decide"}),
     ("GET", "/v1/customers/x/ledger", None, {"report"}),
+    ("GET", "/v1/campaigns", None, {"report"}),
     ("GET", "/v1/campaigns/default", None, {"report"}),
     ("GET", "/v1/campaigns/default/lift", None, {"report"}),
     ("PUT", "/v1/campaigns/other", {"budget_micros": 1, "customers_expected": 1}, set()),

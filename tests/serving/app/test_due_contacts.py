@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import served_app
+from documents_of import ROOT
 from served_app import FACTS, Running
 
 from serving.domain.contacts import Webhook
@@ -27,6 +29,13 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.got.append((self.headers["RetentionJax-Signature"], body))
         self.send_response(self.status)
+        if self.status // 100 == 3:
+            self.send_header("Location", "/login")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.got.append((self.headers["RetentionJax-Signature"], b""))
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
@@ -66,9 +75,9 @@ def consent(client: httpx.Client, customer: str, status: str) -> None:
     assert client.put(f"/v1/customers/{customer}/consent", json=said).status_code == 200
 
 
-def due(own: Running) -> set[str]:
+def due(own: Running, limit: int = 1000) -> set[str]:
     with own.client("decide") as client:
-        answer = client.get("/v1/contacts/due", params={"limit": 1000})
+        answer = client.get("/v1/contacts/due", params={"limit": limit})
     assert answer.status_code == 200, answer.text
     return {each["decision_id"] for each in answer.json()["contacts"]}
 
@@ -118,4 +127,55 @@ def test_the_webhook_gets_what_is_due_once_and_signed(own: Running) -> None:
     assert {each["decision_id"] for each in json.loads(body)["contacts"]} == now
     at, _, mac = header.removeprefix("t=").partition(",v1=")
     assert mac == hmac.new(b"w" * 32, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    found = re.search(r"```python\n(def is_ours.*?)```", (ROOT / "serving/README.md").read_text(), re.DOTALL)
+    assert found is not None
+    code: dict[str, Any] = {"hmac": hmac}
+    exec(found[1], code)
+    verdicts = [code["is_ours"](header, sent, "w" * 32, int(at)) for sent in (body, body + b" ")]
+    assert verdicts == [True, False]
     assert due(own) == set()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_a_failure_and_is_not_followed(own: Running, status: int) -> None:
+    now = {each["decision_id"] for each in decided(own) if each["delay_days"] == 0}
+    own.clock.at += 61
+    Receiver.status, Receiver.got = status, []
+    with pytest.raises(OSError, match=str(status)):
+        Webhook(own.app.state).once()
+    assert len(Receiver.got) == 1
+    assert due(own) == now
+
+
+def contact_in(client: httpx.Client, place: dict[str, str]) -> str:
+    """A contact due now to a customer of Chicago, by the ledger, whom the request puts elsewhere."""
+    for number in range(100):
+        name = f"abroad-{place['time_zone'][-4:]}-{number}"
+        consent(client, name, "granted")
+        made = client.post("/v1/decisions", json={"customer_id": name, "facts": FACTS, **place}).json()
+        if made["decision"] == "contact" and made["delay_days"] == 0:
+            return str(made["decision_id"])
+    raise AssertionError("nobody is contacted today")
+
+
+def test_late_messages_are_looked_at_by_the_place_that_the_request_gave(own: Running) -> None:
+    with own.client("decide") as client:
+        own.clock.at += 3 * 3600  # 17:30 in Chicago, 12:30 in Honolulu
+        here = contact_in(client, {"time_zone": "America/Chicago", "region": "US-IL"})
+        west = contact_in(client, {"time_zone": "Pacific/Honolulu", "region": "US-HI"})
+    own.clock.at += 5 * 3600  # 22:30 in Chicago, 17:30 in Honolulu
+    assert due(own) == {west}
+    own.clock.at += 6 * 3600  # 4:30 and 23:30
+    assert due(own) == set()
+    own.clock.at += 6 * 3600  # 10:30 and 5:30
+    assert due(own) == {here}
+
+
+def test_those_who_wait_for_the_morning_keep_nobody_else_waiting(own: Running) -> None:
+    late = {each["decision_id"] for each in decided(own) if each["delay_days"] == 0}
+    own.clock.at += 9 * 3600  # 23:30 in Chicago, where they all are; 18:30 in Honolulu
+    assert due(own) == set()
+    with own.client("decide") as client:
+        fresh = contact_in(client, {"time_zone": "Pacific/Honolulu", "region": "US-HI"})
+    assert len(late) > 1
+    assert due(own, limit=1) == {fresh}

@@ -156,3 +156,48 @@ def test_nothing_of_a_bundle_that_is_refused_is_told(client: httpx.Client, tmp_p
     answer = client.post("/v1/bundles:activate", json={"slot": "shadow", "path": str(tmp_path)})
     assert answer.status_code == 409
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "2300-01-01T00:00:00Z"])
+def test_no_moment_of_any_body_is_too_far_away_to_be_written(client: httpx.Client, text: str) -> None:
+    pilot = {"share": 0.2, "arms": {"none": 0.5, "ten": 0.5}, "ends_at": text, "budget_share": 0.2}
+    campaign = {"budget_micros": 1, "customers_expected": 1}
+    calls = {
+        "pilot.ends_at": ("PUT", "/v1/campaigns/far", {**campaign, "pilot": pilot}),
+        "starts_at": ("PUT", "/v1/campaigns/far", {**campaign, "starts_at": text}),
+        "outcomes[0].at": ("POST", "/v1/outcomes", {"outcomes": [{"customer_id": "c", "kind": "kept", "at": text}]}),
+    }
+    for field, (method, path, body) in calls.items():
+        answer = client.request(method, path, json=body)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), answer.text
+    assert client.get("/v1/campaigns/far").status_code == 404, "nothing was written"
+    assert "far" not in {each["campaign_id"] for each in client.get("/v1/campaigns").json()["campaigns"]}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_an_encoded_body_is_refused_by_the_name_of_its_encoding(client: httpx.Client, encoding: str) -> None:
+    answer = client.post("/v1/decisions", content=b"\x1f\x8b", headers=JSON | {"Content-Encoding": encoding})
+    assert answer.status_code == 415
+    (named,) = answer.json()["errors"]
+    assert (named["field"], named["value"]) == ("Content-Encoding", f'"{encoding}"')
+
+
+def test_metrics_name_their_charset_once(client: httpx.Client) -> None:
+    assert client.get("/metrics").headers["content-type"].count("charset") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "allowed"),
+    [
+        ({"facts": FACTS, "history": {"day": 99}}, "history.day", "a whole number, 0 to 89"),
+        (
+            {"facts": FACTS, "vary": {"name": "overrides.cooldown_days", "values": [400]}},
+            "vary.values",
+            "a whole number, 365 at most",
+        ),
+    ],
+)
+def test_what_is_allowed_is_said_once(client: httpx.Client, body: Any, field: str, allowed: str) -> None:
+    answer = client.post("/v1/decisions:simulate", json=body)
+    (named,) = answer.json()["errors"]
+    assert (answer.status_code, named["field"], named["allowed"]) == (422, field, allowed)

@@ -1,11 +1,15 @@
 """`retentionjax serve`: what is wrong is said before anything listens, with status 2."""
 
 import socket
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from retentionjax import cli
+from serving.ledger import Ledger
+from serving.ledger.types import BundleSlot, Slots
 
 
 def error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -27,6 +31,25 @@ def test_a_damaged_bundle(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "bundle/churn/encoder.json").write_text("{}")
     found = error(["--bundle", str(tmp_path / "bundle"), "--database", f"sqlite:///{tmp_path}/ledger.db"], capsys)
     assert "churn/encoder.json" in found
+
+
+def test_a_lost_bundle_that_was_activated_and_the_way_out(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database, lost = f"sqlite:///{tmp_path}/ledger.db", tmp_path / "lost"
+    with closing(Ledger.open(database, clock=time.time)) as ledger, ledger.transaction() as tx:
+        tx.set_slots(Slots(active=BundleSlot("0" * 64, str(lost))))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        flags = ["--bundle", str(bundle), "--database", database, "--port", str(taken.getsockname()[1])]
+        found = error(flags, capsys)
+        assert found.count("\n") == 1
+        assert f"{lost}: no such folder" in found
+        assert "retentionjax ledger forget-bundles" in found
+        assert cli.main(["ledger", "forget-bundles", "--database", database]) == 0
+        assert str(lost) in capsys.readouterr().out
+        assert "port" in error(flags, capsys), "the bundle of --bundle would serve"
 
 
 def test_a_port_that_is_taken(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,6 +125,26 @@ def test_an_idempotency_key_belongs_to_one_request(client: Client, clock: engine
     assert client.post("/v1/decisions", json=body(), headers={"Idempotency-Key": "a b"}).status_code == 422
 
 
+def test_a_key_knows_the_same_request_however_it_is_written(client: Client) -> None:
+    key = {"Idempotency-Key": "K-2"}
+    first = client.post("/v1/decisions", json=body(), headers=key)
+    facts = {name: float(value) if isinstance(value, int) else value for name, value in engines.FACTS.items()}
+    assert facts["months"] == engines.FACTS["months"]
+    again = client.post("/v1/decisions", json=body(facts=dict(reversed(facts.items()))), headers=key)
+    assert (again.status_code, again.content) == (200, first.content)
+
+
+def test_a_batch_and_a_single_decision_share_no_key(client: Client) -> None:
+    batch = {"decisions": [body("C-1"), body("C-2")]}
+    first = client.post("/v1/decisions:batch", json=batch, headers={"Idempotency-Key": "clash"})
+    single = client.post("/v1/decisions", json=body("C-1"), headers={"Idempotency-Key": "clash#0"})
+    assert single.status_code == 200
+    assert single.json()["decision_id"] != first.json()["results"][0]["decision"]["decision_id"]
+    again = client.post("/v1/decisions:batch", json=batch, headers={"Idempotency-Key": "clash"})
+    assert again.json() == first.json()
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+
+
 def test_a_batch_answers_each_by_itself(client: Client) -> None:
     wanted = [body(f"C-{number}") for number in range(20)]
     wanted[3] = body("C-3", facts={**engines.FACTS, "plan": ""})

@@ -11,13 +11,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import postgres_server
+import psycopg
 import pytest
 from ledger_rows import FrozenClock, campaign, decision, money, record
 
-from serving.ledger import Ledger, LedgerUnavailable
+from serving.engine.contract import error_of, failed
+from serving.ledger import CommitUnknown, Ledger, LedgerUnavailable
 from serving.ledger.types import MICROS
+from serving.problems import problem_of
 
 WORKER = Path(__file__).with_name("ledger_worker.py")
 ROOT = Path(__file__).parents[3]
@@ -168,6 +172,31 @@ def test_a_database_that_goes_is_unavailable_until_it_comes_back(
     ledger.close()
 
 
+def test_a_connection_that_breaks_at_the_commit_may_have_written(
+    postgres: postgres_server.Server, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger.open(postgres.new_database(), clock=clock, wait_seconds=2.0)
+    with ledger.transaction() as tx:
+        tx.put_campaign(campaign())
+    connection: Any = ledger._writer._connection  # type: ignore[attr-defined]
+    execute = connection.execute
+
+    def breaks(query: bytes, *values: Any) -> Any:
+        answer = execute(query, *values)
+        if query == b"COMMIT":
+            connection.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return answer
+
+    monkeypatch.setattr(connection, "execute", breaks)
+    with pytest.raises(CommitUnknown) as caught, ledger.transaction() as tx:
+        tx.record([decision("ann")])
+    assert money(ledger)[1] > 0, "it was written"
+    problem = problem_of(error_of(failed(1, caught.value)))  # as it comes from the engine's process
+    assert (problem.status, problem.type, "Nothing was" in problem.detail) == (503, "commit-unknown", False)
+    ledger.close()
+
+
 def test_a_restart_between_two_transactions_goes_unnoticed(frail: postgres_server.Server, clock: FrozenClock) -> None:
     ledger = Ledger.open(frail.new_database(), clock=clock, wait_seconds=2.0)
     with ledger.transaction() as tx:
@@ -184,6 +213,7 @@ def test_a_server_that_is_not_there_is_unavailable_and_its_password_is_not_shown
     with pytest.raises(LedgerUnavailable) as caught:
         Ledger.open("postgresql://me:secret@127.0.0.1:1/none", clock=clock, wait_seconds=2.0)
     assert "secret" not in repr(caught.value)
+    assert "connection refused" in str(caught.value)
 
 
 def fill(ledger: Ledger) -> int:

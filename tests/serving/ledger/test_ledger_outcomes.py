@@ -183,7 +183,7 @@ def test_what_cannot_be_is_refused_in_words_and_not_remembered(ledger: Ledger, c
         ("nothing", "accepted", START, "unknown_decision", "no such"),
         (wait, "accepted", START, "refused", "no contact"),
         (shadow, "declined", START, "refused", "no contact"),
-        (contact, "accepted", START - 1, "refused", "before"),
+        (contact, "accepted", START - 301, "refused", "before"),
         (contact, "accepted", START + 301, "refused", "future"),
     ]
     for decision_id, kind, at, status, words in cases:
@@ -248,3 +248,52 @@ def test_a_payment_counts_once_to_the_micro(ledger: Ledger, clock: FrozenClock) 
         tx.erase("zoe")
     with ledger.read() as reader:
         assert reader.customer_ledger("zoe") is None
+
+
+@pytest.mark.parametrize("kind", ["accepted", "declined", "churned", "opted_out"])
+def test_a_time_cut_to_whole_seconds_is_no_time_before_the_decision(
+    ledger: Ledger, clock: FrozenClock, kind: OutcomeKind
+) -> None:
+    clock.now = START + 0.7
+    with ledger.transaction() as tx:
+        tx.set_consent("ann", "email", "granted", source="form")
+    (contact,) = record(ledger, decision("ann", now=clock.now))
+    assert report(ledger, contact, kind, START).status == "applied"
+    with ledger.read() as reader:
+        assert (reader.consent("ann")[0].status == "opted_out") == (kind == "opted_out")
+
+
+@pytest.mark.parametrize("at", [START - 400 * DAY, START + 400 * DAY])
+def test_an_opt_out_holds_whatever_its_time(ledger: Ledger, clock: FrozenClock, at: float) -> None:
+    with ledger.transaction() as tx:
+        tx.set_consent("ann", "email", "granted", source="form")
+    clock.now += 60
+    (contact,) = record(ledger, decision("ann", now=clock.now))
+    assert report(ledger, contact, "opted_out", at).status == "applied"
+    assert view(ledger).consent_for("email") == "opted_out"
+
+
+@pytest.mark.parametrize("kind", ["accepted", "declined"])
+def test_nobody_answers_a_message_before_it_is_due_or_sent(
+    ledger: Ledger, clock: FrozenClock, kind: OutcomeKind
+) -> None:
+    (contact,) = record(ledger, decision("ann", delay=1))
+    clock.now += 3600
+    refused = report(ledger, contact, kind, clock.now)
+    assert (refused.status, "neither due nor" in refused.detail) == ("refused", True)
+    assert money(ledger) == (0, FULL)
+    with ledger.transaction() as tx:
+        tx.sent([contact])  # by a sender of the caller's own, early
+    clock.now += 60
+    assert report(ledger, contact, kind, clock.now).status == "applied"
+
+
+def test_no_number_of_payments_is_too_much_to_add_up(ledger: Ledger, clock: FrozenClock) -> None:
+    paid = [Outcome(None, "revenue", START, "zoe", 10**15, f"bill-{n}") for n in range(10_000)]
+    paid += [Outcome(None, "revenue", START, "zoe", -1, "refund")]
+    with ledger.transaction() as tx:
+        tx.outcome(paid)
+    with ledger.read() as reader:
+        found = reader.customer_ledger("zoe")
+    assert found is not None
+    assert found.revenue_micros == 10**19 - 1

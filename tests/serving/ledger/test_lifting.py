@@ -1,6 +1,7 @@
 """What a campaign changed, from a ledger to the answer: against sums by hand, on both databases."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,13 +87,33 @@ def test_reported_revenue_replaces_charges_and_its_discounts_are_not_taken_off_t
     with ledger.transaction() as tx:
         tx.outcome([Outcome(made, "accepted", clock.now)])
     ended(ledger, clock, {})
-    report(ledger, clock, *((name, "revenue", 20.0) for name in policy), amount=7 * MICROS)
+    report(ledger, clock, *((name, "revenue", 20.0) for name in policy), amount=10 * MICROS)
+    report(ledger, clock, *((name, "revenue", 20.0) for name in arms.keys() - set(policy)), amount=3 * MICROS)
     found = seen(ledger)
     assert found.revenue is not None
     assert found.revenue.mean == pytest.approx(7, rel=0.05)
     assert found.spend is not None
     assert found.spend.mean == pytest.approx(CONTACT_COST / MICROS / len(policy), rel=0.05)
-    assert any("reported to have paid" in each for each in found.rests_on)
+    assert any(f"reported to have paid, {len(arms)} of {len(arms)}" in each for each in found.rests_on)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.004, 0.8])
+@pytest.mark.parametrize("sides", [{"policy"}, {"policy", "holdout"}])
+def test_a_few_payments_do_not_make_the_others_pay_nothing(
+    ledger: Ledger, clock: FrozenClock, share: float, sides: set[str]
+) -> None:
+    arms = begin(ledger)
+    ended(ledger, clock, lives(arms, {"policy": 0.008, "holdout": 0.05}))
+    before = seen(ledger)
+    names = [name for name, (arm, _) in arms.items() if arm in sides]
+    told = names[: math.ceil(share * len(names))] if len(sides) == 2 else names if share else []
+    report(ledger, clock, *((name, "revenue", 20.0) for name in told), amount=65 * MICROS)
+    found = seen(ledger)
+    assert (found.revenue, found.dollars) == (before.revenue, before.dollars)
+    assert before.dollars is not None
+    assert before.dollars.mean > 0
+    said = f"Payments are reported of {len(told)} of {len(arms)} customers" if told else "Nobody reported revenue"
+    assert any(each.startswith(said) for each in found.rests_on)
 
 
 def test_who_is_not_heard_of_is_left_out_and_counted_and_one_sided_silence_is_called_broken(

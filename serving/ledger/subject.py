@@ -1,0 +1,46 @@
+"""All that the ledger holds of one customer, row by row, as she may ask to see it."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from serving.ledger.views import Look
+
+HELD = {
+    table: "customer_id = ?"
+    for table in ("customers", "consents", "baselines", "assignments", "decisions", "contacts", "revenues")
+} | {"outcomes": "decision_id IN (SELECT decision_id FROM decisions WHERE customer_id = ?)"}
+"""Table → which of its rows are a customer's."""
+_TIMES = ("_at", "_until")  # how the names of columns end that are UTC epoch seconds
+_READ: dict[str, Callable[[bytes], Any]] = {
+    "observation": lambda value: np.frombuffer(value, "<f4").tolist(),
+    "propensities": lambda value: np.frombuffer(value, "<f4").tolist(),
+    "mask": bytes.hex,
+    "message_json": msgspec.json.decode,
+    "response": msgspec.json.decode,
+    "basis": msgspec.json.decode,
+}
+
+
+def held(look: Look, customer_id: str) -> Iterator[dict[str, Any]]:
+    """Every row that is about the customer, with its `table`, ready to be written as JSON."""
+    for table, which in HELD.items():
+        names = look.columns(table)
+        for row in look.stream(f"SELECT {', '.join(names)} FROM {table} WHERE {which}", customer_id):  # noqa: S608
+            yield {"table": table} | {name: _shown(name, value) for name, value in zip(names, row, strict=True)}
+
+
+def is_known(look: Look, customer_id: str) -> bool:
+    """Whether there is such a row."""
+    return any(look.rows(f"SELECT 1 FROM {table} WHERE {which} LIMIT 1", customer_id) for table, which in HELD.items())  # noqa: S608
+
+
+def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, bytes):
+        return _READ[name](value)
+    if isinstance(value, float) and name.endswith(_TIMES):
+        return dt.datetime.fromtimestamp(value, dt.UTC)
+    return value

@@ -1,0 +1,77 @@
+"""What whoever sends was never given was not sent: it costs nothing and counts nowhere."""
+
+from ledger_rows import CONTACT_COST, START, FrozenClock, decision, record
+
+from serving.ledger import Ledger
+from serving.ledger.types import DAY
+
+
+def consented(ledger: Ledger, *customers: str) -> None:
+    with ledger.transaction() as tx:
+        for each in customers:
+            tx.set_consent(each, "email", "granted", source="test")
+
+
+def asks(ledger: Ledger, clock: FrozenClock) -> list[str]:
+    """The list of what is due, as whoever sends is given it."""
+    with ledger.transaction() as tx:
+        found = [each.decision_id for each in tx.due(clock.now, clock.now - DAY, 100)]
+        tx.listed(found)
+    return found
+
+
+def state_of(ledger: Ledger, decision_id: str) -> tuple[str | None, int, int]:
+    with ledger.read() as reader:
+        found = reader.decision(decision_id)
+    assert found is not None
+    return found.contact_state, found.reserved_micros, found.spent_micros
+
+
+def test_a_withheld_contact_gives_its_money_back_and_is_none(ledger: Ledger, clock: FrozenClock) -> None:
+    asks(ledger, clock)
+    clock.now += 60
+    given, withheld = record(ledger, decision("given", now=clock.now), decision("withheld", now=clock.now))
+    consented(ledger, "given")  # nobody asked "withheld", as if she had taken it back between decision and list
+    assert asks(ledger, clock) == [given]
+    for _ in range(2):
+        assert ledger.lapse() == 0
+        clock.now += DAY / 2
+        asks(ledger, clock)
+    assert ledger.lapse() == 1
+    assert state_of(ledger, withheld) == ("cancelled", 0, 0)
+    assert state_of(ledger, given)[0] == "reserved"  # it may have been sent
+    with ledger.read() as reader:
+        campaign = reader.campaign("spring")
+        assert campaign is not None
+        assert campaign.reserved_micros == state_of(ledger, given)[1]
+        assert sum(day.contacts for day in reader.daily_spend("spring")) == 1
+        assert len(reader.campaign_record("spring").contacts) == 1
+        assert reader.audit() == []
+    clock.now += 30 * DAY
+    ledger.expire(14)
+    assert state_of(ledger, given) == ("expired", 0, CONTACT_COST)
+    assert state_of(ledger, withheld) == ("cancelled", 0, 0)
+
+
+def test_consent_that_is_taken_back_before_the_list_is_asked_for_cancels(ledger: Ledger, clock: FrozenClock) -> None:
+    asks(ledger, clock)
+    clock.now += 60
+    consented(ledger, "a")
+    (contact,) = record(ledger, decision("a", now=clock.now))
+    clock.now += 60
+    with ledger.transaction() as tx:
+        assert tx.set_consent("a", "email", "opted_out", source="test") > 0
+    assert state_of(ledger, contact)[0] == "cancelled"
+
+
+def test_where_nobody_asks_for_the_list_contacts_are_taken_as_sent(ledger: Ledger, clock: FrozenClock) -> None:
+    (contact,) = record(ledger, decision("a", now=START + 60))
+    clock.now = START + 2 * DAY
+    asks(ledger, clock)  # for the first time, or after a pause: who sent before it is not known
+    assert ledger.lapse() == 0
+    with ledger.transaction() as tx:
+        assert tx.set_consent("a", "email", "opted_out", source="test") == 0
+    clock.now += 3 * DAY
+    asks(ledger, clock)
+    assert ledger.lapse() == 0
+    assert state_of(ledger, contact)[0] == "reserved"
