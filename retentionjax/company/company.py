@@ -192,7 +192,8 @@ class Company:
         if departures is not None and customers.id is None:
             found.append(("departures", "need an id that the customers have too"))
         if departures is not None and customers.left is not None:
-            found.append(("departures", "are given beside customers.left; allowed: one of the two"))
+            serves = "; a column of dates under customers.left serves as departures too"
+            found.append(("departures", f"are given beside customers.left; allowed: one of the two{serves}"))
         if departures is not None and customers.snapshot is None:
             found.append(("customers.snapshot", "is missing; who left is counted from it"))
         return found

@@ -3,6 +3,7 @@
 Everything here works on whole columns; a Python loop runs over distinct categories, never over cells.
 """
 
+import datetime as dt
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -144,6 +145,12 @@ class Cells:
             self.refuse(name, missing, "is missing", allowed or _DATE)
         return found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
 
+    def days(self, day: dt.date | str | None) -> np.ndarray:
+        """datetime64[s][rows] of a date that is the same for all, or of a column."""
+        if isinstance(day, str):
+            return self.dates(day)
+        return np.full(self.count, np.datetime64(day, "s"))
+
     def fits(self, name: str, condition: Condition, values: np.ndarray | None = None) -> np.ndarray:
         """bool[rows]: where `condition` holds for a column, or for `values` made of several. Never a fault."""
         if values is None:
@@ -191,6 +198,11 @@ class Cells:
         """Adds a fault of the file, or of the column `name`, as a whole."""
         column = name and (self.spelt(name) or name)
         self.faults.append(Fault(self.raw, column, np.empty(0, np.int64), wrong, allowed))
+
+    def count_lines(self) -> None:
+        """Adds a fault for the lines that are no rows, before all others, if there are any."""
+        if self.raw.broken:
+            self.faults.insert(0, Fault(self.raw, "", np.arange(len(self.raw.broken)), "", ""))
 
     # --- columns ----------------------------------------------------------------------------------------------
 
