@@ -13,6 +13,9 @@ _FEW = 10
 """Rows of a label's rarer value below which a model has next to nothing to learn from."""
 _MONTHLY_CHURN = 0.2
 _LARGE_CHARGE = 100_000
+_MANY = 0.5
+"""Share of customers below which an offer that the cap allows them is worth a warning."""
+_CENT = 1e-6
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
@@ -38,7 +41,7 @@ def understood(company: Company, tables: Tables) -> Iterator[str]:
         yield f"  categorical {name}: {', '.join(allowed[:12])}{', …' if len(allowed) > 12 else ''}"
     if schema.nullable:
         yield f"  may be empty: {', '.join(schema.nullable)}"
-    yield from _offers(company, high)
+    yield from _offers(company, charges(tables))
     yield from _log(tables.contacts)
 
 
@@ -72,11 +75,23 @@ def monthly(rate: float, days: int) -> float:
     return float(1 - (1 - rate) ** (DAYS / days))
 
 
-def _offers(company: Company, largest: float) -> Iterator[str]:
+def may_get(company: Company, charge: np.ndarray) -> dict[str, np.ndarray]:
+    """Offer → bool[customers]: whom the account's cap allows it, an accepted offer counted in full."""
+    cap, contact = company.limits.account_cap, company.limits.contact_cost
+    fixed = {name: offer.full_cost(0.0) for name, offer in company.offers.items()}
+    rate = {name: offer.full_cost(1.0) - fixed[name] for name, offer in company.offers.items()}
+    return {name: fixed[name] + rate[name] * charge + contact <= cap + _CENT for name in company.offers}
+
+
+def _offers(company: Company, charge: np.ndarray) -> Iterator[str]:
+    allowed = may_get(company, charge)
     for name, offer in company.offers.items():
-        worst = offer.full_cost(largest) + company.limits.contact_cost
-        most = money(worst, company.currency)
-        yield f"  offer {name}: {offer.words(company.currency)}; accepted, it costs at most {most}"
+        most = money(offer.full_cost(float(charge.max())) + company.limits.contact_cost, company.currency)
+        share = "all customers" if allowed[name].all() else f"{allowed[name].mean():.1%} of customers"
+        yield (
+            f"  offer {name}: {offer.words(company.currency)}; accepted, it costs at most {most}; the account's cap "
+            f"allows it to {share}"
+        )
     limits = company.limits
     fatigue = f"{limits.fatigue.contacts} contacts in {limits.fatigue.days} days"
     amounts = [money(each, company.currency) for each in (limits.budget, limits.account_cap, limits.contact_cost)]
@@ -87,16 +102,16 @@ def _offers(company: Company, largest: float) -> Iterator[str]:
 
 
 def _capped(company: Company, charge: np.ndarray) -> Iterator[str]:
-    """Customers for whom the account's cap forbids every offer that is more than a contact."""
-    offers = [offer for offer in company.offers.values() if not offer.is_free]
-    if not offers:
-        return
-    cost = np.array([[offer.full_cost(0.0), offer.full_cost(1.0) - offer.full_cost(0.0)] for offer in offers])
-    cheapest = (cost[:, :1] + cost[:, 1:] * charge).min(axis=0) + company.limits.contact_cost
-    if count := int((cheapest > company.limits.account_cap).sum()):
-        least = charge[cheapest > company.limits.account_cap].min()
-        cap = money(company.limits.account_cap, company.currency)
-        who = f"{count:,} customers, those of {money(least, company.currency)} a month and up"
+    """Offers that the account's cap forbids to most customers, and customers to whom it forbids every one."""
+    allowed = may_get(company, charge)
+    cap = money(company.limits.account_cap, company.currency)
+    for name, whom in allowed.items():
+        if whom.mean() < _MANY:
+            who = f"{int(whom.sum()):,} of {len(whom):,} customers"
+            yield f"limits.account_cap, {cap}, allows the offer {name} to {who} only: the others never get it"
+    costly = [allowed[name] for name, offer in company.offers.items() if not offer.is_free]
+    if costly and (none := ~np.any(costly, axis=0)).any():
+        who = f"{int(none.sum()):,} customers, those of {money(charge[none].min(), company.currency)} a month and up"
         yield f"limits.account_cap, {cap}, forbids every offer to {who}"
 
 
