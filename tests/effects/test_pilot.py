@@ -212,7 +212,7 @@ def test_who_has_left_and_whom_the_cap_forbids_an_arm_takes_no_part_and_a_forbid
     assert min(drawn) >= 80
     assert max(20 + number % 50 for number in drawn) <= 60
     (company / "dated.yaml").write_text(described.replace("account_cap: 61", "account_cap: 30"))
-    with pytest.raises(DataError, match=r"€30, allows free to 64 of 320 customers .* say --arms hello,ten, or raise"):
+    with pytest.raises(DataError, match=r"€30, allows free to 60 of 320 customers .* say --arms hello,ten, or raise"):
         pilot_command.main([path, *start, "--out", str(company / "no.csv")])
 
 
