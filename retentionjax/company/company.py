@@ -42,7 +42,7 @@ class Limits(Checked):
     The defaults suit charges of some 65 a month; a company with other charges says its own.
     """
 
-    budget: Annotated[float, Within(0, infinite=True)] = 2.50
+    budget: Annotated[float, Within(0, above=True, infinite=True)] = 2.50
     """Money a customer and campaign may cost on average: contacts, discounts, credits and costs."""
     account_cap: Annotated[float, Within(0, infinite=True)] = 30.0
     """Money any one customer may cost in a campaign, an accepted offer counted in full."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from retentionjax.company import NONE, Company, money
 from retentionjax.company.customers import DAYS
+from retentionjax.data import leaks
 from retentionjax.data.company_tables import Tables
 from retentionjax.data.contact_log import ARM, AT, PROPENSITY, ContactLog
 
@@ -55,6 +56,9 @@ def warnings(company: Company, tables: Tables) -> Iterator[str]:
     for value, word in ((1, "left"), (0, "stayed")):
         if (count := int((label == value).sum())) < _FEW:
             yield f"{count} {'row' if count == 1 else 'rows'} of customers who {word}: too few to learn from"
+    known, schema = tables.customers.frame, tables.customers.schema
+    if told := leaks.words(leaks.telling(known, label.to_numpy(), schema.numeric, tuple(schema.categorical))):
+        yield told
     charge = charges(tables)
     if charge.max() >= _LARGE_CHARGE:
         yield f"the largest charge of {DAYS} days is {money(charge.max(), company.currency)}: is it a mistake?"

@@ -224,7 +224,7 @@ def setting(planned: "PilotPlan", company: "Company", people: People, start: dt.
             "share": round(min(planned.customers / customers, 1 - _HOLDOUT), 4),
             "arms": {arm.name: round(1 / count, 9) for arm in planned.arms},
             "ends_at": f"{start + dt.timedelta(days=planned.days)}T00:00:00Z",
-            "budget_share": round(min(1.0, reserved / budget), 3) if budget else 0.0,
+            "budget_share": round(min(1.0, reserved / budget), 3),
         },
     }
 
