@@ -173,6 +173,11 @@ class Cells:
             return np.zeros(self.count, bool)
         return ~np.isnat(dates) & compare(dates, day)
 
+    def are_numbers(self, name: str) -> bool:
+        """Whether every cell that is not missing is a number."""
+        _, missing, wrong = self._parsed(name)
+        return not wrong.any() and not missing.all()
+
     def blank(self, names: Sequence[str]) -> np.ndarray:
         """bool[rows]: where every one of the columns `names` is empty, as in the last lines of a spreadsheet."""
         empty = np.ones(self.count, bool)

@@ -70,14 +70,22 @@ def read(company: Company, *, mode: Mode | None = None, rejected: str | os.PathL
     return _tables(customers, contacts)
 
 
-def with_features(company: Company) -> Company:
-    """`company` with its features named: of a DataFrame of which none is, the columns without another role."""
+def with_features(company: Company) -> tuple[Company, list[str]]:
+    """`company` with its features named: of a DataFrame of which none is, the columns without another role; and what is
+    to be said of the others."""
     customers = company.customers
     if not customers.infers_features:
-        return company
-    columns = tuple(map(str, customers.file.columns))
-    opened = open_file("customers", customers, columns, company.currency)
-    return replace(company, customers=customer_table.with_features(customers, opened.cells)[0])
+        return company, []
+    opened = open_file("customers", customers, customers.columns, company.currency)
+    found, notes = customer_table.with_features(customers, opened.cells)
+    return replace(company, customers=found), notes
+
+
+def used_columns(company: Company, name: str) -> tuple[str, ...]:
+    """Columns that are read of `customers`, `contacts` or `departures`, whose features are named."""
+    part = getattr(company, name)
+    ids = (company.customers.id,) if name != "customers" and part.id is None else ()
+    return tuple(dict.fromkeys(each for each in (*ids, *part.columns) if each is not None))
 
 
 def _tables(customers: CustomerTable, contacts: ContactLog | None) -> Tables:

@@ -82,27 +82,47 @@ def read_customers(company: Company, told: DeparturesFile | None, mode: Mode) ->
 
 
 def with_features(customers: CustomersFile, cells: Cells) -> tuple[CustomersFile, list[str]]:
-    """`customers` whose features are the columns without another role: numbers, and texts whose values repeat."""
-    numeric, categorical, notes = [], {}, []
+    """`customers` whose features are the columns without another role: numbers, and texts whose values repeat.
+
+    A column of numbers and texts is one of numbers, whose texts are faults.
+    """
+    numeric: list[str] = []
+    categorical, notes = {}, []
     taken = {*customers.columns, *(() if isinstance(customers.ignore, str) else customers.ignore)}
     charge = customers.charge.columns
     for name in cells.raw.names:
-        kind = cells.raw.table[name].type
         if name in taken and not (name in charge and len(charge) == 1):
             continue
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        role, note = _role(customers.file, name, cells)
+        if role == "numeric":
             numeric.append(name)
-        elif pa.types.is_string(kind) or pa.types.is_boolean(kind):
-            distinct = len(cells.raw.table[name].unique())
-            if distinct <= MOST_INFERRED and 2 * distinct <= cells.raw.rows:
-                categorical[name] = INFER
-            else:
-                notes.append(f"column {name!r} is no feature: {distinct:,} different texts")
-        else:
-            notes.append(f"column {name!r} is no feature: dates are named under dates")
+        elif role == "categorical":
+            categorical[name] = INFER
+        notes += [f"column {name!r} {note}"] if note else []
     features = [name for name in (*numeric, *categorical) if name not in charge]
     nullable = tuple(name for name in features if cells.fits(name, _MISSING).any())
-    return replace(customers, numeric=tuple(numeric), categorical=categorical, nullable=nullable), notes
+    found = replace(customers, numeric=tuple(numeric), categorical=categorical, nullable=nullable, ignore=OTHERS)
+    return found, notes
+
+
+def _role(frame: pd.DataFrame, name: str, cells: Cells) -> tuple[str, str]:
+    """What a column of a DataFrame can be, `numeric`, `categorical` or neither, and what is to be said of it."""
+    if name not in cells.raw.table.column_names:
+        return "", f"is no feature: it holds {frame[name].dtype}, neither numbers nor text"
+    column = cells.raw.table[name]
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "numeric", ""
+    if not (pa.types.is_string(kind) or pa.types.is_boolean(kind)):
+        return "", "is no feature: dates are named under dates"
+    if pd.api.types.infer_dtype(frame[name], skipna=True).startswith("mixed"):
+        return "numeric", ""
+    distinct = len(column.unique())
+    if distinct > MOST_INFERRED or 2 * distinct > cells.raw.rows:
+        return "", f"is no feature: {distinct:,} different texts"
+    if pa.types.is_string(kind) and distinct > 2 and cells.are_numbers(name):
+        return "categorical", f"holds numbers as text: each of {distinct} is a category; name it under numeric if not"
+    return "categorical", ""
 
 
 def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Schema]:
