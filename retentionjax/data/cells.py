@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from retentionjax.checked import did_you_mean, listing
 from retentionjax.company.money import symbols
-from retentionjax.company.reading import INFER, CellReading, Condition
+from retentionjax.company.reading import INFER, MISSING, CellReading, Condition
 from retentionjax.data.faults import Fault
 from retentionjax.data.reading import RawTable, cell_text
 
@@ -82,13 +83,15 @@ class Cells:
         nullable: bool = False,
         allowed: str = _NUMBER,
         accept: Callable[[np.ndarray], np.ndarray] | None = None,
+        mend: str = "",
     ) -> np.ndarray:
-        """float64[rows], NaN where missing. Faults: no number, missing, not finite, not `accept`ed."""
+        """float64[rows], NaN where missing. Faults: no number, missing (`mend`: what to do), not finite, not
+        `accept`ed."""
         values, missing, wrong = self._parsed(name)
         if nullable:
             allowed = f"{allowed}; the cell may be empty"
         else:
-            self.refuse(name, missing, "is missing", allowed)
+            self.refuse(name, missing, "is missing", mend or allowed)
         self.refuse(name, wrong, "is not a number", allowed, self._number_hint)
         infinite = ~missing & ~wrong & ~(np.abs(values) <= _LARGEST)
         self.refuse(name, infinite, "is not finite", allowed)
@@ -151,27 +154,41 @@ class Cells:
             return self.dates(day)
         return np.full(self.count, np.datetime64(day, "s"))
 
-    def fits(self, name: str, condition: Condition, values: np.ndarray | None = None) -> np.ndarray:
-        """bool[rows]: where `condition` holds for a column, or for `values` made of several. Never a fault."""
-        if values is None:
-            values, missing, wrong = self._parsed(name)
-        else:
-            missing, wrong = np.isnan(values), np.zeros(len(values), bool)
-        if condition.operator == "missing":
+    def fits(self, name: str, condition: Condition, made: np.ndarray | None = None) -> np.ndarray:
+        """bool[rows]: where `condition` holds for a column, or for the numbers `made` of several.
+
+        Faults: a condition that can be compared with nothing there, and cells that cannot be compared with it.
+        """
+        values, missing, wrong = (
+            self._parsed(name) if made is None else (made, np.isnan(made), np.zeros(len(made), bool))
+        )
+        if condition.operator == MISSING:
             return missing
-        compare = _COMPARISONS[condition.operator]
-        bound = _number(condition.value)
-        if bound is not None and not (condition.operator in ("==", "!=") and wrong.any()):
-            return ~missing & ~wrong & compare(values, bound)
-        if condition.operator in ("==", "!="):
-            texts = self._texts(name)
-            return compare(np.asarray(texts.fill_null("").to_numpy(zero_copy_only=False)), condition.value)
-        dates = self.quiet().dates(name, nullable=True)
-        try:
-            day = np.datetime64(condition.value, "s")
-        except ValueError:
+        compare, bound = _COMPARISONS[condition.operator], _number(condition.value)
+        if condition.operator in ("==", "!=") and made is None and wrong.any():
+            texts = self._texts(name).fill_null("").to_numpy(zero_copy_only=False)
+            return compare(np.asarray(texts), condition.value)
+        what: Any = bound
+        if bound is None and made is None and (what := self._moment(condition.value)) is not None:
+            values = self.quiet().dates(name, nullable=True)
+            wrong = np.isnat(values) & ~missing
+        if what is None or (len(values) and (wrong | missing).all() and wrong.any()):
+            kind = "such dates (reading: {dates: …} tells their form)" if bound is None else "numbers"
+            holds = f": it holds no {kind}" * (what is not None)
+            wrongly = f"{'' if made is None else f'{name!r} '}cannot be compared with {str(condition)!r}{holds}"
+            allowed = f"such as '<= 0', '>= 2026-05-25', '== text', or {MISSING}"
+            self.reject(wrongly, allowed, name=name if made is None else "")
             return np.zeros(self.count, bool)
-        return ~np.isnat(dates) & compare(dates, day)
+        self.refuse(name, wrong, f"cannot be compared with {str(condition)!r}", "a cell like the others")
+        return ~missing & ~wrong & compare(values, what)
+
+    def _moment(self, text: str) -> np.datetime64 | None:
+        """The time that a condition names, in the file's form of dates or as 2026-06-01; None where it names none."""
+        for form in (self.reading.dates, "ISO8601"):
+            found = pd.to_datetime(text, format=form, errors="coerce", utc=True) if form else pd.NaT
+            if not pd.isna(found):
+                return np.datetime64(found.tz_localize(None), "s")
+        return None
 
     def are_numbers(self, name: str) -> bool:
         """Whether every cell that is not missing is a number."""
@@ -232,7 +249,10 @@ class Cells:
     def _parsed(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """float64[rows], and where the cell is missing, and where it is no number."""
         column = self._column(name)
-        if not pa.types.is_string(column.type) and name not in self.reading.aliases:
+        if (
+            not (pa.types.is_string(column.type) or pa.types.is_temporal(column.type))
+            and name not in self.reading.aliases
+        ):
             values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
             codes = [number for each in self.reading.missing if (number := _number(each)) is not None]
             missing = np.isnan(values) | np.isin(values, codes)
@@ -341,7 +361,7 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        return float(text) if math.isfinite(float(text)) else None
     except ValueError:
         return None
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from retentionjax.company import Company, CustomersFile
 from retentionjax.company.customers import DAYS
-from retentionjax.company.reading import INFER, OTHERS, Condition
+from retentionjax.company.reading import INFER, MISSING, OTHERS, Condition
 from retentionjax.data.cells import MOST_INFERRED, Cells
 from retentionjax.data.company_file import Mode, Opened, excluded, open_file
 from retentionjax.data.departures import DAY, DeparturesFile, Leaving, joined
@@ -17,7 +17,8 @@ from retentionjax.data.faults import FilesError
 from retentionjax.data.schema import Schema, Table, typed
 from retentionjax.data.validation import MONEY, allowed_categories, check_both, facts
 
-_MISSING = Condition("missing")
+_MISSING = Condition(MISSING)
+_EXCLUDING = 'rows without one are left out by exclude: {{charge: "{}"}}'
 
 
 @dataclass(frozen=True)
@@ -167,16 +168,13 @@ def _charge(customers: CustomersFile, cells: Cells, *, checked: bool) -> np.ndar
     if charge.value is not None:
         return np.full(cells.count, charge.value * DAYS / charge.per_days)
     probe = cells if checked else cells.quiet()
-    if charge.column is not None:
-        accept = (lambda x: x > 0) if checked else None
-        mend = f'{MONEY}; rows without one are left out by exclude: {{charge: "<= 0"}}'
-        return probe.numbers(charge.column, accept=accept, allowed=mend) * DAYS / charge.per_days
-    total = np.sum([probe.numbers(name) for name in charge.sum], axis=0)
-    if checked:
-        mend = 'a sum above 0; rows without one are left out by exclude: {charge: "<= 0"}'
-        cells.refuse(
-            charge.sum[0], ~np.isnan(total) & (total <= 0), "makes, with the others, a charge of 0 or less", mend
-        )
+    accept = (lambda x: x > 0) if checked and charge.column is not None else None
+    allowed, mend = f"{MONEY}; {_EXCLUDING.format('<= 0')}", f"{MONEY}; {_EXCLUDING.format(MISSING)}"
+    parts = [probe.numbers(name, accept=accept, allowed=allowed, mend=mend) for name in charge.columns]
+    total: np.ndarray = np.sum(parts, axis=0)
+    if checked and charge.column is None:
+        wrong = ~np.isnan(total) & (total <= 0)
+        cells.refuse(charge.sum[0], wrong, "makes, with the others, a charge of 0 or less", f"a sum above 0; {allowed}")
     return total * DAYS / charge.per_days
 
 

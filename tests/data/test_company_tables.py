@@ -116,7 +116,12 @@ def test_features_that_are_not_named_are_the_columns_that_can_be(tmp_path: Path)
             "0",
             "is out of range; allowed: an amount above 0; rows without one are left out by exclude: {char",
         ),
-        (7, "25.50", "", "line 7, column 'monthly_charge': '' is missing"),
+        (
+            7,
+            "25.50",
+            "",
+            "'' is missing; allowed: an amount above 0; rows without one are left out by exclude: {charge: \"miss",
+        ),
         (7, "25.50", '"1,079.00"', 'is not a number; if "," groups thousands, say reading: {thousands: ","}; allowed'),
         (7, "25.50", '"29,90 €"', 'is not a number; if "," is the decimal sign, say reading: {decimal: ","}; allowed'),
         (8, ",6,", ",inf,", "line 8, column 'months': 'inf' is not finite; allowed: a finite number"),
