@@ -16,18 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retentionjax.checked import did_you_mean, listing
-from retentionjax.company.money import symbols
 from retentionjax.company.reading import INFER, MISSING, CellReading, Condition
 from retentionjax.data.faults import Fault
 from retentionjax.data.reading import RawTable, cell_text
+from retentionjax.data.spelling import TRUE, flag, group, number, number_form
 
 MOST_INFERRED = 100
 """A column with more different values than this is no category: a name, a date, a number."""
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
 _DATE = "a date such as 2026-06-01"
-_SPACES = "[\\s\u00a0\u202f]"
-_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 
 @dataclass
@@ -99,11 +97,23 @@ class Cells:
             self.refuse(name, ~missing & ~wrong & ~infinite & ~accept(values), "is out of range", allowed)
         return values
 
-    def categories(self, name: str, allowed: Sequence[str] | str, *, nullable: bool = False) -> pd.Categorical:
-        """A Categorical over `allowed`, or over those that occur, sorted, if that is `infer`. Missing is NaN."""
+    def categories(
+        self,
+        name: str,
+        allowed: Sequence[str] | str,
+        *,
+        nullable: bool = False,
+        meaning: Callable[[str], str] = str,
+        mend: str = "",
+    ) -> pd.Categorical:
+        """A Categorical over `allowed`, or over those that occur, sorted, if that is `infer`. Missing is NaN.
+
+        `meaning` turns another text into an allowed one; `mend` says what to do about those that are none.
+        """
         values, codes = self._distinct(name)
         known = [] if isinstance(allowed, str) else list(allowed)
         meant = [self._meant(name, value, known) for value in values]
+        meant = [value if value is None or value in known else meaning(value) for value in meant]
         if allowed == INFER:
             known = sorted({value for value in meant if value is not None})
             self._check_inferred(name, known)
@@ -113,20 +123,26 @@ class Cells:
         if not nullable:
             self.refuse(name, found == -2, "is missing", listing(known) if known else "a category")
         self.refuse(
-            name, found == -1, "is an unknown category", listing(known), lambda value: did_you_mean(value, known)
+            name, found == -1, "is an unknown category", listing(known) + mend, lambda value: did_you_mean(value, known)
         )
         return pd.Categorical.from_codes(np.maximum(found, -1), categories=pd.Index(known, dtype="str"))
 
     def flags(self, name: str, yes: str, no: str, *, nullable: bool = False) -> np.ndarray:
-        """float64[rows]: 1 for `yes`, 0 for `no`, NaN where missing; a column of true and false needs neither."""
+        """float64[rows]: 1 for `yes`, 0 for `no`, NaN where missing; a column of true and false needs neither.
+
+        1.0 is 1; and where the two are usual words for true and false, any other usual word for it is too.
+        """
         column = self._column(name)
         if pa.types.is_boolean(column.type):
             values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-            values = np.where(np.isnan(values) | (no.lower() not in _TRUE), values, 1 - values)
+            values = np.where(np.isnan(values) | (no.lower() not in TRUE), values, 1 - values)
             if not nullable:
                 self.refuse(name, np.isnan(values), "is missing", "true or false")
             return values
-        codes = self.categories(name, (no, yes), nullable=nullable).codes
+        mend = f"; other words are told by {{column: {name}, yes: …, no: …}}"
+        codes = self.categories(
+            name, (no, yes), nullable=nullable, meaning=lambda text: flag(text, yes, no), mend=mend
+        ).codes
         return np.where(codes < 0, math.nan, codes)
 
     def dates(self, name: str, *, nullable: bool = False) -> np.ndarray:
@@ -164,7 +180,7 @@ class Cells:
         )
         if condition.operator == MISSING:
             return missing
-        compare, bound = _COMPARISONS[condition.operator], _number(condition.value)
+        compare, bound = _COMPARISONS[condition.operator], number(condition.value)
         if condition.operator in ("==", "!=") and made is None and wrong.any():
             texts = self._texts(name).fill_null("").to_numpy(zero_copy_only=False)
             return compare(np.asarray(texts), condition.value)
@@ -254,7 +270,7 @@ class Cells:
             and name not in self.reading.aliases
         ):
             values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
-            codes = [number for each in self.reading.missing if (number := _number(each)) is not None]
+            codes = [value for each in self.reading.missing if (value := number(each)) is not None]
             missing = np.isnan(values) | np.isin(values, codes)
             return np.where(missing, math.nan, values), missing, np.zeros(len(values), bool)
         texts = self._texts(name)
@@ -272,14 +288,14 @@ class Cells:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Numbers with the currency beside them, groups of thousands, and a decimal sign of their own."""
         form, thousands, decimal = (
-            _number_form(self.reading, self.currency),
+            number_form(self.reading, self.currency),
             self.reading.thousands,
             self.reading.decimal,
         )
         fits = pc.fill_null(pc.match_substring_regex(texts, form), fill_value=False)
         bare = pc.replace_substring_regex(texts, form, "\\1\\2\\3")
         if thousands:
-            bare = pc.replace_substring_regex(bare, _group(thousands), "")
+            bare = pc.replace_substring_regex(bare, group(thousands), "")
         if decimal != ".":
             bare = pc.replace_substring(bare, decimal, ".")
         bare = pc.replace_substring(bare, "−", "-")
@@ -357,25 +373,3 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
         for chunk in distinct.chunks
     ]
     return pa.chunked_array(chunks, pa.string())
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text) if math.isfinite(float(text)) else None
-    except ValueError:
-        return None
-
-
-def _group(thousands: str) -> str:
-    return _SPACES if thousands.isspace() else re.escape(thousands)
-
-
-def _number_form(reading: CellReading, currency: str) -> str:
-    """What a number looks like, in RE2: its sign, and its digits without what stands beside them, as groups."""
-    before = "|".join(re.escape(each) for each in (reading.prefix, *symbols(currency)) if each)
-    after = "|".join(re.escape(each) for each in (reading.suffix, *symbols(currency)) if each)
-    decimal = re.escape(reading.decimal)
-    whole = r"\d+" if not reading.thousands else rf"(?:\d{{1,3}}(?:{_group(reading.thousands)}\d{{3}})+|\d+)"
-    digits = rf"(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
-    sign = rf"(?:([-+−]?){_SPACES}*(?:{before})?|(?:{before}){_SPACES}*([-+−]))"
-    return rf"^{sign}{_SPACES}*({digits}){_SPACES}*(?:{after})?$"

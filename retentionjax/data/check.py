@@ -17,6 +17,9 @@ _LARGE_CHARGE = 100_000
 _MANY = 0.5
 """Share of customers below which an offer that the cap allows them is worth a warning."""
 _CENT = 1e-6
+_BEYOND = 5.0
+"""Standard errors by which what was drawn must differ from its probability to be no chance."""
+_SAME = 1e-6
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
@@ -64,8 +67,42 @@ def warnings(company: Company, tables: Tables) -> Iterator[str]:
         yield f"the largest charge of {DAYS} days is {money(charge.max(), company.currency)}: is it a mistake?"
     yield from _capped(company, charge)
     log = tables.contacts
-    if log is not None and not log.randomised and log.rank_correlation is None:
+    if log is None:
+        return
+    if log.randomised:
+        yield from _drawn_otherwise(log)
+    joined = log.rank_correlation is None
+    if joined and not log.randomised:
         yield "contacts: neither propensity nor design: the log is observational, and no effect is estimated from it"
+    if joined and log.randomised and tables.departures is None:
+        yield (
+            "contacts: no file says on which day who left, so that no effect is learnt from this log; say "
+            "left: {date: …, observed_until: …} in place of a column of two values, or departures"
+        )
+
+
+def _drawn_otherwise(log: ContactLog) -> Iterator[str]:
+    """Arms that were assigned more or less often than their probabilities say, beyond chance.
+
+    Were each row's arm drawn with the probability that stands beside it, the sum of 1/probability over an arm's rows
+    would be the number of all rows, with a variance of the sum of (1 − p)/p². It may fall short where some customers
+    could not get the arm, and does not tell then unless all rows of the arm have the same probability.
+    """
+    rows = log.assignments
+    for arm in rows[ARM].cat.categories:
+        p = rows.loc[(rows[ARM] == arm).to_numpy(), PROPENSITY].to_numpy()
+        if not len(p) or np.isnan(p).any():
+            continue
+        expected, surplus = float((1 / p).sum()), float((1 / p).sum()) - len(rows)
+        error = max(float(np.sqrt(((1 - p) / p**2).sum())), 1.0)
+        is_same = np.ptp(p) < _SAME
+        if surplus > _BEYOND * error or (is_same and surplus < -_BEYOND * error):
+            drawn, got = f"{len(p) / expected:.3g}{'' if is_same else ' on average'}", f"{len(p) / len(rows):.3g}"
+            yield (
+                f"contacts: {arm} was drawn with probability {drawn} by the log's own account, but {got} "
+                "of all rows got it, which is no chance: propensity (or design) is not the probability of the row's "
+                f"arm, or rows are missing, such as those of {NONE!r}; what is learnt from it is wrong"
+            )
 
 
 def charges(tables: Tables) -> np.ndarray:
