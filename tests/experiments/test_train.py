@@ -174,7 +174,7 @@ def test_only_a_company_that_wants_a_language_model_runs_the_stages_that_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(pipeline, "command", lambda flags, stages, program: asked.append((flags, stages)))
+    monkeypatch.setattr(pipeline, "command", lambda flags, stages: asked.append((flags, stages)))
     messages = {"sender": SENDER, "channels": ["push", "sms"], "brand": "We are brief.", "model": True}
     for said in (messages, {**messages, "model": False}):
         company = rj.Company(table(40), charge="fee", left="churned", window_days=60, offers=OFFERS, messages=said)
