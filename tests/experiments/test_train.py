@@ -210,6 +210,14 @@ def test_a_table_with_columns_of_every_kind_is_kept_as_what_is_learnt_from_and_t
         companies.save(rj.Company(mixed, charge="fee", left="churned", window_days=60, offers=OFFERS), str(tmp_path))
 
 
+def test_an_unknown_flag_points_to_the_help_that_lists_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    company = rj.Company(table(60), charge="fee", left="churned", window_days=60, offers=OFFERS)
+    with pytest.raises(SystemExit):
+        rj.train(company, tmp_path / "acme", flags=["--polcy.seed", "1"])
+    said = capsys.readouterr()
+    assert "python -m experiments.pipeline train --help" in said.out + said.err
+
+
 @pytest.mark.slow
 def test_a_language_model_learns_what_the_company_says(tmp_path: Path) -> None:
     said = {"sender": SENDER, "facts": [{"fact": "plan", "column": "plan"}], "channels": ["push"], "model": True}
