@@ -157,7 +157,7 @@ def contents(trained: learned.Trained, gate: Gate, context: Context) -> Contents
         git_commit=git_commit(),
         rules=None if company.messages.sender is None else epath.Path(DEFAULT),
         references={
-            model: reference(inputs[model], data[name])
+            model: reference(inputs[model], data[name], with_charge=model == "churn")
             for model, name in sets.items()
             if model == "churn" or name == CONTACTS  # of own contacts the offers would have to be told apart
         },
@@ -176,14 +176,15 @@ def models(company: Company) -> dict[str, str]:
     return {"churn": CUSTOMERS, "acceptance": CONTACTS if others else CUSTOMERS}
 
 
-def reference(stage: epath.Path, table: Table) -> Reference:
-    """What a model's training rows looked like, and how well its out-of-fold predictions fitted them."""
+def reference(stage: epath.Path, table: Table, *, with_charge: bool) -> Reference:
+    """What a model's training rows looked like, and how well its out-of-fold predictions fitted them; with the charge,
+    by which every amount of money is computed, where it is watched."""
     predictions = pd.read_parquet(storage.in_memory(stage / "artifacts/predictions.parquet")).set_index("row")
     train = predictions.loc[table.frame.index]
     schema = table.schema
     return describe(
         table.frame,
-        numeric=schema.numeric,
+        numeric=tuple(dict.fromkeys((*schema.numeric, *([str(schema.charge)] if with_charge else [])))),
         categorical=schema.categorical,
         score=train["score"].to_numpy(np.float64),
         probability=train["probability"].to_numpy(np.float64),

@@ -127,7 +127,9 @@ def check(gates: Gates, measures: Mapping[str, Measure], data_source: str, name:
     """Raises DataError when real data miss a gate; says so on stderr when synthetic ones do."""
     failures = gates.failures(measures)
     if failures and data_source == "real":
-        raise DataError(f"gate: {name}: {'; '.join(failures)}")
+        stage = "churn" if name == "customers" else "acceptance"
+        flags = f"a gate is moved by its flag, such as --{stage}.gates.minimum-auc"
+        raise DataError(f"gate: {name}: {'; '.join(failures)}; {flags}")
     for failure in failures:
         print(f"WARNING: gate (not enforced on synthetic data): {name}: {failure}", file=sys.stderr, flush=True)
 

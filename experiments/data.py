@@ -21,6 +21,7 @@ from retentionjax.checked import Checked, Share
 from retentionjax.company import Company
 from retentionjax.company.reading import SOURCE
 from retentionjax.data import catalog, company_tables, reading, sources, synthetic
+from retentionjax.data import check as check_words
 from retentionjax.data.company_file import Mode
 from retentionjax.data.schema import Table
 from retentionjax.data.sources import load
@@ -81,7 +82,7 @@ def run(config: DataConfig, context: Context) -> dict[str, float]:
     company = companies.load(config.company)
     storage.write_json(context.artifacts / companies.FILE, company.to_dict())
     tables = company_tables.read(company, mode=Mode(context.data_source, config.synthetic_rows))
-    for line in (*tables.notes, *(f"WARNING: {each}" for each in tables.warnings)):
+    for line in (*tables.notes, *(f"WARNING: {each}" for each in check_words.warnings(company, tables))):
         print(f"[data] {line}", flush=True)
     customers = dataclasses.replace(tables.customers, name="customers")
     check(config, customers)

@@ -59,15 +59,11 @@ def run(
     return records
 
 
-def command(
-    arguments: Sequence[str],
-    stages: Sequence[Stage[Any]] | None = None,
-    program: str = "python -m experiments.pipeline",
-) -> None:
+def command(arguments: Sequence[str], stages: Sequence[Stage[Any]] | None = None) -> None:
     """The command line of the pipeline. Raises RetentionJaxError for what the user can mend."""
     chosen = load_stages() if stages is None else stages
     preset, options, configs = configuration.parse(
-        program,
+        "python -m experiments.pipeline",  # whose help lists the fields, whatever command was given
         __doc__ or "",
         {stage.name: stage.Config for stage in chosen},
         arguments,

@@ -140,7 +140,7 @@ def _run(company: str, out: str | None, preset: str, minutes: float | None, flag
     sizes = [] if minutes is None else sized(minutes)
     stages = pipeline.load_stages() if described.messages.model else pipeline.deciding_stages()
     written = written_as(described) if described.messages.model else []
-    pipeline.command([preset, *own, *sizes, *written, *flags], stages, program="retentionjax train")
+    pipeline.command([preset, *own, *sizes, *written, *flags], stages)
     return Run(str(folder))
 
 

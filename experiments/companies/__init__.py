@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from etils import epath
 
 from retentionjax import storage
 from retentionjax.company import Company
-from retentionjax.data import company_tables
+from retentionjax.data import company_tables, reading
 from retentionjax.errors import ConfigError
 
 FILE = "company.json"
@@ -34,23 +36,43 @@ def load(name: str) -> Company:
 
 
 def save(company: Company, folder: str) -> epath.Path:
-    """The company as a file in `folder`, with the tables it holds as Parquet beside it; returns the file's path."""
+    """The company as a file in `folder`, with the tables it holds as Parquet beside it; returns the file's path.
+
+    Tables are checked before, as the DataFrames they are, and only their columns that are used are kept. Raises
+    FilesError with every fault.
+    """
+    if not all(isinstance(part.file, str) for part in _parts(company).values()):
+        company_tables.read(company)
     base = storage.as_path(folder)
     base.mkdir(parents=True, exist_ok=True)
-    resolved = company_tables.with_features(company)
+    resolved, notes = company_tables.with_features(company)
+    for note in notes:
+        print(f"[company] {note}", flush=True)
     plain = {key: value for key, value in resolved.to_dict().items() if key != "format"}
-    for name in ("customers", "contacts", "departures"):
-        part = getattr(resolved, name)
-        if part is None:
-            continue
+    for name, part in _parts(resolved).items():
         file = part.file
         if not isinstance(file, str):
-            storage.write_bytes(base / f"{name}.parquet", file.to_parquet(index=False))
+            used = company_tables.used_columns(resolved, name)
+            table = reading.read_frame(
+                file[[each for each in file.columns if not {each, each.strip()}.isdisjoint(used)]], name
+            ).table
+            storage.write_bytes(base / f"{name}.parquet", _parquet(table))
             file = f"{name}.parquet"
         plain[name] = {**plain[name], "file": file}
     written = base / "company.yaml"
     storage.write_text(written, yaml.safe_dump(_said(plain), sort_keys=False, allow_unicode=True))
     return written
+
+
+def _parts(company: Company) -> dict[str, Any]:
+    parts = {"customers": company.customers, "contacts": company.contacts, "departures": company.departures}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return bytes(sink.getvalue())
 
 
 def _said(value: Any) -> Any:

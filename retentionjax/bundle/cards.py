@@ -9,8 +9,9 @@ from typing import Any
 import jinja2
 
 from retentionjax.bundle.customer import schema_of
-from retentionjax.bundle.manifest import NAME, Manifest
+from retentionjax.bundle.manifest import NAME, Manifest, limits_words
 from retentionjax.company import Company
+from retentionjax.data import leaks
 from retentionjax.data.schema import Schema
 
 _FIGURES = (
@@ -42,9 +43,6 @@ def card(manifest: Manifest) -> str:
         autoescape=False,  # noqa: S701 - Markdown, from a manifest of our own
     )
     env, company = manifest.env, Company.from_dict(manifest.company)
-    limits = ", ".join(
-        f"{name} {'none' if each is None else format(each, 'g')}" for name, each in manifest.limits.items()
-    )
     return environment.get_template("card.md.jinja").render(
         id=manifest.id,
         created=manifest.created,
@@ -57,10 +55,11 @@ def card(manifest: Manifest) -> str:
         delays=" or ".join(f"{days:g}" for days in env["delays"] if days),
         fields=list(_fields(schema_of(manifest.customer, NAME))),
         figures=[_figure(manifest.metrics.get(stage, {}), *rest) for stage, *rest in _FIGURES],
-        limits=limits,
+        limits=limits_words(manifest.limits),
         currency=company.currency,
         multiplier=f"{manifest.multipliers.get('campaign_budget', 0.0):.2f}",
         advice=manifest.advice,
+        leak=leaks.words(leaks.of_summary(manifest.metrics.get("churn", {}))),
         effects=manifest.effects,
         recalibration=manifest.metrics.get("recalibration"),
         assumptions=[(name, env[name]) for name in _ASSUMPTIONS],

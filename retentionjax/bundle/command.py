@@ -128,6 +128,9 @@ def _inspect(folder: str) -> int:
 
 def lines(manifest: "Manifest") -> list[tuple[str, str]]:
     """The summary as pairs of a word and a text."""
+    from retentionjax.bundle.manifest import limits_words
+    from retentionjax.data import leaks
+
     versions = ", ".join(f"{name} {version}" for name, version in manifest.packages.items())
     facts = [name for name, fact in manifest.customer["fields"].items() if fact["used_by"]]
     shown = [
@@ -141,7 +144,7 @@ def lines(manifest: "Manifest") -> list[tuple[str, str]]:
         ("matching", ", ".join(f"{key} {value}" for key, value in manifest.matching.items())),
         ("customer", f"{len(facts)} facts: {', '.join(facts)}"),
         ("campaign", f"{manifest.env['horizon_days']} days, offers {_offers(manifest)}"),
-        ("limits", ", ".join(f"{name} {_limit(value)}" for name, value in manifest.limits.items())),
+        ("limits", f"on average, a customer and campaign: {limits_words(manifest.limits)}"),
         ("price", ", ".join(f"{name} {value:.3g}" for name, value in manifest.multipliers.items())),
     ]
     for stage, names in _FIGURES.items():
@@ -150,6 +153,7 @@ def lines(manifest: "Manifest") -> list[tuple[str, str]]:
             figures
         )
     shown += [("gate", manifest.advice)] if manifest.advice else []
+    shown += [("WARNING", told)] if (told := leaks.words(leaks.of_summary(manifest.metrics.get("churn", {})))) else []
     return [*shown, ("files", f"{len(manifest.files)}, {_total(manifest):,} bytes, each as the manifest says")]
 
 
@@ -162,7 +166,3 @@ def _offers(manifest: "Manifest") -> str:
 
     company = Company.from_dict(manifest.company)
     return ", ".join(f"{name} ({offer.words(company.currency)})" for name, offer in company.offers.items())
-
-
-def _limit(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"

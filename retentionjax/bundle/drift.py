@@ -72,6 +72,14 @@ def read(bundle: Bundle) -> dict[str, Reference]:
     return found
 
 
+def span(bundle: Bundle, column: str) -> tuple[float, float] | None:
+    """The least and the greatest value of a number in training; None where the bundle does not say."""
+    for reference in read(bundle).values():
+        if column in reference.columns and (edges := reference.columns[column].edges):
+            return edges[0], edges[-1]
+    return None
+
+
 def labels(references: Mapping[str, Reference], frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """A table as a user brings it, without its label columns, and each model's labels as 0 and 1 where it has them.
 

@@ -132,6 +132,22 @@ def gate_advice(gate: Mapping[str, Any]) -> str:
     )
 
 
+_LIMITED = {
+    "campaign_budget": "money spent",
+    "contact": "contacts",
+    "cooldown": "contacts that break the cooldown",
+    "fatigue": "contacts that break the cap on fatigue",
+}
+
+
+def limits_words(limits: Mapping[str, float | None]) -> str:
+    """Average limits as a person reads them: those of cooldown and fatigue are of violations, not of days."""
+    return ", ".join(
+        f"{_LIMITED.get(name, name)} {'without limit' if each is None else f'at most {each:g}'}"
+        for name, each in limits.items()
+    )
+
+
 def _effect(name: str, figures: Mapping[str, Any]) -> EffectFigure:
     median, low, high = (float(figures[f"{name}_{part}"]) for part in ("median", "low", "high"))
     basis = "estimated" if figures[f"{name}_is_estimated"] else "declared" if low == high else "assumed"

@@ -42,7 +42,7 @@ class Limits(Checked):
     The defaults suit charges of some 65 a month; a company with other charges says its own.
     """
 
-    budget: Annotated[float, Within(0, infinite=True)] = 2.50
+    budget: Annotated[float, Within(0, above=True, infinite=True)] = 2.50
     """Money a customer and campaign may cost on average: contacts, discounts, credits and costs."""
     account_cap: Annotated[float, Within(0, infinite=True)] = 30.0
     """Money any one customer may cost in a campaign, an accepted offer counted in full."""
@@ -192,7 +192,8 @@ class Company:
         if departures is not None and customers.id is None:
             found.append(("departures", "need an id that the customers have too"))
         if departures is not None and customers.left is not None:
-            found.append(("departures", "are given beside customers.left; allowed: one of the two"))
+            serves = "; a column of dates under customers.left serves as departures too"
+            found.append(("departures", f"are given beside customers.left; allowed: one of the two{serves}"))
         if departures is not None and customers.snapshot is None:
             found.append(("customers.snapshot", "is missing; who left is counted from it"))
         return found

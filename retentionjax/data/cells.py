@@ -3,10 +3,12 @@
 Everything here works on whole columns; a Python loop runs over distinct categories, never over cells.
 """
 
+import datetime as dt
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,18 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retentionjax.checked import did_you_mean, listing
-from retentionjax.company.money import symbols
-from retentionjax.company.reading import INFER, CellReading, Condition
+from retentionjax.company.reading import INFER, MISSING, CellReading, Condition
 from retentionjax.data.faults import Fault
 from retentionjax.data.reading import RawTable, cell_text
+from retentionjax.data.spelling import TRUE, flag, group, number, number_form
 
 MOST_INFERRED = 100
 """A column with more different values than this is no category: a name, a date, a number."""
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
 _DATE = "a date such as 2026-06-01"
-_SPACES = "[\\s\u00a0\u202f]"
-_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 
 @dataclass
@@ -81,13 +81,15 @@ class Cells:
         nullable: bool = False,
         allowed: str = _NUMBER,
         accept: Callable[[np.ndarray], np.ndarray] | None = None,
+        mend: str = "",
     ) -> np.ndarray:
-        """float64[rows], NaN where missing. Faults: no number, missing, not finite, not `accept`ed."""
+        """float64[rows], NaN where missing. Faults: no number, missing (`mend`: what to do), not finite, not
+        `accept`ed."""
         values, missing, wrong = self._parsed(name)
         if nullable:
             allowed = f"{allowed}; the cell may be empty"
         else:
-            self.refuse(name, missing, "is missing", allowed)
+            self.refuse(name, missing, "is missing", mend or allowed)
         self.refuse(name, wrong, "is not a number", allowed, self._number_hint)
         infinite = ~missing & ~wrong & ~(np.abs(values) <= _LARGEST)
         self.refuse(name, infinite, "is not finite", allowed)
@@ -95,11 +97,23 @@ class Cells:
             self.refuse(name, ~missing & ~wrong & ~infinite & ~accept(values), "is out of range", allowed)
         return values
 
-    def categories(self, name: str, allowed: Sequence[str] | str, *, nullable: bool = False) -> pd.Categorical:
-        """A Categorical over `allowed`, or over those that occur, sorted, if that is `infer`. Missing is NaN."""
+    def categories(
+        self,
+        name: str,
+        allowed: Sequence[str] | str,
+        *,
+        nullable: bool = False,
+        meaning: Callable[[str], str] = str,
+        mend: str = "",
+    ) -> pd.Categorical:
+        """A Categorical over `allowed`, or over those that occur, sorted, if that is `infer`. Missing is NaN.
+
+        `meaning` turns another text into an allowed one; `mend` says what to do about those that are none.
+        """
         values, codes = self._distinct(name)
         known = [] if isinstance(allowed, str) else list(allowed)
         meant = [self._meant(name, value, known) for value in values]
+        meant = [value if value is None or value in known else meaning(value) for value in meant]
         if allowed == INFER:
             known = sorted({value for value in meant if value is not None})
             self._check_inferred(name, known)
@@ -109,20 +123,26 @@ class Cells:
         if not nullable:
             self.refuse(name, found == -2, "is missing", listing(known) if known else "a category")
         self.refuse(
-            name, found == -1, "is an unknown category", listing(known), lambda value: did_you_mean(value, known)
+            name, found == -1, "is an unknown category", listing(known) + mend, lambda value: did_you_mean(value, known)
         )
         return pd.Categorical.from_codes(np.maximum(found, -1), categories=pd.Index(known, dtype="str"))
 
     def flags(self, name: str, yes: str, no: str, *, nullable: bool = False) -> np.ndarray:
-        """float64[rows]: 1 for `yes`, 0 for `no`, NaN where missing; a column of true and false needs neither."""
+        """float64[rows]: 1 for `yes`, 0 for `no`, NaN where missing; a column of true and false needs neither.
+
+        1.0 is 1; and where the two are usual words for true and false, any other usual word for it is too.
+        """
         column = self._column(name)
         if pa.types.is_boolean(column.type):
             values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-            values = np.where(np.isnan(values) | (no.lower() not in _TRUE), values, 1 - values)
+            values = np.where(np.isnan(values) | (no.lower() not in TRUE), values, 1 - values)
             if not nullable:
                 self.refuse(name, np.isnan(values), "is missing", "true or false")
             return values
-        codes = self.categories(name, (no, yes), nullable=nullable).codes
+        mend = f"; other words are told by {{column: {name}, yes: …, no: …}}"
+        codes = self.categories(
+            name, (no, yes), nullable=nullable, meaning=lambda text: flag(text, yes, no), mend=mend
+        ).codes
         return np.where(codes < 0, math.nan, codes)
 
     def dates(self, name: str, *, nullable: bool = False) -> np.ndarray:
@@ -144,27 +164,52 @@ class Cells:
             self.refuse(name, missing, "is missing", allowed or _DATE)
         return found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
 
-    def fits(self, name: str, condition: Condition, values: np.ndarray | None = None) -> np.ndarray:
-        """bool[rows]: where `condition` holds for a column, or for `values` made of several. Never a fault."""
-        if values is None:
-            values, missing, wrong = self._parsed(name)
-        else:
-            missing, wrong = np.isnan(values), np.zeros(len(values), bool)
-        if condition.operator == "missing":
+    def days(self, day: dt.date | str | None) -> np.ndarray:
+        """datetime64[s][rows] of a date that is the same for all, or of a column."""
+        if isinstance(day, str):
+            return self.dates(day)
+        return np.full(self.count, np.datetime64(day, "s"))
+
+    def fits(self, name: str, condition: Condition, made: np.ndarray | None = None) -> np.ndarray:
+        """bool[rows]: where `condition` holds for a column, or for the numbers `made` of several.
+
+        Faults: a condition that can be compared with nothing there, and cells that cannot be compared with it.
+        """
+        values, missing, wrong = (
+            self._parsed(name) if made is None else (made, np.isnan(made), np.zeros(len(made), bool))
+        )
+        if condition.operator == MISSING:
             return missing
-        compare = _COMPARISONS[condition.operator]
-        bound = _number(condition.value)
-        if bound is not None and not (condition.operator in ("==", "!=") and wrong.any()):
-            return ~missing & ~wrong & compare(values, bound)
-        if condition.operator in ("==", "!="):
-            texts = self._texts(name)
-            return compare(np.asarray(texts.fill_null("").to_numpy(zero_copy_only=False)), condition.value)
-        dates = self.quiet().dates(name, nullable=True)
-        try:
-            day = np.datetime64(condition.value, "s")
-        except ValueError:
+        compare, bound = _COMPARISONS[condition.operator], number(condition.value)
+        if condition.operator in ("==", "!=") and made is None and wrong.any():
+            texts = self._texts(name).fill_null("").to_numpy(zero_copy_only=False)
+            return compare(np.asarray(texts), condition.value)
+        what: Any = bound
+        if bound is None and made is None and (what := self._moment(condition.value)) is not None:
+            values = self.quiet().dates(name, nullable=True)
+            wrong = np.isnat(values) & ~missing
+        if what is None or (len(values) and (wrong | missing).all() and wrong.any()):
+            kind = "such dates (reading: {dates: …} tells their form)" if bound is None else "numbers"
+            holds = f": it holds no {kind}" * (what is not None)
+            wrongly = f"{'' if made is None else f'{name!r} '}cannot be compared with {str(condition)!r}{holds}"
+            allowed = f"such as '<= 0', '>= 2026-05-25', '== text', or {MISSING}"
+            self.reject(wrongly, allowed, name=name if made is None else "")
             return np.zeros(self.count, bool)
-        return ~np.isnat(dates) & compare(dates, day)
+        self.refuse(name, wrong, f"cannot be compared with {str(condition)!r}", "a cell like the others")
+        return ~missing & ~wrong & compare(values, what)
+
+    def _moment(self, text: str) -> np.datetime64 | None:
+        """The time that a condition names, in the file's form of dates or as 2026-06-01; None where it names none."""
+        for form in (self.reading.dates, "ISO8601"):
+            found = pd.to_datetime(text, format=form, errors="coerce", utc=True) if form else pd.NaT
+            if not pd.isna(found):
+                return np.datetime64(found.tz_localize(None), "s")
+        return None
+
+    def are_numbers(self, name: str) -> bool:
+        """Whether every cell that is not missing is a number."""
+        _, missing, wrong = self._parsed(name)
+        return not wrong.any() and not missing.all()
 
     def blank(self, names: Sequence[str]) -> np.ndarray:
         """bool[rows]: where every one of the columns `names` is empty, as in the last lines of a spreadsheet."""
@@ -192,6 +237,11 @@ class Cells:
         column = name and (self.spelt(name) or name)
         self.faults.append(Fault(self.raw, column, np.empty(0, np.int64), wrong, allowed))
 
+    def count_lines(self) -> None:
+        """Adds a fault for the lines that are no rows, before all others, if there are any."""
+        if self.raw.broken:
+            self.faults.insert(0, Fault(self.raw, "", np.arange(len(self.raw.broken)), "", ""))
+
     # --- columns ----------------------------------------------------------------------------------------------
 
     def _column(self, name: str) -> pa.ChunkedArray:
@@ -215,9 +265,12 @@ class Cells:
     def _parsed(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """float64[rows], and where the cell is missing, and where it is no number."""
         column = self._column(name)
-        if not pa.types.is_string(column.type) and name not in self.reading.aliases:
+        if (
+            not (pa.types.is_string(column.type) or pa.types.is_temporal(column.type))
+            and name not in self.reading.aliases
+        ):
             values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
-            codes = [number for each in self.reading.missing if (number := _number(each)) is not None]
+            codes = [value for each in self.reading.missing if (value := number(each)) is not None]
             missing = np.isnan(values) | np.isin(values, codes)
             return np.where(missing, math.nan, values), missing, np.zeros(len(values), bool)
         texts = self._texts(name)
@@ -235,14 +288,14 @@ class Cells:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Numbers with the currency beside them, groups of thousands, and a decimal sign of their own."""
         form, thousands, decimal = (
-            _number_form(self.reading, self.currency),
+            number_form(self.reading, self.currency),
             self.reading.thousands,
             self.reading.decimal,
         )
         fits = pc.fill_null(pc.match_substring_regex(texts, form), fill_value=False)
         bare = pc.replace_substring_regex(texts, form, "\\1\\2\\3")
         if thousands:
-            bare = pc.replace_substring_regex(bare, _group(thousands), "")
+            bare = pc.replace_substring_regex(bare, group(thousands), "")
         if decimal != ".":
             bare = pc.replace_substring(bare, decimal, ".")
         bare = pc.replace_substring(bare, "−", "-")
@@ -320,25 +373,3 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
         for chunk in distinct.chunks
     ]
     return pa.chunked_array(chunks, pa.string())
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _group(thousands: str) -> str:
-    return _SPACES if thousands.isspace() else re.escape(thousands)
-
-
-def _number_form(reading: CellReading, currency: str) -> str:
-    """What a number looks like, in RE2: its sign, and its digits without what stands beside them, as groups."""
-    before = "|".join(re.escape(each) for each in (reading.prefix, *symbols(currency)) if each)
-    after = "|".join(re.escape(each) for each in (reading.suffix, *symbols(currency)) if each)
-    decimal = re.escape(reading.decimal)
-    whole = r"\d+" if not reading.thousands else rf"(?:\d{{1,3}}(?:{_group(reading.thousands)}\d{{3}})+|\d+)"
-    digits = rf"(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
-    sign = rf"(?:([-+−]?){_SPACES}*(?:{before})?|(?:{before}){_SPACES}*([-+−]))"
-    return rf"^{sign}{_SPACES}*({digits}){_SPACES}*(?:{after})?$"

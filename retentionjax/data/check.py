@@ -6,6 +6,7 @@ import numpy as np
 
 from retentionjax.company import NONE, Company, money
 from retentionjax.company.customers import DAYS
+from retentionjax.data import leaks
 from retentionjax.data.company_tables import Tables
 from retentionjax.data.contact_log import ARM, AT, PROPENSITY, ContactLog
 
@@ -13,6 +14,12 @@ _FEW = 10
 """Rows of a label's rarer value below which a model has next to nothing to learn from."""
 _MONTHLY_CHURN = 0.2
 _LARGE_CHARGE = 100_000
+_MANY = 0.5
+"""Share of customers below which an offer that the cap allows them is worth a warning."""
+_CENT = 1e-6
+_BEYOND = 5.0
+"""Standard errors by which what was drawn must differ from its probability to be no chance."""
+_SAME = 1e-6
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
@@ -38,7 +45,7 @@ def understood(company: Company, tables: Tables) -> Iterator[str]:
         yield f"  categorical {name}: {', '.join(allowed[:12])}{', …' if len(allowed) > 12 else ''}"
     if schema.nullable:
         yield f"  may be empty: {', '.join(schema.nullable)}"
-    yield from _offers(company, high)
+    yield from _offers(company, charges(tables))
     yield from _log(tables.contacts)
 
 
@@ -52,13 +59,50 @@ def warnings(company: Company, tables: Tables) -> Iterator[str]:
     for value, word in ((1, "left"), (0, "stayed")):
         if (count := int((label == value).sum())) < _FEW:
             yield f"{count} {'row' if count == 1 else 'rows'} of customers who {word}: too few to learn from"
+    known, schema = tables.customers.frame, tables.customers.schema
+    if told := leaks.words(leaks.telling(known, label.to_numpy(), schema.numeric, tuple(schema.categorical))):
+        yield told
     charge = charges(tables)
     if charge.max() >= _LARGE_CHARGE:
         yield f"the largest charge of {DAYS} days is {money(charge.max(), company.currency)}: is it a mistake?"
     yield from _capped(company, charge)
     log = tables.contacts
-    if log is not None and not log.randomised and log.rank_correlation is None:
+    if log is None:
+        return
+    if log.randomised:
+        yield from _drawn_otherwise(log)
+    joined = log.rank_correlation is None
+    if joined and not log.randomised:
         yield "contacts: neither propensity nor design: the log is observational, and no effect is estimated from it"
+    if joined and log.randomised and tables.departures is None:
+        yield (
+            "contacts: no file says on which day who left, so that no effect is learnt from this log; say "
+            "left: {date: …, observed_until: …} in place of a column of two values, or departures"
+        )
+
+
+def _drawn_otherwise(log: ContactLog) -> Iterator[str]:
+    """Arms that were assigned more or less often than their probabilities say, beyond chance.
+
+    Were each row's arm drawn with the probability that stands beside it, the sum of 1/probability over an arm's rows
+    would be the number of all rows, with a variance of the sum of (1 − p)/p². It may fall short where some customers
+    could not get the arm, and does not tell then unless all rows of the arm have the same probability.
+    """
+    rows = log.assignments
+    for arm in rows[ARM].cat.categories:
+        p = rows.loc[(rows[ARM] == arm).to_numpy(), PROPENSITY].to_numpy()
+        if not len(p) or np.isnan(p).any():
+            continue
+        expected, surplus = float((1 / p).sum()), float((1 / p).sum()) - len(rows)
+        error = max(float(np.sqrt(((1 - p) / p**2).sum())), 1.0)
+        is_same = np.ptp(p) < _SAME
+        if surplus > _BEYOND * error or (is_same and surplus < -_BEYOND * error):
+            drawn, got = f"{len(p) / expected:.3g}{'' if is_same else ' on average'}", f"{len(p) / len(rows):.3g}"
+            yield (
+                f"contacts: {arm} was drawn with probability {drawn} by the log's own account, but {got} "
+                "of all rows got it, which is no chance: propensity (or design) is not the probability of the row's "
+                f"arm, or rows are missing, such as those of {NONE!r}; what is learnt from it is wrong"
+            )
 
 
 def charges(tables: Tables) -> np.ndarray:
@@ -72,11 +116,23 @@ def monthly(rate: float, days: int) -> float:
     return float(1 - (1 - rate) ** (DAYS / days))
 
 
-def _offers(company: Company, largest: float) -> Iterator[str]:
+def may_get(company: Company, charge: np.ndarray) -> dict[str, np.ndarray]:
+    """Offer → bool[customers]: whom the account's cap allows it, an accepted offer counted in full."""
+    cap, contact = company.limits.account_cap, company.limits.contact_cost
+    fixed = {name: offer.full_cost(0.0) for name, offer in company.offers.items()}
+    rate = {name: offer.full_cost(1.0) - fixed[name] for name, offer in company.offers.items()}
+    return {name: fixed[name] + rate[name] * charge + contact <= cap + _CENT for name in company.offers}
+
+
+def _offers(company: Company, charge: np.ndarray) -> Iterator[str]:
+    allowed = may_get(company, charge)
     for name, offer in company.offers.items():
-        worst = offer.full_cost(largest) + company.limits.contact_cost
-        most = money(worst, company.currency)
-        yield f"  offer {name}: {offer.words(company.currency)}; accepted, it costs at most {most}"
+        most = money(offer.full_cost(float(charge.max())) + company.limits.contact_cost, company.currency)
+        share = "all customers" if allowed[name].all() else f"{allowed[name].mean():.1%} of customers"
+        yield (
+            f"  offer {name}: {offer.words(company.currency)}; accepted, it costs at most {most}; the account's cap "
+            f"allows it to {share}"
+        )
     limits = company.limits
     fatigue = f"{limits.fatigue.contacts} contacts in {limits.fatigue.days} days"
     amounts = [money(each, company.currency) for each in (limits.budget, limits.account_cap, limits.contact_cost)]
@@ -87,16 +143,16 @@ def _offers(company: Company, largest: float) -> Iterator[str]:
 
 
 def _capped(company: Company, charge: np.ndarray) -> Iterator[str]:
-    """Customers for whom the account's cap forbids every offer that is more than a contact."""
-    offers = [offer for offer in company.offers.values() if not offer.is_free]
-    if not offers:
-        return
-    cost = np.array([[offer.full_cost(0.0), offer.full_cost(1.0) - offer.full_cost(0.0)] for offer in offers])
-    cheapest = (cost[:, :1] + cost[:, 1:] * charge).min(axis=0) + company.limits.contact_cost
-    if count := int((cheapest > company.limits.account_cap).sum()):
-        least = charge[cheapest > company.limits.account_cap].min()
-        cap = money(company.limits.account_cap, company.currency)
-        who = f"{count:,} customers, those of {money(least, company.currency)} a month and up"
+    """Offers that the account's cap forbids to most customers, and customers to whom it forbids every one."""
+    allowed = may_get(company, charge)
+    cap = money(company.limits.account_cap, company.currency)
+    for name, whom in allowed.items():
+        if whom.mean() < _MANY:
+            who = f"{int(whom.sum()):,} of {len(whom):,} customers"
+            yield f"limits.account_cap, {cap}, allows the offer {name} to {who} only: the others never get it"
+    costly = [allowed[name] for name, offer in company.offers.items() if not offer.is_free]
+    if costly and (none := ~np.any(costly, axis=0)).any():
+        who = f"{int(none.sum()):,} customers, those of {money(charge[none].min(), company.currency)} a month and up"
         yield f"limits.account_cap, {cap}, forbids every offer to {who}"
 
 

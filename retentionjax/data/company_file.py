@@ -85,8 +85,9 @@ def _raw(file: Any, reading: CellReading, columns: Sequence[str], what: str, mod
     if file is None:
         raise DataError(f"{what}: the company has no file of them here")
     if not isinstance(file, str):
-        raw = read_frame(file, what)
-        digest = hashlib.sha256(pd.util.hash_pandas_object(file, index=False).to_numpy().tobytes()).hexdigest()
+        raw = read_frame(file, what, columns)
+        hashes = pd.util.hash_pandas_object(file[raw.table.column_names], index=False)
+        digest = hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()
         return raw, Provenance("real", "a DataFrame", digest, _LICENCE, raw.rows)
     if not file.startswith(SOURCE):
         raw, digest = read_file(file, reading, columns)

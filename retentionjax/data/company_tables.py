@@ -12,7 +12,8 @@ from retentionjax.company import Company
 from retentionjax.data import customer_table
 from retentionjax.data.company_file import Mode, open_file
 from retentionjax.data.contact_log import ContactLog, read_contacts
-from retentionjax.data.customer_table import CustomerTable, read_customers, read_departures
+from retentionjax.data.customer_table import CustomerTable, read_customers
+from retentionjax.data.departures import read_departures
 from retentionjax.data.faults import Fault, FilesError, rejects
 from retentionjax.data.schema import Table
 from retentionjax.errors import DataError
@@ -30,7 +31,7 @@ class Tables:
     """Those of whom it is not known yet: to decide about, not to learn from."""
     contacts: ContactLog | None
     departures: pd.DataFrame | None
-    """Id, `left_on` (NaT: stayed), `observed_until`; None where the company has no such file."""
+    """One row a customer: id, `left_on` (NaT: stayed), `observed_until` (NaT: not known); None where no date tells."""
     notes: tuple[str, ...]
     """What was left out, with counts."""
     warnings: tuple[str, ...]
@@ -56,10 +57,9 @@ def read(company: Company, *, mode: Mode | None = None, rejected: str | os.PathL
         return None
 
     departures, customers, contacts = None, None, None
-    told = company.departures
-    if told is not None:
-        departures = attempt(lambda: read_departures(told, company.customers, company.currency, places))
-    if told is None or departures is not None:
+    if company.departures is not None:
+        departures = attempt(lambda: read_departures(company, places))
+    if company.departures is None or departures is not None:
         customers = attempt(lambda: read_customers(company, departures, places))
     if company.contacts is not None:
         contacts = attempt(lambda: read_contacts(company, customers, places))
@@ -67,27 +67,35 @@ def read(company: Company, *, mode: Mode | None = None, rejected: str | os.PathL
         storage.write_bytes(storage.as_path(rejected), rejects(faults))
     if faults or others or customers is None:
         raise FilesError(faults, others)
-    return _tables(customers, contacts, departures)
+    return _tables(customers, contacts)
 
 
-def with_features(company: Company) -> Company:
-    """`company` with its features named: of a DataFrame of which none is, the columns without another role."""
+def with_features(company: Company) -> tuple[Company, list[str]]:
+    """`company` with its features named: of a DataFrame of which none is, the columns without another role; and what is
+    to be said of the others."""
     customers = company.customers
     if not customers.infers_features:
-        return company
-    columns = tuple(map(str, customers.file.columns))
-    opened = open_file("customers", customers, columns, company.currency)
-    return replace(company, customers=customer_table.with_features(customers, opened.cells)[0])
+        return company, []
+    opened = open_file("customers", customers, customers.columns, company.currency)
+    found, notes = customer_table.with_features(customers, opened.cells)
+    return replace(company, customers=found), notes
 
 
-def _tables(customers: CustomerTable, contacts: ContactLog | None, departures: pd.DataFrame | None) -> Tables:
+def used_columns(company: Company, name: str) -> tuple[str, ...]:
+    """Columns that are read of `customers`, `contacts` or `departures`, whose features are named."""
+    part = getattr(company, name)
+    ids = (company.customers.id,) if name != "customers" and part.id is None else ()
+    return tuple(dict.fromkeys(each for each in (*ids, *part.columns) if each is not None))
+
+
+def _tables(customers: CustomerTable, contacts: ContactLog | None) -> Tables:
     log = () if contacts is None else tuple(f"contacts: {note}" for note in contacts.notes)
     odd = () if contacts is None else contacts.warnings
     return Tables(
         customers.known,
         customers.current,
         contacts,
-        departures,
+        customers.departures,
         (*customers.notes, *log),
         (*customers.warnings, *odd),
     )

@@ -10,9 +10,9 @@ from retentionjax.company import NONE, Company, Contacts
 from retentionjax.data.cells import Cells
 from retentionjax.data.company_file import Mode, excluded, open_file
 from retentionjax.data.customer_table import CustomerTable
-from retentionjax.data.faults import Fault, FilesError
+from retentionjax.data.faults import FilesError
 from retentionjax.data.schema import Provenance, Schema, Table, typed
-from retentionjax.data.validation import allowed_categories, facts
+from retentionjax.data.validation import allowed_categories, facts, near_ids, said_near
 
 AT, ARM, PROPENSITY, ACCEPTED = "at", "arm", "propensity", "accepted"
 
@@ -62,8 +62,10 @@ def read_contacts(company: Company, customers: CustomerTable | None, mode: Mode)
         own = {}
     else:
         own = facts(cells, people.numeric, people.categorical, people.nullable)
-    if cells.raw.broken:
-        cells.faults.insert(0, Fault(cells.raw, "", np.arange(len(cells.raw.broken)), "", ""))
+    cells.count_lines()
+    if people is None and customers is not None and customers.departures is not None and contacts.at is not None:
+        _check_days(contacts.at, cells, log, customers.departures)
+    _check_answers(contacts, cells, log[ACCEPTED].to_numpy())
     if cells.faults or (people is None and customers is None):
         raise FilesError(cells.faults)
     if people is None:
@@ -133,8 +135,30 @@ def _ids(cells: Cells, name: str, customers: CustomerTable | None) -> np.ndarray
     if customers is not None:
         known = pd.concat([table.frame[str(table.schema.id)] for table in (customers.known, customers.current)])
         stranger = ~ids.isin(known).to_numpy() & ~ids.isna().to_numpy()
-        cells.refuse(name, stranger, "is no customer", f"an id of {customers.known.provenance.source}")
+        near = near_ids(ids[stranger], known) if stranger.any() else {}
+        cells.refuse(name, stranger, "is no customer", f"an id of {customers.known.provenance.source}", said_near(near))
     return ids.to_numpy()
+
+
+def _check_days(at: str, cells: Cells, log: pd.DataFrame, departures: pd.DataFrame) -> None:
+    """Refuses what no effect can be learnt from: two assignments of a customer on one day, and one after leaving."""
+    name = str(departures.columns[0])
+    day = log[AT].dt.normalize()
+    again = pd.DataFrame({"id": log[name], "day": day}).duplicated().to_numpy() & day.notna().to_numpy()
+    cells.refuse(at, again, "is a second assignment of that customer on that day", "one assignment a customer and day")
+    left = departures.set_index(name)["left_on"].reindex(log[name]).dt.normalize().to_numpy()
+    cells.refuse(at, day.to_numpy() > left, "is after the day on which that customer left", "a day until then")
+
+
+def _check_answers(contacts: Contacts, cells: Cells, answers: np.ndarray) -> None:
+    """Refuses a log from which acceptance cannot be learnt: without any answer, or with one and the same only."""
+    column = contacts.accepted_at if contacts.accepted is None else contacts.accepted.column
+    known = np.unique(answers[~np.isnan(answers)])
+    if len(known) == 2 or cells.faults:
+        return
+    said = "no contact was" if not known[-1:].any() else "every contact was"
+    wrong = f"{said} accepted, as far as it is filled in" if len(known) else "is blank wherever somebody was contacted"
+    cells.reject(wrong, "yes and no, both: fill in 'no' for those who were contacted and did not", name=str(column))
 
 
 def _facts_of(log: pd.DataFrame, customers: CustomerTable) -> tuple[dict[str, Any], list[str]]:

@@ -1,6 +1,5 @@
 """A company's customers as a checked table: whom a model learns from, and whom it is to decide about."""
 
-import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,18 +7,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from retentionjax.company import Company, CustomersFile, Departures
+from retentionjax.company import Company, CustomersFile
 from retentionjax.company.customers import DAYS
-from retentionjax.company.reading import INFER, OTHERS, Condition
+from retentionjax.company.reading import INFER, MISSING, OTHERS, Condition
 from retentionjax.data.cells import MOST_INFERRED, Cells
 from retentionjax.data.company_file import Mode, Opened, excluded, open_file
-from retentionjax.data.faults import Fault, FilesError
+from retentionjax.data.departures import DAY, DeparturesFile, Leaving, joined
+from retentionjax.data.faults import FilesError
 from retentionjax.data.schema import Schema, Table, typed
 from retentionjax.data.validation import MONEY, allowed_categories, check_both, facts
-from retentionjax.errors import DataError
 
-_DAY = np.timedelta64(1, "D")
-_MISSING = Condition("missing")
+_MISSING = Condition(MISSING)
+_EXCLUDING = 'rows without one are left out by exclude: {{charge: "{}"}}'
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class CustomerTable:
     """Those of whom it is not known yet, without the label: to decide about."""
     left_out: frozenset[str]
     """Ids of customers that `exclude` leaves out."""
+    departures: pd.DataFrame | None
+    """One row a customer: id, `left_on` (NaT: stayed), `observed_until` (NaT: not known); None where no date tells."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -42,8 +43,8 @@ class CustomerTable:
         return pd.concat([self.known.frame.drop(columns=label), self.current.frame], ignore_index=True)
 
 
-def read_customers(company: Company, departures: pd.DataFrame | None, mode: Mode) -> CustomerTable:
-    """Reads and checks the customers of `company`; `departures` as `read_departures` gives them.
+def read_customers(company: Company, told: DeparturesFile | None, mode: Mode) -> CustomerTable:
+    """Reads and checks the customers of `company`; `told` is its file of departures, where it has one.
 
     Raises FilesError with every fault, DataError for a file that cannot be read at all.
     """
@@ -63,75 +64,66 @@ def read_customers(company: Company, departures: pd.DataFrame | None, mode: Mode
         cells.reject("has no row that is not excluded")
         raise FilesError(cells.faults)
     values, schema = _values(customers, cells)
-    label = _label(company, cells, values, departures)
-    _check_label(customers, cells, label)
-    if cells.raw.broken:
-        cells.faults.insert(0, Fault(cells.raw, "", np.arange(len(cells.raw.broken)), "", ""))
-    if cells.faults:
-        raise FilesError(cells.faults)
-    return _tables(opened, schema, values, label, left_out, (*notes,))
-
-
-def read_departures(departures: Departures, customers: CustomersFile, currency: str, mode: Mode) -> pd.DataFrame:
-    """One row a customer: the id under the customers' name, `left_on` (NaT: stayed) and `observed_until`.
-
-    Raises FilesError with every fault, DataError for a file that cannot be read at all, or from which nobody could be
-    known to have stayed.
-    """
-    name = departures.id or str(customers.id)
-    columns = tuple(dict.fromkeys((name, *departures.columns)))
-    opened = open_file("departures", departures, columns, currency, ignore=departures.ignore, mode=mode)
-    cells = opened.cells
-    ids = cells.ids(name)
-    cells.once(name, ids)
-    left_on = cells.dates(departures.left_on, nullable=True)
-    until = _day(departures.observed_until, cells)
-    if cells.faults:
-        raise FilesError(cells.faults)
-    if isinstance(departures.observed_until, str) and cells.count and not np.isnat(left_on).any():
-        raise DataError(
-            "departures: the file names only customers who left, so that nobody is known to have stayed; name the "
-            f"others too, or give observed_until as one day, not as the column {departures.observed_until!r}"
-        )
-    return pd.DataFrame({str(customers.id): ids, "left_on": left_on, "observed_until": until})
-
-
-def observed(company: Company, departures: pd.DataFrame, ids: Any) -> pd.DataFrame:
-    """`left_on` and `observed_until` of each of `ids`, in their order.
-
-    Customers whom the file does not name have stayed until the day that holds for the whole file; where each row has
-    a day of its own, nothing is known of them: NaT. Were they unknown in the first case too, a model would learn from
-    leavers alone.
-    """
-    assert company.departures is not None
-    found = departures.set_index(str(company.customers.id)).reindex(ids)
-    if not isinstance(company.departures.observed_until, str):
-        found["observed_until"] = np.datetime64(company.departures.observed_until, "s")
-    return found
+    leaving = _leaving(customers, cells, values, told, whole)
+    label = _label(customers, cells, leaving)
+    if told is None or not told.cells.faults:
+        _check_label(customers, cells, label)
+    for part in (cells, *(() if told is None else (told.cells,))):
+        part.count_lines()
+    if faults := [*cells.faults, *(() if told is None else told.cells.faults)]:
+        raise FilesError(faults)
+    dated = (
+        None if leaving is None or customers.id is None else leaving.of_customers(customers.id, values[customers.id])
+    )
+    found = _tables(opened, schema, values, label)
+    if told is not None:
+        notes += [f"departures: {note}" for note in (*told.notes, *([] if leaving is None else leaving.notes))]
+    odd = (*opened.cells.warnings, *(() if told is None else told.cells.warnings))
+    return CustomerTable(*found, left_out, dated, (*notes,), odd)
 
 
 def with_features(customers: CustomersFile, cells: Cells) -> tuple[CustomersFile, list[str]]:
-    """`customers` whose features are the columns without another role: numbers, and texts whose values repeat."""
-    numeric, categorical, notes = [], {}, []
+    """`customers` whose features are the columns without another role: numbers, and texts whose values repeat.
+
+    A column of numbers and texts is one of numbers, whose texts are faults.
+    """
+    numeric: list[str] = []
+    categorical, notes = {}, []
     taken = {*customers.columns, *(() if isinstance(customers.ignore, str) else customers.ignore)}
     charge = customers.charge.columns
     for name in cells.raw.names:
-        kind = cells.raw.table[name].type
         if name in taken and not (name in charge and len(charge) == 1):
             continue
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        role, note = _role(customers.file, name, cells)
+        if role == "numeric":
             numeric.append(name)
-        elif pa.types.is_string(kind) or pa.types.is_boolean(kind):
-            distinct = len(cells.raw.table[name].unique())
-            if distinct <= MOST_INFERRED and 2 * distinct <= cells.raw.rows:
-                categorical[name] = INFER
-            else:
-                notes.append(f"column {name!r} is no feature: {distinct:,} different texts")
-        else:
-            notes.append(f"column {name!r} is no feature: dates are named under dates")
+        elif role == "categorical":
+            categorical[name] = INFER
+        notes += [f"column {name!r} {note}"] if note else []
     features = [name for name in (*numeric, *categorical) if name not in charge]
     nullable = tuple(name for name in features if cells.fits(name, _MISSING).any())
-    return replace(customers, numeric=tuple(numeric), categorical=categorical, nullable=nullable), notes
+    found = replace(customers, numeric=tuple(numeric), categorical=categorical, nullable=nullable, ignore=OTHERS)
+    return found, notes
+
+
+def _role(frame: pd.DataFrame, name: str, cells: Cells) -> tuple[str, str]:
+    """What a column of a DataFrame can be, `numeric`, `categorical` or neither, and what is to be said of it."""
+    if name not in cells.raw.table.column_names:
+        return "", f"is no feature: it holds {frame[name].dtype}, neither numbers nor text"
+    column = cells.raw.table[name]
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "numeric", ""
+    if not (pa.types.is_string(kind) or pa.types.is_boolean(kind)):
+        return "", "is no feature: dates are named under dates"
+    if pd.api.types.infer_dtype(frame[name], skipna=True).startswith("mixed"):
+        return "numeric", ""
+    distinct = len(column.unique())
+    if distinct > MOST_INFERRED or 2 * distinct > cells.raw.rows:
+        return "", f"is no feature: {distinct:,} different texts"
+    if pa.types.is_string(kind) and distinct > 2 and cells.are_numbers(name):
+        return "categorical", f"holds numbers as text: each of {distinct} is a category; name it under numeric if not"
+    return "categorical", ""
 
 
 def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Schema]:
@@ -141,7 +133,7 @@ def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Sch
     panel = isinstance(customers.snapshot, str)
     numbered = pd.Series(np.arange(1, cells.count + 1).astype(str), dtype="str")
     values[customers.id_name] = ids = numbered if customers.id is None else cells.ids(customers.id)
-    snapshot = None if customers.snapshot is None else _day(customers.snapshot, cells)
+    snapshot = None if customers.snapshot is None else cells.days(customers.snapshot)
     if panel:
         values[str(customers.snapshot)] = snapshot
     if customers.id is not None:
@@ -151,7 +143,7 @@ def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Sch
     numeric = [name for name in customers.numeric if name != charge]
     values |= facts(cells, numeric, customers.categorical, customers.nullable)
     for name, feature in customers.dates.items():
-        values[feature] = (snapshot - cells.dates(name, nullable=feature in customers.nullable)) / _DAY
+        values[feature] = (snapshot - cells.dates(name, nullable=feature in customers.nullable)) / DAY
     values[charge] = _charge(customers, cells, checked=True)
     label = customers.left
     schema = Schema(
@@ -176,48 +168,38 @@ def _charge(customers: CustomersFile, cells: Cells, *, checked: bool) -> np.ndar
     if charge.value is not None:
         return np.full(cells.count, charge.value * DAYS / charge.per_days)
     probe = cells if checked else cells.quiet()
-    if charge.column is not None:
-        accept = (lambda x: x > 0) if checked else None
-        mend = f'{MONEY}; rows without one are left out by exclude: {{charge: "<= 0"}}'
-        return probe.numbers(charge.column, accept=accept, allowed=mend) * DAYS / charge.per_days
-    total = np.sum([probe.numbers(name) for name in charge.sum], axis=0)
-    if checked:
-        mend = 'a sum above 0; rows without one are left out by exclude: {charge: "<= 0"}'
-        cells.refuse(
-            charge.sum[0], ~np.isnan(total) & (total <= 0), "makes, with the others, a charge of 0 or less", mend
-        )
+    accept = (lambda x: x > 0) if checked and charge.column is not None else None
+    allowed, mend = f"{MONEY}; {_EXCLUDING.format('<= 0')}", f"{MONEY}; {_EXCLUDING.format(MISSING)}"
+    parts = [probe.numbers(name, accept=accept, allowed=allowed, mend=mend) for name in charge.columns]
+    total: np.ndarray = np.sum(parts, axis=0)
+    if checked and charge.column is None:
+        wrong = ~np.isnan(total) & (total <= 0)
+        cells.refuse(charge.sum[0], wrong, "makes, with the others, a charge of 0 or less", f"a sum above 0; {allowed}")
     return total * DAYS / charge.per_days
 
 
-def _day(day: dt.date | str | None, cells: Cells) -> np.ndarray:
-    """datetime64[s][rows] of a date that is the same for all, or of a column."""
-    if isinstance(day, str):
-        return cells.dates(day)
-    return np.full(cells.count, np.datetime64(day, "s"))
+def _leaving(
+    customers: CustomersFile, cells: Cells, values: dict[str, Any], told: DeparturesFile | None, whole: Cells
+) -> Leaving | None:
+    """What is known of who left when; None where no date tells it."""
+    label = customers.left
+    if label is not None and label.date is not None:
+        left_on = cells.dates(label.date, nullable=True)
+        return Leaving(cells, label.date, np.arange(cells.count), left_on, cells.days(label.observed_until))
+    if label is None and told is not None:
+        start = cells.quiet().days(customers.snapshot)
+        return joined(told, values[customers.id_name], start, whole.quiet().ids(str(customers.id)))
+    return None
 
 
-def _label(company: Company, cells: Cells, values: dict[str, Any], departures: pd.DataFrame | None) -> np.ndarray:
+def _label(customers: CustomersFile, cells: Cells, leaving: Leaving | None) -> np.ndarray:
     """float64[rows]: 1 left, 0 stayed, NaN not known yet."""
-    customers = company.customers
+    if leaving is not None:
+        return leaving.label(cells.quiet().days(customers.snapshot), customers.label_days)
     label = customers.left
     if label is not None and label.column is not None:
         return cells.flags(label.column, label.yes, label.no, nullable=True)
-    if label is not None and label.date is not None:
-        left_on = cells.dates(label.date, nullable=True)
-        until = _day(label.observed_until, cells)
-    elif departures is not None:
-        of = observed(company, departures, values[str(customers.id)])
-        left_on = of["left_on"].to_numpy().astype("datetime64[s]")
-        until = of["observed_until"].to_numpy().astype("datetime64[s]")
-    else:
-        return np.full(cells.count, np.nan)
-    start = _day(customers.snapshot, cells.quiet())
-    early = left_on < start
-    if label is not None and label.date is not None:
-        cells.refuse(label.date, early, "is before the snapshot", "a day from the snapshot on; others under exclude")
-    end = start + customers.label_days * _DAY
-    left = (left_on >= start) & (left_on <= end)
-    return np.where(left, 1.0, np.where(until >= end, 0.0, np.nan))
+    return np.full(cells.count, np.nan)
 
 
 def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray) -> None:
@@ -236,23 +218,14 @@ def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray) -> N
         cells.reject(wrong)
 
 
-def _tables(
-    opened: Opened,
-    schema: Schema,
-    values: dict[str, Any],
-    label: np.ndarray,
-    left_out: frozenset[str],
-    notes: tuple[str, ...],
-) -> CustomerTable:
+def _tables(opened: Opened, schema: Schema, values: dict[str, Any], label: np.ndarray) -> tuple[Table, Table]:
+    """Whom it is known of, and the current ones."""
     known = ~np.isnan(label)
     learnt = typed(schema, _rows({**values, str(schema.label): label}, known))
     now = typed(replace(schema, label=None), _rows(values, ~known))
-    return CustomerTable(
+    return (
         Table("customers", learnt, schema, replace(opened.provenance, rows=len(learnt))),
         Table("current", now, replace(schema, name="current", label=None), replace(opened.provenance, rows=len(now))),
-        left_out,
-        notes,
-        tuple(opened.cells.warnings),
     )
 
 

@@ -207,8 +207,11 @@ def read_parquet(data: Any, where: str, wanted: Sequence[str] | None = None) -> 
     return RawTable(where, _value_types(table, where), "row", tuple(names))
 
 
-def read_frame(frame: pd.DataFrame, where: str) -> RawTable:
-    """The rows of a DataFrame. Raises DataError for a column that is no value type or whose name is no text."""
+def read_frame(frame: pd.DataFrame, where: str, wanted: Sequence[str] | None = None) -> RawTable:
+    """The rows of a DataFrame. Raises DataError for a column that is no value type or whose name is no text.
+
+    Columns not in `wanted` that are no value type are passed over.
+    """
     names: list[Any] = list(frame.columns)
     if odd := [name for name in names if not isinstance(name, str)]:
         raise DataError(f"{where}: the column name {odd[0]!r} is no text")
@@ -216,6 +219,8 @@ def read_frame(frame: pd.DataFrame, where: str) -> RawTable:
     if frame.empty:
         raise DataError(f"{where}: has column names but no rows")
     table = pa.table({name: _array(frame[name]) for name in names})
+    if wanted is not None:
+        table = table.select([name for name in names if name in wanted or _can_be_read(table[name].type)])
     return RawTable(where, _value_types(table, where), "row", tuple(names))
 
 
@@ -330,6 +335,13 @@ def _value_types(table: pa.Table, where: str) -> pa.Table:
             raise DataError(f"{where}, column {name!r}: holds {kind}; allowed: numbers, text, true/false, dates")
         columns[name] = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     return pa.table(columns)
+
+
+def _can_be_read(kind: pa.DataType) -> bool:
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    types = pa.types
+    texts = types.is_string(inner) or types.is_large_string(inner) or types.is_string_view(inner)
+    return bool(_is_value(inner) or types.is_null(inner) or types.is_decimal(inner) or texts)
 
 
 def _is_value(kind: pa.DataType) -> bool:

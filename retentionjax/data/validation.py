@@ -1,6 +1,6 @@
 """Raw columns against a schema: what comes out can be trusted, what cannot is told, all of it at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,3 +95,19 @@ def check_columns(cells: Cells, wanted: Sequence[str], ignore: Sequence[str] | N
             wrong = f"unknown column {name!r}{did_you_mean(name, wanted)}"
             allowed = f"{', '.join(wanted)}; others are named under ignore, or ignore: others"
             cells.reject(wrong, allowed)
+
+
+def near_ids(strangers: pd.Series, known: pd.Series) -> dict[str, str]:
+    """Ids that nobody has → the known one that differs in its case, its leading zeros, or a decimal point only."""
+    of = dict(zip(_bare(known), known, strict=True))
+    return {str(stranger): of[bare] for stranger, bare in zip(strangers, _bare(strangers), strict=True) if bare in of}
+
+
+def said_near(near: Mapping[str, str]) -> Callable[[str], str]:
+    """The hint of a fault for such an id."""
+    return lambda value: f"; is it {near[value.strip()]!r}?" if value.strip() in near else ""
+
+
+def _bare(ids: pd.Series) -> pd.Series:
+    """Ids as a spreadsheet or a table of numbers mangles them: 007 as 7 or 7.0."""
+    return ids.astype("str").str.casefold().str.replace(r"\.0+$", "", regex=True).str.lstrip("0")

@@ -15,7 +15,7 @@ from retentionjax.company.money import money
 from retentionjax.decide.customer import Customers, state
 from retentionjax.decide.facts import Features, as_frame
 from retentionjax.decide.program import RULES, Decided
-from retentionjax.env import actions
+from retentionjax.env import actions, dynamics
 from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
 from retentionjax.env.value import ContactValue, contact_value
 
@@ -210,7 +210,7 @@ def removals(removed: Bool[np.ndarray, "rules actions"], one: EnvState, bundle: 
     for rule, row in zip(RULES, removed, strict=True):
         gone = tuple(int(action) for action in np.flatnonzero(row))
         if gone and rule in _WHY:
-            found.append(Removal(rule, gone, f"{_what(gone, bundle)}: {_WHY[rule](one, bundle)}"))
+            found.append(Removal(rule, gone, f"{_what(gone, bundle)}: {_WHY[rule](one, bundle, gone)}"))
     return tuple(found)
 
 
@@ -229,33 +229,40 @@ def _what(gone: tuple[int, ...], bundle: Bundle) -> str:
     return "not " + ", ".join(action_name(action, bundle) for action in gone)
 
 
-def _pending(one: EnvState, bundle: Bundle) -> str:
+def _pending(one: EnvState, bundle: Bundle, gone: tuple[int, ...]) -> str:  # noqa: ARG001 - as the others
     offer = bundle.words(int(one.pending_offer))
     return f"one is planned already ({offer}, {delay_words(int(one.pending_days))})"
 
 
-def _cooldown(one: EnvState, bundle: Bundle) -> str:
+def _cooldown(one: EnvState, bundle: Bundle, gone: tuple[int, ...]) -> str:  # noqa: ARG001 - as the others
     since, least = int(one.days_since_contact), int(bundle.params.cooldown_days)
     return f"the last was {_days(since)} ago, and {_days(least)} must lie between two (cooldown)"
 
 
-def _fatigue(one: EnvState, bundle: Bundle) -> str:
+def _fatigue(one: EnvState, bundle: Bundle, gone: tuple[int, ...]) -> str:  # noqa: ARG001 - as the others
     cap, window = int(bundle.params.fatigue_cap), int(bundle.params.fatigue_window_days)
     ago = " and ".join(str(each + 1) for each in range(window - 1) if int(one.contact_history) >> each & 1)
     return f"the most is {cap} within {_days(window)}, and there were some {ago} days ago (fatigue)"
 
 
-def _account(one: EnvState, bundle: Bundle) -> str:
-    cap, used = float(bundle.params.account_cap), float(one.account_used)
-    allowed, left = (money(each, bundle.company.currency, cents=True) for each in (cap, max(0.0, cap - used)))
-    return f"of the {allowed} allowed for a customer and campaign {left} are left (account cap)"
+def _account(one: EnvState, bundle: Bundle, gone: tuple[int, ...]) -> str:
+    params, cap, used = bundle.params, float(bundle.params.account_cap), float(one.account_used)
+    offers = sorted({(action - 1) // actions.delays(params) for action in gone})
+    costs = np.asarray(dynamics.full_cost(one.monthly_charge, params))[offers] + float(params.contact_cost)
+    said = [money(each, bundle.company.currency, cents=True) for each in (cap, max(0.0, cap - used), *costs.tolist())]
+    allowed, left, *prices = said[:2] + [said[2 + int(place)] for place in (costs.argmin(), costs.argmax())]
+    price = " to ".join(dict.fromkeys(prices))
+    return (
+        f"of the {allowed} allowed for a customer and campaign {left} are left, and with the contact it costs {price} "
+        "(account cap)"
+    )
 
 
 def _days(number: int) -> str:
     return f"{number} day{'s' * (number != 1)}"
 
 
-_WHY: Mapping[str, Callable[[EnvState, Bundle], str]] = {
+_WHY: Mapping[str, Callable[[EnvState, Bundle, tuple[int, ...]], str]] = {
     "pending": _pending,
     "cooldown": _cooldown,
     "fatigue": _fatigue,

@@ -8,7 +8,7 @@ A category has the number of its place in the schema's list; an unseen one is OT
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Float64
 
 from retentionjax.company import CustomersFile
 from retentionjax.data.schema import Schema
-from retentionjax.decide.own_columns import OwnColumns, is_number, is_text, numbers
+from retentionjax.decide.own_columns import OwnColumns, is_number, is_text, numbers, texts_of
 from retentionjax.errors import DataError
 from retentionjax.tabular.encoder import OTHER, CategoryCodes
 
@@ -58,6 +58,8 @@ class Features:
     """Money per 30 days."""
     values: Float64[np.ndarray, "B F"]
     """A column for each of the schema's features, in its order; NaN where missing."""
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    """Categorical column → rows whose category was not there in training; only a table counts them."""
 
 
 @dataclass(frozen=True)
@@ -227,11 +229,21 @@ class Facts:
                 continue
             kind = found.field(name).type
             inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-            texts = name == self._id or name in self.schema.categorical
-            fits = is_text(inner) or pa.types.is_integer(inner) if texts else is_number(inner)
-            if not fits and not pa.types.is_null(inner):
+            if not self._fits(name, inner) and not pa.types.is_null(inner):
+                texts = name == self._id or name in self.schema.categorical
                 allowed = "text or whole numbers" if texts else "numbers"
                 raise DataError(f"{where}, column {name!r}: holds {kind}; allowed: {allowed}")
+
+    def _fits(self, name: str, kind: pa.DataType) -> bool:
+        """Whether training reads such a column so, too: true and false, and whole numbers with gaps, are categories."""
+        if name not in self._texts:
+            return is_number(kind) or (name != self._charge and bool(pa.types.is_boolean(kind)))
+        if is_text(kind) or pa.types.is_integer(kind):
+            return True
+        known = self.schema.categorical.get(name, ())
+        if pa.types.is_boolean(kind):
+            return not {"0", "1"}.isdisjoint(known)
+        return bool(pa.types.is_floating(kind)) and any(each.isdigit() for each in known)
 
     @property
     def made_of(self) -> Mapping[str, tuple[str, ...]]:
@@ -269,11 +281,12 @@ class Facts:
         if self._own is not None:
             batch, unreadable = self._own.batch(batch)
             checks += [_Check(each.rows, each.wrong, each.column, each.allowed) for each in unreadable]
-        ids = _texts(batch.column(self._id))
+        ids = texts_of(batch.column(self._id))
         blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(ids), ""), fill_value=True)
         checks.append(_Check(_flags(blank), MISSING, self._id))
         encoded = [self._number(batch, name, checks) for name in self.schema.numeric]
-        encoded += [self._category(batch, name, checks) for name in self.schema.categorical]
+        unseen: dict[str, np.ndarray] = {}
+        encoded += [self._category(batch, name, checks, unseen) for name in self.schema.categorical]
         charge = numbers(batch.column(self._charge))
         missing = np.isnan(charge)
         checks.append(_Check(missing, MISSING, self._charge))
@@ -282,11 +295,12 @@ class Facts:
         checks.append(_Check(wrong, "is out of range", self._charge))
         values = np.column_stack(encoded)
         faults = self._first_faults(batch, checks)
+        good = np.ones(len(charge), bool)
+        good[[row for row, _ in faults]] = False
         if faults:
-            good = np.ones(len(charge), bool)
-            good[[row for row, _ in faults]] = False
             ids, charge, values = ids.filter(pa.array(good)), charge[good], values[good]
-        return Features(tuple(ids.to_pylist()), charge, values), faults
+        counts = {name: count for name, rows in unseen.items() if (count := int((rows & good).sum()))}
+        return Features(tuple(ids.to_pylist()), charge, values, counts), faults
 
     def _number(self, batch: pa.RecordBatch, name: str, checks: list[_Check]) -> Float64[np.ndarray, " rows"]:
         values = numbers(batch.column(name))
@@ -297,20 +311,24 @@ class Facts:
         clipped: Float[np.ndarray, " rows"] = np.clip(values, -_LARGEST, _LARGEST)  # a fault already, no warning too
         return clipped
 
-    def _category(self, batch: pa.RecordBatch, name: str, checks: list[_Check]) -> Float64[np.ndarray, " rows"]:
-        """Place in the schema's list, NaN where missing, OTHER where unseen."""
+    def _category(
+        self, batch: pa.RecordBatch, name: str, checks: list[_Check], unseen: dict[str, np.ndarray]
+    ) -> Float64[np.ndarray, " rows"]:
+        """Place in the schema's list, NaN where missing, OTHER where unseen; rows of those are put into `unseen`."""
         column, allowed = batch.column(name), self.schema.categorical[name]
         known = pa.array(allowed, pa.string())
         if pa.types.is_dictionary(column.type):
-            texts = _texts(column.dictionary)
-            codes = pc.take(pc.index_in(texts, value_set=known), column.indices)
+            texts = texts_of(column.dictionary)
+            codes = pc.take(_places(texts, known), column.indices)
             missing = pc.fill_null(pc.take(_missing(texts, allowed), column.indices), fill_value=True)
         else:
-            texts = _texts(column)
-            codes, missing = pc.index_in(texts, value_set=known), _missing(texts, allowed)
+            texts = texts_of(column)
+            codes, missing = _places(texts, known), _missing(texts, allowed)
         if name not in self.schema.nullable:
             checks.append(_Check(_flags(missing), MISSING, name))
-        return np.where(_flags(pc.is_null(codes)), OTHER, numbers(codes))
+        other = _flags(pc.is_null(codes))
+        unseen[name] = other & ~_flags(missing)
+        return np.where(other, OTHER, numbers(codes))
 
     def _first_faults(self, batch: pa.RecordBatch, checks: list[_Check]) -> list[tuple[int, FactFault]]:
         first: dict[int, _Check] = {}
@@ -352,6 +370,14 @@ def _text(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
+def _places(texts: pa.Array, known: pa.Array) -> pa.Array:
+    """Place of each text in the list, spaces around it aside where only they keep it out; null where it is not."""
+    found = pc.index_in(texts, value_set=known)
+    if found.null_count == 0:
+        return found
+    return pc.coalesce(found, pc.index_in(pc.utf8_trim_whitespace(texts), value_set=known))
+
+
 def _missing(texts: pa.Array, allowed: tuple[str, ...]) -> pa.Array:
     """Null, or, where empty text is no category of its own, empty."""
     nothing = pc.is_null(texts)
@@ -361,12 +387,6 @@ def _missing(texts: pa.Array, allowed: tuple[str, ...]) -> pa.Array:
 def _said(batch: pa.RecordBatch, name: str, row: int) -> object:
     value = batch.column(name)[row].as_py()
     return "" if value is None else value
-
-
-def _texts(column: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return column.cast(pa.string())
 
 
 def _flags(column: pa.Array) -> Bool[np.ndarray, " rows"]:

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64
 
 from retentionjax.company import CustomersFile
 from retentionjax.company.customers import DAYS
+from retentionjax.data.reading import cell_text
 from retentionjax.data.schema import Schema
 
 SNAPSHOT = "snapshot"
@@ -194,3 +195,14 @@ def numbers(column: pa.Array) -> Float64[np.ndarray, " rows"]:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+
+
+def texts_of(column: pa.Array) -> pa.Array:
+    """Values as text, as training reads them: true as 1, 2.0 as 2."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (pa.types.is_boolean(column.type) or pa.types.is_floating(column.type)):
+        return column.cast(pa.string())
+    encoded = column.dictionary_encode()
+    words = pa.array([cell_text(each) or None for each in encoded.dictionary.to_pylist()], pa.string())
+    return pc.take(words, encoded.indices)

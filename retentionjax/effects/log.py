@@ -13,7 +13,6 @@ from retentionjax.company import NONE, Company
 from retentionjax.company.prior import Effect
 from retentionjax.data.company_tables import Tables
 from retentionjax.data.contact_log import ACCEPTED, ARM, AT, PROPENSITY, ContactLog
-from retentionjax.data.customer_table import observed
 from retentionjax.effects.likelihood import Lane
 from retentionjax.env.types import NO_OFFER
 from retentionjax.errors import DataError
@@ -24,6 +23,10 @@ from retentionjax.tabular.encoder import Encoder
 
 LONGEST = 400
 """Days of a customer that are used; later ones say nothing about contacts that lie a year back."""
+NO_DATES = (
+    "no file says on which day who left; a column of two values does not: say left: {date: …, observed_until: …}, or "
+    "departures"
+)
 _CUSTOMERS = ("monthly_charge", "churn_probability", "accept_probability", "left_on", "observed_until")
 
 
@@ -108,7 +111,7 @@ def from_frames(
     day = (at - first.to_numpy()[customer]).dt.days.to_numpy()
     followed = _days_after(_known_until(people), first) + 1
     left = _days_after(people["left_on"], first)
-    gone = np.where(people["left_on"].notna(), left, LONGEST)  # −1: before the first assignment
+    gone = np.where(people["left_on"].notna(), left, day.max(initial=0))  # −1: before the first assignment
     _refuse(rows, day > gone[customer], "at", "after the customer left")
     _refuse(
         rows,
@@ -217,7 +220,7 @@ def of_company(company: Company, tables: Tables, prior: dict[str, Effect]) -> Lo
     if contacts.rank_correlation is not None:
         return "the log is of other people, of whom it is not known who left"
     if tables.departures is None:
-        return "no file says on which day who left"
+        return NO_DATES
     if contacts.assignments[AT].isna().any():
         return "the log does not say when who was assigned"
     name = str(company.customers.id)
@@ -252,7 +255,7 @@ def _people(company: Company, tables: Tables, contacts: ContactLog, prior: dict[
     frame = frame.drop_duplicates(name).reset_index(drop=True)
     frame["accept_probability"] = _acceptance(company, contacts, frame, name, prior)
     assert tables.departures is not None
-    frame[["left_on", "observed_until"]] = observed(company, tables.departures, frame[name]).to_numpy()
+    frame[["left_on", "observed_until"]] = tables.departures.set_index(name).reindex(frame[name]).to_numpy()
     facts = [each for each in schema.features if each != schema.charge]
     kept = [name, "churn_probability", "accept_probability", "left_on", "observed_until", *facts]
     return frame[kept].assign(monthly_charge=frame[str(schema.charge)].to_numpy(np.float64))

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     import numpy as np
+    import pandas as pd
 
     from retentionjax.company import Company
+    from retentionjax.data.company_tables import Tables
     from retentionjax.effects.pilot import PilotPlan, Range
     from retentionjax.env.types import EnvParams
 
@@ -24,10 +26,11 @@ _ACCEPT = 0.11  # share of the UCI Bank Marketing calls
 _HOLDOUT = 0.05  # the service's own default
 _FEWEST = 20  # departures an arm below which `effects` keeps the prior
 _SEED = 42
+_MANY = 0.5  # share of customers who must be allowed an offer that is tried
 
 
 class People(NamedTuple):
-    """Customers who are still there."""
+    """Customers who are still there and whom the account's cap allows every offer that is tried."""
 
     ids: list[str]
     charge: "np.ndarray"
@@ -37,6 +40,8 @@ class People(NamedTuple):
     accept: float
     """Share that accepts a contact, alike for everybody."""
     accept_rests_on: str
+    left_out: tuple[str, ...] = ()
+    """Who is not among them, in words with counts."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -65,10 +70,15 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.days is not None and not 1 <= parsed.days <= 365:
         raise DataError(f"--days is {parsed.days}; allowed: 1 to 365")
     company = Company.load(parsed.company)
-    people, params = read(company, parsed.bundle)
+    start = parsed.start or dt.datetime.now(dt.UTC).date()
+    arms = list(company.offers) if parsed.arms is None else parsed.arms.split(",")
+    people, params = read(company, parsed.bundle, start=start, arms=arms)
     size = min(parsed.customers or _CUSTOMERS, len(people.ids))
     if parsed.customers is not None and parsed.customers > len(people.ids):
-        raise DataError(f"--customers is {parsed.customers}; {company.name} has {len(people.ids)} who are still there")
+        raise DataError(
+            f"--customers is {parsed.customers}; {company.name} has {len(people.ids)} who are still there and may be "
+            "asked"
+        )
     days = parsed.days or max(int(max(params.effect_days)), company.customers.label_days)
     planned = pilot.plan(
         params,
@@ -76,10 +86,9 @@ def main(arguments: Sequence[str]) -> int:
         list(company.offers),
         customers=size,
         days=days,
-        arms=None if parsed.arms is None else parsed.arms.split(","),
+        arms=arms,
         seed=parsed.seed,
     )
-    start = parsed.start or dt.datetime.now(dt.UTC).date()
     names = [arm.name for arm in planned.arms]
     drawn = pilot.assign(people.ids, people.risk, names, planned.customers, f"pilot {parsed.seed}")
     storage.write_bytes(out, table(company, people, drawn, len(names), start).encode())
@@ -95,8 +104,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def read(company: "Company", bundle: str | None) -> "tuple[People, EnvParams]":
-    """The company's customers who are still there, scored, and its environment with them in it."""
+def read(
+    company: "Company", bundle: str | None, *, start: dt.date | None = None, arms: Sequence[str] = ()
+) -> "tuple[People, EnvParams]":
+    """The company's customers who are still there, scored, and its environment with them in it.
+
+    With a day, those who left by it are not; with arms, nor those to whom the account's cap forbids one of them. Raises
+    DataError for an arm that it forbids to most.
+    """
     import numpy as np
     import pandas as pd
 
@@ -127,16 +142,60 @@ def read(company: "Company", bundle: str | None) -> "tuple[People, EnvParams]":
     if schema.time is not None:  # several snapshots of one customer: the last
         frame = frame.sort_values(schema.time, kind="stable")
     frame = frame.drop_duplicates(name, keep="last")
+    left_out = []
+    if start is not None and (gone := _gone(tables, frame, start)).any():
+        frame = frame[~gone]
+        left_out.append(f"{int(gone.sum()):,} who left by {start}")
+    if (forbidden := _forbidden(company, frame[str(schema.charge)].to_numpy(np.float64), arms)).any():
+        frame = frame[~forbidden]
+        left_out.append(f"{int(forbidden.sum()):,} to whom {_cap(company)}, forbids one of the arms")
     accept, rests_on = _ACCEPT, "assumed: the share of the UCI Bank Marketing calls"
     if tables.contacts is not None:
         answers = tables.contacts.responses
         accept = float(answers.frame[str(answers.schema.label)].mean())
         rests_on = f"the share in the log of {len(answers.frame):,} contacts"
     charge = frame[str(schema.charge)].to_numpy(np.float64)
-    people = People(frame[name].astype(str).tolist(), charge, frame["_risk"].to_numpy(np.float64), accept, rests_on)
+    risk = frame["_risk"].to_numpy(np.float64)
+    people = People(frame[name].astype(str).tolist(), charge, risk, accept, rests_on, tuple(left_out))
     params = env_params(company, float(np.median(charge)))
     params = params.replace(population=population.build(charge, people.risk, np.full(len(charge), accept)))  # type: ignore[attr-defined]
     return people, params
+
+
+def _gone(tables: "Tables", frame: "pd.DataFrame", start: dt.date) -> "np.ndarray":
+    """bool[customers]: who has left by the end of the day `start`, as far as a file tells."""
+    import numpy as np
+    import pandas as pd
+
+    name = str(tables.customers.schema.id)
+    if tables.departures is None:
+        return np.zeros(len(frame), bool)
+    left_on = tables.departures.set_index(name)["left_on"].reindex(frame[name])
+    return np.asarray(left_on < pd.Timestamp(start) + pd.Timedelta(days=1))
+
+
+def _forbidden(company: "Company", charge: "np.ndarray", arms: Sequence[str]) -> "np.ndarray":
+    """bool[customers]: whom the account's cap forbids an offer of `arms`."""
+    import numpy as np
+
+    from retentionjax.data.check import may_get
+    from retentionjax.errors import DataError
+
+    tried = {name: whom for name, whom in may_get(company, charge).items() if name in arms}
+    if few := [name for name, whom in tried.items() if whom.mean() < _MANY]:
+        counts = ", ".join(f"{name} to {int(tried[name].sum()):,}" for name in few)
+        others = ",".join(name for name in tried if name not in few)
+        raise DataError(
+            f"{_cap(company)}, allows {counts} of {len(charge):,} customers who are still there: a trial must be free "
+            f"to draw everybody into every arm; {f'say --arms {others}, or ' * bool(others)}raise limits.account_cap"
+        )
+    return ~np.all([*tried.values(), np.ones(len(charge), bool)], axis=0)
+
+
+def _cap(company: "Company") -> str:
+    from retentionjax.company.money import money
+
+    return f"limits.account_cap, {money(company.limits.account_cap, company.currency)}"
 
 
 def table(company: "Company", people: People, drawn: list[tuple[int, str]], arms: int, start: dt.date) -> str:
@@ -165,7 +224,7 @@ def setting(planned: "PilotPlan", company: "Company", people: People, start: dt.
             "share": round(min(planned.customers / customers, 1 - _HOLDOUT), 4),
             "arms": {arm.name: round(1 / count, 9) for arm in planned.arms},
             "ends_at": f"{start + dt.timedelta(days=planned.days)}T00:00:00Z",
-            "budget_share": round(min(1.0, reserved / budget), 3) if budget else 0.0,
+            "budget_share": round(min(1.0, reserved / budget), 3),
         },
     }
 
@@ -200,6 +259,7 @@ def sentences(planned: "PilotPlan", people: People, company: "Company") -> list[
     found = [
         f"{size}, {alone.customers:,} in each of {arms} arms, one contact at most, observed for {planned.days} days.",
         f"Expected cost: {cash(planned.cost)}: contacts, and what accepted offers cost within these days.",
+        *([f"Left out: {'; '.join(people.left_out)}."] if people.left_out else []),
         "In brackets: 90 % of what is believed before any log, which is ASSUMED.",
         f"Churn is by a model of the company's file; {asked}.",
         "",

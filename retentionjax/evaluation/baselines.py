@@ -197,7 +197,9 @@ def spend_exactly(
     low, high = between
     if (least := spend(high)) > target:
         raise ConfigError(
-            f"policy {policy.name} spends {least:.2f} a customer at hyperparameter {high:g}; allowed: {target:.2f}"
+            f"policy {policy.name} spends {least:.2f} a customer at hyperparameter {high:g}; allowed: {target:.2f}, "
+            "what the policy beside it spends; if that is next to nothing, are these its customers, and "
+            "their charges in the same unit?"
         )
     if target <= 0:  # it spends nothing at the upper end, and no logarithm is taken of that
         return policy.replace(hyperparameter=high)  # type: ignore[attr-defined]

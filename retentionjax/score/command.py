@@ -59,4 +59,8 @@ def main(arguments: Sequence[str]) -> int:
         f"{parsed.out}: {count.rows:,} decisions in {result.parts:,} parts, {count.contacts:,} to contact{held_out}, "
         f"expected spend {money(count.expected_spend, result.currency)}{rejected}; {result.speed}"
     )
+    for column, rows in count.unseen.items():
+        print(f"WARNING: column {column!r}: {rows:,} rows have a value that training never saw; each counts as “other”")
+    if count.beyond:
+        print(f"WARNING: {count.beyond:,} rows have a charge that training never came to: is it the same unit?")
     return 0

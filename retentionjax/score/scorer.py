@@ -1,8 +1,9 @@
 """One shard: rows in, decisions out, batch by batch, written whole or not at all."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.bundle import Bundle
+from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.program import VALUES
 from retentionjax.decide.customer import unknown
 from retentionjax.decide.draws import place, uniform
@@ -52,12 +53,16 @@ class Count:
     expected_spend: float
     """$, the policy's own expectation over all its rows."""
     held_out: int = 0
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    """Column → decided rows whose category was not there in training."""
+    beyond: int = 0
+    """Decided rows whose charge is less or more than any in training."""
 
     def __add__(self, other: "Count") -> "Count":
         """Counts of both together."""
-        return Count(
-            *(mine + theirs for mine, theirs in zip(asdict(self).values(), asdict(other).values(), strict=True))
-        )
+        mine, theirs = asdict(self), asdict(other)
+        unseen = dict(Counter(mine.pop("unseen")) + Counter(theirs.pop("unseen")))
+        return Count(**{name: value + theirs[name] for name, value in mine.items()}, unseen=unseen)
 
 
 NOTHING = Count(0, 0, 0, 0.0)
@@ -98,6 +103,7 @@ class Scorer:
         self.schema = schema(bundle)
         self._decider = Decider(bundle, sizes=(BATCH,))
         self.facts = self._decider.facts
+        self._range = drift.span(bundle, str(bundle.schema.charge))
 
     def score(self, shard: Shard, source: epath.Path, folder: epath.Path) -> Count:
         """Decides a shard of the file `source`; its rejects lie in `folder` before its part does.
@@ -106,13 +112,14 @@ class Scorer:
         such rows; then they are left out.
         """
         faults: list[tuple[int, FactFault]] = []
+        odd: list[Count] = []
         count = NOTHING
         with storage.new_file(folder / shard.part) as partial:
             with pq.ParquetWriter(str(partial), self.schema, compression="zstd") as writer:
-                for decided in _joined(self._decisions(shard, source, faults)):
+                for decided in _joined(self._decisions(shard, source, faults, odd)):
                     writer.write_table(decided)
                     count += _count(decided)
-                count += Count(0, len(faults), 0, 0.0)
+                count = sum(odd, count + Count(0, len(faults), 0, 0.0))
                 mark = {"plan": self.plan.id, "shard": shard.number, **asdict(count)}
                 writer.add_key_value_metadata({_MARK: json.dumps(mark).encode()})
             if faults:
@@ -124,9 +131,10 @@ class Scorer:
         self._decider.warm(baseline=False)
 
     def _decisions(
-        self, shard: Shard, source: epath.Path, faults: list[tuple[int, FactFault]]
+        self, shard: Shard, source: epath.Path, faults: list[tuple[int, FactFault]], odd: list[Count]
     ) -> Iterator[pa.RecordBatch]:
-        """Batch by batch; rows that are skipped are added to `faults` with their number in the file, from 1."""
+        """Batch by batch; rows that are skipped are added to `faults` with their number in the file, from 1, and what
+        training never saw to `odd`."""
         for first, rows in self._read(shard, source):
             features, wrong = self.facts.table(rows)
             numbered = [(first + row + 1, fault) for row, fault in wrong]
@@ -135,6 +143,7 @@ class Scorer:
                 raise DataError(f"{source}, row {row}, {fault}")
             faults += numbered
             if features.customer_id:
+                odd.append(Count(0, 0, 0, 0.0, unseen=features.unseen, beyond=self._beyond(features.monthly_charge)))
                 yield self.decide(features)
 
     def decide(self, features: Features) -> pa.RecordBatch:
@@ -171,6 +180,10 @@ class Scorer:
         arrays = [each if isinstance(each, pa.Array) else pa.array(each) for each in columns]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
+    def _beyond(self, charge: np.ndarray) -> int:
+        """Rows whose charge lies outside those of training, where the bundle says which those were."""
+        return 0 if self._range is None else int(((charge < self._range[0]) | (charge > self._range[1])).sum())
+
     def _read(self, shard: Shard, source: epath.Path) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Batches of the shard's rows, each with the number of its first row in the file, from 0."""
         with open_parquet(source) as file:
@@ -205,7 +218,7 @@ def read_count(path: epath.Path, plan: Plan, shard: Shard) -> Count | None:
     found: Mapping[str, Any] = json.loads(mark) if mark else {}
     if (found.get("plan"), found.get("shard")) != (plan.id, shard.number):
         raise DataError(f"{path}: not written by this run; remove it, or name another --out")
-    return Count(**{name: found[name] for name in asdict(NOTHING)})
+    return Count(**{name: found.get(name, nothing) for name, nothing in asdict(NOTHING).items()})
 
 
 def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -31,9 +31,9 @@ class CategoryCodes(dict[object, float]):
             self.setdefault("", math.nan)
 
     def __missing__(self, key: object) -> float:
-        """OTHER for a text that is not empty."""
+        """The code of a text but for spaces around it; OTHER for any other that is not empty."""
         if isinstance(key, str) and key:
-            return OTHER
+            return self.get(key.strip(), OTHER)
         raise KeyError(key)
 
 

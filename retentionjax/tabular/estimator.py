@@ -1,5 +1,7 @@
 """The calibrated classifier as scikit-learn knows one: in pipelines, grid searches and cross-validation."""
 
+from decimal import Decimal
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from retentionjax.errors import DataError
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import FOLDS, Classifier, Contributions, fit
 from retentionjax.tabular.encoder import Encoder
@@ -95,7 +98,7 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
         )
         encoder = Encoder(
             tuple(str(name) for name in frame if name not in text),
-            {str(name): tuple(_categories(frame[name])) for name in text},
+            {str(name): tuple(_categories(frame[name])) or ("",) for name in text},
             tuple(str(name) for name in frame),
         )
         self.classifier_: Classifier = fit(
@@ -129,11 +132,35 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(X, pd.DataFrame) and any(not pd.api.types.is_numeric_dtype(kind) for kind in X.dtypes):
             _check_feature_names(self, X, reset=reset)
             _check_n_features(self, X, reset=reset)
-            text = X.select_dtypes(["category", "string"]).columns
-            return X.astype(dict.fromkeys(text, object))
+            return pd.DataFrame({name: _plain(X[name]) for name in X}, index=X.index)
         values = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         names = getattr(self, "feature_names_in_", [f"x{place}" for place in range(values.shape[1])])
         return pd.DataFrame(values, columns=names)
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """A column as numbers, true as 1, or as text; missing values stay. Raises DataError where it is neither."""
+    kind = column.dtype
+    if isinstance(kind, pd.CategoricalDtype | pd.StringDtype):
+        return column.astype(object)
+    known, is_mixed = column.dropna(), pd.api.types.is_object_dtype(kind)
+    if pd.api.types.is_bool_dtype(kind) or (is_mixed and len(known) and known.map(_is_number).all()):
+        return column.astype(object).where(column.notna(), np.nan).astype(np.float64)
+    if pd.api.types.is_numeric_dtype(kind) or (is_mixed and (known.empty or known.map(_is_text).any())):
+        return column
+    held = f"{known.iloc[0]!r}" if len(known) else f"{kind}"
+    raise DataError(
+        f"column {column.name!r} holds {held}; allowed: numbers, true and false, or text; a date is made a number "
+        "first, such as days before today"
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Number | Decimal)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _categories(column: pd.Series) -> list[str]:

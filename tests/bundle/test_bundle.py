@@ -226,7 +226,7 @@ def test_inspect_and_verify_on_the_command_line(
 ) -> None:
     assert cli.main(["bundle", "inspect", str(bundle_folder)]) == 0
     shown = capsys.readouterr().out
-    for word in ("phone: real, 400 rows", "months, bill, plan, age, channel", "campaign_budget 2.5", "cv_auc 0.8"):
+    for word in ("phone: real, 400 rows", "months, bill, plan, age, channel", "money spent at most 2.5", "cv_auc 0.8"):
         assert word in shown
     assert cli.main(["bundle", "verify", str(bundle_folder)]) == 0
     assert capsys.readouterr().out.startswith(f"OK: {bundle_folder}")

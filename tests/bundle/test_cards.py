@@ -1,12 +1,13 @@
 """Cards say what the manifest says; what it lacks is not measured; made-up data stand in the first lines."""
 
+import dataclasses
 from pathlib import Path
 
 import bundles
 import pytest
 
 from retentionjax import cli
-from retentionjax.bundle import cards, manifest
+from retentionjax.bundle import cards, command, manifest
 from retentionjax.storage import as_path
 
 
@@ -25,6 +26,16 @@ def test_figures_fields_and_provenance_are_the_manifests(
     assert f"SHA-256 `{'0' * 64}`" in text
     assert "SYNTHETIC" not in text
     assert "- `appeal` = " in text
+    assert "contacts that break the cooldown at most 0" in text
+    assert "The outcome is told nearly perfectly" not in text
+
+
+def test_a_column_that_tells_the_outcome_stands_in_the_first_lines_and_in_the_summary(bundle_folder: Path) -> None:
+    made = manifest.read(as_path(bundle_folder))
+    leaking = dataclasses.replace(made, metrics={**made.metrics, "churn": {"cv_auc": 1.0, "leak_reason": 1.0}})
+    said = "The outcome is told nearly perfectly by reason (AUC 1.000 by itself)"
+    assert said in "".join(cards.card(leaking).splitlines()[:5])
+    assert said in dict(command.lines(leaking))["WARNING"]
 
 
 def test_made_up_data_are_named_first(tmp_path: Path) -> None:

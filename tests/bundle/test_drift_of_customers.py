@@ -54,6 +54,16 @@ def check(folder, table: pd.DataFrame) -> facts.Features:
     return command.checked(load(folder), table)
 
 
+def test_charges_in_another_unit_are_told_and_their_span_is_known(folder, capsys):
+    table = customers(600, 4)
+    check(folder, table.assign(bill=100 * table["bill"]))
+    assert "WARNING: drift: churn: column 'bill': PSI" in capsys.readouterr().out
+    low, high = drift.span(load(folder), "bill")
+    assert 19 < low < 21
+    assert 119 < high < 121
+    assert drift.span(load(folder), "plan") is None
+
+
 def test_the_same_kind_of_customers_raises_no_alarm(folder, capsys):
     assert len(check(folder, customers(600, 1)).customer_id) == 600
     printed = capsys.readouterr().out

@@ -140,6 +140,7 @@ messages: {sender: {name: A, domains: [x.example]}}
         ("design: {none: 0.4, ten: 0.6}", "design: {none: 0.4, tan: 0.6}", "contacts.design: 'tan' is no offer"),
         ("design: {none: 0.4,", "design: {none: 0.5,", "contacts.design: adds up to 1.1; allowed: 1"),
         ("  accepted: accepted\n", "", "contacts: needs either accepted or accepted_at"),
+        ("budget: 2.50", "budget: 0", "limits.budget: 0 is out of range; allowed: above 0, or inf for no limit"),
         ("  id: customer_id\n", "", "contacts: need an id that the customers have too; or other_people"),
         ("hello: {}", "none: {}", "offers.none: is the name in a log for a customer who was left alone"),
         ("effect_days: 60", "effect_days: 20", "offers.free_month.effect_days: 20 is less than days, 30"),

@@ -116,7 +116,12 @@ def test_features_that_are_not_named_are_the_columns_that_can_be(tmp_path: Path)
             "0",
             "is out of range; allowed: an amount above 0; rows without one are left out by exclude: {char",
         ),
-        (7, "25.50", "", "line 7, column 'monthly_charge': '' is missing"),
+        (
+            7,
+            "25.50",
+            "",
+            "'' is missing; allowed: an amount above 0; rows without one are left out by exclude: {charge: \"miss",
+        ),
         (7, "25.50", '"1,079.00"', 'is not a number; if "," groups thousands, say reading: {thousands: ","}; allowed'),
         (7, "25.50", '"29,90 €"', 'is not a number; if "," is the decimal sign, say reading: {decimal: ","}; allowed'),
         (8, ",6,", ",inf,", "line 8, column 'months': 'inf' is not finite; allowed: a finite number"),
@@ -158,7 +163,7 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, line: int, before: str
         ),
         (4, ",0.30,", ",0,", "line 4, column 'propensity': '0' is out of range; allowed: the probability"),
         (3, "2026-05-02", "02.05.2026", "is no date; allowed: a date such as 2026-06-01; another form is told by read"),
-        (3, ",0.31,0", ",0.31,yes", "line 3, column 'accepted': 'yes' is an unknown category; allowed: '0', '1'"),
+        (3, ",0.31,0", ",0.31,ja", "line 3, column 'accepted': 'ja' is an unknown category; allowed: '0', '1'; other"),
         (2, ",0.30,", ",0.30,1", "column 'accepted': '1' says accepted where nobody was contacted; allowed: blank"),
         (1, "accepted", "taken", "the column 'accepted' is missing"),
     ],
@@ -178,7 +183,7 @@ def test_all_faults_of_all_files_are_told_at_once_twenty_of_a_kind_and_written_o
     lines = customer_files.customers(60)
     lines[1:31] = [line.replace(".50,", ".5O,", 1) for line in lines[1:31]]
     lines[35] = lines[35].replace("x@y.z", "x,y")
-    lines[40] = lines[40].replace(",no,", ",No,")
+    lines[40] = lines[40].replace(",no,", ",Noo,")
     log = customer_files.contacts()
     log[1] = log[1].replace("none", "nobody")
     customer_files.write(tmp_path, lines, log)
@@ -188,7 +193,7 @@ def test_all_faults_of_all_files_are_told_at_once_twenty_of_a_kind_and_written_o
     assert sum("is not a number" in line and "more of this kind" not in line for line in said) == 20
     assert any("10 more of this kind (is not a number)" in line for line in said)
     assert any("line 36: 9 cells, but the header has 8" in line for line in said)
-    assert any("line 41, column 'churned': 'No' is an unknown category; did you mean 'no'?" in line for line in said)
+    assert any("line 41, column 'churned': 'Noo' is an unknown category; did you mean 'no'?" in line for line in said)
     assert any("contacts.csv, line 2, column 'arm': 'nobody'" in line for line in said)
     rows = list(csv.reader((tmp_path / "rejects.csv").open()))
     assert [row[1] for row in rows if row[0].endswith("customers.csv")] == [

@@ -5,6 +5,7 @@ from pathlib import Path
 import customer_files
 import pytest
 
+from retentionjax.data.faults import FilesError
 from retentionjax.errors import DataError
 
 
@@ -65,4 +66,100 @@ def test_where_nobody_is_known_long_enough_to_have_stayed_it_is_said_before_a_mo
     (tmp_path / "c.csv").write_text("id,calls\na,1\nb,2\n")
     (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-03-29\nb,,2026-03-29\n")
     with pytest.raises(DataError, match=r"of all 1 of whom it is known for 30 days, everybody left; wait"):
+        customer_files.read(tmp_path)
+
+
+DATED = """\
+customers:
+  {{file: c.csv, charge: {{value: 9}}, id: id, snapshot: 2026-03-01, numeric: [calls], exclude: {{calls: "> 100"}},
+    left: {{date: left_on, observed_until: {until}}}}}
+offers: {{hello: {{}}}}
+"""
+
+
+def _told(folder: Path, rows: dict[str, str], *, dated: bool, until: str = "2026-06-01", more: str = "") -> None:
+    """Customer → day of leaving, in the customers' own file or in one of departures."""
+    (folder / "acme.yaml").write_text((DATED if dated else DEPARTURES).format(until=until) + more)
+    head = "id,calls,left_on" if dated else "id,calls"
+    lines = [f"{name},{place}" + f",{day}" * dated for place, (name, day) in enumerate(rows.items())]
+    (folder / "c.csv").write_text("\n".join([head, *lines]) + "\n")
+    days = [f"{name},{day}" for name, day in rows.items() if day]
+    (folder / "d.csv").write_text("\n".join(["id,left_on", *days]) + "\n")
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_whoever_left_before_the_snapshot_is_refused_however_it_is_told(tmp_path: Path, dated: bool) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": "2025-08-01", "c": ""}, dated=dated)
+    with pytest.raises(FilesError, match=r"line 3, column 'left_on': '2025-08-01' is before the snapshot") as caught:
+        customer_files.read(tmp_path)
+    assert len(caught.value.faults) == 1
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_day_after_the_end_of_observation_is_warned_of_however_it_is_told(tmp_path: Path, dated: bool) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": "2027-03-20", "c": ""}, dated=dated)
+    tables = customer_files.read(tmp_path)
+    assert tables.customers.frame["left"].tolist() == [1, 0, 0]
+    (warning,) = tables.warnings
+    assert "column 'left_on': 1 day is after observed_until (2026-06-01), the last on 2027-03-20" in warning
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_dates_of_leaving_serve_as_departures_however_they_are_told(tmp_path: Path, dated: bool) -> None:
+    log = "contacts: {file: k.csv, at: at, offer: arm, design: {none: 0.5, hello: 0.5}, accepted: yes}\n"
+    _told(tmp_path, {"a": "2026-03-20", "b": "", "c": "2026-05-20"}, dated=dated, more=log)
+    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\nb,2026-03-02,hello,0\nc,2026-03-02,none,\n")
+    told = customer_files.read(tmp_path).departures
+    assert told is not None
+    assert told["id"].tolist() == ["a", "b", "c"]
+    assert told["left_on"].dt.strftime("%m-%d").fillna("").tolist() == ["03-20", "", "05-20"]
+    assert set(told["observed_until"].dt.strftime("%Y-%m-%d")) == {"2026-06-01"}
+
+
+def test_ids_that_lost_their_zeros_are_refused_and_those_of_others_are_counted(tmp_path: Path) -> None:
+    rows = {f"{number:04d}": "2026-03-20" if number % 2 else "" for number in range(1, 9)}
+    _told(tmp_path, rows, dated=False)
+    departures = (tmp_path / "d.csv").read_text()
+    (tmp_path / "d.csv").write_text(departures + "9001,2026-01-20\n9002,2026-03-20\n")
+    tables = customer_files.read(tmp_path)
+    assert "departures: 6 ids, 2 of them of no customer in the customers' file" in tables.notes
+    for mangled in ("3", "3.0", "03"):
+        (tmp_path / "d.csv").write_text(departures.replace("0003", mangled))
+        said = f"line 3, column 'id': '{mangled}' is no customer; is it '0003'\\?"
+        with pytest.raises(FilesError, match=said):
+            customer_files.read(tmp_path)
+    (tmp_path / "d.csv").write_text("id,left_on\n" + "".join(f"{number},2026-03-20\n" for number in range(9000, 9040)))
+    with pytest.raises(FilesError, match=r"column 'id': 0 of the 40 who stayed, or left from the snapshot on, are in"):
+        customer_files.read(tmp_path)
+
+
+def test_a_log_that_no_effect_is_learnt_from_is_refused_with_its_lines(tmp_path: Path) -> None:
+    log = "contacts: {file: k.csv, at: at, offer: arm, design: {none: 0.5, hello: 0.5}, accepted: yes}\n"
+    _told(tmp_path, {"a": "2026-03-20", "b": "", "c": "2026-05-20"}, dated=False, more=log)
+    (tmp_path / "k.csv").write_text(
+        "id,at,arm,yes\na,2026-03-21,hello,1\nb,2026-03-02T08:00,hello,0\nb,2026-03-02T09:00,none,\nc,2026-05-21,none,\n"
+    )
+    with pytest.raises(FilesError) as caught:
+        customer_files.read(tmp_path)
+    second, first, last = str(caught.value).splitlines()
+    assert "k.csv, line 4, column 'at': '2026-03-02T09:00' is a second assignment of that customer" in second
+    assert "k.csv, line 2, column 'at': '2026-03-21' is after the day on which that customer left" in first
+    assert "line 5" in last
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (("1", "1"), "every contact was accepted"),
+        (("0", ""), "no contact was accepted"),
+        (("", ""), "is blank wherever"),
+    ],
+)
+def test_a_log_without_both_answers_is_refused(tmp_path: Path, answers: tuple[str, str], said: str) -> None:
+    log = "contacts: {file: k.csv, at: at, offer: arm, design: {none: 0.5, hello: 0.5}, accepted: yes}\n"
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=True, more=log)
+    (tmp_path / "k.csv").write_text(
+        "id,at,arm,yes\n" + "".join(f"b,2026-03-0{i},hello,{a}\n" for i, a in enumerate(answers, 1))
+    )
+    with pytest.raises(FilesError, match=f"column 'yes': {said}"):
         customer_files.read(tmp_path)

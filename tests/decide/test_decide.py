@@ -60,7 +60,7 @@ def test_what_the_account_cannot_pay_for_is_removed(decider: Decider) -> None:
     assert decision.explanation.constraints[0].why.startswith(
         "not 10 % off for 30 days or 20 % off for 30 days: of the $30.00 allowed"
     )
-    assert "$5.00 are left" in decision.explanation.constraints[0].why
+    assert "$5.00 are left, and with the contact it costs $8.55 to $16.60" in decision.explanation.constraints[0].why
 
 
 def test_while_a_contact_is_pending_there_is_nothing_to_decide(decider: Decider) -> None:

@@ -5,13 +5,17 @@ import math
 import bundles
 import customer_tables
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from retentionjax.bundle import Bundle
+from retentionjax.company import Company
+from retentionjax.data import company_tables
 from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.errors import DataError
+from retentionjax.tabular.encoder import Encoder
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,34 @@ def test_whole_numbers_may_be_ids(encoder):
     )
     encoder.check(batch.schema, "here")
     assert encoder.table(batch)[0].customer_id == ("7",)
+
+
+def test_columns_of_every_type_that_training_takes_are_read_as_training_does() -> None:
+    """Bools, whole numbers with gaps (floats to pandas), and texts with spaces around them."""
+    rows, nothing = 60, {"id": "id", "charge": "fee", "left": "gone", "window_days": 30, "offers": {"hello": {}}}
+    table = pd.DataFrame({"id": [f"c{n}" for n in range(rows)], "fee": 20.0, "gone": [0, 1] * (rows // 2)})
+    table = table.assign(vip=[True, False, False] * 20, tier=[1.0, 2.0, None] * 20, plan=["a", "b "] * 30)
+    table = table.assign(flag=[True, False] * 30)
+    company = Company(
+        table,
+        numeric=["flag"],
+        categorical={"vip": "infer", "tier": "infer", "plan": "infer"},
+        nullable=["tier"],
+        **nothing,
+    )
+    learnt = company_tables.read(company).customers
+    assert dict(learnt.schema.categorical) == {"vip": ("0", "1"), "tier": ("1", "2"), "plan": ("a", "b")}
+    served = Facts(learnt.schema).frame(table.drop(columns="gone"))
+    encoder = Encoder(learnt.schema.numeric, learnt.schema.categorical, learnt.schema.nullable)
+    np.testing.assert_array_equal(served.values, encoder.encode(learnt.frame))
+    assert served.unseen == {}
+
+
+def test_rows_with_a_category_that_training_never_saw_are_counted_by_column(encoder: Facts) -> None:
+    table = customer_tables.table(4, plan=["basic", "gold", " plus", "gold"], age=[30, None, 40, 50])
+    features, faults = encoder.table(batch(table))
+    assert len(faults) == 1  # an age is missing: that row is not decided about
+    assert features.unseen == {"plan": 1}
 
 
 @pytest.mark.parametrize(

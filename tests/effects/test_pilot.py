@@ -185,6 +185,37 @@ def test_what_the_command_cannot_do_it_says(company: Path, tmp_path: Path) -> No
         pilot_command.main([path, "--out", str(existing)])
 
 
+def test_who_has_left_and_whom_the_cap_forbids_an_arm_takes_no_part_and_a_forbidden_arm_is_refused(
+    company: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = COMPANY.format(contacts="")
+    for before, after in (
+        ('  left: {column: left, yes: "1", no: "0"}\n  window_days: 30', "  snapshot: 2026-03-01\n  ignore: [left]"),
+        ("offers: {hello: {},", "offers: {hello: {}, free: {discount: 1.0},"),
+        (
+            "limits: {",
+            "departures: {file: d.csv, left_on: day, observed_until: 2026-06-01}\nlimits: {account_cap: 61, ",
+        ),
+    ):
+        assert before in described
+        described = described.replace(before, after)
+    (company / "dated.yaml").write_text(described)
+    days = [f"K{number},2026-03-{number % 28 + 1:02d}" for number in range(40)]
+    days += [f"K{number},2026-05-{number % 28 + 1:02d}" for number in range(40, 80)]
+    (company / "d.csv").write_text("\n".join(["customer,day", *days]))
+    path, start = str(company / "dated.yaml"), ["--start", "2026-05-28", "--customers", "60"]
+    assert pilot_command.main([path, *start, "--out", str(company / "dated.csv")]) == 0
+    said = capsys.readouterr().out
+    assert "40 who left by 2026-05-28; 63 to whom limits.account_cap, €61, forbids one of the arms." in said
+    with (company / "dated.csv").open() as file:
+        drawn = [int(row["customer"][1:]) for row in csv.DictReader(file)]
+    assert min(drawn) >= 80
+    assert max(20 + number % 50 for number in drawn) <= 60
+    (company / "dated.yaml").write_text(described.replace("account_cap: 61", "account_cap: 30"))
+    with pytest.raises(DataError, match=r"€30, allows free to 60 of 320 customers .* say --arms hello,ten, or raise"):
+        pilot_command.main([path, *start, "--out", str(company / "no.csv")])
+
+
 def test_a_bundles_churn_model_scores_the_customers_who_are_still_there(company: Path, tmp_path: Path) -> None:
     described = Company.load(company / "acme.yaml")
     frame = company_tables.read(described).customers.frame

@@ -163,6 +163,18 @@ def test_the_verdict_follows_the_intervals(tmp_path, source, uplift, lead, title
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_column_that_tells_who_left_is_said_before_the_verdict(run, tmp_path, text):
+    folder = changed(run, tmp_path / "run")
+    file = folder / "churn" / "summary.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "leak_reason": 0.999}))
+    said = rendered(folder)
+    assert said.index("A column tells who left") < said.index("Pilot the learned policy")
+    assert "nearly perfectly by reason (AUC 0.999 by itself)" in said
+    assert "A column tells who left" not in text
+    assert "contacts that break the cooldown at most 0" in text
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_synthetic_data_are_said_in_a_red_banner_the_title_and_the_data(tmp_path, text):
     synthetic = rendered(run_folders.make(tmp_path / "run", source="synthetic"))
     assert 'class="banner"' in synthetic

@@ -8,6 +8,7 @@ from pathlib import Path
 import bundles
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from etils import epath
 from rich.console import Console
@@ -18,6 +19,7 @@ from retentionjax import storage
 from retentionjax.bundle import load, write
 from retentionjax.bundle.cards import card
 from retentionjax.bundle.manifest import gate_advice
+from retentionjax.data.schema import Provenance, Table
 from retentionjax.decide.customer import is_elevated
 from retentionjax.decide.decision import decide
 from retentionjax.decide.printing import show
@@ -60,6 +62,24 @@ def finished(tmp_path_factory) -> Context:
     storage.write_json(folder / "policy/summary.json", {"gate_probability": 0.6})
     storage.write_json(folder / "effects/summary.json", {"is_reliable": 1})
     return Context(folder / "bundle", {name: folder / name for name in ("policy", "effects")}, False, "auto", "real")
+
+
+def test_the_charge_is_watched_though_it_is_no_feature(tmp_path: Path) -> None:
+    schema = dataclasses.replace(bundles.CHURN, numeric=("months",))
+    random = np.random.default_rng(0)
+    left = np.arange(200) % 4 == 0
+    frame = pd.DataFrame({"months": random.integers(0, 60, 200), "bill": random.uniform(20, 120, 200), "left": left})
+    frame = frame.assign(number=[str(row) for row in range(200)], plan="basic").rename_axis("row")
+    storage.write_bytes(
+        epath.Path(tmp_path) / "artifacts/predictions.parquet",
+        pd.DataFrame(
+            {"row": frame.index, "label": left.astype(int), "score": random.normal(size=200), "probability": 0.25}
+        ).to_parquet(),
+    )
+    made_by = Provenance("real", "a file", "0" * 64, "own", 200)
+    table = Table("phone", frame.assign(left=left.astype(float)), schema, made_by)
+    assert set(bundle.reference(epath.Path(tmp_path), table, with_charge=True).columns) == {"months", "bill", "plan"}
+    assert set(bundle.reference(epath.Path(tmp_path), table, with_charge=False).columns) == {"months", "plan"}
 
 
 def test_a_policy_not_shown_to_gain_is_replaced_by_one_that_always_waits(finished: Context) -> None:

@@ -82,7 +82,9 @@ def test_acceptance_is_also_judged_on_later_calls_than_it_learnt_from(tmp_path: 
 
 def test_real_data_below_a_gate_stop_the_run_and_leave_the_picture(tmp_path: Path, prepared: epath.Path) -> None:
     context = _context(tmp_path, prepared, source="real")
-    with pytest.raises(DataError, match=r"gate: customers: cv_auc is 0\.\d+; allowed: 0.99 or more"):
+    with pytest.raises(
+        DataError, match=r"gate: customers: cv_auc is 0\.\d+; allowed: 0.99 or more.*--churn.gates.minimum-auc"
+    ):
         churn.run(ClassifierSettings(SMALL, Gates(0.99, 1.0, -1.0), folds=2), context)
     assert [path.name for path in context.artifacts.iterdir()] == ["reliability.png"]
 

@@ -12,11 +12,12 @@ import trained
 from trained import SMALL
 
 import retentionjax as rj
-from experiments import pipeline
+from experiments import companies, pipeline
 from experiments import train as command
 from retentionjax import cli, data
 from retentionjax.bundle.message import brief
-from retentionjax.errors import ConfigError
+from retentionjax.data import company_tables
+from retentionjax.errors import ConfigError, DataError
 from serving import settings
 
 OFFERS: dict[str, Any] = {
@@ -173,7 +174,7 @@ def test_only_a_company_that_wants_a_language_model_runs_the_stages_that_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(pipeline, "command", lambda flags, stages, program: asked.append((flags, stages)))
+    monkeypatch.setattr(pipeline, "command", lambda flags, stages: asked.append((flags, stages)))
     messages = {"sender": SENDER, "channels": ["push", "sms"], "brand": "We are brief.", "model": True}
     for said in (messages, {**messages, "model": False}):
         company = rj.Company(table(40), charge="fee", left="churned", window_days=60, offers=OFFERS, messages=said)
@@ -187,6 +188,34 @@ def test_only_a_company_that_wants_a_language_model_runs_the_stages_that_write(
     }
     assert flags[flags.index("--reward.channels") + 1 :][:2] == ["push", "sms"]
     assert flags[flags.index("--sft.writer.system") + 1] == "We are brief."
+
+
+def test_a_table_with_columns_of_every_kind_is_kept_as_what_is_learnt_from_and_the_others_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = table(60).assign(
+        e_mail=[f"c{row}@x.ch" for row in range(60)], joined=pd.Timestamp("2024-01-01"), tags=[[1]] * 60
+    )
+    odd = odd.rename(columns={"fee": " fee", "plan": " plan"})
+    company = rj.Company(odd, charge="fee", left="churned", window_days=60, offers=OFFERS)
+    saved = companies.load(str(companies.save(company, str(tmp_path / "acme"))))
+    said = capsys.readouterr().out
+    for name in ("e_mail", "joined", "tags"):
+        assert f"[company] column '{name}' is no feature" in said
+    direct, kept = (company_tables.read(each).customers for each in (company, saved))
+    pd.testing.assert_frame_equal(kept.frame, direct.frame)
+    assert kept.schema == direct.schema
+    mixed = odd.assign(calls=[1.5] * 57 + ["many"] * 3)
+    with pytest.raises(DataError, match=r"^customers, row 58, column 'calls': 'many' is not a number"):
+        companies.save(rj.Company(mixed, charge="fee", left="churned", window_days=60, offers=OFFERS), str(tmp_path))
+
+
+def test_an_unknown_flag_points_to_the_help_that_lists_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    company = rj.Company(table(60), charge="fee", left="churned", window_days=60, offers=OFFERS)
+    with pytest.raises(SystemExit):
+        rj.train(company, tmp_path / "acme", flags=["--polcy.seed", "1"])
+    said = capsys.readouterr()
+    assert "python -m experiments.pipeline train --help" in said.out + said.err
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from retentionjax import cli, storage
-from retentionjax.bundle import write
+from retentionjax.bundle import drift, write
 from retentionjax.decide import draws
 from retentionjax.decide.decision import decide
 from retentionjax.decide.program import Decider
@@ -76,6 +76,19 @@ def test_each_decision_is_that_of_the_customer_alone(bundle, scored):
         assert (row["offer"], row["delay_days"]) == (alone.offer_name, alone.delay_days)
         contacts += row["contact"]
     assert contacts > 3
+
+
+def test_what_training_never_saw_is_counted_and_said(bundle_folder, tmp_path, capsys, monkeypatch):
+    plan = ["gold" if row % 10 == 0 else "basic " for row in range(500)]
+    bill = [90_000.0 if row % 5 == 1 else 50.0 for row in range(500)]
+    customers = customer_tables.write(tmp_path / "c.parquet", 500, plan=plan, bill=bill)
+    monkeypatch.setattr(drift, "span", lambda bundle, column: (20.0, 120.0))
+    arguments = ["--bundle", str(bundle_folder), "--customers", str(customers), "--out", str(tmp_path / "out")]
+    assert cli.main(["score", *arguments, "--rows-per-shard", "200"]) == 0
+    said = capsys.readouterr().out
+    assert "WARNING: column 'plan': 50 rows have a value that training never saw" in said
+    assert "WARNING: 100 rows have a charge that training never came to" in said
+    assert json.loads((tmp_path / "out/summary.json").read_text())["unseen"] == {"plan": 50}
 
 
 def test_the_summary_counts_what_the_parts_hold(scored):

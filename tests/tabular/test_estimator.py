@@ -1,8 +1,10 @@
 """`ChurnClassifier` among scikit-learn's own: its checks, its tools, and what it adds to them."""
 
+import datetime as dt
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -51,6 +53,27 @@ def test_categories_that_are_new_or_missing_are_decided_about(customers: Custome
     model.fit(customers.frame.astype({"plan": "category", "town": "string"}), customers.label)
     new = customers.frame.head(3).assign(plan=["never seen", None, "basic"])
     assert np.isfinite(model.predict_proba(new)).all()
+
+
+def test_true_and_false_are_numbers_and_a_date_is_refused_by_its_column(customers: Customers) -> None:
+    model = ChurnClassifier(n_estimators=5, cv=2, random_state=0)
+    vip = customers.frame["charge"] > 60
+    expected = model.fit(customers.frame.assign(vip=vip.astype(float)), customers.label).predict_proba(
+        customers.frame.assign(vip=vip.astype(float))
+    )
+    for kind in ("bool", "boolean", object):
+        table = customers.frame.assign(vip=vip.astype(kind))
+        np.testing.assert_array_equal(model.fit(table, customers.label).predict_proba(table), expected)
+    for days in (
+        pd.Timestamp("2026-01-01"),
+        pd.Timestamp("2026-01-01", tz="UTC"),
+        dt.date(2026, 1, 1),
+        pd.Timedelta(1),
+    ):
+        with pytest.raises(DataError, match=r"column 'since' holds .*; allowed: numbers, true and false, or text"):
+            model.fit(customers.frame.assign(since=days), customers.label)
+    gaps = customers.frame.assign(vip=vip.astype("boolean").where(customers.label == 0), nothing=None)
+    assert np.isfinite(model.fit(gaps, customers.label).predict_proba(gaps)).all()
 
 
 def test_scikit_learns_tools_take_it(customers: Customers) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from retentionjax.bundle.manifest import limits_words
+from retentionjax.data import leaks
 from retentionjax.env import record
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation.report import pictures
@@ -89,9 +91,17 @@ def calibration(run: FinishedRun) -> Section:
         tables.append(_measures(stage, title))
     if drawn:
         blocks.append(Pictures(tuple(drawn)))
+    blocks += leaking(run)
     if (warning := _drift(run)) is not None:
         blocks.append(warning)
     return Section("calibration", "Are the probabilities right?", lead, (*blocks, *tables))
+
+
+def leaking(run: FinishedRun) -> tuple[Notice, ...]:
+    """That a column tells the outcome nearly by itself, and which."""
+    stage = run.get("churn")
+    text = "" if stage is None else leaks.words(leaks.of_summary(stage.summary))
+    return (Notice("danger", "A column tells who left", text),) if text else ()
 
 
 def _assumed(share: float) -> Notice:
@@ -252,7 +262,9 @@ def assumptions(run: FinishedRun) -> Section:
     """`assumptions`: meaning, value with its unit, the default where it differs, and the name in settings."""
     lead = (
         "What no data set here can tell is assumed, and listed in full. The limits are choices; how risk moves, how an "
-        "offer changes churn and how contacts tire are beliefs. Change them with --env NAME VALUE and train again."
+        "offer changes churn and how contacts tire are beliefs. Change limits and beliefs in company.yaml (limits, "
+        "effects), any other constant in a file of sizes (policy: {env: {NAME: VALUE}}, given by --preset), and train "
+        "again."
     )
     stage = run.get("policy")
     if stage is None:
@@ -266,9 +278,8 @@ def assumptions(run: FinishedRun) -> Section:
     ]
     header = ("assumption", "value", "name")
     table = FigureTable("Constants of the model of the customer", header, tuple(rows), words=True)
-    limits = {name: "none" if limit is None else f"{limit:g}" for name, limit in stage.json("limits.json").items()}
     text = (
-        f"Average limits a customer and campaign: {', '.join(f'{name} {limit}' for name, limit in limits.items())}. "
+        f"Limits on average, a customer and campaign: {limits_words(stage.json('limits.json'))}. "
         f"Acceptance was given to customers by: {stage.json('matching.json')['method']}."
     )
     return Section("assumptions", "Assumptions", lead, (Paragraph(text), *_effects(run), table))

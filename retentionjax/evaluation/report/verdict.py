@@ -17,6 +17,7 @@ from retentionjax.evaluation.report.content import (
     number,
     percent,
 )
+from retentionjax.evaluation.report.models import leaking
 from retentionjax.evaluation.report.playing import Played
 from retentionjax.evaluation.report.run_folder import FinishedRun
 
@@ -64,7 +65,7 @@ def section(run: FinishedRun, played: Played | None) -> Section:
         )
         return Section("summary", "Summary", lead, (missing,))
     figures = _read(stage.json("evaluation.json"))
-    blocks: list[Block] = [_verdict(run, figures), *_waits(run), Tiles(_tiles(run, figures))]
+    blocks: list[Block] = [*leaking(run), _verdict(run, figures), *_waits(run), Tiles(_tiles(run, figures))]
     if played is not None:
         blocks.append(Paragraph(_whom(played)))
     blocks.append(Paragraph(_CAVEAT))

@@ -1,0 +1,45 @@
+"""How people write numbers, and yes and no."""
+
+import math
+import re
+
+from retentionjax.company.money import symbols
+from retentionjax.company.reading import CellReading
+
+_SPACES = "[\\s\u00a0\u202f]"
+TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+
+
+def number(text: str) -> float | None:
+    """The finite number that Python reads in a text; None where it is none."""
+    try:
+        return float(text) if math.isfinite(float(text)) else None
+    except ValueError:
+        return None
+
+
+def flag(text: str, yes: str, no: str) -> str:
+    """`yes` or `no` where a text means it, the text itself otherwise."""
+    value = number(text)
+    if value is not None and value.is_integer() and str(int(value)) in (yes, no):
+        return str(int(value))
+    for true, false in ((yes, no), (no, yes)):
+        if true.lower() in TRUE and false.lower() in FALSE and text.lower() in (*TRUE, *FALSE):
+            return true if text.lower() in TRUE else false
+    return text
+
+
+def group(thousands: str) -> str:
+    """The character between groups of three digits, as RE2 finds it; any space for a space."""
+    return _SPACES if thousands.isspace() else re.escape(thousands)
+
+
+def number_form(reading: CellReading, currency: str) -> str:
+    """What a number looks like, in RE2: its sign, and its digits without what stands beside them, as groups."""
+    before = "|".join(re.escape(each) for each in (reading.prefix, *symbols(currency)) if each)
+    after = "|".join(re.escape(each) for each in (reading.suffix, *symbols(currency)) if each)
+    decimal = re.escape(reading.decimal)
+    whole = r"\d+" if not reading.thousands else rf"(?:\d{{1,3}}(?:{group(reading.thousands)}\d{{3}})+|\d+)"
+    digits = rf"(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
+    sign = rf"(?:([-+−]?){_SPACES}*(?:{before})?|(?:{before}){_SPACES}*([-+−]))"
+    return rf"^{sign}{_SPACES}*({digits}){_SPACES}*(?:{after})?$"
