@@ -14,11 +14,8 @@ ROOT = Path(__file__).parents[1]
 def commands(document: str) -> list[str]:
     """Every indented or fenced line that starts one of our commands or curl, in order."""
     lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
-    found = [
-        line.strip()
-        for line in lines
-        if re.match(r"(    |\$ )?(retentionjax|curl|python -m experiments|python -c)\b", line)
-    ]
+    ours = r"(    |\$ )?(retentionjax|curl|python -m experiments|python -c)\b"
+    found = [line.strip() for line in lines if re.match(ours, line)]
     assert found, f"{document} shows no command"
     return found
 

@@ -150,17 +150,17 @@ def sent(tx: Look, decision_ids: Sequence[str]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ListAsked:
     """The time in which the list of what is due was asked for, without a pause of `LATEST`; UTC epoch seconds."""
 
     since: float
     last: float
 
 
-def asked(look: Look) -> Asked | None:
+def asked(look: Look) -> ListAsked | None:
     """When the list was asked for; None if never."""
     found = look.rows(_ASKED)
-    return Asked(float(found[0][0]), found[0][1]) if found else None
+    return ListAsked(float(found[0][0]), found[0][1]) if found else None
 
 
 def listed(tx: Look, decision_ids: Sequence[str]) -> None:

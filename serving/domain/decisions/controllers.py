@@ -206,7 +206,7 @@ def ask_of(data: DecisionIn, key_id: str, idempotency_key: str | None) -> Ask:
 
 
 def _digest(data: DecisionIn) -> str:
-    """Of what a request says, however it is written: facts in any order, 6.0 for 6."""
+    """Digest of what a request says, however it is written: facts in any order, 6.0 for 6."""
     facts = {name: _whole(value) for name, value in data.facts.items()}
     text = _CANONICAL.encode(msgspec.structs.replace(data, facts=facts))
     return hashlib.blake2b(text, digest_size=16).hexdigest()

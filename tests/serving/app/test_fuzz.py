@@ -18,10 +18,10 @@ import served_app
 from schemathesis.generation import GenerationMode
 from served_app import Running
 
-# What no schema can say: which zones there are, whether a history could have happened, an Idempotency-Key's past, what
-# belongs together.
+# What no schema can say: which zones there are, which years a moment may lie in, whether a history could have happened,
+# an Idempotency-Key's past, what belongs together.
 BEYOND_A_SCHEMA = re.compile(
-    r"time_zone|region|history.*|overrides.*|vary.*|path|weight|Idempotency-Key|pilot.*|outcomes\[\d+\].*|variants\[\d+\]\.(offer|text)"
+    r"time_zone|region|history.*|overrides.*|vary.*|path|weight|Idempotency-Key|pilot.*|starts_at|outcomes\[\d+\].*|variants\[\d+\]\.(offer|text)"
 )
 
 
@@ -42,7 +42,7 @@ OPERATIONS = (
     "decide", "decideMany", "simulate", "readDecision", "explainDecision", "reportOutcomes", "readConsent",
     "putConsent", "readCustomerLedger", "readCampaign", "putCampaign", "listBundles", "activateBundle",
     "readKillSwitch", "putKillSwitch", "listDueContacts", "reportSentContacts", "alive", "ready", "metrics", "readLift",
-    "listVariants", "proposeVariants", "decideVariant",
+    "listCampaigns", "listVariants", "proposeVariants", "decideVariant",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ OPERATIONS = {
     "decide", "decide_many", "simulate", "read_decision", "explain_decision", "report_outcomes", "read_consent",
     "put_consent", "read_customer_ledger", "read_campaign", "put_campaign", "list_bundles", "activate_bundle",
     "read_kill_switch", "put_kill_switch", "list_due_contacts", "report_sent_contacts", "alive", "ready", "metrics",
-    "read_lift", "list_variants", "propose_variants", "decide_variant",
+    "read_lift", "list_campaigns", "list_variants", "propose_variants", "decide_variant",
 }  # fmt: skip
 pytestmark = pytest.mark.skipif(not GENERATOR.exists(), reason=f"{GENERATOR} is absent: pip install '.[dev]'")
 

@@ -1,5 +1,8 @@
 """What whoever sends was never given was not sent: it costs nothing and counts nowhere."""
 
+from dataclasses import replace
+
+from holdout_ledgers import PILOT, begin
 from ledger_rows import CONTACT_COST, START, FrozenClock, decision, record
 
 from serving.ledger import Ledger
@@ -75,3 +78,22 @@ def test_where_nobody_asks_for_the_list_contacts_are_taken_as_sent(ledger: Ledge
     asks(ledger, clock)
     assert ledger.lapse() == 0
     assert state_of(ledger, contact)[0] == "reserved"
+
+
+def test_a_withheld_arm_of_a_pilot_was_not_carried_out(ledger: Ledger, clock: FrozenClock) -> None:
+    arms = begin(ledger, holdout=0.2, pilot=PILOT)
+    name = next(name for name, (_, pilot) in arms.items() if pilot == "ten")
+    asks(ledger, clock)
+    clock.now += 60
+    made = replace(decision(name, now=clock.now, campaign_id="proof", offer="ten"), pilot=True)
+    record(ledger, made)
+    with ledger.read() as reader:
+        assert reader.assignments("proof").acted == 1
+    for _ in range(2):
+        clock.now += DAY / 2
+        asks(ledger, clock)  # without her, who has not consented
+    assert ledger.lapse() == 1
+    with ledger.read() as reader:
+        assert reader.assignments("proof").acted == 0
+        assert reader.pilot_micros("proof") == 0
+        assert reader.audit() == []
