@@ -155,7 +155,8 @@ class Questions:
         """One decision, recorded before it is answered; a `dry_run` is answered only.
 
         Raises WrongFacts, NoCampaign, CampaignNotRunning, KeyReused, Overloaded, DeadlineExceeded, NotRunning (see
-        `contract`) and LedgerUnavailable, in each of which cases nothing was written; EngineLost and CommitUnknown, where it may be.
+        `contract`) and LedgerUnavailable, in each of which cases nothing was written; EngineLost and CommitUnknown,
+        where it may have been.
         """
         begun = time.monotonic()
         if len(self._asked) >= self._most:

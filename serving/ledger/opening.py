@@ -278,7 +278,7 @@ _WHY = (
     "connection refused|could not translate host name|no such file or directory|timeout expired|no route to host|"
     "network is unreachable|password authentication failed|no password supplied|no pg_hba.conf entry|"
     "the database system is (?:starting up|shutting down)|too many clients|server closed the connection|"
-    "(?:database|role) \"[^\"]*\" does not exist|connection timed out|failed to resolve host|name or service not known"
+    '(?:database|role) "[^"]*" does not exist|connection timed out|failed to resolve host|name or service not known'
 )
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from serving.ledger.views import Look
 
-HELD = {
-    table: "customer_id = ?"
-    for table in ("customers", "consents", "baselines", "assignments", "decisions", "contacts", "revenues")
-} | {"outcomes": "decision_id IN (SELECT decision_id FROM decisions WHERE customer_id = ?)"}
+_NAMED = ("customers", "consents", "baselines", "assignments", "decisions", "contacts", "revenues")
+HELD = dict.fromkeys(_NAMED, "customer_id = ?") | {
+    "outcomes": "decision_id IN (SELECT decision_id FROM decisions WHERE customer_id = ?)"
+}
 """Table → which of its rows are a customer's."""
 _TIMES = ("_at", "_until")  # how the names of columns end that are UTC epoch seconds
 _READ: dict[str, Callable[[bytes], Any]] = {
