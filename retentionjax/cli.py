@@ -48,7 +48,11 @@ COMMANDS = (
         "serving.wordings_command",
     ),
     Command("keys", "API keys of the service: keys {create,list,revoke}", "serving.keys_command"),
-    Command("ledger", "the service's ledger: ledger {export,erase,purge,audit}", "serving.ledger_command"),
+    Command(
+        "ledger",
+        "the service's ledger: ledger {export,show,erase,purge,audit,forget-bundles}",
+        "serving.ledger_command",
+    ),
     Command(
         "bundle",
         "look at, check, promote: bundle {inspect,verify,promote,rollback,history,recalibrate,card}",

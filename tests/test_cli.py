@@ -118,6 +118,6 @@ WITH_VERBS = [command for command in cli.COMMANDS if "{" in command.help]
 def test_the_list_of_commands_names_every_verb(command: cli.Command, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main([command.name, "--help"])
-    listed = re.findall(r"^    ([a-z]+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^    ([a-z-]+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     (named,) = re.findall(r"\{(.*)\}", command.help)
     assert sorted(named.split(",")) == sorted(listed)

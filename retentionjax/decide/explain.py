@@ -1,6 +1,6 @@
 """Why a decision is what it is: each rule and what it took away, what each offer is worth, the facts that matter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -108,20 +108,12 @@ def explain(
     return Explanation(
         actions=action_chances(decided.propensities[0], {each.rule: each.actions for each in removed}, bundle),
         constraints=removed,
-        expected=expectations(decided.values[0].tolist()),
+        expected=dict(zip(VALUES, decided.values[0].tolist(), strict=True)),
         offers=() if int(one.pending_offer) != NO_OFFER else _offers(bundle, decided, worth, multiplier),
         never_contact_value=float(worth.never),
         multiplier=multiplier,
         reasons=reasons(bundle, features),
     )
-
-
-def expectations(values: Sequence[float]) -> dict[str, float]:
-    """The policy's `VALUES` by name. They are estimates of a network, and of a cost that is near 0 it may say less than
-    nothing, which no cost can be: that is 0."""
-    uplift, *costs = VALUES
-    named = dict(zip(VALUES, values, strict=True))
-    return {uplift: named[uplift], **{name: max(0.0, named[name]) for name in costs}}
 
 
 @partial(jax.jit, static_argnames="days")

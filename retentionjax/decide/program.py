@@ -146,7 +146,8 @@ class Decider:
         decided = self._program.unpacked(*self._in_batches(run, _packed(features, customers, conditions)))
         if not (np.isfinite(decided.propensities).all() and np.isfinite(decided.values).all()):
             raise BundleError("the policy's answer is not finite: its parameters are damaged")
-        return decided
+        # A network's estimate of a cost that is near 0 may say less than nothing, which no cost can be.
+        return decided._replace(values=np.maximum(decided.values, _LEAST_VALUES))
 
     def _in_batches(self, run: Callable[..., Any], arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """`run` over rows in batches of the largest size, the last one padded to the smallest that holds it."""
@@ -167,6 +168,9 @@ def sample(propensities: Float[np.ndarray, "B actions"], uniforms: Float[np.ndar
     at = (cumulative <= (uniforms * cumulative[:, -1])[:, None]).sum(axis=1)
     last = propensities.shape[1] - 1 - np.argmax(propensities[:, ::-1] > 0, axis=1)
     return np.minimum(at, last)
+
+
+_LEAST_VALUES = np.array([-np.inf, *[0.0] * (len(VALUES) - 1)], np.float32)
 
 
 # --- to the program -------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """What happened after a decision or to a customer, and what follows from it. The rules:
 
 - The same decision and kind again is a duplicate and changes nothing. A refused outcome is not remembered.
-- What cannot have happened by its time is refused: before the decision was made, an answer before its message was sent
-  or due, in the future; clocks may differ by `CLOCK_SKEW`, and an opt-out holds whatever its time.
+- What cannot have happened by its time is refused: before the decision was made, in the future; clocks may differ by
+  `CLOCK_SKEW`, and an opt-out holds whatever its time. Who answers was sent the message, though nobody reported that.
 - *accepted* turns the reservation into spend, contact cost and full discount, and starts the offer on the day it was
   accepted. Too late, when the reservation was given back (declined or expired), it is honoured if the campaign's budget
   still covers the discount and no later contact of the campaign has replaced the offer; so neither the budget nor the
@@ -248,8 +248,8 @@ def _one(tx: Look, outcome: Outcome, known: _Reported) -> _Effect:
     if not contact:
         return _Effect("refused", "the decision made no contact")
     state, contact_cost, offer_cost, send_at, sent_at = contact[0]
-    if state != "cancelled" and at < min(send_at, math.inf if sent_at is None else sent_at) - CLOCK_SKEW:
-        return _Effect("refused", "the message was neither due nor reported as sent by then")
+    if state == "reserved" and sent_at is None:
+        tx.run(_SENT, at, decision.decision_id)
     if outcome.kind == "accepted":
         return _accepted(tx, decision, at, state, contact_cost, offer_cost, send_at)
     return _declined(tx, decision, state, contact_cost, offer_cost)

@@ -1,11 +1,11 @@
 """All that the ledger holds of one customer, row by row, as she may ask to see it."""
 
 import datetime as dt
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from serving.ledger.views import Look
 
@@ -16,8 +16,8 @@ HELD = dict.fromkeys(_NAMED, "customer_id = ?") | {
 """Table → which of its rows are a customer's."""
 _TIMES = ("_at", "_until")  # how the names of columns end that are UTC epoch seconds
 _READ: dict[str, Callable[[bytes], Any]] = {
-    "observation": lambda value: np.frombuffer(value, "<f4").tolist(),
-    "propensities": lambda value: np.frombuffer(value, "<f4").tolist(),
+    "observation": lambda value: struct.unpack(f"<{len(value) // 4}f", value),
+    "propensities": lambda value: struct.unpack(f"<{len(value) // 4}f", value),
     "mask": bytes.hex,
     "message_json": msgspec.json.decode,
     "response": msgspec.json.decode,

@@ -60,6 +60,7 @@ def test_rows_without_ids_are_called_by_their_numbers_and_it_is_said(bundle_fold
 def test_each_decision_is_that_of_the_customer_alone(bundle, scored):
     records = customer_tables.table(620).drop_columns("city").to_pylist()
     decisions = customer_tables.decisions(scored).to_pylist()
+    assert min(row["expected_spend"] for row in decisions) == 0  # the network says less of some
     contacts, decider = 0, Decider(bundle, sizes=(1,))
     for place in range(0, 620, 13):
         alone, row = decide(decider, records[place]), decisions[place]

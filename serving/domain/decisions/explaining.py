@@ -13,10 +13,11 @@ import structlog
 
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.customer import HISTORY
+from retentionjax.bundle.program import VALUES
 from retentionjax.decide import customer
 from retentionjax.decide.decision import Decision as Reasoned
 from retentionjax.decide.decision import decide_with
-from retentionjax.decide.explain import action_chances, expectations
+from retentionjax.decide.explain import action_chances
 from retentionjax.env import record
 from retentionjax.errors import DataError, RetentionJaxError
 from serving.domain.decisions.schemas import (
@@ -86,7 +87,7 @@ def explain(
     return ExplanationOut(
         actions=msgspec.convert(chances, ExplanationOut.__annotations__["actions"], from_attributes=True),
         constraints=tuple(ConstraintOut(rule, gone, _words(rule, why)) for rule, gone in removed.items()),
-        expected=ExpectedOut(**expectations(made_from.values)) if by_policy else None,
+        expected=ExpectedOut(**dict(zip(VALUES, made_from.values, strict=True))) if by_policy else None,
         offers=() if again is None else again.offers,
         never_contact_value=None if again is None else again.never_contact_value,
         multiplier=made_from.price if again is None else again.multiplier,

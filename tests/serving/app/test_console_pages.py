@@ -14,7 +14,6 @@ import pytest
 import served_app
 from served_app import FACTS, Running
 
-from retentionjax.decide.explain import expectations
 from serving.console.deciding import unusual, waiting
 from serving.console.frame import DONE, TABS, sending
 from serving.domain.decisions.schemas import ExplanationOut
@@ -268,11 +267,6 @@ def test_a_contact_is_now_only_when_it_is_sent_now() -> None:
     assert sending(Made("2026-11-30T19:00:00.000Z"), "") == "on 30 Nov"
     assert sending(Made("2026-11-30T01:00:00.000Z"), "America/Chicago") == "today at 19:00"
     assert sending(Made(None), "") == "today"
-
-
-def test_no_cost_is_expected_to_be_less_than_nothing() -> None:
-    found = expectations([-0.31, -0.11, 0.4, -1e-9, 0.0])
-    assert list(found.values()) == [-0.31, 0.0, 0.4, 0.0, 0.0]
 
 
 def test_numbers_that_the_models_have_never_seen_are_warned_of_where_the_bundle_knows() -> None:
