@@ -55,7 +55,8 @@ def warnings(company: Company, tables: Tables) -> Iterator[str]:
     label = tables.customers.frame[str(tables.customers.schema.label)]
     rate, days = float(label.mean()), company.customers.label_days
     if (implied := monthly(rate, days)) > _MONTHLY_CHURN:
-        yield f"{rate:.1%} left within {days} days, {implied:.1%} in 30 days: is window_days right?"
+        in_month = "" if days == DAYS else f", {implied:.1%} in {DAYS} days"
+        yield f"{rate:.1%} left within {days} days{in_month}: is window_days right?"
     for value, word in ((1, "left"), (0, "stayed")):
         if (count := int((label == value).sum())) < _FEW:
             yield f"{count} {'row' if count == 1 else 'rows'} of customers who {word}: too few to learn from"
