@@ -110,7 +110,7 @@ def _key_when_ready(out: Path, process: "subprocess.Popen[bytes]") -> str:
         assert time.monotonic() < until, out.read_text()
         time.sleep(0.2)
     text = out.read_text()
-    assert "Campaign `default`: $2,500.00 for 1,000 customers, 90 days." in text
+    assert "Campaign `default`: $2,500 for 1,000 customers, 90 days." in text
     return re.findall(r"rj_[\w-]+", text)[0]
 
 

@@ -169,26 +169,9 @@ def fill(ledger: Ledger, decisions: int) -> None:
                 state = "reserved" if at > now - 10 * DAY else "declined" if number % 2 else "expired"
                 spent = 0 if state == "reserved" else 1
                 contacts.append(
-                    (
-                        name,
-                        rows[-1][1],
-                        "spring",
-                        "email",
-                        "ten",
-                        at,
-                        number,
-                        at,
-                        0,
-                        state,
-                        1,
-                        1,
-                        2 * (1 - spent),
-                        spent,
-                        30,
-                        30,
-                        0,
-                    )
-                )
+                    (name, rows[-1][1], "spring", "email", "ten", at, number, at, 0, state, 1, 1, 2 * (1 - spent),
+                     spent, 30, 30, 0, 0, "", 1.0, "", None, None)
+                )  # fmt: skip
                 if state == "declined":
                     outcomes.append((name, "declined", at, at, "applied"))
         writer.insert("decisions", _DECISION, rows)
