@@ -61,7 +61,7 @@ def test_check_says_what_was_understood(tmp_path: Path, capsys: pytest.CaptureFi
         "contacts: 40 assignments from ",
         "from 2026-05-01 to 2026-05-28",
         "deliberately left alone: 14, drawn with probability 0.3 to 0.31",
-        "WARNING: 25.0% left within 30 days, 25.0% in 30 days: is window_days right?",
+        "WARNING: 25.0% left within 30 days: is window_days right?",
     ):
         assert line in said, line
 
