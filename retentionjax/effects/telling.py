@@ -69,9 +69,9 @@ def _shadow(arms: tuple[TrialArm, ...]) -> list[str]:
     """Where the model and what was plainly counted disagree beyond noise, or that they do not."""
     judged = [
         (arm.name, verb, found)
-        for verb, of in (("leave", "leaving"), ("accept", "accepting"))
         for arm in arms
-        if (found := getattr(arm, of)) is not None
+        for verb, found in (("leave", arm.leaving), ("accept", arm.accepting))
+        if found is not None
     ]
     wrong = [
         f"The model is wrong about {name}, do not act on its effect: it expects {found.expected:,.0f} to {verb}, and "
