@@ -148,6 +148,7 @@ def as_json(company: "Company", posterior: "Posterior", arms: "tuple[TrialArm, .
             "high": each.high,
             "rests_on": "estimated" if each.is_estimated else "assumed",
             "because": each.because,
+            "is_shown": posterior.is_shown(name),
         }
         for name, each in posterior.estimates.items()
     }

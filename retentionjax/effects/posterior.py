@@ -40,6 +40,7 @@ RISK = ("risk_onset", "risk_recovery", "risk_ratio")
 TRUSTED = 0.7
 """k̂ above which importance weights are not to be relied on: the paper's own limit, as `bundle.manifest` has it."""
 _TRIES = 4
+_SHOWN = 0.975
 _DECLARED = "declared"
 _HEAVY = 5.0  # degrees of freedom of the second and later proposals
 
@@ -76,6 +77,15 @@ class Posterior:
     def is_reliable(self) -> bool:
         """Whether the draws passed their check, of the importance weights or of the chains."""
         return self.pareto_k <= TRUSTED if self.r_hat is None else self.r_hat <= chain.CONVERGED
+
+    def is_shown(self, name: str) -> bool:
+        """Whether the log shows that there is an effect at all: 97.5 % of the draws lie on one side of none.
+
+        A stricter question than whether the 90 % interval holds none, for the prior expects offers to do something and
+        draws what does nothing toward it.
+        """
+        below = float(np.mean(self.draws[name] < (1.0 if name.startswith("hazard_multiplier") else 0.0)))
+        return self.estimates[name].is_estimated and max(below, 1 - below) >= _SHOWN
 
 
 class Evidence(NamedTuple):

@@ -51,6 +51,7 @@ def sentences(posterior: Posterior, arms: tuple[TrialArm, ...], company: Company
     rows = [("change of …", "believed", "the log says")]
     for name, each in _told(posterior, company).items():
         after = _interval(name, each.median, each.low, each.high) if each.is_estimated else "assumed"
+        after += ", perhaps nothing" if each.is_estimated and not posterior.is_shown(name) else ""
         rows.append((str(words(name, company)), _interval(name, each.prior.median, *each.prior.interval), after))
     width, middle = (max(len(row[column]) for row in rows) for column in (0, 1))
     lines = [f"{what:<{width}}  {before:>{middle}}  {after}" for what, before, after in rows]

@@ -101,7 +101,13 @@ def test_a_randomised_log_sharpens_the_prior(tmp_path: Path, capsys: pytest.Capt
     assert summary["hazard_multiplier_twenty_is_estimated"] == 1
     assert summary["hazard_multiplier_twenty_high"] < 0.75  # 0.45 is true
     assert summary["assignment_balance_p"] > 1e-3
-    print(capsys.readouterr().out)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("leaving")]
+    assert "perhaps nothing" not in next(line for line in said if "“twenty”" in line)
+    effects = json.loads((tmp_path / "out" / "effects.json").read_text())["effects"]
+    for name, each in effects.items():
+        nothing = 1.0 if name.startswith("hazard_multiplier") else 0.0
+        assert not each["is_shown"] or not each["low"] <= nothing <= each["high"], name
+    assert any(line.endswith("], perhaps nothing") for line in said)
 
 
 def test_where_the_model_and_the_plain_count_disagree_it_is_said(log: Log, tmp_path: Path) -> None:
