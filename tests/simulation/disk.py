@@ -65,20 +65,16 @@ class Disk:
         self._root = Path(tempfile.mkdtemp(prefix="simulation-", dir=_MEMORY if _MEMORY.is_dir() else None))
         self._life, self._durable = 0, 0
         self._observer: sqlite3.Connection | None = None
-        self._folder.mkdir()
-        self.file.write_bytes(blank)
+        self._lives(blank)
 
-    @property
-    def _folder(self) -> Path:
-        return self._root / str(self._life)
-
-    @property
-    def file(self) -> Path:
-        return self._folder / "ledger.db"
-
-    @property
-    def _log(self) -> Path:
-        return self._folder / "ledger.db-wal"
+    def _lives(self, ledger: bytes, log: bytes | bytearray = b"") -> None:
+        """What a life finds on the disk."""
+        folder = self._root / str(self._life)
+        folder.mkdir()
+        self.file, self._log = folder / "ledger.db", folder / "ledger.db-wal"
+        self.file.write_bytes(ledger)
+        if log:
+            self._log.write_bytes(log)
 
     def _written(self) -> int:
         return self._log.stat().st_size if self._log.exists() else 0
@@ -150,11 +146,8 @@ class Disk:
         if len(log) > self._durable and self._random.random() < 0.5:  # the last thing on its way is garbled
             at = self._random.randrange(self._durable, len(log))
             log[at:] = bytes(255 - byte for byte in log[at:])
-        database = self.file.read_bytes()
         self._life += 1
-        self._folder.mkdir()
-        self.file.write_bytes(database)
-        self._log.write_bytes(log)
+        self._lives(self.file.read_bytes(), log)
         self._durable, self.dead = len(log), True
         self._unobserve()
         raise Crashed
