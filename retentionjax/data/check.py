@@ -77,8 +77,8 @@ def warnings(company: Company, tables: Tables) -> Iterator[str]:
         yield "contacts: neither propensity nor design: the log is observational, and no effect is estimated from it"
     if joined and log.randomised and tables.departures is None:
         yield (
-            "contacts: no file says on which day who left, so that no effect is learnt from this log; say "
-            "left: {date: …, observed_until: …} in place of a column of two values, or departures"
+            "contacts: no file says on which day who left, so that this log teaches what tempts customers and not what "
+            "keeps them; say left: {date: …, observed_until: …} in place of a column of two values, or departures"
         )
 
 

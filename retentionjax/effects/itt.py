@@ -64,7 +64,7 @@ def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | 
     Assignments that were not followed so long are left out of the differences. With `effects` (by name, such as the
     posterior's medians) the model's expectation stands beside. Without propensities rows weigh alike.
     """
-    followed = log.day + days <= log.followed_days[log.customer]
+    followed = (log.day + days <= log.followed_days[log.customer]) & log.tells_departures
     is_left = (log.left_day >= 0)[log.customer] & (log.left_day[log.customer] < log.day + days)
     dollars = _dollars(log, params, days)
     weight = np.ones(len(log.day)) if log.propensity is None else 1 / log.propensity
@@ -144,7 +144,7 @@ def _surprises(
     asked = accepting > 0
     return {
         each: (
-            _surprise(leaving, leaves, arm == each),
+            _surprise(leaving, leaves, arm == each) if log.tells_departures else None,
             _surprise(accepting, accepted, asked & (arm == each)),
         )
         for each in sorted(set(log.arm.tolist()))

@@ -54,6 +54,7 @@ class Seen(NamedTuple):
     log_likelihood: Float[Array, "*N"]
     leaving: Float[Array, "D *N"]  # P(leave on that day | all that was seen before it, that day's answer included)
     accepting: Float[Array, "D *N"]  # P(the day's contact is accepted | all that was seen before); 0 where not asked
+    log_answers: Float[Array, "*N"]  # of the answers alone, each given all that was seen before it (Cox's partial one)
 
 
 def customers(lanes: Lane, params: EnvParams, drift: Scalar = 0.0) -> Seen:
@@ -90,7 +91,8 @@ def filtered(lanes: Lane, books: Books, params: EnvParams, drift: Scalar = 0.0) 
     answered = [weight * jnp.where(books.seen, answer, 1.0) for weight, answer in zip(weights, answers, strict=True)]
     leaving = -(answered[0] * jnp.expm1(log_stays[0]) + answered[1] * jnp.expm1(log_stays[1]))
     accepting = jnp.where(books.asked & books.seen, weights[0] * accepts[0] + weights[1] * accepts[1], 0.0)
-    return Seen(jnp.log(totals).sum(axis=0), leaving / (answered[0] + answered[1]), accepting)
+    answering = answered[0] + answered[1]
+    return Seen(jnp.log(totals).sum(axis=0), leaving / answering, accepting, jnp.log(answering).sum(axis=0))
 
 
 def _acceptance(lanes: Lane, books: Books, elevated: bool, params: EnvParams) -> Float[Array, "D *N"]:

@@ -23,10 +23,6 @@ from retentionjax.tabular.encoder import Encoder
 
 LONGEST = 400
 """Days of a customer that are used; later ones say nothing about contacts that lie a year back."""
-NO_DATES = (
-    "no file says on which day who left; a column of two values does not: say left: {date: …, observed_until: …}, or "
-    "departures"
-)
 _CUSTOMERS = ("monthly_charge", "churn_probability", "accept_probability", "left_on", "observed_until")
 
 
@@ -56,6 +52,9 @@ class Log:
     """Further facts of the customers, by which the balance of the arms is tested."""
     is_assumed_unconfounded: bool = False
     """Whether the user wrote `assume: no unmeasured confounding`."""
+    tells_departures: bool = True
+    """Whether it is known when who left. If not, customers are followed up to their last assignment, at which they were
+    still there: it tells what tempts them and nothing of what keeps them."""
 
     @property
     def observed_days(self) -> Int[np.ndarray, " N"]:
@@ -88,6 +87,7 @@ def from_frames(
     *,
     design: Mapping[str, float] | None = None,
     is_assumed_unconfounded: bool = False,
+    tells_departures: bool = True,
 ) -> Log:
     """The log in `contacts` of the people in `customers`.
 
@@ -135,6 +135,7 @@ def from_frames(
         propensity=_propensity(rows, design),
         facts=_numbers(extra) if extra.shape[1] else None,
         is_assumed_unconfounded=is_assumed_unconfounded,
+        tells_departures=tells_departures,
     )
 
 
@@ -219,8 +220,6 @@ def of_company(company: Company, tables: Tables, prior: dict[str, Effect]) -> Lo
         return "there is no log of contacts"
     if contacts.rank_correlation is not None:
         return "the log is of other people, of whom it is not known who left"
-    if tables.departures is None:
-        return NO_DATES
     if contacts.assignments[AT].isna().any():
         return "the log does not say when who was assigned"
     name = str(company.customers.id)
@@ -236,7 +235,13 @@ def of_company(company: Company, tables: Tables, prior: dict[str, Effect]) -> Lo
     )
     if contacts.randomised:
         rows["propensity"] = assignments[PROPENSITY].to_numpy()
-    return from_frames(rows, people, list(company.offers), is_assumed_unconfounded=contacts.assume is not None)
+    return from_frames(
+        rows,
+        people,
+        list(company.offers),
+        is_assumed_unconfounded=contacts.assume is not None,
+        tells_departures=tables.departures is not None,
+    )
 
 
 def _people(company: Company, tables: Tables, contacts: ContactLog, prior: dict[str, Effect]) -> pd.DataFrame:
@@ -254,8 +259,11 @@ def _people(company: Company, tables: Tables, contacts: ContactLog, prior: dict[
         frame = frame.sort_values(schema.time, kind="stable")
     frame = frame.drop_duplicates(name).reset_index(drop=True)
     frame["accept_probability"] = _acceptance(company, contacts, frame, name, prior)
-    assert tables.departures is not None
-    frame[["left_on", "observed_until"]] = tables.departures.set_index(name).reindex(frame[name]).to_numpy()
+    if tables.departures is None:
+        frame["left_on"] = pd.NaT
+        frame["observed_until"] = frame[name].map(contacts.assignments.groupby(name)[AT].max())
+    else:
+        frame[["left_on", "observed_until"]] = tables.departures.set_index(name).reindex(frame[name]).to_numpy()
     facts = [each for each in schema.features if each != schema.charge]
     kept = [name, "churn_probability", "accept_probability", "left_on", "observed_until", *facts]
     return frame[kept].assign(monthly_charge=frame[str(schema.charge)].to_numpy(np.float64))

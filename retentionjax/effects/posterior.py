@@ -79,10 +79,9 @@ class Posterior:
         return self.pareto_k <= TRUSTED if self.r_hat is None else self.r_hat <= chain.CONVERGED
 
     def is_shown(self, name: str) -> bool:
-        """Whether the log shows that there is an effect at all: 97.5 % of the draws lie on one side of none.
+        """Whether the log shows an effect at all: 97.5 % of the draws lie on one side of none.
 
-        A stricter question than whether the 90 % interval holds none, for the prior expects offers to do something and
-        draws what does nothing toward it.
+        Stricter than the 90 % interval, for the prior expects offers to do something.
         """
         below = float(np.mean(self.draws[name] < (1.0 if name.startswith("hazard_multiplier") else 0.0)))
         return self.estimates[name].is_estimated and max(below, 1 - below) >= _SHOWN
@@ -114,7 +113,7 @@ def estimate(log: Log, prior: Mapping[str, Effect], params: EnvParams, *, seed: 
     prior = belief.in_a_log(prior, {name for each in refused for name in each.effects})
     lanes = in_chunks(log.lanes(), _CHUNK)
     declared = belief.believed({name: each.median for name, each in prior.items()}, log.offers, params)
-    evidence = Evidence((lanes, _booked(lanes, declared)), of_customers)
+    evidence = Evidence((lanes, _booked(lanes, declared)), of_customers if log.tells_departures else of_answers)
     return from_evidence(evidence, log.offers, prior, params, refused, seed=seed)
 
 
@@ -128,12 +127,21 @@ _booked = jax.jit(jax.vmap(likelihood.all_books, (0, None)))
 
 def of_customers(chunk: tuple[Lane, Books], effects: belief.Values, params: EnvParams) -> Array:
     """Log-likelihood of some customers' days."""
+    return _seen(chunk, effects, params).log_likelihood.sum()
+
+
+def of_answers(chunk: tuple[Lane, Books], effects: belief.Values, params: EnvParams) -> Array:
+    """That of their answers alone: whoever was not asked again may have left."""
+    return _seen(chunk, effects, params).log_answers.sum()
+
+
+def _seen(chunk: tuple[Lane, Books], effects: belief.Values, params: EnvParams) -> likelihood.Seen:
     lanes, books = chunk
     people = Population(lanes.monthly_charge, lanes.churn_probability, lanes.accept_probability)
     people = belief.shifted(people, effects)
     lanes = lanes._replace(churn_probability=people.churn_probability, accept_probability=people.accept_probability)
     drift = effects.get(belief.DRIFT, 0.0)
-    return likelihood.filtered(lanes, books, params, drift).log_likelihood.sum()
+    return likelihood.filtered(lanes, books, params, drift)
 
 
 def from_evidence(
@@ -306,13 +314,14 @@ def _weighed(
     after the last try the best stands, and k̂ says that it failed.
     """
     free = target.free
-    proposal = _Proposal(centre[free], covariance, None)
+    mean, shape, degrees = centre[free], covariance, np.inf
     best, best_k = np.empty(0), np.inf
     for _ in range(_TRIES):
-        candidates = proposal.draw(_CANDIDATES, random)
+        proposal = stats.multivariate_t(mean, shape, degrees)  # normal at first
+        candidates = proposal.rvs(_CANDIDATES, random).reshape(_CANDIDATES, len(mean))
         points = np.repeat(centre[None], _CANDIDATES, axis=0)
         points[:, free] = candidates
-        log_ratio = target.at(points) - proposal.log_density(candidates)
+        log_ratio = target.at(points) - proposal.logpdf(candidates)
         weights, pareto_k = smoothed(log_ratio)
         if pareto_k < best_k:
             best, best_k = candidates[_systematic(weights, DRAWS, random)], pareto_k
@@ -320,30 +329,8 @@ def _weighed(
             break
         mean = weights @ candidates
         spread = np.cov(candidates.T, aweights=weights, ddof=0).reshape(covariance.shape)
-        proposal = _Proposal(mean, 0.5 * (spread + proposal.covariance), _HEAVY)
+        shape, degrees = 0.5 * (spread + shape), _HEAVY
     return best, best_k
-
-
-class _Proposal(NamedTuple):
-    """A multivariate normal distribution, or Student's t with `degrees` of freedom."""
-
-    mean: np.ndarray
-    covariance: np.ndarray
-    degrees: float | None
-
-    def draw(self, count: int, random: np.random.Generator) -> np.ndarray:
-        steps = random.standard_normal((count, len(self.mean))) @ np.linalg.cholesky(self.covariance).T
-        if self.degrees is not None:
-            steps /= np.sqrt(random.chisquare(self.degrees, count) / self.degrees)[:, None]
-        return self.mean + steps
-
-    def log_density(self, points: np.ndarray) -> np.ndarray:
-        """Up to a constant."""
-        away = points - self.mean
-        distance = np.einsum("si,ij,sj->s", away, np.linalg.inv(self.covariance), away)
-        if self.degrees is None:
-            return -0.5 * distance
-        return -0.5 * (self.degrees + len(self.mean)) * np.log1p(distance / self.degrees)
 
 
 def _systematic(weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:

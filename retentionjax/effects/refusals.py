@@ -17,6 +17,10 @@ _FOLLOWED = 20  # assignments of an arm seen to the end of its effect
 _BALANCED = 1e-3  # p below which facts predict the arms; a randomised log falls below it once in a thousand
 _CLEAR = 4.0  # standard errors of an AUC above 0.5 that are no luck, whatever the number of arms
 _TELLING = 0.01  # AUC above 0.5 below which a rule is too weak to bias anything that is seen beside its interval
+_NO_DATES = (
+    "no file says on which day who left; a column of two values does not: say left: {date: …, observed_until: …}, or "
+    "departures"
+)
 _HAZARD = ("hazard_multiplier", "contact_effect", "fatigue_hazard")
 
 
@@ -77,6 +81,9 @@ def _of_the_arms(log: Log, known: tuple[str, ...], params: EnvParams) -> Iterato
 
 
 def _of_departures(log: Log, used: list[int], hazards: tuple[str, ...], params: EnvParams) -> Iterator[Reason]:
+    if not log.tells_departures:
+        yield "no_dates", (*hazards, "churn_shift", belief.DRIFT), _NO_DATES
+        return
     departures = departures_by_arm(log)
     followed = log.followed_days[log.customer]
     if NO_OFFER in log.arm:

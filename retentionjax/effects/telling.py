@@ -81,7 +81,8 @@ def _shadow(arms: tuple[TrialArm, ...]) -> list[str]:
         if abs(found.deviations) > _WRONG_BEYOND
     ]
     if judged and not wrong:
-        return ["In every arm as many leave and accept as the model expects, within chance"]
+        verbs = " and ".join(dict.fromkeys(verb for _, verb, _ in judged))
+        return [f"In every arm as many {verbs} as the model expects, within chance"]
     return wrong
 
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from simulated_logs import company, simulate, write
@@ -91,6 +93,24 @@ def test_an_observational_log_leaves_the_prior_and_says_why(
     assert (out / "effects.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_dates_of_leaving_a_log_teaches_what_tempts_and_not_what_keeps(log: Log, tmp_path: Path) -> None:
+    path = files(tmp_path, log, propensity=", propensity: share")
+    text = path.read_text().replace("  snapshot: 2026-01-01\n", "  left: {column: left, 'yes': 'yes', 'no': 'no'}\n")
+    path.write_text(re.sub("departures: .*\n", "", text))
+    customers = pd.read_csv(tmp_path / "customers.csv")
+    customers.assign(left=np.where(log.left_day >= 0, "yes", "no")).to_csv(tmp_path / "customers.csv", index=False)
+    acme = Company.load(str(path))
+    posterior, arms, _ = command.learn(acme)
+    estimated = {name for name, each in posterior.estimates.items() if each.is_estimated}
+    assert estimated == {"appeal.ten", "appeal.twenty", "accept_fatigue", "accept_risk", "accept_shift"}
+    assert {each.name for each in posterior.refused} == {"no_dates"}
+    twenty = posterior.estimates["appeal.twenty"]
+    assert abs(twenty.median - 1.6) < 3 * posterior.draws["appeal.twenty"].std()  # what the log's environment has
+    assert np.diff(twenty.prior.interval) > 1.5 * (twenty.high - twenty.low)
+    assert all(arm.left is None and arm.leaving is None and arm.departures == 0 for arm in arms)
+    assert "In every arm as many accept as the model expects" in "\n".join(telling.sentences(posterior, arms, acme))
+
+
 @pytest.mark.slow
 def test_a_randomised_log_sharpens_the_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = simulate(company(2000), DESIGN, days=90)
@@ -118,7 +138,7 @@ def test_where_the_model_and_the_plain_count_disagree_it_is_said(log: Log, tmp_p
         arm = TrialArm("ten", 900, 60, 0.07, None, None, **{of: Surprise(60, 40.0, deviations)})
         return "\n".join(telling.sentences(posterior, (arm,), acme))
 
-    assert "as many leave and accept as the model expects" in said(2.9)
+    assert "In every arm as many leave as the model expects, within chance" in said(2.9)
     assert "The model is wrong about ten, do not act on its effect: it expects 40 to leave, and 60 did" in said(3.2)
     assert "it expects 40 to accept, and 60 did" in said(3.2, "accepting")
     assert "as many leave" not in said(-3.2)

@@ -71,7 +71,7 @@ def test_the_log_sharpens_what_was_believed(posterior: Posterior, customers: int
     for name in ("hazard_multiplier.ten", "appeal.ten", "fatigue_hazard", "accept_fatigue"):
         found = posterior.estimates[name]
         low, high = found.prior.interval
-        assert found.high - found.low < (0.6 if customers == 1500 else 0.8) * (high - low), name
+        assert found.high - found.low < (0.6 if customers == 1500 else 0.85) * (high - low), name
 
 
 def test_every_draw_is_an_environment(posterior: Posterior, truth: EnvParams) -> None:
