@@ -93,10 +93,8 @@ def test_intervals_hold_the_truth_nine_times_in_ten() -> None:
     print(f"all {np.mean(np.concatenate([*held.values()])):.1%}")
     assert np.mean(np.concatenate([*held.values()])) >= 0.87
     for name, each in held.items():
-        # A hundred at 0.9 have a standard error of 0.03, and their mean error one of 0.1. Shapes put multipliers where
-        # the prior would seldom draw them, and it draws them back.
-        is_drawn = not name.startswith("hazard_multiplier")
-        assert np.mean(each) >= (0.8 if is_drawn else 0.7), name
-        assert abs(np.mean(errors[name])) < (0.35 if is_drawn else 0.6), name
+        # A hundred at 0.9 have a standard error of 0.03, and their mean error one of 0.1.
+        assert np.mean(each) >= 0.8, name
+        assert abs(np.mean(errors[name])) < 0.35, name
     print(f"offers that do nothing, shown to do something: {np.mean(of_nothing):.1%} of {len(of_nothing)}")
-    assert np.mean(of_nothing) <= 0.10
+    assert np.mean(of_nothing) <= 0.14  # 0.1 or less, of 80 with a standard error of 0.034
