@@ -1,7 +1,8 @@
 """`/v1/campaigns` and `/v1/campaigns/{campaign_id}`."""
 
 import datetime as dt
-from collections.abc import Container
+from collections.abc import Collection
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,7 +20,7 @@ from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Mom
 from serving.ledger.types import DAY, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.views import CampaignView
 from serving.lift.answer import LiftOut, look
-from serving.problems import Problem, epoch, field_error, invalid, not_found
+from serving.problems import FieldError, Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
 
 State = Literal["planned", "running", "over"]
@@ -244,10 +245,11 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
             raise Problem(409, "budget-too-small", "The budget is used already", "It is too small.", [error]) from None
         except ConfigError as wrong:
             named, _, allowed = str(wrong).partition("; allowed: ")
-            fault = field_error(named.partition(" ")[0], allowed=allowed)
+            field, _, given = named.partition(" ")
+            fault = FieldError(field, given.removeprefix("is "), allowed)
             raise invalid("The hold-out or the pilot cannot be.", fault) from None
         except DesignFixed as fixed_by:
-            fault = field_error(fixed_by.field, allowed=fixed_by.allowed)
+            fault = field_error(fixed_by.field, attrgetter(fixed_by.field)(data), fixed_by.allowed)
             raise Problem(409, "design-fixed", "Customers are drawn already", "It stays.", [fault]) from None
         except LedgerError:
             fixed = iso(before.starts_at) if before else ""
@@ -327,9 +329,10 @@ def _end(campaign: CampaignView) -> str:
     return iso(campaign.starts_at + campaign.horizon_days * DAY)
 
 
-def _pilot(data: PilotIn, offers: Container[str]) -> Pilot:
+def _pilot(data: PilotIn, offers: Collection[str]) -> Pilot:
     """Raises Problem 422 for an arm that is no offer of the active bundle."""
     for name in data.arms:
         if name != NONE and name not in offers:
-            raise invalid("There is no such offer.", field_error(f"pilot.arms.{name}", allowed="an offer, or none"))
+            fault = field_error(f"pilot.arms.{name}", name, ", ".join((*offers, NONE)))
+            raise invalid("There is no such offer.", fault)
     return Pilot(data.share, tuple(data.arms.items()), epoch(data.ends_at, "pilot.ends_at"), data.budget_share)

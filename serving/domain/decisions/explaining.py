@@ -188,7 +188,7 @@ def _bundle(overrides: OverridesIn, bundle: Bundle) -> Bundle:
     given.pop("multiplier", None)
     if stray := [name for name in figures if name not in bundle.offers]:
         raise invalid(
-            "There is no such offer.", field_error(f"overrides.offers.{stray[0]}", None, ", ".join(bundle.offers))
+            "There is no such offer.", field_error(f"overrides.offers.{stray[0]}", stray[0], ", ".join(bundle.offers))
         )
     try:
         offers = {name: dataclasses.replace(offer, **figures.get(name, {})) for name, offer in bundle.offers.items()}
