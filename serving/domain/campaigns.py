@@ -1,6 +1,5 @@
 """`/v1/campaigns` and `/v1/campaigns/{campaign_id}`."""
 
-import datetime as dt
 from collections.abc import Collection
 from operator import attrgetter
 from typing import Annotated, Any, Literal
@@ -20,6 +19,7 @@ from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Mom
 from serving.ledger.types import DAY, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.views import CampaignView
 from serving.lift.answer import LiftOut, look
+from serving.moments import utc
 from serving.problems import FieldError, Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
 
@@ -294,10 +294,8 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
     day, used = found.day(now), found.spent_micros + found.reserved_micros
     pilot = None
     if found.pilot is not None:
-        ends_at, counts = dt.datetime.fromtimestamp(found.pilot.ends_at, dt.UTC), (drawn.in_pilot, drawn.acted)
-        pilot = PilotOut(
-            found.pilot.share, dict(found.pilot.arms), ends_at, found.pilot.budget_share, *counts, pilot_micros
-        )
+        plan, counts = found.pilot, (drawn.in_pilot, drawn.acted)
+        pilot = PilotOut(plan.share, dict(plan.arms), utc(plan.ends_at), plan.budget_share, *counts, pilot_micros)
     return shown(
         CampaignOut,
         found,

@@ -31,6 +31,7 @@ from serving.ledger.types import (
     Slots,
 )
 from serving.ledger.views import CampaignView, Look, allowed_switch
+from serving.moments import EARLIEST
 
 _PUT_CAMPAIGN = """
     INSERT INTO campaigns (campaign_id, budget_micros, starts_at, horizon_days, customers_expected, salt)
@@ -112,14 +113,14 @@ def _put_design(tx: Look, campaign: Campaign, before: CampaignView | None) -> No
 
 
 def _check_fixed(campaign: Campaign, before: CampaignView, now: float) -> None:
-    """What customers were drawn by stays: salt, arms, and the end of a pilot once it has come."""
+    """What customers were drawn by stays: salt, arms, and a pilot's end once it has come and is no slip."""
     if campaign.salt not in (None, before.salt):
         raise DesignFixed("salt", f"{before.salt}: customers are drawn by it")
     if before.pilot is None or campaign.pilot in (None, before.pilot):
         return
     if campaign.pilot.arms != before.pilot.arms:
         raise DesignFixed("pilot.arms", "as they are: customers are drawn to them; another campaign may have others")
-    if now >= before.pilot.ends_at:
+    if now >= before.pilot.ends_at >= EARLIEST.timestamp():
         raise DesignFixed("pilot", "as it is: it is over; another campaign may have another")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retentionjax.evaluation.report import playing
+from retentionjax.evaluation.report import playing, run_folder
 from retentionjax.evaluation.rollout import Episodes
 
 OFFERS = (0.0, 0.05, 0.10, 0.20)
@@ -71,6 +71,8 @@ def test_a_group_of_which_nothing_is_known_is_called_so(monkeypatch: pytest.Monk
     facts = pd.DataFrame({"plan": ["basic", None, "plus"]})
     monkeypatch.setattr(playing, "_facts", lambda *_: facts)
     groups = playing._groups(
-        mock.MagicMock(), pd.DataFrame({"customer_id": ["a", "b", "c"]}), {"plan": {"plus": "Plus"}}
+        mock.MagicMock(run_folder.FinishedRun),
+        pd.DataFrame({"customer_id": ["a", "b", "c"]}),
+        {"plan": {"plus": "Plus"}},
     )
     assert groups["plan"].tolist() == ["basic", "not known", "Plus"]

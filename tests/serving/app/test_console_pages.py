@@ -14,10 +14,13 @@ import pytest
 import served_app
 from served_app import FACTS, Running
 
+from retentionjax.decide.draws import Pilot
 from serving.console.deciding import unusual, waiting
 from serving.console.frame import DONE, TABS, sending
 from serving.domain.decisions.schemas import ExplanationOut
 from serving.engine.contract import Decision
+from serving.fields import iso
+from serving.ledger.types import Campaign
 
 
 @pytest.fixture(scope="module")
@@ -296,3 +299,29 @@ def test_a_customer_is_found_with_her_decisions_and_what_came_of_them(own: Runni
     assert unknown.status_code == 404
     assert "holds nothing of a customer <b>nobody" in text(unknown) or "&lt;b&gt;nobody" in unknown.text
     assert get(own, "/console/customers", "decide").status_code == 403
+
+
+# --- what an older program let into the ledger -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["first", "last"])
+def test_a_campaign_of_an_impossible_time_is_read_everywhere_and_mended_by_a_change(own: Running, name: str) -> None:
+    slip = {"first": -62_135_640_000.0, "last": 253_402_344_000.0}[name]  # years 0 and 10000
+    pilot = Pilot(0.2, (("none", 0.5), ("ten", 0.5)), slip, 0.2)
+    with own.ledger.transaction() as tx:
+        tx.put_campaign(Campaign(name, 10**9, slip, 90, 50, pilot=pilot))
+        tx.set_consent(f"slip-{name}", "sms", "granted", source="test")
+    body: dict[str, Any] = {"budget_micros": 10**9, "customers_expected": 50}
+    with own.client("admin") as client, served_app.session(own, "admin") as console:
+        for path in ("", "/lift"):
+            assert client.get(f"/v1/campaigns/{name}{path}").status_code == 200
+        assert name in {each["campaign_id"] for each in client.get("/v1/campaigns").json()["campaigns"]}
+        assert "not a valid date" in text(console.get(f"/console?id={name}"))
+        assert console.get(f"/console/effect?id={name}").status_code == 200
+        begins, ends = iso(own.clock() - 86_400), iso(own.clock() + 30 * 86_400)
+        plan = {"share": 0.2, "arms": {"none": 0.5, "ten": 0.5}, "ends_at": ends, "budget_share": 0.2}
+        mended = client.put(f"/v1/campaigns/{name}", json={**body, "starts_at": begins, "pilot": plan})
+        assert mended.status_code == 200, mended.text
+        assert (mended.json()["state"], mended.json()["starts_at"]) == ("running", begins)
+        assert f"until {ends[:10]}" in text(console.get(f"/console?id={name}"))
+    assert decided(own, f"slip-{name}", campaign_id=name)["decision"] in ("wait", "contact")
