@@ -127,6 +127,8 @@ DONE = {
     "saved": "Saved.",
     "drawn-anew": "Saved. The new share to hold out holds for customers who are not drawn yet; the others stay.",
     "ended": "Its end is set.",
+    "paused": "Paused: nobody is contacted by it until it is resumed.",
+    "resumed": "Resumed.",
     "loaded": "Done.",
     "set": "Set.",
     "proposed": "Proposed. It is sent once it is approved.",

@@ -104,8 +104,8 @@ async def show_campaign(request: Http) -> Response[Any]:
 
 @post("/campaigns", guards=[signed_in()], status_code=200)
 async def change_campaign(request: Http) -> Response[Any]:
-    """Makes a campaign, changes its budget, size, days and hold-out, or ends it; asks again where the budget of a
-    customer becomes many times what it was."""
+    """Makes a campaign, changes its budget, size, days and hold-out, pauses, resumes or ends it; asks again where the
+    budget of a customer becomes many times what it was."""
     state, fields = request.app.state, await read_form(request)
     name, currency = fields.get("campaign_id", ""), currency_of(request)
     if not re.search(NAME_PATTERN, name):
@@ -121,7 +121,7 @@ async def change_campaign(request: Http) -> Response[Any]:
         return await full_page(request, "sure.html", title="Are you sure?", **values)
     await asyncio.to_thread(save_campaign, state, name, wanted, request.auth.caller)
     drawn_anew = before is not None and wanted.holdout not in (None, before.holdout.share)
-    done = "ended" if fields.get("end") else "drawn-anew" if drawn_anew else "saved"
+    done = "ended" if fields.get("end") else _PAUSES.get(wanted.paused, "drawn-anew" if drawn_anew else "saved")
     return done_at(f"/console?id={name}", done)
 
 
@@ -136,6 +136,8 @@ def _wanted(fields: Mapping[str, str], before: CampaignOut | None, currency: str
     if fields.get("end") and before is not None:
         first = 1  # of which there is no less
         return CampaignIn(before.budget_micros, before.customers_expected, horizon_days=max(first, before.day))
+    if fields.get("pause") in ("yes", "no") and before is not None:
+        return CampaignIn(before.budget_micros, before.customers_expected, paused=fields["pause"] == "yes")
     budget = round(_amount(fields, "budget", "Budget") * 1e6)
     used = before.spent_micros + before.reserved_micros if before else 0
     if budget < used:
@@ -150,6 +152,9 @@ def _wanted(fields: Mapping[str, str], before: CampaignOut | None, currency: str
         horizon_days=days,
         holdout=None if held is None else round(held / 100, 6),
     )
+
+
+_PAUSES: Mapping[bool | None, str] = {True: "paused", False: "resumed"}
 
 
 def _question(fields: Mapping[str, str], wanted: CampaignIn, before: CampaignOut | None, currency: str) -> str:

@@ -41,6 +41,9 @@ Salt = Annotated[str, Meta(pattern=NAME_PATTERN, description="By which customers
                            "hold out the same customers", examples=["9f2c51d07ab3e684"])]  # fmt: skip
 
 
+Paused = Annotated[MomentOut | None, Meta(description="Since when it contacts nobody; null where it is not paused")]
+
+
 class PilotIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A randomised trial within the campaign: each of its customers gets the one contact that she is drawn to."""
 
@@ -75,6 +78,9 @@ class CampaignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     pilot: Annotated[PilotIn | None, Meta(description="As it was, or none, if left out")] = None
     salt: Annotated[Salt | None, Meta(description="As it was, or drawn, if left out; it stays")] = None
+    paused: Annotated[
+        bool | None, Meta(description="As it was, or false, if left out; while true it contacts nobody")
+    ] = None
 
 
 class DayOut(msgspec.Struct, frozen=True):
@@ -141,6 +147,7 @@ class CampaignOut(msgspec.Struct, frozen=True):
     ends_at: MomentOut
     day: Annotated[int, Meta(description="From 0; negative before the start")]
     horizon_days: HorizonDays
+    paused_at: Paused
     customers_expected: Customers
     pace: PaceOut
     days: tuple[DayOut, ...]
@@ -158,6 +165,7 @@ class CampaignInShort(msgspec.Struct, frozen=True):
     reserved_micros: Micros
     starts_at: MomentOut
     ends_at: MomentOut
+    paused_at: Paused
 
 
 class CampaignsOut(msgspec.Struct, frozen=True):
@@ -229,9 +237,8 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
         before: CampaignView | None = tx.campaigns([campaign_id]).get(campaign_id)
         starts_at = wanted or (before.starts_at if before else state.clock())
         horizon = data.horizon_days or (before.horizon_days if before else int(params.horizon_days))
-        campaign = Campaign(
-            campaign_id, data.budget_micros, starts_at, horizon, data.customers_expected, data.holdout, pilot, data.salt
-        )
+        more = data.customers_expected, data.holdout, pilot, data.salt, data.paused
+        campaign = Campaign(campaign_id, data.budget_micros, starts_at, horizon, *more)
         try:
             tx.put_campaign(campaign)
             currency = state.engine.lineup.active.served.bundle.company.currency
@@ -265,7 +272,7 @@ def _in_words(campaign: CampaignView | None, currency: str) -> str:
     budget, pilot = money(campaign.budget_micros / 1e6, currency), campaign.pilot
     words = (
         f"{budget}, {campaign.customers_expected:,} customers, {campaign.horizon_days} days, "
-        f"{campaign.holdout:.1%} held out"
+        f"{campaign.holdout:.1%} held out" + ", paused" * (campaign.paused_at is not None)
     )
     return words if pilot is None else f"{words}, {pilot.share:.1%} in a pilot until {iso(pilot.ends_at)}"
 

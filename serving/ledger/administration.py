@@ -43,6 +43,8 @@ _CAMPAIGN = """
         (SELECT d.decided_at FROM decisions d WHERE d.campaign_id = campaigns.campaign_id
             ORDER BY d.decided_at LIMIT 1) IS NOT NULL
     FROM campaigns WHERE campaign_id = ?"""
+_PAUSE = "UPDATE campaigns SET paused_at = ? WHERE campaign_id = ? AND paused_at IS NULL"
+_RESUME = "UPDATE campaigns SET paused_at = NULL WHERE campaign_id = ?"
 _DESIGN = "INSERT INTO designs (campaign_id, number, set_at, holdout, pilot) VALUES (?, ?, ?, ?, ?)"
 _SET_DESIGN = "UPDATE campaigns SET design = ? WHERE campaign_id = ?"
 _PLACE = """
@@ -90,6 +92,8 @@ def put_campaign(tx: Look, campaign: Campaign) -> None:
         campaign.customers_expected,
         campaign.salt or secrets.token_hex(8),
     )
+    if campaign.paused is not None:
+        tx.run(*((_PAUSE, tx.now) if campaign.paused else (_RESUME,)), campaign.campaign_id)
     before = tx.campaign(campaign.campaign_id) if existing else None
     _put_design(tx, campaign, before)
     tx.campaign(campaign.campaign_id)  # what is remembered of it is so no more

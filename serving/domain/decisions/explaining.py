@@ -51,6 +51,7 @@ _WHY = {
     "churned": "the customer has left",
     "contact_frequency": "the shield's rules allow no more contacts so soon",
     "one_contact_a_day": "there was a contact today",
+    "paused": "the campaign is paused",
     "kill_switch": "an administrator has stopped all contacts",
     "no_shield": "the bundle has no rules to check a message by",
     "message": "no text for this customer passes the shield",
