@@ -2,8 +2,10 @@
 up, reasons to wait."""
 
 import html
+import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -299,6 +301,27 @@ def test_a_customer_is_found_with_her_decisions_and_what_came_of_them(own: Runni
     assert unknown.status_code == 404
     assert "holds nothing of a customer <b>nobody" in text(unknown) or "&lt;b&gt;nobody" in unknown.text
     assert get(own, "/console/customers", "decide").status_code == 403
+
+
+# --- a campaign as files ---------------------------------------------------------------------------------------------
+
+
+def test_a_campaign_is_downloaded_as_the_files_that_the_command_writes(own: Running, tmp_path: Path) -> None:
+    for number in range(10, 16):
+        decided(own, f"P-{number}")
+    with served_app.session(own, "report") as client:
+        (link,) = re.findall(r'href="(/console/export[^"]*)"', client.get("/console?id=default").text)
+        answer = client.get(link)
+        missing = client.get("/console/export?id=nothing")
+    assert (answer.status_code, missing.status_code) == (200, 404)
+    assert answer.headers["content-disposition"] == 'attachment; filename="default.zip"'
+    own.ledger.export_company(tmp_path, "default", ["customers", "contacts", "departures"])
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert found == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert b"P-10" in found["customers.csv"]
+    with served_app.session(own, "decide") as client:
+        assert client.get(link).status_code == 403
 
 
 # --- what an older program let into the ledger -----------------------------------------------------------------------
