@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from retentionjax.tabular.metrics import Measure, measure
 from retentionjax.tabular.metrics import summary as flat
 from retentionjax.tracking import progress
 
+T = TypeVar("T")
 TRAIN_SHARE, TEST_SHARE = 0.8, 0.1  # of the time-ordered split
 _LABELLED = 5_000
 """Rows whose contributions the importance plot averages: more changes nothing that can be seen."""
@@ -136,15 +137,13 @@ def check(gates: Gates, measures: Mapping[str, Measure], data_source: str, name:
 
 def fitted(problem: ClassificationProblem, settings: ClassifierSettings) -> Classifier:
     """A classifier of all rows of `problem`."""
-    return fit(
-        problem.frame,
-        problem.label,
-        problem.encoder,
-        settings.booster,
-        seed=settings.seed,
-        folds=settings.folds,
-        who=problem.who,
-    )
+    return _trained(fit, problem, settings)
+
+
+def _trained(train: Callable[..., T], problem: ClassificationProblem, settings: ClassifierSettings, **more: Any) -> T:
+    """What `train`, `fit` or `cross_validate`, makes of the problem."""
+    given = problem.frame, problem.label, problem.encoder, settings.booster
+    return train(*given, seed=settings.seed, folds=settings.folds, who=problem.who, **more)
 
 
 def time_ordered(
@@ -194,16 +193,7 @@ def _cross_validate(problem: ClassificationProblem, settings: ClassifierSettings
             tracker.log(fold, {f"fold_{name}": each.value for name, each in measures.items()})
             bar.advance(auc=measures["auc"].value)
 
-        return cross_validate(
-            problem.frame,
-            problem.label,
-            problem.encoder,
-            settings.booster,
-            seed=settings.seed,
-            folds=settings.folds,
-            who=problem.who,
-            after_fold=after_fold,
-        )
+        return _trained(cross_validate, problem, settings, after_fold=after_fold)
 
 
 def _write_predictions(

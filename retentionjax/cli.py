@@ -1,12 +1,16 @@
 """The `retentionjax` command. Each sub-command imports what it needs when it runs, so that `--help` is instant."""
 
 import argparse
+import contextlib
 import errno
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import FrameType
 
 from retentionjax import __version__
 from retentionjax.errors import RetentionJaxError
@@ -69,7 +73,8 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status: 0, 2 for what the user can mend, 130 for Ctrl-C."""
+    """Runs the command line; returns the exit status: 0, 2 for what the user can mend, 130 for Ctrl-C, 143 for
+    SIGTERM."""
     return guarded(lambda: _dispatch(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -77,10 +82,13 @@ def guarded(action: Callable[[], int | None]) -> int:
     """Runs `action` and turns what a user can mend into a message on stderr and an exit status.
 
     RetentionJaxError and a full, read-only or forbidden disk: 2; Ctrl-C: 130; a reader that went away (`| head`):
-    141, as the shell would say. Everything else is a defect of ours and keeps its traceback.
+    141, and SIGTERM 143, as the shell would say. Everything else is a defect of ours and keeps its traceback.
     """
     try:
-        return action() or 0
+        with _clearing_up():
+            return action() or 0
+    except _Terminated:
+        return 128 + signal.SIGTERM
     except RetentionJaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -95,6 +103,30 @@ def guarded(action: Callable[[], int | None]) -> int:
             raise
         print(f"error: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""
+
+
+@contextlib.contextmanager
+def _clearing_up() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that its temporary files go and what it writes is whole or not there.
+
+    By itself Python would end at once and leave them. Only the main thread may say so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 def _dispatch(arguments: Sequence[str]) -> int | None:

@@ -1,4 +1,4 @@
-"""Types of fields, the same in every address, body and answer: names, moments, money. Imports nothing of the service.
+"""Types of fields, the same in every address, body and answer: names, moments, money.
 
 Moments are UTC epoch seconds inside, ISO 8601 outside.
 """
@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 from litestar.params import PathParameter
 from msgspec import Meta, Struct
+
+from serving.moments import utc
 
 # `$` alone would let a line break pass, in Python's regular expressions.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$(?!\n)"
@@ -39,15 +41,12 @@ DecisionInPath = Annotated[str, PathParameter(pattern=UUID_PATTERN, description=
 # Moments.
 Moment = Annotated[dt.datetime, Meta(tz=True, description="ISO 8601 with an offset", examples=["2026-11-26T10:15:00Z"])]
 MomentOut = Annotated[str, Meta(description="UTC, ISO 8601", examples=["2026-11-26T10:15:00.125Z"])]
-_FIRST = dt.datetime(1, 1, 2, tzinfo=dt.UTC).timestamp()
-_LAST = dt.datetime(9999, 12, 30, tzinfo=dt.UTC).timestamp()
 
 
 @functools.lru_cache(maxsize=1024)  # the decisions of a micro-batch share their moments
 def iso(at: float) -> str:
     """Epoch seconds as UTC, ISO 8601, to the millisecond; beyond the years 1 to 9999: their end."""
-    at = min(max(at, _FIRST), _LAST)
-    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 S = TypeVar("S", bound=Struct)

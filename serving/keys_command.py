@@ -5,13 +5,13 @@ A key is shown once, when it is made; the ledger keeps a hash. Roles: decide (de
 """
 
 import argparse
-import datetime as dt
 from collections.abc import Sequence
 from typing import get_args
 
 from serving.ledger import Ledger
 from serving.ledger.types import ApiKey, Role
 from serving.ledger_command import database_flag, opened
+from serving.moments import utc
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,4 +64,4 @@ def _line(key: ApiKey) -> str:
 
 
 def _moment(at: float | None) -> str:
-    return "-" if at is None else dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M")
+    return "-" if at is None else utc(at).strftime("%Y-%m-%d %H:%M")

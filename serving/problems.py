@@ -31,6 +31,7 @@ from serving.engine.contract import (
 )
 from serving.fields import IN_WORDS
 from serving.ledger import CommitUnknown, LedgerUnavailable
+from serving.moments import EARLIEST, LATEST
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:retentionjax:problem:"
@@ -106,10 +107,6 @@ def epoch(moment: dt.datetime, field: str) -> float:
         return moment.timestamp()
     allowed = f"a moment from {EARLIEST:%Y-%m-%d} until before {LATEST:%Y-%m-%d}, UTC"
     raise invalid("A moment is too far away.", field_error(field, moment, allowed))
-
-
-EARLIEST, LATEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-"""Between them lie all moments that anybody may speak of."""
 
 
 def not_found(what: str, field: str, value: str) -> Problem:

@@ -102,7 +102,7 @@ class Settings:
     console_examples: str = _setting(
         "", "a folder of customers (JSON, as `retentionjax decide` reads) to try in the console"
     )
-    webhook: str = _setting("", "an address, http(s)://…, that messages are posted to when they are due")
+    webhook: str = _setting("", "an address, http(s)://…, that messages are posted to when they are due", secret=True)
     webhook_secret: str = _setting("", "signs what is posted to the webhook", secret=True)
     secure_cookies: bool = _setting(False, "session cookies over HTTPS only; set it behind TLS")  # noqa: FBT003
     open_metrics: bool = _setting(False, "/metrics without a key, for a scraper in a closed network")  # noqa: FBT003
@@ -119,7 +119,7 @@ class Settings:
             scheme = self.database.partition(":")[0]  # never the rest: it may hold a password
             raise ConfigError(f"database is {scheme!r}:…; allowed: sqlite:///FILE or postgresql://…")
         if self.webhook and not _is_address(self.webhook):
-            raise ConfigError(f"webhook is {self.webhook!r}; allowed: http://HOST… or https://HOST…")
+            raise ConfigError(f"webhook is {_place(self.webhook)}; allowed: http://HOST… or https://HOST…")
         if self.console_secret and len(self.console_secret) < 32:
             raise ConfigError("console_secret is short; allowed: 32 characters or more, or none")
 
@@ -131,6 +131,16 @@ def _is_address(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is none
         return False
+
+
+def _place(url: str) -> str:
+    """Scheme and host of what should be an address; the rest may hold a secret."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return "no address"
+    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
+    host = authority.rpartition("@")[2]
+    return repr(f"{scheme}://{host[: host.find(']') + 1] or host.partition(':')[0]}")
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:

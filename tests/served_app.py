@@ -60,6 +60,7 @@ def serve(folder: Path, bundle: Path, **changed: Any) -> Iterator[Running]:
             "campaign_budget": 5000.0,
             "campaign_holdout": 0.0,
             "rate": 0.0,
+            "deadline_ms": 60_000.0,  # a test machine may be busy, and compiles
             "log_level": "error",
             **changed,
         },

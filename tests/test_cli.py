@@ -87,6 +87,21 @@ def test_ctrl_c_ends_with_status_130(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == "\ninterrupted\n"
 
 
+def test_sigterm_ends_with_status_143_and_leaves_no_temporary_file() -> None:
+    code = (
+        "import sys, tempfile, time\nfrom retentionjax import cli\ndef action():\n"
+        "    with tempfile.TemporaryDirectory() as folder:\n        print(folder, flush=True)\n        time.sleep(60)\n"
+        "sys.exit(cli.guarded(action))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_dir()
+        process.terminate()
+        assert process.wait(30) == 143
+    assert not folder.exists()
+
+
 def test_a_full_disk_is_a_message_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/demo/model")
     assert cli.guarded(raising(full)) == 2

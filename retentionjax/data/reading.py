@@ -97,7 +97,7 @@ def read_file(
     no file.
     """
     data, digest = _content(path)
-    where = os.fspath(path)
+    where = warehouse.named(os.fspath(path))
     if isinstance(data, pa.Table):
         _check_header(data.column_names, where, "")
         return RawTable(where, _value_types(data, where), "row", tuple(data.column_names)), digest

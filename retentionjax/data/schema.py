@@ -11,6 +11,9 @@ from retentionjax.checked import CompanyError
 from retentionjax.company.structure import structure, unstructure
 from retentionjax.errors import DataError
 
+NOT_KNOWN = "not known"
+"""What people read in place of a value that is missing."""
+
 # Columns that are known only when the answer is: a model that sees them is worthless, however good it looks.
 LEAKS: Mapping[str, Mapping[str, str]] = {
     "bank": {"duration": "the length of the call is known only after the call, and with it the answer"},

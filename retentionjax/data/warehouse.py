@@ -49,9 +49,18 @@ def download(url: str) -> bytes:
         with fsspec.open(url, "rb") as file:
             content: bytes = file.read()
     except ModuleNotFoundError:
-        raise DataError(f'{url}: such addresses need fsspec: pip install "retentionjax[warehouse]"') from None
+        raise DataError(f'{named(url)}: such addresses need fsspec: pip install "retentionjax[warehouse]"') from None
     except (ImportError, ValueError) as error:  # names the package of such addresses, or the known kinds
-        raise DataError(f"{url}: {error}") from None
+        raise DataError(f"{named(url)}: {str(error).replace(url, named(url))}") from None
     except OSError as error:
-        raise DataError(f"{url}: could not be read ({error})") from None
+        raise DataError(f"{named(url)}: could not be read ({str(error).replace(url, named(url))})") from None
     return content
+
+
+def named(where: str) -> str:
+    """A file's place for messages: of an address neither user nor query, which may hold a secret."""
+    scheme, separator, rest = where.partition("://")
+    if not separator:
+        return where
+    authority, slash, path = rest.partition("?")[0].partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"

@@ -21,7 +21,7 @@ from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.bundle.message import brief as brief_of
 from retentionjax.decide.customer import Customer, Customers, read, state, unknown
 from retentionjax.decide.draws import uniform
-from retentionjax.decide.explain import Explanation, angle, explain
+from retentionjax.decide.explain import Explanation, angle, explain, said
 from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample, stack
 from retentionjax.decide.variants import phrasebook
@@ -206,11 +206,11 @@ class TableDecider:
 
     def _reasons(self, frame: pd.DataFrame) -> list[str]:
         contributions = self.bundle.churn.contributions(frame)
-        said = []
+        found = []
         for row in range(len(frame)):
             top = contributions.top(row, _REASONS)
-            said.append("; ".join(f"{name} {frame[name].iloc[row]} ({odds:+.2f})" for name, odds in top))
-        return said
+            found.append("; ".join(f"{name} {said(frame[name].iloc[row])} ({odds:+.2f})" for name, odds in top))
+        return found
 
 
 @partial(jax.jit, static_argnames="days")

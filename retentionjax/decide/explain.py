@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
 from retentionjax.company.money import money
+from retentionjax.data.schema import NOT_KNOWN
 from retentionjax.decide.customer import Customers, state
 from retentionjax.decide.facts import Features, as_frame
 from retentionjax.decide.program import RULES, Decided
@@ -171,6 +172,11 @@ def angle(bundle: Bundle, features: Features) -> str:
     pull = {angle: sum(by_feature.get(name, 0.0) for name in fields) for angle, fields in angles.items()}
     most = max(pull, key=lambda name: pull[name])
     return most if pull[most] > 0 else ""
+
+
+def said(value: object) -> object:
+    """A fact for people: itself, or that it is missing."""
+    return NOT_KNOWN if _plain(value) is None else value
 
 
 def _plain(value: object) -> float | str | None:

@@ -11,7 +11,7 @@ from retentionjax.bundle import FORMAT_VERSION
 from retentionjax.bundle.manifest import Manifest
 from retentionjax.company.money import money
 from retentionjax.decide.decision import Composed, Decision
-from retentionjax.decide.explain import Reason, delay_words
+from retentionjax.decide.explain import Reason, delay_words, said
 
 SYNTHETIC = "SYNTHETIC DATA: this bundle was made from made-up customers; nothing here is about real ones"
 _SHOWN = 5  # most probable actions listed
@@ -93,8 +93,7 @@ def refusals(message: Composed) -> str:
 
 def reason_text(reason: Reason) -> str:
     """What one fact does, in words."""
-    value = "unknown" if reason.value is None else reason.value
-    shown = f"{value:g}" if isinstance(value, float) else value
+    shown = f"{reason.value:g}" if isinstance(reason.value, float) else said(reason.value)
     factor = math.exp(abs(reason.log_odds))
     return f"{reason.field} is {shown}: {'raises' if reason.log_odds > 0 else 'lowers'} them {factor:.2f} times"
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import cattrs
 import yaml
@@ -211,7 +211,19 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind in (str, int, bool, float):
         converter.register_structure_hook(kind, functools.partial(_exactly, kind))
+    converter.register_structure_hook_func(_is_choice, _one_of)
     return converter
+
+
+def _is_choice(kind: Any) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is Literal
+
+
+def _one_of(value: Any, kind: Any) -> Any:
+    if value not in (allowed := get_args(kind)):
+        raise ValueError(f"is {value!r}; allowed: {', '.join(allowed)}")
+    return value
 
 
 def _exactly(kind: type, value: Any, _: Any) -> Any:

@@ -26,6 +26,7 @@ from serving.console.sessions import COOKIE, Session, same
 from serving.engine.contract import EngineError
 from serving.fields import NAME_PATTERN
 from serving.ledger import LedgerUnavailable, Reader
+from serving.moments import utc
 from serving.problems import Problem, field_error, invalid, on_exception
 from serving.security.bodies import check_text
 from serving.security.gate import LONGEST_KEY
@@ -74,7 +75,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 def moment(when: str | float, zone: str = "") -> str:
     """A moment for people, ISO 8601 or epoch seconds: 26 Nov 2026, 10:15 UTC, or as the clocks of `zone` show it."""
-    at = dt.datetime.fromisoformat(when) if isinstance(when, str) else dt.datetime.fromtimestamp(when, dt.UTC)
+    at = dt.datetime.fromisoformat(when) if isinstance(when, str) else utc(when)
     at = at.astimezone(zoneinfo.ZoneInfo(zone) if zone else dt.UTC)
     return f"{at.day} {at:%b %Y, %H:%M} {f'in {zone}' if zone else 'UTC'}"
 
@@ -126,6 +127,8 @@ DONE = {
     "saved": "Saved.",
     "drawn-anew": "Saved. The new share to hold out holds for customers who are not drawn yet; the others stay.",
     "ended": "Its end is set.",
+    "paused": "Paused: nobody is contacted by it until it is resumed.",
+    "resumed": "Resumed.",
     "loaded": "Done.",
     "set": "Set.",
     "proposed": "Proposed. It is sent once it is approved.",

@@ -2,12 +2,16 @@
 
 import asyncio
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, get_args
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from litestar import Response, get, post
-from litestar.response import Redirect
+from litestar.response import Redirect, Stream
 
 from retentionjax.company.money import money
 from retentionjax.decide.draws import MOST_HELD_OUT
@@ -25,8 +29,10 @@ from serving.console.frame import (
 from serving.domain.bundles import ActivateIn, activate, describe, set_switch
 from serving.domain.campaigns import CampaignIn, CampaignOut, campaign_now, save_campaign
 from serving.fields import IN_WORDS, NAME_PATTERN
+from serving.ledger import Ledger
+from serving.ledger.company_files import WHAT
 from serving.ledger.types import KillSwitch
-from serving.problems import Problem, field_error, invalid
+from serving.problems import Problem, field_error, invalid, not_found
 
 WIDTH, HEIGHT = 1040, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 24, 14, 34
@@ -104,8 +110,8 @@ async def show_campaign(request: Http) -> Response[Any]:
 
 @post("/campaigns", guards=[signed_in()], status_code=200)
 async def change_campaign(request: Http) -> Response[Any]:
-    """Makes a campaign, changes its budget, size, days and hold-out, or ends it; asks again where the budget of a
-    customer becomes many times what it was."""
+    """Makes a campaign, changes its budget, size, days and hold-out, pauses, resumes or ends it; asks again where the
+    budget of a customer becomes many times what it was."""
     state, fields = request.app.state, await read_form(request)
     name, currency = fields.get("campaign_id", ""), currency_of(request)
     if not re.search(NAME_PATTERN, name):
@@ -121,8 +127,33 @@ async def change_campaign(request: Http) -> Response[Any]:
         return await full_page(request, "sure.html", title="Are you sure?", **values)
     await asyncio.to_thread(save_campaign, state, name, wanted, request.auth.caller)
     drawn_anew = before is not None and wanted.holdout not in (None, before.holdout.share)
-    done = "ended" if fields.get("end") else "drawn-anew" if drawn_anew else "saved"
+    done = "ended" if fields.get("end") else _PAUSES.get(wanted.paused, "drawn-anew" if drawn_anew else "saved")
     return done_at(f"/console?id={name}", done)
+
+
+@get("/export", guards=[signed_in("report")])
+async def export_campaign(request: Http) -> Stream:
+    """A campaign, `?id=`, as the files that `retentionjax ledger export` writes, in one archive."""
+    state, name = request.app.state, request.query_params.get("id", "")
+    if await asyncio.to_thread(_existing, state, name) is None:
+        raise not_found("campaign", "id", name)
+    archive = await asyncio.to_thread(_archive, state.ledger, name)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
+    return Stream(iter(partial(archive.read, _CHUNK), b""), media_type="application/zip", headers=headers)
+
+
+_CHUNK = 256 * 1024  # bytes
+
+
+def _archive(ledger: Ledger, name: str) -> IO[bytes]:
+    """The archive in a file without a name, which goes with whoever reads it."""
+    archive = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the answer
+    with tempfile.TemporaryDirectory(prefix="retentionjax-") as folder, ZipFile(archive, "w", ZIP_DEFLATED) as zipped:
+        ledger.export_company(folder, name, WHAT)
+        for each in sorted(Path(folder).iterdir()):
+            zipped.write(each, each.name)
+    archive.seek(0)
+    return archive
 
 
 def _existing(state: Any, name: str) -> CampaignOut | None:
@@ -136,6 +167,8 @@ def _wanted(fields: Mapping[str, str], before: CampaignOut | None, currency: str
     if fields.get("end") and before is not None:
         first = 1  # of which there is no less
         return CampaignIn(before.budget_micros, before.customers_expected, horizon_days=max(first, before.day))
+    if fields.get("pause") in ("yes", "no") and before is not None:
+        return CampaignIn(before.budget_micros, before.customers_expected, paused=fields["pause"] == "yes")
     budget = round(_amount(fields, "budget", "Budget") * 1e6)
     used = before.spent_micros + before.reserved_micros if before else 0
     if budget < used:
@@ -150,6 +183,9 @@ def _wanted(fields: Mapping[str, str], before: CampaignOut | None, currency: str
         horizon_days=days,
         holdout=None if held is None else round(held / 100, 6),
     )
+
+
+_PAUSES: Mapping[bool | None, str] = {True: "paused", False: "resumed"}
 
 
 def _question(fields: Mapping[str, str], wanted: CampaignIn, before: CampaignOut | None, currency: str) -> str:

@@ -1,7 +1,7 @@
 """`/v1/campaigns` and `/v1/campaigns/{campaign_id}`."""
 
-import datetime as dt
-from collections.abc import Container
+from collections.abc import Collection
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,7 +19,8 @@ from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Mom
 from serving.ledger.types import DAY, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.views import CampaignView
 from serving.lift.answer import LiftOut, look
-from serving.problems import Problem, epoch, field_error, invalid, not_found
+from serving.moments import utc
+from serving.problems import FieldError, Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
 
 State = Literal["planned", "running", "over"]
@@ -38,6 +39,9 @@ Holdout = Annotated[
 ]
 Salt = Annotated[str, Meta(pattern=NAME_PATTERN, description="By which customers are drawn; campaigns with one salt "
                            "hold out the same customers", examples=["9f2c51d07ab3e684"])]  # fmt: skip
+
+
+Paused = Annotated[MomentOut | None, Meta(description="Since when it contacts nobody; null where it is not paused")]
 
 
 class PilotIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +78,9 @@ class CampaignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     pilot: Annotated[PilotIn | None, Meta(description="As it was, or none, if left out")] = None
     salt: Annotated[Salt | None, Meta(description="As it was, or drawn, if left out; it stays")] = None
+    paused: Annotated[
+        bool | None, Meta(description="As it was, or false, if left out; while true it contacts nobody")
+    ] = None
 
 
 class DayOut(msgspec.Struct, frozen=True):
@@ -140,6 +147,7 @@ class CampaignOut(msgspec.Struct, frozen=True):
     ends_at: MomentOut
     day: Annotated[int, Meta(description="From 0; negative before the start")]
     horizon_days: HorizonDays
+    paused_at: Paused
     customers_expected: Customers
     pace: PaceOut
     days: tuple[DayOut, ...]
@@ -157,6 +165,7 @@ class CampaignInShort(msgspec.Struct, frozen=True):
     reserved_micros: Micros
     starts_at: MomentOut
     ends_at: MomentOut
+    paused_at: Paused
 
 
 class CampaignsOut(msgspec.Struct, frozen=True):
@@ -228,9 +237,8 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
         before: CampaignView | None = tx.campaigns([campaign_id]).get(campaign_id)
         starts_at = wanted or (before.starts_at if before else state.clock())
         horizon = data.horizon_days or (before.horizon_days if before else int(params.horizon_days))
-        campaign = Campaign(
-            campaign_id, data.budget_micros, starts_at, horizon, data.customers_expected, data.holdout, pilot, data.salt
-        )
+        more = data.customers_expected, data.holdout, pilot, data.salt, data.paused
+        campaign = Campaign(campaign_id, data.budget_micros, starts_at, horizon, *more)
         try:
             tx.put_campaign(campaign)
             currency = state.engine.lineup.active.served.bundle.company.currency
@@ -244,10 +252,11 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
             raise Problem(409, "budget-too-small", "The budget is used already", "It is too small.", [error]) from None
         except ConfigError as wrong:
             named, _, allowed = str(wrong).partition("; allowed: ")
-            fault = field_error(named.partition(" ")[0], allowed=allowed)
+            field, _, given = named.partition(" ")
+            fault = FieldError(field, given.removeprefix("is "), allowed)
             raise invalid("The hold-out or the pilot cannot be.", fault) from None
         except DesignFixed as fixed_by:
-            fault = field_error(fixed_by.field, allowed=fixed_by.allowed)
+            fault = field_error(fixed_by.field, attrgetter(fixed_by.field)(data), fixed_by.allowed)
             raise Problem(409, "design-fixed", "Customers are drawn already", "It stays.", [fault]) from None
         except LedgerError:
             fixed = iso(before.starts_at) if before else ""
@@ -263,7 +272,7 @@ def _in_words(campaign: CampaignView | None, currency: str) -> str:
     budget, pilot = money(campaign.budget_micros / 1e6, currency), campaign.pilot
     words = (
         f"{budget}, {campaign.customers_expected:,} customers, {campaign.horizon_days} days, "
-        f"{campaign.holdout:.1%} held out"
+        f"{campaign.holdout:.1%} held out" + ", paused" * (campaign.paused_at is not None)
     )
     return words if pilot is None else f"{words}, {pilot.share:.1%} in a pilot until {iso(pilot.ends_at)}"
 
@@ -292,10 +301,8 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
     day, used = found.day(now), found.spent_micros + found.reserved_micros
     pilot = None
     if found.pilot is not None:
-        ends_at, counts = dt.datetime.fromtimestamp(found.pilot.ends_at, dt.UTC), (drawn.in_pilot, drawn.acted)
-        pilot = PilotOut(
-            found.pilot.share, dict(found.pilot.arms), ends_at, found.pilot.budget_share, *counts, pilot_micros
-        )
+        plan, counts = found.pilot, (drawn.in_pilot, drawn.acted)
+        pilot = PilotOut(plan.share, dict(plan.arms), utc(plan.ends_at), plan.budget_share, *counts, pilot_micros)
     return shown(
         CampaignOut,
         found,
@@ -327,9 +334,10 @@ def _end(campaign: CampaignView) -> str:
     return iso(campaign.starts_at + campaign.horizon_days * DAY)
 
 
-def _pilot(data: PilotIn, offers: Container[str]) -> Pilot:
+def _pilot(data: PilotIn, offers: Collection[str]) -> Pilot:
     """Raises Problem 422 for an arm that is no offer of the active bundle."""
     for name in data.arms:
         if name != NONE and name not in offers:
-            raise invalid("There is no such offer.", field_error(f"pilot.arms.{name}", allowed="an offer, or none"))
+            fault = field_error(f"pilot.arms.{name}", name, ", ".join((*offers, NONE)))
+            raise invalid("There is no such offer.", fault)
     return Pilot(data.share, tuple(data.arms.items()), epoch(data.ends_at, "pilot.ends_at"), data.budget_share)

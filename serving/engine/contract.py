@@ -165,7 +165,8 @@ class Removed(msgspec.Struct, frozen=True):
         str,
         Meta(
             description="pending, cooldown, fatigue, account_cap, campaign_budget, campaign_end, consent, churned, "
-            "contact_frequency, one_contact_a_day, kill_switch, no_shield, message, scoring_failed, holdout, pilot",
+            "contact_frequency, one_contact_a_day, paused, kill_switch, no_shield, message, scoring_failed, holdout, "
+            "pilot",
             examples=["cooldown"],
         ),
     ]

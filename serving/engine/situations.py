@@ -177,6 +177,8 @@ def _barred(each: Situation, served: Served, now: float, switch: KillSwitch) -> 
         barred["holdout"] = contacts
     elif each.pilot is not None and assignment.acted:
         barred["pilot"] = contacts
+    if each.campaign.paused_at is not None:
+        barred["paused"] = contacts
     if switch == "never":
         barred["kill_switch"] = contacts
     if served.templates is None:

@@ -31,6 +31,7 @@ from serving.ledger.types import (
     Slots,
 )
 from serving.ledger.views import CampaignView, Look, allowed_switch
+from serving.moments import EARLIEST
 
 _PUT_CAMPAIGN = """
     INSERT INTO campaigns (campaign_id, budget_micros, starts_at, horizon_days, customers_expected, salt)
@@ -42,6 +43,8 @@ _CAMPAIGN = """
         (SELECT d.decided_at FROM decisions d WHERE d.campaign_id = campaigns.campaign_id
             ORDER BY d.decided_at LIMIT 1) IS NOT NULL
     FROM campaigns WHERE campaign_id = ?"""
+_PAUSE = "UPDATE campaigns SET paused_at = ? WHERE campaign_id = ? AND paused_at IS NULL"
+_RESUME = "UPDATE campaigns SET paused_at = NULL WHERE campaign_id = ?"
 _DESIGN = "INSERT INTO designs (campaign_id, number, set_at, holdout, pilot) VALUES (?, ?, ?, ?, ?)"
 _SET_DESIGN = "UPDATE campaigns SET design = ? WHERE campaign_id = ?"
 _PLACE = """
@@ -89,6 +92,8 @@ def put_campaign(tx: Look, campaign: Campaign) -> None:
         campaign.customers_expected,
         campaign.salt or secrets.token_hex(8),
     )
+    if campaign.paused is not None:
+        tx.run(*((_PAUSE, tx.now) if campaign.paused else (_RESUME,)), campaign.campaign_id)
     before = tx.campaign(campaign.campaign_id) if existing else None
     _put_design(tx, campaign, before)
     tx.campaign(campaign.campaign_id)  # what is remembered of it is so no more
@@ -112,14 +117,14 @@ def _put_design(tx: Look, campaign: Campaign, before: CampaignView | None) -> No
 
 
 def _check_fixed(campaign: Campaign, before: CampaignView, now: float) -> None:
-    """What customers were drawn by stays: salt, arms, and the end of a pilot once it has come."""
+    """What customers were drawn by stays: salt, arms, and a pilot's end once it has come and is no slip."""
     if campaign.salt not in (None, before.salt):
         raise DesignFixed("salt", f"{before.salt}: customers are drawn by it")
     if before.pilot is None or campaign.pilot in (None, before.pilot):
         return
     if campaign.pilot.arms != before.pilot.arms:
         raise DesignFixed("pilot.arms", "as they are: customers are drawn to them; another campaign may have others")
-    if now >= before.pilot.ends_at:
+    if now >= before.pilot.ends_at >= EARLIEST.timestamp():
         raise DesignFixed("pilot", "as it is: it is over; another campaign may have another")
 
 

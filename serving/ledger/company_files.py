@@ -15,7 +15,6 @@ does not tell what they do: the snippet leaves its rows out. Decisions of a shad
 """
 
 import csv
-import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from retentionjax import storage
 from retentionjax.company.offers import NONE
 from retentionjax.errors import ConfigError
 from serving.ledger.views import CampaignView, Look, read_pilot
+from serving.moments import utc
 
 WHAT = ("customers", "contacts", "departures")
 SNIPPET = "company.yaml"
@@ -193,7 +193,7 @@ def _departures(look: Look, campaign: CampaignView) -> Iterator[Sequence[Any]]:
 
 def _date(at: float) -> str:
     """The day, UTC."""
-    return dt.datetime.fromtimestamp(at, dt.UTC).date().isoformat()
+    return utc(at).date().isoformat()
 
 
 def _snippet(campaign: CampaignView, facts: Mapping[str, bool], charge: str, counts: Mapping[str, int]) -> str:

@@ -1,6 +1,5 @@
-"""What was recorded, read back: a decision, a customer's ledger, a campaign's spend by day; what followed each
-decision, which monitoring compares with what was predicted; and what came of a campaign's customers, by which its
-effect is measured.
+"""What was recorded, read back: a decision, a customer's ledger, a campaign's spend by day; what followed each, which
+monitoring compares with what was predicted; and what came of a campaign's customers, by which its effect is measured.
 """
 
 import json
@@ -27,6 +26,7 @@ _RECENT = """
 _IS_DUE = """
     FROM contacts c
     JOIN decisions d ON d.decision_id = c.decision_id
+    JOIN campaigns g ON g.campaign_id = c.campaign_id AND g.paused_at IS NULL
     JOIN consents s ON s.customer_id = c.customer_id AND s.channel = c.channel AND s.status = 'granted'
     LEFT JOIN customers u ON u.customer_id = c.customer_id
     WHERE c.state = 'reserved' AND c.sent_at IS NULL AND c.send_at > ? AND c.send_at <= ?
@@ -232,8 +232,8 @@ def late_places(look: Look, since: float, until: float) -> list[Place]:
 def due(
     look: Look, now: float, since: float, limit: int, late: float = math.inf, quiet: Iterable[Place] = ()
 ) -> list[DueContact]:
-    """The first `limit` contacts due between `since` and `now`, not reported as sent, of customers who consent and have
-    not left; of those due until `late`, only those in other places than the `quiet` ones."""
+    """The first `limit` contacts due between `since` and `now`, not reported as sent, of campaigns that are not paused
+    and customers who consent and have not left; of those due until `late`, only those in other places than `quiet`."""
     places = texts(f"{zone or ''} {region or ''}" for zone, region in quiet)
     return [DueContact(*row) for row in look.rows(_DUE, since, now, late, places, limit)]
 

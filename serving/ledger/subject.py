@@ -1,6 +1,5 @@
 """All that the ledger holds of one customer, row by row, as she may ask to see it."""
 
-import datetime as dt
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import msgspec
 
 from serving.ledger.views import Look
+from serving.moments import utc
 
 _NAMED = ("customers", "consents", "baselines", "assignments", "decisions", "contacts", "revenues")
 HELD = dict.fromkeys(_NAMED, "customer_id = ?") | {
@@ -42,5 +42,5 @@ def _shown(name: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return _READ[name](value)
     if isinstance(value, float) and name.endswith(_TIMES):
-        return dt.datetime.fromtimestamp(value, dt.UTC)
+        return utc(value)
     return value

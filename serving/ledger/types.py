@@ -44,6 +44,8 @@ class Campaign:
     """None: as it was; of a new campaign, none."""
     salt: str | None = None
     """None: as it was; of a new campaign, drawn."""
+    paused: bool | None = None
+    """None: as it was; of a new campaign, not."""
 
 
 @dataclass(slots=True)  # not frozen, which would make each of its many fields four times as dear

@@ -20,7 +20,7 @@ from serving.ledger.types import DAY, ConsentStatus, KillSwitch, LedgerError
 
 _CAMPAIGNS = """
     SELECT c.campaign_id, c.budget_micros, c.spent_micros, c.reserved_micros, c.starts_at, c.horizon_days,
-        c.customers_expected, c.salt, c.design, d.holdout, d.pilot
+        c.customers_expected, c.salt, c.design, d.holdout, c.paused_at, d.pilot
     FROM campaigns c JOIN designs d ON d.campaign_id = c.campaign_id AND d.number = c.design
     WHERE c.campaign_id IN (SELECT value FROM json_each(?))"""
 _SWITCH = "SELECT value FROM switches WHERE name = 'kill_switch'"
@@ -106,6 +106,8 @@ class CampaignView:
     """Number of the design that the two below are."""
     holdout: float = 0.0
     """Share of its customers that it never contacts."""
+    paused_at: float | None = None
+    """Since when it contacts nobody; None: it does."""
     pilot: Pilot | None = None
 
     @property

@@ -1,6 +1,5 @@
 """What would have happened without the campaign: the answer in words first, then every figure with its interval."""
 
-import datetime as dt
 import math
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -17,6 +16,7 @@ from serving.ledger import Reader
 from serving.ledger.views import CampaignView
 from serving.lift import measuring
 from serving.lift.measuring import Found, Study, days_to_enough, most_customers
+from serving.moments import utc
 
 SOUND = 0.01
 """p below which the draw is called broken."""
@@ -149,7 +149,7 @@ def answer(
 
 
 def _sentence(lift: Lift, study: Study, kept: Difference, count: int) -> str:
-    at = dt.datetime.fromtimestamp(study.known_until, dt.UTC)
+    at = utc(study.known_until)
     day = f"{at.day} {at:%b %Y}"
     if math.isnan(kept.low):
         left = f"{lift.left[0, -1]} of the campaign's customers and {lift.left[1, -1]} of those held out have left"

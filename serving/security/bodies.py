@@ -7,7 +7,9 @@ caller's mistake. Here none of them passes.
 import json
 import math
 import re
-from typing import Any, get_args
+from collections.abc import Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -150,6 +152,7 @@ def _field_at(before: bytes, allowed: str | None = None) -> list[FieldError]:
     return [field_error(keys[-1].decode("utf-8", "replace") if keys else "body", allowed=allowed)]
 
 
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _AT = re.compile(r"^(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 _REQUIRED = re.compile(r"Object missing required field `(.*)`")
@@ -166,7 +169,8 @@ def misfit(error: Exception, plain: Any, kind: Any) -> Problem:
     if missing := _REQUIRED.search(message):
         return invalid("A field is missing.", field_error(_joined(path, missing[1]), allowed="required"))
     place, value = _place(plain, path)
-    return invalid("A value does not fit the schema.", field_error(place or "body", value, allowed_by(message)))
+    allowed = _choices(_kinds_at(kind, path)) or allowed_by(message)
+    return invalid("A value does not fit the schema.", field_error(place or "body", value, allowed))
 
 
 def _joined(path: str, name: str) -> str:
@@ -176,7 +180,7 @@ def _joined(path: str, name: str) -> str:
 def _place(plain: Any, path: str) -> tuple[str, Any]:
     """The value at msgspec's path; an object's `[...]`, which names no key, gives the first value of a wrong kind."""
     value, place = plain, ""
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]", path):
+    for name, index in _STEP.findall(path):
         if name and isinstance(value, dict) and name in value:
             value, place = value[name], _joined(place, name)
         elif index.isdigit() and isinstance(value, list) and int(index) < len(value):
@@ -193,12 +197,38 @@ def _place(plain: Any, path: str) -> tuple[str, Any]:
 
 def _fields_of(kind: Any, path: str) -> tuple[str, ...]:
     """Names of the fields that the object at `path` may have."""
-    for name in re.findall(r"[^.\[\]\d]+", path):
-        fields = {each.encode_name: each.type for each in msgspec.structs.fields(kind)} if _is_struct(kind) else {}
-        kind = fields.get(name, kind)
-        while get_args(kind):
-            kind = next((each for each in get_args(kind) if _is_struct(each) or get_args(each)), None)
-    return tuple(each.encode_name for each in msgspec.structs.fields(kind)) if _is_struct(kind) else ()
+    structs = [each for each in _kinds_at(kind, path) if _is_struct(each)]
+    return tuple(each.encode_name for each in msgspec.structs.fields(structs[0])) if structs else ()
+
+
+def _choices(kinds: Sequence[Any]) -> str:
+    """The words that a value of one of `kinds` may be, where they are counted; else empty."""
+    words = [word or '""' for each in kinds if get_origin(each) is Literal for word in get_args(each)]
+    return ", ".join(words) + " or null" * (bool(words) and NoneType in kinds)
+
+
+def _kinds_at(kind: Any, path: str) -> list[Any]:
+    """What the value at msgspec's path may be, unions and annotations taken apart."""
+    kinds = _apart(kind)
+    for name, _ in _STEP.findall(path):
+        kinds = [inner for each in kinds for inner in _inner(each, name)]
+    return kinds
+
+
+def _apart(kind: Any) -> list[Any]:
+    if get_origin(kind) is Annotated:
+        return _apart(get_args(kind)[0])
+    is_union = get_origin(kind) in (Union, UnionType)
+    return [inner for each in get_args(kind) for inner in _apart(each)] if is_union else [kind]
+
+
+def _inner(kind: Any, name: str) -> list[Any]:
+    """What the field `name` may be; without a name, an entry of a list or a value of a mapping."""
+    if name:
+        fields = msgspec.structs.fields(kind) if _is_struct(kind) else ()
+        return [inner for each in fields if each.encode_name == name for inner in _apart(each.type)]
+    entries = [each for each in get_args(kind) if each is not Ellipsis]
+    return _apart(entries[-1]) if entries else []
 
 
 def _is_struct(kind: Any) -> bool:

@@ -94,8 +94,10 @@ def test_customers_come_from_an_address(server: tuple[str, Path]) -> None:
     local = customers(folder, "all.csv")
     pd.testing.assert_frame_equal(customers(folder, f'"{url}/all.csv"'), local)
     pd.testing.assert_frame_equal(customers(folder, f'"{url}/all.parquet"'), local)
-    with pytest.raises(RetentionJaxError, match=r"absent\.csv.*could not be read"):
-        customers(folder, f'"{url}/absent.csv"')
+    pd.testing.assert_frame_equal(customers(folder, f'"{url}/all.parquet?signature=S3CRET"'), local)
+    with pytest.raises(RetentionJaxError, match=r"absent\.csv.*could not be read") as error:
+        customers(folder, f'"{url}/absent.csv?signature=S3CRET"')
+    assert "S3CRET" not in str(error.value)
 
 
 def test_an_unknown_kind_of_address_names_the_known_ones() -> None:

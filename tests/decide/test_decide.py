@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import bundles
+import pandas as pd
 import pytest
 
-from retentionjax.decide.decision import Decision, decide
-from retentionjax.decide.printing import headline, to_dict
+from retentionjax.decide.decision import Decision, TableDecider, decide
+from retentionjax.decide.printing import headline, reason_text, to_dict
 from retentionjax.decide.program import Decider
 from retentionjax.errors import DataError
 
@@ -22,6 +23,18 @@ def removed(decision: Decision) -> dict[str, tuple[int, ...]]:
 
 def test_the_same_customer_and_day_get_the_same_decision(decider: Decider) -> None:
     assert to_dict(decide(decider, bundles.CUSTOMER)) == to_dict(decide(decider, dict(bundles.CUSTOMER)))
+
+
+def test_a_fact_that_is_missing_is_said_to_be_so_and_is_null_in_json(decider: Decider) -> None:
+    customer = bundles.CUSTOMER | {"months": None}
+    decision = decide(decider, customer)
+    (reason,) = (each for each in decision.explanation.reasons if each.field == "months")
+    assert reason_text(reason).startswith("months is not known: ")
+    (shown,) = (each for each in to_dict(decision)["explanation"]["reasons"] if each["field"] == "months")
+    assert shown["value"] is None
+    (said,) = TableDecider(decider.bundle).decide(pd.DataFrame([customer]))["reasons"]
+    assert "months not known (" in said
+    assert "nan" not in said
 
 
 def test_propensities_sum_to_one_and_without_history_no_rule_applies(decider: Decider) -> None:

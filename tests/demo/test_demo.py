@@ -140,8 +140,13 @@ def test_the_service_answers_what_the_terminal_says(
 
 
 @pytest.mark.slow
-def test_the_command_that_serves_answers_what_the_terminal_says(tmp_path: Path) -> None:
-    """`serve --demo` as a user starts it; its key is in what it prints."""
+def test_the_command_that_serves_answers_what_the_terminal_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`serve --demo` as a user starts it; its key is in what it prints, and SIGTERM takes its ledger away."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
     service = Service(demo.BUNDLE, "unused", tmp_path / "log")
     service._command = [*service._command[: service._command.index("serve") + 1], "--demo", "--port", str(service.port)]
     service.start()
@@ -155,8 +160,10 @@ def test_the_command_that_serves_answers_what_the_terminal_says(tmp_path: Path) 
         assert as_recorded(httpx.post(f"{url}/v1/decisions", content=body, headers=typed, timeout=60).json())
         campaigns = httpx.get(f"{url}/v1/campaigns/{served.CAMPAIGN}", headers=header, timeout=60).json()
         assert campaigns["campaign_id"] == served.CAMPAIGN
+        assert len(list(scratch.glob("retentionjax-demo-*"))) == 1
     finally:
         service.stop()
+    assert list(scratch.glob("retentionjax-demo-*")) == []
 
 
 def test_customers_stand_on_the_first_day(bundle: bundles.Bundle) -> None:

@@ -1,11 +1,13 @@
 """Rates of groups, and the four-fifths rule, where every number is known."""
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from retentionjax.evaluation.report import playing
+from retentionjax.evaluation.report import playing, run_folder
 from retentionjax.evaluation.rollout import Episodes
 
 OFFERS = (0.0, 0.05, 0.10, 0.20)
@@ -63,3 +65,14 @@ def test_a_contact_without_a_discount_is_no_offer():
 def test_one_group_cannot_be_compared():
     with pytest.raises(ValueError, match="only a"):
         measured([1, 0], ["a", "a"])
+
+
+def test_a_group_of_which_nothing_is_known_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = pd.DataFrame({"plan": ["basic", None, "plus"]})
+    monkeypatch.setattr(playing, "_facts", lambda *_: facts)
+    groups = playing._groups(
+        mock.MagicMock(run_folder.FinishedRun),
+        pd.DataFrame({"customer_id": ["a", "b", "c"]}),
+        {"plan": {"plus": "Plus"}},
+    )
+    assert groups["plan"].tolist() == ["basic", "not known", "Plus"]

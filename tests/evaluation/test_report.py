@@ -13,7 +13,7 @@ from markupsafe import Markup
 from retentionjax import cli
 from retentionjax.env import record
 from retentionjax.errors import DataError
-from retentionjax.evaluation.report import command, content, models, page, pictures, playing, run_folder, verdict
+from retentionjax.evaluation.report import command, content, models, page, pictures, playing, run_folder, trust, verdict
 from retentionjax.evaluation.statistics import plain
 
 ALL = {
@@ -101,6 +101,20 @@ def test_what_was_measured_stands_beside_what_was_promised(run, tmp_path, capsys
     assert "by day 14" in text
     assert "by day 7:" not in text  # nothing can be said of it
     assert "<spring>" not in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("low", "heading", "caption"), [(0.004, "measured", "Measured"), (None, "guess so far", "A guess")]
+)
+def test_nothing_is_called_measured_before_there_is_an_interval(low, heading, caption):
+    kept = {"mean": 0.021, "low": low, "high": low and 0.038}
+    (table,) = (
+        each
+        for each in trust.measured([json.loads(lift_line(kept=kept))]).blocks
+        if isinstance(each, content.FigureTable)
+    )
+    assert table.header == ("figure", heading, "promised")
+    assert table.caption.startswith(caption)
 
 
 @pytest.mark.parametrize(

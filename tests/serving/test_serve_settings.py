@@ -51,7 +51,13 @@ def test_worker_processes_read_the_same_settings(tmp_path: Path) -> None:
         (["--bundle", "b"], {"RETENTIONJAX_CONSOLE_SECRET": "short"}, "console_secret is short"),
         (["--bundle", "b"], {"RETENTIONJAX_HOST": "h", "RETENTIONJAX_HOST_FILE": "f"}, "are both set"),
         (["--bundle", "b", "--webhook", "http://"], {}, "webhook is 'http://'; allowed: http://HOST"),
-        (["--bundle", "b", "--webhook", "https://host:x/"], {}, "allowed: http://HOST"),
+        (
+            ["--bundle", "b", "--webhook", "https://u:pw@host:pw/pw?pw#pw"],
+            {},
+            "webhook is 'https://host'; allowed: http",
+        ),
+        (["--bundle", "b", "--webhook", "ftp://[::1]:21/pw"], {}, "webhook is 'ftp://[::1]'"),
+        (["--bundle", "b", "--webhook", "hooks.example/pw"], {}, "webhook is no address; allowed: http://HOST"),
         (["--bundle", "b"], {"RETENTIONJAX_HOST_FILE": "/nowhere"}, "RETENTIONJAX_HOST_FILE is /nowhere"),
     ],
 )

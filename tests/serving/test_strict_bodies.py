@@ -133,6 +133,9 @@ class Bounded(msgspec.Struct):
     arms: Annotated[dict[str, Annotated[float, msgspec.Meta(gt=0, lt=1)]], msgspec.Meta(min_length=2)] | None = None
     at: Moment | None = None
     on: bool = False
+    tone: Annotated[Literal["warm", "formal"], msgspec.Meta(description="A choice")] | None = None
+    items: tuple[Item, ...] = ()
+    angles: dict[str, Literal["", "price"]] = {}
 
 
 @pytest.mark.parametrize(
@@ -148,6 +151,10 @@ class Bounded(msgspec.Struct):
         ),
         (b'{"at": "2016-12-31T23:59:50"}', "a moment, ISO 8601 with an offset"),
         (b'{"on": 1}', "true or false"),
+        (b'{"tone": "loud"}', "warm, formal or null"),
+        (b'{"tone": 5}', "warm, formal or null"),
+        (b'{"items": [{"kind": "c"}]}', "a, b"),
+        (b'{"angles": {"x": "rude"}}', '"", price'),
     ],
 )
 def test_what_is_allowed_is_said_in_words(body: bytes, allowed: str) -> None:

@@ -65,7 +65,7 @@ def test_a_copy_of_the_files_is_the_same_rules(tmp_path: Path) -> None:
         ({"version": 1.0}, "text is wanted"),
         ({"checks": {"text.empty": "block"}}, "is missing"),
         ({"checks": shipped()["checks"] | {"text.emtpy": "block"}}, r"checks.text.emtpy: unknown key"),
-        ({"checks": shipped()["checks"] | {"text.empty": "fatal"}}, "fatal"),
+        ({"checks": shipped()["checks"] | {"text.empty": "fatal"}}, "is 'fatal'; allowed: block, doubt"),
         ({"contact": shipped()["contact"] | {"capp": 3}}, "capp"),
         ({"contact": shipped()["contact"] | {"cap": "3"}}, "a whole number is wanted"),
         ({"contact": shipped()["contact"] | {"country_zones": {}}}, "contact.country_zones: no zone of AU"),

@@ -13,6 +13,7 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.data import catalog
+from retentionjax.data.schema import NOT_KNOWN
 from retentionjax.env import population, record
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
@@ -213,7 +214,7 @@ def _groups(
     groups = {}
     for name, words in attributes.items():
         if name in facts and facts[name].nunique() > 1:
-            groups[name] = facts[name].astype(str).replace(dict(words)).to_numpy(str)
+            groups[name] = facts[name].astype(str).fillna(NOT_KNOWN).replace(dict(words)).to_numpy(str)
     return groups
 
 

@@ -312,7 +312,7 @@ def measured(campaigns: Sequence[Campaign]) -> Section:
             "retentionjax lift --database URL --json > lift.jsonl; retentionjax report --run DIR --lift lift.jsonl"
         )
         blocks = [Missing("what a served campaign brought", command)]
-    return Section("lift", "What it brought, measured", lead, tuple(blocks))
+    return Section("lift", "What it brought", lead, tuple(blocks))
 
 
 def _of_campaign(campaign: Campaign) -> list[Block]:
@@ -338,8 +338,11 @@ def _figures(campaign: Campaign) -> FigureTable:
         (f"pilot, {arm['arm']}: kept of 100", _points(arm["kept"]), number(_hundred(arm["believed_kept"]), 2))
         for arm in campaign.get("pilot", ())
     ]
-    caption = "Measured [95 %, however often one looks], beside what the bundle's effects promised"
-    return FigureTable(caption, ("figure", "measured", "promised"), tuple(rows))
+    known = campaign["kept"]["low"] is not None
+    heading = "measured" if known else "guess so far"
+    standing = "Measured [95 %, however often one looks]" if known else "A guess that nothing bounds yet"
+    caption = f"{standing}, beside what the bundle's effects promised"
+    return FigureTable(caption, ("figure", heading, "promised"), tuple(rows))
 
 
 def _over_time(name: str, weeks: Sequence[Mapping[str, Any]]) -> Picture:

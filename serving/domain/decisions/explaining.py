@@ -51,6 +51,7 @@ _WHY = {
     "churned": "the customer has left",
     "contact_frequency": "the shield's rules allow no more contacts so soon",
     "one_contact_a_day": "there was a contact today",
+    "paused": "the campaign is paused",
     "kill_switch": "an administrator has stopped all contacts",
     "no_shield": "the bundle has no rules to check a message by",
     "message": "no text for this customer passes the shield",
@@ -188,7 +189,7 @@ def _bundle(overrides: OverridesIn, bundle: Bundle) -> Bundle:
     given.pop("multiplier", None)
     if stray := [name for name in figures if name not in bundle.offers]:
         raise invalid(
-            "There is no such offer.", field_error(f"overrides.offers.{stray[0]}", None, ", ".join(bundle.offers))
+            "There is no such offer.", field_error(f"overrides.offers.{stray[0]}", stray[0], ", ".join(bundle.offers))
         )
     try:
         offers = {name: dataclasses.replace(offer, **figures.get(name, {})) for name, offer in bundle.offers.items()}

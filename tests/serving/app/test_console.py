@@ -329,7 +329,6 @@ def test_the_campaigns_page_shows_what_came_of_its_contacts(own: Running) -> Non
         contacts = [each["decision_id"] for each in made if each["decision"] == "contact"][:3]
         kinds = ("accepted", "declined", "accepted")
         outcomes = [{"decision_id": each, "kind": kind} for each, kind in zip(contacts, kinds, strict=True)]
-        caller.post("/v1/contacts/sent", json={"decision_ids": contacts})
         caller.post("/v1/outcomes", json={"outcomes": outcomes})
     with served_app.session(own, "report") as client:
         assert "2 accepted, 1 declined" in client.get("/console?id=default").text

@@ -2,8 +2,10 @@
 up, reasons to wait."""
 
 import html
+import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ import pytest
 import served_app
 from served_app import FACTS, Running
 
+from retentionjax.decide.draws import Pilot
 from serving.console.deciding import unusual, waiting
 from serving.console.frame import DONE, TABS, sending
 from serving.domain.decisions.schemas import ExplanationOut
 from serving.engine.contract import Decision
+from serving.fields import iso
+from serving.ledger.types import Campaign
 
 
 @pytest.fixture(scope="module")
@@ -296,3 +301,50 @@ def test_a_customer_is_found_with_her_decisions_and_what_came_of_them(own: Runni
     assert unknown.status_code == 404
     assert "holds nothing of a customer <b>nobody" in text(unknown) or "&lt;b&gt;nobody" in unknown.text
     assert get(own, "/console/customers", "decide").status_code == 403
+
+
+# --- a campaign as files ---------------------------------------------------------------------------------------------
+
+
+def test_a_campaign_is_downloaded_as_the_files_that_the_command_writes(own: Running, tmp_path: Path) -> None:
+    for number in range(10, 16):
+        decided(own, f"P-{number}")
+    with served_app.session(own, "report") as client:
+        (link,) = re.findall(r'href="(/console/export[^"]*)"', client.get("/console?id=default").text)
+        answer = client.get(link)
+        missing = client.get("/console/export?id=nothing")
+    assert (answer.status_code, missing.status_code) == (200, 404)
+    assert answer.headers["content-disposition"] == 'attachment; filename="default.zip"'
+    own.ledger.export_company(tmp_path, "default", ["customers", "contacts", "departures"])
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert found == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert b"P-10" in found["customers.csv"]
+    with served_app.session(own, "decide") as client:
+        assert client.get(link).status_code == 403
+
+
+# --- what an older program let into the ledger -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["first", "last"])
+def test_a_campaign_of_an_impossible_time_is_read_everywhere_and_mended_by_a_change(own: Running, name: str) -> None:
+    slip = {"first": -62_135_640_000.0, "last": 253_402_344_000.0}[name]  # years 0 and 10000
+    pilot = Pilot(0.2, (("none", 0.5), ("ten", 0.5)), slip, 0.2)
+    with own.ledger.transaction() as tx:
+        tx.put_campaign(Campaign(name, 10**9, slip, 90, 50, pilot=pilot))
+        tx.set_consent(f"slip-{name}", "sms", "granted", source="test")
+    body: dict[str, Any] = {"budget_micros": 10**9, "customers_expected": 50}
+    with own.client("admin") as client, served_app.session(own, "admin") as console:
+        for path in ("", "/lift"):
+            assert client.get(f"/v1/campaigns/{name}{path}").status_code == 200
+        assert name in {each["campaign_id"] for each in client.get("/v1/campaigns").json()["campaigns"]}
+        assert "not a valid date" in text(console.get(f"/console?id={name}"))
+        assert console.get(f"/console/effect?id={name}").status_code == 200
+        begins, ends = iso(own.clock() - 86_400), iso(own.clock() + 30 * 86_400)
+        plan = {"share": 0.2, "arms": {"none": 0.5, "ten": 0.5}, "ends_at": ends, "budget_share": 0.2}
+        mended = client.put(f"/v1/campaigns/{name}", json={**body, "starts_at": begins, "pilot": plan})
+        assert mended.status_code == 200, mended.text
+        assert (mended.json()["state"], mended.json()["starts_at"]) == ("running", begins)
+        assert f"until {ends[:10]}" in text(console.get(f"/console?id={name}"))
+    assert decided(own, f"slip-{name}", campaign_id=name)["decision"] in ("wait", "contact")

@@ -112,6 +112,42 @@ def test_consent_and_departures_are_looked_at_when_the_list_is_read(own: Running
         assert not due(own) & {each["decision_id"] for each in (third, *others)}
 
 
+def test_a_paused_campaign_contacts_nobody_until_it_is_resumed(own: Running) -> None:
+    planned = {each["decision_id"] for each in decided(own) if each["delay_days"] == 0}
+    new = [f"new-{number}" for number in range(12)]
+    body = {"decisions": [{"customer_id": name, "facts": FACTS} for name in new]}
+    with own.client("admin") as client, served_app.session(own, "admin") as console:
+        for name in new:
+            consent(client, name, "granted")
+
+        def press(word: str) -> str:
+            form = {"csrf": served_app.csrf(console), "campaign_id": "default", "pause": word}
+            return console.post("/console/campaigns", data=form).text
+
+        page = press("yes")
+        assert "Paused: nobody is contacted" in page
+        assert "Resume it" in page
+        assert client.get("/v1/campaigns/default").json()["paused_at"] is not None
+        assert due(own) == set()
+        alone = client.post("/v1/decisions", json={**body["decisions"][0], "explain": True}).json()
+        batch = client.post("/v1/decisions:batch", json=body).json()["results"]
+        form = {"csrf": served_app.csrf(console), "customer_id": new[1], "how": "try", "campaign_id": "default"}
+        pasted = console.post("/console/decide", data={**form, "paste": json.dumps(FACTS)})
+        for each in (alone, *(result["decision"] for result in batch)):
+            assert (each["decision"], each["propensity"]) == ("wait", 1.0)
+            assert "paused" in {rule["rule"] for rule in each["rules"]}
+        assert "the campaign is paused" in {each["why"] for each in alone["explanation"]["constraints"]}
+        assert "No contact is possible today: the campaign is paused." in pasted.text
+        assert "Resumed." in press("no")
+        assert due(own) == planned
+        changes = console.get("/console/safety").text
+        assert len(re.findall(r"held out, paused</td>", changes)) == 2  # set, and what it was before it was resumed
+    own.clock.at += 86_400
+    with own.client("decide") as client:
+        results = client.post("/v1/decisions:batch", json=body).json()["results"]
+    assert any(each["decision"]["decision"] == "contact" for each in results)
+
+
 def test_the_webhook_gets_what_is_due_once_and_signed(own: Running) -> None:
     now = {each["decision_id"] for each in decided(own) if each["delay_days"] == 0}
     own.clock.at += 61  # the service's own, which began and found nothing, has the lease until then

@@ -174,6 +174,57 @@ def test_no_moment_of_any_body_is_too_far_away_to_be_written(client: httpx.Clien
     assert "far" not in {each["campaign_id"] for each in client.get("/v1/campaigns").json()["campaigns"]}
 
 
+PILOT = {"share": 0.2, "arms": {"none": 0.5, "ten": 0.5}, "ends_at": "2030-01-01T00:00:00Z", "budget_share": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "value", "allowed"),
+    [
+        ("PUT /v1/customers/c/consent", {"channel": "fax", "status": "granted"}, "channel", "fax", "sms, email, push"),
+        (
+            "PUT /v1/customers/c/consent",
+            {"channel": "sms", "status": 1},
+            "status",
+            1,
+            "granted, denied, opted_out, unknown",
+        ),
+        ("PUT /v1/admin/kill-switch", {"mode": "off"}, "mode", "off", "policy, baseline, never"),
+        ("POST /v1/bundles:activate", {"slot": "third", "path": "x"}, "slot", "third", "active, canary, shadow"),
+        (
+            "POST /v1/decisions",
+            {"customer_id": "c", "facts": {}, "tone": "rude"},
+            "tone",
+            "rude",
+            "warm, formal, brief",
+        ),
+    ],
+)
+def test_a_word_that_is_none_of_those_allowed_is_answered_with_them(
+    client: httpx.Client, path: str, body: Any, field: str, value: object, allowed: str
+) -> None:
+    method, address = path.split()
+    answer = client.request(method, address, json=body)
+    (named,) = answer.json()["errors"]
+    assert (answer.status_code, named["field"], named["value"]) == (422, field, json.dumps(value))
+    assert named["allowed"].removesuffix(" or null") == allowed
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "value", "allowed"),
+    [
+        ({"holdout": 0.85, "pilot": PILOT}, "pilot.share", "0.2", "above 0 to 0.15, what is not held out"),
+        ({"pilot": {**PILOT, "arms": {"none": 0.5, "gift": 0.5}}}, "pilot.arms.gift", '"gift"', "none, ten"),
+    ],
+)
+def test_a_pilot_that_cannot_be_is_refused_with_what_was_given(
+    client: httpx.Client, changed: dict[str, Any], field: str, value: str, allowed: str
+) -> None:
+    body = {"budget_micros": 10**9, "customers_expected": 10, **changed}
+    (named,) = client.put("/v1/campaigns/wrong", json=body).json()["errors"]
+    assert (named["field"], named["value"]) == (field, value)
+    assert set(allowed.split(", ")) <= set(named["allowed"].split(", "))
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
 def test_an_encoded_body_is_refused_by_the_name_of_its_encoding(client: httpx.Client, encoding: str) -> None:
     answer = client.post("/v1/decisions", content=b"\x1f\x8b", headers=JSON | {"Content-Encoding": encoding})

@@ -65,7 +65,6 @@ def live(folder: Path, tmp_path: Path) -> tuple[str, Pilot]:
                         there.discard(each)
                         outcomes.append(Outcome(None, "churned", clock(), f"C-{each}"))
                 with ledger.transaction() as tx:
-                    tx.sent([str(each.decision_id) for each in outcomes if each.decision_id is not None])
                     tx.outcome(outcomes)
             clock.at += DAY
             with ledger.transaction() as tx:

@@ -6,7 +6,7 @@ from holdout_ledgers import PILOT, begin
 from ledger_rows import CONTACT_COST, START, FrozenClock, decision, record
 
 from serving.ledger import Ledger
-from serving.ledger.types import DAY
+from serving.ledger.types import DAY, Campaign
 
 
 def consented(ledger: Ledger, *customers: str) -> None:
@@ -54,6 +54,39 @@ def test_a_withheld_contact_gives_its_money_back_and_is_none(ledger: Ledger, clo
     ledger.expire(14)
     assert state_of(ledger, given) == ("expired", 0, CONTACT_COST)
     assert state_of(ledger, withheld) == ("cancelled", 0, 0)
+
+
+def test_contacts_of_a_paused_campaign_are_not_listed_until_it_is_resumed(ledger: Ledger, clock: FrozenClock) -> None:
+    asks(ledger, clock)
+    (planned,) = record(ledger, decision("planned", now=clock.now))
+    consented(ledger, "planned")
+    clock.now += 60
+    pause(ledger, paused=True)
+    since = paused_at(ledger)
+    assert since == clock.now
+    clock.now += 60
+    pause(ledger, paused=None)
+    pause(ledger, paused=True)  # it is so already
+    assert paused_at(ledger) == since
+    assert asks(ledger, clock) == []
+    pause(ledger, paused=False)
+    assert paused_at(ledger) is None
+    assert asks(ledger, clock) == [planned]
+
+
+def pause(ledger: Ledger, *, paused: bool | None) -> None:
+    with ledger.transaction() as tx:
+        it = tx.campaign("spring")
+        assert it is not None
+        kept = it.budget_micros, it.starts_at, it.horizon_days, it.customers_expected
+        tx.put_campaign(Campaign("spring", *kept, paused=paused))
+
+
+def paused_at(ledger: Ledger) -> float | None:
+    with ledger.read() as reader:
+        found = reader.campaign("spring")
+    assert found is not None
+    return found.paused_at
 
 
 def test_consent_that_is_taken_back_before_the_list_is_asked_for_cancels(ledger: Ledger, clock: FrozenClock) -> None:

@@ -98,6 +98,7 @@ def test_an_older_ledger_is_read_and_written_on(
         drawn = reader.assignments("spring")
         kept = reader.decision("a1")
     assert campaign is not None
+    assert campaign.paused_at is None
     assert (campaign.holdout, campaign.pilot, campaign.salt) == (0.0, None, "spring" if schema == 3 else "sea")
     assert [each.contacts_days_ago for each in views] == [(3,), (3,), ()]
     assert [each.assignment.recorded for each in views] == [True, True, False]  # a shadow's decision draws nobody
