@@ -48,12 +48,12 @@ class HiddenCompany:
     shape: str
     number: int
     assignments: int
-    """In the log, about; 0: the policy was told the truth."""
+    """Assignments in the log, about; 0: the policy was told the truth."""
     gain: IntervalEstimate
-    """Over never contacting, of the learned policy."""
+    """Gain of the learned policy over never contacting."""
     spend: float
     probability: float
-    """That it gains, by the belief; 1 of who was told."""
+    """Probability that it gains, by the belief; 1 for one that was told the truth."""
     ships: bool
 
 

@@ -109,7 +109,7 @@ def epoch(moment: dt.datetime, field: str) -> float:
 
 
 EARLIEST, LATEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-"""Between them lie all moments that anybody may speak of."""
+"""The first and the last moment that anybody may speak of."""
 
 
 def not_found(what: str, field: str, value: str) -> Problem:

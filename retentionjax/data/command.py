@@ -93,7 +93,7 @@ def _list() -> int:
 
 
 def _status(source: "PublicDataSet") -> tuple[str, str]:
-    """Where a file is, and whether its checksum is right, in words."""
+    """The place of a file, and whether its checksum is right, in words."""
     from retentionjax.data import sources
     from retentionjax.data.download import Download
 

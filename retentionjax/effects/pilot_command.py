@@ -34,7 +34,7 @@ class People(NamedTuple):
 
     ids: list[str]
     charge: "np.ndarray"
-    """Per 30 days."""
+    """Money per 30 days."""
     risk: "np.ndarray"
     """Calibrated churn probability, by a model that has not seen the customer's outcome."""
     accept: float

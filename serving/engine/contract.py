@@ -26,7 +26,7 @@ class Ask(msgspec.Struct, frozen=True):  # as a frozen dataclass it would cost f
 
     customer_id: str
     facts: Mapping[str, FactValue]
-    """Under the names of the bundle's schema, the id left out."""
+    """Facts under the names of the bundle's schema, the id left out."""
     campaign_id: str = "default"
     channel: Channel | None = None
     """None: the bundle's."""
@@ -51,7 +51,7 @@ class Given(msgspec.Struct, frozen=True, array_like=True):
     """A `Decision` as JSON."""
     decision_id: str
     row: DecisionRow | None = None
-    """As it was recorded, or would have been but for `dry_run`; None if replayed."""
+    """The decision as it was recorded, or would have been but for `dry_run`; None if replayed."""
     replayed: bool = False
     """Whether it is the answer that this Idempotency-Key was given before."""
 

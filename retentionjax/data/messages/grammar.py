@@ -63,13 +63,13 @@ MOST_CHARACTERS: Mapping[Language, Mapping[str, int]] = {
 """One SMS segment of GSM-7; in Spanish, which is longer, two, and with an accent in a name three. What a lock screen
 shows."""
 MOST_WORDS = 60
-"""Of an e-mail's body."""
+"""Most words of an e-mail's body."""
 _EXCLAMATIONS = {"sms": 1, "push": 1, "email": 2}
 _FIELD = re.compile(r"{(\w+)}")
 _WORD = re.compile(r"[\w{}'%-]+")
 _RUN = 4
 _ATTEMPTS = 100
-"""With any phrases; then each layout has one with its shortest phrases."""
+"""Attempts with any phrases; then each layout has one with its shortest phrases."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Part:
 
     slot: str
     phrase: str
-    """With its braces still unfilled."""
+    """The phrase with its braces still unfilled."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class MessageDraft:
         return replace(self, parts=(*self.parts[:index], *parts, *self.parts[index + 1 :]))
 
     def index(self, slot: str) -> int | None:
-        """Where the first part of `slot` stands."""
+        """Place of the first part of `slot`; None where no part is of it."""
         return next((number for number, part in enumerate(self.parts) if part.slot == slot), None)
 
 
