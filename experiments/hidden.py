@@ -60,11 +60,11 @@ class HiddenCompany:
 def main(arguments: Sequence[str]) -> int:
     """Runs the companies, prints a line each and the summary."""
     parser = argparse.ArgumentParser(prog="python -m experiments.hidden", description=__doc__)
-    parser.add_argument("--companies", type=int, default=4, help="of each shape")
+    parser.add_argument("--companies", type=int, default=4, help="companies of each shape")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
-    parser.add_argument("--assignments", type=int, nargs="+", default=[20_000, 2_000], help="in the logs")
-    parser.add_argument("--iterations", type=int, default=200, help="of PPO")
-    parser.add_argument("--environments", type=int, default=1024, help="at once")
+    parser.add_argument("--assignments", type=int, nargs="+", default=[20_000, 2_000], help="assignments in the logs")
+    parser.add_argument("--iterations", type=int, default=200, help="iterations of PPO")
+    parser.add_argument("--environments", type=int, default=1024, help="environments at once")
     parser.add_argument("--out", help="JSON of all, written after each company")
     given = parser.parse_args(list(arguments))
     trainer = Trainer(settings(given.iterations, given.environments))

@@ -106,7 +106,7 @@ class PPOTextStageConfig(Checked):
     """Held-out customers to whom all systems write: full batches of the writer."""
     samples: Count = 10
     writing_temperature: NotNegative = 0.3
-    """Temperature of the messages that are judged and later sent: lower than in training, for fewer slips of the pen."""
+    """Temperature of the messages that are judged and later sent: low, for fewer slips of the pen than in training."""
     training: TextPPOConfig = field(default_factory=demo_training)
     opponents: tuple[Opponent, ...] = ()
     """Trained too, on as many texts of the same prompts and rewards, to meet PPO in the arena: rloo, dpo."""

@@ -81,7 +81,7 @@ OF_OFFERS: Mapping[str, Effect] = {
 `hazard_multiplier` of the daily hazard while the offer protects, `effect_days` in units of the offer's days."""
 WITHOUT_OFFER = Effect(0.9, 0.6, 1.25, _GLOBE)
 """Hazard multiplier of an accepted contact without an offer. The Globe's e-mail kept 12 % of the leavers among all whom
-it was sent to; if half of them did as it asked, it kept 24 % of those, which must not lie at the end of what is believed."""
+it was sent to; if half of them did as it asked, it kept 24 % of those: not to lie at the end of what is believed."""
 # What a number must be above (for risk_onset and the like) or at least, for the environment to have a meaning.
 _POSITIVE = ("hazard_multiplier", "effect_days", "risk_onset", "risk_recovery", "risk_ratio")
 
