@@ -99,7 +99,7 @@ class MessageDraft:
         return replace(self, parts=(*self.parts[:index], *parts, *self.parts[index + 1 :]))
 
     def index(self, slot: str) -> int | None:
-        """Place of the first part of `slot`; None where no part is of it."""
+        """Where the first part of `slot` stands."""
         return next((number for number, part in enumerate(self.parts) if part.slot == slot), None)
 
 
