@@ -282,7 +282,7 @@ class HeldOut:
     """Customers that no model has seen, with all their facts."""
 
     table: pd.DataFrame
-    """Of the policy stage, by rising churn risk."""
+    """Table of the policy stage, by rising churn risk."""
     own: pd.DataFrame
     """Facts of the customers, by id."""
     matched: pd.DataFrame | None

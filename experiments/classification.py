@@ -38,7 +38,7 @@ class Gates(Checked):
     """The lower end of its interval must be above 0.5 whatever this is."""
     maximum_ece: Share = 1.0
     minimum_brier_skill: Annotated[float, Within(-1, 1)] = -1.0
-    """Over always predicting the base rate, which has a calibration error near 0 and no use."""
+    """Skill over always predicting the base rate, which has a calibration error near 0 and no use."""
 
     def failures(self, measures: Mapping[str, Measure]) -> list[str]:
         """A sentence for each gate that the measures miss."""
@@ -60,7 +60,7 @@ class ClassifierSettings(Checked):
     booster: BoosterConfig = field(default_factory=BoosterConfig)
     gates: Gates = field(default_factory=Gates)
     folds: Annotated[int, Within(2, 20)] = 5
-    """Of the cross-validation, and of the calibration within."""
+    """Folds of the cross-validation, and of the calibration within."""
     seed: int = 42
 
 

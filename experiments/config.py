@@ -23,7 +23,7 @@ PRESETS = ("smoke", "demo", "train", "mvp")
 DECIDING = ("data", "churn", "acceptance", "effects", "policy", "bundle", "evaluate")
 WRITING = ("sft", "reward", "ppo_text", "messages")
 STAGES = (*DECIDING, *WRITING, "report")
-"""Of the pipeline, in the order they run."""
+"""Stages of the pipeline, in the order they run."""
 BESIDE = ("hillstrom", "stress", "frontier")
 """Stages that are run by themselves; a preset may set them too."""
 DataMode = Literal["auto", "real", "synthetic"]

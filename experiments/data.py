@@ -36,11 +36,11 @@ class DataConfig(Checked):
     company: str = "demo"
     """A company.yaml, or the name of one in experiments/companies."""
     seed: int = 42
-    """Of the splits."""
+    """Seed of the splits."""
     extra: tuple[str, ...] = ()
     """Public sets prepared too where they can be had; no stage of the run needs them."""
     synthetic_rows: int | None = None
-    """Of each made-up set; None: as many as the real one has."""
+    """Rows of each made-up set; None: as many as the real one has."""
     minimum_customers: int = 50
     minimum_contacts: int = 50
     churn_rate_low: Share = 0.0

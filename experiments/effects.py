@@ -27,7 +27,7 @@ class EffectsConfig:
     """Settings of the stage."""
 
     seed: int = 42
-    """Of the draws."""
+    """Seed of the draws."""
 
 
 def run(config: EffectsConfig, context: Context) -> dict[str, float]:

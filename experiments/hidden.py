@@ -48,23 +48,23 @@ class HiddenCompany:
     shape: str
     number: int
     assignments: int
-    """In the log, about; 0: the policy was told the truth."""
+    """Assignments in the log, about; 0: the policy was told the truth."""
     gain: IntervalEstimate
-    """Over never contacting, of the learned policy."""
+    """Gain of the learned policy over never contacting."""
     spend: float
     probability: float
-    """That it gains, by the belief; 1 of who was told."""
+    """Probability that it gains, by the belief; 1 for one that was told the truth."""
     ships: bool
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the companies, prints a line each and the summary."""
     parser = argparse.ArgumentParser(prog="python -m experiments.hidden", description=__doc__)
-    parser.add_argument("--companies", type=int, default=4, help="of each shape")
+    parser.add_argument("--companies", type=int, default=4, help="companies of each shape")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
-    parser.add_argument("--assignments", type=int, nargs="+", default=[20_000, 2_000], help="in the logs")
-    parser.add_argument("--iterations", type=int, default=200, help="of PPO")
-    parser.add_argument("--environments", type=int, default=1024, help="at once")
+    parser.add_argument("--assignments", type=int, nargs="+", default=[20_000, 2_000], help="assignments in the logs")
+    parser.add_argument("--iterations", type=int, default=200, help="iterations of PPO")
+    parser.add_argument("--environments", type=int, default=1024, help="environments at once")
     parser.add_argument("--out", help="JSON of all, written after each company")
     given = parser.parse_args(list(arguments))
     trainer = Trainer(settings(given.iterations, given.environments))

@@ -38,9 +38,9 @@ class HillstromConfig(Checked):
 
     booster: BoosterConfig = field(default_factory=BoosterConfig)
     folds: Annotated[int, Within(2, 20)] = 5
-    """Of customers; each fold's predictions come from the others."""
+    """Folds of customers; each fold's predictions come from the others."""
     share: Annotated[float, Within(0, 1, above=True)] = 0.3
-    """Of the customers whom the T-learner's policy writes."""
+    """Share of the customers whom the T-learner's policy writes to."""
     splits: Annotated[int, Within(1, 1000)] = 10
     """Random halves on which the Qini coefficient is looked at again."""
     resamples: Annotated[int, Within(1, 100_000)] = 1000

@@ -94,7 +94,7 @@ class Sizes:
     customers: int = 8000
     pilot: int = 6000
     days: int = 90
-    """Of the quarter."""
+    """Days of the quarter."""
     training: tuple[str, ...] = ("--policy.ppo.num-iterations", "80")
     """Flags of `retentionjax train`."""
     judged: int = 2000
@@ -107,7 +107,7 @@ class Story:
     """Folders of the steps: runs of `train`, and the campaigns in between."""
 
     runs: Mapping[str, epath.Path]
-    """By what the policy knew."""
+    """Runs by what the policy knew."""
     campaigns: Mapping[str, epath.Path]
     plan: Mapping[str, Any]
     """The pilot's expected cost."""

@@ -27,7 +27,7 @@ class Judged(NamedTuple):
     """A run's policy in the true world; $ a customer and campaign."""
 
     gain: np.ndarray
-    """Over never contacting, of each customer."""
+    """Gain over never contacting, of each customer."""
     spend: float
     sure: float
     """Probability to gain, as the run believed."""

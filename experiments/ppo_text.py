@@ -99,14 +99,14 @@ class PPOTextStageConfig(Checked):
     """Settings of the stage."""
 
     channels: tuple[Channel, ...] = CHANNELS
-    """Of the messages."""
+    """Channels of the messages."""
     briefs: Count = 2000
     """Instructions to practise on, of customers of the train split."""
     test_briefs: Annotated[int, Within(2)] = 32
     """Held-out customers to whom all systems write: full batches of the writer."""
     samples: Count = 10
     writing_temperature: NotNegative = 0.3
-    """Of the messages that are judged and, later, sent: lower than while practising, for fewer slips of the pen."""
+    """Temperature of the messages that are judged and later sent: low, for fewer slips of the pen than in training."""
     training: TextPPOConfig = field(default_factory=demo_training)
     opponents: tuple[Opponent, ...] = ()
     """Trained too, on as many texts of the same prompts and rewards, to meet PPO in the arena: rloo, dpo."""

@@ -45,7 +45,7 @@ def run(config: ReportConfig, context: Context) -> dict[str, float]:
 
 STAGE = Stage("report", ReportConfig, run, needs=tuple(name for name in STAGES if name != "report"))
 OF_DECISIONS = replace(STAGE, needs=DECIDING)
-"""Of a run without a language model."""
+"""The stage for a run without a language model."""
 
 if __name__ == "__main__":
     STAGE.main()

@@ -53,21 +53,21 @@ class RewardStageConfig(Checked):
     from_sft: bool = True
     """Go on from the fine-tuned adapter, which knows already what fits a brief; else from the base model."""
     pairs: Count = 154
-    """To learn from; one epoch: 14 of each flaw."""
+    """Pairs to learn from; one epoch: 14 of each flaw."""
     channels: tuple[Channel, ...] = CHANNELS
-    """Of the messages."""
+    """Channels of the messages."""
     sender_first: bool = True
     """Learn from, and be measured on, SMS and push notifications that begin with their sender, as the stage `sft`."""
     public: tuple[str, ...] = ()
     """Public sets to learn from as well: hh_rlhf, shp2."""
     test_pairs: Count = 66
-    """Behind accuracy_messages."""
+    """Pairs behind accuracy_messages."""
     clicks: Annotated[int, Within()] = 0
     """Pairs of Upworthy's headline tests to learn from what readers click, on the states below the adapter; 0: none."""
     click_test_pairs: Count = 300
-    """Of other tests, behind accuracy_clicks."""
+    """Pairs of other tests, behind accuracy_clicks."""
     hh_pairs: Annotated[int, Within()] = 400
-    """Behind accuracy_hh_helpful, whose interval is ±.05 with so many; 0 leaves it out."""
+    """Pairs behind accuracy_hh_helpful, whose interval is ±.05 with so many; 0 leaves it out."""
     hh_max_length: int = 256
     """Dialogues of HH with more tokens are left out."""
     max_length: Count = 256

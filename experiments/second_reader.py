@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Fits, judges out of fold, writes the weights and prints what they are worth."""
     parser = argparse.ArgumentParser(prog="python -m experiments.second_reader", description=main.__doc__)
     parser.add_argument("--messages", type=Path, nargs="+", default=[MESSAGES], help="marked messages, as text or .xz")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the weights are written")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="the file the weights are written to")
     asked = parser.parse_args(argv)
     messages = [each for file in asked.messages for each in marked(_text(file).splitlines())]
     print(json.dumps(teach(messages, asked.out), indent=2))

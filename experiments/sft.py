@@ -62,15 +62,15 @@ class SftStageConfig(Checked):
     int8: bool = False
     """Keep the frozen base's projections in 8 bits, here and wherever this writer is used: a quarter of the memory."""
     messages: Count = 400
-    """To learn from; so few that each is met twice, and its states below the adapter computed once."""
+    """Messages to learn from; so few that each is met twice, and its states below the adapter computed once."""
     channels: tuple[Channel, ...] = CHANNELS
-    """Of the messages."""
+    """Channels of the messages."""
     sender_first: bool = True
     """Learn from SMS and push notifications that begin with their sender."""
     oasst: bool = False
     """Learn from OpenAssistant's English replies as well; they make up the greater part then."""
     validation_messages: Count = 24
-    """Behind eval_loss, of customers of the validation split."""
+    """Messages behind eval_loss, of customers of the validation split."""
     maximum_eval_loss: float = 2.5
     """Gate, nats a token."""
     writer: WriterConfig = field(default_factory=WriterConfig)

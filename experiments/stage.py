@@ -63,9 +63,9 @@ class Context:
     resume: bool
     """Whether to go on from `checkpoints` (which may hold none yet) instead of starting anew."""
     data: DataMode
-    """As asked for: auto, real or synthetic."""
+    """Mode of the data as asked for: auto, real or synthetic."""
     data_source: DataSource
-    """As it is."""
+    """What the data are: real or synthetic."""
 
     @property
     def artifacts(self) -> epath.Path:
@@ -159,7 +159,7 @@ class Record:
     outputs: str = ""
     seconds: float = 0.0
     places: Mapping[str, Any] = field(default_factory=dict)
-    """Where what it read lay, by the settings that say so."""
+    """Places where what it read lay, by the settings that say so."""
 
     def same_work(self, other: "Record") -> bool:
         """Whether both were asked for the same: program, settings and inputs."""

@@ -28,7 +28,7 @@ from retentionjax.tracking import progress
 
 BUDGET = "budget"
 RANGES = {**baselines.RANGES, "ppo": (-4.0, 20.0)}
-"""Where each policy's hyperparameter is sought."""
+"""Range in which each policy's hyperparameter is sought."""
 WAY = 10
 """Points of the picture of the most harmful axis."""
 
@@ -45,7 +45,7 @@ class StressConfig(Checked):
     tuning_steps: Count = 8
     """Bisections of a hyperparameter."""
     rounds: Count = 2
-    """In which the point where never-contact wins is narrowed down, tenfold each."""
+    """Rounds in which the point where never-contact wins is narrowed down, tenfold each."""
     seed: int = 42
 
     def wrong(self) -> list[tuple[str, str]]:
@@ -120,9 +120,9 @@ class Harm:
     extreme: float
     values: list[float]
     uplift: dict[str, list[float]]
-    """Of each policy at `values`."""
+    """Uplift of each policy at `values`."""
     crossing: float | None
-    """From where never-contact wins; None: nowhere up to `extreme`."""
+    """Value from which on never-contact wins; None: nowhere up to `extreme`."""
 
 
 def descend(

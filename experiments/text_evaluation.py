@@ -27,13 +27,13 @@ class Written:
     """Texts of one system, one a brief, with what is measured on each."""
 
     texts: Sequence[str]
-    """As written, with stand-ins for the names."""
+    """Texts as written, with stand-ins for the names."""
     verdicts: Sequence[Verdict]
     """The shield's, on the texts with their names."""
     ended: Bool[np.ndarray, " briefs"]
     """Whether the text came to its end; one that was cut off says nothing that may be sent."""
     rewards: Float[np.ndarray, " briefs"]
-    """Of the reward model, in standard deviations of its reference texts."""
+    """Scores of the reward model, in standard deviations of its reference texts."""
     tokens: Int[np.ndarray, " briefs"]
     """Length, the end of the turn included."""
 
@@ -87,9 +87,9 @@ class Rates:
     """What one system's texts are worth to their readers; each rate (rate, low, high) with its 95 % interval."""
 
     acceptable: tuple[float, float, float]
-    """Of the texts that were to make an offer: those that state it and say how to take it."""
+    """Rate of those that state the offer and say how to take it, among the texts that were to make one."""
     passed: tuple[float, float, float]
-    """By the shield, of all texts."""
+    """Rate of those that the shield passes, among all texts."""
     words: float
     """Mean length."""
     distinct_2: float

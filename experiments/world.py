@@ -55,7 +55,7 @@ class World:
     known: int = 0
     """Customers there have ever been."""
     day: int = 0
-    """Of the campaign, of which there are"""
+    """Day of the campaign, from 0, out of `days`."""
     days: int = 90
 
     @classmethod

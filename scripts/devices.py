@@ -121,7 +121,7 @@ def tpu_settings(devices: Path = Path("/dev")) -> dict[str, str]:
 
 
 def programs() -> str:
-    """Where XLA keeps what it compiled. On a GPU compiling is most of a demo's time."""
+    """The folder where XLA keeps what it compiled. On a GPU compiling is most of a demo's time."""
     named, home = os.environ.get("RETENTIONJAX_CACHE"), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return str((Path(named) if named else Path(home) / "retentionjax").expanduser() / "programs")
 

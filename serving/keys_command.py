@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     create = verbs.add_parser("create", parents=[place], help="make a key and show it once")
     create.add_argument("--role", choices=get_args(Role), required=True)
-    create.add_argument("--name", required=True, help="whose it is")
+    create.add_argument("--name", required=True, help="the owner's name")
     verbs.add_parser("list", parents=[place], help="all keys, without their secrets")
     verbs.add_parser("revoke", parents=[place], help="end a key").add_argument("key_id", metavar="ID")
     parsed = parser.parse_args(list(arguments))

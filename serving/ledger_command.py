@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     export.add_argument(
         "--what", default=_DECISIONS, help=f"{_DECISIONS}, or some of {','.join(_FILES)} [{_DECISIONS}]"
     )
-    export.add_argument("--campaign", default="default", metavar="ID", help="whose files [default]")
+    export.add_argument("--campaign", default="default", metavar="ID", help="the files' campaign [default]")
     erase = verbs.add_parser("erase", parents=[place], help="forget one customer; sums of money stay")
     erase.add_argument("--customer", required=True, metavar="ID")
     purge = verbs.add_parser("purge", parents=[place], help="delete old decisions; sums of money stay")

@@ -7,7 +7,7 @@ _LAST = dt.datetime(9999, 12, 30, tzinfo=dt.UTC).timestamp()
 
 
 EARLIEST, LATEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-"""Between them lie all moments that anybody may speak of; further away is a slip."""
+"""The first and the last moment that anybody may speak of; further away is a slip."""
 
 
 def utc(at: float) -> dt.datetime:

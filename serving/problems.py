@@ -43,7 +43,7 @@ _log = structlog.get_logger("serving.problems")
 class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
     """One field that was refused."""
 
-    field: Annotated[str, msgspec.Meta(description="Where it is, as in `facts.tenure` or `outcomes[3].kind`")]
+    field: Annotated[str, msgspec.Meta(description="Path of the field, as in `facts.tenure` or `outcomes[3].kind`")]
     value: Annotated[str | None, msgspec.Meta(description="What was given, as JSON, cut after 100 characters")] = None
     allowed: Annotated[str | None, msgspec.Meta(description="What is allowed there")] = None
 

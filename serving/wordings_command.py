@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     propose.add_argument("--angle", choices=(*ANGLES, "none"), help=reasons)
     propose.add_argument("--by", choices=("model", "grammar"), help="who writes [model, in English]")
     propose.add_argument("--approve", choices=("person", SHIELD), default="person", help="who approves [person]")
-    propose.add_argument("--seed", type=int, default=0, help="of the author's draws [0]")
+    propose.add_argument("--seed", type=int, default=0, help="seed of the author's draws [0]")
     propose.set_defaults(run=_propose)
     listed = verbs.add_parser("list", parents=[place], help="all wordings, and what customers did with each")
     listed.add_argument("--markdown", action="store_true", help="the texts alone, by channel and kind")

@@ -145,7 +145,7 @@ def make_checked(folder: Path, *, seed: int = 0, params: EnvParams | None = None
 
 
 MULTIPLIERS = MultiplierTable(multiplier=(0.5, 1.0, 2.0), spend=(4.0, 2.0, 1.0), uplift=(6.0, 5.0, 3.0))
-"""Of `decide_at`."""
+"""Multipliers of `decide_at`."""
 
 
 def decide_at(observations: Any, masks: Any, multiplier: Any) -> tuple[Any, Any]:
@@ -156,7 +156,7 @@ def decide_at(observations: Any, masks: Any, multiplier: Any) -> tuple[Any, Any]
 
 
 def make_any_budget(folder: Path) -> Path:
-    """As `make_checked`, with the policy `decide_at` for any budget too."""
+    """Makes one as `make_checked`, with the policy `decide_at` for any budget too."""
     eager = contents(trained(wait_bias=-6.0))
     checked = dataclasses.replace(eager, rules=epath.Path(DEFAULT))
     write(folder, dataclasses.replace(checked, any_budget=(decide_at, MULTIPLIERS)))

@@ -1,4 +1,4 @@
-"""Where the tests keep what JAX compiled: apart for each processor and version.
+"""The folder where the tests keep what JAX compiled: apart for each processor and version.
 
 A program made for another processor, or by another version, differs in its last bits from one that is made anew: a run
 that is resumed would differ from one that is not, where one read a program and the other compiled it.

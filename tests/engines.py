@@ -34,7 +34,7 @@ _loaded: dict[tuple[str, tuple[int, ...], bool], Served] = {}
 
 
 def load(path: str, sizes: Sequence[int] = SIZES, *, warm: bool = True) -> Served:
-    """As `Served.load`; a bundle that lies in several places, as promoted ones do, is compiled once."""
+    """Loads as `Served.load`; a bundle that lies in several places, as promoted ones do, is compiled once."""
     base = Path(pointer.local(pointer.find(path)))
     content = hashlib.sha256()
     for file in sorted(each for each in base.rglob("*") if each.is_file()):

@@ -95,7 +95,7 @@ def _differences(pairs: Sequence[Pair], vocabulary: dict[str, int]) -> sp.csr_ma
 
 
 def _best_token(differences: sp.csr_matrix) -> float:
-    """Of [pairs, words], the largest share of rows that one column tells by its sign alone."""
+    """The largest share of rows of [pairs, words] that one column tells by its sign alone."""
     signs = differences.sign()
     more = np.asarray((signs > 0).mean(axis=0)).max(initial=0.0)
     less = np.asarray((signs < 0).mean(axis=0)).max(initial=0.0)

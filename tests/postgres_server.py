@@ -52,7 +52,7 @@ class Server:
                 return
 
     def stop(self) -> None:
-        """At once, as if the machine had gone: connections break, what was not committed is lost."""
+        """Stops it at once, as if the machine had gone: connections break, what was not committed is lost."""
         assert self._process is not None
         self._process.send_signal(3)  # SIGQUIT: immediate shutdown
         self._process.wait(30)

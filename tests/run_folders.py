@@ -150,7 +150,7 @@ def add_optional(folder: Path, source: str = "real") -> Path:
 
 
 def estimate(mean: float, half: float = 0.5) -> dict[str, float]:
-    """As evaluation.json holds it."""
+    """An estimate as evaluation.json holds it."""
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 

@@ -27,7 +27,7 @@ TAIL_DAYS = 90  # after the weeks played, that a customer's staying is still wor
 
 @dataclass(frozen=True)
 class Weeks:
-    """Of a campaign."""
+    """Weeks of a campaign."""
 
     campaign: str
     weeks: int
@@ -105,7 +105,7 @@ async def _week(
 
 
 def _answer(number: int, decision: Decision, people: People, luck: float, now: float) -> Outcome:
-    """As the bundle's first acceptance model says. A contact costs $0.50, whatever comes of it."""
+    """An answer as the bundle's first acceptance model says. A contact costs $0.50, whatever comes of it."""
     people.value[number] -= 0.5 * people.stays[number]
     if luck > people.acceptance:
         return Outcome(decision.decision_id, "declined", now)

@@ -56,6 +56,7 @@ def module_name(path: Path) -> str:
 
 
 MODULES = {module_name(path): path for path in sources(*PACKAGES)}
+DOCUMENTED = MODULES | {module_name(path): path for path in sources("scripts")}
 
 
 class Facts(NamedTuple):
@@ -65,13 +66,13 @@ class Facts(NamedTuple):
     """Names as its imports say them, wherever in it they stand, absolute."""
     classes: tuple[str, ...]
     """Its public classes."""
-    first_words: tuple[tuple[str, str], ...]
-    """What is documented, and the first word of its docstring."""
+    first_words: tuple[tuple[int, str], ...]
+    """Line and first word of each docstring, of a field or constant too, and of each `description=`."""
 
 
 @functools.cache
 def facts(module: str) -> Facts:
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    tree = ast.parse(DOCUMENTED[module].read_text(encoding="utf-8"))
     imported: list[str] = []
     first_words = []
     for node in ast.walk(tree):
@@ -79,13 +80,13 @@ def facts(module: str) -> Facts:
             imported += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             package = module.split(".")
-            is_package = MODULES[module].name == "__init__.py"
+            is_package = DOCUMENTED[module].name == "__init__.py"
             above = package[: len(package) - node.level + is_package] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
             imported += [f"{origin}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            words = (ast.get_docstring(node) or "").split()
-            first_words += [(getattr(node, "name", module), word) for word in words[:1]]
+        elif isinstance(node, ast.Expr) or (isinstance(node, ast.keyword) and node.arg == "description"):
+            text = str(node.value.value) if isinstance(node.value, ast.Constant) else ""
+            first_words += [(node.lineno, word) for word in text.split()[:1]]
     classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
     return Facts(tuple(imported), tuple(classes), tuple(first_words))
 
@@ -172,8 +173,8 @@ def test_nothing_that_is_read_can_execute() -> None:
 # `decide.Decision` is what Python and the command are told; the service's is what an answer of the API holds.
 MEAN_TWO_THINGS = {"Decision"}
 PREPOSITIONS = {
-    *("About", "After", "Along", "As", "At", "Before", "Between", "By", "For", "From", "In", "Into", "Of", "On"),
-    *("Over", "Per", "Through", "To", "Under", "Until", "With", "Within", "Without"),
+    *("About", "After", "Along", "As", "At", "Before", "Behind", "Between", "By", "For", "From", "In", "Into", "Of"),
+    *("On", "Over", "Per", "Through", "To", "Under", "Until", "With", "Within", "Without"),
 }
 
 
@@ -187,5 +188,5 @@ def test_a_class_name_means_one_thing() -> None:
 
 
 def test_a_docstring_begins_with_its_noun_or_verb() -> None:
-    begun = [(module, name, word) for module in MODULES for name, word in facts(module).first_words]
+    begun = [(module, line, word) for module in DOCUMENTED for line, word in facts(module).first_words]
     assert [each for each in begun if each[2] in PREPOSITIONS] == []

@@ -17,7 +17,7 @@ from retentionjax.data import company_tables, reading
 from retentionjax.errors import ConfigError
 
 FILE = "company.json"
-"""Of the artifacts of the stage `data`."""
+"""The company's file among the artifacts of the stage `data`."""
 _FOLDER = Path(__file__).parent
 
 

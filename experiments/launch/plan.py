@@ -25,7 +25,7 @@ class Shape(Checked):
 
     machine: str
     hours: Annotated[float, Within(0, 168, "Vertex AI's own limit is seven days", above=True)]
-    """At most: the job is ended then."""
+    """Hours at most: the job is ended then."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Machines:
     accelerators: Mapping[str, str]
     """The one accelerator that comes with a machine type."""
     stages: Mapping[str, Shape]
-    """By stage; `default` for the others."""
+    """Shape by stage; `default` for the others."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a machine without a price, an unknown stage, or no default."""
@@ -88,7 +88,7 @@ class Task:
     """Done with these very settings, by this version, on inputs that are the same."""
     machine: str
     hours: float
-    """At most."""
+    """Hours at most."""
     price: float
     """$, at most; 0 where nothing is left to do."""
 

@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("preset", metavar="PRESET", help="smoke, demo, mvp, or a YAML file")
     parser.add_argument("--target", choices=("local", "vertex"), default="local")
-    parser.add_argument("--runs", help="of all runs: runs here, gs://PROJECT-retentionjax-runs/runs there")
-    parser.add_argument("--name", default="", help="of the run; the preset's if not given")
+    parser.add_argument("--runs", help="folder of all runs: runs here, gs://PROJECT-retentionjax-runs/runs there")
+    parser.add_argument("--name", default="", help="name of the run; the preset's if not given")
     parser.add_argument("--data", choices=("auto", "real", "synthetic"), default="auto")
     parser.add_argument("--budget", type=float, default=100.0, metavar="$", help="refuse what may cost more (100)")
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--spot", action="store_true", help="preemptible machines; the ceiling stays")
     parser.add_argument("--project", default=os.environ.get("GOOGLE_CLOUD_PROJECT", ""))
     parser.add_argument("--region", default="us-central1")
-    parser.add_argument("--image", default="", help="of training (scripts/deploy/docker), by digest")
+    parser.add_argument("--image", default="", help="image of training (scripts/deploy/docker), by digest")
     parser.add_argument("--service-account", default="", help="trainer@PROJECT.iam.gserviceaccount.com if not given")
     return parser
 

@@ -29,7 +29,7 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True)
 class Place:
-    """Where jobs run, as whom, and from which image."""
+    """The place where jobs run, as whom, and from which image."""
 
     project: str
     region: str

@@ -12,9 +12,9 @@ from retentionjax.errors import BundleError, DataError
 
 ID = "customer_id"
 HISTORY = "history"
-"""Of a customer's file: what the ledger knows. No fact may have this name."""
+"""Key of a customer's file: what the ledger knows. No fact may have this name."""
 RECIPIENT = "recipient"
-"""Of a customer's file: first name, channel and tone of a message, each optional. No fact may have this name."""
+"""Key of a customer's file: first name, channel and tone of a message, each optional. No fact may have this name."""
 
 
 def describe(churn: Schema, acceptance: Schema) -> dict[str, Any]:

@@ -37,11 +37,11 @@ class Bundle:
     params: EnvParams
     """Constants of the retention model; its population is the default one and stands for nobody."""
     company: Company
-    """Whose bundle it is; its offers are those of `params`, in the same order."""
+    """The company whose bundle it is; its offers are those of `params`, in the same order."""
     schema: Schema
-    """Of a customer's facts."""
+    """Schema of a customer's facts."""
     rules: Rules | None = None
-    """By which messages are checked; None for a bundle without the part `shield`."""
+    """Rules by which messages are checked; None for a bundle without the part `shield`."""
     any_budget: AnyBudget | None = None
     """The policy for any budget, see `at_budget`; None for a bundle without it."""
 

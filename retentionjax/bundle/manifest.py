@@ -21,9 +21,9 @@ from retentionjax.errors import BundleError, DataError
 NAME = "manifest.json"
 FORMAT_VERSION = 3
 GATE = "gate"
-"""Of the metrics: `gate_probability` that the learned policy gains more than never contacting, `gate_minimum` that is
-asked for, whether the effects' draws by which it was found are reliable (`is_reliable`, 1 or 0), and whether it `waits`
-for either (1 or 0)."""
+"""Key of the metrics: `gate_probability` that the learned policy gains more than never contacting, `gate_minimum` that
+is asked for, whether the effects' draws by which it was found are reliable (`is_reliable`, 1 or 0), and whether it
+`waits` for either (1 or 0)."""
 REQUIRED = ("churn", "acceptance", "policy")
 """Folders that every bundle has."""
 PARTS = (*REQUIRED, "shield", "language")
@@ -61,7 +61,7 @@ class Manifest:
     created: str
     """UTC, ISO 8601."""
     git_commit: str | None
-    """Of the code that made it, `-dirty` if it was changed since; None outside a repository."""
+    """Commit of the code that made it, `-dirty` if it was changed since; None outside a repository."""
     packages: Mapping[str, str]
     """Versions of what made it."""
     synthetic: bool
@@ -81,10 +81,10 @@ class Manifest:
     customer: Mapping[str, Any]
     """The facts of a customer, see `bundle.customer`."""
     company: Mapping[str, Any]
-    """Whose bundle it is: offers by name, limits, currency, messages (`Company.to_dict`)."""
+    """The company whose bundle it is: offers by name, limits, currency, messages (`Company.to_dict`)."""
     parts: tuple[str, ...]
     files: Mapping[str, File]
-    """By path within the folder, `/` between its parts."""
+    """Files by path within the folder, `/` between its parts."""
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as written, id included."""

@@ -28,7 +28,7 @@ from retentionjax.errors import BundleError, ConflictError, DataError
 FORMAT_VERSION = 1
 BUNDLES = "bundles"
 MADE_BY = ("messages/artifacts/bundle", "evaluate/artifacts/bundle", "bundle/artifacts/bundle")
-"""Where a run's bundle is: the complete one with its language model, or else the one that only decides, with figures
+"""Folders of a run's bundle: the complete one with its language model, or else the one that only decides, with figures
 of its evaluation or still without."""
 
 Action = Literal["promote", "rollback"]
@@ -41,7 +41,7 @@ class Move:
 
     action: Action
     id: str
-    """Of the bundle it then pointed to."""
+    """Id of the bundle it then pointed to."""
     when: str
     """UTC, ISO 8601."""
     who: str
@@ -50,7 +50,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Pointer:
-    """Where a pointer has been, the oldest move first; never empty."""
+    """Moves of a pointer, the oldest first; never empty."""
 
     history: tuple[Move, ...]
 
@@ -229,7 +229,7 @@ def _parse_move(plain: Mapping[str, Any]) -> Move:
 
 
 def cache_folder() -> epath.Path:
-    """Where they are kept, by id."""
+    """The folder where copies of bundles are kept, by id."""
     return storage.cache_folder("bundles")
 
 

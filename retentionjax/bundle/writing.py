@@ -38,13 +38,13 @@ class Contents:
     """Writes the policy's parameters into an existing folder, for those who want to train or evaluate it further."""
     company: Company
     params: EnvParams
-    """With one entry an offer of the company, in its order."""
+    """Constants of the retention model, with one entry an offer of the company, in its order."""
     limits: Mapping[str, float | None]
     multipliers: Mapping[str, float]
     data: Mapping[str, Provenance]
-    """By data set."""
+    """Provenance by data set."""
     metrics: Mapping[str, Mapping[str, Any]]
-    """By stage."""
+    """Metrics by stage."""
     matching: Mapping[str, Any]
     git_commit: str | None
     rules: epath.Path | None = None

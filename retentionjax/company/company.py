@@ -23,7 +23,7 @@ from retentionjax.company.structure import read_yaml, structure, unstructure
 from retentionjax.errors import DataError
 
 FORMAT = 1
-"""Of `to_dict`; raised when a reader of the old one would misunderstand the new."""
+"""Format of `to_dict`; raised when a reader of the old one would misunderstand the new."""
 _DELAYS = (0, 1, 3)
 
 

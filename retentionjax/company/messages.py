@@ -66,7 +66,7 @@ class Messages(Checked):
     """Channels that may be used, the usual one first."""
     tone: Tone = "warm"
     language: Language = "en"
-    """Of all that customers are sent."""
+    """Language of all that customers are sent."""
     country: str = HOME
     """ISO 3166-1 alpha-2: where customers are of whom neither region nor time zone is known, for quiet hours."""
     facts: tuple[FactRule, ...] = ()

@@ -22,7 +22,7 @@ from retentionjax.data.splits import NAMES, Splits, split
 from retentionjax.errors import DataError
 
 FORMAT = 1
-"""Of catalog.json and of the files beside it; raised when either changes, so that old folders are made anew."""
+"""Format of catalog.json and of the files beside it; raised when either changes, so that old folders are made anew."""
 _CATALOG = "catalog.json"
 
 

@@ -35,7 +35,7 @@ class Cells:
     raw: RawTable
     reading: CellReading = field(default_factory=CellReading)
     currency: str = "USD"
-    """Whose code and sign may stand beside a number."""
+    """Currency whose code and sign may stand beside a number."""
     rows: np.ndarray | None = None
     """Rows of `raw` that count, from 0, rising; None: all."""
     faults: list[Fault] = field(default_factory=list)

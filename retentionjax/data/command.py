@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare = verbs.add_parser("prepare", help="check, split 80/10/10 and write Parquet or JSONL, and catalog.json")
     prepare.add_argument("names", nargs="*", metavar="NAME", help=_NAMES_HELP)
     prepare.add_argument("--out", default=DEFAULT_FOLDER, metavar="DIR", help=f"folder ({DEFAULT_FOLDER})")
-    prepare.add_argument("--seed", type=int, default=42, help="of the splits (42)")
+    prepare.add_argument("--seed", type=int, default=42, help="seed of the splits (42)")
     prepare.add_argument("--force", action="store_true", help="make anew even what is up to date")
     prepare.add_argument(
         "--data",
@@ -93,7 +93,7 @@ def _list() -> int:
 
 
 def _status(source: "PublicDataSet") -> tuple[str, str]:
-    """Where a file is, and whether its checksum is right, in words."""
+    """The place of a file, and whether its checksum is right, in words."""
     from retentionjax.data import sources
     from retentionjax.data.download import Download
 

@@ -34,11 +34,11 @@ class Opened:
 
 @dataclass(frozen=True)
 class Mode:
-    """Where `source:` files come from: the official ones, or the generator that knows them by figures only."""
+    """Origin of `source:` files: the official ones, or the generator that knows them by figures only."""
 
     kind: Literal["real", "synthetic"] = "real"
     rows: int | None = None
-    """Of each synthetic table; None: as many as the real one has."""
+    """Rows of each synthetic table; None: as many as the real one has."""
 
 
 def open_file(

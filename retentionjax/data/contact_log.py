@@ -32,7 +32,7 @@ class ContactLog:
     """Whether the log states the probabilities of its arms."""
     assume: str | None
     rank_correlation: float | None
-    """Of other people's acceptance with customers' churn; None: the log is of the customers themselves."""
+    """Rank correlation of other people's acceptance with customers' churn; None: the log is of customers themselves."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 

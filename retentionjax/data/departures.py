@@ -41,7 +41,7 @@ class Leaving:
     """What is known of the leaving of each row of the customers' table."""
 
     cells: Cells
-    """Where the dates stand: their faults and warnings go there."""
+    """Cells that hold the dates: their faults and warnings go there."""
     column: str
     place: np.ndarray
     """Row of `cells` that tells of each row, −1 where none does."""

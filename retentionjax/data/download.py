@@ -204,7 +204,7 @@ class HubFile:
     dataset: str
     """Id on the hub, as `Anthropic/hh-rlhf`."""
     path: str
-    """Within the data set."""
+    """Path within the data set."""
     file: str
     """Its name on disk."""
     revision: str = "main"

@@ -21,7 +21,7 @@ class Fault:
 
     raw: RawTable
     column: str
-    """As the file spells it, stray spaces included."""
+    """Name of the column as the file spells it, stray spaces included."""
     rows: np.ndarray
     """Rows of `raw`, or of its broken lines, from 0, rising."""
     wrong: str

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 PERFECT = 0.98
 """AUC that no fact known beforehand reaches: risk models of churn have 0.7 to 0.9."""
 KEY = "leak_"
-"""Before the column's name in a summary; the value is its AUC."""
+"""Prefix of the column's name in a summary; the value is its AUC."""
 _FEWEST = 10
 """Rows of the rarer outcome below which a column may tell it by luck."""
 _MOST = 200_000

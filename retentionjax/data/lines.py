@@ -21,7 +21,7 @@ class Line:
     """A row of a text file."""
 
     number: int
-    """Of the file's line it starts at, from 1."""
+    """Number of the file's line it starts at, from 1."""
     cells: list[str]
 
 

@@ -28,7 +28,7 @@ class Post:
     """`user` or `assistant`."""
     text: str
     rank: int | None
-    """Among the replies to one parent; 0 is the best."""
+    """Rank among the replies to one parent; 0 is the best."""
     approved: bool
     """Neither deleted nor refused by review."""
 

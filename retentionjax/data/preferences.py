@@ -25,7 +25,7 @@ from retentionjax.errors import DataError
 HH = "hh_rlhf"
 SHP = "shp2"
 PAIRS_A_POST = 5
-"""Of SHP-2; its authors advise a cap, since a few posts have thousands of pairs."""
+"""Most pairs of a post of SHP-2; its authors advise a cap, since a few posts have thousands of pairs."""
 _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 

@@ -134,7 +134,7 @@ def read_bank(data: bytes, where: str) -> pd.DataFrame:
 # which is to be expected of so few facts about so many people: they stay.
 
 HILLSTROM_PROPENSITY = 1 / 3
-"""Of each arm, for every customer, by the design of the experiment."""
+"""Propensity of each arm, for every customer, by the design of the experiment."""
 
 HILLSTROM = Schema(
     name="hillstrom",

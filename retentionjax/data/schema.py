@@ -22,13 +22,13 @@ LEAKS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a table came from; every output made from it repeats `kind`."""
+    """Origin of a table; every output made from it repeats `kind`."""
 
     kind: Literal["real", "synthetic"]
     source: str
     """The official URL of a public set, the path of a user's own file, or the generator and its seed."""
     sha256: str
-    """Of the table's bytes, unpacked; of the fitted figures for a synthetic table."""
+    """SHA-256 of the table's bytes, unpacked; of the fitted figures for a synthetic table."""
     licence: str
     rows: int
 

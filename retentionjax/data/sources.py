@@ -1,4 +1,4 @@
-"""Where the public data sets come from, and by what their content is known.
+"""Origins of the public data sets, and the checksums by which their content is known.
 
 A table is taken from the first of: the folder RETENTIONJAX_DATA names, laid out as `<set>/<official file>`; the
 cache; the official address. A SHA-256 decides whether it is the official one, wherever it was found.
@@ -55,7 +55,7 @@ class FoundFile:
     """File (and member) for messages."""
     origin: Origin
     sha256: str
-    """Of `data`."""
+    """SHA-256 of `data`."""
 
 
 class UnavailableError(DataError):
@@ -151,7 +151,7 @@ def data_folder() -> epath.Path | None:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept."""
+    """The folder where downloads are kept."""
     return Path(storage.cache_folder("data"))
 
 

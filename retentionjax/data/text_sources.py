@@ -92,7 +92,7 @@ _SHP = (
 )
 _SHP_REVISION = "97905d2ed3eb4ec7e368b8df17258487a60598bb"
 SHP_DOMAINS = ("reddit/eatcheapandhealthy", "stackexchange/stack_cooking", "stackexchange/stack_softwarerecs")
-"""Of its many, enough for 60,000 pairs without fetching its gigabytes."""
+"""Those of SHP-2's many domains that are taken, enough for 60,000 pairs without fetching its gigabytes."""
 
 
 def _shp_part(domain: str, split: str) -> PublicDataSet:

@@ -27,7 +27,7 @@ DRAWS = 2000
 """Draws of the rates behind a wording's probability of being the best."""
 LEVEL = 0.95
 _ROUNDS = 20
-"""Of fitting strata and wordings in turn; it converges to three digits in five."""
+"""Rounds of fitting strata and wordings in turn; it converges to three digits in five."""
 
 
 def comparable(strata: Sequence[Stratum], wordings: Sequence[str]) -> list[Answers]:

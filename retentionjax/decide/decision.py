@@ -58,7 +58,7 @@ class Decision:
     propensity: float
     """Probability with which the policy draws this very action."""
     propensities: tuple[float, ...]
-    """Of all actions; they sum to 1, and what a rule removed has 0."""
+    """Propensity of each action; they sum to 1, and what a rule removed has 0."""
     monthly_charge: float
     risk: Risk
     customer: Customer

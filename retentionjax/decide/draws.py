@@ -28,13 +28,13 @@ class Pilot:
     """A randomised trial within a campaign, for a time."""
 
     share: float
-    """Of the campaign's customers."""
+    """Share of the campaign's customers that takes part."""
     arms: tuple[tuple[str, float], ...]
     """Offers by name, or `none`, each with its share of the pilot; they add up to 1."""
     ends_at: float
     """UTC epoch seconds."""
     budget_share: float
-    """Of the campaign's budget, that its contacts may reserve and spend at any time."""
+    """Share of the campaign's budget that its contacts may reserve and spend at any time."""
 
 
 class Arm(NamedTuple):

@@ -29,7 +29,7 @@ class ActionChance:
 
     action: int
     name: str
-    """In words."""
+    """The action in words."""
     propensity: float
     removed_by: tuple[str, ...]
     """Rules that forbid it."""
@@ -41,7 +41,7 @@ class Removal:
 
     rule: str
     actions: tuple[int, ...]
-    """Which it took away."""
+    """Actions that it took away."""
     why: str
 
 

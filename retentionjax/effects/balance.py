@@ -25,7 +25,7 @@ class Predictability(NamedTuple):
 
     arm: int
     auc: float
-    """Of scores by trees that had not seen the customer, weighted by 1/propensity: 0.5 where facts tell nothing."""
+    """AUC of scores by trees that had not seen the customer, weighted by 1/propensity: 0.5 where facts tell nothing."""
     error: float
     """Its standard error."""
 

@@ -48,12 +48,12 @@ class TrialArm:
     departures: int
     """Customers who left within the window after such an assignment."""
     left_share: float
-    """Weighted by 1/propensity, as are the differences."""
+    """Share of departures, weighted by 1/propensity, as are the differences."""
     left: ArmDifference | None
     dollars: ArmDifference | None
-    """Per assignment within the window: charges less discounts, amounts, costs and contact costs."""
+    """Dollars per assignment within the window: charges less discounts, amounts, costs and contact costs."""
     leaving: Surprise | None = None
-    """On the days until the next assignment."""
+    """Departures on the days until the next assignment."""
     accepting: Surprise | None = None
     """Contacts that were accepted, of those that could be refused."""
 

@@ -34,9 +34,9 @@ class Log:
     """Names of the company's offers, in order; an arm is an index into them, NO_OFFER for `none`."""
     monthly_charge: Float[np.ndarray, " N"]
     churn_probability: Float[np.ndarray, " N"]
-    """As of the first assignment, by a model that has not seen this customer's outcome; so the next."""
+    """Probability as of the first assignment, by a model that has not seen this customer's outcome; so the next."""
     accept_probability: Float[np.ndarray, " N"]
-    """Of a contact without an offer."""
+    """Probability of accepting a contact without an offer."""
     followed_days: Int[np.ndarray, " N"]
     """Days up to which a departure would be known; 0 where nothing is known."""
     left_day: Int[np.ndarray, " N"]

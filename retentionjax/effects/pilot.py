@@ -72,7 +72,7 @@ class PlannedArm:
     smallest_multiplier: float | None = None
     """Multiplier of the hazard of those who accept that is seen so; None: too few accept for any."""
     power: float | None = None
-    """Of seeing the median effect."""
+    """Power to see the median effect."""
     needed: int | None = None
     """Customers an arm that see the median effect with 80 % power; None: more than 100 million."""
 

@@ -34,7 +34,7 @@ class People(NamedTuple):
 
     ids: list[str]
     charge: "np.ndarray"
-    """Per 30 days."""
+    """Money per 30 days."""
     risk: "np.ndarray"
     """Calibrated churn probability, by a model that has not seen the customer's outcome."""
     accept: float
@@ -48,13 +48,13 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `pilot` with `arguments`; raises CompanyError, FilesError or DataError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax pilot", description=__doc__)
     parser.add_argument("company", metavar="company.yaml")
-    parser.add_argument("--customers", type=int, metavar="N", help=f"in all arms ({_CUSTOMERS}, or all there are)")
+    parser.add_argument("--customers", type=int, metavar="N", help=f"size of all arms ({_CUSTOMERS}, or all there are)")
     parser.add_argument(
-        "--days", type=int, metavar="D", help="of observation (the longest effect, at least the window)"
+        "--days", type=int, metavar="D", help="days of observation (the longest effect, at least the window)"
     )
     parser.add_argument("--arms", metavar="A,B", help="offers to try, beside none (all of them)")
     parser.add_argument("--out", metavar="FILE", default="pilot.csv", help="who is assigned to what (pilot.csv)")
-    parser.add_argument("--start", metavar="DATE", type=dt.date.fromisoformat, help="of the assignment (today)")
+    parser.add_argument("--start", metavar="DATE", type=dt.date.fromisoformat, help="day of the assignment (today)")
     parser.add_argument("--bundle", metavar="DIR", help="a bundle whose churn model is used instead of a new one")
     parser.add_argument("--seed", type=int, default=0, help="also the salt of the draw")
     parsed = parser.parse_args(list(arguments))

@@ -68,7 +68,7 @@ class Posterior:
     draws: Mapping[str, Float[np.ndarray, " K"]]
     """Effect by name → `DRAWS` joint draws; those that the likelihood takes as declared stay at their median."""
     pareto_k: float = 0.0
-    """Of the importance weights: up to 0.7 the draws are the posterior's, above they are those of Markov chains."""
+    """k̂ of the importance weights: up to 0.7 the draws are the posterior's, above they are those of Markov chains."""
     r_hat: float | None = None
     """The chains' largest split R̂; None where none were needed."""
     refused: tuple[Refusal, ...] = field(default_factory=tuple)
@@ -92,8 +92,8 @@ class Evidence(NamedTuple):
 
     chunks: Any
     log_likelihood: Callable[[Any, belief.Values, EnvParams], Array]
-    """Of a chunk, the effects by name, and the environment with these effects; a function of a module, so that what
-    was compiled for it serves again."""
+    """Log-likelihood of a chunk, given the effects by name and the environment with these effects; a function of a
+    module, so that what was compiled for it serves again."""
 
 
 def draws_to_params(draws: Mapping[str, Any], offers: Sequence[str], params: EnvParams) -> EnvParams:

@@ -27,7 +27,7 @@ _KINDS = {
 }
 _WRONG_BEYOND = 3.0
 _TENFOLD = 900.0
-"""Per cent from which a change is said as a factor."""
+"""Change in per cent from which on it is said as a factor."""
 _FACTORS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 21.0, 101.0)
 
 
@@ -67,7 +67,7 @@ def sentences(posterior: Posterior, arms: tuple[TrialArm, ...], company: Company
 
 
 def _shadow(arms: tuple[TrialArm, ...]) -> list[str]:
-    """Where the model and what was plainly counted disagree beyond noise, or that they do not."""
+    """Sentences on where the model and what was plainly counted disagree beyond noise, or one that they do not."""
     judged = [
         (arm.name, verb, found)
         for arm in arms

@@ -36,7 +36,7 @@ class Trial:
     customers: Int[np.ndarray, " R"]
     departures: Int[np.ndarray, " R"]
     days: Int[np.ndarray, " R"]
-    """From the contact to the count."""
+    """Days from the contact to the count."""
 
 
 class _Chunk(NamedTuple):

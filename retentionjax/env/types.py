@@ -120,7 +120,7 @@ class MultiplierTable:
     """$ of value charged for a $ of spend."""
     spend: tuple[float, ...]
     uplift: tuple[float, ...]
-    """Over never contacting."""
+    """Uplift over never contacting."""
 
     def __post_init__(self) -> None:
         """Refuses a table that could give a budget two multipliers far apart, or none."""

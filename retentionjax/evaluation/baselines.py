@@ -29,7 +29,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "greedy": (0.0, 50.0),
     "greedy_fatigue": (0.0, 50.0),
 }
-"""Where each rule's hyperparameter is sought; that of `uplift` is money, at a charge of some 65 a month."""
+"""Range in which each rule's hyperparameter is sought; that of `uplift` is money, at a charge of some 65 a month."""
 
 
 def contact_now(

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--replicates", type=int, default=16, help="campaigns a customer and policy (16)")
     parser.add_argument(
-        "--optimum-customers", type=int, default=64, help="on so many of them find the exact optimum (64; 0: skip it)"
+        "--optimum-customers", type=int, default=64, help="customers whose exact optimum to find (64; 0: skip it)"
     )
     parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args(list(arguments))

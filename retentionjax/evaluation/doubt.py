@@ -30,13 +30,13 @@ class Doubt:
     """Figures of policies by name; $ are a customer and campaign."""
 
     uplift: Mapping[str, IntervalEstimate]
-    """Over never contacting, with 95 % intervals over customers and worlds; `never` is not among them."""
+    """Uplift over never contacting, with 95 % intervals over customers and worlds; `never` is not among them."""
     paired: Mapping[str, IntervalEstimate]
     """Lead of the learned policy over each other, `never` included."""
     beats_never: float
     """Probability that the learned policy gains more than never contacting."""
     beats_best_rule: float
-    """That it gains more than the rule that gains most on average; than never contacting where no rule was played."""
+    """Probability that it gains more than the best rule on average; than never contacting where no rule was played."""
     best_rule: str
     spend: IntervalEstimate
     """Spend of the learned policy: mean, and 95 % of the worlds."""

@@ -36,7 +36,7 @@ class Payments:
     customer: Int[np.ndarray, " E"]
     """Row of the customer."""
     day: Float[np.ndarray, " E"]
-    """Since the campaign's start."""
+    """Days since the campaign's start."""
     amount: Float[np.ndarray, " E"]
 
     def until(self, days: Float[np.ndarray, " T"], customers: int) -> Float[np.ndarray, "N T"]:
@@ -62,9 +62,9 @@ class FollowedCustomers:
     known_until: Float[np.ndarray, " N"]
     """Day until which it is known that the customer stayed; −∞ for one who was never heard of."""
     risk: Float[np.ndarray, " N"]
-    """Predicted at the draw; not a number where the models failed."""
+    """Churn probability predicted at the draw; not a number where the models failed."""
     charge: Float[np.ndarray, " N"]
-    """Per 30 days, as of the draw; not a number where it is not known."""
+    """Charge per 30 days, as of the draw; not a number where it is not known."""
     spend: Payments
     revenue: Payments | None = None
     """What customers paid; None: charges for the days that each was there."""
@@ -157,14 +157,14 @@ class Lift:
     dollars: Path
     """Revenue less spend, per customer."""
     customers: Int[np.ndarray, "2 T"]
-    """Known on each day: the campaign's, and those held out."""
+    """Customers known on each day: the campaign's, and those held out."""
     left: Int[np.ndarray, "2 T"]
-    """Of those, who had left."""
+    """Those of them who had left."""
     unknown: tuple[int, int]
     """Who had entered and is not known on the last day: the campaign's, and those held out."""
     drawn: SampleRatio
     heard_of: SampleRatio
-    """Of those who are known: it tells whether one side is heard of less."""
+    """Split of those who are known: it tells whether one side is heard of less."""
 
 
 def measure(customers: FollowedCustomers, days: Float[np.ndarray, " T"], *, adjust: bool = True) -> Lift:

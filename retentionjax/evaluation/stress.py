@@ -42,9 +42,9 @@ class Axis:
     base: float
     up: float
     least: float
-    """How far the search for the point where never-contact wins goes down,"""
+    """How far down the search for the point where never-contact wins goes."""
     most: float
-    """and up."""
+    """How far up it goes."""
     change: Change
     """(base world, value) → world; at `base` it changes nothing."""
 
@@ -132,7 +132,7 @@ SHAPES: Mapping[str, tuple[str, Callable[[EnvParams], EnvParams]]] = {
     "shape_globe": ("offers work as in the Boston Globe's trial", _globe),
     "shape_inverted": ("the offers that work best work least", lambda params: _mirrored(params, -1.0)),
 }
-"""By name, what is said of it and (base world) → world."""
+"""Shape by name: what is said of it, and (base world) → world."""
 
 
 def scenes(base: EnvParams, axes: Sequence[Axis], hyperparameters: Mapping[str, float]) -> list[StressScene]:
@@ -239,7 +239,7 @@ def _play_worlds(
 def break_even(
     uplift: Callable[[list[float]], list[float]], base: float, extreme: float, *, rounds: int = 2
 ) -> float | None:
-    """Where the uplift turns negative on the way from `base` to `extreme`; None if it is positive at `extreme`.
+    """Value at which the uplift turns negative on the way from `base` to `extreme`; None if it is positive there.
 
     Bisection, cut into `AT_ONCE` places at a time since so many worlds are played as one: each round narrows the
     bracket tenfold. The value returned is the end of the bracket that is harmful.

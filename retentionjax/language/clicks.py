@@ -63,7 +63,7 @@ class Clicks:
     """Pairs as numbers; `difference` is of the winner's less the loser's."""
 
     difference: Float[np.ndarray, "pairs width"]
-    """Of the states."""
+    """Difference of the states."""
     lengths: Float[np.ndarray, "pairs 2"]
     """Tokens of the winner and of the loser."""
     groups: Int[np.ndarray, " pairs"]

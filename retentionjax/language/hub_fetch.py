@@ -41,7 +41,7 @@ class Base:
     title: str
     licence: str
     repository: str
-    """On the Hugging Face hub."""
+    """Name on the Hugging Face hub."""
     revision: str
     """The commit there that is fetched, whatever its main branch has become."""
     parameters: int
@@ -113,7 +113,7 @@ class _UnreachableError(Exception):
 
 
 def cache_folder() -> epath.Path:
-    """Where fetched models are kept. Raises ConfigError when it is in a bucket."""
+    """The folder where fetched models are kept. Raises ConfigError when it is in a bucket."""
     return storage.cache_folder("models")
 
 

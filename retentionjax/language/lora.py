@@ -32,7 +32,7 @@ class LoraConfig(Checked):
     rslora: bool = False
     """Scale α / √r instead of α / r (Kalajdzievski 2023)."""
     dropout: float = 0.0
-    """Of the adapter's input, where a dropout key is given: in SFT only."""
+    """Dropout of the adapter's input, where a dropout key is given: in SFT only."""
 
     def wrong(self) -> list[tuple[str, str]]:
         """No projection, or a dropout of everything."""
@@ -50,9 +50,9 @@ class Adapter:
     """Updates of the layers first_layer … L − 1, stacked: n of them."""
 
     a: Mapping[str, Any]
-    """By projection, [n, r, inputs]."""
+    """Matrix A by projection, [n, r, inputs]."""
     b: Mapping[str, Any]
-    """By projection, [n, outputs, r]."""
+    """Matrix B by projection, [n, outputs, r]."""
     scale: float = struct.field(pytree_node=False)
     first_layer: int = struct.field(pytree_node=False)
     dropout: float = struct.field(pytree_node=False, default=0.0)

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     fetch.add_argument("--force", action="store_true", help="download anew even what is at hand")
     export = verbs.add_parser("export", help="a tuned model as one Hugging Face folder, its adapter merged in")
     export.add_argument("writer", metavar="WRITER", help="a writer, such as runs/demo/ppo_text/artifacts/writer")
-    export.add_argument("--out", metavar="DIR", required=True, help="where to; a folder that is there is replaced")
+    export.add_argument("--out", metavar="DIR", required=True, help="folder to write; one that is there is replaced")
     parsed = parser.parse_args(list(arguments))
     if parsed.verb == "list":
         return _list()

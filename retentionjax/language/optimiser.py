@@ -19,14 +19,14 @@ class OptimiserConfig(Checked):
     """Loshchilov and Hutter 2019 (AdamW)."""
 
     learning_rate: Positive = 2e-4
-    """At the end of the warm-up."""
+    """Learning rate at the end of the warm-up."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How it falls from there to `final_share` of it at the last step."""
     warmup_steps: Annotated[int, Within()] = 0
     final_share: Share = 0.0
     weight_decay: NotNegative = 0.0
     max_grad_norm: Positive = 1.0
-    """Of the global norm, over all parameters."""
+    """Largest global norm of the gradient, over all parameters; a larger one is scaled down to it."""
     b1: Share = 0.9
     b2: Share = 0.999
     eps: Positive = 1e-8

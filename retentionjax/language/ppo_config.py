@@ -57,7 +57,7 @@ class TextPPOConfig(Checked):
     other texts instead of the critics' (Ahmadian et al. 2024); `dpo`, the better of a prompt's two texts preferred to
     the worse (Rafailov et al. 2023; on the policy's own texts as Guo et al. 2024). All from the same rewards."""
     dpo_beta: Positive = 0.1
-    """Of `dpo`: how sharply a nat of distance from the reference tells the better text from the worse."""
+    """β of `dpo`: how sharply a nat of distance from the reference tells the better text from the worse."""
     iterations: Count = 50
     """Rollouts."""
     batch: Count = 32
@@ -71,7 +71,7 @@ class TextPPOConfig(Checked):
     max_new_tokens: Count = 64
     min_new_tokens: int = 0
     temperature: Positive = 1.0
-    """Of sampling, and of all log-probabilities: old, new and reference."""
+    """Temperature of sampling, and of all log-probabilities: old, new and reference."""
     multiple: Count = 16
     """Prompt and text lengths are rounded up to one."""
     gamma: Share = 1.0
@@ -84,20 +84,20 @@ class TextPPOConfig(Checked):
     optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(learning_rate=1e-4, schedule="linear", eps=1e-5)
     )
-    """Of the policy; its schedule runs over iterations."""
+    """Optimiser of the policy; its schedule runs over iterations."""
     value_learning_rate: Positive = 1e-3
-    """Of the critics, which are linear heads; same schedule."""
+    """Learning rate of the critics, which are linear heads; same schedule."""
     kl: KLConfig = field(default_factory=KLConfig)
     approx_kl_target: float | None = 0.02
     """Nats a token an update may move; beyond 1.5 times it the rollout's remaining epochs are skipped. None: never."""
     reference: Literal["start", "base"] = "start"
     """What the policy must stay near: itself at the start (the fine-tuned model), or the base model."""
     reward_weight: float = 1.0
-    """Of the reward model's score."""
+    """Weight of the reward model's score."""
     brevity_weight: float = 0.0
-    """Of 1 − length/max_new_tokens, added to the score."""
+    """Weight of 1 − length/max_new_tokens, added to the score."""
     click_weight: float = 0.0
-    """Of the click head's score, in standard deviations of its reference messages, where the reward model has one."""
+    """Weight of the click head's score, in standard deviations of its reference messages, where there is one."""
     score_clip: Annotated[float, Within(above=True, infinite=True)] = math.inf
     """The reward model's score is kept within ±."""
     missing_eos: Literal["subtract", "replace"] = "subtract"

@@ -51,7 +51,7 @@ class Asked:
     """What a message was to say."""
 
     facts: Mapping[str, str]
-    """As words the text should hold, by name: `discount`: "10%", `name`: "Maria"."""
+    """Facts as words the text should hold, by name: `discount`: "10%", `name`: "Maria"."""
     tone: str
     """`warm`, `formal` or `brief`."""
     room: int
@@ -165,7 +165,7 @@ def room(size: int, text: str) -> float:
 
 
 def fluency(log_prob: float) -> float:
-    """Where `log_prob` [nats a token] lies between the two marks, cut off at 0 and 1."""
+    """Place of `log_prob` [nats a token] between the two marks, cut off at 0 and 1."""
     if math.isnan(log_prob) or log_prob > 0:
         raise ValueError(f"a mean log-probability of {log_prob}; allowed: a number up to 0")
     return max(0.0, min(1.0, (log_prob - WORST_LOG_PROB) / (BEST_LOG_PROB - WORST_LOG_PROB)))

@@ -31,7 +31,7 @@ PLAIN = (
     "{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Reply:' }}{% endif %}"
 )
-"""For base models without a template of their own, such as OPT: they continue text, so a turn is a labelled line."""
+"""Template for base models without one of their own, such as OPT: they continue text, so a turn is a labelled line."""
 
 _SILENT_TURN = re.compile(r"^<\|im_start\|>system\s*<\|im_end\|>\n")
 """ChatML's system turn without a word: five tokens of every prompt."""

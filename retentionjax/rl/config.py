@@ -38,12 +38,12 @@ class PPOConfig:
     """Rollouts of the whole run, for the schedules."""
     num_envs: int = struct.field(pytree_node=False, default=512)
     num_steps: int = struct.field(pytree_node=False, default=32)
-    """A rollout, per environment."""
+    """Steps of a rollout, per environment."""
     num_epochs: int = struct.field(pytree_node=False, default=4)
     num_minibatches: int = struct.field(pytree_node=False, default=16)
-    """An epoch."""
+    """Minibatches an epoch."""
     hidden: tuple[int, ...] = struct.field(pytree_node=False, default=(64, 64))
-    """Of the actor and of the critic each."""
+    """Widths of the hidden layers of the actor and of the critic each."""
     activation: str = struct.field(pytree_node=False, default="tanh")
     shuffle: str = struct.field(pytree_node=False, default="samples")
     """What a minibatch draws: samples, or whole envs, which are cheaper to gather."""
@@ -77,14 +77,14 @@ class PPOConfig:
     illegal_coef: Number = 0.0
     """Weight of −log(unmasked probability of the legal actions); teaches what the mask does."""
     max_grad_norm: Number = 0.5
-    """Of the actor's gradient, and of the critic's: they are clipped apart, so that neither slows the other."""
+    """Largest norm of the actor's gradient, and of the critic's: clipped apart, so that neither slows the other."""
     limits: Vector = ()
     """[K], cost units an episode; inf switches a constraint off."""
     limit_scales: Vector = 1.0
     """Scalar or [K]: the unit of a violation where the limit is 0."""
     gains: Gains = Gains()
     null_action_bias: Number = 0.0
-    """Added to the initial logit of action 0."""
+    """Number added to the initial logit of action 0."""
     average_decay: Number = 0.0
     """Once an iteration: averaged ← decay · averaged + (1 − decay) · params."""
 

@@ -26,16 +26,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster (extra ray)")
     parser.add_argument("--workers", type=int, default=2, help="shards scored at once (2)")
     parser.add_argument("--rows-per-shard", type=int, default=250_000, metavar="N", help="rows of a part (250000)")
-    parser.add_argument("--campaign", default="default", metavar="ID", help="which the draw depends on (default)")
+    parser.add_argument("--campaign", default="default", metavar="ID", help="campaign the draw depends on (default)")
     parser.add_argument("--day", type=int, default=0, help="day of the campaign, 0-based (0)")
     parser.add_argument(
         "--holdout",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of the customers, that are left alone and marked, so that the effect on the others can be measured (0)",
+        help="share of customers left alone and marked, so that the effect on the others can be measured (0)",
     )
-    parser.add_argument("--salt", default="", help="by which they are drawn; that of a service's campaign: as it does")
+    parser.add_argument("--salt", default="", help="salt of the draw; with that of a service's campaign, as it does")
     parser.add_argument(
         "--on-error",
         choices=("stop", "skip"),

@@ -30,7 +30,7 @@ class InputFile:
     """One input file as it must be."""
 
     name: str
-    """Below the folder of customers, or the file's own name."""
+    """Name below the folder of customers, or the file's own."""
     rows: int
     sha256: str
 
@@ -66,7 +66,7 @@ class Plan:
     campaign: str
     """Its id, which the draw depends on, as on customer and day."""
     day: int
-    """Of the campaign, 0-based; customers have no history in it."""
+    """Day of the campaign, 0-based; customers have no history in it."""
     on_error: OnError
     """What a row that cannot be read does: stop everything, or be left out and named in a file."""
     rows_per_shard: int
@@ -74,7 +74,7 @@ class Plan:
     holdout: float = 0.0
     """Share of customers left alone, so that the effect of contacting the others can be measured."""
     salt: str = ""
-    """By which they are drawn; with the salt of a service's campaign, as it does."""
+    """Salt by which they are drawn; with the salt of a service's campaign, as it does."""
 
     def __post_init__(self) -> None:
         """Refuses shards of no rows, an unknown rule for errors, and a hold-out that cannot be."""

@@ -59,9 +59,9 @@ class Result:
     numbered: bool
     """Some file has no ids: its rows are called by their numbers, from 0."""
     rows_now: int
-    """Read in this call; the others were done before."""
+    """Rows read in this call; the others were done before."""
     seconds: float
-    """Of scoring in this call, without loading, hashing and compiling."""
+    """Seconds of scoring in this call, without loading, hashing and compiling."""
 
     @property
     def speed(self) -> str:

@@ -45,9 +45,9 @@ class Count:
     """Counts of a shard, kept in the footer of its part."""
 
     rows: int
-    """Decided."""
+    """Rows that were decided."""
     rejected: int
-    """Left out."""
+    """Rows that were left out."""
     contacts: int
     """Decisions to contact."""
     expected_spend: float

@@ -127,7 +127,7 @@ class Brief:
     sender: Sender
     tone: Tone = "warm"
     first_name: str | None = None
-    """As the customer's record has it: untrusted."""
+    """First name as the customer's record has it: untrusted."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Keys of FACTS to values as the customer's record has them: untrusted."""
     angle: str | None = None

@@ -18,9 +18,9 @@ _SENTENCE = re.compile(r"(?:[^.!?\n]+|\.(?=\w))+[?]?")
 _SAYS_SOMETHING = 3
 """Fewer words are an interjection."""
 _GREETING = 2
-"""So many words at the beginning may be of any language: `Buenos días, Ann`."""
+"""Number of words at the beginning that may be of any language: `Buenos días, Ann`."""
 _FOREIGN = 2
-"""From so many different small words of another language on, a text is not in the brief's."""
+"""Number of different small words of another language from which on a text is not in the brief's."""
 
 
 def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:

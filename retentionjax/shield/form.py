@@ -69,7 +69,7 @@ _MARKDOWN = re.compile(r"\*\*|__|~~|```|^#{1,6} |^\s*[*+-] |\]\(", re.MULTILINE)
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _WORD = re.compile(r"[^\W\d_]+")
 _SHOUT = 4
-"""From this many letters on, a word in capitals is shouting rather than an abbreviation."""
+"""Letters from which on a word in capitals is shouting rather than an abbreviation."""
 _SHORT = 3
 """Names of so many letters and fewer are too short to stand for a sender."""
 _KEYWORDS = re.compile(
@@ -80,7 +80,7 @@ _KEYWORDS = re.compile(
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
 _TOKEN = re.compile(r"[\w%$']+")
 _GRAM = 6
-"""So many words in a row may be said once."""
+"""Number of words in a row that may be said only once."""
 _CLAUSES = re.compile(r"[.!?,:;\n]+")
 _CLAUSE = 4
 """A clause with so many spaces may be said once."""

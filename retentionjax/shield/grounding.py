@@ -25,7 +25,7 @@ _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[^\W\d]{4}")
 """A word with a meaning of its own: a length of time beside none of them (`for 30 days`) is an offer's."""
 _BEFORE, _AFTER = 80, 60
-"""So many characters around a quantity are read, within its sentence."""
+"""Characters before and after a quantity that are read, within its sentence."""
 
 
 def find(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding]:

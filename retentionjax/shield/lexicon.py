@@ -28,7 +28,7 @@ class Contexts:
     otherwise: str
     """A percentage of something else: `more`, `of our customers`."""
     joins: str
-    """Between two mentions of the offer: makes them two offers."""
+    """Words between two mentions of the offer that make them two offers."""
     two: str
     """Words for more than one offer."""
     bare: str
@@ -49,7 +49,7 @@ class Contexts:
     loose: str
     """A time made vague: `up to`, `within`."""
     article: str
-    """Where `a month` is a length and no rate."""
+    """Words before `a month` where it is a length and no rate."""
     extends_after: str
     """A time said to go on: `and beyond`."""
     beside: str
@@ -57,7 +57,7 @@ class Contexts:
     next: str
     """A length without a number: `your next bill`."""
     bound: str
-    """Where such a length is the offer's."""
+    """Words before such a length where it is the offer's."""
     deadline: str
     """A time that something runs to, begins on or must be done by, up to its end: `by Friday`."""
     taken: str
@@ -67,7 +67,7 @@ class Contexts:
     owned: str
     """What a service is said to be the customer's by, or what the offer is on: `your`."""
     takes: str
-    """Where a few minutes are what it takes to reply."""
+    """Words before a few minutes that are what it takes to reply."""
     harmless: str
     """Numbers that claim nothing: `24/7`."""
 
@@ -80,7 +80,7 @@ class Lexicon:
     """Number words that stand alone, or behind one of `tens`."""
     tens: Mapping[str, int]
     joint: str
-    """Between tens and ones, as a pattern."""
+    """What stands between tens and ones, as a pattern."""
     percent: str
     """`percent`, as a pattern."""
     money: Mapping[str, str]

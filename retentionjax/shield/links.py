@@ -18,7 +18,7 @@ LINK = re.compile(
     rf"|[\w-]+,? (?:dot|\.),? (?:{_SPOKEN_TLD})|[\w-]+(?:,[\w-]+)*,(?:com|net|org|info|io|example))(?![\w'])"
 )
 _ONWARD = re.compile(r"[/?&=#](?:https?:|www\.|https?%3a|//|%2f%2f)")
-"""Within the path of a link: another link."""
+"""Another link within the path of a link."""
 _SIGN = re.compile(r"[./:,](?=\S)|dot| \. ")
 """What every link has: a way past the full search for the messages that have none."""
 

@@ -134,7 +134,7 @@ class _Forms:
     """How a language says an offer."""
 
     point: str
-    """Before the decimals."""
+    """The character before the decimals."""
     discount: str
     credit: Callable[[str], str]
     both: str
@@ -145,7 +145,7 @@ class _Forms:
     shares: Mapping[float, str]
     """Percentage → how it is said as a fraction. This and all below are patterns of folded text."""
     off: str
-    """So much taken off, with {share}."""
+    """Words for so much taken off, with {share}."""
     rest: str
     """What is left to pay, with {rest}."""
     halved: str

@@ -98,7 +98,7 @@ def _numbers(reading: Reading) -> Iterator[Finding]:
 
 
 def _split_card(text: str) -> tuple[int, int] | None:
-    """Where groups of at least four digits with words between them make up a card number."""
+    """Start and end of groups of at least four digits, with words between them, that make up a card number."""
     groups = list(re.finditer(r"(?<!\d)\d{4,}(?!\d)", text))
     for first in range(len(groups)):
         digits = ""

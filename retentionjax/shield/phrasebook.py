@@ -15,11 +15,11 @@ from retentionjax.shield.verdict import Finding
 
 RULE = "text.phrase"
 RUN = 6
-"""With four, an answer may stand without its question ("Thanks for being with us! We'd love to help."); with six a
-short sentence is seen with both of its neighbours."""
+"""Words of a run: of four, an answer may stand without its question ("Thanks for being with us! We'd love to help.");
+of six, a short sentence is seen with both of its neighbours."""
 _TOKEN = re.compile(r"\{\w+\}|[\w%$€£¥₹'.,/&+-]*[\w%]|[.?:,;-]|\n")
 _EDGE = "¶"
-"""Where a message begins and ends."""
+"""Token for where a message begins and ends."""
 STAND_INS: Mapping[str, str] = {fact: f"{{{fact}}}" for fact in FACTS}
 """Fact → what stands for it in an approved text."""
 

@@ -132,7 +132,7 @@ class Purposes:
 
 @dataclass(frozen=True)
 class Strangers:
-    """Where a capital within a sentence is a stranger's name: the patterns of what stands around it."""
+    """Patterns of what stands around a capital within a sentence where it is a stranger's name."""
 
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
@@ -151,11 +151,11 @@ class Phrasing:
     """What messages in one language may say, and must."""
 
     opt_out: Wordings
-    """One of which a message must hold."""
+    """Wordings, one of which a message must hold."""
     other_opt_out: Wordings
     """The ways out of other channels, which a message may not name."""
     accept: Wordings
-    """One of which a message that offers something must hold, or a link."""
+    """Wordings, one of which a message that offers something must hold, or a link."""
     purposes: Purposes
     phrases: tuple[PhraseRule, ...]
     words: Words

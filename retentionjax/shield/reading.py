@@ -30,7 +30,7 @@ _EMPHASIS = frozenset("*_~`")
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")  # letters and marks that draw nothing
 _DISGUISES = ("<font>", "<wide>", "<circle>", "<square>", "<super>", "<sub>")
 _LATIN = re.compile(r"LATIN (?:SMALL |CAPITAL |LETTER SMALL CAPITAL )(?:LETTER )?(?:SCRIPT )?([A-Z])(?: WITH .*)?$")
-"""By name: accents, hooks, strokes and small capitals of a letter, in a square or circle too."""
+"""Name of a Latin letter, with accents, hooks and strokes or as a small capital, in a square or circle too."""
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _SPELLED = re.compile(r"(?<![a-z0-9])(?:[a-z0-9]([ .,_*|/~+-]{1,2}))(?:[a-z0-9]\1)+[a-z0-9](?![a-z0-9])")
 WORD = re.compile(r"[^\W_]+(?:'[^\W\d_]+)*")

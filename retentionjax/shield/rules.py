@@ -176,7 +176,7 @@ def _structured(general: str, languages: tuple[tuple[str, str], ...]) -> Rules:
 
 
 def language_file(path: epath.Path, language: str) -> epath.Path:
-    """Where the rules of a language stand: `rules.es.yaml` beside `rules.yaml`."""
+    """The file of a language's rules: `rules.es.yaml` beside `rules.yaml`."""
     return path.with_name(f"{path.stem}.{language}.yaml")
 
 

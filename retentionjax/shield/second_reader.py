@@ -24,7 +24,7 @@ from retentionjax.shield.verdict import Finding
 BITS = 17
 """A feature is one of 2^BITS, by its hash."""
 LANGUAGES: tuple[Language, ...] = ("en",)
-"""Those that it has learned to read."""
+"""Languages that it has learned to read."""
 _TOKEN = re.compile(rf"[a-z]+(?:'[a-z]+)*|\d+(?:[.,:]\d+)*|{BLANK}+|[%$€£?!\n]")
 _STEM = 5
 _SENTENCE = re.compile(r"[.!?\n](?=\s|$)")
@@ -35,7 +35,7 @@ class Opinion(NamedTuple):
     """What the reader thinks of a message."""
 
     log_odds: float
-    """That it may not be sent."""
+    """Log-odds that it may not be sent."""
     sentences: tuple[tuple[int, int, float], ...]
     """Start and end of each sentence in the plain text, and its share of the log-odds."""
 

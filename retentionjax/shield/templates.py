@@ -18,9 +18,9 @@ class _Wording:
     """The sentences of one language."""
 
     greeting: Mapping[Tone, tuple[str, str]]
-    """With a name, and without."""
+    """Greeting with a name, and without."""
     thanks: Mapping[Tone, tuple[str, str]]
-    """For a tenure, and without one."""
+    """Thanks for a tenure, and without one."""
     have: Mapping[Tone, str]
     plan: str
     accept: Mapping[Channel, str]
@@ -28,7 +28,7 @@ class _Wording:
     question: str
     help: str
     angle: Mapping[str, str]
-    """To a reason to leave of `brief.ANGLES`; none of it promises anything."""
+    """Answer to a reason to leave of `brief.ANGLES`; none of it promises anything."""
     closing: Mapping[Channel, str]
     sign: str
     footer: str

@@ -91,7 +91,7 @@ def _excused(rule: PhraseRule, reading: Reading, start: int, end: int, brief: Br
 
 
 def sentence(text: str, start: int, end: int) -> tuple[int, int]:
-    """Where the sentence around a place of a text begins and ends."""
+    """Start and end of the sentence around a place of a text."""
     first = max((match.end() for match in _STOP.finditer(text, 0, start)), default=0)
     following = _STOP.search(text, end)
     return first, following.start() if following else len(text)
@@ -164,7 +164,7 @@ def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) 
 
 
 def _signatures(text: str, brief: Brief) -> set[int]:
-    """Where lines begin that somebody of the sender's signs: `Sam, product team at Northwind`."""
+    """Starts of lines that somebody of the sender's signs: `Sam, product team at Northwind`."""
     role = rf"[A-Z]\w+(?:, [a-z ]+)?(?:,| from| at| of)? {re.escape(brief.sender.name)}(?: team)?"
     return {match.start() for match in re.finditer(rf"^{role}$", text, re.MULTILINE)}
 

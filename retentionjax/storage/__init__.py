@@ -42,7 +42,7 @@ def as_path(path: str | os.PathLike[str]) -> epath.Path:
 
 
 def cache_folder(name: str) -> epath.Path:
-    """Where what was fetched or copied is kept: folder `name` of RETENTIONJAX_CACHE, or of the user's cache.
+    """The folder for what was fetched or copied: `name` in RETENTIONJAX_CACHE, or in the user's cache.
 
     Raises ConfigError when it is in a bucket: a download is resumed by appending, which only a disk can.
     """
@@ -221,7 +221,7 @@ class Versioned:
     data: bytes | None
     """None: no such file."""
     version: str
-    """Of this content and no other: a bucket's generation, the SHA-256 on a disk; the same for every missing file."""
+    """Version of this content and no other: a bucket's generation, the SHA-256 on a disk; one for all missing files."""
 
 
 def read_versioned(path: str | os.PathLike[str]) -> Versioned:
@@ -361,7 +361,7 @@ def _plain(value: Any) -> Any:
 
 
 def _not_finite(value: Any, place: str) -> str | None:
-    """Where in `value` the first number stands that is not finite, as `key.key[3]`."""
+    """Place in `value` of the first number that is not finite, as `key.key[3]`."""
     if isinstance(value, float) and not math.isfinite(value):
         return place or "the value"
     if isinstance(value, dict):

@@ -47,7 +47,7 @@ class OutOfFold(NamedTuple):
     """What models that had not seen a training row say of it."""
 
     score: Float32[np.ndarray, " rows"]
-    """Of a booster trained on the other folds, before calibration."""
+    """Score by a booster trained on the other folds, before calibration."""
     probability: Float[np.ndarray, " rows"]
     """That score through a calibrator fitted on the other folds."""
 
@@ -60,7 +60,7 @@ class Classifier:
     encoder: Encoder
     calibrator: Calibrator
     out_of_fold: OutOfFold | None = field(default=None, repr=False)
-    """Of the training rows; None if loaded."""
+    """Predictions for the training rows, by models that had not seen them; None if loaded."""
 
     def encode(self, frame: pd.DataFrame) -> Float32[np.ndarray, "rows features"]:
         """The features as numbers. Raises DataError naming row, column and value (see Encoder.encode)."""

@@ -40,7 +40,7 @@ class Column:
     """How one column was distributed in training."""
 
     edges: tuple[float, ...] | None
-    """Of a number: edges of its bins, rising, the first below every training value and the last above; a value on an
+    """Edges of a number's bins, rising, the first below every training value and the last above; a value on an
     edge belongs above. Empty where all values were missing; None for a category."""
     categories: tuple[str, ...] | None
     counts: tuple[int, ...]
@@ -80,8 +80,8 @@ class Reference:
     rows: int
     columns: Mapping[str, Column]
     score: Column
-    """Of the scores before calibration, each by a booster that had not seen the row: so a calibrator that is shifted
-    or fitted anew leaves the reference true."""
+    """Distribution of the scores before calibration, each by a booster that had not seen the row: so a calibrator that
+    is shifted or fitted anew leaves the reference true."""
     base_rate: float
     """Share of positives."""
     calibration: Mapping[str, Measure]
@@ -129,11 +129,11 @@ class Shift:
     chance: float
     """What PSI of any column would reach in one table of this size in twenty, were nothing different."""
     bin: str
-    """Where the share has changed most,"""
+    """The bin whose share has changed most."""
     before: float
-    """from this"""
+    """Its share in training."""
     now: float
-    """to this."""
+    """Its share now."""
 
     @property
     def level(self) -> str:
@@ -153,9 +153,9 @@ class Calibration:
     happened: Measure
     """Share of positives."""
     ece: Measure
-    """Less what sampling adds,"""
+    """Expected calibration error, less what sampling adds."""
     plain_ece: float
-    """and with it, as `ece_chance` is."""
+    """Expected calibration error with what sampling adds, as `ece_chance` is."""
     brier: Measure
     ece_chance: float
     """What `plain_ece` of a model as well calibrated as training rows allow would reach in one table in forty."""

@@ -21,7 +21,7 @@ NORMAL_95 = 1.959964
 BINS = 10
 _DRAWS = 1_000
 _WORTH = 5
-"""So many rows of the rarer class the variance implied by AUC and counts is worth beside DeLong's. With 5, coverage in
+"""Rows of the rarer class that the variance implied by AUC and counts is worth beside DeLong's. With 5, coverage in
 simulations lay between 0.93 and 0.98, from 4 positives of 200 rows and from AUC 0.5 to 0.96."""
 _NEAR = 1e-9
 _SMALLEST = 1e-15

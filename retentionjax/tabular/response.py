@@ -51,7 +51,7 @@ class Response:
     """A fitted model of acceptance."""
 
     classifier: Classifier
-    """Of a contact without an offer; its `out_of_fold` likewise."""
+    """Model of accepting a contact without an offer; its `out_of_fold` likewise."""
     appeal: Appeal
     """What the log and the prior say together."""
 

@@ -47,7 +47,7 @@ def run() -> dict[str, float]:
 
 
 def customers() -> Population:
-    """As many customers as Telco's train split has, drawn."""
+    """Drawn customers, as many as Telco's train split has."""
     random = np.random.default_rng(0)
     columns = random.uniform(18, 119, POPULATION), random.beta(1, 3, POPULATION), random.beta(1, 8, POPULATION)
     return Population(*(jnp.asarray(column, jnp.float32) for column in columns))

@@ -99,7 +99,7 @@ def make(folder: Path) -> tuple[learned.Trained, Bundle]:
 
 
 def generate(bundle: Bundle, path: Path, rows: int) -> Path:
-    """So many customers, each with the facts of a drawn Telco customer and a drawn Bank client, piece by piece."""
+    """A file of `rows` customers, each with the facts of a drawn Telco customer and a drawn Bank client, in pieces."""
     frames = [load(name).frame for name in ("telco", "bank")]
     random = np.random.default_rng(0)
     names = dict.fromkeys((*bundle.schema.features, str(bundle.schema.charge)))

@@ -51,7 +51,7 @@ class Slider:
     """One thing that can be moved."""
 
     name: str
-    """Of the form's field."""
+    """Name of the form's field."""
     label: str
     value: float
     low: float

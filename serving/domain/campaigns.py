@@ -37,7 +37,7 @@ Holdout = Annotated[
         examples=[HOLDOUT],
     ),
 ]
-Salt = Annotated[str, Meta(pattern=NAME_PATTERN, description="By which customers are drawn; campaigns with one salt "
+Salt = Annotated[str, Meta(pattern=NAME_PATTERN, description="Salt of the draw; campaigns with one salt "
                            "hold out the same customers", examples=["9f2c51d07ab3e684"])]  # fmt: skip
 
 
@@ -47,7 +47,7 @@ Paused = Annotated[MomentOut | None, Meta(description="Since when it contacts no
 class PilotIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A randomised trial within the campaign: each of its customers gets the one contact that she is drawn to."""
 
-    share: Annotated[float, Meta(gt=0, le=1, description="Of the customers", examples=[0.2])]
+    share: Annotated[float, Meta(gt=0, le=1, description="Share of the customers that takes part", examples=[0.2])]
     arms: Annotated[
         dict[str, Annotated[float, Meta(gt=0, lt=1)]],
         Meta(
@@ -57,9 +57,9 @@ class PilotIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             examples=[{NONE: 0.4, "ten": 0.3, "twenty": 0.3}],
         ),
     ]
-    ends_at: Annotated[Moment, Meta(description="From then on its customers are the policy's")]
+    ends_at: Annotated[Moment, Meta(description="Time from which on its customers are the policy's")]
     budget_share: Annotated[
-        float, Meta(ge=0, le=1, description="Of the budget, that it may reserve and spend", examples=[0.2])
+        float, Meta(ge=0, le=1, description="Share of the budget that it may reserve and spend", examples=[0.2])
     ]
 
 
@@ -71,15 +71,15 @@ class CampaignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     starts_at: Annotated[
         Moment | None, Meta(description="Its first day; as it was, or now for a new one, if left out")
     ] = None
-    horizon_days: Annotated[HorizonDays | None, Meta(description="As it was, or the bundle's, if left out")] = None
+    horizon_days: Annotated[HorizonDays | None, Meta(description="Days; as before, or the bundle's if left out")] = None
     holdout: Annotated[
         Holdout | None,
-        Meta(description=f"As it was, or {HOLDOUT}, if left out; who was drawn already keeps her arm"),
+        Meta(description=f"Share held out; as it was, or {HOLDOUT}, if left out; who was drawn already keeps her arm"),
     ] = None
-    pilot: Annotated[PilotIn | None, Meta(description="As it was, or none, if left out")] = None
-    salt: Annotated[Salt | None, Meta(description="As it was, or drawn, if left out; it stays")] = None
+    pilot: Annotated[PilotIn | None, Meta(description="The pilot; as it was, or none, if left out")] = None
+    salt: Annotated[Salt | None, Meta(description="The salt; as it was, or drawn, if left out; it stays")] = None
     paused: Annotated[
-        bool | None, Meta(description="As it was, or false, if left out; while true it contacts nobody")
+        bool | None, Meta(description="Whether it is paused, and contacts nobody; as it was, or false, if left out")
     ] = None
 
 
@@ -90,22 +90,22 @@ class DayOut(msgspec.Struct, frozen=True):
     contacts: int
     spent_micros: Micros
     reserved_micros: Micros
-    accepted: Annotated[int, Meta(ge=0, description="Of the contacts, by now")]
-    declined: Annotated[int, Meta(ge=0, description="Of the contacts, by now")]
+    accepted: Annotated[int, Meta(ge=0, description="Contacts accepted by now")]
+    declined: Annotated[int, Meta(ge=0, description="Contacts declined by now")]
 
 
 class PaceOut(msgspec.Struct, frozen=True):
     """Whether the money lasts."""
 
-    share_used: Annotated[float, Meta(description="Of the budget, spent and reserved")]
-    share_of_time: Annotated[float, Meta(description="Of the days, that are over")]
+    share_used: Annotated[float, Meta(description="Share of the budget, spent and reserved")]
+    share_of_time: Annotated[float, Meta(description="Share of the days that are over")]
     by: Annotated[
         Literal["multiplier", "throttle"],
         Meta(
             description="What holds spending to the budget: multiplier, where the bundle has the policy for any budget"
         ),
     ]
-    throttle: Annotated[float, Meta(ge=0, le=1, description="By which the chance of each contact is multiplied now")]
+    throttle: Annotated[float, Meta(ge=0, le=1, description="Factor on the chance of each contact now")]
     multiplier: Annotated[
         float,
         Meta(
@@ -120,8 +120,8 @@ class PaceOut(msgspec.Struct, frozen=True):
 class PilotOut(PilotIn, frozen=True):
     """A pilot, and how far it is."""
 
-    customers: Annotated[int, Meta(ge=0, description="Drawn to it by now")]
-    acted: Annotated[int, Meta(ge=0, description="Of them, whose arm was carried out by now")]
+    customers: Annotated[int, Meta(ge=0, description="Customers drawn to it by now")]
+    acted: Annotated[int, Meta(ge=0, description="Those of them whose arm was carried out by now")]
     used_micros: Annotated[Micros, Meta(description="What its contacts have reserved and spent")]
 
 
@@ -129,8 +129,8 @@ class HoldoutOut(msgspec.Struct, frozen=True):
     """Whom the campaign never contacts."""
 
     share: Holdout
-    customers: Annotated[int, Meta(ge=0, description="Held out by now")]
-    of_customers: Annotated[int, Meta(ge=0, description="Of so many drawn by now")]
+    customers: Annotated[int, Meta(ge=0, description="Customers held out by now")]
+    of_customers: Annotated[int, Meta(ge=0, description="Customers drawn by now")]
     salt: Salt
 
 
@@ -145,7 +145,7 @@ class CampaignOut(msgspec.Struct, frozen=True):
     left_micros: Micros
     starts_at: MomentOut
     ends_at: MomentOut
-    day: Annotated[int, Meta(description="From 0; negative before the start")]
+    day: Annotated[int, Meta(description="Day of the campaign, from 0; negative before the start")]
     horizon_days: HorizonDays
     paused_at: Paused
     customers_expected: Customers

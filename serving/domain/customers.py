@@ -81,8 +81,8 @@ class CustomerLedgerOut(msgspec.Struct, frozen=True):
     time_zone: str | None
     region: str | None
     churned_at: MomentOut | None
-    observed_until: Annotated[MomentOut | None, Meta(description="Until when it is known that she stayed")]
-    arms: Annotated[dict[CampaignId, Group], Meta(description="By campaign, what was drawn to decide about her")]
+    observed_until: Annotated[MomentOut | None, Meta(description="Time until which it is known that she stayed")]
+    arms: Annotated[dict[CampaignId, Group], Meta(description="What was drawn to decide about her, by campaign")]
     revenue_micros: Annotated[int, Meta(description="All that she was reported to have paid")]
     consents: tuple[ConsentOut, ...]
     contacts: Annotated[tuple[ContactOut, ...], Meta(description="Oldest first")]

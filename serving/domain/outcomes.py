@@ -16,7 +16,7 @@ MOST = 1000
 Kind = Annotated[
     Literal["accepted", "declined", "churned", "opted_out", "kept", "revenue"],
     Meta(
-        description="Of a decision: accepted, declined: the offer; churned: the customer left; opted_out: no more on "
+        description="What came of a decision: accepted, declined: the offer; churned: she left; opted_out: no more on "
         "this channel. Of a customer: churned; kept: she is known to have stayed until then; revenue: she paid"
     ),
 ]
@@ -31,11 +31,11 @@ class OutcomeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     at: Annotated[Moment | None, Meta(description="When it happened; now, if left out")] = None
     amount_micros: Annotated[
         Annotated[int, Meta(ge=-(10**15), le=10**15)] | None,
-        Meta(description="Of revenue, in millionths of the company's currency; a refund is below 0"),
+        Meta(description="Amount of revenue, in millionths of the company's currency; a refund is below 0"),
     ] = None
     reference: Annotated[
         Annotated[str, Meta(pattern=NAME_PATTERN)] | None,
-        Meta(description="Of revenue: an invoice's or a payment's number; reported again, it counts once"),
+        Meta(description="Number of the revenue's invoice or payment; reported again, it counts once"),
     ] = None
 
 

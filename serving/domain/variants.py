@@ -92,12 +92,12 @@ class VariantOut(msgspec.Struct, frozen=True):
     text: Text
     author: Annotated[Literal["model", "person"], Meta(description="Who wrote it")]
     state: VariantState
-    examples: Annotated[tuple[str, ...], Meta(description="As customers would read it")]
+    examples: Annotated[tuple[str, ...], Meta(description="Texts as customers would read them")]
     broken_rules: Annotated[
         tuple[str, ...], Meta(description="Rules of the shield that today's bundle says it breaks; then it is not sent")
     ]
     warnings: Annotated[tuple[str, ...], Meta(description="Rules of the shield that warn of it; it may be sent")]
-    said: Annotated[dict[str, str], Meta(description="By rule broken or warning, which words and why")]
+    said: Annotated[dict[str, str], Meta(description="Words and reason, by the rule that is broken or warns")]
     proposed_at: MomentOut
     proposed_by: str
     decided_at: MomentOut | None

@@ -26,7 +26,7 @@ class Ask(msgspec.Struct, frozen=True):  # as a frozen dataclass it would cost f
 
     customer_id: str
     facts: Mapping[str, FactValue]
-    """Under the names of the bundle's schema, the id left out."""
+    """Facts under the names of the bundle's schema, the id left out."""
     campaign_id: str = "default"
     channel: Channel | None = None
     """None: the bundle's."""
@@ -51,7 +51,7 @@ class Given(msgspec.Struct, frozen=True, array_like=True):
     """A `Decision` as JSON."""
     decision_id: str
     row: DecisionRow | None = None
-    """As it was recorded, or would have been but for `dry_run`; None if replayed."""
+    """The decision as it was recorded, or would have been but for `dry_run`; None if replayed."""
     replayed: bool = False
     """Whether it is the answer that this Idempotency-Key was given before."""
 
@@ -118,7 +118,7 @@ class OfferMade(msgspec.Struct, frozen=True):
     words: Annotated[str, Meta(description="What it is", examples=["10 % off for 30 days"])]
     discount: Annotated[Share, Meta(description="Share of the charge that is not paid while it runs", examples=[0.1])]
     amount: Annotated[Money, Meta(description="Credited once, on acceptance")]
-    cost: Annotated[Money, Meta(description="Per 30 days, what it costs while it runs")]
+    cost: Annotated[Money, Meta(description="What it costs per 30 days while it runs")]
     days: Annotated[int, Meta(ge=1, description="How long it runs once accepted", examples=[30])]
 
 
@@ -138,15 +138,15 @@ class Message(msgspec.Struct, frozen=True):
     text: Annotated[str, Meta(description="The message", examples=["Northwind: enjoy 10% off for 30 days. …"])]
     source: Annotated[Literal["variant", "template"], Meta(description="An approved wording, or the shield's template")]
     channel: Channel
-    footer: Annotated[str, Meta(description="To be added below an e-mail; empty on other channels")]
-    rules_version: Annotated[str, Meta(description="Of the shield's rules", examples=["2026.1"])]
+    footer: Annotated[str, Meta(description="Text to be added below an e-mail; empty on other channels")]
+    rules_version: Annotated[str, Meta(description="Version of the shield's rules", examples=["2026.1"])]
     warnings: Annotated[tuple[Mark, ...], Meta(description="What the shield notes and lets pass")] = ()
     variant_id: Annotated[
         str, Meta(description="Which wording it is, see `GET /v1/variants`; the template has one too")
     ] = ""
     variant_propensity: Annotated[Share, Meta(description="Probability with which this wording was drawn")] = 1.0
     variant_choices: Annotated[
-        str, Meta(description="Of which wordings: alike for customers among whom they may be compared")
+        str, Meta(description="Wordings it was drawn from: alike for customers among whom they may be compared")
     ] = ""
 
 
@@ -178,7 +178,7 @@ class BundleVersion(msgspec.Struct, frozen=True):
 
     id: Annotated[str, Meta(description="SHA-256 of the bundle")]
     policy_version: Annotated[str, Meta(description="Start of the policy program's SHA-256", examples=["5b1f0c9a7e21"])]
-    rules_version: Annotated[str, Meta(description="Of the shield's rules; empty without any")]
+    rules_version: Annotated[str, Meta(description="Version of the shield's rules; empty without any")]
     slot: Annotated[SlotName, Meta(description="Which of the bundles that serve")]
     synthetic_data: Annotated[bool, Meta(description="Whether the bundle was made from made-up customers")]
 
@@ -198,7 +198,7 @@ class Decision(msgspec.Struct, frozen=True):
     ]
     channel: Channel
     offer: OfferMade | None
-    delay_days: Annotated[int | None, Meta(description="Of a contact, as the policy wanted it")]
+    delay_days: Annotated[int | None, Meta(description="Days until a contact, as the policy wanted it")]
     send_at: Annotated[
         str | None,
         Meta(

@@ -181,7 +181,7 @@ def _writes(served: Served, situation: Situation, actions: Iterable[int]) -> boo
 
 
 def unscored(served: Served, slot: SlotName, situation: Situation, terms: Terms) -> Draft:
-    """Where the models fail: no contact, and the answer says why."""
+    """A draft for when the models fail: no contact, and the answer says why."""
     contacts, customer = served.choices.contacts, situation.customer(served.choices)
     row = Row(WAIT, 1.0, 1 << WAIT, {SCORING_FAILED: contacts}, _waits(served), Pace(1.0, None), customer)
     (decision_id,) = uuids7(terms.now, 1)

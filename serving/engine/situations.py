@@ -51,7 +51,7 @@ class Job:
     """A decision that waits."""
 
     number: int
-    """Of the question, which the answer repeats."""
+    """Number of the question, which the answer repeats."""
     ask: Ask
     slot: SlotName
     served: Served
@@ -71,13 +71,13 @@ class Situation:
     row: Row
     """Encoded facts."""
     day: int
-    """Of the campaign, today."""
+    """Today's day of the campaign."""
     costs: tuple[int, ...] = ()
     """Micro-dollars of a contact with each offer, in full."""
     barred: dict[str, int] = field(default_factory=dict)
     """Rule → bit set of the actions it takes away, beyond the rules of the environment."""
     pilot: Pilot | None = None
-    """That runs and that she takes part in."""
+    """The pilot that runs and that she takes part in."""
     pilot_left: int = 0
     """Micro-dollars that it may still reserve."""
     pilot_cost: int = 0
@@ -96,7 +96,7 @@ class Situation:
 
     @property
     def place(self) -> Place:
-        """Where the recipient is, as far as anybody said."""
+        """The recipient's place, as far as anybody said."""
         return self.ask.time_zone or self.view.time_zone, self.ask.region or self.view.region
 
     @property

@@ -42,11 +42,11 @@ class BatchResult:
     again: list[Job] = field(default_factory=list)
     """Jobs whose cost no longer fitted what the others of the batch left: for the next one."""
     campaigns: dict[str, CampaignView] = field(default_factory=dict)
-    """As they were at its beginning."""
+    """Campaigns as they were at its beginning."""
     now: float = 0.0
-    """Of the ledger, UTC epoch seconds."""
+    """Time of the ledger, UTC epoch seconds."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Of each stage."""
+    """Seconds of each stage."""
 
 
 class Steps:

@@ -175,7 +175,7 @@ class DecisionLine(msgspec.Struct, frozen=True, omit_defaults=True, tag="decisio
     """Who wrote it: "template" or "model"."""
     degradations: tuple[str, ...] = ()
     milliseconds: float = 0.0
-    """From its arrival in the queue to its commit."""
+    """Time from its arrival in the queue to its commit."""
 
 
 class DecisionLogWriter:

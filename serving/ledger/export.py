@@ -57,7 +57,7 @@ class Course:
     """$."""
     churned_at: float | None
     state: str | None
-    """Of the contact; None without one."""
+    """State of the contact; None without one."""
     contact_cost_micros: int
     offer_cost_micros: int
     accepted_at: float | None

@@ -308,7 +308,7 @@ class Ledger:
 
 
 def _key(key_id: str, key: str) -> str:
-    """Whose key it is and the key in one column; an API key's id has no colon."""
+    """The id of an API key and an Idempotency-Key in one column; the id has no colon."""
     return f"{key_id}:{key}"
 
 

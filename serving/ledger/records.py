@@ -162,9 +162,9 @@ class CustomerLedger:
     region: str | None
     churned_at: float | None
     observed_until: float | None
-    """Until when it is known that she stayed; None where nobody said."""
+    """Time until which it is known that she stayed; None where nobody said."""
     arms: Mapping[str, Group]
-    """By campaign, what was drawn to decide about her."""
+    """What was drawn to decide about her, by campaign."""
     revenue_micros: int
     """All that she was reported to have paid."""
     consent: tuple[Consent, ...]
@@ -182,7 +182,7 @@ class Drawn:
     held_out: int
     in_pilot: int
     acted: int
-    """Of the pilot's, whose arm was carried out: to contact her, and it was not cancelled, or to leave her alone."""
+    """Customers of the pilot whose arm was carried out: a contact that was not cancelled, or being left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ def recent(look: Look, limit: int) -> list[RecentDecision]:
 
 
 def late_places(look: Look, since: float, until: float) -> list[Place]:
-    """Where the customers are of contacts due between `since` and `until` that may be sent; each place once."""
+    """Places of customers with contacts due between `since` and `until` that may be sent; each place once."""
     return [(row[0], row[1]) for row in look.rows(_LATE_PLACES, since, until)]
 
 
@@ -297,9 +297,9 @@ class Followed:
     observation: bytes
     """f32[features], little-endian."""
     churn_probability: float
-    """Over the risk window, as scored then."""
+    """Churn probability over the risk window, as scored then."""
     accept_probability: float
-    """Of a contact without an offer, in a calm period."""
+    """Probability of accepting a contact without an offer, in a calm period."""
     bundle_id: str
     basis: bytes | None
     """JSON: the facts it was made from, among others."""
@@ -355,11 +355,11 @@ class AssignedCustomer:
     """That design's pilot as JSON."""
     churned_at: float | None
     observed_until: float | None
-    """Until when it is known that she stayed."""
+    """Time until which it is known that she stayed."""
     churn_probability: float | None
     """First score in this campaign."""
     monthly_charge: float | None
-    """At the first decision."""
+    """Charge at the first decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,10 +372,10 @@ class MadeContact:
     accepted_at: float | None
     contact_cost_micros: int
     offer_cost_micros: int
-    """Of the offer in full; owed once accepted."""
+    """Cost of the offer in full; owed once accepted."""
     effect_days: int
     churn_probability: float | None
-    """As scored when it was decided."""
+    """Churn probability as scored when it was decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +387,7 @@ class CampaignRecord:
     revenues: tuple[Row, ...]
     """(customer, when, micros), from the assignment on."""
     purged_contacts: int = 0
-    """Deleted past the retention period."""
+    """Contacts deleted past the retention period."""
 
 
 def campaign_record(look: Look, campaign_id: str) -> CampaignRecord:

@@ -120,9 +120,9 @@ class DecisionRow(DecisionFacts):
     variant_propensity: float = 1.0
     """Probability with which that was drawn."""
     variant_choices: str = ""
-    """Of which wordings, see `decide.variants.choices`."""
+    """Wordings that it was drawn from, see `decide.variants.choices`."""
     time_zone: str | None = None
-    """Where the request said that the customer is, as the next one; None: where the ledger says."""
+    """The customer's time zone as the request said it, as the next one; None: as the ledger says."""
     region: str | None = None
 
 
@@ -146,9 +146,9 @@ class Outcome:
     """When it happened, not when it was reported; of *kept*, until when it is known that she stayed."""
     customer_id: str | None = None
     amount_micros: int = 0
-    """Of *revenue*; a refund is below 0."""
+    """Amount of *revenue*; a refund is below 0."""
     reference: str = ""
-    """Of *revenue*: what tells this payment from her others."""
+    """Reference of *revenue*: what tells this payment from her others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class Change:
     what: str
     value: str
     was: str
-    """Before; empty where there was nothing."""
+    """What it was before; empty where there was nothing."""
 
 
 class LedgerError(RetentionJaxError):

@@ -61,7 +61,7 @@ class CustomerView(msgspec.Struct, frozen=True):  # as a frozen dataclass it wou
     customer_id: str
     campaign_id: str
     consent: Mapping[str, ConsentStatus]
-    """By channel; a channel that is not there is unknown, see `consent_for`."""
+    """Consent by channel; a channel that is not there is unknown, see `consent_for`."""
     time_zone: str | None = None
     """IANA name."""
     region: str | None = None

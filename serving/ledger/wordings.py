@@ -66,7 +66,7 @@ class StoredVariant:
     variant: Variant
     state: VariantState
     rules_version: str
-    """Of the shield's rules that passed it."""
+    """Version of the shield's rules that passed it."""
     proposed_at: float
     proposed_by: str
     decided_at: float | None
@@ -85,7 +85,7 @@ class Wording:
     variant_id: str
     variant: Variant | None
     answers: Answers
-    """Of customers alike for all wordings of the kind, see `comparing.comparable`."""
+    """Answers of customers alike for all wordings of the kind, see `comparing.comparable`."""
 
 
 class Approved(NamedTuple):
@@ -94,7 +94,7 @@ class Approved(NamedTuple):
     version: Version
     """Another one whenever other wordings are approved, and every hour."""
     wordings: Mapping[Kind, Sequence[Wording]]
-    """By kind, the template first, with what customers did until the last full hour."""
+    """Wordings by kind, the template first, with what customers did until the last full hour."""
 
 
 def propose(

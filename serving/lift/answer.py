@@ -68,8 +68,8 @@ class ArmOut(msgspec.Struct, frozen=True):
 class NeededOut(msgspec.Struct, frozen=True):
     """How much more it takes to see an effect as large as the one that is believed, or else the one measured."""
 
-    days: Annotated[float | None, Meta(description="Until intervals begin, at the pace so far; null if none can tell")]
-    times: Annotated[float | None, Meta(description="As many customers and departures as now; null before intervals")]
+    days: Annotated[float | None, Meta(description="Days until intervals begin, at the pace so far; null if unknown")]
+    times: Annotated[float | None, Meta(description="Factor on customers and departures now; null before intervals")]
 
 
 class LiftOut(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ class LiftOut(msgspec.Struct, frozen=True):
     campaign_id: CampaignId
     answer: Annotated[str, Meta(description="What would have happened without the campaign, in a sentence")]
     is_measured: Annotated[bool, Meta(description="Whether the interval of `kept` is there and leaves out 0")]
-    as_of: Annotated[MomentOut | None, Meta(description="Until when most customers are known; null if none is")]
+    as_of: Annotated[MomentOut | None, Meta(description="Time until which most customers are known; null if none is")]
     rests_on: Annotated[tuple[str, ...], Meta(description="What must be true for the figures to be")]
     customers: SidesOut | None = None
     left: SidesOut | None = None
@@ -89,17 +89,17 @@ class LiftOut(msgspec.Struct, frozen=True):
         IntervalOut | None, Meta(description="Revenue less spend that the campaign brought, a customer")
     ] = None
     dollars_in_all: IntervalOut | None = None
-    revenue: Annotated[IntervalOut | None, Meta(description="More a customer, by the campaign")] = None
-    spend: Annotated[IntervalOut | None, Meta(description="A customer")] = None
+    revenue: Annotated[IntervalOut | None, Meta(description="Revenue that the campaign brought, a customer")] = None
+    spend: Annotated[IntervalOut | None, Meta(description="Spend a customer")] = None
     return_on_spend: Annotated[
         float | None, Meta(description="Revenue brought over spend, which is not taken off it; null without spend")
     ] = None
     believed_kept: Annotated[
-        float | None, Meta(description="As `kept`, by the bundle's effects and the contacts made; null without bundle")
+        float | None, Meta(description="`kept` by the bundle's effects and the contacts made; null without bundle")
     ] = None
     needed: NeededOut | None = None
     drawn: RatioOut | None = None
-    heard_of: Annotated[RatioOut | None, Meta(description="Of those who are known")] = None
+    heard_of: Annotated[RatioOut | None, Meta(description="Split of those who are known")] = None
     weeks: tuple[WeekOut, ...] = ()
     pilot: tuple[ArmOut, ...] = ()
 

@@ -36,7 +36,7 @@ class Study:
     rows: tuple[AssignedCustomer, ...]
     customers: FollowedCustomers
     contacts: tuple[MadeContact, ...]
-    """Of these customers."""
+    """Contacts of these customers."""
     known_days: float
     """Whole days of the campaign until which most of them are known; 0 where nobody was ever heard of."""
     payers: tuple[int, int]
@@ -44,7 +44,7 @@ class Study:
     reports_revenue: bool
     """Whether payments are reported of so many that they are what customers paid, see `_are_reported`."""
     purged_contacts: int
-    """Of the campaign, that are not among `contacts` any more."""
+    """Contacts of the campaign that are not among `contacts` any more."""
 
     @property
     def known_until(self) -> float:
@@ -223,7 +223,7 @@ def believed_departures(study: Study, params: EnvParams, offers: Mapping[str, ob
 
 class _Spell(NamedTuple):
     there: float
-    """Until when the customer was there."""
+    """Time until which the customer was there."""
     known: float
     """The end of what is known of anybody."""
 

@@ -38,7 +38,7 @@ class Promise:
     arm: str
     """`policy` against those held out, or an offer against the pilot's customers who were left alone."""
     measured: Difference
-    """With an interval that may be looked at daily."""
+    """The measured change, with an interval that may be looked at daily."""
     believed: float
     effect: str
     """The effect that explains most of the difference between the two."""
@@ -126,11 +126,11 @@ class MonitorVerdict:
     drifted: Mapping[str, float]
     """PSI of the columns that moved."""
     faults: Sequence[str]
-    """Of the books."""
+    """Faults of the books."""
     promises: Sequence[Promise] = field(default_factory=tuple)
     """What contacts should have changed and did, against a hold-out or a pilot's customers who were left alone."""
     alarms: Sequence[str] = field(default_factory=tuple)
-    """In words; empty if all is well."""
+    """Alarms in words; empty if all is well."""
 
     @property
     def recalibrate(self) -> bool:

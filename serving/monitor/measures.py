@@ -33,7 +33,7 @@ class History:
     risk: Float[np.ndarray, " spells"]
     """Churn probability over `risk_window_days`, as scored at a spell's start."""
     days: Float[np.ndarray, " spells"]
-    """At most `risk_window_days`: a score speaks of them and of no more."""
+    """Days followed, at most `risk_window_days`: a score speaks of them and of no more."""
     left: Bool[np.ndarray, " spells"]
     accept: Float[np.ndarray, " contacts"]
     """Acceptance probability of the offer made, as seen when it was decided."""
@@ -41,7 +41,7 @@ class History:
     """Log-odds that the offer made is believed to add to it."""
     accepted: Bool[np.ndarray, " contacts"]
     facts: tuple[Mapping[str, Any], ...]
-    """Of each customer, at the first decision."""
+    """Facts of each customer, at the first decision."""
     decisions: int
     customers: int
 
@@ -138,7 +138,7 @@ class AppealComparison:
     """How much of the offers' appeal is real, apart from how willingly an offer-free contact is accepted."""
 
     factor: float
-    """By which every offer's appeal would have to be multiplied; 1 where the bundle is right. With a 95 % interval."""
+    """Factor that every offer's appeal would have to be multiplied by; 1 where the bundle is right. A 95 % interval."""
     low: float
     high: float
     level: float

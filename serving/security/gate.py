@@ -252,7 +252,7 @@ class LimitedProtocol(HttpToolsProtocol):
     """None while a request is whole: it is answered, or the next one may be long in coming."""
     _since: float
     _bytes: int
-    """Of the head or the body that is awaited, so far."""
+    """Bytes of the head or the body that is awaited, so far."""
     _resumed: bool
     """Whether what is awaited began in an earlier piece of data."""
     _fault: Problem | None

@@ -298,7 +298,7 @@ def test_the_shield_stops_every_flaw_but_those_of_taste(pairs: dict[str, list[Pa
 
 
 def test_no_two_sentences_in_a_row_say_the_same_words(corpus: dict[str, list[messages.CorpusMessage]]) -> None:
-    """As in "We'd love to say thank you. We'd love to give you 10% off"; nor does an e-mail ask twice for questions."""
+    """None is like "We'd love to thank you. We'd love to give you 10% off"; no e-mail asks twice for questions."""
     for message in (each for split in SPLITS for each in corpus[split]):
         text = message.text.lower()
         assert not re.search(r"we'd love to [^.!?]*[.!?]\s+we'd love to", text), message.text

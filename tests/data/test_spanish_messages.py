@@ -66,7 +66,7 @@ def test_every_message_passes_the_shield(written: list[tuple[Brief, grammar.Mess
 
 
 def test_every_phrase_passes_the_shield(written: list[tuple[Brief, grammar.MessageDraft]]) -> None:
-    """In its place in some message, of whatever length."""
+    """Each is tried in its place in some message, of whatever length."""
     said = set[str]()
     for brief, drafted in written:
         for place, part in enumerate(drafted.parts):

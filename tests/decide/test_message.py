@@ -35,7 +35,7 @@ def decision(writing: Bundle) -> Decision:
 
 
 def by_grammar(brief: Brief, seed: int) -> str:
-    """As a model that has learnt well."""
+    """Writes as a model that has learnt well."""
     return grammar.write(grammar.draft(brief, "train", Random(seed)))
 
 

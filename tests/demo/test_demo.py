@@ -79,7 +79,7 @@ def test_the_report_is_a_page_of_its_own(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.fixture
 def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the batch sizes two, for weeks and service together: to compile each takes a second."""
+    """Two batch sizes only, for weeks and service together: to compile each takes a second."""
     monkeypatch.setattr(Served, "load", engines.load)
     monkeypatch.setattr(served.process, "serve", functools.partial(process.serve, sizes=engines.SIZES))
 

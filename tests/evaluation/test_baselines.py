@@ -78,7 +78,7 @@ def test_every_rule_can_be_set_to_spend_the_same(env, cohort, policy, between):
 
 
 def test_a_rule_can_be_set_to_spend_nothing(env, cohort):
-    """As it is where the policy it is compared with contacts nobody."""
+    """It is set so where the policy it is compared with contacts nobody."""
     tuned = spend_exactly(baselines.random(), env, cohort, 0.0, between=(0.8, 1.0), key=KEY, replicates=32)
     assert play(env, cohort, tuned, KEY, replicates=32).spend.sum() == 0
 

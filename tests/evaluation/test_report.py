@@ -51,7 +51,7 @@ def text(run) -> str:
 
 @pytest.fixture
 def undrawn(monkeypatch) -> None:
-    """For tests of the words only: to draw the pictures is two thirds of a page's time."""
+    """No pictures, for tests of the words only: to draw them is two thirds of a page's time."""
     monkeypatch.setattr(pictures, "svg", lambda figure, name: Markup("<svg></svg>"))
 
 

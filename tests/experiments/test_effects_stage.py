@@ -1,4 +1,4 @@
-"""From a company's files to the worlds in which its policy is trained."""
+"""The way from a company's files to the worlds in which its policy is trained."""
 
 from pathlib import Path
 

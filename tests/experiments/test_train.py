@@ -52,7 +52,7 @@ def table(rows: int = 600) -> pd.DataFrame:
 
 
 FLAGS = (*SMALL, "--evaluate.worlds", "1")
-"""As believed, so that each policy is compiled once and not three times; worlds are played in `test_doubt`."""
+"""Policies are played as believed, so that each is compiled once and not three times; worlds, in `test_doubt`."""
 
 
 @pytest.fixture(scope="module", params=[FEW, pytest.param(tuple(OFFERS), marks=pytest.mark.slow)], ids=len)

@@ -47,7 +47,7 @@ NAMES = {
 
 
 def permute(weights: np.ndarray, heads: int) -> np.ndarray:
-    """As `convert_hf_to_gguf.py` of llama.cpp does it: the two halves of each head are interleaved."""
+    """Permutes as `convert_hf_to_gguf.py` of llama.cpp does: the two halves of each head are interleaved."""
     halves = weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:])
     return halves.swapaxes(1, 2).reshape(weights.shape)
 

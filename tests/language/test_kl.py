@@ -49,7 +49,7 @@ def test_k3_is_never_negative_and_both_are_clamped(differences: list[float]) -> 
 
 
 def test_both_estimators_have_the_divergence_as_their_mean() -> None:
-    """Over tokens drawn from π, exactly: summed over a vocabulary of 50 with its probabilities."""
+    """The mean is over tokens drawn from π, exactly: summed over a vocabulary of 50 with its probabilities."""
     random = np.random.default_rng(0)
     log_p, log_q = (np.log(random.dirichlet(np.ones(50) * 5)) for _ in range(2))
     divergence = np.sum(np.exp(log_p) * (log_p - log_q))

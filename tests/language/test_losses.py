@@ -103,7 +103,7 @@ def test_dpo_of_indifference_is_log_two_and_its_slope_is_the_chance_of_the_worse
 
 
 def test_rloo_compares_each_text_with_its_prompts_others() -> None:
-    """By hand, equation 7 of Ahmadian et al. 2024: the baseline of a text is the mean of the others'."""
+    """Equation 7 of Ahmadian et al. 2024, by hand: the baseline of a text is the mean of the others'."""
     np.testing.assert_allclose(
         losses.leave_one_out(jnp.array([1.0, 2.0, 6.0, 0.0, 0.0, 3.0]), 3), [-3, -1.5, 4.5, -1.5, -1.5, 3]
     )

@@ -1,4 +1,4 @@
-"""From texts to arrays: what is learned is the completion and nothing else, whatever shares its row."""
+"""The way from texts to arrays: what is learned is the completion and nothing else, whatever shares its row."""
 
 import numpy as np
 import pytest

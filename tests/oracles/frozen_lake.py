@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Optimum:
-    """Of the constrained problem, all discounted from the start state."""
+    """Solution of the constrained problem, all discounted from the start state."""
 
     reward: float
     cost: float

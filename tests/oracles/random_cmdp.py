@@ -33,7 +33,7 @@ class Table(environment.EnvParams):
 
 @dataclass(frozen=True)
 class Value:
-    """Of a policy, discounted."""
+    """Value of a policy, discounted."""
 
     reward: float
     costs: np.ndarray  # f64[COSTS]

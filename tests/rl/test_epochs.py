@@ -1,4 +1,4 @@
-"""From a rollout to optimiser steps: joined advantages, minibatches, schedules, the clip of the gradient."""
+"""The way from a rollout to optimiser steps: joined advantages, minibatches, schedules, the clip of the gradient."""
 
 from typing import Any
 

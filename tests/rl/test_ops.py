@@ -141,7 +141,7 @@ def test_every_deal_holds_every_number_once_and_differs_from_the_others() -> Non
 
 
 def test_deals_bring_any_two_numbers_together_about_as_often() -> None:
-    """Over many keys and in a later round: chance (12 − 1)/(96 − 1) for any pair, and equal for near and far ones."""
+    """The chance over many keys and in a later round is (12 − 1)/(96 − 1) for any pair, equal for near and far ones."""
     draws = 3000
     deals = jax.vmap(lambda key: ops.deals(key, 96, 8, 2)[1])(jax.random.split(jax.random.key(1), draws))
     part = np.empty((draws, 96), int)

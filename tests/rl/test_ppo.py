@@ -185,7 +185,7 @@ def test_no_numeric_setting_may_be_nan(name: str) -> None:
 
 
 def test_every_numeric_setting_has_a_range() -> None:
-    """Of the config and of the gains: what is no static field."""
+    """Settings of the config and of the gains: what is no static field."""
     numeric = {
         f"{name}{field.name}"
         for name, kind in (("", rl.PPOConfig), ("gains.", rl.Gains))

@@ -18,7 +18,7 @@ print(count.rows, peak)
 
 
 def write(path: Path, rows: int) -> Path:
-    """In row groups of 50,000."""
+    """Writes a file in row groups of 50,000."""
     with pq.ParquetWriter(path, customer_tables.table(1).schema) as writer:
         for first in range(0, rows, 50_000):
             writer.write_table(customer_tables.table(min(50_000, rows - first), first=first))

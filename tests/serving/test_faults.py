@@ -141,7 +141,7 @@ def one_service(bundle: Path, database: str, log: Path) -> Iterator[tuple[Servic
 
 @contextlib.contextmanager
 def services_of(count: int, bundle: Path, database: str, folder: Path) -> Iterator[tuple[list[Service], Ledger, str]]:
-    """So many service processes on one database."""
+    """`count` service processes on one database."""
     ledger, token = prepared(database, 40.0)
     services = [Service(bundle, database, folder / f"log {number}") for number in range(count)]
     for service in services:

@@ -21,7 +21,7 @@ class Moment:
 
 
 class Connection:
-    """As much of Litestar's as the gate looks at."""
+    """What the gate looks at of Litestar's."""
 
     def __init__(self, key: str | None, address: str = "10.0.0.1", scheme: str = "Bearer") -> None:
         headers = [] if key is None else [(b"authorization", f"{scheme} {key}".encode())]

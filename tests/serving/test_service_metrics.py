@@ -8,7 +8,7 @@ from serving.observability.metrics import Metrics, ScoreDrift
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    """As a scrape of the exposition would find it."""
+    """The value as a scrape of the exposition would find it."""
     for family in text_string_to_metric_families(metrics.exposition().decode()):
         for sample in family.samples:
             if sample.name == f"retentionjax_{name}" and sample.labels == labels:

@@ -41,7 +41,7 @@ class Terms:
     salt: str
     holdout: float
     arms: tuple[tuple[str, float], ...] = ()
-    """Of a pilot, if it has one; `share` of the customers until `ends_at`."""
+    """Arms of a pilot, if it has one; `share` of the customers until `ends_at`."""
     share: float = 0.0
     ends_at: float = 0.0
     budget_share: float = 0.0
@@ -80,7 +80,7 @@ class Question:
 
 
 class Books:
-    """Of one history."""
+    """Books of one history."""
 
     def __init__(self, disk: Disk, time: Time, campaigns: Sequence[Terms], bills: dict[str, str]) -> None:
         """`bills`: $ per 30 days of each customer."""

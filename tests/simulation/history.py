@@ -110,7 +110,7 @@ class History:
         ledger.close()
 
     def _life(self) -> bool:
-        """From a start to a crash or the end; whether it was the end."""
+        """One life, from a start to a crash or the end; whether it was the end."""
         opened: list[Ledger] = []
         self.pipe = SimulatedPipe(self, BILLS)
         try:

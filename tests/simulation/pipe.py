@@ -20,7 +20,7 @@ class SimulatedPipe:
         self._history, self._random, self._bills = history, history.random, bills
         self._coming, self._frames, self._woken = bytearray(), Frames(ToService), False
         self.asked: list[Question] = []
-        """In this life."""
+        """Questions asked in this life."""
 
     def ask(self, questions: Sequence[Question]) -> None:
         for each in questions:

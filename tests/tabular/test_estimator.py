@@ -24,7 +24,7 @@ def test_what_scikit_learn_expects_of_a_classifier(estimator: Any, check: Any) -
 
 
 def test_it_is_the_classifier_of_the_pipeline(customers: Customers, classifier: Classifier) -> None:
-    """With the same settings on the same rows; only the draws are others."""
+    """The settings and the rows are the same; only the draws are others."""
     assert rj.ChurnClassifier is ChurnClassifier
     table = customers.frame.drop(columns="unused")
     model = ChurnClassifier(n_estimators=20, learning_rate=0.3, min_child_weight=1.0, random_state=0)

@@ -113,7 +113,7 @@ def _margins(booster: xgboost.Booster, x: np.ndarray) -> tuple[np.ndarray, np.nd
 @pytest.mark.parametrize("rows", [1, 8, 300])
 @pytest.mark.parametrize("depth", [1, forest.DENSE, forest.DENSE + 1, DEEPEST])
 def test_sums_of_trees_are_xgboosts_to_the_last_bit(depth: int, rows: int) -> None:
-    """With fewer rows than a block, more, and few; trees that are folded and trees that are walked."""
+    """Rows are fewer than a block, more, and few; trees are folded, or walked."""
     model = _train(rounds=200, max_depth=depth, learning_rate=0.1)
     _same_bits(*_margins(model, _rows(rows, seed=7)))
 

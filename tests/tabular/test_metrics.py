@@ -54,7 +54,7 @@ def test_calibration_error_agrees_with_its_definition_bin_by_bin(rows: list[tupl
 
 
 def test_the_interval_of_auc_is_that_of_delong_where_rows_are_many() -> None:
-    """From the kernel of all pairs, ties included."""
+    """DeLong's is reckoned from the kernel of all pairs, ties included."""
     label, probability = _sample(3_000, 1)
     probability = probability.round(1)
     positive, negative = probability[label == 1], probability[label == 0]

@@ -129,7 +129,7 @@ class Audience:
     facts: Mapping[str, Sequence[Mapping[str, str]]]
     """Split → what is known of each of its customers: fact → its words."""
     offers: Sequence[OfferTerms] = OFFERS
-    """One of which each message has."""
+    """Offers, one of which each message has."""
 
 
 def briefs(

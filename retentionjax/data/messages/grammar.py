@@ -63,13 +63,13 @@ MOST_CHARACTERS: Mapping[Language, Mapping[str, int]] = {
 """One SMS segment of GSM-7; in Spanish, which is longer, two, and with an accent in a name three. What a lock screen
 shows."""
 MOST_WORDS = 60
-"""Of an e-mail's body."""
+"""Most words of an e-mail's body."""
 _EXCLAMATIONS = {"sms": 1, "push": 1, "email": 2}
 _FIELD = re.compile(r"{(\w+)}")
 _WORD = re.compile(r"[\w{}'%-]+")
 _RUN = 4
 _ATTEMPTS = 100
-"""With any phrases; then each layout has one with its shortest phrases."""
+"""Attempts with any phrases; then each layout has one with its shortest phrases."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Part:
 
     slot: str
     phrase: str
-    """With its braces still unfilled."""
+    """The phrase with its braces still unfilled."""
 
 
 @dataclass(frozen=True)

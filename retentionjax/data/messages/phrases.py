@@ -14,9 +14,9 @@ class Choice:
     """Phrases that mean the same."""
 
     train: tuple[str, ...]
-    """For the train and validation splits."""
+    """Phrases for the train and validation splits."""
     held_out: tuple[str, ...] = ()
-    """For the test split only; none in a language that no model learns."""
+    """Phrases for the test split only; none in a language that no model learns."""
 
     def of(self, split: str) -> tuple[str, ...]:
         """The phrases that `split` may use."""

@@ -26,16 +26,16 @@ class Vocabulary:
 
     prefix: Choice
     short: Slots
-    """Of SMS and push notifications."""
+    """Slots of SMS and push notifications."""
     email: Slots
     act: Slots
-    """By channel."""
+    """How to accept, by channel."""
     act_by: Slots
     """The same where there is a last day."""
     angle: Slots
-    """By reason to leave."""
+    """What is said to a reason to leave, by reason."""
     opt_out: Mapping[str, Choice]
-    """By channel."""
+    """How to opt out, by channel."""
     unchanged: str
     """A pattern of what is said of an offer only: that nothing else changes."""
     once: Mapping[str, tuple[str, ...]]

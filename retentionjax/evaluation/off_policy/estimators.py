@@ -180,7 +180,7 @@ class TreesConfig(Checked):
     learning_rate: float = 0.15
     minimum_leaf_rows: Count = 20
     folds: Annotated[int, Within(2)] = 3
-    """Of customers."""
+    """Folds of customers."""
     seed: int = 0
 
 

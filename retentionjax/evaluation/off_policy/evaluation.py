@@ -42,11 +42,11 @@ class OffPolicyReport:
     """Values a episode (of a contextual log: a decision) with 95 % intervals, customers resampled."""
 
     logging: IntervalEstimate
-    """Of the logging policy itself."""
+    """Value of the logging policy itself."""
     estimates: Mapping[str, IntervalEstimate]
-    """Of the target, by estimator."""
+    """Value of the target, by estimator."""
     gains: Mapping[str, IntervalEstimate]
-    """Of the target over the logging policy, paired, by estimator."""
+    """Gain of the target over the logging policy, paired, by estimator."""
     bounds: Mapping[str, IntervalEstimate]
     """Empirical-Bernstein intervals, for the estimators that are means."""
     chosen: Mapping[str, float]

@@ -20,10 +20,10 @@ class DecisionLog:
     mask: Bool[np.ndarray, "n A"]
     """True for each action that was legal."""
     propensities: Float[np.ndarray, "n A"]
-    """With which the logging policy chose; 0 where the mask forbids; a row sums to 1."""
+    """Probabilities with which the logging policy chose; 0 where the mask forbids; a row sums to 1."""
     action: Int[np.ndarray, " n"]
     reward: Float[np.ndarray, " n"]
-    """From this decision to the next one of the episode; NaN while the outcome is not known."""
+    """Reward from this decision to the next one of the episode; NaN while the outcome is not known."""
     discount: Float[np.ndarray, " n"]
     """Factor on everything after this decision, in [0, 1]."""
     customer: Int[np.ndarray, " n"]

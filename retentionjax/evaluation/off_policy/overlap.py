@@ -29,11 +29,11 @@ class Overlap:
     """Standard error of `mean_weight`."""
     largest_weight: float
     largest_possible_weight: float
-    """Over all actions of the logged contexts, along the episodes: what a bound must reckon with."""
+    """Largest weight over all actions of the logged contexts, along the episodes: what a bound must reckon with."""
     clipped_share: float
-    """Of the decisions, those whose weight the clipping cuts."""
+    """Share of the decisions whose weight the clipping cuts."""
     smallest_propensity: float
-    """Of an action that the target policy might take."""
+    """Smallest propensity of an action that the target policy might take."""
 
 
 def ratios(log: DecisionLog, target: Float[np.ndarray, "n A"]) -> Float[np.ndarray, " n"]:

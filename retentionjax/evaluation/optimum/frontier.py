@@ -48,7 +48,7 @@ class Worth(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """Where a customer may be in the morning, each place with its probability."""
+    """Places where a customer may be in the morning, each with its probability."""
 
     row: Ints
     z: Ints
@@ -147,7 +147,7 @@ class Optimum:
 
     budget: float
     value: float
-    """Of the mixture of two campaigns that spends the budget."""
+    """Value of the mixture of two campaigns that spends the budget."""
     spend: float
     """The budget, or less where money has no further use."""
     shadow_price: float

@@ -30,7 +30,7 @@ class Regret:
 
     customers: int
     uplift: IntervalEstimate
-    """Of the policy over never contacting."""
+    """Uplift of the policy over never contacting."""
     spend: float
     at_spend: Optimum
     at_limit: Optimum
@@ -38,7 +38,7 @@ class Regret:
     shadow_price: float
     """The exact shadow price for all customers whom these stand for, with the policy as a control variate."""
     share: IntervalEstimate
-    """Of the attainable gain: uplift over that of the optimum at the same spend."""
+    """Share of the attainable gain: uplift over that of the optimum at the same spend."""
     frontier: tuple[tuple[float, float, float], ...]
     """(multiplier, spend, uplift) of every exact solution found on the way, cheapest multiplier first."""
 

@@ -255,7 +255,7 @@ MEANING = {
     "account_cap": ("spend on one customer in a campaign, at most", "$"),
     "charge_reference": ("charge at which the policy’s log-charge is 0", "$"),
 }
-"""Of each constant of `EnvParams`: what it is, and its unit."""
+"""Meaning and unit of each constant of `EnvParams`."""
 
 
 def assumptions(run: FinishedRun) -> Section:

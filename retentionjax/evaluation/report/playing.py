@@ -157,13 +157,13 @@ class Played:
 
     customers: int
     contacts: float
-    """A customer and campaign."""
+    """Contacts a customer and campaign."""
     reached: float
     """Share of campaigns with a contact."""
     offers: Mapping[str, float]
     """Offer in words to its share of the contacts."""
     by_attribute: Mapping[str, Fairness]
-    """By the company's `groups`."""
+    """Fairness by the company's `groups`."""
 
 
 def played(run: FinishedRun, *, replicates: int = REPLICATES, seed: int = SEED) -> Played | None:

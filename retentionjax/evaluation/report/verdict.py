@@ -52,7 +52,7 @@ class _Figures:
     best: str
     """The rule with the largest uplift."""
     lead: Mapping[str, float]
-    """Over that rule, paired."""
+    """Lead of the policy over that rule, paired: mean, low and high."""
 
 
 def section(run: FinishedRun, played: Played | None) -> Section:

@@ -18,7 +18,7 @@ class Layers(nnx.Module):
 
     def __init__(self, projections: dict[str, Linear], norms: dict[str, Norm]) -> None:
         self.projections = nnx.Dict(projections)
-        """By the names of `DecoderConfig.projections`."""
+        """Projections by the names of `DecoderConfig.projections`."""
         self.norms = nnx.Dict(norms)
         """attention_norm and mlp_norm; with qk_norm also q_norm and k_norm."""
 

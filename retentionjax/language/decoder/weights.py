@@ -24,7 +24,7 @@ class Naming:
     """How a family names its weights."""
 
     prefix: str
-    """Before all names but the head's; some checkpoints leave it, or its first part, away."""
+    """Prefix of all names but the head's; some checkpoints leave it, or its first part, away."""
     layers: str
     transposed: bool
     """torch's Linear keeps [outputs, inputs]; GPT-2's Conv1D keeps [inputs, outputs], as we do."""

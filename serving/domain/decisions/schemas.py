@@ -24,9 +24,9 @@ Facts = Annotated[
     ),
 ]
 Channel = Annotated[Literal["sms", "email", "push"], Meta(description="How to reach her; the bundle's, if left out")]
-Tone = Annotated[Literal["warm", "formal", "brief"], Meta(description="Of the message; the bundle's, if left out")]
+Tone = Annotated[Literal["warm", "formal", "brief"], Meta(description="Tone of the message; the bundle's, if left out")]
 FirstName = Annotated[
-    str, Meta(pattern=TEXT_PATTERN, max_length=100, description="For the greeting; used only if it looks like a name")
+    str, Meta(pattern=TEXT_PATTERN, max_length=100, description="Name to greet; used only if it looks like a name")
 ]
 TimeZone = Annotated[
     str,
@@ -83,7 +83,7 @@ class ActionOut(msgspec.Struct, frozen=True):
     """One of the actions."""
 
     action: Action
-    name: Annotated[str, Meta(description="In words", examples=["10 % off tomorrow"])]
+    name: Annotated[str, Meta(description="The action in words", examples=["10 % off tomorrow"])]
     propensity: Annotated[Share, Meta(description="Probability with which it is drawn")]
     removed_by: Annotated[tuple[str, ...], Meta(description="Rules that forbid it")]
 
@@ -92,8 +92,8 @@ class ConstraintOut(msgspec.Struct, frozen=True):
     """A rule at work."""
 
     rule: Annotated[str, Meta(examples=["cooldown"])]
-    actions: Annotated[tuple[Action, ...], Meta(description="Which it took away")]
-    why: Annotated[str, Meta(description="In words")]
+    actions: Annotated[tuple[Action, ...], Meta(description="Actions that it took away")]
+    why: Annotated[str, Meta(description="Why it is, in words")]
 
 
 class OfferWorthOut(msgspec.Struct, frozen=True):
@@ -138,7 +138,7 @@ else:
 class PacingOut(msgspec.Struct, frozen=True):
     """What was done to the policy's chances."""
 
-    throttle: Annotated[Share, Meta(description="By which the chance of each contact was multiplied")]
+    throttle: Annotated[Share, Meta(description="Factor on the chance of each contact")]
     multiplier: Annotated[
         float | None,
         Meta(description="Value charged for a unit of spend, as the policy was told; null: its training's multiplier"),
@@ -194,8 +194,8 @@ class RecordedDecision(msgspec.Struct, frozen=True):
 class ResultOut(msgspec.Struct, frozen=True, omit_defaults=True):
     """Result of one decision of a batch: either of the two."""
 
-    decision: Annotated[DecisionOut | None, Meta(description="Where it was made")] = None
-    problem: Annotated[ProblemDetails | None, Meta(description="Where it was refused")] = None
+    decision: Annotated[DecisionOut | None, Meta(description="The decision, if it was made")] = None
+    problem: Annotated[ProblemDetails | None, Meta(description="The problem, if it was refused")] = None
 
 
 class DecisionsOut(msgspec.Struct, frozen=True):
@@ -217,16 +217,16 @@ class PendingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A contact already planned."""
 
     offer: OfferName
-    days: Annotated[Days, Meta(description="Until it is sent")]
+    days: Annotated[Days, Meta(description="Days until it is sent")]
 
 
 class HistoryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A history that could have happened in this campaign."""
 
-    day: Annotated[Days, Meta(description="Of the campaign, from 0")] = 0
+    day: Annotated[Days, Meta(description="Day of the campaign, from 0")] = 0
     contacts_days_ago: Annotated[tuple[Days, ...], Meta(max_length=90, description="Days since each, from 1")] = ()
     account_used: Annotated[Dollars | None, Meta(description="Money; what the contacts cost, if left out")] = None
-    running_offer: Annotated[OfferName | None, Meta(description="With `offer_days_left`")] = None
+    running_offer: Annotated[OfferName | None, Meta(description="Offer that runs, with `offer_days_left`")] = None
     offer_days_left: Annotated[Days | None, Meta(description="Days that it still protects, today included")] = None
     pending: PendingIn | None = None
     baseline_churn_probability: Annotated[Share | None, Meta(description="The usual score; today's, if left out")] = (

@@ -152,7 +152,7 @@ def test_examples_that_read_alike_are_shown_once(own: Running) -> None:
 def test_the_command_line_proposes_wordings_for_each_reason_to_leave(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of those that the company names; by the grammar or a model, each text says what the reason asks for."""
+    """Reasons are those that the company names; by the grammar or a model, each text says what the reason asks for."""
     bundle, database = bundles.make_writing(tmp_path / "bundle"), f"sqlite:///{tmp_path}/ledger.db"
     arguments = ["messages", "propose", "--bundle", str(bundle), "--database", database, "--by", "grammar"]
     assert main([*arguments, "--per-kind", "1"]) == 0

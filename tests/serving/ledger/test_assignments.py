@@ -41,7 +41,7 @@ def audit(ledger: Ledger) -> list[str]:
 
 
 def by_hand(salt: str, customer: str) -> float:
-    """As an auditor would, from the description."""
+    """The number as an auditor would reckon it, from the description."""
     return int(hashlib.sha256(f"{salt}\0{customer}".encode()).hexdigest()[:14], 16) / 2**56
 
 
