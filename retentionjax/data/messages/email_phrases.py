@@ -27,7 +27,7 @@ BOND: Mapping[str, Choice] = {
         (
             "On behalf of {sender}, we thank you for {tenure} as our customer.",
             "We at {sender} appreciate your {tenure} as our customer.",
-            "We write to you on behalf of {sender} to thank you for being our customer.",
+            "{sender} would like to thank you for being our customer.",
             "{sender} values you as a customer, and we would like to thank you.",
             "You have been our customer for {tenure}, and we thank you.",
             "We appreciate your {tenure} with us and would like to thank you.",
@@ -111,10 +111,10 @@ OFFER: Mapping[str, Choice] = {
 CHECK_IN: Mapping[str, Choice] = {
     "warm": Choice(
         (
-            "We'd love to know how you're getting on with your {plan}.",
-            "Is your {plan} doing all that you'd like? If not, we'd love to help.",
+            "We'd love to know how things are going with your {plan}.",
+            "Is your {plan} working well for you? If not, we'd love to help.",
             "If there's anything that we can do better, we'd love to hear from you.",
-            "How are things going with your {plan}? We'd love to hear.",
+            "How's your {plan} working out for you? We'd love to hear.",
             "If you have a question, just write back and we'll be happy to help.",
         ),
         (

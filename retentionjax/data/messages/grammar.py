@@ -17,24 +17,40 @@ from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.phrasebook import Phrasebook, tokens
 from retentionjax.shield.quantities import date_text
 
+_SMS = Choice(
+    (
+        "prefix@ greeting offer act optout",
+        "prefix@ offer act close optout",
+        "prefix@ greeting bond offer act optout",
+        "prefix@ greeting offer act close optout",
+        "greeting bond@ offer act optout",
+        "greeting bond@ offer act close optout",
+    ),
+    (
+        "greeting offer act optout sign@",
+        "prefix@ greeting offer bond act optout",
+        "greeting offer act sign@ optout",
+        "greeting offer act close sign@ optout",
+        "greeting bond offer act optout sign@",
+        "prefix@ bond offer act optout",
+    ),
+)
 LAYOUTS: Mapping[str, Choice] = {
-    "short": Choice(
+    "sms": _SMS,
+    "push": Choice(
         (
-            "prefix@ greeting offer act optout",
-            "prefix@ offer act close optout",
-            "prefix@ greeting bond offer act optout",
-            "prefix@ greeting offer act close optout",
-            "greeting bond@ offer act optout",
-            "greeting bond@ offer act close optout",
+            *_SMS.train,
+            "prefix@ opening offer act optout",
+            "prefix@ opening offer act close optout",
+            "prefix@ greeting tap optout",
+            "prefix@ opening tap optout",
+            "prefix@ greeting tap close optout",
+            "prefix@ greeting bond tap optout",
+            "opening@ offer act optout",
+            "opening@ tap optout",
+            "greeting bond@ tap optout",
         ),
-        (
-            "greeting offer act optout sign@",
-            "prefix@ greeting offer bond act optout",
-            "greeting offer act sign@ optout",
-            "greeting offer act close sign@ optout",
-            "greeting bond offer act optout sign@",
-            "prefix@ bond offer act optout",
-        ),
+        _SMS.held_out,
     ),
     "email": Choice(
         (
@@ -64,6 +80,9 @@ MOST_CHARACTERS: Mapping[Language, Mapping[str, int]] = {
 shows."""
 MOST_WORDS = 60
 """Of an e-mail's body."""
+_OF_PUSH = {"opening", "tap"}
+_CHECK_IN = {"offer": "check_in", "tap": "check_in_tap", "opening": "check_in_opening"}
+"""Where nothing is offered."""
 _EXCLAMATIONS = {"sms": 1, "push": 1, "email": 2}
 _FIELD = re.compile(r"{(\w+)}")
 _WORD = re.compile(r"[\w{}'%-]+")
@@ -98,9 +117,9 @@ class MessageDraft:
         """The part at `index` exchanged for `parts` (none: taken out)."""
         return replace(self, parts=(*self.parts[:index], *parts, *self.parts[index + 1 :]))
 
-    def index(self, slot: str) -> int | None:
-        """Where the first part of `slot` stands."""
-        return next((number for number, part in enumerate(self.parts) if part.slot == slot), None)
+    def index(self, *slots: str) -> int | None:
+        """Where the first part of one of `slots` stands."""
+        return next((number for number, part in enumerate(self.parts) if part.slot in slots), None)
 
 
 def values(brief: Brief) -> dict[str, str]:
@@ -134,7 +153,7 @@ def is_plain(offer: OfferTerms) -> bool:
 
 def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
     """A random draft for `brief` that keeps its channel's length once filled in. Raises DataError if there is none."""
-    layouts = LAYOUTS["email" if brief.channel == "email" else "short"].of(split)
+    layouts = LAYOUTS[brief.channel].of(split)
     masked = brief.mask()
     shortest = rng.sample(layouts, len(layouts))
     for number in range(_ATTEMPTS + len(layouts)):
@@ -193,7 +212,8 @@ def write(draft: MessageDraft) -> str:
         slots = [part.slot for part in draft.parts]
         separator = _separator(draft.channel, slots, number) if text else ""
         phrase = part.phrase
-        if separator == " " and part.slot != "greeting" and text.endswith((",", ":", "-")):
+        named_first = number and slots[number - 1] == "prefix"  # "Harbor: Your plan", as of a heading
+        if separator == " " and part.slot != "greeting" and not named_first and text.endswith((",", ":", "-")):
             phrase = _lower(phrase)
         text += separator + phrase.format_map(dict(draft.values))
     loud, *rest = text.split("!")
@@ -225,7 +245,7 @@ def phrasebook(brief: Brief, split: str = "train") -> Phrasebook:
     masked = brief.mask()
     filled = values(masked) | {fact: f"{{{fact}}}" for fact in masked.known}
     book = Phrasebook(frozenset())
-    for layout, short in product(LAYOUTS["email" if brief.channel == "email" else "short"].of(split), (False, True)):
+    for layout, short in product(LAYOUTS[brief.channel].of(split), (False, True)):
         slots = _slots(masked, layout) or []
         choices = []
         for number, (slot, named) in enumerate(slots):
@@ -262,9 +282,16 @@ def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool)
 def _slots(brief: Brief, layout: str) -> list[tuple[str, bool]] | None:
     """The slots of a layout and whether each names the sender; None where it has no place for what the brief asks."""
     slots = _with_angle(layout.split(), brief)
-    if slots is None or (brief.name and "greeting" not in slots):
+    if slots is None:
         return None
     named = [(each.removesuffix("@"), each.endswith("@")) for each in slots]
+    bare = {slot for slot, _ in named}
+    if (brief.name and bare.isdisjoint(("greeting", "opening"))) or not bare & _OF_PUSH <= set(
+        WORDS[brief.language].short
+    ):
+        return None
+    if "tap" in bare and brief.offer.ends is not None:  # one phrase has no room for a last day as well
+        return None
     if brief.offer.is_none:  # nothing to accept, and a check-in asks once whether there are questions
         named = [each for place, each in enumerate(named) if each[0] != "act" and each not in named[:place]]
     return named
@@ -292,8 +319,11 @@ def _choice(slot: str, brief: Brief, tone: str) -> Choice:
         return words.prefix
     if slot == "optout":
         return words.opt_out[brief.channel]
-    if slot == "offer":
-        slot = "check_in" if none else "offer" if is_plain(brief.offer) else "other_offer"
+    if slot in ("offer", "tap"):
+        other = {"offer": "other_offer", "tap": "other_tap"}[slot]
+        slot = _CHECK_IN[slot] if none else slot if is_plain(brief.offer) else other
+    elif slot == "opening" and none:
+        slot = _CHECK_IN[slot]
     elif slot == "detail" and none:
         slot = "questions"
     return (words.email if brief.channel == "email" else words.short)[slot][tone]
