@@ -48,7 +48,7 @@ ANGLE: Mapping[str, Mapping[str, Choice]] = {
             ("Your contract is not affected.", "Your contract remains as it is."),
         ),
         "brief": Choice(
-            ("Same contract as now.", "Your contract stays.", "Contract questions? Ask us."),
+            ("Same contract as now.", "Your contract stays the same.", "Contract questions? Ask us."),
             ("Your contract stays as is.", "We can explain your contract."),
         ),
     },
@@ -70,7 +70,7 @@ ANGLE: Mapping[str, Mapping[str, Choice]] = {
             ("Our support team will gladly help.", "Our team can help."),
         ),
         "brief": Choice(
-            ("Something not working? Tell us.", "Need support? Ask us.", "A real person will help."),
+            ("Something not working? Tell us.", "Need support? Ask us.", "Need a hand? A real person can help."),
             ("Need a hand? Tell us.", "Our support team can help."),
         ),
     },
@@ -79,7 +79,7 @@ ANGLE: Mapping[str, Mapping[str, Choice]] = {
             (
                 "Want to get more from your service? Just ask!",
                 "Not using your service much? We'd love to help.",
-                "Not sure how to start? Just ask us!",
+                "Not sure how to use your plan? Just ask us!",
             ),
             ("Let us help you enjoy it more.", "Not using it yet? We can help."),
         ),
@@ -87,7 +87,7 @@ ANGLE: Mapping[str, Mapping[str, Choice]] = {
             (
                 "Our team would gladly help you get more from your service.",
                 "We can help you get more from your service.",
-                "Our team can help you get going.",
+                "Our team can help you use your plan.",
             ),
             ("Our team can help you start.", "We can help you use it."),
         ),
@@ -95,7 +95,7 @@ ANGLE: Mapping[str, Mapping[str, Choice]] = {
             (
                 "Get more from your service: ask us.",
                 "Need help using it? Ask us.",
-                "Not using it much? Ask us.",
+                "Not using it much? We can help.",
             ),
             ("We can help you start.", "Get more from it: ask us."),
         ),

@@ -168,14 +168,14 @@ DETAIL: Mapping[str, Choice] = {
         (
             "All other terms of your service remain unchanged.",
             "Should you have questions, our team will be pleased to answer them.",
-            "No further steps are required on your part.",
+            "There are no forms to fill in.",
             "This does not alter your current agreement.",
             "Your service remains just as it is.",
         ),
         ("The remainder of your agreement is not affected.", "Our team will gladly provide further information."),
     ),
     "brief": Choice(
-        ("Nothing else changes.", "No forms.", "Same service as now.", "Questions? Just reply.", "We do the rest."),
+        ("Nothing else changes.", "No forms.", "Same service as now.", "Questions? Just reply."),
         ("The rest stays as it is.", "No paperwork."),
     ),
 }
@@ -196,13 +196,14 @@ QUESTIONS: Mapping[str, Choice] = {
 }
 """Stands for DETAIL where nothing is offered: what does not change is said of an offer."""
 
-UNCHANGED = (
-    r"nothing else|stay|remain|unchanged|\bsame\b|not alter|not affected|nothing to fill|no forms|no further steps"
-)
+UNCHANGED = r"nothing else|stay|remain|unchanged|\bsame\b|not alter|not affected|nothing to fill|no forms"
 ONCE = (
     UNCHANGED,
     r"question|need a hand|to help|can help|write back and|tell us|just ask|ask us|just reply|fix it|will help",
     r"how does|would you like",
+    r"thank|grateful|appreciat",
+    r"should you|\bour (?:support )?team",
+    r"\bfor you\b",
     r"check|review|right for you",
     r"write back",
 )

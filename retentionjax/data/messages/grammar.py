@@ -153,8 +153,8 @@ def is_plain(offer: OfferTerms) -> bool:
 
 def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
     """A random draft for `brief` that keeps its channel's length once filled in. Raises DataError if there is none."""
-    layouts = LAYOUTS[brief.channel].of(split)
     masked = brief.mask()
+    layouts = [layout for layout in LAYOUTS[brief.channel].of(split) if _slots(masked, layout) is not None]
     shortest = rng.sample(layouts, len(layouts))
     for number in range(_ATTEMPTS + len(layouts)):
         short = number >= _ATTEMPTS
@@ -265,18 +265,18 @@ def speaks_to(angle: str, text: str, language: Language = "en") -> bool:
 
 
 def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool) -> MessageDraft | None:
-    slots = _slots(brief, layout)
-    if slots is None:
-        return None
     parts: list[Part] = []
-    for slot, named in slots:
+    filled = values(brief)
+    for slot, named in _slots(brief, layout) or ():
         used = {part.phrase for part in parts}
         known = options(slot, brief, split, sender=named, short=short)
         found = [each for each in known if each not in used and _may_follow(each, parts, brief, split)]
         if not found:
             return None
-        parts.append(Part(slot, min(found, key=len) if short else rng.choice(found)))
-    return MessageDraft(brief.channel, tuple(parts), values(brief))
+        parts.append(
+            Part(slot, min(found, key=lambda each: len(each.format_map(filled))) if short else rng.choice(found))
+        )
+    return MessageDraft(brief.channel, tuple(parts), filled)
 
 
 def _slots(brief: Brief, layout: str) -> list[tuple[str, bool]] | None:
@@ -286,9 +286,9 @@ def _slots(brief: Brief, layout: str) -> list[tuple[str, bool]] | None:
         return None
     named = [(each.removesuffix("@"), each.endswith("@")) for each in slots]
     bare = {slot for slot, _ in named}
-    if (brief.name and bare.isdisjoint(("greeting", "opening"))) or not bare & _OF_PUSH <= set(
-        WORDS[brief.language].short
-    ):
+    if (brief.name and bare.isdisjoint(("greeting", "opening"))) or not bare & _OF_PUSH <= {
+        *WORDS[brief.language].short
+    }:
         return None
     if "tap" in bare and brief.offer.ends is not None:  # one phrase has no room for a last day as well
         return None
