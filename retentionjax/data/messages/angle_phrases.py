@@ -13,7 +13,7 @@ ANGLE: Mapping[str, Mapping[str, Choice]] = {
             (
                 "Is your plan still right for you? Let's check together.",
                 "We'd love to review your plan with you.",
-                "Not sure your plan is still right for you? Just ask!",
+                "Want us to review your plan? Just ask!",
             ),
             ("Let's check that your plan is right.", "Is it still the right plan? Ask us!"),
         ),

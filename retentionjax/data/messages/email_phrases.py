@@ -199,8 +199,10 @@ QUESTIONS: Mapping[str, Choice] = {
 UNCHANGED = r"nothing else|stay|remain|unchanged|\bsame\b|not alter|not affected|nothing to fill|no forms"
 ONCE = (
     UNCHANGED,
-    r"question|need a hand|to help|can help|write back and|tell us|just ask|ask us|just reply|fix it|will help",
-    r"how does|would you like",
+    r"question|need a hand|\bhelp|write back and|tell us|just ask|ask us|just reply|fix it",
+    r"glad|happy|pleased",
+    r"how does|w(?:e'd|ould you) like",
+    r"\bwork",
     r"thank|grateful|appreciat",
     r"should you|\bour (?:support )?team",
     r"\bfor you\b",

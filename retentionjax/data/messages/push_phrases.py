@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 from retentionjax.data.messages.phrases import Choice
 
+ANSWER = r"\btap\b|\bask\b"
+"""How a push notification is answered, of which it says one: nobody can write back to it."""
+
 OPENING: Mapping[str, Choice] = {
     "warm": Choice(
         (

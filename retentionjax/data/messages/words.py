@@ -82,7 +82,11 @@ WORDS: Mapping[Language, Vocabulary] = {
         angle=angle_phrases.ANGLE,
         opt_out=phrases.OPT_OUT,
         unchanged=email_phrases.UNCHANGED,
-        once={"email": email_phrases.ONCE} | dict.fromkeys(("sms", "push"), (email_phrases.UNCHANGED, *phrases.ONCE)),
+        once={
+            "email": email_phrases.ONCE,
+            "sms": (email_phrases.UNCHANGED, *phrases.ONCE),
+            "push": (email_phrases.UNCHANGED, *phrases.ONCE, push_phrases.ANSWER),
+        },
     ),
     "es": Vocabulary(
         prefix=spanish_phrases.PREFIX,
