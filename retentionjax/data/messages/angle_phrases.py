@@ -87,7 +87,7 @@ ANGLE: Mapping[str, Mapping[str, Choice]] = {
             (
                 "Our team would gladly help you get more from your service.",
                 "We can help you get more from your service.",
-                "Our team can help you use your plan.",
+                "We can help you use your plan.",
             ),
             ("Our team can help you start.", "We can help you use it."),
         ),

@@ -32,7 +32,7 @@ GREETING: Mapping[str, Choice] = {
     ),
     "formal": Choice(
         ("Dear {name},", "Hello, {name}.", "Dear customer,"),
-        ("Good morning, {name}.", "Greetings, {name}.", "Dear client,", "Greetings."),
+        ("Dear {name}:", "Greetings, {name}.", "Dear client,", "Greetings."),
     ),
     "brief": Choice(("Hi {name}.", "Hello {name}.", "Hi {name},", "Hi."), ("Hi {name}:", "{name} -", "Hello.")),
 }
