@@ -154,12 +154,12 @@ def is_plain(offer: OfferTerms) -> bool:
 def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
     """A random draft for `brief` that keeps its channel's length once filled in. Raises DataError if there is none."""
     masked = brief.mask()
-    layouts = [layout for layout in LAYOUTS[brief.channel].of(split) if _slots(masked, layout) is not None]
+    layouts = [slots for layout in LAYOUTS[brief.channel].of(split) if (slots := _slots(masked, layout)) is not None]
     shortest = rng.sample(layouts, len(layouts))
     for number in range(_ATTEMPTS + len(layouts)):
         short = number >= _ATTEMPTS
-        layout = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
-        attempt = _attempt(masked, layout, split, rng, short=short)
+        slots = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
+        attempt = _attempt(masked, slots, split, rng, short=short)
         if attempt is not None and fits(attempt, brief) and not _says_twice(attempt):
             return attempt
     raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
@@ -264,18 +264,19 @@ def speaks_to(angle: str, text: str, language: Language = "en") -> bool:
     return any(f" {' '.join(tokens(phrase))} " in said for phrase in phrases_of)
 
 
-def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool) -> MessageDraft | None:
+def _attempt(
+    brief: Brief, slots: Sequence[tuple[str, bool]], split: str, rng: Random, *, short: bool
+) -> MessageDraft | None:
     parts: list[Part] = []
     filled = values(brief)
-    for slot, named in _slots(brief, layout) or ():
+    for slot, named in slots:
         used = {part.phrase for part in parts}
         known = options(slot, brief, split, sender=named, short=short)
         found = [each for each in known if each not in used and _may_follow(each, parts, brief, split)]
         if not found:
             return None
-        parts.append(
-            Part(slot, min(found, key=lambda each: len(each.format_map(filled))) if short else rng.choice(found))
-        )
+        phrase = min(found, key=lambda each: len(each.format_map(filled))) if short else rng.choice(found)
+        parts.append(Part(slot, phrase))
     return MessageDraft(brief.channel, tuple(parts), filled)
 
 

@@ -129,6 +129,8 @@ CHECK_IN_TAP: Mapping[str, Choice] = {
             "How's your {plan} treating you? Tap to tell us!",
             "Need a hand with your {plan}? We're a tap away!",
             "Got a question about your {plan}? Tap to ask us.",
+            "Is all well with your {plan}? Tap to let us know.",
+            "How can we help with your {plan}? Tap to tell us.",
             "How are we doing? Tap to tell us!",
             "Need a hand? We're a tap away!",
         )
