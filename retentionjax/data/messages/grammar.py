@@ -287,9 +287,8 @@ def _slots(brief: Brief, layout: str) -> list[tuple[str, bool]] | None:
         return None
     named = [(each.removesuffix("@"), each.endswith("@")) for each in slots]
     bare = {slot for slot, _ in named}
-    if (brief.name and bare.isdisjoint(("greeting", "opening"))) or not bare & _OF_PUSH <= {
-        *WORDS[brief.language].short
-    }:
+    nobody_named = brief.name and bare.isdisjoint(("greeting", "opening"))
+    if nobody_named or not bare & _OF_PUSH <= set(WORDS[brief.language].short):
         return None
     if "tap" in bare and brief.offer.ends is not None:  # one phrase has no room for a last day as well
         return None
@@ -321,8 +320,7 @@ def _choice(slot: str, brief: Brief, tone: str) -> Choice:
     if slot == "optout":
         return words.opt_out[brief.channel]
     if slot in ("offer", "tap"):
-        other = {"offer": "other_offer", "tap": "other_tap"}[slot]
-        slot = _CHECK_IN[slot] if none else slot if is_plain(brief.offer) else other
+        slot = _CHECK_IN[slot] if none else slot if is_plain(brief.offer) else f"other_{slot}"
     elif slot == "opening" and none:
         slot = _CHECK_IN[slot]
     elif slot == "detail" and none:
