@@ -20,12 +20,14 @@ from retentionjax.data.messages import (
     flawed_phrases,
     grammar,
     phrases,
+    push_phrases,
 )
 from retentionjax.data.messages.angle_phrases import ANGLE
 from retentionjax.data.messages.phrases import Choice
+from retentionjax.data.messages.words import WORDS
 from retentionjax.errors import DataError
 from retentionjax.shield import OfferTerms
-from retentionjax.shield.brief import ANGLES
+from retentionjax.shield.brief import ANGLES, TONES, Tone
 
 SPLITS = ("train", "validation", "test")
 COUNT = 400
@@ -114,7 +116,9 @@ def _choices(node: object) -> list[Choice]:
     return [choice for child in node.values() for choice in _choices(child)] if isinstance(node, dict) else []
 
 
-@pytest.mark.parametrize("module", [phrases, accept_phrases, email_phrases, angle_phrases, grammar, flawed_phrases])
+@pytest.mark.parametrize(
+    "module", [phrases, accept_phrases, email_phrases, angle_phrases, push_phrases, grammar, flawed_phrases]
+)
 def test_what_is_held_out_is_never_learnt_from(module: object) -> None:
     found = [choice for value in vars(module).values() for choice in _choices(value)]
     assert len(found) >= 2
@@ -256,12 +260,48 @@ def test_mistakes_name_what_is_allowed(audience: Audience) -> None:
 
 
 def test_a_message_says_nothing_twice_and_without_an_offer_nothing_of_its_terms() -> None:
-    for message in messages.generate(300, "train", 3, channels=["email"]):
-        words = re.findall(r"[\w{}'-]+", message.text.lower())
+    for message in messages.generate(300, "train", 3):
+        text = message.text.lower()
+        words = re.findall(r"[\w{}'-]+", text)
         runs = list(zip(*(words[start:] for start in range(4)), strict=False))
         assert len(set(runs)) == len(runs), message.text
-        assert message.text.lower().count("write back") <= 1, message.text
-        assert not message.brief.offer.is_none or not re.search("nothing else|nothing to fill", message.text.lower())
+        for said in (
+            "write back",
+            "thank",
+            "working",
+            "our team",
+            "should you",
+            r"would you like|like it\b",
+            r"\bglad|happy",
+        ):
+            assert len(re.findall(said, text)) <= 1, (said, message.text)
+        assert not message.brief.offer.is_none or not re.search("nothing else|nothing to fill|contract stays", text)
+
+
+def test_nothing_is_left_to_do_only_after_the_way_to_accept() -> None:
+    """As in "No further steps are required. To accept, please reply": one of the two is not so."""
+    for told in (*WORDS["en"].email["detail"].values(), *WORDS["es"].email["detail"].values()):
+        for phrase in told.train:
+            assert not re.search("further steps|do the rest|que hacer|hacemos el resto", phrase.lower()), phrase
+
+
+def test_a_sentence_begins_with_a_capital_after_the_sender() -> None:
+    for message in messages.generate(200, "train", 4, channels=("sms", "push")):
+        assert not re.search(r"^[^:!.?]*\{sender\}: [a-z]", message.text), message.text
+
+
+@pytest.mark.parametrize("tone", TONES)
+def test_push_notifications_say_one_offer_in_many_ways(tone: Tone) -> None:
+    """Of 60, whatever their greetings and however alerts are stopped, none says what six others say."""
+    brief = messages.briefs(1, "train", 0)[0]
+    asked = dataclasses.replace(brief, channel="push", tone=tone, offer=OfferTerms(0.1), facts={"plan": "DSL internet"})
+    said = Counter(
+        tuple(part.phrase for part in drafted.parts if part.slot not in ("prefix", "greeting", "optout"))
+        for drafted in (grammar.draft(asked, "train", random.Random(seed)) for seed in range(60))
+    )
+    assert max(said.values()) <= 6
+    assert len(said) >= 30
+    assert len({core[0] for core in said}) >= 15
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -95,7 +95,9 @@ def test_it_has_the_slots_tones_channels_and_reasons_of_the_english() -> None:
     for ours, theirs in ((ES.email, english.email), (ES.act, english.act), (ES.act_by, english.act_by)):
         assert set(ours) == set(theirs)
         assert {slot: set(each) for slot, each in ours.items()} == {slot: set(each) for slot, each in theirs.items()}
-    assert set(ES.short) == set(english.short) - {"sign", "detail", "questions"}, "used by what is held out or flawed"
+    held_out_or_flawed = {"sign", "detail", "questions"}
+    own = held_out_or_flawed | {slot for slot in english.short if "opening" in slot or "tap" in slot}
+    assert set(ES.short) == set(english.short) - own
     assert set(ES.angle) == set(ANGLES) == set(english.angle)
     assert set(ES.opt_out) == set(CHANNELS)
 

@@ -22,7 +22,7 @@ ACT: Mapping[str, Mapping[str, Choice]] = {
             (
                 "Please reply YES to accept.",
                 "To accept, please reply YES.",
-                "Kindly reply YES to accept.",
+                "Simply reply YES to accept.",
                 "If you wish to accept, please reply YES.",
             ),
             ("Please respond YES to accept.", "To accept, respond YES."),
@@ -34,13 +34,33 @@ ACT: Mapping[str, Mapping[str, Choice]] = {
     },
     "push": {
         "warm": Choice(
-            ("Tap and it's yours!", "Tap to say yes!", "Just tap to start.", "Tap to accept.", "Tap if you'd like it."),
+            (
+                "Tap and it's yours!",
+                "Tap to say yes!",
+                "Just tap to start.",
+                "Tap to add it.",
+                "Tap if you'd like it.",
+                "Say yes with one tap!",
+                "One tap and it's done.",
+                "Tap and we'll do the rest.",
+                "Interested? Tap to accept.",
+            ),
             ("One tap and you're set!",),
         ),
         "formal": Choice(
-            ("Please tap to accept.", "Kindly tap to accept.", "To accept, please tap."), ("Tap to confirm, please.",)
+            (
+                "Please tap to accept.",
+                "Simply tap to accept.",
+                "To accept, please tap.",
+                "If you wish to accept, please tap.",
+                "One tap is all it takes to accept.",
+            ),
+            ("Tap to confirm, please.",),
         ),
-        "brief": Choice(("Tap to accept.", "Tap to start.", "Tap if you want it."), ("Tap to get it.",)),
+        "brief": Choice(
+            ("Tap to accept.", "Tap to start.", "Tap if you want it.", "Tap to add it.", "Tap to say yes."),
+            ("Tap to get it.",),
+        ),
     },
     "email": {
         "warm": Choice(
@@ -55,7 +75,7 @@ ACT: Mapping[str, Mapping[str, Choice]] = {
         "formal": Choice(
             (
                 "To accept, please reply to this e-mail.",
-                "Kindly confirm by reply to this e-mail.",
+                "Please reply to this e-mail to confirm.",
                 "Should you wish to accept, a short reply is enough.",
                 "If you wish to accept, please reply with a yes.",
             ),
@@ -79,7 +99,7 @@ ACT_BY: Mapping[str, Mapping[str, Choice]] = {
             ("Send YES by {ends} to get it going!", "To say yes, reply YES by {ends}!"),
         ),
         "formal": Choice(
-            ("Please reply YES by {ends}.", "To accept, kindly reply YES by {ends}."),
+            ("Please reply YES by {ends}.", "To accept, please reply YES by {ends}."),
             ("Please respond YES by {ends}.",),
         ),
         "brief": Choice(("Reply YES by {ends}.", "YES by {ends} to accept."), ("Text YES by {ends}.",)),
@@ -88,7 +108,7 @@ ACT_BY: Mapping[str, Mapping[str, Choice]] = {
         "warm": Choice(
             ("Tap by {ends} and it's yours!", "Just tap by {ends}!"), ("One tap by {ends} and you're set!",)
         ),
-        "formal": Choice(("Please tap to accept by {ends}.",), ("Kindly tap by {ends}.",)),
+        "formal": Choice(("Please tap to accept by {ends}.",), ("Simply tap by {ends}.",)),
         "brief": Choice(("Tap by {ends}.",), ("Tap to get it by {ends}.",)),
     },
     "email": {
@@ -97,8 +117,8 @@ ACT_BY: Mapping[str, Mapping[str, Choice]] = {
             ("Write back with a yes by {ends}!", "To say yes, reply by {ends}."),
         ),
         "formal": Choice(
-            ("To accept, please reply to this e-mail by {ends}.", "Please accept by reply by {ends}."),
-            ("To accept, please respond to this e-mail by {ends}.", "Please confirm by reply by {ends}."),
+            ("To accept, please reply to this e-mail by {ends}.", "Please reply by {ends} to accept."),
+            ("To accept, please respond to this e-mail by {ends}.", "Please send us your reply by {ends}."),
         ),
         "brief": Choice(("Reply by {ends} to accept.", "Reply yes by {ends}."), ("To accept, write back by {ends}.",)),
     },

@@ -27,7 +27,7 @@ BOND: Mapping[str, Choice] = {
         (
             "On behalf of {sender}, we thank you for {tenure} as our customer.",
             "We at {sender} appreciate your {tenure} as our customer.",
-            "We write to you on behalf of {sender} to thank you for being our customer.",
+            "{sender} would like to thank you for being our customer.",
             "{sender} values you as a customer, and we would like to thank you.",
             "You have been our customer for {tenure}, and we thank you.",
             "We appreciate your {tenure} with us and would like to thank you.",
@@ -111,10 +111,10 @@ OFFER: Mapping[str, Choice] = {
 CHECK_IN: Mapping[str, Choice] = {
     "warm": Choice(
         (
-            "We'd love to know how you're getting on with your {plan}.",
-            "Is your {plan} doing all that you'd like? If not, we'd love to help.",
+            "We'd love to know how things are going with your {plan}.",
+            "Is your {plan} working well for you? If not, we'd love to help.",
             "If there's anything that we can do better, we'd love to hear from you.",
-            "How are things going with your {plan}? We'd love to hear.",
+            "How's your {plan} working out for you? We'd love to hear.",
             "If you have a question, just write back and we'll be happy to help.",
         ),
         (
@@ -168,14 +168,14 @@ DETAIL: Mapping[str, Choice] = {
         (
             "All other terms of your service remain unchanged.",
             "Should you have questions, our team will be pleased to answer them.",
-            "No further steps are required on your part.",
+            "There are no forms to fill in.",
             "This does not alter your current agreement.",
             "Your service remains just as it is.",
         ),
         ("The remainder of your agreement is not affected.", "Our team will gladly provide further information."),
     ),
     "brief": Choice(
-        ("Nothing else changes.", "No forms.", "Same service as now.", "Questions? Just reply.", "We do the rest."),
+        ("Nothing else changes.", "No forms.", "Same service as now.", "Questions? Just reply."),
         ("The rest stays as it is.", "No paperwork."),
     ),
 }
@@ -196,13 +196,16 @@ QUESTIONS: Mapping[str, Choice] = {
 }
 """Stands for DETAIL where nothing is offered: what does not change is said of an offer."""
 
-UNCHANGED = (
-    r"nothing else|stay|remain|unchanged|\bsame\b|not alter|not affected|nothing to fill|no forms|no further steps"
-)
+UNCHANGED = r"nothing else|stay|remain|unchanged|\bsame\b|not alter|not affected|nothing to fill|no forms"
 ONCE = (
     UNCHANGED,
-    r"question|need a hand|to help|can help|write back and|tell us|just ask|ask us|just reply|fix it|will help",
-    r"how does|would you like",
+    r"question|need a hand|\bhelp|write back and|tell us|just ask|ask us|just reply|fix it",
+    r"glad|happy|pleased",
+    r"how does|w(?:e'd|ould you) like",
+    r"\bwork",
+    r"thank|grateful|appreciat",
+    r"should you|\bour (?:support )?team",
+    r"\bfor you\b",
     r"check|review|right for you",
     r"write back",
 )

@@ -24,7 +24,7 @@ _TOO_LONG = 1.4
 """Times the length of the good message."""
 _TRIED = 3
 """Flawed sentences of which the one is taken that suits best by length."""
-_SLOTS_WITH_TONE = ("greeting", "bond", "offer", "act", "detail", "questions", "close", "sign")
+_SLOTS_WITH_TONE = ("greeting", "opening", "bond", "offer", "tap", "act", "detail", "questions", "close", "sign")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _invented_offer(case: Case) -> MessageDraft | None:
         return _with_sentence(case, flawed_phrases.INVENTED)
     offer = replace(_other(case.brief.offer, case.rng), days=case.rng.choice((*customers.OTHER_DAYS, 30)))
     told = replace(case.brief, offer=offer)
-    place = case.draft.index("offer")
+    place = case.draft.index("offer", "tap")
     assert place is not None
     phrase = case.rng.choice(options("offer", told, case.split, sender=False))
     spoilt = case.draft.with_part(place, Part("offer", phrase))
@@ -79,7 +79,7 @@ def _missing_offer(case: Case) -> MessageDraft | None:
     if case.brief.offer.is_none:
         return None
     silent = replace(case.brief, offer=OfferTerms())
-    place = case.draft.index("offer")
+    place = case.draft.index("offer", "tap")
     assert place is not None
     spoilt = case.draft.with_part(
         place, Part("offer", case.rng.choice(options("offer", silent, case.split, sender=False)))

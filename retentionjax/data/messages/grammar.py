@@ -17,24 +17,40 @@ from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.phrasebook import Phrasebook, tokens
 from retentionjax.shield.quantities import date_text
 
+_SMS = Choice(
+    (
+        "prefix@ greeting offer act optout",
+        "prefix@ offer act close optout",
+        "prefix@ greeting bond offer act optout",
+        "prefix@ greeting offer act close optout",
+        "greeting bond@ offer act optout",
+        "greeting bond@ offer act close optout",
+    ),
+    (
+        "greeting offer act optout sign@",
+        "prefix@ greeting offer bond act optout",
+        "greeting offer act sign@ optout",
+        "greeting offer act close sign@ optout",
+        "greeting bond offer act optout sign@",
+        "prefix@ bond offer act optout",
+    ),
+)
 LAYOUTS: Mapping[str, Choice] = {
-    "short": Choice(
+    "sms": _SMS,
+    "push": Choice(
         (
-            "prefix@ greeting offer act optout",
-            "prefix@ offer act close optout",
-            "prefix@ greeting bond offer act optout",
-            "prefix@ greeting offer act close optout",
-            "greeting bond@ offer act optout",
-            "greeting bond@ offer act close optout",
+            *_SMS.train,
+            "prefix@ opening offer act optout",
+            "prefix@ opening offer act close optout",
+            "prefix@ greeting tap optout",
+            "prefix@ opening tap optout",
+            "prefix@ greeting tap close optout",
+            "prefix@ greeting bond tap optout",
+            "opening@ offer act optout",
+            "opening@ tap optout",
+            "greeting bond@ tap optout",
         ),
-        (
-            "greeting offer act optout sign@",
-            "prefix@ greeting offer bond act optout",
-            "greeting offer act sign@ optout",
-            "greeting offer act close sign@ optout",
-            "greeting bond offer act optout sign@",
-            "prefix@ bond offer act optout",
-        ),
+        _SMS.held_out,
     ),
     "email": Choice(
         (
@@ -64,6 +80,9 @@ MOST_CHARACTERS: Mapping[Language, Mapping[str, int]] = {
 shows."""
 MOST_WORDS = 60
 """Most words of an e-mail's body."""
+_OF_PUSH = {"opening", "tap"}
+_CHECK_IN = {"offer": "check_in", "tap": "check_in_tap", "opening": "check_in_opening"}
+"""Slots where nothing is offered."""
 _EXCLAMATIONS = {"sms": 1, "push": 1, "email": 2}
 _FIELD = re.compile(r"{(\w+)}")
 _WORD = re.compile(r"[\w{}'%-]+")
@@ -98,9 +117,9 @@ class MessageDraft:
         """The part at `index` exchanged for `parts` (none: taken out)."""
         return replace(self, parts=(*self.parts[:index], *parts, *self.parts[index + 1 :]))
 
-    def index(self, slot: str) -> int | None:
-        """Where the first part of `slot` stands."""
-        return next((number for number, part in enumerate(self.parts) if part.slot == slot), None)
+    def index(self, *slots: str) -> int | None:
+        """Where the first part of one of `slots` stands."""
+        return next((number for number, part in enumerate(self.parts) if part.slot in slots), None)
 
 
 def values(brief: Brief) -> dict[str, str]:
@@ -134,13 +153,13 @@ def is_plain(offer: OfferTerms) -> bool:
 
 def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
     """A random draft for `brief` that keeps its channel's length once filled in. Raises DataError if there is none."""
-    layouts = LAYOUTS["email" if brief.channel == "email" else "short"].of(split)
     masked = brief.mask()
+    layouts = [slots for layout in LAYOUTS[brief.channel].of(split) if (slots := _slots(masked, layout)) is not None]
     shortest = rng.sample(layouts, len(layouts))
     for number in range(_ATTEMPTS + len(layouts)):
         short = number >= _ATTEMPTS
-        layout = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
-        attempt = _attempt(masked, layout, split, rng, short=short)
+        slots = shortest[number - _ATTEMPTS] if short else rng.choice(layouts)
+        attempt = _attempt(masked, slots, split, rng, short=short)
         if attempt is not None and fits(attempt, brief) and not _says_twice(attempt):
             return attempt
     raise DataError(f"no message of this grammar is short enough for {brief}; shorten its names and facts")
@@ -193,7 +212,8 @@ def write(draft: MessageDraft) -> str:
         slots = [part.slot for part in draft.parts]
         separator = _separator(draft.channel, slots, number) if text else ""
         phrase = part.phrase
-        if separator == " " and part.slot != "greeting" and text.endswith((",", ":", "-")):
+        named_first = number and slots[number - 1] == "prefix"  # "Harbor: Your plan", as of a heading
+        if separator == " " and part.slot != "greeting" and not named_first and text.endswith((",", ":", "-")):
             phrase = _lower(phrase)
         text += separator + phrase.format_map(dict(draft.values))
     loud, *rest = text.split("!")
@@ -225,7 +245,7 @@ def phrasebook(brief: Brief, split: str = "train") -> Phrasebook:
     masked = brief.mask()
     filled = values(masked) | {fact: f"{{{fact}}}" for fact in masked.known}
     book = Phrasebook(frozenset())
-    for layout, short in product(LAYOUTS["email" if brief.channel == "email" else "short"].of(split), (False, True)):
+    for layout, short in product(LAYOUTS[brief.channel].of(split), (False, True)):
         slots = _slots(masked, layout) or []
         choices = []
         for number, (slot, named) in enumerate(slots):
@@ -244,27 +264,34 @@ def speaks_to(angle: str, text: str, language: Language = "en") -> bool:
     return any(f" {' '.join(tokens(phrase))} " in said for phrase in phrases_of)
 
 
-def _attempt(brief: Brief, layout: str, split: str, rng: Random, *, short: bool) -> MessageDraft | None:
-    slots = _slots(brief, layout)
-    if slots is None:
-        return None
+def _attempt(
+    brief: Brief, slots: Sequence[tuple[str, bool]], split: str, rng: Random, *, short: bool
+) -> MessageDraft | None:
     parts: list[Part] = []
+    filled = values(brief)
     for slot, named in slots:
         used = {part.phrase for part in parts}
         known = options(slot, brief, split, sender=named, short=short)
         found = [each for each in known if each not in used and _may_follow(each, parts, brief, split)]
         if not found:
             return None
-        parts.append(Part(slot, min(found, key=len) if short else rng.choice(found)))
-    return MessageDraft(brief.channel, tuple(parts), values(brief))
+        phrase = min(found, key=lambda each: len(each.format_map(filled))) if short else rng.choice(found)
+        parts.append(Part(slot, phrase))
+    return MessageDraft(brief.channel, tuple(parts), filled)
 
 
 def _slots(brief: Brief, layout: str) -> list[tuple[str, bool]] | None:
     """The slots of a layout and whether each names the sender; None where it has no place for what the brief asks."""
     slots = _with_angle(layout.split(), brief)
-    if slots is None or (brief.name and "greeting" not in slots):
+    if slots is None:
         return None
     named = [(each.removesuffix("@"), each.endswith("@")) for each in slots]
+    bare = {slot for slot, _ in named}
+    nobody_named = brief.name and bare.isdisjoint(("greeting", "opening"))
+    if nobody_named or not bare & _OF_PUSH <= set(WORDS[brief.language].short):
+        return None
+    if "tap" in bare and brief.offer.ends is not None:  # one phrase has no room for a last day as well
+        return None
     if brief.offer.is_none:  # nothing to accept, and a check-in asks once whether there are questions
         named = [each for place, each in enumerate(named) if each[0] != "act" and each not in named[:place]]
     return named
@@ -292,8 +319,10 @@ def _choice(slot: str, brief: Brief, tone: str) -> Choice:
         return words.prefix
     if slot == "optout":
         return words.opt_out[brief.channel]
-    if slot == "offer":
-        slot = "check_in" if none else "offer" if is_plain(brief.offer) else "other_offer"
+    if slot in ("offer", "tap"):
+        slot = _CHECK_IN[slot] if none else slot if is_plain(brief.offer) else f"other_{slot}"
+    elif slot == "opening" and none:
+        slot = _CHECK_IN[slot]
     elif slot == "detail" and none:
         slot = "questions"
     return (words.email if brief.channel == "email" else words.short)[slot][tone]

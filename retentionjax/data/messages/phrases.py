@@ -31,8 +31,8 @@ GREETING: Mapping[str, Choice] = {
         ("Hi there, {name}!", "Hello {name}!", "Hey {name},", "Hey there!", "Hi!"),
     ),
     "formal": Choice(
-        ("Dear {name},", "Good day, {name}.", "Dear customer,"),
-        ("Good day {name},", "Greetings, {name}.", "Dear client,", "Good day."),
+        ("Dear {name},", "Hello, {name}.", "Dear customer,"),
+        ("Dear {name}:", "Greetings, {name}.", "Dear client,", "Greetings."),
     ),
     "brief": Choice(("Hi {name}.", "Hello {name}.", "Hi {name},", "Hi."), ("Hi {name}:", "{name} -", "Hello.")),
 }
@@ -84,7 +84,7 @@ BOND: Mapping[str, Choice] = {
         ),
         (
             "{sender} is grateful for your {tenure} as a customer.",
-            "We write from {sender} to thank you for {tenure} as our customer.",
+            "All of us at {sender} thank you for {tenure} as our customer.",
             "We are grateful for your {tenure} with us.",
             "Please accept our thanks for your trust.",
         ),
@@ -143,7 +143,7 @@ OFFER: Mapping[str, Choice] = {
     ),
     "formal": Choice(
         (
-            "We offer you {discount} off your {plan} for {days}.",
+            "We are offering you {discount} off your {plan} for {days}.",
             "We are pleased to offer you {discount} off your {plan} for {days}.",
             "You are invited to enjoy {discount} off your {plan} for {days}.",
             "With our thanks, we offer you {discount} off your {plan} for {days}.",
@@ -152,7 +152,7 @@ OFFER: Mapping[str, Choice] = {
             "As an expression of thanks, we offer {discount} off your {plan} for {days}.",
             "We would like to offer you {discount} off your {plan} for {days}.",
             "A discount of {discount} on your {plan} is available to you for {days}.",
-            "We offer you {discount} off your bill for {days}.",
+            "We are offering you {discount} off your bill for {days}.",
             "We are pleased to offer you {discount} off your bill for {days}.",
             "A discount of {discount} on your bill is available to you for {days}.",
             "With our thanks, we offer you {discount} off your bill for {days}.",
@@ -211,7 +211,7 @@ OTHER_OFFER: Mapping[str, Choice] = {
             "We would like to give you {offer}.",
             "With our thanks, we offer you {offer}.",
             "You can have {offer} on your {plan}.",
-            "We offer you {offer}.",
+            "We are offering you {offer}.",
         ),
         (
             "Please accept {offer} on your {plan}.",
@@ -229,25 +229,25 @@ CHECK_IN: Mapping[str, Choice] = {
     "warm": Choice(
         (
             "How's your {plan} treating you? We'd love to hear.",
-            "Is your {plan} doing all you'd like? We'd love to hear.",
+            "Is your {plan} working well for you? We'd love to hear.",
             "We'd love to help you get more from your {plan}.",
             "If you ever need a hand with your {plan}, we're right here.",
             "Is there anything we can do for you? We'd love to help!",
             "Can we help you with your {plan}? Just ask.",
             "Are you happy with your {plan}? We'd love to hear.",
-            "How are you getting on with your {plan}? We'd love to hear.",
+            "How are things going with your {plan}? We'd love to hear.",
             "How can we do better? We'd love to hear from you.",
         ),
         (
             "Got a question about your {plan}? We're all ears!",
-            "Tell us how you're getting on with your {plan}!",
+            "Tell us how things are with your {plan}!",
             "Is there something we can make easier for you?",
         ),
     ),
     "formal": Choice(
         (
             "Our team would be pleased to review your {plan} with you.",
-            "Should you need help with your {plan}, our team is at your service.",
+            "Should you need help with your {plan}, our team is here for you.",
             "We would be glad to answer any questions about your {plan}.",
             "Please tell us if we can help you with your {plan}.",
             "If you have questions about your {plan}, our team is glad to help.",
@@ -265,13 +265,14 @@ CHECK_IN: Mapping[str, Choice] = {
     ),
     "brief": Choice(
         (
-            "Need help with your {plan}? Just ask.",
-            "Questions on your {plan}? We can help.",
-            "All well with your {plan}?",
-            "Happy with your {plan}? We would like to know.",
+            "Need a hand with your {plan}? Just ask.",
+            "Questions about your {plan}? We can help.",
+            "Is all going well with your {plan}?",
+            "Happy with your {plan}? We'd like to know.",
             "How is your {plan} working for you?",
-            "Is all well? We are here to help.",
+            "Is everything going well? We're here to help.",
             "Need help? Just ask.",
+            "How are things going?",
             "Any questions? We can help.",
         ),
         ("Is your {plan} working well?", "Help with your {plan}? Just ask us.", "Something to fix? Tell us."),
@@ -328,12 +329,33 @@ SIGN: Mapping[str, Mapping[str, Choice]] = {
             ("Big thanks,\n{sender}",),
         ),
         "formal": Choice(
-            ("Kind regards,\n{sender}", "Sincerely,\n{sender}", "Yours faithfully,\n{sender}"),
+            ("Kind regards,\n{sender}", "Sincerely,\n{sender}", "Best regards,\n{sender}"),
             ("Respectfully,\n{sender}",),
         ),
         "brief": Choice(("{sender}", "The {sender} team", "Best,\n{sender}"), ("From {sender}",)),
     },
 }
+
+ONCE = (
+    r"thank|grateful|appreciat",
+    r"\btrust",
+    r"\blove\b",
+    r"\bjust\b",
+    r"\bfor you\b",
+    r"\bour (?:support )?team",
+    r"\btreat",
+    r"\bhere's\b",
+    r"\bhere.s\b",
+    r"\boffer",
+    r"glad|happy|pleased",
+    r"(?:have|having) you|being (?:here|with us)",
+    r"would you like|you'd like it|how does|interested",
+    r"\bwork",
+    r"\bwant\b",
+    r"question|\bask\b|\bhelp|support team|\bneed\b|tell us|fix it|a hand\b",
+    r"check|review|right for you|right plan|go over",
+)
+"""What one phrase of an SMS or push notification may say, and no second one."""
 
 OPT_OUT: Mapping[str, Choice] = {
     "sms": Choice(
@@ -341,7 +363,13 @@ OPT_OUT: Mapping[str, Choice] = {
         ("Text STOP to unsubscribe.", "Send STOP to opt out."),
     ),
     "push": Choice(
-        ("Manage alerts in settings.", "You can manage alerts in settings."),
+        (
+            "Manage alerts in settings.",
+            "You can manage alerts in settings.",
+            "You can stop alerts in settings.",
+            "Stop alerts in settings.",
+            "To manage alerts, see settings.",
+        ),
         ("Manage alerts in settings.", "Manage alerts in your settings."),
     ),
     "email": Choice(

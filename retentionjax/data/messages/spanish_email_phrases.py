@@ -123,7 +123,7 @@ EMAIL = {
         "formal": Choice(
             (
                 "Las demás condiciones de su servicio no cambian.",
-                "No tiene que hacer nada más.",
+                "No hay formularios.",
                 "Esto no modifica su contrato actual.",
                 "Su servicio sigue igual.",
             )
@@ -133,7 +133,6 @@ EMAIL = {
                 "Nada más cambia.",
                 "Sin formularios.",
                 "El servicio sigue igual.",
-                "Hacemos el resto.",
             )
         ),
     },

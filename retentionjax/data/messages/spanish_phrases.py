@@ -67,7 +67,7 @@ SHORT = {
             "Tenemos para usted ….",
             "¿Le gustaría …?",
             "¿Qué le parece …?",
-            "Con nuestras gracias, le damos ….",
+            "Como agradecimiento, le damos ….",
         ),
         "formal": discounts(
             "Le ofrecemos ….",
@@ -86,7 +86,7 @@ SHORT = {
                 "Tenemos para usted {offer}.",
                 "¿Qué le parece {offer}?",
                 "¿Le gustaría tener {offer}?",
-                "Con nuestras gracias, le damos {offer}.",
+                "Como agradecimiento, le damos {offer}.",
             )
         ),
         "formal": Choice(
@@ -158,6 +158,8 @@ ONCE = (
     r"¿(?:le gustaria|que le parece|quiere|le interesa)",
     r"disposicion|servicio",
     r"placer|encant",
+    r"queremos darle",
+    r"\bsaludos?\b",
     r"¿(?:le va|que tal|todo)",
 )
 """What one phrase of a message may say, and no second one (the first none where nothing is offered); without the

@@ -114,7 +114,7 @@ ANGLE = {
             (
                 "Su contrato no cambia.",
                 "Su contrato se mantiene sin cambios.",
-                "Podemos explicarle su contrato con gusto.",
+                "Podemos explicarle con gusto su contrato.",
             )
         ),
         "brief": Choice(("Su contrato sigue igual.", "Mismo contrato.", "¿Dudas sobre su contrato? Escríbanos.")),
@@ -141,7 +141,7 @@ ANGLE = {
             (
                 "Su servicio puede darle más. Pregúntenos.",
                 "¿No lo usa mucho? Nos encantaría ayudarle a empezar.",
-                "¿No sabe cómo empezar? Pregúntenos.",
+                "¿No sabe cómo usarlo? Pregúntenos.",
             )
         ),
         "formal": Choice(

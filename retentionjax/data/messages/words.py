@@ -8,6 +8,7 @@ from retentionjax.data.messages import (
     angle_phrases,
     email_phrases,
     phrases,
+    push_phrases,
     spanish_email_phrases,
     spanish_phrases,
     spanish_reply_phrases,
@@ -26,7 +27,7 @@ class Vocabulary:
 
     prefix: Choice
     short: Slots
-    """Slots of SMS and push notifications."""
+    """Slots of SMS and push notifications; no `opening` and `tap` in a language that lacks these layouts."""
     email: Slots
     act: Slots
     """How to accept, by channel."""
@@ -55,6 +56,11 @@ WORDS: Mapping[Language, Vocabulary] = {
             "questions": email_phrases.QUESTIONS,
             "close": phrases.CLOSE,
             "sign": phrases.SIGN["short"],
+            "opening": push_phrases.OPENING,
+            "check_in_opening": push_phrases.CHECK_IN_OPENING,
+            "tap": push_phrases.TAP,
+            "other_tap": push_phrases.OTHER_TAP,
+            "check_in_tap": push_phrases.CHECK_IN_TAP,
         },
         email={
             "greeting": phrases.GREETING,
@@ -76,7 +82,11 @@ WORDS: Mapping[Language, Vocabulary] = {
         angle=angle_phrases.ANGLE,
         opt_out=phrases.OPT_OUT,
         unchanged=email_phrases.UNCHANGED,
-        once={"email": email_phrases.ONCE},
+        once={
+            "email": email_phrases.ONCE,
+            "sms": (email_phrases.UNCHANGED, *phrases.ONCE),
+            "push": (email_phrases.UNCHANGED, *phrases.ONCE, push_phrases.ANSWER),
+        },
     ),
     "es": Vocabulary(
         prefix=spanish_phrases.PREFIX,
