@@ -44,6 +44,7 @@ class Opinion(NamedTuple):
 class SecondReader:
     """What one language's reader knows."""
 
+    OWN = 0.0
     weights: Sequence[float]
     """[2^BITS]; log-odds that a message with this feature may not be sent."""
     bias: float
@@ -86,7 +87,7 @@ class SecondReader:
         judged = self.judged(reading.plain)
         at = bisect.bisect_left(reading.origin, start)
         own = next((each for first, last, each in judged.sentences if first <= at < last), 0.0)
-        return judged.log_odds < self.clear and own < 0
+        return judged.log_odds < self.clear and own < self.OWN
 
     def find(self, reading: Reading) -> Iterator[Finding]:
         """The sentence that reads worst, if the message as a whole reads like one that may not be sent."""
