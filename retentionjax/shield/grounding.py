@@ -86,7 +86,8 @@ class Grounding:
 
     def _percentages(self) -> Generator[Finding, None, bool]:
         """Yields findings; returns whether the discount is stated."""
-        text, around, stated, signs, last = self._text, self._around, False, 0, -1
+        around, stated, signs, last = self._around, False, 0, -1
+        text = around["harmless"].sub(_blank, self._text) if "%" in self._text else self._text
         allowed = self._read.percentages(self._say) | ({self._offer.percent} if self._offer.discount else set())
         for match in self._read.percent.finditer(text):
             signs += match.group().count("%")

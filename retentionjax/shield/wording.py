@@ -164,9 +164,13 @@ def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) 
 
 
 def _signatures(text: str, brief: Brief) -> set[int]:
-    """Where lines begin that somebody of the sender's signs: `Sam, product team at Northwind`."""
-    role = rf"[A-Z]\w+(?:, [a-z ]+)?(?:,| from| at| of)? {re.escape(brief.sender.name)}(?: team)?"
-    return {match.start() for match in re.finditer(rf"^{role}$", text, re.MULTILINE)}
+    """Where somebody of the sender's signs: `Sam, product team at Northwind`, or `Sam, product team` above its name."""
+    sender = re.escape(brief.sender.name)
+    who = r"[A-Z]\w+(?:, [a-z ]+)?"
+    signed = (
+        rf"^{who}(?:(?:,| from| at| of)? |\n){sender}(?: team)?$|(?<=[.!?] ){who}(?:,| from| at| of) {sender}(?=[.!])"
+    )
+    return {match.start() for match in re.finditer(signed, text, re.MULTILINE)}
 
 
 @functools.cache
