@@ -34,7 +34,7 @@ _SEEN = 2
 _WEIGHT_OF_REST = 0.3
 _PENALTY = 0.3
 """C of the logistic regression: of the values tried, the one by which messages of another hand are told apart best."""
-_REFUSED_OF_GOOD = 0.079
+_REFUSED_OF_GOOD = 0.075
 """Share of good messages that the reader may refuse by itself."""
 _CLEARED_OF_BAD = 0.097
 """Share of bad messages at whose log-odds the reader may doubt a rule."""
