@@ -214,6 +214,7 @@ ENGLISH = Lexicon(
             r"|(?<=past )(?:few|couple of) (?:days|weeks|months)|\w+ (?:days|nights) a week|\w+ hours a day"
             rf"|(?:{_DAY})'s (?:{_HAPPENED})|last (?:{_DAY})(?:'s)?"
             rf"|(?:promised|said|told|agreed)[^.!?]{{0,30}} by (?:{_DAY})(?=[^.!?]{{0,20}} (?:didn't|never|failed))"
+            rf"|(?:didn't|did not|never|failed to|missed)(?: [a-z]+){{0,3}} on (?:{_DAY})(?= ?[.,!;\n]| and)"
             r"|(?:[a-z]+|\d+) (?:days|weeks|months)'? notice|(?:used?|reached|hit) \d+ ?%(?= of your)"
             r"|(?:session|class|course|event|membership|pass|contract|policy|cover)(?: now)? (?:runs|lasts)"
             r" (?:until|till|to) [\w:]+(?: [ap]m| [a-z]{3,9})?(?= ?[.,;!]| and)"
