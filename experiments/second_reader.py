@@ -1,12 +1,12 @@
 """Teaches the shield's second reader from messages marked as good or bad: `python -m experiments.second_reader`.
 
-`wordings/messages.en.txt.xz` holds some twelve thousand messages of invented companies, most of them written for this
+`wordings/messages.en.txt.xz` holds some thirteen thousand messages of invented companies, most of them written for this
 by language models that did not know the rules, the rest from the shield's tests and templates: `pass` or `refuse`,
 with channel, offer, customer and facts, and in `[[ ]]` the words that are at fault. What is left of a bad message
-without these counts as a good one: else the reader would learn the frame in which attacks are written, and refuse
-`Hi Maria, 10% off for 30 days. Reply YES.` Whoever has messages of her own adds them in the same form and teaches
-anew. Thresholds come from messages of companies left out in turn, so that no message is judged by what was learned
-from its own.
+without these counts as a good one where it is a whole message: else the reader would learn the frame in which attacks
+are written, and refuse `Hi Maria, 10% off for 30 days. Reply YES.` Whoever has messages of her own adds them in the
+same form and teaches anew. Thresholds come from messages of companies left out in turn, so that no message is judged
+by what was learned from its own.
 """
 
 import argparse
@@ -31,10 +31,12 @@ WEIGHTS = Path(second_reader.__file__).with_name("second_reader.en.npz")
 FOLDS = 5
 _SEEN = 2
 """A feature of fewer messages is left out."""
-_WEIGHT_OF_REST = 0.25
-_REFUSED_OF_GOOD = 0.08
+_WEIGHT_OF_REST = 0.3
+_PENALTY = 0.3
+"""C of the logistic regression: of the values tried, the one by which messages of another hand are told apart best."""
+_REFUSED_OF_GOOD = 0.075
 """Share of good messages that the reader may refuse by itself."""
-_CLEARED_OF_BAD = 0.1
+_CLEARED_OF_BAD = 0.097
 """Share of bad messages at whose log-odds the reader may doubt a rule."""
 
 
@@ -60,6 +62,12 @@ class Marked:
     def rest(self) -> "Marked":
         """The message without what is at fault."""
         return replace(self, marked=re.sub(r"\s*\[\[.*?\]\]\s*", " ", self.marked, flags=re.DOTALL).strip())
+
+    @property
+    def leaves_whole(self) -> bool:
+        """Whether the rest is a message: it offers something, and the one fault is a sentence of its own."""
+        before = self.marked.split("[[")[0].rstrip()
+        return not self.brief.offer.is_none and self.marked.count("]]") == 1 and before.endswith((".", ":"))
 
     @property
     def plain(self) -> str:
@@ -114,7 +122,9 @@ def fitted(messages: csr_matrix, bad: np.ndarray, rest: csr_matrix) -> tuple[np.
     ratio = np.log(counts[0] / counts[0].sum()) - np.log(counts[1] / counts[1].sum())
     ratio[np.asarray(features.sum(axis=0)).ravel() < _SEEN] = 0.0
     scaled = csr_matrix(features.multiply(ratio))
-    model = LogisticRegression(max_iter=1_000, class_weight="balanced").fit(scaled, label, sample_weight=weight)
+    model = LogisticRegression(C=_PENALTY, max_iter=1_000, class_weight="balanced").fit(
+        scaled, label, sample_weight=weight
+    )
     return ratio * model.coef_[0], float(model.intercept_[0])
 
 
@@ -131,11 +141,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 def teach(messages: Sequence[Marked], out: Path) -> dict[str, float]:
     """Writes a reader of `messages` to `out`; returns its figures on companies it had not read."""
     bad = np.array([each.bad for each in messages])
-    features, rest = seen([each.plain for each in messages]), seen([each.rest.plain for each in messages if each.bad])
+    framed = np.array([each.bad and each.leaves_whole for each in messages])
+    features, rest = (
+        seen([each.plain for each in messages]),
+        seen([each.rest.plain for each in messages if each.bad and each.leaves_whole]),
+    )
     fold = np.array([_fold(each.brief.sender.name) for each in messages])
     log_odds = np.empty(len(messages))
     for each in range(FOLDS):
-        weights, bias = fitted(features[fold != each], bad[fold != each], rest[fold[bad] != each])
+        weights, bias = fitted(features[fold != each], bad[fold != each], rest[fold[framed] != each])
         log_odds[fold == each] = features[fold == each] @ weights + bias
     suspect, clear = np.quantile(log_odds[~bad], 1 - _REFUSED_OF_GOOD), np.quantile(log_odds[bad], _CLEARED_OF_BAD)
     weights, bias = fitted(features, bad, rest)

@@ -13,6 +13,12 @@ _LINK = (
 )
 _WITH = r"with (?:us|·+)"
 _BEEN = r"been(?: (?:on|at|in|using|reading|(?:a |one )?[a-z]+ (?:of|at|with)) ·+)?"
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY = "|".join(_WEEKDAYS)
+_HAPPENED = (
+    r"outage|fault|delay|mix-up|mistake|visit|appointment|call|delivery|paper|storm|match|class|meeting|issues?|problems?"
+    r"|trouble|disruption|breakdown|interruption|letter|article|edition|obituary"
+)
 _REDUCED = r"(?:off|discount|less|lower|smaller|lighter|cut|reduction|savings?|cheaper)"
 
 ENGLISH = Lexicon(
@@ -69,7 +75,7 @@ ENGLISH = Lexicon(
         "november",
         "december",
     ),
-    weekdays=("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
+    weekdays=_WEEKDAYS,
     dates=(
         r"(?<!\w)(?P<mon>{month})\.? (?:the )?(?P<d>\d{{1,2}}){ordinal}?(?:,? (?P<y>\d{{4}}))?(?![\d%])",
         r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: of)?[ -](?P<mon>{month})(?!\w)\.?(?:,?[ -](?P<y>\d{{4}}))?",
@@ -117,7 +123,8 @@ ENGLISH = Lexicon(
             r" (?:special |great |exclusive |new )?(?:offers?|discounts?|deals?)(?!\w)"
             r"|(?<!\w)(?:twice|two times|three times)(?= (?:over|the|your|as|a|in a row)(?!\w))"
             r"|(?<!\w)(?:x ?[2-9]|[2-9] ?x)(?!\w)"
-            r"|(?:off|%|percent|credit|discount|days)[^.!?]{0,12} (?:twice|two times|three times)(?!\w)"
+            r"|(?:(?<!cut )(?<!switched )off|%|percent|credit|discount|days)[^.!?]{0,12}"
+            r" (?:twice|two times|three times)(?!\w)"
             r"|choose (?:between|from|one)|a quarter of [a-z·]+ ·{4,}"
             r"|your choice of|(?:whichever|which ever) (?:you|one)"
             r"|(?:on top of|(?<!t be )combin\w+ with|stack\w*|in addition to)[^.!?]{0,25}(?:off|discount|offer|%)"
@@ -205,6 +212,13 @@ ENGLISH = Lexicon(
             r"|(?:how|going|are you|is everything)[a-z' ]{1,30} this (?:week|weekend)|[48]k|3d"
             r"|(?:many |several |more )+years (?:to come|ahead|together)"
             r"|(?<=past )(?:few|couple of) (?:days|weeks|months)|\w+ (?:days|nights) a week|\w+ hours a day"
+            rf"|(?:{_DAY})'s (?:{_HAPPENED})|last (?:{_DAY})(?:'s)?"
+            rf"|(?:promised|said|told|agreed)[^.!?]{{0,30}} by (?:{_DAY})(?=[^.!?]{{0,20}} (?:didn't|never|failed))"
+            rf"|(?:didn't|did not|never|failed to|missed)(?: [a-z]+){{0,3}} on (?:{_DAY})(?= ?[.,!;\n]| and)"
+            r"|(?:[a-z]+|\d+) (?:days|weeks|months)'? notice|(?:used?|reached|hit) \d+ ?%(?= of your)"
+            r"|(?:session|class|course|event|membership|pass|contract|policy|cover)(?: now)? (?:runs|lasts)"
+            r" (?:until|till|to) [\w:]+(?: [ap]m| [a-z]{3,9})?(?= ?[.,;!]| and)"
+            r"|\d+ ?% (?:full|charged|complete|done|used)|(?:battery|storage|goal|disk) (?:is|at|is at) \d+ ?%"
             r"|(?:season|series|episode|part|chapter|volume|step|level|round|stage|lesson|tip|question) \d+"
             r"|(?:reply|text|send|press) \d+(?= (?:and|to)(?!\w))"
             r"|(?:reply|press|text|send) \d (?:for|if)[^.!?\n\d%$]{0,25}(?:,? (?:or |and )?\d (?:for|if))*"

@@ -41,6 +41,8 @@ class Grounding:
         self._read: QuantityReader = reader(brief.language)
         self._around = _contexts(brief.language)
         self._text = reading.plain
+        self._calm = self._around["harmless"].sub(_blank, reading.plain)
+        """Without the numbers that claim nothing."""
         self._say = fold(brief.offer.say or "")
         self._facts = {key: fold(value) for key, value in brief.known.items()}
         running = {Length(float(brief.offer.days), "days"), *self._read.lengths(self._say)}
@@ -86,7 +88,8 @@ class Grounding:
 
     def _percentages(self) -> Generator[Finding, None, bool]:
         """Yields findings; returns whether the discount is stated."""
-        text, around, stated, signs, last = self._text, self._around, False, 0, -1
+        around, stated, signs, last = self._around, False, 0, -1
+        text = self._calm
         allowed = self._read.percentages(self._say) | ({self._offer.percent} if self._offer.discount else set())
         for match in self._read.percent.finditer(text):
             signs += match.group().count("%")
@@ -151,7 +154,7 @@ class Grounding:
 
     def _dates(self) -> Generator[Finding, None, str]:
         """Yields findings; returns the text with what was read as dates blanked out."""
-        text, dated = self._text, False
+        text, dated = self._calm, False
         ends = None if self._offer.is_none else self._offer.ends
         for pattern in self._read.dates:
             for match in list(pattern.finditer(text)):
@@ -161,7 +164,7 @@ class Grounding:
                     rule = self._of_offer("offer.date", match)
                     yield self._found(rule, match, f"the last day to accept is {ends}" if ends else "no date was given")
                 text = text[: match.start()] + " " * len(match.group()) + text[match.end() :]
-        for match in self._read.times.finditer(self._around["harmless"].sub(_blank, text)):
+        for match in self._read.times.finditer(text):
             day = self._read.weekday(match.group())
             repeats_date = dated and ends is not None and day == ends.weekday()
             if not repeats_date and not self._in_facts(match.group()) and self._is_term(match):

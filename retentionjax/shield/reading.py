@@ -27,6 +27,8 @@ _PUNCTUATION = {
 # Letters whose table entry is another ASCII letter than the one people read.
 _LETTERS = dict(zip("аеорсухіјѕԁһӏԛԝкмтнвАВЕЅІЈКМНОРСТУХ", "aeopcyxijsdhlqwkmthbabesijkmhopctyx", strict=True))
 _EMPHASIS = frozenset("*_~`")
+_UNUSUAL = re.compile(r"[^ -~\n]|[*_~`]")
+"""Whatever is not folded to its own small letter."""
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")  # letters and marks that draw nothing
 _DISGUISES = ("<font>", "<wide>", "<circle>", "<square>", "<super>", "<sub>")
 _LATIN = re.compile(r"LATIN (?:SMALL |CAPITAL |LETTER SMALL CAPITAL )(?:LETTER )?(?:SCRIPT )?([A-Z])(?: WITH .*)?$")
@@ -73,11 +75,16 @@ def read(text: str) -> Reading:
     """Folds `text`; emphasis marks, invisible characters and combining marks leave nothing behind."""
     if text.isascii() and _EMPHASIS.isdisjoint(text):
         return Reading(text, text.lower(), range(len(text) + 1), text.lower())
-    pieces, origin = [], []
-    for index, character in enumerate(text):
-        piece = _folded(character)
-        pieces.append(piece)
-        origin += [index] * len(piece)
+    pieces: list[str] = []
+    origin: list[int] = []
+    last = 0
+    for match in _UNUSUAL.finditer(text):
+        index, piece = match.start(), _folded(match.group())
+        pieces += [text[last:index].lower(), piece]
+        origin += [*range(last, index), *([index] * len(piece))]
+        last = index + 1
+    pieces.append(text[last:].lower())
+    origin += range(last, len(text))
     folded = "".join(pieces)
     return Reading(text, folded, [*origin, len(text)], folded)
 

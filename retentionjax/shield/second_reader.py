@@ -29,6 +29,8 @@ _TOKEN = re.compile(rf"[a-z]+(?:'[a-z]+)*|\d+(?:[.,:]\d+)*|{BLANK}+|[%$€£?!\n
 _STEM = 5
 _SENTENCE = re.compile(r"[.!?\n](?=\s|$)")
 _TOLD = 3
+_SPARED = 8.0
+"""By so many times its log-odds a message must read better than it need for a rule about a sentence to be doubted."""
 
 
 class Opinion(NamedTuple):
@@ -81,12 +83,14 @@ class SecondReader:
     def harmless(self, reading: Reading, start: int) -> bool:
         """Whether a rule that strikes at this place of the message as given, `Finding.start`, may be doubted.
 
-        The whole message must read like good ones, and the sentence, for itself, not like bad ones.
+        The whole message must read like good ones, and the sentence, for itself, not like bad ones: the better the
+        message, the more is let pass of a sentence.
         """
         judged = self.judged(reading.plain)
         at = bisect.bisect_left(reading.origin, start)
         own = next((each for first, last, each in judged.sentences if first <= at < last), 0.0)
-        return judged.log_odds < self.clear and own < 0
+        spare = self.clear - judged.log_odds
+        return spare > 0 and own < spare / _SPARED
 
     def find(self, reading: Reading) -> Iterator[Finding]:
         """The sentence that reads worst, if the message as a whole reads like one that may not be sent."""

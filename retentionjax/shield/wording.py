@@ -154,9 +154,9 @@ def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) 
     for match in _CAPITAL.finditer(text):
         span = match.span(match.lastindex or 0)
         name = text[slice(*span)]
-        if phrasing.title_regex.search(text, 0, span[0]):
+        if all(any(word in some for some in common) for word in words_of(name.removesuffix("'s"))):
             continue
-        if not all(any(word in some for some in common) for word in words_of(name.removesuffix("'s"))):
+        if not phrasing.title_regex.search(text, 0, span[0]):
             told = not _STREET.match(text, span[1]) and (
                 before.search(quiet, 0, span[0]) or after.match(quiet, span[1])
             )
@@ -164,9 +164,13 @@ def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) 
 
 
 def _signatures(text: str, brief: Brief) -> set[int]:
-    """Starts of lines that somebody of the sender's signs: `Sam, product team at Northwind`."""
-    role = rf"[A-Z]\w+(?:, [a-z ]+)?(?:,| from| at| of)? {re.escape(brief.sender.name)}(?: team)?"
-    return {match.start() for match in re.finditer(rf"^{role}$", text, re.MULTILINE)}
+    """Starts of signatures of the sender's people: `Sam, product team at Northwind`, or `Sam, product team` above its name."""
+    sender = re.escape(brief.sender.name)
+    who = r"[A-Z]\w+(?: [A-Z]\w+)?(?:, [a-z ]+)?"
+    signed = (
+        rf"^{who}(?:(?:,| from| at| of)? |\n){sender}(?: team)?$|(?<=[.!?] ){who}(?:,| from| at| of) {sender}(?=[.!])"
+    )
+    return {match.start() for match in re.finditer(signed, text, re.MULTILINE)}
 
 
 @functools.cache
