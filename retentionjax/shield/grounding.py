@@ -42,7 +42,7 @@ class Grounding:
         self._around = _contexts(brief.language)
         self._text = reading.plain
         self._calm = self._around["harmless"].sub(_blank, reading.plain)
-        """Without the numbers that claim nothing."""
+        """The text without the numbers that claim nothing."""
         self._say = fold(brief.offer.say or "")
         self._facts = {key: fold(value) for key, value in brief.known.items()}
         running = {Length(float(brief.offer.days), "days"), *self._read.lengths(self._say)}

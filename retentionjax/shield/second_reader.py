@@ -30,7 +30,7 @@ _STEM = 5
 _SENTENCE = re.compile(r"[.!?\n](?=\s|$)")
 _TOLD = 3
 _SPARED = 8.0
-"""By so many times its log-odds a message must read better than it need for a rule about a sentence to be doubted."""
+"""How many times its log-odds better than needed a message must read for a rule about a sentence to be doubted."""
 
 
 class Opinion(NamedTuple):

@@ -164,7 +164,7 @@ def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) 
 
 
 def _signatures(text: str, brief: Brief) -> set[int]:
-    """Starts of signatures of the sender's people: `Sam, product team at Northwind`, or `Sam, product team` above its name."""
+    """Starts of signatures: `Sam, product team at Northwind`, or `Sam, product team` above the sender's name."""
     sender = re.escape(brief.sender.name)
     who = r"[A-Z]\w+(?: [A-Z]\w+)?(?:, [a-z ]+)?"
     signed = (

@@ -55,9 +55,9 @@ def test_probabilities_that_are_not_those_of_the_arms_are_told(tmp_path: Path) -
     assert len(said) == 3
 
 
-def test_a_log_from_which_no_effect_is_learnt_for_want_of_dates_is_told(tmp_path: Path) -> None:
+def test_a_log_without_dates_of_leaving_is_said_to_teach_what_tempts_and_no_more(tmp_path: Path) -> None:
     (said,) = _warnings(tmp_path, dated=", left: gone, window_days: 30")
-    assert "no effect is learnt from this log; say left: {date: …" in said
+    assert "teaches what tempts customers and not what keeps them; say left: {date: …" in said
 
 
 @pytest.mark.parametrize(("cap", "share"), [(200.0, "all customers"), (100.4, "50.0% of customers"), (49, "0.0% of")])
