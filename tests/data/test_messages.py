@@ -295,13 +295,27 @@ def test_push_notifications_say_one_offer_in_many_ways(tone: Tone) -> None:
     """Of 60, whatever their greetings and however alerts are stopped, none says what six others say."""
     brief = messages.briefs(1, "train", 0)[0]
     asked = dataclasses.replace(brief, channel="push", tone=tone, offer=OfferTerms(0.1), facts={"plan": "DSL internet"})
+    drafts = [grammar.draft(asked, "train", random.Random(seed)) for seed in range(60)]
     said = Counter(
         tuple(part.phrase for part in drafted.parts if part.slot not in ("prefix", "greeting", "optout"))
-        for drafted in (grammar.draft(asked, "train", random.Random(seed)) for seed in range(60))
+        for drafted in drafts
     )
+    for drafted in drafts:
+        text = asked.fill(grammar.write(drafted))
+        assert shield.check(text, asked, by="model").passed, text
     assert max(said.values()) <= 6
     assert len(said) >= 30
     assert len({core[0] for core in said}) >= 15
+
+
+def test_a_model_learns_no_layout_of_push_notifications_alone(corpus: dict[str, list[messages.CorpusMessage]]) -> None:
+    """With those among its 400 texts the demo's model passed the shield in 41 % of its notifications, not in 73 %."""
+    alone = re.compile("^.{0,20}A treat |A quick hello|a tap away|Tap (?:for|to get) {?[0-9d]")
+    learned = [message for message in corpus["train"] if message.brief.channel == "push"]
+    assert learned
+    assert not [message.text for message in learned if alone.search(message.text)]
+    proposed = [grammar.write(grammar.draft(each.brief, "train", random.Random(0))) for each in learned]
+    assert any(alone.search(text) for text in proposed)
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -110,7 +110,7 @@ def _drafts(
     seen: set[str] = set()
     barren = 0
     for brief in customers.stream(split, seed, audience, channels=channels):
-        drafted = draft(brief, split, rng)
+        drafted = draft(brief, split, rng, for_model=True)
         text = write(drafted)
         if text in seen:
             barren += 1

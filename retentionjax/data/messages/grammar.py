@@ -151,10 +151,15 @@ def is_plain(offer: OfferTerms) -> bool:
     return offer.kinds == {"discount"}
 
 
-def draft(brief: Brief, split: str, rng: Random) -> MessageDraft:
-    """A random draft for `brief` that keeps its channel's length once filled in. Raises DataError if there is none."""
+def draft(brief: Brief, split: str, rng: Random, *, for_model: bool = False) -> MessageDraft:
+    """A random draft for `brief` that keeps its channel's length once filled in. Raises DataError if there is none.
+
+    `for_model`: without the layouts of push notifications alone, which a model would see too seldom to learn.
+    """
     masked = brief.mask()
     layouts = [slots for layout in LAYOUTS[brief.channel].of(split) if (slots := _slots(masked, layout)) is not None]
+    if for_model:
+        layouts = [slots for slots in layouts if _OF_PUSH.isdisjoint(slot for slot, _ in slots)]
     shortest = rng.sample(layouts, len(layouts))
     for number in range(_ATTEMPTS + len(layouts)):
         short = number >= _ATTEMPTS
