@@ -309,7 +309,7 @@ def test_push_notifications_say_one_offer_in_many_ways(tone: Tone) -> None:
 
 
 def test_a_model_learns_no_layout_of_push_notifications_alone(corpus: dict[str, list[messages.CorpusMessage]]) -> None:
-    """With those among its 400 texts the demo's model passed the shield in 41 % of its notifications, not in 73 %."""
+    """With those among its 400 texts, 41 % of its notifications passed the shield, and 55 % without."""
     alone = re.compile("^.{0,20}A treat |A quick hello|a tap away|Tap (?:for|to get) {?[0-9d]")
     learned = [message for message in corpus["train"] if message.brief.channel == "push"]
     assert learned
