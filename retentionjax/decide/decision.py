@@ -5,7 +5,7 @@ The message is the language model's if the shield passes it, else the template: 
 outcome says which of the two it is, and if the model's text was refused, by which rules and what that text was.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from retentionjax.decide.variants import phrasebook
 from retentionjax.env import actions
 from retentionjax.env.types import EnvParams
 from retentionjax.env.value import contact_value
-from retentionjax.errors import BundleError
+from retentionjax.errors import BundleError, DataError
 from retentionjax.shield import Brief, Rules, Violation
 from retentionjax.shield.brief import ANGLED
 
@@ -167,8 +167,19 @@ class TableDecider:
         """The bundle's compiled program."""
         return Decider(self.bundle)
 
-    def decide(self, customers: pd.DataFrame, *, day: int = 0, campaign: str = DEFAULT_CAMPAIGN) -> pd.DataFrame:
-        """Decisions about customers of whom nothing but their facts is known, on this day of the campaign.
+    def decide(
+        self,
+        customers: pd.DataFrame,
+        *,
+        day: int = 0,
+        campaign: str = DEFAULT_CAMPAIGN,
+        usual: Sequence[float] | pd.Series | None = None,
+    ) -> pd.DataFrame:
+        """Decisions about customers without contacts so far, on this day of the campaign.
+
+        `usual` is the churn probability that is usual of each (a `churn_probability` of an ordinary day), not a number
+        where it is not known. A customer whose score of today is far above it is in trouble; without it everybody
+        counts as calm, and a policy that waits for trouble contacts nobody.
 
         Columns, one row a customer in their order: `customer_id`, `contact`, `offer` (name, None to wait),
         `delay_days`, `propensity` of the action drawn, `churn_probability` within the bundle's window,
@@ -179,6 +190,8 @@ class TableDecider:
         """
         features = self.decider.facts.frame(customers)
         known = unknown(len(customers), day=day)
+        if usual is not None:
+            known = known._replace(baseline=_usual(usual, len(customers)))
         decided = self.decider.decide(features, known)
         drawn = np.array([uniform(each, campaign, day) for each in features.customer_id])
         action = sample(decided.propensities, drawn)
@@ -211,6 +224,16 @@ class TableDecider:
             top = contributions.top(row, _REASONS)
             found.append("; ".join(f"{name} {said(frame[name].iloc[row])} ({odds:+.2f})" for name, odds in top))
         return found
+
+
+def _usual(given: Sequence[float] | pd.Series, rows: int) -> Float[np.ndarray, " B"]:
+    found = np.asarray(given, np.float32)
+    if found.shape != (rows,):
+        raise DataError(f"usual has shape {found.shape}; allowed: ({rows},), one for each customer")
+    if (wrong := (found <= 0) | (found >= 1)).any():
+        row = int(np.argmax(wrong))
+        raise DataError(f"usual, row {row}: {found[row]:g}; allowed: above 0, below 1, or not a number where not known")
+    return found
 
 
 @partial(jax.jit, static_argnames="days")

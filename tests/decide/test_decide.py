@@ -37,6 +37,20 @@ def test_a_fact_that_is_missing_is_said_to_be_so_and_is_null_in_json(decider: De
     assert "nan" not in said
 
 
+def test_a_table_s_usual_scores_are_those_of_a_customer_s_history(decider: Decider) -> None:
+    tables, customers = TableDecider(decider.bundle), pd.DataFrame([bundles.CUSTOMER] * 3)
+    decided = tables.decide(customers, usual=[0.01, 0.9, float("nan")])
+    for row, history in enumerate(({"baseline_churn_probability": 0.01}, {"baseline_churn_probability": 0.9}, {})):
+        assert decided.propensity[row] == pytest.approx(decide(decider, with_history(**history)).propensity)
+    assert decided.propensity[0] != decided.propensity[2]
+    for wrong, said in (
+        ([0.5], r"usual has shape \(1,\); allowed: \(3,\)"),
+        ([0.5, 1.0, 0.5], "usual, row 1: 1; allowed"),
+    ):
+        with pytest.raises(DataError, match=said):
+            tables.decide(customers, usual=wrong)
+
+
 def test_propensities_sum_to_one_and_without_history_no_rule_applies(decider: Decider) -> None:
     decision = decide(decider, bundles.CUSTOMER)
     assert sum(decision.propensities) == pytest.approx(1, abs=1e-6)
