@@ -191,7 +191,7 @@ class TableDecider:
         features = self.decider.facts.frame(customers)
         known = unknown(len(customers), day=day)
         if usual is not None:
-            known = known._replace(baseline=_usual(usual, len(customers)))
+            known = known._replace(baseline=_usual(usual, customers.index))
         decided = self.decider.decide(features, known)
         drawn = np.array([uniform(each, campaign, day) for each in features.customer_id])
         action = sample(decided.propensities, drawn)
@@ -226,10 +226,12 @@ class TableDecider:
         return found
 
 
-def _usual(given: Sequence[float] | pd.Series, rows: int) -> Float[np.ndarray, " B"]:
+def _usual(given: Sequence[float] | pd.Series, index: pd.Index) -> Float[np.ndarray, " B"]:
     found = np.asarray(given, np.float32)
-    if found.shape != (rows,):
-        raise DataError(f"usual has shape {found.shape}; allowed: ({rows},), one for each customer")
+    if found.shape != index.shape:
+        raise DataError(f"usual has shape {found.shape}; allowed: {index.shape}, one for each customer")
+    if isinstance(given, pd.Series) and not given.index.equals(index):
+        raise DataError("usual has another index than the customers; allowed: theirs, in their order")
     if (wrong := (found <= 0) | (found >= 1)).any():
         row = int(np.argmax(wrong))
         raise DataError(f"usual, row {row}: {found[row]:g}; allowed: above 0, below 1, or not a number where not known")

@@ -131,7 +131,7 @@ def of_customers(chunk: tuple[Lane, Books], effects: belief.Values, params: EnvP
 
 
 def of_answers(chunk: tuple[Lane, Books], effects: belief.Values, params: EnvParams) -> Array:
-    """That of their answers alone: whoever was not asked again may have left."""
+    """Log-likelihood of their answers alone: whoever was not asked again may have left."""
     return _seen(chunk, effects, params).log_answers.sum()
 
 

@@ -46,6 +46,7 @@ def test_a_table_s_usual_scores_are_those_of_a_customer_s_history(decider: Decid
     for wrong, said in (
         ([0.5], r"usual has shape \(1,\); allowed: \(3,\)"),
         ([0.5, 1.0, 0.5], "usual, row 1: 1; allowed"),
+        (pd.Series([0.5, 0.4, 0.3], index=[2, 1, 0]), "usual has another index than the customers"),
     ):
         with pytest.raises(DataError, match=said):
             tables.decide(customers, usual=wrong)
