@@ -60,6 +60,8 @@ class Features:
     """A column for each of the schema's features, in its order; NaN where missing."""
     unseen: Mapping[str, int] = field(default_factory=dict)
     """Categorical column → rows whose category was not there in training; only a table counts them."""
+    usual: Float64[np.ndarray, " B"] | None = None
+    """The usual churn probability of each, NaN where unknown; None where no column gives it."""
 
 
 @dataclass(frozen=True)
@@ -275,9 +277,15 @@ class Facts:
         """Columns that are read as dictionaries: categories kept as plain text."""
         return [name for name in self.schema.categorical if name in found.names and is_text(found.field(name).type)]
 
-    def table(self, batch: pa.RecordBatch) -> tuple[Features, list[tuple[int, FactFault]]]:
-        """The rows that can be read, in their order, and the first fault of each that cannot, with its row from 0."""
+    def table(self, batch: pa.RecordBatch, *, usual: str = "") -> tuple[Features, list[tuple[int, FactFault]]]:
+        """The rows that can be read, in their order, and the first fault of each that cannot, with its row from 0.
+
+        `usual` names the column of usual churn probabilities, if there is one.
+        """
         checks: list[_Check] = []
+        risk = numbers(batch.column(usual)) if usual else None
+        if risk is not None:
+            checks.append(_Check((risk <= 0) | (risk >= 1), "is out of range", usual, "above 0, below 1, or null"))
         if self._own is not None:
             batch, unreadable = self._own.batch(batch)
             checks += [_Check(each.rows, each.wrong, each.column, each.allowed) for each in unreadable]
@@ -299,8 +307,9 @@ class Facts:
         good[[row for row, _ in faults]] = False
         if faults:
             ids, charge, values = ids.filter(pa.array(good)), charge[good], values[good]
+            risk = None if risk is None else risk[good]
         counts = {name: count for name, rows in unseen.items() if (count := int((rows & good).sum()))}
-        return Features(tuple(ids.to_pylist()), charge, values, counts), faults
+        return Features(tuple(ids.to_pylist()), charge, values, counts, risk), faults
 
     def _number(self, batch: pa.RecordBatch, name: str, checks: list[_Check]) -> Float64[np.ndarray, " rows"]:
         values = numbers(batch.column(name))
@@ -335,15 +344,11 @@ class Facts:
         for check in checks:
             for row in np.flatnonzero(check.bad).tolist():
                 first.setdefault(row, check)
-        return [
-            (
-                row,
-                FactFault(
-                    check.field, _said(batch, check.field, row), check.wrong, check.allowed or self.allowed(check.field)
-                ),
-            )
-            for row, check in sorted(first.items())
-        ]
+
+        def fault(row: int, of: _Check) -> FactFault:
+            return FactFault(of.field, _said(batch, of.field, row), of.wrong, of.allowed or self.allowed(of.field))
+
+        return [(row, fault(row, check)) for row, check in sorted(first.items())]
 
 
 def as_frame(schema: Schema, features: Features) -> pd.DataFrame:

@@ -9,7 +9,8 @@ passed over, and rows without an id are called by their numbers. OUT gets part-0
 summary.json, and manifest.json, by which the same command goes on where a killed one stopped: no row is lost and none
 decided twice. Another bundle, input or setting is refused there. Customers are decided about as on day --day of a
 campaign in which nobody was contacted yet; the draw is a hash of customer, campaign and day, so a decision is that of
-`retentionjax decide` and of the service."""
+`retentionjax decide` and of the service. Whose risk of today is far above her usual one is in trouble, which many a
+policy waits for: keep the churn_probability of an ordinary day and name it with --usual."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,6 +38,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--salt", default="", help="salt of the draw; with that of a service's campaign, as it does")
     parser.add_argument(
+        "--usual",
+        default="",
+        metavar="COLUMN",
+        help="column of usual risks: the churn_probability of an ordinary day; empty where it is not known",
+    )
+    parser.add_argument(
         "--on-error",
         choices=("stop", "skip"),
         default="stop",
@@ -58,6 +65,11 @@ def main(arguments: Sequence[str]) -> int:
     print(
         f"{parsed.out}: {count.rows:,} decisions in {result.parts:,} parts, {count.contacts:,} to contact{held_out}, "
         f"expected spend {money(count.expected_spend, result.currency)}{rejected}; {result.speed}"
+    )
+    print(
+        f"Risk: {count.usual:,} customers have a usual one to compare today's with"
+        if parsed.usual
+        else "Risk: no usual one was given (--usual COLUMN), so nobody's counts as higher than usual"
     )
     for column, rows in count.unseen.items():
         print(f"WARNING: column {column!r}: {rows:,} rows have a value that training never saw; each counts as “other”")

@@ -20,7 +20,7 @@ from retentionjax import storage
 from retentionjax.decide import draws
 from retentionjax.errors import ConfigError, DataError
 
-FORMAT = 3
+FORMAT = 4
 NAME = "manifest.json"
 OnError = Literal["stop", "skip"]
 
@@ -75,6 +75,8 @@ class Plan:
     """Share of customers left alone, so that the effect of contacting the others can be measured."""
     salt: str = ""
     """Salt by which they are drawn; with the salt of a service's campaign, as it does."""
+    usual: str = ""
+    """Column of usual churn probabilities; without one everybody counts as calm."""
 
     def __post_init__(self) -> None:
         """Refuses shards of no rows, an unknown rule for errors, and a hold-out that cannot be."""
@@ -189,6 +191,7 @@ def _difference(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         ("rows_per_shard", "--rows-per-shard"),
         ("holdout", "--holdout"),
         ("salt", "--salt"),
+        ("usual", "--usual"),
     ):
         if before.get(key) != wanted[key]:
             return f"{word} {_short(before.get(key))}, and this is {_short(wanted[key])}"

@@ -39,6 +39,7 @@ class Request:
     on_error: OnError = "stop"
     holdout: float = 0.0
     salt: str = ""
+    usual: str = ""
 
     def __post_init__(self) -> None:
         """Refuses an unknown engine and no workers."""
@@ -81,9 +82,8 @@ def run(request: Request) -> Result:
     sources, facts = describe(files), Facts(bundle.schema, bundle.company.customers)
     numbered = any(facts.lacks_ids(columns(path)) for path in files.values())
     manifest = bundle.manifest
-    asked = {
-        name: getattr(request, name) for name in ("campaign", "day", "on_error", "rows_per_shard", "holdout", "salt")
-    }
+    names = ("campaign", "day", "on_error", "rows_per_shard", "holdout", "salt", "usual")
+    asked = {name: getattr(request, name) for name in names}
     plan = Plan(bundle=manifest.id, synthetic=manifest.synthetic, sources=sources, **asked)
     folder = storage.as_path(request.out)
     with storage.only_one(folder):

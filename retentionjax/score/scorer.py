@@ -18,6 +18,7 @@ from retentionjax.bundle.program import VALUES
 from retentionjax.decide.customer import unknown
 from retentionjax.decide.draws import place, uniform
 from retentionjax.decide.facts import FactFault, Features
+from retentionjax.decide.own_columns import is_number
 from retentionjax.decide.program import Decider, sample
 from retentionjax.env import actions
 from retentionjax.env.actions import WAIT
@@ -57,6 +58,8 @@ class Count:
     """Column → decided rows whose category was not there in training."""
     beyond: int = 0
     """Decided rows whose charge is less or more than any in training."""
+    usual: int = 0
+    """Decided rows whose usual risk is known."""
 
     def __add__(self, other: "Count") -> "Count":
         """Counts of both together."""
@@ -136,24 +139,29 @@ class Scorer:
         """Batch by batch; rows that are skipped are added to `faults` with their number in the file, from 1, and what
         training never saw to `odd`."""
         for first, rows in self._read(shard, source):
-            features, wrong = self.facts.table(rows)
+            features, wrong = self.facts.table(rows, usual=self.plan.usual)
             numbered = [(first + row + 1, fault) for row, fault in wrong]
             if numbered and self.plan.on_error == "stop":
                 row, fault = numbered[0]
                 raise DataError(f"{source}, row {row}, {fault}")
             faults += numbered
             if features.customer_id:
-                odd.append(Count(0, 0, 0, 0.0, unseen=features.unseen, beyond=self._beyond(features.monthly_charge)))
+                beyond = self._beyond(features.monthly_charge)
+                usual = 0 if features.usual is None else int(np.isfinite(features.usual).sum())
+                odd.append(Count(0, 0, 0, 0.0, unseen=features.unseen, beyond=beyond, usual=usual))
                 yield self.decide(features)
 
     def decide(self, features: Features) -> pa.RecordBatch:
-        """Decisions about customers of whom nothing is known but their facts; see `schema`."""
+        """Decisions about customers of whom nothing is known but their facts and usual risks; see `schema`."""
         rows = len(features.customer_id)
+        customers = unknown(rows, day=self.plan.day)
+        if features.usual is not None:
+            customers = customers._replace(baseline=features.usual.astype(np.float32))
         holdout, salt = self.plan.holdout, self.plan.salt
         held_out = np.array([bool(holdout) and place(salt, each) < holdout for each in features.customer_id])
         conditions = self._decider.open(rows)
         conditions.allowed[held_out, 1:] = False
-        decided = self._decider.decide(features, unknown(rows, day=self.plan.day), conditions)
+        decided = self._decider.decide(features, customers, conditions)
         drawn = [uniform(each, self.plan.campaign, self.plan.day) for each in features.customer_id]
         action = sample(decided.propensities, np.array(drawn))
         waits, params, names = action == WAIT, self.bundle.params, np.array(list(self.bundle.offers))
@@ -190,6 +198,9 @@ class Scorer:
             found, numbered = file.schema_arrow, self.facts.lacks_ids(file.schema_arrow.names)
             dictionaries, columns = self.facts.dictionaries(found), self.facts.read(found.names)
             self.facts.check(found.append(pa.field(self._id, pa.string())) if numbered else found, str(source))
+            if usual := self.plan.usual:
+                _check_usual(usual, found, source)
+                columns = list(dict.fromkeys((*columns, usual)))
         with open_parquet(source, read_dictionary=dictionaries) as file:
             groups, first = _groups(file, shard)
             last = shard.first + shard.rows
@@ -237,6 +248,14 @@ def _count(decided: pa.Table) -> Count:
     spend = decided.column("expected_spend").to_numpy().sum(dtype=np.float64)
     contacts, held_out = (int(pc.sum(decided.column(name)).as_py()) for name in ("contact", "holdout"))
     return Count(decided.num_rows, 0, contacts, float(spend), held_out)
+
+
+def _check_usual(column: str, found: pa.Schema, source: epath.Path) -> None:
+    """Raises DataError unless the column is there and holds numbers."""
+    if column not in found.names:
+        raise DataError(f"{source}: the column {column!r}, which --usual names, is missing; allowed: {found.names}")
+    if not is_number(kind := found.field(column).type) and not pa.types.is_null(kind):
+        raise DataError(f"{source}, column {column!r}: holds {kind}; allowed: numbers, for --usual names it")
 
 
 def _groups(file: pq.ParquetFile, shard: Shard) -> tuple[list[int], int]:

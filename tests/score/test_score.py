@@ -79,6 +79,40 @@ def test_each_decision_is_that_of_the_customer_alone(bundle, scored):
     assert contacts > 3
 
 
+def test_a_usual_risk_makes_a_decision_that_of_a_customer_with_this_history(bundle, bundle_folder, tmp_path, capsys):
+    usual = [None if row % 3 == 0 else 0.02 + 0.9 * row / 300 for row in range(300)]
+    customers = customer_tables.write(tmp_path / "c.parquet", 300, usual_risk=usual)
+    arguments = ["score", "--bundle", str(bundle_folder), "--customers", str(customers)]
+    assert cli.main([*arguments, "--out", str(tmp_path / "without")]) == 0
+    assert "no usual one was given (--usual COLUMN)" in capsys.readouterr().out
+    assert cli.main([*arguments, "--out", str(tmp_path / "out"), "--usual", "usual_risk"]) == 0
+    assert "200 customers have a usual one" in capsys.readouterr().out
+    records = customer_tables.table(300).drop_columns("city").to_pylist()
+    decided, without = (customer_tables.decisions(tmp_path / each).to_pylist() for each in ("out", "without"))
+    decider, moved = Decider(bundle, sizes=(1,)), 0
+    for row in range(0, 300, 7):
+        history = {} if usual[row] is None else {"baseline_churn_probability": usual[row]}
+        alone = decide(decider, {**records[row], "history": history})
+        np.testing.assert_allclose(decided[row]["propensities"], alone.propensities, atol=2e-6)
+        moved += not np.allclose(decided[row]["propensities"], without[row]["propensities"], atol=1e-3)
+    assert moved > 5
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("risk", 0.2, "c.parquet: the column 'risk', which --usual names, is missing; allowed: .*'usual_risk'"),
+        ("plan", 0.2, "column 'plan': holds string; allowed: numbers, for --usual names it"),
+        ("usual_risk", 20.0, "row 1, field 'usual_risk': '20.0' is out of range; allowed: above 0, below 1, or null"),
+        ("usual_risk", 0.0, "row 1, field 'usual_risk': '0.0' is out of range"),
+    ],
+)
+def test_a_usual_risk_that_is_none_is_refused(bundle_folder, tmp_path, column, values, message):
+    customers = customer_tables.write(tmp_path / "c.parquet", 20, usual_risk=[values] * 20)
+    with pytest.raises(DataError, match=message):
+        run(Request(bundle_folder, customers, tmp_path / "out", usual=column))
+
+
 def test_what_training_never_saw_is_counted_and_said(bundle_folder, tmp_path, capsys, monkeypatch):
     plan = ["gold" if row % 10 == 0 else "basic " for row in range(500)]
     bill = [90_000.0 if row % 5 == 1 else 50.0 for row in range(500)]
