@@ -45,11 +45,12 @@ def source(url: str, wait_seconds: float, *, create: bool) -> Source:
     )
 
 
-def migrations() -> list[tuple[int, str]]:
+@functools.cache
+def migrations() -> tuple[tuple[int, str], ...]:
     """(number, SQL) of every migration there is, in order."""
     folder = resources.files(__package__) / "migrations"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return [(int(file.name[:4]), file.read_text(encoding="utf-8")) for file in files]
+    return tuple((int(file.name[:4]), file.read_text(encoding="utf-8")) for file in files)
 
 
 def migrate(connection: Connection) -> None:
@@ -74,7 +75,7 @@ def migrate(connection: Connection) -> None:
         raise
 
 
-def _version(connection: Connection, known: list[tuple[int, str]]) -> int:
+def _version(connection: Connection, known: Sequence[tuple[int, str]]) -> int:
     if "version" not in connection.columns("schema_version"):
         raise _foreign("schema_version")
     version: int = max((row[0] for row in connection.rows("SELECT version FROM schema_version")), default=0)
