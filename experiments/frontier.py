@@ -31,8 +31,9 @@ from retentionjax.env import constraints
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams, MultiplierTable
 from retentionjax.env.value import with_potential
-from retentionjax.evaluation import frontier, learned, optimum
+from retentionjax.evaluation import frontier, optimum
 from retentionjax.evaluation.frontier import ConditionedNetwork, Point
+from retentionjax.evaluation.rollout import Policy
 from retentionjax.rl import PPOConfig, ppo
 from retentionjax.rl.conditioned import ConditionedEnv, ConditionedParams
 from retentionjax.tracking import progress
@@ -91,13 +92,13 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
     _, train = people.load(folder, "train")
     _, held_out = people.load(folder, "held_out")
     limit = float(storage.read_json(folder / "limits.json")["campaign_budget"])
-    cells, seconds = train_grid(config, with_potential(train))
+    cells, seconds = train_grid(config, train)
     network = train_conditioned(config, with_potential(train))
     multipliers = multiplier_table(config, network, train)
 
     sample = optimum.sample(held_out, config.customers, config.seed)
     scene = frontier.scene_of(sample, jax.random.key(config.seed + 3), config.replicates)
-    trained = [frontier.point(scene, learned.ppo(each), budget) for budget, each in cells]
+    trained = [frontier.point(scene, each, budget) for budget, each in cells]
     curves = compare(scene, network, multipliers)
     exact = exact_frontier(config, sample, trained, curves["any_budget"])
     points = sorted(Point(t.multiplier, t.mean.spend, t.mean.value - exact.never.mean.value) for t in exact.tangents())
@@ -119,8 +120,10 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
 # --- training -------------------------------------------------------------------------------------------------
 
 
-def train_grid(config: FrontierConfig, params: EnvParams) -> tuple[list[tuple[float, Any]], dict[str, float]]:
-    """(budget, policy) of every cell, all trained by the same calls; and the seconds of an iteration, both ways."""
+def train_grid(config: FrontierConfig, train: EnvParams) -> tuple[list[tuple[float, Policy]], dict[str, float]]:
+    """(budget, policy) of every cell, all trained by the same calls and each made ready as the stage `policy` does; and
+    the seconds of an iteration, both ways."""
+    params = with_potential(train)
     settings = training.PolicyConfig(ppo=config.grid, seed=config.seed).training
     budgets = [budget for budget in config.budgets for _ in range(config.seeds)]
     limits = jnp.tile(jnp.asarray(settings.limits, jnp.float32), (len(budgets), 1)).at[:, 0].set(jnp.array(budgets))
@@ -146,11 +149,15 @@ def train_grid(config: FrontierConfig, params: EnvParams) -> tuple[list[tuple[fl
             ppo.require_sound(metrics)
             bar.advance(CHUNK, spend=_each(metrics.cost[:, -1, 0]), multiplier=_each(metrics.multipliers[:, -1, 0]))
     seconds["together"] = float(np.median(times)) / CHUNK
-    policies = [
-        ppo.policy(settings, jax.tree.map(lambda x, cell=cell: x[cell], state), averaged=True)
-        for cell in range(len(budgets))
-    ]
+    states = [jax.tree.map(lambda x, cell=cell: x[cell], state) for cell in range(len(budgets))]
+    policies = [ready(config, budget, each, train) for budget, each in zip(budgets, states, strict=True)]
     return list(zip(budgets, policies, strict=True)), seconds
+
+
+def ready(config: FrontierConfig, budget: float, state: ppo.TrainState, train: EnvParams) -> Policy:
+    """A cell's policy as it would be deployed: sharper, and its spend set on the training customers."""
+    own = training.PolicyConfig(ppo=config.grid, seed=config.seed, limits={training.BUDGET: budget})
+    return training.set_spend(own, training.deployed(own, state), train, float(state.multipliers.value[0]))[0]
 
 
 def over_cells(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -188,7 +195,7 @@ def train_conditioned(config: FrontierConfig, params: EnvParams) -> ConditionedN
             state, metrics = iterate(world, state)
             bar.advance(CHUNK, spend=ppo.summarise(metrics)["episode_cost_0"])
     return ConditionedNetwork(
-        policy=ppo.policy(settings, state, averaged=True),
+        policy=training.sharper(training.PolicyConfig(), ppo.policy(settings, state, averaged=True)),
         critic=ppo.critic(state, averaged=True),
         low=config.lowest_multiplier,
         high=config.highest_multiplier,

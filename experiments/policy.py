@@ -34,7 +34,7 @@ from retentionjax.evaluation.rollout import Episodes, Policy, play
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate, plain
 from retentionjax.rl import Gains, PPOConfig, device_mesh, ppo
 from retentionjax.rl.config import check_ranges
-from retentionjax.rl.networks import scale_outputs
+from retentionjax.rl.networks import PolicyNetwork, scale_outputs
 from retentionjax.tracking import progress, read_metrics
 
 BUDGET = "campaign_budget"  # of `constraints.NAMES`, the one whose multiplier is reported and whose spend is set
@@ -247,9 +247,13 @@ def at_budget(config: PolicyConfig, params: EnvParams) -> PPOConfig:
 
 def deployed(config: PolicyConfig, state: ppo.TrainState) -> Policy:
     """The averaged policy, as sharp as `config` has it; its spend is still to be set."""
-    network = ppo.policy(config.training, state, averaged=True)
-    sharper = jnp.full_like(network.actor[-1].bias, config.sharpness)
-    return learned.ppo(replace(network, actor=scale_outputs(network.actor, sharper)))
+    return learned.ppo(sharper(config, ppo.policy(config.training, state, averaged=True)))
+
+
+def sharper(config: PolicyConfig, network: PolicyNetwork) -> PolicyNetwork:
+    """The network with its logits times `config.sharpness`."""
+    factors = jnp.full_like(network.actor[-1].bias, config.sharpness)
+    return replace(network, actor=scale_outputs(network.actor, factors))
 
 
 def named(summary: Mapping[str, float]) -> dict[str, float]:
