@@ -42,7 +42,8 @@ def test_a_sample_that_spends_more_than_all_is_given_as_much_more_before_its_mul
 
 
 def test_who_never_contacts_attains_nothing():
-    regret = optimum.measure(FORTNIGHT, baselines.never(), 2.0, jax.random.key(0), replicates=REPLICATES, multiplier=0.7)
+    key = jax.random.key(0)
+    regret = optimum.measure(FORTNIGHT, baselines.never(), 2.0, key, replicates=REPLICATES, multiplier=0.7)
     assert (regret.share.mean, regret.spend) == (0.0, 0.0)
 
 
