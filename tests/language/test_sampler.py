@@ -128,6 +128,7 @@ def test_copies_are_texts_of_the_same_prompt_read_once() -> None:
     model = stepwise.take_apart(DECODER, apart=False)
     apart = sampler.sample(model, ADAPTER, *doubled, sampler.keys_of(np.arange(6)), config=CONFIG)
     np.testing.assert_array_equal(copies.tokens, apart.tokens)
+    np.testing.assert_allclose(copies.log_probs, apart.log_probs, atol=1e-4)
     assert not np.array_equal(copies.tokens[0], copies.tokens[1])
 
 
