@@ -76,8 +76,8 @@ def synthetic_population(size: int, seed: int = 0) -> Population:
     )
 
 
-COPIES = 15
-COHORT = np.repeat(np.arange(200), COPIES)  # i32[3000], rows of `cohort_params().population`
+COPIES = 8
+COHORT = np.repeat(np.arange(200), COPIES)  # i32[1600], rows of `cohort_params().population`
 
 
 @cache

@@ -1,7 +1,11 @@
 """Markov chains against integration on a grid, and against importance weights where these hold."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
+import numpyro.infer
 import pytest
 from simulated_logs import DESIGN, PRIOR, company, simulate, told
 
@@ -28,6 +32,48 @@ def test_a_bent_distribution_has_the_quantiles_of_a_grid() -> None:
             assert below == pytest.approx(share, abs=0.06)
 
 
+class Settled:
+    """In place of the sampler, chains that stay about a place each: compiling the real one takes ten seconds."""
+
+    def __init__(self, places: np.ndarray) -> None:
+        self.places, self.random, self.runs = places, np.random.default_rng(0), 0
+        self.post_warmup_state = SimpleNamespace(rng_key=None)
+        self.last_state = self.post_warmup_state
+
+    def __call__(self, kernel: object, **settings: Any) -> "Settled":
+        self.steps = settings["num_samples"]
+        assert settings["num_chains"] == len(self.places) == chain.CHAINS
+        return self
+
+    def warmup(self, key: object, data: object, *, init_params: dict[str, np.ndarray]) -> None:
+        assert init_params["away"].shape == self.places.shape
+
+    def run(self, key: object, data: object) -> None:
+        self.runs += 1
+
+    def get_samples(self, *, group_by_chain: bool) -> dict[str, np.ndarray]:
+        assert group_by_chain
+        noise = self.random.standard_normal((len(self.places), self.steps, self.places.shape[1]))
+        return {"away": self.places[:, None] + noise}
+
+
+@pytest.mark.parametrize("distance", [0.0, 3.0])
+def test_chains_in_different_places_are_told_and_draws_are_of_all_chains_in_the_units_of_the_effects(
+    distance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = np.zeros((chain.CHAINS, 2))
+    places[-1, 1] = distance  # one coordinate of one chain
+    monkeypatch.setattr(numpyro.infer, "MCMC", Settled(places))
+    centre, covariance = np.array([10.0, -20.0]), np.array([[4.0, 3.0], [3.0, 9.0]])
+    drawn, r_hat = chain.sample(banana, None, centre, covariance, draws=512, seed=0)
+    assert (r_hat > chain.CONVERGED) == (distance > 0)
+    shift = np.linalg.cholesky(covariance)[:, 1] * distance / chain.CHAINS
+    np.testing.assert_allclose(drawn.mean(axis=0), centre + shift, atol=0.4)  # 512 draws: three standard errors
+    if not distance:
+        np.testing.assert_allclose(np.cov(drawn.T), covariance, rtol=0.25)
+
+
+@pytest.mark.slow
 def test_chains_that_found_different_places_are_told() -> None:
     def apart(point, data):
         return jnp.logaddexp(-0.5 * jnp.sum((point - 20) ** 2), -0.5 * jnp.sum((point + 20) ** 2))

@@ -63,7 +63,7 @@ def test_the_true_effects_are_where_the_likelihood_is_flat() -> None:
         return jax.jacfwd(each)(jnp.stack([truth[name] for name in names]))
 
     score = []
-    for _, _, effects, log in hidden(1, customers=2000, days=50):
+    for _, _, effects, log in hidden(1, customers=1000, days=50):
         lanes = jax.tree.map(jnp.asarray, log.lanes())
         score.append(np.asarray(gradients(lanes, {name: jnp.float32(each) for name, each in effects.items()})))
     every = np.concatenate(score).astype(np.float64)

@@ -61,25 +61,18 @@ def contact_days(campaign: Campaign) -> list[list[int]]:
 
 @given(changed=constants, seed=st.integers(0, 1000))
 def test_masked_actions_violate_nothing(changed: dict[str, Any], seed: int) -> None:
+    """No cooldown, no fatigue cap, no account cap; and while a contact is pending, only waiting is legal."""
     campaign = masked_campaign(changed, seed)
     for days in contact_days(campaign):
         assert all(later - day >= changed["cooldown_days"] for day, later in pairwise(days))
         for day in days:
             window = [other for other in days if 0 <= day - other < changed["fatigue_window_days"]]
             assert len(window) <= changed["fatigue_cap"]
+    costs = np.asarray(campaign.info["costs"], np.float64)
     for name in ("cooldown", "fatigue"):
-        assert not campaign.info["costs"][..., constraints.NAMES.index(name)].any()
-
-
-@given(changed=constants, seed=st.integers(0, 1000))
-def test_masked_spend_never_exceeds_the_account_cap(changed: dict[str, Any], seed: int) -> None:
-    spend = np.asarray(masked_campaign(changed, seed).info["costs"][..., 0], np.float64)  # also after a sampled churn
-    assert spend.sum(axis=0).max() <= changed["account_cap"] * (1 + 1e-6) + 1e-4
-
-
-@given(changed=constants, seed=st.integers(0, 1000))
-def test_only_waiting_is_legal_while_a_contact_is_pending(changed: dict[str, Any], seed: int) -> None:
-    campaign = masked_campaign(changed, seed)
+        assert not costs[..., constraints.NAMES.index(name)].any()
+    spend = costs[..., 0].sum(axis=0)  # also after a sampled churn
+    assert spend.max() <= changed["account_cap"] * (1 + 1e-6) + 1e-4
     pending = np.asarray(campaign.states.pending_offer) >= 0
     masks = np.asarray(campaign.masks)
     assert not masks[pending][:, 1:].any()
@@ -87,19 +80,16 @@ def test_only_waiting_is_legal_while_a_contact_is_pending(changed: dict[str, Any
 
 
 @given(changed=constants, seed=st.integers(0, 1000))
-def test_observations_lie_in_the_declared_space(changed: dict[str, Any], seed: int) -> None:
+def test_observations_lie_in_the_declared_space_and_a_churned_customer_earns_nothing_and_takes_no_discount(
+    changed: dict[str, Any], seed: int
+) -> None:
     campaign = play(ENV, params_of(changed), random_action, np.arange(CUSTOMERS), seed=seed, policy_seed=seed)
     space = ENV.observation_space(EnvParams())
     observations = np.asarray(campaign.observations)
     assert np.isfinite(observations).all()
     assert (observations >= space.low).all()
     assert (observations <= space.high).all()
-    assert (campaign.observations[..., observation.names(4).index("day")] < 1).all()
-
-
-@given(changed=constants, seed=st.integers(0, 1000))
-def test_a_churned_customer_earns_nothing_and_takes_no_discount(changed: dict[str, Any], seed: int) -> None:
-    campaign = play(ENV, params_of(changed), random_action, np.arange(CUSTOMERS), seed=seed, policy_seed=seed)
+    assert (observations[..., observation.names(4).index("day")] < 1).all()
     info = campaign.info
     gone = np.asarray(info["discount"]) == 0
     assert gone.any()

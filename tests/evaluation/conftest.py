@@ -10,14 +10,16 @@ from retentionjax.env.types import EnvParams, Population
 
 @pytest.fixture(scope="package")
 def cohort() -> EnvParams:
-    """64 customers with charges and risks about those of the Telco data."""
+    """64 customers with charges and risks about those of the Telco data, and campaigns of a month: a day of an episode
+    costs what any other does."""
     random = np.random.default_rng(0)
     return EnvParams(
         population=Population(
             monthly_charge=jnp.asarray(random.uniform(20, 115, 64), jnp.float32),
             churn_probability=jnp.asarray(random.beta(1, 3, 64).clip(0.01, 0.9), jnp.float32),
             accept_probability=jnp.asarray(random.beta(1, 8, 64).clip(0.01, 0.9), jnp.float32),
-        )
+        ),
+        horizon_days=30,
     )
 
 

@@ -18,7 +18,7 @@ rollout.CHUNK = 50
 
 
 def main() -> None:
-    params, key = EnvParams(population=campaigns.synthetic_population(37)), jax.random.key(3)
+    params, key = EnvParams(population=campaigns.synthetic_population(37), horizon_days=20), jax.random.key(3)
     found = {"devices": jax.device_count(), "advanced": 0}
 
     def advance(episodes: int) -> None:

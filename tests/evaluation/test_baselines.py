@@ -8,7 +8,7 @@ import pytest
 from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv, new_customer
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation import baselines
+from retentionjax.evaluation import baselines, rollout
 from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each, play
 from retentionjax.evaluation.statistics import Bootstrap
@@ -88,12 +88,14 @@ def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
         spend_exactly(baselines.random(), env, cohort, 0.1, between=(0.0, 0.5), key=KEY, replicates=32)
 
 
-def test_the_bandit_counts_its_contacts_and_finds_the_acceptance_rates(env, cohort):
+def test_the_bandit_counts_its_contacts_and_finds_the_acceptance_rates(env, cohort, monkeypatch):
+    monkeypatch.setattr(rollout, "CHUNK", 2048)  # or the 128 episodes of a round are filled up to 1,024
+    monkeypatch.setattr(baselines, "DRAWS", 256)  # each decision takes one
     bandit = baselines.learn_thompson(env, cohort, KEY, rounds=15, churn_probability=0.2)
     counts = np.asarray(bandit.parameters.counts)
     assert counts.sum() > 8 + 500
     assert (counts >= 1).all()
-    episodes = play(env, cohort, bandit, jax.random.key(12), replicates=16)
+    episodes = play(env, cohort, bandit, jax.random.key(12), replicates=32)
     made, accepted = episodes.made.sum((0, 1)), episodes.accepted.sum((0, 1))
     best = int(np.argmax(made))
     believed = counts[best, 0] / counts[best].sum()

@@ -13,12 +13,13 @@ from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, frontier, optimum
 from retentionjax.evaluation.frontier import Point
 
-FORTNIGHTS = EnvParams(population=population.build([60.0, 110.0], [0.6, 0.4], [0.3, 0.4]), horizon_days=20)
+REPLICATES = 2000  # everywhere: so each policy is compiled once
+FORTNIGHT = EnvParams(population=population.build([60.0, 110.0], [0.6, 0.4], [0.3, 0.4]), horizon_days=14)
 
 
 def test_the_optimum_itself_attains_all_of_it():
-    best = played_optimum.policy(optimum.Frontier(FORTNIGHTS), 0.7)
-    regret = optimum.measure(FORTNIGHTS, best, 2.0, jax.random.key(0), replicates=4000, multiplier=0.7)
+    best = played_optimum.policy(optimum.Frontier(FORTNIGHT), 0.7)
+    regret = optimum.measure(FORTNIGHT, best, 2.0, jax.random.key(0), replicates=REPLICATES, multiplier=0.7)
     assert regret.share.low <= 1.0 <= regret.share.high
     assert regret.share.high - regret.share.low < 0.5
     assert regret.at_spend.spend == pytest.approx(regret.spend, abs=1e-6)
@@ -32,16 +33,17 @@ def test_the_optimum_itself_attains_all_of_it():
 def test_a_sample_that_spends_more_than_all_is_given_as_much_more_before_its_multiplier_is_read():
     """Which estimates the multiplier of all customers better: see `measure`."""
     policy, key = baselines.greedy_fatigue().replace(hyperparameter=0.7), jax.random.key(0)
-    found = optimum.measure(FORTNIGHTS, policy, 1.0, key, replicates=200, multiplier=0.7, spend_of_all=0.5)
+    found = optimum.measure(FORTNIGHT, policy, 1.0, key, replicates=REPLICATES, multiplier=0.7, spend_of_all=0.5)
     assert found.spend > 1.0
-    shifted = optimum.Frontier(FORTNIGHTS).at_budget(1.0 + found.spend - 0.5, guess=0.7)
+    shifted = optimum.Frontier(FORTNIGHT).at_budget(1.0 + found.spend - 0.5, guess=0.7)
     assert found.shadow_price == pytest.approx(shifted.shadow_price, abs=1e-6)
     assert found.shadow_price < found.at_limit.shadow_price
     assert found.at_limit.budget == 1.0
 
 
 def test_who_never_contacts_attains_nothing():
-    regret = optimum.measure(FORTNIGHTS, baselines.never(), 2.0, jax.random.key(0), replicates=10, multiplier=0.7)
+    key = jax.random.key(0)
+    regret = optimum.measure(FORTNIGHT, baselines.never(), 2.0, key, replicates=REPLICATES, multiplier=0.7)
     assert (regret.share.mean, regret.spend) == (0.0, 0.0)
 
 
@@ -55,9 +57,9 @@ def test_a_sample_is_spread_over_the_risks():
 
 
 def test_points_of_a_rule_lie_below_the_exact_frontier_and_make_a_picture(tmp_path):
-    scene = frontier.scene_of(FORTNIGHTS, jax.random.key(2), 4000)
+    scene = frontier.scene_of(FORTNIGHT, jax.random.key(2), REPLICATES)
     points = frontier.curve(scene, baselines.greedy_fatigue(), [0.2, 2.0])
-    exact = optimum.Frontier(FORTNIGHTS)
+    exact = optimum.Frontier(FORTNIGHT)
     for point in points:
         best = exact.at_budget(point.spend)
         assert point.uplift < best.uplift + 0.3

@@ -45,14 +45,21 @@ def played(run):
 
 @pytest.fixture(scope="module")
 def text(run) -> str:
-    """The page of the run, without parity."""
-    return rendered(run)
+    """The words of the page of the run, without parity."""
+    with pytest.MonkeyPatch.context() as patch:
+        undraw(patch)
+        return rendered(run)
 
 
 @pytest.fixture
 def undrawn(monkeypatch) -> None:
     """No pictures, for tests of the words only: to draw them is two thirds of a page's time."""
-    monkeypatch.setattr(pictures, "svg", lambda figure, name: Markup("<svg></svg>"))
+    undraw(monkeypatch)
+
+
+def undraw(patch: pytest.MonkeyPatch) -> None:
+    for kind in ("curves", "intervals", "lines", "reliability", "tornado"):
+        patch.setattr(pictures, kind, lambda *_, **__: Markup("<svg></svg>"))
 
 
 def rendered(folder: Path, played=None) -> str:
@@ -64,7 +71,9 @@ def changed(run: Path, target: Path) -> Path:
     return target
 
 
-def test_the_command_writes_one_file_that_needs_no_other(run, tmp_path, capsys):
+def test_the_command_writes_one_file_that_needs_no_other_and_the_same_run_gives_the_same_bytes(
+    run, played, tmp_path, capsys
+):
     out = tmp_path / "page.html"
     assert cli.main(["report", "--run", str(run), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -74,6 +83,7 @@ def test_the_command_writes_one_file_that_needs_no_other(run, tmp_path, capsys):
     for forbidden in ("<script", "<img", "<link", "<iframe", "@import", "url(http", "src="):
         assert forbidden not in text
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert text == rendered(run, played)
 
 
 def lift_line(**changed: object) -> str:
@@ -129,10 +139,6 @@ def test_a_file_that_is_no_lift_is_refused_by_name(run, tmp_path, text, said):
     (tmp_path / "lift.jsonl").write_text(text)
     with pytest.raises(DataError, match=f"lift.jsonl: .*{said}.*retentionjax lift --json"):
         command.main(["--run", str(run), "--lift", str(tmp_path / "lift.jsonl")])
-
-
-def test_the_same_run_gives_the_same_bytes(run, played):
-    assert rendered(run, played) == rendered(run, playing.played(run_folder.read(run)))
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -222,7 +228,7 @@ def test_a_run_that_lacks_a_stage_says_which_command_makes_it(run, tmp_path, sta
     folder = changed(run, tmp_path / "run")
     shutil.rmtree(folder / stage)
     found = run_folder.read(folder)
-    text = page.render(page.compose(found, playing.played(found)))
+    text = page.render(page.compose(found, playing.played(found, replicates=1)))
     assert f"python -m experiments.{stage} demo" in text
 
 
@@ -236,6 +242,7 @@ def test_a_stage_that_was_not_finished_is_named_and_left_out(run, tmp_path):
     assert "experiments.evaluate demo" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_words_of_others_cannot_become_markup(run, tmp_path):
     folder = changed(run, tmp_path / "run")
     stage = folder / "ppo_text"

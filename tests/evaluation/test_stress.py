@@ -45,8 +45,9 @@ def test_shapes_keep_the_strength_and_move_it_among_the_offers(cohort) -> None:
 
 
 def test_protection_that_lasts_longer_gains_more_and_costs_no_more(cohort) -> None:
-    scenes = [stress.at(cohort, AXIS["effect_days"], value, {}) for value in (0.5, 1.0, 2.0)]
-    short, base, long = stress.play(cohort, scenes, [baselines.never(), RULE], KEY, replicates=4)
+    quarter = cohort.replace(horizon_days=90)  # what protects for longer than an offer's month shows after it
+    scenes = [stress.at(quarter, AXIS["effect_days"], value, {}) for value in (0.5, 1.0, 2.0)]
+    short, base, long = stress.play(quarter, scenes, [baselines.never(), RULE], KEY, replicates=4)
     gains = [each["threshold"].uplift.mean for each in (short, base, long)]
     assert gains[0] + 1 < gains[1] < gains[2] - 1
     spends = [each["threshold"].spend for each in (short, base, long)]

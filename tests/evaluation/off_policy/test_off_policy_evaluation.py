@@ -53,7 +53,7 @@ def short_campaign(days: int) -> EnvParams:
 def coverage(days: int, episodes: int, repeats: int) -> dict[str, float]:
     """Share of `repeats` logs of so many episodes whose 95 % interval covers what the target really earns."""
     env, params = RetentionEnv(), short_campaign(days)
-    truth, error = simulated_decisions.value(env, params, discounter, jax.random.key(1), episodes=200_000)
+    truth, error = simulated_decisions.value(env, params, discounter, jax.random.key(1), episodes=100_000)
     log = simulated_decisions.simulate(env, params, explorer, jax.random.key(2), episodes=episodes * repeats)
     log = replace(log, customer=log.episode)  # each draw of a customer is one of a large population
     target = simulated_decisions.probabilities(discounter, log)
