@@ -119,6 +119,7 @@ _AUC = [(200, 0.02, 0.80), (60, 0.3, 0.96), (1_000, 0.1, 0.80), (100, 0.1, 0.50)
 _SHAPES = [(1.0, 0.0), (1.0, 0.3), (1.5, 0.5), (1.0, 1.0)]
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(("rows", "share", "auc"), _AUC[:3])
 def test_the_interval_of_auc_holds_the_truth(rows: int, share: float, auc: float) -> None:
     """Nominal 0.95; 200 samples know it to ± 0.03."""
@@ -126,6 +127,7 @@ def test_the_interval_of_auc_holds_the_truth(rows: int, share: float, auc: float
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("spread", [0.5, 1.0, 1.5])
 @pytest.mark.parametrize(("rows", "share", "auc"), _AUC)
 def test_the_interval_of_auc_holds_the_truth_at_any_spread(rows: int, share: float, auc: float, spread: float) -> None:
@@ -139,6 +141,7 @@ def _true_ece(slope: float, shift: float) -> float:
     return float(np.abs(np.bincount(metrics.bin_of(predicted), gap * density)).sum() / density.sum())
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(("slope", "shift"), _SHAPES[::2])
 def test_the_interval_of_the_calibration_error_holds_the_truth_zero_included(slope: float, shift: float) -> None:
     truth = _true_ece(slope, shift)
@@ -146,12 +149,14 @@ def test_the_interval_of_the_calibration_error_holds_the_truth_zero_included(slo
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("rows", [200, 1_000, 5_000])
 @pytest.mark.parametrize(("slope", "shift"), _SHAPES)
 def test_the_interval_of_the_calibration_error_holds_at_any_size(slope: float, shift: float, rows: int) -> None:
     assert _coverage("ece", _miscalibrated(rows, slope, shift), _true_ece(slope, shift), 1_000) >= 0.90
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_the_calibration_error_of_a_calibrated_model_is_nearer_to_zero_than_the_plain_one() -> None:
     plain, found = [], []
     for seed in range(50):
@@ -161,6 +166,7 @@ def test_the_calibration_error_of_a_calibrated_model_is_nearer_to_zero_than_the_
     assert np.mean(found) < 0.8 * np.mean(plain)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_the_intervals_of_means_hold_the_truth() -> None:
     """Brier score, log-loss and skill of calibrated predictions; the truth by integration."""
     p = stats.beta.ppf((np.arange(200_000) + 0.5) / 200_000, 2, 5)
