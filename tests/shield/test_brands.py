@@ -13,7 +13,7 @@ import yaml
 from experiments.second_reader import marked, offer
 from retentionjax.shield import Brief, Sender, check
 
-MESSAGES = yaml.safe_load(Path(__file__).with_name("brands.yaml").read_text(encoding="utf-8"))
+MESSAGES = yaml.load(Path(__file__).with_name("brands.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 TRADES = Path(__file__).with_name("trades.txt").read_text(encoding="utf-8").splitlines()
 STRANGERS = Path(__file__).with_name("stranger.txt").read_text(encoding="utf-8").splitlines()
 WAY_OUT = {

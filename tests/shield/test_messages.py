@@ -9,7 +9,7 @@ import yaml
 
 from retentionjax.shield import Brief, OfferTerms, Sender, check
 
-MESSAGES = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text(encoding="utf-8"))
+MESSAGES = yaml.load(Path(__file__).with_name("messages.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 NORTHLINE = Sender("Northline", "1 Main Street", ("northline.example",), "https://northline.example/unsubscribe")
 
 

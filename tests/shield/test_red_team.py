@@ -3,7 +3,8 @@
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from shield_briefs import SENDER
 from retentionjax.shield import Brief, OfferTerms, check, grounding
 from retentionjax.shield.lexicon import Contexts
 
-MESSAGES = yaml.safe_load(Path(__file__).with_name("red_team.yaml").read_text(encoding="utf-8"))
+MESSAGES = yaml.load(Path(__file__).with_name("red_team.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+KNOWN = {language: grounding._contexts(language) for language in ("en", "es")}
 
 
 def brief(entry: dict[str, Any]) -> Brief:
@@ -38,10 +40,8 @@ def text(entry: dict[str, Any]) -> str:
     return entry["text"] if "text" in entry else f"Northwind: Hi Maria, {entry['body']} Reply STOP to opt out."
 
 
-def mistakes(asked: Callable[[Sequence[str]], bool] = lambda rules: True) -> Iterator[str]:
-    for number, entry in enumerate(MESSAGES, 1):
-        if not asked(entry.get("rules", ())):
-            continue
+def mistakes(entries: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for number, entry in enumerate(entries, 1):
         verdict = check(text(entry), brief(entry), by=entry.get("by", "person"))
         wanted = set(entry.get("rules", []))
         if verdict.passed != (not wanted) or not wanted <= set(verdict.blocking):
@@ -50,7 +50,7 @@ def mistakes(asked: Callable[[Sequence[str]], bool] = lambda rules: True) -> Ite
 
 
 def test_all_are_judged_right() -> None:
-    wrong = list(mistakes())
+    wrong = list(mistakes(MESSAGES))
     assert not wrong, "\n".join(wrong)
 
 
@@ -77,9 +77,41 @@ def test_every_blocking_rule_is_attacked() -> None:
     assert blocking <= attacked, sorted(blocking - attacked)
 
 
+@dataclasses.dataclass
+class Noted:
+    """A pattern that notes whether any text it is asked about holds it."""
+
+    regex: re.Pattern[str]
+    met: bool = False
+
+    def __getattr__(self, method: str) -> Any:
+        def asked(*arguments: Any) -> Any:
+            self.met = self.met or any(isinstance(each, str) and self.regex.search(each) for each in arguments)
+            return getattr(self.regex, method)(*arguments)
+
+        return asked
+
+
+@pytest.fixture(scope="module")
+def heard() -> Mapping[str, Sequence[dict[str, Any]]]:
+    """Context → the messages that hold it: no other message can be judged otherwise without it."""
+    noted = {language: {name: Noted(each) for name, each in known.items()} for language, known in KNOWN.items()}
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grounding, "_contexts", noted.__getitem__)
+        for entry in MESSAGES:
+            list(mistakes([entry]))
+            for name, pattern in noted[entry.get("language", "en")].items():
+                if pattern.met:
+                    found[name].append(entry)
+                pattern.met = False
+    return found
+
+
 @pytest.mark.parametrize("context", [each.name for each in dataclasses.fields(Contexts)])
-def test_no_context_of_grounding_can_be_deleted_unseen(context: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {language: grounding._contexts(language) for language in ("en", "es")}
-    deaf = {language: {**each, context: re.compile("(?!)")} for language, each in known.items()}
-    monkeypatch.setattr(grounding, "_contexts", lambda language: deaf[language])
-    assert any(mistakes(lambda rules: not rules or any(rule.startswith(("offer.", "facts.")) for rule in rules)))
+def test_no_context_of_grounding_can_be_deleted_unseen(
+    context: str, heard: Mapping[str, Sequence[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = {language: {**each, context: re.compile("(?!)")} for language, each in KNOWN.items()}
+    monkeypatch.setattr(grounding, "_contexts", deaf.__getitem__)
+    assert any(mistakes(heard[context]))

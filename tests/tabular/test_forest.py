@@ -55,6 +55,15 @@ def _train(rounds: int = 12, types: tuple[str, ...] = TYPES, **parameters: Any) 
     )
 
 
+PREDICT, MARGIN = jax.jit(forest.predict), jax.jit(forest.margin)
+
+
+@cache
+def _forest(booster: xgboost.Booster) -> forest.Forest:
+    """Laid out once for all tests of it."""
+    return forest.compile(booster)
+
+
 def _oracle(booster: xgboost.Booster, x: np.ndarray) -> np.ndarray:
     return booster.predict(
         xgboost.DMatrix(x, feature_types=list(TYPES[: x.shape[1]]), enable_categorical=True, nthread=1)
@@ -62,7 +71,7 @@ def _oracle(booster: xgboost.Booster, x: np.ndarray) -> np.ndarray:
 
 
 def _predict(booster: xgboost.Booster, x: np.ndarray) -> np.ndarray:
-    return np.asarray(jax.jit(forest.predict)(forest.compile(booster), x))
+    return np.asarray(PREDICT(_forest(booster), x))
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +87,9 @@ def booster() -> xgboost.Booster:
         {"max_depth": 1},
         {"max_depth": 12},
         {"grow_policy": "lossguide", "max_leaves": 20, "max_depth": 0},
-        {"base_score": 0.9},
         {"num_parallel_tree": 3, "subsample": 0.5},
         {"gamma": 1e9},  # every tree is a single leaf
         {"tree_method": "exact", "types": ("q", "q")},
-        {"objective": "reg:squarederror"},
         {"objective": "reg:squarederror", "base_score": -3.0},
     ],
     ids=str,
@@ -107,26 +114,26 @@ def _same_bits(found: np.ndarray, expected: np.ndarray) -> None:
 def _margins(booster: xgboost.Booster, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The forest's and XGBoost's sums of trees."""
     matrix = xgboost.DMatrix(x, feature_types=list(TYPES[: x.shape[1]]), enable_categorical=True, nthread=1)
-    return np.asarray(jax.jit(forest.margin)(forest.compile(booster), x)), booster.predict(matrix, output_margin=True)
+    return np.asarray(MARGIN(_forest(booster), x)), booster.predict(matrix, output_margin=True)
 
 
-@pytest.mark.parametrize("rows", [1, 8, 300])
 @pytest.mark.parametrize("depth", [1, forest.DENSE, forest.DENSE + 1, DEEPEST])
-def test_sums_of_trees_are_xgboosts_to_the_last_bit(depth: int, rows: int) -> None:
-    """Rows are fewer than a block, more, and few; trees are folded, or walked."""
-    model = _train(rounds=200, max_depth=depth, learning_rate=0.1)
-    _same_bits(*_margins(model, _rows(rows, seed=7)))
+def test_sums_of_trees_are_xgboosts_to_the_last_bit(depth: int) -> None:
+    """Rows are one, few, and more than a block; trees are folded, or walked; of few rows 128 are summed at once."""
+    model = _train(rounds=140, max_depth=depth, learning_rate=0.1)
+    for rows in (1, 8, 300):
+        _same_bits(*_margins(model, _rows(rows, seed=7)))
 
 
-@pytest.mark.parametrize("rows", [1, 100])
 @pytest.mark.parametrize("base", [1e6, -3e7, 0.1])
-def test_trees_are_added_to_the_base_as_xgboost_adds_them(base: float, rows: int) -> None:
+def test_trees_are_added_to_the_base_as_xgboost_adds_them(base: float) -> None:
     """Far from 0 a float32 has few digits left for a tree: which sum comes first is what counts."""
     model = _train(rounds=60, objective="reg:squarederror", base_score=base)
-    _same_bits(*_margins(model, _rows(rows, seed=8)))
+    for rows in (1, 100):
+        _same_bits(*_margins(model, _rows(rows, seed=8)))
 
 
-@pytest.mark.parametrize("base", [1e-6, 0.3, 0.999])
+@pytest.mark.parametrize("base", [1e-6, 0.999])
 def test_the_base_of_a_probability_is_xgboosts(base: float) -> None:
     _same_bits(*_margins(_train(base_score=base), _rows(100, seed=8)))
 
@@ -157,9 +164,9 @@ def test_a_value_equal_to_a_threshold_goes_right_and_the_float_below_left() -> N
     assert low < 0.5 < high
 
 
-@pytest.mark.parametrize("rows", [1, 2, 8, 9, 63, 64, 65, 200])
+@pytest.mark.parametrize("rows", [1, 8, 9, 64, 65])
 def test_any_number_of_rows_gives_the_same_as_all_at_once(booster: xgboost.Booster, rows: int) -> None:
-    x = _rows(200, seed=3)
+    x = _rows(65, seed=3)
     np.testing.assert_allclose(_predict(booster, x[:rows]), _oracle(booster, x)[:rows], atol=2e-6)
 
 
@@ -168,18 +175,18 @@ def test_the_empty_table_has_no_predictions(booster: xgboost.Booster) -> None:
 
 
 def test_it_works_inside_vmap_and_scan(booster: xgboost.Booster) -> None:
-    compiled, x = forest.compile(booster), jnp.asarray(_rows(60, seed=4))
-    expected = _oracle(booster, np.asarray(x))
+    compiled, x = _forest(booster), _rows(60, seed=4)
+    expected = _oracle(booster, x)
     by_row = jax.jit(jax.vmap(lambda row: forest.predict(compiled, row[None])[0]))(x)
     np.testing.assert_allclose(by_row, expected, atol=2e-6)
-    by_batch = jax.vmap(partial(forest.predict, compiled))(x.reshape(6, 10, -1))
-    np.testing.assert_allclose(by_batch.reshape(-1), expected, atol=2e-6)
+    by_batch = jax.jit(jax.vmap(partial(forest.predict, compiled)))(x.reshape(6, 10, -1))
+    np.testing.assert_allclose(np.ravel(by_batch), expected, atol=2e-6)
     _, by_scan = jax.lax.scan(lambda day, rows: (day + 1, forest.predict(compiled, rows)), 0, x.reshape(5, 12, -1))
-    np.testing.assert_allclose(by_scan.reshape(-1), expected, atol=2e-6)
+    np.testing.assert_allclose(np.ravel(by_scan), expected, atol=2e-6)
 
 
 def test_one_export_serves_every_batch_size(booster: xgboost.Booster) -> None:
-    compiled, x = forest.compile(booster), _rows(150, seed=5)
+    compiled, x = _forest(booster), _rows(150, seed=5)
     shape = jax.ShapeDtypeStruct(export.symbolic_shape("batch, 5"), jnp.float32)
     served = export.export(jax.jit(partial(forest.predict, compiled)))(shape)
     for rows in (1, 7, 64, 150):
@@ -187,25 +194,26 @@ def test_one_export_serves_every_batch_size(booster: xgboost.Booster) -> None:
 
 
 def test_a_forest_is_a_pytree_of_arrays_that_survives_a_round_trip(booster: xgboost.Booster) -> None:
-    compiled, x = forest.compile(booster), jnp.asarray(_rows(20))
+    compiled, x = _forest(booster), _rows(20)
     leaves, structure = jax.tree.flatten(compiled)
     assert all(isinstance(leaf, jax.Array) for leaf in leaves)
     again = jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
-    np.testing.assert_array_equal(forest.predict(again, x), forest.predict(compiled, x))
+    np.testing.assert_array_equal(PREDICT(again, x), PREDICT(compiled, x))
 
 
 def test_a_classifier_brings_its_calibrator(classifier: Classifier, customers: Customers) -> None:
     compiled = forest.compile(classifier)
-    found = jax.jit(forest.predict)(compiled, classifier.encode(customers.frame))
+    found = PREDICT(compiled, classifier.encode(customers.frame))
     np.testing.assert_allclose(found, classifier.predict(customers.frame), atol=1e-5)
 
 
 def test_interpolation_is_numpys_beyond_the_ends_and_on_the_knots() -> None:
     knots = np.array([[0.1, 0.4, 0.8], [0.2, 0.3, 0.9]], np.float32)
     points = np.concatenate([np.linspace(0, 1, 101), knots[0]]).astype(np.float32)
-    found = forest._calibrate(jnp.asarray(knots), jnp.asarray(points))
+    calibrate = jax.jit(forest._calibrate)
+    found = calibrate(knots, points)
     np.testing.assert_allclose(found, np.interp(points, *knots), atol=1e-6)
-    single = forest._calibrate(jnp.array([[0.5], [0.3]]), jnp.asarray(points))
+    single = calibrate(np.array([[0.5], [0.3]], np.float32), points)
     np.testing.assert_allclose(single, 0.3, atol=1e-7)
 
 
@@ -258,7 +266,7 @@ def test_early_stopping_is_followed_by_slicing() -> None:
 
 def test_rows_of_another_width_are_refused(booster: xgboost.Booster) -> None:
     with pytest.raises(ValueError, match="the forest takes"):
-        forest.predict(forest.compile(booster), jnp.zeros((3, 4)))
+        forest.predict(_forest(booster), jnp.zeros((3, 4)))
 
 
 # --- the real files ---------------------------------------------------------------------------------------------
@@ -267,19 +275,19 @@ def test_rows_of_another_width_are_refused(booster: xgboost.Booster) -> None:
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["telco", "bank", "hillstrom"])
 def test_rows_of_the_real_files_are_predicted_as_in_xgboost(real_data: object, name: str, every: int) -> None:
-    """Each eighth, and all at night; Hillstrom's model is P(visit | customer, arm): the arm is one more category."""
+    """Each eighth by fewer trees, and all at night; Hillstrom's model is P(visit | customer, arm): the arm is one more
+    category."""
     table = sources.load(name, mode="real")
     schema = table.schema
     categorical = {**schema.categorical, **({schema.treatment: schema.arms} if schema.treatment else {})}
     encoder = Encoder(schema.numeric, categorical, schema.nullable)
     x, label = encoder.encode(table.frame), table.frame[schema.label].to_numpy(np.int64)
     x, label = x[::every], label[::every]
-    config = BoosterConfig(trees=100, depth=6, learning_rate=0.1, minimum_leaf_weight=1.0)
+    config = BoosterConfig(trees=100 if every == 1 else 30, depth=6, learning_rate=0.1, minimum_leaf_weight=1.0)
     model = train(x, label, encoder.types, config, seed=42)
     gaps = x.copy()
     gaps[np.random.default_rng(0).random(x.shape) < 0.2] = np.nan  # more than the files have
-    compiled, predict = forest.compile(model), jax.jit(forest.predict)
-    assert compiled.members_source.shape[0] > 0
+    assert _forest(model).members_source.shape[0] > 0
     for rows in (x, gaps):
         expected = model.predict(xgboost.DMatrix(rows, feature_types=encoder.types, enable_categorical=True))
-        assert np.abs(np.asarray(predict(compiled, rows)) - expected).max() <= 1e-5
+        assert np.abs(_predict(model, rows) - expected).max() <= 1e-5

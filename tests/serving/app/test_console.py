@@ -202,7 +202,7 @@ def test_a_customer_may_be_pasted(chromium: Any, own: Running) -> None:
 
 
 def test_a_wrong_key_starts_no_session(own: Running) -> None:
-    with httpx.Client(base_url=own.url) as client:
+    with own.client(None) as client:
         answer = client.post("/console/sign-in", data={"key": own.keys["admin"][:-1] + "!"})
         assert (answer.status_code, answer.cookies) == (401, httpx.Cookies())
         assert own.keys["admin"][:-1] not in answer.text
@@ -210,7 +210,7 @@ def test_a_wrong_key_starts_no_session(own: Running) -> None:
 
 
 def test_the_cookie_is_for_the_console_only_and_holds_no_key(own: Running) -> None:
-    with httpx.Client(base_url=own.url) as client:
+    with own.client(None) as client:
         cookie = client.post("/console/sign-in", data={"key": own.keys["admin"]}).headers["set-cookie"]
     assert {"HttpOnly", "Path=/console", "SameSite=strict"} <= set(cookie.split("; "))
     assert own.keys["admin"].split("_", 2)[2] not in cookie  # a secret may hold the sign itself
@@ -235,7 +235,7 @@ def test_a_forged_or_foreign_cookie_is_no_session(own: Running) -> None:
             admin = next(each.key_id for each in view.api_keys() if each.role == "admin")
         forged = ".".join([admin, *value.split(".")[1:]])
         for wrong in (forged, value[:-2], "", "a.b.c.d", "."):
-            answer = httpx.get(own.url + "/console/safety", cookies={name: wrong})
+            answer = httpx.get(own.url + "/console/safety", cookies={name: wrong}, verify=False)
             assert (answer.status_code, answer.headers.get("location")) == (303, "/console/sign-in")
 
 
@@ -273,7 +273,7 @@ def test_a_session_that_was_signed_out_of_is_over(own: Running) -> None:
     with served_app.session(own, "admin") as client:
         cookie = dict(client.cookies)
         assert client.post("/console/sign-out", data={"csrf": served_app.csrf(client)}).url.path == "/console/sign-in"
-    answer = httpx.get(own.url + "/console", cookies=cookie)
+    answer = httpx.get(own.url + "/console", cookies=cookie, verify=False)
     assert (answer.status_code, answer.headers.get("location")) == (303, "/console/sign-in")
 
 

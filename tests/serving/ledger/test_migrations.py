@@ -86,11 +86,11 @@ def fill(database: str, schema: int, clock: FrozenClock, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("schema", [3, 4])
 def test_an_older_ledger_is_read_and_written_on(
-    database: str, clock: FrozenClock, schema: int, monkeypatch: pytest.MonkeyPatch
+    empty: str, clock: FrozenClock, schema: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock.now = NOW
-    fill(database, schema, clock, monkeypatch)
-    ledger = Ledger.open(database, clock=clock)
+    fill(empty, schema, clock, monkeypatch)
+    ledger = Ledger.open(empty, clock=clock)
     assert money(ledger) == (FULL, FULL)  # its audit says nothing
     with ledger.read() as reader:
         campaign = reader.campaign("spring")

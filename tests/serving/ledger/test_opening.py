@@ -11,15 +11,15 @@ from retentionjax.errors import ConfigError
 from serving.ledger import Ledger, LedgerError, opening
 
 
-def test_what_was_written_is_there_when_it_is_opened_again(database: str, clock: FrozenClock) -> None:
-    first = Ledger.open(database, clock=clock)
+def test_what_was_written_is_there_when_it_is_opened_again(empty: str, clock: FrozenClock) -> None:
+    first = Ledger.open(empty, clock=clock)
     with first.transaction() as tx:
         tx.put_campaign(campaign())
     record(first, decision("ann"))
     before = money(first)
     first.close()
     first.close()
-    second = Ledger.open(database, clock=clock)
+    second = Ledger.open(empty, clock=clock)
     assert money(second) == before != (0, 0)
     second.close()
     with pytest.raises(LedgerError, match="closed"), second.read():
@@ -67,11 +67,11 @@ def test_a_migration_is_applied_whole_or_not_at_all(
         again.close()
 
 
-def test_processes_that_open_a_new_ledger_together_all_succeed(database: str, clock: FrozenClock) -> None:
+def test_processes_that_open_a_new_ledger_together_all_succeed(empty: str, clock: FrozenClock) -> None:
     opened: list[Ledger] = []
 
     def open_() -> None:
-        opened.append(Ledger.open(database, clock=clock))
+        opened.append(Ledger.open(empty, clock=clock))
 
     threads = [threading.Thread(target=open_) for _ in range(6)]
     for thread in threads:
@@ -124,12 +124,12 @@ def test_a_reader_that_raises_does_not_spoil_the_next(ledger: Ledger) -> None:
     ],
 )
 def test_a_table_of_somebody_elses_is_named_and_left_alone(
-    database: str, clock: FrozenClock, table: str, columns: str
+    empty: str, clock: FrozenClock, table: str, columns: str
 ) -> None:
-    source = opening.source(database, 2.0, create=True)
+    source = opening.source(empty, 2.0, create=True)
     other = source.writer()
     other.define(f"CREATE TABLE {table} ({columns})")
     with pytest.raises(LedgerError, match=f"a table '{table}' already.*allowed: a database"):
-        Ledger.open(database, clock=clock)
+        Ledger.open(empty, clock=clock)
     assert [name for name in other.tables() if name != "schema_version"] == [table] * (table != "schema_version")
     other.close()
