@@ -15,7 +15,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -63,8 +63,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--companies", type=int, default=4, help="companies of each shape")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--assignments", type=int, nargs="+", default=[20_000, 2_000], help="assignments in the logs")
-    parser.add_argument("--iterations", type=int, default=200, help="iterations of PPO")
-    parser.add_argument("--environments", type=int, default=1024, help="environments at once")
+    parser.add_argument("--iterations", type=int, default=400, help="iterations of PPO")
+    parser.add_argument("--environments", type=int, default=512, help="environments at once")
     parser.add_argument("--out", help="JSON of all, written after each company")
     given = parser.parse_args(list(arguments))
     trainer = Trainer(settings(given.iterations, given.environments))
@@ -99,7 +99,8 @@ def settings(iterations: int, environments: int) -> PolicyConfig:
     """Settings of the policy stage, of a size."""
     minibatches = min(16, environments // 16)
     sizes = campaign_settings(num_iterations=iterations, num_envs=environments, num_minibatches=minibatches)
-    return PolicyConfig(ppo=sizes, tuning_replicates=2)
+    integral = max(sizes.gains.integral, 1 / iterations)  # a short run has less time to find its multiplier
+    return PolicyConfig(ppo=replace(sizes, gains=replace(sizes.gains, integral=integral)), tuning_replicates=2)
 
 
 def company(shape: str, number: int, assignments: Sequence[int], trainer: "Trainer") -> list[HiddenCompany]:

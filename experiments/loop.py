@@ -95,7 +95,7 @@ class Sizes:
     pilot: int = 6000
     days: int = 90
     """Days of the quarter."""
-    training: tuple[str, ...] = ("--policy.ppo.num-iterations", "80")
+    training: tuple[str, ...] = ("--policy.ppo.num-iterations", "160")
     """Flags of `retentionjax train`."""
     judged: int = 2000
     """Customers on whom policies are compared in the end."""

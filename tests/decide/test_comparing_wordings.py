@@ -76,6 +76,7 @@ def test_customers_come_to_be_sent_what_is_best_for_them(effects: dict[str, floa
     assert np.mean(ends) > 0.8
 
 
+@pytest.mark.slow
 def test_a_wording_as_good_as_the_template_is_hardly_ever_found_worse_however_often_one_looks() -> None:
     """Eight looks at each of 30 campaigns, in which both wordings are alike and the drawing of them is not."""
     random, wrong = np.random.default_rng(1), 0

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_eight_devices_play_the_episodes_of_one() -> None:
     """37 customers, 13 episodes each, in chunks of 50: ten chunks, the last one filled up, in two rounds of eight."""
     environment = os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", "JAX_PLATFORMS": "cpu"}

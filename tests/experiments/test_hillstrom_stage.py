@@ -31,6 +31,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> epath.Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_trial_gives_the_effects_and_rankings_that_are_known(
     real_data: Path, request: pytest.FixtureRequest, tmp_path: Path

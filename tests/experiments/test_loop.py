@@ -74,6 +74,7 @@ def test_a_world_goes_on_as_it_was_saved_with_new_customers_where_others_left(wo
     np.testing.assert_array_equal(world.live({0: 1})[1], again.live({0: 1})[1])
 
 
+@pytest.mark.slow
 def test_the_company_before_its_story_has_files_that_can_be_read_and_a_pilot_planned(tmp_path: Path) -> None:
     sizes = dataclasses.replace(SMALL, customers=800, pilot=500)
     founded = loop.step(epath.Path(tmp_path / "0"), lambda folder: loop.found(sizes, folder))

@@ -46,6 +46,7 @@ def context(tmp_path_factory) -> Context:
     return made
 
 
+@pytest.mark.slow
 def test_the_worst_world_is_named_and_followed(
     context: Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

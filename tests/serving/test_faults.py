@@ -193,6 +193,7 @@ def test_a_service_that_is_killed_loses_nothing_that_it_acknowledged(alone: tupl
     kill_again_and_again(*alone, times=1, seed=1)
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_killed_loses_nothing_that_was_acknowledged(alone: tuple[Service, Ledger, str]) -> None:
     draw = random.Random(3)
     service, ledger, token = alone

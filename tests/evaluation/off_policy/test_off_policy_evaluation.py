@@ -90,6 +90,7 @@ def _linear_model(log: DecisionLog, target: np.ndarray) -> np.ndarray:
 COVERING = ("ips", "snips", "dr", "switch_dr", "dr_os")
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_the_policy_really_earns():
     found = coverage(days=4, episodes=600, repeats=40)
     for name in COVERING:

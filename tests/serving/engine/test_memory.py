@@ -5,6 +5,7 @@ import tracemalloc
 from pathlib import Path
 
 import engines
+import pytest
 
 from serving.engine.contract import Wanted
 from serving.engine.slots import Lineup, Served, Slot
@@ -48,6 +49,7 @@ class Feed:
         pass
 
 
+@pytest.mark.slow
 def test_decisions_leave_nothing_in_memory(folder: Path, served: Served, tmp_path: Path) -> None:
     settings, feed = engines.settings(folder, tmp_path), Feed()
     ledger = Ledger.open(settings.database, clock=engines.Clock())
