@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from retentionjax.decide.decision import TableDecider
 
 _MINUTES = 6.0  # of the preset `train` on two cores, models and evaluation included
-_LEAST = 30  # iterations of a policy that has learned anything
+_LEAST = 60  # iterations of a policy that has learned anything
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -157,7 +157,7 @@ def sized(minutes: float) -> list[str]:
         raise ConfigError(f"--minutes is {minutes:g}; allowed: 1 to 10,000")
     share = minutes / _MINUTES
     chosen = {
-        "policy.ppo.num-iterations": max(_LEAST, round(200 * min(share, 4))),
+        "policy.ppo.num-iterations": max(_LEAST, round(400 * min(share, 4))),
         "evaluate.replicates": max(4, round(24 * min(share, 4))),
         "evaluate.optimum-customers": max(2, round(16 * min(share, 4))),
         "evaluate.t-learner.episodes": max(10_000, round(100_000 * min(share, 4))),
