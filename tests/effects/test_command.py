@@ -93,7 +93,6 @@ def test_an_observational_log_leaves_the_prior_and_says_why(
     assert (out / "effects.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
 def test_without_dates_of_leaving_a_log_teaches_what_tempts_and_not_what_keeps(log: Log, tmp_path: Path) -> None:
     path = files(tmp_path, log, propensity=", propensity: share")
     text = path.read_text().replace("  snapshot: 2026-01-01\n", "  left: {column: left, 'yes': 'yes', 'no': 'no'}\n")
