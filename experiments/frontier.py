@@ -34,7 +34,7 @@ from retentionjax.env.value import with_potential
 from retentionjax.evaluation import frontier, optimum
 from retentionjax.evaluation.frontier import ConditionedNetwork, Point
 from retentionjax.evaluation.rollout import Policy
-from retentionjax.rl import PPOConfig, ppo
+from retentionjax.rl import Gains, PPOConfig, ppo
 from retentionjax.rl.conditioned import ConditionedEnv, ConditionedParams
 from retentionjax.tracking import progress
 
@@ -53,10 +53,10 @@ class FrontierConfig(Checked):
     seeds: Count = 1
     grid: PPOConfig = field(
         default_factory=lambda: training.campaign_settings(
-            num_iterations=80, num_envs=512, num_minibatches=16, null_action_bias=6.0
+            num_iterations=80, gains=Gains(proportional=0.2, integral=0.01, initial=1.0)
         )
     )
-    """PPO for each cell of the grid; it begins near a budget's worth of contacts."""
+    """PPO for each cell of the grid: short runs, whose multiplier has less time to settle."""
     ppo: PPOConfig = field(default_factory=training.campaign_settings)
     """PPO for the policy that is told the multiplier."""
     lowest_multiplier: Positive = 0.2
@@ -124,18 +124,20 @@ def train_grid(config: FrontierConfig, train: EnvParams) -> tuple[list[tuple[flo
     """(budget, policy) of every cell, all trained by the same calls and each made ready as the stage `policy` does; and
     the seconds of an iteration, both ways."""
     params = with_potential(train)
-    settings = training.PolicyConfig(ppo=config.grid, seed=config.seed).training
     budgets = [budget for budget in config.budgets for _ in range(config.seeds)]
-    limits = jnp.tile(jnp.asarray(settings.limits, jnp.float32), (len(budgets), 1)).at[:, 0].set(jnp.array(budgets))
+    each = {budget: training.at_budget(cell(config, budget), params) for budget in config.budgets}
+    settings = each[budgets[0]]
+    limits = jnp.array([each[budget].limits for budget in budgets], jnp.float32)
+    biases = jnp.array([each[budget].null_action_bias for budget in budgets], jnp.float32)
     keys = jax.random.split(jax.random.key(config.seed), len(budgets))
 
-    def start(limits: jax.Array, key: jax.Array) -> ppo.TrainState:
-        return ppo.init(ENV, params, replace(settings, limits=limits), key)
+    def start(limits: jax.Array, bias: jax.Array, key: jax.Array) -> ppo.TrainState:
+        return ppo.init(ENV, params, replace(settings, limits=limits, null_action_bias=bias), key)
 
     def iterate(limits: jax.Array, state: ppo.TrainState) -> tuple[ppo.TrainState, ppo.IterationMetrics]:
         return ppo.train_iterations(ENV, params, replace(settings, limits=limits), state, CHUNK)
 
-    state = jax.jit(over_cells(start))(limits, keys)
+    state = jax.jit(over_cells(start))(limits, biases, keys)
     one = jax.tree.map(lambda x: x[0], state)
     together = jax.jit(over_cells(iterate)).lower(limits, state).compile()
     alone = jax.jit(iterate).lower(limits[0], one).compile()
@@ -150,13 +152,18 @@ def train_grid(config: FrontierConfig, train: EnvParams) -> tuple[list[tuple[flo
             bar.advance(CHUNK, spend=_each(metrics.cost[:, -1, 0]), multiplier=_each(metrics.multipliers[:, -1, 0]))
     seconds["together"] = float(np.median(times)) / CHUNK
     states = [jax.tree.map(lambda x, cell=cell: x[cell], state) for cell in range(len(budgets))]
-    policies = [ready(config, budget, each, train) for budget, each in zip(budgets, states, strict=True)]
+    policies = [ready(config, budget, own, train) for budget, own in zip(budgets, states, strict=True)]
     return list(zip(budgets, policies, strict=True)), seconds
+
+
+def cell(config: FrontierConfig, budget: float) -> training.PolicyConfig:
+    """Settings of the stage `policy` for a cell of this budget."""
+    return training.PolicyConfig(ppo=config.grid, seed=config.seed, limits={training.BUDGET: budget})
 
 
 def ready(config: FrontierConfig, budget: float, state: ppo.TrainState, train: EnvParams) -> Policy:
     """A cell's policy as it would be deployed: sharper, and its spend set on the training customers."""
-    own = training.PolicyConfig(ppo=config.grid, seed=config.seed, limits={training.BUDGET: budget})
+    own = cell(config, budget)
     return training.set_spend(own, training.deployed(own, state), train, float(state.multipliers.value[0]))[0]
 
 
