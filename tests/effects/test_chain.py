@@ -33,7 +33,10 @@ def test_a_bent_distribution_has_the_quantiles_of_a_grid() -> None:
 
 
 class Settled:
-    """In place of the sampler, chains that stay about a place each: compiling the real one takes ten seconds."""
+    """In place of the sampler, chains that stay about a place each: compiling the real one takes ten seconds.
+
+    That numpyro's own runs, and samples what it should, is not shown by it but by the slow tests.
+    """
 
     def __init__(self, places: np.ndarray) -> None:
         self.places, self.random, self.runs = places, np.random.default_rng(0), 0
