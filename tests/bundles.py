@@ -144,6 +144,13 @@ def make_checked(folder: Path, *, seed: int = 0, params: EnvParams | None = None
     return folder
 
 
+def make_waiting(folder: Path) -> Path:
+    """A bundle with shield whose policy the gate held back: it contacts nobody."""
+    patient = contents(learned.waiting(trained()))
+    write(folder, dataclasses.replace(patient, rules=epath.Path(DEFAULT)))
+    return folder
+
+
 MULTIPLIERS = MultiplierTable(multiplier=(0.5, 1.0, 2.0), spend=(4.0, 2.0, 1.0), uplift=(6.0, 5.0, 3.0))
 """Multipliers of `decide_at`."""
 

@@ -4,11 +4,12 @@ company.yaml that reads them.
 - `customers.csv`: one row a customer with the facts of her first decision in the campaign, and the charge then, under
   the name of the fact that it is, so that a bundle learned from the files asks for the same facts.
 - `contacts.csv`: one assignment a row. `group` says by what it was made: `holdout`, once, on the day she was drawn;
-  `pilot`, on the day her arm was carried out; `policy`, each day on which there was a choice. `propensity` is that of
-  the arm: in the first two, of all who were held out or tried; else of the action. A contact that was cancelled before
-  it was sent was not accepted.
-- `departures.csv`: when she left, and until when that is known: by what was reported, at least to her assignment. A
-  pilot's customers are followed to its end, after which the policy contacts them.
+  `pilot`, on the day her arm was carried out; `waiting`, once, on the first day on which there was a choice, where the
+  policy contacted nobody before the pilot's end (the gate held it back): chance left her alone, so she is a control;
+  else `policy`, each day on which there was a choice. `propensity` is that of the arm, in the first three groups of all
+  who are in them; else that of the action. A contact that was cancelled before it was sent was not accepted.
+- `departures.csv`: when she left, and until when that is known: by what was reported, at least to her assignment. The
+  groups `pilot` and `waiting` are followed to the pilot's end, after which the policy may contact them.
 
 The policy chooses by scores that change from day to day and that the files do not hold, so what follows its contacts
 does not tell what they do: the snippet leaves its rows out. Decisions of a shadow and erased customers are not in them.
@@ -25,6 +26,7 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.company.offers import NONE
+from retentionjax.decide.draws import Pilot
 from retentionjax.errors import ConfigError
 from serving.ledger.views import CampaignView, Look, read_pilot
 from serving.moments import utc
@@ -33,6 +35,7 @@ WHAT = ("customers", "contacts", "departures")
 SNIPPET = "company.yaml"
 CHARGE = "charge_per_30_days"
 _SNAPSHOT = "first_decision"
+WAITING = "waiting"
 _CONTACTS = ("customer_id", "assigned_at", "arm", "propensity", "accepted", "group")
 
 _FIRST = """
@@ -56,6 +59,11 @@ _FOLLOWED = """
     WHERE a.campaign_id = ? AND EXISTS (SELECT 1 FROM decisions d WHERE d.customer_id = a.customer_id
         AND d.campaign_id = a.campaign_id AND d.basis IS NOT NULL AND d.executed = 1)
     ORDER BY a.customer_id"""
+
+_FIRST_CONTACT = """
+    SELECT MIN(d.decided_at) FROM decisions d
+    JOIN assignments a ON a.customer_id = d.customer_id AND a.campaign_id = d.campaign_id
+    WHERE d.campaign_id = ? AND d.executed = 1 AND d.offer IS NOT NULL AND a.arm = 'policy'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +148,18 @@ def _customers(look: Look, campaign_id: str, facts: Sequence[str]) -> Iterator[S
 
 def _contacts(look: Look, campaign: CampaignView) -> Iterator[Sequence[Any]]:
     """One assignment a customer and day: where there are several, the contact."""
+    waits, waiting = _policy_waits(look, campaign), ""
     today: tuple[str, str] | None = None
     held: Sequence[Any] | None = None
     for found in look.stream(_ASSIGNED, campaign.campaign_id):
-        row = _assignment(_Decided(*found))
+        decided = _Decided(*found)
+        row = _assignment(decided, waits)
         if row is None:
             continue
+        if row[-1] == WAITING:
+            if row[0] == waiting:
+                continue
+            waiting = row[0]
         if held is not None and (row[0], row[1]) != today:
             yield held
             held = None
@@ -155,37 +169,56 @@ def _contacts(look: Look, campaign: CampaignView) -> Iterator[Sequence[Any]]:
         yield held
 
 
-def _assignment(row: _Decided) -> Sequence[Any] | None:
+def _policy_waits(look: Look, campaign: CampaignView) -> bool:
+    """Whether the policy contacted nobody while a pilot ran, so that its customers are controls of the pilot."""
+    if campaign.pilot is None:
+        return False
+    ((first,),) = look.stream(_FIRST_CONTACT, campaign.campaign_id)
+    return first is None or first >= campaign.pilot.ends_at
+
+
+def _assignment(row: _Decided, waits: bool) -> Sequence[Any] | None:
     """A row of `contacts.csv`; None where nothing was drawn, or the customer had left, as was reported later."""
     arm, at = NONE if row.offer is None else row.offer, _date(row.decided_at)
     accepted = None if row.state in (None, "reserved") else int(row.state == "accepted")
     if row.churned_at is not None and at > _date(row.churned_at):
         return None
     if row.arm == "holdout":
-        return (row.customer_id, at, NONE, _tried(row), None, "holdout") if row.decided_at == row.assigned_at else None
+        first = row.decided_at == row.assigned_at
+        return (row.customer_id, at, NONE, _tried(row, waits), None, "holdout") if first else None
     if row.arm == "pilot" and row.decided_at == row.acted_at:
-        return row.customer_id, at, arm, _tried(row), accepted, "pilot"
+        return row.customer_id, at, arm, _tried(row, waits), accepted, "pilot"
     if int.from_bytes(row.mask, "little") == 1:  # to wait was all that was allowed
         return None
+    if waits and row.arm == "policy" and (pilot := _pilot(row)) is not None and row.decided_at < pilot.ends_at:
+        return row.customer_id, at, NONE, _tried(row, waits), None, WAITING
     propensity = float(np.frombuffer(row.propensities, "<f4")[row.action])
     return row.customer_id, at, arm, propensity, accepted, "policy"
 
 
-def _tried(row: _Decided) -> float:
-    """Probability of her arm, `none` in the hold-out, of all whom the campaign held out or tried when it drew her."""
-    pilot = None if row.pilot is None else read_pilot(row.pilot)
-    if pilot is None or row.assigned_at >= pilot.ends_at:
+def _tried(row: _Decided, waits: bool) -> float:
+    """Probability of her arm, `none` in the hold-out, of all whom the campaign held out or tried when it drew her, and
+    whom a policy that `waits` left alone."""
+    if (pilot := _pilot(row)) is None:
         return 1.0
     share = pilot.share * dict(pilot.arms).get(row.pilot_arm or NONE, 0.0)
-    alone = row.holdout if row.pilot_arm in (None, NONE) else 0.0
-    return (share + alone) / (row.holdout + pilot.share)
+    left = 1 - pilot.share if waits else row.holdout
+    alone = left if row.pilot_arm in (None, NONE) else 0.0
+    return (share + alone) / (left + pilot.share)
+
+
+def _pilot(row: _Decided) -> Pilot | None:
+    """The pilot that ran when she was drawn."""
+    pilot = None if row.pilot is None else read_pilot(row.pilot)
+    return None if pilot is None or row.assigned_at >= pilot.ends_at else pilot
 
 
 def _departures(look: Look, campaign: CampaignView) -> Iterator[Sequence[Any]]:
     ends = campaign.pilot.ends_at if campaign.pilot is not None else None
+    tried = ("pilot", "policy") if _policy_waits(look, campaign) else ("pilot",)
     for customer, at, arm, churned_at, observed_until in look.stream(_FOLLOWED, campaign.campaign_id):
         until = max(at, *(each for each in (churned_at, observed_until) if each is not None), at)
-        if arm == "pilot" and ends is not None:
+        if arm in tried and ends is not None and at < ends:
             until = max(at, min(until, ends))
         left = churned_at is not None and churned_at <= until
         yield customer, _date(churned_at) if left else None, _date(until)

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import bundles
 import engines
 import numpy as np
 import pytest
@@ -111,6 +112,24 @@ def test_each_drawn_customer_is_a_row_of_the_arm_she_was_drawn_to(exported: tupl
     after = [row["assigned_at"] for row in policy if drawn[row["customer_id"]].group == "pilot"]
     assert min(after) > "2026-07-01"
     assert all(0 < float(row["propensity"]) <= 1 for row in policy)
+
+
+def test_whom_a_waiting_policy_leaves_alone_is_a_control_of_the_pilot(tmp_path: Path) -> None:
+    """Chance put her there. What else the policy does with her after the pilot's end is not in the log."""
+    database, trial = live(bundles.make_waiting(tmp_path / "bundle"), tmp_path)
+    out = tmp_path / "acme"
+    what = ["--what", "contacts,departures", "--campaign", "spring"]
+    assert ledger_command.main(["export", "--database", database, *what, "--out", os.fspath(out)]) == 0
+    drawn = {name: arm(place("s", name), HOLDOUT, trial) for name in names()}
+    contacts = [row for row in rows(out / "contacts.csv") if row["group"] != "policy"]
+    assert sorted(row["customer_id"] for row in contacts) == sorted(names())
+    for row in contacts:
+        assert row["group"] == {"policy": "waiting"}.get(group := drawn[row["customer_id"]].group, group)
+        assert float(row["propensity"]) == pytest.approx(0.625 if row["arm"] == "none" else 0.125)
+        if row["group"] == "waiting":
+            assert (row["arm"], row["accepted"], row["assigned_at"]) == ("none", "", "2026-06-01")
+    until = {row["customer_id"]: row["observed_until"] for row in rows(out / "departures.csv")}
+    assert max(until[row["customer_id"]] for row in contacts if row["group"] == "waiting") == "2026-07-01"
 
 
 def test_who_is_not_heard_of_is_not_kept(exported: tuple[Path, Pilot, str]) -> None:
