@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 import pyarrow as pa
@@ -55,22 +55,17 @@ class Shard:
         return f"rejects-{self.number:05d}.parquet"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """All that the output depends on."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the user may choose of that on which the output depends; each is a flag of the command."""
 
-    bundle: str
-    """Id of the bundle."""
-    synthetic: bool
-    """Whether the bundle was made with made-up data."""
-    campaign: str
+    campaign: str = "default"
     """Its id, which the draw depends on, as on customer and day."""
-    day: int
+    day: int = 0
     """Day of the campaign, 0-based; customers have no history in it."""
-    on_error: OnError
+    on_error: OnError = "stop"
     """What a row that cannot be read does: stop everything, or be left out and named in a file."""
-    rows_per_shard: int
-    sources: tuple[InputFile, ...]
+    rows_per_shard: int = 250_000
     holdout: float = 0.0
     """Share of customers left alone, so that the effect of contacting the others can be measured."""
     salt: str = ""
@@ -87,6 +82,20 @@ class Plan:
             raise ConfigError(f"rows_per_shard is {self.rows_per_shard}; allowed: 1 or more")
         if self.on_error not in get_args(OnError):
             raise ConfigError(f"on_error is {self.on_error!r}; allowed: {', '.join(get_args(OnError))}")
+
+
+SETTINGS = tuple(each.name for each in fields(Settings))
+
+
+@dataclass(frozen=True)
+class Plan(Settings):
+    """All that the output depends on."""
+
+    bundle: str
+    """Id of the bundle."""
+    synthetic: bool
+    """Whether the bundle was made with made-up data."""
+    sources: tuple[InputFile, ...]
 
     @property
     def rows(self) -> int:
@@ -183,18 +192,10 @@ def _rows(path: epath.Path) -> int:
 
 def _difference(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """The first thing that differs, in words."""
-    for key, word in (
-        ("bundle", "bundle"),
-        ("campaign", "--campaign"),
-        ("day", "--day"),
-        ("on_error", "--on-error"),
-        ("rows_per_shard", "--rows-per-shard"),
-        ("holdout", "--holdout"),
-        ("salt", "--salt"),
-        ("usual", "--usual"),
-    ):
-        if before.get(key) != wanted[key]:
-            return f"{word} {_short(before.get(key))}, and this is {_short(wanted[key])}"
+    for name in ("bundle", *SETTINGS):
+        if before.get(name) != wanted[name]:
+            word = name if name == "bundle" else f"--{name.replace('_', '-')}"
+            return f"{word} {_short(before.get(name))}, and this is {_short(wanted[name])}"
     old, new = ({each["name"]: each for each in plan.get("sources", [])} for plan in (before, wanted))
     if gone := sorted(old.keys() - new.keys()):
         return f"the input {gone[0]}, which is not there now"

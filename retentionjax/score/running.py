@@ -15,7 +15,7 @@ from retentionjax import storage
 from retentionjax.bundle import Bundle, load
 from retentionjax.decide.facts import Facts
 from retentionjax.errors import ConfigError
-from retentionjax.score.plan import OnError, Plan, Shard, columns, describe, find, settle
+from retentionjax.score.plan import SETTINGS, Plan, Settings, Shard, columns, describe, find, settle
 from retentionjax.score.scorer import NOTHING, Count, Scorer, read_count
 from retentionjax.tracking import duration, progress
 
@@ -24,7 +24,7 @@ ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Settings):
     """What is asked for."""
 
     bundle: str | os.PathLike[str]
@@ -33,16 +33,10 @@ class Request:
     engine: str = "local"
     workers: int = 2
     """Shards scored at once: threads here, processes on a cluster."""
-    rows_per_shard: int = 250_000
-    campaign: str = "default"
-    day: int = 0
-    on_error: OnError = "stop"
-    holdout: float = 0.0
-    salt: str = ""
-    usual: str = ""
 
     def __post_init__(self) -> None:
-        """Refuses an unknown engine and no workers."""
+        """Refuses an unknown engine, no workers, and settings that cannot be."""
+        super().__post_init__()
         if self.engine not in ENGINES:
             raise ConfigError(f"engine is {self.engine!r}; allowed: {', '.join(ENGINES)}")
         if self.workers < 1:
@@ -82,8 +76,7 @@ def run(request: Request) -> Result:
     sources, facts = describe(files), Facts(bundle.schema, bundle.company.customers)
     numbered = any(facts.lacks_ids(columns(path)) for path in files.values())
     manifest = bundle.manifest
-    names = ("campaign", "day", "on_error", "rows_per_shard", "holdout", "salt", "usual")
-    asked = {name: getattr(request, name) for name in names}
+    asked = {name: getattr(request, name) for name in SETTINGS}
     plan = Plan(bundle=manifest.id, synthetic=manifest.synthetic, sources=sources, **asked)
     folder = storage.as_path(request.out)
     with storage.only_one(folder):

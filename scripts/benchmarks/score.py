@@ -120,15 +120,8 @@ def generate(bundle: Bundle, path: Path, rows: int) -> Path:
 def compare(policy: learned.Trained, bundle: Bundle, customers: Path, folder: Path) -> dict[str, float]:
     """Rows a CPU-second of both, the best of a few alternating turns."""
     files = plans.find(customers)
-    plan = plans.Plan(
-        bundle.manifest.id,
-        synthetic=False,
-        campaign="default",
-        day=0,
-        on_error="stop",
-        rows_per_shard=SHARD,
-        sources=plans.describe(files),
-    )
+    sources = plans.describe(files)
+    plan = plans.Plan(bundle.manifest.id, synthetic=False, rows_per_shard=SHARD, sources=sources)
     scorer = Scorer(bundle, plan)
     scorer.warm()
     weights = [(np.asarray(layer.kernel), np.asarray(layer.bias)) for layer in policy.policy.parameters.actor]
