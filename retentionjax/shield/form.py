@@ -129,7 +129,7 @@ def _names(text: str, sender: str) -> bool:
     runs = [" ".join(words[:end]) for end in range(1, len(words))]
     short = "|".join(re.escape(run) for run in runs if len(run) > _SHORT) or r"(?!)"
     shortened = rf"(?:^|\n)(?:{short})(?:[:,!]|\s*$|\n)|(?<!\w)(?:{short}) here(?!\w)"
-    return sender.casefold() in text.casefold() or re.search(shortened, text) is not None
+    return sender.removeprefix("The ").casefold() in text.casefold() or re.search(shortened, text) is not None
 
 
 def _residue(reading: Reading) -> Iterator[Finding]:
