@@ -27,6 +27,9 @@ from serving.ledger.records import AssignedCustomer, CampaignRecord, MadeContact
 from serving.ledger.types import DAY, MICROS
 from serving.ledger.views import CampaignView, read_pilot
 
+_ALL = 1 - 1e-9
+"""A share above which nobody is left: shares that add up to 1 may be short of it by rounding."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -63,8 +66,8 @@ class Found:
 
 def against_holdout(campaign: CampaignView, record: CampaignRecord) -> Study:
     """The policy's customers against those held out; customers of a pilot are not among them, nor those whom a design
-    without a hold-out drew."""
-    rows = [row for row in record.customers if row.arm != "pilot" and 0 < row.holdout < 1]
+    without a hold-out drew, or one whose pilot left the policy nobody."""
+    rows = [row for row in record.customers if row.arm != "pilot" and 0 < row.holdout and _held_share(row) < _ALL]
     return _study(campaign, record, rows, [row.arm == "holdout" for row in rows], [_held_share(row) for row in rows])
 
 
@@ -84,7 +87,7 @@ def of_pilot(campaign: CampaignView, record: CampaignRecord) -> dict[str, Study]
 def find(study: Study) -> Found:
     """The lift on each day until most customers are known."""
     if not len(study.customers.held):
-        return Found(study, None, _nobody(study.campaign.holdout))
+        return Found(study, None, _nobody(study.campaign))
     if study.known_days <= 0:
         return Found(study, None, "nobody has said of any customer until when she stayed")
     days = np.arange(1.0, math.floor(study.known_days) + 1)
@@ -94,7 +97,10 @@ def find(study: Study) -> Found:
         return Found(study, None, str(error))
 
 
-def _nobody(holdout: float) -> str:
+def _nobody(campaign: CampaignView) -> str:
+    holdout, pilot = campaign.holdout, campaign.pilot
+    if pilot is not None and holdout + pilot.share >= _ALL:
+        return "the pilot takes everybody whom the hold-out leaves, so that the policy has nobody to be compared"
     if holdout:
         return f"nobody has been drawn yet by the hold-out of {holdout:.1%}, which is drawn with first decisions"
     return "the campaign holds out nobody, so there is nobody to compare its customers with"
@@ -124,7 +130,7 @@ def _held_share(row: AssignedCustomer) -> float:
     """Among those who are not in the pilot."""
     pilot = None if row.pilot is None else read_pilot(row.pilot)
     share = pilot.share if pilot is not None and row.assigned_at < pilot.ends_at else 0.0
-    return row.holdout / (1 - share)
+    return min(row.holdout / (1 - share), 1.0) if share < 1 else 1.0
 
 
 def _shares(row: AssignedCustomer) -> dict[str, float]:

@@ -196,6 +196,22 @@ def test_a_pilots_customers_are_compared_among_themselves_and_with_nobody_else(
     assert ten.kept.low > 0.2
 
 
+@pytest.mark.parametrize("holdout", [0.0, 0.05, 0.1, 0.25, 0.4])
+def test_a_pilot_of_all_whom_the_hold_out_leaves_is_compared_and_the_policy_with_nobody(
+    ledger: Ledger, clock: FrozenClock, holdout: float
+) -> None:
+    """The shares add up to 1, or to a little more or less, as numbers do."""
+    arms = begin(ledger, holdout=holdout, pilot=replace(PILOT, share=1 - holdout))
+    assert {arm for arm, _ in arms.values()} == ({"pilot", "holdout"} if holdout else {"pilot"})
+    ended(ledger, clock, lives(arms, {"holdout": 0.02, "none": 0.06, "ten": 0.006}))
+    found = seen(ledger)
+    assert found.kept is None
+    assert "the policy has nobody to be compared" in found.answer
+    (ten,) = found.pilot
+    assert ten.kept.low is not None
+    assert ten.kept.low > 0.2
+
+
 def test_what_is_believed_is_the_hazard_of_the_days_that_effects_act(ledger: Ledger, clock: FrozenClock) -> None:
     arms = begin(ledger)
     policy = [name for name, (arm, _) in arms.items() if arm == "policy"]
