@@ -193,6 +193,8 @@ def _question(fields: Mapping[str, str], wanted: CampaignIn, before: CampaignOut
     customer; else empty."""
     if fields.get("end"):
         return "It ends. No decision is made for it any more, until it is given more days."
+    if wanted.budget_micros is None or wanted.customers_expected is None:
+        return ""
     each = wanted.budget_micros / wanted.customers_expected
     was = before.budget_micros / before.customers_expected if before else 0.0
     if not was or each <= _MANY_TIMES * was:

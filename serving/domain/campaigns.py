@@ -66,8 +66,11 @@ class PilotIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CampaignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an administrator sets."""
 
-    budget_micros: Annotated[Micros, Meta(description="All it may cost; at least what is spent and reserved already")]
-    customers_expected: Customers
+    budget_micros: Annotated[
+        Micros | None,
+        Meta(description="All it may cost, at least what is spent and reserved already; as it was, if left out"),
+    ] = None
+    customers_expected: Annotated[Customers | None, Meta(description="Customers; as they were, if left out")] = None
     starts_at: Annotated[
         Moment | None, Meta(description="Its first day; as it was, or now for a new one, if left out")
     ] = None
@@ -229,7 +232,7 @@ def put_campaign(
 
 def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller) -> CampaignOut:
     """Makes or changes the campaign and returns it. Raises Problem 409 for what cannot change, 422 for a hold-out or a
-    pilot that cannot be."""
+    pilot that cannot be, and for a new campaign without a size."""
     params = state.engine.params
     wanted = None if data.starts_at is None else epoch(data.starts_at, "starts_at")
     pilot = None if data.pilot is None else _pilot(data.pilot, state.engine.lineup.active.served.bundle.offers)
@@ -237,8 +240,9 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
         before: CampaignView | None = tx.campaigns([campaign_id]).get(campaign_id)
         starts_at = wanted or (before.starts_at if before else state.clock())
         horizon = data.horizon_days or (before.horizon_days if before else int(params.horizon_days))
-        more = data.customers_expected, data.holdout, pilot, data.salt, data.paused
-        campaign = Campaign(campaign_id, data.budget_micros, starts_at, horizon, *more)
+        budget, customers = _sizes(data, before)
+        more = customers, data.holdout, pilot, data.salt, data.paused
+        campaign = Campaign(campaign_id, budget, starts_at, horizon, *more)
         try:
             tx.put_campaign(campaign)
             currency = state.engine.lineup.active.served.bundle.company.currency
@@ -248,7 +252,7 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
             raise
         except BudgetExceeded:
             used = before.spent_micros + before.reserved_micros if before else 0
-            error = field_error("budget_micros", data.budget_micros, f"{used} or more: so much is spent and reserved")
+            error = field_error("budget_micros", budget, f"{used} or more: so much is spent and reserved")
             raise Problem(409, "budget-too-small", "The budget is used already", "It is too small.", [error]) from None
         except ConfigError as wrong:
             named, _, allowed = str(wrong).partition("; allowed: ")
@@ -263,6 +267,16 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
             error = field_error("starts_at", data.starts_at, f"{fixed}: decisions count their days from it")
             raise Problem(409, "campaign-has-begun", "The campaign has begun", "Its start is fixed.", [error]) from None
     return campaign_now(state, campaign_id)
+
+
+def _sizes(data: CampaignIn, before: CampaignView | None) -> tuple[int, int]:
+    """Budget and expected customers; raises Problem 422 where a new campaign lacks one."""
+    given = {"budget_micros": data.budget_micros, "customers_expected": data.customers_expected}
+    if before is None and (missing := [name for name, value in given.items() if value is None]):
+        faults = (FieldError(name, allowed="required of a new campaign: a whole number") for name in missing)
+        raise invalid("A new campaign needs a budget and how many customers it expects.", *faults)
+    budget, customers = (getattr(before, name) if value is None else value for name, value in given.items())
+    return budget, customers
 
 
 def _in_words(campaign: CampaignView | None, currency: str) -> str:

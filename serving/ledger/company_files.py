@@ -12,7 +12,8 @@ company.yaml that reads them.
   groups `pilot` and `waiting` are followed to the pilot's end, after which the policy may contact them.
 
 The policy chooses by scores that change from day to day and that the files do not hold, so what follows its contacts
-does not tell what they do: the snippet leaves its rows out. Decisions of a shadow and erased customers are not in them.
+does not tell what they do: the snippet leaves its rows out. Decisions of a shadow, erased customers, and those who had
+left before the first decision about them, as was reported since, are not in them.
 """
 
 import csv
@@ -64,6 +65,11 @@ _FIRST_CONTACT = """
     SELECT MIN(d.decided_at) FROM decisions d
     JOIN assignments a ON a.customer_id = d.customer_id AND a.campaign_id = d.campaign_id
     WHERE d.campaign_id = ? AND d.executed = 1 AND d.offer IS NOT NULL AND a.arm = 'policy'"""
+_FIRST_OF_THE_GONE = """
+    SELECT d.customer_id, u.churned_at, MIN(d.decided_at) FROM decisions d
+    JOIN customers u ON u.customer_id = d.customer_id
+    WHERE d.campaign_id = ? AND d.executed = 1 AND d.basis IS NOT NULL AND u.churned_at IS NOT NULL
+    GROUP BY d.customer_id, u.churned_at"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +100,15 @@ def export(look: Look, folder: epath.Path, campaign_id: str, what: Sequence[str]
     campaign = look.campaign(campaign_id)
     if campaign is None:
         raise ConfigError(f"campaign is {campaign_id!r}; allowed: one that the ledger has")
+    gone = _gone_before(look, campaign_id)
     facts, charge = _facts(look, campaign_id)
     tables: Mapping[str, tuple[Sequence[str], Iterator[Sequence[Any]]]] = {
         "customers": (
             ("customer_id", _SNAPSHOT, charge, *(name for name in facts if name != charge)),
-            _customers(look, campaign_id, [name for name in facts if name != charge]),
+            _customers(look, campaign_id, [name for name in facts if name != charge], gone),
         ),
         "contacts": (_CONTACTS, _contacts(look, campaign)),
-        "departures": (("customer_id", "left_on", "observed_until"), _departures(look, campaign)),
+        "departures": (("customer_id", "left_on", "observed_until"), _departures(look, campaign, gone)),
     }
     counts = {name: _write(folder / f"{name}.csv", *tables[name]) for name in WHAT if name in what}
     storage.write_text(folder / SNIPPET, _snippet(campaign, facts, charge, counts))
@@ -141,8 +148,16 @@ def _facts(look: Look, campaign_id: str) -> tuple[dict[str, bool], str]:
     return numeric, next((name for name, is_charge in charges.items() if is_charge and numeric[name]), CHARGE)
 
 
-def _customers(look: Look, campaign_id: str, facts: Sequence[str]) -> Iterator[Sequence[Any]]:
+def _gone_before(look: Look, campaign_id: str) -> frozenset[str]:
+    """Customers who had left before the first decision about them: no customers of this campaign."""
+    found = look.stream(_FIRST_OF_THE_GONE, campaign_id)
+    return frozenset(customer for customer, churned_at, first in found if _date(churned_at) < _date(first))
+
+
+def _customers(look: Look, campaign_id: str, facts: Sequence[str], gone: frozenset[str]) -> Iterator[Sequence[Any]]:
     for customer, at, charge, known in _first(look, campaign_id):
+        if customer in gone:
+            continue
         yield customer, _date(at), charge, *(known.get(name) for name in facts)
 
 
@@ -213,10 +228,12 @@ def _pilot(row: _Decided) -> Pilot | None:
     return None if pilot is None or row.assigned_at >= pilot.ends_at else pilot
 
 
-def _departures(look: Look, campaign: CampaignView) -> Iterator[Sequence[Any]]:
+def _departures(look: Look, campaign: CampaignView, gone: frozenset[str]) -> Iterator[Sequence[Any]]:
     ends = campaign.pilot.ends_at if campaign.pilot is not None else None
     tried = ("pilot", "policy") if _policy_waits(look, campaign) else ("pilot",)
     for customer, at, arm, churned_at, observed_until in look.stream(_FOLLOWED, campaign.campaign_id):
+        if customer in gone:
+            continue
         until = max(at, *(each for each in (churned_at, observed_until) if each is not None), at)
         if arm in tried and ends is not None and at < ends:
             until = max(at, min(until, ends))

@@ -67,7 +67,7 @@ class Found:
 def against_holdout(campaign: CampaignView, record: CampaignRecord) -> Study:
     """The policy's customers against those held out; customers of a pilot are not among them, nor those whom a design
     without a hold-out drew, or one whose pilot left the policy nobody."""
-    rows = [row for row in record.customers if row.arm != "pilot" and 0 < row.holdout and _held_share(row) < _ALL]
+    rows = [row for row in record.customers if row.arm != "pilot" and row.holdout > 0 and _held_share(row) < _ALL]
     return _study(campaign, record, rows, [row.arm == "holdout" for row in rows], [_held_share(row) for row in rows])
 
 

@@ -188,6 +188,21 @@ def test_a_whole_number_is_one_however_it_is_written(service: Running) -> None:
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "horizon_days")
 
 
+def test_one_setting_of_a_campaign_is_changed_by_itself_and_a_new_one_needs_its_size(service: Running) -> None:
+    """Whoever pauses it in a hurry need not know its budget, and writes over nobody's change of it."""
+    with service.client("admin") as client:
+        path = "/v1/campaigns/in-parts"
+        refused = client.put(path, json={"paused": True})
+        assert refused.status_code == 422
+        assert [each["field"] for each in refused.json()["errors"]] == ["budget_micros", "customers_expected"]
+        assert client.put(path, json={"budget_micros": 10**6, "customers_expected": 10}).status_code == 200
+        for change in ({"paused": True}, {"budget_micros": 2 * 10**6}, {"customers_expected": 20}, {"paused": False}):
+            changed = client.put(path, json=change)
+            assert changed.status_code == 200, changed.text
+        found = changed.json()
+    assert (found["budget_micros"], found["customers_expected"], found["paused_at"]) == (2 * 10**6, 20, None)
+
+
 @pytest.mark.parametrize("zone", ["localtime", "Factory", "posixrules", "posix/Europe/Berlin", "../../etc/passwd"])
 def test_what_is_no_place_is_no_time_zone(service: Running, zone: str) -> None:
     with service.client("decide") as client:

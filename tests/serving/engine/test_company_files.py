@@ -18,7 +18,7 @@ from retentionjax.data import company_tables
 from retentionjax.decide.draws import Pilot, arm, place
 from retentionjax.effects import Log
 from retentionjax.effects.log import of_company
-from retentionjax.errors import ConfigError
+from retentionjax.errors import ConfigError, DataError
 from serving import ledger_command
 from serving.ledger import Ledger
 from serving.ledger.types import DAY, MICROS, Campaign, Outcome
@@ -185,6 +185,35 @@ def test_off_policy_evaluation_is_given_the_policys_customers(
 
     customers = set(pq.read_table(tmp_path / "log.parquet")["customer_id"].to_pylist())
     assert customers == {name for name in names() if arm(place("s", name), HOLDOUT, trial).group == "policy"}
+
+
+def test_who_had_left_before_the_first_decision_is_in_no_file(
+    exported: tuple[Path, Pilot, str], folder: Path, tmp_path: Path
+) -> None:
+    """As a nightly report says it, too late; whoever leaves on the day of the decision was there for it."""
+
+    async def main() -> str:
+        clock = engines.Clock()
+        async with running(folder, tmp_path, clock=clock, customers=PEOPLE) as (engine, ledger):
+            with ledger.transaction() as tx:
+                tx.put_campaign(Campaign("spring", 10**5 * MICROS, clock() - 3600, 90, PEOPLE, HOLDOUT, None, "s"))
+            clock.at += 5 * DAY
+            asks = [ask(name, campaign_id="spring", channel="sms") for name in names()[:20]]
+            await engine.decide_many(asks)
+            left = {"C-0": -3 * DAY, "C-1": -DAY, "C-2": 0.0}
+            with ledger.transaction() as tx:
+                tx.outcome([Outcome(None, "churned", clock() + ago, name) for name, ago in left.items()])
+        return engines.settings(folder, tmp_path).database
+
+    what = ["--what", "customers,contacts,departures", "--campaign", "spring"]
+    assert ledger_command.main(["export", "--database", asyncio.run(main()), *what, "--out", str(tmp_path)]) == 0
+    for file in ("customers", "departures"):
+        assert {row["customer_id"] for row in rows(tmp_path / f"{file}.csv")} == set(names()[2:20])
+    assert {row["customer_id"] for row in rows(tmp_path / "contacts.csv")} <= set(names()[2:20])
+    (tmp_path / "acme.yaml").write_text(OFFERS + (tmp_path / "company.yaml").read_text())
+    with pytest.raises(DataError, match="of all 1 of whom it is known") as few:  # and no other fault of these customers
+        company_tables.read(Company.load(tmp_path / "acme.yaml"))
+    assert "before the snapshot" not in str(few.value)
 
 
 @pytest.mark.parametrize(
