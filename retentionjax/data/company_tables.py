@@ -29,6 +29,8 @@ class Tables:
     """Those of whom it is known whether they left; the label is 1 where they did."""
     current: Table
     """Those of whom it is not known yet: to decide about, not to learn from."""
+    left_early: Table
+    """Those who left before their window was over: not to learn churn from, nor to decide about; in a log they are."""
     contacts: ContactLog | None
     departures: pd.DataFrame | None
     """One row a customer: id, `left_on` (NaT: stayed), `observed_until` (NaT: not known); None where no date tells."""
@@ -94,6 +96,7 @@ def _tables(customers: CustomerTable, contacts: ContactLog | None) -> Tables:
     return Tables(
         customers.known,
         customers.current,
+        customers.left_early,
         contacts,
         customers.departures,
         (*customers.notes, *log),

@@ -133,7 +133,7 @@ def _ids(cells: Cells, name: str, customers: CustomerTable | None) -> np.ndarray
     """Whom each row is about; a stranger is a fault where the customers are known."""
     ids = cells.ids(name)
     if customers is not None:
-        known = pd.concat([table.frame[str(table.schema.id)] for table in (customers.known, customers.current)])
+        known = customers.facts[str(customers.known.schema.id)]
         stranger = ~ids.isin(known).to_numpy() & ~ids.isna().to_numpy()
         near = near_ids(ids[stranger], known) if stranger.any() else {}
         cells.refuse(name, stranger, "is no customer", f"an id of {customers.known.provenance.source}", said_near(near))

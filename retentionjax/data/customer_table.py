@@ -29,6 +29,8 @@ class CustomerTable:
     """Customers of whom it is known whether they left."""
     current: Table
     """Those of whom it is not known yet, without the label: to decide about."""
+    left_early: Table
+    """Those who left in a window that is not over, without the label; see `Leaving.label`."""
     left_out: frozenset[str]
     """Ids of customers that `exclude` leaves out."""
     departures: pd.DataFrame | None
@@ -38,9 +40,9 @@ class CustomerTable:
 
     @property
     def facts(self) -> pd.DataFrame:
-        """Id, features, charge and time of every customer, known or current."""
-        label = str(self.known.schema.label)
-        return pd.concat([self.known.frame.drop(columns=label), self.current.frame], ignore_index=True)
+        """Id, features, charge and time of every customer."""
+        known = self.known.frame.drop(columns=str(self.known.schema.label))
+        return pd.concat([known, self.current.frame, self.left_early.frame], ignore_index=True)
 
 
 def read_customers(company: Company, told: DeparturesFile | None, mode: Mode) -> CustomerTable:
@@ -67,7 +69,7 @@ def read_customers(company: Company, told: DeparturesFile | None, mode: Mode) ->
     leaving = _leaving(customers, cells, values, told, whole)
     label = _label(customers, cells, leaving)
     if told is None or not told.cells.faults:
-        _check_label(customers, cells, label)
+        _check_label(customers, cells, label, leaving)
     for part in (cells, *(() if told is None else (told.cells,))):
         part.count_lines()
     if faults := [*cells.faults, *(() if told is None else told.cells.faults)]:
@@ -75,7 +77,13 @@ def read_customers(company: Company, told: DeparturesFile | None, mode: Mode) ->
     dated = (
         None if leaving is None or customers.id is None else leaving.of_customers(customers.id, values[customers.id])
     )
-    found = _tables(opened, schema, values, label)
+    early = np.isnan(label) & (False if leaving is None else leaving.has_left)
+    if count := np.count_nonzero(early):
+        notes.append(
+            f"{count:,} left within {customers.label_days} days of a snapshot, which were not over by the end of "
+            "observation: nothing is learnt from them, nor decided about them"
+        )
+    found = _tables(opened, schema, values, label, early)
     if told is not None:
         notes += [f"departures: {note}" for note in (*told.notes, *([] if leaving is None else leaving.notes))]
     odd = (*opened.cells.warnings, *(() if told is None else told.cells.warnings))
@@ -202,11 +210,17 @@ def _label(customers: CustomersFile, cells: Cells, leaving: Leaving | None) -> n
     return np.full(cells.count, np.nan)
 
 
-def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray) -> None:
+def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray, leaving: Leaving | None) -> None:
     yes, no = ("1", "0") if customers.left is None else (customers.left.yes, customers.left.no)
     column = customers.left.column or customers.left.date if customers.left is not None else None
     if np.isnan(label).all():
         wrong = "tells of no customer whether they left; a model has nothing to learn from"
+        if leaving is not None and not np.isnat(leaving.known_until).all():
+            until = np.nanmax(leaving.known_until.astype("datetime64[D]"))
+            wrong += (
+                f": no customer's {customers.label_days} days from the snapshot were over by the end of observation, "
+                f"{until}; allowed: earlier snapshots, a later observed_until, or a shorter window_days"
+            )
         cells.reject(wrong, name=column or "")
     elif column is not None:
         check_both(cells, column, label, yes, no)
@@ -218,15 +232,19 @@ def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray) -> N
         cells.reject(wrong)
 
 
-def _tables(opened: Opened, schema: Schema, values: dict[str, Any], label: np.ndarray) -> tuple[Table, Table]:
-    """Whom it is known of, and the current ones."""
+def _tables(
+    opened: Opened, schema: Schema, values: dict[str, Any], label: np.ndarray, early: np.ndarray
+) -> tuple[Table, Table, Table]:
+    """Whom it is known of, the current ones, and those who left early."""
     known = ~np.isnan(label)
     learnt = typed(schema, _rows({**values, str(schema.label): label}, known))
-    now = typed(replace(schema, label=None), _rows(values, ~known))
-    return (
-        Table("customers", learnt, schema, replace(opened.provenance, rows=len(learnt))),
-        Table("current", now, replace(schema, name="current", label=None), replace(opened.provenance, rows=len(now))),
-    )
+
+    def unlabelled(name: str, kept: np.ndarray) -> Table:
+        rows = typed(replace(schema, label=None), _rows(values, kept))
+        return Table(name, rows, replace(schema, name=name, label=None), replace(opened.provenance, rows=len(rows)))
+
+    table = Table("customers", learnt, schema, replace(opened.provenance, rows=len(learnt)))
+    return table, unlabelled("current", ~known & ~early), unlabelled("left_early", early)
 
 
 def _rows(values: dict[str, Any], kept: np.ndarray) -> dict[str, Any]:

@@ -54,15 +54,27 @@ class Leaving:
     def label(self, start: np.ndarray, days: int) -> np.ndarray:
         """float64[rows]: 1 left within `days` of the snapshot `start`, 0 stayed, NaN not known yet.
 
-        Whoever left before the snapshot is a fault: the facts of that row speak of nobody. A day after the end of
-        observation is odd, and warned of: nothing is learnt from it.
+        Of a window that is not over nothing is learnt, not from those either who have left in it: they are known and
+        those who will stay through it are not, so that departures would look more frequent than they are. Whoever left
+        before the snapshot is a fault: the facts of that row speak of nobody. A day after the end of observation is
+        odd, and warned of: nothing is learnt from it.
         """
         wrong = "is before the snapshot, for which the customers' file still has that customer"
         self._refuse(self.left_on < start, wrong)
         self._warn(_day(self.left_on) > _day(self.until))
         end = start + days * DAY
         left = (self.left_on >= start) & (self.left_on <= end)
-        return np.where(left, 1.0, np.where(self.until >= end, 0.0, np.nan))
+        return np.where(self.known_until >= end, np.where(left, 1.0, 0.0), np.nan)
+
+    @property
+    def known_until(self) -> np.ndarray:
+        """datetime64[s] until which it is known of each row; of one who left, as long as of anybody."""
+        return np.where(self.has_left, np.fmax.reduce(self.until), self.until)
+
+    @property
+    def has_left(self) -> np.ndarray:
+        """bool[rows]: whether the row's customer had left by the end of observation."""
+        return ~np.isnat(self.left_on) & ~(_day(self.left_on) > _day(self.until))
 
     def of_customers(self, name: str, ids: pd.Series) -> pd.DataFrame:
         """One row a customer: id under `name`, `left_on` and `observed_until`, of several snapshots together."""

@@ -246,14 +246,14 @@ def of_company(company: Company, tables: Tables, prior: dict[str, Effect]) -> Lo
 
 def _people(company: Company, tables: Tables, contacts: ContactLog, prior: dict[str, Effect]) -> pd.DataFrame:
     """One row a customer: id, charge, scores, when they left and how long that would be known, features as facts."""
-    known, current = tables.customers, tables.current
+    known, current = tables.customers, pd.concat([tables.current.frame, tables.left_early.frame])
     schema = known.schema
     name, label = str(schema.id), str(schema.label)
     encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
     churn = fit(known.frame, known.frame[label], encoder, BoosterConfig(), seed=_SEED)
     assert churn.out_of_fold is not None
-    frame = pd.concat([known.frame.drop(columns=label), current.frame], ignore_index=True)
-    later = churn.predict(current.frame) if len(current.frame) else np.empty(0)
+    frame = pd.concat([known.frame.drop(columns=label), current], ignore_index=True)
+    later = churn.predict(current) if len(current) else np.empty(0)
     frame["churn_probability"] = np.concatenate([churn.out_of_fold.probability, later])
     if schema.time is not None:  # several snapshots of one customer: the first
         frame = frame.sort_values(schema.time, kind="stable")

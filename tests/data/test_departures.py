@@ -65,8 +65,37 @@ def test_where_nobody_is_known_long_enough_to_have_stayed_it_is_said_before_a_mo
     (tmp_path / "acme.yaml").write_text(DEPARTURES.format(until="until"))
     (tmp_path / "c.csv").write_text("id,calls\na,1\nb,2\n")
     (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-03-29\nb,,2026-03-29\n")
-    with pytest.raises(DataError, match=r"of all 1 of whom it is known for 30 days, everybody left; wait"):
+    with pytest.raises(DataError, match=r"30 days from the snapshot were over by the end of observation, 2026-03-29"):
         customer_files.read(tmp_path)
+
+
+@pytest.mark.parametrize("until", ["2026-04-15", "until"], ids=["a day for all", "a day in each row"])
+def test_of_a_window_that_is_not_over_neither_leavers_nor_stayers_are_learnt_from(tmp_path: Path, until: str) -> None:
+    """A tenth leaves within ten days of each snapshot: of the last one, half over, those must not come on top."""
+    description = """\
+customers: {file: c.csv, charge: {value: 9}, id: id, snapshot: at, numeric: [calls]}
+departures: {file: d.csv, left_on: left_on, observed_until: UNTIL, ignore: others}
+contacts: {file: k.csv, at: when, offer: arm, design: {none: 0.5, hello: 0.5}, accepted: yes}
+offers: {hello: {}}
+""".replace("UNTIL", until)
+    (tmp_path / "acme.yaml").write_text(description)
+    snapshots = {"2026-01-01": "2026-01-09", "2026-02-01": "2026-02-09", "2026-04-01": "2026-04-09"}
+    people = [(f"{at}/{n}", at, left if n < 10 else "") for at, left in snapshots.items() for n in range(100)]
+    lines = {
+        "c": ["id,at,calls", *(f"{name},{at},{place % 7}" for place, (name, at, _) in enumerate(people))],
+        # Whoever left is observed until then, as many a system has it.
+        "d": ["id,left_on,until", *(f"{name},{left},{left or '2026-04-15'}" for name, _, left in people)],
+        "k": ["id,when,arm,yes", "2026-04-01/0,2026-04-02,hello,1", "2026-04-01/50,2026-04-02,hello,0"],
+    }
+    for name, rows in lines.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n")
+    tables = customer_files.read(tmp_path)
+    assert (len(tables.customers.frame), tables.customers.frame["left"].mean()) == (200, 0.1)
+    assert set(tables.current.frame["id"]) == {f"2026-04-01/{n}" for n in range(10, 100)}
+    assert set(tables.left_early.frame["id"]) == {f"2026-04-01/{n}" for n in range(10)}
+    assert any(note.startswith("10 left within 30 days of a snapshot") for note in tables.notes)
+    assert tables.contacts is not None
+    assert len(tables.contacts.assignments) == 2  # theirs too: they were assigned, and left
 
 
 DATED = """\
