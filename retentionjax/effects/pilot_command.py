@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
 
     from retentionjax.company import Company
     from retentionjax.data.company_tables import Tables
+    from retentionjax.data.schema import Table
     from retentionjax.effects.pilot import PilotPlan, Range
     from retentionjax.env.types import EnvParams
 
@@ -142,24 +143,43 @@ def read(
     if schema.time is not None:  # several snapshots of one customer: the last
         frame = frame.sort_values(schema.time, kind="stable")
     frame = frame.drop_duplicates(name, keep="last")
-    left_out = []
+    away = set(tables.customers.frame[name]) | set(tables.left_early.frame[name])
+    left_out = [f"{len(away):,} who left"] if (away := away - set(frame[name])) else []
     if start is not None and (gone := _gone(tables, frame, start)).any():
         frame = frame[~gone]
         left_out.append(f"{int(gone.sum()):,} who left by {start}")
     if (forbidden := _forbidden(company, frame[str(schema.charge)].to_numpy(np.float64), arms)).any():
         frame = frame[~forbidden]
         left_out.append(f"{int(forbidden.sum()):,} to whom {_cap(company)}, forbids one of the arms")
+    charge = frame[str(schema.charge)].to_numpy(np.float64)
     accept, rests_on = _ACCEPT, "assumed: the share of the UCI Bank Marketing calls"
     if tables.contacts is not None:
-        answers = tables.contacts.responses
-        accept = float(answers.frame[str(answers.schema.label)].mean())
-        rests_on = f"the share in the log of {len(answers.frame):,} contacts"
-    charge = frame[str(schema.charge)].to_numpy(np.float64)
+        accept, rests_on = _accepted(company, tables.contacts.responses, float(np.median(charge)))
     risk = frame["_risk"].to_numpy(np.float64)
     people = People(frame[name].astype(str).tolist(), charge, risk, accept, rests_on, tuple(left_out))
     params = env_params(company, float(np.median(charge)))
     params = params.replace(population=population.build(charge, people.risk, np.full(len(charge), accept)))  # type: ignore[attr-defined]
     return people, params
+
+
+def _accepted(company: "Company", answers: "Table", median_charge: float) -> tuple[float, str]:
+    """P(accept a contact without an offer) by the log, and what that rests on: by such contacts, or, where there are
+    none, by the others less what their offers are believed to add."""
+    import numpy as np
+    from scipy.optimize import brentq
+    from scipy.special import expit
+
+    schema, offers = answers.schema, company.offers
+    accepted = answers.frame[str(schema.label)].to_numpy(np.float64)
+    treatment = schema.treatment
+    arm = np.array([next(iter(offers))] * len(accepted) if treatment is None else answers.frame[treatment].astype(str))
+    without = np.isin(arm, [name for name, offer in offers.items() if offer.is_free])
+    if without.any():
+        return float(accepted[without].mean()), f"the share in the log of {without.sum():,} contacts without an offer"
+    believed, mean = company.believed(median_charge), float(accepted.mean())
+    appeal = np.array([believed[f"appeal.{name}"].median for name in arm])
+    log_odds = brentq(lambda each: expit(each + appeal).mean() - mean, -60.0, 60.0)  # a log holds both answers
+    return float(expit(log_odds)), f"from the log's {len(accepted):,} contacts, less what offers are believed to add"
 
 
 def _gone(tables: "Tables", frame: "pd.DataFrame", start: dt.date) -> "np.ndarray":

@@ -175,6 +175,24 @@ def test_the_command_plans_prints_and_writes_what_company_yaml_reads(
     assert len(tables.contacts.assignments) == 150
 
 
+@pytest.mark.parametrize("free", ["hello", "none"])
+def test_by_a_log_a_contact_without_an_offer_is_accepted_as_such_contacts_are(company: Path, free: str) -> None:
+    """Not as all contacts are, on top of which the plan lays what offers add; without any, those with an offer less
+    that."""
+    ids = [line.split(",")[0] for line in (company / "customers.csv").read_text().splitlines()[1:201]]
+    odd = [f"{ids[place]},2026-05-01,{('ten', free)[place % 2]},0.5," for place in range(200)]
+    answers = [str(int(place % 4 == 0 or place % 20 == 1)) * (free != "none" or place % 2 == 0) for place in range(200)]
+    lines = ["customer,at,offer,p,accepted", *(row + answer for row, answer in zip(odd, answers, strict=True))]
+    (company / f"log-{free}.csv").write_text("\n".join(lines) + "\n")
+    reading = f"contacts: {{file: log-{free}.csv, at: at, offer: offer, propensity: p, accepted: accepted}}\n"
+    (company / f"{free}.yaml").write_text(COMPANY.format(contacts=reading))
+    people, _ = pilot_command.read(Company.load(company / f"{free}.yaml"), None)
+    if free == "hello":
+        assert people.accept == pytest.approx(0.1)  # of "ten" half accept
+    else:
+        assert np.log(people.accept / (1 - people.accept)) == pytest.approx(-0.8)  # 10 % off adds 0.8 to log-odds of 0
+
+
 def test_what_the_command_cannot_do_it_says(company: Path, tmp_path: Path) -> None:
     path = str(company / "acme.yaml")
     with pytest.raises(DataError, match="who are still there"):
