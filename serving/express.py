@@ -250,18 +250,22 @@ class Express(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """An ASGI application."""
+        if scope["type"] == "lifespan":  # the server's protocol refuses some requests itself, and counts them there
+            scope.setdefault("state", {})["metrics"] = self.state.metrics
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
-        elif scope["method"] == "POST" and (way := self._express.get(scope["path"])):
-            scope["app"] = scope["litestar_app"] = self
+            return
+        scope["app"] = scope["litestar_app"] = self
+        if scope["method"] == "POST" and (way := self._express.get(scope["path"])):
             await way(scope, receive, send)
         else:
             if scope["method"] == "HEAD":  # the server answers as to GET, and leaves the body out
                 scope = {**scope, "method": "GET"}
             if b"%00" in scope["query_string"]:
                 refused = invalid("The query holds the character U+0000.", field_error("query", allowed="other text"))
-                send = _with(self._headers, send)
-                await problem_response(refused).to_asgi_response(app=None, request=Request(scope))(scope, receive, send)
+                request, send = Request[Any, Any, Any](scope), _with(self._headers, send)
+                answer = problem_response(request, refused)
+                await answer.to_asgi_response(app=None, request=request)(scope, receive, send)
                 return
             await super().__call__(scope, receive, send)
 
