@@ -12,12 +12,13 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from retentionjax.bundle import pointer
-from retentionjax.errors import BundleError, ConfigError
+from retentionjax.errors import RetentionJaxError
 from serving.domain import guarded
+from serving.engine.contract import EngineError
 from serving.engine.slots import Lineup, Slot
-from serving.ledger import Ledger
+from serving.ledger import Ledger, LedgerError
 from serving.ledger.types import SlotName
-from serving.problems import Problem, field_error, invalid
+from serving.problems import Problem, field_error, invalid, problem_of
 from serving.security.gate import Caller
 
 SlotIn = Annotated[
@@ -144,7 +145,9 @@ async def activate(state: Any, caller: Caller, wanted: ActivateIn) -> Lineup:
         else:
             folder = await asyncio.to_thread(pointer.find, wanted.path)
             lineup = await engine.activate(os.fspath(folder), wanted.slot, wanted.weight)
-    except (BundleError, ConfigError, OSError, ValueError) as error:
+    except (EngineError, LedgerError) as error:  # which say nothing of the bundle
+        raise problem_of(error) from None
+    except (RetentionJaxError, OSError, ValueError) as error:
         _log.warning("a bundle was refused", exc_info=error)
         errors = [field_error("path", wanted.path, "a bundle that is whole and of this version; the log says more")]
         detail = "It cannot be loaded; everything is as it was."

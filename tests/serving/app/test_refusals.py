@@ -12,7 +12,9 @@ import httpx
 import pytest
 from served_app import FACTS, Running, session
 
+from retentionjax.storage import bucket
 from serving.engine import Engine
+from serving.engine.contract import EngineLost
 from serving.security.bodies import BATCH_BODY_LIMIT, BODY_LIMIT
 from serving.security.gate import URL_LIMIT, Buckets
 
@@ -158,6 +160,31 @@ def test_nothing_of_a_bundle_that_is_refused_is_told(client: httpx.Client, tmp_p
     answer = client.post("/v1/bundles:activate", json={"slot": "shadow", "path": str(tmp_path)})
     assert answer.status_code == 409
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        ("google.auth.exceptions", "DefaultCredentialsError", "none were found"),
+        ("google.api_core.exceptions", "Forbidden", "not yours"),
+        ("google.api_core.exceptions", "NotFound", "The specified bucket does not exist."),
+    ],
+)
+def test_a_bucket_that_cannot_be_read_is_a_bundle_that_is_refused(
+    client: httpx.Client, module: str, name: str, words: str
+) -> None:
+    wrong = getattr(pytest.importorskip(module, reason="the extra gcs is not installed"), name)(words)
+    there = mock.Mock(**{"bucket.return_value.exists.return_value": False})
+    there.bucket.return_value.blob.return_value.download_as_bytes.side_effect = wrong
+    with mock.patch.object(bucket, "_client", return_value=there):
+        answer = client.post("/v1/bundles:activate", json={"slot": "shadow", "path": "gs://bucket/bundle"})
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:retentionjax:problem:bundle-refused")
+
+
+def test_an_engine_that_is_gone_says_nothing_of_a_bundle(client: httpx.Client, bundle: Path) -> None:
+    with mock.patch.object(Engine, "activate", side_effect=EngineLost("gone")):
+        answer = client.post("/v1/bundles:activate", json={"slot": "shadow", "path": str(bundle)})
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:retentionjax:problem:engine-lost")
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "2300-01-01T00:00:00Z"])
