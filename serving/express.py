@@ -25,7 +25,7 @@ from litestar.types.empty import Empty
 
 from serving.observability.metrics import Metrics
 from serving.problems import Problem, field_error, invalid, problem_response
-from serving.security.bodies import INT64, checked, misfit, with_whole_numbers
+from serving.security.bodies import INT64, checked, misfit, rows_apart, with_whole_numbers
 
 Headers = Sequence[tuple[bytes, bytes]]
 Refuse = Callable[[Request[Any, Any, Any], Any], Response[Any]]
@@ -55,6 +55,8 @@ def decode(body: bytes, kind: Any) -> Any:
     try:
         decoded = msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if (taken := _with_rows_apart(body, kind)) is not None:
+            return taken
         plain = checked(body)  # finds what is wrong with the JSON itself
         try:
             return msgspec.convert(with_whole_numbers(plain), kind)  # 90.0 is an integer, JSON Schema says
@@ -63,6 +65,23 @@ def decode(body: bytes, kind: Any) -> Any:
     if b"\\" in body or body.count(b'"') != 2 * _strings(decoded):
         checked(_without_raw(body, decoded))  # only here can a key stand twice
     return decoded
+
+
+def _with_rows_apart(body: bytes, kind: Any) -> Any:
+    """`body` as `kind`, a struct whose only field is a tuple of `msgspec.Raw`; None where it is none, or does not fit.
+
+    The rows are judged by themselves later. msgspec refuses all for one that holds NaN or half a surrogate pair, as
+    Python writes them, although it has no need to look into any.
+    """
+    names = kind.__struct_fields__ if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ()
+    if len(names) != 1 or (rows := rows_apart(body, names[0])) is None:
+        return None
+    try:
+        fits = msgspec.json.decode(msgspec.json.encode({names[0]: [None] * len(rows)}), type=kind)  # in their number
+    except msgspec.ValidationError:
+        return None
+    is_raw = isinstance(getattr(fits, names[0])[0], msgspec.Raw)
+    return msgspec.structs.replace(fits, **{names[0]: tuple(map(msgspec.Raw, rows))}) if is_raw else None
 
 
 def _without_raw(body: bytes, decoded: Any) -> bytes:
