@@ -170,6 +170,6 @@ def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) ->
     return (on_http if request.url.path.startswith("/console") else on_http_exception)(request, error)
 
 
-def _on_ledger_unavailable(_request: Request[Any, Any, Any], error: LedgerUnavailable) -> Response[bytes]:
+def _on_ledger_unavailable(request: Request[Any, Any, Any], error: LedgerUnavailable) -> Response[bytes]:
     _log.warning("the ledger is not available", exc_info=error)
-    return problem_response(problem_of(error))
+    return problem_response(request, problem_of(error))

@@ -39,15 +39,17 @@ def main(arguments: Sequence[str]) -> int:
 def _run(settings: Settings, app: "str | Callable[[], Litestar]") -> int:
     import uvicorn
 
+    from retentionjax import storage
     from retentionjax.bundle import pointer
     from serving.observability import logs
     from serving.security.gate import LimitedProtocol
 
     logs.configure(settings.log_level)
+    bundle = storage.absolute(settings.bundle)  # the ledger keeps it for services that start elsewhere
     settings = dataclasses.replace(
         settings,
         # A pointer stays one: the service follows it.
-        bundle=settings.bundle if pointer.pointed_to(settings.bundle) else os.fspath(pointer.find(settings.bundle)),
+        bundle=bundle if pointer.pointed_to(bundle) else os.fspath(pointer.find(bundle)),
         console_secret=settings.console_secret or secrets.token_urlsafe(32),  # one for all worker processes
     )
     _prepare(settings)

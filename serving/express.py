@@ -25,7 +25,7 @@ from litestar.types.empty import Empty
 
 from serving.observability.metrics import Metrics
 from serving.problems import Problem, field_error, invalid, problem_response
-from serving.security.bodies import INT64, checked, misfit, with_whole_numbers
+from serving.security.bodies import INT64, checked, misfit, rows_apart, with_whole_numbers
 
 Headers = Sequence[tuple[bytes, bytes]]
 Refuse = Callable[[Request[Any, Any, Any], Any], Response[Any]]
@@ -55,6 +55,8 @@ def decode(body: bytes, kind: Any) -> Any:
     try:
         decoded = msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if (taken := _with_rows_apart(body, kind)) is not None:
+            return taken
         plain = checked(body)  # finds what is wrong with the JSON itself
         try:
             return msgspec.convert(with_whole_numbers(plain), kind)  # 90.0 is an integer, JSON Schema says
@@ -63,6 +65,23 @@ def decode(body: bytes, kind: Any) -> Any:
     if b"\\" in body or body.count(b'"') != 2 * _strings(decoded):
         checked(_without_raw(body, decoded))  # only here can a key stand twice
     return decoded
+
+
+def _with_rows_apart(body: bytes, kind: Any) -> Any:
+    """`body` as `kind`, a struct whose only field is a tuple of `msgspec.Raw`; None where it is none, or does not fit.
+
+    The rows are judged by themselves later. msgspec refuses all for one that holds NaN or half a surrogate pair, as
+    Python writes them, although it has no need to look into any.
+    """
+    names = kind.__struct_fields__ if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ()
+    if len(names) != 1 or (rows := rows_apart(body, names[0])) is None:
+        return None
+    try:
+        fits = msgspec.json.decode(msgspec.json.encode({names[0]: [None] * len(rows)}), type=kind)  # in their number
+    except msgspec.ValidationError:
+        return None
+    is_raw = isinstance(getattr(fits, names[0])[0], msgspec.Raw)
+    return msgspec.structs.replace(fits, **{names[0]: tuple(map(msgspec.Raw, rows))}) if is_raw else None
 
 
 def _without_raw(body: bytes, decoded: Any) -> bytes:
@@ -250,18 +269,22 @@ class Express(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """An ASGI application."""
+        if scope["type"] == "lifespan":  # the server's protocol refuses some requests itself, and counts them there
+            scope.setdefault("state", {})["metrics"] = self.state.metrics
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
-        elif scope["method"] == "POST" and (way := self._express.get(scope["path"])):
-            scope["app"] = scope["litestar_app"] = self
+            return
+        scope["app"] = scope["litestar_app"] = self
+        if scope["method"] == "POST" and (way := self._express.get(scope["path"])):
             await way(scope, receive, send)
         else:
             if scope["method"] == "HEAD":  # the server answers as to GET, and leaves the body out
                 scope = {**scope, "method": "GET"}
             if b"%00" in scope["query_string"]:
                 refused = invalid("The query holds the character U+0000.", field_error("query", allowed="other text"))
-                send = _with(self._headers, send)
-                await problem_response(refused).to_asgi_response(app=None, request=Request(scope))(scope, receive, send)
+                request, send = Request[Any, Any, Any](scope), _with(self._headers, send)
+                answer = problem_response(request, refused)
+                await answer.to_asgi_response(app=None, request=request)(scope, receive, send)
                 return
             await super().__call__(scope, receive, send)
 

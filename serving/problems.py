@@ -140,8 +140,14 @@ def details_of(problem: Problem) -> ProblemDetails:
     return body
 
 
-def problem_response(problem: Problem) -> Response[bytes]:
-    """The answer to a refused request."""
+def count(request: Request[Any, Any, Any], problem: Problem) -> None:
+    """Counts a request that is answered with a problem, be it as a document or as a page."""
+    request.app.state.metrics.refusal(problem.type)
+
+
+def problem_response(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    """The answer to a refused request, which is counted."""
+    count(request, problem)
     body = details_of(problem)
     return Response(
         msgspec.json.encode(body), status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers
@@ -160,9 +166,9 @@ def too_many(detail: str, wait: float) -> Problem:
     return Problem(429, "too-many-requests", "Too many requests", detail, headers=headers)
 
 
-def on_problem(_request: Request[Any, Any, Any], error: Problem) -> Response[bytes]:
+def on_problem(request: Request[Any, Any, Any], error: Problem) -> Response[bytes]:
     """Litestar's handler of Problem."""
-    return problem_response(error)
+    return problem_response(request, error)
 
 
 # What Litestar itself refuses, in our words: its own may quote what was sent.
@@ -178,20 +184,25 @@ _LITESTAR = {
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Litestar's handler of its own refusals: unknown address, method, oversized body, path and query parameters."""
     if isinstance(error, ValidationException):
-        return problem_response(_of_parameters(request, error))
+        return problem_response(request, _of_parameters(request, error))
     if error.status_code >= 500:
         return on_exception(request, error)
     phrase = HTTPStatus(error.status_code).phrase
     kind = (f"http-{error.status_code}", phrase, f"{phrase}.")
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     type_, title, detail = _LITESTAR.get(error.status_code, kind)
-    return problem_response(Problem(error.status_code, type_, title, detail, headers=headers))
+    return problem_response(request, Problem(error.status_code, type_, title, detail, headers=headers))
 
 
-def on_exception(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Litestar's handler of everything else, a defect of ours: the log knows it, the answer only where to look."""
+def defect(error: Exception) -> Problem:
+    """500 for what nobody foresaw, a fault of ours: the log knows it, the answer only where to look."""
     _log.error("defect", error=type(error).__name__, exc_info=error)
-    return problem_response(Problem(500, "defect", "The service failed", "The service failed; its log says why."))
+    return Problem(500, "defect", "The service failed", "The service failed; its log says why.")
+
+
+def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's handler of everything else."""
+    return problem_response(request, defect(error))
 
 
 def _of_parameters(request: Request[Any, Any, Any], error: ValidationException) -> Problem:

@@ -41,6 +41,12 @@ def as_path(path: str | os.PathLike[str]) -> epath.Path:
     return epath.Path(path).expanduser()
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The address of `path` from wherever it is read later, by processes in other folders too."""
+    where = as_path(path)
+    return os.fspath(where) if is_cloud(where) else os.path.abspath(where)
+
+
 def cache_folder(name: str) -> epath.Path:
     """The folder for what was fetched or copied: `name` in RETENTIONJAX_CACHE, or in the user's cache.
 

@@ -27,7 +27,7 @@ from serving.engine.contract import EngineError
 from serving.fields import NAME_PATTERN
 from serving.ledger import LedgerUnavailable, Reader
 from serving.moments import utc
-from serving.problems import Problem, field_error, invalid, on_exception
+from serving.problems import Problem, count, defect, field_error, invalid
 from serving.security.bodies import check_text
 from serving.security.gate import LONGEST_KEY
 
@@ -271,6 +271,7 @@ def on_signed_out(request: Http, _error: SignedOut) -> Response[Any]:
 
 def on_refusal(request: Http, error: Problem) -> Response[Any]:
     """A problem as a page, with the menu of who is signed in and the way back to the form."""
+    count(request, error)
     try:
         frame = _surroundings(request)
     except EngineError:  # nothing serves yet, or any more
@@ -306,8 +307,7 @@ def on_defect(request: Http, error: Exception) -> Response[Any]:
         return on_refusal(
             request, Problem(503, "ledger-unavailable", "Not available now", "The ledger cannot be reached.")
         )
-    on_exception(request, error)
-    return on_refusal(request, Problem(500, "defect", "The service failed", "Its log says why."))
+    return on_refusal(request, defect(error))
 
 
 @get("/sign-in")
@@ -325,6 +325,7 @@ async def sign_in(request: Http) -> Response[Any]:
     try:
         caller = await request.app.state.gate.identify(key.encode(), client.host if client else "")
     except Problem as problem:
+        count(request, problem)
         shown = "This key is not known, or was revoked." if problem.status == 401 else problem.detail
         return await full_page(request, "sign_in.html", title="Sign in", status=problem.status, problem=shown)
     settings = request.app.state.settings

@@ -11,7 +11,7 @@ from retentionjax.shield.brief import CHANNELS, TONES
 from serving.console.frame import Http, done_at, full_page, read_form, signed_in
 from serving.domain.variants import VariantDecisionIn, VariantIn, decide, one, propose, variants_now
 from serving.express import decode
-from serving.problems import Problem
+from serving.problems import Problem, count
 
 PAGE = "/console/wordings"
 
@@ -55,6 +55,7 @@ async def propose_wording(request: Http) -> Response[Any]:
         who = str(request.auth.caller)
         await asyncio.to_thread(propose, request.app.state, [wanted], "", who, before)
     except Problem as problem:
+        count(request, problem)
         return await _page(request, fields, problem, problem.status)
     return done_at(PAGE, "edited" if former else "proposed")
 

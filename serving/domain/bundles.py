@@ -11,13 +11,15 @@ from litestar import Request, get, post, put
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from retentionjax import storage
 from retentionjax.bundle import pointer
-from retentionjax.errors import BundleError, ConfigError
+from retentionjax.errors import RetentionJaxError
 from serving.domain import guarded
+from serving.engine.contract import EngineError
 from serving.engine.slots import Lineup, Slot
-from serving.ledger import Ledger
+from serving.ledger import Ledger, LedgerError
 from serving.ledger.types import SlotName
-from serving.problems import Problem, field_error, invalid
+from serving.problems import Problem, field_error, invalid, problem_of
 from serving.security.gate import Caller
 
 SlotIn = Annotated[
@@ -142,30 +144,31 @@ async def activate(state: Any, caller: Caller, wanted: ActivateIn) -> Lineup:
         if wanted.path is None:
             lineup: Lineup = await engine.deactivate(wanted.slot)
         else:
-            folder = await asyncio.to_thread(pointer.find, wanted.path)
+            # The ledger keeps it for services that start elsewhere.
+            folder = await asyncio.to_thread(lambda path: pointer.find(storage.absolute(path)), wanted.path)
             lineup = await engine.activate(os.fspath(folder), wanted.slot, wanted.weight)
-    except (BundleError, ConfigError, OSError, ValueError) as error:
+    except (EngineError, LedgerError) as error:  # which say nothing of the bundle
+        raise problem_of(error) from None
+    except (RetentionJaxError, OSError, ValueError) as error:
         _log.warning("a bundle was refused", exc_info=error)
         errors = [field_error("path", wanted.path, "a bundle that is whole and of this version; the log says more")]
         detail = "It cannot be loaded; everything is as it was."
         raise Problem(409, "bundle-refused", "The bundle is not fit to serve", detail, errors) from None
-    await asyncio.to_thread(_remember, state.ledger, caller, wanted, before)
+    after = _slot_in_words(lineup, wanted.slot)
+    await asyncio.to_thread(_remember, state.ledger, caller, wanted.slot, before, after)
     return lineup
 
 
 def _slot_in_words(lineup: Lineup, slot: SlotName) -> str:
     found: Slot | None = getattr(lineup, slot)
-    return "none" if found is None else found.path + _share(slot, lineup.weight)
+    if found is None:
+        return "none"
+    return found.path + (f", {lineup.weight:.0%} of customers" if slot == "canary" else "")
 
 
-def _share(slot: SlotName, weight: float) -> str:
-    return f", {weight:.0%} of customers" if slot == "canary" else ""
-
-
-def _remember(ledger: Any, caller: Caller, wanted: ActivateIn, before: str) -> None:
-    after = "none" if wanted.path is None else wanted.path + _share(wanted.slot, wanted.weight)
+def _remember(ledger: Any, caller: Caller, slot: SlotName, before: str, after: str) -> None:
     with ledger.transaction() as tx:
-        tx.changed(str(caller), f"{wanted.slot} bundle", after, before)
+        tx.changed(str(caller), f"{slot} bundle", after, before)
 
 
 def describe(lineup: Lineup) -> BundlesOut:

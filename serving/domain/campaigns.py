@@ -16,10 +16,11 @@ from retentionjax.errors import ConfigError
 from serving.domain import guarded
 from serving.engine.situations import pace
 from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Moment, MomentOut, iso, shown
-from serving.ledger.types import DAY, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
+from serving.ledger.types import DAY, MICROS, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.views import CampaignView
 from serving.lift.answer import LiftOut, look
 from serving.moments import utc
+from serving.observability.metrics import CampaignMetrics
 from serving.problems import FieldError, Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
 
@@ -337,6 +338,24 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
         holdout=HoldoutOut(found.holdout, drawn.held_out, drawn.customers, found.salt),
         pilot=pilot,
     )
+
+
+def measured(state: Any) -> dict[str, CampaignMetrics]:
+    """Money and pace now of the campaigns that are not over, by their names."""
+    now: float = state.clock()
+    with state.ledger.read() as view:
+        found = view.campaigns(view.campaign_ids(_MOST))
+    served = state.engine.lineup.active.served
+    measures: dict[str, CampaignMetrics] = {}
+    for each in found.values():
+        if _state(each, now) != "over":
+            theta, multiplier = pace(each, served.prices, now)
+            micros = {name: getattr(each, f"{name}_micros") for name in ("budget", "spent", "reserved", "left")}
+            dollars = {name: amount / MICROS for name, amount in micros.items()}
+            measures[each.campaign_id] = CampaignMetrics(
+                dollars, served.price if multiplier is None else multiplier, theta
+            )
+    return measures
 
 
 def _state(campaign: CampaignView, now: float) -> State:

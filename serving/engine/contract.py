@@ -303,8 +303,8 @@ _ERRORS: dict[str, Callable[[str], Exception]] = {
     kind.__name__: kind
     for kind in (
         CampaignNotRunning, DeadlineExceeded, KeyReused, NoCampaign,
-        NotRunning, LedgerError, LedgerUnavailable, CommitUnknown, errors.BundleError, errors.ConfigError, OSError,
-        ValueError,
+        NotRunning, LedgerError, LedgerUnavailable, CommitUnknown, errors.BundleError, errors.ConfigError,
+        errors.RetentionJaxError, OSError, ValueError,
     )
 }  # fmt: skip
 

@@ -214,7 +214,7 @@ class Host:
         for name, each in (("canary", stored.canary), ("shadow", stored.shadow)):
             try:
                 found.append(None if each is None else await self._load(each.path))
-            except RetentionJaxError as error:
+            except (RetentionJaxError, OSError) as error:
                 _log.error("a bundle beside the active one cannot be loaded", slot=name, exc_info=error)
                 found.append(None)
         canary, shadow = found

@@ -43,8 +43,6 @@ class BatchResult:
     """Jobs whose cost no longer fitted what the others of the batch left: for the next one."""
     campaigns: dict[str, CampaignView] = field(default_factory=dict)
     """Campaigns as they were at its beginning."""
-    now: float = 0.0
-    """Time of the ledger, UTC epoch seconds."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Seconds of each stage."""
 
@@ -149,7 +147,7 @@ class Steps:
                 running.append((job, campaign, day))
             else:
                 made.results.append((job, CampaignNotRunning("not begun" if day < 0 else "over")))
-        made.campaigns, made.now = campaigns, tx.now
+        made.campaigns = campaigns
         names = [job.ask.customer_id for job, _, _ in running], [job.ask.campaign_id for job, _, _ in running]
         views = tx.customers(*names, tx.now) if running else []
         situations = [

@@ -31,18 +31,16 @@ from serving.engine.contract import (
 )
 from serving.engine.drafts import Draft
 from serving.engine.messages import ApprovedWordings
-from serving.engine.situations import Job, encode, own, pace
+from serving.engine.situations import Job, encode, own
 from serving.engine.slots import Lineup, Served
 from serving.engine.steps import BatchResult, Result, Steps
 from serving.engine.wire import Frames, Pipe, frame
 from serving.ledger import Ledger, LedgerError
-from serving.ledger.types import MICROS, Clock
-from serving.ledger.views import CampaignView
+from serving.ledger.types import Clock
 from serving.observability.metrics import Metrics, ScoreDrift
 from serving.settings import Settings
 
 _SHARE = 0.5  # of the last micro-batch is waited for: the service reads and answers the other half meanwhile
-_SHOW_SECONDS = 1.0  # between two looks at a campaign's money
 _PIPE = 4096  # bytes that a pipe takes without mixing them with what another process writes (PIPE_BUF)
 _log = structlog.get_logger("serving.engine")
 
@@ -225,7 +223,6 @@ class Writer:
         self._thread = threading.Thread(target=self.run, name="writer", daemon=True)
         self._swapping = threading.Lock()
         self._drift: dict[str, ScoreDrift] = {}
-        self._shown: dict[str, float] = {}
 
     @property
     def alive(self) -> bool:
@@ -323,8 +320,6 @@ class Writer:
         self._decisions.write(lines)
         for bundle, some in scores.items():
             self._metrics.drift(bundle[:12], self._drift.setdefault(bundle, ScoreDrift()).observe(some))
-        for campaign in made.campaigns.values():
-            self._note_campaign(campaign, now, made.now)
 
     def _note_decision(self, job: Job, draft: Draft, now: float) -> DecisionLine:
         decision, row = draft.decision, draft.row
@@ -349,18 +344,3 @@ class Writer:
             degradations=decision.degradations,
             milliseconds=round(1000 * (now - job.arrived), 3),
         )
-
-    def _note_campaign(self, campaign: CampaignView, now: float, at: float) -> None:
-        if now - self._shown.get(campaign.campaign_id, float("-inf")) < _SHOW_SECONDS:
-            return
-        self._shown[campaign.campaign_id] = now
-        money = {
-            "budget": campaign.budget_micros,
-            "spent": campaign.spent_micros,
-            "reserved": campaign.reserved_micros,
-            "left": campaign.left_micros,
-        }
-        served = self.lineup.active.served
-        theta, price = pace(campaign, served.prices, at)
-        dollars = {name: amount / MICROS for name, amount in money.items()}
-        self._metrics.campaign(campaign.campaign_id, dollars, served.price if price is None else price, theta)

@@ -5,7 +5,7 @@ Counting costs a microsecond or two; the engine calls these from its own thread,
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -17,6 +17,15 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 disable_created_metrics()  # when a counter began is of no use, and doubles the number of series
+
+
+class CampaignMetrics(NamedTuple):
+    """What is shown of a campaign."""
+
+    dollars: Mapping[str, float]
+    """By their state: budget, spent, reserved, left."""
+    multiplier: float
+    throttle: float
 
 
 class _Series(dict[tuple[str, ...], Counter]):
@@ -123,12 +132,15 @@ class Metrics:
             series = self._of_request[operation, status] = self._requests.labels(operation, str(status))
         series.observe(seconds)
 
-    def campaign(self, name: str, dollars: Mapping[str, float], multiplier: float, throttle: float) -> None:
-        """A campaign's budget, spend, reservations and pace now."""
-        for state, amount in dollars.items():
-            self._spend.labels(name, state).set(amount)
-        self._multiplier.labels(name).set(multiplier)
-        self._throttle.labels(name).set(throttle)
+    def campaigns(self, shown: Mapping[str, CampaignMetrics]) -> None:
+        """Money and pace now of these campaigns by their names, and of no others."""
+        for gauge in (self._spend, self._multiplier, self._throttle):
+            gauge.clear()
+        for name, (dollars, multiplier, throttle) in shown.items():
+            for state, amount in dollars.items():
+                self._spend.labels(name, state).set(amount)
+            self._multiplier.labels(name).set(multiplier)
+            self._throttle.labels(name).set(throttle)
 
     def drift(self, bundle: str, value: float) -> None:
         """See `ScoreDrift`."""

@@ -57,6 +57,39 @@ def _plain(body: bytes) -> Any:
     return plain
 
 
+_READER = json.JSONDecoder(parse_int=str, parse_float=str)  # numbers are judged later
+_SPACE = re.compile(r"[ \t\n\r]*")
+_ROWS = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*"(\w+)"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*')
+_ROWS_END = re.compile(r"\][ \t\n\r]*\}[ \t\n\r]*")
+
+
+def rows_apart(body: bytes, name: str) -> list[bytes] | None:
+    """The rows of {"name": [row, …]} as they are written, each JSON as Python reads it, NaN and half surrogate pairs
+    among it; None for a body that is anything else."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    begin = _ROWS.match(text)
+    if begin is None or begin[1] != name:
+        return None
+    rows, place = [], begin.end()
+    while True:
+        try:
+            _, end = _READER.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            return None
+        rows.append(text[place:end].encode())
+        place = _after_space(text, end)
+        if text[place : place + 1] != ",":
+            return rows if _ROWS_END.fullmatch(text, place) else None
+        place = _after_space(text, place + 1)
+
+
+def _after_space(text: str, place: int) -> int:
+    return _SPACE.match(text, place).end()  # type: ignore[union-attr]  # it matches everywhere
+
+
 class _Number(str):
     """A number that no float or int64 holds; kept as text until its field is known."""
 

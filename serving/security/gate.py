@@ -358,6 +358,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if body:
             cycle.disconnected = True
             cycle.message_event.set()
+        self.app_state["metrics"].refusal(problem.type)
         self.transport.write(_encoded(problem, self.server_state.default_headers))
         if self.transport.can_write_eof():
             self.transport.write_eof()

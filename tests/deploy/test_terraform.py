@@ -259,6 +259,11 @@ def test_there_is_an_alert_for_each_thing_that_goes_wrong() -> None:
     assert resources("google_monitoring_dashboard")
 
 
+def test_money_that_is_reserved_counts_as_used() -> None:
+    (query,) = re.findall(r'budget-pace = \{\s+query = "(.*)"', TEXT["monitoring.tf"])
+    assert r"sum without (state) (retentionjax_campaign_dollars{state=~\"spent|reserved\"}) /" in query
+
+
 def test_each_query_is_balanced_promql() -> None:
     queries = re.findall(
         r'^\s+(?:query|"[^"]+")\s+= "((?:[^"\\]|\\.)*retentionjax_(?:[^"\\]|\\.)*)"$',

@@ -1,11 +1,13 @@
 """Settings: flags over environment over defaults, each checked, secrets from files and never shown."""
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from retentionjax.bundle import pointer
 from retentionjax.errors import ConfigError
-from serving import settings
+from serving import command, settings
 from serving.command import kept_programs
 from serving.settings import Settings, hand_on, parse
 
@@ -20,6 +22,22 @@ def test_a_text_may_come_from_a_file(tmp_path: Path) -> None:
     found = parse(["--bundle", "b"], {"RETENTIONJAX_DATABASE_FILE": str(tmp_path / "url")})
     assert found.database == "postgresql://u:pw@h/d"
     assert "pw" not in repr(found)
+
+
+@pytest.mark.parametrize("pointed", [False, True])
+def test_the_service_knows_its_bundle_by_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, pointed: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "manifest.json").touch()
+    monkeypatch.setattr(pointer, "pointed_to", lambda _: bundle if pointed else None)
+    prepare = mock.Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr(command, "_prepare", prepare)
+    with pytest.raises(KeyboardInterrupt):
+        command._run(Settings(bundle="bundle"), "")
+    assert prepare.call_args.args[0].bundle == str(bundle)
 
 
 def test_worker_processes_read_the_same_settings(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.observability.metrics import Metrics, ScoreDrift
+from serving.observability.metrics import CampaignMetrics, Metrics, ScoreDrift
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -27,7 +27,9 @@ def test_decisions_are_counted_by_action_reason_and_the_rules_that_mattered() ->
 
 def test_money_queues_stages_and_bundles_are_shown() -> None:
     metrics = Metrics()
-    metrics.campaign("default", {"spent": 1.5, "left": 8.5}, multiplier=0.8, throttle=0.9)
+    shown = CampaignMetrics({"spent": 1.5, "left": 8.5}, multiplier=0.8, throttle=0.9)
+    metrics.campaigns({"default": shown, "over": shown})
+    metrics.campaigns({"default": shown})
     metrics.queue("decisions", 3)
     metrics.batch(8)
     metrics.stage("commit", 0.003)
@@ -35,6 +37,7 @@ def test_money_queues_stages_and_bundles_are_shown() -> None:
     metrics.bundles({"active": "abc", "canary": "def"})
     metrics.bundles({"active": "def"})
     assert value(metrics, "campaign_dollars", campaign="default", state="spent") == 1.5
+    assert value(metrics, "campaign_dollars", campaign="over", state="spent") is None
     assert value(metrics, "queue_depth", queue="decisions") == 3
     assert value(metrics, "batch_rows_count") == 1
     assert value(metrics, "stage_seconds_count", stage="commit") == 1

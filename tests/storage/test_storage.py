@@ -220,6 +220,7 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/somewhere")
     assert str(storage.as_path("~/runs")) == "/somewhere/runs"
     assert str(storage.as_path("gs://bucket/runs")) == "gs://bucket/runs"
+    assert storage.absolute("gs://bucket/runs") == "gs://bucket/runs"
 
 
 def test_json_nested_beyond_reason_is_refused_by_name(tmp_path):

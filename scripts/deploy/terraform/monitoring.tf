@@ -8,8 +8,8 @@ locals {
       text  = "The shield refuses an unusual share of messages. Templates go out instead; look at retentionjax_shield_blocks_total by rule, and roll the bundle back if it is new."
     }
     budget-pace = {
-      query = "max by (campaign) (retentionjax_campaign_dollars{state=\"spent\"} / ignoring(state) retentionjax_campaign_dollars{state=\"budget\"}) > ${var.alert_thresholds.budget}"
-      text  = "A campaign has nearly used its budget: contacts with offers will soon stop. Raise the budget, or end the campaign."
+      query = "max by (campaign) (sum without (state) (retentionjax_campaign_dollars{state=~\"spent|reserved\"}) / ignoring(state) retentionjax_campaign_dollars{state=\"budget\"}) > ${var.alert_thresholds.budget}"
+      text  = "A campaign has nearly used its budget, reservations counted: contacts with offers will soon stop. Raise the budget, or end the campaign."
     }
     drift = {
       query = "max(abs(retentionjax_score_drift)) > ${var.alert_thresholds.drift}"

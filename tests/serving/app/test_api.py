@@ -208,6 +208,19 @@ def test_a_shadow_comes_and_goes(service: Running, bundle: Path) -> None:
         assert [each["slot"] for each in ended["bundles"]] == ["active"]
 
 
+def test_a_relative_path_is_kept_as_what_it_means_from_anywhere(
+    service: Running, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bundle.parent)
+    with service.client("admin") as client:
+        client.post("/v1/bundles:activate", json={"slot": "shadow", "path": bundle.name})
+        with service.ledger.read() as view:
+            shadow, told = view.slots().shadow, view.changes(1)[0].value
+        client.post("/v1/bundles:activate", json={"slot": "shadow"})
+    assert shadow is not None
+    assert shadow.path == told == str(bundle)
+
+
 def test_it_is_ready_and_counts_what_it_does(service: Running) -> None:
     decide(service, "counted")
     with service.client(None) as client:

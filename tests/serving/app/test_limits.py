@@ -1,6 +1,7 @@
 """What strangers send too much of, or too slowly, is refused at once and costs no memory."""
 
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -244,6 +245,38 @@ def test_one_bad_row_of_a_batch_is_refused_and_the_others_are_made(service: Runn
     fields = [each["problem"]["errors"][0]["field"] for each in answer["results"][1::2]]
     assert fields == [f"decisions[{2 * place + 1}].{field}".rstrip(".") for place, field in enumerate(bad)]
     assert all("decision" in each for each in answer["results"][::2])
+
+
+@pytest.mark.parametrize("path", ["/v1/decisions:batch", "/v1/decisions:batch/"])
+def test_what_python_writes_and_json_has_no_word_for_costs_its_row_only(service: Running, path: str) -> None:
+    bad = [float("nan"), float("inf"), "half \ud800", float("-inf")]
+    good = {"customer_id": "row", "facts": FACTS, "first_name": '}, [{" é'}
+    rows = [row for each in bad for row in (good, {**good, "facts": {**FACTS, "months": each}})]
+    with service.client("decide") as client:
+        answer = client.post(path, content=json.dumps({"decisions": rows}, indent=1)).json()
+    assert (answer["decided"], answer["refused"]) == (len(bad), len(bad))
+    for place, result in enumerate(answer["results"]):
+        assert ("problem" in result) == (place % 2 == 1)
+        if "problem" in result:
+            assert result["problem"]["type"] == "urn:retentionjax:problem:malformed-json"
+            assert result["problem"]["errors"][0]["field"] == f"decisions[{place}].facts.months"
+
+
+def test_a_batch_that_is_no_json_is_refused_whole(service: Running) -> None:
+    """Where rows begin and end is not known then: one must not be taken for another."""
+    good = json.dumps({"customer_id": "row", "facts": FACTS})
+    with service.client("decide") as client:
+        for rows in (f"{good} {good}", f"{good},", f'{good}, {{"customer_id": }}', "NaN]}{[", ""):
+            answer = client.post("/v1/decisions:batch", content=f'{{"decisions": [NaN, {rows}]}}')
+            assert answer.status_code == 400, rows
+        many = json.dumps({"decisions": [float("nan")] * 1001})
+        assert client.post("/v1/decisions:batch", content=many).status_code == 400
+        both = f'{{"decisions": [NaN, {good}], "decisions": [{good}]}}'
+        assert client.post("/v1/decisions:batch", content=both).status_code == 400
+        outcomes = [{"customer_id": "c", "kind": "kept"}, {"customer_id": "c", "kind": "revenue", "reference": "r"}]
+        outcomes[1] |= {"amount_micros": float("nan")}  # type: ignore[dict-item]
+        answer = client.post("/v1/outcomes", content=json.dumps({"outcomes": outcomes}))
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "outcomes[1].amount_micros")
 
 
 def test_what_ifs_keep_nobody_waiting(service: Running) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from unittest import mock
 
 import httpx
 import pytest
-from served_app import FACTS, Running
+from served_app import FACTS, Running, session
 
+from retentionjax.storage import bucket
 from serving.engine import Engine
+from serving.engine.contract import EngineLost
 from serving.security.bodies import BATCH_BODY_LIMIT, BODY_LIMIT
+from serving.security.gate import URL_LIMIT, Buckets
 
 JSON = {"Content-Type": "application/json"}
 
@@ -158,6 +162,31 @@ def test_nothing_of_a_bundle_that_is_refused_is_told(client: httpx.Client, tmp_p
     assert "secret" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        ("google.auth.exceptions", "DefaultCredentialsError", "none were found"),
+        ("google.api_core.exceptions", "Forbidden", "not yours"),
+        ("google.api_core.exceptions", "NotFound", "The specified bucket does not exist."),
+    ],
+)
+def test_a_bucket_that_cannot_be_read_is_a_bundle_that_is_refused(
+    client: httpx.Client, module: str, name: str, words: str
+) -> None:
+    wrong = getattr(pytest.importorskip(module, reason="the extra gcs is not installed"), name)(words)
+    there = mock.Mock(**{"bucket.return_value.exists.return_value": False})
+    there.bucket.return_value.blob.return_value.download_as_bytes.side_effect = wrong
+    with mock.patch.object(bucket, "_client", return_value=there):
+        answer = client.post("/v1/bundles:activate", json={"slot": "shadow", "path": "gs://bucket/bundle"})
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:retentionjax:problem:bundle-refused")
+
+
+def test_an_engine_that_is_gone_says_nothing_of_a_bundle(client: httpx.Client, bundle: Path) -> None:
+    with mock.patch.object(Engine, "activate", side_effect=EngineLost("gone")):
+        answer = client.post("/v1/bundles:activate", json={"slot": "shadow", "path": str(bundle)})
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:retentionjax:problem:engine-lost")
+
+
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "2300-01-01T00:00:00Z"])
 def test_no_moment_of_any_body_is_too_far_away_to_be_written(client: httpx.Client, text: str) -> None:
     pilot = {"share": 0.2, "arms": {"none": 0.5, "ten": 0.5}, "ends_at": text, "budget_share": 0.2}
@@ -231,6 +260,61 @@ def test_an_encoded_body_is_refused_by_the_name_of_its_encoding(client: httpx.Cl
     assert answer.status_code == 415
     (named,) = answer.json()["errors"]
     assert (named["field"], named["value"]) == ("Content-Encoding", f'"{encoding}"')
+
+
+def refusals(service: Running) -> dict[str, float]:
+    """The requests that were answered with a problem so far, by its type."""
+    with service.client("report") as client:
+        lines = client.get("/metrics").text.splitlines()
+    name = "retentionjax_refusals_total{"
+    counted = (line.removeprefix(name).split("} ") for line in lines if line.startswith(name))
+    return {label.removeprefix('type="').removesuffix('"'): float(count) for label, count in counted}
+
+
+REFUSED: dict[str, tuple[str | None, str, str, dict[str, Any]]] = {
+    "malformed-json": ("decide", "POST", "/v1/decisions", {"content": b"<xml/>", "headers": JSON}),
+    "invalid-request": ("decide", "POST", "/v1/decisions/", {"json": {}}),  # the long way
+    "unauthorised": (None, "GET", "/v1/bundles", {}),
+    "forbidden": ("report", "POST", "/v1/decisions", {"json": {}}),
+    "not-found": ("admin", "GET", "/nowhere", {}),
+    "method-not-allowed": ("admin", "GET", "/v1/decisions", {}),
+    "bundle-refused": ("admin", "POST", "/v1/bundles:activate", {"json": {"slot": "shadow", "path": "/nowhere"}}),
+    "unsupported-media-type": (
+        "decide",
+        "POST",
+        "/v1/decisions",
+        {"content": b"", "headers": {"Content-Type": "a/b"}},
+    ),
+    "url-too-long": ("admin", "GET", "/v1/bundles?" + "x" * URL_LIMIT, {}),  # which the server's protocol refuses
+}
+
+
+@pytest.mark.parametrize(("kind", "call"), REFUSED.items(), ids=REFUSED)
+def test_a_request_that_is_refused_is_counted_once_by_its_kind(
+    service: Running, kind: str, call: tuple[str | None, str, str, dict[str, Any]]
+) -> None:
+    role, method, path, options = call
+    before = refusals(service)
+    with service.client(role) as client:
+        answer = client.request(method, path, **options)
+    assert answer.json()["type"] == f"urn:retentionjax:problem:{kind}"
+    assert refusals(service) == {**before, kind: before.get(kind, 0.0) + 1}
+
+
+def test_a_request_too_many_a_query_with_a_null_and_refused_pages_are_counted_too(service: Running) -> None:
+    before = refusals(service)
+    with service.client("admin") as client:
+        with mock.patch.object(service.app.state.gate, "_rates", Buckets(1e-3, 1.0, time.monotonic)):
+            assert [client.get("/v1/bundles").status_code for _ in range(2)] == [200, 429]
+        assert client.get("/v1/campaigns?a=%00").status_code == 422
+    with session(service, "admin") as console:
+        assert console.get("/console/nowhere").status_code == 404
+        assert console.post("/console/wordings", data={}).status_code == 403
+        assert console.post("/console/sign-in", data={"key": "wrong"}).status_code == 401
+    after = refusals(service)
+    grown = {kind: after[kind] - before.get(kind, 0.0) for kind in after if after[kind] != before.get(kind)}
+    assert set(grown) == {"too-many-requests", "invalid-request", "refused", "foreign-form", "unauthorised"}
+    assert set(grown.values()) == {1.0}
 
 
 def test_metrics_name_their_charset_once(client: httpx.Client) -> None:

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 from engines import ask, running
 
-from retentionjax.errors import BundleError, ConfigError
+from retentionjax.errors import BundleError, ConfigError, ModelError, RetentionJaxError
 from serving.engine import Engine, contract, wire
-from serving.engine.contract import Decision, EngineLost, Given, NotRunning, Wanted
+from serving.engine.contract import Decision, EngineError, EngineLost, Given, NotRunning, Wanted
 from serving.engine.situations import Basis
 from serving.ledger import Ledger, LedgerUnavailable
 from serving.observability.metrics import Metrics
@@ -114,6 +114,14 @@ def test_an_error_that_nobody_knows_stays_a_defect() -> None:
     found = contract.error_of(contract.failed(1, KeyError("secret")))
     assert isinstance(found, contract.EngineFailed)
     assert "secret" not in str(found)
+
+
+def test_what_a_user_can_mend_is_no_defect_whatever_its_kind() -> None:
+    for error in (RetentionJaxError("gs://bucket/x: no such bucket"), ModelError("damaged")):
+        found = contract.error_of(contract.failed(1, error))
+        assert isinstance(found, RetentionJaxError)
+        assert not isinstance(found, EngineError)
+        assert str(found) == str(error)
 
 
 def test_a_ledger_that_cannot_be_opened_ends_the_start(folder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from retentionjax.errors import BundleError, ConfigError
 from serving.engine import Engine
 from serving.engine.contract import Decision
 from serving.engine.slots import Served, share_of
-from serving.ledger.types import BundleSlot
+from serving.ledger import Ledger
+from serving.ledger.types import BundleSlot, Slots
 
 
 @pytest.fixture
@@ -175,6 +176,22 @@ def test_a_bundle_that_cannot_be_served_changes_nothing(folder: Path, tmp_path: 
     asyncio.run(main())
 
 
+def test_a_shadow_whose_place_cannot_be_read_does_not_keep_the_rest_from_starting(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()  # what lies "in" it, the disk refuses with an OSError; so does a bucket that is gone
+    clock = engines.Clock()
+    ledger = Ledger.open(engines.settings(folder, tmp_path).database, clock=clock)
+    with ledger.transaction() as tx:
+        tx.set_slots(Slots(active=None, shadow=BundleSlot("0" * 64, str(tmp_path / "file" / "bundle"))))
+    ledger.close()
+
+    async def main() -> None:
+        async with running(folder, tmp_path, clock=clock) as (engine, _):
+            assert engine.lineup.shadow is None
+            assert len(await many(engine, 1)) == 1
+
+    asyncio.run(main())
+
+
 @pytest.mark.usefixtures("_looks_often")
 def test_what_another_process_activates_is_followed(folder: Path, other: Path, tmp_path: Path) -> None:
     async def main() -> None:
@@ -182,8 +199,6 @@ def test_what_another_process_activates_is_followed(folder: Path, other: Path, t
             served: Served = engines.load(str(other), engines.SIZES)
             first = engine.lineup.active.record
             with ledger.transaction() as tx:
-                from serving.ledger.types import Slots
-
                 tx.set_slots(Slots(active=first, canary=BundleSlot(served.id, str(other)), canary_weight=1.0))
             await engines.until(lambda: engine.lineup.canary is not None)
             assert engine.lineup.canary is not None
