@@ -170,7 +170,7 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     learned.save(learned.Trained(policy, ppo.critic(state, averaged=True)), context.artifacts / "policy")
     plots.learning_curve(lines, config.budget, company.currency, context.artifacts)
     learned_multiplier = {
-        "multiplier_campaign_budget": multiplier,
+        "multiplier_campaign_budget": multiplier if spends else 0.0,  # what nobody would spend returns nothing
         "multiplier_campaign_budget_sd": multiplier_swing(lines),
     }
     sure = sureness(config, policy, people.judged(held_out, context.artifacts))

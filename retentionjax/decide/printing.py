@@ -40,8 +40,7 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
         console.print(
             f"Gain, in expectation: contact today and never again, against never again a contact "
             f"(worth {_money(decision, why.never_contact_value)}); exact by the risk chain. Cost: contact and offer. "
-            f"Net: gain less {why.multiplier:.2f} × cost; so much the next unit of the campaign's "
-            f"budget returns. {_basis(manifest)}",
+            f"{_net(why.multiplier)} {_basis(manifest)}",
             style="dim",
         )
         console.print()
@@ -52,6 +51,12 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
     console.print(_chances(decision), markup=False)
     made = f"format {FORMAT_VERSION}, made {manifest.created} by RetentionJax {manifest.packages.get('retentionjax')}"
     console.print(f"Bundle {manifest.id[:12]}, {made}", style="dim")
+
+
+def _net(multiplier: float) -> str:
+    if not multiplier:
+        return "Net: the gain; the campaign does not want all of its budget, so that the next unit returns nothing."
+    return f"Net: gain less {multiplier:.2f} × cost; so much the next unit of the campaign's budget returns."
 
 
 def _basis(manifest: Manifest) -> str:

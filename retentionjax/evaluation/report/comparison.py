@@ -38,7 +38,8 @@ def learning(run: FinishedRun) -> Section:
     """`learning`: gain, spend and price by iteration."""
     lead = (
         "Training pays a price for each unit of spend. The price rises while the campaign overspends and falls while "
-        "it does not. It has settled when the gain is flat, the spend lies on the budget, and the price stands still."
+        "it does not. It has settled when the gain is flat, the spend lies on the budget, and the price stands still. "
+        "Where more spend would not pay, spend stays below the budget, and the price of the budget is nothing."
     )
     stage = run.get("policy")
     if stage is None or not stage.metrics:
