@@ -8,7 +8,8 @@
   still covers the discount and no later contact of the campaign has replaced the offer; so neither the budget nor the
   account cap can be passed. After the customer has left, or for a contact cancelled before it was sent, it is refused.
 - *declined* gives the discount back and spends the contact cost; else it is ignored.
-- *churned* remembers the earliest time, and cancels contacts not yet sent. Money spent stays spent: the account keeps
+- *churned* remembers the earliest time, until which she is known to have stayed, whatever *kept* said of later days
+  before, and cancels contacts not yet sent. Money spent stays spent: the account keeps
   the full cost of a running offer, an upper bound of what it will have cost.
 - *opted_out* ends consent to the decision's channel, unless it was given again after `at`, and cancels its contacts not
   yet sent.
@@ -57,8 +58,9 @@ _REVENUE = "SELECT amount_micros FROM revenues WHERE customer_id = ? AND referen
 _ADD_REVENUE = """
     INSERT INTO revenues (customer_id, reference, happened_at, recorded_at, amount_micros) VALUES (?, ?, ?, ?, ?)"""
 _CHURN = """
-    INSERT INTO customers (customer_id, churned_at) VALUES (?, ?)
-    ON CONFLICT (customer_id) DO UPDATE SET churned_at = excluded.churned_at"""
+    INSERT INTO customers (customer_id, churned_at, observed_until) VALUES (?, ?, ?)
+    ON CONFLICT (customer_id) DO UPDATE
+    SET churned_at = excluded.churned_at, observed_until = excluded.observed_until"""
 _CONSENT = "SELECT status, changed_at FROM consents WHERE customer_id = ? AND channel = ?"
 _SET_CONSENT = """
     INSERT INTO consents (customer_id, channel, status, changed_at, source) VALUES (?, ?, ?, ?, ?)
@@ -297,7 +299,7 @@ def _churned(tx: Look, customer_id: str, at: float) -> _Effect:
     earlier = _churned_at(tx, customer_id)
     if earlier is not None and earlier <= at:
         return _Effect("ignored", "an earlier time is recorded already")
-    tx.run(_CHURN, customer_id, at)
+    tx.run(_CHURN, customer_id, at, at)
     return _Effect("applied", released_micros=cancel_unsent(tx, customer_id))
 
 

@@ -224,7 +224,22 @@ def test_who_has_no_decision_can_leave_and_stay(ledger: Ledger, clock: FrozenClo
     with ledger.read() as reader:
         found = reader.customer_ledger("zoe")
     assert found is not None
-    assert (found.observed_until, found.churned_at) == (START + 5 * DAY, START + 8 * DAY)
+    assert (found.observed_until, found.churned_at) == (START + 8 * DAY, START + 8 * DAY)
+
+
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations([("kept", 3), ("kept", 20), ("churned", 8), ("churned", 5)]))
+)
+def test_whatever_the_order_of_reports_she_stayed_until_she_left(
+    ledger: Ledger, clock: FrozenClock, order: tuple[tuple[OutcomeKind, int], ...]
+) -> None:
+    clock.to_day(30)
+    for kind, day in order:
+        of_customer(ledger, kind, START + day * DAY)
+    with ledger.read() as reader:
+        found = reader.customer_ledger("zoe")
+    assert found is not None
+    assert (found.observed_until, found.churned_at) == (START + 5 * DAY, START + 5 * DAY)
 
 
 def test_who_leaves_without_a_decision_is_not_sent_what_is_planned(ledger: Ledger, clock: FrozenClock) -> None:
