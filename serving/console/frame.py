@@ -127,6 +127,7 @@ DONE = {
     "saved": "Saved.",
     "drawn-anew": "Saved. The new share to hold out holds for customers who are not drawn yet; the others stay.",
     "ended": "Its end is set.",
+    "not-running": "It is not running, so there is nothing to end. Nothing was changed.",
     "paused": "Paused: nobody is contacted by it until it is resumed.",
     "resumed": "Resumed.",
     "loaded": "Done.",

@@ -121,6 +121,8 @@ async def change_campaign(request: Http) -> Response[Any]:
         raise invalid(
             "There is a campaign of this name already.", field_error("Name", name, "a name that is not taken")
         )
+    if fields.get("end") and before is not None and before.state != "running":  # the page that asked for it is old
+        return done_at(f"/console?id={name}", "not-running")
     wanted = _wanted(fields, before, currency)
     if not fields.get("sure") and (question := _question(fields, wanted, before, currency)):
         values: dict[str, Any] = {"name": name, "fields": fields, "question": question}

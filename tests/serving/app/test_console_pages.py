@@ -1,6 +1,7 @@
 """What the console's pages say and refuse, without a browser: menus by role, forms and their refusals, customers looked
 up, reasons to wait."""
 
+import datetime as dt
 import html
 import io
 import json
@@ -153,6 +154,20 @@ def test_a_campaign_ends_once_that_was_asked(own: Running) -> None:
     with own.ledger.read() as view:
         change = view.changes(1)[0]
     assert ("90 days" in change.was, "1 days" in change.value) == (True, True)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_ending_what_is_not_running_changes_nothing_and_says_so(own: Running, begun: bool) -> None:
+    starts = own.clock.at + (-400 if begun else 5) * 86_400
+    with own.client("admin") as client:
+        terms = {"budget_micros": 10**8, "customers_expected": 50, "horizon_days": 30}
+        path = f"/v1/campaigns/past-{begun}"
+        before = client.put(
+            path, json={**terms, "starts_at": dt.datetime.fromtimestamp(starts, dt.UTC).isoformat()}
+        ).json()
+        for sure in ({}, {"sure": "yes"}):
+            assert DONE["not-running"] in text(send(own, "campaigns", campaign_id=f"past-{begun}", end="yes", **sure))
+        assert client.get(path).json() == before
 
 
 def get(own: Running, path: str, role: str = "admin") -> httpx.Response:
