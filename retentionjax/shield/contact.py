@@ -1,13 +1,15 @@
 """Whether a customer may be contacted, and when: consent, do-not-contact, local quiet hours, frequency.
 
 Where the time zone is unknown every zone the customer may be in counts: a moment is fit when it is fit in all of them.
-Hours are those of the country and region that are known; else of the country that alone has the time zone; else of the
-company's own, in its strictest region.
+Hours are those of the country and region that are known; else of the country that the time zone lies in, whatever name
+it goes by; else of the company's own, in its strictest region.
 """
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -91,8 +93,7 @@ def is_region(region: str, rules: Rules | None = None) -> bool:
 def _place(recipient: Recipient, contact: ContactRules) -> tuple[str, str | None]:
     """(country, region or None). Raises DataError for a country without rules, and a region that is none of its."""
     if recipient.region is None:
-        having = [country for country, zones in contact.country_zones.items() if recipient.time_zone in zones]
-        country, dash = having[0] if len(having) == 1 else recipient.home, ""
+        country, dash = _country_of(recipient.time_zone, contact) or recipient.home, ""
     else:
         country, dash, _ = recipient.region.partition("-")
     if country not in contact.countries:
@@ -107,6 +108,31 @@ def _place(recipient: Recipient, contact: ContactRules) -> tuple[str, str | None
         allowed = ", ".join(known) if known else f"{country} alone, for its regions have the same hours"
         raise DataError(f"region is {recipient.region!r}; allowed in {country}: {allowed}")
     return country, recipient.region
+
+
+def _country_of(time_zone: str | None, contact: ContactRules) -> str | None:
+    """The country with rules that the zone lies in, be it as a region of it; None where no such country is known."""
+    countries, renamed = _atlas()
+    name = time_zone or ""
+    while name not in countries and name in renamed:
+        name = renamed[name]
+    country = countries.get(name)
+    if country in contact.countries:
+        return country
+    around = {region.partition("-")[0] for region, zones in contact.region_zones.items() if name in zones}
+    return around.pop() if len(around) == 1 else None
+
+
+@cache
+def _atlas() -> tuple[dict[str, str], dict[str, str]]:
+    """The country of each zone that is listed for one, and the present name of each other that was renamed.
+
+    A link between two listed zones is no renaming: Oslo keeps Berlin's time, and is not in Germany.
+    """
+    folder = files("tzdata") / "zoneinfo"
+    rows = [line.split("\t") for line in (folder / "zone.tab").read_text("utf-8").splitlines() if line[0] != "#"]
+    links = [line.split() for line in (folder / "tzdata.zi").read_text("utf-8").splitlines() if line.startswith("L ")]
+    return {row[2]: row[0] for row in rows}, {old: name for _, name, old in links}
 
 
 def _zones(time_zone: str | None, country: str, region: str | None, contact: ContactRules) -> tuple[ZoneInfo, ...]:

@@ -138,12 +138,12 @@ async def simulate(request: Http) -> Response[Any]:
     state, form = request.app.state, await read_form(request)
     served = _active(state)
     person = people.of_form(form, served.bundle.schema)
-    history = {name: number(form, f"history.{name}") for name in ("day", "baseline_churn_probability")}
-    day = history["day"]
+    usual = number(form, "history.baseline_churn_probability")
+    day = number(form, "history.day", whole=True)
     body = {
         "customer_id": person.customer_id,
         "facts": person.facts,
-        "history": {**history, "day": None if day is None else int(day)},
+        "history": {"baseline_churn_probability": usual, "day": None if day is None else int(day)},
         "overrides": {"multiplier": number(form, "overrides.multiplier")},
     }
     plain = {name: _without_none(value) if name != "facts" else value for name, value in body.items()}

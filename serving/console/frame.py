@@ -127,6 +127,7 @@ DONE = {
     "saved": "Saved.",
     "drawn-anew": "Saved. The new share to hold out holds for customers who are not drawn yet; the others stay.",
     "ended": "Its end is set.",
+    "not-running": "It is not running, so there is nothing to end. Nothing was changed.",
     "paused": "Paused: nobody is contacted by it until it is resumed.",
     "resumed": "Resumed.",
     "loaded": "Done.",
@@ -178,18 +179,26 @@ async def read_form(request: Http) -> dict[str, str]:
     return fields
 
 
-def number(form: Mapping[str, str], name: str) -> float | None:
-    """A number of the form; None where it is empty. Raises Problem 422 for what is none."""
+def number(form: Mapping[str, str], name: str, label: str = "", *, whole: bool = False) -> float | None:
+    """A number of the form; None where it is empty. Raises Problem 422, which calls it `label`, for what is none."""
     text = form.get(name, "").strip()
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise invalid("A number is wanted.", field_error(name, text, "a number"))
+    value = parsed(text)
+    if value is None:
+        raise invalid("A number is wanted.", field_error(label or name, text, "a number in the digits 0 to 9"))
+    if whole and not value.is_integer():
+        raise invalid("A whole number is wanted.", field_error(label or name, value, "a whole number"))
     return value
+
+
+def parsed(text: str) -> float | None:
+    """The number that `text` is, written as browsers send one; None for all else that Python would read as a number."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return value if math.isfinite(value) else None
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def check_origin(request: Http) -> None:

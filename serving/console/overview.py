@@ -32,7 +32,7 @@ from serving.fields import IN_WORDS, NAME_PATTERN
 from serving.ledger import Ledger
 from serving.ledger.company_files import WHAT
 from serving.ledger.types import KillSwitch
-from serving.problems import Problem, field_error, invalid, not_found
+from serving.problems import field_error, invalid, not_found
 
 WIDTH, HEIGHT = 1040, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 24, 14, 34
@@ -101,7 +101,8 @@ async def show_campaign(request: Http) -> Response[Any]:
     names, name = await asyncio.to_thread(state.ledger.ask, lambda reader: campaigns_of(request, reader))
     campaign = await asyncio.to_thread(campaign_now, state, name) if name else None
     chart = draw(campaign, currency_of(request)) if campaign else None
-    values: dict[str, Any] = {"campaign": campaign, "chart": chart, "names": names}
+    filled = filled_in(campaign) if campaign else {}
+    values: dict[str, Any] = {"campaign": campaign, "chart": chart, "names": names, "filled": filled}
     size = {"width": WIDTH, "height": HEIGHT, "left": _LEFT}
     shown = await full_page(request, "campaign.html", title="Campaign", **values, **size)
     remember_campaign(request, shown, name)
@@ -121,6 +122,8 @@ async def change_campaign(request: Http) -> Response[Any]:
         raise invalid(
             "There is a campaign of this name already.", field_error("Name", name, "a name that is not taken")
         )
+    if fields.get("end") and before is not None and before.state != "running":  # the page that asked for it is old
+        return done_at(f"/console?id={name}", "not-running")
     wanted = _wanted(fields, before, currency)
     if not fields.get("sure") and (question := _question(fields, wanted, before, currency)):
         values: dict[str, Any] = {"name": name, "fields": fields, "question": question}
@@ -169,20 +172,47 @@ def _wanted(fields: Mapping[str, str], before: CampaignOut | None, currency: str
         return CampaignIn(before.budget_micros, before.customers_expected, horizon_days=max(first, before.day))
     if fields.get("pause") in ("yes", "no") and before is not None:
         return CampaignIn(before.budget_micros, before.customers_expected, paused=fields["pause"] == "yes")
-    budget = round(_amount(fields, "budget", "Budget") * 1e6)
+    kept = _untouched(fields, before)
+    budget = before.budget_micros if before and "budget" in kept else round(_amount(fields, "budget", "Budget") * 1e6)
     used = before.spent_micros + before.reserved_micros if before else 0
     if budget < used:
         least = f"{money(used / 1e6, currency, cents=True)} or more: so much is spent and reserved already"
         given = money(budget / 1e6, currency, cents=True)
         raise invalid("The budget is too small.", field_error("Budget", given, least))
-    held = _amount(fields, "holdout", "Held out, %", most=100 * MOST_HELD_OUT) if fields.get("holdout") else None
-    days = int(_amount(fields, "days", "Days", least=1, most=366)) if fields.get("days") else None
+    changed = {name: text for name, text in fields.items() if text and name not in kept}
+    held = _amount(fields, "holdout", "Held out, %", most=100 * MOST_HELD_OUT) if "holdout" in changed else None
+    days = _amount(fields, "days", "Days", least=1, most=366, whole=True) if "days" in changed else None
+    if before and "customers" in kept:
+        expected: float = before.customers_expected
+    else:
+        expected = _amount(fields, "customers", "Customers expected", least=1, whole=True)
     return CampaignIn(
         budget,
-        int(_amount(fields, "customers", "Customers expected", least=1)),
-        horizon_days=days,
-        holdout=None if held is None else round(held / 100, 6),
+        int(expected),
+        horizon_days=None if days is None else int(days),
+        holdout=None if held is None else round(held / 100, _DIGITS),
     )
+
+
+_DIGITS = 12  # of a share: all that was typed, without what dividing by 100 adds
+
+
+def filled_in(campaign: CampaignOut) -> dict[str, str]:
+    """What the form for changing a campaign shows of it, by the name of the field."""
+    whole, millionths = divmod(campaign.budget_micros, 10**6)
+    return {
+        "budget": re.sub("0{1,4}$", "", f"{whole}.{millionths:06d}"),
+        "customers": str(campaign.customers_expected),
+        "holdout": f"{100 * campaign.holdout.share:.{_DIGITS}g}",
+        "days": str(campaign.horizon_days),
+    }
+
+
+def _untouched(fields: Mapping[str, str], before: CampaignOut | None) -> set[str]:
+    """The fields that say what the page showed when it was sent, be it old by now: nobody changed them, and what is
+    stored is more exact, and later."""
+    shown = filled_in(before) if before else {}
+    return {name for name, text in shown.items() if fields.get(name) == fields.get(f"was.{name}", text)}
 
 
 _PAUSES: Mapping[bool | None, str] = {True: "paused", False: "resumed"}
@@ -203,14 +233,13 @@ def _question(fields: Mapping[str, str], wanted: CampaignIn, before: CampaignOut
     return f"That is {now} for each of {wanted.customers_expected:,} customers; it was {then}."
 
 
-def _amount(fields: Mapping[str, str], name: str, label: str, *, least: float = 0, most: float = 1e9) -> float:
+def _amount(
+    fields: Mapping[str, str], name: str, label: str, *, least: float = 0, most: float = 1e9, whole: bool = False
+) -> float:
     """A number of the form, which the page calls `label`."""
-    try:
-        value = number(fields, name)
-    except Problem:
-        value = None
+    value = number(fields, name, label, whole=whole)
     if value is None:
-        raise invalid("A number is wanted.", field_error(label, fields.get(name, ""), "a number"))
+        raise invalid("A number is wanted.", field_error(label, "", "a number"))
     if not least <= value <= most:
         raise invalid("A number is out of range.", field_error(label, value, f"{least:,g} to {most:,.0f}"))
     return value

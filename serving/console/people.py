@@ -1,7 +1,6 @@
 """Customers: those to decide about, of late, of the examples folder or by the form; and one to look up."""
 
 import asyncio
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from litestar import Response, get
 
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.data.schema import Schema
-from serving.console.frame import Http, full_page, number, signed_in
+from serving.console.frame import Http, full_page, number, parsed, signed_in
 from serving.domain.decisions.schemas import DecisionIn
 from serving.engine.situations import Basis
 from serving.express import decode
@@ -147,7 +146,7 @@ def of_request(text: str) -> Person:
 def of_form(form: Mapping[str, str], schema: Schema) -> Person:
     """What was filled in, empty fields as unknown; a pasted customer goes before the fields of the facts."""
     percent = number(form, "usual_risk")
-    usual = None if percent is None else round(percent / 100, 6)
+    usual = None if percent is None else round(percent / 100, 12)
     if usual is not None and not 0 < usual < 1:
         raise invalid("A risk is out of range.", field_error("Usual risk", percent, "above 0, below 100 %"))
     said: dict[str, Any] = {name: form.get(name, "").strip() for name in _PLAIN}
@@ -176,14 +175,11 @@ def _value(schema: Schema, name: str, text: str) -> Any:
         return None
     if name in schema.categorical:
         return text
-    try:
-        value = float(text)
-    except ValueError:
-        return text  # refused with the others, by name
-    return value if math.isfinite(value) else text
+    value = parsed(text)
+    return text if value is None else value  # refused with the others, by name
 
 
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -60,6 +60,12 @@ class SentOut(msgspec.Struct, frozen=True):
     """How many of them were not known as sent."""
 
     sent: Annotated[int, Meta(ge=0)]
+    refused: Annotated[
+        tuple[DecisionId, ...],
+        Meta(
+            description="Cancelled before, and a later contact took their place or the budget is used up: not counted"
+        ),
+    ] = ()
 
 
 _LATE = 900.0  # seconds; quiet hours may have begun since
@@ -87,7 +93,8 @@ def list_due(request: Request[Any, Any, Any], limit: Limit = 100) -> DuesOut:
 def report_sent(request: Request[Any, Any, Any], data: JSONBody[SentIn]) -> SentOut:
     """What was sent is listed no more; reporting twice is once."""
     with request.app.state.ledger.transaction() as tx:
-        return SentOut(tx.sent(data.decision_ids))
+        sent, refused = tx.sent(data.decision_ids)
+    return SentOut(sent, tuple(refused))
 
 
 def due_now(state: Any, limit: int) -> list[DueOut]:

@@ -187,6 +187,8 @@ def create_key(tx: Look, name: str, role: Role) -> tuple[ApiKey, str]:
     """A new API key, and its token, which is kept nowhere."""
     if role not in get_args(Role):
         raise LedgerError(f"role is {role!r}; allowed: {', '.join(get_args(Role))}")
+    if not name.strip() or not name.isprintable():  # lists of keys and of changes have a line for each
+        raise LedgerError(f"name is {name!r}; allowed: one line of printable text that is not empty")
     key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     tx.run(_CREATE_KEY, key_id, name, role, _hash(secret), tx.now)
     return ApiKey(key_id, name, role, tx.now, None, None), f"rj_{key_id}_{secret}"

@@ -2,13 +2,17 @@
 
 - The same decision and kind again is a duplicate and changes nothing. A refused outcome is not remembered.
 - What cannot have happened by its time is refused: before the decision was made, in the future; clocks may differ by
-  `CLOCK_SKEW`, and an opt-out holds whatever its time. Who answers was sent the message, though nobody reported that.
+  `CLOCK_SKEW`, and an opt-out holds whatever its time. Who answers was sent the message, though nobody reported that;
+  who opts out was, where its time had come.
+- What was sent costs money, though it was cancelled: its cost is spent, without its discount. Where a later contact
+  has taken its place, or the budget does not cover its cost, it stays cancelled, and what is reported of it is refused.
 - *accepted* turns the reservation into spend, contact cost and full discount, and starts the offer on the day it was
   accepted. Too late, when the reservation was given back (declined or expired), it is honoured if the campaign's budget
   still covers the discount and no later contact of the campaign has replaced the offer; so neither the budget nor the
-  account cap can be passed. After the customer has left, or for a contact cancelled before it was sent, it is refused.
+  account cap can be passed. After the customer has left it is refused.
 - *declined* gives the discount back and spends the contact cost; else it is ignored.
-- *churned* remembers the earliest time, and cancels contacts not yet sent. Money spent stays spent: the account keeps
+- *churned* remembers the earliest time, until which she is known to have stayed, whatever *kept* said of later days
+  before, and cancels contacts not yet sent. Money spent stays spent: the account keeps
   the full cost of a running offer, an upper bound of what it will have cost.
 - *opted_out* ends consent to the decision's channel, unless it was given again after `at`, and cancels its contacts not
   yet sent.
@@ -38,11 +42,21 @@ LATEST = DAY
 _DECISIONS = """
     SELECT decision_id, customer_id, campaign_id, channel, decided_at FROM decisions
     WHERE decision_id IN (SELECT value FROM json_each(?))"""
+_CANCELLED = """
+    SELECT decision_id FROM contacts WHERE state = 'cancelled' AND decision_id IN (SELECT value FROM json_each(?))"""
 _REPORTED = "SELECT decision_id, kind FROM outcomes WHERE decision_id IN (SELECT value FROM json_each(?))"
 _CONTACT = """
     SELECT state, contact_cost_micros, offer_cost_micros, send_at, sent_at FROM contacts WHERE decision_id = ?"""
 _LATER_CONTACT = """
     SELECT 1 FROM contacts WHERE customer_id = ? AND campaign_id = ? AND state <> 'cancelled' AND send_at > ? LIMIT 1"""
+_REPLACED = """
+    SELECT 1 FROM contacts c JOIN decisions d ON d.decision_id = c.decision_id
+    JOIN contacts own ON own.decision_id = ? JOIN decisions made ON made.decision_id = own.decision_id
+    LEFT JOIN outcomes o ON o.decision_id = c.decision_id AND o.kind = 'accepted' AND o.status = 'applied'
+    WHERE c.customer_id = ? AND c.decision_id <> own.decision_id AND c.state <> 'cancelled' AND (
+        d.decided_at >= made.decided_at OR c.sent_at >= made.decided_at OR o.recorded_at >= made.decided_at
+        OR (c.campaign_id = own.campaign_id AND c.send_day = own.send_day)) LIMIT 1"""
+# What was decided, sent or accepted since found the day, and the account's money, free.
 _SETTLE = """
     UPDATE contacts SET state = ?, reserved_micros = 0, spent_micros = ?, accepted_at = ? WHERE decision_id = ?"""
 _MONEY = """
@@ -57,8 +71,9 @@ _REVENUE = "SELECT amount_micros FROM revenues WHERE customer_id = ? AND referen
 _ADD_REVENUE = """
     INSERT INTO revenues (customer_id, reference, happened_at, recorded_at, amount_micros) VALUES (?, ?, ?, ?, ?)"""
 _CHURN = """
-    INSERT INTO customers (customer_id, churned_at) VALUES (?, ?)
-    ON CONFLICT (customer_id) DO UPDATE SET churned_at = excluded.churned_at"""
+    INSERT INTO customers (customer_id, churned_at, observed_until) VALUES (?, ?, ?)
+    ON CONFLICT (customer_id) DO UPDATE
+    SET churned_at = excluded.churned_at, observed_until = excluded.observed_until"""
 _CONSENT = "SELECT status, changed_at FROM consents WHERE customer_id = ? AND channel = ?"
 _SET_CONSENT = """
     INSERT INTO consents (customer_id, channel, status, changed_at, source) VALUES (?, ?, ?, ?, ?)
@@ -144,9 +159,18 @@ def expire(tx: Look, now: float, *, reservation_days: float = RESERVATION_DAYS, 
     return len(overdue)
 
 
-def sent(tx: Look, decision_ids: Sequence[str]) -> int:
-    """Remembers that contacts were sent now; how many of them had not been."""
-    return tx.many(_SENT, [(tx.now, each) for each in dict.fromkeys(decision_ids)])
+def sent(tx: Look, decision_ids: Sequence[str]) -> tuple[int, list[str]]:
+    """Remembers that contacts were sent now; how many of them had not been, and which stay cancelled."""
+    ids = list(dict.fromkeys(decision_ids))
+    cancelled = [row[0] for row in tx.rows(_CANCELLED, texts(ids))]
+    found = [_Decision(*row) for row in tx.rows(_DECISIONS, texts(cancelled))] if cancelled else []
+    refused = [
+        each.decision_id
+        for each in sorted(found, key=lambda decision: decision.decided_at)
+        if _revive(tx, each, "expired", tx.rows(_CONTACT, each.decision_id)[0][1])
+    ]
+    revived = len(found) - len(refused)
+    return revived + tx.many(_SENT, [(tx.now, each) for each in ids if each not in cancelled]), refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +268,40 @@ def _one(tx: Look, outcome: Outcome, known: _Reported) -> _Effect:
         return _Effect("refused", "it lies in the future")
     if outcome.kind == "churned":
         return _churned(tx, decision.customer_id, at)
+    return _of_contact(tx, decision, outcome.kind, at)
+
+
+def _of_contact(tx: Look, decision: _Decision, kind: OutcomeKind, at: float) -> _Effect:
+    """What follows from an answer to the decision's message, which was sent, whatever was known of that."""
     contact = tx.rows(_CONTACT, decision.decision_id)
     if not contact:
         return _Effect("refused", "the decision made no contact")
     state, contact_cost, offer_cost, send_at, sent_at = contact[0]
-    if state == "reserved" and sent_at is None:
+    was_cancelled = state == "cancelled"
+    if was_cancelled:
+        state = "declined" if kind == "declined" else "expired"
+        if why := _revive(tx, decision, state, contact_cost):
+            return _Effect("refused", why)
+    elif state == "reserved" and sent_at is None:
         tx.run(_SENT, at, decision.decision_id)
-    if outcome.kind == "accepted":
-        return _accepted(tx, decision, at, state, contact_cost, offer_cost, send_at)
+    if kind == "accepted":
+        effect = _accepted(tx, decision, at, state, contact_cost, offer_cost, send_at)
+        return effect._replace(committed_micros=effect.committed_micros + contact_cost * was_cancelled)
+    if was_cancelled:
+        return _Effect("applied", "the contact had been cancelled, and counts as sent", 0, contact_cost)
     return _declined(tx, decision, state, contact_cost, offer_cost)
+
+
+def _revive(tx: Look, decision: _Decision, state: str, contact_cost: int) -> str:
+    """Spends the cost of a contact that was cancelled, and sent after all; else says why it stays cancelled."""
+    if tx.rows(_REPLACED, decision.decision_id, decision.customer_id):
+        return "the contact was cancelled, and another one, made or accepted since, has taken its place"
+    if tx.rows(_LEFT, decision.campaign_id)[0][0] < contact_cost:
+        return "the contact was cancelled, and the campaign's budget is used up"
+    tx.run(_MONEY, 0, contact_cost, decision.campaign_id)
+    tx.run(_SETTLE, state, contact_cost, None, decision.decision_id)
+    tx.run(_SENT, tx.now, decision.decision_id)
+    return ""
 
 
 def _accepted(
@@ -264,8 +313,6 @@ def _accepted(
     offer_cost: int,
     send_at: float,
 ) -> _Effect:
-    if state == "cancelled":
-        return _Effect("refused", "the contact was cancelled before it was sent")
     churned_at = _churned_at(tx, decision.customer_id)
     if churned_at is not None and churned_at < at:
         return _Effect("refused", "the customer had left by then")
@@ -297,17 +344,30 @@ def _churned(tx: Look, customer_id: str, at: float) -> _Effect:
     earlier = _churned_at(tx, customer_id)
     if earlier is not None and earlier <= at:
         return _Effect("ignored", "an earlier time is recorded already")
-    tx.run(_CHURN, customer_id, at)
+    tx.run(_CHURN, customer_id, at, at)
     return _Effect("applied", released_micros=cancel_unsent(tx, customer_id))
 
 
 def _opted_out(tx: Look, decision: _Decision, at: float) -> _Effect:
+    paid = _answered(tx, decision, at)
     consent = tx.rows(_CONSENT, decision.customer_id, decision.channel)
     if consent and consent[0][0] == "granted" and consent[0][1] > at + CLOCK_SKEW:
-        return _Effect("ignored", "consent was given again after that")
+        return _Effect("ignored", "consent was given again after that", 0, paid)
     source = f"outcome of {decision.decision_id}"
     released = record_consent(tx, decision.customer_id, decision.channel, "opted_out", at, source)
-    return _Effect("applied", released_micros=released)
+    return _Effect("applied", released_micros=released, committed_micros=paid)
+
+
+def _answered(tx: Look, decision: _Decision, at: float) -> int:
+    """Takes a contact whose time has come as sent, since she opts out of it; the micros that this spends."""
+    for state, contact_cost, _, send_at, sent_at in tx.rows(_CONTACT, decision.decision_id):
+        if send_at > tx.now:
+            return 0
+        if state == "cancelled":
+            return 0 if _revive(tx, decision, "expired", contact_cost) else int(contact_cost)
+        if sent_at is None and state == "reserved":
+            tx.run(_SENT, at, decision.decision_id)
+    return 0
 
 
 def _churned_at(tx: Look, customer_id: str) -> float | None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from retentionjax.errors import DataError
 from retentionjax.shield import Permission, Recipient, load_rules, may_contact
-from retentionjax.shield.contact import is_region
+from retentionjax.shield.contact import _atlas, _awake, _hours, _zones, is_region
 
 SMS = frozenset({"sms"})
 NOON = dt.datetime(2026, 6, 3, 19, 30, tzinfo=dt.UTC)  # a Wednesday; 15:30 in New York, 9:30 in Honolulu
@@ -163,3 +163,71 @@ def test_the_company_s_own_country_is_taken_where_nothing_tells_another() -> Non
     sunday = dt.datetime(2026, 6, 7, 12, tzinfo=ZoneInfo("Europe/Vienna"))
     assert not may_contact(Recipient(SMS, time_zone="Europe/Vienna", home="DE"), "sms", sunday).allowed
     assert may_contact(Recipient(SMS, time_zone="Europe/Vienna", home="GB"), "sms", sunday).allowed
+
+
+def test_a_zone_is_in_its_country_by_any_of_its_names() -> None:
+    contact = load_rules().contact
+    countries, renamed = _atlas()
+    named = {zone: country for country, zones in contact.country_zones.items() for zone in zones}
+    aliases = {old: named[name] for old, name in renamed.items() if name in named and old not in countries}
+    assert {"Brazil/East", "Mexico/General", "America/Ensenada", "America/Porto_Acre", "Asia/Calcutta"} <= set(aliases)
+    others = {zone: country for zone, country in countries.items() if country in contact.countries}
+    assert {"America/Fortaleza", "Australia/Melbourne"} <= set(others) - set(named)
+    for zone, country in {**named, **aliases, **others}.items():
+        for day, hour in ((3, 20), (6, 9), (6, 16), (7, 12)):  # the hours in which countries differ
+            now = dt.datetime(2026, 6, day, hour, 30, tzinfo=ZoneInfo(zone))
+            known = Recipient(SMS, time_zone=zone, region=country)
+            for home in ("US", "KR"):
+                guessed = Recipient(SMS, time_zone=zone, home=home)
+                assert may_contact(guessed, "sms", now) == may_contact(known, "sms", now), (zone, country, now)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Oslo", "UTC", "Etc/GMT+3"])
+def test_a_zone_that_only_keeps_a_country_s_time_is_not_in_it(zone: str) -> None:
+    sunday = dt.datetime(2026, 6, 7, 12, tzinfo=ZoneInfo(zone))
+    assert may_contact(Recipient(SMS, time_zone=zone, home="GB"), "sms", sunday).allowed
+
+
+def test_puerto_rico_has_the_hours_of_the_country_whose_region_it_is() -> None:
+    sunday = dt.datetime(2026, 6, 7, 12, tzinfo=ZoneInfo("America/Puerto_Rico"))
+    assert not may_contact(Recipient(SMS, time_zone="America/Puerto_Rico", home="KR"), "sms", sunday).allowed
+
+
+WEEKS = [
+    dt.datetime(2026, month, 5, tzinfo=dt.UTC) + n * dt.timedelta(minutes=15) for month in (1, 7) for n in range(672)
+]
+
+
+def test_what_is_fit_for_a_country_is_fit_in_each_of_its_zones() -> None:
+    contact = load_rules().contact
+    for country in contact.countries:
+        hours, known = _hours(country, None, contact), _zones(None, country, None, contact)
+        fit = [moment for moment in WEEKS if _awake(moment, known, hours)]
+        for zone in (ZoneInfo(name) for name, its in _atlas()[0].items() if its == country):
+            assert all(_awake(moment, [zone], hours) for moment in fit), zone
+
+
+@pytest.mark.parametrize(
+    ("region", "zone"),
+    [
+        ("AU-NSW", "Australia/Lord_Howe"),
+        ("AU-QLD", "Australia/Lindeman"),
+        ("AU-TAS", "Antarctica/Macquarie"),
+        ("AU-WA", "Australia/Eucla"),
+        ("CA-BC", "America/Creston"),
+        ("CA-BC", "America/Fort_Nelson"),
+        ("CA-NU", "America/Iqaluit"),
+        ("CA-NU", "America/Resolute"),
+        ("CA-ON", "America/Atikokan"),
+        ("CA-ON", "America/Winnipeg"),
+        ("CA-QC", "America/Blanc-Sablon"),
+        ("CA-YT", "America/Whitehorse"),
+        ("ES-CE", "Africa/Ceuta"),
+        ("US-AK", "America/Metlakatla"),
+    ],
+)
+def test_what_is_fit_for_a_region_is_fit_in_its_far_corners(region: str, zone: str) -> None:
+    contact = load_rules().contact
+    country = region[:2]
+    hours, known = _hours(country, region, contact), _zones(None, country, region, contact)
+    assert all(_awake(moment, [ZoneInfo(zone)], hours) for moment in WEEKS if _awake(moment, known, hours))

@@ -222,6 +222,7 @@ class History:
             for name in self.random.choices(known, k=self.random.choice([1, 1, 3])):
                 kind: Any = self.random.choices(["accepted", "declined", "opted_out", "churned"], [5, 4, 1, 0.5])[0]
                 rows.append(Outcome(name, kind, self.time.wall - self.random.choice([0, 0, 3600, 5 * DAY])))
+            self.books.asked_about.update(each.decision_id for each in rows if each.decision_id is not None)
             said = ", ".join(f"{each.decision_id}"[-4:] + f" {each.kind}" for each in rows)
             self.books.outcomes(self._write(said, lambda tx: tx.outcome(rows)) or ())
 

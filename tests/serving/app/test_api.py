@@ -54,7 +54,7 @@ def test_from_consent_to_outcome_the_money_is_one(service: Running) -> None:
         reserved = client.get("/v1/campaigns/default").json()
         assert reserved["reserved_micros"] - before["reserved_micros"] == decision["reserved_micros"] > 0
         outcome = {"decision_id": decision["decision_id"], "kind": "accepted"}
-        assert client.post("/v1/contacts/sent", json={"decision_ids": [decision["decision_id"]]}).json() == {"sent": 1}
+        assert client.post("/v1/contacts/sent", json={"decision_ids": [decision["decision_id"]]}).json()["sent"] == 1
         results = client.post("/v1/outcomes", json={"outcomes": [outcome, outcome]}).json()["results"]
         assert [each["status"] for each in results] == ["applied", "duplicate"]
         after = client.get("/v1/campaigns/default").json()

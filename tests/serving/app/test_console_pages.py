@@ -1,6 +1,7 @@
 """What the console's pages say and refuse, without a browser: menus by role, forms and their refusals, customers looked
 up, reasons to wait."""
 
+import datetime as dt
 import html
 import io
 import json
@@ -155,6 +156,55 @@ def test_a_campaign_ends_once_that_was_asked(own: Running) -> None:
     assert ("90 days" in change.was, "1 days" in change.value) == (True, True)
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_ending_what_is_not_running_changes_nothing_and_says_so(own: Running, begun: bool) -> None:
+    starts = own.clock.at + (-400 if begun else 5) * 86_400
+    with own.client("admin") as client:
+        terms = {"budget_micros": 10**8, "customers_expected": 50, "horizon_days": 30}
+        path = f"/v1/campaigns/past-{begun}"
+        before = client.put(
+            path, json={**terms, "starts_at": dt.datetime.fromtimestamp(starts, dt.UTC).isoformat()}
+        ).json()
+        for sure in ({}, {"sure": "yes"}):
+            assert DONE["not-running"] in text(send(own, "campaigns", campaign_id=f"past-{begun}", end="yes", **sure))
+        assert client.get(path).json() == before
+
+
+WHOLE, DIGITS = "a whole number", "a number in the digits 0 to 9"
+REREAD = [("days", "30.9", WHOLE), ("customers", "1.7", WHOLE), ("holdout", "٣", DIGITS), ("budget", "1_000", DIGITS)]
+
+
+@pytest.mark.parametrize(("field", "value", "allowed"), REREAD)
+def test_a_number_that_would_be_read_as_another_is_refused(own: Running, field: str, value: str, allowed: str) -> None:
+    answer = send(own, "campaigns", **{"campaign_id": "exact", "budget": "100", "customers": "50", field: value})
+    assert answer.status_code == 422
+    assert f" is {value}; allowed: {allowed}" in text(answer).replace('"', "")
+
+
+def inputs(page: str) -> dict[str, str]:
+    """The fields of the form that changes a campaign, as a browser sends them."""
+    form = page.partition("<h2>Change")[2].partition("</form>")[0]
+    return dict(re.findall(r'<input[^>]*?name="([^"]+)"[^>]*?value="([^"]*)"', form))
+
+
+def test_a_field_that_nobody_changed_keeps_what_is_stored(own: Running) -> None:
+    path, terms = "/v1/campaigns/thirds", {"budget_micros": 40_004_999, "customers_expected": 50, "holdout": 1 / 3}
+    with own.client("admin") as client:
+        before = client.put(path, json=terms).json()
+        fields = inputs(get(own, "/console?id=thirds").text)
+        del fields["csrf"]
+        assert fields["budget"] == "40.004999"
+        for left_out in ("never", "was."):  # a page that does not say what it showed is taken for a fresh one
+            given = {name: value for name, value in fields.items() if not name.startswith(left_out)}
+            assert DONE["saved"] in text(send(own, "campaigns", **given))
+            assert client.get(path).json() == before
+        client.put(path, json={**terms, "horizon_days": 7})
+        assert DONE["drawn-anew"] in text(send(own, "campaigns", **{**fields, "holdout": "12.3456789"}))
+        after = client.get(path).json()
+        assert (after["horizon_days"], after["holdout"]["share"]) == (7, 0.123456789)  # an old page brings no days back
+        assert after["budget_micros"] == before["budget_micros"]
+
+
 def get(own: Running, path: str, role: str = "admin") -> httpx.Response:
     with served_app.session(own, role) as client:
         return client.get(path)
@@ -217,22 +267,22 @@ def test_the_usual_risk_of_a_file_or_of_the_form_counts_as_the_apis_does(own: Ru
     assert "Usually 1.2 %" in page
     assert "Left out of the file's history: contacts days ago." in page
     facts = {f"fact.{name}": str(value) for name, value in FACTS.items()}
-    typed = send(own, "decide", customer_id="new", usual_risk="1.23", how="try", **facts)
+    typed = send(own, "decide", customer_id="new", usual_risk="1.23456789", how="try", **facts)
     assert "Usually 1.2 %" in text(typed)
     assert 'name="usual_risk" type="number" min="0" max="100" step="any"' in typed.text
-    assert 'value="1.23"' in typed.text
+    assert 'value="1.23456789"' in typed.text
     assert "Usual risk" in text(send(own, "decide", customer_id="new", usual_risk="100", how="try", **facts))
 
 
 def test_recording_consent_keeps_the_form_and_is_among_the_changes(own: Running) -> None:
-    facts = {f"fact.{name}": str(value) for name, value in FACTS.items()}
+    facts = {f"fact.{name}": str(value) for name, value in {**FACTS, "bill": 70.123456789}.items()}
     tried = send(own, "decide", customer_id="new-1", first_name="Dana", how="try", **facts).text
     person = html.unescape(tried.partition('name="person" value="')[2].partition('"')[0])
     page = send(own, "consent", customer_id="new-1", channel="sms", person=person)
     assert "Consent of new-1 by sms is recorded. Decide again." in text(page)
     for name in ('name="customer_id" maxlength="128" value="new-1"', 'value="Dana"', 'name="fact.bill"'):
         assert name in page.text
-    assert f'value="{FACTS["bill"]:g}"' in page.text
+    assert 'value="70.123456789"' in page.text
     with own.ledger.read() as view:
         change = view.changes(1)[0]
     assert (change.what, change.was, change.value) == ("consent of new-1", "sms unknown", "sms granted")

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 from holdout_ledgers import PILOT, begin
-from ledger_rows import CONTACT_COST, START, FrozenClock, decision, record
+from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, decision, record
 
 from serving.ledger import Ledger
-from serving.ledger.types import DAY, Campaign
+from serving.ledger.types import DAY, Campaign, Outcome, OutcomeKind
 
 
 def consented(ledger: Ledger, *customers: str) -> None:
@@ -98,6 +99,77 @@ def test_consent_that_is_taken_back_before_the_list_is_asked_for_cancels(ledger:
     with ledger.transaction() as tx:
         assert tx.set_consent("a", "email", "opted_out", source="test") > 0
     assert state_of(ledger, contact)[0] == "cancelled"
+
+
+def withdrawn(ledger: Ledger, clock: FrozenClock) -> str:
+    """A contact that came on no list before consent to it was withdrawn."""
+    asks(ledger, clock)
+    clock.now += 60
+    consented(ledger, "a")
+    (contact,) = record(ledger, decision("a", now=clock.now))
+    clock.now += 60
+    with ledger.transaction() as tx:
+        tx.set_consent("a", "email", "opted_out", source="test")
+    assert state_of(ledger, contact) == ("cancelled", 0, 0)
+    return contact
+
+
+def test_what_is_reported_as_sent_though_it_was_cancelled_costs_what_it_cost(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    contact = withdrawn(ledger, clock)
+    for times in (1, 0):
+        with ledger.transaction() as tx:
+            assert tx.sent([contact]) == (times, [])
+    assert state_of(ledger, contact) == ("expired", 0, CONTACT_COST)
+    with ledger.transaction() as tx:
+        (accepted,) = tx.outcome([Outcome(contact, "accepted", clock.now)])
+    assert (accepted.status, accepted.committed_micros) == ("applied", OFFER_COST)
+    with ledger.read() as reader:
+        assert reader.audit() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "spent"),
+    [
+        ("accepted", "accepted", CONTACT_COST + OFFER_COST),
+        ("declined", "declined", CONTACT_COST),
+        ("opted_out", "expired", CONTACT_COST),
+    ],
+)
+def test_an_answer_to_what_was_cancelled_is_that_of_a_message_that_was_sent(
+    ledger: Ledger, clock: FrozenClock, kind: OutcomeKind, state: str, spent: int
+) -> None:
+    contact = withdrawn(ledger, clock)
+    with ledger.transaction() as tx:
+        (told,) = tx.outcome([Outcome(contact, kind, clock.now)])
+    assert (told.status, told.committed_micros) == ("applied", spent)
+    assert state_of(ledger, contact) == (state, 0, spent)
+    with ledger.read() as reader:
+        assert reader.audit() == []
+
+
+def test_what_was_cancelled_stays_so_once_another_contact_has_its_place(ledger: Ledger, clock: FrozenClock) -> None:
+    contact = withdrawn(ledger, clock)
+    consented(ledger, "a")
+    record(ledger, decision("a", now=clock.now))
+    with ledger.transaction() as tx:
+        assert tx.sent([contact]) == (0, [contact])
+        (told,) = tx.outcome([Outcome(contact, "accepted", clock.now)])
+    assert (told.status, "taken its place" in told.detail) == ("refused", True)
+    assert state_of(ledger, contact) == ("cancelled", 0, 0)
+    with ledger.read() as reader:
+        assert reader.audit() == []
+
+
+def test_who_opts_out_of_a_message_that_was_due_was_sent_it(ledger: Ledger, clock: FrozenClock) -> None:
+    asks(ledger, clock)
+    clock.now += 60
+    (contact,) = record(ledger, decision("a", now=clock.now))
+    with ledger.transaction() as tx:
+        (told,) = tx.outcome([Outcome(contact, "opted_out", clock.now)])
+    assert (told.status, told.released_micros) == ("applied", 0)
+    assert state_of(ledger, contact)[0] == "reserved"
 
 
 def test_where_nobody_asks_for_the_list_contacts_are_taken_as_sent(ledger: Ledger, clock: FrozenClock) -> None:

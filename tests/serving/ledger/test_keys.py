@@ -38,6 +38,20 @@ def test_a_key_lets_its_owner_in_until_it_is_revoked(ledger: Ledger, clock: Froz
         tx.create_key("shop", "god")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "name", ["", "  ", "shop\nadmin", "shop\r", "a\tb", "a\x1b[2Jb", "a\x7f", "a\u2028b", "a\u202eb"]
+)
+def test_a_key_whose_owner_s_name_is_no_line_of_text_is_not_made(
+    ledger: Ledger, database: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "create", "--role", "decide", "--name", name, "--database", database]) == 2
+    said = capsys.readouterr()
+    assert f"name is {name!r}; allowed: one line of printable text" in said.err
+    assert said.out == ""
+    with ledger.read() as reader:
+        assert reader.api_keys() == []
+
+
 def test_nothing_but_the_whole_token_is_a_key(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         key, token = tx.create_key("shop", "decide")

@@ -42,6 +42,7 @@ class Contact:
     offer_cost: int
     answer: str = "open"  # open · accepted · declined (or expired) · cancelled
     accepted_at: float = -math.inf
+    touched_at: float = -math.inf  # when it was accepted, or counted as sent after all
 
     @property
     def cost(self) -> int:
@@ -166,21 +167,40 @@ class LedgerMachine(RuleBasedStateMachine):
         if kind == "accepted":
             assert (result.status == "applied") == self._accept(contact, at)
         elif kind == "declined":
-            assert result.status == ("applied" if contact.answer == "open" else "ignored")
-            contact.answer = "declined" if contact.answer == "open" else contact.answer
+            if contact.answer == "cancelled":
+                assert result.status == ("applied" if self._revive(contact) else "refused")
+            else:
+                assert result.status == ("applied" if contact.answer == "open" else "ignored")
+                contact.answer = "declined" if contact.answer == "open" else contact.answer
         else:
+            if kind == "opted_out" and contact.answer == "cancelled" and contact.send_at <= self.clock.now:
+                self._revive(contact)
             self._leave(contact.customer, kind, at)
         if result.status != "refused":
             self.reported.add((contact.decision_id, kind))
 
     def _accept(self, contact: Contact, at: float) -> bool:
-        if contact.answer == "cancelled" or self.churned.get(contact.customer, math.inf) < at:
+        if contact.answer == "cancelled" and not self._revive(contact):
+            return False
+        if self.churned.get(contact.customer, math.inf) < at:
             return False
         if contact.answer == "declined":
             later = any(each.send_at > contact.send_at for each in self.live(contact.customer))
             if later or sum(each.cost for each in self.contacts) + contact.offer_cost > BUDGET:
                 return False
-        contact.answer, contact.accepted_at = "accepted", at
+        contact.answer, contact.accepted_at, contact.touched_at = "accepted", at, self.clock.now
+        return True
+
+    def _revive(self, contact: Contact) -> bool:
+        """What was cancelled was sent after all: it costs money, where nothing has taken its place."""
+        others = [each for each in self.live(contact.customer) if each is not contact]
+        if any(max(each.decided_at, each.touched_at) >= contact.decided_at for each in others):
+            return False
+        if any(each.day() == contact.day() for each in others):
+            return False
+        if sum(each.cost for each in self.contacts) + contact.contact_cost > BUDGET:
+            return False
+        contact.answer, contact.touched_at = "declined", self.clock.now
         return True
 
     def _leave(self, customer: str, kind: OutcomeKind, at: float) -> None:
