@@ -218,9 +218,10 @@ class _Target:
     free: Bool[np.ndarray, " L"]
 
     def at(self, z: np.ndarray) -> np.ndarray:
-        """The log-posterior at each of the points z[S, L]."""
+        """The log-posterior at each of the points z[S, L]; −∞ where effects are beyond what numbers hold."""
         values = [self._sum(_values, few, self.evidence.chunks) for few in z.reshape(-1, _ABREAST, z.shape[1])]
-        return np.concatenate(values) - 0.5 * np.einsum("sl,sl->s", z, z)
+        found = np.concatenate(values) - 0.5 * np.einsum("sl,sl->s", z, z)
+        return np.where(np.isnan(found), -np.inf, found)
 
     def curved(self, z: np.ndarray, chunks: Any) -> tuple[np.ndarray, np.ndarray]:
         """Gradient [L] and Hessian [L, L] given the evidence of `chunks`."""

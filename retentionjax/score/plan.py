@@ -56,7 +56,7 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ScoreSettings:
     """What the user may choose of that on which the output depends; each is a flag of the command."""
 
     campaign: str = "default"
@@ -84,11 +84,11 @@ class Settings:
             raise ConfigError(f"on_error is {self.on_error!r}; allowed: {', '.join(get_args(OnError))}")
 
 
-SETTINGS = tuple(each.name for each in fields(Settings))
+SETTINGS = tuple(each.name for each in fields(ScoreSettings))
 
 
 @dataclass(frozen=True)
-class Plan(Settings):
+class Plan(ScoreSettings):
     """All that the output depends on."""
 
     bundle: str

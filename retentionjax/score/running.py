@@ -15,7 +15,7 @@ from retentionjax import storage
 from retentionjax.bundle import Bundle, load
 from retentionjax.decide.facts import Facts
 from retentionjax.errors import ConfigError
-from retentionjax.score.plan import SETTINGS, Plan, Settings, Shard, columns, describe, find, settle
+from retentionjax.score.plan import SETTINGS, Plan, ScoreSettings, Shard, columns, describe, find, settle
 from retentionjax.score.scorer import NOTHING, Count, Scorer, read_count
 from retentionjax.tracking import duration, progress
 
@@ -24,7 +24,7 @@ ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
-class Request(Settings):
+class Request(ScoreSettings):
     """What is asked for."""
 
     bundle: str | os.PathLike[str]

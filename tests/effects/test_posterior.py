@@ -10,8 +10,10 @@ from simulated_logs import DESIGN, OFFERS, PRIOR, company, simulate, told
 from retentionjax.company import prior
 from retentionjax.company.prior import Effect
 from retentionjax.effects import Log, Posterior, belief, draws_to_params, estimate
+from retentionjax.effects import posterior as posteriors
 from retentionjax.effects.balance import balance, predictability
 from retentionjax.effects.belief import Belief
+from retentionjax.effects.log import in_chunks
 from retentionjax.effects.posterior import _systematic
 from retentionjax.effects.refusals import refusals
 from retentionjax.env import EnvParams
@@ -65,6 +67,22 @@ def test_known_effects_come_back(posterior: Posterior, truth: EnvParams) -> None
         assert abs(found.median - value) < 2.2 * half, name  # 3.6 standard errors
         missed += abs(found.median - value) > half
     assert missed <= 4  # of 11 at 90 %
+
+
+def test_effects_beyond_what_numbers_hold_are_impossible_and_no_failure() -> None:
+    """Heavy-tailed candidates come that far; weights that were no numbers ended the estimation of an honest log."""
+    log, params = simulate(globe(64), DESIGN, days=30), company(1)
+    believed = belief.in_a_log(PRIOR, ())
+    lanes = in_chunks(log.lanes(), 64)
+    medians = belief.believed({name: each.median for name, each in believed.items()}, log.offers, params)
+    evidence = posteriors.Evidence((lanes, posteriors._booked(lanes, medians)), posteriors.of_customers)
+    known = belief.learnable(believed)
+    moving, free = jnp.array([list(believed).index(name) for name in known]), np.ones(len(known), bool)
+    target = posteriors._Target(evidence, Belief.of(believed), moving, log.offers, params, free)
+    far = np.concatenate([step * np.eye(len(known)) for step in (-60.0, -15.0, 15.0, 60.0)])[:48]
+    found = target.at(far)
+    assert not np.isnan(found).any()
+    assert np.isneginf(found).any()
 
 
 def test_the_log_sharpens_what_was_believed(posterior: Posterior, customers: int) -> None:
