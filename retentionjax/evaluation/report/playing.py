@@ -219,15 +219,17 @@ def _groups(
 
 
 def _facts(folder: epath.Path, wanted: pd.Series) -> pd.DataFrame | None:
-    """Rows of the set that knows these customers, in their order; None where no set does."""
+    """Rows of the set whose held-out rows are of these customers, in their order; None where no set's are.
+
+    By place, for an id may have several rows.
+    """
     for name in storage.read_json(folder / "catalog.json")["sets"]:
         schema = storage.read_json(folder / name / "schema.json")
         if not (schema["id"] and schema["charge"]):
             continue
-        parts = catalog.read(folder, name)
-        frame = pd.concat([parts.train.frame, parts.validation.frame, parts.test.frame]).set_index(str(schema["id"]))
-        if wanted.isin(frame.index).all():
-            return frame.loc[wanted]
+        frame = catalog.read(folder, name).held_out
+        if frame[str(schema["id"])].astype(str).tolist() == wanted.astype(str).tolist():
+            return frame
     return None
 
 
