@@ -50,6 +50,8 @@ class Result:
     count: Count
     parts: int
     synthetic: bool
+    advice: str
+    """Why the bundle contacts nobody, and what to do; empty where it may."""
     currency: str
     numbered: bool
     """Some file has no ids: its rows are called by their numbers, from 0."""
@@ -99,7 +101,8 @@ def run(request: Request) -> Result:
         seconds = time.monotonic() - started
         count = _total(plan, folder, plan.shards)
         storage.write_json(folder / SUMMARY, {"plan": plan.id, "synthetic": plan.synthetic, **asdict(count)})
-    return Result(count, len(plan.shards), plan.synthetic, bundle.company.currency, numbered, rows_now, seconds)
+    told = manifest.advice, bundle.company.currency
+    return Result(count, len(plan.shards), plan.synthetic, *told, numbered, rows_now, seconds)
 
 
 def _total(plan: Plan, folder: epath.Path, shards: tuple[Shard, ...]) -> Count:
