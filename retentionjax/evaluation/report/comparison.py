@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from retentionjax.data.schema import counted
 from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
     DASH,
@@ -82,8 +83,10 @@ def compared(run: FinishedRun) -> Section:
     gains = {word(name): policies[name]["uplift"] for name in order if name != NEVER}
     drawing = pictures.intervals(gains, name="comparison", label="$ gained a customer", ours=word(OURS), line=0.0)
     said = "; ".join(f"{name} {number(each['mean'], 2)}" for name, each in gains.items())
-    episodes = int(evaluation["customers"]) * int(evaluation["replicates"])
-    caption = f"Gain over contacting nobody; {evaluation['customers']:,} customers, {episodes:,} campaigns a policy."
+    customers = int(evaluation["customers"])
+    rows = int(evaluation.get("rows", customers))
+    episodes = rows * int(evaluation["replicates"])
+    caption = f"Gain over contacting nobody; {counted(rows, customers)}, {episodes:,} campaigns a policy."
     picture = Picture(drawing, f"Gain by policy: {said}.", caption)
     blocks: list[Block] = [Pictures((picture, _revenue(policies, order))), _table(policies, paired, order)]
     if evaluation.get("segments"):

@@ -8,6 +8,7 @@ import numpy as np
 
 from retentionjax.bundle.manifest import limits_words
 from retentionjax.data import leaks
+from retentionjax.data.schema import counted
 from retentionjax.env import record
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation.report import pictures
@@ -120,7 +121,10 @@ def _reliability(stage: FinishedStage, title: str) -> Picture:
     bins = [dict(zip(names, each, strict=True)) for each in filled_bins(label, probability).T.tolist()]
     said = "; ".join(f"predicted {percent(each['predicted'])}, happened {percent(each['share'])}" for each in bins)
     drawing = pictures.reliability(bins, name=f"reliability_{stage.name}")
-    caption = f"{title}: dots on the dashed line are right; bars are 95 % intervals; {len(label):,} customers."
+    seen = f"{len(label):,} contacts"
+    if stage.name == "churn":
+        seen = counted(len(label), table["id"].nunique() if "id" in table else len(label))
+    caption = f"{title}: dots on the dashed line are right; bars are 95 % intervals; {seen}."
     return Picture(drawing, f"Reliability, {title.lower()}. {said}.", caption)
 
 
