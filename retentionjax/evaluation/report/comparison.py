@@ -43,7 +43,7 @@ def learning(run: FinishedRun) -> Section:
     )
     stage = run.get("policy")
     if stage is None or not stage.metrics:
-        return Section("learning", "Learning", lead, (Missing("the training", "python -m experiments.policy demo"),))
+        return Section("learning", "Learning", lead, (Missing("the training", "python -m experiments.policy"),))
     records = stage.metrics
     budget = stage.json("limits.json")["campaign_budget"]
     bounds = {} if budget is None else {"cost_campaign_budget": float(budget)}
@@ -75,7 +75,7 @@ def compared(run: FinishedRun) -> Section:
     )
     stage = run.get("evaluate")
     if stage is None:
-        missing = Missing("the comparison", "python -m experiments.evaluate demo")
+        missing = Missing("the comparison", "python -m experiments.evaluate")
         return Section("comparison", "Against simple rules", lead, (missing,))
     evaluation = stage.json("evaluation.json")
     policies, paired = evaluation["policies"], evaluation["paired_ppo_minus"]
@@ -161,7 +161,7 @@ def regret(run: FinishedRun) -> Section:
     stage = run.get("evaluate")
     figures = {} if stage is None else stage.summary
     share, price = figures.get("share_of_attainable_gain"), figures.get("shadow_price_exact")
-    command = "python -m experiments.evaluate demo"
+    command = "python -m experiments.evaluate"
     if share is None and price is None:
         missing = Missing("the exact optimum (not computed in this run)", command)
         return Section("regret", "What is left to gain", lead, (missing,))

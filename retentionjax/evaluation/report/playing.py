@@ -252,10 +252,10 @@ def treatment(played: Played | None) -> Section:
         "law’s."
     )
     if played is None:
-        missing = Missing("a policy to look at", "python -m experiments.policy demo")
+        missing = Missing("a policy to look at", "python -m experiments.policy")
         return Section("fairness", "Are groups treated alike?", lead, (missing,))
     if not played.by_attribute:
-        what = "no attributes by which to compare its customers"
+        what = "any attributes by which to compare its customers"
         missing = Missing(what, "customers.groups in company.yaml")
         return Section("fairness", "Are groups treated alike?", lead, (missing,))
     blocks: list[Block] = []
