@@ -284,7 +284,7 @@ class HeldOut:
     table: pd.DataFrame
     """Table of the policy stage, by rising churn risk."""
     own: pd.DataFrame
-    """Facts of the customers, by id."""
+    """Facts of the customers, in the order that the table's index counts: an id may have several rows."""
     matched: pd.DataFrame | None
     """Facts of the held-out rows of a log of other people, in the order that `accept_row` counts; None for none."""
 
@@ -292,8 +292,7 @@ class HeldOut:
     def read(cls, context: Context) -> "HeldOut":
         """Contents read from the stages' artifacts."""
         data = context.inputs["data"] / "artifacts"
-        own = catalog.read(data, CUSTOMERS)
-        facts = pd.concat([own.validation.frame, own.test.frame]).set_index(str(own.validation.schema.id))
+        facts = catalog.read(data, CUSTOMERS).held_out
         matched = None
         if models(companies.of(context.inputs))["acceptance"] == CONTACTS:
             stage = context.inputs["acceptance"] / "artifacts/predictions.parquet"
@@ -307,7 +306,7 @@ class HeldOut:
     def at(self, share: float, bundle: Bundle) -> dict[str, Any]:
         """Facts of the customer whose risk exceeds that of this share of customers, as JSON."""
         row = self.table.iloc[int(share * (len(self.table) - 1))]
-        own = self.own.loc[row["customer_id"]].to_dict()
+        own = self.own.iloc[int(str(row.name))].to_dict()
         matched = {} if self.matched is None else self.matched.iloc[int(row["accept_row"])].to_dict()
         wanted = dict.fromkeys((*bundle.schema.features, str(bundle.schema.charge)))
         facts = {name: _json(bundle.schema, name, {**matched, **own}[name]) for name in wanted}

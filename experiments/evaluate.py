@@ -93,10 +93,11 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         with progress("exact optimum", 1) as bar:
             regret = sought.result()
             bar.advance()
-    bootstrap = Bootstrap(len(held_table), seed=config.seed)
+    who = held_table["customer_id"].to_numpy(object)
+    bootstrap = Bootstrap(who, seed=config.seed)
     charge = held_table["monthly_charge"].to_numpy()
     metrics, paired = business.compared(episodes, charge, bootstrap)
-    doubted = doubt_of(config, held_out, policies, episodes)
+    doubted = doubt_of(config, held_out, policies, episodes, who)
     if doubted.worlds > 1:  # what is not known is part of these intervals
         metrics = {
             name: each | ({"uplift": doubted.uplift[name]} if name != "never" else {}) for name, each in metrics.items()
@@ -106,13 +107,14 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     title = f"Held-out customers ({context.data_source} data), {currency} a customer and campaign"
     footer = TOO_MANY if regret is None else optimum.sentences(regret, learned_multiplier, currency)
     business.show(metrics, paired, title=title, footer=footer)
-    segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed)
+    segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed, who)
     full = {
         "policies": plain(metrics),
         "paired_ppo_minus": plain(paired),
         "segments": plain(segments),
         "hyperparameters": {policy.name: float(policy.hyperparameter) for policy in policies},
-        "customers": len(held_table),
+        "rows": len(held_table),
+        "customers": held_table["customer_id"].nunique(),
         "replicates": config.replicates,
         "doubt": {
             "worlds": doubted.worlds,
@@ -140,15 +142,19 @@ def some_worlds(config: EvaluateConfig, params: EnvParams) -> EnvParams:
 
 
 def doubt_of(
-    config: EvaluateConfig, held_out: EnvParams, policies: list[Policy], episodes: Mapping[str, Episodes]
+    config: EvaluateConfig,
+    held_out: EnvParams,
+    policies: list[Policy],
+    episodes: Mapping[str, Episodes],
+    who: np.ndarray,
 ) -> doubt.Doubt:
     """What the policies gain in worlds that taught none of them; of the one world there may be, `episodes` tell."""
     if worlds.count(held_out) == 1:
         value = {name: doubt.by_world(played.value, 1) for name, played in episodes.items()}
-        return doubt.judge(value, doubt.by_world(episodes["ppo"].spend, 1), seed=config.seed)
+        return doubt.judge(value, doubt.by_world(episodes["ppo"].spend, 1), seed=config.seed, who=who)
     key = jax.random.key(config.seed + 3)
     with progress("play in every world", len(policies), "policies") as bar:
-        found = doubt.measure(held_out, policies, key, customers=config.doubt_customers, seed=config.seed)
+        found = doubt.measure(held_out, policies, key, customers=config.doubt_customers, seed=config.seed, who=who)
         bar.advance(len(policies))
     return found
 

@@ -173,17 +173,18 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
         "multiplier_campaign_budget": multiplier if spends else 0.0,  # what nobody would spend returns nothing
         "multiplier_campaign_budget_sd": multiplier_swing(lines),
     }
-    sure = sureness(config, policy, people.judged(held_out, context.artifacts))
-    return (
-        figures(config, policy, state, held_out, spends=spends) | learned_multiplier | sure | {"train_seconds": seconds}
-    )
+    who = joined.held_out["customer_id"].to_numpy(object)
+    sure = sureness(config, policy, people.judged(held_out, context.artifacts), who)
+    found = figures(config, policy, state, held_out, spends=spends, who=who)
+    return found | learned_multiplier | sure | {"train_seconds": seconds}
 
 
-def sureness(config: PolicyConfig, policy: Policy, judged: EnvParams) -> dict[str, float]:
+def sureness(config: PolicyConfig, policy: Policy, judged: EnvParams, who: np.ndarray) -> dict[str, float]:
     """The chance to gain more than never contacting, by which the bundle's gate goes, and spend over the worlds."""
     some = worlds.rows(judged, slice(None, doubt.WORLDS))
     key = jax.random.key(config.seed + 3)
-    found = doubt.measure(some, [baselines.never(), policy], key, customers=config.doubt_customers, seed=config.seed)
+    both, most = [baselines.never(), policy], config.doubt_customers
+    found = doubt.measure(some, both, key, customers=most, seed=config.seed, who=who)
     return {
         "gate_probability": found.beats_never,
         "worlds": float(worlds.count(judged)),
@@ -333,7 +334,13 @@ def _settled(lines: Sequence[Mapping[str, float | None]]) -> Any:
 
 
 def figures(
-    config: PolicyConfig, policy: Policy, state: ppo.TrainState, held_out: EnvParams, *, spends: bool
+    config: PolicyConfig,
+    policy: Policy,
+    state: ppo.TrainState,
+    held_out: EnvParams,
+    *,
+    spends: bool,
+    who: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Spend and violations on held-out customers, with the mask and without; raises ConfigError at the gate, whose
     lower end is for a policy that `spends` its budget (see `set_spend`)."""
@@ -351,7 +358,7 @@ def figures(
             )
             for mask in (True, False)
         )
-    customers = Bootstrap(held_out.population.size, seed=config.seed)
+    customers = Bootstrap(held_out.population.size if who is None else who, seed=config.seed)
     ratio = IntervalEstimate(*(spend / config.budget for spend in customers.mean(masked.spend)))
     of = f"with other customers {ratio.low:.3f} to {ratio.high:.3f}, at 95 %"
     in_range(

@@ -59,7 +59,7 @@ def run(config: StressConfig, context: Context) -> dict[str, float]:
     """Tune → every world → the worst axis to its end. See Stage."""
     folder = context.inputs["policy"] / "artifacts"
     _, train = people.load(folder, "train")
-    _, base = people.load(folder, "held_out")
+    table, base = people.load(folder, "held_out")
     limit = float(storage.read_json(folder / "limits.json")["campaign_budget"])
     ours = learned.load(folder / "policy").policy
     policies = [baselines.never(), ours, baselines.greedy_fatigue()]
@@ -69,7 +69,8 @@ def run(config: StressConfig, context: Context) -> dict[str, float]:
     key = jax.random.key(config.seed)
     episodes = base.population.size * config.replicates * len(scenes) * len(policies)
     with progress("worlds", episodes, "episodes") as bar:
-        outcomes = stress.play(base, scenes, policies, key, replicates=config.replicates, advance=bar.advance)
+        who = table["customer_id"].to_numpy(object)
+        outcomes = stress.play(base, scenes, policies, key, replicates=config.replicates, advance=bar.advance, who=who)
     worst = min(range(len(scenes)), key=lambda row: outcomes[row]["ppo"].uplift.mean)
     harm = descend(config, base, scenes, outcomes, policies, hyperparameters[1.0], key)
     summary = summarise(scenes, outcomes, harm)

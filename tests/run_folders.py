@@ -12,7 +12,6 @@ from etils import epath
 
 from experiments import companies
 from retentionjax.data import catalog, synthetic
-from retentionjax.data.splits import split
 from retentionjax.env import EnvParams, record
 from retentionjax.evaluation import learned
 
@@ -35,7 +34,7 @@ def make(folder: Path, *, source: str = "real", uplift: float = 5.0, lead: float
         path.write_text(path.read_text().replace('"kind": "synthetic"', '"kind": "real"'))
     for name in ("churn", "acceptance"):
         _classifier(folder, name, source)
-    _policy(folder, telco.rows(split(telco, 42).test), source)
+    _policy(folder, catalog.read(artifacts, "customers").held_out, source)
     _evaluate(folder, source, uplift, lead)
     return folder
 

@@ -128,13 +128,13 @@ def _inspect(folder: str) -> int:
 
 def lines(manifest: "Manifest") -> list[tuple[str, str]]:
     """The summary as pairs of a word and a text."""
-    from retentionjax.bundle.manifest import limits_words
+    from retentionjax.bundle.manifest import FORMAT_VERSION, limits_words
     from retentionjax.data import leaks
 
     versions = ", ".join(f"{name} {version}" for name, version in manifest.packages.items())
     facts = [name for name, fact in manifest.customer["fields"].items() if fact["used_by"]]
     shown = [
-        ("bundle", f"{manifest.id[:12]}, format 1, parts {', '.join(manifest.parts)}"),
+        ("bundle", f"{manifest.id[:12]}, format {FORMAT_VERSION}, parts {', '.join(manifest.parts)}"),
         ("created", f"{manifest.created}, commit {manifest.git_commit or 'unknown'}"),
         ("made with", versions),
         *(

@@ -34,6 +34,12 @@ class Prepared:
     validation: Table
     test: Table
 
+    @property
+    def held_out(self) -> pd.DataFrame:
+        """Rows that no model has seen, in the order of the original table, as every stage lists them. A row is known by
+        its place there: an id may have several, one a snapshot."""
+        return pd.concat([self.validation.frame, self.test.frame]).sort_index()
+
 
 def prepare(
     table: Table,

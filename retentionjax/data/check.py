@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from retentionjax.company import NONE, Company, money
 from retentionjax.company.customers import DAYS
 from retentionjax.data import leaks
 from retentionjax.data.company_tables import Tables
 from retentionjax.data.contact_log import ARM, AT, PROPENSITY, ContactLog
+from retentionjax.data.schema import counted
 
 _FEW = 10
 """Rows of a label's rarer value below which a model has next to nothing to learn from."""
@@ -29,7 +31,8 @@ def understood(company: Company, tables: Tables) -> Iterator[str]:
     schema = tables.customers.schema
     source = tables.customers.provenance
     made = "SYNTHETIC, " if source.kind == "synthetic" else ""
-    yield f"{company.name}: {made}{len(known) + len(current):,} customers from {source.source}"
+    who = pd.concat([known[str(schema.id)], current[str(schema.id)]])
+    yield f"{company.name}: {made}{counted(len(who), who.nunique())} from {source.source}"
     yield f"  known whether they left: {len(known):,}; not known yet, to decide about: {len(current):,}"
     for note in tables.notes:
         yield f"  {note}"
@@ -39,13 +42,13 @@ def understood(company: Company, tables: Tables) -> Iterator[str]:
     low, five, half, most, high = np.quantile(charges(tables), _QUANTILES).tolist()
     shown = ", ".join(money(value, company.currency) for value in (five, half, most))
     ends = f"from {money(low, company.currency)} to {money(high, company.currency)}"
-    yield f"  charge of {DAYS} days: 5 %, half and 95 % of customers pay at most {shown}; {ends}"
+    yield f"  charge of {DAYS} days: 5 %, half and 95 % of {_unit(tables)} pay at most {shown}; {ends}"
     yield f"  numeric: {', '.join(schema.numeric) or 'none'}"
     for name, allowed in schema.categorical.items():
         yield f"  categorical {name}: {', '.join(allowed[:12])}{', …' if len(allowed) > 12 else ''}"
     if schema.nullable:
         yield f"  may be empty: {', '.join(schema.nullable)}"
-    yield from _offers(company, charges(tables))
+    yield from _offers(company, charges(tables), _unit(tables))
     yield from _log(tables.contacts)
 
 
@@ -66,7 +69,7 @@ def warnings(company: Company, tables: Tables) -> Iterator[str]:
     charge = charges(tables)
     if charge.max() >= _LARGE_CHARGE:
         yield f"the largest charge of {DAYS} days is {money(charge.max(), company.currency)}: is it a mistake?"
-    yield from _capped(company, charge)
+    yield from _capped(company, charge, _unit(tables))
     log = tables.contacts
     if log is None:
         return
@@ -125,11 +128,16 @@ def may_get(company: Company, charge: np.ndarray) -> dict[str, np.ndarray]:
     return {name: fixed[name] + rate[name] * charge + contact <= cap + _CENT for name in company.offers}
 
 
-def _offers(company: Company, charge: np.ndarray) -> Iterator[str]:
+def _unit(tables: Tables) -> str:
+    """What a charge is of: a customer, or one of several rows of a customer."""
+    return "customers" if tables.customers.schema.time is None else "rows"
+
+
+def _offers(company: Company, charge: np.ndarray, unit: str) -> Iterator[str]:
     allowed = may_get(company, charge)
     for name, offer in company.offers.items():
         most = money(offer.full_cost(float(charge.max())) + company.limits.contact_cost, company.currency)
-        share = "all customers" if allowed[name].all() else f"{allowed[name].mean():.1%} of customers"
+        share = f"all {unit}" if allowed[name].all() else f"{allowed[name].mean():.1%} of {unit}"
         yield (
             f"  offer {name}: {offer.words(company.currency)}; accepted, it costs at most {most}; the account's cap "
             f"allows it to {share}"
@@ -143,17 +151,17 @@ def _offers(company: Company, charge: np.ndarray) -> Iterator[str]:
     )
 
 
-def _capped(company: Company, charge: np.ndarray) -> Iterator[str]:
+def _capped(company: Company, charge: np.ndarray, unit: str) -> Iterator[str]:
     """Offers that the account's cap forbids to most customers, and customers to whom it forbids every one."""
     allowed = may_get(company, charge)
     cap = money(company.limits.account_cap, company.currency)
     for name, whom in allowed.items():
         if whom.mean() < _MANY:
-            who = f"{int(whom.sum()):,} of {len(whom):,} customers"
+            who = f"{int(whom.sum()):,} of {len(whom):,} {unit}"
             yield f"limits.account_cap, {cap}, allows the offer {name} to {who} only: the others never get it"
     costly = [allowed[name] for name, offer in company.offers.items() if not offer.is_free]
     if costly and (none := ~np.any(costly, axis=0)).any():
-        who = f"{int(none.sum()):,} customers, those of {money(charge[none].min(), company.currency)} a month and up"
+        who = f"{int(none.sum()):,} {unit}, those of {money(charge[none].min(), company.currency)} a month and up"
         yield f"limits.account_cap, {cap}, forbids every offer to {who}"
 
 

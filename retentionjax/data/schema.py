@@ -182,3 +182,8 @@ def typed(schema: Schema, columns: Mapping[str, Any]) -> pd.DataFrame:
             allowed = schema.arms if name == schema.treatment else schema.categorical[name]
             frame[name] = pd.Categorical(list(values), categories=list(allowed))
     return pd.DataFrame(frame, copy=False).rename_axis("row")  # not copied: a million customers are many
+
+
+def counted(rows: int, customers: int) -> str:
+    """How many customers there are, and how many rows where they have several, one a snapshot."""
+    return f"{customers:,} customers" if customers == rows else f"{rows:,} rows of {customers:,} customers"

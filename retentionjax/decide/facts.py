@@ -216,7 +216,8 @@ class Facts:
         if self.lacks_ids(frame.columns):
             frame = frame.assign(**{self._id: np.arange(len(frame))})
         kept = frame[self.read(list(frame.columns))]
-        batch = pa.RecordBatch.from_pandas(kept, preserve_index=False)
+        # As a table first: text of two frames put together comes in chunks, which a batch cannot be made of.
+        batch = pa.Table.from_pandas(kept, preserve_index=False).combine_chunks().to_batches()[0]
         self.check(batch.schema, where)
         features, faults = self.table(batch)
         for row, fault in faults:

@@ -61,17 +61,22 @@ def segments(churn_probability: npt.ArrayLike) -> npt.NDArray[np.int64]:
 
 
 def by_segment(
-    episodes: Mapping[str, Episodes], churn_probability: npt.ArrayLike, monthly_charge: npt.ArrayLike, seed: int
+    episodes: Mapping[str, Episodes],
+    churn_probability: npt.ArrayLike,
+    monthly_charge: npt.ArrayLike,
+    seed: int,
+    who: npt.ArrayLike | None = None,
 ) -> dict[str, dict[str, Metrics]]:
-    """`metrics` of every policy within each risk segment; `episodes` must hold "never"."""
+    """`metrics` of every policy within each risk segment; `episodes` must hold "never". `who` is of each row."""
     segment = segments(churn_probability)
     charge = np.asarray(monthly_charge)
+    ids = np.arange(len(charge)) if who is None else np.asarray(who, object)
     result: dict[str, dict[str, Metrics]] = {}
     for index, name in enumerate(SEGMENTS):
         rows = np.flatnonzero(segment == index)
         if not rows.size:
             continue
-        bootstrap = Bootstrap(rows.size, seed=seed)
+        bootstrap = Bootstrap(ids[rows], seed=seed)
         parts = {policy: Episodes(*(column[rows] for column in played)) for policy, played in episodes.items()}
         result[name] = {
             policy: metrics(part, parts["never"], charge[rows], bootstrap) for policy, part in parts.items()

@@ -107,6 +107,7 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
     import jax
     import numpy as np
 
+    from retentionjax.data.schema import counted
     from retentionjax.decide.program import Decider
     from retentionjax.env import population
     from retentionjax.env.retention import RetentionEnv
@@ -129,13 +130,14 @@ def _compare(bundle: "Bundle", frame: "pd.DataFrame", replicates: int, seed: int
         between, few = baselines.RANGES[rule.name], min(4, replicates)
         tuned = spend_exactly(rule, env, params, target, between=between, key=key, replicates=few, steps=12)
         played[rule.name] = play(env, params, tuned, key, replicates=replicates)
-    bootstrap = Bootstrap(len(features.customer_id), seed=seed)
+    ids = features.customer_id
+    bootstrap = Bootstrap(np.array(ids, object), seed=seed)
     metrics, paired = business.compared(played, features.monthly_charge, bootstrap)
     footer = _attained(bundle, params, ours, target, optimum_customers, seed) if optimum_customers else ""
     business.show(
         metrics,
         paired,
-        title=f"{len(features.customer_id):,} customers, {bundle.company.currency} a customer and campaign",
+        title=f"{counted(len(ids), len(set(ids)))}, {bundle.company.currency} a customer and campaign",
         footer=footer,
     )
 

@@ -52,11 +52,17 @@ def measure(
     customers: int = 2000,
     seed: int = 0,
     advance: Callable[[int], object] = lambda episodes: None,
+    who: npt.ArrayLike | None = None,
 ) -> Doubt:
-    """Plays `policies`, among them `never` and `ours`, on at most so many customers of `params.population`."""
+    """Plays `policies`, among them `never` and `ours`, on at most so many customers of `params.population`.
+
+    `who`: id of each of its rows, where a customer may have several.
+    """
+    who = None if who is None else np.asarray(who, object)
     size = params.population.size
     if size > customers:
         rows = np.random.default_rng(seed).choice(size, customers, replace=False)
+        who = None if who is None else who[rows]
         params = params.replace(population=params.population.take(rows))  # type: ignore[attr-defined]
     number = worlds.count(params)
     replicates = number * -(-REPLICATES // number)
@@ -66,12 +72,19 @@ def measure(
     for policy in policies:
         episodes = play(env, params, policy, key, replicates=replicates, advance=advance)
         value[policy.name], spend[policy.name] = (by_world(each, number) for each in (episodes.value, episodes.spend))
-    return judge(value, spend[ours], ours=ours, seed=seed)
+    return judge(value, spend[ours], ours=ours, seed=seed, who=who)
 
 
-def judge(value: Mapping[str, Table], spend: Table, *, ours: str = "ppo", seed: int = 0) -> Doubt:
+def judge(
+    value: Mapping[str, Table],
+    spend: Table,
+    *,
+    ours: str = "ppo",
+    seed: int = 0,
+    who: npt.ArrayLike | None = None,
+) -> Doubt:
     """Judgement of values by policy, `never` and `ours` among them, and of our spend: f64[customers, worlds] each."""
-    bootstrap = Bootstrap(len(spend), seed=seed)
+    bootstrap = Bootstrap(len(spend) if who is None else who, seed=seed)
     names = [name for name in value if name != "never"]
     rules = [name for name in names if name != ours]
     best = max(rules, key=lambda name: float(value[name].mean()), default="never")

@@ -1,7 +1,8 @@
 """Intervals that know what was sampled: customers, each seen in several episodes.
 
-Episodes of one customer are not independent evidence about customers, so the bootstrap resamples customers with all
-their episodes (cluster bootstrap; Cameron, Gelbach, Miller 2008). Differences of policies are paired by customer.
+Episodes of one customer are not independent evidence about customers, nor are the snapshots of one, so the bootstrap
+resamples customers with all their rows and episodes (cluster bootstrap; Cameron, Gelbach, Miller 2008). Differences of
+policies are paired by customer.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,18 +46,21 @@ def plain(record: Any) -> Any:
 
 
 class Bootstrap:
-    """Resampling weights of N customers, drawn once, so that every statistic meets the same resamples.
+    """Resampling weights of N rows of customers, drawn once, so that every statistic meets the same resamples.
 
     Args:
-        customers: N.
+        customers: N, or the id of each row where one customer may have several, which are drawn together.
         resamples: B, bootstrap replicates.
         seed: of the resampling.
     """
 
-    def __init__(self, customers: int, *, resamples: int = 1000, seed: int = 0) -> None:
+    def __init__(self, customers: int | npt.ArrayLike, *, resamples: int = 1000, seed: int = 0) -> None:
         random = np.random.default_rng(seed)
-        counts = random.multinomial(customers, np.full(customers, 1 / customers), size=resamples)
-        self._weights = (counts / customers).astype(np.float32)  # (B, N); single precision: it is only noise
+        # Codes in the order of appearance, so that ids which are all different draw as their number does.
+        code = np.arange(customers) if isinstance(customers, int) else pd.factorize(np.asarray(customers, object))[0]
+        count = int(code.max()) + 1
+        times = random.multinomial(count, np.full(count, 1 / count), size=resamples)[:, code]
+        self._weights = (times / times.sum(axis=1, keepdims=True)).astype(np.float32)  # (B, N); single: only noise
 
     def mean(self, values: npt.ArrayLike) -> IntervalEstimate:
         """Mean over customers of values [N] or, averaged within customers first, [N, replicates]."""

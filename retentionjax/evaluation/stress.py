@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Array, Float, Int
 
 from retentionjax.env.population import MIN_PROBABILITY
@@ -158,8 +159,12 @@ def play(
     *,
     replicates: int,
     advance: Callable[[int], object] = lambda episodes: None,
+    who: npt.ArrayLike | None = None,
 ) -> list[dict[str, WorldOutcome]]:
-    """Each scene's outcome of every policy but `never`, which must be among them; `advance(n)` after n episodes."""
+    """Each scene's outcome of every policy but `never`, which must be among them; `advance(n)` after n episodes.
+
+    `who`: id of each row of the population, where a customer may have several.
+    """
     size = believed.population.size
     value: dict[str, np.ndarray] = {}
     spend: dict[str, np.ndarray] = {}
@@ -170,7 +175,7 @@ def play(
             parts.append([column[: len(some)] for column in _means(_filled(some), believed, policy, key, replicates)])
             advance(size * replicates * len(some))
         value[policy.name], spend[policy.name] = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    bootstrap = Bootstrap(size)
+    bootstrap = Bootstrap(size if who is None else who)
     names = [policy.name for policy in policies if policy.name != "never"]
     return [
         {

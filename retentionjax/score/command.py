@@ -57,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     result = run(Request(**vars(parsed)))
     if result.synthetic:
         print("SYNTHETIC DATA: the bundle was made with made-up customers")
+    if result.advice:
+        print(result.advice)
     if result.numbered:
         print("The customers have no ids: each is called by the number of its row, from 0")
     count = result.count

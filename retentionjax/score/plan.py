@@ -179,10 +179,10 @@ def open_parquet(path: epath.Path, **options: Any) -> Iterator[pq.ParquetFile]:
             yield file
 
 
-def columns(path: epath.Path) -> list[str]:
-    """Names of a file's columns."""
+def columns(path: epath.Path) -> pa.Schema:
+    """A file's columns and what they hold."""
     with open_parquet(path) as file:
-        return [str(name) for name in file.schema_arrow.names]
+        return file.schema_arrow
 
 
 def _rows(path: epath.Path) -> int:
@@ -207,4 +207,4 @@ def _difference(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text[:12] if len(text) == 64 else text
+    return text[:12] if len(text) == 64 else text or "none"

@@ -15,8 +15,8 @@ from retentionjax import storage
 from retentionjax.bundle import Bundle, load
 from retentionjax.decide.facts import Facts
 from retentionjax.errors import ConfigError
-from retentionjax.score.plan import SETTINGS, Plan, ScoreSettings, Shard, columns, describe, find, settle
-from retentionjax.score.scorer import NOTHING, Count, Scorer, read_count
+from retentionjax.score.plan import NAME, SETTINGS, Plan, ScoreSettings, Shard, columns, describe, find, settle
+from retentionjax.score.scorer import NOTHING, Count, Scorer, check, read_count
 from retentionjax.tracking import duration, progress
 
 SUMMARY = "summary.json"
@@ -50,6 +50,8 @@ class Result:
     count: Count
     parts: int
     synthetic: bool
+    advice: str
+    """Why the bundle contacts nobody, and what to do; empty where it may."""
     currency: str
     numbered: bool
     """Some file has no ids: its rows are called by their numbers, from 0."""
@@ -74,7 +76,10 @@ def run(request: Request) -> Result:
         raise ConfigError(f"--day is {request.day}; allowed: 0 to {horizon - 1}, the days of the campaign")
     files = find(request.customers)
     sources, facts = describe(files), Facts(bundle.schema, bundle.company.customers)
-    numbered = any(facts.lacks_ids(columns(path)) for path in files.values())
+    held = {name: columns(path) for name, path in files.items()}
+    for name, found in held.items():
+        check(facts, found, request.usual, files[name])
+    numbered = any(facts.lacks_ids(found.names) for found in held.values())
     manifest = bundle.manifest
     asked = {name: getattr(request, name) for name in SETTINGS}
     plan = Plan(bundle=manifest.id, synthetic=manifest.synthetic, sources=sources, **asked)
@@ -86,12 +91,18 @@ def run(request: Request) -> Result:
         started = time.monotonic()
         if pending:
             engine = local if request.engine == "local" else ray
-            with progress("score", rows_now, "rows") as bar:
-                engine(bundle, plan, pending, files, folder, bar.advance, workers=request.workers)
+            try:
+                with progress("score", rows_now, "rows") as bar:
+                    engine(bundle, plan, pending, files, folder, bar.advance, workers=request.workers)
+            except BaseException:
+                if not any((folder / shard.part).exists() for shard in plan.shards):
+                    (folder / NAME).unlink()  # nothing holds to this plan: the mended command may have another
+                raise
         seconds = time.monotonic() - started
         count = _total(plan, folder, plan.shards)
         storage.write_json(folder / SUMMARY, {"plan": plan.id, "synthetic": plan.synthetic, **asdict(count)})
-    return Result(count, len(plan.shards), plan.synthetic, bundle.company.currency, numbered, rows_now, seconds)
+    told = manifest.advice, bundle.company.currency
+    return Result(count, len(plan.shards), plan.synthetic, *told, numbered, rows_now, seconds)
 
 
 def _total(plan: Plan, folder: epath.Path, shards: tuple[Shard, ...]) -> Count:

@@ -17,7 +17,7 @@ from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.program import VALUES
 from retentionjax.decide.customer import unknown
 from retentionjax.decide.draws import place, uniform
-from retentionjax.decide.facts import FactFault, Features
+from retentionjax.decide.facts import FactFault, Facts, Features
 from retentionjax.decide.own_columns import is_number
 from retentionjax.decide.program import Decider, sample
 from retentionjax.env import actions
@@ -197,10 +197,7 @@ class Scorer:
         with open_parquet(source) as file:
             found, numbered = file.schema_arrow, self.facts.lacks_ids(file.schema_arrow.names)
             dictionaries, columns = self.facts.dictionaries(found), self.facts.read(found.names)
-            self.facts.check(found.append(pa.field(self._id, pa.string())) if numbered else found, str(source))
-            if usual := self.plan.usual:
-                _check_usual(usual, found, source)
-                columns = list(dict.fromkeys((*columns, usual)))
+            columns = list(dict.fromkeys((*columns, *([self.plan.usual] if self.plan.usual else []))))
         with open_parquet(source, read_dictionary=dictionaries) as file:
             groups, first = _groups(file, shard)
             last = shard.first + shard.rows
@@ -248,6 +245,14 @@ def _count(decided: pa.Table) -> Count:
     spend = decided.column("expected_spend").to_numpy().sum(dtype=np.float64)
     contacts, held_out = (int(pc.sum(decided.column(name)).as_py()) for name in ("contact", "holdout"))
     return Count(decided.num_rows, 0, contacts, float(spend), held_out)
+
+
+def check(facts: Facts, found: pa.Schema, usual: str, source: epath.Path) -> None:
+    """Raises DataError unless the columns `found` in a file hold what is read of them."""
+    ids = pa.field(str(facts.schema.id), pa.string())
+    facts.check(found.append(ids) if facts.lacks_ids(found.names) else found, str(source))
+    if usual:
+        _check_usual(usual, found, source)
 
 
 def _check_usual(column: str, found: pa.Schema, source: epath.Path) -> None:

@@ -23,7 +23,7 @@ class CampaignMetrics(NamedTuple):
     """What is shown of a campaign."""
 
     dollars: Mapping[str, float]
-    """By their state: budget, spent, reserved, left."""
+    """Dollars by their state: budget, spent, reserved, left."""
     multiplier: float
     throttle: float
 

@@ -17,7 +17,7 @@ import pytest
 from etils import epath
 
 from retentionjax import cli
-from retentionjax.bundle import Bundle, load, with_metrics, write
+from retentionjax.bundle import FORMAT_VERSION, Bundle, load, with_metrics, write
 from retentionjax.bundle.customer import describe
 from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import Facts, as_frame
@@ -228,6 +228,7 @@ def test_inspect_and_verify_on_the_command_line(
     shown = capsys.readouterr().out
     for word in ("phone: real, 400 rows", "months, bill, plan, age, channel", "money spent at most 2.5", "cv_auc 0.8"):
         assert word in shown
+    assert f", format {FORMAT_VERSION}, parts" in shown
     assert cli.main(["bundle", "verify", str(bundle_folder)]) == 0
     assert capsys.readouterr().out.startswith(f"OK: {bundle_folder}")
     (copy / "churn/encoder.json").write_text("{}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import customer_files
 import numpy as np
+import pandas as pd
 import pytest
 
 from retentionjax.company import Company
@@ -81,3 +82,15 @@ def test_a_column_that_tells_who_left_is_told(tmp_path: Path) -> None:
     company = Company.load(tmp_path / "acme.yaml")
     said = list(check.warnings(company, customer_files.read(tmp_path)))
     assert any("told nearly perfectly by e_mail (AUC 1.000 by itself)" in each for each in said)
+
+
+def test_snapshots_are_called_rows_and_their_customers_counted_once() -> None:
+    months = pd.to_datetime(["2026-01-01", "2026-02-01"])
+    table = pd.DataFrame(
+        {"id": np.tile(np.arange(30), 2).astype(str), "seen": np.repeat(months, 30), "calls": np.arange(60.0)}
+    ).assign(fee=20.0, left=np.arange(60) % 4 == 0)
+    told = {"id": "id", "snapshot": "seen", "charge": "fee", "left": "left", "window_days": 30, "numeric": ["calls"]}
+    company = Company(table, name="panel", offers={"ten": {"discount": 0.1}}, **told)
+    said = "\n".join(check.understood(company, company_tables.read(company)))
+    assert "panel: 60 rows of 30 customers from" in said
+    assert "allows it to all rows" in said

@@ -43,6 +43,14 @@ def test_columns_are_those_of_the_records(encoder):
     np.testing.assert_array_equal(features.monthly_charge, expected.monthly_charge)
 
 
+def test_frames_put_together_are_read_as_one(encoder):
+    whole = customer_tables.table(90).to_pandas().astype(dict.fromkeys(("customer_id", "plan", "channel"), "str"))
+    together = encoder.frame(pd.concat([whole[:40], whole[40:]]))
+    alone = encoder.frame(customer_tables.table(90).to_pandas())
+    assert together.customer_id == alone.customer_id
+    np.testing.assert_array_equal(together.values, alone.values)
+
+
 @pytest.mark.parametrize(
     "kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())], ids=["text", "large", "dictionary"]
 )

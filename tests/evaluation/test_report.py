@@ -1,5 +1,6 @@
 """The report of a run: every figure from its artifacts, what is missing said, what is no run refused."""
 
+import dataclasses
 import html
 import json
 import re
@@ -206,10 +207,10 @@ def test_synthetic_data_are_said_in_a_red_banner_the_title_and_the_data(tmp_path
 def test_optional_stages_are_shown_where_they_were_run(run, text, tmp_path):
     assert "not computed in this run" in text
     for stage in ("frontier", "stress", "hillstrom"):
-        assert f"python -m experiments.{stage} demo" in text
+        assert f"python -m experiments.{stage} train --name {run.name} --runs {run.parent}" in text
     text = rendered(run_folders.add_optional(changed(run, tmp_path / "run")))
     for stage in ("frontier", "stress", "hillstrom"):
-        assert f"python -m experiments.{stage} demo" not in text
+        assert f"python -m experiments.{stage}" not in text
     assert "96.3\N{NO-BREAK SPACE}%" in text  # of the attainable gain
     assert "learned: 0.91" in text  # multiplier, beside the exact 0.87
     for words in (
@@ -229,7 +230,7 @@ def test_a_run_that_lacks_a_stage_says_which_command_makes_it(run, tmp_path, sta
     shutil.rmtree(folder / stage)
     found = run_folder.read(folder)
     text = page.render(page.compose(found, playing.played(found, replicates=1)))
-    assert f"python -m experiments.{stage} demo" in text
+    assert f"python -m experiments.{stage} train --name run" in text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -239,7 +240,7 @@ def test_a_stage_that_was_not_finished_is_named_and_left_out(run, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "running"}))
     text = rendered(folder)
     assert "Begun and not finished, hence left out: evaluate" in text
-    assert "experiments.evaluate demo" in text
+    assert "experiments.evaluate train --name run" in text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -308,3 +309,15 @@ def test_figures_in_words():
     assert content.percent(0.1234, 1) == "12.3\xa0%"
     with pytest.raises(ValueError, match="has not 2 cells"):
         content.FigureTable("t", ("a", "b"), (("only one",),))
+
+
+def test_a_stage_that_is_missing_is_asked_for_by_the_run_it_is_of() -> None:
+    assert run_folder.FinishedRun("demo", {}).flags == "demo"
+    assert run_folder.FinishedRun("acme", {}).flags == "train --name acme"
+    assert run_folder.FinishedRun("acme", {}, runs="my runs").flags == "train --name acme --runs 'my runs'"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_without_groups_says_so_without_a_second_no(played):
+    section = playing.treatment(dataclasses.replace(played, by_attribute={}))
+    assert section.missing[0].what.startswith("any attributes")

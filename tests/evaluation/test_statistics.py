@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from retentionjax.evaluation import doubt
+from retentionjax.evaluation.report import playing
+from retentionjax.evaluation.rollout import Episodes
 from retentionjax.evaluation.statistics import Bootstrap
 
 
@@ -50,3 +53,32 @@ def test_tail_mean_is_the_mean_of_the_worst_twentieth():
     assert estimate.mean == pytest.approx(np.sort(values.ravel())[-1000:].mean(), rel=0.002)
     assert estimate.mean == pytest.approx(1 - np.log(0.05), rel=0.05)  # CVaR of the exponential
     assert estimate.low < estimate.mean < estimate.high
+
+
+def test_rows_of_one_customer_are_drawn_together() -> None:
+    values = np.random.default_rng(3).normal(size=300)
+    once = Bootstrap(300).mean(values)
+    assert Bootstrap([f"c{row}" for row in range(300)]).mean(values) == once
+    thrice = Bootstrap(np.repeat(np.arange(300), 3)).mean(np.repeat(values, 3))
+    np.testing.assert_allclose(thrice, once, atol=1e-6)
+    assert Bootstrap(900).mean(np.repeat(values, 3)).high < once.high - 0.02, "else no harm would be done"
+
+
+def test_every_judgement_resamples_customers_not_their_rows() -> None:
+    """Each customer's row three times over says no more than once."""
+    values = np.random.default_rng(4).normal(size=(100, 2))
+    rows, who = np.repeat(values, 3, axis=0), np.repeat(np.arange(100), 3)
+    played = {"never": np.zeros((300, 2)), "ppo": rows}
+    alone = doubt.judge({"never": np.zeros((100, 2)), "ppo": values}, values)
+    found = doubt.judge(played, rows, who=who)
+    np.testing.assert_allclose(found.uplift["ppo"], alone.uplift["ppo"], atol=1e-6)
+    contacted = (values > 0.3).astype(float)
+
+    def treated(contacts: np.ndarray, who: np.ndarray) -> playing.Fairness:
+        columns = {**dict.fromkeys(Episodes._fields, contacts), "made": contacts[..., None]}
+        return playing.by_group(Episodes(**columns), who % 2, who * 0.0, [True], seed=0, who=who)
+
+    some, all_rows = treated(contacted, np.arange(100)), treated(np.repeat(contacted, 3, axis=0), who)
+    for group in ("0", "1"):
+        assert all_rows.groups[group].customers == 50
+        np.testing.assert_allclose(all_rows.groups[group].contacted, some.groups[group].contacted, atol=1e-9)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import bundles
+import customer_tables
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from experiments import bundle, pipeline
 from experiments.stage import Context
-from retentionjax import storage
+from retentionjax import cli, storage
 from retentionjax.bundle import load, write
 from retentionjax.bundle.cards import card
 from retentionjax.bundle.manifest import gate_advice
@@ -125,7 +126,9 @@ def test_the_messages_bundle_holds_what_the_first_one_ships(finished: Context, t
     assert bundle.shipped(epath.Path(tmp_path / "bundle"))[1] == gate
 
 
-def test_a_bundle_that_waits_says_why_wherever_it_speaks(finished: Context, tmp_path: Path) -> None:
+def test_a_bundle_that_waits_says_why_wherever_it_speaks(
+    finished: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     trained, gate = bundle.gated(finished, 0.9)
     assumed = {"hazard_multiplier_ten": (0.75, 0.45, 1.1, 0), "contact_effect": (0.0, 0.0, 0.0, 0)}
     known = {"hazard_multiplier_five": (0.8, 0.7, 0.9, 1)}
@@ -144,8 +147,12 @@ def test_a_bundle_that_waits_says_why_wherever_it_speaks(finished: Context, tmp_
     printed = io.StringIO()
     show(decision, Console(file=printed, width=2000))
     storage.write_json(tmp_path / "run/bundle/artifacts/customers/somebody.json", bundles.CUSTOMER)
+    customers = customer_tables.write(tmp_path / "customers.parquet", 5)
+    told = ["--bundle", str(folder), "--customers", str(customers), "--out", str(tmp_path / "scored")]
+    assert cli.main(["score", *told]) == 0
     texts = {
         "decide": printed.getvalue(),
+        "score": capsys.readouterr().out,
         "card": card(loaded.manifest),
         "train": pipeline.next_steps(epath.Path(tmp_path / "run"))[0],
     }

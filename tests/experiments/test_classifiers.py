@@ -132,3 +132,9 @@ def test_a_model_that_may_be_no_better_than_chance_is_refused_whatever_the_gates
     assert Gates().failures(measures) == [
         "cv_auc may be as low as 0.480: not shown to beat chance; more rows or facts help"
     ]
+
+
+def test_a_run_for_a_few_seconds_asks_no_more_of_a_company_than_its_real_one() -> None:
+    for stage, kind in (("churn", ClassifierSettings), ("acceptance", AcceptanceConfig)):
+        quick, real = (load_preset(name).config(stage, kind).gates for name in ("smoke", "train"))
+        assert quick == real

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from etils import epath
 from scipy.special import expit
 
-from experiments import acceptance, churn, classification, companies
+from experiments import acceptance, bundle, churn, classification, companies
 from experiments.acceptance import AcceptanceConfig
 from experiments.classification import ClassifierSettings, Gates
 from experiments.stage import Context
@@ -18,6 +19,7 @@ from retentionjax import storage
 from retentionjax.company import Company
 from retentionjax.data import catalog, company_tables
 from retentionjax.data.splits import follow, split
+from retentionjax.evaluation.report import playing
 from retentionjax.tabular.boosting import BoosterConfig
 
 ANY = Gates(minimum_auc=0.0, maximum_ece=1.0, minimum_brier_skill=-1.0)
@@ -112,3 +114,36 @@ def test_snapshots_of_a_panel_are_judged_by_time_and_split_by_customer(tmp_path:
     assert summary["cv_ece"] < 0.05
     problem = classification.read(given, "customers")
     assert problem.frame.assign(split=problem.split).groupby("id")["split"].nunique().max() == 1
+
+
+def test_a_held_out_row_has_the_facts_of_its_own_snapshot(tmp_path: Path) -> None:
+    people, months = 60, pd.to_datetime(["2026-01-01", "2026-02-01", "2026-03-01"])
+    table = pd.DataFrame(
+        {
+            "id": np.tile(np.arange(people), 3).astype(str),
+            "seen": np.repeat(months, people),
+            "visits": np.arange(3.0 * people),
+            "fee": 20.0,
+            "left": np.arange(3 * people) % 5 == 0,
+        }
+    )
+    told: dict[str, Any] = {"id": "id", "snapshot": "seen", "charge": "fee", "left": "left", "window_days": 30}
+    company = Company(table, name="panel", offers={"hello": {}}, numeric=["visits"], **told)
+    data = prepared(tmp_path, company)
+    held_out = catalog.read(data / "artifacts", "customers").held_out
+    assert not held_out["id"].is_unique
+    risk = np.random.default_rng(0).random(len(held_out))
+    written = pd.DataFrame({"customer_id": held_out["id"].to_numpy(), "churn_probability": risk})
+    storage.write_bytes(
+        epath.Path(tmp_path / "policy/artifacts/held_out.parquet"), written.assign(accept_row=0).to_parquet(index=False)
+    )
+    inputs = {"data": data, "policy": epath.Path(tmp_path / "policy")}
+    read = bundle.HeldOut.read(Context(epath.Path(tmp_path), inputs, resume=False, data="auto", data_source="real"))
+    asked: Any = SimpleNamespace(schema=company_tables.read(company).customers.schema)
+    found = [read.at(share, asked) for share in np.linspace(0, 1, 9)]
+    order = np.argsort(risk)[[int(share * (len(risk) - 1)) for share in np.linspace(0, 1, 9)]]
+    assert [each["visits"] for each in found] == held_out["visits"].to_numpy()[order].tolist()
+    assert [each["customer_id"] for each in found] == held_out["id"].to_numpy()[order].tolist()
+    facts = playing._facts(data / "artifacts", written["customer_id"])
+    assert facts is not None
+    assert facts["visits"].tolist() == held_out["visits"].tolist()

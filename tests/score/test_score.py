@@ -111,6 +111,20 @@ def test_a_usual_risk_that_is_none_is_refused(bundle_folder, tmp_path, column, v
     customers = customer_tables.write(tmp_path / "c.parquet", 20, usual_risk=[values] * 20)
     with pytest.raises(DataError, match=message):
         run(Request(bundle_folder, customers, tmp_path / "out", usual=column))
+    assert run(Request(bundle_folder, customers, tmp_path / "out")).count.rows == 20, (
+        "the mended command is not refused"
+    )
+    with pytest.raises(ConfigError, match=r"was begun with --usual none, and this is usual_risk;"):
+        run(Request(bundle_folder, customers, tmp_path / "out", usual="usual_risk"))
+
+
+def test_a_column_that_only_the_last_file_lacks_is_told_before_anything_is_scored(bundle_folder, tmp_path):
+    (tmp_path / "in").mkdir()
+    customer_tables.write(tmp_path / "in/a.parquet", 20, usual_risk=[0.2] * 20)
+    customer_tables.write(tmp_path / "in/b.parquet", 20)
+    with pytest.raises(DataError, match=r"b\.parquet: the column 'usual_risk'"):
+        run(Request(bundle_folder, tmp_path / "in", tmp_path / "out", usual="usual_risk"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_training_never_saw_is_counted_and_said(bundle_folder, tmp_path, capsys, monkeypatch):

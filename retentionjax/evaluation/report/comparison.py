@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from retentionjax.data.schema import counted
 from retentionjax.evaluation.report import pictures
 from retentionjax.evaluation.report.content import (
     DASH,
@@ -43,7 +44,7 @@ def learning(run: FinishedRun) -> Section:
     )
     stage = run.get("policy")
     if stage is None or not stage.metrics:
-        return Section("learning", "Learning", lead, (Missing("the training", "python -m experiments.policy demo"),))
+        return Section("learning", "Learning", lead, (Missing("the training", "python -m experiments.policy"),))
     records = stage.metrics
     budget = stage.json("limits.json")["campaign_budget"]
     bounds = {} if budget is None else {"cost_campaign_budget": float(budget)}
@@ -75,7 +76,7 @@ def compared(run: FinishedRun) -> Section:
     )
     stage = run.get("evaluate")
     if stage is None:
-        missing = Missing("the comparison", "python -m experiments.evaluate demo")
+        missing = Missing("the comparison", "python -m experiments.evaluate")
         return Section("comparison", "Against simple rules", lead, (missing,))
     evaluation = stage.json("evaluation.json")
     policies, paired = evaluation["policies"], evaluation["paired_ppo_minus"]
@@ -83,8 +84,10 @@ def compared(run: FinishedRun) -> Section:
     gains = {word(name): policies[name]["uplift"] for name in order if name != NEVER}
     drawing = pictures.intervals(gains, name="comparison", label="$ gained a customer", ours=word(OURS), line=0.0)
     said = "; ".join(f"{name} {number(each['mean'], 2)}" for name, each in gains.items())
-    episodes = int(evaluation["customers"]) * int(evaluation["replicates"])
-    caption = f"Gain over contacting nobody; {evaluation['customers']:,} customers, {episodes:,} campaigns a policy."
+    customers = int(evaluation["customers"])
+    rows = int(evaluation.get("rows", customers))
+    episodes = rows * int(evaluation["replicates"])
+    caption = f"Gain over contacting nobody; {counted(rows, customers)}, {episodes:,} campaigns a policy."
     picture = Picture(drawing, f"Gain by policy: {said}.", caption)
     blocks: list[Block] = [Pictures((picture, _revenue(policies, order))), _table(policies, paired, order)]
     if evaluation.get("segments"):
@@ -159,7 +162,7 @@ def regret(run: FinishedRun) -> Section:
     stage = run.get("evaluate")
     figures = {} if stage is None else stage.summary
     share, price = figures.get("share_of_attainable_gain"), figures.get("shadow_price_exact")
-    command = "python -m experiments.evaluate demo"
+    command = "python -m experiments.evaluate"
     if share is None and price is None:
         missing = Missing("the exact optimum (not computed in this run)", command)
         return Section("regret", "What is left to gain", lead, (missing,))

@@ -29,7 +29,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Missing:
-    """What the run does not hold, and the command that would make it."""
+    """What the run does not hold, and the command that would make it; the page adds to a stage's which run it is of."""
 
     kind: ClassVar = "missing"
     what: str

@@ -8,6 +8,7 @@ import numpy as np
 
 from retentionjax.bundle.manifest import limits_words
 from retentionjax.data import leaks
+from retentionjax.data.schema import counted
 from retentionjax.env import record
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation.report import pictures
@@ -31,8 +32,8 @@ from retentionjax.evaluation.report.run_folder import FinishedRun, FinishedStage
 from retentionjax.tabular.plots import filled_bins
 
 MODELS = {
-    "churn": ("Who will leave", "python -m experiments.churn demo"),
-    "acceptance": ("Who accepts an offer", "python -m experiments.acceptance demo"),
+    "churn": ("Who will leave", "python -m experiments.churn"),
+    "acceptance": ("Who accepts an offer", "python -m experiments.acceptance"),
 }
 _MEASURES = {
     "auc": "AUC: ranks a pair right",
@@ -48,7 +49,7 @@ def provenance(run: FinishedRun) -> Section:
     stage = run.get("data")
     lead = "Where every number starts. A hash that differs is another file."
     if stage is None:
-        return Section("data", "Data", lead, (Missing("the data sets", "python -m experiments.data demo"),))
+        return Section("data", "Data", lead, (Missing("the data sets", "python -m experiments.data"),))
     sets: Mapping[str, Any] = stage.json("catalog.json")["sets"]
     blocks: list[Block] = []
     if made_up := [name for name, each in sets.items() if each["provenance"]["kind"] != "real"]:
@@ -120,7 +121,10 @@ def _reliability(stage: FinishedStage, title: str) -> Picture:
     bins = [dict(zip(names, each, strict=True)) for each in filled_bins(label, probability).T.tolist()]
     said = "; ".join(f"predicted {percent(each['predicted'])}, happened {percent(each['share'])}" for each in bins)
     drawing = pictures.reliability(bins, name=f"reliability_{stage.name}")
-    caption = f"{title}: dots on the dashed line are right; bars are 95 % intervals; {len(label):,} customers."
+    seen = f"{len(label):,} contacts"
+    if stage.name == "churn":
+        seen = counted(len(label), table["id"].nunique() if "id" in table else len(label))
+    caption = f"{title}: dots on the dashed line are right; bars are 95 % intervals; {seen}."
     return Picture(drawing, f"Reliability, {title.lower()}. {said}.", caption)
 
 
@@ -157,9 +161,9 @@ def _drift(run: FinishedRun) -> Notice | None:
 
 _SHOWN = 10
 _COMMANDS = {
-    "sft": ("the fine-tuned language model", "python -m experiments.sft demo"),
-    "reward": ("the reward model", "python -m experiments.reward demo"),
-    "ppo_text": ("the model trained on rewards", "python -m experiments.ppo_text demo"),
+    "sft": ("the fine-tuned language model", "python -m experiments.sft"),
+    "reward": ("the reward model", "python -m experiments.reward"),
+    "ppo_text": ("the model trained on rewards", "python -m experiments.ppo_text"),
 }
 _PANELS = (
     ("objective/scores", "reward [standard deviations]"),
@@ -268,7 +272,7 @@ def assumptions(run: FinishedRun) -> Section:
     )
     stage = run.get("policy")
     if stage is None:
-        missing = Missing("the constants of the model", "python -m experiments.policy demo")
+        missing = Missing("the constants of the model", "python -m experiments.policy")
         return Section("assumptions", "Assumptions", lead, (missing,))
     values, defaults = stage.json("env.json"), record.to_dict(EnvParams())
     rows = [

@@ -48,7 +48,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Treatment(NamedTuple):
-    """How one group fares; intervals are 95 %, customers resampled within the group."""
+    """How one group fares; intervals are 95 %, customers resampled within the group with all their rows."""
 
     customers: int
     churn_probability: float  # mean of the group, by the model
@@ -84,6 +84,7 @@ def by_group(
     gives: Sequence[bool] | np.ndarray,
     *,
     seed: int,
+    who: npt.ArrayLike | None = None,
 ) -> Fairness:
     """Treatment of the groups.
 
@@ -93,6 +94,7 @@ def by_group(
         churn_probability: of each customer.
         gives: whether each offer gives something; one that does not is a contact without an offer.
         seed: of the resampling.
+        who: id of each of the N, where a customer may have several rows.
 
     Raises:
         ValueError: there are fewer than two groups.
@@ -105,18 +107,19 @@ def by_group(
     found = sorted(set(names.tolist()))
     if len(found) < 2:
         raise ValueError(f"fairness compares groups, and there is only {', '.join(found) or 'none'}")
+    ids = np.arange(len(names)) if who is None else np.asarray(who, object)
     random = np.random.default_rng(seed)
     treated: dict[str, Treatment] = {}
     draws: dict[str, dict[str, Floats]] = {"contacted": {}, "offered": {}}
     for name in found:
         member = names == name
         for key, rate in (("contacted", contacted), ("offered", offered)):
-            draws[key][name] = _resampled(rate[member], random)
+            draws[key][name] = _resampled(rate[member], ids[member], random)
         rates = [
             _estimate(float(rate[member].mean()), draws[key][name])
             for key, rate in (("contacted", contacted), ("offered", offered))
         ]
-        treated[name] = Treatment(int(member.sum()), float(risk[member].mean()), *rates)
+        treated[name] = Treatment(len(pd.unique(ids[member])), float(risk[member].mean()), *rates)
     contact_rates = {name: each.contacted.mean for name, each in treated.items()}
     offer_rates = {name: each.offered.mean for name, each in treated.items()}
     return Fairness(treated, _compare(contact_rates, draws["contacted"]), _compare(offer_rates, draws["offered"]))
@@ -131,11 +134,12 @@ def _compare(rates: Mapping[str, float], draws: Mapping[str, Floats]) -> RateCom
     return RateComparison(lowest, highest, _estimate(rates[lowest] / rates[highest], ratios[np.isfinite(ratios)]))
 
 
-def _resampled(per_customer: Floats, random: np.random.Generator) -> Floats:
-    """Means of resampled customers, as many as there are."""
-    count = len(per_customer)
-    times = random.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
-    return np.asarray(times @ per_customer / count, np.float64)
+def _resampled(rates: Floats, ids: np.ndarray, random: np.random.Generator) -> Floats:
+    """Means over the rows of resampled customers, as many as there are."""
+    code, customers = pd.factorize(ids)
+    count = len(customers)
+    times = random.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)[:, code]
+    return np.asarray(times @ rates / times.sum(axis=1), np.float64)
 
 
 def _estimate(point: float, draws: Floats) -> IntervalEstimate:
@@ -183,12 +187,12 @@ def played(run: FinishedRun, *, replicates: int = REPLICATES, seed: int = SEED) 
     gives = np.asarray(params.discount + params.amount + params.cost) > 0
     groups = _groups(run, table, {} if company is None else company.customers.groups)
     return Played(
-        customers=len(table),
+        customers=table["customer_id"].nunique(),
         contacts=float(np.mean(episodes.contacts)),
         reached=float(np.mean(np.asarray(episodes.contacts) > 0)),
         offers={name: float(count / max(1.0, made.sum())) for name, count in zip(words, made, strict=True)},
         by_attribute={
-            name: by_group(episodes, group, table["churn_probability"], gives, seed=seed)
+            name: by_group(episodes, group, table["churn_probability"], gives, seed=seed, who=table["customer_id"])
             for name, group in groups.items()
         },
     )
@@ -219,15 +223,17 @@ def _groups(
 
 
 def _facts(folder: epath.Path, wanted: pd.Series) -> pd.DataFrame | None:
-    """Rows of the set that knows these customers, in their order; None where no set does."""
+    """Rows of the set whose held-out rows are of these customers, in their order; None where no set's are.
+
+    By place, for an id may have several rows.
+    """
     for name in storage.read_json(folder / "catalog.json")["sets"]:
         schema = storage.read_json(folder / name / "schema.json")
         if not (schema["id"] and schema["charge"]):
             continue
-        parts = catalog.read(folder, name)
-        frame = pd.concat([parts.train.frame, parts.validation.frame, parts.test.frame]).set_index(str(schema["id"]))
-        if wanted.isin(frame.index).all():
-            return frame.loc[wanted]
+        frame = catalog.read(folder, name).held_out
+        if frame[str(schema["id"])].astype(str).tolist() == wanted.astype(str).tolist():
+            return frame
     return None
 
 
@@ -246,10 +252,10 @@ def treatment(played: Played | None) -> Section:
         "law’s."
     )
     if played is None:
-        missing = Missing("a policy to look at", "python -m experiments.policy demo")
+        missing = Missing("a policy to look at", "python -m experiments.policy")
         return Section("fairness", "Are groups treated alike?", lead, (missing,))
     if not played.by_attribute:
-        what = "no attributes by which to compare its customers"
+        what = "any attributes by which to compare its customers"
         missing = Missing(what, "customers.groups in company.yaml")
         return Section("fairness", "Are groups treated alike?", lead, (missing,))
     blocks: list[Block] = []

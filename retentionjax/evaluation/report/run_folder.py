@@ -1,6 +1,7 @@
 """A run as it lies on disk: its finished stages, their summaries and artifacts."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,9 @@ class FinishedStage:
         return bool(self.record["data_source"] != "real")
 
 
+_PRESETS = ("smoke", "demo", "mvp")
+
+
 @dataclass(frozen=True)
 class FinishedRun:
     """The finished stages of a run, and the names of those that were begun."""
@@ -66,6 +70,17 @@ class FinishedRun:
     name: str
     stages: Mapping[str, FinishedStage]
     unfinished: tuple[str, ...] = ()
+    runs: str = "runs"
+    """The folder that it is in."""
+
+    @property
+    def flags(self) -> str:
+        """What comes after `python -m experiments.STAGE` for a stage of this very run, in a shell.
+
+        A run that is not called like a preset is a company's own, whose sizes are those of `train`.
+        """
+        named = [self.name] if self.name in _PRESETS else ["train", "--name", self.name]
+        return shlex.join([*named, *(["--runs", self.runs] if self.runs != "runs" else [])])
 
     def get(self, name: str) -> FinishedStage | None:
         """The finished stage, None if there is none."""
@@ -110,7 +125,7 @@ def collect(name: str, folders: Mapping[str, epath.Path], *, where: os.PathLike[
     if not stages:
         begun = f"; begun and not finished: {', '.join(unfinished)}" if unfinished else ""
         raise DataError(f"{os.fspath(where)}: holds no finished stage of a run{begun}; {PIPELINE} makes one")
-    return FinishedRun(name, stages, tuple(unfinished))
+    return FinishedRun(name, stages, tuple(unfinished), os.fspath(storage.as_path(where).parent))
 
 
 PIPELINE = "`python -m experiments.pipeline demo`"

@@ -55,7 +55,7 @@ def frontier(run: FinishedRun) -> Section:
     )
     stage = run.get("frontier")
     if stage is None:
-        missing = Missing("other budgets", "python -m experiments.frontier demo")
+        missing = Missing("other budgets", "python -m experiments.frontier")
         return Section("frontier", "Other budgets", lead, (missing,))
     found = stage.json("frontier.json")
     blocks: tuple[Block, ...] = (Pictures((_frontier(found),), beside=_budgets(found["multipliers"])), summary(stage))
@@ -105,7 +105,7 @@ def off_policy(run: FinishedRun) -> Section:
     )
     stage = run.get("hillstrom")
     if stage is None:
-        missing = Missing("the estimate from logged decisions", "python -m experiments.hillstrom demo")
+        missing = Missing("the estimate from logged decisions", "python -m experiments.hillstrom")
         return Section("off_policy", "On a real trial", lead, (missing,))
     figures = stage.summary
     blocks: list[Block] = [Pictures((_visits(figures), _qini(stage)))]
@@ -185,7 +185,7 @@ def stress(run: FinishedRun) -> Section:
     )
     stage = run.get("stress")
     if stage is None:
-        missing = Missing("the stress test", "python -m experiments.stress demo")
+        missing = Missing("the stress test", "python -m experiments.stress")
         return Section("stress", "If the assumptions are wrong", lead, (missing,))
     found = stage.json("stress.json")
     blocks: tuple[Block, ...] = (

@@ -60,9 +60,7 @@ def section(run: FinishedRun, played: Played | None) -> Section:
     stage = run.get("evaluate")
     lead = "What to do, what it is worth, and how sure that is."
     if stage is None:
-        missing = Missing(
-            "a comparison with simple rules, hence no recommendation", "python -m experiments.evaluate demo"
-        )
+        missing = Missing("a comparison with simple rules, hence no recommendation", "python -m experiments.evaluate")
         return Section("summary", "Summary", lead, (missing,))
     figures = _read(stage.json("evaluation.json"))
     blocks: list[Block] = [*leaking(run), _verdict(run, figures), *_waits(run), Tiles(_tiles(run, figures))]
