@@ -1,5 +1,6 @@
 """What a company has, may offer and must respect: all of company.yaml as one record."""
 
+import datetime as dt
 import math
 import os
 import re
@@ -196,6 +197,9 @@ class Company:
             found.append(("departures", f"are given beside customers.left; allowed: one of the two{serves}"))
         if departures is not None and customers.snapshot is None:
             found.append(("customers.snapshot", "is missing; who left is counted from it"))
+        snapshot, until = customers.snapshot, None if departures is None else departures.observed_until
+        if isinstance(snapshot, dt.date) and isinstance(until, dt.date) and until < snapshot:
+            found.append(("departures.observed_until", f"{until} is before the snapshot, {snapshot}"))
         return found
 
 

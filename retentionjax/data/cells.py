@@ -26,6 +26,17 @@ MOST_INFERRED = 100
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
 _DATE = "a date such as 2026-06-01"
+_EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
+
+
+def today() -> dt.date:
+    """The latest day that it is anywhere: what is dated later has nowhere happened yet."""
+    return dt.datetime.now(_EASTERNMOST).date()
+
+
+def after_today() -> tuple[str, str]:
+    """What is wrong with a later day, and what is allowed."""
+    return "is after today", f"a day until {today()}"
 
 
 @dataclass
@@ -145,8 +156,9 @@ class Cells:
         ).codes
         return np.where(codes < 0, math.nan, codes)
 
-    def dates(self, name: str, *, nullable: bool = False) -> np.ndarray:
-        """datetime64[s][rows] in UTC, NaT where missing. Faults: no date, missing."""
+    def dates(self, name: str, *, nullable: bool = False, past: bool = False) -> np.ndarray:
+        """datetime64[s][rows] in UTC, NaT where missing. Faults: no date, missing, and after today if it must be
+        `past`."""
         column = self._column(name)
         if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
             found = pd.to_datetime(pd.Series(column.to_pandas()), utc=True)
@@ -162,12 +174,15 @@ class Cells:
         self.refuse(name, wrong, "is no date", allowed or mend)
         if not nullable:
             self.refuse(name, missing, "is missing", allowed or _DATE)
-        return found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+        times = found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+        if past:
+            self.refuse(name, times.astype("datetime64[D]") > np.datetime64(today()), *after_today())
+        return times
 
     def days(self, day: dt.date | str | None) -> np.ndarray:
-        """datetime64[s][rows] of a date that is the same for all, or of a column."""
+        """datetime64[s][rows] of a date that is the same for all, or of a column of days that are over."""
         if isinstance(day, str):
-            return self.dates(day)
+            return self.dates(day, past=True)
         return np.full(self.count, np.datetime64(day, "s"))
 
     def fits(self, name: str, condition: Condition, made: np.ndarray | None = None) -> np.ndarray:
@@ -231,6 +246,11 @@ class Cells:
             rows = np.flatnonzero(bad)
             rows = rows if self.rows is None else self.rows[rows]
             self.faults.append(Fault(self.raw, self.spelt(name) or name, rows, wrong, allowed, hint=hint))
+
+    def first(self, which: np.ndarray, name: str) -> str:
+        """Place of the first row where `which` is true, and its cell of the column `name`: `line 7 ('C-12')`."""
+        row = np.flatnonzero(which)[:1] if self.rows is None else self.rows[which][:1]
+        return f"{self.raw.places(row)[0]} ({self.raw.text(self.spelt(name) or name, int(row[0]))!r})"
 
     def reject(self, wrong: str, allowed: str = "", *, name: str = "") -> None:
         """Adds a fault of the file, or of the column `name`, as a whole."""

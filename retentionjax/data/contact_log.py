@@ -64,7 +64,7 @@ def read_contacts(company: Company, customers: CustomerTable | None, mode: Mode)
         own = facts(cells, people.numeric, people.categorical, people.nullable)
     cells.count_lines()
     if people is None and customers is not None and customers.departures is not None and contacts.at is not None:
-        _check_days(contacts.at, cells, log, customers.departures)
+        _check_days(contacts.at, name, cells, log, customers.departures)
     _check_answers(contacts, cells, log[ACCEPTED].to_numpy())
     if cells.faults or (people is None and customers is None):
         raise FilesError(cells.faults)
@@ -91,7 +91,7 @@ def _assignments(contacts: Contacts, cells: Cells, arms: tuple[str, ...]) -> pd.
     else:
         arm = cells.categories(contacts.offer.column, arms)
     alone = np.asarray(arm.codes) == 0
-    at = np.full(cells.count, np.datetime64("NaT", "s")) if contacts.at is None else cells.dates(contacts.at)
+    at = np.full(cells.count, np.datetime64("NaT", "s")) if contacts.at is None else cells.dates(contacts.at, past=True)
     return pd.DataFrame(
         {
             AT: at,
@@ -121,7 +121,7 @@ def _accepted(contacts: Contacts, cells: Cells, alone: np.ndarray, at: np.ndarra
         answer = cells.flags(column, contacts.accepted.yes, contacts.accepted.no, nullable=True)
     else:
         column = str(contacts.accepted_at)
-        when = cells.dates(column, nullable=True)
+        when = cells.dates(column, nullable=True, past=True)
         cells.refuse(column, when < at, "is before the assignment", "a time after it")
         answer = (~np.isnat(when)).astype(np.float64)
     wrong = "says accepted where nobody was contacted"
@@ -140,14 +140,23 @@ def _ids(cells: Cells, name: str, customers: CustomerTable | None) -> np.ndarray
     return ids.to_numpy()
 
 
-def _check_days(at: str, cells: Cells, log: pd.DataFrame, departures: pd.DataFrame) -> None:
-    """Refuses what no effect can be learnt from: two assignments of a customer on one day, and one after leaving."""
+def _check_days(at: str, id_column: str, cells: Cells, log: pd.DataFrame, departures: pd.DataFrame) -> None:
+    """Refuses what no effect can be learnt from: two assignments of a customer on one day, and one after leaving; and
+    warns of one after the end of observation, from which none is."""
     name = str(departures.columns[0])
     day = log[AT].dt.normalize()
     again = pd.DataFrame({"id": log[name], "day": day}).duplicated().to_numpy() & day.notna().to_numpy()
     cells.refuse(at, again, "is a second assignment of that customer on that day", "one assignment a customer and day")
-    left = departures.set_index(name)["left_on"].reindex(log[name]).dt.normalize().to_numpy()
+    told = departures.set_index(name).reindex(log[name])
+    left, until = (pd.to_datetime(told[each]).dt.normalize().to_numpy() for each in ("left_on", "observed_until"))
     cells.refuse(at, day.to_numpy() > left, "is after the day on which that customer left", "a day until then")
+    late = (day.to_numpy() > until) & ~(day.to_numpy() > left)
+    if count := int(late.sum()):
+        cells.warnings.append(
+            f"{cells.raw.where}, column {at!r}: {count:,} {'contact is' if count == 1 else 'contacts are'} after "
+            f"observed_until, the first in {cells.first(late, id_column)}: who left after that is not known; a "
+            "mistyped date, or is observed_until a later day?"
+        )
 
 
 def _check_answers(contacts: Contacts, cells: Cells, answers: np.ndarray) -> None:

@@ -66,6 +66,8 @@ def read_customers(company: Company, told: DeparturesFile | None, mode: Mode) ->
     values, schema = _values(customers, cells)
     leaving = _leaving(customers, cells, values, told, whole)
     label = _label(customers, cells, leaving)
+    if leaving is not None:
+        notes += _unobserved(customers, cells, leaving)
     if told is None or not told.cells.faults:
         _check_label(customers, cells, label)
     for part in (cells, *(() if told is None else (told.cells,))):
@@ -200,6 +202,15 @@ def _label(customers: CustomersFile, cells: Cells, leaving: Leaving | None) -> n
     if label is not None and label.column is not None:
         return cells.flags(label.column, label.yes, label.no, nullable=True)
     return np.full(cells.count, np.nan)
+
+
+def _unobserved(customers: CustomersFile, cells: Cells, leaving: Leaving) -> list[str]:
+    """Says of how many rows nothing is known because they are later than all that is known of who left."""
+    late = cells.quiet().days(customers.snapshot) > leaving.until
+    if not isinstance(customers.snapshot, str) or not late.any():
+        return []
+    named, count = customers.id or customers.snapshot, int(late.sum())
+    return [f"{count:,} snapshots after observed_until, the first in {cells.first(late, named)}: not known yet"]
 
 
 def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray) -> None:

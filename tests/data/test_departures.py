@@ -6,7 +6,7 @@ import customer_files
 import pytest
 
 from retentionjax.data.faults import FilesError
-from retentionjax.errors import DataError
+from retentionjax.errors import ConfigError, DataError
 
 
 def test_a_file_of_departures_tells_who_left_and_contacts_have_the_facts_of_their_time(tmp_path: Path) -> None:
@@ -162,4 +162,48 @@ def test_a_log_without_both_answers_is_refused(tmp_path: Path, answers: tuple[st
         "id,at,arm,yes\n" + "".join(f"b,2026-03-0{i},hello,{a}\n" for i, a in enumerate(answers, 1))
     )
     with pytest.raises(FilesError, match=f"column 'yes': {said}"):
+        customer_files.read(tmp_path)
+
+
+LOG = "contacts: {file: k.csv, at: at, offer: arm, design: {none: 0.5, hello: 0.5}, accepted: yes}\n"
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_day_until_which_nobody_can_know_who_left_is_refused(tmp_path: Path, dated: bool) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=dated, until="2136-06-01")
+    key = r"customers\.left" if dated else "departures"
+    with pytest.raises(FilesError, match=key + r"\.observed_until: 2136-06-01 is after today; allowed: a day until 20"):
+        customer_files.read(tmp_path)
+
+
+def test_what_the_files_date_after_today_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(DEPARTURES.format(until="until").replace("2026-03-01", "at") + LOG)
+    (tmp_path / "c.csv").write_text("id,at,calls\na,2026-03-01,1\nb,2136-03-01,2\n")
+    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\nb,,2026-06-01\n")
+    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\na,2131-03-02,hello,0\n")
+    with pytest.raises(FilesError) as caught:
+        customer_files.read(tmp_path)
+    assert "c.csv, line 3, column 'at': '2136-03-01' is after today; allowed: a day until 20" in str(caught.value)
+    assert "k.csv, line 3, column 'at': '2131-03-02' is after today; allowed: a day until 20" in str(caught.value)
+    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2136-06-01\nb,,2026-06-01\n")
+    with pytest.raises(FilesError, match=r"d\.csv, line 2, column 'until': '2136-06-01' is after today"):
+        customer_files.read(tmp_path)
+
+
+def test_what_is_after_the_end_of_observation_is_said_with_the_first_line_and_whom_it_is_about(tmp_path: Path) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": "", "c": "2026-05-20"}, dated=False, more=LOG)
+    (tmp_path / "acme.yaml").write_text(
+        (tmp_path / "acme.yaml").read_text().replace("snapshot: 2026-03-01", "snapshot: seen")
+    )
+    (tmp_path / "c.csv").write_text("id,seen,calls\na,2026-03-01,1\nb,2026-03-01,2\nc,2026-03-01,3\nb,2026-06-02,4\n")
+    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\nb,2026-06-02T08:00,hello,0\n")
+    tables = customer_files.read(tmp_path)
+    (warning,) = tables.warnings
+    assert "k.csv, column 'at': 1 contact is after observed_until, the first in line 3 ('b')" in warning
+    assert "1 snapshots after observed_until, the first in line 5 ('b'): not known yet" in tables.notes
+
+
+def test_a_snapshot_of_all_after_the_end_of_observation_is_refused(tmp_path: Path) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=False, until="2026-02-01")
+    with pytest.raises(ConfigError, match=r"departures\.observed_until: 2026-02-01 is before the snapshot, 2026-03-01"):
         customer_files.read(tmp_path)
