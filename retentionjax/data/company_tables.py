@@ -58,11 +58,10 @@ def read(company: Company, *, mode: Mode | None = None, rejected: str | os.PathL
             others.append(str(error))
         return None
 
-    departures, customers, contacts = None, None, None
+    departures, contacts = None, None
     if company.departures is not None:
         departures = attempt(lambda: read_departures(company, places))
-    if company.departures is None or departures is not None:
-        customers = attempt(lambda: read_customers(company, departures, places))
+    customers = attempt(lambda: read_customers(company, departures, places))
     if company.contacts is not None:
         contacts = attempt(lambda: read_contacts(company, customers, places))
     if faults and rejected is not None:

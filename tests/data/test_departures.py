@@ -207,3 +207,38 @@ def test_a_snapshot_of_all_after_the_end_of_observation_is_refused(tmp_path: Pat
     _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=False, until="2026-02-01")
     with pytest.raises(ConfigError, match=r"departures\.observed_until: 2026-02-01 is before the snapshot, 2026-03-01"):
         customer_files.read(tmp_path)
+
+
+def test_faults_of_departures_customers_and_contacts_are_told_together(tmp_path: Path) -> None:
+    _told(tmp_path, {"a": "20.03.2026", "b": "", "c": "2026-05-20"}, dated=False, more=LOG)
+    (tmp_path / "c.csv").write_text("id,calls\na,1\nb,none\nc,3\n")
+    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\nz,2026-03-02,hello,0\n")
+    with pytest.raises(FilesError) as caught:
+        customer_files.read(tmp_path)
+    first, second = str(caught.value).splitlines()
+    assert "d.csv, line 2, column 'left_on': '20.03.2026' is no date" in first
+    assert "c.csv, line 3, column 'calls': 'none' is not a number" in second
+    (tmp_path / "c.csv").write_text("id,calls\na,1\nb,2\nc,3\n")
+    with pytest.raises(FilesError) as caught:
+        customer_files.read(tmp_path)
+    assert [line.split(": ")[0].rpartition("/")[2] for line in str(caught.value).splitlines()] == [
+        "d.csv, line 2, column 'left_on'",
+        "k.csv, line 3, column 'id'",
+    ]
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_that_nobody_left_is_not_said_where_the_days_could_not_be_read(tmp_path: Path, dated: bool) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=dated)
+    path = tmp_path / "acme.yaml"
+    path.write_text(path.read_text().replace("snapshot: 2026-03-01", "snapshot: seen"))
+    rows = (tmp_path / "c.csv").read_text().splitlines()
+    (tmp_path / "c.csv").write_text("\n".join([f"{rows[0]},seen", *(f"{row},01.03.2026" for row in rows[1:])]))
+    with pytest.raises(FilesError) as caught:
+        customer_files.read(tmp_path)
+    assert [fault.wrong for fault in caught.value.faults] == ["is no date"]
+    if dated:
+        (tmp_path / "c.csv").write_text("id,calls,left_on,seen\na,1,20.03.2026,2026-03-01\nb,2,,2026-03-01\n")
+        with pytest.raises(FilesError) as caught:
+            customer_files.read(tmp_path)
+        assert [fault.wrong for fault in caught.value.faults] == ["is no date"]
