@@ -247,10 +247,11 @@ class Cells:
             rows = rows if self.rows is None else self.rows[rows]
             self.faults.append(Fault(self.raw, self.spelt(name) or name, rows, wrong, allowed, hint=hint))
 
-    def first(self, which: np.ndarray, name: str) -> str:
+    def first(self, which: np.ndarray, name: str = "") -> str:
         """Place of the first row where `which` is true, and its cell of the column `name`: `line 7 ('C-12')`."""
         row = np.flatnonzero(which)[:1] if self.rows is None else self.rows[which][:1]
-        return f"{self.raw.places(row)[0]} ({self.raw.text(self.spelt(name) or name, int(row[0]))!r})"
+        cell = f" ({self.raw.text(self.spelt(name) or name, int(row[0]))!r})" if name else ""
+        return f"{self.raw.places(row)[0]}{cell}"
 
     def reject(self, wrong: str, allowed: str = "", *, name: str = "") -> None:
         """Adds a fault of the file, or of the column `name`, as a whole."""

@@ -66,6 +66,7 @@ def read_contacts(company: Company, customers: CustomerTable | None, mode: Mode)
     if people is None and customers is not None and customers.departures is not None and contacts.at is not None:
         _check_days(contacts.at, name, cells, log, customers.departures)
     _check_answers(contacts, cells, log[ACCEPTED].to_numpy())
+    _warn_of_blanks(contacts, cells, log)
     if cells.faults or (people is None and customers is None):
         raise FilesError(cells.faults)
     if people is None:
@@ -168,6 +169,21 @@ def _check_answers(contacts: Contacts, cells: Cells, answers: np.ndarray) -> Non
     said = "no contact was" if not known[-1:].any() else "every contact was"
     wrong = f"{said} accepted, as far as it is filled in" if len(known) else "is blank wherever somebody was contacted"
     cells.reject(wrong, "yes and no, both: fill in 'no' for those who were contacted and did not", name=str(column))
+
+
+def _warn_of_blanks(contacts: Contacts, cells: Cells, log: pd.DataFrame) -> None:
+    """Says how many contacts have no answer: what keeps customers is estimated as if those had been refused."""
+    if contacts.accepted is None:
+        return  # a blank time of acceptance is the answer no
+    contacted = (log[ARM] != NONE).to_numpy() & log[ARM].notna().to_numpy()
+    blank = contacted & log[ACCEPTED].isna().to_numpy()
+    if blank.any():
+        counts = "each counts as not accepted where effects are estimated" if contacts.other_people is None else ""
+        cells.warnings.append(
+            f"{cells.raw.where}, column {contacts.accepted.column!r}: {int(blank.sum()):,} of {int(contacted.sum()):,} "
+            f"contacts have no answer, the first in {cells.first(blank)}: acceptance is not learnt from them"
+            f"{counts and f', and {counts}'}"
+        )
 
 
 def _facts_of(log: pd.DataFrame, customers: CustomerTable) -> tuple[dict[str, Any], list[str]]:

@@ -242,3 +242,13 @@ def test_that_nobody_left_is_not_said_where_the_days_could_not_be_read(tmp_path:
         with pytest.raises(FilesError) as caught:
             customer_files.read(tmp_path)
         assert [fault.wrong for fault in caught.value.faults] == ["is no date"]
+
+
+def test_contacts_without_an_answer_are_counted(tmp_path: Path) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=True, more=LOG)
+    (tmp_path / "k.csv").write_text(
+        "id,at,arm,yes\na,2026-03-02,hello,1\nb,2026-03-02,none,\nb,2026-03-03,hello,\nb,2026-03-04,hello,0\n"
+    )
+    (warning,) = customer_files.read(tmp_path).warnings
+    assert "k.csv, column 'yes': 1 of 3 contacts have no answer, the first in line 4: acceptance is not" in warning
+    assert warning.endswith("learnt from them, and each counts as not accepted where effects are estimated")
