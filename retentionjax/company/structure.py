@@ -10,6 +10,7 @@ import functools
 import math
 import re
 import typing
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar, get_origin
@@ -132,7 +133,7 @@ def _made_of(*origins: Any) -> Callable[[Any], bool]:
 
 def _text(value: Any, _: Any) -> str:
     if isinstance(value, str):
-        return value
+        return unicodedata.normalize("NFC", value)  # as the cells of files: macOS writes ä as a and two dots
     if isinstance(value, int | float) and not isinstance(value, enum.Enum):
         return str(int(value)) if isinstance(value, bool) else str(value)
     raise ValueError("is empty" if value is None else f"is {_said(value)}; allowed: text")
@@ -227,7 +228,7 @@ def _mapping(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
     found, errors = {}, []
     for key, each in value.items():
         try:
-            found[str(key)] = converter.structure(each, inner)
+            found[unicodedata.normalize("NFC", str(key))] = converter.structure(each, inner)
         except Exception as error:  # noqa: BLE001 - collected, and raised below
             error.add_note(IterableValidationNote(f"key {key!r}", str(key), inner))
             errors.append(error)
