@@ -65,10 +65,15 @@ class Within:
         fits = self.low < value if self.above else self.low <= value
         if fits and value <= self.high and (math.isfinite(value) or self.infinite):
             return None
+        return f"{value:g} is out of range; allowed: {self.allowed}"
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
         start = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
         span = start if math.isinf(self.high) else f"{'above ' * self.above}{self.low:g} to {self.high:g}"
         extra = ", or inf for no limit" if self.infinite else ""
-        return f"{value:g} is out of range; allowed: {span}{extra}{f' ({self.unit})' if self.unit else ''}"
+        return f"{span}{extra}{f' ({self.unit})' if self.unit else ''}"
 
 
 class Checked:
