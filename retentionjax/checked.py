@@ -35,11 +35,17 @@ class CompanyError(ConfigError):
         super().__init__("\n".join(f"{start}{fault}" for fault in self.faults))
 
 
-def did_you_mean(given: str, allowed: Collection[str]) -> str:
-    """`; did you mean 'budget'?` where one of `allowed` is near, otherwise empty."""
+def nearest(given: str, allowed: Collection[str]) -> str | None:
+    """The one of `allowed` that `given` may be a slip of the pen for; None where none is near."""
     folded = {each.strip().casefold(): each for each in allowed}
     near = difflib.get_close_matches(given.strip().casefold(), folded, n=1, cutoff=0.6)
-    return f"; did you mean {folded[near[0]]!r}?" if near else ""
+    return folded[near[0]] if near else None
+
+
+def did_you_mean(given: str, allowed: Collection[str]) -> str:
+    """`; did you mean 'budget'?` where one of `allowed` is near, otherwise empty."""
+    near = nearest(given, allowed)
+    return "" if near is None else f"; did you mean {near!r}?"
 
 
 def listing(allowed: Sequence[str], most: int = 20) -> str:

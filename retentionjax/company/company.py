@@ -129,7 +129,7 @@ class Company:
             try:
                 object.__setattr__(self, each, structure(given[each], kind, each))
             except CompanyError as error:
-                faults += error.faults
+                faults += [_misplaced(fault) for fault in error.faults]
         whole = {each for each in given if hasattr(self, each)}
         faults += [KeyFault(key, what) for key, what in self._wrong_among(whole)]
         if faults:
@@ -201,6 +201,14 @@ class Company:
         if isinstance(snapshot, dt.date) and isinstance(until, dt.date) and until < snapshot:
             found.append(("departures.observed_until", f"{until} is before the snapshot, {snapshot}"))
         return found
+
+
+def _misplaced(fault: KeyFault) -> KeyFault:
+    """The fault of an unknown key, told as one in the wrong place if it is a key of company.yaml itself."""
+    key = re.match(r"unknown key '(\w+)'", fault.wrong)
+    if key is None or key[1] not in field_types(Company):
+        return fault
+    return KeyFault(fault.path, f"{key[1]!r} is no key of this section; it is a section at the top level")
 
 
 def _made(plain: dict[str, Any], where: str) -> Company:

@@ -350,7 +350,8 @@ class Cells:
     def _check_inferred(self, name: str, known: Sequence[str]) -> None:
         if len(known) > MOST_INFERRED:
             wrong = f"{len(known)} different values are too many to infer categories from"
-            allowed = f"{MOST_INFERRED}; if it is a number or a name, it is no category"
+            allowed = f"{MOST_INFERRED}, or any number of values that are listed: {{{name}: [a, b]}}"
+            allowed += "; if it is a number or a name, it is no category"
             self.reject(wrong, allowed, name=name)
         folded: dict[str, str] = {}
         for value in known:

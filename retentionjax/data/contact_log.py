@@ -71,7 +71,7 @@ def read_contacts(company: Company, customers: CustomerTable | None, mode: Mode)
         raise FilesError(cells.faults)
     if people is None:
         assert customers is not None
-        own, early = _facts_of(log, customers)
+        own, early = _facts_of(log, customers, cells, name)
         notes += early
     responses = _responses(company, log, own, customers, opened.provenance)
     return ContactLog(
@@ -186,7 +186,9 @@ def _warn_of_blanks(contacts: Contacts, cells: Cells, log: pd.DataFrame) -> None
         )
 
 
-def _facts_of(log: pd.DataFrame, customers: CustomerTable) -> tuple[dict[str, Any], list[str]]:
+def _facts_of(
+    log: pd.DataFrame, customers: CustomerTable, cells: Cells, id_column: str
+) -> tuple[dict[str, Any], list[str]]:
     """The facts of each row's customer: of several snapshots, the last before the assignment, and none after it."""
     schema, table = customers.known.schema, customers.facts
     name, time = str(schema.id), schema.time
@@ -201,8 +203,11 @@ def _facts_of(log: pd.DataFrame, customers: CustomerTable) -> tuple[dict[str, An
         found = pd.merge_asof(left, order[[name, time, "_place"]], left_on=AT, right_on=time, by=name)
         place = np.full(len(log), -1)
         place[found["_row"].to_numpy()] = found["_place"].fillna(-1).to_numpy().astype(np.int64)
-    unknown = int((place < 0).sum())
-    notes = [f"{unknown:,} contacts before their customer's first snapshot: no facts"] if unknown else []
+    notes = []
+    if (early := place < 0).any():
+        where = f"the first in {cells.first(early, id_column)}"
+        what = f"{int(early.sum()):,} contacts before their customer's first snapshot, {where}"
+        notes.append(f"{what}: no facts are known of that day, and acceptance is not learnt from them")
     known = table[columns].iloc[np.maximum(place, 0)].reset_index(drop=True)
     known["_known"] = place >= 0
     return {str(each): known[each].array if each != "_known" else known[each] for each in known}, notes

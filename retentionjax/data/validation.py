@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retentionjax.checked import did_you_mean, listing
+from retentionjax.checked import did_you_mean, listing, nearest
 from retentionjax.data.cells import Cells
 from retentionjax.data.faults import FilesError
 from retentionjax.data.reading import RawTable
@@ -90,7 +90,8 @@ def check_columns(cells: Cells, wanted: Sequence[str], ignore: Sequence[str] | N
             cells.warnings.append(f"{raw.where}: the column {found!r} is read as {name!r}")
     if ignore is None:
         return
-    used = {*spelt.values(), *ignore}
+    meant = [nearest(name, raw.names) for name, found in spelt.items() if found is None]  # said already
+    used = {*spelt.values(), *ignore, *meant}
     for name in raw.names:
         if name not in used and plain(name) not in ignore:
             wrong = f"unknown column {name!r}{did_you_mean(name, wanted)}"

@@ -140,6 +140,11 @@ messages: {sender: {name: A, domains: [x.example]}}
         ("design: {none: 0.4, ten: 0.6}", "design: {none: 0.4, tan: 0.6}", "contacts.design: 'tan' is no offer"),
         ("design: {none: 0.4,", "design: {none: 0.5,", "contacts.design: adds up to 1.1; allowed: 1"),
         ("  accepted: accepted\n", "", "contacts: needs either accepted or accepted_at"),
+        (
+            "  nullable: [",
+            "  departures: {}\n  nullable: [",
+            "customers: 'departures' is no key of this section; it is a",
+        ),
         ("budget: 2.50", "budget: 0", "limits.budget: 0 is out of range; allowed: above 0, or inf for no limit"),
         (
             "budget: 2.50",

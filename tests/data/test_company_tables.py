@@ -312,9 +312,19 @@ offers: {hello: {}}
     assert tables.notes == ("1 rows excluded by fee == 1", "1 rows excluded by left_on < 2026-01-01")
 
 
+def test_a_column_in_another_case_is_told_once(tmp_path: Path) -> None:
+    described = COMPANY.replace("monthly_charge", "Monthly_Charge")
+    with pytest.raises(FilesError) as raised:
+        customer_files.read(customer_files.write(tmp_path, company=described))
+    (said,) = str(raised.value).splitlines()
+    assert "the column 'Monthly_Charge' is missing; did you mean 'monthly_charge'?" in said
+
+
 def test_too_many_values_to_infer_are_an_error(tmp_path: Path) -> None:
     lines = [line.replace("south", f"town-{i}") for i, line in enumerate(customer_files.customers(400))]
-    with pytest.raises(DataError, match="column 'region': 201 different values are too many to infer"):
+    with pytest.raises(
+        DataError, match=r"column 'region': 201 different values are too many to infer.*that are listed"
+    ):
         customer_files.read(customer_files.write(tmp_path, lines))
 
 
