@@ -145,6 +145,7 @@ messages: {sender: {name: A, domains: [x.example]}}
             "  departures: {}\n  nullable: [",
             "customers: 'departures' is no key of this section; it is a",
         ),
+        ("snapshot: 2026-06-01", "snapshot: 01.06.2026", "customers.snapshot: is '01.06.2026'; allowed: a date in co"),
         ("budget: 2.50", "budget: 0", "limits.budget: 0 is out of range; allowed: above 0, or inf for no limit"),
         (
             "budget: 2.50",
