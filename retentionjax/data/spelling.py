@@ -64,6 +64,11 @@ def number_hint(value: str, reading: CellReading) -> str:
             return '; if "," groups thousands, say reading: {thousands: ","}'
         if re.fullmatch(r"\D{0,4}[\d.]+,\d+\D{0,4}", text):
             return '; if "," is the decimal sign, say reading: {decimal: ","}'
+    other = "." if reading.decimal == "," else ","
+    if reading.decimal + reading.thousands != "." and re.fullmatch(
+        rf"\D{{0,4}}\d+{re.escape(other)}\d+\D{{0,4}}", text
+    ):
+        return f'; by what reading says, "{reading.decimal}" is the decimal sign, not "{other}"'
     if re.fullmatch(r"\D{1,4}[\d.,]+|[\d.,]+\D{1,4}", text):
         return "; text beside numbers is told by reading: {prefix: , suffix: }"
     return ""

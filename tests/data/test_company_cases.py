@@ -16,6 +16,7 @@ from retentionjax.company.reading import CellReading
 from retentionjax.data import check, company_tables, sources, splits
 from retentionjax.data.cells import Cells
 from retentionjax.data.reading import read_csv
+from retentionjax.data.spelling import number_hint
 
 BANK = """\
 name: bank
@@ -176,6 +177,19 @@ def test_groups_that_are_none_are_no_number(text: str) -> None:
     cells = Cells(raw, CellReading(decimal=",", thousands="."), "EUR")
     cells.numbers("fee")
     assert [fault.wrong for fault in cells.faults] == ["is not a number"]
+
+
+@pytest.mark.parametrize(
+    ("reading", "value", "said"),
+    [
+        (CellReading(decimal=","), "29.90 €", '; by what reading says, "," is the decimal sign, not "."'),
+        (CellReading(decimal=",", thousands="."), "29.90", '; by what reading says, "," is the decimal sign, not "."'),
+        (CellReading(thousands=","), "29,90", '; by what reading says, "." is the decimal sign, not ","'),
+        (CellReading(decimal=","), "29,90 kWh", "; text beside numbers is told by reading: {prefix: , suffix: }"),
+    ],
+)
+def test_what_is_said_of_a_number_is_its_fault(reading: CellReading, value: str, said: str) -> None:
+    assert number_hint(value, reading) == said
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

@@ -135,7 +135,12 @@ def test_features_that_are_not_named_are_the_columns_that_can_be(tmp_path: Path)
         (9, "C-007", " ", "line 9, column 'customer_id': ' ' is missing"),
         (9, ",x@y.z", "", "line 9: 7 cells, but the header has 8"),
         (9, ",x@y.z", ",x@y.z,more", "line 9: 9 cells, but the header has 8"),
-        (9, "x@y.z", '"x@y.z', "not a readable CSV row"),
+        (
+            9,
+            "x@y.z",
+            '"x@y.z',
+            "not a readable CSV row (unexpected end of data); a quote opens in line 9 and may never",
+        ),
         (1, "months", "plan", "line 1: the column 'plan' is named twice"),
         (1, "months", "moths", "the column 'months' is missing; did you mean 'moths'?; it has customer_id"),
         (1, "e_mail", " mail", "unknown column ' mail'; allowed: customer_id"),
