@@ -35,11 +35,17 @@ class CompanyError(ConfigError):
         super().__init__("\n".join(f"{start}{fault}" for fault in self.faults))
 
 
-def did_you_mean(given: str, allowed: Collection[str]) -> str:
-    """`; did you mean 'budget'?` where one of `allowed` is near, otherwise empty."""
+def nearest(given: str, allowed: Collection[str]) -> str | None:
+    """The one of `allowed` that `given` may be a slip of the pen for; None where none is near."""
     folded = {each.strip().casefold(): each for each in allowed}
     near = difflib.get_close_matches(given.strip().casefold(), folded, n=1, cutoff=0.6)
-    return f"; did you mean {folded[near[0]]!r}?" if near else ""
+    return folded[near[0]] if near else None
+
+
+def did_you_mean(given: str, allowed: Collection[str]) -> str:
+    """`; did you mean 'budget'?` where one of `allowed` is near, otherwise empty."""
+    near = nearest(given, allowed)
+    return "" if near is None else f"; did you mean {near!r}?"
 
 
 def listing(allowed: Sequence[str], most: int = 20) -> str:
@@ -65,10 +71,15 @@ class Within:
         fits = self.low < value if self.above else self.low <= value
         if fits and value <= self.high and (math.isfinite(value) or self.infinite):
             return None
+        return f"{value:g} is out of range; allowed: {self.allowed}"
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
         start = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
         span = start if math.isinf(self.high) else f"{'above ' * self.above}{self.low:g} to {self.high:g}"
         extra = ", or inf for no limit" if self.infinite else ""
-        return f"{value:g} is out of range; allowed: {span}{extra}{f' ({self.unit})' if self.unit else ''}"
+        return f"{span}{extra}{f' ({self.unit})' if self.unit else ''}"
 
 
 class Checked:

@@ -80,6 +80,21 @@ def span(bundle: Bundle, column: str) -> tuple[float, float] | None:
     return None
 
 
+def unseen_words(column: str, rows: int) -> str:
+    """That categories of a column are new, wherever it is said."""
+    return f"column {column!r}: {rows:,} rows have a value that training never saw; each counts as “other”"
+
+
+def beyond_words(rows: int) -> str:
+    """That charges lie outside those of training."""
+    return f"{rows:,} rows have a charge that training never came to: is it the same unit?"
+
+
+def beyond(span: tuple[float, float] | None, values: np.ndarray) -> int:
+    """How many of `values` lie outside the `span` of training, where the bundle says which that was."""
+    return 0 if span is None else int(((values < span[0]) | (values > span[1])).sum())
+
+
 def labels(references: Mapping[str, Reference], frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """A table as a user brings it, without its label columns, and each model's labels as 0 and 1 where it has them.
 

@@ -1,5 +1,6 @@
 """What a company has, may offer and must respect: all of company.yaml as one record."""
 
+import datetime as dt
 import math
 import os
 import re
@@ -128,7 +129,7 @@ class Company:
             try:
                 object.__setattr__(self, each, structure(given[each], kind, each))
             except CompanyError as error:
-                faults += error.faults
+                faults += [_misplaced(fault) for fault in error.faults]
         whole = {each for each in given if hasattr(self, each)}
         faults += [KeyFault(key, what) for key, what in self._wrong_among(whole)]
         if faults:
@@ -196,7 +197,18 @@ class Company:
             found.append(("departures", f"are given beside customers.left; allowed: one of the two{serves}"))
         if departures is not None and customers.snapshot is None:
             found.append(("customers.snapshot", "is missing; who left is counted from it"))
+        snapshot, until = customers.snapshot, None if departures is None else departures.observed_until
+        if isinstance(snapshot, dt.date) and isinstance(until, dt.date) and until < snapshot:
+            found.append(("departures.observed_until", f"{until} is before the snapshot, {snapshot}"))
         return found
+
+
+def _misplaced(fault: KeyFault) -> KeyFault:
+    """The fault of an unknown key, told as one in the wrong place if it is a key of company.yaml itself."""
+    key = re.match(r"unknown key '(\w+)'", fault.wrong)
+    if key is None or key[1] not in field_types(Company):
+        return fault
+    return KeyFault(fault.path, f"{key[1]!r} is no key of this section; it is a section at the top level")
 
 
 def _made(plain: dict[str, Any], where: str) -> Company:

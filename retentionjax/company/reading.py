@@ -15,6 +15,7 @@ SOURCE = "source:"
 """A file of this form is a public data set by its name: `source:telco`. Names of a company's own files never clash."""
 _CONDITION = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(.*\S)\s*")
 MISSING = "missing"
+_OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b")
 
 
 class _DateOrColumn:
@@ -28,6 +29,9 @@ class _DateOrColumn:
         try:
             return dt.date.fromisoformat(text)
         except ValueError:
+            if _OTHER_DATE.match(text):
+                form = "a date in company.yaml is written 2026-09-30, whatever the form of those in the files"
+                raise ValueError(f"is {text!r}; allowed: {form}; or a column's name") from None
             return text
 
 

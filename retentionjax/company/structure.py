@@ -10,6 +10,7 @@ import functools
 import math
 import re
 import typing
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar, get_origin
@@ -30,6 +31,9 @@ from retentionjax.errors import RetentionJaxError
 
 T = TypeVar("T")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_WITH_UNIT = re.compile(r"[^\d\s.,+-]{0,3}\s*(\d+(?:[.,]\d+)?)\s*(%|[^\d\s.,]{0,6})")
+_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
+_ALLOWED = "; allowed: "
 _NOTHING = ("null", "~")
 _TRUTHS = {"true": True, "false": False}
 
@@ -132,13 +136,13 @@ def _made_of(*origins: Any) -> Callable[[Any], bool]:
 
 def _text(value: Any, _: Any) -> str:
     if isinstance(value, str):
-        return value
+        return unicodedata.normalize("NFC", value)  # as the cells of files: macOS writes ä as a and two dots
     if isinstance(value, int | float) and not isinstance(value, enum.Enum):
         return str(int(value)) if isinstance(value, bool) else str(value)
     raise ValueError("is empty" if value is None else f"is {_said(value)}; allowed: text")
 
 
-def _float(value: Any, _: Any) -> float:
+def _float(value: Any, kind: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, str):
@@ -146,14 +150,27 @@ def _float(value: Any, _: Any) -> float:
             return math.inf
         if _NUMBER.fullmatch(value):
             return float(value)
-    raise ValueError("is empty; allowed: a number" if value is None else f"{_said(value)} is not a number")
+    allowed = f"{_ALLOWED}a whole number" if kind is int else f"{_ALLOWED}a number"
+    raise ValueError(
+        f"is empty{allowed}" if value is None else f"{_said(value)} is not a number{_meant(value)}{allowed}"
+    )
 
 
 def _int(value: Any, kind: Any) -> int:
     number = _float(value, kind)
     if not number.is_integer():
-        raise ValueError(f"{_said(value)} is not a whole number")
+        raise ValueError(f"{_said(value)} is not a whole number{_ALLOWED}a whole number")
     return int(number)
+
+
+def _meant(value: Any) -> str:
+    """What to write for a share in per cent, a decimal comma, or a number with its unit; empty where it is not sure."""
+    match = _WITH_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or re.fullmatch(r"\d+,\d{3}", match[1]):  # 1,000 may be either
+        return ""
+    number, unit = match[1].replace(",", "."), match[2].lower().rstrip("s")
+    factor = 0.01 if unit == "%" else _DAYS.get(unit)
+    return f"; did you mean {number if factor is None else format(float(number) * factor, 'g')}?"
 
 
 def _bool(value: Any, _: Any) -> bool:
@@ -183,7 +200,14 @@ def _annotated(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
     for mark in kind.__metadata__:
         if callable(own := getattr(mark, "structure", None)):
             return own(value, structure)
-    found = converter.structure(value, typing.get_args(kind)[0])
+    try:
+        found = converter.structure(value, typing.get_args(kind)[0])
+    except ValueError as error:
+        ranges = [mark.allowed for mark in kind.__metadata__ if isinstance(mark, Within)]
+        wrong, divider, _ = str(error).partition(_ALLOWED)
+        if ranges and divider:
+            raise ValueError(f"{wrong}{divider}{ranges[0]}") from None
+        raise
     for mark in kind.__metadata__:
         if isinstance(mark, Within) and found is not None and (what := mark.wrong(found)):
             raise ValueError(what)
@@ -227,7 +251,7 @@ def _mapping(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
     found, errors = {}, []
     for key, each in value.items():
         try:
-            found[str(key)] = converter.structure(each, inner)
+            found[unicodedata.normalize("NFC", str(key))] = converter.structure(each, inner)
         except Exception as error:  # noqa: BLE001 - collected, and raised below
             error.add_note(IterableValidationNote(f"key {key!r}", str(key), inner))
             errors.append(error)

@@ -5,7 +5,6 @@ Everything here works on whole columns; a Python loop runs over distinct categor
 
 import datetime as dt
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,13 +18,24 @@ from retentionjax.checked import did_you_mean, listing
 from retentionjax.company.reading import INFER, MISSING, CellReading, Condition
 from retentionjax.data.faults import Fault
 from retentionjax.data.reading import RawTable, cell_text
-from retentionjax.data.spelling import TRUE, flag, group, number, number_form
+from retentionjax.data.spelling import TRUE, flag, group, number, number_form, number_hint, plain
 
 MOST_INFERRED = 100
 """A column with more different values than this is no category: a name, a date, a number."""
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
 _DATE = "a date such as 2026-06-01"
+_EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
+
+
+def today() -> dt.date:
+    """The latest day that it is anywhere: what is dated later has nowhere happened yet."""
+    return dt.datetime.now(_EASTERNMOST).date()
+
+
+def after_today() -> tuple[str, str]:
+    """What is wrong with a later day, and what is allowed."""
+    return "is after today", f"a day until {today()}"
 
 
 @dataclass
@@ -47,10 +57,10 @@ class Cells:
         return self.raw.rows if self.rows is None else len(self.rows)
 
     def spelt(self, name: str) -> str | None:
-        """The column as the file spells it: `name`, or the one that is `name` but for spaces around it."""
+        """The column as the file spells it: `name`, or the one that is `name` but for spaces and composed accents."""
         if name in self.raw.names:
             return name
-        return next((each for each in self.raw.names if each.strip() == name), None)
+        return next((each for each in self.raw.names if plain(each) == name), None)
 
     def without(self, gone: np.ndarray) -> "Cells":
         """The same without the rows where `gone` is true."""
@@ -90,7 +100,7 @@ class Cells:
             allowed = f"{allowed}; the cell may be empty"
         else:
             self.refuse(name, missing, "is missing", mend or allowed)
-        self.refuse(name, wrong, "is not a number", allowed, self._number_hint)
+        self.refuse(name, wrong, "is not a number", allowed, lambda each: number_hint(each, self.reading))
         infinite = ~missing & ~wrong & ~(np.abs(values) <= _LARGEST)
         self.refuse(name, infinite, "is not finite", allowed)
         if accept is not None:
@@ -145,8 +155,9 @@ class Cells:
         ).codes
         return np.where(codes < 0, math.nan, codes)
 
-    def dates(self, name: str, *, nullable: bool = False) -> np.ndarray:
-        """datetime64[s][rows] in UTC, NaT where missing. Faults: no date, missing."""
+    def dates(self, name: str, *, nullable: bool = False, past: bool = False) -> np.ndarray:
+        """datetime64[s][rows] in UTC, NaT where missing. Faults: no date, missing, and after today if it must be
+        `past`."""
         column = self._column(name)
         if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
             found = pd.to_datetime(pd.Series(column.to_pandas()), utc=True)
@@ -162,12 +173,15 @@ class Cells:
         self.refuse(name, wrong, "is no date", allowed or mend)
         if not nullable:
             self.refuse(name, missing, "is missing", allowed or _DATE)
-        return found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+        times = found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+        if past:
+            self.refuse(name, times.astype("datetime64[D]") > np.datetime64(today()), *after_today())
+        return times
 
     def days(self, day: dt.date | str | None) -> np.ndarray:
-        """datetime64[s][rows] of a date that is the same for all, or of a column."""
+        """datetime64[s][rows] of a date that is the same for all, or of a column of days that are over."""
         if isinstance(day, str):
-            return self.dates(day)
+            return self.dates(day, past=True)
         return np.full(self.count, np.datetime64(day, "s"))
 
     def fits(self, name: str, condition: Condition, made: np.ndarray | None = None) -> np.ndarray:
@@ -232,6 +246,12 @@ class Cells:
             rows = rows if self.rows is None else self.rows[rows]
             self.faults.append(Fault(self.raw, self.spelt(name) or name, rows, wrong, allowed, hint=hint))
 
+    def first(self, which: np.ndarray, name: str = "") -> str:
+        """Place of the first row where `which` is true, and its cell of the column `name`: `line 7 ('C-12')`."""
+        row = np.flatnonzero(which)[:1] if self.rows is None else self.rows[which][:1]
+        cell = f" ({self.raw.text(self.spelt(name) or name, int(row[0]))!r})" if name else ""
+        return f"{self.raw.places(row)[0]}{cell}"
+
     def reject(self, wrong: str, allowed: str = "", *, name: str = "") -> None:
         """Adds a fault of the file, or of the column `name`, as a whole."""
         column = name and (self.spelt(name) or name)
@@ -249,10 +269,12 @@ class Cells:
         return column if self.rows is None else column.take(pa.array(self.rows))
 
     def _texts(self, name: str) -> pa.ChunkedArray:
-        """The column as text without spaces around it, aliases followed, missing as null."""
+        """The column as text without spaces around it, accents composed, aliases followed, missing as null."""
         column = self._column(name)
         if not pa.types.is_string(column.type):
             column = _as_text(column)
+        if pc.all(pc.string_is_ascii(column)).as_py() is False:
+            column = pc.utf8_normalize(column, form="NFC")
         if aliases := self.reading.aliases.get(name):
             known = pa.array(list(aliases), pa.string())
             stripped = pc.index_in(pc.utf8_trim_whitespace(column), value_set=known)
@@ -303,18 +325,6 @@ class Cells:
         wrong = ~np.asarray(fits.to_numpy(zero_copy_only=False), bool) & ~missing
         return np.asarray(values.to_numpy(zero_copy_only=False), np.float64), missing, wrong
 
-    def _number_hint(self, value: str) -> str:
-        """What to say under `reading` for a number that is written another way."""
-        text = value.strip()
-        if "," in text and self.reading.decimal == "." and not self.reading.thousands:
-            if re.fullmatch(r"\D{0,4}\d{1,3}(,\d{3})+(\.\d+)?\D{0,4}", text):
-                return '; if "," groups thousands, say reading: {thousands: ","}'
-            if re.fullmatch(r"\D{0,4}[\d.]+,\d+\D{0,4}", text):
-                return '; if "," is the decimal sign, say reading: {decimal: ","}'
-        if re.fullmatch(r"\D{1,4}[\d.,]+|[\d.,]+\D{1,4}", text):
-            return "; text beside numbers is told by reading: {prefix: , suffix: }"
-        return ""
-
     def _distinct(self, name: str) -> tuple[list[str | None], np.ndarray]:
         """The different texts of a column, as they stand there, and which of them each row has (−1: missing)."""
         column = self._column(name)
@@ -331,16 +341,17 @@ class Cells:
         if value is None:
             return None
         aliases: Mapping[str, str] = self.reading.aliases.get(name, {})
-        text = aliases.get(value, aliases.get(value.strip(), value))
+        text = aliases.get(value, aliases.get(plain(value), value))
         if text in known:
             return text
-        text = text.strip()
+        text = plain(text)
         return text if text in known or text not in ("", *self.reading.missing) else None
 
     def _check_inferred(self, name: str, known: Sequence[str]) -> None:
         if len(known) > MOST_INFERRED:
             wrong = f"{len(known)} different values are too many to infer categories from"
-            allowed = f"{MOST_INFERRED}; if it is a number or a name, it is no category"
+            allowed = f"{MOST_INFERRED}, or any number of values that are listed: {{{name}: [a, b]}}"
+            allowed += "; if it is a number or a name, it is no category"
             self.reject(wrong, allowed, name=name)
         folded: dict[str, str] = {}
         for value in known:

@@ -70,6 +70,7 @@ def warnings(company: Company, tables: Tables) -> Iterator[str]:
     if charge.max() >= _LARGE_CHARGE:
         yield f"the largest charge of {DAYS} days is {money(charge.max(), company.currency)}: is it a mistake?"
     yield from _capped(company, charge, _unit(tables))
+    yield from _idle(company)
     log = tables.contacts
     if log is None:
         return
@@ -149,6 +150,25 @@ def _offers(company: Company, charge: np.ndarray, unit: str) -> Iterator[str]:
         f"  limits: {amounts[0]} a customer on average, {amounts[1]} for any one; a contact costs {amounts[2]}; "
         f"{limits.cooldown_days} days between contacts, {fatigue}; campaigns of {company.horizon_days} days"
     )
+
+
+def _idle(company: Company) -> Iterator[str]:
+    """Limits that forbid nothing, or everything, in campaigns of this length: allowed, but hardly what was meant."""
+    limits, horizon = company.limits, company.horizon_days
+    cooldown, fatigue = limits.cooldown_days, limits.fatigue
+    if cooldown >= horizon:
+        yield (
+            f"limits.cooldown_days, {cooldown}, is as long as a campaign (horizon_days, {horizon}) or longer: nobody "
+            "gets a second contact in it"
+        )
+    elif fatigue.contacts >= -(-min(fatigue.days, horizon) // cooldown):
+        yield (
+            f"limits.fatigue, {fatigue.contacts} contacts in {fatigue.days} days, forbids nothing: {cooldown} days "
+            f"between contacts and campaigns of {horizon} days allow no more anyway"
+        )
+    if late := [delay for delay in company.delays if delay >= horizon]:
+        days = ", ".join(map(str, late))
+        yield f"delays: {days}, in campaigns of {horizon} days: such a contact comes after their end"
 
 
 def _capped(company: Company, charge: np.ndarray, unit: str) -> Iterator[str]:

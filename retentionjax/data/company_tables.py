@@ -1,5 +1,6 @@
 """Everything a company's files say, checked: customers to learn from and to decide about, its log, its departures."""
 
+import datetime as dt
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import pandas as pd
 from retentionjax import storage
 from retentionjax.company import Company
 from retentionjax.data import customer_table
+from retentionjax.data.cells import after_today, today
 from retentionjax.data.company_file import Mode, open_file
 from retentionjax.data.contact_log import ContactLog, read_contacts
 from retentionjax.data.customer_table import CustomerTable, read_customers
@@ -47,7 +49,7 @@ def read(company: Company, *, mode: Mode | None = None, rejected: str | os.PathL
     """
     places = mode or Mode()
     faults: list[Fault] = []
-    others: list[str] = []
+    others = _not_over(company)
 
     def attempt(part: Callable[[], T]) -> T | None:
         try:
@@ -58,11 +60,10 @@ def read(company: Company, *, mode: Mode | None = None, rejected: str | os.PathL
             others.append(str(error))
         return None
 
-    departures, customers, contacts = None, None, None
+    departures, contacts = None, None
     if company.departures is not None:
         departures = attempt(lambda: read_departures(company, places))
-    if company.departures is None or departures is not None:
-        customers = attempt(lambda: read_customers(company, departures, places))
+    customers = attempt(lambda: read_customers(company, departures, places))
     if company.contacts is not None:
         contacts = attempt(lambda: read_contacts(company, customers, places))
     if faults and rejected is not None:
@@ -88,6 +89,23 @@ def used_columns(company: Company, name: str) -> tuple[str, ...]:
     part = getattr(company, name)
     ids = (company.customers.id,) if name != "customers" and part.id is None else ()
     return tuple(dict.fromkeys(each for each in (*ids, *part.columns) if each is not None))
+
+
+def _not_over(company: Company) -> list[str]:
+    """A sentence for each day of the description that is not over: whoever is not known to leave until then would count
+    as having stayed."""
+    left, departures = company.customers.left, company.departures
+    days = {
+        "customers.snapshot": company.customers.snapshot,
+        "customers.left.observed_until": None if left is None else left.observed_until,
+        "departures.observed_until": None if departures is None else departures.observed_until,
+    }
+    wrong, allowed = after_today()
+    return [
+        f"{key}: {day} {wrong}; allowed: {allowed}"
+        for key, day in days.items()
+        if isinstance(day, dt.date) and day > today()
+    ]
 
 
 def _tables(customers: CustomerTable, contacts: ContactLog | None) -> Tables:

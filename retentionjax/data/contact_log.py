@@ -64,13 +64,14 @@ def read_contacts(company: Company, customers: CustomerTable | None, mode: Mode)
         own = facts(cells, people.numeric, people.categorical, people.nullable)
     cells.count_lines()
     if people is None and customers is not None and customers.departures is not None and contacts.at is not None:
-        _check_days(contacts.at, cells, log, customers.departures)
+        _check_days(contacts.at, name, cells, log, customers.departures)
     _check_answers(contacts, cells, log[ACCEPTED].to_numpy())
+    _warn_of_blanks(contacts, cells, log)
     if cells.faults or (people is None and customers is None):
         raise FilesError(cells.faults)
     if people is None:
         assert customers is not None
-        own, early = _facts_of(log, customers)
+        own, early = _facts_of(log, customers, cells, name)
         notes += early
     responses = _responses(company, log, own, customers, opened.provenance)
     return ContactLog(
@@ -91,7 +92,7 @@ def _assignments(contacts: Contacts, cells: Cells, arms: tuple[str, ...]) -> pd.
     else:
         arm = cells.categories(contacts.offer.column, arms)
     alone = np.asarray(arm.codes) == 0
-    at = np.full(cells.count, np.datetime64("NaT", "s")) if contacts.at is None else cells.dates(contacts.at)
+    at = np.full(cells.count, np.datetime64("NaT", "s")) if contacts.at is None else cells.dates(contacts.at, past=True)
     return pd.DataFrame(
         {
             AT: at,
@@ -121,7 +122,7 @@ def _accepted(contacts: Contacts, cells: Cells, alone: np.ndarray, at: np.ndarra
         answer = cells.flags(column, contacts.accepted.yes, contacts.accepted.no, nullable=True)
     else:
         column = str(contacts.accepted_at)
-        when = cells.dates(column, nullable=True)
+        when = cells.dates(column, nullable=True, past=True)
         cells.refuse(column, when < at, "is before the assignment", "a time after it")
         answer = (~np.isnat(when)).astype(np.float64)
     wrong = "says accepted where nobody was contacted"
@@ -140,14 +141,23 @@ def _ids(cells: Cells, name: str, customers: CustomerTable | None) -> np.ndarray
     return ids.to_numpy()
 
 
-def _check_days(at: str, cells: Cells, log: pd.DataFrame, departures: pd.DataFrame) -> None:
-    """Refuses what no effect can be learnt from: two assignments of a customer on one day, and one after leaving."""
+def _check_days(at: str, id_column: str, cells: Cells, log: pd.DataFrame, departures: pd.DataFrame) -> None:
+    """Refuses what no effect can be learnt from: two assignments of a customer on one day, and one after leaving; and
+    warns of one after the end of observation, from which none is."""
     name = str(departures.columns[0])
     day = log[AT].dt.normalize()
     again = pd.DataFrame({"id": log[name], "day": day}).duplicated().to_numpy() & day.notna().to_numpy()
     cells.refuse(at, again, "is a second assignment of that customer on that day", "one assignment a customer and day")
-    left = departures.set_index(name)["left_on"].reindex(log[name]).dt.normalize().to_numpy()
+    told = departures.set_index(name).reindex(log[name])
+    left, until = (pd.to_datetime(told[each]).dt.normalize().to_numpy() for each in ("left_on", "observed_until"))
     cells.refuse(at, day.to_numpy() > left, "is after the day on which that customer left", "a day until then")
+    late = (day.to_numpy() > until) & ~(day.to_numpy() > left)
+    if count := int(late.sum()):
+        cells.warnings.append(
+            f"{cells.raw.where}, column {at!r}: {count:,} {'contact is' if count == 1 else 'contacts are'} after "
+            f"observed_until, the first in {cells.first(late, id_column)}: who left after that is not known; a "
+            "mistyped date, or is observed_until a later day?"
+        )
 
 
 def _check_answers(contacts: Contacts, cells: Cells, answers: np.ndarray) -> None:
@@ -161,7 +171,24 @@ def _check_answers(contacts: Contacts, cells: Cells, answers: np.ndarray) -> Non
     cells.reject(wrong, "yes and no, both: fill in 'no' for those who were contacted and did not", name=str(column))
 
 
-def _facts_of(log: pd.DataFrame, customers: CustomerTable) -> tuple[dict[str, Any], list[str]]:
+def _warn_of_blanks(contacts: Contacts, cells: Cells, log: pd.DataFrame) -> None:
+    """Says how many contacts have no answer: what keeps customers is estimated as if those had been refused."""
+    if contacts.accepted is None:
+        return  # a blank time of acceptance is the answer no
+    contacted = (log[ARM] != NONE).to_numpy() & log[ARM].notna().to_numpy()
+    blank = contacted & log[ACCEPTED].isna().to_numpy()
+    if blank.any():
+        counts = "each counts as not accepted where effects are estimated" if contacts.other_people is None else ""
+        cells.warnings.append(
+            f"{cells.raw.where}, column {contacts.accepted.column!r}: {int(blank.sum()):,} of {int(contacted.sum()):,} "
+            f"contacts have no answer, the first in {cells.first(blank)}: acceptance is not learnt from them"
+            f"{counts and f', and {counts}'}"
+        )
+
+
+def _facts_of(
+    log: pd.DataFrame, customers: CustomerTable, cells: Cells, id_column: str
+) -> tuple[dict[str, Any], list[str]]:
     """The facts of each row's customer: of several snapshots, the last before the assignment, and none after it."""
     schema, table = customers.known.schema, customers.facts
     name, time = str(schema.id), schema.time
@@ -176,8 +203,11 @@ def _facts_of(log: pd.DataFrame, customers: CustomerTable) -> tuple[dict[str, An
         found = pd.merge_asof(left, order[[name, time, "_place"]], left_on=AT, right_on=time, by=name)
         place = np.full(len(log), -1)
         place[found["_row"].to_numpy()] = found["_place"].fillna(-1).to_numpy().astype(np.int64)
-    unknown = int((place < 0).sum())
-    notes = [f"{unknown:,} contacts before their customer's first snapshot: no facts"] if unknown else []
+    notes = []
+    if (early := place < 0).any():
+        where = f"the first in {cells.first(early, id_column)}"
+        what = f"{int(early.sum()):,} contacts before their customer's first snapshot, {where}"
+        notes.append(f"{what}: no facts are known of that day, and acceptance is not learnt from them")
     known = table[columns].iloc[np.maximum(place, 0)].reset_index(drop=True)
     known["_known"] = place >= 0
     return {str(each): known[each].array if each != "_known" else known[each] for each in known}, notes

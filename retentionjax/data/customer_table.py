@@ -46,7 +46,8 @@ class CustomerTable:
 
 
 def read_customers(company: Company, told: DeparturesFile | None, mode: Mode) -> CustomerTable:
-    """Reads and checks the customers of `company`; `told` is its file of departures, where it has one.
+    """Reads and checks the customers of `company`; `told` is its file of departures, None where it has none or the file
+    could not be read: nothing is known then of who left, and nothing said about that.
 
     Raises FilesError with every fault, DataError for a file that cannot be read at all.
     """
@@ -68,7 +69,9 @@ def read_customers(company: Company, told: DeparturesFile | None, mode: Mode) ->
     values, schema = _values(customers, cells)
     leaving = _leaving(customers, cells, values, told, whole)
     label = _label(customers, cells, leaving)
-    if told is None or not told.cells.faults:
+    if leaving is not None:
+        notes += _unobserved(customers, cells, leaving)
+    if not _misread(company, cells, told):
         _check_label(customers, cells, label, leaving)
     for part in (cells, *(() if told is None else (told.cells,))):
         part.count_lines()
@@ -208,6 +211,26 @@ def _label(customers: CustomersFile, cells: Cells, leaving: Leaving | None) -> n
     if label is not None and label.column is not None:
         return cells.flags(label.column, label.yes, label.no, nullable=True)
     return np.full(cells.count, np.nan)
+
+
+def _unobserved(customers: CustomersFile, cells: Cells, leaving: Leaving) -> list[str]:
+    """Says of how many rows nothing is known because they are later than all that is known of who left."""
+    late = cells.quiet().days(customers.snapshot) > leaving.until
+    if not isinstance(customers.snapshot, str) or not late.any():
+        return []
+    named, count = customers.id or customers.snapshot, int(late.sum())
+    return [f"{count:,} snapshots after observed_until, the first in {cells.first(late, named)}: not known yet"]
+
+
+def _misread(company: Company, cells: Cells, told: DeparturesFile | None) -> bool:
+    """Whether cells that tell who left could not be read: that nobody, or everybody, left may follow from it alone."""
+    customers = company.customers
+    if company.departures is not None and (told is None or told.cells.faults):
+        return True
+    left = () if customers.left is None else (customers.left.column, customers.left.date, customers.left.observed_until)
+    named = (customers.id if told is not None else None, customers.snapshot, *left)
+    spelt = {cells.spelt(name) for name in named if isinstance(name, str)}
+    return any(fault.column in spelt for fault in cells.faults)
 
 
 def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray, leaving: Leaving | None) -> None:

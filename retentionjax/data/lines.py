@@ -102,7 +102,9 @@ class Text:
                     yield Line(start, row)
                 start = rows.line_num + 1
         except csv.Error as error:
-            raise DataError(f"{self.where}, line {rows.line_num}: not a readable CSV row ({error})") from None
+            opened = f"; a quote opens in line {start} and may never close" if start < rows.line_num else ""
+            wrong = f"not a readable CSV row ({error}){opened}"
+            raise DataError(f"{self.where}, line {rows.line_num}: {wrong}") from None
 
     def _undecodable(self, error: UnicodeDecodeError) -> DataError:
         data = bytes(self.data)

@@ -26,6 +26,7 @@ from retentionjax import storage
 from retentionjax.company.reading import CellReading
 from retentionjax.data import warehouse
 from retentionjax.data.lines import Line, Text
+from retentionjax.data.spelling import plain
 from retentionjax.errors import DataError
 from retentionjax.storage import bucket
 
@@ -152,15 +153,15 @@ def read_csv(data: bytes, where: str, separator: str = ",") -> RawTable:
 def read_text(text: Text, wanted: Sequence[str] | None = None) -> RawTable:
     """The rows of a text file whose first line that is not blank names the columns; every cell is text.
 
-    Columns not in `wanted` (by name, stray spaces aside) are passed over. Raises DataError with the line for: another
-    kind of file, bad encoding, a header that is missing or names a column twice, another separator, a quote that never
-    closes.
+    Columns not in `wanted` (by name, stray spaces and the form of accents aside) are passed over. Raises DataError with
+    the line for: another kind of file, bad encoding, a header that is missing or names a column twice, another
+    separator, a quote that never closes.
     """
     _check_kind(text)
     header = text.header.cells
     _check_header(header, text.where, f"line {text.header.number}")
     _check_separator(text, wanted)
-    taken = header if wanted is None else [name for name in header if name in wanted or name.strip() in wanted]
+    taken = header if wanted is None else [name for name in header if name in wanted or plain(name) in wanted]
     broken = False
 
     def skip(_: Any) -> str:
@@ -197,7 +198,7 @@ def read_parquet(data: Any, where: str, wanted: Sequence[str] | None = None) -> 
         file = pq.ParquetFile(pa.BufferReader(data))
         names = file.schema_arrow.names
         _check_header(names, where, "")
-        taken = None if wanted is None else [name for name in names if name in wanted or name.strip() in wanted]
+        taken = None if wanted is None else [name for name in names if name in wanted or plain(name) in wanted]
         table = file.read(columns=taken)
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
@@ -220,7 +221,9 @@ def read_frame(frame: pd.DataFrame, where: str, wanted: Sequence[str] | None = N
         raise DataError(f"{where}: has column names but no rows")
     table = pa.table({name: _array(frame[name]) for name in names})
     if wanted is not None:
-        table = table.select([name for name in names if name in wanted or _can_be_read(table[name].type)])
+        table = table.select(
+            [name for name in names if name in wanted or plain(name) in wanted or _can_be_read(table[name].type)]
+        )
     return RawTable(where, _value_types(table, where), "row", tuple(names))
 
 

@@ -1,13 +1,24 @@
-"""How people write numbers, and yes and no."""
+"""How people write names, numbers, and yes and no."""
 
 import math
 import re
+import unicodedata
 
 from retentionjax.company.money import symbols
 from retentionjax.company.reading import CellReading
 
 _SPACES = "[\\s\u00a0\u202f]"
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+
+
+def composed(text: str) -> str:
+    """A text whose accents are parts of their letters: macOS writes ä as a and two dots."""
+    return unicodedata.normalize("NFC", text)
+
+
+def plain(text: str) -> str:
+    """A name or category without spaces around it, its accents composed."""
+    return composed(text.strip())
 
 
 def number(text: str) -> float | None:
@@ -43,3 +54,21 @@ def number_form(reading: CellReading, currency: str) -> str:
     digits = rf"(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
     sign = rf"(?:([-+−]?){_SPACES}*(?:{before})?|(?:{before}){_SPACES}*([-+−]))"
     return rf"^{sign}{_SPACES}*({digits}){_SPACES}*(?:{after})?$"
+
+
+def number_hint(value: str, reading: CellReading) -> str:
+    """What to say under `reading` for a number that is written another way."""
+    text = value.strip()
+    if "," in text and reading.decimal == "." and not reading.thousands:
+        if re.fullmatch(r"\D{0,4}\d{1,3}(,\d{3})+(\.\d+)?\D{0,4}", text):
+            return '; if "," groups thousands, say reading: {thousands: ","}'
+        if re.fullmatch(r"\D{0,4}[\d.]+,\d+\D{0,4}", text):
+            return '; if "," is the decimal sign, say reading: {decimal: ","}'
+    other = "." if reading.decimal == "," else ","
+    if reading.decimal + reading.thousands != "." and re.fullmatch(
+        rf"\D{{0,4}}\d+{re.escape(other)}\d+\D{{0,4}}", text
+    ):
+        return f'; by what reading says, "{reading.decimal}" is the decimal sign, not "{other}"'
+    if re.fullmatch(r"\D{1,4}[\d.,]+|[\d.,]+\D{1,4}", text):
+        return "; text beside numbers is told by reading: {prefix: , suffix: }"
+    return ""

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retentionjax.checked import did_you_mean, listing
+from retentionjax.checked import did_you_mean, listing, nearest
 from retentionjax.data.cells import Cells
 from retentionjax.data.faults import FilesError
 from retentionjax.data.reading import RawTable
 from retentionjax.data.schema import Schema, typed
+from retentionjax.data.spelling import plain
 
 MONEY = "an amount above 0"
 
@@ -85,13 +86,14 @@ def check_columns(cells: Cells, wanted: Sequence[str], ignore: Sequence[str] | N
         if found is None:
             wrong = f"the column {name!r} is missing{did_you_mean(name, raw.names)}"
             cells.reject(f"{wrong}; it has {has}")
-        elif found != name:
+        elif found != name and found != found.strip():
             cells.warnings.append(f"{raw.where}: the column {found!r} is read as {name!r}")
     if ignore is None:
         return
-    used = {*spelt.values(), *ignore}
+    meant = [nearest(name, raw.names) for name, found in spelt.items() if found is None]  # said already
+    used = {*spelt.values(), *ignore, *meant}
     for name in raw.names:
-        if name not in used and name.strip() not in ignore:
+        if name not in used and plain(name) not in ignore:
             wrong = f"unknown column {name!r}{did_you_mean(name, wanted)}"
             allowed = f"{', '.join(wanted)}; others are named under ignore, or ignore: others"
             cells.reject(wrong, allowed)

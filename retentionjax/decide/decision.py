@@ -5,6 +5,7 @@ The message is the language model's if the shield passes it, else the template: 
 outcome says which of the two it is, and if the model's text was refused, by which rules and what that text was.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -16,7 +17,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from retentionjax import shield
-from retentionjax.bundle import Bundle
+from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.bundle.message import brief as brief_of
 from retentionjax.decide.customer import Customer, Customers, read, state, unknown
@@ -167,6 +168,10 @@ class TableDecider:
         """The bundle's compiled program."""
         return Decider(self.bundle)
 
+    @cached_property
+    def _span(self) -> tuple[float, float] | None:
+        return drift.span(self.bundle, str(self.bundle.schema.charge))
+
     def decide(
         self,
         customers: pd.DataFrame,
@@ -186,9 +191,14 @@ class TableDecider:
         `accept_probability` of an offer-free contact, `expected_gain` of that contact today over none (money; 0 to
         wait), and `reasons`, the facts that move the risk most. The draw is a hash of customer, campaign and day.
 
-        Raises DataError naming row, field, value and what is allowed.
+        Warns, as `retentionjax score` does, of categories and charges that training never saw. Raises DataError naming
+        row, field, value and what is allowed.
         """
         features = self.decider.facts.frame(customers)
+        for column, count in features.unseen.items():
+            warnings.warn(drift.unseen_words(column, count), stacklevel=2)
+        if beyond := drift.beyond(self._span, features.monthly_charge):
+            warnings.warn(drift.beyond_words(beyond), stacklevel=2)
         known = unknown(len(customers), day=day)
         if usual is not None:
             known = known._replace(baseline=_usual(usual, customers.index))

@@ -19,7 +19,8 @@ from jaxtyping import Bool, Float, Float64
 
 from retentionjax.company import CustomersFile
 from retentionjax.data.schema import Schema
-from retentionjax.decide.own_columns import OwnColumns, is_number, is_text, numbers, texts_of
+from retentionjax.data.spelling import composed
+from retentionjax.decide.own_columns import OwnColumns, is_number, is_text, numbers, places_of, texts_of
 from retentionjax.errors import DataError
 from retentionjax.tabular.encoder import OTHER, CategoryCodes
 
@@ -116,7 +117,7 @@ class Facts:
         """One record, in microseconds where nothing is wrong with it. Raises DataError as `records`."""
         row = self._glance(record)
         if row is None:
-            record = self.made(record)
+            record = self.made({composed(name): value for name, value in record.items()})
             row = self._glance(record)
         if row is None:
             if faults := self.faults(record):
@@ -213,6 +214,8 @@ class Facts:
         """
         if frame.empty:
             raise DataError("the table of customers is empty; at least one row is needed")
+        names: list[Any] = list(frame.columns)
+        frame = frame.rename(columns={name: composed(name) for name in names if isinstance(name, str)})
         if self.lacks_ids(frame.columns):
             frame = frame.assign(**{self._id: np.arange(len(frame))})
         kept = frame[self.read(list(frame.columns))]
@@ -329,11 +332,11 @@ class Facts:
         known = pa.array(allowed, pa.string())
         if pa.types.is_dictionary(column.type):
             texts = texts_of(column.dictionary)
-            codes = pc.take(_places(texts, known), column.indices)
+            codes = pc.take(places_of(texts, known), column.indices)
             missing = pc.fill_null(pc.take(_missing(texts, allowed), column.indices), fill_value=True)
         else:
             texts = texts_of(column)
-            codes, missing = _places(texts, known), _missing(texts, allowed)
+            codes, missing = places_of(texts, known), _missing(texts, allowed)
         if name not in self.schema.nullable:
             checks.append(_Check(_flags(missing), MISSING, name))
         other = _flags(pc.is_null(codes))
@@ -374,14 +377,6 @@ def _text(value: object) -> object:
     if type(value) is float and value.is_integer():
         value = int(value)
     return str(value) if type(value) is int else value
-
-
-def _places(texts: pa.Array, known: pa.Array) -> pa.Array:
-    """Place of each text in the list, spaces around it aside where only they keep it out; null where it is not."""
-    found = pc.index_in(texts, value_set=known)
-    if found.null_count == 0:
-        return found
-    return pc.coalesce(found, pc.index_in(pc.utf8_trim_whitespace(texts), value_set=known))
 
 
 def _missing(texts: pa.Array, allowed: tuple[str, ...]) -> pa.Array:

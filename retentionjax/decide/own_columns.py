@@ -206,3 +206,13 @@ def texts_of(column: pa.Array) -> pa.Array:
     encoded = column.dictionary_encode()
     words = pa.array([cell_text(each) or None for each in encoded.dictionary.to_pylist()], pa.string())
     return pc.take(words, encoded.indices)
+
+
+def places_of(texts: pa.Array, known: pa.Array) -> pa.Array:
+    """Place of each text in the list, spaces and the form of accents aside where only they keep it out, else null."""
+    found = pc.index_in(texts, value_set=known)
+    if found.null_count == 0:
+        return found
+    bare = pc.utf8_trim_whitespace(texts)
+    of_bare = pc.index_in(bare, value_set=known)
+    return pc.coalesce(found, of_bare, pc.index_in(pc.utf8_normalize(bare, form="NFC"), value_set=known))

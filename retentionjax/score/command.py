@@ -51,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parsed = parser.parse_args(list(arguments))
 
+    from retentionjax.bundle import drift
     from retentionjax.company.money import money
     from retentionjax.score.running import Request, run
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         else "Risk: no usual one was given (--usual COLUMN), so nobody's counts as higher than usual"
     )
     for column, rows in count.unseen.items():
-        print(f"WARNING: column {column!r}: {rows:,} rows have a value that training never saw; each counts as “other”")
+        print(f"WARNING: {drift.unseen_words(column, rows)}")
     if count.beyond:
-        print(f"WARNING: {count.beyond:,} rows have a charge that training never came to: is it the same unit?")
+        print(f"WARNING: {drift.beyond_words(count.beyond)}")
     return 0

@@ -146,7 +146,7 @@ class Scorer:
                 raise DataError(f"{source}, row {row}, {fault}")
             faults += numbered
             if features.customer_id:
-                beyond = self._beyond(features.monthly_charge)
+                beyond = drift.beyond(self._range, features.monthly_charge)
                 usual = 0 if features.usual is None else int(np.isfinite(features.usual).sum())
                 odd.append(Count(0, 0, 0, 0.0, unseen=features.unseen, beyond=beyond, usual=usual))
                 yield self.decide(features)
@@ -187,10 +187,6 @@ class Scorer:
         ]
         arrays = [each if isinstance(each, pa.Array) else pa.array(each) for each in columns]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
-
-    def _beyond(self, charge: np.ndarray) -> int:
-        """Rows whose charge lies outside those of training, where the bundle says which those were."""
-        return 0 if self._range is None else int(((charge < self._range[0]) | (charge > self._range[1])).sum())
 
     def _read(self, shard: Shard, source: epath.Path) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Batches of the shard's rows, each with the number of its first row in the file, from 0."""

@@ -1,6 +1,7 @@
 """Encoding a frame as the numbers a booster sees, the same in training and in serving."""
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +32,9 @@ class CategoryCodes(dict[object, float]):
             self.setdefault("", math.nan)
 
     def __missing__(self, key: object) -> float:
-        """The code of a text but for spaces around it; OTHER for any other that is not empty."""
+        """The code of a text but for spaces around it and composed accents; OTHER for any other that is not empty."""
         if isinstance(key, str) and key:
-            return self.get(key.strip(), OTHER)
+            return self.get(key.strip(), self.get(unicodedata.normalize("NFC", key.strip()), OTHER))
         raise KeyError(key)
 
 

@@ -1,6 +1,7 @@
 """What `data check` says of a company whose files are right: what is odd in them, and only that."""
 
 from pathlib import Path
+from typing import Any
 
 import customer_files
 import numpy as np
@@ -72,6 +73,26 @@ def test_for_each_offer_it_is_said_whom_the_account_s_cap_allows_it(tmp_path: Pa
         if cap == 49
         else []
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (
+            {"horizon_days": 5},
+            "limits.cooldown_days, 7, is as long as a campaign (horizon_days, 5) or longer: nobody gets",
+        ),
+        ({"limits": {"cooldown_days": 10}}, "limits.fatigue, 3 contacts in 30 days, forbids nothing: 10 days between"),
+        ({"delays": [0, 30], "horizon_days": 30}, "delays: 30, in campaigns of 30 days: such a contact comes after"),
+    ],
+)
+def test_a_limit_that_forbids_nothing_or_everything_is_told(tmp_path: Path, limits: dict[str, Any], said: str) -> None:
+    customer_files.write(tmp_path)
+    tables = customer_files.read(tmp_path)
+    plain = {"offers": {"hello": {}}, "customers": Company.load(tmp_path / "acme.yaml").customers}
+    before = list(check.warnings(Company(**plain), tables))
+    (new,) = (each for each in check.warnings(Company(**plain, **limits), tables) if each not in before)
+    assert new.startswith(said)
 
 
 def test_a_column_that_tells_who_left_is_told(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Files as people have them: public tables of other shapes, and numbers as they are written."""
 
 import shutil
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import customer_files
 import pytest
@@ -14,6 +16,7 @@ from retentionjax.company.reading import CellReading
 from retentionjax.data import check, company_tables, sources, splits
 from retentionjax.data.cells import Cells
 from retentionjax.data.reading import read_csv
+from retentionjax.data.spelling import number_hint
 
 BANK = """\
 name: bank
@@ -174,3 +177,35 @@ def test_groups_that_are_none_are_no_number(text: str) -> None:
     cells = Cells(raw, CellReading(decimal=",", thousands="."), "EUR")
     cells.numbers("fee")
     assert [fault.wrong for fault in cells.faults] == ["is not a number"]
+
+
+@pytest.mark.parametrize(
+    ("reading", "value", "said"),
+    [
+        (CellReading(decimal=","), "29.90 €", '; by what reading says, "," is the decimal sign, not "."'),
+        (CellReading(decimal=",", thousands="."), "29.90", '; by what reading says, "," is the decimal sign, not "."'),
+        (CellReading(thousands=","), "29,90", '; by what reading says, "." is the decimal sign, not ","'),
+        (CellReading(decimal=","), "29,90 kWh", "; text beside numbers is told by reading: {prefix: , suffix: }"),
+    ],
+)
+def test_what_is_said_of_a_number_is_its_fault(reading: CellReading, value: str, said: str) -> None:
+    assert number_hint(value, reading) == said
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_an_accent_is_the_same_however_it_is_encoded(tmp_path: Path, form: Literal["NFC", "NFD"]) -> None:
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
+    described = customer_files.COMPANY.replace("plus", "plüs").replace("region: infer", "régión: infer")
+    lines = [each.replace("plus", "plüs").replace("region", "régión") for each in customer_files.customers()]
+    lines = [each.replace("C-0", "Ç-0") for each in lines]
+    log = [each.replace("C-0", "Ç-0") for each in customer_files.contacts()]
+    folder = customer_files.write(
+        tmp_path,
+        [unicodedata.normalize(form, each) for each in lines],
+        [unicodedata.normalize(other, each) for each in log],
+        unicodedata.normalize(other, described),
+    )
+    tables = customer_files.read(folder)
+    assert set(tables.customers.frame["plan"]) == {"basic", "plüs", "pro"}
+    assert "régión" in tables.customers.schema.categorical
+    assert tables.warnings == ()

@@ -135,7 +135,12 @@ def test_features_that_are_not_named_are_the_columns_that_can_be(tmp_path: Path)
         (9, "C-007", " ", "line 9, column 'customer_id': ' ' is missing"),
         (9, ",x@y.z", "", "line 9: 7 cells, but the header has 8"),
         (9, ",x@y.z", ",x@y.z,more", "line 9: 9 cells, but the header has 8"),
-        (9, "x@y.z", '"x@y.z', "not a readable CSV row"),
+        (
+            9,
+            "x@y.z",
+            '"x@y.z',
+            "not a readable CSV row (unexpected end of data); a quote opens in line 9 and may never",
+        ),
         (1, "months", "plan", "line 1: the column 'plan' is named twice"),
         (1, "months", "moths", "the column 'months' is missing; did you mean 'moths'?; it has customer_id"),
         (1, "e_mail", " mail", "unknown column ' mail'; allowed: customer_id"),
@@ -312,9 +317,19 @@ offers: {hello: {}}
     assert tables.notes == ("1 rows excluded by fee == 1", "1 rows excluded by left_on < 2026-01-01")
 
 
+def test_a_column_in_another_case_is_told_once(tmp_path: Path) -> None:
+    described = COMPANY.replace("monthly_charge", "Monthly_Charge")
+    with pytest.raises(FilesError) as raised:
+        customer_files.read(customer_files.write(tmp_path, company=described))
+    (said,) = str(raised.value).splitlines()
+    assert "the column 'Monthly_Charge' is missing; did you mean 'monthly_charge'?" in said
+
+
 def test_too_many_values_to_infer_are_an_error(tmp_path: Path) -> None:
     lines = [line.replace("south", f"town-{i}") for i, line in enumerate(customer_files.customers(400))]
-    with pytest.raises(DataError, match="column 'region': 201 different values are too many to infer"):
+    with pytest.raises(
+        DataError, match=r"column 'region': 201 different values are too many to infer.*that are listed"
+    ):
         customer_files.read(customer_files.write(tmp_path, lines))
 
 

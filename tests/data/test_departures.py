@@ -6,7 +6,7 @@ import customer_files
 import pytest
 
 from retentionjax.data.faults import FilesError
-from retentionjax.errors import DataError
+from retentionjax.errors import ConfigError, DataError
 
 
 def test_a_file_of_departures_tells_who_left_and_contacts_have_the_facts_of_their_time(tmp_path: Path) -> None:
@@ -30,7 +30,8 @@ offers: {hello: {}}
     assert log.responses.frame["calls"].tolist() == [1, 2]
     assert log.responses.frame["accepted"].tolist() == [1, 0]
     assert log.assignments["propensity"].tolist() == [0.5] * 4
-    assert any("1 contacts before their customer's first snapshot" in note for note in tables.notes)
+    said = "contacts: 1 contacts before their customer's first snapshot, the first in line 4 ('b'): no facts are known"
+    assert any(note.startswith(said) for note in tables.notes)
 
 
 DEPARTURES = """\
@@ -192,3 +193,92 @@ def test_a_log_without_both_answers_is_refused(tmp_path: Path, answers: tuple[st
     )
     with pytest.raises(FilesError, match=f"column 'yes': {said}"):
         customer_files.read(tmp_path)
+
+
+LOG = "contacts: {file: k.csv, at: at, offer: arm, design: {none: 0.5, hello: 0.5}, accepted: yes}\n"
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_day_until_which_nobody_can_know_who_left_is_refused(tmp_path: Path, dated: bool) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=dated, until="2136-06-01")
+    key = r"customers\.left" if dated else "departures"
+    with pytest.raises(FilesError, match=key + r"\.observed_until: 2136-06-01 is after today; allowed: a day until 20"):
+        customer_files.read(tmp_path)
+
+
+def test_what_the_files_date_after_today_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(DEPARTURES.format(until="until").replace("2026-03-01", "at") + LOG)
+    (tmp_path / "c.csv").write_text("id,at,calls\na,2026-03-01,1\nb,2136-03-01,2\n")
+    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\nb,,2026-06-01\n")
+    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\na,2131-03-02,hello,0\n")
+    with pytest.raises(FilesError) as caught:
+        customer_files.read(tmp_path)
+    assert "c.csv, line 3, column 'at': '2136-03-01' is after today; allowed: a day until 20" in str(caught.value)
+    assert "k.csv, line 3, column 'at': '2131-03-02' is after today; allowed: a day until 20" in str(caught.value)
+    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2136-06-01\nb,,2026-06-01\n")
+    with pytest.raises(FilesError, match=r"d\.csv, line 2, column 'until': '2136-06-01' is after today"):
+        customer_files.read(tmp_path)
+
+
+def test_what_is_after_the_end_of_observation_is_said_with_the_first_line_and_whom_it_is_about(tmp_path: Path) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": "", "c": "2026-05-20"}, dated=False, more=LOG)
+    (tmp_path / "acme.yaml").write_text(
+        (tmp_path / "acme.yaml").read_text().replace("snapshot: 2026-03-01", "snapshot: seen")
+    )
+    (tmp_path / "c.csv").write_text("id,seen,calls\na,2026-03-01,1\nb,2026-03-01,2\nc,2026-03-01,3\nb,2026-06-02,4\n")
+    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\nb,2026-06-02T08:00,hello,0\n")
+    tables = customer_files.read(tmp_path)
+    (warning,) = tables.warnings
+    assert "k.csv, column 'at': 1 contact is after observed_until, the first in line 3 ('b')" in warning
+    assert "1 snapshots after observed_until, the first in line 5 ('b'): not known yet" in tables.notes
+
+
+def test_a_snapshot_of_all_after_the_end_of_observation_is_refused(tmp_path: Path) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=False, until="2026-02-01")
+    with pytest.raises(ConfigError, match=r"departures\.observed_until: 2026-02-01 is before the snapshot, 2026-03-01"):
+        customer_files.read(tmp_path)
+
+
+def test_faults_of_departures_customers_and_contacts_are_told_together(tmp_path: Path) -> None:
+    _told(tmp_path, {"a": "20.03.2026", "b": "", "c": "2026-05-20"}, dated=False, more=LOG)
+    (tmp_path / "c.csv").write_text("id,calls\na,1\nb,none\nc,3\n")
+    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\nz,2026-03-02,hello,0\n")
+    with pytest.raises(FilesError) as caught:
+        customer_files.read(tmp_path)
+    first, second = str(caught.value).splitlines()
+    assert "d.csv, line 2, column 'left_on': '20.03.2026' is no date" in first
+    assert "c.csv, line 3, column 'calls': 'none' is not a number" in second
+    (tmp_path / "c.csv").write_text("id,calls\na,1\nb,2\nc,3\n")
+    with pytest.raises(FilesError) as caught:
+        customer_files.read(tmp_path)
+    assert [line.split(": ")[0].rpartition("/")[2] for line in str(caught.value).splitlines()] == [
+        "d.csv, line 2, column 'left_on'",
+        "k.csv, line 3, column 'id'",
+    ]
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_that_nobody_left_is_not_said_where_the_days_could_not_be_read(tmp_path: Path, dated: bool) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=dated)
+    path = tmp_path / "acme.yaml"
+    path.write_text(path.read_text().replace("snapshot: 2026-03-01", "snapshot: seen"))
+    rows = (tmp_path / "c.csv").read_text().splitlines()
+    (tmp_path / "c.csv").write_text("\n".join([f"{rows[0]},seen", *(f"{row},01.03.2026" for row in rows[1:])]))
+    with pytest.raises(FilesError) as caught:
+        customer_files.read(tmp_path)
+    assert [fault.wrong for fault in caught.value.faults] == ["is no date"]
+    if dated:
+        (tmp_path / "c.csv").write_text("id,calls,left_on,seen\na,1,20.03.2026,2026-03-01\nb,2,,2026-03-01\n")
+        with pytest.raises(FilesError) as caught:
+            customer_files.read(tmp_path)
+        assert [fault.wrong for fault in caught.value.faults] == ["is no date"]
+
+
+def test_contacts_without_an_answer_are_counted(tmp_path: Path) -> None:
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=True, more=LOG)
+    (tmp_path / "k.csv").write_text(
+        "id,at,arm,yes\na,2026-03-02,hello,1\nb,2026-03-02,none,\nb,2026-03-03,hello,\nb,2026-03-04,hello,0\n"
+    )
+    (warning,) = customer_files.read(tmp_path).warnings
+    assert "k.csv, column 'yes': 1 of 3 contacts have no answer, the first in line 4: acceptance is not" in warning
+    assert warning.endswith("learnt from them, and each counts as not accepted where effects are estimated")

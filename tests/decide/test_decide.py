@@ -1,6 +1,7 @@
 """A decision: repeatable, true to its propensities, within the rules, and with reasons that say which."""
 
 import json
+import warnings
 from typing import Any
 
 import bundles
@@ -50,6 +51,15 @@ def test_a_table_s_usual_scores_are_those_of_a_customer_s_history(decider: Decid
     ):
         with pytest.raises(DataError, match=said):
             tables.decide(customers, usual=wrong)
+
+
+def test_a_table_with_what_training_never_saw_is_decided_with_the_warning_of_the_command_line(decider: Decider) -> None:
+    tables = TableDecider(decider.bundle)
+    with pytest.warns(UserWarning, match="column 'plan': 2 rows have a value that training never saw; each counts as"):
+        tables.decide(pd.DataFrame([bundles.CUSTOMER | {"plan": "gold"}] * 2 + [bundles.CUSTOMER]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tables.decide(pd.DataFrame([bundles.CUSTOMER]))
 
 
 def test_propensities_sum_to_one_and_without_history_no_rule_applies(decider: Decider) -> None:

@@ -1,6 +1,7 @@
 """Facts as numbers: the models' own encoding, from a record, a frame and Arrow columns; what does not fit is named."""
 
 import math
+import unicodedata
 
 import bundles
 import customer_tables
@@ -226,3 +227,21 @@ def test_whole_numbers_may_name_categories_and_truths_may_not() -> None:
     for wrong in (True, 1.5, float("nan"), float("inf")):
         with pytest.raises(DataError, match="is not text"):
             facts.records([row | {"senior": wrong}])
+
+
+def test_an_accent_is_the_same_however_it_is_encoded():
+    schema = Schema(
+        "customers", id="customer_id", charge="bill", numeric=("bill",), categorical={"régión": ("plüs", "b")}
+    )
+    facts = Facts(schema)
+    customer = {"customer_id": "A", "bill": 50.0, "régión": "plüs"}
+    odd = {unicodedata.normalize("NFD", name): value for name, value in customer.items()}
+    odd = {
+        name: unicodedata.normalize("NFD", value) if isinstance(value, str) else value for name, value in odd.items()
+    }
+    assert odd != customer
+    expected = facts.records([customer]).values
+    np.testing.assert_array_equal(facts.records([odd]).values, expected)
+    framed = facts.frame(pd.DataFrame([odd]))
+    np.testing.assert_array_equal(framed.values, expected)
+    assert framed.unseen == {}
