@@ -250,7 +250,8 @@ def _people(company: Company, tables: Tables, contacts: ContactLog, prior: dict[
     schema = known.schema
     name, label = str(schema.id), str(schema.label)
     encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
-    churn = fit(known.frame, known.frame[label], encoder, BoosterConfig(), seed=_SEED)
+    who = None if known.frame[name].is_unique else known.frame[name]
+    churn = fit(known.frame, known.frame[label], encoder, BoosterConfig(), seed=_SEED, who=who)
     assert churn.out_of_fold is not None
     frame = pd.concat([known.frame.drop(columns=label), current], ignore_index=True)
     later = churn.predict(current) if len(current) else np.empty(0)

@@ -135,7 +135,8 @@ def read(
         scores = model.predict(known)
     else:
         encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
-        model = fit(known, known[label], encoder, BoosterConfig(), seed=_SEED)
+        who = None if known[name].is_unique else known[name]
+        model = fit(known, known[label], encoder, BoosterConfig(), seed=_SEED, who=who)
         assert model.out_of_fold is not None
         scores = model.out_of_fold.probability
     known = known.assign(_risk=scores)[known[label].to_numpy() == 0]
