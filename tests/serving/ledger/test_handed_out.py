@@ -90,17 +90,6 @@ def paused_at(ledger: Ledger) -> float | None:
     return found.paused_at
 
 
-def test_consent_that_is_taken_back_before_the_list_is_asked_for_cancels(ledger: Ledger, clock: FrozenClock) -> None:
-    asks(ledger, clock)
-    clock.now += 60
-    consented(ledger, "a")
-    (contact,) = record(ledger, decision("a", now=clock.now))
-    clock.now += 60
-    with ledger.transaction() as tx:
-        assert tx.set_consent("a", "email", "opted_out", source="test") > 0
-    assert state_of(ledger, contact)[0] == "cancelled"
-
-
 def withdrawn(ledger: Ledger, clock: FrozenClock) -> str:
     """A contact that came on no list before consent to it was withdrawn."""
     asks(ledger, clock)
@@ -109,9 +98,12 @@ def withdrawn(ledger: Ledger, clock: FrozenClock) -> str:
     (contact,) = record(ledger, decision("a", now=clock.now))
     clock.now += 60
     with ledger.transaction() as tx:
-        tx.set_consent("a", "email", "opted_out", source="test")
-    assert state_of(ledger, contact) == ("cancelled", 0, 0)
+        assert tx.set_consent("a", "email", "opted_out", source="test") > 0
     return contact
+
+
+def test_consent_that_is_taken_back_before_the_list_is_asked_for_cancels(ledger: Ledger, clock: FrozenClock) -> None:
+    assert state_of(ledger, withdrawn(ledger, clock)) == ("cancelled", 0, 0)
 
 
 def test_what_is_reported_as_sent_though_it_was_cancelled_costs_what_it_cost(
