@@ -92,16 +92,16 @@ def marked(lines: Sequence[str]) -> Iterator[Marked]:
 
 
 def offer(words: str) -> OfferTerms:
-    """`none`, `d20/90`, `d100/90 say:no fee`, `free/30`, `a15`, `a15:EUR` or `say:twice the speed/90`."""
+    """`none`, `d20/90`, `d100/90 say:no fee`, `free/30`, `a15`, `a15:EUR`, `say:twice the speed/90` or `say:a vase`."""
     if found := re.fullmatch(r"(?:d(\d+)|free)/(\d+)(?: say:(.*))?", words):
         say = found[3] or (None if found[1] else "one month free")
         return OfferTerms(int(found[1] or 100) / 100, days=int(found[2]), say=say)
     if found := re.fullmatch(r"a(\d+)(?::(\w+))?", words):
         return OfferTerms(amount=float(found[1]), currency=found[2] or "USD")
-    if found := re.fullmatch(r"say:(.*)/(\d+)", words):
-        return OfferTerms(say=found[1], days=int(found[2]))
+    if found := re.fullmatch(r"say:(.*?)(?:/(\d+))?", words):
+        return OfferTerms(say=found[1], days=int(found[2]) if found[2] else None)
     if words != "none":
-        raise ValueError(f"the offer is {words!r}; allowed: none, d20/90, free/30, a15, a15:EUR, say:WORDS/90")
+        raise ValueError(f"the offer is {words!r}; allowed: none, d20/90, free/30, a15, a15:EUR, say:WORDS/90, say:WORDS")
     return OfferTerms()
 
 

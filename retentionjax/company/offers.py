@@ -26,7 +26,7 @@ class Offer(Checked):
     discount: Annotated[float, Within(0, 1, "a share of the charge, 0.1 for 10 %")] = 0.0
     """Share of the charge not paid while the offer runs; 1 is free of charge."""
     amount: Annotated[float, Within(0)] = 0.0
-    """Money credited once, on acceptance."""
+    """Money given once, on acceptance: a credit, or with `say` what a gift costs."""
     cost: Annotated[float, Within(0)] = 0.0
     """Money per 30 days that the offer costs while it runs, such as an upgrade."""
     days: Annotated[int, Within(1, 365)] = 30
@@ -34,7 +34,8 @@ class Offer(Checked):
     effect_days: Annotated[int | None, Within(1, 3650)] = None
     """How long it protects, at least `days`; None: as the prior has it (`effect_days`, 1.5 times as long)."""
     say: str | None = None
-    """What messages call it, as `twice the speed`; None: made of the numbers."""
+    """What messages call it, as `twice the speed`; None: made of the numbers. Without discount and cost it is given
+    once, as `a free vase`, and messages do not say how long it runs."""
 
     def wrong(self) -> list[tuple[str, str]]:
         """An effect that ends before the offer does, and words that are no single line."""
@@ -71,7 +72,9 @@ class Offer(Checked):
     def terms(self, currency: str) -> OfferTerms:
         """The offer as messages say it."""
         say = self.words(currency) if self.cost else self.say
-        return OfferTerms(self.discount, amount=self.amount, say=say, days=self.days, currency=currency)
+        once = say is not None and not (self.discount or self.cost)
+        days = None if once else self.days
+        return OfferTerms(self.discount, amount=self.amount, say=say, days=days, currency=currency)
 
     def _discount_words(self) -> str:
         if self.discount == 1:

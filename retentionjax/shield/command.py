@@ -33,6 +33,7 @@ _AS = {
     "saving": "$8",
 }
 """An acceptable value of each of FACTS."""
+_MONTH = 30
 _REFUSED = 1
 """Exit status for a text that may not be sent."""
 
@@ -48,8 +49,11 @@ def add_check(
     own.set_defaults(run=_check, book=book)
 
 
-def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | None = None) -> OfferTerms:
-    """The offer of `none`, `10%` or `15 USD`, with the company's words for it. Raises ConfigError for other words."""
+def offer_of(words: str, *, say: str | None = None, days: int | None = None, ends: str | None = None) -> OfferTerms:
+    """The offer of `none`, `10%` or `15 USD`, with the company's words for it. Raises ConfigError for other words.
+
+    Without `days`, what `say` alone names is given once, and all else runs 30 days.
+    """
     found = _OFFER.fullmatch(words.strip())
     if found is None:
         raise ConfigError(f"--offer is {words!r}; allowed: none, 10%, 15 USD ({', '.join(CURRENCIES)})")
@@ -61,6 +65,8 @@ def offer_of(words: str, *, say: str | None = None, days: int = 30, ends: str | 
             raise ConfigError(f"--ends is {ends!r}; allowed: a day such as 2026-12-31") from None
         if last < (today := dt.datetime.now(dt.UTC).date()):
             raise ConfigError(f"--ends is {ends}, which is over; allowed: {today} or later")
+    if days is None and not (say and found["percent"] is None):
+        days = _MONTH
     return OfferTerms(
         float(found["percent"] or 0) / 100,
         amount=float(found["amount"] or 0),
@@ -75,7 +81,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", help="the message; of an e-mail the body without the footer")
     parser.add_argument("--offer", default="none", metavar="OFFER", help="none, 10%% or 15 USD")
     parser.add_argument("--say", help="the company's words for the offer, as `one month free`")
-    parser.add_argument("--days", type=int, default=30, help="how long the offer runs")
+    parser.add_argument("--days", type=int, help="how long the offer runs; else 30, or what --say names is given once")
     parser.add_argument("--ends", metavar="DAY", help="last day to accept, as 2026-12-31")
     parser.add_argument("--name", help="the customer's first name")
     parser.add_argument("--fact", action="append", default=[], metavar="KEY=VALUE", help=f"one of {', '.join(FACTS)}")

@@ -45,8 +45,8 @@ class Grounding:
         """The text without the numbers that claim nothing."""
         self._say = fold(brief.offer.say or "")
         self._facts = {key: fold(value) for key, value in brief.known.items()}
-        running = {Length(float(brief.offer.days), "days"), *self._read.lengths(self._say)}
-        self._running = set() if brief.offer.is_none else running
+        days = set() if brief.offer.days is None else {Length(float(brief.offer.days), "days")}
+        self._running = set() if brief.offer.is_none else days | self._read.lengths(self._say)
 
     def find(self, phrasing: Phrasing) -> Iterator[Finding]:
         """All findings."""
@@ -267,12 +267,12 @@ class Grounding:
             elif not claims:
                 claims = not (self._stands_alone(before, after) and _WORD.search(before + after))
             return "no such duration was given" if claims else ""
-        if self._offer.kinds == {"amount"} and self._stands_alone(before, after):
-            return ""  # paid at once: it has no length that another could contradict
+        if not self._offer.runs and self._stands_alone(before, after):
+            return ""  # given at once: it has no length that another could contradict
         loose = self._around["loose"].search(before) or self._around["extends_after"].search(after)
         if told in self._running and not loose:
             return ""
-        return f"the offer runs {self._offer.span()}"
+        return "the offer is given once" if self._offer.days is None else f"the offer runs {self._offer.span()}"
 
     def _numbers(self, text: str) -> Iterator[Finding]:
         """A number that is no percentage, amount, duration or date, and that nobody supplied."""

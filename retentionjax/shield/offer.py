@@ -34,8 +34,8 @@ class OfferTerms:
     """Money credited once on acceptance, in `currency`."""
     say: str | None = None
     """The company's own, trusted words for it, as `one month free` or `twice the speed`; then messages say these."""
-    days: int = 30
-    """How long it runs once accepted."""
+    days: int | None = 30
+    """How long it runs once accepted; None: it is given once, as `a free vase`, and no message says how long."""
     ends: dt.date | None = None
     """Last day to accept."""
     currency: str = "USD"
@@ -47,8 +47,10 @@ class OfferTerms:
             raise ConfigError(f"Offer.discount is {self.discount!r}; allowed: 0 to 1, the share of the charge")
         if not 0 <= self.amount < math.inf:
             raise ConfigError(f"Offer.amount is {self.amount!r}; allowed: 0 or more, in {self.currency}")
-        if not 1 <= self.days <= 365:
-            raise ConfigError(f"Offer.days is {self.days!r}; allowed: 1 to 365")
+        if self.days is None and self.discount:
+            raise ConfigError(f"Offer.days is None of a discount of {self.discount:g}; allowed: 1 to 365")
+        if self.days is not None and not 1 <= self.days <= 365:
+            raise ConfigError(f"Offer.days is {self.days!r}; allowed: 1 to 365, or None for what is given once")
         if self.currency not in CURRENCIES:
             raise ConfigError(f"Offer.currency is {self.currency!r}; allowed: {', '.join(CURRENCIES)}")
         say = self.say
@@ -79,9 +81,14 @@ class OfferTerms:
 
     @functools.cached_property
     def limited(self) -> bool:
-        """Whether a message must say how long it runs: unless it is paid at once, or the company's words say it."""
+        """Whether a message must say how long it runs: unless it is given at once, or the company's words say it."""
         told = any(reader(language).lengths(fold(self.say or "")) for language in LANGUAGES)
-        return bool(self.kinds - {"amount"}) and not told
+        return self.runs and not told
+
+    @property
+    def runs(self) -> bool:
+        """Whether it lasts for `days`, and is not given at once."""
+        return self.days is not None and bool(self.kinds - {"amount"})
 
     def words(self, language: Language = "en") -> str:
         """`10% off`, `a $15 credit` or the company's words, without how long it runs; empty for no offer."""
@@ -91,7 +98,9 @@ class OfferTerms:
         return self.say or spoken.both.join(parts)
 
     def span(self, language: Language = "en") -> str:
-        """How long it runs: `1 day`, `30 days`."""
+        """How long it runs: `1 day`, `30 days`; empty for what is given once."""
+        if self.days is None:
+            return ""
         day, days = _FORMS[language].days
         return f"1 {day}" if self.days == 1 else f"{self.days} {days}"
 

@@ -24,6 +24,21 @@ def test_an_offer_in_words(offer: Offer, currency: str, said: str) -> None:
     assert offer.words(currency) == said
 
 
+@pytest.mark.parametrize(
+    ("offer", "text"),
+    [
+        (Offer(amount=12, say="a free vase"), "a free vase"),
+        (Offer(say="a guest pass"), "a guest pass"),
+        (Offer(cost=4.0, say="twice the speed", days=90), "twice the speed for 90 days"),
+        (Offer(cost=4.5, days=90), "4.50 CHF a month for 90 days"),
+        (Offer(discount=0.1, say="a tenth off"), "a tenth off for 30 days"),
+        (Offer(amount=15), "a 15 CHF credit"),
+    ],
+)
+def test_a_message_says_how_long_an_offer_runs_unless_it_is_given_once(offer: Offer, text: str) -> None:
+    assert offer.terms("CHF").text() == text
+
+
 def test_what_an_offer_costs_if_it_runs_to_its_end() -> None:
     assert Offer(discount=0.1, days=60).full_cost(50.0) == pytest.approx(10.0)  # 2 months of $5
     assert Offer(amount=15, days=90).full_cost(50.0) == 15.0

@@ -145,3 +145,19 @@ def test_a_span_points_at_the_words_in_the_message_as_given() -> None:
 )
 def test_grounded(text: str, discount: float, expected: bool) -> None:
     assert grounded(text, Brief("sms", OfferTerms(discount), SENDER)) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a free vase", True),
+        ("a free vase, and thank you for 2 years with us", True),
+        ("a free vase for 30 days", False),
+        ("a free vase every month", False),
+        ("a free vase and a month on us", False),
+        ("a free bowl", False),
+    ],
+)
+def test_what_is_given_once_has_no_length(text: str, expected: bool) -> None:
+    gift = OfferTerms(amount=12.0, say="a free vase", days=None)
+    assert grounded(text, Brief("sms", gift, SENDER, facts={"tenure": "2 years"})) is expected

@@ -73,6 +73,15 @@ def test_an_offer_in_words(words: str, offer: OfferTerms) -> None:
     assert offer_of(words) == offer
 
 
+def test_what_only_words_name_is_given_once_unless_days_are_said() -> None:
+    assert offer_of("none", say="a free vase") == OfferTerms(say="a free vase", days=None)
+    assert offer_of("12 USD", say="a free vase") == OfferTerms(amount=12, say="a free vase", days=None)
+    assert offer_of("none", say="twice the speed", days=90) == OfferTerms(say="twice the speed", days=90)
+    assert offer_of("100%", say="one month free") == OfferTerms(1.0, say="one month free")
+    with pytest.raises(ConfigError, match="days is 0; allowed: 1 to 365"):
+        offer_of("10%", days=0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -18,6 +18,7 @@ from retentionjax.shield import OfferTerms
         (OfferTerms(1.0, say="one month free"), "one month free"),
         (OfferTerms(0.25, say="a better rate for 180 days", days=180), "a better rate for 180 days"),
         (OfferTerms(say="twice the speed", days=90), "twice the speed for 90 days"),
+        (OfferTerms(amount=12.0, say="a free vase", days=None), "a free vase"),
         (OfferTerms(amount=15.0), "a $15 credit"),
         (OfferTerms(amount=8.5), "an $8.50 credit"),
         (OfferTerms(amount=18.0, currency="EUR"), "an €18 credit"),
