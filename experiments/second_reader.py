@@ -101,7 +101,8 @@ def offer(words: str) -> OfferTerms:
     if found := re.fullmatch(r"say:(.*?)(?:/(\d+))?", words):
         return OfferTerms(say=found[1], days=int(found[2]) if found[2] else None)
     if words != "none":
-        raise ValueError(f"the offer is {words!r}; allowed: none, d20/90, free/30, a15, a15:EUR, say:WORDS/90, say:WORDS")
+        allowed = "none, d20/90, free/30, a15, a15:EUR, say:WORDS, say:WORDS/90"
+        raise ValueError(f"the offer is {words!r}; allowed: {allowed}")
     return OfferTerms()
 
 
