@@ -18,7 +18,7 @@ from retentionjax.checked import did_you_mean, listing
 from retentionjax.company.reading import INFER, MISSING, CellReading, Condition
 from retentionjax.data.faults import Fault
 from retentionjax.data.reading import RawTable, cell_text
-from retentionjax.data.spelling import TRUE, flag, group, number, number_form, number_hint, plain
+from retentionjax.data.spelling import TRUE, UNKNOWN, flag, group, number, number_form, number_hint, plain
 
 MOST_INFERRED = 100
 """A column with more different values than this is no category: a name, a date, a number."""
@@ -113,12 +113,13 @@ class Cells:
         allowed: Sequence[str] | str,
         *,
         nullable: bool = False,
-        meaning: Callable[[str], str] = str,
+        meaning: Callable[[str], str | None] = str,
         mend: str = "",
     ) -> pd.Categorical:
         """A Categorical over `allowed`, or over those that occur, sorted, if that is `infer`. Missing is NaN.
 
-        `meaning` turns another text into an allowed one; `mend` says what to do about those that are none.
+        `meaning` turns another text into an allowed one, or None for a missing one; `mend` says what to do about those
+        that are none.
         """
         values, codes = self._distinct(name)
         known = [] if isinstance(allowed, str) else list(allowed)
@@ -140,7 +141,8 @@ class Cells:
     def flags(self, name: str, yes: str, no: str, *, nullable: bool = False) -> np.ndarray:
         """float64[rows]: 1 for `yes`, 0 for `no`, NaN where missing; a column of true and false needs neither.
 
-        1.0 is 1; and where the two are usual words for true and false, any other usual word for it is too.
+        1.0 is 1; and where the two are usual words for true and false, any other usual word for it is too. Where a cell
+        may be missing, a usual word for what is not known (NaN, as numpy writes it) is a missing one.
         """
         column = self._column(name)
         if pa.types.is_boolean(column.type):
@@ -150,9 +152,11 @@ class Cells:
                 self.refuse(name, np.isnan(values), "is missing", "true or false")
             return values
         mend = f"; other words are told by {{column: {name}, yes: …, no: …}}"
-        codes = self.categories(
-            name, (no, yes), nullable=nullable, meaning=lambda text: flag(text, yes, no), mend=mend
-        ).codes
+
+        def meant(text: str) -> str | None:
+            return None if nullable and text.lower() in UNKNOWN else flag(text, yes, no)
+
+        codes = self.categories(name, (no, yes), nullable=nullable, meaning=meant, mend=mend).codes
         return np.where(codes < 0, math.nan, codes)
 
     def dates(self, name: str, *, nullable: bool = False, past: bool = False) -> np.ndarray:
@@ -178,10 +182,10 @@ class Cells:
             self.refuse(name, times.astype("datetime64[D]") > np.datetime64(today()), *after_today())
         return times
 
-    def days(self, day: dt.date | str | None) -> np.ndarray:
+    def days(self, day: dt.date | str | None, *, nullable: bool = False) -> np.ndarray:
         """datetime64[s][rows] of a date that is the same for all, or of a column of days that are over."""
         if isinstance(day, str):
-            return self.dates(day, past=True)
+            return self.dates(day, nullable=nullable, past=True)
         return np.full(self.count, np.datetime64(day, "s"))
 
     def fits(self, name: str, condition: Condition, made: np.ndarray | None = None) -> np.ndarray:

@@ -196,7 +196,8 @@ def _leaving(
     label = customers.left
     if label is not None and label.date is not None:
         left_on = cells.dates(label.date, nullable=True)
-        return Leaving(cells, label.date, np.arange(cells.count), left_on, cells.days(label.observed_until))
+        until = cells.days(label.observed_until, nullable=True)
+        return Leaving(cells, label.date, np.arange(cells.count), left_on, until)
     if label is None and told is not None:
         start = cells.quiet().days(customers.snapshot)
         return joined(told, values[customers.id_name], start, whole.quiet().ids(str(customers.id)))

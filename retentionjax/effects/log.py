@@ -157,7 +157,7 @@ def _known_until(people: pd.DataFrame) -> pd.Series:
     those who stayed through it, and none who left in it.
     """
     until, left_on = (pd.to_datetime(people[name]) for name in ("observed_until", "left_on"))
-    return until.where(~(left_on <= until), until.max())
+    return until.mask(left_on.notna() & ~(left_on > until), until.max())
 
 
 def _days_after(times: pd.Series, first: pd.Series) -> np.ndarray:

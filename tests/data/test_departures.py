@@ -146,6 +146,22 @@ def test_dates_of_leaving_serve_as_departures_however_they_are_told(tmp_path: Pa
     assert set(told["observed_until"].dt.strftime("%Y-%m-%d")) == {"2026-06-01"}
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_where_the_end_of_observation_is_blank_nothing_is_known_and_nobody_counts_as_kept(
+    tmp_path: Path, dated: bool
+) -> None:
+    days = {"a": ("2026-03-20", ""), "b": ("", ""), "c": ("", "2026-06-01")}
+    (tmp_path / "acme.yaml").write_text((DATED if dated else DEPARTURES).format(until="until"))
+    told = {name: ",".join(each) for name, each in days.items()}
+    (tmp_path / "c.csv").write_text(
+        f"id,calls{',left_on,until' * dated}\n" + "".join(f"{name},1{f',{told[name]}' * dated}\n" for name in days)
+    )
+    (tmp_path / "d.csv").write_text("id,left_on,until\n" + "".join(f"{name},{told[name]}\n" for name in days))
+    tables = customer_files.read(tmp_path)
+    assert tables.customers.frame[["id", "left"]].to_numpy().tolist() == [["a", 1], ["c", 0]]
+    assert tables.current.frame["id"].tolist() == ["b"]
+
+
 def test_ids_that_lost_their_zeros_are_refused_and_those_of_others_are_counted(tmp_path: Path) -> None:
     rows = {f"{number:04d}": "2026-03-20" if number % 2 else "" for number in range(1, 9)}
     _told(tmp_path, rows, dated=False)
