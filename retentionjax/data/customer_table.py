@@ -15,6 +15,7 @@ from retentionjax.data.company_file import Mode, Opened, excluded, open_file
 from retentionjax.data.departures import DAY, DeparturesFile, Leaving, joined
 from retentionjax.data.faults import FilesError
 from retentionjax.data.schema import Schema, Table, typed
+from retentionjax.data.spelling import plain
 from retentionjax.data.validation import MONEY, allowed_categories, check_both, facts
 
 _MISSING = Condition(MISSING)
@@ -102,10 +103,11 @@ def with_features(customers: CustomersFile, cells: Cells) -> tuple[CustomersFile
     categorical, notes = {}, []
     taken = {*customers.columns, *(() if isinstance(customers.ignore, str) else customers.ignore)}
     charge = customers.charge.columns
-    for name in cells.raw.names:
+    for spelt in cells.raw.names:
+        name = plain(spelt)
         if name in taken and not (name in charge and len(charge) == 1):
             continue
-        role, note = _role(customers.file, name, cells)
+        role, note = _role(customers.file, spelt, cells)
         if role == "numeric":
             numeric.append(name)
         elif role == "categorical":
