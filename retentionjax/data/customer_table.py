@@ -156,7 +156,11 @@ def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Sch
     numeric = [name for name in customers.numeric if name != charge]
     values |= facts(cells, numeric, customers.categorical, customers.nullable)
     for name, feature in customers.dates.items():
-        values[feature] = (snapshot - cells.dates(name, nullable=feature in customers.nullable)) / DAY
+        dates = cells.dates(name, nullable=feature in customers.nullable)
+        values[feature] = (snapshot - dates) / DAY
+        _check_order(customers, cells, name, dates.astype("datetime64[D]") > snapshot.astype("datetime64[D]"))
+    if customers.tenure in numeric:
+        cells.refuse(customers.tenure, values[customers.tenure] < 0, "is below 0", "0 or more: it is the tenure")
     values[charge] = _charge(customers, cells, checked=True)
     label = customers.left
     schema = Schema(
@@ -173,6 +177,20 @@ def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Sch
         time=str(customers.snapshot) if panel else None,
     )
     return values, schema
+
+
+def _check_order(customers: CustomersFile, cells: Cells, name: str, late: np.ndarray) -> None:
+    """Refuses a date of joining after the snapshot, and warns of other dates of which a few are after it: where most
+    are, they are the ends of contracts or the like, which lie ahead."""
+    if customers.dates[name] == customers.tenure:
+        until = "its row's snapshot" if isinstance(customers.snapshot, str) else f"the snapshot, {customers.snapshot}"
+        cells.refuse(name, late, "is after the snapshot", f"a day until {until}: tenure is counted from it")
+    elif 0 < (count := int(late.sum())) < cells.count / 2:
+        cells.warnings.append(
+            f"{cells.raw.where}, column {name!r}: {count:,} {'date is' if count == 1 else 'dates are'} after the "
+            f"snapshot, the first in {cells.first(late, customers.id or name)}: days before it are below 0; a mistyped "
+            "date, or a fact of a later day?"
+        )
 
 
 def _charge(customers: CustomersFile, cells: Cells, *, checked: bool) -> np.ndarray:
