@@ -6,7 +6,7 @@ Everything here works on whole columns; a Python loop runs over distinct categor
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,11 @@ MOST_INFERRED = 100
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
 _DATE = "a date such as 2026-06-01"
-_EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
 
 
-def today() -> dt.date:
-    """The latest day that it is anywhere: what is dated later has nowhere happened yet."""
-    return dt.datetime.now(_EASTERNMOST).date()
-
-
-def after_today() -> tuple[str, str]:
+def after(today: dt.date) -> tuple[str, str]:
     """What is wrong with a later day, and what is allowed."""
-    return "is after today", f"a day until {today()}"
+    return "is after today", f"a day until {today}"
 
 
 @dataclass
@@ -50,6 +44,8 @@ class Cells:
     """Rows of `raw` that count, from 0, rising; None: all."""
     faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    today: dt.date = dt.date.max
+    """The last day that may be over."""
 
     @property
     def count(self) -> int:
@@ -66,11 +62,11 @@ class Cells:
         """The same without the rows where `gone` is true."""
         rows = np.arange(self.raw.rows) if self.rows is None else self.rows
         kept = self.rows if not gone.any() else rows[~gone]
-        return Cells(self.raw, self.reading, self.currency, kept, self.faults, self.warnings)
+        return replace(self, rows=kept)
 
     def quiet(self) -> "Cells":
         """The same, whose faults are told to nobody."""
-        return Cells(self.raw, self.reading, self.currency, self.rows)
+        return replace(self, faults=[], warnings=[])
 
     def ids(self, name: str) -> pd.Series:
         """Text, spaces around it aside; empty cells are faults. Leading zeros stay."""
@@ -179,7 +175,7 @@ class Cells:
             self.refuse(name, missing, "is missing", allowed or _DATE)
         times = found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
         if past:
-            self.refuse(name, times.astype("datetime64[D]") > np.datetime64(today()), *after_today())
+            self.refuse(name, times.astype("datetime64[D]") > np.datetime64(self.today), *after(self.today))
         return times
 
     def days(self, day: dt.date | str | None, *, nullable: bool = False) -> np.ndarray:

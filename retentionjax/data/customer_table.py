@@ -158,7 +158,8 @@ def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Sch
     for name, feature in customers.dates.items():
         dates = cells.dates(name, nullable=feature in customers.nullable)
         values[feature] = (snapshot - dates) / DAY
-        _check_order(customers, cells, name, dates.astype("datetime64[D]") > snapshot.astype("datetime64[D]"))
+        late = np.asarray(dates, "datetime64[D]") > np.asarray(snapshot, "datetime64[D]")
+        _check_order(customers, cells, name, late)
     if customers.tenure in numeric:
         cells.refuse(customers.tenure, values[customers.tenure] < 0, "is below 0", "0 or more: it is the tenure")
     values[charge] = _charge(customers, cells, checked=True)

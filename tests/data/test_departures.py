@@ -1,5 +1,6 @@
 """A file of departures: who left, who stayed, and of whom nothing is known."""
 
+import datetime as dt
 from pathlib import Path
 
 import customer_files
@@ -216,24 +217,28 @@ LOG = "contacts: {file: k.csv, at: at, offer: arm, design: {none: 0.5, hello: 0.
 
 @pytest.mark.parametrize("dated", [True, False])
 def test_a_day_until_which_nobody_can_know_who_left_is_refused(tmp_path: Path, dated: bool) -> None:
-    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=dated, until="2136-06-01")
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=dated)
+    assert len(customer_files.read(tmp_path, today=dt.date(2026, 6, 1)).customers.frame) == 2
     key = r"customers\.left" if dated else "departures"
-    with pytest.raises(FilesError, match=key + r"\.observed_until: 2136-06-01 is after today; allowed: a day until 20"):
-        customer_files.read(tmp_path)
+    said = key + r"\.observed_until: 2026-06-01 is after today; allowed: a day until 2026-05-31"
+    with pytest.raises(FilesError, match=said):
+        customer_files.read(tmp_path, today=dt.date(2026, 5, 31))
 
 
 def test_what_the_files_date_after_today_is_refused_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "acme.yaml").write_text(DEPARTURES.format(until="until").replace("2026-03-01", "at") + LOG)
-    (tmp_path / "c.csv").write_text("id,at,calls\na,2026-03-01,1\nb,2136-03-01,2\n")
-    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\nb,,2026-06-01\n")
-    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\na,2131-03-02,hello,0\n")
+    (tmp_path / "c.csv").write_text("id,at,calls\na,2026-03-01,1\nb,2026-06-03,2\nc,2026-03-01,3\n")
+    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\nb,,2026-06-02\nc,,2026-06-01\n")
+    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\nb,2026-06-03T10:00,hello,0\n")
+    assert customer_files.read(tmp_path, today=dt.date(2026, 6, 3))
     with pytest.raises(FilesError) as caught:
-        customer_files.read(tmp_path)
-    assert "c.csv, line 3, column 'at': '2136-03-01' is after today; allowed: a day until 20" in str(caught.value)
-    assert "k.csv, line 3, column 'at': '2131-03-02' is after today; allowed: a day until 20" in str(caught.value)
-    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2136-06-01\nb,,2026-06-01\n")
-    with pytest.raises(FilesError, match=r"d\.csv, line 2, column 'until': '2136-06-01' is after today"):
-        customer_files.read(tmp_path)
+        customer_files.read(tmp_path, today=dt.date(2026, 6, 2))
+    assert "c.csv, line 3, column 'at': '2026-06-03' is after today; allowed: a day until 2026-06-02" in str(
+        caught.value
+    )
+    assert "k.csv, line 3, column 'at': '2026-06-03T10:00' is after today" in str(caught.value)
+    with pytest.raises(FilesError, match=r"d\.csv, line 3, column 'until': '2026-06-02' is after today"):
+        customer_files.read(tmp_path, today=dt.date(2026, 6, 1))
 
 
 def test_what_is_after_the_end_of_observation_is_said_with_the_first_line_and_whom_it_is_about(tmp_path: Path) -> None:
