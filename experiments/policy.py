@@ -164,19 +164,14 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     started = time.monotonic()
     state = train(config, people.taught(params), context)
     lines = read_metrics(context.folder / "metrics.jsonl")
-    multiplier = settled_multiplier(lines)
-    policy, spends = set_spend(config, deployed(config, state), worlds.as_believed(params), multiplier)
+    policy, spends = set_spend(config, deployed(config, state), worlds.as_believed(params), settled_multiplier(lines))
     seconds = time.monotonic() - started
     learned.save(learned.Trained(policy, ppo.critic(state, averaged=True)), context.artifacts / "policy")
     plots.learning_curve(lines, config.budget, company.currency, context.artifacts)
-    learned_multiplier = {
-        "multiplier_campaign_budget": multiplier if spends else 0.0,  # what nobody would spend returns nothing
-        "multiplier_campaign_budget_sd": multiplier_swing(lines),
-    }
     who = joined.held_out["customer_id"].to_numpy(object)
     sure = sureness(config, policy, people.judged(held_out, context.artifacts), who)
     found = figures(config, policy, state, held_out, spends=spends, who=who)
-    return found | learned_multiplier | sure | {"train_seconds": seconds}
+    return found | price(lines, spends=spends) | sure | {"train_seconds": seconds}
 
 
 def sureness(config: PolicyConfig, policy: Policy, judged: EnvParams, who: np.ndarray) -> dict[str, float]:
@@ -309,6 +304,14 @@ def set_spend(config: PolicyConfig, policy: Policy, params: EnvParams, multiplie
         if np.mean(kept) > np.mean(made):
             return left, False
     return spent, binds
+
+
+def price(lines: Sequence[Mapping[str, float | None]], *, spends: bool) -> dict[str, float]:
+    """What the next $ of the budget returns, and how far that swung; 0 where the policy would not spend it all."""
+    return {
+        "multiplier_campaign_budget": settled_multiplier(lines) if spends else 0.0,
+        "multiplier_campaign_budget_sd": multiplier_swing(lines),
+    }
 
 
 def settled_multiplier(lines: Sequence[Mapping[str, float | None]]) -> float:
