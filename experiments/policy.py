@@ -60,17 +60,17 @@ def campaign_settings(**differences: Any) -> PPOConfig:
         num_steps=CAMPAIGN,
         num_minibatches=16,
         shuffle="envs",
-        # With half of it the demo gained less after 165 iterations of 1,024 environments than with it after 120.
+        # With half of it the demo gained less, even in more iterations.
         learning_rate=4e-3,
         gamma=1.0,
-        # At 0.8 the policy gained as much, at a multiplier up to 40 % below the exact one: presumably the critic, on
-        # which a short trace leans, sees too little of what a contact is worth later.
+        # A shorter trace leaves the multiplier far below the exact one, though the policy gains as much: presumably the
+        # critic, on which it leans, sees too little of what a contact is worth later.
         gae_lambda=0.95,
         cost_gamma=1.0,
         cost_gae_lambda=0.95,
         entropy_coef=0.02,
-        # Exploring all the way: a policy that is certain to wait does not notice that the multiplier fell. With half
-        # the run of it the multiplier came out at 0.91, with all of it at 1.03, where 1.05 is exact.
+        # Exploring all the way: a policy that is certain to wait does not notice that the multiplier fell, which then
+        # comes out too low.
         entropy_coef_end=0.005,
         barrier_coef=1e-3,
         barrier_coef_end=1e-4,
