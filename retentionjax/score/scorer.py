@@ -157,7 +157,7 @@ class Scorer:
         rows = len(features.customer_id)
         customers = unknown(rows, day=self.plan.day)
         if features.usual is not None:
-            customers = customers._replace(baseline=features.usual.astype(np.float32))
+            customers = customers._replace(usual=features.usual.astype(np.float32))
         holdout, salt = self.plan.holdout, self.plan.salt
         held_out = np.array([bool(holdout) and place(salt, each) < holdout for each in features.customer_id])
         conditions = self._decider.open(rows)

@@ -113,9 +113,9 @@ def test_while_a_contact_is_pending_there_is_nothing_to_decide(decider: Decider)
 
 def test_without_a_usual_score_today_s_is_taken_and_the_state_is_calm(decider: Decider) -> None:
     risk = decide(decider, bundles.CUSTOMER).risk
-    assert not risk.is_baseline_known
+    assert not risk.is_usual_known
     assert not risk.elevated
-    assert risk.baseline == risk.today > risk.seen
+    assert risk.usual == risk.today > risk.seen
 
 
 def test_a_score_far_above_the_usual_one_is_an_elevated_state(decider: Decider) -> None:
