@@ -108,8 +108,9 @@ def own_contacts(
     model = fitted(train)
     model.classifier.save(context.artifacts / "classifier")
     accepts = _write_predictions(model.classifier, problem, train, customers, context)
-    tested, base_rate = ~train, float(problem.label[train].mean())
-    held_out = measure(problem.label[tested], model.predict(problem.frame[tested], offer[tested]), base_rate=base_rate)
+    tested, base_rate = problem.take(np.flatnonzero(~train)), float(problem.label[train].mean())
+    predicted = model.predict(tested.frame, offers_of(tested, company))
+    held_out = measure(tested.label, predicted, base_rate=base_rate, who=tested.who)
     found = {**summary(measures, "cv_"), **summary(held_out, "held_out_"), "mean_offer_free": float(accepts.mean())}
     found |= classification.time_ordered(problem, settings, context, later)
     return found | _appeal(model.appeal, list(company.offers))
@@ -163,9 +164,10 @@ def cross_validated(
     probability, parts = np.empty(len(fold)), []
     for number in range(settings.folds):
         inside = fold == number
-        probability[inside] = fitted(~inside).predict(problem.frame[inside], offer[inside])
-        base_rate = float(problem.label[~inside].mean())
-        parts.append(measure(problem.label[inside], probability[inside], base_rate=base_rate, seed=settings.seed))
+        here, base_rate = problem.take(np.flatnonzero(inside)), float(problem.label[~inside].mean())
+        probability[inside] = fitted(~inside).predict(here.frame, offer[inside])
+        measures = measure(here.label, probability[inside], base_rate=base_rate, who=here.who, seed=settings.seed)
+        parts.append(measures)
     return dict(average(parts)), probability
 
 

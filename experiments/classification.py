@@ -85,9 +85,8 @@ class ClassificationProblem:
 
     @property
     def who(self) -> np.ndarray | None:
-        """The customer of each row where one has several; None where none has."""
-        ids = None if self.schema.id is None else self.frame[self.schema.id]
-        return None if ids is None or ids.is_unique else ids.astype(str).to_numpy(object)
+        """The customer of each row; None where nobody is named."""
+        return None if self.schema.id is None else self.frame[self.schema.id].astype(str).to_numpy(object)
 
     @property
     def encoder(self) -> Encoder:
@@ -166,7 +165,7 @@ def time_ordered(
     note = f"positive: {before:.0%} in training, {after:.0%} in test"
     picture = plots.reliability(late.label, probability, title=title, note=note)
     storage.write_bytes(context.artifacts / "reliability_time_ordered.png", plots.png(picture))
-    measures = measure(late.label, probability, base_rate=float(before))
+    measures = measure(late.label, probability, base_rate=float(before), who=late.who)
     return {
         **flat(measures, "time_ordered_"),
         "time_ordered_train_rate": float(before),
@@ -212,7 +211,8 @@ def _write_predictions(
     table = pd.DataFrame({**columns, "score": score, "probability": probability})
     storage.write_bytes(artifacts / "predictions.parquet", table.to_parquet(index=False))
     base_rate = float(problem.label[train].mean())
-    return measure(problem.label[~train], probability[~train], base_rate=base_rate)
+    held_out = problem.take(np.flatnonzero(~train))
+    return measure(held_out.label, probability[~train], base_rate=base_rate, who=held_out.who)
 
 
 def _write_importance(problem: ClassificationProblem, classifier: Classifier, context: Context) -> None:

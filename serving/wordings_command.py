@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `messages VERB …`; returns the exit status. Raises ConfigError, LedgerError, BundleError."""
     parser = argparse.ArgumentParser(prog="retentionjax messages", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    command.add_check(verbs, _approved)
+    command.add_check(verbs, _approved, _voice)
     place = database_flag()
     propose = verbs.add_parser("propose", parents=[place], help="let the bundle's language model propose wordings")
     propose.add_argument("--bundle", required=True, metavar="DIR")
@@ -60,6 +60,16 @@ def _approved(brief: "Brief", rules: "Rules") -> "Phrasebook":
     from retentionjax.decide.variants import phrasebook
 
     return phrasebook([brief], rules)
+
+
+def _voice(path: str) -> "command.Voice":
+    """How the company of company.yaml speaks. Raises ConfigError for a file that is none, or names no sender."""
+    from retentionjax.company import Company
+
+    company = Company.load(path)
+    messages = company.messages
+    offers = {name: offer.terms(company.currency) for name, offer in company.offers.items()}
+    return command.Voice(messages.signed, messages.channel, messages.tone, messages.language, offers)
 
 
 def _propose(asked: argparse.Namespace) -> int:

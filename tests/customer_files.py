@@ -1,9 +1,11 @@
 """A company's files, small enough to read here: its description, customers and log of contacts."""
 
+import datetime as dt
 from pathlib import Path
 
 from retentionjax.company import Company
 from retentionjax.data import company_tables
+from retentionjax.data.company_file import Mode
 from retentionjax.data.company_tables import Tables
 
 COMPANY = """\
@@ -63,6 +65,6 @@ def write(folder: Path, lines: list[str] | None = None, log: list[str] | None = 
     return folder
 
 
-def read(folder: Path) -> Tables:
-    """What the files in `folder` say."""
-    return company_tables.read(Company.load(folder / "acme.yaml"))
+def read(folder: Path, today: dt.date = dt.date(2026, 12, 31)) -> Tables:
+    """What the files in `folder` say, on a day that comes after all that they date."""
+    return company_tables.read(Company.load(folder / "acme.yaml"), mode=Mode(today=today))

@@ -130,12 +130,8 @@ def test_progress_in_a_log_is_a_line_now_and_then_and_one_at_the_end(
     ]
 
 
-def test_a_bar_does_not_pass_its_end_when_there_is_more_to_do_than_was_thought(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with progress("exact optimum", 4, "campaigns") as bar:
-        bar.advance(5)
-    assert capsys.readouterr().err.startswith("exact optimum: 100%, 5 of 5 campaigns")
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a terminal of 140 columns is shown from now on."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -145,6 +141,17 @@ def test_a_bar_does_not_pass_its_end_when_there_is_more_to_do_than_was_thought(
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "140")
+    return terminal
+
+
+def test_a_bar_does_not_pass_its_end_when_there_is_more_to_do_than_was_thought(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress("exact optimum", 4, "campaigns") as bar:
+        bar.advance(5)
+    assert capsys.readouterr().err.startswith("exact optimum: 100%, 5 of 5 campaigns")
+
+    terminal = _terminal(monkeypatch)
     with progress("exact optimum", 4, "campaigns") as bar:
         bar.advance(5)
     assert "5 of 5 campaigns" in terminal.getvalue()
@@ -165,14 +172,7 @@ def test_progress_of_nothing_is_complete(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_on_a_terminal_a_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "140")
+    terminal = _terminal(monkeypatch)
     with progress("training", 3, "updates") as bar:
         bar.advance(3, loss=0.5)
     assert "3 of 3 updates" in terminal.getvalue()

@@ -14,6 +14,7 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.bundle.loading import Bundle
+from retentionjax.data.spelling import UNKNOWN
 from retentionjax.errors import BundleError, DataError
 from retentionjax.tabular import drift
 from retentionjax.tabular.classifier import Classifier
@@ -96,7 +97,8 @@ def beyond(span: tuple[float, float] | None, values: np.ndarray) -> int:
 
 
 def labels(references: Mapping[str, Reference], frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """A table as a user brings it, without its label columns, and each model's labels as 0 and 1 where it has them.
+    """A table as a user brings it, without its label columns, and each model's labels where it has them: 0 and 1, NaN
+    where nothing is known.
 
     Raises DataError naming row, column and value for a label that is neither of its two values, nor 0 or 1.
     """
@@ -118,9 +120,11 @@ def compare(
         classifier: Classifier = getattr(bundle, model)
         score = np.asarray(classifier.predict_raw(frame), np.float64)
         shifts = tuple(drift.shifts(reference, frame, score, tests=tests))
-        both = model in known and len(np.unique(known[model])) == 2
-        probability = classifier.calibrator.apply(score)
-        calibration = drift.calibration(reference, known[model], probability) if both else None
+        label = known.get(model, np.full(len(score), np.nan))
+        told = ~np.isnan(label)
+        both = len(np.unique(label[told])) == 2
+        probability = classifier.calibrator.apply(score)[told]
+        calibration = drift.calibration(reference, label[told].astype(np.int64), probability) if both else None
         result.append(Drift(model, shifts, calibration))
     return result
 
@@ -148,9 +152,10 @@ def _moved(model: str, shift: Shift) -> str:
 def _binary(values: pd.Series, reference: Reference) -> np.ndarray:
     meaning: dict[Any, int] = {reference.positive: 1, reference.negative: 0, "1": 1, "0": 0, "True": 1, "False": 0}
     text = values.astype(str).str.removesuffix(".0")
-    wrong = ~text.isin(meaning)
+    unknown = values.isna() | (text.str.strip().str.lower().isin(["", *UNKNOWN]) & ~text.isin(meaning))
+    wrong = ~text.isin(meaning) & ~unknown
     if wrong.any():
         place = int(np.argmax(wrong.to_numpy()))
         allowed = f"{reference.positive!r}, {reference.negative!r}, 1 or 0"
         raise DataError(f"row {place}, column {values.name!r}: {values.iloc[place]!r}; allowed: {allowed}")
-    return text.map(meaning).to_numpy(np.int64)
+    return text.map(meaning).mask(unknown).to_numpy(np.float64)

@@ -146,7 +146,7 @@ class Departures(Checked):
     """Column of the day on which the customer left, blank for those who have not."""
     observed_until: DateOrColumn
     """The day up to which departures are known: customers whom the file does not name stayed until then. Or a column of
-    it: then nothing is known of those whom it does not name."""
+    it: then nothing is known of those whom it does not name, or for whom it is blank."""
     id: str | None = None
     """Column that names the customer; None: the same as in the table of customers."""
     ignore: Ignored = ()

@@ -55,7 +55,7 @@ class Label(Checked):
     date: str | None = None
     """Column of the day on which the customer left, blank for those who have not."""
     observed_until: DateOrColumn = None
-    """The day up to which departures are known, or a column of it. Needed with `date`."""
+    """The day up to which departures are known, or a column of it, blank where nothing is known. Needed with `date`."""
 
     @staticmethod
     def shorthand(value: Any) -> dict[str, Any]:

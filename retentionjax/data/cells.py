@@ -6,7 +6,7 @@ Everything here works on whole columns; a Python loop runs over distinct categor
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,18 @@ from retentionjax.checked import did_you_mean, listing
 from retentionjax.company.reading import INFER, MISSING, CellReading, Condition
 from retentionjax.data.faults import Fault
 from retentionjax.data.reading import RawTable, cell_text
-from retentionjax.data.spelling import TRUE, flag, group, number, number_form, number_hint, plain
+from retentionjax.data.spelling import TRUE, UNKNOWN, flag, group, number, number_form, number_hint, plain
 
 MOST_INFERRED = 100
 """A column with more different values than this is no category: a name, a date, a number."""
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
 _DATE = "a date such as 2026-06-01"
-_EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
 
 
-def today() -> dt.date:
-    """The latest day that it is anywhere: what is dated later has nowhere happened yet."""
-    return dt.datetime.now(_EASTERNMOST).date()
-
-
-def after_today() -> tuple[str, str]:
+def after(today: dt.date) -> tuple[str, str]:
     """What is wrong with a later day, and what is allowed."""
-    return "is after today", f"a day until {today()}"
+    return "is after today", f"a day until {today}"
 
 
 @dataclass
@@ -50,6 +44,8 @@ class Cells:
     """Rows of `raw` that count, from 0, rising; None: all."""
     faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    today: dt.date = dt.date.max
+    """The last day that may be over."""
 
     @property
     def count(self) -> int:
@@ -66,11 +62,11 @@ class Cells:
         """The same without the rows where `gone` is true."""
         rows = np.arange(self.raw.rows) if self.rows is None else self.rows
         kept = self.rows if not gone.any() else rows[~gone]
-        return Cells(self.raw, self.reading, self.currency, kept, self.faults, self.warnings)
+        return replace(self, rows=kept)
 
     def quiet(self) -> "Cells":
         """The same, whose faults are told to nobody."""
-        return Cells(self.raw, self.reading, self.currency, self.rows)
+        return replace(self, faults=[], warnings=[])
 
     def ids(self, name: str) -> pd.Series:
         """Text, spaces around it aside; empty cells are faults. Leading zeros stay."""
@@ -113,12 +109,13 @@ class Cells:
         allowed: Sequence[str] | str,
         *,
         nullable: bool = False,
-        meaning: Callable[[str], str] = str,
+        meaning: Callable[[str], str | None] = str,
         mend: str = "",
     ) -> pd.Categorical:
         """A Categorical over `allowed`, or over those that occur, sorted, if that is `infer`. Missing is NaN.
 
-        `meaning` turns another text into an allowed one; `mend` says what to do about those that are none.
+        `meaning` turns another text into an allowed one, or None for a missing one; `mend` says what to do about those
+        that are none.
         """
         values, codes = self._distinct(name)
         known = [] if isinstance(allowed, str) else list(allowed)
@@ -140,7 +137,8 @@ class Cells:
     def flags(self, name: str, yes: str, no: str, *, nullable: bool = False) -> np.ndarray:
         """float64[rows]: 1 for `yes`, 0 for `no`, NaN where missing; a column of true and false needs neither.
 
-        1.0 is 1; and where the two are usual words for true and false, any other usual word for it is too.
+        1.0 is 1; and where the two are usual words for true and false, any other usual word for it is too. Where a cell
+        may be missing, a usual word for what is not known (NaN, as numpy writes it) is a missing one.
         """
         column = self._column(name)
         if pa.types.is_boolean(column.type):
@@ -150,9 +148,11 @@ class Cells:
                 self.refuse(name, np.isnan(values), "is missing", "true or false")
             return values
         mend = f"; other words are told by {{column: {name}, yes: …, no: …}}"
-        codes = self.categories(
-            name, (no, yes), nullable=nullable, meaning=lambda text: flag(text, yes, no), mend=mend
-        ).codes
+
+        def meant(text: str) -> str | None:
+            return None if nullable and text.lower() in UNKNOWN else flag(text, yes, no)
+
+        codes = self.categories(name, (no, yes), nullable=nullable, meaning=meant, mend=mend).codes
         return np.where(codes < 0, math.nan, codes)
 
     def dates(self, name: str, *, nullable: bool = False, past: bool = False) -> np.ndarray:
@@ -175,13 +175,13 @@ class Cells:
             self.refuse(name, missing, "is missing", allowed or _DATE)
         times = found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
         if past:
-            self.refuse(name, times.astype("datetime64[D]") > np.datetime64(today()), *after_today())
+            self.refuse(name, times.astype("datetime64[D]") > np.datetime64(self.today), *after(self.today))
         return times
 
-    def days(self, day: dt.date | str | None) -> np.ndarray:
+    def days(self, day: dt.date | str | None, *, nullable: bool = False) -> np.ndarray:
         """datetime64[s][rows] of a date that is the same for all, or of a column of days that are over."""
         if isinstance(day, str):
-            return self.dates(day, past=True)
+            return self.dates(day, nullable=nullable, past=True)
         return np.full(self.count, np.datetime64(day, "s"))
 
     def fits(self, name: str, condition: Condition, made: np.ndarray | None = None) -> np.ndarray:

@@ -1,8 +1,9 @@
 """The files that a company names: opened wherever they are, their empty and excluded rows left out and counted."""
 
+import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -32,13 +33,24 @@ class Opened:
     """What was left out, in words with counts."""
 
 
+_EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
+
+
+def _today() -> dt.date:
+    """The latest day that it is anywhere: what is dated later has nowhere happened yet."""
+    return dt.datetime.now(_EASTERNMOST).date()
+
+
 @dataclass(frozen=True)
 class Mode:
-    """Origin of `source:` files: the official ones, or the generator that knows them by figures only."""
+    """What reading depends on beside the files."""
 
     kind: Literal["real", "synthetic"] = "real"
+    """Origin of `source:` files: the official ones, or the generator that knows them by figures only."""
     rows: int | None = None
     """Rows of each synthetic table; None: as many as the real one has."""
+    today: dt.date = field(default_factory=_today)
+    """The last day that may be over."""
 
 
 def open_file(
@@ -54,8 +66,9 @@ def open_file(
 
     Raises DataError for what cannot be read at all, FilesError for columns that are missing or unknown.
     """
-    raw, provenance = _raw(named.file, named.reading, columns, what, mode or Mode())
-    cells = Cells(raw, named.reading, currency)
+    mode = mode or Mode()
+    raw, provenance = _raw(named.file, named.reading, columns, what, mode)
+    cells = Cells(raw, named.reading, currency, today=mode.today)
     check_columns(cells, columns, None if ignore == OTHERS else list(ignore))
     if cells.faults:
         raise FilesError(cells.faults)

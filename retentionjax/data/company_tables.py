@@ -11,7 +11,7 @@ import pandas as pd
 from retentionjax import storage
 from retentionjax.company import Company
 from retentionjax.data import customer_table
-from retentionjax.data.cells import after_today, today
+from retentionjax.data.cells import after
 from retentionjax.data.company_file import Mode, open_file
 from retentionjax.data.contact_log import ContactLog, read_contacts
 from retentionjax.data.customer_table import CustomerTable, read_customers
@@ -49,7 +49,7 @@ def read(company: Company, *, mode: Mode | None = None, rejected: str | os.PathL
     """
     places = mode or Mode()
     faults: list[Fault] = []
-    others = _not_over(company)
+    others = _not_over(company, places.today)
 
     def attempt(part: Callable[[], T]) -> T | None:
         try:
@@ -91,7 +91,7 @@ def used_columns(company: Company, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for each in (*ids, *part.columns) if each is not None))
 
 
-def _not_over(company: Company) -> list[str]:
+def _not_over(company: Company, today: dt.date) -> list[str]:
     """A sentence for each day of the description that is not over: whoever is not known to leave until then would count
     as having stayed."""
     left, departures = company.customers.left, company.departures
@@ -100,11 +100,11 @@ def _not_over(company: Company) -> list[str]:
         "customers.left.observed_until": None if left is None else left.observed_until,
         "departures.observed_until": None if departures is None else departures.observed_until,
     }
-    wrong, allowed = after_today()
+    wrong, allowed = after(today)
     return [
         f"{key}: {day} {wrong}; allowed: {allowed}"
         for key, day in days.items()
-        if isinstance(day, dt.date) and day > today()
+        if isinstance(day, dt.date) and day > today
     ]
 
 

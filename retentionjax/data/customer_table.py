@@ -15,6 +15,7 @@ from retentionjax.data.company_file import Mode, Opened, excluded, open_file
 from retentionjax.data.departures import DAY, DeparturesFile, Leaving, joined
 from retentionjax.data.faults import FilesError
 from retentionjax.data.schema import Schema, Table, typed
+from retentionjax.data.spelling import plain
 from retentionjax.data.validation import MONEY, allowed_categories, check_both, facts
 
 _MISSING = Condition(MISSING)
@@ -102,10 +103,11 @@ def with_features(customers: CustomersFile, cells: Cells) -> tuple[CustomersFile
     categorical, notes = {}, []
     taken = {*customers.columns, *(() if isinstance(customers.ignore, str) else customers.ignore)}
     charge = customers.charge.columns
-    for name in cells.raw.names:
+    for spelt in cells.raw.names:
+        name = plain(spelt)
         if name in taken and not (name in charge and len(charge) == 1):
             continue
-        role, note = _role(customers.file, name, cells)
+        role, note = _role(customers.file, spelt, cells)
         if role == "numeric":
             numeric.append(name)
         elif role == "categorical":
@@ -154,7 +156,12 @@ def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Sch
     numeric = [name for name in customers.numeric if name != charge]
     values |= facts(cells, numeric, customers.categorical, customers.nullable)
     for name, feature in customers.dates.items():
-        values[feature] = (snapshot - cells.dates(name, nullable=feature in customers.nullable)) / DAY
+        dates = cells.dates(name, nullable=feature in customers.nullable)
+        values[feature] = (snapshot - dates) / DAY
+        late = np.asarray(dates, "datetime64[D]") > np.asarray(snapshot, "datetime64[D]")
+        _check_order(customers, cells, name, late)
+    if customers.tenure in numeric:
+        cells.refuse(customers.tenure, values[customers.tenure] < 0, "is below 0", "0 or more: it is the tenure")
     values[charge] = _charge(customers, cells, checked=True)
     label = customers.left
     schema = Schema(
@@ -171,6 +178,20 @@ def _values(customers: CustomersFile, cells: Cells) -> tuple[dict[str, Any], Sch
         time=str(customers.snapshot) if panel else None,
     )
     return values, schema
+
+
+def _check_order(customers: CustomersFile, cells: Cells, name: str, late: np.ndarray) -> None:
+    """Refuses a date of joining after the snapshot, and warns of other dates of which a few are after it: where most
+    are, they are the ends of contracts or the like, which lie ahead."""
+    if customers.dates[name] == customers.tenure:
+        until = "its row's snapshot" if isinstance(customers.snapshot, str) else f"the snapshot, {customers.snapshot}"
+        cells.refuse(name, late, "is after the snapshot", f"a day until {until}: tenure is counted from it")
+    elif 0 < (count := int(late.sum())) < cells.count / 2:
+        cells.warnings.append(
+            f"{cells.raw.where}, column {name!r}: {count:,} {'date is' if count == 1 else 'dates are'} after the "
+            f"snapshot, the first in {cells.first(late, customers.id or name)}: days before it are below 0; a mistyped "
+            "date, or a fact of a later day?"
+        )
 
 
 def _charge(customers: CustomersFile, cells: Cells, *, checked: bool) -> np.ndarray:
@@ -196,7 +217,8 @@ def _leaving(
     label = customers.left
     if label is not None and label.date is not None:
         left_on = cells.dates(label.date, nullable=True)
-        return Leaving(cells, label.date, np.arange(cells.count), left_on, cells.days(label.observed_until))
+        until = cells.days(label.observed_until, nullable=True)
+        return Leaving(cells, label.date, np.arange(cells.count), left_on, until)
     if label is None and told is not None:
         start = cells.quiet().days(customers.snapshot)
         return joined(told, values[customers.id_name], start, whole.quiet().ids(str(customers.id)))

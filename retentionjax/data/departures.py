@@ -30,7 +30,7 @@ class DeparturesFile:
     left_on: np.ndarray
     """datetime64[s], NaT of those who stayed."""
     until: np.ndarray
-    """datetime64[s] up to which it is known."""
+    """datetime64[s] up to which it is known, NaT where it is not."""
     everyone_until: np.datetime64 | None
     """The day up to which customers stayed whom the file does not name; None: nothing is known of them."""
     notes: tuple[str, ...]
@@ -117,7 +117,7 @@ def read_departures(company: Company, mode: Mode) -> DeparturesFile:
     ids = cells.ids(name)
     cells.once(name, ids)
     left_on = cells.dates(departures.left_on, nullable=True)
-    until = cells.days(departures.observed_until)
+    until = cells.days(departures.observed_until, nullable=True)
     cells.count_lines()
     if cells.faults:
         raise FilesError(cells.faults)

@@ -9,6 +9,7 @@ from retentionjax.company.reading import CellReading
 
 _SPACES = "[\\s\u00a0\u202f]"
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+UNKNOWN = ("nan", "na", "n/a", "null")
 
 
 def composed(text: str) -> str:

@@ -48,7 +48,7 @@ class Customer(NamedTuple):  # as a frozen dataclass it would cost six times as 
     """Today included; see `dynamics.offer_days_left` for those it still runs."""
     pending_offer: int = NO_OFFER
     pending_days: int = 0
-    baseline: float | None = None
+    usual: float | None = None
     """The usual churn probability."""
 
 
@@ -63,7 +63,7 @@ class Customers(NamedTuple):
     offer: Int[Rows, " B"]
     protection_days_left: Int[Rows, " B"]
     account_used: Float[Rows, " B"]
-    baseline: Float[Rows, " B"]  # NaN if none is known
+    usual: Float[Rows, " B"]  # NaN if none is known
 
 
 def unknown(rows: int, *, day: int = 0) -> Customers:
@@ -78,7 +78,7 @@ def unknown(rows: int, *, day: int = 0) -> Customers:
         offer=none,
         protection_days_left=zeros,
         account_used=np.zeros(rows, np.float32),
-        baseline=np.full(rows, np.nan, np.float32),
+        usual=np.full(rows, np.nan, np.float32),
     )
 
 
@@ -91,15 +91,15 @@ def state(
     to an elevated day's than to a calm day's. Without a usual score today's is taken for it and the state for calm,
     the likelier one.
     """
-    known = ~jnp.isnan(customers.baseline)
-    baseline = jnp.where(known, customers.baseline, churn)
+    known = ~jnp.isnan(customers.usual)
+    usual = jnp.where(known, customers.usual, churn)
     states = EnvState(
         time=customers.day,
         customer=jnp.zeros_like(customers.day),
         monthly_charge=charge,
-        churn_probability=jnp.clip(baseline, MIN_PROBABILITY, 1 - MIN_PROBABILITY),
+        churn_probability=jnp.clip(usual, MIN_PROBABILITY, 1 - MIN_PROBABILITY),
         accept_probability=accept,
-        elevated=known & is_elevated(churn, baseline, params),
+        elevated=known & is_elevated(churn, usual, params),
         contact_history=customers.contact_history,
         days_since_contact=customers.days_since_contact,
         pending_offer=customers.pending_offer,
@@ -108,12 +108,12 @@ def state(
         protection_days_left=customers.protection_days_left,
         account_used=customers.account_used,
     )
-    return states, baseline
+    return states, usual
 
 
-def is_elevated(today: Any, baseline: Any, params: EnvParams) -> Array:
+def is_elevated(today: Any, usual: Any, params: EnvParams) -> Array:
     """h_today/h > √(h⁰/h · h¹/h), h the usual hazard; scores of any shape."""
-    calm, elevated = dynamics.hazards(baseline, params)
+    calm, elevated = dynamics.hazards(usual, params)
     return dynamics.average_hazard(today, params) > jnp.sqrt(calm * elevated)
 
 
@@ -133,7 +133,7 @@ def read(value: object, params: EnvParams, offers: Sequence[str], *, where: str)
     contacts = _contacts(value.get("contacts_days_ago", []), day, where)
     running, days_left = _running(value, contacts, params, offers, where)
     pending, pending_days = _pending(value.get("pending"), params, offers, where)
-    account, baseline = value.get("account_used"), value.get("baseline_churn_probability")
+    account, usual = value.get("account_used"), value.get("baseline_churn_probability")
     least = round(len(contacts) * float(params.contact_cost), 2)
     return Customer(
         day=day,
@@ -143,7 +143,7 @@ def read(value: object, params: EnvParams, offers: Sequence[str], *, where: str)
         protection_days_left=days_left,
         pending_offer=pending,
         pending_days=pending_days,
-        baseline=None if baseline is None else _number(baseline, f"{where}, baseline_churn_probability", 0.0, 1.0),
+        usual=None if usual is None else _number(usual, f"{where}, baseline_churn_probability", 0.0, 1.0),
     )
 
 

@@ -23,7 +23,7 @@ from retentionjax.bundle.message import brief as brief_of
 from retentionjax.decide.customer import Customer, Customers, read, state, unknown
 from retentionjax.decide.draws import uniform
 from retentionjax.decide.explain import Explanation, angle, explain, said
-from retentionjax.decide.facts import Facts, as_frame
+from retentionjax.decide.facts import USUAL, Facts, as_frame, no_usual_risk
 from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample, stack
 from retentionjax.decide.variants import phrasebook
 from retentionjax.env import actions
@@ -43,9 +43,9 @@ class Risk:
     """Today's score."""
     seen: float
     """What the policy saw for it: the usual risk, moved to that of the risk state."""
-    baseline: float
+    usual: float
     """The usual score; today's where none is known."""
-    is_baseline_known: bool
+    is_usual_known: bool
     elevated: bool
 
 
@@ -140,8 +140,8 @@ def decide_with(
             window_days=int(bundle.params.risk_window_days),
             today=float(decided.churn_probability[0]),
             seen=float(decided.observation[0, 0]),
-            baseline=float(decided.baseline[0]),
-            is_baseline_known=customer.baseline is not None,
+            usual=float(decided.usual[0]),
+            is_usual_known=customer.usual is not None,
             elevated=bool(decided.elevated[0]),
         ),
         customer=customer,
@@ -201,7 +201,7 @@ class TableDecider:
             warnings.warn(drift.beyond_words(beyond), stacklevel=2)
         known = unknown(len(customers), day=day)
         if usual is not None:
-            known = known._replace(baseline=_usual(usual, customers.index))
+            known = known._replace(usual=_usual(usual, customers.index))
         decided = self.decider.decide(features, known)
         drawn = np.array([uniform(each, campaign, day) for each in features.customer_id])
         action = sample(decided.propensities, drawn)
@@ -242,9 +242,9 @@ def _usual(given: Sequence[float] | pd.Series, index: pd.Index) -> Float[np.ndar
         raise DataError(f"usual has shape {found.shape}; allowed: {index.shape}, one for each customer")
     if isinstance(given, pd.Series) and not given.index.equals(index):
         raise DataError("usual has another index than the customers; allowed: theirs, in their order")
-    if (wrong := (found <= 0) | (found >= 1)).any():
+    if (wrong := no_usual_risk(found)).any():
         row = int(np.argmax(wrong))
-        raise DataError(f"usual, row {row}: {found[row]:g}; allowed: above 0, below 1, or not a number where not known")
+        raise DataError(f"usual, row {row}: {found[row]:g}; allowed: {USUAL}, or not a number where not known")
     return found
 
 

@@ -31,6 +31,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 _SHOWN = 12  # categories an error lists
 MISSING = "is missing"
 _ID = "an id"
+USUAL = "above 0, below 1"  # what a usual risk may be
 OTHER_WORD = "other"
 """What a table says in place of an unseen category."""
 
@@ -289,7 +290,7 @@ class Facts:
         checks: list[_Check] = []
         risk = numbers(batch.column(usual)) if usual else None
         if risk is not None:
-            checks.append(_Check((risk <= 0) | (risk >= 1), "is out of range", usual, "above 0, below 1, or null"))
+            checks.append(_Check(no_usual_risk(risk), "is out of range", usual, f"{USUAL}, or null"))
         if self._own is not None:
             batch, unreadable = self._own.batch(batch)
             checks += [_Check(each.rows, each.wrong, each.column, each.allowed) for each in unreadable]
@@ -355,6 +356,11 @@ class Facts:
         return [(row, fault(row, check)) for row, check in sorted(first.items())]
 
 
+def no_usual_risk(risk: Float[np.ndarray, " B"]) -> Bool[np.ndarray, " B"]:
+    """Where a number is no usual churn probability; NaN, one that is not known, is none of those."""
+    return (risk <= 0) | (risk >= 1)
+
+
 def as_frame(schema: Schema, features: Features) -> pd.DataFrame:
     """Checked facts again as a table: the id, the charge and the features, categories as text."""
     columns: dict[str, object] = {
@@ -386,8 +392,7 @@ def _missing(texts: pa.Array, allowed: tuple[str, ...]) -> pa.Array:
 
 
 def _said(batch: pa.RecordBatch, name: str, row: int) -> object:
-    value = batch.column(name)[row].as_py()
-    return "" if value is None else value
+    return "" if (value := batch.column(name)[row].as_py()) is None else value
 
 
 def _flags(column: pa.Array) -> Bool[np.ndarray, " rows"]:

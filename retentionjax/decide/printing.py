@@ -121,8 +121,8 @@ def to_dict(decision: Decision, message: Composed | None = None) -> dict[str, An
         "churn": {
             "window_days": risk.window_days,
             "today": risk.today,
-            "baseline": risk.baseline,
-            "baseline_is_known": risk.is_baseline_known,
+            "baseline": risk.usual,
+            "baseline_is_known": risk.is_usual_known,
             "state": "elevated" if risk.elevated else "calm",
             "seen_by_policy": risk.seen,
         },
@@ -134,10 +134,10 @@ def to_dict(decision: Decision, message: Composed | None = None) -> dict[str, An
 
 def _facts(decision: Decision) -> list[str]:
     risk, customer = decision.risk, decision.customer
-    if risk.is_baseline_known:
+    if risk.is_usual_known:
         state = "ELEVATED: something happened" if risk.elevated else "calm"
         lines = [
-            f"Risk of leaving within {risk.window_days} days: {risk.today:.1%}, usually {risk.baseline:.1%} ({state})"
+            f"Risk of leaving within {risk.window_days} days: {risk.today:.1%}, usually {risk.usual:.1%} ({state})"
         ]
     else:
         assumed = "no usual score in the history: today's is taken for it, and the risk for calm, which is likelier"

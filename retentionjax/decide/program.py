@@ -61,7 +61,7 @@ class Decided(NamedTuple):
 
     churn_probability: Float32[Rows, " B"]  # today's score
     accept_probability: Float32[Rows, " B"]
-    baseline: Float32[Rows, " B"]  # the usual one; today's where none is known
+    usual: Float32[Rows, " B"]  # the usual one; today's where none is known
     elevated: Bool[Rows, " B"]
     observation: Float32[Rows, "B features"]
     removed: Bool[Rows, "B rules actions"]  # see RULES
@@ -176,7 +176,7 @@ _LEAST_VALUES = np.array([-np.inf, *[0.0] * (len(VALUES) - 1)], np.float32)
 # --- to the program -------------------------------------------------------------------------------------------
 
 # An array more costs a call 10 µs on its way in and as much on its way out, so there is one a type.
-_OF_CALLER = ("charge", "account_used", "baseline", "throttle", "exploration", "multiplier")
+_OF_CALLER = ("charge", "account_used", "usual", "throttle", "exploration", "multiplier")
 _WHOLE = (
     "day", "contact_history", "days_since_contact", "pending_offer", "pending_days", "offer", "protection_days_left",
 )  # fmt: skip
@@ -190,7 +190,7 @@ def _packed(
     columns = (
         features.monthly_charge,
         customers.account_used,
-        customers.baseline,
+        customers.usual,
         conditions.throttle,
         conditions.exploration,
         np.nan if conditions.multiplier is None else conditions.multiplier,
@@ -241,7 +241,7 @@ def stack(customers: Sequence[Customer], charges: Float[np.ndarray, " B"], param
         offer=offer,
         protection_days_left=days_left,
         account_used=np.array(used, np.float32),
-        baseline=np.array([np.nan if each.baseline is None else each.baseline for each in customers], np.float32),
+        usual=np.array([np.nan if each.usual is None else each.usual for each in customers], np.float32),
     )
 
 
@@ -311,12 +311,12 @@ class _Program:
     ) -> tuple[Array, Array]:
         values, charge, customers, conditions = self._read(*packed)
         churn, accept = self.score(values)
-        states, baseline = state(customers, charge, churn, accept, params)
+        states, usual = state(customers, charge, churn, accept, params)
         removed = _removed(states, conditions, params)
         seen = jax.vmap(lambda one: observation.observe(one, params))(states)
         mask = ~removed.any(axis=1)
         propensities, expected = choose(states, seen, mask, conditions.multiplier)
-        scores = churn, accept, baseline, states.elevated
+        scores = churn, accept, usual, states.elevated
         return self._written(Decided(*scores, seen, removed, mask, _gated(propensities, mask, conditions), expected))
 
     def _simple(
@@ -340,7 +340,7 @@ class _Program:
 
     def _written(self, decided: Decided) -> tuple[Array, Array]:
         """f32[B, …], bool[B, …]."""
-        scores = jnp.stack([decided.churn_probability, decided.accept_probability, decided.baseline], axis=1)
+        scores = jnp.stack([decided.churn_probability, decided.accept_probability, decided.usual], axis=1)
         removed = decided.removed.reshape(len(scores), len(RULES) * self.actions)
         floats = jnp.concatenate([scores, decided.observation, decided.propensities, decided.values], axis=1)
         return floats, jnp.concatenate([decided.elevated[:, None], decided.mask, removed], axis=1)
@@ -349,11 +349,11 @@ class _Program:
         """What `_written` wrote, outside the program."""
         ends = np.cumsum([3, self.seen, self.actions])
         scores, seen, propensities, values = np.split(floats, ends, axis=1)
-        churn, accept, baseline = scores.T
+        churn, accept, usual = scores.T
         return Decided(
             churn_probability=churn,
             accept_probability=accept,
-            baseline=baseline,
+            usual=usual,
             elevated=flags[:, 0],
             observation=seen,
             removed=flags[:, 1 + self.actions :].reshape(len(flags), len(RULES), self.actions),

@@ -157,7 +157,7 @@ def _known_until(people: pd.DataFrame) -> pd.Series:
     those who stayed through it, and none who left in it.
     """
     until, left_on = (pd.to_datetime(people[name]) for name in ("observed_until", "left_on"))
-    return until.where(~(left_on <= until), until.max())
+    return until.mask(left_on.notna() & ~(left_on > until), until.max())
 
 
 def _days_after(times: pd.Series, first: pd.Series) -> np.ndarray:
@@ -250,8 +250,7 @@ def _people(company: Company, tables: Tables, contacts: ContactLog, prior: dict[
     schema = known.schema
     name, label = str(schema.id), str(schema.label)
     encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
-    who = None if known.frame[name].is_unique else known.frame[name]
-    churn = fit(known.frame, known.frame[label], encoder, BoosterConfig(), seed=_SEED, who=who)
+    churn = fit(known.frame, known.frame[label], encoder, BoosterConfig(), seed=_SEED, who=known.frame[name])
     assert churn.out_of_fold is not None
     frame = pd.concat([known.frame.drop(columns=label), current], ignore_index=True)
     later = churn.predict(current) if len(current) else np.empty(0)
@@ -297,6 +296,7 @@ def _acceptance(
             Encoder(schema.numeric, schema.categorical, schema.nullable),
             BoosterConfig(),
             seed=_SEED,
+            who=answers.frame[schema.id][others],
         )
         inside = fold == number
         found[inside] = model.classifier.predict(people[inside])

@@ -135,8 +135,7 @@ def read(
         scores = model.predict(known)
     else:
         encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
-        who = None if known[name].is_unique else known[name]
-        model = fit(known, known[label], encoder, BoosterConfig(), seed=_SEED, who=who)
+        model = fit(known, known[label], encoder, BoosterConfig(), seed=_SEED, who=known[name])
         assert model.out_of_fold is not None
         scores = model.out_of_fold.probability
     known = known.assign(_risk=scores)[known[label].to_numpy() == 0]

@@ -56,20 +56,30 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def read(path: str, schema: "Schema") -> "pd.DataFrame":
-    """A table of customers, an empty cell a missing number. Raises DataError naming the file."""
+    """A table of customers, an empty cell a missing number, accents of names composed. Raises DataError naming the
+    file."""
+    import unicodedata
+
     import pandas as pd
     import pyarrow as pa
     from pyarrow import csv
 
     from retentionjax import storage
+    from retentionjax.data.spelling import composed
     from retentionjax.errors import DataError
 
-    texts = {str(name): pa.string() for name in (schema.id, *schema.categorical)}  # `007` and `True` are no numbers
+    # `007` and `True` are no numbers
+    texts = {
+        unicodedata.normalize(form, str(name)): pa.string()
+        for name in (schema.id, *schema.categorical)
+        for form in ("NFC", "NFD")
+    }
     try:
         file = storage.in_memory(path)
         if path.endswith(".parquet"):
-            return pd.read_parquet(file)
+            return pd.read_parquet(file).rename(columns=composed)
         table = csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=texts))
+        table = table.rename_columns([composed(name) for name in table.column_names])
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from retentionjax import storage
+from retentionjax.data.spelling import composed
 from retentionjax.decide import draws
 from retentionjax.errors import ConfigError, DataError
 
@@ -180,9 +181,9 @@ def open_parquet(path: epath.Path, **options: Any) -> Iterator[pq.ParquetFile]:
 
 
 def columns(path: epath.Path) -> pa.Schema:
-    """A file's columns and what they hold."""
+    """A file's columns, the accents of their names composed, and what they hold."""
     with open_parquet(path) as file:
-        return file.schema_arrow
+        return pa.schema([field.with_name(composed(field.name)) for field in file.schema_arrow])
 
 
 def _rows(path: epath.Path) -> int:

@@ -15,6 +15,7 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.program import VALUES
+from retentionjax.data.spelling import composed
 from retentionjax.decide.customer import unknown
 from retentionjax.decide.draws import place, uniform
 from retentionjax.decide.facts import FactFault, Facts, Features
@@ -23,7 +24,7 @@ from retentionjax.decide.program import Decider, sample
 from retentionjax.env import actions
 from retentionjax.env.actions import WAIT
 from retentionjax.errors import DataError
-from retentionjax.score.plan import Plan, Shard, open_parquet
+from retentionjax.score.plan import Plan, Shard, columns, open_parquet
 
 BATCH = 4096
 """Rows decided at once: their numbers stay in the cache, and the program's start costs nothing beside them."""
@@ -103,7 +104,7 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, plan: Plan) -> None:
         self.plan, self.bundle, self._id = plan, bundle, str(bundle.schema.id)
-        self.schema = schema(bundle)
+        self.schema, self._usual = schema(bundle), composed(plan.usual)
         self._decider = Decider(bundle, sizes=(BATCH,))
         self.facts = self._decider.facts
         self._range = drift.span(bundle, str(bundle.schema.charge))
@@ -139,7 +140,7 @@ class Scorer:
         """Batch by batch; rows that are skipped are added to `faults` with their number in the file, from 1, and what
         training never saw to `odd`."""
         for first, rows in self._read(shard, source):
-            features, wrong = self.facts.table(rows, usual=self.plan.usual)
+            features, wrong = self.facts.table(rows, usual=self._usual)
             numbered = [(first + row + 1, fault) for row, fault in wrong]
             if numbered and self.plan.on_error == "stop":
                 row, fault = numbered[0]
@@ -156,7 +157,7 @@ class Scorer:
         rows = len(features.customer_id)
         customers = unknown(rows, day=self.plan.day)
         if features.usual is not None:
-            customers = customers._replace(baseline=features.usual.astype(np.float32))
+            customers = customers._replace(usual=features.usual.astype(np.float32))
         holdout, salt = self.plan.holdout, self.plan.salt
         held_out = np.array([bool(holdout) and place(salt, each) < holdout for each in features.customer_id])
         conditions = self._decider.open(rows)
@@ -191,16 +192,18 @@ class Scorer:
     def _read(self, shard: Shard, source: epath.Path) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Batches of the shard's rows, each with the number of its first row in the file, from 0."""
         with open_parquet(source) as file:
-            found, numbered = file.schema_arrow, self.facts.lacks_ids(file.schema_arrow.names)
-            dictionaries, columns = self.facts.dictionaries(found), self.facts.read(found.names)
-            columns = list(dict.fromkeys((*columns, *([self.plan.usual] if self.plan.usual else []))))
-        with open_parquet(source, read_dictionary=dictionaries) as file:
+            spelt = {composed(name): name for name in file.schema_arrow.names}
+        found = columns(source)
+        wanted = dict.fromkeys((*self.facts.read(found.names), *([self._usual] if self._usual else [])))
+        dictionaries, numbered = self.facts.dictionaries(found), self.facts.lacks_ids(found.names)
+        with open_parquet(source, read_dictionary=[spelt[name] for name in dictionaries]) as file:
             groups, first = _groups(file, shard)
             last = shard.first + shard.rows
-            for rows in file.iter_batches(BATCH, row_groups=groups, columns=columns):
+            for rows in file.iter_batches(BATCH, row_groups=groups, columns=[spelt[name] for name in wanted]):
                 start, stop = max(first, shard.first), min(first + rows.num_rows, last)
                 if start < stop:
                     part = rows.slice(start - first, stop - start)
+                    part = part.rename_columns([composed(name) for name in part.schema.names])
                     yield start, self._numbered(part, shard, start) if numbered else part
                 first += rows.num_rows
                 if first >= last:
@@ -248,7 +251,7 @@ def check(facts: Facts, found: pa.Schema, usual: str, source: epath.Path) -> Non
     ids = pa.field(str(facts.schema.id), pa.string())
     facts.check(found.append(ids) if facts.lacks_ids(found.names) else found, str(source))
     if usual:
-        _check_usual(usual, found, source)
+        _check_usual(composed(usual), found, source)
 
 
 def _check_usual(column: str, found: pa.Schema, source: epath.Path) -> None:

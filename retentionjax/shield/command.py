@@ -6,11 +6,13 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from retentionjax.errors import ConfigError
-from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Brief, Sender
+from retentionjax.shield.brief import CHANNELS, FACTS, TONES, Brief, Channel, Sender, Tone
 from retentionjax.shield.checking import check
-from retentionjax.shield.lexicon import LANGUAGES
+from retentionjax.shield.lexicon import LANGUAGES, Language
 from retentionjax.shield.offer import OfferTerms
 from retentionjax.shield.phrasebook import Phrasebook
 from retentionjax.shield.quantities import CURRENCIES
@@ -33,30 +35,70 @@ _AS = {
     "saving": "$8",
 }
 """An acceptable value of each of FACTS."""
-_MONTH = 30
 _REFUSED = 1
 """Exit status for a text that may not be sent."""
 
 
+_NORTHWIND = Sender("Northwind", "Northwind", ("northwind.example",), "https://northwind.example/unsubscribe")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a company speaks to its customers, and what it offers them."""
+
+    sender: Sender = _NORTHWIND
+    channel: Channel = "sms"
+    tone: Tone = "warm"
+    language: Language = "en"
+    offers: Mapping[str, OfferTerms] = field(default_factory=dict)
+
+
 def add_check(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", book: Callable[[Brief, Rules], Phrasebook]
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    book: Callable[[Brief, Rules], Phrasebook],
+    voice: Callable[[str], Voice],
 ) -> None:
-    """Adds the verb `check`, which runs by its default `run`; `book` gives what is approved of a brief's kind."""
-    own = verbs.add_parser(
-        "check", help="say which rules a text breaks, and why", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    """Adds the verb `check`, which runs by its default `run`; `book` gives what is approved of a brief's kind, `voice`
+    that of the company in a file."""
+    own = verbs.add_parser("check", help="say which rules a text breaks, and why")
     _check_arguments(own)
-    own.set_defaults(run=_check, book=book)
+    own.set_defaults(run=_check, book=book, voice=voice)
 
 
-def offer_of(words: str, *, say: str | None = None, days: int | None = None, ends: str | None = None) -> OfferTerms:
-    """The offer of `none`, `10%` or `15 USD`, with the company's words for it. Raises ConfigError for other words.
+def offer_of(
+    words: str,
+    named: Mapping[str, OfferTerms] = MappingProxyType({}),
+    *,
+    say: str | None = None,
+    days: int | None = None,
+    ends: str | None = None,
+) -> OfferTerms:
+    """The offer of `none`, `10%`, `15 USD` or the name of one, with the company's words for it. Raises ConfigError for
+    other words.
 
-    Without `days`, what `say` alone names is given once, and all else runs 30 days.
+    Without `days`, what `say` alone names is given once, and all else runs as `named` has it, or 30 days.
     """
+    terms = named.get(words) or _unnamed(words, named, say)
+    return replace(
+        terms, say=terms.say if say is None else say, days=terms.days if days is None else days, ends=_last_day(ends)
+    )
+
+
+def _unnamed(words: str, named: Mapping[str, OfferTerms], say: str | None) -> OfferTerms:
     found = _OFFER.fullmatch(words.strip())
     if found is None:
-        raise ConfigError(f"--offer is {words!r}; allowed: none, 10%, 15 USD ({', '.join(CURRENCIES)})")
+        others = "".join(f", {name}" for name in named)
+        raise ConfigError(f"--offer is {words!r}; allowed: none, 10%, 15 USD ({', '.join(CURRENCIES)}){others}")
+    return OfferTerms(
+        float(found["percent"] or 0) / 100,
+        amount=float(found["amount"] or 0),
+        currency=(found["currency"] or "USD").upper(),
+        say=say,
+        days=None if say and not found["percent"] else OfferTerms.days,
+    )
+
+
+def _last_day(ends: str | None) -> dt.date | None:
     last = None
     if ends is not None:
         try:
@@ -65,45 +107,46 @@ def offer_of(words: str, *, say: str | None = None, days: int | None = None, end
             raise ConfigError(f"--ends is {ends!r}; allowed: a day such as 2026-12-31") from None
         if last < (today := dt.datetime.now(dt.UTC).date()):
             raise ConfigError(f"--ends is {ends}, which is over; allowed: {today} or later")
-    if days is None and not (say and found["percent"] is None):
-        days = _MONTH
-    return OfferTerms(
-        float(found["percent"] or 0) / 100,
-        amount=float(found["amount"] or 0),
-        currency=(found["currency"] or "USD").upper(),
-        say=say,
-        days=days,
-        ends=last,
-    )
+    return last
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", help="the message; of an e-mail the body without the footer")
-    parser.add_argument("--offer", default="none", metavar="OFFER", help="none, 10%% or 15 USD")
+    usual = Voice()
+    parser.add_argument("--company", metavar="company.yaml", help="whose sender, channel, tone, language and offers")
+    parser.add_argument(
+        "--offer", default="none", metavar="OFFER", help="none, 10%% or 15 USD, or the company's [none]"
+    )
     parser.add_argument("--say", help="the company's words for the offer, as `one month free`")
-    parser.add_argument("--days", type=int, help="how long the offer runs; else 30, or what --say names is given once")
+    parser.add_argument("--days", type=int, help="how long it runs [the company's; what --say names: once; 30]")
     parser.add_argument("--ends", metavar="DAY", help="last day to accept, as 2026-12-31")
     parser.add_argument("--name", help="the customer's first name")
     parser.add_argument("--fact", action="append", default=[], metavar="KEY=VALUE", help=f"one of {', '.join(FACTS)}")
-    parser.add_argument("--channel", choices=CHANNELS, default="sms", help="how it is sent")
-    parser.add_argument("--tone", choices=TONES, default="warm", help="the tone asked for")
-    parser.add_argument("--language", choices=LANGUAGES, default="en", help="the language asked for")
-    parser.add_argument("--sender", default="Northwind", help="the sender named in the message")
-    parser.add_argument("--domain", default="northwind.example", help="the domain its links may go to")
-    parser.add_argument("--by", choices=("person", "model"), default="person", help="who wrote it")
+    parser.add_argument("--channel", choices=CHANNELS, help=f"how it is sent [the company's, or {usual.channel}]")
+    parser.add_argument("--tone", choices=TONES, help=f"the tone asked for [the company's, or {usual.tone}]")
+    parser.add_argument("--language", choices=LANGUAGES, help=f"its language [the company's, or {usual.language}]")
+    parser.add_argument("--sender", help=f"the sender named in the message [the company's, or {usual.sender.name}]")
+    parser.add_argument(
+        "--domain", help=f"the domain its links may go to [the company's, or {usual.sender.domains[0]}]"
+    )
+    parser.add_argument("--by", choices=("person", "model"), default="person", help="who wrote it [person]")
     parser.add_argument("--rules", metavar="FILE", help="a rules.yaml, with its languages beside it")
     parser.add_argument("--json", action="store_true", help="the verdict as JSON")
 
 
 def _check(asked: argparse.Namespace) -> int:
+    voice: Voice = Voice() if asked.company is None else asked.voice(asked.company)
+    sender = voice.sender if asked.sender is None else replace(voice.sender, name=asked.sender)
+    if asked.domain is not None:
+        sender = replace(sender, domains=(asked.domain,), unsubscribe_url=f"https://{asked.domain}/unsubscribe")
     brief = Brief(
-        asked.channel,
-        offer_of(asked.offer, say=asked.say, days=asked.days, ends=asked.ends),
-        Sender(asked.sender, asked.sender, (asked.domain,), f"https://{asked.domain}/unsubscribe"),
-        asked.tone,
+        asked.channel or voice.channel,
+        offer_of(asked.offer, voice.offers, say=asked.say, days=asked.days, ends=asked.ends),
+        sender,
+        asked.tone or voice.tone,
         asked.name,
         _facts(asked.fact),
-        language=asked.language,
+        language=asked.language or voice.language,
     )
     if asked.name and brief.name is None:
         raise ConfigError(f"--name is {asked.name!r}; allowed: one to four words of letters, as 'Ana María'")

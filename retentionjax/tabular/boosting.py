@@ -92,20 +92,19 @@ def assign_folds(
 ) -> Int[np.ndarray, " rows"]:
     """Fold of each row, 0 to count − 1: alike in size and share of positives; rows of one customer together.
 
-    `who` names the customer of each row. Without it, rows with equal features may be one customer listed twice, and
-    would otherwise be learnt in one fold and asked in another; where that would make customers of more than
-    `_MOST_TWINS` rows on average, features are few and tell nobody apart: each row is by itself.
+    `who` names the customer of each row. Where that tells no two rows together, rows with equal features may be one
+    customer listed twice, and would otherwise be learnt in one fold and asked in another; where that would make
+    customers of more than `_MOST_TWINS` rows on average, features are few and tell nobody apart: each row is by itself.
     Raises DataError when a class has fewer rows than there are folds.
     """
     fewest = int(np.bincount(label, minlength=2).min())
     if fewest < count:
         raise DataError(f"{count} folds need {count} rows of each class or more; one class has {fewest}")
-    if who is None:
+    group = np.arange(len(label)) if who is None else pd.factorize(np.asarray(who))[0]
+    if group.max() + 1 == len(label):
         _, group = np.unique(pd.util.hash_pandas_object(pd.DataFrame(x), index=False).to_numpy(), return_inverse=True)
         if len(label) > _MOST_TWINS * (group.max() + 1):
             group = np.arange(len(label))
-    else:
-        group = pd.factorize(np.asarray(who))[0]
     rows = np.bincount(group)
     draws = np.random.default_rng(seed).random(len(rows))
     line = np.lexsort((draws, np.bincount(group, weights=label) / rows, rows))

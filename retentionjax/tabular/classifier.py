@@ -128,7 +128,7 @@ def fit(
     """Trains a classifier on the columns of `frame` that `encoder` reads.
 
     The booster learns from all rows; the calibrator from scores that each row got from a booster trained on the
-    other folds. `who` names the customer of each row where one has several: they stay in one fold. The same arguments
+    other folds. `who` names the customer of each row, whose rows stay in one fold. The same arguments
     give the same classifier. Raises DataError for rows that do not fit (see Encoder.encode), labels other than 0 and
     1, a class with fewer rows than folds; ConfigError for fewer than two folds.
     """
@@ -222,6 +222,7 @@ def cross_validate(
     measured = []
     for number in range(folds):
         inside = fold == number
+        here, others = (None if who is None else np.asarray(who)[rows] for rows in (inside, ~inside))
         classifier = fit(
             frame[~inside],
             y[~inside],
@@ -229,11 +230,11 @@ def cross_validate(
             config,
             seed=seed + 1,  # the inner folds are drawn independently of the outer ones
             folds=folds,
-            who=None if who is None else np.asarray(who)[~inside],
+            who=others,
         )
         probability[inside] = classifier.predict(frame[inside])
         base_rate = float(y[~inside].mean())
-        measured.append(measure(y[inside], probability[inside], base_rate=base_rate, seed=seed))
+        measured.append(measure(y[inside], probability[inside], base_rate=base_rate, who=here, seed=seed))
         after_fold(measured[-1])
-    together = measure(y, probability, base_rate=float(y.mean()), seed=seed)
+    together = measure(y, probability, base_rate=float(y.mean()), who=who, seed=seed)
     return CrossValidation({**average(measured), "ece": together["ece"]}, y, probability, fold)

@@ -7,6 +7,9 @@ Intervals say how far a figure would move for other customers with the fitted mo
     ECE           sampling alone makes the plain figure (`ece`) positive; what it adds is taken off
     Brier, loss   means, so ± 1.96 s/√n; Brier skill likewise by its linearisation
     mean of folds (Σ distances of the folds' own ends²)^½ / K below and above (Zou, Donner 2008)
+
+Where a customer has several rows, each variance is multiplied by its design effect: what the rows of one customer have
+in common is no news (of AUC: Obuchowski 1997).
 """
 
 import math
@@ -14,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from jaxtyping import Float, Int
 from scipy import optimize
 
@@ -29,6 +34,8 @@ _SMALLEST = 1e-15
 
 Labels = Int[np.ndarray, " rows"]
 Probabilities = Float[np.ndarray, " rows"]
+Customers = Int[np.ndarray, " rows"]
+"""Number of the customer of each row, from 0."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +47,26 @@ class Measure:
     high: float
 
 
-def measure(label: Labels, probability: Probabilities, *, base_rate: float, seed: int = 0) -> dict[str, Measure]:
+def measure(
+    label: Labels, probability: Probabilities, *, base_rate: float, who: npt.ArrayLike | None = None, seed: int = 0
+) -> dict[str, Measure]:
     """`auc`, `ece`, `brier`, `log_loss` and `brier_skill` of one set of predictions that no fit has seen.
 
-    `base_rate` is the share of positives in the training rows: the skill is over always predicting that.
+    `base_rate` is the share of positives in the training rows: the skill is over always predicting that. `who` names
+    the customer of each row, all of them different without it.
     Raises ValueError unless both classes are present and every probability lies in [0, 1].
     """
     _check(label, probability)
     squares = (probability - label) ** 2
     base_squares = (base_rate - label) ** 2
     ratio = squares.mean() / base_squares.mean()
-    skill = _mean(1 - ratio - (squares - ratio * base_squares) / base_squares.mean())
+    customer = np.arange(len(label)) if who is None else pd.factorize(np.asarray(who))[0]
     return {
-        "auc": _auc(label, probability),
-        "ece": _ece(label, probability, np.random.default_rng(seed)),
-        "brier": _mean(squares),
-        "log_loss": _mean(_log_losses(label, probability)),
-        "brier_skill": skill,
+        "auc": _auc(label, probability, customer),
+        "ece": _ece(label, probability, customer, np.random.default_rng(seed)),
+        "brier": _mean(squares, customer),
+        "log_loss": _mean(_log_losses(label, probability), customer),
+        "brier_skill": _mean(1 - ratio - (squares - ratio * base_squares) / base_squares.mean(), customer),
     }
 
 
@@ -109,8 +119,21 @@ def _average(measures: Sequence[Measure]) -> Measure:
     return Measure(centre, centre - below, centre + above)
 
 
-def _mean(values: Float[np.ndarray, " rows"]) -> Measure:
+def _design_effect(influence: Float[np.ndarray, " rows"], customer: Customers) -> float:
+    """Variance of Σ `influence`, of mean 0, by customers' sums, over that of as many independent rows.
+
+    Never below 1, and 1 where nobody has two rows: sums of few customers are small by chance.
+    """
+    sums = np.bincount(customer, influence)
+    rows, customers, independent = len(influence), len(sums), float((influence**2).sum())
+    if customers in (1, rows) or independent == 0.0:
+        return 1.0
+    return max(1.0, customers / (customers - 1) * float((sums**2).sum()) / (independent * rows / (rows - 1)))
+
+
+def _mean(values: Float[np.ndarray, " rows"], customer: Customers) -> Measure:
     centre, half = float(values.mean()), NORMAL_95 * float(values.std(ddof=1)) / math.sqrt(len(values))
+    half *= math.sqrt(_design_effect(values - centre, customer))
     return Measure(centre, centre - half, centre + half)
 
 
@@ -123,17 +146,18 @@ def _placements(
     label: Labels, probability: Probabilities
 ) -> tuple[Float[np.ndarray, " positives"], Float[np.ndarray, " negatives"]]:
     """Placements: for each positive the share of negatives below it, for each negative the share of positives above
-    it."""
-    positives, negatives = np.sort(probability[label == 1]), np.sort(probability[label == 0])
+    it, in the rows' order."""
+    positives, negatives = probability[label == 1], probability[label == 0]
 
-    def below(sorted_others: np.ndarray, values: np.ndarray) -> Float[np.ndarray, " values"]:
-        strictly, up_to = (np.searchsorted(sorted_others, values, side=side) for side in ("left", "right"))
-        return (strictly + up_to) / (2 * len(sorted_others))
+    def below(others: np.ndarray, values: np.ndarray) -> Float[np.ndarray, " values"]:
+        ordered = np.sort(others)
+        strictly, up_to = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+        return (strictly + up_to) / (2 * len(others))
 
     return below(negatives, positives), 1 - below(positives, negatives)
 
 
-def _auc(label: Labels, probability: Probabilities) -> Measure:
+def _auc(label: Labels, probability: Probabilities, customer: Customers) -> Measure:
     """Mean of the placements, and the values A that lie within 1.96 standard errors of it, each by its own error.
 
     The error at A is that of exponential scores (`_implied_variance`), times the ratio of DeLong's variance to it: the
@@ -144,7 +168,11 @@ def _auc(label: Labels, probability: Probabilities) -> Measure:
     rarer, inside = min(positives, negatives), (found * positives * negatives + 0.5) / (positives * negatives + 1)
     delong = sum(float(each.var(ddof=1)) / len(each) for each in placements if len(each) > 1)
     ratio = delong / _implied_variance(inside, positives, negatives)
-    squares = NORMAL_95**2 * (ratio * rarer + _WORTH) / (rarer + _WORTH)
+    influence = np.empty(len(label))
+    for value, each in zip((1, 0), placements, strict=True):
+        influence[label == value] = (each - found) / len(each)
+    effect = _design_effect(influence, customer)
+    squares = NORMAL_95**2 * effect * (ratio * rarer + _WORTH) / (rarer + _WORTH)
 
     def lowest(figure: float) -> float:
         def beyond(value: float) -> float:
@@ -161,7 +189,7 @@ def _implied_variance(auc: float, positives: int, negatives: int) -> float:
     return auc * (1 - auc) * (1 + more * ((1 - auc) / (2 - auc) + auc / (1 + auc))) / (positives * negatives)
 
 
-def _ece(label: Labels, probability: Probabilities, random: np.random.Generator) -> Measure:
+def _ece(label: Labels, probability: Probabilities, customer: Customers, random: np.random.Generator) -> Measure:
     """`ece` less what sampling adds to it, by drawing the bins' gaps anew.
 
     Lower end: the basic bootstrap's, but 0 where a calibrated model would reach `ece` in more than one table in forty
@@ -173,10 +201,11 @@ def _ece(label: Labels, probability: Probabilities, random: np.random.Generator)
     gaps = np.bincount(bins, residual, BINS)
     expected = np.bincount(bins, probability * (1 - probability), BINS)
     observed = np.bincount(bins, residual**2, BINS) - gaps**2 / in_bin
-    variance = np.maximum(expected, observed)
+    effect = _design_effect(residual - (gaps / in_bin)[bins], customer)
+    variance = effect * np.maximum(expected, observed)
     noise = random.standard_normal((_DRAWS, BINS))
     found = float(np.abs(gaps).sum()) / rows
-    calibrated = np.abs(noise * np.sqrt(expected)).sum(axis=1) / rows
+    calibrated = np.abs(noise * np.sqrt(effect * expected)).sum(axis=1) / rows
     drawn = np.abs(gaps + noise * np.sqrt(variance)).sum(axis=1) / rows
     value = max(0.0, 2 * found - float(drawn.mean()))
     differs = found > np.quantile(calibrated, 0.975)

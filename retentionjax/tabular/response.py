@@ -80,7 +80,7 @@ def fit(
 ) -> Response:
     """Trains on contacts, one a row: facts, whether it was accepted, the index of its offer, and the appeals' prior.
 
-    `who` names the customer of each row where one has several.
+    `who` names the customer of each row, whose rows stay in one fold.
 
     Raises DataError as `tabular.classifier.fit`.
     """

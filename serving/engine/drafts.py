@@ -66,9 +66,9 @@ class Row(NamedTuple):
     propensities: bytes
     pace: Pace
     customer: Customer
-    churn: float | None = None  # None, with accept, baseline and observation, where the models failed
+    churn: float | None = None  # None, with accept, usual and observation, where the models failed
     accept: float | None = None
-    baseline: float | None = None
+    usual: float | None = None
     elevated: bool = False
     observation: bytes | None = None
     values: Sequence[float] = ()
@@ -212,7 +212,7 @@ def _rows(decided: Decided, chosen: np.ndarray, limits: Conditions, customers: S
         customers,
         decided.churn_probability.tolist(),
         decided.accept_probability.tolist(),
-        decided.baseline.tolist(),
+        decided.usual.tolist(),
         decided.elevated.tolist(),
         [each.tobytes() for each in decided.observation.astype("<f4")],
         decided.values.tolist(),
@@ -282,8 +282,8 @@ def _answer(case: DraftCase, sending: Sending | None, degradations: tuple[str, .
         message=None if sending is None else sending.message,
         reserved_micros=0 if sending is None or slot == "shadow" else situation.costs[sending.offer],
         churn=None
-        if row.churn is None or row.baseline is None
-        else Churn(row.churn, row.baseline, "elevated" if row.elevated else "calm"),
+        if row.churn is None or row.usual is None
+        else Churn(row.churn, row.usual, "elevated" if row.elevated else "calm"),
         rules=tuple([_removed(rule, bits) for rule, bits in removed.items()]),
         bundle=served.versions[slot],
         degradations=degradations,
@@ -312,7 +312,7 @@ def _record(case: DraftCase, sending: Sending | None, decision: Decision) -> Dec
         mask=row.mask.to_bytes((served.choices.count + 7) // 8, "little"),
         propensities=row.propensities,
         churn_probability=row.churn,
-        baseline_churn_probability=row.baseline,
+        baseline_churn_probability=row.usual,
         accept_probability=row.accept,
         monthly_charge=situation.charge,
         bundle_id=served.id,

@@ -100,7 +100,7 @@ class Situation:
         return self.ask.time_zone or self.view.time_zone, self.ask.region or self.view.region
 
     @property
-    def baseline(self) -> float | None:
+    def usual(self) -> float | None:
         """The usual churn probability: the ledger's, or the caller's where that has none; None where nobody knows."""
         known = self.view.baseline_churn_probability
         return self.ask.baseline_churn_probability if known is None else known
@@ -117,7 +117,7 @@ class Situation:
             protection_days_left=0 if running == NO_OFFER else view.protection_days_left,
             pending_offer=NO_OFFER if view.pending_offer is None else places.get(view.pending_offer, 0),
             pending_days=view.pending_days,
-            baseline=self.baseline,
+            usual=self.usual,
         )
 
 

@@ -100,15 +100,15 @@ def export(look: Look, folder: epath.Path, campaign_id: str, what: Sequence[str]
     campaign = look.campaign(campaign_id)
     if campaign is None:
         raise ConfigError(f"campaign is {campaign_id!r}; allowed: one that the ledger has")
-    gone = _gone_before(look, campaign_id)
+    gone, waits = _gone_before(look, campaign_id), _policy_waits(look, campaign)
     facts, charge = _facts(look, campaign_id)
     tables: Mapping[str, tuple[Sequence[str], Iterator[Sequence[Any]]]] = {
         "customers": (
             ("customer_id", _SNAPSHOT, charge, *(name for name in facts if name != charge)),
             _customers(look, campaign_id, [name for name in facts if name != charge], gone),
         ),
-        "contacts": (_CONTACTS, _contacts(look, campaign)),
-        "departures": (("customer_id", "left_on", "observed_until"), _departures(look, campaign, gone)),
+        "contacts": (_CONTACTS, _contacts(look, campaign_id, waits)),
+        "departures": (("customer_id", "left_on", "observed_until"), _departures(look, campaign, waits, gone)),
     }
     counts = {name: _write(folder / f"{name}.csv", *tables[name]) for name in WHAT if name in what}
     storage.write_text(folder / SNIPPET, _snippet(campaign, facts, charge, counts))
@@ -161,12 +161,12 @@ def _customers(look: Look, campaign_id: str, facts: Sequence[str], gone: frozens
         yield customer, _date(at), charge, *(known.get(name) for name in facts)
 
 
-def _contacts(look: Look, campaign: CampaignView) -> Iterator[Sequence[Any]]:
+def _contacts(look: Look, campaign_id: str, waits: bool) -> Iterator[Sequence[Any]]:
     """One assignment a customer and day: where there are several, the contact."""
-    waits, waiting = _policy_waits(look, campaign), ""
+    waiting = ""
     today: tuple[str, str] | None = None
     held: Sequence[Any] | None = None
-    for found in look.stream(_ASSIGNED, campaign.campaign_id):
+    for found in look.stream(_ASSIGNED, campaign_id):
         decided = _Decided(*found)
         row = _assignment(decided, waits)
         if row is None:
@@ -228,9 +228,9 @@ def _pilot(row: _Decided) -> Pilot | None:
     return None if pilot is None or row.assigned_at >= pilot.ends_at else pilot
 
 
-def _departures(look: Look, campaign: CampaignView, gone: frozenset[str]) -> Iterator[Sequence[Any]]:
+def _departures(look: Look, campaign: CampaignView, waits: bool, gone: frozenset[str]) -> Iterator[Sequence[Any]]:
     ends = campaign.pilot.ends_at if campaign.pilot is not None else None
-    tried = ("pilot", "policy") if _policy_waits(look, campaign) else ("pilot",)
+    tried = ("pilot", "policy") if waits else ("pilot",)
     for customer, at, arm, churned_at, observed_until in look.stream(_FOLLOWED, campaign.campaign_id):
         if customer in gone:
             continue

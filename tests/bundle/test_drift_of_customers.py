@@ -88,6 +88,20 @@ def test_predictions_that_no_longer_fit_are_named(folder, capsys):
         check(folder, table.assign(left=["maybe"] * 600))
 
 
+@pytest.mark.parametrize("blank", [None, np.nan, "", "nan"])
+def test_of_customers_whose_outcome_is_not_known_predictions_are_not_judged(folder, blank):
+    """Were they taken for kept, every rate would look lower than it is."""
+    table = customers(600, 1)
+    hidden = table.assign(left=table["left"].where(np.arange(600) % 3 > 0, blank))
+    bundle, read = load(folder), drift.read(load(folder))
+    (of_some,) = drift.compare(bundle, read, *drift.labels(read, hidden))
+    (of_those,) = drift.compare(bundle, read, *drift.labels(read, table[np.arange(600) % 3 > 0]))
+    assert of_some.calibration is not None
+    assert of_those.calibration is not None
+    assert (of_some.calibration.rows, of_some.calibration.happened) == (400, of_those.calibration.happened)
+    check(folder, hidden)
+
+
 def test_a_bundle_without_a_reference_says_that_drift_cannot_be_told(bundle_folder, capsys):
     check(bundle_folder, customers(50, 4).drop(columns="left"))
     assert "this bundle holds no training reference" in capsys.readouterr().out

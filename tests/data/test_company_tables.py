@@ -3,7 +3,9 @@
 import contextlib
 import csv
 import io
+import unicodedata
 from pathlib import Path
+from typing import Any, Literal
 
 import customer_files
 import numpy as np
@@ -100,6 +102,21 @@ def test_features_that_are_not_named_are_the_columns_that_can_be(tmp_path: Path)
     assert [note.split(" is no feature")[0] for note in tables.notes] == ["column 'since'", "column 'name'"]
     with pytest.raises(FilesError, match="customers: the column 'fees' is missing; did you mean 'fee'"):
         company_tables.read(Company(table, charge="fees", **keys))
+
+
+def test_a_column_whose_name_is_encoded_in_another_way_is_the_one_that_is_named_and_no_feature() -> None:
+    rows = 60
+    table = pd.DataFrame(
+        {"précio": range(1, rows + 1), "salió": [1, 0] * 30, "códigó": range(rows), "año": range(rows)}
+    )
+    keys: dict[str, Any] = {"charge": "précio", "left": "salió", "ignore": ["códigó"], "window_days": 30}
+    forms: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+    for form in forms:
+        frame = table.set_axis([unicodedata.normalize(form, name) for name in table.columns], axis=1)
+        assert company_tables.read(Company(frame, offers={"hello": {}}, **keys)).customers.schema.features == (
+            "précio",
+            "año",
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A file of departures: who left, who stayed, and of whom nothing is known."""
 
+import datetime as dt
 from pathlib import Path
 
 import customer_files
@@ -146,6 +147,22 @@ def test_dates_of_leaving_serve_as_departures_however_they_are_told(tmp_path: Pa
     assert set(told["observed_until"].dt.strftime("%Y-%m-%d")) == {"2026-06-01"}
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_where_the_end_of_observation_is_blank_nothing_is_known_and_nobody_counts_as_kept(
+    tmp_path: Path, dated: bool
+) -> None:
+    days = {"a": ("2026-03-20", ""), "b": ("", ""), "c": ("", "2026-06-01")}
+    (tmp_path / "acme.yaml").write_text((DATED if dated else DEPARTURES).format(until="until"))
+    told = {name: ",".join(each) for name, each in days.items()}
+    (tmp_path / "c.csv").write_text(
+        f"id,calls{',left_on,until' * dated}\n" + "".join(f"{name},1{f',{told[name]}' * dated}\n" for name in days)
+    )
+    (tmp_path / "d.csv").write_text("id,left_on,until\n" + "".join(f"{name},{told[name]}\n" for name in days))
+    tables = customer_files.read(tmp_path)
+    assert tables.customers.frame[["id", "left"]].to_numpy().tolist() == [["a", 1], ["c", 0]]
+    assert tables.current.frame["id"].tolist() == ["b"]
+
+
 def test_ids_that_lost_their_zeros_are_refused_and_those_of_others_are_counted(tmp_path: Path) -> None:
     rows = {f"{number:04d}": "2026-03-20" if number % 2 else "" for number in range(1, 9)}
     _told(tmp_path, rows, dated=False)
@@ -200,24 +217,28 @@ LOG = "contacts: {file: k.csv, at: at, offer: arm, design: {none: 0.5, hello: 0.
 
 @pytest.mark.parametrize("dated", [True, False])
 def test_a_day_until_which_nobody_can_know_who_left_is_refused(tmp_path: Path, dated: bool) -> None:
-    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=dated, until="2136-06-01")
+    _told(tmp_path, {"a": "2026-03-20", "b": ""}, dated=dated)
+    assert len(customer_files.read(tmp_path, today=dt.date(2026, 6, 1)).customers.frame) == 2
     key = r"customers\.left" if dated else "departures"
-    with pytest.raises(FilesError, match=key + r"\.observed_until: 2136-06-01 is after today; allowed: a day until 20"):
-        customer_files.read(tmp_path)
+    said = key + r"\.observed_until: 2026-06-01 is after today; allowed: a day until 2026-05-31"
+    with pytest.raises(FilesError, match=said):
+        customer_files.read(tmp_path, today=dt.date(2026, 5, 31))
 
 
 def test_what_the_files_date_after_today_is_refused_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "acme.yaml").write_text(DEPARTURES.format(until="until").replace("2026-03-01", "at") + LOG)
-    (tmp_path / "c.csv").write_text("id,at,calls\na,2026-03-01,1\nb,2136-03-01,2\n")
-    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\nb,,2026-06-01\n")
-    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\na,2131-03-02,hello,0\n")
+    (tmp_path / "c.csv").write_text("id,at,calls\na,2026-03-01,1\nb,2026-06-03,2\nc,2026-03-01,3\n")
+    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\nb,,2026-06-02\nc,,2026-06-01\n")
+    (tmp_path / "k.csv").write_text("id,at,arm,yes\na,2026-03-02,hello,1\nb,2026-06-03T10:00,hello,0\n")
+    assert customer_files.read(tmp_path, today=dt.date(2026, 6, 3))
     with pytest.raises(FilesError) as caught:
-        customer_files.read(tmp_path)
-    assert "c.csv, line 3, column 'at': '2136-03-01' is after today; allowed: a day until 20" in str(caught.value)
-    assert "k.csv, line 3, column 'at': '2131-03-02' is after today; allowed: a day until 20" in str(caught.value)
-    (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2136-06-01\nb,,2026-06-01\n")
-    with pytest.raises(FilesError, match=r"d\.csv, line 2, column 'until': '2136-06-01' is after today"):
-        customer_files.read(tmp_path)
+        customer_files.read(tmp_path, today=dt.date(2026, 6, 2))
+    assert "c.csv, line 3, column 'at': '2026-06-03' is after today; allowed: a day until 2026-06-02" in str(
+        caught.value
+    )
+    assert "k.csv, line 3, column 'at': '2026-06-03T10:00' is after today" in str(caught.value)
+    with pytest.raises(FilesError, match=r"d\.csv, line 3, column 'until': '2026-06-02' is after today"):
+        customer_files.read(tmp_path, today=dt.date(2026, 6, 1))
 
 
 def test_what_is_after_the_end_of_observation_is_said_with_the_first_line_and_whom_it_is_about(tmp_path: Path) -> None:

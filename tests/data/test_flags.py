@@ -21,6 +21,9 @@ from retentionjax.data.reading import read_frame
         ("0", "1", ["False", "1.0", None]),  # the column says who stayed
         ("2", "1", ["2.0", "1", None]),
         ("Ja", "Nein", ["Ja", " Nein ", None]),
+        ("1", "0", ["1", "0", "nan"]),  # as numpy writes what is not known
+        ("yes", "no", ["yes", "no", "N/A"]),
+        ("NA", "EU", ["NA", "EU", "NaN"]),  # a word of the company's own is meant first
         ("1", "0", [1.0, 0.0, math.nan]),
         ("1", "0", [True, False, None]),
     ],

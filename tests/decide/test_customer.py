@@ -49,7 +49,7 @@ def state_of(known: Customer, like: Any, params: EnvParams, *, elevated: bool = 
     """The state of a customer like one of the environment, whose score of today is that of the risk state."""
     usual = float(like.churn_probability)
     today = dynamics.rescored_churn_probability(like.churn_probability, jnp.asarray(elevated), params)
-    known = known._replace(baseline=usual)
+    known = known._replace(usual=usual)
     arrays = stack([known], np.array([float(like.monthly_charge)]), params)
     columns = (np.asarray(each, np.float32)[None] for each in (like.monthly_charge, today, like.accept_probability))
     states, _ = customer.state(arrays, *columns, params)

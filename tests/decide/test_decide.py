@@ -1,5 +1,6 @@
 """A decision: repeatable, true to its propensities, within the rules, and with reasons that say which."""
 
+import dataclasses
 import json
 import warnings
 from typing import Any
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from retentionjax.decide.decision import Decision, TableDecider, decide
-from retentionjax.decide.printing import headline, reason_text, to_dict
+from retentionjax.decide.printing import headline, reason_text, show, to_dict
 from retentionjax.decide.program import Decider
 from retentionjax.errors import DataError
 
@@ -112,9 +113,9 @@ def test_while_a_contact_is_pending_there_is_nothing_to_decide(decider: Decider)
 
 def test_without_a_usual_score_today_s_is_taken_and_the_state_is_calm(decider: Decider) -> None:
     risk = decide(decider, bundles.CUSTOMER).risk
-    assert not risk.is_baseline_known
+    assert not risk.is_usual_known
     assert not risk.elevated
-    assert risk.baseline == risk.today > risk.seen
+    assert risk.usual == risk.today > risk.seen
 
 
 def test_a_score_far_above_the_usual_one_is_an_elevated_state(decider: Decider) -> None:
@@ -156,3 +157,20 @@ def test_a_headline_names_offer_and_day(decider: Decider) -> None:
 def test_a_charge_beyond_all_money_is_refused(decider: Decider) -> None:
     with pytest.raises(DataError, match="1e\\+39"):
         decide(decider, bundles.CUSTOMER | {"bill": 1e39})
+
+
+def test_where_the_budget_does_not_bind_its_next_unit_returns_nothing(
+    decider: Decider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the learning happened to end with: a contact is then worth all that it gains."""
+    bundle = decider.bundle
+    manifest = dataclasses.replace(bundle.manifest, multipliers={"campaign_budget": 0.0})
+    decision = decide(Decider(dataclasses.replace(bundle, manifest=manifest)), bundles.CUSTOMER)
+    assert decision.explanation.multiplier == 0
+    assert [each.net for each in decision.explanation.offers] == [each.gain for each in decision.explanation.offers]
+    for shown, said in (
+        (decision, "so that the next unit returns nothing"),
+        (decide(decider, bundles.CUSTOMER), "0.75 × cost"),
+    ):
+        show(shown)
+        assert said in capsys.readouterr().out

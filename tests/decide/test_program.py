@@ -63,8 +63,8 @@ def test_each_row_is_what_models_environment_and_policy_say_of_that_customer(bun
     np.testing.assert_allclose(decided.churn_probability, churn, atol=1e-6)
     np.testing.assert_allclose(decided.accept_probability, accept, atol=1e-6)
     for row, each in enumerate(past):
-        usual = churn[row] if each.baseline is None else each.baseline
-        assert decided.baseline[row] == pytest.approx(usual, abs=1e-6)
+        usual = churn[row] if each.usual is None else each.usual
+        assert decided.usual[row] == pytest.approx(usual, abs=1e-6)
         state = EnvState(
             time=jnp.int32(each.day),
             customer=jnp.int32(0),
@@ -104,7 +104,7 @@ def account(each: Customer, bill: float) -> float:
 def test_without_a_usual_score_the_state_is_calm_and_far_above_it_elevated(bundle: Bundle, decider: Decider) -> None:
     features = decider.facts.records(customers(3))
     today = decider.score(features).churn_probability
-    usual = [Customer(), Customer(baseline=float(today[1]) / 4), Customer(baseline=float(today[2]))]
+    usual = [Customer(), Customer(usual=float(today[1]) / 4), Customer(usual=float(today[2]))]
     decided = decider.decide(features, stack(usual, features.monthly_charge, bundle.params))
     assert decided.elevated.tolist() == [False, True, False]
 

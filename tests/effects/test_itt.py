@@ -34,7 +34,8 @@ def test_the_difference_is_that_of_the_shares_of_those_who_left(log: Log) -> Non
     np.testing.assert_allclose((twenty.left.high - twenty.left.low) / 2, 1.645 * error, rtol=0.01)
 
 
-def test_who_left_counts_also_where_a_file_says_that_she_was_observed_until_then(log: Log) -> None:
+@pytest.mark.parametrize("until", ["then", "unknown"])
+def test_who_left_counts_also_where_a_file_says_that_she_was_observed_until_then(log: Log, until: str) -> None:
     """Else the window after an assignment would hold those who stayed through it, and none who left in it."""
     start, left = pd.Timestamp("2026-01-01"), log.left_day >= 0
     day = pd.to_timedelta(np.where(left, log.left_day, log.followed_days - 1), unit="D")
@@ -43,6 +44,8 @@ def test_who_left_counts_also_where_a_file_says_that_she_was_observed_until_then
     people["accept_probability"] = log.accept_probability
     people["observed_until"] = start + day
     people["left_on"] = people["observed_until"].where(left)
+    if until == "unknown":
+        people["observed_until"] = people["observed_until"].mask(left)
     contacts = pd.DataFrame({"customer": log.customer, "at": start, "offer": names[log.arm], "propensity": 0.5})
     found = from_frames(contacts.assign(accepted=log.accepted.astype(int)), people, log.offers)
     np.testing.assert_array_equal(found.observed_days, log.observed_days)

@@ -1,5 +1,6 @@
 """`retentionjax evaluate --customers`: the bundle's policy and the simple rules on a table that a user brings."""
 
+import unicodedata
 from pathlib import Path
 
 import customer_tables
@@ -10,6 +11,7 @@ import pytest
 
 from retentionjax import cli
 from retentionjax.bundle import Bundle
+from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import Facts
 from retentionjax.errors import DataError
 from retentionjax.evaluation import baselines, command, rollout
@@ -63,6 +65,17 @@ def test_a_csv_is_read_as_a_record_is(bundle: Bundle, tmp_path: Path) -> None:
     wanted = Facts(bundle.schema).records([one, two])
     assert features.customer_id == wanted.customer_id
     np.testing.assert_array_equal(features.values, wanted.values)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_an_accent_in_the_name_of_a_column_is_the_same_however_it_is_encoded(tmp_path: Path, kind: str) -> None:
+    schema = Schema("customers", id="número", charge="bill", numeric=("bill",), categorical={"régión": ("01", "02")})
+    table = pyarrow.table({"número": ["007"], "bill": [20.0], "régión": ["01"]})
+    table = table.rename_columns([unicodedata.normalize("NFD", name) for name in table.column_names])
+    path = tmp_path / f"c.{kind}"
+    (pyarrow.csv.write_csv if kind == "csv" else pyarrow.parquet.write_table)(table, path)
+    frame = command.read(str(path), schema)
+    assert frame.to_dict("records") == [{"número": "007", "bill": 20.0, "régión": "01"}]
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,16 @@ def test_summaries_hold_the_keys_by_which_runs_are_compared(finished):
             assert compared[f"paired_ppo_minus_{name}"] == pytest.approx(paired, abs=1e-3)
 
 
+@pytest.mark.parametrize("stage", ["churn", "acceptance"])
+def test_a_few_trees_tell_made_up_customers_apart(finished, stage):
+    """No gate stops a run on made-up customers, and the preset has none of its own: a company's would have them too."""
+    folder, _ = finished
+    found = summary(folder, stage)
+    assert found["cv_auc"] >= 0.7
+    assert found["cv_ece"] <= 0.1
+    assert found["cv_brier_skill"] >= 0.0
+
+
 def test_masked_policies_break_no_rule(finished):
     folder, _ = finished
     assert summary(folder, "policy")["violations_masked"] == 0

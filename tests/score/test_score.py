@@ -1,7 +1,9 @@
 """A table of customers scored: the decisions are the single ones, and the folder tells what it was made of."""
 
+import dataclasses
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import bundles
@@ -15,9 +17,12 @@ from retentionjax import cli, storage
 from retentionjax.bundle import drift, write
 from retentionjax.decide import draws
 from retentionjax.decide.decision import decide
+from retentionjax.decide.facts import Facts
 from retentionjax.decide.program import Decider
 from retentionjax.errors import ConfigError, DataError
+from retentionjax.score.plan import Plan, columns, describe
 from retentionjax.score.running import Request, run
+from retentionjax.score.scorer import Scorer, check
 
 ROWS = 1000
 
@@ -96,6 +101,33 @@ def test_a_usual_risk_makes_a_decision_that_of_a_customer_with_this_history(bund
         np.testing.assert_allclose(decided[row]["propensities"], alone.propensities, atol=2e-6)
         moved += not np.allclose(decided[row]["propensities"], without[row]["propensities"], atol=1e-3)
     assert moved > 5
+
+
+def test_an_accent_in_the_name_of_a_column_is_the_same_however_it_is_encoded(bundle, tmp_path):
+    """As macOS and its spreadsheets write it, in two characters; the company's description has one."""
+    named = {"customer_id": "número", "months": "mónths", "plan": "plán", "usual_risk": "üblich"}
+    schema = dataclasses.replace(
+        bundle.schema,
+        id="número",
+        numeric=("mónths", "bill", "age"),
+        nullable=("mónths",),
+        categorical={named.get(name, name): allowed for name, allowed in bundle.schema.categorical.items()},
+    )
+    assert [named.get(name, name) for name in bundle.schema.features] == list(schema.features)
+    table = customer_tables.table(50, usual_risk=[0.1] * 50)
+    decided = []
+    for form in ("NFC", "NFD"):
+        path, out = storage.as_path(tmp_path) / f"{form}.parquet", storage.as_path(tmp_path) / form
+        out.mkdir()
+        names = [unicodedata.normalize(form, named.get(name, name)) for name in table.column_names]
+        pq.write_table(table.rename_columns(names), path)
+        plan = Plan(bundle="b", synthetic=False, sources=describe({path.name: path}), usual=names[-1])
+        scorer = Scorer(bundle, plan)
+        scorer.facts = Facts(schema)
+        check(scorer.facts, columns(path), plan.usual, path)
+        assert scorer.score(plan.shards[0], path, out).usual == 50
+        decided.append(customer_tables.decisions(out))
+    assert decided[0].equals(decided[1])
 
 
 @pytest.mark.parametrize(

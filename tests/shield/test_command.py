@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,35 @@ def test_facts_channel_and_language(capsys: pytest.CaptureFixture[str]) -> None:
     text = "Northwind: Hola: 15 € de abono en su Fibra 300. Pulse para aceptar. Cambie sus avisos en los ajustes."
     asked = ["--offer", "15 EUR", "--fact", "plan=Fibra 300", "--channel", "push", "--language", "es"]
     assert cli.main(["messages", "check", text, *asked]) == 0, capsys.readouterr().out
+
+
+COMPANY = """\
+customers: {file: c.csv, charge: {value: 20}, left: left, window_days: 30, numeric: [months]}
+currency: EUR
+offers: {hello: {}, upgrade: {cost: 4, days: 90, say: twice the speed}, ten: {discount: 0.1, days: 60}}
+messages:
+  sender: {name: Acme, postal_address: "Acme, 1 Road", domains: [acme.example], unsubscribe_url: https://acme.example/u}
+  channels: [push, sms]
+"""
+
+
+def test_a_companys_sender_channel_and_offers_are_those_of_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "acme.yaml").write_text(COMPANY)
+    asked = ["--company", str(tmp_path / "acme.yaml")]
+    text = "Acme: enjoy {} for {} days. Tap to accept: https://acme.example/yes. Change notifications in settings."
+    for offer, words, days in (("upgrade", "twice the speed", 90), ("ten", "10% off", 60), ("10%", "10% off", 30)):
+        assert cli.main(["messages", "check", text.format(words, days), *asked, "--offer", offer]) == 0, offer
+    assert cli.main(["messages", "check", text.format("10% off", 30), *asked, "--offer", "ten"]) == 1
+    assert cli.main(["messages", "check", text.format("10% off", 30), *asked, "--offer", "ten", "--days", "30"]) == 0
+    assert cli.main(["messages", "check", text.format("10% off", 30), "--offer", "10%", "--channel", "push"]) == 1
+    assert cli.main(["messages", "check", text, *asked, "--offer", "pony"]) == 2
+    assert "--offer is 'pony'; allowed: none, 10%, 15 USD" in (told := capsys.readouterr().err)
+    assert ", hello, upgrade, ten" in told
+    (tmp_path / "acme.yaml").write_text(COMPANY.partition("messages:")[0])
+    assert cli.main(["messages", "check", text, *asked]) == 2
+    assert "messages.sender is missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

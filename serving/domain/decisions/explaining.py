@@ -175,7 +175,7 @@ def _simulated(asked: SimulationIn, served: Served, where: str) -> Simulated:
         action=found.action,
         offer=None if found.offer is None else Choices(bundle).offers[found.offer],
         delay_days=found.delay_days,
-        churn=Churn(found.risk.today, found.risk.baseline, "elevated" if found.risk.elevated else "calm"),
+        churn=Churn(found.risk.today, found.risk.usual, "elevated" if found.risk.elevated else "calm"),
         monthly_charge=found.monthly_charge,
         explanation=of_simulated(found),
         message=None if found.offer is None else _message(ask, found.offer, bundle),
