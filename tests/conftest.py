@@ -18,7 +18,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Compiling is most of the time of most tests: what one run, or one worker, compiled, the next one reads.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled_programs.folder())
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled_programs.folder()
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Tests that run for moments are compiled in a third of the time; with -m, slow tests run what users run. Decided here,
@@ -55,7 +56,6 @@ hypothesis.settings.load_profile("suite")
 
 # The longest files, so that none of them is left for one worker at the end.
 FIRST = (
-    "serving/test_faults.py",
     "experiments/test_train.py",
     "experiments/test_language_stages.py",
     "language/test_ppo.py",

@@ -76,11 +76,11 @@ def test_customers_come_to_be_sent_what_is_best_for_them(effects: dict[str, floa
     assert np.mean(ends) > 0.8
 
 
-@pytest.mark.slow
-def test_a_wording_as_good_as_the_template_is_hardly_ever_found_worse_however_often_one_looks() -> None:
-    """Eight looks at each of 30 campaigns, in which both wordings are alike and the drawing of them is not."""
+@pytest.mark.parametrize("campaigns", [6, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_wording_as_good_as_the_template_is_hardly_ever_found_worse_however_often_one_looks(campaigns: int) -> None:
+    """Eight looks at each campaign, in which both wordings are alike and the drawing of them is not."""
     random, wrong = np.random.default_rng(1), 0
-    for _ in range(30):
+    for _ in range(campaigns):
         counts, found = np.zeros((8, 2, 3)), False
         for stratum in range(8):
             sent = random.multinomial(1000, (0.2, 0.8) if stratum % 2 else (0.7, 0.3))

@@ -74,16 +74,26 @@ def test_a_world_goes_on_as_it_was_saved_with_new_customers_where_others_left(wo
     np.testing.assert_array_equal(world.live({0: 1})[1], again.live({0: 1})[1])
 
 
-@pytest.mark.slow
-def test_the_company_before_its_story_has_files_that_can_be_read_and_a_pilot_planned(tmp_path: Path) -> None:
-    sizes = dataclasses.replace(SMALL, customers=800, pilot=500)
-    founded = loop.step(epath.Path(tmp_path / "0"), lambda folder: loop.found(sizes, folder))
-    table = pd.read_csv(founded / "customers.csv", dtype=str, keep_default_na=False)
+def test_the_company_before_its_story_has_files_that_can_be_read(tmp_path: Path) -> None:
+    table = founded(tmp_path, customers=4000)[1]
     assert set(table["left"]) == {"yes", "no", ""}
     assert (table["left"] == "yes").sum() == (table["left"] == "").sum()  # each place is filled
-    assert Company.load(founded / "company.yaml").offers.keys() == set(loop.OFFERS)
+    assert Company.load(epath.Path(tmp_path / "0/company.yaml")).offers.keys() == set(loop.OFFERS)
+
+
+def founded(folder: Path, customers: int) -> tuple[epath.Path, pd.DataFrame]:
+    """The first step of a story of so many customers, and its table."""
+    sizes = dataclasses.replace(SMALL, customers=customers, pilot=500)
+    files = loop.step(epath.Path(folder / "0"), lambda to: loop.found(sizes, to))
+    return files, pd.read_csv(files / "customers.csv", dtype=str, keep_default_na=False)
+
+
+@pytest.mark.slow
+def test_a_pilot_is_planned_of_the_companys_files(tmp_path: Path) -> None:
+    sizes = dataclasses.replace(SMALL, customers=800, pilot=500)
+    files, _ = founded(tmp_path, customers=800)
     plan = storage.read_json(
-        loop.step(epath.Path(tmp_path / "1"), lambda to: loop.planned(founded, sizes, to)) / "plan.json"
+        loop.step(epath.Path(tmp_path / "1"), lambda to: loop.planned(files, sizes, to)) / "plan.json"
     )
     assert plan["campaign"]["customers_expected"] == 800
     assert plan["campaign"]["pilot"]["share"] == pytest.approx(500 / 800)

@@ -4,14 +4,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mlflow
 import pytest
 
 from experiments import mlflow_runs, stage
 from experiments.config import Options
 from experiments.stage import Context, Outside, Stage
 from retentionjax import storage
+
+if TYPE_CHECKING:
+    import mlflow
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,17 @@ def finish(folder: Path) -> str:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "mlflow.MlflowClient":
     """The real file store, which MLflow opens only on request, since it wants a database in the end."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv(mlflow_runs.VARIABLE, f"file:{tmp_path}/mlruns")
+    import mlflow  # two seconds that only one worker needs
+
     return mlflow.MlflowClient()
 
 
 def test_a_stage_that_ends_is_a_run_with_its_settings_and_every_line_of_its_metrics(
-    store: mlflow.MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: "mlflow.MlflowClient", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     finish(tmp_path)
     experiment = store.get_experiment_by_name("acme")

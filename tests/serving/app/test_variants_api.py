@@ -185,7 +185,7 @@ def test_the_command_line_proposes_by_the_grammar_lists_and_decides(
 ) -> None:
     database = f"sqlite:///{tmp_path}/ledger.db"
     arguments = ["messages", "propose", "--bundle", str(bundle), "--database", database, "--by", "grammar"]
-    assert main([*arguments, "--per-kind", "3"]) == 0
+    assert main([*arguments, "--per-kind", "2"]) == 0
     first = capsys.readouterr().out
     assert " proposed; dropped: " in first
     ids = [line.split()[0] for line in first.splitlines() if line.startswith("  ")]
