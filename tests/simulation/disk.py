@@ -87,9 +87,9 @@ class Disk:
         return Source(self.file, 5.0, self)
 
     def look(self, statement: str, *values: Any) -> list[Row]:
-        """What is committed, seen from outside the program."""
+        """What is committed, seen from outside the program, by who changes nothing: not even the log when it closes."""
         if self._observer is None:
-            self._observer = sqlite3.connect(self.file, isolation_level=None)
+            self._observer = sqlite3.connect(f"{self.file.as_uri()}?mode=ro", uri=True, isolation_level=None)
         return self._observer.execute(statement, values).fetchall()
 
     def state(self) -> dict[str, list[Row]]:
@@ -156,12 +156,12 @@ class Disk:
         self._life += 1
         self._lives(self.file.read_bytes(), log)
         self._durable, self.dead = len(log), True
-        self._unobserve()
         raise Crashed
 
     def boot(self) -> None:
         """The machine is started again."""
         self.dead = False
+        self._unobserve()  # only now: the last to leave a file would write its log into it, which nobody reads any more
 
     def _unobserve(self) -> None:
         if self._observer is not None:
