@@ -8,9 +8,9 @@ it goes by; else of the company's own, in its strictest region.
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, reduce
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from retentionjax.errors import DataError
@@ -22,6 +22,7 @@ Reason = Literal[
 ]
 _QUARTER = dt.timedelta(minutes=15)  # every zone in use is a multiple of it away from UTC
 _SEARCH = dt.timedelta(days=8)
+_Ranges: TypeAlias = tuple[tuple[float, float], ...]
 
 
 HOME = "US"
@@ -146,23 +147,58 @@ def _zones(time_zone: str | None, country: str, region: str | None, contact: Con
         raise DataError(f"time zone is {', '.join(names)!r}; allowed: IANA names such as America/Chicago") from None
 
 
-def _hours(country: str, region: str | None, contact: ContactRules) -> tuple[QuietHours, ...]:
-    """The hours that apply, all of which must hold; a country whose region is unknown has its strictest region's."""
+def _hours(country: str, region: str | None, contact: ContactRules) -> QuietHours:
+    """The hours that apply: the country's, as far as the region has no stricter ones; where the region is unknown,
+    those of every region count."""
     if region is not None:
         stricter = [contact.regions[region]] if region in contact.regions else []
     else:
         stricter = [hours for name, hours in contact.regions.items() if name.startswith(country + "-")]
-    return (contact.countries[country], *stricter)
+    return _common((contact.countries[country], *stricter))
 
 
-def _awake(moment: dt.datetime, zones: Sequence[ZoneInfo], hours: Sequence[QuietHours]) -> bool:
-    return all(_within(moment.astimezone(zone), each) for zone in zones for each in hours)
+@lru_cache(maxsize=256)
+def _common(hours: Sequence[QuietHours]) -> QuietHours:
+    """The hours that lie within all of these."""
+
+    def both(some: _Ranges, others: _Ranges) -> _Ranges:
+        overlaps = [(max(a, c), min(b, d)) for a, b in some for c, d in others]
+        return tuple((first, last) for first, last in overlaps if first < last)
+
+    days = zip(*((each.weekdays, each.saturday, each.sunday) for each in hours), strict=True)
+    return QuietHours(*(reduce(both, day) for day in days))
 
 
-def _within(local: dt.datetime, hours: QuietHours) -> bool:
-    ranges = {5: hours.saturday, 6: hours.sunday}.get(local.weekday(), hours.weekdays)
-    hour = local.hour + local.minute / 60
-    return any(first <= hour < last for first, last in ranges)
+def _awake(moment: dt.datetime, zones: Sequence[ZoneInfo], hours: QuietHours) -> bool:
+    return _opens(moment, zones, hours) == moment
+
+
+def _opens(moment: dt.datetime, zones: Sequence[ZoneInfo], hours: QuietHours) -> dt.datetime:
+    """`moment` if it is fit in all zones; else a later one before which none is, though it need not be fit itself."""
+    for zone in zones:
+        local = moment.astimezone(zone)
+        hour = local.hour + local.minute / 60
+        if not any(first <= hour < last for first, last in _ranges(local, hours)):
+            return _opening(local, hours)
+    return moment
+
+
+def _opening(local: dt.datetime, hours: QuietHours) -> dt.datetime:
+    """When the hours begin that come next after `local`, by the same clock; UTC."""
+    moment = local.astimezone(dt.UTC)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    for days in range(_SEARCH.days + 1):
+        day = midnight + dt.timedelta(days=days)
+        for first, _ in _ranges(day, hours):
+            opening = (day + dt.timedelta(hours=first)).astimezone(dt.UTC)
+            if opening > moment:
+                return opening
+    return moment + _SEARCH
+
+
+def _ranges(local: dt.datetime, hours: QuietHours) -> _Ranges:
+    weekday = local.weekday()
+    return hours.weekdays if weekday < 5 else hours.saturday if weekday == 5 else hours.sunday
 
 
 def _recent(recipient: Recipient, moment: dt.datetime, contact: ContactRules) -> int:
@@ -176,14 +212,15 @@ def _earliest(
     now: dt.datetime,
     contact: ContactRules,
     zones: Sequence[ZoneInfo],
-    hours: Sequence[QuietHours],
+    hours: QuietHours,
 ) -> dt.datetime | None:
-    for start in _free_moments(recipient, now, contact):
+    for start in _free_moments(recipient, now.astimezone(dt.UTC), contact):
         moment = start
         while moment < start + _SEARCH:
-            if _awake(moment, zones, hours) and _recent(recipient, moment, contact) < contact.cap:
-                return moment.astimezone(dt.UTC)
-            moment = _next_quarter(moment)
+            opens = _opens(moment, zones, hours)
+            if opens == moment and _recent(recipient, moment, contact) < contact.cap:
+                return moment
+            moment = opens if opens > moment else _next_quarter(moment)
     return None
 
 
@@ -191,7 +228,8 @@ def _free_moments(recipient: Recipient, now: dt.datetime, contact: ContactRules)
     """`now`, and each moment after it at which an earlier contact leaves the window."""
     window = dt.timedelta(days=contact.window_days)
     yield now
-    yield from sorted(earlier + window for earlier in recipient.contacts if earlier + window > now)
+    free = [earlier.astimezone(dt.UTC) + window for earlier in recipient.contacts]
+    yield from sorted(moment for moment in free if moment > now)
 
 
 def _next_quarter(moment: dt.datetime) -> dt.datetime:

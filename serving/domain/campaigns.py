@@ -244,6 +244,7 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
         budget, customers = _sizes(data, before)
         more = customers, data.holdout, pilot, data.salt, data.paused
         campaign = Campaign(campaign_id, budget, starts_at, horizon, *more)
+        _refuse_over(campaign, before, state.clock())
         try:
             tx.put_campaign(campaign)
             currency = state.engine.lineup.active.served.bundle.company.currency
@@ -268,6 +269,16 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
             error = field_error("starts_at", data.starts_at, f"{fixed}: decisions count their days from it")
             raise Problem(409, "campaign-has-begun", "The campaign has begun", "Its start is fixed.", [error]) from None
     return campaign_now(state, campaign_id)
+
+
+def _refuse_over(wanted: Campaign, before: CampaignView | None, now: float) -> None:
+    """Raises Problem 409 for a campaign that is to be paused or resumed, is over, and is given no more days."""
+    over = wanted.starts_at + wanted.horizon_days * DAY
+    if before is None or wanted.paused in (None, before.paused_at is not None) or now < over:
+        return
+    allowed = f"as it is: it ended on {iso(over)}; with more days (horizon_days) it goes on"
+    fault = field_error("paused", wanted.paused, allowed)
+    raise Problem(409, "campaign-over", "The campaign is over", "It is neither paused nor resumed.", [fault])
 
 
 def _sizes(data: CampaignIn, before: CampaignView | None) -> tuple[int, int]:

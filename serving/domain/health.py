@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -75,11 +76,12 @@ def exposed(*, open_to_all: bool) -> HTTPRouteHandler:
         """Metrics in Prometheus' text format."""
         state = request.app.state
         # Outcomes, expiry and other processes move a campaign's money too: only the ledger knows it. While it is silent
-        # nothing moves there that we could know of, and what was known last stays.
+        # there is no figure, for one of before looks like one of now.
+        found: Mapping[str, metrics.CampaignMetrics] = {}
         with contextlib.suppress(LedgerUnavailable, TimeoutError):
             async with asyncio.timeout(_LEDGER_SECONDS):
                 found = await asyncio.to_thread(measured, state)
-            state.metrics.campaigns(found)
+        state.metrics.campaigns(found)
         return Response(await state.engine.exposition(), media_type=metrics.CONTENT_TYPE)
 
     return exposition

@@ -84,9 +84,10 @@ def _version(connection: Connection, known: Sequence[tuple[int, str]]) -> int:
             f"the ledger has schema {version}, and this program knows schemas up to {known[-1][0]}: a newer program "
             "wrote it; start that one"
         )
-    ours = {name for _, script in known for name in re.findall(r"CREATE TABLE (\w+)", script)}
-    if version == 0 and (foreign := ours.intersection(connection.tables())):
-        raise _foreign(min(foreign))
+    if version == 0:
+        ours = {name for _, script in known for name in re.findall(r"CREATE TABLE (\w+)", script)}
+        if foreign := ours.intersection(connection.tables()):
+            raise _foreign(min(foreign))
     return version
 
 

@@ -94,6 +94,31 @@ def test_the_earliest_moment_is_allowed_and_never_past(now: dt.datetime, region:
     assert may_contact(recipient, "sms", permission.earliest).allowed
 
 
+DAYS = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2027, 1, 1), timezones=st.just(dt.UTC))  # noqa: DTZ001 - as above
+
+
+@pytest.mark.parametrize(
+    ("zone", "region"),
+    [
+        (None, None),
+        (None, "US-RI"),
+        ("America/New_York", "US-AL"),
+        ("Europe/Paris", None),
+        ("Australia/Lord_Howe", None),
+    ],
+)
+@given(now=DAYS)
+def test_no_quarter_of_an_hour_before_the_earliest_moment_is_fit(
+    zone: str | None, region: str | None, now: dt.datetime
+) -> None:
+    recipient = Recipient(SMS, time_zone=zone, region=region)
+    earliest = may_contact(recipient, "sms", now).earliest
+    assert earliest is not None
+    quarter = dt.timedelta(minutes=15)
+    quarters = [now, *(now.replace(minute=0, second=0, microsecond=0) + n * quarter for n in range(8 * 96))]
+    assert earliest == next(each for each in quarters if each >= now and may_contact(recipient, "sms", each).allowed)
+
+
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(DataError, match="no time zone"):
         may_contact(Recipient(SMS), "sms", dt.datetime(2026, 6, 3, 12))  # noqa: DTZ001

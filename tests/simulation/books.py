@@ -262,8 +262,7 @@ class Books:
 
     def recovered(self) -> None:
         """After a crash all is as it was, before or after the transaction that it hit."""
-        now = self._disk.state()
-        if self._disk.expected and now not in self._disk.expected:
+        if self._disk.expected and (now := self._disk.state()) not in self._disk.expected:
             before: Any = self._disk.expected[0]
             changed = {table: (len(before[table]), len(rows)) for table, rows in now.items() if rows != before[table]}
             raise Broken(f"recovery changed the ledger; table: (rows before, rows after): {changed}")

@@ -18,6 +18,7 @@ from serving.ledger.database import Row, SqliteConnection, SqliteSource
 
 _MEMORY = Path("/dev/shm")
 _FULL = 2  # of `PRAGMA synchronous`
+_GARBLED = bytes(range(255, -1, -1))
 
 
 class Crashed(BaseException):
@@ -77,21 +78,27 @@ class Disk:
             self._log.write_bytes(log)
 
     def _written(self) -> int:
-        return self._log.stat().st_size if self._log.exists() else 0
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def source(self) -> "Source":
         return Source(self.file, 5.0, self)
 
     def look(self, statement: str, *values: Any) -> list[Row]:
-        """What is committed, seen from outside the program."""
+        """What is committed, seen from outside the program, by who changes nothing: not even the log when it closes."""
         if self._observer is None:
-            self._observer = sqlite3.connect(self.file, isolation_level=None)
+            self._observer = sqlite3.connect(f"{self.file.as_uri()}?mode=ro", uri=True, isolation_level=None)
         return self._observer.execute(statement, values).fetchall()
 
     def state(self) -> dict[str, list[Row]]:
-        """All rows of all tables."""
+        """All rows of all tables, as they lie in the file."""
+        self.look("BEGIN")
         tables = [row[0] for row in self.look("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-        return {table: sorted(self.look(f"SELECT * FROM {table}"), key=repr) for table in tables}
+        rows = {table: self.look(f"SELECT * FROM {table}") for table in tables}
+        self.look("COMMIT")
+        return rows
 
     # --- what may go wrong ------------------------------------------------------------------------------------
 
@@ -145,16 +152,16 @@ class Disk:
         log = bytearray(self._log.read_bytes()[:kept] if self._log.exists() else b"")
         if len(log) > self._durable and self._random.random() < 0.5:  # the last thing on its way is garbled
             at = self._random.randrange(self._durable, len(log))
-            log[at:] = bytes(255 - byte for byte in log[at:])
+            log[at:] = log[at:].translate(_GARBLED)
         self._life += 1
         self._lives(self.file.read_bytes(), log)
         self._durable, self.dead = len(log), True
-        self._unobserve()
         raise Crashed
 
     def boot(self) -> None:
         """The machine is started again."""
         self.dead = False
+        self._unobserve()  # only now: the last to leave a file would write its log into it, which nobody reads any more
 
     def _unobserve(self) -> None:
         if self._observer is not None:

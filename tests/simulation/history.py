@@ -118,7 +118,7 @@ class History:
             opened.append(self._open())
             self.books.recovered()
             self.service, engine = opened
-            with engine.read() as reader:
+            with self.service.read() as reader:
                 stored = reader.slots()
             self.writer = Writer(engine, self.settings, METRICS, self.pipe, 8, monotonic=lambda: self.time.monotonic)
             self.writer.lineup = self._lineup(stored)

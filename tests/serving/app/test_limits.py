@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import peak_memory
 import pytest
+import served_app
 from served_app import FACTS, Running
 
 from serving import side_work
@@ -203,6 +204,21 @@ def test_one_setting_of_a_campaign_is_changed_by_itself_and_a_new_one_needs_its_
             assert changed.status_code == 200, changed.text
         found = changed.json()
     assert (found["budget_micros"], found["customers_expected"], found["paused_at"]) == (2 * 10**6, 20, None)
+
+
+def test_a_campaign_that_is_over_is_neither_paused_nor_resumed_unless_it_is_given_more_days(service: Running) -> None:
+    path, size = "/v1/campaigns/long-over", {"budget_micros": 10**6, "customers_expected": 10}
+    with service.client("admin") as client, served_app.session(service, "admin") as console:
+        over = client.put(path, json={**size, "starts_at": "2020-01-01T00:00:00Z", "horizon_days": 30}).json()
+        refused = client.put(path, json={"paused": True})
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:retentionjax:problem:campaign-over")
+        assert refused.json()["errors"][0]["field"] == "paused"
+        form = {"csrf": served_app.csrf(console), "campaign_id": "long-over", "pause": "yes"}
+        old_page = console.post("/console/campaigns", data=form)
+        assert (old_page.status_code, "The campaign is over" in old_page.text) == (409, True)
+        assert client.put(path, json={"paused": False}).json() == over, "which it is not"
+        late = client.put(path, json={"starts_at": "2026-01-01T00:00:00Z", "horizon_days": 366, "paused": True})
+        assert (late.status_code, late.json()["paused_at"] is None) == (200, False)
 
 
 @pytest.mark.parametrize("zone", ["localtime", "Factory", "posixrules", "posix/Europe/Berlin", "../../etc/passwd"])
