@@ -150,6 +150,8 @@ def check(config: PPOConfig, costs: int) -> None:
 
 def _check_static(config: PPOConfig) -> None:
     """Sizes are whole numbers, switches true or false: 2.5 iterations would be rounded, "no" would be true."""
+    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]  # numbers would widen from one step of a loop to the next
+        raise ConfigError("jax_enable_x64 is True; allowed: False, since training computes in single precision")
     for name in SWITCHES:
         if not isinstance(getattr(config, name), bool | np.bool_):
             raise ConfigError(f"{name} is {getattr(config, name)!r}; allowed: True or False")
@@ -159,7 +161,7 @@ def _check_static(config: PPOConfig) -> None:
         raise ConfigError(f"gains is {config.gains!r}; allowed: Gains(…)")
     sizes = {name: getattr(config, name) for name in SIZES} | {"gains.delay": config.gains.delay}
     for name, size in [*sizes.items(), *(("hidden", width) for width in config.hidden)]:
-        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
             raise ConfigError(f"{name} is {size!r}; allowed: at least 1, a whole number")
 
 

@@ -99,11 +99,12 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"y: two rows of each class are needed, and of 1 sample or 1 class nothing is learnt: {counts}"
             )
-        text = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+        names = tuple(str(name) for name in frame)
+        text = [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]
         encoder = Encoder(
-            tuple(name for name in frame if name not in text),
+            tuple(name for name in names if name not in text),
             {name: tuple(_categories(frame[name])) or ("",) for name in text},
-            tuple(frame),
+            names,
         )
         self.classifier_: Classifier = fit(
             frame,
@@ -117,7 +118,7 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
 
     def _config(self) -> BoosterConfig:
         """The settings of the trees. Raises ConfigError naming the parameter, also of `cv`, which is not among them."""
-        if not isinstance(self.cv, Integral) or isinstance(self.cv, bool) or self.cv < 2:
+        if isinstance(self.cv, bool) or not isinstance(self.cv, Integral) or self.cv < 2:
             raise ConfigError(f"cv is {self.cv!r}; allowed: a whole number, 2 or more")
         try:
             return BoosterConfig(**{field: getattr(self, name) for field, name in _SETTINGS.items()})

@@ -221,6 +221,11 @@ def test_every_numeric_setting_has_a_range() -> None:
     assert numeric == set(config_module.RANGES)
 
 
+def test_double_precision_is_refused() -> None:
+    with jax.enable_x64(True), pytest.raises(ConfigError, match="jax_enable_x64 is True; allowed: False"):
+        config_module.check(CONFIG, 2)
+
+
 class Broken(Meter):
     """The meter with one of the things it returns replaced."""
 
