@@ -3,9 +3,11 @@
 import difflib
 import functools
 import math
+import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Annotated, Any
 
 from retentionjax.errors import ConfigError
@@ -86,8 +88,8 @@ class Checked:
     """A dataclass whose numbers are held to their ranges and whose `wrong` says what does not fit together."""
 
     def __post_init__(self) -> None:
-        """Raises CompanyError for a value out of range, naming field, value and what is allowed."""
-        faults = [*_out_of_range(self), *self.wrong()]
+        """Raises CompanyError for what is no number or out of range, naming field, value and what is allowed."""
+        faults = [*_no_numbers(self)] or [*_out_of_range(self), *self.wrong()]
         if faults:
             raise CompanyError(KeyFault(key, what) for key, what in faults)
 
@@ -96,14 +98,34 @@ class Checked:
         return []
 
 
+def _no_numbers(record: Any) -> Iterator[tuple[str, str]]:
+    """Fields that should be numbers: text cannot be compared, and 2.5 of something would count as 2."""
+    for name, value, kinds, mark in _ranged(record):
+        kind, word = (Real, "a number") if float in kinds else (Integral, "a whole number")
+        if isinstance(value, bool) or not isinstance(value, kind):
+            yield name, f"{value!r} is not {word}; allowed: {mark.allowed}"
+
+
 def _out_of_range(record: Any) -> Iterator[tuple[str, str]]:
+    for name, value, _, mark in _ranged(record):
+        if what := mark.wrong(float(value)):
+            yield name, what
+
+
+def _ranged(record: Any) -> Iterator[tuple[str, Any, tuple[Any, ...], Within]]:
+    """Name, value, types and range of each field that has a range, `Count | None` too; not of one that may be None and
+    is."""
     kind: Any = type(record)
     hints = field_types(kind)
     for field in fields(record):
-        for mark in getattr(hints[field.name], "__metadata__", ()):
-            value = getattr(record, field.name)
-            if isinstance(mark, Within) and value is not None and (what := mark.wrong(value)):
-                yield field.name, what
+        hint, value = hints[field.name], getattr(record, field.name)
+        members = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else ()
+        for each in (hint, *members):
+            for mark in getattr(each, "__metadata__", ()):
+                inner = typing.get_args(each)[0]
+                kinds = (inner, *typing.get_args(inner), *members)
+                if isinstance(mark, Within) and not (value is None and type(None) in kinds):
+                    yield field.name, value, kinds, mark
 
 
 @functools.cache

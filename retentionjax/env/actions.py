@@ -11,8 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from retentionjax.env.types import EnvParams
+from retentionjax.errors import ConfigError
 
 WAIT = 0
+OF_OFFERS = ("discount", "amount", "cost", "offer_days", "effect_days", "hazard_multiplier", "appeal")
+"""The constants of `EnvParams` that have one entry an offer."""
 
 
 class Decoded(NamedTuple):
@@ -24,13 +27,29 @@ class Decoded(NamedTuple):
 
 
 def offers(params: EnvParams) -> int:
-    """Number of offers, O."""
-    return int(params.discount.shape[-1])
+    """Number of offers, O.
+
+    Raises:
+        ConfigError: the offers' constants are not arrays of one size. Broadcast or read beyond the end, as JAX does in
+            silence, one offer would have another's.
+    """
+    sizes = {name: _size(name, params) for name in OF_OFFERS}
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ConfigError(f"env: the offers' constants differ in number: {found}; allowed: one of each an offer")
+    return sizes["discount"]
 
 
 def delays(params: EnvParams) -> int:
-    """Number of delays, D."""
-    return int(params.delays.shape[-1])
+    """Number of delays, D. Raises ConfigError where they are no array."""
+    return _size("delays", params)
+
+
+def _size(name: str, params: EnvParams) -> int:
+    vector = getattr(params, name)
+    if not getattr(vector, "shape", ()):
+        raise ConfigError(f"env.{name} is {vector!r}; allowed: an array of rank 1")
+    return int(vector.shape[-1])
 
 
 def count(params: EnvParams) -> int:

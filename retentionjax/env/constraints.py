@@ -110,7 +110,8 @@ def removed_by_rule(state: EnvState, params: EnvParams) -> Bool[Array, "rules ac
 
 def action_mask(state: EnvState, params: EnvParams) -> Bool[Array, " actions"]:
     """True for each legal action: no rule of `RULES` removes it. *Wait* is always legal."""
+    contacts = actions.count(params) - 1
     by_rule = _removals(state, params)
     day_is_free = ~(by_rule.pending | by_rule.cooldown | by_rule.fatigue)
     legal = ~by_rule.account_cap[:, None] & day_is_free
-    return jnp.pad(legal.reshape(-1), (1, 0), constant_values=True)
+    return jnp.pad(legal.reshape(contacts), (1, 0), constant_values=True)

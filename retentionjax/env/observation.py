@@ -43,6 +43,7 @@ def bounds(offers: int) -> tuple[Float[np.ndarray, " features"], Float[np.ndarra
 
 def observe(state: EnvState, params: EnvParams) -> Float[Array, " features"]:
     """The observation of one customer at the start of a day, in the order of `names`."""
+    offers = actions.offers(params)
     contacts = dynamics.contacts_in_window(state, params)
     is_pending = state.pending_offer != NO_OFFER
     today = dynamics.rescored_churn_probability(state.churn_probability, state.elevated, params)
@@ -50,7 +51,7 @@ def observe(state: EnvState, params: EnvParams) -> Float[Array, " features"]:
     length = params.effect_days[jnp.maximum(state.offer, 0)]
     values = [
         today,
-        *(accept[offer] for offer in range(actions.offers(params))),
+        *(accept[offer] for offer in range(offers)),
         state.days_since_contact / params.horizon_days,
         contacts / jnp.maximum(1, params.fatigue_cap),
         constraints.cooldown_left(state, params) / jnp.maximum(1, params.cooldown_days),
@@ -63,7 +64,7 @@ def observe(state: EnvState, params: EnvParams) -> Float[Array, " features"]:
         state.pending_days / jnp.maximum(jnp.max(params.delays), TINY),
         state.churn_probability,
     ]
-    low, high = bounds(actions.offers(params))
+    low, high = bounds(offers)
     # Clipped one by one and then joined: a rule that reads one of the numbers pays for one (XLA drops the others).
     limits = zip(values, low.tolist(), high.tolist(), strict=True)
     return jnp.stack([jnp.clip(jnp.asarray(value, jnp.float32), least, most) for value, least, most in limits])

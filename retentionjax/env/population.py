@@ -99,10 +99,12 @@ def _column(
         raise DataError(
             f"population column {name} has shape {column.shape}; allowed: one value a customer, at least one"
         )
-    too_low = column <= low if low_open else column < low
-    bad = ~np.isfinite(column) | too_low | (column > high)
+    with np.errstate(over="ignore"):
+        kept = column.astype(np.float32)  # what the environment computes with: 1e39 is infinite there, 1e-46 is 0
+    too_low = kept <= low if low_open else column < low
+    bad = ~np.isfinite(kept) | too_low | (column > high)
     if bad.any():
         row = int(np.argmax(bad))
         allowed = f"{'above' if low_open else 'from'} {low:g}" + (f" to {high:g}" if np.isfinite(high) else "")
-        raise DataError(f"population column {name}, row {row}: {column[row]}; allowed: a finite number {allowed}")
+        raise DataError(f"population column {name}, row {row}: {column[row]}; allowed: a finite float32 {allowed}")
     return column

@@ -8,13 +8,22 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from retentionjax.env import actions
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError
 
 _NOT_CONSTANTS = ("population", "potential", "worlds")
 _PROBABILITIES = ("risk_onset", "risk_recovery")
 _POSITIVE = ("risk_window_days", "risk_ratio", "charge_reference")
-_COUNTS = {"horizon_days": (1, 3650), "fatigue_window_days": (1, 32), "contact_effect_days": (1, 3650)}
+_MOST = 1_000_000  # far less than `NEVER`, and than 32 bits hold
+_COUNTS = {
+    "horizon_days": (1, 3650),
+    "tail_days": (0, _MOST),
+    "fatigue_window_days": (1, 32),
+    "fatigue_cap": (0, _MOST),
+    "contact_effect_days": (1, 3650),
+    "cooldown_days": (0, _MOST),
+}
 _OFFER_VECTORS: Mapping[str, tuple[float, float]] = {
     "discount": (0, 1),
     "amount": (0, 1e6),
@@ -57,10 +66,7 @@ def from_dict(values: Mapping[str, Any], base: EnvParams | None = None) -> EnvPa
 
 def _check_offers(params: EnvParams) -> None:
     """Every vector of offers has one entry an offer, and an offer protects at least as long as it runs."""
-    sizes = {name: np.shape(getattr(params, name))[-1] for name in _OFFER_VECTORS}
-    if len(set(sizes.values())) > 1:
-        found = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        raise ConfigError(f"env: the offers' constants differ in number: {found}; allowed: one of each an offer")
+    actions.offers(params)
     runs, protects = np.asarray(params.offer_days), np.asarray(params.effect_days)
     if (protects < runs).any():
         offer = int(np.argmax(protects < runs))

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from retentionjax.env import actions, constraints, dynamics, observation, threefry, worlds
 from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState, Scalar
+from retentionjax.errors import ConfigError
 
 Info = dict[str, Any]
 
@@ -133,6 +134,7 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
         self, draws: Draws, state: EnvState, action: float | jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, Info]:
         """`step_env` with the day's draws given. The day runs by the episode's world, and is seen as believed."""
+        actions.offers(params)  # refused before anything is broadcast
         world = worlds.in_force(params, state.world)
         hazard = dynamics.daily_hazard(state.churn_probability, state.elevated, world)
         scheduled = schedule(state, jnp.asarray(action), params)
@@ -171,9 +173,15 @@ class RetentionEnv(environment.Environment[EnvState, EnvParams]):
     def _shaping(self, state: EnvState, stays: jax.Array, params: EnvParams, world: EnvParams) -> jax.Array:
         if params.potential is None:
             raise ValueError("shaping needs EnvParams.potential: use env.value.with_potential(params)")
+        if params.potential.shape[-2] != params.population.size:
+            held = f"env.potential is of {params.potential.shape[-2]} customers"
+            raise ConfigError(f"{held}; allowed: the population's {params.population.size}, by value.with_potential")
         z = state.elevated.astype(jnp.int32)
         now = params.potential[state.time, state.customer, z]
-        calm_next, elevated_next = params.potential[state.time + 1, state.customer]
+        # The horizon may be swept, so that only here it shows that the table is of a shorter one: no number then.
+        calm_next, elevated_next = params.potential.at[state.time + 1, state.customer].get(
+            mode="fill", fill_value=jnp.nan
+        )
         rises = jnp.where(state.elevated, 1 - world.risk_recovery, world.risk_onset)
         return stays * (calm_next + rises * (elevated_next - calm_next)) - now
 

@@ -17,7 +17,7 @@ from retentionjax.errors import ConfigError
 Scalar = Any  # a Python number, or an array of shape () that may be traced
 Vector = Any  # an array of rank 1 that may be traced
 
-NEVER = 100_000  # days since contact of a customer who was never contacted
+NEVER = 1_000_000_000  # days since contact of a customer who was never contacted; more than any cooldown
 NO_OFFER = -1
 
 

@@ -2,6 +2,7 @@
 
 import operator
 from dataclasses import fields
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ PER_COST = (
     *(f"gains.{field.name}" for field in fields(Gains) if field.name != "delay"),
 )
 SIZES = ("num_iterations", "num_envs", "num_steps", "num_epochs", "num_minibatches", "shards")
+SWITCHES = ("normalise_observations", "discounted_costs")
 
 
 @struct.dataclass
@@ -132,20 +134,35 @@ def check(config: PPOConfig, costs: int) -> None:
     Raises:
         ConfigError: names the field, its value and what is allowed.
     """
+    _check_static(config)
     check_ranges(config)
-    _check_costs(config, costs)
+    _check_shapes(config, costs)
     check_activation(config.activation)
     if config.shuffle not in SHUFFLES:
         raise ConfigError(f"shuffle is {config.shuffle!r}; allowed: {', '.join(SHUFFLES)}")
-    for name in SIZES:
-        if getattr(config, name) < 1:
-            raise ConfigError(f"{name} is {getattr(config, name)}; allowed: at least 1")
     if config.num_envs % config.shards:
         raise ConfigError(f"shards is {config.shards}; allowed: a divisor of num_envs, {config.num_envs}")
     shuffled = config.num_envs // config.shards * (config.num_steps if config.shuffle == "samples" else 1)
     if shuffled % config.num_minibatches:
         count, unit = config.num_minibatches, f"{config.shuffle} in a shard's rollout"
         raise ConfigError(f"num_minibatches is {count}; allowed: a divisor of the {shuffled} {unit}")
+
+
+def _check_static(config: PPOConfig) -> None:
+    """Sizes are whole numbers, switches true or false: 2.5 iterations would be rounded, "no" would be true."""
+    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]  # numbers would widen from one step of a loop to the next
+        raise ConfigError("jax_enable_x64 is True; allowed: False, since training computes in single precision")
+    for name in SWITCHES:
+        if not isinstance(getattr(config, name), bool | np.bool_):
+            raise ConfigError(f"{name} is {getattr(config, name)!r}; allowed: True or False")
+    if not isinstance(config.hidden, tuple | list):
+        raise ConfigError(f"hidden is {config.hidden!r}; allowed: a tuple of widths")
+    if not isinstance(config.gains, Gains):
+        raise ConfigError(f"gains is {config.gains!r}; allowed: Gains(…)")
+    sizes = {name: getattr(config, name) for name in SIZES} | {"gains.delay": config.gains.delay}
+    for name, size in [*sizes.items(), *(("hidden", width) for width in config.hidden)]:
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise ConfigError(f"{name} is {size!r}; allowed: at least 1, a whole number")
 
 
 def check_ranges(config: PPOConfig) -> None:
@@ -158,10 +175,9 @@ def check_ranges(config: PPOConfig) -> None:
         value = operator.attrgetter(name)(config)
         if not _is_known(value):
             continue
-        try:
-            numbers = np.asarray(value, np.float64)
-        except (TypeError, ValueError):
-            raise ConfigError(f"{name} is {value!r}; allowed: a number") from None
+        if not _is_number(value):  # text too, though NumPy would read it
+            raise ConfigError(f"{name} is {value!r}; allowed: {_in_words(low, high)}")
+        numbers = np.asarray(value, np.float64)
         if not np.all((numbers >= low) & (numbers <= high)):
             raise ConfigError(f"{name} is {value}; allowed: {_in_words(low, high)}")
     initial, maximum = config.gains.initial, config.gains.maximum
@@ -173,13 +189,22 @@ def _is_known(value: Any) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
 
 
+def _is_number(value: Any) -> bool:
+    """Whether `value` is a real number, or several."""
+    try:
+        kind = np.asarray(value if np.size(value) else 0.0).dtype
+    except (TypeError, ValueError):  # rows of different lengths
+        return False
+    return any(jnp.issubdtype(kind, real) for real in (jnp.floating, jnp.integer))
+
+
 def _in_words(low: float, high: float) -> str:
     least = {-HUGE: "any", TINY: "above 0"}.get(low, f"at least {low:g}")
     most = {INF: ", inf included", HUGE: ", finite"}.get(high, f", at most {high:g}")
     return f"a number, {least}{most}"
 
 
-def _check_costs(config: PPOConfig, costs: int) -> None:
+def _check_shapes(config: PPOConfig, costs: int) -> None:
     limits = jnp.shape(jnp.asarray(config.limits))
     if limits != (costs,):
         raise ConfigError(f"limits has shape {limits}; the environment has {costs} costs: one limit for each")
@@ -187,8 +212,10 @@ def _check_costs(config: PPOConfig, costs: int) -> None:
         shape = jnp.shape(jnp.asarray(operator.attrgetter(name)(config)))
         if shape not in ((), (costs,)):
             raise ConfigError(f"{name} has shape {shape}; allowed: a scalar or one number for each of {costs} costs")
-    if config.gains.delay < 1:
-        raise ConfigError(f"gains.delay is {config.gains.delay}; allowed: at least 1 update")
+    for name in RANGES.keys() - {"limits", *PER_COST}:
+        shape = jnp.shape(jnp.asarray(getattr(config, name)))
+        if shape != ():
+            raise ConfigError(f"{name} has shape {shape}; allowed: a scalar")
 
 
 def limits_of(config: PPOConfig) -> Float[Array, " costs"]:

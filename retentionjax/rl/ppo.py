@@ -130,7 +130,7 @@ def init(env: Environment, env_params: Any, config: PPOConfig, key: PRNGKeyArray
     simulation = rollout.start(env, env_params, config.num_envs, spec.costs, reset_key)
     if config.shards > 1:
         simulation = jax.tree.map(lambda x: x.reshape(config.shards, -1, *x.shape[1:]), simulation)
-    return TrainState(
+    state = TrainState(
         learner=init_learner(params),
         averaged_params=params,
         multipliers=lagrangian.init_multipliers(config.gains, limits_of(config)),
@@ -140,6 +140,8 @@ def init(env: Environment, env_params: Any, config: PPOConfig, key: PRNGKeyArray
         key=key,
         iteration=jnp.int32(0),
     )
+    # Each leaf has a buffer of its own, so that a state can be donated: parameters and their average begin as one.
+    return jax.tree.map(lambda leaf: leaf.copy(), state)
 
 
 def train_iterations(

@@ -96,8 +96,9 @@ def specify(env: Environment, env_params: Any) -> Specification:
     """Read the sizes of an environment without running it.
 
     Raises:
-        ConfigError: the actions are not a finite set, the costs no vector, the flags of an episode's end not bool, or
-            the mask not one bool an action.
+        ConfigError: the actions are not a finite set, `step` does not return gymnax 1.0's six things, observations are
+            no arrays of one size, the costs no vector, reward or discount no number, the flags of an episode's end not
+            bool, or the mask not one bool an action.
     """
     actions = getattr(env.action_space(env_params), "n", None)
     if actions is None:
@@ -108,24 +109,44 @@ def specify(env: Environment, env_params: Any) -> Specification:
         mask = env.action_mask(state, env_params) if hasattr(env, "action_mask") else None
         return observation, env.step(key, state, jnp.int32(0), env_params), mask
 
-    observation, (_, _, reward, terminated, truncated, info), mask = jax.eval_shape(probe, jax.random.key(0))
-    costs = info["costs"].shape if "costs" in info else (0,)
+    observation, stepped, mask = jax.eval_shape(probe, jax.random.key(0))
+    if len(stepped) != len(STEPPED):
+        raise ConfigError(f"{type(env).__name__}.step returns {len(stepped)} things; allowed: {', '.join(STEPPED)}")
+    following, _, reward, terminated, truncated, info = stepped
+    if "final_observation" not in info:
+        raise ConfigError(
+            f"{type(env).__name__} returns no info['final_observation']; allowed: what an episode ended in"
+        )
+    _require(env, "observation", observation, None, "an array")
+    if not observation.size:
+        raise ConfigError(f"{type(env).__name__} returns an empty observation; allowed: one number or more")
+    same = f"{list(observation.shape)}, as on reset"
+    _require(env, "a step's observation", following, observation.shape, same)
+    _require(env, "final_observation", info["final_observation"], observation.shape, same)
     _require(env, "costs", info.get("costs"), (None,), "one axis, an entry a constraint")
     _require(env, "reward", reward, (), "a number")
+    _require(env, "discount", info.get("discount"), (), "a number")
     for name, flag in {"terminated": terminated, "truncated": truncated}.items():
         _require(env, name, flag, (), "bool[]", jnp.bool_)
     _require(env, "action_mask", mask, (int(actions),), f"bool[{int(actions)}], one an action", jnp.bool_)
-    return Specification(features=observation.size, actions=int(actions), costs=costs[0])
+    costs = info["costs"].shape[0] if "costs" in info else 0
+    return Specification(features=observation.size, actions=int(actions), costs=costs)
+
+
+STEPPED = ("observation", "state", "reward", "terminated", "truncated", "info")
 
 
 def _require(
-    env: Environment, name: str, value: Any, shape: tuple[int | None, ...], allowed: str, kind: Any = None
+    env: Environment, name: str, value: Any, shape: tuple[int | None, ...] | None, allowed: str, kind: Any = None
 ) -> None:
-    """Refuse what an environment returns under `name` with another shape (None: any size) or type."""
+    """Refuse what an environment returns under `name` with another shape (None: any, or any size) or type."""
     if value is None:
         return
-    fits = len(value.shape) == len(shape) and all(
-        want in (None, have) for want, have in zip(shape, value.shape, strict=True)
+    if not hasattr(value, "shape"):
+        raise ConfigError(f"{type(env).__name__} returns {name} as {type(value).__name__}; allowed: {allowed}")
+    fits = shape is None or (
+        len(value.shape) == len(shape)
+        and all(want in (None, have) for want, have in zip(shape, value.shape, strict=True))
     )
     if not fits or not (kind is None or jnp.issubdtype(value.dtype, kind)):
         returned = f"{name} of shape {value.shape} and type {value.dtype}"
@@ -135,16 +156,22 @@ def _require(
 FAULTS = (
     "the reward is not finite",
     "a cost is not finite",
-    "the discount is not finite",
+    "the discount is not from 0 to 1",
     "the observation is not finite",
     "the mask allows no action",
 )
 
 
+ROUNDING = 1e-5
+
+
 def faults(trajectory: Trajectory) -> Float[Array, " faults"]:
-    """How many steps had each of `FAULTS`: what is not finite, and a mask by which nothing is legal."""
-    numbers = (trajectory.reward, trajectory.costs, trajectory.discount, trajectory.final_observation)
-    counts = [_any_entry(~jnp.isfinite(each), trajectory.reward.ndim).sum() for each in numbers]
+    """How many steps had each of `FAULTS`: what is not finite, a discount that is no probability, and a mask by which
+    nothing is legal."""
+    unlikely = ~((trajectory.discount >= 0.0) & (trajectory.discount <= 1.0 + ROUNDING))  # NaN too
+    numbers = {"reward": trajectory.reward, "cost": trajectory.costs, "observation": trajectory.final_observation}
+    infinite = {name: _any_entry(~jnp.isfinite(each), trajectory.reward.ndim) for name, each in numbers.items()}
+    counts = [each.sum() for each in (infinite["reward"], infinite["cost"], unlikely, infinite["observation"])]
     stuck = jnp.zeros(()) if trajectory.mask is None else (~trajectory.mask.any(-1)).sum()
     return jnp.stack([*counts, stuck]).astype(jnp.float32)
 

@@ -107,9 +107,11 @@ def _tree(raw: Mapping[str, Any]) -> Tree:
 
 
 def _log_odds(probability: float) -> float:
-    """Log-odds as XGBoost computes them: the odds in single precision, their logarithm rounded from double."""
-    one = np.float32(1)
-    return -math.log(float(one / np.float32(probability) - one))
+    """Log-odds as XGBoost computes them: of a probability held off 0 and 1, the odds in single precision, their
+    logarithm rounded from double."""
+    one, edge = np.float32(1), np.float32(1e-6)
+    held = np.clip(np.float32(probability), edge, one - edge)
+    return -math.log(float(one / held - one))
 
 
 def _numbers(text: str) -> list[float]:

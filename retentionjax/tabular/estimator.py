@@ -1,7 +1,7 @@
 """The calibrated classifier as scikit-learn knows one: in pipelines, grid searches and cross-validation."""
 
 from decimal import Decimal
-from numbers import Number
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,32 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from retentionjax.errors import DataError
+from retentionjax.checked import CompanyError, KeyFault
+from retentionjax.errors import ConfigError, DataError
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import FOLDS, Classifier, Contributions, fit
 from retentionjax.tabular.encoder import Encoder
+
+_SETTINGS = {
+    "trees": "n_estimators",
+    "depth": "max_depth",
+    "learning_rate": "learning_rate",
+    "rows_a_tree": "subsample",
+    "columns_a_tree": "colsample_bytree",
+    "minimum_leaf_weight": "min_child_weight",
+    "l2": "reg_lambda",
+}
+"""Fields of BoosterConfig, and what scikit-learn's and XGBoost's users call them."""
 
 
 class ChurnClassifier(ClassifierMixin, BaseEstimator):
     """Gradient-boosted trees with isotonic calibration on out-of-fold scores, for two classes.
 
     Parameters have the names that XGBoost's own estimators give them and the defaults of `BoosterConfig`; `cv` is the
-    number of folds of the calibration, fewer where a class has fewer rows. Columns of a DataFrame that hold text are
-    categories, which XGBoost splits natively; what is missing, and a category that was not there at fitting, the trees
-    have a branch for. A number for `random_state` gives the same trees on every machine.
+    number of folds of the calibration, fewer where a class has fewer rows. Columns of a DataFrame that hold text, or
+    are of pandas' category type, are categories, which XGBoost splits natively; what is missing, and a category that
+    was not there at fitting, the trees have a branch for. A number for `random_state` gives the same trees on every
+    machine.
 
     >>> model = ChurnClassifier(random_state=0).fit(table, left)  # doctest: +SKIP
     >>> model.predict_proba(table)[:, 1]  # P(left), calibrated
@@ -86,30 +99,31 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"y: two rows of each class are needed, and of 1 sample or 1 class nothing is learnt: {counts}"
             )
-        text = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
-        config = BoosterConfig(
-            self.n_estimators,
-            self.max_depth,
-            self.learning_rate,
-            self.subsample,
-            self.colsample_bytree,
-            self.min_child_weight,
-            self.reg_lambda,
-        )
+        names = tuple(str(name) for name in frame)
+        text = [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]
         encoder = Encoder(
-            tuple(str(name) for name in frame if name not in text),
-            {str(name): tuple(_categories(frame[name])) or ("",) for name in text},
-            tuple(str(name) for name in frame),
+            tuple(name for name in names if name not in text),
+            {name: tuple(_categories(frame[name])) or ("",) for name in text},
+            names,
         )
         self.classifier_: Classifier = fit(
             frame,
             codes,
             encoder,
-            config,
+            self._config(),
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
             folds=min(self.cv, int(rows.min())),
         )
         return self
+
+    def _config(self) -> BoosterConfig:
+        """The settings of the trees. Raises ConfigError naming the parameter, also of `cv`, which is not among them."""
+        if isinstance(self.cv, bool) or not isinstance(self.cv, Integral) or self.cv < 2:
+            raise ConfigError(f"cv is {self.cv!r}; allowed: a whole number, 2 or more")
+        try:
+            return BoosterConfig(**{field: getattr(self, name) for field, name in _SETTINGS.items()})
+        except CompanyError as error:
+            raise CompanyError(KeyFault(_SETTINGS[each.path], each.wrong) for each in error.faults) from None
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """The calibrated probability of each of the two classes, f64[rows, 2]."""
@@ -132,7 +146,7 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(X, pd.DataFrame) and any(not pd.api.types.is_numeric_dtype(kind) for kind in X.dtypes):
             _check_feature_names(self, X, reset=reset)
             _check_n_features(self, X, reset=reset)
-            return pd.DataFrame({name: _plain(X[name]) for name in X}, index=X.index)
+            return pd.DataFrame({str(name): _plain(X[name]) for name in X}, index=X.index)
         values = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         names = getattr(self, "feature_names_in_", [f"x{place}" for place in range(values.shape[1])])
         return pd.DataFrame(values, columns=names)
@@ -141,7 +155,9 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
 def _plain(column: pd.Series) -> pd.Series:
     """A column as numbers, true as 1, or as text; missing values stay. Raises DataError where it is neither."""
     kind = column.dtype
-    if isinstance(kind, pd.CategoricalDtype | pd.StringDtype):
+    if isinstance(kind, pd.CategoricalDtype):  # of whatever: categories are told by their text
+        return column.astype(object).map(str, na_action="ignore")
+    if isinstance(kind, pd.StringDtype):
         return column.astype(object)
     known, is_mixed = column.dropna(), pd.api.types.is_object_dtype(kind)
     if pd.api.types.is_bool_dtype(kind) or (is_mixed and len(known) and known.map(_is_number).all()):

@@ -1,18 +1,20 @@
 """The action codec, for any number of offers and delays."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retentionjax.env import EnvParams, actions
+from retentionjax.env import EnvParams, RetentionEnv, actions
+from retentionjax.errors import ConfigError
 
 DEMO = EnvParams()
 
 
 def sized(offers: int, delays: int) -> EnvParams:
-    return EnvParams(discount=jnp.zeros(offers), delays=jnp.arange(delays))
+    return EnvParams(**dict.fromkeys(actions.OF_OFFERS, jnp.zeros(offers)), delays=jnp.arange(delays))
 
 
 # Each size compiles programs of its own: few of them, the least and the most among them.
@@ -46,5 +48,23 @@ def test_actions_are_numbered_as_the_design_says(action: int, offer: int, delay:
 
 
 def test_a_batch_of_worlds_has_the_sizes_of_one() -> None:
-    worlds = EnvParams(discount=jnp.zeros((5, 3)), delays=jnp.zeros((5, 2)))
+    worlds = EnvParams(**dict.fromkeys(actions.OF_OFFERS, jnp.zeros((5, 3))), delays=jnp.zeros((5, 2)))
     assert (actions.offers(worlds), actions.delays(worlds), actions.count(worlds)) == (3, 2, 7)
+
+
+@pytest.mark.parametrize("size", [1, 3, 6])
+@pytest.mark.parametrize("name", actions.OF_OFFERS)
+def test_offers_that_differ_in_number_are_refused_and_not_broadcast(name: str, size: int) -> None:
+    env, changed = RetentionEnv(), DEMO.replace(**{name: jnp.ones(size, getattr(DEMO, name).dtype)})
+    key = jax.random.key(0)
+    state = env.reset(key, DEMO)[1]
+    uses = [lambda: env.reset(key, changed), lambda: env.step(key, state, 1, changed)]
+    for use in (*uses, lambda: env.action_mask(state, changed)):
+        with pytest.raises(ConfigError, match=f"{name} {size}.*allowed: one of each an offer"):
+            use()
+
+
+@pytest.mark.parametrize("name", [*actions.OF_OFFERS, "delays"])
+def test_a_constant_of_offers_that_is_no_array_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"env\.{name} is .*; allowed: an array of rank 1"):
+        actions.count(DEMO.replace(**{name: [0, 1, 2, 3]}))

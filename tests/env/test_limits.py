@@ -122,6 +122,12 @@ def test_contacts_of_days_0_7_and_14_are_legal_and_those_between_are_not() -> No
     assert [day for day, is_legal in enumerate(legal) if is_legal] == [0, 7, 14]
 
 
+def test_a_cooldown_without_end_allows_one_contact() -> None:
+    params = EnvParams(cooldown_days=1_000_000, fatigue_cap=100, account_cap=1e6)
+    assert MASK(fresh(), params).all()
+    assert not MASK(step(fresh(), 1, params), params)[1:].any()
+
+
 def test_a_delayed_contact_is_judged_on_the_day_it_would_execute() -> None:
     """Contacted on day 0: on day 4 only the three-day delay reaches day 7, on day 6 the one-day delay does too."""
     params, state = EnvParams(), step(fresh(), 1, EnvParams())

@@ -17,7 +17,8 @@ from campaigns import (
     wait,
 )
 
-from retentionjax.env import EnvParams, RetentionEnv, constraints
+from retentionjax.env import EnvParams, RetentionEnv, constraints, value
+from retentionjax.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +160,22 @@ def test_shaping_without_its_table_is_an_error() -> None:
     _, state = SAMPLED.reset(jax.random.key(0), bare)
     with pytest.raises(ValueError, match="with_potential"):
         SAMPLED.step(jax.random.key(1), state, 0, bare)
+
+
+def test_a_table_of_other_customers_is_an_error(params: EnvParams) -> None:
+    other = params.replace(population=params.population.take(np.arange(3)))
+    env = RetentionEnv(shaping=True)
+    _, state = env.reset(jax.random.key(0), other)
+    with pytest.raises(ConfigError, match=r"env\.potential is of \d+ customers; allowed: the population's 3"):
+        env.step(jax.random.key(1), state, 0, other)
+
+
+def test_a_table_of_a_shorter_horizon_gives_no_number_where_it_ends() -> None:
+    longer = value.with_potential(EnvParams(horizon_days=2)).replace(horizon_days=4)
+    env = RetentionEnv(shaping=True, expected_churn=True)
+    _, state = env.reset(jax.random.key(0), longer)
+    rewards = []
+    for _ in range(4):
+        _, state, reward, _, _, _ = env.step(jax.random.key(1), state, 0, longer)
+        rewards.append(float(reward))
+    assert np.isfinite(rewards).tolist() == [True, True, False, False]

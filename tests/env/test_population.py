@@ -33,6 +33,8 @@ def test_probabilities_of_zero_and_one_are_kept_off_the_edge() -> None:
         ("monthly_charge", [20.0, 0.0], "row 1: 0.0"),
         ("monthly_charge", [-3.0, 5.0], "row 0: -3.0"),
         ("monthly_charge", [20.0, np.inf], "row 1: inf"),
+        ("monthly_charge", [1e39, 20.0], "row 0: 1e\\+39; allowed: a finite float32 above 0"),
+        ("monthly_charge", [20.0, 1e-46], "row 1: 1e-46; allowed: a finite float32 above 0"),
         ("churn_probability", [0.1, np.nan], "row 1: nan"),
         ("churn_probability", [1.2, 0.1], "row 0: 1.2"),
         ("accept_probability", [0.1, -0.2], "row 1: -0.2"),

@@ -41,6 +41,8 @@ def test_what_is_not_given_stays_as_it_was() -> None:
         ("effect_days", [30, 30, 30, 29]),
         ("fatigue_window_days", 33),
         ("cooldown_days", 6.5),
+        ("cooldown_days", 10**7),
+        ("fatigue_cap", 10**12),
         ("contact_cost", -1),
         ("account_cap", math.inf),
         ("contact_effect", math.nan),

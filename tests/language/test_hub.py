@@ -21,6 +21,13 @@ from retentionjax.errors import ConfigError, ModelError
 from retentionjax.language import hub, hub_fetch
 from retentionjax.language.decoder import formats
 
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
 ORACLES = Path(__file__).parents[1] / "oracles" / "decoder"
 MODELS = sorted(path.name for path in ORACLES.iterdir() if (path / "config.json").exists())
 
@@ -70,6 +77,21 @@ def test_a_model_comes_back_with_its_tokenizer(tmp_path: Path) -> None:
         ("llama", {"logit_scale": 0.5}, r"logit_scale \(= 0.5\) is not supported"),
         ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, r"rope_type is 'dynamic'; allowed"),
         ("llama", {"rope_parameters": {"rope_type": "llama3"}}, r"rope_parameters: factor is missing"),
+        ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 0}}, r"rope: factor is 0.0; allowed: above 0"),
+        ("llama", {"rope_parameters": {"rope_type": "linear", "factor": "4"}}, r"factor is '4'; allowed: a number"),
+        ("llama", {"rope_parameters": {"rope_theta": -1}}, r"rope: theta is -1.0; allowed: above 0"),
+        ("llama", {"rope_parameters": {"rope_type": ["yarn"]}}, r"rope_type is \['yarn'\]; allowed: default, linear"),
+        ("llama", {"rope_parameters": "yarn"}, r"rope_parameters is 'yarn'; allowed: an object"),
+        ("llama_yarn", {"rope_parameters": {"rope_type": "yarn", "factor": 4, "truncate": None}}, r"truncate is None"),
+        (
+            "llama_llama3",
+            {"rope_parameters": LLAMA3 | {"high_freq_factor": 1}},
+            r"high_freq_factor is 1.0; allowed: ab",
+        ),
+        ("llama", {"hidden_act": ["silu"]}, r"hidden_act is \['silu'\]; allowed: text"),
+        ("llama", {"model_type": ["llama"]}, r"model_type is \['llama'\]; allowed: text"),
+        ("llama", {"intermediate_size": 0}, r"intermediate_size is 0; allowed: 1 or more"),
+        ("llama", {"max_position_embeddings": -1}, r"max_positions is -1; allowed: 1 or more"),
         ("llama", {"hidden_size": "16"}, r"hidden_size is '16'; allowed: a whole number"),
         ("llama", {"num_key_value_heads": "2"}, r"num_key_value_heads is '2'; allowed: a whole number"),
         ("llama", {"tie_word_embeddings": "false"}, r"tie_word_embeddings is 'false'; allowed: true or false"),
@@ -140,6 +162,17 @@ def test_configs_of_before_transformers_5_mean_the_same() -> None:
     assert formats.from_hf(old) == hub.load_decoder(ORACLES / "llama_llama3").config
 
 
+def test_nulls_of_a_yarn_rotation_are_its_defaults() -> None:
+    """As transformers takes them."""
+    entries = json.loads((ORACLES / "llama_yarn" / "config.json").read_text())
+    rope = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 100.0}
+    nulls = dict.fromkeys(("beta_fast", "beta_slow", "attention_factor", "original_max_position_embeddings"))
+    with_nulls = formats.from_hf(entries | {"rope_parameters": rope | nulls})
+    assert with_nulls == formats.from_hf(entries | {"rope_parameters": rope})
+    assert with_nulls.rope is not None
+    assert (with_nulls.rope.beta_fast, with_nulls.rope.original_positions) == (32.0, with_nulls.max_positions)
+
+
 def test_a_damaged_folder_is_explained(tmp_path: Path) -> None:
     folder = tmp_path / "opt"
     shutil.copytree(ORACLES / "opt", folder)
@@ -170,6 +203,20 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
         hub.load_decoder(folder)
     storage.write_json(folder / "config.json", entries | {"intermediate_size": 25})
     with pytest.raises(ModelError, match=r"gate_proj.weight has the shape \(16, 24\); config.json says \(16, 25\)"):
+        hub.load_decoder(folder)
+
+
+@pytest.mark.parametrize("name", ["smollm2", "gpt2"])
+def test_a_head_that_is_no_copy_of_the_embedding_it_should_be_is_refused(name: str, tmp_path: Path) -> None:
+    """transformers 5 computes with such a head, and transformers 4 with the embedding."""
+    folder = tmp_path / name
+    shutil.copytree(ORACLES / name, folder)
+    tensors = load_file(folder / "model.safetensors")
+    embedding = next(key for key in tensors if key.endswith(("embed_tokens.weight", "wte.weight")))
+    save_file(tensors | {"lm_head.weight": tensors[embedding]}, folder / "model.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, hub.load_decoder(folder), hub.load_decoder(ORACLES / name))
+    save_file(tensors | {"lm_head.weight": 2 * tensors[embedding]}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match=rf"lm_head.weight is no copy of {embedding}.*tie_word_embeddings false"):
         hub.load_decoder(folder)
 
 

@@ -71,3 +71,20 @@ def test_the_end_is_not_drawn_too_early() -> None:
 def test_settings_that_cannot_be_sampled_are_refused_by_name(fields: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(fields))):
         SamplingConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("max_new_tokens", "8", "'8' is not a whole number; allowed: 1 or more"),
+        ("max_new_tokens", 2.5, "2.5 is not a whole number; allowed: 1 or more"),
+        ("temperature", None, "None is not a number; allowed: 0 or more"),
+        ("top_p", "all", "'all' is not a number; allowed: above 0 to 1"),
+    ],
+)
+def test_a_setting_that_is_no_number_is_named_before_settings_are_compared(name: str, value: object, said: str) -> None:
+    """As whoever runs it without the tests' type checker meets it."""
+    wrong = SamplingConfig(min_new_tokens=4)
+    object.__setattr__(wrong, name, value)
+    with pytest.raises(ConfigError, match=f"^{name}: {said}$"):
+        wrong.__post_init__()

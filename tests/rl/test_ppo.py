@@ -161,18 +161,44 @@ def test_plain_ppo_where_there_are_no_costs() -> None:
         ({"num_minibatches": 5}, "num_minibatches is 5; allowed: a divisor of the 32 samples"),
         ({"num_minibatches": 16, "shuffle": "envs"}, "num_minibatches is 16; allowed: a divisor of the 8 envs"),
         ({"shards": 3}, "shards is 3; allowed: a divisor of num_envs, 8"),
-        ({"gains": rl.Gains(delay=0)}, "gains.delay is 0; allowed: at least 1 update"),
+        ({"gains": rl.Gains(delay=0)}, "gains.delay is 0; allowed: at least 1, a whole number"),
         ({"gains": rl.Gains(initial=(1.0, 2.0, 3.0))}, r"gains.initial has shape \(3,\)"),
         ({"gains": rl.Gains(initial=3.0, maximum=2.0)}, "gains.initial is 3.0; allowed: at most gains.maximum, 2.0"),
         ({"limits": (float("nan"), 1.0)}, r"limits is \(nan, 1.0\); allowed: a number, at least 0, inf included"),
         ({"limits": jnp.array([-1.0, 1.0])}, "limits is .*-1.*; allowed: a number, at least 0"),
         ({"learning_rate": -1e-3}, "learning_rate is -0.001; allowed: a number, above 0, finite"),
         ({"learning_rate": "fast"}, "learning_rate is 'fast'; allowed: a number"),
+        ({"learning_rate": "1e-3"}, "learning_rate is '1e-3'; allowed: a number"),
+        ({"learning_rate": (1e-3, 1e-4)}, r"learning_rate has shape \(2,\); allowed: a scalar"),
+        ({"gamma": [[0.9], [0.9, 0.9]]}, "gamma is .*; allowed: a number"),
     ],
 )
 def test_settings_that_cannot_run_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         rl.make_train(ENV, PARAMS, replace(CONFIG, **wrong))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("num_iterations", 2.5, "at least 1, a whole number"),
+        ("num_envs", "8", "at least 1, a whole number"),
+        ("num_epochs", True, "at least 1, a whole number"),
+        ("num_steps", None, "at least 1, a whole number"),
+        ("hidden", 32, "a tuple of widths"),
+        ("hidden", (0,), "at least 1, a whole number"),
+        ("hidden", (32.0,), "at least 1, a whole number"),
+        ("normalise_observations", "no", "True or False"),
+        ("discounted_costs", None, "True or False"),
+        ("gains", {"integral": 0.1}, "Gains"),
+    ],
+)
+def test_static_settings_of_another_type_are_refused(name: str, value: Any, allowed: str) -> None:
+    """As whoever runs it without the tests' type checker meets them: "no" would be true, 2.5 iterations 2."""
+    wrong = replace(CONFIG)
+    object.__setattr__(wrong, name, value)
+    with pytest.raises(ConfigError, match=f"{name} is .*; allowed: {allowed}"):
+        config_module.check(wrong, 2)
 
 
 @pytest.mark.parametrize("name", config_module.RANGES)
@@ -193,6 +219,11 @@ def test_every_numeric_setting_has_a_range() -> None:
         if field.metadata.get("pytree_node", True) and field.name != "gains"
     }
     assert numeric == set(config_module.RANGES)
+
+
+def test_double_precision_is_refused() -> None:
+    with jax.enable_x64(True), pytest.raises(ConfigError, match="jax_enable_x64 is True; allowed: False"):
+        config_module.check(CONFIG, 2)
 
 
 class Broken(Meter):
@@ -219,6 +250,8 @@ class Broken(Meter):
         ({"terminated": jnp.zeros(2, bool)}, r"terminated of shape \(2,\)"),
         ({"reward": jnp.zeros(3)}, r"reward of shape \(3,\) and type float32; allowed: a number"),
         ({"costs": jnp.float32(0)}, r"costs of shape \(\) and type float32; allowed: one axis, an entry a constraint"),
+        ({"costs": [0.0, 0.0]}, "costs as list; allowed: one axis, an entry a constraint"),
+        ({"discount": jnp.ones(2)}, r"discount of shape \(2,\) and type float32; allowed: a number"),
         ({"action_mask": jnp.ones(2, bool)}, r"action_mask of shape \(2,\) and type bool; allowed: bool\[3\]"),
         ({"action_mask": jnp.ones(3)}, r"action_mask of shape \(3,\) and type float32; allowed: bool\[3\]"),
     ],
@@ -228,13 +261,69 @@ def test_an_environment_that_returns_other_shapes_or_types_is_refused(returned: 
         rl.make_train(Broken(**returned), PARAMS, CONFIG)
 
 
+class Silent(Meter):
+    """The meter as an environment of an older gymnax returns it, `left_out` missing."""
+
+    def __init__(self, left_out: str) -> None:
+        super().__init__()
+        self.left_out = left_out
+
+    def step(self, key: jax.Array, state: Any, action: Any, params: Any = None) -> tuple[Any, ...]:
+        *rest, truncated, info = super().step(key, state, action, params)
+        if self.left_out == "truncated":
+            return *rest, info
+        return *rest, truncated, {name: value for name, value in info.items() if name != self.left_out}
+
+
+class Seen(Meter):
+    """The meter with other observations."""
+
+    def __init__(self, first: Any, later: Any) -> None:
+        super().__init__()
+        self.first, self.later = first, later
+
+    def reset(self, key: jax.Array, params: Any = None) -> tuple[Any, Any]:
+        return self.first, super().reset(key, params)[1]
+
+    def step(self, key: jax.Array, state: Any, action: Any, params: Any = None) -> tuple[Any, ...]:
+        _, *rest, info = super().step(key, state, action, params)
+        return self.later, *rest, info | {"final_observation": self.later}
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (Silent("truncated"), r"Silent.step returns 5 things; allowed: observation, state, reward, terminated, trunc"),
+        (
+            Silent("final_observation"),
+            r"Silent returns no info\['final_observation'\]; allowed: what an episode ended in",
+        ),
+        (Seen({"a": jnp.zeros(2)}, {"a": jnp.zeros(2)}), "Seen returns observation as dict; allowed: an array"),
+        (Seen(jnp.zeros(0), jnp.zeros(0)), "Seen returns an empty observation; allowed: one number or more"),
+        (Seen(jnp.zeros(1), jnp.zeros(2)), r"a step's observation of shape \(2,\) .*; allowed: \[1\], as on reset"),
+    ],
+)
+def test_an_environment_that_leaves_something_out_is_refused(env: Meter, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        rl.make_train(env, PARAMS, CONFIG)
+
+
+def test_a_fresh_state_can_be_donated() -> None:
+    """A buffer that two leaves shared could not be given away twice."""
+    state = rl.init(ENV, PARAMS, CONFIG, jax.random.key(0))
+    buffers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state.replace(key=None)) if leaf.size]
+    assert len(set(buffers)) == len(buffers)
+
+
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
         ({"reward": jnp.float32(jnp.nan)}, "iteration 1: the reward is not finite in 32 of 32 steps"),
         ({"reward": jnp.float32(jnp.inf)}, "iteration 1: the reward is not finite in 32 of 32 steps"),
         ({"costs": jnp.array([jnp.nan, 0.0])}, "iteration 1: a cost is not finite in 32 of 32 steps"),
-        ({"discount": jnp.float32(jnp.nan)}, "iteration 1: the discount is not finite in 32 of 32 steps"),
+        ({"discount": jnp.float32(jnp.nan)}, "iteration 1: the discount is not from 0 to 1 in 32 of 32 steps"),
+        ({"discount": jnp.float32(1.5)}, "iteration 1: the discount is not from 0 to 1 in 32 of 32 steps"),
+        ({"discount": jnp.float32(-0.1)}, "iteration 1: the discount is not from 0 to 1 in 32 of 32 steps"),
         ({"action_mask": jnp.zeros(3, bool)}, "iteration 1: the mask allows no action in 32 of 32 steps"),
     ],
 )
@@ -285,13 +374,16 @@ def test_unknown_settings_are_refused() -> None:
         rl.PPOConfig(lerning_rate=1e-3)
 
 
+CHECKS = {"check", "check_ranges", "_check_static", "_check_shapes"}
+
+
 @pytest.mark.parametrize(("config", "name"), [(rl.PPOConfig, "config"), (rl.Gains, "gains")])
 def test_every_setting_is_read_by_the_program(config: type, name: str) -> None:
     """Outside the check of settings, which reads them without obeying them."""
     read = set()
     for path in Path(retentionjax.rl.__path__[0]).glob("*.py"):
         for function in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(function, ast.FunctionDef) or function.name in {"check", "check_ranges", "_check_costs"}:
+            if not isinstance(function, ast.FunctionDef) or function.name in CHECKS:
                 continue
             for node in ast.walk(function):
                 if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == name:

@@ -1,5 +1,7 @@
 """Settings, folds and scores of rows that the scoring booster has not seen."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xgboost
@@ -17,6 +19,33 @@ SMALL = BoosterConfig(trees=10, depth=3, learning_rate=0.3, minimum_leaf_weight=
 def test_a_setting_out_of_range_is_named(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"{name}: .*allowed: "):
         BoosterConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("trees", 10.5, "not a whole number; allowed: 1 to 10000"),
+        ("trees", "10", "not a whole number; allowed: 1 to 10000"),
+        ("depth", None, "not a whole number; allowed: 1 to 10"),
+        ("depth", True, "not a whole number; allowed: 1 to 10"),
+        ("learning_rate", "0.1", "not a number; allowed: 0.0001 to 1"),
+        ("l2", None, "not a number; allowed: 0 to 1e\\+06"),
+    ],
+)
+def test_a_setting_of_another_type_is_named(name: str, value: Any, allowed: str) -> None:
+    """As whoever runs it without the tests' type checker meets it: XGBoost takes its own default for None."""
+    wrong = BoosterConfig()
+    object.__setattr__(wrong, name, value)
+    with pytest.raises(ConfigError, match=f"^{name}: {value!r} is {allowed}$"):
+        wrong.__post_init__()
+
+
+def test_settings_may_be_numpys_numbers() -> None:
+    """As a grid search over arrays gives them."""
+    found = BoosterConfig()
+    for name, value in {"trees": np.int64(3), "l2": np.float32(2)}.items():
+        object.__setattr__(found, name, value)
+    found.__post_init__()
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_ran_before() -> None:

@@ -55,6 +55,18 @@ def test_categories_that_are_new_or_missing_are_decided_about(customers: Custome
     assert np.isfinite(model.predict_proba(new)).all()
 
 
+def test_categories_may_be_numbers_and_columns_be_called_by_them(customers: Customers) -> None:
+    model = ChurnClassifier(n_estimators=5, cv=2, random_state=0)
+    expected = model.fit(customers.frame, customers.label).predict_proba(customers.frame)
+    texts = customers.frame[["plan", "town"]].astype("category")
+    numbers = {name: texts[name].cat.rename_categories(range(100, 100 + texts[name].nunique())) for name in texts}
+    codes = customers.frame.assign(**numbers)
+    places = range(codes.shape[1])
+    for names in (list(codes), places, pd.MultiIndex.from_product([["a"], places])):
+        table = codes.set_axis(names, axis=1)
+        np.testing.assert_array_equal(model.fit(table, customers.label).predict_proba(table), expected)
+
+
 def test_true_and_false_are_numbers_and_a_date_is_refused_by_its_column(customers: Customers) -> None:
     model = ChurnClassifier(n_estimators=5, cv=2, random_state=0)
     vip = customers.frame["charge"] > 60
@@ -85,8 +97,11 @@ def test_scikit_learns_tools_take_it(customers: Customers) -> None:
 
 
 def test_what_it_cannot_learn_from_is_said(customers: Customers) -> None:
-    with pytest.raises(ConfigError, match="depth: 0"):
+    with pytest.raises(ConfigError, match=r"^max_depth: 0 is out of range; allowed: 1 to 10$"):
         ChurnClassifier(max_depth=0).fit(customers.frame, customers.label)
+    for folds in (1, None, 2.5, "5", True):
+        with pytest.raises(ConfigError, match=f"^cv is {folds!r}; allowed: a whole number, 2 or more$"):
+            ChurnClassifier(cv=folds).fit(customers.frame, customers.label)
     with pytest.raises(DataError, match="column 'plan': 3 is not text"):
         mixed = customers.frame.assign(plan=[3, *customers.frame["plan"][1:]])
         ChurnClassifier(cv=2).fit(mixed, customers.label)

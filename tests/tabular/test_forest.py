@@ -133,7 +133,7 @@ def test_trees_are_added_to_the_base_as_xgboost_adds_them(base: float) -> None:
         _same_bits(*_margins(model, _rows(rows, seed=8)))
 
 
-@pytest.mark.parametrize("base", [1e-6, 0.999])
+@pytest.mark.parametrize("base", [1e-30, 1e-7, 1e-6, 0.999, 0.9999999])
 def test_the_base_of_a_probability_is_xgboosts(base: float) -> None:
     _same_bits(*_margins(_train(base_score=base), _rows(100, seed=8)))
 

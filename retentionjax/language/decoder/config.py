@@ -33,6 +33,17 @@ class Rope:
     truncate: bool = True
     """yarn: round the corrected range outwards to whole dimensions."""
 
+    def __post_init__(self) -> None:
+        """Refuses what has no frequencies, or none that are numbers."""
+        for name in ("theta", "factor", "original_positions", "beta_fast", "beta_slow"):
+            if not getattr(self, name) > 0:
+                raise ModelError(f"rope: {name} is {getattr(self, name)}; allowed: above 0")
+        if self.kind == "llama3" and not self.high_freq_factor > self.low_freq_factor:
+            raise ModelError(
+                f"rope: high_freq_factor is {self.high_freq_factor}; allowed: above low_freq_factor, "
+                f"{self.low_freq_factor}"
+            )
+
 
 @dataclass(frozen=True)
 class DecoderConfig:
@@ -74,7 +85,8 @@ class DecoderConfig:
     """Whether each layer rotates queries and keys (SmolLM3 leaves every fourth without positions). None: all do."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim"):
+        sizes = ("vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim")
+        for name in (*sizes, "intermediate_size", "max_positions"):
             if getattr(self, name) < 1:
                 raise ModelError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
         if self.num_heads % self.num_kv_heads:

@@ -27,7 +27,7 @@ def from_hf(entries: Mapping[str, Any], where: str = "config.json") -> DecoderCo
         ModelError: a key is missing, has a value that is not supported, or is unknown; it is named.
     """
     keys = Keys(entries, where)
-    kind = keys.take("model_type")
+    kind = keys.text("model_type")
     if kind not in ARCHITECTURES:
         keys.refuse("model_type", kind, ", ".join(ARCHITECTURES))
     readers: dict[str, Callable[[Keys], DecoderConfig]] = {"opt": _opt, "gpt2": _gpt2}
@@ -95,7 +95,7 @@ def _llama(keys: Keys, kind: str) -> DecoderConfig:
         intermediate_size=keys.whole("intermediate_size"),
         max_positions=max_positions,
         norm_eps=keys.number("rms_norm_eps", 1e-6),
-        activation=keys.take("hidden_act", "silu"),
+        activation=keys.text("hidden_act", "silu"),
         tied=keys.flag("tie_word_embeddings", default=defaults.tied),
         qkv_bias=attention_bias,
         output_bias=attention_bias and kind != "qwen2",
@@ -118,45 +118,38 @@ def _rotated(keys: Keys, layers: int) -> tuple[bool, ...] | None:
     return None if all(entries) else tuple(map(bool, entries))
 
 
+_ROPE: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "linear": {"factor": ...},
+    "llama3": {"factor": ..., "low_freq_factor": ..., "high_freq_factor": ...},
+    "yarn": {"factor": ..., "beta_fast": 32.0, "beta_slow": 1.0},
+}
+"""The numbers of each kind of rotation: … where there must be one, or what transformers takes where there is none."""
+
+
 def _rope(keys: Keys, max_positions: int, theta: float) -> Rope:
     """transformers 5 writes `rope_parameters`; before, it was `rope_theta` and `rope_scaling`, with `type` for kind."""
-    theta = keys.take("rope_theta", None) or theta
-    found = dict(keys.take("rope_scaling", None) or {}) | dict(keys.take("rope_parameters", None) or {})
-    theta = found.pop("rope_theta", None) or theta
-    legacy = found.pop("type", None)
-    kind = found.pop("rope_type", None) or legacy or "default"
-    partial = found.pop("partial_rotary_factor", None)
+    theta = keys.number_or("rope_theta", theta)
+    inner = Keys(keys.entries("rope_scaling") | keys.entries("rope_parameters"), "rope_parameters")
+    theta = inner.number_or("rope_theta", theta)
+    legacy = inner.take("type", None)
+    kind = inner.take("rope_type", None) or legacy or "default"
+    partial = inner.take("partial_rotary_factor", None)
     if partial not in (None, 1.0):
         keys.refuse("partial_rotary_factor", partial, "1")
-    takes: dict[str, dict[str, Any]] = {
-        "default": {},
-        "linear": {"factor": ...},
-        "llama3": {
-            "factor": ...,
-            "low_freq_factor": ...,
-            "high_freq_factor": ...,
-            "original_max_position_embeddings": ...,
-        },
-        "yarn": {
-            "factor": ...,
-            "original_max_position_embeddings": max_positions,
-            "beta_fast": 32.0,
-            "beta_slow": 1.0,
-            "attention_factor": None,
-            "truncate": True,
-        },
-    }
-    if kind not in takes:
-        keys.refuse("rope_type", kind, ", ".join(takes))
-    inner = Keys(found, "rope_parameters")
-    values = {key: inner.take(key, default) for key, default in takes[kind].items()}
+    if not isinstance(kind, str) or kind not in _ROPE:
+        keys.refuse("rope_type", kind, ", ".join(_ROPE))
+    values: dict[str, Any] = {key: inner.number_or(key, default) for key, default in _ROPE[kind].items()}
+    original = "original_max_position_embeddings"
+    if kind == "llama3":
+        values["original_positions"] = inner.whole(original)
+    if kind == "yarn":
+        values["original_positions"] = inner.whole_or_null(original, None) or max_positions
+        values["truncate"] = inner.flag("truncate", default=True)
+        stretched = 0.1 * math.log(values["factor"]) + 1.0 if values["factor"] > 1 else 1.0
+        values["attention_factor"] = inner.number_or("attention_factor", stretched)
     inner.finish()
-    if kind == "yarn" and values["attention_factor"] is None:
-        values["attention_factor"] = 0.1 * math.log(values["factor"]) + 1.0 if values["factor"] > 1 else 1.0
-    if "original_max_position_embeddings" in values:
-        values["original_positions"] = values.pop("original_max_position_embeddings")
-    values = {key: value if isinstance(value, bool | int) else float(value) for key, value in values.items()}
-    return Rope(theta=float(theta), kind=cast("RopeKind", kind), **values)
+    return Rope(theta=theta, kind=cast("RopeKind", kind), **values)
 
 
 def _windows(keys: Keys, kind: str, layers: int, rotated: tuple[bool, ...] | None) -> tuple[int, ...] | None:
@@ -198,7 +191,7 @@ def _opt(keys: Keys) -> DecoderConfig:
         head_dim=hidden // heads,
         intermediate_size=keys.whole("ffn_dim"),
         max_positions=keys.whole("max_position_embeddings"),
-        activation=keys.take("activation_function", "relu"),
+        activation=keys.text("activation_function", "relu"),
         tied=keys.flag("tie_word_embeddings", default=True),
         qkv_bias=bias,
         output_bias=bias,
@@ -223,7 +216,7 @@ def _gpt2(keys: Keys) -> DecoderConfig:
         intermediate_size=keys.whole_or_null("n_inner", None) or 4 * hidden,
         max_positions=keys.whole("n_positions"),
         norm_eps=keys.number("layer_norm_epsilon", 1e-5),
-        activation=keys.take("activation_function", "gelu_new"),
+        activation=keys.text("activation_function", "gelu_new"),
         tied=keys.flag("tie_word_embeddings", default=True),
         qkv_bias=True,
         output_bias=True,

@@ -89,6 +89,20 @@ class Keys:
         value = self.take(key, default)
         return None if value is None else self.whole(key, value)
 
+    def text(self, key: str, default: Any = ...) -> str:
+        """The text at `key`."""
+        value = self.take(key, default)
+        if not isinstance(value, str):
+            self.refuse(key, value, "text")
+        return str(value)
+
+    def entries(self, key: str) -> dict[str, Any]:
+        """The entries of the object at `key`; none where it is null or left out."""
+        value = self.take(key, None)
+        if not isinstance(value, dict | None):
+            self.refuse(key, value, "an object")
+        return dict(value or {})
+
     def flag(self, key: str, *, default: bool) -> bool:
         """The true or false at `key`."""
         value = self.take(key, default)
@@ -96,12 +110,19 @@ class Keys:
             self.refuse(key, value, "true or false")
         return bool(value)
 
-    def number(self, key: str, default: float) -> float:
+    def number(self, key: str, default: Any = ...) -> float:
         """The number at `key`."""
         value = self.take(key, default)
         if not isinstance(value, int | float) or isinstance(value, bool):
             self.refuse(key, value, "a number")
         return float(value)
+
+    def number_or(self, key: str, default: Any) -> float:
+        """The number at `key`, or `default` where it is null or left out; `...` allows neither."""
+        if default is not ... and self._left.get(key) is None:
+            self._left.pop(key, None)
+            return float(default)
+        return self.number(key)
 
     def refuse(self, key: str, value: Any, allowed: str) -> NoReturn:
         """Raises ModelError naming the key, its value and what is allowed."""

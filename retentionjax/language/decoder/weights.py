@@ -158,14 +158,21 @@ class Tensors:
         return array
 
     def finish(self, config: DecoderConfig) -> None:
-        """Raises ModelError if there are tensors nobody asked for, but buffers and copies of a tied head."""
+        """Raises ModelError if there are tensors nobody asked for, but buffers and the copy that a tied head is."""
         buffers = (".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq")
         left = {name for name in self._where.keys() - self._taken if not name.endswith(buffers)}
-        if config.tied:
+        if config.tied and "lm_head.weight" in left:
+            self._refuse_other_head(self.locate(config, hf_names(config, "embedding")[0]))
             left.discard("lm_head.weight")
         if left:
             some = ", ".join(sorted(left)[:5])
             raise ModelError(f"{self._folder}: {len(left)} tensors that the model has no place for: {some}")
+
+    def _refuse_other_head(self, embedding: str) -> None:
+        """A head of its own under tie_word_embeddings: transformers 5 uses it, transformers 4 does not."""
+        if not np.array_equal(self.read("lm_head.weight"), self.read(embedding)):
+            wrong = f"lm_head.weight is no copy of {embedding}, and config.json says tie_word_embeddings"
+            raise ModelError(f"{self._folder}: {wrong}; allowed: a copy, or tie_word_embeddings false")
 
 
 TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16}
