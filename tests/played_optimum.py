@@ -68,15 +68,15 @@ def _running(state: EnvState, params: EnvParams) -> jax.Array:
 
 def _table(campaign: CampaignModel, customers: list[CustomerModel], choices: list[list[Choices]]) -> ChoiceTable:
     histories, row = _rows(campaign.graph, campaign.params)
-    widest = max(len(phase.used) for each in customers for phase in each.phases)
-    most = max(len(each.phases[-1].class_of) for each in customers)
+    widest = max(len(phase.used) for each in customers for phase in each.account.phases)
+    most = max(len(each.account.phases[-1].class_of) for each in customers)
     sums = np.full((len(customers), most), np.inf)
     class_of = np.zeros((len(customers), campaign.days, most), np.int64)
     choice = np.full((len(customers), campaign.days, len(campaign.graph.memories), 2, widest), WAIT, np.int8)
     for number, (each, chosen) in enumerate(zip(customers, choices, strict=True)):
-        known = sorted(each.phases[-1].class_of)  # the last phase knows all that the others do
+        known = sorted(each.account.phases[-1].class_of)  # the last phase knows all that the others do
         sums[number, : len(known)] = known
-        for phase, part in zip(each.phases, chosen, strict=True):
+        for phase, part in zip(each.account.phases, chosen, strict=True):
             days = slice(phase.first_day, phase.first_day + len(part))
             choice[number, days, ..., : part.shape[-1]] = part
             class_of[number, days, : len(known)] = [phase.class_of.get(used, 0) for used in known]

@@ -19,6 +19,9 @@ from retentionjax.errors import ConfigError
 from retentionjax.evaluation import baselines
 from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.optimum import Frontier
+from retentionjax.evaluation.optimum.account import Account
+from retentionjax.evaluation.optimum.frontier import follow
+from retentionjax.evaluation.optimum.recursion import CustomerModel, best_campaign, refined
 from retentionjax.evaluation.rollout import play
 
 # A week in which everything can happen: two cooldowns, a window that fills and empties, offers that end, an account
@@ -122,6 +125,22 @@ def test_the_environment_pays_the_optimal_policy_what_it_is_worth(weeks):
             sums = np.asarray(getattr(played, name), np.float64)
             error = np.sqrt((sums.var(1) / sums.shape[1]).sum()) / len(sums)
             assert abs(sums.mean() - exact) < 4 * error + 2e-4, (multiplier, name)
+
+
+@pytest.mark.parametrize("multiplier", [0.0, 0.8])
+def test_classes_that_look_less_far_ahead_bound_the_best_from_above_and_their_campaign_from_below(weeks, multiplier):
+    for customer in weeks.customers:
+        exact, _ = best_campaign(weeks.campaign, customer, multiplier)
+        for rough in (customer.rough, looking_ahead_to_one_contact(weeks, customer)):
+            bound, choices = best_campaign(weeks.campaign, customer, multiplier, rough)
+            worth = follow(weeks.campaign, customer, refined(replace(customer, rough=rough), choices))
+            assert worth.value - multiplier * worth.spend - 1e-9 < exact < bound + 1e-9
+
+
+def looking_ahead_to_one_contact(weeks: Frontier, customer: CustomerModel) -> Account:
+    campaign = weeks.campaign
+    longest = int(campaign.graph.days.max())
+    return Account.of(customer.tariff, campaign.most_contacts, campaign.phase_days, longest, foresight=1)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +28,8 @@ from retentionjax.evaluation.optimum.recursion import (
     CustomerModel,
     Floats,
     best_campaign,
-    classes_after_contact,
     describe,
+    refined,
 )
 
 MOST_SOLUTIONS = 30  # multipliers tried for one budget; a handful do
@@ -71,13 +72,13 @@ class _Walk:
         customer, size = self.customer, self.campaign.phase_days
         nowhere = np.zeros(2, np.int64)
         self.coming[0].append(_Places(nowhere, np.arange(2), nowhere, customer.start))
-        for index, phase in enumerate(customer.phases):
-            classes = classes_after_contact(self.campaign, customer, index)
+        for index, phase in enumerate(customer.account.phases):
+            classes = customer.account.after_contact[index]
             for day in range(phase.first_day, min(phase.first_day + size, self.campaign.days)):
                 here = _merged(self.coming.pop(day), len(phase.used))
                 choice = self.choices[index][day - phase.first_day][here.row, here.z, here.used]
                 self._wait(index, day, _part(here, choice == WAIT))
-                for offer in range(len(self.customer.amounts)):
+                for offer in np.unique(choice[choice != WAIT]).tolist():
                     self._contact(day, offer, _part(here, choice == offer), classes)
         survivors = sum(float(places.chance.sum()) for places in self.coming[self.campaign.days])
         return Worth(self.value + survivors * customer.residual, self.spend, self.contacts)
@@ -86,7 +87,7 @@ class _Walk:
         customer, graph = self.customer, self.campaign.graph
         self.value += float(here.chance @ customer.earned.value[here.row, here.z])
         self.spend += float(here.chance @ customer.earned.spend[here.row, here.z])
-        used, phases = here.used, customer.phases
+        used, phases = here.used, customer.account.phases
         if index + 1 < len(phases) and day + 1 == phases[index + 1].first_day:
             used = phases[index].after_waiting(phases[index + 1])[used]
         stays = here.chance * customer.stay[here.row, here.z]
@@ -189,11 +190,11 @@ class Frontier:
 
     def __init__(self, params: EnvParams, advance: Callable[[int], object] = lambda customers: None) -> None:
         self.campaign = campaign_of(params)
-        self.customers = [describe(self.campaign, row) for row in range(params.population.size)]
+        self.customers = describe(self.campaign)
         self._advance = advance
         waits: list[Choices] = [
             np.full((self.campaign.phase_days, 1, 2, len(phase.used)), WAIT, np.int8)
-            for phase in self.customers[0].phases
+            for phase in self.customers[0].account.phases
         ]
         worth = np.array([follow(self.campaign, each, waits) for each in self.customers])
         self.never = Tangent(np.inf, worth, worth[:, 0])
@@ -207,14 +208,13 @@ class Frontier:
         """
         if multiplier not in self._tangents:
             worth, bound = self._between(multiplier)
-            lacking = bound - _net(worth, multiplier)
-            order = np.argsort(lacking)
-            rows = order[np.cumsum(lacking[order]) > leave * len(order)]
-            self._advance(len(order) - len(rows))
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                solved = list(pool.map(lambda row: self._solve(row, multiplier), rows.tolist()))
-            worth[rows] = np.reshape(solved, (-1, 3))
-            bound[rows] = _net(worth[rows], multiplier)
+            self._advance(len(worth) - len(_lacking(worth, bound, multiplier, leave)))
+            for solve in (self._solve_roughly, self._solve):  # the rough solution is exact for most
+                rows = _lacking(worth, bound, multiplier, leave)
+                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                    solved = list(pool.map(partial(solve, multiplier), rows.tolist()))
+                for row, (found, most) in zip(rows, solved, strict=True):
+                    worth[row], bound[row] = found, most
             self._tangents[multiplier] = Tangent(multiplier, worth, bound)
         return self._tangents[multiplier]
 
@@ -280,10 +280,18 @@ class Frontier:
         """$ that no policy passes at that budget: the smallest of the dual's values that are known."""
         return min(float(each.bound.mean()) + each.multiplier * budget for each in self.tangents())
 
-    def _solve(self, row: int, multiplier: float) -> Worth:
-        _, choices = best_campaign(self.campaign, self.customers[row], multiplier)
+    def _solve_roughly(self, multiplier: float, row: int) -> tuple[Worth, float]:
+        """A customer's campaign that may lack something, and the D that none passes."""
+        customer = self.customers[row]
+        bound, choices = best_campaign(self.campaign, customer, multiplier, customer.rough)
         self._advance(1)
-        return follow(self.campaign, self.customers[row], choices)
+        return follow(self.campaign, customer, refined(customer, choices)), bound
+
+    def _solve(self, multiplier: float, row: int) -> tuple[Worth, float]:
+        """A customer's best campaign, and the D that none passes: its own."""
+        _, choices = best_campaign(self.campaign, self.customers[row], multiplier)
+        worth = follow(self.campaign, self.customers[row], choices)
+        return worth, worth.value - multiplier * worth.spend
 
     def _cheapest_over(self, budget: float) -> Tangent | None:
         """The solution that spends least of those that spend more than the budget."""
@@ -304,6 +312,14 @@ class Frontier:
         self, budget: float, value: float, spend: float, shadow_price: float, bound: float, contacts: float
     ) -> Optimum:
         return Optimum(budget, value, spend, shadow_price, bound, self.never.mean.value, contacts)
+
+
+def _lacking(worth: Floats, bound: Floats, multiplier: float, leave: float) -> Ints:
+    """Rows of the customers who lack too much to be left as they are: the others lack `leave` $ at most, on average."""
+    lacking = bound - _net(worth, multiplier)
+    order = np.argsort(lacking)
+    rows: Ints = order[np.cumsum(lacking[order]) > leave * len(order)]
+    return rows
 
 
 def _net(worth: Floats, multiplier: float) -> Floats:

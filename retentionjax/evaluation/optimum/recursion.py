@@ -2,7 +2,7 @@
 account."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,126 +11,14 @@ import numpy.typing as npt
 
 from retentionjax.env import actions, dynamics
 from retentionjax.env.types import NO_OFFER, EnvParams
+from retentionjax.evaluation.optimum.account import Account, Tariff
 from retentionjax.evaluation.optimum.memory import Graph, Ints
 
 Floats = npt.NDArray[np.float64]
 WAIT = -1  # a choice that is no offer
-Bools = npt.NDArray[np.bool_]
-TOLERANCE = 1e-6  # of the cap; the environment compares in float32, where a sum that equals it may end on either side
+FORESIGHT = 2  # contacts that the rough account's classes look ahead to: with 1 of 8 customers 3 lacked up to $ 0.01
 
-# --- the account cap: which offers a customer's remaining account affords, in as few classes as it takes --------------
-# What an account has used is a sum of contact costs and full costs of accepted offers. Two sums are one *class* on a
-# day if they forbid the same offers now and, whatever is accepted, at each of the contacts that still fit into the
-# campaign. Classes are few (about 15), where sums are hundreds, and nothing is lost by them.
-
-
-class Tariff(NamedTuple):
-    """$ of one customer's contacts."""
-
-    contact: float
-    full_costs: tuple[float, ...]  # (offers,) of an accepted offer that runs to its end, without the contact
-    cap: float
-
-    def affords(self, used: float) -> tuple[bool, ...]:
-        """(offers,) whether each may be offered by an account that has used so much."""
-        return tuple(used + self.contact + cost <= self.cap * (1 + TOLERANCE) for cost in self.full_costs)
-
-    def outcomes(self, used: float) -> tuple[bool, ...]:
-        """(1 + offers,) whether a contact can be declined, or accepted for each offer."""
-        affords = self.affords(used)
-        return (any(affords), *affords)
-
-    def after(self, used: float) -> tuple[float, ...]:
-        """(1 + offers,) used after a contact that was declined, or accepted for each offer."""
-        return tuple(round(used + self.contact + cost, 6) for cost in (0.0, *self.full_costs))
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of the campaign with its own classes, A of them; class 0 is the account not used yet."""
-
-    first_day: int
-    used: tuple[float, ...]  # (A,) of each class the sum that takes the fewest contacts
-    affords: Bools  # (A, offers)
-    class_of: dict[float, int]  # every sum, to its class
-
-    def after_contact(self, tariff: Tariff, later: "Phase") -> Ints:
-        """(1 + offers, A) class in `later` after a contact declined, or accepted; 0 where none can be in time."""
-        table = np.zeros((1 + len(tariff.full_costs), len(self.used)), np.int64)
-        for index, used in enumerate(self.used):
-            for outcome, (total, allowed) in enumerate(zip(tariff.after(used), tariff.outcomes(used), strict=True)):
-                if allowed:
-                    table[outcome, index] = later.class_of.get(total, 0)
-        return table
-
-    def after_waiting(self, later: "Phase") -> Ints:
-        """(A,) class in `later` of each class here."""
-        return np.array([later.class_of[used] for used in self.used])
-
-
-def phases(tariff: Tariff, most_contacts: Ints, length: int) -> list[Phase]:
-    """The campaign in parts of `length` days.
-
-    Args:
-        most_contacts: (days + 1,) the most contacts that fit into so many days.
-    """
-    days = len(most_contacts) - 1
-    sums = _sums(tariff, int(most_contacts[days]))
-    signatures = _Signatures(tariff)
-    result = []
-    for first in range(0, days, length):
-        made = int(most_contacts[min(days, first + length) - 1])  # before the part's last day
-        depth = int(most_contacts[days - first])
-        # Fewest contacts first: what one member of a class can still come to, its first member can as well.
-        labels: dict[int, int] = {}
-        class_of = {
-            used: labels.setdefault(signatures.of(used, depth), len(labels))
-            for used, contacts in sums.items()
-            if contacts <= made
-        }
-        ones = {label: used for used, label in reversed(class_of.items())}
-        used = tuple(ones[label] for label in range(len(labels)))
-        result.append(Phase(first, used, np.array([tariff.affords(one) for one in used]), class_of))
-    return result
-
-
-def _sums(tariff: Tariff, most: int) -> dict[float, int]:
-    """What an account can have used, with the fewest contacts that come to it; fewest first."""
-    sums = {0.0: 0}
-    frontier = [0.0]
-    for contacts in range(1, most + 1):
-        reached = [
-            total
-            for used in frontier
-            for total, allowed in zip(tariff.after(used), tariff.outcomes(used), strict=True)
-            if allowed
-        ]
-        frontier = [total for total in dict.fromkeys(reached) if total not in sums]
-        sums |= dict.fromkeys(frontier, contacts)
-    return sums
-
-
-class _Signatures:
-    """Numbers sums such that equal numbers mean equal consequences for so many contacts to come."""
-
-    def __init__(self, tariff: Tariff) -> None:
-        self._tariff = tariff
-        self._known: dict[tuple[float, int], int] = {}
-        self._numbers: dict[tuple[int, ...], int] = {}
-
-    def of(self, used: float, depth: int) -> int:
-        """The number of a sum that `depth` contacts may follow."""
-        if depth == 0:
-            return 0
-        if (used, depth) not in self._known:
-            tariff = self._tariff
-            after = zip(tariff.after(used), tariff.outcomes(used), strict=True)
-            key = (depth, *(self.of(total, depth - 1) if allowed else -1 for total, allowed in after))
-            self._known[used, depth] = self._numbers.setdefault(key, 1 + len(self._numbers))
-        return self._known[used, depth]
-
-
-# --- the recursion ------------------------------------------------------------------------------------------------
+# --- what the recursion is about -----------------------------------------------------------------------------------
 
 
 class Money(NamedTuple):
@@ -164,57 +52,85 @@ class CustomerModel:
     """All about one customer that the recursion needs; z: 0 calm, 1 elevated."""
 
     tariff: Tariff
-    phases: tuple[Phase, ...]
+    account: Account
+    rough: Account  # in fewer classes, by which no campaign is worth less than it is
     start: Floats  # (2 z,) probability on the first day
     chain: Floats  # (2 z, 2 z) today → tomorrow
     stay: Floats  # (X, 2 z) P(stay) on a day of waiting
     earned: Money  # (X, 2 z) on such a day
     accepts: Floats  # (offers, X, 2 z)
+    accepts_by_history: Floats  # (offers, histories, 2 z)
     amounts: Floats  # (offers,) $ paid on acceptance
     reach: Floats  # (longest, P, 2 z, 2 z) P(still there, z → z') after 1, 2 … days of a stretch
     gathered: Money  # (longest, P, 2 z) in these days, the contact's cost left out
     residual: float  # $ of a survivor
 
 
-def describe(campaign: CampaignModel, customer: int) -> CustomerModel:
-    """The customer of one row of the population, by the environment's own dynamics in double precision."""
-    graph, params = campaign.graph, campaign.params
-    with jax.enable_x64():
-        people = params.population
-        charge, churn, accept = (
-            jnp.asarray(np.asarray(column)[customer], jnp.float64)
-            for column in (people.monthly_charge, people.churn_probability, people.accept_probability)
+class _Behaviour(NamedTuple):
+    """Behaviour of a customer, by the environment's own dynamics; with a leading axis of several."""
+
+    charge: Any  # $ per 30 days
+    full_costs: Any  # (offers,) $
+    daily_costs: Any  # (offers,) $
+    residual: Any  # $
+    stays: Any  # (1 + offers, contacts, 2, 2 z), see `_stays`
+    accepts: Any  # (offers, contacts, 2 z), see `_accepts`
+
+
+def describe(campaign: CampaignModel) -> list[CustomerModel]:
+    """The customers of the population, in double precision."""
+    params = campaign.params
+
+    def behaviour(charge: jax.Array, churn: jax.Array, accept: jax.Array) -> _Behaviour:
+        return _Behaviour(
+            charge=charge,
+            full_costs=dynamics.full_cost(charge, params),
+            daily_costs=dynamics.daily_cost(charge, params),
+            residual=dynamics.residual_value(charge, churn, params),
+            stays=_stays(churn, params),
+            accepts=_accepts(accept, params),
         )
-        costs = jax.tree.map(np.asarray, (dynamics.full_cost(charge, params), dynamics.daily_cost(charge, params)))
-        residual = float(dynamics.residual_value(charge, churn, params))
+
+    people = params.population
+    with jax.enable_x64():
+        columns = (people.monthly_charge, people.churn_probability, people.accept_probability)
+        doubles = (jnp.asarray(np.asarray(column), jnp.float64) for column in columns)
+        found = jax.tree.map(np.asarray, jax.jit(jax.vmap(behaviour))(*doubles))
         share = float(dynamics.elevated_share(params))
-        stays = _stays(churn, params)
-        accepts = _accepts(accept, params)
+    return [_customer(campaign, _Behaviour(*each), share) for each in zip(*found, strict=True)]
+
+
+def _customer(campaign: CampaignModel, behaviour: _Behaviour, share: float) -> CustomerModel:
+    graph, params, costs = campaign.graph, campaign.params, behaviour.daily_costs
+    stays, accepts = behaviour.stays, behaviour.accepts
     amounts = np.asarray(params.amount, np.float64)
-    tariff = Tariff(float(params.contact_cost), tuple(costs[0].tolist()), float(params.account_cap))
+    tariff = Tariff(float(params.contact_cost), tuple(behaviour.full_costs.tolist()), float(params.account_cap))
     onset, recovery = float(params.risk_onset), float(params.risk_recovery)
     chain = np.array([[1 - onset, onset], [recovery, 1 - recovery]])
-    daily = float(charge) / 30
+    daily = float(behaviour.charge) / 30
     stay = stays[graph.offer, graph.contacts, graph.recent]
     along = stays[graph.stretch_offer, graph.stretch_contacts, graph.stretch_recent]
-    paid = _paid(graph.stretch_offer, graph.stretch_days_left, costs[1], params)[..., None]
+    paid = _paid(graph.stretch_offer, graph.stretch_days_left, costs, params)[..., None]
     reach, gathered = _stretches(along, paid, daily, chain)
+    parts = (campaign.most_contacts, campaign.phase_days, int(graph.days.max()))
     return CustomerModel(
         tariff=tariff,
-        phases=tuple(phases(tariff, campaign.most_contacts, campaign.phase_days)),
+        account=Account.of(tariff, *parts),
+        rough=Account.of(tariff, *parts, foresight=FORESIGHT),
         start=np.array([1 - share, share]),
         chain=chain,
         stay=stay,
-        earned=_earned(stay, _paid(graph.offer, graph.days_left, costs[1], params)[:, None], daily),
+        earned=_earned(stay, _paid(graph.offer, graph.days_left, costs, params)[:, None], daily),
         amounts=amounts,
         accepts=accepts[:, graph.contacts],
+        accepts_by_history=accepts[:, graph.contacts[np.unique(graph.history, return_index=True)[1]]],
         reach=reach,
         gathered=gathered,
-        residual=residual,
+        residual=float(behaviour.residual),
     )
 
 
-def _stays(churn: jax.Array, params: EnvParams) -> Floats:
+def _stays(churn: jax.Array, params: EnvParams) -> jax.Array:
     """(1 + offers, contacts, 2, 2 z) P(stay one day) by offer that protects, NO_OFFER last, contacts in the window, and
     whether the last one still moves the hazard."""
     offers = jnp.array([*range(actions.offers(params)), NO_OFFER])
@@ -224,15 +140,16 @@ def _stays(churn: jax.Array, params: EnvParams) -> Floats:
     by_risk = jax.vmap(by_offer, (0, None, None, None, None), out_axes=-1)
     contacts, recent = jnp.arange(int(params.fatigue_cap) + 1), jnp.arange(2)
     logs = by_risk(jnp.stack(dynamics.hazards(churn, params)), offers, contacts, recent > 0, params)
-    return np.asarray(jnp.exp(logs))
+    return jnp.exp(logs)
 
 
-def _accepts(accept: jax.Array, params: EnvParams) -> Floats:
+def _accepts(accept: jax.Array, params: EnvParams) -> jax.Array:
     """(offers, contacts, 2 z) P(accept) by earlier contacts in the window."""
     by_risk = jax.vmap(dynamics.acceptance, (None, 0, None, None), out_axes=-1)
     by_contacts = jax.vmap(by_risk, (None, None, 0, None), out_axes=1)
     elevated, contacts = jnp.array([False, True]), jnp.arange(int(params.fatigue_cap))
-    return np.asarray(by_contacts(accept, elevated, contacts, params))
+    chances: jax.Array = by_contacts(accept, elevated, contacts, params)
+    return chances
 
 
 def _paid(offer: Ints, days_left: Ints, cost: Floats, params: EnvParams) -> Floats:
@@ -263,102 +180,100 @@ def _stretches(stay: Floats, paid: Floats, daily: float, chain: Floats) -> tuple
     return np.stack(reach), Money(np.stack(values), np.stack(spends))
 
 
+# --- the recursion ------------------------------------------------------------------------------------------------
+
 Choices = npt.NDArray[np.int8]  # by day of a phase (days, X, 2 z, A): the offer of a contact today, or WAIT
 
 
-def best_campaign(campaign: CampaignModel, customer: CustomerModel, multiplier: float) -> tuple[float, list[Choices]]:
-    """The largest value − multiplier · spend of all campaigns that the masks allow, and what to do, by phase.
+def best_campaign(
+    campaign: CampaignModel, customer: CustomerModel, multiplier: float, account: Account | None = None
+) -> tuple[float, list[Choices]]:
+    """The largest value − multiplier · spend of all campaigns that the masks allow, and what to do, by phase and class
+    of the customer's account, or of `account`: by her rough one the value may be too large.
 
     Exact up to rounding. The choice of an account that no customer can have by that day means nothing.
     """
-    recursion = _Recursion(campaign, customer, multiplier)
-    choices = [recursion.phase_before(index) for index in reversed(range(len(customer.phases)))]
+    recursion = _Recursion(campaign, customer, multiplier, customer.account if account is None else account)
+    choices = [recursion.phase_before(index) for index in reversed(range(len(recursion.account.phases)))]
     return float(customer.start @ recursion.nets[0][0, 0, :, 0]), choices[::-1]
+
+
+def refined(customer: CustomerModel, choices: list[Choices]) -> list[Choices]:
+    """Choices by classes of the rough account as choices by those of the exact one."""
+    parts = zip(choices, customer.account.phases, customer.rough.phases, strict=True)
+    return [np.take(choice, [rough.class_of[used] for used in exact.used], axis=-1) for choice, exact, rough in parts]
 
 
 class _Recursion:
     """Value − multiplier · spend of the best campaign from every day, memory, risk state and class of the account on.
 
-    Filled from the last phase to the first.
+    Filled from the last phase to the first. After a contact the next choice lies in a later phase, so what contacts
+    are worth is known for all days of a phase at once; only waiting goes day by day.
     """
 
-    def __init__(self, campaign: CampaignModel, customer: CustomerModel, multiplier: float) -> None:
-        self.campaign, self.customer = campaign, customer
+    def __init__(self, campaign: CampaignModel, customer: CustomerModel, multiplier: float, account: Account) -> None:
+        self.campaign, self.customer, self.account = campaign, customer, account
         self.nets: dict[int, Floats] = {}  # by phase (days, X, 2 z, A)
-        self._earned = customer.earned.value - multiplier * customer.earned.spend
+        self._earned = (customer.earned.value - multiplier * customer.earned.spend)[..., None]
         self._gathered = customer.gathered.value - multiplier * customer.gathered.spend
         self._contact_cost = (1 + multiplier) * customer.tariff.contact
         self._credits = (1 + multiplier) * customer.amounts
 
     def phase_before(self, index: int) -> Choices:
         """Fills a phase whose later ones are filled; returns its choices."""
-        customer, phases = self.customer, self.customer.phases
-        shape = (len(self.campaign.graph.memories), 2, len(phases[index].used))
+        customer, phases, waited = self.customer, self.account.phases, self.campaign.graph.waited
         if index + 1 == len(phases):
-            net = np.full(shape, customer.residual)
+            shape = (len(self.campaign.graph.memories), 2, len(phases[index].used))
+            following = np.full(shape, customer.residual)
         else:
-            net = self.nets[index + 1][0][..., phases[index].after_waiting(phases[index + 1])]
-        first = phases[index].first_day
-        days = min(self.campaign.phase_days, self.campaign.days - first)
-        nets, choices = np.empty((days, *shape)), np.empty((days, *shape), np.int8)
-        classes = classes_after_contact(self.campaign, customer, index)
-        for day in reversed(range(days)):
-            net = self._day_before(index, first + day, net, classes, nets[day], choices[day])
+            following = np.take(self.nets[index + 1][0], phases[index].after_waiting(phases[index + 1]), axis=-1)
+        nets, choices = self._contacts(index)
+        stay = customer.stay[..., None]
+        for day in reversed(range(len(nets))):
+            waiting = customer.chain @ np.take(following, waited, axis=0)
+            waiting *= stay
+            waiting += self._earned
+            waits = waiting >= nets[day]
+            np.copyto(nets[day], waiting, where=waits)
+            np.copyto(choices[day], np.int8(WAIT), where=waits)
+            following = nets[day]
         self.nets[index] = nets
         return choices
 
-    def _day_before(
-        self, index: int, day: int, following: Floats, classes: dict[int, Ints], net: Floats, choice: Choices
-    ) -> Floats:
-        """Fills `net` and `choice` of a day: wait, or contact with an offer that is affordable."""
-        graph, customer = self.campaign.graph, self.customer
-        net[:] = _tomorrow(customer.chain, np.take(following, graph.waited, axis=0))
-        net *= customer.stay[..., None]
-        net += self._earned[..., None]
-        choice.fill(WAIT)
-        declined = self._after(index, day, graph.declined, 0, classes)
+    def _contacts(self, index: int) -> tuple[Floats, Choices]:
+        """What the best contact of each day of a phase is worth (days, X, 2 z, A), −∞ without one, and its offer."""
+        graph, customer, affords = self.campaign.graph, self.customer, self.account.phases[index].affords
+        declined = self._after(index, graph.declined, 0)
+        nets, choices = np.full(declined.shape, -np.inf), np.full(declined.shape, WAIT, np.int8)
         for offer, credit in enumerate(self._credits):
-            accepted = self._after(index, day, graph.accepted[:, offer], 1 + offer, classes)
-            offered = np.take(accepted, graph.history, axis=0)
-            offered -= declined
-            offered -= credit
-            offered *= customer.accepts[offer][..., None]
-            offered += declined
-            offered -= self._contact_cost
-            better = offered > net
-            better &= customer.phases[index].affords[:, offer]
-            np.copyto(net, offered, where=better)
-            np.copyto(choice, np.int8(offer), where=better)
-        return net
+            accepts = customer.accepts[offer][..., None]
+            # What depends on the history alone is worked out for each history, not for each memory.
+            accepted = self._after(index, graph.accepted[:, offer], 1 + offer)
+            accepted -= credit
+            accepted *= customer.accepts_by_history[offer][..., None]
+            accepted -= self._contact_cost
+            accepted[..., ~affords[:, offer]] = -np.inf
+            offered = np.take(accepted, graph.history, axis=1)
+            offered += (1 - accepts) * declined
+            np.copyto(choices, np.int8(offer), where=offered > nets)
+            np.maximum(nets, offered, out=nets)
+        return nets, choices
 
-    def _after(self, index: int, day: int, stretches: Ints, outcome: int, classes: dict[int, Ints]) -> Floats:
-        """(stretches, 2 z, A) from a contact with that outcome on, its cost left out: the stretch, then the best."""
-        customer, graph, days = self.customer, self.campaign.graph, self.campaign.days
-        walked = np.minimum(graph.days[stretches], days - day) - 1
-        arrival, landing = day + graph.days[stretches], graph.landing[stretches]
-        landed = np.full((len(stretches), 2, len(customer.phases[index].used)), customer.residual)
-        for later, table in classes.items():
-            rows = np.flatnonzero((arrival // self.campaign.phase_days == later) & (arrival < days))
-            if rows.size:
-                place = (arrival[rows] - customer.phases[later].first_day, landing[rows])
-                landed[rows] = self.nets[later][place][..., table[outcome]]
-        after = _tomorrow(customer.reach[walked, stretches], landed)
+    def _after(self, index: int, stretches: Ints, outcome: int) -> Floats:
+        """(days, stretches, 2 z, A) from a contact with that outcome on, its cost left out, by day of the phase: the
+        stretch, then the best."""
+        customer, graph, total = self.customer, self.campaign.graph, self.campaign.days
+        phase, size = self.account.phases[index], self.campaign.phase_days
+        days = np.arange(phase.first_day, min(phase.first_day + size, total))[:, None]
+        walked = np.minimum(graph.days[stretches], total - days) - 1
+        arrival = days + graph.days[stretches]
+        landed = np.full((*walked.shape, 2, len(phase.used)), customer.residual)
+        for later, table in self.account.after_contact[index].items():
+            rows = np.nonzero((arrival // size == later) & (arrival < total))
+            if rows[0].size:
+                first = self.account.phases[later].first_day
+                there = self.nets[later][arrival[rows] - first, graph.landing[stretches[rows[1]]]]
+                landed[rows] = np.take(there, table[outcome], axis=-1)
+        after: Floats = customer.reach[walked, stretches] @ landed
         after += self._gathered[walked, stretches][..., None]
         return after
-
-
-def classes_after_contact(campaign: CampaignModel, customer: CustomerModel, index: int) -> dict[int, Ints]:
-    """The account's class by later phase (1 + offers, A) after a contact declined, or accepted by offer."""
-    phases = customer.phases
-    furthest = index + 1 + -(-int(campaign.graph.days.max()) // campaign.phase_days)
-    return {
-        later: phases[index].after_contact(customer.tariff, phases[later])
-        for later in range(index + 1, min(len(phases), furthest + 1))
-    }
-
-
-def _tomorrow(moves: Floats, table: Floats) -> Floats:
-    """Σ_z' moves(z, z') table(z'), of tables (rows, 2 z, A) and moves (2 z, 2 z), or (rows, 2 z, 2 z)."""
-    expected: Floats = moves[..., 0, None] * table[..., :1, :]
-    expected += moves[..., 1, None] * table[..., 1:, :]
-    return expected
