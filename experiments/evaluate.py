@@ -249,11 +249,11 @@ def rules(config: EvaluateConfig, train: EnvParams, target: float) -> list[Polic
         )
         bar.advance()
         untuned = [
+            baselines.greedy(),  # first and last: the second finds the program that the first had compiled
             baselines.random(),
             baselines.threshold(),
             bandit,
             baselines.t_learner(models),
-            baselines.greedy(),
             baselines.greedy_fatigue(),
         ]
 

@@ -60,12 +60,11 @@ def random(wait_probability: float = 0.99) -> Policy:
     return Policy("random", _random, hyperparameter=wait_probability)
 
 
-@for_each
-def _random(policy: Policy, situation: PolicyInput, key: jax.Array) -> jax.Array:
-    key_wait, key_action = jax.random.split(key)
-    legal = situation.mask.at[actions.WAIT].set(False)
-    action = jax.random.categorical(key_action, jnp.where(legal, 0.0, -1e9))
-    waits = (jax.random.uniform(key_wait) < policy.hyperparameter) | ~legal.any()
+def _random(policy: Policy, situations: PolicyInput, keys: jax.Array) -> jax.Array:
+    key_wait, key_action = jnp.moveaxis(jax.vmap(lambda key: threefry.split(key, 2))(keys), 1, 0)
+    legal = situations.mask.at[:, actions.WAIT].set(False)
+    action = threefry.categorical(key_action, jnp.where(legal, 0.0, -1e9))
+    waits = (threefry.uniforms(key_wait, 1)[0] < policy.hyperparameter) | ~legal.any(axis=1)
     return jnp.where(waits, actions.WAIT, action)
 
 

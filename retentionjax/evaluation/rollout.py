@@ -128,7 +128,7 @@ def play(
     customers = np.repeat(np.arange(size, dtype=np.int32), replicates)
     mesh = device_mesh(jax.device_count()) if mesh is None else mesh
     is_divided = mesh.devices.size > 1 and len(customers) > CHUNK
-    asked = (env, params, policy, key, customers)
+    asked = (env, params, _unnamed(policy), key, customers)
     parts: list[Episodes] = []
     left = len(customers)
     for episodes in _divided(*asked, mesh) if is_divided else _one_by_one(*asked):
@@ -306,8 +306,14 @@ def daily_spend(
     """Mean spend of each day [$ a customer], over as many episodes as `play` simulates at once; host array (days,)."""
     count = _at_once(params.population.size * replicates)
     customers = np.resize(np.arange(params.population.size, dtype=np.int32), count)
-    _, spend = _play_alone(env, params, policy, key, customers, int(params.horizon_days))
+    _, spend = _play_alone(env, params, _unnamed(policy), key, customers, int(params.horizon_days))
     return np.asarray(spend)
+
+
+def _unnamed(policy: Policy) -> Policy:
+    """The policy without its name, so that one program plays all that differ in nothing but numbers."""
+    unnamed: Policy = policy.replace(name="")  # type: ignore[attr-defined]
+    return unnamed
 
 
 def _of_day(info: Info, offers: int) -> _Totals:
