@@ -31,6 +31,13 @@ def test_the_same_policy_meets_the_same_luck_twice(env, cohort):
         np.testing.assert_array_equal(getattr(one, column), getattr(two, column))
 
 
+def test_policies_that_differ_in_name_and_numbers_only_are_compiled_once(env, cohort):
+    play(env, cohort, baselines.greedy(1.0), KEY, replicates=1)
+    programs = rollout.play_chunk._cache_size()
+    play(env, cohort, baselines.greedy_fatigue(2.0), KEY, replicates=1)
+    assert rollout.play_chunk._cache_size() == programs
+
+
 def test_policies_differ_only_after_a_contact(env, cohort):
     """Where the busier policy contacts nobody, its episode is that of never contacting, to the last cent."""
     never = play(env, cohort, baselines.never(), KEY, replicates=16)

@@ -62,8 +62,8 @@ class Account:
 
     phases: tuple[Phase, ...]
     after_contact: tuple[dict[int, Ints], ...]
-    """By phase: by each later phase that a contact leads to, the class there (1 + offers, A) after one that was
-    declined, or accepted for each offer; 0 where none can be in time."""
+    """Classes (1 + offers, A) after a contact that was declined, or accepted for each offer, by the contact's phase and
+    the later one that it leads to; 0 where it leads to none in time."""
 
     @classmethod
     def of(

@@ -16,7 +16,9 @@ from retentionjax.evaluation.optimum.memory import Graph, Ints
 
 Floats = npt.NDArray[np.float64]
 WAIT = -1  # a choice that is no offer
-FORESIGHT = 2  # contacts that the rough account's classes look ahead to: with 1 of 8 customers 3 lacked up to $ 0.01
+FORESIGHT = (
+    2  # contacts that the rough account's classes look ahead to; with 1, three of eight customers lacked up to 1 ¢
+)
 
 # --- what the recursion is about -----------------------------------------------------------------------------------
 
