@@ -1,5 +1,6 @@
 """The check itself: a message against its brief under the rules. Pure, deterministic, raises on no text."""
 
+import operator
 import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -29,7 +30,7 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     read = reader(brief.language)
     for match in _SENTENCE.finditer(reading.plain):
         said = match.group()
-        if len(WORD.findall(said)) < _SAYS_SOMETHING or phrasing.purposes.regex.search(said) or read.money.search(said):
+        if len(WORD.findall(said)) < _SAYS_SOMETHING or phrasing.purposes.served(said) or read.money.search(said):
             continue
         if not brief.offer.said(reading.folded[match.start() : match.end()], brief.language):
             yield reading.found("text.purpose", match, "a sentence that neither thanks, offers, asks nor helps")
@@ -108,9 +109,12 @@ def severity(
     return grave
 
 
+_PLACE = operator.attrgetter("start", "end", "rule", "detail")
+
+
 def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author, harmless: AbstractSet[int]) -> Verdict:
     violations = []
-    for each in sorted(set(found), key=lambda each: (each.start, each.end, each.rule, each.detail)):
+    for each in sorted(set(found), key=_PLACE):
         grave = severity(each.rule, brief, rules, by, harmless=each.start in harmless)
         if grave != "off":
             violations.append(Violation(each.rule, grave, each.start, each.end, each.detail))

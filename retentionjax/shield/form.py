@@ -66,6 +66,8 @@ _RESIDUE = re.compile(
 )
 _HTML = re.compile(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
 _MARKDOWN = re.compile(r"\*\*|__|~~|```|^#{1,6} |^\s*[*+-] |\]\(", re.MULTILINE)
+_ENDED = re.compile(r"[.!?:)\"'”’…]$|\w/?$")
+_HANGING = re.compile(r"\b(?:and|or|the|a|to|of|for|with|your)$")
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _WORD = re.compile(r"[^\W\d_]+")
 _SHOUT = 4
@@ -125,11 +127,13 @@ def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
 
 def _names(text: str, sender: str) -> bool:
     """Whether the sender is named, or by the first words of its name where a text begins or ends: `Harbor: …`."""
+    if sender.removeprefix("The ").casefold() in text.casefold():
+        return True
     words = sender.split()
     runs = [" ".join(words[:end]) for end in range(1, len(words))]
     short = "|".join(re.escape(run) for run in runs if len(run) > _SHORT) or r"(?!)"
     shortened = rf"(?:^|\n)(?:{short})(?:[:,!]|\s*$|\n)|(?<!\w)(?:{short}) here(?!\w)"
-    return sender.removeprefix("The ").casefold() in text.casefold() or re.search(shortened, text) is not None
+    return re.search(shortened, text) is not None
 
 
 def _residue(reading: Reading) -> Iterator[Finding]:
@@ -140,9 +144,8 @@ def _residue(reading: Reading) -> Iterator[Finding]:
         yield Finding("text.residue", *match.span(), f"left over from a template: {match.group()!r}")
     for match in _MARKDOWN.finditer(text):
         yield Finding("text.markdown", *match.span(), f"emphasis: {match.group()!r}")
-    if not re.search(r"[.!?:)\"'”’…]\s*$|\w/?\s*$", text) or re.search(
-        r"\b(?:and|or|the|a|to|of|for|with|your)\s*$", text
-    ):
+    said = text.rstrip()
+    if not _ENDED.search(said[-2:]) or _HANGING.search(said[-6:]):
         yield Finding("text.unfinished", len(text), len(text), "the last sentence does not end")
 
 

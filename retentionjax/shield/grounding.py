@@ -277,16 +277,12 @@ class Grounding:
     def _numbers(self, text: str) -> Iterator[Finding]:
         """A number that is no percentage, amount, duration or date, and that nobody supplied."""
         rule = "facts.number" if self._offer.is_none else "offer.number"
-        for pattern in (
-            self._read.percent,
-            self._read.money,
-            self._read.duration,
-            self._around["harmless"],
-            links.LINK,
-        ):
+        for pattern in (self._read.percent, self._read.money, self._read.duration, self._around["harmless"]):
             if not _DIGIT.search(text):
                 return
             text = pattern.sub(_blank, text)
+        if links.may_hold(text):
+            text = links.LINK.sub(_blank, text)
         for known in self._facts.values():
             text = text.replace(known, " " * len(known))
         for match in re.finditer(r"[^\s\d]*\d+(?:[.,:/-]?\w)*", text):

@@ -112,9 +112,8 @@ def _states_offer(reading: Reading, start: int, end: int, brief: Brief) -> bool:
 def _profanity(reading: Reading, words: tuple[Word, ...], phrasing: Phrasing) -> Iterator[Finding]:
     for match in _MASKED.finditer(reading.text):
         yield Finding("tone.profanity", *match.span(), "profanity")
-    stems = phrasing.words.profanity_stems
     for word, start, end in words:
-        if word in phrasing.words.sets["profanity"] or word.startswith(stems):
+        if phrasing.words.is_profane(word):
             yield reading.finding("tone.profanity", start, end, "profanity")
 
 
