@@ -36,8 +36,7 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
             yield reading.found("text.purpose", match, "a sentence that neither thanks, offers, asks nor helps")
     words = {match.group(): match for match in WORD.finditer(reading.plain)}
     own = frozenset[str]().union(*map(words_of, brief.own_words))
-    greeting = list(words)[:_GREETING]
-    yield from _foreign(reading, brief, rules, words.keys() - own - set(greeting))
+    yield from _foreign(reading, brief, rules, words.keys() - own, frozenset(list(words)[:_GREETING]))
     approved = phrasing.words.sets["approved"]
     for word, match in words.items():
         if word in own:
@@ -48,10 +47,12 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
             yield reading.found("text.word", match, "a word that no approved text holds")
 
 
-def _foreign(reading: Reading, brief: Brief, rules: Rules, words: set[str]) -> Iterator[Finding]:
+def _foreign(
+    reading: Reading, brief: Brief, rules: Rules, words: set[str], greeting: AbstractSet[str]
+) -> Iterator[Finding]:
     for language, small in rules.foreign_words[brief.language].items():
         found = words & small
-        if len(found) >= _FOREIGN:
+        if len(found - greeting) >= _FOREIGN or len(found) > _FOREIGN:
             where = reading.plain.index(min(found))
             told = ", ".join(sorted(found))
             detail = f"words of another language ({language}): {told}; {brief.language} is asked for"

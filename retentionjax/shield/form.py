@@ -59,11 +59,14 @@ def _parts(sizes: list[int], part: int) -> int:
 _RESIDUE = re.compile(
     r"\{\{?[^{}\n]{0,40}\}?\}|\{%|%\}|\[[^\]\n]{1,40}\]|<\|[^|>]{0,30}\|>|</?s>|\[/?INST\]|%\((?:\w+)\)s"
     r"|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
+    r"|(?<![\w@./?&=-])[a-z]+_[a-z_]+(?![\w@]|\.\w)|(?<![\w@./?&=-])[a-z]\w*=\w"
     r"|_{3,}|(?<!\w)#[A-Za-z]\w+|%[A-Z_]{2,}%|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
     r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)"
     r"|your[ _]name(?! on)|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
     r"|[{}\[\]|\\]"
 )
+_MENU = re.compile(r"^[A-Z][\w' -]{2,30}(?: \| [A-Z][\w' -]{2,30})+$", re.MULTILINE)
+"""A footer: `Unsubscribe | Manage preferences`."""
 _HTML = re.compile(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
 _MARKDOWN = re.compile(r"\*\*|__|~~|```|^#{1,6} |^\s*[*+-] |\]\(", re.MULTILINE)
 _ENDED = re.compile(r"[.!?:)\"'”’…]$|\w/?$")
@@ -141,6 +144,8 @@ def _residue(reading: Reading) -> Iterator[Finding]:
     for match in _HTML.finditer(text):
         yield Finding("text.html", *match.span(), f"markup: {match.group()!r}")
     for match in _RESIDUE.finditer(text):
+        if match.group() == "|" and any(menu.start() <= match.start() < menu.end() for menu in _MENU.finditer(text)):
+            continue
         yield Finding("text.residue", *match.span(), f"left over from a template: {match.group()!r}")
     for match in _MARKDOWN.finditer(text):
         yield Finding("text.markdown", *match.span(), f"emphasis: {match.group()!r}")

@@ -19,6 +19,14 @@ Kind = Literal["discount", "amount", "words"]
 _LONGEST = 60
 _WHOLE = 100
 """Percent of the charge: nothing is left to pay."""
+_GIVEN = re.compile(
+    r"(?:an?|one|two|three|four|five|\d+) (?:free|complimentary|bonus) (?!.*\b(?:access|boosts?|channels?|cover(?:age)?"
+    r"|insurance|lines?|loan|membership|packs?|packages?|plan|protection|rental|seats?|service|speed|storage"
+    r"|subscription|support|trial|upgrade|use)\b)"
+    r"|\d+ ?[a-z]+ (?:of )?(?:free |extra |bonus )+(?:[a-z]+ )?(?:data|minutes|texts|points|coins|credits)$"
+)
+"""Company's words, folded, for what is given once and has no length: `a free mat`, `100 bonus coins`, `5 GB of extra
+data`; but for what somebody has the use of."""
 _STEM = 5
 """Letters of a word of the company's by which it is known in another form: `doubled`, `we can double`."""
 
@@ -79,9 +87,11 @@ class OfferTerms:
 
     @functools.cached_property
     def limited(self) -> bool:
-        """Whether a message must say how long it runs: unless it is paid at once, or the company's words say it."""
-        told = any(reader(language).lengths(fold(self.say or "")) for language in LANGUAGES)
-        return bool(self.kinds - {"amount"}) and not told
+        """Whether a message must say how long it runs: unless it is paid or given at once, or its words say it."""
+        said = re.sub(r"(?<!\w)free ", "", fold(self.say or ""))  # `a free month of films`
+        told = any(reader(language).lengths(said) for language in LANGUAGES)
+        given = self.kinds == {"words"} and _GIVEN.match(fold(self.say or ""))
+        return bool(self.kinds - {"amount"}) and not told and not given
 
     def words(self, language: Language = "en") -> str:
         """`10% off`, `a $15 credit` or the company's words, without how long it runs; empty for no offer."""

@@ -65,8 +65,8 @@ class QuantityReader:
             rf"|(?<![\w.,])({figures})[ -]?(?:({_any(lexicon.money)}){lexicon.plural}|({_CODES}|[{SIGNS}]))(?!\w)"
         )
         self.duration = Guarded(
-            rf"(?<![\w.,$])({figures}|{lexicon.article}|{lexicon.some})[ -]{{0,2}}(?:(?:{lexicon.between}) )*"
-            rf"({_any(lexicon.units)}){lexicon.plural}(?!\w)"
+            rf"(?<![\w.,$])({figures}|{lexicon.half}|{lexicon.article}|{lexicon.some})[ -]{{0,2}}"
+            rf"(?:(?:{lexicon.between}) )*({_any(lexicon.units)}){lexicon.plural}(?!\w)"
         )
         self.dates = (
             Guarded(r"(?<!\d)(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)"),
@@ -103,6 +103,8 @@ class QuantityReader:
         unit, factor = self._lexicon.units[match[2]]
         if re.fullmatch(self._lexicon.article, match[1]):
             return Length(factor, unit)
+        if re.fullmatch(self._lexicon.half, match[1]):
+            return Length(factor / 2, unit)
         if re.fullmatch(self._lexicon.some, match[1]):
             return Length(0.0, "some")
         return Length(self.number(match[1]) * factor, unit)

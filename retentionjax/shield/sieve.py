@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 _GRAM = 5
 """Characters in a row by which a piece is looked up."""
 _LONG = 8
-"""From so many characters on a piece is rare enough: fewer of them are better than longer ones."""
+"""Length that makes a piece rare enough: fewer pieces are better than longer ones."""
 _MOST = 32
 """So many ways to say a part of a pattern are told apart."""
 _SYMBOL = re.compile(

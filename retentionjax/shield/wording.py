@@ -24,7 +24,10 @@ _GREETING = re.compile(
     r"|buen(?:os d[ií]as|as tardes)|(?:muchas )?gracias)),? "
     r"((?:(?:[Mm]r|[Mm]rs|[Mm]s|[Dd]r|[Ss]r|[Ss]ra)\.? )?[^\W\d_a-zа-я][^\W\d_]*(?:['’-][^\W\d_]+)*)"
 )
-_OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)")
+_OPENING = re.compile(
+    r"^\s*(?:[^\n:]{1,30}: )?((?:(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? )?[A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)"
+    r"(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)"
+)
 _MENUS = ("Settings", "Menu", "Account", "App", "Profile", "Parents", "Camera", "Calls", "Recent")
 _VOCATIVE = re.compile("".join(rf"(?<!{each})" for each in _MENUS) + r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
 """Spoken to at the end of a sentence; behind the name of a menu stands that of its entry: `Settings, Audio`."""
