@@ -34,17 +34,17 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
             continue
         if not brief.offer.said(reading.folded[match.start() : match.end()], brief.language):
             yield reading.found("text.purpose", match, "a sentence that neither thanks, offers, asks nor helps")
-    words = {match.group(): match for match in WORD.finditer(reading.plain)}
+    words = {word: (start, end) for word, start, end in reading.words}
     own = frozenset[str]().union(*map(words_of, brief.own_words))
     yield from _foreign(reading, brief, rules, words.keys() - own, frozenset(list(words)[:_GREETING]))
     approved = phrasing.words.sets["approved"]
-    for word, match in words.items():
+    for word, place in words.items():
         if word in own:
             continue
         if not word.isascii():
-            yield reading.found("text.language", match, f"letters that are not those of {brief.language}")
+            yield reading.finding("text.language", *place, f"letters that are not those of {brief.language}: {word!r}")
         elif word not in approved and not any(each.isdigit() for each in word):
-            yield reading.found("text.word", match, "a word that no approved text holds")
+            yield reading.finding("text.word", *place, f"a word that no approved text holds: {word!r}")
 
 
 def _foreign(

@@ -17,7 +17,7 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 _DAY = "|".join(_WEEKDAYS)
 _HAPPENED = (
     r"outage|fault|delay|mix-up|mistake|visit|appointment|call|delivery|paper|storm|match|class|meeting|issues?|problems?"
-    r"|trouble|disruption|breakdown|interruption|letter|article|edition|obituary"
+    r"|buffering|hiccups?|glitch(?:es)?|blips?|downtime|muddle|trouble|disruption|breakdown|interruption|letter|article|edition|obituary"
 )
 _REDUCED = r"(?:off|discount|less|lower|smaller|lighter|cut|reduction|savings?|cheaper)"
 

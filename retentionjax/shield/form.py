@@ -156,7 +156,7 @@ def _residue(reading: Reading) -> Iterator[Finding]:
 
 def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     text = reading.text
-    marks = [index for index, each in enumerate(text) if each in "!！"]
+    marks = [mark.start() for mark in re.finditer("[!！]", text)]
     allowed = rules.channels.of(brief.channel).exclamations
     if len(marks) > allowed or re.search(r"[!！?？]\s*[!！]|[!！]\s*[?？]", text):
         yield Finding(

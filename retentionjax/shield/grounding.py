@@ -283,7 +283,8 @@ class Grounding:
             return "no such duration was given" if claims else ""
         window = self._offer.kinds == {"amount"} and self._around["window"].search(before)
         claimed = window and self._around["taken"].search(_PART.split(before)[-1])
-        if self._offer.kinds == {"amount"} and self._stands_alone(before, after) and not claimed:
+        once = told == Length(1.0, "bills") or self._stands_alone(before, after)  # `$40 comes off one bill`
+        if self._offer.kinds == {"amount"} and once and not claimed:
             return ""  # paid at once: it has no length that another could contradict
         loose = self._around["loose"].search(before) and not window
         runs = told in self._running or (told == Length(_YEAR, "months") and Length(365.0, "days") in self._running)

@@ -139,7 +139,9 @@ class Purposes:
         parted = "|".join(map(re.escape, sorted({*self.stems} - {*whole}))) or r"(?!)"
         begins = functools.lru_cache(1 << 14)(lambda word: word.startswith(whole))
         other = Sieve([(rf"(?<!\w)(?:{parted})", *self.patterns)], of_words=False)
-        return lambda sentence: any(map(begins, _RUN.findall(sentence))) or other.holds(sentence)
+        return functools.lru_cache(1 << 12)(
+            lambda sentence: any(map(begins, _RUN.findall(sentence))) or other.holds(sentence)
+        )
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,11 @@ class Reading:
     plain: str
     """`folded`, with what is the customer's or the sender's own blanked out (`Brief.spare`)."""
 
+    @functools.cached_property
+    def words(self) -> Sequence[tuple[str, int, int]]:
+        """The words of `plain`, each with its start and end."""
+        return [(match.group(), *match.span()) for match in WORD.finditer(self.plain)]
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The place in `text` of folded[start:end]."""
         first = self.origin[start]

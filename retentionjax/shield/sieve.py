@@ -107,7 +107,8 @@ class Guarded:
     def __init__(self, pattern: str) -> None:
         self.regex = re.compile(pattern)
         needs = Pieces().union(*(needed(each) for each in alternatives(pattern)))
-        self._needs = [each for each in needs if not any(other in each for other in needs - {each})]
+        least = [each for each in needs if not any(other in each for other in needs - {each})]
+        self._needs = least if len(least) <= _MOST else [""]
 
     def may_hold(self, text: str) -> bool:
         """Whether a search is worth its while."""

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from retentionjax.shield.brief import Brief
@@ -50,7 +50,7 @@ Word = tuple[str, int, int]
 
 def find(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding]:
     """Every wording that may not stand."""
-    words = [(match.group(), *match.span()) for match in WORD.finditer(reading.plain)]
+    words = reading.words
     disguised = unspelled(reading)
     for rule, start, end, detail in (
         *_patterns(reading.plain, phrasing, disguised),
@@ -71,7 +71,7 @@ def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[
                 yield rule, start, end, word
 
 
-def _listed(text: str, words: list[Word], phrasing: Phrasing) -> Iterator[Hit]:
+def _listed(text: str, words: Sequence[Word], phrasing: Phrasing) -> Iterator[Hit]:
     """Words and phrases of the lists; a genitive counts as its word."""
     for place, (word, start, _) in enumerate(words):
         for rule, sequence in phrasing.index.get(word) or phrasing.index.get(word.removesuffix("'s")) or ():
