@@ -108,7 +108,7 @@ def offer(words: str) -> OfferTerms:
 
 def seen(plain: Sequence[str]) -> csr_matrix:
     """Float [messages, 2^BITS]: 1 for each feature of each message."""
-    rows = [sorted({place for place, _ in second_reader.features(each)}) for each in plain]
+    rows = [sorted({place for places, _ in second_reader.features(each) for place in places}) for each in plain]
     columns = np.concatenate([np.asarray(row, np.int64) for row in rows])
     starts = np.cumsum([0, *map(len, rows)])
     return csr_matrix((np.ones(len(columns)), columns, starts), (len(rows), 1 << second_reader.BITS))

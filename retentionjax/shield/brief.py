@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from retentionjax.errors import ConfigError
 from retentionjax.shield.lexicon import LANGUAGES, Language
 from retentionjax.shield.offer import OfferTerms
-from retentionjax.shield.reading import BLANK, Reading, blanked, fold
+from retentionjax.shield.reading import BLANK, Reading, blanked, fold, places
 
 Channel = Literal["sms", "email", "push"]
 Tone = Literal["warm", "formal", "brief"]
@@ -204,12 +204,12 @@ class Brief:
             text = self.sender.links.sub(lambda match: BLANK * len(match.group()), text)
         for words in (self.sender.name, self.offer.say or "", *(self.known.get(key, "") for key in _OWN)):
             text = blanked(text, fold(words))
-        if self.name and (name := fold(self.name)) in text:
-            for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text):
-                start, end = reading.span(*match.span())
-                greeted = _GREETED.search(text, 0, match.start())
-                if greeted or (_SPOKEN_TO.search(text, 0, match.start()) and reading.text[start:end] == self.name):
-                    text = text[: match.start()] + BLANK * len(name) + text[match.end() :]
+        name = fold(self.name or "")
+        for at in places(text, name):
+            start, end = reading.span(at, at + len(name))
+            greeted = _GREETED.search(text, 0, at)
+            if greeted or (_SPOKEN_TO.search(text, 0, at) and reading.text[start:end] == self.name):
+                text = text[:at] + BLANK * len(name) + text[at + len(name) :]
         return replace(reading, plain=text)
 
     def prompt(self) -> str:

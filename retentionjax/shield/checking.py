@@ -1,5 +1,6 @@
 """The check itself: a message against its brief under the rules. Pure, deterministic, raises on no text."""
 
+import operator
 import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -29,28 +30,29 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     read = reader(brief.language)
     for match in _SENTENCE.finditer(reading.plain):
         said = match.group()
-        if len(WORD.findall(said)) < _SAYS_SOMETHING or phrasing.purposes.regex.search(said) or read.money.search(said):
+        if len(WORD.findall(said)) < _SAYS_SOMETHING or phrasing.purposes.served(said) or read.money.search(said):
             continue
         if not brief.offer.said(reading.folded[match.start() : match.end()], brief.language):
             yield reading.found("text.purpose", match, "a sentence that neither thanks, offers, asks nor helps")
-    words = {match.group(): match for match in WORD.finditer(reading.plain)}
+    words = {word: (start, end) for word, start, end in reading.words}
     own = frozenset[str]().union(*map(words_of, brief.own_words))
-    greeting = list(words)[:_GREETING]
-    yield from _foreign(reading, brief, rules, words.keys() - own - set(greeting))
+    yield from _foreign(reading, brief, rules, words.keys() - own, frozenset(list(words)[:_GREETING]))
     approved = phrasing.words.sets["approved"]
-    for word, match in words.items():
+    for word, place in words.items():
         if word in own:
             continue
         if not word.isascii():
-            yield reading.found("text.language", match, f"letters that are not those of {brief.language}")
+            yield reading.finding("text.language", *place, f"letters that are not those of {brief.language}: {word!r}")
         elif word not in approved and not any(each.isdigit() for each in word):
-            yield reading.found("text.word", match, "a word that no approved text holds")
+            yield reading.finding("text.word", *place, f"a word that no approved text holds: {word!r}")
 
 
-def _foreign(reading: Reading, brief: Brief, rules: Rules, words: set[str]) -> Iterator[Finding]:
+def _foreign(
+    reading: Reading, brief: Brief, rules: Rules, words: set[str], greeting: AbstractSet[str]
+) -> Iterator[Finding]:
     for language, small in rules.foreign_words[brief.language].items():
         found = words & small
-        if len(found) >= _FOREIGN:
+        if len(found - greeting) >= _FOREIGN or len(found) > _FOREIGN:
             where = reading.plain.index(min(found))
             told = ", ".join(sorted(found))
             detail = f"words of another language ({language}): {told}; {brief.language} is asked for"
@@ -108,9 +110,12 @@ def severity(
     return grave
 
 
+_PLACE = operator.attrgetter("start", "end", "rule", "detail")
+
+
 def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author, harmless: AbstractSet[int]) -> Verdict:
     violations = []
-    for each in sorted(set(found), key=lambda each: (each.start, each.end, each.rule, each.detail)):
+    for each in sorted(set(found), key=_PLACE):
         grave = severity(each.rule, brief, rules, by, harmless=each.start in harmless)
         if grave != "off":
             violations.append(Violation(each.rule, grave, each.start, each.end, each.detail))

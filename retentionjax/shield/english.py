@@ -9,7 +9,7 @@ _ONES = (
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _LINK = (
     r"(?:(?:for|of|these|those|the|past|last|your|over|more|than|a|as|us|being|with|about|nearly|almost|our|all|wonderful"
-    r"|great|lovely|good|happy|whole|full|customer|been|by) ?)*$"
+    r"|great|lovely|good|happy|whole|full|customer|been|by|little|bit|just|well|close|to) ?)*$"
 )
 _WITH = r"with (?:us|·+)"
 _BEEN = r"been(?: (?:on|at|in|using|reading|(?:a |one )?[a-z]+ (?:of|at|with)) ·+)?"
@@ -17,7 +17,7 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 _DAY = "|".join(_WEEKDAYS)
 _HAPPENED = (
     r"outage|fault|delay|mix-up|mistake|visit|appointment|call|delivery|paper|storm|match|class|meeting|issues?|problems?"
-    r"|trouble|disruption|breakdown|interruption|letter|article|edition|obituary"
+    r"|buffering|hiccups?|glitch(?:es)?|blips?|downtime|muddle|trouble|disruption|breakdown|interruption|letter|article|edition|obituary"
 )
 _REDUCED = r"(?:off|discount|less|lower|smaller|lighter|cut|reduction|savings?|cheaper)"
 
@@ -59,7 +59,8 @@ ENGLISH = Lexicon(
     },
     plural="(?:'?s'?)?",
     article="an?",
-    some=r"half an?|several|a? ?few|(?:a )?couple(?: of)?|many|multiple",
+    half="half an?",
+    some=r"several|a? ?few|(?:a )?couple(?: of)?|many|multiple",
     between=r"full|whole|more|extra|additional|calendar|straight|billing|monthly|great|good|happy|lovely|wonderful",
     months=(
         "january",
@@ -107,8 +108,8 @@ ENGLISH = Lexicon(
             rf"^[ -]*(?:[a-z'·]+ ){{0,4}}?{_REDUCED}(?!\w)|^ (?:of|on|from) your|^,? ?(?:for|to be)(?!\w)|^ ?[.,:;?]"
         ),
         qualifies=(
-            r"(?:(?<!how )about|roughly|approximately|some|up to|at most|at least|more than|less than|over|around"
-            r"|almost|nearly|as much as|minimum of|maximum of"
+            r"(?:(?<!how )(?<!what )about|roughly|approximately|some|up to|at most|at least|more than|less than|over"
+            r"|around|almost|nearly|as much as|minimum of|maximum of"
             r"|sav\w+ about|from|between|only|\d ?(?:-|to|and|or))(?: an?| the)? ?$"
         ),
         adds=r"(?<!\w)(?:another|extra|additional|further|second|plus|or|also)(?: an?| the)? ?$",
@@ -169,15 +170,20 @@ ENGLISH = Lexicon(
             r"|in|(?<=\S )(?<!ends )(?<!itself )(?<!own )(?<!stops )(?<!over )after|before|less than|every"
             r"|(?:for|lasts?|lasting) over)(?: the| your)?(?: next| first)? ?$"
         ),
+        window=r"(?<!\w)(?:within|in|over|during)(?: the)?(?: next| coming)? ?$",
+        past=r"(?<!\w)(?:over|more than|past|beyond) ?$",
+        nearly=r"(?<!\w)(?:nearly|almost|just under|close to|(?:coming|going) (?:up )?on) ?$",
         article=r"(?:for|over|next|whole|full|in|within|another|first|than) ?$",
         extends_after=(
             r"^,? ?(?:(?:per|out of|each|every) |(?:and|or|plus) (?:beyond|longer|more|counting|on(?:wards?)?|then some"
             r"|after(?: that)?(?!,? (?:back|your|the|it|you|we|that|things))|up)|\+"
             r"|at least|minimum|or so|if"
-            r" (?:you (?!reply|say|text|tap|accept|like|want|wish|agree|answer|click|press|choose|would|'d)|not))"
+            r" (?:you (?!reply|say|text|tap|accept|like|want|wish|agree|answer|click|press|choose|would|'d|fancy|feel"
+            r"|care)|not))"
         ),
         beside=(
-            r"^(?: (?:in|of|on|for|to|towards?|off|account|bill|statement|credit|your|next|monthly|the|a|·+)(?![\w']))*"
+            r"^(?! off (?:with|as) an? (?:one-time|single) )"
+            r"(?: (?:in|of|on|for|to|towards?|off|account|bill|statement|credit|your|next|monthly|the|a|·+)(?![\w']))*"
             r",?"
             r" (?:and|plus|with|along with|as well as|together with|[+&]) (?!·|(?:reply|text|tap|say|just|we|we'll|we'd"
             r"|it|it's|it'll|that|that's|this|the (?:discount|rest|regular|usual|price|credit)|your|you|you'll|thanks?"
@@ -212,7 +218,10 @@ ENGLISH = Lexicon(
             r"|(?:how|going|are you|is everything)[a-z' ]{1,30} this (?:week|weekend)|[48]k|3d"
             r"|(?:many |several |more )+years (?:to come|ahead|together)"
             r"|(?<=past )(?:few|couple of) (?:days|weeks|months)|\w+ (?:days|nights) a week|\w+ hours a day"
-            rf"|(?:{_DAY})'s (?:{_HAPPENED})|last (?:{_DAY})(?:'s)?"
+            rf"|(?:{_DAY})'s (?:{_HAPPENED})"
+            r"|this (?:week|month|season|year)'s"
+            r" (?!offer|deal|discount|price|sale|special|saving|credit|bill|last|best|top)[a-z]+"
+            rf"|last (?:{_DAY})(?:'s)?"
             rf"|(?:promised|said|told|agreed)[^.!?]{{0,30}} by (?:{_DAY})(?=[^.!?]{{0,20}} (?:didn't|never|failed))"
             rf"|(?:didn't|did not|never|failed to|missed)(?: [a-z]+){{0,3}} on (?:{_DAY})(?= ?[.,!;\n]| and)"
             r"|(?:[a-z]+|\d+) (?:days|weeks|months)'? notice|(?:used?|reached|hit) \d+ ?%(?= of your)"

@@ -59,13 +59,18 @@ def _parts(sizes: list[int], part: int) -> int:
 _RESIDUE = re.compile(
     r"\{\{?[^{}\n]{0,40}\}?\}|\{%|%\}|\[[^\]\n]{1,40}\]|<\|[^|>]{0,30}\|>|</?s>|\[/?INST\]|%\((?:\w+)\)s"
     r"|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
+    r"|(?<![\w@./?&=-])[a-z]+_[a-z_]+(?![\w@]|\.\w)|(?<![\w@./?&=-])[a-z]\w*=\w"
     r"|_{3,}|(?<!\w)#[A-Za-z]\w+|%[A-Z_]{2,}%|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
     r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)"
     r"|your[ _]name(?! on)|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
     r"|[{}\[\]|\\]"
 )
+_MENU = re.compile(r"^[A-Z][\w' -]{2,30}(?: \| [A-Z][\w' -]{2,30})+$", re.MULTILINE)
+"""A footer: `Unsubscribe | Manage preferences`."""
 _HTML = re.compile(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
 _MARKDOWN = re.compile(r"\*\*|__|~~|```|^#{1,6} |^\s*[*+-] |\]\(", re.MULTILINE)
+_ENDED = re.compile(r"[.!?:)\"'”’…]$|\w/?$")
+_HANGING = re.compile(r"\b(?:and|or|the|a|to|of|for|with|your)$")
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _WORD = re.compile(r"[^\W\d_]+")
 _SHOUT = 4
@@ -125,11 +130,13 @@ def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
 
 def _names(text: str, sender: str) -> bool:
     """Whether the sender is named, or by the first words of its name where a text begins or ends: `Harbor: …`."""
+    if sender.removeprefix("The ").casefold() in text.casefold():
+        return True
     words = sender.split()
     runs = [" ".join(words[:end]) for end in range(1, len(words))]
     short = "|".join(re.escape(run) for run in runs if len(run) > _SHORT) or r"(?!)"
     shortened = rf"(?:^|\n)(?:{short})(?:[:,!]|\s*$|\n)|(?<!\w)(?:{short}) here(?!\w)"
-    return sender.removeprefix("The ").casefold() in text.casefold() or re.search(shortened, text) is not None
+    return re.search(shortened, text) is not None
 
 
 def _residue(reading: Reading) -> Iterator[Finding]:
@@ -137,18 +144,19 @@ def _residue(reading: Reading) -> Iterator[Finding]:
     for match in _HTML.finditer(text):
         yield Finding("text.html", *match.span(), f"markup: {match.group()!r}")
     for match in _RESIDUE.finditer(text):
+        if match.group() == "|" and any(menu.start() <= match.start() < menu.end() for menu in _MENU.finditer(text)):
+            continue
         yield Finding("text.residue", *match.span(), f"left over from a template: {match.group()!r}")
     for match in _MARKDOWN.finditer(text):
         yield Finding("text.markdown", *match.span(), f"emphasis: {match.group()!r}")
-    if not re.search(r"[.!?:)\"'”’…]\s*$|\w/?\s*$", text) or re.search(
-        r"\b(?:and|or|the|a|to|of|for|with|your)\s*$", text
-    ):
+    said = text.rstrip()
+    if not _ENDED.search(said[-2:]) or _HANGING.search(said[-6:]):
         yield Finding("text.unfinished", len(text), len(text), "the last sentence does not end")
 
 
 def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     text = reading.text
-    marks = [index for index, each in enumerate(text) if each in "!！"]
+    marks = [mark.start() for mark in re.finditer("[!！]", text)]
     allowed = rules.channels.of(brief.channel).exclamations
     if len(marks) > allowed or re.search(r"[!！?？]\s*[!！]|[!！]\s*[?？]", text):
         yield Finding(

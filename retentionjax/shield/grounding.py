@@ -20,10 +20,15 @@ from retentionjax.shield.verdict import Finding
 
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
 _PAID = re.compile(r"(?<!\w)(?:pay(?:ing)?|costs?|charged?)(?: (?!by )[a-z]+){0,2} ?$")
+_AT = re.compile(r"(?<!\w)(?:at|for|only|just|now) ?$")
+_OF_PRICE = re.compile(r" of (?:[a-z']+ |·+ ){0,3}(?:price|bill|rate|cost|charge|fee)s?(?!\w)(?! off| back)")
 _PAUSE = re.compile(r"[,:()]|\s-\s")
+_PART = re.compile(r"[,:]| and | y ")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[^\W\d]{4}")
 """A word with a meaning of its own: a length of time beside none of them (`for 30 days`) is an offer's."""
+_YEAR, _NEARLY = 12.0, 4.0
+"""Months of a year, and how many may lack of a tenure that is told as nearly reached."""
 _BEFORE, _AFTER = 80, 60
 """Characters before and after a quantity that are read, within its sentence."""
 
@@ -206,8 +211,9 @@ class Grounding:
             if self._claims_nothing(match, before, after):
                 continue
             length = self._read.length(match)
-            if self._is_tenure(before, after) or (length in known and self._stands_alone(*_clause(before, after))):
-                if length not in known and not (self._offer.percent == 100 and length in self._running):
+            told_so = length in known or any(self._is_about(length, each, before) for each in known)
+            if self._is_tenure(before, after) or (told_so and self._stands_alone(*_clause(before, after))):
+                if not told_so and not (self._offer.percent == 100 and length in self._running):
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")
             elif problem := self._duration_problem(length, before, after):
                 yield self._found(self._of_offer("offer.duration", match), match, problem)
@@ -252,6 +258,14 @@ class Grounding:
             return True
         return not around["offer_before"].search(before) and bool(around["tenure_after"].search(after))
 
+    def _is_about(self, told: Length, known: Length, before: str) -> bool:
+        """Whether a tenure is told in round words that are so: `over three years` of 38 months, `nearly five` of 59."""
+        if told.unit != "months" or known.unit != "months":
+            return False
+        if self._around["past"].search(before):
+            return told.amount <= known.amount < told.amount + max(told.amount / 4, min(told.amount, _YEAR))
+        return self._around["nearly"].search(before) is not None and 0 < told.amount - known.amount <= _NEARLY
+
     def _stands_alone(self, before: str, after: str) -> bool:
         """Whether the sentence speaks of no offer: no percentage or amount stands in it, and nothing that runs."""
         said = before + after
@@ -267,26 +281,27 @@ class Grounding:
             elif not claims:
                 claims = not (self._stands_alone(before, after) and _WORD.search(before + after))
             return "no such duration was given" if claims else ""
-        if not self._offer.runs and self._stands_alone(before, after):
+        given = not self._offer.runs
+        window = given and self._around["window"].search(before)
+        claimed = window and self._around["taken"].search(_PART.split(before)[-1])
+        once = told == Length(1.0, "bills") or self._stands_alone(before, after)  # `$40 comes off one bill`
+        if given and once and not claimed:
             return ""  # given at once: it has no length that another could contradict
-        loose = self._around["loose"].search(before) or self._around["extends_after"].search(after)
-        if told in self._running and not loose:
+        loose = self._around["loose"].search(before) and not window
+        runs = told in self._running or (told == Length(_YEAR, "months") and Length(365.0, "days") in self._running)
+        if runs and not loose and not self._around["extends_after"].search(after):
             return ""
         return "the offer is given once" if self._offer.days is None else f"the offer runs {self._offer.span()}"
 
     def _numbers(self, text: str) -> Iterator[Finding]:
         """A number that is no percentage, amount, duration or date, and that nobody supplied."""
         rule = "facts.number" if self._offer.is_none else "offer.number"
-        for pattern in (
-            self._read.percent,
-            self._read.money,
-            self._read.duration,
-            self._around["harmless"],
-            links.LINK,
-        ):
+        for pattern in (self._read.percent, self._read.money, self._read.duration, self._around["harmless"]):
             if not _DIGIT.search(text):
                 return
             text = pattern.sub(_blank, text)
+        if links.may_hold(text):
+            text = links.LINK.sub(_blank, text)
         for known in self._facts.values():
             text = text.replace(known, " " * len(known))
         for match in re.finditer(r"[^\s\d]*\d+(?:[.,:/-]?\w)*", text):
@@ -319,7 +334,8 @@ def _clause(before: str, after: str) -> tuple[str, str]:
 
 def _is_paid(before: str, after: str) -> bool:
     """Whether a percentage is what is to be paid, not what is taken off."""
-    return _PAID.search(before) is not None and not re.match(r" ?(?:less|lower|off|cheaper|menos)", after)
+    paid = _PAID.search(before) or (_AT.search(before) and _OF_PRICE.match(after))
+    return paid is not None and not re.match(r" ?(?:less|lower|off|cheaper|menos)", after)
 
 
 def _before(text: str, start: int) -> str:

@@ -48,6 +48,12 @@ class Contexts:
     offer_after: str
     loose: str
     """A time made vague: `up to`, `within`."""
+    window: str
+    """Words before the time within which an amount may be claimed: `in the next`."""
+    past: str
+    """A tenure told as a little less than it is: `over`."""
+    nearly: str
+    """A tenure told as a little more than it is: `almost`."""
     article: str
     """Words before `a month` where it is a length and no rate."""
     extends_after: str
@@ -91,6 +97,8 @@ class Lexicon:
     """What may follow a unit, as a pattern."""
     article: str
     """`a`, `an`, as a pattern."""
+    half: str
+    """`half a`, as a pattern."""
     some: str
     """A number that is not told: `several`, as a pattern."""
     between: str

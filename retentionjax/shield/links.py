@@ -23,10 +23,15 @@ _SIGN = re.compile(r"[./:,](?=\S)|dot| \. ")
 """What every link has: a way past the full search for the messages that have none."""
 
 
+def may_hold(text: str) -> bool:
+    """Whether a folded text may hold a link at all."""
+    return _SIGN.search(text) is not None
+
+
 def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     """Every link that may not stand."""
     text = reading.folded
-    if not _SIGN.search(text):
+    if not may_hold(text):
         return
     for match in LINK.finditer(text):
         if _ONWARD.search(match["rest"] or match["path"] or ""):

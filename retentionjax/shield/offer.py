@@ -82,7 +82,8 @@ class OfferTerms:
     @functools.cached_property
     def limited(self) -> bool:
         """Whether a message must say how long it runs: unless it is given at once, or the company's words say it."""
-        told = any(reader(language).lengths(fold(self.say or "")) for language in LANGUAGES)
+        said = re.sub(r"(?<!\w)free ", "", fold(self.say or ""))  # `a free month of films`
+        told = any(reader(language).lengths(said) for language in LANGUAGES)
         return self.runs and not told
 
     @property

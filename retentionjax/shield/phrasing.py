@@ -10,8 +10,10 @@ from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Tone
 from retentionjax.shield.offer import Kind
 from retentionjax.shield.reading import WORD, fold
+from retentionjax.shield.sieve import Sieve
 from retentionjax.shield.verdict import Severity
 
+_RUN = re.compile(r"\w+")
 CHECKS = (
     "text.empty", "text.invisible", "text.homoglyph", "text.obfuscated", "text.residue", "text.html", "text.markdown",
     "text.caps", "text.exclamation", "text.emoji", "text.repetition", "text.unfinished", "text.language", "text.word",
@@ -111,9 +113,15 @@ class Words:
         return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, self.services))})(?!\w)")
 
     @functools.cached_property
+    def is_profane(self) -> Callable[[str], bool]:
+        """Whether a folded word is profane; kept, for the words of messages are few."""
+        profane = frozenset(self.profanity)
+        return functools.lru_cache(1 << 14)(lambda word: word in profane or word.startswith(self.profanity_stems))
+
+    @functools.cached_property
     def sets(self) -> Mapping[str, frozenset[str]]:
         """The lists as sets, by name."""
-        return {key: frozenset(getattr(self, key)) for key in ("profanity", "names", "openers", "acronyms", "approved")}
+        return {key: frozenset(getattr(self, key)) for key in ("names", "openers", "acronyms", "approved")}
 
 
 @dataclass(frozen=True)
@@ -125,9 +133,15 @@ class Purposes:
     patterns: tuple[str, ...] = ()
 
     @functools.cached_property
-    def regex(self) -> re.Pattern[str]:
-        """Any of them."""
-        return re.compile("|".join((rf"(?<!\w)(?:{'|'.join(map(re.escape, self.stems))})", *self.patterns)))
+    def served(self) -> Callable[[str], bool]:
+        """Whether a folded sentence serves any of them: most do by the beginning of a word, asked once of each word."""
+        whole = tuple(each for each in self.stems if re.fullmatch(r"\w+", each))
+        parted = "|".join(map(re.escape, sorted({*self.stems} - {*whole}))) or r"(?!)"
+        begins = functools.lru_cache(1 << 14)(lambda word: word.startswith(whole))
+        other = Sieve([(rf"(?<!\w)(?:{parted})", *self.patterns)], of_words=False)
+        return functools.lru_cache(1 << 12)(
+            lambda sentence: any(map(begins, _RUN.findall(sentence))) or other.holds(sentence)
+        )
 
 
 @dataclass(frozen=True)
@@ -184,17 +198,12 @@ class Phrasing:
     @functools.cached_property
     def hits(self) -> Callable[[str], tuple[Hit, ...]]:
         """Every place of a folded text that meets a pattern, kept: a wording goes to many customers whose names are
-        blanked out. All patterns are sought at once before each rule is, for most texts hold none."""
-        regex = _any(tuple(each for rule in self.phrases for each in rule.patterns))
+        blanked out."""
+        sieve = Sieve([rule.patterns for rule in self.phrases])
 
         @functools.lru_cache(1024)
         def hits(text: str) -> tuple[Hit, ...]:
-            if regex is None or not regex.search(text):
-                return ()
-            ruled = ((rule, rule.regex) for rule in self.phrases)
-            return tuple(
-                (rule, *match.span(), match.group()) for rule, own in ruled if own for match in own.finditer(text)
-            )
+            return tuple((self.phrases[rule], *match.span(), match.group()) for rule, match in sieve.found(text))
 
         return hits
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from retentionjax.shield.english import ENGLISH
 from retentionjax.shield.lexicon import Language, Lexicon, Unit
+from retentionjax.shield.sieve import Guarded
 from retentionjax.shield.spanish import SPANISH
 
 CURRENCIES: Mapping[str, str] = MappingProxyType(
@@ -58,22 +59,22 @@ class QuantityReader:
         figures = rf"\d[\d,]*(?:\.\d+)?|(?:{tens})(?:{lexicon.joint}(?:{ones}))?|{ones}"
         months = _any({*lexicon.months, *(name[:3] for name in lexicon.months), "sept"})
         words = {"month": months, "weekday": _any(lexicon.weekdays), "ordinal": lexicon.ordinal}
-        self.percent = re.compile(rf"(?<![\w.,])({figures})[ -]?(?:%|{lexicon.percent})|%\s?(\d+)")
-        self.money = re.compile(
+        self.percent = Guarded(rf"(?<![\w.,])({figures})[ -]?(?:%|{lexicon.percent})|%\s?(\d+)")
+        self.money = Guarded(
             rf"(?:([{SIGNS}])|(?<!\w)({_CODES}|us\$|r\$|{_any(lexicon.money)})s? ?)\s?(\d[\d,]*(?:\.\d+)?)"
             rf"|(?<![\w.,])({figures})[ -]?(?:({_any(lexicon.money)}){lexicon.plural}|({_CODES}|[{SIGNS}]))(?!\w)"
         )
-        self.duration = re.compile(
-            rf"(?<![\w.,$])({figures}|{lexicon.article}|{lexicon.some})[ -]{{0,2}}(?:(?:{lexicon.between}) )*"
-            rf"({_any(lexicon.units)}){lexicon.plural}(?!\w)"
+        self.duration = Guarded(
+            rf"(?<![\w.,$])({figures}|{lexicon.half}|{lexicon.article}|{lexicon.some})[ -]{{0,2}}"
+            rf"(?:(?:{lexicon.between}) )*({_any(lexicon.units)}){lexicon.plural}(?!\w)"
         )
         self.dates = (
-            re.compile(r"(?<!\d)(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)"),
-            re.compile(r"(?<!\d)(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<y>\d{4}|\d\d)(?!\d)"),
-            *(re.compile(pattern.format(**words)) for pattern in lexicon.dates),
-            re.compile(r"(?<![\d/$.,])(?!24/7|50/50)(?P<a>\d{1,2})/(?P<b>\d{1,2})(?![\d/%])"),
+            Guarded(r"(?<!\d)(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)"),
+            Guarded(r"(?<!\d)(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<y>\d{4}|\d\d)(?!\d)"),
+            *(Guarded(pattern.format(**words)) for pattern in lexicon.dates),
+            Guarded(r"(?<![\d/$.,])(?!24/7|50/50)(?P<a>\d{1,2})/(?P<b>\d{1,2})(?![\d/%])"),
         )
-        self.times = re.compile(rf"(?<!\w)(?:{lexicon.times.format(**words)})(?!\w)")
+        self.times = Guarded(rf"(?<!\w)(?:{lexicon.times.format(**words)})(?!\w)")
 
     def number(self, words: str) -> float:
         """`12`, `1,200.50`, `twenty-five`, `a hundred` as a number; NaN for what is none."""
@@ -102,6 +103,8 @@ class QuantityReader:
         unit, factor = self._lexicon.units[match[2]]
         if re.fullmatch(self._lexicon.article, match[1]):
             return Length(factor, unit)
+        if re.fullmatch(self._lexicon.half, match[1]):
+            return Length(factor / 2, unit)
         if re.fullmatch(self._lexicon.some, match[1]):
             return Length(0.0, "some")
         return Length(self.number(match[1]) * factor, unit)

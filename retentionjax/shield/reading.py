@@ -6,7 +6,7 @@ Rules match the folded text; `Reading.span` says where in the message as given t
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from confusable_homoglyphs import confusables  # type: ignore[import-untyped]
@@ -57,6 +57,11 @@ class Reading:
     plain: str
     """`folded`, with what is the customer's or the sender's own blanked out (`Brief.spare`)."""
 
+    @functools.cached_property
+    def words(self) -> Sequence[tuple[str, int, int]]:
+        """The words of `plain`, each with its start and end."""
+        return [(match.group(), *match.span()) for match in WORD.finditer(self.plain)]
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The place in `text` of folded[start:end]."""
         first = self.origin[start]
@@ -101,11 +106,26 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(WORD.findall(fold(text)))
 
 
+def places(text: str, words: str) -> Iterator[int]:
+    """Where `words` stands in `text` as whole words; sought without a pattern, for there is one of each customer."""
+    start = text.find(words) if words else -1
+    while start >= 0:
+        end = start + len(words)
+        whole = not (_in_word(text[start - 1 : start]) or _in_word(text[end : end + 1]))
+        if whole:
+            yield start
+        start = text.find(words, end if whole else start + 1)
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
 def blanked(text: str, words: str) -> str:
     """The folded `text` with the folded `words` blanked out, its length unchanged."""
-    if not words or words not in text:
-        return text
-    return re.sub(rf"(?<!\w){re.escape(words)}(?!\w)", BLANK * len(words), text)
+    for start in places(text, words):
+        text = text[:start] + BLANK * len(words) + text[start + len(words) :]
+    return text
 
 
 def unspelled(reading: Reading) -> list[tuple[str, int, int]]:

@@ -23,6 +23,7 @@ from retentionjax.shield.verdict import Finding
 
 BITS = 17
 """A feature is one of 2^BITS, by its hash."""
+_MASK = (1 << BITS) - 1
 LANGUAGES: tuple[Language, ...] = ("en",)
 """Languages that it has learned to read."""
 _TOKEN = re.compile(rf"[a-z]+(?:'[a-z]+)*|\d+(?:[.,:]\d+)*|{BLANK}+|[%$€£?!\n]")
@@ -70,12 +71,14 @@ class SecondReader:
 
         @functools.lru_cache(1024)
         def judged(plain: str) -> Opinion:
-            seen = {place: match.start() for place, match in features(plain)}
-            log_odds = self.bias + math.fsum(weights[place] for place in seen)
             ends = [*(match.end() for match in _SENTENCE.finditer(plain)), len(plain)]
+            seen: dict[int, int] = {}  # place → the sentence that holds it last
+            for places, match in features(plain):
+                seen.update(dict.fromkeys(places, bisect.bisect_right(ends, match.start(), hi=len(ends) - 1)))
+            log_odds = self.bias + math.fsum(map(weights.__getitem__, seen))
             sums = [0.0] * len(ends)
-            for place, at in seen.items():
-                sums[bisect.bisect_right(ends, at, hi=len(ends) - 1)] += weights[place]
+            for place, sentence in seen.items():
+                sums[sentence] += weights[place]
             return Opinion(log_odds, tuple(zip([0, *ends], ends, sums, strict=False)))
 
         return judged
@@ -99,33 +102,30 @@ class SecondReader:
             return
         start, end, _ = max(judged.sentences, key=lambda sentence: sentence[2])
         weight: dict[str, float] = {}
-        for place, match in features(reading.plain):
+        for places, match in features(reading.plain):
             if start <= match.start() < end:
-                weight[match.group()] = weight.get(match.group(), 0.0) + self.weights[place]
+                for place in places:
+                    weight[match.group()] = weight.get(match.group(), 0.0) + self.weights[place]
         most = sorted(weight, key=lambda word: -weight[word])[:_TOLD]
         detail = f"it reads like messages that may not be sent, most of all for {', '.join(map(repr, most))}"
         yield reading.finding("text.suspect", start, end, detail)
 
 
-def features(plain: str) -> Iterator[tuple[int, re.Match[str]]]:
-    """What the reader sees of a folded text: places in [0, 2^BITS), each with the word it ends at."""
-    before, last = ">", ">"
+def features(plain: str) -> Iterator[tuple[tuple[int, ...], re.Match[str]]]:
+    """What the reader sees of a folded text: of each word the places, in [0, 2^BITS), of what ends with it."""
+    before = last = zlib.crc32(b">")
     for match in _TOKEN.finditer(plain):
-        word = match.group()
-        if word[0] == BLANK:
-            word = BLANK
-        elif word[0].isdigit():
-            word = "#"
-        yield _place(word), match
-        yield _place(f"{last} {word}"), match
-        yield _place(f"{before} _ {word}"), match
-        if len(word) > _STEM:
-            yield _place(f"{word[:_STEM]}-"), match
-        before, last = last, word
+        hashed, beside, apart, stem = _hashed(match.group())
+        yield (hashed & _MASK, zlib.crc32(beside, last) & _MASK, zlib.crc32(apart, before) & _MASK, *stem), match
+        before, last = last, hashed
 
 
-def _place(feature: str) -> int:
-    return zlib.crc32(feature.encode()) & ((1 << BITS) - 1)
+@functools.lru_cache(1 << 14)
+def _hashed(token: str) -> tuple[int, bytes, bytes, tuple[int, ...]]:
+    """A token's hash, what it adds to that of the word before it and of the one before that, and its stem's place."""
+    word = BLANK if token[0] == BLANK else "#" if token[0].isdigit() else token
+    stem = (zlib.crc32(f"{word[:_STEM]}-".encode()) & _MASK,) if len(word) > _STEM else ()
+    return zlib.crc32(word.encode()), f" {word}".encode(), f" _ {word}".encode(), stem
 
 
 @functools.cache

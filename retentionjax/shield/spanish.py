@@ -33,7 +33,8 @@ SPANISH = Lexicon(
     },
     plural="(?:e?s)?",
     article="una?",
-    some=r"medi[oa]|vari[oa]s|un[oa]s|algun[oa]s|much[oa]s|(?:un )?par de",
+    half="medi[oa]",
+    some=r"vari[oa]s|un[oa]s|algun[oa]s|much[oa]s|(?:un )?par de",
     between=r"complet[oa]s|enter[oa]s|habiles|naturales|primer[oa]s|proxim[oa]s",
     months=(
         "enero",
@@ -111,6 +112,9 @@ SPANISH = Lexicon(
             r"(?:hasta|al menos|mas de|casi|minimo|como minimo|como maximo|otros|tras|despues de|antes de|menos de"
             r"|cada)(?: los| las| tus| sus)?(?: proxim[oa]s| primer[oa]s)? ?$|(?<!\w)(?:en|dentro de) ?$"
         ),
+        window=r"(?<!\w)(?:en|dentro de|durante)(?: los| las)?(?: proxim[oa]s)? ?$",
+        past=r"(?<!\w)mas de ?$",
+        nearly=r"(?<!\w)casi ?$",
         article=r"(?:por|durante|en|otr[oa]|cada|tod[oa]|primer|dentro de|de) ?$",
         extends_after=r"^,? ?(?:(?:y|o|e) (?:mas|despues|en adelante|pico|siempre)|\+|como minimo|al menos)",
         beside=r"^,? (?:y|mas|ademas de) (?:un|una|otro|otra) (?!vez|abrazo|saludo)",

@@ -1,7 +1,7 @@
 """What a check says of a message."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Severity = Literal["block", "doubt", "models", "warn", "off"]
 """`models` blocks what a model wrote and warns of what a person wrote; `doubt` blocks, too, what a person wrote unless
@@ -15,8 +15,7 @@ _OFFER = ("offer.", "facts.")
 """How the rules begin that say what is so of offer and facts."""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A place in a message that breaks a rule; the rules say how grave that is."""
 
     rule: str

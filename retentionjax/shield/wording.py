@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from retentionjax.shield.brief import Brief
@@ -24,7 +24,10 @@ _GREETING = re.compile(
     r"|buen(?:os d[ií]as|as tardes)|(?:muchas )?gracias)),? "
     r"((?:(?:[Mm]r|[Mm]rs|[Mm]s|[Dd]r|[Ss]r|[Ss]ra)\.? )?[^\W\d_a-zа-я][^\W\d_]*(?:['’-][^\W\d_]+)*)"
 )
-_OPENING = re.compile(r"^\s*(?:[^\n:]{1,30}: )?([A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)")
+_OPENING = re.compile(
+    r"^\s*(?:[^\n:]{1,30}: )?((?:(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? )?[A-Z][a-z]+(?:['’-][A-Z]?[a-z]+)*)"
+    r"(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)"
+)
 _MENUS = ("Settings", "Menu", "Account", "App", "Profile", "Parents", "Camera", "Calls", "Recent")
 _VOCATIVE = re.compile("".join(rf"(?<!{each})" for each in _MENUS) + r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
 """Spoken to at the end of a sentence; behind the name of a menu stands that of its entry: `Settings, Audio`."""
@@ -47,7 +50,7 @@ Word = tuple[str, int, int]
 
 def find(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding]:
     """Every wording that may not stand."""
-    words = [(match.group(), *match.span()) for match in WORD.finditer(reading.plain)]
+    words = reading.words
     disguised = unspelled(reading)
     for rule, start, end, detail in (
         *_patterns(reading.plain, phrasing, disguised),
@@ -68,7 +71,7 @@ def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[
                 yield rule, start, end, word
 
 
-def _listed(text: str, words: list[Word], phrasing: Phrasing) -> Iterator[Hit]:
+def _listed(text: str, words: Sequence[Word], phrasing: Phrasing) -> Iterator[Hit]:
     """Words and phrases of the lists; a genitive counts as its word."""
     for place, (word, start, _) in enumerate(words):
         for rule, sequence in phrasing.index.get(word) or phrasing.index.get(word.removesuffix("'s")) or ():
@@ -112,9 +115,8 @@ def _states_offer(reading: Reading, start: int, end: int, brief: Brief) -> bool:
 def _profanity(reading: Reading, words: tuple[Word, ...], phrasing: Phrasing) -> Iterator[Finding]:
     for match in _MASKED.finditer(reading.text):
         yield Finding("tone.profanity", *match.span(), "profanity")
-    stems = phrasing.words.profanity_stems
     for word, start, end in words:
-        if word in phrasing.words.sets["profanity"] or word.startswith(stems):
+        if phrasing.words.is_profane(word):
             yield reading.finding("tone.profanity", start, end, "profanity")
 
 

@@ -29,8 +29,8 @@ def test_a_fault_is_learned_and_the_frame_around_it_is_not(tmp_path: Path) -> No
 
 def test_what_is_own_is_no_feature() -> None:
     for one, other in ((f"{BLANK * 4}: hi", f"{BLANK * 9}: hi"), ("12 days", "7,5 days")):
-        assert [place for place, _ in features(one)] == [place for place, _ in features(other)]
-    assert next(features("days"))[0] in {place for place, _ in features("12 days")}
+        assert [places for places, _ in features(one)] == [places for places, _ in features(other)]
+    assert next(features("days"))[0][0] in {place for places, _ in features("12 days") for place in places}
 
 
 def test_of_what_is_refused_the_fault_is_marked() -> None:

@@ -1,0 +1,85 @@
+"""The sieve finds what Python's regular expressions find, and asks few of them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from retentionjax.shield import load_rules
+from retentionjax.shield.sieve import Guarded, Sieve, alternatives, needed
+
+PATTERNS = [
+    r"(?:big|huge) savings?",
+    r"top [0-9]+",
+    r"half[ -](?:price|off)|free",
+    r"(?:no|never) [^.!?]{2,40}(?:won't|without)",
+    r"stop(?! it)(?: us)?",
+    r"(?<!you )free (?:[a-z]+ )?gifts?",
+    r"a{2,}b|x{0,2}y+",
+    r"\$\{|;--|[$€]\d|\(c\)",
+    r"(?:|very )good",
+    r"(?P<word>win)(?:ner)? \d{1,2}|(?i:lol)",
+]
+TEXTS = [
+    "stop 9 on top 10 of the tops",
+    "huge saving, big savings, biggest savings",
+    "half-price and half off: free, freely",
+    "never mind, you won't",
+    "stop it. stop us! don't stop",
+    "you free gift, a free nice gifts, free gift",
+    "aaab y xy xxyy aab",
+    "pay ${x} ;-- $5 (c) lol",
+    "good very good goodly",
+    "win 12 winner 3 winner",
+    "",
+]
+
+
+@pytest.mark.parametrize("of_words", [True, False])
+def test_a_sieve_finds_what_each_pattern_finds(of_words: bool) -> None:
+    groups = [PATTERNS[:3], [], *([each] for each in PATTERNS)]
+    form = r"(?<!\w)(?:{})(?!\w)" if of_words else "{}"
+    sieve = Sieve(groups, of_words=of_words)
+    for text in TEXTS:
+        expected = [
+            (group, match.span())
+            for group, patterns in enumerate(groups)
+            if patterns
+            for match in re.finditer(form.replace("{}", "|".join(patterns)), text)
+        ]
+        assert [(group, match.span()) for group, match in sieve.found(text)] == expected
+        assert sieve.holds(text) is bool(expected)
+
+
+def test_the_rules_find_the_same_through_the_sieve() -> None:
+    texts = Path(__file__).with_name("stranger.txt").read_text(encoding="utf-8").lower().splitlines()
+    phrases = load_rules().phrasing("en").phrases
+    for text in texts[::4]:
+        plain = [(rule.id, *match.span()) for rule in phrases if rule.regex for match in rule.regex.finditer(text)]
+        assert [(rule.id, start, end) for rule, start, end, _ in load_rules().phrasing("en").hits(text)] == plain
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_guarded_pattern_finds_what_it_finds_unguarded(pattern: str) -> None:
+    guarded, plain = Guarded(pattern), re.compile(pattern)
+    for text in TEXTS:
+        assert [each.span() for each in guarded.finditer(text)] == [each.span() for each in plain.finditer(text)]
+        assert guarded.sub(lambda match: "-", text) == plain.sub("-", text)
+        assert (guarded.search(text, 3, 20) is None) is (plain.search(text, 3, 20) is None)
+
+
+@pytest.mark.parametrize(
+    ("alternative", "pieces"),
+    [
+        ("(?:big|huge) savings?", {"big saving", "big savings", "huge saving", "huge savings"}),
+        ("(?:no )?[a-z]+ price", {" price"}),
+        ("[a-z]+", {""}),
+        ("(?i:free)", {""}),
+    ],
+)
+def test_what_a_pattern_needs(alternative: str, pieces: set[str]) -> None:
+    assert needed(alternative) == pieces
+
+
+def test_a_pattern_is_cut_at_its_own_bars() -> None:
+    assert alternatives(r"a|(?:b|c)[|]|\|d") == ["a", "(?:b|c)[|]", r"\|d"]
