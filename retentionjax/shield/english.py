@@ -115,7 +115,8 @@ ENGLISH = Lexicon(
         adds=r"(?<!\w)(?:another|extra|additional|further|second|plus|or|also)(?: an?| the)? ?$",
         otherwise=(
             r"^[ -]*(?:more|extra|faster|bonus|cash|increase|higher|rise|back|interest|apr|satisf\w*"
-            r"|of (?:our|all|customers)|(?:each|every|per|a) (?:day|week|month|year)|happier|sure|certain)"
+            r"|of (?:our|all|customers)|(?:each|every|per|a) (?:day|week|month|year)"
+            r"|(?:off|less|lower|cheaper) (?:each|every|per|a) (?:day|week|year)|happier|sure|certain)"
         ),
         joins=r"(?<!\w)(?:plus|and|or|also|another|extra|then)(?!\w)|[+&]",
         two=(
@@ -146,6 +147,7 @@ ENGLISH = Lexicon(
         ),
         tenure_before=(
             rf"(?:(?<!\w){_WITH}|customer|subscriber|member|together|{_BEEN}|loyal(?:ty)?|trust|custom|stayed|staying|spent"
+            rf"|you(?:'ve| have) (?:had|used)(?: [a-z'·]+){{1,4}}|(?:being|been)(?: an?)? part of(?: [a-z'·]+){{1,4}}"
             rf"|reach(?:ed|ing)|celebrat\w+|chos(?:e|en) us|joined us|having you|had you|served you),? {_LINK}"
             rf"|(?:thank(?:s| you)|grateful|recogni[sz]ing)(?: [a-z·]+){{0,3}}? for {_LINK}"
             rf"|·,? after ?$|appreciate (?:your|the|these|those) {_LINK}|(?:past|previous|last|these|those) ?$"

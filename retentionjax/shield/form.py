@@ -65,8 +65,8 @@ _RESIDUE = re.compile(
     r"|your[ _]name(?! on)|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
     r"|[{}\[\]|\\]"
 )
-_MENU = re.compile(r"^[A-Z][\w' -]{2,30}(?: \| [A-Z][\w' -]{2,30})+$", re.MULTILINE)
-"""A footer: `Unsubscribe | Manage preferences`."""
+_MENU = re.compile(r"^[A-Z][\w' -]{2,30}(?: \| (?:[A-Z][\w' -]{2,30}|[\w-]+(?:\.[\w-]+)+/?[\w/.-]*))+$", re.MULTILINE)
+"""A footer: `Unsubscribe | Manage preferences`, `Unsubscribe | northwind.example/unsubscribe`."""
 _HTML = re.compile(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
 _MARKDOWN = re.compile(r"\*\*|__|~~|```|^#{1,6} |^\s*[*+-] |\]\(", re.MULTILINE)
 _ENDED = re.compile(r"[.!?:)\"'”’…]$|\w/?$")

@@ -19,7 +19,7 @@ from retentionjax.shield.reading import Reading, fold
 from retentionjax.shield.verdict import Finding
 
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
-_PAID = re.compile(r"(?<!\w)(?:pay(?:ing)?|costs?|charged?)(?: (?!by )[a-z]+){0,2} ?$")
+_PAID = re.compile(r"(?<!\w)(?:pay(?:ing)?|costs?|charged?)(?: (?!by |(?:drops|falls) ?$)[a-z]+){0,2} ?$")
 _AT = re.compile(r"(?<!\w)(?:at|for|only|just|now) ?$")
 _OF_PRICE = re.compile(r" of (?:[a-z']+ |·+ ){0,3}(?:price|bill|rate|cost|charge|fee)s?(?!\w)(?! off| back)")
 _PAUSE = re.compile(r"[,:()]|\s-\s")
@@ -305,13 +305,18 @@ class Grounding:
         for known in self._facts.values():
             text = text.replace(known, " " * len(known))
         for match in re.finditer(r"[^\s\d]*\d+(?:[.,:/-]?\w)*", text):
-            yield self._found(rule, match, "a number that was not supplied")
+            if not self._is_word_of_facts(match.group()):
+                yield self._found(rule, match, "a number that was not supplied")
 
     def _every(self, context: str, rule: str, detail: str) -> Iterator[Finding]:
         return (self._found(rule, match, detail) for match in self._around[context].finditer(self._text))
 
     def _found(self, rule: str, match: re.Match[str], detail: str) -> Finding:
         return self._reading.found(rule, match, detail)
+
+    def _is_word_of_facts(self, number: str) -> bool:
+        """Whether a fact holds it as a word, as the plan `business 5-line` does `5-line`, and not `5`."""
+        return any(number in value.split() for value in self._facts.values())
 
     def _in_facts(self, words: str) -> bool:
         return any(words in value for value in self._facts.values())

@@ -114,15 +114,18 @@ class OfferTerms:
 
     def said(self, text: str, language: Language = "en") -> bool:
         """Whether the folded `text` says the offer in the company's words, or in others that mean the same."""
-        ways = _ways(self.say, self.percent, language)
+        ways = self._ways(language)
         return bool(ways and ways.search(text)) or bool(self.say and _in_other_order(self.say).search(text))
 
     def spare(self, reading: Reading, language: Language = "en") -> Reading:
         """`reading` with what `said` finds blanked out in `plain`: no rule strikes the offer for how it is said."""
-        ways = _ways(self.say, self.percent, language)
+        ways = self._ways(language)
         if not ways or not ways.search(reading.plain):
             return reading
         return replace(reading, plain=ways.sub(lambda match: BLANK * len(match.group()), reading.plain))
+
+    def _ways(self, language: Language) -> re.Pattern[str] | None:
+        return _ways(self.say, self.percent, language, is_gift=bool(self.say) and self.days is None)
 
     def running(self, language: Language = "en") -> str:
         """` for 30 days`; empty where a message need not say it."""
@@ -197,6 +200,7 @@ _FOR_NOTHING = (
     r"|without (?:a )?(?:bill|charge|payment|paying)|(?:bill|fee|charge|payment)[ -]free|off the hook|zero dollars"
 )
 """What is free is said so, whatever it is, where the whole charge is waived."""
+_AS_A_GIFT = rf"(?: for you|,? from [a-z·]+)?(?:,| is| are|,? and it's) (?:yours |all )*{_ON_US}"
 _TWICE = (
     r"(?:twice|two times|double|2 ?x)(?: the| your)?(?: internet| download| connection)? {0}|double[ -]{0}|doubled {0}"
     r"|doubl(?:e|es|ing) (?:the|your)(?: internet| download| connection)? {0}|{0},?(?: is| gets| would be)? doubled"
@@ -258,12 +262,14 @@ def _in_other_order(say: str) -> re.Pattern[str]:
 
 
 @functools.lru_cache(1024)
-def _ways(say: str | None, percent: float, language: Language) -> re.Pattern[str] | None:
-    """The company's words and whatever means the same."""
+def _ways(say: str | None, percent: float, language: Language, *, is_gift: bool) -> re.Pattern[str] | None:
+    """The company's words and whatever means the same; of a gift also that it is free."""
     spoken, ways = _FORMS[language], []
     if say:
         words = fold(say)
         ways.append(re.escape(words))
+        if is_gift and language == "en":  # its words are blanked out already
+            ways.append(f"{BLANK}{{{len(words)}}}{_AS_A_GIFT}")
         for shape, same in spoken.same:
             if match := re.fullmatch(shape, words):
                 ways.append(same.format(*match.groups()))

@@ -161,3 +161,11 @@ def test_grounded(text: str, discount: float, expected: bool) -> None:
 def test_what_is_given_once_has_no_length(text: str, expected: bool) -> None:
     gift = OfferTerms(amount=12.0, say="a free vase", days=None)
     assert grounded(text, Brief("sms", gift, SENDER, facts={"tenure": "2 years"})) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("your 5-line plan has 10% off for 30 days", True), ("your 5 plans have 10% off for 30 days", False)],
+)
+def test_a_plans_number_is_the_plans(text: str, expected: bool) -> None:
+    assert grounded(text, Brief("sms", OfferTerms(0.1), SENDER, facts={"plan": "business 5-line"})) is expected
