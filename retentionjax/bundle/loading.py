@@ -130,7 +130,7 @@ def _company(read: Manifest, params: EnvParams, where: str) -> Company:
         raise BundleError(str(error)) from None
     figures = {
         **{key: [getattr(offer, key) for offer in company.offers.values()] for key in ("discount", "amount", "cost")},
-        "offer_days": [offer.days for offer in company.offers.values()],
+        "offer_days": [offer.length for offer in company.offers.values()],
         "delays": list(company.delays),
     }
     for name, said in figures.items():

@@ -29,7 +29,7 @@ def env_params(company: Company, median_charge: float, effects: Mapping[str, Eff
     def by_offer(kind: str) -> np.ndarray:
         return np.array([believed[f"{kind}.{name}"].median for name in offers], np.float64)
 
-    days = np.array([offer.days for offer in offers.values()])
+    days = np.array([offer.length for offer in offers.values()])
     common = {name: believed[name].median for name in COMMON if name not in (*_SHIFTS, "contact_effect_days")}
     params: EnvParams = EnvParams(
         horizon_days=company.horizon_days,

@@ -29,23 +29,28 @@ class Offer(Checked):
     """Money given once, on acceptance: a credit, or with `say` what a gift costs."""
     cost: Annotated[float, Within(0)] = 0.0
     """Money per 30 days that the offer costs while it runs, such as an upgrade."""
-    days: Annotated[int, Within(1, 365)] = 30
-    """How long it runs once accepted, the day of acceptance included."""
+    days: Annotated[int | None, Within(1, 365)] = None
+    """How long it runs once accepted, the day of acceptance included; None: 30 days, or given once (see `say`)."""
     effect_days: Annotated[int | None, Within(1, 3650)] = None
     """How long it protects, at least `days`; None: as the prior has it (`effect_days`, 1.5 times as long)."""
     say: str | None = None
-    """What messages call it, as `twice the speed`; None: made of the numbers. Without discount and cost it is given
-    once, as `a free vase`, and messages do not say how long it runs."""
+    """What messages call it, as `twice the speed`; None: made of the numbers. Without discount, cost and days it is
+    given once, as `a free vase`, and messages do not say how long it runs."""
 
     def wrong(self) -> list[tuple[str, str]]:
         """An effect that ends before the offer does, and words that are no single line."""
         found = []
-        if self.effect_days is not None and self.effect_days < self.days:
-            found.append(("effect_days", f"{self.effect_days} is less than days, {self.days}; allowed: that or more"))
+        if self.effect_days is not None and self.effect_days < self.length:
+            found.append(("effect_days", f"{self.effect_days} is less than days, {self.length}; allowed: that or more"))
         say = self.say
         if say is not None and not (0 < len(say) <= _LONGEST and say == say.strip() and say.isprintable()):
             found.append(("say", f"is {say!r}; allowed: one line of 1 to {_LONGEST} characters"))
         return found
+
+    @property
+    def length(self) -> int:
+        """Days for which it runs, and is paid for."""
+        return _MONTH if self.days is None else self.days
 
     @property
     def is_free(self) -> bool:
@@ -58,7 +63,7 @@ class Offer(Checked):
 
     def full_cost(self, charge: float) -> float:
         """Money it costs if accepted and run to its end, at `charge` per 30 days; the contact comes on top."""
-        return (self.discount * charge + self.cost) * self.days / _MONTH + self.amount
+        return (self.discount * charge + self.cost) * self.length / _MONTH + self.amount
 
     def words(self, currency: str = "USD") -> str:
         """What it is, in English, as a message or a report may say it."""
@@ -66,20 +71,20 @@ class Offer(Checked):
             return self.say
         parts = [self._discount_words()] if self.discount else []
         parts += [f"{money(self.amount, currency)} credit"] if self.amount else []
-        parts += [f"{money(self.cost, currency)} a month for {_days(self.days)}"] if self.cost else []
+        parts += [f"{money(self.cost, currency)} a month for {_days(self.length)}"] if self.cost else []
         return " and ".join(parts) or "no offer"
 
     def terms(self, currency: str) -> OfferTerms:
         """The offer as messages say it."""
         say = self.words(currency) if self.cost else self.say
         once = say is not None and not (self.discount or self.cost)
-        days = None if once else self.days
+        days = self.days if once else self.length
         return OfferTerms(self.discount, amount=self.amount, say=say, days=days, currency=currency)
 
     def _discount_words(self) -> str:
         if self.discount == 1:
-            return "one month free" if self.days == _MONTH else f"{_days(self.days)} free"
-        return f"{self.discount * 100:.4g} % off for {_days(self.days)}"
+            return "one month free" if self.length == _MONTH else f"{_days(self.length)} free"
+        return f"{self.discount * 100:.4g} % off for {_days(self.length)}"
 
 
 def _days(count: int) -> str:

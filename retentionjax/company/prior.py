@@ -101,7 +101,7 @@ def resolve(offers: Mapping[str, Offer], declared: Mapping[str, Effect], median_
         usual = WITHOUT_OFFER if offer.is_free else declared.get("hazard_multiplier", OF_OFFERS["hazard_multiplier"])
         found[f"hazard_multiplier.{name}"] = usual
     for name, offer in offers.items():
-        days = _scaled(declared.get("effect_days", OF_OFFERS["effect_days"]), offer.days)
+        days = _scaled(declared.get("effect_days", OF_OFFERS["effect_days"]), offer.length)
         found[f"effect_days.{name}"] = days if offer.effect_days is None else Effect(offer.effect_days)
     return {name: declared.get(name, effect) for name, effect in found.items()}
 

@@ -156,7 +156,7 @@ def _check_static(config: PPOConfig) -> None:
         if not isinstance(getattr(config, name), bool | np.bool_):
             raise ConfigError(f"{name} is {getattr(config, name)!r}; allowed: True or False")
     if not isinstance(config.hidden, tuple | list):
-        raise ConfigError(f"hidden is {config.hidden!r}; allowed: a tuple of widths")
+        raise ConfigError(f"hidden is {config.hidden!r}; allowed: a tuple or list of widths")
     if not isinstance(config.gains, Gains):
         raise ConfigError(f"gains is {config.gains!r}; allowed: Gains(…)")
     sizes = {name: getattr(config, name) for name in SIZES} | {"gains.delay": config.gains.delay}

@@ -264,7 +264,8 @@ class Grounding:
             return False
         if self._around["past"].search(before):
             return told.amount <= known.amount < told.amount + max(told.amount / 4, min(told.amount, _YEAR))
-        return self._around["nearly"].search(before) is not None and 0 < told.amount - known.amount <= _NEARLY
+        lacks = told.amount - known.amount
+        return self._around["nearly"].search(before) is not None and 0 < lacks <= min(_NEARLY, told.amount / 4)
 
     def _stands_alone(self, before: str, after: str) -> bool:
         """Whether the sentence speaks of no offer: no percentage or amount stands in it, and nothing that runs."""

@@ -63,7 +63,7 @@ class Costs:
         self.share = np.array([to_micros(each.discount) for each in offers], np.int64)
         self.cost = np.array([to_micros(each.cost) for each in offers], np.int64)
         self.amounts = np.array([to_micros(each.amount) for each in offers], np.int64)
-        self.days = np.array([each.days for each in offers], np.int64)
+        self.days = np.array([each.length for each in offers], np.int64)
 
 
 class Choices:
@@ -71,7 +71,7 @@ class Choices:
 
     def __init__(self, bundle: Bundle) -> None:
         self.offers = tuple(
-            OfferMade(name, bundle.words(place), offer.discount, offer.amount, offer.cost, offer.days)
+            OfferMade(name, bundle.words(place), offer.discount, offer.amount, offer.cost, offer.length)
             for place, (name, offer) in enumerate(bundle.offers.items())
         )
         self.effect_days = tuple(int(days) for days in bundle.params.effect_days)

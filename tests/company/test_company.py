@@ -59,7 +59,7 @@ def test_every_key_of_the_format_is_understood(tmp_path: Path) -> None:
     company = _load(tmp_path, WHOLE)
     assert (company.name, company.currency, company.horizon_days, company.delays) == ("acme", "EUR", 90, (0, 1, 3))
     assert list(company.offers) == ["hello", "ten", "free_month", "credit", "upgrade"]
-    assert company.offers["free_month"] == Offer(discount=1.0, effect_days=60, say="one month free")
+    assert company.offers["free_month"] == Offer(discount=1.0, days=30, effect_days=60, say="one month free")
     assert company.customers.left is not None
     assert company.customers.left.yes == "Yes", "YAML's own yes is true; here every value is text"
     assert company.customers.file == str(tmp_path / "customers.csv"), "files are found beside the description"

@@ -29,6 +29,7 @@ def test_an_offer_in_words(offer: Offer, currency: str, said: str) -> None:
     [
         (Offer(amount=12, say="a free vase"), "a free vase"),
         (Offer(say="a guest pass"), "a guest pass"),
+        (Offer(say="priority support", days=90), "priority support for 90 days"),
         (Offer(cost=4.0, say="twice the speed", days=90), "twice the speed for 90 days"),
         (Offer(cost=4.5, days=90), "4.50 CHF a month for 90 days"),
         (Offer(discount=0.1, say="a tenth off"), "a tenth off for 30 days"),

@@ -214,7 +214,9 @@ class Frontier:
                 with ThreadPoolExecutor(os.cpu_count()) as pool:
                     solved = list(pool.map(partial(solve, multiplier), rows.tolist()))
                 for row, (found, most) in zip(rows, solved, strict=True):
-                    worth[row], bound[row] = found, most
+                    bound[row] = min(bound[row], most)
+                    if found.value - multiplier * found.spend >= _net(worth[row : row + 1], multiplier)[0]:
+                        worth[row] = found
             self._tangents[multiplier] = Tangent(multiplier, worth, bound)
         return self._tangents[multiplier]
 

@@ -38,10 +38,10 @@ class Rope:
         for name in ("theta", "factor", "original_positions", "beta_fast", "beta_slow"):
             if not getattr(self, name) > 0:
                 raise ModelError(f"rope: {name} is {getattr(self, name)}; allowed: above 0")
-        if self.kind == "llama3" and not self.high_freq_factor > self.low_freq_factor:
+        if self.kind == "llama3" and not self.high_freq_factor > self.low_freq_factor > 0:
             raise ModelError(
-                f"rope: high_freq_factor is {self.high_freq_factor}; allowed: above low_freq_factor, "
-                f"{self.low_freq_factor}"
+                f"rope: low_freq_factor is {self.low_freq_factor}, high_freq_factor {self.high_freq_factor}; allowed: "
+                "both above 0, the second above the first"
             )
 
 

@@ -76,7 +76,9 @@ _DEFAULTS: Mapping[str, _Defaults] = {
 
 def _llama(keys: Keys, kind: str) -> DecoderConfig:
     defaults = _DEFAULTS[kind]
-    hidden, heads, layers = (keys.whole(key) for key in ("hidden_size", "num_attention_heads", "num_hidden_layers"))
+    hidden, heads, layers = (
+        keys.whole(key, least=1) for key in ("hidden_size", "num_attention_heads", "num_hidden_layers")
+    )
     kv_heads = keys.whole_or_null("num_key_value_heads", defaults.kv_heads)
     head_dim = keys.whole_or_null("head_dim", defaults.head_dim)
     max_positions = keys.whole("max_position_embeddings", defaults.max_positions)
@@ -109,7 +111,7 @@ def _llama(keys: Keys, kind: str) -> DecoderConfig:
 
 def _rotated(keys: Keys, layers: int) -> tuple[bool, ...] | None:
     """SmolLM3's `no_rope_layers`, whose ones, against its name, are the layers that rotate."""
-    interval = keys.whole("no_rope_layer_interval", 4)
+    interval = keys.whole("no_rope_layer_interval", 4, least=1)
     entries = keys.take("no_rope_layers", None)
     if entries is None:
         entries = [int((index + 1) % interval != 0) for index in range(layers)]
@@ -175,7 +177,7 @@ def _windows(keys: Keys, kind: str, layers: int, rotated: tuple[bool, ...] | Non
 
 
 def _opt(keys: Keys) -> DecoderConfig:
-    hidden, heads = keys.whole("hidden_size"), keys.whole("num_attention_heads")
+    hidden, heads = keys.whole("hidden_size", least=1), keys.whole("num_attention_heads", least=1)
     norm_first = keys.flag("do_layer_norm_before", default=True)
     removed = keys.flag("_remove_final_layer_norm", default=False)
     bias = keys.flag("enable_bias", default=True)

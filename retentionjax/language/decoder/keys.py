@@ -77,11 +77,11 @@ class Keys:
             return default
         return self._left.pop(key)
 
-    def whole(self, key: str, default: Any = ...) -> int:
-        """The whole number at `key`."""
+    def whole(self, key: str, default: Any = ..., *, least: int | None = None) -> int:
+        """The whole number at `key`, `least` or more."""
         value = self.take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool):
-            self.refuse(key, value, "a whole number")
+        if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+            self.refuse(key, value, "a whole number" if least is None else f"a whole number from {least}")
         return int(value)
 
     def whole_or_null(self, key: str, default: int | None) -> int | None:
