@@ -27,6 +27,14 @@ _NUMBER = "a finite number"
 _DATE = "a date such as 2026-06-01"
 
 
+_EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
+
+
+def latest_day() -> dt.date:
+    """The latest day that it is anywhere: what is dated later has nowhere happened yet."""
+    return dt.datetime.now(_EASTERNMOST).date()
+
+
 def after(today: dt.date) -> tuple[str, str]:
     """What is wrong with a later day, and what is allowed."""
     return "is after today", f"a day until {today}"
@@ -44,7 +52,7 @@ class Cells:
     """Rows of `raw` that count, from 0, rising; None: all."""
     faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    today: dt.date = dt.date.max
+    today: dt.date = field(default_factory=latest_day)
     """The last day that may be over."""
 
     @property

@@ -12,7 +12,7 @@ import pandas as pd
 from retentionjax.company import Contacts, CustomersFile, Departures
 from retentionjax.company.reading import OTHERS, SOURCE, CellReading, Condition
 from retentionjax.data import sources, synthetic
-from retentionjax.data.cells import Cells
+from retentionjax.data.cells import Cells, latest_day
 from retentionjax.data.faults import FilesError, refuse
 from retentionjax.data.lines import Text
 from retentionjax.data.reading import RawTable, read_file, read_frame, read_text
@@ -33,14 +33,6 @@ class Opened:
     """What was left out, in words with counts."""
 
 
-_EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
-
-
-def _today() -> dt.date:
-    """The latest day that it is anywhere: what is dated later has nowhere happened yet."""
-    return dt.datetime.now(_EASTERNMOST).date()
-
-
 @dataclass(frozen=True)
 class Mode:
     """What reading depends on beside the files."""
@@ -49,7 +41,7 @@ class Mode:
     """Origin of `source:` files: the official ones, or the generator that knows them by figures only."""
     rows: int | None = None
     """Rows of each synthetic table; None: as many as the real one has."""
-    today: dt.date = field(default_factory=_today)
+    today: dt.date = field(default_factory=latest_day)
     """The last day that may be over."""
 
 

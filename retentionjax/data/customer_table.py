@@ -12,7 +12,7 @@ from retentionjax.company.customers import DAYS
 from retentionjax.company.reading import INFER, MISSING, OTHERS, Condition
 from retentionjax.data.cells import MOST_INFERRED, Cells
 from retentionjax.data.company_file import Mode, Opened, excluded, open_file
-from retentionjax.data.departures import DAY, DeparturesFile, Leaving, joined
+from retentionjax.data.departures import DAY, ONLY_LEAVERS, OR_ONE_DAY, DeparturesFile, Leaving, joined, lacks_stayers
 from retentionjax.data.faults import FilesError
 from retentionjax.data.schema import Schema, Table, typed
 from retentionjax.data.spelling import plain
@@ -218,7 +218,8 @@ def _leaving(
     if label is not None and label.date is not None:
         left_on = cells.dates(label.date, nullable=True)
         until = cells.days(label.observed_until, nullable=True)
-        return Leaving(cells, label.date, np.arange(cells.count), left_on, until)
+        observed = label.observed_until if isinstance(label.observed_until, str) else None
+        return Leaving(cells, label.date, np.arange(cells.count), left_on, until, observed)
     if label is None and told is not None:
         start = cells.quiet().days(customers.snapshot)
         return joined(told, values[customers.id_name], start, whole.quiet().ids(str(customers.id)))
@@ -236,12 +237,20 @@ def _label(customers: CustomersFile, cells: Cells, leaving: Leaving | None) -> n
 
 
 def _unobserved(customers: CustomersFile, cells: Cells, leaving: Leaving) -> list[str]:
-    """Says of how many rows nothing is known because they are later than all that is known of who left."""
+    """Says of how many rows nothing is known: they are later than all that is known of who left, or it is nowhere said
+    until when that is known."""
     late = cells.quiet().days(customers.snapshot) > leaving.until
-    if not isinstance(customers.snapshot, str) or not late.any():
-        return []
-    named, count = customers.id or customers.snapshot, int(late.sum())
-    return [f"{count:,} snapshots after observed_until, the first in {cells.first(late, named)}: not known yet"]
+    unnamed = leaving.place < 0
+    blank = np.isnat(leaving.known_until)
+    why = {"snapshots after observed_until": late & isinstance(customers.snapshot, str)}
+    why["rows of customers whom the departures do not name"] = blank & unnamed
+    why[f"rows whose {leaving.observed!r} is blank"] = blank & ~unnamed
+    named = customers.id or (customers.snapshot if isinstance(customers.snapshot, str) else "")
+    return [
+        f"{which.sum():,} {words}, the first in {cells.first(which, named)}: not known yet"
+        for words, which in why.items()
+        if which.any()
+    ]
 
 
 def _misread(company: Company, cells: Cells, told: DeparturesFile | None) -> bool:
@@ -267,6 +276,8 @@ def _check_label(customers: CustomersFile, cells: Cells, label: np.ndarray, leav
                 f"{until}; allowed: earlier snapshots, a later observed_until, or a shorter window_days"
             )
         cells.reject(wrong, name=column or "")
+    elif leaving is not None and lacks_stayers(leaving.observed, leaving.left_on, leaving.until):
+        leaving.cells.reject(ONLY_LEAVERS, OR_ONE_DAY, name=str(leaving.observed))
     elif column is not None:
         check_both(cells, column, label, yes, no)
     elif len(alike := np.unique(label[~np.isnan(label)])) == 1:  # by the file of departures

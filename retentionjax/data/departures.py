@@ -5,16 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from retentionjax.company import Company, Departures
+from retentionjax.company import Company
 from retentionjax.data.cells import Cells
 from retentionjax.data.company_file import Mode, open_file
 from retentionjax.data.faults import FilesError
 from retentionjax.data.validation import near_ids, said_near
-from retentionjax.errors import DataError
 
 DAY = np.timedelta64(1, "D")
 _FEWEST = 0.1
 """Share of those who left in the customers' time whom the customers' file must know; below it, it is another file."""
+ONLY_LEAVERS = "tells only of customers who left, so that nobody is known to have stayed"
+OR_ONE_DAY = "a day also for those who have not left, or observed_until as one day that holds for all"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class DeparturesFile:
     """datetime64[s], NaT of those who stayed."""
     until: np.ndarray
     """datetime64[s] up to which it is known, NaT where it is not."""
+    observed: str | None
+    """Column of `until`; None: one day holds for all."""
     everyone_until: np.datetime64 | None
     """The day up to which customers stayed whom the file does not name; None: nothing is known of them."""
     notes: tuple[str, ...]
@@ -49,6 +52,8 @@ class Leaving:
     """datetime64[s], NaT of those who have not left."""
     until: np.ndarray
     """datetime64[s] up to which it is known, NaT where it is not."""
+    observed: str | None
+    """Column of `until`; None: one day holds for all."""
     notes: tuple[str, ...] = ()
 
     def label(self, start: np.ndarray, days: int) -> np.ndarray:
@@ -105,8 +110,8 @@ class Leaving:
 def read_departures(company: Company, mode: Mode) -> DeparturesFile:
     """Reads and checks the company's file of departures.
 
-    Raises FilesError with every fault, DataError for a file that cannot be read at all, or from which nobody could be
-    known to have stayed.
+    Raises FilesError with every fault, such as that nobody is known to have stayed, DataError for a file that cannot be
+    read at all.
     """
     departures = company.departures
     assert departures is not None
@@ -121,17 +126,18 @@ def read_departures(company: Company, mode: Mode) -> DeparturesFile:
     cells.count_lines()
     if cells.faults:
         raise FilesError(cells.faults)
-    _check_stayers(departures, cells, left_on)
-    everyone = None if isinstance(departures.observed_until, str) else np.datetime64(departures.observed_until, "s")
-    return DeparturesFile(cells, name, departures.left_on, ids, left_on, until, everyone, opened.notes)
+    observed = departures.observed_until if isinstance(departures.observed_until, str) else None
+    if cells.count and lacks_stayers(observed, left_on, until):
+        cells.reject(ONLY_LEAVERS, OR_ONE_DAY, name=str(observed))
+        raise FilesError(cells.faults)
+    everyone = np.datetime64(departures.observed_until, "s") if observed is None else None
+    return DeparturesFile(cells, name, departures.left_on, ids, left_on, until, observed, everyone, opened.notes)
 
 
-def _check_stayers(departures: Departures, cells: Cells, left_on: np.ndarray) -> None:
-    if isinstance(departures.observed_until, str) and cells.count and not np.isnat(left_on).any():
-        raise DataError(
-            "departures: the file names only customers who left, so that nobody is known to have stayed; name the "
-            f"others too, or give observed_until as one day, not as the column {departures.observed_until!r}"
-        )
+def lacks_stayers(column: str | None, left_on: np.ndarray, until: np.ndarray) -> bool:
+    """Whether nobody is known to have stayed, for `column` (None: one day holds for all) tells only of leavers until
+    when they were observed: a model would learn from those alone."""
+    return column is not None and not (np.isnat(left_on) & ~np.isnat(until)).any()
 
 
 def joined(told: DeparturesFile, ids: pd.Series, start: np.ndarray, everyone: pd.Series) -> Leaving:
@@ -151,7 +157,7 @@ def joined(told: DeparturesFile, ids: pd.Series, start: np.ndarray, everyone: pd
     strangers = int(stranger.sum())
     whose = f"{strangers:,} of them of no customer in the customers' file" if strangers else "all of customers"
     note = f"{len(stranger):,} ids, {whose}"
-    return Leaving(told.cells, told.column, place, left_on, until, (note,))
+    return Leaving(told.cells, told.column, place, left_on, until, told.observed, (note,))
 
 
 def _check_strangers(told: DeparturesFile, stranger: np.ndarray, everyone: pd.Series, start: np.ndarray) -> None:

@@ -26,7 +26,7 @@ from retentionjax import storage
 from retentionjax.company.reading import CellReading
 from retentionjax.data import warehouse
 from retentionjax.data.lines import Line, Text
-from retentionjax.data.spelling import plain
+from retentionjax.data.spelling import composed_names, plain
 from retentionjax.errors import DataError
 from retentionjax.storage import bucket
 
@@ -281,6 +281,7 @@ def _check_header(header: Sequence[str], where: str, place: str) -> None:
         if name in seen:
             raise DataError(f"{at}: the column {name!r} is named twice")
         seen.add(name)
+    composed_names(header, at)
 
 
 def _check_separator(text: Text, wanted: Sequence[str] | None) -> None:

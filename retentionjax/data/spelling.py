@@ -3,9 +3,11 @@
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from retentionjax.company.money import symbols
 from retentionjax.company.reading import CellReading
+from retentionjax.errors import DataError
 
 _SPACES = "[\\s\u00a0\u202f]"
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
@@ -15,6 +17,18 @@ UNKNOWN = ("nan", "na", "n/a", "null")
 def composed(text: str) -> str:
     """A text whose accents are parts of their letters: macOS writes ä as a and two dots."""
     return unicodedata.normalize("NFC", text)
+
+
+def composed_names(names: Iterable[str], where: str) -> list[str]:
+    """The names of columns or fields, each composed. Raises DataError, beginning with `where`, for two that are then
+    the same: which of them is meant nobody can tell."""
+    spelt: dict[str, str] = {}
+    for name in names:
+        if (same := composed(name)) in spelt:
+            both = f"{spelt[same]!a} and {name!a}"  # as they are printed they look alike
+            raise DataError(f"{where}: {both} are the same name, {same!r}; allowed: every name once")
+        spelt[same] = name
+    return list(spelt)
 
 
 def plain(text: str) -> str:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Float64
 
 from retentionjax.company import CustomersFile
 from retentionjax.data.schema import Schema
-from retentionjax.data.spelling import composed
+from retentionjax.data.spelling import composed, composed_names
 from retentionjax.decide.own_columns import OwnColumns, is_number, is_text, numbers, places_of, texts_of
 from retentionjax.errors import DataError
 from retentionjax.tabular.encoder import OTHER, CategoryCodes
@@ -118,7 +118,7 @@ class Facts:
         """One record, in microseconds where nothing is wrong with it. Raises DataError as `records`."""
         row = self._glance(record)
         if row is None:
-            record = self.made({composed(name): value for name, value in record.items()})
+            record = self.made(dict(zip(composed_names(record, where), record.values(), strict=True)))
             row = self._glance(record)
         if row is None:
             if faults := self.faults(record):
@@ -216,6 +216,7 @@ class Facts:
         if frame.empty:
             raise DataError("the table of customers is empty; at least one row is needed")
         names: list[Any] = list(frame.columns)
+        composed_names((name for name in names if isinstance(name, str)), f"{where}s")
         frame = frame.rename(columns={name: composed(name) for name in names if isinstance(name, str)})
         if self.lacks_ids(frame.columns):
             frame = frame.assign(**{self._id: np.arange(len(frame))})

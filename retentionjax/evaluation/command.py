@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def read(path: str, schema: "Schema") -> "pd.DataFrame":
     """A table of customers, an empty cell a missing number, accents of names composed. Raises DataError naming the
-    file."""
+    file: it cannot be read, holds text among numbers, or two columns whose names differ in their accents' encoding."""
     import unicodedata
 
     import pandas as pd
@@ -65,7 +65,7 @@ def read(path: str, schema: "Schema") -> "pd.DataFrame":
     from pyarrow import csv
 
     from retentionjax import storage
-    from retentionjax.data.spelling import composed
+    from retentionjax.data.spelling import composed_names
     from retentionjax.errors import DataError
 
     # `007` and `True` are no numbers
@@ -77,9 +77,10 @@ def read(path: str, schema: "Schema") -> "pd.DataFrame":
     try:
         file = storage.in_memory(path)
         if path.endswith(".parquet"):
-            return pd.read_parquet(file).rename(columns=composed)
+            frame = pd.read_parquet(file)
+            return frame.set_axis(composed_names(map(str, frame.columns), path), axis=1)
         table = csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=texts))
-        table = table.rename_columns([composed(name) for name in table.column_names])
+        table = table.rename_columns(composed_names(table.column_names, path))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:

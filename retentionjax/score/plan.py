@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.data.spelling import composed
+from retentionjax.data.spelling import composed_names
 from retentionjax.decide import draws
 from retentionjax.errors import ConfigError, DataError
 
@@ -181,9 +181,11 @@ def open_parquet(path: epath.Path, **options: Any) -> Iterator[pq.ParquetFile]:
 
 
 def columns(path: epath.Path) -> pa.Schema:
-    """A file's columns, the accents of their names composed, and what they hold."""
+    """A file's columns, the accents of their names composed, and what they hold. Raises DataError for two that have
+    then the same name."""
     with open_parquet(path) as file:
-        return pa.schema([field.with_name(composed(field.name)) for field in file.schema_arrow])
+        names = composed_names(file.schema_arrow.names, str(path))
+        return pa.schema([field.with_name(name) for field, name in zip(file.schema_arrow, names, strict=True)])
 
 
 def _rows(path: epath.Path) -> int:

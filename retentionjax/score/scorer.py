@@ -15,7 +15,7 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.program import VALUES
-from retentionjax.data.spelling import composed
+from retentionjax.data.spelling import composed, composed_names
 from retentionjax.decide.customer import unknown
 from retentionjax.decide.draws import place, uniform
 from retentionjax.decide.facts import FactFault, Facts, Features
@@ -192,7 +192,8 @@ class Scorer:
     def _read(self, shard: Shard, source: epath.Path) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Batches of the shard's rows, each with the number of its first row in the file, from 0."""
         with open_parquet(source) as file:
-            spelt = {composed(name): name for name in file.schema_arrow.names}
+            names = file.schema_arrow.names
+        spelt = dict(zip(composed_names(names, str(source)), names, strict=True))
         found = columns(source)
         wanted = dict.fromkeys((*self.facts.read(found.names), *([self._usual] if self._usual else [])))
         dictionaries, numbered = self.facts.dictionaries(found), self.facts.lacks_ids(found.names)

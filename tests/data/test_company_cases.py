@@ -17,6 +17,7 @@ from retentionjax.data import check, company_tables, sources, splits
 from retentionjax.data.cells import Cells
 from retentionjax.data.reading import read_csv
 from retentionjax.data.spelling import number_hint
+from retentionjax.errors import DataError
 
 BANK = """\
 name: bank
@@ -190,6 +191,17 @@ def test_groups_that_are_none_are_no_number(text: str) -> None:
 )
 def test_what_is_said_of_a_number_is_its_fault(reading: CellReading, value: str, said: str) -> None:
     assert number_hint(value, reading) == said
+
+
+def test_two_columns_whose_names_differ_only_in_how_an_accent_is_encoded_are_refused() -> None:
+    with pytest.raises(DataError, match=r"x\.csv.*: 'r\\xe9gion' and 're\\u0301gion' are the same name, 'région'"):
+        read_csv("r\u00e9gion,re\u0301gion\n1,2\n".encode(), "x.csv")
+
+
+def test_a_day_that_is_over_is_no_later_than_today_where_no_other_is_named() -> None:
+    cells = Cells(read_csv(b"at\n2020-01-01\n9000-01-01\n", "x.csv"))
+    cells.dates("at", past=True)
+    assert [(fault.wrong, fault.rows.tolist()) for fault in cells.faults] == [("is after today", [1])]
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

@@ -58,8 +58,11 @@ def test_with_a_day_in_each_row_those_who_are_not_named_are_unknown(tmp_path: Pa
     tables = customer_files.read(tmp_path)
     assert tables.customers.frame["id"].tolist() == ["a", "c"]
     assert tables.current.frame["id"].tolist() == ["b"]
+    said = "1 rows of customers whom the departures do not name, the first in line 3 ('b'): not known yet"
+    assert said in tables.notes
     (tmp_path / "d.csv").write_text("id,left_on,until\na,2026-03-20,2026-06-01\n")
-    with pytest.raises(DataError, match="names only customers who left"):
+    said = r"d.csv, column 'until': tells only of customers who left.*; allowed: a day also"
+    with pytest.raises(FilesError, match=said):
         customer_files.read(tmp_path)
 
 
@@ -161,6 +164,24 @@ def test_where_the_end_of_observation_is_blank_nothing_is_known_and_nobody_count
     tables = customer_files.read(tmp_path)
     assert tables.customers.frame[["id", "left"]].to_numpy().tolist() == [["a", 1], ["c", 0]]
     assert tables.current.frame["id"].tolist() == ["b"]
+    said = "1 rows whose 'until' is blank, the first in line 3 ('b'): not known yet"
+    assert said in tables.notes
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_where_only_leavers_have_an_end_of_observation_it_is_refused(tmp_path: Path, dated: bool) -> None:
+    """One left in the window and one after it: a 1 and a 0, so that a model could be fitted, to leavers alone."""
+    told = {"a": "2026-03-20,2026-06-01", "b": "2026-05-20,2026-06-01", "c": ",", "d": ","}
+    (tmp_path / "acme.yaml").write_text((DATED if dated else DEPARTURES).format(until="until"))
+    (tmp_path / "c.csv").write_text(
+        f"id,calls{',left_on,until' * dated}\n" + "".join(f"{name},1{f',{told[name]}' * dated}\n" for name in told)
+    )
+    (tmp_path / "d.csv").write_text("id,left_on,until\n" + "".join(f"{name},{told[name]}\n" for name in told))
+    file = "c.csv" if dated else "d.csv"
+    said = rf"{file}, column 'until': tells only of customers who left, .*; allowed: a day also for those who have not"
+    with pytest.raises(FilesError, match=said) as caught:
+        customer_files.read(tmp_path)
+    assert len(caught.value.faults) == 1
 
 
 def test_ids_that_lost_their_zeros_are_refused_and_those_of_others_are_counted(tmp_path: Path) -> None:

@@ -245,3 +245,6 @@ def test_an_accent_is_the_same_however_it_is_encoded():
     framed = facts.frame(pd.DataFrame([odd]))
     np.testing.assert_array_equal(framed.values, expected)
     assert framed.unseen == {}
+    for read in (lambda record: facts.records([record]), lambda record: facts.frame(pd.DataFrame([record]))):
+        with pytest.raises(DataError, match="are the same name, 'régión'; allowed: every name once"):
+            read(odd | customer)

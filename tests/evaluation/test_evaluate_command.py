@@ -76,6 +76,10 @@ def test_an_accent_in_the_name_of_a_column_is_the_same_however_it_is_encoded(tmp
     (pyarrow.csv.write_csv if kind == "csv" else pyarrow.parquet.write_table)(table, path)
     frame = command.read(str(path), schema)
     assert frame.to_dict("records") == [{"número": "007", "bill": 20.0, "régión": "01"}]
+    both = table.append_column("número", pyarrow.array(["008"]))
+    (pyarrow.csv.write_csv if kind == "csv" else pyarrow.parquet.write_table)(both, path)
+    with pytest.raises(DataError, match=rf"c\.{kind}: 'nu\\u0301mero' and 'n\\xfamero' are the same name, 'número'"):
+        command.read(str(path), schema)
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,13 @@ def test_an_accent_in_the_name_of_a_column_is_the_same_however_it_is_encoded(bun
     assert decided[0].equals(decided[1])
 
 
+def test_two_columns_whose_names_differ_only_in_how_an_accent_is_encoded_are_refused(tmp_path):
+    path = storage.as_path(tmp_path) / "c.parquet"
+    pq.write_table(pa.table({"r\u00e9gion": [1.0], "re\u0301gion": [2.0]}), path)
+    with pytest.raises(DataError, match=r"c\.parquet: 'r\\xe9gion' and 're\\u0301gion' are the same name, 'région'"):
+        columns(path)
+
+
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
