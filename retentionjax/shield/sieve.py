@@ -24,6 +24,8 @@ _SYMBOL = re.compile(
 )
 """An escape, a set, the beginning of a group, how often something stands, or any other character."""
 _OTHER_GROUP = re.compile(r"\(\?(?![:=!]|<[=!]|P<)")
+_REFERENCE = re.compile(r"(?<!\\)(?:\\\\)*(?:\\[1-9]|\(\?(?:P=|\())")
+"""What speaks of another group, which may stand beyond a bar."""
 _FEW = re.compile(r"\[(?!\^)(?:0-9|\\\W|[^\\\]-]|-(?=\]))+\]")
 """A set of characters named one by one, but for the digits."""
 _OFTEN = re.compile(r"[*+?]|\{.+\}")
@@ -71,11 +73,13 @@ class Sieve:
             while left:
                 first = min((match for _, match in left), key=re.Match.start)
                 yield group, first
+                end = first.end()
+                past = end + (first.start() == end)  # no match of nothing is met twice
                 again = (
-                    (regex, match if match.start() >= first.end() else regex.search(text, first.end()))
+                    (regex, match if match.start() >= end and match.end() >= past else regex.search(text, past))
                     for regex, match in left
                 )
-                left = [(regex, match) for regex, match in again if match]
+                left = [(regex, match) for regex, match in again if match and match.end() >= past]
 
     def _asked(self, text: str) -> list[int]:
         marked, sought = _marked(text), self._by_gram
@@ -90,7 +94,9 @@ class Sieve:
 
 
 def alternatives(pattern: str) -> list[str]:
-    """`pattern` cut at the bars that are in no group: whatever matches it matches one of them."""
+    """`pattern` cut at the bars that are in no group, but for one with a reference: what matches it matches one."""
+    if _REFERENCE.search(pattern):
+        return [pattern]
     found, depth = [""], 0
     for symbol in _SYMBOL.findall(pattern):
         depth += symbol.startswith("(") - (symbol == ")")
@@ -132,7 +138,7 @@ def needed(alternative: str, edge: str = "^") -> Pieces:
 
     `edge` stands for the beginning and the end.
     """
-    if _OTHER_GROUP.search(alternative):
+    if _OTHER_GROUP.search(alternative) or _REFERENCE.search(alternative):
         return _NOTHING
     return _sequence([edge, *_SYMBOL.findall(alternative), edge], 0, _NOTHING)[1]
 

@@ -19,6 +19,10 @@ PATTERNS = [
     r"\$\{|;--|[$€]\d|\(c\)",
     r"(?:|very )good",
     r"(?P<word>win)(?:ner)? \d{1,2}|(?i:lol)",
+    r"(?:very )?|(?=top)",
+    r"stopp|(o)(f)\2",
+    r"savings|(?P<twice>[a-z])(?P=twice)y",
+    r"half|(x)?(?(1)xy|free)",
 ]
 TEXTS = [
     "stop 9 on top 10 of the tops",
@@ -83,3 +87,9 @@ def test_what_a_pattern_needs(alternative: str, pieces: set[str]) -> None:
 
 def test_a_pattern_is_cut_at_its_own_bars() -> None:
     assert alternatives(r"a|(?:b|c)[|]|\|d") == ["a", "(?:b|c)[|]", r"\|d"]
+
+
+@pytest.mark.parametrize("pattern", [r"(a)b|(cde) \2", r"(?P<a>b)|c(?P=a)", r"(b)?|(?(1)c|d)"])
+def test_a_pattern_with_a_reference_is_not_cut(pattern: str) -> None:
+    assert alternatives(pattern) == [pattern]
+    assert len(alternatives(r"\\1|\(?(?:a)")) == 2  # neither is a reference
