@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from retentionjax.shield import load_rules
+from retentionjax.shield.brief import Language
 from retentionjax.shield.sieve import Guarded, Sieve, alternatives, needed
 
 PATTERNS = [
@@ -55,12 +56,35 @@ def test_a_sieve_finds_what_each_pattern_finds(of_words: bool) -> None:
         assert sieve.holds(text) is bool(expected)
 
 
-def test_the_rules_find_the_same_through_the_sieve() -> None:
-    texts = Path(__file__).with_name("stranger.txt").read_text(encoding="utf-8").lower().splitlines()
-    phrases = load_rules().phrasing("en").phrases
-    for text in texts[::4]:
-        plain = [(rule.id, *match.span()) for rule in phrases if rule.regex for match in rule.regex.finditer(text)]
-        assert [(rule.id, start, end) for rule, start, end, _ in load_rules().phrasing("en").hits(text)] == plain
+SPOKEN = pytest.mark.parametrize(
+    ("language", "file", "mark"), [("en", "stranger.txt", ""), ("es", "messages.yaml", 'language: "es"')]
+)
+
+
+@SPOKEN
+def test_the_rules_find_the_same_through_the_sieve(language: Language, file: str, mark: str) -> None:
+    lines = Path(__file__).with_name(file).read_text(encoding="utf-8").lower().splitlines()
+    phrasing = load_rules().phrasing(language)
+    met = []
+    for text in [line for line in lines if mark in line][:: 4 if language == "en" else 1]:
+        plain = [
+            (rule.id, *match.span()) for rule in phrasing.phrases if rule.regex for match in rule.regex.finditer(text)
+        ]
+        assert [(rule.id, start, end) for rule, start, end, _ in phrasing.hits(text)] == plain
+        met += plain
+    assert met
+
+
+@SPOKEN
+def test_the_same_sentences_serve_a_purpose_through_the_sieve(language: Language, file: str, mark: str) -> None:
+    lines = Path(__file__).with_name(file).read_text(encoding="utf-8").lower().splitlines()
+    purposes = load_rules().phrasing(language).purposes
+    stems = "|".join(map(re.escape, purposes.stems))
+    plain = re.compile("|".join((rf"(?<!\w)(?:{stems})", *purposes.patterns)))
+    sentences = {each for line in lines if mark in line for each in re.split(r"(?<=[.!?]) |: |, ", line)}
+    served = {each for each in sentences if plain.search(each)}
+    assert {each for each in sentences if purposes.served(each)} == served
+    assert set() < served < sentences
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
