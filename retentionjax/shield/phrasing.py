@@ -10,7 +10,7 @@ from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Tone
 from retentionjax.shield.offer import Kind
 from retentionjax.shield.reading import WORD, fold
-from retentionjax.shield.sieve import Sieve, alternatives
+from retentionjax.shield.sieve import Sieve
 from retentionjax.shield.verdict import Severity
 
 _RUN = re.compile(r"\w+")
@@ -237,9 +237,9 @@ def _compiled(patterns: tuple[str, ...], where: str) -> None:
 
 @functools.lru_cache(1 << 12)
 def _fault(pattern: str) -> str:
-    """What makes a pattern unfit to stand among others, whole or cut as a sieve cuts it; empty for none."""
+    """What makes a pattern unfit to stand among others; empty for none."""
     try:
-        regexes = [re.compile(f"(?!)|{each}") for each in dict.fromkeys((pattern, *alternatives(pattern)))]
+        regex = re.compile(f"(?!)|{pattern}")
     except re.error as error:
         return f"is no regular expression: {error.msg}"
-    return "matches the empty text; at least one character is wanted" if regexes[0].search("") else ""
+    return "matches the empty text; at least one character is wanted" if regex.search("") else ""

@@ -23,9 +23,8 @@ _SYMBOL = re.compile(
     re.DOTALL,
 )
 """An escape, a set, the beginning of a group, how often something stands, or any other character."""
-_OTHER_GROUP = re.compile(r"\(\?(?![:=!]|<[=!]|P<)")
-_REFERENCE = re.compile(r"(?<!\\)(?:\\\\)*(?:\\[1-9]|\(\?(?:P=|\())")
-"""What speaks of another group, which may stand beyond a bar."""
+_WHOLE = re.compile(r"\\[1-9]|\(\?(?![:=!]|<[=!]|P<)")
+"""References, comments and flags: what may reach beyond a bar, or make no bar of one, so the pattern stays whole."""
 _FEW = re.compile(r"\[(?!\^)(?:0-9|\\\W|[^\\\]-]|-(?=\]))+\]")
 """A set of characters named one by one, but for the digits."""
 _OFTEN = re.compile(r"[*+?]|\{.+\}")
@@ -94,8 +93,8 @@ class Sieve:
 
 
 def alternatives(pattern: str) -> list[str]:
-    """`pattern` cut at the bars that are in no group, but for one with a reference: what matches it matches one."""
-    if _REFERENCE.search(pattern):
+    """`pattern` cut at the bars that are in no group: whatever matches it matches one of them, and each compiles."""
+    if _WHOLE.search(pattern):
         return [pattern]
     found, depth = [""], 0
     for symbol in _SYMBOL.findall(pattern):
@@ -138,7 +137,7 @@ def needed(alternative: str, edge: str = "^") -> Pieces:
 
     `edge` stands for the beginning and the end.
     """
-    if _OTHER_GROUP.search(alternative) or _REFERENCE.search(alternative):
+    if _WHOLE.search(alternative):
         return _NOTHING
     return _sequence([edge, *_SYMBOL.findall(alternative), edge], 0, _NOTHING)[1]
 

@@ -113,7 +113,16 @@ def test_a_pattern_is_cut_at_its_own_bars() -> None:
     assert alternatives(r"a|(?:b|c)[|]|\|d") == ["a", "(?:b|c)[|]", r"\|d"]
 
 
-@pytest.mark.parametrize("pattern", [r"(a)b|(cde) \2", r"(?P<a>b)|c(?P=a)", r"(b)?|(?(1)c|d)"])
-def test_a_pattern_with_a_reference_is_not_cut(pattern: str) -> None:
+@pytest.mark.parametrize(
+    "pattern", [r"(a)b|(cde) \2", r"(?P<a>b)|c(?P=a)", r"(b)?|(?(1)c|d)", r"a(?# ( )|b(?# [ )|c]?", "(?x: a # (\n)|b"]
+)
+def test_a_pattern_is_not_cut_where_a_bar_may_not_part_it(pattern: str) -> None:
+    assert re.compile(pattern)
     assert alternatives(pattern) == [pattern]
-    assert len(alternatives(r"\\1|\(?(?:a)")) == 2  # neither is a reference
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS, r"[]|]|[^]|(]|[\]|)]|a", r"\N{LEFT PARENTHESIS}|\x7c|\012|\\|b{,2}c"])
+def test_each_part_of_a_pattern_is_a_pattern(pattern: str) -> None:
+    parts = alternatives(pattern)
+    assert "|".join(parts) == pattern
+    assert all(re.compile(part) for part in parts)
