@@ -6,6 +6,7 @@ it goes by; else of the company's own, in its strictest region.
 """
 
 import datetime as dt
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, reduce
@@ -177,8 +178,8 @@ def _opens(moment: dt.datetime, zones: Sequence[ZoneInfo], hours: QuietHours) ->
     """`moment` if it is fit in all zones; else a later one before which none is, though it need not be fit itself."""
     for zone in zones:
         local = moment.astimezone(zone)
-        hour = local.hour + local.minute / 60
-        if not any(first <= hour < last for first, last in _ranges(local, hours)):
+        minute = 60 * local.hour + local.minute
+        if not any(_minute(first) <= minute < _minute(last) for first, last in _ranges(local, hours)):
             return _opening(local, hours)
     return moment
 
@@ -190,10 +191,15 @@ def _opening(local: dt.datetime, hours: QuietHours) -> dt.datetime:
     for days in range(_SEARCH.days + 1):
         day = midnight + dt.timedelta(days=days)
         for first, _ in _ranges(day, hours):
-            opening = (day + dt.timedelta(hours=first)).astimezone(dt.UTC)
+            opening = (day + dt.timedelta(minutes=_minute(first))).astimezone(dt.UTC)
             if opening > moment:
                 return opening
     return moment + _SEARCH
+
+
+def _minute(hour: float) -> int:
+    """The first whole minute of the day that is not before `hour`: 8.33 is 8:20."""
+    return math.ceil(round(60 * hour, 6))  # 60 * 16.1 is 966.0000000000001
 
 
 def _ranges(local: dt.datetime, hours: QuietHours) -> _Ranges:

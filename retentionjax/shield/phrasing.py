@@ -180,7 +180,8 @@ class Phrasing:
     """Patterns behind which a capital begins the name of a work or of a button."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for an id given twice, a broken pattern and a rule without wordings."""
+        """Raises ConfigError for an id given twice, a pattern that is broken or matches the empty text, and a rule
+        without wordings."""
         for rule in self.phrases:
             if sum(each.id == rule.id for each in self.phrases) > 1 or rule.id in CHECKS:
                 raise ConfigError(f"phrases: the id {rule.id!r} is given twice")
@@ -230,7 +231,15 @@ def _any(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
 
 def _compiled(patterns: tuple[str, ...], where: str) -> None:
     for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ConfigError(f"{where}: {pattern!r} is no regular expression: {error}") from None
+        if fault := _fault(pattern):
+            raise ConfigError(f"{where}: {pattern!r} {fault}")
+
+
+@functools.lru_cache(1 << 12)
+def _fault(pattern: str) -> str:
+    """What makes a pattern unfit to stand among others; empty for none."""
+    try:
+        regex = re.compile(f"(?!)|{pattern}")
+    except re.error as error:
+        return f"is no regular expression: {error.msg}"
+    return "matches the empty text; at least one character is wanted" if regex.search("") else ""

@@ -23,7 +23,8 @@ _SYMBOL = re.compile(
     re.DOTALL,
 )
 """An escape, a set, the beginning of a group, how often something stands, or any other character."""
-_OTHER_GROUP = re.compile(r"\(\?(?![:=!]|<[=!]|P<)")
+_WHOLE = re.compile(r"\\[1-9]|\(\?(?![:=!]|<[=!]|P<)")
+"""References, comments and flags: what may reach beyond a bar, or make no bar of one, so the pattern stays whole."""
 _FEW = re.compile(r"\[(?!\^)(?:0-9|\\\W|[^\\\]-]|-(?=\]))+\]")
 """A set of characters named one by one, but for the digits."""
 _OFTEN = re.compile(r"[*+?]|\{.+\}")
@@ -71,11 +72,13 @@ class Sieve:
             while left:
                 first = min((match for _, match in left), key=re.Match.start)
                 yield group, first
+                end = first.end()
+                past = end + (first.start() == end)  # no match of nothing is met twice
                 again = (
-                    (regex, match if match.start() >= first.end() else regex.search(text, first.end()))
+                    (regex, match if match.start() >= end and match.end() >= past else regex.search(text, past))
                     for regex, match in left
                 )
-                left = [(regex, match) for regex, match in again if match]
+                left = [(regex, match) for regex, match in again if match and match.end() >= past]
 
     def _asked(self, text: str) -> list[int]:
         marked, sought = _marked(text), self._by_gram
@@ -90,7 +93,9 @@ class Sieve:
 
 
 def alternatives(pattern: str) -> list[str]:
-    """`pattern` cut at the bars that are in no group: whatever matches it matches one of them."""
+    """`pattern` cut at the bars that are in no group: whatever matches it matches one of them, and each compiles."""
+    if _WHOLE.search(pattern):
+        return [pattern]
     found, depth = [""], 0
     for symbol in _SYMBOL.findall(pattern):
         depth += symbol.startswith("(") - (symbol == ")")
@@ -132,7 +137,7 @@ def needed(alternative: str, edge: str = "^") -> Pieces:
 
     `edge` stands for the beginning and the end.
     """
-    if _OTHER_GROUP.search(alternative):
+    if _WHOLE.search(alternative):
         return _NOTHING
     return _sequence([edge, *_SYMBOL.findall(alternative), edge], 0, _NOTHING)[1]
 

@@ -1,6 +1,8 @@
 """Contact: consent first, then the recipient's own clock, then the number of contacts."""
 
 import datetime as dt
+from dataclasses import replace
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from retentionjax.errors import DataError
 from retentionjax.shield import Permission, Recipient, load_rules, may_contact
 from retentionjax.shield.contact import _atlas, _awake, _hours, _zones, is_region
+from retentionjax.shield.rules import QuietHours
 
 SMS = frozenset({"sms"})
 NOON = dt.datetime(2026, 6, 3, 19, 30, tzinfo=dt.UTC)  # a Wednesday; 15:30 in New York, 9:30 in Honolulu
@@ -256,3 +259,19 @@ def test_what_is_fit_for_a_region_is_fit_in_its_far_corners(region: str, zone: s
     country = region[:2]
     hours, known = _hours(country, region, contact), _zones(None, country, region, contact)
     assert all(_awake(moment, [ZoneInfo(zone)], hours) for moment in WEEKS if _awake(moment, known, hours))
+
+
+@pytest.mark.parametrize("hours", [(8.33, 20.99), (8.2, 16.1), (16.1, 20.99), (0.01, 23.99)])
+def test_hours_that_are_no_whole_minute_open_at_the_next(hours: tuple[float, float]) -> None:
+    shipped = load_rules()
+    daily = QuietHours((hours,), (hours,), (hours,))
+    rules = replace(shipped, contact=replace(shipped.contact, countries={**shipped.contact.countries, "GB": daily}))
+    recipient = Recipient(SMS, time_zone="Europe/London", region="GB")
+    first, last = (Fraction(str(hour)) for hour in hours)
+    midnight = dt.datetime(2026, 6, 3, tzinfo=ZoneInfo("Europe/London"))
+    minutes = [midnight + dt.timedelta(minutes=each) for each in range(2 * 24 * 60)]
+    fit = [each for each in minutes if first <= each.hour + Fraction(each.minute, 60) < last]
+    for now in minutes[: 24 * 60 : 7]:
+        permission = may_contact(recipient, "sms", now, rules)
+        assert permission.earliest == next(each for each in fit if each >= now)
+        assert permission.allowed is (now in fit)

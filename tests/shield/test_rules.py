@@ -92,6 +92,10 @@ def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], wor
     [
         ({"patterns": ["("]}, "no regular expression"),
         ({"words": ["fine"], "harmless": ["("]}, "no regular expression"),
+        ({"patterns": ["(?i)a|b"]}, "no regular expression"),
+        ({"patterns": ["a)|(?:b"]}, "no regular expression"),
+        ({"patterns": ["c", "(?:very )?"]}, r"phrases\[house.word\]: '\(\?:very \)\?' matches the empty text"),
+        ({"words": ["fine"], "only_with": ["a|"]}, "matches the empty text"),
         ({}, "is empty; at least one of words and patterns"),
         ({"words": ["..."]}, "'...' holds no word"),
         ({"id": "text.empty", "words": ["c"]}, "given twice"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from retentionjax.shield import load_rules
+from retentionjax.shield.brief import Language
 from retentionjax.shield.sieve import Guarded, Sieve, alternatives, needed
 
 PATTERNS = [
@@ -19,6 +20,10 @@ PATTERNS = [
     r"\$\{|;--|[$€]\d|\(c\)",
     r"(?:|very )good",
     r"(?P<word>win)(?:ner)? \d{1,2}|(?i:lol)",
+    r"(?:very )?|(?=top)",
+    r"stopp|(o)(f)\2",
+    r"savings|(?P<twice>[a-z])(?P=twice)y",
+    r"half|(x)?(?(1)xy|free)",
 ]
 TEXTS = [
     "stop 9 on top 10 of the tops",
@@ -51,12 +56,35 @@ def test_a_sieve_finds_what_each_pattern_finds(of_words: bool) -> None:
         assert sieve.holds(text) is bool(expected)
 
 
-def test_the_rules_find_the_same_through_the_sieve() -> None:
-    texts = Path(__file__).with_name("stranger.txt").read_text(encoding="utf-8").lower().splitlines()
-    phrases = load_rules().phrasing("en").phrases
-    for text in texts[::4]:
-        plain = [(rule.id, *match.span()) for rule in phrases if rule.regex for match in rule.regex.finditer(text)]
-        assert [(rule.id, start, end) for rule, start, end, _ in load_rules().phrasing("en").hits(text)] == plain
+SPOKEN = pytest.mark.parametrize(
+    ("language", "file", "mark"), [("en", "stranger.txt", ""), ("es", "messages.yaml", 'language: "es"')]
+)
+
+
+@SPOKEN
+def test_the_rules_find_the_same_through_the_sieve(language: Language, file: str, mark: str) -> None:
+    lines = Path(__file__).with_name(file).read_text(encoding="utf-8").lower().splitlines()
+    phrasing = load_rules().phrasing(language)
+    met = []
+    for text in [line for line in lines if mark in line][:: 4 if language == "en" else 1]:
+        plain = [
+            (rule.id, *match.span()) for rule in phrasing.phrases if rule.regex for match in rule.regex.finditer(text)
+        ]
+        assert [(rule.id, start, end) for rule, start, end, _ in phrasing.hits(text)] == plain
+        met += plain
+    assert met
+
+
+@SPOKEN
+def test_the_same_sentences_serve_a_purpose_through_the_sieve(language: Language, file: str, mark: str) -> None:
+    lines = Path(__file__).with_name(file).read_text(encoding="utf-8").lower().splitlines()
+    purposes = load_rules().phrasing(language).purposes
+    stems = "|".join(map(re.escape, purposes.stems))
+    plain = re.compile("|".join((rf"(?<!\w)(?:{stems})", *purposes.patterns)))
+    sentences = {each for line in lines if mark in line for each in re.split(r"(?<=[.!?]) |: |, ", line)}
+    served = {each for each in sentences if plain.search(each)}
+    assert {each for each in sentences if purposes.served(each)} == served
+    assert set() < served < sentences
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -83,3 +111,18 @@ def test_what_a_pattern_needs(alternative: str, pieces: set[str]) -> None:
 
 def test_a_pattern_is_cut_at_its_own_bars() -> None:
     assert alternatives(r"a|(?:b|c)[|]|\|d") == ["a", "(?:b|c)[|]", r"\|d"]
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(a)b|(cde) \2", r"(?P<a>b)|c(?P=a)", r"(b)?|(?(1)c|d)", r"a(?# ( )|b(?# [ )|c]?", "(?x: a # (\n)|b"]
+)
+def test_a_pattern_is_not_cut_where_a_bar_may_not_part_it(pattern: str) -> None:
+    assert re.compile(pattern)
+    assert alternatives(pattern) == [pattern]
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS, r"[]|]|[^]|(]|[\]|)]|a", r"\N{LEFT PARENTHESIS}|\x7c|\012|\\|b{,2}c"])
+def test_each_part_of_a_pattern_is_a_pattern(pattern: str) -> None:
+    parts = alternatives(pattern)
+    assert "|".join(parts) == pattern
+    assert all(re.compile(part) for part in parts)
