@@ -185,7 +185,7 @@ def test_settings_that_cannot_run_are_refused(wrong: dict[str, Any], message: st
         ("num_envs", "8", "at least 1, a whole number"),
         ("num_epochs", True, "at least 1, a whole number"),
         ("num_steps", None, "at least 1, a whole number"),
-        ("hidden", 32, "a tuple of widths"),
+        ("hidden", 32, "a tuple or list of widths"),
         ("hidden", (0,), "at least 1, a whole number"),
         ("hidden", (32.0,), "at least 1, a whole number"),
         ("normalise_observations", "no", "True or False"),
