@@ -25,8 +25,6 @@ MOST_INFERRED = 100
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
 _DATE = "a date such as 2026-06-01"
-
-
 _EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
 
 

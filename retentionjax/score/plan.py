@@ -184,8 +184,13 @@ def columns(path: epath.Path) -> pa.Schema:
     """A file's columns, the accents of their names composed, and what they hold. Raises DataError for two that have
     then the same name."""
     with open_parquet(path) as file:
-        names = composed_names(file.schema_arrow.names, str(path))
-        return pa.schema([field.with_name(name) for field, name in zip(file.schema_arrow, names, strict=True)])
+        return composed_columns(file.schema_arrow, path)
+
+
+def composed_columns(found: pa.Schema, path: epath.Path) -> pa.Schema:
+    """The columns that a file holds, as `columns` has them. Raises DataError as it does."""
+    names = composed_names(found.names, str(path))
+    return pa.schema([field.with_name(name) for field, name in zip(found, names, strict=True)])
 
 
 def _rows(path: epath.Path) -> int:

@@ -15,7 +15,7 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.program import VALUES
-from retentionjax.data.spelling import composed, composed_names
+from retentionjax.data.spelling import composed
 from retentionjax.decide.customer import unknown
 from retentionjax.decide.draws import place, uniform
 from retentionjax.decide.facts import FactFault, Facts, Features
@@ -24,7 +24,7 @@ from retentionjax.decide.program import Decider, sample
 from retentionjax.env import actions
 from retentionjax.env.actions import WAIT
 from retentionjax.errors import DataError
-from retentionjax.score.plan import Plan, Shard, columns, open_parquet
+from retentionjax.score.plan import Plan, Shard, composed_columns, open_parquet
 
 BATCH = 4096
 """Rows decided at once: their numbers stay in the cache, and the program's start costs nothing beside them."""
@@ -192,9 +192,8 @@ class Scorer:
     def _read(self, shard: Shard, source: epath.Path) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Batches of the shard's rows, each with the number of its first row in the file, from 0."""
         with open_parquet(source) as file:
-            names = file.schema_arrow.names
-        spelt = dict(zip(composed_names(names, str(source)), names, strict=True))
-        found = columns(source)
+            found = composed_columns(file.schema_arrow, source)
+            spelt = dict(zip(found.names, file.schema_arrow.names, strict=True))
         wanted = dict.fromkeys((*self.facts.read(found.names), *([self._usual] if self._usual else [])))
         dictionaries, numbered = self.facts.dictionaries(found), self.facts.lacks_ids(found.names)
         with open_parquet(source, read_dictionary=[spelt[name] for name in dictionaries]) as file:
