@@ -124,18 +124,18 @@ def targets(model: Float[np.ndarray, "n 3"], fold: np.ndarray, share: float) -> 
     """Policies as probabilities of the arms, by name; what they know of a customer was learned from others."""
     rows = len(model)
     effect = model[:, WOMENS] - model[:, NOBODY]
-    first = np.zeros(rows, bool)
+    first = np.zeros(rows)
     for number in np.unique(fold):
         inside = fold == number
-        first[inside] = targeting.ranks(effect[inside]) <= share
+        first[inside] = targeting.treated(effect[inside], share)
     arms = {
         "never": np.full(rows, NOBODY),
         "all_mens": np.full(rows, MENS),
         "all_womens": np.full(rows, WOMENS),
-        "t_learner_top": np.where(first, WOMENS, NOBODY),
         "greedy": np.argmax(model, axis=1),
     }
-    return {name: np.eye(3)[chosen] for name, chosen in arms.items()}
+    top = np.eye(3)[NOBODY] * (1 - first[:, None]) + np.eye(3)[WOMENS] * first[:, None]
+    return {**{name: np.eye(3)[chosen] for name, chosen in arms.items()}, "t_learner_top": top}
 
 
 def values(

@@ -34,39 +34,56 @@ def scores(log: DecisionLog, model: Float[np.ndarray, "n A"]) -> Float[np.ndarra
 
 
 def mean(values: Float[np.ndarray, " n"]) -> IntervalEstimate:
-    """Mean of independent values, ± 1.96 s/√n."""
-    centre, half = float(values.mean()), NORMAL_95 * float(values.std(ddof=1)) / np.sqrt(len(values))
-    return IntervalEstimate(centre, centre - half, centre + half)
+    """Mean of independent values, ± 1.96 s/√n; one alone has no interval."""
+    return _around(float(values.mean()), _standard_error(values))
 
 
-def ranks(predicted: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Place of each customer by falling prediction, in (0, 1); ties in the order of the rows."""
-    place = np.empty(len(predicted))
-    place[np.argsort(-predicted, kind="stable")] = (np.arange(len(predicted)) + 0.5) / len(predicted)
-    return place
+def treated(predicted: Float[np.ndarray, " n"], share: float) -> Float[np.ndarray, " n"]:
+    """Chance of each customer to be among the best `share` by prediction, where chance decides among equals."""
+    better, equal = _ahead(predicted)
+    return np.clip((share * len(predicted) - better) / equal, 0.0, 1.0)
 
 
 def qini(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"]) -> IntervalEstimate:
     """Area between the ranking's curve and the straight line of a random order: 0 for a ranking that knows nothing.
 
-    ∫₀¹ [E[1[rank ≤ φ] gain] − φ E[gain]] dφ = E[gain (½ − rank)], the ranking held fixed.
+    ∫₀¹ [E[chance to be among the first φ · gain] − φ E[gain]] dφ = E[gain (½ − rank)], equals sharing their mean
+    rank. The interval is that of a U-statistic: a customer counts by their own gain and as one whom others are ranked
+    against (Hoeffding 1948).
     """
-    return mean(gain * (0.5 - ranks(predicted)))
+    better, equal = _ahead(predicted)
+    own = gain * (0.5 - (better + equal / 2) / len(gain))
+    order = np.argsort(-predicted, kind="stable")
+    until = np.concatenate([[0.0], np.cumsum(gain[order])])
+    first, last = until[better.astype(int)], until[(better + equal).astype(int)]
+    against = gain.mean() / 2 - (until[-1] - (first + last) / 2) / len(gain)
+    return _around(float(own.mean()), _standard_error(own + against))
 
 
 def qini_curve(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"], cost: float = 1.0) -> Curve:
     """Gain of treating the best share by prediction, for shares from none to all; a treatment costs `cost`."""
-    place, shares = ranks(predicted), np.linspace(0, 1, POINTS)
-    points = [mean(gain * (place <= share)) for share in shares]
+    shares = np.linspace(0, 1, POINTS)
+    points = [mean(gain * treated(predicted, float(share))) for share in shares]
     return _curve(shares * cost, points)
 
 
 def share_effect(
     predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"], share: float, *, top: bool = True
 ) -> IntervalEstimate:
-    """Mean gain of those whom the ranking puts first (or last), for a share of the customers."""
-    place = ranks(predicted)
-    return mean(gain[place <= share] if top else gain[place > 1 - share])
+    """Mean gain of the share of customers whom the ranking puts first (or last); the ranking held fixed."""
+    weight = treated(predicted, share) if top else 1 - treated(predicted, 1 - share)
+    total = float(weight.sum())
+    centre = float(weight @ gain) / total
+    worth = total**2 / float(weight @ weight)  # so many customers of weight 1
+    if worth <= 1:
+        return _around(centre, np.nan)
+    return _around(centre, float(np.sqrt((weight**2 @ (gain - centre) ** 2) * worth / (worth - 1))) / total)
+
+
+def _ahead(predicted: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """How many customers each has before them by falling prediction, and how many share their prediction."""
+    _, place, equal = np.unique(-predicted, return_inverse=True, return_counts=True)
+    return (np.cumsum(equal) - equal)[place].astype(float), equal[place].astype(float)
 
 
 def choose(effects: Float[np.ndarray, "n A"], costs: Float[np.ndarray, " A"], multiplier: float) -> np.ndarray:
@@ -91,6 +108,15 @@ def budget_curve(
         spends.append(float(costs[chosen].mean()))
         points.append(mean(gains[rows, chosen]))
     return _curve(np.asarray(spends), points)
+
+
+def _standard_error(values: Float[np.ndarray, " n"]) -> float:
+    """s/√n, not a number of a single value."""
+    return float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+
+
+def _around(centre: float, error: float) -> IntervalEstimate:
+    return IntervalEstimate(centre, centre - NORMAL_95 * error, centre + NORMAL_95 * error)
 
 
 def _curve(spend: Float[np.ndarray, " points"], points: list[IntervalEstimate]) -> Curve:

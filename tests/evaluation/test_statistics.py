@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from retentionjax.errors import DataError
 from retentionjax.evaluation import doubt
 from retentionjax.evaluation.report import playing
 from retentionjax.evaluation.rollout import Episodes
@@ -82,3 +83,58 @@ def test_every_judgement_resamples_customers_not_their_rows() -> None:
     for group in ("0", "1"):
         assert all_rows.groups[group].customers == 50
         np.testing.assert_allclose(all_rows.groups[group].contacted, some.groups[group].contacted, atol=1e-9)
+
+
+def _capped_spend(random, shape):
+    return np.where(random.random(shape) < 0.7, 0.0, np.minimum(30.0, random.gamma(1.5, 4.0, shape)))
+
+
+SKEWED = {
+    "lognormal": (lambda random, shape: random.lognormal(0.0, 1.0, shape), 8.5586),  # e^½ Φ(1 − z₀.₉₅)/0.05
+    "exponential": (lambda random, shape: random.exponential(1.0, shape), 1 - np.log(0.05)),
+    "spend": (_capped_spend, 14.62),  # by 4 M draws
+}
+
+
+def _tail_coverage(name, customers, times):
+    draw, truth = SKEWED[name]
+    held = 0
+    for seed in range(times):
+        values = draw(np.random.default_rng([seed, customers]), (customers, 1))
+        found = Bootstrap(customers, resamples=400, seed=seed).tail_mean(values)
+        held += found.low <= truth <= found.high
+    return held / times
+
+
+@pytest.mark.parametrize("name", SKEWED)
+def test_the_interval_of_a_tail_mean_holds_the_truth_with_few_customers(name):
+    assert _tail_coverage(name, 100, 200) >= 0.91
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("customers", [100, 200, 1_000])
+@pytest.mark.parametrize("name", SKEWED)
+def test_the_interval_of_a_tail_mean_holds_the_truth(name, customers):
+    assert 0.92 <= _tail_coverage(name, customers, 1_000) <= 0.99
+
+
+def test_a_tail_that_resamples_miss_has_no_interval_and_one_without_excess_no_width():
+    few = Bootstrap(20).tail_mean(np.random.default_rng(0).lognormal(size=20))
+    assert np.isnan([few.low, few.high]).all()
+    assert Bootstrap(30).tail_mean(np.zeros(30)) == (0.0, 0.0, 0.0)
+
+
+def test_rows_of_one_customer_narrow_no_interval_of_a_tail_mean():
+    values = np.random.default_rng(7).gamma(1.5, 4.0, (300, 2))
+    once = Bootstrap(300).tail_mean(values)
+    thrice = Bootstrap(np.repeat(np.arange(300), 3)).tail_mean(np.repeat(values, 3, axis=0))
+    np.testing.assert_allclose(thrice, once, rtol=0.02)
+
+
+def test_of_one_customer_there_is_no_interval_and_of_none_no_statistic():
+    alone = Bootstrap(1)
+    for found in (alone.mean([3.0]), alone.tail_mean([3.0]), alone.ratio([3.0], [1.0])):
+        assert found.mean == 3.0
+        assert np.isnan([found.low, found.high]).all()
+    with pytest.raises(DataError, match="allowed: one customer or more"):
+        Bootstrap(0)

@@ -28,6 +28,36 @@ def test_the_coefficient_is_the_area_under_the_curve_less_the_lines():
     assert targeting.qini(predicted, gain).mean == pytest.approx(area, abs=2e-4)
 
 
+def test_equal_predictions_make_no_ranking_whatever_the_order_of_the_rows():
+    """Constant prediction, rows sorted treated first: no gain over a random order, and half of them gain the mean."""
+    random = np.random.default_rng(1)
+    treated = np.arange(4_000) < 2_000
+    outcome = 0.1 * treated + random.normal(0, 0.3, 4_000)
+    gain = np.where(treated, 2.0, -2.0) * outcome
+    constant = np.full(4_000, 0.3)
+    assert targeting.qini(constant, gain) == pytest.approx((0.0, 0.0, 0.0), abs=1e-12)
+    for top in (True, False):
+        assert targeting.share_effect(constant, gain, 0.5, top=top).mean == pytest.approx(gain.mean())
+    curve = targeting.qini_curve(constant, gain)
+    np.testing.assert_allclose(curve.gain, np.linspace(0, 1, 101) * gain.mean(), atol=1e-12)
+
+
+def test_the_order_of_the_rows_changes_nothing():
+    random = np.random.default_rng(2)
+    predicted, gain = random.integers(0, 4, 1_001).astype(float), random.normal(size=1_001)
+    order = random.permutation(1_001)
+    pairs = [(predicted, gain), (predicted[order], gain[order])]
+    for made in (
+        [targeting.qini(*pair) for pair in pairs],
+        [targeting.share_effect(*pair, 0.3) for pair in pairs],
+        [targeting.share_effect(*pair, 0.3, top=False) for pair in pairs],
+        [targeting.qini_curve(*pair).gain for pair in pairs],
+        [targeting.qini_curve(*pair).high for pair in pairs],
+    ):
+        np.testing.assert_allclose(made[0], made[1], atol=1e-12)
+    assert targeting.treated(predicted, 0.3).sum() == pytest.approx(0.3 * 1_001)
+
+
 def test_a_ranking_that_knows_nothing_is_no_better_than_chance():
     random = np.random.default_rng(1)
     covered = 0
@@ -35,6 +65,27 @@ def test_a_ranking_that_knows_nothing_is_no_better_than_chance():
         found = targeting.qini(random.random(400), random.normal(1.0, 2.0, 400))
         covered += found.low <= 0 <= found.high
     assert 180 <= covered <= 199
+
+
+@pytest.mark.parametrize("levels", [3, 1_000])
+@pytest.mark.parametrize("noise", [0.05, 1.0])
+def test_intervals_hold_the_figures_of_all_customers(levels, noise):
+    """Gain = prediction + noise, predictions uniform over `levels` values: Qini = (1 − 1/levels²)/12, and so on."""
+    values = (np.arange(levels) + 0.5) / levels
+    truth = (1 - 1 / levels**2) / 12
+    best = values[::-1][: round(0.3 * levels)].mean() if levels > 3 else (values[2] * 0.3) / 0.3
+    covered = np.zeros(2)
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        predicted = random.choice(values, 300)
+        gain = predicted + random.normal(0, noise, 300)
+        for place, (found, true) in enumerate(
+            ((targeting.qini(predicted, gain), truth), (targeting.share_effect(predicted, gain, 0.3), best))
+        ):
+            covered[place] += found.low <= true <= found.high
+    assert 275 <= covered[0] <= 298  # 0.95 ± 2.5 standard errors of 300
+    if noise == 1.0:  # with less, where the share ends is most of the error, and the interval holds it fixed
+        assert 275 <= covered[1] <= 298
 
 
 def test_scores_have_the_value_of_each_action_as_their_mean():

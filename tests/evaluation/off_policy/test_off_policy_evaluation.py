@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import simulated_decisions
+from scipy import special
 
 from retentionjax.env import EnvParams, Population, RetentionEnv
 from retentionjax.errors import ConfigError, DataError
-from retentionjax.evaluation.off_policy import estimators, evaluation
-from retentionjax.evaluation.off_policy.estimators import TreesConfig, steps
-from retentionjax.evaluation.off_policy.evaluation import NAMES, OffPolicySettings, all_terms, evaluate
+from retentionjax.evaluation.off_policy import estimators
+from retentionjax.evaluation.off_policy.estimators import TreesConfig
+from retentionjax.evaluation.off_policy.evaluation import OffPolicySettings, evaluate
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
 from retentionjax.evaluation.off_policy.overlap import OverlapError
 
@@ -50,6 +51,10 @@ def short_campaign(days: int) -> EnvParams:
     return EnvParams(population=people, horizon_days=days, hazard_multiplier=jnp.array([0.3, 0.2, 0.1, 0.02]))
 
 
+COVERING = ("ips", "snips", "dr")
+"""Estimators with an interval."""
+
+
 def coverage(days: int, episodes: int, repeats: int) -> dict[str, float]:
     """Share of `repeats` logs of so many episodes whose 95 % interval covers what the target really earns."""
     env, params = RetentionEnv(), short_campaign(days)
@@ -58,16 +63,13 @@ def coverage(days: int, episodes: int, repeats: int) -> dict[str, float]:
     log = replace(log, customer=log.episode)  # each draw of a customer is one of a large population
     target = simulated_decisions.probabilities(discounter, log)
     model = _linear_model(log, target)
-    covered = dict.fromkeys((*NAMES, "logging", "bernstein"), 0)
+    covered = dict.fromkeys((*COVERING, "logging", "bernstein"), 0)
+    settings = OffPolicySettings(resamples=200)
     for number in range(repeats):
         rows = (log.episode // episodes) == number
-        data = steps(log.rows(rows), target[rows], model[rows])
-        terms = all_terms(data, threshold=20.0, strength=1e4)
-        bootstrap = evaluation.CustomerBootstrap(data.customer, resamples=200, seed=number)
-        found, _, logging = bootstrap.intervals(terms, estimators.logged(data))
-        found["logging"] = logging
-        low, high = terms["dr"].numerator.min(), terms["dr"].numerator.max()
-        found["bernstein"] = evaluation.empirical_bernstein(terms["dr"], data.customer, low=low, high=high)
+        report = evaluate(log.rows(rows), target[rows], settings, model=model[rows])
+        found = {name: report.estimates[name] for name in COVERING}
+        found |= {"logging": report.logging, "bernstein": report.bounds["dr"]}
         for name, each in found.items():
             covered[name] += each.low - error <= truth <= each.high + error
     return {name: count / repeats for name, count in covered.items()}
@@ -87,9 +89,6 @@ def _linear_model(log: DecisionLog, target: np.ndarray) -> np.ndarray:
     return np.repeat(predicted[:, None], target.shape[1], axis=1)
 
 
-COVERING = ("ips", "snips", "dr", "switch_dr", "dr_os")
-
-
 @pytest.mark.slow
 def test_intervals_cover_what_the_policy_really_earns():
     found = coverage(days=4, episodes=600, repeats=40)
@@ -97,7 +96,6 @@ def test_intervals_cover_what_the_policy_really_earns():
         assert found[name] >= 0.88, (name, found)
     assert found["bernstein"] == 1.0
     assert found["logging"] < 0.85  # what the logged policy earns is another number
-    assert found["dm"] < 0.9  # the model alone is biased, and its interval does not know
 
 
 @pytest.mark.slow
@@ -106,6 +104,73 @@ def test_intervals_cover_in_93_of_100_of_500_repeats(days):
     found = coverage(days=days, episodes=600, repeats=500)
     for name in COVERING:
         assert found[name] >= 0.93, (name, found)
+
+
+def five_actions(decisions: int, seed: int) -> tuple[DecisionLog, np.ndarray, np.ndarray]:
+    """A contextual bandit with four features, five actions, a curved reward and a target unlike the logging policy;
+    the log, the target, and what each action earns in each row."""
+    taste = np.random.default_rng(7).normal(size=(4, 5))
+    random = np.random.default_rng([decisions, seed])
+    context = random.normal(size=(decisions, 4))
+    earns = 0.5 * context @ taste + np.sin(context[:, [0]] * np.arange(1, 6))
+    logging = 0.9 * special.softmax(0.7 * context @ taste[:, ::-1], axis=1) + 0.02
+    action = (logging.cumsum(axis=1) > random.random((decisions, 1))).argmax(axis=1)
+    reward = earns[np.arange(decisions), action] + random.normal(size=decisions)
+    log = build(observation=context, propensities=logging, action=action, reward=reward)
+    return log, special.softmax(2 * context @ taste, axis=1), earns
+
+
+def bandit_coverage(decisions: int, repeats: int, *, learned: bool) -> dict[str, float]:
+    """Share of logs whose interval or bound holds the value, by the estimators that have one; with a model that each
+    learns, or with a line."""
+    _, target, earns = five_actions(200_000, 0)
+    other, _, _ = five_actions(20_000, 0)
+    slopes = [
+        np.linalg.lstsq(other.observation[other.action == each], other.reward[other.action == each], rcond=None)[0]
+        for each in range(5)
+    ]
+    truth = float((target * earns).sum(axis=1).mean())
+    held: dict[str, int] = {}
+    for number in range(repeats):
+        log, target, _ = five_actions(decisions, number + 1)
+        line = None if learned else log.observation @ np.transpose(slopes)
+        report = evaluate(log, target, OffPolicySettings(resamples=200, seed=number), model=line)
+        found = report.estimates | {f"bound of {name}": each for name, each in report.bounds.items()}
+        for name, each in found.items():
+            if not np.isnan(each.low):
+                held[name] = held.get(name, 0) + (each.low <= truth <= each.high)
+    return {name: count / repeats for name, count in held.items()}
+
+
+def test_what_has_an_interval_holds_the_value_of_a_contextual_bandit():
+    found = bandit_coverage(800, 60, learned=False)
+    assert set(found) == {*COVERING, "bound of ips", "bound of dr"}
+    assert min(found.values()) >= 0.85  # passed by luck in 98 of 100 runs where the rate is 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decisions", [800, 4_000])
+def test_what_has_an_interval_holds_the_value_in_9_of_10_logs(decisions):
+    assert min(bandit_coverage(decisions, 300, learned=True).values()) >= 0.90
+
+
+def test_what_is_biased_has_neither_interval_nor_bound():
+    """Whatever trusts the model more than the log does; and where a weight may be cut, the estimators that cut."""
+    log, target, _ = bandit(2_000)
+    report = evaluate(log, target, OffPolicySettings(resamples=20))
+    assert {name for name, each in report.estimates.items() if np.isnan(each.low)} == {"dm", "switch_dr", "dr_os"}
+    assert {name for name, each in report.gains.items() if np.isnan(each.high)} == {"dm", "switch_dr", "dr_os"}
+    assert set(report.bounds) == {"ips", "dr"}
+    cut = evaluate(log, target, OffPolicySettings(resamples=20, clip=2.4))  # the largest weight is 2.5
+    assert {name for name, each in cut.estimates.items() if not np.isnan(each.low)} == {"snips"}
+    assert not cut.bounds
+    uncut = evaluate(log, target, OffPolicySettings(resamples=20, clip=2.6))
+    assert uncut.estimates["dr"] == report.estimates["dr"]
+
+
+def test_a_weight_at_the_threshold_is_kept():
+    weights = np.array([[1.0, 2.0, np.nextafter(2.0, 3.0)]])
+    assert estimators.switched(weights, 2.0).tolist() == [[1.0, 2.0, 0.0]]
 
 
 def bandit(episodes: int, seed: int = 0) -> tuple[DecisionLog, np.ndarray, float]:
@@ -125,6 +190,9 @@ def test_all_estimators_find_the_value_of_a_bandit_solved_exactly():
     log, target, value = bandit(4_000)
     report = evaluate(log, target, OffPolicySettings(resamples=300))
     for name, each in report.estimates.items():
+        assert each.mean == pytest.approx(value, abs=0.1), name
+    for name in COVERING:
+        each = report.estimates[name]
         assert each.low <= value <= each.high, name
         assert each.high - each.low < 0.2, name
     assert report.gains["dr"].low > 0.1  # the logging policy is worth 1
