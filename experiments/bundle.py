@@ -29,7 +29,7 @@ from retentionjax.bundle import Bundle, Contents
 from retentionjax.bundle.customer import HISTORY, ID, RECIPIENT
 from retentionjax.bundle.manifest import GATE
 from retentionjax.bundle.program import Decide
-from retentionjax.checked import Checked, Share, Within
+from retentionjax.checked import Checked, Seed, Share, Within
 from retentionjax.company import Company
 from retentionjax.data import catalog
 from retentionjax.data.schema import Schema, Table
@@ -65,7 +65,7 @@ class BundleConfig(Checked):
     minimum_probability: Share = 0.9
     """Gate: the chance that the learned policy beats never contacting, below which the bundle always waits and advises
     a pilot. 0 ships the learned policy whatever its chance, and whatever the check of the effects said."""
-    seed: int = 42
+    seed: Seed = 42
 
 
 def run(config: BundleConfig, context: Context) -> dict[str, float]:

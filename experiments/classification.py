@@ -12,7 +12,7 @@ from etils import epath
 
 from experiments.stage import Context
 from retentionjax import storage
-from retentionjax.checked import Checked, Share, Within
+from retentionjax.checked import Checked, Seed, Share, Within
 from retentionjax.data import catalog
 from retentionjax.data.schema import Schema
 from retentionjax.errors import DataError
@@ -61,7 +61,7 @@ class ClassifierSettings(Checked):
     gates: Gates = field(default_factory=Gates)
     folds: Annotated[int, Within(2, 20)] = 5
     """Folds of the cross-validation, and of the calibration within."""
-    seed: int = 42
+    seed: Seed = 42
 
 
 @dataclass(frozen=True)

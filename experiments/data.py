@@ -9,7 +9,7 @@ customers are never mixed.
 import dataclasses
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ from experiments import companies
 from experiments.config import DataMode
 from experiments.stage import Context, Outside, Stage
 from retentionjax import storage
-from retentionjax.checked import Checked, Share
+from retentionjax.checked import Checked, Count, Seed, Share, Within
 from retentionjax.company import Company
 from retentionjax.company.reading import SOURCE
 from retentionjax.data import catalog, company_tables, reading, sources, synthetic
@@ -35,14 +35,14 @@ class DataConfig(Checked):
 
     company: str = "demo"
     """A company.yaml, or the name of one in experiments/companies."""
-    seed: int = 42
+    seed: Seed = 42
     """Seed of the splits."""
     extra: tuple[str, ...] = ()
     """Public sets prepared too where they can be had; no stage of the run needs them."""
-    synthetic_rows: int | None = None
+    synthetic_rows: Count | None = None
     """Rows of each made-up set; None: as many as the real one has."""
-    minimum_customers: int = 50
-    minimum_contacts: int = 50
+    minimum_customers: Annotated[int, Within()] = 50
+    minimum_contacts: Annotated[int, Within()] = 50
     churn_rate_low: Share = 0.0
     churn_rate_high: Share = 1.0
 

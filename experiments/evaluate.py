@@ -20,7 +20,7 @@ from experiments import customers as people
 from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
-from retentionjax.checked import Checked, Count, Within
+from retentionjax.checked import Checked, Count, Seed, Within
 from retentionjax.env import actions, worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
@@ -55,7 +55,7 @@ class TLearner(Checked):
 class EvaluateConfig(Checked):
     """Settings of the stage."""
 
-    seed: int = 42
+    seed: Seed = 42
     replicates: Count = 72
     """Episodes a held-out customer and policy: 72 make about 100,000 on the real data."""
     tuning_replicates: Count = 2

@@ -26,7 +26,7 @@ from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.program import DecideAtMultiplier
-from retentionjax.checked import Checked, Count, Positive, Within
+from retentionjax.checked import Checked, Count, NotNegative, Positive, Seed, Within
 from retentionjax.env import constraints
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams, MultiplierTable
@@ -47,7 +47,7 @@ IDLE = 0.05  # share of its budget below which a policy counts as one that never
 class FrontierConfig(Checked):
     """Settings of the stage."""
 
-    seed: int = 42
+    seed: Seed = 42
     budgets: tuple[float, ...] = (1.0, 1.75, 2.5, 4.0)
     """$ a customer and campaign, one policy each and seed."""
     seeds: Count = 1
@@ -61,7 +61,7 @@ class FrontierConfig(Checked):
     """PPO for the policy that is told the multiplier."""
     lowest_multiplier: Positive = 0.2
     """$ of value for a $ of spend; the policy is trained on multipliers from here …"""
-    highest_multiplier: float = 5.0
+    highest_multiplier: Positive = 5.0
     """… to here."""
     multipliers: Annotated[int, Within(2)] = 16
     """Rows of the table that finds a budget's multiplier."""
@@ -71,7 +71,7 @@ class FrontierConfig(Checked):
     """Held-out ones, on whom all is compared with the exact frontier."""
     replicates: Count = 500
     """Episodes of each of them and policy."""
-    exact_tolerance: float = 0.01
+    exact_tolerance: NotNegative = 0.01
     """Share of a budget within which the exact frontier is found there."""
 
     def wrong(self) -> list[tuple[str, str]]:

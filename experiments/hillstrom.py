@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from experiments.stage import Context, Stage
 from retentionjax import storage
-from retentionjax.checked import Checked, Within
+from retentionjax.checked import Checked, Seed, Within
 from retentionjax.data import catalog
 from retentionjax.data.public_sets import HILLSTROM, HILLSTROM_PROPENSITY
 from retentionjax.evaluation import plots, targeting
@@ -44,7 +44,7 @@ class HillstromConfig(Checked):
     splits: Annotated[int, Within(1, 1000)] = 10
     """Random halves on which the Qini coefficient is looked at again."""
     resamples: Annotated[int, Within(1, 100_000)] = 1000
-    seed: int = 42
+    seed: Seed = 42
 
 
 def run(config: HillstromConfig, context: Context) -> dict[str, float]:

@@ -15,7 +15,7 @@ from experiments.stage import Context, Stage
 from retentionjax import bundle as bundles
 from retentionjax import storage
 from retentionjax.bundle.language import writer
-from retentionjax.checked import Checked, Within
+from retentionjax.checked import Checked, NotNegative, Within
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class MessagesConfig(Checked):
 
     check_rows: Annotated[int, Within(1, 10**6)] = 256
     """Random observations on which the exported policy is compared with the trained one."""
-    maximum_difference: float = 1e-5
+    maximum_difference: NotNegative = 1e-5
     """Gate on that comparison."""
 
 

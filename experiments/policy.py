@@ -19,7 +19,7 @@ from experiments import customers as people
 from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
-from retentionjax.checked import Checked, Count, Within
+from retentionjax.checked import Checked, Count, Seed, Within
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.company import Company
 from retentionjax.company.environment import average_limits, env_params
@@ -91,7 +91,7 @@ def campaign_settings(**differences: Any) -> PPOConfig:
 class PolicyConfig(Checked):
     """Settings of the stage."""
 
-    seed: int = 42
+    seed: Seed = 42
     env: Mapping[str, Any] = field(default_factory=dict)
     """Constants of the environment that differ from the company's, by their names in `EnvParams`."""
     limits: Mapping[str, float] = field(default_factory=dict)

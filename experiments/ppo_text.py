@@ -20,7 +20,7 @@ from experiments.stage import Context, Stage
 from experiments.text_evaluation import Written
 from retentionjax import shield, storage
 from retentionjax.bundle.language import REWARD
-from retentionjax.checked import Checked, Count, NotNegative, Within
+from retentionjax.checked import Checked, Count, NotNegative, Seed, Within
 from retentionjax.data import messages
 from retentionjax.evaluation import statistics
 from retentionjax.evaluation.plots import BLUE, GREEN, GREY, ORANGE, plain, write
@@ -113,7 +113,7 @@ class PPOTextStageConfig(Checked):
     training: TextPPOConfig = field(default_factory=demo_training)
     opponents: tuple[Opponent, ...] = ()
     """Trained too, on as many texts of the same prompts and rewards, to meet PPO in the arena: rloo, dpo."""
-    seed: int = 42
+    seed: Seed = 42
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 from experiments.config import DECIDING, STAGES
 from experiments.stage import Context, Stage
 from retentionjax import storage
-from retentionjax.checked import Checked, Within
+from retentionjax.checked import Checked, Seed, Within
 from retentionjax.evaluation.report import page, playing, run_folder
 from retentionjax.evaluation.statistics import plain
 
@@ -21,7 +21,7 @@ class ReportConfig(Checked):
 
     replicates: Annotated[int, Within(1, 10_000)] = playing.REPLICATES
     """Campaigns a held-out customer behind the rates of contacts and offers."""
-    seed: int = playing.SEED
+    seed: Seed = playing.SEED
 
 
 def run(config: ReportConfig, context: Context) -> dict[str, float]:

@@ -18,7 +18,7 @@ from experiments.config import in_range
 from experiments.sft import turns
 from experiments.stage import Context, Stage
 from retentionjax import storage
-from retentionjax.checked import Checked, Count, Share, Within
+from retentionjax.checked import Checked, Count, Seed, Share, Within
 from retentionjax.data import messages, preferences, text_loading, text_sources, texts
 from retentionjax.data.sources import UnavailableError
 from retentionjax.errors import DataError
@@ -68,14 +68,14 @@ class RewardStageConfig(Checked):
     """Pairs of other tests, behind accuracy_clicks."""
     hh_pairs: Annotated[int, Within()] = 400
     """Pairs behind accuracy_hh_helpful, whose interval is ±.05 with so many; 0 leaves it out."""
-    hh_max_length: int = 256
+    hh_max_length: Count = 256
     """Dialogues of HH with more tokens are left out."""
     max_length: Count = 256
     """Tokens of prompt and message."""
     minimum_accuracy: Share = 0.0
     """Gate on accuracy_messages."""
     training: RewardConfig = field(default_factory=demo_training)
-    seed: int = 42
+    seed: Seed = 42
 
 
 def run(config: RewardStageConfig, context: Context) -> dict[str, float]:

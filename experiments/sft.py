@@ -7,7 +7,7 @@ stand-ins for names, the base model by name. Writes `artifacts/writer` (adapter 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 from etils import epath
@@ -17,7 +17,7 @@ from experiments.config import in_range
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.bundle.message import facts_of
-from retentionjax.checked import Checked, Count
+from retentionjax.checked import Checked, Count, Seed, Within
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.data import catalog, messages, text_loading
 from retentionjax.data.messages import Audience
@@ -71,11 +71,11 @@ class SftStageConfig(Checked):
     """Learn from OpenAssistant's English replies as well; they make up the greater part then."""
     validation_messages: Count = 24
     """Messages behind eval_loss, of customers of the validation split."""
-    maximum_eval_loss: float = 2.5
+    maximum_eval_loss: Annotated[float, Within(infinite=True)] = 2.5
     """Gate, nats a token."""
     writer: WriterConfig = field(default_factory=WriterConfig)
     training: SFTConfig = field(default_factory=demo_training)
-    seed: int = 42
+    seed: Seed = 42
 
 
 def run(config: SftStageConfig, context: Context) -> dict[str, float]:

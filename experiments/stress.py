@@ -18,7 +18,7 @@ from experiments import companies
 from experiments import customers as people
 from experiments.stage import Context, Stage
 from retentionjax import storage
-from retentionjax.checked import Checked, Count
+from retentionjax.checked import Checked, Count, Seed
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, learned, plots, rollout, stress
 from retentionjax.evaluation.baselines import spend_exactly
@@ -46,7 +46,7 @@ class StressConfig(Checked):
     """Bisections of a hyperparameter."""
     rounds: Count = 2
     """Rounds in which the point where never-contact wins is narrowed down, tenfold each."""
-    seed: int = 42
+    seed: Seed = 42
 
     def wrong(self) -> list[tuple[str, str]]:
         """Shares of the budget that are not one below and one above it."""

@@ -78,10 +78,16 @@ class Within:
     @property
     def allowed(self) -> str:
         """The range in words."""
+        if self == ANY:
+            return "any finite number"
         start = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
         span = start if math.isinf(self.high) else f"{'above ' * self.above}{self.low:g} to {self.high:g}"
         extra = ", or inf for no limit" if self.infinite else ""
         return f"{span}{extra}{f' ({self.unit})' if self.unit else ''}"
+
+
+ANY = Within(-math.inf)
+"""Range of a number that has none: what is not finite is refused all the same, for no comparison with NaN is true."""
 
 
 class Checked:
@@ -103,23 +109,31 @@ def _no_numbers(record: Any) -> Iterator[tuple[str, str]]:
     for name, value, kinds, mark in _ranged(record):
         kind, word = (Real, "a number") if float in kinds else (Integral, "a whole number")
         if isinstance(value, bool) or not isinstance(value, kind):
-            yield name, f"{value!r} is not {word}; allowed: {mark.allowed}"
+            yield name, f"{value!r} is not {word}; allowed: {word if mark == ANY else mark.allowed}"
 
 
 def _out_of_range(record: Any) -> Iterator[tuple[str, str]]:
     for name, value, _, mark in _ranged(record):
-        if what := mark.wrong(float(value)):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number beyond every float
+            number = math.inf if value > 0 else -math.inf
+        if what := mark.wrong(number):
             yield name, what
 
 
 def _ranged(record: Any) -> Iterator[tuple[str, Any, tuple[Any, ...], Within]]:
-    """Name, value, types and range of each field that has a range, `Count | None` too; not of one that may be None and
+    """Name, value, types and range of each field that is a number, `Count | None` too; not of one that may be None and
     is."""
     kind: Any = type(record)
     hints = field_types(kind)
     for field in fields(record):
         hint, value = hints[field.name], getattr(record, field.name)
         members = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else ()
+        bare = tuple(each for each in (hint, *members) if each in (int, float))
+        others = tuple(each for each in members if isinstance(each, type) and each not in bare)
+        if bare and not isinstance(value, others):
+            yield field.name, value, bare, ANY
         for each in (hint, *members):
             for mark in getattr(each, "__metadata__", ()):
                 inner = typing.get_args(each)[0]
@@ -135,6 +149,7 @@ def field_types(kind: type) -> dict[str, Any]:
 
 
 Count = Annotated[int, Within(1)]
+Seed = Annotated[int, Within()]
 Share = Annotated[float, Within(0, 1)]
 NotNegative = Annotated[float, Within()]
 Positive = Annotated[float, Within(above=True)]

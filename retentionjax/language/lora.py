@@ -7,14 +7,14 @@ may begin above the bottom: the layers below `first_layer` are then a frozen tru
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import PRNGKeyArray
 
-from retentionjax.checked import Checked, Count
+from retentionjax.checked import Checked, Count, Positive, Within
 from retentionjax.errors import ModelError
 from retentionjax.language.decoder import Decoder, DecoderConfig
 
@@ -24,10 +24,10 @@ class LoraConfig(Checked):
     """Which projections get an update, and how large it is."""
 
     rank: Count = 16
-    alpha: float = 32.0
+    alpha: Positive = 32.0
     targets: tuple[str, ...] = ("q_proj", "v_proj")
     """Names of projections as the checkpoint has them; `c_proj` means both of GPT-2's, as in PEFT."""
-    first_layer: int = 0
+    first_layer: Annotated[int, Within()] = 0
     """Layers first_layer … L − 1 are adapted."""
     rslora: bool = False
     """Scale α / √r instead of α / r (Kalajdzievski 2023)."""

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from retentionjax.checked import Checked, NotNegative, Positive
+from retentionjax.checked import Checked, NotNegative, Positive, Within
 from retentionjax.rl import ops
 
 Masked = Float[Array, "batch time"]
@@ -146,7 +147,7 @@ LOG_RATIO_LIMIT = 10.0  # nats a token: e^10 is far beyond any ratio worth telli
 class KLConfig(Checked):
     """How far the policy may move from the reference model, and how the price of moving follows."""
 
-    initial: float = 0.15
+    initial: NotNegative = 0.15
     """β at the start, reward a nat."""
     target: Positive = 6.0
     """Nats a sequence."""
@@ -156,7 +157,7 @@ class KLConfig(Checked):
     """Largest |KL/target − 1| that one update answers to."""
     minimum: NotNegative = 0.0
     """β never falls below."""
-    maximum: float = math.inf
+    maximum: Annotated[float, Within(infinite=True)] = math.inf
     """β never rises above."""
     adaptive: bool = True
     """Off: β stays at `initial`."""

@@ -21,13 +21,13 @@ class SafetyConfig(Checked):
     """Iterations over which the mean cost is taken."""
     initial: NotNegative = 2.0
     """λ at the start, reward a cost."""
-    maximum: float = 100.0
+    maximum: NotNegative = 100.0
     proportional: NotNegative = 0.5
     """λ per smoothed violation, (cost − limit)/limit within ±violation_clip."""
     integral: NotNegative = 0.2
     """λ gained an iteration and violation."""
     smoothing: float = 0.5
-    violation_clip: float = 1.0
+    violation_clip: Positive = 1.0
 
     def wrong(self) -> list[tuple[str, str]]:
         """A mean that forgets nothing."""
@@ -69,7 +69,7 @@ class TextPPOConfig(Checked):
     epochs: Count = 4
     """Passes over a rollout."""
     max_new_tokens: Count = 64
-    min_new_tokens: int = 0
+    min_new_tokens: Annotated[int, Within()] = 0
     temperature: Positive = 1.0
     """Temperature of sampling, and of all log-probabilities: old, new and reference."""
     multiple: Count = 16
@@ -77,8 +77,8 @@ class TextPPOConfig(Checked):
     gamma: Share = 1.0
     gae_lambda: Share = 0.95
     clip: Positive = 0.2
-    value_clip: float | None = 0.2
-    value_coef: float = 0.1
+    value_clip: Positive | None = 0.2
+    value_coef: NotNegative = 0.1
     whiten_rewards: bool = False
     """Rewards of a rollout to standard deviation 1, mean kept."""
     optimiser: OptimiserConfig = field(
@@ -88,7 +88,7 @@ class TextPPOConfig(Checked):
     value_learning_rate: Positive = 1e-3
     """Learning rate of the critics, which are linear heads; same schedule."""
     kl: KLConfig = field(default_factory=KLConfig)
-    approx_kl_target: float | None = 0.02
+    approx_kl_target: Positive | None = 0.02
     """Nats a token an update may move; beyond 1.5 times it the rollout's remaining epochs are skipped. None: never."""
     reference: Literal["start", "base"] = "start"
     """What the policy must stay near: itself at the start (the fine-tuned model), or the base model."""
@@ -109,8 +109,8 @@ class TextPPOConfig(Checked):
     remat: bool = False
     recompute_log_probs: bool = False
     """Old log-probabilities by the forward pass that updates use instead of the sampler's; so always with bfloat16."""
-    evaluate_every: int = 0
-    checkpoint_every: int = 10
+    evaluate_every: Annotated[int, Within()] = 0
+    checkpoint_every: Annotated[int, Within()] = 10
 
     def wrong(self) -> list[tuple[str, str]]:
         """Sizes that do not divide, and rollouts whose texts cannot be compared as the objective asks."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from retentionjax.checked import Checked, Count
+from retentionjax.checked import Checked, Count, NotNegative, Share, Within
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError, DataError, ModelError
 from retentionjax.language import forward, loop, lora, losses, packing
@@ -44,19 +44,19 @@ class RewardConfig(Checked):
     """Batches of `pairs` whose gradients make one step."""
     multiple: Count = 32
     """Lengths are rounded up to one."""
-    centring: float = 0.01
+    centring: NotNegative = 0.01
     """Weight of (r_c + r_r)²."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))
     remat: bool = False
     reference: Count = 256
     """Texts on which the scores are given mean 0 and standard deviation 1 after training."""
-    give_up_after: float = 0.5
+    give_up_after: Share = 0.5
     """Share of the run after which a loss that has not left log 2 ends it."""
-    give_up_loss: float = 0.685
+    give_up_loss: Annotated[float, Within(infinite=True)] = 0.685
     """Mean loss a pair above which nothing was learned: indifference is log 2 = 0.693. `inf`: never give up."""
-    evaluate_every: int = 50
-    checkpoint_every: int = 50
+    evaluate_every: Annotated[int, Within()] = 50
+    checkpoint_every: Annotated[int, Within()] = 50
 
     def wrong(self) -> list[tuple[str, str]]:
         """Dropout: dropped inputs make two scores of one text differ, and ties and orders with them."""

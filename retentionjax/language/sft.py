@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from retentionjax.checked import Checked, Count
+from retentionjax.checked import Checked, Count, Within
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import DataError
 from retentionjax.language import forward, loop, lora, packing
@@ -43,10 +44,10 @@ class SFTConfig(Checked):
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     remat: bool = False
     """Recompute activations in the backward pass: less memory, a third more work."""
-    trunk_memory: int = 1 << 30
+    trunk_memory: Annotated[int, Within()] = 1 << 30
     """Bytes in which the trunk's states of rows are kept for further epochs; what does not fit is computed anew."""
-    evaluate_every: int = 50
-    checkpoint_every: int = 50
+    evaluate_every: Annotated[int, Within()] = 50
+    checkpoint_every: Annotated[int, Within()] = 50
 
 
 @struct.dataclass

@@ -21,7 +21,7 @@ import numpy as np
 import xgboost
 from jaxtyping import Bool, Float, Float32, Int
 
-from retentionjax.checked import Checked, Count, Within
+from retentionjax.checked import Checked, Count, Positive, Seed, Within
 from retentionjax.evaluation.off_policy.log import DecisionLog
 from retentionjax.evaluation.off_policy.overlap import ratios
 
@@ -55,8 +55,9 @@ class EstimatorTerms(NamedTuple):
 
     @property
     def value(self) -> float:
-        """The estimate."""
-        return float((self.numerator.sum(axis=0) / self.denominator.sum(axis=0)).sum())
+        """The estimate; not a number where nothing stands below the line."""
+        with np.errstate(invalid="ignore"):
+            return float((self.numerator.sum(axis=0) / self.denominator.sum(axis=0)).sum())
 
     @property
     def is_mean(self) -> bool:
@@ -75,14 +76,16 @@ def steps(log: DecisionLog, target: Float[np.ndarray, "n A"], model: Float[np.nd
         return full
 
     supported = log.propensities > 0
-    largest = np.where(supported, target / np.where(supported, log.propensities, 1.0), 0.0).max(axis=1)
+    with np.errstate(over="ignore"):  # `overlap.check_weights` refuses what is beyond every number
+        largest = np.where(supported, target / np.where(supported, log.propensities, 1.0), 0.0).max(axis=1)
+        weight, possible = (np.cumprod(spread(each, 1.0), axis=1) for each in (ratios(log, target), largest))
     own_discount = spread(log.discount, 1.0)
     value = spread((target * model).sum(axis=1), 0.0)
     following = np.concatenate([value[:, 1:], np.zeros((shape[0], 1))], axis=1) * own_discount
     return EpisodeSteps(
         present=spread(np.ones(len(log)), 0.0) > 0,
-        weight=np.cumprod(spread(ratios(log, target), 1.0), axis=1),
-        possible=np.cumprod(spread(largest, 1.0), axis=1),
+        weight=weight,
+        possible=possible,
         reward=spread(log.reward, 0.0),
         discount=np.cumprod(np.concatenate([np.ones((shape[0], 1)), own_discount[:, :-1]], axis=1), axis=1),
         model=spread(model[np.arange(len(log)), log.action], 0.0),
@@ -177,11 +180,11 @@ class TreesConfig(Checked):
 
     trees: Count = 40
     depth: Count = 3
-    learning_rate: float = 0.15
+    learning_rate: Positive = 0.15
     minimum_leaf_rows: Count = 20
     folds: Annotated[int, Within(2)] = 3
     """Folds of customers."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 def cross_fit(log: DecisionLog, target: Float[np.ndarray, "n A"], config: TreesConfig) -> Float[np.ndarray, "n A"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from rich.console import Console
 from rich.table import Table
 
-from retentionjax.checked import Checked, Count, Within
+from retentionjax.checked import Checked, Count, NotNegative, Seed, Within
 from retentionjax.errors import DataError
 from retentionjax.evaluation.business import WIDTH
 from retentionjax.evaluation.off_policy import estimators, overlap
@@ -34,10 +34,10 @@ class OffPolicySettings(Checked):
 
     clip: Annotated[float, Within(above=True, infinite=True)] = np.inf
     """Weights of `ips` and `dr` are cut here; where one can be larger, they are biased and have no interval."""
-    minimum_effective_episodes: float = 50.0
+    minimum_effective_episodes: NotNegative = 50.0
     """Fewer, and the log is refused."""
     resamples: Count = 1000
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def evaluate(
     target, log = target[keep], complete
     overlap.check_support(log, target)
     unmodelled = estimators.steps(log, target, np.zeros_like(target))
+    overlap.check_weights(unmodelled.possible)
     measured = overlap.measure(log, target, unmodelled.weight, unmodelled.possible, settings.clip)
     overlap.check_effective(measured, settings.minimum_effective_episodes)
     learned = estimators.cross_fit(log, target, TreesConfig()) if model is None else model[keep]
@@ -148,7 +149,8 @@ _AT_ONCE = 64  # resamples whose weights are held in memory
 class CustomerBootstrap:
     """Percentile intervals; every estimate meets the same resamples, so that differences are paired.
 
-    Customers are drawn with all their episodes (cluster bootstrap; Cameron, Gelbach, Miller 2008).
+    Customers are drawn with all their episodes (cluster bootstrap; Cameron, Gelbach, Miller 2008). Of one customer
+    alone there is no interval.
 
     Args:
         customer: of each episode, numbered from 0.
@@ -180,6 +182,8 @@ class CustomerBootstrap:
     def _resampled(self, terms: list[EstimatorTerms]) -> Float[np.ndarray, "estimates B"]:
         columns = np.concatenate([np.concatenate(each, axis=1) for each in terms], axis=1)
         customers = int(self._customer.max()) + 1
+        if customers == 1:
+            return np.full((len(terms), self._resamples), np.nan)
         sums = np.zeros((customers, columns.shape[1]))
         np.add.at(sums, self._customer, columns)
         random = np.random.default_rng(self._seed)

@@ -70,7 +70,7 @@ def read(path: str | os.PathLike[str]) -> DecisionLog:
     )
     _, person = np.unique(customer, return_inverse=True)
     _, effort = np.unique(campaign, return_inverse=True)
-    decided = table["decided_at"].cast(pa.timestamp("us", tz="UTC")).to_numpy(zero_copy_only=False).astype(np.int64)
+    decided = table["decided_at"].cast(pa.int64()).to_numpy()  # in the file's own unit, for the order alone
     return logs.build(
         observation=vectors["observation"],
         mask=vectors["mask"].astype(bool),
@@ -111,7 +111,7 @@ def _table(where: str) -> Any:
         if field.name not in table.column_names:
             raise DataError(f"{where}: column {field.name!r} is missing; wanted: {', '.join(SCHEMA.names)}")
         found = table.schema.field(field.name).type
-        if not _is_kind(found, field.type):
+        if not (_is_kind(found, field.type) or (field.nullable and pa.types.is_null(found))):  # all of it is null
             raise DataError(f"{where}: column {field.name!r} is of type {found}; wanted: {field.type}")
         if not field.nullable and table[field.name].null_count:
             row = int(np.argmax(table[field.name].is_null().to_numpy(zero_copy_only=False)))
@@ -124,9 +124,7 @@ def _is_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
     kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp, _is_text, _is_list)
     if _is_list(found) and _is_list(wanted):
         return _is_kind(found.value_type, wanted.value_type)
-    return bool(found == wanted or any(kind(found) and kind(wanted) for kind in kinds)) or (
-        pa.types.is_null(found) and pa.types.is_floating(wanted)  # no outcome is known yet
-    )
+    return bool(found == wanted or any(kind(found) and kind(wanted) for kind in kinds))
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -142,6 +140,8 @@ def _matrix(table: Any, name: str, where: str) -> np.ndarray:
     column = table[name].combine_chunks()
     lengths = column.value_lengths().to_numpy(zero_copy_only=False)
     width = int(lengths[0])
+    if not width:
+        raise DataError(f"{where}: row 0, column {name!r}: no values; allowed: one or more")
     if (lengths != width).any():
         row = int(np.argmax(lengths != width))
         raise DataError(f"{where}: row {row}, column {name!r}: {lengths[row]} values; allowed: {width}")

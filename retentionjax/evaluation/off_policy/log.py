@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from jaxtyping import Bool, Float, Float32, Int
 
 from retentionjax.errors import DataError
 
 SUM_TOLERANCE = 1e-3  # propensities are logged in float32, and a row of thirteen of them sums to 1 within about 1e-6
+
+MOST = 1e30
+"""Largest reward and observation: the trees of the outcome model count in float32, and a campaign's sum must too."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,10 @@ def build(
     is its own; without `customer` each episode is about another customer; without `step` the rows of an episode are
     in order. Raises DataError naming `where`, row, column and value: propensities outside [0, 1] or not summing to
     1, an action that is illegal under the mask or had propensity 0, a step twice in an episode, an episode about two
-    customers, a discount outside [0, 1], an infinite reward, or arrays that differ in length.
+    customers, a missing id, a discount outside [0, 1], a reward or observation beyond ±`MOST`, what is no number or no
+    whole one, or arrays that differ in length.
     """
-    chosen = np.asarray(propensities, np.float64)
+    chosen = _numbers(where, "propensities", propensities)
     if chosen.ndim != 2 or not len(chosen):
         raise DataError(
             f"{where}: column propensities has shape {chosen.shape}; allowed: one row a decision, some rows"
@@ -104,27 +109,47 @@ def build(
     count, width = chosen.shape
     each = np.arange(count)
     columns = {
-        "observation": np.asarray(observation, np.float32),
-        "mask": np.ones((count, width), bool) if mask is None else np.asarray(mask, bool),
+        "observation": _numbers(where, "observation", observation),
+        "mask": np.ones((count, width)) if mask is None else _numbers(where, "mask", mask),
         "propensities": chosen,
-        "action": np.asarray(action, np.int64),
-        "reward": np.asarray(reward, np.float64),
-        "discount": np.ones(count) if discount is None else np.asarray(discount, np.float64),
+        "action": _numbers(where, "action", action),
+        "reward": _numbers(where, "reward", reward),
+        "discount": np.ones(count) if discount is None else _numbers(where, "discount", discount),
+        "step": each if step is None else _numbers(where, "step", step),
         "episode": each if episode is None else np.asarray(episode),
     }
     columns["customer"] = columns["episode"] if customer is None else np.asarray(customer)
-    columns["step"] = each if step is None else np.asarray(step, np.int64)
     for name, column in columns.items():
         if len(column) != count:
             raise DataError(f"{where}: column {name} has {len(column)} rows; propensities has {count}")
+        axes = 2 if name in ("observation", "mask", "propensities") else 1
+        if column.ndim != axes:
+            raise DataError(f"{where}: column {name} has shape {column.shape}; allowed: {axes} axes")
+    for name in ("episode", "customer"):
+        _check_rows(where, name, columns[name], ~pd.isna(columns[name]), "the id of one; none is missing")
+    for name in ("action", "step"):
+        whole = (np.abs(columns[name]) < 2**53) & (columns[name] == np.round(columns[name]))
+        _check_rows(where, name, columns[name], whole, "whole numbers")
+        columns[name] = columns[name].astype(np.int64)
+    _check_rows(where, "mask", columns["mask"], np.isin(columns["mask"], (0, 1)).all(axis=1), "true or false")
+    columns["mask"] = columns["mask"].astype(bool)
     _check_choices(columns["propensities"], columns["mask"], columns["action"], where)
     _check_rows(
         where, "discount", columns["discount"], (columns["discount"] >= 0) & (columns["discount"] <= 1), "0 to 1"
     )
-    _check_rows(where, "reward", columns["reward"], ~np.isinf(columns["reward"]), "a finite number, or none yet")
-    finite = np.isfinite(columns["observation"]).all(axis=1)
-    _check_rows(where, "observation", columns["observation"], finite, "finite numbers")
+    small = np.isnan(columns["reward"]) | (np.abs(columns["reward"]) <= MOST)
+    _check_rows(where, "reward", columns["reward"], small, f"a number within ±{MOST:g}, or none yet")
+    finite = (np.abs(columns["observation"]) <= MOST).all(axis=1)
+    _check_rows(where, "observation", columns["observation"], finite, f"numbers within ±{MOST:g}")
+    columns["observation"] = columns["observation"].astype(np.float32)
     return _in_order(columns, where)
+
+
+def _numbers(where: str, column: str, values: npt.ArrayLike) -> Float[np.ndarray, "..."]:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: column {column} holds what is no number: {error}") from None
 
 
 def _check_choices(
@@ -150,7 +175,8 @@ def _check_rows(where: str, column: str, values: np.ndarray, holds: npt.ArrayLik
     fits = np.asarray(holds, bool)
     if not fits.all():
         row = int(np.argmin(fits))
-        value = np.array2string(values[row], precision=6) if values[row].ndim else f"{values[row]:g}"
+        plain = not np.ndim(values[row]) and isinstance(values[row], (int, float, np.number))
+        value = f"{values[row]:g}" if plain else np.array2string(np.asarray(values[row]), precision=6)
         raise DataError(f"{where}: row {row}, column {column}: {value}; allowed: {allowed}")
 
 

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from retentionjax.errors import DataError
 from retentionjax.evaluation.off_policy.log import SUM_TOLERANCE, DecisionLog
 
+LARGEST = 1e100
+"""Weights are below it: beyond, the squares of what they multiply are no numbers any more."""
 NEGLIGIBLE = 1e-6  # of a target's propensity: what a float32 softmax leaves to an action it never takes
 
 
@@ -73,6 +75,16 @@ def check_support(log: DecisionLog, target: Float[np.ndarray, "n A"]) -> None:
         )
 
 
+def check_weights(possible: Float[np.ndarray, "E T"]) -> None:
+    """Raises OverlapError where a weight may be beyond all reason; `possible` as in `estimators.EpisodeSteps`."""
+    if not possible.max() < LARGEST:
+        raise OverlapError(
+            f"too little overlap: in episode {int(np.argmax(possible.max(axis=1)))} the target may do what the logging "
+            f"policy did with a probability so small that its weight is {possible.max():.3g}; allowed: below "
+            f"{LARGEST:g}. A log of a policy that explores is needed, or shorter episodes"
+        )
+
+
 def measure(
     log: DecisionLog,
     target: Float[np.ndarray, "n A"],
@@ -80,7 +92,7 @@ def measure(
     possible: Float[np.ndarray, "E T"],
     clip: float,
 ) -> Overlap:
-    """Diagnostics; `weight` and `possible` as in `estimators.Steps`."""
+    """Diagnostics; `weight` and `possible` as in `estimators.EpisodeSteps`."""
     whole = weight[:, -1]
     used = (target > NEGLIGIBLE) & (log.propensities > 0)
     return Overlap(
@@ -104,7 +116,7 @@ def effective_size(weight: Float[np.ndarray, " E"]) -> float:
 
 def check_effective(overlap: Overlap, least: float) -> None:
     """Raises OverlapError where fewer than `least` episodes speak about the target policy."""
-    if overlap.effective_episodes < least:
+    if not overlap.effective_episodes >= least:
         raise OverlapError(
             f"too little overlap: the {overlap.episodes:,} logged episodes are worth {overlap.effective_episodes:.1f} "
             f"of the target policy's own (effective sample size); allowed: {least:g} or more. "

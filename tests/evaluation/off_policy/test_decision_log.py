@@ -56,7 +56,16 @@ def test_rows_are_put_in_order_and_numbered():
         ),
         (changed("action", 2, 1), r"row 2, column action: 1; allowed: an action that the row's mask allows"),
         (changed("action", 0, 2), r"row 0, column action: 2; allowed: 0 to 1"),
-        (changed("reward", 2, np.inf), r"row 2, column reward: inf; allowed: a finite number"),
+        (changed("reward", 2, np.inf), r"row 2, column reward: inf; allowed: a number within ±1e\+30"),
+        (changed("reward", 2, 1e200), r"row 2, column reward: 1e\+200; allowed: a number within ±1e\+30"),
+        (two_actions(action=[0.7, 1.0, 0.0]), r"row 0, column action: 0.7; allowed: whole numbers"),
+        (two_actions(action=[0.0, np.nan, 0.0]), r"row 1, column action: nan; allowed: whole numbers"),
+        (two_actions(action=["wait", "call", "wait"]), r"column action holds what is no number"),
+        (two_actions(step=[0.2, 0.7, 1.0]), r"row 0, column step: 0.2; allowed: whole numbers"),
+        (two_actions(mask=[[1, 1], [2, 1], [1, 0]]), r"row 1, column mask: .*; allowed: true or false"),
+        (two_actions(observation=np.zeros(3)), r"observation has shape \(3,\); allowed: 2 axes"),
+        (two_actions(episode=[np.nan, np.nan, 1.0]), r"row 0, column episode: nan; allowed: the id of one"),
+        (two_actions(customer=np.array([None, "a", "b"], object)), r"row 0, column customer: None; allowed"),
         (changed("observation", (1, 1), np.nan), r"row 1, column observation"),
         (two_actions(discount=np.array([1.0, 1.5, 1.0])), r"row 1, column discount: 1.5; allowed: 0 to 1"),
         (changed("step", 2, 7), r"row 2, column step: 7; allowed: each step of an episode once"),
@@ -123,10 +132,14 @@ def test_a_file_of_other_widths_is_read_too(tmp_path):
     ledger_file.write(tmp_path / "log.parquet", ledger(reward=[None] * 3))
     table = pq.read_table(tmp_path / "log.parquet")
     table = table.set_column(8, "action", table["action"].cast(pa.int64()))
-    table = table.set_column(10, "reward", pa.nulls(3))
+    table = table.set_column(10, "reward", pa.nulls(3)).set_column(9, "offer", pa.nulls(3))
+    later = table["decided_at"].cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64()).to_numpy() + 1  # nanoseconds, too
+    table = table.set_column(3, "decided_at", pa.array(later).cast(pa.timestamp("ns", tz="UTC")))
     table = table.set_column(7, "propensities", table["propensities"].cast(pa.large_list(pa.float64())))
     pq.write_table(table, tmp_path / "other.parquet")
-    assert np.isnan(ledger_file.read(tmp_path / "other.parquet").reward).all()
+    log = ledger_file.read(tmp_path / "other.parquet")
+    assert np.isnan(log.reward).all()
+    assert log.row.tolist() == [1, 0, 2]
 
 
 def test_faults_of_a_file_are_named(tmp_path):

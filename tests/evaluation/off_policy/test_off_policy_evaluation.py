@@ -143,9 +143,9 @@ def bandit_coverage(decisions: int, repeats: int, *, learned: bool) -> dict[str,
 
 
 def test_what_has_an_interval_holds_the_value_of_a_contextual_bandit():
-    found = bandit_coverage(800, 60, learned=False)
+    found = bandit_coverage(800, 30, learned=False)
     assert set(found) == {*COVERING, "bound of ips", "bound of dr"}
-    assert min(found.values()) >= 0.85  # passed by luck in 98 of 100 runs where the rate is 0.93
+    assert min(found.values()) >= 0.83  # 25 of 30, passed by luck in 97 of 100 runs where the rate is 0.93
 
 
 @pytest.mark.slow
@@ -262,6 +262,31 @@ def test_targets_that_are_no_policies_are_refused():
         evaluate(replace(log, reward=np.full(100, np.nan)), target)
     with pytest.raises(ConfigError, match="clip: 0"):
         OffPolicySettings(clip=0.0)
+    with pytest.raises(ConfigError, match="minimum_effective_episodes: nan"):  # nothing is fewer than that
+        OffPolicySettings(minimum_effective_episodes=float("nan"))
+
+
+@pytest.mark.parametrize("least", [1e-120, 1e-200])
+def test_weights_beyond_every_number_are_refused_and_not_taken_for_evidence(least):
+    """Two steps at a propensity of 1e-200: the product, and Σw² before it, are no numbers."""
+    rows = 400
+    log = build(
+        observation=np.zeros((rows, 1)),
+        propensities=np.tile([least, 1.0], (rows, 1)),
+        action=np.zeros(rows, np.int64),
+        reward=np.ones(rows),
+        episode=np.repeat(np.arange(rows // 2), 2),
+    )
+    with pytest.raises(OverlapError, match=r"too little overlap: in episode 0 .* allowed: below 1e\+100"):
+        evaluate(log, np.tile([1.0, 0.0], (rows, 1)))
+
+
+def test_of_one_customer_there_is_an_estimate_and_no_interval():
+    log, target, _ = bandit(200)
+    report = evaluate(replace(log, customer=np.zeros(200, np.int64)), target, OffPolicySettings(resamples=20))
+    assert np.isfinite([each.mean for each in report.estimates.values()]).all()
+    assert np.isnan([end for each in report.estimates.values() for end in (each.low, each.high)]).all()
+    assert np.isnan([report.logging.low, report.gains["dr"].high]).all()
 
 
 def test_customers_are_resampled_with_all_their_episodes():
