@@ -192,6 +192,7 @@ def reference(stage: epath.Path, table: Table, *, with_charge: bool) -> Referenc
         column=schema.label,
         positive=schema.positive,
         negative=schema.negative,
+        who=None if schema.id is None else table.frame[schema.id].to_numpy(object),
     )
 
 

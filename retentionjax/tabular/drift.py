@@ -4,7 +4,9 @@ PSI = Σ_b (qᵦ − pᵦ) ln(qᵦ/pᵦ) over bins b, with p the training share 
 bin's count, so that an empty bin does not make it infinite. By convention (Siddiqi 2006) 0.1 is worth a look and 0.25
 is another population. In a small table PSI passes both by chance. So a column is only said to drift when its PSI also
 passes what random splits of training and new rows together would give (a permutation test with PSI as the statistic,
-exact for any counts), at a level of 5 % for the whole table: 5 % divided by the number of columns (Bonferroni).
+exact for any counts), at a level of 5 % for the whole table: 5 % divided by the number of columns (Bonferroni). Where
+training saw its customers several times over, only as many rows are drawn from it as there were customers: a fact that
+a customer keeps says no more for being there again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Float, Int
 from scipy import stats
@@ -33,6 +36,7 @@ _DRAWS_BEYOND = 8
 _CALIBRATION_TESTS = 2
 _CALIBRATION_DRAWS = 1_000
 _MARGIN = 1e-6
+"""Beyond the least and the greatest value, in units of their distance; where that is 0, of the value."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Reference:
     """Name of the label's column; `positive` and `negative` are its two values."""
     positive: str
     negative: str
+    customers: int
+    """Customers whose rows they are."""
 
     @property
     def tests(self) -> int:
@@ -115,6 +121,7 @@ class Reference:
                 label=plain["label"],
                 positive=str(plain["positive"]),
                 negative=str(plain["negative"]),
+                customers=int(plain.get("customers", plain["rows"])),  # earlier references took every row for another
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{where}: not a training reference: {error!r}") from None
@@ -187,6 +194,7 @@ def describe(
     column: str | None,
     positive: str = "1",
     negative: str = "0",
+    who: npt.ArrayLike | None = None,
 ) -> Reference:
     """The reference of training rows.
 
@@ -200,11 +208,12 @@ def describe(
         column: name of the label in tables as users bring them; None: they have none.
         positive: how they write 1.
         negative: how they write 0.
+        who: customer of each row, where one may have several.
     """
     columns = {name: _number(frame[name]) for name in numeric}
     columns |= {name: _category(frame[name], allowed) for name, allowed in categorical.items()}
     base_rate = float(label.mean())
-    measured = metrics.measure(label, probability, base_rate=base_rate)
+    measured = metrics.measure(label, probability, base_rate=base_rate, who=who)
     return Reference(
         rows=len(frame),
         columns=columns,
@@ -214,6 +223,7 @@ def describe(
         label=column,
         positive=positive,
         negative=negative,
+        customers=len(frame) if who is None else len(pd.unique(np.asarray(who, object))),
     )
 
 
@@ -230,7 +240,8 @@ def shifts(
     level = FALSE_ALARMS / (tests or reference.tests)
     counted = [(name, column, column.count(frame[name])) for name, column in reference.columns.items()]
     counted.append(("score", reference.score, reference.score.count(pd.Series(score, name="score"))))
-    return sorted((_shift(*each, level) for each in counted), key=lambda shift: -shift.psi)
+    share = reference.customers / reference.rows
+    return sorted((_shift(*each, share, level) for each in counted), key=lambda shift: -shift.psi)
 
 
 def psi(before: Int[np.ndarray, "... bins"], now: Int[np.ndarray, "... bins"]) -> Float[np.ndarray, "..."]:
@@ -247,7 +258,7 @@ def calibration(
     if len(np.unique(label)) < 2:
         raise DataError(f"calibration needs rows of both outcomes; all {len(label)} have {label[:1].tolist()}")
     measured = metrics.measure(label, probability, base_rate=reference.base_rate, seed=seed)
-    ece_chance, mean_chance = _calibration_chance(probability, reference.rows, np.random.default_rng(seed))
+    ece_chance, mean_chance = _calibration_chance(probability, reference.customers, np.random.default_rng(seed))
     return Calibration(
         rows=len(label),
         predicted=float(probability.mean()),
@@ -262,15 +273,15 @@ def calibration(
 
 
 def _calibration_chance(
-    probability: Float[np.ndarray, " rows"], training_rows: int, random: np.random.Generator
+    probability: Float[np.ndarray, " rows"], training_customers: int, random: np.random.Generator
 ) -> tuple[float, float]:
     """Limits of `metrics.ece` and of |predicted − happened|, were the label drawn by the probabilities.
 
-    The curve itself came from so many training rows, whose luck adds to that of the new ones (consistency resampling,
-    Bröcker, Smith 2007, with both samples).
+    The curve itself came from so many training customers, whose luck adds to that of the new rows (consistency
+    resampling, Bröcker, Smith 2007, with both samples).
     """
     rows = len(probability)
-    both = np.sqrt(1 + rows / training_rows)
+    both = np.sqrt(1 + rows / training_customers)
     bins, drawn = metrics.bin_of(probability), np.empty((_CALIBRATION_DRAWS, 2))
     for number in range(_CALIBRATION_DRAWS):
         gaps = np.bincount(bins, weights=probability - (random.random(rows) < probability)) * both / rows
@@ -285,9 +296,10 @@ def _share(label: Int[np.ndarray, " rows"]) -> Measure:
     return Measure(float(label.mean()), float(interval.low), float(interval.high))
 
 
-def _shift(name: str, column: Column, now: Int[np.ndarray, " bins"], level: float) -> Shift:
-    before = np.asarray(column.counts)
-    shares = before / before.sum(), now / max(1, now.sum())
+def _shift(name: str, column: Column, now: Int[np.ndarray, " bins"], share: float, level: float) -> Shift:
+    """`share`: customers in training for each row."""
+    before = np.rint(np.asarray(column.counts) * share).astype(np.int64)
+    shares = before / max(1, before.sum()), now / max(1, now.sum())
     most = int(np.argmax(np.abs(shares[1] - shares[0])))
     return Shift(
         column=name,
@@ -324,8 +336,16 @@ def _edges(known: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " edges"]:
     light = known[~heavy[place]]
     bins = round(BINS * len(light) / len(known))
     cuts = np.quantile(light, np.arange(1, bins) / bins) if bins > 1 else np.empty(0)
-    margin = _MARGIN * (np.abs(distinct).max() or 1.0)
+    margin = _margin(float(distinct[0]), float(distinct[-1]))
     return np.unique([distinct[0] - margin, *around, *cuts[cuts > distinct[0]], distinct[-1] + margin])
+
+
+def _margin(least: float, greatest: float) -> float:
+    """What a value may lie beyond the ends by, as rounding may have it: never a whole step of what is counted."""
+    margin = _MARGIN * (greatest / 2 - least / 2 or abs(greatest) or 1.0)
+    if least.is_integer() and greatest.is_integer():
+        margin = min(margin, 0.5)
+    return max(margin, 2 * float(np.spacing(max(abs(least), abs(greatest)))))
 
 
 def _category(values: pd.Series, allowed: Sequence[str]) -> Column:

@@ -115,15 +115,63 @@ def test_columns_of_one_value_ring_when_they_take_another():
     assert {found[name].level for name in moved} == {"large"}
     assert all(each.level == "none" for name, each in found.items() if name not in moved)
     for value, other in ((1.0, 1.1), (0.0, 1e-3), (5e9, 5.1e9)):
-        column = pd.Series(np.where(np.arange(1_000) < 940, value, value - 1.0))
-        ends = {"score": np.zeros(1_000), "probability": np.full(1_000, 0.5), "label": np.arange(1_000) % 2}
-        mostly = drift.describe(pd.DataFrame({"x": column}), numeric=["x"], categorical={}, column=None, **ends)
-        (shift,) = (
-            each
-            for each in drift.shifts(mostly, pd.DataFrame({"x": np.full(50, other)}), np.zeros(50))
-            if each.column == "x"
-        )
-        assert shift.level == "large", (value, other)
+        assert moved_to(np.where(np.arange(1_000) < 940, value, value - 1.0), other).level == "large", (value, other)
+
+
+def moved_to(column: np.ndarray, value: float) -> drift.Shift:
+    """How far a column has moved that is now `value` throughout."""
+    ends = {
+        "score": np.zeros(len(column)),
+        "probability": np.full(len(column), 0.5),
+        "label": np.arange(len(column)) % 2,
+    }
+    made = drift.describe(pd.DataFrame({"x": column}), numeric=["x"], categorical={}, column=None, **ends)
+    found = drift.shifts(made, pd.DataFrame({"x": np.full(50, value)}), np.zeros(50))
+    return next(each for each in found if each.column == "x")
+
+
+@pytest.mark.parametrize(
+    ("value", "other"), [(20250101.0, 20250115.0), (1e9, 1e9 + 1), (-(2.0**60), -(2.0**60) + 4096), (0.0, 1e-5)]
+)
+def test_a_constant_that_moves_by_little_of_itself_has_moved(value, other):
+    """A date written as a number, an id of a tariff: a millionth of it is another one."""
+    column = np.full(1_000, value)
+    assert moved_to(column, other).level == "large"
+    assert moved_to(column, value).psi == 0
+    assert moved_to(column, float(np.nextafter(value, np.inf))).level == "none"  # which rounding may do
+
+
+def test_customers_who_stand_there_many_times_ring_no_more_often():
+    """Training saw 60 customers in 20 snapshots each, with facts that they keep: others are of the same kind."""
+    rung = 0
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        who = np.repeat(np.arange(60), 20)
+        kept, score = random.normal(size=60)[who], random.beta(2, 5, 60)[who]
+        columns = {"numeric": ["x"], "categorical": {}, "column": None, "who": who}
+        ends = {"score": score, "probability": score, "label": (random.random(60) < 0.5).astype(np.int64)[who]}
+        made = drift.describe(pd.DataFrame({"x": kept}), **columns, **ends)
+        now = pd.DataFrame({"x": random.normal(size=400)})
+        rung += any(each.level != "none" for each in drift.shifts(made, now, random.beta(2, 5, 400)))
+    assert made.customers == 60
+    assert rung <= 5  # more in 1 of 70 draws where the rate is 5 %
+
+
+def test_a_reference_says_of_how_many_customers_it_is():
+    """Each row three times over: intervals of calibration as of one each."""
+    frame, probability, label = table(500, 3)
+    columns = {"numeric": ("months", "senior"), "categorical": {"plan": PLANS}, "column": "left"}
+    once = drift.describe(frame, **columns, score=probability, probability=probability, label=label)
+    three = np.repeat(np.arange(500), 3)
+    ends = {"score": probability[three], "probability": probability[three], "label": label[three], "who": three}
+    thrice = drift.describe(frame.iloc[three], **columns, **ends)
+    assert (thrice.rows, thrice.customers) == (1_500, 500)
+    for name, each in once.calibration.items():
+        assert thrice.calibration[name].high == pytest.approx(each.high, rel=0.1), name
+    plain = once.to_dict()
+    assert Reference.from_dict(plain, "here") == once
+    del plain["customers"]  # as references were before
+    assert Reference.from_dict(plain, "here") == once
 
 
 def test_a_value_that_many_rows_have_stands_alone():
