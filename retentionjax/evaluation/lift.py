@@ -25,6 +25,8 @@ from retentionjax.errors import DataError
 ENOUGH = 20
 """Departures on either side, below which no interval is given: it would rest on a normal law that is not there yet."""
 LEVEL = 0.95
+MOST = 1e30
+"""Largest amount of money: squares of sums of it are numbers still."""
 _FIRST = 3.0  # V/ρ² on the first day: the bound is within 5 % of its narrowest until V is 60 times that
 _CELLS = 4_000_000  # customers × days held at once
 
@@ -38,6 +40,16 @@ class Payments:
     day: Float[np.ndarray, " E"]
     """Days since the campaign's start."""
     amount: Float[np.ndarray, " E"]
+
+    def check(self, customers: int) -> None:
+        """Raises DataError for the sum of nobody, of no day, or that is no number or beyond every business."""
+        for name, fits, allowed in (
+            ("customer", (self.customer >= 0) & (self.customer < customers), f"0 to {customers - 1}"),
+            ("day", np.isfinite(self.day), "a finite number"),
+            ("amount", np.abs(self.amount) <= MOST, f"within ±{MOST:g}"),
+        ):
+            if not fits.all():
+                raise DataError(f"a payment's {name} is {getattr(self, name)[np.argmin(fits)]:g}; allowed: {allowed}")
 
     def until(self, days: Float[np.ndarray, " T"], customers: int) -> Float[np.ndarray, "N T"]:
         """Sum of each customer's up to and with each day."""
@@ -73,8 +85,19 @@ class FollowedCustomers:
         for name in ("held", "held_share", "entered", "left", "known_until", "risk", "charge"):
             if np.shape(getattr(self, name)) != (len(self.held),):
                 raise DataError(f"{name} has shape {np.shape(getattr(self, name))}; allowed: ({len(self.held)},)")
-        if wrong := self.held_share[~((self.held_share > 0) & (self.held_share < 1))][:1].tolist():
-            raise DataError(f"held_share is {wrong[0]}; allowed: above 0, below 1")
+        for name, fits, allowed in (
+            ("held_share", (self.held_share > 0) & (self.held_share < 1), "above 0, below 1"),
+            ("entered", np.isfinite(self.entered), "a finite day"),
+            ("left", ~np.isnan(self.left), "a day, or inf"),
+            ("known_until", ~np.isnan(self.known_until), "a day, or -inf"),
+            ("risk", ~np.isinf(self.risk), "a finite number, or none"),
+            ("charge", np.isnan(self.charge) | (np.abs(self.charge) <= MOST), f"within ±{MOST:g}, or none"),
+        ):
+            if not fits.all():
+                raise DataError(f"{name} is {getattr(self, name)[np.argmin(fits)]:g}; allowed: {allowed}")
+        for payments in (self.spend, self.revenue):
+            if payments is not None:
+                payments.check(len(self.held))
 
     def known(self, days: Float[np.ndarray, " T"]) -> Bool[np.ndarray, "N T"]:
         """Who had entered by a day and of whom it is known whether they had left by then.
@@ -168,11 +191,16 @@ class Lift:
 
 
 def measure(customers: FollowedCustomers, days: Float[np.ndarray, " T"], *, adjust: bool = True) -> Lift:
-    """The lift on each of `days`, increasing. Raises DataError where nobody of either side is known on the last one.
+    """The lift on each of `days`. Raises DataError for days that do not increase, or of which there are none, and where
+    nobody of either side is known on the last one.
 
     Args:
         adjust: by risk and charge; the estimate is without bias either way, and narrower with it.
     """
+    if not len(days) or not np.isfinite(days).all() or (np.diff(days) <= 0).any():
+        raise DataError(
+            f"days are {np.asarray(days)[:5].tolist()} …; allowed: one or more, finite, each after the last"
+        )
     last = float(days[-1])
     is_known = customers.known(days[-1:])[:, 0]
     for held, side in ((True, "held out"), (False, "of the campaign")):
@@ -221,10 +249,11 @@ def sample_ratio(held: Bool[np.ndarray, " N"], held_share: Float[np.ndarray, " N
 def times_needed(difference: Difference, expected: float) -> float:
     """How many times the present evidence shows a difference as large as `expected`: its interval leaves out 0 then.
 
-    1 where it does already. The bound is taken as it is, and widths shrink with the root of the evidence.
+    1 where it does already, not a number where there is no interval yet. The bound is taken as it is, and widths shrink
+    with the root of the evidence.
     """
     half = (difference.high - difference.low) / 2
-    return max(1.0, (half / expected) ** 2) if expected else float("inf")
+    return float(np.maximum(1.0, (half / expected) ** 2)) if expected else float("inf")
 
 
 # --- a day's scores, and the bound over days ---------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,3 +163,45 @@ def test_the_ratio_may_be_looked_at_as_often_as_one_likes() -> None:
 def test_as_much_more_evidence_as_a_difference_needs() -> None:
     assert lift.times_needed(lift.Difference(0.0, -3.0, 3.0), 1.5) == pytest.approx(4)
     assert lift.times_needed(lift.Difference(0.0, -1.0, 1.0), 2.0) == 1
+
+
+def test_how_much_evidence_is_needed_is_unknown_while_there_is_no_interval() -> None:
+    assert np.isnan(lift.times_needed(lift.Difference(0.0, np.nan, np.nan), 1.0))
+
+
+def paid(customer: int = 0, day: float = 3.0, amount: float = 1.0) -> lift.Payments:
+    return lift.Payments(np.array([customer]), np.array([day]), np.array([amount]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"entered": np.nan}, "entered is nan; allowed: a finite day"),
+        ({"left": np.nan}, "left is nan; allowed: a day, or inf"),
+        ({"known_until": np.nan}, "known_until is nan"),
+        ({"charge": np.inf}, r"charge is inf; allowed: within ±1e\+30, or none"),
+        ({"risk": np.inf}, "risk is inf; allowed: a finite number, or none"),
+        ({"held_share": np.nan}, "held_share is nan; allowed: above 0, below 1"),
+        ({"spend": paid(amount=np.nan)}, "a payment's amount is nan"),
+        ({"revenue": paid(amount=1e200)}, r"a payment's amount is 1e\+200"),
+        ({"spend": paid(customer=10**6)}, "a payment's customer is 1e\\+06; allowed: 0 to"),
+        ({"revenue": paid(customer=-1)}, "a payment's customer is -1; allowed: 0 to"),
+        ({"spend": paid(day=np.nan)}, "a payment's day is nan"),
+    ],
+)
+def test_what_no_difference_can_be_made_of_is_refused_by_name(changes: dict[str, Any], words: str) -> None:
+    """Else one such number makes every figure of a campaign none, and no alarm rings."""
+    customers = campaign(6)
+    for name, value in changes.items():
+        if isinstance(value, float):
+            column = getattr(customers, name).copy()
+            column[7] = value
+            changes = {name: column}
+    with pytest.raises(DataError, match=words):
+        replace(customers, **changes)
+
+
+@pytest.mark.parametrize("days", [[], [3.0, 2.0], [1.0, 1.0], [np.nan]])
+def test_days_must_increase(days: list[float]) -> None:
+    with pytest.raises(DataError, match="days are .* allowed: one or more, finite, each after the last"):
+        lift.measure(campaign(6), np.array(days))
