@@ -203,5 +203,5 @@ def test_what_no_difference_can_be_made_of_is_refused_by_name(changes: dict[str,
 
 @pytest.mark.parametrize("days", [[], [3.0, 2.0], [1.0, 1.0], [np.nan]])
 def test_days_must_increase(days: list[float]) -> None:
-    with pytest.raises(DataError, match="days are .* allowed: one or more, finite, each after the last"):
+    with pytest.raises(DataError, match=r"days are .* allowed: one or more, finite, each after the last"):
         lift.measure(campaign(6), np.array(days))
