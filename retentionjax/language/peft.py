@@ -25,7 +25,7 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
     "task_type": (None, "CAUSAL_LM"),
     "bias": (None, "none"),
     # PiSSA, OLoRA, CorDA, LoftQ and their kin change the base's weights, which the adapter's file does not hold.
-    "init_lora_weights": (True, False, "gaussian"),
+    "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),
 }
 # Settings that say how an adapter was made, or that its tensors say again.
 # fmt: off
@@ -82,7 +82,7 @@ def load(folder: str | os.PathLike[str], config: DecoderConfig) -> Adapter:
 
 _OURS: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool], str]] = {
     "r": ((int,), lambda rank: rank >= 1, "a whole number, 1 or more"),
-    "lora_alpha": ((int, float), math.isfinite, "a number"),
+    "lora_alpha": ((int, float), lambda alpha: abs(alpha) <= 1e30, "a number within ±1e30"),
     "lora_dropout": ((int, float), lambda share: 0.0 <= share < 1.0, "0 up to, not including, 1"),
     "use_rslora": ((bool,), lambda _: True, "true or false"),
 }

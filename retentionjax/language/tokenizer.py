@@ -135,17 +135,19 @@ def chat_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]
     then cut off). Models that can think aloud first (Qwen3, SmolLM3) are told not to: what is sampled is the message.
 
     Raises:
-        ModelError: the template refuses the turns all the same.
+        ModelError: the template refuses the turns all the same, fails, or leaves the last one out.
     """
-    from jinja2 import TemplateError
-
     turns = list(messages)
     render = partial(tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True, enable_thinking=False)
     try:
         text = _with_system(render, turns) if turns and turns[0]["role"] == "system" else render(turns)
-    except TemplateError as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a template is a checkpoint's own program: it may fail in any way
         roles = ", ".join(turn["role"] for turn in turns)
         raise ModelError(f"the chat template refuses the turns {roles}: {error}") from error
+    if turns and turns[-1]["content"].strip() not in text:
+        raise ModelError(f"the chat template leaves out what the last turn, {turns[-1]['role']}, says")
     if turns and turns[0] == {"role": "system", "content": ""}:
         text = _SILENT_TURN.sub("", text)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)

@@ -100,6 +100,12 @@ def test_a_model_comes_back_with_its_tokenizer(tmp_path: Path) -> None:
         ("llama", {"rms_norm_eps": "1e-6"}, r"rms_norm_eps is '1e-6'; allowed: a number"),
         ("llama", {"sliding_window": 4096}, r"sliding_window is 4096; allowed: None"),
         ("llama", {"layer_types": ["sliding_attention"] * 3}, r"layer_types is .*; allowed: full_attention"),
+        ("llama", {"layer_types": ["full_attention"] * 2}, r"layer_types is .*; allowed: .* for each of 3 layers"),
+        ("llama", {"layer_types": [["full_attention"]] * 3}, r"layer_types is .*; allowed: full_attention"),
+        ("llama", {"layer_types": "full_attention"}, r"layer_types is 'full_attention'; allowed: full_attention"),
+        ("llama", {"rms_norm_eps": -1.0}, r"norm_eps is -1.0; allowed: 0 or more"),
+        ("llama", {"rms_norm_eps": float("inf")}, r"rms_norm_eps is inf; allowed: a number"),
+        ("llama", {"rope_parameters": {"rope_theta": 10**400}}, r"rope_theta is 1000.*; allowed: a number"),
         ("gpt2", {"pruned_heads": {"0": [1]}}, r"pruned_heads is .*; allowed: None or \{\}"),
         ("smollm3", {"no_rope_layers": [1, 0]}, r"rotated has 2 entries; allowed: one for each of 5 layers"),
         (
@@ -127,6 +133,10 @@ def test_an_unsupported_key_is_named(name: str, change: dict[str, object], messa
         ("gpt2", {"_num_labels": 1, "id2label": {"0": "LABEL_0"}, "torchscript": False, "pruned_heads": {}}),
         ("llama", {"sliding_window": None, "use_sliding_window": False, "layer_types": ["full_attention"] * 3}),
         ("llama", {"max_sequence_length": 2048, "rope_scaling": None, "tf_legacy_loss": False, "max_window_layers": 3}),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "factor": 1.0, "beta_fast": None}},
+        ),
         ("mistral", {"mlp_bias": False, "cls_token_id": None, "attention_bias": False, "some_future_key": None}),
         ("qwen2", {"attention_bias": True, "use_mrope": False, "use_bfloat16": False}),
         ("opt", {"max_length": 20, "do_sample": False, "temperature": 1.0, "top_k": 50, "bad_words_ids": None}),

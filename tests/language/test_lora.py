@@ -198,13 +198,14 @@ def test_what_cannot_be_adapted_is_refused(tiny: Decoder) -> None:
         ({"bias": "all"}, r"bias is 'all'; allowed: None or 'none'"),
         ({"task_type": "SEQ_CLS"}, r"task_type is 'SEQ_CLS'; allowed: None or 'CAUSAL_LM'"),
         *(
-            ({"init_lora_weights": kind}, rf"init_lora_weights is '{kind}'; allowed: True or False or 'gaussian'")
+            ({"init_lora_weights": kind}, rf"init_lora_weights is '{kind}'; allowed: True or False or None or ")
             for kind in ("pissa", "pissa_niter_16", "olora", "corda", "loftq", "lora_ga")
         ),
         ({"of_next_year": 3}, r"of_next_year is 3; allowed: None or 0"),
         ({"use_rslora": "yes"}, r"use_rslora is 'yes'; allowed: true or false"),
         ({"lora_dropout": 1.0}, r"lora_dropout is 1.0; allowed: 0 up to, not including, 1"),
         ({"lora_alpha": "8"}, r"lora_alpha is '8'; allowed: a number"),
+        ({"lora_alpha": 10**400}, r"lora_alpha is 1000.*; allowed: a number within ±1e30"),
         ({"r": 0}, r"r is 0; allowed: a whole number, 1 or more"),
         ({"r": None}, r"r is None"),
         ({"r": 5}, r"lora_A of .* is \(3, .*; allowed: \(5, "),
@@ -217,6 +218,17 @@ def test_an_adapter_that_computes_otherwise_is_refused(change: dict[str, object]
     (tmp_path / peft.WEIGHTS).write_bytes((ORACLES / "lora" / peft.WEIGHTS).read_bytes())
     with pytest.raises(ModelError, match=message):
         peft.load(tmp_path, config)
+
+
+@pytest.mark.parametrize("kind", [None, "gaussian", "orthogonal", "eva"])
+def test_an_adapter_that_began_otherwise_and_left_the_base_alone_is_read(kind: str | None, tmp_path: Path) -> None:
+    """All of it is in its tensors, wherever they began."""
+    config = hub.load_decoder(ORACLES / "llama").config
+    settings = json.loads((ORACLES / "lora" / peft.CONFIG).read_text())
+    (tmp_path / peft.CONFIG).write_text(json.dumps(settings | {"init_lora_weights": kind}))
+    (tmp_path / peft.WEIGHTS).write_bytes((ORACLES / "lora" / peft.WEIGHTS).read_bytes())
+    found, known = peft.load(tmp_path, config), peft.load(ORACLES / "lora", config)
+    assert jax.tree.all(jax.tree.map(lambda ours, theirs: bool((ours == theirs).all()), found, known))
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:

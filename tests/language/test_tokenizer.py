@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,3 +79,18 @@ def test_turns_that_a_template_refuses_are_told_with_its_reason() -> None:
 def test_models_that_think_aloud_are_told_not_to() -> None:
     template = "{{ messages[0]['content'] }}{% if enable_thinking is defined and not enable_thinking %}!{% endif %}"
     assert prompted(template, [TURNS[1]]) == "hi!"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ messages[0]['content'] + 5 }}", r"refuses the turns user: can only concatenate str"),
+        ("{{ 1 / 0 }}", r"refuses the turns user: division by zero"),
+        ("{% for message in messages %}", r"refuses the turns user: Unexpected end of template"),
+        ({"rag": FROM_THE_USER}, r"refuses the turns user: This model has multiple chat templates"),
+        ("{% if add_generation_prompt %}<assistant>{% endif %}", r"leaves out what the last turn, user, says"),
+    ],
+)
+def test_a_template_that_fails_or_says_nothing_is_refused(template: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        prompted(template, [TURNS[1]])

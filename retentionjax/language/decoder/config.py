@@ -89,6 +89,8 @@ class DecoderConfig:
         for name in (*sizes, "intermediate_size", "max_positions"):
             if getattr(self, name) < 1:
                 raise ModelError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        if not self.norm_eps >= 0:
+            raise ModelError(f"norm_eps is {self.norm_eps}; allowed: 0 or more")
         if self.num_heads % self.num_kv_heads:
             raise ModelError(
                 f"num_key_value_heads is {self.num_kv_heads}; allowed: a divisor of the {self.num_heads} heads"

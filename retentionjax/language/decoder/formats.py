@@ -150,14 +150,19 @@ def _rope(keys: Keys, max_positions: int, theta: float) -> Rope:
         values["truncate"] = inner.flag("truncate", default=True)
         stretched = 0.1 * math.log(values["factor"]) + 1.0 if values["factor"] > 1 else 1.0
         values["attention_factor"] = inner.number_or("attention_factor", stretched)
+    if kind == "default":  # transformers looks at none of the numbers of other kinds
+        for key in {key for other in _ROPE.values() for key in other} | {original}:
+            inner.take(key, None)
     inner.finish()
     return Rope(theta=theta, kind=cast("RopeKind", kind), **values)
 
 
 def _windows(keys: Keys, kind: str, layers: int, rotated: tuple[bool, ...] | None) -> tuple[int, ...] | None:
-    types = keys.take("layer_types", None)
-    if unknown := set(types or ()) - {"full_attention", "sliding_attention"}:
-        keys.refuse("layer_types", sorted(unknown), "full_attention, sliding_attention")
+    types, known = keys.take("layer_types", None), ("full_attention", "sliding_attention")
+    if types is not None and not (
+        isinstance(types, list) and len(types) == layers and all(each in known for each in types)
+    ):
+        keys.refuse("layer_types", types, f"{' or '.join(known)} for each of {layers} layers")
     start = keys.whole("max_window_layers", 28)
     window = used = None
     if kind != "llama":

@@ -62,6 +62,10 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+_MOST = 1e300
+"""Numbers lie below it: `1e400` is legal JSON, and infinite; a whole number may be more than a float can be."""
+
+
 class Keys:
     """The entries of a config.json, taken one by one, so that at the end it is known which nobody took."""
 
@@ -113,7 +117,7 @@ class Keys:
     def number(self, key: str, default: Any = ...) -> float:
         """The number at `key`."""
         value = self.take(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < _MOST:
             self.refuse(key, value, "a number")
         return float(value)
 
