@@ -236,8 +236,8 @@ def at_budget(config: PolicyConfig, params: EnvParams) -> PPOConfig:
     rows = np.unique(np.linspace(0, believed.population.size - 1, STARTERS).astype(int))
     few = believed.replace(population=believed.population.take(rows))  # type: ignore[attr-defined]
     env, least = RetentionEnv(expected_churn=True), float(settings.null_action_bias)
-    start = ppo.init(env, few, settings.replace(null_action_bias=0.0), key)  # type: ignore[attr-defined]
-    untrained = learned.ppo(ppo.policy(settings, start))
+    unbiased = settings.replace(null_action_bias=0.0)  # type: ignore[attr-defined]
+    untrained = learned.ppo(jax.jit(lambda key: ppo.untrained(env, few, unbiased, key))(key))
     target = config.target_spend * config.budget
     set_to = spend_exactly(untrained, env, few, target, between=(least, RAREST), key=key, replicates=1, steps=8)
     return settings.replace(null_action_bias=set_to.hyperparameter)  # type: ignore[attr-defined]

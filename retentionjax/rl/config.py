@@ -117,7 +117,7 @@ RANGES = {  # of the numeric fields: lowest and highest value allowed, both incl
     "gains.proportional": (0.0, HUGE),
     "gains.integral": (0.0, HUGE),
     "gains.derivative": (0.0, HUGE),
-    "gains.smoothing": _SHARE,
+    "gains.smoothing": (0.0, float(np.nextafter(np.float32(1.0), np.float32(0.0)))),  # at 1 it would forget nothing
     "gains.initial": (0.0, HUGE),
     "gains.maximum": _NOT_NEGATIVE,
     "gains.violation_clip": _POSITIVE,
@@ -200,7 +200,8 @@ def _is_number(value: Any) -> bool:
 
 def _in_words(low: float, high: float) -> str:
     least = {-HUGE: "any", TINY: "above 0"}.get(low, f"at least {low:g}")
-    most = {INF: ", inf included", HUGE: ", finite"}.get(high, f", at most {high:g}")
+    below_one = f", below {high:.0f}" if 0.999 < high < 1 else f", at most {high:g}"
+    most = {INF: ", inf included", HUGE: ", finite"}.get(high, below_one)
     return f"a number, {least}{most}"
 
 

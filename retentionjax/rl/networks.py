@@ -125,25 +125,31 @@ def init_mlp(key: PRNGKeyArray, sizes: Sequence[int], final_scale: float) -> MLP
     makes the initial policy nearly uniform (before the null-action bias) and the initial values nearly zero.
     """
     layers = []
-    keys = jax.random.split(key, len(sizes) - 1)
-    for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-        gain = final_scale if index == len(sizes) - 2 else 2.0**0.5
-        kernel = gain * _orthogonal(keys[index], inputs, outputs)
+    shapes = list(itertools.pairwise(sizes))
+    most = max(inputs * outputs for inputs, outputs in shapes)
+    # All layers' draws in one: XLA takes 0.6 s to compile a call of `normal`, and a draw hangs on key and place alone.
+    draws = jax.vmap(lambda key: jax.random.normal(key, (most,)))(jax.random.split(key, len(shapes)))
+    for index, (inputs, outputs) in enumerate(shapes):
+        gain = final_scale if index == len(shapes) - 1 else 2.0**0.5
+        kernel = gain * _orthogonal(draws[index, : inputs * outputs], inputs, outputs)
         layers.append(Dense(kernel=kernel, bias=jnp.zeros(outputs, jnp.float32)))
     return tuple(layers)
 
 
-def _orthogonal(key: PRNGKeyArray, inputs: int, outputs: int) -> Float[Array, "inputs outputs"]:
-    """A matrix with orthonormal rows or columns, one factorisation at a time under `vmap`.
+def _orthogonal(draws: Float[Array, " entries"], inputs: int, outputs: int) -> Float[Array, "inputs outputs"]:
+    """A matrix with orthonormal rows or columns out of normal `draws`, as `jax.nn.initializers.orthogonal` makes it
+    (Mezzadri 2007), one factorisation at a time under `vmap`.
 
     LAPACK's batched QR waits in XLA's thread pool for threads of that same pool: with as many batches at once as
     there are threads (2 on 2 cores, actor and critic, seeds vmapped) it waits for ever.
     """
 
-    def one(key: PRNGKeyArray) -> Float[Array, "inputs outputs"]:
-        return jax.nn.initializers.orthogonal()(key, (inputs, outputs), jnp.float32)
+    def one(draws: Float[Array, " entries"]) -> Float[Array, "inputs outputs"]:
+        q, r = jnp.linalg.qr(draws.reshape(max(inputs, outputs), min(inputs, outputs)))
+        tall = q * jnp.sign(jnp.diagonal(r))
+        return tall.T if inputs < outputs else tall
 
-    kernel: Float[Array, "inputs outputs"] = jax.custom_batching.sequential_vmap(one)(key)
+    kernel: Float[Array, "inputs outputs"] = jax.custom_batching.sequential_vmap(one)(draws)
     return kernel
 
 

@@ -52,6 +52,7 @@ __all__ = [
     "summarise",
     "train_iteration",
     "train_iterations",
+    "untrained",
     "values",
 ]
 
@@ -123,10 +124,8 @@ def init(env: Environment, env_params: Any, config: PPOConfig, key: PRNGKeyArray
     """
     spec = rollout.specify(env, env_params)
     check(config, spec.costs)
-    network_key, reset_key, key = jax.random.split(key, 3)
-    params = init_actor_critic(
-        network_key, spec.features, spec.actions, 1 + spec.costs, config.hidden, config.null_action_bias
-    )
+    params = _networks(spec, config, key)
+    _, reset_key, key = jax.random.split(key, 3)
     simulation = rollout.start(env, env_params, config.num_envs, spec.costs, reset_key)
     if config.shards > 1:
         simulation = jax.tree.map(lambda x: x.reshape(config.shards, -1, *x.shape[1:]), simulation)
@@ -142,6 +141,29 @@ def init(env: Environment, env_params: Any, config: PPOConfig, key: PRNGKeyArray
     )
     # Each leaf has a buffer of its own, so that a state can be donated: parameters and their average begin as one.
     return jax.tree.map(lambda leaf: leaf.copy(), state)
+
+
+def untrained(env: Environment, env_params: Any, config: PPOConfig, key: PRNGKeyArray) -> PolicyNetwork:
+    """The policy that a run begins with by `init`, without starting the run's environments.
+
+    Raises:
+        ConfigError: the config does not fit the environment, or its sizes do not divide.
+    """
+    spec = rollout.specify(env, env_params)
+    check(config, spec.costs)
+    normaliser = init_normaliser(spec.features) if config.normalise_observations else None
+    return PolicyNetwork(_networks(spec, config, key).actor, normaliser, config.activation)
+
+
+def _networks(spec: rollout.Specification, config: PPOConfig, key: PRNGKeyArray) -> ActorCritic:
+    return init_actor_critic(
+        jax.random.split(key, 3)[0],
+        spec.features,
+        spec.actions,
+        1 + spec.costs,
+        config.hidden,
+        config.null_action_bias,
+    )
 
 
 def train_iterations(

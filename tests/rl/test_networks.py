@@ -56,6 +56,18 @@ def test_kernels_are_orthogonal_and_the_first_policy_nearly_even() -> None:
     assert networks_.critic[-1].kernel.shape == (64, 5)
 
 
+@pytest.mark.parametrize("sizes", [(4, 8, 2), (16, 16, 3, 5)])
+def test_kernels_are_those_of_jaxs_initialiser(sizes: tuple[int, ...]) -> None:
+    """Drawn at once, and yet each by its own key."""
+    key = jax.random.key(3)
+    made = jax.jit(lambda key: networks.init_mlp(key, sizes, 0.5))(key)
+    initialiser = jax.nn.initializers.orthogonal()
+    for index, own in enumerate(jax.random.split(key, len(sizes) - 1)):
+        gain = 0.5 if index == len(sizes) - 2 else 2.0**0.5
+        expected = jax.jit(lambda key, shape=sizes[index : index + 2]: initialiser(key, shape, jnp.float32))(own)
+        np.testing.assert_array_equal(made[index].kernel, gain * expected)
+
+
 def test_seeds_at_once_factorise_one_matrix_at_a_time() -> None:
     """LAPACK's batched QR can wait for ever in XLA's thread pool; see `networks._orthogonal`."""
 
