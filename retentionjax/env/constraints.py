@@ -14,6 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 from retentionjax.env import actions, dynamics
 from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
 
+ROUNDING = 1e-6
+"""Share of the account cap by which it may be passed: sums of cents in float32 that come to it exactly end on either
+side of it, and three contacts of $0.10 would leave no room for a fourth under $0.40."""
 RULES = ("pending", "cooldown", "fatigue", "account_cap")  # hard limits, in the order of the rows of `removed_by_rule`
 
 
@@ -58,8 +61,8 @@ def cooldown_left(state: EnvState, params: EnvParams) -> Int[Array, ""]:
 
 
 def account_left(state: EnvState, params: EnvParams) -> Float[Array, ""]:
-    """$ of the account cap not yet paid for contacts or committed to accepted offers."""
-    return params.account_cap - state.account_used
+    """$ of the account cap not yet paid for contacts or committed to accepted offers, up to `ROUNDING`."""
+    return params.account_cap * (1 + ROUNDING) - state.account_used
 
 
 def violations(contact: Bool[Array, ""], state: EnvState, params: EnvParams) -> Violations:

@@ -122,6 +122,29 @@ def test_contacts_of_days_0_7_and_14_are_legal_and_those_between_are_not() -> No
     assert [day for day, is_legal in enumerate(legal) if is_legal] == [0, 7, 14]
 
 
+@pytest.mark.parametrize("cents", [5, 7, 10, 14, 50, 170])
+@pytest.mark.parametrize("contacts", range(3, 7))
+def test_a_cap_that_so_many_contacts_come_to_exactly_allows_them_and_no_more(cents: int, contacts: int) -> None:
+    """In whole cents, as a ledger counts: sums of $0.10 in float32 pass $0.40 by a ten-millionth."""
+    cost, cap = np.float32(cents / 100), np.float32(cents * contacts / 100)
+    params = EnvParams(
+        contact_cost=cost,
+        account_cap=cap,
+        cooldown_days=0,
+        fatigue_cap=100,
+        discount=jnp.zeros(4),
+        delays=jnp.array([0]),
+    )
+    state, made = fresh(), 0
+    for used in range(contacts + 1):
+        spent = np.float32(0)
+        for _ in range(used):
+            spent = np.float32(spent + cost)
+        made += bool(MASK(state.replace(account_used=spent), params)[1])
+    assert made == contacts
+    assert not MASK(fresh(), params.replace(account_cap=np.float32(cap - 0.01 - cost * (contacts - 1))))[1]
+
+
 def test_a_cooldown_without_end_allows_one_contact() -> None:
     params = EnvParams(cooldown_days=1_000_000, fatigue_cap=100, account_cap=1e6)
     assert MASK(fresh(), params).all()
@@ -161,7 +184,7 @@ def test_an_offer_the_account_cannot_carry_in_full_is_illegal() -> None:
 
 def test_an_offer_that_costs_just_what_is_left_of_the_account_is_legal() -> None:
     state, params = fresh(), EnvParams()  # a contact without a discount costs $0.50
-    for used, legal in ((29.5, True), (np.nextafter(np.float32(29.5), np.float32(30)), False)):
+    for used, legal in ((29.5, True), (29.501, False)):
         mask = MASK(state.replace(account_used=jnp.float32(used)), params)
         assert bool(mask[1]) is legal
         assert (

@@ -163,6 +163,7 @@ def test_plain_ppo_where_there_are_no_costs() -> None:
         ({"shards": 3}, "shards is 3; allowed: a divisor of num_envs, 8"),
         ({"gains": rl.Gains(delay=0)}, "gains.delay is 0; allowed: at least 1, a whole number"),
         ({"gains": rl.Gains(initial=(1.0, 2.0, 3.0))}, r"gains.initial has shape \(3,\)"),
+        ({"gains": rl.Gains(smoothing=1.0)}, "gains.smoothing is 1.0; allowed: a number, at least 0, below 1"),
         ({"gains": rl.Gains(initial=3.0, maximum=2.0)}, "gains.initial is 3.0; allowed: at most gains.maximum, 2.0"),
         ({"limits": (float("nan"), 1.0)}, r"limits is \(nan, 1.0\); allowed: a number, at least 0, inf included"),
         ({"limits": jnp.array([-1.0, 1.0])}, "limits is .*-1.*; allowed: a number, at least 0"),

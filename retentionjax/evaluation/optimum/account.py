@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from retentionjax.env import constraints
 from retentionjax.evaluation.optimum.memory import Ints
 
 Bools = npt.NDArray[np.bool_]
-TOLERANCE = 1e-6  # of the cap; the environment compares in float32, where a sum that equals it may end on either side
 
 
 class Tariff(NamedTuple):
@@ -30,7 +30,7 @@ class Tariff(NamedTuple):
 
     def affords(self, used: float) -> tuple[bool, ...]:
         """(offers,) whether each may be offered by an account that has used so much."""
-        return tuple(used + self.contact + cost <= self.cap * (1 + TOLERANCE) for cost in self.full_costs)
+        return tuple(used + self.contact + cost <= self.cap * (1 + constraints.ROUNDING) for cost in self.full_costs)
 
     def outcomes(self, used: float) -> tuple[bool, ...]:
         """(1 + offers,) whether a contact can be declined, or accepted for each offer."""
