@@ -145,7 +145,7 @@ def plan(
         arm = PlannedArm(name, size, left, accepted, cost)
         if name != NONE:
             effect = Range.of(seen.left[:, place] - seen.left[:, 0])
-            treated = alone + effect.median
+            treated = float(np.clip(alone + effect.median, 0.0, 1.0))  # medians of their own may sum to less than none
             arm = replace(
                 arm,
                 effect=effect,

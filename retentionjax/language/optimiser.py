@@ -21,7 +21,7 @@ class OptimiserConfig(Checked):
     learning_rate: Positive = 2e-4
     """Learning rate at the end of the warm-up."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How it falls from there to `final_share` of it at the last step."""
+    """How it falls from there to `final_share` of it after the last step."""
     warmup_steps: Annotated[int, Within()] = 0
     final_share: Share = 0.0
     weight_decay: NotNegative = 0.0
@@ -30,6 +30,13 @@ class OptimiserConfig(Checked):
     b1: Share = 0.9
     b2: Share = 0.999
     eps: Positive = 1e-8
+
+    def wrong(self) -> list[tuple[str, str]]:
+        """Means that take nothing in: Adam divides by 1 − bᵗ."""
+        shares = {"b1": self.b1, "b2": self.b2}
+        return [
+            (name, f"{share:g}; allowed: 0 up to, not including, 1") for name, share in shares.items() if share == 1
+        ]
 
 
 @struct.dataclass

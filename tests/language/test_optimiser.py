@@ -33,7 +33,9 @@ def test_schedules_warm_up_and_come_down(schedule: str, middle: float) -> None:
     np.testing.assert_allclose(rates, [0.2, 2.0, 2.0, 2.0 * middle, end], atol=1e-6)
 
 
-@pytest.mark.parametrize("fields", [{"learning_rate": 0.0}, {"warmup_steps": -1}, {"final_share": 2.0}])
+@pytest.mark.parametrize(
+    "fields", [{"learning_rate": 0.0}, {"warmup_steps": -1}, {"final_share": 2.0}, {"b1": 1.0}, {"b2": 1.0}]
+)
 def test_settings_that_cannot_learn_are_refused_by_name(fields: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(fields))):
         OptimiserConfig(**fields)
