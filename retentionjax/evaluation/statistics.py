@@ -64,7 +64,11 @@ class Bootstrap:
     def __init__(self, customers: int | npt.ArrayLike, *, resamples: int = 1000, seed: int = 0) -> None:
         random = np.random.default_rng(seed)
         # Codes in the order of appearance, so that ids which are all different draw as their number does.
-        code = np.arange(customers) if isinstance(customers, int) else pd.factorize(np.asarray(customers, object))[0]
+        code = (
+            np.arange(customers)
+            if isinstance(customers, int)
+            else pd.factorize(np.asarray(customers, object), use_na_sentinel=False)[0]  # who is not named is one
+        )
         if not len(code):
             raise DataError("an interval over customers was asked for of none; allowed: one customer or more")
         self._code = code

@@ -100,7 +100,7 @@ def assign_folds(
     fewest = int(np.bincount(label, minlength=2).min())
     if fewest < count:
         raise DataError(f"{count} folds need {count} rows of each class or more; one class has {fewest}")
-    group = np.arange(len(label)) if who is None else pd.factorize(np.asarray(who))[0]
+    group = np.arange(len(label)) if who is None else pd.factorize(np.asarray(who, object), use_na_sentinel=False)[0]
     if group.max() + 1 == len(label):
         _, group = np.unique(pd.util.hash_pandas_object(pd.DataFrame(x), index=False).to_numpy(), return_inverse=True)
         if len(label) > _MOST_TWINS * (group.max() + 1):

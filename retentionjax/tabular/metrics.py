@@ -60,7 +60,7 @@ def measure(
     squares = (probability - label) ** 2
     base_squares = (base_rate - label) ** 2
     ratio = squares.mean() / base_squares.mean()
-    customer = np.arange(len(label)) if who is None else pd.factorize(np.asarray(who))[0]
+    customer = np.arange(len(label)) if who is None else pd.factorize(np.asarray(who, object), use_na_sentinel=False)[0]
     return {
         "auc": _auc(label, probability, customer),
         "ece": _ece(label, probability, customer, np.random.default_rng(seed)),

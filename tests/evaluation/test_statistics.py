@@ -9,6 +9,7 @@ from retentionjax.evaluation import doubt
 from retentionjax.evaluation.report import playing
 from retentionjax.evaluation.rollout import Episodes
 from retentionjax.evaluation.statistics import Bootstrap
+from retentionjax.tabular import metrics
 
 
 def test_interval_of_a_mean_is_scipys():
@@ -138,3 +139,14 @@ def test_of_one_customer_there_is_no_interval_and_of_none_no_statistic():
         assert np.isnan([found.low, found.high]).all()
     with pytest.raises(DataError, match="allowed: one customer or more"):
         Bootstrap(0)
+
+
+def test_rows_of_nobody_in_particular_are_taken_for_one_customers() -> None:
+    """The safer way: as many customers as are known to be others."""
+    values = np.random.default_rng(8).normal(size=60)
+    who = np.array([None if row >= 40 else f"c{row}" for row in range(60)], object)
+    named = np.array([name or "nobody" for name in who], object)
+    assert Bootstrap(who).mean(values) == Bootstrap(named).mean(values)
+    label, probability = (values > 0).astype(np.int64), np.full(60, 0.5)
+    found, expected = (metrics.measure(label, probability, base_rate=0.5, who=each) for each in (who, named))
+    assert found == expected

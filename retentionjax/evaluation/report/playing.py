@@ -136,7 +136,7 @@ def _compare(rates: Mapping[str, float], draws: Mapping[str, Floats]) -> RateCom
 
 def _resampled(rates: Floats, ids: np.ndarray, random: np.random.Generator) -> Floats:
     """Means over the rows of resampled customers, as many as there are."""
-    code, customers = pd.factorize(ids)
+    code, customers = pd.factorize(ids, use_na_sentinel=False)
     count = len(customers)
     times = random.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)[:, code]
     return np.asarray(times @ rates / times.sum(axis=1), np.float64)
