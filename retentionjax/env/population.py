@@ -92,8 +92,11 @@ def _column(
     name: str, values: Values, *, low: float = 0.0, low_open: bool = False, high: float = np.inf
 ) -> npt.NDArray[np.float64]:
     try:
-        column = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(values)
+        if given.dtype.kind in "mM":  # days since 1970, they would pass for charges
+            raise TypeError("dates or times")
+        column = np.asarray(given, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"population column {name} holds a value that is no number: {error}") from error
     if column.ndim != 1 or column.size == 0:
         raise DataError(

@@ -148,7 +148,7 @@ def build(
 def _numbers(where: str, column: str, values: npt.ArrayLike) -> Float[np.ndarray, "..."]:
     try:
         return np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: column {column} holds what is no number: {error}") from None
 
 
