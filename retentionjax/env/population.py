@@ -93,11 +93,11 @@ def _column(
 ) -> npt.NDArray[np.float64]:
     try:
         given = np.asarray(values)
-        if given.dtype.kind in "mM":  # days since 1970, they would pass for charges
-            raise TypeError("dates or times")
         column = np.asarray(given, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"population column {name} holds a value that is no number: {error}") from error
+    if given.dtype.kind in "mM":  # days since 1970, they would pass for charges
+        raise DataError(f"population column {name} holds dates or times; allowed: numbers")
     if column.ndim != 1 or column.size == 0:
         raise DataError(
             f"population column {name} has shape {column.shape}; allowed: one value a customer, at least one"

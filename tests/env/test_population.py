@@ -43,7 +43,11 @@ def test_probabilities_of_zero_and_one_are_kept_off_the_edge() -> None:
         ("accept_probability", [0.1, 0.2, 0.3], "length"),
         ("monthly_charge", ["20", "a lot"], "number"),
         ("monthly_charge", [10**400, 20], "number"),
-        ("monthly_charge", np.array(["2026-01-01", "2026-01-02"], "datetime64[D]"), "no number: dates or times"),
+        (
+            "monthly_charge",
+            np.array(["2026-01-01", "2026-01-02"], "datetime64[D]"),
+            "holds dates or times; allowed: numbers",
+        ),
     ],
 )
 def test_a_bad_column_is_named_with_row_and_value(column: str, values: list[float], said: str) -> None:
