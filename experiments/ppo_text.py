@@ -152,15 +152,11 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
     reward_files.save(context.artifacts / "writer" / REWARD, before.scorer)
     learnt = messages.generate(2000, "train", config.seed, table, channels=config.channels, sender_first=True)
     known = [each.text for each in learnt]
-    return (
-        figures(written, records, config)
-        | reported
-        | {
-            f"{key}_{name}": getattr(text_metrics.measure(each.texts, known), key)
-            for name, each in written.items()
-            for key in ("distinct_2", "template_overlap")
-        }
-    )
+    found = figures(written, records, config) | reported
+    for name, each in written.items():
+        found[f"distinct_2_{name}"] = text_metrics.distinct(each.texts, 2)
+        found[f"template_overlap_{name}"] = float(text_metrics.nearest_overlap(each.texts, known).mean())
+    return found
 
 
 def winner(standings: Mapping[str, float], diversity: Mapping[str, float]) -> str:
