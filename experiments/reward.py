@@ -41,7 +41,6 @@ def demo_training() -> RewardConfig:
         lora=LoraConfig(rank=16, alpha=32.0, targets=sft.PROJECTIONS, first_layer=24),
         optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=5),
         reference=32,
-        evaluate_every=0,
         checkpoint_every=40,
     )
 

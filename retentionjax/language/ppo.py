@@ -6,7 +6,7 @@ details of RLHF with PPO"), with two additions: a cost with its own critic under
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
@@ -70,7 +70,6 @@ def train(
     tracker: Tracker | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
-    on_evaluation: Callable[[int, Adapter], None] | None = None,
 ) -> tuple[Adapter, list[dict[str, float]]]:
     """The policy after `iterations` rollouts, and each iteration's metrics (with `resume`, of those made now).
 
@@ -79,7 +78,6 @@ def train(
         prompts: token sequences, chat template included.
         costs: of the texts written (special tokens removed) and the numbers of their prompts, one float each; 0 or 1
             for a limit on the share of texts.
-        on_evaluation: called with iteration and policy every `evaluate_every` iterations.
 
     Raises:
         ConfigError: the reward model's adapter reaches below the policy's, so that they share no trunk.
@@ -106,11 +104,6 @@ def train(
         history.append(metrics)
         return state, metrics
 
-    def evaluate(state: PPOState, number: int) -> dict[str, float]:
-        if on_evaluation is not None:
-            on_evaluation(number, state.policy.params)
-        return {}
-
     state, _ = loop.run(
         "PPO on text",
         init(config, policy_adapter, reward_model, run_key),
@@ -118,8 +111,6 @@ def train(
         step,
         unit="rollouts",
         shown=("objective/scores", "objective/kl", "objective/cost", "objective/lambda"),
-        evaluate=evaluate,
-        evaluate_every=config.evaluate_every,
         tracker=tracker,
         checkpoints=checkpoints,
         checkpoint_every=config.checkpoint_every,

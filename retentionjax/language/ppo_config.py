@@ -109,7 +109,6 @@ class TextPPOConfig(Checked):
     remat: bool = False
     recompute_log_probs: bool = False
     """Old log-probabilities by the forward pass that updates use instead of the sampler's; so always with bfloat16."""
-    evaluate_every: int = 0
     checkpoint_every: int = 10
 
     def wrong(self) -> list[tuple[str, str]]:
