@@ -18,7 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError
 from retentionjax.language import experience as rollout
-from retentionjax.language import loop, losses, precision, stepwise
+from retentionjax.language import loop, losses, packing, precision, stepwise
 from retentionjax.language.experience import Costs, Texts
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter
@@ -86,7 +86,7 @@ def train(
     _check(policy_adapter, reward_model)
     tokenizer, history = model.tokenizer, list[dict[str, float]]()
     eos, pad = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
-    prepared = rollout.prepare(prompts, pad, config)
+    rows = packing.pad_left(prompts, pad, config.multiple)  # so that every rollout has the same shape
     fast = stepwise.take_apart(model.decoder, config.batch)
     reference = policy_adapter if config.reference == "start" else None
     run_key, order_key = jax.random.split(key)
@@ -95,8 +95,8 @@ def train(
     def step(state: PPOState, number: int) -> tuple[PPOState, dict[str, float]]:
         started = time.monotonic()
         own = jax.random.split(jax.random.fold_in(state.key, number))
-        numbers = rollout.choose(prepared, config, number, seed)
-        texts = rollout.draw(fast, state.policy.params, prepared, numbers, config, own[0], eos=eos, pad=pad)
+        numbers = rollout.choose(rows, config, number, seed)
+        texts = rollout.draw(fast, state.policy.params, rows, numbers, config, own[0], eos=eos, pad=pad)
         found = jnp.asarray(rollout.costs_of(costs, rollout.written(tokenizer, texts), numbers))
         drawn = time.monotonic()
         state, metrics = iterate(model, config, state, reference, reward_model, texts, found, number, own[1])
@@ -167,7 +167,7 @@ def iterate(
         temperature=config.temperature,
         # Rounded operands make a token's log-probability depend on the program that computes it, by up to some 0.05:
         # so policy and reference are taken from one.
-        recompute=config.recompute_log_probs or precision.of(model.decoder) == "bfloat16",
+        recompute=precision.of(model.decoder) == "bfloat16",
     )
     texts = replace(texts, log_probs=own)
     multiplier = update_multiplier(config.safety, state.multiplier, costs.mean())
