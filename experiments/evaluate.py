@@ -116,13 +116,6 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         "rows": len(held_table),
         "customers": held_table["customer_id"].nunique(),
         "replicates": config.replicates,
-        "doubt": {
-            "worlds": doubted.worlds,
-            "probability_beats_never": doubted.beats_never,
-            "probability_beats_best_rule": doubted.beats_best_rule,
-            "best_rule": doubted.best_rule,
-            "spend": doubted.spend._asdict(),
-        },
         **({} if regret is None else {"optimum": regret.to_dict() | {"learned_multiplier": learned_multiplier}}),
     }
     storage.write_json(context.artifacts / "evaluation.json", full)

@@ -28,6 +28,11 @@ class IntervalEstimate(NamedTuple):
         """The three as a summary holds them: `<key>`, `<key>_low`, `<key>_high`."""
         return {key: self.mean, f"{key}_low": self.low, f"{key}_high": self.high}
 
+    def text(self, form: str) -> str:
+        """Mean and interval in words, each in `form`, as `+1.20 [+0.80, +1.60]`; without an interval that is none."""
+        ends = f" [{self.low:{form}}, {self.high:{form}}]" if math.isfinite(self.low) else ""
+        return f"{self.mean:{form}}{ends}"
+
     def to_dict(self) -> dict[str, float | None]:
         """The three by name as JSON holds them: what is undefined as null."""
         found: dict[str, float | None] = plain(self)
@@ -51,10 +56,12 @@ class Bootstrap:
     Args:
         customers: N, or the id of each row where one customer may have several, which are drawn together.
         resamples: B, bootstrap replicates.
-        seed: of the resampling.
+        seed: of the resampling, or the generator to draw from.
     """
 
-    def __init__(self, customers: int | npt.ArrayLike, *, resamples: int = 1000, seed: int = 0) -> None:
+    def __init__(
+        self, customers: int | npt.ArrayLike, *, resamples: int = 1000, seed: int | np.random.Generator = 0
+    ) -> None:
         random = np.random.default_rng(seed)
         # Codes in the order of appearance, so that ids which are all different draw as their number does.
         code = np.arange(customers) if isinstance(customers, int) else pd.factorize(np.asarray(customers, object))[0]
@@ -65,10 +72,10 @@ class Bootstrap:
     def mean(self, values: npt.ArrayLike) -> IntervalEstimate:
         """Mean over customers of values [N] or, averaged within customers first, [N, replicates]."""
         per_customer = _per_customer(values)
-        return self._estimate(float(per_customer.mean()), self._resampled(per_customer))
+        return percentiles(float(per_customer.mean()), self._resampled(per_customer))
 
     def means(self, values: npt.ArrayLike) -> Floats:
-        """Mean of each column of values [N, K] over the customers of each resample; [B, K]."""
+        """Mean of values [N], or of each column of [N, K], over the customers of each resample; [B] or [B, K]."""
         return self._resampled(np.asarray(values, np.float64))
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> IntervalEstimate:
@@ -78,7 +85,7 @@ class Bootstrap:
             return IntervalEstimate(np.nan, np.nan, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             draws = self._resampled(top) / self._resampled(bottom)
-        return self._estimate(float(top.sum() / bottom.sum()), draws[np.isfinite(draws)])
+        return percentiles(float(top.sum() / bottom.sum()), draws)
 
     def tail_mean(self, values: npt.ArrayLike, *, level: float = 0.95) -> IntervalEstimate:
         """CVaR: mean of the worst 1 − level share of episodes, v + E[(x − v)⁺]/(1 − level) at the quantile v.
@@ -91,17 +98,15 @@ class Bootstrap:
         return IntervalEstimate(*(quantile + part / (1 - level) for part in excess))
 
     def _resampled(self, per_customer: Floats) -> Floats:
-        centre = per_customer.mean(
-            axis=0
-        )  # centred before the single-precision product: values are large, effects small
+        centre = per_customer.mean(axis=0)  # before the single-precision product: values are large, effects small
         return np.asarray(self._weights @ (per_customer - centre).astype(np.float32), np.float64) + centre
 
-    @staticmethod
-    def _estimate(point: float, draws: Floats) -> IntervalEstimate:
-        if not draws.size:
-            return IntervalEstimate(point, np.nan, np.nan)
-        low, high = np.quantile(draws, [0.025, 0.975])
-        return IntervalEstimate(point, float(low), float(high))
+
+def percentiles(point: float, draws: Floats) -> IntervalEstimate:
+    """The middle 95 % of the draws that are numbers, of any shape, about a point estimate."""
+    usable = draws[np.isfinite(draws)]
+    low, high = np.quantile(usable, [0.025, 0.975]) if usable.size else (np.nan, np.nan)
+    return IntervalEstimate(point, float(low), float(high))
 
 
 def _per_customer(values: npt.ArrayLike) -> Floats:

@@ -134,7 +134,6 @@ def test_all_estimators_find_the_value_of_a_bandit_solved_exactly():
         assert each.low < narrow.low < narrow.high < each.high, name
     assert report.overlap.effective_episodes == pytest.approx(2_000, rel=0.1)
     assert report.overlap.mean_weight == pytest.approx(1, abs=0.1)
-    assert report.overlap.largest_possible_weight == pytest.approx(2.5)
 
 
 def test_a_learned_model_narrows_the_interval_and_never_sees_its_own_outcome():
