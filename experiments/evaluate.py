@@ -53,8 +53,6 @@ class TLearner(Checked):
 
 @dataclass(frozen=True)
 class EvaluateConfig(Checked):
-    """Settings of the stage."""
-
     seed: int = 42
     replicates: Count = 72
     """Episodes a held-out customer and policy: 72 make about 100,000 on the real data."""

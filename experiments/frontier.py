@@ -43,8 +43,6 @@ IDLE = 0.05  # share of its budget below which a policy counts as one that never
 
 @dataclass(frozen=True)
 class FrontierConfig(Checked):
-    """Settings of the stage."""
-
     seed: int = 42
     budgets: tuple[float, ...] = (1.0, 1.75, 2.5, 4.0)
     """$ a customer and campaign, one policy each and seed."""

@@ -89,8 +89,6 @@ def campaign_settings(**differences: Any) -> PPOConfig:
 
 @dataclass(frozen=True)
 class PolicyConfig(Checked):
-    """Settings of the stage."""
-
     seed: int = 42
     env: Mapping[str, Any] = field(default_factory=dict)
     """Constants of the environment that differ from the company's, by their names in `EnvParams`."""

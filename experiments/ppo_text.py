@@ -99,8 +99,6 @@ def demo_training() -> TextPPOConfig:
 
 @dataclass(frozen=True)
 class PPOTextStageConfig(Checked):
-    """Settings of the stage."""
-
     channels: tuple[Channel, ...] = CHANNELS
     """Channels of the messages."""
     briefs: Count = 2000

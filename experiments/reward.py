@@ -47,8 +47,6 @@ def demo_training() -> RewardConfig:
 
 @dataclass(frozen=True)
 class RewardStageConfig(Checked):
-    """Settings of the stage."""
-
     from_sft: bool = True
     """Go on from the fine-tuned adapter, which knows already what fits a brief; else from the base model."""
     pairs: Count = 154

@@ -35,8 +35,6 @@ WAY = 10
 
 @dataclass(frozen=True)
 class StressConfig(Checked):
-    """Settings of the stage."""
-
     replicates: Count = 2
     """Episodes a held-out customer, world and policy, with expected churn."""
     budgets: tuple[float, float] = (0.7, 1.3)

@@ -17,8 +17,7 @@ from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.lora import Adapter
 from retentionjax.language.ppo_config import TextPPOConfig
 from retentionjax.language.reward import RewardModel, raw_scores
-from retentionjax.language.sampler import Sample
-from retentionjax.language.sampling import SamplingConfig
+from retentionjax.language.sampler import Sample, SamplingConfig
 from retentionjax.language.stepwise import Stepwise
 from retentionjax.rl import ops
 from retentionjax.rl.leaves import Leaf
