@@ -13,7 +13,7 @@ from retentionjax.checked import Checked, Count, Within
 from retentionjax.errors import DataError
 from retentionjax.evaluation.business import WIDTH
 from retentionjax.evaluation.off_policy import estimators, overlap
-from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms, TreesConfig
+from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms
 from retentionjax.evaluation.off_policy.log import DecisionLog
 from retentionjax.evaluation.off_policy.overlap import Overlap
 from retentionjax.evaluation.statistics import IntervalEstimate, percentiles
@@ -78,7 +78,7 @@ def evaluate(
     unmodelled = estimators.steps(log, target, np.zeros_like(target))
     measured = overlap.measure(log, target, unmodelled.weight, settings.clip)
     overlap.check_effective(measured, settings.minimum_effective_episodes)
-    learned = estimators.cross_fit(log, target, TreesConfig()) if model is None else model[keep]
+    learned = estimators.cross_fit(log, target) if model is None else model[keep]
     data = estimators.steps(log, target, learned)
     chosen = {
         "switch_dr": estimators.tune(data, estimators.switched, THRESHOLDS),
