@@ -151,9 +151,9 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
     learnt = messages.generate(2000, "train", config.seed, table, channels=config.channels, sender_first=True)
     known = [each.text for each in learnt]
     found = figures(written, records, config) | reported
-    for name, each in written.items():
-        found[f"distinct_2_{name}"] = text_metrics.distinct(each.texts, 2)
-        found[f"template_overlap_{name}"] = float(text_metrics.nearest_overlap(each.texts, known).mean())
+    for system, sample in written.items():
+        found[f"distinct_2_{system}"] = text_metrics.distinct(sample.texts, 2)
+        found[f"template_overlap_{system}"] = float(text_metrics.nearest_overlap(sample.texts, known).mean())
     return found
 
 
