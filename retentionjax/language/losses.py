@@ -40,8 +40,8 @@ def whiten(values: Masked, mask: Mask) -> Masked:
 def bradley_terry(
     chosen: Float[Array, " pairs"],
     rejected: Float[Array, " pairs"],
-    margin: Float[Array, " pairs"] | float = 0.0,
-    centring: float = 0.01,
+    margin: Float[Array, " pairs"] | float,
+    centring: float,
 ) -> Float[Array, " pairs"]:
     """−log σ(r_c − r_r − m) + centring · (r_c + r_r)², a term a pair.
 
