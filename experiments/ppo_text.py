@@ -143,18 +143,13 @@ def run(config: PPOTextStageConfig, context: Context) -> dict[str, float]:
         name: written_by(before, each, briefs, name, seeds_of(config.seed, briefs)) for name, each in adapters.items()
     }
     standings, reported = report(config, before, briefs, written, context)
-    best = winner(standings, {name: text_metrics.distinct(each.texts, 2) for name, each in written.items()})
+    varied = {name: text_metrics.distinct(each.texts, 2) for name, each in written.items()}
+    best = winner(standings, varied)
     print(f"[ppo_text] the writer is {best}", flush=True)
     (context.artifacts / "writer").mkdir(exist_ok=True)
     writer.save(context.artifacts / "writer", before.model, adapters[best], before.writing)
     reward_files.save(context.artifacts / "writer" / REWARD, before.scorer)
-    learnt = messages.generate(2000, "train", config.seed, table, channels=config.channels, sender_first=True)
-    known = [each.text for each in learnt]
-    found = figures(written, records, config) | reported
-    for system, sample in written.items():
-        found[f"distinct_2_{system}"] = text_metrics.distinct(sample.texts, 2)
-        found[f"template_overlap_{system}"] = float(text_metrics.nearest_overlap(sample.texts, known).mean())
-    return found
+    return figures(written, records, config) | reported | {f"distinct_2_{name}": each for name, each in varied.items()}
 
 
 def winner(standings: Mapping[str, float], diversity: Mapping[str, float]) -> str:
