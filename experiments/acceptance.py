@@ -29,8 +29,6 @@ NORMAL_90 = 1.6449  # a normal distribution's 95 % quantile
 
 @dataclass(frozen=True)
 class AcceptanceConfig(ClassifierSettings):
-    """Settings of the stage."""
-
     assumed: float = 0.11
     """Acceptance of an offer-free contact where there is no log: the share in the UCI Bank Marketing calls."""
 

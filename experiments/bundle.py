@@ -56,8 +56,6 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class BundleConfig(Checked):
-    """Settings of the stage."""
-
     check_rows: Annotated[int, Within(1, 10**6)] = 4096
     """Random observations on which the exported policy is compared with the trained one."""
     maximum_difference: Share = 1e-5

@@ -99,15 +99,10 @@ def differences(before: Any, after: Any, where: str = "") -> list[str]:
     return [line for key in keys for line in differences(before.get(key), after.get(key), f"{path}{key}")]
 
 
-def in_range(
-    key: str, value: float, low: float, high: float, *, open_low: bool = False, open_high: bool = False
-) -> None:
+def in_range(key: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
     """Raises ConfigError naming key, value and the interval, when `value` is outside it (NaN is outside all)."""
-    above = value > low if open_low else value >= low
-    below = value < high if open_high else value <= high
-    if not (above and below):
-        left, right = "(" if open_low else "[", ")" if open_high else "]"
-        raise ConfigError(f"{key} is {value}; allowed: {left}{low:g}, {high:g}{right}")
+    if not ((value > low if open_low else value >= low) and value <= high):
+        raise ConfigError(f"{key} is {value}; allowed: {'(' if open_low else '['}{low:g}, {high:g}]")
 
 
 # --- the command line -----------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def outside(config: DataConfig, mode: DataMode) -> Outside:
     if mode == "synthetic":
         return _synthetic(company, own)
     try:
-        hashes = own | {name: _sha256(file) for name, file in files(company).items()}
+        hashes = own | {name: _sha256(part.file) for name, part in companies.parts(company).items()}
     except sources.UnavailableError as error:
         if mode == "real":
             raise
@@ -102,12 +102,6 @@ def run(config: DataConfig, context: Context) -> dict[str, float]:
         if _at_hand(name):
             catalog.prepare(load(name, mode="real"), context.artifacts, seed=config.seed)
     return summary(context) | {"current_rows": float(len(tables.current.frame))}
-
-
-def files(company: Company) -> dict[str, Any]:
-    """What the company's file names, by the names that sets have in a run."""
-    parts = {"customers": company.customers, "contacts": company.contacts, "departures": company.departures}
-    return {name: part.file for name, part in parts.items() if part is not None}
 
 
 def _sha256(file: Any) -> str:
@@ -154,10 +148,11 @@ def _at_hand(name: str) -> bool:
 
 def _synthetic(company: Company, own: dict[str, str]) -> Outside:
     made = [f"{SOURCE}{name}" for name in synthetic.NAMES]
-    for name, file in files(company).items():
-        if file not in made:
-            raise DataError(f"{name}.file, {file}, has no synthetic form; allowed: {', '.join(made)}")
-    return Outside("synthetic", own | dict.fromkeys(files(company), synthetic.figures_sha256()))
+    parts = companies.parts(company)
+    for name, part in parts.items():
+        if part.file not in made:
+            raise DataError(f"{name}.file, {part.file}, has no synthetic form; allowed: {', '.join(made)}")
+    return Outside("synthetic", own | dict.fromkeys(parts, synthetic.figures_sha256()))
 
 
 STAGE = Stage("data", DataConfig, run, outside=outside, places=("company",))

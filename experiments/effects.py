@@ -24,8 +24,6 @@ from retentionjax.env.types import EnvParams
 
 @dataclass(frozen=True)
 class EffectsConfig:
-    """Settings of the stage."""
-
     seed: int = 42
     """Seed of the draws."""
 

@@ -53,8 +53,6 @@ class TLearner(Checked):
 
 @dataclass(frozen=True)
 class EvaluateConfig(Checked):
-    """Settings of the stage."""
-
     seed: Seed = 42
     replicates: Count = 72
     """Episodes a held-out customer and policy: 72 make about 100,000 on the real data."""
@@ -116,13 +114,6 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         "rows": len(held_table),
         "customers": held_table["customer_id"].nunique(),
         "replicates": config.replicates,
-        "doubt": {
-            "worlds": doubted.worlds,
-            "probability_beats_never": doubted.beats_never,
-            "probability_beats_best_rule": doubted.beats_best_rule,
-            "best_rule": doubted.best_rule,
-            "spend": doubted.spend._asdict(),
-        },
         **({} if regret is None else {"optimum": regret.to_dict() | {"learned_multiplier": learned_multiplier}}),
     }
     storage.write_json(context.artifacts / "evaluation.json", full)

@@ -5,11 +5,9 @@ a bundle that also serves other budgets: `retentionjax decide --bundle … --bud
 
 `frontier.json`: `exact`, `trained` and `curves` by policy are lists of {hyperparameter, spend, uplift} in $ a
 customer and campaign on the same held-out customers, the hyperparameter being multiplier, budget, or the rule's own;
-`multipliers` is the bundle's table (of the training customers); `limit`, `customers`, and `seconds` an iteration of the
-grid takes together and one after another.
+`multipliers` is the bundle's table (of the training customers); `limit` and `customers`.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
@@ -45,8 +43,6 @@ IDLE = 0.05  # share of its budget below which a policy counts as one that never
 
 @dataclass(frozen=True)
 class FrontierConfig(Checked):
-    """Settings of the stage."""
-
     seed: Seed = 42
     budgets: tuple[float, ...] = (1.0, 1.75, 2.5, 4.0)
     """$ a customer and campaign, one policy each and seed."""
@@ -92,7 +88,7 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
     _, train = people.load(folder, "train")
     _, held_out = people.load(folder, "held_out")
     limit = float(storage.read_json(folder / "limits.json")["campaign_budget"])
-    cells, seconds = train_grid(config, train)
+    cells = train_grid(config, train)
     network = train_conditioned(config, with_potential(train))
     multipliers = multiplier_table(config, network, train)
 
@@ -110,19 +106,17 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
         "multipliers": asdict(multipliers),
         "limit": limit,
         "customers": sample.population.size,
-        "seconds": seconds,
     }
     storage.write_json(context.artifacts / "frontier.json", plain)
     write_bundle(context, network, multipliers)
-    return summary(config, exact, trained, curves["any_budget"], seconds)
+    return summary(config, exact, trained, curves["any_budget"])
 
 
 # --- training -------------------------------------------------------------------------------------------------
 
 
-def train_grid(config: FrontierConfig, train: EnvParams) -> tuple[list[tuple[float, Policy]], dict[str, float]]:
-    """(budget, policy) of every cell, all trained by the same calls and each made ready as the stage `policy` does; and
-    the seconds of an iteration, both ways."""
+def train_grid(config: FrontierConfig, train: EnvParams) -> list[tuple[float, Policy]]:
+    """(budget, policy) of every cell, all trained by the same calls and each made ready as the stage `policy` does."""
     params = with_potential(train)
     budgets = [budget for budget in config.budgets for _ in range(config.seeds)]
     each = {budget: training.at_budget(cell(config, budget), params) for budget in config.budgets}
@@ -137,23 +131,15 @@ def train_grid(config: FrontierConfig, train: EnvParams) -> tuple[list[tuple[flo
     def iterate(limits: jax.Array, state: ppo.TrainState) -> tuple[ppo.TrainState, ppo.IterationMetrics]:
         return ppo.train_iterations(ENV, params, replace(settings, limits=limits), state, CHUNK)
 
-    state = jax.jit(over_cells(start))(limits, biases, keys)
-    one = jax.tree.map(lambda x: x[0], state)
-    together = jax.jit(over_cells(iterate)).lower(limits, state).compile()
-    alone = jax.jit(iterate).lower(limits[0], one).compile()
-    seconds = {"one_after_another": len(budgets) * _seconds(lambda: alone(limits[0], one)) / CHUNK}
-    chunks, times = config.grid.num_iterations // CHUNK, []
+    state, together = jax.jit(over_cells(start))(limits, biases, keys), jax.jit(over_cells(iterate))
+    chunks = config.grid.num_iterations // CHUNK
     with progress(f"{len(budgets)} budgets and seeds at once", chunks * CHUNK, "iterations") as bar:
         for _ in range(chunks):
-            started = time.monotonic()
-            state, metrics = jax.block_until_ready(together(limits, state))
-            times.append(time.monotonic() - started)
+            state, metrics = together(limits, state)
             ppo.require_sound(metrics)
             bar.advance(CHUNK, spend=_each(metrics.cost[:, -1, 0]), multiplier=_each(metrics.multipliers[:, -1, 0]))
-    seconds["together"] = float(np.median(times)) / CHUNK
     states = [jax.tree.map(lambda x, cell=cell: x[cell], state) for cell in range(len(budgets))]
-    policies = [ready(config, budget, own, train) for budget, own in zip(budgets, states, strict=True)]
-    return list(zip(budgets, policies, strict=True)), seconds
+    return [(budget, ready(config, budget, own, train)) for budget, own in zip(budgets, states, strict=True)]
 
 
 def cell(config: FrontierConfig, budget: float) -> training.PolicyConfig:
@@ -181,12 +167,6 @@ def over_cells(function: Callable[..., Any]) -> Callable[..., Any]:
 def _each(cells: jax.Array) -> str:
     """A figure of every cell, as a line of progress shows it."""
     return " ".join(f"{float(cell):.2f}" for cell in cells)
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    started = time.monotonic()
-    jax.block_until_ready(work())
-    return time.monotonic() - started
 
 
 def train_conditioned(config: FrontierConfig, params: EnvParams) -> ConditionedNetwork:
@@ -248,18 +228,13 @@ def exact_frontier(
 
 
 def summary(
-    config: FrontierConfig,
-    exact: optimum.Frontier,
-    trained: list[Point],
-    told: list[Point],
-    seconds: dict[str, float],
+    config: FrontierConfig, exact: optimum.Frontier, trained: list[Point], told: list[Point]
 ) -> dict[str, float]:
-    """Shares of the attainable gain at each budget, and how much faster the grid trains together.
+    """Shares of the attainable gain at each budget.
 
     Of several seeds the share and spend are means; `cells_without_contact` counts the cells that gave up contact.
     """
-    flat = {"grid_speedup": seconds["one_after_another"] / seconds["together"]}
-    flat |= {f"seconds_iteration_{name}": each for name, each in seconds.items()}
+    flat: dict[str, float] = {}
     for budget in config.budgets:
         own = [each for each in trained if each.hyperparameter == budget]
         flat[f"share_trained_{budget:g}"] = float(np.mean([_share(exact, each) for each in own]))

@@ -191,8 +191,7 @@ def summary(companies: Sequence[HiddenCompany]) -> dict[str, float]:
 def _line(each: HiddenCompany) -> str:
     who = f"{each.assignments:,} assignments" if each.assignments else "told the truth"
     gate = f", P(gains) {each.probability:.2f}{'' if each.ships else ', waits'}" if each.assignments else ""
-    mean, low, high = each.gain
-    return f"{who} {mean:+.2f} [{low:+.2f}, {high:+.2f}] at ${each.spend:.2f}{gate}"
+    return f"{who} {each.gain.text('+.2f')} at ${each.spend:.2f}{gate}"
 
 
 if __name__ == "__main__":

@@ -34,8 +34,6 @@ OUTCOMES = ("visit", "spend")
 
 @dataclass(frozen=True)
 class HillstromConfig(Checked):
-    """Settings of the stage."""
-
     booster: BoosterConfig = field(default_factory=BoosterConfig)
     folds: Annotated[int, Within(2, 20)] = 5
     """Folds of customers; each fold's predictions come from the others."""

@@ -20,8 +20,6 @@ from retentionjax.checked import Checked, NotNegative, Within
 
 @dataclass(frozen=True)
 class MessagesConfig(Checked):
-    """Settings of the stage."""
-
     check_rows: Annotated[int, Within(1, 10**6)] = 256
     """Random observations on which the exported policy is compared with the trained one."""
     maximum_difference: NotNegative = 1e-5

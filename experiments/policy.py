@@ -89,8 +89,6 @@ def campaign_settings(**differences: Any) -> PPOConfig:
 
 @dataclass(frozen=True)
 class PolicyConfig(Checked):
-    """Settings of the stage."""
-
     seed: Seed = 42
     env: Mapping[str, Any] = field(default_factory=dict)
     """Constants of the environment that differ from the company's, by their names in `EnvParams`."""
@@ -183,9 +181,7 @@ def sureness(config: PolicyConfig, policy: Policy, judged: EnvParams, who: np.nd
     return {
         "gate_probability": found.beats_never,
         "worlds": float(worlds.count(judged)),
-        "spend_over_worlds": found.spend.mean,
-        "spend_over_worlds_low": found.spend.low,
-        "spend_over_worlds_high": found.spend.high,
+        **found.spend.flat("spend_over_worlds"),
     }
 
 
@@ -372,9 +368,7 @@ def figures(
     )
     steps = int(state.iteration) * config.ppo.num_envs * config.ppo.num_steps
     return {
-        "spend_ratio": ratio.mean,
-        "spend_ratio_low": ratio.low,
-        "spend_ratio_high": ratio.high,
+        **ratio.flat("spend_ratio"),
         "violations_masked": float(violations(masked) + masked.account_violations.sum()),
         "violations_raw_per_contact": float(violations(raw) / max(1.0, raw.contacts.sum())),
         "contacts_per_customer": float(np.mean(masked.contacts)),

@@ -17,8 +17,6 @@ from retentionjax.evaluation.statistics import plain
 
 @dataclass(frozen=True)
 class ReportConfig(Checked):
-    """Settings of the stage."""
-
     replicates: Annotated[int, Within(1, 10_000)] = playing.REPLICATES
     """Campaigns a held-out customer behind the rates of contacts and offers."""
     seed: Seed = playing.SEED

@@ -41,15 +41,12 @@ def demo_training() -> RewardConfig:
         lora=LoraConfig(rank=16, alpha=32.0, targets=sft.PROJECTIONS, first_layer=24),
         optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=5),
         reference=32,
-        evaluate_every=0,
         checkpoint_every=40,
     )
 
 
 @dataclass(frozen=True)
 class RewardStageConfig(Checked):
-    """Settings of the stage."""
-
     from_sft: bool = True
     """Go on from the fine-tuned adapter, which knows already what fits a brief; else from the base model."""
     pairs: Count = 154

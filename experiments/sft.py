@@ -52,8 +52,6 @@ def demo_training() -> SFTConfig:
 
 @dataclass(frozen=True)
 class SftStageConfig(Checked):
-    """Settings of the stage."""
-
     base: str = "smollm2-135m-instruct"
     """Base model: a name of `retentionjax models list`, or a Hugging Face folder."""
     matmul: Matmul = "auto"

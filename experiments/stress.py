@@ -35,8 +35,6 @@ WAY = 10
 
 @dataclass(frozen=True)
 class StressConfig(Checked):
-    """Settings of the stage."""
-
     replicates: Count = 2
     """Episodes a held-out customer, world and policy, with expected churn."""
     budgets: tuple[float, float] = (0.7, 1.3)
@@ -235,10 +233,8 @@ def pictures(
 def show(scene: StressScene, outcome: Mapping[str, WorldOutcome], harm: Harm) -> None:
     """Prints the worst case and the break-even by name."""
     uplift, rule = outcome["ppo"].uplift, outcome["greedy_fatigue"].uplift
-    print(
-        f"\nWorst case: {scene.axis} {scene.value:g}: ppo's uplift {uplift.mean:+.2f} "
-        f"[{uplift.low:+.2f}, {uplift.high:+.2f}] a customer, greedy_fatigue {rule.mean:+.2f}"
-    )
+    said = f"ppo's uplift {uplift.text('+.2f')} a customer, greedy_fatigue {rule.mean:+.2f}"
+    print(f"\nWorst case: {scene.axis} {scene.value:g}: {said}")
     if harm.crossing is None:
         print(f"Never contacting does not win along {harm.axis.name}, up to {harm.extreme:g}")
     else:

@@ -25,7 +25,7 @@ from retentionjax import rl
 from retentionjax.env import EnvParams, Population, RetentionEnv
 from retentionjax.env.value import with_potential
 from retentionjax.language import hub, sampler, stepwise
-from retentionjax.language.sampling import SamplingConfig
+from retentionjax.language.sampler import SamplingConfig
 
 ENVS, STEPS = 2_048, 64  # of the environment and of a PPO iteration
 TEXTS, PROMPT, NEW = 64, 32, 64  # of the random model `tiny`, 64 wide, 4 layers

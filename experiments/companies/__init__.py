@@ -41,7 +41,7 @@ def save(company: Company, folder: str) -> epath.Path:
     Tables are checked before, as the DataFrames they are, and only their columns that are used are kept. Raises
     FilesError with every fault.
     """
-    if not all(isinstance(part.file, str) for part in _parts(company).values()):
+    if not all(isinstance(part.file, str) for part in parts(company).values()):
         company_tables.read(company)
     base = storage.as_path(folder)
     base.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def save(company: Company, folder: str) -> epath.Path:
     for note in notes:
         print(f"[company] {note}", flush=True)
     plain = {key: value for key, value in resolved.to_dict().items() if key != "format"}
-    for name, part in _parts(resolved).items():
+    for name, part in parts(resolved).items():
         file = part.file
         if not isinstance(file, str):
             used = company_tables.used_columns(resolved, name)
@@ -64,9 +64,10 @@ def save(company: Company, folder: str) -> epath.Path:
     return written
 
 
-def _parts(company: Company) -> dict[str, Any]:
-    parts = {"customers": company.customers, "contacts": company.contacts, "departures": company.departures}
-    return {name: part for name, part in parts.items() if part is not None}
+def parts(company: Company) -> dict[str, Any]:
+    """What the company's file says of each of its files, by the names that sets have in a run."""
+    named = {"customers": company.customers, "contacts": company.contacts, "departures": company.departures}
+    return {name: part for name, part in named.items() if part is not None}
 
 
 def _parquet(table: pa.Table) -> bytes:

@@ -52,19 +52,6 @@ class Machines:
         for name, price in self.prices.items():
             configuration.in_range(f"prices.{name}", price, 0.0, 1000.0, open_low=True)
 
-    def of(self, stage: str) -> Shape:
-        """What `stage` runs on."""
-        return self.stages.get(stage, self.stages["default"])
-
-    def accelerator(self, stage: str) -> str | None:
-        """The accelerator of its machine, None for a CPU."""
-        return self.accelerators.get(self.of(stage).machine)
-
-    def price(self, stage: str) -> float:
-        """$ that `stage` costs at most, on demand; spot prices change daily and are below."""
-        shape = self.of(stage)
-        return self.prices[shape.machine] * shape.hours
-
 
 def load_machines(path: str | os.PathLike[str] | None = None) -> Machines:
     """The file at `path`, or the project's own. Raises ConfigError naming file, key and what is allowed."""
@@ -87,10 +74,12 @@ class Task:
     finished: bool
     """Done with these very settings, by this version, on inputs that are the same."""
     machine: str
+    accelerator: str | None
+    """The accelerator of its machine, None for a CPU."""
     hours: float
     """Hours at most."""
     price: float
-    """$, at most; 0 where nothing is left to do."""
+    """$, at most, on demand (spot prices change daily and are below); 0 where nothing is left to do."""
 
 
 @dataclass(frozen=True)
@@ -126,26 +115,13 @@ def make(
     """What is to be run and what it costs at most; without `look` nothing is taken for finished."""
     tasks: list[Task] = []
     finished: dict[str, Record] = {}
-    for stage in in_order(stages):
+    for stage in stages:
         record = read_record(runs / name / stage.name) if look else None
         config = preset.config(stage.name, stage.Config)
         done = record is not None and is_unchanged(stage, config, record, finished)
         if done and record is not None:
             finished[stage.name] = record
-        shape = shapes.of(stage.name)
-        price = 0.0 if done else shapes.price(stage.name)
-        tasks.append(Task(stage.name, stage.needs, done, shape.machine, shape.hours, price))
+        shape = shapes.stages.get(stage.name, shapes.stages["default"])
+        machine, price = shape.machine, 0.0 if done else shapes.prices[shape.machine] * shape.hours
+        tasks.append(Task(stage.name, stage.needs, done, machine, shapes.accelerators.get(machine), shape.hours, price))
     return LaunchPlan(preset, name, runs, data, tuple(tasks))
-
-
-def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
-    """Each stage after all it needs, and otherwise as given. Raises ConfigError for a need that no stage meets."""
-    left, ordered = list(stages), list[Stage[Any]]()
-    while left:
-        met = {stage.name for stage in ordered}
-        ready = next((stage for stage in left if set(stage.needs) <= met), None)
-        if ready is None:
-            raise ConfigError(f"stage {left[0].name} needs {', '.join(set(left[0].needs) - met)}, which never ends")
-        ordered.append(ready)
-        left.remove(ready)
-    return ordered

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
             f"at most {planned.price:.2f} $, over the budget of {parsed.budget:g} $: raise --budget, or lower hours or "
             f"machines in a copy of {plan.DEFAULT.name} (--machines FILE)"
         )
-    specs = vertex.specs(planned, place, shapes, spot=parsed.spot) if place is not None else {}
+    specs = vertex.specs(planned, place, spot=parsed.spot) if place is not None else {}
     if parsed.out is not None:
         _write(specs, parsed.out)
     if parsed.dry_run:

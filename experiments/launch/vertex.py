@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from experiments import config as configuration
-from experiments.launch.plan import LaunchPlan, Machines, Task
+from experiments.launch.plan import LaunchPlan, Task
 from experiments.stage import read_record
 from retentionjax import storage
 from retentionjax.errors import ConfigError, RetentionJaxError
@@ -62,16 +62,16 @@ def place(parsed: argparse.Namespace, *, dry: bool) -> Place:
     return Place(project, parsed.region, image, account)
 
 
-def specs(planned: LaunchPlan, where: Place, shapes: Machines, *, spot: bool = False) -> dict[str, Spec]:
+def specs(planned: LaunchPlan, where: Place, *, spot: bool = False) -> dict[str, Spec]:
     """A CustomJob for each stage that is left to do, by stage, in order."""
-    return {task.name: spec(planned, task, where, shapes, spot=spot) for task in planned.tasks if not task.finished}
+    return {task.name: spec(planned, task, where, spot=spot) for task in planned.tasks if not task.finished}
 
 
-def spec(planned: LaunchPlan, task: Task, where: Place, shapes: Machines, *, spot: bool) -> Spec:
+def spec(planned: LaunchPlan, task: Task, where: Place, *, spot: bool) -> Spec:
     """The stage's CustomJob as the API's JSON."""
     machine: Spec = {"machineType": task.machine}
-    if accelerator := shapes.accelerator(task.name):
-        machine |= {"acceleratorType": accelerator, "acceleratorCount": 1}
+    if task.accelerator:
+        machine |= {"acceleratorType": task.accelerator, "acceleratorCount": 1}
     folder = planned.runs / planned.name
     scheduling: Spec = {"timeout": f"{task.hours * 3600:.0f}s", "restartJobOnWorkerRestart": True}
     if spot:

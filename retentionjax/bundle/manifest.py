@@ -9,6 +9,8 @@ import json
 import os
 import re
 import stat
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -154,22 +156,11 @@ def _effect(name: str, figures: Mapping[str, Any]) -> EffectFigure:
     return EffectFigure(name, median, low, high, basis)
 
 
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "created": str,
-    "git_commit": (str, type(None)),
-    "packages": dict,
-    "synthetic": bool,
-    "data": dict,
-    "metrics": dict,
-    "env": dict,
-    "limits": dict,
-    "multipliers": dict,
-    "matching": dict,
-    "customer": dict,
-    "company": dict,
-    "parts": list,
-    "files": dict,
-}
+_JSON: Mapping[Any, type | tuple[type, ...]] = {
+    str: str, bool: bool, Mapping: dict, tuple: list, types.UnionType: (str, type(None)),
+}  # fmt: skip
+_TYPES = {name: _JSON[typing.get_origin(kind) or kind] for name, kind in typing.get_type_hints(Manifest).items()}
+"""What JSON holds for each field."""
 
 
 def read(folder: epath.Path) -> Manifest:

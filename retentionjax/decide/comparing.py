@@ -82,21 +82,18 @@ def matched(strata: Sequence[Stratum], one: str, other: str) -> tuple[Answers, A
     return ours, theirs
 
 
-def best_probabilities(answers: Sequence[Answers], *, seed: int = 0) -> Float[np.ndarray, " variants"]:
+def best_probabilities(answers: Sequence[Answers]) -> Float[np.ndarray, " variants"]:
     """Probability of each wording of being the best one, given what customers did.
 
     The rates of accepting and of opting out have a Dirichlet posterior each; the best wording has the largest
-    accept − `OPT_OUT_COST` · opt-out. The same counts give the same numbers in every process.
-
-    Args:
-        answers: by wording; all wordings of one kind.
-        seed: of the draws.
+    accept − `OPT_OUT_COST` · opt-out. The same counts give the same numbers in every process. `answers` are by wording,
+    all wordings of one kind.
     """
     counts = np.array([(each.accepted, each.opted_out, each.sent) for each in answers], np.float64)
     counts[:, 2] = np.maximum(0.0, counts[:, 2] - counts[:, 0] - counts[:, 1])
     pooled = counts.sum(0) + np.array([1.0, 0.1, 9.0])  # before anybody was written to: one in ten accepts
     posterior = counts + STRENGTH * pooled / pooled.sum()
-    gammas = np.random.default_rng(seed).standard_gamma(posterior, size=(DRAWS, *posterior.shape))
+    gammas = np.random.default_rng(0).standard_gamma(posterior, size=(DRAWS, *posterior.shape))
     rates = gammas / gammas.sum(axis=2, keepdims=True)
     best = np.argmax(rates[..., 0] - OPT_OUT_COST * rates[..., 1], axis=1)
     return np.bincount(best, minlength=len(answers)) / DRAWS
@@ -147,17 +144,17 @@ def _bisect(inside: Callable[[float], bool], outer: float, inner: float) -> floa
     return outer
 
 
-def lift(variant: Answers, template: Answers, *, level: float = LEVEL) -> tuple[float, float, float]:
+def lift(variant: Answers, template: Answers) -> tuple[float, float, float]:
     """(estimate, low, high) of the accept rate less the template's; the interval holds at all times together."""
-    each = 1 - (1 - level) / 2
+    each = 1 - (1 - LEVEL) / 2
     ours, theirs = (rate_interval(one.accepted, one.sent, level=each) for one in (variant, template))
     estimate = variant.accepted / (variant.sent or 1) - template.accepted / (template.sent or 1)
     return estimate, ours[0] - theirs[1], ours[1] - theirs[0]
 
 
-def is_worse(variant: Answers, template: Answers, *, level: float = LEVEL) -> bool:
+def is_worse(variant: Answers, template: Answers) -> bool:
     """Whether customers certainly accept this wording less often than the template, or opt out after it more often."""
-    each = 1 - (1 - level) / 4
+    each = 1 - (1 - LEVEL) / 4
     accepts, opt_outs = (
         [rate_interval(getattr(one, what), one.sent, level=each) for one in (variant, template)]
         for what in ("accepted", "opted_out")

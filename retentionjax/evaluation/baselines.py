@@ -17,7 +17,7 @@ from retentionjax.env.retention import RetentionEnv, draws_of, new_customer
 from retentionjax.env.types import EnvParams, EnvState
 from retentionjax.env.value import contact_gain
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each, play
+from retentionjax.evaluation.rollout import CHUNK, Policy, PolicyInput, for_each, play
 from retentionjax.tabular import forest
 
 NOW = 0  # delay index of a contact today
@@ -242,14 +242,12 @@ class UpliftLog(NamedTuple):
     value: npt.NDArray[np.float32]  # $, from the decision to the end
 
 
-def log_random_contacts(
-    env: RetentionEnv, params: EnvParams, key: jax.Array, *, episodes: int, chunk: int = 32_768
-) -> UpliftLog:
+def log_random_contacts(env: RetentionEnv, params: EnvParams, key: jax.Array, *, episodes: int) -> UpliftLog:
     """A random policy's log: in each episode one decision, on a random day, with its propensity-½ contact.
 
     Decisions on which the customer was already gone, or a contact was not legal, are left out.
     """
-    days, chunk = int(params.horizon_days), min(chunk, episodes)
+    days, chunk = int(params.horizon_days), min(2 * CHUNK, episodes)
     keys = (jax.random.fold_in(key, start) for start in range(0, episodes, chunk))
     parts = [_simulate_log(env, params, each, chunk, days) for each in keys]
     observation, arm, value, usable = (np.concatenate(column) for column in zip(*parts, strict=True))

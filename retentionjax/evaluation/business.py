@@ -104,8 +104,8 @@ def show(
         broken = sum(each[rule].mean for rule in ("cooldown_violations", "fatigue_violations", "account_violations"))
         table.add_row(
             name,
-            _interval(each["uplift"]) if name != "never" else "–",
-            _interval(paired[name]) if name in paired else "–",
+            each["uplift"].text("+.2f") if name != "never" else "–",
+            paired[name].text("+.2f") if name in paired else "–",
             f"{each['spend'].mean:.2f}",
             f"{each['roi'].mean:.2f}" if np.isfinite(each["roi"].mean) else "–",
             f"{each['retention_rate'].mean:.1%}",
@@ -122,7 +122,3 @@ _CAPTION = (
     "paired difference; return: gain over spend; \\[low, high]: 95 % interval, customers resampled; kept: customers\n"
     "there at the end."
 )
-
-
-def _interval(estimate: IntervalEstimate) -> str:
-    return f"{estimate.mean:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"

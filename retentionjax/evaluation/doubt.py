@@ -16,7 +16,7 @@ from retentionjax.env import worlds
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation.rollout import Policy, play
-from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate, percentiles
 
 WORLDS = 64
 """Draws of the effects in which a policy is judged, unless said otherwise."""
@@ -37,7 +37,6 @@ class Doubt:
     """Probability that the learned policy gains more than never contacting."""
     beats_best_rule: float
     """Probability that it gains more than the best rule on average; than never contacting where no rule was played."""
-    best_rule: str
     spend: IntervalEstimate
     """Spend of the learned policy: mean, and 95 % of the worlds."""
     worlds: int
@@ -93,15 +92,14 @@ def judge(
         paired={name: spread(value[ours] - value[name], bootstrap) for name in ("never", *rules)},
         beats_never=chance(value[ours] - value["never"], bootstrap),
         beats_best_rule=chance(value[ours] - value[best], bootstrap),
-        best_rule=best,
-        spend=IntervalEstimate(float(spend.mean()), *_ends(spend.mean(axis=0))),
+        spend=percentiles(float(spend.mean()), spend.mean(axis=0)),
         worlds=spend.shape[1],
     )
 
 
 def spread(gain: Table, bootstrap: Bootstrap) -> IntervalEstimate:
     """Mean of gains [customers, worlds] with its 95 % interval over resampled customers and worlds."""
-    return IntervalEstimate(float(gain.mean()), *_ends(bootstrap.means(gain)))
+    return percentiles(float(gain.mean()), bootstrap.means(gain))
 
 
 def chance(gain: Table, bootstrap: Bootstrap) -> float:
@@ -113,8 +111,3 @@ def by_world(values: npt.ArrayLike, number: int) -> Table:
     """Mean of each customer in each world; f64[customers, worlds] of [customers, replicates]."""
     found = np.asarray(values, np.float64)
     return found.reshape(len(found), -1, number).mean(axis=1)
-
-
-def _ends(values: Table) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)

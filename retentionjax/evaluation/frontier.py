@@ -125,17 +125,10 @@ def tabulate(
 
     Under common random numbers at every multiplier. Where noise would have spend rise with the multiplier, it is held.
     """
-    env = RetentionEnv(expected_churn=True)
-    grid = np.geomspace(float(network.low), float(network.high), multipliers)
-    never = np.asarray(play(env, params, baselines.never(), key, replicates=replicates).value, np.float64)
-    spends, uplifts = [], []
-    for multiplier in grid:
-        played = play(env, params, at_multiplier(network, float(multiplier)), key, replicates=replicates)
-        spends.append(float(np.mean(played.spend)))
-        uplifts.append(float(np.mean(np.asarray(played.value, np.float64) - never)))
-        advance(1)
-    held = np.minimum.accumulate(spends)
-    return MultiplierTable(tuple(map(float, grid)), tuple(map(float, held)), tuple(uplifts))
+    grid = np.geomspace(float(network.low), float(network.high), multipliers).tolist()
+    points = curve(scene_of(params, key, replicates), at_multiplier(network, grid[0]), grid, advance)
+    held = np.minimum.accumulate([each.spend for each in points])
+    return MultiplierTable(tuple(grid), tuple(held.tolist()), tuple(each.uplift for each in points))
 
 
 # --- the picture ----------------------------------------------------------------------------------------------

@@ -30,6 +30,11 @@ class IntervalEstimate(NamedTuple):
         """The three as a summary holds them: `<key>`, `<key>_low`, `<key>_high`."""
         return {key: self.mean, f"{key}_low": self.low, f"{key}_high": self.high}
 
+    def text(self, form: str) -> str:
+        """Mean and interval in words, each in `form`, as `+1.20 [+0.80, +1.60]`; without an interval that is none."""
+        ends = f" [{self.low:{form}}, {self.high:{form}}]" if math.isfinite(self.low) else ""
+        return f"{self.mean:{form}}{ends}"
+
     def to_dict(self) -> dict[str, float | None]:
         """The three by name as JSON holds them: what is undefined as null."""
         found: dict[str, float | None] = plain(self)
@@ -55,13 +60,15 @@ class Bootstrap:
     Args:
         customers: N, or the id of each row where one customer may have several, which are drawn together.
         resamples: B, bootstrap replicates.
-        seed: of the resampling.
+        seed: of the resampling, or the generator to draw from.
 
     Raises:
         DataError: there is no customer.
     """
 
-    def __init__(self, customers: int | npt.ArrayLike, *, resamples: int = 1000, seed: int = 0) -> None:
+    def __init__(
+        self, customers: int | npt.ArrayLike, *, resamples: int = 1000, seed: int | np.random.Generator = 0
+    ) -> None:
         random = np.random.default_rng(seed)
         # Codes in the order of appearance, so that ids which are all different draw as their number does.
         code = (
@@ -84,7 +91,7 @@ class Bootstrap:
         return self._estimate(float(per_row.mean()), self._resampled(per_row))
 
     def means(self, values: npt.ArrayLike) -> Floats:
-        """Mean of each column of values [N, K] over the customers of each resample; [B, K]."""
+        """Mean of values [N], or of each column of [N, K], over the customers of each resample; [B] or [B, K]."""
         return self._resampled(np.asarray(values, np.float64))
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> IntervalEstimate:
@@ -94,7 +101,7 @@ class Bootstrap:
             return IntervalEstimate(np.nan, np.nan, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             draws = self._resampled(top) / self._resampled(bottom)
-        return self._estimate(float(top.sum() / bottom.sum()), draws[np.isfinite(draws)])
+        return self._estimate(float(top.sum() / bottom.sum()), draws)
 
     def tail_mean(self, values: npt.ArrayLike, *, level: float = 0.95) -> IntervalEstimate:
         """CVaR: mean of the worst 1 − level share of episodes, v + E[(x − v)⁺]/(1 − level) at the quantile v.
@@ -122,17 +129,21 @@ class Bootstrap:
         return IntervalEstimate(quantile + centre, *(quantile + centre - float(t) * error for t in (most, least)))
 
     def _resampled(self, per_row: Floats) -> Floats:
-        centre = per_row.mean(axis=0)  # centred before the single-precision product: values are large, effects small
+        centre = per_row.mean(axis=0)  # before the single-precision product: values are large, effects small
         sums = np.zeros((self._count, *per_row.shape[1:]))
         np.add.at(sums, self._code, per_row - centre)
         drawn = self._drawn.reshape(-1, *[1] * (per_row.ndim - 1))
         return np.asarray(self._times @ sums.astype(np.float32), np.float64) / drawn + centre
 
     def _estimate(self, point: float, draws: Floats) -> IntervalEstimate:
-        if not draws.size or self._count == 1:
-            return IntervalEstimate(point, np.nan, np.nan)
-        low, high = np.quantile(draws, [0.025, 0.975])
-        return IntervalEstimate(point, float(low), float(high))
+        return percentiles(point, draws if self._count > 1 else draws[:0])
+
+
+def percentiles(point: float, draws: Floats) -> IntervalEstimate:
+    """The middle 95 % of the draws that are numbers, of any shape, about a point estimate."""
+    usable = draws[np.isfinite(draws)]
+    low, high = np.quantile(usable, [0.025, 0.975]) if usable.size else (np.nan, np.nan)
+    return IntervalEstimate(point, float(low), float(high))
 
 
 def _per_row(values: npt.ArrayLike) -> Floats:

@@ -1,7 +1,6 @@
 """A rollout on text: prompts → texts → what the reference, the reward model, the critics and the shield say of them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,8 +17,7 @@ from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.lora import Adapter
 from retentionjax.language.ppo_config import TextPPOConfig
 from retentionjax.language.reward import RewardModel, raw_scores
-from retentionjax.language.sampler import Sample
-from retentionjax.language.sampling import SamplingConfig
+from retentionjax.language.sampler import Sample, SamplingConfig
 from retentionjax.language.stepwise import Stepwise
 from retentionjax.rl import ops
 from retentionjax.rl.leaves import Leaf
@@ -33,13 +31,6 @@ class Critic:
 
     weight: Leaf  # f32[D, 2]
     bias: Leaf  # f32[2]
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """All prompts, padded alike."""
-
-    rows: packing.Rows  # [prompts, P]
 
 
 @struct.dataclass
@@ -78,14 +69,9 @@ class Experience:
     merit: Leaf  # f32[B], score of the text less the price of its cost: what DPO ranks by
 
 
-def prepare(prompts: Sequence[np.ndarray], pad: int, config: TextPPOConfig) -> Prompts:
-    """All prompts with the same padding, so that every rollout has the same shape."""
-    return Prompts(packing.pad_left(prompts, pad, config.multiple))
-
-
-def choose(prompts: Prompts, config: TextPPOConfig, iteration: int, seed: int) -> np.ndarray:
+def choose(prompts: packing.Rows, config: TextPPOConfig, iteration: int, seed: int) -> np.ndarray:
     """Numbers of the prompts of an iteration, each `copies` times: every epoch deals all of them anew. i64[B]."""
-    count, size = config.batch // config.copies, len(prompts.rows.tokens)
+    count, size = config.batch // config.copies, len(prompts.tokens)
     places = range(iteration * count, (iteration + 1) * count)
     numbers = [np.random.default_rng([seed, place // size]).permutation(size)[place % size] for place in places]
     return np.repeat(np.asarray(numbers), config.copies)
@@ -94,7 +80,7 @@ def choose(prompts: Prompts, config: TextPPOConfig, iteration: int, seed: int) -
 def draw(
     model: Stepwise,
     policy: Adapter,
-    prompts: Prompts,
+    prompts: packing.Rows,
     numbers: np.ndarray,
     config: TextPPOConfig,
     key: PRNGKeyArray,
@@ -102,24 +88,23 @@ def draw(
     eos: int,
     pad: int,
 ) -> Texts:
-    """Texts of the policy; columns that no text reached are cut off."""
+    """Texts of the policy, its prompts all padded alike; columns that no text reached are cut off."""
     chosen = numbers[:: config.copies]
     settings = SamplingConfig(
         max_new_tokens=config.max_new_tokens,
-        min_new_tokens=config.min_new_tokens,
         temperature=config.temperature,
         eos=eos,
         pad=pad,
         copies=config.copies,
     )
-    rows = prompts.rows.tokens[chosen], prompts.rows.mask[chosen]
+    rows = prompts.tokens[chosen], prompts.mask[chosen]
     keys = jax.random.split(key, config.batch)
     drawn: Sample = sampler.sample(model, policy, *rows, keys, config=settings, keep_trunk=True)
     used = int(np.asarray(drawn.mask).any(0).sum())
     length = min(config.max_new_tokens, packing.round_up(used, config.multiple))
     mask = drawn.mask[:, :length]
     assert drawn.trunk is not None  # asked for above
-    seen = jnp.concatenate([jnp.asarray(prompts.rows.mask[numbers]), mask], 1)
+    seen = jnp.concatenate([jnp.asarray(prompts.mask[numbers]), mask], 1)
     return Texts(
         tokens=drawn.tokens[:, :length],
         mask=mask,
@@ -220,11 +205,9 @@ def total_scores(
     clicked: Float[Array, " batch"] | float = 0.0,
 ) -> Float[Array, " batch"]:
     """Reward model + click head + brevity, with the penalty of a text that did not end."""
-    weighted = config.reward_weight * jnp.clip(scores, -config.score_clip, config.score_clip)
-    weighted = weighted + config.click_weight * clicked
+    weighted = config.reward_weight * scores + config.click_weight * clicked
     weighted = weighted + config.brevity_weight * (1.0 - lengths / config.max_new_tokens)
-    unended = -config.missing_eos_penalty + (weighted if config.missing_eos == "subtract" else 0.0)
-    return jnp.where(finished, weighted, unended)
+    return jnp.where(finished, weighted, weighted - config.missing_eos_penalty)
 
 
 @partial(jax.jit, static_argnames="config")
@@ -246,8 +229,6 @@ def learn_from(
     lengths = mask.sum(1)
     scores = total_scores(config, judgement.scores, lengths, texts.finished, judgement.clicks)
     rewards = losses.token_rewards(scores, distance, mask, coefficient)
-    if config.whiten_rewards:
-        rewards = losses.whiten(rewards, mask, shift_mean=False)
     both = jnp.stack([rewards, losses.last_token(mask) * costs[:, None]], -1)
     advantages = losses.text_advantages(both, judgement.values, mask, config.gamma, config.gae_lambda)
     merit = scores - multiplier * costs

@@ -29,17 +29,10 @@ def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> 
     return jnp.sum(jnp.where(mask, values, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
 
 
-def whiten(values: Masked, mask: Mask, *, shift_mean: bool = True, bessel: bool = True) -> Masked:
-    """(x − mean)/std over the tokens that count, 0 elsewhere; the mean is put back where `shift_mean` is False.
-
-    With `bessel` the variance is divided by n − 1 as TRL does; without, by n.
-    """
-    count = jnp.sum(mask)
-    mean = masked_mean(values, mask)
-    squares = jnp.sum(jnp.where(mask, jnp.square(values - mean), 0.0))
-    variance = squares / jnp.maximum(count - 1 if bessel else count, 1)
-    whitened = (values - mean) * jax.lax.rsqrt(variance + 1e-8)
-    return jnp.where(mask, whitened if shift_mean else whitened + mean, 0.0)
+def whiten(values: Masked, mask: Mask) -> Masked:
+    """(x − mean)/std over the tokens that count, 0 elsewhere; the variance is divided by n − 1, as TRL does."""
+    away = jnp.where(mask, values - masked_mean(values, mask), 0.0)
+    return away * jax.lax.rsqrt(jnp.sum(jnp.square(away)) / jnp.maximum(jnp.sum(mask) - 1, 1) + 1e-8)
 
 
 # --- preferences ----------------------------------------------------------------------------------------------
@@ -48,8 +41,8 @@ def whiten(values: Masked, mask: Mask, *, shift_mean: bool = True, bessel: bool 
 def bradley_terry(
     chosen: Float[Array, " pairs"],
     rejected: Float[Array, " pairs"],
-    margin: Float[Array, " pairs"] | float = 0.0,
-    centring: float = 0.01,
+    margin: Float[Array, " pairs"] | float,
+    centring: float,
 ) -> Float[Array, " pairs"]:
     """−log σ(r_c − r_r − m) + centring · (r_c + r_r)², a term a pair.
 
@@ -158,9 +151,7 @@ class KLConfig(Checked):
     minimum: NotNegative = 0.0
     """β never falls below."""
     maximum: Annotated[float, Within(infinite=True)] = math.inf
-    """β never rises above."""
-    adaptive: bool = True
-    """Off: β stays at `initial`."""
+    """β never rises above; it stays where all three are the same."""
 
     def wrong(self) -> list[tuple[str, str]]:
         """Coefficients out of order."""
@@ -188,7 +179,5 @@ def update_coefficient(
     Args:
         kl: mean nats a sequence, of the `sequences` (n) drawn since the last update.
     """
-    if not config.adaptive:
-        return coefficient
     error = jnp.clip(kl / config.target - 1.0, -config.error_clip, config.error_clip)
     return jnp.clip(coefficient * (1.0 + error * sequences / config.horizon), config.minimum, config.maximum)

@@ -6,7 +6,7 @@ details of RLHF with PPO"), with two additions: a cost with its own critic under
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
@@ -18,7 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError
 from retentionjax.language import experience as rollout
-from retentionjax.language import loop, losses, precision, stepwise
+from retentionjax.language import loop, losses, packing, precision, stepwise
 from retentionjax.language.experience import Costs, Texts
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter
@@ -70,7 +70,6 @@ def train(
     tracker: Tracker | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
-    on_evaluation: Callable[[int, Adapter], None] | None = None,
 ) -> tuple[Adapter, list[dict[str, float]]]:
     """The policy after `iterations` rollouts, and each iteration's metrics (with `resume`, of those made now).
 
@@ -79,7 +78,6 @@ def train(
         prompts: token sequences, chat template included.
         costs: of the texts written (special tokens removed) and the numbers of their prompts, one float each; 0 or 1
             for a limit on the share of texts.
-        on_evaluation: called with iteration and policy every `evaluate_every` iterations.
 
     Raises:
         ConfigError: the reward model's adapter reaches below the policy's, so that they share no trunk.
@@ -88,7 +86,7 @@ def train(
     _check(policy_adapter, reward_model)
     tokenizer, history = model.tokenizer, list[dict[str, float]]()
     eos, pad = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
-    prepared = rollout.prepare(prompts, pad, config)
+    rows = packing.pad_left(prompts, pad, config.multiple)  # so that every rollout has the same shape
     fast = stepwise.take_apart(model.decoder, config.batch)
     reference = policy_adapter if config.reference == "start" else None
     run_key, order_key = jax.random.split(key)
@@ -97,19 +95,14 @@ def train(
     def step(state: PPOState, number: int) -> tuple[PPOState, dict[str, float]]:
         started = time.monotonic()
         own = jax.random.split(jax.random.fold_in(state.key, number))
-        numbers = rollout.choose(prepared, config, number, seed)
-        texts = rollout.draw(fast, state.policy.params, prepared, numbers, config, own[0], eos=eos, pad=pad)
+        numbers = rollout.choose(rows, config, number, seed)
+        texts = rollout.draw(fast, state.policy.params, rows, numbers, config, own[0], eos=eos, pad=pad)
         found = jnp.asarray(rollout.costs_of(costs, rollout.written(tokenizer, texts), numbers))
         drawn = time.monotonic()
         state, metrics = iterate(model, config, state, reference, reward_model, texts, found, number, own[1])
         metrics |= {"episode": float(state.episodes)} | _speeds(texts, started, drawn, time.monotonic())
         history.append(metrics)
         return state, metrics
-
-    def evaluate(state: PPOState, number: int) -> dict[str, float]:
-        if on_evaluation is not None:
-            on_evaluation(number, state.policy.params)
-        return {}
 
     state, _ = loop.run(
         "PPO on text",
@@ -118,8 +111,6 @@ def train(
         step,
         unit="rollouts",
         shown=("objective/scores", "objective/kl", "objective/cost", "objective/lambda"),
-        evaluate=evaluate,
-        evaluate_every=config.evaluate_every,
         tracker=tracker,
         checkpoints=checkpoints,
         checkpoint_every=config.checkpoint_every,
@@ -176,7 +167,7 @@ def iterate(
         temperature=config.temperature,
         # Rounded operands make a token's log-probability depend on the program that computes it, by up to some 0.05:
         # so policy and reference are taken from one.
-        recompute=config.recompute_log_probs or precision.of(model.decoder) == "bfloat16",
+        recompute=precision.of(model.decoder) == "bfloat16",
     )
     texts = replace(texts, log_probs=own)
     multiplier = update_multiplier(config.safety, state.multiplier, costs.mean())

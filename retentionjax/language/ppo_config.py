@@ -1,6 +1,5 @@
 """Settings of PPO on text."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -69,7 +68,6 @@ class TextPPOConfig(Checked):
     epochs: Count = 4
     """Passes over a rollout."""
     max_new_tokens: Count = 64
-    min_new_tokens: Annotated[int, Within()] = 0
     temperature: Positive = 1.0
     """Temperature of sampling, and of all log-probabilities: old, new and reference."""
     multiple: Count = 16
@@ -79,8 +77,6 @@ class TextPPOConfig(Checked):
     clip: Positive = 0.2
     value_clip: Positive | None = 0.2
     value_coef: NotNegative = 0.1
-    whiten_rewards: bool = False
-    """Rewards of a rollout to standard deviation 1, mean kept."""
     optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(learning_rate=1e-4, schedule="linear", eps=1e-5)
     )
@@ -98,18 +94,12 @@ class TextPPOConfig(Checked):
     """Weight of 1 − length/max_new_tokens, added to the score."""
     click_weight: float = 0.0
     """Weight of the click head's score, in standard deviations of its reference messages, where there is one."""
-    score_clip: Annotated[float, Within(above=True, infinite=True)] = math.inf
-    """The reward model's score is kept within ±."""
-    missing_eos: Literal["subtract", "replace"] = "subtract"
-    """A text that did not end scores its score − missing_eos_penalty, or −missing_eos_penalty whatever it says."""
     missing_eos_penalty: float = 1.0
+    """What a text that did not end loses of its score."""
     value_head: Literal["reward", "zeros"] = "reward"
     """How the value head begins: as the reward model's, or at zero."""
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     remat: bool = False
-    recompute_log_probs: bool = False
-    """Old log-probabilities by the forward pass that updates use instead of the sampler's; so always with bfloat16."""
-    evaluate_every: Annotated[int, Within()] = 0
     checkpoint_every: Annotated[int, Within()] = 10
 
     def wrong(self) -> list[tuple[str, str]]:

@@ -114,8 +114,3 @@ def is_int8(decoder: Decoder) -> bool:
     """Whether the decoder's projections are in int8."""
     name = next(iter(decoder.config.projections))
     return bool(decoder.parameters()[f"layers.{name}.kernel"].dtype == jnp.int8)
-
-
-def memory(decoder: Decoder) -> int:
-    """Bytes of the decoder's arrays."""
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(decoder))

@@ -55,7 +55,6 @@ class RewardConfig(Checked):
     """Share of the run after which a loss that has not left log 2 ends it."""
     give_up_loss: Annotated[float, Within(infinite=True)] = 0.685
     """Mean loss a pair above which nothing was learned: indifference is log 2 = 0.693. `inf`: never give up."""
-    evaluate_every: Annotated[int, Within()] = 50
     checkpoint_every: Annotated[int, Within()] = 50
 
     def wrong(self) -> list[tuple[str, str]]:
@@ -215,17 +214,14 @@ def train(
     key: PRNGKeyArray,
     *,
     start: Adapter | None = None,
-    validation: Sequence[PreferencePair] = (),
-    reference: Sequence[np.ndarray] | None = None,
     tracker: Tracker | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
 ) -> tuple[RewardModel, dict[str, float]]:
-    """A reward model of the pairs, and the last metrics: loss, accuracy, margin, eval_loss, eval_accuracy, lr, ….
+    """A reward model of the pairs, its scores normalised on the first of them, and the last metrics: loss, accuracy, ….
 
     Args:
         start: adapter to go on from, the fine-tuned policy's say, which knows already what fits a prompt.
-        reference: whole texts (prompt and answer) on which the scores are normalised; None: the first pairs' own.
 
     Raises:
         DataError: no pairs.
@@ -253,24 +249,19 @@ def train(
             "tokens_per_second": tokens / (time.monotonic() - started),
         }
 
-    def evaluate(state: RewardState, _: int) -> dict[str, float]:
-        return _validate(model.decoder, state.learner.params, validation, pad) if validation else {}
-
     scorer = init(config, model.decoder, scorer_key, start)
     state, metrics = loop.run(
         "Reward model",
         RewardState(init_learner(config.optimiser, scorer), jnp.zeros(()), jnp.zeros(())),
         steps,
         step,
-        shown=("loss", "accuracy", "eval_accuracy"),
-        evaluate=evaluate,
-        evaluate_every=config.evaluate_every,
+        shown=("loss", "accuracy"),
         tracker=tracker,
         checkpoints=checkpoints,
         checkpoint_every=config.checkpoint_every,
         resume=resume,
     )
-    texts = [text for pair in pairs for text in pair.texts] if reference is None else list(reference)
+    texts = [text for pair in pairs for text in pair.texts]
     return normalise(model.decoder, state.learner.params, texts[: config.reference], pad=pad), metrics
 
 
@@ -330,16 +321,6 @@ def _gradient(
         return jnp.sum(terms * weights), measured @ weights
 
     return jax.grad(loss, has_aux=True)(scorer)
-
-
-def _validate(decoder: Decoder, scorer: RewardParams, pairs: Sequence[PreferencePair], pad: int) -> dict[str, float]:
-    plain = RewardModel(scorer, jnp.zeros(()), jnp.ones(()))
-    chosen, rejected = score_pairs(decoder, plain, pairs, pad=pad)
-    difference = chosen - rejected
-    return {
-        "eval_loss": float(np.logaddexp(0.0, -difference).mean()),
-        "eval_accuracy": float((difference > 0).mean()),
-    }
 
 
 def score_pairs(

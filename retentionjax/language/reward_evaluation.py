@@ -1,11 +1,11 @@
 """How good a reward model is: accuracy and its interval, calibration, what it owes to length, each source apart."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from retentionjax.errors import DataError
 from retentionjax.language import reward
@@ -89,14 +89,10 @@ def calibration_error(log_odds: np.ndarray) -> float:
 
 def area_under_curve(chosen: np.ndarray, rejected: np.ndarray) -> float:
     """P(a chosen text scores above any rejected one), ties counting a half (Mann and Whitney 1947)."""
-    ordered = np.sort(rejected)
-    below, upto = (np.searchsorted(ordered, chosen, side) for side in ("left", "right"))
-    return float((below + upto).mean() / (2 * len(rejected)))
+    return float(roc_auc_score(np.repeat([1, 0], [len(chosen), len(rejected)]), np.concatenate([chosen, rejected])))
 
 
 def correlation(scores: np.ndarray, lengths: np.ndarray) -> float:
     """Pearson's, 0 where either does not vary."""
-    x, y = np.asarray(scores, np.float64), np.asarray(lengths, np.float64)
-    x, y = x - x.mean(), y - y.mean()
-    size = math.sqrt(float((x * x).sum() * (y * y).sum()))
-    return float((x * y).sum()) / size if size > 0 else 0.0
+    varies = np.ptp(scores) > 0 and np.ptp(lengths) > 0
+    return float(np.corrcoef(np.asarray(scores, np.float64), lengths)[0, 1]) if varies else 0.0

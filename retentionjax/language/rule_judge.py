@@ -25,6 +25,9 @@ from retentionjax.language.decoder import Decoder
 from retentionjax.language.hub import Model
 from retentionjax.language.text_metrics import words
 
+WEIGHTS = {"coverage": 3.0, "grounding": 4.0, "action": 2.0, "tone": 1.0, "room": 1.0, "fluency": 1.0}
+TIE = 0.02
+"""A difference of the weighted mean below it is a tie."""
 WORST_LOG_PROB, BEST_LOG_PROB = -6.0, -1.0
 """Nats a token: noise, and text a small model finds easy."""
 _CONTRACTION = re.compile(r"\b\w+['’](?:re|ve|ll|d|m|s|t)\b", re.IGNORECASE)
@@ -58,37 +61,11 @@ class Asked:
     """Characters that the channel has room for."""
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Weights of the pieces; a difference of the weighted mean below `tie` is a tie."""
+def points(asked: Asked, text: str, *, grounded: bool, takeable: bool, log_prob: float) -> float:
+    """The weighted mean of the pieces of `text`, in [0, 1]; `log_prob` in nats a token.
 
-    coverage: float = 3.0
-    grounding: float = 4.0
-    action: float = 2.0
-    tone: float = 1.0
-    room: float = 1.0
-    fluency: float = 1.0
-    tie: float = 0.02
-
-
-@dataclass(frozen=True)
-class Points:
-    """The pieces of one text and their weighted mean, all in [0, 1]."""
-
-    coverage: float
-    grounding: float
-    action: float
-    tone: float
-    room: float
-    fluency: float
-    total: float
-
-
-def points(
-    asked: Asked, text: str, *, grounded: bool, takeable: bool, log_prob: float, weights: Weights | None = None
-) -> Points:
-    """The pieces of `text`; `log_prob` in nats a token. Raises ValueError for one that is NaN or above 0."""
-    weights = weights or Weights()
+    Raises ValueError for one that is NaN or above 0.
+    """
     pieces = {
         "coverage": coverage(asked, text),
         "grounding": float(grounded),
@@ -97,9 +74,7 @@ def points(
         "room": room(asked.room, text),
         "fluency": fluency(log_prob),
     }
-    shares = {name: getattr(weights, name) for name in pieces}
-    total = sum(shares[name] * piece for name, piece in pieces.items()) / sum(shares.values())
-    return Points(**pieces, total=total)
+    return sum(WEIGHTS[name] * piece for name, piece in pieces.items()) / sum(WEIGHTS.values())
 
 
 def judge(
@@ -107,29 +82,23 @@ def judge(
     grounded: Callable[[int, str], bool],
     takeable: Callable[[int, str], bool],
     log_prob: Callable[[int, str], float],
-    weights: Weights | None = None,
 ) -> Judge:
     """A Judge over briefs 0, 1, …; the other callables take the brief's number and a text.
 
     So the check of the offer and the base model's numbers come from outside; a text is looked at once a brief.
     """
-    weights = weights or Weights()
     seen: dict[tuple[int, str], float] = {}
 
     def total(brief: int, text: str) -> float:
         key = (brief, text)
         if key not in seen:
-            found = points(
-                asked[brief], text,
-                grounded=grounded(brief, text), takeable=takeable(brief, text), log_prob=log_prob(brief, text),
-                weights=weights,
-            )  # fmt: skip
-            seen[key] = found.total
+            said = {"grounded": grounded(*key), "takeable": takeable(*key)}
+            seen[key] = points(asked[brief], text, **said, log_prob=log_prob(*key))
         return seen[key]
 
     def better(brief: int, one: str, other: str) -> float:
         difference = total(brief, one) - total(brief, other)
-        return 0.5 if abs(difference) < weights.tie else float(difference > 0)
+        return 0.5 if abs(difference) < TIE else float(difference > 0)
 
     return better
 

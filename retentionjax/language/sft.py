@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated
@@ -68,12 +68,8 @@ def train(
     tracker: Tracker | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
-    on_evaluation: Callable[[int, Adapter], None] | None = None,
 ) -> tuple[Adapter, dict[str, float]]:
     """An adapter fitted to the examples, and the last metrics: loss, eval_loss (nats a completion token), lr, ….
-
-    Args:
-        on_evaluation: called with the step and the adapter whenever the validation loss is taken, to write samples.
 
     Raises:
         DataError: no examples, or one longer than a row.
@@ -92,9 +88,7 @@ def train(
         metrics |= {"epoch": data.epoch_of(number), "tokens_per_second": tokens / (time.monotonic() - started)}
         return SFTState(learner, state.key), metrics
 
-    def evaluate(state: SFTState, number: int) -> dict[str, float]:
-        if on_evaluation is not None:
-            on_evaluation(number, state.learner.params)
+    def evaluate(state: SFTState, _: int) -> dict[str, float]:
         return {"eval_loss": _mean_loss(model.decoder, state.learner.params, validation)}
 
     state = SFTState(init_learner(config.optimiser, adapter), dropout_key)

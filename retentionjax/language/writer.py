@@ -21,8 +21,7 @@ from retentionjax.language import hub, packing, peft, precision
 from retentionjax.language.decoder import Decoder
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter
-from retentionjax.language.sampler import Sampler, texts
-from retentionjax.language.sampling import SamplingConfig
+from retentionjax.language.sampler import Sampler, SamplingConfig, texts
 
 _NAME, _ADAPTER = "writer.json", "adapter"
 BATCH = 32

@@ -101,14 +101,6 @@ def account(each: Customer, bill: float) -> float:
     return 0.5 * len(each.contacts_days_ago) + (0.2 * bill if each.running_offer == 3 else 0.0)
 
 
-def test_without_a_usual_score_the_state_is_calm_and_far_above_it_elevated(bundle: Bundle, decider: Decider) -> None:
-    features = decider.facts.records(customers(3))
-    today = decider.score(features).churn_probability
-    usual = [Customer(), Customer(usual=float(today[1]) / 4), Customer(usual=float(today[2]))]
-    decided = decider.decide(features, stack(usual, features.monthly_charge, bundle.params))
-    assert decided.elevated.tolist() == [False, True, False]
-
-
 @given(st.floats(0.01, 0.9), st.booleans())
 def test_the_risk_state_is_read_off_the_scores_it_would_give(baseline: float, elevated: bool) -> None:
     params = EnvParams()

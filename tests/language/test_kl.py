@@ -28,11 +28,6 @@ def test_the_coefficient_stays_between_its_bounds() -> None:
     assert float(low) == pytest.approx(0.01)
 
 
-def test_a_fixed_coefficient_does_not_move() -> None:
-    config = losses.KLConfig(adaptive=False)
-    assert float(losses.update_coefficient(config, jnp.float32(0.3), jnp.float32(99.0), 512)) == pytest.approx(0.3)
-
-
 @pytest.mark.parametrize("fields", [{"target": 0.0}, {"horizon": -1.0}, {"initial": 2.0, "maximum": 1.0}])
 def test_settings_no_controller_can_use_are_refused_by_name(fields: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(fields))}: .*allowed"):

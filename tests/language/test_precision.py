@@ -15,8 +15,7 @@ from retentionjax.errors import ModelError
 from retentionjax.language import forward, hub, lora, losses, precision, writer
 from retentionjax.language.decoder import Decoder, default_positions, mixed
 from retentionjax.language.lora import Adapter, LoraConfig
-from retentionjax.language.sampler import keys_of, sample
-from retentionjax.language.sampling import SamplingConfig
+from retentionjax.language.sampler import SamplingConfig, keys_of, sample
 from retentionjax.language.stepwise import take_apart
 from retentionjax.language.writer import WriterConfig
 

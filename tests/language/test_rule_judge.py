@@ -8,7 +8,7 @@ import pytest
 
 from retentionjax.language import hub, packing, rule_judge
 from retentionjax.language.arena import compare
-from retentionjax.language.rule_judge import Asked, Weights, mean_log_probs
+from retentionjax.language.rule_judge import Asked, mean_log_probs
 
 ASKED = Asked({"name": "Maria", "sender": "Northwind", "discount": "10%", "days": "30 days"}, "warm", 160)
 GOOD = "Hi Maria! Northwind here, enjoy 10% off for 30 days. Reply STOP to opt out."
@@ -49,22 +49,20 @@ def test_room_and_fluency_are_lines_between_two_marks() -> None:
 
 
 def test_the_total_is_the_weighted_mean_of_the_pieces() -> None:
-    found = rule_judge.points(
-        ASKED, GOOD, grounded=False, takeable=True, log_prob=-3.5, weights=Weights(1, 2, 3, 4, 5, 6)
-    )
-    pieces = (found.coverage, found.grounding, found.action, found.tone, found.room, found.fluency)
-    assert found.total == pytest.approx(sum(w * p for w, p in zip((1, 2, 3, 4, 5, 6), pieces, strict=True)) / 21)
+    found = rule_judge.points(ASKED, GOOD, grounded=False, takeable=True, log_prob=-3.5)
+    tone, room = rule_judge.tone("warm", GOOD), rule_judge.room(160, GOOD)
+    assert found == pytest.approx((3 * 1.0 + 4 * 0.0 + 2 * 1.0 + tone + room + 0.5) / 12)
 
 
 def test_an_untrue_message_loses_to_a_true_one_however_fluent() -> None:
     true = rule_judge.points(ASKED, GOOD, grounded=True, takeable=True, log_prob=-6.0)
     untrue = rule_judge.points(ASKED, GOOD, grounded=False, takeable=True, log_prob=-1.0)
-    assert true.total > untrue.total
+    assert true > untrue
 
 
 def test_of_two_true_messages_the_one_that_says_how_to_take_the_offer_is_better() -> None:
     with_action, without = (
-        rule_judge.points(ASKED, GOOD, grounded=True, takeable=said, log_prob=-3.0).total for said in (True, False)
+        rule_judge.points(ASKED, GOOD, grounded=True, takeable=said, log_prob=-3.0) for said in (True, False)
     )
     assert with_action > without
 

@@ -1,9 +1,6 @@
-"""Figures that show collapse and copying, against counts made by hand."""
+"""Figures that show collapse, against counts made by hand."""
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from retentionjax.language import text_metrics as metrics
 
@@ -13,8 +10,6 @@ def test_words_and_ngrams() -> None:
     assert metrics.ngrams("a b c", 2) == [("a", "b"), ("b", "c")]
     assert metrics.ngrams("a", 2) == [("a",)]
     assert metrics.ngrams("!", 2) == []
-    with pytest.raises(ValueError, match="n is 0"):
-        metrics.ngrams("a", 0)
 
 
 def test_distinct_counts_over_all_texts_together() -> None:
@@ -22,36 +17,3 @@ def test_distinct_counts_over_all_texts_together() -> None:
     assert metrics.distinct(["a b a", "a b"], 2) == pytest.approx(2 / 3)
     assert metrics.distinct(["one two three"] * 50, 2) == pytest.approx(2 / 100), "collapse"
     assert metrics.distinct([], 2) == 0.0
-
-
-def test_overlap_is_with_the_nearest_single_text() -> None:
-    training = ["a b c d", "c d e f"]
-    found = metrics.nearest_overlap(["a b c d", "a b c x", "x y z w", "b c d e", ""], training, n=2)
-    np.testing.assert_allclose(found, [1, 2 / 3, 0, 2 / 3, 0])
-
-
-@given(st.lists(st.text(alphabet="ab ", max_size=12), min_size=1, max_size=6))
-def test_a_text_overlaps_wholly_with_itself(texts: list[str]) -> None:
-    overlap = metrics.nearest_overlap(texts, texts, n=2)
-    expected = [1.0 if metrics.words(text) else 0.0 for text in texts]
-    np.testing.assert_allclose(overlap, expected)
-    assert 0 <= metrics.distinct(texts, 2) <= 1
-
-
-def test_lengths_are_those_of_numpy() -> None:
-    sizes = [3, 1, 4, 1, 5, 9, 2, 6]
-    found = metrics.lengths(sizes)
-    expected = (np.mean(sizes), np.std(sizes), *np.quantile(sizes, [0.1, 0.5, 0.9]), 9)
-    assert (found.mean, found.sd, found.p10, found.median, found.p90, found.longest) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="no texts"):
-        metrics.lengths([])
-
-
-def test_measuring_a_system_that_has_collapsed_to_one_template() -> None:
-    training = ["hi maria enjoy 10% off your plan", "dear tom we offer 20% off your bill"]
-    collapsed = metrics.measure([training[0]] * 20, training)
-    assert (collapsed.copied, collapsed.template_overlap, collapsed.distinct_texts) == (1.0, 1.0, 0.0)
-    assert collapsed.distinct_2 == pytest.approx(7 / 140)
-    varied = metrics.measure([f"word{n} and word{n + 1} then word{n + 2}" for n in range(20)], training)
-    assert (varied.copied, varied.template_overlap, varied.distinct_texts) == (0.0, 0.0, 1.0)
-    assert varied.words.mean == 5

@@ -89,7 +89,6 @@ def main() -> None:
         "value_loss": space["vf_loss"].item(),
         "mask": rounded(mask),
         "masked_whitened": rounded(ppo_trainer.masked_whiten(given["values"], mask) * mask),
-        "masked_whitened_mean_kept": rounded(ppo_trainer.masked_whiten(given["values"], mask, shift_mean=False) * mask),
     }
     path = Path(__file__).with_name("ppo_trl.json")
     path.write_text(json.dumps(record, indent=1) + "\n")

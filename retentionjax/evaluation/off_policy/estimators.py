@@ -15,13 +15,12 @@ At one step each is the contextual estimator of that name. IPS and DR may clip: 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xgboost
 from jaxtyping import Bool, Float, Float32, Int
 
-from retentionjax.checked import Checked, Count, Positive, Seed, Within
 from retentionjax.evaluation.off_policy.log import DecisionLog
 from retentionjax.evaluation.off_policy.overlap import ratios
 
@@ -174,36 +173,37 @@ def _mean(scores: Float[np.ndarray, " E"]) -> EstimatorTerms:
 # 2018).
 
 
-@dataclass(frozen=True)
-class TreesConfig(Checked):
-    """Settings of the regressions; few and shallow trees, for a wrong q̂ costs variance only, never truth."""
+FOLDS = 3  # of customers
+TREES = 40
+SETTINGS = {
+    "objective": "reg:squarederror",
+    "tree_method": "hist",
+    "max_depth": 3,
+    "learning_rate": 0.15,
+    "min_child_weight": 20,
+    "seed": 0,
+    "nthread": 1,
+}
+"""Few and shallow trees, for a wrong q̂ costs variance only, never truth."""
 
-    trees: Count = 40
-    depth: Count = 3
-    learning_rate: Positive = 0.15
-    minimum_leaf_rows: Count = 20
-    folds: Annotated[int, Within(2)] = 3
-    """Folds of customers."""
-    seed: Seed = 0
 
-
-def cross_fit(log: DecisionLog, target: Float[np.ndarray, "n A"], config: TreesConfig) -> Float[np.ndarray, "n A"]:
+def cross_fit(log: DecisionLog, target: Float[np.ndarray, "n A"]) -> Float[np.ndarray, "n A"]:
     """q̂ of every action of every decision, by models that saw none of that decision's customer.
 
     With fewer customers than folds, folds are as many as customers; one customer alone gets a q̂ of 0.
     """
     customers = int(log.customer.max()) + 1
-    fold = np.random.default_rng(config.seed).permutation(customers)[log.customer] % min(config.folds, customers)
+    fold = np.random.default_rng(0).permutation(customers)[log.customer] % min(FOLDS, customers)
     model = np.zeros(log.propensities.shape)
     if customers == 1:
         return model
     for number in range(int(fold.max()) + 1):
-        model[fold == number] = _fit(log, target, fold, number, config)[fold == number]
+        model[fold == number] = _fit(log, target, fold, number)[fold == number]
     return model
 
 
 def _fit(
-    log: DecisionLog, target: Float[np.ndarray, "n A"], fold: Int[np.ndarray, " n"], held_out: int, config: TreesConfig
+    log: DecisionLog, target: Float[np.ndarray, "n A"], fold: Int[np.ndarray, " n"], held_out: int
 ) -> Float[np.ndarray, "n A"]:
     """q̂ of the held-out fold, and of the others as far as the recursion needs it; one model a step."""
     model = np.zeros(log.propensities.shape)
@@ -215,7 +215,6 @@ def _fit(
             booster = _regress(
                 features(log.observation[learn], log.action[learn], log.num_actions),
                 (log.reward + log.discount * following)[learn],
-                config,
             )
             model[here] = predict_all(booster, log.observation[here], log.num_actions)
         if step:
@@ -243,15 +242,5 @@ def predict_all(
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _regress(x: Float32[np.ndarray, "n inputs"], y: Float[np.ndarray, " n"], config: TreesConfig) -> xgboost.Booster:
-    settings = {
-        "objective": "reg:squarederror",
-        "tree_method": "hist",
-        "max_depth": config.depth,
-        "learning_rate": config.learning_rate,
-        "min_child_weight": config.minimum_leaf_rows,
-        "base_score": float(y.mean()),
-        "seed": config.seed,
-        "nthread": 1,
-    }
-    return xgboost.train(settings, xgboost.DMatrix(x, y, nthread=1), config.trees)
+def _regress(x: Float32[np.ndarray, "n inputs"], y: Float[np.ndarray, " n"]) -> xgboost.Booster:
+    return xgboost.train(SETTINGS | {"base_score": float(y.mean())}, xgboost.DMatrix(x, y, nthread=1), TREES)

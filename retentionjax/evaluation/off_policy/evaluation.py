@@ -13,10 +13,10 @@ from retentionjax.checked import Checked, Count, NotNegative, Seed, Within
 from retentionjax.errors import DataError
 from retentionjax.evaluation.business import WIDTH
 from retentionjax.evaluation.off_policy import estimators, overlap
-from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms, TreesConfig
+from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms
 from retentionjax.evaluation.off_policy.log import DecisionLog
 from retentionjax.evaluation.off_policy.overlap import Overlap
-from retentionjax.evaluation.statistics import IntervalEstimate
+from retentionjax.evaluation.statistics import IntervalEstimate, percentiles
 
 NAMES = ("ips", "snips", "dm", "dr", "switch_dr", "dr_os")
 HEADLINE = "dr"
@@ -73,18 +73,16 @@ def evaluate(
     target that is no distribution over legal actions and for a log without a known outcome.
     """
     overlap.check_target(log, target)
-    known = ~np.isnan(log.reward)
-    keep = np.bincount(log.episode, weights=~known)[log.episode] == 0
-    complete, left_out = log.with_known_outcomes()
-    if not len(complete):
+    keep, episodes = log.is_known, log.num_episodes
+    if not keep.any():
         raise DataError("no episode of the log has all its outcomes yet; there is nothing to evaluate")
-    target, log = target[keep], complete
+    target, log = target[keep], log.rows(keep)
     overlap.check_support(log, target)
     unmodelled = estimators.steps(log, target, np.zeros_like(target))
     overlap.check_weights(unmodelled.possible)
-    measured = overlap.measure(log, target, unmodelled.weight, unmodelled.possible, settings.clip)
+    measured = overlap.measure(log, target, unmodelled.weight, settings.clip)
     overlap.check_effective(measured, settings.minimum_effective_episodes)
-    learned = estimators.cross_fit(log, target, TreesConfig()) if model is None else model[keep]
+    learned = estimators.cross_fit(log, target) if model is None else model[keep]
     data = estimators.steps(log, target, learned)
     chosen = {
         "switch_dr": estimators.tune(data, estimators.switched, THRESHOLDS),
@@ -99,7 +97,7 @@ def evaluate(
             IntervalEstimate(each[name].mean, np.nan, np.nan) for each in (estimates, gains)
         )
     bounds = {} if is_cut else _bounds(data, terms)
-    return OffPolicyReport(logging, estimates, gains, bounds, chosen, measured, left_out)
+    return OffPolicyReport(logging, estimates, gains, bounds, chosen, measured, episodes - log.num_episodes)
 
 
 def all_terms(
@@ -168,16 +166,12 @@ class CustomerBootstrap:
     ) -> tuple[dict[str, IntervalEstimate], dict[str, IntervalEstimate], IntervalEstimate]:
         """Each estimate, its gain over `reference`, and the reference itself, all with intervals."""
         values = self._resampled([*terms.values(), reference])
-        estimates = {name: _estimate(each.value, values[place]) for place, (name, each) in enumerate(terms.items())}
+        estimates = {name: percentiles(each.value, values[place]) for place, (name, each) in enumerate(terms.items())}
         gains = {
-            name: _estimate(each.value - reference.value, values[place] - values[-1])
+            name: percentiles(each.value - reference.value, values[place] - values[-1])
             for place, (name, each) in enumerate(terms.items())
         }
-        return estimates, gains, _estimate(reference.value, values[-1])
-
-    def interval(self, terms: EstimatorTerms) -> IntervalEstimate:
-        """One estimate with its interval."""
-        return _estimate(terms.value, self._resampled([terms])[0])
+        return estimates, gains, percentiles(reference.value, values[-1])
 
     def _resampled(self, terms: list[EstimatorTerms]) -> Float[np.ndarray, "estimates B"]:
         columns = np.concatenate([np.concatenate(each, axis=1) for each in terms], axis=1)
@@ -229,14 +223,6 @@ def empirical_bernstein(
     return IntervalEstimate(terms.value, terms.value - float(half), terms.value + float(half))
 
 
-def _estimate(point: float, draws: Float[np.ndarray, " B"]) -> IntervalEstimate:
-    usable = draws[np.isfinite(draws)]
-    if not usable.size:
-        return IntervalEstimate(point, np.nan, np.nan)
-    low, high = np.quantile(usable, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return IntervalEstimate(point, float(low), float(high))
-
-
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
@@ -256,10 +242,10 @@ def show(report: OffPolicyReport, *, title: str, unit: str) -> None:
     table.add_column("estimator", no_wrap=True)
     for heading in ("value", "gain over the logging policy", "bound that needs no large sample"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_row("logging policy", _interval(report.logging), "–", "–")
+    table.add_row("logging policy", report.logging.text(".3f"), "–", "–")
     for name, estimate in report.estimates.items():
-        bound = _interval(report.bounds[name]) if name in report.bounds else "–"
-        table.add_row(_WORDS[name], _interval(estimate), _interval(report.gains[name], "+"), bound)
+        bound = report.bounds[name].text(".3f") if name in report.bounds else "–"
+        table.add_row(_WORDS[name], estimate.text(".3f"), report.gains[name].text("+.3f"), bound)
     console = Console()
     Console(width=console.width if console.is_terminal else WIDTH).print(table)
 
@@ -281,9 +267,3 @@ def _caption(report: OffPolicyReport, unit: str) -> str:
     if found.clipped_share:
         lines.append(f"{found.clipped_share:.2%} of the weights are clipped: ips and dr are biased too")
     return "\n".join(lines)
-
-
-def _interval(estimate: IntervalEstimate, sign: str = "") -> str:
-    if not np.isfinite(estimate.low):
-        return f"{estimate.mean:{sign}.3f}"
-    return f"{estimate.mean:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"

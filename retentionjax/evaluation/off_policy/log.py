@@ -58,11 +58,10 @@ class DecisionLog:
         """Propensity of the action that was taken."""
         return self.propensities[np.arange(len(self)), self.action]
 
-    def with_known_outcomes(self) -> tuple["DecisionLog", int]:
-        """The episodes whose every reward is known, and how many episodes were left out."""
-        unknown = np.zeros(self.num_episodes, bool)
-        unknown[self.episode[np.isnan(self.reward)]] = True
-        return self.rows(~unknown[self.episode]), int(unknown.sum())
+    @property
+    def is_known(self) -> Bool[np.ndarray, " n"]:
+        """Whether every reward of the decision's episode is known."""
+        return np.bincount(self.episode, weights=np.isnan(self.reward))[self.episode] == 0
 
     def rows(self, keep: Bool[np.ndarray, " n"]) -> "DecisionLog":
         """The decisions where `keep` is true, which must hold whole episodes; episodes and customers renumbered."""

@@ -30,8 +30,6 @@ class Overlap:
     mean_weight_error: float
     """Standard error of `mean_weight`."""
     largest_weight: float
-    largest_possible_weight: float
-    """Largest weight over all actions of the logged contexts, along the episodes: what a bound must reckon with."""
     clipped_share: float
     """Share of the decisions whose weight the clipping cuts."""
     smallest_propensity: float
@@ -86,13 +84,9 @@ def check_weights(possible: Float[np.ndarray, "E T"]) -> None:
 
 
 def measure(
-    log: DecisionLog,
-    target: Float[np.ndarray, "n A"],
-    weight: Float[np.ndarray, "E T"],
-    possible: Float[np.ndarray, "E T"],
-    clip: float,
+    log: DecisionLog, target: Float[np.ndarray, "n A"], weight: Float[np.ndarray, "E T"], clip: float
 ) -> Overlap:
-    """Diagnostics; `weight` and `possible` as in `estimators.EpisodeSteps`."""
+    """Diagnostics; `weight` as in `estimators.EpisodeSteps`."""
     whole = weight[:, -1]
     used = (target > NEGLIGIBLE) & (log.propensities > 0)
     return Overlap(
@@ -102,7 +96,6 @@ def measure(
         mean_weight=float(whole.mean()),
         mean_weight_error=float(whole.std(ddof=1) / np.sqrt(len(whole))) if len(whole) > 1 else float("inf"),
         largest_weight=float(weight.max()),
-        largest_possible_weight=float(possible.max()),
         clipped_share=float((weight > clip).mean()),
         smallest_propensity=float(log.propensities[used].min()),
     )

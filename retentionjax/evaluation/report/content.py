@@ -141,15 +141,14 @@ def money(value: float, *, sign: bool = False, digits: int = 2) -> str:
     return f"{before}${abs(value):,.{digits}f}"
 
 
-def interval(estimate: Figures, *, sign: bool = False, digits: int = 2) -> str:
+def interval(estimate: Figures, *, sign: bool = False) -> str:
     """Money with the 95 % interval in brackets; a dash where it is not defined."""
     mean, low, high = (estimate.get(part) for part in ("mean", "low", "high"))
     if mean is None:
         return DASH
     if low is None or high is None:
-        return money(mean, sign=sign, digits=digits)
-    ends = f",{SPACE}".join(money(end, sign=sign, digits=digits) for end in (low, high))
-    return f"{money(mean, sign=sign, digits=digits)} [{ends}]"
+        return money(mean, sign=sign)
+    return f"{money(mean, sign=sign)} [{money(low, sign=sign)},{SPACE}{money(high, sign=sign)}]"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -34,7 +34,7 @@ from retentionjax.evaluation.report.content import (
 )
 from retentionjax.evaluation.report.run_folder import FinishedRun, FinishedStage
 from retentionjax.evaluation.rollout import Episodes, play
-from retentionjax.evaluation.statistics import IntervalEstimate
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate, percentiles
 
 # --- rates by group --------------------------------------------------------------------------------------------------
 # A policy that follows risk may treat two groups differently because their risks differ; the figures say whether it
@@ -43,7 +43,6 @@ from retentionjax.evaluation.statistics import IntervalEstimate
 
 
 FOUR_FIFTHS = 0.8
-_RESAMPLES = 1000
 Floats = npt.NDArray[np.float64]
 
 
@@ -114,9 +113,9 @@ def by_group(
     for name in found:
         member = names == name
         for key, rate in (("contacted", contacted), ("offered", offered)):
-            draws[key][name] = _resampled(rate[member], ids[member], random)
+            draws[key][name] = Bootstrap(ids[member], seed=random).means(rate[member])
         rates = [
-            _estimate(float(rate[member].mean()), draws[key][name])
+            percentiles(float(rate[member].mean()), draws[key][name])
             for key, rate in (("contacted", contacted), ("offered", offered))
         ]
         treated[name] = Treatment(len(pd.unique(ids[member])), float(risk[member].mean()), *rates)
@@ -131,20 +130,7 @@ def _compare(rates: Mapping[str, float], draws: Mapping[str, Floats]) -> RateCom
         return RateComparison(lowest, highest, IntervalEstimate(np.nan, np.nan, np.nan))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = draws[lowest] / draws[highest]
-    return RateComparison(lowest, highest, _estimate(rates[lowest] / rates[highest], ratios[np.isfinite(ratios)]))
-
-
-def _resampled(rates: Floats, ids: np.ndarray, random: np.random.Generator) -> Floats:
-    """Means over the rows of resampled customers, as many as there are."""
-    code, customers = pd.factorize(ids, use_na_sentinel=False)
-    count = len(customers)
-    times = random.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)[:, code]
-    return np.asarray(times @ rates / times.sum(axis=1), np.float64)
-
-
-def _estimate(point: float, draws: Floats) -> IntervalEstimate:
-    low, high = np.quantile(draws, [0.025, 0.975]) if draws.size else (np.nan, np.nan)
-    return IntervalEstimate(point, float(low), float(high))
+    return RateComparison(lowest, highest, percentiles(rates[lowest] / rates[highest], ratios))
 
 
 # --- the run's policy -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 from stopwatch import answer
 
 from retentionjax.language import hub, sampler, stepwise
-from retentionjax.language.sampling import SamplingConfig
+from retentionjax.language.sampler import SamplingConfig
 
 FOLDER, BATCH, PROMPT, NEW = sys.argv[1], *map(int, sys.argv[2:])
 
