@@ -23,6 +23,7 @@ from serving.moments import utc
 from serving.observability.metrics import CampaignMetrics
 from serving.problems import FieldError, Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
+from serving.side_work import Check
 
 State = Literal["planned", "running", "over"]
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
@@ -211,12 +212,11 @@ def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) 
 
 @get(
     f"{CAMPAIGN}/lift",
-    sync_to_thread=True,
     **guarded("campaigns", "readLift", "What would have happened without the campaign", "report", also=(404,)),
 )
-def read_lift(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> LiftOut:
+async def read_lift(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> LiftOut:
     """Its customers against those it held out, with intervals that may be looked at daily."""
-    return lift_now(request.app.state, campaign_id)
+    return await lift_now(request.app.state, request.auth, campaign_id)
 
 
 @put(
@@ -303,14 +303,19 @@ def _in_words(campaign: CampaignView | None, currency: str) -> str:
     return words if pilot is None else f"{words}, {pilot.share:.1%} in a pilot until {iso(pilot.ends_at)}"
 
 
-def lift_now(state: Any, campaign_id: str) -> LiftOut:
-    """The campaign's lift as it is known. Raises Problem 404."""
+async def lift_now(state: Any, caller: Caller, campaign_id: str) -> LiftOut:
+    """The campaign's lift as it is known. Raises Problem 404, 429 and 503, see `SideWork.run`."""
     bundle = state.engine.lineup.active.served.bundle
-    with state.ledger.read() as view:
-        found: CampaignView | None = view.campaign(campaign_id)
-        if found is None:
-            raise not_found("campaign", "campaign_id", campaign_id)
-        return look(view, found, bundle.params, bundle.offers, bundle.company.currency)
+
+    def measure(_: Check) -> LiftOut:
+        with state.ledger.read() as view:
+            found: CampaignView | None = view.campaign(campaign_id)
+            if found is None:
+                raise not_found("campaign", "campaign_id", campaign_id)
+            return look(view, found, bundle.params, bundle.offers, bundle.company.currency)
+
+    measured: LiftOut = await state.lifts.run(caller, measure)
+    return measured
 
 
 def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
