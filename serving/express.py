@@ -59,12 +59,20 @@ def decode(body: bytes, kind: Any) -> Any:
             return taken
         plain = checked(body)  # finds what is wrong with the JSON itself
         try:
-            return msgspec.convert(with_whole_numbers(plain), kind)  # 90.0 is an integer, JSON Schema says
+            return _converted(plain, kind)
         except msgspec.ValidationError as error:
             raise misfit(error, plain, kind) from None
     if b"\\" in body or body.count(b'"') != 2 * _strings(decoded):
         checked(_without_raw(body, decoded))  # only here can a key stand twice
     return decoded
+
+
+def _converted(plain: Any, kind: Any) -> Any:
+    """Plain values as `kind`. Raises ValidationError."""
+    if (name := _rows_of(kind)) and isinstance(plain, dict) and isinstance(rows := plain.get(name), list):
+        fits = _of_so_many(kind, {**plain, name: [None] * len(rows)})
+        return msgspec.structs.replace(fits, **{name: tuple(msgspec.Raw(msgspec.json.encode(row)) for row in rows)})
+    return msgspec.convert(with_whole_numbers(plain), kind)  # 90.0 is an integer, JSON Schema says
 
 
 def _with_rows_apart(body: bytes, kind: Any) -> Any:
@@ -73,15 +81,29 @@ def _with_rows_apart(body: bytes, kind: Any) -> Any:
     The rows are judged by themselves later. msgspec refuses all for one that holds NaN or half a surrogate pair, as
     Python writes them, although it has no need to look into any.
     """
-    names = kind.__struct_fields__ if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ()
-    if len(names) != 1 or (rows := rows_apart(body, names[0])) is None:
+    name = _rows_of(kind)
+    if name is None or (rows := rows_apart(body, name)) is None:
         return None
     try:
-        fits = msgspec.json.decode(msgspec.json.encode({names[0]: [None] * len(rows)}), type=kind)  # in their number
+        fits = _of_so_many(kind, {name: [None] * len(rows)})
     except msgspec.ValidationError:
         return None
-    is_raw = isinstance(getattr(fits, names[0])[0], msgspec.Raw)
-    return msgspec.structs.replace(fits, **{names[0]: tuple(map(msgspec.Raw, rows))}) if is_raw else None
+    return msgspec.structs.replace(fits, **{name: tuple(map(msgspec.Raw, rows))})
+
+
+@functools.cache
+def _rows_of(kind: Any) -> str | None:
+    """The only field of a struct of rows that are read by themselves; None for another kind."""
+    fields = msgspec.structs.fields(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ()
+    if len(fields) != 1:
+        return None
+    rows = getattr(fields[0].type, "__origin__", fields[0].type)  # without what `Annotated` says of it
+    return fields[0].name if rows == tuple[msgspec.Raw, ...] else None
+
+
+def _of_so_many(kind: Any, plain: dict[str, Any]) -> Any:
+    """A struct of rows with null for each row. Raises ValidationError where these are too many or there is more."""
+    return msgspec.json.decode(msgspec.json.encode(plain), type=kind)
 
 
 def _without_raw(body: bytes, decoded: Any) -> bytes:

@@ -77,13 +77,25 @@ def rows_apart(body: bytes, name: str) -> list[bytes] | None:
     while True:
         try:
             _, end = _READER.raw_decode(text, place)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            end = _end_of(text, place)
+        except ValueError:
             return None
         rows.append(text[place:end].encode())
         place = _after_space(text, end)
         if text[place : place + 1] != ",":
             return rows if _ROWS_END.fullmatch(text, place) else None
         place = _after_space(text, place + 1)
+
+
+def _end_of(text: str, place: int) -> int:
+    """Where the array or object ends that begins here, however deeply it is nested; the text's end if it does not."""
+    depth = 0
+    for token in _TOKEN.finditer(text, place):
+        depth += _LEVELS.get(token[0], 0)
+        if not depth:
+            return token.end()
+    return len(text)
 
 
 def _after_space(text: str, place: int) -> int:
@@ -166,13 +178,14 @@ def _check_unicode(text: str, path: str) -> None:
 
 _TOO_DEEP = f"Arrays and objects are nested more than {MAX_DEPTH} deep."
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+_LEVELS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def _nested(text: str) -> _Refused:
     """The refusal of a text that is nested deeper than Python's parser goes."""
     depth = 0
     for token in _TOKEN.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        depth += _LEVELS.get(token[0], 0)
         if depth > MAX_DEPTH:
             before = text[: token.start()].encode("utf-8", "replace")
             return _Refused(_TOO_DEEP, *_field_at(before, allowed=f"at most {MAX_DEPTH} levels"))

@@ -290,10 +290,13 @@ def test_a_batch_that_is_no_json_is_refused_whole(service: Running) -> None:
         assert client.post("/v1/decisions:batch", content=many).status_code == 400
         both = f'{{"decisions": [NaN, {good}], "decisions": [{good}]}}'
         assert client.post("/v1/decisions:batch", content=both).status_code == 400
-        outcomes = [{"customer_id": "c", "kind": "kept"}, {"customer_id": "c", "kind": "revenue", "reference": "r"}]
-        outcomes[1] |= {"amount_micros": float("nan")}  # type: ignore[dict-item]
-        answer = client.post("/v1/outcomes", content=json.dumps({"outcomes": outcomes}))
-        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "outcomes[1].amount_micros")
+
+
+@pytest.mark.parametrize(("path", "rows"), [("/v1/decisions:batch", "decisions"), ("/v1/outcomes", "outcomes")])
+def test_what_stands_beside_the_rows_of_a_batch_is_named(service: Running, path: str, rows: str) -> None:
+    with service.client("decide") as client:
+        answer = client.post(path, json={rows: [{}], "extra": 1})
+        assert (answer.status_code, answer.json()["errors"]) == (422, [{"field": "extra", "allowed": rows}])
 
 
 def test_what_ifs_keep_nobody_waiting(service: Running) -> None:
