@@ -41,9 +41,14 @@ def sole(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """The value of a header that may stand once, None where it does not. Raises Problem 400 where it stands twice."""
     values = [value for each, value in headers if each == name]
     if len(values) > 1:
-        named = field_error(name.decode().title(), allowed="the header once")
-        raise Problem(400, "malformed-request", "The request cannot be read", "A header is given twice.", [named])
+        raise given_twice(name)
     return values[0] if values else None
+
+
+def given_twice(name: bytes) -> Problem:
+    """400 for a header that may stand once."""
+    named = field_error(name.decode().title(), allowed="the header once")
+    return Problem(400, "malformed-request", "The request cannot be read", "A header is given twice.", [named])
 
 
 def decode(body: bytes, kind: Any) -> Any:
@@ -158,24 +163,26 @@ class StrictRequest(Request[Any, Any, Any]):
     __slots__ = ()
 
     async def json(self) -> Any:
-        """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another media type or charset."""
+        """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another type, charset or encoding."""
         encoding = sole(self.scope["headers"], b"content-encoding")
         if encoding not in (None, b"", b"identity"):
             named = field_error("Content-Encoding", encoding.decode("latin-1"), "no encoding: the body as it is")
             raise Problem(415, "unsupported-media-type", "Unsupported media type", "The body is encoded.", [named])
         given = sole(self.scope["headers"], b"content-type")
         if given not in (None, b"", _JSON) and not _IN_UTF8.fullmatch(given):
-            raise HTTPException(status_code=415)
+            named = field_error("Content-Type", given.decode("latin-1"), "application/json, with no charset or utf-8")
+            detail = "The body must be application/json, in UTF-8."
+            raise Problem(415, "unsupported-media-type", "Unsupported media type", detail, [named])
         field = self.route_handler.parsed_data_field
         return decode(await self.body(), Any if field is None else field.annotation)
 
     async def body(self) -> bytes:
-        """The body, read once. Raises HTTPException 413 as soon as it is larger than the handler takes, or says so."""
+        """The body, read once. Raises Problem 413 as soon as it is larger than the handler takes, or says so."""
         if self._body is Empty:
             limit = self.route_handler.resolve_request_max_body_size()
             most, size, more = math.inf if limit is None else limit, 0, True
             if int(next((value for name, value in self.scope["headers"] if name == b"content-length"), 0)) > most:
-                raise HTTPException(status_code=413)
+                raise _too_large(most)
             parts: list[bytes] = []
             while more:
                 event: Any = await self.receive()
@@ -184,9 +191,15 @@ class StrictRequest(Request[Any, Any, Any]):
                 parts.append(event.get("body", b""))
                 size, more = size + len(parts[-1]), event.get("more_body", False)
                 if size > most:
-                    raise HTTPException(status_code=413)
+                    raise _too_large(most)
             self._body = parts[0] if len(parts) == 1 else b"".join(parts)
         return self._body
+
+
+def _too_large(most: float) -> Problem:
+    named = field_error("body", allowed=f"{most:,} bytes at most")
+    detail = "The body is larger than this address takes."
+    return Problem(413, "body-too-large", "The body is too large", detail, [named])
 
 
 # --- headers of answers ---------------------------------------------------------------------------------------------

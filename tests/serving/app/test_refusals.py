@@ -16,7 +16,8 @@ from retentionjax.storage import bucket
 from serving.engine import Engine
 from serving.engine.contract import EngineLost
 from serving.security.bodies import BATCH_BODY_LIMIT, BODY_LIMIT
-from serving.security.gate import URL_LIMIT, Buckets
+from serving.security.connections import URL_LIMIT
+from serving.security.gate import Buckets
 
 JSON = {"Content-Type": "application/json"}
 
