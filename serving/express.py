@@ -163,7 +163,7 @@ class StrictRequest(Request[Any, Any, Any]):
     __slots__ = ()
 
     async def json(self) -> Any:
-        """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another type, charset or encoding."""
+        """The body as the type of `data`. Raises Problem: see `decode`; 415 for another type or an encoding."""
         encoding = sole(self.scope["headers"], b"content-encoding")
         if encoding not in (None, b"", b"identity"):
             named = field_error("Content-Encoding", encoding.decode("latin-1"), "no encoding: the body as it is")

@@ -304,7 +304,10 @@ def _back(request: Http) -> str:
 def on_http(request: Http, error: HTTPException) -> Response[Any]:
     """What Litestar refuses, as a page."""
     detail = _WORDS.get(error.status_code, "The request cannot be read.")
-    return on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail))
+    refused = on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail))
+    if allow := (error.headers or {}).get("Allow"):
+        refused.headers["Allow"] = allow
+    return refused
 
 
 _WORDS = {404: "There is nothing here.", 405: "This address takes a form; it has no page of its own."}

@@ -28,8 +28,6 @@ from serving.side_work import Check
 State = Literal["planned", "running", "over"]
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
 Customers = Annotated[int, Meta(ge=1, le=10**9, description="Whom it may concern", examples=[10_000])]
-
-
 Holdout = Annotated[
     float,
     Meta(
@@ -41,8 +39,6 @@ Holdout = Annotated[
 ]
 Salt = Annotated[str, Meta(pattern=NAME_PATTERN, description="Salt of the draw; campaigns with one salt "
                            "hold out the same customers", examples=["9f2c51d07ab3e684"])]  # fmt: skip
-
-
 Paused = Annotated[MomentOut | None, Meta(description="Since when it contacts nobody; null where it is not paused")]
 
 
@@ -245,6 +241,7 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
         more = customers, data.holdout, pilot, data.salt, data.paused
         campaign = Campaign(campaign_id, budget, starts_at, horizon, *more)
         _refuse_over(campaign, before, state.clock())
+        _refuse_ended(campaign, before, state.clock())
         try:
             tx.put_campaign(campaign)
             currency = state.engine.lineup.active.served.bundle.company.currency
@@ -279,6 +276,15 @@ def _refuse_over(wanted: Campaign, before: CampaignView | None, now: float) -> N
     allowed = f"as it is: it ended on {iso(over)}; with more days (horizon_days) it goes on"
     fault = field_error("paused", wanted.paused, allowed)
     raise Problem(409, "campaign-over", "The campaign is over", "It is neither paused nor resumed.", [fault])
+
+
+def _refuse_ended(wanted: Campaign, before: CampaignView | None, now: float) -> None:
+    """Raises Problem 422 for a new pilot that would be over before anybody can be drawn to it, and stay so."""
+    if wanted.pilot is None or (before is not None and before.pilot is not None):
+        return
+    if wanted.pilot.ends_at <= max(now, wanted.starts_at):
+        allowed = f"after {iso(max(now, wanted.starts_at))}, when it begins"
+        raise invalid("The pilot is over.", field_error("pilot.ends_at", utc(wanted.pilot.ends_at), allowed))
 
 
 def _sizes(data: CampaignIn, before: CampaignView | None) -> tuple[int, int]:

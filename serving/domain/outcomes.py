@@ -52,9 +52,9 @@ class OutcomesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OutcomeOut(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one outcome."""
 
-    decision_id: Annotated[DecisionId | None, Meta(description="As reported; null where there is a problem")]
-    customer_id: Annotated[CustomerId | None, Meta(description="As reported; null where there is a problem")]
-    kind: Annotated[Kind | None, Meta(description="As reported; null where there is a problem")]
+    decision_id: Annotated[DecisionId | None, Meta(description="What was reported; null where there is a problem")]
+    customer_id: Annotated[CustomerId | None, Meta(description="What was reported; null where there is a problem")]
+    kind: Annotated[Kind | None, Meta(description="What was reported; null where there is a problem")]
     status: Annotated[
         Literal["applied", "duplicate", "ignored", "refused", "unknown_decision"],
         Meta(description="duplicate: reported before; ignored: true, nothing follows; refused: it cannot be"),

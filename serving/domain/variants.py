@@ -26,7 +26,7 @@ from retentionjax.shield.brief import Brief, Channel, Tone
 from serving.domain import guarded
 from serving.engine.contract import OfferName
 from serving.engine.slots import Served
-from serving.fields import TEXT_PATTERN, MomentOut, shown
+from serving.fields import TEXT_PATTERN, VARIANT_PATTERN, MomentOut, shown
 from serving.ledger import Ledger
 from serving.ledger.wordings import StoredVariant, VariantState
 from serving.problems import Problem, field_error, invalid, not_found
@@ -38,7 +38,7 @@ Angle = Annotated[
     Literal["", "price", "contract", "support", "unused"],
     Meta(description="The reason to leave that it speaks to; sent to those who may leave for it"),
 ]
-VariantId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)", description="Start of the SHA-256 of kind and text")]
+VariantId = Annotated[str, Meta(pattern=VARIANT_PATTERN, description="Start of the SHA-256 of kind and text")]
 Text = Annotated[
     str,
     Meta(
@@ -129,7 +129,7 @@ class VariantsOut(msgspec.Struct, frozen=True):
 
 VARIANT = "/v1/variants/{variant_id:str}"
 _ID = "The wording: 16 hexadecimal digits"
-VariantInPath = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{16}$(?!\n)", description=_ID)]
+VariantInPath = Annotated[str, PathParameter(pattern=VARIANT_PATTERN, description=_ID)]
 _SHOWN = 2  # examples
 
 

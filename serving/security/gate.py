@@ -18,7 +18,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from serving.express import sole
 from serving.ledger.types import ApiKey, Role
-from serving.problems import Problem, too_many, unauthorised
+from serving.problems import Problem, field_error, invalid, too_many, unauthorised
 
 
 class Bucket:
@@ -204,12 +204,30 @@ def requires(*roles: Role, tokens: float = 1.0) -> Guard:
     """
     allowed = frozenset(("admin", *roles))
 
-    async def guard(connection: Connection, _handler: BaseRouteHandler) -> None:
+    async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
         gate = connection.app.state.gate
         caller = connection.scope["auth"] = await gate.admit(connection, tokens)
         if caller.role not in allowed:
             detail = f"This key has the role {caller.role}; this address wants {' or '.join(sorted(allowed))}."
             raise Problem(403, "forbidden", "The key's role may not do this", detail)
+        if connection.scope["query_string"]:
+            _refuse_stray(connection, handler)
 
     guard.roles = allowed  # type: ignore[attr-defined]  # a test walks all routes and looks for it
     return guard
+
+
+def _refuse_stray(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Raises Problem 422 for a parameter of the query that the address of the API does not have, or that stands twice:
+    whoever misspells one would get an answer to another question."""
+    if not connection.url.path.startswith("/v1/"):
+        return  # scrapers add what they like
+    known = handler.parsed_fn_signature.parameters.keys() - {"request", "data"} - connection.path_params.keys()
+    given: set[str] = set()
+    for name, value in connection.query_params.multi_items():
+        if name not in known:
+            named = field_error(name, value, ", ".join(sorted(known)) or "no parameter in the query")
+            raise invalid("A parameter of the query is unknown.", named)
+        if name in given:
+            raise invalid("A parameter of the query is given twice.", field_error(name, value, "the parameter once"))
+        given.add(name)

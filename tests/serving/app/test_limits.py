@@ -337,13 +337,6 @@ def test_a_batch_that_is_no_json_is_refused_whole(service: Running) -> None:
         assert client.post("/v1/decisions:batch", content=both).status_code == 400
 
 
-@pytest.mark.parametrize(("path", "rows"), [("/v1/decisions:batch", "decisions"), ("/v1/outcomes", "outcomes")])
-def test_what_stands_beside_the_rows_of_a_batch_is_named(service: Running, path: str, rows: str) -> None:
-    with service.client("decide") as client:
-        answer = client.post(path, json={rows: [{}], "extra": 1})
-        assert (answer.status_code, answer.json()["errors"]) == (422, [{"field": "extra", "allowed": rows}])
-
-
 def test_what_ifs_keep_nobody_waiting(service: Running) -> None:
     """Keys, probes, consent and decisions while more what-ifs are asked than can be made."""
     values = [20.0, 50.0, 80.0, 110.0]
