@@ -51,7 +51,7 @@ class DuesOut(msgspec.Struct, frozen=True):
 
 
 ListedId = Annotated[str, Meta(pattern=TEXT_PATTERN, max_length=200)]
-"""Any form will do: one that is wrong must not keep the others from being known as sent, or they would be sent again."""
+"""Any form will do: one that is wrong must not keep the others from being known as sent, or they are sent again."""
 
 
 class SentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,9 +59,7 @@ class SentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     decision_ids: Annotated[
         tuple[ListedId, ...],
-        Meta(
-            min_length=1, max_length=MOST, description="Ids as listed; what is no message of ours is named in `unknown`"
-        ),
+        Meta(min_length=1, max_length=MOST, description="Ids as listed; what is no message is named in `unknown`"),
     ]
 
 

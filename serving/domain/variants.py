@@ -21,8 +21,9 @@ from retentionjax.decide import variants as words
 from retentionjax.decide.comparing import lift
 from retentionjax.decide.variants import Kind, Variant
 from retentionjax.errors import ConfigError
-from retentionjax.shield import Verdict
+from retentionjax.shield import Rules, Verdict
 from retentionjax.shield.brief import Brief, Channel, Tone
+from retentionjax.shield.phrasebook import Phrasebook
 from serving.domain import guarded
 from serving.engine.contract import OfferName
 from serving.engine.slots import Served
@@ -186,16 +187,20 @@ class Jury:
     def _judged(self, variant: Variant) -> Verdicts:
         """Examples of the text and what the shield says of each; nothing where none can be filled, or no offer is
         such."""
-        bundle = self.bundle
-        if bundle.message is None or bundle.rules is None or variant.kind.offer not in bundle.offers:
+        found = self._of_kind(variant.kind)
+        if found is None:
             return ()
-        briefs, book = self._of_kind(variant.kind)
+        briefs, rules, book = found
         # What a model wrote was held against what is approved when it was proposed.
-        return words.judge(variant, briefs, bundle.rules, book if variant.author == "person" else None)
+        return words.judge(variant, briefs, rules, book if variant.author == "person" else None)
 
-    def _kind(self, kind: Kind) -> tuple[tuple[Brief, ...], words.Phrasebook]:
-        briefs = words.examples(self.bundle.message, kind, self.bundle.said_offer(kind.offer))
-        return briefs, words.phrasebook(briefs, self.bundle.rules)
+    def _kind(self, kind: Kind) -> tuple[tuple[Brief, ...], Rules, Phrasebook] | None:
+        """Examples of a kind, the rules, and the phrases approved for it."""
+        bundle = self.bundle
+        if bundle.message is None or bundle.rules is None or kind.offer not in bundle.offers:
+            return None
+        briefs = words.examples(bundle.message, kind, bundle.said_offer(kind.offer))
+        return briefs, bundle.rules, words.phrasebook(briefs, bundle.rules)
 
 
 _JURIES: WeakKeyDictionary[Served, Jury] = WeakKeyDictionary()

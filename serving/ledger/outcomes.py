@@ -162,7 +162,7 @@ def sent(tx: Look, decision_ids: Sequence[str]) -> tuple[int, list[str], list[st
     """Remembers that contacts were sent now; how many of them had not been, which stay cancelled, and which are of no
     contact."""
     ids = list(dict.fromkeys(decision_ids))
-    states = dict(tx.rows(_STATES, texts(ids)))
+    states: dict[str, str] = dict(tx.rows(_STATES, texts(ids)))
     cancelled = [each for each, state in states.items() if state == "cancelled"]
     found = [_Decision(*row) for row in tx.rows(_DECISIONS, texts(cancelled))] if cancelled else []
     refused = [
