@@ -3,7 +3,6 @@ a decision about facts, a history and constants that need not be true, once or a
 """
 
 import dataclasses
-import functools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -221,7 +220,10 @@ def _history_problem(text: str, where: str, history: HistoryIn) -> Problem:
 
 def _at(history: HistoryIn, place: str) -> Any:
     """The value at `place`, as in `pending.days`; None where there is none."""
-    return functools.reduce(lambda value, name: getattr(value, name, None), place.split("."), history)
+    value: Any = history
+    for name in place.split("."):
+        value = getattr(value, name, None)
+    return value
 
 
 def _message(ask: Ask, offer: int, bundle: Bundle) -> Message | None:

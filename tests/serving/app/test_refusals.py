@@ -244,6 +244,8 @@ def test_a_word_that_is_none_of_those_allowed_is_answered_with_them(
     [
         ({"holdout": 0.85, "pilot": PILOT}, "pilot.share", "0.2", "above 0 to 0.15, what is not held out"),
         ({"pilot": {**PILOT, "arms": {"none": 0.5, "gift": 0.5}}}, "pilot.arms.gift", '"gift"', "none, ten"),
+        ({"pilot": {**PILOT, "arms": {"none": 0.5, "ten": 0}}}, "pilot.arms.ten", "0", "a number, above 0"),
+        ({"pilot": {**PILOT, "arms": {"none": "half", "ten": 0.5}}}, "pilot.arms.none", '"half"', "a number"),
     ],
 )
 def test_a_pilot_that_cannot_be_is_refused_with_what_was_given(
