@@ -176,7 +176,7 @@ class Jury:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.judged = functools.lru_cache(4096)(self._judged)
-        self._of_kind = functools.lru_cache(2)(self._kind)  # megabytes each, and wordings come by kind
+        self._last: tuple[Kind, Phrasebook] | None = None
 
     @classmethod
     def of(cls, state: Any) -> "Jury":
@@ -187,20 +187,20 @@ class Jury:
     def _judged(self, variant: Variant) -> Verdicts:
         """Examples of the text and what the shield says of each; nothing where none can be filled, or no offer is
         such."""
-        found = self._of_kind(variant.kind)
-        if found is None:
-            return ()
-        briefs, rules, book = found
-        # What a model wrote was held against what is approved when it was proposed.
-        return words.judge(variant, briefs, rules, book if variant.author == "person" else None)
-
-    def _kind(self, kind: Kind) -> tuple[tuple[Brief, ...], Rules, Phrasebook] | None:
-        """Examples of a kind, the rules, and the phrases approved for it."""
-        bundle = self.bundle
+        bundle, kind = self.bundle, variant.kind
         if bundle.message is None or bundle.rules is None or kind.offer not in bundle.offers:
-            return None
+            return ()
         briefs = words.examples(bundle.message, kind, bundle.said_offer(kind.offer))
-        return briefs, bundle.rules, words.phrasebook(briefs, bundle.rules)
+        # What a model wrote was held against what is approved when it was proposed.
+        book = self._book(kind, briefs, bundle.rules) if variant.author == "person" else None
+        return words.judge(variant, briefs, bundle.rules, book)
+
+    def _book(self, kind: Kind, briefs: Sequence[Brief], rules: Rules) -> Phrasebook:
+        """The phrases approved for a kind. Those of the last are kept: megabytes, and wordings come by kind."""
+        last = self._last
+        if last is None or last[0] != kind:
+            last = self._last = kind, words.phrasebook(briefs, rules)
+        return last[1]
 
 
 _JURIES: WeakKeyDictionary[Served, Jury] = WeakKeyDictionary()
