@@ -42,7 +42,7 @@ def _run(settings: Settings, app: "str | Callable[[], Litestar]") -> int:
     from retentionjax import storage
     from retentionjax.bundle import pointer
     from serving.observability import logs
-    from serving.security.gate import LimitedProtocol
+    from serving.security.connections import LimitedProtocol
 
     logs.configure(settings.log_level)
     bundle = storage.absolute(settings.bundle)  # the ledger keeps it for services that start elsewhere

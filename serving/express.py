@@ -41,9 +41,14 @@ def sole(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """The value of a header that may stand once, None where it does not. Raises Problem 400 where it stands twice."""
     values = [value for each, value in headers if each == name]
     if len(values) > 1:
-        named = field_error(name.decode().title(), allowed="the header once")
-        raise Problem(400, "malformed-request", "The request cannot be read", "A header is given twice.", [named])
+        raise given_twice(name)
     return values[0] if values else None
+
+
+def given_twice(name: bytes) -> Problem:
+    """400 for a header that may stand once."""
+    named = field_error(name.decode().title(), allowed="the header once")
+    return Problem(400, "malformed-request", "The request cannot be read", "A header is given twice.", [named])
 
 
 def decode(body: bytes, kind: Any) -> Any:
@@ -59,12 +64,20 @@ def decode(body: bytes, kind: Any) -> Any:
             return taken
         plain = checked(body)  # finds what is wrong with the JSON itself
         try:
-            return msgspec.convert(with_whole_numbers(plain), kind)  # 90.0 is an integer, JSON Schema says
+            return _converted(plain, kind)
         except msgspec.ValidationError as error:
             raise misfit(error, plain, kind) from None
     if b"\\" in body or body.count(b'"') != 2 * _strings(decoded):
         checked(_without_raw(body, decoded))  # only here can a key stand twice
     return decoded
+
+
+def _converted(plain: Any, kind: Any) -> Any:
+    """Plain values as `kind`. Raises ValidationError."""
+    if (name := _rows_of(kind)) and isinstance(plain, dict) and isinstance(rows := plain.get(name), list):
+        fits = _of_so_many(kind, {**plain, name: [None] * len(rows)})
+        return msgspec.structs.replace(fits, **{name: tuple(msgspec.Raw(msgspec.json.encode(row)) for row in rows)})
+    return msgspec.convert(with_whole_numbers(plain), kind)  # 90.0 is an integer, JSON Schema says
 
 
 def _with_rows_apart(body: bytes, kind: Any) -> Any:
@@ -73,15 +86,29 @@ def _with_rows_apart(body: bytes, kind: Any) -> Any:
     The rows are judged by themselves later. msgspec refuses all for one that holds NaN or half a surrogate pair, as
     Python writes them, although it has no need to look into any.
     """
-    names = kind.__struct_fields__ if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ()
-    if len(names) != 1 or (rows := rows_apart(body, names[0])) is None:
+    name = _rows_of(kind)
+    if name is None or (rows := rows_apart(body, name)) is None:
         return None
     try:
-        fits = msgspec.json.decode(msgspec.json.encode({names[0]: [None] * len(rows)}), type=kind)  # in their number
+        fits = _of_so_many(kind, {name: [None] * len(rows)})
     except msgspec.ValidationError:
         return None
-    is_raw = isinstance(getattr(fits, names[0])[0], msgspec.Raw)
-    return msgspec.structs.replace(fits, **{names[0]: tuple(map(msgspec.Raw, rows))}) if is_raw else None
+    return msgspec.structs.replace(fits, **{name: tuple(map(msgspec.Raw, rows))})
+
+
+@functools.cache
+def _rows_of(kind: Any) -> str | None:
+    """The only field of a struct of rows that are read by themselves; None for another kind."""
+    fields = msgspec.structs.fields(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ()
+    if len(fields) != 1:
+        return None
+    rows = getattr(fields[0].type, "__origin__", fields[0].type)  # without what `Annotated` says of it
+    return fields[0].name if rows == tuple[msgspec.Raw, ...] else None
+
+
+def _of_so_many(kind: Any, plain: dict[str, Any]) -> Any:
+    """A struct of rows with null for each row. Raises ValidationError where these are too many or there is more."""
+    return msgspec.json.decode(msgspec.json.encode(plain), type=kind)
 
 
 def _without_raw(body: bytes, decoded: Any) -> bytes:
@@ -136,24 +163,26 @@ class StrictRequest(Request[Any, Any, Any]):
     __slots__ = ()
 
     async def json(self) -> Any:
-        """The body as the type of `data`. Raises Problem, see `decode`, and 415 for another media type or charset."""
+        """The body as the type of `data`. Raises Problem: see `decode`; 415 for another type or an encoding."""
         encoding = sole(self.scope["headers"], b"content-encoding")
         if encoding not in (None, b"", b"identity"):
             named = field_error("Content-Encoding", encoding.decode("latin-1"), "no encoding: the body as it is")
             raise Problem(415, "unsupported-media-type", "Unsupported media type", "The body is encoded.", [named])
         given = sole(self.scope["headers"], b"content-type")
         if given not in (None, b"", _JSON) and not _IN_UTF8.fullmatch(given):
-            raise HTTPException(status_code=415)
+            named = field_error("Content-Type", given.decode("latin-1"), "application/json, with no charset or utf-8")
+            detail = "The body must be application/json, in UTF-8."
+            raise Problem(415, "unsupported-media-type", "Unsupported media type", detail, [named])
         field = self.route_handler.parsed_data_field
         return decode(await self.body(), Any if field is None else field.annotation)
 
     async def body(self) -> bytes:
-        """The body, read once. Raises HTTPException 413 as soon as it is larger than the handler takes, or says so."""
+        """The body, read once. Raises Problem 413 as soon as it is larger than the handler takes, or says so."""
         if self._body is Empty:
             limit = self.route_handler.resolve_request_max_body_size()
             most, size, more = math.inf if limit is None else limit, 0, True
             if int(next((value for name, value in self.scope["headers"] if name == b"content-length"), 0)) > most:
-                raise HTTPException(status_code=413)
+                raise _too_large(most)
             parts: list[bytes] = []
             while more:
                 event: Any = await self.receive()
@@ -162,9 +191,15 @@ class StrictRequest(Request[Any, Any, Any]):
                 parts.append(event.get("body", b""))
                 size, more = size + len(parts[-1]), event.get("more_body", False)
                 if size > most:
-                    raise HTTPException(status_code=413)
+                    raise _too_large(most)
             self._body = parts[0] if len(parts) == 1 else b"".join(parts)
         return self._body
+
+
+def _too_large(most: float) -> Problem:
+    named = field_error("body", allowed=f"{most:,} bytes at most")
+    detail = "The body is larger than this address takes."
+    return Problem(413, "body-too-large", "The body is too large", detail, [named])
 
 
 # --- headers of answers ---------------------------------------------------------------------------------------------

@@ -15,10 +15,14 @@ from serving.moments import utc
 # `$` alone would let a line break pass, in Python's regular expressions.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$(?!\n)"
 UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"
+VARIANT_PATTERN = r"^[0-9a-f]{16}$(?!\n)"
+ZONE_PATTERN = r"^[A-Za-z0-9._+/-]{1,64}$(?!\n)"
 TEXT_PATTERN = r"^[^\x00]*$"  # PostgreSQL keeps no U+0000
 IN_WORDS = {
     NAME_PATTERN: "1 to 128 letters, digits and . _ : @ + -, the first a letter or digit",
     UUID_PATTERN: "a UUID in lower case",
+    VARIANT_PATTERN: "16 hexadecimal digits in lower case",
+    ZONE_PATTERN: "an IANA name such as America/Chicago",
     TEXT_PATTERN: "text without U+0000",
 }
 _CUSTOMER = f"The customer: {IN_WORDS[NAME_PATTERN]}"

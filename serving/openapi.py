@@ -20,6 +20,7 @@ from litestar.serialization import encode_json
 import retentionjax
 from retentionjax.data.schema import Schema
 from retentionjax.decide.facts import LEAST_CHARGE, MOST_CHARGE, Facts
+from serving.domain.outcomes import OutcomeIn
 from serving.security.bodies import INT64
 from serving.security.gate import requires
 
@@ -81,7 +82,8 @@ def config() -> OpenAPIConfig:
 def document(app: Litestar, schema: dict[str, Any], facts: Facts) -> dict[str, Any]:
     """The whole description as plain values, `facts` being what is known of a customer."""
     plain: dict[str, Any] = msgspec.json.decode(encode_json(schema))
-    _, components = msgspec.json.schema_components(list(dict.fromkeys(_bodies(app))), ref_template=_REFERENCE)
+    kinds = list(dict.fromkeys([*_bodies(app), OutcomeIn]))
+    _, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
     if missing := plain["components"]["schemas"].keys() - components.keys():
         raise AssertionError(f"no handler names {', '.join(sorted(missing))}")
     plain["components"]["schemas"] = components
@@ -118,9 +120,10 @@ def _webhook() -> dict[str, Any]:
 
 
 def _narrow(components: dict[str, Any], facts: Facts) -> None:
-    """Says what the facts of a customer are. In a batch a decision whose facts do not fit is refused by itself."""
+    """Says what the facts of a customer are, and what the rows of batches, each of which is refused by itself."""
     components["DecisionOfBatch"] = copy.deepcopy(components["DecisionIn"]) | {"title": "DecisionOfBatch"}
     components["DecisionsIn"]["properties"]["decisions"]["items"] = {"$ref": _REFERENCE.format(name="DecisionOfBatch")}
+    components["OutcomesIn"]["properties"]["outcomes"]["items"] = {"$ref": _REFERENCE.format(name="OutcomeIn")}
     for name in ("DecisionIn", "SimulationIn"):
         components[name]["properties"]["facts"] |= _of_facts(facts)
 

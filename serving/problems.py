@@ -189,9 +189,13 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
         return on_exception(request, error)
     phrase = HTTPStatus(error.status_code).phrase
     kind = (f"http-{error.status_code}", phrase, f"{phrase}.")
-    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     type_, title, detail = _LITESTAR.get(error.status_code, kind)
-    return problem_response(request, Problem(error.status_code, type_, title, detail, headers=headers))
+    return problem_response(request, Problem(error.status_code, type_, title, detail, headers=allowed_methods(error)))
+
+
+def allowed_methods(error: HTTPException) -> dict[str, str]:
+    """The header that says which methods an address knows, where it is refused for its method."""
+    return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
 
 
 def defect(error: Exception) -> Problem:

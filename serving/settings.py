@@ -119,7 +119,8 @@ class Settings:
             scheme = self.database.partition(":")[0]  # never the rest: it may hold a password
             raise ConfigError(f"database is {scheme!r}:…; allowed: sqlite:///FILE or postgresql://…")
         if self.webhook and not _is_address(self.webhook):
-            raise ConfigError(f"webhook is {_place(self.webhook)}; allowed: http://HOST… or https://HOST…")
+            allowed = "http://HOST… or https://HOST…, without a user and password: posts are signed"
+            raise ConfigError(f"webhook is {_place(self.webhook)}; allowed: {allowed}")
         if self.console_secret and len(self.console_secret) < 32:
             raise ConfigError("console_secret is short; allowed: 32 characters or more, or none")
 
@@ -128,7 +129,10 @@ def _is_address(url: str) -> bool:
     """Whether messages can be posted there."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # Not with a password, which urllib would take for a part of the host's name.
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        )
     except ValueError:  # a port that is none
         return False
 

@@ -1,7 +1,8 @@
-"""Work beside the decisions: what-ifs and explanations, one at a time on a thread of their own.
+"""Work beside the decisions: what-ifs, explanations and judging wordings, one at a time on a thread of their own, and
+lifts on another.
 
-Each takes some 70 ms of CPU, and so much again for each value that is tried. On the threads that read keys, consent and
-the ledger, a few callers would keep everybody waiting.
+A what-if takes some 70 ms of CPU, and so much again for each value that is tried; a large campaign's lift takes
+seconds. On the threads that read keys, consent and the ledger, a few callers would keep everybody waiting.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from serving.security.gate import Caller
 MOST_WAITING = 16
 MOST_OF_ONE_KEY = 4
 DEADLINE_SECONDS = 10.0
+LIFT_SECONDS = 120.0
 TOKENS = 50.0
 """What one explanation or what-if costs its key, in decisions; by CPU it is about that."""
 
@@ -29,8 +31,10 @@ Check = Callable[[], None]
 class SideWork:
     """Takes what there is room for and refuses the rest at once."""
 
-    def __init__(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-        self._seconds = deadline_seconds
+    def __init__(
+        self, deadline_seconds: float = DEADLINE_SECONDS, what: str = "what-ifs, explanations and lists of wordings"
+    ) -> None:
+        self._seconds, self._what = deadline_seconds, what
         self._thread = ThreadPoolExecutor(1, "side-work")
         self._lock = threading.Lock()
         self._waiting: Counter[str] = Counter()
@@ -66,9 +70,9 @@ class SideWork:
     def _enter(self, key_id: str) -> None:
         with self._lock:
             if self._waiting[key_id] >= MOST_OF_ONE_KEY:
-                raise too_many("This key has too many what-ifs and explanations waiting.", 1.0)
+                raise too_many(f"This key has too many {self._what} waiting.", 1.0)
             if self._waiting.total() >= MOST_WAITING:
-                raise unavailable("overloaded", "Too many what-ifs and explanations wait.", 1.0)
+                raise unavailable("overloaded", f"Too many {self._what} wait.", 1.0)
             self._waiting[key_id] += 1
 
     def _leave(self, key_id: str) -> None:
@@ -78,4 +82,4 @@ class SideWork:
 
 
 def _late() -> Problem:
-    return unavailable("deadline-exceeded", "It was not done in time; fewer values take less.", 1.0)
+    return unavailable("deadline-exceeded", "It was not done in time; fewer values or wordings take less.", 1.0)

@@ -23,7 +23,7 @@ from serving.engine.slots import Served
 from serving.first_start import prepare
 from serving.ledger import Ledger
 from serving.observability import logs
-from serving.security.gate import LimitedProtocol
+from serving.security.connections import LimitedProtocol
 from serving.settings import Settings
 
 FACTS = {name: value for name, value in bundles.CUSTOMER.items() if name != "customer_id"}

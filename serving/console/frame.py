@@ -27,7 +27,7 @@ from serving.engine.contract import EngineError
 from serving.fields import NAME_PATTERN
 from serving.ledger import LedgerUnavailable, Reader
 from serving.moments import utc
-from serving.problems import Problem, count, defect, field_error, invalid
+from serving.problems import Problem, allowed_methods, count, defect, field_error, invalid
 from serving.security.bodies import check_text
 from serving.security.gate import LONGEST_KEY
 
@@ -304,7 +304,10 @@ def _back(request: Http) -> str:
 def on_http(request: Http, error: HTTPException) -> Response[Any]:
     """What Litestar refuses, as a page."""
     detail = _WORDS.get(error.status_code, "The request cannot be read.")
-    return on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail))
+    refused = on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail))
+    for name, value in allowed_methods(error).items():
+        refused.set_header(name, value)
+    return refused
 
 
 _WORDS = {404: "There is nothing here.", 405: "This address takes a form; it has no page of its own."}

@@ -38,7 +38,7 @@ async def show_effect(request: Http) -> Response[str]:
     """One campaign, see `campaigns_of`."""
     state = request.app.state
     names, name = await asyncio.to_thread(state.ledger.ask, lambda reader: campaigns_of(request, reader))
-    found = await asyncio.to_thread(lift_now, state, name) if name else None
+    found = await lift_now(state, request.auth.caller, name) if name else None
     currency = state.engine.lineup.active.served.bundle.company.currency
     values: dict[str, Any] = {"names": names, **_values(found, currency)}
     shown = await full_page(request, "effect.html", title="Effect", **values)

@@ -263,7 +263,8 @@ async def change_bundles(request: Http) -> Response[Any]:
     slot: Any = fields.get("slot")
     if slot not in ("active", "canary", "shadow"):
         raise invalid("The slot is unknown.", field_error("slot", slot, "active, canary, shadow"))
-    weight = _amount(fields, "percent", "Share of a canary, %", most=100) / 100 if fields.get("percent") else 0.0
+    is_share = slot == "canary" and fields.get("percent")  # the form has the field, and 10 in it, for all slots
+    weight = _amount(fields, "percent", "Share of a canary, %", most=100) / 100 if is_share else 0.0
     await activate(request.app.state, request.auth.caller, ActivateIn(slot, fields.get("path") or None, weight))
     return done_at("/console/bundles", "loaded")
 

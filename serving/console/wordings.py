@@ -1,6 +1,5 @@
 """Wordings of messages: by kind, with a form to propose one's own, to edit and to decide."""
 
-import asyncio
 import itertools
 from typing import Any
 
@@ -27,7 +26,7 @@ async def _page(
 ) -> Response[str]:
     """The page; with a `draft` that was refused, which stays in the form, and why."""
     state = request.app.state
-    found = await asyncio.to_thread(variants_now, state)
+    found = await variants_now(state, request.auth.caller)
     kinds = [
         (kind, list(group))
         for kind, group in itertools.groupby(found, lambda each: (each.offer, each.channel, each.tone, each.angle))
@@ -51,9 +50,9 @@ async def propose_wording(request: Http) -> Response[Any]:
     former = fields.get("former", "")
     try:
         wanted = decode(msgspec.json.encode({name: fields[name] for name in fields if name != "former"}), VariantIn)
-        before = await asyncio.to_thread(one, request.app.state, former) if former else None
-        who = str(request.auth.caller)
-        await asyncio.to_thread(propose, request.app.state, [wanted], "", who, before)
+        state, caller = request.app.state, request.auth.caller
+        before = await one(state, caller, former) if former else None
+        await propose(state, caller, [wanted], "", before)
     except Problem as problem:
         count(request, problem)
         return await _page(request, fields, problem, problem.status)
@@ -66,5 +65,5 @@ async def decide_wording(request: Http) -> Response[Any]:
     fields = await read_form(request)
     variant_id = fields.pop("variant_id", "")
     wanted = decode(msgspec.json.encode(fields), VariantDecisionIn)
-    await asyncio.to_thread(decide, request.app.state, variant_id, wanted.state, str(request.auth.caller))
+    await decide(request.app.state, request.auth.caller, variant_id, wanted.state)
     return done_at(PAGE, wanted.state)

@@ -27,7 +27,7 @@ SlotIn = Annotated[
     Meta(description="active: decides; canary: for a share of the customers; shadow: recorded, never sent"),
 ]
 BundlePath = Annotated[str, Meta(min_length=1, max_length=1024)]
-Weight = Annotated[float, Meta(ge=0, le=1, description="Share of the customers, of a canary; above 0", examples=[0.1])]
+Weight = Annotated[float, Meta(ge=0, le=1, description="Share of the customers; of a canary alone", examples=[0.1])]
 
 
 class ActivateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +133,9 @@ async def activate(state: Any, caller: Caller, wanted: ActivateIn) -> Lineup:
     engine = state.engine
     if wanted.slot == "canary" and wanted.path is not None and not wanted.weight:
         raise invalid("A canary needs a weight.", field_error("weight", wanted.weight, "above 0, up to 1"))
+    if wanted.slot != "canary" and wanted.weight:  # who wants a share of the customers means a canary
+        fault = field_error("weight", wanted.weight, "left out, or 0: it is a canary's")
+        raise invalid("Only a canary has a weight.", fault)
     if wanted.path is None and wanted.slot == "active":
         raise invalid("The active bundle can only be replaced.", field_error("path", None, "the path of a bundle"))
     if wanted.slot == "active" and engine.follows_pointer:

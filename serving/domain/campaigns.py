@@ -23,12 +23,11 @@ from serving.moments import utc
 from serving.observability.metrics import CampaignMetrics
 from serving.problems import FieldError, Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
+from serving.side_work import Check
 
 State = Literal["planned", "running", "over"]
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
 Customers = Annotated[int, Meta(ge=1, le=10**9, description="Whom it may concern", examples=[10_000])]
-
-
 Holdout = Annotated[
     float,
     Meta(
@@ -40,8 +39,6 @@ Holdout = Annotated[
 ]
 Salt = Annotated[str, Meta(pattern=NAME_PATTERN, description="Salt of the draw; campaigns with one salt "
                            "hold out the same customers", examples=["9f2c51d07ab3e684"])]  # fmt: skip
-
-
 Paused = Annotated[MomentOut | None, Meta(description="Since when it contacts nobody; null where it is not paused")]
 
 
@@ -211,12 +208,11 @@ def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) 
 
 @get(
     f"{CAMPAIGN}/lift",
-    sync_to_thread=True,
     **guarded("campaigns", "readLift", "What would have happened without the campaign", "report", also=(404,)),
 )
-def read_lift(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> LiftOut:
+async def read_lift(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> LiftOut:
     """Its customers against those it held out, with intervals that may be looked at daily."""
-    return lift_now(request.app.state, campaign_id)
+    return await lift_now(request.app.state, request.auth, campaign_id)
 
 
 @put(
@@ -245,6 +241,7 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
         more = customers, data.holdout, pilot, data.salt, data.paused
         campaign = Campaign(campaign_id, budget, starts_at, horizon, *more)
         _refuse_over(campaign, before, state.clock())
+        _refuse_ended(campaign, before, state.clock())
         try:
             tx.put_campaign(campaign)
             currency = state.engine.lineup.active.served.bundle.company.currency
@@ -281,6 +278,15 @@ def _refuse_over(wanted: Campaign, before: CampaignView | None, now: float) -> N
     raise Problem(409, "campaign-over", "The campaign is over", "It is neither paused nor resumed.", [fault])
 
 
+def _refuse_ended(wanted: Campaign, before: CampaignView | None, now: float) -> None:
+    """Raises Problem 422 for a new pilot that would be over before anybody can be drawn to it, and stay so."""
+    if wanted.pilot is None or (before is not None and before.pilot is not None):
+        return
+    if wanted.pilot.ends_at <= max(now, wanted.starts_at):
+        allowed = f"after {iso(max(now, wanted.starts_at))}, when it begins"
+        raise invalid("The pilot is over.", field_error("pilot.ends_at", utc(wanted.pilot.ends_at), allowed))
+
+
 def _sizes(data: CampaignIn, before: CampaignView | None) -> tuple[int, int]:
     """Budget and expected customers; raises Problem 422 where a new campaign lacks one."""
     given = {"budget_micros": data.budget_micros, "customers_expected": data.customers_expected}
@@ -303,14 +309,19 @@ def _in_words(campaign: CampaignView | None, currency: str) -> str:
     return words if pilot is None else f"{words}, {pilot.share:.1%} in a pilot until {iso(pilot.ends_at)}"
 
 
-def lift_now(state: Any, campaign_id: str) -> LiftOut:
-    """The campaign's lift as it is known. Raises Problem 404."""
+async def lift_now(state: Any, caller: Caller, campaign_id: str) -> LiftOut:
+    """The campaign's lift as it is known. Raises Problem 404, 429 and 503, see `SideWork.run`."""
     bundle = state.engine.lineup.active.served.bundle
-    with state.ledger.read() as view:
-        found: CampaignView | None = view.campaign(campaign_id)
-        if found is None:
-            raise not_found("campaign", "campaign_id", campaign_id)
-        return look(view, found, bundle.params, bundle.offers, bundle.company.currency)
+
+    def measure(_: Check) -> LiftOut:
+        with state.ledger.read() as view:
+            found: CampaignView | None = view.campaign(campaign_id)
+            if found is None:
+                raise not_found("campaign", "campaign_id", campaign_id)
+            return look(view, found, bundle.params, bundle.offers, bundle.company.currency)
+
+    measured: LiftOut = await state.lifts.run(caller, measure)
+    return measured
 
 
 def campaign_now(state: Any, campaign_id: str) -> CampaignOut:

@@ -25,7 +25,7 @@ from msgspec import Meta
 from serving.domain import guarded
 from serving.engine.contract import Decision, Message, OfferMade
 from serving.engine.messages import QuietHoursCache
-from serving.fields import CampaignId, CustomerId, DecisionId, MomentOut, shown
+from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, DecisionId, MomentOut, shown
 from serving.ledger import LedgerUnavailable, Reader
 from serving.ledger.outcomes import LATEST
 from serving.ledger.records import DueContact
@@ -50,14 +50,21 @@ class DuesOut(msgspec.Struct, frozen=True):
     contacts: tuple[DueOut, ...]
 
 
+ListedId = Annotated[str, Meta(pattern=TEXT_PATTERN, max_length=200)]
+"""Any form will do: one that is wrong must not keep the others from being known as sent, or they are sent again."""
+
+
 class SentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was handed to the carrier."""
 
-    decision_ids: Annotated[tuple[DecisionId, ...], Meta(min_length=1, max_length=MOST)]
+    decision_ids: Annotated[
+        tuple[ListedId, ...],
+        Meta(min_length=1, max_length=MOST, description="Ids as listed; what is no message is named in `unknown`"),
+    ]
 
 
 class SentOut(msgspec.Struct, frozen=True):
-    """How many of them were not known as sent."""
+    """How many of them were not known as sent, and which could not be."""
 
     sent: Annotated[int, Meta(ge=0)]
     refused: Annotated[
@@ -66,6 +73,7 @@ class SentOut(msgspec.Struct, frozen=True):
             description="Cancelled before, and a later contact took their place or the budget is used up: not counted"
         ),
     ] = ()
+    unknown: Annotated[tuple[ListedId, ...], Meta(description="No decision that made a contact: not counted")] = ()
 
 
 _LATE = 900.0  # seconds; quiet hours may have begun since
@@ -93,8 +101,8 @@ def list_due(request: Request[Any, Any, Any], limit: Limit = 100) -> DuesOut:
 def report_sent(request: Request[Any, Any, Any], data: JSONBody[SentIn]) -> SentOut:
     """What was sent is listed no more; reporting twice is once."""
     with request.app.state.ledger.transaction() as tx:
-        sent, refused = tx.sent(data.decision_ids)
-    return SentOut(sent, tuple(refused))
+        sent, refused, unknown = tx.sent(data.decision_ids)
+    return SentOut(sent, tuple(refused), tuple(unknown))
 
 
 def due_now(state: Any, limit: int) -> list[DueOut]:

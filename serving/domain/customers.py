@@ -13,7 +13,17 @@ from retentionjax.shield.brief import Channel
 from serving.domain import guarded
 from serving.domain.decisions.controllers import refuse_unknown_place
 from serving.domain.decisions.schemas import Region
-from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, CustomerInPath, DecisionId, Micros, MomentOut, shown
+from serving.fields import (
+    TEXT_PATTERN,
+    ZONE_PATTERN,
+    CampaignId,
+    CustomerId,
+    CustomerInPath,
+    DecisionId,
+    Micros,
+    MomentOut,
+    shown,
+)
 from serving.ledger.types import Consent, ConsentStatus, ContactState
 from serving.problems import not_found
 
@@ -21,9 +31,7 @@ Status = Annotated[
     ConsentStatus,
     Meta(description="Only `granted` allows a contact"),
 ]
-TimeZone = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9._+/-]{1,64}$(?!\n)", description="IANA name", examples=["America/New_York"])
-]
+TimeZone = Annotated[str, Meta(pattern=ZONE_PATTERN, description="IANA name", examples=["America/New_York"])]
 
 
 class ConsentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

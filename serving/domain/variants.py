@@ -1,8 +1,15 @@
-"""`/v1/variants`."""
+"""`/v1/variants`.
 
-from collections.abc import Sequence
+The shield judges a wording by a dozen examples and by the phrases that are approved for its kind, and finding these
+takes 250 ms of CPU. So each wording is judged once for each bundle, by the thread of what-ifs.
+"""
+
+import asyncio
+import functools
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
+from weakref import WeakKeyDictionary
 
 import msgspec
 from litestar import Request, get, patch, post
@@ -14,19 +21,25 @@ from retentionjax.decide import variants as words
 from retentionjax.decide.comparing import lift
 from retentionjax.decide.variants import Kind, Variant
 from retentionjax.errors import ConfigError
-from retentionjax.shield import Verdict
-from retentionjax.shield.brief import Channel, Tone
+from retentionjax.shield import Rules, Verdict
+from retentionjax.shield.brief import Brief, Channel, Tone
+from retentionjax.shield.phrasebook import Phrasebook
 from serving.domain import guarded
 from serving.engine.contract import OfferName
-from serving.fields import TEXT_PATTERN, MomentOut, shown
+from serving.engine.slots import Served
+from serving.fields import TEXT_PATTERN, VARIANT_PATTERN, MomentOut, shown
+from serving.ledger import Ledger
 from serving.ledger.wordings import StoredVariant, VariantState
 from serving.problems import Problem, field_error, invalid, not_found
+from serving.security.bodies import BATCH_BODY_LIMIT
+from serving.security.gate import Caller
+from serving.side_work import Check
 
 Angle = Annotated[
     Literal["", "price", "contract", "support", "unused"],
     Meta(description="The reason to leave that it speaks to; sent to those who may leave for it"),
 ]
-VariantId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)", description="Start of the SHA-256 of kind and text")]
+VariantId = Annotated[str, Meta(pattern=VARIANT_PATTERN, description="Start of the SHA-256 of kind and text")]
 Text = Annotated[
     str,
     Meta(
@@ -117,77 +130,128 @@ class VariantsOut(msgspec.Struct, frozen=True):
 
 VARIANT = "/v1/variants/{variant_id:str}"
 _ID = "The wording: 16 hexadecimal digits"
-VariantInPath = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{16}$(?!\n)", description=_ID)]
+VariantInPath = Annotated[str, PathParameter(pattern=VARIANT_PATTERN, description=_ID)]
 _SHOWN = 2  # examples
 
 
 @get(
     "/v1/variants",
-    sync_to_thread=True,
     **guarded("variants", "listVariants", "Wordings of messages, and what customers did with each", "report"),
 )
-def list_variants(request: Request[Any, Any, Any]) -> VariantsOut:
+async def list_variants(request: Request[Any, Any, Any]) -> VariantsOut:
     """All wordings; the shield's template is one of each kind and has no row of its own."""
-    return VariantsOut(tuple(variants_now(request.app.state)))
+    return VariantsOut(tuple(await variants_now(request.app.state, request.auth)))
 
 
 @post(
     "/v1/variants",
     status_code=201,
-    sync_to_thread=True,
+    request_max_body_size=BATCH_BODY_LIMIT,
     **guarded("variants", "proposeVariants", "Propose wordings", also=(413, 415)),
 )
-def propose_variants(request: Request[Any, Any, Any], data: JSONBody[VariantsIn]) -> VariantsOut:
+async def propose_variants(request: Request[Any, Any, Any], data: JSONBody[VariantsIn]) -> VariantsOut:
     """The shield must pass each with every example; all are kept or none. Nothing is sent before it is approved."""
-    state = request.app.state
-    wanted = {each.id for each in propose(state, data.variants, "variants[{}].", str(request.auth))}
-    return VariantsOut(tuple(each for each in variants_now(state) if each.variant_id in wanted))
+    state, caller = request.app.state, request.auth
+    wanted = {each.id for each in await propose(state, caller, data.variants, "variants[{}].")}
+    return VariantsOut(tuple(await variants_now(state, caller, wanted)))
 
 
 @patch(
     VARIANT,
-    sync_to_thread=True,
     **guarded("variants", "decideVariant", "Approve, refuse or retire a wording", also=(404, 409, 413, 415)),
 )
-def decide_variant(
+async def decide_variant(
     request: Request[Any, Any, Any], variant_id: VariantInPath, data: JSONBody[VariantDecisionIn]
 ) -> VariantOut:
     """Who decided and when is kept. What the shield refuses cannot be approved."""
-    return decide(request.app.state, variant_id, data.state, str(request.auth))
+    return await decide(request.app.state, request.auth, variant_id, data.state)
 
 
-def variants_now(state: Any) -> list[VariantOut]:
-    """All wordings as they are."""
-    bundle: Bundle = state.engine.lineup.active.served.bundle
-    with state.ledger.read() as view:
-        found: list[StoredVariant] = view.variants()
-    return [_out(each, bundle) for each in found]
+Verdicts = Sequence[tuple[str, Verdict]]
 
 
-def propose(
-    state: Any, data: Sequence[VariantIn], where: str, who: str, replaces: VariantOut | None = None
+class Jury:
+    """The shield of one bundle. What it has said of a wording it remembers."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.judged = functools.lru_cache(4096)(self._judged)
+        self._last: tuple[Kind, Phrasebook] | None = None
+
+    @classmethod
+    def of(cls, state: Any) -> "Jury":
+        """That of the active bundle."""
+        served: Served = state.engine.lineup.active.served
+        return _JURIES.setdefault(served, cls(served.bundle))
+
+    def _judged(self, variant: Variant) -> Verdicts:
+        """Examples of the text and what the shield says of each; nothing where none can be filled, or no offer is
+        such."""
+        bundle, kind = self.bundle, variant.kind
+        if bundle.message is None or bundle.rules is None or kind.offer not in bundle.offers:
+            return ()
+        briefs = words.examples(bundle.message, kind, bundle.said_offer(kind.offer))
+        # What a model wrote was held against what is approved when it was proposed.
+        book = self._book(kind, briefs, bundle.rules) if variant.author == "person" else None
+        return words.judge(variant, briefs, bundle.rules, book)
+
+    def _book(self, kind: Kind, briefs: Sequence[Brief], rules: Rules) -> Phrasebook:
+        """The phrases approved for a kind. Those of the last are kept: megabytes, and wordings come by kind."""
+        last = self._last
+        if last is None or last[0] != kind:
+            last = self._last = kind, words.phrasebook(briefs, rules)
+        return last[1]
+
+
+_JURIES: WeakKeyDictionary[Served, Jury] = WeakKeyDictionary()
+
+
+async def variants_now(state: Any, caller: Caller, wanted: Collection[str] | None = None) -> list[VariantOut]:
+    """All wordings as they are, or those of the ids `wanted`. Raises Problem 429 and 503, see `SideWork.run`."""
+    jury = Jury.of(state)
+    found: list[StoredVariant] = await asyncio.to_thread(state.ledger.ask, lambda view: view.variants())
+
+    def judge(check: Check) -> list[VariantOut]:
+        return [_out(each, jury, check) for each in found if wanted is None or each.variant.id in wanted]
+
+    shown_now: list[VariantOut] = await state.side_work.run(caller, judge)
+    return shown_now
+
+
+async def propose(
+    state: Any, caller: Caller, data: Sequence[VariantIn], where: str, replaces: VariantOut | None = None
 ) -> list[Variant]:
-    """Keeps a person's wordings to be decided about, all or none. Raises Problem 422 for one that cannot be sent.
+    """Keeps a person's wordings to be decided about, all or none. Raises Problem 422 for one that cannot be sent, 429
+    and 503, see `SideWork.run`.
 
     The wording `replaces` that they were edited from is sent until one of them is approved; where nobody has decided
     about it yet, it is refused now.
     """
-    bundle: Bundle = state.engine.lineup.active.served.bundle
-    made = [_variant(bundle, each, where.format(place)) for place, each in enumerate(data)]
-    with state.ledger.transaction() as tx:
-        former = "" if replaces is None else replaces.variant_id
-        if tx.propose_variants(made, _rules(bundle), who, replaces=former):
+    jury = Jury.of(state)
+
+    def judge(check: Check) -> list[Variant]:
+        return [_variant(jury, each, where.format(place), check) for place, each in enumerate(data)]
+
+    made: list[Variant] = await state.side_work.run(caller, judge)
+    await asyncio.to_thread(_keep, state.ledger, made, _rules(jury.bundle), str(caller), replaces)
+    return made
+
+
+def _keep(ledger: Ledger, made: Sequence[Variant], rules: str, who: str, replaces: VariantOut | None) -> None:
+    former = "" if replaces is None else replaces.variant_id
+    with ledger.transaction() as tx:
+        if tx.propose_variants(made, rules, who, replaces=former):
             tx.changed(who, f"{len(made)} wording{'s' * (len(made) != 1)}", "proposed")
         if former and former not in [each.id for each in made]:
             tx.decide_variant(former, "refused", who, was="proposed")
-    return made
 
 
 def _rules(bundle: Bundle) -> str:
     return "" if bundle.rules is None else bundle.rules.version
 
 
-def _variant(bundle: Bundle, data: VariantIn, where: str) -> Variant:
+def _variant(jury: Jury, data: VariantIn, where: str, check: Check) -> Variant:
+    bundle = jury.bundle
     if bundle.rules is None:
         raise invalid("The active bundle has no shield.", field_error(f"{where}text", allowed="none without a shield"))
     if data.offer not in bundle.offers:
@@ -199,7 +263,8 @@ def _variant(bundle: Bundle, data: VariantIn, where: str) -> Variant:
     except ConfigError as wrong:
         allowed = str(wrong).partition("; allowed")[2].lstrip(": ")
         raise invalid("The text has an unknown stand-in.", field_error(f"{where}text", data.text, allowed)) from None
-    verdicts = judged(variant, bundle)
+    check()
+    verdicts = jury.judged(variant)
     faults = [f"a text that passes {rule}: {why}" for rule, why in _said(verdicts, "block").items()]
     if faults or not verdicts:
         wanted = faults or ["facts that this company's messages have"]
@@ -208,7 +273,7 @@ def _variant(bundle: Bundle, data: VariantIn, where: str) -> Variant:
     return variant
 
 
-def _said(verdicts: Sequence[tuple[str, Verdict]], *severities: str) -> dict[str, str]:
+def _said(verdicts: Verdicts, *severities: str) -> dict[str, str]:
     """The rules of these severities that are broken: which words break each first, and what is wrong with them."""
     found: dict[str, str] = {}
     for text, verdict in verdicts:
@@ -219,44 +284,36 @@ def _said(verdicts: Sequence[tuple[str, Verdict]], *severities: str) -> dict[str
     return found
 
 
-def decide(state: Any, variant_id: str, wanted: VariantState, who: str) -> VariantOut:
-    """What becomes of a wording. Raises Problem 404, and 409 for approving what the shield refuses today."""
-    before = one(state, variant_id)
+async def decide(state: Any, caller: Caller, variant_id: str, wanted: VariantState) -> VariantOut:
+    """What becomes of a wording. Raises Problem 404, 409 for approving what the shield refuses today, 429 and 503."""
+    before = await one(state, caller, variant_id)
     if wanted == "approved" and before.broken_rules:
         why = "; ".join(f"{rule}: {before.said.get(rule, '')}" for rule in before.broken_rules)
         fault = field_error("state", wanted, f"refused: the shield says {why}")
         raise Problem(409, "shield-refuses", "The shield refuses this text", "It cannot be approved.", [fault])
-    with state.ledger.transaction() as tx:
+    await asyncio.to_thread(_decide, state.ledger, variant_id, wanted, str(caller))
+    return await one(state, caller, variant_id)
+
+
+def _decide(ledger: Ledger, variant_id: str, wanted: VariantState, who: str) -> None:
+    with ledger.transaction() as tx:
         tx.decide_variant(variant_id, wanted, who)
-    return one(state, variant_id)
 
 
-def one(state: Any, variant_id: str) -> VariantOut:
-    """A wording as it is. Raises Problem 404."""
-    with state.ledger.read() as view:
-        found = [each for each in view.variants() if each.variant.id == variant_id]
-    if not found:
+async def one(state: Any, caller: Caller, variant_id: str) -> VariantOut:
+    """A wording as it is. Raises Problem 404, 429 and 503."""
+    if not (found := await variants_now(state, caller, (variant_id,))):
         raise not_found("variant", "variant_id", variant_id)
-    return _out(found[0], state.engine.lineup.active.served.bundle)
+    return found[0]
 
 
-def judged(variant: Variant, bundle: Bundle) -> list[tuple[str, Verdict]]:
-    """Examples of the text and what the shield says of each; nothing where none can be filled, or no offer is such."""
-    if bundle.message is None or bundle.rules is None or variant.kind.offer not in bundle.offers:
-        return []
-    offer = bundle.said_offer(variant.kind.offer)
-    briefs = words.examples(bundle.message, variant.kind, offer)
-    # What a model wrote was held against what is approved when it was proposed.
-    book = words.phrasebook(briefs, bundle.rules) if variant.author == "person" else None
-    return words.judge(variant, briefs, bundle.rules, book)
-
-
-def _broken(verdicts: Sequence[tuple[str, Verdict]]) -> tuple[str, ...]:
+def _broken(verdicts: Verdicts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(rule for _, verdict in verdicts for rule in verdict.blocking))
 
 
-def _out(each: StoredVariant, bundle: Bundle) -> VariantOut:
-    verdicts = judged(each.variant, bundle)
+def _out(each: StoredVariant, jury: Jury, check: Check) -> VariantOut:
+    check()
+    verdicts = jury.judged(each.variant)
     kind = each.variant.kind
     return shown(
         VariantOut,

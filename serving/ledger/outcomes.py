@@ -42,8 +42,7 @@ LATEST = DAY
 _DECISIONS = """
     SELECT decision_id, customer_id, campaign_id, channel, decided_at FROM decisions
     WHERE decision_id IN (SELECT value FROM json_each(?))"""
-_CANCELLED = """
-    SELECT decision_id FROM contacts WHERE state = 'cancelled' AND decision_id IN (SELECT value FROM json_each(?))"""
+_STATES = "SELECT decision_id, state FROM contacts WHERE decision_id IN (SELECT value FROM json_each(?))"
 _REPORTED = "SELECT decision_id, kind FROM outcomes WHERE decision_id IN (SELECT value FROM json_each(?))"
 _CONTACT = """
     SELECT state, contact_cost_micros, offer_cost_micros, send_at, sent_at FROM contacts WHERE decision_id = ?"""
@@ -159,18 +158,20 @@ def expire(tx: Look, now: float, *, reservation_days: float = RESERVATION_DAYS, 
     return len(overdue)
 
 
-def sent(tx: Look, decision_ids: Sequence[str]) -> tuple[int, list[str]]:
-    """Remembers that contacts were sent now; how many of them had not been, and which stay cancelled."""
+def sent(tx: Look, decision_ids: Sequence[str]) -> tuple[int, list[str], list[str]]:
+    """Remembers that contacts were sent now; how many of them had not been, which stay cancelled, and which are of no
+    contact."""
     ids = list(dict.fromkeys(decision_ids))
-    cancelled = [row[0] for row in tx.rows(_CANCELLED, texts(ids))]
+    states: dict[str, str] = dict(tx.rows(_STATES, texts(ids)))
+    cancelled = [each for each, state in states.items() if state == "cancelled"]
     found = [_Decision(*row) for row in tx.rows(_DECISIONS, texts(cancelled))] if cancelled else []
     refused = [
         each.decision_id
         for each in sorted(found, key=lambda decision: decision.decided_at)
         if _revive(tx, each, "expired", tx.rows(_CONTACT, each.decision_id)[0][1])
     ]
-    revived = len(found) - len(refused)
-    return revived + tx.many(_SENT, [(tx.now, each) for each in ids if each not in cancelled]), refused
+    new = len(found) - len(refused) + tx.many(_SENT, [(tx.now, each) for each in states if each not in cancelled])
+    return new, refused, [each for each in ids if each not in states]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ JSON allows a key twice, parsers allow NaN and numbers that become ∞, and a ty
 caller's mistake. Here none of them passes.
 """
 
+import contextlib
 import json
 import math
 import re
@@ -44,13 +45,16 @@ def _plain(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _Refused(f"Byte {error.start} of the body is not UTF-8.", *_field_at(body[: error.start])) from None
+        raise _Refused(
+            f"Byte {error.start} of the body is not UTF-8.", *_field_at(body[: error.start], "UTF-8")
+        ) from None
     try:
         plain = json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_Number)
     except json.JSONDecodeError as error:
-        before = text[: error.pos].encode("utf-8", "replace")
-        detail = f"The body is no JSON from line {error.lineno}, column {error.colno} on."
-        raise _Refused(detail, *_field_at(before)) from None
+        is_after = error.msg == "Extra data"  # of no field any more
+        before = b"" if is_after else text[: error.pos].encode("utf-8", "replace")
+        detail = f"The body is no JSON from line {error.lineno}, column {error.colno} on: {error.msg}."
+        raise _Refused(detail, *_field_at(before, "JSON, and nothing after it" if is_after else "JSON")) from None
     except RecursionError:
         raise _nested(text) from None
     _check_values(plain, "", MAX_DEPTH)
@@ -77,13 +81,25 @@ def rows_apart(body: bytes, name: str) -> list[bytes] | None:
     while True:
         try:
             _, end = _READER.raw_decode(text, place)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            end = _end_of(text, place)
+        except ValueError:
             return None
         rows.append(text[place:end].encode())
         place = _after_space(text, end)
         if text[place : place + 1] != ",":
             return rows if _ROWS_END.fullmatch(text, place) else None
         place = _after_space(text, place + 1)
+
+
+def _end_of(text: str, place: int) -> int:
+    """Where the array or object ends that begins here, however deeply it is nested; the text's end if it does not."""
+    depth = 0
+    for token in _TOKEN.finditer(text, place):
+        depth += _LEVELS.get(token[0], 0)
+        if not depth:
+            return token.end()
+    return len(text)
 
 
 def _after_space(text: str, place: int) -> int:
@@ -166,20 +182,21 @@ def _check_unicode(text: str, path: str) -> None:
 
 _TOO_DEEP = f"Arrays and objects are nested more than {MAX_DEPTH} deep."
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+_LEVELS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def _nested(text: str) -> _Refused:
     """The refusal of a text that is nested deeper than Python's parser goes."""
     depth = 0
     for token in _TOKEN.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        depth += _LEVELS.get(token[0], 0)
         if depth > MAX_DEPTH:
             before = text[: token.start()].encode("utf-8", "replace")
-            return _Refused(_TOO_DEEP, *_field_at(before, allowed=f"at most {MAX_DEPTH} levels"))
+            return _Refused(_TOO_DEEP, *_field_at(before, f"at most {MAX_DEPTH} levels"))
     raise AssertionError("unreachable")
 
 
-def _field_at(before: bytes, allowed: str | None = None) -> list[FieldError]:
+def _field_at(before: bytes, allowed: str) -> list[FieldError]:
     """The last key before a place in the body."""
     keys = _KEY.findall(before)
     return [field_error(keys[-1].decode("utf-8", "replace") if keys else "body", allowed=allowed)]
@@ -201,7 +218,7 @@ def misfit(error: Exception, plain: Any, kind: Any) -> Problem:
         return invalid("A field is unknown.", field_error(_joined(path, unknown[1]), allowed=allowed))
     if missing := _REQUIRED.search(message):
         return invalid("A field is missing.", field_error(_joined(path, missing[1]), allowed="required"))
-    place, value = _place(plain, path)
+    place, value = _place(plain, path, kind)
     allowed = _choices(_kinds_at(kind, path)) or allowed_by(message)
     return invalid("A value does not fit the schema.", field_error(place or "body", value, allowed))
 
@@ -210,22 +227,33 @@ def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _place(plain: Any, path: str) -> tuple[str, Any]:
-    """The value at msgspec's path; an object's `[...]`, which names no key, gives the first value of a wrong kind."""
-    value, place = plain, ""
+def _place(plain: Any, path: str, kind: Any) -> tuple[str, Any]:
+    """The value at msgspec's path; an object's `[...]`, which names no key, gives the first value that does not fit."""
+    value, place, kinds = plain, "", _apart(kind)
     for name, index in _STEP.findall(path):
         if name and isinstance(value, dict) and name in value:
             value, place = value[name], _joined(place, name)
         elif index.isdigit() and isinstance(value, list) and int(index) < len(value):
             value, place = value[int(index)], f"{place}[{index}]"
         elif index == "..." and isinstance(value, dict):
-            key = next((key for key, each in value.items() if isinstance(each, dict | list | bool)), None)
+            wanted = [get_args(each)[-1] for each in kinds if get_origin(each) is dict]
+            key = next((key for key, each in value.items() if not _fits(each, wanted)), None)
             if key is None:
                 break
             value, place = value[key], _joined(place, key)
         else:
             break
+        kinds = [inner for each in kinds for inner in _inner(each, name)]
     return place, value
+
+
+def _fits(value: Any, kinds: Sequence[Any]) -> bool:
+    """Whether msgspec takes the value as one of `kinds`."""
+    for each in kinds:
+        with contextlib.suppress(msgspec.ValidationError):
+            msgspec.convert(value, each)
+            return True
+    return False
 
 
 def _fields_of(kind: Any, path: str) -> tuple[str, ...]:

@@ -1,8 +1,4 @@
-"""The gate: how much may a stranger send, and how slowly; whose key is this, and has it requests left?
-
-uvicorn has no limits for heads and bodies under httptools. A refusal is written at once and the connection closed,
-after a moment in which what is still on its way is thrown away: closed sooner, the network would drop the refusal with
-it.
+"""The gate: whose key is this, and has it requests left?
 
 A key that was verified is trusted for a few seconds. Presented keys are kept as SHA-256 digests only. The ledger holds
 digests too and compares in constant time; the table here is looked up by digest, so its timing tells nothing about a
@@ -10,7 +6,6 @@ key.
 """
 
 import asyncio
-import enum
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
@@ -18,22 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serving.express import of_api, sole
+from serving.express import sole
 from serving.ledger.types import ApiKey, Role
-from serving.problems import MEDIA_TYPE, Problem, details_of, too_many, unauthorised
-from serving.security.bodies import BATCH_BODY_LIMIT
-
-URL_LIMIT = 8 * 1024  # bytes
-HEAD_LIMIT = 32 * 1024  # bytes of all headers
-MOST_HEADERS = 100
-RAW_BODY_LIMIT = 2 * BATCH_BODY_LIMIT  # bytes; a body in small chunks is longer on its way than it is
-MOST_CONNECTIONS = 900  # of one worker, below the 1,024 files that a process may often have open
-_LOOK_SECONDS = 0.5
+from serving.problems import Problem, field_error, invalid, too_many, unauthorised
 
 
 class Bucket:
@@ -219,180 +204,30 @@ def requires(*roles: Role, tokens: float = 1.0) -> Guard:
     """
     allowed = frozenset(("admin", *roles))
 
-    async def guard(connection: Connection, _handler: BaseRouteHandler) -> None:
+    async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
         gate = connection.app.state.gate
         caller = connection.scope["auth"] = await gate.admit(connection, tokens)
         if caller.role not in allowed:
             detail = f"This key has the role {caller.role}; this address wants {' or '.join(sorted(allowed))}."
             raise Problem(403, "forbidden", "The key's role may not do this", detail)
+        if connection.scope["query_string"]:
+            _refuse_stray(connection, handler)
 
     guard.roles = allowed  # type: ignore[attr-defined]  # a test walks all routes and looks for it
     return guard
 
 
-# --- connections ----------------------------------------------------------------------------------------------------
-
-
-class Awaited(enum.Enum):
-    """What a connection waits for from its client."""
-
-    HEAD = enum.auto()
-    BODY = enum.auto()
-    CLOSE = enum.auto()
-
-
-SECONDS = {Awaited.HEAD: 10.0, Awaited.BODY: 30.0, Awaited.CLOSE: 2.0}
-"""How long at most."""
-
-
-class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's, with limits; `http=` of its configuration."""
-
-    _awaited: Awaited | None
-    """None while a request is whole: it is answered, or the next one may be long in coming."""
-    _since: float
-    _bytes: int
-    """Bytes of the head or the body that is awaited, so far."""
-    _resumed: bool
-    """Whether what is awaited began in an earlier piece of data."""
-    _fault: Problem | None
-    _timer: asyncio.TimerHandle
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Makes room for itself where there are too many."""
-        super().connection_made(transport)
-        self._bytes, self._fault, self._resumed = 0, None, False
-        self._await(Awaited.HEAD)
-        self._look_again()
-        if len(self.connections) > MOST_CONNECTIONS:
-            _make_room(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See uvicorn."""
-        self._timer.cancel()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Counts what a head or a body takes, beyond the piece of data in which it began."""
-        if self._awaited is Awaited.CLOSE:
-            return
-        self._resumed = True
-        super().data_received(data)
-        if self._resumed:
-            self._count(len(data))
-
-    def _count(self, size: int) -> None:
-        self._bytes += size
-        if self._awaited is Awaited.HEAD and self._bytes > HEAD_LIMIT:
-            self._refuse(_head_too_large())
-        elif self._awaited is Awaited.BODY and self._bytes > RAW_BODY_LIMIT:
-            self._refuse(_body_too_large())
-
-    def on_message_begin(self) -> None:
-        """See uvicorn."""
-        super().on_message_begin()
-        self._await(Awaited.HEAD)
-
-    def on_url(self, url: bytes) -> None:
-        """Raises Problem, which ends the parser, for one that is too long."""
-        super().on_url(url)
-        if len(self.url) > URL_LIMIT:
-            self._fail(Problem(414, "url-too-long", "The URL is too long", f"It may have {URL_LIMIT:,} bytes."))
-
-    def on_headers_complete(self) -> None:
-        """Raises Problem, which ends the parser, for too much of them, or where they announce too long a body."""
-        if len(self.headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
-            self._fail(_head_too_large())
-        announced = next((value for name, value in self.headers if name == b"content-length"), b"0")
-        if int(announced) > BATCH_BODY_LIMIT:
-            self._fail(_body_too_large())
-        self._await(Awaited.BODY)
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """See uvicorn."""
-        self._await(None)
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls where the parser ended."""
-        self._refuse(self._fault or Problem(400, "malformed-request", "The request cannot be read", msg))
-
-    @property
-    def waits_since(self) -> float:
-        """The loop's time since when no request is under way; infinity while there is one."""
-        idle = self._awaited is Awaited.HEAD or (self._awaited is None and self._answered)
-        return self._since if idle else float("inf")
-
-    @property
-    def _answered(self) -> bool:
-        cycle: Any = self.cycle
-        return cycle is None or cycle.response_complete
-
-    def _await(self, awaited: Awaited | None) -> None:
-        self._awaited, self._since, self._bytes, self._resumed = awaited, self.loop.time(), 0, False
-
-    def _look_again(self) -> None:
-        self._timer = self.loop.call_later(_LOOK_SECONDS, self._look)
-
-    def _look(self) -> None:
-        late = self._awaited is not None and self.loop.time() - self._since > SECONDS[self._awaited]
-        if late and self._awaited is Awaited.CLOSE:
-            self.transport.abort()
-        elif late:
-            self._refuse(Problem(408, "too-slow", "The request came too slowly", "It was not whole in time."))
-        self._look_again()
-
-    def _fail(self, problem: Problem) -> None:
-        self._fault = problem
-        raise problem
-
-    def _refuse(self, problem: Problem) -> None:
-        if self.transport.is_closing():
-            return
-        cycle: Any = self.cycle
-        body, answered = self._awaited is Awaited.BODY, self._answered
-        if (answered if body else not answered) or (body and (cycle.response_started or self.pipeline)):
-            self.transport.close()  # there is an answer already, or another would come between
-            return
-        if body:
-            cycle.disconnected = True
-            cycle.message_event.set()
-        self.app_state["metrics"].refusal(problem.type)
-        self.transport.write(_encoded(problem, self.server_state.default_headers))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.flow.resume_reading()
-        self._await(Awaited.CLOSE)
-
-
-def _make_room(newest: LimitedProtocol) -> None:
-    """Ends the connection that has waited longest without a request; refuses the newest where none waits."""
-    oldest: Any = min(newest.connections, key=lambda each: getattr(each, "waits_since", float("inf")))
-    if oldest is newest:
-        newest._refuse(Problem(503, "overloaded", "Not available now", "There are too many connections."))  # noqa: SLF001
-    else:
-        oldest.transport.abort()
-
-
-def _head_too_large() -> Problem:
-    detail = f"All headers may have {HEAD_LIMIT:,} bytes, and be {MOST_HEADERS}."
-    return Problem(431, "head-too-large", "The headers are too large", detail)
-
-
-def _body_too_large() -> Problem:
-    detail = f"No body may have more than {BATCH_BODY_LIMIT:,} bytes."
-    return Problem(413, "body-too-large", "The body is too large", detail)
-
-
-def _encoded(problem: Problem, more: list[tuple[bytes, bytes]]) -> bytes:
-    body = msgspec.json.encode(details_of(problem))
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-        *of_api(behind_tls=False),
-        *more,
-    ]
-    lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-    return STATUS_LINE[problem.status] + lines + b"\r\n" + body
+def _refuse_stray(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Raises Problem 422 for a parameter of the query that the address of the API does not have, or that stands twice:
+    whoever misspells one would get an answer to another question."""
+    if not connection.url.path.startswith("/v1/"):
+        return  # scrapers add what they like
+    known = handler.parsed_fn_signature.parameters.keys() - {"request", "data"} - connection.path_params.keys()
+    given: set[str] = set()
+    for name, value in connection.query_params.multi_items():
+        if name not in known:
+            named = field_error(name, value, ", ".join(sorted(known)) or "no parameter in the query")
+            raise invalid("A parameter of the query is unknown.", named)
+        if name in given:
+            raise invalid("A parameter of the query is given twice.", field_error(name, value, "the parameter once"))
+        given.add(name)

@@ -49,7 +49,7 @@ def refusal(body: bytes) -> Problem:
         (b'{"name": "a\xff"}', 400, "name"),
         (b'{"name": "a", "facts": {"x": "\xc3("}}', 400, "x"),
         (b'{"name": "a"', 400, "name"),
-        (b'{"name": "a"} 1', 400, "name"),
+        (b'{"name": "a"} 1', 400, "body"),
         (b"", 400, "body"),
         (b"nope", 400, "body"),
         (b"[" * 20_000 + b"]" * 20_000, 400, "body"),

@@ -37,7 +37,7 @@ from serving.engine.contract import Ask, Churn, Decision, FactValue, Message, Wr
 from serving.engine.messages import Blocked, Templates
 from serving.engine.situations import Basis, encode
 from serving.engine.slots import Choices, Served, settle
-from serving.problems import FieldError, Problem, allowed_by, field_error, invalid, problem_of
+from serving.problems import Problem, allowed_by, field_error, invalid, problem_of
 from serving.security.gate import Caller
 from serving.side_work import Check
 
@@ -167,7 +167,7 @@ def _simulated(asked: SimulationIn, served: Served, where: str) -> Simulated:
     try:
         known = customer.read(_history(asked.history), bundle.params, tuple(bundle.offers), where=HISTORY)
     except DataError as error:
-        raise _history_problem(str(error), where) from None
+        raise _history_problem(str(error), where, asked.history) from None
     facts = {**asked.facts, str(bundle.schema.id): asked.customer_id}
     found = decide_with(served.decider, facts, known, multiplier=asked.overrides.multiplier, bundle=bundle)
     return Simulated(
@@ -207,14 +207,23 @@ def _history(history: HistoryIn) -> Mapping[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
 
-def _history_problem(text: str, where: str) -> Problem:
-    """`history, day: 99; allowed: …` names the key."""
+def _history_problem(text: str, where: str, history: HistoryIn) -> Problem:
+    """`history, day: 99; allowed: …` names the key; what does not go together names what is wrong with it instead."""
     place, _, rest = text.removeprefix(f"{HISTORY}, ").partition(": ")
-    value, _, allowed = rest.partition("; allowed: ")
-    if place.split(".")[0] not in customer.KEYS:
-        return invalid(f"{where}The history could not have happened.", field_error(HISTORY, allowed=text))
-    field = FieldError(f"{HISTORY}.{place}", value, allowed or value)
+    said, _, allowed = rest.partition("; allowed: ")
+    if place.split(".")[0] in customer.KEYS:
+        field = field_error(f"{HISTORY}.{place}", _at(history, place), allowed or said)
+    else:
+        field = field_error(HISTORY, _history(history), text.removeprefix(f"{HISTORY}: "))
     return invalid(f"{where}The history could not have happened.", field)
+
+
+def _at(history: HistoryIn, place: str) -> Any:
+    """The value at `place`, as in `pending.days`; None where there is none."""
+    value: Any = history
+    for name in place.split("."):
+        value = getattr(value, name, None)
+    return value
 
 
 def _message(ask: Ask, offer: int, bundle: Bundle) -> Message | None:

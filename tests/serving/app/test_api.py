@@ -183,7 +183,8 @@ def test_outcomes_of_customers_need_no_decision(service: Running) -> None:
             "outcomes[0].reference": {"customer_id": "Q-1", "kind": "kept", "reference": "i"},
         }
         for field, wrong in faults.items():
-            assert [each["field"] for each in report(**wrong)["errors"]] == [field]
+            (result,) = report(**wrong)["results"]
+            assert [each["field"] for each in result["problem"]["errors"]] == [field]
     with service.client("report") as client:
         held = client.get("/v1/customers/Q-1/ledger").json()
         assert held["revenue_micros"] == 49_990_000

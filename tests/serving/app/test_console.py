@@ -277,6 +277,15 @@ def test_a_session_that_was_signed_out_of_is_over(own: Running) -> None:
     assert (answer.status_code, answer.headers.get("location")) == (303, "/console/sign-in")
 
 
+def test_the_form_s_share_is_a_canary_s_alone(own: Running, bundle: Path) -> None:
+    """The field stands beside every slot, with 10 in it."""
+    with served_app.session(own, "admin") as client:
+        fields = {"csrf": served_app.csrf(client), "path": str(bundle), "percent": "10"}
+        for slot in ("active", "shadow"):
+            assert client.post("/console/bundles", data={**fields, "slot": slot}).status_code == 200
+        assert client.post("/console/bundles", data={**fields, "slot": "shadow", "path": ""}).status_code == 200
+
+
 def test_who_changed_what_is_shown_with_the_keys(own: Running, bundle: Path) -> None:
     with served_app.session(own, "admin") as client:
         token = served_app.csrf(client)

@@ -21,7 +21,7 @@ from served_app import Running
 # What no schema can say: which zones there are, which years a moment may lie in, whether a history could have happened,
 # an Idempotency-Key's past, what belongs together.
 BEYOND_A_SCHEMA = re.compile(
-    r"time_zone|region|history.*|overrides.*|vary.*|path|weight|Idempotency-Key|pilot.*|starts_at|outcomes\[\d+\].*|variants\[\d+\]\.(offer|text)"
+    r"time_zone|region|history.*|overrides.*|vary.*|path|weight|Idempotency-Key|pilot.*|starts_at|variants\[\d+\]\.(offer|text)"
 )
 
 
@@ -52,7 +52,7 @@ _ROWS = """
 positive_data_acceptance.enabled = false
 
 [[operations]]
-include-name = "POST /v1/decisions:batch"
+include-name = ["POST /v1/decisions:batch", "POST /v1/outcomes"]
 checks.negative_data_rejection.enabled = false
 """
 

@@ -14,9 +14,9 @@ import served_app
 from served_app import FACTS, Running
 
 from serving import side_work
-from serving.security import gate
+from serving.security import connections
 from serving.security.bodies import BODY_LIMIT
-from serving.security.gate import Awaited
+from serving.security.connections import Awaited
 
 MEGABYTES = 32
 
@@ -113,7 +113,7 @@ def test_a_request_that_never_ends_is_ended(
     service: Running, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: bytes
 ) -> None:
     for each in Awaited:
-        monkeypatch.setitem(gate.SECONDS, each, 0.3)
+        monkeypatch.setitem(connections.SECONDS, each, 0.3)
     with connected(service) as made:
         send(made, sent.replace(b"KEY", service.keys["decide"].encode()))
         assert answered(made).startswith(b"HTTP/1.1 " + status)
@@ -122,7 +122,7 @@ def test_a_request_that_never_ends_is_ended(
 def test_connections_that_say_nothing_make_room_for_those_that_ask(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "MOST_CONNECTIONS", 20)
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 20)
     with contextlib.ExitStack() as stack:
         for _ in range(40):
             stack.enter_context(connected(service))
@@ -140,6 +140,48 @@ def test_requests_after_one_another_on_one_connection_are_each_answered(service:
         found = answered(made)
     assert found.count(b"HTTP/1.1 401 ") == 2
     assert found.count(b"HTTP/1.1 200 ") == 3
+
+
+SETTINGS = b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+OFFERS = {
+    "HTTP/2, as Java's client": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" + SETTINGS,
+    "a websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+    "TLS": b"connection: keep-alive, upgrade\r\nUPGRADE: TLS/1.2\r\n",
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+@pytest.mark.parametrize("pieces", [1, 2, 999])
+def test_an_offer_of_another_protocol_is_passed_over_and_the_body_is_read(
+    service: Running, offer: bytes, pieces: int
+) -> None:
+    body = json.dumps({"customer_id": "offers", "facts": FACTS}).encode()
+    head = b"POST /v1/decisions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %b\r\n" % service.keys["decide"].encode()
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    whole = head + offer + b"Content-Length: %d\r\n\r\n%b" % (len(body), body) + head + offer + chunked
+    whole += GET + offer + b"\r\n" + GET + b"Connection: close\r\n\r\n"
+    size = -(-len(whole) // pieces)
+    with connected(service) as made:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        send(made, *(whole[place : place + size] for place in range(0, len(whole), size)))
+        found = answered(made)
+    assert found.count(b"HTTP/1.1 200 ") == 4, found
+    assert found.count(b'"customer_id":"offers"') == 2
+
+
+def test_what_is_wrong_with_a_request_is_said(service: Running) -> None:
+    faults = {
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n": "Content-Length",
+        b"GET / HTTP/9.9\r\n\r\n": "version",
+        b"BREW / HTTP/1.1\r\n\r\n": "method",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n": "given twice",
+    }
+    for request, word in faults.items():
+        with connected(service) as made:
+            send(made, request)
+            head, _, body = answered(made).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert word in json.loads(body)["detail"]
 
 
 def test_head_is_answered_wherever_get_is(service: Running) -> None:
@@ -180,6 +222,9 @@ def test_a_body_has_one_charset(service: Running, media_type: str, status: int) 
             headers={"Content-Type": media_type},
         )
     assert answer.status_code == status
+    if status == 415:
+        fault = {"field": "Content-Type", "value": json.dumps(media_type)}
+        assert answer.json()["errors"] == [fault | {"allowed": "application/json, with no charset or utf-8"}]
 
 
 def test_a_whole_number_is_one_however_it_is_written(service: Running) -> None:
@@ -290,10 +335,6 @@ def test_a_batch_that_is_no_json_is_refused_whole(service: Running) -> None:
         assert client.post("/v1/decisions:batch", content=many).status_code == 400
         both = f'{{"decisions": [NaN, {good}], "decisions": [{good}]}}'
         assert client.post("/v1/decisions:batch", content=both).status_code == 400
-        outcomes = [{"customer_id": "c", "kind": "kept"}, {"customer_id": "c", "kind": "revenue", "reference": "r"}]
-        outcomes[1] |= {"amount_micros": float("nan")}  # type: ignore[dict-item]
-        answer = client.post("/v1/outcomes", content=json.dumps({"outcomes": outcomes}))
-        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "outcomes[1].amount_micros")
 
 
 def test_what_ifs_keep_nobody_waiting(service: Running) -> None:

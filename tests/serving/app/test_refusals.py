@@ -15,8 +15,10 @@ from served_app import FACTS, Running, session
 from retentionjax.storage import bucket
 from serving.engine import Engine
 from serving.engine.contract import EngineLost
+from serving.fields import IN_WORDS
 from serving.security.bodies import BATCH_BODY_LIMIT, BODY_LIMIT
-from serving.security.gate import URL_LIMIT, Buckets
+from serving.security.connections import URL_LIMIT
+from serving.security.gate import Buckets
 
 JSON = {"Content-Type": "application/json"}
 
@@ -191,14 +193,13 @@ def test_an_engine_that_is_gone_says_nothing_of_a_bundle(client: httpx.Client, b
 def test_no_moment_of_any_body_is_too_far_away_to_be_written(client: httpx.Client, text: str) -> None:
     pilot = {"share": 0.2, "arms": {"none": 0.5, "ten": 0.5}, "ends_at": text, "budget_share": 0.2}
     campaign = {"budget_micros": 1, "customers_expected": 1}
-    calls = {
-        "pilot.ends_at": ("PUT", "/v1/campaigns/far", {**campaign, "pilot": pilot}),
-        "starts_at": ("PUT", "/v1/campaigns/far", {**campaign, "starts_at": text}),
-        "outcomes[0].at": ("POST", "/v1/outcomes", {"outcomes": [{"customer_id": "c", "kind": "kept", "at": text}]}),
-    }
-    for field, (method, path, body) in calls.items():
-        answer = client.request(method, path, json=body)
+    calls = {"pilot.ends_at": {**campaign, "pilot": pilot}, "starts_at": {**campaign, "starts_at": text}}
+    for field, body in calls.items():
+        answer = client.put("/v1/campaigns/far", json=body)
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), answer.text
+    outcome = {"customer_id": "c", "kind": "kept", "at": text}
+    (result,) = client.post("/v1/outcomes", json={"outcomes": [outcome]}).json()["results"]
+    assert (result["status"], result["problem"]["errors"][0]["field"]) == ("refused", "outcomes[0].at")
     assert client.get("/v1/campaigns/far").status_code == 404, "nothing was written"
     assert "far" not in {each["campaign_id"] for each in client.get("/v1/campaigns").json()["campaigns"]}
 
@@ -243,6 +244,8 @@ def test_a_word_that_is_none_of_those_allowed_is_answered_with_them(
     [
         ({"holdout": 0.85, "pilot": PILOT}, "pilot.share", "0.2", "above 0 to 0.15, what is not held out"),
         ({"pilot": {**PILOT, "arms": {"none": 0.5, "gift": 0.5}}}, "pilot.arms.gift", '"gift"', "none, ten"),
+        ({"pilot": {**PILOT, "arms": {"none": 0.5, "ten": 0}}}, "pilot.arms.ten", "0", "a number, above 0"),
+        ({"pilot": {**PILOT, "arms": {"none": "half", "ten": 0.5}}}, "pilot.arms.none", '"half"', "a number"),
     ],
 )
 def test_a_pilot_that_cannot_be_is_refused_with_what_was_given(
@@ -252,6 +255,52 @@ def test_a_pilot_that_cannot_be_is_refused_with_what_was_given(
     (named,) = client.put("/v1/campaigns/wrong", json=body).json()["errors"]
     assert (named["field"], named["value"]) == (field, value)
     assert set(allowed.split(", ")) <= set(named["allowed"].split(", "))
+
+
+def test_a_pilot_begins_before_it_ends(client: httpx.Client) -> None:
+    """One that is over can never be another: a slip would be for good."""
+    body = {"budget_micros": 10**9, "customers_expected": 10}
+    slips = [{"pilot": {**PILOT, "ends_at": "2020-01-01T00:00:00Z"}}, {"pilot": PILOT, "starts_at": PILOT["ends_at"]}]
+    for slip in slips:
+        answer = client.put("/v1/campaigns/slip", json={**body, **slip})
+        (named,) = answer.json()["errors"]
+        assert (answer.status_code, named["field"]) == (422, "pilot.ends_at")
+        assert client.get("/v1/campaigns/slip").status_code == 404, "nothing was written"
+    assert client.put("/v1/campaigns/slip", json={**body, "pilot": PILOT}).status_code == 200
+
+
+@pytest.mark.parametrize("slot", ["active", "shadow"])
+def test_a_share_of_the_customers_is_given_to_a_canary_alone(client: httpx.Client, slot: str, bundle: Path) -> None:
+    answer = client.post("/v1/bundles:activate", json={"slot": slot, "path": str(bundle), "weight": 0.1})
+    (named,) = answer.json()["errors"]
+    assert (answer.status_code, named["field"], named["value"]) == (422, "weight", "0.1")
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/contacts/due?limt=3", "limt"),
+        ("/v1/contacts/due?limit=1&limit=2", "limit"),
+        ("/v1/campaigns/default?campaign_id=other", "campaign_id"),
+        ("/v1/variants?state=approved", "state"),
+    ],
+)
+def test_a_parameter_that_the_address_does_not_have_or_has_once_is_refused(
+    client: httpx.Client, path: str, field: str
+) -> None:
+    answer = client.get(path)
+    (named,) = answer.json()["errors"]
+    assert (answer.status_code, named["field"]) == (422, field)
+    assert named["allowed"]
+    assert client.get("/metrics?format=prometheus").status_code == 200, "scrapers add what they like"
+
+
+@pytest.mark.parametrize("path", ["customers/a%20b/ledger", "campaigns/a%20b", "decisions/A", "variants/Z"])
+def test_what_a_name_in_the_address_may_be_is_said_in_words(client: httpx.Client, path: str) -> None:
+    answer = client.patch(f"/v1/{path}", json={"state": "retired"}) if "variants" in path else client.get(f"/v1/{path}")
+    (named,) = answer.json()["errors"]
+    assert answer.status_code == 422
+    assert named["allowed"] in IN_WORDS.values()
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br"])

@@ -15,6 +15,8 @@ from served_app import Running
 from retentionjax.cli import main
 from retentionjax.data.messages import grammar
 from retentionjax.decide.variants import Kind, Variant
+from serving import side_work
+from serving.domain import variants
 from serving.ledger import Ledger
 
 TEXT = "{sender}: Hi {name}, enjoy 10% off for 30 days. Reply YES to accept. Reply STOP to opt out."
@@ -58,6 +60,39 @@ def test_a_wording_is_proposed_read_and_approved(own: Running) -> None:
     assert approved in listed
     with own.ledger.read() as reader:
         assert {"proposed", "approved"} <= {each.value for each in reader.changes(10)}
+
+
+def test_a_wording_is_judged_once_and_what_is_approved_for_a_kind_is_found_once(
+    own: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[str] = []
+    kinds: list[object] = []
+    judge, phrasebook = variants.words.judge, variants.words.phrasebook
+    monkeypatch.setattr(variants.words, "judge", lambda each, *rest: judged.append(each.text) or judge(each, *rest))
+    monkeypatch.setattr(variants.words, "phrasebook", lambda *given: kinds.append(given) or phrasebook(*given))
+    texts = [TEXT.replace("Hi", greeting) for greeting in ("Hello", "Dear", "Good day")]
+    rows = [{"offer": offer_of(own, 0.1), "text": text, "tone": "formal"} for text in texts]
+    with own.client() as client:
+        assert client.post("/v1/variants", json={"variants": rows}).status_code == 201
+        listed = client.get("/v1/variants").json()["variants"]
+        assert set(texts) <= {each["text"] for each in listed}
+        assert client.get("/v1/variants").json()["variants"] == listed
+        assert client.patch(f"/v1/variants/{listed[-1]['variant_id']}", json={"state": "refused"}).status_code == 200
+    assert sorted(judged) == sorted(set(judged))
+    assert set(texts) <= set(judged)
+    assert len(kinds) <= 2  # that of these, and that of the test before
+
+
+@pytest.mark.parametrize("path", ["/v1/variants", "/v1/campaigns/default/lift"])
+def test_more_long_answers_than_can_wait_are_refused_and_delay_nothing(
+    own: Running, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_work, "MOST_WAITING", 0)
+    with own.client() as client:
+        refused = client.get(path)
+        assert (refused.status_code, refused.json()["type"][-10:]) == (503, "overloaded")
+        assert refused.headers["retry-after"]
+        assert client.get("/v1/campaigns/default").status_code == 200
 
 
 @pytest.mark.parametrize(

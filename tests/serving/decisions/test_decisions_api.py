@@ -269,6 +269,24 @@ def test_what_could_not_have_happened_is_named(client: Client, asked: dict[str, 
     assert field in errors(client, "/v1/decisions:simulate", {"facts": engines.FACTS, **asked})
 
 
+@pytest.mark.parametrize(
+    ("history", "field", "value"),
+    [
+        ({"day": 5, "contacts_days_ago": [9]}, "history.contacts_days_ago", "[9]"),
+        ({"day": 5, "contacts_days_ago": [1, 1]}, "history.contacts_days_ago", "[1,1]"),
+        ({"pending": {"offer": "fifteen", "days": 1}}, "history.pending.offer", '"fifteen"'),
+        ({"running_offer": "ten"}, "history", '{"running_offer":"ten"}'),
+    ],
+)
+def test_a_history_that_could_not_be_is_answered_with_what_was_given(
+    client: Client, history: dict[str, Any], field: str, value: str
+) -> None:
+    answer = client.post("/v1/decisions:simulate", json={"facts": engines.FACTS, "history": history})
+    (named,) = answer.json()["errors"]
+    assert (named["field"], named["value"]) == (field, value)
+    assert named["allowed"]
+
+
 def test_the_api_describes_itself(client: Client) -> None:
     described = client.get("/schema/openapi.json").json()
     operations = {

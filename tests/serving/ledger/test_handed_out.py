@@ -112,7 +112,7 @@ def test_what_is_reported_as_sent_though_it_was_cancelled_costs_what_it_cost(
     contact = withdrawn(ledger, clock)
     for times in (1, 0):
         with ledger.transaction() as tx:
-            assert tx.sent([contact]) == (times, [])
+            assert tx.sent([contact]) == (times, [], [])
     assert state_of(ledger, contact) == ("expired", 0, CONTACT_COST)
     with ledger.transaction() as tx:
         (accepted,) = tx.outcome([Outcome(contact, "accepted", clock.now)])
@@ -146,7 +146,7 @@ def test_what_was_cancelled_stays_so_once_another_contact_has_its_place(ledger: 
     consented(ledger, "a")
     record(ledger, decision("a", now=clock.now))
     with ledger.transaction() as tx:
-        assert tx.sent([contact]) == (0, [contact])
+        assert tx.sent([contact]) == (0, [contact], [])
         (told,) = tx.outcome([Outcome(contact, "accepted", clock.now)])
     assert (told.status, "taken its place" in told.detail) == ("refused", True)
     assert state_of(ledger, contact) == ("cancelled", 0, 0)

@@ -159,7 +159,7 @@ def test_what_was_sent_is_not_cancelled_though_the_clock_be_set_back(ledger: Led
     (contact,) = record(ledger, decision("ann"))
     clock.now += 60
     with ledger.transaction() as tx:
-        assert tx.sent([contact]) == (1, [])
+        assert tx.sent([contact]) == (1, [], [])
     clock.now = START - DAY
     with ledger.transaction() as tx:
         assert tx.set_consent("ann", "email", "denied", source="test") == 0
@@ -299,7 +299,7 @@ def test_who_answers_was_sent_the_message_though_nobody_reported_that(
     spent = money(ledger)
     with ledger.transaction() as tx:
         tx.set_consent("ann", "email", "denied", source="form")  # gives nothing back
-        assert tx.sent([contact]) == (0, [])
+        assert tx.sent([contact]) == (0, [], [])
     assert money(ledger) == spent
 
 
