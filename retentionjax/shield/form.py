@@ -82,6 +82,8 @@ _KEYWORDS = re.compile(
     r"((?:['\"]?[A-Z]{2,}['\"]?(?:, | or | o |, or ))*['\"]?[^\W\d_]+)"
 )
 """What is to be sent back, as in `Reply START`, `Reply TEA or COFFEE`."""
+_WAY_OUT = re.compile(r"unsubscri|opt[ -]?(?:out|ing)|(?:stop|no more|fewer|leave)[^.!?]{0,30}(?:mail|list)[^.!?]*$|darse de baja|de baja[^.!?]*$")
+"""In a line, up to a link of it: the link is a way out."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
 _TOKEN = re.compile(r"[\w%$']+")
 _GRAM = 6
@@ -123,9 +125,15 @@ def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
         yield Finding("channel.opt_out", end, end, "the way to opt out is missing")
     for match in phrasing.other_opt_out.regexes[brief.channel].finditer(reading.folded):
         yield reading.found("channel.other_opt_out", match, "the way to opt out of another channel")
-    told = phrasing.accept.regexes[brief.channel].search(reading.folded) or brief.sender.links.search(reading.folded)
+    told = phrasing.accept.regexes[brief.channel].search(reading.folded) or _leads_on(reading.folded, brief)
     if not brief.offer.is_none and not told:
         yield Finding("offer.accept", end, end, "how to take the offer is not said")
+
+
+def _leads_on(text: str, brief: Brief) -> bool:
+    """Whether a link to the sender leads elsewhere than out of its mails."""
+    links = brief.sender.links.finditer(text)
+    return any(not _WAY_OUT.search(text, text.rfind("\n", 0, match.start()) + 1, match.end()) for match in links)
 
 
 def _names(text: str, sender: str) -> bool:
