@@ -26,12 +26,14 @@ ENGLISH = Lexicon(
         **{word: value for value, word in enumerate(_ONES, 1)},
         "zero": 0,
         "dozen": 12,
-        "hundred": 100,
-        "a hundred": 100,
-        "one hundred": 100,
     },
     tens={word: 10 * value for value, word in enumerate(_TENS, 2)},
+    hundreds={
+        **dict.fromkeys(("hundred", "a hundred"), 100),
+        **{f"{word} hundred": 100 * value for value, word in enumerate(_ONES[:9], 1)},
+    },
     joint="[ -]",
+    behind_hundreds="(?: and)? ",
     percent=r"percent(?:age)?|per cent|pct",
     money={
         **dict.fromkeys(("dollar", "us dollar"), "$"),
@@ -60,6 +62,8 @@ ENGLISH = Lexicon(
     plural="(?:'?s'?)?",
     article="an?",
     half="half an?",
+    and_half=" and a half",
+    conjunction="and",
     some=r"several|a? ?few|(?:a )?couple(?: of)?|many|multiple",
     between=r"full|whole|more|extra|additional|calendar|straight|billing|monthly|great|good|happy|lovely|wonderful",
     months=(
@@ -142,7 +146,8 @@ ENGLISH = Lexicon(
         ),
         paid_before=r"(?:pay(?:ing)?|only|just|now|for|reduced to|down to|at)(?: only| just)? ?$",
         regular=(
-            r"^(?: [a-z]+){0,2} ?(?:(?:a|per|each|every|/) ?(?:day|week|month|bill|year)"
+            r"^(?: off)? (?:each|every|all|any)(?! other)(?! (?:your|one|of us))"
+            r"|^(?: [a-z]+){0,2} ?(?:(?:a|per|each|every|/) ?(?:day|week|month|bill|year)"
             r"|,? ?(?:each|apiece|(?:monthly|weekly|yearly|annually)(?! (?:bill|charge|payment))))(?!\w)"
         ),
         tenure_before=(
@@ -154,7 +159,8 @@ ENGLISH = Lexicon(
         ),
         tenure_after=(
             rf"^'? ?(?:already |now |strong |and counting )?(?:: ?thank|it'?s been|it has been|{_WITH}|as (?:a|our)"
-            r"|of (?:being|loyalty|service|trust|custom|your)|together|ago|(?:in|on)(?= ?[.!,])|strong|and counting"
+            r"|of (?:being|loyalty|service|trust|custom|your)|of [a-z' -]{2,40} (?:with|at|from) (?:us|·+)|(?:is|are) (?:quite )?(?:something|a long time|no small)"
+            r"|together|ago|(?:in|on)(?= ?[.!,])|strong|and counting"
             r"|later|anniversary|since you|contract|agreement|commitment|term)"
         ),
         offer_before=(
@@ -194,6 +200,12 @@ ENGLISH = Lexicon(
             r"|accept|start|begin|click|visit|call|stay|keep|ask|let|hope|so|of course|only|i|please|consider|feel|yes"
             r"|much|many|best wishes|apologies|regards|the button|yes|welcome|happy|glad|everything)(?!\w))"
         ),
+        joined=(
+            r"^(?: (?:for you|from (?:us|·+)|is yours|are yours))*,? (?:and|plus|along with|as well as|together with|[+&]) "
+            r"(?:(?:an?|free|extra|some|two|three|another|\d+) (?!(?:big|small|sincere|smile|tap|click|quick|single|simple|warm"
+            r"|heartfelt|thank|yes|reply|word|lot|chance|moment)(?!\w))[a-z]"
+            r"|(?!it|that|this|what|which|there|here|everything|all|shipping|delivery)[a-z]+ (?:are|is|too|as well|on us|for free|both)(?!\w))"
+        ),
         next=(
             r"(?<!\w)(?:(?:next|first|this|current|upcoming|coming|following|second) (?:months?|bills?|payment|invoice"
             r"|statement|billing (?:cycle|period))"
@@ -206,6 +218,12 @@ ENGLISH = Lexicon(
             r"(?: on| at| the| this| next| in| of| end| day)*"
             r" [\w':.]+(?: [\w']+)?$|(?<!\w)(?:only|last) [\w ]+$|end of [\w ]+$|(?:eom|eod)$"
             r"|(?<!\w)(?:sorry|apolog)[^.!?]*$"
+        ),
+        binds=(
+            r"(?<!\w)(?:(?:lock|tie|bind|commit|sign|renew|extend|prolong|roll|re-?enrol)\w*|tied|bound|continu\w+|runs? on)"
+            r"(?<!extended warranty)(?: (?!not |never |no )[a-z'·]+){0,6} (?:for|to|by|until|into) (?:an? ?|another|a further|at least|the next|a minimum of|one more)*$"
+            r"|(?<!\w)(?:membership|contract|subscription|plan|policy|cover|agreement|commitment|term)s?(?: [a-z']+){0,4} (?:for )?"
+            r"(?:another|a further|an additional|one more) ?$"
         ),
         taken=r"(?<!\w)(?:accept|reply|answer|respond|decide|act|claim|redeem|take|activate|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)",
         owned=r"(?<!\w)(?:your|off|on)(?: (?:your|[a-z]+|·+)){0,2} $",
@@ -230,6 +248,7 @@ ENGLISH = Lexicon(
             r"|(?:session|class|course|event|membership|pass|contract|policy|cover)(?: now)? (?:runs|lasts)"
             r" (?:until|till|to) [\w:]+(?: [ap]m| [a-z]{3,9})?(?= ?[.,;!]| and)"
             r"|\d+ ?% (?:full|charged|complete|done|used)|(?:battery|storage|goal|disk) (?:is|at|is at) \d+ ?%"
+            r"|(?:battery|signal|download|upload|reading|tank|gauge|memory|disk)[^.!?%]{0,25} (?:at|to|past|below|above|hit|reached) \d+ ?%"
             r"|(?:season|series|episode|part|chapter|volume|step|level|round|stage|lesson|tip|question) \d+"
             r"|(?:reply|text|send|press) \d+(?= (?:and|to)(?!\w))"
             r"|(?:reply|press|text|send) \d (?:for|if)[^.!?\n\d%$]{0,25}(?:,? (?:or |and )?\d (?:for|if))*"

@@ -15,7 +15,7 @@ from retentionjax.shield.brief import Brief
 from retentionjax.shield.lexicon import Language
 from retentionjax.shield.phrasing import Phrasing
 from retentionjax.shield.quantities import LEXICONS, SIGNS, Amount, Length, QuantityReader, reader
-from retentionjax.shield.reading import Reading, fold
+from retentionjax.shield.reading import Reading, fold, places
 from retentionjax.shield.verdict import Finding
 
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
@@ -74,6 +74,12 @@ class Grounding:
         for match in phrasing.words.services_regex.finditer(self._text):
             if match.group() not in own and self._around["owned"].search(_before(self._text, match.start())):
                 yield self._reading.found("facts.service", match, "no fact names this service")
+        words = self._facts.get("plan", "").split()
+        if len(words) > 1 and words[-1] in self._text:
+            other = rf"(?<!\w)({'|'.join(phrasing.words.tiers)})(?: \w+)? {re.escape(words[-1])}(?!\w)"
+            for match in re.finditer(other, self._text) if phrasing.words.tiers else ():
+                if match[1] not in own and self._around["owned"].search(_before(self._text, match.start())):
+                    yield self._reading.found("facts.service", match, "her plan is another")
 
     def _stated(self, percent: bool, amount: bool, running: bool) -> Iterator[Finding]:
         """Whether the message says what is offered and for how long."""
@@ -82,6 +88,10 @@ class Grounding:
             wanted = self._read.quantities(self._say)
             numbers = bool(wanted) and wanted <= self._read.quantities(self._text)
             told = numbers or offer.said(self._reading.folded, self._brief.language)
+            for start in places(self._reading.folded, self._say):
+                if joined := self._around["joined"].search(_after(self._text, start + len(self._say))):
+                    end = start + len(self._say) + joined.end()
+                    yield self._reading.finding("offer.two", start, end, "more is promised beside the offer")
         elif offer.discount:
             percent |= offer.said(self._reading.folded, self._brief.language)
         if offer.discount or offer.amount:
@@ -211,6 +221,9 @@ class Grounding:
             if self._claims_nothing(match, before, after):
                 continue
             length = self._read.length(match)
+            if self._around["binds"].search(before) and not self._in_facts(match.group()):
+                yield self._found("offer.duration", match, "nothing binds the customer for so long")
+                continue
             told_so = length in known or any(self._is_about(length, each, before) for each in known)
             if self._is_tenure(before, after) or (told_so and self._stands_alone(*_clause(before, after))):
                 if not told_so and not (self._offer.percent == 100 and length in self._running):
