@@ -83,7 +83,7 @@ ENGLISH = Lexicon(
     weekdays=_WEEKDAYS,
     dates=(
         r"(?<!\w)(?P<mon>{month})\.? (?:the )?(?P<d>\d{{1,2}}){ordinal}?(?:,? (?P<y>\d{{4}}))?(?![\d%])",
-        r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: of)?[ -](?P<mon>{month})(?!\w)\.?(?:,?[ -](?P<y>\d{{4}}))?",
+        r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: of)?[ -](?P<mon>{month})(?!\w)(?:\.?,?[ -](?P<y>\d{{4}}))?",
     ),
     ordinal="(?:st|nd|rd|th)",
     times=(
@@ -201,8 +201,8 @@ ENGLISH = Lexicon(
             r"|much|many|best wishes|apologies|regards|the button|yes|welcome|happy|glad|everything)(?!\w))"
         ),
         joined=(
-            r"^(?: (?:for you|from (?:us|·+)|is yours|are yours))*,? (?:and|plus|along with|as well as|together with|[+&]) "
-            r"(?:(?:an?|free|extra|some|two|three|another|\d+) (?!(?:big|small|sincere|smile|tap|click|quick|single|simple|warm"
+            r"^(?: (?:for you|from (?:us|·+)|is yours|are yours))*,? (?:and|or|plus|along with|as well as|together with|[+&]) "
+            r"(?:(?:an?|free|complimentary|extra|some|two|three|another|\d+) (?!(?:big|small|sincere|smile|tap|click|quick|single|simple|warm"
             r"|heartfelt|thank|yes|reply|word|lot|chance|moment)(?!\w))[a-z]"
             r"|(?!it|that|this|what|which|there|here|everything|all|shipping|delivery)[a-z]+ (?:are|is|too|as well|on us|for free|both)(?!\w))"
         ),

@@ -85,6 +85,11 @@ _KEYWORDS = re.compile(
 _WAY_OUT = re.compile(r"unsubscri|opt[ -]?(?:out|ing)|(?:stop|no more|fewer|leave)[^.!?]{0,30}(?:mail|list)[^.!?]*$|darse de baja|de baja[^.!?]*$")
 """In a line, up to a link of it: the link is a way out."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
+_DOUBLED = frozenset(
+    "bye blah chop ding dot far go ha had hush knock long many much night no now please really ring so that there tut"
+    " si very well wink woof yum muy ya".split()
+)
+"""Words that are said twice on purpose."""
 _TOKEN = re.compile(r"[\w%$']+")
 _GRAM = 6
 """Number of words in a row that may be said only once."""
@@ -200,6 +205,10 @@ def _repetition(reading: Reading) -> Iterator[Finding]:
         yield reading.finding(
             "text.repetition", where, len(text), f"said twice: {' '.join(said[start : start + _GRAM])!r}"
         )
+    for (word, _), (other, where), (again, last) in zip(words, words[1:], words[2:], strict=False):
+        doubled = other == again and len(other) > 1 and other.isalpha() and other not in _DOUBLED and word != other
+        if doubled and text[where - 1 : where] + text[where + len(other) : last] == "  " and text[where - 2].isalnum():
+            yield reading.finding("text.repetition", where, last + len(again), f"said twice: {again!r}")
     clauses = [each.strip() for each in _CLAUSES.split(text) if each.count(" ") >= _CLAUSE]
     again = _first_repeated(clauses)
     if again is not None:

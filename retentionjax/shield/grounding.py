@@ -27,8 +27,9 @@ _PART = re.compile(r"[,:]| and | y ")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[^\W\d]{4}")
 """A word with a meaning of its own: a length of time beside none of them (`for 30 days`) is an offer's."""
-_YEAR, _NEARLY = 12.0, 4.0
-"""Months of a year, and how many may lack of a tenure that is told as nearly reached."""
+_YEAR, _NEARLY, _SPARE = 12.0, 4.0, 2.0
+"""Months of a year, how many may lack of a tenure told as nearly reached, and how many more than whole years need no
+word."""
 _BEFORE, _AFTER = 80, 60
 """Characters before and after a quantity that are read, within its sentence."""
 
@@ -272,12 +273,14 @@ class Grounding:
         return not around["offer_before"].search(before) and bool(around["tenure_after"].search(after))
 
     def _is_about(self, told: Length, known: Length, before: str) -> bool:
-        """Whether a tenure is told in round words that are so: `over three years` of 38 months, `nearly five` of 59."""
+        """Whether a tenure is told in round words that are so: `over three years` of 38 months, `nearly five` of 59, `two` of 26."""
         if told.unit != "months" or known.unit != "months":
             return False
         if self._around["past"].search(before):
             return told.amount <= known.amount < told.amount + max(told.amount / 4, min(told.amount, _YEAR))
         lacks = told.amount - known.amount
+        if -_SPARE <= lacks <= 0 and told.amount % _YEAR == 0:
+            return True
         return self._around["nearly"].search(before) is not None and 0 < lacks <= min(_NEARLY, told.amount / 4)
 
     def _stands_alone(self, before: str, after: str) -> bool:

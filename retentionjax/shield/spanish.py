@@ -55,7 +55,7 @@ SPANISH = Lexicon(
         "diciembre",
     ),
     weekdays=("lunes", "martes", "miercoles", "jueves", "viernes", "sabado", "domingo"),
-    dates=(r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: de)? (?P<mon>{month})(?!\w)\.?(?:(?: de| del|,)? (?P<y>\d{{4}}))?",),
+    dates=(r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: de)? (?P<mon>{month})(?!\w)(?:\.?(?: de| del|,)? (?P<y>\d{{4}}))?",),
     ordinal="[oº]",
     times=(
         r"(?:(?:el|este|hasta el|antes del|proximo|cada) )?(?:{weekday})s?"
