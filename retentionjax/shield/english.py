@@ -159,7 +159,7 @@ ENGLISH = Lexicon(
         ),
         tenure_after=(
             rf"^'? ?(?:already |now |strong |and counting )?(?:: ?thank|it'?s been|it has been|{_WITH}|as (?:a|our)"
-            r"|of (?:being|loyalty|service|trust|custom|your)|of [a-z' -]{2,40} (?:with|at|from) (?:us|·+)|(?:is|are) (?:quite )?(?:something|a long time|no small)"
+            r"|of (?:being|loyalty|service|trust|custom|your)|of [a-z'· -]{2,40} (?:with|at|from) (?:us|·+)|(?:is|are) (?:quite )?(?:something|a long time|no small)"
             r"|together|ago|(?:in|on)(?= ?[.!,])|strong|and counting"
             r"|later|anniversary|since you|contract|agreement|commitment|term)"
         ),
@@ -225,7 +225,7 @@ ENGLISH = Lexicon(
             r"|(?<!\w)(?:membership|contract|subscription|plan|policy|cover|agreement|commitment|term)s?(?: [a-z']+){0,4} (?:for )?"
             r"(?:another|a further|an additional|one more) ?$"
         ),
-        taken=r"(?<!\w)(?:accept|reply|answer|respond|decide|act|claim|redeem|take|activate|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)",
+        taken=r"(?<!\w)(?:accept|reply|answer|respond|decide|act|claim|redeem|take|activate|(?:use|spend|apply) it|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)",
         owned=r"(?<!\w)(?:your|off|on)(?: (?:your|[a-z]+|·+)){0,2} $",
         starts=r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$",
         takes=(

@@ -222,7 +222,7 @@ class Grounding:
             if self._claims_nothing(match, before, after):
                 continue
             length = self._read.length(match)
-            if self._around["binds"].search(before) and not self._in_facts(match.group()):
+            if self._around["binds"].search(before) and match.group() not in self._facts.get("contract", ""):
                 yield self._found("offer.duration", match, "nothing binds the customer for so long")
                 continue
             told_so = length in known or any(self._is_about(length, each, before) for each in known)
