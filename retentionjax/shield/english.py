@@ -159,7 +159,8 @@ ENGLISH = Lexicon(
         ),
         tenure_after=(
             rf"^'? ?(?:already |now |strong |and counting )?(?:: ?thank|it'?s been|it has been|{_WITH}|as (?:a|our)"
-            r"|of (?:being|loyalty|service|trust|custom|your)|of [a-z'· -]{2,40} (?:with|at|from) (?:us|·+)|(?:is|are) (?:quite )?(?:something|a long time|no small)"
+            r"|of (?:being|loyalty|service|trust|custom|your)"
+            r"|of [a-z'· -]{2,40} (?:with|at|from) (?:us|·+)|(?:is|are) (?:quite )?(?:something|a long time|no small)"
             r"|together|ago|(?:in|on)(?= ?[.!,])|strong|and counting"
             r"|later|anniversary|since you|contract|agreement|commitment|term)"
         ),
@@ -201,10 +202,13 @@ ENGLISH = Lexicon(
             r"|much|many|best wishes|apologies|regards|the button|yes|welcome|happy|glad|everything)(?!\w))"
         ),
         joined=(
-            r"^(?: (?:for you|from (?:us|·+)|is yours|are yours))*,? (?:and|or|plus|along with|as well as|together with|[+&]) "
-            r"(?:(?:an?|free|complimentary|extra|some|two|three|another|\d+) (?!(?:big|small|sincere|smile|tap|click|quick|single|simple|warm"
-            r"|heartfelt|thank|yes|reply|word|lot|chance|moment)(?!\w))[a-z]"
-            r"|(?!it|that|this|what|which|there|here|everything|all|shipping|delivery)[a-z]+ (?:are|is|too|as well|on us|for free|both)(?!\w))"
+            r"^(?: (?:for you|from (?:us|·+)|is yours|are yours))*,?"
+            r" (?:and|or|plus|along with|as well as|together with|[+&])"
+            r" (?:(?:an?|free|complimentary|extra|some|two|three|another|\d+)"
+            r" (?!(?:big|small|sincere|smile|tap|click|quick|single|simple|warm|heartfelt|thank|yes|reply|word|lot"
+            r"|chance|moment)(?!\w))[a-z]"
+            r"|(?!it|that|this|what|which|there|here|everything|all|shipping|delivery)[a-z]+"
+            r" (?:are|is|too|as well|on us|for free|both)(?!\w))"
         ),
         next=(
             r"(?<!\w)(?:(?:next|first|this|current|upcoming|coming|following|second) (?:months?|bills?|payment|invoice"
@@ -220,12 +224,17 @@ ENGLISH = Lexicon(
             r"|(?<!\w)(?:sorry|apolog)[^.!?]*$"
         ),
         binds=(
-            r"(?<!\w)(?:(?:lock|tie|bind|commit|sign|renew|extend|prolong|roll|re-?enrol)\w*|tied|bound|continu\w+|runs? on)"
-            r"(?<!extended warranty)(?: (?!not |never |no )[a-z'·]+){0,6} (?:for|to|by|until|into) (?:an? ?|another|a further|at least|the next|a minimum of|one more)*$"
-            r"|(?<!\w)(?:membership|contract|subscription|plan|policy|cover|agreement|commitment|term)s?(?: [a-z']+){0,4} (?:for )?"
-            r"(?:another|a further|an additional|one more) ?$"
+            r"(?<!\w)(?:(?:lock|tie|bind|commit|sign|renew|extend|prolong|roll|re-?enrol|continu)\w*"
+            r"|tied|bound|runs? on)"
+            r"(?: (?!not |never |no )[a-z'·]+){0,6} (?:for|to|by|until|into)"
+            r" (?:(?:an?|another|a further|at least|the next|a minimum of|one more) ?)*$"
+            r"|(?<!\w)(?:membership|contract|subscription|plan|policy|cover|agreement|commitment|term)s?"
+            r"(?: [a-z']+){0,4} (?:for )?(?:another|a further|an additional|one more) ?$"
         ),
-        taken=r"(?<!\w)(?:accept|reply|answer|respond|decide|act|claim|redeem|take|activate|(?:use|spend|apply) it|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)",
+        taken=(
+            r"(?<!\w)(?:accept|reply|answer|respond|decide|act|claim|redeem|take|activate"
+            r"|(?:use|spend|apply) it|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)"
+        ),
         owned=r"(?<!\w)(?:your|off|on)(?: (?:your|[a-z]+|·+)){0,2} $",
         starts=r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$",
         takes=(
@@ -248,7 +257,8 @@ ENGLISH = Lexicon(
             r"|(?:session|class|course|event|membership|pass|contract|policy|cover)(?: now)? (?:runs|lasts)"
             r" (?:until|till|to) [\w:]+(?: [ap]m| [a-z]{3,9})?(?= ?[.,;!]| and)"
             r"|\d+ ?% (?:full|charged|complete|done|used)|(?:battery|storage|goal|disk) (?:is|at|is at) \d+ ?%"
-            r"|(?:battery|signal|download|upload|reading|tank|gauge|memory|disk)[^.!?%]{0,25} (?:at|to|past|below|above|hit|reached) \d+ ?%"
+            r"|(?:battery|signal|download|upload|reading|tank|gauge|memory|disk)[^.!?%]{0,25}"
+            r" (?:at|to|past|below|above|hit|reached) \d+ ?%"
             r"|(?:season|series|episode|part|chapter|volume|step|level|round|stage|lesson|tip|question) \d+"
             r"|(?:reply|text|send|press) \d+(?= (?:and|to)(?!\w))"
             r"|(?:reply|press|text|send) \d (?:for|if)[^.!?\n\d%$]{0,25}(?:,? (?:or |and )?\d (?:for|if))*"

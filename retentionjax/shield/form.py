@@ -82,13 +82,17 @@ _KEYWORDS = re.compile(
     r"((?:['\"]?[A-Z]{2,}['\"]?(?:, | or | o |, or ))*['\"]?[^\W\d_]+)"
 )
 """What is to be sent back, as in `Reply START`, `Reply TEA or COFFEE`."""
-_WAY_OUT = re.compile(r"unsubscri|opt[ -]?(?:out|ing)|(?:stop|no more|fewer|leave)[^.!?]{0,30}(?:mail|list)[^.!?]*$|darse de baja|de baja[^.!?]*$")
+_WAY_OUT = re.compile(
+    r"unsubscri|opt[ -]?(?:out|ing)|(?:stop|no more|fewer|leave)[^.!?]{0,30}(?:mail|list)[^.!?]*$"
+    r"|de baja[^.!?]*$"
+)
 """In a line, up to a link of it: the link is a way out."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
-_DOUBLED = frozenset(
-    "bye blah chop ding dot far go ha had hush knock long many much night no now please really ring so that there tut"
-    " si very well wink woof yum muy ya".split()
-)
+_DOUBLED = frozenset((
+    "bye", "blah", "chop", "ding", "dot", "far", "go", "ha", "had", "hush", "knock", "long", "many", "much",
+    "night", "no", "now", "please", "really", "ring", "so", "that", "there", "tut", "si", "very", "well", "wink",
+    "woof", "yum", "muy", "ya",
+))  # fmt: skip
 """Words that are said twice on purpose."""
 _TOKEN = re.compile(r"[\w%$']+")
 _GRAM = 6

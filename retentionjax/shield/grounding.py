@@ -202,7 +202,8 @@ class Grounding:
     def _of_offer(self, rule: str, match: re.Match[str]) -> str:
         """`rule`, or `facts.number` where nothing is offered and the sentence speaks of nothing to be taken."""
         before, after = _before(match.string, match.start()), _after(match.string, match.end())
-        claims = self._around["taken"].search(before + after) or not _WORD.search(before + after)
+        claims = self._around["taken"].search(before + after) or self._around["binds"].search(before)
+        claims = claims or not _WORD.search(before + after)
         return rule if claims or not self._offer.is_none else "facts.number"
 
     def _is_end(self, match: re.Match[str], ends: dt.date | None) -> bool:
@@ -222,10 +223,8 @@ class Grounding:
             if self._claims_nothing(match, before, after):
                 continue
             length = self._read.length(match)
-            if self._around["binds"].search(before) and match.group() not in self._facts.get("contract", ""):
-                yield self._found("offer.duration", match, "nothing binds the customer for so long")
-                continue
-            told_so = length in known or any(self._is_about(length, each, before) for each in known)
+            told_so = any(length == each or self._is_about(length, each, before) for each in known)
+            told_so = told_so and not self._around["binds"].search(before)
             if self._is_tenure(before, after) or (told_so and self._stands_alone(*_clause(before, after))):
                 if not told_so and not (self._offer.percent == 100 and length in self._running):
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")
@@ -266,14 +265,15 @@ class Grounding:
     def _is_tenure(self, before: str, after: str) -> bool:
         """Whether a duration claims to be how long the customer has been there."""
         around = self._around
-        if around["offer_after"].search(after):
+        if around["offer_after"].search(after) or around["binds"].search(before):
             return False
         if around["tenure_before"].search(before):
             return True
         return not around["offer_before"].search(before) and bool(around["tenure_after"].search(after))
 
     def _is_about(self, told: Length, known: Length, before: str) -> bool:
-        """Whether a tenure is told in round words that are so: `over three years` of 38 months, `nearly five` of 59, `two` of 26."""
+        """Whether a tenure is told in round words that are so: `over three years` of 38 months, `nearly five` of 59,
+        `two` of 26."""
         if told.unit != "months" or known.unit != "months":
             return False
         if self._around["past"].search(before):
@@ -291,6 +291,8 @@ class Grounding:
 
     def _duration_problem(self, told: Length, before: str, after: str) -> str:
         """What is wrong with a duration that is no tenure; empty if nothing."""
+        if self._around["binds"].search(before):
+            return "nothing binds the customer for so long"
         if self._offer.is_none:
             claims = bool(self._around["taken"].search(before + after))
             if told.unit in ("some", "minutes"):
@@ -317,8 +319,7 @@ class Grounding:
             if not _DIGIT.search(text):
                 return
             text = pattern.sub(_blank, text)
-        if links.may_hold(text):
-            text = links.LINK.sub(_blank, text)
+        text = links.LINK.sub(_blank, text)
         for known in self._facts.values():
             text = text.replace(known, " " * len(known))
         for match in re.finditer(r"[^\s\d]*\d+(?:[.,:/-]?\w)*", text):

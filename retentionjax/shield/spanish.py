@@ -122,7 +122,10 @@ SPANISH = Lexicon(
         article=r"(?:por|durante|en|otr[oa]|cada|tod[oa]|primer|dentro de|de) ?$",
         extends_after=r"^,? ?(?:(?:y|o|e) (?:mas|despues|en adelante|pico|siempre)|\+|como minimo|al menos)",
         beside=r"^,? (?:y|mas|ademas de) (?:un|una|otro|otra) (?!vez|abrazo|saludo)",
-        joined=r"^,? (?:y|mas|ademas de|junto con) (?:(?:un|una|otr[oa]|dos|algun[oa]s?) (?!vez|abrazo|saludo)[a-z]|[a-z]+ (?:gratis|tambien))",
+        joined=(
+            r"^,? (?:y|mas|ademas de|junto con)"
+            r" (?:(?:un|una|otr[oa]|dos|algun[oa]s?) (?!vez|abrazo|saludo)[a-z]|[a-z]+ (?:gratis|tambien))"
+        ),
         next=(
             r"(?<!\w)(?:(?:proxim[oa]|primer[oa]?|est[ae]|siguiente|actual) (?:mes(?:es)?|facturas?|pago|recibo|cuota)"
             r"|(?:meses|semanas|anos|dias))(?!\w)"
@@ -133,9 +136,9 @@ SPANISH = Lexicon(
             r"(?: de| del| el| la| este| esta| al| dia| fin)* [\w':.]+(?: [\w']+)?$|fin de [\w ]+$"
         ),
         binds=(
-            r"(?<!\w)(?:(?:renuev|renov|prolong|prorrog|ampli|compromet|vincul|atad|ligad|continu|siguie?)\w*)(?: [a-z'·]+){0,6}"
-            r" (?:por|durante|hasta|a) (?:otr[oa]s ?|un[oa]?s? ?|al menos |los proximos )*$"
-            r"|(?<!\w)(?:contrato|permanencia|suscripcion|plan|poliza|acuerdo)(?: [a-z']+){0,4} (?:por )?(?:otr[oa]s?) ?$"
+            r"(?<!\w)(?:renuev|renov|prolong|prorrog|ampli|compromet|vincul|atad|ligad|continu|sigue)\w*"
+            r"(?: [a-z'·]+){0,6} (?:por|durante|hasta|a) (?:otr[oa]s ?|un[oa]?s? ?|al menos |los proximos )*$"
+            r"|(?<!\w)(?:contrato|permanencia|suscripcion|plan|poliza|acuerdo)(?: [a-z']+){0,4} (?:por )?otr[oa]s? ?$"
         ),
         taken=r"(?<!\w)(?:acept\w+|respond\w+|reclam\w+|canje\w+|aprovech\w+|oferta|descuento|suyo|tuyo|si)(?!\w)",
         owned=r"(?<!\w)(?:su|sus|tu|tus|en|de)(?: (?:el|la|su|tu|[a-z]+|·+)){0,2} $",
