@@ -1,7 +1,7 @@
 """Teaches the shield's second reader from messages marked as good or bad: `python -m experiments.second_reader`.
 
-`wordings/messages.en.txt.xz` holds some thirteen thousand messages of invented companies, most of them written for this
-by language models that did not know the rules, the rest from the shield's tests and templates: `pass` or `refuse`,
+`wordings/messages.en.txt.xz` holds some fifteen thousand messages of invented companies, most of them written for this by
+language models that did not know the rules, the rest from the shield's tests and templates, or put together from parts: `pass` or `refuse`,
 with channel, offer, customer and facts, and in `[[ ]]` the words that are at fault. What is left of a bad message
 without these counts as a good one where it is a whole message: else the reader would learn the frame in which attacks
 are written, and refuse `Hi Maria, 10% off for 30 days. Reply YES.` Whoever has messages of her own adds them in the
@@ -34,7 +34,7 @@ _SEEN = 2
 _WEIGHT_OF_REST = 0.3
 _PENALTY = 0.3
 """C of the logistic regression: of the values tried, the one by which messages of another hand are told apart best."""
-_REFUSED_OF_GOOD = 0.075
+_REFUSED_OF_GOOD = 0.055
 """Share of good messages that the reader may refuse by itself."""
 _CLEARED_OF_BAD = 0.097
 """Share of bad messages at whose log-odds the reader may doubt a rule."""

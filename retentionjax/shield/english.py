@@ -11,7 +11,7 @@ _LINK = (
     r"(?:(?:for|of|these|those|the|past|last|your|over|more|than|a|as|us|being|with|about|nearly|almost|our|all|wonderful"
     r"|great|lovely|good|happy|whole|full|customer|been|by|little|bit|just|well|close|to) ?)*$"
 )
-_WITH = r"with (?:us|·+)"
+_WITH = r"(?<!up )with (?:us|·+)"
 _BEEN = r"been(?: (?:on|at|in|using|reading|(?:a |one )?[a-z]+ (?:of|at|with)) ·+)?"
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY = "|".join(_WEEKDAYS)

@@ -83,10 +83,10 @@ _KEYWORDS = re.compile(
 )
 """What is to be sent back, as in `Reply START`, `Reply TEA or COFFEE`."""
 _WAY_OUT = re.compile(
-    r"unsubscri|opt[ -]?(?:out|ing)|(?:stop|no more|fewer|leave)[^.!?]{0,30}(?:mail|list)[^.!?]*$"
+    r"unsubscri|opt[ -]?(?:out|ing)|(?:stop|no more|fewer|leave)[^.!?]{0,30}(?:mail|list)s?\W[^.!?\n]{0,12}\S*$"
     r"|de baja[^.!?]*$"
 )
-"""In a line, up to a link of it: the link is a way out."""
+"""What a line holds, up to a link of it, where the link is a way out."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
 _DOUBLED = frozenset((
     "bye", "blah", "chop", "ding", "dot", "far", "go", "ha", "had", "hush", "knock", "long", "many", "much",
