@@ -1,12 +1,12 @@
 """Teaches the shield's second reader from messages marked as good or bad: `python -m experiments.second_reader`.
 
-`wordings/messages.en.txt.xz` holds some fifteen thousand messages of invented companies, most of them written for this by
-language models that did not know the rules, the rest from the shield's tests and templates, or put together from parts: `pass` or `refuse`,
-with channel, offer, customer and facts, and in `[[ ]]` the words that are at fault. What is left of a bad message
-without these counts as a good one where it is a whole message: else the reader would learn the frame in which attacks
-are written, and refuse `Hi Maria, 10% off for 30 days. Reply YES.` Whoever has messages of her own adds them in the
-same form and teaches anew. Thresholds come from messages of companies left out in turn, so that no message is judged
-by what was learned from its own.
+`wordings/messages.en.txt.xz` holds some fifteen thousand messages of invented companies, most of them written for this
+by language models that did not know the rules, the rest from the shield's tests and templates, or put together from
+parts: `pass` or `refuse`, with channel, offer, customer and facts, and in `[[ ]]` the words that are at fault. What is
+left of a bad message without these counts as a good one where it is a whole message: else the reader would learn the
+frame in which attacks are written, and refuse `Hi Maria, 10% off for 30 days. Reply YES.` Whoever has messages of her
+own adds them in the same form and teaches anew. Thresholds come from messages of companies left out in turn, so that no
+message is judged by what was learned from its own.
 """
 
 import argparse
