@@ -1,12 +1,12 @@
 """Teaches the shield's second reader from messages marked as good or bad: `python -m experiments.second_reader`.
 
-`wordings/messages.en.txt.xz` holds some thirteen thousand messages of invented companies, most of them written for this
-by language models that did not know the rules, the rest from the shield's tests and templates: `pass` or `refuse`,
-with channel, offer, customer and facts, and in `[[ ]]` the words that are at fault. What is left of a bad message
-without these counts as a good one where it is a whole message: else the reader would learn the frame in which attacks
-are written, and refuse `Hi Maria, 10% off for 30 days. Reply YES.` Whoever has messages of her own adds them in the
-same form and teaches anew. Thresholds come from messages of companies left out in turn, so that no message is judged
-by what was learned from its own.
+`wordings/messages.en.txt.xz` holds some fifteen thousand messages of invented companies, most of them written for this
+by language models that did not know the rules, the rest from the shield's tests and templates, or put together from
+parts: `pass` or `refuse`, with channel, offer, customer and facts, and in `[[ ]]` the words that are at fault. What is
+left of a bad message without these counts as a good one where it is a whole message: else the reader would learn the
+frame in which attacks are written, and refuse `Hi Maria, 10% off for 30 days. Reply YES.` Whoever has messages of her
+own adds them in the same form and teaches anew. Thresholds come from messages of companies left out in turn, so that no
+message is judged by what was learned from its own.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _SEEN = 2
 _WEIGHT_OF_REST = 0.3
 _PENALTY = 0.3
 """C of the logistic regression: of the values tried, the one by which messages of another hand are told apart best."""
-_REFUSED_OF_GOOD = 0.075
+_REFUSED_OF_GOOD = 0.055
 """Share of good messages that the reader may refuse by itself."""
 _CLEARED_OF_BAD = 0.097
 """Share of bad messages at whose log-odds the reader may doubt a rule."""
@@ -47,6 +47,8 @@ class Marked:
     brief: Brief
     marked: str
     """The text, with `[[ ]]` around what is at fault."""
+    weight: float = 1.0
+    """How many messages it counts for: those by writers who were told what a message must hold count for more."""
 
     @property
     def bad(self) -> bool:
@@ -76,11 +78,13 @@ class Marked:
 
 
 def marked(lines: Sequence[str]) -> Iterator[Marked]:
-    """The messages of a file: `== sender | domain`, then `pass: channel | offer | customer | facts | text`."""
+    """The messages of a file: `== sender | domain`, or `== sender | domain | weight`, then `pass: channel | offer |
+    customer | facts | text`."""
+    weight = "1"
     sender = Sender("Nobody", "1 Main Street", ("nobody.example",), "https://nobody.example/unsubscribe")
     for line in lines:
         if line.startswith("== "):
-            name, domain = (each.strip() for each in line.removeprefix("== ").split("|"))
+            name, domain, weight = (each.strip() for each in f"{line.removeprefix('== ')} | 1".split("|")[:3])
             sender = Sender(name, "1 Main Street", (domain,), f"https://{domain}/unsubscribe")
         elif found := re.match(r"(pass|refuse): ", line):
             channel, words, customer, given, text = (each.strip() for each in line[found.end() :].split("|", 4))
@@ -88,7 +92,7 @@ def marked(lines: Sequence[str]) -> Iterator[Marked]:
             brief = Brief(channel, offer(words), sender, first_name=customer or None, facts=facts)  # type: ignore[arg-type]
             if (found[1] == "refuse") != ("[[" in text):
                 raise ValueError(f"{line!r}: of what is refused, and of nothing else, the fault stands in [[ ]]")
-            yield Marked(brief, text.replace("\\n", "\n"))
+            yield Marked(brief, text.replace("\\n", "\n"), float(weight))
 
 
 def offer(words: str) -> OfferTerms:
@@ -114,11 +118,14 @@ def seen(plain: Sequence[str]) -> csr_matrix:
     return csr_matrix((np.ones(len(columns)), columns, starts), (len(rows), 1 << second_reader.BITS))
 
 
-def fitted(messages: csr_matrix, bad: np.ndarray, rest: csr_matrix) -> tuple[np.ndarray, float]:
-    """Weights [2^BITS] and bias: log-count ratios, scaled by logistic regression (NBSVM, Wang and Manning 2012)."""
+def fitted(messages: csr_matrix, bad: np.ndarray, weights: np.ndarray, rest: csr_matrix) -> tuple[np.ndarray, float]:
+    """Weights [2^BITS] and bias: log-count ratios, scaled by logistic regression (NBSVM, Wang and Manning 2012).
+
+    `weights` [messages] are those of the messages, `rest` what is left of bad ones without their faults.
+    """
     features = csr_matrix(vstack([messages, rest]))
     label = np.concatenate([bad, np.zeros(rest.shape[0], bool)])
-    weight = np.concatenate([np.ones(len(bad)), np.full(rest.shape[0], _WEIGHT_OF_REST)])
+    weight = np.concatenate([weights, np.full(rest.shape[0], _WEIGHT_OF_REST)])
     counts = [1 + features[of].T @ weight[of] for of in (label, ~label)]
     ratio = np.log(counts[0] / counts[0].sum()) - np.log(counts[1] / counts[1].sum())
     ratio[np.asarray(features.sum(axis=0)).ravel() < _SEEN] = 0.0
@@ -142,6 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def teach(messages: Sequence[Marked], out: Path) -> dict[str, float]:
     """Writes a reader of `messages` to `out`; returns its figures on companies it had not read."""
     bad = np.array([each.bad for each in messages])
+    counted = np.array([each.weight for each in messages])
     framed = np.array([each.bad and each.leaves_whole for each in messages])
     features, rest = (
         seen([each.plain for each in messages]),
@@ -150,10 +158,12 @@ def teach(messages: Sequence[Marked], out: Path) -> dict[str, float]:
     fold = np.array([_fold(each.brief.sender.name) for each in messages])
     log_odds = np.empty(len(messages))
     for each in range(FOLDS):
-        weights, bias = fitted(features[fold != each], bad[fold != each], rest[fold[framed] != each])
+        weights, bias = fitted(
+            features[fold != each], bad[fold != each], counted[fold != each], rest[fold[framed] != each]
+        )
         log_odds[fold == each] = features[fold == each] @ weights + bias
     suspect, clear = np.quantile(log_odds[~bad], 1 - _REFUSED_OF_GOOD), np.quantile(log_odds[bad], _CLEARED_OF_BAD)
-    weights, bias = fitted(features, bad, rest)
+    weights, bias = fitted(features, bad, counted, rest)
     np.savez_compressed(out, weights=weights.astype(np.float16), bias=bias, suspect=suspect, clear=clear)
     return {
         "messages": len(messages),

@@ -69,7 +69,7 @@ def _voice(path: str) -> "command.Voice":
     company = Company.load(path)
     messages = company.messages
     offers = {name: offer.terms(company.currency) for name, offer in company.offers.items()}
-    return command.Voice(messages.signed, messages.channel, messages.tone, messages.language, offers)
+    return command.Voice(messages.signed, messages.channels, messages.tone, messages.language, offers)
 
 
 def _propose(asked: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from retentionjax.shield.quantities import reader
 from retentionjax.shield.reading import WORD, Reading, disguises, read, words_of
 from retentionjax.shield.rules import Rules, load_rules
 from retentionjax.shield.second_reader import second_reader
-from retentionjax.shield.verdict import Author, Finding, Severity, Verdict, Violation
+from retentionjax.shield.verdict import ACCEPT, Author, Finding, Severity, Verdict, Violation
 
 _SENTENCE = re.compile(r"(?:[^.!?\n]+|\.(?=\w))+[?]?")
 _SAYS_SOMETHING = 3
@@ -103,11 +103,16 @@ def severity(
 ) -> Literal["block", "warn", "off"]:
     """How grave it is that a text of this author breaks a rule; `harmless`: the second reader doubts it."""
     grave: Severity = rules.severities[brief.language, rule]
-    if grave == "models":
+    if grave == "models" or (rule == ACCEPT and grave == "block" and _answers(brief)):
         return "block" if by == "model" else "warn"
     if grave == "doubt":
         return "warn" if harmless else "block"
     return grave
+
+
+def _answers(brief: Brief) -> bool:
+    """Whether a reader who is told of no way to accept still has one: a discount by SMS is answered where it stands."""
+    return brief.channel == "sms" and brief.offer.discount > 0
 
 
 _PLACE = operator.attrgetter("start", "end", "rule", "detail")

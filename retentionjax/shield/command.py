@@ -47,7 +47,8 @@ class Voice:
     """How a company speaks to its customers, and what it offers them."""
 
     sender: Sender = _NORTHWIND
-    channel: Channel = "sms"
+    channels: tuple[Channel, ...] = CHANNELS
+    """Channels that it uses, the usual one first."""
     tone: Tone = "warm"
     language: Language = "en"
     offers: Mapping[str, OfferTerms] = field(default_factory=dict)
@@ -122,7 +123,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ends", metavar="DAY", help="last day to accept, as 2026-12-31")
     parser.add_argument("--name", help="the customer's first name")
     parser.add_argument("--fact", action="append", default=[], metavar="KEY=VALUE", help=f"one of {', '.join(FACTS)}")
-    parser.add_argument("--channel", choices=CHANNELS, help=f"how it is sent [the company's, or {usual.channel}]")
+    parser.add_argument("--channel", choices=CHANNELS, help=f"how it is sent [the company's, or {usual.channels[0]}]")
     parser.add_argument("--tone", choices=TONES, help=f"the tone asked for [the company's, or {usual.tone}]")
     parser.add_argument("--language", choices=LANGUAGES, help=f"its language [the company's, or {usual.language}]")
     parser.add_argument("--sender", help=f"the sender named in the message [the company's, or {usual.sender.name}]")
@@ -140,7 +141,7 @@ def _check(asked: argparse.Namespace) -> int:
     if asked.domain is not None:
         sender = replace(sender, domains=(asked.domain,), unsubscribe_url=f"https://{asked.domain}/unsubscribe")
     brief = Brief(
-        asked.channel or voice.channel,
+        _channel(asked.channel, voice),
         offer_of(asked.offer, voice.offers, say=asked.say, days=asked.days, ends=asked.ends),
         sender,
         asked.tone or voice.tone,
@@ -157,6 +158,13 @@ def _check(asked: argparse.Namespace) -> int:
     verdict = check(asked.text, brief, rules, by=asked.by, book=asked.book(brief, rules))
     print(_as_json(verdict) if asked.json else _as_text(asked.text, verdict, render(brief, rules)))
     return 0 if verdict.passed else _REFUSED
+
+
+def _channel(asked: Channel | None, voice: Voice) -> Channel:
+    channel = asked or voice.channels[0]
+    if channel not in voice.channels:
+        raise ConfigError(f"--channel is {channel!r}; allowed: {', '.join(voice.channels)}, the company's")
+    return channel
 
 
 def _facts(given: Sequence[str]) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ _LINK = (
     r"(?:(?:for|of|these|those|the|past|last|your|over|more|than|a|as|us|being|with|about|nearly|almost|our|all|wonderful"
     r"|great|lovely|good|happy|whole|full|customer|been|by|little|bit|just|well|close|to) ?)*$"
 )
-_WITH = r"with (?:us|·+)"
+_WITH = r"(?<!up )with (?:us|·+)"
 _BEEN = r"been(?: (?:on|at|in|using|reading|(?:a |one )?[a-z]+ (?:of|at|with)) ·+)?"
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY = "|".join(_WEEKDAYS)
@@ -26,12 +26,14 @@ ENGLISH = Lexicon(
         **{word: value for value, word in enumerate(_ONES, 1)},
         "zero": 0,
         "dozen": 12,
-        "hundred": 100,
-        "a hundred": 100,
-        "one hundred": 100,
     },
     tens={word: 10 * value for value, word in enumerate(_TENS, 2)},
+    hundreds={
+        **dict.fromkeys(("hundred", "a hundred"), 100),
+        **{f"{word} hundred": 100 * value for value, word in enumerate(_ONES[:9], 1)},
+    },
     joint="[ -]",
+    behind_hundreds="(?: and)? ",
     percent=r"percent(?:age)?|per cent|pct",
     money={
         **dict.fromkeys(("dollar", "us dollar"), "$"),
@@ -60,6 +62,8 @@ ENGLISH = Lexicon(
     plural="(?:'?s'?)?",
     article="an?",
     half="half an?",
+    and_half=" and a half",
+    conjunction="and",
     some=r"several|a? ?few|(?:a )?couple(?: of)?|many|multiple",
     between=r"full|whole|more|extra|additional|calendar|straight|billing|monthly|great|good|happy|lovely|wonderful",
     months=(
@@ -79,7 +83,7 @@ ENGLISH = Lexicon(
     weekdays=_WEEKDAYS,
     dates=(
         r"(?<!\w)(?P<mon>{month})\.? (?:the )?(?P<d>\d{{1,2}}){ordinal}?(?:,? (?P<y>\d{{4}}))?(?![\d%])",
-        r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: of)?[ -](?P<mon>{month})(?!\w)\.?(?:,?[ -](?P<y>\d{{4}}))?",
+        r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: of)?[ -](?P<mon>{month})(?!\w)(?:\.?,?[ -](?P<y>\d{{4}}))?",
     ),
     ordinal="(?:st|nd|rd|th)",
     times=(
@@ -142,7 +146,8 @@ ENGLISH = Lexicon(
         ),
         paid_before=r"(?:pay(?:ing)?|only|just|now|for|reduced to|down to|at)(?: only| just)? ?$",
         regular=(
-            r"^(?: [a-z]+){0,2} ?(?:(?:a|per|each|every|/) ?(?:day|week|month|bill|year)"
+            r"^(?: off)? (?:each|every|all|any)(?! other)(?! (?:your|one|of us))"
+            r"|^(?: [a-z]+){0,2} ?(?:(?:a|per|each|every|/) ?(?:day|week|month|bill|year)"
             r"|,? ?(?:each|apiece|(?:monthly|weekly|yearly|annually)(?! (?:bill|charge|payment))))(?!\w)"
         ),
         tenure_before=(
@@ -154,7 +159,9 @@ ENGLISH = Lexicon(
         ),
         tenure_after=(
             rf"^'? ?(?:already |now |strong |and counting )?(?:: ?thank|it'?s been|it has been|{_WITH}|as (?:a|our)"
-            r"|of (?:being|loyalty|service|trust|custom|your)|together|ago|(?:in|on)(?= ?[.!,])|strong|and counting"
+            r"|of (?:being|loyalty|service|trust|custom|your)"
+            r"|of [a-z'· -]{2,40} (?:with|at|from) (?:us|·+)|(?:is|are) (?:quite )?(?:something|a long time|no small)"
+            r"|together|ago|(?:in|on)(?= ?[.!,])|strong|and counting"
             r"|later|anniversary|since you|contract|agreement|commitment|term)"
         ),
         offer_before=(
@@ -194,6 +201,15 @@ ENGLISH = Lexicon(
             r"|accept|start|begin|click|visit|call|stay|keep|ask|let|hope|so|of course|only|i|please|consider|feel|yes"
             r"|much|many|best wishes|apologies|regards|the button|yes|welcome|happy|glad|everything)(?!\w))"
         ),
+        joined=(
+            r"^(?: (?:for you|from (?:us|·+)|is yours|are yours))*,?"
+            r" (?:and|or|plus|along with|as well as|together with|[+&])"
+            r" (?:(?:an?|free|complimentary|extra|some|two|three|another|\d+)"
+            r" (?!(?:big|small|sincere|smile|tap|click|quick|single|simple|warm|heartfelt|thank|yes|reply|word|lot"
+            r"|chance|moment)(?!\w))[a-z]"
+            r"|(?!it|that|this|what|which|there|here|everything|all|shipping|delivery)[a-z]+"
+            r" (?:are|is|too|as well|on us|for free|both)(?!\w))"
+        ),
         next=(
             r"(?<!\w)(?:(?:next|first|this|current|upcoming|coming|following|second) (?:months?|bills?|payment|invoice"
             r"|statement|billing (?:cycle|period))"
@@ -207,7 +223,18 @@ ENGLISH = Lexicon(
             r" [\w':.]+(?: [\w']+)?$|(?<!\w)(?:only|last) [\w ]+$|end of [\w ]+$|(?:eom|eod)$"
             r"|(?<!\w)(?:sorry|apolog)[^.!?]*$"
         ),
-        taken=r"(?<!\w)(?:accept|reply|answer|respond|decide|act|claim|redeem|take|activate|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)",
+        binds=(
+            r"(?<!\w)(?:(?:lock|tie|bind|commit|sign|renew|extend|prolong|roll|re-?enrol|continu)\w*"
+            r"|tied|bound|runs? on)"
+            r"(?: (?!not |never |no )[a-z'·]+){0,6} (?:for|to|by|until|into)"
+            r" (?:(?:an?|another|a further|at least|the next|a minimum of|one more) ?)*$"
+            r"|(?<!\w)(?:membership|contract|subscription|plan|policy|cover|agreement|commitment|term)s?"
+            r"(?: [a-z']+){0,4} (?:for )?(?:another|a further|an additional|one more) ?$"
+        ),
+        taken=(
+            r"(?<!\w)(?:accept|reply|answer|respond|decide|act|claim|redeem|take|activate"
+            r"|(?:use|spend|apply) it|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)"
+        ),
         owned=r"(?<!\w)(?:your|off|on)(?: (?:your|[a-z]+|·+)){0,2} $",
         starts=r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$",
         takes=(
@@ -230,6 +257,8 @@ ENGLISH = Lexicon(
             r"|(?:session|class|course|event|membership|pass|contract|policy|cover)(?: now)? (?:runs|lasts)"
             r" (?:until|till|to) [\w:]+(?: [ap]m| [a-z]{3,9})?(?= ?[.,;!]| and)"
             r"|\d+ ?% (?:full|charged|complete|done|used)|(?:battery|storage|goal|disk) (?:is|at|is at) \d+ ?%"
+            r"|(?:battery|signal|download|upload|reading|tank|gauge|memory|disk)[^.!?%]{0,25}"
+            r" (?:at|to|past|below|above|hit|reached) \d+ ?%"
             r"|(?:season|series|episode|part|chapter|volume|step|level|round|stage|lesson|tip|question) \d+"
             r"|(?:reply|text|send|press) \d+(?= (?:and|to)(?!\w))"
             r"|(?:reply|press|text|send) \d (?:for|if)[^.!?\n\d%$]{0,25}(?:,? (?:or |and )?\d (?:for|if))*"

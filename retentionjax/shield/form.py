@@ -82,7 +82,18 @@ _KEYWORDS = re.compile(
     r"((?:['\"]?[A-Z]{2,}['\"]?(?:, | or | o |, or ))*['\"]?[^\W\d_]+)"
 )
 """What is to be sent back, as in `Reply START`, `Reply TEA or COFFEE`."""
+_WAY_OUT = re.compile(
+    r"unsubscri|opt[ -]?(?:out|ing)|(?:stop|no more|fewer|leave)[^.!?]{0,30}(?:mail|list)s?\W[^.!?\n]{0,12}\S*$"
+    r"|de baja[^.!?]*$"
+)
+"""What a line holds, up to a link of it, where the link is a way out."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
+_DOUBLED = frozenset((
+    "bye", "blah", "chop", "ding", "dot", "far", "go", "ha", "had", "hush", "knock", "long", "many", "much",
+    "night", "no", "now", "please", "really", "ring", "so", "that", "there", "tut", "si", "very", "well", "wink",
+    "woof", "yum", "muy", "ya",
+))  # fmt: skip
+"""Words that are said twice on purpose."""
 _TOKEN = re.compile(r"[\w%$']+")
 _GRAM = 6
 """Number of words in a row that may be said only once."""
@@ -123,9 +134,15 @@ def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
         yield Finding("channel.opt_out", end, end, "the way to opt out is missing")
     for match in phrasing.other_opt_out.regexes[brief.channel].finditer(reading.folded):
         yield reading.found("channel.other_opt_out", match, "the way to opt out of another channel")
-    told = phrasing.accept.regexes[brief.channel].search(reading.folded) or brief.sender.links.search(reading.folded)
+    told = phrasing.accept.regexes[brief.channel].search(reading.folded) or _leads_on(reading.folded, brief)
     if not brief.offer.is_none and not told:
         yield Finding("offer.accept", end, end, "how to take the offer is not said")
+
+
+def _leads_on(text: str, brief: Brief) -> bool:
+    """Whether a link to the sender leads elsewhere than out of its mails."""
+    links = brief.sender.links.finditer(text)
+    return any(not _WAY_OUT.search(text, text.rfind("\n", 0, match.start()) + 1, match.end()) for match in links)
 
 
 def _names(text: str, sender: str) -> bool:
@@ -192,6 +209,10 @@ def _repetition(reading: Reading) -> Iterator[Finding]:
         yield reading.finding(
             "text.repetition", where, len(text), f"said twice: {' '.join(said[start : start + _GRAM])!r}"
         )
+    for (word, _), (other, where), (again, last) in zip(words, words[1:], words[2:], strict=False):
+        doubled = other == again and len(other) > 1 and other.isalpha() and other not in _DOUBLED and word != other
+        if doubled and text[where - 1 : where] + text[where + len(other) : last] == "  " and text[where - 2].isalnum():
+            yield reading.finding("text.repetition", where, last + len(again), f"said twice: {again!r}")
     clauses = [each.strip() for each in _CLAUSES.split(text) if each.count(" ") >= _CLAUSE]
     again = _first_repeated(clauses)
     if again is not None:

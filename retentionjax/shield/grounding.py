@@ -15,7 +15,7 @@ from retentionjax.shield.brief import Brief
 from retentionjax.shield.lexicon import Language
 from retentionjax.shield.phrasing import Phrasing
 from retentionjax.shield.quantities import LEXICONS, SIGNS, Amount, Length, QuantityReader, reader
-from retentionjax.shield.reading import Reading, fold
+from retentionjax.shield.reading import Reading, fold, places
 from retentionjax.shield.verdict import Finding
 
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
@@ -27,8 +27,9 @@ _PART = re.compile(r"[,:]| and | y ")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[^\W\d]{4}")
 """A word with a meaning of its own: a length of time beside none of them (`for 30 days`) is an offer's."""
-_YEAR, _NEARLY = 12.0, 4.0
-"""Months of a year, and how many may lack of a tenure that is told as nearly reached."""
+_YEAR, _NEARLY, _SPARE = 12.0, 4.0, 2.0
+"""Months of a year, how many may lack of a tenure told as nearly reached, and how many more than whole years need no
+word."""
 _BEFORE, _AFTER = 80, 60
 """Characters before and after a quantity that are read, within its sentence."""
 
@@ -74,6 +75,12 @@ class Grounding:
         for match in phrasing.words.services_regex.finditer(self._text):
             if match.group() not in own and self._around["owned"].search(_before(self._text, match.start())):
                 yield self._reading.found("facts.service", match, "no fact names this service")
+        words = self._facts.get("plan", "").split()
+        if len(words) > 1 and words[-1] in self._text:
+            other = rf"(?<!\w)({'|'.join(phrasing.words.tiers)})(?: \w+)? {re.escape(words[-1])}(?!\w)"
+            for match in re.finditer(other, self._text) if phrasing.words.tiers else ():
+                if match[1] not in own and self._around["owned"].search(_before(self._text, match.start())):
+                    yield self._reading.found("facts.service", match, "her plan is another")
 
     def _stated(self, percent: bool, amount: bool, running: bool) -> Iterator[Finding]:
         """Whether the message says what is offered and for how long."""
@@ -82,6 +89,10 @@ class Grounding:
             wanted = self._read.quantities(self._say)
             numbers = bool(wanted) and wanted <= self._read.quantities(self._text)
             told = numbers or offer.said(self._reading.folded, self._brief.language)
+            for start in places(self._reading.folded, self._say):
+                if joined := self._around["joined"].search(_after(self._text, start + len(self._say))):
+                    end = start + len(self._say) + joined.end()
+                    yield self._reading.finding("offer.two", start, end, "more is promised beside the offer")
         elif offer.discount:
             percent |= offer.said(self._reading.folded, self._brief.language)
         if offer.discount or offer.amount:
@@ -191,7 +202,8 @@ class Grounding:
     def _of_offer(self, rule: str, match: re.Match[str]) -> str:
         """`rule`, or `facts.number` where nothing is offered and the sentence speaks of nothing to be taken."""
         before, after = _before(match.string, match.start()), _after(match.string, match.end())
-        claims = self._around["taken"].search(before + after) or not _WORD.search(before + after)
+        claims = self._around["taken"].search(before + after) or self._around["binds"].search(before)
+        claims = claims or not _WORD.search(before + after)
         return rule if claims or not self._offer.is_none else "facts.number"
 
     def _is_end(self, match: re.Match[str], ends: dt.date | None) -> bool:
@@ -211,7 +223,8 @@ class Grounding:
             if self._claims_nothing(match, before, after):
                 continue
             length = self._read.length(match)
-            told_so = length in known or any(self._is_about(length, each, before) for each in known)
+            told_so = any(length == each or self._is_about(length, each, before) for each in known)
+            told_so = told_so and not self._around["binds"].search(before)
             if self._is_tenure(before, after) or (told_so and self._stands_alone(*_clause(before, after))):
                 if not told_so and not (self._offer.percent == 100 and length in self._running):
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")
@@ -252,19 +265,22 @@ class Grounding:
     def _is_tenure(self, before: str, after: str) -> bool:
         """Whether a duration claims to be how long the customer has been there."""
         around = self._around
-        if around["offer_after"].search(after):
+        if around["offer_after"].search(after) or around["binds"].search(before):
             return False
         if around["tenure_before"].search(before):
             return True
         return not around["offer_before"].search(before) and bool(around["tenure_after"].search(after))
 
     def _is_about(self, told: Length, known: Length, before: str) -> bool:
-        """Whether a tenure is told in round words that are so: `over three years` of 38 months, `nearly five` of 59."""
+        """Whether a tenure is told in round words that are so: `over three years` of 38 months, `nearly five` of 59,
+        `two` of 26."""
         if told.unit != "months" or known.unit != "months":
             return False
         if self._around["past"].search(before):
             return told.amount <= known.amount < told.amount + max(told.amount / 4, min(told.amount, _YEAR))
         lacks = told.amount - known.amount
+        if -_SPARE <= lacks <= 0 and told.amount % _YEAR == 0:
+            return True
         return self._around["nearly"].search(before) is not None and 0 < lacks <= min(_NEARLY, told.amount / 4)
 
     def _stands_alone(self, before: str, after: str) -> bool:
@@ -275,6 +291,8 @@ class Grounding:
 
     def _duration_problem(self, told: Length, before: str, after: str) -> str:
         """What is wrong with a duration that is no tenure; empty if nothing."""
+        if self._around["binds"].search(before):
+            return "nothing binds the customer for so long"
         if self._offer.is_none:
             claims = bool(self._around["taken"].search(before + after))
             if told.unit in ("some", "minutes"):
@@ -301,8 +319,7 @@ class Grounding:
             if not _DIGIT.search(text):
                 return
             text = pattern.sub(_blank, text)
-        if links.may_hold(text):
-            text = links.LINK.sub(_blank, text)
+        text = links.LINK.sub(_blank, text)
         for known in self._facts.values():
             text = text.replace(known, " " * len(known))
         for match in re.finditer(r"[^\s\d]*\d+(?:[.,:/-]?\w)*", text):

@@ -60,12 +60,16 @@ class Contexts:
     """A time said to go on: `and beyond`."""
     beside: str
     """Something more, named behind the offer: `and a router`."""
+    joined: str
+    """Something more, named behind the company's words: `and soda are yours`."""
     next: str
     """A length without a number: `your next bill`."""
     bound: str
     """Words before such a length where it is the offer's."""
     deadline: str
     """A time that something runs to, begins on or must be done by, up to its end: `by Friday`."""
+    binds: str
+    """Words before, and in, a time for which the customer would be bound: `renews for another 12 months`."""
     taken: str
     """Words of taking an offer: a time beside them is the offer's."""
     starts: str
@@ -83,10 +87,13 @@ class Lexicon:
     """The words of one language, folded: lower case, without accents."""
 
     ones: Mapping[str, int]
-    """Number words that stand alone, or behind one of `tens`."""
+    """Number words that stand alone, or behind one of `tens` or `hundreds`."""
     tens: Mapping[str, int]
+    hundreds: Mapping[str, int]
     joint: str
     """What stands between tens and ones, as a pattern."""
+    behind_hundreds: str
+    """What stands between hundreds and the rest, as a pattern."""
     percent: str
     """`percent`, as a pattern."""
     money: Mapping[str, str]
@@ -99,6 +106,10 @@ class Lexicon:
     """`a`, `an`, as a pattern."""
     half: str
     """`half a`, as a pattern."""
+    and_half: str
+    """` and a half`, before or behind a unit, as a pattern."""
+    conjunction: str
+    """`and`, between years and months."""
     some: str
     """A number that is not told: `several`, as a pattern."""
     between: str

@@ -6,34 +6,26 @@ from collections.abc import Iterator
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.reading import Reading
 from retentionjax.shield.rules import Rules
+from retentionjax.shield.sieve import Guarded
 from retentionjax.shield.verdict import Finding
 
 _SPOKEN_TLD = "com|net|org|io|co|ly|info|biz|shop|xyz|link|click|online|site|store|app|zip|deals|ru|cn|example|test"
-LINK = re.compile(
+LINK = Guarded(
     r"(?P<scheme>[a-z][a-z0-9+.-]{1,12}://|www\.)(?P<rest>[^\s<>\"']+)"
     r"|(?<![\w@./-])(?P<bare>(?:[\w-]{1,63}\.){1,6}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]+))(?![\w@])(?P<path>[/:?][^\s<>\"']*)?"
     r"|(?<![\d.])(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?![\d.])"
     r"|(?P<other>(?:javascript|data|mailto|tel|sms):\S+)"
     r"|(?<!\w)(?P<spoken>[\w-]+ ?(?:\(dot\)|\[dot\]|\(\.\)) ?[^\W\d_]{2,}"
-    rf"|[\w-]+,? (?:dot|\.),? (?:{_SPOKEN_TLD})|[\w-]+(?:,[\w-]+)*,(?:com|net|org|info|io|example))(?![\w'])"
+    rf"|[\w-]+,? (?:dot|\.),? (?:{_SPOKEN_TLD})|[\w-]+(?:,[\w-]+)*,(?:com|net|org|info|io|example))(?![\w'])",
+    sign=r"[./:,](?=\S)|dot| \. ",
 )
 _ONWARD = re.compile(r"[/?&=#](?:https?:|www\.|https?%3a|//|%2f%2f)")
 """Another link within the path of a link."""
-_SIGN = re.compile(r"[./:,](?=\S)|dot| \. ")
-"""What every link has: a way past the full search for the messages that have none."""
-
-
-def may_hold(text: str) -> bool:
-    """Whether a folded text may hold a link at all."""
-    return _SIGN.search(text) is not None
 
 
 def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     """Every link that may not stand."""
-    text = reading.folded
-    if not may_hold(text):
-        return
-    for match in LINK.finditer(text):
+    for match in LINK.finditer(reading.folded):
         if _ONWARD.search(match["rest"] or match["path"] or ""):
             yield reading.found("link.domain", match, "a link that leads on to another")
         elif reading.plain[match.start() : match.end()].strip("·/.,") == "":

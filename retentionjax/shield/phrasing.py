@@ -106,6 +106,8 @@ class Words:
     """Words that may stand in capitals."""
     approved: tuple[str, ...]
     """The words of approved texts, apart from what a brief holds: a model may use no other."""
+    tiers: tuple[str, ...] = ()
+    """Words that tell plans of one kind apart: beside the last word of hers, one that no fact names is another plan."""
 
     @functools.cached_property
     def services_regex(self) -> re.Pattern[str]:

@@ -56,7 +56,9 @@ class QuantityReader:
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
         ones, tens = _any(lexicon.ones), _any(lexicon.tens)
-        figures = rf"\d[\d,]*(?:\.\d+)?|(?:{tens})(?:{lexicon.joint}(?:{ones}))?|{ones}"
+        below = rf"(?:{tens})(?:{lexicon.joint}(?:{ones}))?|{ones}"
+        hundreds = rf"(?:{_any(lexicon.hundreds)})(?:{lexicon.behind_hundreds}(?:{below}))?"
+        figures = rf"\d[\d,]*(?:\.\d+)?|{hundreds}|{below}"
         months = _any({*lexicon.months, *(name[:3] for name in lexicon.months), "sept"})
         words = {"month": months, "weekday": _any(lexicon.weekdays), "ordinal": lexicon.ordinal}
         self.percent = Guarded(rf"(?<![\w.,])({figures})[ -]?(?:%|{lexicon.percent})|%\s?(\d+)")
@@ -65,8 +67,11 @@ class QuantityReader:
             rf"|(?<![\w.,])({figures})[ -]?(?:({_any(lexicon.money)}){lexicon.plural}|({_CODES}|[{SIGNS}]))(?!\w)"
         )
         self.duration = Guarded(
-            rf"(?<![\w.,$])({figures}|{lexicon.half}|{lexicon.article}|{lexicon.some})[ -]{{0,2}}"
-            rf"(?:(?:{lexicon.between}) )*({_any(lexicon.units)}){lexicon.plural}(?!\w)"
+            rf"(?<![\w.,$])(?P<figure>{figures}|{lexicon.half}|{lexicon.article}|{lexicon.some})"
+            rf"(?P<more>{lexicon.and_half})?[ -]{{0,2}}"
+            rf"(?:(?:{lexicon.between}) )*(?P<unit>{_any(lexicon.units)}){lexicon.plural}(?!\w)"
+            rf"(?:(?P<half>{lexicon.and_half})(?!\w)"
+            rf"| {lexicon.conjunction} (?P<odd>{figures}) (?P<small>{_any(lexicon.units)}){lexicon.plural}(?!\w))?"
         )
         self.dates = (
             Guarded(r"(?<!\d)(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)"),
@@ -83,6 +88,9 @@ class QuantityReader:
             return float(words.replace(",", "." if re.fullmatch(r"\d+,\d{1,2}", words) else "").rstrip("."))
         if words in self._lexicon.ones:
             return float(self._lexicon.ones[words])
+        for name, value in self._lexicon.hundreds.items():
+            if found := re.fullmatch(rf"{name}(?:{self._lexicon.behind_hundreds}(.+))?", words):
+                return value + (self.number(found[1]) if found[1] else 0.0)
         first, *rest = re.split(self._lexicon.joint, words, maxsplit=1)
         if first not in self._lexicon.tens:
             return math.nan
@@ -100,18 +108,21 @@ class QuantityReader:
 
     def length(self, match: re.Match[str]) -> Length:
         """The duration that a match of `duration` tells."""
-        unit, factor = self._lexicon.units[match[2]]
-        if re.fullmatch(self._lexicon.article, match[1]):
-            return Length(factor, unit)
-        if re.fullmatch(self._lexicon.half, match[1]):
+        unit, factor = self._lexicon.units[match["unit"]]
+        if re.fullmatch(self._lexicon.half, match["figure"]):
             return Length(factor / 2, unit)
-        if re.fullmatch(self._lexicon.some, match[1]):
+        if re.fullmatch(self._lexicon.some, match["figure"]):
             return Length(0.0, "some")
-        return Length(self.number(match[1]) * factor, unit)
+        told = 1.0 if re.fullmatch(self._lexicon.article, match["figure"]) else self.number(match["figure"])
+        told += 0.5 * ((match["more"] is not None) + (match["half"] is not None))
+        if match["small"] is None:
+            return Length(told * factor, unit)
+        small, share = self._lexicon.units[match["small"]]
+        return Length(told * factor + self.number(match["odd"]) * (share if small == unit else math.nan), unit)
 
     def unit(self, match: re.Match[str]) -> Unit:
         """The unit of a match of `duration`, whether or not its number is told."""
-        return self._lexicon.units[match[2]][0]
+        return self._lexicon.units[match["unit"]][0]
 
     def is_article(self, match: re.Match[str]) -> bool:
         """Whether a match of `duration` has `a` for its number, which may be a rate (`a month`, not `a full month`)."""

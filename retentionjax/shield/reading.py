@@ -34,6 +34,8 @@ _DISGUISES = ("<font>", "<wide>", "<circle>", "<square>", "<super>", "<sub>")
 _LATIN = re.compile(r"LATIN (?:SMALL |CAPITAL |LETTER SMALL CAPITAL )(?:LETTER )?(?:SCRIPT )?([A-Z])(?: WITH .*)?$")
 """Name of a Latin letter, with accents, hooks and strokes or as a small capital, in a square or circle too."""
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_STRANGE = re.compile(r"[\d\uff01-\uff5e]+")
+"""Figures of any script, and letters and signs drawn as wide as Chinese ones."""
 _SPELLED = re.compile(r"(?<![a-z0-9])(?:[a-z0-9]([ .,_*|/~+-]{1,2}))(?:[a-z0-9]\1)+[a-z0-9](?![a-z0-9])")
 WORD = re.compile(r"[^\W_]+(?:'[^\W\d_]+)*")
 """A word of folded text."""
@@ -153,6 +155,11 @@ def disguises(reading: Reading) -> list[Finding]:
         if invisible(character) and not _joins_emoji(text, match.start()):
             found.append(Finding("text.invisible", *match.span(), f"invisible character U+{ord(character):04X}"))
     if not text.isascii():
+        found += [
+            Finding("text.homoglyph", *match.span(), f"figures or signs of another script: {match.group()!r}")
+            for match in _STRANGE.finditer(text)
+            if not match.group().isascii()
+        ]
         found += [
             Finding("text.homoglyph", *match.span(), f"letters of several alphabets in one word: {match.group()!r}")
             for match in _WORD.finditer(text)

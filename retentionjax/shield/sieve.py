@@ -109,15 +109,17 @@ def alternatives(pattern: str) -> list[str]:
 class Guarded:
     """A pattern of folded text that is only sought where a text holds a piece that it needs."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, sign: str | None = None) -> None:
+        """`sign`: a pattern of what every match holds, where that is rarer than the pieces in the pattern."""
         self.regex = re.compile(pattern)
-        needs = Pieces().union(*(needed(each) for each in alternatives(pattern)))
+        self._sign = sign and re.compile(sign)
+        needs = Pieces().union(*(needed(each) for each in alternatives(pattern) if not sign))
         least = [each for each in needs if not any(other in each for other in needs - {each})]
         self._needs = least if len(least) <= _MOST else [""]
 
     def may_hold(self, text: str) -> bool:
         """Whether a search is worth its while."""
-        return any(piece in text for piece in self._needs)
+        return self._sign.search(text) is not None if self._sign else any(piece in text for piece in self._needs)
 
     def search(self, text: str, *within: int) -> re.Match[str] | None:
         """Its first match, between two places if they are given."""

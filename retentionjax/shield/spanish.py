@@ -13,9 +13,11 @@ _WITH = r"con (?:nosotros|·+)"
 _REDUCED = r"(?:de descuento|descuento|menos|de ahorro|rebaja|mas barat[oa])"
 
 SPANISH = Lexicon(
-    ones={**{word: value for value, word in enumerate(_ONES, 1)}, "cero": 0, "docena": 12, "cien": 100, "ciento": 100},
+    ones={**{word: value for value, word in enumerate(_ONES, 1)}, "cero": 0, "docena": 12},
     tens={word: 10 * value for value, word in enumerate(_TENS, 3)},
+    hundreds={"cien": 100, "ciento": 100, "doscientos": 200, "trescientos": 300},
     joint=" y ",
+    behind_hundreds=" ",
     percent="por ?ciento",
     money={"dolar": "$", "euro": "€", "libra": "£", "peso": "$", "centavo": "¢", "centimo": "¢"},
     units={
@@ -34,6 +36,8 @@ SPANISH = Lexicon(
     plural="(?:e?s)?",
     article="una?",
     half="medi[oa]",
+    and_half=" y medi[oa]",
+    conjunction="y",
     some=r"vari[oa]s|un[oa]s|algun[oa]s|much[oa]s|(?:un )?par de",
     between=r"complet[oa]s|enter[oa]s|habiles|naturales|primer[oa]s|proxim[oa]s",
     months=(
@@ -51,7 +55,7 @@ SPANISH = Lexicon(
         "diciembre",
     ),
     weekdays=("lunes", "martes", "miercoles", "jueves", "viernes", "sabado", "domingo"),
-    dates=(r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: de)? (?P<mon>{month})(?!\w)\.?(?:(?: de| del|,)? (?P<y>\d{{4}}))?",),
+    dates=(r"(?<!\d)(?P<d>\d{{1,2}}){ordinal}?(?: de)? (?P<mon>{month})(?!\w)(?:\.?(?: de| del|,)? (?P<y>\d{{4}}))?",),
     ordinal="[oº]",
     times=(
         r"(?:(?:el|este|hasta el|antes del|proximo|cada) )?(?:{weekday})s?"
@@ -118,6 +122,10 @@ SPANISH = Lexicon(
         article=r"(?:por|durante|en|otr[oa]|cada|tod[oa]|primer|dentro de|de) ?$",
         extends_after=r"^,? ?(?:(?:y|o|e) (?:mas|despues|en adelante|pico|siempre)|\+|como minimo|al menos)",
         beside=r"^,? (?:y|mas|ademas de) (?:un|una|otro|otra) (?!vez|abrazo|saludo)",
+        joined=(
+            r"^,? (?:y|mas|ademas de|junto con)"
+            r" (?:(?:un|una|otr[oa]|dos|algun[oa]s?) (?!vez|abrazo|saludo)[a-z]|[a-z]+ (?:gratis|tambien))"
+        ),
         next=(
             r"(?<!\w)(?:(?:proxim[oa]|primer[oa]?|est[ae]|siguiente|actual) (?:mes(?:es)?|facturas?|pago|recibo|cuota)"
             r"|(?:meses|semanas|anos|dias))(?!\w)"
@@ -126,6 +134,11 @@ SPANISH = Lexicon(
         deadline=(
             r"(?<!\w)(?:antes|hasta|para|termina|acaba|vence|caduca|valid[oa]|solo|desde|a partir|empieza|ultimo)"
             r"(?: de| del| el| la| este| esta| al| dia| fin)* [\w':.]+(?: [\w']+)?$|fin de [\w ]+$"
+        ),
+        binds=(
+            r"(?<!\w)(?:renuev|renov|prolong|prorrog|ampli|compromet|vincul|atad|ligad|continu|sigue)\w*"
+            r"(?: [a-z'·]+){0,6} (?:por|durante|hasta|a) (?:otr[oa]s ?|un[oa]?s? ?|al menos |los proximos )*$"
+            r"|(?<!\w)(?:contrato|permanencia|suscripcion|plan|poliza|acuerdo)(?: [a-z']+){0,4} (?:por )?otr[oa]s? ?$"
         ),
         taken=r"(?<!\w)(?:acept\w+|respond\w+|reclam\w+|canje\w+|aprovech\w+|oferta|descuento|suyo|tuyo|si)(?!\w)",
         owned=r"(?<!\w)(?:su|sus|tu|tus|en|de)(?: (?:el|la|su|tu|[a-z]+|·+)){0,2} $",

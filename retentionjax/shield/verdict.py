@@ -10,7 +10,7 @@ Author = Literal["model", "person"]
 """Who wrote a text."""
 
 
-_ACCEPT = "offer.accept"
+ACCEPT = "offer.accept"
 _OFFER = ("offer.", "facts.")
 """How the rules begin that say what is so of offer and facts."""
 
@@ -59,9 +59,9 @@ class Verdict:
     @property
     def grounded(self) -> bool:
         """Whether every percentage, price, duration, date and gift is the offer's, and the offer is stated."""
-        return not any(rule.startswith(_OFFER) and rule != _ACCEPT for rule in self.blocking)
+        return not any(rule.startswith(_OFFER) and rule != ACCEPT for rule in self.blocking)
 
     @property
     def takeable(self) -> bool:
         """Whether it says how to take what it offers, if it offers anything."""
-        return all(each.rule != _ACCEPT for each in self.violations)
+        return all(each.rule != ACCEPT for each in self.violations)
