@@ -16,15 +16,15 @@ import pyarrow.compute as pc
 
 from retentionjax.checked import did_you_mean, listing
 from retentionjax.company.reading import INFER, MISSING, CellReading, Condition
+from retentionjax.data import moments
 from retentionjax.data.faults import Fault
 from retentionjax.data.reading import RawTable, cell_text
-from retentionjax.data.spelling import TRUE, UNKNOWN, flag, group, number, number_form, number_hint, plain
+from retentionjax.data.spelling import TRUE, UNKNOWN, flag, group, missing_hint, number, number_form, number_hint, plain
 
 MOST_INFERRED = 100
 """A column with more different values than this is no category: a name, a date, a number."""
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
-_DATE = "a date such as 2026-06-01"
 _EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
 
 
@@ -104,7 +104,7 @@ class Cells:
             self.refuse(name, missing, "is missing", mend or allowed)
         self.refuse(name, wrong, "is not a number", allowed, lambda each: number_hint(each, self.reading))
         infinite = ~missing & ~wrong & ~(np.abs(values) <= _LARGEST)
-        self.refuse(name, infinite, "is not finite", allowed)
+        self.refuse(name, infinite, "is not finite", allowed, self._stand_in)
         if accept is not None:
             self.refuse(name, ~missing & ~wrong & ~infinite & ~accept(values), "is out of range", allowed)
         return values
@@ -165,21 +165,24 @@ class Cells:
         """datetime64[s][rows] in UTC, NaT where missing. Faults: no date, missing, and after today if it must be
         `past`."""
         column = self._column(name)
+        texts = pd.Series(dtype="str")
         if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-            found = pd.to_datetime(pd.Series(column.to_pandas()), utc=True)
+            found = moments.of_typed(pd.Series(column.to_pandas()))
             missing = found.isna().to_numpy()
             wrong = np.zeros_like(missing)
         else:
             texts = pd.Series(self._texts(name).to_pandas(), dtype="str")
             missing = texts.isna().to_numpy()
-            found = pd.to_datetime(texts, format=self.reading.dates or "ISO8601", errors="coerce", utc=True)
+            found = moments.of_texts(texts, self.reading.dates)
             wrong = found.isna().to_numpy() & ~missing
-        allowed = self.reading.dates and f"a date of the form {self.reading.dates}"
-        mend = f'{_DATE}; another form is told by reading: {{dates: "%d.%m.%Y"}}'
-        self.refuse(name, wrong, "is no date", allowed or mend)
+        if wrong.any():
+            self.refuse(name, wrong, "is no date", moments.allowed(texts, self.reading.dates), self._stand_in)
         if not nullable:
-            self.refuse(name, missing, "is missing", allowed or _DATE)
+            form = self.reading.dates
+            self.refuse(name, missing, "is missing", f"a date of the form {form}" if form else moments.DATE)
         times = found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+        said = [f"{self.raw.where}, column {name!r}: {each}" for each in moments.stand_ins(times)]
+        self.warnings += [each for each in said if each not in self.warnings]
         if past:
             self.refuse(name, times.astype("datetime64[D]") > np.datetime64(self.today), *after(self.today))
         return times
@@ -267,6 +270,9 @@ class Cells:
         """Adds a fault for the lines that are no rows, before all others, if there are any."""
         if self.raw.broken:
             self.faults.insert(0, Fault(self.raw, "", np.arange(len(self.raw.broken)), "", ""))
+
+    def _stand_in(self, value: str) -> str:
+        return missing_hint(value, self.reading)
 
     # --- columns ----------------------------------------------------------------------------------------------
 
