@@ -76,7 +76,7 @@ class Cells:
 
     def ids(self, name: str) -> pd.Series:
         """Text, spaces around it aside; empty cells are faults. Leading zeros stay."""
-        texts = self._texts(name)
+        texts = self.texts(name)
         values = pd.Series(texts.to_pandas().to_numpy(), dtype="str")
         self.refuse(name, values.isna().to_numpy(), "is missing", "an id in every row")
         return values
@@ -171,7 +171,7 @@ class Cells:
             missing = found.isna().to_numpy()
             wrong = np.zeros_like(missing)
         else:
-            texts = pd.Series(self._texts(name).to_pandas(), dtype="str")
+            texts = pd.Series(self.texts(name).to_pandas(), dtype="str")
             missing = texts.isna().to_numpy()
             found = moments.of_texts(texts, self.reading.dates)
             wrong = found.isna().to_numpy() & ~missing
@@ -205,7 +205,7 @@ class Cells:
             return missing
         compare, bound = _COMPARISONS[condition.operator], number(condition.value)
         if condition.operator in ("==", "!=") and made is None and wrong.any():
-            texts = self._texts(name).fill_null("").to_numpy(zero_copy_only=False)
+            texts = self.texts(name).fill_null("").to_numpy(zero_copy_only=False)
             return compare(np.asarray(texts), condition.value)
         what: Any = bound
         if bound is None and made is None and (what := self._moment(condition.value)) is not None:
@@ -280,7 +280,7 @@ class Cells:
         column = self.raw.table[self.spelt(name) or name]
         return column if self.rows is None else column.take(pa.array(self.rows))
 
-    def _texts(self, name: str) -> pa.ChunkedArray:
+    def texts(self, name: str) -> pa.ChunkedArray:
         """The column as text without spaces around it, accents composed, aliases followed, missing as null."""
         column = self._column(name)
         if not pa.types.is_string(column.type):
@@ -307,7 +307,7 @@ class Cells:
             codes = [value for each in self.reading.missing if (value := number(each)) is not None]
             missing = np.isnan(values) | np.isin(values, codes)
             return np.where(missing, math.nan, values), missing, np.zeros(len(values), bool)
-        texts = self._texts(name)
+        texts = self.texts(name)
         missing = np.asarray(pc.is_null(texts).to_numpy(zero_copy_only=False), bool)
         if self.reading.decimal != "." or self.reading.thousands:
             return self._parsed_carefully(texts, missing)
