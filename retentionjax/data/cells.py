@@ -18,8 +18,19 @@ from retentionjax.checked import did_you_mean, listing
 from retentionjax.company.reading import INFER, MISSING, CellReading, Condition
 from retentionjax.data import moments
 from retentionjax.data.faults import Fault
-from retentionjax.data.reading import RawTable, cell_text
-from retentionjax.data.spelling import TRUE, UNKNOWN, flag, group, missing_hint, number, number_form, number_hint, plain
+from retentionjax.data.reading import RawTable, as_text
+from retentionjax.data.spelling import (
+    TRUE,
+    UNKNOWN,
+    flag,
+    group,
+    may_be_grouped,
+    missing_hint,
+    number,
+    number_form,
+    number_hint,
+    plain,
+)
 
 MOST_INFERRED = 100
 """A column with more different values than this is no category: a name, a date, a number."""
@@ -98,6 +109,8 @@ class Cells:
         """float64[rows], NaN where missing. Faults: no number, missing (`mend`: what to do), not finite, not
         `accept`ed."""
         values, missing, wrong = self._parsed(name)
+        if pa.types.is_string(self._column(name).type) and (said := may_be_grouped(self.texts(name), self.reading)):
+            self.warnings.append(f"{self.raw.where}, column {name!r}: {said}")
         if nullable:
             allowed = f"{allowed}; the cell may be empty"
         else:
@@ -284,7 +297,7 @@ class Cells:
         """The column as text without spaces around it, accents composed, aliases followed, missing as null."""
         column = self._column(name)
         if not pa.types.is_string(column.type):
-            column = _as_text(column)
+            column = as_text(column)
         if pc.all(pc.string_is_ascii(column)).as_py() is False:
             column = pc.utf8_normalize(column, form="NFC")
         if aliases := self.reading.aliases.get(name):
@@ -340,7 +353,7 @@ class Cells:
     def _distinct(self, name: str) -> tuple[list[str | None], np.ndarray]:
         """The different texts of a column, as they stand there, and which of them each row has (−1: missing)."""
         column = self._column(name)
-        column = column if pa.types.is_string(column.type) else _as_text(column)
+        column = column if pa.types.is_string(column.type) else as_text(column)
         encoded = column.dictionary_encode().unify_dictionaries()
         whole = encoded.combine_chunks() if encoded.num_chunks != 1 else encoded.chunk(0)
         if isinstance(whole, pa.ChunkedArray):
@@ -380,19 +393,3 @@ _COMPARISONS: Mapping[str, Callable[..., np.ndarray]] = {
     "==": np.equal,
     "!=": np.not_equal,
 }
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Numbers, truths and dates as a text file would hold them."""
-    distinct = column.dictionary_encode().unify_dictionaries()
-    chunks = [
-        pc.take(
-            pa.array(
-                [None if (text := cell_text(each)) == "" else text for each in chunk.dictionary.to_pylist()],
-                pa.string(),
-            ),
-            chunk.indices,
-        )
-        for chunk in distinct.chunks
-    ]
-    return pa.chunked_array(chunks, pa.string())

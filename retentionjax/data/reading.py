@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -256,6 +257,22 @@ def cell_text(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     return str(value)
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers, truths and dates as a text file would hold them."""
+    distinct = column.dictionary_encode().unify_dictionaries()
+    chunks = [
+        pc.take(
+            pa.array(
+                [None if (text := cell_text(each)) == "" else text for each in chunk.dictionary.to_pylist()],
+                pa.string(),
+            ),
+            chunk.indices,
+        )
+        for chunk in distinct.chunks
+    ]
+    return pa.chunked_array(chunks, pa.string())
 
 
 # --- checks ---------------------------------------------------------------------------------------------------

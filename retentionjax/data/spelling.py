@@ -6,6 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from retentionjax.company.money import SIGNS, symbols
 from retentionjax.company.reading import CellReading
 from retentionjax.errors import DataError
@@ -13,6 +16,7 @@ from retentionjax.errors import DataError
 _SPACES = "[\\s\u00a0\u202f]"
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 UNKNOWN = ("nan", "na", "n/a", "null")
+_FEW = 2
 _NOTHING = (*UNKNOWN, "none", "nil", "blank", "unknown", "missing", "n.a.")
 
 
@@ -105,6 +109,18 @@ def _affix_hint(side: str, words: str, reading: CellReading) -> str:
     if getattr(reading, side):
         return f"; the file's {side} is {getattr(reading, side)!r}, and one file has one {side}"
     return f"; text beside numbers is told by reading: {{{side}: {json.dumps(words, ensure_ascii=False)}}}"
+
+
+def may_be_grouped(texts: pa.ChunkedArray, reading: CellReading) -> str:
+    """A warning where every decimal sign of a column is followed by three digits, as those of 1.299 and 12.450 are:
+    it may group thousands. Empty where one is not, or where one number is below 1 or is as long as no group."""
+    mark, other = reading.decimal, "," if reading.decimal == "." else "."
+    marked = pc.filter(texts, pc.match_substring(texts, mark))
+    form = rf"^\D*[1-9]\d{{0,2}}{re.escape(mark)}\d{{3}}\D*$"
+    if reading.thousands or len(marked.unique()) < _FEW or not pc.all(pc.match_substring_regex(marked, form)).as_py():
+        return ""
+    said = f"every {mark!r} is followed by three digits, as in {marked[0].as_py()!r}, which is read as a fraction"
+    return f'{said}: if it groups thousands, say reading: {{decimal: "{other}", thousands: "{mark}"}}'
 
 
 def missing_hint(value: str, reading: CellReading) -> str:
