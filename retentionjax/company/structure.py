@@ -81,7 +81,10 @@ def read_yaml(path: Any) -> dict[str, Any]:
         raise refuse(f"not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise refuse(f"{line}{error.problem}") from None
+        quoted = "; a text with ? : # , or & in it stands in quotes" * any(
+            each in str(error.problem) for each in ("expected", "mapping values")
+        )
+        raise refuse(f"{line}{error.problem}{quoted}") from None
     except yaml.YAMLError as error:
         raise refuse(f"not YAML ({error})") from None
     if not isinstance(plain, dict):
@@ -312,6 +315,11 @@ def _said(value: Any) -> str:
 # --- faults ---------------------------------------------------------------------------------------------------
 
 
+def _point(key: str) -> str:
+    """What to say of a number that YAML took for a key: of `{budget: 2,5}`, 5."""
+    return f'; if it ends a number as "2,{key}" does, a fraction is written with a point: 2.{key}' * key.isdigit()
+
+
 def _faults(error: BaseException, path: str) -> list[KeyFault]:
     """The leaves of cattrs' tree of errors, each with its keys."""
     if isinstance(error, ClassValidationError | IterableValidationError):
@@ -319,7 +327,7 @@ def _faults(error: BaseException, path: str) -> list[KeyFault]:
     if isinstance(error, ForbiddenExtraKeysError):
         known = _keys(error.cl)
         return [
-            KeyFault(path, f"unknown key {key!r}{did_you_mean(str(key), known)}; allowed: {', '.join(known)}")
+            KeyFault(path, f"unknown key {key!r}{_point(key) or did_you_mean(key, known)}; allowed: {', '.join(known)}")
             for key in sorted(map(str, error.extra_fields))
         ]
     if isinstance(error, CompanyError):

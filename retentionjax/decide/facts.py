@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Float64
 
 from retentionjax.company import CustomersFile
-from retentionjax.data.schema import Schema
+from retentionjax.data.schema import LEAST_CHARGE, MOST_CHARGE, Schema
 from retentionjax.data.spelling import composed, composed_names
 from retentionjax.decide import own_columns
 from retentionjax.decide.as_read import AsRead
@@ -28,7 +28,6 @@ from retentionjax.tabular.encoder import OTHER, CategoryCodes
 
 Row = tuple[str, float, list[float]]
 """(customer, charge, features)."""
-LEAST_CHARGE, MOST_CHARGE = 1e-6, 1e6  # money per 30 days, of which the policy sees the logarithm as float32
 _LARGEST = float(np.finfo(np.float32).max)
 _JOINED_TODAY = -2.0  # the least tenure in days: clocks on earth are up to 26 hours apart, and days have hours
 _BELOW = "is below 0"
