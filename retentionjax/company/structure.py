@@ -26,7 +26,7 @@ from cattrs.errors import (
 )
 
 from retentionjax import storage
-from retentionjax.checked import CompanyError, KeyFault, Within, did_you_mean, field_types
+from retentionjax.checked import CompanyError, KeyFault, Within, as_python, did_you_mean, field_types
 from retentionjax.errors import RetentionJaxError
 
 T = TypeVar("T")
@@ -138,6 +138,7 @@ def _made_of(*origins: Any) -> Callable[[Any], bool]:
 
 
 def _text(value: Any, _: Any) -> str:
+    value = as_python(value)
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)  # as the cells of files: macOS writes ä as a and two dots
     if isinstance(value, int | float) and not isinstance(value, enum.Enum):
@@ -146,6 +147,7 @@ def _text(value: Any, _: Any) -> str:
 
 
 def _float(value: Any, kind: Any) -> float:
+    value = as_python(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, str):
@@ -177,6 +179,7 @@ def _meant(value: Any) -> str:
 
 
 def _bool(value: Any, _: Any) -> bool:
+    value = as_python(value)
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in _TRUTHS:

@@ -36,6 +36,7 @@ MOST_INFERRED = 100
 """A column with more different values than this is no category: a name, a date, a number."""
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
+_FIRST = 1000  # cells that tell whether all are to be looked at
 _EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
 
 
@@ -109,8 +110,12 @@ class Cells:
         """float64[rows], NaN where missing. Faults: no number, missing (`mend`: what to do), not finite, not
         `accept`ed."""
         values, missing, wrong = self._parsed(name)
-        if pa.types.is_string(self._column(name).type) and (said := may_be_grouped(self.texts(name), self.reading)):
-            self.warnings.append(f"{self.raw.where}, column {name!r}: {said}")
+        if pa.types.is_string(self.raw.table[self.spelt(name) or name].type):
+            few = np.arange(min(self.count, _FIRST)) if self.rows is None else self.rows[:_FIRST]
+            if may_be_grouped(replace(self, rows=few).texts(name), self.reading) and (
+                said := may_be_grouped(self.texts(name), self.reading)
+            ):
+                self.warnings.append(f"{self.raw.where}, column {name!r}: {said}")
         if nullable:
             allowed = f"{allowed}; the cell may be empty"
         else:
