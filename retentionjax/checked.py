@@ -95,13 +95,42 @@ class Checked:
 
     def __post_init__(self) -> None:
         """Raises CompanyError for what is no number or out of range, naming field, value and what is allowed."""
-        faults = [*_no_numbers(self)] or [*_out_of_range(self), *self.wrong()]
+        _take_scalars(self)
+        faults = [*_no_choice(self), *_no_numbers(self)] or [*_out_of_range(self), *self.wrong()]
         if faults:
             raise CompanyError(KeyFault(key, what) for key, what in faults)
 
     def wrong(self) -> list[tuple[str, str]]:
         """Pairs of key and sentence for values that do not fit together; nothing unless a class says otherwise."""
         return []
+
+
+def as_python(value: Any) -> Any:
+    """A number or truth of NumPy or JAX, an array without dimensions too, as Python's own; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def _take_scalars(record: Any) -> None:
+    """Puts Python's own numbers in place of others, and 6 in place of 6.0 where a whole number belongs."""
+    for name, value, kinds, _ in [*_ranged(record)]:
+        own = as_python(value)
+        own = int(own) if float not in kinds and isinstance(own, float) and own.is_integer() else own
+        if own is not value:
+            object.__setattr__(record, name, own)
+
+
+def _no_choice(record: Any) -> Iterator[tuple[str, str]]:
+    """Fields that must be one of some words, or true or false: an unknown word would be found out by what reads it."""
+    kind: Any = type(record)
+    for field in fields(record):
+        hint, value = field_types(kind)[field.name], getattr(record, field.name)
+        if typing.get_origin(hint) is typing.Literal and value not in (allowed := typing.get_args(hint)):
+            yield (
+                field.name,
+                f"is {value!r}{did_you_mean(str(value), allowed)}; allowed: {', '.join(map(str, allowed))}",
+            )
+        if hint is bool and not isinstance(as_python(value), bool):
+            yield field.name, f"{value!r} is neither true nor false"
 
 
 def _no_numbers(record: Any) -> Iterator[tuple[str, str]]:

@@ -18,8 +18,8 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Server, T
 from litestar.serialization import encode_json
 
 import retentionjax
-from retentionjax.data.schema import Schema
-from retentionjax.decide.facts import LEAST_CHARGE, MOST_CHARGE, Facts
+from retentionjax.data.schema import LEAST_CHARGE, MOST_CHARGE, Schema
+from retentionjax.decide.facts import Facts
 from serving.domain.outcomes import OutcomeIn
 from serving.security.bodies import INT64
 from serving.security.gate import requires

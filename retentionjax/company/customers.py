@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from retentionjax.checked import Checked, Within, did_you_mean
-from retentionjax.company.reading import Categories, CellReading, Condition, DateOrColumn, File, Ignored, twice
+from retentionjax.company.reading import OTHERS, Categories, CellReading, Condition, DateOrColumn, File, Ignored, twice
 
 DAYS = 30
 """Days that a charge speaks of, once it is read."""
@@ -137,7 +137,8 @@ class CustomersFile(Checked):
     @property
     def infers_features(self) -> bool:
         """Whether features are those columns of a DataFrame that have no other role."""
-        return not self.features and not isinstance(self.file, str)
+        named = self.numeric or self.categorical or (self.dates and self.ignore == OTHERS)
+        return not named and not isinstance(self.file, str)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -2,6 +2,12 @@
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 """Currencies with a sign of their own in English text; the others are written with their ISO 4217 code."""
+_SIGNS = """
+USD $ US$; EUR €; GBP £; JPY ¥ 円; CNY ¥ 元; INR ₹ Rs Rs.; BRL R$; PLN zł; CZK Kč; HUF Ft; SEK kr kr.; NOK kr kr.;
+DKK kr kr.; CHF Fr. SFr.; TRY ₺ TL; RON lei; BGN лв лв.; UAH ₴; ILS ₪; KRW ₩ 원; VND ₫ đ; THB ฿; PHP ₱; IDR Rp Rp.;
+NGN ₦; CAD $ CA$ C$; AUD $ A$; NZD $ NZ$; MXN $ MX$; SGD $ S$; ARS $; CLP $; COP $; ZAR R; RUB ₽ руб."""
+SIGNS = {code: tuple(signs) for code, *signs in (each.split() for each in _SIGNS.split(";"))}
+"""How files write a currency beside a number, its code aside."""
 _WHOLE = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())  # noqa: SIM905
 """Currencies without a minor unit, by ISO 4217; the others are written with two places at most."""
 
@@ -25,5 +31,5 @@ def symbol(currency: str) -> str:
 
 
 def symbols(currency: str) -> tuple[str, ...]:
-    """How a cell of a file may write the currency beside a number: its code and, where it has one, its sign."""
-    return tuple(dict.fromkeys((currency, symbol(currency))))
+    """How a cell of a file may write the currency beside a number: its code and, where it has any, its signs."""
+    return (currency, *SIGNS.get(currency, ()))

@@ -25,7 +25,7 @@ class _DateOrColumn:
         """The date or the column's name."""
         if value is None or isinstance(value, dt.date):
             return None if value is None else structure(value, dt.date)
-        text: str = structure(value, str)
+        text: str = str(value)[:10] if type(value).__name__ == "datetime64" else structure(value, str)
         try:
             return dt.date.fromisoformat(text)
         except ValueError:

@@ -26,7 +26,7 @@ from cattrs.errors import (
 )
 
 from retentionjax import storage
-from retentionjax.checked import CompanyError, KeyFault, Within, did_you_mean, field_types
+from retentionjax.checked import CompanyError, KeyFault, Within, as_python, did_you_mean, field_types
 from retentionjax.errors import RetentionJaxError
 
 T = TypeVar("T")
@@ -81,7 +81,10 @@ def read_yaml(path: Any) -> dict[str, Any]:
         raise refuse(f"not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise refuse(f"{line}{error.problem}") from None
+        quoted = "; a text with ? : # , or & in it stands in quotes" * any(
+            each in str(error.problem) for each in ("expected", "mapping values")
+        )
+        raise refuse(f"{line}{error.problem}{quoted}") from None
     except yaml.YAMLError as error:
         raise refuse(f"not YAML ({error})") from None
     if not isinstance(plain, dict):
@@ -135,6 +138,7 @@ def _made_of(*origins: Any) -> Callable[[Any], bool]:
 
 
 def _text(value: Any, _: Any) -> str:
+    value = as_python(value)
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)  # as the cells of files: macOS writes ä as a and two dots
     if isinstance(value, int | float) and not isinstance(value, enum.Enum):
@@ -143,6 +147,7 @@ def _text(value: Any, _: Any) -> str:
 
 
 def _float(value: Any, kind: Any) -> float:
+    value = as_python(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, str):
@@ -174,6 +179,7 @@ def _meant(value: Any) -> str:
 
 
 def _bool(value: Any, _: Any) -> bool:
+    value = as_python(value)
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in _TRUTHS:
@@ -312,6 +318,11 @@ def _said(value: Any) -> str:
 # --- faults ---------------------------------------------------------------------------------------------------
 
 
+def _point(key: str) -> str:
+    """What to say of a number that YAML took for a key: of `{budget: 2,5}`, 5."""
+    return f'; if it ends a number as "2,{key}" does, a fraction is written with a point: 2.{key}' * key.isdigit()
+
+
 def _faults(error: BaseException, path: str) -> list[KeyFault]:
     """The leaves of cattrs' tree of errors, each with its keys."""
     if isinstance(error, ClassValidationError | IterableValidationError):
@@ -319,7 +330,7 @@ def _faults(error: BaseException, path: str) -> list[KeyFault]:
     if isinstance(error, ForbiddenExtraKeysError):
         known = _keys(error.cl)
         return [
-            KeyFault(path, f"unknown key {key!r}{did_you_mean(str(key), known)}; allowed: {', '.join(known)}")
+            KeyFault(path, f"unknown key {key!r}{_point(key) or did_you_mean(key, known)}; allowed: {', '.join(known)}")
             for key in sorted(map(str, error.extra_fields))
         ]
     if isinstance(error, CompanyError):

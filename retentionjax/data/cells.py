@@ -16,15 +16,27 @@ import pyarrow.compute as pc
 
 from retentionjax.checked import did_you_mean, listing
 from retentionjax.company.reading import INFER, MISSING, CellReading, Condition
+from retentionjax.data import moments
 from retentionjax.data.faults import Fault
-from retentionjax.data.reading import RawTable, cell_text
-from retentionjax.data.spelling import TRUE, UNKNOWN, flag, group, number, number_form, number_hint, plain
+from retentionjax.data.reading import RawTable, as_text
+from retentionjax.data.spelling import (
+    TRUE,
+    UNKNOWN,
+    flag,
+    group,
+    may_be_grouped,
+    missing_hint,
+    number,
+    number_form,
+    number_hint,
+    plain,
+)
 
 MOST_INFERRED = 100
 """A column with more different values than this is no category: a name, a date, a number."""
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = "a finite number"
-_DATE = "a date such as 2026-06-01"
+_FIRST = 1000  # cells that tell whether all are to be looked at
 _EASTERNMOST = dt.timezone(dt.timedelta(hours=14))
 
 
@@ -76,7 +88,7 @@ class Cells:
 
     def ids(self, name: str) -> pd.Series:
         """Text, spaces around it aside; empty cells are faults. Leading zeros stay."""
-        texts = self._texts(name)
+        texts = self.texts(name)
         values = pd.Series(texts.to_pandas().to_numpy(), dtype="str")
         self.refuse(name, values.isna().to_numpy(), "is missing", "an id in every row")
         return values
@@ -98,13 +110,19 @@ class Cells:
         """float64[rows], NaN where missing. Faults: no number, missing (`mend`: what to do), not finite, not
         `accept`ed."""
         values, missing, wrong = self._parsed(name)
+        if pa.types.is_string(self.raw.table[self.spelt(name) or name].type):
+            few = np.arange(min(self.count, _FIRST)) if self.rows is None else self.rows[:_FIRST]
+            if may_be_grouped(replace(self, rows=few).texts(name), self.reading) and (
+                said := may_be_grouped(self.texts(name), self.reading)
+            ):
+                self.warnings.append(f"{self.raw.where}, column {name!r}: {said}")
         if nullable:
             allowed = f"{allowed}; the cell may be empty"
         else:
             self.refuse(name, missing, "is missing", mend or allowed)
         self.refuse(name, wrong, "is not a number", allowed, lambda each: number_hint(each, self.reading))
         infinite = ~missing & ~wrong & ~(np.abs(values) <= _LARGEST)
-        self.refuse(name, infinite, "is not finite", allowed)
+        self.refuse(name, infinite, "is not finite", allowed, self._stand_in)
         if accept is not None:
             self.refuse(name, ~missing & ~wrong & ~infinite & ~accept(values), "is out of range", allowed)
         return values
@@ -165,21 +183,24 @@ class Cells:
         """datetime64[s][rows] in UTC, NaT where missing. Faults: no date, missing, and after today if it must be
         `past`."""
         column = self._column(name)
+        texts = pd.Series(dtype="str")
         if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-            found = pd.to_datetime(pd.Series(column.to_pandas()), utc=True)
+            found = moments.of_typed(pd.Series(column.to_pandas()))
             missing = found.isna().to_numpy()
             wrong = np.zeros_like(missing)
         else:
-            texts = pd.Series(self._texts(name).to_pandas(), dtype="str")
+            texts = pd.Series(self.texts(name).to_pandas(), dtype="str")
             missing = texts.isna().to_numpy()
-            found = pd.to_datetime(texts, format=self.reading.dates or "ISO8601", errors="coerce", utc=True)
+            found = moments.of_texts(texts, self.reading.dates)
             wrong = found.isna().to_numpy() & ~missing
-        allowed = self.reading.dates and f"a date of the form {self.reading.dates}"
-        mend = f'{_DATE}; another form is told by reading: {{dates: "%d.%m.%Y"}}'
-        self.refuse(name, wrong, "is no date", allowed or mend)
+        if wrong.any():
+            self.refuse(name, wrong, "is no date", moments.allowed(texts, self.reading.dates), self._stand_in)
         if not nullable:
-            self.refuse(name, missing, "is missing", allowed or _DATE)
+            form = self.reading.dates
+            self.refuse(name, missing, "is missing", f"a date of the form {form}" if form else moments.DATE)
         times = found.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+        said = [f"{self.raw.where}, column {name!r}: {each}" for each in moments.stand_ins(times)]
+        self.warnings += [each for each in said if each not in self.warnings]
         if past:
             self.refuse(name, times.astype("datetime64[D]") > np.datetime64(self.today), *after(self.today))
         return times
@@ -202,7 +223,7 @@ class Cells:
             return missing
         compare, bound = _COMPARISONS[condition.operator], number(condition.value)
         if condition.operator in ("==", "!=") and made is None and wrong.any():
-            texts = self._texts(name).fill_null("").to_numpy(zero_copy_only=False)
+            texts = self.texts(name).fill_null("").to_numpy(zero_copy_only=False)
             return compare(np.asarray(texts), condition.value)
         what: Any = bound
         if bound is None and made is None and (what := self._moment(condition.value)) is not None:
@@ -268,17 +289,20 @@ class Cells:
         if self.raw.broken:
             self.faults.insert(0, Fault(self.raw, "", np.arange(len(self.raw.broken)), "", ""))
 
+    def _stand_in(self, value: str) -> str:
+        return missing_hint(value, self.reading)
+
     # --- columns ----------------------------------------------------------------------------------------------
 
     def _column(self, name: str) -> pa.ChunkedArray:
         column = self.raw.table[self.spelt(name) or name]
         return column if self.rows is None else column.take(pa.array(self.rows))
 
-    def _texts(self, name: str) -> pa.ChunkedArray:
+    def texts(self, name: str) -> pa.ChunkedArray:
         """The column as text without spaces around it, accents composed, aliases followed, missing as null."""
         column = self._column(name)
         if not pa.types.is_string(column.type):
-            column = _as_text(column)
+            column = as_text(column)
         if pc.all(pc.string_is_ascii(column)).as_py() is False:
             column = pc.utf8_normalize(column, form="NFC")
         if aliases := self.reading.aliases.get(name):
@@ -301,7 +325,7 @@ class Cells:
             codes = [value for each in self.reading.missing if (value := number(each)) is not None]
             missing = np.isnan(values) | np.isin(values, codes)
             return np.where(missing, math.nan, values), missing, np.zeros(len(values), bool)
-        texts = self._texts(name)
+        texts = self.texts(name)
         missing = np.asarray(pc.is_null(texts).to_numpy(zero_copy_only=False), bool)
         if self.reading.decimal != "." or self.reading.thousands:
             return self._parsed_carefully(texts, missing)
@@ -334,7 +358,7 @@ class Cells:
     def _distinct(self, name: str) -> tuple[list[str | None], np.ndarray]:
         """The different texts of a column, as they stand there, and which of them each row has (−1: missing)."""
         column = self._column(name)
-        column = column if pa.types.is_string(column.type) else _as_text(column)
+        column = column if pa.types.is_string(column.type) else as_text(column)
         encoded = column.dictionary_encode().unify_dictionaries()
         whole = encoded.combine_chunks() if encoded.num_chunks != 1 else encoded.chunk(0)
         if isinstance(whole, pa.ChunkedArray):
@@ -374,19 +398,3 @@ _COMPARISONS: Mapping[str, Callable[..., np.ndarray]] = {
     "==": np.equal,
     "!=": np.not_equal,
 }
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Numbers, truths and dates as a text file would hold them."""
-    distinct = column.dictionary_encode().unify_dictionaries()
-    chunks = [
-        pc.take(
-            pa.array(
-                [None if (text := cell_text(each)) == "" else text for each in chunk.dictionary.to_pylist()],
-                pa.string(),
-            ),
-            chunk.indices,
-        )
-        for chunk in distinct.chunks
-    ]
-    return pa.chunked_array(chunks, pa.string())

@@ -66,6 +66,7 @@ def warnings(company: Company, tables: Tables) -> Iterator[str]:
     known, schema = tables.customers.frame, tables.customers.schema
     if told := leaks.words(leaks.telling(known, label.to_numpy(), schema.numeric, tuple(schema.categorical))):
         yield told
+    yield from _constant(tables)
     charge = charges(tables)
     if charge.max() >= _LARGE_CHARGE:
         yield f"the largest charge of {DAYS} days is {money(charge.max(), company.currency)}: is it a mistake?"
@@ -84,6 +85,15 @@ def warnings(company: Company, tables: Tables) -> Iterator[str]:
             "contacts: no file says on which day who left, so that this log teaches what tempts customers and not what "
             "keeps them; say left: {date: …, observed_until: …} in place of a column of two values, or departures"
         )
+
+
+def _constant(tables: Tables) -> Iterator[str]:
+    """Features that are the same for all, or empty: nothing can be learnt from them."""
+    schema, frame = tables.customers.schema, tables.customers.frame
+    for name in schema.features:
+        if name != schema.charge and frame[name].nunique() <= 1:
+            held = "empty" if frame[name].isna().all() else "the same"
+            yield f"the feature {name!r} is {held} for all customers to learn from, and teaches nothing"
 
 
 def _drawn_otherwise(log: ContactLog) -> Iterator[str]:

@@ -64,8 +64,9 @@ def open_file(
     check_columns(cells, columns, None if ignore == OTHERS else list(ignore))
     if cells.faults:
         raise FilesError(cells.faults)
-    if not raw.rows and not raw.broken:
-        raise refuse(raw, "has column names but no rows")
+    if not raw.rows:
+        cells.count_lines()
+        raise FilesError(cells.faults) if raw.broken else refuse(raw, "has column names but no rows")
     empty = cells.blank(columns or raw.names)
     notes = (f"{int(empty.sum()):,} empty rows skipped",) if empty.any() else ()
     if empty.all():

@@ -1,12 +1,13 @@
 """A company's log of contacts: what was assigned to whom, when, with which probability, and who accepted."""
 
+import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from retentionjax.company import NONE, Company, Contacts
+from retentionjax.company import NONE, Company, Contacts, CustomersFile
 from retentionjax.data.cells import Cells
 from retentionjax.data.company_file import Mode, excluded, open_file
 from retentionjax.data.customer_table import CustomerTable
@@ -63,8 +64,10 @@ def read_contacts(company: Company, customers: CustomerTable | None, mode: Mode)
     else:
         own = facts(cells, people.numeric, people.categorical, people.nullable)
     cells.count_lines()
-    if people is None and customers is not None and customers.departures is not None and contacts.at is not None:
-        _check_days(contacts.at, name, cells, log, customers.departures)
+    if people is None and customers is not None and contacts.at is not None:
+        if customers.departures is not None:
+            _check_days(contacts.at, name, cells, log, customers.departures)
+        _warn_of_order(company.customers, contacts.at, name, cells, log, customers)
     _check_answers(contacts, cells, log[ACCEPTED].to_numpy())
     _warn_of_blanks(contacts, cells, log)
     if cells.faults or (people is None and customers is None):
@@ -123,7 +126,9 @@ def _accepted(contacts: Contacts, cells: Cells, alone: np.ndarray, at: np.ndarra
     else:
         column = str(contacts.accepted_at)
         when = cells.dates(column, nullable=True, past=True)
-        cells.refuse(column, when < at, "is before the assignment", "a time after it")
+        days = np.isnat(when) | (when == when.astype("datetime64[D]"))  # an answer told by its day comes on that day
+        told = np.where(days, at.astype("datetime64[D]").astype(at.dtype), at)
+        cells.refuse(column, when < told, "is before the assignment", "a time after it")
         answer = (~np.isnat(when)).astype(np.float64)
     wrong = "says accepted where nobody was contacted"
     cells.refuse(column, alone & (answer == 1), wrong, f"blank, or 0, where the arm is {NONE!r}")
@@ -139,6 +144,29 @@ def _ids(cells: Cells, name: str, customers: CustomerTable | None) -> np.ndarray
         near = near_ids(ids[stranger], known) if stranger.any() else {}
         cells.refuse(name, stranger, "is no customer", f"an id of {customers.known.provenance.source}", said_near(near))
     return ids.to_numpy()
+
+
+def _warn_of_order(
+    file: CustomersFile, at: str, id_column: str, cells: Cells, log: pd.DataFrame, customers: CustomerTable
+) -> None:
+    """Warns of assignments that repeat an earlier row, which count double; of those before their customer joined; and,
+    where dates tell who left, of those before the snapshot: who left in between is not in the customers' file."""
+    found = {"repeat an earlier row's customer, time and arm": log.duplicated([file.id_name, AT, ARM]).to_numpy()}
+    if isinstance(file.snapshot, dt.date):
+        snapshot, day = np.datetime64(file.snapshot, "D"), log[AT].to_numpy().astype("datetime64[D]")
+        if customers.departures is not None:
+            found["are before the snapshot, of whose customers the file has only those who stayed"] = day < snapshot
+        if file.tenure in file.dates.values():
+            tenure = (
+                customers.facts.set_index(file.id_name)[str(file.tenure)].reindex(log[file.id_name]).to_numpy(float)
+            )
+            joined = snapshot - np.ceil(np.nan_to_num(tenure, nan=1e5)).astype("timedelta64[D]")
+            found["are before their customer joined"] = day < joined
+    for words, which in found.items():
+        if count := int(which.sum()):
+            first = cells.first(which, id_column)
+            said = f"assignments that {words}: {count:,}, the first in {first}"
+            cells.warnings.append(f"{cells.raw.where}, column {at!r}: {said}")
 
 
 def _check_days(at: str, id_column: str, cells: Cells, log: pd.DataFrame, departures: pd.DataFrame) -> None:

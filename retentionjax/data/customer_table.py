@@ -14,11 +14,14 @@ from retentionjax.data.cells import MOST_INFERRED, Cells
 from retentionjax.data.company_file import Mode, Opened, excluded, open_file
 from retentionjax.data.departures import DAY, ONLY_LEAVERS, OR_ONE_DAY, DeparturesFile, Leaving, joined, lacks_stayers
 from retentionjax.data.faults import FilesError
-from retentionjax.data.schema import Schema, Table, typed
+from retentionjax.data.schema import MOST_CHARGE, Schema, Table, typed
 from retentionjax.data.spelling import plain
 from retentionjax.data.validation import MONEY, allowed_categories, check_both, facts
 
 _MISSING = Condition(MISSING)
+_NAMES = 20
+"""Rows from which on different whole numbers in all of them may be ids."""
+_THOUSANDS = f"{MOST_CHARGE:,.0f} at most; larger ones in thousands, and the money of offers and limits too"
 _EXCLUDING = 'rows without one are left out by exclude: {{charge: "{}"}}'
 
 
@@ -107,7 +110,7 @@ def with_features(customers: CustomersFile, cells: Cells) -> tuple[CustomersFile
         name = plain(spelt)
         if name in taken and not (name in charge and len(charge) == 1):
             continue
-        role, note = _role(customers.file, spelt, cells)
+        role, note = ("numeric", "") if name in charge else _role(customers.file, spelt, cells)
         if role == "numeric":
             numeric.append(name)
         elif role == "categorical":
@@ -115,6 +118,7 @@ def with_features(customers: CustomersFile, cells: Cells) -> tuple[CustomersFile
         notes += [f"column {name!r} {note}"] if note else []
     features = [name for name in (*numeric, *categorical) if name not in charge]
     nullable = tuple(name for name in features if cells.fits(name, _MISSING).any())
+    nullable += tuple(made for name, made in customers.dates.items() if cells.fits(name, _MISSING).any())
     found = replace(customers, numeric=tuple(numeric), categorical=categorical, nullable=nullable, ignore=OTHERS)
     return found, notes
 
@@ -124,16 +128,18 @@ def _role(frame: pd.DataFrame, name: str, cells: Cells) -> tuple[str, str]:
     if name not in cells.raw.table.column_names:
         return "", f"is no feature: it holds {frame[name].dtype}, neither numbers nor text"
     column = cells.raw.table[name]
-    kind = column.type
+    kind, distinct = column.type, len(column.unique())
+    if pa.types.is_integer(kind) and distinct == cells.raw.rows >= _NAMES:
+        return "numeric", "is another whole number in every row: if it names customers, say so by id, or ignore it"
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return "numeric", ""
     if not (pa.types.is_string(kind) or pa.types.is_boolean(kind)):
         return "", "is no feature: dates are named under dates"
     if pd.api.types.infer_dtype(frame[name], skipna=True).startswith("mixed"):
         return "numeric", ""
-    distinct = len(column.unique())
     if distinct > MOST_INFERRED or 2 * distinct > cells.raw.rows:
-        return "", f"is no feature: {distinct:,} different texts"
+        numbers = ", all of them numbers: name it under numeric if it is to be one" * cells.are_numbers(name)
+        return "", f"is no feature: {distinct:,} different texts{numbers}"
     if pa.types.is_string(kind) and distinct > 2 and cells.are_numbers(name):
         return "categorical", f"holds numbers as text: each of {distinct} is a category; name it under numeric if not"
     return "categorical", ""
@@ -204,6 +210,9 @@ def _charge(customers: CustomersFile, cells: Cells, *, checked: bool) -> np.ndar
     allowed, mend = f"{MONEY}; {_EXCLUDING.format('<= 0')}", f"{MONEY}; {_EXCLUDING.format(MISSING)}"
     parts = [probe.numbers(name, accept=accept, allowed=allowed, mend=mend) for name in charge.columns]
     total: np.ndarray = np.sum(parts, axis=0)
+    large = total * DAYS / charge.per_days > MOST_CHARGE
+    if checked:
+        probe.refuse(charge.columns[0], large & np.isfinite(total), "makes too large a charge of 30 days", _THOUSANDS)
     if checked and charge.column is None:
         wrong = ~np.isnan(total) & (total <= 0)
         cells.refuse(charge.sum[0], wrong, "makes, with the others, a charge of 0 or less", f"a sum above 0; {allowed}")

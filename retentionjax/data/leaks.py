@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 PERFECT = 0.98
 """AUC that no fact known beforehand reaches: risk models of churn have 0.7 to 0.9."""
@@ -62,7 +62,7 @@ def _of_number(values: np.ndarray, label: np.ndarray) -> float:
     if not len(known):
         return 0.5
     below = np.where(np.isnan(values), known.min() - 1, values)
-    ranked = float(roc_auc_score(label, below))
+    ranked = _auc(label, below)
     edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
     codes = np.where(np.isnan(values), 0, 1 + np.searchsorted(edges, values, side="right"))
     return max(ranked, 1 - ranked, _of_codes(codes, label))
@@ -77,4 +77,11 @@ def _of_codes(codes: np.ndarray, label: np.ndarray) -> float:
         rows = np.bincount(codes[other], minlength=size)
         positive = np.bincount(codes[other], weights=label[other], minlength=size)
         share[half == number] = ((positive + base) / (rows + 1))[codes[half == number]]
-    return float(roc_auc_score(label, share))
+    return _auc(label, share)
+
+
+def _auc(label: np.ndarray, score: np.ndarray) -> float:
+    """AUC by ranks, ties counted half; sklearn's takes ten milliseconds of checks, which a thousand columns feel."""
+    positive = int(label.sum())
+    above = rankdata(score)[label == 1].sum() - positive * (positive + 1) / 2
+    return float(above / (positive * (len(label) - positive)))

@@ -5,6 +5,7 @@ import csv
 import functools
 import io
 import mmap
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,10 @@ class Text:
             )
         except UnicodeDecodeError as error:
             raise self._undecodable(error) from None
-        line = next(self._lines(io.StringIO(text, newline="")), None)
+        lines = self._lines(io.StringIO(text, newline=""))
+        line = next(lines, None)
+        if line is not None and re.fullmatch("sep=.?", "".join(line.cells)):  # what tells Excel the separator
+            line = next(lines, None)
         if line is None:
             raise DataError(f"{self.where}: is empty; the first line must name the columns")
         return line
@@ -77,9 +81,7 @@ class Text:
         """Every row below the header, blank lines passed over. Raises DataError for a quote that never closes."""
         stream = io.TextIOWrapper(io.BytesIO(self.data), self.codec, newline="")
         try:
-            lines = self._lines(stream)
-            next(lines)
-            yield from lines
+            yield from (line for line in self._lines(stream) if line.number > self.header.number)
         except UnicodeDecodeError as error:
             raise self._undecodable(error) from None
 
@@ -115,5 +117,5 @@ class Text:
             at = exact.start
         line, byte = data.count(b"\n", 0, at) + 1, data[at]
         name = self.reading.encoding
-        mend = "save the file as UTF-8, or say reading: {encoding: cp1252} if Windows wrote it"
+        mend = "save the file as UTF-8, or say reading: {encoding: cp1252} if Windows wrote it (cp1250 east of Germany)"
         return DataError(f"{self.where}, line {line}: byte 0x{byte:02x} is not {name.upper()} text; {mend}")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -35,6 +36,8 @@ _SIGNS = {
     b"PK\x03\x04": "is an Excel workbook or another zip archive; save the sheet as CSV UTF-8 (or Parquet)",
     b"\xd0\xcf\x11\xe0": "is an old Excel workbook; save the sheet as CSV UTF-8 (or Parquet)",
     b"PAR1": "is a Parquet file; end its name in .parquet",
+    **dict.fromkeys((b'{"', b"[{", b"{\n", b"[\n"), "is JSON; save the table as CSV UTF-8 (or Parquet)"),
+    **dict.fromkeys((b"<!", b"<?", b"<html", b"<table"), "is HTML or XML; save the table as CSV UTF-8 (or Parquet)"),
 }
 _UTF16 = "is UTF-16 text; say reading: {encoding: utf-16}, or save the file as UTF-8"
 
@@ -161,7 +164,7 @@ def read_text(text: Text, wanted: Sequence[str] | None = None) -> RawTable:
     header = text.header.cells
     _check_header(header, text.where, f"line {text.header.number}")
     _check_separator(text, wanted)
-    taken = header if wanted is None else [name for name in header if name in wanted or plain(name) in wanted]
+    taken = _taken(header, wanted)
     broken = False
 
     def skip(_: Any) -> str:
@@ -182,8 +185,8 @@ def read_text(text: Text, wanted: Sequence[str] | None = None) -> RawTable:
             ),
         )
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        for _ in text.lines():  # names the byte or the quote
-            pass
+        if not sum(1 for _ in text.lines()):  # names the byte or the quote
+            raise DataError(f"{text.where}: has column names but no rows") from None
         raise DataError(f"{text.where}: not a readable text file ({error})") from None
     # A quote that spans lines may be one that never closes; a second reader, slow and strict, tells.
     suspect = broken or (text.count(b'"') > 0 and text.count(b"\n") > text.skipped + table.num_rows)
@@ -198,8 +201,7 @@ def read_parquet(data: Any, where: str, wanted: Sequence[str] | None = None) -> 
         file = pq.ParquetFile(pa.BufferReader(data))
         names = file.schema_arrow.names
         _check_header(names, where, "")
-        taken = None if wanted is None else [name for name in names if name in wanted or plain(name) in wanted]
-        table = file.read(columns=taken)
+        table = file.read(columns=_taken(names, wanted))
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{where}: not a readable Parquet file ({error})") from None
@@ -219,10 +221,10 @@ def read_frame(frame: pd.DataFrame, where: str, wanted: Sequence[str] | None = N
     _check_header(names, where, "")
     if frame.empty:
         raise DataError(f"{where}: has column names but no rows")
-    table = pa.table({name: _array(frame[name]) for name in names})
+    table = pa.table({name: _array(frame[name]) for name in filter(str.strip, names)})
     if wanted is not None:
         table = table.select(
-            [name for name in names if name in wanted or plain(name) in wanted or _can_be_read(table[name].type)]
+            [name for name in table.column_names if name in _taken(names, wanted) or _can_be_read(table[name].type)]
         )
     return RawTable(where, _value_types(table, where), "row", tuple(names))
 
@@ -257,6 +259,22 @@ def cell_text(value: Any) -> str:
     return str(value)
 
 
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers, truths and dates as a text file would hold them."""
+    distinct = column.dictionary_encode().unify_dictionaries()
+    chunks = [
+        pc.take(
+            pa.array(
+                [None if (text := cell_text(each)) == "" else text for each in chunk.dictionary.to_pylist()],
+                pa.string(),
+            ),
+            chunk.indices,
+        )
+        for chunk in distinct.chunks
+    ]
+    return pa.chunked_array(chunks, pa.string())
+
+
 # --- checks ---------------------------------------------------------------------------------------------------
 
 
@@ -275,13 +293,18 @@ def _check_kind(text: Text) -> None:
 def _check_header(header: Sequence[str], where: str, place: str) -> None:
     seen: set[str] = set()
     at = f"{where}, {place}" if place else where
-    for number, name in enumerate(header, 1):
-        if not name.strip():
-            raise DataError(f"{at}: column number {number} has no name")
+    for name in filter(str.strip, header):
         if name in seen:
             raise DataError(f"{at}: the column {name!r} is named twice")
         seen.add(name)
-    composed_names(header, at)
+    if not seen:
+        raise DataError(f"{at}: no column has a name")
+    composed_names(filter(str.strip, header), at)
+
+
+def _taken(header: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """Columns that are read: those with a name, among `wanted` if that is given."""
+    return [name for name in header if name.strip() and (wanted is None or name in wanted or plain(name) in wanted)]
 
 
 def _check_separator(text: Text, wanted: Sequence[str] | None) -> None:
@@ -317,9 +340,11 @@ def _take(archive: zipfile.ZipFile, where: str, member: str) -> bytes:
 
 def _array(column: pd.Series) -> pa.Array:
     """A column of a DataFrame; one of several types becomes text."""
+    if isinstance(column.dtype, pd.SparseDtype):
+        column = column.sparse.to_dense()
     try:
         return pa.Array.from_pandas(column)
-    except (pa.ArrowException, TypeError):
+    except (pa.ArrowException, TypeError, OverflowError):  # of whole numbers of more than 64 bits
         return pa.array([cell_text(value) for value in column.tolist()], pa.string())
 
 

@@ -11,6 +11,8 @@ from retentionjax.checked import CompanyError
 from retentionjax.company.structure import structure, unstructure
 from retentionjax.errors import DataError
 
+LEAST_CHARGE, MOST_CHARGE = 1e-6, 1e6
+"""Bounds of a charge of 30 days, of which the policy sees the logarithm as float32."""
 NOT_KNOWN = "not known"
 """What people read in place of a value that is missing."""
 

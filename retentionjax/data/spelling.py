@@ -1,17 +1,23 @@
 """How people write names, numbers, and yes and no."""
 
+import json
 import math
 import re
 import unicodedata
 from collections.abc import Iterable
 
-from retentionjax.company.money import symbols
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retentionjax.company.money import SIGNS, symbols
 from retentionjax.company.reading import CellReading
 from retentionjax.errors import DataError
 
 _SPACES = "[\\s\u00a0\u202f]"
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 UNKNOWN = ("nan", "na", "n/a", "null")
+_FEW = 2
+_NOTHING = (*UNKNOWN, "none", "nil", "blank", "unknown", "missing", "n.a.")
 
 
 def composed(text: str) -> str:
@@ -74,16 +80,53 @@ def number_form(reading: CellReading, currency: str) -> str:
 def number_hint(value: str, reading: CellReading) -> str:
     """What to say under `reading` for a number that is written another way."""
     text = value.strip()
-    if "," in text and reading.decimal == "." and not reading.thousands:
-        if re.fullmatch(r"\D{0,4}\d{1,3}(,\d{3})+(\.\d+)?\D{0,4}", text):
-            return '; if "," groups thousands, say reading: {thousands: ","}'
-        if re.fullmatch(r"\D{0,4}[\d.]+,\d+\D{0,4}", text):
+    if re.fullmatch(r"\(.*\d.*\)|.*\d[\s\u00a0]*[-−]", text):
+        return '; a number below 0 has its "-" before it'
+    if not reading.thousands:
+        for mark in ",.'’ \u00a0\u202f":
+            grouped = rf"\D{{0,4}}\d{{1,3}}({re.escape(mark)}\d{{3}})+(?:(?!{re.escape(mark)})([.,])\d+)?\D{{0,4}}"
+            if (match := re.fullmatch(grouped, text)) and (match[2] or mark != reading.decimal):
+                shown, point = " " if mark.isspace() else mark, match[2] or reading.decimal
+                decimal = "" if point == reading.decimal else f'decimal: "{point}", '
+                return f'; if "{shown}" groups thousands, say reading: {{{decimal}thousands: "{shown}"}}'
+        if reading.decimal == "." and re.fullmatch(r"\D{0,4}\d+,\d+\D{0,4}", text):
             return '; if "," is the decimal sign, say reading: {decimal: ","}'
     other = "." if reading.decimal == "," else ","
     if reading.decimal + reading.thousands != "." and re.fullmatch(
         rf"\D{{0,4}}\d+{re.escape(other)}\d+\D{{0,4}}", text
     ):
         return f'; by what reading says, "{reading.decimal}" is the decimal sign, not "{other}"'
-    if re.fullmatch(r"\D{1,4}[\d.,]+|[\d.,]+\D{1,4}", text):
-        return "; text beside numbers is told by reading: {prefix: , suffix: }"
-    return ""
+    if match := re.fullmatch(r"(?P<prefix>[^\d.,+−-]{1,8})[\d.,]+|[\d.,]+(?P<suffix>[^\d.,+−-]{1,8})", text):
+        side = "prefix" if match["prefix"] else "suffix"
+        return _affix_hint(side, match[side].strip(), reading)
+    return missing_hint(value, reading)
+
+
+def _affix_hint(side: str, words: str, reading: CellReading) -> str:
+    """What to say of text beside a number: `prefix` and `suffix` hold for the whole file, and one of each."""
+    if owners := [code for code in SIGNS if words in symbols(code)]:
+        return f"; if the company's money is {' or '.join(owners[:3])}, say currency: {owners[0]}"
+    if getattr(reading, side):
+        return f"; the file's {side} is {getattr(reading, side)!r}, and one file has one {side}"
+    return f"; text beside numbers is told by reading: {{{side}: {json.dumps(words, ensure_ascii=False)}}}"
+
+
+def may_be_grouped(texts: pa.ChunkedArray, reading: CellReading) -> str:
+    """A warning where every decimal sign of a column is followed by three digits, as those of 1.299 and 12.450 are:
+    it may group thousands. Empty where one is not, or where one number is below 1 or is as long as no group."""
+    mark, other = reading.decimal, "," if reading.decimal == "." else "."
+    marked = pc.filter(texts, pc.match_substring(texts, mark))
+    form = rf"^\D*[1-9]\d{{0,2}}{re.escape(mark)}\d{{3}}\D*$"
+    if reading.thousands or len(marked.unique()) < _FEW or not pc.all(pc.match_substring_regex(marked, form)).as_py():
+        return ""
+    said = f"every {mark!r} is followed by three digits, as in {marked[0].as_py()!r}, which is read as a fraction"
+    return f'{said}: if it groups thousands, say reading: {{decimal: "{other}", thousands: "{mark}"}}'
+
+
+def missing_hint(value: str, reading: CellReading) -> str:
+    """What to say of a text that may stand for an empty cell, as `n/a`, `-`, `#REF!` or 0000-00-00."""
+    text = value.strip()
+    if not text or not (text.lower().strip("()") in _NOTHING or re.fullmatch(r"#.*|[^\w+]*|[0./: -]*", text)):
+        return ""
+    codes = json.dumps([*reading.missing, text], ensure_ascii=False)
+    return f"; if it stands for an empty cell, say reading: {{missing: {codes}}}"

@@ -80,7 +80,9 @@ def check_both(cells: Cells, name: str, values: np.ndarray, yes: str, no: str) -
 def check_columns(cells: Cells, wanted: Sequence[str], ignore: Sequence[str] | None = ()) -> None:
     """Refuses a missing column, and an extra one that is not in `ignore` (None: every other column is ignored)."""
     raw = cells.raw
-    has = ", ".join(repr(name) if name != name.strip() else name for name in raw.names)
+    if nameless := [str(number) for number, name in enumerate(raw.names, 1) if not name.strip()]:
+        cells.warnings.append(f"{raw.where}: passed over, for want of a name: column number {', '.join(nameless)}")
+    has = ", ".join(repr(name) if name != name.strip() else name for name in raw.names if name.strip())
     spelt = {name: cells.spelt(name) for name in wanted}
     for name, found in spelt.items():
         if found is None:
@@ -93,7 +95,7 @@ def check_columns(cells: Cells, wanted: Sequence[str], ignore: Sequence[str] | N
     meant = [nearest(name, raw.names) for name, found in spelt.items() if found is None]  # said already
     used = {*spelt.values(), *ignore, *meant}
     for name in raw.names:
-        if name not in used and plain(name) not in ignore:
+        if name.strip() and name not in used and plain(name) not in ignore:
             wrong = f"unknown column {name!r}{did_you_mean(name, wanted)}"
             allowed = f"{', '.join(wanted)}; others are named under ignore, or ignore: others"
             cells.reject(wrong, allowed)

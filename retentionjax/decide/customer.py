@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from retentionjax.env import dynamics
 from retentionjax.env.population import MIN_PROBABILITY
@@ -118,6 +118,15 @@ def is_elevated(today: Any, usual: Any, params: EnvParams) -> Array:
 
 
 # --- from JSON ------------------------------------------------------------------------------------------------
+
+
+USUAL = "above 0, below 1"
+"""What a usual risk may be."""
+
+
+def no_usual_risk(risk: Float[np.ndarray, " B"]) -> Bool[np.ndarray, " B"]:
+    """Where a number is no usual churn probability; NaN, one that is not known, is none of those."""
+    return (risk <= 0) | (risk >= 1)
 
 
 def read(value: object, params: EnvParams, offers: Sequence[str], *, where: str) -> Customer:

@@ -20,10 +20,10 @@ from retentionjax import shield
 from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.bundle.message import brief as brief_of
-from retentionjax.decide.customer import Customer, Customers, read, state, unknown
+from retentionjax.decide.customer import USUAL, Customer, Customers, no_usual_risk, read, state, unknown
 from retentionjax.decide.draws import uniform
 from retentionjax.decide.explain import Explanation, angle, explain, said
-from retentionjax.decide.facts import USUAL, Facts, as_frame, no_usual_risk
+from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample, stack
 from retentionjax.decide.variants import phrasebook
 from retentionjax.env import actions
@@ -191,10 +191,16 @@ class TableDecider:
         `accept_probability` of an offer-free contact, `expected_gain` of that contact today over none (money; 0 to
         wait), and `reasons`, the facts that move the risk most. The draw is a hash of customer, campaign and day.
 
-        Warns, as `retentionjax score` does, of categories and charges that training never saw. Raises DataError naming
-        row, field, value and what is allowed.
+        Cells are read as training read them. Warns, as `retentionjax score` does, of categories and charges that
+        training never saw and of a bundle that contacts nobody; and of several rows about one customer. Raises
+        DataError naming row, field, value and what is allowed.
         """
         features = self.decider.facts.frame(customers)
+        if advice := self.bundle.manifest.advice:
+            warnings.warn(advice, stacklevel=2)
+        if again := len(features.customer_id) - len(set(features.customer_id)):
+            said = f"rows about a customer of an earlier row: {again:,}; each is decided about as if it were alone"
+            warnings.warn(said, stacklevel=2)
         for column, count in features.unseen.items():
             warnings.warn(drift.unseen_words(column, count), stacklevel=2)
         if beyond := drift.beyond(self._span, features.monthly_charge):
@@ -237,7 +243,10 @@ class TableDecider:
 
 
 def _usual(given: Sequence[float] | pd.Series, index: pd.Index) -> Float[np.ndarray, " B"]:
-    found = np.asarray(given, np.float32)
+    try:
+        found = np.asarray(given, np.float32)
+    except (TypeError, ValueError):
+        raise DataError(f"usual holds {type(given).__name__}; allowed: a number for each customer") from None
     if found.shape != index.shape:
         raise DataError(f"usual has shape {found.shape}; allowed: {index.shape}, one for each customer")
     if isinstance(given, pd.Series) and not given.index.equals(index):

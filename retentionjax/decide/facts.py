@@ -18,20 +18,22 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Float64
 
 from retentionjax.company import CustomersFile
-from retentionjax.data.schema import Schema
+from retentionjax.data.schema import LEAST_CHARGE, MOST_CHARGE, Schema
 from retentionjax.data.spelling import composed, composed_names
-from retentionjax.decide.own_columns import OwnColumns, is_number, is_text, numbers, places_of, texts_of
+from retentionjax.decide import own_columns
+from retentionjax.decide.as_read import AsRead
+from retentionjax.decide.customer import USUAL, no_usual_risk
 from retentionjax.errors import DataError
 from retentionjax.tabular.encoder import OTHER, CategoryCodes
 
 Row = tuple[str, float, list[float]]
 """(customer, charge, features)."""
-LEAST_CHARGE, MOST_CHARGE = 1e-6, 1e6  # money per 30 days, of which the policy sees the logarithm as float32
 _LARGEST = float(np.finfo(np.float32).max)
+_JOINED_TODAY = -2.0  # the least tenure in days: clocks on earth are up to 26 hours apart, and days have hours
+_BELOW = "is below 0"
 _SHOWN = 12  # categories an error lists
 MISSING = "is missing"
 _ID = "an id"
-USUAL = "above 0, below 1"  # what a usual risk may be
 OTHER_WORD = "other"
 """What a table says in place of an unseen category."""
 
@@ -80,19 +82,21 @@ class _Check:
 class Facts:
     """Reads the facts that a schema names, given as such or by the columns that a company makes them of."""
 
-    def __init__(self, schema: Schema, customers: CustomersFile | None = None) -> None:
-        """`customers`: what the company says of its columns; None where none is made of others."""
+    def __init__(self, schema: Schema, customers: CustomersFile | None = None, currency: str = "USD") -> None:
+        """`customers`: what the company says of its columns; None where none is made of others, nor read in its way."""
         self.schema = schema
-        own = None if customers is None else OwnColumns(customers, schema)
+        self._as_read = None if customers is None else AsRead(customers, schema, currency)
+        own = None if customers is None else own_columns.OwnColumns(customers, schema)
         self._own = own if own is not None and own.made else None
         self._id, self._charge = str(schema.id), str(schema.charge)
         self.columns = tuple(dict.fromkeys((self._id, *schema.features, self._charge)))
         """Names of the fields that are read."""
-        self._numeric = [(name, name in schema.nullable) for name in schema.numeric]
-        self._codes = [
-            (name, CategoryCodes(allowed, nullable=name in schema.nullable))
-            for name, allowed in schema.categorical.items()
-        ]
+        self._tenure = schema.tenure if customers is None else customers.tenure
+        dated = customers is not None and self._tenure in customers.dates.values()
+        self._least = dict.fromkeys(schema.numeric, -_LARGEST) | {self._tenure: _JOINED_TODAY if dated else 0.0}
+        self._numeric = [(name, name in schema.nullable, self._least[name]) for name in schema.numeric]
+        nullable, of = schema.nullable, schema.categorical.items()
+        self._codes = [(name, CategoryCodes(allowed, nullable=name in nullable)) for name, allowed in of]
         self._width = len(schema.features)
         self._texts = {self._id, *schema.categorical}
 
@@ -104,7 +108,8 @@ class Facts:
         elif name == self._id:
             words = _ID
         else:
-            words = f"money, {LEAST_CHARGE:g} to {MOST_CHARGE:,.0f}" if name == self._charge else "a finite number"
+            words = "0 or more: it is the tenure" if name == self._tenure else "a finite number"
+            words = f"money, {LEAST_CHARGE:g} to {MOST_CHARGE:,.0f}" if name == self._charge else words
         return words + " or null" * (name in self.schema.nullable)
 
     # --- records ----------------------------------------------------------------------------------------------
@@ -123,7 +128,8 @@ class Facts:
         if row is None:
             if faults := self.faults(record):
                 raise DataError(self._words(record, faults[0], where))
-            row = self._glance({name: _text(value) if name in self._texts else value for name, value in record.items()})
+            texts = {name: own_columns.as_text(record[name]) for name in self._texts}
+            row = self._glance({**record, **texts})
         if row is None:
             raise AssertionError("a record without a fault is a row")
         return row
@@ -147,10 +153,10 @@ class Facts:
             return None
         row = []
         try:
-            for name, nullable in self._numeric:
+            for name, nullable, least in self._numeric:
                 value = record[name]
                 if type(value) is float or type(value) is int:
-                    if not -_LARGEST <= value <= _LARGEST:  # NaN too
+                    if not least <= value <= _LARGEST:  # NaN too
                         return None
                     row.append(float(value))
                 elif value is None and nullable:
@@ -182,11 +188,13 @@ class Facts:
         if value is None:
             return "" if name in self.schema.nullable else "may not be null"
         if name in self._texts:
-            return self._wrong_text(name, _text(value))
+            return self._wrong_text(name, own_columns.as_text(value))
         if isinstance(value, bool) or not isinstance(value, int | float):
             return "is not a number"
         if not -_LARGEST <= value <= _LARGEST:
             return "is not finite, or too large"
+        if value < self._least.get(name, -_LARGEST):
+            return _BELOW
         return "" if name != self._charge or LEAST_CHARGE <= value <= MOST_CHARGE else "is out of range"
 
     def _wrong_text(self, name: str, value: object) -> str:
@@ -213,6 +221,8 @@ class Facts:
 
         Raises DataError naming row, field and value, or that there is no row.
         """
+        if not isinstance(frame, pd.DataFrame):
+            raise DataError(f"the table of customers is of type {type(frame).__name__}; allowed: a DataFrame")
         if frame.empty:
             raise DataError("the table of customers is empty; at least one row is needed")
         names: list[Any] = list(frame.columns)
@@ -245,8 +255,9 @@ class Facts:
     def _fits(self, name: str, kind: pa.DataType) -> bool:
         """Whether training reads such a column so, too: true and false, and whole numbers with gaps, are categories."""
         if name not in self._texts:
-            return is_number(kind) or (name != self._charge and bool(pa.types.is_boolean(kind)))
-        if is_text(kind) or pa.types.is_integer(kind):
+            read = self._as_read is not None and own_columns.is_text(kind)
+            return own_columns.is_number(kind) or read or (name != self._charge and bool(pa.types.is_boolean(kind)))
+        if own_columns.is_text(kind) or pa.types.is_integer(kind):
             return True
         known = self.schema.categorical.get(name, ())
         if pa.types.is_boolean(kind):
@@ -281,7 +292,11 @@ class Facts:
 
     def dictionaries(self, found: pa.Schema) -> list[str]:
         """Columns that are read as dictionaries: categories kept as plain text."""
-        return [name for name in self.schema.categorical if name in found.names and is_text(found.field(name).type)]
+        return [
+            name
+            for name in self.schema.categorical
+            if name in found.names and own_columns.is_text(found.field(name).type)
+        ]
 
     def table(self, batch: pa.RecordBatch, *, usual: str = "") -> tuple[Features, list[tuple[int, FactFault]]]:
         """The rows that can be read, in their order, and the first fault of each that cannot, with its row from 0.
@@ -289,26 +304,30 @@ class Facts:
         `usual` names the column of usual churn probabilities, if there is one.
         """
         checks: list[_Check] = []
-        risk = numbers(batch.column(usual)) if usual else None
+        risk = own_columns.numbers(batch.column(usual)) if usual else None
         if risk is not None:
             checks.append(_Check(no_usual_risk(risk), "is out of range", usual, f"{USUAL}, or null"))
+        given = batch
+        if self._as_read is not None:
+            batch, unreadable = self._as_read.batch(batch)
+            checks += [_Check(each.rows, each.wrong, each.column, each.allowed) for each in unreadable]
         if self._own is not None:
             batch, unreadable = self._own.batch(batch)
             checks += [_Check(each.rows, each.wrong, each.column, each.allowed) for each in unreadable]
-        ids = texts_of(batch.column(self._id))
+        ids = own_columns.texts_of(batch.column(self._id))
         blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(ids), ""), fill_value=True)
-        checks.append(_Check(_flags(blank), MISSING, self._id))
+        checks.append(_Check(own_columns.flags_of(blank), MISSING, self._id))
         encoded = [self._number(batch, name, checks) for name in self.schema.numeric]
         unseen: dict[str, np.ndarray] = {}
         encoded += [self._category(batch, name, checks, unseen) for name in self.schema.categorical]
-        charge = numbers(batch.column(self._charge))
+        charge = own_columns.numbers(batch.column(self._charge))
         missing = np.isnan(charge)
         checks.append(_Check(missing, MISSING, self._charge))
         with np.errstate(invalid="ignore"):
             wrong = ~missing & ~((charge >= LEAST_CHARGE) & (charge <= MOST_CHARGE))
         checks.append(_Check(wrong, "is out of range", self._charge))
         values = np.column_stack(encoded)
-        faults = self._first_faults(batch, checks)
+        faults = self._first_faults(given, batch, checks)
         good = np.ones(len(charge), bool)
         good[[row for row, _ in faults]] = False
         if faults:
@@ -318,11 +337,12 @@ class Facts:
         return Features(tuple(ids.to_pylist()), charge, values, counts, risk), faults
 
     def _number(self, batch: pa.RecordBatch, name: str, checks: list[_Check]) -> Float64[np.ndarray, " rows"]:
-        values = numbers(batch.column(name))
+        values = own_columns.numbers(batch.column(name))
         missing = np.isnan(values)
         if name not in self.schema.nullable:
             checks.append(_Check(missing, MISSING, name))
         checks.append(_Check(~missing & ~(np.abs(values) <= _LARGEST), "is not finite, or too large", name))
+        checks.append(_Check(values < self._least[name], _BELOW, name))
         clipped: Float[np.ndarray, " rows"] = np.clip(values, -_LARGEST, _LARGEST)  # a fault already, no warning too
         return clipped
 
@@ -333,33 +353,31 @@ class Facts:
         column, allowed = batch.column(name), self.schema.categorical[name]
         known = pa.array(allowed, pa.string())
         if pa.types.is_dictionary(column.type):
-            texts = texts_of(column.dictionary)
-            codes = pc.take(places_of(texts, known), column.indices)
-            missing = pc.fill_null(pc.take(_missing(texts, allowed), column.indices), fill_value=True)
+            texts = own_columns.texts_of(column.dictionary)
+            codes = pc.take(own_columns.places_of(texts, known), column.indices)
+            missing = pc.fill_null(pc.take(own_columns.missing_texts(texts, allowed), column.indices), fill_value=True)
         else:
-            texts = texts_of(column)
-            codes, missing = places_of(texts, known), _missing(texts, allowed)
+            texts = own_columns.texts_of(column)
+            codes, missing = own_columns.places_of(texts, known), own_columns.missing_texts(texts, allowed)
         if name not in self.schema.nullable:
-            checks.append(_Check(_flags(missing), MISSING, name))
-        other = _flags(pc.is_null(codes))
-        unseen[name] = other & ~_flags(missing)
-        return np.where(other, OTHER, numbers(codes))
+            checks.append(_Check(own_columns.flags_of(missing), MISSING, name))
+        other = own_columns.flags_of(pc.is_null(codes))
+        unseen[name] = other & ~own_columns.flags_of(missing)
+        return np.where(other, OTHER, own_columns.numbers(codes))
 
-    def _first_faults(self, batch: pa.RecordBatch, checks: list[_Check]) -> list[tuple[int, FactFault]]:
+    def _first_faults(
+        self, given: pa.RecordBatch, made: pa.RecordBatch, checks: list[_Check]
+    ) -> list[tuple[int, FactFault]]:
         first: dict[int, _Check] = {}
         for check in checks:
             for row in np.flatnonzero(check.bad).tolist():
                 first.setdefault(row, check)
 
         def fault(row: int, of: _Check) -> FactFault:
-            return FactFault(of.field, _said(batch, of.field, row), of.wrong, of.allowed or self.allowed(of.field))
+            said = own_columns.said_of(given if of.field in given.schema.names else made, of.field, row)
+            return FactFault(of.field, said, of.wrong, of.allowed or self.allowed(of.field))
 
         return [(row, fault(row, check)) for row, check in sorted(first.items())]
-
-
-def no_usual_risk(risk: Float[np.ndarray, " B"]) -> Bool[np.ndarray, " B"]:
-    """Where a number is no usual churn probability; NaN, one that is not known, is none of those."""
-    return (risk <= 0) | (risk >= 1)
 
 
 def as_frame(schema: Schema, features: Features) -> pd.DataFrame:
@@ -377,24 +395,3 @@ def as_frame(schema: Schema, features: Features) -> pd.DataFrame:
         else:
             columns[name] = values
     return pd.DataFrame(columns)
-
-
-def _text(value: object) -> object:
-    """A whole number as its text; 90.0 is one, as JSON Schema says."""
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    return str(value) if type(value) is int else value
-
-
-def _missing(texts: pa.Array, allowed: tuple[str, ...]) -> pa.Array:
-    """Null, or, where empty text is no category of its own, empty."""
-    nothing = pc.is_null(texts)
-    return nothing if "" in allowed else pc.or_(nothing, pc.fill_null(pc.equal(texts, ""), fill_value=True))
-
-
-def _said(batch: pa.RecordBatch, name: str, row: int) -> object:
-    return "" if (value := batch.column(name)[row].as_py()) is None else value
-
-
-def _flags(column: pa.Array) -> Bool[np.ndarray, " rows"]:
-    return np.asarray(column.to_numpy(zero_copy_only=False), bool)

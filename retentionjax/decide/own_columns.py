@@ -161,7 +161,7 @@ class OwnColumns:
         if column == self.snapshot or column in self._customers.dates:
             is_date = is_text(inner) or pa.types.is_date(inner) or pa.types.is_timestamp(inner)
             return None if is_date else "dates"
-        return None if is_number(inner) else "numbers"
+        return None if is_number(inner) or is_text(inner) else "numbers"
 
 
 def _date(value: object) -> np.datetime64 | None:
@@ -216,3 +216,26 @@ def places_of(texts: pa.Array, known: pa.Array) -> pa.Array:
     bare = pc.utf8_trim_whitespace(texts)
     of_bare = pc.index_in(bare, value_set=known)
     return pc.coalesce(found, of_bare, pc.index_in(pc.utf8_normalize(bare, form="NFC"), value_set=known))
+
+
+def missing_texts(texts: pa.Array, allowed: tuple[str, ...]) -> pa.Array:
+    """Null, or, where empty text is no category of its own, empty."""
+    nothing = pc.is_null(texts)
+    return nothing if "" in allowed else pc.or_(nothing, pc.fill_null(pc.equal(texts, ""), fill_value=True))
+
+
+def flags_of(column: pa.Array) -> Bool[np.ndarray, " rows"]:
+    """Truths as an array."""
+    return np.asarray(column.to_numpy(zero_copy_only=False), bool)
+
+
+def as_text(value: object) -> object:
+    """A whole number as its text; 90.0 is one, as JSON Schema says."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return str(value) if type(value) is int else value
+
+
+def said_of(batch: pa.RecordBatch, name: str, row: int) -> object:
+    """A cell, missing as ''."""
+    return "" if (value := batch.column(name)[row].as_py()) is None else value

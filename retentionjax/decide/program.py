@@ -78,7 +78,7 @@ class Decider:
         if not sizes or min(sizes) < 1:
             raise ValueError(f"sizes is {tuple(sizes)}; allowed: one or more sizes of 1 or more")
         self.bundle, self.sizes = bundle, tuple(sorted(set(sizes)))
-        self.facts = Facts(bundle.schema, bundle.company.customers)
+        self.facts = Facts(bundle.schema, bundle.company.customers, bundle.company.currency)
         self._program = program = _Program(bundle)
         params = bundle.params  # part of the programs: handed over, they would cost more than all the rest
         self._score, self._by_policy = jax.jit(program.score), jax.jit(partial(program.by_policy, params))

@@ -186,7 +186,7 @@ def checked(bundle: "Bundle", frame: "pd.DataFrame") -> "Features":
 
     references = drift.read(bundle)
     frame, known = drift.labels(references, frame)
-    features = Facts(bundle.schema, bundle.company.customers).frame(frame)
+    features = Facts(bundle.schema, bundle.company.customers, bundle.company.currency).frame(frame)
     drift.show(drift.compare(bundle, references, as_frame(bundle.schema, features), known), len(features.values))
     return features
 

@@ -175,7 +175,8 @@ def open_parquet(path: epath.Path, **options: Any) -> Iterator[pq.ParquetFile]:
         try:
             file = pq.ParquetFile(source, **options)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+            said = f"not a readable Parquet file ({str(error).splitlines()[0]}); allowed: the table as Parquet"
+            raise DataError(f"{path}: {said}, such as pandas' to_parquet writes, its cells as they are") from None
         with file:
             yield file
 

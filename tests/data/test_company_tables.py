@@ -161,7 +161,6 @@ def test_a_column_whose_name_is_encoded_in_another_way_is_the_one_that_is_named_
         (1, "months", "plan", "line 1: the column 'plan' is named twice"),
         (1, "months", "moths", "the column 'months' is missing; did you mean 'moths'?; it has customer_id"),
         (1, "e_mail", " mail", "unknown column ' mail'; allowed: customer_id"),
-        (1, "e_mail", "", "line 1: column number 8 has no name"),
         (1, ",", ";", "cells are separated by ','; if it is ';', say reading: {separator: \";\"}"),
     ],
 )

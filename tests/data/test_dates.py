@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from retentionjax.company import Company
+from retentionjax.company.reading import CellReading
 from retentionjax.data import company_tables
+from retentionjax.data.cells import Cells
 from retentionjax.data.faults import FilesError
+from retentionjax.data.reading import read_frame
 
 JOINED = """\
 customers:
@@ -52,3 +57,76 @@ def test_a_tenure_below_zero_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("id,days,left_on\na,3,\nb,-1,2026-03-20\n")
     with pytest.raises(FilesError, match=r"line 3, column 'days': '-1' is below 0; allowed: 0 or more: it is the ten"):
         company_tables.read(Company.load(tmp_path / "acme.yaml"))
+
+
+def _days(values: object, form: str = "") -> tuple[list[str], list[str]]:
+    """Days that a column is read as, and what is said of it."""
+    cells = Cells(read_frame(pd.DataFrame({"on": values}), "c"), CellReading(dates=form))
+    found = cells.dates("on", nullable=True).astype("datetime64[D]")
+    return found.astype(str).tolist(), [*(fault.lines()[0] for fault in cells.faults), *cells.warnings]
+
+
+@pytest.mark.parametrize("without", ["2026-06", "2026", "202606"])
+def test_a_date_without_its_day_is_none(without: str) -> None:
+    """The 1st would be taken for a day on which somebody left."""
+    days, said = _days(["2026-06-01", without])
+    assert days == ["2026-06-01", "NaT"]
+    assert f"'{without}' is no date" in said[0]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Tokyo"])
+def test_a_midnight_of_a_time_zone_is_its_day(zone: str) -> None:
+    local = pd.to_datetime(["2026-01-15", "2026-07-01", None]).tz_localize(zone)  # winter and summer time
+    texts = [each.isoformat() if each is not pd.NaT else "" for each in local]
+    for values in (local, texts, [each.replace("T", " ") for each in texts]):
+        assert _days(values) == (["2026-01-15", "2026-07-01", "NaT"], [])
+
+
+def test_a_time_of_a_time_zone_is_told_in_utc() -> None:
+    times = pd.to_datetime(["2026-01-15 00:00", "2026-07-01 12:30"]).tz_localize("Europe/Berlin")
+    wanted = times.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[s]")
+    for values in (times, [each.isoformat() for each in times]):
+        cells = Cells(read_frame(pd.DataFrame({"on": values}), "c"), CellReading())
+        assert np.array_equal(cells.dates("on"), wanted)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["25/05/2023", "05/11/2024"], '{dates: "%d/%m/%Y"}'),
+        (["05/25/2023", "05/11/2024"], '{dates: "%m/%d/%Y"}'),
+        (["05/06/2023", "05/11/2024"], '{dates: "%d/%m/%Y"} or {dates: "%m/%d/%Y"}'),
+        (["01.08.2026 12:38", "25.08.2026 00:00"], '{dates: "%d.%m.%Y %H:%M"}'),
+        (["28-Jul-2026"], '{dates: "%d-%b-%Y"}'),
+        (["Jul 28, 2026"], '{dates: "%b %d, %Y"}'),
+    ],
+)
+def test_the_form_that_is_told_reads_the_column(values: list[str], told: str) -> None:
+    _, said = _days(values)
+    assert said[0].endswith(f"another form is told by reading: {told}")
+    form = told.split('"')[1]
+    assert _days(values, form) == ([str(pd.to_datetime(each, format=form).date()) for each in values], [])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("0000-00-00", 'if it stands for an empty cell, say reading: {missing: ["", "0000-00-00"]}'),
+        ("46231", "if it counts days since 1900, save the column as dates"),
+        ("1764500000", "if it counts seconds since 1970, save the column as dates"),
+    ],
+)
+def test_what_is_no_date_is_told_what_it_may_be(value: str, said: str) -> None:
+    assert said in _days([value])[1][0]
+
+
+def test_a_form_of_days_reads_times_too_and_the_other_way_round() -> None:
+    assert _days(["25.05.2026", "26.05.2026 14:30", "27.05.2026 14:30:10"], "%d.%m.%Y")[1] == []
+    assert _days(["25.05.2026", "26.05.2026 14:30"], "%d.%m.%Y %H:%M") == (["2026-05-25", "2026-05-26"], [])
+
+
+def test_days_that_stand_for_none_are_warned_of() -> None:
+    assert _days(["1900-01-01", "1900-01-01", "2020-05-01"])[1] == [
+        "c, column 'on': 2 dates are 1900-01-01: do they stand for one that is not known?"
+    ]
+    assert _days(["1970-01-01", "2020-05-01"])[1] == []  # somebody's birthday
