@@ -341,7 +341,7 @@ def _take(archive: zipfile.ZipFile, where: str, member: str) -> bytes:
 def _array(column: pd.Series) -> pa.Array:
     """A column of a DataFrame; one of several types becomes text."""
     if isinstance(column.dtype, pd.SparseDtype):
-        column = column.sparse.to_dense()
+        column = pd.Series(column.to_numpy())
     try:
         return pa.Array.from_pandas(column)
     except (pa.ArrowException, TypeError, OverflowError):  # of whole numbers of more than 64 bits

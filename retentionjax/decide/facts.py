@@ -93,7 +93,9 @@ class Facts:
         """Names of the fields that are read."""
         self._tenure = schema.tenure if customers is None else customers.tenure
         dated = customers is not None and self._tenure in customers.dates.values()
-        self._least = dict.fromkeys(schema.numeric, -_LARGEST) | {self._tenure: _JOINED_TODAY if dated else 0.0}
+        self._least = dict.fromkeys(schema.numeric, -_LARGEST)
+        if self._tenure is not None:
+            self._least[self._tenure] = _JOINED_TODAY if dated else 0.0
         self._numeric = [(name, name in schema.nullable, self._least[name]) for name in schema.numeric]
         nullable, of = schema.nullable, schema.categorical.items()
         self._codes = [(name, CategoryCodes(allowed, nullable=name in nullable)) for name, allowed in of]
