@@ -209,10 +209,10 @@ def _repetition(reading: Reading) -> Iterator[Finding]:
         yield reading.finding(
             "text.repetition", where, len(text), f"said twice: {' '.join(said[start : start + _GRAM])!r}"
         )
-    for (word, _), (other, where), (again, last) in zip(words, words[1:], words[2:], strict=False):
-        doubled = other == again and len(other) > 1 and other.isalpha() and other not in _DOUBLED and word != other
-        if doubled and text[where - 1 : where] + text[where + len(other) : last] == "  " and text[where - 2].isalnum():
-            yield reading.finding("text.repetition", where, last + len(again), f"said twice: {again!r}")
+    for (word, _), (other, begin), (third, place) in zip(words, words[1:], words[2:], strict=False):
+        doubled = other == third and len(other) > 1 and other.isalpha() and other not in _DOUBLED and word != other
+        if doubled and text[begin - 1 : begin] + text[begin + len(other) : place] == "  " and text[begin - 2].isalnum():
+            yield reading.finding("text.repetition", begin, place + len(third), f"said twice: {third!r}")
     clauses = [each.strip() for each in _CLAUSES.split(text) if each.count(" ") >= _CLAUSE]
     again = _first_repeated(clauses)
     if again is not None:

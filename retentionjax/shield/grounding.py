@@ -202,8 +202,8 @@ class Grounding:
     def _of_offer(self, rule: str, match: re.Match[str]) -> str:
         """`rule`, or `facts.number` where nothing is offered and the sentence speaks of nothing to be taken."""
         before, after = _before(match.string, match.start()), _after(match.string, match.end())
-        claims = self._around["taken"].search(before + after) or self._around["binds"].search(before)
-        claims = claims or not _WORD.search(before + after)
+        bound = self._around["binds"].search(before)
+        claims = bound or self._around["taken"].search(before + after) or not _WORD.search(before + after)
         return rule if claims or not self._offer.is_none else "facts.number"
 
     def _is_end(self, match: re.Match[str], ends: dt.date | None) -> bool:

@@ -112,7 +112,7 @@ class Guarded:
     def __init__(self, pattern: str, sign: str | None = None) -> None:
         """`sign`: a pattern of what every match holds, where that is rarer than the pieces in the pattern."""
         self.regex = re.compile(pattern)
-        self._sign = sign and re.compile(sign)
+        self._sign = re.compile(sign) if sign else None
         needs = Pieces().union(*(needed(each) for each in alternatives(pattern) if not sign))
         least = [each for each in needs if not any(other in each for other in needs - {each})]
         self._needs = least if len(least) <= _MOST else [""]
