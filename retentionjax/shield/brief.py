@@ -62,7 +62,7 @@ _STAND_IN = re.compile("|".join(map(re.escape, (NAME, SENDER))))
 _NAME_LONGEST, _FACT_LONGEST = 30, 40
 _HOSTILE = re.compile(
     r"ignor|instruct|system|prompt|assistant|disregard|overrid|pretend|forget|jailbreak|discount|\boffer|\boff\b"
-    r"|guarant|http|www|script|\.(?:com|net|org|io|ly|co)\b|customer|\bnull\b|undefined|\bnone\b|\bnan\b"
+    r"|guarant|http|www|\b(?:java|vb)?script|\.(?:com|net|org|io|ly|co)\b|customer|\bnull\b|undefined|\bnone\b|\bnan\b"
     r"|\bfree (?:for|of|day|week|month|year|bill|phone|data|line)|(?:day|week|month|year|bill)s? free\b",
     re.IGNORECASE,
 )

@@ -160,6 +160,7 @@ ENGLISH = Lexicon(
         tenure_after=(
             rf"^'? ?(?:already |now |strong |and counting )?(?:: ?thank|it'?s been|it has been|{_WITH}|as (?:a|our)"
             r"|of (?:being|loyalty|service|trust|custom|your)"
+            r"|of (?:membership|custom|subscription|visits|orders|deliveries)"
             r"|of [a-z'· -]{2,40} (?:with|at|from) (?:us|·+)|(?:is|are) (?:quite )?(?:something|a long time|no small)"
             r"|together|ago|(?:in|on)(?= ?[.!,])|strong|and counting"
             r"|later|anniversary|since you|contract|agreement|commitment|term)"
@@ -173,6 +174,7 @@ ENGLISH = Lexicon(
             r"^ ?(?:of |at |with |for |to )?(?:an? |the |your )?(?:\d+(?:\.\d+)? ?%|[a-z-]+ percent|discount|savings?"
             r"|lower|reduced|cheaper|[$€£])"
         ),
+        opens=r"^ ?(?:[a-z'·]+, )?after ?$",
         loose=(
             r"(?:the first|about|around|roughly|approximately|up to|as many as|at most|limited|at least|more than"
             r"|almost|nearly|minimum of|maximum of|another|within"
@@ -184,7 +186,8 @@ ENGLISH = Lexicon(
         nearly=r"(?<!\w)(?:nearly|almost|just under|close to|(?:coming|going) (?:up )?on) ?$",
         article=r"(?:for|over|next|whole|full|in|within|another|first|than) ?$",
         extends_after=(
-            r"^,? ?(?:(?:per|out of|each|every) |(?:and|or|plus) (?:beyond|longer|more|counting|on(?:wards?)?|then some"
+            r"^,? ?(?:(?:per|out of|each|every) |(?:and|or|plus) (?:beyond|longer|more|two|three|four"
+            r"|counting|on(?:wards?)?|then some"
             r"|after(?: that)?(?!,? (?:back|your|the|it|you|we|that|things))|up)|\+"
             r"|at least|minimum|or so|if"
             r" (?:you (?!reply|say|text|tap|accept|like|want|wish|agree|answer|click|press|choose|would|'d|fancy|feel"
@@ -259,7 +262,10 @@ ENGLISH = Lexicon(
             r"|\d+ ?% (?:full|charged|complete|done|used)|(?:battery|storage|goal|disk) (?:is|at|is at) \d+ ?%"
             r"|(?:battery|signal|download|upload|reading|tank|gauge|memory|disk)[^.!?%]{0,25}"
             r" (?:at|to|past|below|above|hit|reached) \d+ ?%"
-            r"|(?:season|series|episode|part|chapter|volume|step|level|round|stage|lesson|tip|question) \d+"
+            rf"|(?:an?|\d+|{'|'.join(_ONES[:12])}) (?:minute|hour|day|week|month)s?"
+            r" (?:(?:later|earlier|sooner) than|late(?!r)|early)"
+            r"|(?:version|release|patch|build|update|season|series|episode|part|chapter"
+            r"|volume|step|level|round|stage|lesson|tip|question) \d+(?:\.\d+)*"
             r"|(?:reply|text|send|press) \d+(?= (?:and|to)(?!\w))"
             r"|(?:reply|press|text|send) \d (?:for|if)[^.!?\n\d%$]{0,25}(?:,? (?:or |and )?\d (?:for|if))*"
             r"|\d{1,2} (?:(?:new|quick|easy|simple|short|great|top) )*(?:tips|ways|questions|steps|recipes"

@@ -23,6 +23,9 @@ _PAID = re.compile(r"(?<!\w)(?:pay(?:ing)?|costs?|charged?)(?: (?!by |(?:drops|f
 _AT = re.compile(r"(?<!\w)(?:at|for|only|just|now) ?$")
 _OF_PRICE = re.compile(r" of (?:[a-z']+ |·+ ){0,3}(?:price|bill|rate|cost|charge|fee)s?(?!\w)(?! off| back)")
 _PAUSE = re.compile(r"[,:()]|\s-\s")
+_SO = re.compile(r", (?:[^,]{1,30}, )?(?:so|asi que)(?!\w)")
+_TOLD = re.compile(r"[^\W\d]{4}.* .*[^\W\d]{4}")
+"""What follows from something told is no part of it: `the rain worked hard this week, so here's 10% off`."""
 _PART = re.compile(r"[,:]| and | y ")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[^\W\d]{4}")
@@ -197,6 +200,8 @@ class Grounding:
             return bool(due and taken)
         stated = self._reading.folded[match.start() - len(before) : match.end() + len(after)]
         told = self._offer.said(stated, self._brief.language)
+        if _TOLD.search(_PART.split(before)[-1]):
+            after = _SO.split(after)[0]
         return bool(due or taken or told or not self._stands_alone(before, after))
 
     def _of_offer(self, rule: str, match: re.Match[str]) -> str:
@@ -225,7 +230,8 @@ class Grounding:
             length = self._read.length(match)
             told_so = any(length == each or self._is_about(length, each, before) for each in known)
             told_so = told_so and not self._around["binds"].search(before)
-            if self._is_tenure(before, after) or (told_so and self._stands_alone(*_clause(before, after))):
+            opens = after.startswith(",") and self._around["opens"].search(before)
+            if self._is_tenure(before, after) or (told_so and (opens or self._stands_alone(*_clause(before, after)))):
                 if not told_so and not (self._offer.percent == 100 and length in self._running):
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")
             elif problem := self._duration_problem(length, before, after):

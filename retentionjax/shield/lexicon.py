@@ -46,6 +46,8 @@ class Contexts:
     offer_before: str
     """A time that the offer runs."""
     offer_after: str
+    opens: str
+    """What stands before a tenure that opens its sentence, to be followed by a comma: `After nine months, …`."""
     loose: str
     """A time made vague: `up to`, `within`."""
     window: str

@@ -112,6 +112,7 @@ SPANISH = Lexicon(
         offer_after=(
             r"^ ?(?:de |a |con |al )?(?:un |el )?(?:\d+(?:[.,]\d+)? ?%|[a-z]+ por ciento|descuento|ahorro|[$€£])"
         ),
+        opens=r"^ ?(?:[a-z'·]+, )?(?:tras|despues de) ?$",
         loose=(
             r"(?:hasta|al menos|mas de|casi|minimo|como minimo|como maximo|otros|tras|despues de|antes de|menos de"
             r"|cada)(?: los| las| tus| sus)?(?: proxim[oa]s| primer[oa]s)? ?$|(?<!\w)(?:en|dentro de) ?$"
@@ -120,7 +121,7 @@ SPANISH = Lexicon(
         past=r"(?<!\w)mas de ?$",
         nearly=r"(?<!\w)casi ?$",
         article=r"(?:por|durante|en|otr[oa]|cada|tod[oa]|primer|dentro de|de) ?$",
-        extends_after=r"^,? ?(?:(?:y|o|e) (?:mas|despues|en adelante|pico|siempre)|\+|como minimo|al menos)",
+        extends_after=r"^,? ?(?:(?:y|o|e) (?:mas|dos|tres|despues|en adelante|pico|siempre)|\+|como minimo|al menos)",
         beside=r"^,? (?:y|mas|ademas de) (?:un|una|otro|otra) (?!vez|abrazo|saludo)",
         joined=(
             r"^,? (?:y|mas|ademas de|junto con)"
@@ -146,7 +147,9 @@ SPANISH = Lexicon(
         takes=r"(?<!\w)(?:tarda|tardara|lleva|basta|bastan)(?: solo| apenas| menos de)* ?$",
         harmless=(
             r"(?<!\w)(?:24/7|24 ?x ?7|24 horas|[345]g|wi-?fi [4-7]|(?:del|de) (?:0|1) al (?:5|10)"
-            r"|(?:temporada|capitulo|parte|paso|nivel|episodio) \d+)(?!\w)|(?<![^\n])\d{1,2}[.)](?=\s)"
+            r"|(?:una?|dos|tres|\d+) (?:horas?|dias?|semanas?) (?:mas tarde|antes|mas pronto) (?:que|de lo)"
+            r"|(?:version|temporada|capitulo|parte|paso|nivel|episodio) \d+(?:\.\d+)*)"
+            r"(?!\w)|(?<![^\n])\d{1,2}[.)](?=\s)"
         ),
     ),
 )

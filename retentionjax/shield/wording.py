@@ -156,7 +156,8 @@ def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) 
     for match in _CAPITAL.finditer(text):
         span = match.span(match.lastindex or 0)
         name = text[slice(*span)]
-        if all(any(word in some for some in common) for word in words_of(name.removesuffix("'s"))):
+        forms = {name, name.removesuffix("'s")}  # a plan may be called `Captain's`
+        if any(all(any(word in some for some in common) for word in words_of(form)) for form in forms):
             continue
         if not phrasing.title_regex.search(text, 0, span[0]):
             told = not _STREET.match(text, span[1]) and (
