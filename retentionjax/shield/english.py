@@ -174,7 +174,7 @@ ENGLISH = Lexicon(
             r"^ ?(?:of |at |with |for |to )?(?:an? |the |your )?(?:\d+(?:\.\d+)? ?%|[a-z-]+ percent|discount|savings?"
             r"|lower|reduced|cheaper|[$€£])"
         ),
-        opens=r"^ ?(?:[a-z'·]+, )?after ?$",
+        opens=r"^ ?(?:[a-z'·]+, )?(?:(?:after|with|all)(?: all| these| those)? ?)?$",
         loose=(
             r"(?:the first|about|around|roughly|approximately|up to|as many as|at most|limited|at least|more than"
             r"|almost|nearly|minimum of|maximum of|another|within"

@@ -230,7 +230,8 @@ class Grounding:
             length = self._read.length(match)
             told_so = any(length == each or self._is_about(length, each, before) for each in known)
             told_so = told_so and not self._around["binds"].search(before)
-            opens = after.startswith(",") and self._around["opens"].search(before)
+            part, comma, _ = after.partition(",")
+            opens = comma and self._around["opens"].search(before) and self._stands_alone("", part)
             if self._is_tenure(before, after) or (told_so and (opens or self._stands_alone(*_clause(before, after)))):
                 if not told_so and not (self._offer.percent == 100 and length in self._running):
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")

@@ -47,7 +47,7 @@ class Contexts:
     """A time that the offer runs."""
     offer_after: str
     opens: str
-    """What stands before a tenure that opens its sentence, to be followed by a comma: `After nine months, …`."""
+    """What stands before a tenure that opens its sentence, and ends in a comma: `After nine months of rain, …`."""
     loose: str
     """A time made vague: `up to`, `within`."""
     window: str

@@ -112,7 +112,7 @@ SPANISH = Lexicon(
         offer_after=(
             r"^ ?(?:de |a |con |al )?(?:un |el )?(?:\d+(?:[.,]\d+)? ?%|[a-z]+ por ciento|descuento|ahorro|[$€£])"
         ),
-        opens=r"^ ?(?:[a-z'·]+, )?(?:tras|despues de) ?$",
+        opens=r"^ ?(?:[a-z'·]+, )?(?:(?:tras|despues de|con) ?)?$",
         loose=(
             r"(?:hasta|al menos|mas de|casi|minimo|como minimo|como maximo|otros|tras|despues de|antes de|menos de"
             r"|cada)(?: los| las| tus| sus)?(?: proxim[oa]s| primer[oa]s)? ?$|(?<!\w)(?:en|dentro de) ?$"
