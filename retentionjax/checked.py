@@ -123,13 +123,13 @@ def _no_choice(record: Any) -> Iterator[tuple[str, str]]:
     """Fields that must be one of some words, or true or false: an unknown word would be found out by what reads it."""
     kind: Any = type(record)
     for field in fields(record):
-        hint, value = field_types(kind)[field.name], getattr(record, field.name)
-        if typing.get_origin(hint) is typing.Literal and value not in (allowed := typing.get_args(hint)):
-            yield (
-                field.name,
-                f"is {value!r}{did_you_mean(str(value), allowed)}; allowed: {', '.join(map(str, allowed))}",
-            )
-        if hint is bool and not isinstance(as_python(value), bool):
+        hint, value = field_types(kind)[field.name], as_python(getattr(record, field.name))
+        if typing.get_origin(hint) is typing.Literal:
+            allowed = typing.get_args(hint)
+            if not any(isinstance(value, type(each)) and value == each for each in allowed):
+                words = [str(each) for each in allowed]
+                yield field.name, f"is {value!r}{did_you_mean(str(value), words)}; allowed: {', '.join(words)}"
+        if hint is bool and not isinstance(value, bool):
             yield field.name, f"{value!r} is neither true nor false"
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ class Settings(Checked):
     end: int | None = None
     most: float | None = None
     seed: Seed = 0
+    bits: Literal[4, 8] = 8
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,8 @@ class Settings(Checked):
         ("rate", math.nan, "rate: nan is out of range; allowed: above 0"),
         ("trees", 10**400, "trees: inf is out of range; allowed: 1 or more"),
         ("seed", -1, "seed: -1 is out of range; allowed: 0 or more"),
+        ("bits", 5, "bits: is 5; allowed: 4, 8"),
+        ("bits", np.array([4, 8]), r"bits: is array\(\[4, 8\]\); allowed: 4, 8"),
     ],
 )
 def test_what_is_no_number_is_refused_by_name(field: str, value: Any, words: str) -> None:
@@ -46,4 +49,5 @@ def test_what_is_no_number_is_refused_by_name(field: str, value: Any, words: str
 def test_what_is_a_number_is_taken_whatever_its_type() -> None:
     made = Settings(trees=np.int64(2), weight=np.float32(-2.5), end=-1, most=3)  # type: ignore[arg-type]
     assert (made.trees, made.weight, made.end, made.most) == (2, -2.5, -1, 3)
+    assert Settings(bits=np.int64(4)).bits == 4  # type: ignore[arg-type]
     assert Settings(end=None, most=None).end is None

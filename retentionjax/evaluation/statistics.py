@@ -121,8 +121,9 @@ class Bootstrap:
         shift = self._times @ sums / self._drawn
         squares = self._times @ np.column_stack([sums**2, sums * self._rows, self._rows**2])
         spread = squares[:, 0] - 2 * shift * squares[:, 1] + shift**2 * squares[:, 2]
-        with np.errstate(divide="ignore"):
-            studentised = shift * self._drawn / np.sqrt(np.maximum(spread, 0.0))
+        spread[spread <= 1e-9 * squares[:, 0]] = 0.0  # nobody drawn differs, but for rounding
+        with np.errstate(divide="ignore", invalid="ignore"):
+            studentised = shift * self._drawn / np.sqrt(spread)
         least, most = np.quantile(studentised, [0.025, 0.975], method="nearest")
         if self._count == 1 or not np.isfinite([least, most]).all():
             return IntervalEstimate(quantile + centre, np.nan, np.nan)

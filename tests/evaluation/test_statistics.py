@@ -125,6 +125,15 @@ def test_a_tail_that_resamples_miss_has_no_interval_and_one_without_excess_no_wi
     assert Bootstrap(30).tail_mean(np.zeros(30)) == (0.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("spenders", [1, 2, 3])
+def test_a_tail_that_few_customers_reach_has_no_interval_or_one_of_their_size(spenders):
+    """Resamples without any of them are a twentieth or more: rounding in their spread is no evidence."""
+    values = np.zeros((100, 1))
+    values[:spenders, 0] = [30.0, 12.5, 7.0][:spenders]
+    found = Bootstrap(100).tail_mean(values)
+    assert np.isnan([found.low, found.high]).all()
+
+
 def test_rows_of_one_customer_narrow_no_interval_of_a_tail_mean():
     values = np.random.default_rng(7).gamma(1.5, 4.0, (300, 2))
     once = Bootstrap(300).tail_mean(values)

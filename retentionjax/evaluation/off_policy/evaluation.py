@@ -264,6 +264,8 @@ def _caption(report: OffPolicyReport, unit: str) -> str:
             f"WARNING: {report.left_out:,} left out, their outcomes are not known yet: who left is known first; "
             "cut the log where every outcome is known"
         )
-    if found.clipped_share:
-        lines.append(f"{found.clipped_share:.2%} of the weights are clipped: ips and dr are biased too")
+    if not np.isfinite(report.estimates["ips"].low):
+        lines.append(
+            f"{found.clipped_share:.2%} of the weights are clipped, and others may be: ips and dr are biased too"
+        )
     return "\n".join(lines)

@@ -119,11 +119,11 @@ def build(
     }
     columns["customer"] = columns["episode"] if customer is None else np.asarray(customer)
     for name, column in columns.items():
-        if len(column) != count:
-            raise DataError(f"{where}: column {name} has {len(column)} rows; propensities has {count}")
         axes = 2 if name in ("observation", "mask", "propensities") else 1
         if column.ndim != axes:
             raise DataError(f"{where}: column {name} has shape {column.shape}; allowed: {axes} axes")
+        if len(column) != count:
+            raise DataError(f"{where}: column {name} has {len(column)} rows; propensities has {count}")
     for name in ("episode", "customer"):
         _check_rows(where, name, columns[name], ~pd.isna(columns[name]), "the id of one; none is missing")
     for name in ("action", "step"):

@@ -112,13 +112,15 @@ def by_group(
     draws: dict[str, dict[str, Floats]] = {"contacted": {}, "offered": {}}
     for name in found:
         member = names == name
+        customers = len(pd.unique(ids[member]))
         for key, rate in (("contacted", contacted), ("offered", offered)):
-            draws[key][name] = Bootstrap(ids[member], seed=random).means(rate[member])
+            drawn = Bootstrap(ids[member], seed=random).means(rate[member])
+            draws[key][name] = drawn if customers > 1 else np.full_like(drawn, np.nan)  # one tells nothing of others
         rates = [
             percentiles(float(rate[member].mean()), draws[key][name])
             for key, rate in (("contacted", contacted), ("offered", offered))
         ]
-        treated[name] = Treatment(len(pd.unique(ids[member])), float(risk[member].mean()), *rates)
+        treated[name] = Treatment(customers, float(risk[member].mean()), *rates)
     contact_rates = {name: each.contacted.mean for name, each in treated.items()}
     offer_rates = {name: each.offered.mean for name, each in treated.items()}
     return Fairness(treated, _compare(contact_rates, draws["contacted"]), _compare(offer_rates, draws["offered"]))

@@ -70,6 +70,7 @@ def test_rows_are_put_in_order_and_numbered():
         (two_actions(discount=np.array([1.0, 1.5, 1.0])), r"row 1, column discount: 1.5; allowed: 0 to 1"),
         (changed("step", 2, 7), r"row 2, column step: 7; allowed: each step of an episode once"),
         (changed("customer", 0, "x"), r"row 0, column customer: .*'x'.* in episode .*'b'"),
+        (two_actions(reward=5.0), r"column reward has shape \(\); allowed: 1 axes"),
         (two_actions(reward=np.zeros(2)), r"column reward has 2 rows; propensities has 3"),
         (two_actions(propensities=np.zeros((0, 2))), r"propensities has shape \(0, 2\)"),
     ],
