@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from retentionjax.company import CustomersFile
-from retentionjax.company.reading import CellReading
 from retentionjax.data.cells import Cells
 from retentionjax.data.reading import RawTable
 from retentionjax.data.schema import Schema
@@ -46,18 +45,20 @@ class AsRead:
         cells = self._cells(column, name)
         if category:
             return cells.texts(name).combine_chunks()
-        found = pa.array(
-            cells.numbers(name, nullable=True) if number else cells.dates(name, nullable=True), from_pandas=True
-        )
-        iso = replace(self._cells(column, name), reading=CellReading())
-        if date and cells.faults and (days := pa.array(iso.dates(name, nullable=True))) and not iso.faults:
-            return days  # as JSON has them
+        values = cells.numbers(name, nullable=True) if number else cells.dates(name, nullable=True)
+        read = np.zeros(len(column), bool)
+        if date and cells.faults:  # days may be written as JSON has them, too
+            iso = replace(cells.quiet(), reading=replace(self._reading, dates="")).dates(name, nullable=True)
+            read = ~np.isnat(iso)
+            values = np.where(np.isnat(values), iso, values)
         for fault in cells.faults:
-            rows = np.zeros(len(column), bool)
-            rows[fault.rows] = True
-            hint = "" if fault.hint is None else fault.hint(fault.value(int(fault.rows[0])))
-            unreadable.append(Unreadable(name, rows, fault.wrong + hint, fault.allowed))
-        return found
+            left = fault.rows[~read[fault.rows]]
+            if len(left):
+                rows = np.zeros(len(column), bool)
+                rows[left] = True
+                hint = "" if fault.hint is None else fault.hint(fault.value(int(left[0])))
+                unreadable.append(Unreadable(name, rows, fault.wrong + hint, fault.allowed))
+        return pa.array(values, from_pandas=True)
 
     def _cells(self, column: pa.Array, name: str) -> Cells:
         if pa.types.is_dictionary(column.type):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from retentionjax.company import Company
@@ -102,6 +103,14 @@ def test_a_cell_that_cannot_be_read_is_named(trained: Any, change: dict[str, str
         raw.loc[1, name] = value
     with pytest.raises(DataError, match=said):
         facts.frame(raw)
+
+
+def test_dates_of_two_forms_are_read_beside_each_other_and_beside_one_that_is_none(trained: Any) -> None:
+    _, facts, _ = trained
+    raw = _raw().assign(snapshot="01/06/2026", since=["25/05/2026", "2026-01-01", "32/12/2025"])
+    read, faults = facts.table(pa.RecordBatch.from_pandas(raw, preserve_index=False))
+    assert read.values[:, facts.schema.features.index("days")].tolist() == [7.0, 151.0]
+    assert [(row, fault.field, fault.value) for row, fault in faults] == [(2, "since", "32/12/2025")]
 
 
 def test_who_joined_today_by_a_clock_ahead_is_no_fault(trained: Any) -> None:
