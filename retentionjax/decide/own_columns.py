@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64
 
 from retentionjax.company import CustomersFile
 from retentionjax.company.customers import DAYS
+from retentionjax.data import moments
 from retentionjax.data.reading import cell_text
 from retentionjax.data.schema import Schema
 
@@ -148,7 +149,11 @@ class OwnColumns:
     def _read_dates(self, batch: pa.RecordBatch, column: str, unreadable: list[Unreadable]) -> np.ndarray:
         values = batch.column(column)
         missing = np.asarray(pc.is_null(values).to_numpy(zero_copy_only=False), bool)
-        dates = np.array([_date(value) for value in values.to_pylist()], "datetime64[s]")
+        if pa.types.is_timestamp(values.type):
+            typed = moments.of_typed(values.to_pandas()).dt.tz_localize(None)
+            dates = typed.to_numpy().astype("datetime64[s]")
+        else:
+            dates = np.array([_date(value) for value in values.to_pylist()], "datetime64[s]")
         wrong = np.isnat(dates) & ~(missing & (column in self.nullable))
         unreadable.append(Unreadable(column, wrong, "is no date", DATE))
         return dates
@@ -165,7 +170,7 @@ class OwnColumns:
 
 
 def _date(value: object) -> np.datetime64 | None:
-    """The time to the second, as training reads it; None for what is no date."""
+    """The time to the second, as training reads it, a midnight of a time zone as its day; None for what is no date."""
     if isinstance(value, dt.datetime):
         moment = value
     elif isinstance(value, dt.date):
@@ -177,7 +182,7 @@ def _date(value: object) -> np.datetime64 | None:
             return None
     else:
         return None
-    return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment, "s")
+    return moments.of_one(moment)
 
 
 def is_text(kind: pa.DataType) -> bool:
