@@ -80,19 +80,23 @@ class OwnColumns:
 
     # --- one record -------------------------------------------------------------------------------------------
 
-    def record(self, given: Mapping[str, object]) -> tuple[Mapping[str, object], list[tuple[str, str, str]]]:
+    def record(
+        self, given: Mapping[str, object], read: Mapping[str, object] | None = None
+    ) -> tuple[Mapping[str, object], list[tuple[str, str, str]]]:
         """The record with the facts that can be made instead of what they are made of, itself where that is none; and
-        for each field that cannot be read its name, what is wrong and what is allowed."""
+        for each field that cannot be read its name, what is wrong and what is allowed. `read`: what the fields of the
+        record stand for, where they are codes or aliases."""
+        read = given if read is None else read
         facts = [name for name in self.made if name not in given and self.can_make(name, given)]
         if not facts:
             return given, []
         used = set(self.used(given))
-        wrong = [(name, *why) for name in given if name in used and (why := self._wrong(name, given[name]))]
+        wrong = [(name, *why) for name in given if name in used and (why := self._wrong(name, read[name]))]
         bad = {name for name, _, _ in wrong}
         made = {name: value for name, value in given.items() if name not in used or name in self._customers.features}
         for fact in facts:
             if not bad & {*self.made[fact], self.snapshot}:
-                made[fact] = self._value(fact, [given[column] for column in self.made[fact]], given.get(self.snapshot))
+                made[fact] = self._value(fact, [read[column] for column in self.made[fact]], read.get(self.snapshot))
         return made, wrong
 
     def _wrong(self, name: str, value: object) -> tuple[str, str] | None:
@@ -102,7 +106,7 @@ class OwnColumns:
             missing = value is None and name in self.nullable
             return None if missing or _date(value) is not None else ("is no date", DATE)
         number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < np.inf
-        return None if number else ("is not a number", "a finite number")
+        return None if number else ("is missing" if value is None else "is not a number", "a finite number")
 
     def _value(self, fact: str, values: list[Any], snapshot: object) -> object:
         if fact == self._id:
