@@ -1,5 +1,6 @@
 """Columns of dates as moments: the forms that texts have, days that carry a time zone, dates that lack a day."""
 
+import datetime as dt
 import re
 
 import numpy as np
@@ -9,6 +10,8 @@ DATE = "a date such as 2026-06-01"
 _CLOCK = re.compile(r"[ T]%[HI].*$")
 _NO_DAY = r"\d{4}(?:-?\d{2})?"
 _DAY_ELSEWHERE = r"(\d{4}-\d{2}-\d{2})[T ]00:00(?::00(?:\.0+)?)?\s*[+-]\d{2}(?::?\d{2})?"
+_OFFSET = r"^(.*)(?:Z|[+-]\d{2}:?\d{2})(.*)$"
+"""What `%z` reads, with what stands before and after it."""
 _DAYS = [
     *(f"{day}{mark}%{year}" for mark in "./-" for year in "Yy" for day in (f"%d{mark}%m", f"%m{mark}%d")),
     *("%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%y"),
@@ -25,9 +28,16 @@ def of_typed(column: pd.Series) -> pd.Series:
     zone = getattr(column.dt, "tz", None) if isinstance(column.dtype, pd.DatetimeTZDtype) else None
     if zone is not None:
         local = column.dt.tz_localize(None)
-        if (local.dropna() == local.dropna().dt.normalize()).all():
+        if _are_days(local):
             return local.dt.tz_localize("UTC")
     return found
+
+
+def of_one(moment: dt.datetime) -> np.datetime64:
+    """The time in UTC to the second, as `of_typed` reads a column of one."""
+    local = moment.replace(tzinfo=None)
+    is_day = moment.tzinfo is None or local.time() == dt.time()
+    return np.datetime64(local if is_day else moment.astimezone(dt.UTC).replace(tzinfo=None), "s")
 
 
 def of_texts(texts: pd.Series, form: str) -> pd.Series:
@@ -46,7 +56,17 @@ def of_texts(texts: pd.Series, form: str) -> pd.Series:
         if not left.any():
             break
         found[left] = pd.to_datetime(texts[left], format=other, errors="coerce", utc=True)
+    if "%z" in form:
+        here = texts.str.replace(_OFFSET, r"\1\2", regex=True)
+        local = pd.to_datetime(here, format=form.replace("%z", ""), errors="coerce", utc=True).fillna(found)
+        return local if _are_days(local) else found
     return found
+
+
+def _are_days(times: pd.Series) -> bool:
+    """Whether all of `times` are midnights."""
+    known = times.dropna()
+    return bool((known == known.dt.normalize()).all())
 
 
 def allowed(texts: pd.Series, form: str) -> str:

@@ -223,9 +223,8 @@ def read_frame(frame: pd.DataFrame, where: str, wanted: Sequence[str] | None = N
         raise DataError(f"{where}: has column names but no rows")
     table = pa.table({name: _array(frame[name]) for name in filter(str.strip, names)})
     if wanted is not None:
-        table = table.select(
-            [name for name in table.column_names if name in _taken(names, wanted) or _can_be_read(table[name].type)]
-        )
+        taken = set(_taken(names, wanted))
+        table = table.select([each.name for each in table.schema if each.name in taken or _can_be_read(each.type)])
     return RawTable(where, _value_types(table, where), "row", tuple(names))
 
 
@@ -304,7 +303,10 @@ def _check_header(header: Sequence[str], where: str, place: str) -> None:
 
 def _taken(header: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
     """Columns that are read: those with a name, among `wanted` if that is given."""
-    return [name for name in header if name.strip() and (wanted is None or name in wanted or plain(name) in wanted)]
+    if wanted is None:
+        return [name for name in header if name.strip()]
+    few = set(wanted)
+    return [name for name in header if name.strip() and (name in few or plain(name) in few)]
 
 
 def _check_separator(text: Text, wanted: Sequence[str] | None) -> None:

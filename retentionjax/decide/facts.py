@@ -33,6 +33,7 @@ _JOINED_TODAY = -2.0  # the least tenure in days: clocks on earth are up to 26 h
 _BELOW = "is below 0"
 _SHOWN = 12  # categories an error lists
 MISSING = "is missing"
+_CODE = "stands for what is missing"
 _ID = "an id"
 OTHER_WORD = "other"
 """What a table says in place of an unseen category."""
@@ -86,6 +87,7 @@ class Facts:
         """`customers`: what the company says of its columns; None where none is made of others, nor read in its way."""
         self.schema = schema
         self._as_read = None if customers is None else AsRead(customers, schema, currency)
+        self._read = (lambda record: record) if self._as_read is None else self._as_read.record
         own = None if customers is None else own_columns.OwnColumns(customers, schema)
         self._own = own if own is not None and own.made else None
         self._id, self._charge = str(schema.id), str(schema.charge)
@@ -99,7 +101,6 @@ class Facts:
         self._numeric = [(name, name in schema.nullable, self._least[name]) for name in schema.numeric]
         nullable, of = schema.nullable, schema.categorical.items()
         self._codes = [(name, CategoryCodes(allowed, nullable=name in nullable)) for name, allowed in of]
-        self._width = len(schema.features)
         self._texts = {self._id, *schema.categorical}
 
     def allowed(self, name: str) -> str:
@@ -138,16 +139,17 @@ class Facts:
 
     def made(self, record: Mapping[str, object]) -> Mapping[str, object]:
         """The record with its facts instead of the columns they are made of; as it is where those cannot be read."""
-        made, wrong = (record, []) if self._own is None else self._own.record(record)
+        made, wrong = (record, []) if self._own is None else self._own.record(record, self._read(record))
         return record if wrong else made
 
     def stack(self, rows: Sequence[Row]) -> Features:
         """Rows as columns."""
-        values = np.array([row for _, _, row in rows], np.float64).reshape(len(rows), self._width)
+        values = np.array([row for _, _, row in rows], np.float64).reshape(len(rows), len(self.schema.features))
         return Features(tuple([each for each, _, _ in rows]), np.array([each for _, each, _ in rows], float), values)
 
     def _glance(self, record: Mapping[str, object]) -> Row | None:
         """The record's row if each fact is there, a number or text as it should be, and allowed; otherwise None."""
+        record = self._read(record)
         customer, charge = record.get(self._id), record.get(self._charge)
         if type(customer) is not str or not customer or customer.isspace() or len(record) != len(self.columns):
             return None
@@ -173,15 +175,17 @@ class Facts:
         """Every fact at fault, by itself."""
         given, found = record, list[FactFault]()
         if self._own is not None:
-            record, unread = self._own.record(given)
+            record, unread = self._own.record(given, self._read(given))
             found = [FactFault(name, given[name], *words) for name, *words in unread]
         found += [FactFault(n, record[n], "is unknown", self._needed) for n in record if n not in self.columns]
+        read = self._read(record)
         for name in self.columns:
             if name not in record and self._own is not None and self._own.can_make(name, given):
                 continue  # what it is made of is at fault, and named
             if name not in record:
                 found.append(FactFault(name, None, MISSING, self.allowed(name)))
-            elif why := self._wrong(name, record[name]):
+            elif why := self._wrong(name, read[name]):
+                why = why if read[name] is not None or record[name] is None else _CODE
                 found.append(FactFault(name, record[name], why, self.allowed(name)))
         return found
 
@@ -294,11 +298,8 @@ class Facts:
 
     def dictionaries(self, found: pa.Schema) -> list[str]:
         """Columns that are read as dictionaries: categories kept as plain text."""
-        return [
-            name
-            for name in self.schema.categorical
-            if name in found.names and own_columns.is_text(found.field(name).type)
-        ]
+        texts = {each.name for each in found if own_columns.is_text(each.type)}
+        return [name for name in self.schema.categorical if name in texts]
 
     def table(self, batch: pa.RecordBatch, *, usual: str = "") -> tuple[Features, list[tuple[int, FactFault]]]:
         """The rows that can be read, in their order, and the first fault of each that cannot, with its row from 0.

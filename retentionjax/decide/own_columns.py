@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64
 
 from retentionjax.company import CustomersFile
 from retentionjax.company.customers import DAYS
+from retentionjax.data import moments
 from retentionjax.data.reading import cell_text
 from retentionjax.data.schema import Schema
 
@@ -79,19 +80,23 @@ class OwnColumns:
 
     # --- one record -------------------------------------------------------------------------------------------
 
-    def record(self, given: Mapping[str, object]) -> tuple[Mapping[str, object], list[tuple[str, str, str]]]:
+    def record(
+        self, given: Mapping[str, object], read: Mapping[str, object] | None = None
+    ) -> tuple[Mapping[str, object], list[tuple[str, str, str]]]:
         """The record with the facts that can be made instead of what they are made of, itself where that is none; and
-        for each field that cannot be read its name, what is wrong and what is allowed."""
+        for each field that cannot be read its name, what is wrong and what is allowed. `read`: what the fields of the
+        record stand for, where they are codes or aliases."""
+        read = given if read is None else read
         facts = [name for name in self.made if name not in given and self.can_make(name, given)]
         if not facts:
             return given, []
         used = set(self.used(given))
-        wrong = [(name, *why) for name in given if name in used and (why := self._wrong(name, given[name]))]
+        wrong = [(name, *why) for name in given if name in used and (why := self._wrong(name, read[name]))]
         bad = {name for name, _, _ in wrong}
         made = {name: value for name, value in given.items() if name not in used or name in self._customers.features}
         for fact in facts:
             if not bad & {*self.made[fact], self.snapshot}:
-                made[fact] = self._value(fact, [given[column] for column in self.made[fact]], given.get(self.snapshot))
+                made[fact] = self._value(fact, [read[column] for column in self.made[fact]], read.get(self.snapshot))
         return made, wrong
 
     def _wrong(self, name: str, value: object) -> tuple[str, str] | None:
@@ -101,7 +106,7 @@ class OwnColumns:
             missing = value is None and name in self.nullable
             return None if missing or _date(value) is not None else ("is no date", DATE)
         number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < np.inf
-        return None if number else ("is not a number", "a finite number")
+        return None if number else ("is missing" if value is None else "is not a number", "a finite number")
 
     def _value(self, fact: str, values: list[Any], snapshot: object) -> object:
         if fact == self._id:
@@ -148,7 +153,11 @@ class OwnColumns:
     def _read_dates(self, batch: pa.RecordBatch, column: str, unreadable: list[Unreadable]) -> np.ndarray:
         values = batch.column(column)
         missing = np.asarray(pc.is_null(values).to_numpy(zero_copy_only=False), bool)
-        dates = np.array([_date(value) for value in values.to_pylist()], "datetime64[s]")
+        if pa.types.is_timestamp(values.type):
+            typed = moments.of_typed(values.to_pandas()).dt.tz_localize(None)
+            dates = typed.to_numpy().astype("datetime64[s]")
+        else:
+            dates = np.array([_date(value) for value in values.to_pylist()], "datetime64[s]")
         wrong = np.isnat(dates) & ~(missing & (column in self.nullable))
         unreadable.append(Unreadable(column, wrong, "is no date", DATE))
         return dates
@@ -165,7 +174,7 @@ class OwnColumns:
 
 
 def _date(value: object) -> np.datetime64 | None:
-    """The time to the second, as training reads it; None for what is no date."""
+    """The time to the second, as training reads it, a midnight of a time zone as its day; None for what is no date."""
     if isinstance(value, dt.datetime):
         moment = value
     elif isinstance(value, dt.date):
@@ -177,7 +186,7 @@ def _date(value: object) -> np.datetime64 | None:
             return None
     else:
         return None
-    return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment, "s")
+    return moments.of_one(moment)
 
 
 def is_text(kind: pa.DataType) -> bool:

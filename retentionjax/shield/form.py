@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from retentionjax.shield.brief import Brief
-from retentionjax.shield.reading import Reading
+from retentionjax.shield.reading import Reading, blanked, fold
 from retentionjax.shield.rules import Rules
 from retentionjax.shield.verdict import Finding
 
@@ -88,6 +88,8 @@ _WAY_OUT = re.compile(
 )
 """What a line holds, up to a link of it, where the link is a way out."""
 _STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1){2,}(?!\w)|([^\w\s])\2{3,}|([a-z])\3{3,}")
+_OWN_STUTTER = re.compile(r"(?<!\w)(\w+)(?:[\s,.!?]+\1)+(?!\w)|\w*([a-z])\2{3,}\w*")
+"""Where a name says a word or a letter several times: `Pizza Pizza`, `Brrrrew`."""
 _DOUBLED = frozenset((
     "bye", "blah", "chop", "ding", "dot", "far", "go", "ha", "had", "hush", "knock", "long", "many", "much",
     "night", "no", "now", "please", "really", "ring", "so", "that", "there", "tut", "si", "very", "well", "wink",
@@ -110,7 +112,7 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     yield from _channel(reading, brief, rules)
     yield from _residue(reading)
     yield from _loudness(reading, brief, rules)
-    yield from _repetition(reading)
+    yield from _repetition(reading, brief)
 
 
 def keywords(text: str) -> Iterator[tuple[int, str]]:
@@ -195,11 +197,13 @@ def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]
         yield Finding("text.emoji", pictures[0].start(), pictures[-1].end(), f"{len(pictures)} pictures")
 
 
-def _repetition(reading: Reading) -> Iterator[Finding]:
+def _repetition(reading: Reading, brief: Brief) -> Iterator[Finding]:
     """Words said three times in a row, a sentence said twice, six words in a row said twice."""
     text = reading.folded
-    for match in _STUTTER.finditer(text):
-        if not re.fullmatch(r"[-=_.\s]+", match.group()) or len(match.group()) > 6:
+    others = _without_own_stutter(text, brief)
+    for match in _STUTTER.finditer(others):
+        own = others[match.start()] != text[match.start()]
+        if not own and (not re.fullmatch(r"[-=_.\s]+", match.group()) or len(match.group()) > 6):
             yield reading.found("text.repetition", match, "said over and over")
     words = [(match.group(), match.start()) for match in _TOKEN.finditer(text)]
     said = [word for word, _ in words]
@@ -210,6 +214,8 @@ def _repetition(reading: Reading) -> Iterator[Finding]:
             "text.repetition", where, len(text), f"said twice: {' '.join(said[start : start + _GRAM])!r}"
         )
     for (word, _), (other, begin), (third, place) in zip(words, words[1:], words[2:], strict=False):
+        if others[begin] != text[begin]:
+            continue
         doubled = other == third and len(other) > 1 and other.isalpha() and other not in _DOUBLED and word != other
         if doubled and text[begin - 1 : begin] + text[begin + len(other) : place] == "  " and text[begin - 2].isalnum():
             yield reading.finding("text.repetition", begin, place + len(third), f"said twice: {third!r}")
@@ -218,6 +224,14 @@ def _repetition(reading: Reading) -> Iterator[Finding]:
     if again is not None:
         where = text.rindex(clauses[again])
         yield reading.finding("text.repetition", where, where + len(clauses[again]), "a clause said again")
+
+
+def _without_own_stutter(text: str, brief: Brief) -> str:
+    """`text` with what sender, customer, facts and offer say several times themselves blanked out, as `Pizza Pizza`."""
+    for words in brief.own_words:
+        for match in _OWN_STUTTER.finditer(fold(words)):
+            text = blanked(text, match.group())
+    return text
 
 
 def _first_repeated(items: Sequence[Hashable]) -> int | None:

@@ -82,6 +82,19 @@ def test_a_midnight_of_a_time_zone_is_its_day(zone: str) -> None:
         assert _days(values) == (["2026-01-15", "2026-07-01", "NaT"], [])
 
 
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S%z", "%d/%m/%Y %H:%M %z", "%a %b %d %H:%M:%S %z %Y"])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+def test_a_form_with_a_time_zone_reads_midnights_as_days_and_times_in_utc(form: str, zone: str) -> None:
+    nights = pd.to_datetime(["2026-01-15", "2026-07-01"]).tz_localize(zone)
+    texts = [*nights.strftime(form), ""]
+    assert _days(texts, form) == (["2026-01-15", "2026-07-01", "NaT"], [])
+    noon = nights[0] + pd.Timedelta(hours=12, minutes=30)
+    cells = Cells(read_frame(pd.DataFrame({"on": [texts[0], noon.strftime(form)]}), "c"), CellReading(dates=form))
+    assert cells.dates("on").tolist() == [
+        each.tz_convert("UTC").to_pydatetime().replace(tzinfo=None) for each in (nights[0], noon)
+    ]
+
+
 def test_a_time_of_a_time_zone_is_told_in_utc() -> None:
     times = pd.to_datetime(["2026-01-15 00:00", "2026-07-01 12:30"]).tz_localize("Europe/Berlin")
     wanted = times.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[s]")

@@ -76,3 +76,9 @@ def test_columns_of_pandas_own_kinds_are_read_as_what_they_hold() -> None:
     assert raw.texts("account") == ["89490000000000000001", "89490000000000000002", "89490000000000000003"]
     assert raw.texts("nullable") == ["1", "", "3"]
     assert np.array_equal(raw.table["sparse"].to_numpy(), [0, 3, 0])
+
+
+def test_of_a_table_of_thousands_of_columns_those_that_hold_no_values_are_passed_over() -> None:
+    frame = pd.DataFrame({f"f{place}": [place] for place in range(4000)}).assign(notes=[[1, 2]])
+    names = tuple(frame.columns.drop("notes"))
+    assert read_frame(frame, "a DataFrame", names).table.column_names == list(names)

@@ -2,13 +2,16 @@
 
 import datetime as dt
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from retentionjax.company import Company
+from retentionjax.company.reading import CellReading
 from retentionjax.data import company_tables
 from retentionjax.decide.facts import Facts, as_frame
 from retentionjax.errors import DataError
@@ -102,6 +105,65 @@ def test_a_cell_that_cannot_be_read_is_named(trained: Any, change: dict[str, str
         raw.loc[1, name] = value
     with pytest.raises(DataError, match=said):
         facts.frame(raw)
+
+
+def test_dates_of_two_forms_are_read_beside_each_other_and_beside_one_that_is_none(trained: Any) -> None:
+    _, facts, _ = trained
+    raw = _raw().assign(snapshot="01/06/2026", since=["25/05/2026", "2026-01-01", "32/12/2025"])
+    read, faults = facts.table(pa.RecordBatch.from_pandas(raw, preserve_index=False))
+    assert read.values[:, facts.schema.features.index("days")].tolist() == [7.0, 151.0]
+    assert [(row, fault.field, fault.value) for row, fault in faults] == [(2, "since", "32/12/2025")]
+
+
+_RECORD: dict[str, Any] = {"aluno": "7", "fee": 89.9, "plan": "basic", "visits": 1, "calls": 2, "since": "2026-05-25"}
+_RECORD |= {"snapshot": "2026-06-01"}
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"calls": -999}, {"calls": None}),
+        ({"calls": -999.0}, {"calls": None}),
+        ({"visits": "n/d"}, {"visits": None}),
+        ({"plan": "n/d"}, {"plan": None}),
+        ({"plan": "Básico"}, {"plan": "basic"}),
+        ({"plan": " Ba\u0301sico "}, {"plan": "basic"}),
+        ({"since": "2026-05-25T00:00:00+02:00"}, {}),
+    ],
+)
+def test_codes_and_aliases_mean_in_a_record_what_they_meant_in_training(
+    trained: Any, said: dict[str, Any], meant: dict[str, Any]
+) -> None:
+    _, facts, _ = trained
+    wanted = facts.records([_RECORD | meant]).values
+    np.testing.assert_array_equal(facts.records([_RECORD | said]).values, wanted)
+    made = facts.made(_RECORD | said)  # as it is recorded, and read again
+    np.testing.assert_array_equal(facts.records([made]).values, wanted)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fee": -999}, "field 'fee': -999 stands for what is missing; allowed: money"),
+        ({"fee": "R$ 89,90"}, "field 'fee': 'R\\$ 89,90' is not a number"),
+        ({"since": "n/d"}, "field 'since': 'n/d' is no date"),
+        ({"since": "25/05/2026"}, "field 'since': '25/05/2026' is no date"),
+        ({"calls": True}, "field 'calls': True is not a number"),
+        ({"calls": [-999]}, "field 'calls': \\[-999\\] is not a number"),
+    ],
+)
+def test_what_a_record_cannot_say_is_named_as_it_was_given(trained: Any, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        trained[1].records([_RECORD | change])
+
+
+def test_aliases_that_change_places_are_followed_once(trained: Any) -> None:
+    company, facts, _ = trained
+    swapped = CellReading(aliases={"calls": {"1": "2", "2": "1"}, "plan": {"basic": "plus", "plus": "basic"}})
+    other = Facts(facts.schema, replace(company.customers, reading=swapped), "BRL")
+    found = other.records([_RECORD | {"calls": 1, "plan": "basic"}, _RECORD | {"calls": 2, "plan": "plus"}]).values
+    wanted = facts.records([_RECORD | {"calls": 2, "plan": "plus"}, _RECORD | {"calls": 1, "plan": "basic"}]).values
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_who_joined_today_by_a_clock_ahead_is_no_fault(trained: Any) -> None:

@@ -103,6 +103,18 @@ def test_without_a_snapshot_dates_are_counted_to_today(trained: Any, facts: Fact
     assert not any(each.rows.any() for each in unreadable)
 
 
+@pytest.mark.parametrize("offset", [2, -5])
+def test_a_midnight_of_a_time_zone_is_its_day_in_a_record_a_table_and_arrow(facts: Facts, offset: int) -> None:
+    zone = dt.timezone(dt.timedelta(hours=offset))
+    nights = [dt.datetime(2024, 6, 1, tzinfo=zone), dt.datetime(2026, 6, 1, tzinfo=zone)]
+    said = [{"since": each.isoformat()} for each in nights]
+    given = [record | since for record, since in zip(records()[:2], said, strict=True)]
+    texts = raw()[:2].assign(since=[each["since"] for each in said])
+    typed = texts.assign(since=pd.to_datetime(pd.Series(nights)))
+    for found in (facts.records(given), facts.frame(texts), facts.frame(typed)):
+        assert found.values[:, facts.schema.features.index("tenure_days")].tolist() == [730.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("change", "field", "said"),
     [

@@ -169,3 +169,17 @@ def test_what_is_given_once_has_no_length(text: str, expected: bool) -> None:
 )
 def test_a_plans_number_is_the_plans(text: str, expected: bool) -> None:
     assert grounded(text, Brief("sms", OfferTerms(0.1), SENDER, facts={"plan": "business 5-line"})) is expected
+
+
+@pytest.mark.parametrize("name", ["Pizza Pizza", "Walla Walla Wines", "The Pizza Pizza", "Brrrrew", "Go Go Go Gym"])
+def test_a_name_may_say_a_word_or_a_letter_several_times(name: str) -> None:
+    sender = replace(SENDER, name=name)
+    brief = Brief("sms", OfferTerms(0.1), sender, facts={"plan": "yoga yoga"})
+    text = f"{name}: 10% off your yoga yoga plan for 30 days. Reply YES. Reply STOP to opt out."
+    assert "text.repetition" not in check(text, brief).blocking
+    assert "text.repetition" in check(text.replace("plan", "plan plan"), brief).blocking
+
+
+def test_a_name_is_said_twice_in_a_row_only_where_it_is_so_called() -> None:
+    text = "Thanks from Northwind Northwind. 10% off for 30 days. Reply YES. Reply STOP to opt out."
+    assert "text.repetition" in check(text, Brief("sms", OfferTerms(0.1), SENDER)).blocking
