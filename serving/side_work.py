@@ -50,7 +50,7 @@ class SideWork:
 
         def check() -> None:
             if time.monotonic() > ends:
-                raise _late()
+                raise self._late()
 
         def job() -> Result:
             check()
@@ -61,11 +61,15 @@ class SideWork:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(doing), self._seconds)
         except TimeoutError:
-            raise _late() from None
+            raise self._late() from None
 
     def close(self) -> None:
         """Drops what waits; what is under way ends by itself."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _late(self) -> Problem:
+        detail = f"It was not done in the {self._seconds:g} s that {self._what} may take, waiting included."
+        return unavailable("deadline-exceeded", detail, 1.0)
 
     def _enter(self, key_id: str) -> None:
         with self._lock:
@@ -79,7 +83,3 @@ class SideWork:
         with self._lock:
             self._waiting[key_id] -= 1
             self._waiting += Counter()  # forgets who has none
-
-
-def _late() -> Problem:
-    return unavailable("deadline-exceeded", "It was not done in time; fewer values or wordings take less.", 1.0)

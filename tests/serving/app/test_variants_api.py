@@ -93,6 +93,7 @@ def test_more_long_answers_than_can_wait_are_refused_and_delay_nothing(
         assert (refused.status_code, refused.json()["type"][-10:]) == (503, "overloaded")
         assert refused.headers["retry-after"]
         assert client.get("/v1/campaigns/default").status_code == 200
+        assert client.get("/v1/campaigns/misspelt/lift").status_code == 404
 
 
 def overloaded_from_the_first_verdict_on(monkeypatch: pytest.MonkeyPatch) -> None:
