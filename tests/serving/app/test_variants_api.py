@@ -1,6 +1,8 @@
 """Wordings over HTTP, in the console and on the command line: proposed, checked, approved, refused."""
 
+import asyncio
 import html
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +20,7 @@ from retentionjax.decide.variants import Kind, Variant
 from serving import side_work
 from serving.domain import variants
 from serving.ledger import Ledger
+from serving.security.gate import Caller
 
 TEXT = "{sender}: Hi {name}, enjoy 10% off for 30 days. Reply YES to accept. Reply STOP to opt out."
 
@@ -94,6 +97,18 @@ def test_more_long_answers_than_can_wait_are_refused_and_delay_nothing(
         assert refused.headers["retry-after"]
         assert client.get("/v1/campaigns/default").status_code == 200
         assert client.get("/v1/campaigns/misspelt/lift").status_code == 404
+
+
+def test_wordings_are_listed_while_a_what_if_is_under_way(own: Running) -> None:
+    go, side = threading.Event(), own.app.state.side_work
+    what_if = threading.Thread(target=lambda: asyncio.run(side.run(Caller("a", "report", "a"), lambda _: go.wait())))
+    what_if.start()
+    try:
+        with own.client("report") as client:
+            assert client.get("/v1/variants").status_code == 200
+    finally:
+        go.set()
+        what_if.join()
 
 
 def overloaded_from_the_first_verdict_on(monkeypatch: pytest.MonkeyPatch) -> None:
