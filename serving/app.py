@@ -3,7 +3,7 @@
 settings, clock, metrics    given or made here
 ledger, gate, engine        opened by `_running`
 probe                       whether the ledger takes writes
-side_work, lifts            what takes long: what-ifs, explanations and wordings; lifts
+side_work, judging, lifts   what takes long: what-ifs and explanations; the shield on wordings; lifts
 """
 
 import asyncio
@@ -45,7 +45,7 @@ from serving.problems import Problem, on_exception, on_http_exception, on_proble
 from serving.security.bodies import BODY_LIMIT
 from serving.security.gate import Gate
 from serving.settings import Settings
-from serving.side_work import LIFT_SECONDS, SideWork
+from serving.side_work import LONG_SECONDS, SideWork
 
 _log = structlog.get_logger("serving.app")
 _THREADS = 32
@@ -139,11 +139,12 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         )
         engine = state.make_engine(settings, state.metrics)
         sessions = Sessions(settings.console_secret, ledger, seconds=settings.session_hours * 3600)
-        side_work, lifts = SideWork(), SideWork(LIFT_SECONDS, "lifts")
-        stack.callback(side_work.close)
-        stack.callback(lifts.close)
+        side_work, lifts = SideWork(), SideWork(LONG_SECONDS, "lifts")
+        judging = SideWork(LONG_SECONDS, "judgements of wordings")
+        for each in (side_work, judging, lifts):
+            stack.callback(each.close)
         state.update({"ledger": ledger, "gate": gate, "engine": engine, "sessions": sessions})
-        state.update({"probe": Probe(ledger), "side_work": side_work, "lifts": lifts})
+        state.update({"probe": Probe(ledger), "side_work": side_work, "judging": judging, "lifts": lifts})
         await engine.start()
         stack.push_async_callback(engine.drain)
         keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.metrics).run())

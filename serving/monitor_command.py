@@ -62,6 +62,9 @@ def show(verdict: "MonitorVerdict", currency: str) -> None:
         for name, each in (("as decided", value.logged), ("the policy", value.policy)):
             mean, low, high = (money(figure, currency, cents=True) for figure in (each.mean, each.low, each.high))
             print(f"value        {name}: {mean} [{low}, {high}] an episode")
+    if verdict.unread:
+        left_out = f"{verdict.unread:,} customers left out: their recorded facts do not fit this bundle"
+        print(f"drift        {left_out}")
     for promise in verdict.promises:
         print(f"effects      {promise.words.removeprefix('effects: ')}")
     print(*[f"ALARM {alarm}" for alarm in verdict.alarms] or ["no alarm"], sep="\n")

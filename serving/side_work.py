@@ -1,8 +1,9 @@
-"""Work beside the decisions: what-ifs, explanations and judging wordings, one at a time on a thread of their own, and
-lifts on another.
+"""Work beside the decisions: what-ifs and explanations, one at a time on a thread of their own, judging wordings on
+another, and lifts on a third.
 
 A what-if takes some 70 ms of CPU, and so much again for each value that is tried; a large campaign's lift takes
-seconds. On the threads that read keys, consent and the ledger, a few callers would keep everybody waiting.
+seconds, and so does the first list of wordings after a start. On the threads that read keys, consent and the ledger, a
+few callers would keep everybody waiting.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ from serving.security.gate import Caller
 MOST_WAITING = 16
 MOST_OF_ONE_KEY = 4
 DEADLINE_SECONDS = 10.0
-LIFT_SECONDS = 120.0
+LONG_SECONDS = 120.0
+"""What a lift may take, and a list of wordings: its first after a start judges them all, 0.2 to 1.5 s of CPU a kind."""
 TOKENS = 50.0
 """What one explanation or what-if costs its key, in decisions; by CPU it is about that."""
 
@@ -31,9 +33,7 @@ Check = Callable[[], None]
 class SideWork:
     """Takes what there is room for and refuses the rest at once."""
 
-    def __init__(
-        self, deadline_seconds: float = DEADLINE_SECONDS, what: str = "what-ifs, explanations and lists of wordings"
-    ) -> None:
+    def __init__(self, deadline_seconds: float = DEADLINE_SECONDS, what: str = "what-ifs and explanations") -> None:
         self._seconds, self._what = deadline_seconds, what
         self._thread = ThreadPoolExecutor(1, "side-work")
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class SideWork:
 
         def check() -> None:
             if time.monotonic() > ends:
-                raise _late()
+                raise self._late()
 
         def job() -> Result:
             check()
@@ -61,11 +61,15 @@ class SideWork:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(doing), self._seconds)
         except TimeoutError:
-            raise _late() from None
+            raise self._late() from None
 
     def close(self) -> None:
         """Drops what waits; what is under way ends by itself."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _late(self) -> Problem:
+        detail = f"It was not done in the {self._seconds:g} s that {self._what} may take, waiting included."
+        return unavailable("deadline-exceeded", detail, 1.0)
 
     def _enter(self, key_id: str) -> None:
         with self._lock:
@@ -79,7 +83,3 @@ class SideWork:
         with self._lock:
             self._waiting[key_id] -= 1
             self._waiting += Counter()  # forgets who has none
-
-
-def _late() -> Problem:
-    return unavailable("deadline-exceeded", "It was not done in time; fewer values or wordings take less.", 1.0)

@@ -302,10 +302,11 @@ def compose(
     bundle, offer = decision.bundle, decision.offer_name
     if offer is None or bundle.message is None or bundle.rules is None:
         return None
-    facts = {name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)}
+    reader = Facts(bundle.schema, bundle.company.customers, bundle.company.currency)  # as the decider read them
+    facts = reader.made({name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)})
     brief = brief_of(bundle.message, facts, customer.get(RECIPIENT), bundle.said_offer(offer), where=where)
     if write and brief.channel in ANGLED:
-        features = Facts(bundle.schema).records([facts], where=where)
+        features = reader.records([facts], where=where)
         brief = replace(brief, angle=angle(bundle, features) or None)
     text = brief.fill(write(brief.mask(), decision.seed)) if write else None
     faults = () if text is None else _faults(text, brief, bundle.rules)

@@ -8,7 +8,7 @@ from litestar import Response, get, post
 
 from retentionjax.shield.brief import CHANNELS, TONES
 from serving.console.frame import Http, done_at, full_page, read_form, signed_in
-from serving.domain.variants import VariantDecisionIn, VariantIn, decide, one, propose, variants_now
+from serving.domain.variants import VariantDecisionIn, VariantIn, decide, propose, stored, variants_now
 from serving.express import decode
 from serving.problems import Problem, count
 
@@ -51,7 +51,7 @@ async def propose_wording(request: Http) -> Response[Any]:
     try:
         wanted = decode(msgspec.json.encode({name: fields[name] for name in fields if name != "former"}), VariantIn)
         state, caller = request.app.state, request.auth.caller
-        before = await one(state, caller, former) if former else None
+        before = await stored(state, former) if former else None
         await propose(state, caller, [wanted], "", before)
     except Problem as problem:
         count(request, problem)

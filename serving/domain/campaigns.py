@@ -1,5 +1,6 @@
 """`/v1/campaigns` and `/v1/campaigns/{campaign_id}`."""
 
+import asyncio
 from collections.abc import Collection
 from operator import attrgetter
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from retentionjax.errors import ConfigError
 from serving.domain import guarded
 from serving.engine.situations import pace
 from serving.fields import NAME_PATTERN, CampaignId, CampaignInPath, Micros, Moment, MomentOut, iso, shown
+from serving.ledger import Reader
 from serving.ledger.types import DAY, MICROS, BudgetExceeded, Campaign, DesignFixed, LedgerError, LedgerUnavailable
 from serving.ledger.views import CampaignView
 from serving.lift.answer import LiftOut, look
@@ -23,7 +25,6 @@ from serving.moments import utc
 from serving.observability.metrics import CampaignMetrics
 from serving.problems import FieldError, Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
-from serving.side_work import Check
 
 State = Literal["planned", "running", "over"]
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
@@ -312,25 +313,25 @@ def _in_words(campaign: CampaignView | None, currency: str) -> str:
 async def lift_now(state: Any, caller: Caller, campaign_id: str) -> LiftOut:
     """The campaign's lift as it is known. Raises Problem 404, 429 and 503, see `SideWork.run`."""
     bundle = state.engine.lineup.active.served.bundle
-
-    def measure(_: Check) -> LiftOut:
-        with state.ledger.read() as view:
-            found: CampaignView | None = view.campaign(campaign_id)
-            if found is None:
-                raise not_found("campaign", "campaign_id", campaign_id)
-            return look(view, found, bundle.params, bundle.offers, bundle.company.currency)
-
-    measured: LiftOut = await state.lifts.run(caller, measure)
+    believed = bundle.params, bundle.offers, bundle.company.currency
+    await asyncio.to_thread(state.ledger.ask, lambda view: _kept(view, campaign_id))  # a 404 waits for nobody's lift
+    measured: LiftOut = await state.lifts.run(
+        caller, lambda check: state.ledger.ask(lambda view: look(view, _kept(view, campaign_id), *believed, check))
+    )
     return measured
+
+
+def _kept(view: Reader, campaign_id: str) -> CampaignView:
+    if (found := view.campaign(campaign_id)) is None:
+        raise not_found("campaign", "campaign_id", campaign_id)
+    return found
 
 
 def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
     """The campaign as it is. Raises Problem 404."""
     now: float = state.clock()
     with state.ledger.read() as view:
-        found: CampaignView | None = view.campaign(campaign_id)
-        if found is None:
-            raise not_found("campaign", "campaign_id", campaign_id)
+        found = _kept(view, campaign_id)
         days, answers = view.daily_spend(campaign_id), view.daily_answers(campaign_id)
         drawn, pilot_micros = view.assignments(campaign_id), view.pilot_micros(campaign_id)
     served = state.engine.lineup.active.served

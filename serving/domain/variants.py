@@ -1,12 +1,12 @@
 """`/v1/variants`.
 
 The shield judges a wording by a dozen examples and by the phrases that are approved for its kind, and finding these
-takes 250 ms of CPU. So each wording is judged once for each bundle, by the thread of what-ifs.
+takes 0.2 to 1.5 s of CPU. So each wording is judged once for each bundle, on a thread of its own.
 """
 
 import asyncio
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from weakref import WeakKeyDictionary
@@ -152,8 +152,9 @@ async def list_variants(request: Request[Any, Any, Any]) -> VariantsOut:
 async def propose_variants(request: Request[Any, Any, Any], data: JSONBody[VariantsIn]) -> VariantsOut:
     """The shield must pass each with every example; all are kept or none. Nothing is sent before it is approved."""
     state, caller = request.app.state, request.auth
-    wanted = {each.id for each in await propose(state, caller, data.variants, "variants[{}].")}
-    return VariantsOut(tuple(await variants_now(state, caller, wanted)))
+    judged = await propose(state, caller, data.variants, "variants[{}].")
+    kept = await asyncio.to_thread(state.ledger.ask, lambda view: view.variants())
+    return VariantsOut(tuple(_out(each, judged[each.variant.id]) for each in kept if each.variant.id in judged))
 
 
 @patch(
@@ -163,7 +164,8 @@ async def propose_variants(request: Request[Any, Any, Any], data: JSONBody[Varia
 async def decide_variant(
     request: Request[Any, Any, Any], variant_id: VariantInPath, data: JSONBody[VariantDecisionIn]
 ) -> VariantOut:
-    """Who decided and when is kept. What the shield refuses cannot be approved."""
+    """Who decided and when is kept. What the shield refuses cannot be approved. Refusing and retiring do not ask it:
+    their answers have no examples and name no rules."""
     return await decide(request.app.state, request.auth, variant_id, data.state)
 
 
@@ -206,39 +208,46 @@ class Jury:
 _JURIES: WeakKeyDictionary[Served, Jury] = WeakKeyDictionary()
 
 
-async def variants_now(state: Any, caller: Caller, wanted: Collection[str] | None = None) -> list[VariantOut]:
-    """All wordings as they are, or those of the ids `wanted`. Raises Problem 429 and 503, see `SideWork.run`."""
+async def variants_now(state: Any, caller: Caller) -> list[VariantOut]:
+    """All wordings as they are. Raises Problem 429 and 503, see `SideWork.run`."""
     jury = Jury.of(state)
     found: list[StoredVariant] = await asyncio.to_thread(state.ledger.ask, lambda view: view.variants())
 
     def judge(check: Check) -> list[VariantOut]:
-        return [_out(each, jury, check) for each in found if wanted is None or each.variant.id in wanted]
+        return [_out(each, _judged(jury, each.variant, check)) for each in found]
 
-    shown_now: list[VariantOut] = await state.side_work.run(caller, judge)
+    shown_now: list[VariantOut] = await state.judging.run(caller, judge)
     return shown_now
 
 
+def _judged(jury: Jury, variant: Variant, check: Check) -> Verdicts:
+    check()
+    return jury.judged(variant)
+
+
 async def propose(
-    state: Any, caller: Caller, data: Sequence[VariantIn], where: str, replaces: VariantOut | None = None
-) -> list[Variant]:
-    """Keeps a person's wordings to be decided about, all or none. Raises Problem 422 for one that cannot be sent, 429
-    and 503, see `SideWork.run`.
+    state: Any, caller: Caller, data: Sequence[VariantIn], where: str, replaces: StoredVariant | None = None
+) -> dict[str, Verdicts]:
+    """Keeps a person's wordings to be decided about, all or none; their ids, and what the shield says of each.
+
+    Raises Problem 422 for one that cannot be sent, 429 and 503, see `SideWork.run`; nothing is written then.
 
     The wording `replaces` that they were edited from is sent until one of them is approved; where nobody has decided
     about it yet, it is refused now.
     """
     jury = Jury.of(state)
 
-    def judge(check: Check) -> list[Variant]:
+    def judge(check: Check) -> list[tuple[Variant, Verdicts]]:
         return [_variant(jury, each, where.format(place), check) for place, each in enumerate(data)]
 
-    made: list[Variant] = await state.side_work.run(caller, judge)
+    judged: list[tuple[Variant, Verdicts]] = await state.judging.run(caller, judge)
+    made = [variant for variant, _ in judged]
     await asyncio.to_thread(_keep, state.ledger, made, _rules(jury.bundle), str(caller), replaces)
-    return made
+    return {variant.id: verdicts for variant, verdicts in judged}
 
 
-def _keep(ledger: Ledger, made: Sequence[Variant], rules: str, who: str, replaces: VariantOut | None) -> None:
-    former = "" if replaces is None else replaces.variant_id
+def _keep(ledger: Ledger, made: Sequence[Variant], rules: str, who: str, replaces: StoredVariant | None) -> None:
+    former = "" if replaces is None else replaces.variant.id
     with ledger.transaction() as tx:
         if tx.propose_variants(made, rules, who, replaces=former):
             tx.changed(who, f"{len(made)} wording{'s' * (len(made) != 1)}", "proposed")
@@ -250,7 +259,7 @@ def _rules(bundle: Bundle) -> str:
     return "" if bundle.rules is None else bundle.rules.version
 
 
-def _variant(jury: Jury, data: VariantIn, where: str, check: Check) -> Variant:
+def _variant(jury: Jury, data: VariantIn, where: str, check: Check) -> tuple[Variant, Verdicts]:
     bundle = jury.bundle
     if bundle.rules is None:
         raise invalid("The active bundle has no shield.", field_error(f"{where}text", allowed="none without a shield"))
@@ -263,14 +272,13 @@ def _variant(jury: Jury, data: VariantIn, where: str, check: Check) -> Variant:
     except ConfigError as wrong:
         allowed = str(wrong).partition("; allowed")[2].lstrip(": ")
         raise invalid("The text has an unknown stand-in.", field_error(f"{where}text", data.text, allowed)) from None
-    check()
-    verdicts = jury.judged(variant)
+    verdicts = _judged(jury, variant, check)
     faults = [f"a text that passes {rule}: {why}" for rule, why in _said(verdicts, "block").items()]
     if faults or not verdicts:
         wanted = faults or ["facts that this company's messages have"]
         errors = [field_error(f"{where}text", data.text, each) for each in wanted]
         raise invalid("The shield refuses the text.", *errors)
-    return variant
+    return variant, verdicts
 
 
 def _said(verdicts: Verdicts, *severities: str) -> dict[str, str]:
@@ -285,14 +293,21 @@ def _said(verdicts: Verdicts, *severities: str) -> dict[str, str]:
 
 
 async def decide(state: Any, caller: Caller, variant_id: str, wanted: VariantState) -> VariantOut:
-    """What becomes of a wording. Raises Problem 404, 409 for approving what the shield refuses today, 429 and 503."""
-    before = await one(state, caller, variant_id)
-    if wanted == "approved" and before.broken_rules:
-        why = "; ".join(f"{rule}: {before.said.get(rule, '')}" for rule in before.broken_rules)
-        fault = field_error("state", wanted, f"refused: the shield says {why}")
-        raise Problem(409, "shield-refuses", "The shield refuses this text", "It cannot be approved.", [fault])
+    """What becomes of a wording. Only approving asks the shield: what is not to be sent any more need not wait for it.
+
+    Raises Problem 404; for approving 409 where the shield refuses it today, and 429 and 503, see `SideWork.run`.
+    Nothing is written then.
+    """
+    variant, jury, verdicts = (await stored(state, variant_id)).variant, Jury.of(state), None
+    if wanted == "approved":
+        verdicts = await state.judging.run(caller, lambda check: _judged(jury, variant, check))
+        if broken := _broken(verdicts):
+            said = _said(verdicts, "block")
+            why = "; ".join(f"{rule}: {said.get(rule, '')}" for rule in broken)
+            fault = field_error("state", wanted, f"refused: the shield says {why}")
+            raise Problem(409, "shield-refuses", "The shield refuses this text", "It cannot be approved.", [fault])
     await asyncio.to_thread(_decide, state.ledger, variant_id, wanted, str(caller))
-    return await one(state, caller, variant_id)
+    return _out(await stored(state, variant_id), verdicts)
 
 
 def _decide(ledger: Ledger, variant_id: str, wanted: VariantState, who: str) -> None:
@@ -300,20 +315,25 @@ def _decide(ledger: Ledger, variant_id: str, wanted: VariantState, who: str) -> 
         tx.decide_variant(variant_id, wanted, who)
 
 
-async def one(state: Any, caller: Caller, variant_id: str) -> VariantOut:
-    """A wording as it is. Raises Problem 404, 429 and 503."""
-    if not (found := await variants_now(state, caller, (variant_id,))):
-        raise not_found("variant", "variant_id", variant_id)
-    return found[0]
+async def stored(state: Any, variant_id: str) -> StoredVariant:
+    """A wording as it is kept. Raises Problem 404."""
+    kept: list[StoredVariant] = await asyncio.to_thread(state.ledger.ask, lambda view: view.variants())
+    for each in kept:
+        if each.variant.id == variant_id:
+            return each
+    raise not_found("variant", "variant_id", variant_id)
 
 
 def _broken(verdicts: Verdicts) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(rule for _, verdict in verdicts for rule in verdict.blocking))
+    """The rules that keep a wording from being sent."""
+    broken = tuple(dict.fromkeys(rule for _, verdict in verdicts for rule in verdict.blocking))
+    return broken if verdicts else ("no_such_offer_or_fact",)
 
 
-def _out(each: StoredVariant, jury: Jury, check: Check) -> VariantOut:
-    check()
-    verdicts = jury.judged(each.variant)
+def _out(each: StoredVariant, verdicts: Verdicts | None) -> VariantOut:
+    """A wording with what the shield says of it; None where it was not asked."""
+    broken = () if verdicts is None else _broken(verdicts)
+    verdicts = verdicts or ()
     kind = each.variant.kind
     return shown(
         VariantOut,
@@ -323,7 +343,7 @@ def _out(each: StoredVariant, jury: Jury, check: Check) -> VariantOut:
         text=each.variant.text,
         author=each.variant.author,
         examples=tuple(dict.fromkeys(text for text, _ in verdicts))[:_SHOWN],
-        broken_rules=_broken(verdicts) if verdicts else ("no_such_offer_or_fact",),
+        broken_rules=broken,
         said=_said(verdicts, "block", "warn"),
         warnings=tuple(dict.fromkeys(rule for _, verdict in verdicts for rule in verdict.warning)),
         answers=AnswersOut(*map(int, each.answers)),

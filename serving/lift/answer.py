@@ -342,11 +342,19 @@ def look(
     params: EnvParams | None = None,
     offers: Mapping[str, object] | None = None,
     currency: str = "USD",
+    check: Callable[[], None] = lambda: None,
 ) -> LiftOut:
-    """The lift of `campaign`; with a bundle's constants and offers, what they promised beside it."""
+    """The lift of `campaign`; with a bundle's constants and offers, what they promised beside it.
+
+    Calls `check` before each of the long steps, and ends with what it raises.
+    """
     record = reader.campaign_record(campaign.campaign_id)
+    check()
     found = measuring.find(measuring.against_holdout(campaign, record))
-    pilot = {name: measuring.find(study) for name, study in measuring.of_pilot(campaign, record).items()}
+    pilot = {}
+    for name, study in measuring.of_pilot(campaign, record).items():
+        check()
+        pilot[name] = measuring.find(study)
     if params is None or offers is None:
         return answer(found, pilot, None, {}, currency)
     believed = measuring.believed_departures(found.study, params, offers)

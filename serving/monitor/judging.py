@@ -1,5 +1,6 @@
 """What the figures mean: which of them is an alarm, and what to do about it."""
 
+import contextlib
 import datetime as dt
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -125,6 +126,8 @@ class MonitorVerdict:
     value: Value
     drifted: Mapping[str, float]
     """PSI of the columns that moved."""
+    unread: int
+    """Customers left out of it: their recorded facts do not fit this bundle's schema."""
     faults: Sequence[str]
     """Faults of the books."""
     promises: Sequence[Promise] = field(default_factory=tuple)
@@ -157,7 +160,7 @@ def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict
     churn = measures.churn(history.risk, history.days, history.left, float(bundle.params.risk_window_days))
     acceptance = measures.acceptance(history.accept, history.accepted)
     appeal = measures.appeal(history.accept, history.appeal, history.accepted)
-    drifted = drifted_columns(bundle, history.facts)
+    drifted, unread = drifted_columns(bundle, history.facts)
     return MonitorVerdict(
         checked_at=now,
         days=limits.days,
@@ -168,6 +171,7 @@ def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict
         appeal=appeal,
         value=value(ledger, bundle, now - REWARD_DAYS * DAY, limits.days),
         drifted=drifted,
+        unread=unread,
         faults=faults,
         promises=kept,
         alarms=(
@@ -182,17 +186,25 @@ def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict
     )
 
 
-def drifted_columns(bundle: Bundle, facts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """PSI of the facts that are distributed otherwise than in training; empty where the bundle has no reference."""
+def drifted_columns(bundle: Bundle, facts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], int]:
+    """PSI of the facts that are distributed otherwise than in training, empty where the bundle has no reference; and
+    how many customers' facts this bundle does not take, which are left out: another bundle decided about them."""
     references = drift.read(bundle)
     if not facts or not references:
-        return {}
-    records = [{ID: str(number), **each} for number, each in enumerate(facts)]
-    frame = as_frame(bundle.schema, Facts(bundle.schema).records(records, where="decision"))
-    found = drift.compare(bundle, references, frame, {})
-    return {
+        return {}, 0
+    reader = Facts(bundle.schema, bundle.company.customers, bundle.company.currency)
+    rows = []
+    for number, each in enumerate(facts):
+        with contextlib.suppress(DataError):
+            rows.append(reader.row({ID: str(number), **each}))
+    unread = len(facts) - len(rows)
+    if not rows:
+        return {}, unread
+    found = drift.compare(bundle, references, as_frame(bundle.schema, reader.stack(rows)), {})
+    shifts = {
         f"{each.model}, {shift.column}": shift.psi for each in found for shift in each.shifts if shift.level != "none"
     }
+    return shifts, unread
 
 
 def value(ledger: Ledger, bundle: Bundle, until: float, days: float) -> Value:

@@ -62,6 +62,7 @@ def _plain(body: bytes) -> Any:
 
 
 _READER = json.JSONDecoder(parse_int=str, parse_float=str)  # numbers are judged later
+_SPARE = 64 * 1024  # characters of rows nested deeper than Python's parser goes; two megabytes take half a second
 _SPACE = re.compile(r"[ \t\n\r]*")
 _ROWS = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*"(\w+)"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*')
 _ROWS_END = re.compile(r"\][ \t\n\r]*\}[ \t\n\r]*")
@@ -69,7 +70,7 @@ _ROWS_END = re.compile(r"\][ \t\n\r]*\}[ \t\n\r]*")
 
 def rows_apart(body: bytes, name: str) -> list[bytes] | None:
     """The rows of {"name": [row, …]} as they are written, each JSON as Python reads it, NaN and half surrogate pairs
-    among it; None for a body that is anything else."""
+    among it; None for a body that is anything else, or whose rows nest too deeply too often."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -77,12 +78,13 @@ def rows_apart(body: bytes, name: str) -> list[bytes] | None:
     begin = _ROWS.match(text)
     if begin is None or begin[1] != name:
         return None
-    rows, place = [], begin.end()
+    rows, place, spare = [], begin.end(), _SPARE
     while True:
         try:
             _, end = _READER.raw_decode(text, place)
         except RecursionError:
-            end = _end_of(text, place)
+            end = _end_of(text, place, spare)
+            spare -= end - place
         except ValueError:
             return None
         rows.append(text[place:end].encode())
@@ -92,10 +94,11 @@ def rows_apart(body: bytes, name: str) -> list[bytes] | None:
         place = _after_space(text, place + 1)
 
 
-def _end_of(text: str, place: int) -> int:
-    """Where the array or object ends that begins here, however deeply it is nested; the text's end if it does not."""
+def _end_of(text: str, place: int, within: int) -> int:
+    """Where the array or object ends that begins here, however deeply it is nested; the text's end if it does not
+    `within` so many characters."""
     depth = 0
-    for token in _TOKEN.finditer(text, place):
+    for token in _TOKEN.finditer(text, place, place + within):
         depth += _LEVELS.get(token[0], 0)
         if not depth:
             return token.end()

@@ -90,6 +90,30 @@ def test_the_model_is_told_why_the_customer_may_leave_where_there_is_room(
     assert grammar.speaks_to(why, message.text) == told
 
 
+@pytest.mark.parametrize(
+    ("facts", "tenure"),
+    [
+        ({"since": "2026-05-29", "seen_on": "2026-06-01"}, "3 months"),
+        ({"months": 3}, "3 months"),
+        ({"months": -0.5}, None),  # who joined today, by a clock further east
+    ],
+)
+def test_facts_of_a_message_are_read_as_those_of_its_decision(
+    writing: Bundle, decision: Decision, facts: dict[str, object], tenure: str | None
+) -> None:
+    """The column `months` is made of a date."""
+    of_dates = dataclasses.replace(
+        writing.company.customers, numeric=("bill",), dates={"since": "months"}, snapshot="seen_on", tenure="months"
+    )
+    dated = dataclasses.replace(writing, company=dataclasses.replace(writing.company, customers=of_dates))
+    customer = {name: value for name, value in bundles.CUSTOMER.items() if name != "months"} | facts
+    made = decide(Decider(dated, sizes=(1,)), customer)
+    message = compose(dataclasses.replace(made, action=decision.action), customer, by_grammar)
+    assert message is not None
+    assert message.source == "model"
+    assert message.brief.known.get("tenure") == tenure
+
+
 def test_only_an_email_has_a_legal_footer(decision: Decision) -> None:
     for channel in ("sms", "push", "email"):
         message = compose(decision, bundles.CUSTOMER | {"recipient": {"channel": channel}}, None)

@@ -62,6 +62,14 @@ def test_what_takes_too_long_ends_and_so_does_what_waits_behind_it() -> None:
     assert time.monotonic() - started < 1
 
 
+@pytest.mark.parametrize("what", ["lifts", "lists of wordings"])
+def test_who_comes_too_late_reads_of_what_was_asked_and_how_long_it_may_take(what: str) -> None:
+    with pytest.raises(Problem) as late:
+        asyncio.run(SideWork(0.05, what).run(caller(), lambda _: time.sleep(0.2)))
+    assert late.value.type == "deadline-exceeded"
+    assert f"the 0.05 s that {what} may take" in late.value.detail
+
+
 def test_what_work_raises_is_raised() -> None:
     def fails(_: Check) -> None:
         raise Problem(422, "a", "b", "c")

@@ -26,9 +26,9 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     items: list[Item] = []
 
 
-def refusal(body: bytes) -> Problem:
+def refusal(body: bytes, kind: Any = Body) -> Problem:
     with pytest.raises(Problem) as caught:
-        decode(body, Body)
+        decode(body, kind)
     return caught.value
 
 
@@ -89,6 +89,24 @@ def test_odd_but_right_texts_pass(name: str) -> None:
     for ascii_only in (True, False):
         body = json.dumps({"name": name[:20], "facts": {name: 1}}, ensure_ascii=ascii_only).encode()
         assert decode(body, Body).facts == {name: 1}
+
+
+class Rows(msgspec.Struct):
+    rows: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=1000)]
+
+
+@pytest.mark.parametrize("shape", ["[{}]", '{{"a": {}}}', "[0, {}]"])
+def test_a_deeply_nested_row_is_kept_apart_and_a_body_full_of_them_is_refused(shape: str) -> None:
+    before, after = shape.format("|").split("|")
+    deep = before * 1500 + "0" + after * 1500
+    body = f'{{"rows": [NaN, {deep}, 7]}}'.encode()
+    assert [bytes(row) for row in decode(body, Rows).rows] == [b"NaN", deep.encode(), b"7"]
+    many = ", ".join([deep] * 300)
+    long = before * 100_000 + "0" + after * 100_000
+    for rows in (many, long, f"7, {long}"):
+        problem = refusal(f'{{"rows": [NaN, {rows}]}}'.encode(), Rows)
+        assert (problem.status, problem.type) == (400, "malformed-json")
+        assert f"more than {MAX_DEPTH} deep" in problem.detail
 
 
 def test_the_same_key_in_different_objects_is_no_duplicate() -> None:

@@ -1,6 +1,8 @@
 """Wordings over HTTP, in the console and on the command line: proposed, checked, approved, refused."""
 
+import asyncio
 import html
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +20,7 @@ from retentionjax.decide.variants import Kind, Variant
 from serving import side_work
 from serving.domain import variants
 from serving.ledger import Ledger
+from serving.security.gate import Caller
 
 TEXT = "{sender}: Hi {name}, enjoy 10% off for 30 days. Reply YES to accept. Reply STOP to opt out."
 
@@ -93,6 +96,60 @@ def test_more_long_answers_than_can_wait_are_refused_and_delay_nothing(
         assert (refused.status_code, refused.json()["type"][-10:]) == (503, "overloaded")
         assert refused.headers["retry-after"]
         assert client.get("/v1/campaigns/default").status_code == 200
+        assert client.get("/v1/campaigns/misspelt/lift").status_code == 404
+
+
+def test_wordings_are_listed_while_a_what_if_is_under_way(own: Running) -> None:
+    go, side = threading.Event(), own.app.state.side_work
+    what_if = threading.Thread(target=lambda: asyncio.run(side.run(Caller("a", "report", "a"), lambda _: go.wait())))
+    what_if.start()
+    try:
+        with own.client("report") as client:
+            assert client.get("/v1/variants").status_code == 200
+    finally:
+        go.set()
+        what_if.join()
+
+
+def overloaded_from_the_first_verdict_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = variants.words.judge
+
+    def judged_last(*given: Any) -> Any:
+        monkeypatch.setattr(side_work, "MOST_WAITING", 0)
+        return judge(*given)
+
+    monkeypatch.setattr(variants.words, "judge", judged_last)
+
+
+def test_what_was_written_is_answered_though_nothing_more_can_wait(
+    own: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        overloaded_from_the_first_verdict_on(patch)
+        answer = propose(own, TEXT.replace("enjoy", "first enjoy"))
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["variants"][0]["examples"]
+    waiting = Variant(Kind(offer_of(own, 0.1), "sms", "warm"), TEXT.replace("enjoy", "then enjoy"))
+    with own.ledger.transaction() as tx:
+        tx.propose_variants([waiting], "rules", "test")
+    overloaded_from_the_first_verdict_on(monkeypatch)
+    approved = decide(own, waiting.id, "approved")
+    assert (approved.status_code, approved.json()["state"]) == (200, "approved")
+
+
+def test_when_nothing_can_wait_a_wording_can_be_retired_and_what_is_refused_writes_nothing(
+    own: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (made,) = propose(own, TEXT.replace("enjoy", "soon enjoy")).json()["variants"]
+    monkeypatch.setattr(side_work, "MOST_WAITING", 0)
+    assert decide(own, made["variant_id"], "approved").status_code == 503
+    assert states_of(own)[made["variant_id"]] == "proposed"
+    before = states_of(own)
+    assert propose(own, TEXT.replace("enjoy", "never enjoy")).status_code == 503
+    assert states_of(own) == before
+    for state in ("retired", "refused"):
+        answer = decide(own, made["variant_id"], state)
+        assert (answer.status_code, answer.json()["state"]) == (200, state)
 
 
 @pytest.mark.parametrize(

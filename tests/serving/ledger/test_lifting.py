@@ -57,6 +57,24 @@ def test_a_campaign_that_keeps_customers_is_seen_to_by_what_the_ledger_holds(
     assert found.drawn.is_sound
 
 
+def test_a_lift_that_nobody_waits_for_any_more_ends_at_its_next_step(ledger: Ledger, clock: FrozenClock) -> None:
+    begin(ledger, holdout=0.2, pilot=PILOT)
+    ended(ledger, clock, {})
+    asked: list[bool] = []
+    with ledger.read() as reader:
+        found = reader.campaign("proof")
+        assert found is not None
+        steps = len(measuring.of_pilot(found, reader.campaign_record("proof"))) + 1
+        look(reader, found, check=lambda: asked.append(True))
+        with pytest.raises(TimeoutError):
+            look(reader, found, check=late)
+    assert len(asked) == steps > 1
+
+
+def late() -> None:
+    raise TimeoutError
+
+
 def test_dollars_are_charges_less_contacts_and_accepted_offers(ledger: Ledger, clock: FrozenClock) -> None:
     arms = begin(ledger)
     asked = [name for name, (arm, _) in arms.items() if arm == "policy"][:10]

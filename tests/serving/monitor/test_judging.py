@@ -1,16 +1,22 @@
 """Measured against believed effects: a promise that is kept is no alarm, one that is not is named."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import bundles
 import ledger_rows
+import numpy as np
+import pandas as pd
 import pytest
 from holdout_ledgers import begin, ended, lives
 from ledger_rows import OFFERS, FrozenClock, decision, record
 
+from retentionjax.bundle import load, write
 from retentionjax.env import EnvParams
+from retentionjax.tabular.drift import describe
 from serving.ledger import Ledger
 from serving.ledger.types import Outcome
 from serving.monitor import judging
@@ -71,3 +77,37 @@ def test_the_effect_that_pulls_away_from_what_was_measured_is_the_one_to_doubt()
     assert judging._doubted(parts, 0.04) == "hazard_multiplier.ten"
     assert judging._doubted(parts, -0.04) == "fatigue_hazard"
     assert judging._doubted({"contact_effect": -0.01}, -0.04) == "contact_effect"
+
+
+def customers(rows: int, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "months": random.uniform(0, 60, rows),
+            "bill": random.uniform(20, 120, rows),
+            "plan": random.choice(["basic", "plus"], rows),
+            "age": random.uniform(18, 80, rows),
+            "channel": random.choice(["mail", "phone"], rows),
+        }
+    )
+
+
+def test_facts_that_this_bundle_does_not_take_are_counted_and_the_rest_is_compared(tmp_path: Path) -> None:
+    made, train = bundles.contents(bundles.trained()), customers(1_000, 0)
+    reference = describe(
+        train,
+        numeric=bundles.CHURN.numeric,
+        categorical=bundles.CHURN.categorical,
+        score=made.churn.predict_raw(train),
+        probability=np.asarray(made.churn.predict(train), np.float64),
+        label=(train["months"] < 20).to_numpy(np.int64),
+        column=None,
+    )
+    write(tmp_path / "bundle", dataclasses.replace(made, references={"churn": reference}))
+    bundle = load(tmp_path / "bundle")
+    tripled = customers(300, 1).assign(bill=lambda table: 3 * table["bill"]).to_dict("records")
+    older = [{"months": 3, "bill": 40, "region": "north"}, {**tripled[0], "bill": None}]
+    shifts, unread = judging.drifted_columns(bundle, [older[0], *tripled, older[1]])
+    assert (shifts, unread) == (judging.drifted_columns(bundle, tripled)[0], 2)
+    assert "churn, bill" in shifts
+    assert judging.drifted_columns(bundle, older) == ({}, 2)
