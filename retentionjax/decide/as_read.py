@@ -33,7 +33,8 @@ class AsRead:
             name: self._meant(name, schema.categorical.get(name, ())) for name in {*self._dates, *self._categories}
         }
         meant |= {name: _with_numbers(self._meant(name, ())) for name in numbers}
-        self._stands_for = {name: of for name, of in meant.items() if of}
+        self.stands_for = {name: of for name, of in meant.items() if of}
+        """Of columns with codes or aliases: text or number → what it stands for; empty where a record is read as it is."""
 
     def _meant(self, name: str, known: Collection[str]) -> dict[object, object]:
         """Text in a column → what it stands for, None for what is missing; a `known` category stands for itself."""
@@ -46,7 +47,7 @@ class AsRead:
     def record(self, record: Mapping[str, object]) -> Mapping[str, object]:
         """The record with what its codes and aliases stand for, None for what is missing; itself where it has none."""
         read = dict[str, object]()
-        for name, meant in self._stands_for.items():
+        for name, meant in self.stands_for.items():
             value = record.get(name)
             value = plain(value) if isinstance(value, str) else value
             if type(value) in (str, int, float) and value in meant:

@@ -87,10 +87,10 @@ class Facts:
         """`customers`: what the company says of its columns; None where none is made of others, nor read in its way."""
         self.schema = schema
         self._as_read = None if customers is None else AsRead(customers, schema, currency)
-        self._read = (lambda record: record) if self._as_read is None else self._as_read.record
+        self._read = self._as_read.record if self._as_read and self._as_read.stands_for else lambda record: record
         own = None if customers is None else own_columns.OwnColumns(customers, schema)
         self._own = own if own is not None and own.made else None
-        self._id, self._charge = str(schema.id), str(schema.charge)
+        self._id, self._charge, self._width = str(schema.id), str(schema.charge), len(schema.features)
         self.columns = tuple(dict.fromkeys((self._id, *schema.features, self._charge)))
         """Names of the fields that are read."""
         self._tenure = schema.tenure if customers is None else customers.tenure
@@ -144,7 +144,7 @@ class Facts:
 
     def stack(self, rows: Sequence[Row]) -> Features:
         """Rows as columns."""
-        values = np.array([row for _, _, row in rows], np.float64).reshape(len(rows), len(self.schema.features))
+        values = np.array([row for _, _, row in rows], np.float64).reshape(len(rows), self._width)
         return Features(tuple([each for each, _, _ in rows]), np.array([each for _, each, _ in rows], float), values)
 
     def _glance(self, record: Mapping[str, object]) -> Row | None:
