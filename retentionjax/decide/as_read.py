@@ -34,7 +34,7 @@ class AsRead:
         }
         meant |= {name: _with_numbers(self._meant(name, ())) for name in numbers}
         self.stands_for = {name: of for name, of in meant.items() if of}
-        """Of columns with codes or aliases: text or number → what it stands for; empty where a record is read as it is."""
+        """Text or number → what it stands for, by column; empty where no column has codes or aliases."""
 
     def _meant(self, name: str, known: Collection[str]) -> dict[object, object]:
         """Text in a column → what it stands for, None for what is missing; a `known` category stands for itself."""
