@@ -24,6 +24,7 @@ from retentionjax.shield.lexicon import Language
 from retentionjax.shield.rules import DEFAULT
 from retentionjax.tabular.boosting import BoosterConfig
 from retentionjax.tabular.classifier import Classifier, fit
+from retentionjax.tabular.drift import Reference, describe
 from retentionjax.tabular.encoder import Encoder
 
 CHURN = Schema(
@@ -193,3 +194,16 @@ def _fit(schema: Schema, frame: pd.DataFrame, label: np.ndarray) -> Classifier:
     config = BoosterConfig(trees=10, depth=2, learning_rate=0.3, minimum_leaf_weight=1.0)
     encoder = Encoder(schema.numeric, schema.categorical, schema.nullable)
     return fit(frame, label.astype(int), encoder, config, seed=0, folds=2)
+
+
+def churn_reference(made: Contents, train: pd.DataFrame, label: Any, column: str | None) -> Reference:
+    """What training customers looked like to the churn model of `made`; `label`, told by `column` if any."""
+    return describe(
+        train,
+        numeric=CHURN.numeric,
+        categorical=CHURN.categorical,
+        score=made.churn.predict_raw(train),
+        probability=np.asarray(made.churn.predict(train), np.float64),
+        label=np.asarray(label, np.int64),
+        column=column,
+    )

@@ -11,7 +11,6 @@ from retentionjax.bundle import drift, load, write
 from retentionjax.decide import facts
 from retentionjax.errors import DataError
 from retentionjax.evaluation import command
-from retentionjax.tabular.drift import describe
 
 
 def customers(rows: int, seed: int, *, longer: float = 1.0) -> pd.DataFrame:
@@ -35,15 +34,7 @@ def customers(rows: int, seed: int, *, longer: float = 1.0) -> pd.DataFrame:
 def folder(tmp_path_factory):
     made = bundles.contents(bundles.trained())
     train = customers(2_000, 0)
-    reference = describe(
-        train,
-        numeric=bundles.CHURN.numeric,
-        categorical=bundles.CHURN.categorical,
-        score=made.churn.predict_raw(train),
-        probability=np.asarray(made.churn.predict(train), np.float64),
-        label=train["left"].astype(int).to_numpy(np.int64),
-        column="left",
-    )
+    reference = bundles.churn_reference(made, train, train["left"].astype(int), "left")
     path = tmp_path_factory.mktemp("drift") / "bundle"
     write(path, dataclasses.replace(made, references={"churn": reference}))
     return path

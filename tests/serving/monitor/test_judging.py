@@ -16,7 +16,6 @@ from ledger_rows import OFFERS, FrozenClock, decision, record
 
 from retentionjax.bundle import load, write
 from retentionjax.env import EnvParams
-from retentionjax.tabular.drift import describe
 from serving.ledger import Ledger
 from serving.ledger.types import Outcome
 from serving.monitor import judging
@@ -94,15 +93,7 @@ def customers(rows: int, seed: int) -> pd.DataFrame:
 
 def test_facts_that_this_bundle_does_not_take_are_counted_and_the_rest_is_compared(tmp_path: Path) -> None:
     made, train = bundles.contents(bundles.trained()), customers(1_000, 0)
-    reference = describe(
-        train,
-        numeric=bundles.CHURN.numeric,
-        categorical=bundles.CHURN.categorical,
-        score=made.churn.predict_raw(train),
-        probability=np.asarray(made.churn.predict(train), np.float64),
-        label=(train["months"] < 20).to_numpy(np.int64),
-        column=None,
-    )
+    reference = bundles.churn_reference(made, train, train["months"] < 20, None)
     write(tmp_path / "bundle", dataclasses.replace(made, references={"churn": reference}))
     bundle = load(tmp_path / "bundle")
     tripled = customers(300, 1).assign(bill=lambda table: 3 * table["bill"]).to_dict("records")
