@@ -18,7 +18,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from retentionjax.decide.facts import MISSING, FactFault
+from retentionjax.decide.record_facts import MISSING, FactFault
 from serving.engine.contract import (
     CampaignNotRunning,
     DeadlineExceeded,

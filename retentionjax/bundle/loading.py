@@ -24,7 +24,7 @@ PROGRAM = "policy/decide.stablehlo"
 RULES = "shield/rules.yaml"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two are the same where they are one object, so that one can be a key
 class Bundle:
     """All that a decision needs. `folder/policy` holds the parameters too; nothing here reads them."""
 

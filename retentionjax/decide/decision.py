@@ -302,7 +302,7 @@ def compose(
     bundle, offer = decision.bundle, decision.offer_name
     if offer is None or bundle.message is None or bundle.rules is None:
         return None
-    reader = Facts(bundle.schema, bundle.company.customers, bundle.company.currency)  # as the decider read them
+    reader = Facts.of(bundle)
     facts = reader.made({name: value for name, value in customer.items() if name not in (HISTORY, RECIPIENT)})
     brief = brief_of(bundle.message, facts, customer.get(RECIPIENT), bundle.said_offer(offer), where=where)
     if write and brief.channel in ANGLED:

@@ -14,8 +14,9 @@ from retentionjax.bundle.program import VALUES
 from retentionjax.company.money import money
 from retentionjax.data.schema import NOT_KNOWN
 from retentionjax.decide.customer import Customers, state
-from retentionjax.decide.facts import Features, as_frame
+from retentionjax.decide.facts import as_frame
 from retentionjax.decide.program import RULES, Decided
+from retentionjax.decide.record_facts import Features
 from retentionjax.env import actions, dynamics
 from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
 from retentionjax.env.value import ContactValue, contact_value

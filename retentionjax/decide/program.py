@@ -21,7 +21,8 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from retentionjax.bundle import Bundle
 from retentionjax.bundle.program import VALUES
 from retentionjax.decide.customer import Customer, Customers, Rows, state, unknown
-from retentionjax.decide.facts import Facts, Features
+from retentionjax.decide.facts import Facts
+from retentionjax.decide.record_facts import Features
 from retentionjax.env import actions, constraints, dynamics, observation
 from retentionjax.env.population import MIN_PROBABILITY
 from retentionjax.env.types import NEVER, NO_OFFER, EnvParams, EnvState
@@ -78,7 +79,7 @@ class Decider:
         if not sizes or min(sizes) < 1:
             raise ValueError(f"sizes is {tuple(sizes)}; allowed: one or more sizes of 1 or more")
         self.bundle, self.sizes = bundle, tuple(sorted(set(sizes)))
-        self.facts = Facts(bundle.schema, bundle.company.customers, bundle.company.currency)
+        self.facts = Facts.of(bundle)
         self._program = program = _Program(bundle)
         params = bundle.params  # part of the programs: handed over, they would cost more than all the rest
         self._score, self._by_policy = jax.jit(program.score), jax.jit(partial(program.by_policy, params))

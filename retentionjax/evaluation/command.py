@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
 
     from retentionjax.bundle.loading import Bundle
     from retentionjax.data.schema import Schema
-    from retentionjax.decide.facts import Features
+    from retentionjax.decide.record_facts import Features
     from retentionjax.evaluation.rollout import Policy, PolicyInput
 
 _AT_ONCE = 1024  # customers scored at once
@@ -186,7 +186,7 @@ def checked(bundle: "Bundle", frame: "pd.DataFrame") -> "Features":
 
     references = drift.read(bundle)
     frame, known = drift.labels(references, frame)
-    features = Facts(bundle.schema, bundle.company.customers, bundle.company.currency).frame(frame)
+    features = Facts.of(bundle).frame(frame)
     drift.show(drift.compare(bundle, references, as_frame(bundle.schema, features), known), len(features.values))
     return features
 

@@ -75,7 +75,7 @@ def run(request: Request) -> Result:
     if not 0 <= request.day < horizon:
         raise ConfigError(f"--day is {request.day}; allowed: 0 to {horizon - 1}, the days of the campaign")
     files = find(request.customers)
-    sources, facts = describe(files), Facts(bundle.schema, bundle.company.customers, bundle.company.currency)
+    sources, facts = describe(files), Facts.of(bundle)
     held = {name: columns(path) for name, path in files.items()}
     for name, found in held.items():
         check(facts, found, request.usual, files[name])

@@ -18,9 +18,10 @@ from retentionjax.bundle.program import VALUES
 from retentionjax.data.spelling import composed
 from retentionjax.decide.customer import unknown
 from retentionjax.decide.draws import place, uniform
-from retentionjax.decide.facts import FactFault, Facts, Features
+from retentionjax.decide.facts import Facts
 from retentionjax.decide.own_columns import is_number
 from retentionjax.decide.program import Decider, sample
+from retentionjax.decide.record_facts import FactFault, Features
 from retentionjax.env import actions
 from retentionjax.env.actions import WAIT
 from retentionjax.errors import DataError

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from retentionjax import errors
 from retentionjax.decide.draws import Group
-from retentionjax.decide.facts import FactFault
+from retentionjax.decide.record_facts import FactFault
 from retentionjax.errors import RetentionJaxError
 from retentionjax.shield.brief import Channel, Tone
 from serving.fields import CampaignId, CustomerId, DecisionId, Micros

@@ -32,8 +32,8 @@ from jaxtyping import Float, Int
 
 from retentionjax.decide.customer import Customer
 from retentionjax.decide.draws import Group, Pilot
-from retentionjax.decide.facts import FactFault, Row
 from retentionjax.decide.program import Conditions
+from retentionjax.decide.record_facts import FactFault, Row
 from retentionjax.env.types import NO_OFFER, MultiplierTable
 from retentionjax.errors import DataError
 from serving.engine.contract import Ask, FactValue, WrongFacts

@@ -192,7 +192,7 @@ def drifted_columns(bundle: Bundle, facts: Sequence[Mapping[str, Any]]) -> tuple
     references = drift.read(bundle)
     if not facts or not references:
         return {}, 0
-    reader = Facts(bundle.schema, bundle.company.customers, bundle.company.currency)
+    reader = Facts.of(bundle)
     rows = []
     for number, each in enumerate(facts):
         with contextlib.suppress(DataError):

@@ -1,7 +1,10 @@
 """Facts as numbers: the models' own encoding, from a record, a frame and Arrow columns; what does not fit is named."""
 
+import gc
 import math
 import unicodedata
+import weakref
+from dataclasses import replace
 
 import bundles
 import customer_tables
@@ -238,3 +241,17 @@ def test_an_accent_is_the_same_however_it_is_encoded():
     for read in (lambda record: facts.records([record]), lambda record: facts.frame(pd.DataFrame([record]))):
         with pytest.raises(DataError, match="are the same name, 'régión'; allowed: every name once"):
             read(odd | customer)
+
+
+def test_a_bundle_has_one_reader_which_says_what_its_own_company_says(decider) -> None:
+    bundle = decider.bundle
+    reader = Facts.of(bundle)
+    assert Facts.of(bundle) is decider.facts is reader
+    renamed = replace(bundle, company=replace(bundle.company, customers=replace(bundle.company.customers, id="who")))
+    assert Facts.of(renamed).row({"who": "A", **{n: v for n, v in bundles.CUSTOMER.items() if n != "customer_id"}})
+    with pytest.raises(DataError, match="who"):
+        Facts.of(bundle).row({"who": "A", **bundles.CUSTOMER})
+    gone = weakref.ref(renamed)
+    del renamed
+    gc.collect()
+    assert gone() is None  # a service that changes its bundle does not keep the old one
