@@ -54,19 +54,21 @@ class AsRead:
                 read[name] = meant[value]
         return {**record, **read} if read else record
 
-    def batch(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Unreadable]]:
-        """The batch with numbers, times and categories in place of the cells for them, and those that are none."""
+    def batch(self, batch: pa.RecordBatch, usual: str = "") -> tuple[pa.RecordBatch, list[Unreadable]]:
+        """The batch with numbers, those of the column `usual` too, times and categories in place of the cells for them,
+        and those that are none."""
         unreadable: list[Unreadable] = []
         for place, name in enumerate(batch.schema.names):
-            if (made := self._column(batch.column(place), name, unreadable)) is not None:
+            numeric = name in self.numbers or name == usual
+            if (made := self._column(batch.column(place), name, unreadable, numeric)) is not None:
                 batch = batch.set_column(place, name, made)
         return batch, unreadable
 
-    def _column(self, column: pa.Array, name: str, unreadable: list[Unreadable]) -> pa.Array | None:
+    def _column(self, column: pa.Array, name: str, unreadable: list[Unreadable], numeric: bool) -> pa.Array | None:
         """The column as it is read; None where it is what it was."""
         inner = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         text, codes = is_text(inner), set(self._reading.missing) - {""} or self._reading.aliases.get(name)
-        numeric, date, category = name in self.numbers, name in self._dates, name in self._categories
+        date, category = name in self._dates, name in self._categories
         if not (codes and (numeric or (text and category))) and not (text and (numeric or date)):
             return None
         cells = self._cells(column, name)

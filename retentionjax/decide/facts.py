@@ -127,13 +127,13 @@ class Facts(RecordFacts):
         `usual` names the column of usual churn probabilities, if there is one.
         """
         checks: list[_Check] = []
+        given = batch
+        if self._as_read is not None:
+            batch, unreadable = self._as_read.batch(batch, usual)
+            checks += [_Check(each.rows, each.wrong, each.column, each.allowed) for each in unreadable]
         risk = own_columns.numbers(batch.column(usual)) if usual else None
         if risk is not None:
             checks.append(_Check(no_usual_risk(risk), "is out of range", usual, f"{USUAL}, or null"))
-        given = batch
-        if self._as_read is not None:
-            batch, unreadable = self._as_read.batch(batch)
-            checks += [_Check(each.rows, each.wrong, each.column, each.allowed) for each in unreadable]
         if self._own is not None:
             batch, unreadable = self._own.batch(batch)
             checks += [_Check(each.rows, each.wrong, each.column, each.allowed) for each in unreadable]

@@ -1,9 +1,9 @@
 """`retentionjax evaluate --bundle DIR [--customers FILE]`: is the bundle's policy better than simple rules, on whom?
 
-Without customers it shows what was measured when the bundle was made. With a table of them (CSV or Parquet, columns
-as in the bundle's schema) it scores them, simulates campaigns under common random numbers, and sets each rule to spend
-on these customers what the policy spends. It warns where they are no longer those the models were trained on; where the
-table has a label column, also where the predictions no longer fit.
+Without customers it shows what was measured when the bundle was made. With a table of them (whatever training reads,
+columns as in the bundle's schema) it scores them, simulates campaigns under common random numbers, and sets each rule
+to spend on these customers what the policy spends. It warns where they are no longer those the models were trained on;
+where the table has a label column, also where the predictions no longer fit.
 """
 
 import argparse
@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     import pandas as pd
 
     from retentionjax.bundle.loading import Bundle
-    from retentionjax.data.schema import Schema
     from retentionjax.decide.record_facts import Features
     from retentionjax.evaluation.rollout import Policy, PolicyInput
 
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `evaluate` with `arguments`; raises BundleError, DataError or ConfigError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax evaluate", description=__doc__)
     parser.add_argument("--bundle", required=True, metavar="DIR")
-    parser.add_argument("--customers", metavar="FILE", help="CSV or Parquet, columns as in the bundle's schema")
+    parser.add_argument("--customers", metavar="FILE", help="CSV, Parquet or whatever training reads")
     parser.add_argument(
         "--budget", type=float, metavar="MONEY", help="another campaign budget a customer, if the bundle serves any"
     )
@@ -49,49 +48,15 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.customers is None:
         _show_recorded(bundle)
     else:
-        _compare(
-            bundle, read(parsed.customers, bundle.schema), parsed.replicates, parsed.seed, parsed.optimum_customers
-        )
+        _compare(bundle, read(parsed.customers, bundle), parsed.replicates, parsed.seed, parsed.optimum_customers)
     return 0
 
 
-def read(path: str, schema: "Schema") -> "pd.DataFrame":
-    """A table of customers, an empty cell a missing number, accents of names composed. Raises DataError naming the
-    file: it cannot be read, holds text among numbers, or two columns whose names differ in their accents' encoding."""
-    import unicodedata
+def read(path: str, bundle: "Bundle") -> "pd.DataFrame":
+    """A table of customers as training reads it. Raises DataError naming the file that cannot be read."""
+    from retentionjax.decide import own_files
 
-    import pandas as pd
-    import pyarrow as pa
-    from pyarrow import csv
-
-    from retentionjax import storage
-    from retentionjax.data.spelling import composed_names
-    from retentionjax.errors import DataError
-
-    # `007` and `True` are no numbers
-    texts = {
-        unicodedata.normalize(form, str(name)): pa.string()
-        for name in (schema.id, *schema.categorical)
-        for form in ("NFC", "NFD")
-    }
-    try:
-        file = storage.in_memory(path)
-        if path.endswith(".parquet"):
-            frame = pd.read_parquet(file)
-            return frame.set_axis(composed_names(map(str, frame.columns), path), axis=1)
-        table = csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=texts))
-        table = table.rename_columns(composed_names(table.column_names, path))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: neither Parquet nor CSV: {str(error).splitlines()[0]}") from None
-    frame = table.to_pandas()
-    for name in (*schema.numeric, schema.charge):
-        if name in table.column_names and pa.types.is_string(table.schema.field(name).type):
-            wrong = pd.to_numeric(frame[name], errors="coerce").isna() & (frame[name] != "")
-            row = int(wrong.to_numpy().argmax())  # one there is, or the column would be of numbers
-            raise DataError(f"{path}: row {row}, column {name!r}: {frame[name].iloc[row]!r}; allowed: a number")
-    return frame
+    return own_files.read(path, bundle.company.customers.reading)[0].to_pandas()
 
 
 def _show_recorded(bundle: "Bundle") -> None:

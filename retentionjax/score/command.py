@@ -1,28 +1,30 @@
-"""`retentionjax score --bundle DIR --customers IN.parquet --out DIR`: decisions about a whole table of customers."""
+"""`retentionjax score --bundle DIR --customers IN --out DIR`: decisions about a whole table of customers."""
 
 import argparse
 from collections.abc import Sequence
 
 _EPILOG = """\
-IN.parquet is a file, or a folder of them, with the columns that `retentionjax bundle inspect DIR` lists; others are
-passed over, and rows without an id are called by their numbers. OUT gets part-00000.parquet …, one a shard,
-summary.json, and manifest.json, by which the same command goes on where a killed one stopped: no row is lost and none
-decided twice. Another bundle, input or setting is refused there. Customers are decided about as on day --day of a
-campaign in which nobody was contacted yet; the draw is a hash of customer, campaign and day, so a decision is that of
-`retentionjax decide` and of the service. Whose risk of today is far above her usual one is in trouble, which many a
-policy waits for: keep the churn_probability of an ordinary day and name it with --usual."""
+IN is a Parquet file, or a folder of them, with the columns that `retentionjax bundle inspect DIR` lists; others are
+passed over, and rows without an id are called by their numbers. It may also be whatever training reads: text as
+company.yaml's `reading` says (.csv, .csv.gz, or a folder of them), an address, a query (.sql); this is held in memory.
+OUT gets part-00000.parquet …, one a shard, summary.json, and manifest.json, by which the same command goes on where a
+killed one stopped: no row is lost and none decided twice. Another bundle, input or setting is refused there. Customers
+are decided about as on day --day of a campaign in which nobody was contacted yet; the draw is a hash of customer,
+campaign and day, so a decision is that of `retentionjax decide` and of the service. Whose risk of today is far above
+her usual one is in trouble, which many a policy waits for: keep the churn_probability of an ordinary day and name it
+with --usual."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Scores and says how much; raises DataError, ConfigError or BundleError for what the user can mend."""
     parser = argparse.ArgumentParser(
         prog="retentionjax score",
-        description="Decisions about a whole table of customers, in constant memory.",
+        description="Decisions about a whole table of customers; of Parquet in constant memory.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bundle", required=True, metavar="DIR", help="the folder that the stage `bundle` wrote")
-    parser.add_argument("--customers", required=True, metavar="IN.parquet", help="a file, or a folder of them")
+    parser.add_argument("--customers", required=True, metavar="IN", help="a file, or a folder of them")
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or that of a killed run")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster (extra ray)")
     parser.add_argument("--workers", type=int, default=2, help="shards scored at once (2)")

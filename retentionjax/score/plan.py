@@ -4,20 +4,15 @@ A shard is a run of rows of one input file and becomes one output file, `part-00
 SHA-256 of every input and of the bundle; another input, bundle or setting is another plan, and is refused.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.data.spelling import composed_names
 from retentionjax.decide import draws
 from retentionjax.errors import ConfigError, DataError
 
@@ -124,33 +119,6 @@ class Plan(ScoreSettings):
         return {"format": FORMAT, "id": self.id, **asdict(self), "sources": [asdict(each) for each in self.sources]}
 
 
-def find(customers: str | os.PathLike[str]) -> dict[str, epath.Path]:
-    """Input files by name: one Parquet file, or those in a folder and below. Raises DataError where there is none."""
-    base = storage.as_path(customers)
-    if not base.exists():
-        raise DataError(f"{base}: no such file or folder of customers")
-    if not base.is_dir():
-        return {base.name: base}
-    found = {path.relative_to(base).as_posix(): path for path in storage.files(base)}
-    hidden = (".", "_")
-    found = {
-        name: path
-        for name, path in sorted(found.items())
-        if name.endswith(".parquet") and not any(part.startswith(hidden) for part in name.split("/"))
-    }
-    if not found:
-        raise DataError(f"{base}: holds no .parquet file")
-    return found
-
-
-def describe(files: Mapping[str, epath.Path]) -> tuple[InputFile, ...]:
-    """Rows and hash of each file. Raises DataError naming a file that is no Parquet, or when there is no row at all."""
-    sources = tuple(InputFile(name, _rows(path), storage.sha256(path)) for name, path in files.items())
-    if not any(source.rows for source in sources):
-        raise DataError(f"{', '.join(map(str, files.values()))}: no rows; at least one customer is needed")
-    return sources
-
-
 def settle(plan: Plan, folder: epath.Path) -> None:
     """Writes the plan into a new output folder, or finds it there. Raises ConfigError naming what differs."""
     path = folder / NAME
@@ -166,37 +134,6 @@ def settle(plan: Plan, folder: epath.Path) -> None:
     if before == wanted:
         return
     raise ConfigError(f"{folder} was begun with {_difference(before, wanted)}; name another --out, or remove it")
-
-
-@contextlib.contextmanager
-def open_parquet(path: epath.Path, **options: Any) -> Iterator[pq.ParquetFile]:
-    """The file opened for reading in pieces. Raises DataError where it is no Parquet."""
-    with path.open("rb") if storage.is_cloud(path) else contextlib.nullcontext(os.fspath(path)) as source:
-        try:
-            file = pq.ParquetFile(source, **options)
-        except (pa.ArrowException, OSError) as error:
-            said = f"not a readable Parquet file ({str(error).splitlines()[0]}); allowed: the table as Parquet"
-            raise DataError(f"{path}: {said}, such as pandas' to_parquet writes, its cells as they are") from None
-        with file:
-            yield file
-
-
-def columns(path: epath.Path) -> pa.Schema:
-    """A file's columns, the accents of their names composed, and what they hold. Raises DataError for two that have
-    then the same name."""
-    with open_parquet(path) as file:
-        return composed_columns(file.schema_arrow, path)
-
-
-def composed_columns(found: pa.Schema, path: epath.Path) -> pa.Schema:
-    """The columns that a file holds, as `columns` has them. Raises DataError as it does."""
-    names = composed_names(found.names, str(path))
-    return pa.schema([field.with_name(name) for field, name in zip(found, names, strict=True)])
-
-
-def _rows(path: epath.Path) -> int:
-    with open_parquet(path) as file:
-        return int(file.metadata.num_rows)
 
 
 def _difference(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

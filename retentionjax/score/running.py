@@ -15,8 +15,9 @@ from retentionjax import storage
 from retentionjax.bundle import Bundle, load
 from retentionjax.decide.facts import Facts
 from retentionjax.errors import ConfigError
-from retentionjax.score.plan import NAME, SETTINGS, Plan, ScoreSettings, Shard, columns, describe, find, settle
+from retentionjax.score.plan import NAME, SETTINGS, Plan, ScoreSettings, Shard, settle
 from retentionjax.score.scorer import NOTHING, Count, Scorer, check, read_count
+from retentionjax.score.source import ScoredFile, describe, find
 from retentionjax.tracking import duration, progress
 
 SUMMARY = "summary.json"
@@ -74,12 +75,11 @@ def run(request: Request) -> Result:
     horizon = int(bundle.params.horizon_days)
     if not 0 <= request.day < horizon:
         raise ConfigError(f"--day is {request.day}; allowed: 0 to {horizon - 1}, the days of the campaign")
-    files = find(request.customers)
+    files = find(request.customers, bundle.company.customers.reading)
     sources, facts = describe(files), Facts.of(bundle)
-    held = {name: columns(path) for name, path in files.items()}
-    for name, found in held.items():
-        check(facts, found, request.usual, files[name])
-    numbered = any(facts.lacks_ids(found.names) for found in held.values())
+    for source in files.values():
+        check(facts, request.usual, source)
+    numbered = any(facts.lacks_ids(source.columns.names) for source in files.values())
     manifest = bundle.manifest
     asked = {name: getattr(request, name) for name in SETTINGS}
     plan = Plan(bundle=manifest.id, synthetic=manifest.synthetic, sources=sources, **asked)
@@ -124,7 +124,7 @@ def local(
     bundle: Bundle,
     plan: Plan,
     shards: Sequence[Shard],
-    files: Mapping[str, epath.Path],
+    files: Mapping[str, ScoredFile],
     folder: epath.Path,
     done: Done,
     *,
@@ -150,7 +150,7 @@ def ray(
     bundle: Bundle,
     plan: Plan,
     shards: Sequence[Shard],
-    files: Mapping[str, epath.Path],
+    files: Mapping[str, ScoredFile],
     folder: epath.Path,
     done: Done,
     *,
@@ -175,7 +175,7 @@ def ray(
     arguments = (
         str(bundle.folder),
         plan,
-        {name: os.fspath(path if storage.is_cloud(path) else path.resolve()) for name, path in files.items()},
+        {name: source.anywhere for name, source in files.items()},
         os.fspath(folder if storage.is_cloud(folder) else folder.resolve()),
     )
     scored = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
@@ -188,10 +188,10 @@ def ray(
 class _Worker:
     """A process of the cluster: the bundle loaded and compiled once, then shard after shard."""
 
-    def __init__(self, bundle: str, plan: Plan, files: Mapping[str, str], folder: str) -> None:
+    def __init__(self, bundle: str, plan: Plan, files: Mapping[str, ScoredFile], folder: str) -> None:
         self._plan, self._shards = plan, plan.shards
         self._scorer = Scorer(load(bundle), plan)
-        self._files = {name: storage.as_path(path) for name, path in files.items()}
+        self._files = files
         self._folder = storage.as_path(folder)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,14 @@ from retentionjax.data.spelling import composed
 from retentionjax.decide.customer import unknown
 from retentionjax.decide.draws import place, uniform
 from retentionjax.decide.facts import Facts
-from retentionjax.decide.own_columns import is_number
+from retentionjax.decide.own_columns import is_number, is_text
 from retentionjax.decide.program import Decider, sample
 from retentionjax.decide.record_facts import FactFault, Features
 from retentionjax.env import actions
 from retentionjax.env.actions import WAIT
 from retentionjax.errors import DataError
-from retentionjax.score.plan import Plan, Shard, composed_columns, open_parquet
+from retentionjax.score.plan import Plan, Shard
+from retentionjax.score.source import ScoredFile, open_parquet
 
 BATCH = 4096
 """Rows decided at once: their numbers stay in the cache, and the program's start costs nothing beside them."""
@@ -110,7 +111,7 @@ class Scorer:
         self.facts = self._decider.facts
         self._range = drift.span(bundle, str(bundle.schema.charge))
 
-    def score(self, shard: Shard, source: epath.Path, folder: epath.Path) -> Count:
+    def score(self, shard: Shard, source: ScoredFile, folder: epath.Path) -> Count:
         """Decides a shard of the file `source`; its rejects lie in `folder` before its part does.
 
         Raises DataError naming file, row and column of the first row that cannot be read, unless the plan skips
@@ -136,7 +137,7 @@ class Scorer:
         self._decider.warm(baseline=False)
 
     def _decisions(
-        self, shard: Shard, source: epath.Path, faults: list[tuple[int, FactFault]], odd: list[Count]
+        self, shard: Shard, source: ScoredFile, faults: list[tuple[int, FactFault]], odd: list[Count]
     ) -> Iterator[pa.RecordBatch]:
         """Batch by batch; rows that are skipped are added to `faults` with their number in the file, from 1, and what
         training never saw to `odd`."""
@@ -190,14 +191,13 @@ class Scorer:
         arrays = [each if isinstance(each, pa.Array) else pa.array(each) for each in columns]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _read(self, shard: Shard, source: epath.Path) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _read(self, shard: Shard, source: ScoredFile) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Batches of the shard's rows, each with the number of its first row in the file, from 0."""
-        with open_parquet(source) as file:
-            found = composed_columns(file.schema_arrow, source)
-            spelt = dict(zip(found.names, file.schema_arrow.names, strict=True))
+        found = source.columns
+        spelt = dict(zip(found.names, source.stored.names, strict=True))
         wanted = dict.fromkeys((*self.facts.read(found.names), *([self._usual] if self._usual else [])))
         dictionaries, numbered = self.facts.dictionaries(found), self.facts.lacks_ids(found.names)
-        with open_parquet(source, read_dictionary=[spelt[name] for name in dictionaries]) as file:
+        with source.open(read_dictionary=[spelt[name] for name in dictionaries]) as file:
             groups, first = _groups(file, shard)
             last = shard.first + shard.rows
             for rows in file.iter_batches(BATCH, row_groups=groups, columns=[spelt[name] for name in wanted]):
@@ -247,19 +247,22 @@ def _count(decided: pa.Table) -> Count:
     return Count(decided.num_rows, 0, contacts, float(spend), held_out)
 
 
-def check(facts: Facts, found: pa.Schema, usual: str, source: epath.Path) -> None:
-    """Raises DataError unless the columns `found` in a file hold what is read of them."""
+def check(facts: Facts, usual: str, source: ScoredFile) -> None:
+    """Raises DataError unless the columns of a file hold what is read of them."""
+    found = source.columns
     ids = pa.field(str(facts.schema.id), pa.string())
     facts.check(found.append(ids) if facts.lacks_ids(found.names) else found, str(source))
     if usual:
-        _check_usual(composed(usual), found, source)
+        _check_usual(composed(usual), facts, source)
 
 
-def _check_usual(column: str, found: pa.Schema, source: epath.Path) -> None:
-    """Raises DataError unless the column is there and holds numbers."""
+def _check_usual(column: str, facts: Facts, source: ScoredFile) -> None:
+    """Raises DataError unless the column is there and can hold numbers."""
+    found = source.columns
     if column not in found.names:
         raise DataError(f"{source}: the column {column!r}, which --usual names, is missing; allowed: {found.names}")
-    if not is_number(kind := found.field(column).type) and not pa.types.is_null(kind):
+    kind = found.field(column).type
+    if not is_number(kind) and not pa.types.is_null(kind) and not (is_text(kind) and column not in facts.columns):
         raise DataError(f"{source}, column {column!r}: holds {kind}; allowed: numbers, for --usual names it")
 
 

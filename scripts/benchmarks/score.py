@@ -33,6 +33,7 @@ from retentionjax.env.actions import WAIT
 from retentionjax.evaluation import learned
 from retentionjax.rl import networks
 from retentionjax.score import plan as plans
+from retentionjax.score import source
 from retentionjax.score.running import Request
 from retentionjax.score.running import run as score
 from retentionjax.score.scorer import Scorer
@@ -119,8 +120,8 @@ def generate(bundle: Bundle, path: Path, rows: int) -> Path:
 
 def compare(policy: learned.Trained, bundle: Bundle, customers: Path, folder: Path) -> dict[str, float]:
     """Rows a CPU-second of both, the best of a few alternating turns."""
-    files = plans.find(customers)
-    sources = plans.describe(files)
+    files = source.find(customers)
+    sources = source.describe(files)
     plan = plans.Plan(bundle.manifest.id, synthetic=False, rows_per_shard=SHARD, sources=sources)
     scorer = Scorer(bundle, plan)
     scorer.warm()

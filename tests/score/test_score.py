@@ -20,9 +20,10 @@ from retentionjax.decide.decision import decide
 from retentionjax.decide.facts import Facts
 from retentionjax.decide.program import Decider
 from retentionjax.errors import ConfigError, DataError
-from retentionjax.score.plan import Plan, columns, describe
+from retentionjax.score.plan import Plan
 from retentionjax.score.running import Request, run
 from retentionjax.score.scorer import Scorer, check
+from retentionjax.score.source import ScoredFile, describe
 
 ROWS = 1000
 
@@ -121,11 +122,12 @@ def test_an_accent_in_the_name_of_a_column_is_the_same_however_it_is_encoded(bun
         out.mkdir()
         names = [unicodedata.normalize(form, named.get(name, name)) for name in table.column_names]
         pq.write_table(table.rename_columns(names), path)
-        plan = Plan(bundle="b", synthetic=False, sources=describe({path.name: path}), usual=names[-1])
+        source = ScoredFile(str(path))
+        plan = Plan(bundle="b", synthetic=False, sources=describe({path.name: source}), usual=names[-1])
         scorer = Scorer(bundle, plan)
         scorer.facts = Facts(schema)
-        check(scorer.facts, columns(path), plan.usual, path)
-        assert scorer.score(plan.shards[0], path, out).usual == 50
+        check(scorer.facts, plan.usual, source)
+        assert scorer.score(plan.shards[0], source, out).usual == 50
         decided.append(customer_tables.decisions(out))
     assert decided[0].equals(decided[1])
 
@@ -134,7 +136,7 @@ def test_two_columns_whose_names_differ_only_in_how_an_accent_is_encoded_are_ref
     path = storage.as_path(tmp_path) / "c.parquet"
     pq.write_table(pa.table({"r\u00e9gion": [1.0], "re\u0301gion": [2.0]}), path)
     with pytest.raises(DataError, match=r"c\.parquet: 'r\\xe9gion' and 're\\u0301gion' are the same name, 'région'"):
-        columns(path)
+        ScoredFile(str(path)).columns  # noqa: B018
 
 
 @pytest.mark.parametrize(
