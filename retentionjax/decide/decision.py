@@ -22,8 +22,8 @@ from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.bundle.message import brief as brief_of
 from retentionjax.decide.customer import USUAL, Customer, Customers, no_usual_risk, read, state, unknown
 from retentionjax.decide.draws import uniform
-from retentionjax.decide.explain import Explanation, angle, explain, said
-from retentionjax.decide.facts import Facts, as_frame
+from retentionjax.decide.explain import Explanation, angle, explain, reasons, said
+from retentionjax.decide.facts import Facts
 from retentionjax.decide.program import DEFAULT_CAMPAIGN, Decider, sample, stack
 from retentionjax.decide.variants import phrasebook
 from retentionjax.env import actions
@@ -189,7 +189,8 @@ class TableDecider:
         Columns, one row a customer in their order: `customer_id`, `contact`, `offer` (name, None to wait),
         `delay_days`, `propensity` of the action drawn, `churn_probability` within the bundle's window,
         `accept_probability` of an offer-free contact, `expected_gain` of that contact today over none (money; 0 to
-        wait), and `reasons`, the facts that move the risk most. The draw is a hash of customer, campaign and day.
+        wait), and `reasons`, the facts that move the risk most, each with the percentage points that it adds. The draw
+        is a hash of customer, campaign and day.
 
         Cells are read as training read them. Warns, as `retentionjax score` does, of categories and charges that
         training never saw and of a bundle that contacts nobody; and of several rows about one customer. Raises
@@ -199,8 +200,8 @@ class TableDecider:
         if advice := self.bundle.manifest.advice:
             warnings.warn(advice, stacklevel=2)
         if again := len(features.customer_id) - len(set(features.customer_id)):
-            said = f"rows about a customer of an earlier row: {again:,}; each is decided about as if it were alone"
-            warnings.warn(said, stacklevel=2)
+            alone = f"rows about a customer of an earlier row: {again:,}; each is decided about as if it were alone"
+            warnings.warn(alone, stacklevel=2)
         for column, count in features.unseen.items():
             warnings.warn(drift.unseen_words(column, count), stacklevel=2)
         if beyond := drift.beyond(self._span, features.monthly_charge):
@@ -228,18 +229,13 @@ class TableDecider:
                 "churn_probability": decided.churn_probability,
                 "accept_probability": decided.accept_probability,
                 "expected_gain": np.where(contact, gain, 0.0),
-                "reasons": self._reasons(as_frame(self.bundle.schema, features)),
+                "reasons": [
+                    "; ".join(f"{each.field} {said(each)} ({each.points:+.1f} points)" for each in why)
+                    for why in reasons(self.bundle, features, _REASONS)
+                ],
             },
             index=customers.index,
         )
-
-    def _reasons(self, frame: pd.DataFrame) -> list[str]:
-        contributions = self.bundle.churn.contributions(frame)
-        found = []
-        for row in range(len(frame)):
-            top = contributions.top(row, _REASONS)
-            found.append("; ".join(f"{name} {said(frame[name].iloc[row])} ({odds:+.2f})" for name, odds in top))
-        return found
 
 
 def _usual(given: Sequence[float] | pd.Series, index: pd.Index) -> Float[np.ndarray, " B"]:

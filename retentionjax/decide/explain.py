@@ -21,8 +21,6 @@ from retentionjax.env import actions, dynamics
 from retentionjax.env.types import NO_OFFER, EnvParams, EnvState
 from retentionjax.env.value import ContactValue, contact_value
 
-_REASONS_SHOWN = 5
-
 
 @dataclass(frozen=True)
 class ActionChance:
@@ -70,8 +68,17 @@ class Reason:
     field: str
     value: float | str | None
     """None: missing."""
+    risk_without: float
+    """Risk of leaving had this fact no say, the others their own; the steps of several facts do not add up."""
+    risk: float
+    """Risk of leaving as it is."""
     log_odds: float
     """Added to the log-odds of the score before calibration (XGBoost's exact SHAP value); above 0 raises the risk."""
+
+    @property
+    def points(self) -> float:
+        """How much higher the risk is for this fact, in percentage points."""
+        return 100 * (self.risk - self.risk_without)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ def explain(
         offers=() if int(one.pending_offer) != NO_OFFER else _offers(bundle, decided, worth, multiplier),
         never_contact_value=float(worth.never),
         multiplier=multiplier,
-        reasons=reasons(bundle, features),
+        reasons=reasons(bundle, features)[0],
     )
 
 
@@ -153,11 +160,17 @@ def action_chances(
     )
 
 
-def reasons(bundle: Bundle, features: Features) -> tuple[Reason, ...]:
-    """The facts that move the churn score of the first customer most, strongest first."""
-    frame = as_frame(bundle.schema, features).iloc[:1]
-    top = bundle.churn.contributions(frame).top(0, _REASONS_SHOWN)
-    return tuple(Reason(name, _plain(frame[name].iloc[0]), log_odds) for name, log_odds in top)
+def reasons(bundle: Bundle, features: Features, most: int = 5) -> list[tuple[Reason, ...]]:
+    """The facts that move the churn score of each customer most, strongest first."""
+    frame = as_frame(bundle.schema, features)
+    contributions = bundle.churn.contributions(frame)
+    return [
+        tuple(
+            Reason(name, _plain(frame[name].iloc[row]), without, risk, log_odds)
+            for name, log_odds, without, risk in contributions.top(row, most)
+        )
+        for row in range(len(frame))
+    ]
 
 
 def angle(bundle: Bundle, features: Features) -> str:
@@ -175,9 +188,11 @@ def angle(bundle: Bundle, features: Features) -> str:
     return most if pull[most] > 0 else ""
 
 
-def said(value: object) -> object:
-    """A fact for people: itself, or that it is missing."""
-    return NOT_KNOWN if _plain(value) is None else value
+def said(reason: Reason) -> str:
+    """A fact's value for people, or that it is missing."""
+    if reason.value is None:
+        return NOT_KNOWN
+    return f"{reason.value:g}" if isinstance(reason.value, float) else reason.value
 
 
 def _plain(value: object) -> float | str | None:

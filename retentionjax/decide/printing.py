@@ -1,6 +1,5 @@
 """A decision for a person, and the same for a machine."""
 
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -44,7 +43,7 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
             style="dim",
         )
         console.print()
-    console.print(f"Why the risk is {decision.risk.today:.1%} (each fact's effect on the odds of leaving):")
+    console.print(f"Why the risk is {decision.risk.today:.1%} (had one fact no say; these steps do not add up):")
     for reason in why.reasons:
         console.print(f"  {reason_text(reason)}", markup=False)
     console.print()
@@ -97,10 +96,11 @@ def refusals(message: Composed) -> str:
 
 
 def reason_text(reason: Reason) -> str:
-    """What one fact does, in words."""
-    shown = f"{reason.value:g}" if isinstance(reason.value, float) else said(reason.value)
-    factor = math.exp(abs(reason.log_odds))
-    return f"{reason.field} is {shown}: {'raises' if reason.log_odds > 0 else 'lowers'} them {factor:.2f} times"
+    """What one fact does to the risk of leaving, in words."""
+    before, after = f"{reason.risk_without:.1%}", f"{reason.risk:.1%}"
+    how = "raises" if reason.log_odds > 0 else "lowers"
+    moves = f"{how} it from {before} to {after}" if before != after else "hardly moves it"
+    return f"{reason.field} is {said(reason)}: {moves}"
 
 
 def to_dict(decision: Decision, message: Composed | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pandas as pd
 import xgboost
 from etils import epath
 from jaxtyping import Float, Float32, Int
+from scipy.special import expit
 
 from retentionjax import storage
 from retentionjax.errors import BundleError, ConfigError, DataError
@@ -27,6 +28,18 @@ _OF_MODEL = "model_sha256"
 """Key in calibrator.json: a calibrator is right for the scores of one model only."""
 
 
+class Contribution(NamedTuple):
+    """What one feature does to one row's probability."""
+
+    feature: str
+    log_odds: float
+    """Added to the log-odds before calibration; above 0 raises the probability."""
+    without: float
+    """The calibrated probability had the feature added nothing: such steps of several features do not add up."""
+    probability: float
+    """The row's calibrated probability."""
+
+
 @dataclass(frozen=True)
 class Contributions:
     """Why the scores are what they are: XGBoost's exact SHAP values, in log-odds of the score before calibration."""
@@ -35,12 +48,17 @@ class Contributions:
     """One column a feature, the frame's index; a row's sum plus `base` is the row's log-odds."""
     base: float
     """Log-odds before any feature is known."""
+    calibrator: Calibrator
 
-    def top(self, row: int, most: int = 3) -> list[tuple[str, float]]:
-        """The features that move row number `row` most, strongest first; a positive number raises the risk."""
-        values = self.by_feature.iloc[row]
-        order = np.argsort(-values.abs().to_numpy(), kind="stable")[:most]
-        return [(str(self.by_feature.columns[place]), float(values.iloc[place])) for place in order]
+    def top(self, row: int, most: int = 3) -> list[Contribution]:
+        """The features that move row number `row` most, strongest first."""
+        values = self.by_feature.iloc[row].to_numpy(np.float64)
+        order = np.argsort(-np.abs(values), kind="stable")[:most]
+        total = values.sum() + self.base
+        without = self.calibrator.apply(expit(total - values[order]))
+        probability = float(self.calibrator.apply(expit(np.array([total])))[0])
+        names = self.by_feature.columns[order].astype(str)
+        return list(map(Contribution, names, values[order].tolist(), without.tolist(), [probability] * len(order)))
 
 
 class OutOfFold(NamedTuple):
@@ -82,7 +100,7 @@ class Classifier:
         """What each feature adds to each row's log-odds. Raises DataError as `encode`."""
         values = self.shares(self.encode(frame))
         by_feature = pd.DataFrame(values[:, :-1], index=frame.index, columns=list(self.encoder.features))
-        return Contributions(by_feature, float(values[0, -1]) if len(values) else 0.0)
+        return Contributions(by_feature, float(values[0, -1]) if len(values) else 0.0, self.calibrator)
 
     def shares(self, x: Float32[np.ndarray, "rows features"]) -> Float32[np.ndarray, "rows features_and_base"]:
         """What each feature adds to each row's log-odds, and the base, of encoded features: a tenth of the time."""

@@ -1,7 +1,6 @@
 """A customer, the decision, why, and what if."""
 
 import asyncio
-import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -149,7 +148,7 @@ async def simulate(request: Http) -> Response[Any]:
     plain = {name: _without_none(value) if name != "facts" else value for name, value in body.items()}
     asked = decode(msgspec.json.encode(plain), SimulationIn)
     found = await state.side_work.run(request.auth.caller, lambda check: simulated(asked, served, check))
-    values: dict[str, Any] = {"what_if": found.result, "actions": _likely(found.result.explanation), "factor": _factor}
+    values: dict[str, Any] = {"what_if": found.result, "actions": _likely(found.result.explanation)}
     if is_part(request):
         return page("what_if.html", currency=currency_of(request), **values)
     return await full_page(request, "what_if_page.html", title="What if", **values)
@@ -231,7 +230,6 @@ async def _shown(request: Http, decision: Decision, person: Person, row: Any) ->
         "actions": _likely(explanation) if explanation else (),
         "segments": marked(message.text, message.warnings) if message else (),
         "sliders": _sliders(state, person, decision, explanation),
-        "factor": _factor,
         "zone": person.time_zone or await asyncio.to_thread(_zone, state.ledger, decision.customer_id),
         "consent_missing": any(each.rule == "consent" for each in decision.rules),
         "waiting": waiting(decision, explanation, currency_of(request)) if decision.decision == "wait" else "",
@@ -307,10 +305,6 @@ def marked(text: str, marks: Sequence[Mark]) -> list[tuple[str, Mark | None]]:
 def _likely(why: ExplanationOut) -> list[Any]:
     """Actions, the likeliest first; those that no rule forbids before the others."""
     return sorted(why.actions, key=lambda each: (bool(each.removed_by), -each.propensity, each.action))
-
-
-def _factor(log_odds: float) -> float:
-    return math.exp(abs(log_odds))
 
 
 def _ask(person: Person, *, dry_run: bool, idempotency: tuple[str, str]) -> Ask:

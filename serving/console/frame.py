@@ -51,7 +51,7 @@ def _environment(currency: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(money=partial(money, currency=currency), percent=percent, factor=factor, words=words)
+    environment.filters.update(money=partial(money, currency=currency), percent=percent, words=words)
     environment.globals.update(asset=asset, moment=moment, sending=sending, symbol=symbol(currency))
     return environment
 
@@ -97,11 +97,6 @@ def sending(decision: Any, zone: str) -> str:
 
 
 _SOON = dt.timedelta(minutes=5)
-
-
-def factor(value: float) -> str:
-    """1.5 → ×1.50."""
-    return f"×{value:.2f}"
 
 
 def words(name: str) -> str:

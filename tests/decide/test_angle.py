@@ -25,7 +25,7 @@ def test_the_angle_is_the_reason_whose_features_raise_the_score_most(bundle: Bun
     for months in (1, 10, 30, 60):
         for bill in (20.0, 60.0, 110.0):
             features = facts.records([bundles.CUSTOMER | {"months": months, "bill": bill}])
-            raising = [each for each in reasons(bundle, features) if each.log_odds > 0]
+            raising = [each for each in reasons(bundle, features)[0] if each.log_odds > 0]
             told = angle(own, features)
             assert told == (names[max(raising, key=lambda each: each.log_odds).field] if raising else "")
             found.add(told)
@@ -34,7 +34,7 @@ def test_the_angle_is_the_reason_whose_features_raise_the_score_most(bundle: Bun
 
 def test_features_of_one_reason_count_together_and_without_reasons_nothing_is_explained(bundle: Bundle) -> None:
     features = Facts(bundle.schema).records([bundles.CUSTOMER])
-    pull = {each.field: each.log_odds for each in reasons(bundle, features)}
+    pull = {each.field: each.log_odds for each in reasons(bundle, features)[0]}
     both = with_angles(bundle, price=("bill", "months"), contract=("plan",))
     assert angle(both, features) == ("price" if pull["bill"] + pull["months"] > max(0.0, pull["plan"]) else "contract")
     assert angle(bundle, features) == ""

@@ -143,6 +143,18 @@ def test_json_and_words_tell_the_same(decider: Decider) -> None:
     assert plain["synthetic_data"] is False
     assert set(why["expected"]) == {"uplift", "campaign_budget", "contact", "cooldown", "fatigue"}
     assert why["reasons"][0]["field"] == "months"
+    assert set(why["reasons"][0]) == {"field", "value", "risk_without", "risk", "log_odds"}
+
+
+def test_a_fact_s_effect_is_told_as_risk_in_words_json_and_tables_alike(decider: Decider) -> None:
+    decision = decide(decider, bundles.CUSTOMER)
+    first = decision.explanation.reasons[0]
+    assert first.risk == pytest.approx(decision.risk.today, abs=1e-5)
+    assert first.risk > first.risk_without
+    assert reason_text(first) == f"months is 3: raises it from {first.risk_without:.1%} to {decision.risk.today:.1%}"
+    assert reason_text(dataclasses.replace(first, risk_without=first.risk)) == "months is 3: hardly moves it"
+    (said,) = TableDecider(decider.bundle).decide(pd.DataFrame([bundles.CUSTOMER]))["reasons"]
+    assert said.startswith(f"months 3 (+{100 * (first.risk - first.risk_without):.1f} points); ")
 
 
 def test_a_headline_names_offer_and_day(decider: Decider) -> None:

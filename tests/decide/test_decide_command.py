@@ -32,7 +32,7 @@ def test_words_say_decision_risk_offers_rules_and_reasons(
         "Rule: no contact: the last was 3 days ago, and 7 days must lie between two (cooldown)",
         "20 % off for 30 days",
         "not allowed today",
-        "months is 3: raises them",
+        "months is 3: raises it from ",
         f"format {FORMAT_VERSION}",
     ):
         assert words in shown

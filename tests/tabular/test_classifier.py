@@ -67,11 +67,31 @@ def test_contributions_and_base_add_up_to_the_log_odds(classifier: Classifier, c
 
 def test_top_reasons_come_strongest_first_with_their_sign(classifier: Classifier, customers: Customers) -> None:
     why = classifier.contributions(customers.frame.head(3))
-    names, values = zip(*why.top(1, most=4), strict=True)
+    names, values, _, _ = zip(*why.top(1, most=4), strict=True)
     assert set(names) == {"tenure", "charge", "plan", "town"}
     assert list(np.abs(values)) == sorted(np.abs(values), reverse=True)
     assert values[0] == pytest.approx(why.by_feature.iloc[1][names[0]])
     assert why.top(1, most=1) == why.top(1, most=4)[:1]
+
+
+def test_a_contribution_in_probability_is_the_calibrated_score_with_it_and_without(
+    classifier: Classifier, customers: Customers
+) -> None:
+    frame = customers.frame.head(30)
+    why, raw, probability = (
+        classifier.contributions(frame),
+        classifier.predict_raw(frame).astype(float),
+        classifier.predict(frame),
+    )
+    moved = set()
+    for row in range(len(frame)):
+        for name, log_odds, without, said in why.top(row, most=4):
+            odds = raw[row] / (1 - raw[row]) / np.exp(why.by_feature.iloc[row][name])
+            assert without == pytest.approx(classifier.calibrator.apply(np.array([odds / (1 + odds)]))[0], abs=1e-5)
+            assert said == pytest.approx(probability[row], abs=1e-5)
+            assert (said - without) * log_odds >= -1e-9
+            moved.add(np.sign(said - without))
+    assert moved >= {-1, 1}
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,11 @@ class ReasonOut(msgspec.Struct, frozen=True):
 
     field: str
     value: FactValue
-    log_odds: Annotated[float, Meta(description="Added to the log-odds of leaving (SHAP); above 0 raises the risk")]
+    risk_without: Annotated[Share, Meta(description="Risk of leaving had this fact no say; such steps do not add up")]
+    risk: Annotated[Share, Meta(description="Risk of leaving as it is")]
+    log_odds: Annotated[
+        float, Meta(description="Added to the log-odds before calibration (SHAP); above 0 raises the risk")
+    ]
 
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """`/v1/decisions` as a caller sees it."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,7 @@ def test_the_explanation_agrees_with_the_single_decision_of_the_command(client: 
     assert found["action"] == alone.action
     assert (found["offer"] or {}).get("name") == alone.offer_name
     assert [each.propensity for each in explained.actions] == pytest.approx(alone.propensities, abs=1e-5)
-    assert [(each.field, each.log_odds) for each in explained.reasons] == [
-        (each.field, each.log_odds) for each in why.reasons
-    ]
+    assert [msgspec.to_builtins(each) for each in explained.reasons] == [asdict(each) for each in why.reasons]
     assert [each.gain for each in explained.offers] == pytest.approx([each.gain for each in why.offers])
     assert [each.offer for each in explained.offers] == ["hello", "five", "ten", "twenty"]
     assert explained.expected is not None
