@@ -71,10 +71,9 @@ class Run:
     @property
     def bundle(self) -> "TableDecider":
         """The bundle: `bundle.decide(table)` decides about a DataFrame."""
-        from retentionjax.bundle import load
-        from retentionjax.decide.decision import TableDecider
+        from retentionjax.decide.decision import load
 
-        return TableDecider(load(self.folder))
+        return load(self.folder)
 
     @property
     def summary(self) -> dict[str, dict[str, float]]:

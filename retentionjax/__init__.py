@@ -4,17 +4,19 @@
 >>> company = rj.Company(table, charge="fee", left="churned", window_days=30, offers={"ten": {"discount": 0.1}})
 >>> run = rj.train(company, out="runs/acme")
 >>> run.bundle.decide(table)
+>>> rj.load("runs/acme").decide(table)  # later, or elsewhere
 """
 
 import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["ChurnClassifier", "Company", "__version__", "train"]
+__all__ = ["ChurnClassifier", "Company", "__version__", "load", "train"]
 
 _HOME = {
     "ChurnClassifier": "retentionjax.tabular.estimator",
     "Company": "retentionjax.company",
+    "load": "retentionjax.decide.decision",
     "train": "experiments.train",
 }
 

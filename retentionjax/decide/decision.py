@@ -5,6 +5,7 @@ The message is the language model's if the shield passes it, else the template: 
 outcome says which of the two it is, and if the model's text was refused, by which rules and what that text was.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from retentionjax import shield
-from retentionjax.bundle import Bundle, drift
+from retentionjax.bundle import Bundle, drift, loading
 from retentionjax.bundle.customer import HISTORY, RECIPIENT
 from retentionjax.bundle.message import brief as brief_of
 from retentionjax.decide.customer import USUAL, Customer, Customers, no_usual_risk, read, state, unknown
@@ -236,6 +237,16 @@ class TableDecider:
             },
             index=customers.index,
         )
+
+
+def load(folder: str | os.PathLike[str]) -> TableDecider:
+    """The bundle in `folder`, of a run there, or where the pointer of that name points, ready to decide about tables.
+
+    Raises BundleError as `loading.load`.
+
+    >>> load("runs/acme").decide(customers)  # doctest: +SKIP
+    """
+    return TableDecider(loading.load(folder))
 
 
 def _usual(given: Sequence[float] | pd.Series, index: pd.Index) -> Float[np.ndarray, " B"]:

@@ -1,7 +1,9 @@
 """A company's own table, with offers of all kinds and no log, from DataFrame to decisions and report."""
 
 import json
+import re
 import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +263,44 @@ def test_the_readmes_commands_end_with_the_served_decision(
     served = settings.parse(serve[1:], {})
     assert "@runs/acme/request.json" in part
     assert "Acme" in trained.served_contact(Path(served.bundle), tmp_path, monkeypatch)["message"]["text"]
+
+
+README = Path(__file__).parents[2] / "README.md"
+FENCED, INDENTED = r"```python\n(.*?)```", r"\n\n((?:    [^\n]*\n)*    bundle\.decide[^\n]*\n)"
+
+
+@pytest.mark.parametrize(
+    ("file", "form"), [(README, FENCED), (Path(data.__file__).parent / "README.md", INDENTED)], ids=["README", "data"]
+)
+def test_the_readmes_python_runs_as_it_is_printed(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path, form: str
+) -> None:
+    """Public names alone; what trains is not done a second time."""
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    asked = list[tuple[rj.Company, str]]()
+
+    def train(company: rj.Company, out: str) -> Any:
+        asked.append((company, out))
+        Path(out).symlink_to(run.folder)
+        return run
+
+    monkeypatch.setattr(rj, "train", train, raising=False)
+    (printed,) = re.findall(form, file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = textwrap.dedent(printed).strip().splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("bundle.decide("))
+    lines[place] = f"decided = {lines[place]}"
+    told: dict[str, Any] = {"table": table()}
+    exec("\n".join(lines), told)  # the repository's own README
+    assert asked == [(told["company"], "runs/acme")]
+    assert told["company"].customers.charge.column == "fee"
+    assert told["bundle"].bundle.manifest == told["run"].bundle.bundle.manifest
+    assert set(told["decided"]) >= {"customer_id", "contact", "offer", "propensity", "expected_gain", "reasons"}
+    assert len(told["decided"]) == len(table())
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(rj, name) is not None for name in rj.__all__)
 
 
 def test_sizes_follow_the_minutes() -> None:
