@@ -6,12 +6,14 @@ A key is shown once, when it is made; the ledger keeps a hash. Roles: decide (de
 
 import argparse
 from collections.abc import Sequence
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from serving.ledger import Ledger
 from serving.ledger.types import ApiKey, Role
 from serving.ledger_command import database_flag, opened
 from serving.moments import utc
+
+if TYPE_CHECKING:
+    from serving.ledger import Ledger
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _create(ledger: Ledger, name: str, role: Role) -> None:
+def _create(ledger: "Ledger", name: str, role: Role) -> None:
     with ledger.transaction() as tx:
         key, token = tx.create_key(name, role)
         tx.changed("command line", f"key {key.key_id}", f"made for {name}, role {role}")
@@ -43,14 +45,14 @@ def _create(ledger: Ledger, name: str, role: Role) -> None:
     print(token)
 
 
-def _revoke(ledger: Ledger, key_id: str) -> None:
+def _revoke(ledger: "Ledger", key_id: str) -> None:
     with ledger.transaction() as tx:
         tx.revoke_key(key_id)
         tx.changed("command line", f"key {key_id}", "revoked")
     print(f"key {key_id} is revoked; a running service forgets it within seconds")
 
 
-def _list(ledger: Ledger) -> None:
+def _list(ledger: "Ledger") -> None:
     with ledger.read() as reader:
         keys = reader.api_keys()
     print(f"{'id':<16}  {'role':<6}  {'created':<16}  {'last used':<16}  {'revoked':<16}  name")

@@ -11,13 +11,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from retentionjax.errors import ConfigError
 from serving import settings
-from serving.ledger import Ledger, LedgerError, Reader
-from serving.ledger.types import Slots
+from serving.ledger.types import LedgerError, Slots
+
+if TYPE_CHECKING:  # heavy, and `--help` needs neither
+    from serving.ledger import Ledger, Reader
 
 _DECISIONS = "decisions"
 _FILES = ("customers", "contacts", "departures")
@@ -55,12 +56,14 @@ def database_flag() -> argparse.ArgumentParser:
     return flag
 
 
-def opened(parsed: argparse.Namespace, *, create: bool = False) -> closing[Ledger]:
+def opened(parsed: argparse.Namespace, *, create: bool = False) -> "closing[Ledger]":
     """The ledger that `--database` or the environment names, closed after the block. Raises as `Ledger.open`."""
+    from serving.ledger import Ledger
+
     return closing(Ledger.open(settings.database(parsed.database, os.environ), clock=time.time, create=create))
 
 
-def _export(ledger: Ledger, parsed: argparse.Namespace) -> int:
+def _export(ledger: "Ledger", parsed: argparse.Namespace) -> int:
     what = parsed.what.split(",")
     if what == [_DECISIONS]:
         print(f"{parsed.out}: {ledger.export(parsed.out):,} decisions")
@@ -73,7 +76,9 @@ def _export(ledger: Ledger, parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _show(ledger: Ledger, parsed: argparse.Namespace) -> int:
+def _show(ledger: "Ledger", parsed: argparse.Namespace) -> int:
+    import msgspec
+
     with ledger.read() as reader:
         _refuse_unknown(reader, parsed.customer)
         for row in reader.held(parsed.customer):
@@ -81,12 +86,12 @@ def _show(ledger: Ledger, parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_unknown(reader: Reader, customer: str) -> None:
+def _refuse_unknown(reader: "Reader", customer: str) -> None:
     if not reader.is_known(customer):
         raise LedgerError(f"customer is {customer!r}; allowed: one of whom the ledger holds something")
 
 
-def _erase(ledger: Ledger, parsed: argparse.Namespace) -> int:
+def _erase(ledger: "Ledger", parsed: argparse.Namespace) -> int:
     with ledger.transaction() as tx:
         _refuse_unknown(tx, parsed.customer)
         emptied = tx.erase(parsed.customer)
@@ -95,14 +100,14 @@ def _erase(ledger: Ledger, parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _purge(ledger: Ledger, parsed: argparse.Namespace) -> int:
+def _purge(ledger: "Ledger", parsed: argparse.Namespace) -> int:
     deleted = ledger.purge(parsed.retention_days)
     ledger.forget()
     print(f"{deleted:,} decisions older than {parsed.retention_days:g} days deleted")
     return 0
 
 
-def _audit(ledger: Ledger, parsed: argparse.Namespace) -> int:
+def _audit(ledger: "Ledger", parsed: argparse.Namespace) -> int:
     with ledger.read() as reader:
         faults = reader.audit(cooldown_days=parsed.cooldown_days)
     for fault in faults:
@@ -111,7 +116,7 @@ def _audit(ledger: Ledger, parsed: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _forget_bundles(ledger: Ledger, _: argparse.Namespace) -> int:
+def _forget_bundles(ledger: "Ledger", _: argparse.Namespace) -> int:
     with ledger.transaction() as tx:
         active = tx.slots().active
         tx.set_slots(Slots())
@@ -121,7 +126,7 @@ def _forget_bundles(ledger: Ledger, _: argparse.Namespace) -> int:
     return 0
 
 
-_VERBS: dict[str, Callable[[Ledger, argparse.Namespace], int]] = {
+_VERBS: "dict[str, Callable[[Ledger, argparse.Namespace], int]]" = {
     "show": _show,
     "export": _export,
     "erase": _erase,

@@ -12,14 +12,12 @@ from itertools import groupby
 from random import Random
 from typing import TYPE_CHECKING
 
-from retentionjax.shield import command
-from retentionjax.shield.brief import ANGLES
-from serving.ledger.wordings import SHIELD
 from serving.ledger_command import database_flag, opened
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # heavy, and `--help` needs none of them
     from retentionjax.decide.variants import Variant
     from retentionjax.shield import Brief, Rules
+    from retentionjax.shield.command import Voice
     from retentionjax.shield.phrasebook import Phrasebook
 
 WHO = "command line"
@@ -28,9 +26,13 @@ _STATES = {"approve": "approved", "refuse": "refused", "retire": "retired"}
 
 def main(arguments: Sequence[str]) -> int:
     """Runs `messages VERB …`; returns the exit status. Raises ConfigError, LedgerError, BundleError."""
+    if arguments[:1] == ["check"]:
+        from retentionjax.shield import command
+
+        return command.main(arguments[1:], _approved, _voice)
     parser = argparse.ArgumentParser(prog="retentionjax messages", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    command.add_check(verbs, _approved, _voice)
+    verbs.add_parser("check", help="say which rules a text breaks, and why")
     place = database_flag()
     propose = verbs.add_parser("propose", parents=[place], help="let the bundle's language model propose wordings")
     propose.add_argument("--bundle", required=True, metavar="DIR")
@@ -38,9 +40,9 @@ def main(arguments: Sequence[str]) -> int:
     propose.add_argument("--channel", choices=("sms", "email", "push"), help="[the bundle's]")
     propose.add_argument("--tone", choices=("warm", "formal", "brief"), help="[the bundle's]")
     reasons = "only those that speak to this reason to leave, or to none [to none, and to each that the company names]"
-    propose.add_argument("--angle", choices=(*ANGLES, "none"), help=reasons)
+    propose.add_argument("--angle", metavar="REASON", help=reasons)
     propose.add_argument("--by", choices=("model", "grammar"), help="who writes [model, in English]")
-    propose.add_argument("--approve", choices=("person", SHIELD), default="person", help="who approves [person]")
+    propose.add_argument("--approve", choices=("person", "shield"), default="person", help="who approves [person]")
     propose.add_argument("--seed", type=int, default=0, help="seed of the author's draws [0]")
     propose.set_defaults(run=_propose)
     listed = verbs.add_parser("list", parents=[place], help="all wordings, and what customers did with each")
@@ -62,14 +64,15 @@ def _approved(brief: "Brief", rules: "Rules") -> "Phrasebook":
     return phrasebook([brief], rules)
 
 
-def _voice(path: str) -> "command.Voice":
+def _voice(path: str) -> "Voice":
     """How the company of company.yaml speaks. Raises ConfigError for a file that is none, or names no sender."""
     from retentionjax.company import Company
+    from retentionjax.shield.command import Voice
 
     company = Company.load(path)
     messages = company.messages
     offers = {name: offer.terms(company.currency) for name, offer in company.offers.items()}
-    return command.Voice(messages.signed, messages.channels, messages.tone, messages.language, offers)
+    return Voice(messages.signed, messages.channels, messages.tone, messages.language, offers)
 
 
 def _propose(asked: argparse.Namespace) -> int:

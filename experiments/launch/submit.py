@@ -13,19 +13,18 @@ import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments import config as configuration
-from experiments.launch import plan, vertex
-from experiments.launch.plan import LaunchPlan
-from experiments.launch.supervise import Patience, command_of, keep_running
-from retentionjax import cli, storage
+from retentionjax import cli
 from retentionjax.errors import ConfigError
+
+if TYPE_CHECKING:  # heavy, and `--help` needs none of it
+    from experiments.launch.plan import LaunchPlan
 
 LOCAL_RUNS = "runs"
 
 
-def show(planned: LaunchPlan, target: str, budget: float) -> None:
+def show(planned: "LaunchPlan", target: str, budget: float) -> None:
     """The plan as a table."""
     print(f"{planned.preset.name}: {len(planned.tasks)} stages in {planned.runs / planned.name}, target {target}")
     for number, task in enumerate(planned.tasks, start=1):
@@ -41,6 +40,11 @@ def show(planned: LaunchPlan, target: str, budget: float) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Runs `submit`; raises RetentionJaxError for what the user can mend."""
     parsed = _parser().parse_args(list(arguments))
+    from experiments import config as configuration
+    from experiments.launch import plan, vertex
+    from experiments.pipeline import load_stages
+    from retentionjax import storage
+
     preset = configuration.load_preset(parsed.preset)
     place = vertex.place(parsed, dry=parsed.dry_run) if parsed.target == "vertex" else None
     runs = storage.as_path(
@@ -48,8 +52,6 @@ def main(arguments: Sequence[str]) -> int:
     )
     if place is not None and not storage.is_cloud(runs):
         raise ConfigError(f"--runs {runs}: Vertex AI's machines see no folder of this one; gs://BUCKET/… is wanted")
-    from experiments.pipeline import load_stages  # imports JAX and all of training: seconds that --help need not wait
-
     shapes, name = plan.load_machines(parsed.machines), parsed.name or preset.name
     look = place is None or place.project != vertex.ANY_PROJECT
     planned = plan.make(preset, load_stages(), runs, name, parsed.data, shapes, look=look)
@@ -68,20 +70,24 @@ def main(arguments: Sequence[str]) -> int:
     return vertex.run(planned, place, specs, parsed.attempts) if place else run_here(planned, parsed.attempts)
 
 
-def run_here(planned: LaunchPlan, attempts: int) -> int:
+def run_here(planned: "LaunchPlan", attempts: int) -> int:
     """Every stage on this machine, one after the other; returns the first status that is not 0."""
+    from experiments.launch import supervise
 
     def say(text: str) -> None:
         print(f"[submit] {text}", flush=True)
 
     for task in planned.tasks:
         arguments = planned.arguments(os.fspath(planned.preset.path))
-        if status := keep_running(functools.partial(command_of, task.name, arguments), Patience(attempts), say):
+        started = functools.partial(supervise.command_of, task.name, arguments)
+        if status := supervise.keep_running(started, supervise.Patience(attempts), say):
             return status
     return 0
 
 
 def _write(specs: Mapping[str, Mapping[str, Any]], folder: str) -> None:
+    from retentionjax import storage
+
     for number, (name, spec) in enumerate(specs.items(), start=1):
         storage.write_json(storage.as_path(folder) / f"{number:02d}-{name}.json", spec)
     print(f"{len(specs)} job specs in {folder}")

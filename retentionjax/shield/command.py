@@ -54,16 +54,15 @@ class Voice:
     offers: Mapping[str, OfferTerms] = field(default_factory=dict)
 
 
-def add_check(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    book: Callable[[Brief, Rules], Phrasebook],
-    voice: Callable[[str], Voice],
-) -> None:
-    """Adds the verb `check`, which runs by its default `run`; `book` gives what is approved of a brief's kind, `voice`
-    that of the company in a file."""
-    own = verbs.add_parser("check", help="say which rules a text breaks, and why")
-    _check_arguments(own)
-    own.set_defaults(run=_check, book=book, voice=voice)
+def main(arguments: Sequence[str], book: Callable[[Brief, Rules], Phrasebook], voice: Callable[[str], Voice]) -> int:
+    """Checks a text; returns the exit status. `book` gives what is approved of a brief's kind, `voice` that of the
+    company in a file. Raises ConfigError for what the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="retentionjax messages check", description="Says which rules a text breaks, and why."
+    )
+    _arguments(parser)
+    asked = parser.parse_args(list(arguments))
+    return _check(asked, Voice() if asked.company is None else voice(asked.company), book)
 
 
 def offer_of(
@@ -111,7 +110,7 @@ def _last_day(ends: str | None) -> dt.date | None:
     return last
 
 
-def _check_arguments(parser: argparse.ArgumentParser) -> None:
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", help="the message; of an e-mail the body without the footer")
     usual = Voice()
     parser.add_argument("--company", metavar="company.yaml", help="whose sender, channel, tone, language and offers")
@@ -135,8 +134,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the verdict as JSON")
 
 
-def _check(asked: argparse.Namespace) -> int:
-    voice: Voice = Voice() if asked.company is None else asked.voice(asked.company)
+def _check(asked: argparse.Namespace, voice: Voice, book: Callable[[Brief, Rules], Phrasebook]) -> int:
     sender = voice.sender if asked.sender is None else replace(voice.sender, name=asked.sender)
     if asked.domain is not None:
         sender = replace(sender, domains=(asked.domain,), unsubscribe_url=f"https://{asked.domain}/unsubscribe")
@@ -155,7 +153,7 @@ def _check(asked: argparse.Namespace) -> int:
         if key not in brief.known:
             raise ConfigError(f"--fact {key} is {value!r}; allowed: at most 40 plain characters, as {_AS[key]!r}")
     rules = load_rules(asked.rules)
-    verdict = check(asked.text, brief, rules, by=asked.by, book=asked.book(brief, rules))
+    verdict = check(asked.text, brief, rules, by=asked.by, book=book(brief, rules))
     print(_as_json(verdict) if asked.json else _as_text(asked.text, verdict, render(brief, rules)))
     return 0 if verdict.passed else _REFUSED
 

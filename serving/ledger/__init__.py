@@ -2,10 +2,12 @@
 
 `Ledger.open(url, clock=time.time)`, then `with ledger.transaction() as tx` to write and `with ledger.read() as reader`
 to read. `outcomes` states the rules on what follows from an outcome, `erasure` on what is forgotten, `export` what a
-reward is.
+reward is. The three are imported when first used, so that `retentionjax keys --help` is instant.
 """
 
-from serving.ledger.ledger import Ledger, Reader, Transaction
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from serving.ledger.types import (
     BudgetExceeded,
     CommitUnknown,
@@ -16,6 +18,9 @@ from serving.ledger.types import (
     LedgerError,
     LedgerUnavailable,
 )
+
+if TYPE_CHECKING:
+    from serving.ledger.ledger import Ledger, Reader, Transaction
 
 __all__ = [
     "BudgetExceeded",
@@ -30,3 +35,9 @@ __all__ = [
     "Reader",
     "Transaction",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Ledger", "Reader", "Transaction"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("serving.ledger.ledger"), name)

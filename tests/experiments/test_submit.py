@@ -14,7 +14,7 @@ import yaml
 import retentionjax
 from experiments import config as configuration
 from experiments.launch import plan as plans
-from experiments.launch import submit, vertex
+from experiments.launch import submit, supervise, vertex
 from experiments.pipeline import load_stages
 from experiments.stage import Stage
 from retentionjax import cli, storage
@@ -169,7 +169,7 @@ def test_here_each_stage_is_run_by_its_own_script(tmp_path: Path, monkeypatch: p
         commands.append(list(command()))
         return 3 if len(commands) == 2 else 0
 
-    monkeypatch.setattr(submit, "keep_running", runs)
+    monkeypatch.setattr(supervise, "keep_running", runs)
     assert submit.main(["smoke", "--runs", str(tmp_path), "--data", "synthetic"]) == 3
     assert [command[2] for command in commands] == ["experiments.data", "experiments.churn"]
     assert commands[0][4:] == ["--runs", str(tmp_path), "--name", "smoke", "--data", "synthetic"]
