@@ -11,11 +11,14 @@ from typing import Any
 import msgspec
 import numpy as np
 from litestar import Litestar, Request, Router
+from litestar.enums import MediaType
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, License, SecurityScheme, Server, Tag
+from litestar.routes import BaseRoute
 from litestar.serialization import encode_json
+from litestar.types import ControllerRouterHandler
 
 import retentionjax
 from retentionjax.data.schema import LEAST_CHARGE, MOST_CHARGE, Schema
@@ -60,9 +63,17 @@ class _Document(JsonRenderPlugin):
         return made[served.id]
 
 
+class _Addresses(Router):
+    """The addresses of the description, without the page in HTML by which Litestar says that there is no other."""
+
+    def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
+        """The routes of a handler; none of that page's."""
+        return [] if getattr(value, "media_type", None) == MediaType.HTML else super().register(value)
+
+
 def config() -> OpenAPIConfig:
     """Litestar's configuration."""
-    guarded = Router("/schema", route_handlers=[], guards=[requires("decide", "report")], include_in_schema=False)
+    guarded = _Addresses("/schema", route_handlers=[], guards=[requires("decide", "report")], include_in_schema=False)
     bearer = SecurityScheme(type="http", scheme="bearer", description="`Authorization: Bearer rj_…`")
     return OpenAPIConfig(
         title="RetentionJax",
