@@ -4,12 +4,15 @@ Counting costs a microsecond or two; the engine calls these from its own thread,
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0.partition("; charset=")[0]  # which Litestar adds
 PREFIX = "retentionjax_"
@@ -26,6 +29,28 @@ class CampaignMetrics(NamedTuple):
     """Dollars by their state: budget, spent, reserved, left."""
     multiplier: float
     throttle: float
+
+
+class _Campaigns(Collector):
+    """Gauges of the campaigns that were last looked up; as gauges to be set they would be made anew at every look."""
+
+    shown: Mapping[str, CampaignMetrics] = MappingProxyType({})
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Three gauges, a series for each campaign, and one for each state of its money."""
+        dollars = _family("campaign_dollars", "A campaign's money by its state", "campaign", "state")
+        multiplier = _family("campaign_multiplier", "What a unit of budget is worth elsewhere", "campaign")
+        throttle = _family("campaign_throttle", "Share of contacts that pacing lets pass", "campaign")
+        for name, found in self.shown.items():
+            for state, amount in found.dollars.items():
+                dollars.add_metric((name, state), amount)
+            multiplier.add_metric((name,), found.multiplier)
+            throttle.add_metric((name,), found.throttle)
+        yield from (dollars, multiplier, throttle)
+
+
+def _family(name: str, help_text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, help_text, labels=labels)
 
 
 class _Series(dict[tuple[str, ...], Counter]):
@@ -74,9 +99,8 @@ class Metrics:
         )
         self._requests = self._histogram("request_seconds", "Time of an HTTP request", _SECONDS, "operation", "status")
         self._of_request: dict[tuple[str, int], Histogram] = {}
-        self._spend = self._gauge("campaign_dollars", "A campaign's money by its state", "campaign", "state")
-        self._multiplier = self._gauge("campaign_multiplier", "What a unit of budget is worth elsewhere", "campaign")
-        self._throttle = self._gauge("campaign_throttle", "Share of contacts that pacing lets pass", "campaign")
+        self._campaigns = _Campaigns()
+        self.registry.register(self._campaigns)
         self._drift = self._gauge(
             "score_drift", "Mean churn log-odds of late less those of the first decisions, in their s.d.", "bundle"
         )
@@ -134,13 +158,7 @@ class Metrics:
 
     def campaigns(self, shown: Mapping[str, CampaignMetrics]) -> None:
         """Money and pace now of these campaigns by their names, and of no others."""
-        for gauge in (self._spend, self._multiplier, self._throttle):
-            gauge.clear()
-        for name, (dollars, multiplier, throttle) in shown.items():
-            for state, amount in dollars.items():
-                self._spend.labels(name, state).set(amount)
-            self._multiplier.labels(name).set(multiplier)
-            self._throttle.labels(name).set(throttle)
+        self._campaigns.shown = shown
 
     def drift(self, bundle: str, value: float) -> None:
         """See `ScoreDrift`."""

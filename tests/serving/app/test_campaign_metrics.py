@@ -9,8 +9,9 @@ import pytest
 import served_app
 from served_app import FACTS, Running
 
-from serving.ledger import Ledger, LedgerUnavailable
-from serving.ledger.types import DAY, MICROS
+from serving.domain.campaigns import measured
+from serving.ledger import Ledger, LedgerUnavailable, database
+from serving.ledger.types import DAY, MICROS, Campaign
 
 
 @pytest.fixture
@@ -68,3 +69,21 @@ def test_no_money_is_shown_while_the_ledger_does_not_answer(own: Running) -> Non
     with mock.patch.object(Ledger, "read", side_effect=LedgerUnavailable("gone")):
         assert scraped(own) == {}, "a figure of before looks like one of now"
     assert scraped(own) == before != {}
+
+
+def test_a_thousand_campaigns_take_as_many_statements_as_one(own: Running) -> None:
+    def statements() -> int:
+        with mock.patch.object(database.SqliteConnection, "rows", autospec=True, side_effect=rows) as asked:
+            measured(own.app.state)
+        return int(asked.call_count)
+
+    rows = database.SqliteConnection.rows
+    one = statements()
+    now = own.clock()
+    with own.ledger.transaction() as tx:
+        for number in range(999):
+            tx.put_campaign(Campaign(f"campaign {number}", 1_000 * MICROS, now, 90, 1_000))
+    assert statements() == one <= 2
+    found = scraped(own)
+    assert len(found) == 1000
+    assert found["campaign 998"] == {"budget": 1000.0, "spent": 0.0, "reserved": 0.0, "left": 1000.0}
