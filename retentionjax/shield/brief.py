@@ -101,7 +101,7 @@ class Sender:
         """Links to `domains`, in folded text."""
         hosts = "|".join(map(re.escape, self.domains))
         return re.compile(
-            rf"(?<![\w@.-])(?:https://)?(?:[a-z0-9-]+\.)*(?:{hosts})(?![\w.-]*\w)(?:[/?#](?:[^\s<>\"'@]*[^\s<>\"'@.,;:!?)])?)?(?![\w@])"
+            rf"(?<![\w@.-])(?:https://)?(?:[a-z0-9-]+\.)*(?:{hosts})(?![\w.-]*\w)(?::443(?!\d))?(?:[/?#](?:[^\s<>\"'@]*[^\s<>\"'@.,;:!?)])?)?(?![\w@])"
         )
 
     def owns(self, url: str) -> bool:
