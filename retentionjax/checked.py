@@ -50,10 +50,13 @@ def did_you_mean(given: str, allowed: Collection[str]) -> str:
     return "" if near is None else f"; did you mean {near!r}?"
 
 
-def listing(allowed: Sequence[str], most: int = 20) -> str:
-    """`allowed` for a message, cut after `most`."""
-    named = ", ".join(repr(value) for value in allowed[:most])
-    return named if len(allowed) <= most else f"{named} and {len(allowed) - most} more"
+_LISTED = 20
+
+
+def listing(allowed: Sequence[str]) -> str:
+    """`allowed` for a message, cut after so many that it can still be read."""
+    named = ", ".join(map(repr, allowed[:_LISTED]))
+    return named if len(allowed) <= _LISTED else f"{named} and {len(allowed) - _LISTED} more"
 
 
 @dataclass(frozen=True)

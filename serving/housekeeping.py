@@ -78,13 +78,13 @@ class Housekeeping:
 class Probe:
     """Whether the ledger takes writes, asked at most once a second."""
 
-    def __init__(self, ledger: Ledger, fresh_seconds: float = 1.0) -> None:
-        self._ledger, self._fresh_seconds = ledger, fresh_seconds
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._asked, self._answer = float("-inf"), False
 
     async def writes(self) -> bool:
         """True after a transaction that wrote something."""
-        if time.monotonic() - self._asked > self._fresh_seconds:
+        if time.monotonic() - self._asked > 1.0:
             self._answer = await asyncio.to_thread(self._write)
             self._asked = time.monotonic()
         return self._answer

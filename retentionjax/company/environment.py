@@ -1,12 +1,10 @@
 """The environment of a company: its offers, limits and beliefs as the constants of `env`."""
 
-from collections.abc import Mapping
-
 import jax.numpy as jnp
 import numpy as np
 
 from retentionjax.company.company import Company
-from retentionjax.company.prior import COMMON, Effect
+from retentionjax.company.prior import COMMON
 from retentionjax.env import constraints
 from retentionjax.env.types import EnvParams
 
@@ -15,15 +13,13 @@ _SHIFTS = ("churn_shift", "accept_shift")
 """Effects that move scores and are no constants of the environment."""
 
 
-def env_params(company: Company, median_charge: float, effects: Mapping[str, Effect] | None = None) -> EnvParams:
+def env_params(company: Company, median_charge: float) -> EnvParams:
     """The constants of `company`, one entry an offer in its order, about nobody yet (see `EnvParams.population`).
 
-    Args:
-        median_charge: per 30 days in the company's currency; appeal of credits and costs is by their share of it, and
-            the policy sees charges in its terms.
-        effects: by name (see `prior`); the company's beliefs where None. Their medians are taken.
+    The medians of its beliefs are taken. `median_charge` is per 30 days in the company's currency: appeal of credits
+    and costs is by their share of it, and the policy sees charges in its terms.
     """
-    believed = company.believed(median_charge) if effects is None else effects
+    believed = company.believed(median_charge)
     offers, limits = company.offers, company.limits
 
     def by_offer(kind: str) -> np.ndarray:

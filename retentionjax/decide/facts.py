@@ -46,7 +46,7 @@ class Facts(RecordFacts):
             reader = _READERS[bundle] = cls(bundle.schema, bundle.company.customers, bundle.company.currency)
         return reader
 
-    def frame(self, frame: pd.DataFrame, *, where: str = "row") -> Features:
+    def frame(self, frame: pd.DataFrame) -> Features:
         """A table of customers, other columns passed over and rows without ids called by their numbers.
 
         Raises DataError naming row, field and value, or that there is no row.
@@ -56,17 +56,17 @@ class Facts(RecordFacts):
         if frame.empty:
             raise DataError("the table of customers is empty; at least one row is needed")
         names: list[Any] = list(frame.columns)
-        composed_names((name for name in names if isinstance(name, str)), f"{where}s")
+        composed_names((name for name in names if isinstance(name, str)), "rows")
         frame = frame.rename(columns={name: composed(name) for name in names if isinstance(name, str)})
         if self.lacks_ids(frame.columns):
             frame = frame.assign(**{self._id: np.arange(len(frame))})
         kept = frame[self.read(list(frame.columns))]
         # As a table first: text of two frames put together comes in chunks, which a batch cannot be made of.
         batch = pa.Table.from_pandas(kept, preserve_index=False).combine_chunks().to_batches()[0]
-        self.check(batch.schema, where)
+        self.check(batch.schema, "row")
         features, faults = self.table(batch)
         for row, fault in faults:
-            raise DataError(f"{where} {row}, {fault}")
+            raise DataError(f"row {row}, {fault}")
         return features
 
     def check(self, found: pa.Schema, where: str) -> None:

@@ -42,12 +42,11 @@ class ConditionedEnv:
     was.
 
     Args:
-        env: with `info["costs"]`.
-        cost: index of the one that is charged.
+        env: with `info["costs"]`, the first of which is charged.
     """
 
-    def __init__(self, env: Environment, cost: int = 0) -> None:
-        self.env, self.cost = env, cost
+    def __init__(self, env: Environment) -> None:
+        self.env = env
         if hasattr(env, "action_mask"):
             self.action_mask = self._action_mask
 
@@ -64,7 +63,7 @@ class ConditionedEnv:
         """One step within; where the episode ended, the next has its own multiplier."""
         key_multiplier, key = jax.random.split(key)
         observation, inner, reward, terminated, truncated, info = self.env.step(key, state.inner, action, params.inner)
-        reward = (reward - state.multiplier * info["costs"][self.cost]) / (1 + state.multiplier)
+        reward = (reward - state.multiplier * info["costs"][0]) / (1 + state.multiplier)
         multiplier = jnp.where(terminated | truncated, _draw(key_multiplier, params), state.multiplier)
         info = info | {"final_observation": append(info["final_observation"], state.multiplier, params)}
         return (

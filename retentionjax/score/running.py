@@ -12,7 +12,7 @@ import numpy as np
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.bundle import Bundle, load
+from retentionjax.bundle import load
 from retentionjax.decide.facts import Facts
 from retentionjax.errors import ConfigError
 from retentionjax.score.plan import NAME, SETTINGS, Plan, ScoreSettings, Shard, settle
@@ -93,7 +93,7 @@ def run(request: Request) -> Result:
             engine = local if request.engine == "local" else ray
             try:
                 with progress("score", rows_now, "rows") as bar:
-                    engine(bundle, plan, pending, files, folder, bar.advance, workers=request.workers)
+                    engine(Scorer(bundle, plan, files, folder), pending, bar.advance, workers=request.workers)
             except BaseException:
                 if not any((folder / shard.part).exists() for shard in plan.shards):
                     (folder / NAME).unlink()  # nothing holds to this plan: the mended command may have another
@@ -120,23 +120,11 @@ Done = Callable[[int], object]
 """Called with the rows of each finished shard."""
 
 
-def local(
-    bundle: Bundle,
-    plan: Plan,
-    shards: Sequence[Shard],
-    files: Mapping[str, ScoredFile],
-    folder: epath.Path,
-    done: Done,
-    *,
-    workers: int,
-) -> None:
+def local(scorer: Scorer, shards: Sequence[Shard], done: Done, *, workers: int) -> None:
     """Scores in `workers` threads of this process; the first error stops what has not begun."""
-    scorer = Scorer(bundle, plan)
     scorer.warm()
     with ThreadPoolExecutor(workers) as pool:
-        waiting = {
-            pool.submit(scorer.score, shard, files[plan.sources[shard.source].name], folder): shard for shard in shards
-        }
+        waiting = {pool.submit(scorer.score, shard): shard for shard in shards}
         try:
             for finished in as_completed(waiting):
                 finished.result()
@@ -146,16 +134,7 @@ def local(
             raise
 
 
-def ray(
-    bundle: Bundle,
-    plan: Plan,
-    shards: Sequence[Shard],
-    files: Mapping[str, ScoredFile],
-    folder: epath.Path,
-    done: Done,
-    *,
-    workers: int,
-) -> None:
+def ray(scorer: Scorer, shards: Sequence[Shard], done: Done, *, workers: int) -> None:
     """Scores by Ray Data: a row a shard, `map_batches` over actors that each load the bundle once.
 
     Every machine must reach the same paths (a bucket or a shared disk) and have this package installed. A cluster
@@ -172,12 +151,8 @@ def ray(
         own = {} if address else {"num_cpus": workers}
         cluster.init(address=address, include_dashboard=False, log_to_driver=False, **own)
     rows = [{"number": shard.number} for shard in shards]
-    arguments = (
-        str(bundle.folder),
-        plan,
-        {name: source.anywhere for name, source in files.items()},
-        os.fspath(folder if storage.is_cloud(folder) else folder.resolve()),
-    )
+    files = {name: source.anywhere for name, source in scorer.files.items()}
+    arguments = str(scorer.bundle.folder), scorer.plan, files, storage.absolute(scorer.folder)
     scored = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _Worker, fn_constructor_args=arguments, batch_size=1, concurrency=workers
     )
@@ -189,13 +164,11 @@ class _Worker:
     """A process of the cluster: the bundle loaded and compiled once, then shard after shard."""
 
     def __init__(self, bundle: str, plan: Plan, files: Mapping[str, ScoredFile], folder: str) -> None:
-        self._plan, self._shards = plan, plan.shards
-        self._scorer = Scorer(load(bundle), plan)
-        self._files = files
-        self._folder = storage.as_path(folder)
+        self._scorer = Scorer(load(bundle), plan, files, storage.as_path(folder))
+        self._shards = plan.shards
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         shards = [self._shards[int(number)] for number in batch["number"]]
         for shard in shards:
-            self._scorer.score(shard, self._files[self._plan.sources[shard.source].name], self._folder)
+            self._scorer.score(shard)
         return {"rows": np.array([shard.rows for shard in shards])}

@@ -104,15 +104,16 @@ def schema(bundle: Bundle) -> pa.Schema:
 class Scorer:
     """A bundle made ready to decide shards; safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, plan: Plan) -> None:
-        self.plan, self.bundle, self._id = plan, bundle, str(bundle.schema.id)
+    def __init__(self, bundle: Bundle, plan: Plan, files: Mapping[str, ScoredFile], folder: epath.Path) -> None:
+        self.bundle, self.plan, self.files, self.folder = bundle, plan, files, folder
+        self._id = str(bundle.schema.id)
         self.schema, self._usual = schema(bundle), composed(plan.usual)
         self._decider = Decider(bundle, sizes=(BATCH,))
         self.facts = self._decider.facts
         self._range = drift.span(bundle, str(bundle.schema.charge))
 
-    def score(self, shard: Shard, source: ScoredFile, folder: epath.Path) -> Count:
-        """Decides a shard of the file `source`; its rejects lie in `folder` before its part does.
+    def score(self, shard: Shard) -> Count:
+        """Decides a shard; its rejects lie in the folder before its part does.
 
         Raises DataError naming file, row and column of the first row that cannot be read, unless the plan skips
         such rows; then they are left out.
@@ -120,16 +121,17 @@ class Scorer:
         faults: list[tuple[int, FactFault]] = []
         odd: list[Count] = []
         count = NOTHING
-        with storage.new_file(folder / shard.part) as partial:
+        name = self.plan.sources[shard.source].name
+        with storage.new_file(self.folder / shard.part) as partial:
             with pq.ParquetWriter(str(partial), self.schema, compression="zstd") as writer:
-                for decided in _joined(self._decisions(shard, source, faults, odd)):
+                for decided in _joined(self._decisions(shard, self.files[name], faults, odd)):
                     writer.write_table(decided)
                     count += _count(decided)
                 count = sum(odd, count + Count(0, len(faults), 0, 0.0))
                 mark = {"plan": self.plan.id, "shard": shard.number, **asdict(count)}
                 writer.add_key_value_metadata({_MARK: json.dumps(mark).encode()})
             if faults:
-                _write_rejects(folder / shard.rejects, self.plan.sources[shard.source].name, faults)
+                _write_rejects(self.folder / shard.rejects, name, faults)
         return count
 
     def warm(self) -> None:

@@ -252,13 +252,13 @@ def psi(before: Int[np.ndarray, "... bins"], now: Int[np.ndarray, "... bins"]) -
 
 
 def calibration(
-    reference: Reference, label: Int[np.ndarray, " rows"], probability: Float[np.ndarray, " rows"], *, seed: int = 0
+    reference: Reference, label: Int[np.ndarray, " rows"], probability: Float[np.ndarray, " rows"]
 ) -> Calibration:
     """Calibration on new rows. Raises DataError unless both outcomes occur."""
     if len(np.unique(label)) < 2:
         raise DataError(f"calibration needs rows of both outcomes; all {len(label)} have {label[:1].tolist()}")
-    measured = metrics.measure(label, probability, base_rate=reference.base_rate, seed=seed)
-    ece_chance, mean_chance = _calibration_chance(probability, reference.customers, np.random.default_rng(seed))
+    measured = metrics.measure(label, probability, base_rate=reference.base_rate, seed=0)
+    ece_chance, mean_chance = _calibration_chance(probability, reference.customers, np.random.default_rng(0))
     return Calibration(
         rows=len(label),
         predicted=float(probability.mean()),

@@ -123,7 +123,7 @@ def compare(policy: learned.Trained, bundle: Bundle, customers: Path, folder: Pa
     files = source.find(customers)
     sources = source.describe(files)
     plan = plans.Plan(bundle.manifest.id, synthetic=False, rows_per_shard=SHARD, sources=sources)
-    scorer = Scorer(bundle, plan)
+    scorer = Scorer(bundle, plan, files, as_path(folder / "out"))
     scorer.warm()
     weights = [(np.asarray(layer.kernel), np.asarray(layer.bias)) for layer in policy.policy.parameters.actor]
     times: dict[str, list[float]] = {"ours": [], "loop": []}
@@ -131,7 +131,7 @@ def compare(policy: learned.Trained, bundle: Bundle, customers: Path, folder: Pa
         shutil.rmtree(folder / "out", ignore_errors=True)
         started = time.process_time()
         for shard in plan.shards:
-            scorer.score(shard, files[customers.name], as_path(folder / "out"))
+            scorer.score(shard)
         times["ours"].append(time.process_time() - started)
         started = time.process_time()
         numpy_loop(bundle, weights, customers, folder / "loop.parquet")

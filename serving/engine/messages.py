@@ -98,14 +98,13 @@ class Blocked(Exception):  # noqa: N818 - what the shield says
 class Templates:
     """Templates of one bundle. Used by the writer's thread only."""
 
-    def __init__(self, bundle: Bundle, kept: int = _KEPT) -> None:
+    def __init__(self, bundle: Bundle) -> None:
         """Raises BundleError for a bundle without the part `shield`."""
         if bundle.message is None or bundle.rules is None:
             raise BundleError(f"{bundle.folder}: has no part 'shield', so it writes no messages")
         self._settings, self.rules = bundle.message, bundle.rules
         self._offers = [bundle.said_offer(name) for name in bundle.offers]
         self._passed: OrderedDict[Hashable, Message | None] = OrderedDict()
-        self._kept = kept
 
     def brief(self, ask: Ask, offer: int) -> Brief:
         """What the message is to say, of an offer by its index."""
@@ -148,7 +147,7 @@ class Templates:
 
     def _keep(self, key: Hashable, message: Passed) -> Passed:
         self._passed[key] = message
-        if len(self._passed) > self._kept:
+        if len(self._passed) > _KEPT:
             self._passed.popitem(last=False)
         return message
 

@@ -145,9 +145,9 @@ def apply(tx: Look, outcomes: Sequence[Outcome]) -> list[OutcomeResult]:
     return results
 
 
-def expire(tx: Look, now: float, *, reservation_days: float = RESERVATION_DAYS, limit: int = AT_ONCE) -> int:
-    """Releases at most `limit` reservations of contacts sent longer ago without an answer; how many."""
-    overdue = tx.rows(_OVERDUE, now - reservation_days * DAY, limit)
+def expire(tx: Look, now: float, *, reservation_days: float = RESERVATION_DAYS) -> int:
+    """Releases at most `AT_ONCE` reservations of contacts sent longer ago without an answer; how many."""
+    overdue = tx.rows(_OVERDUE, now - reservation_days * DAY, AT_ONCE)
     money: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for _, campaign, reserved, spent in overdue:
         money[campaign][0] += reserved
@@ -196,13 +196,13 @@ def listed(tx: Look, decision_ids: Sequence[str]) -> None:
     tx.many(_LISTED, [(tx.now, each) for each in decision_ids])
 
 
-def lapse(tx: Look, *, limit: int = AT_ONCE) -> int:
-    """Cancels at most `limit` contacts that came on no list though it was asked for, and are too late by now; how
+def lapse(tx: Look) -> int:
+    """Cancels at most `AT_ONCE` contacts that came on no list though it was asked for, and are too late by now; how
     many. They were withheld, for want of consent or by the kill switch, and are neither contacts nor spend."""
     known = asked(tx)
     if known is None:
         return 0
-    rows = tx.rows(_LAPSED, known.since, min(known.last, tx.now - LATEST), limit)
+    rows = tx.rows(_LAPSED, known.since, min(known.last, tx.now - LATEST), AT_ONCE)
     _cancel(tx, rows)
     return len(rows)
 

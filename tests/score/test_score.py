@@ -124,10 +124,10 @@ def test_an_accent_in_the_name_of_a_column_is_the_same_however_it_is_encoded(bun
         pq.write_table(table.rename_columns(names), path)
         source = ScoredFile(str(path))
         plan = Plan(bundle="b", synthetic=False, sources=describe({path.name: source}), usual=names[-1])
-        scorer = Scorer(bundle, plan)
+        scorer = Scorer(bundle, plan, {path.name: source}, out)
         scorer.facts = Facts(schema)
         check(scorer.facts, plan.usual, source)
-        assert scorer.score(plan.shards[0], source, out).usual == 50
+        assert scorer.score(plan.shards[0]).usual == 50
         decided.append(customer_tables.decisions(out))
     assert decided[0].equals(decided[1])
 
