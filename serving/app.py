@@ -152,7 +152,7 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         if settings.webhook:
             posting = asyncio.create_task(Webhook(state).run())
             stack.callback(posting.cancel)
-        warming = asyncio.create_task(asyncio.to_thread(warm, engine.lineup.active.served))
+        warming = asyncio.create_task(asyncio.to_thread(warm, engine.active))
         warming.add_done_callback(_warmed)
         stack.callback(warming.cancel)
         if state.tracing:

@@ -119,7 +119,7 @@ async def live(settings: Settings, people: list[dict[str, Any]], seed: int = 42)
             tx.put_campaign(Campaign(CAMPAIGN, money, clock(), 90, len(people), holdout=HELD_OUT, salt=CAMPAIGN))
             for customer in (*people, json.loads(demo.CUSTOMER.read_text(encoding="utf-8"))):
                 tx.set_consent(str(customer[ID]), "sms", "granted", source="demonstration")
-        served = engine.lineup.active.served.bundle
+        served = engine.active.bundle
         chances = _chances(served, people)
         there = list(range(len(people)))
         for _ in range(WEEKS):

@@ -55,7 +55,7 @@ class _Document(JsonRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         app = request.app
-        served = app.state.engine.lineup.active.served
+        served = app.state.engine.active
         made: dict[str, bytes] = app.state.setdefault("openapi_documents", {})
         if served.id not in made:
             made.clear()

@@ -34,7 +34,6 @@ from serving.domain.decisions.explaining import explained
 from serving.domain.decisions.explaining import simulate as simulated
 from serving.domain.decisions.schemas import DecisionIn, ExplanationOut, SimulationIn
 from serving.engine.contract import Ask, Decision, EngineError, Mark
-from serving.engine.slots import Served
 from serving.express import decode
 from serving.fields import IN_WORDS, NAME_PATTERN, UUID_PATTERN
 from serving.ledger import LedgerUnavailable
@@ -110,7 +109,7 @@ async def show_decide(request: Http) -> Response[Any]:
 async def decide(request: Http) -> Response[Any]:
     """Decides and records; `try` decides as if. Sent again, the same form gets the same answer."""
     state, form = request.app.state, await read_form(request)
-    person = people.of_form(form, _active(state).bundle.schema)
+    person = people.of_form(form, state.engine.active.bundle.schema)
     dry_run = form.get("how") == "try"
     ask = _ask(person, dry_run=dry_run, idempotency=(request.auth.caller.key_id, form.get("once", "")))
     try:
@@ -135,7 +134,7 @@ async def decide(request: Http) -> Response[Any]:
 async def simulate(request: Http) -> Response[Any]:
     """What if: the sliders' values instead of the facts'."""
     state, form = request.app.state, await read_form(request)
-    served = _active(state)
+    served = state.engine.active
     person = people.of_form(form, served.bundle.schema)
     usual = number(form, "history.baseline_churn_probability")
     day = number(form, "history.day", whole=True)
@@ -178,7 +177,7 @@ def _grant(ledger: Any, customer: str, channel: str, caller: Caller) -> None:
 
 async def _page(request: Http, person: Person, shown: dict[str, Any], **more: Any) -> Response[str]:
     state = request.app.state
-    served = _active(state)
+    served = state.engine.active
     recent, campaigns = await asyncio.to_thread(
         state.ledger.ask, lambda reader: (people.recent(reader), reader.campaign_ids(20))
     )
@@ -222,18 +221,19 @@ async def _shown(request: Http, decision: Decision, person: Person, row: Any) ->
     state, explanation = request.app.state, None
     if row.propensities is not None and row.basis is not None:
         explanation = await explained(state, request.auth.caller, decision, row)
-    message = decision.message
+    message, bundle = decision.message, state.engine.active.bundle
+    reasons = [each.field for each in explanation.reasons] if explanation else []
     return {
         "decision": decision,
         "person": person,
         "explanation": explanation,
         "actions": _likely(explanation) if explanation else (),
         "segments": marked(message.text, message.warnings) if message else (),
-        "sliders": _sliders(state, person, decision, explanation),
+        "sliders": sliders(bundle, person.facts, reasons, decision, state.engine.price),
         "zone": person.time_zone or await asyncio.to_thread(_zone, state.ledger, decision.customer_id),
         "consent_missing": any(each.rule == "consent" for each in decision.rules),
         "waiting": waiting(decision, explanation, currency_of(request)) if decision.decision == "wait" else "",
-        "unusual": await asyncio.to_thread(unusual, _active(state).bundle, person.facts),
+        "unusual": await asyncio.to_thread(unusual, bundle, person.facts),
     }
 
 
@@ -284,13 +284,6 @@ def unusual(bundle: Bundle, facts: Mapping[str, Any]) -> list[str]:
     return list(found.values())
 
 
-def _sliders(state: Any, person: Person, decision: Decision, why: ExplanationOut | None) -> Sequence[Slider]:
-    """Sliders for the facts that matter most, and for what the ledger and the campaign say."""
-    bundle = _active(state).bundle
-    names = [each.field for each in why.reasons] if why else []
-    return sliders(bundle, person.facts, names, decision, state.engine.price)
-
-
 def marked(text: str, marks: Sequence[Mark]) -> list[tuple[str, Mark | None]]:
     """The text in pieces, each with the mark that covers it; marks that overlap an earlier one are left out."""
     pieces, place = [], 0
@@ -312,11 +305,6 @@ def _ask(person: Person, *, dry_run: bool, idempotency: tuple[str, str]) -> Ask:
     key_id, once = idempotency
     data = decode(people.request_of(person, dry_run=dry_run), DecisionIn)
     return ask_of(data, key_id, f"console:{once}" if once else None)
-
-
-def _active(state: Any) -> Served:
-    served: Served = state.engine.lineup.active.served
-    return served
 
 
 def _without_none(value: Any) -> Any:

@@ -211,7 +211,7 @@ def is_part(request: Http) -> bool:
 
 def currency_of(request: Http) -> str:
     """Currency of the company whose bundle serves."""
-    return str(request.app.state.engine.lineup.active.served.bundle.company.currency)
+    return str(request.app.state.engine.active.bundle.company.currency)
 
 
 async def full_page(request: Http, template: str, *, title: str, status: int = 200, **values: Any) -> Response[str]:
@@ -232,7 +232,7 @@ def _surroundings(request: Http) -> dict[str, Any]:
     frame: dict[str, Any] = {"session": session, "tabs": tabs, "here": request.url.path, "mode": "policy"}
     frame |= {"synthetic": False, "bundle": "", "done": done}
     if session is not None:
-        active = request.app.state.engine.lineup.active.served
+        active = request.app.state.engine.active
         frame |= {"currency": currency_of(request), "synthetic": active.synthetic, "bundle": active.id}
     return frame
 

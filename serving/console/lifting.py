@@ -39,7 +39,7 @@ async def show_effect(request: Http) -> Response[str]:
     state = request.app.state
     names, name = await asyncio.to_thread(state.ledger.ask, lambda reader: campaigns_of(request, reader))
     found = await lift_now(state, request.auth.caller, name) if name else None
-    currency = state.engine.lineup.active.served.bundle.company.currency
+    currency = state.engine.active.bundle.company.currency
     values: dict[str, Any] = {"names": names, **_values(found, currency)}
     shown = await full_page(request, "effect.html", title="Effect", **values)
     remember_campaign(request, shown, name)

@@ -33,7 +33,7 @@ async def _page(
     ]
     values: dict[str, Any] = {
         "kinds": kinds,
-        "offers": list(state.engine.lineup.active.served.bundle.offers),
+        "offers": list(state.engine.active.bundle.offers),
         "channels": CHANNELS,
         "tones": TONES,
         "draft": dict.fromkeys(("text", "offer", "channel", "tone", "angle", "former"), "") | (draft or {}),

@@ -233,7 +233,7 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
     pilot that cannot be, and for a new campaign without a size."""
     params = state.engine.params
     wanted = None if data.starts_at is None else epoch(data.starts_at, "starts_at")
-    pilot = None if data.pilot is None else _pilot(data.pilot, state.engine.lineup.active.served.bundle.offers)
+    pilot = None if data.pilot is None else _pilot(data.pilot, state.engine.active.bundle.offers)
     with state.ledger.transaction() as tx:
         before: CampaignView | None = tx.campaigns([campaign_id]).get(campaign_id)
         starts_at = wanted or (before.starts_at if before else state.clock())
@@ -245,7 +245,7 @@ def save_campaign(state: Any, campaign_id: str, data: CampaignIn, caller: Caller
         _refuse_ended(campaign, before, state.clock())
         try:
             tx.put_campaign(campaign)
-            currency = state.engine.lineup.active.served.bundle.company.currency
+            currency = state.engine.active.bundle.company.currency
             words, was = (_in_words(each, currency) for each in (tx.campaigns([campaign_id])[campaign_id], before))
             tx.changed(str(caller), f"campaign {campaign_id}", words, was)
         except LedgerUnavailable:
@@ -312,7 +312,7 @@ def _in_words(campaign: CampaignView | None, currency: str) -> str:
 
 async def lift_now(state: Any, caller: Caller, campaign_id: str) -> LiftOut:
     """The campaign's lift as it is known. Raises Problem 404, 429 and 503, see `SideWork.run`."""
-    bundle = state.engine.lineup.active.served.bundle
+    bundle = state.engine.active.bundle
     believed = bundle.params, bundle.offers, bundle.company.currency
     await asyncio.to_thread(state.ledger.ask, lambda view: _kept(view, campaign_id))  # a 404 waits for nobody's lift
     measured: LiftOut = await state.lifts.run(
@@ -334,7 +334,7 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
         found = _kept(view, campaign_id)
         days, answers = view.daily_spend(campaign_id), view.daily_answers(campaign_id)
         drawn, pilot_micros = view.assignments(campaign_id), view.pilot_micros(campaign_id)
-    served = state.engine.lineup.active.served
+    served = state.engine.active
     theta, multiplier = pace(found, served.prices, now)
     day, used = found.day(now), found.spent_micros + found.reserved_micros
     pilot = None
@@ -368,7 +368,7 @@ def measured(state: Any) -> dict[str, CampaignMetrics]:
     now: float = state.clock()
     with state.ledger.read() as view:
         found = view.campaigns(view.campaign_ids(_MOST))
-    served = state.engine.lineup.active.served
+    served = state.engine.active
     measures: dict[str, CampaignMetrics] = {}
     for each in found.values():
         if _state(each, now) != "over":

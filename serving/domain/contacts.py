@@ -108,7 +108,7 @@ def report_sent(request: Request[Any, Any, Any], data: JSONBody[SentIn]) -> Sent
 def due_now(state: Any, limit: int) -> list[DueOut]:
     """What may be sent now; the ledger remembers what was listed, since the rest was certainly not sent."""
     now: float = state.clock()
-    quiet = state.engine.lineup.active.served.quiet
+    quiet = state.engine.active.quiet
     with state.ledger.read() as view:
         found, last = _due(view, now, limit, quiet), view.asked()
     is_known = last is not None and 0 <= now - last.last < _ASKED_EVERY

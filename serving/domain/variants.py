@@ -183,7 +183,7 @@ class Jury:
     @classmethod
     def of(cls, state: Any) -> "Jury":
         """That of the active bundle."""
-        served: Served = state.engine.lineup.active.served
+        served: Served = state.engine.active
         return _JURIES.setdefault(served, cls(served.bundle))
 
     def _judged(self, variant: Variant) -> Verdicts:

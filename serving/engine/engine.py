@@ -117,6 +117,11 @@ class Engine(Questions):
             raise NotRunning("no bundle is loaded yet")
         return self._lineup
 
+    @property
+    def active(self) -> Served:
+        """The active bundle. Raises NotRunning before `start`."""
+        return self.lineup.active.served
+
     def served(self, bundle_id: str) -> Served | None:
         """The bundle of that id, if it serves in some slot."""
         return next((each.served for each in self.lineup.slots if each.served.id == bundle_id), None)

@@ -122,7 +122,7 @@ async def decide_many(request: Request[Any, Any, Any], data: JSONBody[DecisionsI
 async def what_if(request: Request[Any, Any, Any], data: JSONBody[SimulationIn]) -> SimulationOut:
     """Facts, a history and constants that need not be true; nothing is written."""
     try:
-        served = request.app.state.engine.lineup.active.served
+        served = request.app.state.engine.active
     except EngineError as error:
         raise problem_of(error) from None
     if data.vary is not None:

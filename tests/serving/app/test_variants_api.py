@@ -32,7 +32,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[Runn
 
 
 def offer_of(running: Running, discount: float) -> str:
-    offers = running.app.state.engine.lineup.active.served.bundle.offers
+    offers = running.app.state.engine.active.bundle.offers
     return next(name for name, offer in offers.items() if offer.discount == discount)
 
 

@@ -33,14 +33,14 @@ def test_what_is_promoted_serves(
             await engine.activate(str(other), "canary", 1.0)
             second = await asyncio.to_thread(pointer.promote, other, current)
             found = [await decided_by(engine, number) for number in range(1, 20)]
-            await engines.until(lambda: engine.lineup.active.served.id == second.id)
+            await engines.until(lambda: engine.active.id == second.id)
             assert set(found) <= {first, second.id}
             assert await decided_by(engine, 21) == second.id
             assert engine.lineup.canary is None  # it was tried, and promoted
             with pytest.raises(ConfigError, match="bundle promote"):
                 await engine.activate(str(folder))
             await asyncio.to_thread(pointer.rollback, current)
-            await engines.until(lambda: engine.lineup.active.served.id == first)
+            await engines.until(lambda: engine.active.id == first)
             assert await decided_by(engine, 22) == first
         await asyncio.to_thread(pointer.promote, other, current)  # while nobody runs
         async with running(current, tmp_path) as (engine, _):  # type: ignore[arg-type]

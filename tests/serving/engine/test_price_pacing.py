@@ -74,7 +74,7 @@ async def records(priced: Path, tmp_path: Path, asks: int, **changed: Any) -> tu
         with ledger.read() as reader:
             found = [reader.decision(each.decision_id) for each in given]
             assert reader.audit() == []
-        return [each for each in found if each is not None], campaign_now(state, "default"), engine.lineup.active.served
+        return [each for each in found if each is not None], campaign_now(state, "default"), engine.active
 
 
 def test_a_decision_is_drawn_at_the_price_of_its_moment_which_is_recorded(priced: Path, tmp_path: Path) -> None:
