@@ -62,7 +62,8 @@ _RESIDUE = re.compile(
     r"|(?<![\w@./?&=-])[a-z]+_[a-z_]+(?![\w@]|\.\w)|(?<![\w@./?&=-])[a-z]\w*=\w"
     r"|_{3,}|(?<!\w)#[A-Za-z]\w+|%[A-Z_]{2,}%|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
     r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)"
-    r"|your[ _]name(?! on)|first[_ ]name|customer[_ ]name|company name|brand name|placeholder)\b)"
+    r"|(?:hi|hello|hey|dear),? (?:your|first|last)[_ ]name|your_name|first_name|customer[_ ]name"
+    r"|company name|brand name|placeholder)\b)|\b(?:Your|First|Last|Customer) Name\b"
     r"|[{}\[\]|\\]"
 )
 _MENU = re.compile(r"^[A-Z][\w' -]{2,30}(?: \| (?:[A-Z][\w' -]{2,30}|[\w-]+(?:\.[\w-]+)+/?[\w/.-]*))+$", re.MULTILINE)

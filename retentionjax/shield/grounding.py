@@ -92,6 +92,7 @@ class Grounding:
             wanted = self._read.quantities(self._say)
             numbers = bool(wanted) and wanted <= self._read.quantities(self._text)
             told = numbers or offer.said(self._reading.folded, self._brief.language)
+            told = told or (self._brief.language == "en" and offer.told_freely(self._reading.folded) is not None)
             for start in places(self._reading.folded, self._say):
                 if joined := self._around["joined"].search(_after(self._text, start + len(self._say))):
                     end = start + len(self._say) + joined.end()
@@ -232,7 +233,8 @@ class Grounding:
             told_so = told_so and not self._around["binds"].search(before)
             part, comma, _ = after.partition(",")
             opens = comma and self._around["opens"].search(before) and self._stands_alone("", part)
-            if self._is_tenure(before, after) or (told_so and (opens or self._stands_alone(*_clause(before, after)))):
+            apart = opens or not self._offer.runs or self._stands_alone(*_clause(before, after))
+            if self._is_tenure(before, after) or (told_so and apart):
                 if not told_so and not (self._offer.percent == 100 and length in self._running):
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")
             elif problem := self._duration_problem(length, before, after):
@@ -321,7 +323,6 @@ class Grounding:
 
     def _numbers(self, text: str) -> Iterator[Finding]:
         """A number that is no percentage, amount, duration or date, and that nobody supplied."""
-        rule = "facts.number" if self._offer.is_none else "offer.number"
         for pattern in (self._read.percent, self._read.money, self._read.duration, self._around["harmless"]):
             if not _DIGIT.search(text):
                 return
@@ -331,7 +332,14 @@ class Grounding:
             text = text.replace(known, " " * len(known))
         for match in re.finditer(r"[^\s\d]*\d+(?:[.,:/-]?\w)*", text):
             if not self._is_word_of_facts(match.group()):
+                rule = "facts.number" if self._offer.is_none or self._is_aside(match) else "offer.number"
                 yield self._found(rule, match, "a number that was not supplied")
+
+    def _is_aside(self, match: re.Match[str]) -> bool:
+        """Whether a number stands in a sentence that speaks of no offer, nor of anything to be taken."""
+        before, after = _before(self._text, match.start()), _after(self._text, match.end())
+        claims = any(self._around[each].search(before + after) for each in ("taken", "binds"))
+        return not claims and self._stands_alone(before, after) and bool(_WORD.search(before + after))
 
     def _every(self, context: str, rule: str, detail: str) -> Iterator[Finding]:
         return (self._found(rule, match, detail) for match in self._around[context].finditer(self._text))

@@ -117,12 +117,25 @@ class OfferTerms:
         ways = self._ways(language)
         return bool(ways and ways.search(text)) or bool(self.say and _in_other_order(self.say).search(text))
 
+    def told_freely(self, text: str) -> re.Match[str] | None:
+        """Where the folded English `text` says that a gift is free, if it names all of it beside, in whatever order.
+
+        `plain linen bags … we'd be happy for you to have one, free`. None where more than one thing is called free.
+        """
+        words = fold(self.say or "") if self.days is None else ""
+        found = list(_FREELY.finditer(text)) if _FREELY.search(words) else []
+        stems = re.findall(r"[a-z]{3,}", _FREELY.sub("", words))
+        named = all(re.search(rf"(?<!\w){stem[:_STEM]}", text) for stem in stems)
+        return found[0] if len(found) == 1 and named else None
+
     def spare(self, reading: Reading, language: Language = "en") -> Reading:
         """`reading` with what `said` finds blanked out in `plain`: no rule strikes the offer for how it is said."""
-        ways = self._ways(language)
-        if not ways or not ways.search(reading.plain):
-            return reading
-        return replace(reading, plain=ways.sub(lambda match: BLANK * len(match.group()), reading.plain))
+        ways, plain = self._ways(language), reading.plain
+        if ways and ways.search(plain):
+            plain = ways.sub(lambda match: BLANK * len(match.group()), plain)
+        elif language == "en" and (free := self.told_freely(reading.folded)):
+            plain = plain[: free.start()] + BLANK * len(free.group()) + plain[free.end() :]
+        return replace(reading, plain=plain) if plain != reading.plain else reading
 
     def _ways(self, language: Language) -> re.Pattern[str] | None:
         return _ways(self.say, self.percent, language, is_gift=bool(self.say) and self.days is None)
@@ -200,6 +213,7 @@ _FOR_NOTHING = (
     r"|without (?:a )?(?:bill|charge|payment|paying)|(?:bill|fee|charge|payment)[ -]free|off the hook|zero dollars"
 )
 """What is free is said so, whatever it is, where the whole charge is waived."""
+_FREELY = re.compile(r"(?<!\w)(?:(?<!feel )free(?!ly| of (?!charge))|gratis|complimentary|on the house)(?!\w)")
 _AS_A_GIFT = rf"(?: for you|,? from [a-z·]+)?(?:,| is| are|,? and it's) (?:yours |all )*{_ON_US}"
 _TWICE = (
     r"(?:twice|two times|double|2 ?x)(?: the| your)?(?: internet| download| connection)? {0}|double[ -]{0}|doubled {0}"
