@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException, NotFoundException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.response import Redirect
 
@@ -204,9 +204,17 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORE
 def check_origin(request: Http) -> None:
     """Raises Problem 403 for a form that another site sent; browsers say where it comes from."""
     origin, host = request.headers.get("origin"), request.headers.get("host")
-    foreign = origin is not None and urlsplit(origin).netloc != host
+    foreign = origin is not None and _split(origin).netloc != host
     if foreign or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Problem(403, "foreign-form", "This form is not ours", "It was sent by another site.")
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address that a header gives; all empty for one that is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_part(request: Http) -> bool:
@@ -294,7 +302,7 @@ _TITLES = {"invalid-request": "That cannot be taken as it is"}
 
 def _back(request: Http) -> str:
     """The page of the console that a refused form was sent from; the first page where the browser does not say."""
-    sent_from = urlsplit(request.headers.get("referer", ""))
+    sent_from = _split(request.headers.get("referer", ""))
     ours = sent_from.netloc == request.headers.get("host") and sent_from.path.startswith("/console/")
     if not ours:
         return HOME
@@ -308,6 +316,15 @@ def on_http(request: Http, error: HTTPException) -> Response[Any]:
     for name, value in allowed_methods(error).items():
         refused.set_header(name, value)
     return refused
+
+
+NO_FILE = (InternalServerException, ValueError)
+"""What Litestar raises for the name of a file that none can have: one too long, one with U+0000."""
+
+
+def on_no_file(request: Http, _error: Exception) -> Response[Any]:
+    """A name that no file can have, as one that there is not."""
+    return on_http(request, NotFoundException())
 
 
 _WORDS = {404: "There is nothing here.", 405: "This address takes a form; it has no page of its own."}

@@ -206,6 +206,10 @@ def test_who_was_drawn_and_who_paid_goes_with_the_last_campaign_that_they_tell_o
             paid = tx.rows("SELECT reference FROM revenues")
         return {row[0] for row in drawn}, {row[0] for row in paid}
 
+    def scored() -> set[str]:
+        with ledger.read() as reader:
+            return {row[0] for row in reader.rows("SELECT campaign_id FROM baselines")}
+
     def pays(reference: str) -> None:
         with ledger.transaction() as tx:
             tx.outcome([Outcome(None, "revenue", clock.now, "ann", 5 * MICROS, reference)])
@@ -227,9 +231,11 @@ def test_who_was_drawn_and_who_paid_goes_with_the_last_campaign_that_they_tell_o
         drawn = list(tx.rows("SELECT campaign_id FROM assignments"))
     assert [row[0] for row in drawn] == ["autumn"]
     assert left()[1] == {"second"}
+    assert scored() == {"autumn"}
     clock.to_day(170 + 61)
     assert ledger.purge(60) == 0
     assert left() == (set(), set())
+    assert scored() == set()
 
 
 def test_a_lift_whose_contacts_were_deleted_says_so(ledger: Ledger, clock: FrozenClock) -> None:
