@@ -142,7 +142,7 @@ async def export_campaign(request: Http) -> Stream:
     state, name = request.app.state, request.query_params.get("id", "")
     if await asyncio.to_thread(_existing, state, name) is None:
         raise not_found("campaign", "id", name)
-    archive = await asyncio.to_thread(_archive, state.ledger, name)
+    archive: IO[bytes] = await state.exports.run(request.auth.caller, lambda _: _archive(state.ledger, name))
     headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
     return Stream(iter(partial(archive.read, _CHUNK), b""), media_type="application/zip", headers=headers)
 

@@ -103,7 +103,7 @@ def past_retention(look: Look, retention_days: float, limit: int) -> list[str]:
 
     Raises LedgerError for a period shorter than the rules on contacts look back.
     """
-    if retention_days < SHORTEST_RETENTION_DAYS:
+    if not retention_days >= SHORTEST_RETENTION_DAYS:  # NaN, for PostgreSQL, is later than everything
         raise LedgerError(
             f"retention is {retention_days:g} days; allowed: {SHORTEST_RETENTION_DAYS} or more, since cooldown, "
             "fatigue and running offers look back"

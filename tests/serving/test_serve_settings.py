@@ -76,6 +76,8 @@ def test_worker_processes_read_the_same_settings(tmp_path: Path) -> None:
         ),
         (["--bundle", "b", "--webhook", "https://u:pw@host/"], {}, "webhook is 'https://host'; allowed: http"),
         (["--bundle", "b", "--webhook", "ftp://[::1]:21/pw"], {}, "webhook is 'ftp://[::1]'"),
+        (["--bundle", "b", "--webhook", "https://host/a b"], {}, "in ASCII (%XX for the rest)"),
+        (["--bundle", "b", "--webhook", "https://host/é?pw"], {}, "webhook is 'https://host'; allowed: http"),
         (["--bundle", "b", "--webhook", "hooks.example/pw"], {}, "webhook is no address; allowed: http://HOST"),
         (["--bundle", "b"], {"RETENTIONJAX_HOST_FILE": "/nowhere"}, "RETENTIONJAX_HOST_FILE is /nowhere"),
     ],

@@ -1,13 +1,18 @@
-"""What a client sends after its request, and answers that it does not take, gain it nothing and cost others nothing."""
+"""Answers that a client does not take, what it sends after its request, and large downloads cost others nothing."""
 
 import contextlib
 import json
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO
 
 import pytest
-from served_app import FACTS, Running
+from served_app import FACTS, Running, session
 
+from serving.console import overview
+from serving.ledger import Ledger
 from serving.security import connections
 from serving.security.connections import Awaited
 
@@ -85,3 +90,24 @@ def test_who_goes_away_with_answers_on_their_way_is_no_defect(
         assert time.monotonic() < until
     time.sleep(0.5)
     assert "Exception in ASGI application" not in caplog.text
+
+
+def test_campaigns_are_written_for_download_one_at_a_time(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, begun = threading.Event(), list[str]()
+    archive = overview._archive
+
+    def waits(ledger: Ledger, name: str) -> IO[bytes]:
+        begun.append(name)
+        assert go.wait(60)
+        return archive(ledger, name)
+
+    monkeypatch.setattr(overview, "_archive", waits)
+    with session(service, "report") as client, ThreadPoolExecutor(6) as threads:
+        asked = [threads.submit(client.get, "/console/export?id=default") for _ in range(6)]
+        until = time.monotonic() + 60
+        while sum(each.done() for each in asked) < 2:
+            assert time.monotonic() < until, "two are more than one key may have waiting"
+            time.sleep(0.05)
+        assert begun == ["default"]
+        go.set()
+        assert sorted(each.result().status_code for each in asked) == [200] * 4 + [429] * 2

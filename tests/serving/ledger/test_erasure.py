@@ -1,6 +1,7 @@
 """Forgetting a customer, and everybody after the retention period, to the micro-unit of the money that stays."""
 
 import contextlib
+import math
 import random
 import struct
 import threading
@@ -165,9 +166,12 @@ def test_what_rules_and_accounts_still_need_is_not_deleted(ledger: Ledger, clock
     assert money(ledger) == (2 * CONTACT_COST, 0)
 
 
-def test_a_retention_that_cuts_into_the_rules_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(LedgerError, match="59 days; allowed: 60"):
-        ledger.purge(59)
+def test_a_retention_that_cuts_into_the_rules_is_refused(ledger: Ledger, clock: FrozenClock) -> None:
+    record(ledger, decision("ann", contact=False))
+    clock.to_day(50)
+    for days in (59, math.nan):
+        with pytest.raises(LedgerError, match=f"{days} days; allowed: 60"):
+            ledger.purge(days)
 
 
 def test_the_audit_finds_a_single_micro(database: str, clock: FrozenClock, ledger: Ledger) -> None:
