@@ -30,7 +30,7 @@ from serving.security.bodies import INT64, checked, misfit, rows_apart, with_who
 Headers = Sequence[tuple[bytes, bytes]]
 Refuse = Callable[[Request[Any, Any, Any], Any], Response[Any]]
 HEAD = "asked_by_head"
-"""In the scope of a request that asks by HEAD for what GET would answer, and must leave all as it is."""
+"""Key in the scope of a request that asks by HEAD for what GET would answer, and must leave all as it is."""
 _IMPOSSIBLE = 10**9  # more strings than any body can hold
 _JSON = b"application/json"
 _IN_UTF8 = re.compile(rb'application/json\s*(?:;\s*charset=(?:utf-8|"utf-8")\s*)?', re.IGNORECASE)
