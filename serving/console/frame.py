@@ -27,7 +27,7 @@ from serving.engine.contract import EngineError
 from serving.fields import NAME_PATTERN
 from serving.ledger import LedgerUnavailable, Reader
 from serving.moments import utc
-from serving.problems import Problem, allowed_methods, count, defect, field_error, invalid
+from serving.problems import Problem, allowed_methods, count, defect, field_error, invalid, problem_of
 from serving.security.bodies import check_text
 from serving.security.gate import LONGEST_KEY
 
@@ -294,7 +294,9 @@ def on_refusal(request: Http, error: Problem) -> Response[Any]:
     except EngineError:  # nothing serves yet, or any more
         frame = {"session": None, "tabs": (), "here": "", "mode": "policy", "synthetic": False, "bundle": ""}
     frame |= {"title": _TITLES.get(error.type, error.title), "done": "", "back": _back(request)}
-    return page("refused.html", status=error.status, problem=error, part=is_part(request), **frame)
+    refused = page("refused.html", status=error.status, problem=error, part=is_part(request), **frame)
+    refused.headers.update(error.headers)
+    return refused
 
 
 _TITLES = {"invalid-request": "That cannot be taken as it is"}
@@ -312,10 +314,8 @@ def _back(request: Http) -> str:
 def on_http(request: Http, error: HTTPException) -> Response[Any]:
     """What Litestar refuses, as a page."""
     detail = _WORDS.get(error.status_code, "The request cannot be read.")
-    refused = on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail))
-    for name, value in allowed_methods(error).items():
-        refused.set_header(name, value)
-    return refused
+    allowed = allowed_methods(error)
+    return on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail, headers=allowed))
 
 
 NO_FILE = (InternalServerException, ValueError)
@@ -333,9 +333,7 @@ _WORDS = {404: "There is nothing here.", 405: "This address takes a form; it has
 def on_defect(request: Http, error: Exception) -> Response[Any]:
     """What is broken, as a page; the log knows more."""
     if isinstance(error, LedgerUnavailable):
-        return on_refusal(
-            request, Problem(503, "ledger-unavailable", "Not available now", "The ledger cannot be reached.")
-        )
+        return on_refusal(request, problem_of(error))
     return on_refusal(request, defect(error))
 
 

@@ -14,7 +14,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.express import given_twice, of_api
-from serving.problems import MEDIA_TYPE, Problem, details_of
+from serving.problems import MEDIA_TYPE, Problem, details_of, unavailable
 from serving.security.bodies import BATCH_BODY_LIMIT
 
 URL_LIMIT = 8 * 1024  # bytes
@@ -248,7 +248,7 @@ def _make_room(newest: LimitedProtocol) -> None:
     """Ends the connection that has waited longest without a request; refuses the newest where none waits."""
     oldest: Any = min(newest.connections, key=lambda each: getattr(each, "waits_since", float("inf")))
     if oldest is newest:
-        newest._refuse(Problem(503, "overloaded", "Not available now", "There are too many connections."))  # noqa: SLF001
+        newest._refuse(unavailable("overloaded", "There are too many connections.", 1.0))  # noqa: SLF001
     else:
         oldest.abort()
 
@@ -269,6 +269,7 @@ def _encoded(problem: Problem, more: list[tuple[bytes, bytes]]) -> bytes:
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
         *of_api(behind_tls=False),
         *more,
     ]

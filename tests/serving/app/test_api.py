@@ -257,6 +257,19 @@ def test_it_is_not_ready_while_the_ledger_takes_no_writes(bundle: Path, tmp_path
         assert (answer.status_code, answer.json()["ledger_writes"]) == (503, False)
         time.sleep(1.1)
         assert client.get("/readyz").status_code == 200
+        with own.client("report") as reader:
+            described = reader.get("/schema").json()["paths"]["/readyz"]["get"]["responses"]["503"]["content"]
+        assert described == {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}
+
+
+def test_a_page_that_cannot_be_given_now_says_when_to_come_again(bundle: Path, tmp_path: Path) -> None:
+    with served_app.serve(tmp_path, bundle) as own, served_app.session(own, "admin") as console:
+        form = {"csrf": served_app.csrf(console), "mode": "never"}
+        with own.ledger.transaction() as tx:
+            tx.touch()  # a writer beside the service keeps it waiting longer than it will
+            answer = console.post("/console/safety", data=form)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "Nothing was written" in answer.text
 
 
 # --- who may do what ------------------------------------------------------------------------------------------

@@ -111,3 +111,12 @@ def test_campaigns_are_written_for_download_one_at_a_time(service: Running, monk
         assert begun == ["default"]
         go.set()
         assert sorted(each.result().status_code for each in asked) == [200] * 4 + [429] * 2
+
+
+def test_who_finds_no_room_is_told_when_to_come_again(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 0)
+    with to(service) as made:
+        made.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        found = made.recv(4096)
+    assert found.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in found

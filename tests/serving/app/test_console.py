@@ -237,6 +237,13 @@ def test_a_header_that_is_no_address_is_no_defect(own: Running, header: str) -> 
         assert client.get("/console/nowhere", headers=wrong).status_code == 404
 
 
+def test_a_form_s_word_of_another_form_is_refused_by_both_databases(own: Running) -> None:
+    with served_app.session(own, "admin") as client:
+        fields = {"csrf": served_app.csrf(client), "once": "x" * 3000, "customer_id": "C-7"}
+        refused = client.post("/console/decide", data=fields)
+    assert (refused.status_code, "a UUID in lower case" in refused.text) == (422, True)
+
+
 def test_a_file_whose_name_none_can_have_is_not_found(own: Running) -> None:
     with own.client(None) as client:
         for name in ("a%00b", "x" * 4000, "%2e%2e/frame.py"):
