@@ -4,6 +4,7 @@ settings, clock, metrics    given or made here
 ledger, gate, engine        opened by `_running`
 probe                       whether the ledger takes writes
 side_work, judging, lifts   what takes long: what-ifs and explanations; the shield on wordings; lifts
+exports                     and campaigns as files
 """
 
 import asyncio
@@ -49,6 +50,7 @@ from serving.side_work import LONG_SECONDS, SideWork
 
 _log = structlog.get_logger("serving.app")
 _THREADS = 32
+_EXPORT_SECONDS = 600.0  # a campaign of 20,000 customers takes a second of CPU to write as files
 
 
 def create_app(
@@ -140,11 +142,12 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         engine = state.make_engine(settings, state.metrics)
         sessions = Sessions(settings.console_secret, ledger, seconds=settings.session_hours * 3600)
         side_work, lifts = SideWork(), SideWork(LONG_SECONDS, "lifts")
-        judging = SideWork(LONG_SECONDS, "judgements of wordings")
-        for each in (side_work, judging, lifts):
+        judging, exports = SideWork(LONG_SECONDS, "judgements of wordings"), SideWork(_EXPORT_SECONDS, "downloads")
+        for each in (side_work, judging, lifts, exports):
             stack.callback(each.close)
         state.update({"ledger": ledger, "gate": gate, "engine": engine, "sessions": sessions})
         state.update({"probe": Probe(ledger), "side_work": side_work, "judging": judging, "lifts": lifts})
+        state["exports"] = exports
         await engine.start()
         stack.push_async_callback(engine.drain)
         keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.metrics).run())

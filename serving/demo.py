@@ -115,7 +115,7 @@ async def live(settings: Settings, people: list[dict[str, Any]], seed: int = 42)
     try:
         with ledger.transaction() as tx:
             dollars = _DOLLARS * len(people)
-            money = int(dollars * MICROS)
+            money = round(dollars * MICROS)
             tx.put_campaign(Campaign(CAMPAIGN, money, clock(), 90, len(people), holdout=HELD_OUT, salt=CAMPAIGN))
             for customer in (*people, json.loads(demo.CUSTOMER.read_text(encoding="utf-8"))):
                 tx.set_consent(str(customer[ID]), "sms", "granted", source="demonstration")

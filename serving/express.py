@@ -29,6 +29,8 @@ from serving.security.bodies import INT64, checked, misfit, rows_apart, with_who
 
 Headers = Sequence[tuple[bytes, bytes]]
 Refuse = Callable[[Request[Any, Any, Any], Any], Response[Any]]
+HEAD = "asked_by_head"
+"""Key in the scope of a request that asks by HEAD for what GET would answer, and must leave all as it is."""
 _IMPOSSIBLE = 10**9  # more strings than any body can hold
 _JSON = b"application/json"
 _IN_UTF8 = re.compile(rb'application/json\s*(?:;\s*charset=(?:utf-8|"utf-8")\s*)?', re.IGNORECASE)
@@ -164,8 +166,8 @@ class StrictRequest(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         """The body as the type of `data`. Raises Problem: see `decode`; 415 for another type or an encoding."""
-        encoding = sole(self.scope["headers"], b"content-encoding")
-        if encoding not in (None, b"", b"identity"):
+        encoding = sole(self.scope["headers"], b"content-encoding") or b""
+        if encoding.lower() not in (b"", b"identity"):
             named = field_error("Content-Encoding", encoding.decode("latin-1"), "no encoding: the body as it is")
             raise Problem(415, "unsupported-media-type", "Unsupported media type", "The body is encoded.", [named])
         given = sole(self.scope["headers"], b"content-type")
@@ -314,7 +316,7 @@ class Express(Litestar):
             await way(scope, receive, send)
         else:
             if scope["method"] == "HEAD":  # the server answers as to GET, and leaves the body out
-                scope = {**scope, "method": "GET"}
+                scope = {**scope, "method": "GET", HEAD: True}
             if b"%00" in scope["query_string"]:
                 refused = invalid("The query holds the character U+0000.", field_error("query", allowed="other text"))
                 request, send = Request[Any, Any, Any](scope), _with(self._headers, send)

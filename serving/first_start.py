@@ -74,7 +74,7 @@ def _campaign(manifest: Manifest, settings: Settings, now: float) -> Campaign:
         budget = limit * customers
     return Campaign(
         campaign_id=DEFAULT_CAMPAIGN,
-        budget_micros=int(budget * MICROS),
+        budget_micros=round(budget * MICROS),
         starts_at=now,
         horizon_days=int(manifest.env["horizon_days"]),
         customers_expected=customers,

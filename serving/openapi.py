@@ -23,6 +23,7 @@ from litestar.types import ControllerRouterHandler
 import retentionjax
 from retentionjax.data.schema import LEAST_CHARGE, MOST_CHARGE, Schema
 from retentionjax.decide.facts import Facts
+from serving.domain.contacts import ListedId
 from serving.domain.outcomes import OutcomeIn
 from serving.security.bodies import INT64
 from serving.security.gate import requires
@@ -135,6 +136,7 @@ def _narrow(components: dict[str, Any], facts: Facts) -> None:
     components["DecisionOfBatch"] = copy.deepcopy(components["DecisionIn"]) | {"title": "DecisionOfBatch"}
     components["DecisionsIn"]["properties"]["decisions"]["items"] = {"$ref": _REFERENCE.format(name="DecisionOfBatch")}
     components["OutcomesIn"]["properties"]["outcomes"]["items"] = {"$ref": _REFERENCE.format(name="OutcomeIn")}
+    components["SentIn"]["properties"]["decision_ids"]["items"] = msgspec.json.schema(ListedId)
     for name in ("DecisionIn", "SimulationIn"):
         components[name]["properties"]["facts"] |= _of_facts(facts)
 

@@ -7,6 +7,7 @@ file that `RETENTIONJAX_SOME_NAME_FILE` names, as container secrets do.
 import argparse
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -119,7 +120,7 @@ class Settings:
             scheme = self.database.partition(":")[0]  # never the rest: it may hold a password
             raise ConfigError(f"database is {scheme!r}:…; allowed: sqlite:///FILE or postgresql://…")
         if self.webhook and not _is_address(self.webhook):
-            allowed = "http://HOST… or https://HOST…, without a user and password: posts are signed"
+            allowed = "http://HOST… or https://HOST…, without a user, a password or spaces, in ASCII (%XX for the rest)"
             raise ConfigError(f"webhook is {_place(self.webhook)}; allowed: {allowed}")
         if self.console_secret and len(self.console_secret) < 32:
             raise ConfigError("console_secret is short; allowed: 32 characters or more, or none")
@@ -131,10 +132,17 @@ def _is_address(url: str) -> bool:
         parts = urlsplit(url)
         # Not with a password, which urllib would take for a part of the host's name.
         return (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and "@" not in parts.netloc
+            and _PATH.fullmatch(f"{parts.path}?{parts.query}") is not None
         )
     except ValueError:  # a port that is none
         return False
+
+
+_PATH = re.compile("[!-~]+")  # what HTTP can say
 
 
 def _place(url: str) -> str:

@@ -90,7 +90,7 @@ def resolve(path: str | os.PathLike[str]) -> epath.Path:
     that is no pointer.
     """
     where = storage.as_path(path)
-    if not storage.is_cloud(where) and where.is_dir():
+    if not storage.is_cloud(where) and not os.path.isfile(where):  # reading a device or a pipe would not end
         return where
     found = storage.read_versioned(where)
     if found.data is None:

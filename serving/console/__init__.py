@@ -6,10 +6,12 @@ from litestar.static_files import create_static_files_router
 
 from serving.console.deciding import decide, record_consent, show_decide, simulate
 from serving.console.frame import (
+    NO_FILE,
     STATIC,
     SignedOut,
     on_defect,
     on_http,
+    on_no_file,
     on_refusal,
     on_signed_out,
     show_sign_in,
@@ -52,7 +54,12 @@ console_router = Router(
         decide_wording,
         show_safety,
         change_safety,
-        create_static_files_router("/static", directories=[STATIC], include_in_schema=False),
+        create_static_files_router(
+            "/static",
+            directories=[STATIC],
+            include_in_schema=False,
+            exception_handlers=dict.fromkeys(NO_FILE, on_no_file),
+        ),
     ],
     exception_handlers={SignedOut: on_signed_out, Problem: on_refusal, HTTPException: on_http, Exception: on_defect},
     include_in_schema=False,

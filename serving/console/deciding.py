@@ -111,7 +111,9 @@ async def decide(request: Http) -> Response[Any]:
     state, form = request.app.state, await read_form(request)
     person = people.of_form(form, state.engine.active.bundle.schema)
     dry_run = form.get("how") == "try"
-    ask = _ask(person, dry_run=dry_run, idempotency=(request.auth.caller.key_id, form.get("once", "")))
+    if (once := form.get("once", "")) and not re.search(UUID_PATTERN, once):
+        raise invalid("The form is not as this page sends it.", field_error("once", once, IN_WORDS[UUID_PATTERN]))
+    ask = _ask(person, dry_run=dry_run, idempotency=(request.auth.caller.key_id, once))
     try:
         given = await state.engine.decide(ask)
     except (EngineError, LedgerUnavailable) as error:

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException, NotFoundException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.response import Redirect
 
@@ -27,7 +27,7 @@ from serving.engine.contract import EngineError
 from serving.fields import NAME_PATTERN
 from serving.ledger import LedgerUnavailable, Reader
 from serving.moments import utc
-from serving.problems import Problem, allowed_methods, count, defect, field_error, invalid
+from serving.problems import Problem, allowed_methods, count, defect, field_error, invalid, problem_of
 from serving.security.bodies import check_text
 from serving.security.gate import LONGEST_KEY
 
@@ -199,9 +199,17 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORE
 def check_origin(request: Http) -> None:
     """Raises Problem 403 for a form that another site sent; browsers say where it comes from."""
     origin, host = request.headers.get("origin"), request.headers.get("host")
-    foreign = origin is not None and urlsplit(origin).netloc != host
+    foreign = origin is not None and _split(origin).netloc != host
     if foreign or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Problem(403, "foreign-form", "This form is not ours", "It was sent by another site.")
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address that a header gives; all empty for one that is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_part(request: Http) -> bool:
@@ -281,7 +289,9 @@ def on_refusal(request: Http, error: Problem) -> Response[Any]:
     except EngineError:  # nothing serves yet, or any more
         frame = {"session": None, "tabs": (), "here": "", "mode": "policy", "synthetic": False, "bundle": ""}
     frame |= {"title": _TITLES.get(error.type, error.title), "done": "", "back": _back(request)}
-    return page("refused.html", status=error.status, problem=error, part=is_part(request), **frame)
+    refused = page("refused.html", status=error.status, problem=error, part=is_part(request), **frame)
+    refused.headers.update(error.headers)
+    return refused
 
 
 _TITLES = {"invalid-request": "That cannot be taken as it is"}
@@ -289,7 +299,7 @@ _TITLES = {"invalid-request": "That cannot be taken as it is"}
 
 def _back(request: Http) -> str:
     """The page of the console that a refused form was sent from; the first page where the browser does not say."""
-    sent_from = urlsplit(request.headers.get("referer", ""))
+    sent_from = _split(request.headers.get("referer", ""))
     ours = sent_from.netloc == request.headers.get("host") and sent_from.path.startswith("/console/")
     if not ours:
         return HOME
@@ -299,10 +309,17 @@ def _back(request: Http) -> str:
 def on_http(request: Http, error: HTTPException) -> Response[Any]:
     """What Litestar refuses, as a page."""
     detail = _WORDS.get(error.status_code, "The request cannot be read.")
-    refused = on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail))
-    for name, value in allowed_methods(error).items():
-        refused.set_header(name, value)
-    return refused
+    allowed = allowed_methods(error)
+    return on_refusal(request, Problem(error.status_code, "refused", "That did not work", detail, headers=allowed))
+
+
+NO_FILE = (InternalServerException, ValueError)
+"""What Litestar raises for the name of a file that none can have: one too long, one with U+0000."""
+
+
+def on_no_file(request: Http, _error: Exception) -> Response[Any]:
+    """A name that no file can have, as one that there is not."""
+    return on_http(request, NotFoundException())
 
 
 _WORDS = {404: "There is nothing here.", 405: "This address takes a form; it has no page of its own."}
@@ -311,9 +328,7 @@ _WORDS = {404: "There is nothing here.", 405: "This address takes a form; it has
 def on_defect(request: Http, error: Exception) -> Response[Any]:
     """What is broken, as a page; the log knows more."""
     if isinstance(error, LedgerUnavailable):
-        return on_refusal(
-            request, Problem(503, "ledger-unavailable", "Not available now", "The ledger cannot be reached.")
-        )
+        return on_refusal(request, problem_of(error))
     return on_refusal(request, defect(error))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, get_args
+from urllib.parse import quote
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from litestar import Response, get, post
@@ -122,8 +123,9 @@ async def change_campaign(request: Http) -> Response[Any]:
         raise invalid(
             "There is a campaign of this name already.", field_error("Name", name, "a name that is not taken")
         )
+    here = f"/console?id={quote(name)}"
     if fields.get("end") and before is not None and before.state != "running":  # the page that asked for it is old
-        return done_at(f"/console?id={name}", "not-running")
+        return done_at(here, "not-running")
     wanted = _wanted(fields, before, currency)
     if not fields.get("sure") and (question := _question(fields, wanted, before, currency)):
         values: dict[str, Any] = {"name": name, "fields": fields, "question": question}
@@ -131,7 +133,7 @@ async def change_campaign(request: Http) -> Response[Any]:
     await asyncio.to_thread(save_campaign, state, name, wanted, request.auth.caller)
     drawn_anew = before is not None and wanted.holdout not in (None, before.holdout.share)
     done = "ended" if fields.get("end") else _PAUSES.get(wanted.paused, "drawn-anew" if drawn_anew else "saved")
-    return done_at(f"/console?id={name}", done)
+    return done_at(here, done)
 
 
 @get("/export", guards=[signed_in("report")])
@@ -140,7 +142,7 @@ async def export_campaign(request: Http) -> Stream:
     state, name = request.app.state, request.query_params.get("id", "")
     if await asyncio.to_thread(_existing, state, name) is None:
         raise not_found("campaign", "id", name)
-    archive = await asyncio.to_thread(_archive, state.ledger, name)
+    archive: IO[bytes] = await state.exports.run(request.auth.caller, lambda _: _archive(state.ledger, name))
     headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
     return Stream(iter(partial(archive.read, _CHUNK), b""), media_type="application/zip", headers=headers)
 

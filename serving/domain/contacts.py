@@ -25,10 +25,12 @@ from msgspec import Meta
 from serving.domain import guarded
 from serving.engine.contract import Decision, Message, OfferMade
 from serving.engine.messages import QuietHoursCache
+from serving.express import HEAD, decode
 from serving.fields import TEXT_PATTERN, CampaignId, CustomerId, DecisionId, MomentOut, shown
 from serving.ledger import LedgerUnavailable, Reader
 from serving.ledger.outcomes import LATEST
 from serving.ledger.records import DueContact
+from serving.problems import Problem
 
 MOST = 1000
 
@@ -50,17 +52,19 @@ class DuesOut(msgspec.Struct, frozen=True):
     contacts: tuple[DueOut, ...]
 
 
-ListedId = Annotated[str, Meta(pattern=TEXT_PATTERN, max_length=200)]
-"""Any form will do: one that is wrong must not keep the others from being known as sent, or they are sent again."""
+_LONGEST = 200
+ListedId = Annotated[str, Meta(pattern=TEXT_PATTERN, max_length=_LONGEST)]
 
 
 class SentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was handed to the carrier."""
 
     decision_ids: Annotated[
-        tuple[ListedId, ...],
+        tuple[msgspec.Raw, ...],
         Meta(min_length=1, max_length=MOST, description="Ids as listed; what is no message is named in `unknown`"),
     ]
+    """Each a ListedId, read by itself: one that is wrong must not keep the others from being known as sent, or they
+    are sent again."""
 
 
 class SentOut(msgspec.Struct, frozen=True):
@@ -73,7 +77,10 @@ class SentOut(msgspec.Struct, frozen=True):
             description="Cancelled before, and a later contact took their place or the budget is used up: not counted"
         ),
     ] = ()
-    unknown: Annotated[tuple[ListedId, ...], Meta(description="No decision that made a contact: not counted")] = ()
+    unknown: Annotated[
+        tuple[ListedId, ...],
+        Meta(description="No decision that made a contact: not counted; what is no text as JSON, cut"),
+    ] = ()
 
 
 _LATE = 900.0  # seconds; quiet hours may have begun since
@@ -89,7 +96,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many at mo
 )
 def list_due(request: Request[Any, Any, Any], limit: Limit = 100) -> DuesOut:
     """Consent, departures, the kill switch and quiet hours are looked at again now. Listed until reported as sent."""
-    return DuesOut(tuple(due_now(request.app.state, limit)))
+    return DuesOut(tuple(due_now(request.app.state, limit, remember=HEAD not in request.scope)))
 
 
 @post(
@@ -100,19 +107,25 @@ def list_due(request: Request[Any, Any, Any], limit: Limit = 100) -> DuesOut:
 )
 def report_sent(request: Request[Any, Any, Any], data: JSONBody[SentIn]) -> SentOut:
     """What was sent is listed no more; reporting twice is once."""
+    ids, strange = list[str](), list[str]()
+    for each in data.decision_ids:
+        try:
+            ids.append(decode(bytes(each), ListedId))
+        except Problem:
+            strange.append(bytes(each).decode(errors="replace")[:_LONGEST])
     with request.app.state.ledger.transaction() as tx:
-        sent, refused, unknown = tx.sent(data.decision_ids)
-    return SentOut(sent, tuple(refused), tuple(unknown))
+        sent, refused, unknown = tx.sent(ids)
+    return SentOut(sent, tuple(refused), (*unknown, *strange))
 
 
-def due_now(state: Any, limit: int) -> list[DueOut]:
+def due_now(state: Any, limit: int, *, remember: bool = True) -> list[DueOut]:
     """What may be sent now; the ledger remembers what was listed, since the rest was certainly not sent."""
     now: float = state.clock()
     quiet = state.engine.active.quiet
     with state.ledger.read() as view:
         found, last = _due(view, now, limit, quiet), view.asked()
     is_known = last is not None and 0 <= now - last.last < _ASKED_EVERY
-    if not is_known or any(each.listed_at is None for each in found):
+    if remember and (not is_known or any(each.listed_at is None for each in found)):
         with state.ledger.transaction() as tx:  # what was cancelled since the look above is not listed
             found = _due(tx, now, limit, quiet)
             tx.listed([each.decision_id for each in found])

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 
 from serving.domain.campaigns import measured
 from serving.ledger import LedgerUnavailable
@@ -46,7 +47,7 @@ async def alive() -> Alive:
     summary="May requests be sent here?",
     tags=["health"],
     security=[{}],
-    responses={503: responses(503)[503]},
+    responses={503: ResponseSpec(Readiness, description="Not yet, or not now", generate_examples=False)},
 )
 async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Readiness, for load balancers; 503 until the engine answers, every batch size compiled, and the ledger takes

@@ -11,6 +11,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import get_args
 
 import msgspec
@@ -31,7 +32,7 @@ from serving.ledger.types import (
     Slots,
 )
 from serving.ledger.views import CampaignView, Look, allowed_switch
-from serving.moments import EARLIEST
+from serving.moments import EARLIEST, SHOWN_SECONDS
 
 _PUT_CAMPAIGN = """
     INSERT INTO campaigns (campaign_id, budget_micros, starts_at, horizon_days, customers_expected, salt)
@@ -74,15 +75,17 @@ def put_campaign(tx: Look, campaign: Campaign) -> None:
     """Makes or changes a campaign; who was drawn already keeps her arm.
 
     Raises BudgetExceeded for a budget below what is spent and reserved, and LedgerError for a new start once there
-    are decisions, whose days it would move; DesignFixed and ConfigError for a hold-out or pilot that cannot be.
+    are decisions, whose days it would move; the present one as answers show it is none. DesignFixed and ConfigError for
+    a hold-out or pilot that cannot be.
     """
     existing = tx.rows(_CAMPAIGN, campaign.campaign_id)
     if existing:
         used, starts_at, has_decisions = existing[0]
         if campaign.budget_micros < used:
             raise BudgetExceeded(f"budget_micros is {campaign.budget_micros}; spent and reserved are {used} already")
-        if has_decisions and campaign.starts_at != starts_at:
+        if has_decisions and abs(campaign.starts_at - starts_at) >= SHOWN_SECONDS:
             raise LedgerError(f"starts_at is {campaign.starts_at}; decisions count their days from {starts_at} already")
+        campaign = replace(campaign, starts_at=starts_at) if has_decisions else campaign
     tx.run(
         _PUT_CAMPAIGN,
         campaign.campaign_id,

@@ -5,8 +5,8 @@ empties every fact about her: observation, scores, charge, message, answer, Idem
 money keep their sums under the new name, and she stays counted in the arm she was drawn to; what she paid is
 deleted; unknown consent means that she is not contacted again. *Purging* deletes old decisions with their contacts and
 outcomes, and adds the contacts' money to `purged_spend` and what customers did with each wording to `purged_answers`;
-who was drawn to what goes with the last decision of a campaign that was over by then, and what customers paid before
-every other campaign.
+who was drawn to what, and first scored how, goes with the last decision of a campaign that was over by then, and what
+customers paid before every other campaign.
 """
 
 import secrets
@@ -53,11 +53,15 @@ _STILL_OLD = f"""
     LEFT JOIN contacts c ON c.decision_id = d.decision_id
     JOIN campaigns g ON g.campaign_id = d.campaign_id
     WHERE d.decision_id IN (SELECT value FROM json_each(?)) AND d.decided_at < ? AND {_MAY_GO}"""  # noqa: S608
-# A campaign's draw and what was paid since it began tell its effect, as long as its decisions are there.
-_DRAWN_OLD = """
-    SELECT a.customer_id, a.campaign_id FROM assignments a JOIN campaigns g ON g.campaign_id = a.campaign_id
+# A campaign's draw, its first scores and what was paid since it began tell its effect, as long as its decisions are
+# there.
+_DRAWN_OLD, _SCORED_OLD = (
+    f"""
+    SELECT a.customer_id, a.campaign_id FROM {table} a JOIN campaigns g ON g.campaign_id = a.campaign_id
     WHERE g.starts_at + g.horizon_days * 86400 < ?
-        AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.campaign_id = g.campaign_id) LIMIT ?"""
+        AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.campaign_id = g.campaign_id) LIMIT ?"""  # noqa: S608
+    for table in ("assignments", "baselines")
+)
 _PAID_OLD = """
     SELECT customer_id, reference FROM revenues
     WHERE happened_at < ? AND happened_at < (
@@ -65,6 +69,7 @@ _PAID_OLD = """
             OR EXISTS (SELECT 1 FROM decisions d WHERE d.campaign_id = g.campaign_id)) LIMIT ?"""
 _FORGET = {
     "assignments": "DELETE FROM assignments WHERE customer_id = ? AND campaign_id = ?",
+    "baselines": "DELETE FROM baselines WHERE customer_id = ? AND campaign_id = ?",
     "revenues": "DELETE FROM revenues WHERE customer_id = ? AND reference = ?",
 }
 _CAMPAIGNS = "SELECT campaign_id FROM campaigns ORDER BY campaign_id"
@@ -98,7 +103,7 @@ def past_retention(look: Look, retention_days: float, limit: int) -> list[str]:
 
     Raises LedgerError for a period shorter than the rules on contacts look back.
     """
-    if retention_days < SHORTEST_RETENTION_DAYS:
+    if not retention_days >= SHORTEST_RETENTION_DAYS:  # NaN, for PostgreSQL, is later than everything
         raise LedgerError(
             f"retention is {retention_days:g} days; allowed: {SHORTEST_RETENTION_DAYS} or more, since cooldown, "
             "fatigue and running offers look back"
@@ -119,6 +124,7 @@ def people_past_retention(look: Look, retention_days: float, limit: int) -> list
     cutoff = look.now - retention_days * DAY
     old = {
         "assignments": look.rows(_DRAWN_OLD, cutoff, limit),
+        "baselines": look.rows(_SCORED_OLD, cutoff, limit),
         "revenues": look.rows(_PAID_OLD, cutoff, cutoff, cutoff, limit),
     }
     return [(table, customer, other) for table, rows in old.items() for customer, other in rows]

@@ -11,7 +11,8 @@ from serving.moments import utc
 
 _NAMED = ("customers", "consents", "baselines", "assignments", "decisions", "contacts", "revenues")
 HELD = dict.fromkeys(_NAMED, "customer_id = ?") | {
-    "outcomes": "decision_id IN (SELECT decision_id FROM decisions WHERE customer_id = ?)"
+    "outcomes": "decision_id IN (SELECT decision_id FROM decisions WHERE customer_id = ?)",
+    "changes": "what = 'consent of ' || ?",
 }
 """Table → which of its rows are a customer's."""
 _TIMES = ("_at", "_until")  # how the names of columns end that are UTC epoch seconds

@@ -14,7 +14,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.express import given_twice, of_api
-from serving.problems import MEDIA_TYPE, Problem, details_of
+from serving.problems import MEDIA_TYPE, Problem, details_of, unavailable
 from serving.security.bodies import BATCH_BODY_LIMIT
 
 URL_LIMIT = 8 * 1024  # bytes
@@ -31,10 +31,12 @@ class Awaited(enum.Enum):
     HEAD = enum.auto()
     BODY = enum.auto()
     CLOSE = enum.auto()
+    TAKING = enum.auto()
+    """That it takes something of an answer that is ready for it; beside the others."""
 
 
-SECONDS = {Awaited.HEAD: 10.0, Awaited.BODY: 30.0, Awaited.CLOSE: 2.0}
-"""How long at most."""
+SECONDS = {Awaited.HEAD: 10.0, Awaited.BODY: 30.0, Awaited.CLOSE: 2.0, Awaited.TAKING: 120.0}
+"""How long at most. The network holds megabytes, so who takes 20 KB a second may seem to take nothing for a minute."""
 
 
 class _Parser:
@@ -93,6 +95,12 @@ class LimitedProtocol(HttpToolsProtocol):
     """Bytes of the head or the body that is awaited, so far."""
     _resumed: bool
     """Whether what is awaited began in an earlier piece of data."""
+    _cycles: list[Any]
+    """Requests that were not answered when the last one came, and that one."""
+    _unsent: int
+    """Bytes of answers that the client had not taken at the last look."""
+    _taken: float
+    """The loop's time when it last took some, or nothing was left."""
     _fault: Problem | None
     _timer: asyncio.TimerHandle
 
@@ -101,6 +109,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.parser: Any = _Parser(self)
         self._bytes, self._fault, self._resumed = 0, None, False
+        self._cycles, self._unsent, self._taken = [], 0, self.loop.time()
         self._await(Awaited.HEAD)
         self._look_again()
         if len(self.connections) > MOST_CONNECTIONS:
@@ -109,6 +118,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See uvicorn."""
         self._timer.cancel()
+        self._disconnect()  # uvicorn tells the last request alone
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -138,6 +148,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.url) > URL_LIMIT:
             self._fail(Problem(414, "url-too-long", "The URL is too long", f"It may have {URL_LIMIT:,} bytes."))
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Leaves out what comes after the body: a trailer says nothing of who asks, or how."""
+        if self._awaited is Awaited.HEAD:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Raises Problem, which ends the parser, for too much of them, or where they announce too long a body."""
         if self.parser.offers_another_protocol:
@@ -151,6 +166,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._fail(_body_too_large())
         self._await(Awaited.BODY)
         super().on_headers_complete()
+        self._cycles = [*(each for each in self._cycles if not each.response_complete), self.cycle]
 
     def on_message_complete(self) -> None:
         """See uvicorn."""
@@ -164,9 +180,20 @@ class LimitedProtocol(HttpToolsProtocol):
         detail = f"It is not HTTP/1.1: {self.parser.reason or msg}"
         self._refuse(self._fault or Problem(400, "malformed-request", "The request cannot be read", detail))
 
+    def abort(self) -> None:
+        """Ends the connection at once; what is still to be answered is not written to it any more."""
+        self._disconnect()
+        self.transport.abort()
+
+    def _disconnect(self) -> None:
+        for each in self._cycles:
+            each.disconnected = True
+
     @property
     def waits_since(self) -> float:
-        """The loop's time since when no request is under way; infinity while there is one."""
+        """The loop's time since when no request is under way, or nothing of an answer is taken; infinity else."""
+        if self._unsent and self.loop.time() - self._taken > 2 * _LOOK_SECONDS:
+            return self._taken
         idle = self._awaited is Awaited.HEAD or (self._awaited is None and self._answered)
         return self._since if idle else float("inf")
 
@@ -182,9 +209,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        late = self._awaited is not None and self.loop.time() - self._since > SECONDS[self._awaited]
-        if late and self._awaited is Awaited.CLOSE:
-            self.transport.abort()
+        now = self.loop.time()
+        unsent = self.transport.get_write_buffer_size()
+        if not unsent or unsent < self._unsent:
+            self._taken = now
+        self._unsent = unsent
+        late = self._awaited is not None and now - self._since > SECONDS[self._awaited]
+        if (late and self._awaited is Awaited.CLOSE) or now - self._taken > SECONDS[Awaited.TAKING]:
+            self.abort()
         elif late:
             self._refuse(Problem(408, "too-slow", "The request came too slowly", "It was not whole in time."))
         self._look_again()
@@ -216,9 +248,9 @@ def _make_room(newest: LimitedProtocol) -> None:
     """Ends the connection that has waited longest without a request; refuses the newest where none waits."""
     oldest: Any = min(newest.connections, key=lambda each: getattr(each, "waits_since", float("inf")))
     if oldest is newest:
-        newest._refuse(Problem(503, "overloaded", "Not available now", "There are too many connections."))  # noqa: SLF001
+        newest._refuse(unavailable("overloaded", "There are too many connections.", 1.0))  # noqa: SLF001
     else:
-        oldest.transport.abort()
+        oldest.abort()
 
 
 def _head_too_large() -> Problem:
@@ -237,6 +269,7 @@ def _encoded(problem: Problem, more: list[tuple[bytes, bytes]]) -> bytes:
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
         *of_api(behind_tls=False),
         *more,
     ]

@@ -1,6 +1,7 @@
 """Promotion moves one object: whoever follows the pointer meets a whole bundle, and nobody's move is undone unseen."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -226,3 +227,9 @@ def test_a_folder_is_no_pointer(bundle_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is a folder, not a file"):
         pointer.promote(bundle_folder, tmp_path)
     assert pointer.resolve(bundle_folder) == storage.as_path(bundle_folder)
+
+
+def test_a_pipe_is_no_pointer_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BundleError, match="neither a bundle nor a run"):
+        pointer.find(tmp_path / "pipe")

@@ -1,5 +1,7 @@
 """Settings: flags over environment over defaults, each checked, secrets from files and never shown."""
 
+import contextlib
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -9,6 +11,8 @@ from retentionjax.bundle import pointer
 from retentionjax.errors import ConfigError
 from serving import command, settings
 from serving.command import kept_programs
+from serving.first_start import prepare
+from serving.ledger import Ledger
 from serving.settings import Settings, hand_on, parse
 
 
@@ -76,6 +80,8 @@ def test_worker_processes_read_the_same_settings(tmp_path: Path) -> None:
         ),
         (["--bundle", "b", "--webhook", "https://u:pw@host/"], {}, "webhook is 'https://host'; allowed: http"),
         (["--bundle", "b", "--webhook", "ftp://[::1]:21/pw"], {}, "webhook is 'ftp://[::1]'"),
+        (["--bundle", "b", "--webhook", "https://host/a b"], {}, "in ASCII (%XX for the rest)"),
+        (["--bundle", "b", "--webhook", "https://host/é?pw"], {}, "webhook is 'https://host'; allowed: http"),
         (["--bundle", "b", "--webhook", "hooks.example/pw"], {}, "webhook is no address; allowed: http://HOST"),
         (["--bundle", "b"], {"RETENTIONJAX_HOST_FILE": "/nowhere"}, "RETENTIONJAX_HOST_FILE is /nowhere"),
     ],
@@ -104,3 +110,11 @@ def test_what_is_compiled_is_kept_beside_the_ledger_or_in_the_users_cache(tmp_pa
     assert [folder.stat().st_mode & 0o777 for folder in folders] == [0o700, 0o700]
     assert kept_programs("sqlite:///ledger.db", {"JAX_COMPILATION_CACHE_DIR": "/elsewhere"}) == {}
     assert kept_programs("sqlite:////dev/null/ledger.db", {}) == {}  # nowhere to write: compiled at each start
+
+
+def test_the_budget_of_the_first_campaign_is_exact(checked: Path, tmp_path: Path) -> None:
+    flags = ["--bundle", str(checked), "--campaign-customers", "10", "--campaign-budget", "2.01"]
+    with contextlib.closing(Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=time.time)) as ledger:
+        made = prepare(ledger, parse(flags, {})).campaign
+    assert made is not None
+    assert made.budget_micros == 2_010_000

@@ -1,5 +1,6 @@
 """The service as a caller meets it: a customer's way through it, who may do what, and how it refuses."""
 
+import datetime as dt
 import json
 import re
 import time
@@ -116,6 +117,21 @@ def test_a_campaign_is_made_and_changed_but_never_below_what_is_used(service: Ru
         moved = {"budget_micros": 10**10, "customers_expected": 10, "starts_at": "2026-05-01T00:00:00Z"}
         refused = client.put("/v1/campaigns/default", json=moved)
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (409, "starts_at")
+
+
+def test_a_start_given_back_as_it_was_shown_is_no_new_one(service: Running) -> None:
+    exactly = "2026-05-01T00:00:00.123456Z"
+    with service.client("admin") as client:
+        body = {"budget_micros": 7_000_000, "customers_expected": 10, "starts_at": exactly}
+        shown = client.put("/v1/campaigns/exact", json=body).json()["starts_at"]
+        asked = {"customer_id": "exact", "facts": FACTS, "campaign_id": "exact"}
+        assert client.post("/v1/decisions", json=asked).status_code == 200
+        again = client.put("/v1/campaigns/exact", json={"starts_at": shown})
+        assert (again.status_code, again.json()["starts_at"]) == (200, shown)
+        assert client.put("/v1/campaigns/exact", json={"starts_at": "2026-05-01T00:00:00.125Z"}).status_code == 409
+    with service.ledger.read() as view:
+        ((kept,),) = view.rows("SELECT starts_at FROM campaigns WHERE campaign_id = 'exact'")
+    assert kept == dt.datetime.fromisoformat(exactly).timestamp(), "decisions count their days from it"
 
 
 def test_a_campaign_holds_out_and_pilots_as_it_is_told(service: Running) -> None:
@@ -241,6 +257,19 @@ def test_it_is_not_ready_while_the_ledger_takes_no_writes(bundle: Path, tmp_path
         assert (answer.status_code, answer.json()["ledger_writes"]) == (503, False)
         time.sleep(1.1)
         assert client.get("/readyz").status_code == 200
+        with own.client("report") as reader:
+            described = reader.get("/schema").json()["paths"]["/readyz"]["get"]["responses"]["503"]["content"]
+        assert described == {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}
+
+
+def test_a_page_that_cannot_be_given_now_says_when_to_come_again(bundle: Path, tmp_path: Path) -> None:
+    with served_app.serve(tmp_path, bundle) as own, served_app.session(own, "admin") as console:
+        form = {"csrf": served_app.csrf(console), "mode": "never"}
+        with own.ledger.transaction() as tx:
+            tx.touch()  # a writer beside the service keeps it waiting longer than it will
+            answer = console.post("/console/safety", data=form)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "Nothing was written" in answer.text
 
 
 # --- who may do what ------------------------------------------------------------------------------------------

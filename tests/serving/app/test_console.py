@@ -228,6 +228,35 @@ def test_a_form_of_another_site_changes_nothing(own: Running, change: str) -> No
         assert view.kill_switch() == "policy"
 
 
+@pytest.mark.parametrize("header", ["Origin", "Referer"])
+def test_a_header_that_is_no_address_is_no_defect(own: Running, header: str) -> None:
+    wrong = {header: "http://[::1"}
+    with served_app.session(own, "admin") as client:
+        refused = client.post("/console/safety", data={"csrf": served_app.csrf(client), "mode": "x"}, headers=wrong)
+        assert refused.status_code == {"Origin": 403, "Referer": 422}[header]
+        assert client.get("/console/nowhere", headers=wrong).status_code == 404
+
+
+def test_a_form_s_word_of_another_form_is_refused_by_both_databases(own: Running) -> None:
+    with served_app.session(own, "admin") as client:
+        fields = {"csrf": served_app.csrf(client), "once": "x" * 3000, "customer_id": "C-7"}
+        refused = client.post("/console/decide", data=fields)
+    assert (refused.status_code, "a UUID in lower case" in refused.text) == (422, True)
+
+
+def test_a_file_whose_name_none_can_have_is_not_found(own: Running) -> None:
+    with own.client(None) as client:
+        for name in ("a%00b", "x" * 4000, "%2e%2e/frame.py"):
+            assert client.get(f"/console/static/{name}").status_code == 404
+
+
+def test_a_campaign_with_a_plus_in_its_name_is_shown_after_it_is_saved(own: Running) -> None:
+    with served_app.session(own, "admin") as client:
+        fields = {"make": "yes", "campaign_id": "a+b", "budget": "100", "customers": "10", "holdout": "5"}
+        shown = client.post("/console/campaigns", data={"csrf": served_app.csrf(client), **fields})
+        assert (shown.status_code, "Saved." in shown.text) == (200, True)
+
+
 def test_a_forged_or_foreign_cookie_is_no_session(own: Running) -> None:
     with served_app.session(own, "report") as client:
         name, value = next((each.name, each.value or "") for each in client.cookies.jar)

@@ -75,6 +75,16 @@ def consent(client: httpx.Client, customer: str, status: str) -> None:
     assert client.put(f"/v1/customers/{customer}/consent", json=said).status_code == 200
 
 
+def test_a_look_at_the_head_of_the_list_is_not_taken_for_a_list_that_was_given(own: Running) -> None:
+    decided(own)
+    listed = "SELECT COUNT(*) FROM contacts WHERE listed_at IS NOT NULL"
+    for method, wanted in (("HEAD", False), ("GET", True)):
+        with own.client("decide") as client:
+            assert client.request(method, "/v1/contacts/due").status_code == 200
+        with own.ledger.read() as view:
+            assert (view.rows(listed)[0][0] > 0) is wanted
+
+
 def due(own: Running, limit: int = 1000) -> set[str]:
     with own.client("decide") as client:
         answer = client.get("/v1/contacts/due", params={"limit": limit})

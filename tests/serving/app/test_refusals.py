@@ -309,6 +309,8 @@ def test_an_encoded_body_is_refused_by_the_name_of_its_encoding(client: httpx.Cl
     assert answer.status_code == 415
     (named,) = answer.json()["errors"]
     assert (named["field"], named["value"]) == ("Content-Encoding", f'"{encoding}"')
+    plain = client.post("/v1/decisions", content=with_fact("3"), headers=JSON | {"Content-Encoding": "Identity"})
+    assert plain.status_code == 200
 
 
 def refusals(service: Running) -> dict[str, float]:

@@ -61,6 +61,16 @@ def test_a_wrong_id_keeps_no_other_message_from_being_known_as_sent(service: Run
         assert answer.json() == {"sent": 1, "refused": [], "unknown": wrong}
 
 
+def test_what_is_no_id_at_all_keeps_no_other_message_from_being_known_as_sent(service: Running) -> None:
+    decision = contacted(service)
+    strange = ["null", "5", "NaN", '"a\\u0000"', '"\\ud800"', f'"{"x" * 300}"', '{"id": 1}']
+    with service.client("decide") as client:
+        body = f'{{"decision_ids": [{", ".join(strange)}, "{decision}"]}}'
+        answer = client.post("/v1/contacts/sent", content=body)
+        assert (answer.status_code, answer.json()["unknown"]) == (200, [each[:200] for each in strange])
+        assert decision not in client.get("/v1/contacts/due").text
+
+
 @pytest.mark.parametrize(("path", "rows"), [("/v1/decisions:batch", "decisions"), ("/v1/outcomes", "outcomes")])
 def test_what_stands_beside_the_rows_of_a_batch_is_named(service: Running, path: str, rows: str) -> None:
     with service.client("decide") as client:

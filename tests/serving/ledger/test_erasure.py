@@ -1,6 +1,7 @@
 """Forgetting a customer, and everybody after the retention period, to the micro-unit of the money that stays."""
 
 import contextlib
+import math
 import random
 import struct
 import threading
@@ -165,9 +166,12 @@ def test_what_rules_and_accounts_still_need_is_not_deleted(ledger: Ledger, clock
     assert money(ledger) == (2 * CONTACT_COST, 0)
 
 
-def test_a_retention_that_cuts_into_the_rules_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(LedgerError, match="59 days; allowed: 60"):
-        ledger.purge(59)
+def test_a_retention_that_cuts_into_the_rules_is_refused(ledger: Ledger, clock: FrozenClock) -> None:
+    record(ledger, decision("ann", contact=False))
+    clock.to_day(50)
+    for days in (59, math.nan):
+        with pytest.raises(LedgerError, match=f"{days} days; allowed: 60"):
+            ledger.purge(days)
 
 
 def test_the_audit_finds_a_single_micro(database: str, clock: FrozenClock, ledger: Ledger) -> None:
@@ -206,6 +210,10 @@ def test_who_was_drawn_and_who_paid_goes_with_the_last_campaign_that_they_tell_o
             paid = tx.rows("SELECT reference FROM revenues")
         return {row[0] for row in drawn}, {row[0] for row in paid}
 
+    def scored() -> set[str]:
+        with ledger.read() as reader:
+            return {row[0] for row in reader.rows("SELECT campaign_id FROM baselines")}
+
     def pays(reference: str) -> None:
         with ledger.transaction() as tx:
             tx.outcome([Outcome(None, "revenue", clock.now, "ann", 5 * MICROS, reference)])
@@ -227,9 +235,11 @@ def test_who_was_drawn_and_who_paid_goes_with_the_last_campaign_that_they_tell_o
         drawn = list(tx.rows("SELECT campaign_id FROM assignments"))
     assert [row[0] for row in drawn] == ["autumn"]
     assert left()[1] == {"second"}
+    assert scored() == {"autumn"}
     clock.to_day(170 + 61)
     assert ledger.purge(60) == 0
     assert left() == (set(), set())
+    assert scored() == set()
 
 
 def test_a_lift_whose_contacts_were_deleted_says_so(ledger: Ledger, clock: FrozenClock) -> None:

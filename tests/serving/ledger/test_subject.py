@@ -13,7 +13,7 @@ from serving.ledger.types import Outcome
 def test_no_table_of_customers_is_left_out(ledger: Ledger) -> None:
     with ledger.read() as reader:
         named = {table for table in reader.tables() if "customer_id" in reader.columns(table)}
-    assert named == subject.HELD.keys() - {"outcomes"}
+    assert named == subject.HELD.keys() - {"outcomes", "changes"}
 
 
 def test_every_row_about_her_is_shown(
@@ -22,6 +22,7 @@ def test_every_row_about_her_is_shown(
     shown, other = record(ledger, decision("ann", key="k"), decision("ben"))
     with ledger.transaction() as tx:
         tx.set_consent("ann", "email", "granted", source="call")
+        tx.changed("desk", "consent of ann", "email granted", "email unknown")
         tx.set_place("ann", time_zone="Europe/Berlin")
         tx.outcome([Outcome(shown, "accepted", clock.now), Outcome(None, "revenue", clock.now, "ann", 5, "bill")])
     assert ledger_command.main(["show", "--database", database, "--customer", "ann"]) == 0
