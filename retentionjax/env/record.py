@@ -92,7 +92,7 @@ def _check_offers(params: EnvParams) -> None:
 def _checked(name: str, value: Any) -> Any:
     if name in _VECTORS:
         return _vector(name, value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
         raise ConfigError(f"env.{name} is {value!r}; allowed: a finite number")
     if name in _COUNTS:
         least, most = _COUNTS[name]
