@@ -9,8 +9,8 @@ from retentionjax.shield.offer import OfferTerms
 
 MOST = 64
 """Offers a company may have: with 3 delays the action space is 193 actions."""
-MOST_MONEY = 1e12
-"""Largest sum of money in whatever currency: sums of it are numbers still."""
+MOST_MONEY = 1e9
+"""Largest sum of money in whatever currency: the ledger counts in millionths, in 64 bits."""
 NONE = "none"
 """The name in a log of contacts for a customer who was deliberately left alone; no offer may be called so."""
 _MONTH = 30

@@ -14,13 +14,13 @@ from retentionjax.errors import ConfigError
 
 _NOT_CONSTANTS = ("population", "potential", "worlds")
 _MOST = 1_000_000  # far less than `NEVER`, and than 32 bits hold
-_MOST_MONEY = 1e12  # in whatever currency; sums of it are numbers still
+_MOST_MONEY = 1e9  # in whatever currency; the ledger counts in millionths, in 64 bits
 _PROBABILITY = (1e-9, 1 - 1e-6)  # float32 tells both from 0 and 1
 _NUMBERS: Mapping[str, tuple[float, float]] = {
     "risk_onset": _PROBABILITY,
     "risk_recovery": _PROBABILITY,
     "risk_ratio": (1e-3, 1e3),
-    "charge_reference": (1e-6, _MOST_MONEY),
+    "charge_reference": (1e-6, 1e12),
     "contact_cost": (0, _MOST_MONEY),
     "account_cap": (0, 1e30),
     "accept_risk": (-20, 20),

@@ -209,7 +209,7 @@ class DecisionsOut(msgspec.Struct, frozen=True):
 # --- what if --------------------------------------------------------------------------------------------------
 
 Days = Annotated[int, Meta(ge=0, le=3650)]
-Dollars = Annotated[float, Meta(ge=0, le=1e12)]
+Dollars = Annotated[float, Meta(ge=0, le=1e9)]
 Price = Annotated[float, Meta(ge=0, le=1000)]
 
 
