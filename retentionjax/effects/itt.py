@@ -96,7 +96,7 @@ def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | 
 def _difference(
     outcome: Values, weight: Values, chosen: np.ndarray, alone: np.ndarray, customer: np.ndarray
 ) -> ArmDifference:
-    """Without an interval where an arm's outcomes are all alike: 0 of 20 who left do not prove that nobody would."""
+    """The difference; no interval where an arm's outcomes are all alike: 0 of 20 do not prove that nobody leaves."""
     means, influence = [], np.zeros(len(outcome))
     for rows, sign in ((chosen, 1), (alone, -1)):
         share = np.where(rows, weight, 0.0) / weight[rows].sum()
