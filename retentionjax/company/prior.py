@@ -101,8 +101,8 @@ RANGES: Mapping[str, Within] = {
     "effect_days": Within(0, 10, "times the offer's days", above=True),
     "effect_days.": Within(0, 3650, "days", above=True),
 }
-"""Range of each effect by name; with a point behind it, that of one offer where it is another. None is wider than that of
-the environment's own constants: a run would otherwise end with the error that it could begin with."""
+"""Range of each effect by name; with a point behind it, that of one offer where it is another. None is wider than that
+of the environment's own constants: a run would otherwise end with the error that it could begin with."""
 
 
 def resolve(offers: Mapping[str, Offer], declared: Mapping[str, Effect], median_charge: float) -> dict[str, Effect]:
