@@ -150,7 +150,8 @@ def _moved(model: str, shift: Shift) -> str:
 
 
 def _binary(values: pd.Series, reference: Reference) -> np.ndarray:
-    meaning: dict[Any, int] = {reference.positive: 1, reference.negative: 0, "1": 1, "0": 0, "True": 1, "False": 0}
+    own = {reference.negative.removesuffix(".0"): 0, reference.positive.removesuffix(".0"): 1}
+    meaning: dict[Any, int] = {"1": 1, "0": 0, "True": 1, "False": 0, **own}  # of a column `active` 0 is who left
     text = values.astype(str).str.removesuffix(".0")
     unknown = values.isna() | (text.str.strip().str.lower().isin(["", *UNKNOWN]) & ~text.isin(meaning))
     wrong = ~text.isin(meaning) & ~unknown

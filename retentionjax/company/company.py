@@ -26,6 +26,7 @@ from retentionjax.errors import DataError
 FORMAT = 1
 """Format of `to_dict`; raised when a reader of the old one would misunderstand the new."""
 _DELAYS = (0, 1, 3)
+_MOST_DELAYS = 16
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Limits(Checked):
     """Money a customer and campaign may cost on average: contacts, discounts, credits and costs."""
     account_cap: Annotated[float, Within(0, infinite=True)] = 30.0
     """Money any one customer may cost in a campaign, an accepted offer counted in full."""
-    contact_cost: Annotated[float, Within(0)] = 0.50
+    contact_cost: Annotated[float, Within(0, offer_names.MOST_MONEY)] = 0.50
     """Money a contact costs, accepted or not."""
     contacts: Annotated[float, Within(0, infinite=True)] = math.inf
     """Contacts a customer and campaign, on average."""
@@ -182,6 +183,8 @@ class Company:
             found.append(("currency", f"is {self.currency!r}; allowed: a code of ISO 4217, such as USD or EUR"))
         if not self.delays or list(self.delays) != sorted(set(self.delays)):
             found.append(("delays", f"is {list(self.delays)}; allowed: days, rising, such as [0, 1, 3]"))
+        if len(self.delays) > _MOST_DELAYS:
+            found.append(("delays", f"are {len(self.delays)} days; allowed: 1 to {_MOST_DELAYS} of them"))
         return found
 
     def _wrong_joining(self) -> list[tuple[str, str]]:

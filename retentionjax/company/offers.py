@@ -9,6 +9,8 @@ from retentionjax.shield.offer import OfferTerms
 
 MOST = 64
 """Offers a company may have: with 3 delays the action space is 193 actions."""
+MOST_MONEY = 1e9
+"""Largest sum of money in whatever currency: the ledger counts in millionths, in 64 bits."""
 NONE = "none"
 """The name in a log of contacts for a customer who was deliberately left alone; no offer may be called so."""
 _MONTH = 30
@@ -25,9 +27,9 @@ class Offer(Checked):
 
     discount: Annotated[float, Within(0, 1, "a share of the charge, 0.1 for 10 %")] = 0.0
     """Share of the charge not paid while the offer runs; 1 is free of charge."""
-    amount: Annotated[float, Within(0)] = 0.0
+    amount: Annotated[float, Within(0, MOST_MONEY)] = 0.0
     """Money given once, on acceptance: a credit, or with `say` what a gift costs."""
-    cost: Annotated[float, Within(0)] = 0.0
+    cost: Annotated[float, Within(0, MOST_MONEY)] = 0.0
     """Money per 30 days that the offer costs while it runs, such as an upgrade."""
     days: Annotated[int | None, Within(1, 365)] = None
     """How long it runs once accepted, the day of acceptance included; None: 30 days, or given once (see `say`)."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retentionjax.checked import Checked, did_you_mean
+from retentionjax.checked import Checked, Within, did_you_mean
 from retentionjax.company.offers import Offer
 
 _GLOBE = "Boston Globe trial, arXiv 2010.15835"
@@ -82,8 +82,27 @@ OF_OFFERS: Mapping[str, Effect] = {
 WITHOUT_OFFER = Effect(0.9, 0.6, 1.25, _GLOBE)
 """Hazard multiplier of an accepted contact without an offer. The Globe's e-mail kept 12 % of the leavers among all whom
 it was sent to; if half of them did as it asked, it kept 24 % of those: not to lie at the end of what is believed."""
-# What a number must be above (for risk_onset and the like) or at least, for the environment to have a meaning.
-_POSITIVE = ("hazard_multiplier", "effect_days", "risk_onset", "risk_recovery", "risk_ratio")
+_PROBABILITY = Within(1e-9, 1 - 1e-6, "a probability a day, 1/45 for every 45th")
+_SHIFT = Within(-20, 20, "log-odds")
+RANGES: Mapping[str, Within] = {
+    "contact_effect": Within(-20, 20, "log hazard"),
+    "contact_effect_days": Within(1, 3650, "days"),
+    "fatigue_hazard": Within(-2, 2, "log hazard a contact"),
+    "accept_fatigue": _SHIFT,
+    "accept_risk": _SHIFT,
+    "risk_onset": _PROBABILITY,
+    "risk_recovery": _PROBABILITY,
+    "risk_ratio": Within(1e-3, 1e3),
+    "churn_shift": _SHIFT,
+    "accept_shift": _SHIFT,
+    "appeal": Within(-40, 40, "log-odds per share of the charge"),
+    "appeal.": _SHIFT,
+    "hazard_multiplier": Within(0, 10, above=True),
+    "effect_days": Within(0, 10, "times the offer's days", above=True),
+    "effect_days.": Within(0, 3650, "days", above=True),
+}
+"""Range of each effect by name; with a point behind it, that of one offer where it is another. None is wider than that
+of the environment's own constants: a run would otherwise end with the error that it could begin with."""
 
 
 def resolve(offers: Mapping[str, Offer], declared: Mapping[str, Effect], median_charge: float) -> dict[str, Effect]:
@@ -118,6 +137,9 @@ def wrong_effects(declared: Mapping[str, Effect], offers: Mapping[str, Offer]) -
     for name, effect in declared.items():
         if name not in known:
             found.append((name, f"is no effect{did_you_mean(name, known)}; allowed: {', '.join(known)}"))
-        elif name.partition(".")[0] in _POSITIVE and not effect.interval[0] > 0:
-            found.append((name, f"{effect.interval[0]:g} is out of range; allowed: above 0"))
+            continue
+        kind, point, _ = name.partition(".")
+        within = RANGES.get(kind + point, RANGES[kind])
+        beyond = [what for each in (effect.median, *effect.interval) if (what := within.wrong(each))]
+        found += [(name, what) for what in beyond[:1]]
     return found

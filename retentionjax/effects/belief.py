@@ -17,13 +17,14 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
-from retentionjax.company.prior import COMMON, Effect
+from retentionjax.company.prior import COMMON, RANGES, Effect
 from retentionjax.env.types import EnvParams, Population
 
 _Q95 = 1.6448536269514722
 _STEEPEST = 0.8
 """|b|/a at most, where the interval allows it: at 1 the shorter tail would be flat."""
 _POSITIVE = ("hazard_multiplier", "effect_days", "risk_onset", "risk_recovery", "risk_ratio")
+_PROBABILITIES = ("risk_onset", "risk_recovery")
 _OF_OFFERS = ("appeal", "hazard_multiplier", "effect_days")
 _SCALARS = ("contact_effect", "fatigue_hazard", "accept_fatigue", "accept_risk")
 DRIFT = "churn_drift"
@@ -60,9 +61,14 @@ class Belief:
         """Each effect on its own scale, from standard normal coordinates."""
         s = _Q95 / float(np.sinh(_Q95 / 2)) * jnp.sinh(z / 2)
         x = self.median + self.scale * s + self.skew * (jnp.sqrt(s * s + self.bend**2) - self.bend)
-        return {
-            name: jnp.exp(x[..., each]) if _is_positive(name) else x[..., each] for each, name in enumerate(self.names)
-        }
+        return {name: _unbent(name, x[..., each]) for each, name in enumerate(self.names)}
+
+
+def _unbent(name: str, x: Array) -> Array:
+    """The effect itself; a probability, whose upper tail knows of no 1, is one still."""
+    if name in _PROBABILITIES:
+        return jnp.minimum(jnp.exp(x), RANGES[name].high)
+    return jnp.exp(x) if _is_positive(name) else x
 
 
 def _is_positive(name: str) -> bool:

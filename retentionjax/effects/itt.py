@@ -22,11 +22,17 @@ Values = Float[np.ndarray, "..."]
 
 @dataclass(frozen=True)
 class ArmDifference:
-    """An arm's mean less that of those left alone, with a 90 % interval."""
+    """An arm's mean less that of those left alone, with a 90 % interval; no ends where there is none."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+
+    def ends(self, factor: float = 1.0) -> str:
+        """The interval times `factor`, in words."""
+        if self.low is None or self.high is None:
+            return "(too few for an interval)"
+        return f"[{factor * self.low:+.2f}, {factor * self.high:+.2f}]"
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ class TrialArm:
     assignments: int
     departures: int
     """Customers who left within the window after such an assignment."""
-    left_share: float
-    """Share of departures, weighted by 1/propensity, as are the differences."""
+    left_share: float | None
+    """Share of departures, weighted by 1/propensity, as are the differences; None: nobody was followed so long."""
     left: ArmDifference | None
     dollars: ArmDifference | None
     """Dollars per assignment within the window: charges less discounts, amounts, costs and contact costs."""
@@ -78,7 +84,7 @@ def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | 
             _difference(outcome, weight, chosen, alone, log.customer) if compared else None
             for outcome in (is_left.astype(float), dollars)
         )
-        share = float(np.average(is_left[chosen], weights=weight[chosen])) if chosen.any() else float("nan")
+        share = float(np.average(is_left[chosen], weights=weight[chosen])) if chosen.any() else None
         name = NONE if arm == NO_OFFER else log.offers[arm]
         predicted = expected.get(arm, (None, None))
         rows.append(
@@ -90,6 +96,7 @@ def table(log: Log, params: EnvParams, days: int = 30, effects: belief.Values | 
 def _difference(
     outcome: Values, weight: Values, chosen: np.ndarray, alone: np.ndarray, customer: np.ndarray
 ) -> ArmDifference:
+    """The difference; no interval where an arm's outcomes are all alike: 0 of 20 do not prove that nobody leaves."""
     means, influence = [], np.zeros(len(outcome))
     for rows, sign in ((chosen, 1), (alone, -1)):
         share = np.where(rows, weight, 0.0) / weight[rows].sum()
@@ -98,6 +105,8 @@ def _difference(
     by_customer = np.bincount(customer, weights=influence)
     half = _Q95 * float(np.sqrt(np.sum(by_customer**2)))
     mean = means[0] - means[1]
+    if min(np.ptp(outcome[rows]) for rows in (chosen, alone)) == 0:
+        return ArmDifference(mean, None, None)
     return ArmDifference(mean, mean - half, mean + half)
 
 

@@ -142,6 +142,5 @@ def _arm(arm: TrialArm, currency: str) -> str:
     left, money = arm.left, arm.dollars
     return (
         f"{arm.name}, assigned {arm.assignments:,} times, without any model: {100 * left.mean:+.2f} points of them "
-        f"leave [{100 * left.low:+.2f}, {100 * left.high:+.2f}], {currency} {money.mean:+.2f} a customer "
-        f"[{money.low:+.2f}, {money.high:+.2f}] within a month"
+        f"leave {left.ends(100)}, {currency} {money.mean:+.2f} a customer {money.ends()} within a month"
     )

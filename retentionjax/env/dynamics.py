@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from retentionjax.env.types import NO_OFFER, EnvParams, EnvState, Scalar
 
-MAX_HAZARD = 0.9  # an elevated day's hazard is cut here
+MAX_HAZARD = 0.9  # a day's hazard is cut here
 
 
 def average_hazard(churn_probability: Scalar, params: EnvParams) -> jax.Array:
@@ -25,10 +25,13 @@ def elevated_share(params: EnvParams) -> jax.Array:
 
 
 def hazards(churn_probability: Scalar, params: EnvParams) -> tuple[jax.Array, jax.Array]:
-    """(h⁰, h¹): daily hazard when calm, h/(1 − π + ρπ), and elevated, min(0.9, ρh⁰); their average is h."""
+    """(h⁰, h¹): daily hazard when calm, h/(1 − π + ρπ), and elevated, ρh⁰, each at most 0.9; below, their average is h.
+
+    A ratio below 1 would otherwise have more than all leave on a calm day.
+    """
     share = elevated_share(params)
     calm = average_hazard(churn_probability, params) / (1 - share + params.risk_ratio * share)
-    return calm, jnp.minimum(MAX_HAZARD, params.risk_ratio * calm)
+    return jnp.minimum(MAX_HAZARD, calm), jnp.minimum(MAX_HAZARD, params.risk_ratio * calm)
 
 
 def daily_hazard(churn_probability: Scalar, elevated: Bool[Array, "..."], params: EnvParams) -> jax.Array:

@@ -13,12 +13,26 @@ from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError
 
 _NOT_CONSTANTS = ("population", "potential", "worlds")
-_PROBABILITIES = ("risk_onset", "risk_recovery")
-_POSITIVE = ("risk_window_days", "risk_ratio", "charge_reference")
 _MOST = 1_000_000  # far less than `NEVER`, and than 32 bits hold
+_MOST_MONEY = 1e9  # in whatever currency; the ledger counts in millionths, in 64 bits
+_PROBABILITY = (1e-9, 1 - 1e-6)  # float32 tells both from 0 and 1
+_NUMBERS: Mapping[str, tuple[float, float]] = {
+    "risk_onset": _PROBABILITY,
+    "risk_recovery": _PROBABILITY,
+    "risk_ratio": (1e-3, 1e3),
+    "charge_reference": (1e-6, 1e12),
+    "contact_cost": (0, _MOST_MONEY),
+    "account_cap": (0, 1e30),
+    "accept_risk": (-20, 20),
+    "accept_fatigue": (-20, 20),
+    "contact_effect": (-20, 20),
+    "fatigue_hazard": (-2, 2),  # for each of 32 contacts
+}
+"""Ranges within which float32 computes numbers: beyond, a hazard of 0 times an infinite factor is none."""
 _COUNTS = {
     "horizon_days": (1, 3650),
     "tail_days": (0, _MOST),
+    "risk_window_days": (1, _MOST),
     "fatigue_window_days": (1, 32),
     "fatigue_cap": (0, _MOST),
     "contact_effect_days": (1, 3650),
@@ -26,8 +40,8 @@ _COUNTS = {
 }
 _OFFER_VECTORS: Mapping[str, tuple[float, float]] = {
     "discount": (0, 1),
-    "amount": (0, 1e6),
-    "cost": (0, 1e6),
+    "amount": (0, _MOST_MONEY),
+    "cost": (0, _MOST_MONEY),
     "offer_days": (1, 3650),
     "effect_days": (1, 3650),
     "hazard_multiplier": (0, 10),
@@ -35,7 +49,6 @@ _OFFER_VECTORS: Mapping[str, tuple[float, float]] = {
 }
 _VECTORS = {**_OFFER_VECTORS, "delays": (0.0, 365.0)}
 _WHOLE = ("offer_days", "effect_days", "delays")
-_SIGNED = ("accept_risk", "accept_fatigue", "fatigue_hazard", "contact_effect")
 MOST_OFFERS, MOST_DELAYS = 64, 16
 
 
@@ -79,22 +92,15 @@ def _check_offers(params: EnvParams) -> None:
 def _checked(name: str, value: Any) -> Any:
     if name in _VECTORS:
         return _vector(name, value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
         raise ConfigError(f"env.{name} is {value!r}; allowed: a finite number")
     if name in _COUNTS:
-        low, high = _COUNTS[name]
-        _require(name, value, value == int(value) and low <= value <= high, f"a whole number from {low} to {high}")
+        least, most = _COUNTS[name]
+        _require(name, value, value == int(value) and least <= value <= most, f"a whole number from {least} to {most}")
         return int(value)
-    if name in _PROBABILITIES:
-        _require(name, value, 0 < value < 1, "between 0 and 1")
-    elif name in _POSITIVE:
-        _require(name, value, value > 0, "above 0")
-    elif name not in _SIGNED:
-        _require(name, value, value >= 0, "0 or more")
-    is_whole = isinstance(getattr(EnvParams(), name), int)
-    if is_whole:
-        _require(name, value, value == int(value), "a whole number")
-    return int(value) if is_whole else float(value)
+    low, high = _NUMBERS[name]
+    _require(name, value, low <= value <= high, f"a number from {low:.7g} to {high:.7g}")
+    return float(value)
 
 
 def _vector(name: str, value: Any) -> Any:

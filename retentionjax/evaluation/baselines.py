@@ -304,6 +304,7 @@ def _simulate(
     elevated = jax.random.uniform(key_risk, (count,)) < elevated_share(params)
     decision_day = jax.random.randint(key_day, (count,), 0, days)
     arm = _random_arm(key_arm, count, params)
+    at_once = actions.encode(jnp.arange(actions.offers(params)), 0, params)
 
     def one_day(carry: _Carry, day: jax.Array) -> tuple[_Carry, None]:
         state, alive, seen, usable, value = carry
@@ -313,7 +314,7 @@ def _simulate(
         chosen = jnp.where(now, jnp.where(arm > 0, actions.encode(arm - 1, 0, params), actions.WAIT), other)
         legal = jax.vmap(env.action_mask, (0, None))(state, params)
         action = jnp.where(jnp.take_along_axis(legal, chosen[:, None], 1)[:, 0], chosen, actions.WAIT)
-        contact_is_legal = legal[:, actions.encode(0, 0, params)]
+        contact_is_legal = legal[:, at_once].any(axis=1)  # the first offer may be more than accounts allow
         seen = jnp.where(now[:, None], jax.vmap(observe, (0, None))(state, params), seen)
         usable = jnp.where(now, alive & contact_is_legal & (action == chosen), usable)
         draws = draws_of(threefry.split(key_common, count))

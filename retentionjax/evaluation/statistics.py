@@ -73,7 +73,7 @@ class Bootstrap:
         # Codes in the order of appearance, so that ids which are all different draw as their number does.
         code = (
             np.arange(customers)
-            if isinstance(customers, int)
+            if isinstance(customers, int | np.integer)
             else pd.factorize(np.asarray(customers, object), use_na_sentinel=False)[0]  # who is not named is one
         )
         if not len(code):

@@ -8,8 +8,9 @@ Both add up unbiased scores of each customer's gain, Γᵢ(a) − Γᵢ(0), with
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
+from retentionjax.errors import DataError
 from retentionjax.evaluation.off_policy.log import DecisionLog
 from retentionjax.evaluation.statistics import IntervalEstimate
 
@@ -38,19 +39,20 @@ def mean(values: Float[np.ndarray, " n"]) -> IntervalEstimate:
     return _around(float(values.mean()), _standard_error(values))
 
 
-def treated(predicted: Float[np.ndarray, " n"], share: float) -> Float[np.ndarray, " n"]:
+def treated(predicted: Real[np.ndarray, " n"], share: float) -> Float[np.ndarray, " n"]:
     """Chance of each customer to be among the best `share` by prediction, where chance decides among equals."""
     better, equal = _ahead(predicted)
     return np.clip((share * len(predicted) - better) / equal, 0.0, 1.0)
 
 
-def qini(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"]) -> IntervalEstimate:
+def qini(predicted: Real[np.ndarray, " n"], gain: Float[np.ndarray, " n"]) -> IntervalEstimate:
     """Area between the ranking's curve and the straight line of a random order: 0 for a ranking that knows nothing.
 
     ∫₀¹ [E[chance to be among the first φ · gain] − φ E[gain]] dφ = E[gain (½ − rank)], equals sharing their mean
     rank. The interval is that of a U-statistic: a customer counts by their own gain and as one whom others are ranked
     against (Hoeffding 1948).
     """
+    predicted = np.asarray(predicted, np.float64)  # the negative of a byte is another byte
     better, equal = _ahead(predicted)
     own = gain * (0.5 - (better + equal / 2) / len(gain))
     order = np.argsort(-predicted, kind="stable")
@@ -60,7 +62,7 @@ def qini(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"]) -> I
     return _around(float(own.mean()), _standard_error(own + against))
 
 
-def qini_curve(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"], cost: float = 1.0) -> Curve:
+def qini_curve(predicted: Real[np.ndarray, " n"], gain: Float[np.ndarray, " n"], cost: float = 1.0) -> Curve:
     """Gain of treating the best share by prediction, for shares from none to all; a treatment costs `cost`."""
     shares = np.linspace(0, 1, POINTS)
     points = [mean(gain * treated(predicted, float(share))) for share in shares]
@@ -68,7 +70,7 @@ def qini_curve(predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"]
 
 
 def share_effect(
-    predicted: Float[np.ndarray, " n"], gain: Float[np.ndarray, " n"], share: float, *, top: bool = True
+    predicted: Real[np.ndarray, " n"], gain: Float[np.ndarray, " n"], share: float, *, top: bool = True
 ) -> IntervalEstimate:
     """Mean gain of the share of customers whom the ranking puts first (or last); the ranking held fixed."""
     weight = treated(predicted, share) if top else 1 - treated(predicted, 1 - share)
@@ -80,9 +82,15 @@ def share_effect(
     return _around(centre, float(np.sqrt((weight**2 @ (gain - centre) ** 2) * worth / (worth - 1))) / total)
 
 
-def _ahead(predicted: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """How many customers each has before them by falling prediction, and how many share their prediction."""
-    _, place, equal = np.unique(-predicted, return_inverse=True, return_counts=True)
+def _ahead(predicted: Real[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """How many customers each has before them by falling prediction, and how many share their prediction.
+
+    Raises DataError for a prediction that is no number: it has no place in a ranking.
+    """
+    wrong = np.isnan(predicted)
+    if wrong.any():
+        raise DataError(f"the prediction of row number {int(np.argmax(wrong))} is nan; allowed: a number")
+    _, place, equal = np.unique(-np.asarray(predicted, np.float64), return_inverse=True, return_counts=True)
     return (np.cumsum(equal) - equal)[place].astype(float), equal[place].astype(float)
 
 

@@ -92,7 +92,10 @@ def _load(name: str | os.PathLike[str], dtype: Any) -> Model:
 def load_decoder(folder: str | os.PathLike[str], *, dtype: Any = jnp.float32) -> Decoder:
     """The weights of a Hugging Face folder, without its tokenizer. Raises as `load` does."""
     where = storage.as_path(folder)
-    config = formats.from_hf(storage.read_json(where / "config.json"), str(where / "config.json"))
+    entries = storage.read_json(where / "config.json")
+    if not isinstance(entries, dict):
+        raise ModelError(f"{where / 'config.json'}: holds {entries!r:.60}; allowed: an object with model_type")
+    config = formats.from_hf(entries, str(where / "config.json"))
     return Decoder(config, weights.read(where, config, dtype))
 
 

@@ -29,6 +29,7 @@ _WORTH = 5
 """Rows of the rarer class that the variance implied by AUC and counts is worth beside DeLong's. With 5, coverage in
 simulations lay between 0.93 and 0.98, from 4 positives of 200 rows and from AUC 0.5 to 0.96."""
 _NEAR = 1e-9
+"""Intervals of AUC that reach no further than this have no width: two large classes that a column tells apart."""
 _SMALLEST = 1e-15
 """Log-loss takes probabilities no nearer to 0 and 1 than this (as does scikit-learn)."""
 
@@ -56,7 +57,7 @@ def measure(
     the customer of each row, all of them different without it.
     Raises ValueError unless both classes are present and every probability lies in [0, 1].
     """
-    _check(label, probability)
+    probability = _checked(label, probability)
     squares = (probability - label) ** 2
     base_squares = (base_rate - label) ** 2
     ratio = squares.mean() / base_squares.mean()
@@ -89,8 +90,7 @@ def summary(measures: Mapping[str, Measure], prefix: str) -> dict[str, float]:
 
 def auc(label: Labels, probability: Probabilities) -> float:
     """Probability that a positive row scores above a negative one, ties counting half (Mann-Whitney)."""
-    _check(label, probability)
-    return float(_placements(label, probability)[0].mean())
+    return float(_placements(label, _checked(label, probability))[0].mean())
 
 
 def ece(label: Labels, probability: Probabilities) -> float:
@@ -98,7 +98,7 @@ def ece(label: Labels, probability: Probabilities) -> float:
 
     Bins of equal width over [0, 1]; a probability on an edge belongs to the upper bin, 1 to the last.
     """
-    _check(label, probability)
+    probability = _checked(label, probability)
     gaps = np.bincount(bin_of(probability), weights=probability - label, minlength=BINS)
     return float(np.abs(gaps).sum() / len(label))
 
@@ -178,7 +178,10 @@ def _auc(label: Labels, probability: Probabilities, customer: Customers) -> Meas
         def beyond(value: float) -> float:
             return (figure - value) ** 2 - squares * _implied_variance(value, positives, negatives)
 
-        return float(optimize.brentq(beyond, 0.0, figure - _NEAR)) if figure > _NEAR else 0.0
+        if figure <= _NEAR:
+            return 0.0
+        nearest = figure - _NEAR
+        return float(optimize.brentq(beyond, 0.0, nearest)) if beyond(nearest) < 0 else figure
 
     return Measure(found, lowest(found), 1 - lowest(1 - found))
 
@@ -213,8 +216,10 @@ def _ece(label: Labels, probability: Probabilities, customer: Customers, random:
     return Measure(value, low, found + NORMAL_95 * math.sqrt(float(variance.sum())) / rows)
 
 
-def _check(label: Labels, probability: Probabilities) -> None:
+def _checked(label: Labels, probability: Probabilities) -> Probabilities:
+    """The probabilities in double precision: in half of it, `_SMALLEST` is 0 and a mean of many is infinite."""
     if set(np.unique(label)) != {0, 1}:
         raise ValueError(f"labels must be 0 and 1, both of them, not {np.unique(label)[:5]}")
     if len(probability) != len(label) or not np.all((probability >= 0) & (probability <= 1)):
         raise ValueError("one probability in [0, 1] a label is wanted")
+    return np.asarray(probability, np.float64)

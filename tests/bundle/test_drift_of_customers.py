@@ -55,6 +55,22 @@ def test_charges_in_another_unit_are_told_and_their_span_is_known(folder, capsys
     assert drift.span(load(folder), "plan") is None
 
 
+@pytest.mark.parametrize(
+    ("positive", "negative", "column"),
+    [
+        ("0", "1", ["0", "1", ""]),
+        ("0.0", "1.0", [0.0, 1.0, None]),
+        ("False", "True", [False, True, None]),
+        ("gone", "0", ["gone", "0", ""]),
+    ],
+)
+def test_labels_mean_what_the_company_says_of_them(folder, positive, negative, column):
+    """Of a column `active`, 0 is a customer who left."""
+    reference = dataclasses.replace(drift.read(load(folder))["churn"], positive=positive, negative=negative)
+    _, found = drift.labels({"churn": reference}, pd.DataFrame({"left": pd.Series(column, dtype=object)}))
+    np.testing.assert_array_equal(found["churn"], [1.0, 0.0, np.nan])
+
+
 def test_the_same_kind_of_customers_raises_no_alarm(folder, capsys):
     assert len(check(folder, customers(600, 1)).customer_id) == 600
     printed = capsys.readouterr().out

@@ -2,13 +2,15 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from retentionjax.company import Company
+from retentionjax.checked import CompanyError
+from retentionjax.company import Company, prior
 from retentionjax.company.environment import average_limits, env_params
 from retentionjax.env import EnvParams, RetentionEnv, actions, constraints, record
 
@@ -57,6 +59,47 @@ def test_any_number_of_offers_makes_an_environment_that_steps(count: int) -> Non
     action = actions.encode(count - 1, 0, params)
     _, after, *_ = env.step(jax.random.key(1), state, action, params)
     assert int(after.days_since_contact) == 1
+
+
+def _ends(name: str) -> list[float]:
+    within = prior.RANGES[name]
+    return [within.low + 1e-6 * within.above, within.high]
+
+
+SAYABLE = [
+    *({"effects": {name.replace(".", ".ten"): end}} for name in prior.RANGES for end in _ends(name)),
+    {"limits": {"contact_cost": 1e9, "account_cap": 0, "cooldown_days": 365, "fatigue": {"contacts": 32, "days": 32}}},
+    {"offers": {"gift": {"amount": 1e9}, "more": {"cost": 1e9, "days": 365, "effect_days": 3650}}},
+    {"delays": list(range(16)), "horizon_days": 730},
+    {"customers": {**CUSTOMERS, "window_days": 3650}},
+]
+
+
+@pytest.mark.parametrize("said", SAYABLE, ids=str)
+def test_what_a_company_may_say_the_record_of_its_constants_takes(said: dict[str, Any]) -> None:
+    """Or a run would end, hours after its file was read, with an error about it."""
+    params = env_params(company(**said), 50.0)
+    assert record.to_dict(record.from_dict(record.to_dict(params))) == record.to_dict(params)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"effects": {"risk_onset": 45}}, r"effects.risk_onset: 45 is out of range; allowed: 1e-09 to .* every 45th"),
+        ({"effects": {"risk_recovery": {"median": 0.9, "high": 1.5}}}, r"effects.risk_recovery: 1.5 is out of range"),
+        (
+            {"effects": {"hazard_multiplier.ten": 75}},
+            r"hazard_multiplier.ten: 75 is out of range; allowed: above 0 to 10",
+        ),
+        ({"effects": {"contact_effect_days": 0.3}}, r"contact_effect_days: 0.3 is out of range; allowed: 1 to 3650"),
+        ({"effects": {"fatigue_hazard": -1e3}}, r"effects.fatigue_hazard: -1000 is out of range; allowed: -2 to 2"),
+        ({"offers": {"gift": {"amount": 1e40}}}, r"offers.gift.amount: 1e\+40 is out of range; allowed: 0 to 1e\+09"),
+        ({"delays": list(range(17))}, r"delays: are 17 days; allowed: 1 to 16 of them"),
+    ],
+)
+def test_what_the_environment_could_not_hold_is_refused_when_the_file_is_read(said: dict[str, Any], words: str) -> None:
+    with pytest.raises(CompanyError, match=words):
+        company(**said)
 
 
 def test_own_limits_and_none() -> None:

@@ -1,6 +1,7 @@
 """The table without a model: right about a simulated trial, weighted by the design, and a check on the model."""
 
 import dataclasses
+import json
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +33,23 @@ def test_the_difference_is_that_of_the_shares_of_those_who_left(log: Log) -> Non
     np.testing.assert_allclose(twenty.left.mean, left[treated].mean() - left[~treated].mean())
     error = np.sqrt(left[treated].var() / treated.sum() + left[~treated].var() / (~treated).sum())
     np.testing.assert_allclose((twenty.left.high - twenty.left.low) / 2, 1.645 * error, rtol=0.01)
+
+
+def test_an_arm_in_which_nobody_left_has_a_difference_and_no_interval(log: Log) -> None:
+    """0 of some are no certainty; and of assignments that nobody followed for a month no share is known."""
+    kept = (log.arm != 3) | (log.left_day < 0)
+    parts = {name: getattr(log, name)[kept] for name in ("customer", "day", "arm", "accepted")}
+    stayed = dataclasses.replace(log, **parts, propensity=np.full(kept.sum(), 0.5))
+    found = itt.table(stayed, PARAMS)[1]
+    assert found.left is not None
+    assert found.dollars is not None
+    assert found.left.mean < 0
+    assert (found.left.low, found.left.high) == (None, None)
+    assert found.left.ends(100) == "(too few for an interval)"
+    assert found.dollars.low is not None
+    young = itt.table(log, PARAMS, days=100)[1]
+    assert (young.left_share, young.left, young.dollars) == (None, None, None)
+    json.dumps(dataclasses.asdict(young), allow_nan=False)
 
 
 @pytest.mark.parametrize("until", ["then", "unknown"])

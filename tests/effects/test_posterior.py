@@ -112,6 +112,17 @@ def test_each_prior_has_its_median_and_its_interval() -> None:
         np.testing.assert_allclose(values[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+def test_a_probability_of_the_prior_is_one_in_every_draw() -> None:
+    """Beyond 1 the risk chain would have negative probabilities, and a campaign's value would grow without end."""
+    z = jnp.linspace(-6.0, 6.0, 1001)[:, None] * jnp.ones(len(PRIOR))
+    values = Belief.of(PRIOR).values(z)
+    for name in ("risk_onset", "risk_recovery"):
+        drawn = np.asarray(values[name])
+        assert (drawn > 0).all()
+        assert (drawn < 1).all()
+        assert drawn.max() > 0.9  # the tail is there
+
+
 @pytest.mark.parametrize("ends", [(0.24, 1.6), (0.6, 2.4), (0.79, 8.0), (0.1, 0.81)])
 def test_no_prior_says_that_an_effect_cannot_be(ends: tuple[float, float]) -> None:
     skewed = Belief.of({"appeal.ten": Effect(0.8, *ends, "assumed")})

@@ -2,12 +2,15 @@
 
 import json
 import math
+from functools import partial
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from retentionjax.env import EnvParams, record
+from retentionjax.env import EnvParams, EnvState, RetentionEnv, population, record, value
 from retentionjax.errors import ConfigError
 
 
@@ -57,11 +60,59 @@ def test_what_is_not_given_stays_as_it_was() -> None:
         ("hazard_multiplier", [0.9, 0.8, 0.7, math.nan]),
         ("discount", [0, 0.1, 0.2, "a lot"]),
         ("delays", [0, 1, 2.5]),
+        # finite in Python, and none or no number where float32 computes
+        ("risk_onset", 1e-46),
+        ("risk_recovery", 1 - 1e-9),
+        ("risk_ratio", 1e39),
+        ("risk_window_days", 10**39),
+        ("contact_cost", 1e39),
+        ("charge_reference", 1e-46),
+        ("accept_risk", 1e39),
+        ("fatigue_hazard", 1000),
+        ("contact_effect", 1000),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"env.{name}.*allowed"):
         record.from_dict({name: value})
+
+
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        {"risk_ratio": 1e-3, "risk_onset": 1 - 1e-6, "risk_recovery": 1e-9, "risk_window_days": 1},
+        {"risk_ratio": 1e3, "risk_onset": 1e-9, "risk_recovery": 1e-9},
+        {"contact_effect": 20, "fatigue_hazard": 2, "hazard_multiplier": [0, 10, 0, 10]},
+        {
+            "contact_effect": -20,
+            "fatigue_hazard": -2,
+            "accept_risk": -20,
+            "accept_fatigue": 20,
+            "charge_reference": 1e12,
+        },
+        {"contact_cost": 1e9, "account_cap": 1e30, "amount": [1e9] * 4, "cost": [1e9] * 4},
+    ],
+)
+def test_at_the_ends_of_what_is_allowed_days_are_numbers(extreme: dict[str, Any]) -> None:
+    customers = population.build([1e-3, 65.0, 1e6], [0, 0.3, 1], [0, 0.1, 1])
+    params = record.from_dict(extreme).replace(population=customers)  # type: ignore[attr-defined]
+    for found in _campaigns(jax.random.split(jax.random.key(0), 30), value.with_potential(params)):
+        assert np.isfinite(found).all()
+
+
+@jax.jit
+@partial(jax.vmap, in_axes=(0, None))
+def _campaigns(key: jax.Array, params: EnvParams) -> Any:
+    """Twelve days of one customer under random legal actions: all that is seen, earned and spent."""
+    env = RetentionEnv(expected_churn=True, shaping=True)
+
+    def day(carry: tuple[EnvState, jax.Array], key: jax.Array) -> Any:
+        seen, state, reward, _, _, info = env.step(key, *carry, params)
+        action = jax.random.categorical(key, jnp.where(env.action_mask(state, params), 0.0, -jnp.inf))
+        return (state, action), (seen, reward, info["costs"], info["discount"], info["value"])
+
+    _, state = env.reset(key, params)
+    return jax.lax.scan(day, (state, jnp.int32(1)), jax.random.split(key, 12))[1]
 
 
 def test_offers_are_as_many_in_every_constant() -> None:

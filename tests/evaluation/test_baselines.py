@@ -113,3 +113,11 @@ def test_the_uplift_learner_sees_an_effect_that_is_there(env, cohort):
     truth = log.value[log.arm == 1].mean() - log.value[log.arm == 0].mean()
     assert truth > 5
     assert gain[:, 0].mean() == pytest.approx(truth, rel=0.25)
+
+
+def test_the_log_of_random_contacts_holds_every_offer_that_accounts_allow(env, cohort):
+    """The first offer is more than any account may cost: customers can be contacted with the others all the same."""
+    dear = cohort.replace(amount=jnp.array([1_000.0, 0.0, 0.0, 0.0]))
+    arms = np.bincount(baselines.log_random_contacts(env, dear, KEY, episodes=512).arm, minlength=5)
+    assert arms[1] == 0
+    assert (arms[[0, 2, 3, 4]] > 20).all()

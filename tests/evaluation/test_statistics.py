@@ -150,6 +150,10 @@ def test_of_one_customer_there_is_no_interval_and_of_none_no_statistic():
         Bootstrap(0)
 
 
+def test_a_number_of_customers_may_be_numpys() -> None:
+    assert Bootstrap(np.int64(20)).mean(np.arange(20.0)) == Bootstrap(20).mean(np.arange(20.0))
+
+
 def test_rows_of_nobody_in_particular_are_taken_for_one_customers() -> None:
     """The safer way: as many customers as are known to be others."""
     values = np.random.default_rng(8).normal(size=60)

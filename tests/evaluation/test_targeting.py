@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from etils import epath
 
+from retentionjax.errors import DataError
 from retentionjax.evaluation import plots, targeting
 from retentionjax.evaluation.off_policy.log import build
 
@@ -40,6 +41,18 @@ def test_equal_predictions_make_no_ranking_whatever_the_order_of_the_rows():
         assert targeting.share_effect(constant, gain, 0.5, top=top).mean == pytest.approx(gain.mean())
     curve = targeting.qini_curve(constant, gain)
     np.testing.assert_allclose(curve.gain, np.linspace(0, 1, 101) * gain.mean(), atol=1e-12)
+
+
+def test_predictions_of_any_type_of_number_rank_alike():
+    predicted, gain = np.arange(10), np.arange(10.0)
+    expected = targeting.qini(predicted.astype(float), gain)
+    for kind in (np.uint8, np.int16, np.float32):
+        assert tuple(targeting.qini(predicted.astype(kind), gain)) == pytest.approx(tuple(expected)), kind
+
+
+def test_a_prediction_that_is_no_number_has_no_rank():
+    with pytest.raises(DataError, match=r"the prediction of row number 2 is nan; allowed: a number"):
+        targeting.share_effect(np.array([0.1, 0.2, np.nan]), np.ones(3), 0.5)
 
 
 def test_the_order_of_the_rows_changes_nothing():

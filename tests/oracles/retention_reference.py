@@ -103,7 +103,7 @@ def average_hazard(p: float, c: Constants) -> float:
 def hazard(p: float, elevated: bool, c: Constants) -> float:
     share = c.risk_onset / (c.risk_onset + c.risk_recovery)
     calm = average_hazard(p, c) / (1 - share + c.risk_ratio * share)
-    return min(0.9, c.risk_ratio * calm) if elevated else calm
+    return min(0.9, c.risk_ratio * calm if elevated else calm)
 
 
 def contacts_in_window(contacts: tuple[int, ...], day: int, c: Constants) -> int:

@@ -65,6 +65,12 @@ def test_contributions_and_base_add_up_to_the_log_odds(classifier: Classifier, c
     assert list(why.by_feature.index) == list(frame.index)
 
 
+def test_of_no_customers_there_are_no_contributions(classifier: Classifier, customers: Customers) -> None:
+    nobody = classifier.contributions(customers.frame[:0])
+    assert nobody.by_feature.shape == (0, len(classifier.encoder.features))
+    assert classifier.predict(customers.frame[:0]).shape == (0,)
+
+
 def test_top_reasons_come_strongest_first_with_their_sign(classifier: Classifier, customers: Customers) -> None:
     why = classifier.contributions(customers.frame.head(3))
     names, values, _, _ = zip(*why.top(1, most=4), strict=True)

@@ -72,6 +72,27 @@ def test_an_auc_of_one_is_not_certain() -> None:
     assert 0.4 < found.low < 0.95
 
 
+@pytest.mark.parametrize("rows", [100_000, 1_000_000])
+def test_a_column_that_tells_many_rows_apart_has_an_auc_of_one_and_is_no_error(rows: int) -> None:
+    label = np.repeat([0, 1], rows)
+    apart = np.repeat([0.2, 0.8], rows)
+    found = metrics.measure(label, apart, base_rate=0.5)["auc"]
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert 1 - 1e-6 < found.low <= 1.0
+    wrong = metrics.measure(label, 1 - apart, base_rate=0.5)["auc"]
+    assert (wrong.value, wrong.low) == (0.0, 0.0)
+    assert 0.0 <= wrong.high < 1e-6
+
+
+def test_probabilities_of_half_precision_are_measured_in_double() -> None:
+    label, probability = _sample(70_000, 5)
+    half = probability.astype(np.float16)
+    found = metrics.measure(label, half, base_rate=0.25)
+    assert found["log_loss"].value == pytest.approx(oracle.log_loss(label, half.astype(np.float64)))
+    assert found["brier"].value == pytest.approx(oracle.brier_score_loss(label, half.astype(np.float64)))
+    assert metrics.ece(label, half) == metrics.ece(label, half.astype(np.float64))
+
+
 def test_copies_of_a_customer_tell_nothing_new() -> None:
     label, probability = _sample(400, 3)
     alone = metrics.measure(label, probability, base_rate=0.25)

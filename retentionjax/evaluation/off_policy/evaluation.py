@@ -14,7 +14,7 @@ from retentionjax.errors import DataError
 from retentionjax.evaluation.business import WIDTH
 from retentionjax.evaluation.off_policy import estimators, overlap
 from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms
-from retentionjax.evaluation.off_policy.log import DecisionLog
+from retentionjax.evaluation.off_policy.log import MOST, DecisionLog
 from retentionjax.evaluation.off_policy.overlap import Overlap
 from retentionjax.evaluation.statistics import IntervalEstimate, percentiles
 
@@ -57,6 +57,8 @@ class OffPolicyReport:
     overlap: Overlap
     left_out: int
     """Episodes without a known outcome."""
+    no_interval: str = ""
+    """Why estimates without bias have no interval either; empty where they have one."""
 
 
 def evaluate(
@@ -64,15 +66,18 @@ def evaluate(
     target: Float[np.ndarray, "n A"],
     settings: OffPolicySettings = OffPolicySettings(),
     *,
-    model: Float[np.ndarray, "n A"] | None = None,
+    model: np.ndarray | None = None,
 ) -> OffPolicyReport:
     """Value of the policy that takes action a in row i with probability `target[i, a]`.
 
     `model` is q̂, the reward to come of every action; without it one is learned from the log, cross-fitted. Raises
     OverlapError where the target does what was never tried or too few episodes speak about it, DataError for a
-    target that is no distribution over legal actions and for a log without a known outcome.
+    target that is no distribution over legal actions, a model that is no number for each action, and for a log without
+    a known outcome.
     """
     overlap.check_target(log, target)
+    if model is not None:
+        _check_model(model, target)
     keep, episodes = log.is_known, log.num_episodes
     if not keep.any():
         raise DataError("no episode of the log has all its outcomes yet; there is nothing to evaluate")
@@ -91,13 +96,37 @@ def evaluate(
     terms = all_terms(data, settings.clip, threshold=chosen["switch_dr"], strength=chosen["dr_os"])
     bootstrap = CustomerBootstrap(data.customer, resamples=settings.resamples, seed=settings.seed)
     estimates, gains, logging = bootstrap.intervals(terms, estimators.logged(data))
-    is_cut = float(data.possible.max()) > settings.clip
-    for name in (*BIASED, *(("ips", "dr") if is_cut else ())):
+    without, reason = _no_interval(data, settings.clip, measured.clipped_share)
+    for name in without:
         estimates[name], gains[name] = (
             IntervalEstimate(each[name].mean, np.nan, np.nan) for each in (estimates, gains)
         )
-    bounds = {} if is_cut else _bounds(data, terms)
-    return OffPolicyReport(logging, estimates, gains, bounds, chosen, measured, episodes - log.num_episodes)
+    if set(without) == set(NAMES):
+        logging = IntervalEstimate(logging.mean, np.nan, np.nan)
+    bounds = {} if reason else _bounds(data, terms)
+    return OffPolicyReport(logging, estimates, gains, bounds, chosen, measured, episodes - log.num_episodes, reason)
+
+
+def _check_model(model: np.ndarray, target: Float[np.ndarray, "n A"]) -> None:
+    if model.shape != target.shape:
+        raise DataError(f"model has shape {model.shape}; allowed: {target.shape}, a number for each action of each row")
+    wrong = ~(np.abs(model) <= MOST).all(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(f"model, row {row}: {model[row]}; allowed: numbers within ±{MOST:g}")
+
+
+def _no_interval(data: EpisodeSteps, clip: float, clipped_share: float) -> tuple[tuple[str, ...], str]:
+    """The estimates without an interval, and why others than the biased ones have none."""
+    if len(np.unique(data.customer)) < 2:
+        return NAMES, "no interval: of one customer alone nothing is known of others"
+    earned = estimators.logged(data).numerator
+    if np.ptp(earned) == 0:  # 0 of 300 is no proof that nobody ever buys, and resamples of it all say 0
+        return NAMES, f"no interval: every episode earned {earned[0, 0]:g}, which tells nothing of how much they vary"
+    if float(data.possible.max()) > clip:
+        words = f"{clipped_share:.2%} of the weights are clipped, and others may be: ips and dr are biased too"
+        return (*BIASED, "ips", "dr"), words
+    return BIASED, ""
 
 
 def all_terms(
@@ -115,8 +144,6 @@ def all_terms(
 
 
 def _bounds(data: EpisodeSteps, terms: Mapping[str, EstimatorTerms]) -> dict[str, IntervalEstimate]:
-    if len(np.unique(data.customer)) < 2:
-        return {}
     rewards = float(data.reward.min()), float(data.reward.max())  # the bounds hold for rewards within what was seen
     found = {}
     for name in ("ips", "dr"):
@@ -264,8 +291,4 @@ def _caption(report: OffPolicyReport, unit: str) -> str:
             f"WARNING: {report.left_out:,} left out, their outcomes are not known yet: who left is known first; "
             "cut the log where every outcome is known"
         )
-    if not np.isfinite(report.estimates["ips"].low):
-        lines.append(
-            f"{found.clipped_share:.2%} of the weights are clipped, and others may be: ips and dr are biased too"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *([report.no_interval] if report.no_interval else [])])

@@ -35,7 +35,7 @@ class Rope:
 
     def __post_init__(self) -> None:
         """Refuses what has no frequencies, or none that are numbers."""
-        for name in ("theta", "factor", "original_positions", "beta_fast", "beta_slow"):
+        for name in ("theta", "factor", "original_positions", "beta_fast", "beta_slow", "attention_factor"):
             if not getattr(self, name) > 0:
                 raise ModelError(f"rope: {name} is {getattr(self, name)}; allowed: above 0")
         if self.kind == "llama3" and not self.high_freq_factor > self.low_freq_factor > 0:

@@ -17,6 +17,7 @@ from retentionjax.language.decoder.model import shapes
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def read(folder: epath.Path, config: DecoderConfig, dtype: Any) -> dict[str, Arr
         each = shape[1:] if stacked else shape
         array = np.empty(shape, np.dtype(dtype))
         for layer, name in enumerate(names):
-            tensor = tensors.read(name)
+            tensor = tensors.read(name, np.dtype(dtype))
             tensor = tensor.T if turn else tensor
             if tensor.shape != each:
                 raise ModelError(f"{folder}: {name} has the shape {tensor.shape}; config.json says {each}")
@@ -147,14 +148,16 @@ class Tensors:
                 return candidate
         raise ModelError(f"{self._folder}: the tensor {name} is missing")
 
-    def read(self, name: str) -> np.ndarray:
-        """The tensor, as stored."""
+    def read(self, name: str, dtype: np.dtype = _FLOAT32) -> np.ndarray:
+        """The tensor, as stored; numbers that are finite in `dtype`."""
         self._taken.add(name)
         file = self._where[name]
         opened = _open(self._folder, file, self._files)
+        if name not in opened.keys():  # noqa: SIM118 - a safetensors file is no mapping
+            raise ModelError(f"{self._folder / file}: the tensor {name}, which {INDEX} says is here, is missing")
         check_type(self._folder / file, name, opened.get_slice(name).get_dtype())
         array: np.ndarray = opened.get_tensor(name)
-        check_finite(self._folder / file, name, array)
+        check_finite(self._folder / file, name, array, dtype)
         return array
 
     def finish(self, config: DecoderConfig) -> None:
@@ -186,12 +189,12 @@ def check_type(file: epath.Path, name: str, kind: str) -> None:
         raise ModelError(f"{file}: {name} is stored as {kind}; allowed: {', '.join(TYPES)}")
 
 
-def check_finite(file: epath.Path, name: str, array: np.ndarray) -> None:
-    """Raises ModelError for a tensor with a NaN or an infinity in it, or beyond what float32 can hold."""
+def check_finite(file: epath.Path, name: str, array: np.ndarray, dtype: np.dtype = _FLOAT32) -> None:
+    """Raises ModelError for a tensor with a NaN or an infinity in it, or beyond what `dtype` can hold."""
     with np.errstate(over="ignore"):
-        wrong = int((~np.isfinite(array.astype(np.float32, copy=False))).sum())
+        wrong = int((~np.isfinite(array.astype(dtype, copy=False).astype(np.float32, copy=False))).sum())
     if wrong:
-        raise ModelError(f"{file}: {name} has {wrong} of {array.size} numbers that are not finite")
+        raise ModelError(f"{file}: {name} has {wrong} of {array.size} numbers that are not finite in {dtype}")
 
 
 def write(folder: epath.Path, config: DecoderConfig, parameters: Mapping[str, Array], max_shard_bytes: int) -> None:
@@ -243,16 +246,17 @@ def _shards(tensors: Iterator[tuple[str, np.ndarray]], limit: int) -> Iterator[d
 
 def _index(folder: epath.Path) -> dict[str, str]:
     """File by tensor."""
+    if (folder / SINGLE).exists():  # where there are both, transformers reads this one too
+        return dict.fromkeys(_open(folder, SINGLE, {}).keys(), SINGLE)
     if (folder / INDEX).exists():
-        entries = storage.read_json(folder / INDEX).get("weight_map")
-        if not isinstance(entries, dict):
-            raise ModelError(f"{folder / INDEX}: weight_map is missing")
+        index = storage.read_json(folder / INDEX)
+        entries = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(entries, dict) or not all(isinstance(file, str) for file in entries.values()):
+            raise ModelError(f"{folder / INDEX}: weight_map is missing; allowed: the file of each tensor by its name")
         if missing := sorted(file for file in set(entries.values()) if not (folder / file).exists()):
             raise ModelError(f"{folder}: {', '.join(missing)} of {INDEX} is missing")
         return entries
-    if not (folder / SINGLE).exists():
-        raise ModelError(f"{folder}: holds neither {SINGLE} nor {INDEX}")
-    return dict.fromkeys(_open(folder, SINGLE, {}).keys(), SINGLE)
+    raise ModelError(f"{folder}: holds neither {SINGLE} nor {INDEX}")
 
 
 def _open(folder: epath.Path, file: str, opened: dict[str, Any]) -> Any:
@@ -264,6 +268,6 @@ def _open(folder: epath.Path, file: str, opened: dict[str, Any]) -> Any:
             raise ModelError(f"{folder / INDEX}: the file name {file!r} leads elsewhere; allowed: files of the folder")
         try:
             opened[file] = safe_open(str(folder / file), framework="numpy")
-        except (SafetensorError, json.JSONDecodeError) as error:
+        except (SafetensorError, json.JSONDecodeError, OSError) as error:
             raise ModelError(f"{folder / file}: no safetensors file ({error})") from error
     return opened[file]

@@ -213,7 +213,7 @@ class DecisionsOut(msgspec.Struct, frozen=True):
 # --- what if --------------------------------------------------------------------------------------------------
 
 Days = Annotated[int, Meta(ge=0, le=3650)]
-Dollars = Annotated[float, Meta(ge=0, le=1e6)]
+Dollars = Annotated[float, Meta(ge=0, le=1e9)]
 Price = Annotated[float, Meta(ge=0, le=1000)]
 
 
@@ -256,7 +256,7 @@ class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         dict[str, OfferIn] | None,
         Meta(description="Other figures of offers, by their names", examples=[{"ten": {"discount": 0.15}}]),
     ] = None
-    contact_cost: Annotated[Price | None, Meta(description="Money")] = None
+    contact_cost: Annotated[Dollars | None, Meta(description="Money")] = None
     account_cap: Annotated[Dollars | None, Meta(description="Money a customer and campaign")] = None
     cooldown_days: Annotated[int, Meta(ge=0, le=365)] | None = None
     fatigue_cap: Annotated[int, Meta(ge=0, le=31)] | None = None

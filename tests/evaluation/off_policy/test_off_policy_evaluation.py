@@ -12,7 +12,7 @@ from scipy import special
 from retentionjax.env import EnvParams, Population, RetentionEnv
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.evaluation.off_policy import estimators
-from retentionjax.evaluation.off_policy.evaluation import OffPolicySettings, evaluate
+from retentionjax.evaluation.off_policy.evaluation import OffPolicySettings, evaluate, show
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
 from retentionjax.evaluation.off_policy.overlap import OverlapError
 
@@ -287,6 +287,32 @@ def test_of_one_customer_there_is_an_estimate_and_no_interval():
     assert np.isfinite([each.mean for each in report.estimates.values()]).all()
     assert np.isnan([end for each in report.estimates.values() for end in (each.low, each.high)]).all()
     assert np.isnan([report.logging.low, report.gains["dr"].high]).all()
+    assert report.no_interval == "no interval: of one customer alone nothing is known of others"
+
+
+def test_rewards_that_never_vary_have_an_estimate_and_no_interval(capsys):
+    """0 sales of 300 are likely where three in a thousand buy: that interval would be [0, 0]."""
+    log, target, _ = bandit(300)
+    for reward in (0.0, 1.0):
+        report = evaluate(replace(log, reward=np.full(300, reward)), target, OffPolicySettings(resamples=20))
+        assert report.estimates["dr"].mean == pytest.approx(reward)
+        every = [report.logging, *report.estimates.values(), *report.gains.values()]
+        assert np.isnan([end for each in every for end in (each.low, each.high)]).all()
+        assert not report.bounds
+        show(report, title="a log", unit="decision")
+        printed = capsys.readouterr().out
+        assert f"no interval: every episode earned {reward:g}" in printed
+        assert "clipped" not in printed
+
+
+def test_a_model_that_is_none_is_refused():
+    log, target, _ = bandit(100)
+    with pytest.raises(DataError, match=r"model has shape \(100, 1\); allowed: \(100, 2\), a number for each action"):
+        evaluate(log, target, model=np.zeros((100, 1)))
+    holed = np.zeros((100, 2))
+    holed[7, 1] = np.nan
+    with pytest.raises(DataError, match=r"model, row 7: .*nan.*; allowed: numbers within"):
+        evaluate(log, target, model=holed)
 
 
 def test_customers_are_resampled_with_all_their_episodes():
