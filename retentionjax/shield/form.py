@@ -8,6 +8,7 @@ from typing import Literal
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.reading import Reading, blanked, fold
 from retentionjax.shield.rules import Rules
+from retentionjax.shield.sieve import Guarded
 from retentionjax.shield.verdict import Finding
 
 _BASIC = frozenset(
@@ -56,7 +57,7 @@ def _parts(sizes: list[int], part: int) -> int:
     return parts
 
 
-_RESIDUE = re.compile(
+_RESIDUE = Guarded(
     r"\{\{?[^{}\n]{0,40}\}?\}|\{%|%\}|\[[^\]\n]{1,40}\]|<\|[^|>]{0,30}\|>|</?s>|\[/?INST\]|%\((?:\w+)\)s"
     r"|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
     r"|(?<![\w@./?&=-])[a-z]+_[a-z_]+(?![\w@]|\.\w)|(?<![\w@./?&=-])[a-z]\w*=\w"
@@ -67,7 +68,7 @@ _RESIDUE = re.compile(
 )
 _MENU = re.compile(r"^[A-Z][\w' -]{2,30}(?: \| (?:[A-Z][\w' -]{2,30}|[\w-]+(?:\.[\w-]+)+/?[\w/.-]*))+$", re.MULTILINE)
 """A footer: `Unsubscribe | Manage preferences`, `Unsubscribe | northwind.example/unsubscribe`."""
-_HTML = re.compile(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
+_HTML = Guarded(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
 _MARKDOWN = re.compile(r"\*\*|__|~~|```|^#{1,6} |^\s*[*+-] |\]\(", re.MULTILINE)
 _ENDED = re.compile(r"[.!?:)\"'”’…]$|\w/?$")
 _HANGING = re.compile(r"\b(?:and|or|the|a|to|of|for|with|your)$")
@@ -132,11 +133,11 @@ def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
         yield Finding("channel.length", channel.characters, end, f"{end} characters; allowed: {channel.characters}")
     if not _names(text, brief.sender.name):
         yield Finding("channel.sender", 0, 0, f"the sender, {brief.sender.name}, is not named")
-    if not phrasing.opt_out.regexes[brief.channel].search(reading.folded):
+    if not phrasing.opt_out.sieves[brief.channel].holds(reading.folded):
         yield Finding("channel.opt_out", end, end, "the way to opt out is missing")
-    for match in phrasing.other_opt_out.regexes[brief.channel].finditer(reading.folded):
+    for _, match in phrasing.other_opt_out.sieves[brief.channel].found(reading.folded):
         yield reading.found("channel.other_opt_out", match, "the way to opt out of another channel")
-    told = phrasing.accept.regexes[brief.channel].search(reading.folded) or _leads_on(reading.folded, brief)
+    told = phrasing.accept.sieves[brief.channel].holds(reading.folded) or _leads_on(reading.folded, brief)
     if not brief.offer.is_none and not told:
         yield Finding("offer.accept", end, end, "how to take the offer is not said")
 

@@ -16,6 +16,7 @@ from retentionjax.shield.lexicon import Language
 from retentionjax.shield.phrasing import Phrasing
 from retentionjax.shield.quantities import LEXICONS, SIGNS, Amount, Length, QuantityReader, reader
 from retentionjax.shield.reading import Reading, fold, places
+from retentionjax.shield.sieve import Guarded
 from retentionjax.shield.verdict import Finding
 
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
@@ -348,9 +349,9 @@ class Grounding:
 
 
 @functools.cache
-def _contexts(language: Language) -> dict[str, re.Pattern[str]]:
+def _contexts(language: Language) -> dict[str, Guarded]:
     contexts = LEXICONS[language].contexts
-    return {each.name: re.compile(getattr(contexts, each.name)) for each in fields(contexts)}
+    return {each.name: Guarded(getattr(contexts, each.name)) for each in fields(contexts)}
 
 
 def _blank(match: re.Match[str]) -> str:

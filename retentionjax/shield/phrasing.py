@@ -10,7 +10,7 @@ from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Tone
 from retentionjax.shield.offer import Kind
 from retentionjax.shield.reading import WORD, fold
-from retentionjax.shield.sieve import Sieve
+from retentionjax.shield.sieve import Guarded, Sieve
 from retentionjax.shield.verdict import Severity
 
 _RUN = re.compile(r"\w+")
@@ -35,9 +35,9 @@ class Wordings:
     push: tuple[str, ...]
 
     @functools.cached_property
-    def regexes(self) -> Mapping[Channel, re.Pattern[str]]:
-        """Any of the patterns, compiled."""
-        return {channel: re.compile("|".join(f"(?:{each})" for each in getattr(self, channel))) for channel in CHANNELS}
+    def sieves(self) -> Mapping[Channel, Sieve]:
+        """The patterns, of which any counts."""
+        return {channel: Sieve([getattr(self, channel)], of_words=False) for channel in CHANNELS}
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,9 @@ class Words:
     """Words that tell plans of one kind apart: beside the last word of hers, one that no fact names is another plan."""
 
     @functools.cached_property
-    def services_regex(self) -> re.Pattern[str]:
+    def services_regex(self) -> Guarded:
         """Any of the services, as words."""
-        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, self.services))})(?!\w)")
+        return Guarded(rf"(?<!\w)(?:{'|'.join(map(re.escape, self.services))})(?!\w)")
 
     @functools.cached_property
     def is_profane(self) -> Callable[[str], bool]:

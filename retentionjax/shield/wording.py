@@ -11,12 +11,12 @@ from retentionjax.shield.lexicon import Language
 from retentionjax.shield.phrasing import Hit, PhraseRule, Phrasing
 from retentionjax.shield.quantities import CURRENCIES, LEXICONS, reader
 from retentionjax.shield.reading import WORD, Reading, unspelled, words_of
+from retentionjax.shield.sieve import Guarded
 from retentionjax.shield.verdict import Finding
 
-_MASKED = re.compile(
-    r"(?<!\w)(?:f[*#@$%!.-]{1,3}(?:c?k)(?:ing|ed|er)?|f[*#@]{2,3}|sh[*#@!]t|s[*#@]{2,3}t|b[*#@!]tch"
-    r"|a[*#@$]{2}(?:hole)?|c[*#@]nt)(?!\w)",
-    re.IGNORECASE,
+_MASKED = Guarded(
+    r"(?i:(?<!\w)(?:f[*#@$%!.-]{1,3}(?:c?k)(?:ing|ed|er)?|f[*#@]{2,3}|sh[*#@!]t|s[*#@]{2,3}t|b[*#@!]tch"
+    r"|a[*#@$]{2}(?:hole)?|c[*#@]nt)(?!\w))"
 )
 _GREETING = re.compile(
     r"(?i:(?<!\w)(?:hi|hello|hey|dear|greetings|good (?:morning|afternoon|evening|day)|welcome(?: back)?"
@@ -29,7 +29,7 @@ _OPENING = re.compile(
     r"(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)"
 )
 _MENUS = ("Settings", "Menu", "Account", "App", "Profile", "Parents", "Camera", "Calls", "Recent")
-_VOCATIVE = re.compile("".join(rf"(?<!{each})" for each in _MENUS) + r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
+_VOCATIVE = re.compile("," + "".join(rf"(?<!{each},)" for each in _MENUS) + r" ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
 """Spoken to at the end of a sentence; behind the name of a menu stands that of its entry: `Settings, Audio`."""
 _CAPITAL = re.compile(
     r"(?<=[^\W_] )(?=([A-Z][^\W\d_]+(?:['’&-][^\W\d_]+)*)(?![\w'’]| [Tt]eam))"
