@@ -1,5 +1,7 @@
 """The form of a message: what its channel asks for, how loud it is, what was left over in it."""
 
+import functools
+import itertools
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -69,11 +71,13 @@ _RESIDUE = Guarded(
 _MENU = re.compile(r"^[A-Z][\w' -]{2,30}(?: \| (?:[A-Z][\w' -]{2,30}|[\w-]+(?:\.[\w-]+)+/?[\w/.-]*))+$", re.MULTILINE)
 """A footer: `Unsubscribe | Manage preferences`, `Unsubscribe | northwind.example/unsubscribe`."""
 _HTML = Guarded(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
-_MARKDOWN = re.compile(r"\*\*|__|~~|```|^#{1,6} |^\s*[*+-] |\]\(", re.MULTILINE)
+_MARKDOWN = Guarded(r"\*\*|__|~~|```|(?<![^\n])#{1,6} |(?<![^\n])\s*[*+-] |\]\(")
 _ENDED = re.compile(r"[.!?:)\"'”’…]$|\w/?$")
 _HANGING = re.compile(r"\b(?:and|or|the|a|to|of|for|with|your)$")
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _WORD = re.compile(r"[^\W\d_]+")
+_CAPITALS = re.compile(r"[^\W\d_a-z](?<![^\W\d_].)[^\W\d_a-z]+(?![^\W\d_])")
+"""Words that may be all in capitals, but for those of one letter."""
 _SHOUT = 4
 """Letters from which on a word in capitals is shouting rather than an abbreviation."""
 _SHORT = 3
@@ -116,10 +120,14 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     yield from _repetition(reading, brief)
 
 
-def keywords(text: str) -> Iterator[tuple[int, str]]:
+@functools.lru_cache(64)
+def keywords(text: str) -> tuple[tuple[int, str], ...]:
     """Start and word of everything that is to be sent back."""
-    for match in _KEYWORDS.finditer(text):
-        yield from ((match.start(1) + word.start(), word.group()) for word in _WORD.finditer(match[1]))
+    return tuple(
+        (match.start(1) + word.start(), word.group())
+        for match in _KEYWORDS.finditer(text)
+        for word in _WORD.finditer(match[1])
+    )
 
 
 def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
@@ -182,13 +190,13 @@ def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]
         yield Finding(
             "text.exclamation", marks[0], marks[-1] + 1, f"{len(marks)} exclamation marks; allowed: {allowed}"
         )
-    own = {word.casefold() for word in _WORD.findall(" ".join(brief.own_words))}
     asked = {word.casefold() for _, word in keywords(text)}
-    calm = own | asked | rules.phrasing(brief.language).words.sets["acronyms"] | {"https"}
+    own = _words(brief.own_words)
+    known = (asked, rules.phrasing(brief.language).words.sets["acronyms"], own, ("https",))
     links = [reading.span(*match.span()) for match in brief.sender.links.finditer(reading.folded)]
     loud = [
-        match for match in _WORD.finditer(text)
-        if len(match.group()) > 1 and match.group().isupper() and match.group().casefold() not in calm
+        match for match in _CAPITALS.finditer(text)
+        if match.group().isupper() and not any(match.group().casefold() in some for some in known)
         and not any(start <= match.start() < end for start, end in links)
     ]  # fmt: skip
     if any(len(match.group()) >= _SHOUT for match in loud) or len(loud) > 2:
@@ -196,6 +204,11 @@ def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]
     pictures = list(_EMOJI.finditer(text))
     if len(pictures) > 2 or (pictures and brief.tone == "formal"):
         yield Finding("text.emoji", pictures[0].start(), pictures[-1].end(), f"{len(pictures)} pictures")
+
+
+@functools.lru_cache(1024)
+def _words(said: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(word.casefold() for word in _WORD.findall(" ".join(said)))
 
 
 def _repetition(reading: Reading, brief: Brief) -> Iterator[Finding]:
@@ -229,10 +242,14 @@ def _repetition(reading: Reading, brief: Brief) -> Iterator[Finding]:
 
 def _without_own_stutter(text: str, brief: Brief) -> str:
     """`text` with what sender, customer, facts and offer say several times themselves blanked out, as `Pizza Pizza`."""
-    for words in brief.own_words:
-        for match in _OWN_STUTTER.finditer(fold(words)):
-            text = blanked(text, match.group())
+    for said in itertools.chain.from_iterable(map(_stutters, brief.own_words)):
+        text = blanked(text, said)
     return text
+
+
+@functools.lru_cache(4096)
+def _stutters(words: str) -> tuple[str, ...]:
+    return tuple(match.group() for match in _OWN_STUTTER.finditer(fold(words)))
 
 
 def _first_repeated(items: Sequence[Hashable]) -> int | None:

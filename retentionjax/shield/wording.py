@@ -32,8 +32,8 @@ _MENUS = ("Settings", "Menu", "Account", "App", "Profile", "Parents", "Camera", 
 _VOCATIVE = re.compile("," + "".join(rf"(?<!{each},)" for each in _MENUS) + r" ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
 """Spoken to at the end of a sentence; behind the name of a menu stands that of its entry: `Settings, Audio`."""
 _CAPITAL = re.compile(
-    r"(?<=[^\W_] )(?=([A-Z][^\W\d_]+(?:['’&-][^\W\d_]+)*)(?![\w'’]| [Tt]eam))"
-    r"|(?<![\w@./&-])(?=([A-Z]{2,4})(?![\w@/&-]))"
+    r"(?=[A-Z])(?:(?<=[^\W_] )(?=([A-Z][^\W\d_]+(?:['’&-][^\W\d_]+)*)(?![\w'’]| [Tt]eam))"
+    r"|(?<![\w@./&-])(?=([A-Z]{2,4})(?![\w@/&-])))"
 )
 """A capital within a sentence, or an abbreviation: a proper name, of a company, a place, another plan."""
 _STREET = re.compile(r" (?:Street|Road|Lane|Avenue|Square|Station|Park|Hill|Way|Place|Drive|Bridge|Market)(?!\w)")
@@ -123,7 +123,7 @@ def _profanity(reading: Reading, words: tuple[Word, ...], phrasing: Phrasing) ->
 def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding]:
     """A greeting of someone else, or anyone else's first name."""
     text, known = reading.text, phrasing.words.sets
-    own = frozenset[str]().union(*map(words_of, brief.own_words))
+    own = brief.vocabulary
     seen = set()
     # "Aida, Northwind here": after a greeting the sender's capital is as good as a small letter.
     calm = text.replace(f", {brief.sender.name}", f", {brief.sender.name.lower()}")
@@ -136,7 +136,8 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
             if not all(word in own or word in known["openers"] for word in words) and match.start(1) not in seen:
                 seen.add(match.start(1))
                 yield Finding("name.wrong", *match.span(1), _wrong_name(brief, match[1]))
-    seen |= {start for start, _ in keywords(text)} | _signatures(text, brief)
+    seen |= {start for start, _ in keywords(text)}
+    seen |= {match.start() for match in _signature(brief.sender.name).finditer(text)}
     capitals = [each for each in _capitals(text, brief, phrasing, own) if each.start not in seen]
     yield from capitals
     seen |= {each.start for each in capitals}
@@ -166,14 +167,14 @@ def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) 
             yield Finding("name.wrong" if told else "name.unknown", *span, f"a name that nobody gave: {name!r}")
 
 
-def _signatures(text: str, brief: Brief) -> set[int]:
-    """Starts of signatures: `Sam, product team at Northwind`, or `Sam, product team` above the sender's name."""
-    sender = re.escape(brief.sender.name)
-    who = r"[A-Z]\w+(?: [A-Z]\w+)?(?:, [a-z ]+)?"
-    signed = (
-        rf"^{who}(?:(?:,| from| at| of)? |\n){sender}(?: team)?$|(?<=[.!?] ){who}(?:,| from| at| of) {sender}(?=[.!])"
+@functools.lru_cache(1024)
+def _signature(sender: str) -> Guarded:
+    """Signatures: `Sam, product team at Northwind`, or `Sam, product team` above the sender's name."""
+    name, who = re.escape(sender), r"[A-Z]\w+(?: [A-Z]\w+)?(?:, [a-z ]+)?"
+    return Guarded(
+        rf"(?<![^\n]){who}(?:(?:,| from| at| of)? |\n){name}(?: team)?(?![^\n])"
+        rf"|(?<=[.!?] ){who}(?:,| from| at| of) {name}(?=[.!])"
     )
-    return {match.start() for match in re.finditer(signed, text, re.MULTILINE)}
 
 
 @functools.cache
