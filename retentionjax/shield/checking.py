@@ -30,7 +30,7 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     read = reader(brief.language)
     for match in _SENTENCE.finditer(reading.plain):
         said = match.group()
-        if len(WORD.findall(said)) < _SAYS_SOMETHING or phrasing.purposes.served(said) or read.money.search(said):
+        if phrasing.purposes.served(said) or len(WORD.findall(said)) < _SAYS_SOMETHING or read.money.search(said):
             continue
         if not brief.offer.said(reading.folded[match.start() : match.end()], brief.language):
             yield reading.found("text.purpose", match, "a sentence that neither thanks, offers, asks nor helps")

@@ -27,8 +27,8 @@ _SYMBOL = re.compile(
 """An escape, a set, the beginning of a group, how often something stands, letters, or any other character."""
 _WHOLE = re.compile(r"\\[1-9]|\(\?(?!i?:|[=!]|<[=!]|P<)")
 """References, comments and flags: what may reach beyond a bar, or make no bar of one, so the pattern stays whole."""
-_FEW = re.compile(r"\[(?!\^)(?:0-9|\\\W|[^\\\]-]|-(?=\]))+\]")
-"""A set of characters named one by one, but for the digits."""
+_FEW = re.compile(r"\[(?!\^)(?:0-9|A-Z|\\\W|[^\\\]-]|-(?=\]))+\]")
+"""A set of characters named one by one, but for figures and capitals."""
 _OFTEN = re.compile(r"[*+?]|\{.+\}")
 _AROUND = ("(?=", "(?!", "(?<=", "(?<!", "^", "$", "\\b")
 """What looks around and takes nothing."""
@@ -218,7 +218,8 @@ def _said(symbol: str) -> Sequence[str]:
     if symbol == "\\d":
         return string.digits  # of folded text
     if _FEW.fullmatch(symbol):
-        return symbol[1:-1].replace("0-9", string.digits).replace("\\", "")
+        named = symbol[1:-1].replace("0-9", string.digits).replace("A-Z", string.ascii_uppercase)
+        return named.replace("\\", "")
     if symbol[0] == "\\":
         return "" if symbol[1].isalnum() else symbol[1]
     return () if symbol[0] in ".([" else (symbol,)

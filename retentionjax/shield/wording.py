@@ -72,14 +72,15 @@ def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[
 
 
 def _listed(text: str, words: Sequence[Word], phrasing: Phrasing) -> Iterator[Hit]:
-    """Words and phrases of the lists; a genitive counts as its word."""
-    for place, (word, start, _) in enumerate(words):
-        for rule, sequence in phrasing.index.get(word) or phrasing.index.get(word.removesuffix("'s")) or ():
-            run = words[place : place + len(sequence)]
-            if tuple(each for each, *_ in run[1:]) != sequence[1:]:
-                continue
-            if all(_BETWEEN.fullmatch(text, one[2], other[1]) for one, other in pairwise(run)):
-                yield rule, start, run[-1][2], " ".join(sequence)
+    """Words and phrases of the lists."""
+    said, listed = [word for word, *_ in words], phrasing.listed
+    for place, word in enumerate(said):
+        for rule, sequence in listed(word):
+            end = place + len(sequence)
+            if said[place + 1 : end] == sequence[1:] and all(
+                _BETWEEN.fullmatch(text, one[2], other[1]) for one, other in pairwise(words[place:end])
+            ):
+                yield rule, words[place][1], words[end - 1][2], " ".join(sequence)
 
 
 def _excused(rule: PhraseRule, reading: Reading, start: int, end: int, brief: Brief) -> bool:
@@ -115,8 +116,9 @@ def _states_offer(reading: Reading, start: int, end: int, brief: Brief) -> bool:
 def _profanity(reading: Reading, words: tuple[Word, ...], phrasing: Phrasing) -> Iterator[Finding]:
     for match in _MASKED.finditer(reading.text):
         yield Finding("tone.profanity", *match.span(), "profanity")
+    is_profane = phrasing.words.is_profane
     for word, start, end in words:
-        if phrasing.words.is_profane(word):
+        if is_profane(word):
             yield reading.finding("tone.profanity", start, end, "profanity")
 
 
