@@ -18,6 +18,7 @@ _BASIC = frozenset(
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENDED = frozenset("^{}\\[~]|€\f")
+_GSM = _BASIC | _EXTENDED
 
 
 _NOT_BASIC = str.maketrans("áíóúÁÍÓÚ", "aiouAIOU")
@@ -40,7 +41,7 @@ class SegmentCount:
 
 def measure(text: str) -> SegmentCount:
     """Alphabet, units and segments of a short message; a character of two units is never split over segments."""
-    gsm = (_BASIC | _EXTENDED).issuperset(text)
+    gsm = _GSM.issuperset(text)
     if gsm:
         sizes = [1] * len(text) if _EXTENDED.isdisjoint(text) else [2 if each in _EXTENDED else 1 for each in text]
     else:
@@ -221,16 +222,17 @@ def _repetition(reading: Reading, brief: Brief) -> Iterator[Finding]:
             yield reading.found("text.repetition", match, "said over and over")
     words = [(match.group(), match.start()) for match in _TOKEN.finditer(text)]
     said = [word for word, _ in words]
-    start = _first_repeated(list(zip(*(said[shift:] for shift in range(_GRAM)), strict=False)))
+    grams = zip(*(said[shift:] for shift in range(_GRAM)), strict=False)
+    start = _first_repeated(list(grams)) if len(said) - len(set(said)) >= _GRAM else None
     if start is not None:
         where = words[start][1]
         yield reading.finding(
             "text.repetition", where, len(text), f"said twice: {' '.join(said[start : start + _GRAM])!r}"
         )
     for (word, _), (other, begin), (third, place) in zip(words, words[1:], words[2:], strict=False):
-        if others[begin] != text[begin]:
+        if other != third or word == other or others[begin] != text[begin]:
             continue
-        doubled = other == third and len(other) > 1 and other.isalpha() and other not in _DOUBLED and word != other
+        doubled = len(other) > 1 and other.isalpha() and other not in _DOUBLED
         if doubled and text[begin - 1 : begin] + text[begin + len(other) : place] == "  " and text[begin - 2].isalnum():
             yield reading.finding("text.repetition", begin, place + len(third), f"said twice: {third!r}")
     clauses = [each.strip() for each in _CLAUSES.split(text) if each.count(" ") >= _CLAUSE]

@@ -29,6 +29,8 @@ _WHOLE = re.compile(r"\\[1-9]|\(\?(?!i?:|[=!]|<[=!]|P<)")
 """References, comments and flags: what may reach beyond a bar, or make no bar of one, so the pattern stays whole."""
 _FEW = re.compile(r"\[(?!\^)(?:0-9|A-Z|\\\W|[^\\\]-]|-(?=\]))+\]")
 """A set of characters named one by one, but for figures and capitals."""
+_NAMED = {r"\d": string.digits, r"\n": "\n"}
+"""Characters by another name; of folded text, which has no other figures."""
 _OFTEN = re.compile(r"[*+?]|\{.+\}")
 _AROUND = ("(?=", "(?!", "(?<=", "(?<!", "^", "$", "\\b")
 """What looks around and takes nothing."""
@@ -215,8 +217,8 @@ def _one(symbols: Sequence[str], at: int, said: Pieces) -> tuple[Pieces, Pieces,
 
 def _said(symbol: str) -> Sequence[str]:
     """What a symbol may stand for; nothing where it cannot be told."""
-    if symbol == "\\d":
-        return string.digits  # of folded text
+    if symbol in _NAMED:
+        return _NAMED[symbol]
     if _FEW.fullmatch(symbol):
         named = symbol[1:-1].replace("0-9", string.digits).replace("A-Z", string.ascii_uppercase)
         return named.replace("\\", "")

@@ -4,9 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from retentionjax.shield import load_rules
+from retentionjax.shield import form, links, load_rules, personal, wording
 from retentionjax.shield.brief import Language
+from retentionjax.shield.grounding import _contexts
+from retentionjax.shield.quantities import reader
 from retentionjax.shield.sieve import Guarded, Sieve, alternatives, needed
 
 PATTERNS = [
@@ -87,6 +91,40 @@ def test_the_same_sentences_serve_a_purpose_through_the_sieve(language: Language
     assert set() < served < sentences
 
 
+RULES = load_rules().phrasing("en").phrases
+SIEVE = Sieve([rule.patterns for rule in RULES])
+GUARDED = [
+    each
+    for kept in (vars(form), vars(links), vars(personal), vars(wording), vars(reader("en")), _contexts("en"))
+    for each in kept.values()
+    if isinstance(each, Guarded)
+]
+AROUND = st.sampled_from(["", " ", "a", "9", ". ", ", ", "\n", "Reply STOP to opt out.", "Ünd "])
+
+
+def said(pattern: str) -> st.SearchStrategy[str]:
+    """Texts that match, with figures as they are in folded text, and something around."""
+    folded = st.from_regex(pattern).map(lambda text: re.sub(r"[^\D0-9]", "7", text))
+    return st.tuples(AROUND, folded, AROUND).map("".join)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data())
+def test_the_sieve_of_the_rules_misses_nothing_that_a_pattern_may_say(data: st.DataObject) -> None:
+    rule = data.draw(st.sampled_from([each for each in RULES if each.patterns]))
+    text = data.draw(said(data.draw(st.sampled_from(rule.patterns))))
+    regexes = [(place, one.regex) for place, one in enumerate(RULES) if one.regex]
+    expected = [(place, match.span()) for place, regex in regexes for match in regex.finditer(text)]
+    assert [(place, match.span()) for place, match in SIEVE.found(text)] == expected
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.sampled_from(GUARDED), st.data())
+def test_a_guard_misses_nothing_that_its_pattern_may_say(guarded: Guarded, data: st.DataObject) -> None:
+    text = data.draw(said(guarded.regex.pattern))
+    assert [each.span() for each in guarded.finditer(text)] == [each.span() for each in guarded.regex.finditer(text)]
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_guarded_pattern_finds_what_it_finds_unguarded(pattern: str) -> None:
     guarded, plain = Guarded(pattern), re.compile(pattern)
@@ -94,6 +132,7 @@ def test_a_guarded_pattern_finds_what_it_finds_unguarded(pattern: str) -> None:
         assert [each.span() for each in guarded.finditer(text)] == [each.span() for each in plain.finditer(text)]
         assert guarded.sub(lambda match: "-", text) == plain.sub("-", text)
         assert (guarded.search(text, 3, 20) is None) is (plain.search(text, 3, 20) is None)
+        assert (guarded.match(text, 3) is None) is (plain.match(text, 3) is None)
 
 
 @pytest.mark.parametrize(
