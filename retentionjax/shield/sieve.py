@@ -13,7 +13,7 @@ import re
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import ahocorasick
+import ahocorasick  # type: ignore[import-not-found]
 
 _LONG = 10
 """Length that makes a piece rare enough: fewer pieces are better than longer ones."""
