@@ -206,7 +206,7 @@ def _sequence(symbols: Sequence[str], at: int, said: Pieces) -> tuple[Pieces, Pi
 
 
 def _one(symbols: Sequence[str], at: int, said: Pieces) -> tuple[Pieces, Pieces, int]:
-    """As `_sequence` of a single symbol or group."""
+    """What `_sequence` tells, of a single symbol or group."""
     if symbols[at][0] == "(":
         ends, needs, at = _any_of(symbols, at + 1, _NOTHING if symbols[at] in _AROUND else said)
         return ends, needs, at + 1
