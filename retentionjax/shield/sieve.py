@@ -38,7 +38,7 @@ _EDGE = "\0"
 """The beginning or end of a pattern, which no letter stands beside."""
 _BOUNDARY = "\b"
 """Stands between a letter and what is none, so that `top` is not sought in `stop`."""
-_SAME = {"i": "iIİı", "k": "kKK", "s": "sSſ"}
+_SAME = {"i": "iIİı", "k": "kK\u212a", "s": "sSſ"}
 """Letters of which a pattern that minds no case takes more than the small one and the capital."""
 
 Pieces = frozenset[str]

@@ -28,6 +28,7 @@ PATTERNS = [
     r"stopp|(o)(f)\2",
     r"savings|(?P<twice>[a-z])(?P=twice)y",
     r"half|(x)?(?(1)xy|free)",
+    "(?i:skins?)",
 ]
 TEXTS = [
     "stop 9 on top 10 of the tops",
@@ -40,6 +41,7 @@ TEXTS = [
     "pay ${x} ;-- $5 (c) lol",
     "good very good goodly",
     "win 12 winner 3 winner",
+    "SKIN skins s\u212ain \u017fk\u0131n\u017f sk\u0130ns",
     "",
 ]
 
