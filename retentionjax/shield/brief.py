@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Literal, get_args
 from urllib.parse import urlsplit
@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from retentionjax.errors import ConfigError
 from retentionjax.shield.lexicon import LANGUAGES, Language
 from retentionjax.shield.offer import OfferTerms
-from retentionjax.shield.reading import BLANK, Reading, blanked, fold, places
+from retentionjax.shield.reading import BLANK, Reading, blanked, fold, places, words_of
+from retentionjax.shield.sieve import Guarded
 
 Channel = Literal["sms", "email", "push"]
 Tone = Literal["warm", "formal", "brief"]
@@ -96,13 +97,10 @@ class Sender:
                 f"Sender.unsubscribe_url is {self.unsubscribe_url!r}; allowed: an https link to {allowed}"
             )
 
-    @cached_property
-    def links(self) -> re.Pattern[str]:
+    @property
+    def links(self) -> Guarded:
         """Links to `domains`, in folded text."""
-        hosts = "|".join(map(re.escape, self.domains))
-        return re.compile(
-            rf"(?<![\w@.-])(?:https://)?(?:[a-z0-9-]+\.)*(?:{hosts})(?![\w.-]*\w)(?::443(?!\d))?(?:[/?#](?:[^\s<>\"'@]*[^\s<>\"'@.,;:!?)])?)?(?![\w@])"
-        )
+        return _links(self.domains)
 
     def owns(self, url: str) -> bool:
         """Whether `url` is an https link to one of `domains` or a subdomain of one."""
@@ -176,6 +174,11 @@ class Brief:
         """What is told in this message's own words: names, facts, and the words of the offer."""
         return (self.sender.name, self.name or "", *self.known.values(), self.offer.say or "")
 
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """The words of `own_words`, folded."""
+        return frozenset[str]().union(*map(words_of, self.own_words))
+
     def mask(self) -> "Brief":
         """This brief with stand-ins for customer (if the name is fit to use) and sender: all that a model may see."""
         name = NAME if self.name else None
@@ -200,8 +203,7 @@ class Brief:
         spoken to by it; the sender's domains are, in any link.
         """
         text = reading.folded
-        if "." in text:
-            text = self.sender.links.sub(lambda match: BLANK * len(match.group()), text)
+        text = self.sender.links.sub(lambda match: BLANK * len(match.group()), text)
         for words in (self.sender.name, self.offer.say or "", *(self.known.get(key, "") for key in _OWN)):
             text = blanked(text, fold(words))
         name = fold(self.name or "")
@@ -222,6 +224,14 @@ class Brief:
         # What no message may miss stands where the message begins.
         parts.append(f"Write a {self.tone} {kind} from {SENDER}. Offer: {self.offer.text() or 'none'}.")
         return " ".join(parts)
+
+
+@lru_cache(1024)
+def _links(domains: tuple[str, ...]) -> Guarded:
+    hosts = "|".join(map(re.escape, domains))
+    return Guarded(
+        rf"(?<![\w@.-])(?:https://)?(?:[a-z0-9-]+\.)*(?:{hosts})(?![\w.-]*\w)(?::443(?!\d))?(?:[/?#](?:[^\s<>\"'@]*[^\s<>\"'@.,;:!?)])?)?(?![\w@])"
+    )
 
 
 def _without_marks(text: str) -> str:

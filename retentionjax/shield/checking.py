@@ -10,7 +10,7 @@ from retentionjax.shield import form, grounding, links, personal, wording
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.phrasebook import Phrasebook
 from retentionjax.shield.quantities import reader
-from retentionjax.shield.reading import WORD, Reading, disguises, read, words_of
+from retentionjax.shield.reading import WORD, Reading, disguises, read
 from retentionjax.shield.rules import Rules, load_rules
 from retentionjax.shield.second_reader import second_reader
 from retentionjax.shield.verdict import ACCEPT, Author, Finding, Severity, Verdict, Violation
@@ -30,12 +30,12 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     read = reader(brief.language)
     for match in _SENTENCE.finditer(reading.plain):
         said = match.group()
-        if len(WORD.findall(said)) < _SAYS_SOMETHING or phrasing.purposes.served(said) or read.money.search(said):
+        if phrasing.purposes.served(said) or len(WORD.findall(said)) < _SAYS_SOMETHING or read.money.search(said):
             continue
         if not brief.offer.said(reading.folded[match.start() : match.end()], brief.language):
             yield reading.found("text.purpose", match, "a sentence that neither thanks, offers, asks nor helps")
     words = {word: (start, end) for word, start, end in reading.words}
-    own = frozenset[str]().union(*map(words_of, brief.own_words))
+    own = brief.vocabulary
     yield from _foreign(reading, brief, rules, words.keys() - own, frozenset(list(words)[:_GREETING]))
     approved = phrasing.words.sets["approved"]
     for word, place in words.items():

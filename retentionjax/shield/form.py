@@ -1,5 +1,7 @@
 """The form of a message: what its channel asks for, how loud it is, what was left over in it."""
 
+import functools
+import itertools
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from typing import Literal
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.reading import Reading, blanked, fold
 from retentionjax.shield.rules import Rules
+from retentionjax.shield.sieve import Guarded
 from retentionjax.shield.verdict import Finding
 
 _BASIC = frozenset(
@@ -15,6 +18,7 @@ _BASIC = frozenset(
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENDED = frozenset("^{}\\[~]|€\f")
+_GSM = _BASIC | _EXTENDED
 
 
 _NOT_BASIC = str.maketrans("áíóúÁÍÓÚ", "aiouAIOU")
@@ -37,7 +41,7 @@ class SegmentCount:
 
 def measure(text: str) -> SegmentCount:
     """Alphabet, units and segments of a short message; a character of two units is never split over segments."""
-    gsm = (_BASIC | _EXTENDED).issuperset(text)
+    gsm = _GSM.issuperset(text)
     if gsm:
         sizes = [1] * len(text) if _EXTENDED.isdisjoint(text) else [2 if each in _EXTENDED else 1 for each in text]
     else:
@@ -56,7 +60,7 @@ def _parts(sizes: list[int], part: int) -> int:
     return parts
 
 
-_RESIDUE = re.compile(
+_RESIDUE = Guarded(
     r"\{\{?[^{}\n]{0,40}\}?\}|\{%|%\}|\[[^\]\n]{1,40}\]|<\|[^|>]{0,30}\|>|</?s>|\[/?INST\]|%\((?:\w+)\)s"
     r"|%[sd](?!\w)|\$\{?[A-Za-z_]\w+\}?"
     r"|(?<![\w@./?&=-])[a-z]+_[a-z_]+(?![\w@]|\.\w)|(?<![\w@./?&=-])[a-z]\w*=\w"
@@ -68,12 +72,14 @@ _RESIDUE = re.compile(
 )
 _MENU = re.compile(r"^[A-Z][\w' -]{2,30}(?: \| (?:[A-Z][\w' -]{2,30}|[\w-]+(?:\.[\w-]+)+/?[\w/.-]*))+$", re.MULTILINE)
 """A footer: `Unsubscribe | Manage preferences`, `Unsubscribe | northwind.example/unsubscribe`."""
-_HTML = re.compile(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
-_MARKDOWN = re.compile(r"\*\*|__|~~|```|^#{1,6} |^\s*[*+-] |\]\(", re.MULTILINE)
+_HTML = Guarded(r"</?[A-Za-z!][^<>\n]{0,80}/?>|&(?:#\d{1,6}|#x[0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});")
+_MARKDOWN = Guarded(r"\*\*|__|~~|```|(?<![^\n])#{1,6} |(?<![^\n])\s*[*+-] |\]\(")
 _ENDED = re.compile(r"[.!?:)\"'”’…]$|\w/?$")
 _HANGING = re.compile(r"\b(?:and|or|the|a|to|of|for|with|your)$")
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _WORD = re.compile(r"[^\W\d_]+")
+_CAPITALS = re.compile(r"[^\W\d_a-z](?<![^\W\d_].)[^\W\d_a-z]+(?![^\W\d_])")
+"""Words that may be all in capitals, but for those of one letter."""
 _SHOUT = 4
 """Letters from which on a word in capitals is shouting rather than an abbreviation."""
 _SHORT = 3
@@ -116,10 +122,14 @@ def find(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
     yield from _repetition(reading, brief)
 
 
-def keywords(text: str) -> Iterator[tuple[int, str]]:
+@functools.lru_cache(64)
+def keywords(text: str) -> tuple[tuple[int, str], ...]:
     """Start and word of everything that is to be sent back."""
-    for match in _KEYWORDS.finditer(text):
-        yield from ((match.start(1) + word.start(), word.group()) for word in _WORD.finditer(match[1]))
+    return tuple(
+        (match.start(1) + word.start(), word.group())
+        for match in _KEYWORDS.finditer(text)
+        for word in _WORD.finditer(match[1])
+    )
 
 
 def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
@@ -133,11 +143,11 @@ def _channel(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]:
         yield Finding("channel.length", channel.characters, end, f"{end} characters; allowed: {channel.characters}")
     if not _names(text, brief.sender.name):
         yield Finding("channel.sender", 0, 0, f"the sender, {brief.sender.name}, is not named")
-    if not phrasing.opt_out.regexes[brief.channel].search(reading.folded):
+    if not phrasing.opt_out.sieves[brief.channel].holds(reading.folded):
         yield Finding("channel.opt_out", end, end, "the way to opt out is missing")
-    for match in phrasing.other_opt_out.regexes[brief.channel].finditer(reading.folded):
+    for _, match in phrasing.other_opt_out.sieves[brief.channel].found(reading.folded):
         yield reading.found("channel.other_opt_out", match, "the way to opt out of another channel")
-    told = phrasing.accept.regexes[brief.channel].search(reading.folded) or _leads_on(reading.folded, brief)
+    told = phrasing.accept.sieves[brief.channel].holds(reading.folded) or _leads_on(reading.folded, brief)
     if not brief.offer.is_none and not told:
         yield Finding("offer.accept", end, end, "how to take the offer is not said")
 
@@ -182,13 +192,13 @@ def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]
         yield Finding(
             "text.exclamation", marks[0], marks[-1] + 1, f"{len(marks)} exclamation marks; allowed: {allowed}"
         )
-    own = {word.casefold() for word in _WORD.findall(" ".join(brief.own_words))}
     asked = {word.casefold() for _, word in keywords(text)}
-    calm = own | asked | rules.phrasing(brief.language).words.sets["acronyms"] | {"https"}
+    own = _words(brief.own_words)
+    known = (asked, rules.phrasing(brief.language).words.sets["acronyms"], own, ("https",))
     links = [reading.span(*match.span()) for match in brief.sender.links.finditer(reading.folded)]
     loud = [
-        match for match in _WORD.finditer(text)
-        if len(match.group()) > 1 and match.group().isupper() and match.group().casefold() not in calm
+        match for match in _CAPITALS.finditer(text)
+        if match.group().isupper() and not any(match.group().casefold() in some for some in known)
         and not any(start <= match.start() < end for start, end in links)
     ]  # fmt: skip
     if any(len(match.group()) >= _SHOUT for match in loud) or len(loud) > 2:
@@ -196,6 +206,11 @@ def _loudness(reading: Reading, brief: Brief, rules: Rules) -> Iterator[Finding]
     pictures = list(_EMOJI.finditer(text))
     if len(pictures) > 2 or (pictures and brief.tone == "formal"):
         yield Finding("text.emoji", pictures[0].start(), pictures[-1].end(), f"{len(pictures)} pictures")
+
+
+@functools.lru_cache(1024)
+def _words(said: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(word.casefold() for word in _WORD.findall(" ".join(said)))
 
 
 def _repetition(reading: Reading, brief: Brief) -> Iterator[Finding]:
@@ -208,16 +223,17 @@ def _repetition(reading: Reading, brief: Brief) -> Iterator[Finding]:
             yield reading.found("text.repetition", match, "said over and over")
     words = [(match.group(), match.start()) for match in _TOKEN.finditer(text)]
     said = [word for word, _ in words]
-    start = _first_repeated(list(zip(*(said[shift:] for shift in range(_GRAM)), strict=False)))
+    grams = zip(*(said[shift:] for shift in range(_GRAM)), strict=False)
+    start = _first_repeated(list(grams)) if len(said) - len(set(said)) >= _GRAM else None
     if start is not None:
         where = words[start][1]
         yield reading.finding(
             "text.repetition", where, len(text), f"said twice: {' '.join(said[start : start + _GRAM])!r}"
         )
     for (word, _), (other, begin), (third, place) in zip(words, words[1:], words[2:], strict=False):
-        if others[begin] != text[begin]:
+        if other != third or word == other or others[begin] != text[begin]:
             continue
-        doubled = other == third and len(other) > 1 and other.isalpha() and other not in _DOUBLED and word != other
+        doubled = len(other) > 1 and other.isalpha() and other not in _DOUBLED
         if doubled and text[begin - 1 : begin] + text[begin + len(other) : place] == "  " and text[begin - 2].isalnum():
             yield reading.finding("text.repetition", begin, place + len(third), f"said twice: {third!r}")
     clauses = [each.strip() for each in _CLAUSES.split(text) if each.count(" ") >= _CLAUSE]
@@ -229,10 +245,14 @@ def _repetition(reading: Reading, brief: Brief) -> Iterator[Finding]:
 
 def _without_own_stutter(text: str, brief: Brief) -> str:
     """`text` with what sender, customer, facts and offer say several times themselves blanked out, as `Pizza Pizza`."""
-    for words in brief.own_words:
-        for match in _OWN_STUTTER.finditer(fold(words)):
-            text = blanked(text, match.group())
+    for said in itertools.chain.from_iterable(map(_stutters, brief.own_words)):
+        text = blanked(text, said)
     return text
+
+
+@functools.lru_cache(4096)
+def _stutters(words: str) -> tuple[str, ...]:
+    return tuple(match.group() for match in _OWN_STUTTER.finditer(fold(words)))
 
 
 def _first_repeated(items: Sequence[Hashable]) -> int | None:

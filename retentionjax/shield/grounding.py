@@ -16,6 +16,7 @@ from retentionjax.shield.lexicon import Language
 from retentionjax.shield.phrasing import Phrasing
 from retentionjax.shield.quantities import LEXICONS, SIGNS, Amount, Length, QuantityReader, reader
 from retentionjax.shield.reading import Reading, fold, places
+from retentionjax.shield.sieve import Guarded
 from retentionjax.shield.verdict import Finding
 
 _SENTENCE = re.compile(r"[!?;\n]|\.(?=\s|$)")
@@ -63,7 +64,7 @@ class Grounding:
         percent = yield from self._percentages()
         amount = yield from self._prices()
         text = yield from self._dates()
-        running = yield from self._durations(text)
+        running, text = yield from self._durations(text)
         if not offer.is_none:
             yield from self._stated(percent, amount, running)
             yield from self._every("two", "offer.two", "a second offer")
@@ -220,11 +221,12 @@ class Grounding:
             (day, month) == (ends.day, ends.month) and year in years for day, month, year in self._read.days_of(match)
         )
 
-    def _durations(self, text: str) -> Generator[Finding, None, bool]:
-        """Yields findings; returns whether the text says how long the offer runs."""
-        told = False
+    def _durations(self, text: str) -> Generator[Finding, None, tuple[bool, str]]:
+        """Yields findings; returns whether the text says how long the offer runs, and it without all durations."""
+        told, rest = False, text
         known = {each for value in self._facts.values() for each in self._read.lengths(value)}
         for match in self._read.duration.finditer(text):
+            rest = rest[: match.start()] + _blank(match) + rest[match.end() :]
             before, after = _before(text, match.start()), _after(text, match.end())
             if self._claims_nothing(match, before, after):
                 continue
@@ -244,15 +246,15 @@ class Grounding:
                 if self._around["beside"].search(after):
                     yield self._found("offer.two", match, "more is promised beside the offer")
         if self._offer.limited:
-            for match in self._around["next"].finditer(self._read.duration.sub(_blank, text)):
+            for match in self._around["next"].finditer(rest):
                 if self._around["bound"].search(_before(text, match.start())):
                     yield self._found("offer.duration", match, f"the offer runs {self._offer.span()}")
-        return told
+        return told, rest
 
     def _claims_nothing(self, match: re.Match[str], before: str, after: str) -> bool:
         """Whether a duration is a rate (`a month`), a plan's name, what it takes to reply, or the like."""
         around = self._around
-        rate = self._read.is_article(match) and not around["article"].search(before)
+        rate = self._read.is_article(match.group()) and not around["article"].search(before)
         return bool(
             (rate and not around["tenure_after"].search(after))
             or around["harmless"].match(match.string, match.start())
@@ -322,8 +324,11 @@ class Grounding:
         return "the offer is given once" if self._offer.days is None else f"the offer runs {self._offer.span()}"
 
     def _numbers(self, text: str) -> Iterator[Finding]:
-        """A number that is no percentage, amount, duration or date, and that nobody supplied."""
-        for pattern in (self._read.percent, self._read.money, self._read.duration, self._around["harmless"]):
+        """A number that is no percentage, amount, duration or date, and that nobody supplied.
+
+        `text` is without durations and dates.
+        """
+        for pattern in (self._read.percent, self._read.money, self._around["harmless"]):
             if not _DIGIT.search(text):
                 return
             text = pattern.sub(_blank, text)
@@ -356,9 +361,9 @@ class Grounding:
 
 
 @functools.cache
-def _contexts(language: Language) -> dict[str, re.Pattern[str]]:
+def _contexts(language: Language) -> dict[str, Guarded]:
     contexts = LEXICONS[language].contexts
-    return {each.name: re.compile(getattr(contexts, each.name)) for each in fields(contexts)}
+    return {each.name: Guarded(getattr(contexts, each.name)) for each in fields(contexts)}
 
 
 def _blank(match: re.Match[str]) -> str:

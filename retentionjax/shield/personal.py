@@ -10,15 +10,16 @@ import phonenumbers
 
 from retentionjax.shield.brief import Brief
 from retentionjax.shield.reading import Reading
+from retentionjax.shield.sieve import Guarded
 from retentionjax.shield.verdict import Finding
 
 _BETWEEN = r"(?:[^\w%$]{0,4}|\s*(?:and|then)\s*)"
 _CARD = re.compile(rf"(?<!\w)\d(?:{_BETWEEN}\d){{12,18}}(?!\w)")
-_CARD_TAIL = re.compile(
+_CARD_TAIL = Guarded(
     r"\b(?:card|visa|mastercard|amex|account)(?: number)?(?: that)? (?:ending|ends|ended)(?: in| with)? ?:?\s?\d{2,4}\b"
 )
 _SSN = re.compile(r"(?<![\d-])(?!000|666)\d{3}([-. /–])\d{2}\1\d{4}(?![\d-])")
-_SSN_NAMED = re.compile(r"\b(?:ssn|social security)\b\D{0,15}\d[\d -]{3,}")
+_SSN_NAMED = Guarded(r"\b(?:ssn|social security)\b\D{0,15}\d[\d -]{3,}")
 _EMAIL = re.compile(r"[\w.+%-]{1,64}@((?:[\w-]{1,63}\.){1,6}[a-z]{2,24})")
 _EMAIL_SPOKEN = re.compile(
     r"[\w.+-]+ ?(?:\(at\)|\[at\]| at ) ?[\w-]+ ?(?:\(dot\)|\[dot\]| dot ) ?(?:com|net|org|edu|gov|io|co|example)\b"
@@ -29,7 +30,7 @@ _PHONE = re.compile(
 )
 _MANY_DIGITS = re.compile(r"\d(?:[^\w]{0,3}\d){6,}")
 _IBAN = re.compile(r"(?<![a-z0-9])[a-z]{2}\d\d(?:[ .-]?[a-z0-9]){11,30}")
-_SPOKEN = re.compile(
+_SPOKEN = Guarded(
     r"(?<!\w)(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)(?:[\s,-]+(?:zero|oh|one|two|three|four"
     r"|five|six|seven|eight|nine)){5,}(?!\w)"
 )

@@ -3,14 +3,14 @@
 import functools
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retentionjax.errors import ConfigError
 from retentionjax.shield.brief import CHANNELS, TONES, Brief, Channel, Tone
 from retentionjax.shield.offer import Kind
 from retentionjax.shield.reading import WORD, fold
-from retentionjax.shield.sieve import Sieve
+from retentionjax.shield.sieve import Guarded, Sieve
 from retentionjax.shield.verdict import Severity
 
 _RUN = re.compile(r"\w+")
@@ -35,9 +35,9 @@ class Wordings:
     push: tuple[str, ...]
 
     @functools.cached_property
-    def regexes(self) -> Mapping[Channel, re.Pattern[str]]:
-        """Any of the patterns, compiled."""
-        return {channel: re.compile("|".join(f"(?:{each})" for each in getattr(self, channel))) for channel in CHANNELS}
+    def sieves(self) -> Mapping[Channel, Sieve]:
+        """The patterns, of which any counts."""
+        return {channel: Sieve([getattr(self, channel)], of_words=False) for channel in CHANNELS}
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class PhraseRule:
         return _any(self.patterns)
 
     @functools.cached_property
-    def harmless_regexes(self) -> tuple[re.Pattern[str], ...]:
+    def harmless_regexes(self) -> tuple[Guarded, ...]:
         """The harmless patterns, each for itself: where they overlap, none may hide what another allows."""
-        return tuple(re.compile(rf"(?<!\w)(?:{each})(?!\w)") for each in self.harmless)
+        return tuple(Guarded(rf"(?<!\w)(?:{each})(?!\w)") for each in self.harmless)
 
     @functools.cached_property
     def only_with_regex(self) -> re.Pattern[str] | None:
@@ -110,9 +110,9 @@ class Words:
     """Words that tell plans of one kind apart: beside the last word of hers, one that no fact names is another plan."""
 
     @functools.cached_property
-    def services_regex(self) -> re.Pattern[str]:
+    def services_regex(self) -> Guarded:
         """Any of the services, as words."""
-        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, self.services))})(?!\w)")
+        return Guarded(rf"(?<!\w)(?:{'|'.join(map(re.escape, self.services))})(?!\w)")
 
     @functools.cached_property
     def is_profane(self) -> Callable[[str], bool]:
@@ -217,14 +217,18 @@ class Phrasing:
         return re.compile(rf"(?<!\w)(?i:{behind}) [\"']?(?:[A-Z][\w'&-]* (?:(?:of|the|and|in|to) )*)*$")
 
     @functools.cached_property
-    def index(self) -> Mapping[str, tuple[tuple[PhraseRule, tuple[str, ...]], ...]]:
-        """First word → the rules and the whole sequences of words that begin with it, the longest first."""
-        found: dict[str, list[tuple[PhraseRule, tuple[str, ...]]]] = {}
+    def listed(self) -> Callable[[str], Sequence[tuple[PhraseRule, list[str]]]]:
+        """The rules and whole phrases that begin with a word, the longest first; kept, for most words begin none.
+
+        A genitive counts as its word.
+        """
+        found: dict[str, list[tuple[PhraseRule, list[str]]]] = {}
         for rule in self.phrases:
             for words in rule.words:
-                sequence = tuple(WORD.findall(fold(words)))
+                sequence = WORD.findall(fold(words))
                 found.setdefault(sequence[0], []).append((rule, sequence))
-        return {first: tuple(sorted(each, key=lambda pair: -len(pair[1]))) for first, each in found.items()}
+        index = {first: tuple(sorted(each, key=lambda pair: -len(pair[1]))) for first, each in found.items()}
+        return functools.lru_cache(1 << 14)(lambda word: index.get(word) or index.get(word.removesuffix("'s")) or ())
 
 
 def _any(patterns: tuple[str, ...]) -> re.Pattern[str] | None:

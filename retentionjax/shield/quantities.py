@@ -80,6 +80,12 @@ class QuantityReader:
             Guarded(r"(?<![\d/$.,])(?!24/7|50/50)(?P<a>\d{1,2})/(?P<b>\d{1,2})(?![\d/%])"),
         )
         self.times = Guarded(rf"(?<!\w)(?:{lexicon.times.format(**words)})(?!\w)")
+        rate = rf"{lexicon.article} (?:(?!full|whole|enter|complet)\w+ )*\S+"
+        self.is_article = functools.lru_cache(1 << 12)(lambda words: re.fullmatch(rate, words) is not None)
+        """Whether a duration has `a` for its number, which may be a rate (`a month`, not `a full month`)."""
+        self.lengths = functools.lru_cache(1 << 12)(self._lengths)
+        """Every duration in a folded text; kept, for the texts of facts and offers are few."""
+        self._length = functools.lru_cache(1 << 12)(self._length_of)
 
     def number(self, words: str) -> float:
         """`12`, `1,200.50`, `twenty-five`, `a hundred` as a number; NaN for what is none."""
@@ -108,32 +114,29 @@ class QuantityReader:
 
     def length(self, match: re.Match[str]) -> Length:
         """The duration that a match of `duration` tells."""
-        unit, factor = self._lexicon.units[match["unit"]]
-        if re.fullmatch(self._lexicon.half, match["figure"]):
+        return self._length(*match.group("figure", "more", "unit", "half", "odd", "small"))
+
+    def _length_of(
+        self, figure: str, more: str | None, told_unit: str, half: str | None, odd: str | None, small: str | None
+    ) -> Length:
+        unit, factor = self._lexicon.units[told_unit]
+        if re.fullmatch(self._lexicon.half, figure):
             return Length(factor / 2, unit)
-        if re.fullmatch(self._lexicon.some, match["figure"]):
+        if re.fullmatch(self._lexicon.some, figure):
             return Length(0.0, "some")
-        told = 1.0 if re.fullmatch(self._lexicon.article, match["figure"]) else self.number(match["figure"])
-        told += 0.5 * ((match["more"] is not None) + (match["half"] is not None))
-        if match["small"] is None:
+        told = 1.0 if re.fullmatch(self._lexicon.article, figure) else self.number(figure)
+        told += 0.5 * ((more is not None) + (half is not None))
+        if odd is None or small is None:
             return Length(told * factor, unit)
-        small, share = self._lexicon.units[match["small"]]
-        return Length(told * factor + self.number(match["odd"]) * (share if small == unit else math.nan), unit)
+        small_unit, share = self._lexicon.units[small]
+        return Length(told * factor + self.number(odd) * (share if small_unit == unit else math.nan), unit)
 
     def unit(self, match: re.Match[str]) -> Unit:
         """The unit of a match of `duration`, whether or not its number is told."""
         return self._lexicon.units[match["unit"]][0]
 
-    def is_article(self, match: re.Match[str]) -> bool:
-        """Whether a match of `duration` has `a` for its number, which may be a rate (`a month`, not `a full month`)."""
-        return (
-            re.fullmatch(rf"{self._lexicon.article} (?:(?!full|whole|enter|complet)\w+ )*\S+", match.group())
-            is not None
-        )
-
-    def lengths(self, text: str) -> set[Length]:
-        """Every duration in `text`, folded."""
-        return {self.length(match) for match in self.duration.finditer(text)}
+    def _lengths(self, text: str) -> frozenset[Length]:
+        return frozenset(self.length(match) for match in self.duration.finditer(text))
 
     def amounts(self, text: str) -> set[Amount]:
         """Every amount of money in `text`, folded."""

@@ -150,7 +150,7 @@ def disguises(reading: Reading) -> list[Finding]:
         if sum(each.isalpha() for each in match.group()) > _ABBREVIATION
     ]
     text = reading.text
-    for match in re.finditer(r"[\x00-\x09\x0b-\x1f\x7f]|[^\x00-\x7f]", text):
+    for match in re.finditer(r"[^ -~\n]", text):
         character = match.group()
         if invisible(character) and not _joins_emoji(text, match.start()):
             found.append(Finding("text.invisible", *match.span(), f"invisible character U+{ord(character):04X}"))

@@ -2,31 +2,35 @@
 
 A thousand alternatives tried at every character cost milliseconds. Most of them need some letters in a row, as
 `(?:big|huge) savings?` needs `big saving` or `huge saving`, and most texts hold none of these (Cox 2012, "Regular
-Expression Matching with a Trigram Index").
+Expression Matching with a Trigram Index"). All pieces are sought in one pass over the text (Aho and Corasick 1975,
+"Efficient String Matching"), which takes some microseconds however many they are.
 """
 
+import functools
 import itertools
 import operator
 import re
 import string
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-_GRAM = 5
-"""Characters in a row by which a piece is looked up."""
-_LONG = 8
+import ahocorasick  # type: ignore[import-not-found]
+
+_LONG = 10
 """Length that makes a piece rare enough: fewer pieces are better than longer ones."""
-_MOST = 32
+_MOST = 64
 """So many ways to say a part of a pattern are told apart."""
 _SYMBOL = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?(?:[:=!]|P?<(?:[=!]|\w+>))|[*+?][+?]?|\{(?:\d+(?:,\d*)?|,\d*)\}[+?]?|.",
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?(?:i?:|[=!]|P?<(?:[=!]|\w+>))|[*+?][+?]?|\{(?:\d+(?:,\d*)?|,\d*)\}[+?]?"
+    r"|[a-z ]+(?![*+?{])|.",
     re.DOTALL,
 )
-"""An escape, a set, the beginning of a group, how often something stands, or any other character."""
-_WHOLE = re.compile(r"\\[1-9]|\(\?(?![:=!]|<[=!]|P<)")
+"""An escape, a set, the beginning of a group, how often something stands, letters, or any other character."""
+_WHOLE = re.compile(r"\\[1-9]|\(\?(?!i?:|[=!]|<[=!]|P<)")
 """References, comments and flags: what may reach beyond a bar, or make no bar of one, so the pattern stays whole."""
-_FEW = re.compile(r"\[(?!\^)(?:0-9|\\\W|[^\\\]-]|-(?=\]))+\]")
-"""A set of characters named one by one, but for the digits."""
+_FEW = re.compile(r"\[(?!\^)(?:0-9|A-Z|\\\W|[^\\\]-]|-(?=\]))+\]")
+"""A set of characters named one by one, but for figures and capitals."""
+_NAMED = {r"\d": string.digits, r"\n": "\n"}
+"""Characters by another name; of folded text, which has no other figures."""
 _OFTEN = re.compile(r"[*+?]|\{.+\}")
 _AROUND = ("(?=", "(?!", "(?<=", "(?<!", "^", "$", "\\b")
 """What looks around and takes nothing."""
@@ -34,6 +38,8 @@ _EDGE = "\0"
 """The beginning or end of a pattern, which no letter stands beside."""
 _BOUNDARY = "\b"
 """Stands between a letter and what is none, so that `top` is not sought in `stop`."""
+_SAME = {"i": "iIİı", "k": "kK\u212a", "s": "sSſ"}
+"""Letters of which a pattern that minds no case takes more than the small one and the capital."""
 
 Pieces = frozenset[str]
 _NOTHING: Pieces = frozenset({""})
@@ -49,15 +55,14 @@ class Sieve:
         self._groups = [group for group, _ in split]
         self._sources = [form.replace("{}", each) for _, each in split]
         self._regexes: dict[int, re.Pattern[str]] = {}
-        needs = [{_piece(said) for said in needed(each, _EDGE if of_words else "^")} for _, each in split]
-        grams = Counter(gram for piece in set[str]().union(*needs) for gram in _grams(piece))
-        self._short: list[tuple[str, int]] = []
-        """Pieces too short to be looked up, and whose they are."""
-        self._by_gram: dict[str, list[tuple[str, int]]] = {}
-        for place, need in enumerate(needs):
-            for piece in sorted(need):
-                rarest = min(_grams(piece), key=lambda gram: (grams[gram], gram), default=None)
-                (self._short if rarest is None else self._by_gram.setdefault(rarest, [])).append((piece, place))
+        whose: dict[str, list[int]] = {}
+        for place, (_, each) in enumerate(split):
+            for piece in {_piece(said) for said in needed(each, _EDGE)} if of_words else needed(each):
+                whose.setdefault(piece, []).append(place)
+        self._always = frozenset(whose.pop("", ()))
+        """Patterns of which nothing is known that they need."""
+        self._whose = _automaton(whose)
+        self._of_words = of_words
 
     def holds(self, text: str) -> bool:
         """Whether `text` holds any of the patterns."""
@@ -65,7 +70,7 @@ class Sieve:
 
     def found(self, text: str) -> Iterator[tuple[int, re.Match[str]]]:
         """Each group's matches from left to right, as of its patterns in one: of two that begin together, the first."""
-        asked = ((place, self._regex(place)) for place in self._asked(text))
+        asked = ((place, self._regex(place)) for place in sorted(self._asked(text)))
         met = [(self._groups[place], regex, match) for place, regex in asked if (match := regex.search(text))]
         for group, each in itertools.groupby(met, key=operator.itemgetter(0)):
             left = [(regex, match) for _, regex, match in each]
@@ -80,10 +85,9 @@ class Sieve:
                 )
                 left = [(regex, match) for regex, match in again if match and match.end() >= past]
 
-    def _asked(self, text: str) -> list[int]:
-        marked, sought = _marked(text), self._by_gram
-        found = {place for gram in _grams(marked) for piece, place in sought.get(gram, ()) if piece in marked}
-        return sorted(found.union(place for piece, place in self._short if piece in marked))
+    def _asked(self, text: str) -> frozenset[int]:
+        marked = _marked(text) if self._of_words else text
+        return self._always.union(*(places for _, places in self._whose.iter(marked)))
 
     def _regex(self, place: int) -> re.Pattern[str]:
         """Compiled when it is first asked: most never are."""
@@ -107,23 +111,31 @@ def alternatives(pattern: str) -> list[str]:
 
 
 class Guarded:
-    """A pattern of folded text that is only sought where a text holds a piece that it needs."""
+    """A pattern that is only sought where a text holds a piece that it needs."""
 
     def __init__(self, pattern: str, sign: str | None = None) -> None:
         """`sign`: a pattern of what every match holds, where that is rarer than the pieces in the pattern."""
         self.regex = re.compile(pattern)
-        self._sign = re.compile(sign) if sign else None
-        needs = Pieces().union(*(needed(each) for each in alternatives(pattern) if not sign))
-        least = [each for each in needs if not any(other in each for other in needs - {each})]
-        self._needs = least if len(least) <= _MOST else [""]
+        self._sign = sign
 
-    def may_hold(self, text: str) -> bool:
+    @functools.cached_property
+    def may_hold(self) -> Callable[[str], object]:
         """Whether a search is worth its while."""
-        return self._sign.search(text) is not None if self._sign else any(piece in text for piece in self._needs)
+        if self._sign:
+            return re.compile(self._sign).search
+        pieces = Pieces().union(*map(needed, alternatives(self.regex.pattern)))
+        if "" in pieces:
+            return lambda _: True
+        sought = _automaton(dict.fromkeys(pieces, ()))
+        return lambda text: next(sought.iter(text), None)
 
     def search(self, text: str, *within: int) -> re.Match[str] | None:
         """Its first match, between two places if they are given."""
         return self.regex.search(text, *within) if self.may_hold(text) else None
+
+    def match(self, text: str, *within: int) -> re.Match[str] | None:
+        """Its match at the beginning of a text, or of a place within it."""
+        return self.regex.match(text, *within) if self.may_hold(text) else None
 
     def finditer(self, text: str) -> Iterator[re.Match[str]]:
         """Its matches."""
@@ -141,63 +153,92 @@ def needed(alternative: str, edge: str = "^") -> Pieces:
     """
     if _WHOLE.search(alternative):
         return _NOTHING
-    return _sequence([edge, *_SYMBOL.findall(alternative), edge], 0, _NOTHING)[1]
+    return _sequence([edge, *_symbols(alternative), edge], 0, _NOTHING)[1]
 
 
-def _any_of(symbols: Sequence[str], at: int, before: Pieces) -> tuple[Pieces | None, Pieces, int]:
-    """All that alternatives may say (None where it cannot be told), what they need, and where their group ends."""
-    whole: Pieces | None = Pieces()
-    needs = Pieces()
+def _symbols(pattern: str) -> Iterator[str]:
+    """The symbols of a pattern, within `(?i:…)` a set of both cases for each letter."""
+    caseless = [False]
+    for symbol in _SYMBOL.findall(pattern):
+        if symbol.startswith("("):
+            caseless.append(caseless[-1] or symbol == "(?i:")
+        elif symbol == ")":
+            caseless.pop()
+        if caseless[-1] and (symbol[0].isalnum() or symbol[0] == " "):
+            yield from map(_either_case, symbol)
+        else:
+            yield _either_case("".join(_said(symbol))) if caseless[-1] and _FEW.fullmatch(symbol) else symbol
+
+
+def _either_case(letters: str) -> str:
+    """A set of the letters, small and capital."""
+    return f"[{''.join(_SAME.get(each, each + each.upper()) for each in letters.lower())}]"
+
+
+def _any_of(symbols: Sequence[str], at: int, before: Pieces) -> tuple[Pieces, Pieces, int]:
+    """What a text ends with behind alternatives, what they need, and where their group ends."""
+    ends, needs = Pieces(), Pieces()
     while True:
         said, need, at = _sequence(symbols, at, before)
-        whole = None if whole is None or said is None else whole | said
-        needs |= need
+        ends, needs = ends | said, needs | need
         if symbols[at] == ")":
-            return whole, needs, at
+            return ends, needs, at
         at += 1
 
 
-def _sequence(symbols: Sequence[str], at: int, said: Pieces) -> tuple[Pieces | None, Pieces, int]:
-    """All that one alternative may say behind what is `said` before it, what it needs, and where it ends."""
-    needs: list[Pieces] = []
-    told = True
+def _sequence(symbols: Sequence[str], at: int, said: Pieces) -> tuple[Pieces, Pieces, int]:
+    """What a text ends with behind one alternative, if before it with one of `said`; what it needs; where it ends."""
+    need = said
     while at < len(symbols) and symbols[at] not in ("|", ")"):
-        symbol, whole = symbols[at], _then(said, _letters(symbols[at]))
-        need = whole or _NOTHING
-        if symbol[0] == "(":
-            whole, need, at = _any_of(symbols, at + 1, _NOTHING if symbol in _AROUND else said)
-        at += 1
+        symbol, start = symbols[at], at
+        behind, inner, at = _one(symbols, start, said)
         if symbol in _AROUND:
             continue
-        if at < len(symbols) and _OFTEN.match(symbols[at]):
-            whole = whole | said if whole is not None and symbols[at][0] == "?" else None
-            need = said if symbols[at].startswith(("?", "*", "{0", "{,")) else need
-            at += 1
-        if whole is None or len(whole) > _MOST:
-            needs += [said, need]
-            whole, told = _NOTHING, False
-        said = whole
-    return said if told else None, max((*needs, said), key=_worth), at
+        often = symbols[at] if at < len(symbols) and _OFTEN.match(symbols[at]) else ""
+        at += bool(often)
+        if often[:1] in ("*", "+", "{") or len(behind) > _MOST:
+            behind = _one(symbols, start, _NOTHING)[0]  # the last time
+        if often.startswith(("?", "*", "{0", "{,")):
+            behind, inner = behind | said, said
+        said = behind if len(behind) <= _MOST else _NOTHING
+        need = max(need, inner, said, key=_worth)
+    return said, need, at
 
 
-def _then(said: Pieces, letters: str) -> Pieces | None:
-    return frozenset(before + letter for before in said for letter in letters) if letters else None
+def _one(symbols: Sequence[str], at: int, said: Pieces) -> tuple[Pieces, Pieces, int]:
+    """What `_sequence` tells, of a single symbol or group."""
+    if symbols[at][0] == "(":
+        ends, needs, at = _any_of(symbols, at + 1, _NOTHING if symbols[at] in _AROUND else said)
+        return ends, needs, at + 1
+    told = _said(symbols[at])
+    ends = frozenset(before + each for before in said for each in told) if told else _NOTHING
+    return ends, ends, at + 1
 
 
-def _letters(symbol: str) -> str:
-    """The characters that a symbol may stand for; none where they cannot be told."""
-    if symbol == "\\d":
-        return string.digits  # of folded text
+def _said(symbol: str) -> Sequence[str]:
+    """What a symbol may stand for; nothing where it cannot be told."""
+    if symbol in _NAMED:
+        return _NAMED[symbol]
     if _FEW.fullmatch(symbol):
-        return symbol[1:-1].replace("0-9", string.digits).replace("\\", "")
-    if len(symbol) == 2 and symbol[0] == "\\":
+        named = symbol[1:-1].replace("0-9", string.digits).replace("A-Z", string.ascii_uppercase)
+        return named.replace("\\", "")
+    if symbol[0] == "\\":
         return "" if symbol[1].isalnum() else symbol[1]
-    return symbol if len(symbol) == 1 and symbol not in ".(" else ""
+    return () if symbol[0] in ".([" else (symbol,)
 
 
-def _worth(need: Pieces) -> tuple[int, int]:
-    """How seldom a text holds one of the pieces: the shortest counts, then how many there are."""
-    return min(_LONG, *map(len, need)), -len(need)
+def _worth(need: Pieces) -> tuple[float, int]:
+    """How seldom a text holds one of the pieces: the shortest counts, a figure less, then how many there are."""
+    return min(_LONG, *map(len, need)) - 0.5 * (not need.isdisjoint(string.digits)), -len(need)
+
+
+def _automaton(whose: Mapping[str, Sequence[int]]) -> ahocorasick.Automaton:
+    """Finds the pieces of a text; it knows whose they are."""
+    found = ahocorasick.Automaton()
+    for piece, places in (whose or {_EDGE * 2: ()}).items():  # there is none of nothing
+        found.add_word(piece, places)
+    found.make_automaton()
+    return found
 
 
 def _marked(text: str) -> str:
@@ -209,7 +250,3 @@ def _piece(said: str) -> str:
     marked = _marked(said)
     first = marked if said.startswith(_EDGE) else marked.removeprefix(_BOUNDARY)
     return (first if said.endswith(_EDGE) else first.removesuffix(_BOUNDARY)).replace(_EDGE, "")
-
-
-def _grams(text: str) -> set[str]:
-    return {text[start : start + _GRAM] for start in range(len(text) - _GRAM + 1)}

@@ -11,12 +11,12 @@ from retentionjax.shield.lexicon import Language
 from retentionjax.shield.phrasing import Hit, PhraseRule, Phrasing
 from retentionjax.shield.quantities import CURRENCIES, LEXICONS, reader
 from retentionjax.shield.reading import WORD, Reading, unspelled, words_of
+from retentionjax.shield.sieve import Guarded
 from retentionjax.shield.verdict import Finding
 
-_MASKED = re.compile(
-    r"(?<!\w)(?:f[*#@$%!.-]{1,3}(?:c?k)(?:ing|ed|er)?|f[*#@]{2,3}|sh[*#@!]t|s[*#@]{2,3}t|b[*#@!]tch"
-    r"|a[*#@$]{2}(?:hole)?|c[*#@]nt)(?!\w)",
-    re.IGNORECASE,
+_MASKED = Guarded(
+    r"(?i:(?<!\w)(?:f[*#@$%!.-]{1,3}(?:c?k)(?:ing|ed|er)?|f[*#@]{2,3}|sh[*#@!]t|s[*#@]{2,3}t|b[*#@!]tch"
+    r"|a[*#@$]{2}(?:hole)?|c[*#@]nt)(?!\w))"
 )
 _GREETING = re.compile(
     r"(?i:(?<!\w)(?:hi|hello|hey|dear|greetings|good (?:morning|afternoon|evening|day)|welcome(?: back)?"
@@ -29,11 +29,11 @@ _OPENING = re.compile(
     r"(?:, (?=[a-z\d$])|,\n|:\s|! | -\s)"
 )
 _MENUS = ("Settings", "Menu", "Account", "App", "Profile", "Parents", "Camera", "Calls", "Recent")
-_VOCATIVE = re.compile("".join(rf"(?<!{each})" for each in _MENUS) + r", ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
+_VOCATIVE = re.compile("," + "".join(rf"(?<!{each},)" for each in _MENUS) + r" ([A-Z][a-z]+)(?=[.!?](?:\s|$))")
 """Spoken to at the end of a sentence; behind the name of a menu stands that of its entry: `Settings, Audio`."""
 _CAPITAL = re.compile(
-    r"(?<=[^\W_] )(?=([A-Z][^\W\d_]+(?:['’&-][^\W\d_]+)*)(?![\w'’]| [Tt]eam))"
-    r"|(?<![\w@./&-])(?=([A-Z]{2,4})(?![\w@/&-]))"
+    r"(?=[A-Z])(?:(?<=[^\W_] )(?=([A-Z][^\W\d_]+(?:['’&-][^\W\d_]+)*)(?![\w'’]| [Tt]eam))"
+    r"|(?<![\w@./&-])(?=([A-Z]{2,4})(?![\w@/&-])))"
 )
 """A capital within a sentence, or an abbreviation: a proper name, of a company, a place, another plan."""
 _STREET = re.compile(r" (?:Street|Road|Lane|Avenue|Square|Station|Park|Hill|Way|Place|Drive|Bridge|Market)(?!\w)")
@@ -72,14 +72,15 @@ def _patterns(text: str, phrasing: Phrasing, disguised: list[Word]) -> Iterator[
 
 
 def _listed(text: str, words: Sequence[Word], phrasing: Phrasing) -> Iterator[Hit]:
-    """Words and phrases of the lists; a genitive counts as its word."""
-    for place, (word, start, _) in enumerate(words):
-        for rule, sequence in phrasing.index.get(word) or phrasing.index.get(word.removesuffix("'s")) or ():
-            run = words[place : place + len(sequence)]
-            if tuple(each for each, *_ in run[1:]) != sequence[1:]:
-                continue
-            if all(_BETWEEN.fullmatch(text, one[2], other[1]) for one, other in pairwise(run)):
-                yield rule, start, run[-1][2], " ".join(sequence)
+    """Words and phrases of the lists."""
+    said, listed = [word for word, *_ in words], phrasing.listed
+    for place, word in enumerate(said):
+        for rule, sequence in listed(word):
+            end = place + len(sequence)
+            if said[place + 1 : end] == sequence[1:] and all(
+                _BETWEEN.fullmatch(text, one[2], other[1]) for one, other in pairwise(words[place:end])
+            ):
+                yield rule, words[place][1], words[end - 1][2], " ".join(sequence)
 
 
 def _excused(rule: PhraseRule, reading: Reading, start: int, end: int, brief: Brief) -> bool:
@@ -115,15 +116,16 @@ def _states_offer(reading: Reading, start: int, end: int, brief: Brief) -> bool:
 def _profanity(reading: Reading, words: tuple[Word, ...], phrasing: Phrasing) -> Iterator[Finding]:
     for match in _MASKED.finditer(reading.text):
         yield Finding("tone.profanity", *match.span(), "profanity")
+    is_profane = phrasing.words.is_profane
     for word, start, end in words:
-        if phrasing.words.is_profane(word):
+        if is_profane(word):
             yield reading.finding("tone.profanity", start, end, "profanity")
 
 
 def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Finding]:
     """A greeting of someone else, or anyone else's first name."""
     text, known = reading.text, phrasing.words.sets
-    own = frozenset[str]().union(*map(words_of, brief.own_words))
+    own = brief.vocabulary
     seen = set()
     # "Aida, Northwind here": after a greeting the sender's capital is as good as a small letter.
     calm = text.replace(f", {brief.sender.name}", f", {brief.sender.name.lower()}")
@@ -136,7 +138,8 @@ def _names(reading: Reading, brief: Brief, phrasing: Phrasing) -> Iterator[Findi
             if not all(word in own or word in known["openers"] for word in words) and match.start(1) not in seen:
                 seen.add(match.start(1))
                 yield Finding("name.wrong", *match.span(1), _wrong_name(brief, match[1]))
-    seen |= {start for start, _ in keywords(text)} | _signatures(text, brief)
+    seen |= {start for start, _ in keywords(text)}
+    seen |= {match.start() for match in _signature(brief.sender.name).finditer(text)}
     capitals = [each for each in _capitals(text, brief, phrasing, own) if each.start not in seen]
     yield from capitals
     seen |= {each.start for each in capitals}
@@ -166,14 +169,14 @@ def _capitals(text: str, brief: Brief, phrasing: Phrasing, own: frozenset[str]) 
             yield Finding("name.wrong" if told else "name.unknown", *span, f"a name that nobody gave: {name!r}")
 
 
-def _signatures(text: str, brief: Brief) -> set[int]:
-    """Starts of signatures: `Sam, product team at Northwind`, or `Sam, product team` above the sender's name."""
-    sender = re.escape(brief.sender.name)
-    who = r"[A-Z]\w+(?: [A-Z]\w+)?(?:, [a-z ]+)?"
-    signed = (
-        rf"^{who}(?:(?:,| from| at| of)? |\n){sender}(?: team)?$|(?<=[.!?] ){who}(?:,| from| at| of) {sender}(?=[.!])"
+@functools.lru_cache(1024)
+def _signature(sender: str) -> Guarded:
+    """Signatures: `Sam, product team at Northwind`, or `Sam, product team` above the sender's name."""
+    name, who = re.escape(sender), r"[A-Z]\w+(?: [A-Z]\w+)?(?:, [a-z ]+)?"
+    return Guarded(
+        rf"(?<![^\n]){who}(?:(?:,| from| at| of)? |\n){name}(?: team)?(?![^\n])"
+        rf"|(?<=[.!?] ){who}(?:,| from| at| of) {name}(?=[.!])"
     )
-    return {match.start() for match in re.finditer(signed, text, re.MULTILINE)}
 
 
 @functools.cache
