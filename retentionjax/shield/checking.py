@@ -89,7 +89,8 @@ def check(
         found += second.find(reading) if second else ()
     if len(text) > MOST:
         found.append(Finding("channel.length", MOST, len(text), f"{len(text)} characters"))
-    harmless = {each.start for each in found if second and second.harmless(reading, each.start)}
+    doubted = any(rules.severities[brief.language, each.rule] == "doubt" for each in found)
+    harmless = second is not None and not second.refuses(reading, doubted)
     return _verdict(found, brief, rules, by, harmless)
 
 
@@ -101,7 +102,7 @@ def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
 def severity(
     rule: str, brief: Brief, rules: Rules, by: Author, *, harmless: bool = False
 ) -> Literal["block", "warn", "off"]:
-    """How grave it is that a text of this author breaks a rule; `harmless`: the second reader doubts it."""
+    """How grave it is that a text of this author breaks a rule; `harmless`: the second reader lets the text pass."""
     grave: Severity = rules.severities[brief.language, rule]
     if grave == "models" or (rule == ACCEPT and grave == "block" and _answers(brief)):
         return "block" if by == "model" else "warn"
@@ -118,10 +119,10 @@ def _answers(brief: Brief) -> bool:
 _PLACE = operator.attrgetter("start", "end", "rule", "detail")
 
 
-def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author, harmless: AbstractSet[int]) -> Verdict:
+def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author, harmless: bool) -> Verdict:
     violations = []
     for each in sorted(set(found), key=_PLACE):
-        grave = severity(each.rule, brief, rules, by, harmless=each.start in harmless)
+        grave = severity(each.rule, brief, rules, by, harmless=harmless)
         if grave != "off":
             violations.append(Violation(each.rule, grave, each.start, each.end, each.detail))
     passed = all(each.severity != "block" for each in violations)
