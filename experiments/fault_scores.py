@@ -34,7 +34,7 @@ _LONGEST = 400
 Parameters = dict[str, chex.Array]
 
 
-class Example(NamedTuple):
+class Lesson(NamedTuple):
     """A message to learn from."""
 
     tokens: Sequence[str]
@@ -55,14 +55,14 @@ class Batch(NamedTuple):
     weight: chex.Array  # float [messages]; 0 where there is none
 
 
-def trained(examples: Sequence[Example], seed: int = 0) -> dict[str, np.ndarray]:
-    """The arrays of a network that has learned from `examples`: see `FaultScores.of`."""
-    words, vectors = _vocabulary(examples)
+def trained(lessons: Sequence[Lesson], seed: int = 0) -> dict[str, np.ndarray]:
+    """The arrays of a network that has learned from `lessons`: see `FaultScores.of`."""
+    words, vectors = _vocabulary(lessons)
     row = {word: at for at, word in enumerate(words)}
-    rows = [_rows(each, row) for each in examples]
+    rows = [_rows(each, row) for each in lessons]
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     parameters = _initial(key, len({one for each in rows for one in each}) + 3)
-    steps = sum(1 for _ in _batches(examples, rows, np.arange(len(examples)))) * _EPOCHS
+    steps = sum(1 for _ in _batches(lessons, rows, np.arange(len(lessons)))) * _EPOCHS
     schedule = optax.warmup_cosine_decay_schedule(0.0, _STEP, steps // 15 + 1, steps + steps // 15 + 1, _STEP / 50)
     decayed = jax.tree.map(lambda leaf: leaf.ndim > 1, parameters)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2, mask=decayed))
@@ -77,51 +77,51 @@ def trained(examples: Sequence[Example], seed: int = 0) -> dict[str, np.ndarray]
         return optax.apply_updates(parameters, updates), state  # type: ignore[return-value]
 
     for _ in range(_EPOCHS):
-        for batch in _batches(examples, rows, rng.permutation(len(examples))):
+        for batch in _batches(lessons, rows, rng.permutation(len(lessons))):
             key, own = jax.random.split(key)
             parameters, state = step(parameters, state, batch, own)
     return _packed(words, vectors, parameters)
 
 
-def _vocabulary(examples: Sequence[Example]) -> tuple[list[str], chex.Array]:
-    """Words, those of the examples first, and their vectors [words, WIDTH]; none begins an unknown word twice."""
+def _vocabulary(lessons: Sequence[Lesson]) -> tuple[list[str], chex.Array]:
+    """Words, those of the lessons first, and their vectors [words, WIDTH]; none begins an unknown word twice."""
     with np.load(VECTORS, allow_pickle=False) as file:
         given = bytes(file["words"]).decode().split("\n")
         vectors = file["vectors"] * file["scale"].astype(np.float32)
     at = {word: index for index, word in enumerate(given)}
-    seen = sorted({known(token, at) for each in examples for token in each.tokens} - {SPARED, UNKNOWN})
+    seen = sorted({known(token, at) for each in lessons for token in each.tokens} - {SPARED, UNKNOWN})
     rest = sorted(set(given) - set(seen))
     words = [BEGIN, UNKNOWN, SPARED, *seen, *rest]
     own = np.zeros((3, WIDTH), np.float32)
     return words, jnp.asarray(np.concatenate([own, vectors[[at[word] for word in (*seen, *rest)]]]))
 
 
-def _rows(example: Example, row: Mapping[str, int]) -> list[int]:
+def _rows(example: Lesson, row: Mapping[str, int]) -> list[int]:
     return [row[known(token, row)] for token in (BEGIN, *example.tokens[:_LONGEST])]
 
 
-def _batches(examples: Sequence[Example], rows: Sequence[Sequence[int]], order: np.ndarray) -> Iterator[Batch]:
+def _batches(lessons: Sequence[Lesson], rows: Sequence[Sequence[int]], order: np.ndarray) -> Iterator[Batch]:
     chosen: list[int] = []
     length = REACH
     for one in order:
         if length + len(rows[one]) + REACH > _TOKENS or len(chosen) == _MESSAGES:
-            yield _batch(examples, rows, chosen)
+            yield _batch(lessons, rows, chosen)
             chosen, length = [], REACH
         chosen.append(int(one))
         length += len(rows[one]) + REACH
-    yield _batch(examples, rows, chosen)
+    yield _batch(lessons, rows, chosen)
 
 
-def _batch(examples: Sequence[Example], rows: Sequence[Sequence[int]], chosen: Sequence[int]) -> Batch:
+def _batch(lessons: Sequence[Lesson], rows: Sequence[Sequence[int]], chosen: Sequence[int]) -> Batch:
     word, message = np.zeros(_TOKENS, np.int32), np.full(_TOKENS, _MESSAGES, np.int32)
     fault, marked, bad, weight = *np.zeros((2, _TOKENS), np.float32), *np.zeros((2, _MESSAGES), np.float32)
     start = REACH
     for place, one in enumerate(chosen):
         end = start + len(rows[one])
         word[start:end], message[start:end] = rows[one], place
-        if (given := examples[one].fault) is not None:
-            fault[start + 1 : end], marked[start:end] = given[:_LONGEST], examples[one].weight
-        bad[place], weight[place] = examples[one].bad, examples[one].weight
+        if (given := lessons[one].fault) is not None:
+            fault[start + 1 : end], marked[start:end] = given[:_LONGEST], lessons[one].weight
+        bad[place], weight[place] = lessons[one].bad, lessons[one].weight
         start = end + REACH
     return Batch(word, message, fault, marked, bad, weight)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 BEGIN, UNKNOWN, SPARED = "<begin>", "<unknown>", "<spared>"
 REACH = 2
 """How many neighbours on either side a convolution sees."""
+_AT_ONCE = 60
+"""Words that are multiplied at once: more would wake the other cores, which costs more than it saves."""
 _BEGINNING = 4
 """So many letters at the least must a word share with the known one that stands for it."""
 
@@ -60,10 +62,12 @@ class FaultScores:
         for kernel, shift in zip(self.kernels, self.shifts, strict=True):
             padded = np.zeros((length + 2 * REACH, width), np.float32)
             padded[REACH : REACH + length] = hidden
-            around = np.lib.stride_tricks.as_strided(
-                padded, (length, len(kernel)), (padded.strides[0], padded.strides[1]), writeable=False
-            )
-            hidden = hidden + np.maximum(around @ kernel + shift, 0)
+            seen = np.repeat(shift[None], length, axis=0)
+            for first in range(0, length, _AT_ONCE):
+                last = min(first + _AT_ONCE, length)
+                for place, part in enumerate(kernel.reshape(-1, width, width)):
+                    seen[first:last] += padded[first + place : last + place] @ part
+            hidden = hidden + np.maximum(seen, 0)
         scores = hidden @ self.score[:-1] + self.score[-1]
         highest = scores.max()
         soft = highest + np.log(np.exp(scores - highest).sum())

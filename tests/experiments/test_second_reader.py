@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.second_reader import MESSAGES, WEIGHTS, Models, _text, example, main, marked, unread
+from experiments.second_reader import MESSAGES, WEIGHTS, Models, _text, lesson, main, marked, unread
 from retentionjax.shield.reading import BLANK
 from retentionjax.shield.second_reader import SecondReader, features
 
@@ -49,12 +49,12 @@ def test_the_words_in_marks_are_at_fault_and_where_all_is_marked_nobody_has_said
         "pass: sms | none | Ann | | Acme: Ann, stay well.",
     ]
     one, whole, good = marked(lines)
-    taught = example(one)
+    taught = lesson(one)
     assert taught.fault is not None
     assert [token for token, fault in zip(taught.tokens, taught.fault, strict=True) if fault] == ["or", "pay", "up"]
     assert (taught.weight, one.writer) == (2.0, "z")
-    assert example(whole).fault is None
-    assert not any(example(good).fault or ())
+    assert lesson(whole).fault is None
+    assert not any(lesson(good).fault or ())
 
 
 def test_a_writer_is_judged_by_models_that_have_not_read_her() -> None:
