@@ -38,7 +38,7 @@ _SEEN = 2
 _WEIGHT_OF_REST = 0.3
 _PENALTY = 0.3
 """C of the logistic regression: of the values tried, the one by which messages of another hand are told apart best."""
-_ROUNDS, _INSISTENCE, _MARGIN = 4, 3.0, 0.3
+_ROUNDS, _INSISTENCE, _MARGIN = 6, 3.0, 0.3
 """So often is what is judged wrong of the house's own counted so many times more; good ones must pass by the margin."""
 _LINEAR, _NETWORK, _DOUBT, _ADDED = 0.295, 0.267, 0.873, -0.27
 """What the log-odds of either model, and rules in doubt, count for, and what is added: by logistic regression on four
@@ -121,7 +121,7 @@ def offer(words: str) -> OfferTerms:
 def seen(plain: Sequence[str]) -> csr_matrix:
     """Float [messages, 2^BITS]: 1 for each feature of each message."""
     rows = [sorted({place for places, _ in second_reader.features(each) for place in places}) for each in plain]
-    columns = np.concatenate([np.asarray(row, np.int64) for row in rows])
+    columns = np.fromiter(itertools.chain.from_iterable(rows), np.int64)
     starts = np.cumsum([0, *map(len, rows)])
     return csr_matrix((np.ones(len(columns)), columns, starts), (len(rows), 1 << second_reader.BITS))
 

@@ -57,6 +57,7 @@ def test_the_words_in_marks_are_at_fault_and_where_all_is_marked_nobody_has_said
     assert not any(lesson(good).fault or ())
 
 
+@pytest.mark.slow
 def test_a_writer_is_judged_by_models_that_have_not_read_her() -> None:
     lines = []
     for writer in "vw":
