@@ -74,7 +74,7 @@ def trained(lessons: Sequence[Lesson], seed: int = 0) -> dict[str, np.ndarray]:
     ) -> tuple[Parameters, optax.OptState]:
         gradient = jax.grad(_loss)(parameters, vectors, batch, key)
         updates, state = optimizer.update(gradient, state, parameters)
-        return optax.apply_updates(parameters, updates), state  # type: ignore[return-value]
+        return optax.apply_updates(parameters, updates), state
 
     for _ in range(_EPOCHS):
         for batch in _batches(lessons, rows, rng.permutation(len(lessons))):

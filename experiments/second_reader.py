@@ -195,8 +195,9 @@ class Models:
     def save(self, path: Path) -> None:
         """Writes the reader to an npz file: see `SecondReader.load`."""
         reader = self.reader()
-        numbers = {"bias": reader.bias, "share": reader.share, "doubt": reader.doubt}
-        np.savez_compressed(path, weights=(_LINEAR * self.weights).astype(np.float16), **numbers, **self.network)
+        arrays = {key: np.asarray(getattr(reader, key)) for key in ("bias", "share", "doubt")}
+        arrays |= {"weights": np.asarray(reader.weights, np.float16), **self.network}
+        np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -89,8 +89,9 @@ def check(
         found += second.find(reading) if second else ()
     if len(text) > MOST:
         found.append(Finding("channel.length", MOST, len(text), f"{len(text)} characters"))
-    doubted = any(rules.severities[brief.language, each.rule] == "doubt" for each in found)
-    harmless = second is not None and not second.refuses(reading, doubted)
+    doubted = {each.rule for each in found if rules.severities[brief.language, each.rule] == "doubt"}
+    refused = any(severity(each.rule, brief, rules, by) == "block" for each in found if each.rule not in doubted)
+    harmless = second is not None and not refused and not second.refuses(reading, bool(doubted))
     return _verdict(found, brief, rules, by, harmless)
 
 
@@ -102,7 +103,7 @@ def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
 def severity(
     rule: str, brief: Brief, rules: Rules, by: Author, *, harmless: bool = False
 ) -> Literal["block", "warn", "off"]:
-    """How grave it is that a text of this author breaks a rule; `harmless`: the second reader lets the text pass."""
+    """How grave it is that a text of this author breaks a rule; `harmless`: only rules in doubt speak against it."""
     grave: Severity = rules.severities[brief.language, rule]
     if grave == "models" or (rule == ACCEPT and grave == "block" and _answers(brief)):
         return "block" if by == "model" else "warn"
