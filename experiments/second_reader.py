@@ -5,39 +5,44 @@ by language models that did not know the rules, the rest from the shield's tests
 parts: `pass` or `refuse`, with channel, offer, customer and facts, and in `[[ ]]` the words that are at fault. What is
 left of a bad message without these counts as a good one where it is a whole message: else the reader would learn the
 frame in which attacks are written, and refuse `Hi Maria, 10% off for 30 days. Reply YES.` Whoever has messages of her
-own adds them in the same form and teaches anew. Thresholds come from messages of companies left out in turn, so that no
-message is judged by what was learned from its own.
+own adds them in the same form and teaches anew. What the two models count for comes from messages of writers left out
+in turn, so that no message is judged by what was learned of its writer.
 """
 
 import argparse
-import hashlib
+import bisect
+import itertools
 import json
 import lzma
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from retentionjax.shield import Brief, OfferTerms, Sender, second_reader
+from experiments.fault_scores import Lesson, trained
+from retentionjax.shield import Brief, OfferTerms, Sender, check, load_rules, second_reader
+from retentionjax.shield.fault_scores import FaultScores
 from retentionjax.shield.reading import read
+from retentionjax.shield.second_reader import SecondReader
 
 MESSAGES = Path(__file__).parent / "wordings" / "messages.en.txt.xz"
 WEIGHTS = Path(second_reader.__file__).with_name("second_reader.en.npz")
-FOLDS = 5
 _SEEN = 2
 """A feature of fewer messages is left out."""
 _WEIGHT_OF_REST = 0.3
 _PENALTY = 0.3
 """C of the logistic regression: of the values tried, the one by which messages of another hand are told apart best."""
-_REFUSED_OF_GOOD = 0.055
-"""Share of good messages that the reader may refuse by itself."""
-_CLEARED_OF_BAD = 0.097
-"""Share of bad messages at whose log-odds the reader may doubt a rule."""
+_ROUNDS, _INSISTENCE, _MARGIN = 6, 3.0, 0.3
+"""So often is what is judged wrong of the house's own counted so many times more; good ones must pass by the margin."""
+_LINEAR, _NETWORK, _DOUBT, _ADDED = 0.295, 0.267, 0.873, -0.27
+"""What the log-odds of either model, and rules in doubt, count for, and what is added: by logistic regression on four
+writers whom neither rules nor models had read (`--judge p q r t`), and 0.25 more: a few more good ones are refused."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Marked:
     """The text, with `[[ ]]` around what is at fault."""
     weight: float = 1.0
     """How many messages it counts for: those by writers who were told what a message must hold count for more."""
+    writer: str = ""
+    """Whoever wrote it; empty for the parts and tests that every reader has read."""
 
     @property
     def bad(self) -> bool:
@@ -78,13 +85,14 @@ class Marked:
 
 
 def marked(lines: Sequence[str]) -> Iterator[Marked]:
-    """The messages of a file: `== sender | domain`, or `== sender | domain | weight`, then `pass: channel | offer |
+    """The messages of a file: `== sender | domain`, maybe with `| weight | writer`, then `pass: channel | offer |
     customer | facts | text`."""
-    weight = "1"
+    weight, writer = "1", ""
     sender = Sender("Nobody", "1 Main Street", ("nobody.example",), "https://nobody.example/unsubscribe")
     for line in lines:
         if line.startswith("== "):
-            name, domain, weight = (each.strip() for each in f"{line.removeprefix('== ')} | 1".split("|")[:3])
+            name, domain, *more = (each.strip() for each in line.removeprefix("== ").split("|"))
+            weight, writer = (*more, *("1", "")[len(more) :])
             sender = Sender(name, "1 Main Street", (domain,), f"https://{domain}/unsubscribe")
         elif found := re.match(r"(pass|refuse): ", line):
             channel, words, customer, given, text = (each.strip() for each in line[found.end() :].split("|", 4))
@@ -92,7 +100,7 @@ def marked(lines: Sequence[str]) -> Iterator[Marked]:
             brief = Brief(channel, offer(words), sender, first_name=customer or None, facts=facts)  # type: ignore[arg-type]
             if (found[1] == "refuse") != ("[[" in text):
                 raise ValueError(f"{line!r}: of what is refused, and of nothing else, the fault stands in [[ ]]")
-            yield Marked(brief, text.replace("\\n", "\n"), float(weight))
+            yield Marked(brief, text.replace("\\n", "\n"), float(weight), writer)
 
 
 def offer(words: str) -> OfferTerms:
@@ -113,7 +121,7 @@ def offer(words: str) -> OfferTerms:
 def seen(plain: Sequence[str]) -> csr_matrix:
     """Float [messages, 2^BITS]: 1 for each feature of each message."""
     rows = [sorted({place for places, _ in second_reader.features(each) for place in places}) for each in plain]
-    columns = np.concatenate([np.asarray(row, np.int64) for row in rows])
+    columns = np.fromiter(itertools.chain.from_iterable(rows), np.int64)
     starts = np.cumsum([0, *map(len, rows)])
     return csr_matrix((np.ones(len(columns)), columns, starts), (len(rows), 1 << second_reader.BITS))
 
@@ -136,48 +144,124 @@ def fitted(messages: csr_matrix, bad: np.ndarray, weights: np.ndarray, rest: csr
     return ratio * model.coef_[0], float(model.intercept_[0])
 
 
+def lesson(message: Marked) -> Lesson:
+    """What the network learns from a message; where all of it is marked, nobody has said which words are at fault."""
+    brief, pieces = message.brief, re.split(r"\[\[|\]\]", message.marked)
+    ends = [0, *itertools.accumulate(map(len, pieces))]
+    reading = brief.offer.spare(brief.spare(read(message.text)))
+    tokens = [match for _, match in second_reader.features(reading.plain)]
+    piece = (bisect.bisect_right(ends, reading.origin[token.start()]) - 1 for token in tokens)
+    whole = message.bad and not any(each.strip() for each in pieces[::2])
+    fault = None if whole else [each % 2 == 1 for each in piece]
+    return Lesson([token.group() for token in tokens], fault, message.bad, message.weight)
+
+
+@dataclass(frozen=True)
+class Models:
+    """The two models of a reader, before they are put together."""
+
+    weights: np.ndarray
+    """[2^BITS]."""
+    bias: float
+    network: dict[str, np.ndarray]
+
+    @classmethod
+    def learned(cls, messages: Sequence[Marked]) -> "Models":
+        """What is learned from `messages`, and from what is left of the bad ones.
+
+        The house's own messages, of no writer, are its rules said in examples: those judged wrong count for more.
+        """
+        rest = [each.rest for each in messages if each.bad and each.leaves_whole]
+        lessons = [lesson(each) for each in messages]
+        network = trained([*lessons, *(lesson(replace(each, weight=_WEIGHT_OF_REST)) for each in rest)])
+        scores = FaultScores.of(network)
+        beside = _NETWORK * np.array([scores.judge(each.tokens)[0] for each in lessons]) + _ADDED
+        features, without = seen([each.plain for each in messages]), seen([each.plain for each in rest])
+        own, bad = (np.array(each) for each in zip(*((not each.writer, each.bad) for each in messages), strict=True))
+        counted = np.array([each.weight for each in messages])
+        weights, bias = fitted(features, bad, counted, without)
+        for _ in range(_ROUNDS):
+            log_odds = beside + _LINEAR * (features @ weights + bias)
+            wrong = own & np.where(bad, log_odds < 0, log_odds > -_MARGIN)
+            counted = np.where(wrong, _INSISTENCE * counted, counted)
+            weights, bias = fitted(features, bad, counted, without)
+        return cls(weights, bias, network)
+
+    def reader(self, linear: float = _LINEAR, network: float = _NETWORK, added: float = _ADDED) -> SecondReader:
+        """The reader that counts its models' log-odds so."""
+        weights, scores = (linear * self.weights).tolist(), FaultScores.of(self.network)
+        return SecondReader(weights, linear * self.bias + added, scores, network, _DOUBT)
+
+    def save(self, path: Path) -> None:
+        """Writes the reader to an npz file: see `SecondReader.load`."""
+        reader = self.reader()
+        arrays = {key: np.asarray(getattr(reader, key)) for key in ("bias", "share", "doubt")}
+        arrays |= {"weights": np.asarray(reader.weights, np.float16), **self.network}
+        np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Fits, judges out of fold, writes the weights and prints what they are worth."""
+    """Teaches the second reader, or judges its messages by readers that have read nothing of their writer."""
     parser = argparse.ArgumentParser(prog="python -m experiments.second_reader", description=main.__doc__)
     parser.add_argument("--messages", type=Path, nargs="+", default=[MESSAGES], help="marked messages, as text or .xz")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="the file the weights are written to")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="the file the reader is written to")
+    parser.add_argument("--judge", nargs="+", metavar="WRITER", help="print what unread messages of these are worth")
     asked = parser.parse_args(argv)
     messages = [each for file in asked.messages for each in marked(_text(file).splitlines())]
-    print(json.dumps(teach(messages, asked.out), indent=2))
+    if asked.judge:
+        print(json.dumps(judged(messages, asked.judge), indent=2))
+    else:
+        Models.learned(messages).save(asked.out)
+        print(f"{asked.out}: taught by {len(messages):,} messages")
 
 
-def teach(messages: Sequence[Marked], out: Path) -> dict[str, float]:
-    """Writes a reader of `messages` to `out`; returns its figures on companies it had not read."""
-    bad = np.array([each.bad for each in messages])
-    counted = np.array([each.weight for each in messages])
-    framed = np.array([each.bad and each.leaves_whole for each in messages])
-    features, rest = (
-        seen([each.plain for each in messages]),
-        seen([each.rest.plain for each in messages if each.bad and each.leaves_whole]),
-    )
-    fold = np.array([_fold(each.brief.sender.name) for each in messages])
-    log_odds = np.empty(len(messages))
-    for each in range(FOLDS):
-        weights, bias = fitted(
-            features[fold != each], bad[fold != each], counted[fold != each], rest[fold[framed] != each]
-        )
-        log_odds[fold == each] = features[fold == each] @ weights + bias
-    suspect, clear = np.quantile(log_odds[~bad], 1 - _REFUSED_OF_GOOD), np.quantile(log_odds[bad], _CLEARED_OF_BAD)
-    weights, bias = fitted(features, bad, counted, rest)
-    np.savez_compressed(out, weights=weights.astype(np.float16), bias=bias, suspect=suspect, clear=clear)
-    return {
-        "messages": len(messages),
-        "bad": int(bad.sum()),
-        "auc": float(roc_auc_score(bad, log_odds)),
-        "suspect": float(suspect),
-        "clear": float(clear),
-        "bad_refused": float((log_odds[bad] >= suspect).mean()),
-        "good_cleared": float((log_odds[~bad] < clear).mean()),
-    }
+class Unread(NamedTuple):
+    """A message to a reader that has read nothing of its writer."""
+
+    writer: str
+    bad: bool
+    struck: bool
+    """Whether a rule that is not in doubt refuses it."""
+    evidence: tuple[float, float, float]
+    """Log-odds of the linear model and of the network, and whether rules in doubt strike."""
 
 
-def _fold(company: str) -> int:
-    return hashlib.sha256(company.encode()).digest()[0] % FOLDS
+def unread(messages: Sequence[Marked], writers: Sequence[str]) -> Iterator[Unread]:
+    """The messages of each of the writers; the rules are as they are, whoever they were mended after."""
+    severities = load_rules().severities
+    for writer in writers:
+        models = Models.learned([each for each in messages if each.writer != writer])
+        linear, network = (models.reader(*counted, added=0.0) for counted in ((1.0, 0.0), (0.0, 1.0)))
+        for each in messages:
+            if each.writer == writer:
+                found = {one.rule: one.severity for one in check(each.text, each.brief).violations}
+                doubted = any(severities["en", rule] == "doubt" for rule in found)
+                struck = any(
+                    grave == "block" and severities["en", rule] != "doubt" and rule != "text.suspect"
+                    for rule, grave in found.items()
+                )
+                log_odds = (one.judged(each.plain).log_odds for one in (linear, network))
+                yield Unread(writer, each.bad, struck, (*log_odds, float(doubted)))  # type: ignore[arg-type]
+
+
+def judged(messages: Sequence[Marked], writers: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What rules and reader make of each writer's messages, unread, and what the evidence counts for by these."""
+    rows = list(unread(messages, writers))
+    bad, struck = np.array([each.bad for each in rows]), np.array([each.struck for each in rows])
+    evidence = np.array([each.evidence for each in rows])
+    log_odds = evidence @ np.array([_LINEAR, _NETWORK, _DOUBT]) + _ADDED
+    refused = struck | (log_odds >= 0)
+    figures = {}
+    for writer in writers:
+        own = np.array([each.writer == writer for each in rows])
+        figures[writer] = {
+            "auc": float(roc_auc_score(bad[own], log_odds[own])),
+            "good_refused": float(refused[own & ~bad].mean()),
+            "bad_refused": float(refused[own & bad].mean()),
+        }
+    fit = LogisticRegression().fit(evidence[~struck], bad[~struck])
+    counts = dict(zip(("linear", "network", "doubt"), fit.coef_[0].tolist(), strict=True))
+    return {**figures, "counts for": {**counts, "added": float(fit.intercept_[0])}}
 
 
 def _text(file: Path) -> str:

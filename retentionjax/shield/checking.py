@@ -89,7 +89,9 @@ def check(
         found += second.find(reading) if second else ()
     if len(text) > MOST:
         found.append(Finding("channel.length", MOST, len(text), f"{len(text)} characters"))
-    harmless = {each.start for each in found if second and second.harmless(reading, each.start)}
+    doubted = {each.rule for each in found if rules.severities[brief.language, each.rule] == "doubt"}
+    refused = any(severity(each.rule, brief, rules, by) == "block" for each in found if each.rule not in doubted)
+    harmless = second is not None and not refused and not second.refuses(reading, bool(doubted))
     return _verdict(found, brief, rules, by, harmless)
 
 
@@ -101,7 +103,7 @@ def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
 def severity(
     rule: str, brief: Brief, rules: Rules, by: Author, *, harmless: bool = False
 ) -> Literal["block", "warn", "off"]:
-    """How grave it is that a text of this author breaks a rule; `harmless`: the second reader doubts it."""
+    """How grave it is that a text of this author breaks a rule; `harmless`: only rules in doubt speak against it."""
     grave: Severity = rules.severities[brief.language, rule]
     if grave == "models" or (rule == ACCEPT and grave == "block" and _answers(brief)):
         return "block" if by == "model" else "warn"
@@ -118,10 +120,10 @@ def _answers(brief: Brief) -> bool:
 _PLACE = operator.attrgetter("start", "end", "rule", "detail")
 
 
-def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author, harmless: AbstractSet[int]) -> Verdict:
+def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author, harmless: bool) -> Verdict:
     violations = []
     for each in sorted(set(found), key=_PLACE):
-        grave = severity(each.rule, brief, rules, by, harmless=each.start in harmless)
+        grave = severity(each.rule, brief, rules, by, harmless=harmless)
         if grave != "off":
             violations.append(Violation(each.rule, grave, each.start, each.end, each.detail))
     passed = all(each.severity != "block" for each in violations)

@@ -1,10 +1,11 @@
 """The second reader: how much a message reads like those that may not be sent, learned from thousands of either kind.
 
 Rules name what is wrong in words that somebody thought of; this finds what nobody thought of, and knows where a rule
-strikes for nothing. A linear model of words, their first letters, pairs of neighbours and pairs with one word between,
-each weighed by its log-count ratio (Wang and Manning 2012, "Baselines and Bigrams", NBSVM) and fitted by logistic
-regression: `python -m experiments.second_reader`. It judges wording alone, and only what people write: of a model every
-run of words must be approved (`text.phrase`).
+strikes for nothing. Two models add up. One is linear, of words, their first letters, pairs of neighbours and pairs with
+one word between, each weighed by its log-count ratio (Wang and Manning 2012, "Baselines and Bigrams", NBSVM) and fitted
+by logistic regression. The other scores each word among its neighbours (`fault_scores.py`). Rules in doubt that strike
+are evidence beside theirs. `python -m experiments.second_reader` teaches it. It judges wording alone, and only what
+people write: of a model every run of words must be approved (`text.phrase`).
 """
 
 import bisect
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from retentionjax.shield.fault_scores import FaultScores
 from retentionjax.shield.lexicon import Language
 from retentionjax.shield.reading import BLANK, Reading
 from retentionjax.shield.verdict import Finding
@@ -30,17 +32,18 @@ _TOKEN = re.compile(rf"[a-z]+(?:'[a-z]+)*|\d+(?:[.,:]\d+)*|{BLANK}+|[%$€£?!\n
 _STEM = 5
 _SENTENCE = re.compile(r"[.!?\n](?=\s|$)")
 _TOLD = 3
-_SPARED = 8.0
-"""How many times its log-odds better than needed a message must read for a rule about a sentence to be doubted."""
 
 
 class Opinion(NamedTuple):
     """What the reader thinks of a message."""
 
     log_odds: float
-    """Log-odds that it may not be sent."""
-    sentences: tuple[tuple[int, int, float], ...]
-    """Start and end of each sentence in the plain text, and its share of the log-odds."""
+    """Log-odds that it may not be sent, less those that are allowed: it is refused from 0 on."""
+    start: int
+    """Start of the sentence that holds the word with the highest score, in the plain text."""
+    end: int
+    words: tuple[str, ...]
+    """The words of that sentence with the highest scores."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ class SecondReader:
     weights: Sequence[float]
     """[2^BITS]; log-odds that a message with this feature may not be sent."""
     bias: float
-    suspect: float
-    """Log-odds from which on a message is refused."""
-    clear: float
-    """Log-odds below which a rule in doubt may be doubted."""
+    scores: FaultScores
+    share: float
+    """What the log-odds of `scores` count for."""
+    doubt: float
+    """Log-odds that rules in doubt add where they strike."""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -61,54 +65,48 @@ class SecondReader:
         import numpy as np  # so that no command's help waits for it
 
         with np.load(path, allow_pickle=False) as file:
-            limits = (float(file[key]) for key in ("bias", "suspect", "clear"))
-            return cls(file["weights"].tolist(), *limits)
+            bias, share, doubt = (float(file[key]) for key in ("bias", "share", "doubt"))
+            return cls(file["weights"].tolist(), bias, FaultScores.of(file), share, doubt)
 
     @functools.cached_property
     def judged(self) -> "functools._lru_cache_wrapper[Opinion]":
         """Plain text (`Reading.plain`) → what is thought of it; kept, for a wording goes to many customers."""
-        weights = self.weights
 
         @functools.lru_cache(1024)
         def judged(plain: str) -> Opinion:
-            ends = [*(match.end() for match in _SENTENCE.finditer(plain)), len(plain)]
-            seen: dict[int, int] = {}  # place → the sentence that holds it last
+            seen: set[int] = set()
+            tokens = []
             for places, match in features(plain):
-                seen.update(dict.fromkeys(places, bisect.bisect_right(ends, match.start(), hi=len(ends) - 1)))
-            log_odds = self.bias + math.fsum(map(weights.__getitem__, seen))
-            sums = [0.0] * len(ends)
-            for place, sentence in seen.items():
-                sums[sentence] += weights[place]
-            return Opinion(log_odds, tuple(zip([0, *ends], ends, sums, strict=False)))
+                seen.update(places)
+                tokens.append((match.group(), match.start()))
+            log_odds, scores = self.scores.judge([token for token, _ in tokens])
+            total = self.bias + math.fsum(map(self.weights.__getitem__, seen)) + self.share * log_odds
+            return Opinion(total, *_worst(plain, tokens, scores))
 
         return judged
 
-    def harmless(self, reading: Reading, start: int) -> bool:
-        """Whether a rule that strikes at this place of the message as given, `Finding.start`, may be doubted.
-
-        The whole message must read like good ones, and the sentence, for itself, not like bad ones: the better the
-        message, the more is let pass of a sentence.
-        """
-        judged = self.judged(reading.plain)
-        at = bisect.bisect_left(reading.origin, start)
-        own = next((each for first, last, each in judged.sentences if first <= at < last), 0.0)
-        spare = self.clear - judged.log_odds
-        return spare > 0 and own < spare / _SPARED
+    def refuses(self, reading: Reading, doubted: bool) -> bool:
+        """Whether a message is refused as a whole; `doubted`: a rule in doubt strikes it."""
+        return self.judged(reading.plain).log_odds + self.doubt * doubted >= 0
 
     def find(self, reading: Reading) -> Iterator[Finding]:
-        """The sentence that reads worst, if the message as a whole reads like one that may not be sent."""
+        """The sentence that reads worst, if the message reads like one that may not be sent."""
         judged = self.judged(reading.plain)
-        if judged.log_odds < self.suspect:
-            return
-        start, end, _ = max(judged.sentences, key=lambda sentence: sentence[2])
-        weight: dict[str, float] = {}
-        for places, match in features(reading.plain):
-            if start <= match.start() < end:
-                for place in places:
-                    weight[match.group()] = weight.get(match.group(), 0.0) + self.weights[place]
-        most = sorted(weight, key=lambda word: -weight[word])[:_TOLD]
-        detail = f"it reads like messages that may not be sent, most of all for {', '.join(map(repr, most))}"
-        yield reading.finding("text.suspect", start, end, detail)
+        if judged.log_odds >= 0:
+            most = ", ".join(map(repr, judged.words))
+            detail = f"it reads like messages that may not be sent, most of all for {most}"
+            yield reading.finding("text.suspect", judged.start, judged.end, detail)
+
+
+def _worst(plain: str, tokens: Sequence[tuple[str, int]], scores: Sequence[float]) -> tuple[int, int, tuple[str, ...]]:
+    """Start and end of the sentence around the word with the highest score, and its words with the highest."""
+    highest = tokens[max(range(len(scores)), key=scores.__getitem__)][1] if tokens else 0
+    stops = [0, *(match.end() for match in _SENTENCE.finditer(plain) if match.end() < len(plain)), len(plain)]
+    at = bisect.bisect_right(stops, highest, hi=len(stops) - 1)
+    start, end = stops[at - 1], stops[at]
+    order = sorted(range(len(scores)), key=lambda at: -scores[at])
+    words = [tokens[at][0] for at in order if start <= tokens[at][1] < end and tokens[at][0].strip()]
+    return start, end, tuple(dict.fromkeys(words))[:_TOLD]
 
 
 def features(plain: str) -> Iterator[tuple[tuple[int, ...], re.Match[str]]]:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 Severity = Literal["block", "doubt", "models", "warn", "off"]
 """`models` blocks what a model wrote and warns of what a person wrote; `doubt` blocks, too, what a person wrote unless
-the second reader finds it harmless."""
+the second reader lets it pass."""
 Author = Literal["model", "person"]
 """Who wrote a text."""
 

@@ -1,11 +1,12 @@
 """The second reader is what its messages teach, and it does not learn the frame in which attacks are written."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments.second_reader import MESSAGES, WEIGHTS, _text, main, marked, teach
+from experiments.second_reader import MESSAGES, WEIGHTS, Models, _text, lesson, main, marked, unread
 from retentionjax.shield.reading import BLANK
 from retentionjax.shield.second_reader import SecondReader, features
 
@@ -21,7 +22,7 @@ def test_a_fault_is_learned_and_the_frame_around_it_is_not(tmp_path: Path) -> No
         lines.append(
             f"refuse: sms | d10/30 | Ann | | Plain words. [[Spots are {'filling' if company % 2 else 'going'}.]]"
         )
-    teach(list(marked(lines)), tmp_path / "reader.npz")
+    Models.learned(list(marked(lines))).save(tmp_path / "reader.npz")
     reader = SecondReader.load(tmp_path / "reader.npz")
     fault, frame = (reader.judged(text).log_odds for text in ("plain words. spots are filling.", "plain words."))
     assert fault > 0 > frame
@@ -40,11 +41,46 @@ def test_of_what_is_refused_the_fault_is_marked() -> None:
         list(marked(["== A | a.example", "pass: sms | ten | | | A: hello."]))
 
 
+def test_the_words_in_marks_are_at_fault_and_where_all_is_marked_nobody_has_said() -> None:
+    lines = [
+        "== Acme | acme.example | 2 | z",
+        "refuse: sms | none | Ann | | Acme: Ann, stay well [[or pay up]]. Reply STOP.",
+        "refuse: sms | none | Ann | | [[Acme: Ann, pay up.]]",
+        "pass: sms | none | Ann | | Acme: Ann, stay well.",
+    ]
+    one, whole, good = marked(lines)
+    taught = lesson(one)
+    assert taught.fault is not None
+    assert [token for token, fault in zip(taught.tokens, taught.fault, strict=True) if fault] == ["or", "pay", "up"]
+    assert (taught.weight, one.writer) == (2.0, "z")
+    assert lesson(whole).fault is None
+    assert not any(lesson(good).fault or ())
+
+
 @pytest.mark.slow
-def test_the_one_shipped_is_what_its_messages_teach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(_text(MESSAGES).splitlines()) > 10_000
+def test_a_writer_is_judged_by_models_that_have_not_read_her() -> None:
+    lines = []
+    for writer in "vw":
+        lines.append(f"== Acme | acme.example | 1 | {writer}")
+        lines += [f"pass: sms | none | Ann | | Acme: Ann, hello number {n}. Reply STOP to opt out." for n in range(5)]
+        lines += [
+            f"refuse: sms | none | Ann | | Acme: Ann, [[{writer * 4} {n}]]. Reply STOP to opt out." for n in range(5)
+        ]
+    (row, *_) = rows = [each for each in unread(list(marked(lines)), ["w"]) if each.bad]
+    assert len(rows) == 5
+    known = (
+        Models.learned(list(marked(lines))).reader(1.0, 0.0, 0.0).judged("····: ···, wwww 0. reply stop to opt out.")
+    )
+    assert known.log_odds > row.evidence[0]
+
+
+@pytest.mark.slow
+def test_the_one_shipped_is_what_its_messages_teach(tmp_path: Path) -> None:
+    lines = _text(MESSAGES).splitlines()
+    assert len(lines) > 10_000
     main(["--out", str(tmp_path / "again.npz")])
     shipped, again = SecondReader.load(WEIGHTS), SecondReader.load(tmp_path / "again.npz")
     np.testing.assert_allclose(again.weights, shipped.weights, atol=2e-2)
-    assert again.suspect == pytest.approx(shipped.suspect, abs=0.05)
-    assert '"auc": 0.8' in capsys.readouterr().out
+    plain = [each.plain for each in itertools.islice(marked(lines), 0, None, 50)]
+    one, other = ([reader.judged(each).log_odds for each in plain] for reader in (shipped, again))
+    assert np.corrcoef(one, other)[0, 1] > 0.97
