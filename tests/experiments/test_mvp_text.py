@@ -72,7 +72,7 @@ def test_fine_tuning_traces(decoder: Any) -> None:
         tokens=shape(*size, dtype=jnp.int32),
         mask=shape(*size, dtype=jnp.bool_),
         positions=shape(*size, dtype=jnp.int32),
-        segments=shape(*size, dtype=jnp.int32),
+        until=shape(*size, dtype=jnp.int32),
         index=shape(count, dtype=jnp.int32),
         targets=shape(count, dtype=jnp.int32),
         weights=shape(count),

@@ -77,7 +77,7 @@ def test_padding_on_either_side_changes_nothing(name: str) -> None:
             np.testing.assert_allclose(padded[:, left : left + tokens.shape[1]], plain, atol=1e-5)
 
 
-def test_packed_segments_do_not_see_one_another(tiny: Decoder) -> None:
+def test_packed_texts_do_not_see_one_another(tiny: Decoder) -> None:
     tokens = jax.random.randint(jax.random.key(1), (1, 10), 0, 400)
     everything = jnp.ones((1, 10), bool)
     packed = compiled_model.logits(
@@ -85,7 +85,7 @@ def test_packed_segments_do_not_see_one_another(tiny: Decoder) -> None:
         tokens,
         everything,
         positions=jnp.asarray([[*range(6), *range(4)]]),
-        segments=jnp.asarray([[0] * 6 + [1] * 4]),
+        until=jnp.asarray([[6] * 6 + [10] * 4]),
     )
     alone = compiled_model.logits(tiny, tokens[:, 6:], everything[:, 6:])
     np.testing.assert_allclose(packed[:, 6:], alone, atol=1e-5)
@@ -147,8 +147,8 @@ def test_what_cannot_be_asked_is_refused(tiny: Decoder) -> None:
         tiny.blocks(x, positions, jnp.ones((1, 2), bool), first=3, last=5)
     with pytest.raises(ModelError, match=r"the mask covers 2 places; allowed: 8, the slots of the cache"):
         tiny.blocks(x, positions, jnp.ones((1, 2), bool), cache=tiny.init_cache(1, 8))
-    with pytest.raises(ModelError, match="segments with a cache"):
-        tiny.blocks(x, positions, jnp.ones((1, 8), bool), segments=positions, cache=tiny.init_cache(1, 8))
+    with pytest.raises(ModelError, match="until with a cache"):
+        tiny.blocks(x, positions, jnp.ones((1, 8), bool), until=positions, cache=tiny.init_cache(1, 8))
     with pytest.raises(ModelError, match="inside a jitted function"):
         jax.jit(lambda model: model.unrolled()(positions, positions >= 0))(tiny)
 
