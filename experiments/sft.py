@@ -40,7 +40,7 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 def demo_training() -> SFTConfig:
     """A minute or two on two cores: only the upper layers learn, the states below them are computed once."""
     return SFTConfig(
-        steps=124,
+        steps=144,
         rows=2,
         length=256,
         lora=LoraConfig(rank=16, alpha=32.0, targets=PROJECTIONS, first_layer=24),

@@ -131,9 +131,7 @@ def _padded(texts: Sequence[np.ndarray], pad: int, multiple: int, *, left: bool)
 
 
 def arrange(examples: Sequence[Tokenised], length: int, *, packed: bool = True) -> list[list[int]]:
-    """Which examples share a row of `length` tokens; without `packed` each its own.
-
-    In the order of a dictionary each goes where it takes the fewest new tokens, of the last `OPEN` rows.
+    """Which examples share a row of `length` tokens: first fit, longest first; without `packed` each its own.
 
     Raises:
         DataError: an example is longer than a row.
@@ -143,6 +141,26 @@ def arrange(examples: Sequence[Tokenised], length: int, *, packed: bool = True) 
             raise DataError(f"example {number} has {len(example)} tokens; allowed: {length}, the length of a row")
     if not packed:
         return [[number] for number in range(len(examples))]
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for number in sorted(range(len(examples)), key=lambda each: -len(examples[each])):
+        needed = len(examples[number])
+        row = next((row for row, left in enumerate(room) if left >= needed), None)
+        if row is None:
+            rows.append([])
+            room.append(length)
+            row = len(rows) - 1
+        rows[row].append(number)
+        room[row] -= needed
+    return rows
+
+
+def arrange_alike(examples: Sequence[Tokenised], length: int) -> list[list[int]]:
+    """Which examples, none longer than `length`, share a row of so many tokens, those together that begin alike.
+
+    In the order of a dictionary each goes where it takes the fewest new tokens, of the last `OPEN` rows. To be read,
+    not to be learned from: a step on texts that are alike teaches less (.50 instead of .44 nats a token in the demo).
+    """
     texts = [example.tokens for example in examples]
     rows: list[list[int]] = []
     room: list[int] = []
@@ -240,7 +258,7 @@ def read_together(
     than reading dozens.
     """
     length = max(length, round_up(max(map(len, examples), default=0), 64))
-    arranged = arrange(examples, length)
+    arranged = arrange_alike(examples, length)
     places = capacity(examples, arranged, rows, 64)
     for first in range(0, len(arranged), rows):
         chosen = arranged[first : first + rows]

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from retentionjax.checked import Checked, Count, NotNegative, Share, Within
 from retentionjax.checkpoint import Checkpoints
@@ -25,7 +25,7 @@ from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter, LoraConfig
 from retentionjax.language.optimiser import LearnerState, OptimiserConfig, apply_gradient, init_learner, learning_rate
-from retentionjax.rl.leaves import Leaf
+from retentionjax.rl.leaves import HostLeaf, Leaf
 from retentionjax.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -290,9 +290,9 @@ class _Batch:
     """Pairs side by side, one a row: what both texts begin with stands there once."""
 
     rows: packing.Packed
-    ends: Leaf  # i32[2, pairs], columns of the last tokens, chosen ones first
-    margins: Leaf  # f32[pairs]
-    weights: Leaf  # f32[pairs], 0 where a short batch is filled up
+    ends: HostLeaf  # i32[2, pairs], columns of the last tokens, chosen ones first
+    margins: HostLeaf  # f32[pairs]
+    weights: HostLeaf  # f32[pairs], 0 where a short batch is filled up
 
 
 def _batch(group: list[PreferencePair], config: RewardConfig, pad: int) -> _Batch:
@@ -307,7 +307,7 @@ def _batch(group: list[PreferencePair], config: RewardConfig, pad: int) -> _Batc
             pad,
             capacity=0,
         ),
-        ends=np.array([[each[side][-1] for each in columns] for side in range(2)]),
+        ends=np.array([[each[side][-1] for each in columns] for side in range(2)], np.int32),
         margins=np.array([pair.margin for pair in filled], np.float32),
         weights=(np.arange(config.pairs) < len(group)).astype("f4"),
     )
@@ -318,27 +318,32 @@ def _width(pair: PreferencePair) -> int:
     return 1 + max(int(columns.max()) for columns in packing.lay_out(pair.texts))
 
 
+def pair_scores(
+    decoder: Decoder,
+    scorer: RewardParams,
+    below: Float[Array, "pairs time hidden"],
+    rows: packing.Packed,
+    ends: Int[Array, "sides pairs"],
+    *,
+    remat: bool = False,
+) -> Float[Array, "sides pairs"]:
+    """The head's reading of the tokens in the columns `ends` of rows that hold a pair each."""
+    adapter, mask, positions, until = scorer.adapter, *map(jnp.asarray, (rows.mask, rows.positions, rows.until))
+    layers = adapter.first_layer
+    states = forward.upper(decoder, below, mask, positions, until, layers=layers, adapter=adapter, remat=remat)
+    return states[jnp.arange(ends.shape[1]), ends].astype(jnp.float32) @ scorer.weight + scorer.bias
+
+
 @partial(jax.jit, static_argnames="config")
 def _gradient(
     decoder: Decoder, scorer: RewardParams, below: Array, batch: _Batch, config: RewardConfig
 ) -> tuple[RewardParams, Array]:
     """Gradient of the summed loss; and, summed over pairs: 1, loss, chosen above rejected, difference, mean reward."""
-    rows, layers = jax.tree.map(jnp.asarray, batch.rows), scorer.adapter.first_layer
+    ends = jnp.asarray(batch.ends)
 
     def loss(scorer: RewardParams) -> tuple[Array, Array]:
-        states = forward.upper(
-            decoder,
-            below,
-            rows.mask,
-            rows.positions,
-            rows.until,
-            layers=layers,
-            adapter=scorer.adapter,
-            remat=config.remat,
-        )
-        read = states[jnp.arange(config.pairs), batch.ends].astype(jnp.float32)
-        chosen, rejected = read @ scorer.weight + scorer.bias
-        terms = losses.bradley_terry(chosen, rejected, batch.margins, config.centring)
+        chosen, rejected = pair_scores(decoder, scorer, below, batch.rows, ends, remat=config.remat)
+        terms = losses.bradley_terry(chosen, rejected, jnp.asarray(batch.margins), config.centring)
         plain = losses.bradley_terry(chosen, rejected, 0.0, 0.0)
         measured = jnp.stack(
             [jnp.ones_like(plain), plain, chosen > rejected, chosen - rejected, 0.5 * (chosen + rejected)]

@@ -67,8 +67,8 @@ def test_what_texts_begin_with_stands_in_the_row_once() -> None:
     texts = [np.array(each, np.int32) for each in ([1, 2, 3], [1, 2, 4, 5], [6], [1, 2, 3])]
     assert [each.tolist() for each in packing.lay_out(texts)] == [[0, 1, 2], [0, 1, 3, 4], [5], [0, 1, 2]]
     examples = [Tokenised(each[:1], each[1:]) for each in texts]
-    assert packing.arrange(examples, 6) == [[0, 3, 1, 2]]
-    assert packing.arrange(examples, 5) == [[0, 3, 1], [2]]
+    assert packing.arrange_alike(examples, 6) == [[0, 3, 1, 2]]
+    assert packing.arrange_alike(examples, 5) == [[0, 3, 1], [2]]
 
 
 def test_packing_shares_rows_and_not_packing_does_not() -> None:
