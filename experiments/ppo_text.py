@@ -110,7 +110,8 @@ class PPOTextStageConfig(Checked):
     """Temperature of the messages that are judged and later sent: low, for fewer slips of the pen than in training."""
     training: TextPPOConfig = field(default_factory=demo_training)
     opponents: tuple[Opponent, ...] = ()
-    """Trained too, on as many texts of the same prompts and rewards, to meet PPO in the arena: rloo, dpo."""
+    """Trained too, on as many texts of the same prompts and rewards, to meet PPO in the arena: rloo, dpo. With one of
+    them the fine-tuned model's best of four texts, by the reward model, meets them too: four times the writing."""
     seed: Seed = 42
 
 
@@ -234,7 +235,7 @@ def report(
     simple = text_evaluation.by_rule(briefs, before.rules, config.seed)
     systems: dict[str, Sequence[str]] = {
         **{name: each.texts for name, each in written.items()},
-        f"best of {BEST_OF}": best(before, briefs, written["sft"], config.seed),
+        **({f"best of {BEST_OF}": best(before, briefs, written["sft"], config.seed)} if config.opponents else {}),
         **simple,
     }
     tournament = text_evaluation.tournament(before.model, briefs, systems, before.writing.system)

@@ -10,7 +10,7 @@ from retentionjax.language.decoder import Cache, Decoder
 
 @jax.jit
 def logits(model: Decoder, tokens: jax.Array, mask: jax.Array, **given: Any) -> jax.Array:
-    """`model(tokens, mask, …)`; `given`: positions, segments, adapter, dropout_key."""
+    """`model(tokens, mask, …)`; `given`: positions, until, adapter, dropout_key."""
     return model(tokens, mask, **given)
 
 
@@ -25,5 +25,5 @@ def blocks(
     last: int | None = None,
     **given: Any,
 ) -> tuple[jax.Array, Cache | None]:
-    """`model.blocks(x, positions, mask, …)`; `given`: segments, adapter, cache."""
+    """`model.blocks(x, positions, mask, …)`; `given`: until, adapter, cache."""
     return model.blocks(x, positions, mask, first=first, last=last, **given)

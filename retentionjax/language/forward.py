@@ -21,18 +21,18 @@ def trunk(
     tokens: Int[Array, "batch time"],
     mask: Bool[Array, "batch time"],
     positions: Int[Array, "batch time"],
-    segments: Int[Array, "batch time"] | None = None,
+    until: Int[Array, "batch time"] | None = None,
     *,
     layers: int,
 ) -> Float[Array, "batch time hidden"]:
     """States after the first `layers` layers. No adapter reaches them, so all roles share them, and all epochs."""
     x = decoder.embed(tokens, positions)
-    return decoder.blocks(x, positions, mask, segments=segments, first=0, last=layers)[0]
+    return decoder.blocks(x, positions, mask, until=until, first=0, last=layers)[0]
 
 
 def packed_trunk(decoder: Decoder, rows: Packed, *, layers: int) -> Float[Array, "rows time hidden"]:
     """`trunk` of packed rows."""
-    return trunk(decoder, rows.tokens, rows.mask, rows.positions, rows.segments, layers=layers)
+    return trunk(decoder, rows.tokens, rows.mask, rows.positions, rows.until, layers=layers)
 
 
 def upper(
@@ -40,7 +40,7 @@ def upper(
     below: Float[Array, "batch time hidden"],
     mask: Bool[Array, "batch time"],
     positions: Int[Array, "batch time"],
-    segments: Int[Array, "batch time"] | None = None,
+    until: Int[Array, "batch time"] | None = None,
     *,
     layers: int,
     adapter: Adapter | None,
@@ -52,7 +52,7 @@ def upper(
         below,
         positions,
         mask,
-        segments=segments,
+        until=until,
         first=layers,
         adapter=adapter,
         dropout_key=dropout_key,

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from retentionjax.checked import Checked, Count, NotNegative, Share, Within
 from retentionjax.checkpoint import Checkpoints
@@ -25,7 +25,7 @@ from retentionjax.language.decoder.model import default_positions
 from retentionjax.language.hub import Model
 from retentionjax.language.lora import Adapter, LoraConfig
 from retentionjax.language.optimiser import LearnerState, OptimiserConfig, apply_gradient, init_learner, learning_rate
-from retentionjax.rl.leaves import Leaf
+from retentionjax.rl.leaves import HostLeaf, Leaf
 from retentionjax.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class RewardConfig(Checked):
     steps: Count | None = None
     """Optimiser steps; None: one epoch, after which reward models overfit (Stiennon et al. 2020)."""
     pairs: Count = 8
-    """Pairs at once; chosen and rejected texts are scored in one batch."""
+    """Pairs at once, one a row; what both texts of a pair begin with, the prompt above all, is read once."""
     accumulation: Count = 1
     """Batches of `pairs` whose gradients make one step."""
     multiple: Count = 32
@@ -153,7 +153,6 @@ def raw_scores(
     mask: Bool[Array, "batch time"],
     *,
     layers: int | None = None,
-    remat: bool = False,
 ) -> tuple[Float[Array, " batch"], Float[Array, "batch time width"]]:
     """The head's reading of the last token that is no padding, and all states it could have read.
 
@@ -162,7 +161,7 @@ def raw_scores(
     """
     layers = scorer.adapter.first_layer if layers is None else layers
     positions = default_positions(mask)
-    states = forward.upper(decoder, below, mask, positions, layers=layers, adapter=scorer.adapter, remat=remat)
+    states = forward.upper(decoder, below, mask, positions, layers=layers, adapter=scorer.adapter)
     time = mask.shape[1]
     last = time - 1 - jnp.argmax(mask[:, ::-1], axis=1)
     read = jnp.take_along_axis(states, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
@@ -175,7 +174,7 @@ def score_texts(decoder: Decoder, model: RewardModel, texts: Sequence[np.ndarray
     for rows, placed in packing.read_together([packing.Tokenised(text[:1], text[1:]) for text in texts], pad):
         below = forward.packed_trunk(decoder, rows, layers=model.scorer.adapter.first_layer)
         # Without the targets, of which there are not always as many: that would be another program.
-        readings = np.asarray(_readings(decoder, model, below, rows.mask, rows.positions, rows.segments))
+        readings = np.asarray(_readings(decoder, model, below, rows.mask, rows.positions, rows.until))
         for number, row, columns in placed:
             scores[number] = readings[row, columns][-1]
     return scores
@@ -183,11 +182,11 @@ def score_texts(decoder: Decoder, model: RewardModel, texts: Sequence[np.ndarray
 
 @jax.jit
 def _readings(
-    decoder: Decoder, model: RewardModel, below: Array, mask: Array, positions: Array, segments: Array
+    decoder: Decoder, model: RewardModel, below: Array, mask: Array, positions: Array, until: Array
 ) -> Float[Array, "rows time"]:
     """What the head makes of each token of packed rows."""
     adapter = model.scorer.adapter
-    states = forward.upper(decoder, below, mask, positions, segments, layers=adapter.first_layer, adapter=adapter)
+    states = forward.upper(decoder, below, mask, positions, until, layers=adapter.first_layer, adapter=adapter)
     return (states.astype(jnp.float32) @ model.scorer.weight + model.scorer.bias - model.mean) / model.std
 
 
@@ -232,7 +231,7 @@ def train(
     scorer_key, order_key = jax.random.split(key)
     seed = int(jax.random.bits(order_key, (), jnp.uint32))
     pad = int(model.tokenizer.pad_token_id)
-    lengths = [max(map(len, pair.texts)) for pair in pairs]
+    lengths = [_width(pair) for pair in pairs]
     per_epoch = max(1, len(packing.by_length(lengths, config.pairs, seed)) // config.accumulation)
     steps = per_epoch if config.steps is None else config.steps
 
@@ -271,11 +270,11 @@ def _step(
     gradient: Any = None
     sums, tokens = np.zeros(5), 0
     for group in groups:
-        rows, margins, weights = _batch(group, config, pad)
-        below = _trunk(decoder, rows, config.lora.first_layer)
-        found, measured = _gradient(decoder, state.learner.params, below, rows.mask, margins, weights, config)
+        batch = _batch(group, config, pad)
+        below = forward.packed_trunk(decoder, batch.rows, layers=config.lora.first_layer)
+        found, measured = _gradient(decoder, state.learner.params, below, batch, config)
         gradient = found if gradient is None else jax.tree.map(jnp.add, gradient, found)
-        sums, tokens = sums + np.asarray(measured), tokens + int(rows.mask.sum())
+        sums, tokens = sums + np.asarray(measured), tokens + int(batch.rows.mask.sum())
     count = sums[0]
     learner, norm = apply_gradient(config.optimiser, steps, state.learner, jax.tree.map(lambda g: g / count, gradient))
     rate = learning_rate(config.optimiser, steps, state.learner.step)
@@ -286,39 +285,70 @@ def _step(
     return RewardState(learner, jnp.float32(average), jnp.float32(weight)), metrics, tokens
 
 
-def _batch(group: list[PreferencePair], config: RewardConfig, pad: int) -> tuple[packing.Rows, np.ndarray, np.ndarray]:
-    """Chosen texts above, rejected ones below; a short batch is filled up with pairs of weight 0."""
+@struct.dataclass
+class _Batch:
+    """Pairs side by side, one a row: what both texts begin with stands there once."""
+
+    rows: packing.Packed
+    ends: HostLeaf  # i32[2, pairs], columns of the last tokens, chosen ones first
+    margins: HostLeaf  # f32[pairs]
+    weights: HostLeaf  # f32[pairs], 0 where a short batch is filled up
+
+
+def _batch(group: list[PreferencePair], config: RewardConfig, pad: int) -> _Batch:
     filled = [group[index % len(group)] for index in range(config.pairs)]
-    texts = [pair.texts[side] for side in range(2) for pair in filled]
-    margins = np.array([pair.margin for pair in filled], np.float32)
-    return packing.pad_right(texts, pad, config.multiple), margins, (np.arange(config.pairs) < len(group)).astype("f4")
+    texts = [text for pair in filled for text in pair.texts]
+    columns = [packing.lay_out(texts[start : start + 2]) for start in range(0, len(texts), 2)]
+    return _Batch(
+        rows=packing.pack(
+            [packing.Tokenised(text, text[:0]) for text in texts],
+            [[start, start + 1] for start in range(0, len(texts), 2)],
+            packing.round_up(max(_width(pair) for pair in filled), config.multiple),
+            pad,
+            capacity=0,
+        ),
+        ends=np.array([[each[side][-1] for each in columns] for side in range(2)], np.int32),
+        margins=np.array([pair.margin for pair in filled], np.float32),
+        weights=(np.arange(config.pairs) < len(group)).astype("f4"),
+    )
 
 
-def _trunk(decoder: Decoder, rows: packing.Rows, layers: int) -> Array:
-    positions = np.maximum(np.cumsum(rows.mask, 1) - 1, 0).astype(np.int32)
-    return forward.trunk(decoder, rows.tokens, rows.mask, positions, layers=layers)
+def _width(pair: PreferencePair) -> int:
+    """Tokens of both texts, what they begin with counted once."""
+    return 1 + max(int(columns.max()) for columns in packing.lay_out(pair.texts))
+
+
+def pair_scores(
+    decoder: Decoder,
+    scorer: RewardParams,
+    below: Float[Array, "pairs time hidden"],
+    rows: packing.Packed,
+    ends: Int[Array, "sides pairs"],
+    *,
+    remat: bool = False,
+) -> Float[Array, "sides pairs"]:
+    """The head's reading of the tokens in the columns `ends` of rows that hold a pair each."""
+    adapter, mask, positions, until = scorer.adapter, *map(jnp.asarray, (rows.mask, rows.positions, rows.until))
+    layers = adapter.first_layer
+    states = forward.upper(decoder, below, mask, positions, until, layers=layers, adapter=adapter, remat=remat)
+    return states[jnp.arange(ends.shape[1]), ends].astype(jnp.float32) @ scorer.weight + scorer.bias
 
 
 @partial(jax.jit, static_argnames="config")
 def _gradient(
-    decoder: Decoder,
-    scorer: RewardParams,
-    below: Array,
-    mask: Array,
-    margins: Array,
-    weights: Array,
-    config: RewardConfig,
+    decoder: Decoder, scorer: RewardParams, below: Array, batch: _Batch, config: RewardConfig
 ) -> tuple[RewardParams, Array]:
     """Gradient of the summed loss; and, summed over pairs: 1, loss, chosen above rejected, difference, mean reward."""
+    ends = jnp.asarray(batch.ends)
 
     def loss(scorer: RewardParams) -> tuple[Array, Array]:
-        chosen, rejected = jnp.split(raw_scores(decoder, scorer, below, mask, remat=config.remat)[0], 2)
-        terms = losses.bradley_terry(chosen, rejected, margins, config.centring)
+        chosen, rejected = pair_scores(decoder, scorer, below, batch.rows, ends, remat=config.remat)
+        terms = losses.bradley_terry(chosen, rejected, jnp.asarray(batch.margins), config.centring)
         plain = losses.bradley_terry(chosen, rejected, 0.0, 0.0)
         measured = jnp.stack(
             [jnp.ones_like(plain), plain, chosen > rejected, chosen - rejected, 0.5 * (chosen + rejected)]
         )
-        return jnp.sum(terms * weights), measured @ weights
+        return jnp.sum(terms * batch.weights), measured @ batch.weights
 
     return jax.grad(loss, has_aux=True)(scorer)
 

@@ -191,7 +191,7 @@ def completion_loss(
         below,
         jnp.asarray(batch.mask),
         jnp.asarray(batch.positions),
-        jnp.asarray(batch.segments),
+        jnp.asarray(batch.until),
         layers=layers,
         adapter=adapter,
         dropout_key=dropout_key,

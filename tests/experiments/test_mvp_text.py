@@ -61,6 +61,19 @@ def gradient(loss: Any, *arguments: Any) -> Any:
     return jax.eval_shape(jax.grad(loss, has_aux=True), *arguments)
 
 
+def rows_of(size: tuple[int, int], count: int) -> packing.Packed:
+    """The shapes of packed rows with so many targets."""
+    return packing.Packed(
+        tokens=shape(*size, dtype=jnp.int32),
+        mask=shape(*size, dtype=jnp.bool_),
+        positions=shape(*size, dtype=jnp.int32),
+        until=shape(*size, dtype=jnp.int32),
+        index=shape(count, dtype=jnp.int32),
+        targets=shape(count, dtype=jnp.int32),
+        weights=shape(count),
+    )
+
+
 def test_fine_tuning_traces(decoder: Any) -> None:
     settings = MVP.config("sft", sft.SftStageConfig).training
     assert (settings.steps, settings.rows, settings.accumulation) == (2_000, 4, 4)
@@ -68,15 +81,7 @@ def test_fine_tuning_traces(decoder: Any) -> None:
     assert (settings.lora.rank, settings.lora.alpha, settings.lora.dropout) == (16, 32.0, 0.05)
     adapter = adapter_of(decoder, settings.lora)
     size, count = (settings.rows, settings.length), 4096
-    batch = packing.Packed(
-        tokens=shape(*size, dtype=jnp.int32),
-        mask=shape(*size, dtype=jnp.bool_),
-        positions=shape(*size, dtype=jnp.int32),
-        segments=shape(*size, dtype=jnp.int32),
-        index=shape(count, dtype=jnp.int32),
-        targets=shape(count, dtype=jnp.int32),
-        weights=shape(count),
-    )
+    batch = rows_of(size, count)
 
     def loss(adapter: Any, decoder: Any, batch: Any, below: Any) -> Any:
         return tuning.completion_loss(decoder, adapter, batch, below, layers=0, remat=settings.remat)
@@ -90,15 +95,16 @@ def test_the_reward_model_traces(decoder: Any) -> None:
     settings = MVP.config("reward", reward.RewardStageConfig).training
     assert (settings.steps, settings.optimiser.learning_rate, settings.optimiser.warmup_steps) == (1_000, 1e-5, 50)
     scorer = jax.eval_shape(lambda model, key: rewards.init(settings, model, key), decoder, jax.random.key(0))
-    size = (2 * settings.pairs, 512)
+    size = (settings.pairs, 1024)
 
-    def loss(scorer: Any, decoder: Any, below: Any, mask: Any) -> Any:
-        scores, _ = rewards.raw_scores(decoder, scorer, below, mask, remat=settings.remat)
+    def loss(scorer: Any, decoder: Any, below: Any, rows: Any, ends: Any) -> Any:
+        scores = rewards.pair_scores(decoder, scorer, below, rows, ends, remat=settings.remat)
         return scores.sum(), scores
 
-    found, scores = gradient(loss, scorer, decoder, shape(*size, 1024), shape(*size, dtype=jnp.bool_))
+    ends = shape(2, settings.pairs, dtype=jnp.int32)
+    found, scores = gradient(loss, scorer, decoder, shape(*size, 1024), rows_of(size, 0), ends)
     assert found.weight.shape == (512,)  # the states that OPT-350m's head reads are projected to 512
-    assert scores.shape == (2 * settings.pairs,)
+    assert scores.shape == (2, settings.pairs)
 
 
 def test_ppo_traces(decoder: Any) -> None:

@@ -1,5 +1,6 @@
 """The decoder against what transformers computed in torch for the same weights (tests/oracles)."""
 
+import dataclasses
 from pathlib import Path
 
 import compiled_model
@@ -11,7 +12,7 @@ from flax import nnx
 
 from retentionjax.errors import ModelError
 from retentionjax.language import hub
-from retentionjax.language.decoder import Decoder, default_positions
+from retentionjax.language.decoder import Decoder, default_positions, init
 
 ORACLES = Path(__file__).parents[1] / "oracles" / "decoder"
 MODELS = sorted(path.name for path in ORACLES.iterdir() if (path / "config.json").exists())
@@ -77,7 +78,7 @@ def test_padding_on_either_side_changes_nothing(name: str) -> None:
             np.testing.assert_allclose(padded[:, left : left + tokens.shape[1]], plain, atol=1e-5)
 
 
-def test_packed_segments_do_not_see_one_another(tiny: Decoder) -> None:
+def test_packed_texts_do_not_see_one_another(tiny: Decoder) -> None:
     tokens = jax.random.randint(jax.random.key(1), (1, 10), 0, 400)
     everything = jnp.ones((1, 10), bool)
     packed = compiled_model.logits(
@@ -85,10 +86,26 @@ def test_packed_segments_do_not_see_one_another(tiny: Decoder) -> None:
         tokens,
         everything,
         positions=jnp.asarray([[*range(6), *range(4)]]),
-        segments=jnp.asarray([[0] * 6 + [1] * 4]),
+        until=jnp.asarray([[6] * 6 + [10] * 4]),
     )
     alone = compiled_model.logits(tiny, tokens[:, 6:], everything[:, 6:])
     np.testing.assert_allclose(packed[:, 6:], alone, atol=1e-5)
+
+
+def test_a_window_looks_back_over_a_text_s_own_tokens_whatever_lies_between_in_its_row() -> None:
+    config = dataclasses.replace(hub.TINY, windows=(3,) * hub.TINY.num_layers)
+    windowed = init(config, jax.random.key(0))
+    tokens = jax.random.randint(jax.random.key(1), (1, 10), 0, 400)
+    everything = jnp.ones((1, 10), bool)
+    shared = compiled_model.logits(
+        windowed,
+        tokens,
+        everything,
+        positions=jnp.asarray([[0, 1, 2, *range(3, 7), *range(3, 6)]]),
+        until=jnp.asarray([[10] * 3 + [7] * 4 + [10] * 3]),
+    )
+    alone = compiled_model.logits(windowed, jnp.concatenate([tokens[:, :3], tokens[:, 7:]], 1), everything[:, :6])
+    np.testing.assert_allclose(shared[:, 7:], alone[:, 3:], atol=1e-5)
 
 
 def test_a_trunk_and_the_layers_above_it_make_the_whole(tiny: Decoder) -> None:
@@ -147,8 +164,8 @@ def test_what_cannot_be_asked_is_refused(tiny: Decoder) -> None:
         tiny.blocks(x, positions, jnp.ones((1, 2), bool), first=3, last=5)
     with pytest.raises(ModelError, match=r"the mask covers 2 places; allowed: 8, the slots of the cache"):
         tiny.blocks(x, positions, jnp.ones((1, 2), bool), cache=tiny.init_cache(1, 8))
-    with pytest.raises(ModelError, match="segments with a cache"):
-        tiny.blocks(x, positions, jnp.ones((1, 8), bool), segments=positions, cache=tiny.init_cache(1, 8))
+    with pytest.raises(ModelError, match="until with a cache"):
+        tiny.blocks(x, positions, jnp.ones((1, 8), bool), until=positions, cache=tiny.init_cache(1, 8))
     with pytest.raises(ModelError, match="inside a jitted function"):
         jax.jit(lambda model: model.unrolled()(positions, positions >= 0))(tiny)
 

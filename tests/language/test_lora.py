@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from retentionjax.errors import ConfigError, ModelError
 from retentionjax.language import hub, lora, peft
 from retentionjax.language.decoder import Decoder
+from retentionjax.language.decoder.parts import low_rank
 from retentionjax.language.decoder.weights import to_tensors
 
 ORACLES = Path(__file__).parents[1] / "oracles" / "decoder"
@@ -275,3 +276,18 @@ def test_an_adapter_of_quantised_steps_or_of_no_numbers_or_of_halves_is_refused(
             peft.load(rewritten(tmp_path, put(value)), config)
     with pytest.raises(ModelError, match=r"q_proj in layer 0 has lora_B only; allowed: both halves"):
         peft.load(rewritten(tmp_path, lambda t: {key: tensor for key, tensor in t.items() if key != first}), config)
+
+
+def test_an_update_has_the_gradient_of_its_two_products() -> None:
+    keys = jax.random.split(jax.random.key(7), 3)
+    x, a, b = (jax.random.normal(key, shape) for key, shape in zip(keys, ((2, 3, 5), (2, 5), (4, 2)), strict=True))
+
+    def plain(x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.einsum("...r,or->...o", jnp.einsum("...i,ri->...r", x, a), b)
+
+    np.testing.assert_allclose(low_rank(x, a, b), plain(x, a, b), rtol=1e-5)
+    found, wanted = (
+        jax.grad(lambda *each, run=run: jnp.sin(run(*each)).sum(), argnums=(0, 1, 2))(x, a, b)
+        for run in (low_rank, plain)
+    )
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6), found, wanted)

@@ -1,5 +1,6 @@
 """The way from texts to arrays: what is learned is the completion and nothing else, whatever shares its row."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from retentionjax.errors import DataError
 from retentionjax.language import packing
+from retentionjax.language.decoder.parts import visible
 from retentionjax.language.packing import Tokenised
 
 PAD = 99
@@ -34,19 +36,39 @@ def test_every_completion_token_is_predicted_once_from_the_token_before_it(
     assert sorted(batch.targets[:count].tolist()) == wanted
 
 
-@given(EXAMPLES)
-def test_examples_keep_to_their_segment_and_count_from_zero(sizes: list[tuple[int, int]]) -> None:
-    examples = [example(number, *size) for number, size in enumerate(sizes)]
-    batch = packing.pack(examples, packing.arrange(examples, 20), 20, PAD, 128)
-    found = []
-    for row in range(len(batch.tokens)):
-        for segment in range(1, batch.segments[row].max() + 1):
-            place = batch.segments[row] == segment
-            found.append(tuple(batch.tokens[row][place].tolist()))
-            np.testing.assert_array_equal(batch.positions[row][place], np.arange(place.sum()))
-    assert sorted(found) == sorted(tuple(each.tokens.tolist()) for each in examples)
-    np.testing.assert_array_equal(batch.mask, batch.tokens != PAD)
-    np.testing.assert_array_equal(batch.mask, batch.segments != packing.NO_SEGMENT)
+def seen(batch: packing.Packed, row: int) -> np.ndarray:
+    """bool[T, T]: which columns (second) each column sees."""
+    mask, until = jnp.asarray(batch.mask), jnp.asarray(batch.until)
+    return np.asarray(visible(mask, mask.shape[1], until=until))[row]
+
+
+ALIKE = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), min_size=1, max_size=12)
+
+
+@given(ALIKE, st.integers(1, 3))
+def test_every_text_of_a_row_reads_itself_and_nothing_else(texts: list[list[int]], width: int) -> None:
+    examples = [Tokenised(np.array(each[:1], np.int32), np.array(each[1:], np.int32)) for each in texts]
+    found, count = 0, 0
+    for batch, placed in packing.read_together(examples, PAD, rows=width, length=20):
+        targets = iter(batch.targets.tolist())
+        for number, row, columns in placed:
+            np.testing.assert_array_equal(batch.tokens[row, columns], texts[number])
+            np.testing.assert_array_equal(batch.positions[row, columns], np.arange(len(texts[number])))
+            np.testing.assert_array_equal(np.flatnonzero(seen(batch, row)[columns[-1]]), columns)
+            assert [next(targets) for _ in texts[number][1:]] == texts[number][1:]
+            found += 1
+        count += int(batch.mask.sum())
+        np.testing.assert_array_equal(batch.mask, batch.tokens != PAD)
+    assert found == len(texts)
+    assert count <= sum(map(len, texts))
+
+
+def test_what_texts_begin_with_stands_in_the_row_once() -> None:
+    texts = [np.array(each, np.int32) for each in ([1, 2, 3], [1, 2, 4, 5], [6], [1, 2, 3])]
+    assert [each.tolist() for each in packing.lay_out(texts)] == [[0, 1, 2], [0, 1, 3, 4], [5], [0, 1, 2]]
+    examples = [Tokenised(each[:1], each[1:]) for each in texts]
+    assert packing.arrange_alike(examples, 6) == [[0, 3, 1, 2]]
+    assert packing.arrange_alike(examples, 5) == [[0, 3, 1], [2]]
 
 
 def test_packing_shares_rows_and_not_packing_does_not() -> None:

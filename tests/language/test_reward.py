@@ -85,6 +85,17 @@ def test_the_last_token_is_read_whatever_stands_beside_it(trained: reward.Reward
         assert float((raw - trained.mean) / trained.std) == pytest.approx(float(expected), abs=1e-4)
 
 
+def test_a_pair_that_is_read_together_scores_as_its_texts_do_alone() -> None:
+    key = jax.random.key(3)
+    _, metrics = reward.train(MODEL, PAIRS[:4], replace(CONFIG, steps=1, give_up_loss=np.inf), key)
+    scorer = reward.init(CONFIG, MODEL.decoder, jax.random.split(key)[0])
+    rows = packing.pad_right([text for pair in PAIRS[:4] for text in pair.texts], PAD, 64)
+    mask = jnp.asarray(rows.mask)
+    below = forward.trunk(MODEL.decoder, rows.tokens, mask, default_positions(mask), layers=scorer.adapter.first_layer)
+    raw, _ = reward.raw_scores(MODEL.decoder, scorer, below, mask)
+    assert metrics["margin"] == pytest.approx(float((raw[0::2] - raw[1::2]).mean()), abs=1e-4)
+
+
 def test_the_head_starts_as_published() -> None:
     scorer = reward.init(CONFIG, MODEL.decoder, jax.random.key(5))
     assert float(scorer.weight.std()) == pytest.approx(1 / np.sqrt(65), rel=0.25)

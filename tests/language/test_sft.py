@@ -68,7 +68,7 @@ def test_only_completions_are_learned_and_packing_changes_nothing() -> None:
     rows = packing.arrange(EXAMPLES, 96)
     packed = packing.pack(EXAMPLES, rows, 96, MODEL.tokenizer.pad_token_id, 128)
     batch = jax.tree.map(jnp.asarray, packed)
-    below = forward.trunk(MODEL.decoder, batch.tokens, batch.mask, batch.positions, batch.segments, layers=2)
+    below = forward.trunk(MODEL.decoder, batch.tokens, batch.mask, batch.positions, batch.until, layers=2)
     total, count = sft.completion_loss(MODEL.decoder, None, batch, below, layers=2)
     expected = 0.0
     for example in EXAMPLES:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from retentionjax.language.decoder import mixed
 from retentionjax.language.decoder.config import DecoderConfig
-from retentionjax.language.decoder.parts import ACTIVATIONS, Linear, Norm, attend, rotate
+from retentionjax.language.decoder.parts import ACTIVATIONS, Linear, Norm, attend, low_rank, rotate
 
 
 class Layers(nnx.Module):
@@ -40,7 +40,7 @@ class LayerContext:
     seen: Any
     """bool[batch, time, slots]: which keys each query may see."""
     distance: Any
-    """i32[time, slots] from key to query, where some layer looks back only over a window; else None."""
+    """i32[…, time, slots] from key to query, where some layer looks back only over a window; else None."""
     rotation: Any
     """Cosines and sines, [batch, time, head_dim / 2]; None with learned positions."""
     start: Any
@@ -103,8 +103,7 @@ def _projection(layer: Layers, delta: Delta | None, index: Array, key: PRNGKeyAr
             x = jnp.where(kept, x / (1.0 - delta.dropout), 0.0)
         if mixed.applies(x, layer.projections[name].kernel[...]):
             return y + mixed.learned(mixed.learned(x, delta.a[name]), delta.b[name]) * delta.scale
-        inner = jnp.einsum("...i,ri->...r", x, delta.a[name].astype(x.dtype))
-        return y + jnp.einsum("...r,or->...o", inner, delta.b[name].astype(x.dtype)) * delta.scale
+        return y + low_rank(x, delta.a[name].astype(x.dtype), delta.b[name].astype(x.dtype)) * delta.scale
 
     return project
 

@@ -97,7 +97,7 @@ class Decoder(nnx.Module):
         mask: Bool[Array, "batch time"],
         *,
         positions: Int[Array, "batch time"] | None = None,
-        segments: Int[Array, "batch time"] | None = None,
+        until: Int[Array, "batch time"] | None = None,
         adapter: LowRank | None = None,
         dropout_key: PRNGKeyArray | None = None,
         remat: bool = False,
@@ -108,7 +108,7 @@ class Decoder(nnx.Module):
             self.embed(tokens, positions),
             positions,
             mask,
-            segments=segments,
+            until=until,
             adapter=adapter,
             dropout_key=dropout_key,
             remat=remat,
@@ -138,7 +138,7 @@ class Decoder(nnx.Module):
         positions: Int[Array, "batch time"],
         mask: Bool[Array, "batch slots"],
         *,
-        segments: Int[Array, "batch time"] | None = None,
+        until: Int[Array, "batch time"] | None = None,
         first: int = 0,
         last: int | None = None,
         adapter: LowRank | None = None,
@@ -150,7 +150,7 @@ class Decoder(nnx.Module):
 
         Args:
             mask: which tokens are real: all `time` of them, or with a cache all its slots (later slots are not seen).
-            segments: tokens of different segments of a packed row do not see one another.
+            until: of a packed row, the place from which on each token is not seen by others (`packing.Packed`).
             adapter: applied in its layers, `first_layer` and up; None is the plain model.
             cache: `time` tokens are appended to it. Its length moves on when the last layer of all has run, so that
                 a trunk and the layers above it may be run one after the other.
@@ -158,15 +158,15 @@ class Decoder(nnx.Module):
             remat: recompute each layer in the backward pass instead of keeping what it computed.
 
         Raises:
-            ModelError: layers that do not exist, or segments together with a cache.
+            ModelError: layers that do not exist, or `until` together with a cache.
         """
         config = self.config
         last = config.num_layers if last is None else last
         if not 0 <= first <= last <= config.num_layers:
             raise ModelError(f"layers {first} to {last}; allowed: 0 to {config.num_layers}, in order")
-        if cache is not None and segments is not None:
-            raise ModelError("segments with a cache; allowed: one of them, packed rows are not decoded from")
-        context = _context(config, positions, mask, segments, cache, dropout_key)
+        if cache is not None and until is not None:
+            raise ModelError("until with a cache; allowed: one of them, packed rows are not decoded from")
+        context = _context(config, positions, mask, until, cache, dropout_key)
         memory = KVCache(None, None) if cache is None else KVCache(cache.k, cache.v)
         turn = last if adapter is None else min(max(adapter.first_layer, first), last)
         for start, end, active in ((first, turn, None), (turn, last, adapter)):
@@ -303,7 +303,7 @@ def _context(
     config: DecoderConfig,
     positions: Array,
     mask: Array,
-    segments: Array | None,
+    until: Array | None,
     cache: Cache | None,
     dropout_key: PRNGKeyArray | None,
 ) -> LayerContext:
@@ -315,9 +315,11 @@ def _context(
     start: Array | int = 0 if cache is None else cache.length
     distance = None
     if config.windows is not None:
-        distance = start + jnp.arange(time)[:, None] - jnp.arange(slots)
+        # In a row that texts share, what lies between two tokens may be of another text.
+        near = start + jnp.arange(time)[:, None] - jnp.arange(slots)
+        distance = near if until is None else positions[:, :, None] - positions[:, None, :]
     turned = None if config.rope is None else rotation(config.rope, config.head_dim, positions)
-    return LayerContext(visible(mask, time, start, segments), distance, turned, start, dropout_key)
+    return LayerContext(visible(mask, time, start, until), distance, turned, start, dropout_key)
 
 
 def _deltas(adapter: LowRank | None, start: int, end: int) -> Delta | None:
