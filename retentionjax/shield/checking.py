@@ -2,6 +2,7 @@
 
 import operator
 import re
+from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Literal
@@ -89,9 +90,10 @@ def check(
         found += second.find(reading) if second else ()
     if len(text) > MOST:
         found.append(Finding("channel.length", MOST, len(text), f"{len(text)} characters"))
-    doubted = {each.rule for each in found if rules.severities[brief.language, each.rule] == "doubt"}
-    refused = any(severity(each.rule, brief, rules, by) == "block" for each in found if each.rule not in doubted)
-    harmless = second is not None and not refused and not second.refuses(reading, bool(doubted))
+    doubted = {each for each in found if rules.severities[brief.language, each.rule] == "doubt"}
+    refused = any(severity(each.rule, brief, rules, by) == "block" for each in found if each not in doubted)
+    struck = Counter(start for start, _ in {(each.start, each.rule) for each in doubted})
+    harmless = second is not None and not refused and not second.refuses(reading, struck)
     return _verdict(found, brief, rules, by, harmless)
 
 

@@ -238,6 +238,11 @@ ENGLISH = Lexicon(
             r"(?<!\w)(?:accept|reply|answer|respond|decide|act|claim|redeem|take|activate"
             r"|(?:use|spend|apply) it|offer|deal|discount|saving|yours|yes|lasts?|runs?)(?!\w)"
         ),
+        had=(
+            r"(?<!\w)(?:bills?|prices?|balance|pay(?:s|ing)?|paid|costs?|charges?|only|just|gets?|more|extra|free"
+            r"|for you|yours|left|per|each|drops?|waits?|waiting|gifts?|pass(?:es)?|tickets?|points|[gt]b|mbps|megs?"
+            r"|off)(?!\w)"
+        ),
         owned=r"(?<!\w)(?:your|off|on)(?: (?:your|[a-z]+|·+)){0,2} $",
         starts=r"(?:starts?|starting|begins?|beginning|from|after|since)(?: on)? ?$",
         takes=(

@@ -66,7 +66,8 @@ _RESIDUE = Guarded(
     r"|(?<![\w@./?&=-])[a-z]+_[a-z_]+(?![\w@]|\.\w)|(?<![\w@./?&=-])[a-z]\w*=\w"
     r"|_{3,}|(?<!\w)#[A-Za-z]\w+|%[A-Z_]{2,}%|\b(?:None|NaN|nan|null|NULL|undefined|N/A|TODO|TBD|XXX+)\b"
     r"|(?i:\b(?:lorem ipsum|insert (?:name|offer|link|date)"
-    r"|(?:hi|hello|hey|dear),? (?:your|first|last)[_ ]name|your_name|first_name|customer[_ ]name"
+    r"|(?:hi|hello|hey|dear|thanks|thank you|morning|afternoon|evening|day|welcome|customer|there),?"
+    r" (?:your|first|last)[_ ]name|your_name|first_name|customer[_ ]name"
     r"|company name|brand name|placeholder)\b)|\b(?:Your|First|Last|Customer) Name\b"
     r"|[{}\[\]|\\]"
 )

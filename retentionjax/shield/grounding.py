@@ -235,7 +235,7 @@ class Grounding:
             told_so = told_so and not self._around["binds"].search(before)
             part, comma, _ = after.partition(",")
             opens = comma and self._around["opens"].search(before) and self._stands_alone("", part)
-            apart = opens or not self._offer.runs or self._stands_alone(*_clause(before, after))
+            apart = opens or self._comes_first(match, before) or self._stands_alone(*_clause(before, after))
             if self._is_tenure(before, after) or (told_so and apart):
                 if not told_so and not (self._offer.percent == 100 and length in self._running):
                     yield self._found("facts.tenure", match, "the customer's tenure was not given so")
@@ -341,10 +341,16 @@ class Grounding:
                 yield self._found(rule, match, "a number that was not supplied")
 
     def _is_aside(self, match: re.Match[str]) -> bool:
-        """Whether a number stands in a sentence that speaks of no offer, nor of anything to be taken."""
+        """Whether a whole number stands in a sentence that speaks of no offer, nor of anything to be paid or had."""
         before, after = _before(self._text, match.start()), _after(self._text, match.end())
-        claims = any(self._around[each].search(before + after) for each in ("taken", "binds"))
-        return not claims and self._stands_alone(before, after) and bool(_WORD.search(before + after))
+        claims = any(self._around[each].search(before + after) for each in ("taken", "binds", "had"))
+        alone = self._stands_alone(before, after) and bool(_WORD.search(before + after))
+        return alone and not claims and not re.search(r"\d[.,]\d", match.group())
+
+    def _comes_first(self, match: re.Match[str], before: str) -> bool:
+        """Whether a duration stands in its sentence before an offer that is given once, and so is not the offer's."""
+        told = self._offer.said(self._reading.folded[match.start() - len(before) : match.start()], self._brief.language)
+        return not (self._offer.runs or told or self._read.money.search(before) or self._read.percent.search(before))
 
     def _every(self, context: str, rule: str, detail: str) -> Iterator[Finding]:
         return (self._found(rule, match, detail) for match in self._around[context].finditer(self._text))

@@ -74,6 +74,8 @@ class Contexts:
     """Words before, and in, a time for which the customer would be bound: `renews for another 12 months`."""
     taken: str
     """Words of taking an offer: a time beside them is the offer's."""
+    had: str
+    """Words of what is paid or had: a number beside them is claimed of it."""
     starts: str
     """A date that something begins on."""
     owned: str

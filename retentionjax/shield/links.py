@@ -12,7 +12,7 @@ from retentionjax.shield.verdict import Finding
 _SPOKEN_TLD = "com|net|org|io|co|ly|info|biz|shop|xyz|link|click|online|site|store|app|zip|deals|ru|cn|example|test"
 LINK = Guarded(
     r"(?P<scheme>[a-z][a-z0-9+.-]{1,12}://|https?:[/\\]*(?=[\w\[])|(?<![:/\w])//(?=[\w\[])|www\.)(?P<rest>[^\s<>\"']+)"
-    r"|(?<![\w@])(?P<bare>(?:[\w-]{1,63}\.){1,6}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]+))(?![\w@])(?P<path>[/:?][^\s<>\"']*)?"
+    r"|(?<![\w@-])(?<![\w-]\.)(?<!\d/)(?P<bare>(?:[\w-]{1,63}\.){1,6}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]+))(?![\w@])(?P<path>[/:?][^\s<>\"']*)?"
     r"|(?<![\d.])(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?![\d.])"
     r"|(?P<other>(?:javascript|data|mailto|tel|sms):\S+)"
     r"|(?<!\w)(?P<spoken>[\w-]+ ?(?:\(dot\)|\[dot\]|\(\.\)) ?[^\W\d_]{2,}"

@@ -118,15 +118,22 @@ class OfferTerms:
         return bool(ways and ways.search(text)) or bool(self.say and _in_other_order(self.say).search(text))
 
     def told_freely(self, text: str) -> re.Match[str] | None:
-        """Where the folded English `text` says that a gift is free, if it names all of it beside, in whatever order.
+        """Where the folded English `text` says that a gift is free, if it names all of it, in whatever order.
 
-        `plain linen bags … we'd be happy for you to have one, free`. None where more than one thing is called free.
+        `plain linen bags … we'd be happy for you to have one, free`: only one thing is called free, and that is a word
+        of the gift's, or what stands for one.
         """
         words = fold(self.say or "") if self.days is None else ""
-        found = list(_FREELY.finditer(text)) if _FREELY.search(words) else []
-        stems = re.findall(r"[a-z]{3,}", _FREELY.sub("", words))
-        named = all(re.search(rf"(?<!\w){stem[:_STEM]}", text) for stem in stems)
-        return found[0] if len(found) == 1 and named else None
+        if not _FREELY.search(words):
+            return None
+        stems = [each[:_STEM] for each in re.findall(r"[a-z]{3,}", _FREELY.sub("", words))]
+        found = list(_FREELY.finditer(text))
+        if len(found) != 1 or not all(re.search(rf"(?<!\w){stem}", text) for stem in stems):
+            return None
+        thing = rf"(?:it|one|them|this|these|{'|'.join(stems)})"
+        before = re.search(rf"(?<!\w){thing}[a-z]*,?(?: (?:is|are|comes?|all|yours))*,? $", text[: found[0].start()])
+        after = re.match(rf" (?:[a-z]+ )?{thing}", text[found[0].end() :])
+        return found[0] if before or after else None
 
     def spare(self, reading: Reading, language: Language = "en") -> Reading:
         """`reading` with what `said` finds blanked out in `plain`: no rule strikes the offer for how it is said."""

@@ -13,7 +13,7 @@ import functools
 import math
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -85,9 +85,24 @@ class SecondReader:
 
         return judged
 
-    def refuses(self, reading: Reading, doubted: bool) -> bool:
-        """Whether a message is refused as a whole; `doubted`: a rule in doubt strikes it."""
-        return self.judged(reading.plain).log_odds + self.doubt * doubted >= 0
+    def refuses(self, reading: Reading, doubted: Mapping[int, int]) -> bool:
+        """Whether a message that rules in doubt strike is refused.
+
+        `doubted`: place in the message as given (`Finding.start`) → how many of them strike there. The message must
+        read like good ones in spite of them, and so must each sentence that is struck, for itself and in spite of all
+        but one: whatever harmless things stand around it, a bad sentence is no better for them.
+        """
+        if self.judged(reading.plain).log_odds + self.doubt * bool(doubted) >= 0:
+            return True
+        stops = [0, *(match.end() for match in _SENTENCE.finditer(reading.plain)), len(reading.plain)]
+        struck: dict[tuple[int, int], int] = {}
+        for start, rules in doubted.items():
+            after = bisect.bisect_right(stops, bisect.bisect_left(reading.origin, start), hi=len(stops) - 1)
+            struck[stops[after - 1], stops[after]] = struck.get((stops[after - 1], stops[after]), 0) + rules
+        return any(
+            self.judged(reading.plain[start:end].strip()).log_odds + self.doubt * (rules - 1) >= 0
+            for (start, end), rules in struck.items()
+        )
 
     def find(self, reading: Reading) -> Iterator[Finding]:
         """The sentence that reads worst, if the message reads like one that may not be sent."""

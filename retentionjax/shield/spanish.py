@@ -142,6 +142,7 @@ SPANISH = Lexicon(
             r"|(?<!\w)(?:contrato|permanencia|suscripcion|plan|poliza|acuerdo)(?: [a-z']+){0,4} (?:por )?otr[oa]s? ?$"
         ),
         taken=r"(?<!\w)(?:acept\w+|respond\w+|reclam\w+|canje\w+|aprovech\w+|oferta|descuento|suyo|tuyo|si)(?!\w)",
+        had=r"(?<!\w)(?:facturas?|precio|saldo|paga\w*|cuesta|solo|mas|gratis|quedan?|cada|regalos?|entradas?|gb)(?!\w)",
         owned=r"(?<!\w)(?:su|sus|tu|tus|en|de)(?: (?:el|la|su|tu|[a-z]+|·+)){0,2} $",
         starts=r"(?:empieza|comienza|desde|a partir|despues|tras)(?: el| del| de)? ?$",
         takes=r"(?<!\w)(?:tarda|tardara|lleva|basta|bastan)(?: solo| apenas| menos de)* ?$",

@@ -1,5 +1,7 @@
 """Links in each form that a browser or a mail program follows: the sender's own pass, and no others do."""
 
+from dataclasses import replace
+
 import pytest
 from shield_briefs import SENDER
 
@@ -91,3 +93,11 @@ def test_an_address_of_a_machine_is_refused(link: str) -> None:
 @pytest.mark.parametrize("words", ["either/or", "24/7", "https://northwind.example/café", "3:30 p.m.", "9/10"])
 def test_a_slash_or_a_colon_alone_is_no_link(words: str) -> None:
     assert refused(words) == []
+
+
+@pytest.mark.parametrize("domain", ["northwind.co.uk", "north-wind.example", "northwind.example"])
+def test_an_address_of_the_sender_s_is_no_link_of_another(domain: str) -> None:
+    sender = replace(SENDER, domains=(domain,), unsubscribe_url=f"https://{domain}/unsubscribe")
+    text = f"Hi Maria,\n\nWe're here 24/7.Just write to help@{domain}.\n\nNorthwind\n\nUnsubscribe here."
+    found = check(text, Brief("email", OfferTerms(), sender, "warm", "Maria")).violations
+    assert not [each for each in found if each.rule.startswith("link.")]
