@@ -8,7 +8,6 @@ import pytest
 
 from retentionjax import cli
 from retentionjax.bundle import cards, command, manifest
-from retentionjax.bundle.manifest import limits_words
 from retentionjax.storage import as_path
 
 
@@ -28,7 +27,7 @@ def test_figures_fields_and_provenance_are_the_manifests(
     assert "SYNTHETIC" not in text
     assert "- `appeal` = " in text
     assert "contacts that break the cooldown at most 0" in text
-    assert limits_words({"campaign_budget": 1234567.5}) == "money spent at most 1234567.5"
+    assert manifest.limits_words({"campaign_budget": 1234567.5}) == "money spent at most 1234567.5"
     assert "The outcome is told nearly perfectly" not in text
 
 
