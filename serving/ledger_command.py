@@ -102,7 +102,6 @@ def _erase(ledger: "Ledger", parsed: argparse.Namespace) -> int:
 
 def _purge(ledger: "Ledger", parsed: argparse.Namespace) -> int:
     deleted = ledger.purge(parsed.retention_days)
-    ledger.forget()
     print(f"{deleted:,} decisions older than {parsed.retention_days:g} days deleted")
     return 0
 

@@ -6,7 +6,6 @@ and how well the predictions were calibrated. A bundle may lack them: then drift
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,10 @@ from etils import epath
 
 from retentionjax import storage
 from retentionjax.bundle.loading import Bundle
-from retentionjax.data.spelling import UNKNOWN
+from retentionjax.company.reading import CellReading
+from retentionjax.data.cells import Cells
+from retentionjax.data.reading import read_frame
+from retentionjax.data.spelling import UNKNOWN, flag, plain
 from retentionjax.errors import BundleError, DataError
 from retentionjax.tabular import drift
 from retentionjax.tabular.classifier import Classifier
@@ -96,16 +98,18 @@ def beyond(span: tuple[float, float] | None, values: np.ndarray) -> int:
     return 0 if span is None else int(((values < span[0]) | (values > span[1])).sum())
 
 
-def labels(references: Mapping[str, Reference], frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+def labels(
+    references: Mapping[str, Reference], frame: pd.DataFrame, reading: CellReading
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """A table as a user brings it, without its label columns, and each model's labels where it has them: 0 and 1, NaN
-    where nothing is known.
+    where nothing is known. Texts are read by `reading`, as in training.
 
     Raises DataError naming row, column and value for a label that is neither of its two values, nor 0 or 1.
     """
     found = {}
     for model, reference in references.items():
         if reference.label is not None and reference.label in frame.columns:
-            found[model] = _binary(frame[reference.label], reference)
+            found[model] = _binary(frame[reference.label], reference, reading)
     names = {references[model].label for model in found}
     return frame.drop(columns=[name for name in frame.columns if name in names]), found
 
@@ -149,14 +153,21 @@ def _moved(model: str, shift: Shift) -> str:
     )
 
 
-def _binary(values: pd.Series, reference: Reference) -> np.ndarray:
-    own = {reference.negative.removesuffix(".0"): 0, reference.positive.removesuffix(".0"): 1}
-    meaning: dict[Any, int] = {"1": 1, "0": 0, "True": 1, "False": 0, **own}  # of a column `active` 0 is who left
-    text = values.astype(str).str.removesuffix(".0")
-    unknown = values.isna() | (text.str.strip().str.lower().isin(["", *UNKNOWN]) & ~text.isin(meaning))
-    wrong = ~text.isin(meaning) & ~unknown
+def _binary(values: pd.Series, reference: Reference, reading: CellReading) -> np.ndarray:
+    name = str(values.name)
+    texts = Cells(read_frame(values.to_frame(name), "customers"), reading).texts(name).to_pandas()
+    own = {plain(reference.negative): 0, plain(reference.positive): 1}
+    usual = {"1": 1, "0": 0} | {_usual(text): label for text, label in own.items()}  # of a column `active` 0 has left
+    meant = {text: own.get(text, usual.get(_usual(text))) for text in texts.dropna().unique()}
+    found = texts.map(meant).astype(np.float64).to_numpy()
+    wrong = np.isnan(found) & ~texts.isna().to_numpy() & ~texts.str.lower().isin(UNKNOWN).to_numpy()
     if wrong.any():
-        place = int(np.argmax(wrong.to_numpy()))
+        place = int(np.argmax(wrong))
         allowed = f"{reference.positive!r}, {reference.negative!r}, 1 or 0"
         raise DataError(f"row {place}, column {values.name!r}: {values.iloc[place]!r}; allowed: {allowed}")
-    return text.map(meaning).mask(unknown).to_numpy(np.float64)
+    return found
+
+
+def _usual(text: str) -> str:
+    """A label in its shortest spelling: 1 and 0 for every usual word for true and false, 2 for 2.0."""
+    return flag(text.removesuffix(".0"), "1", "0")

@@ -145,7 +145,7 @@ _LIMITED = {
 def limits_words(limits: Mapping[str, float | None]) -> str:
     """Average limits as a person reads them: those of cooldown and fatigue are of violations, not of days."""
     return ", ".join(
-        f"{_LIMITED.get(name, name)} {'without limit' if each is None else f'at most {each:g}'}"
+        f"{_LIMITED.get(name, name)} {'without limit' if each is None else f'at most {each:.10g}'}"
         for name, each in limits.items()
     )
 

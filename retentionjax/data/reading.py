@@ -32,10 +32,10 @@ from retentionjax.errors import DataError
 from retentionjax.storage import bucket
 
 _GZIP_MAGIC = b"\x1f\x8b"
+PARQUET_MAGIC = b"PAR1"
 _SIGNS = {
     b"PK\x03\x04": "is an Excel workbook or another zip archive; save the sheet as CSV UTF-8 (or Parquet)",
     b"\xd0\xcf\x11\xe0": "is an old Excel workbook; save the sheet as CSV UTF-8 (or Parquet)",
-    b"PAR1": "is a Parquet file; end its name in .parquet",
     **dict.fromkeys((b'{"', b"[{", b"{\n", b"[\n"), "is JSON; save the table as CSV UTF-8 (or Parquet)"),
     **dict.fromkeys((b"<!", b"<?", b"<html", b"<table"), "is HTML or XML; save the table as CSV UTF-8 (or Parquet)"),
 }
@@ -95,7 +95,8 @@ class RawTable:
 def read_file(
     path: str | os.PathLike[str], reading: CellReading | None = None, wanted: Sequence[str] | None = None
 ) -> tuple[RawTable, str]:
-    """The file at `path`, Parquet or a query by its name and text otherwise, with its SHA-256; only `wanted` columns.
+    """The file at `path` with its SHA-256, only `wanted` columns: a query by its name, Parquet by its name or its first
+    bytes, and text otherwise.
 
     A query chooses its columns itself. Raises DataError as `read_csv`, `read_parquet` and `warehouse`, and for what is
     no file.
@@ -105,7 +106,7 @@ def read_file(
     if isinstance(data, pa.Table):
         _check_header(data.column_names, where, "")
         return RawTable(where, _value_types(data, where), "row", tuple(data.column_names)), digest
-    if where.endswith(".parquet"):
+    if where.endswith(".parquet") or bytes(memoryview(data)[:4]) == PARQUET_MAGIC:
         return read_parquet(data, where, wanted), digest
     if bytes(memoryview(data)[:2]) == _GZIP_MAGIC:
         data = unpack(bytes(data), where)

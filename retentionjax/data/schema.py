@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from retentionjax.checked import CompanyError
+from retentionjax.company.offers import MOST_MONEY
 from retentionjax.company.structure import structure, unstructure
 from retentionjax.errors import DataError
 
-LEAST_CHARGE, MOST_CHARGE = 1e-6, 1e6
+LEAST_CHARGE, MOST_CHARGE = 1e-6, MOST_MONEY
 """Bounds of a charge of 30 days, of which the policy sees the logarithm as float32."""
 NOT_KNOWN = "not known"
 """What people read in place of a value that is missing."""

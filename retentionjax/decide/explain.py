@@ -192,7 +192,7 @@ def said(reason: Reason) -> str:
     """A fact's value for people, or that it is missing."""
     if reason.value is None:
         return NOT_KNOWN
-    return f"{reason.value:g}" if isinstance(reason.value, float) else reason.value
+    return f"{reason.value:.10g}" if isinstance(reason.value, float) else reason.value
 
 
 def _plain(value: object) -> float | str | None:

@@ -150,7 +150,7 @@ def checked(bundle: "Bundle", frame: "pd.DataFrame") -> "Features":
     from retentionjax.decide.facts import Facts, as_frame
 
     references = drift.read(bundle)
-    frame, known = drift.labels(references, frame)
+    frame, known = drift.labels(references, frame, bundle.company.customers.reading)
     features = Facts.of(bundle).frame(frame)
     drift.show(drift.compare(bundle, references, as_frame(bundle.schema, features), known), len(features.values))
     return features

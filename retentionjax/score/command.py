@@ -8,11 +8,11 @@ IN is a Parquet file, or a folder of them, with the columns that `retentionjax b
 passed over, and rows without an id are called by their numbers. It may also be whatever training reads: text as
 company.yaml's `reading` says (.csv, .csv.gz, or a folder of them), an address, a query (.sql); this is held in memory.
 OUT gets part-00000.parquet …, one a shard, summary.json, and manifest.json, by which the same command goes on where a
-killed one stopped: no row is lost and none decided twice. Another bundle, input or setting is refused there. Customers
-are decided about as on day --day of a campaign in which nobody was contacted yet; the draw is a hash of customer,
-campaign and day, so a decision is that of `retentionjax decide` and of the service. Whose risk of today is far above
-her usual one is in trouble, which many a policy waits for: keep the churn_probability of an ordinary day and name it
-with --usual."""
+killed one stopped: no row is lost and none decided twice. Another bundle, input or setting is refused there, and rows
+in another order are another input: end a query in ORDER BY. Customers are decided about as on day --day of a campaign
+in which nobody was contacted yet; the draw is a hash of customer, campaign and day, so a decision is that of
+`retentionjax decide` and of the service. Whose risk of today is far above her usual one is in trouble, which many a
+policy waits for: keep the churn_probability of an ordinary day and name it with --usual."""
 
 
 def main(arguments: Sequence[str]) -> int:

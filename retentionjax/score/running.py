@@ -14,8 +14,8 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.bundle import load
 from retentionjax.decide.facts import Facts
-from retentionjax.errors import ConfigError
-from retentionjax.score.plan import NAME, SETTINGS, Plan, ScoreSettings, Shard, settle
+from retentionjax.errors import ConfigError, DataError
+from retentionjax.score.plan import NAME, SETTINGS, InputFile, Plan, ScoreSettings, Shard, settle
 from retentionjax.score.scorer import NOTHING, Count, Scorer, check, read_count
 from retentionjax.score.source import ScoredFile, describe, find
 from retentionjax.tracking import duration, progress
@@ -170,5 +170,17 @@ class _Worker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         shards = [self._shards[int(number)] for number in batch["number"]]
         for shard in shards:
+            planned = self._scorer.plan.sources[shard.source]
+            _check_unchanged(self._scorer.files[planned.name], planned)
             self._scorer.score(shard)
         return {"rows": np.array([shard.rows for shard in shards])}
+
+
+def _check_unchanged(source: ScoredFile, planned: InputFile) -> None:
+    """Refuses other rows than those of the plan: each worker asks a query or an address anew, and where the order
+    differs, one customer would be decided about twice and another never. Raises DataError."""
+    if not source.is_read_in_place and source.sha256 != planned.sha256:
+        raise DataError(
+            f"{source}: other rows, or in another order, than when the run began; allowed: the same each time it is "
+            "read, such as those of a query with ORDER BY"
+        )

@@ -15,6 +15,7 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.company.reading import CellReading
 from retentionjax.data import warehouse
+from retentionjax.data.reading import PARQUET_MAGIC
 from retentionjax.data.spelling import composed_names
 from retentionjax.decide import own_files
 from retentionjax.errors import DataError
@@ -39,7 +40,7 @@ class ScoredFile:
     @contextlib.contextmanager
     def open(self, **options: Any) -> Iterator[pq.ParquetFile]:
         """The rows as a Parquet file to be read in pieces. Raises DataError where the file cannot be read."""
-        if self._is_read_in_place:
+        if self.is_read_in_place:
             with open_parquet(storage.as_path(self.path), **options) as file:
                 yield file
         else:
@@ -65,16 +66,22 @@ class ScoredFile:
     @property
     def sha256(self) -> str:
         """Digest of the file, or of the rows that a query returned."""
-        return storage.sha256(self.path) if self._is_read_in_place else self._held[1]
+        return storage.sha256(self.path) if self.is_read_in_place else self._held[1]
 
     @property
     def anywhere(self) -> "ScoredFile":
         """The file for processes in other folders."""
         return ScoredFile(self.path if "://" in self.path else storage.absolute(self.path), self.reading)
 
-    @property
-    def _is_read_in_place(self) -> bool:
-        return not _is_far(self.path) and self.path.endswith(".parquet")
+    @cached_property
+    def is_read_in_place(self) -> bool:
+        """Whether it is Parquet, by its name or its first bytes, that need not be read as a whole."""
+        if _is_far(self.path):
+            return False
+        if self.path.endswith(".parquet"):
+            return True
+        with storage.as_path(self.path).open("rb") as file:
+            return bool(file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC)
 
     @cached_property
     def _held(self) -> tuple[Any, str]:

@@ -281,8 +281,8 @@ def unusual(bundle: Bundle, facts: Mapping[str, Any]) -> list[str]:
         for name, column in reference.columns.items():
             value = facts.get(name)
             if column.edges and isinstance(value, int | float) and not column.edges[0] <= value < column.edges[-1]:
-                low, high = (f"{round(edge, 2) + 0.0:g}" for edge in (column.edges[0], column.edges[-1]))
-                found[name] = f"{name} is {value:g}, and the model of {model} has seen {low} to {high} only."
+                low, high = (f"{round(edge, 2) + 0.0:.10g}" for edge in (column.edges[0], column.edges[-1]))
+                found[name] = f"{name} is {value:.10g}, and the model of {model} has seen {low} to {high} only."
     return list(found.values())
 
 

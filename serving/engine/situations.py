@@ -232,10 +232,11 @@ def full_costs(costs: Costs, charges: Float[np.ndarray, " B"]) -> Int[np.ndarray
     """Contact and offer to its last day, of customers who pay `charges` [$ per 30 days], in micro-dollars.
 
     (discount · charge + cost) · days/30 + amount, rounded up: a reservation is never a fraction of a micro-dollar
-    short. In whole numbers below 2⁶³: a share in millionths times a charge in micro-dollars is at most 10¹⁸.
+    short. In whole numbers below 2⁶³: a share in millionths times a charge of a billion in dollars is 10¹⁵.
     """
-    paid, rest = np.divmod(np.rint(charges * MICROS).astype(np.int64)[:, None] * costs.share, MICROS)
-    whole, days = np.divmod((paid + costs.cost) * costs.days, _MONTH)
+    dollars, rest = np.divmod(np.rint(charges * MICROS).astype(np.int64)[:, None], MICROS)
+    paid, rest = np.divmod(rest * costs.share, MICROS)
+    whole, days = np.divmod((dollars * costs.share + paid + costs.cost) * costs.days, _MONTH)
     fraction = days * MICROS + rest * costs.days  # of _MONTH · MICROS
     return whole - (-fraction // (_MONTH * MICROS)) + costs.amounts + costs.contact
 

@@ -144,6 +144,7 @@ class Ledger:
         self._writer = source.writer()
         self._idle: list[Connection] = []
         self._closed = False
+        self._has_remains = True  # another process may have deleted, and ended before it forgot
 
     @classmethod
     def open(cls, url: str, *, clock: Clock, wait_seconds: float = 5.0, create: bool = True) -> "Ledger":
@@ -232,23 +233,29 @@ class Ledger:
     def purge(self, retention_days: float) -> int:
         """Deletes all decisions past the retention period and keeps the money right; how many.
 
-        Then who was drawn to what, and what customers paid, as far as they tell of no campaign any more.
+        Then who was drawn to what, first scores, and what customers paid, as far as they tell of no campaign any more.
+        Then `forget`, which the next call makes up for where it raised.
         """
         deleted = self._purge_decisions(retention_days)
         while True:
             with self.read() as reader:
                 rows = reader.people_past_retention(retention_days, _PURGED_A_LOOK)
+            self._has_remains |= bool(rows)
             for start in range(0, len(rows), AT_ONCE):
                 with self._in_turn() as tx:
                     tx.forget(rows[start : start + AT_ONCE])
             if not rows:
-                return deleted
+                break
+        if self._has_remains:
+            self.forget()
+        return deleted
 
     def _purge_decisions(self, retention_days: float) -> int:
         deleted = 0
         while True:
             with self.read() as reader:
                 ids = reader.past_retention(retention_days, _PURGED_A_LOOK)
+            self._has_remains |= bool(ids)
             before = deleted
             for start in range(0, len(ids), AT_ONCE):
                 with self._in_turn() as tx:
@@ -275,15 +282,13 @@ class Ledger:
         time.sleep(min(time.monotonic() - begun, 0.1))
 
     def forget(self, *, copies: bool = False) -> None:
-        """Makes sure, after erasing or purging, that nothing of it is left in the database's files, as far
-        as it can.
-
-        `copies`: nor of what the database moved around before; SQLite writes its whole file anew for that. Raises
-        LedgerUnavailable where somebody reads or writes all the time.
-        """
+        """Makes sure that nothing deleted is left in the database's files, as far as it can; `copies`: nor moved around
+        before, for which SQLite writes its whole file anew. Raises LedgerUnavailable where somebody reads or writes all
+        the time."""
         with self._writing:
             self._refuse_closed()
             self._writer.forget(copies=copies)
+            self._has_remains = False
 
     def close(self) -> None:
         """Waits for the transaction in progress and closes every connection; closing twice is once."""

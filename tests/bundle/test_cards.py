@@ -27,6 +27,7 @@ def test_figures_fields_and_provenance_are_the_manifests(
     assert "SYNTHETIC" not in text
     assert "- `appeal` = " in text
     assert "contacts that break the cooldown at most 0" in text
+    assert manifest.limits_words({"campaign_budget": 1234567.5}) == "money spent at most 1234567.5"
     assert "The outcome is told nearly perfectly" not in text
 
 

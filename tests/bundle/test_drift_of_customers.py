@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 
 from retentionjax.bundle import drift, load, write
+from retentionjax.company.reading import CellReading
+from retentionjax.data.cells import Cells
+from retentionjax.data.reading import read_file
 from retentionjax.decide import facts
 from retentionjax.errors import DataError
 from retentionjax.evaluation import command
@@ -62,13 +65,35 @@ def test_charges_in_another_unit_are_told_and_their_span_is_known(folder, capsys
         ("0.0", "1.0", [0.0, 1.0, None]),
         ("False", "True", [False, True, None]),
         ("gone", "0", ["gone", "0", ""]),
+        ("0", "1", [False, True, None]),
+        ("0", "1", ["false", "TRUE", " "]),
+        ("False", "True", [0, 1, None]),
+        ("False", "True", [" 0", "1.0", "NaN"]),
+        ("True", "False", [" 1", "no", "n/a"]),
+        ("yes", "1", ["yes", "1", ""]),
+        ("gone", "1", ["gone", "true", None]),
+        ("2", "1", [2.0, 1.0, np.nan]),
     ],
 )
 def test_labels_mean_what_the_company_says_of_them(folder, positive, negative, column):
     """Of a column `active`, 0 is a customer who left."""
     reference = dataclasses.replace(drift.read(load(folder))["churn"], positive=positive, negative=negative)
-    _, found = drift.labels({"churn": reference}, pd.DataFrame({"left": pd.Series(column, dtype=object)}))
+    _, found = drift.labels(
+        {"churn": reference}, pd.DataFrame({"left": pd.Series(column, dtype=object)}), CellReading()
+    )
     np.testing.assert_array_equal(found["churn"], [1.0, 0.0, np.nan])
+
+
+@pytest.mark.parametrize("said", ["ja;nein;k.A.", "1;0;", " 1 ; 0;k.A. ", "True;false;"])
+def test_labels_of_a_text_file_are_read_as_training_reads_them(folder, tmp_path, said):
+    """The oracle is training's own reader of labels."""
+    reading = CellReading(missing=("k.A.",), aliases={"left": {"ja": "1", "nein": "0"}})
+    (tmp_path / "c.csv").write_text("left,one\n" + "".join(f"{label},1\n" for label in said.split(";")))
+    raw, _ = read_file(tmp_path / "c.csv", reading)
+    told = Cells(raw, reading).flags("left", "1", "0", nullable=True)
+    _, found = drift.labels(drift.read(load(folder)), raw.table.to_pandas(), reading)
+    np.testing.assert_array_equal(found["churn"], told)
+    np.testing.assert_array_equal(told, [1.0, 0.0, np.nan])
 
 
 def test_the_same_kind_of_customers_raises_no_alarm(folder, capsys):
@@ -101,8 +126,8 @@ def test_of_customers_whose_outcome_is_not_known_predictions_are_not_judged(fold
     table = customers(600, 1)
     hidden = table.assign(left=table["left"].where(np.arange(600) % 3 > 0, blank))
     bundle, read = load(folder), drift.read(load(folder))
-    (of_some,) = drift.compare(bundle, read, *drift.labels(read, hidden))
-    (of_those,) = drift.compare(bundle, read, *drift.labels(read, table[np.arange(600) % 3 > 0]))
+    (of_some,) = drift.compare(bundle, read, *drift.labels(read, hidden, CellReading()))
+    (of_those,) = drift.compare(bundle, read, *drift.labels(read, table[np.arange(600) % 3 > 0], CellReading()))
     assert of_some.calibration is not None
     assert of_those.calibration is not None
     assert (of_some.calibration.rows, of_some.calibration.happened) == (400, of_those.calibration.happened)

@@ -66,11 +66,12 @@ def test_the_log_keeps_every_assignment_and_its_answers_carry_the_facts_of_the_c
     assert set(log.responses.rows(parts.test)["customer_id"]) <= of_test
 
 
-def test_parquet_and_a_dataframe_are_as_good_as_csv(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["customers.parquet", "customers.pq", "customers"])
+def test_parquet_and_a_dataframe_are_as_good_as_csv(tmp_path: Path, name: str) -> None:
     from_csv = customer_files.read(customer_files.write(tmp_path)).customers.frame
     frame = pd.read_csv(tmp_path / "customers.csv", dtype={"support_calls": "Int64"})
-    frame.to_parquet(tmp_path / "customers.parquet")
-    (tmp_path / "acme.yaml").write_text(COMPANY.replace("customers.csv", "customers.parquet"))
+    frame.to_parquet(tmp_path / name)
+    (tmp_path / "acme.yaml").write_text(COMPANY.replace("customers.csv", name))
     pd.testing.assert_frame_equal(customer_files.read(tmp_path).customers.frame, from_csv)
     frame["churned"] = frame["churned"] == "yes"
     keys = {"id": "customer_id", "charge": "monthly_charge", "left": "churned", "window_days": 30, "tenure": "months"}

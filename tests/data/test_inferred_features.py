@@ -64,10 +64,10 @@ def test_a_feature_that_is_the_same_for_all_is_warned_of() -> None:
 
 
 def test_a_charge_that_no_decision_could_be_about_is_refused_before_training() -> None:
-    with pytest.raises(FilesError, match="'1200000' makes too large a charge of 30 days; allowed: 1,000,000 at most"):
-        _read({"fee": [1_200_000] * _ROWS})
+    with pytest.raises(FilesError, match="'1200000000' makes too large a charge of 30 days; allowed: 1,000,000,000 at"):
+        _read({"fee": [1_200_000_000] * _ROWS})
     with pytest.raises(FilesError, match="makes too large a charge"):
-        _read({"fee": [50_000] * _ROWS}, charge={"column": "fee", "per_days": 1})
+        _read({"fee": [50_000_000] * _ROWS}, charge={"column": "fee", "per_days": 1})
 
 
 def test_a_day_may_be_numpys() -> None:

@@ -39,6 +39,16 @@ def test_a_fact_that_is_missing_is_said_to_be_so_and_is_null_in_json(decider: De
     assert "nan" not in said
 
 
+@pytest.mark.parametrize("bill", [1234567.0, 98765432.25, 0.5])
+def test_a_fact_is_said_with_all_its_digits(decider: Decider, bill: float) -> None:
+    customer = bundles.CUSTOMER | {"bill": bill}
+    (reason,) = (each for each in decide(decider, customer).explanation.reasons if each.field == "bill")
+    assert float(reason_text(reason).removeprefix("bill is ").partition(":")[0]) == bill
+    with warnings.catch_warnings(action="ignore"):  # such a charge was not there in training
+        (said,) = TableDecider(decider.bundle).decide(pd.DataFrame([customer]))["reasons"]
+    assert float(said.partition("bill ")[2].partition(" (")[0]) == bill
+
+
 def test_a_table_s_usual_scores_are_those_of_a_customer_s_history(decider: Decider) -> None:
     tables, customers = TableDecider(decider.bundle), pd.DataFrame([bundles.CUSTOMER] * 3)
     decided = tables.decide(customers, usual=[0.01, 0.9, float("nan")])

@@ -94,7 +94,7 @@ def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: Any) -> Non
     ],
 )
 def test_at_the_ends_of_what_is_allowed_days_are_numbers(extreme: dict[str, Any]) -> None:
-    customers = population.build([1e-3, 65.0, 1e6], [0, 0.3, 1], [0, 0.1, 1])
+    customers = population.build([1e-6, 65.0, 1e9], [0, 0.3, 1], [0, 0.1, 1])
     params = record.from_dict(extreme).replace(population=customers)  # type: ignore[attr-defined]
     for found in _campaigns(jax.random.split(jax.random.key(0), 30), value.with_potential(params)):
         assert np.isfinite(found).all()

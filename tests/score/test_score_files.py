@@ -54,6 +54,16 @@ def _query(folder: Path) -> str:
     return str(folder / "q.sql")
 
 
+def _pq(folder: Path) -> str:
+    FRAME.to_parquet(folder / "c.pq")
+    return str(folder / "c.pq")
+
+
+def _nameless(folder: Path) -> str:
+    FRAME.to_parquet(folder / "part-0")
+    return str(folder / "part-0")
+
+
 @pytest.fixture(scope="module")
 def bundle_of_a_reading(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle whose company's files are written in its own way."""
@@ -72,7 +82,7 @@ def expected(bundle_of_a_reading: Path, tmp_path_factory: pytest.TempPathFactory
     return customer_tables.decisions(folder / "out")
 
 
-@pytest.mark.parametrize("lies", [_csv, _gzip, _folder, _query])
+@pytest.mark.parametrize("lies", [_csv, _gzip, _folder, _query, _pq, _nameless])
 def test_a_file_is_read_as_training_reads_it(
     bundle_of_a_reading: Path, expected, tmp_path: Path, lies: Callable[[Path], str]
 ) -> None:
@@ -87,7 +97,7 @@ def test_a_file_is_read_as_training_reads_it(
     assert customer_tables.decisions(out).equals(expected)
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "pq"])
 def test_an_address_is_a_file_too_and_a_secret_in_it_is_said_nowhere(
     bundle_of_a_reading: Path, expected, tmp_path: Path, kind: str
 ) -> None:
@@ -95,6 +105,7 @@ def test_an_address_is_a_file_too_and_a_secret_in_it_is_said_nowhere(
     (tmp_path / "in").mkdir()
     (tmp_path / "in/c.csv").write_bytes(_text(FRAME))
     FRAME.assign(tags=[["a", "b"]] * len(FRAME)).to_parquet(tmp_path / "in/c.parquet")  # nobody asks for the tags
+    FRAME.to_parquet(tmp_path / "in/c.pq")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "in"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()

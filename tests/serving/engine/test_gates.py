@@ -298,10 +298,10 @@ def test_each_kind_of_offer_costs_what_a_hand_ledger_says(served: Served) -> Non
 
 
 @given(
-    st.integers(1, 10**12),
+    st.integers(1, 10**15),
     st.integers(0, 10**6),
-    st.integers(0, 10**12),
-    st.integers(0, 10**12),
+    st.integers(0, 10**15),
+    st.integers(0, 10**15),
     st.integers(1, 365),
 )
 def test_costs_are_exact_to_the_micro_dollar(
