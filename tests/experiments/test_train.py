@@ -288,13 +288,12 @@ def test_the_readmes_python_runs_as_it_is_printed(
     monkeypatch.setattr(rj, "train", train, raising=False)
     (printed,) = re.findall(form, file.read_text(encoding="utf-8"), flags=re.DOTALL)
     lines = textwrap.dedent(printed).strip().splitlines()
-    place = next(number for number, line in enumerate(lines) if line.startswith("bundle.decide("))
+    place = next(number for number, line in enumerate(lines) if line.startswith("rj.load("))
     lines[place] = f"decided = {lines[place]}"
     told: dict[str, Any] = {"table": table()}
     exec("\n".join(lines), told)  # the repository's own README
     assert asked == [(told["company"], "runs/acme")]
     assert told["company"].customers.charge.column == "fee"
-    assert told["bundle"].bundle.manifest == told["run"].bundle.bundle.manifest
     assert set(told["decided"]) >= {"customer_id", "contact", "offer", "propensity", "expected_gain", "reasons"}
     assert len(told["decided"]) == len(table())
 

@@ -36,7 +36,12 @@ def test_the_wheel_holds_every_file_of_the_packages_and_the_licences(built: Path
     names = set(zipfile.ZipFile(wheel).namelist())
     assert tracked("retentionjax", "serving", "experiments") <= names
     licences = {name.split("/licenses/")[1] for name in names if "/licenses/" in name}
-    assert licences == {"LICENSE", "serving/console/static/NOTICE", "retentionjax/demo/NOTICE"}
+    assert licences == {
+        "LICENSE",
+        "serving/console/static/NOTICE",
+        "retentionjax/demo/NOTICE",
+        "retentionjax/shield/NOTICE",
+    }
     assert not {name.split("/")[0] for name in names} & {"tests", "scripts"}
 
 
