@@ -59,7 +59,6 @@ class Housekeeping:
             return
         if purged := self._ledger.purge(self._settings.retention_days):
             _log.info("decisions past the retention period deleted", decisions=purged)
-            self._ledger.forget()
         self._purge_at = time.monotonic() + _PURGE_EVERY_SECONDS
 
     def _retire(self) -> None:

@@ -153,6 +153,32 @@ def test_old_decisions_are_deleted_and_their_money_stays(ledger: Ledger, clock: 
         assert [reader.decision(each) for each in (first, second, third)] == [None] * 3
 
 
+def in_files(folder: Path, text: bytes) -> bool:
+    return any(text in file.read_bytes() for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_who_was_drawn_is_left_in_no_file_though_the_decisions_went_before(
+    tmp_path: Path, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch, *, reads: bool
+) -> None:
+    monkeypatch.setattr(database, "_FORGET_SECONDS", 0.05)
+    with contextlib.closing(Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=clock)) as ledger:
+        with ledger.transaction() as tx:
+            tx.put_campaign(campaign())
+        record(ledger, decision("Ann-Unmistakable", contact=False))
+        clock.to_day(61)
+        assert ledger.purge(60) == 1
+        assert in_files(tmp_path, b"Ann-Unmistakable")
+        clock.to_day(90 + 61)
+        if reads:  # then it is not possible at once
+            with ledger.read() as reader:
+                reader.recent(1)
+                with pytest.raises(LedgerUnavailable, match="still in the ledger's log"):
+                    ledger.purge(60)
+        assert ledger.purge(60) == 0
+        assert not in_files(tmp_path, b"Ann-Unmistakable")
+
+
 def test_what_rules_and_accounts_still_need_is_not_deleted(ledger: Ledger, clock: FrozenClock) -> None:
     _, declined = record(ledger, decision("ann"), decision("ben"))
     with ledger.transaction() as tx:
