@@ -153,13 +153,15 @@ def test_who_goes_away_with_answers_on_their_way_is_no_defect(
         made.append(self)
 
     monkeypatch.setattr(LimitedProtocol, "connection_made", begins_seen)
+    until = time.monotonic() + 60
     with to(service, 2048) as client:
         client.sendall(UNREAD)
-        client.recv(100)
-    until = time.monotonic() + 60
+        while not made or not made[0].flow.write_paused:
+            assert time.monotonic() < until, "the network takes 8 MB that nobody takes from it"
+            time.sleep(0.01)
     while made[0] in made[0].connections or made[0].tasks:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+        assert time.monotonic() < until, "it is not over"
+        time.sleep(0.01)
     assert "Exception in ASGI application" not in caplog.text
 
 
