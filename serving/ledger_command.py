@@ -102,6 +102,7 @@ def _erase(ledger: "Ledger", parsed: argparse.Namespace) -> int:
 
 def _purge(ledger: "Ledger", parsed: argparse.Namespace) -> int:
     deleted = ledger.purge(parsed.retention_days)
+    ledger.forget()  # again: what another process deleted may be left
     print(f"{deleted:,} decisions older than {parsed.retention_days:g} days deleted")
     return 0
 

@@ -1,5 +1,5 @@
 """Work beside the decisions: what-ifs and explanations, one at a time on a thread of their own, judging wordings on
-another, and lifts on a third.
+another, lifts on a third, and downloads of campaigns on a fourth.
 
 A what-if takes some 70 ms of CPU, and so much again for each value that is tried; a large campaign's lift takes
 seconds, and so does the first list of wordings after a start. On the threads that read keys, consent and the ledger, a

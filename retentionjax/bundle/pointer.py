@@ -15,6 +15,7 @@ import json
 import os
 import re
 import socket
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -87,15 +88,24 @@ def resolve(path: str | os.PathLike[str]) -> epath.Path:
     """The folder of the bundle that `path` means: the one a pointer points to now, or `path` itself if it is no file.
 
     Asks the disk or the bucket anew every time (one small read), so it may be polled. Raises BundleError for a file
-    that is no pointer.
+    that is no pointer, and OSError for one that cannot be read.
     """
     where = storage.as_path(path)
-    if not storage.is_cloud(where) and not os.path.isfile(where):  # reading a device or a pipe would not end
+    if not storage.is_cloud(where) and not _is_file(where):  # reading a device or a pipe would not end
         return where
     found = storage.read_versioned(where)
     if found.data is None:
         return where  # a folder in a bucket, or nothing, about which `load` has the better words
     return _bundle_of(where, _parse(found.data, where).id)
+
+
+def _is_file(where: epath.Path) -> bool:
+    """Whether a file is there; unlike `os.path.isfile` it raises OSError where nobody can tell, as for a disk that is
+    away for a moment: a pointer would be taken for none."""
+    try:
+        return stat.S_ISREG(os.stat(where).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def pointed_to(path: str | os.PathLike[str]) -> epath.Path | None:

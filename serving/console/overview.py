@@ -34,6 +34,7 @@ from serving.ledger import Ledger
 from serving.ledger.company_files import WHAT
 from serving.ledger.types import KillSwitch
 from serving.problems import field_error, invalid, not_found
+from serving.side_work import Check
 
 WIDTH, HEIGHT = 1040, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 24, 14, 34
@@ -142,7 +143,7 @@ async def export_campaign(request: Http) -> Stream:
     state, name = request.app.state, request.query_params.get("id", "")
     if await asyncio.to_thread(_existing, state, name) is None:
         raise not_found("campaign", "id", name)
-    archive: IO[bytes] = await state.exports.run(request.auth.caller, lambda _: _archive(state.ledger, name))
+    archive: IO[bytes] = await state.exports.run(request.auth.caller, partial(_archive, state.ledger, name))
     headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
     return Stream(iter(partial(archive.read, _CHUNK), b""), media_type="application/zip", headers=headers)
 
@@ -150,13 +151,21 @@ async def export_campaign(request: Http) -> Stream:
 _CHUNK = 256 * 1024  # bytes
 
 
-def _archive(ledger: Ledger, name: str) -> IO[bytes]:
-    """The archive in a file without a name, which goes with whoever reads it."""
+def _archive(ledger: Ledger, name: str, check: Check) -> IO[bytes]:
+    """The archive in a file without a name, which goes with whoever reads it; raises what `check` does between files
+    and at the end, when nobody waits for it any more."""
     archive = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the answer
-    with tempfile.TemporaryDirectory(prefix="retentionjax-") as folder, ZipFile(archive, "w", ZIP_DEFLATED) as zipped:
-        ledger.export_company(folder, name, WHAT)
-        for each in sorted(Path(folder).iterdir()):
-            zipped.write(each, each.name)
+    try:
+        with tempfile.TemporaryDirectory(prefix="retentionjax-") as folder:
+            ledger.export_company(folder, name, WHAT)
+            with ZipFile(archive, "w", ZIP_DEFLATED) as zipped:
+                for each in sorted(Path(folder).iterdir()):
+                    check()
+                    zipped.write(each, each.name)
+        check()
+    except BaseException:
+        archive.close()
+        raise
     archive.seek(0)
     return archive
 

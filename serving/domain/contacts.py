@@ -79,7 +79,7 @@ class SentOut(msgspec.Struct, frozen=True):
     ] = ()
     unknown: Annotated[
         tuple[ListedId, ...],
-        Meta(description="No decision that made a contact: not counted; what is no text as JSON, cut"),
+        Meta(description="No decision that made a contact: not counted; what is no text as JSON; each cut"),
     ] = ()
 
 
@@ -112,10 +112,19 @@ def report_sent(request: Request[Any, Any, Any], data: JSONBody[SentIn]) -> Sent
         try:
             ids.append(decode(bytes(each), ListedId))
         except Problem:
-            strange.append(bytes(each).decode(errors="replace")[:_LONGEST])
+            strange.append(_named(each))
     with request.app.state.ledger.transaction() as tx:
         sent, refused, unknown = tx.sent(ids)
     return SentOut(sent, tuple(refused), (*unknown, *strange))
+
+
+def _named(listed: msgspec.Raw) -> str:
+    """What is no id, as a text: itself if it is too long, else as JSON; cut."""
+    try:
+        text: str = msgspec.json.decode(listed, type=Annotated[str, Meta(pattern=TEXT_PATTERN)])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = bytes(listed).decode(errors="replace")
+    return text[:_LONGEST]
 
 
 def due_now(state: Any, limit: int, *, remember: bool = True) -> list[DueOut]:

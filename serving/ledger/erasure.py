@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Sequence
 
 from serving.ledger import outcomes, wordings
-from serving.ledger.database import texts
+from serving.ledger.database import Row, texts
 from serving.ledger.types import DAY, LedgerError
 from serving.ledger.views import Look
 
@@ -54,14 +54,16 @@ _STILL_OLD = f"""
     JOIN campaigns g ON g.campaign_id = d.campaign_id
     WHERE d.decision_id IN (SELECT value FROM json_each(?)) AND d.decided_at < ? AND {_MAY_GO}"""  # noqa: S608
 # A campaign's draw, its first scores and what was paid since it began tell its effect, as long as its decisions are
-# there.
-_DRAWN_OLD, _SCORED_OLD = (
-    f"""
-    SELECT a.customer_id, a.campaign_id FROM {table} a JOIN campaigns g ON g.campaign_id = a.campaign_id
-    WHERE g.starts_at + g.horizon_days * 86400 < ?
-        AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.campaign_id = g.campaign_id) LIMIT ?"""  # noqa: S608
+# there. No index says whom a campaign drew, so it is asked only where there is a campaign that is through.
+_THROUGH = """
+    SELECT g.campaign_id FROM campaigns g WHERE g.starts_at + g.horizon_days * 86400 < ?
+        AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.campaign_id = g.campaign_id)"""
+_OF_THROUGH = {
+    table: f"""
+    SELECT customer_id, campaign_id FROM {table}
+    WHERE campaign_id IN (SELECT value FROM json_each(?)) LIMIT ?"""  # noqa: S608 - names from here
     for table in ("assignments", "baselines")
-)
+}
 _PAID_OLD = """
     SELECT customer_id, reference FROM revenues
     WHERE happened_at < ? AND happened_at < (
@@ -72,6 +74,8 @@ _FORGET = {
     "baselines": "DELETE FROM baselines WHERE customer_id = ? AND campaign_id = ?",
     "revenues": "DELETE FROM revenues WHERE customer_id = ? AND reference = ?",
 }
+OF_PEOPLE = tuple(_FORGET)
+"""Tables whose rows go with the last campaign that they tell of."""
 _CAMPAIGNS = "SELECT campaign_id FROM campaigns ORDER BY campaign_id"
 _KEEP_MONEY = """
     INSERT INTO purged_spend (campaign_id, day, contacts, spent_micros)
@@ -116,24 +120,21 @@ def past_retention(look: Look, retention_days: float, limit: int) -> list[str]:
     return found
 
 
-def people_past_retention(look: Look, retention_days: float, limit: int) -> list[tuple[str, str, str]]:
-    """(table, customer, campaign or reference) of at most `limit` rows of each table that tell of no campaign any more.
+def people_past_retention(look: Look, retention_days: float, limit: int, table: str) -> Sequence[Row]:
+    """(customer, campaign or reference) of at most `limit` rows of one `OF_PEOPLE` that tell of no campaign any more.
 
     Reading only, as `past_retention`, after which it is asked.
     """
     cutoff = look.now - retention_days * DAY
-    old = {
-        "assignments": look.rows(_DRAWN_OLD, cutoff, limit),
-        "baselines": look.rows(_SCORED_OLD, cutoff, limit),
-        "revenues": look.rows(_PAID_OLD, cutoff, cutoff, cutoff, limit),
-    }
-    return [(table, customer, other) for table, rows in old.items() for customer, other in rows]
+    if table == "revenues":
+        return look.rows(_PAID_OLD, cutoff, cutoff, cutoff, limit)
+    through = [row[0] for row in look.rows(_THROUGH, cutoff)]
+    return look.rows(_OF_THROUGH[table], texts(through), limit) if through else []
 
 
-def forget(tx: Look, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Deletes rows that `people_past_retention` found: a campaign that is over draws nobody again."""
-    for table, customer, other in rows:
-        tx.run(_FORGET[table], customer, other)
+def forget(tx: Look, rows: Sequence[Row], table: str) -> int:
+    """Deletes rows that `people_past_retention` found, a campaign that is over draws nobody again; how many."""
+    return tx.many(_FORGET[table], rows)
 
 
 def purge(tx: Look, ids: Sequence[str], retention_days: float) -> int:

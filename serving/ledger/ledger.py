@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from retentionjax import storage
@@ -78,7 +79,7 @@ class Reader(Look):
     consent, slots, changes = administration.consent, administration.slots, administration.changes
     api_keys, authenticate = administration.api_keys, administration.authenticate
     session_key = administration.session_key
-    past_retention, people_past_retention = erasure.past_retention, erasure.people_past_retention
+    past_retention = erasure.past_retention
     audit = audit.audit
     held, is_known = subject.held, subject.is_known
 
@@ -94,7 +95,7 @@ class Transaction(Reader):
     touch, lease = administration.touch, administration.lease
     outcome, expire, lapse = outcomes.apply, outcomes.expire, outcomes.lapse
     sent, listed = outcomes.sent, outcomes.listed
-    erase, purge, forget = erasure.erase, erasure.purge, erasure.forget
+    erase, purge = erasure.erase, erasure.purge
     propose_variants, decide_variant = wordings.propose, wordings.decide
 
     def idempotent(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
@@ -144,7 +145,7 @@ class Ledger:
         self._writer = source.writer()
         self._idle: list[Connection] = []
         self._closed = False
-        self._has_remains = True  # another process may have deleted, and ended before it forgot
+        self._remains = True  # of what `purge` deleted, by a process before this one even, in the database's files
 
     @classmethod
     def open(cls, url: str, *, clock: Clock, wait_seconds: float = 5.0, create: bool = True) -> "Ledger":
@@ -233,34 +234,30 @@ class Ledger:
     def purge(self, retention_days: float) -> int:
         """Deletes all decisions past the retention period and keeps the money right; how many.
 
-        Then who was drawn to what, first scores, and what customers paid, as far as they tell of no campaign any more.
-        Then `forget`, which the next call makes up for where it raised.
+        Then who was drawn to what and first scored how, and what customers paid, as far as they tell of no campaign any
+        more. What was deleted is forgotten; raises as `forget`, and the next call tries it again.
         """
-        deleted = self._purge_decisions(retention_days)
-        while True:
-            with self.read() as reader:
-                rows = reader.people_past_retention(retention_days, _PURGED_A_LOOK)
-            self._has_remains |= bool(rows)
-            for start in range(0, len(rows), AT_ONCE):
-                with self._in_turn() as tx:
-                    tx.forget(rows[start : start + AT_ONCE])
-            if not rows:
-                break
-        if self._has_remains:
+        deleted = self._delete(
+            partial(erasure.past_retention, retention_days=retention_days, limit=_PURGED_A_LOOK),
+            partial(erasure.purge, retention_days=retention_days),
+        )
+        for table in erasure.OF_PEOPLE:
+            look = partial(erasure.people_past_retention, retention_days=retention_days, limit=_PURGED_A_LOOK)
+            self._delete(partial(look, table=table), partial(erasure.forget, table=table))
+        if self._remains:
             self.forget()
         return deleted
 
-    def _purge_decisions(self, retention_days: float) -> int:
+    def _delete(self, find: Callable[[Reader], Sequence[T]], delete: Callable[[Transaction, Sequence[T]], int]) -> int:
+        """Deletes what is found, until that is not all that one look finds; how many rows."""
         deleted = 0
         while True:
-            with self.read() as reader:
-                ids = reader.past_retention(retention_days, _PURGED_A_LOOK)
-            self._has_remains |= bool(ids)
-            before = deleted
-            for start in range(0, len(ids), AT_ONCE):
+            found, before = self.ask(find), deleted
+            for start in range(0, len(found), AT_ONCE):
+                self._remains = True
                 with self._in_turn() as tx:
-                    deleted += tx.purge(ids[start : start + AT_ONCE], retention_days)
-            if deleted == before:
+                    deleted += delete(tx, found[start : start + AT_ONCE])
+            if deleted == before or len(found) < _PURGED_A_LOOK:
                 return deleted
 
     def _in_turns(self, work: Callable[[Transaction], int]) -> int:
@@ -288,7 +285,7 @@ class Ledger:
         with self._writing:
             self._refuse_closed()
             self._writer.forget(copies=copies)
-            self._has_remains = False
+            self._remains = False
 
     def close(self) -> None:
         """Waits for the transaction in progress and closes every connection; closing twice is once."""

@@ -188,6 +188,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _disconnect(self) -> None:
         for each in self._cycles:
             each.disconnected = True
+            each.message_event.set()
 
     @property
     def waits_since(self) -> float:

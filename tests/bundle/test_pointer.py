@@ -229,6 +229,17 @@ def test_a_folder_is_no_pointer(bundle_folder: Path, tmp_path: Path) -> None:
     assert pointer.resolve(bundle_folder) == storage.as_path(bundle_folder)
 
 
+def test_a_pointer_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
+    current = tmp_path / "current"
+    for none in (current, tmp_path, tmp_path / "file" / "below"):
+        (tmp_path / "file").touch()
+        assert pointer.pointed_to(none) is None
+    current.symlink_to(current)  # of what keeps a file from being read the one that holds for root too
+    for use in (pointer.resolve, pointer.pointed_to):
+        with pytest.raises(OSError, match="symbolic links"):
+            use(current)
+
+
 def test_a_pipe_is_no_pointer_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BundleError, match="neither a bundle nor a run"):

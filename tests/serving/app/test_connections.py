@@ -1,20 +1,26 @@
 """Answers that a client does not take, what it sends after its request, and large downloads cost others nothing."""
 
+import asyncio
 import contextlib
 import json
 import socket
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO
+from typing import IO, Any
 
 import pytest
+import uvicorn
 from served_app import FACTS, Running, session
+from uvicorn.server import ServerState
 
 from serving.console import overview
 from serving.ledger import Ledger
+from serving.problems import Problem, unavailable
 from serving.security import connections
-from serving.security.connections import Awaited
+from serving.security.connections import SECONDS, Awaited, LimitedProtocol
+from serving.side_work import Check
 
 
 def to(service: Running, receive_bytes: int | None = None) -> socket.socket:
@@ -55,17 +61,74 @@ def _alive(service: Running) -> bool:
     return False
 
 
-def test_who_takes_an_answer_slowly_gets_all_of_it(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(connections.SECONDS, Awaited.TAKING, 2.0)
-    monkeypatch.setattr(connections, "_LOOK_SECONDS", 0.05)
-    with to(service) as made:
-        made.sendall(UNREAD + b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        parts = []
-        while part := made.recv(65_536):
-            parts.append(part)
-            time.sleep(0.03)
-    assert b"".join(parts).endswith(b'{"status":"alive"}')
-    assert len(parts) * 0.03 > 2.0
+class Answers(asyncio.Transport):
+    """Bytes that wait for a client, of which the test takes some."""
+
+    unsent, ended = 0, False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.ended = True
+
+
+class Hours(asyncio.SelectorEventLoop):
+    """A loop whose time is what the test says."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+def test_who_takes_an_answer_slowly_gets_all_of_it() -> None:
+    with contextlib.closing(Hours()) as loop:
+        made = LimitedProtocol(config(_nothing), ServerState(), {}, loop)
+        made.connection_made(answers := Answers())
+        made._await(None)  # all of its request is there
+        for hour in range(1, 100):  # a byte each time, just before it would be too late
+            answers.unsent = 200 - hour
+            loop.now += SECONDS[Awaited.TAKING] - 1
+            made._look()
+            assert not answers.ended
+        loop.now += SECONDS[Awaited.TAKING] + 1
+        made._look()
+        assert answers.ended
+
+
+async def _nothing(_: Any, __: Any, ___: Any) -> None:
+    pass
+
+
+def config(app: Any) -> uvicorn.Config:
+    made = uvicorn.Config(app, http=LimitedProtocol, log_config=None, access_log=False, ws="none")
+    made.load()
+    return made
+
+
+def test_each_request_of_a_connection_that_ends_is_told() -> None:
+    async def run() -> None:
+        begun, told, state = asyncio.Event(), asyncio.Event(), ServerState()
+
+        async def app(_: Any, receive: Any, __: Any) -> None:
+            begun.set()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            told.set()
+
+        of = config(app)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: LimitedProtocol(of, state, {}), "127.0.0.1", 0)
+        async with server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)  # the second waits behind the first
+            await begun.wait()
+            next(iter(state.connections)).abort()  # type: ignore[union-attr]
+            await told.wait()
+            writer.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_a_trailer_is_no_header(service: Running) -> None:
@@ -80,15 +143,25 @@ def test_a_trailer_is_no_header(service: Running) -> None:
 
 
 def test_who_goes_away_with_answers_on_their_way_is_no_defect(
-    service: Running, caplog: pytest.LogCaptureFixture
+    service: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with to(service, 2048) as made:
-        made.sendall(UNREAD)
-        made.recv(100)
+    made = list[LimitedProtocol]()
+    begins = LimitedProtocol.connection_made
+
+    def begins_seen(self: LimitedProtocol, transport: asyncio.Transport) -> None:
+        begins(self, transport)
+        made.append(self)
+
+    monkeypatch.setattr(LimitedProtocol, "connection_made", begins_seen)
     until = time.monotonic() + 60
-    while not _alive(service):
-        assert time.monotonic() < until
-    time.sleep(0.5)
+    with to(service, 2048) as client:
+        client.sendall(UNREAD)
+        while not made or not made[0].flow.write_paused:
+            assert time.monotonic() < until, "the network takes 8 MB that nobody takes from it"
+            time.sleep(0.01)
+    while made[0] in made[0].connections or made[0].tasks:
+        assert time.monotonic() < until, "it is not over"
+        time.sleep(0.01)
     assert "Exception in ASGI application" not in caplog.text
 
 
@@ -96,10 +169,10 @@ def test_campaigns_are_written_for_download_one_at_a_time(service: Running, monk
     go, begun = threading.Event(), list[str]()
     archive = overview._archive
 
-    def waits(ledger: Ledger, name: str) -> IO[bytes]:
+    def waits(ledger: Ledger, name: str, check: Check) -> IO[bytes]:
         begun.append(name)
         assert go.wait(60)
-        return archive(ledger, name)
+        return archive(ledger, name, check)
 
     monkeypatch.setattr(overview, "_archive", waits)
     with session(service, "report") as client, ThreadPoolExecutor(6) as threads:
@@ -111,6 +184,24 @@ def test_campaigns_are_written_for_download_one_at_a_time(service: Running, monk
         assert begun == ["default"]
         go.set()
         assert sorted(each.result().status_code for each in asked) == [200] * 4 + [429] * 2
+
+
+def test_an_archive_that_nobody_waits_for_any_more_is_given_up(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, made = tempfile.TemporaryFile, list[IO[bytes]]()
+
+    def seen() -> IO[bytes]:
+        made.append(real())
+        return made[-1]
+
+    def late() -> None:
+        raise unavailable("deadline-exceeded", "It was not done in time.", 1.0)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", seen)
+    with pytest.raises(Problem, match="503"):
+        overview._archive(service.ledger, "default", late)
+    assert [each.closed for each in made] == [True]
 
 
 def test_who_finds_no_room_is_told_when_to_come_again(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,8 @@ def test_what_is_no_id_at_all_keeps_no_other_message_from_being_known_as_sent(se
     with service.client("decide") as client:
         body = f'{{"decision_ids": [{", ".join(strange)}, "{decision}"]}}'
         answer = client.post("/v1/contacts/sent", content=body)
-        assert (answer.status_code, answer.json()["unknown"]) == (200, [each[:200] for each in strange])
+        named = ["x" * 200 if len(each) > 300 else each for each in strange]
+        assert (answer.status_code, answer.json()["unknown"]) == (200, named)
         assert decision not in client.get("/v1/contacts/due").text
 
 

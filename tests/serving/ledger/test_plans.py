@@ -7,9 +7,9 @@ from typing import Any
 
 import ledger_rows
 import pytest
-from ledger_rows import START, FrozenClock, decision
+from ledger_rows import START, FrozenClock, decision, record
 
-from serving.ledger import Ledger
+from serving.ledger import Ledger, erasure
 from serving.ledger.ledger import _CONTACT, _DECISION
 from serving.ledger.opening import PostgresConnection, in_postgres
 from serving.ledger.types import DAY, Outcome, OutcomeKind, Slots
@@ -146,6 +146,17 @@ def test_no_statement_of_a_transaction_reads_a_whole_table(ledger: Ledger, clock
     watched.rollback()
     assert len(watched.seen) > 35
     assert found == {}
+
+
+def test_nobody_is_looked_for_to_be_forgotten_before_a_campaign_is_through(ledger: Ledger, clock: FrozenClock) -> None:
+    record(ledger, decision("ann", contact=False))
+    clock.to_day(500)  # long over, and its decisions are still there
+    ledger._writer = watched = Watched(ledger._writer)  # type: ignore[assignment]
+    with ledger.transaction() as tx:
+        for table in erasure.OF_PEOPLE:
+            assert list(erasure.people_past_retention(tx, 60, 100, table)) == []
+    assert watched.seen
+    assert not [said for said in watched.seen if "assignments" in said or "baselines" in said]
 
 
 def fill(ledger: Ledger, decisions: int) -> None:
