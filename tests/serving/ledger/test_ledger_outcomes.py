@@ -42,6 +42,22 @@ def test_declined_gives_the_discount_back_and_the_contact_stays_paid(ledger: Led
     assert view(ledger).account_used_micros == CONTACT_COST
 
 
+@pytest.mark.parametrize(
+    ("before", "kind", "status"),
+    [(None, "accepted", "applied"), (None, "declined", "applied"), ("churned", "accepted", "refused")],
+)
+def test_who_answers_was_sent_the_message(
+    ledger: Ledger, clock: FrozenClock, before: OutcomeKind | None, kind: OutcomeKind, status: str
+) -> None:
+    (contact,) = record(ledger, decision("ann"))
+    clock.to_day(3)
+    if before:
+        report(ledger, contact, before, START + DAY)
+    assert report(ledger, contact, kind, START + 2 * DAY).status == status
+    with ledger.read() as reader:
+        assert [tuple(row) for row in reader.rows("SELECT sent_at FROM contacts")] == [(START + 2 * DAY,)]
+
+
 def test_silence_expires_like_a_decline(ledger: Ledger, clock: FrozenClock) -> None:
     record(ledger, decision("ann"), decision("ben", delay=1))
     for day, expired, left in ((13.9, 0, (0, 2 * FULL)), (14, 1, (CONTACT_COST, FULL)), (15, 1, (2 * CONTACT_COST, 0))):
