@@ -45,7 +45,8 @@ _DECISIONS = """
 _STATES = "SELECT decision_id, state FROM contacts WHERE decision_id IN (SELECT value FROM json_each(?))"
 _REPORTED = "SELECT decision_id, kind FROM outcomes WHERE decision_id IN (SELECT value FROM json_each(?))"
 _CONTACT = """
-    SELECT state, contact_cost_micros, offer_cost_micros, send_at, sent_at FROM contacts WHERE decision_id = ?"""
+    SELECT c.state, c.contact_cost_micros, c.offer_cost_micros, c.send_at, c.sent_at, u.churned_at
+    FROM contacts c LEFT JOIN customers u ON u.customer_id = c.customer_id WHERE c.decision_id = ?"""
 _LATER_CONTACT = """
     SELECT 1 FROM contacts WHERE customer_id = ? AND campaign_id = ? AND state <> 'cancelled' AND send_at > ? LIMIT 1"""
 _REPLACED = """
@@ -57,7 +58,9 @@ _REPLACED = """
         OR (c.campaign_id = own.campaign_id AND c.send_day = own.send_day)) LIMIT 1"""
 # What was decided, sent or accepted since found the day, and the account's money, free.
 _SETTLE = """
-    UPDATE contacts SET state = ?, reserved_micros = 0, spent_micros = ?, accepted_at = ? WHERE decision_id = ?"""
+    UPDATE contacts SET state = ?, reserved_micros = 0, spent_micros = ?, accepted_at = ?,
+        sent_at = COALESCE(sent_at, ?)
+    WHERE decision_id = ?"""
 _MONEY = """
     UPDATE campaigns SET reserved_micros = reserved_micros - ?, spent_micros = spent_micros + ? WHERE campaign_id = ?"""
 _LEFT = "SELECT budget_micros - spent_micros - reserved_micros FROM campaigns WHERE campaign_id = ?"
@@ -277,20 +280,22 @@ def _of_contact(tx: Look, decision: _Decision, kind: OutcomeKind, at: float) -> 
     contact = tx.rows(_CONTACT, decision.decision_id)
     if not contact:
         return _Effect("refused", "the decision made no contact")
-    state, contact_cost, offer_cost, send_at, sent_at = contact[0]
+    state, contact_cost, offer_cost, send_at, _, churned_at = contact[0]
     was_cancelled = state == "cancelled"
     if was_cancelled:
         state = "declined" if kind == "declined" else "expired"
         if why := _revive(tx, decision, state, contact_cost):
             return _Effect("refused", why)
-    elif state == "reserved" and sent_at is None:
-        tx.run(_SENT, at, decision.decision_id)
     if kind == "accepted":
+        if churned_at is not None and churned_at < at:
+            if state == "reserved":
+                tx.run(_SENT, at, decision.decision_id)
+            return _Effect("refused", "the customer had left by then", 0, contact_cost * was_cancelled)
         effect = _accepted(tx, decision, at, state, contact_cost, offer_cost, send_at)
         return effect._replace(committed_micros=effect.committed_micros + contact_cost * was_cancelled)
     if was_cancelled:
         return _Effect("applied", "the contact had been cancelled, and counts as sent", 0, contact_cost)
-    return _declined(tx, decision, state, contact_cost, offer_cost)
+    return _declined(tx, decision, at, state, contact_cost, offer_cost)
 
 
 def _revive(tx: Look, decision: _Decision, state: str, contact_cost: int) -> str:
@@ -300,8 +305,7 @@ def _revive(tx: Look, decision: _Decision, state: str, contact_cost: int) -> str
     if tx.rows(_LEFT, decision.campaign_id)[0][0] < contact_cost:
         return "the contact was cancelled, and the campaign's budget is used up"
     tx.run(_MONEY, 0, contact_cost, decision.campaign_id)
-    tx.run(_SETTLE, state, contact_cost, None, decision.decision_id)
-    tx.run(_SENT, tx.now, decision.decision_id)
+    tx.run(_SETTLE, state, contact_cost, None, tx.now, decision.decision_id)
     return ""
 
 
@@ -314,13 +318,10 @@ def _accepted(
     offer_cost: int,
     send_at: float,
 ) -> _Effect:
-    churned_at = _churned_at(tx, decision.customer_id)
-    if churned_at is not None and churned_at < at:
-        return _Effect("refused", "the customer had left by then")
     full = contact_cost + offer_cost
     if state == "reserved":
         tx.run(_MONEY, full, full, decision.campaign_id)
-        tx.run(_SETTLE, "accepted", full, at, decision.decision_id)
+        tx.run(_SETTLE, "accepted", full, at, at, decision.decision_id)
         return _Effect("applied", committed_micros=full)
     if tx.rows(_LATER_CONTACT, decision.customer_id, decision.campaign_id, send_at):
         return _Effect(
@@ -329,15 +330,15 @@ def _accepted(
     if tx.rows(_LEFT, decision.campaign_id)[0][0] < offer_cost:
         return _Effect("refused", "it comes after the reservation was given back, and the campaign's budget is used up")
     tx.run(_MONEY, 0, offer_cost, decision.campaign_id)
-    tx.run(_SETTLE, "accepted", full, at, decision.decision_id)
+    tx.run(_SETTLE, "accepted", full, at, None, decision.decision_id)
     return _Effect("applied", "late: the reservation had been given back, and was taken anew", 0, offer_cost)
 
 
-def _declined(tx: Look, decision: _Decision, state: str, contact_cost: int, offer_cost: int) -> _Effect:
+def _declined(tx: Look, decision: _Decision, at: float, state: str, contact_cost: int, offer_cost: int) -> _Effect:
     if state != "reserved":
         return _Effect("ignored", f"the contact is {state} already")
     tx.run(_MONEY, contact_cost + offer_cost, contact_cost, decision.campaign_id)
-    tx.run(_SETTLE, "declined", contact_cost, None, decision.decision_id)
+    tx.run(_SETTLE, "declined", contact_cost, None, at, decision.decision_id)
     return _Effect("applied", released_micros=offer_cost, committed_micros=contact_cost)
 
 
@@ -361,7 +362,7 @@ def _opted_out(tx: Look, decision: _Decision, at: float) -> _Effect:
 
 def _answered(tx: Look, decision: _Decision, at: float) -> int:
     """Takes a contact whose time has come as sent, since she opts out of it; the micros that this spends."""
-    for state, contact_cost, _, send_at, sent_at in tx.rows(_CONTACT, decision.decision_id):
+    for state, contact_cost, _, send_at, sent_at, _ in tx.rows(_CONTACT, decision.decision_id):
         if send_at > tx.now:
             return 0
         if state == "cancelled":

@@ -42,6 +42,15 @@ def test_declined_gives_the_discount_back_and_the_contact_stays_paid(ledger: Led
     assert view(ledger).account_used_micros == CONTACT_COST
 
 
+def test_who_accepts_after_leaving_is_refused_and_was_sent_the_message(ledger: Ledger, clock: FrozenClock) -> None:
+    (contact,) = record(ledger, decision("ann"))
+    clock.to_day(3)
+    report(ledger, contact, "churned", START + DAY)
+    assert report(ledger, contact, "accepted", START + 2 * DAY).status == "refused"
+    with ledger.read() as reader:
+        assert reader.rows("SELECT sent_at FROM contacts") == [(START + 2 * DAY,)]
+
+
 def test_silence_expires_like_a_decline(ledger: Ledger, clock: FrozenClock) -> None:
     record(ledger, decision("ann"), decision("ben", delay=1))
     for day, expired, left in ((13.9, 0, (0, 2 * FULL)), (14, 1, (CONTACT_COST, FULL)), (15, 1, (2 * CONTACT_COST, 0))):
