@@ -266,7 +266,7 @@ def test_the_readmes_commands_end_with_the_served_decision(
 
 
 README = Path(__file__).parents[2] / "README.md"
-FENCED, INDENTED = r"```python\n(.*?)```", r"\n\n((?:    [^\n]*\n)*    bundle\.decide[^\n]*\n)"
+FENCED, INDENTED = r"```python\n(.*?)```", r"\n\n((?:    [^\n]*\n)*    rj\.load[^\n]*\n)"
 
 
 @pytest.mark.parametrize(
