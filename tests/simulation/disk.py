@@ -143,6 +143,9 @@ class Disk:
             self.said("a commit that is kept and said to have failed")
             raise LedgerUnavailable("the connection broke")
 
+    def forgotten(self) -> None:
+        self._durable = self._written()
+
     def crash(self, kept: int | None = None, *, states: tuple[object, ...] = ()) -> NoReturn:
         """The end of this life; `kept` bytes of the log are on the disk, by default as many as must be or more."""
         self.expected = states or (self.state(),)
@@ -225,6 +228,12 @@ class Connection(SqliteConnection):
         self._alive()
         self._disk.statement()
         return super().many(statement, values)
+
+    def forget(self, *, copies: bool) -> None:
+        """A check point: all of the log is in the ledger's file, and on the disk, before the log is cut off."""
+        self._alive()
+        super().forget(copies=copies)
+        self._disk.forgotten()
 
     def _alive(self) -> None:
         if self._disk.dead:
