@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from retentionjax.shield.fault_scores import BEGIN, REACH, SPARED, UNKNOWN, known
+from retentionjax.tracking import progress
 
 VECTORS = Path(__file__).parent / "wordings" / "vectors.en.npz"
 WIDTH = 64
@@ -76,10 +77,12 @@ def trained(lessons: Sequence[Lesson], seed: int = 0) -> dict[str, np.ndarray]:
         updates, state = optimizer.update(gradient, state, parameters)
         return optax.apply_updates(parameters, updates), state
 
-    for _ in range(_EPOCHS):
-        for batch in _batches(lessons, rows, rng.permutation(len(lessons))):
-            key, own = jax.random.split(key)
-            parameters, state = step(parameters, state, batch, own)
+    with progress("the second reader's network", _EPOCHS, "epochs") as bar:
+        for _ in range(_EPOCHS):
+            for batch in _batches(lessons, rows, rng.permutation(len(lessons))):
+                key, own = jax.random.split(key)
+                parameters, state = step(parameters, state, batch, own)
+            bar.advance(1)
     return _packed(words, vectors, parameters)
 
 

@@ -1,6 +1,6 @@
 """Teaches the shield's second reader from messages marked as good or bad: `python -m experiments.second_reader`.
 
-`wordings/messages.en.txt.xz` holds some fifteen thousand messages of invented companies, most of them written for this
+`wordings/messages.en.txt.xz` holds some eighteen thousand messages of invented companies, most of them written for this
 by language models that did not know the rules, the rest from the shield's tests and templates, or put together from
 parts: `pass` or `refuse`, with channel, offer, customer and facts, and in `[[ ]]` the words that are at fault. What is
 left of a bad message without these counts as a good one where it is a whole message: else the reader would learn the
@@ -245,7 +245,10 @@ def unread(messages: Sequence[Marked], writers: Sequence[str]) -> Iterator[Unrea
 
 
 def judged(messages: Sequence[Marked], writers: Sequence[str]) -> dict[str, dict[str, float]]:
-    """What rules and reader make of each writer's messages, unread, and what the evidence counts for by these."""
+    """What rules and reader make of each writer's messages, unread, and what the evidence counts for by these.
+
+    Messages are judged as wholes: `SecondReader.refuses` also refuses those of which a struck sentence reads badly.
+    """
     rows = list(unread(messages, writers))
     bad, struck = np.array([each.bad for each in rows]), np.array([each.struck for each in rows])
     evidence = np.array([each.evidence for each in rows])

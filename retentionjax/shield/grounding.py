@@ -92,8 +92,8 @@ class Grounding:
         if offer.say:
             wanted = self._read.quantities(self._say)
             numbers = bool(wanted) and wanted <= self._read.quantities(self._text)
-            told = numbers or offer.said(self._reading.folded, self._brief.language)
-            told = told or (self._brief.language == "en" and offer.told_freely(self._reading.folded) is not None)
+            said = self._reading.folded, self._brief.language
+            told = numbers or offer.said(*said) or offer.told_freely(*said) is not None
             for start in places(self._reading.folded, self._say):
                 if joined := self._around["joined"].search(_after(self._text, start + len(self._say))):
                     end = start + len(self._say) + joined.end()

@@ -117,13 +117,13 @@ class OfferTerms:
         ways = self._ways(language)
         return bool(ways and ways.search(text)) or bool(self.say and _in_other_order(self.say).search(text))
 
-    def told_freely(self, text: str) -> re.Match[str] | None:
-        """Where the folded English `text` says that a gift is free, if it names all of it, in whatever order.
+    def told_freely(self, text: str, language: Language) -> re.Match[str] | None:
+        """Where the folded `text`, in English, says that a gift is free, if it names all of it, in whatever order.
 
         `plain linen bags … we'd be happy for you to have one, free`: only one thing is called free, and that is a word
         of the gift's, or what stands for one.
         """
-        words = fold(self.say or "") if self.days is None else ""
+        words = fold(self.say or "") if self.days is None and language == "en" else ""
         if not _FREELY.search(words):
             return None
         stems = [each[:_STEM] for each in re.findall(r"[a-z]{3,}", _FREELY.sub("", words))]
@@ -140,7 +140,7 @@ class OfferTerms:
         ways, plain = self._ways(language), reading.plain
         if ways and ways.search(plain):
             plain = ways.sub(lambda match: BLANK * len(match.group()), plain)
-        elif language == "en" and (free := self.told_freely(reading.folded)):
+        elif free := self.told_freely(reading.folded, language):
             plain = plain[: free.start()] + BLANK * len(free.group()) + plain[free.end() :]
         return replace(reading, plain=plain) if plain != reading.plain else reading
 

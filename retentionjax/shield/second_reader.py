@@ -13,6 +13,7 @@ import functools
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,11 +95,9 @@ class SecondReader:
         """
         if self.judged(reading.plain).log_odds + self.doubt * bool(doubted) >= 0:
             return True
-        stops = [0, *(match.end() for match in _SENTENCE.finditer(reading.plain)), len(reading.plain)]
-        struck: dict[tuple[int, int], int] = {}
+        struck = Counter[tuple[int, int]]()
         for start, rules in doubted.items():
-            after = bisect.bisect_right(stops, bisect.bisect_left(reading.origin, start), hi=len(stops) - 1)
-            struck[stops[after - 1], stops[after]] = struck.get((stops[after - 1], stops[after]), 0) + rules
+            struck[_sentence(reading.plain, bisect.bisect_left(reading.origin, start))] += rules
         return any(
             self.judged(reading.plain[start:end].strip()).log_odds + self.doubt * (rules - 1) >= 0
             for (start, end), rules in struck.items()
@@ -116,12 +115,17 @@ class SecondReader:
 def _worst(plain: str, tokens: Sequence[tuple[str, int]], scores: Sequence[float]) -> tuple[int, int, tuple[str, ...]]:
     """Start and end of the sentence around the word with the highest score, and its words with the highest."""
     highest = tokens[max(range(len(scores)), key=scores.__getitem__)][1] if tokens else 0
-    stops = [0, *(match.end() for match in _SENTENCE.finditer(plain) if match.end() < len(plain)), len(plain)]
-    at = bisect.bisect_right(stops, highest, hi=len(stops) - 1)
-    start, end = stops[at - 1], stops[at]
+    start, end = _sentence(plain, highest)
     order = sorted(range(len(scores)), key=lambda at: -scores[at])
     words = [tokens[at][0] for at in order if start <= tokens[at][1] < end and tokens[at][0].strip()]
     return start, end, tuple(dict.fromkeys(words))[:_TOLD]
+
+
+def _sentence(plain: str, at: int) -> tuple[int, int]:
+    """Start and end of the sentence around a place."""
+    stops = [0, *(match.end() for match in _SENTENCE.finditer(plain) if match.end() < len(plain)), len(plain)]
+    after = bisect.bisect_right(stops, at, hi=len(stops) - 1)
+    return stops[after - 1], stops[after]
 
 
 def features(plain: str) -> Iterator[tuple[tuple[int, ...], re.Match[str]]]:
