@@ -246,9 +246,15 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def _make_room(newest: LimitedProtocol) -> None:
-    """Ends the connection that has waited longest without a request; refuses the newest where none waits."""
-    oldest: Any = min(newest.connections, key=lambda each: getattr(each, "waits_since", float("inf")))
-    if oldest is newest:
+    """Ends the connection that has waited longest without a request; refuses the newest where none waits.
+
+    What is ended leaves at the next turn of the loop, and many may come in one turn, all at the same time.
+    """
+    others: list[Any] = [each for each in newest.connections if each is not newest and not each.transport.is_closing()]
+    if len(others) < MOST_CONNECTIONS:
+        return
+    oldest = min(others, key=lambda each: each.waits_since)
+    if oldest.waits_since == float("inf"):
         newest._refuse(unavailable("overloaded", "There are too many connections.", 1.0))  # noqa: SLF001
     else:
         oldest.abort()

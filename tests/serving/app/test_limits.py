@@ -119,10 +119,13 @@ def test_a_request_that_never_ends_is_ended(
         assert answered(made).startswith(b"HTTP/1.1 " + status)
 
 
+@pytest.mark.parametrize("come_at_once", [False, True])
 def test_connections_that_say_nothing_make_room_for_those_that_ask(
-    service: Running, monkeypatch: pytest.MonkeyPatch
+    service: Running, monkeypatch: pytest.MonkeyPatch, come_at_once: bool
 ) -> None:
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 20)
+    if come_at_once:  # as in one turn of a loop, whose clock stands still in it
+        monkeypatch.setattr(connections.LimitedProtocol, "waits_since", 0.0)
     with contextlib.ExitStack() as stack:
         for _ in range(40):
             stack.enter_context(connected(service))
