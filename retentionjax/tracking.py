@@ -145,9 +145,12 @@ class _PlainBar:
         self._done = 0
         self._fields: dict[str, float | str] = {}
         self._started = self._printed = time.monotonic()
+        # The first unit may hold a minute of compiling, or all that a killed run had done: neither tells the pace.
+        self._first: tuple[float, int] | None = None
 
     def advance(self, n: int = 1, **fields: float | str) -> None:
         self._done += n
+        self._first = self._first or (time.monotonic(), self._done)
         self._total = max(self._total, self._done)  # some totals are estimates
         self._fields |= fields
         if time.monotonic() - self._printed >= self.seconds_between_lines:
@@ -162,8 +165,9 @@ class _PlainBar:
         elapsed = now - self._started
         share = self._done / self._total if self._total else 1.0
         line = f"{self._description}: {share:4.0%}, {_count(self._done, self._total, self._unit)}, {duration(elapsed)}"
-        if not final and 0 < share < 1:
-            line += f", about {duration(elapsed * (1 - share) / share)} left"
+        since, before = self._first or (now, self._done)
+        if not final and self._done > before:
+            line += f", about {duration((now - since) * (self._total - self._done) / (self._done - before))} left"
         print(", ".join([line, *_shown(self._fields)]), file=sys.stderr, flush=True)
 
 
