@@ -235,11 +235,8 @@ def unread(messages: Sequence[Marked], writers: Sequence[str]) -> Iterator[Unrea
         for each in messages:
             if each.writer == writer:
                 found = {one.rule: one.severity for one in check(each.text, each.brief).violations}
-                doubted = any(severities["en", rule] == "doubt" for rule in found)
-                struck = any(
-                    grave == "block" and severities["en", rule] != "doubt" and rule != "text.suspect"
-                    for rule, grave in found.items()
-                )
+                doubted = any(severities["en", rule] == "doubt" and rule != "text.suspect" for rule in found)
+                struck = "block" in found.values()
                 log_odds = (one.judged(each.plain).log_odds for one in (linear, network))
                 yield Unread(writer, each.bad, struck, (*log_odds, float(doubted)))  # type: ignore[arg-type]
 

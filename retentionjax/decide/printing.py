@@ -92,7 +92,7 @@ def _show_message(message: Composed, console: Console) -> None:
 
 def refusals(message: Composed) -> str:
     """The rules that the model's text broke, in a few words."""
-    return ", ".join(dict.fromkeys(each.rule for each in message.violations if each.severity == "block"))
+    return ", ".join(dict.fromkeys(each.rule for each in message.violations if each.severity != "warn"))
 
 
 def reason_text(reason: Reason) -> str:

@@ -78,6 +78,8 @@ class Variant:
     kind: Kind
     text: str
     author: Author = "person"
+    despite: tuple[str, ...] = ()
+    """Rules in doubt that its author and whoever approves it overrule."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a text that is empty or holds a stand-in nobody knows."""
@@ -90,8 +92,8 @@ class Variant:
 
     @cached_property
     def id(self) -> str:
-        """See `Kind.identify`."""
-        return self.kind.identify(self.text)
+        """See `Kind.identify`; with other rules overruled it is another wording."""
+        return self.kind.identify("\0".join((self.text, *self.despite)))
 
     def fill(self, brief: Brief) -> str | None:
         """The text for one customer; None where she lacks what a stand-in stands for."""
@@ -151,7 +153,10 @@ def judge(
     """The text as each of `briefs` fills it, and what the shield says of it, by its author and by what is approved;
     nothing of those that cannot fill it."""
     texts = [(text, brief) for brief in briefs if (text := variant.fill(brief)) is not None]
-    return [(text, check(text, brief, rules, by=variant.author, book=book)) for text, brief in texts]
+    return [
+        (text, check(text, brief, rules, by=variant.author, book=book, despite=variant.despite))
+        for text, brief in texts
+    ]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import operator
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Literal
 
@@ -65,13 +65,20 @@ MOST = 4_000
 
 
 def check(
-    text: str, brief: Brief, rules: Rules | None = None, *, by: Author = "person", book: Phrasebook | None = None
+    text: str,
+    brief: Brief,
+    rules: Rules | None = None,
+    *,
+    by: Author = "person",
+    book: Phrasebook | None = None,
+    despite: Collection[str] = (),
 ) -> Verdict:
     """Every rule that `text` breaks as a message for `brief`; for e-mail, `text` is the body without the footer.
 
     Of a text written by a model more is asked: rules of the severity `models` block it. `book` holds what people have
-    approved of the brief's kind; without it nothing is said of `text.phrase`. Raises ConfigError where the rules do
-    not speak the brief's language.
+    approved of the brief's kind; without it nothing is said of `text.phrase`. Rules in doubt that stand in `despite`
+    warn only: two people overruled them for this wording. Raises ConfigError where the rules do not speak the brief's
+    language.
     """
     rules = rules or load_rules()
     phrasing = rules.phrasing(brief.language)
@@ -92,9 +99,9 @@ def check(
         found.append(Finding("channel.length", MOST, len(text), f"{len(text)} characters"))
     doubted = {each for each in found if rules.severities[brief.language, each.rule] == "doubt"}
     refused = any(severity(each.rule, brief, rules, by) == "block" for each in found if each not in doubted)
-    struck = Counter(start for start, _ in {(each.start, each.rule) for each in doubted})
+    struck = Counter(start for start, rule in {(each.start, each.rule) for each in doubted} if rule not in despite)
     harmless = second is not None and not refused and not second.refuses(reading, struck)
-    return _verdict(found, brief, rules, by, harmless)
+    return _verdict(found, brief, rules, by, despite if not harmless else {each.rule for each in doubted})
 
 
 def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
@@ -103,14 +110,14 @@ def grounded(text: str, brief: Brief, rules: Rules | None = None) -> bool:
 
 
 def severity(
-    rule: str, brief: Brief, rules: Rules, by: Author, *, harmless: bool = False
-) -> Literal["block", "warn", "off"]:
-    """How grave it is that a text of this author breaks a rule; `harmless`: only rules in doubt speak against it."""
+    rule: str, brief: Brief, rules: Rules, by: Author, *, despite: Collection[str] = ()
+) -> Literal["block", "doubt", "warn", "off"]:
+    """How grave it is that a text of this author breaks a rule; one in doubt is not where it stands in `despite`."""
     grave: Severity = rules.severities[brief.language, rule]
     if grave == "models" or (rule == ACCEPT and grave == "block" and _answers(brief)):
         return "block" if by == "model" else "warn"
     if grave == "doubt":
-        return "warn" if harmless else "block"
+        return "block" if by == "model" else "warn" if rule in despite else "doubt"
     return grave
 
 
@@ -122,11 +129,11 @@ def _answers(brief: Brief) -> bool:
 _PLACE = operator.attrgetter("start", "end", "rule", "detail")
 
 
-def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author, harmless: bool) -> Verdict:
+def _verdict(found: list[Finding], brief: Brief, rules: Rules, by: Author, despite: Collection[str]) -> Verdict:
     violations = []
     for each in sorted(set(found), key=_PLACE):
-        grave = severity(each.rule, brief, rules, by, harmless=harmless)
+        grave = severity(each.rule, brief, rules, by, despite=despite)
         if grave != "off":
             violations.append(Violation(each.rule, grave, each.start, each.end, each.detail))
-    passed = all(each.severity != "block" for each in violations)
+    passed = all(each.severity == "warn" for each in violations)
     return Verdict(passed, tuple(violations), rules.version)

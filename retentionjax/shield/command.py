@@ -184,7 +184,12 @@ def _as_text(text: str, verdict: Verdict, template: str) -> str:
         lines.append(f"read as: {fold(folded)}")
     if not verdict.passed:
         lines.append(f"a message that passes: {template}")
-    outcome = "may be sent" if verdict.passed else f"may not be sent: {', '.join(verdict.blocking)}"
+    if verdict.passed:
+        outcome = "may be sent"
+    elif verdict.doubting:
+        outcome = f"may be sent as a wording that another person approves despite {', '.join(verdict.doubting)}"
+    else:
+        outcome = f"may not be sent: {', '.join(verdict.blocking)}"
     return "\n".join([*lines, f"{outcome} (rules {verdict.rules_version})"])
 
 

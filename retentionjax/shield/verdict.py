@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 Severity = Literal["block", "doubt", "models", "warn", "off"]
 """`models` blocks what a model wrote and warns of what a person wrote; `doubt` blocks, too, what a person wrote unless
-the second reader lets it pass."""
+the second reader lets it pass, or somebody else overrules it for this wording."""
 Author = Literal["model", "person"]
 """Who wrote a text."""
 
@@ -31,7 +31,8 @@ class Violation:
     """A finding under a rule that is in force."""
 
     rule: str
-    severity: Literal["block", "warn"]
+    severity: Literal["block", "doubt", "warn"]
+    """`doubt` blocks a person's text as `block` does, but may be overruled."""
     start: int
     end: int
     detail: str
@@ -42,14 +43,20 @@ class Verdict:
     """Whether a message may be sent, and every violation in the order of the text."""
 
     passed: bool
-    """No violation blocks."""
+    """No violation blocks, for certain or in doubt."""
     violations: tuple[Violation, ...]
     rules_version: str
 
     @property
     def blocking(self) -> tuple[str, ...]:
         """The ids of the rules that block, once each, sorted."""
-        return tuple(sorted({each.rule for each in self.violations if each.severity == "block"}))
+        return tuple(sorted({each.rule for each in self.violations if each.severity != "warn"}))
+
+    @property
+    def doubting(self) -> tuple[str, ...]:
+        """The ids of the rules that alone keep it from being sent and may be overruled, once each, sorted."""
+        certain = any(each.severity == "block" for each in self.violations)
+        return () if certain else self.blocking
 
     @property
     def warning(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Wordings of messages: by kind, with a form to propose one's own, to edit and to decide."""
 
 import itertools
+import re
 from typing import Any
 
 import msgspec
@@ -38,6 +39,8 @@ async def _page(
         "tones": TONES,
         "draft": dict.fromkeys(("text", "offer", "channel", "tone", "angle", "former"), "") | (draft or {}),
         "problem": problem,
+        "doubts": [each.allowed for each in problem.errors if each.field == "despite"] if problem else [],
+        "caller": str(request.auth.caller),
     }
     return await full_page(request, "wordings.html", title="Wordings", status=status, **values)
 
@@ -47,9 +50,10 @@ async def propose_wording(request: Http) -> Response[Any]:
     """Keeps a wording; an edited one takes the place of that which it was once it is approved."""
     fields = await read_form(request)
     fields["text"] = fields.get("text", "").replace("\r\n", "\n").strip()
-    former = fields.get("former", "")
+    former, despite = fields.get("former", ""), fields.pop("despite", "")
+    given: dict[str, Any] = {name: fields[name] for name in fields if name != "former"}
     try:
-        wanted = decode(msgspec.json.encode({name: fields[name] for name in fields if name != "former"}), VariantIn)
+        wanted = decode(msgspec.json.encode(given | {"despite": re.findall(r"[^, ]+", despite)}), VariantIn)
         state, caller = request.app.state, request.auth.caller
         before = await stored(state, former) if former else None
         await propose(state, caller, [wanted], "", before)

@@ -40,6 +40,7 @@ Angle = Annotated[
     Meta(description="The reason to leave that it speaks to; sent to those who may leave for it"),
 ]
 VariantId = Annotated[str, Meta(pattern=VARIANT_PATTERN, description="Start of the SHA-256 of kind and text")]
+RuleId = Annotated[str, Meta(pattern=r"^[a-z_]{1,40}\.[a-z_]{1,40}$", examples=["text.suspect"])]
 Text = Annotated[
     str,
     Meta(
@@ -60,6 +61,10 @@ class VariantIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channel: Channel = "sms"
     tone: Tone = "warm"
     angle: Angle = ""
+    despite: Annotated[
+        tuple[RuleId, ...],
+        Meta(max_length=20, description="Rules in doubt that are overruled; then somebody else must approve it"),
+    ] = ()
 
 
 class VariantsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +109,7 @@ class VariantOut(msgspec.Struct, frozen=True):
     angle: Angle
     text: Text
     author: Annotated[Literal["model", "person"], Meta(description="Who wrote it")]
+    despite: Annotated[tuple[RuleId, ...], Meta(description="Rules in doubt that its author overrules")]
     state: VariantState
     examples: Annotated[tuple[str, ...], Meta(description="Texts as customers would read them")]
     broken_rules: Annotated[
@@ -164,8 +170,8 @@ async def propose_variants(request: Request[Any, Any, Any], data: JSONBody[Varia
 async def decide_variant(
     request: Request[Any, Any, Any], variant_id: VariantInPath, data: JSONBody[VariantDecisionIn]
 ) -> VariantOut:
-    """Who decided and when is kept. What the shield refuses cannot be approved. Refusing and retiring do not ask it:
-    their answers have no examples and name no rules."""
+    """Who decided and when is kept. What the shield refuses cannot be approved, and what was proposed despite a rule
+    only by somebody else. Refusing and retiring do not ask it: their answers have no examples and name no rules."""
     return await decide(request.app.state, request.auth, variant_id, data.state)
 
 
@@ -230,7 +236,8 @@ async def propose(
 ) -> dict[str, Verdicts]:
     """Keeps a person's wordings to be decided about, all or none; their ids, and what the shield says of each.
 
-    Raises Problem 422 for one that cannot be sent, 429 and 503, see `SideWork.run`; nothing is written then.
+    Raises Problem 422 for one that cannot be sent, where only rules in doubt speak against it with an error of the
+    field `despite` that names them; 429 and 503, see `SideWork.run`. Nothing is written then.
 
     The wording `replaces` that they were edited from is sent until one of them is approved; where nobody has decided
     about it yet, it is refused now.
@@ -267,18 +274,39 @@ def _variant(jury: Jury, data: VariantIn, where: str, check: Check) -> tuple[Var
         raise invalid(
             "There is no such offer.", field_error(f"{where}offer", data.offer, allowed=", ".join(bundle.offers))
         )
+    despite = _overruled(bundle, data.despite, where)
     try:
-        variant = Variant(Kind(data.offer, data.channel, data.tone, data.angle), data.text, "person")
+        variant = Variant(Kind(data.offer, data.channel, data.tone, data.angle), data.text, "person", despite)
     except ConfigError as wrong:
         allowed = str(wrong).partition("; allowed")[2].lstrip(": ")
         raise invalid("The text has an unknown stand-in.", field_error(f"{where}text", data.text, allowed)) from None
     verdicts = _judged(jury, variant, check)
-    faults = [f"a text that passes {rule}: {why}" for rule, why in _said(verdicts, "block").items()]
+    faults = [f"a text that passes {rule}: {why}" for rule, why in _said(verdicts, "block", "doubt").items()]
     if faults or not verdicts:
         wanted = faults or ["facts that this company's messages have"]
         errors = [field_error(f"{where}text", data.text, each) for each in wanted]
+        if faults and not _said(verdicts, "block"):
+            overruled = sorted({*despite, *_broken(verdicts)})
+            errors.append(field_error(f"{where}despite", data.despite, ", ".join(overruled)))
         raise invalid("The shield refuses the text.", *errors)
     return variant, verdicts
+
+
+def _overruled(bundle: Bundle, rules: Sequence[str], where: str) -> tuple[str, ...]:
+    """The rules, once each. Raises Problem 422 for one that is not in doubt."""
+    if bundle.message is None or bundle.rules is None or not rules:
+        return ()
+    severities = bundle.rules.severities
+    doubts = sorted(
+        rule
+        for (language, rule), grave in severities.items()
+        if grave == "doubt" and language == bundle.message.language
+    )
+    for place, rule in enumerate(rules):
+        if rule not in doubts:
+            fault = field_error(f"{where}despite[{place}]", rule, allowed=", ".join(doubts))
+            raise invalid("The rule cannot be overruled.", fault)
+    return tuple(sorted({*rules}))
 
 
 def _said(verdicts: Verdicts, *severities: str) -> dict[str, str]:
@@ -295,14 +323,19 @@ def _said(verdicts: Verdicts, *severities: str) -> dict[str, str]:
 async def decide(state: Any, caller: Caller, variant_id: str, wanted: VariantState) -> VariantOut:
     """What becomes of a wording. Only approving asks the shield: what is not to be sent any more need not wait for it.
 
-    Raises Problem 404; for approving 409 where the shield refuses it today, and 429 and 503, see `SideWork.run`.
-    Nothing is written then.
+    Raises Problem 404; for approving 409 where the shield refuses it today, or who proposed it despite a rule asks, and
+    429 and 503, see `SideWork.run`. Nothing is written then.
     """
-    variant, jury, verdicts = (await stored(state, variant_id)).variant, Jury.of(state), None
+    kept, jury, verdicts = await stored(state, variant_id), Jury.of(state), None
+    variant = kept.variant
     if wanted == "approved":
+        if variant.despite and kept.proposed_by == str(caller):
+            fault = field_error("state", wanted, f"approval by somebody else than {caller}")
+            detail = f"It was proposed despite {', '.join(variant.despite)}, and that takes two."
+            raise Problem(409, "takes-two", "Somebody else must approve this text", detail, [fault])
         verdicts = await state.judging.run(caller, lambda check: _judged(jury, variant, check))
         if broken := _broken(verdicts):
-            said = _said(verdicts, "block")
+            said = _said(verdicts, "block", "doubt")
             why = "; ".join(f"{rule}: {said.get(rule, '')}" for rule in broken)
             fault = field_error("state", wanted, f"refused: the shield says {why}")
             raise Problem(409, "shield-refuses", "The shield refuses this text", "It cannot be approved.", [fault])
@@ -342,9 +375,10 @@ def _out(each: StoredVariant, verdicts: Verdicts | None) -> VariantOut:
         **asdict(kind),
         text=each.variant.text,
         author=each.variant.author,
+        despite=each.variant.despite,
         examples=tuple(dict.fromkeys(text for text, _ in verdicts))[:_SHOWN],
         broken_rules=broken,
-        said=_said(verdicts, "block", "warn"),
+        said=_said(verdicts, "block", "doubt", "warn"),
         warnings=tuple(dict.fromkeys(rule for _, verdict in verdicts for rule in verdict.warning)),
         answers=AnswersOut(*map(int, each.answers)),
         template=AnswersOut(*map(int, each.template)),

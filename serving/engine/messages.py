@@ -127,8 +127,10 @@ class Templates:
         if key in self._passed:
             return self._recent(key)
         text = variant.fill(brief)
-        verdict = None if text is None else shield.check(text, brief, self.rules, by=variant.author)
-        if text is None or verdict is None or not verdict.passed:
+        if text is None:
+            return self._keep(key, None)
+        verdict = shield.check(text, brief, self.rules, by=variant.author, despite=variant.despite)
+        if not verdict.passed:
             return self._keep(key, None)
         return self._keep(key, passed(text, verdict, "variant", brief))
 
@@ -162,9 +164,7 @@ def passed(text: str, verdict: Verdict, source: Literal["variant", "template"], 
         channel=brief.channel,
         footer=shield.footer(brief) if brief.channel == "email" else "",
         rules_version=verdict.rules_version,
-        warnings=tuple(
-            Mark(each.rule, each.severity, each.start, each.end, each.detail) for each in verdict.violations
-        ),
+        warnings=tuple(Mark(each.rule, "warn", each.start, each.end, each.detail) for each in verdict.violations),
     )
 
 

@@ -20,15 +20,15 @@ ANSWER_SECONDS = 3 * DAY
 """A message counts once it was sent so long ago, by what its customer did until then."""
 
 _ROWS = """
-    SELECT variant_id, offer, channel, tone, angle, text, author, state, rules_version, proposed_at, proposed_by,
-        decided_at, decided_by
+    SELECT variant_id, offer, channel, tone, angle, text, author, despite, state, rules_version, proposed_at,
+        proposed_by, decided_at, decided_by
     FROM variants ORDER BY offer, channel, tone, angle, proposed_at, variant_id"""
 _PROPOSE = """
-    INSERT INTO variants (variant_id, offer, channel, tone, angle, text, author, state, rules_version, proposed_at,
-        proposed_by, replaces)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?, ?) ON CONFLICT (variant_id) DO NOTHING"""
+    INSERT INTO variants (variant_id, offer, channel, tone, angle, text, author, despite, state, rules_version,
+        proposed_at, proposed_by, replaces)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?, ?) ON CONFLICT (variant_id) DO NOTHING"""
 _DECIDE = "UPDATE variants SET state = ?, decided_at = ?, decided_by = ? WHERE variant_id = ?"
-_STATE = "SELECT state, replaces FROM variants WHERE variant_id = ?"
+_STATE = "SELECT state, replaces, despite, proposed_by FROM variants WHERE variant_id = ?"
 
 
 def _counted(which: str) -> str:
@@ -113,7 +113,7 @@ def propose(
     """
     rows = [
         (each.id, each.kind.offer, each.kind.channel, each.kind.tone, each.kind.angle, each.text, each.author,
-         rules_version, tx.now, who, replaces)
+         " ".join(each.despite), rules_version, tx.now, who, replaces)
         for each in variants
     ]  # fmt: skip
     new = tx.many(_PROPOSE, rows) if rows else 0
@@ -126,7 +126,8 @@ def propose(
 def decide(tx: Look, variant_id: str, state: VariantState, who: str, was: VariantState | None = None) -> bool:
     """Approves, refuses or retires a wording, and remembers who; nothing where it is no longer in the state `was`.
 
-    Raises LedgerError if there is none of that id, or for another state.
+    Raises LedgerError if there is none of that id, for another state, and where whoever proposed a wording despite a
+    rule would approve it: that takes two.
     """
     allowed = tuple(each for each in get_args(VariantState) if each != "proposed")
     if state not in allowed:
@@ -134,9 +135,11 @@ def decide(tx: Look, variant_id: str, state: VariantState, who: str, was: Varian
     found = tx.rows(_STATE, variant_id)
     if not found:
         raise LedgerError(f"there is no variant {variant_id!r}")
-    before, replaces = found[0]
+    before, replaces, despite, proposed_by = found[0]
     if was not in (None, before):
         return False
+    if state == "approved" and despite and proposed_by == who:
+        raise LedgerError(f"variant {variant_id!r} overrules {despite}; allowed: approval by another than {who}")
     tx.run(_DECIDE, state, tx.now, who, variant_id)
     changed(tx, who, f"variant {variant_id}", state, before)
     if state == "approved" and replaces and tx.rows(_STATE, replaces):
@@ -172,7 +175,7 @@ def approved(look: Look, known: Version | None) -> Approved | None:
 
     strata = _strata(look, look.now // COUNTED_EVERY * COUNTED_EVERY)
     found: dict[Kind, list[Variant | None]] = {}
-    for _, *words, state in (row[:8] for row in look.rows(_ROWS)):
+    for _, *words, state in (row[:9] for row in look.rows(_ROWS)):
         if state == "approved":
             variant = _variant(*words)
             found.setdefault(variant.kind, [None]).append(variant)
@@ -183,8 +186,9 @@ def approved(look: Look, known: Version | None) -> Approved | None:
     return Approved(version, wordings)
 
 
-def _variant(offer: str, channel: str, tone: str, angle: str, text: str, author: Author) -> Variant:
-    return Variant(Kind(offer, channel, tone, angle), text, author)  # type: ignore[arg-type]  # as they were written
+def _variant(offer: str, channel: str, tone: str, angle: str, text: str, author: Author, despite: str) -> Variant:
+    kind = Kind(offer, channel, tone, angle)  # type: ignore[arg-type]  # as they were written
+    return Variant(kind, text, author, tuple(despite.split()))
 
 
 def keep(tx: Look, decisions: str) -> None:

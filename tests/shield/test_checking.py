@@ -113,6 +113,21 @@ def test_words_that_nobody_approved_are_as_grave_as_the_rules_say(
     assert "text.phrase" not in check(text, brief, rules, by="model", book=Phrasebook.of([brief.unfill(text)])).blocking
 
 
+def test_what_is_refused_in_doubt_alone_may_be_overruled_rule_by_rule() -> None:
+    brief = Brief("sms", OfferTerms(0.1), SENDER, first_name="Maria")
+    text = "Northwind: Hi Maria, you were about to leave us. 10% off for 30 days. Reply YES. STOP to opt out."
+    doubts = check(text, brief).doubting
+    assert set(doubts) >= {"privacy.churn", "text.suspect"}
+    assert check(text, brief, despite=doubts).passed
+    for rule in doubts:
+        rest = set(doubts) - {rule}
+        assert rule in check(text, brief, despite=rest).doubting
+        assert rest >= set(check(text, brief, despite=[rule]).doubting) != set()
+    assert not check(text, brief, by="model", despite=doubts).passed
+    certain = check(text.replace("10%", "20%"), brief, despite=[*doubts, "offer.percent"])
+    assert ("offer.percent" in certain.blocking, certain.doubting) == (True, ())
+
+
 def test_a_span_points_at_the_words_in_the_message_as_given() -> None:
     text = "Northwind: Hí Maria, 10% off for 30 days, *gua\u200branteed*. Reply STOP to opt out."
     verdict = check(text, Brief("sms", OfferTerms(0.1), SENDER, first_name="Maria"))

@@ -21,7 +21,7 @@ GOOD = "Northwind: Hi Ana, enjoy 10% off for 30 days. Reply YES to accept. Reply
 
 def test_a_message_that_may_be_sent(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["messages", "check", APPROVED, "--offer", "10%", "--name", "Ana"]) == 0
-    assert capsys.readouterr().out == "may be sent (rules 4.6.0)\n"
+    assert capsys.readouterr().out == "may be sent (rules 4.7.0)\n"
 
 
 def test_what_a_model_may_not_say_is_told_of_a_persons_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +39,7 @@ def test_each_rule_that_is_broken_is_told_with_its_words(capsys: pytest.CaptureF
     assert "block  offer.percent        '25%': 10% off is offered" in told
     assert "block  pressure.urgency     'hurry': false urgency" in told
     assert "a message that passes: Northwind: Hi Ana," in told
-    assert "may not be sent: offer.missing, offer.percent, pressure.urgency (rules 4.6.0)" in told
+    assert "may not be sent: offer.missing, offer.percent, pressure.urgency (rules 4.7.0)" in told
 
 
 def test_the_verdict_as_json_and_the_author(capsys: pytest.CaptureFixture[str]) -> None:

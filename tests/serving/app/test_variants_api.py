@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from retentionjax.data.messages import grammar
 from retentionjax.decide.variants import Kind, Variant
 from serving import side_work
 from serving.domain import variants
+from serving.engine.messages import Templates
 from serving.ledger import Ledger
 from serving.security.gate import Caller
 
@@ -210,6 +212,54 @@ def test_the_console_shows_edits_and_approves(own: Running) -> None:
         new = next(each for each in own.ledger.ask(lambda view: view.variants()) if "do enjoy" in each.variant.text)
         assert client.post("/console/wordings/decide", data=form | {"variant_id": new.variant.id}).status_code == 303
     assert states_of(own)[made["variant_id"]] == "retired"  # now the edited one takes its place
+
+
+DOUBTED = TEXT.replace("enjoy", "your router threw a tantrum and the internet cried. Enjoy")
+"""Nothing certain speaks against it: it only reads like texts that may not be sent."""
+
+
+def test_what_is_refused_in_doubt_may_be_sent_when_two_people_stand_by_it(own: Running) -> None:
+    refused = propose(own, DOUBTED).json()["errors"]
+    assert [each["field"] for each in refused] == ["variants[0].text", "variants[0].despite"]
+    despite = refused[-1]["allowed"].split(", ")
+    certain = propose(own, DOUBTED.replace("10%", "20%"), despite=despite).json()["errors"]
+    assert {each["field"] for each in certain} == {"variants[0].text"}
+    (unknown,) = propose(own, DOUBTED, despite=["offer.percent"]).json()["errors"]
+    assert unknown["field"] == "variants[0].despite[0]"
+    assert "text.suspect" in unknown["allowed"]
+    (made,) = propose(own, DOUBTED, despite=despite).json()["variants"]
+    assert (made["despite"], made["broken_rules"], made["state"]) == (despite, [], "proposed")
+    alone = decide(own, made["variant_id"], "approved")
+    assert (alone.status_code, alone.json()["type"][-9:]) == (409, "takes-two")
+    with own.ledger.transaction() as tx:
+        _, second = tx.create_key("another", "admin")
+    with served_app.plain(base_url=own.url, headers={"Authorization": f"Bearer {second}"}) as client:
+        both = client.patch(f"/v1/variants/{made['variant_id']}", json={"state": "approved"})
+    assert both.json()["state"] == "approved"
+    bundle = own.app.state.engine.active.bundle
+    (sent,) = [each.variant for each in own.ledger.ask(lambda view: view.variants()) if each.variant.despite]
+    (brief, *_) = variants.words.examples(bundle.message, sent.kind, bundle.said_offer(sent.kind.offer))
+    message = Templates(bundle).fill(sent.id, sent, brief)
+    assert message is not None
+    assert {each.rule for each in message.warnings} >= set(despite)
+    assert Templates(bundle).fill("", replace(sent, despite=()), brief) is None
+
+
+def test_the_console_offers_to_propose_what_is_refused_in_doubt(own: Running) -> None:
+    text = DOUBTED.replace("tantrum", "party")
+    draft = {"offer": offer_of(own, 0.1), "channel": "sms", "tone": "warm", "angle": "", "former": "", "text": text}
+    with served_app.session(own, "admin") as client:
+        form = draft | {"csrf": served_app.csrf(client)}
+        page = client.post("/console/wordings", data=form).text
+        rules = page.split('name="despite" value="')[1].split('"')[0]
+        assert html.escape(text) in page
+        assert client.post("/console/wordings", data=form | {"despite": rules}).status_code == 200  # followed
+        page = client.get("/console/wordings").text
+    (kept,) = [each.variant for each in own.ledger.ask(lambda view: view.variants()) if "party" in each.variant.text]
+    assert kept.despite == tuple(rules.split(", "))
+    shown = page.split(f'id="v-{kept.id}"')[1].split("</article>")[0]
+    assert "somebody other than" in shown
+    assert 'value="approved"' not in shown
 
 
 def states_of(own: Running) -> dict[str, str]:
