@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from retentionjax.data.sources import PublicDataSet
 
 DEFAULT_FOLDER = "runs/data"
-_TEXTS = ("oasst1", "oasst1_ranked", "hh_rlhf", "shp2", "upworthy", "cs_text", "messages")
+_TEXTS = ("oasst1", "hh_rlhf", "shp2", "upworthy", "messages")
 _NAMES_HELP = f"telco, bank, hillstrom (these if none is named), or a text set: {', '.join(_TEXTS)}"
 
 

@@ -2,9 +2,9 @@
 
 The generator knows the real sets by figures only (`synthetic_figures.json`, fitted once to the official files, which
 never change): the share of each category, quantiles of each number, a correlation matrix, the weights of a logistic
-regression and a few rules. Features come from a Gaussian copula: correlated normals z ~ N(0, R), each cut into its variable's
-levels, or read off its variable's quantiles. What follows from other columns (the monthly charge from the services,
-the economy from the date) is computed from them, and the label is drawn with the regression's probability.
+regression and a few rules. Features come from a Gaussian copula: correlated normals z ~ N(0, R), each cut into its
+variable's levels, or read off its variable's quantiles. What follows from other columns (the monthly charge from the
+services, the economy from the date) is computed from them, and the label is drawn with the regression's probability.
 """
 
 import functools
