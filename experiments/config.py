@@ -16,7 +16,7 @@ import yaml
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.company.structure import structure, unstructure
+from retentionjax.company.structure import read_yaml, structure, unstructure
 from retentionjax.errors import ConfigError
 
 PRESETS = ("smoke", "demo", "train", "mvp")
@@ -73,14 +73,8 @@ def load_preset(name: str) -> Preset:
     path = storage.as_path(name if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml")
     if name not in PRESETS and path.parent == storage.as_path(_FOLDER) and path.stem == name:
         raise ConfigError(f"unknown preset {name!r}; allowed: {', '.join(PRESETS)}, or a file ending in .yaml")
-    try:
-        content = yaml.safe_load(path.read_bytes().decode())
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     known = dataclasses.make_dataclass("Stages", [(name, Mapping[str, Any], None) for name in (*STAGES, *BESIDE)])
-    stages: Any = structure({} if content is None else content, known, where=str(path))
+    stages: Any = structure(read_yaml(path), known, where=str(path))
     return Preset(path.stem, path, {name: each for name, each in vars(stages).items() if each is not None})
 
 

@@ -19,7 +19,7 @@ from retentionjax import storage
 from retentionjax.checked import Checked, Seed, Within
 from retentionjax.data import catalog
 from retentionjax.data.public_sets import HILLSTROM, HILLSTROM_PROPENSITY
-from retentionjax.evaluation import plots, targeting
+from retentionjax.evaluation import targeting
 from retentionjax.evaluation.off_policy.evaluation import HEADLINE, OffPolicySettings, evaluate
 from retentionjax.evaluation.off_policy.log import DecisionLog, build
 from retentionjax.evaluation.statistics import plain
@@ -46,7 +46,7 @@ class HillstromConfig(Checked):
 
 
 def run(config: HillstromConfig, context: Context) -> dict[str, float]:
-    """Learn → value the policies → rank. Writes off_policy.json, curves.json and the pictures. See Stage."""
+    """Learn → value the policies → rank. Writes off_policy.json and curves.json. See Stage."""
     prepared = catalog.read(context.inputs["data"] / "artifacts", "hillstrom")
     frame = pd.concat([part.frame for part in (prepared.train, prepared.validation, prepared.test)]).sort_index()
     trial = HillstromTrial.read(frame)
@@ -183,8 +183,6 @@ def ranking(
             for name, curve in curves.items()
         },
     )
-    plots.qini(curves["mens"], curves["womens"], context.artifacts)
-    plots.budgets(curves["best"], curves["mens"], context.artifacts)
     return summary
 
 

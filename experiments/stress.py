@@ -2,8 +2,8 @@
 
 Beside it the strongest simple rule, `greedy_fatigue`, set to the same spend.
 
-Writes stress.json and two pictures. `summary.json`: `uplift_<policy>_base`, `uplift_<policy>_<axis>_down` and `_up`,
-`uplift_<policy>_shape_<flat, globe or inverted>` (each with `_low` and `_high`), `worst_uplift_ppo`, `worlds`,
+Writes stress.json, which the report draws. `summary.json`: `uplift_<policy>_base`, `uplift_<policy>_<axis>_down` and
+`_up`, `uplift_<policy>_shape_<flat, globe or inverted>` (each with `_low` and `_high`), `worst_uplift_ppo`, `worlds`,
 `worlds_ppo_gains` (its whole interval above 0), `worlds_ppo_leads` (ahead of the rule), `break_even_found` and, where
 it was, `break_even_<axis>`.
 """
@@ -14,13 +14,12 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from experiments import companies
 from experiments import customers as people
 from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.checked import Checked, Count, Seed
 from retentionjax.env.types import EnvParams
-from retentionjax.evaluation import baselines, learned, plots, rollout, stress
+from retentionjax.evaluation import baselines, learned, rollout, stress
 from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.rollout import Policy
 from retentionjax.evaluation.stress import AXES, ENV, SHAPES, Axis, StressScene, WorldOutcome
@@ -30,7 +29,7 @@ BUDGET = "budget"
 RANGES = {**baselines.RANGES, "ppo": (-4.0, 20.0)}
 """Range in which each policy's hyperparameter is sought."""
 WAY = 10
-"""Points of the picture of the most harmful axis."""
+"""Points along the most harmful axis."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,6 @@ def run(config: StressConfig, context: Context) -> dict[str, float]:
     harm = descend(config, base, scenes, outcomes, policies, hyperparameters[1.0], key)
     summary = summarise(scenes, outcomes, harm)
     storage.write_json(context.artifacts / "stress.json", record(scenes, outcomes, worst, harm, limit))
-    pictures(scenes, outcomes, harm, context)
     show(scenes[worst], outcomes[worst], harm)
     return summary
 
@@ -208,28 +206,6 @@ def record(
     }
 
 
-def pictures(
-    scenes: Sequence[StressScene], outcomes: Sequence[Mapping[str, WorldOutcome]], harm: Harm, context: Context
-) -> None:
-    """Writes tornado.png and break_even.png."""
-    found = {_place(scene): outcome for scene, outcome in zip(scenes, outcomes, strict=True)}
-    titles = {axis.name: axis.title for axis in AXES} | {BUDGET: "budget ×" + _ends(scenes)}
-    ends = {
-        title: (found[f"{name}_down"]["ppo"].uplift, found[f"{name}_up"]["ppo"].uplift)
-        for name, title in titles.items()
-    }
-    base, rule, currency = found["base"], "greedy_fatigue", companies.of(context.inputs).currency
-    rules = {
-        title: (found[f"{name}_down"][rule].uplift.mean, found[f"{name}_up"][rule].uplift.mean)
-        for name, title in titles.items()
-    }
-    ends |= {title: (found[name]["ppo"].uplift, base["ppo"].uplift) for name, (title, _) in SHAPES.items()}
-    rules |= {title: (found[name][rule].uplift.mean, base[rule].uplift.mean) for name, (title, _) in SHAPES.items()}
-    plots.tornado(ends, rules, outcomes[0]["ppo"].uplift.mean, currency, context.artifacts)
-    title = f"{harm.axis.name} (base {harm.axis.base:g})"
-    plots.way_down(title, harm.values, harm.uplift, harm.crossing, currency, context.artifacts)
-
-
 def show(scene: StressScene, outcome: Mapping[str, WorldOutcome], harm: Harm) -> None:
     """Prints the worst case and the break-even by name."""
     uplift, rule = outcome["ppo"].uplift, outcome["greedy_fatigue"].uplift
@@ -249,11 +225,7 @@ def _place(scene: StressScene) -> str:
     return f"{scene.axis}_{'down' if scene.value < middle else 'up'}"
 
 
-def _ends(scenes: Sequence[StressScene]) -> str:
-    return " / ".join(f"{scene.value:g}" for scene in scenes if scene.axis == BUDGET)
-
-
-STAGE = Stage("stress", StressConfig, run, needs=("data", "policy"))
+STAGE = Stage("stress", StressConfig, run, needs=("policy",))
 
 if __name__ == "__main__":
     STAGE.main()

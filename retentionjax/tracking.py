@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import IO, Protocol, SupportsFloat
+from typing import IO, SupportsFloat
 
 from etils import epath
 from rich import progress as rich_progress
@@ -18,6 +18,7 @@ from rich.console import Console
 from retentionjax import storage
 
 _RESERVED = ("step", "time")
+_SECONDS_BETWEEN_LINES = 5.0
 
 
 class Tracker:
@@ -118,86 +119,85 @@ def _read_until(path: epath.Path, step: int) -> list[dict[str, float | None]]:
 # --- progress -------------------------------------------------------------------------------------------------
 
 
-class Bar(Protocol):
+class Bar:
     """A task under way."""
+
+    def __init__(self, total: int, unit: str) -> None:
+        self._total, self._unit = total, unit
+        self._done = 0
+        self._fields: dict[str, float | str] = {}
 
     def advance(self, n: int = 1, **fields: float | str) -> None:
         """`n` more units are done; `fields` are shown beside the bar until they change."""
+        self._done += n
+        self._total = max(self._total, self._done)  # some totals are estimates
+        self._fields |= fields
+        self._show()
+
+    def _show(self) -> None:
+        raise NotImplementedError
+
+    def _count(self) -> str:
+        return f"{self._done:,} of {self._total:,} {self._unit}".rstrip()
+
+    def _shown(self) -> list[str]:
+        return [f"{name} {each if isinstance(each, str) else f'{each:.4g}'}" for name, each in self._fields.items()]
 
 
 @contextlib.contextmanager
 def progress(description: str, total: int, unit: str = "") -> Iterator[Bar]:
     """A bar on stderr for `total` units of work: drawn on a terminal, a plain line every five seconds in a log."""
     if sys.stderr.isatty():
-        with _drawn_bar(description, total, unit) as bar:
-            yield bar
+        columns = (
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.TaskProgressColumn(),
+            rich_progress.TextColumn("{task.fields[count]}"),
+            rich_progress.TimeElapsedColumn(),
+            rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn("{task.fields[shown]}", style="dim"),
+        )
+        with rich_progress.Progress(*columns, console=Console(stderr=True)) as drawn:
+            yield _DrawnBar(drawn, description, total, unit)
     else:
         lines = _PlainBar(description, total, unit)
         yield lines
-        lines.finish()
+        lines.print(final=True)
 
 
-class _PlainBar:
-    seconds_between_lines = 5.0
-
+class _PlainBar(Bar):
     def __init__(self, description: str, total: int, unit: str) -> None:
-        self._description, self._total, self._unit = description, total, unit
-        self._done = 0
-        self._fields: dict[str, float | str] = {}
+        super().__init__(total, unit)
+        self._description = description
         self._started = self._printed = time.monotonic()
         # The first unit may hold a minute of compiling, or all that a killed run had done: neither tells the pace.
         self._first: tuple[float, int] | None = None
 
-    def advance(self, n: int = 1, **fields: float | str) -> None:
-        self._done += n
+    def _show(self) -> None:
         self._first = self._first or (time.monotonic(), self._done)
-        self._total = max(self._total, self._done)  # some totals are estimates
-        self._fields |= fields
-        if time.monotonic() - self._printed >= self.seconds_between_lines:
-            self._print()
+        if time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
+            self.print()
 
-    def finish(self) -> None:
-        self._print(final=True)
-
-    def _print(self, *, final: bool = False) -> None:
+    def print(self, *, final: bool = False) -> None:
         now = time.monotonic()
         self._printed = now
         elapsed = now - self._started
         share = self._done / self._total if self._total else 1.0
-        line = f"{self._description}: {share:4.0%}, {_count(self._done, self._total, self._unit)}, {duration(elapsed)}"
+        line = f"{self._description}: {share:4.0%}, {self._count()}, {duration(elapsed)}"
         since, before = self._first or (now, self._done)
         if not final and self._done > before:
             line += f", about {duration((now - since) * (self._total - self._done) / (self._done - before))} left"
-        print(", ".join([line, *_shown(self._fields)]), file=sys.stderr, flush=True)
+        print(", ".join([line, *self._shown()]), file=sys.stderr, flush=True)
 
 
-@contextlib.contextmanager
-def _drawn_bar(description: str, total: int, unit: str) -> Iterator[Bar]:
-    columns = (
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.TaskProgressColumn(),
-        rich_progress.TextColumn("{task.fields[count]}"),
-        rich_progress.TimeElapsedColumn(),
-        rich_progress.TimeRemainingColumn(),
-        rich_progress.TextColumn("{task.fields[shown]}", style="dim"),
-    )
-    with rich_progress.Progress(*columns, console=Console(stderr=True)) as drawn:
-        task = drawn.add_task(description, total=total, count=_count(0, total, unit), shown="")
-        yield _DrawnBar(drawn, task, total, unit)
+class _DrawnBar(Bar):
+    def __init__(self, drawn: rich_progress.Progress, description: str, total: int, unit: str) -> None:
+        super().__init__(total, unit)
+        self._drawn = drawn
+        self._task = drawn.add_task(description, total=total, count=self._count(), shown="")
 
-
-class _DrawnBar:
-    def __init__(self, drawn: rich_progress.Progress, task: rich_progress.TaskID, total: int, unit: str) -> None:
-        self._drawn, self._task, self._total, self._unit = drawn, task, total, unit
-        self._done = 0
-        self._fields: dict[str, float | str] = {}
-
-    def advance(self, n: int = 1, **fields: float | str) -> None:
-        self._done += n
-        self._total = max(self._total, self._done)
-        self._fields |= fields
-        count, shown = _count(self._done, self._total, self._unit), ", ".join(_shown(self._fields))
+    def _show(self) -> None:
+        count, shown = self._count(), ", ".join(self._shown())
         self._drawn.update(self._task, completed=self._done, total=self._total, count=count, shown=shown)
 
 
@@ -211,11 +211,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _count(done: int, total: int, unit: str) -> str:
-    return f"{done:,} of {total:,} {unit}".rstrip()
-
-
-def _shown(fields: Mapping[str, float | str]) -> list[str]:
-    return [f"{name} {value if isinstance(value, str) else format(value, '.4g')}" for name, value in fields.items()]

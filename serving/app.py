@@ -42,7 +42,7 @@ from serving.ledger.types import Clock
 from serving.observability import tracing
 from serving.observability.metrics import Metrics
 from serving.observability.tracing import Timed
-from serving.problems import Problem, on_exception, on_http_exception, on_problem, problem_of, problem_response
+from serving.problems import Problem, on_exception, on_http_exception, problem_of, problem_response
 from serving.security.bodies import BODY_LIMIT
 from serving.security.gate import Gate
 from serving.settings import Settings
@@ -68,7 +68,7 @@ def create_app(
         middleware=[Timed(metrics), *([traces.middleware] if traces else [])],
         before_send=[secured(behind_tls=settings.secure_cookies)],
         exception_handlers={
-            Problem: on_problem,
+            Problem: problem_response,
             HTTPException: _on_http_exception,
             LedgerUnavailable: _on_ledger_unavailable,
             Exception: on_exception,

@@ -146,7 +146,7 @@ def count(request: Request[Any, Any, Any], problem: Problem) -> None:
 
 
 def problem_response(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
-    """The answer to a refused request, which is counted."""
+    """Litestar's handler of Problem: the answer to a refused request, which is counted."""
     count(request, problem)
     body = details_of(problem)
     return Response(
@@ -164,11 +164,6 @@ def too_many(detail: str, wait: float) -> Problem:
     """429; `wait` in seconds."""
     headers = {"Retry-After": _seconds(wait)}
     return Problem(429, "too-many-requests", "Too many requests", detail, headers=headers)
-
-
-def on_problem(request: Request[Any, Any, Any], error: Problem) -> Response[bytes]:
-    """Litestar's handler of Problem."""
-    return problem_response(request, error)
 
 
 # What Litestar itself refuses, in our words: its own may quote what was sent.

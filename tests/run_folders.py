@@ -142,7 +142,8 @@ def add_optional(folder: Path, source: str = "real") -> Path:
             ("fatigue_hazard", "driven away by contacts ×0 / 2", 2.0, {"uplift": estimate(1.25), "spend": 2.4}),
         )
     ]
-    even = {"title": worlds[1]["title"], "never_wins_from": 3.21, "searched_to": 20.0}
+    way = {"values": [1.0, 20.0], "uplift": {"ppo": [5.0, -1.0], "greedy_fatigue": [4.0, -2.0]}}
+    even = {"title": worlds[1]["title"], "never_wins_from": 3.21, "searched_to": 20.0, **way}
     harm = {"worlds": worlds, "worst": worlds[2], "break_even": even, "assumed_known": "Known: the charge."}
     _write(_stage(folder, "stress", source) / "artifacts/stress.json", harm)
     return folder

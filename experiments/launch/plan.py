@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from etils import epath
 
 from experiments import config as configuration
 from experiments.config import Preset
 from experiments.stage import Record, Stage, is_unchanged, read_record
 from retentionjax.checked import Checked, Within
-from retentionjax.company.structure import structure
+from retentionjax.company.structure import read_yaml, structure
 from retentionjax.errors import ConfigError
 
 DEFAULT = Path(__file__).with_name("machines.yaml")
@@ -32,7 +31,7 @@ class Shape(Checked):
 class Machines:
     """All of the file."""
 
-    prices: Mapping[str, float]
+    prices: Mapping[str, Annotated[float, Within(0, 1000, above=True)]]
     """$ an hour by machine type."""
     accelerators: Mapping[str, str]
     """The one accelerator that comes with a machine type."""
@@ -49,20 +48,12 @@ class Machines:
                 raise ConfigError(f"stages.{name}: {shape.machine!r} has no price; known: {', '.join(self.prices)}")
         if "default" not in self.stages:
             raise ConfigError("stages: default is missing")
-        for name, price in self.prices.items():
-            configuration.in_range(f"prices.{name}", price, 0.0, 1000.0, open_low=True)
 
 
 def load_machines(path: str | os.PathLike[str] | None = None) -> Machines:
     """The file at `path`, or the project's own. Raises ConfigError naming file, key and what is allowed."""
     place = DEFAULT if path is None else Path(path)
-    try:
-        content = yaml.safe_load(place.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{place}: no such file") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{place}: not YAML: {' '.join(str(error).split())}") from None
-    return structure(content, Machines, where=str(place))
+    return structure(read_yaml(place), Machines, where=str(place))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from retentionjax.data.sources import PublicDataSet
 
 DEFAULT_FOLDER = "runs/data"
-_TEXTS = ("oasst1", "oasst1_ranked", "hh_rlhf", "shp2", "upworthy", "cs_text", "messages")
+_TEXTS = ("oasst1", "hh_rlhf", "shp2", "upworthy", "messages")
 _NAMES_HELP = f"telco, bank, hillstrom (these if none is named), or a text set: {', '.join(_TEXTS)}"
 
 
@@ -26,12 +26,6 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="retentionjax data", description="Check a company's files; list, fetch and prepare public data sets."
     )
-    add_arguments(parser)
-    return run(parser.parse_args(list(arguments)))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the sub-commands and their flags to `parser`."""
     verbs = parser.add_subparsers(dest="verb", metavar="{check,list,fetch,prepare}", required=True)
     verbs.add_parser("list", help="the public data sets, where each was found, licence and checksum")
 
@@ -57,16 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("company", metavar="company.yaml")
     check.add_argument("--rejects", metavar="FILE", help="write every row with a fault, and why, as CSV")
 
-
-def run(arguments: argparse.Namespace) -> int:
-    """Runs the sub-command that was parsed. Raises DataError for what the user can mend."""
-    if arguments.verb == "list":
+    parsed = parser.parse_args(list(arguments))
+    if parsed.verb == "list":
         return _list()
-    if arguments.verb == "fetch":
-        return _fetch(arguments.names, force=arguments.force)
-    if arguments.verb == "check":
-        return _check(arguments.company, arguments.rejects)
-    return _prepare(arguments)
+    if parsed.verb == "fetch":
+        return _fetch(parsed.names, force=parsed.force)
+    if parsed.verb == "check":
+        return _check(parsed.company, parsed.rejects)
+    return _prepare(parsed)
 
 
 def _list() -> int:

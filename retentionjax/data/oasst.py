@@ -1,16 +1,13 @@
 """OpenAssistant Conversations 1: trees of messages, each reply hung on the message it answers.
 
 A reply is paired with its true parent and the whole branch above it, never with whatever was written just before.
-Volunteers ranked the replies of one parent: two of unlike rank are a preference.
 """
 
-import itertools
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from retentionjax.data.texts import Example, Preference, Turn, group_of
+from retentionjax.data.texts import Example, Turn, group_of
 from retentionjax.errors import DataError
 
 SOURCE = "oasst1"
@@ -27,8 +24,6 @@ class Post:
     role: str
     """`user` or `assistant`."""
     text: str
-    rank: int | None
-    """Rank among the replies to one parent; 0 is the best."""
     approved: bool
     """Neither deleted nor refused by review."""
 
@@ -55,31 +50,13 @@ def replies(posts: Sequence[Post], *, approved: bool = False) -> list[Example]:
     ]
 
 
-def ranked(posts: Sequence[Post], *, approved: bool = False) -> list[Preference]:
-    """Every two replies to one parent that people ranked unlike, the better one chosen."""
-    siblings: dict[str | None, list[tuple[int, Post, tuple[Turn, ...], str]]] = defaultdict(list)
-    for post, prompt, group in _answered(posts):
-        if post.rank is not None and (post.approved or not approved):
-            siblings[post.parent].append((post.rank, post, prompt, group))
-    return [
-        Preference(prompt, better.text, worse.text, SOURCE, group)
-        for each in siblings.values()
-        for (first, better, prompt, group), (second, worse, _, _) in itertools.combinations(
-            sorted(each, key=lambda one: one[0]), 2
-        )
-        if first < second
-    ]
-
-
 def _post(row: Mapping[str, object]) -> Post:
-    rank = row["rank"]
     return Post(
         id=str(row["message_id"]),
         parent=None if row["parent_id"] is None else str(row["parent_id"]),
         tree=str(row["message_tree_id"]),
         role=_ROLES[str(row["role"])],
         text=str(row["text"]),
-        rank=int(str(rank)) if rank is not None else None,
         approved=not row.get("deleted", False) and row.get("review_result") is not False,
     )
 

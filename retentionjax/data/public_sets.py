@@ -1,6 +1,6 @@
 """The public data sets: what their columns mean, and how each official file is read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -57,11 +57,6 @@ TELCO = Schema(
 )
 
 
-def read_telco(data: bytes, where: str) -> pd.DataFrame:
-    """The official CSV as the frame of a Table. Raises DataError for anything that does not fit TELCO."""
-    return validate(read_csv(data, where), TELCO)
-
-
 # --- bank -------------------------------------------------------------------------------------------------------------
 
 # UCI Bank Marketing: 41,188 phone calls of a Portuguese bank, 2008 to 2010, in the order they were made.
@@ -115,17 +110,6 @@ BANK = Schema(
 )
 
 
-def read_bank(data: bytes, where: str) -> pd.DataFrame:
-    """The official CSV, `;`-separated, as the frame of a Table, in the order of the file, which is that of time.
-
-    Raises DataError for anything that does not fit BANK.
-    """
-    raw = read_csv(data, where, separator=";")
-    frame = validate(raw, BANK, ignore=tuple(LEAKS["bank"]))
-    frame["pdays"] = frame["pdays"].where(frame["pdays"] != NEVER_CONTACTED, np.nan)
-    return frame
-
-
 # --- hillstrom --------------------------------------------------------------------------------------------------------
 
 # Hillstrom's e-mail experiment: 64,000 customers, each sent one of two e-mails or none, by lot (1/3 each).
@@ -158,15 +142,18 @@ HILLSTROM = Schema(
 )
 
 
-def read_hillstrom(data: bytes, where: str) -> pd.DataFrame:
-    """The official CSV as the frame of a Table. Raises DataError for anything that does not fit HILLSTROM."""
-    return validate(read_csv(data, where), HILLSTROM)
-
+# --- all of them ------------------------------------------------------------------------------------------------------
 
 SCHEMAS: Mapping[str, Schema] = {"telco": TELCO, "bank": BANK, "hillstrom": HILLSTROM}
-READ: Mapping[str, Callable[[bytes, str], pd.DataFrame]] = {
-    "telco": read_telco,
-    "bank": read_bank,
-    "hillstrom": read_hillstrom,
-}
-"""(the file's bytes, where they are from) → the frame of a Table."""
+
+
+def read(name: str, data: bytes, where: str) -> pd.DataFrame:
+    """An official CSV as the frame of a Table, in the order of the file; `where` it is from is named in errors.
+
+    Raises DataError for anything that does not fit the schema.
+    """
+    raw = read_csv(data, where, separator=";" if name == "bank" else ",")
+    frame = validate(raw, SCHEMAS[name], ignore=tuple(LEAKS.get(name, ())))
+    if name == "bank":
+        frame["pdays"] = frame["pdays"].where(frame["pdays"] != NEVER_CONTACTED, np.nan)
+    return frame

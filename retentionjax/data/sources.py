@@ -15,9 +15,8 @@ from typing import Literal
 from etils import epath
 
 from retentionjax import storage
-from retentionjax.data import synthetic
+from retentionjax.data import public_sets, synthetic
 from retentionjax.data.download import PAUSES, Download, DownloadError, HubFile, download, resolve
-from retentionjax.data.public_sets import READ, SCHEMAS
 from retentionjax.data.reading import unpack
 from retentionjax.data.schema import Provenance, Table
 from retentionjax.errors import DataError
@@ -256,6 +255,6 @@ def load(name: str, *, mode: Mode = "auto") -> Table:
             raise
         print(f"WARNING: {error}\nWARNING: going on with SYNTHETIC {name} data", file=sys.stderr, flush=True)
         return synthetic.generate(name)
-    frame = READ[name](found.data, found.where)
+    frame = public_sets.read(name, found.data, found.where)
     provenance = Provenance("real", own.downloads[0].url, found.sha256, own.licence, len(frame))
-    return Table(name, frame, SCHEMAS[name], provenance)
+    return Table(name, frame, public_sets.SCHEMAS[name], provenance)

@@ -1,10 +1,10 @@
 """Made-up customers and contact responses for where no real data can be had, labelled synthetic wherever they show.
 
-The generator knows the real sets by figures only (`synthetic_figures.json`, made by `scripts/fit_synthetic.py`):
-the share of each category, quantiles of each number, a correlation matrix, the weights of a logistic regression and
-a few rules. Features come from a Gaussian copula: correlated normals z ~ N(0, R), each cut into its variable's
-levels, or read off its variable's quantiles. What follows from other columns (the monthly charge from the services,
-the economy from the date) is computed from them, and the label is drawn with the regression's probability.
+The generator knows the real sets by figures only (`synthetic_figures.json`, fitted once to the official files, which
+never change): the share of each category, quantiles of each number, a correlation matrix, the weights of a logistic
+regression and a few rules. Features come from a Gaussian copula: correlated normals z ~ N(0, R), each cut into its
+variable's levels, or read off its variable's quantiles. What follows from other columns (the monthly charge from the
+services, the economy from the date) is computed from them, and the label is drawn with the regression's probability.
 """
 
 import functools
@@ -63,7 +63,7 @@ def generate(name: str, *, rows: int | None = None, seed: int = 0) -> Table:
 
 @functools.cache
 def read_figures() -> dict[str, Any]:
-    """What `scripts/fit_synthetic.py` measured, by set."""
+    """The figures of the real sets, by set."""
     figures: dict[str, Any] = json.loads(_FIGURES.read_text(encoding="utf-8"))
     return figures
 

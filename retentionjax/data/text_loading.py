@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from retentionjax.data import catalog, messages, oasst, preferences, text_sources, texts
-from retentionjax.data.reading import read_csv
 from retentionjax.data.schema import Provenance
 from retentionjax.data.sources import FoundFile, UnavailableError
 from retentionjax.data.texts import (
@@ -22,24 +21,8 @@ from retentionjax.data.texts import (
     TextLimits,
     Turn,
     estimated_tokens,
-    group_of,
 )
 from retentionjax.errors import DataError
-
-SOURCE = "cs_text"
-
-
-def read(data: bytes, where: str) -> list[Example]:
-    """Every request and its reply. Raises DataError for a file without those columns."""
-    raw = read_csv(data, where)
-    if missing := [name for name in ("instruction", "response") if name not in raw.names]:
-        raise DataError(f"{where}: the column {missing[0]!r} is missing; it has {', '.join(raw.names)}")
-    asked, said = raw.texts("instruction"), raw.texts("response")
-    return [
-        Example((Turn("user", request),), reply, SOURCE, group_of(request))
-        for request, reply in zip(asked, said, strict=True)
-    ]
-
 
 _GENERATED = {"train": 4_000, "validation": 500, "test": 1_000}
 """Pairs of `messages` in each split."""
@@ -71,7 +54,7 @@ class _Request:
 def load(
     name: str, *, limits: TextLimits | None = None, count: CountTokens = estimated_tokens, seed: int = 42
 ) -> TextTable:
-    """The text set `name` (oasst1, oasst1_ranked, hh_rlhf, shp2, cs_text, messages) with its splits.
+    """The text set `name` (oasst1, hh_rlhf, shp2, upworthy, messages) with its splits.
 
     `count` is the tokenizer's; the estimate takes four characters for a token. Raises DataError: no such set, damaged;
     UnavailableError when none of its files can be had.
@@ -81,10 +64,9 @@ def load(
     limits = limits or TextLimits()
     if name == messages.SOURCE:
         return _generated(limits, seed)
-    home, build = _LOAD[name]
-    found, missing = _files(home)
-    splits = build(found, _Request(limits, count, seed))
-    source = text_sources.text_set(home)
+    found, missing = _files(name)
+    splits = _LOAD[name](found, _Request(limits, count, seed))
+    source = text_sources.text_set(name)
     sha256 = hashlib.sha256(json.dumps({part: each.sha256 for part, each in found.items()}).encode()).hexdigest()
     rows = sum(len(each) for each in splits.values())
     provenance = Provenance("real", _came_from(source, found), sha256, source.licence, rows)
@@ -159,11 +141,6 @@ def _oasst(found: Mapping[str, FoundFile], request: _Request) -> Parts:
     }
 
 
-def _ranked(found: Mapping[str, FoundFile], request: _Request) -> Parts:
-    posts = oasst.read(found["messages"].data, found["messages"].where)
-    return texts.split(texts.keep(oasst.ranked(posts, approved=True), request.limits, request.count), request.seed)
-
-
 def _hh(found: Mapping[str, FoundFile], request: _Request) -> Parts:
     """Train and validation from its train files, less every dialogue of its test files; the probe from the latter."""
     pairs: dict[str, list[Preference]] = {"train": [], "test": []}
@@ -200,11 +177,6 @@ def _clicks(found: Mapping[str, FoundFile], request: _Request) -> Parts:
     return texts.split(texts.keep(preferences.headline_pairs(frame), request.limits, request.count), request.seed)
 
 
-def _service(found: Mapping[str, FoundFile], request: _Request) -> Parts:
-    examples = read(found["sample"].data, found["sample"].where)
-    return {"train": [], "validation": [], "test": texts.keep(examples, request.limits, request.count)}
-
-
 def _apart(pairs: Sequence[Preference], seed: int) -> dict[str, list[Preference]]:
     """Train and validation 80/20 by group, for a set that brings its own test files."""
     validation = [pair for pair in pairs if texts.draw(pair.group, seed) >= 0.8]
@@ -216,13 +188,11 @@ def _share(limits: TextLimits, most: int) -> int:
     return round(limits.validation_pairs * most / max(1, limits.hh + limits.shp))
 
 
-_LOAD: Mapping[str, tuple[str, Callable[[Mapping[str, FoundFile], _Request], Parts]]] = {
-    "oasst1": ("oasst1", _oasst),
-    "oasst1_ranked": ("oasst1", _ranked),
-    "hh_rlhf": ("hh_rlhf", _hh),
-    "shp2": ("shp2", _shp),
-    "upworthy": ("upworthy", _clicks),
-    "cs_text": ("cs_text", _service),
+_LOAD: Mapping[str, Callable[[Mapping[str, FoundFile], _Request], Parts]] = {
+    "oasst1": _oasst,
+    "hh_rlhf": _hh,
+    "shp2": _shp,
+    "upworthy": _clicks,
 }
 NAMES = (*_LOAD, messages.SOURCE)
 """Text sets that can be prepared."""

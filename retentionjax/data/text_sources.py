@@ -51,7 +51,7 @@ OASST1 = TextSet(
             ),
         )
     },
-    use="replies to imitate, ranked replies",
+    use="replies to imitate",
 )
 
 _HH = ("hh_rlhf", "Anthropic HH-RLHF", "MIT", "https://huggingface.co/datasets/Anthropic/hh-rlhf")
@@ -123,26 +123,7 @@ UPWORTHY = TextSet(
     use="which of two headlines was clicked more",
 )
 
-_CS = (
-    "cs_text",
-    "Bitext customer support (sample)",
-    "CDLA-Sharing-1.0",
-    "https://huggingface.co/datasets/bitext/Bitext-customer-support-llm-chatbot-training-dataset",
-)
-CS_TEXT = TextSet(
-    *_CS,
-    parts={
-        "sample": _part(
-            *_CS,
-            files=("bitext_customer_support_sample_4514.csv",),
-            rows=4_514,
-            tables={"079b0cec48d34c319c9877b6d178390bf7187a7f7a604958e0ed5a096bba5af6": "official"},
-        )
-    },
-    use="evaluation text only, never trained on",
-)
-
-TEXTS: Mapping[str, TextSet] = {each.name: each for each in (OASST1, HH_RLHF, SHP2, UPWORTHY, CS_TEXT)}
+TEXTS: Mapping[str, TextSet] = {each.name: each for each in (OASST1, HH_RLHF, SHP2, UPWORTHY)}
 
 
 def text_set(name: str) -> TextSet:

@@ -11,11 +11,27 @@ import numpy as np
 import pyarrow as pa
 
 from retentionjax.company import CustomersFile
+from retentionjax.company.reading import CellReading
 from retentionjax.data.cells import Cells
-from retentionjax.data.reading import RawTable
+from retentionjax.data.reading import RawTable, read_file
 from retentionjax.data.schema import Schema
 from retentionjax.data.spelling import number, plain
 from retentionjax.decide.own_columns import SNAPSHOT, Unreadable, is_text
+from retentionjax.errors import DataError
+
+
+def read_rows(path: str, reading: CellReading) -> tuple[pa.Table, str]:
+    """Every row of the customers' file, query or address at `path`, its columns by plain names; and its SHA-256.
+
+    Cells of a text file are text, which `AsRead` reads by the same `reading`. Raises DataError as `read_file` does,
+    and for a line with another number of cells than the header.
+    """
+    raw, digest = read_file(path, reading)
+    if raw.broken:
+        first = raw.broken[0]
+        cells = f"{len(first.cells)} cells, and the header has {len(raw.names)}"
+        raise DataError(f"{raw.where}, line {first.number}: {cells}; allowed: as many")
+    return raw.table.rename_columns([plain(name) for name in raw.table.column_names]), digest
 
 
 class AsRead:

@@ -54,9 +54,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def read(path: str, bundle: "Bundle") -> "pd.DataFrame":
     """A table of customers as training reads it. Raises DataError naming the file that cannot be read."""
-    from retentionjax.decide import own_files
+    from retentionjax.decide.as_read import read_rows
 
-    return own_files.read(path, bundle.company.customers.reading)[0].to_pandas()
+    return read_rows(path, bundle.company.customers.reading)[0].to_pandas()
 
 
 def _show_recorded(bundle: "Bundle") -> None:

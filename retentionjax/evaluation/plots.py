@@ -1,4 +1,4 @@
-"""Pictures of a run: the learning curve with multiplier and cost, budget pacing, policies, what-ifs, targeting.
+"""Pictures of a run: the learning curve with multiplier and cost, budget pacing, policies.
 
 Colours are Okabe and Ito's, told apart by colour-blind readers; pictures are PNG at 150 dots an inch.
 """
@@ -14,10 +14,8 @@ from matplotlib.figure import Figure
 
 from retentionjax import storage
 from retentionjax.evaluation.statistics import IntervalEstimate
-from retentionjax.evaluation.targeting import Curve
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
-_GAINED = "visits gained [a hundred customers]"
 Record = Mapping[str, float | None]
 
 
@@ -120,86 +118,3 @@ def write(figure: Figure, path: epath.Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     storage.write_bytes(path, buffer.getvalue())
-
-
-def tornado(
-    ends: Mapping[str, tuple[IntervalEstimate, IntervalEstimate]],
-    others: Mapping[str, tuple[float, float]],
-    base: float,
-    currency: str,
-    folder: epath.Path,
-) -> None:
-    """`tornado.png`: PPO's uplift with each assumption moved down and up, widest first; `others`: the best rule's."""
-    order = sorted(ends, key=lambda name: abs(ends[name][1].mean - ends[name][0].mean))
-    figure = Figure(figsize=(8.5, 0.48 * len(order) + 1.6), layout="constrained")
-    axes = figure.subplots()
-    for row, name in enumerate(order):
-        for end, colour in zip(ends[name], (ORANGE, BLUE), strict=True):
-            axes.barh(row, end.mean - base, left=base, height=0.55, color=colour, alpha=0.85)
-            axes.plot([end.low, end.high], [row, row], color="black", linewidth=1)
-        axes.plot(others[name], [row, row], linestyle="", marker="|", markersize=14, color="black")
-    axes.axvline(base, color=GREY, linewidth=1)
-    axes.axvline(0, color=GREEN, linestyle="--", linewidth=1.2)
-    axes.set_yticks(range(len(order)), order)
-    axes.set_xlabel(
-        f"PPO's uplift over never contacting [{currency} a customer]; left of green: never wins\n"
-        "orange: moved down, blue: up; line: 95 % interval; |: greedy_fatigue",
-        fontsize=9,
-    )
-    axes.set_title("If an assumption is wrong and the policy is not told")
-    write(figure, folder / "tornado.png")
-
-
-def way_down(
-    title: str,
-    values: Sequence[float],
-    uplift: Mapping[str, Sequence[float]],
-    crossing: float | None,
-    currency: str,
-    folder: epath.Path,
-) -> None:
-    """`break_even.png`: uplift of each policy along the most harmful axis, and where PPO's turns negative."""
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.subplots()
-    for (name, heights), colour in zip(uplift.items(), (BLUE, ORANGE, GREEN, GREY), strict=False):
-        axes.plot(values, heights, color=colour, marker="o", markersize=3, label=name)
-    axes.axhline(0, color=GREY, linewidth=1)
-    if crossing is not None:
-        axes.axvline(crossing, color=GREY, linestyle="--", linewidth=1)
-        axes.annotate(
-            f"never wins from {crossing:.2f}", (crossing, float(np.max(uplift["ppo"]))), ha="left", fontsize=9
-        )
-    axes.set(xlabel=title, ylabel=f"uplift over never [{currency} a customer]", title="Where never contacting wins")
-    axes.legend(frameon=False)
-    write(figure, folder / "break_even.png")
-
-
-def qini(mens: Curve, womens: Curve, folder: epath.Path) -> None:
-    """`qini.png`: visits gained by the share written, for each e-mail, with the lines of a random order."""
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
-    axes = figure.subplots()
-    for curve, colour, name in ((mens, BLUE, "Mens E-Mail"), (womens, ORANGE, "Womens E-Mail")):
-        _draw(axes, curve, colour, f"{name}, by predicted effect")
-        axes.plot([0, 100], [0, 100 * curve.gain[-1]], color=colour, linestyle="--", linewidth=1)
-    axes.set(xlabel="customers written, best first [%]; dashed: in random order", ylabel=_GAINED)
-    axes.set(title="Hillstrom: whom to write first (95 % bands)")
-    axes.legend(loc="upper left", frameon=False)
-    write(figure, folder / "qini.png")
-
-
-def budgets(best: Curve, single: Curve, folder: epath.Path) -> None:
-    """`budgeted_qini.png`: visits gained by the e-mails a budget pays, the e-mail chosen too, against one for all."""
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
-    axes = figure.subplots()
-    _draw(axes, best, BLUE, "the e-mail of larger effect, best customers first")
-    _draw(axes, single, ORANGE, "Mens E-Mail only, best customers first")
-    axes.plot([0, 100], [0, 100 * single.gain[-1]], color=GREY, linestyle="--", linewidth=1, label="Mens, random order")
-    axes.set(xlabel="budget [e-mails a hundred customers]", ylabel=_GAINED)
-    axes.set(title="Hillstrom: what a budget buys (95 % bands)")
-    axes.legend(loc="upper left", frameon=False)
-    write(figure, folder / "budgeted_qini.png")
-
-
-def _draw(axes: Axes, curve: Curve, colour: str, label: str) -> None:
-    axes.plot(100 * curve.spend, 100 * curve.gain, color=colour, linewidth=2, label=label)
-    axes.fill_between(100 * curve.spend, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.15, linewidth=0)

@@ -17,7 +17,7 @@ from retentionjax.company.reading import CellReading
 from retentionjax.data import warehouse
 from retentionjax.data.reading import PARQUET_MAGIC
 from retentionjax.data.spelling import composed_names
-from retentionjax.decide import own_files
+from retentionjax.decide.as_read import read_rows
 from retentionjax.errors import DataError
 from retentionjax.score.plan import InputFile
 from retentionjax.storage import bucket
@@ -89,7 +89,7 @@ class ScoredFile:
         if str(self).endswith(".parquet"):
             content = warehouse.download(self.path)
             return content, hashlib.sha256(content).hexdigest()
-        table, digest = own_files.read(self.path, self.reading)
+        table, digest = read_rows(self.path, self.reading)
         content = pa.BufferOutputStream()
         pq.write_table(table, content, row_group_size=1 << 16, compression="zstd")
         return content.getvalue(), digest

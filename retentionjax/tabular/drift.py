@@ -121,7 +121,7 @@ class Reference:
                 label=plain["label"],
                 positive=str(plain["positive"]),
                 negative=str(plain["negative"]),
-                customers=int(plain.get("customers", plain["rows"])),  # earlier references took every row for another
+                customers=int(plain["customers"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{where}: not a training reference: {error!r}") from None

@@ -56,8 +56,8 @@ def migrations() -> tuple[tuple[int, str], ...]:
 def migrate(connection: Connection) -> None:
     """Applies what the database lacks, all in one transaction; processes that start together wait for each other.
 
-    Raises LedgerError if the database was written by a newer program, whose rules are not known here, or holds tables
-    of somebody else's that are named as ours.
+    Raises LedgerError if the database was written by a newer program, whose rules are not known here, or by one from
+    before the first release, or holds tables of somebody else's that are named as ours.
     """
     known = migrations()
     connection.begin()
@@ -84,6 +84,8 @@ def _version(connection: Connection, known: Sequence[tuple[int, str]]) -> int:
             f"the ledger has schema {version}, and this program knows schemas up to {known[-1][0]}: a newer program "
             "wrote it; start that one"
         )
+    if 0 < version < known[0][0]:
+        raise LedgerError(f"the ledger has schema {version}, of a program that was never released; make a new ledger")
     if version == 0:
         ours = {name for _, script in known for name in re.findall(r"CREATE TABLE (\w+)", script)}
         if foreign := ours.intersection(connection.tables()):

@@ -135,7 +135,7 @@ def test_text_sets_are_listed_prepared_and_told_apart_from_tables(
     assert cli.main(["data", "list"]) == 0
     listed = capsys.readouterr().out
     assert "OpenAssistant Conversations" in listed
-    assert "evaluation text only, never trained on" in listed
+    assert "which of two headlines was clicked more" in listed
     arguments = ["data", "prepare", "oasst1", "--out", str(own_places / "out")]
     assert cli.main(arguments) == 0
     assert "oasst1: prepared, 1,153 rows: train" in capsys.readouterr().out
@@ -143,8 +143,6 @@ def test_text_sets_are_listed_prepared_and_told_apart_from_tables(
     assert "oasst1: up to date" in capsys.readouterr().out
     assert cli.main(["data", "fetch", "upworthy"]) == 0
     assert "upworthy packages" in capsys.readouterr().out
-    assert cli.main(["data", "fetch", "cs_text"]) == 2
-    assert "none that needs no hand" in capsys.readouterr().err
 
 
 def test_the_help_names_every_text_set() -> None:

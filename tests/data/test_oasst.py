@@ -9,21 +9,21 @@ from retentionjax.data import oasst, text_loading, text_sources, texts
 from retentionjax.errors import DataError
 
 
-def _row(name: str, parent: str | None, role: str, rank: int | None = None, **changed: object) -> dict[str, object]:
-    row = {"message_id": name, "parent_id": parent, "message_tree_id": "a", "role": role, "rank": rank}
+def _row(name: str, parent: str | None, role: str, **changed: object) -> dict[str, object]:
+    row = {"message_id": name, "parent_id": parent, "message_tree_id": "a", "role": role}
     return {**row, "text": f"text of {name}", "lang": "en", "deleted": False, "review_result": True, **changed}
 
 
 ROWS = [
     _row("a", None, "prompter"),
-    _row("b1", "a", "assistant", 1),
-    _row("b2", "a", "assistant", 0),
+    _row("b1", "a", "assistant"),
+    _row("b2", "a", "assistant"),
     _row("c", "b1", "prompter"),
-    _row("b3", "a", "assistant", 1),
+    _row("b3", "a", "assistant"),
     _row("d", "c", "assistant"),
-    _row("e", "a", "assistant", 2, lang="de"),
+    _row("e", "a", "assistant", lang="de"),
     _row("f", "nowhere", "assistant"),
-    _row("g", "a", "assistant", 3, deleted=True),
+    _row("g", "a", "assistant", deleted=True),
 ]
 
 
@@ -43,12 +43,6 @@ def test_a_reply_is_paired_with_the_branch_above_it(posts: list[oasst.Post]) -> 
     assert {each.group for each in oasst.replies(posts)} == {texts.group_of("text of a")}
 
 
-def test_only_unlike_ranks_are_a_preference_and_0_is_the_best(posts: list[oasst.Post]) -> None:
-    found = [(each.chosen, each.rejected) for each in oasst.ranked(posts, approved=True)]
-    assert found == [("text of b2", "text of b1"), ("text of b2", "text of b3")]
-    assert len(oasst.ranked(posts)) == 5, "the deleted one counts where nobody asks for approved ones"
-
-
 @pytest.mark.parametrize("damaged", ["{", "[1]", '{"lang": "en"}'])
 def test_a_line_that_is_no_message_is_named(damaged: str) -> None:
     with pytest.raises(DataError, match="here, line 2: not a message of OASST1"):
@@ -61,16 +55,14 @@ def test_the_validation_messages_hold_the_pairs_their_keeper_counted(real_data: 
     assert len(posts) == 2_022
     assert len({post.tree for post in posts}) == 191
     assert len(oasst.replies(posts)) == 1_241
-    assert len(oasst.ranked(posts)) == 1_026
     by_text = {post.id: post for post in posts}
     assert all(each.prompt[-1].role == "user" and each.prompt[0].role == "user" for each in oasst.replies(posts))
     parents = {(by_text[post.parent].text, post.text) for post in posts if post.parent in by_text}
     assert all((each.prompt[-1].text, each.response) in parents for each in oasst.replies(posts))
 
 
-@pytest.mark.parametrize("name", ["oasst1", "oasst1_ranked"])
-def test_no_tree_is_in_two_splits(real_data: Path, name: str) -> None:
-    table = text_loading.load(name)
+def test_no_tree_is_in_two_splits(real_data: Path) -> None:
+    table = text_loading.load("oasst1")
     groups = [{text.group for text in table.splits[split]} for split in texts.SPLITS]
     assert all(groups)
     assert sum(len(each) for each in groups) == len(set.union(*groups))

@@ -179,15 +179,6 @@ def test_repetitions_of_a_headline_are_added_and_other_pictures_are_not_compared
     assert pair.prompt[0].text == "Write a headline for an article. It begins: So it begins"
 
 
-def test_customer_service_text_is_for_judging_only(real_data: Path) -> None:
-    table = text_loading.load("cs_text")
-    assert not table.splits["train"]
-    assert not table.splits["validation"]
-    assert len(table.splits["test"]) > 4_400
-    with pytest.raises(DataError, match="'response' is missing"):
-        text_loading.read(b"instruction,reply\na,b\n", "f")
-
-
 def test_a_set_that_can_be_had_nowhere_says_so(own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(sources.UnavailableError, match=r"get upworthy_clean\.parquet from https://osf\.io/jd64p/"):
         text_loading.load("upworthy")

@@ -4,12 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from etils import epath
 
 from retentionjax.env.value import expected_never_value
-from retentionjax.evaluation import baselines, plots, rollout, stress
+from retentionjax.evaluation import baselines, rollout, stress
 from retentionjax.evaluation.rollout import play_chunk
-from retentionjax.evaluation.statistics import IntervalEstimate
 from retentionjax.evaluation.stress import AXES, ENV, Axis, StressScene
 
 KEY = jax.random.key(5)
@@ -107,11 +105,3 @@ def test_the_point_where_never_wins_is_bracketed_tenfold_a_round() -> None:
         0.3336, abs=1.1e-4
     )
     assert stress.break_even(lambda values: [1.0 for _ in values], 1.0, 20.0) is None
-
-
-def test_pictures_are_written(tmp_path) -> None:
-    folder, each = epath.Path(tmp_path), IntervalEstimate(2.0, 1.0, 3.0)
-    plots.tornado({"risk": (each, each)}, {"risk": (1.0, 1.5)}, 2.0, "EUR", folder)
-    plots.way_down("risk", [1.0, 0.0], {"ppo": [1.0, -1.0]}, 0.5, "EUR", folder)
-    for name in ("tornado", "break_even"):
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

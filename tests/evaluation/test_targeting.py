@@ -4,10 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from etils import epath
 
 from retentionjax.errors import DataError
-from retentionjax.evaluation import plots, targeting
+from retentionjax.evaluation import targeting
 from retentionjax.evaluation.off_policy.log import build
 
 
@@ -136,11 +135,3 @@ def test_a_budget_curve_rises_from_nothing_to_everybody_worth_it():
     assert (np.diff(curve.gain) >= 0).all()
     assert (np.diff(np.diff(curve.gain[1:]) / np.maximum(np.diff(curve.spend[1:]), 1e-12)) < 1e-6).all()  # concave
     assert curve.gain[-1] == pytest.approx(effects.max(axis=1).mean())
-
-
-def test_pictures_are_written(tmp_path):
-    curve = targeting.qini_curve(np.arange(50.0), np.arange(50.0))
-    plots.qini(curve, curve, epath.Path(tmp_path))
-    plots.budgets(curve, curve, epath.Path(tmp_path))
-    for name in ("qini", "budgeted_qini"):
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

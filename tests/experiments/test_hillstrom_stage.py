@@ -60,8 +60,6 @@ def test_an_invented_trial_gives_the_effects_it_was_made_with(tmp_path: Path) ->
     assert found["value_visit_greedy"] > found["value_visit_all_mens"] + 0.02
     curves = json.loads((stage.artifacts / "curves.json").read_text())
     assert curves["womens"]["gain"][-1] == pytest.approx(0.4 * womens.mean(), abs=0.04)
-    for picture in ("qini", "budgeted_qini"):
-        assert (stage.artifacts / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
@@ -92,8 +90,6 @@ def test_the_trial_gives_the_effects_and_rankings_that_are_known(
     assert full["spend"]["greedy"]["overlap"]["episodes"] == 64_000
     curves = json.loads((stage.artifacts / "curves.json").read_text())
     assert np.allclose(curves["womens"]["gain"][-1], 0.0452, atol=0.001)
-    for picture in ("qini", "budgeted_qini"):
-        assert (stage.artifacts / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_the_trial_the_stage_says_what_the_catalog_has(tmp_path: Path) -> None:

@@ -216,8 +216,8 @@ def test_what_is_missing_is_asked_for(
         ("{prices: {a: 1}, accelerators: {}, stages: {polcy: {machine: a, hours: 1}}}", "'polcy' is no stage"),
         ("{prices: {a: 1}, accelerators: {}, stages: {}}", "default is missing"),
         ("{prices: {a: 1}, accelerators: {}, stages: {default: {machine: a, hours: 0}}}", "hours: 0"),
-        ("{prices: {a: -1}, accelerators: {}, stages: {default: {machine: a, hours: 1}}}", "prices.a is -1"),
-        ("{prices: [", "not YAML"),
+        ("{prices: {a: -1}, accelerators: {}, stages: {default: {machine: a, hours: 1}}}", "prices.a: -1 is out"),
+        ("{prices: [", "line 1: "),
     ],
 )
 def test_bad_machines_are_refused_by_name(tmp_path: Path, text: str, message: str) -> None:

@@ -18,7 +18,7 @@ from obp.ope.estimators_tuning import DoublyRobustWithShrinkageTuning, SwitchDou
 from obp.ope.helper import estimate_bernstein_lower_bound
 
 ROUNDS, ACTIONS = 60, 4
-CLIP, THRESHOLD, STRENGTH = 1.5, 2.0, 5.0
+THRESHOLD, STRENGTH = 2.0, 5.0
 THRESHOLDS, STRENGTHS = [0.5, 1.0, 2.0, 4.0, 1e9], [0.1, 1.0, 10.0, 100.0, 1e9]
 DELTA = 0.05
 
@@ -43,11 +43,9 @@ def main() -> None:
     shrink_tuned = DoublyRobustWithShrinkageTuning(lambdas=STRENGTHS, tuning_method="mse", use_bias_upper_bound=False)
     values = {
         "ips": peer.InverseProbabilityWeighting().estimate_policy_value(**data),
-        "ips_clipped": peer.InverseProbabilityWeighting(lambda_=CLIP).estimate_policy_value(**data),
         "snips": peer.SelfNormalizedInverseProbabilityWeighting().estimate_policy_value(**data),
         "dm": peer.DirectMethod().estimate_policy_value(**only_model),
         "dr": peer.DoublyRobust().estimate_policy_value(**both),
-        "dr_clipped": peer.DoublyRobust(lambda_=CLIP).estimate_policy_value(**both),
         "switch_dr": peer.SwitchDoublyRobust(lambda_=THRESHOLD).estimate_policy_value(**both),
         "dr_os": peer.DoublyRobustWithShrinkage(lambda_=STRENGTH).estimate_policy_value(**both),
         "switch_dr_tuned": switch_tuned.estimate_policy_value(**both),
@@ -58,7 +56,7 @@ def main() -> None:
     record = {
         "source": f"obp {obp.__version__}",
         "given": {"propensities": log_policy, "target": target, "action": action, "reward": reward, "model": model},
-        "settings": {"clip": CLIP, "threshold": THRESHOLD, "strength": STRENGTH},
+        "settings": {"threshold": THRESHOLD, "strength": STRENGTH},
         "grids": {"thresholds": THRESHOLDS, "strengths": STRENGTHS},
         "values": values,
         "chosen": {"switch_dr": switch_tuned.best_hyperparam, "dr_os": shrink_tuned.best_hyperparam},

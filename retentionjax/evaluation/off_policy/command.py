@@ -26,7 +26,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--log", required=True, metavar="TABLE.parquet")
     parser.add_argument("--bundle", required=True, metavar="DIR")
     parser.add_argument("--per", choices=("episode", "decision"), default="episode")
-    parser.add_argument("--clip", type=float, default=float("inf"), help="cut importance weights here (never)")
     parser.add_argument("--minimum-effective", type=float, default=50.0, help="refuse below this sample size (50)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="write the report here as well")
@@ -38,9 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     from retentionjax.evaluation.off_policy.ledger_file import read
     from retentionjax.evaluation.statistics import plain
 
-    settings = OffPolicySettings(
-        clip=parsed.clip, minimum_effective_episodes=parsed.minimum_effective, seed=parsed.seed
-    )
+    settings = OffPolicySettings(minimum_effective_episodes=parsed.minimum_effective, seed=parsed.seed)
     bundle, log = load(parsed.bundle), read(parsed.log)
     if parsed.per == "decision":
         log = log.as_single_decisions()

@@ -10,7 +10,7 @@ reward to come q̂ and v̂_t = Σ_a π(a|x_t) q̂(x_t, a):
     switch   DR with w where w ≤ τ, else 0            Wang, Agarwal, Dudík 2017
     DRos     DR with λw/(w² + λ)                      Su et al. 2020 (optimistic shrinkage)
 
-At one step each is the contextual estimator of that name. IPS and DR may clip: min(w, c).
+At one step each is the contextual estimator of that name.
 """
 
 from collections.abc import Callable
@@ -98,9 +98,9 @@ def logged(data: EpisodeSteps) -> EstimatorTerms:
     return _mean((data.discount * data.reward).sum(axis=1))
 
 
-def ips(data: EpisodeSteps, clip: float = np.inf) -> EstimatorTerms:
+def ips(data: EpisodeSteps) -> EstimatorTerms:
     """Inverse propensity scoring, per decision."""
-    return _mean((data.discount * np.minimum(data.weight, clip) * data.reward).sum(axis=1))
+    return _mean((data.discount * data.weight * data.reward).sum(axis=1))
 
 
 def snips(data: EpisodeSteps) -> EstimatorTerms:
@@ -113,9 +113,9 @@ def direct(data: EpisodeSteps) -> EstimatorTerms:
     return _mean(data.model_value[:, 0])
 
 
-def doubly_robust(data: EpisodeSteps, clip: float = np.inf) -> EstimatorTerms:
+def doubly_robust(data: EpisodeSteps) -> EstimatorTerms:
     """Model plus weighted residuals."""
-    return _corrected(data, np.minimum(data.weight, clip))
+    return _corrected(data, data.weight)
 
 
 def switch(data: EpisodeSteps, threshold: float) -> EstimatorTerms:

@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Int
 from rich.console import Console
 from rich.table import Table
 
-from retentionjax.checked import Checked, Count, NotNegative, Seed, Within
+from retentionjax.checked import Checked, Count, NotNegative, Seed
 from retentionjax.errors import DataError
 from retentionjax.evaluation.business import WIDTH
 from retentionjax.evaluation.off_policy import estimators, overlap
 from retentionjax.evaluation.off_policy.estimators import EpisodeSteps, EstimatorTerms
 from retentionjax.evaluation.off_policy.log import MOST, DecisionLog
 from retentionjax.evaluation.off_policy.overlap import Overlap
-from retentionjax.evaluation.statistics import IntervalEstimate, percentiles
+from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate, percentiles
 
 NAMES = ("ips", "snips", "dm", "dr", "switch_dr", "dr_os")
 HEADLINE = "dr"
@@ -32,8 +31,6 @@ STRENGTHS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, np.inf)
 class OffPolicySettings(Checked):
     """Settings of an evaluation."""
 
-    clip: Annotated[float, Within(above=True, infinite=True)] = np.inf
-    """Weights of `ips` and `dr` are cut here; where one can be larger, they are biased and have no interval."""
     minimum_effective_episodes: NotNegative = 50.0
     """Fewer, and the log is refused."""
     resamples: Count = 1000
@@ -85,7 +82,7 @@ def evaluate(
     overlap.check_support(log, target)
     unmodelled = estimators.steps(log, target, np.zeros_like(target))
     overlap.check_weights(unmodelled.possible)
-    measured = overlap.measure(log, target, unmodelled.weight, settings.clip)
+    measured = overlap.measure(log, target, unmodelled.weight)
     overlap.check_effective(measured, settings.minimum_effective_episodes)
     learned = estimators.cross_fit(log, target) if model is None else model[keep]
     data = estimators.steps(log, target, learned)
@@ -93,10 +90,10 @@ def evaluate(
         "switch_dr": estimators.tune(data, estimators.switched, THRESHOLDS),
         "dr_os": estimators.tune(data, estimators.shrunk, STRENGTHS),
     }
-    terms = all_terms(data, settings.clip, threshold=chosen["switch_dr"], strength=chosen["dr_os"])
-    bootstrap = CustomerBootstrap(data.customer, resamples=settings.resamples, seed=settings.seed)
-    estimates, gains, logging = bootstrap.intervals(terms, estimators.logged(data))
-    without, reason = _no_interval(data, settings.clip, measured.clipped_share)
+    terms = all_terms(data, threshold=chosen["switch_dr"], strength=chosen["dr_os"])
+    bootstrap = Bootstrap(data.customer, resamples=settings.resamples, seed=settings.seed)
+    estimates, gains, logging = intervals(terms, estimators.logged(data), bootstrap)
+    without, reason = _no_interval(data)
     for name in without:
         estimates[name], gains[name] = (
             IntervalEstimate(each[name].mean, np.nan, np.nan) for each in (estimates, gains)
@@ -116,28 +113,23 @@ def _check_model(model: np.ndarray, target: Float[np.ndarray, "n A"]) -> None:
         raise DataError(f"model, row {row}: {model[row]}; allowed: numbers within ±{MOST:g}")
 
 
-def _no_interval(data: EpisodeSteps, clip: float, clipped_share: float) -> tuple[tuple[str, ...], str]:
+def _no_interval(data: EpisodeSteps) -> tuple[tuple[str, ...], str]:
     """The estimates without an interval, and why others than the biased ones have none."""
     if len(np.unique(data.customer)) < 2:
         return NAMES, "no interval: of one customer alone nothing is known of others"
     earned = estimators.logged(data).numerator
     if np.ptp(earned) == 0:  # 0 of 300 is no proof that nobody ever buys, and resamples of it all say 0
         return NAMES, f"no interval: every episode earned {earned[0, 0]:g}, which tells nothing of how much they vary"
-    if float(data.possible.max()) > clip:
-        words = f"{clipped_share:.2%} of the weights are clipped, and others may be: ips and dr are biased too"
-        return (*BIASED, "ips", "dr"), words
     return BIASED, ""
 
 
-def all_terms(
-    data: EpisodeSteps, clip: float = np.inf, *, threshold: float, strength: float
-) -> dict[str, EstimatorTerms]:
+def all_terms(data: EpisodeSteps, *, threshold: float, strength: float) -> dict[str, EstimatorTerms]:
     """Every estimator of `NAMES`."""
     return {
-        "ips": estimators.ips(data, clip),
+        "ips": estimators.ips(data),
         "snips": estimators.snips(data),
         "dm": estimators.direct(data),
-        "dr": estimators.doubly_robust(data, clip),
+        "dr": estimators.doubly_robust(data),
         "switch_dr": estimators.switch(data, threshold),
         "dr_os": estimators.shrinkage(data, strength),
     }
@@ -168,61 +160,30 @@ def _score_range(data: EpisodeSteps, rewards: tuple[float, float], *, with_model
 
 
 LEVEL = 0.95
-_AT_ONCE = 64  # resamples whose weights are held in memory
+_ROUNDING = 1e-6
 
 
-class CustomerBootstrap:
-    """Percentile intervals; every estimate meets the same resamples, so that differences are paired.
+def intervals(
+    terms: Mapping[str, EstimatorTerms], reference: EstimatorTerms, bootstrap: Bootstrap
+) -> tuple[dict[str, IntervalEstimate], dict[str, IntervalEstimate], IntervalEstimate]:
+    """Each estimate, its gain over `reference`, and the reference itself, with percentile intervals.
 
-    Customers are drawn with all their episodes (cluster bootstrap; Cameron, Gelbach, Miller 2008). Of one customer
-    alone there is no interval.
-
-    Args:
-        customer: of each episode, numbered from 0.
-        resamples: B, bootstrap replicates.
-        seed: of the resampling.
+    Customers are drawn with all their episodes (cluster bootstrap; Cameron, Gelbach, Miller 2008), the same for every
+    estimate, so that differences are paired.
     """
+    values = {name: _resampled(each, bootstrap) for name, each in terms.items()}
+    others = _resampled(reference, bootstrap)
+    estimates = {name: percentiles(each.value, values[name]) for name, each in terms.items()}
+    gains = {name: percentiles(each.value - reference.value, values[name] - others) for name, each in terms.items()}
+    return estimates, gains, percentiles(reference.value, others)
 
-    def __init__(self, customer: Int[np.ndarray, " E"], *, resamples: int = 1000, seed: int = 0) -> None:
-        self._customer = np.unique(customer, return_inverse=True)[1]
-        self._resamples = resamples
-        self._seed = seed
 
-    def intervals(
-        self, terms: dict[str, EstimatorTerms], reference: EstimatorTerms
-    ) -> tuple[dict[str, IntervalEstimate], dict[str, IntervalEstimate], IntervalEstimate]:
-        """Each estimate, its gain over `reference`, and the reference itself, all with intervals."""
-        values = self._resampled([*terms.values(), reference])
-        estimates = {name: percentiles(each.value, values[place]) for place, (name, each) in enumerate(terms.items())}
-        gains = {
-            name: percentiles(each.value - reference.value, values[place] - values[-1])
-            for place, (name, each) in enumerate(terms.items())
-        }
-        return estimates, gains, percentiles(reference.value, values[-1])
-
-    def _resampled(self, terms: list[EstimatorTerms]) -> Float[np.ndarray, "estimates B"]:
-        columns = np.concatenate([np.concatenate(each, axis=1) for each in terms], axis=1)
-        customers = int(self._customer.max()) + 1
-        if customers == 1:
-            return np.full((len(terms), self._resamples), np.nan)
-        sums = np.zeros((customers, columns.shape[1]))
-        np.add.at(sums, self._customer, columns)
-        random = np.random.default_rng(self._seed)
-        parts = []
-        for start in range(0, self._resamples, _AT_ONCE):
-            draws = min(_AT_ONCE, self._resamples - start)
-            counts = [
-                np.bincount(random.integers(customers, size=customers), minlength=customers) for _ in range(draws)
-            ]
-            parts.append(np.asarray(counts, np.float64) @ sums)
-        drawn = np.concatenate(parts)
-        values, place = [], 0
-        for each in terms:
-            width = each.numerator.shape[1]
-            top, bottom = drawn[:, place : place + width], drawn[:, place + width : place + 2 * width]
-            values.append((top / np.where(bottom == 0, np.nan, bottom)).sum(axis=1))
-            place += 2 * width
-        return np.stack(values)
+def _resampled(terms: EstimatorTerms, bootstrap: Bootstrap) -> Float[np.ndarray, " B"]:
+    """The estimate by each resample's customers."""
+    sizes = (np.abs(each).max() or 1.0 for each in terms)  # which single precision may not hold
+    top, bottom = (size * bootstrap.means(each / size) for each, size in zip(terms, sizes, strict=True))
+    nobody = bottom <= _ROUNDING * terms.denominator.mean(axis=0)  # of these customers has a weight
+    return (top / np.where(nobody, np.nan, bottom)).sum(axis=1)
 
 
 def empirical_bernstein(

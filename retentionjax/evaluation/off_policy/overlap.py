@@ -30,8 +30,6 @@ class Overlap:
     mean_weight_error: float
     """Standard error of `mean_weight`."""
     largest_weight: float
-    clipped_share: float
-    """Share of the decisions whose weight the clipping cuts."""
     smallest_propensity: float
     """Smallest propensity of an action that the target policy might take."""
 
@@ -83,9 +81,7 @@ def check_weights(possible: Float[np.ndarray, "E T"]) -> None:
         )
 
 
-def measure(
-    log: DecisionLog, target: Float[np.ndarray, "n A"], weight: Float[np.ndarray, "E T"], clip: float
-) -> Overlap:
+def measure(log: DecisionLog, target: Float[np.ndarray, "n A"], weight: Float[np.ndarray, "E T"]) -> Overlap:
     """Diagnostics; `weight` as in `estimators.EpisodeSteps`."""
     whole = weight[:, -1]
     used = (target > NEGLIGIBLE) & (log.propensities > 0)
@@ -96,7 +92,6 @@ def measure(
         mean_weight=float(whole.mean()),
         mean_weight_error=float(whole.std(ddof=1) / np.sqrt(len(whole))) if len(whole) > 1 else float("inf"),
         largest_weight=float(weight.max()),
-        clipped_share=float((weight > clip).mean()),
         smallest_propensity=float(log.propensities[used].min()),
     )
 

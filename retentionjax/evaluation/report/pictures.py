@@ -161,8 +161,11 @@ def lines(
     ours: str = "",
     bound: str = "",
     dots: Mapping[str, tuple[float, float]] | None = None,
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    level: float | None = None,
 ) -> Markup:
-    """Curves (x, y) by name, `ours` in colour and `bound` solid among dashed others, and single points with names."""
+    """Curves (x, y) by name, `ours` in colour and `bound` solid among dashed others, some with `bands` (low, high),
+    single points with names, and a line at the `level` that is compared with."""
     figure, (axes,) = canvas(290)
     dashes = iter(("--", "-.", ":", (0, (1, 1))))
     for each, (x, y) in series.items():
@@ -170,6 +173,10 @@ def lines(
         style = "-" if each in (ours, bound) else next(dashes, ":")
         width = 2.2 if each == ours else 1.4
         axes.plot(x, y, color=colour, linewidth=width, linestyle=style, label=_plain(each))
+        if bands and each in bands:
+            axes.fill_between(x, *bands[each], color=colour, alpha=0.12, linewidth=0)
+    if level is not None:
+        axes.axhline(level, color=MUTED, linewidth=1)
     for each, (x_dot, y_dot) in (dots or {}).items():
         axes.plot(x_dot, y_dot, "s", color=WARM, markersize=5, zorder=3)
         beside: dict[str, Any] = {"xytext": (6, -3), "textcoords": "offset points", "ha": "left", "va": "top"}

@@ -140,10 +140,14 @@ def _qini(stage: FinishedStage) -> Picture:
         _CURVES.get(name, name): ([100 * x for x in each["spend"]], [100 * y for y in each["gain"]])
         for name, each in curves.items()
     }
+    bands = {
+        _CURVES.get(name, name): ([100 * y for y in each["low"]], [100 * y for y in each["high"]])
+        for name, each in curves.items()
+    }
     labels = ("% of customers written to", "more visits per 100 customers")
-    drawing = pictures.lines(series, name="qini", labels=labels, ours=_CURVES["best"])
+    drawing = pictures.lines(series, name="qini", labels=labels, ours=_CURVES["best"], bands=bands)
     said = "; ".join(f"{name} {number(y[-1], 1)} at {number(x[-1], 0)} percent" for name, (x, y) in series.items())
-    caption = "Visits gained when those are written first whose visits a model expects to rise most."
+    caption = "Visits gained when those are written first whose visits a model expects to rise most; 95 % bands."
     return Picture(drawing, f"Visits gained by share written to: {said}.", caption)
 
 
@@ -190,7 +194,7 @@ def stress(run: FinishedRun) -> Section:
     found = stage.json("stress.json")
     blocks: tuple[Block, ...] = (
         _worst(found["worst"]),
-        Pictures((_tornado(found["worlds"]),)),
+        Pictures((_tornado(found["worlds"]), _way_down(found["break_even"]))),
         _table(found["worlds"]),
         Paragraph(f"{_break_even(found['break_even'])} {found['assumed_known']}"),
     )
@@ -233,6 +237,16 @@ def _table(worlds: Sequence[World]) -> FigureTable:
     ]
     header = ("world", *(word(name) for name in (OURS, *rules)))
     return FigureTable("Gain over nobody in each world, $ a customer", header, tuple(rows))
+
+
+def _way_down(found: Mapping[str, Any]) -> Picture:
+    """The gain of each policy along the most harmful axis."""
+    title = _SIZES.sub("", found["title"])
+    series = {word(name): (found["values"], uplift) for name, uplift in found["uplift"].items()}
+    labels = (title, "gain over nobody [$ a customer]")
+    drawing = pictures.lines(series, name="way_down", labels=labels, ours=word(OURS), level=0.0)
+    said = "; ".join(f"{name} {money(y[0])} to {money(y[-1])}" for name, (_, y) in series.items())
+    return Picture(drawing, f"Gain along “{title}”: {said}.", "The assumption that hurts most, followed to its end.")
 
 
 def _break_even(found: Mapping[str, Any]) -> str:

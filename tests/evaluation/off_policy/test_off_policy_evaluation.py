@@ -154,17 +154,12 @@ def test_what_has_an_interval_holds_the_value_in_9_of_10_logs(decisions):
 
 
 def test_what_is_biased_has_neither_interval_nor_bound():
-    """Whatever trusts the model more than the log does; and where a weight may be cut, the estimators that cut."""
+    """Whatever trusts the model more than the log does."""
     log, target, _ = bandit(2_000)
     report = evaluate(log, target, OffPolicySettings(resamples=20))
     assert {name for name, each in report.estimates.items() if np.isnan(each.low)} == {"dm", "switch_dr", "dr_os"}
     assert {name for name, each in report.gains.items() if np.isnan(each.high)} == {"dm", "switch_dr", "dr_os"}
     assert set(report.bounds) == {"ips", "dr"}
-    cut = evaluate(log, target, OffPolicySettings(resamples=20, clip=2.4))  # the largest weight is 2.5
-    assert {name for name, each in cut.estimates.items() if not np.isnan(each.low)} == {"snips"}
-    assert not cut.bounds
-    uncut = evaluate(log, target, OffPolicySettings(resamples=20, clip=2.6))
-    assert uncut.estimates["dr"] == report.estimates["dr"]
 
 
 def test_a_weight_at_the_threshold_is_kept():
@@ -260,8 +255,6 @@ def test_targets_that_are_no_policies_are_refused():
         evaluate(masked, target)
     with pytest.raises(DataError, match="no episode of the log has all its outcomes"):
         evaluate(replace(log, reward=np.full(100, np.nan)), target)
-    with pytest.raises(ConfigError, match="clip: 0"):
-        OffPolicySettings(clip=0.0)
     with pytest.raises(ConfigError, match="minimum_effective_episodes: nan"):  # nothing is fewer than that
         OffPolicySettings(minimum_effective_episodes=float("nan"))
 
@@ -302,7 +295,6 @@ def test_rewards_that_never_vary_have_an_estimate_and_no_interval(capsys):
         show(report, title="a log", unit="decision")
         printed = capsys.readouterr().out
         assert f"no interval: every episode earned {reward:g}" in printed
-        assert "clipped" not in printed
 
 
 def test_a_model_that_is_none_is_refused():
