@@ -218,9 +218,9 @@ def test_a_pilot_whose_log_has_no_usable_answer_assumes_acceptance(company: Path
     (company / "early.csv").write_text("\n".join(["customer,at,offer,p,accepted", *lines]) + "\n")
     people = (company / "customers.csv").read_text().splitlines()
     dated = [people[0] + ",seen", *(f"{line},2026-03-01" for line in people[1:])]
-    (company / "dated.csv").write_text("\n".join(dated) + "\n")
+    (company / "seen.csv").write_text("\n".join(dated) + "\n")
     reading = "contacts: {file: early.csv, at: at, offer: offer, propensity: p, accepted: accepted}\n"
-    described = COMPANY.format(contacts=reading).replace("file: customers.csv", "file: dated.csv\n  snapshot: seen")
+    described = COMPANY.format(contacts=reading).replace("file: customers.csv", "file: seen.csv\n  snapshot: seen")
     (company / "early.yaml").write_text(described)
     assert "assumed" in pilot_command.read(Company.load(company / "early.yaml"), None)[0].accept_rests_on
 
