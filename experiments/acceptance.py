@@ -20,7 +20,7 @@ from experiments.stage import Context, Stage
 from retentionjax import storage
 from retentionjax.company import Company
 from retentionjax.tabular import plots, response
-from retentionjax.tabular.boosting import assign_folds
+from retentionjax.tabular.boosting import assign_folds, check_folds
 from retentionjax.tabular.classifier import Classifier
 from retentionjax.tabular.metrics import NORMAL_95, Measure, average, measure, summary
 
@@ -108,8 +108,8 @@ def own_contacts(
     accepts = _write_predictions(model.classifier, problem, train, customers, context)
     tested, base_rate = problem.take(np.flatnonzero(~train)), float(problem.label[train].mean())
     predicted = model.predict(tested.frame, offers_of(tested, company))
-    held_out = measure(tested.label, predicted, base_rate=base_rate, who=tested.who)
-    found = {**summary(measures, "cv_"), **summary(held_out, "held_out_"), "mean_offer_free": float(accepts.mean())}
+    held_out = classification.measured(tested, predicted, base_rate, "held_out_")
+    found = {**summary(measures, "cv_"), **held_out, "mean_offer_free": float(accepts.mean())}
     found |= classification.time_ordered(problem, settings, context, later)
     return found | _appeal(model.appeal, list(company.offers))
 
@@ -159,6 +159,7 @@ def cross_validated(
     fold = assign_folds(
         problem.encoder.encode(problem.frame), problem.label, settings.folds, settings.seed, problem.who
     )
+    check_folds(problem.label, fold)
     probability, parts = np.empty(len(fold)), []
     for number in range(settings.folds):
         inside = fold == number

@@ -259,7 +259,7 @@ def examples(context: Context, bundle: Bundle) -> dict[str, dict[str, Any]]:
 def troubled(customer: dict[str, Any], decider: Decider) -> dict[str, Any]:
     """The customer on a day on which something happened: the usual score in its ledger is what it would be else."""
     today = float(decider.score(decider.facts.records([customer])).churn_probability[0])
-    usual = round(usual_risk(today, decider.bundle.params), 4)
+    usual = float(f"{usual_risk(today, decider.bundle.params):.4g}")
     return {**customer, HISTORY: {"day": day_of(10, decider.bundle), "baseline_churn_probability": usual}}
 
 

@@ -120,18 +120,37 @@ def run(problem: ClassificationProblem, settings: ClassifierSettings, context: C
     classifier.save(context.artifacts / "classifier")
     held_out = _write_predictions(problem, classifier, context.artifacts)
     _write_importance(problem, classifier, context)
-    return {**cross.summary(), **flat(held_out, "held_out_")}
+    return {**cross.summary(), **held_out}
 
 
 def check(gates: Gates, measures: Mapping[str, Measure], data_source: str, name: str) -> None:
     """Raises DataError when real data miss a gate; says so on stderr when synthetic ones do."""
     failures = gates.failures(measures)
     if failures and data_source == "real":
-        stage = "churn" if name == "customers" else "acceptance"
-        flags = f"a gate is moved by its flag, such as --{stage}.gates.minimum-auc"
-        raise DataError(f"gate: {name}: {'; '.join(failures)}; {flags}")
+        flags = f"; a gate is moved by its flag, such as --{_stage(name)}.gates.minimum-auc"
+        movable = any("allowed" in each for each in failures)
+        raise DataError(f"gate: {name}: {'; '.join(failures)}{flags * movable}")
     for failure in failures:
         print(f"WARNING: gate (not enforced on synthetic data): {name}: {failure}", file=sys.stderr, flush=True)
+
+
+def measured(
+    problem: ClassificationProblem, probability: np.ndarray, base_rate: float, prefix: str
+) -> dict[str, float]:
+    """Flat figures of rows that the model has not seen; none, and a word on it, where all have the same outcome."""
+    if len(np.unique(problem.label)) < 2:
+        return _not_measured(problem.name, prefix, f"these {len(problem.label):,} rows have one outcome only")
+    return flat(measure(problem.label, probability, base_rate=base_rate, who=problem.who), prefix)
+
+
+def _not_measured(name: str, prefix: str, why: str) -> dict[str, float]:
+    print(f"[{_stage(name)}] {prefix}auc and the like are not measured: {why}", flush=True)
+    return {}
+
+
+def _stage(name: str) -> str:
+    """The stage that learns from the set `name`."""
+    return "churn" if name == "customers" else "acceptance"
 
 
 def fitted(problem: ClassificationProblem, settings: ClassifierSettings) -> Classifier:
@@ -159,15 +178,17 @@ def time_ordered(
     rows = len(problem.frame)
     before_rows, after_rows = np.arange(int(rows * TRAIN_SHARE)), np.arange(rows - int(rows * TEST_SHARE), rows)
     early, late = problem.take(before_rows), problem.take(after_rows)
+    if (fewest := int(np.bincount(early.label, minlength=2).min())) < settings.folds:
+        why = f"the first {TRAIN_SHARE:.0%} in time have {fewest} rows of one outcome; needed: {settings.folds}"
+        return _not_measured(problem.name, "time_ordered_", why)
     probability = fitted(early, settings).predict(late.frame) if predicted is None else predicted(early, late)
     title = f"{problem.name} ({context.data_source}): first 80 % in time → last 10 %"
     before, after = early.label.mean(), late.label.mean()
     note = f"positive: {before:.0%} in training, {after:.0%} in test"
     picture = plots.reliability(late.label, probability, title=title, note=note)
     storage.write_bytes(context.artifacts / "reliability_time_ordered.png", plots.png(picture))
-    measures = measure(late.label, probability, base_rate=float(before), who=late.who)
     return {
-        **flat(measures, "time_ordered_"),
+        **measured(late, probability, float(before), "time_ordered_"),
         "time_ordered_train_rate": float(before),
         "time_ordered_test_rate": float(after),
     }
@@ -197,7 +218,7 @@ def _cross_validate(problem: ClassificationProblem, settings: ClassifierSettings
 
 def _write_predictions(
     problem: ClassificationProblem, classifier: Classifier, artifacts: epath.Path
-) -> dict[str, Measure]:
+) -> dict[str, float]:
     """Every customer's probability by a model that has not seen them; what those of the held-out splits are worth."""
     train = problem.split == "train"
     score, probability = np.empty((2, len(problem.frame)))
@@ -212,7 +233,7 @@ def _write_predictions(
     storage.write_bytes(artifacts / "predictions.parquet", table.to_parquet(index=False))
     base_rate = float(problem.label[train].mean())
     held_out = problem.take(np.flatnonzero(~train))
-    return measure(held_out.label, probability[~train], base_rate=base_rate, who=held_out.who)
+    return measured(held_out, probability[~train], base_rate, "held_out_")
 
 
 def _write_importance(problem: ClassificationProblem, classifier: Classifier, context: Context) -> None:

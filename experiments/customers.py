@@ -25,6 +25,7 @@ from retentionjax.tabular.calibrator import moved
 HELD_OUT = ("validation", "test")
 COLUMNS = ("customer_id", "monthly_charge", "churn_probability", "accept_probability", "accept_row")
 MATCHING = "matching.json"
+LIMITS = "limits.json"
 WORLDS = "worlds.npz"
 """Constants that are in doubt, with an axis of worlds (`EnvParams.worlds`); missing where none is."""
 
@@ -112,6 +113,12 @@ def load(folder: epath.Path, part: str) -> tuple[pd.DataFrame, EnvParams]:
     """One part (`train` or `held_out`) as saved, and the environment with it as its population."""
     table = pd.read_parquet(storage.in_memory(folder / f"{part}.parquet"))
     return table, with_customers(from_dict(storage.read_json(folder / "env.json")), table)
+
+
+def budget(folder: epath.Path) -> float:
+    """The campaign budget by which a policy was trained, $ a customer, as saved in `folder`; ∞ where there is none."""
+    limit = storage.read_json(folder / LIMITS)["campaign_budget"]
+    return np.inf if limit is None else float(limit)
 
 
 def taught(params: EnvParams) -> EnvParams:

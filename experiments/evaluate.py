@@ -26,18 +26,9 @@ from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, business, doubt, learned, optimum, plots
 from retentionjax.evaluation.baselines import spend_exactly
-from retentionjax.evaluation.optimum.memory import MemoryRules, enumerate_memories
 from retentionjax.evaluation.rollout import Episodes, Policy, daily_spend, play
 from retentionjax.evaluation.statistics import Bootstrap, IntervalEstimate, plain
 from retentionjax.tracking import progress
-
-DEMO_MEMORIES = 1_340
-FEWEST = 8
-"""Customers on whom a share of the attainable gain says something of the others."""
-TOO_MANY = (
-    "The exact optimum was not looked for: with these offers and protections there is too much to remember of past "
-    "contacts for a backward recursion."
-)
 
 
 @dataclass(frozen=True)
@@ -79,7 +70,7 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
     _, train = people.load(folder, "train")
     held_table, believed = people.load(folder, "held_out")
     held_out = some_worlds(config, people.judged(believed, folder))
-    budget = float(storage.read_json(folder / "limits.json")["campaign_budget"])
+    budget = people.budget(folder)
     ours = learned.load(folder / "policy").policy
     learned_multiplier = storage.read_json(context.inputs["policy"] / "summary.json")["multiplier_campaign_budget"]
 
@@ -103,7 +94,7 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         paired = dict(doubted.paired)
     currency = companies.of(context.inputs).currency
     title = f"Held-out customers ({context.data_source} data), {currency} a customer and campaign"
-    footer = TOO_MANY if regret is None else optimum.sentences(regret, learned_multiplier, currency)
+    footer = regret if isinstance(regret, str) else optimum.sentences(regret, learned_multiplier, currency)
     business.show(metrics, paired, title=title, footer=footer)
     segments = business.by_segment(episodes, held_table["churn_probability"], charge, config.seed, who)
     full = {
@@ -114,12 +105,16 @@ def run(config: EvaluateConfig, context: Context) -> dict[str, float]:
         "rows": len(held_table),
         "customers": held_table["customer_id"].nunique(),
         "replicates": config.replicates,
-        **({} if regret is None else {"optimum": regret.to_dict() | {"learned_multiplier": learned_multiplier}}),
+        **(
+            {}
+            if isinstance(regret, str)
+            else {"optimum": regret.to_dict() | {"learned_multiplier": learned_multiplier}}
+        ),
     }
     storage.write_json(context.artifacts / "evaluation.json", full)
     pictures(config, context, held_out, policies, metrics, budget)
     figures = summary(metrics, paired, episodes) | chances(doubted)
-    figures |= {} if regret is None else _attained(regret, learned_multiplier)
+    figures |= {} if isinstance(regret, str) else _attained(regret, learned_multiplier)
     measured = {"evaluate": {"data_source": context.data_source, **figures}}
     bundles.with_metrics(context.inputs["bundle"] / "artifacts/bundle", context.artifacts / "bundle", measured)
     return figures
@@ -167,25 +162,25 @@ def distance_to_optimum(
     budget: float,
     learned_multiplier: float,
     target: float,
-) -> optimum.Regret | None:
+) -> optimum.Regret | str:
     """The learned policy and the exact optimum on a sample of the held-out customers, fewer the more there is to
-    remember of past contacts; None where that leaves fewer than `FEWEST` of those asked for.
+    remember of past contacts; a sentence where it cannot be found.
 
     The exact shadow price is that of the training customers, on whom ours spends `target`, as the learned one is.
     """
-    memories = len(enumerate_memories(MemoryRules.of(held_out)).memories)
-    count = min(config.optimum_customers, config.optimum_customers * DEMO_MEMORIES // memories)
-    if count < min(FEWEST, config.optimum_customers):
-        return None
-    return optimum.measure(
-        optimum.sample(held_out, count, config.seed),
-        ours,
-        budget,
-        jax.random.key(config.seed + 2),
-        replicates=config.optimum_replicates,
-        multiplier=learned_multiplier,
-        spend_of_all=target,
-    )
+    try:
+        count = optimum.within_time(held_out, config.optimum_customers)
+        return optimum.measure(
+            optimum.sample(held_out, count, config.seed),
+            ours,
+            budget,
+            jax.random.key(config.seed + 2),
+            replicates=config.optimum_replicates,
+            multiplier=learned_multiplier,
+            spend_of_all=target,
+        )
+    except optimum.UnsolvableError as error:
+        return optimum.unsolved(error)
 
 
 def _attained(regret: optimum.Regret, learned_multiplier: float) -> dict[str, float]:

@@ -87,7 +87,7 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
     folder = context.inputs["policy"] / "artifacts"
     _, train = people.load(folder, "train")
     _, held_out = people.load(folder, "held_out")
-    limit = float(storage.read_json(folder / "limits.json")["campaign_budget"])
+    limit = people.budget(folder)
     cells = train_grid(config, train)
     network = train_conditioned(config, with_potential(train))
     multipliers = multiplier_table(config, network, train)
@@ -104,7 +104,7 @@ def run(config: FrontierConfig, context: Context) -> dict[str, float]:
         "trained": _plain(trained),
         "curves": {name: _plain(each) for name, each in curves.items()},
         "multipliers": asdict(multipliers),
-        "limit": limit,
+        "limit": limit if np.isfinite(limit) else None,
         "customers": sample.population.size,
     }
     storage.write_json(context.artifacts / "frontier.json", plain)

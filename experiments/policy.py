@@ -154,7 +154,7 @@ def run(config: PolicyConfig, context: Context) -> dict[str, float]:
     constants = effects.believed(context, company, env_params(company, joined.median_charge), dict(config.env))
     people.save(joined, constants, context.artifacts)
     storage.write_json(
-        context.artifacts / "limits.json", plain({name: config.limits[name] for name in constraints.NAMES})
+        context.artifacts / people.LIMITS, plain({name: config.limits[name] for name in constraints.NAMES})
     )
     params = people.with_customers(constants, joined.train)
     held_out = people.with_customers(worlds.as_believed(constants), joined.held_out)

@@ -57,7 +57,7 @@ def run(config: StressConfig, context: Context) -> dict[str, float]:
     folder = context.inputs["policy"] / "artifacts"
     _, train = people.load(folder, "train")
     table, base = people.load(folder, "held_out")
-    limit = float(storage.read_json(folder / "limits.json")["campaign_budget"])
+    limit = people.budget(folder)
     ours = learned.load(folder / "policy").policy
     policies = [baselines.never(), ours, baselines.greedy_fatigue()]
     hyperparameters = tuned(config, train, policies[1:], limit)
@@ -192,7 +192,7 @@ def record(
     ]
     return {
         "assumed_known": stress.ASSUMED_KNOWN,
-        "campaign_budget": limit,
+        "campaign_budget": limit if np.isfinite(limit) else None,
         "worlds": worlds,
         "worst": worlds[worst],
         "break_even": {

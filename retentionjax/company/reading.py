@@ -55,7 +55,8 @@ class _AsGiven:
     """A mark: a path in text, or a table that is kept as it is."""
 
     def structure(self, value: Any, structure: Callable[..., Any]) -> Any:
-        """The path, or whatever has columns."""
+        """The path, or whatever has columns, of Arrow and Polars as pandas has it."""
+        value = value.to_pandas() if hasattr(value, "to_pandas") else value
         return value if hasattr(value, "columns") or value is None else structure(value, str)
 
 

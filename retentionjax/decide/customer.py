@@ -30,6 +30,7 @@ KEYS = (
     "baseline_churn_probability",
 )
 _LARGEST = 1e9  # money
+_ROUNDING = 1e-4  # cents
 Rows = Any
 """np.ndarray outside a compiled program, jax.Array within."""
 
@@ -143,7 +144,7 @@ def read(value: object, params: EnvParams, offers: Sequence[str], *, where: str)
     running, days_left = _running(value, contacts, params, offers, where)
     pending, pending_days = _pending(value.get("pending"), params, offers, where)
     account, usual = value.get("account_used"), value.get("baseline_churn_probability")
-    least = round(len(contacts) * float(params.contact_cost), 2)
+    least = math.floor(100 * len(contacts) * float(params.contact_cost) + _ROUNDING) / 100  # an SMS may cost 0.79 cents
     return Customer(
         day=day,
         contacts_days_ago=contacts,
@@ -152,7 +153,7 @@ def read(value: object, params: EnvParams, offers: Sequence[str], *, where: str)
         protection_days_left=days_left,
         pending_offer=pending,
         pending_days=pending_days,
-        usual=None if usual is None else _number(usual, f"{where}, baseline_churn_probability", 0.0, 1.0),
+        usual=None if usual is None else _risk(usual, f"{where}, baseline_churn_probability"),
     )
 
 
@@ -208,6 +209,14 @@ def _whole(value: object, place: str, low: int, high: int | None) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
         raise DataError(f"{place}: {value!r}; allowed: a whole number, {allowed}")
     return value
+
+
+def _risk(value: object, place: str) -> float:
+    """At 0 every customer would be in trouble, and at 1 nobody left."""
+    risk = _number(value, place, 0.0, 1.0)
+    if risk in (0.0, 1.0):
+        raise DataError(f"{place}: {value!r}; allowed: a number, {USUAL}")
+    return risk
 
 
 def _number(value: object, place: str, low: float, high: float) -> float:

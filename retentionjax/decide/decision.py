@@ -175,13 +175,14 @@ class TableDecider:
 
     def decide(
         self,
-        customers: pd.DataFrame,
+        customers: Any,
         *,
         day: int = 0,
         campaign: str = DEFAULT_CAMPAIGN,
         usual: Sequence[float] | pd.Series | None = None,
     ) -> pd.DataFrame:
-        """Decisions about customers without contacts so far, on this day of the campaign.
+        """Decisions about customers without contacts so far, on this day of the campaign; a DataFrame, or a table of
+        Arrow or Polars.
 
         `usual` is the churn probability that is usual of each (a `churn_probability` of an ordinary day), not a number
         where it is not known. A customer whose score of today is far above it is in trouble; without it everybody
@@ -197,6 +198,7 @@ class TableDecider:
         training never saw and of a bundle that contacts nobody; and of several rows about one customer. Raises
         DataError naming row, field, value and what is allowed.
         """
+        customers = customers.to_pandas() if hasattr(customers, "to_pandas") else customers  # of Arrow or Polars
         features = self.decider.facts.frame(customers)
         if advice := self.bundle.manifest.advice:
             warnings.warn(advice, stacklevel=2)

@@ -153,8 +153,9 @@ def read(
         left_out.append(f"{int(forbidden.sum()):,} to whom {_cap(company)}, forbids one of the arms")
     charge = frame[str(schema.charge)].to_numpy(np.float64)
     accept, rests_on = _ACCEPT, "assumed: the share of the UCI Bank Marketing calls"
-    if tables.contacts is not None:
-        accept, rests_on = _accepted(company, tables.contacts.responses, float(np.median(charge)))
+    answers = None if tables.contacts is None else tables.contacts.responses
+    if answers is not None and answers.frame[str(answers.schema.label)].nunique() == 2:  # facts known on their days
+        accept, rests_on = _accepted(company, answers, float(np.median(charge)))
     risk = frame["_risk"].to_numpy(np.float64)
     people = People(frame[name].astype(str).tolist(), charge, risk, accept, rests_on, tuple(left_out))
     params = env_params(company, float(np.median(charge)))
@@ -241,10 +242,10 @@ def setting(planned: "PilotPlan", company: "Company", people: People, start: dt.
         "customers_expected": customers,
         "holdout": _HOLDOUT,
         "pilot": {
-            "share": round(min(planned.customers / customers, 1 - _HOLDOUT), 4),
+            "share": round(min(planned.customers / customers, 1 - _HOLDOUT), 6),
             "arms": {arm.name: round(1 / count, 9) for arm in planned.arms},
             "ends_at": f"{start + dt.timedelta(days=planned.days)}T00:00:00Z",
-            "budget_share": round(min(1.0, reserved / budget), 3),
+            "budget_share": min(1.0, math.ceil(1e3 * reserved / budget) / 1e3) if budget else 1.0,
         },
     }
 

@@ -164,6 +164,7 @@ def _thompson(policy: Policy, situation: PolicyInput, key: jax.Array) -> jax.Arr
 
 
 CLOSE = 2e-3  # share of the target
+WIDER, WIDENING = 12, 4  # times that an interval whose upper end overspends is followed by one so many times as long
 
 
 def spend_exactly(
@@ -182,8 +183,10 @@ def spend_exactly(
     `CLOSE` less.
 
     Spend must fall with the hyperparameter. It is measured under common random numbers every time,
-    and with expected churn if `env` has it, which needs far fewer episodes. Raises ConfigError when even the upper
-    end overspends. Where the whole interval underspends, the policy has no use for the money: the lower end is taken.
+    and with expected churn if `env` has it, which needs far fewer episodes. Where even the upper end overspends, it is
+    sought beyond it: what a contact gains for each dollar of it has no upper bound where contacts cost a cent. Raises
+    ConfigError where that does not help. Where the whole interval underspends, the policy has no use for the money:
+    the lower end is taken.
 
     By the Illinois method (Dowell and Jarratt 1971) on the logarithm of spend, to which a bias on a logit is nearly
     linear: some five steps where bisection takes a dozen. `steps` at most.
@@ -194,7 +197,13 @@ def spend_exactly(
         return float(np.mean(play(env, params, set_to, key, replicates=replicates).spend))
 
     low, high = between
-    if (least := spend(high)) > target:
+    least, most = spend(high), np.inf
+    for _ in range(WIDER):
+        if least <= target:
+            break
+        low, high, most = high, high + WIDENING * (high - low), least
+        least = spend(high)
+    if least > target:
         raise ConfigError(
             f"policy {policy.name} spends {least:.2f} a customer at hyperparameter {high:g}; allowed: {target:.2f}, "
             "what the policy beside it spends; if that is next to nothing, are these its customers, and "
@@ -202,7 +211,8 @@ def spend_exactly(
         )
     if target <= 0:  # it spends nothing at the upper end, and no logarithm is taken of that
         return policy.replace(hyperparameter=high)  # type: ignore[attr-defined]
-    if (most := spend(low)) <= target:
+    most = spend(low) if np.isinf(most) else most
+    if most <= target:
         return policy.replace(hyperparameter=low)  # type: ignore[attr-defined]
     over, under, moved = _beyond(most, target), _beyond(least, target), 0
     for _ in range(steps):

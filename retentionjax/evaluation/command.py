@@ -125,22 +125,25 @@ def _attained(bundle: "Bundle", params: Any, ours: "Policy", spend: float, count
     from retentionjax.evaluation import optimum
     from retentionjax.tracking import progress
 
-    sample = optimum.sample(params, count, seed)
     limit, multiplier = (
         bundle.manifest.limits["campaign_budget"],
         bundle.manifest.multipliers.get("campaign_budget", 0.0),
     )
-    with progress("exact optimum", optimum.SOLUTIONS * sample.population.size, "campaigns") as bar:
-        regret = optimum.measure(
-            sample,
-            ours,
-            float("inf") if limit is None else limit,
-            jax.random.key(seed),
-            replicates=2000,
-            multiplier=multiplier,
-            spend_of_all=spend,
-            advance=bar.advance,
-        )
+    try:
+        sample = optimum.sample(params, optimum.within_time(params, count), seed)
+        with progress("exact optimum", optimum.SOLUTIONS * sample.population.size, "campaigns") as bar:
+            regret = optimum.measure(
+                sample,
+                ours,
+                float("inf") if limit is None else limit,
+                jax.random.key(seed),
+                replicates=2000,
+                multiplier=multiplier,
+                spend_of_all=spend,
+                advance=bar.advance,
+            )
+    except optimum.UnsolvableError as error:
+        return optimum.unsolved(error)
     return optimum.sentences(regret, multiplier, bundle.company.currency)
 
 

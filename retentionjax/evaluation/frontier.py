@@ -151,7 +151,8 @@ def picture(
     """
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
-    widest = 1.15 * max(limit, *(each.spend for each in [*trained, *curves["any_budget"]]))
+    limits = [limit] if np.isfinite(limit) else []
+    widest = 1.15 * max(*limits, *(each.spend for each in [*trained, *curves["any_budget"]]))
     corner = Point(0.0, 0.0, 0.0)
     _line(axes, [corner, *exact], "exact optimum", widest, color="black", linewidth=1.2, linestyle="--")
     rules = {name: points for name, points in curves.items() if name != "any_budget"}
@@ -160,8 +161,9 @@ def picture(
     _line(axes, curves["any_budget"], "one policy for every budget", widest, color=plots.BLUE, linewidth=2)
     spends, uplifts = [each.spend for each in trained], [each.uplift for each in trained]
     axes.plot(spends, uplifts, "o", color=plots.BLUE, markerfacecolor="white", label="trained for one budget each")
-    axes.axvline(limit, color=plots.GREY, linewidth=0.8, linestyle=":")
-    axes.annotate("budget", (limit, 0.02), xycoords=("data", "axes fraction"), ha="right", color=plots.GREY)
+    for each in limits:
+        axes.axvline(each, color=plots.GREY, linewidth=0.8, linestyle=":")
+        axes.annotate("budget", (each, 0.02), xycoords=("data", "axes fraction"), ha="right", color=plots.GREY)
     axes.set(xlim=(0, widest), ylim=(min(0.0, *(each.uplift for each in trained)), None))
     axes.set(xlabel=f"spend [{currency} a customer and campaign]", ylabel=f"uplift over never contacting [{currency}]")
     axes.set(title="What a budget is worth: held-out customers, the same for every policy")

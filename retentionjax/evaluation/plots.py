@@ -20,7 +20,7 @@ Record = Mapping[str, float | None]
 
 
 def learning_curve(metrics: Sequence[Record], budget: float, currency: str, folder: epath.Path) -> None:
-    """`learning_curve.png`: uplift, spend against the budget, and its multiplier, by iteration."""
+    """`learning_curve.png`: uplift, spend against the budget (∞: none), and its multiplier, by iteration."""
     steps = [record["step"] for record in metrics]
 
     def series(name: str) -> list[float]:
@@ -32,9 +32,10 @@ def learning_curve(metrics: Sequence[Record], budget: float, currency: str, fold
     uplift.axhline(0, color=GREY, linewidth=0.8)
     uplift.set(ylabel=f"uplift over never [{currency}]")
     spend.plot(steps, series("cost_campaign_budget"), color=ORANGE)
-    spend.axhline(budget, color=GREY, linestyle="--", linewidth=1)
-    spend.annotate("budget", (steps[-1] or 0, budget), ha="right", va="top", color=GREY)
-    spend.set(ylabel=f"spend [{currency}]", ylim=(0, max(2.5 * budget, 1e-9)))
+    spend.set(ylabel=f"spend [{currency}]", ylim=(0, max(2.5 * budget, 1e-9) if np.isfinite(budget) else None))
+    if np.isfinite(budget):
+        spend.axhline(budget, color=GREY, linestyle="--", linewidth=1)
+        spend.annotate("budget", (steps[-1] or 0, budget), ha="right", va="top", color=GREY)
     multiplier.plot(steps, series("multiplier_campaign_budget"), color=GREEN)
     multiplier.set(xlabel="iteration", ylabel="multiplier λ [value per unit]", ylim=(0, None))
     figure.suptitle("Learning a policy under a budget (means a customer and campaign)")
@@ -42,7 +43,7 @@ def learning_curve(metrics: Sequence[Record], budget: float, currency: str, fold
 
 
 def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, currency: str, folder: epath.Path) -> None:
-    """`pacing.png`: mean spend a customer up to each day, one line a policy, and the budget."""
+    """`pacing.png`: mean spend a customer up to each day, one line a policy, and the budget (∞: none)."""
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for name, values in daily_spend.items():
@@ -52,10 +53,12 @@ def pacing(daily_spend: Mapping[str, npt.ArrayLike], budget: float, currency: st
         axes.plot(np.arange(1, len(total) + 1), total, color=colour, linewidth=width, zorder=3 if is_ours else 2)
     ends = {name: float(np.sum(np.asarray(values, np.float64))) for name, values in daily_spend.items()}
     days = max(len(np.asarray(values)) for values in daily_spend.values())
-    for name, height in _apart(ends, 0.05 * max(budget, *ends.values())).items():
+    highest = max(budget if np.isfinite(budget) else 0.0, *ends.values())
+    for name, height in _apart(ends, 0.05 * highest).items():
         axes.annotate(name, (days + 1, height), va="center", fontsize=8)
-    axes.axhline(budget, color=ORANGE, linestyle="--", linewidth=1)
-    axes.annotate("budget", (1, budget), va="bottom", color=ORANGE)
+    if np.isfinite(budget):
+        axes.axhline(budget, color=ORANGE, linestyle="--", linewidth=1)
+        axes.annotate("budget", (1, budget), va="bottom", color=ORANGE)
     axes.set(xlabel="day of the campaign", ylabel=f"spend so far [{currency} a customer]")
     axes.set(title="Budget pacing on held-out customers")
     write(figure, folder / "pacing.png")

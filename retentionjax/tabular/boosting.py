@@ -113,6 +113,17 @@ def assign_folds(
     return fold[group]
 
 
+def check_folds(label: Labels, fold: Int[np.ndarray, " rows"]) -> None:
+    """Raises DataError for a fold in which one class does not occur, by which no model can be judged."""
+    for number in np.unique(fold):
+        if np.ptp(label[fold == number]) == 0:
+            only = int(label[fold == number][0])
+            raise DataError(
+                f"in fold {number} of {len(np.unique(fold))} all rows have the label {only}: those of the other class "
+                "are of too few customers; more customers, or fewer folds, help"
+            )
+
+
 def cross_score(
     x: Features, label: Labels, types: list[str], fold: Int[np.ndarray, " rows"], config: BoosterConfig, seed: int
 ) -> Scores:

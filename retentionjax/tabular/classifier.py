@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from retentionjax import storage
 from retentionjax.errors import BundleError, ConfigError, DataError
-from retentionjax.tabular.boosting import BoosterConfig, assign_folds, cross_score, matrix, score, train
+from retentionjax.tabular.boosting import BoosterConfig, assign_folds, check_folds, cross_score, matrix, score, train
 from retentionjax.tabular.calibrator import Calibrator, fit_isotonic
 from retentionjax.tabular.encoder import Encoder
 from retentionjax.tabular.metrics import Measure, average, measure, summary
@@ -232,10 +232,11 @@ def cross_validate(
     """K-fold cross-validation of `fit`, with everything fitted, the calibrator too, inside the training folds.
 
     Takes (folds + 1) × folds trainings. `after_fold` is called with the measures of each fold, to show progress.
-    Raises as `fit`.
+    Raises as `fit`, and DataError where a fold lacks a class.
     """
     y = check_labels(label, len(frame))
     fold = assign_folds(encoder.encode(frame), y, folds, seed, who)
+    check_folds(y, fold)
     probability = np.empty(len(y))
     measured = []
     for number in range(folds):

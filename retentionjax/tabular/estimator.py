@@ -143,6 +143,7 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
 
     def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """The features with text as names; `reset` remembers their number and names, else they must be those."""
+        X = X.to_pandas() if hasattr(X, "to_pandas") else X  # a table of Arrow or Polars may hold text, too
         if isinstance(X, pd.DataFrame) and any(not pd.api.types.is_numeric_dtype(kind) for kind in X.dtypes):
             _check_feature_names(self, X, reset=reset)
             _check_n_features(self, X, reset=reset)

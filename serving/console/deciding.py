@@ -70,7 +70,7 @@ def sliders(
     return [
         *found[:_FACTS],
         Slider(
-            "history.baseline_churn_probability", "Usual risk", round(usual, 2), 0.01, 0.99, 0.01,
+            "history.baseline_churn_probability", "Usual risk", round(usual, 3), 0.001, 0.999, 0.001,
             "Where today's is far above it, something has happened",
         ),
         Slider("history.day", "Days into the campaign", min(decision.day, horizon), 0, horizon, 1, "0: its first day"),

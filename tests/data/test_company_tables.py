@@ -10,6 +10,7 @@ from typing import Any, Literal
 import customer_files
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +104,8 @@ def test_features_that_are_not_named_are_the_columns_that_can_be(tmp_path: Path)
     assert [note.split(" is no feature")[0] for note in tables.notes] == ["column 'since'", "column 'name'"]
     with pytest.raises(FilesError, match="customers: the column 'fees' is missing; did you mean 'fee'"):
         company_tables.read(Company(table, charge="fees", **keys))
+    arrow = company_tables.read(Company(pa.Table.from_pandas(table), charge="fee", **keys))
+    pd.testing.assert_frame_equal(arrow.customers.frame, tables.customers.frame)
 
 
 def test_a_column_whose_name_is_encoded_in_another_way_is_the_one_that_is_named_and_no_feature() -> None:

@@ -108,6 +108,8 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"pending": {"offer": "ten"}}, "pending: .*; an object with offer and days"),
     ({"pending": {"offer": "ten", "days": 4}}, "pending.days: 4; allowed: a whole number, 0 to 3"),
     ({"pending": {"offer": 0.1, "days": 1}}, "pending.offer: 0.1 is no offer; allowed: hello, five, ten, twenty"),
+    ({"baseline_churn_probability": 0.0}, "baseline_churn_probability: 0.0; allowed: a number, above 0, below 1"),
+    ({"baseline_churn_probability": 1}, "baseline_churn_probability: 1; allowed: a number, above 0, below 1"),
     ({"baseline_churn_probability": 1.5}, "baseline_churn_probability: 1.5; allowed: a number, 0 to 1"),
     ({"baseline_churn_probability": "high"}, "baseline_churn_probability: 'high'"),
 ]
@@ -123,3 +125,18 @@ def test_a_history_that_cannot_be_is_refused(value: dict[str, Any], message: str
 def test_a_history_that_is_no_object_is_refused(value: object) -> None:
     with pytest.raises(DataError, match="an object with some of the keys"):
         customer.read(value, PARAMS, OFFERS, where="a.json")
+
+
+@pytest.mark.parametrize("cost", [0.0079, 0.016, 1 / 3, 0.1, 0.5])
+@pytest.mark.parametrize("contacts", [1, 3])
+def test_what_contacts_have_cost_may_have_fractions_of_a_cent_or_be_rounded_down_to_cents(
+    cost: float, contacts: int
+) -> None:
+    """An SMS of 0.79 cents: rounded up to a whole one, a run's own example was refused by the stage `bundle`."""
+    params, days = EnvParams(contact_cost=cost), [1, 8, 15][:contacts]
+    exact = float(jnp.float32(cost)) * contacts
+    for used in (exact, np.floor(100 * exact + 1e-4) / 100):
+        known = customer.read(
+            {"day": 20, "contacts_days_ago": days, "account_used": used}, params, OFFERS, where="a.json, history"
+        )
+        assert known.account_used == used

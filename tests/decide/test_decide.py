@@ -7,6 +7,7 @@ from typing import Any
 
 import bundles
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from retentionjax.decide.decision import Decision, TableDecider, decide
@@ -71,6 +72,12 @@ def test_a_table_with_what_training_never_saw_is_decided_with_the_warning_of_the
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tables.decide(pd.DataFrame([bundles.CUSTOMER]))
+
+
+def test_a_table_of_arrow_is_decided_as_that_of_pandas(decider: Decider) -> None:
+    table, tables = pd.DataFrame([bundles.CUSTOMER] * 2), TableDecider(decider.bundle)
+    with pytest.warns(UserWarning, match="rows about a customer of an earlier row"):
+        pd.testing.assert_frame_equal(tables.decide(pa.Table.from_pandas(table)), tables.decide(table))
 
 
 def test_propensities_sum_to_one_and_without_history_no_rule_applies(decider: Decider) -> None:

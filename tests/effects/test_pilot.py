@@ -1,11 +1,13 @@
 """`retentionjax pilot`: power against the textbook, cost and departures by hand, assignments that are fair."""
 
 import csv
+import datetime as dt
 import json
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -191,6 +193,36 @@ def test_by_a_log_a_contact_without_an_offer_is_accepted_as_such_contacts_are(co
         assert people.accept == pytest.approx(0.1)  # of "ten" half accept
     else:
         assert np.log(people.accept / (1 - people.accept)) == pytest.approx(-0.8)  # 10 % off adds 0.8 to log-odds of 0
+
+
+@pytest.mark.parametrize(("budget", "contact"), [(2.5, 0.5), (np.inf, 0.5), (np.inf, 0.0)])
+def test_the_pilots_share_of_the_budget_holds_all_that_its_contacts_reserve(budget: float, contact: float) -> None:
+    """Of a million customers it is some per mille; without a budget, and free of charge, nothing of nothing."""
+    table = pd.DataFrame({"fee": [60.0, 61.0], "left": [0, 1], "x": [0, 1]})
+    limits = {"budget": budget, "contact_cost": contact}
+    company = Company(table, charge="fee", left="left", window_days=30, offers={"hello": {}}, limits=limits)
+    of_any = pilot.Range(0.1, 0.1, 0.1)
+    planned = pilot.PilotPlan(30, tuple(pilot.PlannedArm(each, 3000, *[of_any] * 3) for each in ("none", "hello")))
+    people = pilot_command.People(["A"] * 1_000_000, np.full(2, 60.0), np.full(2, 0.1), 0.1, "")
+    setting = pilot_command.setting(planned, company, people, dt.date(2026, 5, 1))
+    held = setting["budget_micros"] * setting["pilot"]["budget_share"]
+    assert held >= 1e6 * 3000 * contact
+    assert msgspec.convert(setting, CampaignIn).pilot is not None
+
+
+def test_a_pilot_whose_log_has_no_usable_answer_assumes_acceptance(company: Path) -> None:
+    """Contacts before their customer's first snapshot: no facts are known of that day."""
+    lines = [
+        f"K{number},{'2026-02-01' if number < 20 else '2026-05-01'},hello,0.5,{int(number < 9)}" for number in range(40)
+    ]
+    (company / "early.csv").write_text("\n".join(["customer,at,offer,p,accepted", *lines]) + "\n")
+    people = (company / "customers.csv").read_text().splitlines()
+    dated = [people[0] + ",seen", *(f"{line},2026-03-01" for line in people[1:])]
+    (company / "seen.csv").write_text("\n".join(dated) + "\n")
+    reading = "contacts: {file: early.csv, at: at, offer: offer, propensity: p, accepted: accepted}\n"
+    described = COMPANY.format(contacts=reading).replace("file: customers.csv", "file: seen.csv\n  snapshot: seen")
+    (company / "early.yaml").write_text(described)
+    assert "assumed" in pilot_command.read(Company.load(company / "early.yaml"), None)[0].accept_rests_on
 
 
 def test_what_the_command_cannot_do_it_says(company: Path, tmp_path: Path) -> None:

@@ -83,9 +83,25 @@ def test_a_rule_can_be_set_to_spend_nothing(env, cohort):
     assert play(env, cohort, tuned, KEY, replicates=32).spend.sum() == 0
 
 
+@pytest.mark.parametrize("target", [0.05, 0.0])
+def test_a_rule_is_set_beyond_its_range_where_a_contact_costs_next_to_nothing(env, cohort, target):
+    """E-mails of 0.1 ¢: a contact gains hundreds of times what it costs, so that no price of 50 keeps it off."""
+    cheap = cohort.replace(contact_cost=0.001, discount=jnp.zeros(4), contact_effect=-0.2)
+    most = play(env, cheap, baselines.greedy(50.0), KEY, replicates=8).spend.mean()
+    settings = {"between": baselines.RANGES["greedy"], "key": KEY, "replicates": 8}
+    tuned = spend_exactly(baselines.greedy(), env, cheap, target * float(most), **settings)
+    assert play(env, cheap, tuned, KEY, replicates=8).spend.mean() <= target * most < most
+
+
 def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
-    with pytest.raises(ConfigError, match=r"policy random spends .* a customer at hyperparameter 0.5; allowed: 0.10"):
-        spend_exactly(baselines.random(), env, cohort, 0.1, between=(0.0, 0.5), key=KEY, replicates=32)
+    settings = {"between": (0.0, 0.5), "key": KEY, "replicates": 32}
+    with pytest.raises(ConfigError, match=r"policy always spends .* a customer at hyperparameter .*; allowed: 0.10"):
+        spend_exactly(rollout.Policy("always", _always), env, cohort, 0.1, **settings)
+
+
+@rollout.for_each
+def _always(policy, situation, key):
+    return baselines.contact_now(0, jnp.asarray(True), situation.mask, situation.params)
 
 
 def test_the_bandit_counts_its_contacts_and_finds_the_acceptance_rates(env, cohort, monkeypatch):

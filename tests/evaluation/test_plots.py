@@ -15,11 +15,13 @@ def test_labels_are_kept_apart_and_in_order():
     assert placed["d"] == pytest.approx(2.0)
 
 
-def test_pictures_are_written(tmp_path):
+@pytest.mark.parametrize("budget", [2.5, np.inf])
+def test_pictures_are_written(tmp_path, budget):
+    """Of a campaign without a budget too."""
     folder = epath.Path(tmp_path)
     line = {"uplift": 1.0, "cost_campaign_budget": 2.0, "multiplier_campaign_budget": None}
-    plots.learning_curve([{"step": 1} | line, {"step": 2} | line], 2.5, "EUR", folder)
-    plots.pacing({"ppo": np.ones(90) / 40, "never": np.zeros(90)}, 2.5, "EUR", folder)
+    plots.learning_curve([{"step": 1} | line, {"step": 2} | line], budget, "EUR", folder)
+    plots.pacing({"ppo": np.ones(90) / 40, "never": np.zeros(90)}, budget, "EUR", folder)
     estimates = {"ppo": IntervalEstimate(2.0, 1.0, 3.0), "never": IntervalEstimate(0.5, 0.4, 0.6)}
     plots.comparison({"ppo": IntervalEstimate(2.0, 1.0, 3.0)}, estimates, "EUR", folder)
     for name in ("learning_curve", "pacing", "comparison"):

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import played_optimum
 import pytest
@@ -12,6 +13,7 @@ from retentionjax.env import population
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines, frontier, optimum
 from retentionjax.evaluation.frontier import Point
+from retentionjax.evaluation.optimum.account import Account, Tariff
 
 REPLICATES = 2000  # everywhere: so each policy is compiled once
 FORTNIGHT = EnvParams(population=population.build([60.0, 110.0], [0.6, 0.4], [0.3, 0.4]), horizon_days=14)
@@ -70,3 +72,34 @@ def test_points_of_a_rule_lie_below_the_exact_frontier_and_make_a_picture(tmp_pa
     ]
     frontier.picture(line, {"any_budget": points, "greedy": points}, points[:1], 1.0, "EUR", epath.Path(tmp_path))
     assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_where_the_optimum_is_not_to_be_had_it_is_said_at_once():
+    """Without a contact today the recursion would be of another world; contacts on any of 32 days make 2³² memories."""
+    later = FORTNIGHT.replace(delays=jnp.array([1, 2]))
+    with pytest.raises(optimum.UnsolvableError, match=r"delays are \[1 2\]; allowed: one of them 0") as refused:
+        optimum.measure(later, baselines.never(), 2.0, jax.random.key(0), replicates=1, multiplier=0.7)
+    assert optimum.unsolved(refused.value).startswith("The exact optimum was not looked for: ")
+    assert optimum.within_time(EnvParams(), 16) == 16
+    with pytest.raises(optimum.UnsolvableError, match="too much to remember"):
+        optimum.within_time(EnvParams(cooldown_days=1, fatigue_window_days=32, fatigue_cap=32), 16)
+
+
+def test_without_a_budget_the_next_unit_of_it_brings_nothing():
+    key = jax.random.key(0)
+    regret = optimum.measure(FORTNIGHT, baselines.never(), np.inf, key, replicates=REPLICATES, multiplier=0.0)
+    assert regret.shadow_price == 0.0
+    assert regret.to_dict()["at_limit"]["budget"] is None  # as JSON has it
+    assert "Shadow price without a limit: the next unit of budget returns 0.00." in optimum.sentences(
+        regret, None, "EUR"
+    )
+
+
+def test_an_account_that_never_binds_has_one_class_however_many_offers_there_are():
+    """20 offers and nine contacts make ten million sums, which forbid nothing."""
+    costs = tuple(np.random.default_rng(0).uniform(1, 25, 20).tolist())
+    most = np.minimum(np.arange(91), 9)
+    free = Account.of(Tariff(0.5, costs, 1e9), most, 7, 10)
+    assert {len(phase.used) for phase in free.phases} == {1}
+    with pytest.raises(optimum.UnsolvableError, match="account cap"):
+        Account.of(Tariff(0.5, costs, 150.0), most, 7, 10)

@@ -19,8 +19,11 @@ from retentionjax import storage
 from retentionjax.company import Company
 from retentionjax.data import catalog, company_tables
 from retentionjax.data.splits import follow, split
+from retentionjax.errors import DataError
 from retentionjax.evaluation.report import playing
 from retentionjax.tabular.boosting import BoosterConfig
+from retentionjax.tabular.classifier import cross_validate
+from retentionjax.tabular.encoder import Encoder
 
 ANY = Gates(minimum_auc=0.0, maximum_ece=1.0, minimum_brier_skill=-1.0)
 SMALL = BoosterConfig(trees=20, depth=3, learning_rate=0.3)
@@ -83,6 +86,36 @@ def test_a_log_of_one_offer_is_the_customers_own_too(tmp_path: Path) -> None:
     predictions = pd.read_parquet(given.artifacts / "predictions.parquet")
     assert predictions["row"].tolist() == customers.frame.index.tolist()
     assert {"cv_auc", "time_ordered_auc", "mean_offer_free", "appeal_hello"} <= set(summary)
+
+
+def test_figures_of_rows_with_one_outcome_are_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pilot on customers of whom it is not known whether they left: no held-out customer has a contact; and of the
+    last tenth nobody has accepted yet."""
+    company = with_log({"value": "hello"}, ignore="others")
+    customers, log = company.customers.file, company.contacts.file  # type: ignore[union-attr]
+    customers["left"] = customers["left"].astype(float)
+    customers.loc[ROWS // 2 :, "left"] = np.nan
+    log.drop(index=range(ROWS // 2), inplace=True)  # row i is about customer i, at the hour i
+    log.loc[log.index >= 0.95 * ROWS, "accepted"] = 0
+    given = context(tmp_path, prepared(tmp_path, company))
+    summary = acceptance.run(AcceptanceConfig(SMALL, ANY, folds=2), given)
+    assert "cv_auc" in summary
+    assert not {"held_out_auc", "time_ordered_auc"} & set(summary)
+    assert summary["time_ordered_test_rate"] == 0
+    told = capsys.readouterr().out
+    assert "held_out_auc and the like are not measured: these 0 rows have one outcome only" in told
+    assert "time_ordered_auc and the like are not measured: these 150 rows" in told
+
+
+def test_positives_of_too_few_customers_for_the_folds_are_told() -> None:
+    """Three customers, with a row each month, left: of five folds two have nobody who did."""
+    who = np.repeat(np.arange(100), 6)
+    label = np.isin(who, (3, 50, 90)).astype(np.int64)
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=600)})
+    with pytest.raises(DataError, match=r"in fold . of 5 all rows have the label 0: those of the other class"):
+        cross_validate(frame, label, Encoder(("x",), {}), SMALL, seed=0, who=who)
 
 
 def test_snapshots_of_a_panel_are_judged_by_time_and_split_by_customer(tmp_path: Path) -> None:

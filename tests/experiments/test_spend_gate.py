@@ -1,5 +1,6 @@
 """The gate on what held-out customers cost: money that is worth spending must be spent, and no other."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,8 +8,11 @@ import jax
 import numpy as np
 import pytest
 from campaigns import synthetic_population
+from etils import epath
 
+from experiments import customers as people
 from experiments.policy import BUDGET, PolicyConfig, at_budget, figures, set_spend
+from retentionjax import storage
 from retentionjax.env import EnvParams
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.errors import ConfigError
@@ -21,13 +25,26 @@ ENV, KEY = RetentionEnv(expected_churn=True), jax.random.key(0)
 STATE: Any = SimpleNamespace(iteration=1, multipliers=SimpleNamespace(value=np.zeros(4)))
 
 
+HELD_OUT = EnvParams(population=synthetic_population(8), horizon_days=5)
+
+
 def of_never(*, spends: bool) -> dict[str, float]:
-    held_out = EnvParams(population=synthetic_population(8), horizon_days=5)
-    return figures(PolicyConfig(check_replicates=2), baselines.never(), STATE, held_out, spends=spends)
+    return figures(PolicyConfig(check_replicates=2), baselines.never(), STATE, HELD_OUT, spends=spends)
 
 
 def test_a_budget_that_does_not_bind_may_be_left() -> None:
     assert of_never(spends=False)["spend_ratio"] == 0
+
+
+def test_a_company_without_a_budget_has_none_in_every_stage(tmp_path: Path) -> None:
+    """`limits: {budget: inf}`, which JSON has no word for."""
+    config = PolicyConfig(limits={BUDGET: np.inf})
+    assert config.training.limits[0] == np.inf
+    assert figures(config, baselines.never(), STATE, HELD_OUT, spends=False)["spend_ratio"] == 0
+    folder = epath.Path(tmp_path)
+    for limit, budget in ((None, np.inf), (2, 2.0)):
+        storage.write_json(folder / people.LIMITS, {BUDGET: limit})
+        assert people.budget(folder) == budget
 
 
 def test_a_budget_whose_next_dollar_pays_must_be_spent() -> None:

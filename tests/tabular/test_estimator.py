@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -35,6 +36,12 @@ def test_it_is_the_classifier_of_the_pipeline(customers: Customers, classifier: 
     assert np.corrcoef(probability[:, 1], classifier.predict(table))[0, 1] < -0.9
     assert set(model.predict(table)[probability[:, 0] > 0.5]) == {"left"}
     assert list(model.contributions(table.head(2)).by_feature) == ["tenure", "charge", "plan", "town"]
+
+
+def test_a_table_of_arrow_is_what_pandas_makes_of_it(customers: Customers) -> None:
+    table = customers.frame.drop(columns="unused")
+    model = ChurnClassifier(n_estimators=3, cv=2, random_state=0).fit(pa.table(dict(table)), customers.label)
+    np.testing.assert_array_equal(model.predict_proba(pa.table(dict(table))), model.predict_proba(table))
 
 
 def test_every_parameter_reaches_the_trees(customers: Customers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,29 @@ followed forward (`frontier`). Nothing is approximated.
 """
 
 from retentionjax.evaluation.optimum.frontier import Frontier, Optimum, Tangent
-from retentionjax.evaluation.optimum.regret import SOLUTIONS, Regret, measure, sample, sentences, spread
+from retentionjax.evaluation.optimum.memory import UnsolvableError
+from retentionjax.evaluation.optimum.regret import (
+    SOLUTIONS,
+    Regret,
+    measure,
+    sample,
+    sentences,
+    spread,
+    unsolved,
+    within_time,
+)
 
-__all__ = ["SOLUTIONS", "Frontier", "Optimum", "Regret", "Tangent", "measure", "sample", "sentences", "spread"]
+__all__ = [
+    "SOLUTIONS",
+    "Frontier",
+    "Optimum",
+    "Regret",
+    "Tangent",
+    "UnsolvableError",
+    "measure",
+    "sample",
+    "sentences",
+    "spread",
+    "unsolved",
+    "within_time",
+]

@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from retentionjax.env import constraints
-from retentionjax.evaluation.optimum.memory import Ints
+from retentionjax.evaluation.optimum.memory import Ints, UnsolvableError
 
 Bools = npt.NDArray[np.bool_]
+MOST_SUMS = 10_000
+"""Beyond, the classes of one customer's account take many seconds; 20 offers and nine contacts make ten million."""
 
 
 class Tariff(NamedTuple):
@@ -36,6 +38,10 @@ class Tariff(NamedTuple):
         """(1 + offers,) whether a contact can be declined, or accepted for each offer."""
         affords = self.affords(used)
         return (any(affords), *affords)
+
+    def never_binds(self, used: float, contacts: int) -> bool:
+        """Whether so many more contacts may come with any offers: what was used makes no difference then."""
+        return all(self.affords(used + (contacts - 1) * (self.contact + max(self.full_costs))))
 
     def after(self, used: float) -> tuple[float, ...]:
         """(1 + offers,) used after a contact that was declined, or accepted for each offer."""
@@ -120,8 +126,14 @@ def _phases(tariff: Tariff, most_contacts: Ints, length: int, foresight: int | N
 
 
 def _sums(tariff: Tariff, most: int) -> dict[float, int]:
-    """What an account can have used, with the fewest contacts that come to it; fewest first."""
+    """What an account can have used, with the fewest contacts that come to it; fewest first. 0 alone where the cap
+    never binds: all sums are one class then.
+
+    Raises UnsolvableError where there are more than `MOST_SUMS`.
+    """
     sums = {0.0: 0}
+    if tariff.never_binds(0.0, most):
+        return sums
     frontier = [0.0]
     for contacts in range(1, most + 1):
         reached = [
@@ -132,6 +144,8 @@ def _sums(tariff: Tariff, most: int) -> dict[float, int]:
         ]
         frontier = [total for total in dict.fromkeys(reached) if total not in sums]
         sums |= dict.fromkeys(frontier, contacts)
+        if len(sums) > MOST_SUMS:
+            raise UnsolvableError("with these offers and this account cap there is too much that an account may hold")
     return sums
 
 
@@ -149,6 +163,8 @@ class _Signatures:
             return 0
         if (used, depth) not in self._known:
             tariff = self._tariff
+            if tariff.never_binds(used, depth):
+                return -1 - depth
             after = zip(tariff.after(used), tariff.outcomes(used), strict=True)
             key = (depth, *(self.of(total, depth - 1) if allowed else -1 for total, allowed in after))
             self._known[used, depth] = self._numbers.setdefault(key, 1 + len(self._numbers))

@@ -20,7 +20,13 @@ import numpy as np
 
 from retentionjax.env.types import EnvParams
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation.optimum.memory import Ints, MemoryRules, enumerate_memories, most_contacts
+from retentionjax.evaluation.optimum.memory import (
+    Ints,
+    MemoryRules,
+    UnsolvableError,
+    enumerate_memories,
+    most_contacts,
+)
 from retentionjax.evaluation.optimum.recursion import (
     WAIT,
     CampaignModel,
@@ -186,6 +192,9 @@ class Frontier:
 
     Args:
         advance: called after each customer solved.
+
+    Raises:
+        UnsolvableError: by the constants it cannot be found, exactly or in any time.
     """
 
     def __init__(self, params: EnvParams, advance: Callable[[int], object] = lambda customers: None) -> None:
@@ -334,11 +343,12 @@ def campaign_of(params: EnvParams) -> CampaignModel:
     """The part of the recursion that all customers share.
 
     Raises:
-        ConfigError: constants with which it would not be exact.
+        UnsolvableError: constants with which it would not be exact, or too many memories.
     """
     if int(params.fatigue_cap) < 1:
-        raise ConfigError(f"fatigue_cap is {params.fatigue_cap}; allowed: at least 1, else there is nothing to decide")
+        cap = params.fatigue_cap
+        raise UnsolvableError(f"fatigue_cap is {cap}; allowed: at least 1, else there is nothing to decide")
     if not (np.asarray(params.delays) == 0).any():
-        raise ConfigError(f"delays are {np.asarray(params.delays)}; allowed: one of them 0, a contact today")
+        raise UnsolvableError(f"delays are {np.asarray(params.delays)}; allowed: one of them 0, a contact today")
     graph = enumerate_memories(MemoryRules.of(params))
     return CampaignModel(graph, most_contacts(graph, int(params.horizon_days)), params)

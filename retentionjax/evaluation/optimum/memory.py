@@ -14,8 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from retentionjax.env.types import NO_OFFER, EnvParams
+from retentionjax.errors import ConfigError
 
 Ints = npt.NDArray[np.int64]
+MOST_MEMORIES = 200_000
+"""Beyond, the recursion of one customer takes minutes; contacts on any of 32 days make billions."""
+
+
+class UnsolvableError(ConfigError):
+    """Constants with which the exact optimum is not to be had; the message says why."""
 
 
 class Memory(NamedTuple):
@@ -91,8 +98,11 @@ class Graph:
     stretch_recent: Ints  # (P, longest) as `recent`, on each
 
 
-def enumerate_memories(rules: MemoryRules) -> Graph:
-    """All memories that a customer never contacted can come to, by breadth-first search."""
+def enumerate_memories(rules: MemoryRules, most: int = MOST_MEMORIES) -> Graph:
+    """All memories that a customer never contacted can come to, by breadth-first search.
+
+    Raises UnsolvableError where there are more than `most`.
+    """
     rows: dict[Memory, int] = {Memory(): 0}
     stretches: dict[Memory, int] = {}  # by the memory after the contact, before the night
     paths: list[list[Memory]] = []
@@ -120,6 +130,10 @@ def enumerate_memories(rules: MemoryRules) -> Graph:
 
     queue = [Memory()]
     for memory in queue:
+        if len(rows) > most:
+            raise UnsolvableError(
+                "with these limits, offers and protections there is too much to remember of past contacts"
+            )
         waited.append(row(rules.tomorrow(memory)))
         declined.append(stretch(rules.contacted(memory, NO_OFFER)))
         if memory.ages not in histories:

@@ -13,11 +13,15 @@ from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams
 from retentionjax.evaluation import baselines
 from retentionjax.evaluation.optimum.frontier import Frontier, Optimum
+from retentionjax.evaluation.optimum.memory import MemoryRules, UnsolvableError, enumerate_memories
 from retentionjax.evaluation.rollout import Policy, play
 from retentionjax.evaluation.statistics import IntervalEstimate, plain
 
 NORMAL_95 = 1.96
 SOLUTIONS = 7  # multipliers that the search usually needs; for the length of a progress bar only
+DEMO_MEMORIES = 1_340
+FEWEST = 8
+"""Customers on whom a share of the attainable gain says something of the others."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,16 @@ class Regret:
             found[name]["uplift"] = getattr(self, name).uplift
         names = ("multiplier", "spend", "uplift")
         return found | {"frontier": [dict(zip(names, point, strict=True)) for point in self.frontier]}
+
+
+def within_time(params: EnvParams, customers: int) -> int:
+    """How many customers' optimum takes no longer than that of `customers` of the demo's, of whom less is remembered.
+
+    Raises UnsolvableError where that leaves fewer than `FEWEST` of those asked for.
+    """
+    most = customers * DEMO_MEMORIES // min(FEWEST, customers)
+    memories = len(enumerate_memories(MemoryRules.of(params), most).memories)
+    return min(customers, customers * DEMO_MEMORIES // memories)
 
 
 def sample(params: EnvParams, count: int, seed: int) -> EnvParams:
@@ -93,14 +107,16 @@ def measure(
             The policy shows how much more: theirs is read at the limit plus that, and so estimates that of all. (32 of
             160 real customers, five times: off by .30 without and by .08 with it, root mean square.)
         advance: called with the customers solved, `SOLUTIONS` × customers in all as a rule.
+
+    Raises UnsolvableError as `Frontier`.
     """
+    frontier = Frontier(params, advance)
     env = RetentionEnv(expected_churn=True)
     played, never = (play(env, params, each, key, replicates=replicates) for each in (policy, baselines.never()))
     gain = np.asarray(played.value, np.float64) - np.asarray(never.value, np.float64)
     mean, spend = float(gain.mean()), float(np.mean(played.spend))
     error = NORMAL_95 * float(np.sqrt((gain.var(1) / gain.shape[1]).sum())) / len(gain)
     uplift = IntervalEstimate(mean, mean - error, mean + error)
-    frontier = Frontier(params, advance)
     at_limit = frontier.at_budget(limit, guess=max(multiplier, 1e-3))
     at_spend = frontier.at_budget(spend, guess=max(multiplier, 1e-3))
     wanted = limit if spend_of_all is None else max(0.0, limit + spend - spend_of_all)
@@ -122,13 +138,19 @@ def measure(
 
 def sentences(regret: Regret, learned_multiplier: float | None, currency: str) -> str:
     """What a person wants to know, in two lines."""
-    share = regret.share
-    amounts = (regret.uplift.mean, regret.at_spend.uplift, regret.spend, regret.at_limit.budget)
-    gain, best_gain, spend, limit = (money(each, currency, cents=True) for each in amounts)
+    share, budget = regret.share, regret.at_limit.budget
+    amounts = (regret.uplift.mean, regret.at_spend.uplift, regret.spend)
+    gain, best_gain, spend = (money(each, currency, cents=True) for each in amounts)
+    limit = f"at the limit of {money(budget, currency, cents=True)}" if np.isfinite(budget) else "without a limit"
     learned = "" if learned_multiplier is None else f" (learned: {learned_multiplier:.2f})"
     return (
         f"Of what can be gained at all ppo gains {share.mean:.1%} \\[{share.low:.1%}, {share.high:.1%}]: on "
         f"{regret.customers} of these customers {gain} over never, where the exact optimum gains {best_gain} at the "
-        f"same spend, {spend}.\nShadow price at the limit of {limit}: the next unit of budget returns "
+        f"same spend, {spend}.\nShadow price {limit}: the next unit of budget returns "
         f"{regret.shadow_price:.2f}{learned}."
     )
+
+
+def unsolved(error: UnsolvableError) -> str:
+    """What a person is told instead."""
+    return f"The exact optimum was not looked for: {error}."

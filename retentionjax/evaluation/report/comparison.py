@@ -202,13 +202,12 @@ def _optimum(found: Mapping[str, Any]) -> Picture:
 
 
 def _solved(found: Mapping[str, Any]) -> FigureTable:
+    budget = found["at_limit"]["budget"]
+    limit = "without a limit" if budget is None else f"at their limit of {money(budget)}"
     rows = (
         ("gain of the learned policy", interval(found["uplift"])),
         ("gain of the optimum at the same spend", money(found["at_spend"]["uplift"])),
         ("spend of both", money(found["spend"])),
-        (
-            f"next unit at their limit of {money(found['at_limit']['budget'])}",
-            number(found["at_limit"]["shadow_price"], 2),
-        ),
+        (f"next unit {limit}", number(found["at_limit"]["shadow_price"], 2)),
     )
     return FigureTable(f"On {found['customers']} held-out customers, solved exactly", ("", "$ a customer"), rows)
