@@ -141,7 +141,7 @@ async def change_campaign(request: Http) -> Response[Any]:
 async def export_campaign(request: Http) -> Stream:
     """A campaign, `?id=`, as the files that `retentionjax ledger export` writes, in one archive."""
     state, name = request.app.state, request.query_params.get("id", "")
-    if await asyncio.to_thread(_existing, state, name) is None:
+    if await asyncio.to_thread(state.ledger.ask, lambda view: view.campaign(name)) is None:
         raise not_found("campaign", "id", name)
     archive: IO[bytes] = await state.exports.run(request.auth.caller, partial(_archive, state.ledger, name))
     headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}

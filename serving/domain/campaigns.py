@@ -332,8 +332,8 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
     now: float = state.clock()
     with state.ledger.read() as view:
         found = _kept(view, campaign_id)
-        days, answers = view.daily_spend(campaign_id), view.daily_answers(campaign_id)
-        drawn, pilot_micros = view.assignments(campaign_id), view.pilot_micros(campaign_id)
+        days, drawn = view.daily_spend(campaign_id), view.assignments(campaign_id)
+        pilot_micros = view.pilot_micros(campaign_id)
     served = state.engine.active
     theta, multiplier = pace(found, served.prices, now)
     day, used = found.day(now), found.spent_micros + found.reserved_micros
@@ -354,10 +354,7 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
             throttle=theta,
             multiplier=served.price if multiplier is None else multiplier,
         ),
-        days=tuple(
-            DayOut(each.day, each.contacts, each.spent_micros, each.reserved_micros, *answers.get(each.day, (0, 0)))
-            for each in days
-        ),
+        days=tuple(shown(DayOut, each) for each in days),
         holdout=HoldoutOut(found.holdout, drawn.held_out, drawn.customers, found.salt),
         pilot=pilot,
     )
