@@ -145,9 +145,9 @@ def test_an_erasure_whose_file_was_not_written_anew_is_finished_by_the_next(tmp_
     with contextlib.closing(Ledger.open(url, clock=clock)) as ledger, ledger.transaction() as tx:
         tx.set_consent("ann", "email", "granted", source="form")
     arguments = ["erase", "--database", url, "--customer", "ann"]
-    with mock.patch.object(SqliteConnection, "forget", side_effect=LedgerUnavailable("SQLITE_FULL")):
-        with pytest.raises(LedgerUnavailable):
-            ledger_command.main(arguments)
+    full = LedgerUnavailable("SQLITE_FULL")
+    with mock.patch.object(SqliteConnection, "forget", side_effect=full), pytest.raises(LedgerUnavailable):
+        ledger_command.main(arguments)
     with (
         mock.patch.object(SqliteConnection, "forget") as forgets,
         pytest.raises(LedgerError, match="'ann'; allowed: one of whom the ledger holds something"),
