@@ -25,6 +25,7 @@ from serving.moments import utc
 from serving.observability.metrics import CampaignMetrics
 from serving.problems import FieldError, Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
+from serving.side_work import scanned
 
 State = Literal["planned", "running", "over"]
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
@@ -199,12 +200,11 @@ def list_campaigns(request: Request[Any, Any, Any]) -> CampaignsOut:
 
 @get(
     CAMPAIGN,
-    sync_to_thread=True,
     **guarded("campaigns", "readCampaign", "A campaign's money and pace", "report", also=(404,)),
 )
-def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> CampaignOut:
+async def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> CampaignOut:
     """Budget, spend, reservations, days, pace and multiplier."""
-    return campaign_now(request.app.state, campaign_id)
+    return await scanned(request.app.state, campaign_now, request.app.state, campaign_id)
 
 
 @get(
