@@ -5,6 +5,7 @@ ledger, gate, engine        opened by `_running`
 probe                       whether the ledger takes writes
 side_work, judging, lifts   what takes long: what-ifs and explanations; the shield on wordings; lifts
 exports                     and campaigns as files
+scans                       how many may look at all contacts of a campaign at a time
 """
 
 import asyncio
@@ -46,7 +47,7 @@ from serving.problems import Problem, on_exception, on_http_exception, problem_o
 from serving.security.bodies import BODY_LIMIT
 from serving.security.gate import Gate
 from serving.settings import Settings
-from serving.side_work import LONG_SECONDS, SideWork
+from serving.side_work import LONG_SECONDS, MOST_SCANS, SideWork
 
 _log = structlog.get_logger("serving.app")
 _THREADS = 32
@@ -147,7 +148,7 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
             stack.callback(each.close)
         state.update({"ledger": ledger, "gate": gate, "engine": engine, "sessions": sessions})
         state.update({"probe": Probe(ledger), "side_work": side_work, "judging": judging, "lifts": lifts})
-        state["exports"] = exports
+        state.update({"exports": exports, "scans": asyncio.Semaphore(MOST_SCANS)})
         await engine.start()
         stack.push_async_callback(engine.drain)
         keeper = asyncio.create_task(Housekeeping(ledger, gate, settings, state.metrics).run())

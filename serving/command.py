@@ -3,10 +3,13 @@
 import contextlib
 import dataclasses
 import functools
+import multiprocessing
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +96,7 @@ def kept_programs(database: str, environment: Mapping[str, str]) -> dict[str, st
 
 def app_from_environment(stem: Stem | None = None) -> "Litestar":
     """The application of a worker process, whose engines are forked from `stem`, by default one of its own."""
+    end_with_parent()
     settings = parse([], os.environ)
     stem = stem or Stem(settings)
     from serving.app import create_app
@@ -101,6 +105,19 @@ def app_from_environment(stem: Stem | None = None) -> "Litestar":
 
     logs.configure(settings.log_level)
     return create_app(settings, engine=functools.partial(Engine, start_process=stem))
+
+
+def end_with_parent() -> None:
+    """Stops this worker process, as a signal would, once the one that started it is gone, however that ended: left
+    alone it would hold the port, and nobody would start it again or know how to stop it."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _serve(config: "uvicorn.Config", listener: socket.socket) -> None:

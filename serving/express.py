@@ -246,8 +246,9 @@ def secured(*, behind_tls: bool) -> Callable[[Message, Scope], Awaitable[None]]:
 
     async def add(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":
-            path = scope["path"]
-            headers = static if path.startswith("/console/static/") else console if path.startswith("/console") else api
+            path, kept = scope["path"], message["status"] < 400  # a refusal is another's word tomorrow
+            is_static = kept and path.startswith("/console/static/")
+            headers = static if is_static else console if path.startswith("/console") else api
             message["headers"] = [*message["headers"], *headers]
 
     return add

@@ -18,7 +18,7 @@ from serving import settings
 from serving.ledger.types import LedgerError, Slots
 
 if TYPE_CHECKING:  # heavy, and `--help` needs neither
-    from serving.ledger import Ledger, Reader
+    from serving.ledger import Ledger
 
 _DECISIONS = "decisions"
 _FILES = ("customers", "contacts", "departures")
@@ -80,22 +80,23 @@ def _show(ledger: "Ledger", parsed: argparse.Namespace) -> int:
     import msgspec
 
     with ledger.read() as reader:
-        _refuse_unknown(reader, parsed.customer)
+        _refuse_unknown(parsed.customer, known=reader.is_known(parsed.customer))
         for row in reader.held(parsed.customer):
             print(msgspec.json.encode(row).decode())
     return 0
 
 
-def _refuse_unknown(reader: "Reader", customer: str) -> None:
-    if not reader.is_known(customer):
+def _refuse_unknown(customer: str, *, known: bool) -> None:
+    if not known:
         raise LedgerError(f"customer is {customer!r}; allowed: one of whom the ledger holds something")
 
 
 def _erase(ledger: "Ledger", parsed: argparse.Namespace) -> int:
     with ledger.transaction() as tx:
-        _refuse_unknown(tx, parsed.customer)
+        known = tx.is_known(parsed.customer)
         emptied = tx.erase(parsed.customer)
-    ledger.forget(copies=True)
+    ledger.forget(copies=True)  # of who is unknown, too: the last time this may have failed
+    _refuse_unknown(parsed.customer, known=known)
     print(f"the customer is forgotten; {emptied:,} decisions hold nothing of her any more")
     return 0
 

@@ -3,7 +3,7 @@ another, lifts on a third, and downloads of campaigns on a fourth.
 
 A what-if takes some 70 ms of CPU, and so much again for each value that is tried; a large campaign's lift takes
 seconds, and so does the first list of wordings after a start. On the threads that read keys, consent and the ledger, a
-few callers would keep everybody waiting.
+few callers would keep everybody waiting. What looks at all contacts of a campaign uses some of these, see `scanned`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from serving.problems import Problem, too_many, unavailable
 from serving.security.gate import Caller
@@ -28,6 +28,16 @@ TOKENS = 50.0
 Result = TypeVar("Result")
 Check = Callable[[], None]
 """Raises Problem 503 when the time is over; long work asks now and then."""
+
+
+MOST_SCANS = 4
+"""Looks at all contacts of a campaign at a time: a million take a second, and threads must be left for consent."""
+
+
+async def scanned(state: Any, work: Callable[..., Result], *arguments: Any) -> Result:
+    """What `work` returns, which looks at so many rows that it waits for its turn, however long."""
+    async with state.scans:
+        return await asyncio.to_thread(work, *arguments)
 
 
 class SideWork:

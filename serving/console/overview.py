@@ -34,7 +34,7 @@ from serving.ledger import Ledger
 from serving.ledger.company_files import WHAT
 from serving.ledger.types import KillSwitch
 from serving.problems import field_error, invalid, not_found
-from serving.side_work import Check
+from serving.side_work import Check, scanned
 
 WIDTH, HEIGHT = 1040, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 24, 14, 34
@@ -101,7 +101,7 @@ async def show_campaign(request: Http) -> Response[Any]:
     if not request.auth.may_report:
         return Redirect("/console/decide", status_code=303)
     names, name = await asyncio.to_thread(state.ledger.ask, lambda reader: campaigns_of(request, reader))
-    campaign = await asyncio.to_thread(campaign_now, state, name) if name else None
+    campaign = await scanned(state, campaign_now, state, name) if name else None
     chart = draw(campaign, currency_of(request)) if campaign else None
     filled = filled_in(campaign) if campaign else {}
     values: dict[str, Any] = {"campaign": campaign, "chart": chart, "names": names, "filled": filled}
@@ -119,7 +119,7 @@ async def change_campaign(request: Http) -> Response[Any]:
     name, currency = fields.get("campaign_id", ""), currency_of(request)
     if not re.search(NAME_PATTERN, name):
         raise invalid("A campaign cannot have this name.", field_error("Name", name, IN_WORDS[NAME_PATTERN]))
-    before = await asyncio.to_thread(_existing, state, name)
+    before = await scanned(state, _existing, state, name)
     if fields.get("make") and before is not None:
         raise invalid(
             "There is a campaign of this name already.", field_error("Name", name, "a name that is not taken")
@@ -141,7 +141,7 @@ async def change_campaign(request: Http) -> Response[Any]:
 async def export_campaign(request: Http) -> Stream:
     """A campaign, `?id=`, as the files that `retentionjax ledger export` writes, in one archive."""
     state, name = request.app.state, request.query_params.get("id", "")
-    if await asyncio.to_thread(_existing, state, name) is None:
+    if await asyncio.to_thread(state.ledger.ask, lambda view: view.campaign(name)) is None:
         raise not_found("campaign", "id", name)
     archive: IO[bytes] = await state.exports.run(request.auth.caller, partial(_archive, state.ledger, name))
     headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}

@@ -25,6 +25,7 @@ from serving.moments import utc
 from serving.observability.metrics import CampaignMetrics
 from serving.problems import FieldError, Problem, epoch, field_error, invalid, not_found
 from serving.security.gate import Caller
+from serving.side_work import scanned
 
 State = Literal["planned", "running", "over"]
 HorizonDays = Annotated[int, Meta(ge=1, le=366, description="How long it runs", examples=[90])]
@@ -199,12 +200,11 @@ def list_campaigns(request: Request[Any, Any, Any]) -> CampaignsOut:
 
 @get(
     CAMPAIGN,
-    sync_to_thread=True,
     **guarded("campaigns", "readCampaign", "A campaign's money and pace", "report", also=(404,)),
 )
-def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> CampaignOut:
+async def read_campaign(request: Request[Any, Any, Any], campaign_id: CampaignInPath) -> CampaignOut:
     """Budget, spend, reservations, days, pace and multiplier."""
-    return campaign_now(request.app.state, campaign_id)
+    return await scanned(request.app.state, campaign_now, request.app.state, campaign_id)
 
 
 @get(
@@ -332,8 +332,8 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
     now: float = state.clock()
     with state.ledger.read() as view:
         found = _kept(view, campaign_id)
-        days, answers = view.daily_spend(campaign_id), view.daily_answers(campaign_id)
-        drawn, pilot_micros = view.assignments(campaign_id), view.pilot_micros(campaign_id)
+        days, drawn = view.daily_spend(campaign_id), view.assignments(campaign_id)
+        pilot_micros = view.pilot_micros(campaign_id)
     served = state.engine.active
     theta, multiplier = pace(found, served.prices, now)
     day, used = found.day(now), found.spent_micros + found.reserved_micros
@@ -354,10 +354,7 @@ def campaign_now(state: Any, campaign_id: str) -> CampaignOut:
             throttle=theta,
             multiplier=served.price if multiplier is None else multiplier,
         ),
-        days=tuple(
-            DayOut(each.day, each.contacts, each.spent_micros, each.reserved_micros, *answers.get(each.day, (0, 0)))
-            for each in days
-        ),
+        days=tuple(shown(DayOut, each) for each in days),
         holdout=HoldoutOut(found.holdout, drawn.held_out, drawn.customers, found.salt),
         pilot=pilot,
     )

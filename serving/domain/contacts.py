@@ -84,7 +84,9 @@ class SentOut(msgspec.Struct, frozen=True):
 
 
 _LATE = 900.0  # seconds; quiet hours may have begun since
-_ASKED_EVERY = 3600.0  # seconds between two times that the ledger is told that the list is asked for
+_ASKED_EVERY = 60.0
+"""Seconds between two times that the ledger is told that the list is asked for. One that takes no writes, as on a full
+disk, lists nothing from then on: what is sent could not be reported, nor be stopped by the kill switch."""
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many at most")]
 

@@ -24,6 +24,7 @@ from serving.fields import (
     MomentOut,
     shown,
 )
+from serving.ledger import Ledger
 from serving.ledger.types import Consent, ConsentStatus, ContactState
 from serving.problems import not_found
 
@@ -107,11 +108,7 @@ CONSENT = "/v1/customers/{customer_id:str}/consent"
 )
 def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -> ConsentsOut:
     """A channel that is not listed is unknown, and unknown is no consent."""
-    with request.app.state.ledger.read() as view:
-        found = view.customer_ledger(customer_id)
-    if found is None:
-        return ConsentsOut(customer_id, None, None, ())
-    return ConsentsOut(customer_id, found.time_zone, found.region, _consents(found.consent))
+    return _known(request.app.state.ledger, customer_id)
 
 
 @put(
@@ -126,9 +123,7 @@ def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, da
         released = tx.set_consent(customer_id, data.channel, data.status, source=data.source)
         if data.time_zone is not None or data.region is not None:
             tx.set_place(customer_id, time_zone=data.time_zone, region=data.region)
-    with request.app.state.ledger.read() as view:
-        found = view.customer_ledger(customer_id)
-    return ConsentsOut(customer_id, found.time_zone, found.region, _consents(found.consent), released)
+    return _known(request.app.state.ledger, customer_id, released)
 
 
 @get(
@@ -146,6 +141,13 @@ def read_ledger(request: Request[Any, Any, Any], customer_id: CustomerInPath) ->
     contacts = tuple(shown(ContactOut, each) for each in found.contacts)
     more: dict[str, Any] = {"arms": dict(found.arms), "consents": _consents(found.consent), "contacts": contacts}
     return shown(CustomerLedgerOut, found, **more)
+
+
+def _known(ledger: Ledger, customer_id: str, released_micros: int = 0) -> ConsentsOut:
+    found = ledger.ask(lambda view: view.customer_ledger(customer_id))
+    if found is None:  # or forgotten just now
+        return ConsentsOut(customer_id, None, None, (), released_micros)
+    return ConsentsOut(customer_id, found.time_zone, found.region, _consents(found.consent), released_micros)
 
 
 def _consents(found: Iterable[Consent]) -> tuple[ConsentOut, ...]:

@@ -33,7 +33,7 @@ from serving.ledger.wordings import StoredVariant, VariantState
 from serving.problems import Problem, field_error, invalid, not_found
 from serving.security.bodies import BATCH_BODY_LIMIT
 from serving.security.gate import Caller
-from serving.side_work import Check
+from serving.side_work import Check, scanned
 
 Angle = Annotated[
     Literal["", "price", "contract", "support", "unused"],
@@ -159,7 +159,7 @@ async def propose_variants(request: Request[Any, Any, Any], data: JSONBody[Varia
     """The shield must pass each with every example; all are kept or none. Nothing is sent before it is approved."""
     state, caller = request.app.state, request.auth
     judged = await propose(state, caller, data.variants, "variants[{}].")
-    kept = await asyncio.to_thread(state.ledger.ask, lambda view: view.variants())
+    kept = await _kept(state)
     return VariantsOut(tuple(_out(each, judged[each.variant.id]) for each in kept if each.variant.id in judged))
 
 
@@ -217,7 +217,7 @@ _JURIES: WeakKeyDictionary[Served, Jury] = WeakKeyDictionary()
 async def variants_now(state: Any, caller: Caller) -> list[VariantOut]:
     """All wordings as they are. Raises Problem 429 and 503, see `SideWork.run`."""
     jury = Jury.of(state)
-    found: list[StoredVariant] = await asyncio.to_thread(state.ledger.ask, lambda view: view.variants())
+    found = await _kept(state)
 
     def judge(check: Check) -> list[VariantOut]:
         return [_out(each, _judged(jury, each.variant, check)) for each in found]
@@ -350,11 +350,15 @@ def _decide(ledger: Ledger, variant_id: str, wanted: VariantState, who: str) -> 
 
 async def stored(state: Any, variant_id: str) -> StoredVariant:
     """A wording as it is kept. Raises Problem 404."""
-    kept: list[StoredVariant] = await asyncio.to_thread(state.ledger.ask, lambda view: view.variants())
-    for each in kept:
+    for each in await _kept(state):
         if each.variant.id == variant_id:
             return each
     raise not_found("variant", "variant_id", variant_id)
+
+
+async def _kept(state: Any) -> list[StoredVariant]:
+    kept: list[StoredVariant] = await scanned(state, state.ledger.ask, lambda view: view.variants())
+    return kept
 
 
 def _broken(verdicts: Verdicts) -> tuple[str, ...]:

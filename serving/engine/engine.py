@@ -42,6 +42,10 @@ from serving.stem import Process, Stem
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0  # seconds before an engine that ended is started again
 _ANSWER_SECONDS = 3.0  # the engine may take to say how it is
 _MARGIN = 5.0  # seconds that the engine may take to end beyond the time to drain
+_HUNG_SECONDS = 60.0
+"""Beyond its deadline that a decision may wait: by then each wait of the engine's for a database is over, and what it
+may still have to compile is compiled."""
+_LOOK_SECONDS = 1.0
 _AT_ONCE = 128
 """Decisions of one batch request that are in the queue at a time, so that it leaves room for the others."""
 _log = structlog.get_logger("serving.engine")
@@ -63,7 +67,7 @@ class Engine(Questions):
         self._lineup: Lineup | None = None
         self._showing = asyncio.Lock()
         self._shows: set[asyncio.Task[Lineup]] = set()
-        self._keeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
         self.follows_pointer = False
         """Whether a pointer, the settings' bundle, says which the active bundle is."""
@@ -185,7 +189,7 @@ class Engine(Questions):
     async def start(self) -> None:
         """Starts the engine and waits until it is ready. Raises what kept it from it; see `process.Host.start`."""
         await self._spawn()
-        self._keeper = asyncio.create_task(self._keep())
+        self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(self._watch())]
 
     async def drain(self) -> None:
         """Takes nothing new, finishes what was begun within `drain_seconds`, and ends the engine; one that takes
@@ -197,8 +201,8 @@ class Engine(Questions):
             self._control.say(Drain(0))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), self._settings.drain_seconds + _MARGIN)
-        if self._keeper is not None:
-            self._keeper.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._process is not None:
             await asyncio.to_thread(_end, self._process)
         if isinstance(self._start_process, Stem):
@@ -263,6 +267,14 @@ class Engine(Questions):
                 self._ended.set()
             else:
                 pause = _FIRST_PAUSE
+
+    async def _watch(self) -> None:
+        """Kills an engine that leaves a decision unanswered for long: who waits is told, and it is started again."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self._waited > self._settings.deadline_ms / 1000 + _HUNG_SECONDS and self._process is not None:
+                _log.error("the engine's process does not answer and is killed")
+                self._process.kill()
 
 
 def _pass_on(shown: "asyncio.Task[Lineup]", future: "asyncio.Future[Lineup] | None") -> None:

@@ -147,6 +147,7 @@ class Questions:
         """`most` may be under way at once."""
         self._most, self._numbers = most, itertools.count(1)
         self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._begun: dict[int, float] = {}  # when each decision under way was asked for, monotonic seconds
         self._decisions: Link | None = None
         self._up = self._draining = False
         self._seconds = 0.0  # a decision takes of late
@@ -161,9 +162,19 @@ class Questions:
         begun = time.monotonic()
         if len(self._asked) >= self._most:
             raise Overloaded(max(0.1, self._seconds))
-        answered: Answered = await self._ask(Wanted(next(self._numbers), ask, begun), self._decisions)
+        number = next(self._numbers)
+        self._begun[number] = begun
+        try:
+            answered: Answered = await self._ask(Wanted(number, ask, begun), self._decisions)
+        finally:
+            del self._begun[number]
         self._seconds += 0.1 * (time.monotonic() - begun - self._seconds)
         return answered.given
+
+    @property
+    def _waited(self) -> float:
+        """Seconds that the oldest decision under way has waited; 0 where none is."""
+        return time.monotonic() - next(iter(self._begun.values())) if self._begun else 0.0
 
     def _ask(self, question: Packet, link: Link | None) -> "asyncio.Future[Any]":
         if link is None or not self._up or self._draining:

@@ -13,10 +13,12 @@ company.yaml that reads them.
 
 The policy chooses by scores that change from day to day and that the files do not hold, so what follows its contacts
 does not tell what they do: the snippet leaves its rows out. Decisions of a shadow, erased customers, and those who had
-left before the first decision about them, as was reported since, are not in them.
+left before the first decision about them, as was reported since, are not in them. A text that a spreadsheet would
+calculate, as `=HYPERLINK(…)`, has an apostrophe before it; all others, as `-` and `+1 line`, are as they were.
 """
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,9 +123,18 @@ def _write(path: epath.Path, columns: Sequence[str], rows: Iterator[Sequence[Any
         writer = csv.writer(file)
         writer.writerow(columns)
         for row in rows:
-            writer.writerow(row)
+            writer.writerow(map(_harmless, row))
             count += 1
     return count
+
+
+# Only with one of the last characters is it more than a sum; some spreadsheets begin a cell after each of the first.
+_FORMULA = re.compile(r"(^|[;,\t\r\n])(\s*[=+\-@\uff1d\uff0b\uff0d\uff20])(?=.*[(|!])", re.DOTALL)
+
+
+def _harmless(cell: Any) -> Any:
+    """The cell as no spreadsheet runs it: a caller's facts may be what a customer typed."""
+    return _FORMULA.sub(r"\1'\2", cell) if isinstance(cell, str) else cell
 
 
 def _first(look: Look, campaign_id: str) -> Iterator[tuple[str, float, float, Mapping[str, Any]]]:

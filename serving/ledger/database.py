@@ -11,6 +11,7 @@ the others live. Deleted and overwritten content is zeroed (`secure_delete`).
 import contextlib
 import functools
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -111,13 +112,15 @@ _REFUSALS: tuple[tuple[str, type[LedgerError], str], ...] = (  # part of SQLite'
 
 @dataclass(frozen=True)
 class SqliteSource:
-    """A SQLite file; made, with its WAL, when a writer opens it first."""
+    """A SQLite file; made, with its WAL, when a writer opens it first, for owner and group alone: it knows people."""
 
     path: Path
     wait_seconds: float
     """How long a transaction waits for another process's."""
 
     def writer(self) -> "SqliteConnection":
+        with contextlib.suppress(OSError):  # it is there, or SQLite says why it cannot be
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, _MODE))
         opened = self._open(f"{self.path.absolute().as_uri()}?mode=rwc", _WRITER)
         return SqliteConnection(opened, "BEGIN IMMEDIATE", self.wait_seconds)
 
@@ -165,6 +168,7 @@ _WRITER = (
     "PRAGMA wal_autocheckpoint = 16000",  # pages, 64 MB; a check point waits for the disk twice, and decisions with it
 )
 _READER = (*_SHARED, "PRAGMA query_only = ON")
+_MODE = 0o660  # less what the process's umask takes; SQLite gives the files beside it the same
 _FORGET_SECONDS = 30.0  # for those who read and write meanwhile
 _AGAIN_SECONDS = 0.0005  # less than there is between two transactions of a process that writes all the time
 _PAGE = 2_000  # rows of a stream fetched at a time

@@ -4,9 +4,9 @@ Money stays right to the micro-unit in both. *Erasing* renames the customer to a
 empties every fact about her: observation, scores, charge, message, answer, Idempotency-Key, consent, time zone. Rows of
 money keep their sums under the new name, and she stays counted in the arm she was drawn to; what she paid is
 deleted; unknown consent means that she is not contacted again. *Purging* deletes old decisions with their contacts and
-outcomes, and adds the contacts' money to `purged_spend` and what customers did with each wording to `purged_answers`;
-who was drawn to what, and first scored how, goes with the last decision of a campaign that was over by then, and what
-customers paid before every other campaign.
+outcomes, and adds the contacts' money and answers to `purged_spend` and what customers did with each wording to
+`purged_answers`; who was drawn to what, and first scored how, goes with the last decision of a campaign that was over
+by then, and what customers paid before every other campaign.
 """
 
 import secrets
@@ -78,11 +78,14 @@ OF_PEOPLE = tuple(_FORGET)
 """Tables whose rows go with the last campaign that they tell of."""
 _CAMPAIGNS = "SELECT campaign_id FROM campaigns ORDER BY campaign_id"
 _KEEP_MONEY = """
-    INSERT INTO purged_spend (campaign_id, day, contacts, spent_micros)
-    SELECT campaign_id, send_day, COUNT(*), CAST(SUM(spent_micros) AS BIGINT) FROM contacts
+    INSERT INTO purged_spend (campaign_id, day, contacts, spent_micros, accepted, declined)
+    SELECT campaign_id, send_day, COUNT(*), CAST(SUM(spent_micros) AS BIGINT),
+        COUNT(CASE WHEN state = 'accepted' THEN 1 END), COUNT(CASE WHEN state = 'declined' THEN 1 END)
+    FROM contacts
     WHERE state <> 'cancelled' AND decision_id IN (SELECT value FROM json_each(?)) GROUP BY campaign_id, send_day
     ON CONFLICT (campaign_id, day) DO UPDATE SET contacts = purged_spend.contacts + excluded.contacts,
-        spent_micros = purged_spend.spent_micros + excluded.spent_micros"""
+        spent_micros = purged_spend.spent_micros + excluded.spent_micros,
+        accepted = purged_spend.accepted + excluded.accepted, declined = purged_spend.declined + excluded.declined"""
 _PURGE = tuple(
     f"DELETE FROM {table} WHERE decision_id IN (SELECT value FROM json_each(?))"  # noqa: S608 - names from here
     for table in ("outcomes", "contacts", "decisions")

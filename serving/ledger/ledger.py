@@ -72,7 +72,7 @@ class Reader(Look):
     due, late_places = records.due, records.late_places
     campaign_ids, customer_ledger = records.campaign_ids, records.customer_ledger
     decisions_of = records.decisions_of
-    assignments, daily_spend, daily_answers = records.assignments, records.daily_spend, records.daily_answers
+    assignments, daily_spend = records.assignments, records.daily_spend
     campaign_record, follow = records.campaign_record, records.follow
     asked = outcomes.asked
     variants, approved_variants = wordings.stored, wordings.approved
@@ -280,12 +280,12 @@ class Ledger:
 
     def forget(self, *, copies: bool = False) -> None:
         """Makes sure that nothing deleted is left in the database's files, as far as it can; `copies`: nor moved around
-        before, for which SQLite writes its whole file anew. Raises LedgerUnavailable where somebody reads or writes all
-        the time."""
-        with self._writing:
-            self._refuse_closed()
-            self._writer.forget(copies=copies)
-            self._remains = False
+        before, for which SQLite writes its whole file anew. On a connection of its own: who writes meanwhile does not
+        wait until nobody reads. Raises LedgerUnavailable where somebody reads or writes all the time."""
+        self._refuse_closed()
+        with contextlib.closing(self._source.writer()) as connection:
+            connection.forget(copies=copies)
+        self._remains = False
 
     def close(self) -> None:
         """Waits for the transaction in progress and closes every connection; closing twice is once."""

@@ -15,7 +15,7 @@
   before, and cancels contacts not yet sent. Money spent stays spent: the account keeps
   the full cost of a running offer, an upper bound of what it will have cost.
 - *opted_out* ends consent to the decision's channel, unless it was given again after `at`, and cancels its contacts not
-  yet sent.
+  yet sent. Who consents again and opts out of the same message again, later, ends it again.
 - *kept*, of a customer, remembers until when it is known that she stayed. Of whom nobody says anything, nobody knows.
 - *revenue*, of a customer, is what she paid; the same reference again is a duplicate.
 - Unanswered for `RESERVATION_DAYS` after it was sent, a contact expires like a decline.
@@ -43,7 +43,7 @@ _DECISIONS = """
     SELECT decision_id, customer_id, campaign_id, channel, decided_at FROM decisions
     WHERE decision_id IN (SELECT value FROM json_each(?))"""
 _STATES = "SELECT decision_id, state FROM contacts WHERE decision_id IN (SELECT value FROM json_each(?))"
-_REPORTED = "SELECT decision_id, kind FROM outcomes WHERE decision_id IN (SELECT value FROM json_each(?))"
+_REPORTED = "SELECT decision_id, kind, happened_at FROM outcomes WHERE decision_id IN (SELECT value FROM json_each(?))"
 _CONTACT = """
     SELECT c.state, c.contact_cost_micros, c.offer_cost_micros, c.send_at, c.sent_at, u.churned_at
     FROM contacts c LEFT JOIN customers u ON u.customer_id = c.customer_id WHERE c.decision_id = ?"""
@@ -81,7 +81,10 @@ _SET_CONSENT = """
     INSERT INTO consents (customer_id, channel, status, changed_at, source) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (customer_id, channel) DO UPDATE
     SET status = excluded.status, changed_at = excluded.changed_at, source = excluded.source"""
-_OUTCOME = "INSERT INTO outcomes (decision_id, kind, happened_at, recorded_at, status) VALUES (?, ?, ?, ?, ?)"
+_OUTCOME = """
+    INSERT INTO outcomes (decision_id, kind, happened_at, recorded_at, status) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (decision_id, kind) DO UPDATE
+    SET happened_at = excluded.happened_at, recorded_at = excluded.recorded_at, status = excluded.status"""
 _UNSENT = """
     SELECT decision_id, campaign_id, reserved_micros, channel FROM contacts
     WHERE customer_id = ? AND state <> 'cancelled' AND state = 'reserved' AND sent_at IS NULL AND listed_at IS NULL
@@ -127,7 +130,8 @@ class _Reported:
     """What is known of the decisions of one call."""
 
     decisions: dict[str, _Decision]
-    seen: set[tuple[str, OutcomeKind]] = field(default_factory=set)
+    seen: dict[tuple[str, OutcomeKind], float] = field(default_factory=dict)
+    """What was reported of them before, and when it happened."""
 
 
 def apply(tx: Look, outcomes: Sequence[Outcome]) -> list[OutcomeResult]:
@@ -135,15 +139,14 @@ def apply(tx: Look, outcomes: Sequence[Outcome]) -> list[OutcomeResult]:
     ids = texts(dict.fromkeys(each.decision_id for each in outcomes if each.decision_id is not None))
     known = _Reported(
         {row[0]: _Decision(*row) for row in tx.rows(_DECISIONS, ids)},
-        {(row[0], row[1]) for row in tx.rows(_REPORTED, ids)},
+        {(row[0], row[1]): row[2] for row in tx.rows(_REPORTED, ids)},
     )
     results = []
     for outcome in outcomes:
         effect = _of_customer(tx, outcome) or _one(tx, outcome, known)
         results.append(OutcomeResult(outcome.decision_id, outcome.customer_id, outcome.kind, *effect))
         if outcome.decision_id is not None and effect.status in ("applied", "ignored"):
-            known.seen.add((outcome.decision_id, outcome.kind))
-            at = min(outcome.at, tx.now)
+            at = known.seen[outcome.decision_id, outcome.kind] = min(outcome.at, tx.now)
             tx.run(_OUTCOME, outcome.decision_id, outcome.kind, at, tx.now, effect.status)
     return results
 
@@ -261,7 +264,8 @@ def _one(tx: Look, outcome: Outcome, known: _Reported) -> _Effect:
     decision = known.decisions.get(outcome.decision_id or "")
     if decision is None:
         return _Effect("unknown_decision", "there is no such decision")
-    if (decision.decision_id, outcome.kind) in known.seen:
+    before = known.seen.get((decision.decision_id, outcome.kind))
+    if before is not None and not _again(tx, decision, outcome, before):
         return _Effect("duplicate")
     at = min(max(outcome.at, decision.decided_at), tx.now)
     if outcome.kind == "opted_out":  # whatever its time says: she wants no more
@@ -273,6 +277,25 @@ def _one(tx: Look, outcome: Outcome, known: _Reported) -> _Effect:
     if outcome.kind == "churned":
         return _churned(tx, decision.customer_id, at)
     return _of_contact(tx, decision, outcome.kind, at)
+
+
+def _again(tx: Look, decision: _Decision, outcome: Outcome, before: float) -> bool:
+    """Whether what was reported to have happened at `before` happened once more: an opt-out, from consent that was
+    given in between."""
+    at = min(outcome.at, tx.now)
+    if outcome.kind != "opted_out" or at == before:
+        return False
+    granted_at = _granted_at(tx, decision)
+    return granted_at is not None and granted_at <= at
+
+
+def _granted_at(tx: Look, decision: _Decision) -> float | None:
+    """When the consent to the decision's channel was given that holds now; None where none does. One of a later time
+    than now, by a clock that was set back since, is as old as can be: every opt-out ends it."""
+    status, at = next(iter(tx.rows(_CONSENT, decision.customer_id, decision.channel)), ("unknown", 0.0))
+    if status != "granted":
+        return None
+    return float(at) if at <= tx.now else -math.inf
 
 
 def _of_contact(tx: Look, decision: _Decision, kind: OutcomeKind, at: float) -> _Effect:
@@ -352,8 +375,8 @@ def _churned(tx: Look, customer_id: str, at: float) -> _Effect:
 
 def _opted_out(tx: Look, decision: _Decision, at: float) -> _Effect:
     paid = _answered(tx, decision, at)
-    consent = tx.rows(_CONSENT, decision.customer_id, decision.channel)
-    if consent and consent[0][0] == "granted" and consent[0][1] > at + CLOCK_SKEW:
+    granted_at = _granted_at(tx, decision)
+    if granted_at is not None and granted_at > at + CLOCK_SKEW:
         return _Effect("ignored", "consent was given again after that", 0, paid)
     source = f"outcome of {decision.decision_id}"
     released = record_consent(tx, decision.customer_id, decision.channel, "opted_out", at, source)

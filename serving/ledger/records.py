@@ -60,10 +60,6 @@ _OUTCOMES_OF_CUSTOMER = """
     SELECT o.decision_id, o.kind, o.happened_at FROM outcomes o JOIN decisions d ON d.decision_id = o.decision_id
     WHERE d.customer_id = ? ORDER BY o.recorded_at, o.kind"""
 _DECISIONS = "SELECT COUNT(*) FROM decisions WHERE customer_id = ?"
-_ANSWERS = """
-    SELECT send_day, CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS BIGINT),
-        CAST(SUM(CASE WHEN state = 'declined' THEN 1 ELSE 0 END) AS BIGINT)
-    FROM contacts WHERE campaign_id = ? GROUP BY send_day"""
 _ASSIGNMENTS = """
     SELECT COUNT(*), COUNT(CASE WHEN arm = 'holdout' THEN 1 END), COUNT(CASE WHEN arm = 'pilot' THEN 1 END),
         COUNT(CASE WHEN acted_at IS NOT NULL AND NOT EXISTS (
@@ -71,12 +67,15 @@ _ASSIGNMENTS = """
                 AND c.pilot = 1 AND c.state = 'cancelled') THEN 1 END)
     FROM assignments a WHERE campaign_id = ?"""
 _DAYS = """
-    SELECT day, CAST(SUM(contacts) AS BIGINT), CAST(SUM(spent_micros) AS BIGINT), CAST(SUM(reserved_micros) AS BIGINT)
+    SELECT day, CAST(SUM(contacts) AS BIGINT), CAST(SUM(spent) AS BIGINT), CAST(SUM(reserved) AS BIGINT),
+        CAST(SUM(accepted) AS BIGINT), CAST(SUM(declined) AS BIGINT)
     FROM (
-        SELECT send_day AS day, 1 AS contacts, spent_micros, reserved_micros FROM contacts
-        WHERE campaign_id = ? AND state <> 'cancelled'
+        SELECT send_day AS day, COUNT(*) AS contacts, SUM(spent_micros) AS spent, SUM(reserved_micros) AS reserved,
+            COUNT(CASE WHEN state = 'accepted' THEN 1 END) AS accepted,
+            COUNT(CASE WHEN state = 'declined' THEN 1 END) AS declined
+        FROM contacts WHERE campaign_id = ? AND state <> 'cancelled' GROUP BY send_day
         UNION ALL
-        SELECT day, contacts, spent_micros, 0 FROM purged_spend WHERE campaign_id = ?
+        SELECT day, contacts, spent_micros, 0, accepted, declined FROM purged_spend WHERE campaign_id = ?
     ) AS days GROUP BY day ORDER BY day"""
 
 
@@ -193,6 +192,8 @@ class DailySpend:
     contacts: int
     spent_micros: int
     reserved_micros: int
+    accepted: int
+    declined: int
 
 
 def decision(look: Look, decision_id: str) -> DecisionRecord | None:
@@ -260,13 +261,8 @@ def customer_ledger(look: Look, customer_id: str) -> CustomerLedger | None:
     )
 
 
-def daily_answers(look: Look, campaign_id: str) -> dict[int, tuple[int, int]]:
-    """Campaign day → (accepted, declined) of the contacts sent on it, purged ones left out."""
-    return {day: (accepted, declined) for day, accepted, declined in look.rows(_ANSWERS, campaign_id)}
-
-
 def daily_spend(look: Look, campaign_id: str) -> list[DailySpend]:
-    """A campaign's contacts and money by campaign day, days without a contact left out."""
+    """A campaign's contacts, money and answers by campaign day, days without a contact left out."""
     return [DailySpend(*row) for row in look.rows(_DAYS, campaign_id, campaign_id)]
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from documents_of import ROOT
 from served_app import FACTS, Running
 
 from serving.domain.contacts import Webhook
+from serving.ledger import Ledger, LedgerUnavailable
 
 CUSTOMERS = [f"due-{number}" for number in range(12)]
 
@@ -102,6 +104,20 @@ def test_what_is_due_is_listed_until_it_is_sent(own: Running) -> None:
     assert due(own) == set()
     own.clock.at += 86_400
     assert due(own) == {each["decision_id"] for each in contacts if each["delay_days"] == 1}
+
+
+def test_a_ledger_that_takes_no_writes_lists_nothing(own: Running) -> None:
+    """On a full disk the kill switch cannot be set, and nobody needs it: what was listed before is not listed again."""
+    decided(own)
+    listed = due(own)
+    assert listed
+    full = mock.patch.object(Ledger, "transaction", side_effect=LedgerUnavailable("SQLITE_FULL"))
+    with own.client() as client, full:
+        assert client.put("/v1/admin/kill-switch", json={"mode": "never"}).status_code == 503
+        own.clock.at += 61
+        refused = client.get("/v1/contacts/due")
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:retentionjax:problem:ledger-unavailable")
+    assert due(own) == listed
 
 
 def test_consent_and_departures_are_looked_at_when_the_list_is_read(own: Running) -> None:

@@ -3,9 +3,11 @@
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import peak_memory
@@ -14,6 +16,7 @@ import served_app
 from served_app import FACTS, Running
 
 from serving import side_work
+from serving.ledger import Reader
 from serving.security import connections
 from serving.security.bodies import BODY_LIMIT
 from serving.security.connections import Awaited
@@ -372,6 +375,31 @@ def test_what_ifs_keep_nobody_waiting(service: Running) -> None:
     assert 503 in found
     assert meanwhile, "all what-ifs were made before anybody had to wait for them"
     assert slowest < 2
+
+
+@pytest.mark.parametrize(("look", "address"), [("daily_spend", "/v1/campaigns/default"), ("variants", "/v1/variants")])
+def test_looks_at_all_contacts_of_a_campaign_keep_nobody_waiting(
+    service: Running, monkeypatch: pytest.MonkeyPatch, look: str, address: str
+) -> None:
+    done, works = threading.Event(), getattr(Reader, look)
+
+    def slow(*arguments: Any) -> Any:
+        assert done.wait(60)
+        return works(*arguments)
+
+    monkeypatch.setattr(Reader, look, slow)
+    with ThreadPoolExecutor(40) as threads, service.client() as client:
+        asked = [threads.submit(client.get, address) for _ in range(40)]  # more than there are threads
+        try:
+            while sum(each.running() for each in asked) < len(asked):
+                time.sleep(0.01)
+            time.sleep(0.1)
+            for number in range(3):
+                said = {"channel": "sms", "status": "denied"}
+                assert client.put(f"/v1/customers/look-{number}/consent", json=said).status_code == 200
+        finally:
+            done.set()
+        assert {each.result().status_code for each in asked} <= {200, 429}
 
 
 def test_a_decision_is_not_held_back_by_its_explanation(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:

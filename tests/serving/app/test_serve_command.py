@@ -1,6 +1,11 @@
 """`retentionjax serve`: what is wrong is said before anything listens, with status 2."""
 
+import os
+import select
+import signal
 import socket
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -65,3 +70,31 @@ def test_a_port_that_is_taken(bundle: Path, tmp_path: Path, capsys: pytest.Captu
 def test_no_bundle_at_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RETENTIONJAX_BUNDLE", raising=False)
     assert "--bundle is missing" in error([], capsys)
+
+
+WORKERS = """
+import multiprocessing, os, time
+from serving.command import end_with_parent
+
+def work():
+    end_with_parent()
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    worker = multiprocessing.get_context("spawn").Process(target=work)
+    worker.start()
+    worker.join()
+"""
+
+
+def test_workers_do_not_outlive_the_process_that_started_them(tmp_path: Path) -> None:
+    (tmp_path / "workers.py").write_text(WORKERS)
+    with subprocess.Popen([sys.executable, str(tmp_path / "workers.py")], stdout=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        worker = int(started.stdout.readline())
+        started.kill()
+        ended, _, _ = select.select([started.stdout], [], [], 20.0)  # nobody holds the other end of it any more
+        if not ended:
+            os.kill(worker, signal.SIGKILL)
+        assert ended

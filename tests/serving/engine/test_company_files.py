@@ -12,6 +12,7 @@ import engines
 import numpy as np
 import pytest
 from engines import ask, running
+from etils import epath
 
 from retentionjax.company import Company
 from retentionjax.data import company_tables
@@ -20,7 +21,7 @@ from retentionjax.effects import Log
 from retentionjax.effects.log import of_company
 from retentionjax.errors import ConfigError, DataError
 from serving import ledger_command
-from serving.ledger import Ledger
+from serving.ledger import Ledger, company_files
 from serving.ledger.types import DAY, MICROS, Campaign, Outcome
 
 PEOPLE = 200
@@ -225,3 +226,19 @@ def test_a_wrong_export_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         ledger_command.main(["export", "--database", exported[2], *flags, "--out", os.fspath(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        *((text, text) for text in ("-", "+1 line", "@home", "=", "a=b(c)", "-5.5", "plan (basic)", "x-y!")),
+        ('=HYPERLINK("http://evil.example";"you")', '\'=HYPERLINK("http://evil.example";"you")'),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("\t@SUM(1)", "'\t@SUM(1)"),
+        ("basic;-cmd|x!A0", "basic;'-cmd|x!A0"),
+    ],
+)
+def test_no_cell_is_a_formula_to_a_spreadsheet(tmp_path: Path, text: str, cell: str) -> None:
+    assert company_files._write(epath.Path(tmp_path / "a.csv"), ("plan", "months"), iter([(text, -3)])) == 1
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["plan", "months"], [cell, "-3"]]

@@ -7,11 +7,14 @@ ones here start the real process. One that is stopped and killed under a whole s
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import engines
 import msgspec
@@ -23,8 +26,10 @@ from retentionjax.errors import BundleError, ConfigError, ModelError, RetentionJ
 from serving.engine import Engine, contract, wire
 from serving.engine.contract import Decision, EngineError, EngineLost, Given, NotRunning, Wanted
 from serving.engine.situations import Basis
+from serving.engine.steps import BatchResult, Steps
 from serving.ledger import Ledger, LedgerUnavailable
 from serving.observability.metrics import Metrics
+from serving.settings import Settings
 
 
 def read(given: Given) -> Decision:
@@ -42,6 +47,44 @@ def test_a_dry_run_comes_with_what_explains_it_and_is_not_written(folder: Path, 
             with ledger.read() as reader:
                 assert reader.decision(given.decision_id) is None
 
+    asyncio.run(main())
+
+
+class Killable(engines.InThisLoop):
+    """Hangs up when it is killed, as a process does."""
+
+    def __init__(self, settings: Settings, *sockets: int, **options: Any) -> None:
+        self._ends = [socket.socket(fileno=os.dup(each)) for each in sockets]
+        super().__init__(settings, *sockets, **options)
+        self._serving.add_done_callback(lambda _: [each.close() for each in self._ends])
+
+    def kill(self) -> None:
+        for each in self._ends:
+            each.shutdown(socket.SHUT_RDWR)
+
+
+def test_an_engine_that_leaves_a_decision_unanswered_is_started_anew(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, works = threading.Event(), Steps.run
+
+    def run(steps: Steps, *batch: Any) -> BatchResult:
+        if not hangs.is_set():
+            hangs.set()
+            time.sleep(1.0)  # as long as it lives
+        return works(steps, *batch)
+
+    async def main() -> None:
+        async with running(folder, tmp_path, deadline_ms=100.0) as (engine, _):
+            with pytest.raises(EngineLost):
+                await engine.decide(ask())
+            await engines.until(lambda: engine.ready)
+            assert read(await engine.decide(ask())).customer_id == "C-1"
+
+    monkeypatch.setattr(engines, "InThisLoop", Killable)
+    monkeypatch.setattr(Steps, "run", run)
+    monkeypatch.setattr("serving.engine.engine._HUNG_SECONDS", 0.1)
+    monkeypatch.setattr("serving.engine.engine._LOOK_SECONDS", 0.01)
     asyncio.run(main())
 
 

@@ -5,15 +5,19 @@ import math
 import random
 import struct
 import threading
+import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from holdout_ledgers import begin, ended, lives
 from ledger_rows import CONTACT_COST, OFFER_COST, START, FrozenClock, campaign, decision, money, record
 
+from serving import ledger_command
 from serving.ledger import Ledger, LedgerError, LedgerUnavailable, database
+from serving.ledger.database import SqliteConnection
 from serving.ledger.types import DAY, MICROS, Outcome
 from serving.lift.answer import look
 
@@ -133,6 +137,41 @@ def test_a_reader_that_does_not_end_keeps_the_log_and_is_not_passed_over(
         with pytest.raises(LedgerUnavailable, match="still in the ledger's log"):
             ledger.forget(copies=True)
     ledger.forget(copies=True)
+    ledger.close()
+
+
+def test_an_erasure_whose_file_was_not_written_anew_is_finished_by_the_next(tmp_path: Path, clock: FrozenClock) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with contextlib.closing(Ledger.open(url, clock=clock)) as ledger, ledger.transaction() as tx:
+        tx.set_consent("ann", "email", "granted", source="form")
+    arguments = ["erase", "--database", url, "--customer", "ann"]
+    full = LedgerUnavailable("SQLITE_FULL")
+    with mock.patch.object(SqliteConnection, "forget", side_effect=full), pytest.raises(LedgerUnavailable):
+        ledger_command.main(arguments)
+    with (
+        mock.patch.object(SqliteConnection, "forget") as forgets,
+        pytest.raises(LedgerError, match="'ann'; allowed: one of whom the ledger holds something"),
+    ):
+        ledger_command.main(arguments)
+    forgets.assert_called_once_with(copies=True)
+
+
+def test_who_writes_does_not_wait_until_nobody_reads_what_was_deleted(tmp_path: Path, clock: FrozenClock) -> None:
+    """A download reads for minutes; what a purge deleted meanwhile waits for its end, and consent does not."""
+    ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=clock, wait_seconds=0.1)
+    with ledger.read() as reader:
+        reader.recent(1)
+        with ledger.transaction() as tx:
+            tx.put_campaign(campaign())
+        forgetting = threading.Thread(target=ledger.forget)
+        forgetting.start()
+        for number in range(5):
+            time.sleep(0.05)
+            with ledger.transaction() as tx:
+                tx.set_consent(f"customer-{number}", "email", "denied", source="test")
+        assert forgetting.is_alive()
+    forgetting.join(10)
+    assert not forgetting.is_alive()
     ledger.close()
 
 

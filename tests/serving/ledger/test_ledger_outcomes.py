@@ -153,6 +153,40 @@ def test_an_opt_out_reported_after_consent_was_given_again_is_ignored(ledger: Le
     assert view(ledger, clock.now).consent_for("email") == "granted"
 
 
+def test_who_consents_again_can_opt_out_of_the_same_message_again(ledger: Ledger, clock: FrozenClock) -> None:
+    """STOP, a web form, STOP: each is her last word when it comes; only the same report twice is one."""
+    (contact,) = record(ledger, decision("ann"))
+    found = []
+    for word, happened, reported in [
+        ("stop", 1, 1), ("yes", 2, 2), ("stop", 1, 3), ("stop", 3, 3), ("stop", 3, 3), ("yes", 4, 4), ("stop", 3.5, 5)
+    ]:  # fmt: skip
+        clock.to_day(reported)
+        if word == "yes":
+            with ledger.transaction() as tx:
+                tx.set_consent("ann", "email", "granted", source="form")
+            continue
+        status = report(ledger, contact, "opted_out", START + happened * DAY).status
+        found.append((status, view(ledger, clock.now).consent_for("email")))
+    assert found == [
+        ("applied", "opted_out"),
+        ("duplicate", "granted"),
+        ("applied", "opted_out"),
+        ("duplicate", "opted_out"),
+        ("duplicate", "granted"),
+    ]
+
+
+def test_an_opt_out_ends_consent_that_a_clock_dated_too_late(ledger: Ledger, clock: FrozenClock) -> None:
+    (contact,) = record(ledger, decision("ann"))
+    for day in (1, 2):
+        clock.to_day(day + 400)
+        with ledger.transaction() as tx:
+            tx.set_consent("ann", "email", "granted", source="form")
+        clock.to_day(day)  # somebody sets it right
+        assert report(ledger, contact, "opted_out", clock.now).status == "applied"
+        assert view(ledger, clock.now).consent_for("email") == "opted_out"
+
+
 @pytest.mark.parametrize("status", ["denied", "opted_out", "unknown"])
 def test_consent_taken_back_cancels_the_planned_contact_of_that_channel_only(
     ledger: Ledger, status: str, clock: FrozenClock

@@ -1,5 +1,6 @@
 """Opening a ledger: URLs, schemas older and newer than the program, two processes at once."""
 
+import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -26,6 +27,18 @@ def test_what_was_written_is_there_when_it_is_opened_again(empty: str, clock: Fr
         pass
     with pytest.raises(LedgerError, match="closed"), second.transaction():
         pass
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o640), (0o077, 0o600), (0o002, 0o660)])
+def test_the_files_of_a_new_ledger_are_no_strangers(tmp_path: Path, clock: FrozenClock, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=clock)
+        files = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    ledger.close()
+    assert files == dict.fromkeys(("ledger.db", "ledger.db-wal", "ledger.db-shm"), mode)
 
 
 @pytest.mark.parametrize("url", ["", "sqlite:///", "mysql://root:secret@host/db", "ledger.db", "postgres"])
