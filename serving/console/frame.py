@@ -99,9 +99,12 @@ def sending(decision: Any, zone: str) -> str:
 _SOON = dt.timedelta(minutes=5)
 
 
+_CHANNELS = {"sms": "SMS", "email": "e-mail", "push": "push notification"}
+
+
 def words(name: str) -> str:
-    """account_cap → account cap."""
-    return name.replace("_", " ")
+    """A name as people write it: account_cap → account cap, sms → SMS."""
+    return _CHANNELS.get(name, name.replace("_", " "))
 
 
 Http = Request[Any, Any, Any]
