@@ -75,7 +75,7 @@ def sliders(
             "If today's risk is far above it, something has happened",
         ),
         Slider("history.day", "Days into the campaign", min(decision.day, horizon), 0, horizon, 1, "0: its first day"),
-        Slider("overrides.multiplier", "Multiplier", round(multiplier, 2), 0, 5, 0.05, "Changes the net worth of an offer"),
+        Slider("overrides.multiplier", "Multiplier", round(multiplier, 2), 0, 5, 0.05, "Changes an offer's net worth"),
     ]  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def waiting(decision: Decision, why: ExplanationOut | None, currency: str) -> st
     )
     if best.net <= 0:
         return f"{drawn}: {worth}, so it would lose {net}."
-    return f"{drawn}, though {worth}, so it would gain {net}: the policy expects more from a later day or from other customers."
+    return f"{drawn}, though {worth}, so it would gain {net}: a later day, or other customers, promise more."
 
 
 _CERTAIN = 0.9995
