@@ -27,10 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the sub-command. Raises RetentionJaxError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax train", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("company", help="company.yaml: customers, offers, limits, perhaps a log of contacts")
-    parser.add_argument("--out", help="folder of the run (runs/<name of the company>)")
+    parser.add_argument("--out", help="folder of the run (runs/NAME, the name of the company)")
     parser.add_argument("--preset", default="train", help="sizes of all stages: train, demo, smoke or a YAML file")
-    parser.add_argument("--minutes", type=float, help="about so long on two cores: sizes are chosen for it")
-    parser.add_argument("--force", action="store_true", help="run even what is done and unchanged")
+    parser.add_argument("--minutes", type=float, help="choose sizes so that the run takes about this long on two cores")
+    parser.add_argument("--force", action="store_true", help="run even stages that are done and unchanged")
     parser.epilog = (
         "Further flags set fields of stages, as --policy.ppo.learning-rate 1e-3; "
         "`python -m experiments.pipeline train --help` lists them."

@@ -49,15 +49,17 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `pilot` with `arguments`; raises CompanyError, FilesError or DataError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax pilot", description=__doc__)
     parser.add_argument("company", metavar="company.yaml")
-    parser.add_argument("--customers", type=int, metavar="N", help=f"size of all arms ({_CUSTOMERS}, or all there are)")
+    parser.add_argument(
+        "--customers", type=int, metavar="N", help=f"customers in all arms together ({_CUSTOMERS}, or all there are)"
+    )
     parser.add_argument(
         "--days", type=int, metavar="D", help="days of observation (the longest effect, at least the window)"
     )
     parser.add_argument("--arms", metavar="A,B", help="offers to try, beside none (all of them)")
-    parser.add_argument("--out", metavar="FILE", default="pilot.csv", help="who is assigned to what (pilot.csv)")
+    parser.add_argument("--out", metavar="FILE", default="pilot.csv", help="file for the assignments (pilot.csv)")
     parser.add_argument("--start", metavar="DATE", type=dt.date.fromisoformat, help="day of the assignment (today)")
     parser.add_argument("--bundle", metavar="DIR", help="a bundle whose churn model is used instead of a new one")
-    parser.add_argument("--seed", type=int, default=0, help="also the salt of the draw")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation and salt of the draw (0)")
     parsed = parser.parse_args(list(arguments))
     from retentionjax import storage
     from retentionjax.company import Company
