@@ -280,10 +280,10 @@ def sentences(planned: "PilotPlan", people: People, company: "Company") -> list[
     asked = f"that {people.accept:.0%} accept a contact without an offer is {people.accept_rests_on}"
     found = [
         f"{size}, {alone.customers:,} in each of {arms} arms, one contact at most, observed for {planned.days} days.",
-        f"Expected cost: {cash(planned.cost)}: contacts, and what accepted offers cost within these days.",
+        f"Expected cost: {cash(planned.cost)}, for contacts and for accepted offers within these days.",
         *([f"Left out: {'; '.join(people.left_out)}."] if people.left_out else []),
-        "In brackets: 90 % of what is believed before any log, which is ASSUMED.",
-        f"Churn is by a model of the company's file; {asked}.",
+        "In brackets: 90 % intervals of what is believed before any log. These beliefs are ASSUMED.",
+        f"Churn is predicted by a model of the company's file; {asked}.",
         "",
         f"{alone.name}: {_percent(alone.left)} leave.",
     ]
@@ -291,8 +291,8 @@ def sentences(planned: "PilotPlan", people: People, company: "Company") -> list[
         assert arm.effect is not None
         offer = company.offers[arm.name].words(company.currency)
         found.append(
-            f"{arm.name} ({offer}): {_percent(arm.accepted)} accept, {cash(arm.cost)} a customer; departures "
-            f"{_points(arm.effect)} points against {alone.name}. {_sight(arm)}"
+            f"{arm.name} ({offer}): {_percent(arm.accepted)} accept; {cash(arm.cost)} a customer; departures change by "
+            f"{_points(arm.effect)} points. {_sight(arm)}"
         )
     found += ["", _seen(planned)]
     if min(arm.left.median * arm.customers for arm in planned.arms) < _FEWEST:
@@ -300,16 +300,20 @@ def sentences(planned: "PilotPlan", people: People, company: "Company") -> list[
             f"WARNING: fewer than {_FEWEST} departures are expected in an arm; `effects` would keep the prior. Take "
             "more customers, fewer arms (--arms), or more days."
         )
-    found.append("One contact a customer says nothing about fatigue: that stays assumed.")
+    found.append("With one contact per customer the trial says nothing about fatigue, which stays assumed.")
     return found
 
 
 def _seen(planned: "PilotPlan") -> str:
     smallest = planned.arms[1].smallest
-    error = f"{TRIALS_TEXT}; ± {1.96 * planned.power_error:.1%} of simulation"
+    error = f"{TRIALS_TEXT}; ± {1.96 * planned.power_error:.1%} from simulation"
     if smallest is None:
-        return f"Seen with 80 % power ({error}): nothing, not even if nobody left in an arm."
-    return f"Seen with 80 % power ({error}): {smallest * 100:.1f} points fewer departures in an arm, or more."
+        return (
+            f"This trial is too small: not even an arm that nobody leaves would be detected with 80 % power ({error})."
+        )
+    return (
+        f"Smallest effect detected with 80 % power: departures {smallest * 100:.1f} points lower in an arm ({error})."
+    )
 
 
 TRIALS_TEXT = "simulated trials, without adjustment for risk"
@@ -317,13 +321,14 @@ TRIALS_TEXT = "simulated trials, without adjustment for risk"
 
 def _sight(arm: Any) -> str:
     multiplier = (
-        "too few accept for any multiplier of their hazard to be seen"
+        "Too few accept to detect any effect on them with 80 % power"
         if arm.smallest_multiplier is None
-        else f"a hazard of those who accept multiplied by {arm.smallest_multiplier:.2f} or less is seen"
+        else f"Detected with 80 % power if accepting multiplies the hazard by {arm.smallest_multiplier:.2f} or less"
     )
     many = "more than 100 million" if arm.needed is None else f"{arm.needed:,}"
-    believed = f"the effect believed is seen with {arm.power:.0%}, and with 80 % by {many} customers an arm"
-    return f"With 80 % power {multiplier}; {believed}."
+    return (
+        f"{multiplier}. The believed effect is detected with {arm.power:.0%} power; 80 % needs {many} customers an arm."
+    )
 
 
 def _percent(each: "Range") -> str:
