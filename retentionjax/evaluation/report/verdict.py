@@ -159,6 +159,6 @@ def _whom(played: Played) -> str:
 
 _CAVEAT = (
     "Charges, churn risks and acceptance rates come from the data named below, and every figure is about customers "
-    "that no model was trained on. How an accepted offer changes churn is listed at the end, with the basis of each number. "
-    "No public data set can settle what is declared or assumed there: only a randomised pilot can."
+    "that no model was trained on. How an accepted offer changes churn is listed at the end, with the basis of each "
+    "number. No public data set can settle what is declared or assumed there: only a randomised pilot can."
 )
