@@ -260,11 +260,27 @@ _MANY_TIMES = 10
 """Growth of the budget of a customer above which the page asks whether it is meant."""
 
 
+FIGURES: Mapping[str, str] = {
+    "churn.cv_auc": "Churn model: AUC",
+    "churn.cv_ece": "Churn model: calibration error",
+    "acceptance.cv_auc": "Acceptance model: AUC",
+    "acceptance.cv_ece": "Acceptance model: calibration error",
+    "policy.spend_ratio": "Spend, as a share of the budget",
+    "policy.violations_masked": "Contacts that broke a rule",
+    "evaluate.uplift_ppo": "Gain per customer over contacting nobody",
+    "evaluate.probability_beats_never": "Probability of such a gain",
+    "evaluate.uplift_greedy": "Gain of the simple greedy rule",
+    "evaluate.paired_ppo_minus_greedy": "Lead over that rule",
+    "evaluate.share_of_attainable_gain": "Share of the attainable gain",
+}
+"""What the page calls the figures of a bundle (`serving.domain.bundles.SHOWN`)."""
+
+
 @get("/bundles", guards=[signed_in("report")])
 async def show_bundles(request: Http) -> Response[str]:
     """Which bundles serve."""
     bundles = describe(request.app.state.engine.lineup).bundles
-    return await full_page(request, "bundles.html", title="Bundles", bundles=bundles)
+    return await full_page(request, "bundles.html", title="Bundles", bundles=bundles, figures=FIGURES)
 
 
 @post("/bundles", guards=[signed_in()], status_code=200)
